@@ -1,0 +1,25 @@
+"""What can go wrong, as a small tree.
+
+    DueByError
+    ├── Invalid      the user's input is wrong: a sentence, exit code 2, a condition on the job, no retry
+    └── Transient    the world is not ready (a store that can't be reached): retry with back-off
+
+Anything else that is raised is a bug and is allowed to stop the process with its traceback.
+"""
+
+
+class DueByError(Exception):
+    """Every error that DueBy raises on purpose."""
+
+
+class Invalid(DueByError):
+    """The input can't be used. `field` says where (`spec.deadline`, a file, an option), the message what to do."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+class Transient(DueByError):
+    """Something outside did not answer; the same call may succeed later."""

@@ -1,0 +1,167 @@
+"""GPUProfile: the measured latency, warm-up, memory and start-up of a device class for one model, size and precision.
+
+The same document everywhere: written by the profiler, kept as a file or as a cluster's object, read by the planner.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from dueby.planner.job import EngineName, Precision
+from dueby.planner.schema import Meta, Spec, field, require_offset, validate
+
+Micros = Annotated[int, Meta(ge=0, le=10**15)]
+# The engine decides on which device it runs, never the name of the device class.
+CPU_ENGINES = frozenset({"eager", "openvino", "compile"})
+
+
+class Latency(Spec, kw_only=True):
+    """Time of a steady mini-batch in microseconds."""
+
+    mean: Annotated[int, Meta(ge=1, le=10**15)]
+    """L: what a step costs on average. The planner uses the mean, since over many steps the mean is what adds up."""
+    p50: Micros | None = None
+    """The median."""
+    p90: Micros | None = None
+    """The 90th percentile."""
+    p95: Micros | None = None
+    """The 95th percentile."""
+
+
+class Quantiles(Spec, kw_only=True):
+    """A time that is measured once a process, in microseconds."""
+
+    p50: Micros
+    """The median: what to expect."""
+    p95: Micros
+    """The 95th percentile: what to plan with."""
+
+
+class Step(Spec, kw_only=True):
+    """What was measured at one mini-batch size."""
+
+    mini_batch_size: Annotated[int, Meta(ge=1, le=10**6)]
+    """Images in a mini-batch."""
+    samples: Annotated[int, Meta(ge=1)] | None = None
+    """Steady steps measured, over all processes."""
+    latency_micros: Latency
+    """L."""
+    warmup_micros: Quantiles | None = None
+    """W, the first mini-batch of a process. Where it is missing the next larger size's counts."""
+    memory_mib: Annotated[int, Meta(ge=0)] | None = field(default=None, name="memoryMiB")
+    """Peak memory in MiB."""
+
+
+class Spread(Spec, kw_only=True):
+    """Relative standard deviations of the latency."""
+
+    run: Annotated[float, Meta(ge=0, lt=1)] | None = None
+    """Between runs of everything: what all devices of a run have in common."""
+    node: Annotated[float, Meta(ge=0, lt=1)] | None = None
+    """Between nodes of the class."""
+
+
+class ProfiledModel(Spec, kw_only=True):
+    """What was run."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=63)]
+    """The model's name."""
+    image_size: Annotated[int, Meta(ge=1, le=4096)]
+    """Side of the square that the model sees, in pixels."""
+    precision: Precision
+    """fp32, bf16 or fp16."""
+
+
+class Device(Spec, kw_only=True, forbid_unknown_fields=False):
+    """Facts about the device, all optional; others are ignored."""
+
+    node: str | None = None
+    """The node that it was measured on; absent in a class's profile."""
+    uuid: str | None = None
+    """The device's own identity."""
+    memory_mib: int | None = field(default=None, name="memoryMiB")
+    """Its memory in MiB."""
+    driver: str | None = None
+    """Version of the driver."""
+    threads: Annotated[int, Meta(ge=1)] | None = None
+    """Cores of the slice, for CPUs."""
+    slices: Annotated[int, Meta(ge=1)] | None = None
+    """Slices that were busy at the same time, and so the number of devices that the machine has."""
+
+
+class ProfileSpec(Spec, kw_only=True):
+    """What was measured, where, and how."""
+
+    device_class: Annotated[str, Meta(min_length=1, max_length=128)]
+    """The set of interchangeable devices."""
+    model: ProfiledModel
+    """The model."""
+    engine: EngineName
+    """The engine; it decides the device: eager, openvino and compile run on CPUs, cuda and cudagraph on GPUs."""
+    device: Device = Device()
+    """The device."""
+    software: dict[str, Any] = {}
+    """Versions of torch and others."""
+    measured_at: datetime | None = None
+    """When."""
+    processes: Annotated[int, Meta(ge=1)] | None = None
+    """Fresh processes measured."""
+    max_mini_batch_size: Annotated[int, Meta(ge=1)] | None = None
+    """MB: the largest mini-batch that fits in memory; the largest measured one by default."""
+    extrapolated: bool = False
+    """Whether MB was computed from the memory of smaller sizes."""
+    startup_micros: Quantiles | None = None
+    """S: from the worker's creation to its first mini-batch; absent: 0, with a warning in the plan."""
+    spread: Spread = Spread()
+    """How much the latency varies."""
+    contention: Annotated[float, Meta(gt=0, le=100)] = 1.0
+    """How much slower a CPU slice gets when it decodes too, beyond the sum of both."""
+    busy: bool = False
+    """Whether the machine was busy with something else while it was measured."""
+    steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=256)]
+    """What was measured, by ascending mini-batch size."""
+
+    def __post_init__(self) -> None:
+        require_offset("measuredAt", self.measured_at)
+        sizes = [step.mini_batch_size for step in self.steps]
+        for before, after in zip(sizes, sizes[1:], strict=False):
+            if before == after:
+                raise ValueError(f"steps: two rows of miniBatchSize {after}; keep one")
+            if before > after:
+                raise ValueError(f"steps: must ascend in miniBatchSize, but {after} comes after {before}")
+        if self.steps[-1].warmup_micros is None:
+            raise ValueError(f"steps: the largest size, {sizes[-1]}, has no warmupMicros, and there is no larger one to take it from")
+        if self.max_mini_batch_size is not None and self.max_mini_batch_size < sizes[0]:
+            raise ValueError(f"maxMiniBatchSize: {self.max_mini_batch_size} is below the least size measured, {sizes[0]}")
+
+
+class ProfileMetadata(Spec, kw_only=True, forbid_unknown_fields=False):
+    """Name of the profile, and whatever else Kubernetes keeps there."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=253)]
+    """Name of the profile."""
+
+
+class GPUProfile(Spec, kw_only=True):
+    """The measured profile of a device class, or of one node's device."""
+
+    api_version: Literal["dueby.dev/v1alpha1"]
+    """dueby.dev/v1alpha1."""
+    kind: Literal["GPUProfile"]
+    """GPUProfile."""
+    metadata: ProfileMetadata
+    """Name of the profile."""
+    spec: ProfileSpec
+    """What was measured."""
+    status: dict[str, Any] | None = None
+    """Kept by the operator; ignored on input."""
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return self.metadata.name
+
+
+def parse_profile(document: Mapping[str, object], *, origin: str = "") -> GPUProfile:
+    """The document as a GPUProfile; Invalid names the field and, in front of it, the origin."""
+    return validate(GPUProfile, document, origin=origin)
