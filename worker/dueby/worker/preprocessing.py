@@ -1,0 +1,36 @@
+"""How a picture becomes the square that a model sees, and how that is normalised.
+
+It belongs to the model's entry in the registry, not to the job: torchvision has 28 presets over its 80 classifiers, and
+the wrong one costs accuracy without any error. The decoder does the geometry and leaves uint8; the engine normalises.
+The side to resize to follows the image size: torchvision's own `transforms(crop_size=320)` still resizes to 256 and
+pads the rest with black.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+Channels = tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """Resize, crop the centre, normalise."""
+
+    resize_side: int | None
+    """The shorter side is resized to this many pixels, keeping proportions; None: the whole picture is resized to the
+    square, whatever its proportions."""
+    crop_side: int
+    """Side of the square cut from the centre: the job's image size."""
+    interpolation: Interpolation
+    """Filter of the resize."""
+    antialias: bool
+    """Whether the filter widens when shrinking, as Pillow's does."""
+    mean: Channels
+    """Subtracted from each channel of an RGB picture in 0..1 ..."""
+    std: Channels
+    """... which is then divided by this."""
+
+    def document(self) -> dict[str, Any]:
+        """Plain data for the fingerprint of a job."""
+        return asdict(self)
