@@ -1,0 +1,59 @@
+# Everything it takes to try DueBy, test it and change it. `make` alone says what there is.
+#
+# It needs Python 3.11 or newer and a package registry that pip reaches, and nothing else: it makes its own virtual
+# environment in .venv, and does so again only after pyproject.toml has changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint format clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# More options for pip, such as the index of PyTorch's CPU builds (see README.md, "Install").
+PIP_ARGS ?=
+# More options for pytest, such as `make test PYTEST_ARGS="-k shares -x"`.
+PYTEST_ARGS ?=
+SOURCES := planner operator worker profiler
+CHECKED := $(wildcard $(SOURCES) tests benchmarks examples)
+
+help: ## say what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## make the virtual environment .venv with everything that demo and test need
+
+demo: $(STAMP) ## profile this machine, then classify photos by a deadline on it (under 5 minutes)
+	@examples/demo/run.sh
+
+test: lint ## lint, check the types, run every test and show the coverage
+	@echo "== pytest: every test, warnings are errors"
+	$(BIN)/pytest --cov --cov-report=term $(PYTEST_ARGS)
+
+lint: $(STAMP) ## ruff and mypy alone
+	@echo "== ruff: style and layout"
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
+	@echo "== mypy: types, strictly"
+	$(BIN)/mypy
+
+format: $(STAMP) ## lay the code out anew and mend what ruff can mend
+	$(BIN)/ruff check --fix-only $(CHECKED)
+	$(BIN)/ruff format $(CHECKED)
+
+clean: ## remove what was made here: .venv, build, caches
+	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# The first python that is new enough. A name on the PATH may be a shim that refuses, so each is tried.
+FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done
+
+$(STAMP): pyproject.toml
+	@python=$$($(FIND_PYTHON)) || { \
+	  echo "DueBy needs Python 3.11 or newer with venv; none was found (on Debian: apt-get install python3-venv)." >&2; \
+	  echo "If it is elsewhere: make PYTHON=/path/to/python3.11" >&2; exit 1; }; \
+	echo "== installing DueBy and what its tests need into $(VENV) with $$($$python --version): a few minutes, once"; \
+	test -x $(BIN)/python || $$python -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check $(if $(CI),--quiet) $(PIP_ARGS) --editable '.[dev]'
+	@touch $@
