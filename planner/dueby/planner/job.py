@@ -24,14 +24,14 @@ Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
 Percent = Annotated[str, Meta(pattern=r"^(100|[0-9]{1,2}(\.[0-9]{1,4})?)%$")]
 
 
-class Model(Spec, kw_only=True):
+class Model(Spec, frozen=True, kw_only=True):
     """Which model classifies, and how exactly."""
 
     name: Annotated[str, Meta(min_length=1, max_length=63)] = "efficientnet_b0"
     """A classifier of torchvision by its name there, or efficientnet_lite0."""
     weights: Annotated[str, Meta(min_length=1, max_length=2048)] = "DEFAULT"
-    """DEFAULT or another of the model's weights by name (IMAGENET1K_V1), a path to a state_dict or a safetensors file, or
-    none: random weights, with which the results mean nothing."""
+    """DEFAULT or another of the model's weights by name (IMAGENET1K_V1), a path to a state_dict or a safetensors file,
+    or none: random weights, with which the results mean nothing."""
     image_size: Annotated[int, Meta(ge=32, le=4096)] = 224
     """Side of the square that the model sees, in pixels."""
     precision: Precision = "fp32"
@@ -45,14 +45,14 @@ class Model(Spec, kw_only=True):
     """Number of the model's outputs, where it isn't that of the weights' own labels."""
 
 
-class Manifest(Spec, kw_only=True):
+class Manifest(Spec, frozen=True, kw_only=True):
     """A list of images."""
 
     uri: Uri
     """A text file (one URI a line), a CSV or a Parquet file with a column `uri`."""
 
 
-class Synthetic(Spec, kw_only=True):
+class Synthetic(Spec, frozen=True, kw_only=True):
     """Images made on the fly, the same for the same index: the study's dummy images."""
 
     width: Annotated[int, Meta(ge=1, le=16_384)] | None = None
@@ -61,7 +61,7 @@ class Synthetic(Spec, kw_only=True):
     """Height in pixels; the model's image size by default."""
 
 
-class Source(Spec, kw_only=True):
+class Source(Spec, frozen=True, kw_only=True):
     """Where the images come from: exactly one of uri, manifest and synthetic."""
 
     uri: Uri | None = None
@@ -76,7 +76,7 @@ class Source(Spec, kw_only=True):
             raise ValueError("give exactly one of uri, manifest and synthetic")
 
 
-class Sink(Spec, kw_only=True):
+class Sink(Spec, frozen=True, kw_only=True):
     """Where the result rows go."""
 
     uri: Uri
@@ -86,7 +86,7 @@ class Sink(Spec, kw_only=True):
     over another job's rows."""
 
 
-class Gpus(Spec, kw_only=True):
+class Gpus(Spec, frozen=True, kw_only=True):
     """Which devices may be used, and how many."""
 
     max: Annotated[int, Meta(ge=1, le=100_000)] | None = None
@@ -99,7 +99,7 @@ class Gpus(Spec, kw_only=True):
     """M: the most mini-batches of one device after its first."""
 
 
-class Worker(Spec, kw_only=True):
+class Worker(Spec, frozen=True, kw_only=True):
     """How the worker pods are made; only these fields."""
 
     image: str | None = None
@@ -130,7 +130,7 @@ class Worker(Spec, kw_only=True):
     """Secrets for the image's registry."""
 
 
-class JobSpec(Spec, kw_only=True):
+class JobSpec(Spec, frozen=True, kw_only=True):
     """N images by a deadline."""
 
     images: Annotated[int, Meta(ge=1, le=LARGEST_N)] | None = None
@@ -198,7 +198,7 @@ class JobSpec(Spec, kw_only=True):
         return int(images * float(self.max_failed_images.removesuffix("%")) / 100)
 
 
-class JobMetadata(Spec, kw_only=True, forbid_unknown_fields=False):
+class JobMetadata(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """Name of the job, and whatever else Kubernetes keeps there."""
 
     name: Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
@@ -207,7 +207,7 @@ class JobMetadata(Spec, kw_only=True, forbid_unknown_fields=False):
     """Namespace of the job."""
 
 
-class InferenceJob(Spec, kw_only=True):
+class InferenceJob(Spec, frozen=True, kw_only=True):
     """N images classified by a deadline T on the fewest GPUs."""
 
     api_version: Literal["dueby.dev/v1alpha1"]

@@ -5,6 +5,7 @@ The same document everywhere: written by the profiler, kept as a file or as a cl
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from dueby.planner.job import EngineName, Precision
@@ -15,7 +16,7 @@ Micros = Annotated[int, Meta(ge=0, le=10**15)]
 CPU_ENGINES = frozenset({"eager", "openvino", "compile"})
 
 
-class Latency(Spec, kw_only=True):
+class Latency(Spec, frozen=True, kw_only=True):
     """Time of a steady mini-batch in microseconds."""
 
     mean: Annotated[int, Meta(ge=1, le=10**15)]
@@ -28,7 +29,7 @@ class Latency(Spec, kw_only=True):
     """The 95th percentile."""
 
 
-class Quantiles(Spec, kw_only=True):
+class Quantiles(Spec, frozen=True, kw_only=True):
     """A time that is measured once a process, in microseconds."""
 
     p50: Micros
@@ -37,7 +38,7 @@ class Quantiles(Spec, kw_only=True):
     """The 95th percentile: what to plan with."""
 
 
-class Step(Spec, kw_only=True):
+class Step(Spec, frozen=True, kw_only=True):
     """What was measured at one mini-batch size."""
 
     mini_batch_size: Annotated[int, Meta(ge=1, le=10**6)]
@@ -52,7 +53,7 @@ class Step(Spec, kw_only=True):
     """Peak memory in MiB."""
 
 
-class Spread(Spec, kw_only=True):
+class Spread(Spec, frozen=True, kw_only=True):
     """Relative standard deviations of the latency."""
 
     run: Annotated[float, Meta(ge=0, lt=1)] | None = None
@@ -61,7 +62,7 @@ class Spread(Spec, kw_only=True):
     """Between nodes of the class."""
 
 
-class ProfiledModel(Spec, kw_only=True):
+class ProfiledModel(Spec, frozen=True, kw_only=True):
     """What was run."""
 
     name: Annotated[str, Meta(min_length=1, max_length=63)]
@@ -72,7 +73,7 @@ class ProfiledModel(Spec, kw_only=True):
     """fp32, bf16 or fp16."""
 
 
-class Device(Spec, kw_only=True, forbid_unknown_fields=False):
+class Device(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """Facts about the device, all optional; others are ignored."""
 
     node: str | None = None
@@ -89,7 +90,7 @@ class Device(Spec, kw_only=True, forbid_unknown_fields=False):
     """Slices that were busy at the same time, and so the number of devices that the machine has."""
 
 
-class ProfileSpec(Spec, kw_only=True):
+class ProfileSpec(Spec, frozen=True, kw_only=True):
     """What was measured, where, and how."""
 
     device_class: Annotated[str, Meta(min_length=1, max_length=128)]
@@ -100,7 +101,7 @@ class ProfileSpec(Spec, kw_only=True):
     """The engine; it decides the device: eager, openvino and compile run on CPUs, cuda and cudagraph on GPUs."""
     device: Device = Device()
     """The device."""
-    software: dict[str, Any] = {}
+    software: dict[str, Any] = field(default_factory=dict)
     """Versions of torch and others."""
     measured_at: datetime | None = None
     """When."""
@@ -124,25 +125,29 @@ class ProfileSpec(Spec, kw_only=True):
     def __post_init__(self) -> None:
         require_offset("measuredAt", self.measured_at)
         sizes = [step.mini_batch_size for step in self.steps]
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             if before == after:
                 raise ValueError(f"steps: two rows of miniBatchSize {after}; keep one")
             if before > after:
                 raise ValueError(f"steps: must ascend in miniBatchSize, but {after} comes after {before}")
         if self.steps[-1].warmup_micros is None:
-            raise ValueError(f"steps: the largest size, {sizes[-1]}, has no warmupMicros, and there is no larger one to take it from")
+            raise ValueError(
+                f"steps: the largest size, {sizes[-1]}, has no warmupMicros, and there is no larger one to take it from"
+            )
         if self.max_mini_batch_size is not None and self.max_mini_batch_size < sizes[0]:
-            raise ValueError(f"maxMiniBatchSize: {self.max_mini_batch_size} is below the least size measured, {sizes[0]}")
+            raise ValueError(
+                f"maxMiniBatchSize: {self.max_mini_batch_size} is below the least size measured, {sizes[0]}"
+            )
 
 
-class ProfileMetadata(Spec, kw_only=True, forbid_unknown_fields=False):
+class ProfileMetadata(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """Name of the profile, and whatever else Kubernetes keeps there."""
 
     name: Annotated[str, Meta(min_length=1, max_length=253)]
     """Name of the profile."""
 
 
-class GPUProfile(Spec, kw_only=True):
+class GPUProfile(Spec, frozen=True, kw_only=True):
     """The measured profile of a device class, or of one node's device."""
 
     api_version: Literal["dueby.dev/v1alpha1"]

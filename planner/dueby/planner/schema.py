@@ -20,7 +20,15 @@ from dueby.planner.units import DURATION_PATTERN, parse_duration_us
 __all__ = ["Duration", "Meta", "Spec", "field", "require_duration", "require_offset", "validate"]
 
 Duration = Annotated[str, Meta(max_length=32, extra_json_schema={"pattern": DURATION_PATTERN})]
-_TYPES = {"int": "an integer", "float": "a number", "str": "a text", "bool": "true or false", "array": "a list", "object": "a mapping of fields", "datetime": "a time such as 2026-12-01T06:00:00Z"}
+_TYPES = {
+    "int": "an integer",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a mapping of fields",
+    "datetime": "a time such as 2026-12-01T06:00:00Z",
+}
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel", omit_defaults=False):
@@ -28,7 +36,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def document(self) -> dict[str, Any]:
         """Plain data in the resource's own spelling, without what is absent."""
-        return _without_absent(msgspec.to_builtins(self))
+        plain: dict[str, Any] = _without_absent(msgspec.to_builtins(self))
+        return plain
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, by their Python names."""
@@ -82,9 +91,17 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
     if what.startswith("Invalid enum value"):
         return path, f"must be one of {', '.join(map(str, _choices_at(kind, path)))}, but is {found!r}"
     if expected := re.match(r"Expected `([a-z]+)(?: \| null)?`(.*)", what):
-        bound = re.sub(r", got .*", "", expected[2]).replace(" >= ", " of at least ").replace(" <= ", " of at most ").replace(" < ", " below ").replace(" > ", " above ")
-        return path, f"must be {_TYPES.get(expected[1], expected[1])}{bound}" + (f", but is {found!r}" if len(repr(found)) < 80 else "")
-    nested, colon, rest = what.partition(": ")      # a rule of ours that names its field
+        bound = (
+            re.sub(r", got .*", "", expected[2])
+            .replace(" >= ", " of at least ")
+            .replace(" <= ", " of at most ")
+            .replace(" < ", " below ")
+            .replace(" > ", " above ")
+        )
+        return path, f"must be {_TYPES.get(expected[1], expected[1])}{bound}" + (
+            f", but is {found!r}" if len(repr(found)) < 80 else ""
+        )
+    nested, colon, rest = what.partition(": ")  # a rule of ours that names its field
     return (_join(path, nested), rest) if colon and re.fullmatch(r"[A-Za-z.]+", nested) else (path, what)
 
 

@@ -66,5 +66,6 @@ def cut_runs(missing: Sequence[int], planned: Sequence[int]) -> tuple[Share, ...
     """
     cuts = cut_shares(len(missing), planned)
     return tuple(
-        Share(first=missing[cut.first], end=missing[cut.end - 1] + 1) if len(cut) else Share(first=0, end=0) for cut in cuts
+        Share(first=missing[cut.first], end=missing[cut.end - 1] + 1) if len(cut) else Share(first=0, end=0)
+        for cut in cuts
     )

@@ -1,0 +1,244 @@
+"""From a problem to a plan: the least number of devices, each one's mini-batch size and iterations, and the proof.
+
+In this order, and each step holds what the ones before it fixed:
+
+1. k: the first number of devices that the rule accepts (closed form).
+2. The part size: the largest power of two that keeps k accepted in the place of P0.
+3. Devices and sizes: those of the earliest time at which any k devices of the pool are accepted.
+4. Iterations: at those sizes, the least common finish with sum (t + 1) b >= N, with S and W as expected (p50), so that
+   the expected finish is what one should see.
+5. The proof: PuLP's answer to model (1), or to (2) where there is no plan, and the exact verification of everything.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from dueby.planner.alternatives import Alternatives, find_alternatives
+from dueby.planner.capacity import Capacity, Choice, capacity, iterations_within
+from dueby.planner.margin import first_loss
+from dueby.planner.problem import Problem, least, runs, take
+from dueby.planner.solver import solve_fewest, solve_most
+from dueby.planner.verify import verify_fewest, verify_plan
+
+_LARGEST_PART = 65_536
+_SOLVER = ThreadPoolExecutor(1, thread_name_prefix="solver")
+CLOSED_FORM = "ClosedForm"
+BOTH = "ClosedForm+CBC"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanGroup:
+    """Devices of one class that do the same."""
+
+    device_class: str
+    available_us: int
+    count: int
+    choice: Choice
+    iterations: int
+    """t: mini-batches after the warm-up one."""
+
+    @property
+    def images_each(self) -> int:
+        """(t + 1) b."""
+        return (self.iterations + 1) * self.choice.mini_batch_size
+
+    @property
+    def expected_finish_us(self) -> int:
+        """a + S + W + t L, with S and W at p50."""
+        return self.available_us + self.choice.expected_start_us + self.iterations * self.choice.latency_us
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Who does what, and why no fewer can. Times count from now."""
+
+    problem: Problem
+    """What was asked."""
+    groups: tuple[PlanGroup, ...]
+    part_size: int
+    lower_bound: int
+    """No fewer devices are accepted, for the measured sizes, this confidence and this pool."""
+    proof: str
+    """ClosedForm+CBC where both agree, ClosedForm where the solver had no valid answer."""
+    probability: float
+    """Of being in time, by the same rule."""
+    finish_at_confidence_us: int
+    """The least time at which these devices and sizes are accepted."""
+    warnings: tuple[str, ...]
+    solve_us: int
+    """What it took to find, prove and verify the plan."""
+
+    @property
+    def gpus(self) -> int:
+        """N_G."""
+        return sum(group.count for group in self.groups)
+
+    @property
+    def planned_images(self) -> int:
+        """sum (t + 1) b, at least N."""
+        return sum(group.count * group.images_each for group in self.groups)
+
+    @property
+    def expected_finish_us(self) -> int:
+        """The latest group's."""
+        return max(group.expected_finish_us for group in self.groups)
+
+    @property
+    def slack_us(self) -> int:
+        """Deadline less the finish at the confidence; negative where the plan is late."""
+        return self.problem.time_us - self.finish_at_confidence_us
+
+    @cached_property
+    def most_of_fewer(self) -> int:
+        """The largest N that one device fewer can do by the deadline."""
+        return self.problem.largest_images(self.gpus - 1)
+
+    @property
+    def is_in_time(self) -> bool:
+        """Whether the deadline is met at the confidence."""
+        return self.slack_us >= 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Infeasible:
+    """No number of devices is accepted; what could be asked instead."""
+
+    problem: Problem
+    proof: str
+    alternatives: Alternatives
+
+
+def make_plan(problem: Problem) -> Plan | Infeasible:
+    """The plan with the fewest devices, or the proof that there is none and its alternatives."""
+    started = time.perf_counter_ns()
+    gpus = problem.fewest()
+    if gpus is not None:
+        return _plan_for(problem, gpus, started)
+    verify_fewest(problem, problem.most + 1)
+    return Infeasible(problem=problem, proof=_prove_most(problem), alternatives=find_alternatives(problem))
+
+
+def plan_earliest(problem: Problem) -> Plan | None:
+    """The plan that ends earliest, for a job that is started although it will be late; None where it never ends.
+
+    The fewest devices that are accepted at the earliest possible time; its slack is negative.
+    """
+    started = time.perf_counter_ns()
+    earliest_us = problem.earliest_us()
+    if earliest_us is None:
+        return None
+    late = replace(problem, time_us=earliest_us)
+    gpus = late.fewest()
+    if gpus is None:
+        raise RuntimeError(f"no number of devices is accepted at the earliest time {earliest_us} us")
+    plan = _plan_for(late, gpus, started)
+    return replace(plan, problem=problem, probability=_probability(problem, plan.groups, plan.part_size))
+
+
+def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
+    second = _SOLVER.submit(_prove_fewest, problem, gpus)  # a process of its own, so it costs no time here
+    part_size = problem.part_size or _part_size(problem, gpus)
+    held = replace(problem, part_size=part_size)
+    earliest_us = held.earliest_us(gpus, within_us=problem.time_us)
+    if earliest_us is None:
+        raise RuntimeError(f"{gpus} devices are accepted at {problem.time_us} us, but at no earlier time")
+    groups = _with_iterations(held, take(held.capacities(earliest_us), gpus))
+    proof, doubt = second.result()
+    plan = Plan(
+        problem=problem,
+        groups=groups,
+        part_size=part_size,
+        lower_bound=gpus,
+        proof=proof,
+        probability=_probability(held, groups, part_size),
+        # The least time for these devices and sizes: at any earlier one no k devices are accepted, at any size.
+        finish_at_confidence_us=earliest_us,
+        warnings=problem.pool.warnings + doubt,
+        solve_us=0,
+    )
+    verify_plan(held, groups, finish_at_confidence_us=plan.finish_at_confidence_us)
+    verify_fewest(problem, gpus)
+    return replace(plan, solve_us=(time.perf_counter_ns() - started_ns) // 1000)
+
+
+def _part_size(problem: Problem, gpus: int) -> int:
+    """The largest power of two <= min(65,536, 1 % of ceil(N / k)) that keeps k accepted; else P0 (exact mode: 1)."""
+    found = runs(problem.capacities())
+    share = -(-problem.images // gpus)
+    size = 1 << min(_LARGEST_PART, share // 100).bit_length()
+    while size := size >> 1:
+        if replace(problem.rule, part_size=size).accepts(found, gpus):
+            return size
+    return 1 if problem.rule.is_exact_study else first_loss(problem.images)
+
+
+def _with_iterations(problem: Problem, chosen: list[tuple[Capacity, int]]) -> tuple[PlanGroup, ...]:
+    """The chosen devices with the iterations of their least common finish.
+
+    No device gets more iterations than fit before the deadline with S and W as planned: constraint (1) of the study.
+    """
+    most = [
+        iterations_within(c.choice, problem.time_us - c.group.available_us - c.choice.start_us, problem.max_iterations)
+        for c, _ in chosen
+    ]
+
+    def iterations(finish_us: int) -> list[int]:
+        return [
+            min(limit, max(0, finish_us - c.group.available_us - c.choice.expected_start_us) // c.choice.latency_us)
+            for (c, _), limit in zip(chosen, most, strict=True)
+        ]
+
+    def suffices(finish_us: int) -> bool:
+        rows = zip(chosen, iterations(finish_us), strict=True)
+        return sum(count * (t + 1) * c.choice.mini_batch_size for (c, count), t in rows) >= problem.images
+
+    finish_us = least(suffices, 0, problem.time_us)
+    return tuple(
+        PlanGroup(
+            device_class=c.group.device_class,
+            available_us=c.group.available_us,
+            count=count,
+            choice=c.choice,
+            iterations=t,
+        )
+        for (c, count), t in zip(chosen, iterations(finish_us), strict=True)
+    )
+
+
+def _probability(problem: Problem, groups: tuple[PlanGroup, ...], part_size: int) -> float:
+    """Of the plan's devices, at the plan's sizes, being in time."""
+    able = [
+        (
+            capacity(
+                g.choice, time_us=problem.time_us, available_us=g.available_us, max_iterations=problem.max_iterations
+            ),
+            g.count,
+        )
+        for g in groups
+    ]
+    return replace(problem.rule, part_size=part_size).probability(sorted(able, reverse=True))
+
+
+def _prove_fewest(problem: Problem, gpus: int) -> tuple[str, tuple[str, ...]]:
+    """Ask PuLP for model (1) with N raised by the margin at k: it must answer k."""
+    found = runs(problem.capacities())
+    needed = problem.images + problem.rule.margin(found, gpus)
+    answer = solve_fewest(found, needed)
+    if answer is None or not answer.is_proven:
+        return CLOSED_FORM, ("the solver gave no proven answer; the proof is the closed form's alone",)
+    done = sum(images * count for (images, _), count in zip(found, answer.counts, strict=True))
+    if done < needed or sum(answer.counts) != gpus:
+        return CLOSED_FORM, ("the solver's answer fails the exact check; the proof is the closed form's alone",)
+    return BOTH, ()
+
+
+def _prove_most(problem: Problem) -> str:
+    """Ask PuLP for model (2): it must answer what the largest capacities add up to, which is too little."""
+    found = runs(problem.capacities())
+    most = sum(c.images * count for c, count in take(problem.capacities(), problem.most))
+    answer = solve_most(found, problem.most) if found else None
+    if answer is None or not answer.is_proven:
+        return CLOSED_FORM
+    return BOTH if sum(c * n for (c, _), n in zip(found, answer.counts, strict=True)) == most else CLOSED_FORM

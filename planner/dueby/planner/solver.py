@@ -1,0 +1,67 @@
+"""Models (1) and (2) of the study as integer programs, solved with PuLP: the second opinion on every plan.
+
+With a GPU per row these programs take minutes at 4,096 GPUs. By classes they take milliseconds, and lose nothing: of
+all mini-batch sizes of a class only the one of the largest capacity C can be in an optimal answer of (1) or (2), so
+there is one integer a class, the number of its devices.
+
+    (1)  min sum n_c   s.t.  sum C_c n_c >= N,      0 <= n_c <= count_c
+    (2)  max sum C_c n_c   s.t.  sum n_c <= NGPU,   0 <= n_c <= count_c
+
+Nothing is believed: CBC's integrality tolerance makes it one image short above 10^6 images a device, and PuLP reports
+"Optimal" after a time-out. So `sol_status` is read, values are rounded to integers, and the caller checks them
+exactly; an answer that fails is not repaired but left out of the proof. PuLP is imported here and nowhere else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulp
+
+# CBC needs some 5 ms; this is for a machine that is out of breath.
+TIME_LIMIT_S = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The solver's answer, rounded to integers, not yet believed."""
+
+    counts: tuple[int, ...]
+    """Devices of each class, in the order they were given."""
+    is_proven: bool
+    """Whether the solver says that it is optimal, rather than the best found in time."""
+
+
+def solve_fewest(classes: Sequence[tuple[int, int]], images: int) -> Answer | None:
+    """Model (1) over (capacity, count) pairs; None where the solver finds no answer or isn't there."""
+    problem = pulp.LpProblem("fewest", pulp.LpMinimize)
+    devices = _devices(classes)
+    problem += pulp.lpSum(devices)
+    problem += pulp.lpSum(c * n for (c, _), n in zip(classes, devices, strict=True)) >= images
+    return _solve(problem, devices)
+
+
+def solve_most(classes: Sequence[tuple[int, int]], most_gpus: int) -> Answer | None:
+    """Model (2) over (capacity, count) pairs; the study's factor NGPU in front of the sum only scales it."""
+    problem = pulp.LpProblem("most", pulp.LpMaximize)
+    devices = _devices(classes)
+    problem += pulp.lpSum(c * n for (c, _), n in zip(classes, devices, strict=True))
+    problem += pulp.lpSum(devices) <= most_gpus
+    return _solve(problem, devices)
+
+
+def _devices(classes: Sequence[tuple[int, int]]) -> list[pulp.LpVariable]:
+    return [pulp.LpVariable(f"n{i}", 0, count, pulp.LpInteger) for i, (_, count) in enumerate(classes)]
+
+
+def _solve(problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable]) -> Answer | None:
+    solver = pulp.PULP_CBC_CMD(msg=False, timeLimit=TIME_LIMIT_S, threads=1)
+    try:
+        problem.solve(solver)
+    except (pulp.PulpSolverError, OSError):  # no CBC for this platform, or nowhere to write its files
+        return None
+    if problem.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
+        return None
+    return Answer(
+        counts=tuple(round(device.value() or 0) for device in devices),
+        is_proven=problem.sol_status == pulp.LpSolutionOptimal,
+    )

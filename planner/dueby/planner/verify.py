@@ -1,0 +1,112 @@
+"""The exact check that every plan passes before it leaves the planner, from the model's own inequalities.
+
+Nothing here shares an intermediate result with the search: capacities, sums and the margin are computed again from
+the groups, and the certificate ("every j < k fails") is checked the plain way, one j after another. Only where the
+rule is known to rise with every device, that is where C (1 - z (run + node)) >= P, the last j of a class speaks for
+the others of it.
+"""
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Protocol
+
+from dueby.planner.capacity import Choice, capacity
+from dueby.planner.errors import DueByError
+from dueby.planner.margin import quantile
+from dueby.planner.problem import Problem
+
+
+class WrongPlan(DueByError):
+    """A plan broke the model: a bug in the planner, never the user's fault."""
+
+
+class PlannedGroup(Protocol):
+    """What the check needs to know of a group."""
+
+    @property
+    def device_class(self) -> str: ...
+    @property
+    def available_us(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def choice(self) -> Choice: ...
+    @property
+    def iterations(self) -> int: ...
+
+
+def verify_plan(problem: Problem, groups: Sequence[PlannedGroup], *, finish_at_confidence_us: int) -> None:
+    """WrongPlan unless the groups keep every constraint of (1) and are accepted, by the deadline and when they say."""
+    gpus = sum(group.count for group in groups)
+    _require(1 <= gpus <= problem.most, f"{gpus} devices are not within 1..{problem.most}")
+    for group in groups:
+        _verify_group(problem, group)
+    done = sum(group.count * (group.iterations + 1) * group.choice.mini_batch_size for group in groups)
+    _require(done >= problem.images, f"{done} images are planned of {problem.images}")
+    for time_us in (problem.time_us, finish_at_confidence_us):
+        able = [(_capacity(problem, group.choice, group.available_us, time_us), group.count) for group in groups]
+        sums = _sums(problem, sorted(able, reverse=True))
+        _require(_is_accepted(problem, *sums), f"the plan is not accepted at {time_us} us")
+
+
+def verify_fewest(problem: Problem, gpus: int) -> None:
+    """WrongPlan if any number of devices below `gpus` is accepted; for an infeasible problem pass NGPU + 1."""
+    z, spreads = Fraction(quantile(problem.confidence)), problem.pool.spreads
+    steady = 1 - z * (Fraction(spreads.run) + Fraction(spreads.node))
+    able: list[tuple[int, int]] = []
+    for images, devices in _capacities(problem):
+        left = min(devices, gpus - 1 - sum(n for _, n in able))
+        rises = images * steady >= problem.rule.loss
+        for count in [left] if rises else range(1, left + 1):
+            fails = not _is_accepted(problem, *_sums(problem, [*able, (images, count)]))
+            _require(fails, f"fewer devices than {gpus} are accepted: {able} and {count} x {images}")
+        able.append((images, left))
+
+
+def _verify_group(problem: Problem, group: PlannedGroup) -> None:
+    name, size = group.device_class, group.choice.mini_batch_size
+    there = [g for g in problem.pool.groups if (g.device_class, g.available_us) == (name, group.available_us)]
+    _require(group.count <= sum(g.count for g in there), f"{group.count} x {name} are more than there are")
+    _require(any(group.choice in g.choices for g in there), f"{name} was not measured at {size}")
+    most = problem.max_iterations
+    _require(group.iterations >= 0 and (most is None or group.iterations <= most), f"{group.iterations} iterations")
+    finish_us = group.available_us + group.choice.start_us + group.iterations * group.choice.latency_us
+    _require(finish_us <= problem.time_us, f"{name} ends at {finish_us} us, after {problem.time_us} us")
+
+
+def _capacities(problem: Problem) -> list[tuple[int, int]]:
+    """(C, count) of every group that can do anything, the largest first."""
+    best = [
+        (max((_capacity(problem, choice, g.available_us, problem.time_us) for choice in g.choices), default=0), g.count)
+        for g in problem.pool.groups
+    ]
+    return sorted((pair for pair in best if pair[0] and pair[1]), reverse=True)
+
+
+def _capacity(problem: Problem, choice: Choice, available_us: int, time_us: int) -> int:
+    return capacity(choice, time_us=time_us, available_us=available_us, max_iterations=problem.max_iterations)
+
+
+def _sums(problem: Problem, able: Iterable[tuple[int, int]]) -> tuple[int, int, int]:
+    """What counts towards N, sum C and sum C^2, of devices given with the largest first, less the reserve."""
+    counted, total, squares, spare = 0, 0, 0, problem.reserve
+    for images, devices in able:
+        dropped = min(spare, devices)
+        spare, kept = spare - dropped, devices - dropped
+        counted += kept * problem.rule.counted(images)
+        total += kept * images
+        squares += kept * images * images
+    return counted, total, squares
+
+
+def _is_accepted(problem: Problem, counted: int, total: int, squares: int) -> bool:
+    z, spreads = Fraction(quantile(problem.confidence)), problem.pool.spreads
+    surplus = counted - problem.images
+    return surplus >= 0 and surplus**2 >= z**2 * (
+        (Fraction(spreads.run) * total) ** 2 + Fraction(spreads.node) ** 2 * squares
+    )
+
+
+def _require(holds: bool, sentence: str) -> None:
+    if not holds:
+        raise WrongPlan(f"the plan failed its verification: {sentence}")
