@@ -1,0 +1,88 @@
+"""The wheel is whole: built from the four source roots, it installs apart from them and is one package with types."""
+
+import subprocess
+import sys
+import sysconfig
+import venv
+from configparser import ConfigParser
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SOURCE_ROOTS = ("planner", "operator", "worker", "profiler")
+
+
+def run(*command: str | Path, **options: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command's result, its output with it."""
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree, built without a network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    built = run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=REPOSITORY)
+    assert built.returncode == 0, built.stderr
+    (file,) = folder.glob("dueby-*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of an environment with the wheel: our dependencies are lent to it, this source tree isn't."""
+    home = tmp_path_factory.mktemp("installed")
+    venv.create(home, symlinks=True)
+    command = (sys.executable, "-m", "pip", "--python", home, "install", "--quiet", "--no-deps", "--no-index", wheel)
+    done = run(*command)
+    assert done.returncode == 0, done.stderr
+    (site_packages,) = home.glob("lib/python*/site-packages")
+    # A path added by a .pth file has its own .pth files ignored, the editable install's of this tree among them.
+    (site_packages / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return home / "bin"
+
+
+def test_the_wheel_holds_every_file_of_the_four_source_roots_and_nothing_else(wheel: Path) -> None:
+    tree = {
+        str(file.relative_to(REPOSITORY / root))
+        for root in SOURCE_ROOTS
+        for file in (REPOSITORY / root / "dueby").rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    packed = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert packed == tree
+
+
+def test_the_wheel_names_the_command_the_licence_and_the_extras(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        texts = {Path(name).name: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name}
+    entry_points = ConfigParser()
+    entry_points.read_string(texts["entry_points.txt"])
+    assert entry_points["console_scripts"]["dueby"] == "dueby.command.main:main"
+    assert "Apache License" in texts["LICENSE"]
+    assert "License-Expression: Apache-2.0" in texts["METADATA"]
+    for extra in ("worker", "profiler", "dev"):
+        assert f"Provides-Extra: {extra}" in texts["METADATA"]
+
+
+def test_installed_it_is_one_package_and_its_command_answers(installed: Path) -> None:
+    packages = run(installed / "python", "-c", "import dueby; print(len(list(dueby.__path__)))")
+    assert (packages.stdout, packages.stderr) == ("1\n", "")
+    answer = run(installed / "dueby", "--help")
+    assert answer.returncode == 0, answer.stderr
+    assert {"profile", "plan", "run", "report"} <= set(answer.stdout.replace(",", " ").replace("{", " ").split())
+
+
+def test_installed_it_tells_a_type_checker_its_types(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "user.py").write_text("from dueby.planner.job import parse_job\nparse_job(3)\n")
+    python = installed / "python"
+    checked = run(sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "user.py", cwd=tmp_path)
+    assert 'Argument 1 to "parse_job" has incompatible type "int"' in checked.stdout
+
+
+@pytest.mark.parametrize(
+    "package", sorted(path for root in SOURCE_ROOTS for path in (REPOSITORY / root).glob("dueby/*"))
+)
+def test_each_package_is_marked_as_typed(package: Path) -> None:
+    assert (package / "py.typed").is_file(), "without it mypy ignores the types of this package where it is installed"
