@@ -6,8 +6,8 @@ The side to resize to follows the image size: torchvision's own `transforms(crop
 pads the rest with black.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Channels = tuple[float, float, float]
@@ -30,6 +30,11 @@ class Preprocessing:
     """Subtracted from each channel of an RGB picture in 0..1 ..."""
     std: Channels
     """... which is then divided by this."""
+
+    def scaled_to(self, side: int) -> Self:
+        """The same for another image size: the same part of the picture is seen."""
+        resize = None if self.resize_side is None else round(self.resize_side * side / self.crop_side)
+        return replace(self, resize_side=resize, crop_side=side)
 
     def document(self) -> dict[str, Any]:
         """Plain data for the fingerprint of a job."""
