@@ -11,7 +11,7 @@ sizes are tried. Everything is in integer microseconds, since floats lose a mini
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 
@@ -24,9 +24,9 @@ class Choice:
     latency_us: int
     """L: a steady mini-batch, the job's input cost included."""
     start_us: int
-    """S + W at the quantile that is planned with (p95; p50 in the study's exact mode)."""
+    """S + W to plan with: p95."""
     expected_start_us: int
-    """S + W at p50."""
+    """S + W at p50: what one should see, and what the study's exact mode plans with."""
     profile: str
     """Name of the profile that it comes from."""
 
@@ -46,6 +46,14 @@ class Group:
     def rows(self) -> tuple[tuple[int, int, int, Choice], ...]:
         """(e, L, b, choice) of each choice: the planner's inner loop reads them some 10,000 times a plan."""
         return tuple((self.available_us + c.start_us, c.latency_us, c.mini_batch_size, c) for c in self.choices)
+
+
+def at_median(groups: Sequence[Group]) -> tuple[Group, ...]:
+    """The groups planned with S and W as expected (p50)."""
+    return tuple(
+        replace(group, choices=tuple(replace(c, start_us=c.expected_start_us) for c in group.choices))
+        for group in groups
+    )
 
 
 @dataclass(frozen=True, slots=True)

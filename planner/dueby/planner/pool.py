@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 from dueby.planner.capacity import Choice, Group
 from dueby.planner.errors import Invalid
 from dueby.planner.input_cost import FREE, InputCost, latency_with_input_us
-from dueby.planner.job import LEAST_CONFIDENCE, JobSpec, Model
+from dueby.planner.job import JobSpec, Model
 from dueby.planner.margin import Spreads
 from dueby.planner.profiles import CPU_ENGINES, GPUProfile, Latency, ProfileSpec, Quantiles, Spread, Step
 
@@ -105,7 +105,7 @@ def build_pool(
         if not found:
             raise Invalid("profiles", _no_profile(name, job.model, known))
         used += found
-        choices = _choices(found, job.planned_confidence, cost, cpus)
+        choices = _choices(found, cost, cpus)
         parts = [(count, 0)] if isinstance(count, int) else count
         groups += [Group(device_class=name, count=n, available_us=free_us, choices=choices) for n, free_us in parts]
     if not any(group.count for group in groups):
@@ -151,9 +151,8 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
     )
 
 
-def _choices(profiles: Sequence[GPUProfile], confidence: float, cost: InputCost, cpus: int) -> tuple[Choice, ...]:
+def _choices(profiles: Sequence[GPUProfile], cost: InputCost, cpus: int) -> tuple[Choice, ...]:
     """Every measured size of every engine up to MB, with the times of this job."""
-    median = confidence <= LEAST_CONFIDENCE
     rows = []
     for profile in profiles:
         spec = profile.spec
@@ -164,16 +163,14 @@ def _choices(profiles: Sequence[GPUProfile], confidence: float, cost: InputCost,
                 continue
             latency_us = latency_with_input_us(spec, step.latency_micros.mean, step.mini_batch_size, cost, cpus=cpus)
             warmup = warmup_of(spec, step)
-            grown_us = latency_us - step.latency_micros.mean
-            expected_us = startup.p50 + warmup.p50 + grown_us
-            planned_us = expected_us if median else startup.p95 + warmup.p95 + grown_us
+            grown_us = max(0, latency_us - step.latency_micros.mean)
             rows.append(
                 Choice(
                     engine=spec.engine,
                     mini_batch_size=step.mini_batch_size,
                     latency_us=latency_us,
-                    start_us=max(0, planned_us),
-                    expected_start_us=max(0, expected_us),
+                    start_us=startup.p95 + warmup.p95 + grown_us,
+                    expected_start_us=startup.p50 + warmup.p50 + grown_us,
                     profile=profile.name,
                 )
             )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from dueby.planner.capacity import Capacity, best_capacities
+from dueby.planner.capacity import Capacity, Group, at_median, best_capacities
 from dueby.planner.job import LARGEST_N
 from dueby.planner.margin import Rule, Run
 from dueby.planner.pool import Pool
@@ -45,6 +45,11 @@ class Problem:
             part_size=self.part_size,
         )
 
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The pool's groups; in the study's exact mode with S and W at p50."""
+        return at_median(self.pool.groups) if self.rule.is_exact_study else self.pool.groups
+
     @property
     def most(self) -> int:
         """The most devices that may be used: NGPU or all there are."""
@@ -54,7 +59,7 @@ class Problem:
     def capacities(self, time_us: int | None = None) -> list[Capacity]:
         """C of every group by the deadline, or by another time; the largest first."""
         return best_capacities(
-            self.pool.groups,
+            self.groups,
             time_us=self.time_us if time_us is None else time_us,
             max_iterations=self.max_iterations,
         )

@@ -65,7 +65,7 @@ def verify_fewest(problem: Problem, gpus: int) -> None:
 
 def _verify_group(problem: Problem, group: PlannedGroup) -> None:
     name, size = group.device_class, group.choice.mini_batch_size
-    there = [g for g in problem.pool.groups if (g.device_class, g.available_us) == (name, group.available_us)]
+    there = [g for g in problem.groups if (g.device_class, g.available_us) == (name, group.available_us)]
     _require(group.count <= sum(g.count for g in there), f"{group.count} x {name} are more than there are")
     _require(any(group.choice in g.choices for g in there), f"{name} was not measured at {size}")
     most = problem.max_iterations
@@ -78,7 +78,7 @@ def _capacities(problem: Problem) -> list[tuple[int, int]]:
     """(C, count) of every group that can do anything, the largest first."""
     best = [
         (max((_capacity(problem, choice, g.available_us, problem.time_us) for choice in g.choices), default=0), g.count)
-        for g in problem.pool.groups
+        for g in problem.groups
     ]
     return sorted((pair for pair in best if pair[0] and pair[1]), reverse=True)
 
