@@ -37,7 +37,7 @@ def test_the_example_is_a_valid_resource_and_says_what_it_is(example: Path) -> N
     PARSERS[document["kind"]](document, origin=name(example))
 
 
-@pytest.mark.parametrize(("document", "block"), shown_resources())
+@pytest.mark.parametrize(("document", "block"), tuple(shown_resources()))
 def test_the_resource_that_a_document_shows_is_valid(document: str, block: str) -> None:
     resource = yaml.safe_load(block)
     PARSERS[resource["kind"]](resource, origin=document)
