@@ -1,0 +1,158 @@
+"""The rows of a part as a Parquet file, made in memory and read back.
+
+    index: int64, uri: string, classes: list<int32>, labels: list<string>, scores: list<float>, error: string
+
+The lists hold the best classes, best first, 5 of them unless the model has fewer. An image that could not be read has
+its reason in `error` and null for the three lists (not empty lists: nothing is known about it); otherwise `error` is
+null. The file's key-value metadata says what made the rows. The same rows give the same bytes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+FORMAT_VERSION = 1
+SCHEMA = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("uri", pa.string()),
+        ("classes", pa.list_(pa.int32())),
+        ("labels", pa.list_(pa.string())),
+        ("scores", pa.list_(pa.float32())),
+        ("error", pa.string()),
+    ]
+)
+# Between the names of engines, where some of a part's rows were done over by another one.
+ENGINES_JOINED = "+"
+_PREFIX = "dueby."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What made a part's rows, kept in its metadata."""
+
+    engine: str
+    """The engine, or several joined where rows were done over by another one."""
+    precision: str
+    """fp32, bf16 or fp16."""
+    device_class: str
+    """The device class."""
+    fingerprint: str
+    """The job's fingerprint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The n rows of a part in columns."""
+
+    first: int
+    """Index of the first image."""
+    uris: Sequence[str]
+    """n URIs."""
+    classes: NDArray[np.int32]
+    """(n, k), best first; anything where there is an error."""
+    scores: NDArray[np.float32]
+    """(n, k)."""
+    errors: Mapping[int, str]
+    """The reason by position in the part, for images that could not be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """What a part's footer says."""
+
+    rows: int
+    errors: int
+    origin: Origin
+
+
+def encode_rows(rows: Rows, *, labels: Sequence[str], origin: Origin) -> bytes:
+    """The Parquet file."""
+    total, k = rows.classes.shape
+    failed = np.zeros(total, dtype=bool)
+    failed[list(rows.errors)] = True
+    classes, scores = rows.classes[~failed].ravel(), rows.scores[~failed].ravel()
+    offsets = pa.array(_offsets(failed, k), mask=np.append(failed, False))
+
+    def lists(values: pa.Array) -> pa.Array:
+        """A list of k values in each row, null where it failed."""
+        return pa.ListArray.from_arrays(offsets, values)
+
+    table = pa.table(
+        [
+            pa.array(np.arange(rows.first, rows.first + total)),
+            pa.array(rows.uris, type=pa.string()),
+            lists(pa.array(classes)),
+            lists(pa.array(labels, type=pa.string()).take(pa.array(classes))),
+            lists(pa.array(scores)),
+            pa.array([rows.errors.get(position) for position in range(total)], type=pa.string()),
+        ],
+        schema=SCHEMA.with_metadata(_metadata(origin)),
+    )
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd", row_group_size=max(total, 1))
+    return buffer.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def decode_rows(data: bytes) -> tuple[Rows, Origin]:
+    """The rows of a part's file, and what made them."""
+    table = pq.read_table(pa.BufferReader(data))
+    errors = {position: text for position, text in enumerate(table["error"].to_pylist()) if text is not None}
+    classes, scores = table["classes"].combine_chunks(), table["scores"].combine_chunks()
+    rows = Rows(
+        first=table["index"][0].as_py(),
+        uris=table["uri"].to_pylist(),
+        classes=_square(classes, errors, np.dtype(np.int32)),
+        scores=_square(scores, errors, np.dtype(np.float32)),
+        errors=errors,
+    )
+    return rows, _origin(table.schema.metadata)
+
+
+def count_rows(file: BinaryIO) -> Count:
+    """Rows and errors from a part's footer, without reading its columns."""
+    parquet = pq.ParquetFile(file)
+    footer = parquet.metadata
+    column = footer.num_columns - 1
+    fine = sum(footer.row_group(group).column(column).statistics.null_count for group in range(footer.num_row_groups))
+    return Count(rows=footer.num_rows, errors=footer.num_rows - fine, origin=_origin(parquet.schema_arrow.metadata))
+
+
+def _offsets(failed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:
+    """Where each row's list begins and the last one ends."""
+    return np.concatenate(([0], np.cumsum(~failed) * k)).astype(np.int32)
+
+
+def _square(lists: Any, errors: Mapping[int, str], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A column of lists, all of one length but for null in failed rows, as (n, k)."""
+    fine = [position for position in range(len(lists)) if position not in errors]
+    values = lists.flatten().to_numpy()
+    square = np.zeros((len(lists), len(values) // len(fine) if fine else 0), dtype=dtype)
+    square[fine] = values.reshape(len(fine), square.shape[1])
+    return square
+
+
+def _metadata(origin: Origin) -> dict[str, str]:
+    facts = {
+        "engine": origin.engine,
+        "precision": origin.precision,
+        "deviceClass": origin.device_class,
+        "fingerprint": origin.fingerprint,
+        "formatVersion": str(FORMAT_VERSION),
+    }
+    return {_PREFIX + name: value for name, value in facts.items()}
+
+
+def _origin(metadata: Mapping[bytes, bytes]) -> Origin:
+    facts = {name.decode(): value.decode() for name, value in metadata.items()}
+    return Origin(
+        engine=facts[_PREFIX + "engine"],
+        precision=facts[_PREFIX + "precision"],
+        device_class=facts[_PREFIX + "deviceClass"],
+        fingerprint=facts[_PREFIX + "fingerprint"],
+    )
