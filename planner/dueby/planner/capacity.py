@@ -27,6 +27,8 @@ class Choice:
     """S + W to plan with: p95."""
     expected_start_us: int
     """S + W at p50: what one should see, and what the study's exact mode plans with."""
+    expected_warmup_us: int
+    """The W in it."""
     profile: str
     """Name of the profile that it comes from."""
 

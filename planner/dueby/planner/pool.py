@@ -171,6 +171,7 @@ def _choices(profiles: Sequence[GPUProfile], cost: InputCost, cpus: int) -> tupl
                     latency_us=latency_us,
                     start_us=startup.p95 + warmup.p95 + grown_us,
                     expected_start_us=startup.p50 + warmup.p50 + grown_us,
+                    expected_warmup_us=warmup.p50 + grown_us,
                     profile=profile.name,
                 )
             )
