@@ -6,20 +6,23 @@ from rich.text import Text
 
 from dueby.planner.answer import device_word, proof_sentence
 from dueby.planner.deadline_classes import Verdict
+from dueby.planner.input_cost import FREE, InputCost
 from dueby.planner.plan import Infeasible, Plan
 from dueby.planner.units import MICROS_PER_SECOND, format_duration
 
 CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confidence and this pool."
 
 
-def print_plan(verdict: Verdict, console: Console | None = None) -> None:
-    """The verdict on the console (stdout by default)."""
+def print_plan(verdict: Verdict, console: Console | None = None, *, cost: InputCost = FREE) -> None:
+    """The verdict on the console (stdout by default), with the job's input cost where it is known."""
     console = console or people_console()
     if verdict.infeasible:
         _print_infeasible(console, verdict.infeasible, verdict.plan)
     if verdict.plan:
         _print_groups(console, verdict.plan)
         _print_proof(console, verdict.plan)
+        if cost != FREE:
+            console.print(Text(_terms(cost)))
     for warning in verdict.plan.warnings if verdict.plan else ():
         console.print(Text(f"Warning: {warning}.", style="yellow"))
 
@@ -55,14 +58,24 @@ def _print_groups(console: Console, plan: Plan) -> None:
 def _print_proof(console: Console, plan: Plan) -> None:
     problem, word = plan.problem, device_word(plan)
     console.print(
-        f"[bold]{plan.gpus:,} {word(plan.gpus)}[/bold] for {problem.images:,} images in {format_duration(problem.time_us)}: "
-        f"expected after {format_duration(plan.expected_finish_us)}, "
+        f"[bold]{plan.gpus:,} {word(plan.gpus)}[/bold] for {problem.images:,} images "
+        f"in {format_duration(problem.time_us)}: expected after {format_duration(plan.expected_finish_us)}, "
         f"at confidence {problem.confidence:g} after {format_duration(plan.finish_at_confidence_us)}, "
         f"slack {format_duration(plan.slack_us)}."
     )
     odds = "over 0.9999" if plan.probability > 0.9999 else f"{plan.probability:.4f}"
     console.print(f"Probability of being in time: {odds}. Parts of {plan.part_size:,} images.")
     console.print(f"Proof ({plan.proof}, {plan.solve_us / 1000:.1f} ms): {proof_sentence(plan)} {CLAIM}")
+
+
+def _terms(cost: InputCost) -> str:
+    """What the steps above contain beside the model."""
+    words = f"Input, in every step: {cost.decode_us / 1000:.2f} ms to decode and {cost.get_us / 1000:.2f} ms to read"
+    if cost.bytes_per_image:
+        words += f" {cost.bytes_per_image / 1000:,.0f} kB"
+    if cost.bandwidth_bytes_per_s:
+        words += f" at {cost.bandwidth_bytes_per_s / 1e6:,.0f} MB/s"
+    return f"{words} an image."
 
 
 def _print_infeasible(console: Console, infeasible: Infeasible, late: Plan | None) -> None:

@@ -53,6 +53,7 @@ class Seams:
     show: Callable[[Status], None]
     say: Callable[[str], None]
     """A sentence for people."""
+    show_plan: Callable[[Verdict], None]
     now_us: Callable[[], int]
     sleep_s: Callable[[float], None]
 
@@ -79,6 +80,7 @@ class Loop:
         self.kept_us = 0
         self.commits = -1
         self.losses_since_commit = 0
+        self.gave_up_on_worker = False
 
     def run(self) -> Outcome:
         """Until the job is over. The workers are gone when it returns or raises."""
@@ -105,9 +107,10 @@ class Loop:
             self.view,
             now_us=self.seams.now_us(),
             workers=workers,
-            news="WorkerLost" if lost else None,
+            news="WorkerLost" if lost or self.gave_up_on_worker else None,
             parts_there=self._parts_there(len(lost)),
         )
+        self.gave_up_on_worker = False
         for name in sorted(lost):
             self.seams.say(f"worker {name} was lost")
         self._take_edit()
@@ -155,7 +158,9 @@ class Loop:
 
     def _start(self, start: Start) -> None:
         before = sum(worker.state not in GONE for worker in self.view.workers)
-        self.verdict = self.verdict or start.verdict
+        if start.verdict:
+            self.verdict = start.verdict
+            self.seams.show_plan(start.verdict)
         self.view = replace(self.view, part_size=start.part_size, revision=self.view.revision + 1)
         self.record.started(start, now_us=self.view.now_us, before=before)
         if start.reason not in ("Started", "Resumed"):
@@ -167,6 +172,7 @@ class Loop:
         after = before - len(stop.workers)
         self.record.replanned(stop.reason, now_us=self.view.now_us, before=before, after=after)
         self.seams.say(self.record.replans[-1]["message"])
+        self.gave_up_on_worker = stop.reason == "WorkerLost"
         self.processes.stop(stop.workers)
 
     def _parts_there(self, lost: int) -> frozenset[int]:

@@ -22,7 +22,7 @@ from typing import Any
 from dueby.operator.slots import Slot
 from dueby.operator.view import GONE, Assignment, WorkerState, WorkerView
 from dueby.planner.errors import DueByError, Invalid, Transient
-from dueby.planner.job import InferenceJob
+from dueby.planner.job import EngineName, InferenceJob
 
 SCRAPE_TIMEOUT_S = 1.0
 STOP_TIMEOUT_S = 5.0
@@ -59,7 +59,7 @@ class Processes:
         images: int,
         fingerprint: str | None,
         retry_failed: bool,
-        environment_of: Callable[[str, int], Mapping[str, str]],
+        environment_of: Callable[[EngineName, int], Mapping[str, str]],
     ) -> None:
         self.job = job
         self.slots = tuple(slots)
@@ -169,7 +169,7 @@ class Processes:
             "deviceClass": assignment.device_class,
             "engine": assignment.choice.engine,
             "threads": slot.threads,
-            "cores": list(slot.cores),
+            "cores": None if slot.cores is None else list(slot.cores),
             "decodeThreads": slot.threads,
             "miniBatchSize": assignment.choice.mini_batch_size,
             "iterations": assignment.iterations,

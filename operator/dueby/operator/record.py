@@ -21,9 +21,10 @@ MOST_SAMPLES = 2000
 class Record:
     """The story of one run."""
 
-    def __init__(self, *, start_us: int, deadline_us: int, cost: InputCost | None) -> None:
+    def __init__(self, *, start_us: int, deadline_us: int, images: int, cost: InputCost | None) -> None:
         self.start_us = start_us
         self.deadline_us = deadline_us
+        self.images = images
         self.cost = cost
         self.revisions: list[dict[str, Any]] = []
         self.replans: list[dict[str, Any]] = []
@@ -31,6 +32,8 @@ class Record:
         self.states: dict[str, list[list[Any]]] = {}
         self.worker_samples: dict[str, list[list[float]]] = {}
         self.every_s = SAMPLE_EVERY_S
+        self.expected_s: float | None = None
+        self.at_confidence_s: float | None = None
 
     def at(self, now_us: int) -> float:
         """Seconds since the start."""
@@ -39,6 +42,9 @@ class Record:
     def started(self, start: Start, *, now_us: int, before: int) -> None:
         """A revision of the plan is being started beside `before` workers."""
         verdict, plan = start.verdict, start.verdict.plan if start.verdict else None
+        if plan and self.expected_s is None:
+            self.expected_s = self.at(now_us + plan.expected_finish_us)
+            self.at_confidence_s = self.at(now_us + plan.finish_at_confidence_us)
         self.revisions.append(
             {
                 "atSeconds": self.at(now_us),
@@ -76,7 +82,7 @@ class Record:
             states = self.states.setdefault(name, [[self.at(process.created_us), "starting"]])
             if states[-1][1] != state:
                 states.append([at if process.ended_us is None else self.at(process.ended_us), state])
-        if self.samples and at - self.samples[-1][0] < self.every_s:
+        if self.samples and at - self.samples[-1][0] < self.every_s and done < self.images:
             return
         self.samples.append([at, done, failed])
         for process in processes:
@@ -87,6 +93,16 @@ class Record:
             self.samples = self.samples[::2]
             self.worker_samples = {name: own[::2] for name, own in self.worker_samples.items()}
             self.every_s *= 2
+
+    @property
+    def done(self) -> int:
+        """Images done at the last sample."""
+        return int(self.samples[-1][1]) if self.samples else 0
+
+    @property
+    def failed(self) -> int:
+        """Images failed at the last sample."""
+        return int(self.samples[-1][2]) if self.samples else 0
 
     def plan_document(self) -> dict[str, Any]:
         """plan.json."""

@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from dueby.planner.job import EngineName
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """One way to run a device: an engine and a mini-batch size, with its times for this job."""
 
-    engine: str
+    engine: EngineName
     mini_batch_size: int
     latency_us: int
     """L: a steady mini-batch, the job's input cost included."""

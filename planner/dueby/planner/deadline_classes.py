@@ -34,7 +34,7 @@ class Verdict:
 
     action: Action
     """Start: now. Reserve: devices are kept and the start is in time. Hold: the reservation is kept, the start is no
-    earlier than needed. StartLate: the plan that ends earliest is started, though late. Refuse, Wait: nothing starts."""
+    earlier than needed. StartLate: the plan that ends earliest is started, though late. Refuse and Wait: nothing is."""
     plan: Plan | None = None
     """The plan that is started or reserved."""
     infeasible: Infeasible | None = None

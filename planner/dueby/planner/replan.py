@@ -1,7 +1,7 @@
 """Re-planning: the same closed form, over what is left and the workers that are already there.
 
-A running worker's size is fixed and its e is the rest of its mini-batch; a starting one's is the rest of S, plus W. With
-K_i what each of them still does until the deadline, and h = 0.03:
+A running worker's size is fixed and its e is the rest of its mini-batch; a starting one's is the rest of S, plus W.
+With K_i what each of them still does until the deadline, and h = 0.03:
 
     too little   sum K_i < N_left               then add the fewest devices with  sum K_i + top_a(C) >= N_left (1 + h)
     too much     the others do N_left (1 + 2h)  then give one back

@@ -1,0 +1,114 @@
+"""The steps of a run beside its workers: index, finish and the retry of failed rows.
+
+Each is a process of the worker's, as it is a Job in a cluster.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dueby.operator.loop import TICK_S
+from dueby.operator.processes import Processes
+from dueby.operator.view import GONE, Assignment, JobView
+from dueby.planner.capacity import best_capacities
+from dueby.planner.errors import DueByError, Invalid, Transient
+from dueby.planner.input_cost import InputCost
+from dueby.planner.job import InferenceJob
+from dueby.planner.pool import build_pool
+from dueby.planner.shares import Grid, Share
+from dueby.planner.units import MICROS_PER_SECOND
+
+_INVALID, _TRY_AGAIN = 2, 75
+# Long enough for a device's rate alone to decide which is the fastest.
+_LONG_US = 24 * 3600 * MICROS_PER_SECOND
+
+
+@dataclass(frozen=True, kw_only=True)
+class Indexed:
+    """What the index step found."""
+
+    images: int
+    """N."""
+    fingerprint: str
+    part_size: int | None
+    """The grid of a sink that was begun before; None for a new one."""
+    cost: InputCost
+
+
+def index(job: InferenceJob, folder: Path) -> Indexed:
+    """List and freeze the source, or find it frozen; what was found."""
+    spec = job.spec
+    found = _run_step(
+        "index",
+        {
+            "job": job.metadata.name,
+            "model": spec.model.document(),
+            "source": spec.source.document(),
+            "sink": spec.sink.document(),
+            "images": spec.images,
+        },
+        folder,
+    )
+    cost = found.get("inputCost") or {}
+    return Indexed(
+        images=found["images"],
+        fingerprint=found["fingerprint"],
+        part_size=found.get("partSize"),
+        cost=InputCost(
+            decode_us=cost.get("decodeMicros", 0),
+            get_us=cost.get("getMicros", 0),
+            bytes_per_image=cost.get("bytesPerImage", 0),
+            bandwidth_bytes_per_s=cost.get("bandwidthBytesPerSecond"),
+        ),
+    )
+
+
+def finish(job: InferenceJob, folder: Path) -> dict[str, Any]:
+    """Count the rows and close the sink; the rows and errors of all its parts."""
+    return _run_step("finish", {"job": job.metadata.name, "sink": job.spec.sink.document()}, folder)
+
+
+def retry_failed(processes: Processes, view: JobView) -> None:
+    """Do over the rows with an error, with one worker on the fastest device: parts that are there have one writer."""
+    pool = build_pool(view.spec, view.profiles, view.counts, cost=view.cost, cpus=view.cpus)
+    fastest = best_capacities(pool.groups, time_us=_LONG_US)[0]
+    parts = Grid(images=view.images, part_size=view.part_size or view.images).parts
+    assignment = Assignment(
+        worker="retry",
+        revision=view.revision + 1,
+        device_class=fastest.group.device_class,
+        choice=fastest.choice,
+        iterations=0,
+        share=Share(first=0, end=parts),
+    )
+    processes.start([assignment], part_size=view.part_size or view.images)
+    try:
+        while (worker := processes.observe()[0]).state not in GONE:
+            time.sleep(TICK_S)
+        processes.raise_fault()
+        if worker.state != "done":
+            raise processes.fault_of_losses()
+    finally:
+        processes.stop_all()
+
+
+def _run_step(step: str, config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    path = folder / f"{step}.json"
+    path.write_text(json.dumps({k: v for k, v in config.items() if v is not None}), encoding="utf-8")
+    command = [sys.executable, "-m", "dueby.worker", step, "--config", str(path)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # stderr is for people
+    lines = done.stdout.strip().splitlines()
+    try:
+        said = json.loads(lines[-1])
+    except (IndexError, ValueError):
+        said = {}
+    if done.returncode == 0 and said:
+        return dict(said)
+    sentence = said.get("error", f"the {step} step ended with code {done.returncode}")
+    if done.returncode == _INVALID:
+        raise Invalid(said.get("field", "spec"), sentence)
+    raise (Transient if done.returncode == _TRY_AGAIN else DueByError)(f"{step}: {sentence}")
