@@ -1,0 +1,65 @@
+"""Sorting more URIs than memory should hold: sorted runs on disk, merged as they are read.
+
+Sources that come in order anyway (object stores, many manifests) make one long run, which costs a file and no merge.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from itertools import count, islice
+from pathlib import Path
+
+# 2^17 URIs of a hundred characters are some 20 MB.
+CHUNK = 1 << 17
+# Files that are open at once; a process may have 1,024.
+FAN_IN = 128
+# Between URIs in a file: the one character that no store allows in a name.
+_END = "\0"
+_BLOCK = 1 << 16
+
+
+class _Run:
+    """A file of URIs in order."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.last = ""
+
+    def extend(self, uris: list[str]) -> None:
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            file.writelines(uri + _END for uri in uris)
+        self.last = uris[-1]
+
+    def __iter__(self) -> Iterator[str]:
+        with self.path.open(encoding="utf-8", newline="") as file:
+            rest = ""
+            while block := file.read(_BLOCK):
+                *uris, rest = (rest + block).split(_END)
+                yield from uris
+
+
+def sort_externally(uris: Iterable[str], *, folder: Path, chunk: int = CHUNK, fan_in: int = FAN_IN) -> Iterator[str]:
+    """All of `uris`, doubles too, in order of their code points. `folder` must stay until the last was taken."""
+    runs: list[_Run] = []
+    names = (folder / f"run-{number}" for number in count())
+    for piece in _chunks(uris, chunk):
+        piece.sort()
+        if not runs or piece[0] < runs[-1].last:
+            if len(runs) == fan_in:
+                runs = [_merge(runs, _Run(next(names)), chunk)]
+            runs.append(_Run(next(names)))
+        runs[-1].extend(piece)
+    return heapq.merge(*runs)
+
+
+def _merge(runs: list[_Run], into: _Run, chunk: int) -> _Run:
+    for piece in _chunks(heapq.merge(*runs), chunk):
+        into.extend(piece)
+    for run in runs:
+        run.path.unlink()
+    return into
+
+
+def _chunks(uris: Iterable[str], size: int) -> Iterator[list[str]]:
+    iterator = iter(uris)
+    while piece := list(islice(iterator, size)):
+        yield piece
