@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache
 
@@ -69,7 +69,7 @@ NEEDS = {
         what="an NVIDIA GPU",
         is_there=has_gpu,
         required_by="DUEBY_REQUIRE_GPU",
-        how="run on a machine that has one",
+        how="take a machine that has one",
     ),
 }
 SKIPPED = pytest.StashKey[Counter[str]]()
@@ -96,11 +96,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"needs {need.what}: {need.how}")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say at the end what was left out."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None, None, None]:
+    """Say at the very end what was left out."""
+    yield
     for marker, count in config.stash[SKIPPED].items():
         need = NEEDS[marker]
-        tests = "test" if count == 1 else "tests"
-        terminalreporter.write_line(
-            f"SKIPPED {count} {tests} for want of {need.what}. To run: {need.how}.", yellow=True
-        )
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.write_line(f"SKIPPED {tests} for want of {need.what}. To run: {need.how}.", yellow=True)
