@@ -67,8 +67,8 @@ class WorkConfig(Spec, frozen=True, kw_only=True):
     """The engine, never `auto`: the plan has chosen."""
     threads: Threads
     """Threads of the model: the slice."""
-    cores: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(min_length=1)] | None = None
-    """Cores that the process is pinned to; null: wherever the system puts it."""
+    cores: tuple[Annotated[int, Meta(ge=0)], ...] | None = None
+    """Cores that the process is pinned to; none: wherever the system puts it."""
     decode_threads: Threads
     """Threads that read and decode ahead of the model."""
     mini_batch_size: Annotated[int, Meta(ge=1, le=10**6)]

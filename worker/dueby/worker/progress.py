@@ -57,6 +57,11 @@ class Progress:
             self.state = max(self.state, state, key=STATES.index)
             self._last_sign = self.clock()
 
+    def start_up(self, startup_us: int) -> None:
+        """The first mini-batch begins, so long after the process's creation."""
+        with self.lock:
+            self.startup_us = startup_us
+
     def step(self, *, step_us: int, model_us: int, images: int) -> None:
         """A mini-batch is done."""
         with self.lock:

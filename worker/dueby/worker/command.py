@@ -1,0 +1,84 @@
+"""`python -m dueby.worker index|work|finish --config FILE`: a step of a job, from its configuration to its exit code.
+
+    0    fine; the last line on stdout is the step's result as JSON
+    2    the input is wrong: a sentence on stderr, {"error": ..., "field": ...} as the termination message
+    75   something outside did not answer for ten minutes: the same step may succeed later
+    1    anything else, with its traceback
+
+What is meant for people goes to stderr.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dueby.planner.errors import Invalid, Transient
+from dueby.worker.config import FinishConfig, IndexConfig, WorkConfig, load_config
+from dueby.worker.ending import BUG, FINE, INVALID, TRY_AGAIN, leave_message
+
+
+def run_step(argv: Sequence[str]) -> int:
+    """Run the step and return the exit code."""
+    options = _parse(argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        leave_message(_STEPS[options.step](options.config, options.index), stream=True)
+    except Invalid as error:
+        print(error, file=sys.stderr)
+        leave_message({"error": error.message, "field": error.field}, stream=False)
+        return INVALID
+    except Transient as error:
+        print(error, file=sys.stderr)
+        leave_message({"error": str(error)}, stream=False)
+        return TRY_AGAIN
+    except BaseException as error:
+        traceback.print_exc()
+        leave_message({"error": repr(error)}, stream=False)
+        return BUG
+    return FINE
+
+
+def process_age_us() -> int:
+    """Time since this process was created, as the kernel knows it: to 10 ms."""
+    started_ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf("SC_CLK_TCK")
+    return round(age_s * 1e6)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m dueby.worker", description="One step of a job.")
+    parser.add_argument("step", choices=_STEPS, help="index the source, work on a share, or finish the sink")
+    parser.add_argument("--config", type=Path, required=True, help="the step's configuration, a JSON file")
+    parser.add_argument("--index", type=int, help="which of the file's workers; by default $JOB_COMPLETION_INDEX")
+    return parser.parse_args(argv)
+
+
+def _index(path: Path, index: int | None) -> dict[str, Any]:
+    from dueby.worker.indexing import index_source
+
+    return index_source(load_config(IndexConfig, path, index=index))
+
+
+def _work(path: Path, index: int | None) -> dict[str, Any]:
+    config = load_config(WorkConfig, path, index=index)
+    from dueby.worker.work import work
+
+    return work(config, process_age_us=process_age_us)
+
+
+def _finish(path: Path, index: int | None) -> dict[str, Any]:
+    config = load_config(FinishConfig, path, index=index)
+    from dueby.worker.finish import finish
+    from dueby.worker.store import open_store
+
+    return finish(open_store(config.sink.uri))
+
+
+# Each imports what it needs: indexing a source and finishing a sink don't wait for torch.
+_STEPS: dict[str, Callable[[Path, int | None], dict[str, Any]]] = {"index": _index, "work": _work, "finish": _finish}
