@@ -19,7 +19,7 @@ from PIL import Image
 
 # In the public domain or CC0, the motorcycle from the Middlebury stereo set: the docstrings of skimage.data say whose.
 PHOTOS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
-COUNT = 1200
+COUNT = 2400
 DAMAGED = 2
 LONGEST_SIDE = (480, 800)
 LEAST_CROP = 0.7

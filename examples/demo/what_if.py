@@ -32,13 +32,11 @@ def sentence(plan: dict[str, Any]) -> str:
     """What the plan says, in a few words."""
     if plan["feasible"]:
         devices = "1 device" if plan["gpus"] == 1 else f"{plan['gpus']} devices, and fewer can't"
-        return (
-            f"{devices}; done after {plan['expectedSeconds']:.0f} s, in time with probability {plan['probability']:.3f}"
-        )
+        return f"{devices}; done after {plan['expectedSeconds']:.0f} s"
     possible = plan["alternatives"]
     earliest = possible["earliestDeadlineSeconds"]
-    all_of_them = "" if earliest is None else f", or all of them in {earliest:.0f} s"
-    return f"can't be done; {possible['largestImages'] or 0:,} photos could{all_of_them}"
+    all_of_them = "" if earliest is None else f", all of them in {earliest:.0f} s"
+    return f"too short: {possible['largestImages'] or 0:,} photos by then{all_of_them}"
 
 
 def main() -> None:
