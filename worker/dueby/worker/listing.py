@@ -33,12 +33,13 @@ def _list_folder(uri: str, *, patience: Patience) -> Iterator[str]:
     root, path = split(uri)
     store = open_store(root, field=FIELD, patience=patience)
     try:
-        if store.exists(path):
+        # A folder or a file may have a [ in its name and be no glob.
+        is_folder = store.is_folder(path)
+        if not is_folder and store.exists(path):
             _require_image(path)
             yield store.uri_of(path)
             return
-        # A folder may have a [ in its name and be no glob.
-        wanted = Selection(folder=path.rstrip("/"), pattern=None) if store.is_folder(path) else select(path)
+        wanted = Selection(folder=path.rstrip("/"), pattern=None) if is_folder else select(path)
         for name in store.walk(wanted.folder):
             if name in wanted:
                 yield store.uri_of(f"{wanted.folder}/{name}".lstrip("/"))

@@ -29,6 +29,16 @@ class Patience:
 
     def call(self, ask: Callable[[], Answer], *, what: str, cancelled: threading.Event | None = None) -> Answer:
         """What `ask` returns; its last Transient where it never answers, or at once when `cancelled` is set."""
+        try:
+            return ask()  # nearly always, and tenacity takes 80 us for it: twice what reading a file does
+        except Transient as failure:
+            failed = [failure]
+
+        def ask_again() -> Answer:
+            if failed:
+                raise failed.pop()
+            return ask()
+
         cancelled = cancelled or threading.Event()
         in_time = stop_after_delay(self.total_s)
 
@@ -50,7 +60,7 @@ class Patience:
             before_sleep=warn,
             reraise=True,
         )
-        return asking(ask)
+        return asking(ask_again)
 
 
 PATIENT = Patience()

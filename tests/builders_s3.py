@@ -1,0 +1,103 @@
+"""A real S3 server for tests: versitygw over a temporary folder, as a process of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ACCESS_KEY, SECRET_KEY, REGION = "dueby", "dueby-secret", "us-east-1"
+STARTED_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Server:
+    """A running server with one bucket."""
+
+    endpoint: str
+    bucket: str
+    env: Mapping[str, str]
+    """What a process needs in its environment to use it, as AWS names it."""
+    folder: Path
+    """Where the server keeps the bucket's objects, as files."""
+    process: subprocess.Popen[bytes]
+
+    def uri(self, path: str = "") -> str:
+        """The s3:// URI of the object, or of the bucket."""
+        return f"s3://{self.bucket}/{path}"
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The server accepts connections and doesn't answer."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def versitygw_server(tmp_path: Path, *, bucket: str = "photos", port: int | None = None) -> Iterator[S3Server]:
+    """The server, answering; it ends with the block. The same folder and port give the same server again."""
+    folder, log = tmp_path / "s3", tmp_path / "versitygw.log"
+    (folder / bucket).mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    command = [_binary(), "--port", f"127.0.0.1:{port}", "--region", REGION, "posix", str(folder)]
+    environment = {**os.environ, "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    try:
+        _wait_for(endpoint, process, log)
+        yield S3Server(
+            endpoint=endpoint,
+            bucket=bucket,
+            env={
+                "AWS_ENDPOINT_URL": endpoint,
+                "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+                "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+                "AWS_REGION": REGION,
+            },
+            folder=folder / bucket,
+            process=process,
+        )
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.wait(10)
+
+
+def _binary() -> str:
+    found = shutil.which("versitygw")
+    if found is None:
+        raise FileNotFoundError("versitygw is not on the PATH; mark the test with @pytest.mark.s3")
+    return found
+
+
+def _wait_for(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + STARTED_WITHIN_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(endpoint, timeout=1):
+                return
+        except urllib.error.HTTPError as refusal:
+            refusal.close()  # it answers; without a signature it can only refuse
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise RuntimeError(f"versitygw did not start: {log.read_text()[-2000:]}")
