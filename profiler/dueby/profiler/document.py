@@ -1,0 +1,148 @@
+"""From what was measured to the GPUProfile that the planner reads.
+
+Times are rounded up: a plan made from them is late by no rounding. Where a size has few first mini-batches, their p95
+is its median stretched by what all sizes together show of the stretch, and never below the largest one seen.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import ceil
+from re import sub
+from statistics import fmean, median
+from typing import Any
+
+from dueby.planner.job import API_VERSION, EngineName, Model
+from dueby.planner.profiles import (
+    Device,
+    GPUProfile,
+    Latency,
+    ProfiledModel,
+    ProfileMetadata,
+    ProfileSpec,
+    Quantiles,
+    Spread,
+    Step,
+)
+from dueby.profiler.efforts import ENOUGH_PROCESSES
+from dueby.profiler.memory import Largest
+from dueby.profiler.points import Measurements
+from dueby.profiler.statistics import pooled_spread, quantile, widening
+
+# With too few processes the spread is not taken for smaller than what the planner assumes without any.
+_LEAST_SPREAD = 0.02
+# Wider than this no margin helps, and the planner refuses what can't be planned with.
+_MOST_SPREAD = 0.3
+LONGEST_NAME = 253
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a profile says beside its measurements."""
+
+    device_class: str
+    model: Model
+    engine: EngineName
+    device: Device
+    software: Mapping[str, Any] = field(default_factory=dict)
+    measured_at: datetime
+    busy: bool
+
+
+def build_profile(found: Measurements, facts: Facts, largest: Largest) -> GPUProfile:
+    """The profile of a device class on one node."""
+    model = facts.model
+    return GPUProfile(
+        api_version=API_VERSION,
+        kind="GPUProfile",
+        metadata=ProfileMetadata(name=profile_name(facts)),
+        spec=ProfileSpec(
+            device_class=facts.device_class,
+            model=ProfiledModel(name=model.name, image_size=model.image_size, precision=model.precision),
+            engine=facts.engine,
+            device=facts.device,
+            software=dict(facts.software),
+            measured_at=facts.measured_at.replace(microsecond=0),
+            processes=found.processes,
+            max_mini_batch_size=largest.mini_batch_size,
+            extrapolated=largest.extrapolated,
+            startup_micros=_startup(found),
+            spread=Spread(run=run_spread(found)),
+            contention=contention_factor(found.contentions),
+            busy=facts.busy,
+            steps=_steps(found),
+        ),
+    )
+
+
+def profile_name(facts: Facts) -> str:
+    """cpu-1-efficientnet-b0-224-fp32-openvino-<node>: what Kubernetes accepts as a name, and a file's name too."""
+    model = facts.model
+    device = facts.device
+    parts = [
+        facts.device_class,
+        model.name,
+        str(model.image_size),
+        model.precision,
+        facts.engine,
+        device.node,
+        device.uuid,
+    ]
+    joined = "-".join(part for part in parts if part)
+    return sub(r"[^a-z0-9]+", "-", joined.lower()).strip("-")[:LONGEST_NAME].rstrip("-")
+
+
+def run_spread(found: Measurements) -> float | None:
+    """`spread.run`: how much processes' means differ; taken wider where there were too few processes to know."""
+    spread = pooled_spread({size: [visit.mean_us for visit in visits] for size, visits in found.visits.items()})
+    if spread is None:
+        return None
+    if found.processes < ENOUGH_PROCESSES:
+        spread = max(_LEAST_SPREAD, spread * widening(found.processes))
+    return round(min(_MOST_SPREAD, spread), 4)
+
+
+def contention_factor(factors: Sequence[float]) -> float:
+    """How much slower than the sum of both, of several processes; at least 1."""
+    return round(max(1.0, fmean(factors)), 3) if factors else 1.0
+
+
+def _startup(found: Measurements) -> Quantiles:
+    startups = found.startups_us or found.rough_startups_us
+    return _quantiles(startups, stretch=_stretch([startups]))
+
+
+def _steps(found: Measurements) -> tuple[Step, ...]:
+    warmups = dict(found.warmups_us)
+    # The one that can't be missing; there is none where time was too short for fresh processes.
+    if found.sizes[-1] not in warmups:
+        warmups[found.sizes[-1]] = [found.rough_warmups_us[found.sizes[-1]]]
+    stretch = _stretch(list(warmups.values()))
+    return tuple(_step(found, size, warmups.get(size, []), stretch) for size in found.sizes)
+
+
+def _step(found: Measurements, size: int, warmups: Sequence[int], stretch: float) -> Step:
+    durations = [duration for visit in found.visits[size] for duration in visit.durations_us]
+    peaks = found.peak_mib.get(size)
+    return Step(
+        mini_batch_size=size,
+        samples=len(durations),
+        latency_micros=Latency(
+            mean=ceil(found.mean_us(size)),
+            p50=quantile(durations, 0.5),
+            p90=quantile(durations, 0.9),
+            p95=quantile(durations, 0.95),
+        ),
+        warmup_micros=_quantiles(warmups, stretch=stretch) if warmups else None,
+        memory_mib=max(peaks) if peaks else None,
+    )
+
+
+def _stretch(groups: Sequence[Sequence[int]]) -> float:
+    """The p95 of each value over its group's median, all groups together."""
+    return quantile([ceil(1e6 * value / median(group)) for group in groups for value in group], 0.95) / 1e6
+
+
+def _quantiles(values: Sequence[int], *, stretch: float) -> Quantiles:
+    middle = median(values)
+    return Quantiles(p50=ceil(middle), p95=max(*values, ceil(middle * stretch)))

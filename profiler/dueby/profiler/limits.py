@@ -1,0 +1,95 @@
+"""What this machine lets a process use: cores, by quota and affinity, and memory, by cgroup and by what is free.
+
+`os.cpu_count()` is what the host has. In a container the quota counts: with more threads than it allows, a step takes
+either 35 or 130 ms, and neither is a latency. Both versions of cgroups are read, each limit as the least along the way
+from the process's own group up to the root (a group's parent may allow less than the group itself).
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path, PurePosixPath
+
+MIB = 1024 * 1024
+# cgroup v1 writes "no limit" as the largest multiple of a page below 2^63.
+_UNLIMITED = 2**62
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What may be used here."""
+
+    cores: tuple[int, ...]
+    """The cores that this process may run on, by number."""
+    usable: float
+    """How many cores' worth of time it gets: at most as many as there are."""
+    memory_mib: int
+    """Memory that it may take now."""
+
+    @property
+    def owns_cores(self) -> bool:
+        """Whether the cores can be given out one by one; with a quota below their number it is time that is shared."""
+        return self.usable >= len(self.cores)
+
+
+def read_limits(*, root: Path = Path("/"), cores: frozenset[int] | None = None) -> Limits:
+    """The limits of this process; `root` holds proc and sys, `cores` are those of its affinity."""
+    allowed = sorted(os.sched_getaffinity(0) if cores is None else cores)
+    quota = min(_quotas(root), default=inf)
+    memory = min([_available_mib(root), *_memory_limits_mib(root)])
+    return Limits(cores=tuple(allowed), usable=min(float(len(allowed)), quota), memory_mib=int(memory))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Cores' worth of time that each group on the way up allows."""
+    for group in _groups(root, "cpu"):
+        period, quota = _read(group / "cpu.cfs_period_us"), _read(group / "cpu.cfs_quota_us")
+        if period and quota and int(quota) > 0:
+            yield int(quota) / int(period)
+    for group in _groups(root, ""):
+        allowed, _, period = _read(group / "cpu.max").partition(" ")
+        if allowed and allowed != "max":
+            yield int(allowed) / int(period or 100_000)
+
+
+def _memory_limits_mib(root: Path) -> Iterator[float]:
+    for group in _groups(root, "memory"):
+        limit = _read(group / "memory.limit_in_bytes")
+        if limit and int(limit) < _UNLIMITED:
+            yield int(limit) / MIB
+    for group in _groups(root, ""):
+        limit = _read(group / "memory.max")
+        if limit and limit != "max":
+            yield int(limit) / MIB
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """The folders from the process's own group up to the controller's root; "" is cgroup v2.
+
+    Inside a container the path may be the host's and not exist here; then the mount's own root is the container's.
+    """
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, names, path = line.split(":", 2)
+        if controller not in names.split(","):
+            continue
+        folders = ("", "unified") if controller == "" else dict.fromkeys((controller, names))
+        for folder in folders:
+            mount = root / "sys/fs/cgroup" / folder
+            inside = PurePosixPath(path.lstrip("/"))
+            yield from (mount / part for part in [inside, *inside.parents] if (mount / part).is_dir())
+
+
+def _available_mib(root: Path) -> float:
+    for line in _read(root / "proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) / 1024
+    return inf
+
+
+def _read(path: Path) -> str:
+    """The file's text; nothing where there is no such file, as with the other version of cgroups."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
