@@ -26,6 +26,7 @@ from dueby.operator.view import (
 )
 from dueby.planner.capacity import Capacity, Group
 from dueby.planner.deadline_classes import judge
+from dueby.planner.margin import Rule
 from dueby.planner.plan import Plan
 from dueby.planner.pool import Pool, build_pool
 from dueby.planner.problem import Problem
@@ -111,8 +112,15 @@ def _watch(view: JobView, pool: Pool) -> Decision:
     change = read_lag(
         there,
         _free(view, pool),
-        left=left,
+        rule=Rule(
+            images=left,
+            confidence=view.spec.planned_confidence,
+            spreads=pool.spreads,
+            reserve=view.spec.gpus.reserve,
+            part_size=view.part_size,
+        ),
         time_us=view.deadline_us - view.now_us,
+        promised_us=min(view.promised_us or view.deadline_us, view.deadline_us) - view.now_us,
         most_more=_most_more(view, len(there)),
         now_us=view.now_us,
         pause_us=_pause_us(worker.assignment.choice.start_us for worker in view.workers),

@@ -160,6 +160,9 @@ class Loop:
         before = sum(worker.state not in GONE for worker in self.view.workers)
         if start.verdict:
             self.verdict = start.verdict
+            if start.verdict.plan:
+                promised_us = self.view.now_us + start.verdict.plan.expected_finish_us
+                self.view = replace(self.view, promised_us=promised_us)
             self.seams.show_plan(start.verdict)
         self.view = replace(self.view, part_size=start.part_size, revision=self.view.revision + 1)
         self.record.started(start, now_us=self.view.now_us, before=before)
@@ -200,6 +203,7 @@ class Loop:
             self.view,
             spec=job.spec,
             deadline_us=job.spec.deadline_us(accepted_us=accepted_us),
+            promised_us=None,
             news=self.view.news or "Edited",
         )
         self.record.deadline_us = self.view.deadline_us

@@ -61,6 +61,8 @@ class JobView:
     now_us: int
     deadline_us: int
     """In microseconds since 1970, like now_us."""
+    promised_us: int | None = None
+    """The finish that the last plan said to expect; None after an edit: whatever is in time will do."""
     images: int
     """N, as it was indexed."""
     cost: InputCost = FREE

@@ -1,0 +1,225 @@
+"""A job on simulated workers, through the product's own planner and decide(): only the machines are made up.
+
+A worker starts after S, warms up for W, then does a mini-batch every L, each with noise of its own; what a run and a
+node have in common is drawn once. It does its share front to back and then takes parts from the tail of the share with
+most left, the open parts of lost workers included, as the real one does. The clock is simulated, so a run of ten
+minutes takes milliseconds, and the same seed gives the same run.
+"""
+
+import random
+from dataclasses import dataclass, field, replace
+
+from dueby.operator.decide import decide
+from dueby.operator.view import GONE, Assignment, Finish, JobView, Refuse, Start, Stop, WorkerState, WorkerView
+from dueby.planner.shares import Grid
+
+TICK_US = 500_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nature:
+    """What the simulated world does to a run, beyond what the profile says on average."""
+
+    step_cv: float = 0.03
+    """Of each step, on its own."""
+    run: float = 0.0
+    """Standard deviation of the factor that all steps of a run share."""
+    node: float = 0.0
+    """Standard deviation of the factor that all steps of a worker share."""
+    startup_sigma: float = 0.12
+    """Of the logarithm of the start-up."""
+    slow_share: float = 0.0
+    """Share of the devices that are slower."""
+    slow_factor: float = 1.25
+    loss_per_worker: float = 0.0
+    """Probability that a worker is lost during the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """How a simulated run went."""
+
+    finish_us: int
+    """Since the start."""
+    expected_us: int
+    in_time: bool
+    planned_gpus: int
+    most_gpus: int
+    changes: int
+    doubled_images: int
+
+
+@dataclass(kw_only=True)
+class _Worker:
+    assignment: Assignment
+    created_us: int
+    next_us: float
+    step_us: float
+    lost_us: float
+    state: WorkerState = "starting"
+    own: list[int] = field(default_factory=list)
+    part: int | None = None
+    in_part: int = 0
+    steps: int = 0
+    step_total_us: float = 0.0
+    last_us: int | None = None
+
+
+class Simulation:
+    """One run of the job that the view describes."""
+
+    def __init__(self, view: JobView, nature: Nature, seed: int) -> None:
+        self.view = view
+        self.nature = nature
+        self.draw = random.Random(seed)
+        self.start_us = view.now_us
+        self.run_factor = max(0.5, self.draw.gauss(1, nature.run))
+        self.workers: list[_Worker] = []
+        self.grid = Grid(images=view.images, part_size=view.part_size or view.images)
+        self.there: set[int] = set(view.parts_there)
+        self.last_commit_us = view.now_us
+        self.changes = 0
+        self.doubled = 0
+
+    def run(self) -> Story:
+        """To the last part."""
+        planned, expected_us, most = 0, 0, 0
+        while True:
+            decision = decide(self.view)
+            self.view = replace(self.view, memory=decision.memory, news=None)
+            for action in decision.actions:
+                match action:
+                    case Finish() | Refuse():
+                        return self._story(planned, expected_us, most)
+                    case Start():
+                        if not planned:
+                            planned = len(action.assignments)
+                            expected_us = (decision.expected_finish_us or 0) - self.start_us
+                            self.grid = replace(self.grid, part_size=action.part_size)
+                            self.view = replace(self.view, promised_us=decision.expected_finish_us)
+                        else:
+                            self.changes += 1
+                        self._start(action)
+                    case Stop():
+                        self.changes += 1
+                        self._stop(action.workers)
+            most = max(most, sum(worker.state not in GONE for worker in self.workers))
+            self._advance(self.view.now_us + TICK_US)
+
+    def _start(self, start: Start) -> None:
+        self.view = replace(self.view, part_size=start.part_size, revision=self.view.revision + 1)
+        for assignment in start.assignments:
+            choice, draw = assignment.choice, self.draw
+            is_slow = draw.random() < self.nature.slow_share
+            node = max(0.5, draw.gauss(1, self.nature.node)) * (self.nature.slow_factor if is_slow else 1)
+            startup = (choice.expected_start_us - choice.expected_warmup_us) * draw.lognormvariate(
+                0, self.nature.startup_sigma
+            )
+            is_lost = draw.random() < self.nature.loss_per_worker
+            span_us = self.view.deadline_us - self.view.now_us
+            self.workers.append(
+                _Worker(
+                    assignment=assignment,
+                    created_us=self.view.now_us,
+                    next_us=self.view.now_us + startup + choice.expected_warmup_us * node * self.run_factor,
+                    step_us=choice.latency_us * node * self.run_factor,
+                    lost_us=self.view.now_us + draw.uniform(0, max(1, span_us)) if is_lost else float("inf"),
+                    own=list(range(assignment.share.first, assignment.share.end)),
+                )
+            )
+
+    def _stop(self, names: tuple[str, ...]) -> None:
+        for worker in self.workers:
+            if worker.assignment.worker in names:
+                worker.state = "stopped"
+        self._look()
+
+    def _advance(self, until_us: int) -> None:
+        """Let the workers work; their steps in the order of time, since they look at each other's parts."""
+        lost = False
+        while True:
+            alive = [worker for worker in self.workers if worker.state not in GONE]
+            due = min(alive, key=lambda worker: worker.next_us, default=None)
+            if due is None or due.next_us > until_us:
+                break
+            if due.next_us >= due.lost_us:
+                due.state = "lost"
+                lost = True
+                continue
+            self._step(due)
+        for worker in self.workers:
+            if worker.state not in GONE and worker.lost_us <= until_us:
+                worker.state, lost = "lost", True
+        self.view = replace(self.view, now_us=until_us, news="WorkerLost" if lost else None)
+        self._look()
+
+    def _step(self, worker: _Worker) -> None:
+        """A mini-batch: images of one part after another, committing each part that is complete."""
+        left = worker.assignment.choice.mini_batch_size
+        while left:
+            if worker.part is None or worker.part in self.there:
+                self.doubled += worker.in_part if worker.part is not None else 0
+                worker.part, worker.in_part = self._next_part(worker), 0
+                if worker.part is None:
+                    break
+            done = min(left, self.grid.size(worker.part) - worker.in_part)
+            worker.in_part += done
+            left -= done
+            if worker.in_part == self.grid.size(worker.part):
+                self.there.add(worker.part)
+                self.last_commit_us = round(worker.next_us)
+                worker.part, worker.in_part = None, 0
+        if worker.part is None and left == worker.assignment.choice.mini_batch_size:
+            worker.state = "done"
+            return
+        worker.state = "running"
+        if worker.last_us is not None:
+            worker.steps += 1
+            worker.step_total_us += worker.next_us - worker.last_us
+        worker.last_us = round(worker.next_us)
+        worker.next_us += max(0.2, self.draw.gauss(1, self.nature.step_cv)) * worker.step_us
+
+    def _next_part(self, worker: _Worker) -> int | None:
+        while worker.own:
+            part = worker.own.pop(0)
+            if part not in self.there:
+                return part
+        taken = {other.part for other in self.workers if other.state not in GONE and other is not worker}
+        missing = [part for part in range(self.grid.parts) if part not in self.there]
+        open_shares = [
+            [part for part in missing if w.assignment.share.first <= part < w.assignment.share.end]
+            for w in self.workers
+        ]
+        longest = max(open_shares, key=len, default=[])
+        free = [part for part in reversed(longest or missing) if part not in taken]
+        return free[0] if free else (longest or missing or [None])[-1]
+
+    def _look(self) -> None:
+        """What the control loop sees."""
+        self.view = replace(
+            self.view,
+            parts_there=frozenset(self.there),
+            workers=tuple(
+                WorkerView(
+                    assignment=worker.assignment,
+                    state=worker.state,
+                    created_us=worker.created_us,
+                    open_images=worker.in_part,
+                    step_us=round(worker.step_total_us / worker.steps) if worker.steps else None,
+                    last_step_us=worker.last_us,
+                )
+                for worker in self.workers
+            ),
+        )
+
+    def _story(self, planned: int, expected_us: int, most: int) -> Story:
+        finish_us = self.last_commit_us - self.start_us
+        return Story(
+            finish_us=finish_us,
+            expected_us=expected_us,
+            in_time=finish_us <= self.view.deadline_us - self.start_us and len(self.there) == self.grid.parts,
+            planned_gpus=planned,
+            most_gpus=most,
+            changes=self.changes,
+            doubled_images=self.doubled,
+        )
