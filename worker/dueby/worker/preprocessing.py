@@ -17,9 +17,8 @@ Channels = tuple[float, float, float]
 class Preprocessing:
     """Resize, crop the centre, normalise."""
 
-    resize_side: int | None
-    """The shorter side is resized to this many pixels, keeping proportions; None: the whole picture is resized to the
-    square, whatever its proportions."""
+    resize_side: int
+    """The shorter side is resized to this many pixels, keeping proportions."""
     crop_side: int
     """Side of the square cut from the centre: the job's image size."""
     interpolation: Interpolation
@@ -33,8 +32,7 @@ class Preprocessing:
 
     def scaled_to(self, side: int) -> Self:
         """The same for another image size: the same part of the picture is seen."""
-        resize = None if self.resize_side is None else round(self.resize_side * side / self.crop_side)
-        return replace(self, resize_side=resize, crop_side=side)
+        return replace(self, resize_side=round(self.resize_side * side / self.crop_side), crop_side=side)
 
     def document(self) -> dict[str, Any]:
         """Plain data for the fingerprint of a job."""

@@ -70,14 +70,8 @@ def fit_weights(module: nn.Module, state: Mapping[str, torch.Tensor], *, origin:
     missing = [name for name in places if name not in state and not name.endswith("num_batches_tracked")]
     unknown = [name for name in state if name not in places]
     unlike = [name for name in places if name in state and state[name].shape != places[name].shape]
-    if not missing and not unknown and unlike:
-        outputs = {(state[name].shape[0], places[name].shape[0]) for name in unlike if state[name].ndim}
-        if len(outputs) == 1 and (only := outputs.pop())[1] == classes:
-            raise Invalid(
-                "spec.model.classes",
-                f"{origin} has {only[0]} outputs, but the job {classes} classes; set classes to {only[0]}, "
-                f"or labels to a file of {only[0]} lines",
-            )
+    if not missing and not unknown and all(places[name].shape[:1] == (classes,) for name in unlike):
+        _refuse_outputs({state[name].shape[0] for name in unlike if state[name].ndim}, origin, classes)
     wrong = [f"{name} is missing" for name in missing] + [f"{name} has no place there" for name in unknown]
     wrong += [f"{name} is {_sides(state[name])}, not {_sides(places[name])}" for name in unlike]
     if wrong:
@@ -98,6 +92,14 @@ def digest_weights(module: nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _refuse_outputs(outputs: set[int], origin: str, classes: int) -> None:
+    """Invalid where the weights are this model's but for the number of its outputs."""
+    if len(outputs) == 1:
+        (count,) = outputs
+        advice = f"set classes to {count}, or labels to a file of {count} lines"
+        raise Invalid("spec.model.classes", f"{origin} has {count} outputs, but the job {classes} classes; {advice}")
 
 
 def _as_state(content: Any, path: Path) -> State:

@@ -1,11 +1,12 @@
-"""torch.compile on the CPU: needs a C++ compiler and half a minute before its first mini-batch, which is its warm-up.
+"""torch.compile on the CPU: needs a C++ compiler, and half a minute at start where the cache folder is empty.
 
 It pays after some 10,000 images a worker. The compiled code is kept in the cache folder, so that only the first worker
-of a machine waits for it.
+of a machine waits for it, once for each mini-batch size.
 """
 
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 import torch
@@ -31,12 +32,13 @@ def build(
     torch.set_num_threads(threads)
     if cache_dir is not None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_dir / "inductor")  # torch knows no other way
-    # freezing: weights as constants, in oneDNN's own layout, 1.4 times as fast. Shapes never change.
-    compiled = torch.compile(tuned_classifier(loaded, precision), dynamic=False, options={"freezing": True})
+    side = loaded.preprocessing.crop_side
+    with warnings.catch_warnings(), torch.inference_mode():
+        # It imports parts of torch that warn of torch.jit's deprecation, here and in the first call.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # freezing: weights as constants, in oneDNN's own layout, 1.4 times as fast. Shapes never change.
+        classifier = torch.compile(tuned_classifier(loaded, precision), dynamic=False, options={"freezing": True})
+        classifier(torch.zeros(mini_batch_size, side, side, 3, dtype=torch.uint8))
     return eager.TorchEngine(
-        name="compile",
-        precision=precision,
-        classifier=compiled,
-        mini_batch_size=mini_batch_size,
-        side=loaded.preprocessing.crop_side,
+        name="compile", precision=precision, classifier=classifier, mini_batch_size=mini_batch_size, side=side
     )

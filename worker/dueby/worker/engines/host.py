@@ -21,8 +21,11 @@ _KEEP_HEAP = {
 def process_environment(engine: EngineName, threads: int) -> dict[str, str]:
     """Variables that must be there before a worker's process starts: its libraries read them once, when loaded."""
     # More threads than cores make latency bimodal and throughput a third: 2 threads on a quota of 1 CPU.
-    counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    return counts | (_KEEP_HEAP if engine in ("eager", "compile") else {})
+    names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
+    if engine == "compile":
+        names.append("TORCHINDUCTOR_COMPILE_THREADS")  # else it keeps a process for each core of the machine
+    # It makes no difference to OpenVINO, which reuses its memory by itself.
+    return dict.fromkeys(names, str(threads)) | (_KEEP_HEAP if engine in ("eager", "compile") else {})
 
 
 def pin_to_cores(cores: Iterable[int]) -> None:

@@ -1,0 +1,70 @@
+"""What takes engines longer: more architectures, torch.compile, and workers that start at the same time."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builders_models import loaded
+from dueby.planner.job import EngineName
+from dueby.worker.engines.build import available_engines, build_engine
+from dueby.worker.engines.parity import check_parity, made_up_pictures
+
+SIDE = 64
+WORKER = f"""
+import sys
+from pathlib import Path
+from dueby.planner.job import Model
+from dueby.worker.engines.build import build_engine
+from dueby.worker.engines.parity import check_parity
+from dueby.worker.models import load_model
+
+model = load_model(Model(name="efficientnet_lite0", image_size={SIDE}))
+engine = build_engine(
+    name="openvino", loaded=model, mini_batch_size=2, precision="fp32", threads=1, cache_dir=Path(sys.argv[1])
+)
+sys.exit(0 if check_parity(engine, model).ok else 1)
+"""
+
+
+@pytest.mark.parametrize("name", [name for name in available_engines("fp32") if name in ("eager", "openvino")])
+@pytest.mark.parametrize("model", ["efficientnet_b0", "densenet121", "regnet_y_400mf", "vit_b_32", "swin_t"])
+def test_an_engine_says_what_plain_fp32_says_of_any_architecture(name: EngineName, model: str) -> None:
+    given = loaded(model, image_size=SIDE)
+    engine = build_engine(name=name, loaded=given, mini_batch_size=3, precision="fp32", threads=1)
+
+    parity = check_parity(engine, given)
+
+    assert parity.ok, parity.sentence
+
+
+@pytest.mark.skipif("compile" not in available_engines("fp32"), reason="there is no C++ compiler")
+def test_compiled_code_says_what_plain_fp32_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "elsewhere"))  # the engine sets it: undone afterwards
+    model = loaded("efficientnet_lite0", weights="DEFAULT", image_size=SIDE)
+    engine = build_engine(
+        name="compile", loaded=model, mini_batch_size=2, precision="fp32", threads=1, cache_dir=tmp_path
+    )
+
+    parity = check_parity(engine, model)
+
+    assert parity.ok, parity.sentence
+    assert any((tmp_path / "inductor").rglob("*"))
+    buffer = engine.buffer()
+    buffer[...] = made_up_pictures(2, SIDE)
+    results = []
+    for _ in range(2):
+        engine.submit(buffer)
+        results.append(engine.collect())
+    assert np.array_equal(results[0].scores, results[1].scores)
+
+
+@pytest.mark.skipif("openvino" not in available_engines("fp32"), reason="OpenVINO is not installed")
+def test_workers_that_start_together_share_one_converted_network(tmp_path: Path) -> None:
+    workers = [subprocess.Popen([sys.executable, "-W", "error", "-c", WORKER, str(tmp_path)]) for _ in range(3)]
+
+    assert [worker.wait(timeout=120) for worker in workers] == [0, 0, 0]
+    (converted,) = (tmp_path / "openvino").iterdir()
+    assert sorted(path.name for path in converted.iterdir()) == ["network.bin", "network.xml"]
