@@ -5,14 +5,17 @@ limit, and only then decoding. (A file of 380 bytes that claims 60000 x 60000 pi
 *and succeeded*.) Whatever a decoder makes of damaged bytes is that image's error, never the worker's.
 """
 
-from dueby.planner.errors import DueByError
 from dueby.worker import jpeg, pictures
-from dueby.worker.geometry import Cut, Pixels, cut_out, plan_cut, turn
+from dueby.worker.geometry import Pixels, cut_out, plan_cut, turn
 from dueby.worker.preprocessing import Preprocessing
+from dueby.worker.unreadable import UnreadableImage
+
+__all__ = ["MAX_PIXELS", "UnreadableImage", "decode_image"]
 
 MAX_PIXELS = 100_000_000
 # Above this many times the pixels of the square, a resize of the whole picture is waste, and soon a bomb.
 _PANORAMA = 32
+_KNOWN = (b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 _LOOKS_LIKE = (
     (b"PK\x03\x04", "a zip archive"),
     (b"PK\x05\x06", "a zip archive"),
@@ -28,10 +31,6 @@ _LOOKS_LIKE = (
     (b"8bps", "a Photoshop file"),
 )
 _BOXES = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"jxl ": "JPEG XL"}
-
-
-class UnreadableImage(DueByError):
-    """The image can't be read; the text is its row's `error`, one short sentence."""
 
 
 def decode_image(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -55,7 +54,12 @@ def _decode_jpeg(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> 
     header = jpeg.read_header(data)
     _require_size(header.width, header.height, header.width * header.height, max_pixels)
     cut = plan_cut(header.width, header.height, header.orientation, preprocessing)
-    return _cut(jpeg.decode(data, header, cut), cut, header.orientation, preprocessing)
+    pixels = jpeg.decode(data, header, cut)
+    if cut.width * cut.height > _PANORAMA * cut.side**2:
+        square = pictures.cut_square(pictures.from_pixels(pixels), cut, preprocessing)
+    else:
+        square = cut_out(pixels, cut, preprocessing)
+    return turn(square, header.orientation)
 
 
 def _decode_picture(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Pixels:
@@ -64,7 +68,7 @@ def _decode_picture(data: bytes, preprocessing: Preprocessing, max_pixels: int) 
             _require_size(picture.width, picture.height, pictures.stored_pixels(picture), max_pixels)
             orientation = pictures.orientation_of(picture)
             cut = plan_cut(picture.width, picture.height, orientation, preprocessing)
-            return _cut(pictures.to_pixels(picture), cut, orientation, preprocessing)
+            return turn(pictures.cut_square(pictures.to_rgb(picture), cut, preprocessing), orientation)
     except pictures.UnidentifiedImageError:
         raise UnreadableImage(_say_what_it_is(data)) from None
 
@@ -73,16 +77,13 @@ def _require_size(width: int, height: int, pixels: int, max_pixels: int) -> None
     if width < 1 or height < 1:
         raise UnreadableImage(f"Its size is {width} x {height} pixels.")
     if pixels > max_pixels:
-        raise UnreadableImage(f"It has {width} x {height} pixels, more than the limit of {max_pixels:,}.")
-
-
-def _cut(pixels: Pixels, cut: Cut, orientation: int, preprocessing: Preprocessing) -> Pixels:
-    if cut.width * cut.height > _PANORAMA * cut.side**2:
-        return turn(pictures.cut_panorama(pixels, cut, preprocessing.interpolation), orientation)
-    return turn(cut_out(pixels, cut, preprocessing), orientation)
+        tiles = "" if pixels == width * height else f" in tiles of {pixels:,}"
+        raise UnreadableImage(f"It has {width} x {height} pixels{tiles}, more than the limit of {max_pixels:,}.")
 
 
 def _say_what_it_is(data: bytes) -> str:
+    if data.startswith(_KNOWN):
+        return "It is damaged or truncated: its header makes no sense."
     start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     kind = next((kind for magic, kind in _LOOKS_LIKE if start.startswith(magic.lower())), None)
     kind = kind or (_BOXES.get(data[8:12]) if data[4:8] == b"ftyp" else None)

@@ -32,11 +32,13 @@ class Fetcher:
         patience: Patience = PATIENT,
         give_up_after_s: float = GIVE_UP_AFTER_S,
         clock: Callable[[], float] = time.monotonic,
+        opener: Callable[[str], Store] = open_store,
     ) -> None:
         self._witnesses = tuple(witnesses)
         self._patience = patience
         self._give_up_after_s = give_up_after_s
         self._clock = clock
+        self._open = opener
         self._cancelled = threading.Event()
         self._stores: dict[str, Store] = {}
 
@@ -67,8 +69,10 @@ class Fetcher:
             raise Transient(f"neither {uri} nor any image that was read before is there; has the source gone?")
 
     def _any_witness(self, uri: str) -> bool:
+        """Whether any answers: of the same bucket or host, if one is; and true if there are none to ask."""
         others = [witness for witness in self._witnesses if witness != uri]
-        return not others or any(self._is_there(witness) for witness in others)
+        near = [witness for witness in others if split(witness)[0] == split(uri)[0]]
+        return not others or any(self._is_there(witness) for witness in near or others)
 
     def _is_there(self, uri: str) -> bool:
         store, name = self._find(uri)
@@ -80,5 +84,5 @@ class Fetcher:
     def _find(self, uri: str) -> tuple[Store, str]:
         root, path = split(uri)
         if root not in self._stores:
-            self._stores[root] = open_store(root, field="spec.source", patience=self._patience)
+            self._stores[root] = self._open(root)
         return self._stores[root], path

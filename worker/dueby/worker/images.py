@@ -17,6 +17,7 @@ from dueby.planner.job import Source
 from dueby.worker.decode import MAX_PIXELS, UnreadableImage, decode_image
 from dueby.worker.fetch import Fetcher
 from dueby.worker.geometry import Pixels
+from dueby.worker.patience import PATIENT, Patience
 from dueby.worker.preprocessing import Preprocessing
 from dueby.worker.store import Unavailable
 from dueby.worker.synthetic import SyntheticImages
@@ -45,6 +46,7 @@ def read_images(
     ahead: int,
     max_pixels: int = MAX_PIXELS,
     witnesses: Sequence[str] = (),
+    patience: Patience = PATIENT,
 ) -> Iterator[Decoded]:
     """Every image of `items` (index, uri), in their order; Transient when a store stays away.
 
@@ -53,9 +55,8 @@ def read_images(
     if source.synthetic is not None:
         made = SyntheticImages.of(source, preprocessing)
         return (Decoded(index, uri, made.pixels(index), None) for index, uri in items)
-    reader = _Reader(
-        fetcher=Fetcher(witnesses=witnesses), preprocessing=preprocessing, threads=threads, max_pixels=max_pixels
-    )
+    fetcher = Fetcher(witnesses=witnesses, patience=patience)
+    reader = _Reader(fetcher=fetcher, preprocessing=preprocessing, threads=threads, max_pixels=max_pixels)
     return _in_order(reader, items, workers=min(threads + READERS, ahead), ahead=ahead)
 
 

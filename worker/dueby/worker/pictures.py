@@ -1,8 +1,9 @@
 """Every format but JPEG, by Pillow: PNG, WebP, GIF, BMP and TIFF.
 
 Only these formats' readers are let at the data: Pillow has others that start programs or have no limits. Its own limit
-on pixels warns, lets 144 million through and is one for the whole process, so it is off and the caller's holds. Pillow
-is imported here and nowhere else.
+on pixels warns, lets 144 million through and is one for the whole process, so it is off and the caller's holds. What
+Pillow has decoded it also resizes, within its own memory: handing a large picture over takes three copies of it.
+Pillow is imported here and nowhere else.
 """
 
 import io
@@ -11,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin
+from PIL import UnidentifiedImageError as UnidentifiedImageError
 
-from dueby.worker.geometry import Cut, Pixels
+from dueby.worker.geometry import Cut, Pixels, cut_out
+from dueby.worker.preprocessing import Preprocessing
+from dueby.worker.unreadable import UnreadableImage
 
-__all__ = ["UnidentifiedImageError", "cut_panorama", "open_picture", "orientation_of", "stored_pixels", "to_pixels"]
-
-FORMATS = ("PNG", "WEBP", "GIF", "BMP", "TIFF")
+_FORMATS = ("PNG", "WEBP", "GIF", "BMP", "TIFF")
 _ORIENTATION = 0x0112
 # Sixteen bits of grey. Pillow's own conversion clips them: everything above 255 turns white.
 _DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -37,7 +39,7 @@ Image.MAX_IMAGE_PIXELS = None
 def open_picture(data: bytes) -> Iterator[Image.Image]:
     """The picture, of which only the header has been read."""
     _hush()
-    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
         yield picture
 
 
@@ -56,23 +58,28 @@ def orientation_of(picture: Image.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def to_pixels(picture: Image.Image) -> Pixels:
-    """(height, width, 3); transparency is dropped, as torchvision's loader does. ValueError with what is wrong."""
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """The picture in 8-bit RGB; transparency is dropped, as torchvision's loader does."""
     if picture.mode in _NO_MEANING:
-        raise ValueError(f"it has {_NO_MEANING[picture.mode]}, which have no agreed black and white")
+        raise UnreadableImage(f"It has {_NO_MEANING[picture.mode]}, which have no agreed black and white.")
     if picture.mode in _DEEP_GREY:
         grey = np.asarray(picture).astype(np.uint32)
-        return np.repeat(((grey + 128) // 257).astype(np.uint8)[:, :, None], 3, axis=2)
-    return np.array(picture.convert("RGB"))
+        picture = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+    return picture.convert("RGB")
 
 
-def cut_panorama(pixels: Pixels, cut: Cut, interpolation: str) -> Pixels:
-    """As geometry.cut_out, but only the square is computed: a row of pixels, resized whole, would fill the memory."""
-    height, width, _ = pixels.shape
-    across, down = width / cut.width, height / cut.height
+def from_pixels(pixels: Pixels) -> Image.Image:
+    """A picture that something else has decoded."""
+    return Image.fromarray(pixels)
+
+
+def cut_square(picture: Image.Image, cut: Cut, preprocessing: Preprocessing) -> Pixels:
+    """As geometry.cut_out, but only the square is computed: of a long row of pixels the rest would fill the memory."""
+    if not preprocessing.antialias:  # Pillow's filters always are
+        return cut_out(np.array(picture), cut, preprocessing)
+    across, down = picture.width / cut.width, picture.height / cut.height
     box = (cut.left * across, cut.top * down, (cut.left + cut.side) * across, (cut.top + cut.side) * down)
-    square = Image.fromarray(pixels).resize((cut.side, cut.side), _FILTERS[interpolation], box)
-    return np.array(square)
+    return np.array(picture.resize((cut.side, cut.side), _FILTERS[preprocessing.interpolation], box))
 
 
 def _hush() -> None:
