@@ -91,8 +91,9 @@ class Crew:
         try:
             for number, slice_ in enumerate(self._layout.slices):
                 gpu = {"CUDA_VISIBLE_DEVICES": slice_.gpu} if slice_.gpu else {}
+                setup = self._setup(number)  # which takes the time: the start-up begins here
                 self._members.append(self._start({**self._environment, **gpu}))
-                self._tell(number, self._setup(number))
+                self._tell(number, setup)
         except BaseException:
             self._end()
             raise
@@ -102,11 +103,6 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end()
-
-    @property
-    def pids(self) -> list[int]:
-        """The processes."""
-        return [member.process.pid for member in self._members]
 
     def build(self, size: int) -> list[Built]:
         """Every process makes its engine for this size."""

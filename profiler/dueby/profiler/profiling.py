@@ -14,12 +14,13 @@ from dueby.planner.job import EngineName, Model
 from dueby.planner.profiles import GPUProfile
 from dueby.profiler.budget import Budget
 from dueby.profiler.choices import Choice, choose, shorten
-from dueby.profiler.crew import OutOfMemory
+from dueby.profiler.crew import Crew, OutOfMemory
 from dueby.profiler.document import Facts, build_profile
 from dueby.profiler.efforts import Effort
 from dueby.profiler.interference import BUSY_CORES, foreign_cores, read_times
 from dueby.profiler.machine import Machine, software_versions
 from dueby.profiler.memory import largest
+from dueby.profiler.messages import Setup
 from dueby.profiler.remarks import remarks
 from dueby.profiler.rounds import Subject, Survey, look
 from dueby.worker.engines.host import process_environment
@@ -181,17 +182,28 @@ class _Study:
         return Survey(subject=self._subject(engine), effort=self.effort, budget=budget, say=self._say)
 
     def _subject(self, engine: EngineName) -> Subject:
-        layout = self.choice.layout
+        layout, clock = self.choice.layout, self.machine.clock
+
+        def setup(number: int) -> Setup:
+            place = layout.slices[number]
+            return Setup(
+                model=self.model,
+                engine=engine,
+                threads=place.threads,
+                cores=place.cores,
+                cache_dir=str(self.cache_dir),
+                spawned_us=int(clock() * 1e6),
+            )
+
+        environment = process_environment(engine, layout.slices[0].threads)
         return Subject(
             layout=layout,
-            model=self.model,
             engine=engine,
-            environment=process_environment(engine, layout.slices[0].threads),
-            cache_dir=self.cache_dir,
-            folder=self.folder,
+            open_crew=lambda: Crew(layout, setup, environment=environment, clock=clock),
             usable_mib=self.machine.usable_mib(layout),
             peaks_mib=lambda points: self.machine.peaks_mib(layout, points),
-            clock=self.machine.clock,
+            folder=self.folder,
+            clock=clock,
         )
 
     def _documents(self, survey: Survey, *, busy: bool) -> list[GPUProfile]:

@@ -8,17 +8,19 @@ Rounds for which there is no time are left out; were it all of them, start-up an
 sizes grew. Within a round the sizes come in turns, and each gets an equal share of what is left.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from dueby.planner.job import EngineName, Model
+from dueby.planner.job import EngineName
 from dueby.profiler.budget import Budget
-from dueby.profiler.crew import Crew, OutOfMemory, contention_s
+from dueby.profiler.crew import OutOfMemory, contention_s
 from dueby.profiler.efforts import Effort
 from dueby.profiler.layouts import Layout
 from dueby.profiler.memory import fitting_size
-from dueby.profiler.messages import Built, Point, Setup
+from dueby.profiler.messages import Built, Contended, Point
 from dueby.profiler.points import Measurements
 from dueby.profiler.statistics import LEAST_STEPS
 from dueby.profiler.sweep import End, next_size, warmup_sizes
@@ -29,39 +31,34 @@ Say = Callable[[str, float], None]
 _EXPLORE_SHARE = 0.4
 
 
+class Measuring(Protocol):
+    """Fresh processes that measure side by side, one on each device, as Crew is."""
+
+    def build(self, size: int) -> list[Built]:
+        """Every process makes its engine for this size."""
+
+    def run(self, limit_s: float) -> list[Point]:
+        """Every process runs mini-batches until each knows its mean, or for this long."""
+
+    def contend(self, phase_s: float, folder: Path) -> list[Contended]:
+        """Every process decodes, runs its model, and does both, each for this long and all at the same time."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """What is measured: a model with an engine on a layout's devices."""
 
     layout: Layout
-    model: Model
     engine: EngineName
-    environment: Mapping[str, str]
-    """Variables that the engine's processes need."""
-    cache_dir: Path
-    """Compiled models."""
-    folder: Path
-    """What goes away afterwards."""
+    open_crew: Callable[[], AbstractContextManager[Measuring]]
+    """Starts fresh processes."""
     usable_mib: int
     """Memory of one device."""
     peaks_mib: Callable[[Sequence[Point]], list[int]]
     """Peak memory of each device, after these points."""
+    folder: Path
+    """What goes away afterwards."""
     clock: Callable[[], float]
-
-    def crew(self) -> Crew:
-        """Fresh processes, one for each device."""
-        return Crew(self.layout, self._setup, environment=self.environment, clock=self.clock)
-
-    def _setup(self, number: int) -> Setup:
-        place = self.layout.slices[number]
-        return Setup(
-            model=self.model,
-            engine=self.engine,
-            threads=place.threads,
-            cores=place.cores,
-            cache_dir=str(self.cache_dir),
-            spawned_us=int(self.clock() * 1e6),
-        )
 
 
 @dataclass(kw_only=True)
@@ -90,7 +87,7 @@ class Survey:
         """Grow the sizes; what is learnt of memory here only decides where to stop, since the process isn't fresh."""
         self.say("growing the mini-batch: 1", self.budget.left_s)
         try:
-            with self.subject.crew() as crew:
+            with self.subject.open_crew() as crew:
                 built = self._build(crew, 1)
                 budget = self.budget.share(_EXPLORE_SHARE)  # of what is left after a start that nothing makes faster
                 points = crew.run(self.effort.look_s)
@@ -102,7 +99,7 @@ class Survey:
         except OutOfMemory as error:
             self._forget(error.size)
 
-    def _grow(self, crew: Crew, peaks_mib: dict[int, int], budget: Budget) -> None:
+    def _grow(self, crew: Measuring, peaks_mib: dict[int, int], budget: Budget) -> None:
         """Ever larger sizes, until one of the reasons to stop."""
         while True:
             fitting = fitting_size(peaks_mib, self.subject.usable_mib)
@@ -145,7 +142,7 @@ class Survey:
         self.say(f"fresh processes, first with mini-batches of {first}", min(self.budget.left_s, rounds * self.round_s))
         contend = number == 0 and not self.subject.layout.is_gpu
         steady = budget.without(contention_s(self.effort.contention_s) if contend else 0)
-        with self.subject.crew() as crew:
+        with self.subject.open_crew() as crew:
             built = self._build(crew, first)
             points = crew.run(self._point_s(steady, 1 + len(others)))
             peaks = self.subject.peaks_mib(points)
@@ -159,7 +156,7 @@ class Survey:
             if contend:
                 self._contend(crew)
 
-    def _contend(self, crew: Crew) -> None:
+    def _contend(self, crew: Measuring) -> None:
         """At the fastest size of which enough mini-batches fit into a phase."""
         fitting = [s for s in self.found.sizes if 10e-6 * self.found.mean_us(s) <= self.effort.contention_s]
         size = max(fitting or self.found.sizes[:1], key=self.found.images_per_second)
@@ -169,7 +166,7 @@ class Survey:
         for seen in crew.contend(self.effort.contention_s, self.subject.folder):
             self.found.contentions.append(seen.both_us / (seen.model_us + size * seen.decode_us / threads))
 
-    def _build(self, crew: Crew, size: int) -> list[Built]:
+    def _build(self, crew: Measuring, size: int) -> list[Built]:
         built = crew.build(size)
         self.build_s[size] = 1e-6 * max(ready.build_us for ready in built)
         return built
@@ -198,7 +195,7 @@ class Survey:
 def look(subject: Subject, *, size: int, seconds: float) -> float:
     """Images per second of all the layout's devices together at one size, from a brief look."""
     found = Measurements()
-    with subject.crew() as crew:
+    with subject.open_crew() as crew:
         crew.build(size)
         found.add_steady(0, crew.run(seconds))
     return len(subject.layout.slices) * found.images_per_second(size)
