@@ -9,6 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 import torchvision.models
+from torchvision.models import get_model_weights
 
 from builders_models import IMAGENET_NAMES, SMALL, loaded, noise, trained, written
 from dueby.planner.errors import Invalid
@@ -33,7 +34,9 @@ def logits(module: torch.nn.Module, side: int = 64) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", [*torchvision.models.list_models(module=torchvision.models), "efficientnet_lite0"])
 def test_every_classifier_is_known_with_its_labels(name: str) -> None:
-    facts = describe_model(Model(name=name))
+    side = 224 if name == "efficientnet_lite0" else get_model_weights(name).DEFAULT.transforms().crop_size[0]
+
+    facts = describe_model(Model(name=name, image_size=side))
 
     assert facts.name == name
     assert (len(facts.labels), facts.labels[0], facts.labels[-1]) == (IMAGENET_NAMES, "tench", "toilet tissue")
@@ -81,6 +84,12 @@ def test_every_classifier_is_known_with_its_labels(name: str) -> None:
             ["1000 classes, not 10"],
             id="a class count that the weights don't have",
         ),
+        pytest.param(
+            {"name": "vit_h_14", "image_size": 224},
+            "spec.model.imageSize",
+            ["fits pictures of 518 px and no others", "set 518"],
+            id="an image size that the weights don't fit",
+        ),
         pytest.param({"labels": "missing.txt"}, "spec.model.labels", ["missing.txt"], id="a missing label file"),
     ],
 )
@@ -91,6 +100,16 @@ def test_what_can_not_be_is_refused_in_a_sentence(changes: dict[str, Any], field
     assert refused.value.field == field
     for word in words:
         assert word in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "warned"),
+    [("efficientnet_b0", 224, False), ("efficientnet_b0", 128, True), ("inception_v3", 224, True)],
+)
+def test_another_image_size_than_the_weights_own_is_warned_of(name: str, side: int, warned: bool) -> None:
+    warnings = describe_model(Model(name=name, image_size=side)).warnings
+
+    assert any("spec.model.imageSize" in warning for warning in warnings) is warned
 
 
 @pytest.mark.parametrize(

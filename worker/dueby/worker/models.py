@@ -58,7 +58,9 @@ def describe_model(spec: Model) -> ModelFacts:
     default = published or entry.published[DEFAULT]
     labels, warnings = _resolve_labels(spec, published, default)
     if spec.weights == NO_WEIGHTS:
-        warnings = (*warnings, f"{FIELD}: none: the weights of {spec.name} are random, and the results mean nothing")
+        warnings += (f"{FIELD}: none: the weights of {spec.name} are random, and the results mean nothing",)
+    elif published:
+        warnings += _judge_image_size(spec, entry, published)
     return ModelFacts(
         name=spec.name,
         labels=labels,
@@ -99,6 +101,16 @@ def _find_published(entry: Entry, weights: str) -> Published | None:
         FIELD,
         f"{entry.name} has no weights {weights!r}; write {', '.join(entry.published)}, the path of a file, or none",
     )
+
+
+def _judge_image_size(spec: Model, entry: Entry, published: Published) -> tuple[str, ...]:
+    """Warnings where it is not the one that the weights are made for; Invalid where they fit no other."""
+    field, side = "spec.model.imageSize", published.preprocessing.crop_side
+    if spec.image_size == side:
+        return ()
+    if not entry.any_size:
+        raise Invalid(field, f"{published.name} of {spec.name} fits pictures of {side} px and no others; set {side}")
+    return (f"{field}: {published.name} of {spec.name} is made for {side} px, and may be worse at {spec.image_size}",)
 
 
 def _resolve_labels(

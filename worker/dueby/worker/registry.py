@@ -54,6 +54,8 @@ class Entry:
     """build(image_size=, classes=, trained=): the network with random weights; `trained`: weights will be loaded."""
     respell: Callable[[State], State]
     """Older or foreign spellings of the weights' names into the network's own."""
+    any_size: bool
+    """Whether weights fit every image size; a vision transformer's hold a position for each patch."""
 
 
 def find_entry(name: str) -> Entry:
@@ -73,7 +75,8 @@ def _torchvision(name: str) -> Entry:
     enum = torchvision.models.get_model_weights(name)
     # Weights without categories are features, not a classifier.
     published = {key: _published(weights) for key, weights in enum.__members__.items() if weights.meta["categories"]}
-    return Entry(name=name, published=published, build=partial(_build, name), respell=_respell)
+    any_size = not name.startswith("vit_")
+    return Entry(name=name, published=published, build=partial(_build, name), respell=_respell, any_size=any_size)
 
 
 def _published(weights: WeightsEnum) -> Published:
@@ -130,7 +133,7 @@ def _lite0() -> Entry:
         ),
         fetch=_fetch_lite0,
     )
-    return Entry(name=LITE0, published={DEFAULT: weights}, build=_build_lite0, respell=respell_lite0)
+    return Entry(name=LITE0, published={DEFAULT: weights}, build=_build_lite0, respell=respell_lite0, any_size=True)
 
 
 def _build_lite0(*, image_size: int, classes: int, trained: bool) -> nn.Module:

@@ -38,16 +38,17 @@ def build_engine(
 ) -> Engine:
     """The engine, ready for its first mini-batch; Invalid, with the reason, where it can't run here at that precision.
 
-    What it needs time for once (converted networks, compiled code) is kept in `cache_dir`, which processes may share.
+    `threads` is the cores of a CPU's slice. What takes time once (converted networks, compiled code) is kept in
+    `cache_dir`, which processes may share. A GPU's memory that is too small raises torch.OutOfMemoryError, here or in
+    the first mini-batch.
     """
     if (obstacle := _OBSTACLES[name](precision)) is not None:
         raise Invalid("spec.model.engine", f"{name} at {precision}: {obstacle}")
-    options = {"loaded": loaded, "mini_batch_size": mini_batch_size, "precision": precision, "threads": threads}
     makers: dict[EngineName, Callable[..., Engine]] = {
-        "eager": eager.build,
-        "openvino": partial(openvino.build, cache_dir=cache_dir),
-        "compile": partial(compiled.build, cache_dir=cache_dir),
+        "eager": partial(eager.build, threads=threads),
+        "openvino": partial(openvino.build, threads=threads, cache_dir=cache_dir),
+        "compile": partial(compiled.build, threads=threads, cache_dir=cache_dir),
         "cuda": partial(cuda.build, name="cuda"),
         "cudagraph": partial(cuda.build, name="cudagraph"),
     }
-    return makers[name](**options)
+    return makers[name](loaded=loaded, mini_batch_size=mini_batch_size, precision=precision)

@@ -97,11 +97,9 @@ def find_obstacle(precision: Precision) -> str | None:
     return None
 
 
-def build(
-    *, name: EngineName, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int
-) -> CudaEngine:
-    """The engine `cuda` or `cudagraph`, on the current device. torch.OutOfMemoryError where its memory is too small."""
-    torch.set_num_threads(threads)
+def build(*, name: EngineName, loaded: LoadedModel, mini_batch_size: int, precision: Precision) -> CudaEngine:
+    """The engine `cuda` or `cudagraph`, on the current device."""
+    torch.set_num_threads(1)  # on the host it only prepares pictures, in the decoders' threads, a core each
     _refuse_tf32()
     # Shapes never change, so that trying cuDNN's algorithms once pays.
     torch.backends.cudnn.benchmark = True

@@ -85,7 +85,7 @@ def build(
     *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
 ) -> OpenVINOEngine:
     """The engine `openvino`."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)  # it only prepares pictures, in the decoders' threads; the cores are the network's
     core = _import_openvino().Core()
     network = _convert(loaded) if cache_dir is None else core.read_model(_cached(loaded, cache_dir))
     side = loaded.preprocessing.crop_side
