@@ -1,0 +1,115 @@
+"""The result rows that a report shows: some classified photos from all over the index, and the images that failed.
+
+Parts are read as any reader of a folder of Parquet would. Of a part without errors, which its footer says, only the
+footer is looked at.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+_PART = re.compile(r"part-(\d{12})-(\d{12})\.parquet")
+# Waiting for a store, not computing: enough to hide an object store's latency.
+_READERS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part's file and the images in it, both bounds inclusive."""
+
+    name: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classified:
+    """An image and what the model saw in it, best first."""
+
+    index: int
+    uri: str
+    labels: tuple[str, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedImage:
+    """An image without a result."""
+
+    index: int
+    uri: str
+    error: str
+
+
+Read = Callable[[str], bytes]
+
+
+def find_parts(names: Iterable[str]) -> tuple[Part, ...]:
+    """The parts among a sink's files, in the order of their images."""
+    found = (_PART.fullmatch(name) for name in names)
+    return tuple(
+        sorted((Part(name=m[0], first=int(m[1]), last=int(m[2])) for m in found if m), key=lambda part: part.first)
+    )
+
+
+def spread(parts: Sequence[Part], count: int) -> dict[Part, list[int]]:
+    """Indices to show, evenly over the images that have a row, by the part that each lies in."""
+    total = sum(part.last - part.first + 1 for part in parts)
+    count = min(count, total)
+    places = [(2 * i + 1) * total // (2 * count) for i in range(count)]
+    chosen: dict[Part, list[int]] = {}
+    before = 0
+    for part in parts:
+        size = part.last - part.first + 1
+        if inside := [part.first + place - before for place in places if before <= place < before + size]:
+            chosen[part] = inside
+        before += size
+    return chosen
+
+
+def read_classified(parts: Sequence[Part], read: Read, *, count: int) -> tuple[Classified, ...]:
+    """About `count` rows without an error; in the place of one with an error, the next one of its part."""
+    chosen = spread(parts, count)
+    with ThreadPoolExecutor(_READERS) as pool:
+        picked = pool.map(lambda part: _pick(read(part.name), chosen[part]), chosen)
+        return tuple(row for rows in picked for row in rows)
+
+
+def read_failed(parts: Sequence[Part], read: Read, *, most: int) -> tuple[FailedImage, ...]:
+    """The first images that failed, by index; reading stops where there are enough."""
+    found: list[FailedImage] = []
+    with ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(parts), _READERS):
+            for failures in pool.map(lambda part: _errors(read(part.name)), parts[start : start + _READERS]):
+                found += failures
+            if len(found) >= most:
+                break
+    return tuple(found[:most])
+
+
+def _pick(data: bytes, indices: Sequence[int]) -> list[Classified]:
+    table = pq.read_table(pa.BufferReader(data), columns=["index", "uri", "labels", "scores", "error"])
+    table = table.filter(pc.is_null(table["error"]))
+    places = np.unique(np.searchsorted(table["index"].to_numpy(), indices))
+    rows = table.take(places[places < len(table)]).to_pylist()
+    return [
+        Classified(index=row["index"], uri=row["uri"], labels=tuple(row["labels"]), scores=tuple(row["scores"]))
+        for row in rows
+    ]
+
+
+def _errors(data: bytes) -> list[FailedImage]:
+    file = pq.ParquetFile(pa.BufferReader(data))
+    footer = file.metadata
+    place = footer.schema.names.index("error")
+    columns = [footer.row_group(group).column(place) for group in range(footer.num_row_groups)]
+    if all(column.statistics is not None and column.statistics.null_count == column.num_values for column in columns):
+        return []
+    table = file.read(columns=["index", "uri", "error"])
+    return [FailedImage(**row) for row in table.filter(pc.is_valid(table["error"])).to_pylist()]
