@@ -1,0 +1,122 @@
+"""The report in a real browser: nothing on its console, nothing fetched, nothing wider than the page."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builders_browser import Browser, open_browser
+from builders_report import Device, Simulation, catalog_run, edit, small_run, write_sink
+from dueby.command.main import main
+
+pytestmark = pytest.mark.browser
+
+# Words that stick out of the page on either side, which scrollWidth doesn't always tell: inside an SVG it doesn't.
+CUT_OFF = """
+    [...document.querySelectorAll('text, p, td, th, dt, dd, h1, h2, h3, b')]
+        .filter(e => !e.closest('.scroll'))
+        .filter(e => { const r = e.getBoundingClientRect(); return r.width && (r.left < 0 || r.right > innerWidth) })
+        .map(e => e.textContent)
+"""
+
+
+def catalog(sink: Path) -> None:
+    """A loss, a re-plan, failed images."""
+    write_sink(sink, catalog_run())
+
+
+def killed(sink: Path) -> None:
+    """No summary, half of the parts."""
+    write_sink(sink, replace(catalog_run(), done=27_000), without=("summary.json",))
+
+
+def late(sink: Path) -> None:
+    """The deadline inside the figures."""
+    write_sink(sink, edit(small_run(), "summary.json", verdict="Late", deadlineSeconds=17.0))
+
+
+def many(sink: Path) -> None:
+    """More workers than lanes, long names, no parts."""
+    devices = [
+        Device(mini_batch_size=256, step_s=0.14, device_class="NVIDIA-A100-SXM4-40GB-MIG-3g.20gb", engine="cudagraph")
+    ] * 130
+    sample = Simulation(devices, images=1_000_000, deadline_s=600, failures=3).run(
+        job="m" * 40, source={"synthetic": {}}
+    )
+    write_sink(sink, replace(sample, done=0))
+
+
+def long_words(sink: Path) -> None:
+    """Words without a place to break them."""
+    word = "Pneumonoultramicroscopicsilicovolcanoconiosis" * 3
+    sample = replace(small_run(), hostile=word, failed={7: word})
+    write_sink(sink, edit(sample, "summary.json", imagesFailed=1, weightsWarning=word, model={word: word}))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    assert program is not None
+    with open_browser(program, profile=tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("prepare", [catalog, killed, late, many, long_words], ids=lambda prepare: prepare.__name__)
+def test_the_page_is_clean_and_fits_every_width(
+    browser: Browser, prepare: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(tmp_path / "sink")
+    assert main(["report", str(tmp_path / "sink")]) == 0
+    page = Path(capsys.readouterr().out.strip())
+    for width, dark in ((1280, False), (1280, True), (768, False), (400, False), (400, True), (320, False)):
+        browser.open(page, width=width, dark=dark)
+        browser.ask("document.querySelectorAll('details').forEach(e => e.open = true)")
+        assert browser.ask("innerWidth") == width
+        assert browser.ask("document.documentElement.scrollWidth") <= width, f"too wide at {width} px"
+        assert browser.ask(CUT_OFF) == []
+        assert browser.ask("[...document.images].every(e => e.complete && e.naturalWidth > 0)")
+        assert browser.complaints == []
+        assert [uri for uri in browser.requests if not uri.startswith("data:")] == [page.as_uri()]
+
+
+def test_dark_and_light_differ_and_are_both_readable(
+    browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late(tmp_path / "sink")
+    assert main(["report", str(tmp_path / "sink")]) == 0
+    page = Path(capsys.readouterr().out.strip())
+    contrasts = []
+    for dark in (False, True):
+        browser.open(page, width=1280, dark=dark)
+        contrasts += [
+            browser.ask(CONTRAST % selector) for selector in ("h1", ".quiet", ".verdict", ".banner", "summary")
+        ]
+    assert min(contrasts) >= 4.5
+
+
+# WCAG's contrast of an element's words with what is behind them.
+CONTRAST = """
+(() => {
+    const light = rgb => rgb.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+        .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const paint = e => getComputedStyle(e).backgroundColor;
+    const behind = e => /, 0\\)$/.test(paint(e)) ? behind(e.parentElement) : paint(e);
+    const e = document.querySelector('%s');
+    const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05);
+})()
+"""
+
+
+def test_the_browser_notices_what_these_tests_look_for(browser: Browser, tmp_path: Path) -> None:
+    page = tmp_path / "bad.html"
+    wide = "<meta charset=utf-8><p style='width: 500px; margin-left: -9px'>x</p>"
+    page.write_text(f"{wide}<script src=gone.js></script><script>nothing()</script>")
+    browser.open(page, width=400)
+    assert browser.ask("document.documentElement.scrollWidth") > 400
+    assert browser.ask(CUT_OFF) == ["x"]
+    assert any("nothing is not defined" in complaint for complaint in browser.complaints)
+    assert any(uri.endswith("gone.js") for uri in browser.requests)
