@@ -1,0 +1,180 @@
+"""`dueby run` as a person uses it: from photos to rows, killed, interrupted, edited, and started again."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import yaml
+
+from builders_run import Job, kill, profile_document, wait_until, write_photos
+
+PHOTOS = 240
+
+
+class MakeJob(Protocol):
+    def __call__(self, *, photos: int = ..., profile: dict[str, Any] | None = ..., **spec: Any) -> Job: ...
+
+
+@pytest.fixture
+def make_job(tmp_path: Path) -> Iterator[MakeJob]:
+    made: list[Job] = []
+
+    def make(*, photos: int = PHOTOS, profile: dict[str, Any] | None = None, **spec: Any) -> Job:
+        write_photos(tmp_path / "photos", photos)
+        job = Job(folder=tmp_path, spec=spec, profile=profile or profile_document())
+        made.append(job)
+        return job
+
+    yield make
+    for job in made:
+        job.clean_up()
+
+
+def assert_each_image_once(job: Job, images: int) -> None:
+    rows = job.rows()
+    assert [row["index"] for row in rows] == list(range(images))
+    assert len({row["uri"] for row in rows}) == images
+    assert (job.sink / "_SUCCESS").exists()
+
+
+def test_a_job_runs_to_its_rows_and_a_second_run_has_nothing_to_do(make_job: MakeJob) -> None:
+    job = make_job()
+    (job.folder / "photos" / "zz-damaged.jpg").write_bytes(b"not a photo")
+
+    assert job.run() == 0, job.said()
+    assert_each_image_once(job, PHOTOS + 1)
+    failed = [row for row in job.rows() if row["error"]]
+    assert [row["uri"].rpartition("/")[2] for row in failed] == ["zz-damaged.jpg"]
+    plan, summary = job.record("plan.json"), job.record("summary.json")
+    assert plan["revisions"][0]["plan"]["feasible"] is True
+    assert plan["revisions"][0]["inputTerms"]["decodeMicros"] > 0
+    assert (summary["verdict"], summary["imagesDone"], summary["imagesFailed"]) == ("Succeeded", PHOTOS + 1, 1)
+    assert job.record("progress.json")["samples"][-1][1] == PHOTOS + 1
+
+    before = [path.stat().st_mtime_ns for path in job.parts()]
+    assert job.run() == 0, job.said()
+    assert "nothing to do" in job.said()
+    assert [path.stat().st_mtime_ns for path in job.parts()] == before
+
+
+def test_killed_at_any_time_the_same_command_goes_on_and_its_workers_die_with_it(make_job: MakeJob) -> None:
+    job = make_job(photos=2 * PHOTOS)
+    for at_least in (1, 20):
+        process = job.start()
+        wait_until(lambda n=at_least: len(job.parts()) >= n, f"{at_least} parts are there")
+        process.kill()
+        process.wait()
+        wait_until(lambda: not job.worker_pids(), "the workers are gone with their parent")
+    kept = {path: path.stat().st_mtime_ns for path in job.parts()}
+
+    assert job.run() == 0, job.said()
+    assert_each_image_once(job, 2 * PHOTOS)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_interrupted_it_says_how_far_it_was_and_can_be_resumed(make_job: MakeJob, number: signal.Signals) -> None:
+    job = make_job(photos=2 * PHOTOS)
+    process = job.start()
+    wait_until(job.parts, "a part is there")
+    process.send_signal(number)
+
+    assert process.wait(30) == 1, job.said()
+    assert not job.worker_pids()
+    assert job.record("summary.json")["verdict"] == "Interrupted"
+    assert job.run() == 0, job.said()
+    assert_each_image_once(job, 2 * PHOTOS)
+
+
+def test_a_killed_worker_is_noticed_and_its_images_are_done_by_others(make_job: MakeJob) -> None:
+    # The profile says 30 images a second, so that both slices are planned: 480 images within 12 s of work.
+    job = make_job(photos=2 * PHOTOS, deadline="40s", profile=profile_document(latency_us=500_000))
+    process = job.start()
+    wait_until(lambda: job.worker_pids() and job.parts(), "workers have committed a part")
+    kill(job.worker_pids()[0])
+
+    assert process.wait(120) in (0, 4), job.said()  # in time or late: this machine may be busy
+    assert "was lost" in job.said()
+    assert_each_image_once(job, 2 * PHOTOS)
+    states = [state for worker in job.record("progress.json")["workers"].values() for _, state in worker["states"]]
+    assert "lost" in states
+
+
+def test_an_edit_of_the_deadline_is_taken_and_one_of_the_model_refused(make_job: MakeJob) -> None:
+    job = make_job(photos=2 * PHOTOS)
+    process = job.start()
+    wait_until(job.parts, "a part is there")
+    model = job.spec["model"]
+    job.write(model=model | {"imageSize": 96})
+    wait_until(lambda: "spec.model can't change" in job.said(), "the edit of the model is refused")
+    job.write(model=model, deadline="20m")
+
+    assert process.wait(120) == 0, job.said()
+    assert job.record("summary.json")["deadlineSeconds"] == pytest.approx(1200)
+    assert_each_image_once(job, 2 * PHOTOS)
+
+
+def test_a_hard_deadline_out_of_reach_is_refused_before_anything_starts(make_job: MakeJob) -> None:
+    job = make_job(deadline="15s", deadlineClass="Hard", profile=profile_document(latency_us=60_000_000))
+
+    assert job.run() == 3, job.said()
+    assert "Infeasible" in job.said()
+    assert not job.parts()
+
+
+def test_a_soft_deadline_out_of_reach_is_run_late_and_says_so(make_job: MakeJob) -> None:
+    job = make_job(photos=40, deadline="1s")
+
+    assert job.run() == 4, job.said()
+    assert_each_image_once(job, 40)
+    assert job.record("summary.json")["verdict"] == "Late"
+
+
+def test_on_deadline_stop_ends_with_what_there_is_and_a_later_run_does_the_rest(make_job: MakeJob) -> None:
+    job = make_job(photos=40, deadline="1s", onDeadline="Stop")
+
+    assert job.run() == 4, job.said()
+    assert not (job.sink / "_SUCCESS").exists()
+    job.write(deadline="10m")
+    assert job.run() == 0, job.said()
+    assert_each_image_once(job, 40)
+
+
+def test_more_failed_images_than_allowed_fail_the_job_and_retry_failed_mends_them(make_job: MakeJob) -> None:
+    job = make_job(photos=40, maxFailedImages=1)
+    broken = [job.folder / "photos" / f"{number:05d}.jpg" for number in (3, 17)]
+    whole = [path.read_bytes() for path in broken]
+    for path in broken:
+        path.write_bytes(b"")
+    assert job.run() == 4, job.said()
+    assert job.record("summary.json")["verdict"] == "Failed"
+
+    for path, data in zip(broken, whole, strict=True):
+        path.write_bytes(data)
+    assert job.run("--retry-failed") == 0, job.said()
+    assert_each_image_once(job, 40)
+    assert not [row for row in job.rows() if row["error"]]
+
+
+def test_what_is_wrong_with_the_job_is_one_sentence_and_code_2(make_job: MakeJob) -> None:
+    job = make_job(photos=8)
+    assert job.run() == 0, job.said()
+    cases = {
+        "holds the results of another job": {"model": job.spec["model"] | {"imageSize": 96}},
+        "spec.source.uri": {"source": {"uri": str(job.folder / "nowhere")}},
+        "spec.model.weights": {"model": job.spec["model"] | {"weights": str(job.folder / "none.pt")}},
+    }
+    document = profile_document()
+    document["metadata"]["name"] = "cpu-1-96"
+    document["spec"]["model"]["imageSize"] = 96
+    (job.folder / "profiles" / "cpu-1-96.yaml").write_text(yaml.safe_dump(document))
+    for sentence, change in cases.items():
+        before = dict(job.spec)
+        job.write(**change)
+        assert job.run() == 2, job.said()
+        last = job.said().strip().splitlines()[-1]
+        assert sentence in last
+        assert "Traceback" not in job.said()
+        job.spec = before
