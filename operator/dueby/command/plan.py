@@ -19,7 +19,7 @@ from dueby.planner.machine import machine_pool
 from dueby.planner.pool import build_pool
 from dueby.planner.problem import Problem
 from dueby.planner.profiles import GPUProfile
-from dueby.planner.units import MICROS_PER_SECOND
+from dueby.planner.units import MICROS_PER_SECOND, Seconds
 
 EXIT_INFEASIBLE = 3
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     job = read_job(arguments.file)
     refuse_unbuilt(job.spec)
     profiles = read_profiles(arguments.profiles or default_profiles())
-    counts = parse_pool(arguments.pool) or machine_pool(profiles, job.spec.model)
+    counts = parse_pool(arguments.pool) or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
     verdict = plan_job(job, profiles, counts, now_us=time.time_ns() // 1000)
     print_answer(verdict, arguments.output)
     return EXIT_INFEASIBLE if verdict.infeasible else 0
@@ -121,7 +121,7 @@ def print_answer(verdict: Verdict, output: str) -> None:
         print_plan(verdict)
         return
     document = answer_document(verdict)
-    sys.stdout.write(to_json(document) if output == "json" else to_yaml(_plain(document)))
+    sys.stdout.write(to_json(document) if output == "json" else to_yaml(document))
 
 
 def to_json(document: Any) -> str:
@@ -131,18 +131,8 @@ def to_json(document: Any) -> str:
 
 
 def _marked(value: Any) -> Any:
-    from dueby.planner.answer import Seconds
-
     if isinstance(value, Seconds):
         return f"\x7f{value!r}"
     if isinstance(value, dict):
         return {key: _marked(item) for key, item in value.items()}
     return [_marked(item) for item in value] if isinstance(value, list) else value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return round(float(value), 6) if isinstance(value, float) else value

@@ -4,14 +4,7 @@ from typing import Any
 
 from dueby.planner.deadline_classes import Verdict
 from dueby.planner.plan import Infeasible, Plan, PlanGroup
-from dueby.planner.units import MICROS_PER_SECOND, format_duration
-
-
-class Seconds(float):
-    """A time in seconds that is written with six decimals, to the microsecond."""
-
-    def __repr__(self) -> str:
-        return f"{float(self):.6f}"
+from dueby.planner.units import MICROS_PER_SECOND, Seconds, format_duration
 
 
 def seconds(micros: int | None) -> Seconds | None:
@@ -49,7 +42,8 @@ def proof_sentence(plan: Plan) -> str:
     fewer = plan.gpus - 1
     if not plan.is_in_time:
         ends = format_duration(plan.finish_at_confidence_us)
-        return f"No {fewer:,} {what(fewer)} of this pool end within {ends}, as these {plan.gpus:,} do."
+        none = f"No single {what(1)} of this pool ends" if fewer == 1 else f"No {fewer:,} {what(2)} of this pool end"
+        return f"{none} within {ends}, as these {plan.gpus:,} do."
     return f"{fewer:,} {what(fewer)} can do at most {plan.most_of_fewer:,} of {plan.problem.images:,} by then."
 
 

@@ -5,7 +5,7 @@ one layout of them, the fastest. Where it has GPUs those are the pool, since the
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dueby.planner.errors import Invalid
 from dueby.planner.job import Model
@@ -13,13 +13,17 @@ from dueby.planner.pool import matching
 from dueby.planner.profiles import CPU_ENGINES, GPUProfile, ProfileSpec
 
 
-def machine_pool(profiles: Sequence[GPUProfile], model: Model) -> dict[str, int]:
-    """Devices of each class; Invalid where the profiles don't tell how many there are."""
-    found = [p.spec for p in matching(profiles, model)]
-    if not found:
+def machine_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Collection[str] = ()) -> dict[str, int]:
+    """Devices of each class, or of those of `classes`; Invalid where the profiles don't tell how many there are."""
+    fitting = [p.spec for p in matching(profiles, model)]
+    if not fitting:
         raise Invalid(
             "profiles", f"there is none of {model.name} at {model.image_size} px, {model.precision}: see dueby profile"
         )
+    found = [spec for spec in fitting if not classes or spec.device_class in classes]
+    if not found:
+        measured = ", ".join(sorted({spec.device_class for spec in fitting}))
+        raise Invalid("spec.gpus.classes", f"none of {', '.join(classes)} was profiled here; {measured} was")
     gpus: dict[str, set[str]] = defaultdict(set)
     for spec in found:
         if spec.engine not in CPU_ENGINES and spec.device.uuid:

@@ -122,7 +122,7 @@ class Rule:
         """Images by which N must be raised so that the plain sum of the first `count` capacities decides alike."""
         kept, total, squares = 0, 0, 0
         for capacity, devices in self._without_reserve(runs, count):
-            kept += devices * (capacity - self.loss)
+            kept += devices * self.counted(capacity)
             total += devices * capacity
             squares += devices * capacity * capacity
         everything = sum(c * n for c, n in first_devices(runs, count))

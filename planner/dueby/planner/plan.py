@@ -11,19 +11,17 @@ In this order, and each step holds what the ones before it fixed:
 """
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dueby.planner.alternatives import Alternatives, find_alternatives
 from dueby.planner.capacity import Capacity, Choice, capacity, iterations_within
-from dueby.planner.margin import first_loss
+from dueby.planner.margin import Run, first_devices, first_loss
 from dueby.planner.problem import Problem, least, runs, take
-from dueby.planner.solver import solve_fewest, solve_most
+from dueby.planner.solver import Answer, ask_fewest, ask_most
 from dueby.planner.verify import verify_fewest, verify_plan
 
 _LARGEST_PART = 65_536
-_SOLVER = ThreadPoolExecutor(1, thread_name_prefix="solver")
 CLOSED_FORM = "ClosedForm"
 BOTH = "ClosedForm+CBC"
 
@@ -116,14 +114,18 @@ def make_plan(problem: Problem) -> Plan | Infeasible:
     gpus = problem.fewest()
     if gpus is not None:
         return _plan_for(problem, gpus, started)
+    found = runs(problem.capacities())
+    second = ask_most(found, problem.most) if found else None
     verify_fewest(problem, problem.most + 1)
-    return Infeasible(problem=problem, proof=_prove_most(problem), alternatives=find_alternatives(problem))
+    alternatives = find_alternatives(problem)
+    proof = _judge_most(second.result(), found, problem.most) if second else CLOSED_FORM
+    return Infeasible(problem=problem, proof=proof, alternatives=alternatives)
 
 
 def plan_earliest(problem: Problem) -> Plan | None:
     """The plan that ends earliest, for a job that is started although it will be late; None where it never ends.
 
-    The fewest devices that are accepted at the earliest possible time; its slack is negative.
+    The fewest devices that are accepted at the earliest possible time, which is where it ends: its slack is negative.
     """
     started = time.perf_counter_ns()
     earliest_us = problem.earliest_us()
@@ -134,19 +136,29 @@ def plan_earliest(problem: Problem) -> Plan | None:
     if gpus is None:
         raise RuntimeError(f"no number of devices is accepted at the earliest time {earliest_us} us")
     plan = _plan_for(late, gpus, started)
-    return replace(plan, problem=problem, probability=_probability(problem, plan.groups, plan.part_size))
+    return replace(
+        plan,
+        problem=problem,
+        probability=_probability(problem, plan.groups, plan.part_size),
+        # The job is refused with P0. A part size below it would be accepted somewhat earlier, perhaps even in time.
+        finish_at_confidence_us=earliest_us,
+    )
 
 
 def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
-    second = _SOLVER.submit(_prove_fewest, problem, gpus)  # a process of its own, so it costs no time here
+    found = runs(problem.capacities())
+    needed = problem.images + problem.rule.margin(found, gpus)
+    second = ask_fewest(found, needed)
     part_size = problem.part_size or _part_size(problem, gpus)
     held = replace(problem, part_size=part_size)
     earliest_us = held.earliest_us(gpus, within_us=problem.time_us)
     if earliest_us is None:
         raise RuntimeError(f"{gpus} devices are accepted at {problem.time_us} us, but at no earlier time")
     groups = _with_iterations(held, take(held.capacities(earliest_us), gpus))
-    proof, doubt = second.result()
-    plan = Plan(
+    verify_plan(held, groups, finish_at_confidence_us=earliest_us)
+    verify_fewest(problem, gpus)
+    proof, doubt = _judge_fewest(second.result(), found, needed, gpus)
+    return Plan(
         problem=problem,
         groups=groups,
         part_size=part_size,
@@ -156,11 +168,8 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
         # The least time for these devices and sizes: at any earlier one no k devices are accepted, at any size.
         finish_at_confidence_us=earliest_us,
         warnings=problem.pool.warnings + doubt,
-        solve_us=0,
+        solve_us=(time.perf_counter_ns() - started_ns) // 1000,
     )
-    verify_plan(held, groups, finish_at_confidence_us=plan.finish_at_confidence_us)
-    verify_fewest(problem, gpus)
-    return replace(plan, solve_us=(time.perf_counter_ns() - started_ns) // 1000)
 
 
 def _part_size(problem: Problem, gpus: int) -> int:
@@ -177,7 +186,8 @@ def _part_size(problem: Problem, gpus: int) -> int:
 def _with_iterations(problem: Problem, chosen: list[tuple[Capacity, int]]) -> tuple[PlanGroup, ...]:
     """The chosen devices with the iterations of their least common finish.
 
-    No device gets more iterations than fit before the deadline with S and W as planned: constraint (1) of the study.
+    A device that isn't warm by then does its first mini-batch all the same. None gets more iterations than fit before
+    the deadline with S and W as planned: constraint (1) of the study.
     """
     most = [
         iterations_within(c.choice, problem.time_us - c.group.available_us - c.choice.start_us, problem.max_iterations)
@@ -221,11 +231,8 @@ def _probability(problem: Problem, groups: tuple[PlanGroup, ...], part_size: int
     return replace(problem.rule, part_size=part_size).probability(sorted(able, reverse=True))
 
 
-def _prove_fewest(problem: Problem, gpus: int) -> tuple[str, tuple[str, ...]]:
-    """Ask PuLP for model (1) with N raised by the margin at k: it must answer k."""
-    found = runs(problem.capacities())
-    needed = problem.images + problem.rule.margin(found, gpus)
-    answer = solve_fewest(found, needed)
+def _judge_fewest(answer: Answer | None, found: list[Run], needed: int, gpus: int) -> tuple[str, tuple[str, ...]]:
+    """The proof, and a warning where PuLP's answer to (1) with N raised by the margin at k isn't k."""
     if answer is None or not answer.is_proven:
         return CLOSED_FORM, ("the solver gave no proven answer; the proof is the closed form's alone",)
     done = sum(images * count for (images, _), count in zip(found, answer.counts, strict=True))
@@ -234,11 +241,9 @@ def _prove_fewest(problem: Problem, gpus: int) -> tuple[str, tuple[str, ...]]:
     return BOTH, ()
 
 
-def _prove_most(problem: Problem) -> str:
-    """Ask PuLP for model (2): it must answer what the largest capacities add up to, which is too little."""
-    found = runs(problem.capacities())
-    most = sum(c.images * count for c, count in take(problem.capacities(), problem.most))
-    answer = solve_most(found, problem.most) if found else None
-    if answer is None or not answer.is_proven:
+def _judge_most(answer: Answer | None, found: list[Run], most: int) -> str:
+    """The proof: PuLP's answer to (2) must be what the largest capacities add up to, which is too little."""
+    if answer is None or not answer.is_proven or sum(answer.counts) > most:
         return CLOSED_FORM
-    return BOTH if sum(c * n for (c, _), n in zip(found, answer.counts, strict=True)) == most else CLOSED_FORM
+    done = sum(images * count for (images, _), count in zip(found, answer.counts, strict=True))
+    return BOTH if done == sum(images * count for images, count in first_devices(found, most)) else CLOSED_FORM

@@ -7,7 +7,6 @@ warm-up, the least memory, and the spread between the nodes. Doubles are refused
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 from statistics import fmean, stdev
 
 from dueby.planner.capacity import Choice, Group
@@ -124,13 +123,16 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
     first = nodes[0]
     if len(nodes) == 1:
         return first
-    sizes = set.intersection(*({s.mini_batch_size for s in p.spec.steps} for p in nodes))
+    largest = min(p.spec.max_mini_batch_size or p.spec.steps[-1].mini_batch_size for p in nodes)
+    measured = set.intersection(*({s.mini_batch_size for s in p.spec.steps} for p in nodes))
+    sizes = [size for size in sorted(measured) if size <= largest]
     if not sizes:
         raise Invalid(
             "profiles",
-            f"{_listed(p.name for p in nodes)} have no mini-batch size in common; measure the same sizes on every node",
+            f"{_listed(p.name for p in nodes)} have no mini-batch size in common that fits all of them; measure the "
+            "same sizes on every node",
         )
-    by_size = {size: [_step(p.spec, size) for p in nodes] for size in sorted(sizes)}
+    by_size = {size: [_step(p.spec, size) for p in nodes] for size in sizes}
     steps = tuple(_mean_step(size, rows) for size, rows in by_size.items())
     between = max(
         stdev(s.latency_micros.mean for s in rows) / fmean(s.latency_micros.mean for s in rows)
@@ -140,7 +142,7 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
     runs = [p.spec.spread.run for p in nodes if p.spec.spread.run is not None]
     spec = first.spec.replace(
         device=first.spec.device.replace(node=None, uuid=None),
-        max_mini_batch_size=min(p.spec.max_mini_batch_size or p.spec.steps[-1].mini_batch_size for p in nodes),
+        max_mini_batch_size=largest,
         startup_micros=_worst(startups) if len(startups) == len(nodes) else None,
         spread=Spread(run=max(runs) if runs else None, node=between),
         contention=max(p.spec.contention for p in nodes),
@@ -213,14 +215,19 @@ def _mean_step(size: int, rows: Sequence[Step]) -> Step:
     return Step(
         mini_batch_size=size,
         samples=sum(s.samples or 0 for s in rows) or None,
-        latency_micros=Latency(mean=ceil(fmean(s.latency_micros.mean for s in rows))),
+        latency_micros=Latency(mean=_mean_up([s.latency_micros.mean for s in rows])),
         warmup_micros=_worst([s.warmup_micros for s in rows if s.warmup_micros]),
         memory_mib=max(s.memory_mib or 0 for s in rows) or None,
     )
 
 
 def _worst(times: Sequence[Quantiles]) -> Quantiles:
-    return Quantiles(p50=ceil(fmean(t.p50 for t in times)), p95=max(t.p95 for t in times))
+    return Quantiles(p50=_mean_up([t.p50 for t in times]), p95=max(t.p95 for t in times))
+
+
+def _mean_up(times: Sequence[int]) -> int:
+    """The mean, rounded up without a float on the way."""
+    return -(-sum(times) // len(times))
 
 
 def _no_profile(name: str, model: Model, known: Mapping[str, Sequence[GPUProfile]]) -> str:

@@ -10,15 +10,20 @@ there is one integer a class, the number of its devices.
 Nothing is believed: CBC's integrality tolerance makes it one image short above 10^6 images a device, and PuLP reports
 "Optimal" after a time-out. So `sol_status` is read, values are rounded to integers, and the caller checks them
 exactly; an answer that fails is not repaired but left out of the proof. PuLP is imported here and nowhere else.
+
+CBC is a process of its own, and starting it is most of its 4 ms. So a question is asked first and its answer read last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Any
 
 import pulp
 
 # CBC needs some 5 ms; this is for a machine that is out of breath.
 TIME_LIMIT_S = 10
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="solver")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,34 +36,42 @@ class Answer:
     """Whether the solver says that it is optimal, rather than the best found in time."""
 
 
-def solve_fewest(classes: Sequence[tuple[int, int]], images: int) -> Answer | None:
+def ask_fewest(classes: Sequence[tuple[int, int]], images: int) -> Future[Answer | None]:
     """Model (1) over (capacity, count) pairs; None where the solver finds no answer or isn't there."""
     problem = pulp.LpProblem("fewest", pulp.LpMinimize)
     devices = _devices(classes)
     problem += pulp.lpSum(devices)
     problem += pulp.lpSum(c * n for (c, _), n in zip(classes, devices, strict=True)) >= images
-    return _solve(problem, devices)
+    return _ask(problem, devices)
 
 
-def solve_most(classes: Sequence[tuple[int, int]], most_gpus: int) -> Answer | None:
+def ask_most(classes: Sequence[tuple[int, int]], most_gpus: int) -> Future[Answer | None]:
     """Model (2) over (capacity, count) pairs; the study's factor NGPU in front of the sum only scales it."""
     problem = pulp.LpProblem("most", pulp.LpMaximize)
     devices = _devices(classes)
     problem += pulp.lpSum(c * n for (c, _), n in zip(classes, devices, strict=True))
     problem += pulp.lpSum(devices) <= most_gpus
-    return _solve(problem, devices)
+    return _ask(problem, devices)
 
 
 def _devices(classes: Sequence[tuple[int, int]]) -> list[pulp.LpVariable]:
     return [pulp.LpVariable(f"n{i}", 0, count, pulp.LpInteger) for i, (_, count) in enumerate(classes)]
 
 
-def _solve(problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable]) -> Answer | None:
-    # No `threads`: even threads=1 starts CBC's thread pool, which on a busy machine loses a wake-up in 1 of 200 solves
-    # and then sleeps until the time limit (measured: 21 of 4,500 with it, 0 of 9,000 without).
-    solver = pulp.PULP_CBC_CMD(msg=False, timeLimit=TIME_LIMIT_S)
+def _ask(problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable]) -> Future[Answer | None]:
+    """The answer to come, once CBC runs: until then PuLP and the caller would only take turns at the interpreter."""
+    running: Future[None] = Future()
+    answer = _THREAD.submit(_solve, problem, devices, lambda: running.set_result(None))
+    pending: set[Future[Any]] = {running, answer}
+    wait(pending, return_when=FIRST_COMPLETED)
+    return answer
+
+
+def _solve(
+    problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable], when_running: Callable[[], None]
+) -> Answer | None:
     try:
-        problem.solve(solver)
+        problem.solve(_Cbc(when_running))
     except (pulp.PulpSolverError, OSError):  # no CBC for this platform, or nowhere to write its files
         return None
     if problem.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
@@ -67,3 +80,18 @@ def _solve(problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable]) -> Answe
         counts=tuple(round(device.value() or 0) for device in devices),
         is_proven=problem.sol_status == pulp.LpSolutionOptimal,
     )
+
+
+class _Cbc(pulp.PULP_CBC_CMD):  # type: ignore[misc]
+    """PuLP's CBC, telling when its input is written and there is only the process to wait for."""
+
+    def __init__(self, when_running: Callable[[], None]) -> None:
+        # No `threads`: even threads=1 starts CBC's thread pool, which on a busy machine loses a wake-up in 1 of 200
+        # solves and then sleeps until the time limit (measured: 21 of 4,500 with it, 0 of 9,000 without).
+        super().__init__(msg=False, timeLimit=TIME_LIMIT_S)
+        self._when_running = when_running
+
+    def get_pipe(self) -> Any:
+        """Where the process writes to: what PuLP asks for last before it starts it."""
+        self._when_running()
+        return super().get_pipe()

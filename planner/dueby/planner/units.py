@@ -24,6 +24,13 @@ DURATION_PATTERN = r"^([0-9]{1,7}(\.[0-9]{1,6})?(h|m|s|ms|us))+$"
 _TERM = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|us|m|s)")
 
 
+class Seconds(float):
+    """A time in seconds that is written with six decimals, to the microsecond."""
+
+    def __repr__(self) -> str:
+        return f"{float(self):.6f}"
+
+
 def parse_duration_us(text: str, *, rounding: Callable[[Fraction], int] = floor) -> int:
     """Microseconds of a duration such as `10m`, `1h30m` or `1.5s`; ValueError with a sentence otherwise."""
     if not re.fullmatch(DURATION_PATTERN, text):
