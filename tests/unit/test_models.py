@@ -77,6 +77,13 @@ def test_every_classifier_is_known_with_its_labels(name: str) -> None:
         pytest.param(
             {"weights": "models/b0.pth"}, "spec.model.weights", ["no file models/b0.pth"], id="a missing file"
         ),
+        pytest.param(
+            {"weights": "~nobody/b0.pth"}, "spec.model.weights", ["no file ~nobody/b0.pth"], id="nobody's home"
+        ),
+        pytest.param(
+            {"weights": 300 * "w"}, "spec.model.weights", ["has no weights"], id="a name that no file can have"
+        ),
+        pytest.param({"weights": "\0"}, "spec.model.weights", ["has no weights"], id="another such name"),
         pytest.param({"weights": "b0.safetensors"}, "spec.model.weights", ["no file b0.safetensors"], id="another one"),
         pytest.param(
             {"classes": 10},
@@ -91,6 +98,7 @@ def test_every_classifier_is_known_with_its_labels(name: str) -> None:
             id="an image size that the weights don't fit",
         ),
         pytest.param({"labels": "missing.txt"}, "spec.model.labels", ["missing.txt"], id="a missing label file"),
+        pytest.param({"labels": "\0"}, "spec.model.labels", ["can't be read"], id="labels that can be no file"),
     ],
 )
 def test_what_can_not_be_is_refused_in_a_sentence(changes: dict[str, Any], field: str, words: list[str]) -> None:

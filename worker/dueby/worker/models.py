@@ -6,6 +6,7 @@ like any others.
 """
 
 import logging
+import os.path
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from dueby.planner.errors import Invalid
 from dueby.planner.job import Model
 from dueby.worker.preprocessing import Preprocessing
 from dueby.worker.registry import DEFAULT, Entry, Published, find_entry
-from dueby.worker.weights import FIELD, digest_weights, fit_weights, read_weights
+from dueby.worker.weights import FIELD, digest_weights, first_line, fit_weights, read_weights
 
 NO_WEIGHTS = "none"
 # The seed of `none`: any two workers, and a run and its resumption, must have the same network.
@@ -79,9 +80,8 @@ def load_model(spec: Model) -> LoadedModel:
         digest = f"random:{_SEED}"
     else:
         published = _find_published(entry, spec.weights)
-        path = Path(spec.weights).expanduser()
-        state = published.fetch() if published else read_weights(path)
-        origin = published.name if published else str(path)
+        state = published.fetch() if published else read_weights(_path(spec.weights))
+        origin = published.name if published else spec.weights
         fit_weights(module, entry.respell(state), origin=origin, classes=len(facts.labels))
         digest = digest_weights(module)
     return LoadedModel(
@@ -93,7 +93,7 @@ def _find_published(entry: Entry, weights: str) -> Published | None:
     """The published weights of that name; None for `none` or the path of a file that is there."""
     if weights in entry.published:
         return entry.published[weights]
-    if weights == NO_WEIGHTS or Path(weights).expanduser().is_file():
+    if weights == NO_WEIGHTS or os.path.isfile(_path(weights)):  # unlike Path.is_file, False for what can be no path
         return None
     if "/" in weights or weights.endswith(_WEIGHTS_SUFFIXES):
         raise Invalid(FIELD, f"there is no file {weights}; give a path that the worker can read")
@@ -118,7 +118,7 @@ def _resolve_labels(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The labels, and warnings about them."""
     field = "spec.model.labels"
-    own = _read_labels(Path(spec.labels).expanduser()) if spec.labels else None
+    own = _read_labels(spec.labels) if spec.labels else None
     if own and spec.classes and len(own) != spec.classes:
         raise Invalid(field, f"{spec.labels} has {len(own)} labels, but spec.model.classes is {spec.classes}")
     classes = len(own) if own else spec.classes or len(default.labels)
@@ -136,13 +136,18 @@ def _resolve_labels(
     return numbers, (f"{field}: there is none for {classes} classes; the results will carry their numbers",)
 
 
-def _read_labels(path: Path) -> tuple[str, ...]:
+def _path(written: str) -> Path:
+    return Path(os.path.expanduser(written))
+
+
+def _read_labels(path: str) -> tuple[str, ...]:
     """The lines of a text file."""
     field = "spec.model.labels"
     try:
-        labels = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().split("\n"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(field, f"{path} can't be read as text: {error}") from None
+        text = _path(path).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise Invalid(field, f"{path} can't be read as text: {first_line(error)}") from None
+    labels = tuple(line.strip() for line in text.rstrip().split("\n"))
     if "" in labels:
         raise Invalid(field, f"line {labels.index('') + 1} of {path} is empty; there must be one label a line")
     return labels
@@ -158,6 +163,6 @@ def _build(entry: Entry, spec: Model, *, classes: int) -> nn.Module:
             if side != entry.published[DEFAULT].preprocessing.crop_side:
                 module(torch.zeros(1, 3, side, side))
         except (RuntimeError, ValueError, AssertionError) as error:  # what torchvision's models raise for a bad side
-            reason = str(error).strip().splitlines()[0]
-            raise Invalid("spec.model.imageSize", f"{entry.name} can't take pictures of {side} px: {reason}") from None
+            sentence = f"{entry.name} can't take pictures of {side} px: {first_line(error)}"
+            raise Invalid("spec.model.imageSize", sentence) from None
     return module.requires_grad_(False)

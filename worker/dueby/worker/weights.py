@@ -44,7 +44,7 @@ def read_weights(path: Path) -> State:
         )
         raise Invalid(FIELD, f"{path} holds more than weights, or is not a file of torch.save; {advice}") from None
     except (OSError, EOFError, RuntimeError, ValueError, safetensors.SafetensorError) as error:
-        raise Invalid(FIELD, f"{path} can't be read as weights: {_first_line(error)}") from None
+        raise Invalid(FIELD, f"{path} can't be read as weights: {first_line(error)}") from None
     return _as_state(content, path)
 
 
@@ -59,7 +59,7 @@ def fetch_weights(published: WeightsEnum) -> State:
     except (OSError, RuntimeError) as error:  # no internet; or another file than its hash says
         advice = f"put that file into {cache}, or give the path of a file here"
         raise Invalid(
-            FIELD, f"{published.name} can't be downloaded from {published.url}: {_first_line(error)}; {advice}"
+            FIELD, f"{published.name} can't be downloaded from {published.url}: {first_line(error)}; {advice}"
         ) from None
     return read_weights(cache / name)
 
@@ -92,6 +92,11 @@ def digest_weights(module: nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def first_line(error: Exception) -> str:
+    """What a library says, without its stack of explanations."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _refuse_outputs(outputs: set[int], origin: str, classes: int) -> None:
@@ -129,7 +134,3 @@ def _connect_timeout(seconds: float) -> Iterator[None]:
 
 def _sides(tensor: torch.Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a number"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,8 +1,8 @@
 """The network as torch runs it: uint8 pictures to the best classes, in the layout and precision that are fastest.
 
-Batch norms are folded into the convolutions before them. That is exact up to rounding (3e-6 in the logits), and worth
-1.4 times the speed on CPUs, where a batch norm is another pass over memory. Normalisation, softmax and top-k are in
-fp32 whatever the precision of the network: they cost nothing, and 1,000 classes in bf16 would have ties.
+Batch norms are folded into the convolutions before them. That is exact up to rounding (3e-6 in the logits), and up to
+1.4 times as fast on CPUs, where a batch norm is another pass over memory. Normalisation, softmax and top-k are in fp32
+whatever the precision of the network: they cost nothing, and 1,000 classes in bf16 would have ties.
 """
 
 import copy

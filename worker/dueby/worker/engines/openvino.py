@@ -1,4 +1,4 @@
-"""OpenVINO on CPUs: the fastest way to run these models on one, 1.3 to 3 times as fast as tuned torch.
+"""OpenVINO on CPUs: the fastest way to run these models on one, 1.2 to 2.2 times as fast as tuned torch.
 
 The network goes in with its normalisation, and is compiled for one fixed mini-batch of uint8 pictures as the decoder
 leaves them. Softmax and top-k stay outside, in fp32: within, they would run in the network's precision.

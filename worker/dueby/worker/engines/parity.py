@@ -55,7 +55,7 @@ def compare(batch: Pixels, result: TopK, *, loaded: LoadedModel, precision: Prec
     difference = float(np.abs(expected[rows[:, None], classes] - scores).max())
     lead = expected.max(axis=1) - expected[rows, classes[:, 0]]
     same = bool((lead <= _CLEAR_LEAD[precision]).all())
-    # not `<`: a difference may be NaN
+    # False where the difference is not a number.
     ok = same and difference <= TOLERANCE[precision]
     return Parity(
         max_difference=difference,
