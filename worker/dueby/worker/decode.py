@@ -54,11 +54,11 @@ def _decode_jpeg(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> 
     header = jpeg.read_header(data)
     _require_size(header.width, header.height, header.width * header.height, max_pixels)
     cut = plan_cut(header.width, header.height, header.orientation, preprocessing)
-    pixels = jpeg.decode(data, header, cut)
+    pixels, extent = jpeg.decode(data, header, cut)
     if cut.width * cut.height > _PANORAMA * cut.side**2:
-        square = pictures.cut_square(pictures.from_pixels(pixels), cut, preprocessing)
+        square = pictures.cut_square(pictures.from_pixels(pixels), cut, preprocessing, extent)
     else:
-        square = cut_out(pixels, cut, preprocessing)
+        square = cut_out(pixels, cut, preprocessing, extent)
     return turn(square, header.orientation)
 
 

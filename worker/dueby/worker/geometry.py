@@ -7,6 +7,7 @@ afterwards, when they are small.
 """
 
 from dataclasses import dataclass
+from math import inf, nextafter
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from torch.nn.functional import interpolate
 from dueby.worker.preprocessing import Preprocessing
 
 Pixels = NDArray[np.uint8]
+# Width and height of a picture in its own pixels. Not whole where it was made smaller while it was decoded.
+Extent = tuple[float, float]
 
 # EXIF orientation -> how a stored picture is turned to be seen: mirrored top to bottom, left to right, then transposed.
 _TURNS = {
@@ -44,8 +47,6 @@ class Cut:
 def plan_cut(width: int, height: int, orientation: int, preprocessing: Preprocessing) -> Cut:
     """The cut of a stored picture of this size. Rounds as torchvision's Resize and CenterCrop do, as it is seen."""
     side = preprocessing.crop_side
-    if preprocessing.resize_side is None:
-        return Cut(width=side, height=side, left=0, top=0, side=side)
     short = min(width, height)
     wide, high = (int(preprocessing.resize_side * length / short) for length in (width, height))
     bottom_up, right_to_left, _ = _TURNS[orientation]
@@ -57,17 +58,26 @@ def plan_cut(width: int, height: int, orientation: int, preprocessing: Preproces
     return Cut(width=wide, height=high, left=left, top=top, side=side)
 
 
-def cut_out(pixels: Pixels, cut: Cut, preprocessing: Preprocessing) -> Pixels:
-    """The square of a stored picture, (height, width, 3) to (side, side, 3)."""
+def cut_out(pixels: Pixels, cut: Cut, preprocessing: Preprocessing, extent: Extent | None = None) -> Pixels:
+    """The square of a stored picture, (height, width, 3) to (side, side, 3). `extent` as in the pixels if absent."""
     height, width, _ = pixels.shape
     planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     if (width, height) != (cut.width, cut.height):
-        antialias = preprocessing.antialias and preprocessing.interpolation != "nearest"
+        wide, high = extent or (width, height)
         planes = interpolate(
-            planes, size=(cut.height, cut.width), mode=preprocessing.interpolation, antialias=antialias
+            planes,
+            scale_factor=(_factor(cut.height, high, height), _factor(cut.width, wide, width)),
+            mode=preprocessing.interpolation,
+            antialias=preprocessing.antialias and preprocessing.interpolation != "nearest",
         )
     square = planes[0, :, cut.top : cut.top + cut.side, cut.left : cut.left + cut.side]
     return square.permute(1, 2, 0).numpy()
+
+
+def _factor(wanted: int, extent: float, length: int) -> float:
+    """The factor from the extent to what is wanted, of which torch makes floor(factor * length) pixels."""
+    factor = wanted / extent
+    return factor if int(factor * length) >= wanted else nextafter(factor, inf)
 
 
 def turn(pixels: Pixels, orientation: int) -> Pixels:

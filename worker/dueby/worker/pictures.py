@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 from PIL import UnidentifiedImageError as UnidentifiedImageError
 
-from dueby.worker.geometry import Cut, Pixels, cut_out
+from dueby.worker.geometry import Cut, Extent, Pixels, cut_out
 from dueby.worker.preprocessing import Preprocessing
 from dueby.worker.unreadable import UnreadableImage
 
@@ -53,7 +53,9 @@ def stored_pixels(picture: Image.Image) -> int:
 
 
 def orientation_of(picture: Image.Image) -> int:
-    """As in EXIF, 1 to 8; 1 where it isn't said or makes no sense."""
+    """As in EXIF, 1 to 8; 1 where it isn't said or makes no sense, and for TIFF, which Pillow turns itself."""
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return 1
     value = picture.getexif().get(_ORIENTATION, 1)
     return value if value in range(1, 9) else 1
 
@@ -73,11 +75,12 @@ def from_pixels(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def cut_square(picture: Image.Image, cut: Cut, preprocessing: Preprocessing) -> Pixels:
+def cut_square(picture: Image.Image, cut: Cut, preprocessing: Preprocessing, extent: Extent | None = None) -> Pixels:
     """As geometry.cut_out, but only the square is computed: of a long row of pixels the rest would fill the memory."""
     if not preprocessing.antialias:  # Pillow's filters always are
-        return cut_out(np.array(picture), cut, preprocessing)
-    across, down = picture.width / cut.width, picture.height / cut.height
+        return cut_out(np.array(picture), cut, preprocessing, extent)
+    wide, high = extent or picture.size
+    across, down = wide / cut.width, high / cut.height
     box = (cut.left * across, cut.top * down, (cut.left + cut.side) * across, (cut.top + cut.side) * down)
     return np.array(picture.resize((cut.side, cut.side), _FILTERS[preprocessing.interpolation], box))
 
