@@ -16,14 +16,13 @@ from functools import cached_property
 
 from dueby.planner.alternatives import Alternatives, find_alternatives
 from dueby.planner.capacity import Capacity, Choice, capacity, iterations_within
-from dueby.planner.margin import Run, first_devices, first_loss
+from dueby.planner.margin import first_loss
 from dueby.planner.problem import Problem, least, runs, take
-from dueby.planner.solver import Answer, ask_fewest, ask_most
+from dueby.planner.proof import CLOSED_FORM, judge_fewest, judge_most
+from dueby.planner.solver import ask_fewest, ask_most
 from dueby.planner.verify import verify_fewest, verify_plan
 
 _LARGEST_PART = 65_536
-CLOSED_FORM = "ClosedForm"
-BOTH = "ClosedForm+CBC"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +117,7 @@ def make_plan(problem: Problem) -> Plan | Infeasible:
     second = ask_most(found, problem.most) if found else None
     verify_fewest(problem, problem.most + 1)
     alternatives = find_alternatives(problem)
-    proof = _judge_most(second.result(), found, problem.most) if second else CLOSED_FORM
+    proof = judge_most(second.result(), found, most=problem.most) if second else CLOSED_FORM
     return Infeasible(problem=problem, proof=proof, alternatives=alternatives)
 
 
@@ -157,7 +156,7 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
     groups = _with_iterations(held, take(held.capacities(earliest_us), gpus))
     verify_plan(held, groups, finish_at_confidence_us=earliest_us)
     verify_fewest(problem, gpus)
-    proof, doubt = _judge_fewest(second.result(), found, needed, gpus)
+    proof, doubt = judge_fewest(second.result(), found, needed=needed, gpus=gpus)
     return Plan(
         problem=problem,
         groups=groups,
@@ -229,21 +228,3 @@ def _probability(problem: Problem, groups: tuple[PlanGroup, ...], part_size: int
         for g in groups
     ]
     return replace(problem.rule, part_size=part_size).probability(sorted(able, reverse=True))
-
-
-def _judge_fewest(answer: Answer | None, found: list[Run], needed: int, gpus: int) -> tuple[str, tuple[str, ...]]:
-    """The proof, and a warning where PuLP's answer to (1) with N raised by the margin at k isn't k."""
-    if answer is None or not answer.is_proven:
-        return CLOSED_FORM, ("the solver gave no proven answer; the proof is the closed form's alone",)
-    done = sum(images * count for (images, _), count in zip(found, answer.counts, strict=True))
-    if done < needed or sum(answer.counts) != gpus:
-        return CLOSED_FORM, ("the solver's answer fails the exact check; the proof is the closed form's alone",)
-    return BOTH, ()
-
-
-def _judge_most(answer: Answer | None, found: list[Run], most: int) -> str:
-    """The proof: PuLP's answer to (2) must be what the largest capacities add up to, which is too little."""
-    if answer is None or not answer.is_proven or sum(answer.counts) > most:
-        return CLOSED_FORM
-    done = sum(images * count for (images, _), count in zip(found, answer.counts, strict=True))
-    return BOTH if done == sum(images * count for images, count in first_devices(found, most)) else CLOSED_FORM

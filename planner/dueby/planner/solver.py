@@ -74,6 +74,11 @@ def _solve(
         problem.solve(_Cbc(when_running))
     except (pulp.PulpSolverError, OSError):  # no CBC for this platform, or nowhere to write its files
         return None
+    return read_answer(problem, devices)
+
+
+def read_answer(problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable]) -> Answer | None:
+    """What a solved problem says; None without a solution. `status` says "Optimal" after a time-out: not read."""
     if problem.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
         return None
     return Answer(
