@@ -5,6 +5,7 @@ was chosen, left out or is in doubt stays as sentences. At the end a table of wh
 """
 
 import argparse
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from dueby.planner.schema import validate
 from dueby.planner.units import format_duration
 
 if TYPE_CHECKING:
-    from dueby.profiler.profiling import Audience
+    from dueby.profiler.audience import Audience
 
 # The bar is drawn by the same cores that are being measured.
 _REFRESHES_PER_S = 1
@@ -55,13 +56,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measure this device class only, such as cpu-1; may be repeated (default: all that the machine has)",
     )
     parser.add_argument("--quick", action="store_true", help="45 s instead of up to 3 minutes; less sure of the spread")
+    parser.add_argument(
+        "--memory-map",
+        action="store_true",
+        help="measure only the memory over several image and mini-batch sizes, for a figure (under 3 minutes)",
+    )
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder for the profiles")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and write; 0."""
     model = _model(arguments)
-    measure(model, arguments.output, quick=arguments.quick, classes=arguments.classes)
+    if arguments.memory_map:
+        measure_memory(model, arguments.output, classes=arguments.classes)
+    else:
+        measure(model, arguments.output, quick=arguments.quick, classes=arguments.classes)
     return 0
 
 
@@ -89,6 +98,24 @@ def measure(model: Model, folder: Path, *, quick: bool, classes: Sequence[str] =
     for path in paths:
         console.print(Text(f"Written: {path}"))
     return profiles
+
+
+def measure_memory(model: Model, folder: Path, *, classes: Sequence[str] = ()) -> Path:
+    """Measure this machine's memory map with the model and write it into the folder."""
+    from dueby.profiler.machine import this_machine
+    from dueby.profiler.memory_map import map_memory
+
+    console = people_console(stderr=True)
+    _require_folder(folder)
+    with _watch(console) as audience:
+        found = map_memory(model=model, machine=this_machine(), classes=classes, audience=audience)
+    for cell in found.cells:
+        size = f"{cell.memory_mib:,} MiB" if cell.memory_mib else "does not fit"
+        console.print(Text(f"{cell.image_size:>5} px, mini-batches of {cell.mini_batch_size:>4}: {size}"))
+    path = folder / f"{found.name}.json"
+    path.write_text(json.dumps(found.document(), indent=1) + "\n", encoding="utf-8")
+    console.print(Text(f"Written: {path}"))
+    return path
 
 
 def print_profile(profile: GPUProfile, console: Console) -> None:
@@ -156,8 +183,8 @@ def _require_folder(folder: Path) -> None:
 @contextmanager
 def _watch(console: Console) -> Iterator["Audience"]:
     """Whoever is at the console, as the profiler's audience."""
-    from dueby.profiler.profiling import Audience
-    from dueby.profiler.profiling import Progress as Moment
+    from dueby.profiler.audience import Audience
+    from dueby.profiler.audience import Progress as Moment
 
     if not console.is_terminal:
         yield Audience(

@@ -48,18 +48,18 @@ def run_contention(bench: "Bench", contend: Contend) -> Contended:
 
 
 def write_pictures(folder: Path) -> list[str]:
-    """JPEG files with waves of colour and noise; their paths."""
+    """JPEG files with waves of colour and noise; their URIs."""
     folder.mkdir(parents=True, exist_ok=True)
     y, x = np.mgrid[0:_HEIGHT, 0:_WIDTH]
-    paths = []
+    uris = []
     for number in range(_PICTURES):
         waves = [np.sin(x / (20 + 9 * c + number) + y / 33) * np.cos(y / (15 + 7 * c + number)) for c in range(3)]
         noise = np.random.default_rng(number).normal(25, 12, size=(3, _HEIGHT, _WIDTH))
         pixels = (0.4 * 255 * (1 + np.stack(waves)) + noise).clip(0, 255).astype(np.uint8)
         path = folder / f"{number}.jpg"
         path.write_bytes(encode_jpeg(torch.from_numpy(pixels), quality=_QUALITY).numpy().tobytes())
-        paths.append(str(path))
-    return paths
+        uris.append(path.as_uri())
+    return uris
 
 
 def _decode_alone(bench: "Bench", uris: list[str], *, until_us: int) -> float:
@@ -101,7 +101,7 @@ def _both(bench: "Bench", uris: list[str], *, until_us: int) -> float:
         [stretch],
         lambda items: read_images(
             items,
-            source=Source(uri=str(Path(uris[0]).parent)),
+            source=Source(uri=uris[0]),
             preprocessing=bench.loaded.preprocessing,
             threads=threads,
             ahead=max(bench.size, 2 * (threads + READERS)),

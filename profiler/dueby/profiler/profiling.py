@@ -4,14 +4,15 @@ The other engines of a layout are left out after a brief look. Whatever is left 
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from dueby.planner.errors import Invalid
 from dueby.planner.job import EngineName, Model
 from dueby.planner.profiles import GPUProfile
+from dueby.profiler.audience import Audience, Progress
 from dueby.profiler.budget import Budget
 from dueby.profiler.choices import Choice, choose, shorten
 from dueby.profiler.crew import Crew, OutOfMemory
@@ -30,24 +31,6 @@ _COMPARED_UP_TO = 64
 # A look at another engine may take this much of the time left; the rest is for measuring.
 _COMPARE_SHARE = 0.4
 _ENGINE_FIELD = "spec.model.engine"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far the profiler is."""
-
-    doing: str
-    left_s: float
-    """At most: a phase that needs less time leaves it out."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Audience:
-    """Whom the profiler tells what it does; by default nobody."""
-
-    progress: Callable[[Progress], None] = field(default=lambda progress: None)
-    tell: Callable[[str], None] = field(default=lambda sentence: None)
-    """A sentence to keep: what was chosen, left out, or is in doubt."""
 
 
 def profile_machine(

@@ -1,0 +1,157 @@
+"""Peak memory over image size and mini-batch size, each pair in a fresh process: `dueby profile --memory-map`.
+
+A pair takes a warm-up and a step, and slices don't touch each other's memory: each takes an image size of its own. A
+pair that would not fit, by the line through smaller ones, isn't tried, and one that is killed has found the limit; the
+map has no number for either.
+"""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dueby.planner.errors import Invalid
+from dueby.planner.job import EngineName, Model
+from dueby.planner.schema import Spec, field
+from dueby.profiler.audience import Audience, Progress
+from dueby.profiler.choices import choose
+from dueby.profiler.crew import Crew, OutOfMemory
+from dueby.profiler.layouts import Layout
+from dueby.profiler.machine import Machine, software_versions
+from dueby.profiler.memory import fitting_size
+from dueby.profiler.messages import Point, Setup
+from dueby.worker.engines.host import process_environment
+
+IMAGE_SIZES = (128, 224, 320)
+MINI_BATCH_SIZES = (1, 8, 32, 64)
+
+
+class Cell(Spec, kw_only=True):
+    """One pair of sizes."""
+
+    image_size: int
+    mini_batch_size: int
+    memory_mib: int | None = field(default=None, name="memoryMiB")
+    """Peak of a fresh process; absent: it does not fit."""
+
+
+class MemoryMap(Spec, kw_only=True):
+    """The map of one model with one engine on one machine."""
+
+    model: str
+    precision: str
+    engine: str
+    device_class: str
+    software: dict[str, str]
+    cells: tuple[Cell, ...]
+
+    @property
+    def name(self) -> str:
+        """For a file."""
+        return f"memory-{self.device_class}-{self.model}-{self.precision}-{self.engine}"
+
+
+def map_memory(
+    *,
+    model: Model,
+    machine: Machine,
+    classes: Sequence[str] = (),
+    image_sizes: Sequence[int] = IMAGE_SIZES,
+    mini_batch_sizes: Sequence[int] = MINI_BATCH_SIZES,
+    audience: Audience | None = None,
+) -> MemoryMap:
+    """The map on the machine's first layout, with the first of its engines that runs; Invalid where none does."""
+    choice = choose(machine.layouts, model, classes)[0]
+    with tempfile.TemporaryDirectory(prefix="dueby-memory-") as cache:
+        survey = _Survey(
+            model=model,
+            machine=machine,
+            layout=choice.layout,
+            cache_dir=Path(cache),
+            audience=audience or Audience(),
+        )
+        return survey.map(choice.engines, image_sizes, mini_batch_sizes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Survey:
+    """The measuring of one map."""
+
+    model: Model
+    machine: Machine
+    layout: Layout
+    cache_dir: Path
+    audience: Audience
+
+    def map(self, engines: Sequence[EngineName], image_sizes: Sequence[int], sizes: Sequence[int]) -> MemoryMap:
+        """The map with the first engine that runs."""
+        try:
+            cells = self._cells(engines[0], image_sizes, sorted(sizes))
+        except Invalid as error:
+            if error.field != "spec.model.engine" or len(engines) == 1:
+                raise
+            self.audience.tell(f"{engines[0]} is left out: {error.message}.")
+            return self.map(engines[1:], image_sizes, sizes)
+        return MemoryMap(
+            model=self.model.name,
+            precision=self.model.precision,
+            engine=engines[0],
+            device_class=self.layout.device_class,
+            software=software_versions(),
+            cells=tuple(cells),
+        )
+
+    def _cells(self, engine: EngineName, image_sizes: Sequence[int], sizes: Sequence[int]) -> list[Cell]:
+        """Every pair, the smaller mini-batches first, as many image sizes at a time as there are slices."""
+        width = len(self.layout.slices)
+        groups = [image_sizes[start : start + width] for start in range(0, len(image_sizes), width)]
+        rounds = [(size, group) for size in sizes for group in groups]
+        peaks: dict[int, dict[int, int]] = defaultdict(dict)
+        took_s = 10.0
+        for number, (size, group) in enumerate(rounds):
+            sides = [side for side in group if self._may_fit(size, peaks[side])]
+            doing = f"mini-batches of {size} images of {', '.join(map(str, sides))} px"
+            self.audience.progress(Progress(doing=doing, left_s=took_s * (len(rounds) - number)))
+            began_s = self.machine.clock()
+            for side, peak in zip(sides, self._peaks(engine, size, sides), strict=True):
+                if peak is not None:
+                    peaks[side][size] = peak
+            took_s = self.machine.clock() - began_s
+        return [
+            Cell(image_size=side, mini_batch_size=size, memory_mib=peaks[side].get(size))
+            for side in image_sizes
+            for size in sizes
+        ]
+
+    def _may_fit(self, size: int, peaks: dict[int, int]) -> bool:
+        fitting = fitting_size(peaks, self.machine.usable_mib(self.layout))
+        return fitting is None or size <= fitting
+
+    def _peaks(self, engine: EngineName, size: int, sides: Sequence[int]) -> list[int | None]:
+        """The peaks of fresh processes, side by side; alone where together they don't fit."""
+        if not sides:
+            return []
+        layout = replace(self.layout, slices=self.layout.slices[: len(sides)])
+
+        def setup(number: int) -> Setup:
+            place = layout.slices[number]
+            return Setup(
+                model=self.model.replace(image_size=sides[number]),
+                engine=engine,
+                threads=place.threads,
+                cores=place.cores,
+                cache_dir=str(self.cache_dir),
+                spawned_us=int(self.machine.clock() * 1e6),
+            )
+
+        environment = process_environment(engine, layout.slices[0].threads)
+        try:
+            with Crew(layout, setup, environment=environment, clock=self.machine.clock) as crew:
+                crew.build(size)
+                points: list[Point] = crew.run(0)
+                return list(self.machine.peaks_mib(layout, points))
+        except OutOfMemory:
+            if len(sides) == 1:
+                return [None]
+            return [peak for side in sides for peak in self._peaks(engine, size, [side])]

@@ -1,0 +1,175 @@
+"""`dueby profile` on this very machine, with a model so small that it takes seconds."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from matplotlib import image
+
+from dueby.command.files import read_profiles
+from dueby.command.main import main
+from dueby.planner.job import Model
+from dueby.planner.profiles import parse_profile
+from dueby.profiler import figures, nvml
+from dueby.profiler.crew import Crew
+from dueby.profiler.efforts import Effort
+from dueby.profiler.layouts import Layout, Slice
+from dueby.profiler.limits import Limits, read_limits
+from dueby.profiler.machine import Machine
+from dueby.profiler.memory_map import map_memory
+from dueby.profiler.messages import Setup
+from dueby.profiler.points import while_all_busy
+from dueby.profiler.profiling import Audience, Progress, profile_machine
+
+TINY = Model(name="mobilenet_v3_small", weights="none", image_size=64, engine="eager")
+BRIEF = Effort(name="brief", layout_s=300, compare_s=0.1, look_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False)
+
+
+def two_slices() -> Machine:
+    """This machine, taken to have two cores of its own, which may be the same one."""
+    cores = sorted(os.sched_getaffinity(0))
+    return Machine(
+        limits=Limits(cores=(cores[0], cores[-1]), usable=2.0, memory_mib=read_limits().memory_mib),
+        gpus=(),
+        node="node-a",
+        clock=time.monotonic,
+    )
+
+
+def test_a_tiny_model_is_profiled_on_two_slices(tmp_path: Path) -> None:
+    said: list[str] = []
+    moments: list[Progress] = []
+    (profile,) = profile_machine(
+        model=TINY,
+        machine=two_slices(),
+        effort=BRIEF,
+        audience=Audience(tell=said.append, progress=moments.append),
+        cache_dir=tmp_path,
+    )
+    assert parse_profile(profile.document()) == profile
+    spec = profile.spec
+    assert (spec.device_class, spec.device.node, spec.device.threads, spec.device.slices) == ("cpu-1", "node-a", 1, 2)
+    assert (spec.engine, spec.processes) == ("eager", 8)
+    assert [step.mini_batch_size for step in spec.steps][:4] == [1, 2, 4, 8]
+    assert sum(step.warmup_micros is not None for step in spec.steps) == 3
+    assert spec.startup_micros is not None
+    assert spec.startup_micros.p50 > 500_000  # torch alone takes longer to import
+    assert spec.max_mini_batch_size is not None
+    assert spec.max_mini_batch_size > 1000
+    assert spec.extrapolated
+    assert spec.contention >= 1
+    assert spec.software["torch"]
+    assert any("cpu-2 is left out" in sentence for sentence in said)
+    assert all(moment.left_s <= BRIEF.layout_s for moment in moments)
+
+
+def test_slices_are_measured_while_all_of_them_are_busy() -> None:
+    layout = Layout(device_class="cpu-1", slices=(Slice(threads=1), Slice(threads=1)))
+
+    def setup(number: int) -> Setup:
+        return Setup(model=TINY, engine="eager", threads=1, spawned_us=time.monotonic_ns() // 1000)
+
+    with Crew(layout, setup, environment={}, clock=time.monotonic) as crew:
+        built = crew.build(4)
+        points = crew.run(0.3)
+    assert len({ready.startup_us for ready in built}) == 2
+    first, second = points
+    assert min(first.ended_us[-1], second.ended_us[-1]) - max(first.started_us, second.started_us) >= 250_000
+    assert all(len(durations) >= 2 for durations in while_all_busy(points))
+
+
+def test_the_command_writes_a_profile_and_shows_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ["--model", TINY.name, "--image-size", "64", "--engine", "eager", "--class", "cpu-1", "--quick"]
+    assert main(["profile", *options, "-o", str(tmp_path)]) == 0
+    (profile,) = read_profiles([str(tmp_path)])
+    assert profile.spec.model.image_size == 64
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "IMAGES/S" in err
+    assert f"Written: {tmp_path / profile.name}.yaml" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        pytest.param(["--image-size", "7"], "the model: imageSize: must be an integer of at least 32", id="size"),
+        pytest.param(["--class", "cpu-3x"], "--class: this machine has no devices of the class cpu-3x", id="class"),
+        pytest.param(["--model", "resnet19"], "spec.model.name: there is no model 'resnet19'", id="model"),
+        pytest.param(["--engine", "cuda", "--class", "cpu-1"], "--engine: cuda doesn't run on cpu-1", id="engine"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_exit_code_2(
+    options: list[str], sentence: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["profile", *options, "--quick", "-o", str(tmp_path)]) == 2
+    assert sentence in capfd.readouterr().err
+
+
+def test_an_output_that_can_not_be_a_folder_is_refused_before_anything_is_measured(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["profile", "-o", str(tmp_path / "file" / "folder")]) == 2
+    assert "--output" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGKILL], ids=lambda way: way.name)
+def test_a_profiler_that_is_stopped_leaves_no_process_behind(way: signal.Signals, tmp_path: Path) -> None:
+    marker = f"DUEBY_TEST={tmp_path}"
+    profiler = subprocess.Popen(
+        [sys.executable, "-m", "dueby.command.main", "profile", "--model", TINY.name, "--quick", "-o", str(tmp_path)],
+        env={**os.environ, "DUEBY_TEST": str(tmp_path)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: len(processes_with(marker)) == 3)
+        profiler.send_signal(way)
+        profiler.wait(timeout=30)
+        wait_until(lambda: not processes_with(marker))
+    finally:
+        profiler.kill()
+        profiler.wait()
+
+
+def test_memory_is_mapped_and_drawn(tmp_path: Path) -> None:
+    found = map_memory(model=TINY, machine=two_slices(), image_sizes=(64, 96), mini_batch_sizes=(1, 16))
+    peaks = {(cell.image_size, cell.mini_batch_size): cell.memory_mib for cell in found.cells}
+    assert len(peaks) == 4
+    assert all(mib is not None and 50 < mib < 5000 for mib in peaks.values())
+    figure = figures.draw_memory(found)
+    figure.savefig(tmp_path / "memory.png")
+    assert image.imread(tmp_path / "memory.png").shape[1] >= 960
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_profiled(tmp_path: Path) -> None:
+    gpus = tuple(nvml.read_gpus())
+    machine = Machine(limits=read_limits(), gpus=gpus, node="node-a", clock=time.monotonic)
+    model = TINY.replace(engine="auto", image_size=224, precision="fp16")
+    profiles = profile_machine(model=model, machine=machine, effort=BRIEF, classes=[gpus[0].product])
+    assert [profile.spec.device.uuid for profile in profiles] == [gpu.uuid for gpu in gpus]
+    assert all(profile.spec.engine in ("cuda", "cudagraph") for profile in profiles)
+
+
+def processes_with(variable: str) -> list[int]:
+    """The processes that were started with this variable, directly or not, and still run."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except OSError:  # gone meanwhile, or someone else's
+            continue
+    return found
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
