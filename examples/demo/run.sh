@@ -35,7 +35,13 @@ python $here/what_if.py $job $demo/profiles 1m 20s 10s 5s
 
 step "4/5 run: as planned, one process per device"
 rm -rf "$demo/results"
-show dueby run -f $job --profiles $demo/profiles
+outcome=0
+show dueby run -f $job --profiles $demo/profiles || outcome=$?
+case $outcome in
+  0) ;;
+  4) echo "Late: the machine is slower now than when it was measured. The report shows where the time went." ;;
+  *) exit $outcome ;;
+esac
 
 step "5/5 report"
 show dueby report $demo/results
