@@ -175,19 +175,14 @@ def _plot_rates(axes: Axes, profile: GPUProfile, colour: str) -> None:
 def _plot_cells(
     axes: Axes, sides: Sequence[int], sizes: Sequence[int], peaks: Mapping[tuple[int, int], int | None]
 ) -> None:
+    known = [mib for mib in peaks.values() if mib]
+    scale = LogNorm(vmin=min(known) / 1.5, vmax=max(known))
     grid = [[peaks.get((side, size)) or float("nan") for size in sizes] for side in sides]
-    most = max(mib for mib in peaks.values() if mib)
-    axes.imshow(
-        grid,
-        cmap="Blues",
-        norm=LogNorm(vmin=min(filter(None, peaks.values())) / 1.5, vmax=most),
-        aspect="auto",
-        origin="lower",
-    )
+    axes.imshow(grid, cmap="Blues", norm=scale, aspect="auto", origin="lower")
     for row, side in enumerate(sides):
         for column, size in enumerate(sizes):
             mib = peaks.get((side, size))
-            shade = "white" if mib and mib > most / 3 else "#222222"
+            shade = "white" if mib and scale(mib) > 0.55 else "#222222"
             axes.text(column, row, f"{mib:,}" if mib else "does not fit", ha="center", va="center", color=shade)
     axes.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
     axes.set_yticks(range(len(sides)), [f"{side:,}" for side in sides])

@@ -89,7 +89,7 @@ class Survey:
         try:
             with self.subject.open_crew() as crew:
                 built = self._build(crew, 1)
-                budget = self.budget.share(_EXPLORE_SHARE)  # of what is left after a start that nothing makes faster
+                budget = self._growing_time(1e-6 * built[0].startup_us)
                 points = crew.run(self.effort.look_s)
                 peaks = self.subject.peaks_mib(points)
                 self.disagreement = points[0].disagreement
@@ -98,6 +98,11 @@ class Survey:
                 self._grow(crew, {1: max(peaks)}, budget)
         except OutOfMemory as error:
             self._forget(error.size)
+
+    def _growing_time(self, startup_s: float) -> Budget:
+        """A share of what is left after a start that nothing makes faster; all of it, if no second start fits in."""
+        budget = self.budget.share(_EXPLORE_SHARE)
+        return budget if self.budget.left_s - budget.left_s > startup_s else self.budget
 
     def _grow(self, crew: Measuring, peaks_mib: dict[int, int], budget: Budget) -> None:
         """Ever larger sizes, until one of the reasons to stop."""
