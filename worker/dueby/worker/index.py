@@ -10,9 +10,9 @@ import hashlib
 import io
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -164,7 +164,7 @@ def build_index(
         for number in range(-(-frozen.images // ROWS)):
             sink.create(f"{_folder(frozen.digest)}/{_chunk_name(number)}", frozen.chunk(number).read_bytes())
         cost, witnesses = sample_files(
-            [frozen.uri(image) for image in choose(frozen.images, seed=frozen.digest)],
+            frozen.uris(choose(frozen.images, seed=frozen.digest)),
             preprocessing=preprocessing,
             max_pixels=max_pixels,
             fetcher=Fetcher(patience=patience),
@@ -186,10 +186,13 @@ class _Frozen:
     def chunk(self, number: int) -> Path:
         return self.folder / _chunk_name(number)
 
-    def uri(self, image: int) -> str:
-        """Reads a whole chunk for it, which is a few hundred times at the most, for the sample."""
-        uri: str = pq.read_table(self.chunk(image // ROWS)).column("uri")[image % ROWS].as_py()
-        return uri
+    def uris(self, images: Collection[int]) -> list[str]:
+        """Of some images, in the order given; each chunk is read once."""
+        found: dict[int, str] = {}
+        for number, wanted in groupby(sorted(images), key=lambda image: image // ROWS):
+            column = pq.read_table(self.chunk(number)).column("uri")
+            found |= {image: column[image % ROWS].as_py() for image in wanted}
+        return [found[image] for image in images]
 
 
 def _freeze(source: Source, scratch: Path, limit: int | None, progress: Progress, patience: Patience) -> _Frozen:

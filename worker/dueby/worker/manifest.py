@@ -95,7 +95,7 @@ def _read_parquet(copy: Path) -> Iterator[tuple[str, str]]:
                     if not name:
                         raise Invalid(FIELD, f"row {row} has no {COLUMN}")
                     yield f"row {row}", name
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
         raise Invalid(FIELD, f"can't be read as Parquet: {str(error).splitlines()[0]}") from None
 
 

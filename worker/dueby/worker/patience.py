@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential, wait_random
 
 from dueby.planner.errors import Transient
 
@@ -54,7 +54,7 @@ class Patience:
 
         asking = Retrying(
             retry=retry_if_exception_type(Transient),
-            wait=wait_exponential_jitter(initial=self.first_s, max=self.longest_s, jitter=self.first_s),
+            wait=wait_exponential(multiplier=self.first_s, max=self.longest_s) + wait_random(0, self.first_s),
             stop=lambda state: cancelled.is_set() or in_time(state),
             sleep=sleep,
             before_sleep=warn,
