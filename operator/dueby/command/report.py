@@ -96,9 +96,10 @@ def read_run(store: Store, name: str) -> Run:
 
 def look_at(rows: tuple[Classified, ...]) -> tuple[Photo, ...]:
     """Each row with its photo, read again from where it came from."""
-    from dueby.report.thumbnails import SIDE, Photo, to_picture
+    from dueby.report.thumbnails import QUALITY, SIDE, Photo, to_picture
     from dueby.worker.decode import UnreadableImage, decode_image
     from dueby.worker.fetch import Fetcher
+    from dueby.worker.jpeg import encode
     from dueby.worker.patience import Patience
     from dueby.worker.preprocessing import Preprocessing
     from dueby.worker.store import Unavailable
@@ -110,7 +111,8 @@ def look_at(rows: tuple[Classified, ...]) -> tuple[Photo, ...]:
 
     def look(row: Classified) -> Photo:
         try:
-            return Photo(row=row, picture=to_picture(decode_image(fetcher.read(row.uri), square)))
+            pixels = decode_image(fetcher.read(row.uri), square)
+            return Photo(row=row, picture=to_picture(encode(pixels, quality=QUALITY)))
         except Invalid as error:
             return Photo(row=row, picture=None, reason=f"The photo can't be read now: {error.message}")
         except (UnreadableImage, Unavailable, Transient) as error:

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torchvision.io import encode_jpeg
 
 from dueby.planner.job import Source
 from dueby.profiler.messages import Contend, Contended
@@ -23,6 +21,7 @@ from dueby.worker.decode import decode_image
 from dueby.worker.feed import Feed, MiniBatch
 from dueby.worker.fetch import Fetcher
 from dueby.worker.images import READERS, read_images
+from dueby.worker.jpeg import encode
 from dueby.worker.order import Item
 from dueby.worker.parts import OpenPart
 
@@ -54,10 +53,10 @@ def write_pictures(folder: Path) -> list[str]:
     uris = []
     for number in range(_PICTURES):
         waves = [np.sin(x / (20 + 9 * c + number) + y / 33) * np.cos(y / (15 + 7 * c + number)) for c in range(3)]
-        noise = np.random.default_rng(number).normal(25, 12, size=(3, _HEIGHT, _WIDTH))
-        pixels = (0.4 * 255 * (1 + np.stack(waves)) + noise).clip(0, 255).astype(np.uint8)
+        noise = np.random.default_rng(number).normal(25, 12, size=(_HEIGHT, _WIDTH, 3))
+        pixels = (0.4 * 255 * (1 + np.stack(waves, axis=-1)) + noise).clip(0, 255).astype(np.uint8)
         path = folder / f"{number}.jpg"
-        path.write_bytes(encode_jpeg(torch.from_numpy(pixels), quality=_QUALITY).numpy().tobytes())
+        path.write_bytes(encode(pixels, quality=_QUALITY))
         uris.append(path.as_uri())
     return uris
 

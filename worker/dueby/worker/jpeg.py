@@ -110,3 +110,8 @@ def _read_orientation(tiff: bytes) -> int:
     except struct.error:
         return 1
     return 1
+
+
+def encode(pixels: Pixels, *, quality: int) -> bytes:
+    """uint8 RGB (height, width, 3) as a JPEG of that quality, 1 to 100."""
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality, colorspace="RGB"))
