@@ -114,4 +114,6 @@ def _read_orientation(tiff: bytes) -> int:
 
 def encode(pixels: Pixels, *, quality: int) -> bytes:
     """uint8 RGB (height, width, 3) as a JPEG of that quality, 1 to 100."""
-    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality, colorspace="RGB"))
+    return bytes(
+        simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality, colorspace="RGB", colorsubsampling="420")
+    )
