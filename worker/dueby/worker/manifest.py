@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from dueby.planner.errors import Invalid
 from dueby.worker.patience import Patience
-from dueby.worker.places import parent, resolve, split
+from dueby.worker.places import parent, resolver, split
 from dueby.worker.store import Unavailable, open_store
 
 FIELD = "spec.source.manifest.uri"
@@ -31,10 +31,10 @@ def list_manifest(uri: str, *, scratch: Path, patience: Patience) -> Iterator[st
             file.writelines(store.blocks(path))
     except Unavailable as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
-    folder = parent(uri)
+    resolve = resolver(parent(uri))
     for place, name in _reader(uri, copy)(copy):
         try:
-            yield resolve(name, folder=folder)
+            yield resolve(name)
         except ValueError as error:
             raise Invalid(FIELD, f"{place}: {error}") from None
 

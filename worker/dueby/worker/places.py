@@ -8,6 +8,7 @@ written as they are, as their own tools do.
 import os
 import posixpath
 import re
+from collections.abc import Callable
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urljoin
 
 OBJECT_SCHEMES = ("s3", "gs")
@@ -54,19 +55,24 @@ def file_uri(path: str) -> str:
     return "file://" + quote_from_bytes(os.fsencode(path), safe=_SAFE)
 
 
-def resolve(uri: str, *, folder: str) -> str:
-    """The absolute URI of what a manifest in `folder` (absolute, without `/` at its end) calls `uri`."""
-    if _SCHEME.match(uri):
-        return canonical_uri(uri)
+def resolver(folder: str) -> Callable[[str], str]:
+    """From what a manifest in `folder` (absolute, without `/` at its end) calls an image to its absolute URI."""
     scheme = scheme_of(folder)
-    if scheme in WEB_SCHEMES:
-        return urljoin(folder + "/", uri)
     if scheme == "file":
-        return file_uri(os.path.normpath(os.path.join(file_path(folder), uri)))
-    if uri.startswith("/"):
-        return file_uri(os.path.normpath(uri))
-    bucket, _, prefix = folder.split("://", 1)[1].partition("/")
-    return f"{scheme}://{bucket}/{posixpath.normpath(posixpath.join(prefix, uri)).lstrip('/')}"
+        top = file_path(folder)
+    elif scheme in OBJECT_SCHEMES:
+        root, top = split(folder)
+
+    def resolve(uri: str) -> str:
+        if _SCHEME.match(uri):
+            return canonical_uri(uri)
+        if scheme in WEB_SCHEMES:
+            return urljoin(folder + "/", uri)
+        if scheme == "file" or uri.startswith("/"):
+            return file_uri(posixpath.normpath(posixpath.join(top, uri)))
+        return f"{root}/{posixpath.normpath(posixpath.join(top, uri)).lstrip('/')}"
+
+    return resolve
 
 
 def split(uri: str) -> tuple[str, str]:
