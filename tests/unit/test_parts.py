@@ -106,7 +106,7 @@ def test_rows_are_read_back_as_they_were_written(errors: dict[int, str]) -> None
         np.testing.assert_array_equal(rows.classes[fine], some_rows().classes[fine])
         np.testing.assert_array_equal(rows.scores[fine], some_rows().scores[fine])
     count = count_rows(io.BytesIO(encode_rows(rows, labels=LABELS, origin=ORIGIN)))
-    assert (count.rows, count.errors, count.origin) == (4, len(errors), ORIGIN)
+    assert (count.first, count.rows, count.errors, count.origin) == (40, 4, len(errors), ORIGIN)
 
 
 def test_the_same_rows_give_the_same_bytes() -> None:

@@ -1,10 +1,11 @@
 """`python -m dueby.worker index|work|finish --config FILE`: a step of a job, from its configuration to its exit code.
 
-    0    fine; the last line on stdout is the step's result as JSON
-    2    the input is wrong: a sentence on stderr, {"error": ..., "field": ...} as the termination message
+    0    fine
+    2    the input is wrong: a sentence on stderr
     75   something outside did not answer for ten minutes: the same step may succeed later
     1    anything else, with its traceback
 
+The last line on stdout is JSON, as is a pod's termination message: the step's result, or {"error": ..., "field": ...}.
 What is meant for people goes to stderr.
 """
 
@@ -28,18 +29,18 @@ def run_step(argv: Sequence[str]) -> int:
     options = _parse(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        leave_message(_STEPS[options.step](options.config, options.index), stream=True)
+        leave_message(_STEPS[options.step](options.config, options.index))
     except Invalid as error:
         print(error, file=sys.stderr)
-        leave_message({"error": error.message, "field": error.field}, stream=False)
+        leave_message({"error": error.message, "field": error.field})
         return INVALID
     except Transient as error:
         print(error, file=sys.stderr)
-        leave_message({"error": str(error)}, stream=False)
+        leave_message({"error": str(error)})
         return TRY_AGAIN
     except BaseException as error:
         traceback.print_exc()
-        leave_message({"error": repr(error)}, stream=False)
+        leave_message({"error": repr(error)})
         return BUG
     return FINE
 

@@ -44,11 +44,10 @@ def end(code: int) -> None:
     os._exit(code)
 
 
-def leave_message(message: Mapping[str, Any], *, stream: bool) -> None:
+def leave_message(message: Mapping[str, Any]) -> None:
     """The message as a line of JSON for whoever started the process: on stdout, and as a pod's last words."""
     text = json.dumps(message, separators=(",", ":"))
-    if stream:
-        print(text, flush=True)
+    print(text, flush=True)
     path = Path(os.environ.get(TERMINATION_LOG, KUBERNETES_TERMINATION_LOG))
     if TERMINATION_LOG in os.environ or (path.is_file() and os.access(path, os.W_OK)):
         path.write_text(

@@ -68,11 +68,13 @@ def _count(store: Store, grid: Grid) -> list[Count]:
 
 def _require_own_rows(counts: Iterable[Count], grid: Grid, claim: Claim, *, sink: str) -> None:
     for part, count in enumerate(counts):
-        name = part_name(grid, part)
+        first, last = grid.bounds(part)
+        wrong = None
         if count.origin.fingerprint != claim.fingerprint:
-            raise Invalid(FIELD, f"{sink}/{name} was made by another job; delete that file and run this job again")
-        if count.rows != grid.size(part):
-            raise Invalid(
-                FIELD,
-                f"{sink}/{name} has {count.rows} rows, not {grid.size(part)}; delete that file and run this job again",
-            )
+            wrong = "was made by another job"
+        elif count.first is None or (count.first, count.first + count.rows - 1) != (first, last):
+            found = f"{count.first} to {count.first + count.rows - 1}" if count.first is not None else "none"
+            wrong = f"covers the images {found}, not {first} to {last}"
+        if wrong:
+            name = part_name(grid, part)
+            raise Invalid(FIELD, f"{sink}/{name} {wrong}; delete that file and run this job again")

@@ -42,7 +42,7 @@ def index_source(config: IndexConfig) -> dict[str, Any]:
         **summary.document(),
         "fingerprint": components.fingerprint,
         "classes": components.classes,
-        "resumes": _state_of(claim, store) if claim else None,
+        **(_state_of(claim, store) if claim else {}),
     }
 
 
@@ -50,7 +50,11 @@ def _state_of(claim: Claim, store: Store) -> dict[str, int]:
     """The grid that the job goes on with, and how much of it is done."""
     grid = Grid(images=claim.images, part_size=claim.part_size)
     done = parts_among(store.list_names(), grid)
-    return {"partSize": claim.part_size, "parts": len(done), "images": sum(grid.size(part) for part in done)}
+    return {
+        "partSize": claim.part_size,
+        "partsDone": len(done),
+        "imagesDone": sum(grid.size(part) for part in done),
+    }
 
 
 class _Narrator:

@@ -66,6 +66,8 @@ class Rows:
 class Count:
     """What a part's footer says."""
 
+    first: int | None
+    """Index of the first image; None where there are no rows."""
     rows: int
     errors: int
     origin: Origin
@@ -118,9 +120,14 @@ def count_rows(file: BinaryIO) -> Count:
     """Rows and errors from a part's footer, without reading its columns."""
     parquet = pq.ParquetFile(file)
     footer = parquet.metadata
-    column = footer.num_columns - 1
-    fine = sum(footer.row_group(group).column(column).statistics.null_count for group in range(footer.num_row_groups))
-    return Count(rows=footer.num_rows, errors=footer.num_rows - fine, origin=_origin(parquet.schema_arrow.metadata))
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    fine = sum(group.column(group.num_columns - 1).statistics.null_count for group in groups)
+    return Count(
+        first=min((group.column(0).statistics.min for group in groups), default=None),
+        rows=footer.num_rows,
+        errors=footer.num_rows - fine,
+        origin=_origin(parquet.schema_arrow.metadata),
+    )
 
 
 def _offsets(failed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:

@@ -1,0 +1,156 @@
+"""Kill -9 any process at any time, any number of times, run again: each image has one row, once.
+
+Real workers with a real network, on a folder and on a real S3 server. Moments are drawn from a seed and tied to what a
+worker has done, so that they fall where work is being done however fast the machine is.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from builders_processes import ProcessJob, Step, make_photos, wait_for
+from builders_s3 import versitygw_server
+from builders_worker import rows_in
+from dueby.worker.rows import Rows
+from dueby.worker.sink import SUCCESS
+from dueby.worker.store import Store, open_store
+
+IMAGES = 640
+PART_SIZE = 16
+WORKERS = 2
+ROUNDS = 3
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_photos(tmp_path_factory.mktemp("source") / "photos", IMAGES, damaged=(100, 101, 639))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Rows]:
+    """The rows of one worker that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    job = ProcessJob(
+        folder=folder, source={"uri": str(photos)}, sink=str(folder / "sink"), images=IMAGES, part_size=PART_SIZE
+    )
+    job.index_here()
+    job.work_here()
+    return rows_in(open_store(job.sink))
+
+
+@pytest.fixture
+def job(request: pytest.FixtureRequest, photos: Path, tmp_path: Path) -> Iterator[ProcessJob]:
+    """A job on a folder or on S3, whose processes end with the test."""
+    job = ProcessJob(
+        folder=tmp_path / "run",
+        source={"uri": str(photos)},
+        sink=str(tmp_path / "sink"),
+        images=IMAGES,
+        part_size=PART_SIZE,
+        workers=WORKERS,
+    )
+    if request.param == "folder":
+        yield job
+    else:
+        with versitygw_server(tmp_path) as server, pytest.MonkeyPatch.context() as patch:
+            for name, value in server.env.items():
+                patch.setenv(name, value)
+            job.sink = server.uri("results/catalog")
+            yield job
+    job.stop_all()
+
+
+on_every_store = pytest.mark.parametrize(
+    "job", ["folder", pytest.param("s3", marks=pytest.mark.s3)], indirect=True, ids=["on a folder", "on S3"]
+)
+
+
+def require_each_image_once(store: Store, expected: list[Rows]) -> None:
+    """Every image has one row, and it is what an undisturbed worker writes."""
+    found = rows_in(store)
+    assert [(part.first, part.uris, part.errors) for part in found] == [
+        (part.first, part.uris, part.errors) for part in expected
+    ]
+    for part, same in zip(found, expected, strict=True):
+        fine = [position for position in range(len(part.uris)) if position not in part.errors]
+        # Mini-batches are cut otherwise after each resumption, which is 1e-6 of difference in fp32.
+        np.testing.assert_allclose(part.scores[fine], same.scores[fine], atol=1e-5)
+        clear = np.array([n for n in fine if part.scores[n, 0] - part.scores[n, 1] > 1e-4], dtype=np.int64)
+        np.testing.assert_array_equal(part.classes[clear, 0], same.classes[clear, 0])
+
+
+def kill_after(worker: Step, images: int, *, delay_s: float) -> None:
+    """Kill -9 when it has done so many images and a moment more, or has ended."""
+
+    def is_far_enough() -> bool:
+        return not worker.is_running or worker.progress().get("imagesDone", 0) >= images
+
+    wait_for(is_far_enough, f"a worker with {images} images")
+    time.sleep(delay_s)  # within a part, between two mini-batches, in the middle of a commit
+    worker.kill()
+
+
+@on_every_store
+@pytest.mark.parametrize("seed", [1])
+def test_each_image_has_one_row_however_often_workers_are_killed(
+    job: ProcessJob, seed: int, undisturbed: list[Rows]
+) -> None:
+    chance = random.Random(seed)
+    fingerprint = job.index_here()["fingerprint"]
+    for _ in range(ROUNDS):
+        workers = [job.work(place, fingerprint=fingerprint) for place in range(WORKERS)]
+        for worker in workers:
+            kill_after(worker, chance.choice([0, 1, 20, 60]), delay_s=chance.uniform(0, 0.2))
+    store = open_store(job.sink)
+    killed_at = len(rows_in(store))
+    assert 0 < killed_at < IMAGES // PART_SIZE
+    assert not store.exists(SUCCESS)
+
+    workers = [job.work(place, fingerprint=fingerprint) for place in range(WORKERS)]
+    done = [worker.result()["progress"] for worker in workers]
+    assert sum(progress["partsCommitted"] for progress in done) == IMAGES // PART_SIZE - killed_at
+    summary = job.finish().result()
+    assert (summary["rows"], summary["errors"]) == (IMAGES, 3)
+    require_each_image_once(store, undisturbed)
+
+
+@on_every_store
+def test_a_worker_finishes_what_one_that_was_killed_and_one_that_hangs_have_left(
+    job: ProcessJob, undisturbed: list[Rows]
+) -> None:
+    fingerprint = job.index_here()["fingerprint"]
+    hanging = job.work(0, fingerprint=fingerprint)
+    wait_for(lambda: hanging.progress().get("imagesDone", 0) >= PART_SIZE, "a worker in its share")
+    with hanging.hung():
+        progress = job.work(1, fingerprint=fingerprint).result()["progress"]
+        assert progress["partsCommitted"] > IMAGES // PART_SIZE // 2
+        require_each_image_once(open_store(job.sink), undisturbed)
+    # It wakes up to find its work done, and says so.
+    assert hanging.result()["progress"]["state"] == "done"
+    assert job.finish().result()["rows"] == IMAGES
+    require_each_image_once(open_store(job.sink), undisturbed)
+
+
+def test_index_and_finish_may_be_killed_too(photos: Path, tmp_path: Path, undisturbed: list[Rows]) -> None:
+    chance = random.Random(2)
+    job = ProcessJob(
+        folder=tmp_path / "run", source={"uri": str(photos)}, sink=str(tmp_path / "sink"), images=IMAGES, part_size=16
+    )
+
+    def kill_some(start: Any) -> None:
+        for _ in range(3):
+            step = start()
+            time.sleep(chance.uniform(0, 1.5))
+            step.kill()
+
+    kill_some(job.index)
+    fingerprint = job.index_here()["fingerprint"]
+    job.work_here(fingerprint=fingerprint)
+    kill_some(job.finish)
+    assert job.finish().result()["rows"] == IMAGES
+    require_each_image_once(open_store(job.sink), undisturbed)
