@@ -11,7 +11,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dueby.planner.errors import DueByError, Invalid, Transient
@@ -40,6 +40,9 @@ class LocalStore(Store):
             self._root = file_path(uri)
         except ValueError as error:
             raise Invalid(field, str(error)) from None
+        # Whether the folder is a mount point; None until it has been seen.
+        self._was_mount: bool | None = None
+        self._require_root()
 
     def uri_of(self, path: str) -> str:
         """With percent escapes."""
@@ -70,36 +73,35 @@ class LocalStore(Store):
             with open(self._path(path), "rb", buffering=0) as file:
                 return file.read()
         except OSError as error:
+            self._require_root()
             raise _reading_failed(error) from error
 
     def _create(self, path: str, data: bytes) -> bool:
-        return self._commit(path, data, only_new=True)
+        return not self._exists(path) and self._commit(path, data, _link_or_rename)
 
     def _replace(self, path: str, data: bytes) -> None:
-        self._commit(path, data, only_new=False)
+        self._commit(path, data, _rename)
 
-    def _commit(self, path: str, data: bytes, *, only_new: bool) -> bool:
+    def _commit(self, path: str, data: bytes, name: Callable[[str, str], bool]) -> bool:
+        """Write the data beside the path and then `name` it, which returns False where the name is taken."""
         final = self._path(path)
+        folder = os.path.dirname(final)
+        self._require_root()
         try:
-            if only_new and os.path.exists(final):
-                return False
-            os.makedirs(os.path.dirname(final), exist_ok=True)
-            with _temporary_file(os.path.dirname(final), data) as temporary:
-                if only_new:
-                    _link_or_rename(temporary, final)
-                else:
-                    os.rename(temporary, final)
-            _sync_folder(os.path.dirname(final))
-        except FileExistsError:
-            return False
+            os.makedirs(folder, exist_ok=True)
+            self._require_root()  # and know it from now on
+            with _temporary_file(folder, data) as temporary:
+                is_named = name(temporary, final)
+            _sync_folder(folder)
         except OSError as error:
             raise self._writing_failed(error) from error
-        return True
+        return is_named
 
     def _exists(self, path: str) -> bool:
         try:
             return not stat.S_ISDIR(os.stat(self._path(path)).st_mode)
         except OSError as error:
+            self._require_root()
             failure = _reading_failed(error)
             if isinstance(failure, NotFound):
                 return False
@@ -108,6 +110,7 @@ class LocalStore(Store):
     def _list(self, folder: str) -> tuple[list[str], list[str]]:
         files: list[str] = []
         folders: list[str] = []
+        self._require_root()
         try:
             with os.scandir(self._path(folder)) as entries:
                 for entry in entries:
@@ -139,6 +142,14 @@ class LocalStore(Store):
 
     def _path(self, path: str) -> str:
         return os.path.join(self._root, path) if path else self._root
+
+    def _require_root(self) -> None:
+        """Transient if the folder was there and isn't: where it was mounted, writing would go to another disk."""
+        is_there, is_mount = os.path.isdir(self._root), os.path.ismount(self._root)
+        if self._was_mount is None:
+            self._was_mount = is_mount if is_there else None
+        elif not is_there or (self._was_mount and not is_mount):
+            raise Transient(f"{self._root} has gone; was it unmounted?")
 
     def _writing_failed(self, error: OSError) -> DueByError:
         if error.errno in _TROUBLE:
@@ -172,17 +183,22 @@ def _temporary_file(folder: str, data: bytes) -> Iterator[str]:
             os.unlink(path)
 
 
-def _link_or_rename(temporary: str, final: str) -> None:
-    """FileExistsError where the name is taken."""
+def _link_or_rename(temporary: str, final: str) -> bool:
     try:
         os.link(temporary, final)
+    except FileExistsError:
+        return False
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         # No hard links here (FAT, some network mounts). Two writers within this moment write the same rows.
-        if os.path.exists(final):
-            raise FileExistsError(final) from None
-        os.rename(temporary, final)
+        return not os.path.exists(final) and _rename(temporary, final)
+    return True
+
+
+def _rename(temporary: str, final: str) -> bool:
+    os.rename(temporary, final)
+    return True
 
 
 def _sync_folder(folder: str) -> None:
