@@ -28,7 +28,7 @@ from dueby.worker.patience import Patience
 from dueby.worker.preprocessing import Preprocessing
 from dueby.worker.sampling import InputCost, choose, sample_files, sample_synthetic
 from dueby.worker.sorting import sort_externally
-from dueby.worker.store import NotFound, Store
+from dueby.worker.store import NotFound, Store, Unavailable
 from dueby.worker.synthetic import SyntheticImages, synthetic_uris
 
 __all__ = ["Index", "IndexSummary", "InputCost", "build_index", "find_index", "open_index"]
@@ -105,11 +105,17 @@ class Index:
             return synthetic_uris(made.width, made.height, start, end)
         number = start // ROWS
         if number not in self._chunks:
-            data = self.store.read(f"{_folder(self.digest)}/{_chunk_name(number)}")
             self._chunks.clear()
-            self._chunks[number] = pq.read_table(io.BytesIO(data)).column("uri")
+            self._chunks[number] = pq.read_table(io.BytesIO(self._chunk(number))).column("uri")
         uris: list[str] = self._chunks[number].slice(start % ROWS, end - start).to_pylist()
         return uris
+
+    def _chunk(self, number: int) -> bytes:
+        path = f"{_folder(self.digest)}/{_chunk_name(number)}"
+        try:
+            return self.store.read(path)
+        except Unavailable as error:  # it was there before index.json was
+            raise Transient(f"{self.store.uri_of(path)}, a part of the index, can't be read: {error}") from error
 
 
 def find_index(sink: Store) -> Index | None:

@@ -7,7 +7,7 @@ memory) and to speak HTTP. fsspec and what stands behind it is imported here and
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -42,17 +42,21 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class S3Access:
-    """Where S3 is, from the environment as AWS names it. Credentials are found by each library as AWS says."""
+    """Where S3 is and who asks, from the environment as AWS names it. Each library finds the credentials by itself, in
+    all the places that AWS says; here they only tell one access from another."""
 
     endpoint: str | None
     region: str | None
+    credentials: tuple[str | None, ...] = field(repr=False)
 
     @classmethod
     def from_environment(cls) -> "S3Access":
         """Of the moment."""
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
         return cls(
             endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None,
             region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None,
+            credentials=tuple(os.environ.get(name) for name in names),
         )
 
 
