@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def build(source: Source, sink: Store) -> Index:
     return open_index(sink)
 
 
-def read(index: Index, *, patience: Patience = HURRIED) -> Iterator[Decoded]:
+def read(index: Index, *, patience: Patience = HURRIED) -> Generator[Decoded, None, None]:
     return read_images(
         index.items(0, index.images - 1),
         source=index.source,
@@ -187,7 +187,7 @@ def test_one_missing_or_forbidden_object_is_that_images_error(
     index = build(Source(uri=server.uri(f"{prefix}-in")), open_again())
     paths[2].unlink()
     errors = [image.error for image in read(index)]
-    assert errors == [None, None, "there is no such object", None, None]
+    assert errors == [None, None, "It can't be read: there is no such object.", None, None]
 
 
 def test_a_removed_bucket_is_no_images_error(tmp_path: Path, server: S3Server, prefix: str) -> None:

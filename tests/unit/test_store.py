@@ -102,7 +102,7 @@ def test_a_folder_that_has_gone_is_waited_for_and_not_made_again(
 
 def test_a_folder_is_not_read_as_a_file(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(Unavailable, match=r"^is a folder, not a file$"):
+    with pytest.raises(Unavailable, match=r"^it is a folder, not a file$"):
         open_store(str(tmp_path)).read("folder")
 
 

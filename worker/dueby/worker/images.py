@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ def read_images(
     max_pixels: int = MAX_PIXELS,
     witnesses: Sequence[str] = (),
     patience: Patience = PATIENT,
-) -> Iterator[Decoded]:
+) -> Generator[Decoded, None, None]:
     """Every image of `items` (index, uri), in their order; Transient when a store stays away.
 
     A generator: its threads end when it is exhausted or closed.
@@ -74,11 +74,15 @@ class _Reader:
             data = self.fetcher.read(uri)
             with self._decoding:
                 return Decoded(index, uri, decode_image(data, self._preprocessing, max_pixels=self._max_pixels), None)
-        except (UnreadableImage, Unavailable) as error:
+        except UnreadableImage as error:
             return Decoded(index, uri, None, str(error))
+        except Unavailable as error:
+            return Decoded(index, uri, None, f"It can't be read: {error}.")
 
 
-def _in_order(reader: _Reader, items: Iterable[tuple[int, str]], *, workers: int, ahead: int) -> Iterator[Decoded]:
+def _in_order(
+    reader: _Reader, items: Iterable[tuple[int, str]], *, workers: int, ahead: int
+) -> Generator[Decoded, None, None]:
     waiting: deque[Future[Decoded]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
     try:

@@ -52,7 +52,7 @@ class LocalStore(Store):
         """Links to folders are followed, unless they lead back up."""
         top = self._path(folder)
         if not os.path.isdir(top):
-            raise NotFound("there is no such folder" if not os.path.exists(top) else "is not a folder")
+            raise NotFound("there is no such folder" if not os.path.exists(top) else "it is not a folder")
         return _walk(top, "", above=())
 
     def is_folder(self, path: str) -> bool:
@@ -164,7 +164,7 @@ def _reading_failed(error: OSError) -> DueByError:
 
 
 def _words(error: OSError) -> str:
-    known = {errno.ENOENT: "there is no such file", errno.EISDIR: "is a folder, not a file"}
+    known = {errno.ENOENT: "there is no such file", errno.EISDIR: "it is a folder, not a file"}
     return known.get(error.errno or 0) or (error.strerror or str(error)).lower()
 
 
