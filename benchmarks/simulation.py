@@ -6,7 +6,9 @@ most left, the open parts of lost workers included, as the real one does. The cl
 minutes takes milliseconds, and the same seed gives the same run.
 """
 
+import heapq
 import random
+from collections import deque
 from dataclasses import dataclass, field, replace
 
 from dueby.operator.decide import decide
@@ -57,7 +59,7 @@ class _Worker:
     step_us: float
     lost_us: float
     state: WorkerState = "starting"
-    own: list[int] = field(default_factory=list)
+    own: deque[int] = field(default_factory=deque)
     part: int | None = None
     in_part: int = 0
     steps: int = 0
@@ -75,6 +77,8 @@ class Simulation:
         self.start_us = view.now_us
         self.run_factor = max(0.5, self.draw.gauss(1, nature.run))
         self.workers: list[_Worker] = []
+        self.queue: list[tuple[float, int]] = []
+        """(time of the next step's end, worker), the earliest first."""
         self.grid = Grid(images=view.images, part_size=view.part_size or view.images)
         self.there: set[int] = set(view.parts_there)
         self.last_commit_us = view.now_us
@@ -124,9 +128,10 @@ class Simulation:
                     next_us=self.view.now_us + startup + choice.expected_warmup_us * node * self.run_factor,
                     step_us=choice.latency_us * node * self.run_factor,
                     lost_us=self.view.now_us + draw.uniform(0, max(1, span_us)) if is_lost else float("inf"),
-                    own=list(range(assignment.share.first, assignment.share.end)),
+                    own=deque(range(assignment.share.first, assignment.share.end)),
                 )
             )
+            heapq.heappush(self.queue, (self.workers[-1].next_us, len(self.workers) - 1))
 
     def _stop(self, names: tuple[str, ...]) -> None:
         for worker in self.workers:
@@ -137,19 +142,17 @@ class Simulation:
     def _advance(self, until_us: int) -> None:
         """Let the workers work; their steps in the order of time, since they look at each other's parts."""
         lost = False
-        while True:
-            alive = [worker for worker in self.workers if worker.state not in GONE]
-            due = min(alive, key=lambda worker: worker.next_us, default=None)
-            if due is None or due.next_us > until_us:
-                break
-            if due.next_us >= due.lost_us:
-                due.state = "lost"
-                lost = True
+        while self.queue and self.queue[0][0] <= until_us:
+            _, number = heapq.heappop(self.queue)
+            worker = self.workers[number]
+            if worker.state in GONE:
                 continue
-            self._step(due)
-        for worker in self.workers:
-            if worker.state not in GONE and worker.lost_us <= until_us:
+            if worker.next_us >= worker.lost_us:
                 worker.state, lost = "lost", True
+                continue
+            self._step(worker)
+            if worker.state not in GONE:
+                heapq.heappush(self.queue, (worker.next_us, number))
         self.view = replace(self.view, now_us=until_us, news="WorkerLost" if lost else None)
         self._look()
 
@@ -181,7 +184,7 @@ class Simulation:
 
     def _next_part(self, worker: _Worker) -> int | None:
         while worker.own:
-            part = worker.own.pop(0)
+            part = worker.own.popleft()
             if part not in self.there:
                 return part
         taken = {other.part for other in self.workers if other.state not in GONE and other is not worker}

@@ -60,7 +60,7 @@ def images_left(view: JobView) -> int:
     if not view.part_size:
         return view.images
     grid = Grid(images=view.images, part_size=view.part_size)
-    there = sum(grid.size(part) for part in view.parts_there)
+    there = grid.images_in(view.parts_there)
     opened = sum(worker.open_images for worker in view.workers if worker.state not in GONE)
     return max(0, view.images - there - opened)
 

@@ -5,7 +5,7 @@ edits, re-plans and other mini-batch sizes find every finished part. A share is 
 in the ratio of what each worker is planned to do, cover 0..N-1 exactly once and depend on nothing but their input.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 
@@ -30,6 +30,11 @@ class Grid:
         """Images in the part."""
         first, last = self.bounds(part)
         return last - first + 1
+
+    def images_in(self, parts: Collection[int]) -> int:
+        """Images in these parts, each named once; only the last part can be smaller than the others."""
+        last = self.parts - 1
+        return len(parts) * self.part_size - (self.part_size - self.size(last) if last in parts else 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,7 @@ def _state_of(claim: Claim, store: Store) -> dict[str, int]:
     return {
         "partSize": claim.part_size,
         "partsDone": len(done),
-        "imagesDone": sum(grid.size(part) for part in done),
+        "imagesDone": grid.images_in(done),
     }
 
 
