@@ -1,0 +1,174 @@
+"""Images from a web server: listed where it lists folders, read, and told apart when it fails."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders_pictures import SMALL, write_photos
+from builders_s3 import free_port
+from builders_store import HURRIED
+from dueby.planner.errors import Invalid, Transient
+from dueby.planner.job import Manifest, Source
+from dueby.worker.images import read_images
+from dueby.worker.index import Index, build_index, open_index
+from dueby.worker.store import NotFound, Unavailable, open_store
+
+
+@dataclass
+class Site:
+    """A folder as Python's own web server shows it, with statuses of our choice for some paths."""
+
+    folder: Path
+    url: str
+    refusals: dict[str, int] = field(default_factory=dict)
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Lists folders as web servers do."""
+
+    def __init__(self, *args: Any, site: Site, **kwargs: Any) -> None:
+        self.site = site
+        super().__init__(*args, directory=str(site.folder), **kwargs)
+
+    def do_GET(self) -> None:
+        status = self.site.refusals.get(self.path)
+        if status is None:
+            super().do_GET()
+        else:
+            self.send_error(status)
+
+    def log_message(self, *args: object) -> None:
+        """Tests say enough."""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(folder=tmp_path / "site", url="")
+    site.folder.mkdir()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, site=site))
+    site.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield site
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def build(source: Source, tmp_path: Path) -> Index:
+    sink = open_store(str(tmp_path / "sink"))
+    build_index(source, sink, limit=None, preprocessing=SMALL, patience=HURRIED)
+    return open_index(sink)
+
+
+def errors_of(index: Index) -> list[str | None]:
+    images = read_images(
+        index.items(0, index.images - 1),
+        source=index.source,
+        preprocessing=SMALL,
+        threads=2,
+        ahead=8,
+        witnesses=index.witnesses,
+        patience=HURRIED,
+    )
+    return [image.error for image in images]
+
+
+@pytest.mark.parametrize(
+    ("path", "images"),
+    [
+        pytest.param("/photos", 7, id="a folder"),
+        pytest.param("/photos/", 7, id="a folder with a slash"),
+        pytest.param("/photos/*.jpg", 5, id="a glob"),
+        pytest.param("/photos/**/*.png", 2, id="a glob of any depth"),
+        pytest.param("/photos/00000.jpg", 1, id="one image"),
+        pytest.param("", 7, id="the host"),
+    ],
+)
+def test_a_folder_that_the_server_lists_is_indexed_and_read(tmp_path: Path, site: Site, path: str, images: int) -> None:
+    write_photos(site.folder / "photos", 5)
+    write_photos(site.folder / "photos" / "sub folder", 2, kind="png")
+    (site.folder / "photos" / "notes.txt").write_text("no image")
+    index = build(Source(uri=site.url + path), tmp_path)
+    assert index.images == index.summary.input_cost.sampled == images
+    assert errors_of(index) == [None] * images
+
+
+def test_a_manifest_of_a_web_server_is_relative_to_its_folder(tmp_path: Path, site: Site) -> None:
+    write_photos(site.folder / "a" / "b", 3)
+    (site.folder / "a" / "list.txt").write_text(f"b/00000.jpg\n/a/b/00001.jpg\n{site.url}/a/b/00002.jpg\n../c.jpg\n")
+    index = build(Source(manifest=Manifest(uri=f"{site.url}/a/list.txt")), tmp_path)
+    names = ("a/b/00000.jpg", "a/b/00001.jpg", "a/b/00002.jpg", "c.jpg")
+    assert index.uris(0, 3) == [f"{site.url}/{name}" for name in names]
+    errors = errors_of(index)
+    assert errors[:3] == [None] * 3
+    assert (errors[3] or "").startswith("It can't be read: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        pytest.param("/nowhere", "spec.source.uri: {}/nowhere: ", id="no such folder"),
+        pytest.param("/empty", "spec.source.uri: {}/empty: its page has no links to files", id="an empty folder"),
+        pytest.param(
+            "/page/", "spec.source.uri: {}/page/: its page has no links to files", id="a page that lists nothing"
+        ),
+        pytest.param("/page/index.html", "spec.source.uri: {}/page/index.html: is one file, and no image", id="a page"),
+        pytest.param("/photos/*.gif", "spec.source.uri: there are no images: nothing matches", id="no match"),
+    ],
+)
+def test_what_a_web_server_does_not_list_is_the_users_to_correct(
+    tmp_path: Path, site: Site, path: str, sentence: str
+) -> None:
+    write_photos(site.folder / "photos", 1)
+    (site.folder / "empty").mkdir()
+    (site.folder / "page").mkdir()
+    (site.folder / "page" / "index.html").write_text('<a href="/">up</a><a href="?C=N">sort</a><a href="./">here</a>')
+    with pytest.raises(Invalid) as caught:
+        build(Source(uri=site.url + path), tmp_path)
+    assert str(caught.value).startswith(sentence.format(site.url))
+
+
+@pytest.mark.parametrize(
+    ("status", "failure"),
+    [
+        (404, NotFound),
+        (410, NotFound),
+        (401, Unavailable),
+        (403, Unavailable),
+        (429, Transient),
+        (500, Transient),
+        (503, Transient),
+    ],
+)
+def test_what_a_status_means(site: Site, status: int, failure: type[Exception]) -> None:
+    site.refusals["/x.jpg"] = status
+    with pytest.raises(failure) as caught:
+        open_store(site.url, patience=HURRIED).read("x.jpg")
+    assert type(caught.value) is failure
+
+
+def test_a_server_that_is_not_there_is_transient() -> None:
+    with pytest.raises(Transient):
+        open_store(f"http://127.0.0.1:{free_port()}", patience=HURRIED).read("x.jpg")
+
+
+def test_a_server_in_trouble_is_no_images_error(tmp_path: Path, site: Site) -> None:
+    write_photos(site.folder / "photos", 5)
+    index = build(Source(uri=f"{site.url}/photos"), tmp_path)
+    for number in range(5):
+        site.refusals[f"/photos/0000{number}.jpg"] = 503
+    with pytest.raises(Transient):
+        errors_of(index)
+    for number in range(5):
+        site.refusals[f"/photos/0000{number}.jpg"] = 404
+    with pytest.raises(Transient, match="has the source gone"):
+        errors_of(index)
+    site.refusals = {"/photos/00003.jpg": 404}
+    assert [error is None for error in errors_of(index)] == [True, True, True, False, True]
