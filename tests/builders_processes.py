@@ -52,7 +52,7 @@ def wait_for(condition: Callable[[], Any], what: str, *, limit_s: float = LIMIT_
     return value
 
 
-@dataclass
+@dataclass(eq=False)
 class Step:
     """A step's process."""
 

@@ -84,15 +84,17 @@ def require_each_image_once(store: Store, expected: list[Rows]) -> None:
         np.testing.assert_array_equal(part.classes[clear, 0], same.classes[clear, 0])
 
 
-def kill_after(worker: Step, images: int, *, delay_s: float) -> None:
-    """Kill -9 when it has done so many images and a moment more, or has ended."""
+def kill_at(moments: dict[Step, int]) -> None:
+    """Kill -9 each worker when it has done so many images or has ended: mid-part, mid-batch, in a commit."""
 
-    def is_far_enough() -> bool:
-        return not worker.is_running or worker.progress().get("imagesDone", 0) >= images
+    def is_there(worker: Step) -> bool:
+        return not worker.is_running or worker.progress().get("imagesDone", 0) >= moments[worker]
 
-    wait_for(is_far_enough, f"a worker with {images} images")
-    time.sleep(delay_s)  # within a part, between two mini-batches, in the middle of a commit
-    worker.kill()
+    waiting = set(moments)
+    while waiting:
+        worker = wait_for(lambda: next(filter(is_there, waiting), None), f"one of {len(waiting)} workers at its moment")
+        worker.kill()
+        waiting.remove(worker)
 
 
 @on_every_store
@@ -102,13 +104,12 @@ def test_each_image_has_one_row_however_often_workers_are_killed(
 ) -> None:
     chance = random.Random(seed)
     fingerprint = job.index_here()["fingerprint"]
+    store, killed_at = open_store(job.sink), 0
     for _ in range(ROUNDS):
         workers = [job.work(place, fingerprint=fingerprint) for place in range(WORKERS)]
-        for worker in workers:
-            kill_after(worker, chance.choice([0, 1, 20, 60]), delay_s=chance.uniform(0, 0.2))
-    store = open_store(job.sink)
-    killed_at = len(rows_in(store))
-    assert 0 < killed_at < IMAGES // PART_SIZE
+        kill_at({worker: chance.randrange(1, IMAGES // WORKERS // ROUNDS) for worker in workers})
+        killed_at = len(rows_in(store))
+    assert killed_at > 0
     assert not store.exists(SUCCESS)
 
     workers = [job.work(place, fingerprint=fingerprint) for place in range(WORKERS)]

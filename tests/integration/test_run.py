@@ -161,10 +161,11 @@ def test_more_failed_images_than_allowed_fail_the_job_and_retry_failed_mends_the
 def test_what_is_wrong_with_the_job_is_one_sentence_and_code_2(make_job: MakeJob) -> None:
     job = make_job(photos=8)
     assert job.run() == 0, job.said()
+    elsewhere = {"sink": {"uri": str(job.folder / "elsewhere")}}
     cases = {
         "holds the results of another job": {"model": job.spec["model"] | {"imageSize": 96}},
-        "spec.source.uri": {"source": {"uri": str(job.folder / "nowhere")}},
-        "spec.model.weights": {"model": job.spec["model"] | {"weights": str(job.folder / "none.pt")}},
+        "spec.source.uri": elsewhere | {"source": {"uri": str(job.folder / "nowhere")}},
+        "spec.model.weights": elsewhere | {"model": job.spec["model"] | {"weights": str(job.folder / "none.pt")}},
     }
     document = profile_document()
     document["metadata"]["name"] = "cpu-1-96"
