@@ -71,7 +71,8 @@ class Bench:
     """The loaded model, and the engine of the size at hand."""
 
     def __init__(self, setup: Setup) -> None:
-        import dueby.worker.work  # what a worker imports  # noqa: F401
+        import dueby.worker.work
+        import dueby.worker.worker  # noqa: F401  # all that a worker imports
         from dueby.worker.models import load_model
 
         self.setup = setup

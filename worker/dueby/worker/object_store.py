@@ -17,7 +17,7 @@ from pyarrow import fs
 from dueby.planner.errors import DueByError, Invalid, Transient
 from dueby.worker.patience import Patience
 from dueby.worker.places import split
-from dueby.worker.remote import CONNECT_S, READ_S, GcsWriter, S3Access, S3Writer
+from dueby.worker.remote import CONNECT_S, READ_S, GcsWriter, S3Access, S3Writer, gcs_emulator
 from dueby.worker.store import NotFound, Store, Unavailable
 
 BLOCK_BYTES = 1 << 20
@@ -161,7 +161,11 @@ def _s3_writer(access: S3Access) -> S3Writer:
 
 @lru_cache(maxsize=1)
 def _gcs_reader() -> fs.FileSystem:
-    return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=READ_S))
+    once = timedelta(seconds=CONNECT_S)  # as above
+    if (emulator := gcs_emulator()) is not None:
+        scheme, _, host = emulator.rpartition("://")
+        return fs.GcsFileSystem(anonymous=True, scheme=scheme or "http", endpoint_override=host, retry_time_limit=once)
+    return fs.GcsFileSystem(retry_time_limit=once)
 
 
 @lru_cache(maxsize=1)
