@@ -39,7 +39,7 @@ class Answer:
 def ask_fewest(classes: Sequence[tuple[int, int]], images: int) -> Future[Answer | None]:
     """Model (1) over (capacity, count) pairs; None where the solver finds no answer or isn't there."""
     problem = pulp.LpProblem("fewest", pulp.LpMinimize)
-    devices = _devices(classes)
+    devices = _devices(problem, classes)
     problem += pulp.lpSum(devices)
     problem += pulp.lpSum(c * n for (c, _), n in zip(classes, devices, strict=True)) >= images
     return _ask(problem, devices)
@@ -48,14 +48,14 @@ def ask_fewest(classes: Sequence[tuple[int, int]], images: int) -> Future[Answer
 def ask_most(classes: Sequence[tuple[int, int]], most_gpus: int) -> Future[Answer | None]:
     """Model (2) over (capacity, count) pairs; the study's factor NGPU in front of the sum only scales it."""
     problem = pulp.LpProblem("most", pulp.LpMaximize)
-    devices = _devices(classes)
+    devices = _devices(problem, classes)
     problem += pulp.lpSum(c * n for (c, _), n in zip(classes, devices, strict=True))
     problem += pulp.lpSum(devices) <= most_gpus
     return _ask(problem, devices)
 
 
-def _devices(classes: Sequence[tuple[int, int]]) -> list[pulp.LpVariable]:
-    return [pulp.LpVariable(f"n{i}", 0, count, pulp.LpInteger) for i, (_, count) in enumerate(classes)]
+def _devices(problem: pulp.LpProblem, classes: Sequence[tuple[int, int]]) -> list[pulp.LpVariable]:
+    return [problem.add_variable(f"n{i}", 0, count, pulp.LpInteger) for i, (_, count) in enumerate(classes)]
 
 
 def _ask(problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable]) -> Future[Answer | None]:
@@ -87,13 +87,13 @@ def read_answer(problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable]) -> 
     )
 
 
-class _Cbc(pulp.PULP_CBC_CMD):  # type: ignore[misc]
-    """PuLP's CBC, telling when its input is written and there is only the process to wait for."""
+class _Cbc(pulp.COIN_CMD):  # type: ignore[misc]
+    """The CBC that PuLP brings, telling when its input is written and there is only the process to wait for."""
 
     def __init__(self, when_running: Callable[[], None]) -> None:
         # No `threads`: even threads=1 starts CBC's thread pool, which on a busy machine loses a wake-up in 1 of 200
         # solves and then sleeps until the time limit (measured: 21 of 4,500 with it, 0 of 9,000 without).
-        super().__init__(msg=False, timeLimit=TIME_LIMIT_S)
+        super().__init__(path=pulp.PULP_CBC_CMD.pulp_cbc_path, msg=False, timeLimit=TIME_LIMIT_S)
         self._when_running = when_running
 
     def get_pipe(self) -> Any:
