@@ -1,0 +1,293 @@
+"""The planner's model once more, slow and plain, to hold the product against: DESIGN's sentences one after another.
+
+Nothing of the product is used. Every GPU stands on its own, every search is a scan over whole numbers, and the margin
+is a decimal root of 150 digits where the product squares integers. Only fit for small numbers of microseconds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal, localcontext
+from itertools import chain, combinations_with_replacement, count, product
+from statistics import NormalDist
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """A measured mini-batch size; `warmup` is (p50, p95), or None where it wasn't measured."""
+
+    batch: int
+    latency: int
+    warmup: tuple[int, int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A device class: a profile and how many devices there are."""
+
+    name: str
+    count: int
+    sizes: tuple[Size, ...]
+    most_batch: int | None = None
+    startup: tuple[int, int] | None = None
+    run: float | None = None
+    node: float | None = None
+
+    @property
+    def usable(self) -> tuple[Size, ...]:
+        """The sizes up to MB."""
+        return tuple(s for s in self.sizes if self.most_batch is None or s.batch <= self.most_batch)
+
+    def start(self, size: Size, *, is_median: bool) -> int:
+        """S + W."""
+        index = 0 if is_median else 1
+        warmup = next(s.warmup for s in self.sizes if s.batch >= size.batch and s.warmup is not None)
+        return (self.startup[index] if self.startup else 0) + warmup[index]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """N images in `time` microseconds on these devices."""
+
+    kinds: tuple[Kind, ...]
+    images: int
+    time: int
+    confidence: float = 0.95
+    most: int | None = None
+    reserve: int = 0
+    max_iterations: int | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is the study's own model."""
+        return self.confidence == 0.5
+
+    @property
+    def allowed(self) -> int:
+        """The most GPUs: max, or all there are."""
+        there = sum(kind.count for kind in self.kinds)
+        return there if self.most is None else min(there, self.most)
+
+    @property
+    def spread_run(self) -> float:
+        """The largest among the pool's classes, 0.02 where a profile has none."""
+        return max(0.02 if kind.run is None else kind.run for kind in self.kinds)
+
+    @property
+    def spread_node(self) -> float:
+        """The largest among the pool's classes, 0.03 where a profile has none."""
+        return max(0.03 if kind.node is None else kind.node for kind in self.kinds)
+
+    @property
+    def z(self) -> float:
+        """The normal quantile."""
+        return NormalDist().inv_cdf(self.confidence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """One GPU and the most that it can do."""
+
+    images: int
+    kind: Kind
+    size: Size
+
+
+def capacity(question: Question, kind: Kind, size: Size, time: int) -> int:
+    """cap(b): mini-batches are counted one by one."""
+    spare = time - kind.start(size, is_median=question.is_exact)
+    if spare < 0:
+        return 0
+    iterations = spare // size.latency
+    if question.max_iterations is not None:
+        iterations = min(iterations, question.max_iterations)
+    return (iterations + 1) * size.batch
+
+
+def best_gpus(question: Question, time: int) -> list[Gpu]:
+    """Every GPU with its C, the largest first, ties by class name; the smallest of equally good sizes."""
+    found = []
+    for kind in question.kinds:
+        able = [(capacity(question, kind, size, time), size) for size in kind.usable]
+        images, size = max(able, key=lambda pair: (pair[0], -pair[1].batch))
+        found += [Gpu(images=images, kind=kind, size=size)] * (kind.count if images else 0)
+    return sorted(found, key=lambda gpu: (-gpu.images, gpu.kind.name))
+
+
+def first_loss(images: int) -> int:
+    """P0."""
+    return min(64, max(1, images // 100))
+
+
+def is_accepted(question: Question, capacities: list[int], part: int | None = None) -> bool:
+    """The acceptance rule over the capacities of these GPUs; `part` in the place of P0."""
+    counted = sorted(capacities, reverse=True)[question.reserve :]
+    if len(counted) < len(capacities) - question.reserve or not counted:
+        return False
+    if question.is_exact:
+        return sum(c // part * part if part else c for c in counted) >= question.images
+    lost = first_loss(question.images) if part is None else part
+    left = surplus(question, counted, lost)
+    return left >= 0 and left - margin(question, counted) >= 0
+
+
+def surplus(question: Question, counted: list[int], lost: int) -> Decimal:
+    """sum (C - P) - N."""
+    return Decimal(sum(c - lost for c in counted) - question.images)
+
+
+def margin(question: Question, counted: list[int], z: float | None = None) -> Decimal:
+    """z sqrt((run sum C)^2 + node^2 sum C^2)."""
+    with localcontext() as context:
+        context.prec = 150
+        common = Decimal(question.spread_run) * sum(counted)
+        own = Decimal(question.spread_node) ** 2 * sum(c * c for c in counted)
+        return Decimal(question.z if z is None else z) * (common * common + own).sqrt()
+
+
+def is_accepted_at(question: Question, gpus: int, time: int, part: int | None = None) -> bool:
+    """Whether the `gpus` largest are accepted."""
+    found = best_gpus(question, time)[:gpus]
+    return len(found) == gpus and is_accepted(question, [gpu.images for gpu in found], part)
+
+
+def fewest(question: Question, time: int | None = None) -> int | None:
+    """The first k that is accepted."""
+    at = question.time if time is None else time
+    return next((k for k in range(1, question.allowed + 1) if is_accepted_at(question, k, at)), None)
+
+
+def part_size(question: Question, gpus: int) -> int:
+    """The largest power of two <= min(65,536, 1 % of ceil(N / k)) that keeps k accepted, else P0 (at 0.5: 1)."""
+    bound = min(65_536, -(-question.images // gpus) / 100)
+    powers = [2**n for n in range(17) if 2**n <= bound]
+    kept = [size for size in powers if is_accepted_at(question, gpus, question.time, size)]
+    return max(kept) if kept else 1 if question.is_exact else first_loss(question.images)
+
+
+def plan(question: Question) -> dict[str, Any] | None:
+    """The plan's figures as the command prints them, in microseconds; None where it is infeasible."""
+    gpus = fewest(question)
+    return None if gpus is None else plan_with(question, gpus)
+
+
+def plan_with(question: Question, gpus: int) -> dict[str, Any]:
+    """The plan for k GPUs that are known to do."""
+    part = part_size(question, gpus)
+    finish = next(t for t in count() if is_accepted_at(question, gpus, t, part))
+    chosen = best_gpus(question, finish)[:gpus]
+    iterations = common_iterations(question, chosen)
+    able = sorted((capacity(question, g.kind, g.size, question.time) for g in chosen), reverse=True)
+    return {
+        "gpus": gpus,
+        "partSize": part,
+        "planned": sum((t + 1) * g.size.batch for g, t in zip(chosen, iterations, strict=True)),
+        "expected": max(
+            g.kind.start(g.size, is_median=True) + t * g.size.latency for g, t in zip(chosen, iterations, strict=True)
+        ),
+        "slack": question.time - first_accepted(question, chosen, part),
+        "probability": probability(question, able, 0 if question.is_exact else part),
+        "groups": grouped(chosen, iterations),
+    }
+
+
+def common_iterations(question: Question, chosen: list[Gpu]) -> list[int]:
+    """t of each GPU at the least common finish; never more than end by the deadline with S and W as planned (1).
+
+    A GPU that isn't warm by then does its first mini-batch all the same.
+    """
+
+    def most(gpu: Gpu) -> int:
+        start = gpu.kind.start(gpu.size, is_median=question.is_exact)
+        fit = (question.time - start) // gpu.size.latency
+        return fit if question.max_iterations is None else min(fit, question.max_iterations)
+
+    def at(finish: int) -> list[int]:
+        ready = [finish - gpu.kind.start(gpu.size, is_median=True) for gpu in chosen]
+        return [max(0, min(most(g), r // g.size.latency)) for g, r in zip(chosen, ready, strict=True)]
+
+    for finish in count():
+        iterations = at(finish)
+        if sum((t + 1) * g.size.batch for g, t in zip(chosen, iterations, strict=True)) >= question.images:
+            return iterations
+    raise AssertionError("count() has no end")
+
+
+def first_accepted(question: Question, chosen: list[Gpu], part: int) -> int:
+    """The least T' at which the plan's GPUs and sizes are accepted."""
+    for time in count():
+        able = [capacity(question, gpu.kind, gpu.size, time) for gpu in chosen]
+        if all(able) and is_accepted(question, able, part):
+            return time
+    raise AssertionError("count() has no end")
+
+
+def probability(question: Question, able: list[int], lost: int) -> float:
+    """The rule solved for q; 1 where there is no variance."""
+    counted = able[question.reserve :]
+    sigma = margin(question, counted, z=1)
+    return 1.0 if sigma == 0 else NormalDist().cdf(float(surplus(question, counted, lost) / sigma))
+
+
+def grouped(chosen: list[Gpu], iterations: list[int]) -> list[tuple[str, int, int, int]]:
+    """(class, count, mini-batch size, iterations), by class name."""
+    rows = [(g.kind.name, g.size.batch, t) for g, t in zip(chosen, iterations, strict=True)]
+    return sorted((name, rows.count((name, b, t)), b, t) for name, b, t in set(rows))
+
+
+def largest_images(question: Question) -> int:
+    """The largest N of the pool, counted down from what it could do without any margin."""
+    everything = sum(gpu.images for gpu in best_gpus(question, question.time))
+    return next((n for n in range(everything, 0, -1) if fewest(replace(question, images=n)) is not None), 0)
+
+
+def extra_gpus(question: Question, name: str, *, limit: int) -> int | None:
+    """How many more GPUs of the class alone would do, up to a limit."""
+    for more in range(1, limit + 1):
+        kinds = tuple(replace(k, count=k.count + more) if k.name == name else k for k in question.kinds)
+        most = None if question.most is None else question.most + more
+        if fewest(replace(question, kinds=kinds, most=most)) is not None:
+            return more
+    return None
+
+
+def possible_confidence(question: Question) -> float | None:
+    """The largest confidence of a margin that fits, from the rule solved for q; 0.5 where only the exact mode does."""
+    asked = replace(question, confidence=0.75)  # any with p95 and P0
+    found = [gpu.images for gpu in best_gpus(asked, question.time)]
+    reached = []
+    for k in range(question.reserve + 1, min(question.allowed, len(found)) + 1):
+        counted = found[question.reserve : k]
+        left, sigma = surplus(asked, counted, first_loss(question.images)), margin(asked, counted, z=1)
+        if left >= 0:
+            reached.append(NormalDist().cdf(float(left / sigma)) if sigma else 1.0)
+    if reached and max(reached) > 0.5:
+        return min(0.999, max(reached))
+    return 0.5 if fewest(replace(question, confidence=0.5)) is not None else None
+
+
+def brute_force_fewest(question: Question) -> int | None:
+    """Model (1) over every subset of GPUs, every mini-batch size and every number of iterations of each."""
+    able = [works(question, kind) for kind in question.kinds]
+    counts = [range(kind.count + 1) for kind in question.kinds]
+    for k in range(1, question.allowed + 1):
+        for subset in product(*counts):
+            if sum(subset) == k:
+                each = [combinations_with_replacement(work, n) for work, n in zip(able, subset, strict=True)]
+                if any(is_accepted(question, list(chain(*done))) for done in product(*each)):
+                    return k
+    return None
+
+
+def works(question: Question, kind: Kind) -> list[int]:
+    """What one GPU may do: (t + 1) b for every b and t that end in time."""
+    return sorted(set(_works(question, kind)))
+
+
+def _works(question: Question, kind: Kind) -> Iterator[int]:
+    for size in kind.usable:
+        for iterations in count():
+            late = kind.start(size, is_median=question.is_exact) + iterations * size.latency > question.time
+            if late or (question.max_iterations is not None and iterations > question.max_iterations):
+                break
+            yield (iterations + 1) * size.batch
