@@ -252,7 +252,8 @@ class Simulation:
                 "bytesPerImage": 77_300,
                 "bandwidthBytesPerSecond": 412_000_000,
             },
-            "proofSentence": f"{counted(len(planned) - 1, 'CPU slice')} can do at most {most:,} of {self.images:,} by then.",
+            "proofSentence": f"{counted(len(planned) - 1, 'CPU slice')} can do at most {most:,} "
+            f"of {self.images:,} by then.",
             "finishAtConfidenceSeconds": at_confidence,
             "workers": planned,
         }
