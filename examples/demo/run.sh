@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PATH="$PWD/.venv/bin:$PATH"
-here=examples/demo job=examples/demo/inferencejob.yaml demo=build/demo
+here=examples/demo demo=build/demo job=build/demo/inferencejob.yaml
 mkdir -p "$demo"
 
 step() { printf '\n== %s\n' "$*"; }
@@ -29,9 +29,8 @@ else
 fi
 
 step "3/5 plan: the fewest devices that meet the deadline, with the proof that fewer don't"
+show python $here/choose_deadline.py $here/inferencejob.yaml $demo/profiles $job
 show dueby plan -f $job --profiles $demo/profiles
-printf '\nThe same job by other deadlines (before a photo is read, so without what decoding costs):\n'
-python $here/what_if.py $job $demo/profiles 1m 20s 10s 5s
 
 step "4/5 run: as planned, one process per device"
 rm -rf "$demo/results"
