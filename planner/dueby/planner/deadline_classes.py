@@ -43,15 +43,13 @@ class Verdict:
 
 def judge(problem: Problem, deadline_class: DeadlineClass) -> Verdict:
     """The verdict of the class; the pool holds no device that another job has reserved."""
-    idle = tuple(group for group in problem.pool.groups if group.available_us == 0)
-    if any(group.count for group in idle):
-        now = make_plan(replace(problem, pool=replace(problem.pool, groups=idle)))
-        if isinstance(now, Plan):
-            return Verdict(action="Start", plan=now)
+    free = tuple(group for group in problem.pool.groups if group.available_us == 0)
+    idle = replace(problem, pool=replace(problem.pool, groups=free))
+    is_enough = idle.fewest() is not None
+    answer = make_plan(idle if is_enough else problem)
     in_time, too_late = _ACTIONS[deadline_class]
-    answer = make_plan(problem)
     if isinstance(answer, Plan):
-        return Verdict(action=in_time, plan=answer)
+        return Verdict(action="Start" if is_enough else in_time, plan=answer)
     if too_late == "StartLate":
         return Verdict(action=too_late, plan=plan_earliest(problem), infeasible=answer)
     return Verdict(action=too_late, infeasible=answer)

@@ -5,6 +5,7 @@ The docstring below each field is its documentation everywhere: here, in the CRD
 
 from collections.abc import Mapping
 from datetime import datetime
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from dueby.planner.schema import Duration, Meta, Spec, require_duration, require_offset, validate
@@ -195,7 +196,9 @@ class JobSpec(Spec, frozen=True, kw_only=True):
         """How many of N images may fail."""
         if isinstance(self.max_failed_images, int):
             return self.max_failed_images
-        return int(images * float(self.max_failed_images.removesuffix("%")) / 100)
+        return int(
+            images * Fraction(self.max_failed_images.removesuffix("%")) / 100
+        )  # a float loses one here and there
 
 
 class JobMetadata(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):

@@ -146,6 +146,7 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
         startup_micros=_worst(startups) if len(startups) == len(nodes) else None,
         spread=Spread(run=max(runs) if runs else None, node=between),
         contention=max(p.spec.contention for p in nodes),
+        busy=any(p.spec.busy for p in nodes),
         steps=steps,
     )
     return first.replace(

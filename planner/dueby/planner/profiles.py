@@ -37,6 +37,10 @@ class Quantiles(Spec, frozen=True, kw_only=True):
     p95: Micros
     """The 95th percentile: what to plan with."""
 
+    def __post_init__(self) -> None:
+        if self.p95 < self.p50:
+            raise ValueError(f"p95: {self.p95} is below the median, {self.p50}")
+
 
 class Step(Spec, frozen=True, kw_only=True):
     """What was measured at one mini-batch size."""

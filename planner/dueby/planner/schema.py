@@ -29,6 +29,15 @@ _TYPES = {
     "object": "a mapping of fields",
     "datetime": "a time such as 2026-12-01T06:00:00Z",
 }
+_BOUNDS = {
+    "length >= ": "length at least ",
+    "length <= ": "length at most ",
+    " >= ": " of at least ",
+    " <= ": " of at most ",
+    " < ": " below ",
+    " > ": " above ",
+    " matching regex ": " that matches ",
+}
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel", omit_defaults=False):
@@ -90,19 +99,14 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
     found = _find(document, path)
     if what.startswith("Invalid enum value"):
         return path, f"must be one of {', '.join(map(str, _choices_at(kind, path)))}, but is {found!r}"
-    if expected := re.match(r"Expected `([a-z]+)(?: \| null)?`(.*)", what):
-        bound = (
-            re.sub(r", got .*", "", expected[2])
-            .replace(" >= ", " of at least ")
-            .replace(" <= ", " of at most ")
-            .replace(" < ", " below ")
-            .replace(" > ", " above ")
-        )
-        return path, f"must be {_TYPES.get(expected[1], expected[1])}{bound}" + (
-            f", but is {found!r}" if len(repr(found)) < 80 else ""
-        )
+    if expected := re.match(r"Expected `([a-z |]+)`(.*)", what):
+        types = " or ".join(_TYPES.get(name, name) for name in expected[1].split(" | ") if name != "null")
+        bound = re.sub(r", got .*", "", expected[2])
+        for sign, words in _BOUNDS.items():
+            bound = bound.replace(sign, words)
+        return path, f"must be {types}{bound}" + (f", but is {found!r}" if len(repr(found)) < 80 else "")
     nested, colon, rest = what.partition(": ")  # a rule of ours that names its field
-    return (_join(path, nested), rest) if colon and re.fullmatch(r"[A-Za-z.]+", nested) else (path, what)
+    return (_join(path, nested), rest) if colon and re.fullmatch(r"[A-Za-z0-9.]+", nested) else (path, what)
 
 
 def _join(path: str, name: str) -> str:

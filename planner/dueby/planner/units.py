@@ -41,7 +41,7 @@ def parse_duration_us(text: str, *, rounding: Callable[[Fraction], int] = floor)
 def format_duration(micros: int) -> str:
     """The duration for people: three significant steps at the most, `-1m05s`, `2h03m`, `850ms`."""
     sign, micros = ("-", -micros) if micros < 0 else ("", micros)
-    if micros < MICROS_PER_SECOND:
+    if micros <= 999_000:
         return f"{sign}{ceil(micros / 1000)}ms" if micros else "0s"
     if micros < 10 * MICROS_PER_SECOND:
         return f"{sign}{micros / MICROS_PER_SECOND:.1f}s"
@@ -55,11 +55,11 @@ def format_duration(micros: int) -> str:
 
 
 def format_count(number: int) -> str:
-    """A count in the width of a column: 950, 41k, 1.2M, 3G."""
+    """A count in the width of a column, rounded down: 950, 41k, 1.2M, 3G."""
     for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if number >= size:
-            scaled = number / size
-            return f"{scaled:.1f}{unit}" if scaled < 10 and round(scaled, 1) % 1 else f"{floor(scaled)}{unit}"
+            whole, tenths = divmod(number * 10 // size, 10)
+            return f"{whole}.{tenths}{unit}" if whole < 10 and tenths else f"{whole}{unit}"
     return str(number)
 
 

@@ -6,6 +6,7 @@ rule is known to rise with every device, that is where C (1 - z (run + node)) >=
 the others of it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Protocol
@@ -39,6 +40,7 @@ def verify_plan(problem: Problem, groups: Sequence[PlannedGroup], *, finish_at_c
     """WrongPlan unless the groups keep every constraint of (1) and are accepted, by the deadline and when they say."""
     gpus = sum(group.count for group in groups)
     _require(1 <= gpus <= problem.most, f"{gpus} devices are not within 1..{problem.most}")
+    _verify_counts(problem, groups)
     for group in groups:
         _verify_group(problem, group)
     done = sum(group.count * (group.iterations + 1) * group.choice.mini_batch_size for group in groups)
@@ -63,10 +65,21 @@ def verify_fewest(problem: Problem, gpus: int) -> None:
         able.append((images, left))
 
 
+def _verify_counts(problem: Problem, groups: Sequence[PlannedGroup]) -> None:
+    there: Counter[tuple[str, int]] = Counter()
+    planned: Counter[tuple[str, int]] = Counter()
+    for known in problem.groups:
+        there[known.device_class, known.available_us] += known.count
+    for group in groups:
+        _require(group.count >= 1, f"{group.count} x {group.device_class} is no group")
+        planned[group.device_class, group.available_us] += group.count
+    for (name, free_us), count in planned.items():
+        _require(count <= there[name, free_us], f"{count} x {name} are more than there are")
+
+
 def _verify_group(problem: Problem, group: PlannedGroup) -> None:
     name, size = group.device_class, group.choice.mini_batch_size
     there = [g for g in problem.groups if (g.device_class, g.available_us) == (name, group.available_us)]
-    _require(group.count <= sum(g.count for g in there), f"{group.count} x {name} are more than there are")
     _require(any(group.choice in g.choices for g in there), f"{name} was not measured at {size}")
     most = problem.max_iterations
     _require(group.iterations >= 0 and (most is None or group.iterations <= most), f"{group.iterations} iterations")
