@@ -33,7 +33,7 @@ from dueby.worker.engines.interface import Engine
 from dueby.worker.indexing import index_source
 from dueby.worker.models import LoadedModel, load_model
 from dueby.worker.progress import Progress
-from dueby.worker.store import open_store
+from dueby.worker.stores import open_store
 from dueby.worker.worker import Worker
 
 matplotlib.use("Agg")

@@ -23,7 +23,7 @@ from dueby.worker.command import process_age_us
 from dueby.worker.config import IndexConfig, WorkConfig
 from dueby.worker.finish import finish
 from dueby.worker.indexing import index_source
-from dueby.worker.store import open_store
+from dueby.worker.stores import open_store
 from dueby.worker.work import work
 
 LIMIT_S = 120.0

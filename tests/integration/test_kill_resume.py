@@ -18,7 +18,8 @@ from builders_s3 import versitygw_server
 from builders_worker import rows_in
 from dueby.worker.rows import Rows
 from dueby.worker.sink import SUCCESS
-from dueby.worker.store import Store, open_store
+from dueby.worker.store import Store
+from dueby.worker.stores import open_store
 
 IMAGES = 640
 PART_SIZE = 16

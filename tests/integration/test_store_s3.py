@@ -19,7 +19,8 @@ from dueby.planner.job import Manifest, Source
 from dueby.worker.images import Decoded, read_images
 from dueby.worker.index import Index, build_index, open_index
 from dueby.worker.patience import Patience
-from dueby.worker.store import NotFound, Store, Unavailable, open_store
+from dueby.worker.store import NotFound, Store, Unavailable
+from dueby.worker.stores import open_store
 
 pytestmark = pytest.mark.s3
 WAITED_FOR_S = 60.0
@@ -245,7 +246,7 @@ def test_a_store_that_is_not_there_is_transient(monkeypatch: pytest.MonkeyPatch)
 
 WRITE_FOREVER = """
 import itertools, sys
-from dueby.worker.store import open_store
+from dueby.worker.stores import open_store
 store = open_store(sys.argv[1])
 for number in itertools.count():
     store.create(f"part-{number:05d}", bytes([number % 256]) * 3_000_000)

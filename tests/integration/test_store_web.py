@@ -17,7 +17,8 @@ from dueby.planner.errors import Invalid, Transient
 from dueby.planner.job import Manifest, Source
 from dueby.worker.images import read_images
 from dueby.worker.index import Index, build_index, open_index
-from dueby.worker.store import NotFound, Unavailable, open_store
+from dueby.worker.store import NotFound, Unavailable
+from dueby.worker.stores import open_store
 
 
 @dataclass

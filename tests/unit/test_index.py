@@ -23,7 +23,8 @@ from dueby.worker.index import DOCUMENT, Index, IndexSummary, build_index, find_
 from dueby.worker.patience import Patience
 from dueby.worker.places import file_uri
 from dueby.worker.sorting import sort_externally
-from dueby.worker.store import Store, open_store
+from dueby.worker.store import Store
+from dueby.worker.stores import open_store
 
 JPEG = encode(photo(size=(40, 30)), "JPEG")
 HURRIED = Patience(first_s=0.01, total_s=0.1)

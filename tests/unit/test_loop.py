@@ -11,7 +11,8 @@ from dueby.planner.errors import Invalid, Transient
 from dueby.planner.shares import Grid, Share, cut_shares
 from dueby.worker.parts import part_name
 from dueby.worker.rows import Origin, decode_rows
-from dueby.worker.store import Store, open_store
+from dueby.worker.store import Store
+from dueby.worker.stores import open_store
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from dueby.planner.shares import Grid
 from dueby.worker.claims import CLAIM
 from dueby.worker.parts import part_name
 from dueby.worker.sink import SUCCESS, Holdings, admit, empty, lay_claim, read_claim
-from dueby.worker.store import Store, open_store
+from dueby.worker.store import Store
+from dueby.worker.stores import open_store
 
 GRID = Grid(images=100, part_size=10)
 

@@ -10,7 +10,8 @@ import pytest
 from builders_store import HURRIED, StoreContract
 from dueby.planner.errors import Invalid, Transient
 from dueby.worker.patience import Patience
-from dueby.worker.store import Store, Unavailable, open_store
+from dueby.worker.store import Store, Unavailable
+from dueby.worker.stores import open_store
 
 AN_HOUR_AGO = 3_700
 

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the page and print its path."""
     try:
         from dueby.report.page import render_page
-        from dueby.worker.store import open_store
+        from dueby.worker.stores import open_store
     except ModuleNotFoundError as error:
         raise Invalid("report", f"needs {error.name}; install it with: pip install 'dueby[worker]'") from error
 

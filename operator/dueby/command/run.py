@@ -36,7 +36,8 @@ from dueby.planner.shares import Grid
 from dueby.planner.units import from_micros
 from dueby.worker.engines.host import process_environment
 from dueby.worker.parts import parts_among
-from dueby.worker.store import Store, open_store
+from dueby.worker.store import Store
+from dueby.worker.stores import open_store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,12 +6,12 @@ The docstring below each field is its documentation everywhere: here, in the CRD
 from collections.abc import Mapping
 from datetime import datetime
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from dueby.planner.schema import Duration, Meta, Spec, require_duration, require_offset, validate
 from dueby.planner.units import parse_duration_us, to_micros
 
-API_VERSION = "dueby.dev/v1alpha1"
+API_VERSION: Final = "dueby.dev/v1alpha1"
 LARGEST_N = 10**12
 LEAST_CONFIDENCE = 0.5
 MOST_CONFIDENCE = 0.999

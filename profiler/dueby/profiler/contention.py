@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dueby.planner.job import Source
+from dueby.profiler.bench import Bench, now_us
 from dueby.profiler.messages import Contend, Contended
 from dueby.worker.decode import decode_image
 from dueby.worker.feed import Feed, MiniBatch
@@ -25,9 +25,6 @@ from dueby.worker.jpeg import encode
 from dueby.worker.order import Item
 from dueby.worker.parts import OpenPart
 
-if TYPE_CHECKING:
-    from dueby.profiler.measure import Bench
-
 _WIDTH, _HEIGHT, _QUALITY = 640, 480, 80
 # More than one, which would stay in the cache.
 _PICTURES = 16
@@ -35,11 +32,11 @@ _PICTURES = 16
 _BUFFERS_AHEAD = 2
 
 
-def run_contention(bench: "Bench", contend: Contend) -> Contended:
+def run_contention(bench: Bench, contend: Contend) -> Contended:
     """The three phases with the bench's engine, beginning and ending at the given moments."""
     uris = write_pictures(Path(contend.folder) / str(os.getpid()))
     begin_us, decoded_us, modelled_us, end_us = contend.moments_us
-    time.sleep(max(0.0, (begin_us - _now_us()) / 1e6))
+    time.sleep(max(0.0, (begin_us - now_us()) / 1e6))
     decode_us = _decode_alone(bench, uris, until_us=decoded_us)
     model_us = _model_alone(bench, until_us=modelled_us)
     both_us = _both(bench, uris, until_us=end_us)
@@ -61,7 +58,7 @@ def write_pictures(folder: Path) -> list[str]:
     return uris
 
 
-def _decode_alone(bench: "Bench", uris: list[str], *, until_us: int) -> float:
+def _decode_alone(bench: Bench, uris: list[str], *, until_us: int) -> float:
     """Core-time of reading and decoding one picture."""
     fetcher, preprocessing = Fetcher(), bench.loaded.preprocessing
     names = cycle(uris)
@@ -75,7 +72,7 @@ def _decode_alone(bench: "Bench", uris: list[str], *, until_us: int) -> float:
     return (time.process_time_ns() - began_ns) / 1000 / count
 
 
-def _model_alone(bench: "Bench", *, until_us: int) -> float:
+def _model_alone(bench: Bench, *, until_us: int) -> float:
     """A mini-batch with nothing to decode."""
     engine, buffer = bench.ready_engine(), bench.buffers[0]
 
@@ -84,12 +81,12 @@ def _model_alone(bench: "Bench", *, until_us: int) -> float:
         engine.collect()
 
     once()
-    began_us = _now_us()
+    began_us = now_us()
     count = _repeat(once, until_us=until_us)
-    return (_now_us() - began_us) / count
+    return (now_us() - began_us) / count
 
 
-def _both(bench: "Bench", uris: list[str], *, until_us: int) -> float:
+def _both(bench: Bench, uris: list[str], *, until_us: int) -> float:
     """A mini-batch with its pictures read and decoded beside it, from one result to the next."""
     engine, threads = bench.ready_engine(), bench.setup.threads
     feed = Feed()
@@ -112,7 +109,7 @@ def _both(bench: "Bench", uris: list[str], *, until_us: int) -> float:
             if isinstance(batch, MiniBatch):
                 engine.submit(batch.pixels)
                 engine.collect()
-                moments.append(_now_us())
+                moments.append(now_us())
                 feed.give_back(batch)
             # The first result came with buffers that were filled while nothing ran.
             if len(moments) > 2 and moments[-1] >= until_us:
@@ -126,11 +123,7 @@ def _both(bench: "Bench", uris: list[str], *, until_us: int) -> float:
 def _repeat(once: Callable[[], None], *, until_us: int) -> int:
     """Do it until then, at least once; how often it was done."""
     count = 0
-    while count == 0 or _now_us() < until_us:
+    while count == 0 or now_us() < until_us:
         once()
         count += 1
     return count
-
-
-def _now_us() -> int:
-    return time.monotonic_ns() // 1000

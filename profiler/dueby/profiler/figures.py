@@ -100,6 +100,7 @@ def read(folder: Path) -> tuple[list[GPUProfile], list[MemoryMap]]:
 
 def draw_latency(profiles: Sequence[GPUProfile]) -> Figure:
     """L, from its median to its p95, and W on the left; images per second of all devices together on the right."""
+    figure: Figure
     figure, (times, rates) = pyplot.subplots(1, 2, figsize=(9.6, 3.9), layout="constrained")
     model = profiles[0].spec.model
     figure.suptitle(f"{model.name}, {model.image_size} px, {model.precision}", fontsize=11, x=0.01, ha="left")
@@ -121,6 +122,7 @@ def draw_latency(profiles: Sequence[GPUProfile]) -> Figure:
 
 def draw_memory(found: MemoryMap) -> Figure:
     """A map of cells on the left, and the lines on which they lie on the right."""
+    figure: Figure
     figure, (cells, lines) = pyplot.subplots(1, 2, figsize=(9.6, 3.9), layout="constrained", width_ratios=(1.15, 1))
     figure.suptitle(
         f"{found.model}, {found.precision}, {found.engine} ({found.device_class})", fontsize=11, x=0.01, ha="left"

@@ -27,7 +27,7 @@ IMAGE_SIZES = (128, 224, 320)
 MINI_BATCH_SIZES = (1, 8, 32, 64)
 
 
-class Cell(Spec, kw_only=True):
+class Cell(Spec, frozen=True, kw_only=True):
     """One pair of sizes."""
 
     image_size: int
@@ -36,7 +36,7 @@ class Cell(Spec, kw_only=True):
     """Peak of a fresh process; absent: it does not fit."""
 
 
-class MemoryMap(Spec, kw_only=True):
+class MemoryMap(Spec, frozen=True, kw_only=True):
     """The map of one model with one engine on one machine."""
 
     model: str

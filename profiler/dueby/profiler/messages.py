@@ -20,7 +20,7 @@ from dueby.planner.job import EngineName, Model
 from dueby.planner.schema import Spec, validate
 
 
-class Setup(Spec, kw_only=True):
+class Setup(Spec, frozen=True, kw_only=True):
     """What a process measures, and where."""
 
     model: Model
@@ -32,13 +32,13 @@ class Setup(Spec, kw_only=True):
     """When the process was started."""
 
 
-class Build(Spec, kw_only=True):
+class Build(Spec, frozen=True, kw_only=True):
     """Make the engine of one mini-batch size."""
 
     size: int
 
 
-class Built(Spec, kw_only=True):
+class Built(Spec, frozen=True, kw_only=True):
     """The engine is ready and its buffer filled."""
 
     size: int
@@ -48,24 +48,24 @@ class Built(Spec, kw_only=True):
     """What building it took."""
 
 
-class Go(Spec, kw_only=True):
+class Go(Spec, frozen=True, kw_only=True):
     """Run mini-batches."""
 
     limit_us: int
     """At most for this long."""
 
 
-class Known(Spec, kw_only=True):
+class Known(Spec, frozen=True, kw_only=True):
     """The mean is known well enough, or the time is over. The process goes on until it is told to stop."""
 
     steps: int
 
 
-class Stop(Spec, kw_only=True):
+class Stop(Spec, frozen=True, kw_only=True):
     """Enough."""
 
 
-class Point(Spec, kw_only=True):
+class Point(Spec, frozen=True, kw_only=True):
     """What one process measured at one size."""
 
     size: int
@@ -83,7 +83,7 @@ class Point(Spec, kw_only=True):
     """Peak memory of the process so far."""
 
 
-class Contend(Spec, kw_only=True):
+class Contend(Spec, frozen=True, kw_only=True):
     """Measure what decoding beside the model costs, in three phases that begin and end at these moments."""
 
     moments_us: tuple[int, int, int, int]
@@ -91,7 +91,7 @@ class Contend(Spec, kw_only=True):
     """Where to put the pictures."""
 
 
-class Contended(Spec, kw_only=True):
+class Contended(Spec, frozen=True, kw_only=True):
     """The three times."""
 
     decode_us: float
@@ -102,13 +102,13 @@ class Contended(Spec, kw_only=True):
     """A mini-batch with its pictures decoded beside it, as a worker does."""
 
 
-class NoMemory(Spec, kw_only=True):
+class NoMemory(Spec, frozen=True, kw_only=True):
     """An allocation failed; the process is of no further use."""
 
     size: int
 
 
-class Failed(Spec, kw_only=True):
+class Failed(Spec, frozen=True, kw_only=True):
     """The model or engine can't be had: the user's fault, in a sentence."""
 
     field: str

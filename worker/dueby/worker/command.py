@@ -76,7 +76,7 @@ def _work(path: Path, index: int | None) -> dict[str, Any]:
 def _finish(path: Path, index: int | None) -> dict[str, Any]:
     config = load_config(FinishConfig, path, index=index)
     from dueby.worker.finish import finish
-    from dueby.worker.store import open_store
+    from dueby.worker.stores import open_store
 
     return finish(open_store(config.sink.uri))
 

@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from dueby.planner.errors import Transient
 from dueby.worker.patience import PATIENT, Patience
 from dueby.worker.places import split
-from dueby.worker.store import Store, Unavailable, open_store
+from dueby.worker.store import Store, Unavailable
+from dueby.worker.stores import open_store
 
 # How long one image may fail for, as if its store were away, before a witness is asked whether it is.
 GIVE_UP_AFTER_S = 60.0

@@ -16,7 +16,8 @@ from dueby.worker.index import build_index
 from dueby.worker.models import load_model
 from dueby.worker.parts import parts_among
 from dueby.worker.sink import admit
-from dueby.worker.store import Store, open_store
+from dueby.worker.store import Store
+from dueby.worker.stores import open_store
 
 _SAID_EVERY_S = 1.0
 

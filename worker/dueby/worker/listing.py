@@ -10,7 +10,8 @@ from dueby.worker.manifest import FIELD as MANIFEST_FIELD
 from dueby.worker.manifest import list_manifest
 from dueby.worker.patience import Patience
 from dueby.worker.places import canonical_uri, split
-from dueby.worker.store import Unavailable, open_store
+from dueby.worker.store import Unavailable
+from dueby.worker.stores import open_store
 
 FIELD = "spec.source.uri"
 

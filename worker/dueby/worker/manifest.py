@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from dueby.planner.errors import Invalid
 from dueby.worker.patience import Patience
 from dueby.worker.places import parent, resolver, split
-from dueby.worker.store import Unavailable, open_store
+from dueby.worker.store import Unavailable
+from dueby.worker.stores import open_store
 
 FIELD = "spec.source.manifest.uri"
 COLUMN = "uri"

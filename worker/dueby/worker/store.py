@@ -12,9 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from dueby.planner.errors import DueByError, Invalid
-from dueby.worker.patience import PATIENT, Patience
-from dueby.worker.places import OBJECT_SCHEMES, WEB_SCHEMES, canonical_uri, scheme_of
+from dueby.planner.errors import DueByError
+from dueby.worker.patience import Patience
 
 Answer = TypeVar("Answer")
 
@@ -114,23 +113,3 @@ class Store(ABC):
 
     @abstractmethod
     def _delete(self, path: str) -> None: ...
-
-
-def open_store(uri: str, *, field: str = "spec.sink.uri", patience: Patience = PATIENT) -> Store:
-    """The store at the URI; `field` is what Invalid says is wrong."""
-    try:
-        uri = canonical_uri(uri)
-    except ValueError as error:
-        raise Invalid(field, str(error)) from None
-    # Each imports its own library, which not every worker has a use for.
-    if scheme_of(uri) in OBJECT_SCHEMES:
-        from dueby.worker.object_store import ObjectStore
-
-        return ObjectStore(uri, field=field, patience=patience)
-    if scheme_of(uri) in WEB_SCHEMES:
-        from dueby.worker.web_store import WebStore
-
-        return WebStore(uri, field=field, patience=patience)
-    from dueby.worker.local_store import LocalStore
-
-    return LocalStore(uri, field=field, patience=patience)

@@ -13,7 +13,8 @@ from dueby.worker.engines.host import pin_to_cores
 from dueby.worker.progress import Progress
 from dueby.worker.serve import serve_progress
 from dueby.worker.sink import Holdings, read_claim
-from dueby.worker.store import Store, open_store
+from dueby.worker.store import Store
+from dueby.worker.stores import open_store
 
 
 def work(config: WorkConfig, *, process_age_us: Callable[[], int]) -> dict[str, Any]:
