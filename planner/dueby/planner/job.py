@@ -196,9 +196,8 @@ class JobSpec(Spec, frozen=True, kw_only=True):
         """How many of N images may fail."""
         if isinstance(self.max_failed_images, int):
             return self.max_failed_images
-        return int(
-            images * Fraction(self.max_failed_images.removesuffix("%")) / 100
-        )  # a float loses one here and there
+        share = Fraction(self.max_failed_images.removesuffix("%")) / 100  # a float is one image short here and there
+        return int(images * share)
 
 
 class JobMetadata(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
