@@ -37,6 +37,7 @@ lint: $(STAMP) ## ruff and mypy alone
 	$(BIN)/ruff format --check $(CHECKED)
 	@echo "== mypy: types, strictly"
 	$(BIN)/mypy
+	$(BIN)/mypy tests benchmarks examples
 
 format: $(STAMP) ## lay the code out anew and mend what ruff can mend
 	$(BIN)/ruff check --fix-only $(CHECKED)

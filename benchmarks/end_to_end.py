@@ -75,7 +75,7 @@ def main() -> None:
 
 def measure(folder: Path) -> Path:
     console.print("Measuring this machine (up to 3 minutes) ...")
-    command = ["profile", "--model", MODEL["name"], "-o", str(folder)]
+    command = ["profile", "--model", str(MODEL["name"]), "-o", str(folder)]
     subprocess.run([sys.executable, "-m", "dueby.command.main", *command], check=True)
     return folder
 

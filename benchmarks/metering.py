@@ -114,7 +114,7 @@ def _finish(process: subprocess.Popen[str], log: Path) -> str:
     output, _ = process.communicate()
     if process.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
-        raise SystemExit(f"{process.args} ended with code {process.returncode}:\n{tail}")
+        raise SystemExit(f"{process.args!r} ended with code {process.returncode}:\n{tail}")
     return output
 
 

@@ -94,7 +94,7 @@ def timm_loop(options: argparse.Namespace) -> tuple[list[str], Iterable[torch.Te
     config = resolve_data_config({}, model=model, use_test_size=True)
     model = model.eval()
     if options.tuned:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
     dataset = create_dataset(root=str(options.photos), name="")
     loader = create_loader(
         dataset,

@@ -36,7 +36,9 @@ def write_weights(photos: Sequence[Path], classes: int, *, torchvision_file: Pat
             if isinstance(block, MBConv) and block.use_res_connect:
                 block.block[-1][1].weight.fill_(_RESIDUAL_GAIN)  # the batch norm that ends the branch
         _calibrate(network, pixels[:_BATCH])
-        features = torch.cat([network.avgpool(network.features(some)).flatten(1) for some in pixels.split(_BATCH)])
+        features = torch.cat(
+            [network.avgpool(network.features(some)).flatten(1) for some in torch.split(pixels, _BATCH)]
+        )
         _fit_head(network.classifier[-1], features, torch.arange(len(photos)) % classes)
     state = network.state_dict()
     torch.save(state, torchvision_file)

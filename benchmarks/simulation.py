@@ -195,7 +195,9 @@ class Simulation:
         ]
         longest = max(open_shares, key=len, default=[])
         free = [part for part in reversed(longest or missing) if part not in taken]
-        return free[0] if free else (longest or missing or [None])[-1]
+        if free:
+            return free[0]
+        return (longest or missing)[-1] if missing else None
 
     def _look(self) -> None:
         """What the control loop sees."""

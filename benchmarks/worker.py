@@ -23,7 +23,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from dueby.planner.job import Model
+from dueby.planner.job import EngineName, Model
 from dueby.planner.schema import validate
 from dueby.planner.shares import Share
 from dueby.worker.config import IndexConfig, WorkConfig
@@ -44,7 +44,7 @@ BAR = 0.98
 
 MODEL: dict[str, Any] = {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precision": "fp32"}
 # One engine of each kind that the machine has.
-ENGINES = ("openvino", "eager", "cudagraph")
+ENGINES: tuple[EngineName, ...] = ("openvino", "eager", "cudagraph")
 MINI_BATCH = 16
 CORE = min(os.sched_getaffinity(0))
 PAIRS = 9
@@ -68,7 +68,7 @@ def main() -> None:
     pin_to_cores([CORE])
     loaded = load_model(validate(Model, MODEL))
     engines = [name for name in ENGINES if name in available_engines("fp32")]
-    ratios = {name: compare_loops(name, loaded) for name in engines}
+    ratios: dict[str, dict[str, list[float]]] = {name: compare_loops(name, loaded) for name in engines}
     print_ratios(ratios)
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
     memory = measure_memory()
@@ -79,7 +79,7 @@ def main() -> None:
     draw(ratios, memory)
 
 
-def compare_loops(name: str, loaded: LoadedModel) -> dict[str, list[float]]:
+def compare_loops(name: EngineName, loaded: LoadedModel) -> dict[str, list[float]]:
     """Images a second of both loops in each pair."""
     engine = build_engine(name=name, loaded=loaded, mini_batch_size=MINI_BATCH, precision="fp32", threads=1)
     steps = max(10, int(SECONDS_A_RUN * run_bare(engine, 10) / MINI_BATCH))

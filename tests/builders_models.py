@@ -33,7 +33,7 @@ def trained(name: str = SMALL, *, classes: int = IMAGENET_NAMES, seed: int = 7, 
     """A network as somebody's training leaves it: no layer has the values that it began with."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = get_model(name, weights=None, num_classes=classes, **options).eval()
+        network: torch.nn.Module = get_model(name, weights=None, num_classes=classes, **options).eval()
         for tensor in network.state_dict().values():
             if tensor.is_floating_point():
                 tensor.add_(0.01 * torch.rand_like(tensor))

@@ -71,7 +71,7 @@ def worker(
     name: str = "w0", *, first: int = 0, end: int = 0, device_class: str = "cpu-1", **changes: Any
 ) -> WorkerView:
     """A worker that has been running for a while and was seen just now."""
-    fields = {
+    fields: dict[str, Any] = {
         "assignment": Assignment(
             worker=name,
             revision=1,
@@ -90,7 +90,7 @@ def worker(
 
 def view(**changes: Any) -> JobView:
     """The job as it is accepted, with ten slices free; `spec` may be a JobSpec."""
-    fields = {
+    fields: dict[str, Any] = {
         "spec": spec(),
         "now_us": NOW,
         "deadline_us": NOW + 20 * SECOND,

@@ -16,6 +16,7 @@ from dueby.command.main import main
 from dueby.planner.job import Model
 from dueby.planner.profiles import parse_profile
 from dueby.profiler import figures, nvml
+from dueby.profiler.audience import Audience, Progress
 from dueby.profiler.crew import Crew
 from dueby.profiler.efforts import Effort
 from dueby.profiler.layouts import Layout, Slice
@@ -24,7 +25,7 @@ from dueby.profiler.machine import Machine
 from dueby.profiler.memory_map import map_memory
 from dueby.profiler.messages import Setup
 from dueby.profiler.points import while_all_busy
-from dueby.profiler.profiling import Audience, Progress, profile_machine
+from dueby.profiler.profiling import profile_machine
 
 TINY = Model(name="mobilenet_v3_small", weights="none", image_size=64, engine="eager")
 BRIEF = Effort(name="brief", layout_s=300, compare_s=0.1, look_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False)

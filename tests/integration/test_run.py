@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +31,10 @@ def make_job(tmp_path: Path) -> Iterator[MakeJob]:
     yield make
     for job in made:
         job.clean_up()
+
+
+def has_parts(job: Job, count: int) -> bool:
+    return len(job.parts()) >= count
 
 
 def assert_each_image_once(job: Job, images: int) -> None:
@@ -63,7 +68,7 @@ def test_killed_at_any_time_the_same_command_goes_on_and_its_workers_die_with_it
     job = make_job(photos=2 * PHOTOS)
     for at_least in (1, 20):
         process = job.start()
-        wait_until(lambda n=at_least: len(job.parts()) >= n, f"{at_least} parts are there")
+        wait_until(partial(has_parts, job, at_least), f"{at_least} parts are there")
         process.kill()
         process.wait()
         wait_until(lambda: not job.worker_pids(), "the workers are gone with their parent")

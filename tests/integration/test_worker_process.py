@@ -18,7 +18,7 @@ from dueby.worker.stores import open_store
 # A mini-batch of it takes about half a minute on one core.
 SLOW_MODEL = {"name": "resnet152", "weights": "none", "imageSize": 224, "precision": "fp32", "engine": "eager"}
 SLOW_MINI_BATCH = 64
-SYNTHETIC = {"synthetic": {}}
+SYNTHETIC: dict[str, Any] = {"synthetic": {}}
 
 
 @pytest.fixture

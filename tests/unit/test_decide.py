@@ -1,10 +1,12 @@
 """The control loop's decisions, one situation a test: no process, no clock, no sink."""
 
+from typing import Any
+
 import pytest
 
 from builders_operator import NOW, SECOND, STEP_US, profile, spec, view, worker
 from dueby.operator.decide import PATIENCE_US, decide, images_left
-from dueby.operator.view import Decision, Finish, JobView, Refuse, Start, Stop
+from dueby.operator.view import Decision, Finish, JobView, Refuse, Start, Stop, WorkerView
 from dueby.planner.replan import Memory
 
 PART = 100
@@ -23,7 +25,7 @@ def started(decision: Decision) -> Start:
 
 def running(*workers: object, **changes: object) -> JobView:
     """The job with its first plan started: half of the parts done, 5,000 images left, ten seconds to go."""
-    fields = {
+    fields: dict[str, Any] = {
         "part_size": PART,
         "parts_there": frozenset(range(50)),
         "revision": 1,
@@ -33,7 +35,7 @@ def running(*workers: object, **changes: object) -> JobView:
     return view(**fields)
 
 
-def crew(count: int, **changes: object) -> tuple[object, ...]:
+def crew(count: int, **changes: Any) -> tuple[WorkerView, ...]:
     return tuple(
         worker(f"w{i}", first=50 + 50 * i // count, end=50 + 50 * (i + 1) // count, **changes) for i in range(count)
     )

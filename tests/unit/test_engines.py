@@ -34,7 +34,7 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(name: EngineName, model: LoadedModel, cache_dir: Path | None = None, **changes: Any) -> Engine:
-    options = {"mini_batch_size": 2, "precision": "fp32", "threads": 1} | changes
+    options: dict[str, Any] = {"mini_batch_size": 2, "precision": "fp32", "threads": 1} | changes
     return build_engine(name=name, loaded=model, cache_dir=cache_dir, **options)
 
 
@@ -79,8 +79,8 @@ def test_the_best_five_classes_come_best_first(name: EngineName, classes: int, c
 
     top = classify(build(name, model, cache_dir), noise(2, SIDE))
 
-    assert (top.classes.shape, top.classes.dtype) == ((2, count), np.int32)
-    assert (top.scores.shape, top.scores.dtype) == ((2, count), np.float32)
+    assert top.classes.shape == top.scores.shape == (2, count)
+    assert (top.classes.dtype, top.scores.dtype) == (np.dtype(np.int32), np.dtype(np.float32))
     assert (np.diff(top.scores, axis=1) <= 0).all()
     assert all(len(set(row)) == count and set(row) <= set(range(classes)) for row in top.classes.tolist())
     assert classes > count or top.scores.sum(axis=1) == pytest.approx(1, abs=1e-6)
@@ -106,7 +106,7 @@ def test_an_engine_is_what_the_plan_says(name: EngineName, cache_dir: Path) -> N
     engine = build(name, loaded(image_size=SIDE), cache_dir, mini_batch_size=7)
 
     assert (engine.name, engine.precision, engine.depth) == (name, "fp32", 1)
-    assert (engine.buffer().shape, engine.buffer().dtype) == ((7, SIDE, SIDE, 3), np.uint8)
+    assert (engine.buffer().shape, engine.buffer().dtype) == ((7, SIDE, SIDE, 3), np.dtype(np.uint8))
     assert engine.buffer() is not engine.buffer()
     engine.close()
 
@@ -314,7 +314,7 @@ def test_classes_that_are_as_likely_may_change_places() -> None:
 def test_made_up_pictures_are_always_the_same_and_differ_from_each_other() -> None:
     pictures = made_up_pictures(6, SIDE)
 
-    assert (pictures.shape, pictures.dtype) == ((6, SIDE, SIDE, 3), np.uint8)
+    assert (pictures.shape, pictures.dtype) == ((6, SIDE, SIDE, 3), np.dtype(np.uint8))
     assert np.array_equal(pictures, made_up_pictures(6, SIDE))
     assert len({picture.tobytes() for picture in pictures}) == 4
 

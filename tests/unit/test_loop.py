@@ -1,14 +1,16 @@
 """A worker's loop on a real folder, with numbered pictures: each image one row, mini-batches as planned, tails."""
 
 import random
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from builders_worker import Album, NumberEngine, WorkerUnderTest, rows_in, run_together
+from builders_worker import Album, NumberEngine, Picture, WorkerUnderTest, rows_in, run_together
 from dueby.planner.errors import Invalid, Transient
 from dueby.planner.shares import Grid, Share, cut_shares
+from dueby.worker.engines.interface import TopK
 from dueby.worker.parts import part_name
 from dueby.worker.rows import Origin, decode_rows
 from dueby.worker.store import Store
@@ -140,19 +142,19 @@ def test_memory_ahead_of_the_model_is_bounded(store: Store) -> None:
     taken = 0
 
     class Counting(Album):
-        def read(self, items):  # type: ignore[no-untyped-def]
-            def count(items):  # type: ignore[no-untyped-def]
+        def read(self, items: Iterator[tuple[int, str]]) -> Generator[Picture, None, None]:
+            def count() -> Iterator[tuple[int, str]]:
                 nonlocal taken
                 for item in items:
                     taken += 1
                     yield item
 
-            return super().read(count(items))
+            return super().read(count())
 
-    ahead = []
+    ahead: list[int] = []
 
     class Watching(NumberEngine):
-        def collect(self):  # type: ignore[no-untyped-def]
+        def collect(self) -> TopK:
             ahead.append(taken - len(self.batches) * self.batch)
             return super().collect()
 
@@ -194,7 +196,7 @@ def test_a_part_that_somebody_else_committed_meanwhile_is_not_computed_to_the_en
     worker = WorkerUnderTest(store=store, grid=grid, shares=shares, place=0, batch=10)
 
     class Overtaken(NumberEngine):
-        def collect(self):  # type: ignore[no-untyped-def]
+        def collect(self) -> TopK:
             if len(self.batches) == 5:
                 worker.holdings.add(0, 1)
             return super().collect()
