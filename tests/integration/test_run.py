@@ -45,7 +45,7 @@ def assert_each_image_once(job: Job, images: int) -> None:
 
 
 def test_a_job_runs_to_its_rows_and_a_second_run_has_nothing_to_do(make_job: MakeJob) -> None:
-    job = make_job()
+    job = make_job(worker={"env": [{"name": "TOKEN", "value": "a-secret"}]})
     (job.folder / "photos" / "zz-damaged.jpg").write_bytes(b"not a photo")
 
     assert job.run() == 0, job.said()
@@ -54,6 +54,7 @@ def test_a_job_runs_to_its_rows_and_a_second_run_has_nothing_to_do(make_job: Mak
     assert [row["uri"].rpartition("/")[2] for row in failed] == ["zz-damaged.jpg"]
     plan, summary = job.record("plan.json"), job.record("summary.json")
     assert plan["revisions"][0]["plan"]["feasible"] is True
+    assert not [path for path in job.sink.rglob("*") if path.is_file() and b"a-secret" in path.read_bytes()]
     assert plan["revisions"][0]["inputTerms"]["decodeMicros"] > 0
     assert (summary["verdict"], summary["imagesDone"], summary["imagesFailed"]) == ("Succeeded", PHOTOS + 1, 1)
     assert job.record("progress.json")["samples"][-1][1] == PHOTOS + 1

@@ -158,7 +158,7 @@ class Session:
             processes=processes.started,
             machine=machine_document(self.pool),
         )
-        self._keep("job.yaml", to_yaml(self.job.document()).encode())
+        self._keep("job.yaml", to_yaml(without_secrets(self.job)).encode())
         self._keep("summary.json", json.dumps(summary, ensure_ascii=False, indent=1).encode())
         print_summary(summary, self.job.spec.sink.uri)
         return summary
@@ -175,6 +175,14 @@ class Session:
 
     def _keep(self, document: str, data: bytes) -> None:
         self.sink.replace(f"_dueby/runs/{self.name}/{document}", data)
+
+
+def without_secrets(job: InferenceJob) -> dict[str, Any]:
+    """The manifest as it may lie beside the results: environment variables without their values."""
+    document = job.document()
+    for variable in document["spec"]["worker"]["env"]:
+        variable.pop("value", None)
+    return document
 
 
 def _parts_there(sink: Store, images: int, part_size: int) -> frozenset[int]:

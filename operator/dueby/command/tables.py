@@ -70,6 +70,8 @@ def _print_proof(console: Console, plan: Plan) -> None:
 
 def _terms(cost: InputCost) -> str:
     """What the steps above contain beside the model."""
+    if not (cost.decode_us or cost.get_us):
+        return "Input: none to read or decode."
     words = f"Input, in every step: {cost.decode_us / 1000:.2f} ms to decode and {cost.get_us / 1000:.2f} ms to read"
     if cost.bytes_per_image:
         words += f" {cost.bytes_per_image / 1000:,.0f} kB"
