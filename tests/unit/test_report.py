@@ -352,6 +352,15 @@ def test_the_planned_curve_ends_with_all_images_at_the_planned_finish(catalog: S
     assert points == sorted(points, key=lambda point: point[1])
 
 
+def test_the_planned_curve_begins_after_the_index_step_and_the_start_up(small: SampleRun) -> None:
+    expected = {"startupSeconds": 3.0, "warmupSeconds": 1.0, "stepSeconds": 0.5, "finishSeconds": 14.0 + 9 * 0.5}
+    worker = {"name": "w0", "miniBatchSize": 4, "iterations": 9, "expected": expected}
+    plan = {"revisions": [{"atSeconds": 10.0, "reason": "Started", "plan": None, "workers": [worker]}]}
+    run = run_of(edit(small, "plan.json", **plan))
+    assert run.first is not None
+    assert planned_points(run.first, images=40) == [(0.0, 0.0), (13.0, 0.0), (14.0, 4.0), (18.5, 40.0)]
+
+
 def test_rates_add_up_to_the_images() -> None:
     points = [(0.0, 0.0), (2.0, 0.0), (6.0, 800.0), (8.0, 900.0)]
     found = rates(points, end_s=8.0, windows=16)

@@ -28,6 +28,8 @@ from dueby.report.run import Run
 from dueby.report.wording import duration, number, percent
 
 _TOP, _HEIGHT, _RATE_TOP, _RATE_HEIGHT = 36, 260, 24, 96
+# Why a plan is made for the whole of what there is to do.
+WHOLE_PLANS = ("Started", "Resumed")
 Points = Sequence[tuple[float, float]]
 
 
@@ -35,7 +37,7 @@ def planned_points(revision: Revision, *, images: int, done: float = 0) -> list[
     """(seconds, images) of a plan, from the images done when it began: its workers' lines in sum for the first plan, a
     straight line to its end for a re-plan, and nothing for helpers that have no end of their own."""
     workers = [w for w in revision.workers if w.expected.finish_seconds is not None]
-    if revision.at_seconds > 1 or not workers:
+    if revision.reason not in WHOLE_PLANS or not workers:
         end_s = revision.expected_s
         return [] if end_s is None else [(revision.at_seconds, done), (end_s, float(images))]
     lines = Counter(_worker_line(worker) for worker in workers)

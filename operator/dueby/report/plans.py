@@ -37,7 +37,7 @@ def _draw_revision(run: Run, revision: Revision, *, before: Revision | None) -> 
         _draw_groups(run, groups) if groups else None,
         _draw_alternatives(revision.plan.alternatives) if revision.plan and revision.plan.alternatives else None,
         draw_facts(facts),
-        draw_banners(revision.plan.warnings if revision.plan else ()),
+        draw_banners(revision.plan.warnings) if before and revision.plan else None,  # the first plan's are at the top
     )
 
 
