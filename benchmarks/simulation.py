@@ -35,6 +35,8 @@ class Nature:
     slow_factor: float = 1.25
     loss_per_worker: float = 0.0
     """Probability that a worker is lost during the run."""
+    replanning: bool = True
+    """Whether decide() is asked again once the plan runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,11 @@ class Simulation:
         """To the last part."""
         planned, expected_us, most = 0, 0, 0
         while True:
+            if planned and not self.nature.replanning:
+                if len(self.there) == self.grid.parts:
+                    return self._story(planned, expected_us, most)
+                self._advance(self.view.now_us + TICK_US)
+                continue
             decision = decide(self.view)
             self.view = replace(self.view, memory=decision.memory, news=None)
             for action in decision.actions:
