@@ -23,9 +23,13 @@ def gpu(uuid: str, device_class: str = "L4") -> GPUProfile:
     return profile(name=uuid, device_class=device_class, device={"node": "here", "uuid": uuid})
 
 
-def test_of_several_layouts_the_fastest_is_the_pool() -> None:
-    layouts = [slices("cpu-1", 8, images_per_s=10), slices("cpu-2", 4, images_per_s=25)]
-    assert machine_pool(layouts, Model()) == {"cpu-2": 4}, "4 x 25 is more than 8 x 10"
+@pytest.mark.parametrize(
+    ("ones", "fastest"),
+    [pytest.param(8, {"cpu-2": 4}, id="4 x 25 against 8 x 10"), pytest.param(16, {"cpu-1": 16}, id="against 16 x 10")],
+)
+def test_of_several_layouts_the_fastest_is_the_pool(ones: int, fastest: dict[str, int]) -> None:
+    layouts = [slices("cpu-1", ones, images_per_s=10), slices("cpu-2", 4, images_per_s=25)]
+    assert machine_pool(layouts, Model()) == fastest
 
 
 def test_the_fastest_engine_of_a_layout_speaks_for_it() -> None:

@@ -158,6 +158,7 @@ def test_a_hard_job_that_can_not_be_met_has_alternatives_instead_of_a_plan(plan:
     nulls = ("gpus", "lowerBound", "planned", "probability", "expectedSeconds", "slackSeconds")
     assert all(document[field] is None for field in nulls)
     assert document["groups"] == []
+    assert document["proof"] == "ClosedForm+CBC"
     assert list(document["alternatives"]) == ALTERNATIVES
     assert document["alternatives"] == {
         "earliestDeadlineSeconds": 11.834,  # 0.9 s + 781 x 14 ms
@@ -425,6 +426,13 @@ def test_a_late_plan_is_shown_under_the_alternatives(plan: Plan) -> None:
     assert "The plan that ends earliest, which a Soft or Relaxed job starts all the same:" in out
     assert "slack -1.8s" in out
     assert "No 7 GPUs of this pool end within 12s, as these 8 do." in out
+
+
+def test_of_two_that_are_late_no_single_one_would_do(plan: Plan) -> None:
+    assert (
+        "No single GPU of this pool ends within 23s, as these 2 do."
+        in plan(pool=f"{A100}=2", images=200_000, confidence=0.5)[1]
+    )
 
 
 def test_the_input_terms_are_shown_where_they_are_known() -> None:

@@ -172,6 +172,11 @@ def test_no_more_are_added_than_may_be_used() -> None:
     assert (added(change), change.is_short) == (3, True)
 
 
+def test_where_more_would_do_than_may_be_used_it_is_short() -> None:
+    change = read(worker(), left=2_000, most_more=1, at_once=True)
+    assert (added(change), change.is_short) == (1, True), "two would do, and eight are free"
+
+
 def test_where_there_is_nothing_to_add_no_pause_begins() -> None:
     change = read(worker(), left=1_001, free=[], at_once=True)
     assert change == Change(is_short=True, memory=Memory(low_readings=1))
@@ -219,6 +224,17 @@ def test_the_others_must_be_accepted_at_the_job_s_confidence() -> None:
     doubtful = exact(900, spreads=Spreads(run=0.1, node=0.1), confidence=0.95)
     assert read(*crew, rule=exact(900)).give_back is not None
     assert read(*crew, rule=doubtful).give_back is None
+
+
+def test_each_of_the_others_counts_with_what_it_does_itself() -> None:
+    # Without the last the others do 1,000 and 100: with a margin of some 250 less than 900. Twice the 1,000 would do.
+    crew = worker("w0"), worker("w1", step=100), worker("w2", step=200)
+    doubtful = exact(900, spreads=Spreads(run=0.1, node=0.1), confidence=0.95)
+    assert read(*crew, rule=doubtful).give_back is None
+
+
+def test_six_percent_more_to_the_image_are_enough_to_give_one_back() -> None:
+    assert read(worker("w0", size=53, step=TIME_US), worker("w1", size=1, step=TIME_US), left=50).give_back == "w1"
 
 
 def test_one_that_came_back_would_not_be_asked_for_at_once() -> None:

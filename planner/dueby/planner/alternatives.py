@@ -58,6 +58,4 @@ def _possible_confidence(problem: Problem) -> float | None:
     low, high = int(LEAST_CONFIDENCE * _STEPS), int(MOST_CONFIDENCE * _STEPS)
     if fails(low):
         return None
-    if fails(low + 1):
-        return LEAST_CONFIDENCE
     return (least(fails, low + 1, high) - 1 if fails(high) else high) / _STEPS

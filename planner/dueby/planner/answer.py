@@ -15,12 +15,15 @@ def seconds(micros: int | None) -> Seconds | None:
 def answer_document(verdict: Verdict) -> dict[str, Any]:
     """The answer in the field names of `dueby plan -o json`."""
     plan, infeasible = verdict.plan, verdict.infeasible
-    problem = plan.problem if plan else _problem_of(verdict)
+    decided = infeasible or plan
+    if decided is None:
+        raise ValueError("a verdict has a plan, or says why there is none")
+    problem = decided.problem
     return {
         "feasible": infeasible is None,
         "gpus": plan.gpus if plan else None,
         "lowerBound": plan.lower_bound if plan else None,
-        "proof": plan.proof if infeasible is None and plan else infeasible.proof if infeasible else None,
+        "proof": decided.proof,
         "confidence": problem.confidence,
         "probability": plan.probability if plan else None,
         "partSize": plan.part_size if plan else None,
@@ -51,12 +54,6 @@ def device_word(plan: Plan) -> Any:
     """`GPU` or `CPU slice`, in the number that is asked for."""
     word = "GPU" if plan.problem.pool.is_gpu else "CPU slice"
     return lambda count: word if count == 1 else word + "s"
-
-
-def _problem_of(verdict: Verdict) -> Any:
-    if verdict.infeasible is None:
-        raise ValueError("a verdict has a plan, or says why there is none")
-    return verdict.infeasible.problem
 
 
 def _group_document(group: PlanGroup) -> dict[str, Any]:
