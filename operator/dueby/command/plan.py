@@ -114,11 +114,11 @@ def parse_pool(entries: list[str]) -> dict[str, int]:
 
 
 def print_answer(verdict: Verdict, output: str) -> None:
-    """The answer on stdout, as a machine's document alone or as a table for people."""
+    """The answer on stdout as a machine's document alone, or as a table for people: on the terminal, or stderr."""
     if output == "table":
-        from dueby.command.tables import print_plan  # rich takes 50 ms
+        from dueby.command.tables import people_console, print_plan  # rich takes 50 ms
 
-        print_plan(verdict)
+        print_plan(verdict, people_console(stderr=not sys.stdout.isatty()))
         return
     document = answer_document(verdict)
     sys.stdout.write(to_json(document) if output == "json" else to_yaml(document))

@@ -13,17 +13,18 @@ from dueby.planner.units import MICROS_PER_SECOND, format_duration
 CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confidence and this pool."
 
 
-def print_plan(verdict: Verdict, console: Console | None = None, *, cost: InputCost = FREE) -> None:
-    """The verdict on the console (stdout by default), with the job's input cost where it is known."""
-    console = console or people_console()
+def print_plan(verdict: Verdict, console: Console, *, cost: InputCost = FREE) -> None:
+    """The verdict, with the job's input cost where it is known."""
+    warnings = verdict.plan.warnings if verdict.plan else ()
     if verdict.infeasible:
+        warnings = warnings or verdict.infeasible.problem.pool.warnings
         _print_infeasible(console, verdict.infeasible, verdict.plan)
     if verdict.plan:
         _print_groups(console, verdict.plan)
         _print_proof(console, verdict.plan)
         if cost != FREE:
             console.print(Text(_terms(cost)))
-    for warning in verdict.plan.warnings if verdict.plan else ():
+    for warning in warnings:
         console.print(Text(f"Warning: {warning}.", style="yellow"))
 
 
@@ -41,7 +42,7 @@ def _print_groups(console: Console, plan: Plan) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for group in plan.groups:
         table.add_row(
-            group.device_class,
+            Text(group.device_class),
             group.choice.engine,
             f"{group.count:,}",
             f"{group.choice.mini_batch_size:,}",
@@ -88,11 +89,11 @@ def _print_infeasible(console: Console, infeasible: Infeasible, late: Plan | Non
         f"{problem.images:,} images in {format_duration(problem.time_us)} at confidence {problem.confidence:g} "
         f"({infeasible.proof}). Any one of these would do:"
     )
-    lines = [
+    lines: list[tuple[str | Text, str]] = [
         ("a deadline of", "never with this pool" if found.earliest_us is None else _exact(found.earliest_us)),
         ("at most", f"{found.largest_images:,} images"),
         ("a confidence of", "none" if found.possible_confidence is None else f"{found.possible_confidence:g}"),
-        *((f"more {name}", "no number does" if n is None else f"{n:,}") for name, n in found.extra_gpus.items()),
+        *((Text(f"more {name}"), "no number does" if n is None else f"{n:,}") for name, n in found.extra_gpus.items()),
     ]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     for row in lines:
