@@ -81,6 +81,11 @@ def test_memory_that_grows_by_the_image_ends_where_the_line_says(base: int, per_
     assert fitting_size(peaks, limit) == 1000
 
 
+def test_a_first_process_that_took_more_to_start_doesnt_promise_larger_mini_batches() -> None:
+    honest = fitting_size({4: 571, 8: 595}, 11_000)
+    assert fitting_size({1: 591, 4: 571, 8: 595}, 11_000) == honest == 8 + (11_000 - 595) // 6
+
+
 @pytest.mark.parametrize(
     "peaks",
     [

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
 
-from dueby.profiler.statistics import fit_line
 from dueby.profiler.sweep import LARGEST_SIZE
 
 # What is left for everything else: the worker's decoded images and open parts, and the rest of the machine.
@@ -30,13 +29,15 @@ def usable_mib(limit_mib: int, slices: int) -> int:
 
 
 def fitting_size(peak_mib: Mapping[int, int], limit_mib: int) -> int | None:
-    """The largest size that fits by the line through the peaks; None while they don't show what an image takes."""
-    if len(peak_mib) < 2:
-        return None
-    line = fit_line(list(peak_mib.items()))
-    if line.slope <= 0:
-        return None
-    return max(0, floor((limit_mib - line.base) / line.slope))
+    """The largest size that fits, going on as steeply as it ever rose to the largest size that was measured.
+
+    None while the peaks don't show what an image takes. Not the best line through them: start-up alone takes 50 MiB
+    more or less from process to process, which hides what the images take in a few small sizes.
+    """
+    last = max(peak_mib, default=0)
+    slopes = [(peak_mib[last] - mib) / (last - size) for size, mib in peak_mib.items() if size < last]
+    steepest = max(slopes, default=0.0)
+    return max(0, last + floor((limit_mib - peak_mib[last]) / steepest)) if steepest > 0 else None
 
 
 def largest(sizes: Sequence[int], peak_mib: Mapping[int, int], limit_mib: int, *, failed: int | None) -> Largest:
