@@ -20,12 +20,12 @@ EXTRAS = {"core": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
 # Which extras the code in each folder may count on. The report reads the rows with the worker's libraries.
 COUNTS_ON = {
     "planner": {"core"},
-    "operator": {"core", "worker"},
+    "operator": {"core", "operator", "worker"},
     "worker": {"core", "worker"},
     "profiler": {"core", "worker", "profiler"},
-    "tests": {"core", "worker", "profiler", "dev"},
-    "benchmarks": {"core", "worker", "profiler", "dev", "bench"},
-    "examples": {"core", "worker", "profiler", "dev"},
+    "tests": {"core", "operator", "worker", "profiler", "dev"},
+    "benchmarks": {"core", "operator", "worker", "profiler", "dev", "bench"},
+    "examples": {"core", "operator", "worker", "profiler", "dev"},
 }
 NOT_IMPORTED = {
     "gcsfs": "fsspec loads it for gs://",

@@ -4,11 +4,10 @@ The docstring below each field is its documentation everywhere: here, in the CRD
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
 
-from dueby.planner.schema import Duration, Meta, Spec, require_duration, require_offset, validate
+from dueby.planner.schema import Duration, Meta, Spec, Time, require_duration, require_offset, validate
 from dueby.planner.units import parse_duration_us, to_micros
 
 API_VERSION: Final = "dueby.dev/v1alpha1"
@@ -138,7 +137,7 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     """N. Needed for a synthetic source; otherwise the images are counted and this is an upper limit."""
     deadline: Duration | None = None
     """T, from the object's creation: 10m, 1h30m. Exactly one of deadline and deadlineTime."""
-    deadline_time: datetime | None = None
+    deadline_time: Time | None = None
     """T as a time: 2026-12-01T06:00:00Z."""
     deadline_class: DeadlineClass = "Soft"
     """Hard: refused unless it can be met. Soft: started in any case. Relaxed: on idle devices, started no earlier than

@@ -4,12 +4,11 @@ The same document everywhere: written by the profiler, kept as a file or as a cl
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from dueby.planner.job import EngineName, Precision
-from dueby.planner.schema import Meta, Spec, field, require_offset, validate
+from dueby.planner.schema import Meta, Spec, Time, field, require_offset, validate
 
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
 # The engine decides on which device it runs, never the name of the device class.
@@ -107,7 +106,7 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     """The device."""
     software: dict[str, Any] = field(default_factory=dict)
     """Versions of torch and others."""
-    measured_at: datetime | None = None
+    measured_at: Time | None = None
     """When."""
     processes: Annotated[int, Meta(ge=1)] | None = None
     """Fresh processes measured."""

@@ -17,9 +17,21 @@ from msgspec import Meta, field
 from dueby.planner.errors import Invalid
 from dueby.planner.units import DURATION_PATTERN, parse_duration_us
 
-__all__ = ["Duration", "Meta", "Spec", "field", "require_duration", "require_offset", "validate"]
+__all__ = [
+    "Duration",
+    "Meta",
+    "Spec",
+    "Time",
+    "field",
+    "json_schemas",
+    "require_duration",
+    "require_offset",
+    "specs_within",
+    "validate",
+]
 
 Duration = Annotated[str, Meta(max_length=32, extra_json_schema={"pattern": DURATION_PATTERN})]
+Time = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
 _TYPES = {
     "int": "an integer",
     "float": "a number",
@@ -80,6 +92,19 @@ def validate(kind: type[Kind], document: object, *, origin: str = "") -> Kind:
     except msgspec.ValidationError as error:
         path, sentence = _explain(kind, document, str(error))
         raise Invalid(": ".join(filter(None, (origin, path))), sentence) from None
+
+
+def json_schemas(kind: type[Spec]) -> dict[str, dict[str, Any]]:
+    """JSON schemas of the class and of those that it refers to, by name."""
+    _, schemas = msgspec.json.schema_components([kind])
+    return schemas
+
+
+def specs_within(annotation: Any) -> set[type[Spec]]:
+    """The classes that the annotation is made of, those inside their fields included."""
+    if isinstance(annotation, type) and issubclass(annotation, Spec):
+        return {annotation}.union(*(specs_within(found.type) for found in msgspec.structs.fields(annotation)))
+    return set().union(*map(specs_within, get_args(annotation)))
 
 
 def _without_absent(value: Any) -> Any:

@@ -19,8 +19,9 @@ _UNIT_MICROS = {
     "us": 1,
 }
 
-# Go's notation, which Kubernetes and CEL's duration() read. Seven digits of hours are 1,141 years.
-DURATION_PATTERN = r"^([0-9]{1,7}(\.[0-9]{1,6})?(h|m|s|ms|us))+$"
+# Go's notation, which Kubernetes and CEL's duration() read, up to 11 years of hours: theirs ends at 292 years, and a
+# sum beyond it would be answered with an error of the API server's own.
+DURATION_PATTERN = r"^([0-9]{1,5}(\.[0-9]{1,6})?h|[0-9]{1,7}(\.[0-9]{1,6})?(m|s|ms|us))+$"
 _TERM = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|us|m|s)")
 
 
