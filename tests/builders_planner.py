@@ -27,7 +27,7 @@ NO_SPREADS = Spreads(run=0, node=0)
 
 def choice(batch: int, latency: int, warmup: int = 0, **changes: Any) -> Choice:
     """A size whose start takes `warmup` at p50 and at p95."""
-    fields = {
+    fields: dict[str, Any] = {
         "engine": "cudagraph",
         "mini_batch_size": batch,
         "latency_us": latency,
@@ -51,7 +51,7 @@ def pool(*groups: Group, run: float = 0.0, node: float = 0.0) -> Pool:
 
 def problem(*groups: Group, images: int, time: int, run: float = 0.0, node: float = 0.0, **changes: Any) -> Problem:
     """A problem on these groups, by default in the study's exact mode."""
-    fields = {"images": images, "time_us": time, "confidence": 0.5} | changes
+    fields: dict[str, Any] = {"images": images, "time_us": time, "confidence": 0.5} | changes
     return Problem(pool=pool(*groups, run=run, node=node), **fields)
 
 

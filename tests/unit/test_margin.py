@@ -77,9 +77,10 @@ def test_the_k_largest_are_accepted_whenever_any_k_are(asked: Rule, runs: list[R
 def test_n_raised_by_the_margin_makes_the_plain_sum_decide_alike(asked: Rule, runs: list[Run]) -> None:
     k = asked.fewest(runs, len(devices(runs)))
     assume(k is not None)
+    assert k is not None
     raised, everyone = asked.images + asked.margin(runs, k), devices(runs)
     assert sum(everyone[:k]) >= raised
-    assert sum(everyone[: k - 1]) < raised
+    assert sum(everyone[: k - 1], start=0) < raised
 
 
 @given(RUNS, st.integers(1, 1_500), st.sampled_from(CONFIDENCES[1:]), st.integers(0, 2))

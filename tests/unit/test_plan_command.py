@@ -68,7 +68,7 @@ def plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Plan:
 
 def profile(**spec: Any) -> dict[str, Any]:
     """The profile of those A100."""
-    fields = {
+    fields: dict[str, Any] = {
         "startupMicros": {"p50": 0, "p95": 0},
         "spread": {"run": 0.01, "node": 0.02},
         "steps": [step_document(64, 14_000, 990_000, p50=900_000)],

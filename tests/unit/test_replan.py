@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,9 +27,9 @@ def exact(images: int, *, spreads: Spreads = NO_SPREADS, confidence: float = 0.5
     return Rule(images=images, confidence=confidence, spreads=spreads)
 
 
-def read(*ongoing: Ongoing, left: int = LEFT, **changes: object) -> Change:
+def read(*ongoing: Ongoing, left: int = LEFT, **changes: Any) -> Change:
     """One reading of the workers: 1,000 us to go, eight GPUs free."""
-    fields = {
+    fields: dict[str, Any] = {
         "free": [FREE],
         "rule": exact(left),
         "time_us": TIME_US,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -16,9 +17,9 @@ from reference_planner import Question
 SMALL, LARGE = choice(10, 10, 20), choice(50, 60, 30)
 
 
-def two_classes(**changes: object) -> Problem:
+def two_classes(**changes: Any) -> Problem:
     """Three fast GPUs, that do 190 images each by then, and five slow ones, that do 100: it takes four."""
-    fields = {"images": 620, "time": 200} | changes
+    fields: dict[str, Any] = {"images": 620, "time": 200} | changes
     slow = choice(10, 20, 20)
     return problem(group(SMALL, LARGE, name="fast", count=3), group(slow, name="slow", count=5), **fields)
 
@@ -34,7 +35,7 @@ def check(asked: Problem, groups: tuple[PlanGroup, ...], *, finish_us: int | Non
     verify_plan(asked, groups, finish_at_confidence_us=asked.time_us if finish_us is None else finish_us)
 
 
-def first(groups: tuple[PlanGroup, ...], **changes: object) -> tuple[PlanGroup, ...]:
+def first(groups: tuple[PlanGroup, ...], **changes: Any) -> tuple[PlanGroup, ...]:
     """The groups with the first one changed."""
     return (replace(groups[0], **changes), *groups[1:])
 
@@ -114,6 +115,7 @@ def test_a_number_above_the_least_is_not_certified(question: Question, more: int
     asked = problem_of(question)
     gpus = asked.fewest()
     assume(gpus is not None)
+    assert gpus is not None
     verify_fewest(asked, gpus)
     with pytest.raises(WrongPlan, match="fewer devices than"):
         verify_fewest(asked, gpus + more)

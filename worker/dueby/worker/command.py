@@ -22,6 +22,7 @@ from typing import Any
 from dueby.planner.errors import Invalid, Transient
 from dueby.worker.config import FinishConfig, IndexConfig, WorkConfig, load_config
 from dueby.worker.ending import BUG, FINE, INVALID, TRY_AGAIN, leave_message
+from dueby.worker.engines.host import process_environment
 
 
 def run_step(argv: Sequence[str]) -> int:
@@ -68,9 +69,21 @@ def _index(path: Path, index: int | None) -> dict[str, Any]:
 
 def _work(path: Path, index: int | None) -> dict[str, Any]:
     config = load_config(WorkConfig, path, index=index)
+    _require_environment(config)
     from dueby.worker.work import work
 
     return work(config, process_age_us=process_age_us)
+
+
+def _require_environment(config: WorkConfig) -> None:
+    """Start anew, before a library is loaded, with the variables that this engine's libraries read when they are.
+
+    Whoever starts a local worker has set them; a pod gets them here, for they depend on the worker's code.
+    """
+    wanted = process_environment(config.engine, config.threads)
+    missing = {name: value for name, value in wanted.items() if name not in os.environ}
+    if missing:
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **missing})
 
 
 def _finish(path: Path, index: int | None) -> dict[str, Any]:

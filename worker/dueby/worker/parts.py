@@ -39,6 +39,17 @@ def parts_among(names: Iterable[str], grid: Grid) -> set[int]:
     return found
 
 
+def runs_of(parts: Iterable[int]) -> list[tuple[int, int]]:
+    """Runs of neighbouring parts: each one's first part, and the one after its last."""
+    runs: list[tuple[int, int]] = []
+    for part in sorted(parts):
+        if runs and runs[-1][1] == part:
+            runs[-1] = (runs[-1][0], part + 1)
+        else:
+            runs.append((part, part + 1))
+    return runs
+
+
 class OpenPart:
     """A part whose rows come in piece by piece, in any order."""
 

@@ -7,7 +7,7 @@ numbers add up to what is done. `images_classified` only grows and is what the m
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -45,6 +45,8 @@ class Progress:
     startup_us: int | None = None
     last_batch_at: float | None = None
     parity: dict[str, Any] | None = None
+    list_parts: Callable[[], Sequence[tuple[int, int]]] | None = None
+    """Lists the sink: runs of the parts that are there, each with its first part and the one after its last."""
 
     def __post_init__(self) -> None:
         self.lock = threading.Lock()

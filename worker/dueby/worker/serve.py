@@ -1,4 +1,6 @@
-"""A worker's window: /metrics for Prometheus, /healthz and /readyz for the kubelet, /progress for the operator.
+"""A worker's window: /metrics for Prometheus, /healthz and /readyz for the kubelet, two pages for the operator.
+
+/progress is how far this worker is. /parts is what is in the sink, for which the operator has no credentials.
 
 The standard library's server, since a handful of requests a second reach it. Port 0 takes any free port, and the real
 one is written to a file, which is how local workers are found: no port has to be agreed on, and none can be taken.
@@ -79,6 +81,10 @@ def _page(progress: Progress, path: str) -> Page:
     match path:
         case "/progress":
             return 200, "application/json", json.dumps(progress.document()).encode()
+        case "/parts":
+            if progress.list_parts is None:
+                return 503, "text/plain", progress.state.encode()
+            return 200, "application/json", json.dumps({"runs": progress.list_parts()}).encode()
         case "/metrics":
             from dueby.worker import metrics  # costs 40 ms, and only who scrapes needs it
 
@@ -88,4 +94,4 @@ def _page(progress: Progress, path: str) -> Page:
             return (503, "text/plain", reason.encode()) if reason else (200, "text/plain", b"ok")
         case "/readyz":
             return (200, "text/plain", b"ok") if progress.is_ready else (503, "text/plain", progress.state.encode())
-    return 404, "text/plain", b"there are /progress, /metrics, /healthz and /readyz"
+    return 404, "text/plain", b"there are /progress, /parts, /metrics, /healthz and /readyz"

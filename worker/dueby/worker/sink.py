@@ -28,7 +28,7 @@ from dueby.worker.claims import (
     require_same_grid,
     require_same_job,
 )
-from dueby.worker.parts import is_part_name, part_name, parts_among
+from dueby.worker.parts import is_part_name, part_name, parts_among, runs_of
 from dueby.worker.store import NotFound, Store
 
 SUCCESS = "_SUCCESS"
@@ -136,6 +136,12 @@ class Holdings:
         with self._changed:
             self._known.update(parts)
             self._changed.notify_all()
+
+    def runs(self) -> list[tuple[int, int]]:
+        """The parts that are there now, as runs: each one's first part, and the one after its last."""
+        self.refresh()
+        with self._changed:
+            return runs_of(self._known)
 
     def missing(self) -> set[int]:
         """The parts not known to be there."""

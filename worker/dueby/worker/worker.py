@@ -53,6 +53,7 @@ class Worker:
         self._claim = _claim(config, loaded, self._index)
         lay_claim(store, self._claim)
         self._holdings = Holdings(store, config.grid)
+        progress.list_parts = self._holdings.runs
         self._feed = Feed()
         self._order = Order(
             share=config.own_share,
