@@ -274,10 +274,10 @@ def draw(real: list[dict[str, Any]], simulated: dict[str, Any]) -> None:
         [s - row["interval"][0] for s, row in zip(seen, rows)],
         [row["interval"][1] - s for s, row in zip(seen, rows)],
     ]
-    right.plot([0.45, 1], [0.45, 1], color="#4c78a8", lw=1)
+    right.plot([0.75, 1], [0.75, 1], color="#4c78a8", lw=1)
     right.errorbar(stated, seen, yerr=spans, fmt="o", color="#1f3b57", capsize=3)
-    right.set(xlim=(0.45, 1.01), ylim=(0.45, 1.01), xlabel="stated confidence", ylabel="share of runs in time")
-    right.set_title("Simulated runs at the edge of the plan", loc="left")
+    right.set(xlim=(0.75, 1.01), ylim=(0.75, 1.01), xlabel="stated confidence", ylabel="share of runs in time")
+    right.set_title("Simulated runs at the edge of the plan, never re-planned", loc="left")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)

@@ -49,7 +49,7 @@ WORKER_CORES = 1
 QUIET_CORES = 0.15
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 160)
 
 
 @dataclass(frozen=True, kw_only=True)

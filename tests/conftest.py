@@ -1,8 +1,8 @@
 """What every test runs under: one thread a library, a home of its own, repeatable hypothesis, and needs said aloud.
 
-A test that needs a real S3 server, a browser or a GPU carries a marker. Where the thing isn't there the test is
-skipped, and the last lines of the run say how many were and how to run them; with the need's variable set to 1, as CI
-does, it fails instead. Fixtures of a topic are in builders_<topic>.py beside this file.
+A test that needs a real S3 server, a browser, a cluster or a GPU carries a marker. Where the thing isn't there the test
+is skipped, and the last lines of the run say how many were and how to run them; with the need's variable set to 1, as
+CI does, it fails instead. Fixtures of a topic are in builders_<topic>.py beside this file.
 """
 
 import os
@@ -15,6 +15,8 @@ from functools import cache
 
 import hypothesis
 import pytest
+
+from builders_cluster import has_docker
 
 # Before anything imports torch or OpenBLAS, which read these once: a test that needs more threads asks for them.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -64,6 +66,12 @@ NEEDS = {
         is_there=lambda: shutil.which("chromium") is not None,
         required_by="DUEBY_REQUIRE_BROWSER",
         how="install Chromium (Debian: apt-get install chromium)",
+    ),
+    "cluster": Need(
+        what="a Kubernetes cluster",
+        is_there=has_docker,
+        required_by="DUEBY_REQUIRE_CLUSTER",
+        how="start Docker and put kind, kubectl and helm on the PATH",
     ),
     "gpu": Need(
         what="an NVIDIA GPU",

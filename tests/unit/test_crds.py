@@ -65,7 +65,7 @@ def test_the_schema_is_structural(schema: dict[str, Any]) -> None:
 def test_every_example_is_valid_by_the_schema(example: Path) -> None:
     document = json.loads(json.dumps(yaml.safe_load(example.read_text()), default=datetime.isoformat))
     schema = schema_of(job_crd() if document["kind"] == "InferenceJob" else profile_crd())
-    jsonschema.validate(document, schema, cls=jsonschema.Draft7Validator)
+    jsonschema.validate(document, schema, cls=jsonschema.Draft4Validator)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,6 @@ def test_what_the_schema_refuses_dueby_run_refuses_too(change: dict[str, Any]) -
         "spec": {**spec, **change},
     }
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(document, schema_of(job_crd()), cls=jsonschema.Draft7Validator)
+        jsonschema.validate(document, schema_of(job_crd()), cls=jsonschema.Draft4Validator)
     with pytest.raises(Invalid):
         parse_job(document)

@@ -33,7 +33,7 @@ PLANNER_VALUES = {"errors", "units", "schema", "job", "profiles", "shares"}
 
 # Each foreign library is imported by one file only, whichever that is. These few are a language of their own in places:
 SPREAD = {
-    "aiohttp": ("worker/dueby/worker/remote.py", "operator/dueby/operator/scrape.py"),  # object stores; the workers
+    "aiohttp": ("worker/dueby/worker/remote.py", "operator/dueby/operator/"),  # stores; workers and the API server
     "numpy": ("worker/", "profiler/", "operator/dueby/report/"),  # pixels, scores, samples
     "pyarrow": ("worker/", "operator/dueby/report/"),  # tables: the index, the rows, what the report reads of them
     "rich": ("operator/dueby/command/",),  # what is shown to people

@@ -14,12 +14,13 @@ from typing import Any
 
 import yaml
 
+from dueby.operator.names import GROUP, VERSION
 from dueby.operator.status import JobStatus, ProfileStatus
 from dueby.planner.job import JobSpec
 from dueby.planner.profiles import ProfileSpec
 from dueby.planner.schema import Spec, json_schemas, specs_within
 
-GROUP, VERSION = "dueby.dev", "v1alpha1"
+# An uninstalled chart leaves the CRDs, for with them would go every job and profile.
 KEPT = {"helm.sh/resource-policy": "keep"}
 Schema = dict[str, Any]
 
@@ -160,6 +161,9 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
             found |= {"type": "string", "enum": list(found["enum"])}
         if found.get("type") == "integer":
             found["format"] = "int64"
+        for side in ("Minimum", "Maximum"):  # OpenAPI 3.0 has the bound in the one field and a flag in the other
+            if f"exclusive{side}" in found:
+                found[side.lower()], found[f"exclusive{side}"] = found[f"exclusive{side}"], True
         if "items" in found:
             found["items"] = convert(found["items"], f"{path}[]")
         if found.get("type") == "object" and "additionalProperties" not in found:
@@ -252,7 +256,7 @@ def _crd(
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{GROUP}", "annotations": KEPT},
         "spec": {
             "group": GROUP,
             "scope": scope,

@@ -1,0 +1,32 @@
+"""`python -m dueby.operator`: the operator, in a pod or, for development, beside a cluster."""
+
+import argparse
+import logging
+
+from dueby.operator.handlers import operate
+from dueby.operator.manifests import Setting
+
+
+def main() -> None:
+    """Run until told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m dueby.operator", description="The operator of InferenceJobs.")
+    parser.add_argument("--worker-image", required=True, help="the image of steps and workers")
+    parser.add_argument("--pull-policy", default="IfNotPresent", help="of that image")
+    parser.add_argument("--gpu-worker-cpus", type=int, default=2, help="cores of a GPU's worker, for decoding")
+    parser.add_argument("--worker-memory", default="2Gi", help="memory of a worker")
+    parser.add_argument(
+        "--liveness", default=None, metavar="URL", help="where to answer probes, such as http://:8081/healthz"
+    )
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    setting = Setting(
+        image=options.worker_image,
+        pull_policy=options.pull_policy,
+        gpu_worker_cpus=options.gpu_worker_cpus,
+        worker_memory=options.worker_memory,
+    )
+    operate(setting, liveness=options.liveness)
+
+
+if __name__ == "__main__":
+    main()

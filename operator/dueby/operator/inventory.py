@@ -1,0 +1,177 @@
+"""Which devices of each class are free, from nodes and pods as the API server lists them. Pure.
+
+Free is what a node allocates less what every pod on it asks for, of whichever tenant. A GPU's class is its node's label
+(GPU feature discovery's product by default); CPU slices of k cores are the class `cpu-k` on nodes without GPUs. A node
+that is cordoned, not ready or tainted counts for nothing unless the job tolerates it.
+"""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Document = Mapping[str, Any]
+CPU_CLASS = re.compile(r"cpu-([1-9][0-9]{0,3})$")
+GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
+# Where a GPU's class is read from, the first label that is there: GPU feature discovery, GKE, AMD's labeller.
+CLASS_LABELS = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "amd.com/gpu.product-name")
+# A replica of a time-sliced GPU shares it with strangers, so its times mean nothing.
+SHARED = "-SHARED"
+MIG = "nvidia.com/mig-"
+_SUFFIXES = {
+    "": 1.0,
+    "n": 1e-9,
+    "u": 1e-6,
+    "m": 1e-3,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "P": 1e15,
+    "E": 1e18,
+    "Ki": 2**10,
+    "Mi": 2**20,
+    "Gi": 2**30,
+    "Ti": 2**40,
+    "Pi": 2**50,
+    "Ei": 2**60,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What one worker asks for besides its device."""
+
+    cpu: float
+    memory: float
+    """Bytes."""
+
+
+@dataclass(kw_only=True)
+class Node:
+    """A node and what is left of it."""
+
+    name: str
+    labels: Mapping[str, str]
+    taints: Sequence[Document]
+    is_ready: bool
+    free: dict[str, float] = field(default_factory=dict)
+    """By resource: allocatable less what pods ask for; `pods` among them."""
+
+
+def quantity(text: str | int | float) -> float:
+    """A Kubernetes quantity as a number: 250m is 0.25, 4Gi is 2 ** 32; ValueError for anything else."""
+    parts = re.fullmatch(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([A-Za-z]*)", str(text))
+    if parts is None or parts[2] not in _SUFFIXES:
+        raise ValueError(f"{text!r} is not a quantity, such as 500m, 4 or 2Gi")
+    return float(parts[1]) * _SUFFIXES[parts[2]]
+
+
+def requests_of(pod: Document) -> dict[str, float]:
+    """What the pod asks for: its containers in sum, or its largest initial one, with its overhead."""
+    spec = pod["spec"]
+    asked: dict[str, float] = defaultdict(float)
+    started: dict[str, float] = defaultdict(float)
+    sidecars: dict[str, float] = defaultdict(float)
+    for container in spec.get("containers", ()):
+        for name, value in _asked(container):
+            asked[name] += value
+    for container in spec.get("initContainers", ()):
+        for name, value in _asked(container):
+            if container.get("restartPolicy") == "Always":
+                asked[name] += value
+                sidecars[name] += value
+            else:
+                started[name] = max(started[name], value + sidecars[name])
+    total = {name: max(asked[name], started[name]) for name in asked.keys() | started.keys()}
+    for name, value in (spec.get("overhead") or {}).items():
+        total[name] = total.get(name, 0.0) + quantity(value)
+    return total
+
+
+def _asked(container: Document) -> list[tuple[str, float]]:
+    resources = container.get("resources") or {}
+    merged = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    return [(name, quantity(value)) for name, value in merged.items()]
+
+
+def read_node(document: Document) -> Node:
+    """A node with all that it allocates."""
+    status, spec = document.get("status", {}), document.get("spec", {})
+    conditions = {c["type"]: c["status"] for c in status.get("conditions", ())}
+    free = {name: quantity(value) for name, value in status.get("allocatable", {}).items()}
+    return Node(
+        name=document["metadata"]["name"],
+        labels=document["metadata"].get("labels") or {},
+        taints=spec.get("taints") or (),
+        is_ready=conditions.get("Ready") == "True" and not spec.get("unschedulable"),
+        free=free,
+    )
+
+
+def take_pod(nodes: Mapping[str, Node], pod: Document) -> None:
+    """Take what the pod asks for from its node; pods that have ended ask for nothing."""
+    node = nodes.get(pod["spec"].get("nodeName", ""))
+    if node is None or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+        return
+    for name, value in requests_of(pod).items():
+        node.free[name] = node.free.get(name, 0.0) - value
+    node.free["pods"] = node.free.get("pods", 0.0) - 1
+
+
+def device_of(node: Node, class_labels: Sequence[str] = CLASS_LABELS) -> dict[str, str]:
+    """Resource name by device class of the GPUs that the node has."""
+    found = {}
+    product = next((node.labels[label] for label in class_labels if label in node.labels), None)
+    for resource in node.free:
+        if resource in GPU_RESOURCES and product and SHARED not in product:
+            found[product] = resource
+        elif resource.startswith(MIG) and product:
+            found[f"{product}-{resource.removeprefix('nvidia.com/')}"] = resource
+    return found
+
+
+def free_devices(
+    nodes: Iterable[Node],
+    *,
+    classes: Iterable[str],
+    need: Need,
+    tolerations: Sequence[Document] = (),
+    selector: Mapping[str, str] | None = None,
+    class_labels: Sequence[str] = CLASS_LABELS,
+) -> dict[str, int]:
+    """How many more workers of each of the classes could be scheduled now; of one class at a time."""
+    counts = dict.fromkeys(classes, 0)
+    for node in nodes:
+        if not node.is_ready or not _tolerated(node.taints, tolerations):
+            continue
+        if any(node.labels.get(name) != value for name, value in (selector or {}).items()):
+            continue
+        devices = device_of(node, class_labels)
+        for name in counts:
+            if resource := devices.get(name):
+                counts[name] += _fits(node, {resource: 1.0, "cpu": need.cpu, "memory": need.memory, "pods": 1.0})
+            elif (cores := CPU_CLASS.match(name)) and not devices:
+                counts[name] += _fits(node, {"cpu": float(cores[1]), "memory": need.memory, "pods": 1.0})
+    return counts
+
+
+def _fits(node: Node, asked: Mapping[str, float]) -> int:
+    return max(0, min(math.floor(node.free.get(name, 0.0) / value + 1e-9) for name, value in asked.items() if value))
+
+
+def _tolerated(taints: Iterable[Document], tolerations: Sequence[Document]) -> bool:
+    return all(
+        taint.get("effect") == "PreferNoSchedule" or any(_tolerates(toleration, taint) for toleration in tolerations)
+        for taint in taints
+    )
+
+
+def _tolerates(toleration: Document, taint: Document) -> bool:
+    if toleration.get("effect") not in (None, "", taint.get("effect")):
+        return False
+    if toleration.get("operator") == "Exists":
+        return toleration.get("key") in (None, "", taint.get("key"))
+    return (toleration.get("key"), toleration.get("value", "")) == (taint.get("key"), taint.get("value", ""))

@@ -1,0 +1,359 @@
+"""The Kubernetes objects of a job: index, workers, finish. Pure: from the job and what was decided to documents.
+
+Every object is created once and never changed; what a step is told lies in an immutable ConfigMap. Settings that have
+reasons: pods that lost their node are replaced after 63 s with `podReplacementPolicy: TerminatingOrFailed` and short
+tolerations, and never at all with a podFailurePolicy; a TTL on a worker Job would make a stateless loop start it again.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dueby.operator import names
+from dueby.operator.inventory import CPU_CLASS
+from dueby.operator.view import Assignment
+from dueby.planner.capacity import Choice
+from dueby.planner.job import InferenceJob
+from dueby.planner.profiles import CPU_ENGINES
+from dueby.planner.shares import Share
+
+PORT = 8080
+CONFIG_FOLDER, SCRATCH = "/etc/dueby", "/tmp"
+# A worker is over 2 s after SIGTERM.
+GRACE_S = 5
+# A pod leaves a node that doesn't answer after so many seconds, not after Kubernetes' 300.
+NODE_PATIENCE_S = 5
+RETRIES = 6
+POD_SECURITY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+# The group that the image runs in, so that it may write to a volume.
+FS_GROUP = 10001
+CONTAINER_SECURITY = {
+    **POD_SECURITY,
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+TOLERATIONS = (
+    *(
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": NODE_PATIENCE_S}
+        for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+    ),
+    {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+)
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What all jobs of this operator have in common."""
+
+    image: str
+    """The worker image where a job names none."""
+    pull_policy: str = "IfNotPresent"
+    gpu_worker_cpus: int = 2
+    """Cores of a GPU worker, for decoding, where the job's `worker.resources` say nothing."""
+    worker_memory: str = "2Gi"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """What the index step and the first plan have fixed."""
+
+    images: int
+    part_size: int
+    fingerprint: str
+
+
+def index_objects(job: InferenceJob, document: Mapping[str, Any], setting: Setting) -> list[Document]:
+    """ConfigMap and Job of the index step."""
+    spec = job.spec
+    config = {
+        "job": job.metadata.name,
+        "model": spec.model.document(),
+        "source": spec.source.document(),
+        "sink": spec.sink.document(),
+        **({"images": spec.images} if spec.images is not None else {}),
+    }
+    return _step_objects(job, document, setting, "index", config)
+
+
+def finish_objects(job: InferenceJob, document: Mapping[str, Any], setting: Setting) -> list[Document]:
+    """ConfigMap and Job of the finish step."""
+    config = {"job": job.metadata.name, "sink": job.spec.sink.document()}
+    return _step_objects(job, document, setting, "finish", config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceKind:
+    """How a device class is asked for."""
+
+    resource: str | None
+    """The extended resource; None for CPU slices."""
+    label: str | None
+    """The node label that has the class as its value."""
+
+
+def worker_objects(
+    job: InferenceJob,
+    document: Mapping[str, Any],
+    setting: Setting,
+    *,
+    grid: Grid,
+    assignments: Sequence[Assignment],
+    shares: Sequence[tuple[int, int]],
+    ranks: Sequence[int],
+    device: DeviceKind,
+) -> list[Document]:
+    """ConfigMap and Job of a revision's workers of one class.
+
+    `shares` are everyone's, and `ranks` say which of them are these workers'.
+    """
+    first = assignments[0]
+    name = names.workers_name(job.metadata.name, first.revision, first.device_class)
+    labels = {**names.labels(job.metadata.name, "work"), names.REVISION: str(first.revision)}
+    config = {
+        **_work_config(job, setting, grid=grid, first=first),
+        "shares": [list(share) for share in shares],
+        "workers": [
+            {
+                "worker": assignment.worker,
+                "miniBatchSize": assignment.choice.mini_batch_size,
+                "iterations": assignment.iterations,
+                "share": [assignment.share.first, assignment.share.end],
+                "rank": rank,
+            }
+            for rank, assignment in zip(ranks, assignments, strict=True)
+        ],
+    }
+    work = _job(
+        name,
+        document,
+        labels=labels,
+        pod=worker_pod(job, setting, first=first, config_map=name, labels=labels, device=device),
+        spec={
+            "completionMode": "Indexed",
+            "completions": len(assignments),
+            "parallelism": len(assignments),
+            "backoffLimitPerIndex": RETRIES,
+            "podReplacementPolicy": "TerminatingOrFailed",
+        },
+    )
+    work["metadata"]["annotations"] = {names.DEVICE_CLASS: first.device_class}
+    plan = {"assignments": [assignment_document(assignment) for assignment in assignments]}
+    return [_config_map(name, document, {"config.json": config, "plan.json": plan}, labels), work]
+
+
+def cpus_of(device_class: str, setting: Setting) -> int:
+    """Cores of a worker on such a device."""
+    cores = CPU_CLASS.match(device_class)
+    return int(cores[1]) if cores else setting.gpu_worker_cpus
+
+
+def _work_config(job: InferenceJob, setting: Setting, *, grid: Grid, first: Assignment) -> Document:
+    """What all workers of a Job are told."""
+    cpus = cpus_of(first.device_class, setting)
+    return {
+        "job": job.metadata.name,
+        "revision": first.revision,
+        "deviceClass": first.device_class,
+        "engine": first.choice.engine,
+        "threads": cpus,
+        "decodeThreads": cpus,
+        "images": grid.images,
+        "partSize": grid.part_size,
+        "model": job.spec.model.document(),
+        "source": job.spec.source.document(),
+        "sink": job.spec.sink.document(),
+        "fingerprint": grid.fingerprint,
+        "host": "0.0.0.0",
+        "port": PORT,
+        "cacheDir": f"{SCRATCH}/dueby",
+    }
+
+
+def worker_pod(
+    job: InferenceJob,
+    setting: Setting,
+    *,
+    first: Assignment,
+    config_map: str,
+    labels: Mapping[str, str],
+    device: DeviceKind,
+) -> Document:
+    """The pod of a worker: a step's pod with its device, its port and its probes."""
+    cpus = str(cpus_of(first.device_class, setting))
+    resource = {device.resource: "1"} if device.resource else {}
+    # A CPU engine's threads are its cores; a GPU's worker may use more than it asked for while it decodes.
+    limits = {**resource, **({"cpu": cpus} if first.choice.engine in CPU_ENGINES else {})}
+    pod = step_pod(
+        job,
+        setting,
+        step="work",
+        config_map=config_map,
+        requests={"cpu": cpus, "memory": setting.worker_memory, **resource},
+        limits=limits,
+        labels=labels,
+    )
+    if device.label:
+        pod["spec"]["nodeSelector"] = {**pod["spec"].get("nodeSelector", {}), device.label: first.device_class}
+    pod["spec"]["containers"][0] |= {
+        "ports": [{"name": "http", "containerPort": PORT}],
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 5},
+        "livenessProbe": {
+            "httpGet": {"path": "/healthz", "port": "http"},
+            "initialDelaySeconds": 30,
+            "periodSeconds": 20,
+            "timeoutSeconds": 10,
+        },
+    }
+    return pod
+
+
+def assignment_document(assignment: Assignment) -> Document:
+    """An assignment with the times that it was planned with, for an operator that starts again."""
+    choice = assignment.choice
+    return {
+        "worker": assignment.worker,
+        "revision": assignment.revision,
+        "deviceClass": assignment.device_class,
+        "iterations": assignment.iterations,
+        "share": [assignment.share.first, assignment.share.end],
+        "choice": {
+            "engine": choice.engine,
+            "miniBatchSize": choice.mini_batch_size,
+            "latencyMicros": choice.latency_us,
+            "startMicros": choice.start_us,
+            "expectedStartMicros": choice.expected_start_us,
+            "expectedWarmupMicros": choice.expected_warmup_us,
+            "profile": choice.profile,
+        },
+    }
+
+
+def read_assignments(config_map: Mapping[str, Any]) -> list[Assignment]:
+    """The assignments that a revision's ConfigMap holds, in the order of the Job's indices."""
+    plan = json.loads(config_map["data"]["plan.json"])
+    return [_read_assignment(entry) for entry in plan["assignments"]]
+
+
+def _read_assignment(entry: Mapping[str, Any]) -> Assignment:
+    choice = entry["choice"]
+    return Assignment(
+        worker=entry["worker"],
+        revision=entry["revision"],
+        device_class=entry["deviceClass"],
+        choice=Choice(
+            engine=choice["engine"],
+            mini_batch_size=choice["miniBatchSize"],
+            latency_us=choice["latencyMicros"],
+            start_us=choice["startMicros"],
+            expected_start_us=choice["expectedStartMicros"],
+            expected_warmup_us=choice["expectedWarmupMicros"],
+            profile=choice["profile"],
+        ),
+        iterations=entry["iterations"],
+        share=Share(first=entry["share"][0], end=entry["share"][1]),
+    )
+
+
+def _step_objects(
+    job: InferenceJob, document: Mapping[str, Any], setting: Setting, step: str, config: Document
+) -> list[Document]:
+    name, labels = names.step_name(job.metadata.name, step), names.labels(job.metadata.name, step)
+    asked = {"cpu": "100m", "memory": "1Gi"}
+    pod = step_pod(job, setting, step=step, config_map=name, requests=asked, limits={}, labels=labels)
+    spec = {"completions": 1, "parallelism": 1, "backoffLimit": 2}
+    return [
+        _config_map(name, document, {"config.json": config}, labels),
+        _job(name, document, labels=labels, pod=pod, spec=spec),
+    ]
+
+
+def step_pod(
+    job: InferenceJob,
+    setting: Setting,
+    *,
+    step: str,
+    config_map: str,
+    requests: Mapping[str, str],
+    limits: Mapping[str, str],
+    labels: Mapping[str, str],
+) -> Document:
+    """The pod of a step: Pod Security "restricted", without Kubernetes credentials, the job's typed fields on top."""
+    worker = job.spec.worker
+    resources = worker.resources or {}
+    container = {
+        "name": "dueby",
+        "image": worker.image or setting.image,
+        "imagePullPolicy": setting.pull_policy,
+        "args": [step, "--config", f"{CONFIG_FOLDER}/config.json"],
+        "env": [{"name": "HOME", "value": SCRATCH}, *worker.env],
+        "envFrom": list(worker.env_from),
+        "resources": {
+            "requests": {**requests, **resources.get("requests", {})},
+            "limits": {**limits, **resources.get("limits", {})},
+        },
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": [
+            {"name": "dueby-config", "mountPath": CONFIG_FOLDER, "readOnly": True},
+            {"name": "dueby-scratch", "mountPath": SCRATCH},
+            *worker.volume_mounts,
+        ],
+    }
+    optional = {
+        "serviceAccountName": worker.service_account_name,
+        "nodeSelector": worker.node_selector,
+        "priorityClassName": worker.priority_class_name,
+    }
+    config = {"name": config_map, "items": [{"key": "config.json", "path": "config.json"}]}
+    return {
+        "metadata": {"labels": {**(worker.labels or {}), **labels}, "annotations": dict(worker.annotations or {})},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": GRACE_S,
+            "securityContext": {**POD_SECURITY, "fsGroup": FS_GROUP, "fsGroupChangePolicy": "OnRootMismatch"},
+            "containers": [container],
+            "volumes": [
+                {"name": "dueby-config", "configMap": config},
+                {"name": "dueby-scratch", "emptyDir": {}},
+                *worker.volumes,
+            ],
+            "tolerations": [*TOLERATIONS, *worker.tolerations],
+            "imagePullSecrets": list(worker.image_pull_secrets),
+            **{name: value for name, value in optional.items() if value},
+        },
+    }
+
+
+def _job(
+    name: str, document: Mapping[str, Any], *, labels: Mapping[str, str], pod: Document, spec: Document
+) -> Document:
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": _metadata(name, document, labels),
+        "spec": {**spec, "template": pod},
+    }
+
+
+def _config_map(
+    name: str, document: Mapping[str, Any], data: Mapping[str, Document], labels: Mapping[str, str]
+) -> Document:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _metadata(name, document, labels),
+        "immutable": True,
+        "data": {key: json.dumps(value, separators=(",", ":")) for key, value in data.items()},
+    }
+
+
+def _metadata(name: str, document: Mapping[str, Any], labels: Mapping[str, str]) -> Document:
+    return {
+        "name": name,
+        "namespace": document["metadata"]["namespace"],
+        "labels": dict(labels),
+        "ownerReferences": [names.owner(document)],
+    }

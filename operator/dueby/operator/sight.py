@@ -1,0 +1,203 @@
+"""From what the API server lists and the workers say to the view that decide() takes. Pure.
+
+A worker is an index of an Indexed Job. Its pod may be replaced several times and it stays the same worker, with the
+same share: the Job's own controller sees to that. It is lost when the Job has given the index up, or its node is gone.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from dueby.operator import names
+from dueby.operator.view import Assignment, WorkerState, WorkerView
+from dueby.planner.input_cost import FREE, InputCost
+from dueby.planner.units import to_micros
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """A Job of workers: one revision, one device class."""
+
+    job: Document
+    assignments: Sequence[Assignment]
+    """By index."""
+
+    @property
+    def name(self) -> str:
+        """The Job's."""
+        return str(self.job["metadata"]["name"])
+
+    @property
+    def revision(self) -> int:
+        """The plan's."""
+        return int(self.job["metadata"]["labels"][names.REVISION])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """All that was seen of one InferenceJob."""
+
+    document: Document
+    steps: Mapping[str, Document] = field(default_factory=dict)
+    """The Jobs of the steps there are once: index, finish."""
+    crews: Sequence[Crew] = ()
+    pods: Sequence[Document] = ()
+    """Of all those Jobs."""
+    progress: Mapping[str, Document] = field(default_factory=dict)
+    """What /progress said, by pod."""
+    parts_there: frozenset[int] = frozenset()
+    """Parts in the sink, as the workers know."""
+
+
+def micros_of(moment: str | None) -> int | None:
+    """Microseconds since 1970 of a Kubernetes time."""
+    return None if moment is None else to_micros(datetime.fromisoformat(moment))
+
+
+def worker_views(seen: Seen) -> tuple[WorkerView, ...]:
+    """Every worker that was ever started, in the order of its start."""
+    pods = _latest_pods(seen.pods)
+    return tuple(
+        _worker_view(seen, crew, index, pods.get((crew.name, index)))
+        for crew in sorted(seen.crews, key=lambda crew: (crew.revision, crew.name))
+        for index in range(len(crew.assignments))
+    )
+
+
+def running_pods(seen: Seen) -> list[Document]:
+    """Pods of workers that answer questions: with an address, and not about to end."""
+    return [
+        pod
+        for pod in seen.pods
+        if pod["metadata"]["labels"].get(names.STEP) == "work"
+        and pod.get("status", {}).get("phase") == "Running"
+        and pod["status"].get("podIP")
+        and "deletionTimestamp" not in pod["metadata"]
+    ]
+
+
+def last_words(pods: Iterable[Document], job_name: str) -> str:
+    """The termination message of the Job's pod that ended last; empty where there is none."""
+    ended = [
+        (terminated.get("finishedAt") or "", terminated.get("message") or terminated.get("reason") or "")
+        for pod in pods
+        if pod["metadata"]["labels"].get(names.JOB_OF_POD) == job_name
+        for container in pod.get("status", {}).get("containerStatuses", ())
+        if (terminated := container.get("state", {}).get("terminated"))
+    ]
+    return max(ended, default=("", ""))[1]
+
+
+def unscheduled(job: Document, pods: Iterable[Document]) -> int:
+    """How many workers of the Job are still wanted and have no pod on a node."""
+    status, completions = job.get("status", {}), int(job["spec"].get("completions") or 0)
+    if is_failed(job) or "deletionTimestamp" in job["metadata"]:
+        return 0
+    ended = _indices(status.get("completedIndexes")) | _indices(status.get("failedIndexes"))
+    placed: int = sum(
+        pod["metadata"]["labels"].get(names.JOB_OF_POD) == job["metadata"]["name"]
+        and bool(pod["spec"].get("nodeName"))
+        and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+        for pod in pods
+    )
+    return max(0, completions - len(ended) - placed)
+
+
+def is_complete(job: Document) -> bool:
+    """Whether the Job has succeeded."""
+    return _condition(job, "Complete")
+
+
+def is_failed(job: Document) -> bool:
+    """Whether the Job was given up."""
+    return _condition(job, "Failed")
+
+
+def _condition(job: Document, name: str) -> bool:
+    return any(c["type"] == name and c["status"] == "True" for c in job.get("status", {}).get("conditions", ()))
+
+
+def _latest_pods(pods: Iterable[Document]) -> dict[tuple[str, int], Document]:
+    """The youngest pod of each index of each Job."""
+    latest: dict[tuple[str, int], Document] = {}
+    for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"])):
+        labels = pod["metadata"]["labels"]
+        if names.INDEX_OF_POD in labels:
+            latest[labels[names.JOB_OF_POD], int(labels[names.INDEX_OF_POD])] = pod
+    return latest
+
+
+def _worker_view(seen: Seen, crew: Crew, index: int, pod: Document | None) -> WorkerView:
+    assignment = crew.assignments[index]
+    progress = {} if pod is None else seen.progress.get(pod["metadata"]["name"], {})
+    made = (pod or crew.job)["metadata"]["creationTimestamp"]
+    last_batch_s = progress.get("lastBatchAt")
+    part_size = int(seen.document.get("status", {}).get("plan", {}).get("partSize") or 1)
+    return WorkerView(
+        assignment=assignment,
+        state=_state(crew, index, pod, progress),
+        created_us=micros_of(made) or 0,
+        open_images=max(0, int(progress.get("imagesDone") or 0) - int(progress.get("partsCommitted") or 0) * part_size),
+        step_us=progress.get("stepMicros"),
+        last_step_us=None if last_batch_s is None else round(last_batch_s * 1e6),
+    )
+
+
+def _state(crew: Crew, index: int, pod: Document | None, progress: Document) -> WorkerState:
+    status = crew.job.get("status", {})
+    if index >= int(crew.job["spec"].get("completions") or 0):
+        return "stopped"
+    if index in _indices(status.get("completedIndexes")):
+        return "done"
+    if index in _indices(status.get("failedIndexes")) or is_failed(crew.job):
+        return "lost"
+    if crew.job["spec"].get("suspend") or "deletionTimestamp" in crew.job["metadata"]:
+        return "stopped"
+    if pod is not None and pod.get("status", {}).get("phase") == "Running" and progress.get("batches"):
+        return "running"
+    return "starting"
+
+
+def _indices(text: str | None) -> set[int]:
+    """The numbers of `1,3-5`."""
+    found: set[int] = set()
+    for run in filter(None, (text or "").split(",")):
+        first, _, last = run.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return found
+
+
+def progress_of_ended(pods: Sequence[Document]) -> dict[str, dict[str, Any]]:
+    """What workers that have ended said last."""
+    found = {}
+    for pod in pods:
+        for container in pod.get("status", {}).get("containerStatuses", ()):
+            ended = container.get("state", {}).get("terminated")
+            if ended and (progress := read_words(ended.get("message") or "").get("progress")):
+                found[pod["metadata"]["name"]] = {**progress, "imagesPerSecond": 0}
+    return found
+
+
+def read_words(text: str) -> dict[str, Any]:
+    """A termination message: JSON of ours, or whatever it was as its `error`."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return {"error": text} if text else {}
+    return said if isinstance(said, dict) else {}
+
+
+def read_input_cost(cost: Mapping[str, Any]) -> InputCost:
+    """What the index step sampled."""
+    if not cost:
+        return FREE
+    return InputCost(
+        decode_us=cost.get("decodeMicros", 0),
+        get_us=cost.get("getMicros", 0),
+        bytes_per_image=cost.get("bytesPerImage", 0),
+        bandwidth_bytes_per_s=cost.get("bandwidthBytesPerSecond"),
+    )

@@ -1,0 +1,151 @@
+"""From `kubectl apply` to result rows on a real cluster, through the chart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+import pytest
+
+from builders_cluster import SHARED, Cluster, make_cluster, remove_cluster
+from builders_run import MODEL, profile_document, write_photos
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+PHOTOS = 200
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    made = make_cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        made.apply(profile_document())
+        yield made
+    finally:
+        remove_cluster()
+
+
+def job(name: str, **spec: Any) -> dict[str, Any]:
+    """A job on the folder that the node shares with this machine."""
+    volume = {"name": "shared", "hostPath": {"path": f"{SHARED}/{name}"}}
+    return {
+        "apiVersion": "dueby.dev/v1alpha1",
+        "kind": "InferenceJob",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "deadline": "10m",
+            "model": MODEL,
+            "source": {"uri": "/data/photos"},
+            "sink": {"uri": "/data/rows"},
+            "worker": {"volumes": [volume], "volumeMounts": [{"name": "shared", "mountPath": "/data"}]},
+            **spec,
+        },
+    }
+
+
+def share_photos(cluster: Cluster, name: str, count: int) -> Path:
+    """The job's folder with photos in it, which the pods' user may write to."""
+    folder = cluster.shared / name
+    write_photos(folder / "photos", count)
+    folder.chmod(0o777)
+    return folder
+
+
+def condition(document: dict[str, Any], kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(c for c in document["status"]["conditions"] if c["type"] == kind)
+    return found
+
+
+def test_photos_become_rows_and_kubectl_tells_the_story(cluster: Cluster) -> None:
+    folder = share_photos(cluster, "photos", PHOTOS)
+    (folder / "photos" / "zz-damaged.jpg").write_bytes(b"not a photo")
+    cluster.apply(job("photos"))
+    done = cluster.wait_for_phase("photos", "Succeeded", "Failed")
+    status = done["status"]
+    assert status["phase"] == "Succeeded", status
+    assert (status["images"], status["progress"]["imagesDone"]) == (PHOTOS + 1, PHOTOS + 1)
+    assert status["progress"]["imagesFailed"] == 1
+    assert condition(done, "DeadlineMet")["status"] == "True"
+    assert (status["plan"]["gpus"], status["plan"]["lowerBound"]) == (1, 1)
+
+    parts = sorted((folder / "rows").glob("part-*.parquet"))
+    rows = ds.dataset([str(part) for part in parts]).to_table().sort_by("index").to_pylist()
+    assert [row["index"] for row in rows] == list(range(PHOTOS + 1))
+    assert [row["uri"].rpartition("/")[2] for row in rows if row["error"]] == ["zz-damaged.jpg"]
+    assert (folder / "rows" / "_SUCCESS").exists()
+    headings, row = cluster.kubectl("get", "infj", "photos").splitlines()
+    assert headings.split() == ["NAME", "PHASE", "GPUS", "IMAGES", "DEADLINE", "SLACK", "AGE"]
+    assert row.split()[:4] == ["photos", "Succeeded", "1", f"{PHOTOS + 1}/{PHOTOS + 1}"]
+
+
+def test_a_source_that_cannot_be_read_fails_the_job_with_its_reason(cluster: Cluster) -> None:
+    share_photos(cluster, "nowhere", 1)
+    cluster.apply(job("nowhere", source={"uri": "/data/nothing-here"}))
+    failed = condition(cluster.wait_for_phase("nowhere", "Failed"), "Failed")
+    assert failed["reason"] == "IndexFailed"
+    assert "/data/nothing-here" in failed["message"]
+
+
+def test_a_hard_deadline_out_of_reach_is_refused_with_what_would_do(cluster: Cluster) -> None:
+    share_photos(cluster, "hard", 1)
+    asked = {"images": 10**7, "source": {"synthetic": {}}, "deadline": "2m", "deadlineClass": "Hard"}
+    cluster.apply(job("hard", **asked))
+    document = cluster.wait_for_phase("hard", "Failed")
+    assert condition(document, "Feasible")["status"] == "False"
+    assert "move the deadline to" in condition(document, "Feasible")["message"]
+    assert document["status"]["alternatives"]["largestImages"] < 10**7
+    assert not cluster.items("jobs", "dueby.dev/job=hard,dueby.dev/step=work")
+
+
+def test_a_killed_operator_goes_on_and_a_killed_worker_is_replaced(cluster: Cluster) -> None:
+    folder = share_photos(cluster, "killed", 3000)
+    cluster.apply(job("killed"))
+    cluster.wait_for_phase("killed", "Running")
+    cluster.kubectl("delete", "pod", "-l", "app.kubernetes.io/name=dueby", "--force", "--grace-period=0")
+    cluster.kubectl("delete", "pod", "-l", "dueby.dev/step=work", "--force", "--grace-period=0")
+    done = cluster.wait_for_phase("killed", "Succeeded", "Failed")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    parts = sorted((folder / "rows").glob("part-*.parquet"))
+    indices = ds.dataset([str(part) for part in parts]).to_table(columns=["index"]).column("index").to_pylist()
+    assert sorted(indices) == list(range(3000))
+
+
+def test_a_deleted_job_is_gone_with_its_pods_and_keeps_its_rows(cluster: Cluster) -> None:
+    folder = share_photos(cluster, "deleted", 3000)
+    cluster.apply(job("deleted"))
+    cluster.wait_for_phase("deleted", "Running")
+    cluster.wait(lambda: list((folder / "rows").glob("part-*.parquet")), "a part is there")
+    cluster.kubectl("delete", "infj", "deleted")
+    cluster.wait(lambda: not cluster.items("jobs,pods", "dueby.dev/job=deleted"), "its Jobs and pods are gone")
+    assert list((folder / "rows").glob("part-*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        pytest.param(
+            {"deadlineTime": "2030-01-01T00:00:00Z"}, "give exactly one of deadline and deadlineTime", id="two"
+        ),
+        pytest.param({"deadline": "0s"}, "must be longer than 0", id="no time"),
+        pytest.param(
+            {"deadline": "99999999h"}, "spec.deadline in body should match", id="a deadline beyond all bounds"
+        ),
+        pytest.param({"source": {}}, "give exactly one of uri, manifest and synthetic", id="no source"),
+        pytest.param({"source": {"synthetic": {}}}, "images: is missing; a synthetic source has", id="no N"),
+        pytest.param(
+            {"maxFailedImages": "200%"}, "must be a number of images from 0, or a share", id="a share too large"
+        ),
+        pytest.param({"confidence": 0.4}, "should be greater than or equal to 0.5", id="a low confidence"),
+        pytest.param(
+            {"deadlineClass": "Tough"}, 'supported values: "BestEffort", "Hard", "Relaxed", "Soft"', id="a class"
+        ),
+        pytest.param({"imagez": 3}, 'unknown field "spec.imagez"', id="a field that isn't there"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_once_with_a_sentence(
+    cluster: Cluster, change: dict[str, Any], sentence: str
+) -> None:
+    assert sentence in cluster.refusal(job("bad", **change))
+
+
+def test_a_name_too_long_for_its_pods_is_refused(cluster: Cluster) -> None:
+    assert "at most 40 letters, digits and dashes" in cluster.refusal(job("j" * 41))
