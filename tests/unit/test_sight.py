@@ -4,7 +4,7 @@ from typing import Any
 
 from builders_operator import worker
 from dueby.operator import names
-from dueby.operator.sight import Crew, Seen, last_words, progress_of_ended, read_words, worker_views
+from dueby.operator.sight import Crew, Seen, ending_of, progress_of_ended, read_words, worker_views
 from dueby.operator.view import WorkerState
 
 MADE, LATER = "2026-11-25T10:00:00Z", "2026-11-25T10:05:00Z"
@@ -70,12 +70,15 @@ def test_images_of_open_parts_are_those_that_are_not_committed() -> None:
 
 
 def test_the_last_words_are_those_of_the_pod_that_ended_last() -> None:
-    def ended(message: str, at: str) -> dict[str, Any]:
-        return {"containerStatuses": [{"state": {"terminated": {"message": message, "finishedAt": at}}}]}
+    def ended(message: str, at: str, code: int = 1) -> dict[str, Any]:
+        terminated = {"message": message, "finishedAt": at, "exitCode": code}
+        return {"containerStatuses": [{"state": {"terminated": terminated}}]}
 
-    pods = [pod(0, **ended("second", LATER)), pod(0, **ended("first", MADE)), pod(0)]
-    assert last_words(pods, "job-r1-cpu-1") == "second"
-    assert last_words(pods, "another") == ""
+    pods = [pod(0, **ended("second", LATER, 2)), pod(0, **ended("first", MADE)), pod(0)]
+    ending = ending_of(pods, "job-r1-cpu-1")
+    assert (ending.words, ending.is_final) == ({"error": "second"}, True)
+    assert ending_of(pods[1:], "job-r1-cpu-1").is_final is False
+    assert ending_of(pods, "another").exit_code is None
     assert progress_of_ended([pod(0, **ended('{"progress": {"imagesDone": 5}}', MADE))]) == {
         "p": {"imagesDone": 5, "imagesPerSecond": 0}
     }

@@ -33,11 +33,10 @@ from dueby.operator.manifests import DeviceKind, Grid, Setting, finish_objects, 
 from dueby.operator.sight import (
     Crew,
     Seen,
+    ending_of,
     is_complete,
     is_failed,
-    last_words,
     micros_of,
-    read_words,
     worker_views,
 )
 from dueby.operator.view import GONE, Assignment, Decision, Finish, JobView, Refuse, Start, Stop
@@ -105,12 +104,12 @@ class Case:
             await self._create(index_objects(job, self.document, self.setting))
             self.say(Say(type="Indexed", status="False", reason="Indexing", message="The source is being listed."))
             return
-        words = read_words(last_words(self.seen.pods, step["metadata"]["name"]))
-        if is_failed(step):
-            told = str(words.get("error") or "the index step failed; see the log of its pod")
-            field_name = f"{words['field']}: " if words.get("field") else ""
-            self.say(Say(type="Indexed", status="False", reason="SourceUnreadable", message=f"{field_name}{told}"))
-            self.say(Say(type="Failed", status="True", reason="IndexFailed", message=f"{field_name}{told}"))
+        ending = ending_of(self.seen.pods, step["metadata"]["name"])
+        words = ending.words
+        if is_failed(step) or ending.is_final:
+            told = ending.sentence or "the index step failed; see the log of its pod"
+            self.say(Say(type="Indexed", status="False", reason="SourceUnreadable", message=told))
+            self.say(Say(type="Failed", status="True", reason="IndexFailed", message=told))
         elif is_complete(step) and words.get("images"):
             self.status |= {"images": words["images"], "fingerprint": words["fingerprint"]}
             if words.get("inputCost"):
@@ -123,9 +122,10 @@ class Case:
         if step is None:
             await self._create(finish_objects(job, self.document, self.setting))
             return
-        words = read_words(last_words(self.seen.pods, step["metadata"]["name"]))
-        if is_failed(step):
-            told = str(words.get("error") or "the finish step failed; see the log of its pod")
+        ending = ending_of(self.seen.pods, step["metadata"]["name"])
+        words = ending.words
+        if is_failed(step) or ending.is_final:
+            told = ending.sentence or "the finish step failed; see the log of its pod"
             self.say(Say(type="Failed", status="True", reason="FinishFailed", message=told))
         elif is_complete(step) and "rows" in words:
             rows, errors = int(words["rows"]), int(words["errors"])
@@ -179,6 +179,12 @@ class Case:
             told = f"No device of the classes {', '.join(sorted(view.counts))} is free; the job waits for one."
             self.say(Say(type="Feasible", status="Unknown", reason="Waiting", message=told))
             return
+        for crew in self.seen.crews:
+            ending = ending_of(self.seen.pods, crew.name)
+            if ending.is_final:  # what one worker refuses, all would
+                await self._stop_all()
+                self.say(Say(type="Failed", status="True", reason="InvalidJob", message=ending.sentence))
+                return
         decision = await asyncio.to_thread(decide, view)
         self.memory.lag = decision.memory
         self.memory.generation = self.document["metadata"]["generation"]

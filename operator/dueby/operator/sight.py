@@ -16,6 +16,8 @@ from dueby.planner.input_cost import FREE, InputCost
 from dueby.planner.units import to_micros
 
 Document = Mapping[str, Any]
+# The exit code of a step whose input is wrong.
+INVALID = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,16 +82,40 @@ def running_pods(seen: Seen) -> list[Document]:
     ]
 
 
-def last_words(pods: Iterable[Document], job_name: str) -> str:
-    """The termination message of the Job's pod that ended last; empty where there is none."""
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a pod ended."""
+
+    words: Mapping[str, Any]
+    """Its termination message."""
+    exit_code: int | None
+    """None while none has ended."""
+
+    @property
+    def sentence(self) -> str:
+        """What was wrong, with the field where there is one; empty where nothing was said."""
+        return ": ".join(str(self.words[key]) for key in ("field", "error") if self.words.get(key))
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the same step would end so again: the input is wrong."""
+        return self.exit_code == INVALID
+
+
+def ending_of(pods: Iterable[Document], job_name: str) -> Ending:
+    """How the Job's pod ended that ended last."""
     ended = [
-        (terminated.get("finishedAt") or "", terminated.get("message") or terminated.get("reason") or "")
+        terminated
         for pod in pods
         if pod["metadata"]["labels"].get(names.JOB_OF_POD) == job_name
         for container in pod.get("status", {}).get("containerStatuses", ())
         if (terminated := container.get("state", {}).get("terminated"))
     ]
-    return max(ended, default=("", ""))[1]
+    if not ended:
+        return Ending(words={}, exit_code=None)
+    last = max(ended, key=lambda terminated: terminated.get("finishedAt") or "")
+    words = read_words(last.get("message") or last.get("reason") or "")
+    return Ending(words=words, exit_code=last.get("exitCode"))
 
 
 def unscheduled(job: Document, pods: Iterable[Document]) -> int:
