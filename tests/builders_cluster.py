@@ -138,6 +138,7 @@ def make_cluster(folder: Path) -> Cluster:
         "image.tag": TAG,
         "worker.image.tag": TAG,
         "worker.memory": "1Gi",
+        "worker.gpuCpus": "1",
     }
     settings = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
     chart = str(REPOSITORY / "charts" / "dueby")

@@ -1,5 +1,6 @@
 """From `kubectl apply` to result rows on a real cluster, through the chart."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ def condition(document: dict[str, Any], kind: str) -> dict[str, Any]:
     return found
 
 
+def indices_of(rows: Path) -> list[int]:
+    """Of every row, sorted."""
+    parts = [str(part) for part in rows.glob("part-*.parquet")]
+    return sorted(ds.dataset(parts).to_table(columns=["index"]).column("index").to_pylist())
+
+
 def test_photos_become_rows_and_kubectl_tells_the_story(cluster: Cluster) -> None:
     folder = share_photos(cluster, "photos", PHOTOS)
     (folder / "photos" / "zz-damaged.jpg").write_bytes(b"not a photo")
@@ -104,9 +111,52 @@ def test_a_killed_operator_goes_on_and_a_killed_worker_is_replaced(cluster: Clus
     cluster.kubectl("delete", "pod", "-l", "dueby.dev/step=work", "--force", "--grace-period=0")
     done = cluster.wait_for_phase("killed", "Succeeded", "Failed")
     assert done["status"]["phase"] == "Succeeded", done["status"]
-    parts = sorted((folder / "rows").glob("part-*.parquet"))
-    indices = ds.dataset([str(part) for part in parts]).to_table(columns=["index"]).column("index").to_pylist()
-    assert sorted(indices) == list(range(3000))
+    assert indices_of(folder / "rows") == list(range(3000))
+
+
+def test_a_suspended_job_gives_its_devices_back_and_goes_on_where_it_was(cluster: Cluster) -> None:
+    folder = share_photos(cluster, "suspended", 3000)
+    cluster.apply(job("suspended"))
+    cluster.wait_for_phase("suspended", "Running")
+    cluster.wait(lambda: list((folder / "rows").glob("part-*.parquet")), "a part is there")
+    cluster.apply(job("suspended", suspend=True))
+    cluster.wait(
+        lambda: not cluster.items("pods", "dueby.dev/job=suspended,dueby.dev/step=work"), "its workers are gone"
+    )
+    kept = {path: path.stat().st_mtime_ns for path in (folder / "rows").glob("part-*.parquet")}
+    assert condition(cluster.get("infj", "suspended"), "Admitted")["reason"] == "Suspended"
+
+    cluster.apply(job("suspended", suspend=False))
+    done = cluster.wait_for_phase("suspended", "Succeeded", "Failed")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert indices_of(folder / "rows") == list(range(3000))
+
+
+def test_an_edited_deadline_is_taken_and_another_source_refused(cluster: Cluster) -> None:
+    folder = share_photos(cluster, "edited", 2000)
+    cluster.apply(job("edited"))
+    before = cluster.wait_for_phase("edited", "Running")["status"]["deadlineTime"]
+    refused = cluster.refusal(job("edited", source={"uri": "/data/others"}))
+    assert "spec.source: can't change once the images are counted" in refused
+    cluster.apply(job("edited", deadline="20m"))
+    done = cluster.wait_for_phase("edited", "Succeeded", "Failed")
+    assert done["status"]["deadlineTime"] > before
+    assert indices_of(folder / "rows") == list(range(2000))
+
+
+def test_a_job_without_a_profile_waits_and_says_what_to_do(cluster: Cluster) -> None:
+    share_photos(cluster, "unprofiled", 1)
+    cluster.apply(job("unprofiled", model={**MODEL, "imageSize": 96}))
+
+    def told() -> Any:
+        conditions = cluster.get("infj", "unprofiled").get("status", {}).get("conditions", [])
+        return next((c for c in conditions if c["type"] == "Profiled"), None)
+
+    said = cluster.wait(told, "it says that there is no profile")
+    assert (said["status"], said["reason"]) == ("False", "NoProfile")
+    assert "at 96 px" in said["message"]
+    cluster.kubectl("delete", "infj", "unprofiled")
 
 
 def test_a_deleted_job_is_gone_with_its_pods_and_keeps_its_rows(cluster: Cluster) -> None:
@@ -149,3 +199,25 @@ def test_what_makes_no_sense_is_refused_at_once_with_a_sentence(
 
 def test_a_name_too_long_for_its_pods_is_refused(cluster: Cluster) -> None:
     assert "at most 40 letters, digits and dashes" in cluster.refusal(job("j" * 41))
+
+
+def test_gpus_are_found_by_their_label_and_asked_for_by_their_resource(cluster: Cluster) -> None:
+    gpu, product = "nvidia.com/gpu", "NVIDIA-A100-SXM4-40GB"
+    node = cluster.kubectl("get", "nodes", "-o", "name").strip()
+    capacity = [{"op": "add", "path": "/status/capacity/nvidia.com~1gpu", "value": "4"}]
+    cluster.kubectl("patch", node, "--subresource=status", "--type=json", "-p", json.dumps(capacity))
+    cluster.kubectl("label", node, f"{gpu}.product={product}")
+    profile = profile_document()
+    profile["metadata"]["name"] = "a100"
+    profile["spec"] |= {"deviceClass": product, "device": {}}
+    cluster.apply(profile)
+    folder = share_photos(cluster, "gpus", 300)
+    cluster.apply(job("gpus", gpus={"classes": [product]}))
+    done = cluster.wait_for_phase("gpus", "Succeeded", "Failed")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    assert [group["deviceClass"] for group in done["status"]["plan"]["groups"]] == [product]
+    (work,) = cluster.items("jobs", "dueby.dev/job=gpus,dueby.dev/step=work")
+    pod = work["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"]["limits"][gpu] == "1"
+    assert pod["nodeSelector"] == {f"{gpu}.product": product}
+    assert indices_of(folder / "rows") == list(range(300))

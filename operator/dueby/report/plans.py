@@ -31,13 +31,14 @@ def draw_plans(run: Run) -> Markup:
 def _draw_revision(run: Run, revision: Revision, *, before: Revision | None) -> Markup:
     groups = revision.plan.groups if revision.plan else _groups_of(revision)
     terms = None if before and before.input_terms == revision.input_terms else revision.input_terms
+    warnings = revision.plan.warnings if revision.plan else ()
     facts = [*(_plan_facts(run, revision, revision.plan) if revision.plan else ()), *_input_facts(terms)]
     return join(
         tag("h3", f"Added after {duration(revision.at_seconds)}: {reason(revision.reason)}") if before else None,
         _draw_groups(run, groups) if groups else None,
         _draw_alternatives(revision.plan.alternatives) if revision.plan and revision.plan.alternatives else None,
         draw_facts(facts),
-        draw_banners(revision.plan.warnings) if before and revision.plan else None,  # the first plan's are at the top
+        draw_banners(warning for warning in warnings if warning not in run.summary.warnings),  # shown at the top
     )
 
 
