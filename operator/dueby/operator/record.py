@@ -87,8 +87,9 @@ class Record:
         self.samples.append([at, done, failed])
         for process in processes:
             own = self.worker_samples.setdefault(process.assignment.worker, [])
-            if process.ended_us is None:
-                own.append([at, process.progress.get("imagesDone", 0)])
+            images = process.progress.get("imagesDone", 0)
+            if process.ended_us is None or (own and own[-1][1] != images):
+                own.append([at, images])
         if len(self.samples) > MOST_SAMPLES:
             self.samples = self.samples[::2]
             self.worker_samples = {name: own[::2] for name, own in self.worker_samples.items()}

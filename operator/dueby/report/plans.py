@@ -71,7 +71,7 @@ def _plan_facts(run: Run, revision: Revision, plan: Plan) -> Facts:
         ("confidence", percent(plan.confidence)),
         ("probability of being in time", percent(plan.probability)),
         ("planned finish", duration(revision.expected_s)),
-        ("finish at the confidence", duration(revision.finish_at_confidence_seconds)),
+        ("finish at the confidence", duration(revision.at_confidence_s)),
         ("images planned", f"{number(plan.planned)} for {number(plan.images)}"),
         ("part size", NOTHING if plan.part_size is None else counted(plan.part_size, "image")),
     ]

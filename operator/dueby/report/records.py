@@ -101,6 +101,12 @@ class Revision(Record, frozen=True, kw_only=True):
             return self.at_seconds + self.plan.expected_seconds
         return max(finishes, default=None)
 
+    @property
+    def at_confidence_s(self) -> float | None:
+        """When they are done at the job's confidence, in seconds from the run's start."""
+        after_s = self.finish_at_confidence_seconds
+        return None if after_s is None else self.at_seconds + after_s
+
 
 class PlanFile(Record, frozen=True, kw_only=True):
     """plan.json."""
