@@ -5,8 +5,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-GROUP, VERSION = "dueby.dev", "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
+from dueby.planner.job import API_VERSION
+
+GROUP, _, VERSION = API_VERSION.partition("/")
 JOB = f"{GROUP}/job"
 STEP = f"{GROUP}/step"
 REVISION = f"{GROUP}/revision"
@@ -15,7 +16,7 @@ INDEX_OF_POD = "batch.kubernetes.io/job-completion-index"
 JOB_OF_POD = "batch.kubernetes.io/job-name"
 # Of all that the operator makes.
 MANAGED = {"app.kubernetes.io/managed-by": "dueby"}
-_LONGEST_CLASS = 16
+_LONGEST_CLASS, _LONGEST_NAME = 16, 63
 
 
 def labels(job: str, step: str) -> dict[str, str]:
@@ -31,9 +32,11 @@ def step_name(job: str, step: str) -> str:
 def workers_name(job: str, revision: int, device_class: str) -> str:
     """Of the Job of a revision's workers of one class: at most 63 characters, the job having at most 40."""
     slug = re.sub(r"[^a-z0-9]+", "-", device_class.lower()).strip("-")
-    if len(slug) > _LONGEST_CLASS:
-        slug = f"{slug[: _LONGEST_CLASS - 5].strip('-')}-{hashlib.sha256(device_class.encode()).hexdigest()[:4]}"
-    return f"{job}-r{revision}-{slug}"
+    begin = f"{job}-r{revision}-"
+    longest = min(_LONGEST_CLASS, _LONGEST_NAME - len(begin))
+    if len(slug) > longest:
+        slug = f"{slug[: longest - 5].strip('-')}-{hashlib.sha256(device_class.encode()).hexdigest()[:4]}"
+    return f"{begin}{slug}"
 
 
 def owner(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +53,12 @@ def owner(job: Mapping[str, Any]) -> dict[str, Any]:
 
 def jobs_path(namespace: str | None = None, name: str = "", subresource: str = "") -> str:
     """Of InferenceJobs."""
-    return _path(f"/apis/{GROUP}/{VERSION}", namespace, "inferencejobs", name, subresource)
+    return _path(f"/apis/{API_VERSION}", namespace, "inferencejobs", name, subresource)
+
+
+def profiles_path() -> str:
+    """Of GPUProfiles."""
+    return _path(f"/apis/{API_VERSION}", None, "gpuprofiles", "")
 
 
 def batch_path(namespace: str | None = None, name: str = "") -> str:
