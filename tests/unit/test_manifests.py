@@ -7,7 +7,7 @@ from typing import Any
 from builders_operator import worker
 from dueby.operator.manifests import (
     DeviceKind,
-    Grid,
+    Fixed,
     Setting,
     finish_objects,
     index_objects,
@@ -39,7 +39,7 @@ def workers(*, device: DeviceKind = SLICE, **spec: Any) -> list[dict[str, Any]]:
         parse_job(job),
         job,
         SETTING,
-        grid=Grid(images=200, part_size=10, fingerprint="f"),
+        fixed=Fixed(images=200, part_size=10, fingerprint="f"),
         assignments=assignments,
         shares=[(0, 10), (10, 20)],
         ranks=[0, 1],

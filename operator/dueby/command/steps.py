@@ -13,16 +13,16 @@ from typing import Any
 
 from dueby.operator.loop import TICK_S
 from dueby.operator.processes import Processes
-from dueby.operator.view import GONE, Assignment, JobView
+from dueby.operator.step_configs import finish_config, index_config
+from dueby.operator.view import GONE, INVALID, TRY_AGAIN, Assignment, JobView
 from dueby.planner.capacity import best_capacities
 from dueby.planner.errors import DueByError, Invalid, Transient
-from dueby.planner.input_cost import InputCost
+from dueby.planner.input_cost import InputCost, read_input_cost
 from dueby.planner.job import InferenceJob
 from dueby.planner.pool import build_pool
 from dueby.planner.shares import Grid, Share
 from dueby.planner.units import MICROS_PER_SECOND
 
-_INVALID, _TRY_AGAIN = 2, 75
 # Long enough for a device's rate alone to decide which is the fastest.
 _LONG_US = 24 * 3600 * MICROS_PER_SECOND
 
@@ -41,35 +41,18 @@ class Indexed:
 
 def index(job: InferenceJob, folder: Path) -> Indexed:
     """List and freeze the source, or find it frozen; what was found."""
-    spec = job.spec
-    found = _run_step(
-        "index",
-        {
-            "job": job.metadata.name,
-            "model": spec.model.document(),
-            "source": spec.source.document(),
-            "sink": spec.sink.document(),
-            "images": spec.images,
-        },
-        folder,
-    )
-    cost = found.get("inputCost") or {}
+    found = _run_step("index", index_config(job), folder)
     return Indexed(
         images=found["images"],
         fingerprint=found["fingerprint"],
         part_size=found.get("partSize"),
-        cost=InputCost(
-            decode_us=cost.get("decodeMicros", 0),
-            get_us=cost.get("getMicros", 0),
-            bytes_per_image=cost.get("bytesPerImage", 0),
-            bandwidth_bytes_per_s=cost.get("bandwidthBytesPerSecond"),
-        ),
+        cost=read_input_cost(found.get("inputCost") or {}),
     )
 
 
 def finish(job: InferenceJob, folder: Path) -> dict[str, Any]:
     """Count the rows and close the sink; the rows and errors of all its parts."""
-    return _run_step("finish", {"job": job.metadata.name, "sink": job.spec.sink.document()}, folder)
+    return _run_step("finish", finish_config(job), folder)
 
 
 def retry_failed(processes: Processes, view: JobView) -> None:
@@ -98,7 +81,7 @@ def retry_failed(processes: Processes, view: JobView) -> None:
 
 def _run_step(step: str, config: dict[str, Any], folder: Path) -> dict[str, Any]:
     path = folder / f"{step}.json"
-    path.write_text(json.dumps({k: v for k, v in config.items() if v is not None}), encoding="utf-8")
+    path.write_text(json.dumps(config), encoding="utf-8")
     command = [sys.executable, "-m", "dueby.worker", step, "--config", str(path)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # stderr is for people
     lines = done.stdout.strip().splitlines()
@@ -109,6 +92,6 @@ def _run_step(step: str, config: dict[str, Any], folder: Path) -> dict[str, Any]
     if done.returncode == 0 and said:
         return dict(said)
     sentence = said.get("error", f"the {step} step ended with code {done.returncode}")
-    if done.returncode == _INVALID:
+    if done.returncode == INVALID:
         raise Invalid(said.get("field", "spec"), sentence)
-    raise (Transient if done.returncode == _TRY_AGAIN else DueByError)(f"{step}: {sentence}")
+    raise (Transient if done.returncode == TRY_AGAIN else DueByError)(f"{step}: {sentence}")

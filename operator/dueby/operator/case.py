@@ -29,7 +29,7 @@ from dueby.operator.decide import decide, images_left
 from dueby.operator.inventory import CPU_CLASS, device_of
 from dueby.operator.job_view import job_view
 from dueby.operator.kube import Conflict, Kube
-from dueby.operator.manifests import DeviceKind, Grid, Setting, finish_objects, index_objects, worker_objects
+from dueby.operator.manifests import DeviceKind, Fixed, Setting, finish_objects, index_objects, worker_objects
 from dueby.operator.sight import (
     Crew,
     Seen,
@@ -37,7 +37,6 @@ from dueby.operator.sight import (
     is_complete,
     is_failed,
     micros_of,
-    worker_views,
 )
 from dueby.operator.view import GONE, Assignment, Decision, Finish, JobView, Refuse, Start, Stop
 from dueby.operator.world import Document, Memories, World
@@ -91,19 +90,18 @@ class Case:
         created_us = micros_of(self.document["metadata"]["creationTimestamp"]) or self.world.now_us
         deadline_us = job.spec.deadline_us(accepted_us=created_us)
         self.status |= {"acceptedTime": moment(created_us), "deadlineTime": moment(deadline_us)}
-        if not is_true(self.status, "Indexed"):
-            await self._index(job)
-        if is_true(self.status, "Indexed") or any(s.type == "Indexed" and s.status == "True" for s in self.said):
+        if is_true(self.status, "Indexed") or await self._index(job):
             await self._work(job, deadline_us)
 
     # ---- the steps there are once
 
-    async def _index(self, job: InferenceJob) -> None:
+    async def _index(self, job: InferenceJob) -> bool:
+        """Whether the source is indexed now."""
         step = self.seen.steps.get("index")
         if step is None:
             await self._create(index_objects(job, self.document, self.setting))
             self.say(Say(type="Indexed", status="False", reason="Indexing", message="The source is being listed."))
-            return
+            return False
         ending = ending_of(self.seen.pods, step["metadata"]["name"])
         words = ending.words
         if is_failed(step) or ending.is_final:
@@ -116,6 +114,8 @@ class Case:
                 self.status["inputCost"] = words["inputCost"]
             told = f"{words['images']:,} images."
             self.say(Say(type="Indexed", status="True", reason="Indexed", message=told))
+            return True
+        return False
 
     async def _finish(self, job: InferenceJob) -> None:
         step = self.seen.steps.get("finish")
@@ -230,7 +230,8 @@ class Case:
         if plan:
             self.status["plan"] = plan_status(plan, now_us=view.now_us, revision=revision)
         self.status["plan"] |= {"revision": revision, "partSize": start.part_size}
-        self._replanned(view, start.reason, len(start.assignments), is_first=plan is not None and not view.workers)
+        if view.workers or not plan:
+            self._replanned(view, start.reason, len(start.assignments))
         # The grid and the revision must be known to whoever comes after, before any worker is there.
         await self.write()
         before = [w.assignment.share for w in view.workers]
@@ -244,7 +245,7 @@ class Case:
                 job,
                 self.document,
                 self.setting,
-                grid=Grid(
+                fixed=Fixed(
                     images=view.images, part_size=start.part_size, fingerprint=self.status.get("fingerprint", "")
                 ),
                 assignments=[assignment for _, assignment in ranked],
@@ -283,7 +284,7 @@ class Case:
             else:
                 change = {"spec": {"completions": left, "parallelism": left}}
                 await self.kube.merge(names.batch_path(self.namespace, crew.name), change)
-        self._replanned(view, stop.reason, -len(stop.workers), is_first=False)
+        self._replanned(view, stop.reason, -len(stop.workers))
 
     async def _delete_pods(self, crew: Crew, workers: Sequence[str]) -> None:
         indices = {i for i, assignment in enumerate(crew.assignments) if assignment.worker in workers}
@@ -315,10 +316,8 @@ class Case:
         self.say(Say(type="DeadlineMet", status="False", reason="Stopped", message=told))
         self.say(Say(type="Failed", status="True", reason="Stopped", message=told))
 
-    def _replanned(self, view: JobView, reason: str, change: int, *, is_first: bool) -> None:
+    def _replanned(self, view: JobView, reason: str, change: int) -> None:
         before = sum(worker.state not in GONE for worker in view.workers)
-        if is_first:
-            return
         entry = {"time": moment(view.now_us), "reason": reason, "from": before, "to": before + change}
         self.status["replans"] = [*self.status.get("replans", []), entry][-MOST_REPLANS:]
 
@@ -359,12 +358,11 @@ class Case:
         status["conditions"] = merge_conditions(
             self.status.get("conditions", []), self.said, generation=generation, now=now
         )
-        workers = worker_views(self.seen)
         status["phase"] = phase_of(
             status,
             suspended=bool(self.document["spec"].get("suspend")),
             started=bool(self.seen.crews) or "plan" in status,
-            running=any(worker.state == "running" for worker in workers),
+            running=any(worker.state == "running" for worker in self.seen.workers),
             is_finishing="finish" in self.seen.steps,
         )
         status["message"] = message_of(status)

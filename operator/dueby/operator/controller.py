@@ -18,12 +18,13 @@ from dueby.operator.conditions import Say, condition, is_over
 from dueby.operator.inventory import read_node, take_pod
 from dueby.operator.kube import Conflict, Kube, Missing, Refused
 from dueby.operator.manifests import Setting, read_assignments
-from dueby.operator.sight import Crew, Seen, micros_of, progress_of_ended, running_pods, unscheduled, worker_views
+from dueby.operator.sight import Crew, Seen, micros_of, progress_of_ended, running_pods, unscheduled
 from dueby.operator.view import Assignment
 from dueby.operator.world import Document, Memories, World
 from dueby.planner.errors import DueByError, Invalid
 from dueby.planner.job import parse_job
 from dueby.planner.profiles import parse_profile
+from dueby.planner.shares import Grid
 from dueby.planner.units import parse_duration_us
 
 # Between two looks: while there is a job to attend to, and otherwise.
@@ -62,13 +63,16 @@ class Controller:
         known = {document["metadata"]["uid"] for document in world.jobs}
         for uid in self.memories.keys() - known:
             del self.memories[uid]
+        there = {batch["metadata"]["uid"] for found in world.batch.values() for batch in found}
+        for uid in self.assignments.keys() - there:
+            del self.assignments[uid]
         return BUSY_S if waiting else IDLE_S
 
     async def gather(self) -> World:
         """Everything that is to know, in five lists."""
         profiles, nodes = [], {}
         jobs = [document async for document in self.kube.items(names.jobs_path())]
-        async for document in self.kube.items(f"/apis/{names.API_VERSION}/gpuprofiles"):
+        async for document in self.kube.items(names.profiles_path()):
             try:
                 profiles.append(parse_profile(document))
             except Invalid as error:
@@ -147,8 +151,8 @@ class Controller:
         size, images = status.get("plan", {}).get("partSize"), status.get("images")
         if not size or not images:
             return frozenset()
-        if any(worker.state == "done" for worker in worker_views(seen)):  # which they are once every part is there
-            return frozenset(range(-(-images // size)))
+        if any(worker.state == "done" for worker in seen.workers):  # which they are once every part is there
+            return frozenset(range(Grid(images=images, part_size=size).parts))
         commits = sum(int(progress.get("partsCommitted") or 0) for progress in seen.progress.values())
         if commits != memory.commits:
             for pod in running_pods(seen):

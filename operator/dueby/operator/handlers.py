@@ -66,7 +66,7 @@ def operate(setting: Setting, *, liveness: str | None) -> None:
 def register(setting: Setting) -> kopf.OperatorRegistry:
     """The handlers of an operator with this setting."""
     registry = kopf.OperatorRegistry()
-    watch: list[Watch] = []
+    watch = Watch(setting)
 
     @kopf.on.login(registry=registry)
     def sign_in(**about: Any) -> kopf.ConnectionInfo | None:
@@ -76,27 +76,24 @@ def register(setting: Setting) -> kopf.OperatorRegistry:
     async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
         settings.posting.enabled = False  # kopf's own events; ours are posted by the loop
         settings.scanning.disabled = True
-        watch.append(Watch(setting))
-        watch[0].task = asyncio.create_task(watch[0].run())
+        watch.task = asyncio.create_task(watch.run())
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
-        if watch and watch[0].task:
-            watch[0].task.cancel()
+        if watch.task:
+            watch.task.cancel()
 
     @kopf.on.probe(id="loop", registry=registry)
     def is_alive(**_: Any) -> str:
-        found = watch[0]
-        if found.task is None or found.task.done():
+        if watch.task is None or watch.task.done():
             raise kopf.PermanentError("the loop has ended")
-        silent_s = time.monotonic() - found.last_good_s
+        silent_s = time.monotonic() - watch.last_good_s
         if silent_s > STUCK_S:
             raise kopf.PermanentError(f"no look went well for {silent_s:.0f} s")
         return f"{silent_s:.0f} s ago"
 
     def wake(**_: Any) -> None:
-        if watch:
-            watch[0].wake.set()
+        watch.wake.set()
 
     kopf.on.event(names.GROUP, names.VERSION, "inferencejobs", registry=registry)(wake)
     kopf.on.event(names.GROUP, names.VERSION, "gpuprofiles", registry=registry)(wake)

@@ -6,9 +6,10 @@ from typing import Any
 
 from dueby.operator.inventory import Need, free_devices, quantity
 from dueby.operator.manifests import Setting
-from dueby.operator.sight import Seen, micros_of, read_input_cost, worker_views
+from dueby.operator.sight import Seen, micros_of
 from dueby.operator.view import GONE, JobView
 from dueby.operator.world import Memories, World
+from dueby.planner.input_cost import read_input_cost
 from dueby.planner.job import InferenceJob
 from dueby.planner.pool import matching
 
@@ -24,7 +25,7 @@ def job_view(
     deadline_us: int,
 ) -> JobView:
     """The job with its workers, and the devices that are free or its own."""
-    workers = worker_views(seen)
+    workers = seen.workers
     profiles = tuple(matching(world.profiles, job.spec.model))
     classes = sorted({profile.spec.device_class for profile in profiles})
     own = Counter(worker.assignment.device_class for worker in workers if worker.state not in GONE)

@@ -17,7 +17,7 @@ from dueby.planner.errors import DueByError, Transient
 
 TIMEOUT_S = 30
 PAGE = 500
-JSON, MERGE, APPLY = "application/json", "application/merge-patch+json", "application/apply-patch+yaml"
+JSON, MERGE = "application/json", "application/merge-patch+json"
 Document = dict[str, Any]
 
 
@@ -45,8 +45,6 @@ class Kube:
 
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
-        self.requests = 0
-        """Sent so far."""
 
     @classmethod
     async def connect(cls) -> Self:
@@ -97,10 +95,6 @@ class Kube:
         except Missing:
             return
 
-    async def text(self, path: str) -> str:
-        """An answer that is no JSON, such as a log."""
-        return (await self._send("GET", path)).decode(errors="replace")
-
     async def _call(
         self,
         method: str,
@@ -110,20 +104,6 @@ class Kube:
         body: Document | None = None,
         content_type: str = JSON,
     ) -> Document:
-        answer = await self._send(method, path, query=query, body=body, content_type=content_type)
-        found: Document = json.loads(answer)
-        return found
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Document | None = None,
-        content_type: str = JSON,
-    ) -> bytes:
-        self.requests += 1
         asked = urlencode({name: value for name, value in (query or {}).items() if value})
         try:
             answer = await self._api.call_api(
@@ -142,7 +122,8 @@ class Kube:
             raise Transient(f"the API server: {error!r}") from None
         if answer.status >= 400:
             raise _failure(answer.status, data.decode(errors="replace"))
-        return data
+        found: Document = json.loads(data)
+        return found
 
 
 def _failure(status: int, body: str) -> DueByError:

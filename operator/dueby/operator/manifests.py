@@ -12,6 +12,7 @@ from typing import Any
 
 from dueby.operator import names
 from dueby.operator.inventory import CPU_CLASS
+from dueby.operator.step_configs import crew_config, finish_config, index_config, own_config
 from dueby.operator.view import Assignment
 from dueby.planner.capacity import Choice
 from dueby.planner.job import InferenceJob
@@ -57,7 +58,7 @@ class Setting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class Fixed:
     """What the index step and the first plan have fixed."""
 
     images: int
@@ -67,21 +68,12 @@ class Grid:
 
 def index_objects(job: InferenceJob, document: Mapping[str, Any], setting: Setting) -> list[Document]:
     """ConfigMap and Job of the index step."""
-    spec = job.spec
-    config = {
-        "job": job.metadata.name,
-        "model": spec.model.document(),
-        "source": spec.source.document(),
-        "sink": spec.sink.document(),
-        **({"images": spec.images} if spec.images is not None else {}),
-    }
-    return _step_objects(job, document, setting, "index", config)
+    return _step_objects(job, document, setting, "index", index_config(job))
 
 
 def finish_objects(job: InferenceJob, document: Mapping[str, Any], setting: Setting) -> list[Document]:
     """ConfigMap and Job of the finish step."""
-    config = {"job": job.metadata.name, "sink": job.spec.sink.document()}
-    return _step_objects(job, document, setting, "finish", config)
+    return _step_objects(job, document, setting, "finish", finish_config(job))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +91,7 @@ def worker_objects(
     document: Mapping[str, Any],
     setting: Setting,
     *,
-    grid: Grid,
+    fixed: Fixed,
     assignments: Sequence[Assignment],
     shares: Sequence[tuple[int, int]],
     ranks: Sequence[int],
@@ -112,19 +104,21 @@ def worker_objects(
     first = assignments[0]
     name = names.workers_name(job.metadata.name, first.revision, first.device_class)
     labels = {**names.labels(job.metadata.name, "work"), names.REVISION: str(first.revision)}
+    common = crew_config(
+        job,
+        first,
+        threads=cpus_of(first.device_class, setting),
+        images=fixed.images,
+        part_size=fixed.part_size,
+        fingerprint=fixed.fingerprint,
+    )
     config = {
-        **_work_config(job, setting, grid=grid, first=first),
+        **common,
+        "host": "0.0.0.0",
+        "port": PORT,
+        "cacheDir": f"{SCRATCH}/dueby",
         "shares": [list(share) for share in shares],
-        "workers": [
-            {
-                "worker": assignment.worker,
-                "miniBatchSize": assignment.choice.mini_batch_size,
-                "iterations": assignment.iterations,
-                "share": [assignment.share.first, assignment.share.end],
-                "rank": rank,
-            }
-            for rank, assignment in zip(ranks, assignments, strict=True)
-        ],
+        "workers": [own_config(a, rank=rank) for rank, a in zip(ranks, assignments, strict=True)],
     }
     work = _job(
         name,
@@ -148,28 +142,6 @@ def cpus_of(device_class: str, setting: Setting) -> int:
     """Cores of a worker on such a device."""
     cores = CPU_CLASS.match(device_class)
     return int(cores[1]) if cores else setting.gpu_worker_cpus
-
-
-def _work_config(job: InferenceJob, setting: Setting, *, grid: Grid, first: Assignment) -> Document:
-    """What all workers of a Job are told."""
-    cpus = cpus_of(first.device_class, setting)
-    return {
-        "job": job.metadata.name,
-        "revision": first.revision,
-        "deviceClass": first.device_class,
-        "engine": first.choice.engine,
-        "threads": cpus,
-        "decodeThreads": cpus,
-        "images": grid.images,
-        "partSize": grid.part_size,
-        "model": job.spec.model.document(),
-        "source": job.spec.source.document(),
-        "sink": job.spec.sink.document(),
-        "fingerprint": grid.fingerprint,
-        "host": "0.0.0.0",
-        "port": PORT,
-        "cacheDir": f"{SCRATCH}/dueby",
-    }
 
 
 def worker_pod(

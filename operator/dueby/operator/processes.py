@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from dueby.operator.slots import Slot
-from dueby.operator.view import GONE, Assignment, WorkerState, WorkerView
+from dueby.operator.step_configs import crew_config, own_config
+from dueby.operator.view import GONE, INVALID, TRY_AGAIN, Assignment, WorkerState, WorkerView, worker_view
 from dueby.planner.errors import DueByError, Invalid, Transient
 from dueby.planner.job import EngineName, InferenceJob
 
 SCRAPE_TIMEOUT_S = 1.0
 STOP_TIMEOUT_S = 5.0
 _PR_SET_PDEATHSIG = 1
-_INVALID, _TRY_AGAIN = 2, 75
 
 
 @dataclass(kw_only=True)
@@ -108,7 +108,7 @@ class Processes:
     def raise_fault(self) -> None:
         """Raise what a worker said was wrong with the job: no other worker would do better."""
         for process in self.started:
-            if process.state == "lost" and process.process.returncode == _INVALID:
+            if process.state == "lost" and process.process.returncode == INVALID:
                 said = _last_words(process.folder)
                 raise Invalid(str(said.get("field", "spec")), str(said.get("error", log_tail(process.folder))))
 
@@ -117,7 +117,7 @@ class Processes:
         lost = [p for p in self.started if p.state == "lost"]
         last = lost[-1]
         words = log_tail(last.folder)
-        if last.process.returncode == _TRY_AGAIN:
+        if last.process.returncode == TRY_AGAIN:
             return Transient(f"worker {last.assignment.worker} gave up: {words}")
         code = last.process.returncode
         how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
@@ -161,27 +161,19 @@ class Processes:
     def _config(
         self, assignment: Assignment, slot: Slot, folder: Path, *, part_size: int, shares: list[list[int]], rank: int
     ) -> dict[str, Any]:
-        spec = self.job.spec
+        common = crew_config(
+            self.job,
+            assignment,
+            threads=slot.threads,
+            images=self.images,
+            part_size=part_size,
+            fingerprint=self.fingerprint,
+        )
         return {
-            "job": self.job.metadata.name,
-            "revision": assignment.revision,
-            "worker": assignment.worker,
-            "deviceClass": assignment.device_class,
-            "engine": assignment.choice.engine,
-            "threads": slot.threads,
+            **common,
+            **own_config(assignment, rank=rank),
             "cores": None if slot.cores is None else list(slot.cores),
-            "decodeThreads": slot.threads,
-            "miniBatchSize": assignment.choice.mini_batch_size,
-            "iterations": assignment.iterations,
-            "share": [assignment.share.first, assignment.share.end],
             "shares": shares,
-            "rank": rank,
-            "images": self.images,
-            "partSize": part_size,
-            "model": spec.model.document(),
-            "source": spec.source.document(),
-            "sink": spec.sink.document(),
-            "fingerprint": self.fingerprint,
             "retryFailed": self.retry_failed,
             "portFile": str(folder / "port"),
             "cacheDir": str(self.cache_folder),
@@ -224,16 +216,12 @@ def _refresh(process: Process) -> None:
 
 
 def _view(process: Process) -> WorkerView:
-    seen = process.progress
-    last_batch_s = seen.get("lastBatchAt")
-    committed = int(seen.get("partsCommitted") or 0) * process.part_size
-    return WorkerView(
-        assignment=process.assignment,
-        state=process.state,
+    return worker_view(
+        process.assignment,
+        process.state,
         created_us=process.created_us,
-        open_images=max(0, int(seen.get("imagesDone") or 0) - committed),
-        step_us=seen.get("stepMicros"),
-        last_step_us=None if last_batch_s is None else round(last_batch_s * 1e6),
+        progress=process.progress,
+        part_size=process.part_size,
     )
 
 

@@ -8,16 +8,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from dueby.operator import names
-from dueby.operator.view import Assignment, WorkerState, WorkerView
-from dueby.planner.input_cost import FREE, InputCost
+from dueby.operator.view import INVALID, Assignment, WorkerState, WorkerView, worker_view
 from dueby.planner.units import to_micros
 
 Document = Mapping[str, Any]
-# The exit code of a step whose input is wrong.
-INVALID = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +30,16 @@ class Crew:
     def name(self) -> str:
         """The Job's."""
         return str(self.job["metadata"]["name"])
+
+    @cached_property
+    def done(self) -> set[int]:
+        """Indices that have ended well."""
+        return _indices(self.job.get("status", {}).get("completedIndexes"))
+
+    @cached_property
+    def given_up(self) -> set[int]:
+        """Indices that the Job doesn't start anew."""
+        return _indices(self.job.get("status", {}).get("failedIndexes"))
 
     @property
     def revision(self) -> int:
@@ -53,6 +61,11 @@ class Seen:
     """What /progress said, by pod."""
     parts_there: frozenset[int] = frozenset()
     """Parts in the sink, as the workers know."""
+
+    @cached_property
+    def workers(self) -> tuple[WorkerView, ...]:
+        """Every worker that was ever started, in the order of its start."""
+        return worker_views(self)
 
 
 def micros_of(moment: str | None) -> int | None:
@@ -161,25 +174,21 @@ def _worker_view(seen: Seen, crew: Crew, index: int, pod: Document | None) -> Wo
     assignment = crew.assignments[index]
     progress = {} if pod is None else seen.progress.get(pod["metadata"]["name"], {})
     made = (pod or crew.job)["metadata"]["creationTimestamp"]
-    last_batch_s = progress.get("lastBatchAt")
-    part_size = int(seen.document.get("status", {}).get("plan", {}).get("partSize") or 1)
-    return WorkerView(
-        assignment=assignment,
-        state=_state(crew, index, pod, progress),
+    return worker_view(
+        assignment,
+        _state(crew, index, pod, progress),
         created_us=micros_of(made) or 0,
-        open_images=max(0, int(progress.get("imagesDone") or 0) - int(progress.get("partsCommitted") or 0) * part_size),
-        step_us=progress.get("stepMicros"),
-        last_step_us=None if last_batch_s is None else round(last_batch_s * 1e6),
+        progress=progress,
+        part_size=int(seen.document.get("status", {}).get("plan", {}).get("partSize") or 1),
     )
 
 
 def _state(crew: Crew, index: int, pod: Document | None, progress: Document) -> WorkerState:
-    status = crew.job.get("status", {})
     if index >= int(crew.job["spec"].get("completions") or 0):
         return "stopped"
-    if index in _indices(status.get("completedIndexes")):
+    if index in crew.done:
         return "done"
-    if index in _indices(status.get("failedIndexes")) or is_failed(crew.job):
+    if index in crew.given_up or is_failed(crew.job):
         return "lost"
     if crew.job["spec"].get("suspend") or "deletionTimestamp" in crew.job["metadata"]:
         return "stopped"
@@ -215,15 +224,3 @@ def read_words(text: str) -> dict[str, Any]:
     except ValueError:
         return {"error": text} if text else {}
     return said if isinstance(said, dict) else {}
-
-
-def read_input_cost(cost: Mapping[str, Any]) -> InputCost:
-    """What the index step sampled."""
-    if not cost:
-        return FREE
-    return InputCost(
-        decode_us=cost.get("decodeMicros", 0),
-        get_us=cost.get("getMicros", 0),
-        bytes_per_image=cost.get("bytesPerImage", 0),
-        bandwidth_bytes_per_s=cost.get("bandwidthBytesPerSecond"),
-    )

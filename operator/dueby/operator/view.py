@@ -5,7 +5,7 @@ Both backends fill the same view: the local one from processes, the cluster's fr
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from dueby.planner.capacity import Choice
 from dueby.planner.deadline_classes import Verdict
@@ -16,6 +16,8 @@ from dueby.planner.replan import FRESH, Memory
 from dueby.planner.shares import Share
 
 WorkerState = Literal["starting", "running", "done", "lost", "stopped"]
+# How a step's process says that its input is wrong, and that the same step may succeed later.
+INVALID, TRY_AGAIN = 2, 75
 GONE: frozenset[WorkerState] = frozenset({"done", "lost", "stopped"})
 Reason = Literal["Started", "Resumed", "WorkerLost", "Lagging", "Edited", "Ahead"]
 
@@ -51,6 +53,22 @@ class WorkerView:
     """Mean of its recent steady steps; None while there were none."""
     last_step_us: int | None = None
     """When its last mini-batch was done, in microseconds since 1970."""
+
+
+def worker_view(
+    assignment: Assignment, state: WorkerState, *, created_us: int, progress: Mapping[str, Any], part_size: int
+) -> WorkerView:
+    """A worker by what its /progress said last; empty where it said nothing yet."""
+    last_batch_s = progress.get("lastBatchAt")
+    committed = int(progress.get("partsCommitted") or 0) * part_size
+    return WorkerView(
+        assignment=assignment,
+        state=state,
+        created_us=created_us,
+        open_images=max(0, int(progress.get("imagesDone") or 0) - committed),
+        step_us=progress.get("stepMicros"),
+        last_step_us=None if last_batch_s is None else round(last_batch_s * 1e6),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

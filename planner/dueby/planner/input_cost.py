@@ -11,9 +11,11 @@ On a GPU they overlap, and the slowest of model, CPUs and network decides:
 The warm-up W(b) grows by the same.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
+from typing import Any
 
 from dueby.planner.profiles import CPU_ENGINES, ProfileSpec
 from dueby.planner.units import MICROS_PER_SECOND
@@ -33,6 +35,16 @@ class InputCost:
 
 
 FREE = InputCost(decode_us=0, get_us=0)
+
+
+def read_input_cost(cost: Mapping[str, Any]) -> InputCost:
+    """What the index step sampled."""
+    return InputCost(
+        decode_us=cost.get("decodeMicros", 0),
+        get_us=cost.get("getMicros", 0),
+        bytes_per_image=cost.get("bytesPerImage", 0),
+        bandwidth_bytes_per_s=cost.get("bandwidthBytesPerSecond"),
+    )
 
 
 def latency_with_input_us(

@@ -1,0 +1,51 @@
+"""What a step of a job is told, wherever it runs: the part of its configuration that follows from job and plan.
+
+Each backend adds where things are: cores, ports, folders.
+"""
+
+from typing import Any
+
+from dueby.operator.view import Assignment
+from dueby.planner.job import InferenceJob
+
+Document = dict[str, Any]
+
+
+def index_config(job: InferenceJob) -> Document:
+    """Of the index step."""
+    spec = job.spec
+    limit = {} if spec.images is None else {"images": spec.images}
+    return {**finish_config(job), "model": spec.model.document(), "source": spec.source.document(), **limit}
+
+
+def finish_config(job: InferenceJob) -> Document:
+    """Of the finish step."""
+    return {"job": job.metadata.name, "sink": job.spec.sink.document()}
+
+
+def crew_config(
+    job: InferenceJob, first: Assignment, *, threads: int, images: int, part_size: int, fingerprint: str | None
+) -> Document:
+    """Of all workers of a revision on devices of one class, such as `first`."""
+    return {
+        **index_config(job),
+        "revision": first.revision,
+        "deviceClass": first.device_class,
+        "engine": first.choice.engine,
+        "threads": threads,
+        "decodeThreads": threads,
+        "images": images,
+        "partSize": part_size,
+        "fingerprint": fingerprint,
+    }
+
+
+def own_config(assignment: Assignment, *, rank: int) -> Document:
+    """Of one worker, whose share is at this place among everyone's."""
+    return {
+        "worker": assignment.worker,
+        "miniBatchSize": assignment.choice.mini_batch_size,
+        "iterations": assignment.iterations,
+        "share": [assignment.share.first, assignment.share.end],
+        "rank": rank,
+    }
