@@ -1,7 +1,7 @@
 """A real Kubernetes for tests: a kind cluster with DueBy's images and chart in it, and a folder that its node shares.
 
 Made once for all tests and removed at the end. DUEBY_BASE_IMAGE is the base of both images where the usual one can't be
-pulled, DUEBY_WORKER_PIP_ARGS goes to pip in the worker's, KIND_NODE_IMAGE is the node's.
+pulled, DUEBY_WORKER_PIP_ARGS goes to pip in the worker's, KIND_NODE_IMAGE is the node's, DUEBY_TEST_CLUSTER its name.
 """
 
 import json
@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 REPOSITORY = Path(__file__).parents[1]
-NAME = "dueby-test"
-TAG = "test"
+NAME = os.environ.get("DUEBY_TEST_CLUSTER", "dueby-test")
+TAG = NAME
 LONGEST_WAIT_S = 300.0
 # Where the shared folder is inside the node.
 SHARED = "/shared"
