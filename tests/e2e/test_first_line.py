@@ -1,65 +1,17 @@
 """From `kubectl apply` to result rows on a real cluster, through the chart."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
 
-from builders_cluster import SHARED, Cluster, make_cluster, remove_cluster
-from builders_run import MODEL, profile_document, write_photos
+from builders_cluster import Cluster
+from builders_cluster_job import condition, indices_of, job, share_photos
+from builders_run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 PHOTOS = 200
-
-
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = make_cluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        made.apply(profile_document())
-        yield made
-    finally:
-        remove_cluster()
-
-
-def job(name: str, **spec: Any) -> dict[str, Any]:
-    """A job on the folder that the node shares with this machine."""
-    volume = {"name": "shared", "hostPath": {"path": f"{SHARED}/{name}"}}
-    return {
-        "apiVersion": "dueby.dev/v1alpha1",
-        "kind": "InferenceJob",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "deadline": "10m",
-            "model": MODEL,
-            "source": {"uri": "/data/photos"},
-            "sink": {"uri": "/data/rows"},
-            "worker": {"volumes": [volume], "volumeMounts": [{"name": "shared", "mountPath": "/data"}]},
-            **spec,
-        },
-    }
-
-
-def share_photos(cluster: Cluster, name: str, count: int) -> Path:
-    """The job's folder with photos in it, which the pods' user may write to."""
-    folder = cluster.shared / name
-    write_photos(folder / "photos", count)
-    folder.chmod(0o777)
-    return folder
-
-
-def condition(document: dict[str, Any], kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(c for c in document["status"]["conditions"] if c["type"] == kind)
-    return found
-
-
-def indices_of(rows: Path) -> list[int]:
-    """Of every row, sorted."""
-    parts = [str(part) for part in rows.glob("part-*.parquet")]
-    return sorted(ds.dataset(parts).to_table(columns=["index"]).column("index").to_pylist())
 
 
 def test_photos_become_rows_and_kubectl_tells_the_story(cluster: Cluster) -> None:

@@ -1,0 +1,47 @@
+"""A job for the tests' cluster: photos in the folder that its node shares, and what came of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+
+from builders_cluster import SHARED, Cluster
+from builders_run import MODEL, write_photos
+
+
+def job(name: str, **spec: Any) -> dict[str, Any]:
+    """A job on the folder that the node shares with this machine."""
+    volume = {"name": "shared", "hostPath": {"path": f"{SHARED}/{name}"}}
+    return {
+        "apiVersion": "dueby.dev/v1alpha1",
+        "kind": "InferenceJob",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "deadline": "10m",
+            "model": MODEL,
+            "source": {"uri": "/data/photos"},
+            "sink": {"uri": "/data/rows"},
+            "worker": {"volumes": [volume], "volumeMounts": [{"name": "shared", "mountPath": "/data"}]},
+            **spec,
+        },
+    }
+
+
+def share_photos(cluster: Cluster, name: str, count: int) -> Path:
+    """The job's folder with photos in it, which the pods' user may write to."""
+    folder = cluster.shared / name
+    write_photos(folder / "photos", count)
+    folder.chmod(0o777)
+    return folder
+
+
+def condition(document: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The condition of this type."""
+    found: dict[str, Any] = next(c for c in document["status"]["conditions"] if c["type"] == kind)
+    return found
+
+
+def indices_of(rows: Path) -> list[int]:
+    """Of every row, sorted."""
+    parts = [str(part) for part in rows.glob("part-*.parquet")]
+    return sorted(ds.dataset(parts).to_table(columns=["index"]).column("index").to_pylist())

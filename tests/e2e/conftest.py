@@ -1,0 +1,19 @@
+"""One cluster for every file of tests in this folder."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from builders_cluster import Cluster, make_cluster, remove_cluster
+from builders_run import profile_document
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """DueBy in a real cluster, with the profile of the tests' jobs."""
+    made = make_cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        made.apply(profile_document())
+        yield made
+    finally:
+        remove_cluster()
