@@ -35,6 +35,8 @@ PLANNER_VALUES = {"errors", "units", "schema", "job", "profiles", "shares"}
 SPREAD = {
     "aiohttp": ("worker/dueby/worker/remote.py", "operator/dueby/operator/"),  # stores; workers and the API server
     "numpy": ("worker/", "profiler/", "operator/dueby/report/"),  # pixels, scores, samples
+    # each process shows its own
+    "prometheus_client": ("worker/dueby/worker/metrics.py", "operator/dueby/operator/metrics.py"),
     "pyarrow": ("worker/", "operator/dueby/report/"),  # tables: the index, the rows, what the report reads of them
     "rich": ("operator/dueby/command/",),  # what is shown to people
     "torch": ("worker/", "profiler/"),  # the models, and every engine that runs them
@@ -44,8 +46,18 @@ SPREAD = {
 # Nothing that `dueby plan` loads, directly or not, may import these at its top: it has half a second for everything.
 PLAN_LOADS = ("dueby.command.main", "dueby.command.plan")
 SLOW_TO_IMPORT = {
-    *("aiohttp", "fsspec", "gcsfs", "kopf", "kubernetes", "matplotlib", "numpy", "openvino", "pandas", "PIL", "psutil"),
-    *("pyarrow", "s3fs", "safetensors", "simplejpeg", "tenacity", "torch", "torchvision"),
+    *("aiohttp", "fsspec", "gcsfs", "kopf", "kubernetes", "matplotlib", "numpy", "openvino", "pandas", "PIL"),
+    *(
+        "prometheus_client",
+        "psutil",
+        "pyarrow",
+        "s3fs",
+        "safetensors",
+        "simplejpeg",
+        "tenacity",
+        "torch",
+        "torchvision",
+    ),
 }
 # The planner computes; time, chance and the world are given to it.
 NO_WORLD = {"asyncio", "http", "logging", "random", "shutil", "socket", "subprocess", "threading", "urllib"}

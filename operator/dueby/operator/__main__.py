@@ -3,6 +3,7 @@
 import argparse
 import logging
 
+from dueby.operator import metrics
 from dueby.operator.handlers import operate
 from dueby.operator.manifests import Setting
 
@@ -17,6 +18,7 @@ def main() -> None:
     parser.add_argument(
         "--liveness", default=None, metavar="URL", help="where to answer probes, such as http://:8081/healthz"
     )
+    parser.add_argument("--metrics-port", type=int, default=None, metavar="PORT", help="where to answer Prometheus")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     setting = Setting(
@@ -25,6 +27,8 @@ def main() -> None:
         gpu_worker_cpus=options.gpu_worker_cpus,
         worker_memory=options.worker_memory,
     )
+    if options.metrics_port is not None:
+        metrics.serve(options.metrics_port)
     operate(setting, liveness=options.liveness)
 
 

@@ -44,10 +44,12 @@ class Controller:
         self.now_us = now_us
         self.memories: dict[str, Memories] = defaultdict(Memories)
         self.assignments: dict[str, list[Assignment]] = {}
+        self.world: World
+        """Of the last look."""
 
     async def tick(self) -> float:
         """Look once and do what is to do; seconds until it should be looked again."""
-        world = await self.gather()
+        self.world = world = await self.gather()
         waiting = False
         for document in sorted(world.jobs, key=_deadline_of):
             if "deletionTimestamp" in document["metadata"]:

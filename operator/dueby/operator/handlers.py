@@ -14,6 +14,7 @@ from dueby.operator import names
 from dueby.operator.controller import Controller
 from dueby.operator.kube import Kube
 from dueby.operator.manifests import Setting
+from dueby.operator.metrics import record_look
 from dueby.operator.scrape import Scraper
 from dueby.planner.errors import DueByError
 
@@ -41,9 +42,11 @@ class Watch:
             while True:
                 self.wake.clear()
                 pause_s = 5.0
+                began_s = time.monotonic()
                 try:
                     pause_s = await controller.tick()
                     self.last_good_s = time.monotonic()
+                    record_look(controller.world, seconds=self.last_good_s - began_s)
                 except DueByError as error:
                     log.warning("looking again in %.0f s: %s", pause_s, error)
                 try:

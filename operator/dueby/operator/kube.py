@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import aiohttp
 from kubernetes.aio import client, config
 
+from dueby.operator.metrics import count_request
 from dueby.planner.errors import DueByError, Transient
 
 TIMEOUT_S = 30
@@ -117,9 +118,12 @@ class Kube:
             )
             data: bytes = await answer.read()
         except client.ApiException as error:
+            count_request(method, path, error.status or None)
             raise _failure(error.status or 0, str(error.body)) from None
         except (OSError, aiohttp.ClientError) as error:
+            count_request(method, path, None)
             raise Transient(f"the API server: {error!r}") from None
+        count_request(method, path, answer.status)
         if answer.status >= 400:
             raise _failure(answer.status, data.decode(errors="replace"))
         found: Document = json.loads(data)
