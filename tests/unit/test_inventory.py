@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dueby.operator.inventory import Need, free_devices, quantity, read_node, requests_of, take_pod
+from dueby.operator.inventory import Need, free_devices, pod_row, quantity, read_node, requests_of, take_pods
 
 GPU = "nvidia.com/gpu"
 A100 = "NVIDIA-A100-SXM4-40GB"
@@ -24,16 +24,16 @@ def node(name: str = "n", *, gpus: int = 0, product: str = A100, cpu: str = "16"
 def pod(node: str, *, phase: str = "Running", **requests: str) -> dict[str, Any]:
     asked = {name.replace("gpu", GPU): value for name, value in requests.items()}
     return {
+        "metadata": {},
         "spec": {"nodeName": node, "containers": [{"resources": {"requests": asked}}]},
         "status": {"phase": phase},
     }
 
 
 def free(nodes: list[dict[str, Any]], *pods: Mapping[str, Any], need: Need = SMALL, **more: Any) -> dict[str, int]:
-    found = {document["metadata"]["name"]: read_node(document) for document in nodes}
-    for document in pods:
-        take_pod(found, document)
-    return free_devices(found.values(), classes=more.pop("classes", [A100]), need=need, **more)
+    rows = [row for document in pods if (row := pod_row(document, label="ours"))]
+    found = take_pods([read_node(document) for document in nodes], rows)
+    return {name: free_devices(found.values(), name, need=need, **more) for name in more.pop("classes", [A100])}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_mig_slices_are_classes_of_their_own() -> None:
 
 def test_cpu_slices_are_on_nodes_without_gpus() -> None:
     nodes = [node("cpu", cpu="7500m"), node("gpu", gpus=1)]
-    assert free(nodes, pod("cpu", cpu="500m"), classes=["cpu-1", "cpu-2"]) == {"cpu-1": 7, "cpu-2": 3}
+    assert free(nodes, pod("cpu", cpu="500m"), classes=["cpu-2"]) == {"cpu-2": 3}
 
 
 def test_a_pod_asks_for_its_containers_or_its_largest_initial_one() -> None:

@@ -1,12 +1,13 @@
 """The Kubernetes objects of a job, as documents."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from builders_operator import worker
+from dueby.operator.inventory import DeviceKind
 from dueby.operator.manifests import (
-    DeviceKind,
     Fixed,
     Setting,
     finish_objects,
@@ -19,7 +20,7 @@ from dueby.planner.schema import validate
 from dueby.worker.config import FinishConfig, IndexConfig, WorkConfig, load_config
 
 SETTING = Setting(image="dueby/worker:1")
-SLICE = DeviceKind(resource=None, label=None)
+SLICE = DeviceKind()
 SPEC: dict[str, Any] = {"deadline": "10m", "source": {"uri": "s3://a/b"}, "sink": {"uri": "s3://a/c"}}
 
 
@@ -32,7 +33,7 @@ def document(**spec: Any) -> dict[str, Any]:
     }
 
 
-def workers(*, device: DeviceKind = SLICE, **spec: Any) -> list[dict[str, Any]]:
+def workers(*, device: DeviceKind = SLICE, avoid: Sequence[str] = (), **spec: Any) -> list[dict[str, Any]]:
     job = document(**spec)
     assignments = [worker(f"w{i}", first=10 * i, end=10 * i + 10).assignment for i in range(2)]
     return worker_objects(
@@ -44,6 +45,7 @@ def workers(*, device: DeviceKind = SLICE, **spec: Any) -> list[dict[str, Any]]:
         shares=[(0, 10), (10, 20)],
         ranks=[0, 1],
         device=device,
+        avoid=avoid,
     )
 
 
@@ -88,10 +90,20 @@ def test_pods_are_restricted_and_hold_no_credentials_of_kubernetes() -> None:
 
 
 def test_a_gpu_is_asked_for_by_resource_and_label() -> None:
-    device = DeviceKind(resource="nvidia.com/gpu", label="nvidia.com/gpu.product")
+    device = DeviceKind(resource="nvidia.com/gpu", selector={"nvidia.com/gpu.product": "A100"})
     pod = pod_of(workers(device=device)[1])
     assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert set(pod["nodeSelector"]) == {"nvidia.com/gpu.product"}
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.product": "A100"}
+
+
+def test_helpers_keep_away_from_nodes_that_have_fallen_silent() -> None:
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    assert "affinity" not in pod_of(workers()[1])
+    (term,) = pod_of(workers(avoid=["b", "a"])[1])["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
+    assert [(field["key"], field["operator"], field["values"]) for field in term["matchFields"]] == [
+        ("metadata.name", "NotIn", ["a"]),
+        ("metadata.name", "NotIn", ["b"]),
+    ]
 
 
 def test_everything_goes_with_the_job() -> None:

@@ -5,6 +5,7 @@ import logging
 
 from dueby.operator import metrics
 from dueby.operator.handlers import operate
+from dueby.operator.inventory import CLASS_LABELS
 from dueby.operator.manifests import Setting
 
 
@@ -19,6 +20,16 @@ def main() -> None:
         "--liveness", default=None, metavar="URL", help="where to answer probes, such as http://:8081/healthz"
     )
     parser.add_argument("--metrics-port", type=int, default=None, metavar="PORT", help="where to answer Prometheus")
+    parser.add_argument(
+        "--lease", default=None, metavar="NAMESPACE/NAME", help="the Lease to hold, so that there is one operator"
+    )
+    parser.add_argument(
+        "--class-label",
+        action="append",
+        dest="class_labels",
+        metavar="LABEL",
+        help=f"node label that says which GPU a node has; may be repeated (default: {', '.join(CLASS_LABELS)})",
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     setting = Setting(
@@ -26,10 +37,11 @@ def main() -> None:
         pull_policy=options.pull_policy,
         gpu_worker_cpus=options.gpu_worker_cpus,
         worker_memory=options.worker_memory,
+        class_labels=tuple(options.class_labels or CLASS_LABELS),
     )
     if options.metrics_port is not None:
         metrics.serve(options.metrics_port)
-    operate(setting, liveness=options.liveness)
+    operate(setting, liveness=options.liveness, lease=options.lease)
 
 
 if __name__ == "__main__":

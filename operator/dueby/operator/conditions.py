@@ -168,7 +168,7 @@ def progress_status(view: JobView, decision: Decision, *, done: int, failed: int
 
 def message_of(status: Mapping[str, Any]) -> str:
     """The sentence that matters most now."""
-    for kind in ("Failed", "Complete", "Feasible", "Profiled", "Indexed"):
+    for kind in ("Failed", "Complete", "Admitted", "OnTrack", "Feasible", "Profiled", "Indexed"):
         found = condition(status, kind)
         wanted = "True" if kind in ("Failed", "Complete") else "False"
         if found.get("status") == wanted and found.get("message"):

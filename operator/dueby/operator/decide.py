@@ -76,7 +76,7 @@ def _first_plan(view: JobView, pool: Pool) -> Decision:
         images=images_left(view),
         time_us=view.deadline_us - view.now_us,
         confidence=view.spec.planned_confidence,
-        most_gpus=view.spec.gpus.max,
+        most_gpus=_most(view),
         reserve=view.spec.gpus.reserve,
         max_iterations=view.spec.gpus.max_iterations,
         part_size=view.part_size,
@@ -215,8 +215,13 @@ def _free(view: JobView, pool: Pool) -> list[Group]:
 
 
 def _most_more(view: JobView, there: int) -> int:
-    most = sum(view.counts.values()) if view.spec.gpus.max is None else view.spec.gpus.max
-    return max(0, most - there)
+    most = _most(view)
+    return max(0, (sum(view.counts.values()) if most is None else most) - there)
+
+
+def _most(view: JobView) -> int | None:
+    """NGPU, the most devices that there may be: as the job says, and as there is room for."""
+    return min((most for most in (view.spec.gpus.max, view.most) if most is not None), default=None)
 
 
 def _hung(view: JobView) -> tuple[str, ...]:

@@ -1,20 +1,27 @@
-"""Kopf's part: it watches, and every event does no more than wake the one loop, which looks at everything anew.
+"""Kopf's part: signing in, start and stop, probes, and watches that wake the one loop, which looks at everything anew.
 
 Events say when, lists say what: nothing is lost with an event that is missed, and a storm of them is one look.
 """
 
 import asyncio
 import logging
+import socket
 import time
+import uuid
+from collections.abc import Coroutine
 from typing import Any
 
 import kopf
 
 from dueby.operator import names
 from dueby.operator.controller import Controller
+from dueby.operator.inventory import Node, PodRow, pod_row, read_node
 from dueby.operator.kube import Kube
+from dueby.operator.lease import Lease
 from dueby.operator.manifests import Setting
 from dueby.operator.metrics import record_look
+from dueby.operator.observing import Observer
+from dueby.operator.reflector import Reflector
 from dueby.operator.scrape import Scraper
 from dueby.planner.errors import DueByError
 
@@ -28,52 +35,107 @@ log = logging.getLogger(__name__)
 class Watch:
     """The loop's task, and what wakes it."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, *, lease: str | None) -> None:
         self.setting = setting
+        self.lease = lease
         self.wake = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.last_good_s = time.monotonic()
 
     async def run(self) -> None:
-        """Look, wait for an event or for a while, look again."""
-        kube, scraper = await Kube.connect(), Scraper()
-        controller = Controller(kube, self.setting, ask=scraper.ask, now_us=lambda: time.time_ns() // 1000)
+        """Hold the Lease, keep the tables of nodes and pods, and look again and again; end when any of it ends."""
+        kube, scraper = Kube(sign_in), Scraper()
+        lease = self._lease(kube)
         try:
-            while True:
-                self.wake.clear()
-                pause_s = 5.0
-                began_s = time.monotonic()
-                try:
-                    pause_s = await controller.tick()
-                    self.last_good_s = time.monotonic()
-                    record_look(controller.world, seconds=self.last_good_s - began_s)
-                except DueByError as error:
-                    log.warning("looking again in %.0f s: %s", pause_s, error)
-                try:
-                    await asyncio.wait_for(self.wake.wait(), pause_s)
-                    await asyncio.sleep(DEBOUNCE_S)
-                except TimeoutError:
-                    pass
+            if lease:
+                await self._until_held(lease)
+            pods = Reflector(kube, names.core_path("pods"), reduce=self._pod_row, changed=self._pod_changed)
+            nodes = Reflector(kube, names.core_path("nodes"), reduce=self._node_row, changed=self._node_changed)
+            controller = Controller(
+                kube,
+                self.setting,
+                observer=Observer(kube, ask=scraper.ask),
+                nodes=nodes,
+                pods=pods,
+                now_us=lambda: time.time_ns() // 1000,
+            )
+            tasks: list[Coroutine[Any, Any, None]] = [pods.run(), nodes.run(), self._look(controller)]
+            async with asyncio.TaskGroup() as together:
+                for task in [*tasks, *([lease.keep()] if lease else [])]:
+                    together.create_task(task)
         finally:
+            if lease:
+                await lease.give_back()
             await scraper.close()
             await kube.close()
 
+    async def _look(self, controller: Controller) -> None:
+        while True:
+            self.wake.clear()
+            pause_s, began_s = 5.0, time.monotonic()
+            try:
+                pause_s = await controller.tick()
+                self.last_good_s = time.monotonic()
+                record_look(controller.world, seconds=self.last_good_s - began_s)
+            except DueByError as error:
+                log.warning("looking again in %.0f s: %s", pause_s, error)
+            try:
+                await asyncio.wait_for(self.wake.wait(), pause_s)
+                await asyncio.sleep(DEBOUNCE_S)
+            except TimeoutError:
+                pass
 
-def operate(setting: Setting, *, liveness: str | None) -> None:
+    async def _until_held(self, lease: Lease) -> None:
+        """Wait for the Lease; waiting is not being stuck."""
+        taking = asyncio.create_task(lease.take())
+        while not (await asyncio.wait([taking], timeout=STUCK_S / 4))[0]:
+            self.last_good_s = time.monotonic()
+        taking.result()
+        self.last_good_s = time.monotonic()
+
+    def _lease(self, kube: Kube) -> Lease | None:
+        if not self.lease:
+            return None
+        namespace, _, name = self.lease.partition("/")
+        holder = f"{socket.gethostname()}_{uuid.uuid4()}"
+        return Lease(kube=kube, path=names.lease_path(namespace, name), holder=holder)
+
+    def _pod_row(self, pod: dict[str, Any]) -> PodRow | None:
+        return pod_row(pod, label=names.JOB)
+
+    def _pod_changed(self, before: PodRow | None, after: PodRow | None) -> None:
+        if any(row is not None and row.ours for row in (before, after)):
+            self.wake.set()
+
+    def _node_row(self, node: dict[str, Any]) -> Node:
+        return read_node(node, self.setting.class_labels)
+
+    def _node_changed(self, before: Node | None, after: Node | None) -> None:
+        self.wake.set()
+
+
+def sign_in() -> kopf.ConnectionInfo:
+    """By the pod's service account, or by a kubeconfig."""
+    settings = kopf.OperatorSettings()
+    found = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+    if found is None:
+        raise SystemExit("No cluster: this is no pod, and neither KUBECONFIG nor ~/.kube/config leads to one.")
+    return found
+
+
+def operate(setting: Setting, *, liveness: str | None, lease: str | None) -> None:
     """Run the operator until it is told to stop, answering probes at the address `liveness`."""
-    asyncio.run(
-        kopf.operator(registry=register(setting), clusterwide=True, standalone=True, liveness_endpoint=liveness)
-    )
+    registry = register(Watch(setting, lease=lease))
+    asyncio.run(kopf.operator(registry=registry, clusterwide=True, standalone=True, liveness_endpoint=liveness))
 
 
-def register(setting: Setting) -> kopf.OperatorRegistry:
-    """The handlers of an operator with this setting."""
+def register(watch: Watch) -> kopf.OperatorRegistry:
+    """The handlers of an operator with this loop."""
     registry = kopf.OperatorRegistry()
-    watch = Watch(setting)
 
     @kopf.on.login(registry=registry)
-    def sign_in(**about: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**about) or kopf.login_with_kubeconfig(**about)
+    def login(**_: Any) -> kopf.ConnectionInfo:
+        return sign_in()
 
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -85,6 +147,7 @@ def register(setting: Setting) -> kopf.OperatorRegistry:
     async def stop(**_: Any) -> None:
         if watch.task:
             watch.task.cancel()
+            await asyncio.wait([watch.task])
 
     @kopf.on.probe(id="loop", registry=registry)
     def is_alive(**_: Any) -> str:
@@ -101,5 +164,4 @@ def register(setting: Setting) -> kopf.OperatorRegistry:
     kopf.on.event(names.GROUP, names.VERSION, "inferencejobs", registry=registry)(wake)
     kopf.on.event(names.GROUP, names.VERSION, "gpuprofiles", registry=registry)(wake)
     kopf.on.event("batch", "v1", "jobs", labels={names.JOB: kopf.PRESENT}, registry=registry)(wake)
-    kopf.on.event("", "v1", "pods", labels={names.JOB: kopf.PRESENT}, registry=registry)(wake)
     return registry

@@ -9,7 +9,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Document = Mapping[str, Any]
@@ -42,11 +42,26 @@ _SUFFIXES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """What one worker asks for besides its device."""
+    """What one worker asks for besides its device; of a CPU slice, the slice."""
 
     cpu: float
     memory: float
     """Bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceKind:
+    """How a device class is asked for."""
+
+    resource: str | None = None
+    """The extended resource; None for CPU slices."""
+    selector: Mapping[str, str] = field(default_factory=dict)
+    """The node label that says which product it is."""
+
+    @property
+    def request(self) -> dict[str, float]:
+        """What a worker asks for, to have one."""
+        return {self.resource: 1.0} if self.resource else {}
 
 
 @dataclass(kw_only=True)
@@ -57,6 +72,8 @@ class Node:
     labels: Mapping[str, str]
     taints: Sequence[Document]
     is_ready: bool
+    devices: Mapping[str, DeviceKind] = field(default_factory=dict)
+    """Of its GPUs, by device class."""
     free: dict[str, float] = field(default_factory=dict)
     """By resource: allocatable less what pods ask for; `pods` among them."""
 
@@ -97,65 +114,96 @@ def _asked(container: Document) -> list[tuple[str, float]]:
     return [(name, quantity(value)) for name, value in merged.items()]
 
 
-def read_node(document: Document) -> Node:
+def read_node(document: Document, class_labels: Sequence[str] = CLASS_LABELS) -> Node:
     """A node with all that it allocates."""
     status, spec = document.get("status", {}), document.get("spec", {})
     conditions = {c["type"]: c["status"] for c in status.get("conditions", ())}
     free = {name: quantity(value) for name, value in status.get("allocatable", {}).items()}
+    labels = document["metadata"].get("labels") or {}
     return Node(
         name=document["metadata"]["name"],
-        labels=document["metadata"].get("labels") or {},
+        labels=labels,
+        devices=_devices(free, labels, class_labels),
         taints=spec.get("taints") or (),
         is_ready=conditions.get("Ready") == "True" and not spec.get("unschedulable"),
         free=free,
     )
 
 
-def take_pod(nodes: Mapping[str, Node], pod: Document) -> None:
-    """Take what the pod asks for from its node; pods that have ended ask for nothing."""
-    node = nodes.get(pod["spec"].get("nodeName", ""))
-    if node is None or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
-        return
-    for name, value in requests_of(pod).items():
-        node.free[name] = node.free.get(name, 0.0) - value
-    node.free["pods"] = node.free.get("pods", 0.0) - 1
+@dataclass(frozen=True, kw_only=True)
+class PodRow:
+    """What there is to know of a pod: what it takes from its node and, of one of ours, everything."""
+
+    node: str
+    """Empty while it is on none."""
+    requests: Mapping[str, float]
+    """`pods` among them; empty once it has ended."""
+    ours: Document | None = None
 
 
-def device_of(node: Node, class_labels: Sequence[str] = CLASS_LABELS) -> dict[str, str]:
-    """Resource name by device class of the GPUs that the node has."""
-    found = {}
-    product = next((node.labels[label] for label in class_labels if label in node.labels), None)
-    for resource in node.free:
-        if resource in GPU_RESOURCES and product and SHARED not in product:
-            found[product] = resource
-        elif resource.startswith(MIG) and product:
-            found[f"{product}-{resource.removeprefix('nvidia.com/')}"] = resource
+def pod_row(pod: Document, *, label: str) -> PodRow | None:
+    """The pod's row; None where it takes nothing and isn't ours, which is to have this label."""
+    metadata = pod["metadata"]
+    node = pod["spec"].get("nodeName", "")
+    is_over = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+    if label in (metadata.get("labels") or {}):
+        # Who set which field when is half of a pod's size.
+        ours = {**pod, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
+        return PodRow(node=node, requests={} if is_over else {**requests_of(pod), "pods": 1.0}, ours=ours)
+    return None if is_over or not node else PodRow(node=node, requests={**requests_of(pod), "pods": 1.0})
+
+
+def take_pods(nodes: Iterable[Node], pods: Iterable[PodRow]) -> dict[str, Node]:
+    """The nodes by name, less what the pods on them ask for."""
+    left = {node.name: replace(node, free=dict(node.free)) for node in nodes}
+    for pod in pods:
+        if node := left.get(pod.node):
+            for name, value in pod.requests.items():
+                node.free[name] = node.free.get(name, 0.0) - value
+    return left
+
+
+def _devices(resources: Iterable[str], labels: Mapping[str, str], class_labels: Sequence[str]) -> dict[str, DeviceKind]:
+    """The GPUs of a node by device class."""
+    label = next((label for label in class_labels if label in labels), None)
+    if label is None or SHARED in labels[label]:
+        return {}
+    product, found = labels[label], {}
+    for resource in resources:
+        kind = DeviceKind(resource=resource, selector={label: product})
+        if resource in GPU_RESOURCES:
+            found[product] = kind
+        elif resource.startswith(MIG):
+            found[f"{product}-{resource.removeprefix('nvidia.com/')}"] = kind
     return found
+
+
+def device_kinds(nodes: Iterable[Node]) -> dict[str, DeviceKind]:
+    """How each class of GPUs that any node has is asked for."""
+    return {name: kind for node in nodes for name, kind in node.devices.items()}
 
 
 def free_devices(
     nodes: Iterable[Node],
+    device_class: str,
     *,
-    classes: Iterable[str],
     need: Need,
     tolerations: Sequence[Document] = (),
     selector: Mapping[str, str] | None = None,
-    class_labels: Sequence[str] = CLASS_LABELS,
-) -> dict[str, int]:
-    """How many more workers of each of the classes could be scheduled now; of one class at a time."""
-    counts = dict.fromkeys(classes, 0)
+) -> int:
+    """How many more workers that need this, and a device of the class, could be scheduled now."""
+    count, is_slice = 0, bool(CPU_CLASS.match(device_class))
+    asked = {"cpu": need.cpu, "memory": need.memory, "pods": 1.0}
     for node in nodes:
         if not node.is_ready or not _tolerated(node.taints, tolerations):
             continue
         if any(node.labels.get(name) != value for name, value in (selector or {}).items()):
             continue
-        devices = device_of(node, class_labels)
-        for name in counts:
-            if resource := devices.get(name):
-                counts[name] += _fits(node, {resource: 1.0, "cpu": need.cpu, "memory": need.memory, "pods": 1.0})
-            elif (cores := CPU_CLASS.match(name)) and not devices:
-                counts[name] += _fits(node, {"cpu": float(cores[1]), "memory": need.memory, "pods": 1.0})
-    return counts
+        if kind := node.devices.get(device_class):
+            count += _fits(node, {**asked, **kind.request})
+        elif is_slice and not node.devices:
+            count += _fits(node, asked)
+    return count
 
 
 def _fits(node: Node, asked: Mapping[str, float]) -> int:

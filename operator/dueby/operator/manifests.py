@@ -6,15 +6,16 @@ tolerations, and never at all with a podFailurePolicy; a TTL on a worker Job wou
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dueby.operator import names
-from dueby.operator.inventory import CPU_CLASS
+from dueby.operator.inventory import CLASS_LABELS, CPU_CLASS, DeviceKind, quantity
 from dueby.operator.step_configs import crew_config, finish_config, index_config, own_config
 from dueby.operator.view import Assignment
 from dueby.planner.capacity import Choice
+from dueby.planner.errors import Invalid
 from dueby.planner.job import InferenceJob
 from dueby.planner.profiles import CPU_ENGINES
 from dueby.planner.shares import Share
@@ -26,6 +27,7 @@ GRACE_S = 5
 # A pod leaves a node that doesn't answer after so many seconds, not after Kubernetes' 300.
 NODE_PATIENCE_S = 5
 RETRIES = 6
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 POD_SECURITY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 # The group that the image runs in, so that it may write to a volume.
 FS_GROUP = 10001
@@ -35,7 +37,7 @@ CONTAINER_SECURITY = {
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
 }
-TOLERATIONS = (
+TOLERATIONS: tuple[dict[str, Any], ...] = (
     *(
         {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": NODE_PATIENCE_S}
         for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
@@ -55,6 +57,8 @@ class Setting:
     gpu_worker_cpus: int = 2
     """Cores of a GPU worker, for decoding, where the job's `worker.resources` say nothing."""
     worker_memory: str = "2Gi"
+    class_labels: tuple[str, ...] = CLASS_LABELS
+    """Node labels that say which GPU a node has, the first that is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,16 +80,6 @@ def finish_objects(job: InferenceJob, document: Mapping[str, Any], setting: Sett
     return _step_objects(job, document, setting, "finish", finish_config(job))
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeviceKind:
-    """How a device class is asked for."""
-
-    resource: str | None
-    """The extended resource; None for CPU slices."""
-    label: str | None
-    """The node label that has the class as its value."""
-
-
 def worker_objects(
     job: InferenceJob,
     document: Mapping[str, Any],
@@ -96,10 +90,11 @@ def worker_objects(
     shares: Sequence[tuple[int, int]],
     ranks: Sequence[int],
     device: DeviceKind,
+    avoid: Collection[str] = (),
 ) -> list[Document]:
     """ConfigMap and Job of a revision's workers of one class.
 
-    `shares` are everyone's, and `ranks` say which of them are these workers'.
+    `shares` are everyone's, and `ranks` say which of them are these workers'; nodes to `avoid` are not used.
     """
     first = assignments[0]
     name = names.workers_name(job.metadata.name, first.revision, first.device_class)
@@ -124,7 +119,7 @@ def worker_objects(
         name,
         document,
         labels=labels,
-        pod=worker_pod(job, setting, first=first, config_map=name, labels=labels, device=device),
+        pod=worker_pod(job, setting, first=first, config_map=name, labels=labels, device=device, avoid=avoid),
         spec={
             "completionMode": "Indexed",
             "completions": len(assignments),
@@ -152,6 +147,7 @@ def worker_pod(
     config_map: str,
     labels: Mapping[str, str],
     device: DeviceKind,
+    avoid: Collection[str] = (),
 ) -> Document:
     """The pod of a worker: a step's pod with its device, its port and its probes."""
     cpus = str(cpus_of(first.device_class, setting))
@@ -167,8 +163,10 @@ def worker_pod(
         limits=limits,
         labels=labels,
     )
-    if device.label:
-        pod["spec"]["nodeSelector"] = {**pod["spec"].get("nodeSelector", {}), device.label: first.device_class}
+    if device.selector:
+        pod["spec"]["nodeSelector"] = {**pod["spec"].get("nodeSelector", {}), **device.selector}
+    if avoid:
+        pod["spec"]["affinity"] = {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [_elsewhere(avoid)]}}}
     pod["spec"]["containers"][0] |= {
         "ports": [{"name": "http", "containerPort": PORT}],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 5},
@@ -180,6 +178,23 @@ def worker_pod(
         },
     }
     return pod
+
+
+def _elsewhere(nodes: Collection[str]) -> Document:
+    return {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": [name]} for name in sorted(nodes)]}
+
+
+def worker_requests(job: InferenceJob, setting: Setting, device_class: str) -> dict[str, float]:
+    """What a worker on such a device asks for besides the device, by resource; `pods` is 1."""
+    asked = {
+        "cpu": cpus_of(device_class, setting),
+        "memory": setting.worker_memory,
+        **(job.spec.worker.resources or {}).get("requests", {}),
+    }
+    try:
+        return {**{name: quantity(value) for name, value in asked.items()}, "pods": 1.0}
+    except ValueError as error:
+        raise Invalid("spec.worker.resources.requests", str(error)) from None
 
 
 def assignment_document(assignment: Assignment) -> Document:

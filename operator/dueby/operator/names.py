@@ -67,8 +67,18 @@ def batch_path(namespace: str | None = None, name: str = "") -> str:
 
 
 def core_path(kind: str, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
-    """Of pods, configmaps, events, nodes."""
+    """Of pods, configmaps, events, nodes, resourcequotas."""
     return _path("/api/v1", namespace, kind, name, subresource)
+
+
+def lease_path(namespace: str, name: str) -> str:
+    """Of a Lease."""
+    return _path("/apis/coordination.k8s.io/v1", namespace, "leases", name)
+
+
+def node_lease_path(node: str) -> str:
+    """Of the Lease that a node's kubelet renews every 10 s."""
+    return lease_path("kube-node-lease", node)
 
 
 def _path(api: str, namespace: str | None, kind: str, name: str, subresource: str = "") -> str:

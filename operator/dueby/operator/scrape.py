@@ -23,7 +23,9 @@ class Scraper:
     async def ask(self, pod: Mapping[str, Any], page: str) -> dict[str, Any] | None:
         """The page's JSON; None while the worker doesn't answer, which alone doesn't mean that it is dead."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), connector=aiohttp.TCPConnector(limit=AT_ONCE)
+            )
         address = pod["status"]["podIP"]
         host = f"[{address}]" if ":" in address else address
         try:

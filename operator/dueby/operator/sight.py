@@ -1,11 +1,12 @@
 """From what the API server lists and the workers say to the view that decide() takes. Pure.
 
 A worker is an index of an Indexed Job. Its pod may be replaced several times and it stays the same worker, with the
-same share: the Job's own controller sees to that. It is lost when the Job has given the index up, or its node is gone.
+same share: the Job's own controller sees to that. It is lost when the Job has given the index up, when its node says
+nothing and neither does it, or when for some time there is no node for it; in these two cases it may come back.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -16,6 +17,12 @@ from dueby.operator.view import INVALID, Assignment, WorkerState, WorkerView, wo
 from dueby.planner.units import to_micros
 
 Document = Mapping[str, Any]
+# A worker without a node for so long is planned without.
+ABSENT_US = 30_000_000
+# Reasons of the kubelet that don't go away by themselves.
+NOT_STARTING = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +68,16 @@ class Seen:
     """What /progress said, by pod."""
     parts_there: frozenset[int] = frozenset()
     """Parts in the sink, as the workers know."""
+    now_us: int = 0
+    silent_nodes: frozenset[str] = frozenset()
+    """Nodes whose kubelet has stopped renewing its Lease."""
+    absent_since: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """Since when, in microseconds since 1970, there is no node for a worker, by Job and index."""
+
+    @property
+    def namespace(self) -> str:
+        """The job's."""
+        return str(self.document["metadata"]["namespace"])
 
     @cached_property
     def workers(self) -> tuple[WorkerView, ...]:
@@ -81,6 +98,16 @@ def worker_views(seen: Seen) -> tuple[WorkerView, ...]:
         for crew in sorted(seen.crews, key=lambda crew: (crew.revision, crew.name))
         for index in range(len(crew.assignments))
     )
+
+
+def absent_workers(seen: Seen) -> Iterator[tuple[str, int]]:
+    """Job and index of the workers that should be there and have no pod, or one that no node takes."""
+    pods = _latest_pods(seen.pods)
+    for crew in seen.crews:
+        for index in range(len(crew.assignments)):
+            pod = pods.get((crew.name, index))
+            if _rest_state(crew, index) is None and (pod is None or unschedulable(pod)):
+                yield crew.name, index
 
 
 def running_pods(seen: Seen) -> list[Document]:
@@ -146,6 +173,23 @@ def unscheduled(job: Document, pods: Iterable[Document]) -> int:
     return max(0, completions - len(ended) - placed)
 
 
+def unschedulable(pod: Document) -> str:
+    """Why no node takes the pod, in the scheduler's words; empty where one does, or none was looked for yet."""
+    for found in pod.get("status", {}).get("conditions", ()):
+        if found["type"] == "PodScheduled" and found["status"] == "False":
+            return str(found.get("message") or found.get("reason"))
+    return ""
+
+
+def not_starting(pod: Document) -> str:
+    """Why the pod's container doesn't start, in the kubelet's words; empty where nothing is wrong."""
+    for container in pod.get("status", {}).get("containerStatuses", ()):
+        waiting = container.get("state", {}).get("waiting", {})
+        if waiting.get("reason") in NOT_STARTING:
+            return ": ".join(filter(None, (waiting["reason"], waiting.get("message"))))
+    return ""
+
+
 def is_complete(job: Document) -> bool:
     """Whether the Job has succeeded."""
     return _condition(job, "Complete")
@@ -176,14 +220,15 @@ def _worker_view(seen: Seen, crew: Crew, index: int, pod: Document | None) -> Wo
     made = (pod or crew.job)["metadata"]["creationTimestamp"]
     return worker_view(
         assignment,
-        _state(crew, index, pod, progress),
+        _rest_state(crew, index) or _pod_state(seen, crew, index, pod, progress),
         created_us=micros_of(made) or 0,
         progress=progress,
         part_size=int(seen.document.get("status", {}).get("plan", {}).get("partSize") or 1),
     )
 
 
-def _state(crew: Crew, index: int, pod: Document | None, progress: Document) -> WorkerState:
+def _rest_state(crew: Crew, index: int) -> WorkerState | None:
+    """The state of a worker that isn't meant to work now, whatever its pod does; None for one that is."""
     if index >= int(crew.job["spec"].get("completions") or 0):
         return "stopped"
     if index in crew.done:
@@ -192,9 +237,18 @@ def _state(crew: Crew, index: int, pod: Document | None, progress: Document) -> 
         return "lost"
     if crew.job["spec"].get("suspend") or "deletionTimestamp" in crew.job["metadata"]:
         return "stopped"
-    if pod is not None and pod.get("status", {}).get("phase") == "Running" and progress.get("batches"):
-        return "running"
-    return "starting"
+    return None
+
+
+def _pod_state(seen: Seen, crew: Crew, index: int, pod: Document | None, progress: Document) -> WorkerState:
+    absent_us = seen.absent_since.get((crew.name, index))
+    if absent_us is not None and seen.now_us - absent_us > ABSENT_US:
+        return "lost"
+    if pod is None or pod.get("status", {}).get("phase") != "Running":
+        return "starting"
+    if not progress and pod["spec"].get("nodeName") in seen.silent_nodes:
+        return "lost"
+    return "running" if progress.get("batches") else "starting"
 
 
 def _indices(text: str | None) -> set[int]:

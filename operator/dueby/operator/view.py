@@ -87,6 +87,8 @@ class JobView:
     profiles: tuple[GPUProfile, ...]
     counts: Mapping[str, int]
     """Devices that there are of each class, busy with this job's workers or free."""
+    most: int | None = None
+    """Workers that there may be in all; None where `gpus.max` alone says so."""
     cpus: int = 1
     """Cores of a GPU worker."""
     part_size: int | None = None

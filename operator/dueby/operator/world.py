@@ -1,14 +1,17 @@
 """What the control loop sees of the cluster at one moment, and what it remembers between two."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dueby.operator import quotas
 from dueby.operator.inventory import Node
 from dueby.planner.profiles import GPUProfile
 from dueby.planner.replan import FRESH, Memory
 
 Document = dict[str, Any]
+Key = tuple[str, str]
 
 
 @dataclass(kw_only=True)
@@ -17,15 +20,24 @@ class World:
 
     now_us: int
     nodes: dict[str, Node]
-    profiles: tuple[GPUProfile, ...]
-    jobs: list[Document]
+    profiles: tuple[GPUProfile, ...] = ()
+    jobs: list[Document] = field(default_factory=list)
     """The InferenceJobs."""
-    batch: dict[tuple[str, str], list[Document]]
+    batch: dict[Key, list[Document]] = field(default_factory=dict)
     """Jobs of steps and workers, by the InferenceJob's namespace and name."""
-    pods: dict[tuple[str, str], list[Document]]
+    pods: dict[Key, list[Document]] = field(default_factory=dict)
     """Their pods, by the same."""
+    silent_nodes: frozenset[str] = frozenset()
+    """Nodes whose kubelet has stopped renewing its Lease, before Kubernetes calls them not ready."""
     unscheduled: Counter[str] = field(default_factory=Counter)
     """Workers by device class that are wanted and on no node yet, so that nodes don't show them."""
+    room: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    """What ResourceQuotas leave, by namespace."""
+
+    def reserve(self, namespace: str, device_class: str, asked: Mapping[str, float], count: int) -> None:
+        """Take from what is free what workers will ask for that are about to be made."""
+        self.unscheduled[device_class] += count
+        quotas.take(self.room[namespace], asked, count)
 
 
 @dataclass(kw_only=True)
@@ -40,3 +52,7 @@ class Memories:
     parts_there: frozenset[int] = frozenset()
     commits: int = -1
     """Parts that workers had committed when `parts_there` was asked for."""
+    absent_since: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Since when there is no node for a worker, by Job and index."""
+    refused_until_us: int = 0
+    """Until when nothing is made, since the API server has forbidden it."""

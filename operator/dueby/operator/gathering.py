@@ -1,0 +1,87 @@
+"""What is to know of the cluster at one moment: four lists, and the tables of nodes and pods that watches keep."""
+
+import asyncio
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from dueby.operator import names, quotas
+from dueby.operator.inventory import Node, PodRow, requests_of, take_pods
+from dueby.operator.kube import Kube
+from dueby.operator.reflector import Reflector
+from dueby.operator.sight import unscheduled
+from dueby.operator.world import Key, World
+from dueby.planner.errors import Invalid
+from dueby.planner.profiles import GPUProfile, parse_profile
+
+Document = dict[str, Any]
+log = logging.getLogger(__name__)
+
+
+async def gather(kube: Kube, nodes: Reflector[Node], pods: Reflector[PodRow], *, now_us: int) -> World:
+    """The world as it is now."""
+    jobs, profiles, batch, quota_list = await asyncio.gather(
+        kube.list(names.jobs_path()),
+        kube.list(names.profiles_path()),
+        kube.list(names.batch_path(), labelSelector=names.JOB),
+        kube.list(names.core_path("resourcequotas")),
+    )
+    rows = await pods.rows()
+    batch_of: dict[Key, list[Document]] = defaultdict(list)
+    pods_of: dict[Key, list[Document]] = defaultdict(list)
+    for found in batch:
+        batch_of[_job_of(found)].append(found)
+    for row in rows:
+        if row.ours is not None:
+            pods_of[_job_of(row.ours)].append(dict(row.ours))
+    world = World(
+        now_us=now_us,
+        nodes=take_pods(await nodes.rows(), rows),
+        profiles=read_profiles(profiles),
+        jobs=jobs,
+        batch=batch_of,
+        pods=pods_of,
+        unscheduled=_unscheduled(batch_of, pods_of),
+        room=quotas.room_by_namespace(quota_list),
+    )
+    for key, found_jobs in batch_of.items():
+        for found in found_jobs:
+            _take_podless(world, found, pods_of[key])
+    return world
+
+
+def read_profiles(documents: list[Document]) -> tuple[GPUProfile, ...]:
+    """Those that make sense; the others are logged."""
+    profiles = []
+    for document in documents:
+        try:
+            profiles.append(parse_profile(document))
+        except Invalid as error:
+            log.warning("GPUProfile %s is left out: %s", document["metadata"]["name"], error)
+    return tuple(profiles)
+
+
+def _job_of(document: Mapping[str, Any]) -> Key:
+    return document["metadata"]["namespace"], document["metadata"]["labels"][names.JOB]
+
+
+def _unscheduled(batch: dict[Key, list[Document]], pods: dict[Key, list[Document]]) -> Counter[str]:
+    """Workers by device class that are wanted and on no node yet."""
+    wanted: Counter[str] = Counter()
+    for key, found in batch.items():
+        for job in found:
+            if device_class := job["metadata"].get("annotations", {}).get(names.DEVICE_CLASS):
+                wanted[device_class] += unscheduled(job, pods[key])
+    return wanted
+
+
+def _take_podless(world: World, job: Document, pods: list[Document]) -> None:
+    """Of a quota, what the Job's pods will use that its controller hasn't made yet."""
+    room = world.room.get(job["metadata"]["namespace"])
+    if not room:
+        return
+    made = sum(pod["metadata"]["labels"].get(names.JOB_OF_POD) == job["metadata"]["name"] for pod in pods)
+    missing = int(job["spec"].get("completions") or 0) - made
+    if missing > 0 and not job["spec"].get("suspend"):
+        quotas.take(room, {**requests_of(job["spec"]["template"]), "pods": 1.0}, missing)

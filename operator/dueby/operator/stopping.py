@@ -1,0 +1,46 @@
+"""How workers are taken away: whole Jobs where all of one are meant, otherwise the highest indices of it. Pure.
+
+An Indexed Job shrinks at its end only, so the worker that goes is not always the one that was meant; the others take
+over its share either way. A worker that hangs is not taken away: its pod is, and the Job makes another one.
+"""
+
+from collections.abc import Collection
+
+from dueby.operator import names
+from dueby.operator.sight import Crew, Seen
+from dueby.operator.view import GONE, JobView, Stop
+from dueby.operator.writes import Change, Delete, Write
+
+
+def stop_workers(seen: Seen, view: JobView, stop: Stop) -> list[Write]:
+    """What takes these workers away."""
+    made: list[Write] = []
+    for crew in seen.crews:
+        alive = [w.assignment.worker for w in view.workers if w.state not in GONE and w.assignment in crew.assignments]
+        meant = [name for name in alive if name in stop.workers]
+        if not meant:
+            continue
+        path = names.batch_path(seen.namespace, crew.name)
+        left = int(crew.job["spec"]["completions"]) - len(meant)
+        if stop.reason == "WorkerLost":
+            made += _delete_pods(seen, crew, meant)
+        elif left <= 0:
+            made.append(Delete(path=path))
+        else:
+            made.append(Change(path=path, fields={"spec": {"completions": left, "parallelism": left}}))
+    return made
+
+
+def stop_all(seen: Seen) -> list[Write]:
+    """What takes every worker away."""
+    return [Delete(path=names.batch_path(seen.namespace, crew.name)) for crew in seen.crews]
+
+
+def _delete_pods(seen: Seen, crew: Crew, workers: Collection[str]) -> list[Write]:
+    indices = {i for i, assignment in enumerate(crew.assignments) if assignment.worker in workers}
+    return [
+        Delete(path=names.core_path("pods", seen.namespace, pod["metadata"]["name"]))
+        for pod in seen.pods
+        if pod["metadata"]["labels"].get(names.JOB_OF_POD) == crew.name
+        and int(pod["metadata"]["labels"].get(names.INDEX_OF_POD, -1)) in indices
+    ]

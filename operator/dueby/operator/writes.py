@@ -1,0 +1,74 @@
+"""What is to be changed in the cluster, as data, and carrying it out.
+
+Deciding makes a list of these; what each of them does is known here alone. All can be done twice: what is to be created
+and is there already was created by an operator that was killed after it, or by this one a moment ago.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from dueby.operator import names
+from dueby.operator.kube import Conflict, Kube
+
+Document = dict[str, Any]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Create:
+    """Create a Job with what it is told."""
+
+    config_map: Document
+    job: Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Change some fields of an object."""
+
+    path: str
+    fields: Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delete:
+    """Delete an object with all that it owns."""
+
+    path: str
+
+
+Write = Create | Change | Delete
+
+
+async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
+    """All of them, in this order; Refused by the first that the API server doesn't want."""
+    for write in writes:
+        match write:
+            case Create():
+                await _create(kube, write)
+            case Change():
+                await kube.merge(write.path, write.fields)
+            case Delete():
+                await kube.delete(write.path)
+
+
+async def _create(kube: Kube, create: Create) -> None:
+    """A dry run of the Job first, so that what is wrong with it leaves nothing behind."""
+    namespace = create.job["metadata"]["namespace"]
+    path = names.batch_path(namespace)
+    try:
+        await kube.create(path, create.job, dry_run=True)
+        await _create_unless_there(kube, names.core_path("configmaps", namespace), create.config_map)
+        await kube.create(path, create.job)
+    except Conflict:
+        log.info("%s is there already", create.job["metadata"]["name"])
+
+
+async def _create_unless_there(kube: Kube, path: str, document: Document) -> None:
+    try:
+        await kube.create(path, document)
+    except Conflict:
+        # An operator before this one was killed between the two: what it decided then stands.
+        log.info("the ConfigMap %s is there already", document["metadata"]["name"])
