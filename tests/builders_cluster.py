@@ -19,6 +19,7 @@ import yaml
 REPOSITORY = Path(__file__).parents[1]
 NAME = os.environ.get("DUEBY_TEST_CLUSTER", "dueby-test")
 TAG = NAME
+CONTROL_PLANE, WORKER_NODES = f"{NAME}-control-plane", (f"{NAME}-worker", f"{NAME}-worker2")
 LONGEST_WAIT_S = 300.0
 # Where the shared folder is inside the node.
 SHARED = "/shared"
@@ -45,7 +46,9 @@ class Cluster:
 
     kubeconfig: Path
     shared: Path
-    """The folder on this side that is SHARED in the node."""
+    """The folder on this side that is SHARED in the nodes."""
+    audit_log: Path
+    """What the operator has asked of the API server, a line for each."""
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """What kubectl prints."""
@@ -62,14 +65,15 @@ class Cluster:
         assert done.returncode != 0, f"admitted: {done.stdout}"
         return done.stderr
 
-    def get(self, kind: str, name: str) -> dict[str, Any]:
+    def get(self, kind: str, name: str, *, namespace: str = "default") -> dict[str, Any]:
         """The object."""
-        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
+        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json"))
         return found
 
-    def items(self, kind: str, selector: str) -> list[dict[str, Any]]:
+    def items(self, kind: str, selector: str, *, namespace: str = "default") -> list[dict[str, Any]]:
         """The objects with these labels."""
-        found: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json"))["items"]
+        told = self.kubectl("get", kind, "-n", namespace, "-l", selector, "-o", "json")
+        found: list[dict[str, Any]] = json.loads(told)["items"]
         return found
 
     def wait(self, holds: Callable[[], Any], what: str) -> Any:
@@ -80,11 +84,11 @@ class Cluster:
             time.sleep(0.5)
         return found
 
-    def wait_for_phase(self, job: str, *phases: str) -> dict[str, Any]:
+    def wait_for_phase(self, job: str, *phases: str, namespace: str = "default") -> dict[str, Any]:
         """The InferenceJob once it is in one of the phases."""
 
         def there() -> dict[str, Any] | None:
-            document = self.get("infj", job)
+            document = self.get("infj", job, namespace=namespace)
             return document if document.get("status", {}).get("phase") in phases else None
 
         found: dict[str, Any] = self.wait(there, f"{job} is {' or '.join(phases)}")
@@ -93,9 +97,9 @@ class Cluster:
     def look(self) -> str:
         """Everything that helps to see why something didn't come about."""
         looks = (
-            ("get", "infj,jobs,pods", "-A", "-o", "wide"),
-            ("describe", "infj,jobs,pods", "-n", "default"),
-            ("get", "events", "--sort-by=.lastTimestamp"),
+            ("get", "infj,jobs,pods,nodes", "-A", "-o", "wide"),
+            ("describe", "infj,jobs,pods", "-A"),
+            ("get", "events", "-A", "--sort-by=.lastTimestamp"),
             ("logs", "deploy/dueby-operator", "--tail=50"),
         )
         return "\n".join(self._try(*look) for look in looks)
@@ -107,16 +111,11 @@ class Cluster:
 
 
 def make_cluster(folder: Path) -> Cluster:
-    """Images, cluster, chart."""
+    """Images, a control plane and two nodes for workers, the chart."""
     build_images()
     shared = folder / "shared"
     shared.mkdir()
     shared.chmod(0o777)
-    config = {
-        "kind": "Cluster",
-        "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "nodes": [{"role": "control-plane", "extraMounts": [{"hostPath": str(shared), "containerPath": SHARED}]}],
-    }
     remove_cluster()
     kubeconfig = folder / "kubeconfig"
     image = os.environ.get("KIND_NODE_IMAGE")
@@ -129,21 +128,65 @@ def make_cluster(folder: Path) -> Cluster:
         "-",
         *(["--image", image] if image else []),
     ]
-    call("kind", "create", "cluster", "--name", NAME, *options, stdin=yaml.safe_dump(config))
-    call("kind", "load", "docker-image", "--name", NAME, f"dueby/operator:{TAG}", f"dueby/worker:{TAG}")
-    cluster = Cluster(kubeconfig=kubeconfig, shared=shared)
+    call("kind", "create", "cluster", "--name", NAME, *options, stdin=yaml.safe_dump(_kind_config(folder, shared)))
+    load_image(f"dueby/operator:{TAG}", CONTROL_PLANE)
+    load_image(f"dueby/worker:{TAG}", *WORKER_NODES)
+    cluster = Cluster(kubeconfig=kubeconfig, shared=shared, audit_log=folder / "audit" / "audit.log")
     # On two cores there is one left for a worker only if the name server has one replica less.
     cluster.kubectl("scale", "deployment", "coredns", "-n", "kube-system", "--replicas=1")
+    install_chart(cluster)
+    return cluster
+
+
+def load_image(image: str, *nodes: str) -> None:
+    """Bring an image of this machine to nodes."""
+    call("kind", "load", "docker-image", "--name", NAME, "--nodes", ",".join(nodes), image)
+
+
+def install_chart(cluster: Cluster, *, verb: str = "install") -> None:
+    """The chart, with the operator beside the control plane: tests take the other nodes away."""
     values = {
         "image.tag": TAG,
         "worker.image.tag": TAG,
         "worker.memory": "1Gi",
         "worker.gpuCpus": "1",
+        "nodeSelector.kubernetes\\.io/hostname": CONTROL_PLANE,
+        "tolerations[0].operator": "Exists",
     }
     settings = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
     chart = str(REPOSITORY / "charts" / "dueby")
-    call("helm", "install", "dueby", chart, "--kubeconfig", str(kubeconfig), "--wait", "--timeout", "180s", *settings)
-    return cluster
+    options = ["--kubeconfig", str(cluster.kubeconfig), "--wait", "--timeout", "180s"]
+    call("helm", verb, "dueby", chart, *options, *settings)
+
+
+def _kind_config(folder: Path, shared: Path) -> dict[str, Any]:
+    """Every node shares a folder with this machine; what the operator asks of the API server is logged to another."""
+    policies, log = folder / "policies", folder / "audit"
+    policies.mkdir()
+    log.mkdir()
+    asked = {"level": "Metadata", "users": ["system:serviceaccount:default:dueby-operator"]}
+    policy = {"omitStages": ["RequestReceived"], "rules": [asked, {"level": "None"}]}
+    document = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", **policy}
+    (policies / "audit.yaml").write_text(yaml.safe_dump(document))
+    volumes = {"policies": "/etc/kubernetes/policies", "audit": "/var/log/kubernetes"}
+    mounts = [{"hostPath": str(folder / name), "containerPath": path} for name, path in volumes.items()]
+    api_server = {
+        "extraArgs": {
+            "audit-log-path": f"{volumes['audit']}/audit.log",
+            "audit-policy-file": f"{volumes['policies']}/audit.yaml",
+        },
+        "extraVolumes": [{"name": name, "hostPath": path, "mountPath": path} for name, path in volumes.items()],
+    }
+    patch = yaml.safe_dump({"kind": "ClusterConfiguration", "apiServer": api_server})
+    everywhere = {"hostPath": str(shared), "containerPath": SHARED}
+    return {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "nodes": [
+            {"role": "control-plane", "extraMounts": [everywhere, *mounts], "kubeadmConfigPatches": [patch]},
+            *({"role": "worker", "extraMounts": [everywhere]} for _ in WORKER_NODES),
+        ],
+    }
 
 
 def build_images() -> None:

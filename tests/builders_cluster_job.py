@@ -41,6 +41,21 @@ def condition(document: dict[str, Any], kind: str) -> dict[str, Any]:
     return found
 
 
+def wait_until_told(
+    cluster: Cluster, name: str, kind: str, words: str = "", *, reason: str = "", namespace: str = "default"
+) -> dict[str, Any]:
+    """The condition of this type, once it has this reason and says these words."""
+
+    def there() -> Any:
+        conditions = cluster.get("infj", name, namespace=namespace).get("status", {}).get("conditions", [])
+        return next(
+            (c for c in conditions if c["type"] == kind and reason in ("", c["reason"]) and words in c["message"]), None
+        )
+
+    found: dict[str, Any] = cluster.wait(there, f"{name} says {kind} {reason} {words}")
+    return found
+
+
 def indices_of(rows: Path) -> list[int]:
     """Of every row, sorted."""
     parts = [str(part) for part in rows.glob("part-*.parquet")]

@@ -1,14 +1,13 @@
 """From `kubectl apply` to result rows on a real cluster, through the chart."""
 
-import json
 from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
 
 from builders_cluster import Cluster
-from builders_cluster_job import condition, indices_of, job, share_photos
-from builders_run import MODEL, profile_document
+from builders_cluster_job import condition, indices_of, job, share_photos, wait_until_told
+from builders_run import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 PHOTOS = 200
@@ -100,12 +99,7 @@ def test_an_edited_deadline_is_taken_and_another_source_refused(cluster: Cluster
 def test_a_job_without_a_profile_waits_and_says_what_to_do(cluster: Cluster) -> None:
     share_photos(cluster, "unprofiled", 1)
     cluster.apply(job("unprofiled", model={**MODEL, "imageSize": 96}))
-
-    def told() -> Any:
-        conditions = cluster.get("infj", "unprofiled").get("status", {}).get("conditions", [])
-        return next((c for c in conditions if c["type"] == "Profiled"), None)
-
-    said = cluster.wait(told, "it says that there is no profile")
+    said = wait_until_told(cluster, "unprofiled", "Profiled")
     assert (said["status"], said["reason"]) == ("False", "NoProfile")
     assert "at 96 px" in said["message"]
     cluster.kubectl("delete", "infj", "unprofiled")
@@ -151,25 +145,3 @@ def test_what_makes_no_sense_is_refused_at_once_with_a_sentence(
 
 def test_a_name_too_long_for_its_pods_is_refused(cluster: Cluster) -> None:
     assert "at most 40 letters, digits and dashes" in cluster.refusal(job("j" * 41))
-
-
-def test_gpus_are_found_by_their_label_and_asked_for_by_their_resource(cluster: Cluster) -> None:
-    gpu, product = "nvidia.com/gpu", "NVIDIA-A100-SXM4-40GB"
-    node = cluster.kubectl("get", "nodes", "-o", "name").strip()
-    capacity = [{"op": "add", "path": "/status/capacity/nvidia.com~1gpu", "value": "4"}]
-    cluster.kubectl("patch", node, "--subresource=status", "--type=json", "-p", json.dumps(capacity))
-    cluster.kubectl("label", node, f"{gpu}.product={product}")
-    profile = profile_document()
-    profile["metadata"]["name"] = "a100"
-    profile["spec"] |= {"deviceClass": product, "device": {}}
-    cluster.apply(profile)
-    folder = share_photos(cluster, "gpus", 300)
-    cluster.apply(job("gpus", gpus={"classes": [product]}))
-    done = cluster.wait_for_phase("gpus", "Succeeded", "Failed")
-    assert done["status"]["phase"] == "Succeeded", done["status"]
-    assert [group["deviceClass"] for group in done["status"]["plan"]["groups"]] == [product]
-    (work,) = cluster.items("jobs", "dueby.dev/job=gpus,dueby.dev/step=work")
-    pod = work["spec"]["template"]["spec"]
-    assert pod["containers"][0]["resources"]["limits"][gpu] == "1"
-    assert pod["nodeSelector"] == {f"{gpu}.product": product}
-    assert indices_of(folder / "rows") == list(range(300))

@@ -32,6 +32,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for chatty in ("kopf", "aiohttp.access"):  # a line for each wake and each probe
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     setting = Setting(
         image=options.worker_image,
         pull_policy=options.pull_policy,

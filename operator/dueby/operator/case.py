@@ -203,6 +203,13 @@ class Case:
             if ending.is_final:  # what one worker refuses, all would
                 self._fail("InvalidJob", ending.sentence)
                 return
+        if job.spec.queue_name and self.world.queues.get((self.namespace, job.spec.queue_name)) is None:
+            told = (
+                f"There is no LocalQueue {job.spec.queue_name} in the namespace {self.namespace}, or no Kueue; "
+                "make it, or leave spec.queueName out."
+            )
+            self._say(Say(type="Admitted", status="False", reason="QueueNotFound", message=told))
+            return
         view = job_view(
             job, self.seen, self.world, self.setting, self.memory, status=self._status, deadline_us=deadline_us
         )
@@ -221,14 +228,16 @@ class Case:
         self.memory.lag = decision.memory
         self.memory.generation = self.document["metadata"]["generation"]
         self.memory.lost = frozenset(w.assignment.worker for w in view.workers if w.state == "lost")
+        self.memory.queued = frozenset(w.assignment.worker for w in view.workers if w.state == "queued")
         self._tell_progress(view, decision)
         for action in decision.actions:
             match action:
                 case Start():
                     self._start(job, view, action)
                 case Stop():
-                    self.writes += stop_workers(self.seen, view, action)
-                    self._replanned(view, action.reason, -len(action.workers))
+                    if stopped := stop_workers(self.seen, view, action):
+                        self.writes += stopped
+                        self._replanned(view, action.reason, -len(action.workers))
                 case Refuse():
                     self._refuse_plan(action, view)
                 case Finish():

@@ -81,6 +81,8 @@ def phase_of(status: Mapping[str, Any], *, suspended: bool, started: bool, runni
         return "Pending"
     if is_finishing:
         return "Finishing"
+    if condition(status, "Admitted").get("reason") in ("Queued", "QueueNotFound") and not running:
+        return "Queued"
     if started:
         return "Running" if running else "Starting"
     return "Queued" if condition(status, "Feasible").get("reason") == "Waiting" else "Planning"

@@ -30,6 +30,8 @@ from dueby.planner.units import parse_duration_us
 
 # Between two looks: while there is a job to attend to, and otherwise.
 BUSY_S, IDLE_S = 2.0, 30.0
+# How long the workers of a complete job may take to end.
+LEAVE_US = 20_000_000
 # Jobs that are written at once.
 AT_ONCE = 16
 log = logging.getLogger(__name__)
@@ -110,18 +112,18 @@ class Controller:
             log.info("an Event was not taken: %s", error)
 
     async def _clear(self, document: Document, world: World) -> None:
-        """Take the workers of a failed job away, and a finished job whose time to live is over."""
+        """Take the workers of a job away that is over, and the job itself once its time to live is over, too."""
         status, metadata = document.get("status", {}), document["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
-        if is_true(status, "Failed"):
+        ended_us = max(
+            micros_of(condition(status, kind).get("lastTransitionTime")) or 0 for kind in ("Complete", "Failed")
+        )
+        # Workers of a complete job end by themselves, but for those that never found a node.
+        if is_true(status, "Failed") or world.now_us > ended_us + LEAVE_US:
             for job in world.batch.get((namespace, name), ()):
                 if job["metadata"]["labels"][names.STEP] == "work" and not (is_complete(job) or is_failed(job)):
                     await self.kube.delete(names.batch_path(namespace, job["metadata"]["name"]))
         ttl = document["spec"].get("ttlAfterFinished")
-        ended_us = max(
-            (micros_of(condition(status, kind).get("lastTransitionTime")) or 0 for kind in ("Complete", "Failed")),
-            default=0,
-        )
         if ttl and ended_us and world.now_us > ended_us + parse_duration_us(ttl):
             await self.kube.delete(names.jobs_path(namespace, name))
 

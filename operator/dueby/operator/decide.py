@@ -10,6 +10,7 @@ The question is only whether those that are left will be in time.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from dueby.operator.view import (
     GONE,
@@ -25,7 +26,7 @@ from dueby.operator.view import (
     WorkerView,
 )
 from dueby.planner.capacity import Capacity, Group
-from dueby.planner.deadline_classes import judge
+from dueby.planner.deadline_classes import Verdict, judge
 from dueby.planner.margin import Rule
 from dueby.planner.plan import Plan
 from dueby.planner.pool import Pool, build_pool
@@ -67,7 +68,8 @@ def images_left(view: JobView) -> int:
 
 def ongoing(view: JobView) -> list[Ongoing]:
     """The workers that are there, as the planner takes them: observed times where there are some."""
-    return [_ongoing(worker, view.now_us) for worker in view.workers if worker.state not in GONE]
+    away = {*GONE, "queued"}
+    return [_ongoing(worker, view.now_us) for worker in view.workers if worker.state not in away]
 
 
 def _first_plan(view: JobView, pool: Pool) -> Decision:
@@ -81,7 +83,7 @@ def _first_plan(view: JobView, pool: Pool) -> Decision:
         max_iterations=view.spec.gpus.max_iterations,
         part_size=view.part_size,
     )
-    verdict = judge(problem, view.spec.deadline_class)
+    verdict = _judge(problem, view)
     plan = verdict.plan
     if plan is None or verdict.action not in ("Start", "StartLate"):
         return Decision(actions=(Refuse(verdict=verdict),))
@@ -104,11 +106,29 @@ def _first_plan(view: JobView, pool: Pool) -> Decision:
     )
 
 
+def _judge(problem: Problem, view: JobView) -> Verdict:
+    """The verdict; where there may be one class only, that of the class that needs the fewest devices."""
+    groups = [group for group in problem.pool.groups if group.count]
+    if not view.is_one_class or len(groups) < 2:
+        return judge(problem, view.spec.deadline_class)
+    alone = [replace(problem, pool=replace(problem.pool, groups=(group,))) for group in groups]
+    return min((judge(each, view.spec.deadline_class) for each in alone), key=_preference)
+
+
+def _preference(verdict: Verdict) -> tuple[bool, bool, int, int]:
+    """In time first, then few devices, then early."""
+    plan = verdict.plan
+    return (plan is None, bool(verdict.infeasible), plan.gpus if plan else 0, plan.expected_finish_us if plan else 0)
+
+
 def _watch(view: JobView, pool: Pool) -> Decision:
     there, left = ongoing(view), images_left(view)
     for workers, reason in ((_hung(view), HUNG), (_over_limit(view, there), EDITED)):
         if workers:
             return Decision(actions=(Stop(workers=workers, reason=reason),), memory=view.memory)
+    if any(worker.state == "queued" for worker in view.workers):  # what is on its way is waited for
+        rest_us = finish_us(there, left) if there else None
+        return Decision(memory=view.memory, expected_finish_us=None if rest_us is None else view.now_us + rest_us)
     change = read_lag(
         there,
         _free(view, pool),
@@ -228,7 +248,7 @@ def _hung(view: JobView) -> tuple[str, ...]:
     """Workers that show no sign of life: a step may take long, and a store's back-off, but not for ever."""
     hung = []
     for worker in view.workers:
-        if worker.state in GONE:
+        if worker.state in GONE or worker.state == "queued":
             continue
         choice = worker.assignment.choice
         since_us = worker.created_us if worker.last_step_us is None else worker.last_step_us

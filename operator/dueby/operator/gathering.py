@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dueby.operator import names, quotas
+from dueby.operator.conditions import is_over
 from dueby.operator.inventory import Node, PodRow, requests_of, take_pods
 from dueby.operator.kube import Kube
+from dueby.operator.kueue import Queue, read_queue
 from dueby.operator.reflector import Reflector
 from dueby.operator.sight import unscheduled
 from dueby.operator.world import Key, World
@@ -45,10 +47,21 @@ async def gather(kube: Kube, nodes: Reflector[Node], pods: Reflector[PodRow], *,
         unscheduled=_unscheduled(batch_of, pods_of),
         room=quotas.room_by_namespace(quota_list),
     )
+    world.queues = await _queues(kube, jobs)
     for key, found_jobs in batch_of.items():
         for found in found_jobs:
             _take_podless(world, found, pods_of[key])
     return world
+
+
+async def _queues(kube: Kube, jobs: list[Document]) -> dict[Key, Queue | None]:
+    """The queues that jobs name which aren't over."""
+    asked = {
+        (job["metadata"]["namespace"], str(job["spec"]["queueName"]))
+        for job in jobs
+        if job["spec"].get("queueName") and not is_over(job.get("status", {}))
+    }
+    return {key: await read_queue(kube, *key) for key in sorted(asked)}
 
 
 def read_profiles(documents: list[Document]) -> tuple[GPUProfile, ...]:

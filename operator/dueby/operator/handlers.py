@@ -19,7 +19,7 @@ from dueby.operator.inventory import Node, PodRow, pod_row, read_node
 from dueby.operator.kube import Kube
 from dueby.operator.lease import Lease
 from dueby.operator.manifests import Setting
-from dueby.operator.metrics import record_look
+from dueby.operator.metrics import count_request, record_look
 from dueby.operator.observing import Observer
 from dueby.operator.reflector import Reflector
 from dueby.operator.scrape import Scraper
@@ -44,7 +44,7 @@ class Watch:
 
     async def run(self) -> None:
         """Hold the Lease, keep the tables of nodes and pods, and look again and again; end when any of it ends."""
-        kube, scraper = Kube(sign_in), Scraper()
+        kube, scraper = Kube(sign_in, count=count_request), Scraper()
         lease = self._lease(kube)
         try:
             if lease:

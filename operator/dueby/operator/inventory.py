@@ -57,6 +57,8 @@ class DeviceKind:
     """The extended resource; None for CPU slices."""
     selector: Mapping[str, str] = field(default_factory=dict)
     """The node label that says which product it is."""
+    count: int = 0
+    """How many the node has, whoever uses them."""
 
     @property
     def request(self) -> dict[str, float]:
@@ -163,14 +165,16 @@ def take_pods(nodes: Iterable[Node], pods: Iterable[PodRow]) -> dict[str, Node]:
     return left
 
 
-def _devices(resources: Iterable[str], labels: Mapping[str, str], class_labels: Sequence[str]) -> dict[str, DeviceKind]:
+def _devices(
+    there: Mapping[str, float], labels: Mapping[str, str], class_labels: Sequence[str]
+) -> dict[str, DeviceKind]:
     """The GPUs of a node by device class."""
     label = next((label for label in class_labels if label in labels), None)
     if label is None or SHARED in labels[label]:
         return {}
     product, found = labels[label], {}
-    for resource in resources:
-        kind = DeviceKind(resource=resource, selector={label: product})
+    for resource, count in there.items():
+        kind = DeviceKind(resource=resource, selector={label: product}, count=int(count))
         if resource in GPU_RESOURCES:
             found[product] = kind
         elif resource.startswith(MIG):

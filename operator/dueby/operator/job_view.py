@@ -1,18 +1,21 @@
 """The view that decide() takes of a job in a cluster. Pure."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from dueby.operator.inventory import DeviceKind, Need, device_kinds, free_devices
+from dueby.operator.inventory import CPU_CLASS, DeviceKind, Need, device_kinds, free_devices
 from dueby.operator.manifests import TOLERATIONS, Setting, worker_requests
 from dueby.operator.quotas import most_pods
 from dueby.operator.sight import Seen, micros_of
 from dueby.operator.view import GONE, JobView
 from dueby.operator.world import Memories, World
 from dueby.planner.input_cost import read_input_cost
-from dueby.planner.job import InferenceJob
+from dueby.planner.job import InferenceJob, JobSpec
 from dueby.planner.pool import matching
+
+SO_FAR_SOFT = ("Relaxed", "BestEffort")
 
 
 def job_view(
@@ -29,32 +32,51 @@ def job_view(
     workers = seen.workers
     profiles = tuple(matching(world.profiles, job.spec.model))
     classes = sorted({profile.spec.device_class for profile in profiles})
-    own = Counter(worker.assignment.device_class for worker in workers if worker.state not in GONE)
-    free, most_more = free_now(job, seen, world, setting, classes=classes)
-    lost = {worker.assignment.worker for worker in workers if worker.state == "lost"} - memory.lost
-    is_edited = memory.generation not in (None, seen.document["metadata"]["generation"])
+    own = Counter(w.assignment.device_class for w in workers if w.state not in GONE and w.state != "queued")
+    revision = max((crew.revision for crew in seen.crews), default=0)
+    if job.spec.queue_name:
+        free, most_more = _quota(job, seen, world, setting, classes=classes, unused=revision > 0), None
+    else:
+        free, most_more = _free(job, seen, world, setting, classes=classes)
     plan = status.get("plan") or {}
+    news = _news(seen, memory)
     return JobView(
-        spec=job.spec,
+        spec=_planned_as(job.spec),
         now_us=world.now_us,
         deadline_us=deadline_us,
-        promised_us=None if is_edited else micros_of(plan.get("expectedFinish")),
+        promised_us=None if news == "Edited" else micros_of(plan.get("expectedFinish")),
         images=status["images"],
         cost=read_input_cost(status.get("inputCost") or {}),
         profiles=profiles,
         counts={name: free[name] + own[name] for name in classes},
         most=None if most_more is None else most_more + sum(own.values()),
+        is_one_class=bool(job.spec.queue_name),
         cpus=setting.gpu_worker_cpus,
         part_size=plan.get("partSize"),
         parts_there=seen.parts_there,
-        revision=max((crew.revision for crew in seen.crews), default=0),
+        revision=revision,
         workers=workers,
-        news="WorkerLost" if lost else "Edited" if is_edited else None,
+        news=news,
         memory=memory.lag,
     )
 
 
-def free_now(
+def _planned_as(spec: JobSpec) -> JobSpec:
+    """Relaxed and BestEffort need a calendar of all jobs; until there is one they are planned as Soft."""
+    return spec.replace(deadline_class="Soft") if spec.deadline_class in SO_FAR_SOFT else spec
+
+
+def _news(seen: Seen, memory: Memories) -> Literal["WorkerLost", "Edited", "Admitted"] | None:
+    """What has happened since the last decision, the worst of it."""
+    state = {worker.assignment.worker: worker.state for worker in seen.workers}
+    if any(state[name] == "lost" for name in state.keys() - memory.lost):
+        return "WorkerLost"
+    if memory.generation not in (None, seen.document["metadata"]["generation"]):
+        return "Edited"
+    return "Admitted" if any(state.get(name) in ("starting", "running") for name in memory.queued) else None
+
+
+def _free(
     job: InferenceJob, seen: Seen, world: World, setting: Setting, *, classes: list[str]
 ) -> tuple[dict[str, int], int | None]:
     """Devices of each class that more workers could have, and how many together; None where no quota bounds that."""
@@ -70,7 +92,7 @@ def free_now(
             selector=job.spec.worker.node_selector,
         )
         free[name] = max(0, found - world.unscheduled[name])
-    room = world.room[seen.document["metadata"]["namespace"]]
+    room = world.room[seen.namespace]
     if not room or not classes:
         return free, None
     kinds = device_kinds(world.nodes.values())
@@ -78,4 +100,21 @@ def free_now(
     within = {name: int(min(free[name], most[name])) for name in classes}
     # What classes share is bounded for the one that asks for most of it, so that any mixture fits.
     together = min(most_pods(room, asked[name]) for name in classes)
-    return within, None if together == float("inf") else int(together)
+    return within, None if together == math.inf else int(together)
+
+
+def _quota(
+    job: InferenceJob, seen: Seen, world: World, setting: Setting, *, classes: list[str], unused: bool
+) -> dict[str, int]:
+    """Workers of each class that the job's queue covers; of GPUs no more than there are, whoever has them now."""
+    queue = world.queues.get((seen.namespace, job.spec.queue_name))
+    kinds = device_kinds(world.nodes.values())
+    found = {}
+    for name in classes:
+        kind = kinds.get(name, DeviceKind())
+        asked = {**worker_requests(job, setting, name), **kind.request}
+        found[name] = queue.most(kind, asked, unused=unused) if queue else 0
+        if not CPU_CLASS.match(name):
+            there = sum(node.devices[name].count for node in world.nodes.values() if name in node.devices)
+            found[name] = min(found[name], there)
+    return found

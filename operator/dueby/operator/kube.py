@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from dueby.operator.metrics import count_request
 from dueby.planner.errors import DueByError, Transient
 
 CONNECT_S, ANSWER_S = 5.0, 30.0
@@ -27,6 +26,7 @@ LONGEST_LINE = 4 * 2**20
 SIGN_IN_S = 60.0
 JSON, MERGE = "application/json", "application/merge-patch+json"
 Document = dict[str, Any]
+Count = Callable[[str, str, int | None], None]
 
 
 class Missing(DueByError):
@@ -69,8 +69,10 @@ class Access(Protocol):
 class Kube:
     """One connection to an API server, made at the first call."""
 
-    def __init__(self, sign_in: Callable[[], Access]) -> None:
+    def __init__(self, sign_in: Callable[[], Access], *, count: Count | None = None) -> None:
+        """`count` is told of every request: method, path, and the answer's code, None where there was none."""
         self._sign_in = sign_in
+        self._count = count
         self._session: aiohttp.ClientSession | None = None
         self._access: Access | None = None
         self._signed_in_s = 0.0
@@ -105,6 +107,7 @@ class Kube:
         patience = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
         try:
             async with self._connection().get(url, headers=self._headers(), timeout=patience) as answer:
+                self._tell("WATCH", path, answer.status)
                 if answer.status >= 400:
                     raise _failure(answer.status, await answer.text())
                 async for line in answer.content:
@@ -151,13 +154,17 @@ class Kube:
             async with asked as answer:
                 text = await answer.text()
         except (OSError, aiohttp.ClientError, TimeoutError) as error:
-            count_request(method, path, None)
+            self._tell(method, path, None)
             raise Transient(f"the API server: {error!r}") from None
-        count_request(method, path, answer.status)
+        self._tell(method, path, answer.status)
         if answer.status >= 400:
             raise _failure(answer.status, text)
         found: Document = json.loads(text)
         return found
+
+    def _tell(self, method: str, path: str, code: int | None) -> None:
+        if self._count:
+            self._count(method, path, code)
 
     def _connection(self) -> aiohttp.ClientSession:
         if self._session is None:

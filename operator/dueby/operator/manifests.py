@@ -129,6 +129,9 @@ def worker_objects(
         },
     )
     work["metadata"]["annotations"] = {names.DEVICE_CLASS: first.device_class}
+    if job.spec.queue_name:  # Kueue sets it going
+        work["metadata"]["labels"] |= {names.QUEUE: job.spec.queue_name}
+        work["spec"]["suspend"] = True
     plan = {"assignments": [assignment_document(assignment) for assignment in assignments]}
     return [_config_map(name, document, {"config.json": config, "plan.json": plan}, labels), work]
 

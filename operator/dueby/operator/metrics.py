@@ -33,7 +33,7 @@ from dueby.operator.world import Document, World
 
 # A look at an idle cluster takes 20 ms; after 120 s without one the probe fails.
 LOOK_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+VERBS = {"WATCH": "watch", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 # The code of a request that had no answer, as Kubernetes' own clients call it.
 NO_ANSWER = "<error>"
 LAST_GOOD_LOOK = "dueby_last_good_look_timestamp_seconds"

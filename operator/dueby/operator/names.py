@@ -14,6 +14,7 @@ REVISION = f"{GROUP}/revision"
 DEVICE_CLASS = f"{GROUP}/device-class"
 INDEX_OF_POD = "batch.kubernetes.io/job-completion-index"
 JOB_OF_POD = "batch.kubernetes.io/job-name"
+QUEUE = "kueue.x-k8s.io/queue-name"
 # Of all that the operator makes.
 MANAGED = {"app.kubernetes.io/managed-by": "dueby"}
 _LONGEST_CLASS, _LONGEST_NAME = 16, 63

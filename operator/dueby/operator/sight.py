@@ -190,6 +190,11 @@ def not_starting(pod: Document) -> str:
     return ""
 
 
+def is_queued(job: Document) -> bool:
+    """Whether the Job waits for Kueue to set it going."""
+    return bool(job["spec"].get("suspend")) and names.QUEUE in job["metadata"]["labels"]
+
+
 def is_complete(job: Document) -> bool:
     """Whether the Job has succeeded."""
     return _condition(job, "Complete")
@@ -217,7 +222,7 @@ def _latest_pods(pods: Iterable[Document]) -> dict[tuple[str, int], Document]:
 def _worker_view(seen: Seen, crew: Crew, index: int, pod: Document | None) -> WorkerView:
     assignment = crew.assignments[index]
     progress = {} if pod is None else seen.progress.get(pod["metadata"]["name"], {})
-    made = (pod or crew.job)["metadata"]["creationTimestamp"]
+    made = pod["metadata"]["creationTimestamp"] if pod else _start_of(crew.job)
     return worker_view(
         assignment,
         _rest_state(crew, index) or _pod_state(seen, crew, index, pod, progress),
@@ -225,6 +230,11 @@ def _worker_view(seen: Seen, crew: Crew, index: int, pod: Document | None) -> Wo
         progress=progress,
         part_size=int(seen.document.get("status", {}).get("plan", {}).get("partSize") or 1),
     )
+
+
+def _start_of(job: Document) -> str:
+    """When its pods could be made: a Job may have waited in a queue before."""
+    return str(job.get("status", {}).get("startTime") or job["metadata"]["creationTimestamp"])
 
 
 def _rest_state(crew: Crew, index: int) -> WorkerState | None:
@@ -235,6 +245,8 @@ def _rest_state(crew: Crew, index: int) -> WorkerState | None:
         return "done"
     if index in crew.given_up or is_failed(crew.job):
         return "lost"
+    if is_queued(crew.job):
+        return "queued"
     if crew.job["spec"].get("suspend") or "deletionTimestamp" in crew.job["metadata"]:
         return "stopped"
     return None

@@ -26,7 +26,7 @@ def stop_workers(seen: Seen, view: JobView, stop: Stop) -> list[Write]:
             made += _delete_pods(seen, crew, meant)
         elif left <= 0:
             made.append(Delete(path=path))
-        else:
+        elif names.QUEUE not in crew.job["metadata"]["labels"]:  # Kueue would kill all of an admitted Job's pods
             made.append(Change(path=path, fields={"spec": {"completions": left, "parallelism": left}}))
     return made
 

@@ -6,7 +6,7 @@ what is wrong, and the plan goes on without the workers that it concerns.
 
 from dueby.operator import names
 from dueby.operator.conditions import Say
-from dueby.operator.sight import ABSENT_US, Seen, not_starting, unschedulable
+from dueby.operator.sight import ABSENT_US, Seen, is_queued, not_starting, unschedulable
 
 
 def trouble_of_step(seen: Seen, job_name: str) -> str:
@@ -17,6 +17,11 @@ def trouble_of_step(seen: Seen, job_name: str) -> str:
 
 def admission_of(seen: Seen) -> Say:
     """Whether the cluster has room for every worker: the condition Admitted."""
+    waiting = [crew.name for crew in seen.crews if is_queued(crew.job)]
+    if waiting:
+        queue = next(crew.job["metadata"]["labels"][names.QUEUE] for crew in seen.crews if is_queued(crew.job))
+        told = f"{', '.join(waiting)} waits in the queue {queue}; `kubectl describe workloads` says for what."
+        return Say(type="Admitted", status="False", reason="Queued", message=told)
     late = [key for key, since_us in seen.absent_since.items() if seen.now_us - since_us > ABSENT_US]
     if not late:
         return Say(type="Admitted", status="True", reason="Admitted")

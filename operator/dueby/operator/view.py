@@ -15,11 +15,11 @@ from dueby.planner.profiles import GPUProfile
 from dueby.planner.replan import FRESH, Memory
 from dueby.planner.shares import Share
 
-WorkerState = Literal["starting", "running", "done", "lost", "stopped"]
+WorkerState = Literal["queued", "starting", "running", "done", "lost", "stopped"]
 # How a step's process says that its input is wrong, and that the same step may succeed later.
 INVALID, TRY_AGAIN = 2, 75
 GONE: frozenset[WorkerState] = frozenset({"done", "lost", "stopped"})
-Reason = Literal["Started", "Resumed", "WorkerLost", "Lagging", "Edited", "Ahead"]
+Reason = Literal["Started", "Resumed", "WorkerLost", "Lagging", "Edited", "Admitted", "Ahead"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +89,8 @@ class JobView:
     """Devices that there are of each class, busy with this job's workers or free."""
     most: int | None = None
     """Workers that there may be in all; None where `gpus.max` alone says so."""
+    is_one_class: bool = False
+    """Whether all workers must have devices of one class, as in a queue that admits a Job whole."""
     cpus: int = 1
     """Cores of a GPU worker."""
     part_size: int | None = None
@@ -99,7 +101,7 @@ class JobView:
     """Revisions of the plan so far; 0 before the first."""
     workers: tuple[WorkerView, ...] = ()
     """All that were ever started in this run."""
-    news: Literal["WorkerLost", "Edited"] | None = None
+    news: Literal["WorkerLost", "Edited", "Admitted"] | None = None
     """What has happened since the last decision."""
     memory: Memory = FRESH
 

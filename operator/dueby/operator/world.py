@@ -7,6 +7,7 @@ from typing import Any
 
 from dueby.operator import quotas
 from dueby.operator.inventory import Node
+from dueby.operator.kueue import Queue
 from dueby.planner.profiles import GPUProfile
 from dueby.planner.replan import FRESH, Memory
 
@@ -34,6 +35,9 @@ class World:
     room: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     """What ResourceQuotas leave, by namespace."""
 
+    queues: dict[Key, Queue | None] = field(default_factory=dict)
+    """Kueue's LocalQueues that jobs name, by namespace and name; None for one that isn't there."""
+
     def reserve(self, namespace: str, device_class: str, asked: Mapping[str, float], count: int) -> None:
         """Take from what is free what workers will ask for that are about to be made."""
         self.unscheduled[device_class] += count
@@ -52,6 +56,8 @@ class Memories:
     parts_there: frozenset[int] = frozenset()
     commits: int = -1
     """Parts that workers had committed when `parts_there` was asked for."""
+    queued: frozenset[str] = frozenset()
+    """Workers that waited in a queue at the last look."""
     absent_since: dict[tuple[str, int], int] = field(default_factory=dict)
     """Since when there is no node for a worker, by Job and index."""
     refused_until_us: int = 0

@@ -1,0 +1,113 @@
+"""What goes wrong in clusters: a node dies, no node takes a pod, a quota is full, an image or a volume isn't there."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from builders_cluster import WORKER_NODES, Cluster, call
+from builders_cluster_job import condition, indices_of, job, share_photos, wait_until_told
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def ready(cluster: Cluster, node: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(c for c in cluster.get("node", node)["status"]["conditions"] if c["type"] == "Ready")
+    return found
+
+
+def test_a_workers_node_is_lost_and_help_comes_before_kubernetes_has_noticed(cluster: Cluster) -> None:
+    folder = share_photos(cluster, "lost-node", 4000)
+    cluster.apply(job("lost-node"))
+    cluster.wait_for_phase("lost-node", "Running")
+    (pod,) = cluster.items("pods", "dueby.dev/job=lost-node,dueby.dev/step=work")
+    node = pod["spec"]["nodeName"]
+    cluster.wait(lambda: list((folder / "rows").glob("part-*.parquet")), "a part is there")
+    call("docker", "kill", node)
+    try:
+        replans = cluster.wait(lambda: cluster.get("infj", "lost-node")["status"].get("replans"), "it was re-planned")
+        assert [entry["reason"] for entry in replans] == ["WorkerLost"]
+        helpers = cluster.items("pods", "dueby.dev/job=lost-node,dueby.dev/revision=2")
+        cluster.wait_for_phase("lost-node", "Succeeded", "Failed")
+        assert {pod["spec"]["nodeName"] for pod in helpers} == {name for name in WORKER_NODES if name != node}
+        assert indices_of(folder / "rows") == list(range(4000))
+        cluster.wait(lambda: ready(cluster, node)["status"] != "True", "Kubernetes has noticed")
+        assert moment(replans[0]["time"]) < moment(ready(cluster, node)["lastTransitionTime"])
+    finally:
+        call("docker", "start", node)
+        cluster.wait(lambda: ready(cluster, node)["status"] == "True", "the node is back")
+
+
+def test_a_volume_that_is_not_there_is_said_in_the_schedulers_words(cluster: Cluster) -> None:
+    document = job("no-volume")
+    document["spec"]["worker"]["volumes"] = [{"name": "shared", "persistentVolumeClaim": {"claimName": "nowhere"}}]
+    cluster.apply(document)
+    wait_until_told(cluster, "no-volume", "Indexed", 'persistentvolumeclaim "nowhere" not found')
+    cluster.kubectl("delete", "infj", "no-volume")
+
+
+def test_an_image_that_is_not_there_is_said_in_the_kubelets_words(cluster: Cluster) -> None:
+    document = job("no-image")
+    document["spec"]["worker"]["image"] = "nowhere.invalid/worker:1"
+    cluster.apply(document)
+    wait_until_told(cluster, "no-image", "Indexed", "nowhere.invalid/worker:1")
+    cluster.kubectl("delete", "infj", "no-image")
+
+
+def test_a_template_that_the_api_server_refuses_fails_the_job_with_the_field(cluster: Cluster) -> None:
+    share_photos(cluster, "bad-template", 1)
+    document = job("bad-template")
+    document["spec"]["worker"]["env"] = [{"name": "not a name!", "valeu": "typo"}]
+    cluster.apply(document)
+    failed = condition(cluster.wait_for_phase("bad-template", "Failed"), "Failed")
+    assert failed["reason"] == "InvalidTemplate"
+    assert "valeu" in failed["message"]
+    assert not cluster.items("jobs,configmaps", "dueby.dev/job=bad-template")
+
+
+def test_a_quota_without_room_is_waited_for_and_respected(cluster: Cluster) -> None:
+    folder = share_photos(cluster, "quota", 300)
+    cluster.kubectl("create", "namespace", "team")
+    cluster.kubectl("create", "quota", "small", "-n", "team", "--hard=requests.cpu=500m")
+    document = job("quota", deadline="30m")
+    document["metadata"]["namespace"] = "team"
+    cluster.apply(document)
+    wait_until_told(cluster, "quota", "Feasible", "ResourceQuota", reason="Waiting", namespace="team")
+    assert not cluster.items("jobs", "dueby.dev/step=work", namespace="team")
+    patch = '{"spec":{"hard":{"requests.cpu":"1"}}}'
+    cluster.kubectl("patch", "quota", "small", "-n", "team", "--type=merge", "-p", patch)
+    done = cluster.wait_for_phase("quota", "Succeeded", "Failed", namespace="team")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    assert indices_of(folder / "rows") == list(range(300))
+    cluster.kubectl("delete", "namespace", "team", "--wait=false")
+
+
+def test_a_pod_that_no_node_takes_is_planned_without(cluster: Cluster) -> None:
+    """A claim that is bound to one node: the inventory counts the other node's core, the scheduler knows better."""
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "rows", "namespace": "default"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    # More than one core does in the time, by the profile.
+    document = job("one-node", images=20_000, deadline="80s", source={"synthetic": {}})
+    document["spec"]["worker"]["volumes"] = [{"name": "shared", "persistentVolumeClaim": {"claimName": "rows"}}]
+    cluster.apply(claim, document)
+    wait_until_told(cluster, "one-node", "Admitted", "1 workers are on no node", reason="Unschedulable")
+    found = cluster.wait_for_phase("one-node", "Running", "Succeeded", "Failed")["status"]
+    assert found["plan"]["gpus"] == 2
+    assert [entry["reason"] for entry in found["replans"]] == ["WorkerLost"]
+    done = cluster.wait_for_phase("one-node", "Succeeded", "Failed")["status"]
+    assert (done["phase"], done["progress"]["imagesDone"]) == ("Succeeded", 20_000)
+    cluster.wait(lambda: not pending(cluster, "one-node"), "the pod that waits for a node is taken away")
+    cluster.kubectl("delete", "infj", "one-node")
+    cluster.kubectl("delete", "pvc", "rows", "--wait=false")
+
+
+def pending(cluster: Cluster, name: str) -> list[dict[str, Any]]:
+    return [pod for pod in cluster.items("pods", f"dueby.dev/job={name}") if pod["status"]["phase"] == "Pending"]

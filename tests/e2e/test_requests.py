@@ -1,0 +1,74 @@
+"""What the operator asks of the API server, by the server's own audit log: nothing twice, and all that its role says.
+
+The last file of this folder that uses the cluster, since what is asked is what all the tests before it made it ask.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from builders_cluster import Cluster
+from builders_cluster_job import job, share_photos, wait_until_told
+from builders_run import MODEL
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+READS = {"get", "list", "watch"}
+Permission = tuple[str, str, str]
+
+
+def requests(cluster: Cluster) -> list[dict[str, Any]]:
+    """Every request of the operator for an object, the oldest first."""
+    found = [json.loads(line) for line in cluster.audit_log.read_text().splitlines() if line.endswith("}")]
+    return [entry for entry in found if "objectRef" in entry]
+
+
+def asked(entry: dict[str, Any]) -> Permission:
+    """Group, resource with its subresource, verb."""
+    about = entry["objectRef"]
+    resource = "/".join(filter(None, (about["resource"], about.get("subresource", ""))))
+    return about.get("apiGroup", ""), resource, entry["verb"]
+
+
+def allowed(cluster: Cluster) -> Iterator[Permission]:
+    """What the chart's roles allow the operator."""
+    roles = [cluster.get("clusterrole", "dueby-operator"), cluster.get("role", "dueby-operator")]
+    roles.append(cluster.get("role", "dueby-operator", namespace="kube-node-lease"))
+    for role in roles:
+        for rule in role["rules"]:
+            for group in rule["apiGroups"]:
+                yield from ((group, resource, verb) for resource in rule["resources"] for verb in rule["verbs"])
+
+
+def test_a_look_at_an_unchanged_cluster_sends_nothing_but_questions(cluster: Cluster) -> None:
+    share_photos(cluster, "unchanged", 1)
+    cluster.apply(job("unchanged", model={**MODEL, "imageSize": 96}))
+    wait_until_told(cluster, "unchanged", "Profiled", reason="NoProfile")
+    cluster.kubectl("annotate", "infj", "unchanged", "looked=at")
+    since = datetime.now(UTC)
+
+    def later() -> list[dict[str, Any]]:
+        entries = requests(cluster)
+        return [e for e in entries if datetime.fromisoformat(e["requestReceivedTimestamp"]) > since]
+
+    def looks() -> int:
+        return sum(asked(entry) == ("dueby.dev", "inferencejobs", "list") for entry in later())
+
+    cluster.wait(lambda: looks() >= 3, "it has looked three times")
+    writes = {asked(entry) for entry in later() if entry["verb"] not in READS}
+    assert writes <= {("coordination.k8s.io", "leases", "update")}
+    cluster.kubectl("delete", "infj", "unchanged")
+
+
+def test_what_it_may_do_is_what_it_does(cluster: Cluster) -> None:
+    does, may = {asked(entry) for entry in requests(cluster)}, set(allowed(cluster))
+    assert does - may == set(), "refused by the API server"
+    assert may - does == set(), "allowed, and never used in all these tests; were they all run?"
+
+
+def test_nothing_that_it_asked_for_was_refused_for_want_of_a_right(cluster: Cluster) -> None:
+    refused = [entry for entry in requests(cluster) if entry.get("responseStatus", {}).get("code") in (401, 403)]
+    words = [entry["responseStatus"].get("message", "") for entry in refused]
+    assert [told for told in words if "exceeded quota" not in told] == []
