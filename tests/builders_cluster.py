@@ -20,6 +20,9 @@ REPOSITORY = Path(__file__).parents[1]
 NAME = os.environ.get("DUEBY_TEST_CLUSTER", "dueby-test")
 TAG = NAME
 LONGEST_WAIT_S = 300.0
+CHART = REPOSITORY / "charts" / "dueby"
+# What the chart is installed with: images of this code, and workers for a machine of two cores.
+VALUES = {"image.tag": TAG, "worker.image.tag": TAG, "worker.memory": "1Gi", "worker.gpuCpus": "1"}
 # Where the shared folder is inside the node.
 SHARED = "/shared"
 NEEDED = ("docker", "kind", "kubectl", "helm")
@@ -51,16 +54,30 @@ class Cluster:
         """What kubectl prints."""
         return call("kubectl", "--kubeconfig", str(self.kubeconfig), *arguments, stdin=stdin)
 
+    def helm(self, *arguments: str) -> str:
+        """What helm prints."""
+        return call("helm", "--kubeconfig", str(self.kubeconfig), *arguments)
+
+    def install(self, **values: str) -> None:
+        """The chart with VALUES and these, installed or upgraded to, and its operator up."""
+        settings = [word for name, value in {**VALUES, **values}.items() for word in ("--set", f"{name}={value}")]
+        self.helm("upgrade", "--install", "dueby", str(CHART), "--wait", "--timeout", "180s", *settings)
+
+    def attempt(self, *arguments: str, stdin: str | None = None) -> tuple[bool, str]:
+        """Whether kubectl did it, and all that it said."""
+        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        return done.returncode == 0, f"{done.stdout}{done.stderr}"
+
     def apply(self, *documents: dict[str, Any]) -> None:
         """Apply them, all in the namespace `default`."""
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
 
     def refusal(self, document: dict[str, Any]) -> str:
         """What the API server says against the document."""
-        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), "apply", "--dry-run=server", "-f", "-"]
-        done = subprocess.run(command, input=yaml.safe_dump(document), capture_output=True, text=True, check=False)
-        assert done.returncode != 0, f"admitted: {done.stdout}"
-        return done.stderr
+        is_done, told = self.attempt("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(document))
+        assert not is_done, f"admitted: {told}"
+        return told
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """The object."""
@@ -98,12 +115,7 @@ class Cluster:
             ("get", "events", "--sort-by=.lastTimestamp"),
             ("logs", "deploy/dueby-operator", "--tail=50"),
         )
-        return "\n".join(self._try(*look) for look in looks)
-
-    def _try(self, *arguments: str) -> str:
-        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return f"$ kubectl {' '.join(arguments)}\n{done.stdout}{done.stderr}"
+        return "\n".join(f"$ kubectl {' '.join(look)}\n{self.attempt(*look)[1]}" for look in looks)
 
 
 def make_cluster(folder: Path) -> Cluster:
@@ -134,15 +146,7 @@ def make_cluster(folder: Path) -> Cluster:
     cluster = Cluster(kubeconfig=kubeconfig, shared=shared)
     # On two cores there is one left for a worker only if the name server has one replica less.
     cluster.kubectl("scale", "deployment", "coredns", "-n", "kube-system", "--replicas=1")
-    values = {
-        "image.tag": TAG,
-        "worker.image.tag": TAG,
-        "worker.memory": "1Gi",
-        "worker.gpuCpus": "1",
-    }
-    settings = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
-    chart = str(REPOSITORY / "charts" / "dueby")
-    call("helm", "install", "dueby", chart, "--kubeconfig", str(kubeconfig), "--wait", "--timeout", "180s", *settings)
+    cluster.install()
     return cluster
 
 
