@@ -21,6 +21,17 @@ NAME = os.environ.get("DUEBY_TEST_CLUSTER", "dueby-test")
 TAG = NAME
 CONTROL_PLANE, WORKER_NODES = f"{NAME}-control-plane", (f"{NAME}-worker", f"{NAME}-worker2")
 LONGEST_WAIT_S = 300.0
+CHART = REPOSITORY / "charts" / "dueby"
+# What the chart is installed with: images of this code, workers for a machine of two cores, and the operator beside the
+# control plane, for tests take the other nodes away.
+VALUES = {
+    "image.tag": TAG,
+    "worker.image.tag": TAG,
+    "worker.memory": "1Gi",
+    "worker.gpuCpus": "1",
+    "nodeSelector.kubernetes\\.io/hostname": CONTROL_PLANE,
+    "tolerations[0].operator": "Exists",
+}
 # Where the shared folder is inside the node.
 SHARED = "/shared"
 NEEDED = ("docker", "kind", "kubectl", "helm")
@@ -54,16 +65,30 @@ class Cluster:
         """What kubectl prints."""
         return call("kubectl", "--kubeconfig", str(self.kubeconfig), *arguments, stdin=stdin)
 
+    def helm(self, *arguments: str) -> str:
+        """What helm prints."""
+        return call("helm", "--kubeconfig", str(self.kubeconfig), *arguments)
+
+    def install(self, **values: str) -> None:
+        """The chart with VALUES and these, installed or upgraded to, and its operator up."""
+        settings = [word for name, value in {**VALUES, **values}.items() for word in ("--set", f"{name}={value}")]
+        self.helm("upgrade", "--install", "dueby", str(CHART), "--wait", "--timeout", "180s", *settings)
+
+    def attempt(self, *arguments: str, stdin: str | None = None) -> tuple[bool, str]:
+        """Whether kubectl did it, and all that it said."""
+        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        return done.returncode == 0, f"{done.stdout}{done.stderr}"
+
     def apply(self, *documents: dict[str, Any]) -> None:
         """Apply them, all in the namespace `default`."""
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
 
     def refusal(self, document: dict[str, Any]) -> str:
         """What the API server says against the document."""
-        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), "apply", "--dry-run=server", "-f", "-"]
-        done = subprocess.run(command, input=yaml.safe_dump(document), capture_output=True, text=True, check=False)
-        assert done.returncode != 0, f"admitted: {done.stdout}"
-        return done.stderr
+        is_done, told = self.attempt("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(document))
+        assert not is_done, f"admitted: {told}"
+        return told
 
     def get(self, kind: str, name: str, *, namespace: str = "default") -> dict[str, Any]:
         """The object."""
@@ -102,12 +127,7 @@ class Cluster:
             ("get", "events", "-A", "--sort-by=.lastTimestamp"),
             ("logs", "deploy/dueby-operator", "--tail=50"),
         )
-        return "\n".join(self._try(*look) for look in looks)
-
-    def _try(self, *arguments: str) -> str:
-        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return f"$ kubectl {' '.join(arguments)}\n{done.stdout}{done.stderr}"
+        return "\n".join(f"$ kubectl {' '.join(look)}\n{self.attempt(*look)[1]}" for look in looks)
 
 
 def make_cluster(folder: Path) -> Cluster:
@@ -129,34 +149,18 @@ def make_cluster(folder: Path) -> Cluster:
         *(["--image", image] if image else []),
     ]
     call("kind", "create", "cluster", "--name", NAME, *options, stdin=yaml.safe_dump(_kind_config(folder, shared)))
-    load_image(f"dueby/operator:{TAG}", CONTROL_PLANE)
+    load_image(f"dueby/operator:{TAG}", CONTROL_PLANE, *WORKER_NODES)
     load_image(f"dueby/worker:{TAG}", *WORKER_NODES)
     cluster = Cluster(kubeconfig=kubeconfig, shared=shared, audit_log=folder / "audit" / "audit.log")
     # On two cores there is one left for a worker only if the name server has one replica less.
     cluster.kubectl("scale", "deployment", "coredns", "-n", "kube-system", "--replicas=1")
-    install_chart(cluster)
+    cluster.install()
     return cluster
 
 
 def load_image(image: str, *nodes: str) -> None:
     """Bring an image of this machine to nodes."""
     call("kind", "load", "docker-image", "--name", NAME, "--nodes", ",".join(nodes), image)
-
-
-def install_chart(cluster: Cluster, *, verb: str = "install") -> None:
-    """The chart, with the operator beside the control plane: tests take the other nodes away."""
-    values = {
-        "image.tag": TAG,
-        "worker.image.tag": TAG,
-        "worker.memory": "1Gi",
-        "worker.gpuCpus": "1",
-        "nodeSelector.kubernetes\\.io/hostname": CONTROL_PLANE,
-        "tolerations[0].operator": "Exists",
-    }
-    settings = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
-    chart = str(REPOSITORY / "charts" / "dueby")
-    options = ["--kubeconfig", str(cluster.kubeconfig), "--wait", "--timeout", "180s"]
-    call("helm", verb, "dueby", chart, *options, *settings)
 
 
 def _kind_config(folder: Path, shared: Path) -> dict[str, Any]:

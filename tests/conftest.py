@@ -73,6 +73,12 @@ NEEDS = {
         required_by="DUEBY_REQUIRE_CLUSTER",
         how="start Docker and put kind, kubectl and helm on the PATH",
     ),
+    "prometheus": Need(
+        what="a Prometheus",
+        is_there=lambda: shutil.which("prometheus") is not None,
+        required_by="DUEBY_REQUIRE_PROMETHEUS",
+        how="install Prometheus (Debian: apt-get install prometheus)",
+    ),
     "gpu": Need(
         what="an NVIDIA GPU",
         is_there=has_gpu,

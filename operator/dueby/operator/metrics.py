@@ -217,6 +217,8 @@ class Metrics:
     """Everything that is shown, with a registry of its own."""
 
     def __init__(self) -> None:
+        # A second series for each counter, of which nothing is asked here; its authors gave it no type.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.jobs = JobsCollector()
@@ -300,6 +302,4 @@ record_look = OPERATOR.record_look
 
 def serve(port: int) -> None:
     """Answer scrapes on this port, in a thread of its own."""
-    # A second series for each counter, of which nothing is asked here; its authors gave it no type.
-    disable_created_metrics()  # type: ignore[no-untyped-call]
     start_http_server(port, registry=OPERATOR.registry)

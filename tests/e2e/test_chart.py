@@ -1,0 +1,183 @@
+"""The chart on a real cluster: what it refuses, whom it admits, what it survives, and that its dashboard has data."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from builders_cluster import CHART, VALUES, Cluster, call
+from builders_cluster_job import condition, indices_of, job, share_photos
+from builders_prometheus import prometheus_beside
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+DASHBOARD = CHART / "files" / "dashboards" / "dueby.json"
+RBAC = "rbac.authorization.k8s.io"
+MANY = 3000
+
+
+@pytest.fixture
+def restored(cluster: Cluster) -> Iterator[None]:
+    """Whatever a test does to the release, the others find it as it was."""
+    yield
+    cluster.install()
+
+
+def test_lint_has_nothing_to_say() -> None:
+    assert "0 chart(s) failed" in call("helm", "lint", "--strict", str(CHART))
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        pytest.param("worker.memory=1GB", "at '/worker/memory': '1GB' does not match", id="memory in no unit"),
+        pytest.param("worker.gpuCpu=3", "at '/worker': additional properties 'gpuCpu' not allowed", id="a typo"),
+        pytest.param("worker.gpuCpus=0", "at '/worker/gpuCpus': minimum: got 0, want 1", id="no core"),
+        pytest.param("image.tag=5", "at '/image/tag': got number, want string", id="a number as a tag"),
+        pytest.param("image.pullPolicy=always", "at '/image/pullPolicy': value must be one of", id="a policy"),
+        pytest.param("serviceMonitor.enabled=maybe", "at '/serviceMonitor/enabled': got string", id="no truth value"),
+        pytest.param("monitor.enabled=true", "additional properties 'monitor' not allowed", id="a value there isn't"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(cluster: Cluster, setting: str, sentence: str) -> None:
+    with pytest.raises(AssertionError, match=re.escape(sentence)):
+        cluster.helm("upgrade", "dueby", str(CHART), "--dry-run=server", "--set", setting)
+
+
+def test_helm_test_finds_the_operator_well(cluster: Cluster) -> None:
+    assert "The operator is well" in cluster.helm("test", "dueby", "--logs")
+
+
+def grant(user: str, role: str, group: str, resource: str, verbs: list[str]) -> list[dict[str, Any]]:
+    """A role in `default`, and its binding to the user."""
+    api, metadata = f"{RBAC}/v1", {"name": role, "namespace": "default"}
+    rule = {"apiGroups": [group], "resources": [resource], "verbs": verbs}
+    return [
+        {"apiVersion": api, "kind": "Role", "metadata": metadata, "rules": [rule]},
+        {
+            "apiVersion": api,
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": role},
+            "subjects": [{"kind": "User", "name": user, "apiGroup": RBAC}],
+        },
+    ]
+
+
+def test_only_who_may_create_pods_may_make_jobs_and_change_them(cluster: Cluster) -> None:
+    share_photos(cluster, "guarded", 1)
+    cluster.apply(job("guarded", suspend=True))
+    cluster.apply(*grant("maker", "make-jobs", "dueby.dev", "inferencejobs", ["get", "create", "patch"]))
+
+    def made_by_maker(*arguments: str, stdin: str | None = None) -> tuple[bool, str]:
+        return cluster.attempt(*arguments, "--dry-run=server", "--as=maker", stdin=stdin)
+
+    def refused(*arguments: str, stdin: str | None = None) -> None:
+        sentence = "an InferenceJob makes pods, and maker may not create pods in the namespace default: ask its"
+        cluster.wait(lambda: sentence in made_by_maker(*arguments, stdin=stdin)[1], "the policy says its sentence")
+
+    new = yaml.safe_dump(job("new"))
+    edit = ("patch", "infj", "guarded", "--type=merge", "-p", '{"spec": {"deadline": "20m"}}')
+    refused("create", "-f", "-", stdin=new)
+    refused(*edit)
+    assert made_by_maker("annotate", "infj", "guarded", "note=mine")[0], "what starts nothing may be changed"
+
+    cluster.apply(*grant("maker", "make-pods", "", "pods", ["create"]))
+    cluster.wait(lambda: made_by_maker("create", "-f", "-", stdin=new)[0], "who may create pods is admitted")
+    assert made_by_maker(*edit)[0]
+    cluster.kubectl("delete", "role,rolebinding", "make-jobs", "make-pods")
+    cluster.kubectl("delete", "infj", "guarded")
+
+
+def panels() -> dict[str, list[str]]:
+    """The queries of each panel."""
+    dashboard = json.loads(DASHBOARD.read_text())
+    return {
+        panel["title"]: [target["expr"] for target in panel["targets"]]
+        for panel in dashboard["panels"]
+        if panel["type"] != "row"
+    }
+
+
+@pytest.mark.prometheus
+def test_every_query_of_the_dashboard_has_data_while_a_job_runs(cluster: Cluster, tmp_path: Path) -> None:
+    folder = share_photos(cluster, "watched", 2 * MANY)
+    open_queries = {query for queries in panels().values() for query in queries}
+    assert len(open_queries) > 20
+    with prometheus_beside(cluster, tmp_path) as prometheus:
+        cluster.apply(job("watched"))
+        cluster.wait_for_phase("watched", "Running")
+
+        def ask() -> bool:
+            for query in sorted(open_queries):
+                # NaN is what a rate over no time is divided to.
+                if any(series["value"][1] != "NaN" for series in prometheus.query(query)):
+                    open_queries.discard(query)
+            return not open_queries or cluster.get("infj", "watched")["status"]["phase"] in ("Succeeded", "Failed")
+
+        cluster.wait(ask, "every query has data, or the job is over")
+        assert not open_queries
+        assert prometheus.label_values("dueby_worker_images_total", "inferencejob") == ["watched"]
+        assert "watched" in prometheus.label_values("dueby_job_replans", "inferencejob")
+        ours = {"namespace": "default", "inferencejob": "watched"}
+        (counted,) = [s for s in prometheus.query("dueby_job_images") if s["metric"]["inferencejob"] == "watched"]
+        assert (counted["metric"].items() >= ours.items(), counted["value"][1]) == (True, str(2 * MANY))
+    cluster.wait_for_phase("watched", "Succeeded")
+    assert indices_of(folder / "rows") == list(range(2 * MANY))
+
+
+def workers_of(cluster: Cluster, name: str) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in cluster.items("pods", f"dueby.dev/job={name},dueby.dev/step=work")}
+
+
+def test_an_upgrade_and_a_rollback_leave_a_running_job_alone(cluster: Cluster, restored: None) -> None:
+    folder = share_photos(cluster, "upgraded", MANY)
+    cluster.apply(job("upgraded"))
+    cluster.wait_for_phase("upgraded", "Running")
+    workers = workers_of(cluster, "upgraded")
+
+    cluster.install(**{"podAnnotations.note": "upgraded", "worker.memory": "1100Mi", "dashboard.enabled": "true"})
+    operator = cluster.get("deployment", "dueby-operator")["spec"]["template"]
+    assert operator["metadata"]["annotations"] == {"note": "upgraded"}
+    (shown,) = cluster.items("configmaps", "grafana_dashboard=1")
+    assert json.loads(shown["data"]["dueby.json"]) == json.loads(DASHBOARD.read_text())
+
+    cluster.helm("rollback", "dueby", "--wait", "--timeout", "180s")
+    operator = cluster.get("deployment", "dueby-operator")["spec"]["template"]
+    assert "note" not in operator["metadata"].get("annotations", {})
+    assert f"--worker-memory={VALUES['worker.memory']}" in operator["spec"]["containers"][0]["args"]
+    assert not cluster.items("configmaps", "grafana_dashboard=1")
+
+    done = cluster.wait_for_phase("upgraded", "Succeeded", "Failed")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    assert workers_of(cluster, "upgraded") == workers
+    assert indices_of(folder / "rows") == list(range(MANY))
+
+
+def test_uninstalled_it_keeps_definitions_and_jobs_and_installed_again_goes_on(
+    cluster: Cluster, restored: None
+) -> None:
+    folder = share_photos(cluster, "orphaned", MANY)
+    cluster.apply(job("orphaned"))
+    cluster.wait_for_phase("orphaned", "Running")
+    workers = workers_of(cluster, "orphaned")
+
+    cluster.helm("uninstall", "dueby", "--wait")
+    kept = cluster.kubectl("get", "crds", "-o", "name").split()
+    assert {
+        f"customresourcedefinition.apiextensions.k8s.io/{kind}.dueby.dev" for kind in ("gpuprofiles", "inferencejobs")
+    } <= set(kept)
+    assert not cluster.items("deployments,services,configmaps,leases", "app.kubernetes.io/instance=dueby")
+    assert not cluster.items("clusterroles,validatingadmissionpolicies", "app.kubernetes.io/instance=dueby")
+    assert cluster.get("infj", "orphaned")["status"]["phase"] == "Running"
+    assert workers_of(cluster, "orphaned") == workers
+
+    cluster.install()
+    done = cluster.wait_for_phase("orphaned", "Succeeded", "Failed")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    assert condition(done, "Complete")["reason"] == "EveryImageHasARow"
+    assert workers_of(cluster, "orphaned") == workers
+    assert indices_of(folder / "rows") == list(range(MANY))
