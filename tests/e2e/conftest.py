@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from builders_cluster import Cluster, make_cluster, remove_cluster
+from builders_gpus import fake_gpus
 from builders_run import profile_document
 
 
@@ -17,3 +18,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield made
     finally:
         remove_cluster()
+
+
+@pytest.fixture
+def gpus(cluster: Cluster) -> Iterator[None]:
+    """Four of a class on each of two nodes, which nothing but the scheduler and the operator believes in."""
+    with fake_gpus(cluster):
+        yield

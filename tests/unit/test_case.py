@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from builders_case import NOW, SECOND, crew_of, indexed, infj, look, pod_of
 from dueby.operator import names
 from dueby.operator.case import Case
@@ -147,6 +149,15 @@ def test_a_suspended_job_gives_all_its_workers_back() -> None:
     case = look(document, seen=replace(seen, document=document))
     assert case.writes == [Delete(path=names.batch_path("team", seen.crews[0].name))]
     assert said(case, "Admitted") == ("False", "Suspended")
+
+
+@pytest.mark.parametrize("deadline_class", ["Relaxed", "BestEffort"])
+def test_a_class_that_needs_a_calendar_is_planned_as_soft_and_says_so(deadline_class: str) -> None:
+    in_time = look(infj(deadlineClass=deadline_class, status=indexed()))
+    assert message(in_time, "Feasible").endswith(f"{deadline_class} is planned as Soft.")
+    late = look(infj(deadlineClass=deadline_class, deadline="5s", status=indexed()))
+    assert said(late, "Feasible") == ("False", "Late")
+    assert created(late)
 
 
 def _progress(**more: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from dueby.operator.conditions import (
     progress_status,
 )
 from dueby.operator.decide import decide, images_left
-from dueby.operator.job_view import job_view
+from dueby.operator.job_view import SO_FAR_SOFT, job_view
 from dueby.operator.kube import Refused
 from dueby.operator.manifests import Setting, finish_objects, index_objects
 from dueby.operator.sight import Seen, ending_of, is_complete, is_failed, micros_of
@@ -35,7 +35,7 @@ from dueby.operator.writes import Create, Write
 from dueby.planner.errors import Invalid
 from dueby.planner.job import InferenceJob, parse_job
 from dueby.planner.pool import matching
-from dueby.planner.units import format_count
+from dueby.planner.units import format_count, format_duration
 
 FORBIDDEN = 403
 # What the API server has forbidden is tried again after so long.
@@ -171,6 +171,7 @@ class Case:
     def _close(self, job: InferenceJob, *, rows: int, errors: int, ended_us: int) -> None:
         deadline_us = micros_of(self._status["deadlineTime"]) or 0
         met = ended_us <= deadline_us
+        self._status["progress"]["slack"] = format_duration(deadline_us - ended_us)
         told = f"{rows:,} rows, {errors:,} of them with an error, in {job.spec.sink.uri}."
         self._say(
             Say(
@@ -272,7 +273,9 @@ class Case:
     def _start(self, job: InferenceJob, view: JobView, start: Start) -> None:
         plan = start.verdict.plan if start.verdict else None
         if start.verdict:
-            self._say(feasible_condition(start.verdict))
+            said = feasible_condition(start.verdict)
+            note = f" {job.spec.deadline_class} is planned as Soft." if job.spec.deadline_class in SO_FAR_SOFT else ""
+            self._say(replace(said, message=said.message + note))
             if start.verdict.infeasible:
                 self._status["alternatives"] = alternatives_status(start.verdict.infeasible, now_us=view.now_us)
             else:
