@@ -164,6 +164,22 @@ def test_more_failed_images_than_allowed_fail_the_job_and_retry_failed_mends_the
     assert not [row for row in job.rows() if row["error"]]
 
 
+def test_synthetic_images_are_not_indexed_and_another_job_s_rows_are_not_theirs(make_job: MakeJob) -> None:
+    job = make_job(photos=1, images=40, source={"synthetic": {}})
+    assert job.run() == 0, job.said()
+    assert "freezing" not in job.said()
+    assert_each_image_once(job, 40)
+    assert not (job.sink / "_dueby" / "index").exists()
+
+    before = [path.stat().st_mtime_ns for path in job.parts()]
+    assert job.run() == 0, job.said()
+    assert "nothing to do" in job.said()
+    job.write(images=80)
+    assert job.run() == 2, job.said()
+    assert "holds the results of another job: its images were others" in job.said()
+    assert [path.stat().st_mtime_ns for path in job.parts()] == before
+
+
 def test_what_is_wrong_with_the_job_is_one_sentence_and_code_2(make_job: MakeJob) -> None:
     job = make_job(photos=8)
     assert job.run() == 0, job.said()

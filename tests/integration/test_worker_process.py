@@ -139,9 +139,35 @@ def test_a_worker_with_other_weights_than_were_indexed_refuses_to_run(new_job: A
         job.work_here(fingerprint="0" * 64)
 
 
-def test_a_worker_without_an_index_says_what_to_do(new_job: Any) -> None:
+def test_a_worker_without_an_index_says_what_to_do(new_job: Any, tmp_path: Path) -> None:
+    photos = {"uri": str(make_photos(tmp_path / "photos", 32))}
     with pytest.raises(Invalid, match="run the index step first"):
-        new_job().work_here()
+        new_job(images=32, source=photos).work_here()
+
+
+def test_synthetic_images_need_no_index_step(new_job: Any, tmp_path: Path) -> None:
+    job = new_job(images=32)
+    job.work_here()
+    assert job.finish_here()["rows"] == 32
+    assert not (tmp_path / "sink" / "_dueby" / "index").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param({"images": 31}, "its images were others", id="N"),
+        pytest.param({"source": {"synthetic": {"width": 80}}}, "its images were others", id="their size"),
+        pytest.param({"model": {**MODEL, "weights": "none"}}, "its weights were others", id="weights"),
+        pytest.param({"part_size": 8}, "was begun with partSize 16", id="the grid"),
+    ],
+)
+def test_a_worker_that_was_told_no_fingerprint_takes_no_other_job_s_rows_for_its_own(
+    new_job: Any, change: dict[str, Any], words: str
+) -> None:
+    new_job(images=32).work_here()
+    with pytest.raises(Invalid) as refused:
+        new_job(**{"images": 32, **change}).work_here()
+    assert words in refused.value.message
 
 
 def test_a_sink_in_use_is_refused_with_fail_and_emptied_with_overwrite(new_job: Any) -> None:

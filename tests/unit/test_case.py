@@ -1,5 +1,6 @@
 """One job in one look: what is done about it and what is said, without a cluster."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +43,42 @@ def test_a_new_job_is_indexed_first() -> None:
     assert [create.job["metadata"]["name"] for create in created(case)] == ["job-index"]
     assert said(case, "Indexed") == ("False", "Indexing")
     assert case.status()["phase"] == "Indexing"
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        pytest.param(
+            {"source": {"synthetic": {}}}, "job-r1-cpu-1", id="of the model's size: nothing to list or sample"
+        ),
+        pytest.param(
+            {"source": {"synthetic": {"width": 224, "height": 224}}}, "job-r1-cpu-1", id="the same, in numbers"
+        ),
+        pytest.param({"source": {"synthetic": {"width": 640}}}, "job-index", id="resized: what that costs is sampled"),
+        pytest.param(
+            {"source": {"synthetic": {}}, "sink": {"uri": "rows", "ifExists": "Overwrite"}},
+            "job-index",
+            id="Overwrite: the sink is emptied first",
+        ),
+        pytest.param(
+            {"source": {"synthetic": {}}, "sink": {"uri": "rows", "ifExists": "Fail"}},
+            "job-index",
+            id="Fail: the sink is looked at first",
+        ),
+    ],
+)
+def test_synthetic_images_are_indexed_only_where_there_is_something_to_do(change: dict[str, Any], first: str) -> None:
+    case = look(infj(images=1000, **change))
+    assert [create.job["metadata"]["name"] for create in created(case)] == [first]
+
+
+def test_workers_without_an_index_step_are_told_n_and_no_fingerprint() -> None:
+    case = look(infj(images=1000, source={"synthetic": {}}))
+    (create,) = created(case)
+    told = json.loads(create.config_map["data"]["config.json"])
+    assert (told["images"], told["fingerprint"]) == (1000, None)
+    assert said(case, "Indexed") == ("True", "Indexed")
+    assert case.status()["images"] == 1000
 
 
 def test_an_indexed_job_is_planned_and_its_plan_is_written_before_its_workers_are_made() -> None:

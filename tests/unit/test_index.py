@@ -19,7 +19,7 @@ from builders_pictures import SMALL, encode, photo, write_photos
 from dueby.planner.errors import Invalid
 from dueby.planner.job import Manifest, Source, Synthetic
 from dueby.worker.globs import select
-from dueby.worker.index import DOCUMENT, Index, IndexSummary, build_index, find_index, open_index
+from dueby.worker.index import DOCUMENT, Index, IndexSummary, build_index, find_index, open_index, resolve_index
 from dueby.worker.patience import Patience
 from dueby.worker.places import file_uri
 from dueby.worker.sorting import sort_externally
@@ -384,12 +384,30 @@ def test_an_index_of_several_chunks_is_read_in_pieces(tmp_path: Path, sink: Stor
 @pytest.mark.parametrize(("width", "height"), [(None, None), (640, 480)], ids=["as the model sees", "640x480"])
 def test_a_synthetic_source_has_an_index_without_a_list(sink: Store, width: int | None, height: int | None) -> None:
     source = Source(synthetic=Synthetic(width=width, height=height))
-    index = index_of(source, sink, limit=200_000)
+    summary = build(source, sink, limit=200_000)
+    index = resolve_index(source, sink, images=200_000, preprocessing=SMALL)
+    assert (index.images, index.digest) == (summary.images, summary.digest)
     size = f"{width or 32}x{height or 32}"
     assert index.uris(0, 1) == [f"synthetic://{size}/0", f"synthetic://{size}/1"]
     assert index.uris(199_999, 199_999) == [f"synthetic://{size}/199999"]
     assert index.summary.input_cost.bytes_per_image == 0
-    assert sink.list_folders("_dueby/index") == []
+    assert find_index(sink) is None
+
+
+def test_what_another_job_left_in_the_sink_is_no_index_of_synthetic_images(tmp_path: Path, sink: Store) -> None:
+    write_photos(tmp_path / "in", 5)
+    build(Source(uri=str(tmp_path / "in")), sink)
+    index = resolve_index(Source(synthetic=Synthetic()), sink, images=9, preprocessing=SMALL)
+    assert index.uris(8, 8) == ["synthetic://32x32/8"]
+
+
+def test_images_of_another_size_or_number_are_another_index(sink: Store) -> None:
+    asked = [(Synthetic(), 9), (Synthetic(), 8), (Synthetic(width=33), 9), (Synthetic(width=32, height=32), 9)]
+    digests = [
+        resolve_index(Source(synthetic=made), sink, images=images, preprocessing=SMALL).digest for made, images in asked
+    ]
+    assert digests[0] == digests[3]
+    assert len(set(digests)) == 3
 
 
 def test_a_synthetic_source_needs_a_number(sink: Store) -> None:

@@ -13,15 +13,17 @@ from typing import Any
 
 from dueby.operator.loop import TICK_S
 from dueby.operator.processes import Processes
-from dueby.operator.step_configs import finish_config, index_config
+from dueby.operator.step_configs import finish_config, images_without_index, index_config
 from dueby.operator.view import GONE, INVALID, TRY_AGAIN, Assignment, JobView
 from dueby.planner.capacity import best_capacities
 from dueby.planner.errors import DueByError, Invalid, Transient
-from dueby.planner.input_cost import InputCost, read_input_cost
+from dueby.planner.input_cost import FREE, InputCost, read_input_cost
 from dueby.planner.job import InferenceJob
 from dueby.planner.pool import build_pool
 from dueby.planner.shares import Grid, Share
 from dueby.planner.units import MICROS_PER_SECOND
+from dueby.worker.sink import read_claim
+from dueby.worker.stores import open_store
 
 # Long enough for a device's rate alone to decide which is the fastest.
 _LONG_US = 24 * 3600 * MICROS_PER_SECOND
@@ -33,7 +35,8 @@ class Indexed:
 
     images: int
     """N."""
-    fingerprint: str
+    fingerprint: str | None
+    """None where there was no index step: the first worker's decides."""
     part_size: int | None
     """The grid of a sink that was begun before; None for a new one."""
     cost: InputCost
@@ -41,6 +44,10 @@ class Indexed:
 
 def index(job: InferenceJob, folder: Path) -> Indexed:
     """List and freeze the source, or find it frozen; what was found."""
+    images = images_without_index(job.spec)
+    # A sink that somebody has laid claim to is looked at with the model in hand, before any of its parts count.
+    if images and read_claim(open_store(job.spec.sink.uri)) is None:
+        return Indexed(images=images, fingerprint=None, part_size=None, cost=FREE)
     found = _run_step("index", index_config(job), folder)
     return Indexed(
         images=found["images"],

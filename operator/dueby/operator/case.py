@@ -27,6 +27,7 @@ from dueby.operator.kube import Refused
 from dueby.operator.manifests import Setting, finish_objects, index_objects
 from dueby.operator.sight import Seen, ending_of, is_complete, is_failed, micros_of
 from dueby.operator.starting import start_workers
+from dueby.operator.step_configs import images_without_index
 from dueby.operator.stopping import stop_all, stop_workers
 from dueby.operator.trouble import admission_of, start_trouble_of, trouble_of_step
 from dueby.operator.view import GONE, Decision, Finish, JobView, Refuse, Start, Stop
@@ -126,6 +127,10 @@ class Case:
     def _index(self, job: InferenceJob) -> bool:
         """Whether the source is indexed now."""
         step = self.seen.steps.get("index")
+        if step is None and (images := images_without_index(job.spec)):
+            self._status["images"] = images
+            self._say(Say(type="Indexed", status="True", reason="Indexed", message=f"{images:,} synthetic images."))
+            return True
         if step is None:
             self._create(index_objects(job, self.document, self.setting))
             self._say(Say(type="Indexed", status="False", reason="Indexing", message="The source is being listed."))
@@ -295,7 +300,7 @@ class Case:
             view=view,
             start=start,
             revision=revision,
-            fingerprint=self._status.get("fingerprint", ""),
+            fingerprint=self._status.get("fingerprint"),
         )
         # The grid and the revision must be known to whoever comes after, before any worker is there.
         self.is_start = True

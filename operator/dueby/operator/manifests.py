@@ -67,7 +67,8 @@ class Fixed:
 
     images: int
     part_size: int
-    fingerprint: str
+    fingerprint: str | None
+    """None where there was no index step: the first worker's decides."""
 
 
 def index_objects(job: InferenceJob, document: Mapping[str, Any], setting: Setting) -> list[Document]:

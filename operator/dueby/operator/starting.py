@@ -23,7 +23,7 @@ def start_workers(
     view: JobView,
     start: Start,
     revision: int,
-    fingerprint: str,
+    fingerprint: str | None,
 ) -> list[Create]:
     """What is to be created; the world has that much less for whoever comes next."""
     before = [worker.assignment.share for worker in view.workers]

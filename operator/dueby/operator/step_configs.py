@@ -6,7 +6,7 @@ Each backend adds where things are: cores, ports, folders.
 from typing import Any
 
 from dueby.operator.view import Assignment
-from dueby.planner.job import InferenceJob
+from dueby.planner.job import InferenceJob, JobSpec
 
 Document = dict[str, Any]
 
@@ -16,6 +16,19 @@ def index_config(job: InferenceJob) -> Document:
     spec = job.spec
     limit = {} if spec.images is None else {"images": spec.images}
     return {**finish_config(job), "model": spec.model.document(), "source": spec.source.document(), **limit}
+
+
+def images_without_index(spec: JobSpec) -> int | None:
+    """N of a job that needs no index step; None where one has something to do.
+
+    It lists the source, samples what decoding costs, and empties or refuses a sink in use where the job says so: for
+    synthetic images of the model's own size there is nothing of the three. The fingerprint is then what the workers
+    find: the first one lays claim to the sink with it, and nobody joins with another.
+    """
+    made, side = spec.source.synthetic, spec.model.image_size
+    if made is None or spec.sink.if_exists != "Resume":
+        return None
+    return spec.images if (made.width or side, made.height or side) == (side, side) else None
 
 
 def finish_config(job: InferenceJob) -> Document:

@@ -4,6 +4,7 @@ The source is listed, sorted and digested, and frozen in the sink as Parquet, on
 that a worker gets what it needs of it with plain reads. The files lie in a folder named after the digest, and
 `index.json`, which says N and where they are, is created last and once: an index is whole or isn't there, a killed
 index step is simply run again, and of two at a time one wins. No step holds more than a part of the list in memory.
+Synthetic images leave nothing in the sink: their index follows from their size and number.
 """
 
 import hashlib
@@ -31,7 +32,7 @@ from dueby.worker.sorting import sort_externally
 from dueby.worker.store import NotFound, Store, Unavailable
 from dueby.worker.synthetic import SyntheticImages, synthetic_uris
 
-__all__ = ["Index", "IndexSummary", "InputCost", "build_index", "find_index", "open_index"]
+__all__ = ["Index", "IndexSummary", "InputCost", "build_index", "find_index", "open_index", "resolve_index"]
 
 FOLDER = "_dueby/index"
 DOCUMENT = f"{FOLDER}/index.json"
@@ -130,14 +131,7 @@ def find_index(sink: Store) -> Index | None:
         raise Invalid(
             sink.field, f"{sink.uri_of(DOCUMENT)} is not JSON; use another sink, or ifExists: Overwrite"
         ) from None
-    document = validate(_Document, content, origin=sink.uri_of(DOCUMENT))
-    return Index(
-        store=sink,
-        summary=document.summary,
-        source=document.source,
-        limit=document.limit,
-        witnesses=document.witnesses,
-    )
+    return _index(sink, validate(_Document, content, origin=sink.uri_of(DOCUMENT)))
 
 
 def open_index(sink: Store) -> Index:
@@ -145,6 +139,14 @@ def open_index(sink: Store) -> Index:
     if (index := find_index(sink)) is None:
         raise Invalid(sink.field, f"{sink.uri} has no index; run the index step first")
     return index
+
+
+def resolve_index(source: Source, sink: Store, *, images: int, preprocessing: Preprocessing) -> Index:
+    """A worker's index: the sink's, or that of synthetic images. That it is this job's, the claim tells: the digest is
+    part of it."""
+    if source.synthetic is None:
+        return open_index(sink)
+    return _index(sink, _document_of_synthetic(_sized(source, preprocessing), images, preprocessing))
 
 
 def build_index(
@@ -158,13 +160,16 @@ def build_index(
     progress: Progress = lambda stage, count: None,
     patience: Patience = LISTING_PATIENCE,
 ) -> IndexSummary:
-    """List, freeze and sample the source, and leave it in the sink. An index of the same images that is there already
-    stays and counts, unless `replace`. `progress` is told "listing", "freezing" or "sampling" and how many images."""
+    """List, freeze and sample the source, and leave it in the sink, unless it is synthetic.
+
+    An index of the same images that is there already stays and counts, unless `replace`. `progress` is told "listing",
+    "freezing" or "sampling" and how many images.
+    """
     source = _sized(canonical_source(source), preprocessing)
+    if source.synthetic is not None:
+        return _document_of_synthetic(source, limit, preprocessing).summary
     if not replace and (found := find_index(sink)) is not None:
         return _require_same(found, source, limit).summary
-    if source.synthetic is not None:
-        return _commit(sink, _document_of_synthetic(source, limit, preprocessing), replace=replace)
     with tempfile.TemporaryDirectory(prefix="dueby-index-") as scratch:
         frozen = _freeze(source, Path(scratch), limit, progress, patience)
         for number in range(-(-frozen.images // ROWS)):
@@ -230,6 +235,16 @@ def _freeze(source: Source, scratch: Path, limit: int | None, progress: Progress
     if not images:
         raise Invalid(field_of(source), f"there are no images: {emptiness_of(source)}")
     return _Frozen(folder=scratch, images=images, digest=digest.hexdigest())
+
+
+def _index(sink: Store, document: _Document) -> Index:
+    return Index(
+        store=sink,
+        summary=document.summary,
+        source=document.source,
+        limit=document.limit,
+        witnesses=document.witnesses,
+    )
 
 
 def _sized(source: Source, preprocessing: Preprocessing) -> Source:

@@ -19,7 +19,7 @@ from dueby.worker.engines.interface import MOST_CLASSES, Engine, TopK
 from dueby.worker.engines.parity import compare
 from dueby.worker.feed import Feed, MiniBatch
 from dueby.worker.images import READERS, Decoded, read_images
-from dueby.worker.index import Index, open_index
+from dueby.worker.index import Index, resolve_index
 from dueby.worker.loop import Loop
 from dueby.worker.models import LoadedModel, load_model
 from dueby.worker.order import Order
@@ -49,7 +49,7 @@ class Worker:
         self._loaded = loaded
         self._store = store
         self._progress = progress
-        self._index = open_index(store)
+        self._index = resolve_index(config.source, store, images=config.images, preprocessing=loaded.preprocessing)
         self._claim = _claim(config, loaded, self._index)
         lay_claim(store, self._claim)
         self._holdings = Holdings(store, config.grid)
