@@ -1,7 +1,7 @@
-"""A real Kubernetes for tests: a kind cluster with DueBy's images and chart in it, and a folder that its node shares.
+"""A real Kubernetes for tests: a kind cluster with DueBy's images and chart in it, and a folder that its nodes share.
 
-Made once for all tests and removed at the end. DUEBY_BASE_IMAGE is the base of both images where the usual one can't be
-pulled, DUEBY_WORKER_PIP_ARGS goes to pip in the worker's, KIND_NODE_IMAGE is the node's, DUEBY_TEST_CLUSTER its name.
+Made once for all tests and removed at the end. DUEBY_BASE_IMAGE is the base of the worker's image where the usual one
+won't do, DUEBY_WORKER_PIP_ARGS goes to pip in the worker's, KIND_NODE_IMAGE is the node's, DUEBY_TEST_CLUSTER its name.
 """
 
 import json
@@ -195,12 +195,12 @@ def _kind_config(folder: Path, shared: Path) -> dict[str, Any]:
 
 def build_images() -> None:
     """Operator's and worker's; a second time only what has changed."""
-    base = os.environ.get("DUEBY_BASE_IMAGE")
-    common = ["--build-arg", f"BASE={base}"] if base else []
-    pip_args = os.environ.get("DUEBY_WORKER_PIP_ARGS", "")
-    for name, options in (("operator", []), ("worker", ["--build-arg", f"PIP_ARGS={pip_args}"])):
+    base, pip_args = os.environ.get("DUEBY_BASE_IMAGE"), os.environ.get("DUEBY_WORKER_PIP_ARGS", "")
+    for_worker = {"PIP_ARGS": pip_args, **({"BASE": base} if base else {})}
+    for name, arguments in (("operator", {}), ("worker", for_worker)):
+        options = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
         file = str(REPOSITORY / f"Dockerfile.{name}")
-        call("docker", "build", "-q", "-f", file, "-t", f"dueby/{name}:{TAG}", *common, *options, str(REPOSITORY))
+        call("docker", "build", "-q", "-f", file, "-t", f"dueby/{name}:{TAG}", *options, str(REPOSITORY))
 
 
 def remove_cluster() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from builders_cluster import CHART, VALUES, Cluster, call
+from builders_cluster import CHART, TAG, VALUES, Cluster, call
 from builders_cluster_job import condition, indices_of, job, share_photos
 from builders_prometheus import prometheus_beside
 
@@ -24,6 +24,12 @@ def restored(cluster: Cluster) -> Iterator[None]:
     """Whatever a test does to the release, the others find it as it was."""
     yield
     cluster.install()
+
+
+def test_the_operators_image_is_small(cluster: Cluster) -> None:
+    """No PyTorch, and less than 250 MB, most of it Python and its base."""
+    size = int(call("docker", "image", "inspect", "--format", "{{.Size}}", f"dueby/operator:{TAG}"))
+    assert size < 250_000_000
 
 
 def test_lint_has_nothing_to_say() -> None:
