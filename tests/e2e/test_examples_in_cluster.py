@@ -19,7 +19,11 @@ from builders_run import MODEL, write_photos
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 EXAMPLES = REPOSITORY / "examples" / "cluster"
 PHOTOS = 120
-S3_IMAGE = "kindnode.local/s3:v1.8.0"
+# On a machine with internet both are pulled; elsewhere they are brought to the nodes.
+IS_S3_HERE, IS_KUEUE_HERE = "DUEBY_S3_IMAGE" in os.environ, "KUEUE_CHART" in os.environ
+S3_IMAGE = os.environ.get("DUEBY_S3_IMAGE", "ghcr.io/versity/versitygw:v1.8.0")
+KUEUE_CHART = os.environ.get("KUEUE_CHART", "oci://registry.k8s.io/kueue/charts/kueue")
+KUEUE_IMAGE, KUEUE_VERSION = "registry.k8s.io/kueue/kueue", "v0.17.0"
 S3_PORT, S3_KEYS = 7070, {"ROOT_ACCESS_KEY": "dueby", "ROOT_SECRET_KEY": "dueby-secret"}
 
 
@@ -103,7 +107,8 @@ def s3(cluster: Cluster) -> Iterator[Path]:
     (folder / "shop-classified").mkdir()
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o777 if path.is_dir() else 0o666)
-    load_image(S3_IMAGE, *WORKER_NODES)
+    if IS_S3_HERE:
+        load_image(S3_IMAGE, *WORKER_NODES)
     metadata, labels = {"name": "s3", "namespace": "default"}, {"app": "s3"}
     container = {
         "name": "s3",
@@ -164,18 +169,19 @@ def test_mixed_gpus(cluster: Cluster, photos: Path) -> None:
 @pytest.fixture
 def kueue(cluster: Cluster) -> Iterator[None]:
     """Kueue with a queue `night` whose quota is one worker."""
-    chart = os.environ.get("KUEUE_CHART", "oci://registry.k8s.io/kueue/charts/kueue")
-    image = "registry.k8s.io/kueue/kueue"
-    load_image(f"{image}:v0.17.0", *WORKER_NODES)
+    if IS_KUEUE_HERE:
+        load_image(f"{KUEUE_IMAGE}:{KUEUE_VERSION}", *WORKER_NODES)
     prefix = "controllerManager.manager"
     settings = {
-        f"{prefix}.image.repository": image,
-        f"{prefix}.image.tag": "v0.17.0",
+        f"{prefix}.image.repository": KUEUE_IMAGE,
+        f"{prefix}.image.tag": KUEUE_VERSION,
         f"{prefix}.image.pullPolicy": "IfNotPresent",
         f"{prefix}.resources.requests.cpu": "50m",
     }
     options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    cluster.helm("install", "kueue", chart, "-n", "kueue-system", "--create-namespace", "--wait", *options)
+    where = ["-n", "kueue-system", "--create-namespace", "--wait"]
+    version = [] if IS_KUEUE_HERE else ["--version", KUEUE_VERSION.removeprefix("v")]
+    cluster.helm("install", "kueue", KUEUE_CHART, *where, *version, *options)
     api = "kueue.x-k8s.io/v1beta2"
     quota = [{"name": "cpu", "nominalQuota": "1"}, {"name": "memory", "nominalQuota": "4Gi"}]
     group = {"coveredResources": ["cpu", "memory"], "flavors": [{"name": "any", "resources": quota}]}

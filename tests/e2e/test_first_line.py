@@ -1,7 +1,5 @@
 """From `kubectl apply` to result rows on a real cluster, through the chart."""
 
-from typing import Any
-
 import pyarrow.dataset as ds
 import pytest
 
@@ -113,35 +111,3 @@ def test_a_deleted_job_is_gone_with_its_pods_and_keeps_its_rows(cluster: Cluster
     cluster.kubectl("delete", "infj", "deleted")
     cluster.wait(lambda: not cluster.items("jobs,pods", "dueby.dev/job=deleted"), "its Jobs and pods are gone")
     assert list((folder / "rows").glob("part-*.parquet"))
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        pytest.param(
-            {"deadlineTime": "2030-01-01T00:00:00Z"}, "give exactly one of deadline and deadlineTime", id="two"
-        ),
-        pytest.param({"deadline": "0s"}, "must be longer than 0", id="no time"),
-        pytest.param(
-            {"deadline": "99999999h"}, "spec.deadline in body should match", id="a deadline beyond all bounds"
-        ),
-        pytest.param({"source": {}}, "give exactly one of uri, manifest and synthetic", id="no source"),
-        pytest.param({"source": {"synthetic": {}}}, "images: is missing; a synthetic source has", id="no N"),
-        pytest.param(
-            {"maxFailedImages": "200%"}, "must be a number of images from 0, or a share", id="a share too large"
-        ),
-        pytest.param({"confidence": 0.4}, "should be greater than or equal to 0.5", id="a low confidence"),
-        pytest.param(
-            {"deadlineClass": "Tough"}, 'supported values: "BestEffort", "Hard", "Relaxed", "Soft"', id="a class"
-        ),
-        pytest.param({"imagez": 3}, 'unknown field "spec.imagez"', id="a field that isn't there"),
-    ],
-)
-def test_what_makes_no_sense_is_refused_at_once_with_a_sentence(
-    cluster: Cluster, change: dict[str, Any], sentence: str
-) -> None:
-    assert sentence in cluster.refusal(job("bad", **change))
-
-
-def test_a_name_too_long_for_its_pods_is_refused(cluster: Cluster) -> None:
-    assert "at most 40 letters, digits and dashes" in cluster.refusal(job("j" * 41))

@@ -132,3 +132,54 @@ def test_a_pod_that_no_node_takes_is_planned_without(cluster: Cluster) -> None:
     assert cluster.get("infj", "one-node")["status"]["plan"]["gpus"] == 2
     cluster.kubectl("delete", "infj/one-node", "gprof/hasty")
     cluster.kubectl("delete", "pvc", "one-node", "--wait=false")
+
+
+def test_of_two_operators_the_second_waits_for_the_lease(cluster: Cluster) -> None:
+    def holder() -> str:
+        return str(cluster.get("lease", "dueby-operator")["spec"]["holderIdentity"])
+
+    first = cluster.wait(holder, "somebody holds the Lease")
+    cluster.kubectl("scale", "deployment", "dueby-operator", "--replicas=2")
+    (other,) = cluster.wait(
+        lambda: [pod for pod in operators(cluster) if not first.startswith(pod)], "there is a second operator"
+    )
+    cluster.wait(
+        lambda: "the Lease is held by" in cluster.attempt("logs", other)[1], "the second one says whom it waits for"
+    )
+    assert holder() == first
+    cluster.kubectl("delete", "pod", first.partition("_")[0], "--wait=false")
+    cluster.wait(lambda: holder().partition("_")[0] not in ("", first.partition("_")[0]), "the Lease has moved")
+    cluster.kubectl("scale", "deployment", "dueby-operator", "--replicas=1")
+    cluster.kubectl("rollout", "status", "deployment/dueby-operator", "--timeout=120s")
+
+
+def operators(cluster: Cluster) -> list[str]:
+    return [pod["metadata"]["name"] for pod in cluster.items("pods", "app.kubernetes.io/name=dueby")]
+
+
+def test_under_pod_security_restricted_everything_runs(cluster: Cluster) -> None:
+    enforce = "pod-security.kubernetes.io/enforce=restricted"
+    cluster.kubectl("create", "namespace", "strict")
+    cluster.kubectl("label", "namespace", "strict", enforce)
+    metadata = {"name": "rows", "namespace": "strict"}
+    asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    # An audience of its own, as a cloud's identity wants one: no right in Kubernetes goes with it.
+    token = {"serviceAccountToken": {"audience": "cloud.test", "path": "token", "expirationSeconds": 3600}}
+    document = job("strict", images=500, source={"synthetic": {"width": 100, "height": 80}})
+    document["metadata"]["namespace"] = "strict"
+    document["spec"]["worker"] = {
+        "volumes": [
+            {"name": "shared", "persistentVolumeClaim": {"claimName": "rows"}},
+            {"name": "cloud", "projected": {"sources": [token]}},
+        ],
+        "volumeMounts": [
+            {"name": "shared", "mountPath": "/data"},
+            {"name": "cloud", "mountPath": "/var/run/cloud", "readOnly": True},
+        ],
+    }
+    cluster.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": asked}, document)
+    done = cluster.wait_for_phase("strict", "Succeeded", "Failed", namespace="strict")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    steps = {pod["metadata"]["labels"]["dueby.dev/step"] for pod in cluster.items("pods", "", namespace="strict")}
+    assert steps == {"index", "work", "finish"}
+    cluster.kubectl("delete", "namespace", "strict", "--wait=false")

@@ -200,3 +200,11 @@ def test_a_class_that_needs_a_calendar_is_planned_as_soft_and_says_so(deadline_c
 def _progress(**more: Any) -> dict[str, Any]:
     now_s = NOW / 1e6
     return {"batches": 1, "imagesDone": 16, "imagesPerSecond": 160, "lastBatchAt": now_s, "stepMicros": 100_000, **more}
+
+
+@pytest.mark.parametrize("wanted", [{"objective": "MinCost"}, {"interpolate": True}], ids=["an objective", "a mode"])
+def test_what_is_not_built_yet_is_refused_not_approximated(wanted: dict[str, Any]) -> None:
+    case = look(infj(**wanted))
+    assert said(case, "Failed") == ("True", "InvalidJob")
+    assert "not built yet" in message(case, "Failed")
+    assert not case.writes

@@ -14,7 +14,7 @@ from dueby.command.files import profile_home, read_job, read_profiles, to_yaml
 from dueby.planner.answer import answer_document
 from dueby.planner.deadline_classes import Verdict, judge
 from dueby.planner.errors import Invalid
-from dueby.planner.job import InferenceJob, JobSpec
+from dueby.planner.job import InferenceJob, JobSpec, refuse_unbuilt
 from dueby.planner.machine import machine_pool
 from dueby.planner.pool import build_pool
 from dueby.planner.problem import Problem
@@ -80,14 +80,6 @@ def problem_of(
         reserve=spec.gpus.reserve,
         max_iterations=spec.gpus.max_iterations,
     )
-
-
-def refuse_unbuilt(spec: JobSpec) -> None:
-    """Invalid for what the schema knows already but no release does yet."""
-    if spec.objective != "MinGPUs":
-        raise Invalid("spec.objective", f"{spec.objective} is not built yet; MinGPUs is")
-    if spec.interpolate:
-        raise Invalid("spec.interpolate", "is not built yet; leave it false, or profile more mini-batch sizes")
 
 
 def default_profiles() -> list[str]:

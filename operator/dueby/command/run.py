@@ -19,7 +19,7 @@ from typing import Any
 from dueby.command import steps
 from dueby.command.edits import ManifestWatch
 from dueby.command.files import profile_home, read_job, read_profiles, to_yaml
-from dueby.command.plan import EXIT_INFEASIBLE, refuse_unbuilt
+from dueby.command.plan import EXIT_INFEASIBLE
 from dueby.command.screen import Screen
 from dueby.command.summary import EXIT_LATE, print_summary, summary_document
 from dueby.command.tables import people_console, print_plan
@@ -29,7 +29,7 @@ from dueby.operator.processes import Processes
 from dueby.operator.record import Record
 from dueby.operator.view import JobView
 from dueby.planner.errors import Invalid
-from dueby.planner.job import InferenceJob
+from dueby.planner.job import InferenceJob, refuse_unbuilt
 from dueby.planner.pool import matching
 from dueby.planner.profiles import GPUProfile
 from dueby.planner.shares import Grid

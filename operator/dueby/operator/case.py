@@ -34,7 +34,7 @@ from dueby.operator.view import GONE, Decision, Finish, JobView, Refuse, Start, 
 from dueby.operator.world import Memories, World
 from dueby.operator.writes import Create, Write
 from dueby.planner.errors import Invalid
-from dueby.planner.job import InferenceJob, parse_job
+from dueby.planner.job import InferenceJob, parse_job, refuse_unbuilt
 from dueby.planner.pool import matching
 from dueby.planner.units import format_count, format_duration
 
@@ -116,6 +116,7 @@ class Case:
 
     def _advance(self) -> None:
         job = parse_job(self.document)
+        refuse_unbuilt(job.spec)
         created_us = micros_of(self.document["metadata"]["creationTimestamp"]) or self.world.now_us
         deadline_us = job.spec.deadline_us(accepted_us=created_us)
         self._status |= {"acceptedTime": moment(created_us), "deadlineTime": moment(deadline_us)}

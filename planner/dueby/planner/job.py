@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
 
+from dueby.planner.errors import Invalid
 from dueby.planner.schema import Duration, Meta, Spec, Time, require_duration, require_offset, validate
 from dueby.planner.units import parse_duration_us, to_micros
 
@@ -226,3 +227,11 @@ class InferenceJob(Spec, frozen=True, kw_only=True):
 def parse_job(document: Mapping[str, object], *, origin: str = "") -> InferenceJob:
     """The manifest as an InferenceJob; Invalid names the field and, in front of it, the origin."""
     return validate(InferenceJob, document, origin=origin)
+
+
+def refuse_unbuilt(spec: JobSpec) -> None:
+    """Invalid for what the schema knows already but no release does yet."""
+    if spec.objective != "MinGPUs":
+        raise Invalid("spec.objective", f"{spec.objective} is not built yet; MinGPUs is")
+    if spec.interpolate:
+        raise Invalid("spec.interpolate", "is not built yet; leave it false, or profile more mini-batch sizes")

@@ -1,0 +1,123 @@
+"""What makes no sense is refused by the API server at once, with a sentence; what the resources say of themselves."""
+
+from typing import Any
+
+import pytest
+
+from builders_cluster import Cluster
+from builders_cluster_job import job, share_photos
+from builders_run import profile_document
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+# By what is wrong: the change to a good job's spec, and part of the sentence that comes back.
+BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
+    "two deadlines": ({"deadlineTime": "2030-01-01T00:00:00Z"}, "give exactly one of deadline and deadlineTime"),
+    "no deadline": ({"deadline": None}, "give exactly one of deadline and deadlineTime"),
+    "no time at all": ({"deadline": "0s"}, "must be longer than 0"),
+    "a deadline beyond all bounds": ({"deadline": "99999999h"}, "spec.deadline in body should match"),
+    "days": ({"deadline": "1d"}, "spec.deadline in body should match"),
+    "a bare number": ({"deadline": 600}, 'spec.deadline in body must be of type string: "integer"'),
+    "a time that is none": (
+        {"deadline": None, "deadlineTime": "6 o'clock"},
+        "spec.deadlineTime in body must be of type date-time",
+    ),
+    "a class": ({"deadlineClass": "Tough"}, 'supported values: "BestEffort", "Hard", "Relaxed", "Soft"'),
+    "a low confidence": ({"confidence": 0.4}, "should be greater than or equal to 0.5"),
+    "certainty": ({"confidence": 1.0}, "spec.confidence in body should be less than or equal to"),
+    "what to do at the deadline": ({"onDeadline": "Panic"}, 'supported values: "Continue", "Stop"'),
+    "a share too large": ({"maxFailedImages": "200%"}, "must be a number of images from 0, or a share"),
+    "fewer than none may fail": ({"maxFailedImages": -1}, "must be a number of images from 0, or a share"),
+    "an objective": ({"objective": "MaxFun"}, 'supported values: "MaxThroughput", "MinCost", "MinEnergy", "MinGPUs"'),
+    "no images": ({"images": 0}, "spec.images in body should be greater than or equal to 1"),
+    "more images than there are numbers": ({"images": 10**15}, "spec.images in body should be less than or equal to"),
+    "half an image": ({"images": 1.5}, 'spec.images in body must be of type integer: "number"'),
+    "no source": ({"source": {}}, "give exactly one of uri, manifest and synthetic"),
+    "two sources": ({"source": {"uri": "a", "synthetic": {}}}, "give exactly one of uri, manifest and synthetic"),
+    "no N for synthetic images": ({"source": {"synthetic": {}}}, "images: is missing; a synthetic source has"),
+    "an empty source": ({"source": {"uri": ""}}, "spec.source.uri in body should be at least 1 chars long"),
+    "a manifest without a place": ({"source": {"manifest": {}}}, "spec.source.manifest.uri: Required value"),
+    "an image without width": (
+        {"images": 1, "source": {"synthetic": {"width": 0}}},
+        "spec.source.synthetic.width in body should be greater than or equal to 1",
+    ),
+    "no sink": ({"sink": None}, "spec.sink: Required value"),
+    "a sink without a place": ({"sink": {}}, "spec.sink.uri: Required value"),
+    "what to do with a sink in use": (
+        {"sink": {"uri": "a", "ifExists": "Delete"}},
+        'supported values: "Fail", "Overwrite", "Resume"',
+    ),
+    "a model without a name": ({"model": {"name": ""}}, "spec.model.name in body should be at least 1 chars long"),
+    "a tiny image": ({"model": {"imageSize": 8}}, "spec.model.imageSize in body should be greater than or equal to 32"),
+    "a precision": ({"model": {"precision": "int4"}}, 'supported values: "bf16", "fp16", "fp32"'),
+    "an engine": ({"model": {"engine": "steam"}}, "spec.model.engine: Unsupported value"),
+    "no GPUs": ({"gpus": {"max": 0}}, "spec.gpus.max in body should be greater than or equal to 1"),
+    "a debt of GPUs": ({"gpus": {"reserve": -1}}, "spec.gpus.reserve in body should be greater than or equal to 0"),
+    "a class without a name": ({"gpus": {"classes": [""]}}, "should be at least 1 chars long"),
+    "one class as a word": ({"gpus": {"classes": "A100"}}, 'spec.gpus.classes in body must be of type array: "string"'),
+    "a queue's name too long": ({"queueName": "q" * 64}, "spec.queueName: Too long: may not be more than 63"),
+    "a time to live of nothing": ({"ttlAfterFinished": "0s"}, "must be longer than 0"),
+    "suspended by a word": ({"suspend": "yes"}, 'spec.suspend in body must be of type boolean: "string"'),
+    "a field that isn't there": ({"imagez": 3}, 'unknown field "spec.imagez"'),
+    "a field of the worker's that isn't there": (
+        {"worker": {"command": ["sh"]}},
+        'unknown field "spec.worker.command"',
+    ),
+}
+
+STEP = {"miniBatchSize": 8, "latencyMicros": {"mean": 1}, "warmupMicros": {"p50": 1, "p95": 1}}
+BAD_PROFILES: dict[str, tuple[dict[str, Any], str]] = {
+    "nothing measured": ({"steps": []}, "spec.steps in body should have at least 1 items"),
+    "sizes that descend": ({"steps": [STEP, {**STEP, "miniBatchSize": 4}]}, "steps: must ascend in miniBatchSize"),
+    "one size twice": ({"steps": [STEP, STEP]}, "steps: has two rows of one miniBatchSize; keep one"),
+    "no warm-up at the largest size": (
+        {"steps": [{"miniBatchSize": 8, "latencyMicros": {"mean": 1}}]},
+        "steps: the largest size has no warmupMicros",
+    ),
+    "a p95 below the median": ({"startupMicros": {"p50": 2, "p95": 1}}, "p95 is below the median"),
+    "MB below what was measured": ({"maxMiniBatchSize": 4}, "maxMiniBatchSize: is below the least size measured"),
+    "an engine of no device": ({"engine": "auto"}, "spec.engine: Unsupported value"),
+    "a spread of everything": ({"spread": {"run": 1}}, "spec.spread.run in body should be less than 1"),
+}
+
+
+def changed(document: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """The document with these fields of its spec; None takes one away."""
+    spec = {name: value for name, value in {**document["spec"], **change}.items() if value is not None}
+    return {**document, "spec": spec}
+
+
+@pytest.mark.parametrize("wrong", BAD_JOBS)
+def test_a_job_that_makes_no_sense_is_refused_with_a_sentence(cluster: Cluster, wrong: str) -> None:
+    change, sentence = BAD_JOBS[wrong]
+    assert sentence in cluster.refusal(changed(job("bad"), change))
+
+
+@pytest.mark.parametrize("wrong", BAD_PROFILES)
+def test_a_profile_that_makes_no_sense_is_refused_with_a_sentence(cluster: Cluster, wrong: str) -> None:
+    change, sentence = BAD_PROFILES[wrong]
+    assert sentence in cluster.refusal(changed(profile_document(), change))
+
+
+@pytest.mark.parametrize("name", ["j" * 41, "with.dot"])
+def test_a_name_that_its_pods_cannot_have_is_refused(cluster: Cluster, name: str) -> None:
+    assert "at most 40 letters, digits and dashes" in cluster.refusal(job(name))
+
+
+def test_what_the_results_depend_on_cannot_change_once_the_images_are_counted(cluster: Cluster) -> None:
+    share_photos(cluster, "fixed", 1)
+    cluster.apply(job("fixed", suspend=True))
+    cluster.wait(lambda: cluster.get("infj", "fixed").get("status", {}).get("images"), "the images are counted")
+    for change in ({"source": {"uri": "/x"}}, {"sink": {"uri": "/x"}}, {"model": {"name": "x"}}, {"images": 5}):
+        told = cluster.refusal(changed(job("fixed", suspend=True), change))
+        assert f"spec.{next(iter(change))}: can't change once the images are counted" in told
+    cluster.kubectl("delete", "infj", "fixed")
+
+
+def test_the_resources_explain_themselves(cluster: Cluster) -> None:
+    told = cluster.kubectl("explain", "infj.spec")
+    assert "T, from the object's creation: 10m, 1h30m" in " ".join(told.split())
+    assert "<required>" not in cluster.kubectl("explain", "infj.spec.model")
+    for path in ("infj.spec.gpus", "infj.spec.worker", "infj.status.plan", "gprof.spec.steps"):
+        fields = cluster.kubectl("explain", path).partition("FIELDS:")[2].strip().split("\n\n")
+        assert all("<no description>" not in field for field in fields if field.strip())
