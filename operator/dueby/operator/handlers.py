@@ -69,6 +69,15 @@ class Watch:
             await scraper.close()
             await kube.close()
 
+    def health(self) -> str:
+        """How long ago a look went well; kopf.PermanentError where the loop has ended or is stuck."""
+        if self.task is None or self.task.done():
+            raise kopf.PermanentError("the loop has ended")
+        silent_s = time.monotonic() - self.last_good_s
+        if silent_s > STUCK_S:
+            raise kopf.PermanentError(f"no look went well for {silent_s:.0f} s")
+        return f"{silent_s:.0f} s ago"
+
     async def _look(self, controller: Controller) -> None:
         while True:
             self.wake.clear()
@@ -150,13 +159,8 @@ def register(watch: Watch) -> kopf.OperatorRegistry:
             await asyncio.wait([watch.task])
 
     @kopf.on.probe(id="loop", registry=registry)
-    def is_alive(**_: Any) -> str:
-        if watch.task is None or watch.task.done():
-            raise kopf.PermanentError("the loop has ended")
-        silent_s = time.monotonic() - watch.last_good_s
-        if silent_s > STUCK_S:
-            raise kopf.PermanentError(f"no look went well for {silent_s:.0f} s")
-        return f"{silent_s:.0f} s ago"
+    def probe(**_: Any) -> str:
+        return watch.health()
 
     def wake(**_: Any) -> None:
         watch.wake.set()

@@ -34,7 +34,7 @@ class Lease:
 
     async def take(self) -> None:
         """Wait until it is free, and hold it."""
-        seen, since_s = None, self.clock_s()
+        seen, since_s, told = None, self.clock_s(), ""
         while True:
             try:
                 lease = await self.kube.get(self.path)
@@ -46,7 +46,9 @@ class Lease:
                     await self._write(lease, self.holder)
                     log.info("holding the Lease %s as %s", self.path, self.holder)
                     return
-                log.info("the Lease is held by %s; waiting", spec["holderIdentity"])
+                if told != spec["holderIdentity"]:
+                    told = spec["holderIdentity"]
+                    log.info("the Lease is held by %s; waiting", told)
             except DueByError as error:
                 log.warning("taking the Lease: %s", error)
             await asyncio.sleep(RENEW_S / 5)
