@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from matplotlib import image
 from dueby.command.files import read_profiles
 from dueby.command.main import main
 from dueby.planner.job import Model
+from dueby.planner.packing import unpack_profile
 from dueby.planner.profiles import parse_profile
 from dueby.profiler import figures, nvml
 from dueby.profiler.audience import Audience, Progress
@@ -26,6 +28,7 @@ from dueby.profiler.memory_map import map_memory
 from dueby.profiler.messages import Setup
 from dueby.profiler.points import while_all_busy
 from dueby.profiler.profiling import profile_machine
+from dueby.profiler.step import ProfileConfig, profile_device
 
 TINY = Model(name="mobilenet_v3_small", weights="none", image_size=64, engine="eager")
 BRIEF = Effort(name="brief", layout_s=300, compare_s=0.1, look_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False)
@@ -67,6 +70,15 @@ def test_a_tiny_model_is_profiled_on_two_slices(tmp_path: Path) -> None:
     assert spec.software["torch"]
     assert any("cpu-2 is left out" in sentence for sentence in said)
     assert all(moment.left_s <= BRIEF.layout_s for moment in moments)
+
+
+def test_a_pod_measures_its_slice_under_the_clusters_name_and_leaves_the_profile_behind() -> None:
+    short = replace(BRIEF, layout_s=12)
+    config = ProfileConfig(job="job", model=TINY, device_class="NVIDIA-L4", gpu=False, threads=1)
+    spec = unpack_profile(profile_device(config, effort=short)["profile"], origin="pod")
+    assert (spec.device_class, spec.engine, spec.model.image_size) == ("NVIDIA-L4", "eager", 64)
+    assert (spec.device.node, spec.device.threads, spec.device.slices) == (None, 1, 1)
+    assert [step.mini_batch_size for step in spec.steps][:4] == [1, 2, 4, 8]
 
 
 def test_slices_are_measured_while_all_of_them_are_busy() -> None:

@@ -3,13 +3,14 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from socket import gethostname
 
+from dueby.planner.errors import Invalid
 from dueby.planner.profiles import Device
 from dueby.profiler import nvml
-from dueby.profiler.layouts import Layout, cpu_layouts, gpu_layouts
+from dueby.profiler.layouts import Layout, Slice, cpu_layouts, gpu_layouts
 from dueby.profiler.limits import Limits, read_limits
 from dueby.profiler.memory import usable_mib
 from dueby.profiler.messages import Point
@@ -26,14 +27,23 @@ class Machine:
     node: str
     clock: Callable[[], float]
     """Monotonic seconds; the same in all processes."""
+    part: Layout | None = None
+    """What of it is there to be measured; None: all of it."""
 
     @property
     def layouts(self) -> list[Layout]:
-        """GPUs first, then the cores in ever larger slices."""
+        """GPUs first, then the cores in ever larger slices; or the part."""
+        if self.part is not None:
+            return [self.part]
         uuids: dict[str, list[str]] = defaultdict(list)
         for gpu in self.gpus:
             uuids[gpu.product].append(gpu.uuid)
         return [*gpu_layouts(uuids, self.limits), *cpu_layouts(self.limits)]
+
+    @property
+    def spare_cores(self) -> float:
+        """How many cores others may use before they take something from what is measured."""
+        return 0.0 if self.part is None else max(0.0, len(self.limits.cores) - float(self.part.slices[0].threads))
 
     def usable_mib(self, layout: Layout) -> int:
         """Memory of one device of the layout."""
@@ -66,6 +76,25 @@ class Machine:
 def this_machine() -> Machine:
     """The machine that this process runs on."""
     return Machine(limits=read_limits(), gpus=tuple(nvml.read_gpus()), node=gethostname(), clock=time.monotonic)
+
+
+def one_device(machine: Machine, device_class: str, *, threads: int, gpu: bool) -> Machine:
+    """The part of the machine that a pod has of it: one GPU, or one slice of so many cores.
+
+    Its class is what the cluster calls it, whatever the driver does: a label of the cloud's, or a slice of a GPU.
+    """
+    if not gpu:
+        part = Layout(device_class=device_class, slices=(Slice(threads=threads),))
+        return replace(machine, gpus=(), part=part)
+    if not machine.gpus:
+        raise Invalid(
+            "spec.gpus.classes",
+            f"a pod on a device of the class {device_class} sees no NVIDIA GPU; are driver and container toolkit in "
+            "order on its node?",
+        )
+    named = replace(machine.gpus[0], product=device_class)
+    part = Layout(device_class=device_class, slices=(Slice(threads=threads, gpu=named.uuid),))
+    return replace(machine, gpus=(named,), part=part)
 
 
 def software_versions() -> dict[str, str]:

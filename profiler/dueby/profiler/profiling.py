@@ -100,7 +100,7 @@ class _Study:
         before = read_times(watched, clock=machine.clock)
         survey = self._measure(self.whole.share(1 / (1 + self.later)))
         foreign = foreign_cores(before, read_times(watched, clock=machine.clock))
-        busy = used or foreign > BUSY_CORES
+        busy = used or foreign > machine.spare_cores + BUSY_CORES
         if busy:
             what = "one of its GPUs" if used else f"{foreign:.1f} cores"
             self.audience.tell(

@@ -15,7 +15,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,14 @@ from dueby.worker.engines.host import process_environment
 def run_step(argv: Sequence[str]) -> int:
     """Run the step and return the exit code."""
     options = _parse(argv)
+    return run_to_end(lambda: _STEPS[options.step](options.config, options.index))
+
+
+def run_to_end(step: Callable[[], Mapping[str, Any]]) -> int:
+    """Call the step, leave its result or what was wrong as the process's last words, and return the exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        leave_message(_STEPS[options.step](options.config, options.index))
+        leave_message(step())
     except Invalid as error:
         print(error, file=sys.stderr)
         leave_message({"error": error.message, "field": error.field})

@@ -18,7 +18,7 @@ from typing import Any
 # Where Kubernetes looks for a container's termination message, and how much of it is kept.
 KUBERNETES_TERMINATION_LOG = "/dev/termination-log"
 TERMINATION_LOG = "DUEBY_TERMINATION_LOG"
-_MOST_BYTES = 4096
+MOST_BYTES = 4096
 _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 FINE = 0
@@ -51,5 +51,5 @@ def leave_message(message: Mapping[str, Any]) -> None:
     path = Path(os.environ.get(TERMINATION_LOG, KUBERNETES_TERMINATION_LOG))
     if TERMINATION_LOG in os.environ or (path.is_file() and os.access(path, os.W_OK)):
         path.write_text(
-            text if len(text.encode()) <= _MOST_BYTES else text.encode()[:_MOST_BYTES].decode(errors="ignore")
+            text if len(text.encode()) <= MOST_BYTES else text.encode()[:MOST_BYTES].decode(errors="ignore")
         )

@@ -11,6 +11,7 @@ import os
 import socket
 import socketserver
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -37,7 +38,12 @@ class _Server(ThreadingHTTPServer):
 
 
 def serve_progress(progress: Progress, *, host: str, port: int, port_file: Path | None) -> int:
-    """Answer requests from now on, in threads that end with the process; the port."""
+    """Answer requests about a worker from now on; the port."""
+    return serve_pages(lambda path: _page(progress, path), host=host, port=port, port_file=port_file)
+
+
+def serve_pages(page: Callable[[str], Page], *, host: str, port: int, port_file: Path | None = None) -> int:
+    """Answer requests from now on with the page of their path, in threads that end with the process; the port."""
 
     class Handler(BaseHTTPRequestHandler):
         timeout = _REQUEST_TIMEOUT_S
@@ -49,7 +55,7 @@ def serve_progress(progress: Progress, *, host: str, port: int, port_file: Path 
             self._answer(with_body=False)
 
         def _answer(self, *, with_body: bool) -> None:
-            status, content_type, body = _page(progress, self.path.partition("?")[0])
+            status, content_type, body = page(self.path.partition("?")[0])
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
