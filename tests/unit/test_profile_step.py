@@ -51,11 +51,11 @@ def test_a_pod_that_sees_no_gpu_says_what_to_look_at() -> None:
 
 def test_the_window_counts_down_between_two_moments() -> None:
     now_s = [100.0]
-    window = Window(clock=lambda: now_s[0])
+    window = Window(device_class="cpu-1", clock=lambda: now_s[0])
     assert json.loads(window.page("/progress")[2]) == {"doing": "starting", "leftSeconds": None}
     window.show(Progress(doing="cpu-1: growing the mini-batch: 4", left_s=30.0))
     now_s[0] = 112.0
-    assert json.loads(window.page("/progress")[2]) == {"doing": "cpu-1: growing the mini-batch: 4", "leftSeconds": 18}
+    assert json.loads(window.page("/progress")[2]) == {"doing": "growing the mini-batch: 4", "leftSeconds": 18}
     now_s[0] = 150.0
     assert json.loads(window.page("/progress")[2])["leftSeconds"] == 0
     assert window.page("/metrics")[0] == 404

@@ -1,7 +1,7 @@
 """One job in one look: what was seen, what is to be done about it, what its status becomes. Pure.
 
-not indexed -> the index Job          no profile -> say so           suspended -> no workers
-indexed     -> decide(): start, stop, refuse, or the finish Job
+not indexed -> the index Job          no profile -> it is measured          suspended -> no workers
+both        -> decide(): start, stop, refuse, or the finish Job
 """
 
 import copy
@@ -25,6 +25,7 @@ from dueby.operator.decide import decide, images_left
 from dueby.operator.job_view import SO_FAR_SOFT, job_view
 from dueby.operator.kube import Refused
 from dueby.operator.manifests import Setting, finish_objects, index_objects
+from dueby.operator.profiling import look_at_profiles, stop_profiling
 from dueby.operator.sight import Seen, ending_of, is_complete, is_failed, micros_of
 from dueby.operator.starting import start_workers
 from dueby.operator.step_configs import images_without_index
@@ -35,7 +36,6 @@ from dueby.operator.world import Memories, World
 from dueby.operator.writes import Create, Write
 from dueby.planner.errors import Invalid
 from dueby.planner.job import InferenceJob, parse_job, refuse_unbuilt
-from dueby.planner.pool import matching
 from dueby.planner.units import format_count, format_duration
 
 FORBIDDEN = 403
@@ -120,7 +120,13 @@ class Case:
         created_us = micros_of(self.document["metadata"]["creationTimestamp"]) or self.world.now_us
         deadline_us = job.spec.deadline_us(accepted_us=created_us)
         self._status |= {"acceptedTime": moment(created_us), "deadlineTime": moment(deadline_us)}
-        if is_true(self._status, "Indexed") or self._index(job):
+        is_indexed = is_true(self._status, "Indexed") or self._index(job)
+        if any(said.type == "Failed" for said in self._said):
+            return
+        if job.spec.suspend:
+            self.writes += [*stop_all(self.seen), *stop_profiling(self.seen)]
+            self._say(Say(type="Admitted", status="False", reason="Suspended", message="spec.suspend is true."))
+        elif self._has_queue(job) and self._is_profiled(job) and is_indexed:
             self._work(job, deadline_us)
 
     # ---- the steps there are once
@@ -199,24 +205,11 @@ class Case:
     # ---- the work
 
     def _work(self, job: InferenceJob, deadline_us: int) -> None:
-        if not self._is_profiled(job):
-            return
-        if job.spec.suspend:
-            self.writes += stop_all(self.seen)
-            self._say(Say(type="Admitted", status="False", reason="Suspended", message="spec.suspend is true."))
-            return
         for crew in self.seen.crews:
             ending = ending_of(self.seen.pods, crew.name)
             if ending.is_final:  # what one worker refuses, all would
                 self._fail("InvalidJob", ending.sentence)
                 return
-        if job.spec.queue_name and self.world.queues.get((self.namespace, job.spec.queue_name)) is None:
-            told = (
-                f"There is no LocalQueue {job.spec.queue_name} in the namespace {self.namespace}, or no Kueue; "
-                "make it, or leave spec.queueName out."
-            )
-            self._say(Say(type="Admitted", status="False", reason="QueueNotFound", message=told))
-            return
         view = job_view(
             job, self.seen, self.world, self.setting, self.memory, status=self._status, deadline_us=deadline_us
         )
@@ -250,16 +243,22 @@ class Case:
                 case Finish():
                     self._end(job, action)
 
-    def _is_profiled(self, job: InferenceJob) -> bool:
-        if matching(self.world.profiles, job.spec.model):
-            self._say(Say(type="Profiled", status="True", reason="Profiled"))
+    def _has_queue(self, job: InferenceJob) -> bool:
+        if not job.spec.queue_name or self.world.queues.get((self.namespace, job.spec.queue_name)) is not None:
             return True
         told = (
-            f"No GPUProfile for {job.spec.model.name} at {job.spec.model.image_size} px, "
-            f"{job.spec.model.precision}; measure one with `dueby profile` and apply it."
+            f"There is no LocalQueue {job.spec.queue_name} in the namespace {self.namespace}, or no Kueue; "
+            "make it, or leave spec.queueName out."
         )
-        self._say(Say(type="Profiled", status="False", reason="NoProfile", message=told))
+        self._say(Say(type="Admitted", status="False", reason="QueueNotFound", message=told))
         return False
+
+    def _is_profiled(self, job: InferenceJob) -> bool:
+        may_create = self.world.now_us >= self.memory.refused_until_us
+        outcome = look_at_profiles(job, self.seen, self.world, self.setting, may_create=may_create)
+        self._say(outcome.said)
+        self.writes += outcome.writes
+        return outcome.is_ready
 
     def _tell_progress(self, view: JobView, decision: Decision) -> None:
         if not view.part_size:

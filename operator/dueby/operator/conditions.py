@@ -77,8 +77,9 @@ def phase_of(status: Mapping[str, Any], *, suspended: bool, started: bool, runni
         return "Queued"
     if not is_true(status, "Indexed"):
         return "Indexing"
-    if condition(status, "Profiled").get("status") == "False":
-        return "Pending"
+    profiled = condition(status, "Profiled")
+    if profiled.get("status") == "False":
+        return "Profiling" if profiled["reason"] == "Profiling" else "Pending"
     if is_finishing:
         return "Finishing"
     if condition(status, "Admitted").get("reason") in ("Queued", "QueueNotFound") and not running:

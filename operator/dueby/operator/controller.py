@@ -20,6 +20,7 @@ from dueby.operator.inventory import Node, PodRow
 from dueby.operator.kube import Conflict, Kube, Missing, Refused
 from dueby.operator.manifests import Setting
 from dueby.operator.observing import Observer
+from dueby.operator.profile_documents import rates
 from dueby.operator.reflector import Reflector
 from dueby.operator.sight import is_complete, is_failed, micros_of
 from dueby.operator.world import Document, World
@@ -63,6 +64,7 @@ class Controller:
         """Look once and do what is to do; seconds until it should be looked again."""
         self.world = world = await gather(self.kube, self.nodes, self.pods, now_us=self.now_us())
         self.observer.forget_all_but(world)
+        await self._tell_rates(world)
         there = [document for document in world.jobs if "deletionTimestamp" not in document["metadata"]]
         open_jobs = sorted((d for d in there if not is_over(d.get("status", {}))), key=_deadline_of)
         for document in there:
@@ -96,6 +98,13 @@ class Controller:
             for event in events:
                 await self._post(event)
 
+    async def _tell_rates(self, world: World) -> None:
+        """What the column Images/s of profiles shows."""
+        try:
+            await carry_out(self.kube, rates(world.profiles))
+        except (Missing, Refused, Transient) as error:
+            log.info("a profile's status was not written: %s", error)
+
     async def _write_status(self, case: Case) -> None:
         """Write it, if it has changed."""
         status = case.status()
@@ -121,7 +130,8 @@ class Controller:
         # Workers of a complete job end by themselves, but for those that never found a node.
         if is_true(status, "Failed") or world.now_us > ended_us + LEAVE_US:
             for job in world.batch.get((namespace, name), ()):
-                if job["metadata"]["labels"][names.STEP] == "work" and not (is_complete(job) or is_failed(job)):
+                has_devices = job["metadata"]["labels"][names.STEP] in ("work", names.PROFILE)
+                if has_devices and not (is_complete(job) or is_failed(job)):
                     await self.kube.delete(names.batch_path(namespace, job["metadata"]["name"]))
         ttl = document["spec"].get("ttlAfterFinished")
         if ttl and ended_us and world.now_us > ended_us + parse_duration_us(ttl):

@@ -23,6 +23,8 @@ TOLD: Mapping[str, str] = {
     "Complete": "",
     "Failed": "True",
 }
+# What has a status that is bad news, and isn't.
+PASSING = frozenset({"Profiling"})
 # What goes without saying.
 USUAL = {("Profiled", "Profiled"), ("Admitted", "Admitted"), ("OnTrack", "InTime")}
 _LONGEST = 1024
@@ -39,7 +41,8 @@ def events_between(
             continue
         if not was and (kind, now["reason"]) in USUAL:
             continue
-        made.append(_event(job, now["reason"], now.get("message") or kind, is_bad=now["status"] == bad, now_us=now_us))
+        is_bad = now["status"] == bad and now["reason"] not in PASSING
+        made.append(_event(job, now["reason"], now.get("message") or kind, is_bad=is_bad, now_us=now_us))
     old = before.get("replans") or []
     for entry in after.get("replans") or []:
         if entry not in old:

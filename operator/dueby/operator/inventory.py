@@ -76,6 +76,7 @@ class Node:
     is_ready: bool
     devices: Mapping[str, DeviceKind] = field(default_factory=dict)
     """Of its GPUs, by device class."""
+    uid: str = ""
     free: dict[str, float] = field(default_factory=dict)
     """By resource: allocatable less what pods ask for; `pods` among them."""
 
@@ -124,6 +125,7 @@ def read_node(document: Document, class_labels: Sequence[str] = CLASS_LABELS) ->
     labels = document["metadata"].get("labels") or {}
     return Node(
         name=document["metadata"]["name"],
+        uid=document["metadata"].get("uid", ""),
         labels=labels,
         devices=_devices(free, labels, class_labels),
         taints=spec.get("taints") or (),
@@ -199,15 +201,19 @@ def free_devices(
     count, is_slice = 0, bool(CPU_CLASS.match(device_class))
     asked = {"cpu": need.cpu, "memory": need.memory, "pods": 1.0}
     for node in nodes:
-        if not node.is_ready or not _tolerated(node.taints, tolerations):
-            continue
-        if any(node.labels.get(name) != value for name, value in (selector or {}).items()):
+        if not is_open(node, tolerations=tolerations, selector=selector):
             continue
         if kind := node.devices.get(device_class):
             count += _fits(node, {**asked, **kind.request})
         elif is_slice and not node.devices:
             count += _fits(node, asked)
     return count
+
+
+def is_open(node: Node, *, tolerations: Sequence[Document], selector: Mapping[str, str] | None) -> bool:
+    """Whether the node takes pods with these tolerations and this selector, if it has room."""
+    is_selected = all(node.labels.get(name) == value for name, value in (selector or {}).items())
+    return node.is_ready and is_selected and _tolerated(node.taints, tolerations)
 
 
 def _fits(node: Node, asked: Mapping[str, float]) -> int:

@@ -37,7 +37,7 @@ def job_view(
     if job.spec.queue_name:
         free, most_more = _quota(job, seen, world, setting, classes=classes, unused=revision > 0), None
     else:
-        free, most_more = _free(job, seen, world, setting, classes=classes)
+        free, most_more = _free_now(job, seen, world, setting, classes=classes)
     plan = status.get("plan") or {}
     news = _news(seen, memory)
     return JobView(
@@ -76,7 +76,7 @@ def _news(seen: Seen, memory: Memories) -> Literal["WorkerLost", "Edited", "Admi
     return "Admitted" if any(state.get(name) in ("starting", "running") for name in memory.queued) else None
 
 
-def _free(
+def _free_now(
     job: InferenceJob, seen: Seen, world: World, setting: Setting, *, classes: list[str]
 ) -> tuple[dict[str, int], int | None]:
     """Devices of each class that more workers could have, and how many together; None where no quota bounds that."""
@@ -101,6 +101,17 @@ def _free(
     # What classes share is bounded for the one that asks for most of it, so that any mixture fits.
     together = min(most_pods(room, asked[name]) for name in classes)
     return within, None if together == math.inf else int(together)
+
+
+def free_for_one(
+    job: InferenceJob, seen: Seen, world: World, setting: Setting, *, classes: list[str]
+) -> dict[str, int]:
+    """Devices of each class of which a pod could have one now, by the nodes and by what any quota leaves."""
+    free, _ = _free_now(job, seen, world, setting, classes=classes)
+    if not job.spec.queue_name:
+        return free
+    unused = _quota(job, seen, world, setting, classes=classes, unused=True)
+    return {name: min(free[name], unused[name]) for name in classes}
 
 
 def _quota(

@@ -116,7 +116,7 @@ def worker_objects(
         "shares": [list(share) for share in shares],
         "workers": [own_config(a, rank=rank) for rank, a in zip(ranks, assignments, strict=True)],
     }
-    work = _job(
+    work = job_document(
         name,
         document,
         labels=labels,
@@ -130,11 +130,16 @@ def worker_objects(
         },
     )
     work["metadata"]["annotations"] = {names.DEVICE_CLASS: first.device_class}
-    if job.spec.queue_name:  # Kueue sets it going
+    queue_up(job, work)
+    plan = {"assignments": [assignment_document(assignment) for assignment in assignments]}
+    return [config_map_document(name, document, {"config.json": config, "plan.json": plan}, labels), work]
+
+
+def queue_up(job: InferenceJob, work: Document) -> None:
+    """Have Kueue set the Job going, where the InferenceJob names a queue."""
+    if job.spec.queue_name:
         work["metadata"]["labels"] |= {names.QUEUE: job.spec.queue_name}
         work["spec"]["suspend"] = True
-    plan = {"assignments": [assignment_document(assignment) for assignment in assignments]}
-    return [_config_map(name, document, {"config.json": config, "plan.json": plan}, labels), work]
 
 
 def cpus_of(device_class: str, setting: Setting) -> int:
@@ -154,23 +159,17 @@ def worker_pod(
     avoid: Collection[str] = (),
 ) -> Document:
     """The pod of a worker: a step's pod with its device, its port and its probes."""
-    cpus = str(cpus_of(first.device_class, setting))
-    resource = {device.resource: "1"} if device.resource else {}
-    # A CPU engine's threads are its cores; a GPU's worker may use more than it asked for while it decodes.
-    limits = {**resource, **({"cpu": cpus} if first.choice.engine in CPU_ENGINES else {})}
-    pod = step_pod(
+    pod = device_pod(
         job,
         setting,
         step="work",
+        cpus=cpus_of(first.device_class, setting),
+        on_cpu=first.choice.engine in CPU_ENGINES,
         config_map=config_map,
-        requests={"cpu": cpus, "memory": setting.worker_memory, **resource},
-        limits=limits,
         labels=labels,
+        device=device,
+        avoid=avoid,
     )
-    if device.selector:
-        pod["spec"]["nodeSelector"] = {**pod["spec"].get("nodeSelector", {}), **device.selector}
-    if avoid:
-        pod["spec"]["affinity"] = {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [_elsewhere(avoid)]}}}
     pod["spec"]["containers"][0] |= {
         "ports": [{"name": "http", "containerPort": PORT}],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 5},
@@ -181,6 +180,38 @@ def worker_pod(
             "timeoutSeconds": 10,
         },
     }
+    return pod
+
+
+def device_pod(
+    job: InferenceJob,
+    setting: Setting,
+    *,
+    step: str,
+    cpus: int,
+    on_cpu: bool,
+    config_map: str,
+    labels: Mapping[str, str],
+    device: DeviceKind,
+    avoid: Collection[str] = (),
+) -> Document:
+    """A step's pod with a device, on a node that has one and is not to be avoided."""
+    resource = {device.resource: "1"} if device.resource else {}
+    # A CPU engine's threads are its cores; a GPU's worker may use more than it asked for while it decodes.
+    limits = {**resource, **({"cpu": str(cpus)} if on_cpu else {})}
+    pod = step_pod(
+        job,
+        setting,
+        step=step,
+        config_map=config_map,
+        requests={"cpu": str(cpus), "memory": setting.worker_memory, **resource},
+        limits=limits,
+        labels=labels,
+    )
+    if device.selector:
+        pod["spec"]["nodeSelector"] = {**pod["spec"].get("nodeSelector", {}), **device.selector}
+    if avoid:
+        pod["spec"]["affinity"] = {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [_elsewhere(avoid)]}}}
     return pod
 
 
@@ -256,8 +287,8 @@ def _step_objects(
     pod = step_pod(job, setting, step=step, config_map=name, requests=asked, limits={}, labels=labels)
     spec = {"completions": 1, "parallelism": 1, "backoffLimit": 2}
     return [
-        _config_map(name, document, {"config.json": config}, labels),
-        _job(name, document, labels=labels, pod=pod, spec=spec),
+        config_map_document(name, document, {"config.json": config}, labels),
+        job_document(name, document, labels=labels, pod=pod, spec=spec),
     ]
 
 
@@ -318,9 +349,10 @@ def step_pod(
     }
 
 
-def _job(
+def job_document(
     name: str, document: Mapping[str, Any], *, labels: Mapping[str, str], pod: Document, spec: Document
 ) -> Document:
+    """A Job that goes with the InferenceJob."""
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -329,9 +361,10 @@ def _job(
     }
 
 
-def _config_map(
+def config_map_document(
     name: str, document: Mapping[str, Any], data: Mapping[str, Document], labels: Mapping[str, str]
 ) -> Document:
+    """What a Job's pods are told, which never changes."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

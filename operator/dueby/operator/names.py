@@ -12,12 +12,15 @@ JOB = f"{GROUP}/job"
 STEP = f"{GROUP}/step"
 REVISION = f"{GROUP}/revision"
 DEVICE_CLASS = f"{GROUP}/device-class"
+MODEL = f"{GROUP}/model"
+# The step that measures a device, of which a job may have several.
+PROFILE = "profile"
 INDEX_OF_POD = "batch.kubernetes.io/job-completion-index"
 JOB_OF_POD = "batch.kubernetes.io/job-name"
 QUEUE = "kueue.x-k8s.io/queue-name"
 # Of all that the operator makes.
 MANAGED = {"app.kubernetes.io/managed-by": "dueby"}
-_LONGEST_CLASS, _LONGEST_NAME = 16, 63
+_LONGEST_CLASS, _LONGEST_NAME, _LONGEST_PROFILE = 16, 63, 253
 
 
 def labels(job: str, step: str) -> dict[str, str]:
@@ -32,12 +35,36 @@ def step_name(job: str, step: str) -> str:
 
 def workers_name(job: str, revision: int, device_class: str) -> str:
     """Of the Job of a revision's workers of one class: at most 63 characters, the job having at most 40."""
-    slug = re.sub(r"[^a-z0-9]+", "-", device_class.lower()).strip("-")
+    slug = _slug(device_class)
     begin = f"{job}-r{revision}-"
     longest = min(_LONGEST_CLASS, _LONGEST_NAME - len(begin))
     if len(slug) > longest:
-        slug = f"{slug[: longest - 5].strip('-')}-{hashlib.sha256(device_class.encode()).hexdigest()[:4]}"
+        slug = f"{slug[: longest - 5].strip('-')}-{_digest(device_class)}"
     return f"{begin}{slug}"
+
+
+def profiling_name(job: str, device_class: str, model: str) -> str:
+    """Of the Job that measures a class for the job; a job that is edited to another model has another."""
+    begin, end = f"{job}-{PROFILE}-", f"-{_digest(device_class, model, length=6)}"
+    slug = _slug(device_class)[: _LONGEST_NAME - len(begin) - len(end)]
+    return f"{begin}{slug}".rstrip("-") + end
+
+
+def profile_name(*parts: str) -> str:
+    """Of a GPUProfile: its class, model and engine, and of a node's own the node; with a digest where that is long."""
+    whole = _slug("-".join(parts))
+    if len(whole) <= _LONGEST_PROFILE:
+        return whole
+    digest = _digest(*parts)
+    return f"{whole[: _LONGEST_PROFILE - len(digest) - 1].strip('-')}-{digest}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _digest(*texts: str, length: int = 4) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:length]
 
 
 def owner(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,9 +84,9 @@ def jobs_path(namespace: str | None = None, name: str = "", subresource: str = "
     return _path(f"/apis/{API_VERSION}", namespace, "inferencejobs", name, subresource)
 
 
-def profiles_path() -> str:
+def profiles_path(name: str = "", subresource: str = "") -> str:
     """Of GPUProfiles."""
-    return _path(f"/apis/{API_VERSION}", None, "gpuprofiles", "")
+    return _path(f"/apis/{API_VERSION}", None, "gpuprofiles", name, subresource)
 
 
 def batch_path(namespace: str | None = None, name: str = "") -> str:

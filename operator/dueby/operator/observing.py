@@ -58,11 +58,18 @@ class Observer:
         key = document["metadata"]["namespace"], document["metadata"]["name"]
         uid = document["metadata"]["uid"]
         batch = [b for b in world.batch.get(key, ()) if _is_owned(b, uid)]
-        steps = {step: job for job in batch if (step := job["metadata"]["labels"][names.STEP]) != "work"}
-        work = [job for job in batch if job["metadata"]["labels"][names.STEP] == "work"]
-        crews = [Crew(job=job, assignments=await self._assignments_of(job)) for job in work]
-        seen = Seen(document=document, steps=steps, crews=crews, pods=world.pods.get(key, []))
-        asked = running_pods(seen)
+        by_step: dict[str, list[Document]] = defaultdict(list)
+        for job in batch:
+            by_step[job["metadata"]["labels"][names.STEP]].append(job)
+        crews = [Crew(job=job, assignments=await self._assignments_of(job)) for job in by_step.pop("work", ())]
+        seen = Seen(
+            document=document,
+            profiling=by_step.pop(names.PROFILE, ()),
+            steps={step: jobs[-1] for step, jobs in by_step.items()},
+            crews=crews,
+            pods=world.pods.get(key, []),
+        )
+        asked = [*running_pods(seen), *running_pods(seen, names.PROFILE)]
         answers = await asyncio.gather(*(self._ask(pod, "/progress") for pod in asked))
         progress = {pod["metadata"]["name"]: answer for pod, answer in zip(asked, answers, strict=True) if answer}
         seen = replace(seen, progress=progress | progress_of_ended(seen.pods))

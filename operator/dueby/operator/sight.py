@@ -61,6 +61,8 @@ class Seen:
     document: Document
     steps: Mapping[str, Document] = field(default_factory=dict)
     """The Jobs of the steps there are once: index, finish."""
+    profiling: Sequence[Document] = ()
+    """The Jobs that measure device classes for it."""
     crews: Sequence[Crew] = ()
     pods: Sequence[Document] = ()
     """Of all those Jobs."""
@@ -110,12 +112,12 @@ def absent_workers(seen: Seen) -> Iterator[tuple[str, int]]:
                 yield crew.name, index
 
 
-def running_pods(seen: Seen) -> list[Document]:
+def running_pods(seen: Seen, step: str = "work") -> list[Document]:
     """Pods of workers that answer questions: with an address, and not about to end."""
     return [
         pod
         for pod in seen.pods
-        if pod["metadata"]["labels"].get(names.STEP) == "work"
+        if pod["metadata"]["labels"].get(names.STEP) == step
         and pod.get("status", {}).get("phase") == "Running"
         and pod["status"].get("podIP")
         and "deletionTimestamp" not in pod["metadata"]

@@ -36,6 +36,18 @@ def finish_config(job: InferenceJob) -> Document:
     return {"job": job.metadata.name, "sink": job.spec.sink.document()}
 
 
+def profile_config(job: InferenceJob, device_class: str, *, gpu: bool, threads: int) -> Document:
+    """Of the step that measures a device: without weights, which make no difference to the time."""
+    model = job.spec.model.replace(weights="none", labels=None)
+    return {
+        "job": job.metadata.name,
+        "model": model.document(),
+        "deviceClass": device_class,
+        "gpu": gpu,
+        "threads": threads,
+    }
+
+
 def crew_config(
     job: InferenceJob, first: Assignment, *, threads: int, images: int, part_size: int, fingerprint: str | None
 ) -> Document:

@@ -34,6 +34,8 @@ class World:
     """Workers by device class that are wanted and on no node yet, so that nodes don't show them."""
     room: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     """What ResourceQuotas leave, by namespace."""
+    measured: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By class and model, for which job they are being measured, those that a job before this one begins with."""
 
     queues: dict[Key, Queue | None] = field(default_factory=dict)
     """Kueue's LocalQueues that jobs name, by namespace and name; None for one that isn't there."""

@@ -33,13 +33,22 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Put:
+    """Create an object, or put it in the place of the one of its name."""
+
+    kind: str
+    """The path of objects like it."""
+    document: Document
+
+
+@dataclass(frozen=True, kw_only=True)
 class Delete:
     """Delete an object with all that it owns."""
 
     path: str
 
 
-Write = Create | Change | Delete
+Write = Create | Change | Put | Delete
 
 
 async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
@@ -50,6 +59,8 @@ async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
                 await _create(kube, write)
             case Change():
                 await kube.merge(write.path, write.fields)
+            case Put():
+                await _put(kube, write)
             case Delete():
                 await kube.delete(write.path)
 
@@ -72,3 +83,13 @@ async def _create_unless_there(kube: Kube, path: str, document: Document) -> Non
     except Conflict:
         # An operator before this one was killed between the two: what it decided then stands.
         log.info("the ConfigMap %s is there already", document["metadata"]["name"])
+
+
+async def _put(kube: Kube, put: Put) -> None:
+    metadata = put.document["metadata"]
+    try:
+        await kube.create(put.kind, put.document)
+    except Conflict:
+        path = f"{put.kind}/{metadata['name']}"
+        version = (await kube.get(path))["metadata"]["resourceVersion"]
+        await kube.replace(path, {**put.document, "metadata": {**metadata, "resourceVersion": version}})

@@ -60,7 +60,7 @@ def run_step(argv: Sequence[str]) -> int:
 
 def profile_device(config: ProfileConfig, *, effort: Effort = QUICK) -> dict[str, Any]:
     """The device's profile, packed."""
-    window = Window()
+    window = Window(device_class=config.device_class)
     serve_pages(window.page, host=config.host, port=config.port)
     machine = one_device(this_machine(), config.device_class, threads=config.threads, gpu=config.gpu)
     audience = Audience(progress=window.show, tell=log.info)
@@ -76,6 +76,7 @@ def profile_device(config: ProfileConfig, *, effort: Effort = QUICK) -> dict[str
 class Window:
     """How far the profiler is, for whoever asks."""
 
+    device_class: str
     clock: Callable[[], float] = time.monotonic
     doing: str = "starting"
     _end_s: float | None = None
@@ -84,7 +85,8 @@ class Window:
     def show(self, moment: Progress) -> None:
         """This is being done now."""
         with self._lock:
-            self.doing, self._end_s = moment.doing, self.clock() + moment.left_s
+            self.doing = moment.doing.removeprefix(f"{self.device_class}: ")
+            self._end_s = self.clock() + moment.left_s
 
     def page(self, path: str) -> Page:
         """The page of this path."""

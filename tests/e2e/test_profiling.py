@@ -1,0 +1,77 @@
+"""A job for a model that was never measured, on GPUs that only the scheduler believes in: profiled first, then done."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from builders_cluster import WORKER_NODES, Cluster
+from builders_cluster_job import condition, indices_of, job, share_photos
+from builders_run import MODEL, profile_document
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+GPU, LABEL, CLASS = "nvidia.com/gpu", "nvidia.com/gpu.product", "NVIDIA-H100-PCIe"
+IMAGES = 100
+# An engine on CPUs, since there is no GPU behind the label: what is measured are the cores beside it.
+NEW = {**MODEL, "imageSize": 80}
+NAME = "nvidia-h100-pcie-mobilenet-v3-small-80-fp32-eager"
+
+
+@pytest.fixture
+def gpu(cluster: Cluster) -> Iterator[str]:
+    """The node that has one."""
+    node, path = WORKER_NODES[0], f"/status/capacity/{GPU.replace('/', '~1')}"
+    added = [{"op": "add", "path": path, "value": "1"}]
+    cluster.kubectl("patch", "node", node, "--subresource=status", "--type=json", "-p", json.dumps(added))
+    cluster.kubectl("label", "node", node, f"{LABEL}={CLASS}")
+    yield node
+    removed = [{"op": "remove", "path": path}]
+    cluster.kubectl("patch", "node", node, "--subresource=status", "--type=json", "-p", json.dumps(removed))
+    cluster.kubectl("label", "node", node, f"{LABEL}-")
+    cluster.kubectl("delete", "gprof", NAME, f"{NAME}-{node}")
+
+
+def table(cluster: Cluster) -> dict[str, list[str]]:
+    """What `kubectl get gprof` shows, by name."""
+    lines = cluster.kubectl("get", "gprof").splitlines()
+    assert lines[0].split() == ["NAME", "CLASS", "MODEL", "SIZE", "PRECISION", "ENGINE", "IMAGES/S", "NODE", "MEASURED"]
+    return {line.split()[0]: line.split()[1:] for line in lines[1:]}
+
+
+def test_a_model_that_was_never_measured_is_profiled_and_then_run(cluster: Cluster, gpu: str) -> None:
+    # What has the class's name and is about something else is no obstacle.
+    leftover = profile_document()
+    leftover["metadata"]["name"] = NAME
+    leftover["spec"] |= {"deviceClass": "NVIDIA-OLD", "device": {}}
+    cluster.apply(leftover)
+    folder = share_photos(cluster, "profiled", IMAGES)
+    cluster.apply(job("profiled", model=NEW, gpus={"classes": [CLASS]}))
+
+    def told() -> dict[str, Any] | None:
+        document = cluster.get("infj", "profiled")
+        is_told = "left" in document.get("status", {}).get("message", "")
+        return document if document.get("status", {}).get("phase") == "Profiling" and is_told else None
+
+    measuring = cluster.wait(told, "it says how far the profiling is")
+    said = condition(measuring, "Profiled")
+    assert (said["status"], said["reason"]) == ("False", "Profiling")
+    assert f"{CLASS}: " in said["message"]
+    (work,) = cluster.items("jobs", "dueby.dev/job=profiled,dueby.dev/step=profile")
+    pod = work["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"]["limits"][GPU] == "1"
+    assert pod["automountServiceAccountToken"] is False
+
+    done = cluster.wait_for_phase("profiled", "Succeeded", "Failed")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    (group,) = done["status"]["plan"]["groups"]
+    assert (group["deviceClass"], group["profile"]) == (CLASS, NAME)
+    assert indices_of(folder / "rows") == list(range(IMAGES))
+
+    shown = table(cluster)
+    assert shown[NAME][:5] == [CLASS, NEW["name"], "80", "fp32", "eager"]
+    own = cluster.get("gprof", f"{NAME}-{gpu}")
+    assert [row[5].isdecimal() and int(row[5]) > 0 for row in (shown[NAME], shown[f"{NAME}-{gpu}"])] == [True, True]
+    assert shown[f"{NAME}-{gpu}"][6] == gpu
+    assert [(owner["kind"], owner["name"]) for owner in own["metadata"]["ownerReferences"]] == [("Node", gpu)]
+    assert "ownerReferences" not in cluster.get("gprof", NAME)["metadata"]
