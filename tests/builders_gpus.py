@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from builders_cluster import WORKER_NODES, Cluster
@@ -29,10 +30,16 @@ def fake_gpus(cluster: Cluster) -> Iterator[None]:
         cluster.kubectl("patch", "node", node, "--subresource=status", "--type=json", "-p", json.dumps(added))
         cluster.kubectl("label", "node", node, f"{LABEL}={device_class}")
         cluster.apply(gpu_profile(device_class))
+    for node in WORKER_NODES:  # which the kubelet makes of the capacity, at its next report
+        cluster.wait(partial(_has_gpus, cluster, node), f"{node} allocates its GPUs")
     try:
         yield
     finally:
         _remove(cluster)
+
+
+def _has_gpus(cluster: Cluster, node: str) -> bool:
+    return GPU in cluster.get("node", node)["status"]["allocatable"]
 
 
 def _remove(cluster: Cluster) -> None:
