@@ -5,6 +5,7 @@ As they are, but for the model, since its weights can't be fetched here; and for
 
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ def example(name: str) -> dict[str, Any]:
     """The manifest, with a model that is there."""
     document: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text())
     document["spec"]["model"] = MODEL
+    if isinstance(moment := document["spec"].get("deadlineTime"), datetime):  # which kubectl leaves as it is written
+        document["spec"]["deadlineTime"] = moment.isoformat()
     return document
 
 
@@ -95,7 +98,7 @@ def test_pvc(cluster: Cluster, photos: Path, rows: Path) -> None:
     run(cluster, example("pvc"))
     parts = [str(part) for part in (rows / "listed").glob("part-*.parquet")]
     found = ds.dataset(parts).to_table(columns=["uri", "error"]).to_pylist()
-    assert sorted(row["uri"] for row in found) == listed[1:]
+    assert sorted(row["uri"] for row in found) == [f"file://{path}" for path in listed[1:]]
     assert not any(row["error"] for row in found)
 
 
