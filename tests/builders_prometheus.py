@@ -86,8 +86,8 @@ def _configuration(cluster: Cluster, folder: Path) -> dict[str, Any]:
     """Its configuration, from the chart's monitors."""
     settings = ("--set", "serviceMonitor.enabled=true", "--set", "podMonitor.enabled=true")
     rendered = call("helm", "template", "dueby", str(CHART), "--kube-version", "1.34.0", *settings)
-    monitors = {document["kind"]: document["spec"] for document in yaml.safe_load_all(rendered) if document}
-    service, pod = monitors["ServiceMonitor"], monitors["PodMonitor"]
+    made = {document["kind"]: document for document in yaml.safe_load_all(rendered) if document}
+    service, pod = made["ServiceMonitor"]["spec"], made["PodMonitor"]["spec"]
     return {
         "global": {"scrape_interval": SCRAPE_EVERY, "scrape_timeout": SCRAPE_EVERY},
         "scrape_configs": [

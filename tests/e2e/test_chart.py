@@ -117,14 +117,14 @@ def test_every_query_of_the_dashboard_has_data_while_a_job_runs(cluster: Cluster
         cluster.apply(job("watched"))
         cluster.wait_for_phase("watched", "Running")
 
-        def ask() -> bool:
+        def is_answered() -> bool:
             for query in sorted(open_queries):
                 # NaN is what a rate over no time is divided to.
                 if any(series["value"][1] != "NaN" for series in prometheus.query(query)):
                     open_queries.discard(query)
             return not open_queries or cluster.get("infj", "watched")["status"]["phase"] in ("Succeeded", "Failed")
 
-        cluster.wait(ask, "every query has data, or the job is over")
+        cluster.wait(is_answered, "every query has data, or the job is over")
         assert not open_queries
         assert prometheus.label_values("dueby_worker_images_total", "inferencejob") == ["watched"]
         assert "watched" in prometheus.label_values("dueby_job_replans", "inferencejob")
@@ -148,6 +148,7 @@ def test_an_upgrade_and_a_rollback_leave_a_running_job_alone(cluster: Cluster, r
     cluster.install(**{"podAnnotations.note": "upgraded", "worker.memory": "1100Mi", "dashboard.enabled": "true"})
     operator = cluster.get("deployment", "dueby-operator")["spec"]["template"]
     assert operator["metadata"]["annotations"] == {"note": "upgraded"}
+    assert cluster.get("infj", "upgraded")["status"]["phase"] == "Running"
     (shown,) = cluster.items("configmaps", "grafana_dashboard=1")
     assert json.loads(shown["data"]["dueby.json"]) == json.loads(DASHBOARD.read_text())
 

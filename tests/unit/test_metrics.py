@@ -208,6 +208,7 @@ def test_a_look_shows_how_long_it_took_and_when_it_ended() -> None:
         ("PATCH", names.batch_path("shop", "catalog-r1"), "patch", "jobs"),
         ("DELETE", names.core_path("pods", "shop", "p"), "delete", "pods"),
         ("PUT", names.jobs_path("shop", "catalog", "status"), "update", "inferencejobs/status"),
+        ("WATCH", names.core_path("pods"), "watch", "pods"),
         ("GET", "/version", "list", "/version"),
     ],
 )

@@ -7,7 +7,7 @@ are counted from what is new in the documents: an operator that starts again beg
 
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -151,18 +151,19 @@ class JobsCollector(Collector):
     """Of all jobs, as the last look left them."""
 
     def __init__(self) -> None:
-        self._families: tuple[Metric, ...] = tuple(job_families([], {}))
+        self._last: tuple[Sequence[Document], Running] = ((), {})
 
-    def show(self, families: Iterator[Metric]) -> None:
-        """From now on, this is what there is."""
-        self._families = tuple(families)
+    def show(self, jobs: Sequence[Document], running: Running) -> None:
+        """From now on, this is what there is. It is read when it is asked for, in the thread of who asks."""
+        self._last = (tuple(jobs), running)
 
     def collect(self) -> Iterator[Metric]:
         """What was shown last."""
-        yield from self._families
+        jobs, running = self._last
+        yield from job_families(jobs, running)
 
 
-def job_families(jobs: list[Document], running: Running) -> Iterator[Metric]:
+def job_families(jobs: Sequence[Document], running: Running) -> Iterator[Metric]:
     """What is said of the jobs."""
     phases = Tally(str(job.get("status", {}).get("phase", "Pending")) for job in jobs)
     by_phase = GaugeMetricFamily("dueby_jobs", "InferenceJobs by phase.", labels=["phase"])
@@ -259,7 +260,7 @@ class Metrics:
         self._looks.observe(seconds)
         self._last_good.set(world.now_us / 1e6 + seconds)
         self._count_news(world.jobs)
-        self.jobs.show(job_families(world.jobs, running_devices(world)))
+        self.jobs.show(world.jobs, running_devices(world))
 
     def count_request(self, method: str, path: str, code: int | None) -> None:
         """A request and its answer's code; None where there was no answer."""
