@@ -190,3 +190,14 @@ def test_uninstalled_it_keeps_definitions_and_jobs_and_installed_again_goes_on(
     assert condition(done, "Complete")["reason"] == "EveryImageHasARow"
     assert workers_of(cluster, "orphaned").keys() == workers.keys()
     assert indices_of(folder / "rows") == list(range(MANY))
+
+
+def test_who_may_edit_or_view_a_namespace_may_do_so_with_jobs(cluster: Cluster) -> None:
+    def may(role: str, verb: str, resource: str) -> bool:
+        cluster.attempt("create", "rolebinding", role, "-n", "default", f"--clusterrole={role}", f"--user={role}er")
+        return cluster.attempt("auth", "can-i", verb, resource, f"--as={role}er", "-n", "default")[0]
+
+    cluster.wait(lambda: may("edit", "create", "inferencejobs.dueby.dev"), "the roles are aggregated")
+    assert may("view", "list", "inferencejobs.dueby.dev")
+    assert not may("view", "delete", "inferencejobs.dueby.dev")
+    cluster.kubectl("delete", "rolebinding", "edit", "view", "-n", "default")

@@ -171,6 +171,17 @@ def test_workers_that_no_node_takes_are_planned_without_and_said() -> None:
     assert words in message(case, "Admitted")
 
 
+def test_with_every_worker_lost_and_nothing_free_the_job_is_late_and_waits() -> None:
+    _, seen = started()
+    (crew,) = seen.crews
+    given_up = {**crew.job, "status": {"failedIndexes": f"0-{len(crew.assignments) - 1}"}}
+    lost = replace(seen, crews=[replace(crew, job=given_up)], pods=[])
+    case = look(seen.document, seen=lost, nodes={})
+    assert said(case, "OnTrack") == ("False", "Late")
+    assert said(case, "Profiled") == ("True", "Profiled")
+    assert not case.writes
+
+
 def test_an_image_that_cannot_be_pulled_is_said_in_the_kubelets_words() -> None:
     _, seen = started()
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "nowhere"'}}
@@ -208,3 +219,10 @@ def test_what_is_not_built_yet_is_refused_not_approximated(wanted: dict[str, Any
     assert said(case, "Failed") == ("True", "InvalidJob")
     assert "not built yet" in message(case, "Failed")
     assert not case.writes
+
+
+def test_a_job_that_was_running_is_not_set_back_while_its_worker_does_not_answer() -> None:
+    _, seen = started()
+    document = {**seen.document, "status": {**seen.document["status"], "phase": "Running"}}
+    assert look(document, seen=replace(seen, document=document)).status()["phase"] == "Running"
+    assert look(seen.document, seen=seen).status()["phase"] == "Starting"

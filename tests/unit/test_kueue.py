@@ -99,8 +99,9 @@ def waiting() -> tuple[Case, Seen]:
 def test_a_job_that_waits_in_its_queue_is_left_alone_and_says_so() -> None:
     _, seen = waiting()
     later = NOW + 30 * SECOND
-    case = look(seen.document, seen=replace(seen, now_us=later), queues=queues("4"), now_us=later)
+    case = look(seen.document, seen=replace(seen, now_us=later), queues=queues("4", used="4"), now_us=later)
     assert not case.writes
+    assert reason(case, "Profiled") == "Profiled"
     assert (reason(case, "Admitted"), case.status()["phase"]) == ("Queued", "Queued")
 
 

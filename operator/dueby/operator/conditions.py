@@ -84,8 +84,8 @@ def phase_of(status: Mapping[str, Any], *, suspended: bool, started: bool, runni
         return "Finishing"
     if condition(status, "Admitted").get("reason") in ("Queued", "QueueNotFound") and not running:
         return "Queued"
-    if started:
-        return "Running" if running else "Starting"
+    if started:  # a worker that is replaced, or doesn't answer for a moment, doesn't set the job back
+        return "Running" if running or status.get("phase") == "Running" else "Starting"
     return "Queued" if condition(status, "Feasible").get("reason") == "Waiting" else "Planning"
 
 

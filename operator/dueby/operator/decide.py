@@ -46,6 +46,9 @@ def decide(view: JobView) -> Decision:
         return Decision(actions=(Finish(complete=True),))
     if view.now_us >= view.deadline_us and view.spec.on_deadline == "Stop":
         return Decision(actions=(Finish(complete=False),))
+    if not any(view.counts.values()):  # every worker is lost, or waits in a queue, and there is no other device
+        is_queued = any(worker.state == "queued" for worker in view.workers)
+        return Decision(memory=view.memory, is_short=not is_queued)
     pool = build_pool(view.spec, view.profiles, view.counts, cost=view.cost, cpus=view.cpus)
     return _first_plan(view, pool) if view.revision == 0 else _watch(view, pool)
 
