@@ -1,0 +1,424 @@
+"""The operator in a large cluster: 1,000 nodes of 4 GPUs, 10,000 pods of others, 100 jobs applied at once.
+
+On the real API server of a kind cluster, with nodes and pods made up by kwok (large_cluster.py) and workers that answer
+as planned (made_up_workers.py); the operator is the real one, as a process beside it. In turns with it, what one would
+do without it: 100 Jobs with as many pods, written by hand, applied by the same kubectl.
+
+    python benchmarks/operator_scale.py                # 12 minutes; needs Docker, kind, kubectl and kwok
+    python benchmarks/operator_scale.py --kubeconfig FILE --audit-log FILE       # another fresh cluster, with that log
+
+Times are those at which a watch beside the operator hears of an object. Requests are counted in the API server's audit
+log. Then the operator is left alone while the jobs run: what it asks in a minute, and what that costs.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psutil
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from dueby.operator import names
+from dueby.operator.kube import Kube
+from dueby.operator.manifests import PORT
+from large_cluster import (
+    BY_HAND,
+    OPERATOR,
+    REPOSITORY,
+    Document,
+    Fill,
+    LargeCluster,
+    fill,
+    large_cluster,
+    make_user,
+    sign_in,
+    until,
+)
+
+RESULTS = Path(__file__).parent / "results"
+METRICS_PORT = 18_083
+BAR_S, BAR_MIB = 10.0, 300
+JOBS = 100
+FAST, SLOW = "NVIDIA-A100-SXM4-40GB", "NVIDIA-L4"
+# By class: microseconds of a step beside its images, and of an image. The first 256 nodes are fast.
+DEVICES = {FAST: (300.0, 200.0), SLOW: (300.0, 500.0)}
+FILL = Fill(nodes={FAST: 256, SLOW: 744}, gpus_each=4, pods=10_000)
+SIZES = (16, 32, 64, 128, 256)
+STARTUP_US = 5_000_000
+DEADLINE_S = 2 * 3600
+# Devices of a job: from 4 to 16, 10 in the mean; together as many as there are fast ones.
+DEVICES_OF = [4 + number * 7 % 13 for number in range(JOBS)]
+QUIET_S = 60.0
+console = Console(width=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--name", default="dueby-benchmark", help="of the kind cluster that is made")
+    parser.add_argument("--kubeconfig", help="of a fresh cluster, instead")
+    parser.add_argument("--audit-log", help="the file that its API server writes, by the policy in large_cluster.py")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=RESULTS / "operator.json")
+    options = parser.parse_args()
+    began_s = time.monotonic()
+    with large_cluster(name=options.name, kubeconfig=options.kubeconfig, audit_log=options.audit_log) as cluster:
+        document = asyncio.run(measure(cluster, rounds=options.rounds))
+    options.output.write_text(json.dumps(document, indent=1))
+    ok = tell(document)
+    console.print(f"{time.monotonic() - began_s:.0f} s. Written: {options.output}", style="dim")
+    sys.exit(not ok)
+
+
+async def measure(cluster: LargeCluster, *, rounds: int) -> Document:
+    """Fill the cluster, then every round both ways, in an order that alternates; the quiet minute in the last one."""
+    kube = Kube(sign_in)
+    cluster.kubectl("apply", "-f", str(REPOSITORY / "crds"))
+    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(profile(name) for name in DEVICES))
+    users = {user: await make_user(cluster, kube, user) for user in (OPERATOR, BY_HAND)}
+    console.print(f"Filling: {len(FILL.products):,} nodes, {FILL.pods:,} pods ...", style="dim")
+    pod_bytes = await fill(kube, FILL)
+    found: list[Document] = []
+    with made_up_workers():
+        for number in range(rounds):
+            console.print(f"Round {number + 1} of {rounds} ...", style="dim")
+            ways = [with_operator, by_hand]
+            row: Document = {}
+            for way in ways if number % 2 == 0 else reversed(ways):
+                row |= await way(cluster, kube, users, is_last=number == rounds - 1)
+            found.append(row)
+            console.print(json.dumps(row), style="dim")
+    await kube.close()
+    return {
+        "jobs": JOBS,
+        "nodes": FILL.nodes,
+        "gpusEach": FILL.gpus_each,
+        "otherPods": FILL.pods,
+        "bytesOfAPod": round(pod_bytes),
+        "barSeconds": BAR_S,
+        "barMiB": BAR_MIB,
+        "cores": os.cpu_count(),
+        "rounds": found,
+    }
+
+
+# ---- one way and the other
+
+
+async def with_operator(cluster: LargeCluster, kube: Kube, users: dict[str, Path], *, is_last: bool) -> Document:
+    """100 InferenceJobs: until each has all the Jobs of its plan."""
+    file = cluster.folder / "inferencejobs.yaml"
+    file.write_text(yaml.safe_dump_all(inference_job(number) for number in range(JOBS)))
+    async with operator(cluster, users[OPERATOR]) as process:
+        idle = figures(process)
+        log_end = cluster.log_end()
+        async with heard(kube, names.jobs_path()) as asked, heard(kube, names.batch_path(), step="work") as made:
+            began_s, began_cpu_s = time.monotonic(), cpu_s(process)
+            applied_s = await apply(cluster, users[BY_HAND], file)
+            await until(lambda: is_planned(kube, made), "every job has its workers' Jobs")
+            last_s = max(made.values()) - began_s
+            used_s = cpu_s(process) - began_cpu_s
+        requests = cluster.requests_since(log_end, OPERATOR)
+        row: Document = {
+            "kubectlSeconds": round(applied_s, 2),
+            "lastInferenceJobSeconds": round(max(asked.values()) - began_s, 2),
+            "firstWorkerJobSeconds": round(min(made.values()) - began_s, 2),
+            "lastWorkerJobSeconds": round(last_s, 2),
+            "workerJobs": len(made),
+            "workers": sum(
+                job["spec"]["completions"] for job in await kube.list(names.batch_path(), labelSelector=names.JOB)
+            ),
+            "cpuSeconds": round(used_s, 2),
+            "idle": idle,
+            "requests": dict(sorted(requests.items())),
+        }
+        if is_last:
+            row["quiet"] = await quiet_minutes(cluster, kube, process)
+        row["peakMiB"] = figures(process)["peakMiB"]
+    await clear(cluster, kube, "infj")
+    return {"operator": row}
+
+
+async def by_hand(cluster: LargeCluster, kube: Kube, users: dict[str, Path], *, is_last: bool) -> Document:
+    """The same number of Jobs and pods, written by somebody who knew how many: until the last Job is there."""
+    file = cluster.folder / "jobs.yaml"
+    file.write_text(yaml.safe_dump_all(document for number in range(JOBS) for document in job_by_hand(number)))
+    log_end = cluster.log_end()
+    async with heard(kube, names.batch_path()) as made:
+        began_s = time.monotonic()
+        applied_s = await apply(cluster, users[BY_HAND], file)
+
+        async def all_there() -> bool:
+            return len(made) == JOBS
+
+        await until(all_there, "the Jobs by hand are there")
+    row = {
+        "kubectlSeconds": round(applied_s, 2),
+        "lastJobSeconds": round(max(made.values()) - began_s, 2),
+        "requests": dict(sorted(cluster.requests_since(log_end, BY_HAND).items())),
+    }
+    await clear(cluster, kube, "jobs,configmaps")
+    return {"byHand": row}
+
+
+async def quiet_minutes(cluster: LargeCluster, kube: Kube, process: psutil.Process) -> Document:
+    """What is asked, and what it costs, in the second minute after all workers run."""
+
+    async def all_run() -> bool:
+        return all(job.get("status", {}).get("phase") == "Running" for job in await kube.list(names.jobs_path()))
+
+    await until(all_run, "every job runs", pause_s=2.0)
+    await asyncio.sleep(QUIET_S)
+    log_end, before_s = cluster.log_end(), cpu_s(process)
+    await asyncio.sleep(QUIET_S)
+    requests = cluster.requests_since(log_end, OPERATOR)
+    jobs = await kube.list(names.jobs_path())
+    return {
+        "seconds": QUIET_S,
+        "cpuShare": round((cpu_s(process) - before_s) / QUIET_S, 3),
+        "requests": dict(sorted(requests.items())),
+        "replans": sum(len(job["status"].get("replans", ())) for job in jobs),
+    }
+
+
+async def is_planned(kube: Kube, made: dict[str, float]) -> bool:
+    """Whether every job has a plan and a Job for each of its classes."""
+    jobs = await kube.list(names.jobs_path())
+    plans = [job.get("status", {}).get("plan") for job in jobs]
+    if len(plans) < JOBS or not all(plans):
+        return False
+    return len(made) >= sum(len({group["deviceClass"] for group in plan["groups"]}) for plan in plans if plan)
+
+
+# ---- processes
+
+
+@contextlib.asynccontextmanager
+async def operator(cluster: LargeCluster, kubeconfig: Path) -> AsyncIterator[psutil.Process]:
+    """The operator, once it has looked at the cluster."""
+    command = [sys.executable, "-m", "dueby.operator", "--worker-image", "dueby/worker:benchmark"]
+    command += ["--metrics-port", str(METRICS_PORT)]
+    with (cluster.folder / "operator.log").open("wb") as log:
+        started = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"KUBECONFIG": str(kubeconfig)})
+
+    async def has_looked() -> bool:
+        if started.poll() is not None:
+            raise SystemExit(f"The operator has ended:\n{(cluster.folder / 'operator.log').read_text()}")
+        return read_metric("dueby_last_good_look_timestamp_seconds") > 0
+
+    try:
+        await until(has_looked, "the operator has looked at the cluster")
+        await asyncio.sleep(3.0)
+        yield psutil.Process(started.pid)
+    finally:
+        started.terminate()
+        started.wait()
+
+
+def read_metric(name: str) -> float:
+    """Of the operator; 0 while it shows none."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0.0)
+
+
+@contextlib.contextmanager
+def made_up_workers() -> Iterator[None]:
+    """They answer while this is open."""
+    rates = [1e6 * SIZES[-1] / latency_us(FAST if net == 0 else SLOW, SIZES[-1]) for net in range(4)]
+    script = str(Path(__file__).parent / "made_up_workers.py")
+    process = subprocess.Popen([sys.executable, script, str(PORT), *map(str, rates)])
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """What it has used so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def figures(process: psutil.Process) -> Document:
+    """CPU time since its start, and the most memory that it ever held."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return {"cpuSeconds": round(cpu_s(process), 2), "peakMiB": int(status.partition("VmHWM:")[2].split()[0]) // 1024}
+
+
+async def apply(cluster: LargeCluster, kubeconfig: Path, file: Path) -> float:
+    """kubectl apply; how long it took."""
+    began_s = time.monotonic()
+    await asyncio.to_thread(cluster.kubectl, "apply", "-f", str(file), kubeconfig=kubeconfig)
+    return time.monotonic() - began_s
+
+
+async def clear(cluster: LargeCluster, kube: Kube, kinds: str) -> None:
+    """Delete what was applied, and wait until its Jobs and pods are gone."""
+    await asyncio.to_thread(cluster.kubectl, "delete", kinds, "-n", "default", "-l", "benchmark", "--wait=false")
+
+    async def is_clear() -> bool:
+        found = [await kube.list(names.batch_path("default")), await kube.list(names.core_path("pods", "default"))]
+        return not any(found)
+
+    await until(is_clear, "the Jobs and their pods are gone", pause_s=2.0)
+
+
+@contextlib.asynccontextmanager
+async def heard(kube: Kube, path: str, *, step: str | None = None) -> AsyncIterator[dict[str, float]]:
+    """When a watch heard of each new object, by name."""
+    query = {"labelSelector": f"{names.STEP}={step}"} if step else {}
+    version = (await anext(kube.pages(path, **query)))["metadata"]["resourceVersion"]
+    found: dict[str, float] = {}
+
+    async def listen() -> None:
+        async for event in kube.watch(path, version, **query):
+            if event["type"] == "ADDED":
+                found[event["object"]["metadata"]["name"]] = time.monotonic()
+
+    task = asyncio.create_task(listen())
+    try:
+        yield found
+    finally:
+        task.cancel()
+
+
+# ---- what is applied
+
+
+def latency_us(device_class: str, mini_batch_size: int) -> int:
+    fixed_us, image_us = DEVICES[device_class]
+    return round(fixed_us + image_us * mini_batch_size)
+
+
+def profile(device_class: str) -> Document:
+    """A made-up GPU, measured at five sizes."""
+    steps = [
+        {
+            "miniBatchSize": size,
+            "latencyMicros": {"mean": latency_us(device_class, size)},
+            "warmupMicros": {"p50": 900_000, "p95": 990_000},
+        }
+        for size in SIZES
+    ]
+    return {
+        "apiVersion": "dueby.dev/v1alpha1",
+        "kind": "GPUProfile",
+        "metadata": {"name": device_class.lower()},
+        "spec": {
+            "deviceClass": device_class,
+            "model": {"name": "efficientnet_b0", "imageSize": 224, "precision": "fp32"},
+            "engine": "cudagraph",
+            "startupMicros": {"p50": STARTUP_US, "p95": STARTUP_US * 6 // 5},
+            "spread": {"run": 0.01, "node": 0.02},
+            "steps": steps,
+        },
+    }
+
+
+def inference_job(number: int) -> Document:
+    """A job that needs about as many fast devices as DEVICES_OF says."""
+    images = int(0.9 * DEVICES_OF[number] * DEADLINE_S * 1e6 * SIZES[-1] / latency_us(FAST, SIZES[-1]))
+    return {
+        "apiVersion": "dueby.dev/v1alpha1",
+        "kind": "InferenceJob",
+        "metadata": {"name": f"job-{number:03d}", "namespace": "default", "labels": {"benchmark": "operator"}},
+        "spec": {
+            "images": images,
+            "deadline": f"{DEADLINE_S // 60}m",
+            "model": {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precision": "fp32"},
+            "source": {"synthetic": {}},
+            "sink": {"uri": f"s3://bucket/job-{number:03d}"},
+        },
+    }
+
+
+def job_by_hand(number: int) -> list[Document]:
+    """An Indexed Job with its settings, for one who has found out the number of GPUs and the mini-batch size."""
+    name = f"by-hand-{number:03d}"
+    metadata = {"name": name, "namespace": "default", "labels": {"benchmark": "by-hand"}}
+    gpu = {"nvidia.com/gpu": "1"}
+    container = {
+        "name": "classify",
+        "image": "registry.example/classify:1",
+        "args": ["--settings", "/etc/settings/settings.json"],
+        "resources": {"requests": {"cpu": "2", "memory": "2Gi", **gpu}, "limits": gpu},
+        "volumeMounts": [{"name": "settings", "mountPath": "/etc/settings"}],
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "nodeSelector": {"nvidia.com/gpu.product": FAST},
+        "containers": [container],
+        "volumes": [{"name": "settings", "configMap": {"name": name}}],
+    }
+    count = DEVICES_OF[number]
+    spec = {"completionMode": "Indexed", "completions": count, "parallelism": count, "template": {"spec": pod}}
+    settings = json.dumps({"images": 10**8, "miniBatchSize": 256, "workers": count})
+    return [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"settings.json": settings}},
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec},
+    ]
+
+
+# ---- what comes of it
+
+
+def tell(document: Document) -> bool:
+    """Print the figures with their spread; whether the bars are met."""
+    rounds = document["rounds"]
+    ours, theirs = [row["operator"] for row in rounds], [row["byHand"] for row in rounds]
+    requests = [sum(count for what, count in row["requests"].items() if is_write(what)) / JOBS for row in ours]
+    rows = {
+        "kubectl apply of 100 InferenceJobs, s": [row["kubectlSeconds"] for row in ours],
+        "apply to last worker Job, s": (last := [row["lastWorkerJobSeconds"] for row in ours]),
+        "by hand: apply to last Job, s": (hand := [row["lastJobSeconds"] for row in theirs]),
+        "ratio": [a / b for a, b in zip(last, hand, strict=True)],
+        "operator's CPU, apply to last worker Job, s": [row["cpuSeconds"] for row in ours],
+        "operator's peak memory, MiB": (peaks := [row["peakMiB"] for row in ours]),
+        "operator's writes per job": requests,
+        "by hand: requests per job": [sum(row["requests"].values()) / JOBS for row in theirs],
+    }
+    table = Table(title=f"{JOBS} jobs on {len(FILL.products):,} nodes beside {FILL.pods:,} pods", title_justify="left")
+    for heading in ("", "median", "least", "most"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name, values in rows.items():
+        table.add_row(name, *(f"{value:,.2f}" for value in (statistics.median(values), min(values), max(values))))
+    console.print(table)
+    by_kind: Counter[str] = Counter()
+    for row in ours:
+        by_kind.update(row["requests"])
+    for what, count in sorted(by_kind.items()):
+        console.print(f"  {what}: {count / JOBS / len(ours):.2f} per job")
+    quiet = ours[-1].get("quiet", {})
+    console.print(f"A quiet minute: {quiet}")
+    verdicts = {
+        f"last worker Job within {BAR_S:.0f} s": max(last) < BAR_S,
+        f"below {BAR_MIB} MiB": max(peaks) < BAR_MIB,
+    }
+    for sentence, holds in verdicts.items():
+        console.print(f"{sentence}  {'ok' if holds else 'MISSED'}")
+    return all(verdicts.values())
+
+
+def is_write(what: str) -> bool:
+    return what.split()[0] not in ("get", "list", "watch")
+
+
+if __name__ == "__main__":
+    main()
