@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from dueby.operator.inventory import CPU_CLASS, DeviceKind, Need, device_kinds, free_devices
+from dueby.operator.inventory import CPU_CLASS, DeviceKind, Need
 from dueby.operator.manifests import TOLERATIONS, Setting, worker_requests
 from dueby.operator.quotas import most_pods
 from dueby.operator.sight import Seen, micros_of
@@ -81,11 +81,9 @@ def _free_now(
 ) -> tuple[dict[str, int], int | None]:
     """Devices of each class that more workers could have, and how many together; None where no quota bounds that."""
     asked = {name: worker_requests(job, setting, name) for name in classes}
-    nodes = [node for node in world.nodes.values() if node.name not in world.silent_nodes]
     free = {}
     for name in classes:
-        found = free_devices(
-            nodes,
+        found = world.count_free(
             name,
             need=Need(cpu=asked[name]["cpu"], memory=asked[name]["memory"]),
             tolerations=(*TOLERATIONS, *job.spec.worker.tolerations),
@@ -95,8 +93,7 @@ def _free_now(
     room = world.room[seen.namespace]
     if not room or not classes:
         return free, None
-    kinds = device_kinds(world.nodes.values())
-    most = {name: most_pods(room, {**asked[name], **kinds.get(name, DeviceKind()).request}) for name in classes}
+    most = {name: most_pods(room, {**asked[name], **world.kinds.get(name, DeviceKind()).request}) for name in classes}
     within = {name: int(min(free[name], most[name])) for name in classes}
     # What classes share is bounded for the one that asks for most of it, so that any mixture fits.
     together = min(most_pods(room, asked[name]) for name in classes)
@@ -119,10 +116,9 @@ def _quota(
 ) -> dict[str, int]:
     """Workers of each class that the job's queue covers; of GPUs no more than there are, whoever has them now."""
     queue = world.queues.get((seen.namespace, job.spec.queue_name))
-    kinds = device_kinds(world.nodes.values())
     found = {}
     for name in classes:
-        kind = kinds.get(name, DeviceKind())
+        kind = world.kinds.get(name, DeviceKind())
         asked = {**worker_requests(job, setting, name), **kind.request}
         found[name] = queue.most(kind, asked, unused=unused) if queue else 0
         if not CPU_CLASS.match(name):

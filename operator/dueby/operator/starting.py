@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dueby.operator.inventory import CPU_CLASS, DeviceKind, device_kinds
+from dueby.operator.inventory import CPU_CLASS, DeviceKind
 from dueby.operator.manifests import Fixed, Setting, worker_objects, worker_requests
 from dueby.operator.view import Assignment, JobView, Start
 from dueby.operator.world import World
@@ -33,9 +33,9 @@ def start_workers(
         revised = replace(assignment, revision=revision)
         by_class[assignment.device_class].append((rank, revised))
     fixed = Fixed(images=view.images, part_size=start.part_size, fingerprint=fingerprint)
-    kinds, made = device_kinds(world.nodes.values()), []
+    made = []
     for device_class, ranked in by_class.items():
-        device = _device(kinds, device_class)
+        device = _device(world.kinds, device_class)
         config_map, work = worker_objects(
             job,
             document,
