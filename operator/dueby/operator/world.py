@@ -84,5 +84,7 @@ class Memories:
     """Workers that waited in a queue at the last look."""
     absent_since: dict[tuple[str, int], int] = field(default_factory=dict)
     """Since when there is no node for a worker, by Job and index."""
+    written_us: int = 0
+    """When the status was written last."""
     refused_until_us: int = 0
     """Until when nothing is made, since the API server has forbidden it."""
