@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS / "operator.json")
     options = parser.parse_args()
     began_s = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the cluster goes with it
     with large_cluster(name=options.name, kubeconfig=options.kubeconfig, audit_log=options.audit_log) as cluster:
         document = asyncio.run(measure(cluster, rounds=options.rounds))
     options.output.write_text(json.dumps(document, indent=1))
@@ -95,7 +97,7 @@ async def measure(cluster: LargeCluster, *, rounds: int) -> Document:
         for number in range(rounds):
             console.print(f"Round {number + 1} of {rounds} ...", style="dim")
             ways = [with_operator, by_hand]
-            row: Document = {}
+            row: Document = {"loadAverage": round(os.getloadavg()[0], 1)}
             for way in ways if number % 2 == 0 else reversed(ways):
                 row |= await way(cluster, kube, users, is_last=number == rounds - 1)
             found.append(row)
