@@ -4,7 +4,7 @@ from typing import Any
 
 from builders_operator import worker
 from dueby.operator import names
-from dueby.operator.sight import Crew, Seen, ending_of, progress_of_ended, read_words, worker_views
+from dueby.operator.sight import Crew, Seen, absent_workers, ending_of, progress_of_ended, read_words, worker_views
 from dueby.operator.view import WorkerState
 
 MADE, LATER = "2026-11-25T10:00:00Z", "2026-11-25T10:05:00Z"
@@ -61,6 +61,12 @@ def test_a_replaced_pod_is_the_same_worker_and_starts_anew() -> None:
 
 def test_a_job_that_was_shrunk_has_stopped_its_last_workers() -> None:
     assert states(seen(job(count=2))) == ["starting", "starting", "stopped"]
+
+
+def test_workers_without_a_pod_are_absent_once_their_job_was_begun() -> None:
+    assert list(absent_workers(seen(job()))) == []
+    begun = seen(job(startTime=MADE), pod(1))
+    assert [index for _, index in absent_workers(begun)] == [0, 2]
 
 
 def test_images_of_open_parts_are_those_that_are_not_committed() -> None:
