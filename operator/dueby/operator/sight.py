@@ -230,19 +230,15 @@ def _latest_pods(pods: Iterable[Document]) -> dict[tuple[str, int], Document]:
 def _worker_view(seen: Seen, crew: Crew, index: int, pod: Document | None) -> WorkerView:
     assignment = crew.assignments[index]
     progress = {} if pod is None else seen.progress.get(pod["metadata"]["name"], {})
-    made = pod["metadata"]["creationTimestamp"] if pod else _start_of(crew.job)
+    # Without a pod: since its Job was begun, which may be later than it was made, or still to come.
+    made = pod["metadata"]["creationTimestamp"] if pod else crew.job.get("status", {}).get("startTime")
     return worker_view(
         assignment,
         _rest_state(crew, index) or _pod_state(seen, crew, index, pod, progress),
-        created_us=micros_of(made) or 0,
+        created_us=micros_of(made) or seen.now_us,
         progress=progress,
         part_size=int(seen.document.get("status", {}).get("plan", {}).get("partSize") or 1),
     )
-
-
-def _start_of(job: Document) -> str:
-    """When its pods could be made: a Job may have waited in a queue before."""
-    return str(job.get("status", {}).get("startTime") or job["metadata"]["creationTimestamp"])
 
 
 def _rest_state(crew: Crew, index: int) -> WorkerState | None:
