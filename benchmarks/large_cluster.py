@@ -21,9 +21,9 @@ from typing import Any
 
 import yaml
 
-from dueby.operator import names
-from dueby.operator.handlers import sign_in
-from dueby.operator.kube import Kube
+from dueby.operator.cluster import names
+from dueby.operator.cluster.handlers import sign_in
+from dueby.operator.cluster.kube import Kube
 
 REPOSITORY = Path(__file__).parents[1]
 # The users whose requests are counted.

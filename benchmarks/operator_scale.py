@@ -31,9 +31,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from dueby.operator import names
-from dueby.operator.kube import Kube
-from dueby.operator.manifests import PORT
+from dueby.operator.cluster import names
+from dueby.operator.cluster.kube import Kube
+from dueby.operator.cluster.manifests import PORT
 from large_cluster import (
     BY_HAND,
     OPERATOR,

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from dueby.operator.kube import Kube
+from dueby.operator.cluster.kube import Kube
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from builders_operator import NOW, SECOND, profile
-from dueby.operator import names
-from dueby.operator.case import Case
-from dueby.operator.conditions import moment
-from dueby.operator.inventory import read_node
-from dueby.operator.manifests import Setting, read_assignments
-from dueby.operator.sight import Crew, Seen
-from dueby.operator.world import Memories, World
-from dueby.operator.writes import Create
+from dueby.operator.cluster import names
+from dueby.operator.cluster.case import Case
+from dueby.operator.cluster.conditions import moment
+from dueby.operator.cluster.inventory import read_node
+from dueby.operator.cluster.manifests import Setting, read_assignments
+from dueby.operator.cluster.sight import Crew, Seen
+from dueby.operator.cluster.world import Memories, World
+from dueby.operator.cluster.writes import Create
 
 SETTING = Setting(image="dueby/worker:1")
 MADE = moment(NOW)

@@ -4,10 +4,10 @@ from typing import Any
 
 from builders_case import MADE, infj, look, pod_of
 from builders_operator import profile
-from dueby.operator.case import Case
-from dueby.operator.inventory import Node, read_node
-from dueby.operator.sight import Seen
-from dueby.operator.writes import Create
+from dueby.operator.cluster.case import Case
+from dueby.operator.cluster.inventory import Node, read_node
+from dueby.operator.cluster.sight import Seen
+from dueby.operator.cluster.writes import Create
 from dueby.planner.packing import pack_profile
 from dueby.planner.profiles import GPUProfile
 

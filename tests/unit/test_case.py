@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from builders_case import NOW, SECOND, crew_of, indexed, infj, look, pod_of
-from dueby.operator import names
-from dueby.operator.case import Case
-from dueby.operator.kube import Refused
-from dueby.operator.sight import ABSENT_US, Seen
-from dueby.operator.world import Memories
-from dueby.operator.writes import Create, Delete
+from dueby.operator.cluster import names
+from dueby.operator.cluster.case import Case
+from dueby.operator.cluster.kube import Refused
+from dueby.operator.cluster.sight import ABSENT_US, Seen
+from dueby.operator.cluster.world import Memories
+from dueby.operator.cluster.writes import Create, Delete
 
 
 def said(case: Case, kind: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from dueby.operator.metrics import Metrics
+from dueby.operator.cluster.metrics import Metrics
 from dueby.planner.shares import Share
 from dueby.worker.metrics import render
 from dueby.worker.progress import Progress

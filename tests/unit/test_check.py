@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from dueby.operator.check import Unwell, check, read
-from dueby.operator.metrics import Metrics
-from dueby.operator.world import World
+from dueby.operator.cluster.metrics import Metrics
+from dueby.operator.cluster.world import World
 
 HEALTH, METRICS = "http://operator:8081/healthz", "http://operator:8080/metrics"
 

@@ -11,12 +11,12 @@ from aiohttp import web
 from builders_api import served
 from builders_case import NOW, SECOND, SETTING, infj, node, pod_of
 from builders_operator import profile
-from dueby.operator import names
-from dueby.operator.controller import PROGRESS_US, Controller
-from dueby.operator.inventory import pod_row, read_node
-from dueby.operator.observing import Observer
-from dueby.operator.reflector import Reflector
-from dueby.operator.writes import Create
+from dueby.operator.cluster import names
+from dueby.operator.cluster.controller import PROGRESS_US, Controller
+from dueby.operator.cluster.inventory import pod_row, read_node
+from dueby.operator.cluster.observing import Observer
+from dueby.operator.cluster.reflector import Reflector
+from dueby.operator.cluster.writes import Create
 
 Document = dict[str, Any]
 MADE = {"creationTimestamp": infj()["metadata"]["creationTimestamp"]}

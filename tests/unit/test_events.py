@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from builders_case import NOW, infj
-from dueby.operator.events import events_between
+from dueby.operator.cluster.events import events_between
 
 
 def status(*conditions: tuple[str, str, str], **more: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import kopf
 import pytest
 
 from builders_case import SETTING
-from dueby.operator.handlers import STUCK_S, Watch
+from dueby.operator.cluster.handlers import STUCK_S, Watch
 
 
 async def ends() -> None:

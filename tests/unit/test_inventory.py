@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dueby.operator.inventory import Need, free_devices, pod_row, quantity, read_node, requests_of, take_pods
+from dueby.operator.cluster.inventory import Need, free_devices, pod_row, quantity, read_node, requests_of, take_pods
 
 GPU = "nvidia.com/gpu"
 A100 = "NVIDIA-A100-SXM4-40GB"

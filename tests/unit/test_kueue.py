@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from builders_case import NOW, SECOND, crew_of, indexed, infj, look
-from dueby.operator import names
-from dueby.operator.case import Case
-from dueby.operator.inventory import DeviceKind
-from dueby.operator.kueue import Queue, read_groups
-from dueby.operator.sight import Crew, Seen
-from dueby.operator.world import Memories
-from dueby.operator.writes import Create
+from dueby.operator.cluster import names
+from dueby.operator.cluster.case import Case
+from dueby.operator.cluster.inventory import DeviceKind
+from dueby.operator.cluster.kueue import Queue, read_groups
+from dueby.operator.cluster.sight import Crew, Seen
+from dueby.operator.cluster.world import Memories
+from dueby.operator.cluster.writes import Create
 
 GPU, LABEL = "nvidia.com/gpu", "nvidia.com/gpu.product"
 ASKED = {"cpu": 2.0, "memory": 2.0**30, "pods": 1.0, GPU: 1.0}

@@ -36,7 +36,7 @@ SPREAD = {
     "aiohttp": ("worker/dueby/worker/remote.py", "operator/dueby/operator/"),  # stores; workers and the API server
     "numpy": ("worker/", "profiler/", "operator/dueby/report/"),  # pixels, scores, samples
     # each process shows its own
-    "prometheus_client": ("worker/dueby/worker/metrics.py", "operator/dueby/operator/metrics.py"),
+    "prometheus_client": ("worker/dueby/worker/metrics.py", "operator/dueby/operator/cluster/metrics.py"),
     "pyarrow": ("worker/", "operator/dueby/report/"),  # tables: the index, the rows, what the report reads of them
     "rich": ("operator/dueby/command/",),  # what is shown to people
     "torch": ("worker/", "profiler/"),  # the models, and every engine that runs them
@@ -151,6 +151,14 @@ def imports_run_one_way(module: Module) -> Iterator[tuple[int, str]]:
             yield found.line, f"the worker may import the planner's values only ({', '.join(sorted(PLANNER_VALUES))})"
 
 
+def backends_are_apart(module: Module) -> Iterator[tuple[int, str]]:
+    for here, other in (("local", "cluster"), ("cluster", "local")):
+        if module.name.startswith(f"dueby.operator.{here}."):
+            for found in module.imports:
+                if found.module.startswith(f"dueby.operator.{other}"):
+                    yield found.line, "one machine and the cluster share decide() and its view, and nothing else"
+
+
 def imports_are_absolute(module: Module) -> Iterator[tuple[int, str]]:
     for found in module.imports:
         if found.module.startswith("."):
@@ -185,6 +193,7 @@ def functions_are_short(module: Module) -> Iterator[tuple[int, str]]:
 
 RULES: tuple[Rule, ...] = (
     imports_run_one_way,
+    backends_are_apart,
     imports_are_absolute,
     the_planner_touches_nothing,
     a_module_says_what_it_is_for,
@@ -316,6 +325,12 @@ def test_the_namespace_package_has_no_init_file() -> None:
             "operator/dueby/operator/x.py",
             "def f():\n    import dueby.command.run",
             id="operator imports command in a function",
+        ),
+        pytest.param(
+            backends_are_apart,
+            "operator/dueby/operator/local/x.py",
+            "from dueby.operator.cluster.kube import Kube",
+            id="one machine imports the cluster",
         ),
         pytest.param(imports_are_absolute, "planner/dueby/planner/x.py", "from . import job", id="relative import"),
         pytest.param(

@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 
 from builders_api import served
-from dueby.operator.kube import Kube
-from dueby.operator.lease import Lease, LeaseLost
+from dueby.operator.cluster.kube import Kube
+from dueby.operator.cluster.lease import Lease, LeaseLost
 
 
 class Store:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from builders_operator import worker
-from dueby.operator.inventory import DeviceKind
-from dueby.operator.manifests import (
+from dueby.operator.cluster.inventory import DeviceKind
+from dueby.operator.cluster.manifests import (
     Fixed,
     Setting,
     finish_objects,

@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
-from dueby.operator import names
-from dueby.operator.metrics import Metrics, verb_and_resource
-from dueby.operator.world import World
+from dueby.operator.cluster import names
+from dueby.operator.cluster.metrics import Metrics, verb_and_resource
+from dueby.operator.cluster.world import World
 
 NOW_US = 1_795_600_000_000_000
 LABELS = ("namespace", "inferencejob", "device_class", "phase", "reason", "verb", "resource", "code", "le")

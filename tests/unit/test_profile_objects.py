@@ -9,9 +9,9 @@ from aiohttp import web
 from builders_api import served
 from builders_operator import profile
 from builders_profiling import A100, begun, gpu_node, measured
-from dueby.operator.names import profile_name, profiling_name
-from dueby.operator.profile_documents import images_per_second, profiles_of, rates
-from dueby.operator.writes import Put, carry_out
+from dueby.operator.cluster.names import profile_name, profiling_name
+from dueby.operator.cluster.profile_documents import images_per_second, profiles_of, rates
+from dueby.operator.cluster.writes import Put, carry_out
 from dueby.planner.profiles import Device, GPUProfile, Latency, parse_profile
 from dueby.planner.schema import validate
 from dueby.profiler.step import ProfileConfig

@@ -9,13 +9,13 @@ import pytest
 from builders_case import NOW, SETTING, indexed, infj, look, node, pod_of, world
 from builders_operator import profile
 from builders_profiling import A100, L4, begun, created, ended_pod, gpu_node, job_of, measured, nodes, seen, words
-from dueby.operator.case import Case
-from dueby.operator.inventory import read_node, take_pods
-from dueby.operator.kueue import Flavor, Queue
-from dueby.operator.names import QUEUE
-from dueby.operator.sight import Seen
-from dueby.operator.world import Memories
-from dueby.operator.writes import Delete, Put
+from dueby.operator.cluster.case import Case
+from dueby.operator.cluster.inventory import read_node, take_pods
+from dueby.operator.cluster.kueue import Flavor, Queue
+from dueby.operator.cluster.names import QUEUE
+from dueby.operator.cluster.sight import Seen
+from dueby.operator.cluster.world import Memories
+from dueby.operator.cluster.writes import Delete, Put
 from dueby.planner.profiles import parse_profile
 
 TWO = nodes(gpu_node("gpu-0", A100), gpu_node("gpu-1", L4))

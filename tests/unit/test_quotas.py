@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dueby.operator.quotas import most_pods, room_by_namespace, take
+from dueby.operator.cluster.quotas import most_pods, room_by_namespace, take
 
 
 def quota(namespace: str = "team", used: dict[str, str] | None = None, **hard: str) -> dict[str, object]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from builders_api import Answers, served
-from dueby.operator.reflector import Reflector
+from dueby.operator.cluster.reflector import Reflector
 
 
 def item(name: str, value: int = 0, version: str = "1") -> dict[str, Any]:

@@ -3,8 +3,16 @@
 from typing import Any
 
 from builders_operator import worker
-from dueby.operator import names
-from dueby.operator.sight import Crew, Seen, absent_workers, ending_of, progress_of_ended, read_words, worker_views
+from dueby.operator.cluster import names
+from dueby.operator.cluster.sight import (
+    Crew,
+    Seen,
+    absent_workers,
+    ending_of,
+    progress_of_ended,
+    read_words,
+    worker_views,
+)
 from dueby.operator.view import WorkerState
 
 MADE, LATER = "2026-11-25T10:00:00Z", "2026-11-25T10:05:00Z"

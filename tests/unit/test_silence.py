@@ -1,6 +1,6 @@
 """Which nodes are silent: their Leases stand still by this side's clock."""
 
-from dueby.operator.silence import SILENT_US, Silence
+from dueby.operator.cluster.silence import SILENT_US, Silence
 
 
 def test_a_lease_that_stands_still_for_long_enough_is_silence() -> None:

@@ -1,8 +1,8 @@
 """What all jobs have in common: what is free is counted once for all who ask in the same words."""
 
 from builders_case import NOW, node
-from dueby.operator.inventory import Need, read_node
-from dueby.operator.world import World
+from dueby.operator.cluster.inventory import Need, read_node
+from dueby.operator.cluster.world import World
 
 NEED = Need(cpu=1.0, memory=1.0)
 

@@ -24,9 +24,9 @@ from dueby.command.screen import Screen
 from dueby.command.summary import EXIT_LATE, print_summary, summary_document
 from dueby.command.tables import people_console, print_plan
 from dueby.command.this_machine import LocalPool, cache_folder, find_pool, machine_document
-from dueby.operator.loop import Loop, Outcome, Seams
-from dueby.operator.processes import Processes
-from dueby.operator.record import Record
+from dueby.operator.local.loop import Loop, Outcome, Seams
+from dueby.operator.local.processes import Processes
+from dueby.operator.local.record import Record
 from dueby.operator.view import JobView
 from dueby.planner.errors import Invalid
 from dueby.planner.job import InferenceJob, refuse_unbuilt

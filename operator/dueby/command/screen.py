@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dueby.command.tables import people_console
-from dueby.operator.loop import Status
-from dueby.operator.processes import Process
+from dueby.operator.local.loop import Status
+from dueby.operator.local.processes import Process
 from dueby.operator.view import GONE
 from dueby.planner.units import format_count, format_duration
 

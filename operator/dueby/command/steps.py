@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dueby.operator.loop import TICK_S
-from dueby.operator.processes import Processes
+from dueby.operator.local.loop import TICK_S
+from dueby.operator.local.processes import Processes
 from dueby.operator.step_configs import finish_config, images_without_index, index_config
 from dueby.operator.view import GONE, INVALID, TRY_AGAIN, Assignment, JobView
 from dueby.planner.capacity import best_capacities

@@ -6,8 +6,8 @@ from typing import Any
 from rich.text import Text
 
 from dueby.command.tables import people_console
-from dueby.operator.processes import Process
-from dueby.operator.record import Record
+from dueby.operator.local.processes import Process
+from dueby.operator.local.record import Record
 from dueby.operator.view import JobView
 from dueby.planner.deadline_classes import Verdict
 from dueby.planner.job import InferenceJob

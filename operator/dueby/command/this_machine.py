@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dueby.operator.slots import Slot
+from dueby.operator.local.slots import Slot
 from dueby.planner.job import Model
 from dueby.planner.machine import machine_pool
 from dueby.planner.profiles import GPUProfile

@@ -3,10 +3,10 @@
 import argparse
 import logging
 
-from dueby.operator import metrics
-from dueby.operator.handlers import operate
-from dueby.operator.inventory import CLASS_LABELS
-from dueby.operator.manifests import Setting
+from dueby.operator.cluster import metrics
+from dueby.operator.cluster.handlers import operate
+from dueby.operator.cluster.inventory import CLASS_LABELS
+from dueby.operator.cluster.manifests import Setting
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
-from dueby.operator.metrics import LAST_GOOD_LOOK, Metrics
+from dueby.operator.cluster.metrics import LAST_GOOD_LOOK, Metrics
 
 TIMEOUT_S = 5.0
 PAUSE_S = 1.0

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from dueby.operator.names import GROUP, VERSION
+from dueby.operator.cluster.names import GROUP, VERSION
 from dueby.operator.status import JobStatus, ProfileStatus
 from dueby.planner.job import JobSpec
 from dueby.planner.profiles import ProfileSpec

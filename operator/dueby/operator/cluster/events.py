@@ -7,8 +7,8 @@ statuses, so that one that was never posted was never important.
 from collections.abc import Mapping
 from typing import Any
 
-from dueby.operator.conditions import condition, moment
-from dueby.operator.names import MANAGED, owner
+from dueby.operator.cluster.conditions import condition, moment
+from dueby.operator.cluster.names import MANAGED, owner
 
 Document = dict[str, Any]
 COMPONENT = "dueby-operator"

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from dueby.operator import names
+from dueby.operator.cluster import names
 from dueby.operator.view import INVALID, Assignment, WorkerState, WorkerView, worker_view
 from dueby.planner.units import to_micros
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dueby.operator import names
-from dueby.operator.profile_jobs import LIMIT_S, subject_of
-from dueby.operator.sight import Document, Seen, ending_of, is_complete, is_failed, is_queued
-from dueby.operator.trouble import trouble_of_step
-from dueby.operator.world import World
+from dueby.operator.cluster import names
+from dueby.operator.cluster.profile_jobs import LIMIT_S, subject_of
+from dueby.operator.cluster.sight import Document, Seen, ending_of, is_complete, is_failed, is_queued
+from dueby.operator.cluster.trouble import trouble_of_step
+from dueby.operator.cluster.world import World
 from dueby.planner.errors import Invalid
 from dueby.planner.job import Model
 from dueby.planner.packing import unpack_profile

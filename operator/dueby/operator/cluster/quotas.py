@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dueby.operator.inventory import quantity
+from dueby.operator.cluster.inventory import quantity
 
 Document = Mapping[str, Any]
 # How a quota calls what pods ask for; extended resources are `requests.` and their name.

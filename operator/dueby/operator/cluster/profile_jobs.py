@@ -7,9 +7,9 @@ cores. It reads no image and writes no row, so it has none of the job's volumes,
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dueby.operator import names
-from dueby.operator.inventory import DeviceKind
-from dueby.operator.manifests import (
+from dueby.operator.cluster import names
+from dueby.operator.cluster.inventory import DeviceKind
+from dueby.operator.cluster.manifests import (
     CONFIG_FOLDER,
     PORT,
     Setting,

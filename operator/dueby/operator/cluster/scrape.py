@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from dueby.operator.manifests import PORT
+from dueby.operator.cluster.manifests import PORT
 
 TIMEOUT_S = 3.0
 AT_ONCE = 64

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from dueby.operator.inventory import CPU_CLASS, DeviceKind, Need
-from dueby.operator.manifests import TOLERATIONS, Setting, worker_requests
-from dueby.operator.quotas import most_pods
-from dueby.operator.sight import Seen, micros_of
+from dueby.operator.cluster.inventory import CPU_CLASS, DeviceKind, Need
+from dueby.operator.cluster.manifests import TOLERATIONS, Setting, worker_requests
+from dueby.operator.cluster.quotas import most_pods
+from dueby.operator.cluster.sight import Seen, micros_of
+from dueby.operator.cluster.world import Memories, World
 from dueby.operator.view import GONE, JobView
-from dueby.operator.world import Memories, World
 from dueby.planner.input_cost import read_input_cost
 from dueby.planner.job import InferenceJob, JobSpec
 from dueby.planner.pool import matching

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from dueby.operator import names
-from dueby.operator.inventory import Node
-from dueby.operator.writes import Change, Put
+from dueby.operator.cluster import names
+from dueby.operator.cluster.inventory import Node
+from dueby.operator.cluster.writes import Change, Put
 from dueby.planner.errors import Invalid
 from dueby.planner.job import API_VERSION
 from dueby.planner.pool import aggregate

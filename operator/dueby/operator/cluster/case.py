@@ -8,7 +8,7 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from dueby.operator.conditions import (
+from dueby.operator.cluster.conditions import (
     MOST_REPLANS,
     Say,
     alternatives_status,
@@ -21,19 +21,19 @@ from dueby.operator.conditions import (
     plan_status,
     progress_status,
 )
+from dueby.operator.cluster.job_view import SO_FAR_SOFT, job_view
+from dueby.operator.cluster.kube import Refused
+from dueby.operator.cluster.manifests import Setting, finish_objects, index_objects
+from dueby.operator.cluster.profiling import look_at_profiles, stop_profiling
+from dueby.operator.cluster.sight import Seen, ending_of, is_complete, is_failed, micros_of
+from dueby.operator.cluster.starting import start_workers
+from dueby.operator.cluster.stopping import stop_all, stop_workers
+from dueby.operator.cluster.trouble import admission_of, start_trouble_of, trouble_of_step
+from dueby.operator.cluster.world import Memories, World
+from dueby.operator.cluster.writes import Create, Write
 from dueby.operator.decide import decide, images_left
-from dueby.operator.job_view import SO_FAR_SOFT, job_view
-from dueby.operator.kube import Refused
-from dueby.operator.manifests import Setting, finish_objects, index_objects
-from dueby.operator.profiling import look_at_profiles, stop_profiling
-from dueby.operator.sight import Seen, ending_of, is_complete, is_failed, micros_of
-from dueby.operator.starting import start_workers
 from dueby.operator.step_configs import images_without_index
-from dueby.operator.stopping import stop_all, stop_workers
-from dueby.operator.trouble import admission_of, start_trouble_of, trouble_of_step
 from dueby.operator.view import GONE, Decision, Finish, JobView, Refuse, Start, Stop
-from dueby.operator.world import Memories, World
-from dueby.operator.writes import Create, Write
 from dueby.planner.errors import Invalid
 from dueby.planner.job import InferenceJob, parse_job, refuse_unbuilt
 from dueby.planner.units import format_count, format_duration

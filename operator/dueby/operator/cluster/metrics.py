@@ -24,12 +24,12 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dueby.operator import names
-from dueby.operator.conditions import condition, is_over
-from dueby.operator.sight import micros_of
+from dueby.operator.cluster import names
+from dueby.operator.cluster.conditions import condition, is_over
+from dueby.operator.cluster.sight import micros_of
+from dueby.operator.cluster.world import Document, World
 from dueby.operator.status import Phase
 from dueby.operator.view import Reason
-from dueby.operator.world import Document, World
 
 # A look at an idle cluster takes 20 ms; after 120 s without one the probe fails.
 LOOK_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)

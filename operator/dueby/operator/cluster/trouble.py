@@ -4,9 +4,9 @@ None of it ends a job: a node may come, a quota may be lifted, an image may be p
 what is wrong, and the plan goes on without the workers that it concerns.
 """
 
-from dueby.operator import names
-from dueby.operator.conditions import Say
-from dueby.operator.sight import ABSENT_US, Seen, is_queued, not_starting, unschedulable
+from dueby.operator.cluster import names
+from dueby.operator.cluster.conditions import Say
+from dueby.operator.cluster.sight import ABSENT_US, Seen, is_queued, not_starting, unschedulable
 
 
 def trouble_of_step(seen: Seen, job_name: str) -> str:

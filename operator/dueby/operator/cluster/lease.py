@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dueby.operator.kube import Conflict, Document, Kube
+from dueby.operator.cluster.kube import Conflict, Document, Kube
 from dueby.planner.errors import DueByError
 
 DURATION_S, RENEW_S = 15, 5.0

@@ -13,16 +13,16 @@ from typing import Any
 
 import kopf
 
-from dueby.operator import names
-from dueby.operator.controller import Controller
-from dueby.operator.inventory import Node, PodRow, pod_row, read_node
-from dueby.operator.kube import Kube
-from dueby.operator.lease import Lease
-from dueby.operator.manifests import Setting
-from dueby.operator.metrics import count_request, record_look
-from dueby.operator.observing import Observer
-from dueby.operator.reflector import Reflector
-from dueby.operator.scrape import Scraper
+from dueby.operator.cluster import names
+from dueby.operator.cluster.controller import Controller
+from dueby.operator.cluster.inventory import Node, PodRow, pod_row, read_node
+from dueby.operator.cluster.kube import Kube
+from dueby.operator.cluster.lease import Lease
+from dueby.operator.cluster.manifests import Setting
+from dueby.operator.cluster.metrics import count_request, record_look
+from dueby.operator.cluster.observing import Observer
+from dueby.operator.cluster.reflector import Reflector
+from dueby.operator.cluster.scrape import Scraper
 from dueby.planner.errors import DueByError
 
 # Events within so many seconds are answered by one look.

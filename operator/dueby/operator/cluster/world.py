@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from dueby.operator import quotas
-from dueby.operator.inventory import DeviceKind, Need, Node, device_kinds, free_devices
-from dueby.operator.kueue import Queue
+from dueby.operator.cluster import quotas
+from dueby.operator.cluster.inventory import DeviceKind, Need, Node, device_kinds, free_devices
+from dueby.operator.cluster.kueue import Queue
 from dueby.planner.profiles import GPUProfile
 from dueby.planner.replan import FRESH, Memory
 

@@ -6,14 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from dueby.operator import names, quotas
-from dueby.operator.conditions import is_over
-from dueby.operator.inventory import Node, PodRow, requests_of, take_pods
-from dueby.operator.kube import Kube
-from dueby.operator.kueue import Queue, read_queue
-from dueby.operator.reflector import Reflector
-from dueby.operator.sight import unscheduled
-from dueby.operator.world import Key, World
+from dueby.operator.cluster import names, quotas
+from dueby.operator.cluster.conditions import is_over
+from dueby.operator.cluster.inventory import Node, PodRow, requests_of, take_pods
+from dueby.operator.cluster.kube import Kube
+from dueby.operator.cluster.kueue import Queue, read_queue
+from dueby.operator.cluster.reflector import Reflector
+from dueby.operator.cluster.sight import unscheduled
+from dueby.operator.cluster.world import Key, World
 from dueby.planner.errors import Invalid
 from dueby.planner.profiles import GPUProfile, parse_profile
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dueby.operator.inventory import CPU_CLASS, DeviceKind
-from dueby.operator.manifests import Fixed, Setting, worker_objects, worker_requests
+from dueby.operator.cluster.inventory import CPU_CLASS, DeviceKind
+from dueby.operator.cluster.manifests import Fixed, Setting, worker_objects, worker_requests
+from dueby.operator.cluster.world import World
+from dueby.operator.cluster.writes import Create
 from dueby.operator.view import Assignment, JobView, Start
-from dueby.operator.world import World
-from dueby.operator.writes import Create
 from dueby.planner.errors import Invalid
 from dueby.planner.job import InferenceJob
 

@@ -6,10 +6,10 @@ over its share either way. A worker that hangs is not taken away: its pod is, an
 
 from collections.abc import Collection
 
-from dueby.operator import names
-from dueby.operator.sight import Crew, Seen
+from dueby.operator.cluster import names
+from dueby.operator.cluster.sight import Crew, Seen
+from dueby.operator.cluster.writes import Change, Delete, Write
 from dueby.operator.view import GONE, JobView, Stop
-from dueby.operator.writes import Change, Delete, Write
 
 
 def stop_workers(seen: Seen, view: JobView, stop: Stop) -> list[Write]:

@@ -11,17 +11,17 @@ Measuring has a time limit, and it runs beside the index step. Whoever measures 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dueby.operator import names
-from dueby.operator.conditions import Say, is_true
-from dueby.operator.inventory import CPU_CLASS, DeviceKind, device_kinds, is_open
-from dueby.operator.job_view import free_for_one
-from dueby.operator.manifests import TOLERATIONS, Setting, worker_requests
-from dueby.operator.profile_documents import profiles_of
-from dueby.operator.profile_jobs import profile_objects, subject_of
-from dueby.operator.profile_tries import Try, measured_elsewhere, outdated, tries_of
-from dueby.operator.sight import Seen
-from dueby.operator.world import World
-from dueby.operator.writes import Create, Delete, Put, Write
+from dueby.operator.cluster import names
+from dueby.operator.cluster.conditions import Say, is_true
+from dueby.operator.cluster.inventory import CPU_CLASS, DeviceKind, device_kinds, is_open
+from dueby.operator.cluster.job_view import free_for_one
+from dueby.operator.cluster.manifests import TOLERATIONS, Setting, worker_requests
+from dueby.operator.cluster.profile_documents import profiles_of
+from dueby.operator.cluster.profile_jobs import profile_objects, subject_of
+from dueby.operator.cluster.profile_tries import Try, measured_elsewhere, outdated, tries_of
+from dueby.operator.cluster.sight import Seen
+from dueby.operator.cluster.world import World
+from dueby.operator.cluster.writes import Create, Delete, Put, Write
 from dueby.planner.job import InferenceJob
 from dueby.planner.pool import matching
 from dueby.planner.profiles import CPU_ENGINES

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dueby.operator.slots import Slot
+from dueby.operator.local.slots import Slot
 from dueby.operator.step_configs import crew_config, own_config
 from dueby.operator.view import GONE, INVALID, TRY_AGAIN, Assignment, WorkerState, WorkerView, worker_view
 from dueby.planner.errors import DueByError, Invalid, Transient

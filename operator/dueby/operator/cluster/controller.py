@@ -11,20 +11,20 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dueby.operator import names
-from dueby.operator.case import Case
-from dueby.operator.conditions import condition, is_over, is_true
-from dueby.operator.events import events_between
-from dueby.operator.gathering import gather
-from dueby.operator.inventory import Node, PodRow
-from dueby.operator.kube import Conflict, Kube, Missing, Refused
-from dueby.operator.manifests import Setting
-from dueby.operator.observing import Observer
-from dueby.operator.profile_documents import rates
-from dueby.operator.reflector import Reflector
-from dueby.operator.sight import is_complete, is_failed, micros_of
-from dueby.operator.world import Document, World
-from dueby.operator.writes import carry_out
+from dueby.operator.cluster import names
+from dueby.operator.cluster.case import Case
+from dueby.operator.cluster.conditions import condition, is_over, is_true
+from dueby.operator.cluster.events import events_between
+from dueby.operator.cluster.gathering import gather
+from dueby.operator.cluster.inventory import Node, PodRow
+from dueby.operator.cluster.kube import Conflict, Kube, Missing, Refused
+from dueby.operator.cluster.manifests import Setting
+from dueby.operator.cluster.observing import Observer
+from dueby.operator.cluster.profile_documents import rates
+from dueby.operator.cluster.reflector import Reflector
+from dueby.operator.cluster.sight import is_complete, is_failed, micros_of
+from dueby.operator.cluster.world import Document, World
+from dueby.operator.cluster.writes import carry_out
 from dueby.planner.errors import DueByError, Transient
 from dueby.planner.job import parse_job
 from dueby.planner.units import parse_duration_us

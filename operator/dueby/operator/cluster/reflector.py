@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from dueby.operator.kube import Expired, Kube
+from dueby.operator.cluster.kube import Expired, Kube
 from dueby.planner.errors import DueByError
 
 Row = TypeVar("Row")

@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dueby.operator import names
-from dueby.operator.inventory import CLASS_LABELS, CPU_CLASS, DeviceKind, quantity
+from dueby.operator.cluster import names
+from dueby.operator.cluster.inventory import CLASS_LABELS, CPU_CLASS, DeviceKind, quantity
 from dueby.operator.step_configs import crew_config, finish_config, index_config, own_config
 from dueby.operator.view import Assignment
 from dueby.planner.capacity import Choice

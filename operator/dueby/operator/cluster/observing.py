@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dueby.operator import names
-from dueby.operator.kube import Kube, Missing
-from dueby.operator.manifests import read_assignments
-from dueby.operator.sight import Crew, Seen, absent_workers, progress_of_ended, running_pods
-from dueby.operator.silence import Silence
+from dueby.operator.cluster import names
+from dueby.operator.cluster.kube import Kube, Missing
+from dueby.operator.cluster.manifests import read_assignments
+from dueby.operator.cluster.sight import Crew, Seen, absent_workers, progress_of_ended, running_pods
+from dueby.operator.cluster.silence import Silence
+from dueby.operator.cluster.world import Document, Memories, World
 from dueby.operator.view import Assignment
-from dueby.operator.world import Document, Memories, World
 from dueby.planner.shares import Grid
 
 log = logging.getLogger(__name__)

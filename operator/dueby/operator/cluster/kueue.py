@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dueby.operator.inventory import DeviceKind, quantity
-from dueby.operator.kube import Kube, Missing
+from dueby.operator.cluster.inventory import DeviceKind, quantity
+from dueby.operator.cluster.kube import Kube, Missing
 
 Document = dict[str, Any]
 # Of a group of resources of which a worker asks for none.

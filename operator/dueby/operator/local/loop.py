@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from dueby.operator.decide import decide, images_left
-from dueby.operator.processes import Processes
-from dueby.operator.record import Record
+from dueby.operator.local.processes import Processes
+from dueby.operator.local.record import Record
 from dueby.operator.view import GONE, Decision, Finish, JobView, Refuse, Start, Stop
 from dueby.planner.deadline_classes import Verdict
 from dueby.planner.job import InferenceJob

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from dueby.operator import names
-from dueby.operator.kube import Conflict, Kube
+from dueby.operator.cluster import names
+from dueby.operator.cluster.kube import Conflict, Kube
 
 Document = dict[str, Any]
 log = logging.getLogger(__name__)

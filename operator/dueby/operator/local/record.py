@@ -7,7 +7,7 @@ killed run leaves what it knew.
 from collections.abc import Sequence
 from typing import Any
 
-from dueby.operator.processes import Process
+from dueby.operator.local.processes import Process
 from dueby.operator.view import GONE, Assignment, Reason, Start
 from dueby.planner.answer import answer_document, proof_sentence
 from dueby.planner.input_cost import InputCost
