@@ -206,7 +206,9 @@ def kueue(cluster: Cluster) -> Iterator[None]:
     text = yaml.safe_dump_all(documents)
     cluster.wait(lambda: cluster.attempt("apply", "-f", "-", stdin=text)[0], "Kueue's webhook answers")
     yield
-    cluster.kubectl("delete", "localqueue,clusterqueue,resourceflavor", "--all", "--wait=false")
+    # In this order: Kueue keeps what is in use.
+    cluster.kubectl("delete", "infj", "first", "queued-photos", "--ignore-not-found")
+    cluster.kubectl("delete", "localqueue,clusterqueue,resourceflavor", "--all", "--timeout=60s")
     cluster.helm("uninstall", "kueue", "-n", "kueue-system", "--wait")
 
 

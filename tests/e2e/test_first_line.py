@@ -5,7 +5,7 @@ import pytest
 
 from builders_cluster import Cluster
 from builders_cluster_job import condition, indices_of, job, share_photos, wait_until_told
-from builders_run import MODEL
+from builders_run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 PHOTOS = 200
@@ -101,6 +101,29 @@ def test_a_job_without_a_profile_waits_and_says_what_to_do(cluster: Cluster) -> 
     assert (said["status"], said["reason"]) == ("False", "NoProfile")
     assert "at 96 px" in said["message"]
     cluster.kubectl("delete", "infj", "unprofiled")
+
+
+def test_a_lower_limit_takes_workers_away_and_the_others_go_on(cluster: Cluster) -> None:
+    profile = profile_document(latency_us=5_000)
+    profile["metadata"]["name"], profile["spec"]["model"]["imageSize"] = "hasty", 80
+    # Two cores do it in ten minutes by a profile that no core of ours keeps up with, so none is given back by itself.
+    asked = {"images": 1_000_000, "source": {"synthetic": {}}, "model": {**MODEL, "imageSize": 80}}
+    cluster.apply(profile, job("limited", **asked))
+    work = "dueby.dev/job=limited,dueby.dev/step=work"
+    cluster.wait_for_phase("limited", "Running")
+    assert [made["spec"]["completions"] for made in cluster.items("jobs", work)] == [2]
+    cluster.apply(job("limited", **asked, gpus={"max": 1}))
+    cluster.wait(lambda: [made["spec"]["completions"] for made in cluster.items("jobs", work)] == [1], "one is left")
+    replans = cluster.wait(lambda: cluster.get("infj", "limited")["status"].get("replans"), "it is said")
+    assert (replans[-1]["reason"], replans[-1]["from"], replans[-1]["to"]) == ("Edited", 2, 1)
+    cluster.kubectl("delete", "infj/limited", "gprof/hasty")
+
+
+def test_a_finished_job_goes_after_its_time_to_live_and_its_rows_stay(cluster: Cluster) -> None:
+    folder = share_photos(cluster, "brief", 50)
+    cluster.apply(job("brief", ttlAfterFinished="1s"))
+    cluster.wait(lambda: not cluster.attempt("get", "infj", "brief")[0], "it is gone")
+    assert indices_of(folder / "rows") == list(range(50))
 
 
 def test_a_deleted_job_is_gone_with_its_pods_and_keeps_its_rows(cluster: Cluster) -> None:
