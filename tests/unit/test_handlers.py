@@ -1,7 +1,8 @@
-"""The probe: it fails once the loop has ended or is stuck, so that the kubelet starts the operator anew."""
+"""What wakes the loop; and the probe, which fails once the loop has ended or is stuck, so that it is started anew."""
 
 import asyncio
 import time
+from typing import Any
 
 import kopf
 import pytest
@@ -41,3 +42,16 @@ def test_a_loop_that_has_ended_is_not() -> None:
 def test_nor_is_one_that_is_stuck() -> None:
     with pytest.raises(kopf.PermanentError, match="no look went well for"):
         health(silent_s=STUCK_S + 1)
+
+
+def test_a_job_that_comes_is_edited_or_goes_wakes_the_loop_and_a_status_does_not() -> None:
+    watch = Watch(SETTING, lease=None)
+
+    def is_woken(kind: str | None, **change: Any) -> bool:
+        watch.wake.clear()
+        watch.hear(kind, {"metadata": {"uid": "u", "generation": 1, **change}, "status": {"phase": "Running"}})
+        return watch.wake.is_set()
+
+    assert [is_woken(None), is_woken("MODIFIED"), is_woken("MODIFIED", generation=2)] == [True, False, True]
+    assert [is_woken("MODIFIED", generation=2, deletionTimestamp="now"), is_woken("DELETED")] == [True, True]
+    assert is_woken("ADDED")

@@ -8,7 +8,7 @@ import logging
 import socket
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import kopf
@@ -41,6 +41,19 @@ class Watch:
         self.wake = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.last_good_s = time.monotonic()
+        self._asked: dict[str, tuple[Any, Any]] = {}
+
+    def hear(self, kind: str | None, job: Mapping[str, Any]) -> None:
+        """A job that came, goes or was edited wakes the loop; not one whose status it has written itself."""
+        metadata = job["metadata"]
+        asked = metadata.get("generation"), metadata.get("deletionTimestamp")
+        if kind == "DELETED":
+            self._asked.pop(metadata["uid"], None)
+        elif self._asked.get(metadata["uid"]) == asked:
+            return
+        else:
+            self._asked[metadata["uid"]] = asked
+        self.wake.set()
 
     async def run(self) -> None:
         """Hold the Lease, keep the tables of nodes and pods, and look again and again; end when any of it ends."""
@@ -165,7 +178,10 @@ def register(watch: Watch) -> kopf.OperatorRegistry:
     def wake(**_: Any) -> None:
         watch.wake.set()
 
-    kopf.on.event(names.GROUP, names.VERSION, "inferencejobs", registry=registry)(wake)
+    @kopf.on.event(names.GROUP, names.VERSION, "inferencejobs", registry=registry)
+    def hear(type: str | None, body: Mapping[str, Any], **_: Any) -> None:
+        watch.hear(type, body)
+
     kopf.on.event(names.GROUP, names.VERSION, "gpuprofiles", registry=registry)(wake)
     kopf.on.event("batch", "v1", "jobs", labels={names.JOB: kopf.PRESENT}, registry=registry)(wake)
     return registry
