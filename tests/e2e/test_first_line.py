@@ -104,6 +104,7 @@ def test_a_job_without_a_profile_waits_and_says_what_to_do(cluster: Cluster) -> 
 
 
 def test_a_lower_limit_takes_workers_away_and_the_others_go_on(cluster: Cluster) -> None:
+    share_photos(cluster, "limited", 1)
     profile = profile_document(latency_us=5_000)
     profile["metadata"]["name"], profile["spec"]["model"]["imageSize"] = "hasty", 80
     # Two cores do it in ten minutes by a profile that no core of ours keeps up with, so none is given back by itself.
