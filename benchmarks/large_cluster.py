@@ -30,6 +30,8 @@ REPOSITORY = Path(__file__).parents[1]
 NAMESPACE, OPERATOR, BY_HAND = "dueby-benchmark", "operator", "by-hand"
 MADE_UP = {"kwok.x-k8s.io/node": "fake"}
 AUDIT_LOG = "audit.log"
+# Nodes whose pods have addresses that begin alike.
+NODES_OF_A_NET = 64
 # Requests at once while the cluster is filled.
 AT_ONCE = 48
 LONGEST_WAIT_S = 300.0
@@ -294,7 +296,7 @@ def _node(number: int, product: str, gpus: int) -> Document:
     return {
         "metadata": {"name": f"gpu-{number:04d}", "labels": labels, "annotations": MADE_UP},
         # Its pods' addresses are this machine's own, so that who asks them is answered here.
-        "spec": {"podCIDR": f"127.{1 + number // 256}.{number % 256}.0/24"},
+        "spec": {"podCIDR": f"127.{1 + number // NODES_OF_A_NET}.{number % NODES_OF_A_NET}.0/24"},
         "status": {
             "capacity": resources,
             "allocatable": resources,

@@ -3,7 +3,7 @@
 The pods of large_cluster.py have addresses of this machine, a net for each node; whoever asks one is answered here. A
 process of its own, so that its time is nobody else's.
 
-    python benchmarks/made_up_workers.py PORT IMAGES_PER_SECOND...     # of the nodes 0-255, 256-511, ...
+    python benchmarks/made_up_workers.py PORT IMAGES_PER_SECOND...     # of each 64 nodes
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 On the real API server of a kind cluster, with nodes and pods made up by kwok (large_cluster.py) and workers that answer
 as planned (made_up_workers.py); the operator is the real one, as a process beside it. In turns with it, what one would
-do without it: 100 Jobs with as many pods, written by hand, applied by the same kubectl.
+do without it: 100 Jobs with about as many pods, written by hand, applied by the same kubectl.
 
     python benchmarks/operator_scale.py                # 12 minutes; needs Docker, kind, kubectl and kwok
     python benchmarks/operator_scale.py --kubeconfig FILE --audit-log FILE       # another fresh cluster, with that log
@@ -36,6 +36,7 @@ from dueby.operator.cluster.kube import Kube
 from dueby.operator.cluster.manifests import PORT
 from large_cluster import (
     BY_HAND,
+    NODES_OF_A_NET,
     OPERATOR,
     REPOSITORY,
     Document,
@@ -53,14 +54,14 @@ METRICS_PORT = 18_083
 BAR_S, BAR_MIB = 10.0, 300
 JOBS = 100
 FAST, SLOW = "NVIDIA-A100-SXM4-40GB", "NVIDIA-L4"
-# By class: microseconds of a step beside its images, and of an image. The first 256 nodes are fast.
+# By class: microseconds of a step beside its images, and of an image. The first 64 nodes are fast.
 DEVICES = {FAST: (300.0, 200.0), SLOW: (300.0, 500.0)}
-FILL = Fill(nodes={FAST: 256, SLOW: 744}, gpus_each=4, pods=10_000)
+FILL = Fill(nodes={FAST: NODES_OF_A_NET, SLOW: 1000 - NODES_OF_A_NET}, gpus_each=4, pods=10_000)
 SIZES = (16, 32, 64, 128, 256)
 STARTUP_US = 5_000_000
 DEADLINE_S = 2 * 3600
-# Devices of a job: from 4 to 16, 10 in the mean; together as many as there are fast ones.
-DEVICES_OF = [4 + number * 7 % 13 for number in range(JOBS)]
+# Fast devices that a job would take: from 1 to 5, 3 in the mean. The last jobs find slow ones left, and take more.
+DEVICES_OF = [1 + number * 3 % 5 for number in range(JOBS)]
 QUIET_S = 60.0
 console = Console(width=120)
 
@@ -241,7 +242,9 @@ def read_metric(name: str) -> float:
 @contextlib.contextmanager
 def made_up_workers() -> Iterator[None]:
     """They answer while this is open."""
-    rates = [1e6 * SIZES[-1] / latency_us(FAST if net == 0 else SLOW, SIZES[-1]) for net in range(4)]
+    rates = [
+        1e6 * SIZES[-1] / latency_us(FAST if net == 0 else SLOW, SIZES[-1]) for net in range(1000 // NODES_OF_A_NET + 1)
+    ]
     script = str(Path(__file__).parent / "made_up_workers.py")
     process = subprocess.Popen([sys.executable, script, str(PORT), *map(str, rates)])
     try:
@@ -364,11 +367,11 @@ def job_by_hand(number: int) -> list[Document]:
     }
     pod = {
         "restartPolicy": "Never",
-        "nodeSelector": {"nvidia.com/gpu.product": FAST},
+        "nodeSelector": {"nvidia.com/gpu.product": SLOW},
         "containers": [container],
         "volumes": [{"name": "settings", "configMap": {"name": name}}],
     }
-    count = DEVICES_OF[number]
+    count = DEVICES_OF[number] + 1
     spec = {"completionMode": "Indexed", "completions": count, "parallelism": count, "template": {"spec": pod}}
     settings = json.dumps({"images": 10**8, "miniBatchSize": 256, "workers": count})
     return [
