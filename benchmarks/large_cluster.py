@@ -22,7 +22,6 @@ from typing import Any
 import yaml
 
 from dueby.operator.cluster import names
-from dueby.operator.cluster.handlers import sign_in
 from dueby.operator.cluster.kube import Kube
 
 REPOSITORY = Path(__file__).parents[1]
@@ -319,17 +318,3 @@ def _other_pod(number: int, node: int) -> Document:
         "metadata": {"name": f"other-{number:05d}", "labels": {"app": f"app-{number % 100}"}},
         "spec": {"nodeName": f"gpu-{node:04d}", "containers": [container]},
     }
-
-
-__all__ = [
-    "BY_HAND",
-    "OPERATOR",
-    "Fill",
-    "LargeCluster",
-    "call",
-    "fill",
-    "large_cluster",
-    "make_user",
-    "sign_in",
-    "until",
-]

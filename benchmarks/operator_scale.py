@@ -32,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dueby.operator.cluster import names
+from dueby.operator.cluster.handlers import sign_in
 from dueby.operator.cluster.kube import Kube
 from dueby.operator.cluster.manifests import PORT
 from large_cluster import (
@@ -45,7 +46,6 @@ from large_cluster import (
     fill,
     large_cluster,
     make_user,
-    sign_in,
     until,
 )
 
@@ -242,9 +242,8 @@ def read_metric(name: str) -> float:
 @contextlib.contextmanager
 def made_up_workers() -> Iterator[None]:
     """They answer while this is open."""
-    rates = [
-        1e6 * SIZES[-1] / latency_us(FAST if net == 0 else SLOW, SIZES[-1]) for net in range(1000 // NODES_OF_A_NET + 1)
-    ]
+    products = FILL.products[::NODES_OF_A_NET]
+    rates = [1e6 * SIZES[-1] / latency_us(product, SIZES[-1]) for product in products]
     script = str(Path(__file__).parent / "made_up_workers.py")
     process = subprocess.Popen([sys.executable, script, str(PORT), *map(str, rates)])
     try:
