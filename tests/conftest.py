@@ -1,8 +1,8 @@
 """What every test runs under: one thread a library, a home of its own, repeatable hypothesis, and needs said aloud.
 
-A test that needs a real S3 server, a browser, a cluster or a GPU carries a marker. Where the thing isn't there the test
-is skipped, and the last lines of the run say how many were and how to run them; with the need's variable set to 1, as
-CI does, it fails instead. Fixtures of a topic are in builders_<topic>.py beside this file.
+A test that needs a real S3 server, a browser, a cluster, a compiler or a GPU carries a marker. Where the thing isn't
+there the test is skipped, and the last lines of the run say how many were and how to run them; with the need's variable
+set to 1, as CI does, it fails instead. Fixtures of a topic are in builders_<topic>.py beside this file.
 """
 
 import os
@@ -78,6 +78,12 @@ NEEDS = {
         is_there=lambda: shutil.which("prometheus") is not None,
         required_by="DUEBY_REQUIRE_PROMETHEUS",
         how="install Prometheus (Debian: apt-get install prometheus)",
+    ),
+    "compiler": Need(
+        what="a C compiler",
+        is_there=lambda: shutil.which("cc") is not None,
+        required_by="DUEBY_REQUIRE_COMPILER",
+        how="install one (Debian: apt-get install gcc)",
     ),
     "gpu": Need(
         what="an NVIDIA GPU",

@@ -37,7 +37,8 @@ SPREAD = {
     "numpy": ("worker/", "profiler/", "operator/dueby/report/"),  # pixels, scores, samples
     # each process shows its own
     "prometheus_client": ("worker/dueby/worker/metrics.py", "operator/dueby/operator/cluster/metrics.py"),
-    "pyarrow": ("worker/", "operator/dueby/report/"),  # tables: the index, the rows, what the report reads of them
+    # tables: the index, the rows, what the report reads of them, what the monitor saw
+    "pyarrow": ("worker/", "operator/dueby/report/", "profiler/"),
     "rich": ("operator/dueby/command/",),  # what is shown to people
     "torch": ("worker/", "profiler/"),  # the models, and every engine that runs them
     "torchvision": ("worker/",),  # the registry of models, and the weights that are published for them

@@ -8,7 +8,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -27,6 +27,8 @@ from dueby.planner.units import format_duration
 
 if TYPE_CHECKING:
     from dueby.profiler.audience import Audience
+    from dueby.profiler.machine import Machine
+    from dueby.profiler.monitor.monitor import Monitor
 
 # The bar is drawn by the same cores that are being measured.
 _REFRESHES_PER_S = 1
@@ -61,6 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure only the memory over several image and mini-batch sizes, for a figure (under 3 minutes)",
     )
+    parser.add_argument(
+        "--monitor",
+        action="store_true",
+        help="watch machine, processes and GPUs meanwhile, and write what was seen, as Parquet, into DIR/monitor",
+    )
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder for the profiles")
 
 
@@ -70,11 +77,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.memory_map:
         measure_memory(model, arguments.output, classes=arguments.classes)
     else:
-        measure(model, arguments.output, quick=arguments.quick, classes=arguments.classes)
+        measure(model, arguments.output, quick=arguments.quick, classes=arguments.classes, monitored=arguments.monitor)
     return 0
 
 
-def measure(model: Model, folder: Path, *, quick: bool, classes: Sequence[str] = ()) -> list[GPUProfile]:
+def measure(
+    model: Model, folder: Path, *, quick: bool, classes: Sequence[str] = (), monitored: bool = False
+) -> list[GPUProfile]:
     """Measure this machine with the model, write its profiles into the folder, and say on stderr what came of it."""
     from dueby.command.this_machine import cache_folder
     from dueby.profiler.efforts import FULL, QUICK
@@ -83,14 +92,18 @@ def measure(model: Model, folder: Path, *, quick: bool, classes: Sequence[str] =
 
     console = people_console(stderr=True)
     _require_folder(folder)
-    with _watch(console) as audience:
+    machine = this_machine()
+    with ExitStack() as stack:
+        audience = stack.enter_context(_watch(console))
+        monitor = stack.enter_context(_monitor(folder, model, machine, audience)) if monitored else None
         profiles = profile_machine(
             model=model,
-            machine=this_machine(),
+            machine=machine,
             effort=QUICK if quick else FULL,
             classes=classes,
             audience=audience,
             cache_dir=cache_folder(),
+            monitor=monitor,
         )
     paths = [write_profile(profile, folder) for profile in profiles]
     for profile in profiles:
@@ -178,6 +191,14 @@ def _require_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Invalid("--output", f"{folder} can't be made: {error.strerror}") from None
+
+
+def _monitor(folder: Path, model: Model, machine: "Machine", audience: "Audience") -> "Monitor":
+    try:
+        from dueby.profiler.monitor.monitor import Monitor
+    except ModuleNotFoundError as error:
+        raise Invalid("--monitor", f"needs {error.name}: pip install 'dueby[profiler]'") from None
+    return Monitor(folder / "monitor", model=model, node=machine.node, clock=machine.clock, tell=audience.tell)
 
 
 @contextmanager

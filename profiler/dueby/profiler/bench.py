@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dueby.planner.errors import DueByError
 from dueby.profiler.messages import Built, Setup
+from dueby.profiler.monitor.board import Phase, Silent, Teller
 
 if TYPE_CHECKING:  # the start-up that is measured should import what a worker imports, when a worker does
     from dueby.worker.engines.interface import Engine, Pixels, TopK
@@ -20,12 +21,13 @@ def now_us() -> int:
 class Bench:
     """The loaded model, and the engine of the size at hand."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, board: Teller | None = None) -> None:
         import dueby.worker.work
         import dueby.worker.worker  # noqa: F401  # all that a worker imports
         from dueby.worker.models import load_model
 
         self.setup = setup
+        self.board = board or Silent()
         self.loaded: LoadedModel = load_model(setup.model)
         self.size = 0
         self.engine: Engine | None = None
@@ -37,6 +39,7 @@ class Bench:
         from dueby.worker.engines.build import build_engine
 
         began_us, self.size = now_us(), size
+        self.board.enter(Phase.BUILDING, size)
         if self.engine is not None:
             self.engine.close()
         self.engine = build_engine(
@@ -51,6 +54,8 @@ class Bench:
         ready_us = now_us()
         for buffer in self.buffers:
             _paint(buffer)
+        self.board.read()
+        self.board.enter(Phase.READY, size)
         return Built(size=size, startup_us=ready_us - self.setup.spawned_us, build_us=ready_us - began_us)
 
     def check_once(self, batch: "Pixels", top: "TopK") -> str | None:

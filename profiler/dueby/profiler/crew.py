@@ -80,10 +80,15 @@ class Crew:
         environment: Mapping[str, str],
         clock: Callable[[], float],
         command: Sequence[str] = MEASURE,
+        boards: Sequence[int] = (),
     ) -> None:
-        """`setup` makes the setup of the n-th slice; `environment` is added to this process's own."""
+        """`setup` makes the setup of the n-th slice; `environment` is added to this process's own.
+
+        `boards` are descriptors of the pages on which they say what they do, one for each, where a monitor watches.
+        """
         self._layout, self._setup, self._clock, self._command = layout, setup, clock, command
         self._environment = {**os.environ, **environment}
+        self._boards = boards
         self._members: list[Member] = []
         self._size = 0
 
@@ -92,8 +97,9 @@ class Crew:
             for number, slice_ in enumerate(self._layout.slices):
                 gpu = {"CUDA_VISIBLE_DEVICES": slice_.gpu} if slice_.gpu else {}
                 setup = self._setup(number)  # which takes the time: the start-up begins here
-                self._members.append(self._start({**self._environment, **gpu}))
-                self._tell(number, setup)
+                boards = self._boards[number : number + 1]
+                self._members.append(self._start({**self._environment, **gpu}, inherited=boards))
+                self._tell(number, setup.replace(board=boards[0]) if boards else setup)
         except BaseException:
             self._end()
             raise
@@ -120,7 +126,12 @@ class Crew:
         message = Contend(moments_us=(begin, decoded, modelled, end), folder=str(folder))
         return self._ask(message, Contended, patience_s=contention_s(phase_s) + PATIENCE_S)
 
-    def _start(self, environment: Mapping[str, str]) -> Member:
+    @property
+    def pids(self) -> list[int]:
+        """Its processes, in the order of the slices."""
+        return [member.process.pid for member in self._members]
+
+    def _start(self, environment: Mapping[str, str], *, inherited: Sequence[int]) -> Member:
         errors = tempfile.TemporaryFile()  # noqa: SIM115
         process = subprocess.Popen(
             self._command,
@@ -129,6 +140,7 @@ class Crew:
             stderr=errors,
             env=dict(environment),
             start_new_session=True,
+            pass_fds=inherited,
         )
         return Member(process=process, errors=errors)
 

@@ -88,6 +88,11 @@ def profile_name(facts: Facts) -> str:
         device.node,
         device.uuid,
     ]
+    return object_name(parts)
+
+
+def object_name(parts: Sequence[str | None]) -> str:
+    """The parts that there are as one name."""
     joined = "-".join(part for part in parts if part)
     return sub(r"[^a-z0-9]+", "-", joined.lower()).strip("-")[:LONGEST_NAME].rstrip("-")
 

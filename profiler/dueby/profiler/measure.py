@@ -26,6 +26,7 @@ from dueby.profiler.messages import (
     read_message,
     write_message,
 )
+from dueby.profiler.monitor.board import Board, Phase, Silent, Teller, Writer
 from dueby.profiler.statistics import is_known
 
 
@@ -58,13 +59,17 @@ class Talk:
 
 def run_point(bench: Bench, go: Go, talk: Talk) -> Point:
     """The warm-up and then steady mini-batches until told to stop, `depth` of them in flight as in a worker."""
-    engine, buffers = bench.ready_engine(), bench.buffers
+    engine, buffers, board = bench.ready_engine(), bench.buffers, bench.board
+    board.enter(Phase.WARMUP, bench.size)
     began_us = now_us()
     engine.submit(buffers[0])
     top = engine.collect()
     warm_us = now_us()
+    board.enter(Phase.CHECKING, bench.size)
     parity = bench.check_once(buffers[0], top)
     checked_us = now_us()
+    board.read()
+    board.enter(Phase.STEADY, bench.size)
     for buffer in buffers[1:]:
         engine.submit(buffer)
     moments = [now_us()]
@@ -73,6 +78,7 @@ def run_point(bench: Bench, go: Go, talk: Talk) -> Point:
         engine.submit(buffers[(len(moments) - 1) % len(buffers)])
         engine.collect()
         moments.append(now_us())
+        board.step(len(moments) - 1, moments[-1])
         if said:
             continue
         said = moments[-1] - checked_us >= go.limit_us
@@ -84,6 +90,7 @@ def run_point(bench: Bench, go: Go, talk: Talk) -> Point:
     for _ in buffers[1:]:
         engine.collect()
     expect(talk.hear(), Stop)
+    board.enter(Phase.WAITING, bench.size)
     return Point(
         size=bench.size,
         warmup_us=warm_us - began_us,
@@ -109,7 +116,7 @@ def main() -> None:
         os.sched_setaffinity(0, setup.cores)
     bench: Bench | None = None
     try:
-        bench = Bench(setup)
+        bench = Bench(setup, _board(setup))
         while True:
             _answer(bench, talk.hear(), talk)
     except Invalid as error:
@@ -129,7 +136,17 @@ def _answer(bench: Bench, message: Message, talk: Talk) -> None:
     else:
         from dueby.profiler.contention import run_contention
 
+        bench.board.enter(Phase.CONTENDING, bench.size)
         talk.say(run_contention(bench, expect(message, Contend)))
+
+
+def _board(setup: Setup) -> Teller:
+    """The page of whoever watches."""
+    if setup.board is None:
+        return Silent()
+    from dueby.profiler.monitor.allocator import read_statistics
+
+    return Writer(Board(setup.board), now_us=now_us, read_statistics=read_statistics)
 
 
 def _private_talk() -> Talk:

@@ -30,6 +30,8 @@ class Setup(Spec, frozen=True, kw_only=True):
     cache_dir: str | None = None
     spawned_us: int
     """When the process was started."""
+    board: int | None = None
+    """Descriptor of the page on which it says what it does, where a monitor watches."""
 
 
 class Build(Spec, frozen=True, kw_only=True):

@@ -4,10 +4,12 @@ The other engines of a layout are left out after a brief look. Whatever is left 
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from dueby.planner.errors import Invalid
 from dueby.planner.job import EngineName, Model
@@ -19,11 +21,12 @@ from dueby.profiler.crew import Crew, OutOfMemory
 from dueby.profiler.document import Facts, build_profile
 from dueby.profiler.efforts import Effort
 from dueby.profiler.interference import BUSY_CORES, foreign_cores, read_times
+from dueby.profiler.layouts import Layout
 from dueby.profiler.machine import Machine, software_versions
 from dueby.profiler.memory import largest
 from dueby.profiler.messages import Setup
 from dueby.profiler.remarks import remarks
-from dueby.profiler.rounds import Subject, Survey, look
+from dueby.profiler.rounds import Measuring, Subject, Survey, look
 from dueby.worker.engines.host import process_environment
 
 # Engines are compared at the largest size explored up to this one: past the knee of CPUs and near that of GPUs.
@@ -31,6 +34,15 @@ _COMPARED_UP_TO = 64
 # A look at another engine may take this much of the time left; the rest is for measuring.
 _COMPARE_SHARE = 0.4
 _ENGINE_FIELD = "spec.model.engine"
+
+
+class Watching(Protocol):
+    """Whoever watches the measuring processes, as the monitor does."""
+
+    def watch(
+        self, open_crew: Callable[[Sequence[int]], Crew], *, layout: Layout, engine: EngineName
+    ) -> AbstractContextManager[Measuring]:
+        """The crew while it is watched; it is opened with the descriptors of the pages that its processes write on."""
 
 
 def profile_machine(
@@ -41,10 +53,12 @@ def profile_machine(
     classes: Sequence[str] = (),
     audience: Audience | None = None,
     cache_dir: Path | None = None,
+    monitor: Watching | None = None,
 ) -> list[GPUProfile]:
     """Measure every layout, or those of the named classes; Invalid where there is nothing to measure with.
 
-    `cache_dir` keeps compiled models; by default it is a folder that goes away afterwards.
+    `cache_dir` keeps compiled models; by default it is a folder that goes away afterwards. `monitor` sees every
+    process that measures.
     """
     audience = audience or Audience()
     choices = choose(machine.layouts, model, classes)
@@ -66,6 +80,7 @@ def profile_machine(
                 audience=audience,
                 whole=whole,
                 later=len(choices) - index - 1,
+                monitor=monitor,
             )
             try:
                 profiles += study.profiles()
@@ -91,6 +106,7 @@ class _Study:
     """Of this layout and those after it."""
     later: int
     """Layouts after this one."""
+    monitor: Watching | None
 
     def profiles(self) -> list[GPUProfile]:
         """The profile of the layout, or one for each of its GPUs."""
@@ -179,10 +195,18 @@ class _Study:
             )
 
         environment = process_environment(engine, layout.slices[0].threads)
+
+        def open_crew(boards: Sequence[int] = ()) -> Crew:
+            return Crew(layout, setup, environment=environment, clock=clock, boards=boards)
+
+        def open_watched() -> AbstractContextManager[Measuring]:
+            monitor = self.monitor
+            return open_crew() if monitor is None else monitor.watch(open_crew, layout=layout, engine=engine)
+
         return Subject(
             layout=layout,
             engine=engine,
-            open_crew=lambda: Crew(layout, setup, environment=environment, clock=clock),
+            open_crew=open_watched,
             usable_mib=self.machine.usable_mib(layout),
             peaks_mib=lambda points: self.machine.peaks_mib(layout, points),
             folder=self.folder,

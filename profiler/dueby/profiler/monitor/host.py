@@ -1,0 +1,113 @@
+"""The machine and its processes by psutil.
+
+Counters of the machine count from its start, which is as long ago as it may be; here they count from the monitor's, as
+in the study. Nothing that walks a list of unknown length is asked: memory maps, open files, other processes.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import psutil
+
+_LOADS = ("cpu_load_1m_percent", "cpu_load_5m_percent", "cpu_load_15m_percent")
+_MEMORY = {
+    "memory_available_bytes": "available",
+    "memory_used_bytes": "used",
+    "memory_used_percent": "percent",
+    "memory_free_bytes": "free",
+    "memory_cached_bytes": "cached",
+}
+_DISK = {
+    "disk_reads": ("read_count", 1.0),
+    "disk_writes": ("write_count", 1.0),
+    "disk_read_s": ("read_time", 1e-3),
+    "disk_write_s": ("write_time", 1e-3),
+    "disk_busy_s": ("busy_time", 1e-3),
+    "disk_read_bytes": ("read_bytes", 1.0),
+    "disk_write_bytes": ("write_bytes", 1.0),
+}
+_NETWORK = {"network_sent_bytes": "bytes_sent", "network_received_bytes": "bytes_recv"}
+_PROCESS_MEMORY = {
+    "process_rss_bytes": "rss",
+    "process_virtual_bytes": "vms",
+    "process_shared_bytes": "shared",
+    "process_text_bytes": "text",
+    "process_data_bytes": "data",
+    "process_library_bytes": "lib",
+    "process_dirty_pages": "dirty",
+}
+_IDLE = ("idle", "iowait", "guest", "guest_nice")  # guests' time is in user and nice already
+Values = dict[str, float]
+Read = TypeVar("Read")
+
+
+class Host:
+    """The machine, from now on."""
+
+    def __init__(self) -> None:
+        self._cores = psutil.cpu_count() or 1
+        self._beginning = _counters()
+
+    def levels(self) -> Values:
+        """Its load and memory."""
+        load = {name: 100 * value / self._cores for name, value in zip(_LOADS, psutil.getloadavg(), strict=True)}
+        return load | _fields(psutil.virtual_memory(), _MEMORY)
+
+    def counters(self) -> Values:
+        """What it did since this object was made."""
+        return {name: value - self._beginning.get(name, 0.0) for name, value in _counters().items()}
+
+
+class Watched:
+    """One process; every reading is empty once it is gone."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = _or_none(lambda: psutil.Process(pid))
+
+    def read(self) -> tuple[Values, Values]:
+        """Its levels and its counters."""
+        process = self._process
+        found = None if process is None else _or_none(lambda: _read_process(process))
+        return found or ({}, {})
+
+
+def _read_process(process: psutil.Process) -> tuple[Values, Values]:
+    with process.oneshot():  # one read of /proc/PID/stat and status for all of it
+        cpu, switches = process.cpu_times(), process.num_ctx_switches()
+        levels = _fields(process.memory_info(), _PROCESS_MEMORY) | {"process_threads": float(process.num_threads())}
+        counters = {
+            "process_cpu_s": cpu.user + cpu.system,
+            "process_voluntary_ctx_switches": float(switches.voluntary),
+            "process_involuntary_ctx_switches": float(switches.involuntary),
+        }
+    return levels, counters
+
+
+def _counters() -> Values:
+    stats, times = psutil.cpu_stats(), psutil.cpu_times()
+    found = {
+        "cpu_ctx_switches": float(stats.ctx_switches),
+        "cpu_interrupts": float(stats.interrupts),
+        "cpu_soft_interrupts": float(stats.soft_interrupts),
+        "cpu_busy_s": sum(times) - sum(getattr(times, name, 0.0) for name in _IDLE),
+    }
+    if disk := psutil.disk_io_counters():  # there may be none, as in a container
+        found |= {
+            name: factor * getattr(disk, field) for name, (field, factor) in _DISK.items() if hasattr(disk, field)
+        }
+    if network := psutil.net_io_counters():
+        found |= _fields(network, _NETWORK)
+    return found
+
+
+def _fields(found: Any, names: Mapping[str, str]) -> Values:
+    """What of them this system has."""
+    return {name: float(getattr(found, field)) for name, field in names.items() if hasattr(found, field)}
+
+
+def _or_none(read: Callable[[], Read]) -> Read | None:
+    """What is read, or None where the process is gone, or another's."""
+    try:
+        return read()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None

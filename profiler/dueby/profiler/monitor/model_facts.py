@@ -1,0 +1,33 @@
+"""What a model is, in two numbers, without its weights: counted on torch's meta device, which computes nothing."""
+
+from dataclasses import dataclass
+
+from dueby.planner.job import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weight:
+    """How heavy it is."""
+
+    parameters: int
+    image_flops: int
+    """Operations for one image; a multiplication and an addition are two."""
+
+
+def weigh(model: Model) -> Weight:
+    """Count them; a second, and torch's import."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from dueby.worker.models import describe_model
+    from dueby.worker.registry import find_entry
+
+    classes = len(describe_model(model).labels)
+    with torch.device("meta"), torch.no_grad():
+        network = find_entry(model.name).build(image_size=model.image_size, classes=classes, trained=False).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, 3, model.image_size, model.image_size))
+    return Weight(
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        image_flops=counter.get_total_flops(),
+    )

@@ -1,0 +1,152 @@
+"""The monitor of one run of the profiler: which processes are watched, and the files that come of it.
+
+    FOLDER/samples/NAME.parquet    a row for each look and measuring process
+    FOLDER/warmups/NAME.parquet    a row for each fresh process: the look before its first mini-batch, and its W
+
+Each folder is a table that any reader of Parquet takes whole; NAME is the device class, the model and the node. Nothing
+is left of a run that fails.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dueby.planner.job import EngineName, Model
+from dueby.profiler import nvml
+from dueby.profiler.crew import Crew
+from dueby.profiler.document import object_name
+from dueby.profiler.layouts import Layout
+from dueby.profiler.messages import Built, Contended, Point
+from dueby.profiler.monitor.board import Board
+from dueby.profiler.monitor.columns import FEATURES
+from dueby.profiler.monitor.host import Host, Watched
+from dueby.profiler.monitor.journal import Journal
+from dueby.profiler.monitor.looks import Followed, Looks, Row
+from dueby.profiler.monitor.model_facts import weigh
+from dueby.profiler.monitor.tables import write_warmups
+from dueby.profiler.rounds import Measuring
+
+_BEFORE = ("at_us", "since_previous_us", "slice", "round", "engine", *(feature.name for feature in FEATURES))
+
+
+class Monitor:
+    """A context in which every crew that is watched is written down."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        model: Model,
+        node: str,
+        clock: Callable[[], float],
+        tell: Callable[[str], None],
+        period_s: float | None = None,
+    ) -> None:
+        """`period_s` between two looks; None: as short as they are affordable."""
+        self._folder, self._model, self._node, self._clock, self._tell = folder, model, node, clock, tell
+        self._period_s = period_s
+        self._host = Host()
+        self._stack = ExitStack()
+        self._journals: dict[str, Journal] = {}
+        self._troubles: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        self._ask_gpu = self._stack.enter_context(nvml.observe())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+        if kind is None:
+            self._write()
+        else:
+            for journal in self._journals.values():
+                journal.drop()
+
+    @contextmanager
+    def watch(
+        self, open_crew: Callable[[Sequence[int]], Crew], *, layout: Layout, engine: EngineName
+    ) -> Iterator[Measuring]:
+        """The crew while it is watched, as profiling.Watching says."""
+        journal = self._journal(layout)
+        facts = {"device_class": layout.device_class, "engine": engine, "round": journal.rounds[engine]}
+        journal.rounds[engine] += 1
+        with ExitStack() as stack:
+            boards = [stack.enter_context(closing(Board.new())) for _ in layout.slices]
+            crew = stack.enter_context(open_crew([board.descriptor for board in boards]))
+            followed = [
+                Followed(slice=number, process=Watched(crew.pids[number]), gpu=place.gpu, board=boards[number])
+                for number, place in enumerate(layout.slices)
+            ]
+            looks = Looks(followed=followed, host=self._host, ask_gpu=self._ask_gpu, clock=self._clock, facts=facts)
+            stack.enter_context(journal.sampled(looks))
+            yield _WatchedCrew(crew, look=lambda: journal.look(looks), warmups=journal.warmups)
+            self._troubles |= looks.troubles
+
+    def _journal(self, layout: Layout) -> Journal:
+        device_class, model = layout.device_class, self._model
+        if device_class not in self._journals:
+            name = object_name([device_class, model.name, str(model.image_size), model.precision, self._node])
+            self._journals[device_class] = Journal(
+                self._folder, name, layout=layout, clock=self._clock, period_s=self._period_s
+            )
+        return self._journals[device_class]
+
+    def _write(self) -> None:
+        weight = weigh(self._model)
+        for journal in self._journals.values():
+            layout = journal.layout
+            facts = {
+                "device_class": layout.device_class,
+                "gpu": layout.is_gpu,
+                "node": self._node,
+                "slices": len(layout.slices),
+                "threads": layout.slices[0].threads,
+                "model": self._model.name,
+                "precision": self._model.precision,
+                "parameters": weight.parameters,
+                "image_flops": weight.image_flops,
+                "image_size": self._model.image_size,
+            }
+            self._tell(journal.sentence)
+            path = journal.close()
+            self._tell(f"Written: {path}")
+            rows = [row | facts for row in journal.warmups]
+            self._tell(f"Written: {write_warmups(self._folder / 'warmups' / path.name, rows)}")
+        for uuid, trouble in self._troubles.items():
+            self._tell(f"The monitor lost sight of the GPU {uuid}: {trouble}.")
+
+
+class _WatchedCrew:
+    """A crew; there is a look right before its first mini-batch."""
+
+    def __init__(self, crew: Crew, *, look: Callable[[], list[Row]], warmups: list[Row]) -> None:
+        self._crew, self._look, self._warmups = crew, look, warmups
+        self._built: Sequence[Built] = ()
+        self._is_fresh = True
+
+    def build(self, size: int) -> list[Built]:
+        """As Measuring says."""
+        built = self._crew.build(size)
+        self._built = built
+        return built
+
+    def run(self, limit_s: float) -> list[Point]:
+        """As Measuring says."""
+        if not self._is_fresh:
+            return self._crew.run(limit_s)
+        self._is_fresh = False
+        before = self._look()
+        points = self._crew.run(limit_s)
+        for row, built, point in zip(before, self._built, points, strict=True):
+            known = {name: row[name] for name in _BEFORE if name in row}
+            measured = {"mini_batch_size": point.size, "warmup_us": point.warmup_us}
+            self._warmups.append(known | measured | {"startup_us": built.startup_us, "build_us": built.build_us})
+        return points
+
+    def contend(self, phase_s: float, folder: Path) -> list[Contended]:
+        """As Measuring says."""
+        return self._crew.contend(phase_s, folder)

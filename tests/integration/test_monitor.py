@@ -1,0 +1,152 @@
+"""`dueby profile --monitor` on this very machine: what was seen beside what was measured; and a GPU that is none."""
+
+import time
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+from statistics import median
+
+import pyarrow.parquet as pq
+import pytest
+
+from builders_nvml import WHOLE, build_nvml, run_with_nvml
+from dueby.command.files import read_profiles
+from dueby.command.main import main
+from dueby.planner.errors import Invalid
+from dueby.planner.job import EngineName, Model
+from dueby.profiler import nvml
+from dueby.profiler.crew import Crew
+from dueby.profiler.layouts import Layout, Slice
+from dueby.profiler.messages import Setup
+from dueby.profiler.monitor.columns import FEATURES
+from dueby.profiler.monitor.features import Source
+from dueby.profiler.monitor.monitor import Monitor
+
+MODEL = "mobilenet_v3_small"
+TINY = Model(name=MODEL, weights="none", image_size=64)
+ENGINES: dict[bool, EngineName] = {False: "eager", True: "cuda"}
+OPTIONS = ["--model", MODEL, "--image-size", "64", "--engine", "eager", "--class", "cpu-1", "--quick", "--monitor"]
+
+
+def test_the_command_writes_samples_and_warmups_beside_the_profile(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["profile", *OPTIONS, "-o", str(tmp_path)]) == 0
+    (profile,) = read_profiles([str(tmp_path)])
+    (samples_path,) = (tmp_path / "monitor" / "samples").iterdir()
+    (warmups_path,) = (tmp_path / "monitor" / "warmups").iterdir()
+    assert samples_path.name == warmups_path.name
+    err = capfd.readouterr().err
+    assert "the monitor looked" in err
+    assert f"Written: {samples_path}" in err
+
+    samples = pq.read_table(samples_path).to_pylist()
+    slices = profile.spec.device.slices or 1
+    steps = {step.mini_batch_size: step for step in profile.spec.steps}
+    assert {row["slice"] for row in samples} == set(range(slices))
+    assert {"starting", "ready", "steady"} <= {row["phase"] for row in samples}
+    assert {row["mini_batch_size"] for row in samples if row["phase"] == "steady"} <= set(steps)
+    by_slice = [row["at_us"] for row in samples if row["slice"] == 0]
+    assert by_slice == sorted(by_slice)
+    assert all(row["phase_began_us"] <= row["at_us"] for row in samples if row["phase"] != "starting")
+
+    warmups = pq.read_table(warmups_path).to_pylist()
+    measured = {size: step.warmup_micros for size, step in steps.items() if step.warmup_micros}
+    for size in {row["mini_batch_size"] for row in warmups}:  # the very numbers that the profile is made of
+        seen = [row["warmup_us"] for row in warmups if row["mini_batch_size"] == size]
+        assert ceil(median(seen)) == measured[size].p50
+    before = {(row["at_us"], row["slice"]) for row in samples if row["phase"] == "ready" and row["nth_size"] == 1}
+    assert {(row["at_us"], row["slice"]) for row in warmups} <= before
+    assert {(row["model"], row["parameters"], row["image_size"], row["gpu"]) for row in warmups} == {
+        (MODEL, 2_542_856, 64, False)
+    }
+    psutil = [feature.name for feature in FEATURES if feature.source is Source.PSUTIL]
+    assert all(row[name] is not None for row in warmups for name in psutil if not name.startswith("disk_"))
+    others = [feature.name for feature in FEATURES if feature.source is not Source.PSUTIL]
+    assert all(row[name] is None for row in warmups for name in others)
+
+
+def a_crew(layout: Layout, model: Model, boards: Sequence[int]) -> Crew:
+    def setup(number: int) -> Setup:
+        return Setup(model=model, engine=ENGINES[layout.is_gpu], threads=1, spawned_us=time.monotonic_ns() // 1000)
+
+    return Crew(layout, setup, environment={}, clock=time.monotonic, boards=boards)
+
+
+def test_a_run_that_fails_leaves_no_file(tmp_path: Path) -> None:
+    layout = Layout(device_class="cpu-1", slices=(Slice(threads=1),))
+    monitor = Monitor(tmp_path, model=TINY, node="n", clock=time.monotonic, tell=print)
+
+    def fail() -> None:
+        with (
+            monitor,
+            monitor.watch(lambda boards: a_crew(layout, TINY, boards), layout=layout, engine="eager") as crew,
+        ):
+            crew.build(1)
+            raise Invalid("--engine", "is not there")
+
+    with pytest.raises(Invalid):
+        fail()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.compiler
+def test_a_gpu_is_watched_until_it_is_lost_and_the_profile_goes_on(tmp_path: Path) -> None:
+    """The stand-in's GPU and a model on the CPU: a row has the GPU of its process, until there is none."""
+    script = f"""
+import json, os, pathlib, time
+import pyarrow.parquet as pq
+from dueby.planner.job import Model
+from dueby.profiler.crew import Crew
+from dueby.profiler.layouts import Layout, Slice
+from dueby.profiler.messages import Setup
+from dueby.profiler.monitor.monitor import Monitor
+
+model = Model(name={MODEL!r}, weights="none", image_size=64, engine="eager")
+layout = Layout(device_class="A100", slices=(Slice(threads=1, gpu={WHOLE!r}),))
+def setup(number):
+    return Setup(model=model, engine="eager", threads=1, spawned_us=time.monotonic_ns() // 1000)
+def open_crew(boards):
+    return Crew(layout, setup, environment={{}}, clock=time.monotonic, boards=boards)
+said = []
+folder = pathlib.Path({str(tmp_path / "monitor")!r})
+with Monitor(folder, model=model, node="n", clock=time.monotonic, tell=said.append, period_s=0.02) as monitor:
+    with monitor.watch(open_crew, layout=layout, engine="eager") as crew:
+        crew.build(2)
+        crew.run(0.5)
+        pathlib.Path(os.environ["NVML_STANDIN_LOST"]).touch()
+        crew.build(4)
+        crew.run(0.5)
+samples = pq.read_table(folder / "samples")
+(warmup,) = pq.read_table(folder / "warmups").to_pylist()
+steady = [row for row in samples.to_pylist() if row["phase"] == "steady"]
+power = {{size: [row["gpu_power_w"] for row in steady if row["mini_batch_size"] == size] for size in (2, 4)}}
+print(json.dumps([power, [warmup["gpu_energy_j"], warmup["gpu"], warmup["threads"]], said]))
+"""
+    driver = build_nvml(tmp_path)
+    power, (energy_j, gpu, threads), said = run_with_nvml(driver, script, NVML_STANDIN_LOST=str(tmp_path / "lost"))
+    assert set(power["2"]) == {312.5}
+    assert set(power["4"]) == {None}
+    assert energy_j > 0
+    assert (gpu, threads) == (True, 1)
+    assert f"The monitor lost sight of the GPU {WHOLE}: GPU is lost." in said
+
+
+@pytest.mark.gpu
+def test_a_real_gpu_and_torchs_allocator_on_it_are_watched(tmp_path: Path) -> None:
+    (gpu, *_) = nvml.read_gpus()
+    layout = Layout(device_class=gpu.product, slices=(Slice(threads=1, gpu=gpu.uuid),))
+    with (
+        Monitor(tmp_path, model=TINY, node="n", clock=time.monotonic, tell=print, period_s=0.05) as monitor,
+        monitor.watch(lambda boards: a_crew(layout, TINY, boards), layout=layout, engine="cuda") as crew,
+    ):
+        crew.build(8)
+        crew.run(1.0)
+    (warmup,) = pq.read_table(tmp_path / "warmups").to_pylist()
+    steady = [row for row in pq.read_table(tmp_path / "samples").to_pylist() if row["phase"] == "steady"]
+    assert warmup["torch_reserved_bytes_all_current"] > 0
+    assert all(0 < row["torch_fragmentation"] <= 1 for row in steady)
+    assert all(row["gpu_memory_used_bytes"] > row["torch_reserved_bytes_all_current"] for row in steady)
+    assert steady[-1]["torch_allocation_all_allocated"] > steady[0]["torch_allocation_all_allocated"]
+    studied = {feature.name for feature in FEATURES if feature.study}
+    assert sum(steady[-1][name] is not None for name in studied) >= 160
