@@ -59,7 +59,14 @@ def with_more_memory(question: Question, data: st.DataObject) -> Question:
 
 
 def with_less_spread(question: Question, data: st.DataObject) -> Question:
-    kinds = tuple(replace(kind, run=(kind.run or 0.02) / 2, node=(kind.node or 0.03) / 2) for kind in question.kinds)
+    kinds = tuple(
+        replace(
+            kind,
+            run=(0.02 if kind.run is None else kind.run) / 2,  # 0 is none, None is what the planner assumes
+            node=(0.03 if kind.node is None else kind.node) / 2,
+        )
+        for kind in question.kinds
+    )
     return replace(question, kinds=kinds)
 
 
