@@ -287,7 +287,6 @@ def test_without_profiles_this_machine_s_are_read(
         pytest.param(
             {"objective": "MinCost"}, "spec.objective: MinCost is not built yet; MinGPUs is", id="an objective to come"
         ),
-        pytest.param({"interpolate": True}, "spec.interpolate: is not built yet", id="a mode to come"),
         pytest.param(
             {"deadline": None, "deadlineTime": "2020-01-01T00:00:00Z"},
             "spec.deadlineTime: has passed",

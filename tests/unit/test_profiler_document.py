@@ -138,3 +138,10 @@ def test_a_profile_reads_back_as_it_was_written() -> None:
     assert parse_profile(profile.document()) == profile
     assert profile.spec.model.image_size == 128
     assert (profile.spec.max_mini_batch_size, profile.spec.extrapolated) == (64, True)
+
+
+def test_a_profile_says_how_its_latency_runs_between_the_sizes_and_how_far_that_is_off() -> None:
+    found = some_measurements({size: [50_000 + 12_000 * size] for size in (1, 2, 4, 8, 16)})
+    fit = build_profile(found, some_facts(), MB).spec.latency_fit
+    assert fit
+    assert (fit.kind, fit.error) == ("affine", 0.01)

@@ -163,6 +163,8 @@ def _facts(profile: GPUProfile) -> Iterator[str]:
     yield f"MB {spec.max_mini_batch_size:,}{' (extrapolated)' if spec.extrapolated else ''}"
     if spec.spread.run is not None:
         yield f"spread between runs {spec.spread.run:.1%}"
+    if spec.latency_fit:
+        yield f"L between these sizes: {spec.latency_fit.kind}, standard error {spec.latency_fit.error:.1%}"
     if spec.contention > 1:
         yield f"{spec.contention:.2f} times as slow as the sum while decoding"
     if spec.processes:

@@ -11,6 +11,7 @@ from dueby.planner.plan import Infeasible, Plan
 from dueby.planner.units import MICROS_PER_SECOND, format_duration
 
 CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confidence and this pool."
+_MEASURED = "measured mini-batch sizes"
 
 
 def print_plan(verdict: Verdict, console: Console, *, cost: InputCost = FREE) -> None:
@@ -66,7 +67,13 @@ def _print_proof(console: Console, plan: Plan) -> None:
     )
     odds = "over 0.9999" if plan.probability > 0.9999 else f"{plan.probability:.4f}"
     console.print(f"Probability of being in time: {odds}. Parts of {plan.part_size:,} images.")
-    console.print(f"Proof ({plan.proof}, {plan.solve_us / 1000:.1f} ms): {proof_sentence(plan)} {CLAIM}")
+    console.print(f"Proof ({plan.proof}, {plan.solve_us / 1000:.1f} ms): {proof_sentence(plan)} {_claim(plan)}")
+
+
+def _claim(plan: Plan) -> str:
+    choices = [choice for group in plan.problem.groups for choice in group.choices]
+    between = " and those between them" if any(choice.filled_in for choice in choices) else ""
+    return CLAIM.replace(_MEASURED, _MEASURED + between)
 
 
 def _terms(cost: InputCost) -> str:

@@ -25,7 +25,7 @@ from dueby.operator.view import (
     Stop,
     WorkerView,
 )
-from dueby.planner.capacity import Capacity, Group
+from dueby.planner.capacity import Capacity, Group, at_confidence
 from dueby.planner.deadline_classes import Verdict, judge
 from dueby.planner.margin import Rule
 from dueby.planner.plan import Plan
@@ -233,7 +233,7 @@ def _free(view: JobView, pool: Pool) -> list[Group]:
             choices=group.choices,
             available_us=group.available_us,
         )
-        for group in pool.groups
+        for group in at_confidence(pool.groups, view.spec.planned_confidence)
     ]
 
 

@@ -54,6 +54,8 @@ class PlannedGroup(Spec, frozen=True, kw_only=True):
     """Mini-batches of each after its first."""
     profile: str | None = None
     """The GPUProfile that this was planned with."""
+    interpolated: bool = False
+    """Whether the mini-batch size lies between measured ones; the plan's warnings say what its times come from."""
 
 
 class PlanStatus(Spec, frozen=True, kw_only=True):

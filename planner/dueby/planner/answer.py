@@ -63,6 +63,7 @@ def _group_document(group: PlanGroup) -> dict[str, Any]:
         "count": group.count,
         "miniBatchSize": group.choice.mini_batch_size,
         "iterations": group.iterations,
+        **({"interpolated": True} if group.choice.filled_in else {}),
     }
 
 

@@ -7,14 +7,20 @@ For a device that is free at `a`, started in S and warm after W(b), with R the t
 
 The warm-up mini-batch does useful work, hence the + 1; without the guard the formula goes negative for W > R and
 corrupts every sum. cap is a saw-tooth in b: the largest size is the best one in only 33-93 % of cases, so all measured
-sizes are tried. Everything is in integer microseconds, since floats lose a mini-batch in 8-25 % of boundary cases.
+sizes are tried, and with `interpolate` those between them. Their L is planned longer by z standard errors of its fit:
+the error is common to all devices of a class, and added to the other spreads rather than to their squares it leaves
+the acceptance rule as it is, by which more choices never take more devices.
+
+Everything is in integer microseconds, since floats lose a mini-batch in 8-25 % of boundary cases.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import ceil
 
 from dueby.planner.job import EngineName
+from dueby.planner.margin import quantile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +30,7 @@ class Choice:
     engine: EngineName
     mini_batch_size: int
     latency_us: int
-    """L: a steady mini-batch, the job's input cost included."""
+    """L: a steady mini-batch, the job's input cost included; what one should see."""
     start_us: int
     """S + W to plan with: p95."""
     expected_start_us: int
@@ -33,6 +39,17 @@ class Choice:
     """The W in it."""
     profile: str
     """Name of the profile that it comes from."""
+    latency_error_us: int = 0
+    """Standard error of an L that was not measured."""
+    latency_margin_us: int = 0
+    """Its share of the margin: how much longer a step is planned than expected."""
+    filled_in: str | None = None
+    """How its times were filled in, where the size was not measured."""
+
+    @property
+    def planned_latency_us(self) -> int:
+        """L to plan with."""
+        return self.latency_us + self.latency_margin_us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +66,7 @@ class Group:
     @cached_property
     def rows(self) -> tuple[tuple[int, int, int, Choice], ...]:
         """(e, L, b, choice) of each choice: the planner's inner loop reads them some 10,000 times a plan."""
-        return tuple((self.available_us + c.start_us, c.latency_us, c.mini_batch_size, c) for c in self.choices)
+        return tuple((self.available_us + c.start_us, c.planned_latency_us, c.mini_batch_size, c) for c in self.choices)
 
 
 def at_median(groups: Sequence[Group]) -> tuple[Group, ...]:
@@ -58,6 +75,21 @@ def at_median(groups: Sequence[Group]) -> tuple[Group, ...]:
         replace(group, choices=tuple(replace(c, start_us=c.expected_start_us) for c in group.choices))
         for group in groups
     )
+
+
+def at_confidence(groups: Sequence[Group], confidence: float) -> tuple[Group, ...]:
+    """The groups planned with as much longer steps at sizes that were not measured as the confidence asks for."""
+    z = quantile(confidence)
+    return tuple(
+        replace(group, choices=tuple(_with_margin(choice, z) for choice in group.choices))
+        if any(choice.latency_error_us for choice in group.choices)
+        else group
+        for group in groups
+    )
+
+
+def _with_margin(choice: Choice, z: float) -> Choice:
+    return replace(choice, latency_margin_us=ceil(z * choice.latency_error_us)) if choice.latency_error_us else choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +112,7 @@ def capacity(choice: Choice, *, time_us: int, available_us: int = 0, max_iterati
 
 def iterations_within(choice: Choice, spare_us: int, max_iterations: int | None) -> int:
     """t: steady mini-batches that fit into the time after the warm-up one, at most M."""
-    fit = max(0, spare_us // choice.latency_us)
+    fit = max(0, spare_us // choice.planned_latency_us)
     return fit if max_iterations is None else min(max_iterations, fit)
 
 

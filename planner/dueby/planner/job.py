@@ -154,7 +154,8 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     """MinGPUs: as few devices as meet the deadline. MaxThroughput: as many images as can be done by it. MinCost and
     MinEnergy: the cheapest plan in money or energy."""
     interpolate: bool = False
-    """Whether sizes between the measured ones may be planned too."""
+    """Whether mini-batch sizes between the measured ones may be planned too: their times are filled in, the doubt about
+    them is part of the margin, and the plan marks them. Sizes above the largest measured one never are."""
     model: Model = Model()
     """The model."""
     source: Source
@@ -233,5 +234,3 @@ def refuse_unbuilt(spec: JobSpec) -> None:
     """Invalid for what the schema knows already but no release does yet."""
     if spec.objective != "MinGPUs":
         raise Invalid("spec.objective", f"{spec.objective} is not built yet; MinGPUs is")
-    if spec.interpolate:
-        raise Invalid("spec.interpolate", "is not built yet; leave it false, or profile more mini-batch sizes")

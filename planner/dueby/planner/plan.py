@@ -166,7 +166,7 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
         probability=_probability(held, groups, part_size),
         # The least time for these devices and sizes: at any earlier one no k devices are accepted, at any size.
         finish_at_confidence_us=earliest_us,
-        warnings=problem.pool.warnings + doubt,
+        warnings=problem.pool.warnings + _filled_in(groups) + doubt,
         solve_us=(time.perf_counter_ns() - started_ns) // 1000,
     )
 
@@ -213,6 +213,16 @@ def _with_iterations(problem: Problem, chosen: list[tuple[Capacity, int]]) -> tu
             iterations=t,
         )
         for (c, count), t in zip(chosen, iterations(finish_us), strict=True)
+    )
+
+
+def _filled_in(groups: tuple[PlanGroup, ...]) -> tuple[str, ...]:
+    """What is said of sizes that were not measured."""
+    return tuple(
+        f"mini-batches of {group.choice.mini_batch_size} on {group.device_class} were not measured: "
+        f"{group.choice.filled_in}"
+        for group in groups
+        if group.choice.filled_in
     )
 
 

@@ -9,12 +9,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from dueby.planner.between import describe_fit, fit_of, times_of, warmup_of
 from dueby.planner.capacity import Choice, Group
 from dueby.planner.errors import Invalid
+from dueby.planner.fits import LEAST_POINTS
 from dueby.planner.input_cost import FREE, InputCost, latency_with_input_us
 from dueby.planner.job import JobSpec, Model
 from dueby.planner.margin import Spreads
-from dueby.planner.profiles import CPU_ENGINES, GPUProfile, Latency, ProfileSpec, Quantiles, Spread, Step
+from dueby.planner.profiles import (
+    CPU_ENGINES,
+    GPUProfile,
+    Latency,
+    PredictedWarmup,
+    ProfileSpec,
+    Quantiles,
+    Spread,
+    Step,
+    WarmupModel,
+)
 
 ASSUMED_SPREADS = Spreads(run=0.02, node=0.03)
 
@@ -104,7 +116,7 @@ def build_pool(
         if not found:
             raise Invalid("profiles", _no_profile(name, job.model, known))
         used += found
-        choices = _choices(found, cost, cpus)
+        choices = _choices(job, found, cost, cpus)
         parts = [(count, 0)] if isinstance(count, int) else count
         groups += [Group(device_class=name, count=n, available_us=free_us, choices=choices) for n, free_us in parts]
     if not any(group.count for group in groups):
@@ -114,7 +126,7 @@ def build_pool(
         groups=tuple(groups),
         spreads=_spreads(used),
         is_gpu=any(p.spec.engine not in CPU_ENGINES for p in used),
-        warnings=tuple(_warnings(used)),
+        warnings=tuple(_warnings(used, interpolate=job.interpolate)),
     )
 
 
@@ -147,43 +159,41 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
         spread=Spread(run=max(runs) if runs else None, node=between),
         contention=max(p.spec.contention for p in nodes),
         busy=any(p.spec.busy for p in nodes),
+        latency_fit=None,
+        warmup_model=_worst_model([p.spec.warmup_model for p in nodes]),
         steps=steps,
     )
+    spec = spec.replace(latency_fit=describe_fit(spec))
     return first.replace(
         metadata=first.metadata.replace(name=f"{spec.device_class} (of {len(nodes)} nodes)"), spec=spec
     )
 
 
-def _choices(profiles: Sequence[GPUProfile], cost: InputCost, cpus: int) -> tuple[Choice, ...]:
-    """Every measured size of every engine up to MB, with the times of this job."""
+def _choices(job: JobSpec, profiles: Sequence[GPUProfile], cost: InputCost, cpus: int) -> tuple[Choice, ...]:
+    """Every size of every engine up to MB, with the times of this job."""
     rows = []
     for profile in profiles:
         spec = profile.spec
         startup = spec.startup_micros or Quantiles(p50=0, p95=0)
-        largest = spec.max_mini_batch_size or spec.steps[-1].mini_batch_size
-        for step in spec.steps:
-            if step.mini_batch_size > largest:
-                continue
-            latency_us = latency_with_input_us(spec, step.latency_micros.mean, step.mini_batch_size, cost, cpus=cpus)
-            warmup = warmup_of(spec, step)
-            grown_us = max(0, latency_us - step.latency_micros.mean)
+        for times in times_of(spec, interpolate=job.interpolate):
+            size = times.mini_batch_size
+            latency_us = latency_with_input_us(spec, times.latency_us, size, cost, cpus=cpus)
+            grown_us = max(0, latency_us - times.latency_us)
             rows.append(
                 Choice(
                     engine=spec.engine,
-                    mini_batch_size=step.mini_batch_size,
+                    mini_batch_size=size,
                     latency_us=latency_us,
-                    start_us=startup.p95 + warmup.p95 + grown_us,
-                    expected_start_us=startup.p50 + warmup.p50 + grown_us,
-                    expected_warmup_us=warmup.p50 + grown_us,
+                    start_us=startup.p95 + times.warmup.p95 + grown_us,
+                    expected_start_us=startup.p50 + times.warmup.p50 + grown_us,
+                    expected_warmup_us=times.warmup.p50 + grown_us,
                     profile=profile.name,
+                    # Where the input decides on a GPU this is more than needed.
+                    latency_error_us=latency_with_input_us(spec, times.error_us, size, FREE, cpus=cpus),
+                    filled_in=times.filled_in,
                 )
             )
     return tuple(sorted(rows, key=lambda c: (c.mini_batch_size, c.engine)))
-
-
-def warmup_of(spec: ProfileSpec, step: Step) -> Quantiles:
-    """W of the size, or of the next larger one that has it."""
-    return next(s.warmup_micros for s in spec.steps if s.mini_batch_size >= step.mini_batch_size and s.warmup_micros)
 
 
 def _spreads(profiles: Sequence[GPUProfile]) -> Spreads:
@@ -192,7 +202,7 @@ def _spreads(profiles: Sequence[GPUProfile]) -> Spreads:
     return Spreads(run=run, node=node)
 
 
-def _warnings(profiles: Sequence[GPUProfile]) -> Iterable[str]:
+def _warnings(profiles: Sequence[GPUProfile], *, interpolate: bool) -> Iterable[str]:
     for profile in profiles:
         spec = profile.spec
         for kind, known, assumed in (
@@ -201,6 +211,8 @@ def _warnings(profiles: Sequence[GPUProfile]) -> Iterable[str]:
         ):
             if known is None:
                 yield f"{profile.name} has no spread {kind}; {assumed} is assumed"
+        if interpolate and fit_of(spec) is None:
+            yield f"{profile.name} has fewer than {LEAST_POINTS} mini-batch sizes; none between them is planned"
         if spec.startup_micros is None:
             yield f"{profile.name} has no start-up time; 0 is assumed, so workers will begin later than planned"
         if spec.busy:
@@ -209,7 +221,7 @@ def _warnings(profiles: Sequence[GPUProfile]) -> Iterable[str]:
 
 def _step(spec: ProfileSpec, size: int) -> Step:
     step = next(s for s in spec.steps if s.mini_batch_size == size)
-    return step.replace(warmup_micros=warmup_of(spec, step))
+    return step.replace(warmup_micros=warmup_of(spec, size))
 
 
 def _mean_step(size: int, rows: Sequence[Step]) -> Step:
@@ -224,6 +236,22 @@ def _mean_step(size: int, rows: Sequence[Step]) -> Step:
 
 def _worst(times: Sequence[Quantiles]) -> Quantiles:
     return Quantiles(p50=_mean_up([t.p50 for t in times]), p95=max(t.p95 for t in times))
+
+
+def _worst_model(models: Sequence[WarmupModel | None]) -> WarmupModel | None:
+    """What the nodes' models say together, of the sizes that each of them knows; None where a node has no model."""
+    known = [model for model in models if model]
+    if len(known) < len(models):
+        return None
+    rows = [{row.mini_batch_size: row.warmup_micros for row in model.predictions} for model in known]
+    sizes = sorted(set.intersection(*map(set, rows)))
+    return WarmupModel(
+        error=max(model.error for model in known),
+        rows=min(model.rows for model in known),
+        predictions=tuple(
+            PredictedWarmup(mini_batch_size=size, warmup_micros=_worst([row[size] for row in rows])) for size in sizes
+        ),
+    )
 
 
 def _mean_up(times: Sequence[int]) -> int:

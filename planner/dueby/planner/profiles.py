@@ -11,6 +11,7 @@ from dueby.planner.job import EngineName, Precision
 from dueby.planner.schema import Meta, Spec, Time, field, require_offset, validate
 
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
+FitKind = Literal["hinge", "affine", "spline"]
 # The engine decides on which device it runs, never the name of the device class.
 CPU_ENGINES = frozenset({"eager", "openvino", "compile"})
 
@@ -63,6 +64,35 @@ class Spread(Spec, frozen=True, kw_only=True):
     """Between runs of everything: what all devices of a run have in common."""
     node: Annotated[float, Meta(ge=0, lt=1)] | None = None
     """Between nodes of the class."""
+
+
+class LatencyFit(Spec, frozen=True, kw_only=True):
+    """How the latency runs between the sizes that were measured."""
+
+    kind: FitKind
+    """hinge: max(f, s b), flat and then proportional. affine: a + s b. spline: a monotone cubic through the points."""
+    error: Annotated[float, Meta(ge=0, lt=1)]
+    """Relative standard error at a size that was not measured, found by leaving measured ones out."""
+
+
+class PredictedWarmup(Spec, frozen=True, kw_only=True):
+    """W at a size at which it was not measured."""
+
+    mini_batch_size: Annotated[int, Meta(ge=1, le=10**6)]
+    """Images in a mini-batch."""
+    warmup_micros: Quantiles
+    """The prediction, and its upper quantile as p95: what to plan with."""
+
+
+class WarmupModel(Spec, frozen=True, kw_only=True):
+    """What a model of the warm-up, learnt on this device class, says of sizes that were not measured."""
+
+    error: Annotated[float, Meta(ge=0)]
+    """Median relative error at configurations that it had not seen."""
+    rows: Annotated[int, Meta(ge=1)]
+    """First mini-batches that it was learnt from."""
+    predictions: Annotated[tuple[PredictedWarmup, ...], Meta(max_length=2048)] = ()
+    """By mini-batch size."""
 
 
 class ProfiledModel(Spec, frozen=True, kw_only=True):
@@ -118,6 +148,10 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     """S: from the worker's creation to its first mini-batch; absent: 0, with a warning in the plan."""
     spread: Spread = Spread()
     """How much the latency varies."""
+    latency_fit: LatencyFit | None = None
+    """How L runs between the measured sizes; absent: found when a job asks for such sizes."""
+    warmup_model: WarmupModel | None = None
+    """W at sizes between the measured ones; absent: the next larger size's counts."""
     contention: Annotated[float, Meta(gt=0, le=100)] = 1.0
     """How much slower a CPU slice gets when it decodes too, beyond the sum of both."""
     busy: bool = False

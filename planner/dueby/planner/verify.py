@@ -80,10 +80,10 @@ def _verify_counts(problem: Problem, groups: Sequence[PlannedGroup]) -> None:
 def _verify_group(problem: Problem, group: PlannedGroup) -> None:
     name, size = group.device_class, group.choice.mini_batch_size
     there = [g for g in problem.groups if (g.device_class, g.available_us) == (name, group.available_us)]
-    _require(any(group.choice in g.choices for g in there), f"{name} was not measured at {size}")
+    _require(any(group.choice in g.choices for g in there), f"{name} was not measured at {size}, nor is that filled in")
     most = problem.max_iterations
     _require(group.iterations >= 0 and (most is None or group.iterations <= most), f"{group.iterations} iterations")
-    finish_us = group.available_us + group.choice.start_us + group.iterations * group.choice.latency_us
+    finish_us = group.available_us + group.choice.start_us + group.iterations * group.choice.planned_latency_us
     _require(finish_us <= problem.time_us, f"{name} ends at {finish_us} us, after {problem.time_us} us")
 
 

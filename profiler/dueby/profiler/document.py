@@ -12,6 +12,7 @@ from re import sub
 from statistics import fmean, median
 from typing import Any
 
+from dueby.planner.between import describe_fit
 from dueby.planner.job import API_VERSION, EngineName, Model
 from dueby.planner.profiles import (
     Device,
@@ -52,26 +53,27 @@ class Facts:
 def build_profile(found: Measurements, facts: Facts, largest: Largest) -> GPUProfile:
     """The profile of a device class on one node."""
     model = facts.model
+    spec = ProfileSpec(
+        device_class=facts.device_class,
+        model=ProfiledModel(name=model.name, image_size=model.image_size, precision=model.precision),
+        engine=facts.engine,
+        device=facts.device,
+        software=dict(facts.software),
+        measured_at=facts.measured_at.replace(microsecond=0),
+        processes=found.processes,
+        max_mini_batch_size=largest.mini_batch_size,
+        extrapolated=largest.extrapolated,
+        startup_micros=_startup(found),
+        spread=Spread(run=run_spread(found)),
+        contention=contention_factor(found.contentions),
+        busy=facts.busy,
+        steps=_steps(found),
+    )
     return GPUProfile(
         api_version=API_VERSION,
         kind="GPUProfile",
         metadata=ProfileMetadata(name=profile_name(facts)),
-        spec=ProfileSpec(
-            device_class=facts.device_class,
-            model=ProfiledModel(name=model.name, image_size=model.image_size, precision=model.precision),
-            engine=facts.engine,
-            device=facts.device,
-            software=dict(facts.software),
-            measured_at=facts.measured_at.replace(microsecond=0),
-            processes=found.processes,
-            max_mini_batch_size=largest.mini_batch_size,
-            extrapolated=largest.extrapolated,
-            startup_micros=_startup(found),
-            spread=Spread(run=run_spread(found)),
-            contention=contention_factor(found.contentions),
-            busy=facts.busy,
-            steps=_steps(found),
-        ),
+        spec=spec.replace(latency_fit=describe_fit(spec)),
     )
 
 
