@@ -173,6 +173,11 @@ def test_no_more_are_added_than_may_be_used() -> None:
     assert (added(change), change.is_short) == (3, True)
 
 
+def test_none_is_added_for_more_iterations_than_are_allowed() -> None:
+    # Each would do 910 images; with 40 mini-batches after the first it does 410.
+    assert [added(read(worker(), left=1_850, at_once=True, max_iterations=most)) for most in (None, 40)] == [1, 3]
+
+
 def test_where_more_would_do_than_may_be_used_it_is_short() -> None:
     change = read(worker(), left=2_000, most_more=1, at_once=True)
     assert (added(change), change.is_short) == (1, True), "two would do, and eight are free"

@@ -71,6 +71,11 @@ NAN, INFINITE = float("nan"), float("inf")
             "spec.gpus.count: there is no such field; there are max, classes, reserve, maxIterations",
             id="a field made up",
         ),
+        pytest.param(
+            {"sink": {"uri": "https://example.org/rows"}},
+            "spec.sink.uri: a web server can only be read from; use a folder, s3:// or gs://",
+            id="a sink on a web server",
+        ),
         pytest.param({"gpus": {"max": 0}}, "spec.gpus.max: must be an integer of at least 1, but is 0", id="no GPUs"),
         pytest.param(
             {"gpus": {"reserve": -1}}, "spec.gpus.reserve: must be an integer of at least 0, but is -1", id="reserve"

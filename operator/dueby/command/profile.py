@@ -75,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and write; 0."""
     model = _model(arguments)
     if arguments.memory_map:
+        if arguments.monitor:
+            raise Invalid("--monitor", "watches a profile being measured, and --memory-map measures none; choose one")
         measure_memory(model, arguments.output, classes=arguments.classes)
     else:
         measure(model, arguments.output, quick=arguments.quick, classes=arguments.classes, monitored=arguments.monitor)

@@ -66,6 +66,12 @@ RULES: Mapping[tuple[str, str], tuple[tuple[str, str], ...]] = {
             "give exactly one of uri, manifest and synthetic",
         ),
     ),
+    ("InferenceJob", "spec.sink"): (
+        (
+            "!self.uri.lowerAscii().matches('^https?://')",
+            "uri: a web server can only be read from; use a folder, s3:// or gs://",
+        ),
+    ),
     ("GPUProfile", "spec"): (
         (
             "self.steps.map(step, step.miniBatchSize).isSorted()",

@@ -149,6 +149,7 @@ def _watch(view: JobView, pool: Pool) -> Decision:
         pause_us=_pause_us(worker.assignment.choice.start_us for worker in view.workers),
         memory=view.memory,
         at_once=view.news is not None or not there,
+        max_iterations=view.spec.gpus.max_iterations,
     )
     rest_us = finish_us(there, left)
     return Decision(

@@ -86,6 +86,10 @@ class Sink(Spec, frozen=True, kw_only=True):
     """Resume: keep the parts of the same job and do the rest. Fail: refuse a sink in use. Overwrite: start anew, even
     over another job's rows."""
 
+    def __post_init__(self) -> None:
+        if self.uri.lower().startswith(("http://", "https://")):
+            raise ValueError("uri: a web server can only be read from; use a folder, s3:// or gs://")
+
 
 class Gpus(Spec, frozen=True, kw_only=True):
     """Which devices may be used, and how many."""

@@ -81,13 +81,14 @@ def read_lag(
     pause_us: int,
     memory: Memory,
     at_once: bool,
+    max_iterations: int | None = None,
 ) -> Change:
     """The change that this reading asks for.
 
     `free` are the devices that no worker has, `most_more` how many of them may be used; `rule` is the acceptance rule
     for the images that are left, `time_us` the time until the deadline, `promised_us` until the promised finish, and
     `pause_us` the 2 (S + W) between changes. `at_once`: after a loss or an edit one low reading is enough, even if
-    that comes within the pause.
+    that comes within the pause. `max_iterations` is M, of each device that is added.
     """
     quiet = Memory(quiet_until_us=now_us + pause_us)
     left = rule.images
@@ -97,7 +98,9 @@ def read_lag(
         remembered = Memory(low_readings=lows, quiet_until_us=memory.quiet_until_us)
         if not at_once and (lows < READINGS or now_us < memory.quiet_until_us):
             return Change(memory=remembered)
-        chosen, is_short = _additions(ongoing, free, left=left, time_us=time_us, most_more=most_more)
+        chosen, is_short = _additions(
+            ongoing, free, left=left, time_us=time_us, most_more=most_more, max_iterations=max_iterations
+        )
         return Change(add=tuple(chosen), is_short=is_short, memory=quiet if chosen else remembered)
     calm = Memory(quiet_until_us=memory.quiet_until_us)
     least_able = _spare(ongoing, rule, promised_us)
@@ -124,11 +127,17 @@ def finish_us(ongoing: Sequence[Ongoing], left: int) -> int | None:
 
 
 def _additions(
-    ongoing: Sequence[Ongoing], free: Sequence[Group], *, left: int, time_us: int, most_more: int
+    ongoing: Sequence[Ongoing],
+    free: Sequence[Group],
+    *,
+    left: int,
+    time_us: int,
+    most_more: int,
+    max_iterations: int | None,
 ) -> tuple[list[tuple[Capacity, int]], bool]:
     """The fewest devices that close the gap, False; where none do, all those that make the end come earlier, True."""
     missing = left * (1 + HYSTERESIS) - sum(worker.images_within(time_us) for worker in ongoing)
-    capacities = best_capacities(free, time_us=time_us)
+    capacities = best_capacities(free, time_us=time_us, max_iterations=max_iterations)
     most = min(most_more, sum(c.group.count for c in capacities))
 
     def suffice(count: int) -> bool:
@@ -137,5 +146,6 @@ def _additions(
     if suffice(most):
         return take(capacities, least(suffice, 0, most)), False
     end_us = finish_us(ongoing, left)
-    helpful = best_capacities(free, time_us=_NEVER_US if end_us is None else max(time_us, end_us))
+    by_then_us = _NEVER_US if end_us is None else max(time_us, end_us)
+    helpful = best_capacities(free, time_us=by_then_us, max_iterations=max_iterations)
     return take(helpful, most_more), True
