@@ -142,3 +142,23 @@ def test_progress_alone_is_written_once_in_a_while_and_news_at_once() -> None:
     asyncio.run(look())
     assert store.objects[names.jobs_path("team", "a")]["status"]["phase"] == "Running"
     assert found == [["inferencejobs"], [], [], ["inferencejobs"], []]
+
+
+def test_a_nodes_profile_makes_its_classs_once() -> None:
+    store, found = Store(), []
+    document = profile("NVIDIA-L4").document()
+    document["metadata"]["name"] = "measured"
+    document["spec"]["device"] = {"node": "n"}
+    store.add(f"{names.profiles_path()}/measured", document)
+
+    async def look() -> None:
+        async with controller(store, Clock(), {}) as loop:
+            for _ in range(2):
+                await loop.tick()
+                found.append(store.take_written())
+
+    asyncio.run(look())
+    assert found == [["gpuprofiles"], []]
+    made = store.objects[f"{names.profiles_path()}/nvidia-l4-efficientnet-lite0-224-fp32-openvino"]
+    assert made["metadata"]["labels"] == names.MANAGED
+    assert made["status"] == {"imagesPerSecond": 160}

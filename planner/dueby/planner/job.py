@@ -97,7 +97,7 @@ class Gpus(Spec, frozen=True, kw_only=True):
     max: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     """NGPU: the most devices; absent: all there are."""
     classes: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=128)], ...], Meta(max_length=64)] = ()
-    """Device classes that may be used; empty: any."""
+    """Device classes that may be used, each with the nodes of it that are slow; empty: any."""
     reserve: Annotated[int, Meta(ge=0, le=1000)] = 0
     """Devices that may be lost without missing the deadline. They count within max."""
     max_iterations: Annotated[int, Meta(ge=0)] | None = None

@@ -126,8 +126,8 @@ class Device(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
 class ProfileSpec(Spec, frozen=True, kw_only=True):
     """What was measured, where, and how."""
 
-    device_class: Annotated[str, Meta(min_length=1, max_length=128)]
-    """The set of interchangeable devices."""
+    device_class: Annotated[str, Meta(min_length=1, max_length=384)]
+    """The set of interchangeable devices; CLASS@NODE is that of a node which is too slow for its class."""
     model: ProfiledModel
     """The model."""
     engine: EngineName
@@ -182,6 +182,8 @@ class ProfileMetadata(Spec, frozen=True, kw_only=True, forbid_unknown_fields=Fal
 
     name: Annotated[str, Meta(min_length=1, max_length=253)]
     """Name of the profile."""
+    labels: dict[str, str] | None = None
+    """Who made it, where that was the operator."""
 
 
 class GPUProfile(Spec, frozen=True, kw_only=True):

@@ -115,8 +115,10 @@ class Case:
             self._fail("InvalidJob", str(error))
 
     def _advance(self) -> None:
-        job = parse_job(self.document)
-        refuse_unbuilt(job.spec)
+        given = parse_job(self.document)
+        refuse_unbuilt(given.spec)
+        started = (a.device_class for crew in self.seen.crews for a in crew.assignments)
+        job = self.world.with_slow_nodes(given, started)
         created_us = micros_of(self.document["metadata"]["creationTimestamp"]) or self.world.now_us
         deadline_us = job.spec.deadline_us(accepted_us=created_us)
         self._status |= {"acceptedTime": moment(created_us), "deadlineTime": moment(deadline_us)}

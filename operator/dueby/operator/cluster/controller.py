@@ -66,7 +66,7 @@ class Controller:
         """Look once and do what is to do; seconds until it should be looked again."""
         self.world = world = await gather(self.kube, self.nodes, self.pods, now_us=self.now_us())
         self.observer.forget_all_but(world)
-        await self._tell_rates(world)
+        await self._keep_profiles(world)
         there = [document for document in world.jobs if "deletionTimestamp" not in document["metadata"]]
         open_jobs = sorted((d for d in there if not is_over(d.get("status", {}))), key=_deadline_of)
         for document in there:
@@ -103,12 +103,12 @@ class Controller:
                 log.info("%s/%s: %s", case.namespace, case.name, error)
         return events_between(case.document, before, case.document.get("status", {}), now_us=case.world.now_us)
 
-    async def _tell_rates(self, world: World) -> None:
-        """What the column Images/s of profiles shows."""
+    async def _keep_profiles(self, world: World) -> None:
+        """The classes' profiles as their nodes' are now, and what the column Images/s shows."""
         try:
-            await carry_out(self.kube, rates(world.profiles))
-        except (Missing, Refused, Transient) as error:
-            log.info("a profile's status was not written: %s", error)
+            await carry_out(self.kube, [*world.profile_writes, *rates(world.profiles)])
+        except (Conflict, Missing, Refused, Transient) as error:
+            log.info("a profile was not written: %s", error)
 
     async def _write_status(self, case: Case) -> None:
         """Write it, if it has changed; progress alone not at every look."""

@@ -8,11 +8,12 @@ from typing import Any
 
 from dueby.operator.cluster import names, quotas
 from dueby.operator.cluster.conditions import is_over
-from dueby.operator.cluster.inventory import Node, PodRow, requests_of, take_pods
+from dueby.operator.cluster.inventory import Node, PodRow, requests_of, set_apart, take_pods
 from dueby.operator.cluster.kube import Kube
 from dueby.operator.cluster.kueue import Queue, read_queue
 from dueby.operator.cluster.reflector import Reflector
 from dueby.operator.cluster.sight import unscheduled
+from dueby.operator.cluster.slow_nodes import keep_up
 from dueby.operator.cluster.world import Key, World
 from dueby.planner.errors import Invalid
 from dueby.planner.profiles import GPUProfile, parse_profile
@@ -37,10 +38,12 @@ async def gather(kube: Kube, nodes: Reflector[Node], pods: Reflector[PodRow], *,
     for row in rows:
         if row.ours is not None:
             pods_of[_job_of(row.ours)].append(dict(row.ours))
+    kept = keep_up(read_profiles(profiles))
     world = World(
         now_us=now_us,
-        nodes=take_pods(await nodes.rows(), rows),
-        profiles=read_profiles(profiles),
+        nodes=set_apart(take_pods(await nodes.rows(), rows), kept.slow),
+        profiles=kept.profiles,
+        profile_writes=kept.writes,
         jobs=jobs,
         batch=batch_of,
         pods=pods_of,

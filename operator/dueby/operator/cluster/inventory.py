@@ -2,18 +2,21 @@
 
 Free is what a node allocates less what every pod on it asks for, of whichever tenant. A GPU's class is its node's label
 (GPU feature discovery's product by default); CPU slices of k cores are the class `cpu-k` on nodes without GPUs. A node
-that is cordoned, not ready or tainted counts for nothing unless the job tolerates it.
+that is cordoned, not ready or tainted counts for nothing unless the job tolerates it. A slow node's devices are of its
+own class `CLASS@NODE`, and not of the class that they come from.
 """
 
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from dueby.operator.cluster import names
+
 Document = Mapping[str, Any]
-CPU_CLASS = re.compile(r"cpu-([1-9][0-9]{0,3})$")
+CPU_CLASS = re.compile(rf"cpu-([1-9][0-9]{{0,3}})({names.AT}.+)?$")
 GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
 # Where a GPU's class is read from, the first label that is there: GPU feature discovery, GKE, AMD's labeller.
 CLASS_LABELS = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "amd.com/gpu.product-name")
@@ -59,6 +62,8 @@ class DeviceKind:
     """The node label that says which product it is."""
     count: int = 0
     """How many the node has, whoever uses them."""
+    node: str = ""
+    """The only node that has it, where it is a slow node's own class."""
 
     @property
     def request(self) -> dict[str, float]:
@@ -77,6 +82,8 @@ class Node:
     devices: Mapping[str, DeviceKind] = field(default_factory=dict)
     """Of its GPUs, by device class."""
     uid: str = ""
+    is_slow: bool = False
+    """Whether its devices are a class of their own."""
     free: dict[str, float] = field(default_factory=dict)
     """By resource: allocatable less what pods ask for; `pods` among them."""
 
@@ -167,6 +174,16 @@ def take_pods(nodes: Iterable[Node], pods: Iterable[PodRow]) -> dict[str, Node]:
     return left
 
 
+def set_apart(nodes: Mapping[str, Node], slow: Collection[str]) -> dict[str, Node]:
+    """The nodes, with the devices of those that are slow as classes of their own."""
+    return {name: _apart(node) if name in slow else node for name, node in nodes.items()}
+
+
+def _apart(node: Node) -> Node:
+    own = {names.own_class(name, node.name): replace(kind, node=node.name) for name, kind in node.devices.items()}
+    return replace(node, is_slow=True, devices=own)
+
+
 def _devices(
     there: Mapping[str, float], labels: Mapping[str, str], class_labels: Sequence[str]
 ) -> dict[str, DeviceKind]:
@@ -198,16 +215,23 @@ def free_devices(
     selector: Mapping[str, str] | None = None,
 ) -> int:
     """How many more workers that need this, and a device of the class, could be scheduled now."""
-    count, is_slice = 0, bool(CPU_CLASS.match(device_class))
+    count = 0
     asked = {"cpu": need.cpu, "memory": need.memory, "pods": 1.0}
     for node in nodes:
         if not is_open(node, tolerations=tolerations, selector=selector):
             continue
         if kind := node.devices.get(device_class):
             count += _fits(node, {**asked, **kind.request})
-        elif is_slice and not node.devices:
+        elif has_slices(node, device_class):
             count += _fits(node, asked)
     return count
+
+
+def has_slices(node: Node, device_class: str) -> bool:
+    """Whether slices of the node's cores are of this class, which may be one of GPUs: then they aren't."""
+    if node.devices or not CPU_CLASS.match(device_class):
+        return False
+    return names.node_of(device_class) == (node.name if node.is_slow else "")
 
 
 def is_open(node: Node, *, tolerations: Sequence[Document], selector: Mapping[str, str] | None) -> bool:

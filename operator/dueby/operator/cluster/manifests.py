@@ -195,7 +195,7 @@ def device_pod(
     device: DeviceKind,
     avoid: Collection[str] = (),
 ) -> Document:
-    """A step's pod with a device, on a node that has one and is not to be avoided."""
+    """A step's pod with a device, on a node that has one and is not to be avoided; of a slow node's class, on that."""
     resource = {device.resource: "1"} if device.resource else {}
     # A CPU engine's threads are its cores; a GPU's worker may use more than it asked for while it decodes.
     limits = {**resource, **({"cpu": str(cpus)} if on_cpu else {})}
@@ -210,13 +210,11 @@ def device_pod(
     )
     if device.selector:
         pod["spec"]["nodeSelector"] = {**pod["spec"].get("nodeSelector", {}), **device.selector}
-    if avoid:
-        pod["spec"]["affinity"] = {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [_elsewhere(avoid)]}}}
+    where = [("In", name) for name in [device.node] if name] + [("NotIn", name) for name in sorted(avoid)]
+    if where:
+        fields = [{"key": "metadata.name", "operator": operator, "values": [name]} for operator, name in where]
+        pod["spec"]["affinity"] = {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{"matchFields": fields}]}}}
     return pod
-
-
-def _elsewhere(nodes: Collection[str]) -> Document:
-    return {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": [name]} for name in sorted(nodes)]}
 
 
 def worker_requests(job: InferenceJob, setting: Setting, device_class: str) -> dict[str, float]:

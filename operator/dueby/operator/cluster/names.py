@@ -20,6 +20,8 @@ JOB_OF_POD = "batch.kubernetes.io/job-name"
 QUEUE = "kueue.x-k8s.io/queue-name"
 # Of all that the operator makes.
 MANAGED = {"app.kubernetes.io/managed-by": "dueby"}
+# Between class and node in the name of a slow node's own class; no label's value and no node's name has it.
+AT = "@"
 _LONGEST_CLASS, _LONGEST_NAME, _LONGEST_PROFILE = 16, 63, 253
 
 
@@ -57,6 +59,21 @@ def profile_name(*parts: str) -> str:
         return whole
     digest = _digest(*parts)
     return f"{whole[: _LONGEST_PROFILE - len(digest) - 1].strip('-')}-{digest}"
+
+
+def own_class(device_class: str, node: str) -> str:
+    """The class that a slow node's devices are; the class itself where no node is given."""
+    return f"{device_class}{AT}{node}" if node else device_class
+
+
+def class_of(device_class: str) -> str:
+    """The class that a slow node's own class comes from; of any other, itself."""
+    return device_class.partition(AT)[0]
+
+
+def node_of(device_class: str) -> str:
+    """The node of a slow node's own class; empty for any other."""
+    return device_class.partition(AT)[2]
 
 
 def _slug(text: str) -> str:

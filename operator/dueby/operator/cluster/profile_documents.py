@@ -1,22 +1,17 @@
 """From what a pod measured to GPUProfiles: its node's, and the class's from all its nodes'. Pure.
 
 A node's profile is owned by the Node and goes with it; the class's stays, so that a pool that was scaled to nothing can
-be planned.
+be planned. `slow_nodes` keeps the classes' up to the nodes' from then on.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any
+from dataclasses import replace
 
 from dueby.operator.cluster import names
 from dueby.operator.cluster.inventory import Node
+from dueby.operator.cluster.slow_nodes import class_profile, is_managed, keep_up, managed, put, subject_of
 from dueby.operator.cluster.writes import Change, Put
-from dueby.planner.errors import Invalid
-from dueby.planner.job import API_VERSION
-from dueby.planner.pool import aggregate
-from dueby.planner.profiles import GPUProfile, ProfileMetadata, ProfileSpec
-
-Document = dict[str, Any]
+from dueby.planner.profiles import GPUProfile, ProfileSpec
 
 
 def profiles_of(spec: ProfileSpec, *, node: Node | None, profiles: Sequence[GPUProfile]) -> list[Put]:
@@ -24,19 +19,19 @@ def profiles_of(spec: ProfileSpec, *, node: Node | None, profiles: Sequence[GPUP
 
     A class that has a profile under another name keeps that one.
     """
-    parts = _parts(spec)
-    alike = [profile for profile in profiles if _parts(profile.spec) == parts]
-    nodes = [profile for profile in alike if profile.spec.device.node]
-    name = names.profile_name(*parts)
-    put = []
-    if node is not None:
-        own_spec = spec.replace(device=spec.device.replace(node=node.name))
-        own = _profile(names.profile_name(*parts, node.name), own_spec)
-        nodes = [*(profile for profile in nodes if profile.name != own.name), own]
-        put.append(_put(own, owner=_owner(node)))
-    if all(profile.spec.device.node or profile.name == name for profile in alike):
-        put.append(_put(_profile(name, _of_class(spec, nodes))))
-    return put
+    own_node, subject = names.node_of(spec.device_class), subject_of(spec)
+    if node is None:  # nothing will be kept up by it
+        found = None if own_node else class_profile(subject, [], before=spec)
+        alike = [profile for profile in profiles if subject_of(profile.spec) == subject]
+        return [put(found)] if found and not any(p.name != found.name or p.spec.device.node for p in alike) else []
+    device = spec.device.replace(node=node.name)
+    own = managed(names.profile_name(*subject, node.name), spec.replace(device_class=subject[0], device=device))
+    # What has one of these names and is about something else is no obstacle.
+    taken = {own.name, names.profile_name(*subject)}
+    others = [p for p in profiles if p.name not in taken or (p.name != own.name and subject_of(p.spec) == subject)]
+    kept = keep_up([*others, own])
+    made = [p for p in kept.profiles if subject_of(p.spec) == subject and not p.spec.device.node and is_managed(p)]
+    return [_with_owner(put(own), node), *map(put, made)]
 
 
 def images_per_second(spec: ProfileSpec) -> int:
@@ -55,27 +50,7 @@ def rates(profiles: Sequence[GPUProfile]) -> list[Change]:
     ]
 
 
-def _parts(spec: ProfileSpec) -> tuple[str, ...]:
-    """What profiles of one class, model and engine have in common."""
-    return spec.device_class, spec.model.name, str(spec.model.image_size), spec.model.precision, spec.engine
-
-
-def _of_class(spec: ProfileSpec, nodes: Sequence[GPUProfile]) -> ProfileSpec:
-    """What the nodes' profiles say together; `spec` where they have no size in common, as the latest of them."""
-    with suppress(Invalid):
-        spec = aggregate(nodes).spec if nodes else spec
-    return spec.replace(device=spec.device.replace(node=None, uuid=None))
-
-
-def _profile(name: str, spec: ProfileSpec) -> GPUProfile:
-    return GPUProfile(api_version=API_VERSION, kind="GPUProfile", metadata=ProfileMetadata(name=name), spec=spec)
-
-
-def _put(profile: GPUProfile, *, owner: Document | None = None) -> Put:
-    document = profile.document()
-    document["metadata"] |= {"labels": names.MANAGED, **({"ownerReferences": [owner]} if owner else {})}
-    return Put(kind=names.profiles_path(), document=document)
-
-
-def _owner(node: Node) -> Document:
-    return {"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.uid}
+def _with_owner(written: Put, node: Node) -> Put:
+    owner = {"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.uid}
+    document = written.document
+    return replace(written, document={**document, "metadata": {**document["metadata"], "ownerReferences": [owner]}})

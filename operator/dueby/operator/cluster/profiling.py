@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dueby.operator.cluster import names
 from dueby.operator.cluster.conditions import Say, is_true
-from dueby.operator.cluster.inventory import CPU_CLASS, DeviceKind, device_kinds, is_open
+from dueby.operator.cluster.inventory import CPU_CLASS, DeviceKind, has_slices, is_open
 from dueby.operator.cluster.job_view import free_for_one
 from dueby.operator.cluster.manifests import TOLERATIONS, Setting, worker_requests
 from dueby.operator.cluster.profile_documents import profiles_of
@@ -76,7 +76,7 @@ def classes_there(job: InferenceJob, world: World, named: Iterable[str]) -> set[
         for node in world.nodes.values()
         if is_open(node, tolerations=[*TOLERATIONS, *worker.tolerations], selector=worker.node_selector)
     ]
-    slices = {name for name in named if CPU_CLASS.match(name)} if any(not node.devices for node in nodes) else set()
+    slices = {name for name in named if any(has_slices(node, name) for node in nodes)}
     return {name for node in nodes for name in node.devices} | slices
 
 
@@ -129,9 +129,9 @@ def _measurable(job: InferenceJob, there: set[str]) -> list[str]:
 
 
 def _begin(job: InferenceJob, seen: Seen, world: World, setting: Setting, device_class: str) -> Create:
-    device = device_kinds(world.nodes.values()).get(device_class, DeviceKind())
+    device = world.kind_of(device_class) or DeviceKind()
     config_map, work = profile_objects(
-        job, seen.document, setting, device_class=device_class, device=device, avoid=world.silent_nodes
+        job, seen.document, setting, device_class=device_class, device=device, avoid=world.avoided(device_class)
     )
     world.reserve(seen.namespace, device_class, {**worker_requests(job, setting, device_class), **device.request}, 1)
     world.measured[device_class, subject_of(job.spec.model)] = f"{seen.namespace}/{job.metadata.name}"

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dueby.operator.cluster.inventory import CPU_CLASS, DeviceKind
 from dueby.operator.cluster.manifests import Fixed, Setting, worker_objects, worker_requests
 from dueby.operator.cluster.world import World
 from dueby.operator.cluster.writes import Create
@@ -35,7 +34,9 @@ def start_workers(
     fixed = Fixed(images=view.images, part_size=start.part_size, fingerprint=fingerprint)
     made = []
     for device_class, ranked in by_class.items():
-        device = _device(world.kinds, device_class)
+        device = world.kind_of(device_class)
+        if device is None:
+            raise Invalid("spec.gpus.classes", f"no node has devices of the class {device_class}")
         config_map, work = worker_objects(
             job,
             document,
@@ -45,17 +46,9 @@ def start_workers(
             shares=shares,
             ranks=[rank for rank, _ in ranked],
             device=device,
-            avoid=world.silent_nodes,
+            avoid=world.avoided(device_class),
         )
         made.append(Create(config_map=config_map, job=work))
         asked = {**worker_requests(job, setting, device_class), **device.request}
         world.reserve(str(document["metadata"]["namespace"]), device_class, asked, len(ranked))
     return made
-
-
-def _device(kinds: Mapping[str, DeviceKind], device_class: str) -> DeviceKind:
-    if CPU_CLASS.match(device_class):
-        return DeviceKind()
-    if device_class not in kinds:
-        raise Invalid("spec.gpus.classes", f"no node has devices of the class {device_class}")
-    return kinds[device_class]

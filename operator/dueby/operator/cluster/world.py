@@ -1,14 +1,16 @@
 """What the control loop sees of the cluster at one moment, and what it remembers between two."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from dueby.operator.cluster import quotas
-from dueby.operator.cluster.inventory import DeviceKind, Need, Node, device_kinds, free_devices
+from dueby.operator.cluster import names, quotas
+from dueby.operator.cluster.inventory import CPU_CLASS, DeviceKind, Need, Node, device_kinds, free_devices
 from dueby.operator.cluster.kueue import Queue
+from dueby.operator.cluster.writes import Write
+from dueby.planner.job import InferenceJob
 from dueby.planner.profiles import GPUProfile
 from dueby.planner.replan import FRESH, Memory
 
@@ -42,10 +44,35 @@ class World:
     """Kueue's LocalQueues that jobs name, by namespace and name; None for one that isn't there."""
     _counted: dict[str, int] = field(default_factory=dict)
 
+    profile_writes: tuple[Write, ...] = ()
+    """What brings the classes' profiles up to date."""
+
     @cached_property
     def kinds(self) -> dict[str, DeviceKind]:
         """How each class of GPUs that any node has is asked for."""
         return device_kinds(self.nodes.values())
+
+    def kind_of(self, device_class: str) -> DeviceKind | None:
+        """How a device of the class is asked for; None where no node has GPUs of it."""
+        slice_kind = DeviceKind(node=names.node_of(device_class)) if CPU_CLASS.match(device_class) else None
+        return self.kinds.get(device_class, slice_kind)
+
+    def avoided(self, device_class: str) -> frozenset[str]:
+        """Nodes that workers of the class are kept off: silent ones and, unless it is a slow node's own, slow ones."""
+        slow = () if names.node_of(device_class) else (node.name for node in self.nodes.values() if node.is_slow)
+        return self.silent_nodes.union(slow)
+
+    def with_slow_nodes(self, job: InferenceJob, started: Iterable[str] = ()) -> InferenceJob:
+        """The job, with the slow nodes' own classes of those that it names, and those that its workers are of.
+
+        Who names a class means the product; a slow node of it is one.
+        """
+        named = job.spec.gpus.classes
+        if not named:
+            return job
+        there = {*self.kinds, *(profile.spec.device_class for profile in self.profiles), *started}
+        own = sorted(name for name in there - set(named) if names.node_of(name) and names.class_of(name) in named)
+        return job.replace(spec=job.spec.replace(gpus=job.spec.gpus.replace(classes=(*named, *own))))
 
     def count_free(
         self, device_class: str, *, need: Need, tolerations: Sequence[Document], selector: Mapping[str, str] | None
