@@ -73,6 +73,7 @@ def test_progress_is_what_a_backend_reads(ask) -> None:  # type: ignore[no-untyp
         "stepMicros": 100_000,
         "stepMicrosMean": 100_000,
         "modelMicros": 90_000,
+        "modelMicrosMean": 90_000,
         "warmupMicros": 100_000,
         "startupMicros": None,
         "imagesPerSecond": 320.0,

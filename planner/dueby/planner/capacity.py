@@ -43,6 +43,8 @@ class Choice:
     """Standard error of an L that was not measured."""
     latency_margin_us: int = 0
     """Its share of the margin: how much longer a step is planned than expected."""
+    step_ratio: float = 1.0
+    """What L was multiplied with, by what other jobs have shown; that is in latency_us."""
     filled_in: str | None = None
     """How its times were filled in, where the size was not measured."""
 

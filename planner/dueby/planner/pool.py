@@ -16,6 +16,7 @@ from dueby.planner.fits import LEAST_POINTS
 from dueby.planner.input_cost import FREE, InputCost, latency_with_input_us
 from dueby.planner.job import JobSpec, Model
 from dueby.planner.margin import Spreads
+from dueby.planner.observed import Learned, learn
 from dueby.planner.profiles import (
     CPU_ENGINES,
     GPUProfile,
@@ -109,14 +110,17 @@ def build_pool(
             )
     groups: list[Group] = []
     used: list[GPUProfile] = []
+    remarks: list[str] = []
     for name, count in sorted(counts.items()):
         if job.gpus.classes and name not in job.gpus.classes:
             continue
         found = matching(known.get(name, ()), job.model)
         if not found:
             raise Invalid("profiles", _no_profile(name, job.model, known))
-        used += found
-        choices = _choices(job, found, cost, cpus)
+        learned = [(profile, learn(profile.spec)) for profile in found]
+        used += [profile.replace(spec=now.spec) for profile, now in learned]
+        remarks += [f"{profile.name}: {remark}" for profile, now in learned for remark in now.remarks]
+        choices = _choices(job, learned, cost, cpus)
         parts = [(count, 0)] if isinstance(count, int) else count
         groups += [Group(device_class=name, count=n, available_us=free_us, choices=choices) for n, free_us in parts]
     if not any(group.count for group in groups):
@@ -126,7 +130,7 @@ def build_pool(
         groups=tuple(groups),
         spreads=_spreads(used),
         is_gpu=any(p.spec.engine not in CPU_ENGINES for p in used),
-        warnings=tuple(_warnings(used, interpolate=job.interpolate)),
+        warnings=(*_warnings(used, interpolate=job.interpolate), *remarks),
     )
 
 
@@ -160,6 +164,7 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
         contention=max(p.spec.contention for p in nodes),
         busy=any(p.spec.busy for p in nodes),
         latency_fit=None,
+        observed=(),
         warmup_model=_worst_model([p.spec.warmup_model for p in nodes]),
         steps=steps,
     )
@@ -169,11 +174,13 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
     )
 
 
-def _choices(job: JobSpec, profiles: Sequence[GPUProfile], cost: InputCost, cpus: int) -> tuple[Choice, ...]:
+def _choices(
+    job: JobSpec, profiles: Sequence[tuple[GPUProfile, Learned]], cost: InputCost, cpus: int
+) -> tuple[Choice, ...]:
     """Every size of every engine up to MB, with the times of this job."""
     rows = []
-    for profile in profiles:
-        spec = profile.spec
+    for profile, learned in profiles:
+        spec = learned.spec
         startup = spec.startup_micros or Quantiles(p50=0, p95=0)
         for times in times_of(spec, interpolate=job.interpolate):
             size = times.mini_batch_size
@@ -190,6 +197,7 @@ def _choices(job: JobSpec, profiles: Sequence[GPUProfile], cost: InputCost, cpus
                     profile=profile.name,
                     # Where the input decides on a GPU this is more than needed.
                     latency_error_us=latency_with_input_us(spec, times.error_us, size, FREE, cpus=cpus),
+                    step_ratio=learned.ratio,
                     filled_in=times.filled_in,
                 )
             )

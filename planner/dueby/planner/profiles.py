@@ -95,6 +95,36 @@ class WarmupModel(Spec, frozen=True, kw_only=True):
     """By mini-batch size."""
 
 
+class ObservedJob(Spec, frozen=True, kw_only=True):
+    """What a job has shown of the device class."""
+
+    job: Annotated[str, Meta(min_length=1, max_length=64)]
+    """The InferenceJob's uid: it is counted once."""
+    time: Time
+    """When it was noted."""
+    workers: Annotated[int, Meta(ge=1)]
+    """Workers that it had on devices of the class."""
+    steps: Annotated[int, Meta(ge=0)] = 0
+    """Steady mini-batches of those whose steps say something: enough of them, and not bound by their input."""
+    step_ratio: Annotated[float, Meta(gt=0, le=100)] | None = None
+    """Their mean step over the L of the profile, the job's input included; absent where none says something."""
+    step_spread: Annotated[float, Meta(ge=0, lt=1)] | None = None
+    """Relative standard deviation of the step between workers."""
+    startup_micros: Annotated[tuple[Micros, ...], Meta(max_length=16)] = ()
+    """S of its workers, ascending: from the pod's node to the first mini-batch, without that; of many, 16 of them."""
+
+
+class Predicted(Spec, frozen=True, kw_only=True):
+    """What a profile was predicted from, where it was not measured."""
+
+    profile: Annotated[str, Meta(min_length=1, max_length=253)]
+    """The profile of the relative: same model, engine, precision and class."""
+    image_size: Annotated[int, Meta(ge=1, le=4096)]
+    """The relative's image size."""
+    error: Annotated[float, Meta(ge=0, lt=1)]
+    """Relative standard error of the prediction; it is in spread.run."""
+
+
 class ProfiledModel(Spec, frozen=True, kw_only=True):
     """What was run."""
 
@@ -156,6 +186,10 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     """How much slower a CPU slice gets when it decodes too, beyond the sum of both."""
     busy: bool = False
     """Whether the machine was busy with something else while it was measured."""
+    predicted: Predicted | None = None
+    """What it was predicted from; absent: it was measured."""
+    observed: Annotated[tuple[ObservedJob, ...], Meta(max_length=20)] = ()
+    """What the last jobs have shown since; plans take it into account from three jobs on."""
     steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=256)]
     """What was measured, by ascending mini-batch size."""
 

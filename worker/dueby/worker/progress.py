@@ -123,6 +123,7 @@ class Progress:
                 "stepMicros": self.steps.recent_us,
                 "stepMicrosMean": self.steps.mean_us,
                 "modelMicros": self.steps.recent_model_us,
+                "modelMicrosMean": self.steps.mean_model_us,
                 "warmupMicros": self.steps.warmup_us,
                 "startupMicros": self.startup_us,
                 "imagesPerSecond": self.steps.images_per_second,

@@ -55,6 +55,11 @@ class Steps:
         return round(self.total_us / self.count) if self.count else None
 
     @property
+    def mean_model_us(self) -> int | None:
+        """What the model took of it."""
+        return round(self.model_total_us / self.count) if self.count else None
+
+    @property
     def images_per_second(self) -> float | None:
         """Over the last 50 steady steps."""
         elapsed_us = sum(step for step, _, _ in self._recent)

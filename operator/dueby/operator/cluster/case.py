@@ -24,6 +24,7 @@ from dueby.operator.cluster.conditions import (
 from dueby.operator.cluster.job_view import SO_FAR_SOFT, job_view
 from dueby.operator.cluster.kube import Refused
 from dueby.operator.cluster.manifests import Setting, finish_objects, index_objects
+from dueby.operator.cluster.observations import note_job
 from dueby.operator.cluster.profiling import look_at_profiles, stop_profiling
 from dueby.operator.cluster.sight import Seen, ending_of, is_complete, is_failed, micros_of
 from dueby.operator.cluster.starting import start_workers
@@ -185,6 +186,7 @@ class Case:
     def _close(self, job: InferenceJob, *, rows: int, errors: int, ended_us: int) -> None:
         deadline_us = micros_of(self._status["deadlineTime"]) or 0
         met = ended_us <= deadline_us
+        note_job(self.seen, self.world)
         self._status["progress"]["slack"] = format_duration(deadline_us - ended_us)
         told = f"{rows:,} rows, {errors:,} of them with an error, in {job.spec.sink.uri}."
         self._say(

@@ -67,6 +67,7 @@ class Controller:
         self.world = world = await gather(self.kube, self.nodes, self.pods, now_us=self.now_us())
         self.observer.forget_all_but(world)
         await self._keep_profiles(world)
+        await self._tell_rates(world)
         there = [document for document in world.jobs if "deletionTimestamp" not in document["metadata"]]
         open_jobs = sorted((d for d in there if not is_over(d.get("status", {}))), key=_deadline_of)
         for document in there:
@@ -79,6 +80,7 @@ class Controller:
         ]
         for case in cases:  # one after the other: each takes from what is free
             await asyncio.to_thread(case.decide)
+        await self._keep_profiles(world)
         turns = asyncio.Semaphore(AT_ONCE)
         # What starts or ends workers goes first, what only tells of them after it.
         news = await asyncio.gather(
@@ -104,11 +106,19 @@ class Controller:
         return events_between(case.document, before, case.document.get("status", {}), now_us=case.world.now_us)
 
     async def _keep_profiles(self, world: World) -> None:
-        """The classes' profiles as their nodes' are now, and what the column Images/s shows."""
+        """The classes' profiles as nodes and jobs have made them by now."""
+        writes, world.profile_writes = world.profile_writes, []
         try:
-            await carry_out(self.kube, [*world.profile_writes, *rates(world.profiles)])
+            await carry_out(self.kube, writes)
         except (Conflict, Missing, Refused, Transient) as error:
             log.info("a profile was not written: %s", error)
+
+    async def _tell_rates(self, world: World) -> None:
+        """What the column Images/s of profiles shows."""
+        try:
+            await carry_out(self.kube, rates(world.profiles))
+        except (Missing, Refused, Transient) as error:
+            log.info("a profile's status was not written: %s", error)
 
     async def _write_status(self, case: Case) -> None:
         """Write it, if it has changed; progress alone not at every look."""

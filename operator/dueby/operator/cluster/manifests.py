@@ -247,6 +247,7 @@ def assignment_document(assignment: Assignment) -> Document:
             "expectedStartMicros": choice.expected_start_us,
             "expectedWarmupMicros": choice.expected_warmup_us,
             "profile": choice.profile,
+            "stepRatio": choice.step_ratio,
         },
     }
 
@@ -271,6 +272,7 @@ def _read_assignment(entry: Mapping[str, Any]) -> Assignment:
             expected_start_us=choice["expectedStartMicros"],
             expected_warmup_us=choice["expectedWarmupMicros"],
             profile=choice["profile"],
+            step_ratio=choice.get("stepRatio", 1.0),
         ),
         iterations=entry["iterations"],
         share=Share(first=entry["share"][0], end=entry["share"][1]),

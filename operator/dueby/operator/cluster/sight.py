@@ -94,7 +94,7 @@ def micros_of(moment: str | None) -> int | None:
 
 def worker_views(seen: Seen) -> tuple[WorkerView, ...]:
     """Every worker that was ever started, in the order of its start."""
-    pods = _latest_pods(seen.pods)
+    pods = latest_pods(seen.pods)
     return tuple(
         _worker_view(seen, crew, index, pods.get((crew.name, index)))
         for crew in sorted(seen.crews, key=lambda crew: (crew.revision, crew.name))
@@ -108,7 +108,7 @@ def absent_workers(seen: Seen) -> Iterator[tuple[str, int]]:
     Not of a Job that its controller hasn't come to yet. By default that makes 20 pods a second, of all Jobs of the
     cluster: help for such workers would wait behind them.
     """
-    pods = _latest_pods(seen.pods)
+    pods = latest_pods(seen.pods)
     for crew in seen.crews:
         if not crew.job.get("status", {}).get("startTime"):
             continue
@@ -217,7 +217,7 @@ def _condition(job: Document, name: str) -> bool:
     return any(c["type"] == name and c["status"] == "True" for c in job.get("status", {}).get("conditions", ()))
 
 
-def _latest_pods(pods: Iterable[Document]) -> dict[tuple[str, int], Document]:
+def latest_pods(pods: Iterable[Document]) -> dict[tuple[str, int], Document]:
     """The youngest pod of each index of each Job."""
     latest: dict[tuple[str, int], Document] = {}
     for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"])):

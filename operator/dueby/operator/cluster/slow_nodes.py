@@ -19,6 +19,7 @@ from dueby.operator.cluster import names
 from dueby.operator.cluster.writes import Delete, Put, Write
 from dueby.planner.errors import Invalid
 from dueby.planner.job import API_VERSION
+from dueby.planner.observed import still_true
 from dueby.planner.pool import aggregate
 from dueby.planner.profiles import GPUProfile, ProfileMetadata, ProfileSpec
 
@@ -99,7 +100,13 @@ def class_profile(
     if spec is None:
         return None
     latest = max((p.spec.measured_at for p in known if p.spec.measured_at), default=spec.measured_at)
-    spec = spec.replace(device_class=device_class, device=spec.device.replace(node=None, uuid=None), measured_at=latest)
+    observed = still_true(before, spec) if before else spec.observed
+    spec = spec.replace(
+        observed=observed,
+        device_class=device_class,
+        device=spec.device.replace(node=None, uuid=None),
+        measured_at=latest,
+    )
     return managed(names.profile_name(device_class, *subject[1:]), spec)
 
 

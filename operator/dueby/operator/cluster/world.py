@@ -9,7 +9,7 @@ from typing import Any
 from dueby.operator.cluster import names, quotas
 from dueby.operator.cluster.inventory import CPU_CLASS, DeviceKind, Need, Node, device_kinds, free_devices
 from dueby.operator.cluster.kueue import Queue
-from dueby.operator.cluster.writes import Write
+from dueby.operator.cluster.writes import Put, Write
 from dueby.planner.job import InferenceJob
 from dueby.planner.profiles import GPUProfile
 from dueby.planner.replan import FRESH, Memory
@@ -44,8 +44,8 @@ class World:
     """Kueue's LocalQueues that jobs name, by namespace and name; None for one that isn't there."""
     _counted: dict[str, int] = field(default_factory=dict)
 
-    profile_writes: tuple[Write, ...] = ()
-    """What brings the classes' profiles up to date."""
+    profile_writes: list[Write] = field(default_factory=list)
+    """What is to be written of classes' profiles, for no job in particular."""
 
     @cached_property
     def kinds(self) -> dict[str, DeviceKind]:
@@ -61,6 +61,11 @@ class World:
         """Nodes that workers of the class are kept off: silent ones and, unless it is a slow node's own, slow ones."""
         slow = () if names.node_of(device_class) else (node.name for node in self.nodes.values() if node.is_slow)
         return self.silent_nodes.union(slow)
+
+    def keep_profile(self, profile: GPUProfile) -> None:
+        """Have a class's profile written, and known from now on to whoever comes next."""
+        self.profiles = (*(known for known in self.profiles if known.name != profile.name), profile)
+        self.profile_writes.append(Put(kind=names.profiles_path(), document=profile.document()))
 
     def with_slow_nodes(self, job: InferenceJob, started: Iterable[str] = ()) -> InferenceJob:
         """The job, with the slow nodes' own classes of those that it names, and those that its workers are of.
