@@ -1,5 +1,6 @@
 """What tests of profiling in a cluster are made of: a node with GPUs, and a Job that measures, as it goes on."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from builders_case import MADE, infj, look, pod_of
@@ -14,12 +15,18 @@ from dueby.planner.profiles import GPUProfile
 A100, L4 = "NVIDIA-A100-SXM4-40GB", "NVIDIA-L4"
 
 
-def gpu_node(name: str = "gpu", product: str = A100, *, gpus: int = 4, **spec: Any) -> Node:
+def gpu_node(
+    name: str = "gpu", product: str = A100, *, gpus: int = 4, labels: Mapping[str, str] | None = None, **spec: Any
+) -> Node:
     """A node with GPUs of a product."""
     allocatable = {"cpu": "16", "memory": "64Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
     return read_node(
         {
-            "metadata": {"name": name, "uid": f"uid-{name}", "labels": {"nvidia.com/gpu.product": product}},
+            "metadata": {
+                "name": name,
+                "uid": f"uid-{name}",
+                "labels": {"nvidia.com/gpu.product": product, **(labels or {})},
+            },
             "spec": spec,
             "status": {"allocatable": allocatable, "conditions": [{"type": "Ready", "status": "True"}]},
         }

@@ -46,6 +46,7 @@ def test_lint_has_nothing_to_say() -> None:
         pytest.param("image.tag=5", "at '/image/tag': got number, want string", id="a number as a tag"),
         pytest.param("image.pullPolicy=always", "at '/image/pullPolicy': value must be one of", id="a policy"),
         pytest.param("serviceMonitor.enabled=maybe", "at '/serviceMonitor/enabled': got string", id="no truth value"),
+        pytest.param("profiler.window.start=1:00", "at '/profiler/window/start': '1:00' does not", id="no clock"),
         pytest.param("monitor.enabled=true", "additional properties 'monitor' not allowed", id="a value there isn't"),
     ],
 )

@@ -36,7 +36,8 @@ def asked(entry: dict[str, Any]) -> Permission:
 
 def allowed(cluster: Cluster) -> Iterator[Permission]:
     """What the chart's roles allow the operator."""
-    roles = [cluster.get("clusterrole", "dueby-operator"), cluster.get("role", "dueby-operator")]
+    roles = [cluster.get("clusterrole", "dueby-operator")]
+    roles += [cluster.get("role", f"dueby-{name}") for name in ("operator", "profiler")]
     roles.append(cluster.get("role", "dueby-operator", namespace="kube-node-lease"))
     for role in roles:
         for rule in role["rules"]:

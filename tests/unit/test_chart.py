@@ -12,6 +12,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from dueby.operator.cluster.metrics import Metrics
+from dueby.operator.cluster.profiler_setting import Profiler, read_profiler
+from dueby.planner.schema import json_schemas
 from dueby.planner.shares import Share
 from dueby.worker.metrics import render
 from dueby.worker.progress import Progress
@@ -65,6 +67,18 @@ def test_the_values_and_what_the_templates_read_are_those_of_the_schema() -> Non
     for template, text in TEMPLATES.items():
         for used in re.findall(r"\.Values\.([\w.]+)", text):
             assert any(".".join(path).startswith(used) for path in LEAVES), f"{template} reads {used}"
+
+
+def test_the_profilers_values_are_what_the_operator_takes_and_its_defaults() -> None:
+    own = {"namespace": "n", "name": "p"}
+    assert read_profiler(json.dumps({**own, **VALUES["profiler"]})) == Profiler(namespace="n", name="p")
+    values, fields = SCHEMA["properties"]["profiler"]["properties"], json_schemas(Profiler)
+    assert values.keys() == fields["Profiler"]["properties"].keys() - own.keys()
+    assert values["window"]["properties"].keys() == fields["Window"]["properties"].keys()
+    for name in ("start", "days"):
+        told, taken = values["window"]["properties"][name], fields["Window"]["properties"][name]
+        assert told["pattern"] == taken["pattern"]
+    assert values["timeLimit"]["pattern"] == fields["Profiler"]["properties"]["timeLimit"]["pattern"]
 
 
 def metric_names() -> set[str]:

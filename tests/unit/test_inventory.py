@@ -55,6 +55,17 @@ def test_every_tenants_pods_are_taken_off_and_ended_ones_are_not() -> None:
     assert free(nodes, pod("a", gpu="3"), pod("b", gpu="1", phase="Succeeded")) == {A100: 3}
 
 
+def test_a_pod_that_yields_to_workers_takes_nothing_and_is_kept() -> None:
+    def profiler(priority: int) -> dict[str, Any]:
+        found = pod("a", gpu="1", cpu="2")
+        return found | {"metadata": {"labels": {"yields": ""}}, "spec": {**found["spec"], "priority": priority}}
+
+    rows = [pod_row(profiler(priority), label="ours", yielding="yields") for priority in (-1000, 0)]
+    assert [(bool(row.requests), row.ours is not None) for row in rows if row] == [(False, True), (True, False)]
+    found = take_pods([read_node(node("a", gpus=4))], [row for row in rows if row])
+    assert free_devices(found.values(), A100, need=SMALL) == 3
+
+
 def test_cpu_memory_and_pods_bound_the_workers_of_a_node() -> None:
     nodes = [node(gpus=8, cpu="16")]
     assert free(nodes, pod("n", cpu="11")) == {A100: 2}

@@ -7,6 +7,8 @@ from dueby.operator.cluster import metrics
 from dueby.operator.cluster.handlers import operate
 from dueby.operator.cluster.inventory import CLASS_LABELS
 from dueby.operator.cluster.manifests import Setting
+from dueby.operator.cluster.profiler_setting import read_profiler
+from dueby.planner.errors import Invalid
 
 
 def main() -> None:
@@ -30,7 +32,17 @@ def main() -> None:
         metavar="LABEL",
         help=f"node label that says which GPU a node has; may be repeated (default: {', '.join(CLASS_LABELS)})",
     )
+    parser.add_argument(
+        "--profiler",
+        default=None,
+        metavar="JSON",
+        help="profiling on nodes, as the chart's values say it",
+    )
     options = parser.parse_args()
+    try:
+        profiler = read_profiler(options.profiler) if options.profiler else None
+    except Invalid as error:
+        parser.error(str(error))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for chatty in ("kopf", "aiohttp.access"):  # a line for each wake and each probe
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -40,6 +52,7 @@ def main() -> None:
         gpu_worker_cpus=options.gpu_worker_cpus,
         worker_memory=options.worker_memory,
         class_labels=tuple(options.class_labels or CLASS_LABELS),
+        profiler=profiler,
     )
     if options.metrics_port is not None:
         metrics.serve(options.metrics_port)

@@ -19,6 +19,7 @@ from dueby.operator.cluster.gathering import gather
 from dueby.operator.cluster.inventory import Node, PodRow
 from dueby.operator.cluster.kube import Conflict, Kube, Missing, Refused
 from dueby.operator.cluster.manifests import Setting
+from dueby.operator.cluster.node_profiling import NodeProfiling
 from dueby.operator.cluster.observing import Observer
 from dueby.operator.cluster.profile_documents import rates
 from dueby.operator.cluster.reflector import Reflector
@@ -59,6 +60,7 @@ class Controller:
         self.nodes = nodes
         self.pods = pods
         self.now_us = now_us
+        self.node_profiling = NodeProfiling(kube, setting)
         self.world: World
         """Of the last look."""
 
@@ -87,7 +89,7 @@ class Controller:
             *(self._apply(case, turns) for case in sorted(cases, key=lambda case: not case.writes))
         )
         await asyncio.gather(*(self._post(event, turns) for events in news for event in events))
-        return BUSY_S if cases else IDLE_S
+        return min(BUSY_S if cases else IDLE_S, await self.node_profiling.look(world))
 
     async def _apply(self, case: Case, turns: asyncio.Semaphore) -> list[Document]:
         """Do what was decided; the Events of what has changed by it."""

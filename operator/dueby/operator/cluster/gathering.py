@@ -35,9 +35,10 @@ async def gather(kube: Kube, nodes: Reflector[Node], pods: Reflector[PodRow], *,
     pods_of: dict[Key, list[Document]] = defaultdict(list)
     for found in batch:
         batch_of[_job_of(found)].append(found)
-    for row in rows:
-        if row.ours is not None:
-            pods_of[_job_of(row.ours)].append(dict(row.ours))
+    ours = [dict(row.ours) for row in rows if row.ours is not None]
+    for pod in ours:
+        if names.JOB in pod["metadata"]["labels"]:
+            pods_of[_job_of(pod)].append(pod)
     kept = keep_up(read_profiles(profiles))
     world = World(
         now_us=now_us,
@@ -49,6 +50,8 @@ async def gather(kube: Kube, nodes: Reflector[Node], pods: Reflector[PodRow], *,
         pods=pods_of,
         unscheduled=_unscheduled(batch_of, pods_of),
         room=quotas.room_by_namespace(quota_list),
+        profiled=[pod for pod in ours if names.PROFILED in pod["metadata"]["labels"]],
+        generations={found["metadata"]["name"]: int(found["metadata"].get("generation") or 1) for found in profiles},
     )
     world.queues = await _queues(kube, jobs)
     for key, found_jobs in batch_of.items():

@@ -123,7 +123,7 @@ class Watch:
         return Lease(kube=kube, path=names.lease_path(namespace, name), holder=holder)
 
     def _pod_row(self, pod: dict[str, Any]) -> PodRow | None:
-        return pod_row(pod, label=names.JOB)
+        return pod_row(pod, label=names.JOB, yielding=names.PROFILED)
 
     def _pod_changed(self, before: PodRow | None, after: PodRow | None) -> None:
         if any(row is not None and row.ours for row in (before, after)):

@@ -148,19 +148,25 @@ class PodRow:
     node: str
     """Empty while it is on none."""
     requests: Mapping[str, float]
-    """`pods` among them; empty once it has ended."""
+    """`pods` among them; empty once it has ended, or where it yields to workers."""
     ours: Document | None = None
 
 
-def pod_row(pod: Document, *, label: str) -> PodRow | None:
-    """The pod's row; None where it takes nothing and isn't ours, which is to have this label."""
+def pod_row(pod: Document, *, label: str, yielding: str = "") -> PodRow | None:
+    """The pod's row; None where it takes nothing and isn't ours, which is to have one of the labels.
+
+    One with the label `yielding` and a priority below every worker's takes nothing: whoever wants its place gets it.
+    """
     metadata = pod["metadata"]
     node = pod["spec"].get("nodeName", "")
     is_over = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-    if label in (metadata.get("labels") or {}):
+    labels = metadata.get("labels") or {}
+    is_yielding = bool(yielding) and yielding in labels and int(pod["spec"].get("priority") or 0) < 0
+    if label in labels or is_yielding:
         # Who set which field when is half of a pod's size.
         ours = {**pod, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
-        return PodRow(node=node, requests={} if is_over else {**requests_of(pod), "pods": 1.0}, ours=ours)
+        takes_nothing = is_over or is_yielding
+        return PodRow(node=node, requests={} if takes_nothing else {**requests_of(pod), "pods": 1.0}, ours=ours)
     return None if is_over or not node else PodRow(node=node, requests={**requests_of(pod), "pods": 1.0})
 
 

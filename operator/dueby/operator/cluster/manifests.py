@@ -12,6 +12,7 @@ from typing import Any
 
 from dueby.operator.cluster import names
 from dueby.operator.cluster.inventory import CLASS_LABELS, CPU_CLASS, DeviceKind, quantity
+from dueby.operator.cluster.profiler_setting import Profiler
 from dueby.operator.step_configs import crew_config, finish_config, index_config, own_config
 from dueby.operator.view import Assignment
 from dueby.planner.capacity import Choice
@@ -59,6 +60,8 @@ class Setting:
     worker_memory: str = "2Gi"
     class_labels: tuple[str, ...] = CLASS_LABELS
     """Node labels that say which GPU a node has, the first that is there."""
+    profiler: Profiler | None = None
+    """Profiling on nodes; None: there is none, and nothing of it is looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,10 @@ STEP = f"{GROUP}/step"
 REVISION = f"{GROUP}/revision"
 DEVICE_CLASS = f"{GROUP}/device-class"
 MODEL = f"{GROUP}/model"
+# Of what measures a node's devices by the clock: the CronJob's name, on it, its Jobs and their pods.
+PROFILED = f"{GROUP}/profiled"
+# Annotations of the same: the node, what a pod is told, what a CronJob was made of, why a Job was made out of turn.
+NODE, CONFIG, DIGEST, REASON = (f"{GROUP}/{word}" for word in ("node", "config", "digest", "reason"))
 # The step that measures a device, of which a job may have several.
 PROFILE = "profile"
 INDEX_OF_POD = "batch.kubernetes.io/job-completion-index"
@@ -23,6 +27,8 @@ MANAGED = {"app.kubernetes.io/managed-by": "dueby"}
 # Between class and node in the name of a slow node's own class; no label's value and no node's name has it.
 AT = "@"
 _LONGEST_CLASS, _LONGEST_NAME, _LONGEST_PROFILE = 16, 63, 253
+# Kubernetes makes the names of a CronJob's Jobs of it and eleven letters more.
+_LONGEST_CRON_JOB = 52
 
 
 def labels(job: str, step: str) -> dict[str, str]:
@@ -50,6 +56,18 @@ def profiling_name(job: str, device_class: str, model: str) -> str:
     begin, end = f"{job}-{PROFILE}-", f"-{_digest(device_class, model, length=6)}"
     slug = _slug(device_class)[: _LONGEST_NAME - len(begin) - len(end)]
     return f"{begin}{slug}".rstrip("-") + end
+
+
+def node_profiling_name(node: str, device_class: str) -> str:
+    """Of the CronJob that measures a node's devices of a class."""
+    begin, end = f"{PROFILE}-", f"-{_digest(node, device_class, length=6)}"
+    slug = _slug(node)[: _LONGEST_CRON_JOB - len(begin) - len(end)]
+    return f"{begin}{slug}".rstrip("-") + end
+
+
+def again_name(cron_job: str, measured: str) -> str:
+    """Of the Job that measures anew what was measured then: the same for the same, so that there is one."""
+    return f"{cron_job}-{_digest(measured, length=8)}"
 
 
 def profile_name(*parts: str) -> str:
@@ -96,6 +114,11 @@ def owner(job: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def node_owner(name: str, uid: str) -> dict[str, Any]:
+    """The reference by which what is about a node goes with it."""
+    return {"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid}
+
+
 def jobs_path(namespace: str | None = None, name: str = "", subresource: str = "") -> str:
     """Of InferenceJobs."""
     return _path(f"/apis/{API_VERSION}", namespace, "inferencejobs", name, subresource)
@@ -109,6 +132,11 @@ def profiles_path(name: str = "", subresource: str = "") -> str:
 def batch_path(namespace: str | None = None, name: str = "") -> str:
     """Of Kubernetes' Jobs."""
     return _path("/apis/batch/v1", namespace, "jobs", name)
+
+
+def cron_jobs_path(namespace: str | None = None, name: str = "") -> str:
+    """Of Kubernetes' CronJobs."""
+    return _path("/apis/batch/v1", namespace, "cronjobs", name)
 
 
 def core_path(kind: str, namespace: str | None = None, name: str = "", subresource: str = "") -> str:

@@ -39,7 +39,10 @@ class World:
     """What ResourceQuotas leave, by namespace."""
     measured: dict[tuple[str, str], str] = field(default_factory=dict)
     """By class and model, for which job they are being measured, those that a job before this one begins with."""
-
+    profiled: list[Document] = field(default_factory=list)
+    """Pods that measure nodes by the clock, of whichever namespace."""
+    generations: dict[str, int] = field(default_factory=dict)
+    """Of the profiles' specs, by name."""
     queues: dict[Key, Queue | None] = field(default_factory=dict)
     """Kueue's LocalQueues that jobs name, by namespace and name; None for one that isn't there."""
     _counted: dict[str, int] = field(default_factory=dict)

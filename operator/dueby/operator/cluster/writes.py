@@ -25,6 +25,15 @@ class Create:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Add:
+    """Create an object, unless there is one of its name."""
+
+    kind: str
+    """The path of objects like it."""
+    document: Document
+
+
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """Change some fields of an object."""
 
@@ -48,7 +57,7 @@ class Delete:
     path: str
 
 
-Write = Create | Change | Put | Delete
+Write = Create | Add | Change | Put | Delete
 
 
 async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
@@ -57,6 +66,8 @@ async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
         match write:
             case Create():
                 await _create(kube, write)
+            case Add():
+                await _create_unless_there(kube, write.kind, write.document)
             case Change():
                 await kube.merge(write.path, write.fields)
             case Put():
@@ -81,8 +92,8 @@ async def _create_unless_there(kube: Kube, path: str, document: Document) -> Non
     try:
         await kube.create(path, document)
     except Conflict:
-        # An operator before this one was killed between the two: what it decided then stands.
-        log.info("the ConfigMap %s is there already", document["metadata"]["name"])
+        # An operator before this one was killed after it: what it decided then stands.
+        log.info("%s %s is there already", document["kind"], document["metadata"]["name"])
 
 
 async def _put(kube: Kube, put: Put) -> None:

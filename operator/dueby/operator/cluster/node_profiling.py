@@ -1,0 +1,69 @@
+"""What the loop does about profiling on nodes: it lists CronJobs and their Jobs, decides, and carries it out.
+
+Not at every look, for in a large cluster that is a thousand CronJobs of some kilobytes each; and no more than some
+writes at a time, so that a model that a first job uses on a thousand nodes holds up nobody.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from dueby.operator.cluster import names
+from dueby.operator.cluster.kube import Conflict, Kube, Missing, Refused
+from dueby.operator.cluster.manifests import Setting
+from dueby.operator.cluster.node_profiles import follow_nodes, found_in, read_jobs, store
+from dueby.operator.cluster.profiler_setting import Profiler
+from dueby.operator.cluster.world import Document, World
+from dueby.operator.cluster.writes import Write, carry_out
+from dueby.planner.errors import Transient
+
+# Between two looks, and writes of one.
+PAUSE_US, MOST_WRITES = 10_000_000, 64
+AT_ONCE = 16
+log = logging.getLogger(__name__)
+
+
+class NodeProfiling:
+    """Profiling on nodes, one look at a time."""
+
+    def __init__(self, kube: Kube, setting: Setting) -> None:
+        self._kube = kube
+        self._setting = setting
+        self._looked_us = 0
+
+    async def look(self, world: World) -> float:
+        """Look, if it is time, and do what is to do; seconds until it is time again."""
+        profiler = self._setting.profiler
+        if profiler is None:
+            return PAUSE_US / 1e6
+        if (left_us := self._looked_us + PAUSE_US - world.now_us) > 0:
+            return left_us / 1e6
+        self._looked_us = world.now_us
+        try:
+            there, batch = await asyncio.gather(
+                self._kube.list(names.cron_jobs_path(profiler.namespace), labelSelector=names.PROFILED),
+                self._kube.list(names.batch_path(profiler.namespace), labelSelector=names.PROFILED),
+            )
+        except (Refused, Transient) as error:  # jobs go on without
+            log.warning("nodes are not profiled: %s", error)
+            return PAUSE_US / 1e6
+        writes = await asyncio.to_thread(decide_on_nodes, world, self._setting, profiler, there, batch)
+        turns = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(self._carry_out(write, turns) for write in writes[:MOST_WRITES]))
+        return PAUSE_US / 1e6
+
+    async def _carry_out(self, write: Write, turns: asyncio.Semaphore) -> None:
+        try:
+            async with turns:
+                await carry_out(self._kube, [write])
+        except (Conflict, Missing, Refused, Transient) as error:  # the next look shows it
+            log.info("profiling on nodes: %s", error)
+
+
+def decide_on_nodes(
+    world: World, setting: Setting, profiler: Profiler, there: Sequence[Document], batch: Sequence[Document]
+) -> list[Write]:
+    """What is to be written, of CronJobs, profiles and Jobs out of turn."""
+    following = follow_nodes(world.nodes.values(), read_jobs(world.jobs), setting, profiler, there=there)
+    found = found_in(world.profiled, batch, world.nodes)
+    return [*store(found, world.profiles), *following]
