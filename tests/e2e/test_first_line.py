@@ -96,10 +96,10 @@ def test_an_edited_deadline_is_taken_and_another_source_refused(cluster: Cluster
 
 def test_a_job_without_a_profile_waits_and_says_what_to_do(cluster: Cluster) -> None:
     share_photos(cluster, "unprofiled", 1)
-    cluster.apply(job("unprofiled", model={**MODEL, "imageSize": 96}))
+    cluster.apply(job("unprofiled", model={**MODEL, "imageSize": 160}))
     said = wait_until_told(cluster, "unprofiled", "Profiled")
     assert (said["status"], said["reason"]) == ("False", "NoProfile")
-    assert "at 96 px" in said["message"]
+    assert "at 160 px" in said["message"]
     cluster.kubectl("delete", "infj", "unprofiled")
 
 

@@ -47,7 +47,7 @@ def allowed(cluster: Cluster) -> Iterator[Permission]:
 
 def test_a_look_at_an_unchanged_cluster_sends_nothing_but_questions(cluster: Cluster) -> None:
     share_photos(cluster, "unchanged", 1)
-    cluster.apply(job("unchanged", model={**MODEL, "imageSize": 96}))
+    cluster.apply(job("unchanged", model={**MODEL, "imageSize": 160}))
     wait_until_told(cluster, "unchanged", "Profiled", reason="NoProfile")
     wait_until_told(cluster, "unchanged", "Indexed", reason="Indexed")
     cluster.wait(lambda: cluster.get("infj", "unchanged")["status"]["phase"] == "Pending", "it waits for a profile")

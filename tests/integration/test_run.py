@@ -201,3 +201,13 @@ def test_what_is_wrong_with_the_job_is_one_sentence_and_code_2(make_job: MakeJob
         assert sentence in last
         assert "Traceback" not in job.said()
         job.spec = before
+
+
+def test_a_job_of_an_image_size_that_was_not_measured_runs_on_what_another_predicts(make_job: MakeJob) -> None:
+    larger = profile_document()
+    larger["spec"]["model"]["imageSize"] = 96
+    job = make_job(profile=larger)
+
+    assert job.run() == 0, job.said()
+    assert_each_image_once(job, PHOTOS)
+    assert "is predicted from cpu-1, at 96 px, and was not measured" in " ".join(job.said().split())

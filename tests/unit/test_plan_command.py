@@ -243,6 +243,14 @@ def test_several_nodes_profiles_are_one_class(plan: Plan) -> None:
     assert [row["deviceClass"] for row in json.loads(out)["groups"]] == [A100]
 
 
+def test_another_image_size_is_planned_on_a_prediction_that_is_marked(plan: Plan) -> None:
+    code, out, _ = plan("-o", "json", images=50_000, model={"imageSize": 256})
+    document = json.loads(out)
+    assert code == 0
+    assert any("is predicted from a100, at 224 px, and was not measured" in told for told in document["warnings"])
+    assert plan("-o", "json", model={"imageSize": 512})[0] == 2
+
+
 def test_a_folder_of_profiles_may_hold_other_things(plan: Plan, tmp_path: Path) -> None:
     folder = tmp_path / "profiles"
     folder.mkdir()

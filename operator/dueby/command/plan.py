@@ -19,6 +19,7 @@ from dueby.planner.machine import machine_pool
 from dueby.planner.pool import build_pool
 from dueby.planner.problem import Problem
 from dueby.planner.profiles import GPUProfile
+from dueby.planner.relatives import predictions
 from dueby.planner.units import MICROS_PER_SECOND, Seconds
 
 EXIT_INFEASIBLE = 3
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     job = read_job(arguments.file)
     refuse_unbuilt(job.spec)
     profiles = read_profiles(arguments.profiles or default_profiles())
+    profiles += predictions(profiles, job.spec.model)
     counts = parse_pool(arguments.pool) or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
     verdict = plan_job(job, profiles, counts, now_us=time.time_ns() // 1000)
     print_answer(verdict, arguments.output)

@@ -32,6 +32,7 @@ from dueby.planner.errors import Invalid
 from dueby.planner.job import InferenceJob, refuse_unbuilt
 from dueby.planner.pool import matching
 from dueby.planner.profiles import GPUProfile
+from dueby.planner.relatives import predictions
 from dueby.planner.shares import Grid
 from dueby.planner.units import from_micros
 from dueby.worker.engines.host import process_environment
@@ -190,9 +191,10 @@ def _parts_there(sink: Store, images: int, part_size: int) -> frozenset[int]:
 
 
 def _profiles(job: InferenceJob, paths: list[str]) -> list[GPUProfile]:
-    """The profiles named, or this machine's, which is measured where there are none for the model."""
+    """The profiles named, with what they predict; or this machine's, which is measured where none is for the model."""
     if paths:
-        return read_profiles(paths)
+        given = read_profiles(paths)
+        return [*given, *predictions(given, job.spec.model)]
     home = profile_home()
     found = read_profiles([str(home)]) if home.is_dir() else []
     if not matching(found, job.spec.model):

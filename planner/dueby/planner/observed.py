@@ -79,6 +79,10 @@ def learn(spec: ProfileSpec) -> Learned:
     starts = sorted(start for row in spec.observed for start in row.startup_micros)
     shown = experience(spec)
     remarks = []
+    if spec.predicted:
+        source, error = spec.predicted.profile, f"{spec.predicted.error:.0%}"
+        doubt = f", with a standard error of {error}, which is in the margin" if shown is None else ""
+        remarks.append(f"is predicted from {source}, at {spec.predicted.image_size} px, and was not measured{doubt}")
     if len(starts) >= ENOUGH_STARTS:
         spec = spec.replace(startup_micros=_pooled(spec, starts))
         remarks.append(f"start-up has that of {len(starts)} workers of jobs in it")

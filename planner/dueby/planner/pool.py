@@ -47,15 +47,13 @@ def class_profiles(profiles: Iterable[GPUProfile]) -> dict[str, tuple[GPUProfile
     """Of each device class, one profile per model and engine; doubles are Invalid."""
     of_class: dict[tuple[object, ...], GPUProfile] = {}
     of_node: dict[tuple[object, ...], dict[tuple[object, ...], GPUProfile]] = defaultdict(dict)
-    for profile in profiles:
+    given = list(profiles)
+    measured = {_key(profile.spec) for profile in given if profile.spec.predicted is None}
+    for profile in given:
         spec = profile.spec
-        key: tuple[object, ...] = (
-            spec.device_class,
-            spec.engine,
-            spec.model.name,
-            spec.model.image_size,
-            spec.model.precision,
-        )
+        key = _key(spec)
+        if spec.predicted and key in measured:  # which was made before that was
+            continue
         device = (spec.device.node, spec.device.uuid)
         known = of_class if spec.device.node is None else of_node[key]
         double = known.setdefault(key if spec.device.node is None else device, profile)
@@ -71,6 +69,10 @@ def class_profiles(profiles: Iterable[GPUProfile]) -> dict[str, tuple[GPUProfile
         profile = of_class.get(key) or aggregate(list(of_node[key].values()))
         chosen[profile.spec.device_class].append(profile)
     return {name: tuple(found) for name, found in chosen.items()}
+
+
+def _key(spec: ProfileSpec) -> tuple[object, ...]:
+    return spec.device_class, spec.engine, spec.model.name, spec.model.image_size, spec.model.precision
 
 
 def describe(spec: ProfileSpec) -> str:

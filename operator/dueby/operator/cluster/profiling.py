@@ -1,6 +1,7 @@
 """Whether a job can be planned by what was measured, and what is measured first where nothing was. Pure.
 
 a profile of a class that is there      planned on it, at once
+none, but of another image size         planned at once on what that predicts (planner/relatives.py)
 none                                    every class that may be used and has a free device is measured, side by side
 one is done                             planned, once those that are at work are done too; the rest is left out
 a class that can't be measured          left out, and said; where none can, the condition says what to do
@@ -8,7 +9,7 @@ a class that can't be measured          left out, and said; where none can, the 
 Measuring has a time limit, and it runs beside the index step. Whoever measures takes free devices only.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from dueby.operator.cluster import names
@@ -20,11 +21,13 @@ from dueby.operator.cluster.profile_documents import profiles_of
 from dueby.operator.cluster.profile_jobs import profile_objects, subject_of
 from dueby.operator.cluster.profile_tries import Try, measured_elsewhere, outdated, tries_of
 from dueby.operator.cluster.sight import Seen
+from dueby.operator.cluster.slow_nodes import managed, parts_of
 from dueby.operator.cluster.world import World
 from dueby.operator.cluster.writes import Create, Delete, Put, Write
 from dueby.planner.job import InferenceJob
 from dueby.planner.pool import matching
 from dueby.planner.profiles import CPU_ENGINES
+from dueby.planner.relatives import is_bearable, predictions, relatives_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +60,11 @@ def look_at_profiles(job: InferenceJob, seen: Seen, world: World, setting: Setti
     usable = known if is_started else known & there
     if usable and (is_started or not at_work):
         waiting = [_delete(seen, one.name) for one in tries if one.state == "waiting"]
-        return Outcome(said=_profiled(tries), writes=(*clearing, *waiting))
+        return Outcome(said=_profiled(job, world, usable, tries), writes=(*clearing, *waiting))
     if usable:
         return Outcome(said=_profiling(job, map(_how_far, at_work)), writes=clearing)
+    if not any(one.is_open for one in tries) and (predicted := _predict(job, world)):
+        return Outcome(said=_profiled(job, world, predicted, tries), writes=clearing)
     return _measure(job, seen, world, setting, tries, there, known=known, may_create=may_create, clearing=clearing)
 
 
@@ -91,6 +96,19 @@ def _to_store(tries: Sequence[Try], world: World, *, known: set[str]) -> list[Pu
     return puts if any(put.document["metadata"]["name"] not in there for put in puts) else []
 
 
+def _predict(job: InferenceJob, world: World) -> set[str]:
+    """The classes for which another image size tells what to expect; their profiles are kept from now on."""
+    known = [profile for profile in world.profiles if not profile.spec.device.node]
+    found = [profile.spec for profile in predictions(known, job.spec.model)]
+    named = {spec.device_class for spec in found}
+    usable = classes_there(job, world, named).intersection(job.spec.gpus.classes or named)
+    confidence = job.spec.planned_confidence
+    made = [spec for spec in found if spec.device_class in usable and is_bearable(spec, confidence=confidence)]
+    for spec in made:
+        world.keep_profile(managed(names.profile_name(*parts_of(spec), "predicted"), spec))
+    return {spec.device_class for spec in made}
+
+
 def _measure(
     job: InferenceJob,
     seen: Seen,
@@ -117,7 +135,7 @@ def _measure(
     if told:
         return Outcome(said=_profiling(job, told), writes=(*clearing, *begun))
     if known:  # of classes that are not there now, such as a pool that was scaled to nothing
-        return Outcome(said=_profiled(tries), writes=clearing)
+        return Outcome(said=_profiled(job, world, known, tries), writes=clearing)
     return Outcome(said=_unprofiled(job, tries, busy=wanted), writes=clearing)
 
 
@@ -153,8 +171,15 @@ def _profiling(job: InferenceJob, told: Iterable[str]) -> Say:
     return Say(type="Profiled", status="False", reason="Profiling", message=message)
 
 
-def _profiled(tries: Sequence[Try]) -> Say:
+def _profiled(job: InferenceJob, world: World, classes: Collection[str], tries: Sequence[Try]) -> Say:
     failed = [f"{one.device_class} is left out, since measuring it failed: {one.told}" for one in tries if _failed(one)]
+    used = [p for p in matching(world.profiles, job.spec.model) if p.spec.device_class in classes]
+    if used and all(profile.spec.predicted for profile in used):
+        told = (
+            f"{_subject(job)} was not measured. It is predicted for {'; '.join(relatives_named(used))}. "
+            "The job's first steps correct it; `dueby profile` on such a node, then `kubectl apply`, measures it."
+        )
+        return Say(type="Profiled", status="True", reason="Predicted", message=" ".join([told, *failed]))
     return Say(type="Profiled", status="True", reason="Profiled", message=". ".join(failed))
 
 

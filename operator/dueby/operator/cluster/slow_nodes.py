@@ -10,7 +10,7 @@ What somebody else wrote is left alone: profiles without the operator's label, a
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import fmean, median_low
@@ -44,7 +44,12 @@ def keep_up(profiles: Sequence[GPUProfile]) -> Kept:
     there = {profile.name: profile for profile in profiles}
     wanted = {found.name: found for found in _of_classes(profiles, slow)}
     new = {name: found for name, found in wanted.items() if name not in there or found.spec != there[name].spec}
-    gone = {name for name in there.keys() - wanted.keys() if is_own(there[name])}
+    measured = {parts_of(found.spec) for found in [*profiles, *wanted.values()] if found.spec.predicted is None}
+    gone = {
+        name
+        for name in there.keys() - wanted.keys()
+        if is_own(there[name]) or (is_predicted(there[name]) and _is_outdated(there[name].spec, measured, slow))
+    }
     after = there | new
     return Kept(
         profiles=tuple(after[name] for name in sorted(after.keys() - gone)),
@@ -79,7 +84,7 @@ def slowness(node: Mapping[int, float], others: Sequence[Mapping[int, float]]) -
 
 def subject_of(spec: ProfileSpec) -> Subject:
     """What the profile is about, whether of a class, of a node, or of a slow node's own class."""
-    return names.class_of(spec.device_class), *_parts(spec)[1:]
+    return names.class_of(spec.device_class), *parts_of(spec)[1:]
 
 
 def class_profile(
@@ -128,7 +133,21 @@ def is_managed(profile: GPUProfile) -> bool:
 
 def is_own(profile: GPUProfile) -> bool:
     """Whether it is the operator's profile of a slow node's own class."""
-    return is_managed(profile) and not profile.spec.device.node and bool(names.node_of(profile.spec.device_class))
+    spec = profile.spec
+    return (
+        is_managed(profile) and not spec.device.node and not spec.predicted and bool(names.node_of(spec.device_class))
+    )
+
+
+def is_predicted(profile: GPUProfile) -> bool:
+    """Whether the operator predicted it, for as long as nothing is measured."""
+    return is_managed(profile) and profile.spec.predicted is not None
+
+
+def _is_outdated(predicted: ProfileSpec, measured: Collection[Subject], slow: Collection[str]) -> bool:
+    """Whether there is a measured one now, or it is of a node that has recovered."""
+    node = names.node_of(predicted.device_class)
+    return parts_of(predicted) in measured or bool(node and node not in slow)
 
 
 def _of_classes(profiles: Sequence[GPUProfile], slow: frozenset[str]) -> Iterator[GPUProfile]:
@@ -139,8 +158,8 @@ def _of_classes(profiles: Sequence[GPUProfile], slow: frozenset[str]) -> Iterato
     for profile in profiles:
         if node := profile.spec.device.node:
             of_nodes[subject_of(profile.spec)][node if node in slow else ""].append(profile)
-        else:
-            of_class[_parts(profile.spec)].append(profile)
+        elif not is_predicted(profile):
+            of_class[parts_of(profile.spec)].append(profile)
     for subject, nodes in sorted(of_nodes.items()):
         for own, members in sorted({"": [], **nodes}.items()):
             parts = names.own_class(subject[0], own), *subject[1:]
@@ -151,7 +170,8 @@ def _of_classes(profiles: Sequence[GPUProfile], slow: frozenset[str]) -> Iterato
                 yield from filter(None, [class_profile(subject, members, own=own, before=before)])
 
 
-def _parts(spec: ProfileSpec) -> Subject:
+def parts_of(spec: ProfileSpec) -> Subject:
+    """What the profile is about, with a slow node's own class as that."""
     model = spec.model
     return spec.device_class, model.name, str(model.image_size), model.precision, spec.engine
 
