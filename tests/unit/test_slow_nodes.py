@@ -239,7 +239,27 @@ def test_a_worker_on_a_node_that_has_recovered_goes_on() -> None:
     case = Case(seen, recovered, setting=SETTING, memory=Memories(generation=1))
     case.decide()
     assert not case.writes
-    assert "replans" not in case.status()
+    status = case.status()
+    assert "replans" not in status
+    assert status["phase"] == "Running"
+    assert "expectedFinish" in status["progress"]
+
+
+@pytest.mark.parametrize("named", [[], [L4]], ids=["not named", "named"])
+def test_a_job_whose_model_was_never_measured_on_the_slow_node_does_without_it(named: list[str]) -> None:
+    spec: dict[str, Any] = {"deadline": "55s", **({"gpus": {"classes": named}} if named else {})}
+    cuda = {"engine": "cuda"}
+    kept = keep_up([on("a", 100), on("a", 100, **cuda), on("b", 140, **cuda)])
+    there = set_apart(nodes(gpu_node("a", L4, gpus=1), gpu_node("b", L4, gpus=1)), kept.slow)
+    model = {"name": "efficientnet_lite0", "engine": "openvino"}
+    assert groups(look(infj(status=indexed(), model=model, **spec), profiles=kept.profiles, nodes=there)) == [L4]
+
+
+def test_who_names_a_slow_nodes_own_class_gets_its_class_once_it_has_recovered() -> None:
+    kept = keep_up([on("a", 100), on("b", 101)])
+    there = nodes(gpu_node("a", L4, gpus=1), gpu_node("b", L4, gpus=1))
+    document = infj(status=indexed(), deadline="200s", gpus={"classes": [f"{L4}@b"]})
+    assert groups(look(document, profiles=kept.profiles, nodes=there)) == [L4]
 
 
 def test_what_is_measured_on_a_slow_node_is_stored_as_of_its_class() -> None:

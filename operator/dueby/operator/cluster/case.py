@@ -116,10 +116,8 @@ class Case:
             self._fail("InvalidJob", str(error))
 
     def _advance(self) -> None:
-        given = parse_job(self.document)
-        refuse_unbuilt(given.spec)
-        started = (a.device_class for crew in self.seen.crews for a in crew.assignments)
-        job = self.world.with_slow_nodes(given, started)
+        job = self.world.with_slow_nodes(parse_job(self.document))
+        refuse_unbuilt(job.spec)
         created_us = micros_of(self.document["metadata"]["creationTimestamp"]) or self.world.now_us
         deadline_us = job.spec.deadline_us(accepted_us=created_us)
         self._status |= {"acceptedTime": moment(created_us), "deadlineTime": moment(deadline_us)}

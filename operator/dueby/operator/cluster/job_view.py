@@ -2,15 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
+from dueby.operator.cluster import names
 from dueby.operator.cluster.inventory import CPU_CLASS, DeviceKind, Need
 from dueby.operator.cluster.manifests import TOLERATIONS, Setting, worker_requests
 from dueby.operator.cluster.quotas import most_pods
 from dueby.operator.cluster.sight import Seen, micros_of
 from dueby.operator.cluster.world import Memories, World
-from dueby.operator.view import GONE, JobView
+from dueby.operator.view import GONE, JobView, WorkerView
 from dueby.planner.input_cost import read_input_cost
 from dueby.planner.job import InferenceJob, JobSpec
 from dueby.planner.pool import matching
@@ -29,9 +31,9 @@ def job_view(
     deadline_us: int,
 ) -> JobView:
     """The job with its workers, and the devices that are free or its own."""
-    workers = seen.workers
     profiles = tuple(matching(world.profiles, job.spec.model))
     classes = sorted({profile.spec.device_class for profile in profiles})
+    workers = tuple(_of_class(worker, classes) for worker in seen.workers)
     own = Counter(w.assignment.device_class for w in workers if w.state not in GONE and w.state != "queued")
     revision = max((crew.revision for crew in seen.crews), default=0)
     if job.spec.queue_name:
@@ -41,7 +43,7 @@ def job_view(
     plan = status.get("plan") or {}
     news = _news(seen, memory)
     return JobView(
-        spec=_planned_as(job.spec),
+        spec=_planned_as(job.spec, classes),
         now_us=world.now_us,
         deadline_us=deadline_us,
         promised_us=None if news == "Edited" else micros_of(plan.get("expectedFinish")),
@@ -61,8 +63,21 @@ def job_view(
     )
 
 
-def _planned_as(spec: JobSpec) -> JobSpec:
-    """Relaxed and BestEffort need a calendar of all jobs; until there is one they are planned as Soft."""
+def _of_class(worker: WorkerView, classes: Collection[str]) -> WorkerView:
+    """The worker; on a node that was slow, and has recovered, it has a device of the class that the node is of."""
+    assignment = worker.assignment
+    if assignment.device_class in classes:
+        return worker
+    return replace(worker, assignment=replace(assignment, device_class=names.class_of(assignment.device_class)))
+
+
+def _planned_as(spec: JobSpec, classes: Collection[str]) -> JobSpec:
+    """Without slow nodes on which its model was never measured, if it has others.
+
+    Relaxed and BestEffort need a calendar of all jobs; until there is one they are planned as Soft.
+    """
+    named = tuple(name for name in spec.gpus.classes if name in classes or not names.node_of(name))
+    spec = spec.replace(gpus=spec.gpus.replace(classes=named or spec.gpus.classes))
     return spec.replace(deadline_class="Soft") if spec.deadline_class in SO_FAR_SOFT else spec
 
 

@@ -1,7 +1,7 @@
 """What the control loop sees of the cluster at one moment, and what it remembers between two."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -45,10 +45,9 @@ class World:
     """Of the profiles' specs, by name."""
     queues: dict[Key, Queue | None] = field(default_factory=dict)
     """Kueue's LocalQueues that jobs name, by namespace and name; None for one that isn't there."""
-    _counted: dict[str, int] = field(default_factory=dict)
-
     profile_writes: list[Write] = field(default_factory=list)
     """What is to be written of classes' profiles, for no job in particular."""
+    _counted: dict[str, int] = field(default_factory=dict)
 
     @cached_property
     def kinds(self) -> dict[str, DeviceKind]:
@@ -70,17 +69,16 @@ class World:
         self.profiles = (*(known for known in self.profiles if known.name != profile.name), profile)
         self.profile_writes.append(Put(kind=names.profiles_path(), document=profile.document()))
 
-    def with_slow_nodes(self, job: InferenceJob, started: Iterable[str] = ()) -> InferenceJob:
-        """The job, with the slow nodes' own classes of those that it names, and those that its workers are of.
+    def with_slow_nodes(self, job: InferenceJob) -> InferenceJob:
+        """The job, with the slow nodes' own classes of those that it names.
 
-        Who names a class means the product; a slow node of it is one.
+        Who names a class means the product; a slow node of it is one. A node that has recovered is of its class again.
         """
-        named = job.spec.gpus.classes
-        if not named:
-            return job
-        there = {*self.kinds, *(profile.spec.device_class for profile in self.profiles), *started}
-        own = sorted(name for name in there - set(named) if names.node_of(name) and names.class_of(name) in named)
-        return job.replace(spec=job.spec.replace(gpus=job.spec.gpus.replace(classes=(*named, *own))))
+        there = {*self.kinds, *(profile.spec.device_class for profile in self.profiles)}
+        named = [name if name in there else names.class_of(name) for name in job.spec.gpus.classes]
+        own = sorted(name for name in there if names.node_of(name) and names.class_of(name) in named)
+        classes = tuple(dict.fromkeys([*named, *own]))
+        return job.replace(spec=job.spec.replace(gpus=job.spec.gpus.replace(classes=classes)))
 
     def count_free(
         self, device_class: str, *, need: Need, tolerations: Sequence[Document], selector: Mapping[str, str] | None
