@@ -9,11 +9,12 @@ doesn't come and go. A node without others to compare it with stays what it is.
 What somebody else wrote is left alone: profiles without the operator's label, and classes with one of another name.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from statistics import fmean, median_low
+from statistics import fmean
 
 from dueby.operator.cluster import names
 from dueby.operator.cluster.writes import Delete, Put, Write
@@ -64,22 +65,32 @@ def slow_nodes(profiles: Iterable[GPUProfile]) -> frozenset[str]:
     already = {names.node_of(profile.spec.device_class) for profile in known if is_own(profile)}
     slow = set()
     for nodes in _by_node(known).values():
-        for node in nodes:
+        for node, found in slowness(nodes).items():
             limit = RECOVERED if node in already else SLOW
-            found = slowness(nodes[node], [others for name, others in nodes.items() if name != node])
             if node in already if found is None else found > limit:
                 slow.add(node)
     return frozenset(slow)
 
 
-def slowness(node: Mapping[int, float], others: Sequence[Mapping[int, float]]) -> float | None:
-    """Mean of the node's L over the others' lower median, by the sizes that any of them has; None without one."""
-    ratios = [
-        step_us / median_low(theirs)
-        for size, step_us in sorted(node.items())
-        if (theirs := [other[size] for other in others if size in other])
-    ]
-    return fmean(ratios) if ratios else None
+def slowness(nodes: Mapping[str, Mapping[int, float]]) -> dict[str, float | None]:
+    """Mean of each node's L over the others' lower median, by the sizes that any of them has; None without one."""
+    by_size: dict[int, list[float]] = defaultdict(list)
+    for sizes in nodes.values():
+        for size, step_us in sizes.items():
+            by_size[size].append(step_us)
+    for steps in by_size.values():
+        steps.sort()
+    found = {}
+    for node, sizes in nodes.items():
+        ratios = [us / _median_of_others(by_size[size], us) for size, us in sizes.items() if len(by_size[size]) > 1]
+        found[node] = fmean(ratios) if ratios else None
+    return found
+
+
+def _median_of_others(ascending: Sequence[float], own: float) -> float:
+    """The lower median without one that is `own`: a thousand nodes are sorted once."""
+    middle = (len(ascending) - 2) // 2
+    return ascending[middle if middle < bisect_left(ascending, own) else middle + 1]
 
 
 def subject_of(spec: ProfileSpec) -> Subject:
