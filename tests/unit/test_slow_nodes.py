@@ -245,6 +245,21 @@ def test_a_worker_on_a_node_that_has_recovered_goes_on() -> None:
     assert "expectedFinish" in status["progress"]
 
 
+def test_a_worker_on_a_node_that_has_recovered_can_be_taken_away() -> None:
+    document = infj(status=indexed(), deadline="55s", gpus={"classes": [L4]})
+    first = look(document, **slow_world())
+    made = [write for write in first.writes if isinstance(write, Create)]
+    edited = infj(status=first.status(), deadline="55s", gpus={"classes": [L4], "max": 1})
+    pods = [pod_of(create) for create in made]
+    seen = Seen(document=edited, crews=[crew_of(create) for create in made], pods=pods, now_us=NOW)
+    kept = keep_up([on("a", 100), on("b", 101)])
+    there = nodes(gpu_node("a", L4, gpus=0), gpu_node("b", L4, gpus=0))
+    case = Case(seen, world(profiles=kept.profiles, nodes=there), setting=SETTING, memory=Memories(generation=1))
+    case.decide()
+    (stopped,) = (write.path.rpartition("/")[2] for write in case.writes if isinstance(write, Delete))
+    assert stopped in {create.job["metadata"]["name"] for create in made}
+
+
 @pytest.mark.parametrize("named", [[], [L4]], ids=["not named", "named"])
 def test_a_job_whose_model_was_never_measured_on_the_slow_node_does_without_it(named: list[str]) -> None:
     spec: dict[str, Any] = {"deadline": "55s", **({"gpus": {"classes": named}} if named else {})}

@@ -16,7 +16,8 @@ def stop_workers(seen: Seen, view: JobView, stop: Stop) -> list[Write]:
     """What takes these workers away."""
     made: list[Write] = []
     for crew in seen.crews:
-        alive = [w.assignment.worker for w in view.workers if w.state not in GONE and w.assignment in crew.assignments]
+        own = {assignment.worker for assignment in crew.assignments}
+        alive = [w.assignment.worker for w in view.workers if w.state not in GONE and w.assignment.worker in own]
         meant = [name for name in alive if name in stop.workers]
         if not meant:
             continue
