@@ -84,7 +84,9 @@ class Site:
             and cron["metadata"]["annotations"][names.DEVICE_CLASS] == spec.device_class
         ]
         name = job or f"{cron['metadata']['name']}-1"
-        self.batch.setdefault(name, job_now(cron, name, reason="ByHand"))
+        if name not in self.batch:
+            self.batch[name] = job_now(cron, name, reason="")
+            del self.batch[name]["metadata"]["annotations"][names.REASON]
         self.pods.append(ended(self.batch[name], spec, node=node, **changes))
 
     def end(self, job: str) -> None:

@@ -35,7 +35,8 @@ def gpu(cluster: Cluster) -> Iterator[str]:
 def table(cluster: Cluster) -> dict[str, list[str]]:
     """What `kubectl get gprof` shows, by name."""
     lines = cluster.kubectl("get", "gprof").splitlines()
-    assert lines[0].split() == ["NAME", "CLASS", "MODEL", "SIZE", "PRECISION", "ENGINE", "IMAGES/S", "NODE", "MEASURED"]
+    columns = ["NAME", "CLASS", "MODEL", "SIZE", "PRECISION", "ENGINE", "IMAGES/S", "NODE", "CURRENT", "MEASURED"]
+    assert lines[0].split() == columns
     return {line.split()[0]: line.split()[1:] for line in lines[1:]}
 
 

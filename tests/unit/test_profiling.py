@@ -167,6 +167,25 @@ def test_what_was_measured_is_stored_as_the_nodes_and_as_the_classs_and_then_pla
     assert len([write for write in half.writes if isinstance(write, Put)]) == 2, "an operator was killed in between"
 
 
+@pytest.mark.parametrize(
+    ("worker", "software"),
+    [
+        pytest.param({}, {"image": "sha256:1", "imageName": SETTING.image}, id="the operator's"),
+        pytest.param({"image": "mine:1"}, {"image": "sha256:1"}, id="one of the job's own, by no name"),
+    ],
+)
+def test_a_profile_says_what_driver_and_image_it_comes_from(worker: dict[str, str], software: dict[str, str]) -> None:
+    (create,) = begun(A100, worker=worker)
+    pod = ended_pod(create, words(measured()))
+    pod["status"]["containerStatuses"][0]["imageID"] = "docker.io/dueby/worker@sha256:1"
+    there = nodes(gpu_node("gpu-0", labels={"nvidia.com/cuda.driver-version.full": "580.95.05"}))
+    found = seen(infj(worker=worker), job_of(create, Complete="Done"), pods=[pod])
+    case = look(infj(worker=worker), seen=found, profiles=(), nodes=there)
+    for put in (write for write in case.writes if isinstance(write, Put)):
+        assert put.document["spec"]["device"]["driver"] == "580.95.05"
+        assert put.document["spec"]["software"] == software
+
+
 def test_a_node_that_is_gone_leaves_the_classs_profile() -> None:
     (create,) = begun(A100)
     found = seen(infj(), job_of(create, Complete="Done"), pods=[ended_pod(create, words(measured()), node="gone")])

@@ -116,7 +116,9 @@ PROFILE_COLUMNS = (
     ("Engine", "string", ".spec.engine", 0),
     ("Images/s", "integer", ".status.imagesPerSecond", 0),
     ("Node", "string", ".spec.device.node", 0),
+    ("Current", "string", ".status.conditions[?(@.type=='Current')].status", 0),
     ("Measured", "date", ".spec.measuredAt", 0),
+    ("Reason", "string", ".status.conditions[?(@.type=='Current')].reason", 1),
 )
 
 

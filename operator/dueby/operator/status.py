@@ -23,10 +23,10 @@ Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
 class Condition(Spec, frozen=True, kw_only=True):
-    """One thing that is true of the job, or isn't, and since when."""
+    """One thing that is true of the object, or isn't, and since when."""
 
     type: Annotated[str, Meta(max_length=64)]
-    """Indexed, Profiled, Feasible, Admitted, OnTrack, Complete, DeadlineMet or Failed."""
+    """Indexed, Profiled, Feasible, Admitted, OnTrack, Complete, DeadlineMet or Failed; of a profile Current."""
     status: Literal["True", "False", "Unknown"]
     """True, False or Unknown."""
     reason: Annotated[str, Meta(max_length=64)]
@@ -36,7 +36,7 @@ class Condition(Spec, frozen=True, kw_only=True):
     last_transition_time: Moment
     """Since when the status is what it is."""
     observed_generation: int | None = None
-    """The generation of the job that this was said about."""
+    """The generation of the object that this was said about."""
 
 
 class PlannedGroup(Spec, frozen=True, kw_only=True):
@@ -170,3 +170,5 @@ class ProfileStatus(Spec, frozen=True, kw_only=True):
 
     images_per_second: int | None = None
     """Of one device at its best measured size."""
+    conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
+    """What is true of the profile: whether it is Current, which is what one would measure now."""

@@ -9,13 +9,17 @@ import logging
 from collections.abc import Sequence
 
 from dueby.operator.cluster import names
+from dueby.operator.cluster.conditions import moment
+from dueby.operator.cluster.currents import currents
+from dueby.operator.cluster.drift import clocks, drifts, measure_again
 from dueby.operator.cluster.kube import Conflict, Kube, Missing, Refused
 from dueby.operator.cluster.manifests import Setting
 from dueby.operator.cluster.node_profiles import follow_nodes, found_in, read_jobs, store
 from dueby.operator.cluster.profiler_setting import Profiler
 from dueby.operator.cluster.world import Document, World
-from dueby.operator.cluster.writes import Write, carry_out
+from dueby.operator.cluster.writes import Change, Delete, Write, carry_out
 from dueby.planner.errors import Transient
+from dueby.planner.profiles import parse_profile
 
 # Between two looks, and writes of one.
 PAUSE_US, MOST_WRITES = 10_000_000, 64
@@ -63,7 +67,24 @@ class NodeProfiling:
 def decide_on_nodes(
     world: World, setting: Setting, profiler: Profiler, there: Sequence[Document], batch: Sequence[Document]
 ) -> list[Write]:
-    """What is to be written, of CronJobs, profiles and Jobs out of turn."""
+    """What is to be written: profiles and what is said of them, CronJobs, Jobs out of turn."""
     following = follow_nodes(world.nodes.values(), read_jobs(world.jobs), setting, profiler, there=there)
-    found = found_in(world.profiled, batch, world.nodes)
-    return [*store(found, world.profiles), *following]
+    stored = store(found_in(world.profiled, batch, world.nodes), world.profiles)
+    new = {put.document["metadata"]["name"]: parse_profile(put.document) for put in stored}
+    profiles = [new.get(profile.name, profile) for profile in world.profiles]
+    drifted = drifts(profiles, world.nodes, image=setting.image)
+    # One that is about to change would measure with what it was made of before.
+    changing = {write.path.rpartition("/")[2] for write in following if isinstance(write, Change | Delete)}
+    found = clocks(document for document in there if document["metadata"]["name"] not in changing)
+    off = [(profile, drift) for profile in profiles if (drift := drifted.get(profile.name))]
+    again = measure_again(off, found, batch, now_us=world.now_us)
+    said = currents(
+        profiles,
+        drifted,
+        found,
+        [*batch, *(add.document for add in again)],
+        generations=world.generations,
+        now=moment(world.now_us),
+        new=new,
+    )
+    return [*stored, *following, *again, *said]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dueby.operator.cluster import names
+from dueby.operator.cluster.origins import image_of, with_origin
 from dueby.operator.cluster.profile_jobs import LIMIT_S, subject_of
 from dueby.operator.cluster.sight import Document, Seen, ending_of, is_complete, is_failed, is_queued
 from dueby.operator.cluster.trouble import trouble_of_step
@@ -92,9 +93,10 @@ def _state(
 ) -> tuple[TryState, str, ProfileSpec | None, str]:
     ending = ending_of(pods, job["metadata"]["name"])
     if is_complete(job):
-        node = next((str(pod["spec"].get("nodeName", "")) for pod in pods if _phase(pod) == "Succeeded"), "")
+        done = next((pod for pod in pods if _phase(pod) == "Succeeded"), {"spec": {}})
         try:
-            return "done", "", _checked(ending.words, model, device_class), node
+            found = with_origin(_checked(ending.words, model, device_class), image=image_of(done))
+            return "done", "", found, str(done["spec"].get("nodeName", ""))
         except Invalid as error:
             return "failed", str(error)[:LONGEST_WORDS], None, ""
     if is_failed(job) or ending.is_final:

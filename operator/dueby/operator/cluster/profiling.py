@@ -17,6 +17,7 @@ from dueby.operator.cluster.conditions import Say, is_true
 from dueby.operator.cluster.inventory import CPU_CLASS, DeviceKind, has_slices, is_open
 from dueby.operator.cluster.job_view import free_for_one
 from dueby.operator.cluster.manifests import TOLERATIONS, Setting, worker_requests
+from dueby.operator.cluster.origins import with_origin
 from dueby.operator.cluster.profile_documents import profiles_of
 from dueby.operator.cluster.profile_jobs import profile_objects, subject_of
 from dueby.operator.cluster.profile_tries import Try, measured_elsewhere, outdated, tries_of
@@ -51,7 +52,10 @@ def look_at_profiles(job: InferenceJob, seen: Seen, world: World, setting: Setti
     measured = {profile.spec.device_class for profile in matching(world.profiles, model)}
     known = {name for name in measured if not allowed or name in allowed}
     status = seen.document.get("status", {})
-    if stored := _to_store(tries, world, known=known if is_true(status, "Profiled") else set()):
+    measured_already = known if is_true(status, "Profiled") else set()
+    # Of an image of the job's own it is not said by which name: nobody would measure with it again.
+    image_name = "" if job.spec.worker.image else setting.image
+    if stored := _to_store(tries, world, known=measured_already, image_name=image_name):
         return Outcome(said=_profiling(job, ["what was measured is being stored"]), writes=(*clearing, *stored))
     # What has begun goes on with what it was planned with, even while none of it is to be seen.
     is_started = bool(seen.crews) or "plan" in status
@@ -85,13 +89,16 @@ def classes_there(job: InferenceJob, world: World, named: Iterable[str]) -> set[
     return {name for node in nodes for name in node.devices} | slices
 
 
-def _to_store(tries: Sequence[Try], world: World, *, known: set[str]) -> list[Put]:
+def _to_store(tries: Sequence[Try], world: World, *, known: set[str], image_name: str) -> list[Put]:
     there = {profile.name for profile in world.profiles}
     puts = [
         put
         for one in tries
         if one.found and one.device_class not in known
-        for put in profiles_of(one.found, node=world.nodes.get(one.node), profiles=world.profiles)
+        for node in [world.nodes.get(one.node)]
+        for put in profiles_of(
+            with_origin(one.found, node=node, image_name=image_name), node=node, profiles=world.profiles
+        )
     ]
     return puts if any(put.document["metadata"]["name"] not in there for put in puts) else []
 

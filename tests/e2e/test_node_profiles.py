@@ -1,0 +1,201 @@
+"""A node with a GPU that only the scheduler believes in: measured by its CronJob, and by nobody on another node."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from builders_cluster import TAG, WORKER_NODES, Cluster
+from builders_cluster_job import job
+from builders_gpus import LABEL, PATH
+from builders_run import MODEL, profile_document
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+CLASS, DRIVER = "NVIDIA-T4", "nvidia.com/cuda.driver-version.full"
+# An engine on CPUs, since there is no GPU behind the label: what is measured are the cores beside it.
+ASKED = {**MODEL, "imageSize": 72}
+NAME = "nvidia-t4-mobilenet-v3-small-72-fp32-eager"
+HERE, ELSEWHERE = WORKER_NODES
+OURS = "dueby.dev/profiled"
+API = "rbac.authorization.k8s.io"
+
+
+@pytest.fixture(scope="module")
+def gpu(cluster: Cluster) -> Iterator[str]:
+    """The node that has one, and a job that would use it."""
+    added = [{"op": "add", "path": PATH, "value": "1"}]
+    cluster.kubectl("patch", "node", HERE, "--subresource=status", "--type=json", "-p", json.dumps(added))
+    cluster.kubectl("label", "node", HERE, f"{LABEL}={CLASS}", f"{DRIVER}=570.124.06")
+    cluster.apply(asking("asked", ASKED))
+    yield HERE
+    cluster.kubectl("delete", "infj", "asked")
+    remove_gpu(cluster)
+    cluster.kubectl("label", "node", HERE, f"{DRIVER}-")
+    # What its pods have measured is written down for as long as they are there.
+    cluster.wait(lambda: not cluster.items("cronjobs,jobs,pods", OURS), "all that measured it is gone")
+    cluster.kubectl("delete", "gprof", NAME, f"{NAME}-{HERE}", "--ignore-not-found")
+
+
+def remove_gpu(cluster: Cluster) -> None:
+    """Twice is fine."""
+    cluster.attempt(
+        "patch", "node", HERE, "--subresource=status", "--type=json", "-p", json.dumps([{"op": "remove", "path": PATH}])
+    )
+    cluster.kubectl("label", "node", HERE, f"{LABEL}-")
+
+
+def asking(name: str, model: dict[str, Any]) -> dict[str, Any]:
+    """A job that uses the model on the node's GPU, and does nothing yet."""
+    return job(
+        name,
+        model=model,
+        images=8,
+        source={"synthetic": {}},
+        sink={"uri": "/data/rows"},
+        gpus={"classes": [CLASS]},
+        suspend=True,
+        deadline="1000h",
+    )
+
+
+def cron_job(cluster: Cluster, *, subjects: int) -> dict[str, Any]:
+    """The node's, once it measures so many subjects."""
+
+    def there() -> dict[str, Any] | None:
+        found = cluster.items("cronjobs", OURS)
+        is_there = [one["spec"]["jobTemplate"]["spec"]["completions"] for one in found] == [subjects]
+        return found[0] if is_there else None
+
+    found: dict[str, Any] = cluster.wait(there, f"a CronJob with {subjects} subjects")
+    return found
+
+
+def current(cluster: Cluster, name: str, **wanted: str) -> dict[str, Any]:
+    """The profile, once its condition is so."""
+
+    def there() -> dict[str, Any] | None:
+        is_there, told = cluster.attempt("get", "gprof", name, "-o", "json")
+        document: dict[str, Any] = json.loads(told) if is_there else {}
+        said = (document.get("status", {}).get("conditions") or [{}])[0]
+        return document if said and said.items() >= wanted.items() else None
+
+    found: dict[str, Any] = cluster.wait(there, f"{name} says {wanted}")
+    return found
+
+
+def test_a_node_with_a_gpu_has_a_cron_job_that_follows_what_jobs_use(cluster: Cluster, gpu: str) -> None:
+    made = cron_job(cluster, subjects=1)
+    assert made["metadata"]["annotations"].items() >= {"dueby.dev/node": gpu, "dueby.dev/device-class": CLASS}.items()
+    assert [(owner["kind"], owner["name"]) for owner in made["metadata"]["ownerReferences"]] == [("Node", gpu)]
+    cluster.apply(asking("asked-too", {**ASKED, "imageSize": 104}))
+    assert cron_job(cluster, subjects=2)["metadata"]["uid"] == made["metadata"]["uid"]
+    cluster.kubectl("delete", "infj", "asked-too")
+    cron_job(cluster, subjects=1)
+
+
+def test_measured_on_demand_it_is_the_nodes_profile_and_the_classs_and_again_when_the_driver_changes(
+    cluster: Cluster, gpu: str
+) -> None:
+    cron = cron_job(cluster, subjects=1)["metadata"]["name"]
+    cluster.kubectl("create", "job", f"--from=cronjob/{cron}", f"{cron}-now")
+    own = current(cluster, f"{NAME}-{gpu}", status="True", reason="Measured")
+    assert own["spec"]["device"]["node"] == gpu
+    assert own["spec"]["device"]["driver"] == "570.124.06"
+    assert own["spec"]["software"]["imageName"] == f"dueby/worker:{TAG}"
+    assert [(owner["kind"], owner["name"]) for owner in own["metadata"]["ownerReferences"]] == [("Node", gpu)]
+    of_class = current(cluster, NAME, status="True", reason="Measured")
+    assert "ownerReferences" not in of_class["metadata"]
+    assert of_class["spec"]["steps"] == own["spec"]["steps"]
+    (pod,) = cluster.items("pods", f"job-name={cron}-now")
+    assert pod["spec"]["priority"] < 0
+    assert not [volume for volume in pod["spec"]["volumes"] if "projected" in volume], "no token"
+
+    cluster.kubectl("label", "node", gpu, "--overwrite", f"{DRIVER}=580.95.05")
+    drifted = current(cluster, f"{NAME}-{gpu}", status="False", reason="DriverChanged")
+    (said,) = drifted["status"]["conditions"]
+    assert f"The driver of {gpu} was 570.124.06 and is 580.95.05." in said["message"]
+    assert current(cluster, NAME, status="False", reason="DriverChanged")
+    again = current(cluster, f"{NAME}-{gpu}", status="True", reason="Measured")
+    assert again["spec"]["device"]["driver"] == "580.95.05"
+    assert again["spec"]["measuredAt"] > own["spec"]["measuredAt"]
+    assert current(cluster, NAME, status="True")["spec"]["measuredAt"] == again["spec"]["measuredAt"]
+    assert len(cluster.items("jobs", OURS)) == 2, "the one by hand and one for the driver"
+
+
+@pytest.fixture
+def forger(cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
+    """The kubeconfig of a pod on the other node, whom RBAC allows to write profiles."""
+    metadata = {"name": "forger", "namespace": "default"}
+    account = {"kind": "ServiceAccount", "name": "forger", "namespace": "default"}
+    rule = {"apiGroups": ["dueby.dev"], "resources": ["gpuprofiles"], "verbs": ["*"]}
+    cluster.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+        {"apiVersion": f"{API}/v1", "kind": "ClusterRole", "metadata": {"name": "forger"}, "rules": [rule]},
+        {
+            "apiVersion": f"{API}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "forger"},
+            "roleRef": {"apiGroup": API, "kind": "ClusterRole", "name": "forger"},
+            "subjects": [account],
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": metadata,
+            "spec": {
+                "serviceAccountName": "forger",
+                "nodeName": ELSEWHERE,
+                "terminationGracePeriodSeconds": 0,
+                "containers": [{"name": "c", "image": f"dueby/worker:{TAG}", "command": ["sleep", "900"]}],
+            },
+        },
+    )
+    token = cluster.kubectl("create", "token", "forger", "--bound-object-kind=Pod", "--bound-object-name=forger")
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    # Not the administrator's certificate, which would be who asks.
+    config["users"][0]["user"] = {"token": token.strip()}
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    yield path
+    cluster.kubectl("delete", "pod,serviceaccount", "forger")
+    cluster.kubectl("delete", "clusterrole,clusterrolebinding", "forger")
+
+
+def forged(name: str, node: str | None) -> dict[str, Any]:
+    """A profile of a class that there isn't, as if it were fast."""
+    found = profile_document(latency_us=1)
+    found["metadata"]["name"] = name
+    found["spec"] |= {"deviceClass": "NVIDIA-FAST", "device": {"node": node} if node else {}}
+    return found
+
+
+def test_a_pods_token_writes_profiles_of_its_own_node_only(cluster: Cluster, forger: Path) -> None:
+    asked = Cluster(kubeconfig=forger, shared=cluster.shared, audit_log=cluster.audit_log)
+    said = f"system:serviceaccount:default:forger is a pod on the node {ELSEWHERE} and may write only GPUProfiles whose"
+
+    def refused(verb: str, document: dict[str, Any], of: str) -> None:
+        is_done, told = asked.attempt(verb, "-f", "-", stdin=yaml.safe_dump(document))
+        assert not is_done, told
+        assert f"{said} spec.device.node is {ELSEWHERE}, not one of {of}" in " ".join(told.split())
+
+    refused("create", forged("forged", HERE), HERE)
+    refused("create", forged("forged", None), "a whole class")
+    assert asked.attempt("create", "-f", "-", stdin=yaml.safe_dump(forged("forged", ELSEWHERE)))[0], "its own"
+    refused("replace", forged("forged", HERE), HERE)
+    assert asked.attempt("delete", "gprof", "forged")[0], "its own"
+
+    cluster.apply(forged("by-a-person", None), forged("of-another", HERE))
+    refused("replace", forged("by-a-person", ELSEWHERE), "a whole class")
+    refused("delete", forged("of-another", HERE), HERE)
+    # The last is what the operator has made of them.
+    made = "nvidia-fast-mobilenet-v3-small-64-fp32-eager"
+    cluster.kubectl("delete", "gprof", "by-a-person", "of-another", made, "--ignore-not-found")
+
+
+def test_the_cron_job_goes_when_the_node_has_no_gpu_any_more(cluster: Cluster, gpu: str) -> None:
+    cron_job(cluster, subjects=1)
+    remove_gpu(cluster)
+    cluster.wait(lambda: not cluster.items("cronjobs", OURS), "it is gone")
