@@ -13,7 +13,7 @@ from dueby.operator.cluster.drift import REST_US
 from dueby.operator.cluster.inventory import Node
 from dueby.operator.cluster.origins import driver_of
 from dueby.operator.cluster.writes import Add, Change
-from dueby.planner.profiles import Device, GPUProfile, ObservedJob, ProfileSpec
+from dueby.planner.profiles import Device, GPUProfile, ObservedJob
 
 CLASS = "nvidia-a100-sxm4-40gb-efficientnet-lite0-224-fp32-openvino"
 OWN = f"{CLASS}-gpu"
@@ -81,7 +81,7 @@ def test_what_was_measured_is_current_and_says_with_what() -> None:
     assert (said["type"], said["status"], said["reason"]) == ("Current", "True", "Measured")
     assert said["message"] == "Measured with driver 580.95.05, image dueby/worker:1, torch 2.13.0."
     assert said["observedGeneration"] == 1
-    assert site.condition(CLASS)["message"] == "Of 1 nodes."
+    assert site.condition(CLASS)["message"] == "Of 1 node."
 
 
 @pytest.mark.parametrize(("case", "reason", "message"), CASES, ids=[case for case, *_ in CASES])
@@ -99,7 +99,7 @@ def test_what_changed_is_measured_again_at_once_and_said(case: str, reason: str,
     assert f"the Job {job['metadata']['name']} in the namespace {NAMESPACE}." in said["message"]
     of_class = site.condition(CLASS)
     assert (of_class["status"], of_class["reason"]) == ("False", reason)
-    assert f"1 changed since they were measured: gpu ({reason})." in of_class["message"]
+    assert f"Of 1 node 1 changed since measured: gpu ({reason})." in of_class["message"]
     assert site.look() == []
 
 
@@ -302,20 +302,27 @@ def test_a_class_is_current_if_all_its_nodes_are_and_names_those_that_are_not() 
     site.nodes = [with_driver("590.48.01", name) for name in names_of[:7]] + site.nodes[7:]
     site.settle()
     message = site.condition(CLASS)["message"]
-    assert message.startswith("Of 8 nodes 7 changed since they were measured: node-0 (DriverChanged), node-1")
+    assert message.startswith("Of 8 nodes 7 changed since measured: node-0 (DriverChanged), node-1")
     assert message.endswith("node-4 (DriverChanged) and 2 more. It follows them.")
     assert len(site.batch) == 8 + 7
 
 
-def test_what_people_have_written_of_a_class_is_not_judged() -> None:
+def by_hand(profile: GPUProfile) -> GPUProfile:
+    return profile.replace(metadata=profile.metadata.replace(name="mine", labels=None), status=None)
+
+
+def test_what_was_applied_by_hand_of_a_node_is_judged_and_left_as_it_is() -> None:
     site = measured_site()
-    spec: ProfileSpec = spec_of(A100)
-    site.profiles = {"mine": GPUProfile(**{**_fields(site.profiles[CLASS]), "spec": spec, "status": None})}
     site.pods.clear()
+    site.profiles = {"mine": by_hand(site.profiles[OWN])}
+    drift(site, "driver")
+    assert jobs(site.look()) == []
+    assert site.condition("mine")["reason"] == "DriverChanged"
+    assert "It was applied by hand and stands: apply a new one, or" in site.condition("mine")["message"]
+
+
+def test_what_was_applied_by_hand_of_a_class_is_not_judged() -> None:
+    site = measured_site()
+    site.profiles = {OWN: site.profiles[OWN], "mine": by_hand(site.profiles[CLASS])}
     site.settle()
     assert site.profiles["mine"].status is None
-
-
-def _fields(profile: GPUProfile) -> dict[str, Any]:
-    metadata = profile.metadata.replace(name="mine", labels=None)
-    return {"api_version": profile.api_version, "kind": profile.kind, "metadata": metadata}

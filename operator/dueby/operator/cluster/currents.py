@@ -36,7 +36,7 @@ def currents(
     """
     at_work = {job["metadata"]["labels"][names.PROFILED]: job for job in batch if is_at_work(job)}
     said = {
-        profile.name: _of_node(profile.spec, drifted[profile.name], clock_of(profile.spec, found), at_work)
+        profile.name: _of_node(profile, drifted[profile.name], clock_of(profile, found), at_work)
         for profile in profiles
         if profile.name in drifted
     }
@@ -55,10 +55,11 @@ def currents(
     return changes
 
 
-def _of_node(spec: ProfileSpec, drift: Drift | None, clock: Clock | None, at_work: Mapping[str, Document]) -> Say:
+def _of_node(profile: GPUProfile, drift: Drift | None, clock: Clock | None, at_work: Mapping[str, Document]) -> Say:
     if drift is None:
-        return Say(type="Current", status="True", reason="Measured", message=_facts(spec))
-    message = f"{drift.told}. {_next_step(clock, at_work)}"
+        return Say(type="Current", status="True", reason="Measured", message=_facts(profile.spec))
+    by_hand = "It was applied by hand and stands: apply a new one, or delete it to have its node measured."
+    message = f"{drift.told}. {_next_step(clock, at_work) if is_managed(profile) else by_hand}"
     return Say(type="Current", status="False", reason=drift.reason, message=message)
 
 
@@ -104,9 +105,10 @@ def _of_classes(profiles: Sequence[GPUProfile], drifted: Mapping[str, Drift | No
 
 def _of_class(nodes: Sequence[GPUProfile], drifted: Mapping[str, Drift | None]) -> Say:
     off = [(profile, drift) for profile in nodes if (drift := drifted[profile.name])]
+    of_all = f"Of {len(nodes)} node{'s' if len(nodes) > 1 else ''}"
     if not off:
-        return Say(type="Current", status="True", reason="Measured", message=f"Of {len(nodes)} nodes.")
+        return Say(type="Current", status="True", reason="Measured", message=f"{of_all}.")
     named = ", ".join(f"{profile.spec.device.node} ({drift.reason})" for profile, drift in off[:MOST_NAMED])
     more = f" and {len(off) - MOST_NAMED} more" if len(off) > MOST_NAMED else ""
-    message = f"Of {len(nodes)} nodes {len(off)} changed since they were measured: {named}{more}. It follows them."
+    message = f"{of_all} {len(off)} changed since measured: {named}{more}. It follows them."
     return Say(type="Current", status="False", reason=off[0][1].reason, message=message)

@@ -23,7 +23,7 @@ from dueby.operator.cluster.inventory import Node
 from dueby.operator.cluster.node_profile_jobs import job_now
 from dueby.operator.cluster.origins import IMAGE, IMAGE_NAME, driver_of, measured_s
 from dueby.operator.cluster.sight import is_complete, is_failed, micros_of
-from dueby.operator.cluster.slow_nodes import subject_of
+from dueby.operator.cluster.slow_nodes import is_managed, subject_of
 from dueby.operator.cluster.writes import Add
 from dueby.planner.observed import experience, off_by
 from dueby.planner.profiles import GPUProfile, ProfileSpec
@@ -107,10 +107,10 @@ def clocks(cron_jobs: Iterable[Document]) -> dict[tuple[str, str], Clock]:
     return found
 
 
-def clock_of(spec: ProfileSpec, found: Mapping[tuple[str, str], Clock]) -> Clock | None:
-    """The CronJob that measures what a node's profile is of."""
-    clock = found.get((str(spec.device.node), spec.device_class))
-    return clock if clock and clock.measures(spec) else None
+def clock_of(profile: GPUProfile, found: Mapping[tuple[str, str], Clock]) -> Clock | None:
+    """The CronJob by which a node's profile is measured again; what was applied by hand stands, and has none."""
+    clock = found.get((str(profile.spec.device.node), profile.spec.device_class))
+    return clock if clock and is_managed(profile) and clock.measures(profile.spec) else None
 
 
 def measure_again(
@@ -126,7 +126,7 @@ def measure_again(
         jobs_of[job["metadata"]["labels"][names.PROFILED]].append(job)
     waiting: dict[str, tuple[Clock, ProfileSpec, Drift]] = {}
     for profile, drift in sorted(drifted, key=lambda one: measured_s(one[0].spec)):
-        if clock := clock_of(profile.spec, found):
+        if clock := clock_of(profile, found):
             waiting[clock.name] = clock, profile.spec, drift
     made = []
     for clock, latest, drift in waiting.values():
