@@ -9,7 +9,7 @@ step; it is the workers' format, so the index selects the subject.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dueby.operator.cluster import names
@@ -77,7 +77,7 @@ def cron_job(
     return document
 
 
-def job_now(cron: Document, name: str, *, reason: str) -> Document:
+def job_now(cron: Mapping[str, Any], name: str, *, reason: str) -> Document:
     """A Job of the CronJob's template, as `kubectl create job --from` makes it."""
     metadata, template = cron["metadata"], cron["spec"]["jobTemplate"]
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": metadata["name"], "uid": metadata["uid"]}

@@ -93,7 +93,7 @@ def _state(
 ) -> tuple[TryState, str, ProfileSpec | None, str]:
     ending = ending_of(pods, job["metadata"]["name"])
     if is_complete(job):
-        done = next((pod for pod in pods if _phase(pod) == "Succeeded"), {"spec": {}})
+        done: Document = next((pod for pod in pods if _phase(pod) == "Succeeded"), {"spec": {}})
         try:
             found = with_origin(_checked(ending.words, model, device_class), image=image_of(done))
             return "done", "", found, str(done["spec"].get("nodeName", ""))
