@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -104,8 +105,10 @@ def test_a_node_that_is_measured_again_counts_once() -> None:
 def test_nodes_without_a_common_size_leave_what_was_measured_last() -> None:
     other = measured(device=Device(node="node-a"))
     step = other.spec.steps[0].replace(mini_batch_size=7)
+    earlier, later = (datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2))
+    other = other.replace(spec=other.spec.replace(measured_at=earlier))
     _, of_class = profiles_of(
-        measured(steps=(step,)).spec,
+        measured(steps=(step,), measured_at=later).spec,
         node=gpu_node("node-b"),
         profiles=[other],
     )
