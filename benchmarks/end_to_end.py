@@ -37,7 +37,7 @@ from dueby.planner.job import JobSpec, parse_job
 from dueby.planner.pool import build_pool
 from dueby.planner.problem import Problem
 from dueby.planner.profiles import GPUProfile
-from simulation import Nature, Simulation, Story
+from simulation import NaturalFates, Nature, Simulation, Story
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -160,17 +160,17 @@ def simulate(profile: GPUProfile, runs: int) -> dict[str, Any]:
         node=node,
         startup_sigma=startup_sigma(profile),
     )
-    alone = replace(own, replanning=False)
-    worlds = {f"the plan alone, confidence {q}": (q, alone) for q in CONFIDENCES} | {
-        "with re-planning, confidence 0.8": (0.8, own),
-        "with re-planning, confidence 0.95": (0.95, own),
-        "every tenth node 25 % slow, confidence 0.95": (0.95, replace(own, slow_share=0.1)),
-        "every twentieth worker lost, confidence 0.95": (0.95, replace(own, loss_per_worker=0.05)),
+    worlds = {f"the plan alone, confidence {q}": (q, own, False) for q in CONFIDENCES} | {
+        "with re-planning, confidence 0.8": (0.8, own, True),
+        "with re-planning, confidence 0.95": (0.95, own, True),
+        "every tenth node 25 % slow, confidence 0.95": (0.95, replace(own, slow_share=0.1), True),
+        "every twentieth worker lost, confidence 0.95": (0.95, replace(own, loss_per_worker=0.05), True),
     }
     answers = {}
-    for name, (q, nature) in worlds.items():
+    for name, (q, nature, replanning) in worlds.items():
         console.print(f"Simulating: {name} ...")
-        answers[name] = simulate_world(profile, q, nature, runs if nature in (own, alone) else runs // 4)
+        count = runs if nature == own else runs // 4
+        answers[name] = simulate_world(profile, q, nature, count, replanning=replanning)
     return answers
 
 
@@ -179,11 +179,14 @@ def startup_sigma(profile: GPUProfile) -> float:
     return math.log(startup.p95 / startup.p50) / NormalDist().inv_cdf(0.95) if startup and startup.p50 else 0.0
 
 
-def simulate_world(profile: GPUProfile, confidence: float, nature: Nature, runs: int) -> dict[str, Any]:
+def simulate_world(
+    profile: GPUProfile, confidence: float, nature: Nature, runs: int, *, replanning: bool
+) -> dict[str, Any]:
     spec = parse_job(manifest(images=1, deadline=f"{DEADLINE_S}s", sink="rows", confidence=confidence)).spec
     view = edge_view(spec, profile, confidence)
     with ProcessPoolExecutor() as pool:
-        stories = list(pool.map(simulated_run, [(view, nature, seed) for seed in range(runs)], chunksize=8))
+        worlds = [(view, nature, replanning, seed) for seed in range(runs)]
+        stories = list(pool.map(simulated_run, worlds, chunksize=8))
     in_time = sum(story.in_time for story in stories) / runs
     low, high = wilson(in_time, runs)
     return {
@@ -214,9 +217,9 @@ def edge_view(spec: JobSpec, profile: GPUProfile, confidence: float) -> JobView:
     )
 
 
-def simulated_run(world: tuple[JobView, Nature, int]) -> Story:
-    view, nature, seed = world
-    return Simulation(view, nature, seed).run()
+def simulated_run(world: tuple[JobView, Nature, bool, int]) -> Story:
+    view, nature, replanning, seed = world
+    return Simulation(view, NaturalFates(nature, seed), replanning=replanning).run()
 
 
 def wilson(share: float, runs: int) -> tuple[float, float]:

@@ -1,15 +1,17 @@
 """A job on simulated workers, through the product's own planner and decide(): only the machines are made up.
 
-A worker starts after S, warms up for W, then does a mini-batch every L, each with noise of its own; what a run and a
-node have in common is drawn once. It does its share front to back and then takes parts from the tail of the share with
-most left, the open parts of lost workers included, as the real one does. The clock is simulated, so a run of ten
-minutes takes milliseconds, and the same seed gives the same run.
+A worker starts after S, warms up for W, then does a mini-batch every L; how long each of these takes is its fate, drawn
+from a made-up nature here, or from what was measured (calibration.py). It does its share front to back and then takes
+parts from the tail of the share with most left, the open parts of lost workers included, as the real one does. The
+clock is simulated, so a run of ten minutes takes milliseconds, and the same seed gives the same run.
 """
 
 import heapq
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from dueby.operator.decide import decide
 from dueby.operator.view import GONE, Assignment, Finish, JobView, Refuse, Start, Stop, WorkerState, WorkerView
@@ -35,8 +37,50 @@ class Nature:
     slow_factor: float = 1.25
     loss_per_worker: float = 0.0
     """Probability that a worker is lost during the run."""
-    replanning: bool = True
-    """Whether decide() is asked again once the plan runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """How long everything takes that one worker does, in microseconds."""
+
+    startup_us: float
+    warmup_us: float
+    step_us: Callable[[], float]
+    """The next steady step."""
+    lost_after_us: float = float("inf")
+    """Since it was created."""
+
+
+class Fates(Protocol):
+    """Where fates come from."""
+
+    def draw(self, assignment: Assignment, *, span_us: int) -> Fate:
+        """Of a worker that is created now; the deadline is `span_us` away."""
+
+
+class NaturalFates:
+    """Fates drawn from a made-up nature around what the plan expects; what a run has in common is drawn once."""
+
+    def __init__(self, nature: Nature, seed: int) -> None:
+        self.nature = nature
+        self.chance = random.Random(seed)
+        self.run_factor = max(0.5, self.chance.gauss(1, nature.run))
+
+    def draw(self, assignment: Assignment, *, span_us: int) -> Fate:
+        """Of a worker that is created now; the deadline is `span_us` away."""
+        choice, chance, nature = assignment.choice, self.chance, self.nature
+        is_slow = chance.random() < nature.slow_share
+        node = max(0.5, chance.gauss(1, nature.node)) * (nature.slow_factor if is_slow else 1)
+        startup = choice.expected_start_us - choice.expected_warmup_us
+        startup_us = startup * chance.lognormvariate(0, nature.startup_sigma)
+        is_lost = chance.random() < nature.loss_per_worker
+        factor = node * self.run_factor
+        return Fate(
+            startup_us=startup_us,
+            warmup_us=choice.expected_warmup_us * factor,
+            step_us=lambda: max(0.2, chance.gauss(1, nature.step_cv)) * choice.latency_us * factor,
+            lost_after_us=chance.uniform(0, max(1, span_us)) if is_lost else float("inf"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +101,8 @@ class Story:
 class _Worker:
     assignment: Assignment
     created_us: int
+    fate: Fate
     next_us: float
-    step_us: float
-    lost_us: float
     state: WorkerState = "starting"
     own: deque[int] = field(default_factory=deque)
     part: int | None = None
@@ -72,12 +115,12 @@ class _Worker:
 class Simulation:
     """One run of the job that the view describes."""
 
-    def __init__(self, view: JobView, nature: Nature, seed: int) -> None:
+    def __init__(self, view: JobView, fates: Fates, *, replanning: bool = True) -> None:
+        """`replanning`: whether decide() is asked again once the plan runs."""
         self.view = view
-        self.nature = nature
-        self.draw = random.Random(seed)
+        self.fates = fates
+        self.replanning = replanning
         self.start_us = view.now_us
-        self.run_factor = max(0.5, self.draw.gauss(1, nature.run))
         self.workers: list[_Worker] = []
         self.queue: list[tuple[float, int]] = []
         """(time of the next step's end, worker), the earliest first."""
@@ -91,7 +134,7 @@ class Simulation:
         """To the last part."""
         planned, expected_us, most = 0, 0, 0
         while True:
-            if planned and not self.nature.replanning:
+            if planned and not self.replanning:
                 if len(self.there) == self.grid.parts:
                     return self._story(planned, expected_us, most)
                 self._advance(self.view.now_us + TICK_US)
@@ -120,21 +163,13 @@ class Simulation:
     def _start(self, start: Start) -> None:
         self.view = replace(self.view, part_size=start.part_size, revision=self.view.revision + 1)
         for assignment in start.assignments:
-            choice, draw = assignment.choice, self.draw
-            is_slow = draw.random() < self.nature.slow_share
-            node = max(0.5, draw.gauss(1, self.nature.node)) * (self.nature.slow_factor if is_slow else 1)
-            startup = (choice.expected_start_us - choice.expected_warmup_us) * draw.lognormvariate(
-                0, self.nature.startup_sigma
-            )
-            is_lost = draw.random() < self.nature.loss_per_worker
-            span_us = self.view.deadline_us - self.view.now_us
+            fate = self.fates.draw(assignment, span_us=self.view.deadline_us - self.view.now_us)
             self.workers.append(
                 _Worker(
                     assignment=assignment,
                     created_us=self.view.now_us,
-                    next_us=self.view.now_us + startup + choice.expected_warmup_us * node * self.run_factor,
-                    step_us=choice.latency_us * node * self.run_factor,
-                    lost_us=self.view.now_us + draw.uniform(0, max(1, span_us)) if is_lost else float("inf"),
+                    fate=fate,
+                    next_us=self.view.now_us + fate.startup_us + fate.warmup_us,
                     own=deque(range(assignment.share.first, assignment.share.end)),
                 )
             )
@@ -154,7 +189,7 @@ class Simulation:
             worker = self.workers[number]
             if worker.state in GONE:
                 continue
-            if worker.next_us >= worker.lost_us:
+            if worker.next_us >= worker.created_us + worker.fate.lost_after_us:
                 worker.state, lost = "lost", True
                 continue
             self._step(worker)
@@ -187,7 +222,7 @@ class Simulation:
             worker.steps += 1
             worker.step_total_us += worker.next_us - worker.last_us
         worker.last_us = round(worker.next_us)
-        worker.next_us += max(0.2, self.draw.gauss(1, self.nature.step_cv)) * worker.step_us
+        worker.next_us += worker.fate.step_us()
 
     def _next_part(self, worker: _Worker) -> int | None:
         while worker.own:

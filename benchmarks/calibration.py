@@ -1,0 +1,329 @@
+"""Does a deadline hold as often as the plan says? Stated probability against observed frequency.
+
+Traces: fresh processes on all of this machine's slices, measured again and again (traces.py). Profiles are made by the
+profiler's own code from a few of them that follow each other, as a profile is; simulated jobs are planned on that
+profile by the product's planner and live through what the other processes took. Real: short `dueby run`s on all of the
+machine, a new profile every few of them.
+
+For every run the planner says by when it would be done at each confidence q, with the devices that it has. The share of
+runs that were done by then is to be q. A share below q is a broken promise. A share above it has a price, which is
+counted as well: the devices planned at 0.95 over the least that would have done, had one known what was to come.
+
+What was measured is kept in --folder and not measured again, so that a run that was stopped goes on.
+
+    python benchmarks/calibration.py [--folder build/calibration] [--traces 60] [--real 64] [--simulated 4000]
+"""
+
+import argparse
+import json
+import math
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.progress import track
+
+from calibration_chart import draw, print_tables
+from dueby.command.files import read_profiles
+from dueby.operator.view import JobView
+from dueby.planner.job import Model, parse_job
+from dueby.planner.pool import build_pool
+from dueby.planner.problem import Problem
+from dueby.planner.profiles import GPUProfile, ProfileSpec
+from dueby.profiler.machine import this_machine
+from end_to_end import fastest, manifest
+from simulation import Simulation
+from traces import Member, Trace, TracedFates, measure_traces, profile_of, read_traces
+
+MODEL = {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precision": "fp32"}
+RESULTS = Path(__file__).parent / "results"
+CONFIDENCES = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
+SECOND = 1_000_000
+# Steady steps of a trace.
+TRACE_S = 6.0
+# Crews that make a profile: as many processes as `dueby profile` measures.
+PROFILED = 3
+# Simulated jobs: on as many devices as this machine has, and on more, which are then other moments of it.
+DEVICES = (2, 12)
+SIMULATED_S = 60
+# Real runs: seconds of work, and runs for which a profile is measured anew.
+WORK_S = (6, 12)
+RUNS_A_PROFILE = 16
+SEED = 6
+console = Console(width=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("build/calibration"), help="keeps what was measured")
+    parser.add_argument("--traces", type=int, default=60, help="crews of fresh processes")
+    parser.add_argument("--real", type=int, default=64, help="real runs")
+    parser.add_argument("--simulated", type=int, default=4000, help="simulated runs for each number of devices")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    like = fastest(profile_machine(options.folder / "profiles")).spec
+    traces = keep_traces(options.folder / "traces.jsonl", like, options.traces)
+    real = keep_real_runs(options.folder, options.real)
+    worlds = {f"simulated, {k} devices": simulate(traces, like, k, options.simulated) for k in DEVICES}
+    result = {
+        "real": real,
+        "reliability": {
+            **{name: world["reliability"] for name, world in worlds.items()},
+            f"real, {len(real)} runs": reliability([[row] for row in real]),
+        },
+        "cost": {name: world["cost"] for name, world in worlds.items() if world["cost"]},
+        "traces": len(traces),
+    }
+    (RESULTS / "calibration.json").write_text(json.dumps(result, indent=1))
+    print_tables(console, result)
+    draw(result, RESULTS / "calibration.png")
+    console.print(f"Written: {RESULTS / 'calibration.json'} and .png")
+
+
+# ---- what is measured, once
+
+
+def profile_machine(folder: Path) -> Sequence[GPUProfile]:
+    """This machine's profiles, measured unless they are there."""
+    if not folder.is_dir():
+        console.print("Measuring this machine (a minute) ...")
+        command = ["profile", "--quick", "--model", str(MODEL["name"]), "-o", str(folder)]
+        subprocess.run([sys.executable, "-m", "dueby.command.main", *command], check=True)
+    return read_profiles([str(folder)])
+
+
+def keep_traces(path: Path, like: ProfileSpec, wanted: int) -> list[Trace]:
+    """As many traces as wanted: those of the file, and new ones added to it."""
+    found = read_traces(path)
+    size = found[0].size if found else max(like.steps, key=lambda s: s.mini_batch_size / s.latency_micros.mean)
+    size = size if isinstance(size, int) else size.mini_batch_size
+    model = parse_job(manifest(images=1, deadline="1m", sink="rows")).spec.model
+    fresh = measure_traces(this_machine(), model, like, size=size, seconds=TRACE_S)
+    with path.open("a") as file:
+        for _ in track(range(wanted - len(found)), "Measuring traces", console=console):
+            trace = next(fresh)
+            file.write(json.dumps(trace.document()) + "\n")
+            file.flush()
+            found.append(trace)
+    return found[:wanted]
+
+
+# ---- real runs
+
+
+def keep_real_runs(folder: Path, wanted: int) -> list[dict[str, Any]]:
+    """As many real runs as wanted: those of the file, and new ones added to it."""
+    path = folder / "real.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    with path.open("a") as file:
+        for number in range(len(rows), wanted):
+            row = real_run(folder, number)
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            rows.append(row)
+    return rows[:wanted]
+
+
+def real_run(folder: Path, number: int) -> dict[str, Any]:
+    """A job for all of the machine, with a deadline at which the plan isn't sure."""
+    chance = random.Random(SEED + number)
+    profiles = folder / f"profiles-{number // RUNS_A_PROFILE}"
+    spec = fastest(profile_machine(profiles)).spec
+    slices = spec.device.slices or 1
+    rate = max(s.mini_batch_size * 1e6 / s.latency_micros.mean for s in spec.steps)
+    images = round(rate * slices * chance.uniform(*WORK_S))
+    problem = whole_machine(read_profiles([str(profiles)]), spec, images)
+    deadline_us = finish_us(problem, chance.uniform(0.6, 0.995)) + began_us(folder, number)
+    sink = folder / "rows" / f"{number}-{time.time_ns()}"
+    job = manifest(images=images, deadline=f"{deadline_us / SECOND:.1f}s", sink=str(sink))
+    path = folder / f"job-{number}.yaml"
+    path.write_text(yaml.safe_dump(job))
+    command = [sys.executable, "-m", "dueby.command.main", "run", "-f", str(path), "--profiles", str(profiles)]
+    subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
+    run = next((sink / "_dueby" / "runs").iterdir())
+    summary = json.loads((run / "summary.json").read_text())
+    (first, *_) = json.loads((run / "plan.json").read_text())["revisions"]
+    plan = first["plan"]
+    asked = replace(problem, part_size=plan["partSize"])
+    row = {
+        "images": images,
+        "gpus": plan["gpus"],
+        "stated": plan["probability"],
+        "inTime": summary["inTime"],
+        "beganSeconds": first["atSeconds"],
+        "expected": plan["expectedSeconds"],
+        "actual": summary["actualSeconds"] - first["atSeconds"],
+        "finishes": [finish_us(asked, q) / SECOND for q in CONFIDENCES],
+    }
+    console.print(
+        f"run {number + 1:2}: {images:6,} images on {row['gpus']}, stated {row['stated']:.3f}: expected "
+        f"{row['expected']:5.1f} s, took {row['actual']:5.1f} s, {'in time' if row['inTime'] else 'late'}"
+    )
+    return row
+
+
+def whole_machine(profiles: Sequence[GPUProfile], spec: ProfileSpec, images: int) -> Problem:
+    """The planner's question about all slices of a layout."""
+    job = parse_job(manifest(images=images, deadline="1h", sink="rows")).spec
+    same = [profile for profile in profiles if profile.spec.device_class == spec.device_class]
+    count = spec.device.slices or 1
+    pool = build_pool(job, same, {spec.device_class: count})
+    return Problem(pool=pool, images=images, time_us=3600 * SECOND, confidence=0.95, most_gpus=count)
+
+
+def finish_us(problem: Problem, confidence: float) -> int:
+    """By when all devices of the problem's pool are done, at this confidence."""
+    found = replace(problem, confidence=confidence).earliest_us(problem.most)
+    if found is None:
+        raise SystemExit(f"{problem.images} images are never done at {confidence}")
+    return found
+
+
+def began_us(folder: Path, number: int) -> int:
+    """What passes from a run's start to its plan, by the run before."""
+    path = folder / "real.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if number else []
+    return round(rows[-1]["beganSeconds"] * SECOND) if rows else SECOND
+
+
+# ---- simulated runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """What is known when a job is planned, and what is to come: crews of other moments."""
+
+    profile: GPUProfile
+    crews: tuple[tuple[Member, ...], ...]
+    devices: int
+    seed: int
+
+    def fates(self) -> TracedFates:
+        """One for each worker: crews drawn at random, each whole."""
+        chance = random.Random(self.seed)
+        needed = math.ceil(self.devices / len(self.crews[0]))
+        drawn = chance.sample(self.crews, needed)
+        return TracedFates([member for crew in drawn for member in crew], self.seed)
+
+
+def simulate(traces: Sequence[Trace], like: ProfileSpec, devices: int, runs: int) -> dict[str, Any]:
+    """Runs of jobs at the edge of what so many devices are accepted for; then what the margin costs."""
+    model = parse_job(manifest(images=1, deadline="1m", sink="rows")).spec.model
+    splits = [make_split(traces, model, like, devices, number) for number in range(runs)]
+    with ProcessPoolExecutor() as pool:
+        told = f"Simulating, {devices} devices"
+        rows = list(track(pool.map(edge_run, splits, chunksize=16), told, total=runs, console=console))
+        some = splits[: runs // 4] if devices > min(DEVICES) else []
+        cost = list(track(pool.map(cost_run, some, chunksize=8), "What it costs", total=len(some), console=console))
+    # Runs that share a profile aren't independent: a group is those that were planned on the same.
+    starts = profile_starts(traces)
+    groups = [[row for number, row in enumerate(rows) if number % len(starts) == start] for start in starts]
+    return {"reliability": reliability(groups), "cost": cost}
+
+
+def profile_starts(traces: Sequence[Trace]) -> range:
+    """The first crew of each profile."""
+    return range(len(traces) - PROFILED + 1)
+
+
+def make_split(traces: Sequence[Trace], model: Model, like: ProfileSpec, devices: int, number: int) -> Split:
+    start = number % len(profile_starts(traces))
+    known = traces[start : start + PROFILED]
+    other = [*traces[:start], *traces[start + PROFILED :]]
+    crews = tuple(trace.members for trace in other)
+    return Split(profile=profile_of(known, model, like), crews=crews, devices=devices, seed=SEED + number)
+
+
+def edge_run(split: Split) -> dict[str, Any]:
+    """How long the plan takes, left to itself, and by when it was promised at each confidence."""
+    view = edge_view(split)
+    simulation = Simulation(view, split.fates(), replanning=False)
+    story = simulation.run()
+    pool = build_pool(view.spec, view.profiles, view.counts)
+    asked = Problem(
+        pool=pool,
+        images=view.images,
+        time_us=view.deadline_us,
+        confidence=0.95,
+        most_gpus=story.planned_gpus,
+        part_size=simulation.view.part_size,
+    )
+    return {
+        "actual": story.finish_us / SECOND,
+        "expected": story.expected_us / SECOND,
+        "finishes": [finish_us(asked, q) / SECOND for q in CONFIDENCES],
+    }
+
+
+def edge_view(split: Split, *, images: int | None = None, most: int | None = None) -> JobView:
+    """The largest job that the devices are accepted for, or a smaller one; `most` is gpus.max."""
+    device_class = split.profile.spec.device_class
+    gpus = {"max": most or split.devices}
+    spec = parse_job(manifest(images=1, deadline=f"{SIMULATED_S}s", sink="rows", gpus=gpus)).spec
+    counts = {device_class: split.devices}
+    pool = build_pool(spec, [split.profile], counts)
+    problem = Problem(pool=pool, images=1, time_us=SIMULATED_S * SECOND, confidence=0.95, most_gpus=split.devices)
+    return JobView(
+        spec=spec,
+        now_us=0,
+        deadline_us=SIMULATED_S * SECOND,
+        images=images or problem.largest_images(),
+        profiles=(split.profile,),
+        counts=counts,
+    )
+
+
+def cost_run(split: Split) -> dict[str, Any]:
+    """The devices planned for a job of some size, and the least that would have been in time with what was to come."""
+    chance = random.Random(split.seed)
+    images = round(edge_view(split).images * chance.uniform(0.3, 1.0))
+    story = Simulation(edge_view(split, images=images), split.fates(), replanning=False).run()
+    planned = story.planned_gpus
+    enough = planned if story.in_time else None
+    while enough and enough > 1:
+        fewer = edge_view(split, images=images, most=enough - 1)
+        if not Simulation(fewer, split.fates(), replanning=False).run().in_time:
+            break
+        enough -= 1
+    return {"images": images, "planned": planned, "enough": enough}
+
+
+# ---- what comes of it
+
+
+def reliability(groups: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, float]]:
+    """At each confidence the share of runs that were done by then, with the 95 % interval over resampled groups."""
+    chance = random.Random(SEED)
+    counts = [
+        [sum(row["actual"] <= row["finishes"][i] for row in group) for group in groups] for i in range(len(CONFIDENCES))
+    ]
+    sizes = [len(group) for group in groups]
+    answers = []
+    for confidence, hits in zip(CONFIDENCES, counts, strict=True):
+        shares = sorted(_resampled(hits, sizes, chance) for _ in range(1000))
+        answers.append(
+            {
+                "stated": confidence,
+                "observed": sum(hits) / sum(sizes),
+                "low": shares[25],
+                "high": shares[974],
+            }
+        )
+    return answers
+
+
+def _resampled(hits: Sequence[int], sizes: Sequence[int], chance: random.Random) -> float:
+    drawn = chance.choices(range(len(hits)), k=len(hits))
+    return sum(hits[i] for i in drawn) / sum(sizes[i] for i in drawn)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Measured traces: what fresh processes on this machine really took, step by step, to drive simulated runs with.
+
+A crew is one fresh process on every slice of the machine at the same time, as workers are: its start-ups, its first
+mini-batches, its steady steps. Profiles are made from crews by the profiler's own code, and a simulated worker lives
+through what one process of another crew did. So the effects of a run and of a moment are in the traces as they were,
+whatever their distribution; nothing is drawn from a normal one.
+"""
+
+import json
+import random
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dueby.operator.view import Assignment
+from dueby.planner.job import EngineName, Model
+from dueby.planner.profiles import GPUProfile, ProfileSpec
+from dueby.profiler.crew import Crew
+from dueby.profiler.document import Facts, build_profile
+from dueby.profiler.layouts import Layout
+from dueby.profiler.machine import Machine
+from dueby.profiler.memory import Largest
+from dueby.profiler.messages import Setup
+from dueby.profiler.points import Measurements, Visit, while_all_busy
+from dueby.worker.engines.host import process_environment
+from simulation import Fate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """What one process of a crew took, in microseconds."""
+
+    startup_us: int
+    warmup_us: int
+    steps_us: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """A crew, at a moment, with one engine and one mini-batch size."""
+
+    at: str
+    device_class: str
+    engine: EngineName
+    size: int
+    members: tuple[Member, ...]
+
+    def document(self) -> dict[str, Any]:
+        """As a line of the file."""
+        members = [[m.startup_us, m.warmup_us, list(m.steps_us)] for m in self.members]
+        return {
+            "at": self.at,
+            "deviceClass": self.device_class,
+            "engine": self.engine,
+            "size": self.size,
+            "members": members,
+        }
+
+
+def read_traces(path: Path) -> list[Trace]:
+    """Those that the file holds, in the order in which they were measured."""
+    return [_read(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _read(found: dict[str, Any]) -> Trace:
+    return Trace(
+        at=found["at"],
+        device_class=found["deviceClass"],
+        engine=found["engine"],
+        size=found["size"],
+        members=tuple(
+            Member(startup_us=startup, warmup_us=warmup, steps_us=tuple(steps))
+            for startup, warmup, steps in found["members"]
+        ),
+    )
+
+
+def measure_traces(machine: Machine, model: Model, like: ProfileSpec, *, size: int, seconds: float) -> Iterator[Trace]:
+    """Crew after crew on the layout of this profile, each with so many seconds of steady steps."""
+    layout = next(layout for layout in machine.layouts if layout.device_class == like.device_class)
+    with tempfile.TemporaryDirectory(prefix="dueby-traces-") as folder:
+        _measure(layout, model, like.engine, Path(folder), size=size, seconds=1.0)  # what is compiled is kept
+        while True:
+            yield _measure(layout, model, like.engine, Path(folder), size=size, seconds=seconds)
+
+
+def open_crew(
+    layout: Layout, model: Model, engine: EngineName, cache_folder: Path, *, boards: Sequence[int] = ()
+) -> Crew:
+    """Fresh processes on a layout, as the profiler starts them."""
+
+    def setup(number: int) -> Setup:
+        place = layout.slices[number]
+        return Setup(
+            model=model,
+            engine=engine,
+            threads=place.threads,
+            cores=place.cores,
+            cache_dir=str(cache_folder),
+            spawned_us=int(time.monotonic() * 1e6),
+        )
+
+    environment = process_environment(engine, layout.slices[0].threads)
+    return Crew(layout, setup, environment=environment, clock=time.monotonic, boards=boards)
+
+
+def _measure(layout: Layout, model: Model, engine: EngineName, folder: Path, *, size: int, seconds: float) -> Trace:
+    with open_crew(layout, model, engine, folder) as crew:
+        built = crew.build(size)
+        first = crew.run(seconds)
+        steps, end_s = [list(durations) for durations in while_all_busy(first)], time.monotonic() + seconds
+        while time.monotonic() < end_s:  # a point is over once its mean is known; a run goes on
+            for own, durations in zip(steps, while_all_busy(crew.run(seconds)), strict=True):
+                own.extend(durations)
+    members = [
+        Member(startup_us=ready.startup_us + point.check_us, warmup_us=point.warmup_us, steps_us=tuple(own))
+        for ready, point, own in zip(built, first, steps, strict=True)
+    ]
+    return Trace(
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        device_class=layout.device_class,
+        engine=engine,
+        size=size,
+        members=tuple(members),
+    )
+
+
+def profile_of(traces: Sequence[Trace], model: Model, like: ProfileSpec) -> GPUProfile:
+    """The profile that the profiler makes of these crews."""
+    found, size = Measurements(), traces[0].size
+    for number, trace in enumerate(traces):
+        for place, member in enumerate(trace.members):
+            found.visits[size].append(Visit(process=number * len(trace.members) + place, durations_us=member.steps_us))
+            found.startups_us.append(member.startup_us)
+            found.warmups_us[size].append(member.warmup_us)
+    facts = Facts(
+        device_class=like.device_class,
+        model=model,
+        engine=like.engine,
+        device=like.device,
+        measured_at=datetime.fromisoformat(traces[0].at),
+        busy=False,
+    )
+    return build_profile(found, facts, Largest(mini_batch_size=size, extrapolated=False))
+
+
+class TracedFates:
+    """The fates of processes that were measured, in this order; each goes through its steps again and again."""
+
+    def __init__(self, members: Sequence[Member], seed: int) -> None:
+        self.members = iter(members)
+        self.chance = random.Random(seed)
+
+    def draw(self, assignment: Assignment, *, span_us: int) -> Fate:
+        """The next one's."""
+        del assignment, span_us  # it is what it was, whatever is asked of it
+        member = next(self.members)
+        steps = _round_and_round(member.steps_us, self.chance.randrange(len(member.steps_us)))
+        return Fate(startup_us=member.startup_us, warmup_us=member.warmup_us, step_us=lambda: next(steps))
+
+
+def _round_and_round(values: Sequence[int], begin: int) -> Iterator[int]:
+    while True:
+        yield from values[begin:]
+        yield from values[:begin]
