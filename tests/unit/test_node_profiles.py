@@ -221,7 +221,7 @@ class TestSchedule:
         site = Site(nodes=[gpu_node("a")])
         site.look()
         spec = only_cron(site)["spec"]
-        assert (spec["concurrencyPolicy"], spec["timeZone"]) == ("Forbid", "Etc/UTC")
+        assert (spec["concurrencyPolicy"], spec["timeZone"]) == ("Forbid", None)
         assert (spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"]) == (1, 1)
 
 
@@ -353,7 +353,7 @@ class TestSetting:
     def test_the_charts_values_are_read(self) -> None:
         found = read_profiler(
             '{"namespace": "n", "name": "p", "enabled": true, "window": {"start": "02:15", "hours": 1, "days": "*", '
-            '"timeZone": "Etc/UTC"}, "models": [{"name": "resnet50", "precision": "fp16"}], "timeLimit": "90m", '
+            '"timeZone": "Europe/Madrid"}, "models": [{"name": "resnet50", "precision": "fp16"}], "timeLimit": "90m", '
             '"tolerations": []}'
         )
         assert (found.limit_s, found.window.start_minutes) == (5400, 135)

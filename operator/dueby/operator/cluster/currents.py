@@ -75,7 +75,7 @@ def _next_step(clock: Clock | None, at_work: Mapping[str, Document]) -> str:
     by_hand = f"`kubectl create job --from=cronjob/{name} {name}-now -n {namespace}`"
     if spec.get("suspend"):
         return f"The CronJob that measures it is suspended. To measure it now: {by_hand}."
-    when = f"{spec['schedule']} {spec.get('timeZone', '')}".strip()
+    when = f"{spec['schedule']} {spec.get('timeZone') or ''}".strip()
     return f"It will be measured again by the CronJob {name} ({when}). To measure it now: {by_hand}."
 
 

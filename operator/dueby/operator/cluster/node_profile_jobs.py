@@ -62,7 +62,7 @@ def cron_job(
         },
         "spec": {
             "schedule": schedule(profiler.window, name),
-            "timeZone": profiler.window.time_zone,
+            "timeZone": profiler.window.time_zone or None,
             "concurrencyPolicy": "Forbid",
             "startingDeadlineSeconds": LATEST_START_S,
             "successfulJobsHistoryLimit": 1,

@@ -60,7 +60,9 @@ class NodeProfiling:
         try:
             async with turns:
                 await carry_out(self._kube, [write])
-        except (Conflict, Missing, Refused, Transient) as error:  # the next look shows it
+        except Refused as error:  # jobs go on without
+            log.warning("profiling on nodes: %s", error)
+        except (Conflict, Missing, Transient) as error:  # the next look shows it
             log.info("profiling on nodes: %s", error)
 
 

@@ -21,8 +21,8 @@ class Window(Spec, frozen=True, kw_only=True):
     """How long it is."""
     days: Annotated[str, Meta(pattern=r"^[0-9A-Za-z*,/-]{1,32}$")] = "*"
     """Days of the week, as in a CronJob."""
-    time_zone: Annotated[str, Meta(min_length=1, max_length=64)] = "Etc/UTC"
-    """Whose clock."""
+    time_zone: Annotated[str, Meta(max_length=64)] = ""
+    """Whose clock; empty: the cluster's own. Some API servers know no zone, not even Etc/UTC."""
 
     @property
     def start_minutes(self) -> int:
