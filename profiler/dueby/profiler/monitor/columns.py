@@ -48,6 +48,7 @@ WARMUP = (
     Key(name="model", type="string", doc="the model"),
     Key(name="precision", type="string", doc="its precision"),
     Key(name="parameters", type="int64", doc="its parameters"),
+    Key(name="model_bytes", type="int64", doc="bytes of its parameters and buffers as they are loaded, in fp32"),
     Key(name="image_flops", type="int64", doc="operations for one image; a multiplication and an addition are two"),
     Key(name="image_size", type="int64", doc="side of an image in pixels"),
     Key(name="mini_batch_size", type="int64", doc="images of the first mini-batch"),

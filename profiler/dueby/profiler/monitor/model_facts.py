@@ -1,4 +1,4 @@
-"""What a model is, in two numbers, without its weights: counted on torch's meta device, which computes nothing."""
+"""What a model is, in three numbers, without its weights: counted on torch's meta device, which computes nothing."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,8 @@ class Weight:
     """How heavy it is."""
 
     parameters: int
+    model_bytes: int
+    """Of parameters and buffers in fp32, as they are loaded."""
     image_flops: int
     """Operations for one image; a multiplication and an addition are two."""
 
@@ -29,5 +31,6 @@ def weigh(model: Model) -> Weight:
             network(torch.empty(1, 3, model.image_size, model.image_size))
     return Weight(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
+        model_bytes=sum(tensor.nbytes for tensor in network.state_dict().values()),
         image_flops=counter.get_total_flops(),
     )

@@ -8,7 +8,7 @@ is left of a run that fails.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,16 +19,13 @@ from dueby.profiler.crew import Crew
 from dueby.profiler.document import object_name
 from dueby.profiler.layouts import Layout
 from dueby.profiler.messages import Built, Contended, Point
-from dueby.profiler.monitor.board import Board
-from dueby.profiler.monitor.columns import FEATURES
-from dueby.profiler.monitor.host import Host, Watched
+from dueby.profiler.monitor.first_look import follow, known_facts, warmup_row
+from dueby.profiler.monitor.host import Host
 from dueby.profiler.monitor.journal import Journal
-from dueby.profiler.monitor.looks import Followed, Looks, Row
+from dueby.profiler.monitor.looks import Row
 from dueby.profiler.monitor.model_facts import weigh
 from dueby.profiler.monitor.tables import write_warmups
 from dueby.profiler.rounds import Measuring
-
-_BEFORE = ("at_us", "since_previous_us", "slice", "round", "engine", *(feature.name for feature in FEATURES))
 
 
 class Monitor:
@@ -75,13 +72,9 @@ class Monitor:
         facts = {"device_class": layout.device_class, "engine": engine, "round": journal.rounds[engine]}
         journal.rounds[engine] += 1
         with ExitStack() as stack:
-            boards = [stack.enter_context(closing(Board.new())) for _ in layout.slices]
-            crew = stack.enter_context(open_crew([board.descriptor for board in boards]))
-            followed = [
-                Followed(slice=number, process=Watched(crew.pids[number]), gpu=place.gpu, board=boards[number])
-                for number, place in enumerate(layout.slices)
-            ]
-            looks = Looks(followed=followed, host=self._host, ask_gpu=self._ask_gpu, clock=self._clock, facts=facts)
+            crew, looks = stack.enter_context(
+                follow(open_crew, layout=layout, host=self._host, ask_gpu=self._ask_gpu, clock=self._clock, facts=facts)
+            )
             stack.enter_context(journal.sampled(looks))
             yield _WatchedCrew(crew, look=lambda: journal.look(looks), warmups=journal.warmups)
             self._troubles |= looks.troubles
@@ -98,19 +91,7 @@ class Monitor:
     def _write(self) -> None:
         weight = weigh(self._model)
         for journal in self._journals.values():
-            layout = journal.layout
-            facts = {
-                "device_class": layout.device_class,
-                "gpu": layout.is_gpu,
-                "node": self._node,
-                "slices": len(layout.slices),
-                "threads": layout.slices[0].threads,
-                "model": self._model.name,
-                "precision": self._model.precision,
-                "parameters": weight.parameters,
-                "image_flops": weight.image_flops,
-                "image_size": self._model.image_size,
-            }
+            facts = known_facts(layout=journal.layout, node=self._node, model=self._model, weight=weight)
             self._tell(journal.sentence)
             path = journal.close()
             self._tell(f"Written: {path}")
@@ -141,10 +122,7 @@ class _WatchedCrew:
         self._is_fresh = False
         before = self._look()
         points = self._crew.run(limit_s)
-        for row, built, point in zip(before, self._built, points, strict=True):
-            known = {name: row[name] for name in _BEFORE if name in row}
-            measured = {"mini_batch_size": point.size, "warmup_us": point.warmup_us}
-            self._warmups.append(known | measured | {"startup_us": built.startup_us, "build_us": built.build_us})
+        self._warmups += map(warmup_row, before, self._built, points)
         return points
 
     def contend(self, phase_s: float, folder: Path) -> list[Contended]:

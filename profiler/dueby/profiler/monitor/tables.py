@@ -81,8 +81,13 @@ def write_warmups(path: Path, rows: Sequence[Row]) -> Path:
     """Write the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    pq.write_table(_table(rows, WARMUPS), part, compression="zstd")
+    pq.write_table(warmup_table(rows), part, compression="zstd")
     return part.replace(path)
+
+
+def warmup_table(rows: Sequence[Row]) -> Any:
+    """The rows as a table."""
+    return _table(rows, WARMUPS)
 
 
 def _table(rows: Sequence[Row], schema: Any) -> Any:
