@@ -34,6 +34,7 @@ PLANNER_VALUES = {"errors", "units", "schema", "job", "profiles", "shares"}
 # Each foreign library is imported by one file only, whichever that is. These few are a language of their own in places:
 SPREAD = {
     "aiohttp": ("worker/dueby/worker/remote.py", "operator/dueby/operator/"),  # stores; workers and the API server
+    "matplotlib": ("profiler/",),  # figures
     "numpy": ("worker/", "profiler/", "operator/dueby/report/"),  # pixels, scores, samples
     # each process shows its own
     "prometheus_client": ("worker/dueby/worker/metrics.py", "operator/dueby/operator/cluster/metrics.py"),
@@ -55,6 +56,7 @@ SLOW_TO_IMPORT = {
         "s3fs",
         "safetensors",
         "simplejpeg",
+        "sklearn",
         "tenacity",
         "torch",
         "torchvision",

@@ -1,0 +1,142 @@
+"""Learn the time of the first mini-batch from rows of fresh processes.
+
+    all that was known right before     which features decide, and how well W could be known
+    four parameters that a plan knows   the prediction for plans, with its upper quantile
+
+Several kinds of regressors are tried on the same splits, and the best is taken. The four are found by adding, one
+after the other, the parameter that lowers the error at unseen configurations most.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from dueby.planner.errors import Invalid
+from dueby.planner.profiles import Quantiles
+from dueby.profiler.warmup.held_out import (
+    ClassErrors,
+    by,
+    by_constant,
+    by_family_line,
+    by_line,
+    errors_by_class,
+    log_error,
+    predicted,
+)
+from dueby.profiler.warmup.importance import Importance, importances
+from dueby.profiler.warmup.regressors import KINDS, Predict, learn
+from dueby.profiler.warmup.sample import PLANNED, Columns, Floats, Sample, sample_of
+
+PARAMETERS = 4
+UPPER = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What the rows say of W."""
+
+    rows: int
+    configurations: int
+    features: int
+    """Columns that say anything."""
+    kind: str
+    """The regressor that is the best with all of them."""
+    kinds: Mapping[str, float]
+    """Of each regressor with all features, the root mean square error of the logarithm at unseen configurations."""
+    importances: tuple[Importance, ...]
+    """The groups of features that matter most, the first the most."""
+    four: tuple[str, ...]
+    """The parameters of the prediction, in the order in which they were found."""
+    four_kind: str
+    """The regressor that is the best with them."""
+    steps: tuple[float, ...]
+    """The root mean square error of the logarithm with the first of them, the first two, ..."""
+    errors: Mapping[str, ClassErrors]
+    """By device class."""
+    upper: Mapping[str, float]
+    """By device class, what a prediction is multiplied with for its upper quantile."""
+    unseen: Mapping[str, Floats]
+    """Every row's prediction from other configurations, by the names of ClassErrors; logarithms."""
+    sample: Sample
+    predict_log: Predict
+    columns: Columns
+    """The four."""
+
+    def predict(self, parameters: Sequence[Mapping[str, Any]]) -> list[Quantiles]:
+        """W with these parameters, by their names in the rows: the expectation, and its upper quantile as p95.
+
+        The device class is among them, whether it is one of the four or not; Invalid where it was never measured.
+        """
+        logs = self.predict_log(self.columns.matrix(parameters))
+        return [self._quantiles(row["device_class"], float(log)) for row, log in zip(parameters, logs)]
+
+    def _quantiles(self, device_class: str, log_us: float) -> Quantiles:
+        if device_class not in self.upper:
+            known = ", ".join(self.upper)
+            raise Invalid("warm-ups", f"none was measured on a device of the class {device_class}, only on {known}")
+        expected_us = float(np.exp(log_us))
+        return Quantiles(p50=ceil(expected_us), p95=ceil(expected_us * self.upper[device_class]))
+
+
+def learn_warmups(table: Any) -> Learned:
+    """Learn from the rows that collect_warmups, or the monitor, wrote; Invalid where they are too few."""
+    sample = sample_of(table)
+    tried = {kind: predicted(sample, by(kind, sample.columns.names)) for kind in KINDS}
+    kinds = {kind: log_error(sample.log_us, guessed) for kind, guessed in tried.items()}
+    kind = min(kinds, key=lambda name: kinds[name])
+    four, steps = _choose(sample, kind)
+    tried_four = {kind: predicted(sample, by(kind, four)) for kind in KINDS}
+    four_kind = min(KINDS, key=lambda name: log_error(sample.log_us, tried_four[name]))
+    unseen = {
+        "model": tried[kind],
+        "four": tried_four[four_kind],
+        "constant": predicted(sample, by_constant),
+        "line": predicted(sample, by_line),
+        "family_line": predicted(sample, by_family_line),
+    }
+    columns = sample.columns.only(four)
+    return Learned(
+        rows=len(sample),
+        configurations=len(set(sample.configurations.tolist())),
+        features=len(sample.columns.names),
+        kind=kind,
+        kinds=kinds,
+        importances=tuple(importances(sample, kind)),
+        four=tuple(four),
+        four_kind=four_kind,
+        steps=tuple(steps),
+        errors=errors_by_class(sample, unseen),
+        upper={
+            name: upper_factor(sample.log_us[mine], unseen["four"][mine])
+            for name in sorted(set(sample.device_classes))
+            if (mine := sample.of_class(name)).any()
+        },
+        unseen=unseen,
+        sample=sample,
+        predict_log=learn(four_kind, columns, sample.of(four), sample.log_us),
+        columns=columns,
+    )
+
+
+def upper_factor(log_us: Floats, guessed: Floats) -> float:
+    """What unseen predictions are multiplied with so that W is not above in 95 % of cases, one more row included."""
+    over = np.sort(log_us - guessed)
+    place = min(len(over), ceil((len(over) + 1) * UPPER)) - 1
+    return float(np.exp(max(0.0, over[place])))
+
+
+def _choose(sample: Sample, kind: str) -> tuple[list[str], list[float]]:
+    """The parameters, and the error after each."""
+    candidates = [name for name in sample.columns.names if name in PLANNED]
+    chosen: list[str] = []
+    steps: list[float] = []
+    while candidates and len(chosen) < PARAMETERS:
+        errors = {name: log_error(sample.log_us, predicted(sample, by(kind, [*chosen, name]))) for name in candidates}
+        best = min(candidates, key=lambda name: errors[name])
+        chosen.append(best)
+        steps.append(errors[best])
+        candidates.remove(best)
+    return chosen, steps
