@@ -7,7 +7,7 @@ was chosen, left out or is in doubt stays as sentences. At the end a table of wh
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -68,6 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="watch machine, processes and GPUs meanwhile, and write what was seen, as Parquet, into DIR/monitor",
     )
+    parser.add_argument(
+        "--warmup-model",
+        type=Path,
+        metavar="ROWS",
+        help="predict W between the measured sizes, as learnt from these rows of first mini-batches (docs/warmup.md)",
+    )
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder for the profiles")
 
 
@@ -79,12 +85,25 @@ def run(arguments: argparse.Namespace) -> int:
             raise Invalid("--monitor", "watches a profile being measured, and --memory-map measures none; choose one")
         measure_memory(model, arguments.output, classes=arguments.classes)
     else:
-        measure(model, arguments.output, quick=arguments.quick, classes=arguments.classes, monitored=arguments.monitor)
+        measure(
+            model,
+            arguments.output,
+            quick=arguments.quick,
+            classes=arguments.classes,
+            monitored=arguments.monitor,
+            warmups=arguments.warmup_model,
+        )
     return 0
 
 
 def measure(
-    model: Model, folder: Path, *, quick: bool, classes: Sequence[str] = (), monitored: bool = False
+    model: Model,
+    folder: Path,
+    *,
+    quick: bool,
+    classes: Sequence[str] = (),
+    monitored: bool = False,
+    warmups: Path | None = None,
 ) -> list[GPUProfile]:
     """Measure this machine with the model, write its profiles into the folder, and say on stderr what came of it."""
     from dueby.command.this_machine import cache_folder
@@ -95,6 +114,7 @@ def measure(
     console = people_console(stderr=True)
     _require_folder(folder)
     machine = this_machine()
+    finish = _predict_warmups(warmups, model, console) if warmups else None
     with ExitStack() as stack:
         audience = stack.enter_context(_watch(console))
         monitor = stack.enter_context(_monitor(folder, model, machine, audience)) if monitored else None
@@ -107,6 +127,8 @@ def measure(
             cache_dir=cache_folder(),
             monitor=monitor,
         )
+    if finish:
+        profiles = [finish(profile) for profile in profiles]
     paths = [write_profile(profile, folder) for profile in profiles]
     for profile in profiles:
         print_profile(profile, console)
@@ -203,6 +225,26 @@ def _monitor(folder: Path, model: Model, machine: "Machine", audience: "Audience
     except ModuleNotFoundError as error:
         raise Invalid("--monitor", f"needs {error.name}: pip install 'dueby[profiler]'") from None
     return Monitor(folder / "monitor", model=model, node=machine.node, clock=machine.clock, tell=audience.tell)
+
+
+def _predict_warmups(rows: Path, model: Model, console: Console) -> Callable[[GPUProfile], GPUProfile]:
+    """What adds W between the measured sizes; learnt before minutes are spent, in which the machine should be quiet."""
+    try:
+        from dueby.profiler.warmup.planning import learn_shape
+    except ModuleNotFoundError as error:
+        raise Invalid("--warmup-model", f"needs {error.name}: pip install 'dueby[profiler]'") from None
+    from dueby.profiler.monitor.model_facts import weigh
+    from dueby.profiler.warmup.rows import read_warmups
+
+    console.print(Text(f"Learning the warm-up from {rows}"))
+    shape, weight = learn_shape(read_warmups(rows)), weigh(model)
+
+    def add(profile: GPUProfile) -> GPUProfile:
+        added, sentence = shape.add_to(profile, weight)
+        console.print(Text(sentence))
+        return added
+
+    return add
 
 
 @contextmanager

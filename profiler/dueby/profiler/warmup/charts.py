@@ -1,14 +1,16 @@
 """Figures of what was learnt: the features that decide, and how far the predictions are off."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from dueby.profiler.figures import COLOURS
+from dueby.profiler.figures import COLOURS, STYLE
 from dueby.profiler.warmup.held_out import ClassErrors
 from dueby.profiler.warmup.importance import Importance
 from dueby.profiler.warmup.learn import Learned
@@ -22,6 +24,16 @@ _COMPARED = {
     "constant": "its class's median",
 }
 _MOST_NAMES = 3
+
+
+def save(draw: Callable[[Learned], Figure], learned: Learned, path: Path) -> Path:
+    """The figure in a file, in the documents' style."""
+    matplotlib.use("Agg")
+    with pyplot.rc_context(STYLE):
+        figure = draw(learned)
+        figure.savefig(path)
+        pyplot.close(figure)
+    return path
 
 
 def draw_importances(learned: Learned) -> Figure:

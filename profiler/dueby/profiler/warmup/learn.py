@@ -4,7 +4,7 @@
     four parameters that a plan knows   the prediction for plans, with its upper quantile
 
 Several kinds of regressors are tried on the same splits, and the best is taken. The four are found by adding, one
-after the other, the parameter that lowers the error at unseen configurations most.
+after the other, the parameter that lowers the error at unseen configurations most, by extra trees.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from dueby.profiler.warmup.held_out import (
     predicted,
 )
 from dueby.profiler.warmup.importance import Importance, importances
-from dueby.profiler.warmup.regressors import KINDS, Predict, learn
+from dueby.profiler.warmup.regressors import KINDS, QUICKEST, Predict, learn
 from dueby.profiler.warmup.sample import PLANNED, Columns, Floats, Sample, sample_of
 
 PARAMETERS = 4
@@ -84,12 +84,11 @@ class Learned:
 def learn_warmups(table: Any) -> Learned:
     """Learn from the rows that collect_warmups, or the monitor, wrote; Invalid where they are too few."""
     sample = sample_of(table)
-    tried = {kind: predicted(sample, by(kind, sample.columns.names)) for kind in KINDS}
-    kinds = {kind: log_error(sample.log_us, guessed) for kind, guessed in tried.items()}
-    kind = min(kinds, key=lambda name: kinds[name])
-    four, steps = _choose(sample, kind)
-    tried_four = {kind: predicted(sample, by(kind, four)) for kind in KINDS}
-    four_kind = min(KINDS, key=lambda name: log_error(sample.log_us, tried_four[name]))
+    tried, kinds = try_kinds(sample, sample.columns.names)
+    kind = best_of(kinds)
+    four, steps = choose_parameters(sample)
+    tried_four, four_kinds = try_kinds(sample, four)
+    four_kind = best_of(four_kinds)
     unseen = {
         "model": tried[kind],
         "four": tried_four[four_kind],
@@ -128,14 +127,27 @@ def upper_factor(log_us: Floats, guessed: Floats) -> float:
     return float(np.exp(max(0.0, over[place])))
 
 
-def _choose(sample: Sample, kind: str) -> tuple[list[str], list[float]]:
-    """The parameters, and the error after each."""
+def try_kinds(sample: Sample, names: Sequence[str]) -> tuple[dict[str, Floats], dict[str, float]]:
+    """Of each kind of regressor with these columns, the predictions of unseen rows, and their error."""
+    tried = {kind: predicted(sample, by(kind, names)) for kind in KINDS}
+    return tried, {kind: log_error(sample.log_us, guessed) for kind, guessed in tried.items()}
+
+
+def best_of(errors: Mapping[str, float]) -> str:
+    """The kind with the least error."""
+    return min(errors, key=lambda kind: errors[kind])
+
+
+def choose_parameters(sample: Sample) -> tuple[list[str], list[float]]:
+    """Four parameters that a plan knows, and the error after each."""
     candidates = [name for name in sample.columns.names if name in PLANNED]
     chosen: list[str] = []
     steps: list[float] = []
     while candidates and len(chosen) < PARAMETERS:
-        errors = {name: log_error(sample.log_us, predicted(sample, by(kind, [*chosen, name]))) for name in candidates}
-        best = min(candidates, key=lambda name: errors[name])
+        errors = {
+            name: log_error(sample.log_us, predicted(sample, by(QUICKEST, [*chosen, name]))) for name in candidates
+        }
+        best = best_of(errors)
         chosen.append(best)
         steps.append(errors[best])
         candidates.remove(best)

@@ -50,18 +50,19 @@ def every_point(
     mini_batch_sizes: Sequence[int],
     rounds: int = 1,
 ) -> list[WarmupPoint]:
-    """All combinations, with random weights, which make no difference to the time."""
-    points = [
-        WarmupPoint(
-            device_class=device_class,
-            engine=engine,
-            model=Model(name=name, weights="none", image_size=image_size),
-            mini_batch_size=size,
-            round=number,
-        )
-        for number, device_class, engine, name, image_size, size in product(
-            range(rounds), device_classes, engines, models, image_sizes, mini_batch_sizes
-        )
-    ]
-    Random(0).shuffle(points)
+    """All combinations, with random weights, which make no difference to the time; all of them before any again."""
+    random, points = Random(0), []
+    for number in range(rounds):
+        combinations = list(product(device_classes, engines, models, image_sizes, mini_batch_sizes))
+        random.shuffle(combinations)
+        points += [
+            WarmupPoint(
+                device_class=device_class,
+                engine=engine,
+                model=Model(name=name, weights="none", image_size=image_size),
+                mini_batch_size=size,
+                round=number,
+            )
+            for device_class, engine, name, image_size, size in combinations
+        ]
     return points

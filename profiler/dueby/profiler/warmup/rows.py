@@ -42,6 +42,14 @@ class WarmupJournal:
         return [line for line in self._path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
+def write_warmups(path: Path, table: Any) -> Path:
+    """The table as a Parquet file."""
+    part = path.with_suffix(".part")
+    # Some hundred rows: what Parquet says of each column's values would be most of the file.
+    pq.write_table(table, part, compression="zstd", compression_level=19, write_statistics=False)
+    return part.replace(path)
+
+
 def read_warmups(path: Path) -> Any:
     """The rows of a journal, a Parquet file, or a folder of such files, as a table; Invalid where there are none."""
     try:

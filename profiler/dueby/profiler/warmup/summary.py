@@ -1,0 +1,56 @@
+"""What was learnt, as a document and as lines for people."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from math import exp
+from typing import Any
+
+from dueby.profiler.warmup.held_out import ClassErrors
+from dueby.profiler.warmup.importance import Importance
+from dueby.profiler.warmup.learn import Learned
+
+_WIDTH = 34
+
+
+def document(learned: Learned) -> dict[str, Any]:
+    """As JSON takes it; shares and growths with three digits."""
+    return {
+        "rows": learned.rows,
+        "configurations": learned.configurations,
+        "features": learned.features,
+        "regressor": learned.kind,
+        "regressors": {kind: round(error, 3) for kind, error in learned.kinds.items()},
+        "importances": [_rounded(importance) for importance in learned.importances],
+        "four": list(learned.four),
+        "fourRegressor": learned.four_kind,
+        "fourSteps": [round(error, 3) for error in learned.steps],
+        "errors": {name: _rounded(errors) for name, errors in learned.errors.items()},
+        "upper": {name: round(factor, 3) for name, factor in learned.upper.items()},
+    }
+
+
+def sentences(learned: Learned) -> Iterator[str]:
+    """The same in lines."""
+    yield f"{learned.rows} first mini-batches of {learned.configurations} configurations, {learned.features} features"
+    yield ""
+    yield "typical factor that W is off by, at configurations that were not seen"
+    yield from (f"  {kind:{_WIDTH}} {exp(error):.3f}" for kind, error in learned.kinds.items())
+    yield ""
+    yield "growth of the error of log W where a group of features is shuffled (5 % to 95 % of splits)"
+    for found in learned.importances:
+        others = f"  with {', '.join(found.members)}" if len(found.members) > 1 else ""
+        yield f"  {found.name:{_WIDTH}} {found.mean:6.3f} ({found.low:.3f} to {found.high:.3f}){others}"
+    yield ""
+    yield f"four parameters, by {learned.four_kind}: the factor with the first, the first two, ..."
+    yield from (f"  {name:{_WIDTH}} {exp(error):.3f}" for name, error in zip(learned.four, learned.steps))
+    yield ""
+    yield "median relative error at configurations that were not seen"
+    for name, errors in learned.errors.items():
+        yield f"  {name}: {errors.rows} rows, {errors.configurations} configurations"
+        yield f"    all features {errors.model:.1%}, four {errors.four:.1%}, family's line {errors.family_line:.1%}, "
+        yield f"    class's line {errors.line:.1%}, class's median {errors.constant:.1%}"
+        yield f"    upper quantile: {learned.upper[name]:.2f} times the prediction from four"
+
+
+def _rounded(found: Importance | ClassErrors) -> dict[str, Any]:
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(found).items()}
