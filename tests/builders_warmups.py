@@ -19,7 +19,7 @@ def true_us(row: Row) -> float:
     """W without noise: what an engine always takes, and what its operations take, slower where others are at work."""
     work_us = 1e-3 * _NS_OF_AN_OPERATION[row["engine"]] * row["mini_batch_size"] * row["image_flops"] / row["threads"]
     busy = 1.0 + 0.4 * float(row["cpu_busy_cores"])
-    return (_FIXED_US[row["engine"]] + work_us) * busy
+    return float((_FIXED_US[row["engine"]] + work_us) * busy)
 
 
 def a_row(random: np.random.Generator, **fixed: Any) -> Row:

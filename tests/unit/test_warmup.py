@@ -204,6 +204,11 @@ def test_half_a_line_at_the_journals_end_is_as_if_it_had_not_been_measured(tmp_p
     assert [row["slice"] for row in WarmupJournal(path).read()] == [0, 1, 0, 1]
 
 
+def a_journal(path: Path, rows: list[dict[str, Any]]) -> Path:
+    WarmupJournal(path).append(rows)
+    return path
+
+
 @pytest.mark.parametrize(
     "write",
     [
@@ -211,10 +216,7 @@ def test_half_a_line_at_the_journals_end_is_as_if_it_had_not_been_measured(tmp_p
         pytest.param(
             lambda folder, rows: write_monitored(folder / "warmups" / "a.parquet", rows).parent, id="the monitor's"
         ),
-        pytest.param(
-            lambda folder, rows: [WarmupJournal(folder / "rows.jsonl").append(rows), folder / "rows.jsonl"][1],
-            id="a journal",
-        ),
+        pytest.param(lambda folder, rows: a_journal(folder / "rows.jsonl", rows), id="a journal"),
     ],
 )
 def test_rows_are_read_from_wherever_they_were_written(

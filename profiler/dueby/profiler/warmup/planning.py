@@ -82,7 +82,7 @@ class LearnedShape:
         else:
             guess = straight(measured)
         sizes = [size for size in sizes_between([step.mini_batch_size for step in spec.steps]) if size >= min(measured)]
-        expected_us = np.exp(guess(np.array(sizes, dtype=np.float64))) if sizes else []
+        expected_us = np.exp(guess(np.array(sizes, dtype=np.float64)))
         upper = self.upper[spec.device_class]
         return tuple(
             PredictedWarmup(mini_batch_size=size, warmup_micros=Quantiles(p50=ceil(us), p95=ceil(upper * us)))
