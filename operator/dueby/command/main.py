@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "plan": "show what would run, without running it",
     "run": "index, plan and run a job on this machine",
     "report": "write the HTML page of a run",
+    "study": "measure what the study behind DueBy measured, on this machine",
 }
 
 

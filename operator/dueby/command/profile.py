@@ -112,11 +112,11 @@ def measure(
     from dueby.profiler.profiling import profile_machine
 
     console = people_console(stderr=True)
-    _require_folder(folder)
+    require_folder(folder)
     machine = this_machine()
     finish = _predict_warmups(warmups, model, console) if warmups else None
     with ExitStack() as stack:
-        audience = stack.enter_context(_watch(console))
+        audience = stack.enter_context(watch(console))
         monitor = stack.enter_context(_monitor(folder, model, machine, audience)) if monitored else None
         profiles = profile_machine(
             model=model,
@@ -143,8 +143,8 @@ def measure_memory(model: Model, folder: Path, *, classes: Sequence[str] = ()) -
     from dueby.profiler.memory_map import map_memory
 
     console = people_console(stderr=True)
-    _require_folder(folder)
-    with _watch(console) as audience:
+    require_folder(folder)
+    with watch(console) as audience:
         found = map_memory(model=model, machine=this_machine(), classes=classes, audience=audience)
     for cell in found.cells:
         size = f"{cell.memory_mib:,} MiB" if cell.memory_mib else "does not fit"
@@ -211,7 +211,7 @@ def _model(arguments: argparse.Namespace) -> Model:
     return validate(Model, options, origin="the model")
 
 
-def _require_folder(folder: Path) -> None:
+def require_folder(folder: Path) -> None:
     """Make the folder now rather than find out after minutes that it can't be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -248,7 +248,7 @@ def _predict_warmups(rows: Path, model: Model, console: Console) -> Callable[[GP
 
 
 @contextmanager
-def _watch(console: Console) -> Iterator["Audience"]:
+def watch(console: Console) -> Iterator["Audience"]:
     """Whoever is at the console, as the profiler's audience."""
     from dueby.profiler.audience import Audience
     from dueby.profiler.audience import Progress as Moment

@@ -3,7 +3,7 @@
     python -m dueby.profiler.figures --profiles DIR -o docs/figures
 
 DIR holds profiles and, for the second figure, a memory map, as `dueby profile` and `dueby profile --memory-map` write
-them. matplotlib is imported here and nowhere else.
+them.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def draw_latency(profiles: Sequence[GPUProfile]) -> Figure:
         _plot_rates(rates, profile, colour)
     sizes = sorted({step.mini_batch_size for profile in profiles for step in profile.spec.steps})
     for axes in (times, rates):
-        _name_sizes(axes, sizes)
+        name_sizes(axes, sizes)
     times.set(
         yscale="log", ylabel="time of a mini-batch (ms)", title="Steady (L, band from median to p95) and first (W)"
     )
@@ -193,7 +193,8 @@ def _plot_cells(
     axes.tick_params(length=0)
 
 
-def _name_sizes(axes: Axes, sizes: Sequence[int]) -> None:
+def name_sizes(axes: Axes, sizes: Sequence[int]) -> None:
+    """Mini-batch sizes along the x axis, by doubling."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())

@@ -7,7 +7,7 @@ map has no number for either.
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,9 +59,13 @@ def map_memory(
     classes: Sequence[str] = (),
     image_sizes: Sequence[int] = IMAGE_SIZES,
     mini_batch_sizes: Sequence[int] = MINI_BATCH_SIZES,
+    known: Sequence[Cell] = (),
     audience: Audience | None = None,
 ) -> MemoryMap:
-    """The map on the machine's first layout, with the first of its engines that runs; Invalid where none does."""
+    """The map on the machine's first layout, with the first of its engines that runs; Invalid where none does.
+
+    `known` are cells of the same engine that need not be measured again.
+    """
     choice = choose(machine.layouts, model, classes)[0]
     with tempfile.TemporaryDirectory(prefix="dueby-memory-") as cache:
         survey = _Survey(
@@ -69,6 +73,7 @@ def map_memory(
             machine=machine,
             layout=choice.layout,
             cache_dir=Path(cache),
+            known={(cell.image_size, cell.mini_batch_size): cell.memory_mib for cell in known},
             audience=audience or Audience(),
         )
         return survey.map(choice.engines, image_sizes, mini_batch_sizes)
@@ -82,6 +87,8 @@ class _Survey:
     machine: Machine
     layout: Layout
     cache_dir: Path
+    known: Mapping[tuple[int, int], int | None]
+    """Peaks that were measured before, by image size and mini-batch size; None: it did not fit."""
     audience: Audience
 
     def map(self, engines: Sequence[EngineName], image_sizes: Sequence[int], sizes: Sequence[int]) -> MemoryMap:
@@ -108,9 +115,13 @@ class _Survey:
         groups = [image_sizes[start : start + width] for start in range(0, len(image_sizes), width)]
         rounds = [(size, group) for size in sizes for group in groups]
         peaks: dict[int, dict[int, int]] = defaultdict(dict)
+        for (side, size), mib in self.known.items():
+            if mib is not None:
+                peaks[side][size] = mib
         took_s = 10.0
         for number, (size, group) in enumerate(rounds):
-            sides = [side for side in group if self._may_fit(size, peaks[side])]
+            new = [side for side in group if (side, size) not in self.known]
+            sides = [side for side in new if self._may_fit(size, peaks[side])]
             doing = f"mini-batches of {size} images of {', '.join(map(str, sides))} px"
             self.audience.progress(Progress(doing=doing, left_s=took_s * (len(rounds) - number)))
             began_s = self.machine.clock()

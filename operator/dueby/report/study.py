@@ -1,0 +1,113 @@
+"""The page of a study: chapters with their sentences, figures and tables, in the look of a run's report.
+
+What the sentences say is decided by whoever makes the chapters; here they become one page that asks nothing of anybody.
+"""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from dueby.report.facts import Facts, draw_banners, draw_facts
+from dueby.report.html import Markup, tag
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A figure."""
+
+    name: str
+    """Of its file, without the suffix."""
+    png: bytes
+    label: str
+    """What it shows, in a sentence, for those who can't see it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table whose first column names things and whose others are numbers, unless they are said to be words."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: int = 1
+    """How many of the first columns are words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """What one part of the study asks, and what came out here."""
+
+    title: str
+    intro: str
+    """What the study shows."""
+    said: tuple[str, ...] = ()
+    """What this run shows, with its numbers."""
+    pictures: tuple[Picture, ...] = ()
+    table: Table | None = None
+    differs: str | None = None
+    """Where this differs from the study, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPage:
+    """All that the page shows."""
+
+    title: str
+    eyebrow: str
+    lead: str
+    warnings: tuple[str, ...]
+    facts: Facts
+    chapters: Sequence[Chapter]
+    footer: str
+
+
+def render_study(page: StudyPage) -> str:
+    """The page's text."""
+    header = tag(
+        "header",
+        tag("p", "DueBy", tag("span", f" {page.eyebrow}", class_="quiet"), class_="eyebrow"),
+        tag("h1", page.title),
+        tag("p", page.lead, class_="lead below"),
+        draw_banners(page.warnings),
+        draw_facts(page.facts),
+        class_="good",
+    )
+    body = tag("main", header, [_draw_chapter(chapter) for chapter in page.chapters], tag("footer", page.footer))
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"{page.title} · DueBy"),
+        tag("style", Markup(files("dueby.report").joinpath("style.css").read_text(encoding="utf-8"))),
+        tag("link", rel="icon", href="data:,"),
+    )
+    return "<!doctype html>\n" + tag("html", head, tag("body", body), lang="en") + "\n"
+
+
+def _draw_chapter(chapter: Chapter) -> Markup:
+    return tag(
+        "section",
+        tag("h2", chapter.title),
+        tag("p", chapter.intro, class_="intro"),
+        [_draw_picture(picture) for picture in chapter.pictures],
+        [tag("p", sentence) for sentence in chapter.said],
+        _draw_table(chapter.table) if chapter.table else None,
+        tag("p", tag("b", "Where it differs: "), chapter.differs, class_="note") if chapter.differs else None,
+    )
+
+
+def _draw_picture(picture: Picture) -> Markup:
+    source = f"data:image/png;base64,{b64encode(picture.png).decode()}"
+    return tag("div", tag("img", src=source, alt=picture.label), class_="chart scroll", tabindex="0")
+
+
+def _draw_table(table: Table) -> Markup:
+    def kind(column: int) -> str | None:
+        return None if column < table.words else "number"
+
+    head = tag("tr", [tag("th", name, class_=kind(column)) for column, name in enumerate(table.head)])
+    body = [
+        tag("tr", [tag("td", value, class_=kind(column)) for column, value in enumerate(row)]) for row in table.rows
+    ]
+    return tag("div", tag("table", tag("thead", head), tag("tbody", body)), class_="scroll", tabindex="0")

@@ -1,0 +1,78 @@
+"""What every stage of a study measures with: the machine's devices, the model, and fresh processes on them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dueby.planner.job import EngineName, Model
+from dueby.planner.profiles import GPUProfile
+from dueby.profiler.audience import Audience
+from dueby.profiler.choices import choose
+from dueby.profiler.crew import Crew
+from dueby.profiler.layouts import Layout
+from dueby.profiler.machine import Machine
+from dueby.profiler.messages import Setup
+from dueby.profiler.study.efforts import StudyEffort
+from dueby.profiler.study.notebook import Column, Notebook, Row
+from dueby.profiler.study.profiles import read_profiles
+from dueby.worker.engines.host import process_environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """A study's equipment."""
+
+    folder: Path
+    machine: Machine
+    subject: Model
+    """The model of the figures."""
+    models: tuple[str, ...]
+    """The models of the table, the subject among them."""
+    effort: StudyEffort
+    notebook: Notebook
+    cache_dir: Path
+    """Where compiled models are kept."""
+    audience: Audience
+
+    @property
+    def layouts(self) -> list[Layout]:
+        """The devices that a plan would use: the GPUs where there are any, or else the cores, cut in each way."""
+        runnable = [choice.layout for choice in choose(self.machine.layouts, self.subject, ())]
+        gpus = [layout for layout in runnable if layout.is_gpu]
+        return gpus or runnable
+
+    @property
+    def layout(self) -> Layout:
+        """The one that most is measured on."""
+        return self.layouts[0]
+
+    def profile(self) -> GPUProfile:
+        """The subject's on that layout; it is measured before anything that asks for it."""
+        found = self.profiles(self.subject.name)
+        return next(profile for profile in found if profile.spec.device_class == self.layout.device_class)
+
+    def profiles(self, *names: str) -> list[GPUProfile]:
+        """Those that were measured of these models."""
+        return [profile for profile in read_profiles(self.folder) if profile.spec.model.name in names]
+
+    def keep(self, stage: str, point: str, rows: Sequence[Row], columns: Iterable[Column]) -> None:
+        """Write a point's rows."""
+        self.notebook.keep(stage, point, rows, tuple(columns))
+
+    def crew(self, layout: Layout, engine: EngineName) -> Crew:
+        """Fresh processes with the subject, one on each of the layout's devices."""
+        clock = self.machine.clock
+
+        def setup(number: int) -> Setup:
+            place = layout.slices[number]
+            return Setup(
+                model=self.subject,
+                engine=engine,
+                threads=place.threads,
+                cores=place.cores,
+                cache_dir=str(self.cache_dir),
+                spawned_us=int(clock() * 1e6),
+            )
+
+        environment = process_environment(engine, layout.slices[0].threads)
+        return Crew(layout, setup, environment=environment, clock=clock)

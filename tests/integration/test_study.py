@@ -1,0 +1,89 @@
+"""A study of a tiny model on this very machine: measured, killed, gone on with, and looked at in a browser."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builders_browser import open_browser
+from builders_study import a_lab, measure_all, real_lab
+from dueby.command.files import read_profiles
+from dueby.command.study import write_pages
+from dueby.profiler.audience import Audience
+from dueby.profiler.study.study import run_study
+
+LIMIT_S = 240.0
+
+
+def test_a_study_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    marker = f"DUEBY_TEST={tmp_path}"
+    first = subprocess.Popen(
+        [sys.executable, "-m", "builders_study", str(tmp_path), "times"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "DUEBY_TEST": str(tmp_path)},
+        stderr=subprocess.PIPE,
+    )
+    try:
+        wait_until(lambda: bool(list((tmp_path / "raw" / "times").glob("*.parquet"))), first)
+        first.send_signal(signal.SIGKILL)
+        first.wait(timeout=30)
+        wait_until(lambda: not processes_with(marker), None)
+    finally:
+        first.kill()
+        first.communicate()
+    there = {path: path.stat().st_mtime_ns for path in (tmp_path / "raw").glob("*/*.parquet")}
+    assert there
+
+    said: list[str] = []
+    summary = run_study(real_lab(tmp_path, Audience(tell=said.append)), ["times", "together"])
+    assert said[0].startswith("Going on with the study")
+    assert {path: path.stat().st_mtime_ns for path in there} == there
+    assert summary.times is not None
+    assert [seen.mini_batch_size for seen in summary.times.sizes] == [1, 4, 16]
+    assert all(seen.warmup_us > 0 and seen.mean_us > 0 for seen in summary.times.sizes)
+    assert summary.together is not None
+    assert summary.seconds.keys() == {"subject", "times", "together"}
+    assert [profile.spec.engine for profile in read_profiles([str(tmp_path / "profiles")])][:1] == ["eager"]
+    assert run_study(real_lab(tmp_path, Audience(tell=said.append)), ["times"]).times == summary.times
+    assert said[-1] == "Everything is measured already."
+
+
+@pytest.mark.browser
+def test_the_page_is_clean_and_fits_every_width(tmp_path: Path) -> None:
+    lab = a_lab(tmp_path / "study")
+    measure_all(lab)
+    page = write_pages(run_study(lab, ["memory", "times", "together", "models"]), lab.folder)[0]
+    program = shutil.which("chromium")
+    assert program is not None
+    with open_browser(program, profile=tmp_path / "profile") as browser:
+        for width, dark in ((1280, False), (1280, True), (768, False), (400, True), (320, False)):
+            browser.open(page, width=width, dark=dark)
+            assert browser.ask("document.documentElement.scrollWidth") <= width, f"too wide at {width} px"
+            assert browser.ask("[...document.images].every(e => e.complete && e.naturalWidth > 0)")
+            assert browser.complaints == []
+            assert [uri for uri in browser.requests if not uri.startswith("data:")] == [page.as_uri()]
+
+
+def processes_with(variable: str) -> list[int]:
+    """The processes that were started with this variable, directly or not, and still run."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except OSError:  # gone meanwhile, or someone else's
+            continue
+    return found
+
+
+def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[bytes] | None") -> None:
+    end = time.monotonic() + LIMIT_S
+    while not condition():
+        assert process is None or process.poll() is None, process.communicate()[1].decode()
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
