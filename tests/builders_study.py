@@ -5,6 +5,7 @@ And a tiny one on the machine at hand: `python -m builders_study FOLDER STAGE...
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dueby.planner.job import API_VERSION, Model
@@ -21,6 +22,7 @@ from dueby.planner.profiles import (
 )
 from dueby.profiler.audience import Audience
 from dueby.profiler.efforts import Effort
+from dueby.profiler.layouts import cpu_layouts
 from dueby.profiler.limits import Limits
 from dueby.profiler.machine import Machine, this_machine
 from dueby.profiler.study import memory, models, times, together
@@ -197,12 +199,14 @@ def measure_all(lab: Lab, *, joules: float | None = 50.0) -> None:
 
 
 def real_lab(folder: Path, audience: Audience | None = None) -> Lab:
-    """This machine, and the smallest of models."""
+    """Two slices of this machine's cores, or the one that there is, and the smallest of models."""
     folder.mkdir(parents=True, exist_ok=True)
+    machine = this_machine()
+    layout = cpu_layouts(machine.limits)[0]
     model = Model(name="mobilenet_v3_small", weights="none", image_size=64, engine="eager")
     return Lab(
         folder=folder,
-        machine=this_machine(),
+        machine=replace(machine, gpus=(), part=replace(layout, slices=layout.slices[:2])),
         subject=model,
         models=(model.name,),
         effort=TINY,

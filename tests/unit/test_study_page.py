@@ -47,7 +47,7 @@ def test_every_chapter_says_its_numbers(summary: Summary) -> None:
     assert "a mean of 10 mini-batches with the first among them is 10\u00a0% above" in said[TIMES]
     assert "On this device an affine L does about as well as any" in said[LATENCY]
     assert "64 × cpu-1 can do at most" in said[ANSWERS]
-    assert "2 processes of 1 core each do 184 images/s at its best size, 1.19 times as much" in said[TOGETHER]
+    assert "2 processes of 1 core each do 184 images/s at the best size, 1.19 times as much" in said[TOGETHER]
     assert "The planner takes the fastest layout as the machine's pool: 2 × cpu-1." in said[TOGETHER]
     assert "The processor takes 0.5 J an image at the least" in said[TOGETHER]
 

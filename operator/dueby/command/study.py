@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `dueby study`."""
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder of the study")
     parser.add_argument(
-        "--quick", action="store_true", help="under 30 minutes on 2 cores instead of some hours; fewer rounds and sizes"
+        "--quick",
+        action="store_true",
+        help="under 30 minutes on 2 cores instead of more than an hour; fewer rounds and sizes",
     )
     parser.add_argument(
         "--model",

@@ -171,8 +171,8 @@ def _together_sentences(found: Together) -> Iterator[str]:
         ratio = first.images_per_second / second.images_per_second
         clear = "" if first.least > second.most else " The rounds overlap, so that is not sure."
         yield (
-            f"{_words(found, first).capitalize()} {'does' if first.processes == 1 else 'do'} "
-            f"{number(first.images_per_second)} images/s at its best size, {ratio:.2f} times as much as "
+            f"{_words(found, first)} {'does' if first.processes == 1 else 'do'} "
+            f"{number(first.images_per_second)} images/s at the best size, {ratio:.2f} times as much as "
             f"{_words(found, second)}.{clear}"
         )
     if found.layouts and not found.gpu:

@@ -71,10 +71,10 @@ def _best_batch(summary: Summary) -> Iterator[str]:
 
 
 def _load(summary: Summary) -> Iterator[str]:
-    if summary.subject and summary.subject.startup_us is not None:
-        line = summary.subject
-        first = f"W {fine(line.warmup_us / 1e6)} at mini-batches of {line.warmup_size}"
-        yield f"S is {fine(line.startup_us / 1e6)}, {first}."
+    line = summary.subject
+    if line and line.startup_us is not None:
+        warmup = f"W {fine(line.warmup_us / 1e6)} at mini-batches of {line.warmup_size}"
+        yield f"S is {fine(line.startup_us / 1e6)}, {warmup}."
 
 
 def _concurrency(summary: Summary) -> Iterator[str]:

@@ -12,6 +12,9 @@ from dueby.profiler.study.times import Times
 from dueby.report.study import Chapter, Table
 from dueby.report.wording import counted, fine, number, percent
 
+# Two growths that differ by less are told as the same.
+_ALIKE = 0.3
+
 
 def memory_chapter(summary: Summary, pictures: Pictures) -> Chapter:
     title = "Memory over image size and mini-batch size"
@@ -42,9 +45,11 @@ def _memory_sentences(found: Memory) -> Iterator[str]:
     small, large = slopes[0], slopes[-1]
     if small is not large:
         pixels = (large.image_size / small.image_size) ** 2
+        memory = large.image_mib / small.image_mib
+        alike = ": MB falls about as an image's area grows" if abs(memory / pixels - 1) < _ALIKE else ""
         yield (
             f"From {small.image_size} to {large.image_size} px an image has {pixels:.1f} times the pixels and takes "
-            f"{large.image_mib / small.image_mib:.1f} times the memory: MB falls about as the image's area grows."
+            f"{memory:.1f} times the memory{alike}."
         )
     furthest = max(slope.furthest for slope in found.slopes)
     yield (

@@ -122,7 +122,7 @@ def draw_latency(found: Latency) -> Figure:
     figure, (lines, bars) = pyplot.subplots(1, 2, figsize=(9.6, 3.6), layout="constrained", width_ratios=(1.5, 1))
     points = tuple(zip(found.sizes, found.mean_us, strict=True))
     for kind, colour in zip(found.errors, COLOURS[1:], strict=False):
-        fit = fit_latency(points, kind=kind)  # type: ignore[arg-type]
+        fit = fit_latency(points, kind=kind)
         if fit:
             between = [found.sizes[0] * (found.sizes[-1] / found.sizes[0]) ** (step / 200) for step in range(201)]
             lines.plot(

@@ -4,6 +4,7 @@ One point, which keeps a journal of its own: it, too, goes on where it was.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from dueby.planner.errors import Invalid
 from dueby.planner.schema import Spec
@@ -12,11 +13,14 @@ from dueby.profiler.study.lab import Lab
 from dueby.profiler.warmup.collect import WarmupPoint, collect_warmups
 from dueby.profiler.warmup.learn import Learned, learn_warmups
 from dueby.profiler.warmup.points import every_point
+from dueby.profiler.warmup.sample import sample_of
 
 STAGE = "features"
 POINT = "warmups"
 _IMAGE_SIZES = (96, 128, 160, 224)
 _MINI_BATCH_SIZES = (1, 2, 4, 8, 16)
+# On a machine so slow that the time is too short for what it takes to learn anything, it is given once more.
+_TRIES = 2
 
 
 class Feature(Spec, frozen=True, kw_only=True):
@@ -57,14 +61,17 @@ def measure(lab: Lab, point: str, audience: Audience) -> None:
     """As many warm-ups as there is time for."""
     journal = lab.folder / "raw" / STAGE / "journal.jsonl"
     journal.parent.mkdir(parents=True, exist_ok=True)
-    table = collect_warmups(
-        warmup_points(lab),
-        machine=lab.machine,
-        journal=journal,
-        seconds=lab.effort.features_s,
-        audience=audience,
-        cache_dir=lab.cache_dir,
-    )
+    for _ in range(_TRIES):
+        table = collect_warmups(
+            warmup_points(lab),
+            machine=lab.machine,
+            journal=journal,
+            seconds=lab.effort.features_s,
+            audience=audience,
+            cache_dir=lab.cache_dir,
+        )
+        if _is_enough(table):
+            break
     lab.notebook.keep_table(STAGE, point, table)
 
 
@@ -89,6 +96,15 @@ def learn(lab: Lab) -> Learned | None:
     except Invalid as error:
         lab.audience.tell(f"{STAGE}: {error.message}.")
         return None
+
+
+def _is_enough(table: Any) -> bool:
+    """Whether anything can be learnt from it."""
+    try:
+        sample_of(table)
+    except Invalid:
+        return False
+    return True
 
 
 def features_of(learned: Learned, device_class: str) -> Features:

@@ -15,6 +15,7 @@ from dueby.profiler.memory_map import Cell, MemoryMap
 from dueby.profiler.statistics import fit_line
 from dueby.profiler.study import features, memory, models, times, together
 from dueby.profiler.study.answers import Answers, answer
+from dueby.profiler.study.efforts import REPETITIONS
 from dueby.profiler.study.features import Features
 from dueby.profiler.study.lab import Lab
 from dueby.profiler.study.models import Line
@@ -85,7 +86,6 @@ class Summary(Spec, frozen=True, kw_only=True):
     """All that was found."""
 
     settings: Settings
-    node: str
     busy: bool
     """Whether something else used the machine while any of the profiles was measured."""
     seconds: dict[str, float]
@@ -109,7 +109,6 @@ def summarise(lab: Lab, learned: Learned | None = None) -> Summary:
     subject = models.line_of(first[0]) if first else None
     return Summary(
         settings=read_settings(lab.folder),
-        node=lab.machine.node,
         busy=any(profile.spec.busy for profile in [*own, *others]),
         seconds=dict(lab.notebook.seconds()),
         subject=subject,
@@ -172,7 +171,7 @@ def _times(lab: Lab) -> InferenceTimes | None:
         device_class=rows[0]["device_class"],
         engine=rows[0]["engine"],
         image_size=rows[0]["image_size"],
-        repetitions=times.REPETITIONS,
+        repetitions=REPETITIONS,
         sizes=found,
         latency=latency_of(found),
     )
