@@ -46,7 +46,7 @@ _ITEMS: tuple[tuple[str, str, Callable[[Summary], Iterator[str]]], ...] = (
     (
         "adaptation and integration",
         "plans are made anew while a job runs (planner/replan.py); an operator for Kubernetes",
-        lambda summary: iter(()),
+        lambda summary: iter(("Not part of this run.",)),
     ),
 )
 

@@ -14,6 +14,8 @@ from dueby.report.wording import counted, fine, number, percent
 
 # Two growths that differ by less are told as the same.
 _ALIKE = 0.3
+# Points that are no further from a line than this are told to lie on it.
+_LINEAR = 0.1
 
 
 def memory_chapter(summary: Summary, pictures: Pictures) -> Chapter:
@@ -51,15 +53,16 @@ def _memory_sentences(found: Memory) -> Iterator[str]:
             f"From {small.image_size} to {large.image_size} px an image has {pixels:.1f} times the pixels and takes "
             f"{memory:.1f} times the memory{alike}."
         )
-    furthest = max(slope.furthest for slope in found.slopes)
-    yield (
-        f"At one image size, memory is linear in the mini-batch size: no measured pair is further than "
-        f"{percent(furthest)} from its line, so a few sizes tell where memory ends."
-        if furthest < 0.1
-        else f"The lines through the measured pairs are off by up to {percent(furthest)}."
-    )
-    if missing := [cell for cell in found.cells if cell.memory_mib is None]:
-        yield f"{counted(len(missing), 'pair')} did not fit."
+    if away := [slope.furthest for slope in found.slopes if slope.furthest is not None]:
+        furthest = max(away)
+        yield (
+            f"At one image size, memory is linear in the mini-batch size: no measured pair is further than "
+            f"{percent(furthest)} from its line, so a few sizes tell where memory ends."
+            if furthest < _LINEAR
+            else f"The lines through the measured pairs are off by up to {percent(furthest)}."
+        )
+    if too_large := [cell for cell in found.cells if cell.memory_mib is None]:
+        yield f"{counted(len(too_large), 'pair')} did not fit."
 
 
 def times_chapter(summary: Summary, pictures: Pictures) -> Chapter:

@@ -35,8 +35,8 @@ class Slope(Spec, frozen=True, kw_only=True):
     """Of the line through the measured sizes, at no image."""
     image_mib: float
     """What each further image takes."""
-    furthest: float
-    """The largest distance of a measured size from the line, relative to it."""
+    furthest: float | None = None
+    """The largest distance of a measured size from the line, relative to it; None: any two lie on one."""
 
 
 class Memory(Spec, frozen=True, kw_only=True):
@@ -127,11 +127,12 @@ def slope_of(image_size: int, cells: Sequence[Cell]) -> Slope | None:
     if len({size for size, _ in found}) < 2:
         return None
     line = fit_line(found)
+    furthest = max(abs(mib / line.at(size) - 1) for size, mib in found)
     return Slope(
         image_size=image_size,
         base_mib=round(line.base, 1),
         image_mib=round(line.slope, 3),
-        furthest=round(max(abs(mib / line.at(size) - 1) for size, mib in found), 4),
+        furthest=round(furthest, 4) if len(found) > 2 else None,
     )
 
 
