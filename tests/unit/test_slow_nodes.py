@@ -151,6 +151,11 @@ def test_nodes_without_a_size_in_common_leave_the_classs_as_it_is() -> None:
     assert keep_up([*one.profiles, on("c", {16: 100})]).writes == ()
 
 
+def test_where_there_was_none_the_latest_of_such_nodes_is_the_classs() -> None:
+    dated = on("c", {16: 100}, measuredAt="2026-11-25T02:00:00Z")
+    assert classes(after(on("a", {8: 50}), dated, on("d", {4: 20}))) == {L4: 100}
+
+
 # ---- its devices
 
 

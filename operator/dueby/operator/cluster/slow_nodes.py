@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from dueby.operator.cluster import names
+from dueby.operator.cluster.origins import measured_s
 from dueby.operator.cluster.writes import Delete, Put, Write
 from dueby.planner.errors import Invalid
 from dueby.planner.job import API_VERSION
@@ -112,7 +113,7 @@ def class_profile(
     with suppress(Invalid):
         spec = aggregate(known).spec if known else before
     if spec is None and known:
-        spec = max(known, key=lambda profile: str(profile.spec.measured_at)).spec
+        spec = max(known, key=lambda profile: measured_s(profile.spec)).spec
     if spec is None:
         return None
     latest = max((p.spec.measured_at for p in known if p.spec.measured_at), default=spec.measured_at)
