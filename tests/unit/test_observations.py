@@ -15,6 +15,7 @@ from dueby.operator.cluster.world import World
 from dueby.operator.cluster.writes import Create, Put
 from dueby.planner.profiles import GPUProfile, ObservedJob, parse_profile
 
+DONE = [{"type": "Complete", "status": "True"}]
 FINE = {"batches": 101, "stepMicrosMean": STEP_US * 1.1, "modelMicrosMean": STEP_US, "startupMicros": 2 * SECOND}
 
 
@@ -102,6 +103,28 @@ def test_it_is_written_once_and_with_the_rows_of_jobs_before() -> None:
     document["metadata"]["uid"] = "u-2"
     other = replace(over(FINE), document=document)
     assert [row.job for row in rows(noted(other, *first.profiles))] == ["u-1", "u-2"]
+
+
+def test_a_job_is_noted_when_it_is_complete() -> None:
+    seen = over(FINE, FINE)
+    finish = {"metadata": {"name": "job-finish"}, "status": {"completionTime": moment(NOW), "conditions": DONE}}
+    words = {"state": {"terminated": {"exitCode": 0, "message": '{"rows":10000,"errors":0}'}}}
+    pod = {
+        "metadata": {"name": "f", "labels": {names.JOB_OF_POD: "job-finish"}, "creationTimestamp": MADE},
+        "status": {"phase": "Succeeded", "containerStatuses": [words]},
+    }
+    status = indexed(plan={"revision": 1, "partSize": 10_000}, deadlineTime=moment(NOW))
+    complete = replace(
+        seen,
+        document=infj(status=status),
+        steps={"finish": finish},
+        pods=[*seen.pods, pod],
+        parts_there=frozenset({0}),
+    )
+    case = look(complete.document, seen=complete, profiles=(managed(),))
+    assert case.status()["phase"] == "Succeeded"
+    assert [row.job for row in rows(case.world)] == ["u-1"]
+    assert len(case.world.profile_writes) == 1
 
 
 def test_a_profile_that_somebody_else_made_is_left_alone() -> None:

@@ -19,7 +19,7 @@ from math import sqrt
 from statistics import fmean, stdev
 
 from dueby.planner.fits import WIDENING
-from dueby.planner.profiles import GPUProfile, Latency, ObservedJob, ProfileSpec, Quantiles, Spread
+from dueby.planner.profiles import Latency, ObservedJob, ProfileSpec, Quantiles, Spread
 
 ENOUGH_JOBS, ENOUGH_STEPS, SURE_JOBS = 3, 200, 5
 ENOUGH_STARTS = 5
@@ -108,11 +108,6 @@ def off_by(spec: ProfileSpec) -> float | None:
     shown = experience(spec)
     off = 0.0 if shown is None else round(shown.ratio - 1, 4)
     return off if abs(off) > OFF else None
-
-
-def drifted(profiles: Sequence[GPUProfile]) -> list[GPUProfile]:
-    """The profiles whose steps are more than 10 % off, over enough jobs."""
-    return [profile for profile in profiles if off_by(profile.spec) is not None]
 
 
 def with_job(spec: ProfileSpec, row: ObservedJob) -> ProfileSpec:
