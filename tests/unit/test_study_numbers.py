@@ -9,7 +9,7 @@ import pytest
 from builders_study import TINY, a_lab, a_profile, measure_all, times_row, together_row
 from dueby.planner.schema import validate
 from dueby.profiler.layouts import Layout, Slice
-from dueby.profiler.memory_map import Cell
+from dueby.profiler.memory_map import Cell, map_memory
 from dueby.profiler.nvml import State
 from dueby.profiler.study import together
 from dueby.profiler.study.answer_charts import doublings
@@ -18,7 +18,7 @@ from dueby.profiler.study.energy import Energy, Meter, Reading, used
 from dueby.profiler.study.models import line_of
 from dueby.profiler.study.study import run_study
 from dueby.profiler.study.summary import Summary, latency_of, slope_of
-from dueby.profiler.study.times import Times, repeated_mean_us, steady_sizes, times_of
+from dueby.profiler.study.times import Times, repeated_mean_us, spread_of, steady_sizes, times_of
 from dueby.profiler.study.together import arrangements, rates_of, words_of
 
 
@@ -32,6 +32,14 @@ def test_the_studys_way_counts_the_warm_up_among_its_repetitions() -> None:
     assert found.repeated_us == 13_000
     assert found.too_long == pytest.approx(0.3)
     assert found.images_per_second == pytest.approx(400)
+
+
+def test_processes_of_one_size_are_compared_with_each_other_only() -> None:
+    alike = [times_row(size, steps_us=[1000 * size] * 3) for size in (1, 1, 8, 8)]
+    assert spread_of(alike) == 0
+    apart = [times_row(1, steps_us=[900]), times_row(1, steps_us=[1100])]
+    assert spread_of(apart) == pytest.approx(0.1 * 2**0.5)
+    assert spread_of(apart[:1]) is None
 
 
 def test_a_process_counts_as_much_as_another_however_many_steps_it_did() -> None:
@@ -61,6 +69,20 @@ def test_memory_is_told_by_a_line() -> None:
     assert slope is not None
     assert (slope.base_mib, slope.image_mib, slope.furthest) == (100.0, 3.0, 0.0)
     assert slope_of(64, cells[:1]) is None
+
+
+def test_cells_of_a_memory_map_that_are_known_are_not_measured_again(tmp_path: Path) -> None:
+    known = [
+        Cell(image_size=64, mini_batch_size=1, memory_mib=400),
+        Cell(image_size=64, mini_batch_size=16, memory_mib=500),
+        Cell(image_size=96, mini_batch_size=1, memory_mib=410),
+        Cell(image_size=96, mini_batch_size=16),
+    ]
+    lab = a_lab(tmp_path)  # whose machine has no processes to measure with
+    found = map_memory(
+        model=lab.subject, machine=lab.machine, image_sizes=(64, 96), mini_batch_sizes=(1, 16), known=known
+    )
+    assert list(found.cells) == known
 
 
 def some_times(*pairs: tuple[int, int]) -> list[Times]:

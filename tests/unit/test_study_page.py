@@ -71,6 +71,11 @@ def test_a_latency_that_is_not_affine_is_called_so(summary: Summary) -> None:
     bent = summary.times.latency.replace(errors={"hinge": 0.02, "affine": 0.2, "spline": 0.05}, best="hinge")
     said = sentences(summary.replace(times=summary.times.replace(latency=bent)))
     assert "L is not affine here: the hinge is off by 2\u00a0%, a + s b by 20\u00a0%." in said[LATENCY]
+    noisy = summary.replace(times=summary.times.replace(latency=bent.replace(spread=0.18)))
+    assert (
+        "Processes of one size differ by 18\u00a0% here, so from this run nobody can tell"
+        in (sentences(noisy)[LATENCY])
+    )
 
 
 @pytest.mark.parametrize("stage", ["memory", "times", "together", "models", "features"])

@@ -8,7 +8,7 @@ from dueby.profiler.study.models import Line
 from dueby.profiler.study.summary import Summary, Together
 from dueby.profiler.study.together import Rate, words_of
 from dueby.report.study import Chapter, Table
-from dueby.report.wording import NOTHING, duration, fine, number, percent
+from dueby.report.wording import NOTHING, counted, duration, fine, number, percent
 
 
 def answers_chapter(summary: Summary, pictures: Pictures) -> Chapter:
@@ -86,9 +86,8 @@ def printed_chapter(summary: Summary, pictures: Pictures) -> Chapter:
         "nobody does, and N_G comes out too small."
     ]
     if least and least[0] > least[1]:
-        said.append(
-            f"At T = {duration(printed.time_us / 1e6)} it asks for {least[1]} devices where {least[0]} are needed."
-        )
+        asked = counted(least[1], "device")
+        said.append(f"At T = {duration(printed.time_us / 1e6)} it asks for {asked} where {least[0]} are needed.")
     said.append(
         f"In (2) the sum over all GPUs is multiplied by NGPU once more: {number(printed.most_printed)} images instead "
         f"of {number(printed.most)} on {found.devices} devices."

@@ -14,6 +14,8 @@ from dueby.report.wording import counted, fine, number, percent
 
 # Two growths that differ by less are told as the same.
 _ALIKE = 0.3
+# An error must be larger by this factor to be told as larger.
+_BETTER = 1.2
 # Points that are no further from a line than this are told to lie on it.
 _LINEAR = 0.1
 
@@ -196,11 +198,15 @@ def latency_chapter(summary: Summary, pictures: Pictures) -> Chapter:
 def _latency_sentences(found: Latency) -> Iterator[str]:
     errors = ", ".join(f"{kind} {percent(error)}" for kind, error in found.errors.items())
     yield f"Each inner size left out in turn, the curves through the others miss it by: {errors}."
-    affine = found.errors["affine"]
-    best = found.errors[found.best]
-    if found.best != "affine" and affine > 1.2 * best:
-        yield f"L is not affine here: the {found.best} is off by {percent(best)}, a + s b by {percent(affine)}."
-    else:
+    affine, best, spread = found.errors["affine"], found.errors[found.best], found.spread
+    if found.best == "affine" or affine < _BETTER * best:
         yield "On this device an affine L does about as well as any; on another it need not."
+    elif spread is not None and affine < _BETTER * spread:
+        yield (
+            f"Processes of one size differ by {percent(spread)} here, so from this run nobody can tell whether L is "
+            "affine."
+        )
+    else:
+        yield f"L is not affine here: the {found.best} is off by {percent(best)}, a + s b by {percent(affine)}."
     each = [mean / size for size, mean in zip(found.sizes, found.mean_us, strict=True)]
     yield f"An image takes from {fine(min(each) / 1e6)} to {fine(max(each) / 1e6)}, depending on the mini-batch size."

@@ -14,7 +14,7 @@ from dueby.planner.units import format_count
 from dueby.profiler.figures import COLOURS
 from dueby.profiler.study.answers import Answers, Curve, Map, edges
 
-_TIME_MARKS = (1, 2, 5, 10, 30, 60, 300, 900, 1800)
+_TIME_MARKS = (1, 2, 5, 10, 30, 60, 300, 1800)
 
 
 def draw_fewest(found: Answers) -> Figure:

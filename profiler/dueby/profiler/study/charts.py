@@ -1,6 +1,6 @@
 """The figures of a study: which there are, and those of times, latency and processes side by side."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from dueby.planner.fits import fit_latency
+from dueby.planner.fits import Point, fit_latency
 from dueby.profiler.figures import COLOURS, STYLE, draw_memory, name_sizes
 from dueby.profiler.study import answer_charts, memory
 from dueby.profiler.study.lab import Lab
@@ -22,6 +22,8 @@ from dueby.profiler.warmup.learn import Learned
 # For a page of 1100 pixels, and small enough to be kept beside it.
 _DPI = 115
 _REPETITIONS = (3, 10, 100)
+# Marks at the same size beside each other.
+_ASIDE = 1.06
 _KINDS = {"hinge": "hinge, max(f, s b)", "affine": "affine, a + s b", "spline": "monotone cubic"}
 
 
@@ -117,32 +119,32 @@ def draw_times(found: InferenceTimes, *, model: str) -> Figure:
 
 
 def draw_latency(found: Latency) -> Figure:
-    """What an image takes, with the curves through the points, and how far each is off where it wasn't shown a size."""
+    """What an image takes, what curves through the other sizes say of each, and how far they are off."""
     figure: Figure
     figure, (lines, bars) = pyplot.subplots(1, 2, figsize=(9.6, 3.6), layout="constrained", width_ratios=(1.5, 1))
     points = tuple(zip(found.sizes, found.mean_us, strict=True))
-    for kind, colour in zip(found.errors, COLOURS[1:], strict=False):
-        fit = fit_latency(points, kind=kind)
-        if fit:
-            between = [found.sizes[0] * (found.sizes[-1] / found.sizes[0]) ** (step / 200) for step in range(201)]
-            lines.plot(
-                between,
-                [fit.curve(min(size, found.sizes[-1])) / size / 1000 for size in between],
-                color=colour,
-                linewidth=1.3,
-                label=_KINDS[kind],
-            )
     lines.plot(
         found.sizes,
         [mean / size / 1000 for size, mean in points],
         color=COLOURS[0],
         marker="o",
         markersize=5,
-        linestyle="none",
         label="measured",
     )
+    for number, (kind, colour) in enumerate(zip(found.errors, COLOURS[1:], strict=False)):
+        guessed = list(left_out(points, kind))
+        lines.plot(
+            [size * _ASIDE ** (number - 1) for size, _ in guessed],
+            [mean / size / 1000 for size, mean in guessed],
+            color=colour,
+            marker="os^D"[1 + number],
+            markersize=5,
+            markerfacecolor="white",
+            linestyle="none",
+            label=_KINDS[kind],
+        )
     name_sizes(lines, found.sizes)
-    lines.set(ylim=(0, None), ylabel="L by image (ms)", title="What an image takes in a mini-batch")
+    lines.set(ylim=(0, None), ylabel="L by image (ms)", title="What an image takes; hollow: by the others' curve")
     lines.legend(fontsize=8, loc="lower left", ncols=2)
     kinds = [_KINDS[kind] for kind in found.errors]
     shares = [100 * error for error in found.errors.values()]
@@ -156,6 +158,14 @@ def draw_latency(found: Latency) -> Figure:
     return figure
 
 
+def left_out(points: Sequence[Point], kind: str) -> Iterator[tuple[int, float]]:
+    """What the curve through the other sizes says of each inner one; nothing where too few are left."""
+    for number in range(1, len(points) - 1):
+        fit = fit_latency((*points[:number], *points[number + 1 :]), kind=kind)
+        if fit:
+            yield points[number][0], fit.curve(points[number][0])
+
+
 def draw_together(found: Together) -> Figure:
     """Images a second of each arrangement, and joules an image where they can be counted."""
     energy = {name: [rate for rate in found.rates if getattr(rate, name) is not None] for name in ("gpu_j", "cpu_j")}
@@ -166,7 +176,8 @@ def draw_together(found: Together) -> Figure:
     )
     speed, *others = panels[0]
     sizes = sorted({rate.mini_batch_size for rate in found.rates})
-    for name, colour in zip(dict.fromkeys(rate.arrangement for rate in found.rates), COLOURS, strict=False):
+    names = dict.fromkeys(rate.arrangement for rate in found.rates)
+    for number, (name, colour) in enumerate(zip(names, COLOURS, strict=False)):
         own = [rate for rate in found.rates if rate.arrangement == name]
         label = words_of(own[0].processes, own[0].threads, gpu=found.gpu)
         middle = [rate.images_per_second for rate in own]
@@ -174,7 +185,7 @@ def draw_together(found: Together) -> Figure:
             [rate.images_per_second - rate.least for rate in own],
             [rate.most - rate.images_per_second for rate in own],
         ]
-        at = [rate.mini_batch_size for rate in own]
+        at = [rate.mini_batch_size * _ASIDE**number for rate in own]
         speed.errorbar(at, middle, yerr=away, color=colour, marker="o", markersize=4.5, capsize=3, label=label)
         for axes, column in zip(others, counted, strict=True):
             known = [(rate.mini_batch_size, getattr(rate, column)) for rate in energy[column] if rate in own]
@@ -193,7 +204,7 @@ def _plot_shares(axes: Axes, found: InferenceTimes) -> None:
     sizes = [seen.mini_batch_size for seen in found.sizes]
     for repetitions, colour in zip(_REPETITIONS, COLOURS[3:], strict=False):
         shares = [
-            100 * (repeated_mean_us(seen.warmup_us, seen.mean_us, repetitions) / seen.mean_us - 1)
+            100 * (repeated_mean_us(seen.warmup_mean_us, seen.mean_us, repetitions) / seen.mean_us - 1)
             for seen in found.sizes
         ]
         axes.plot(

@@ -56,6 +56,8 @@ class Latency(Spec, frozen=True, kw_only=True):
     errors: dict[str, float]
     """By kind."""
     best: FitKind
+    spread: float | None = None
+    """How much processes of one size differ, relative; None: there was only one of each."""
 
 
 class InferenceTimes(Spec, frozen=True, kw_only=True):
@@ -136,7 +138,7 @@ def slope_of(image_size: int, cells: Sequence[Cell]) -> Slope | None:
     )
 
 
-def latency_of(found: Sequence[Times]) -> Latency | None:
+def latency_of(found: Sequence[Times], *, spread: float | None = None) -> Latency | None:
     """What the kinds of curves make of it; None with too few sizes to leave one out."""
     points = tuple((seen.mini_batch_size, round(seen.mean_us)) for seen in found)
     if len(points) < LEAST_POINTS:
@@ -147,6 +149,7 @@ def latency_of(found: Sequence[Times]) -> Latency | None:
         mean_us=tuple(mean for _, mean in points),
         errors=errors,
         best=min(errors, key=lambda kind: errors[kind]),
+        spread=None if spread is None else round(spread, 4),
     )
 
 
@@ -174,7 +177,7 @@ def _times(lab: Lab) -> InferenceTimes | None:
         image_size=rows[0]["image_size"],
         repetitions=REPETITIONS,
         sizes=found,
-        latency=latency_of(found),
+        latency=latency_of(found, spread=times.spread_of(rows)),
     )
 
 

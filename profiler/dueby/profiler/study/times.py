@@ -13,7 +13,7 @@ from dueby.planner.schema import Spec
 from dueby.profiler.audience import Audience, Progress
 from dueby.profiler.crew import OutOfMemory
 from dueby.profiler.points import while_all_busy
-from dueby.profiler.statistics import quantile
+from dueby.profiler.statistics import pooled_spread, quantile
 from dueby.profiler.study.efforts import REPETITIONS, StudyEffort
 from dueby.profiler.study.lab import Lab
 from dueby.profiler.study.notebook import Column, Row
@@ -42,6 +42,8 @@ class Times(Spec, frozen=True, kw_only=True):
     steps: int
     warmup_us: int
     """W: the median over processes."""
+    warmup_mean_us: float
+    """Their mean, which the study's way of measuring has in it."""
     mean_us: float
     """L: the mean over processes of each one's mean steady step."""
     p5_us: int
@@ -126,6 +128,14 @@ def times_of(rows: Sequence[Row]) -> tuple[Times, ...]:
     return tuple(_times(size, sizes[size]) for size in sorted(sizes))
 
 
+def spread_of(rows: Sequence[Row]) -> float | None:
+    """How much processes of one size differ: the relative standard deviation of their means, all sizes together."""
+    means: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        means[row["mini_batch_size"]].append(fmean(row["steps_us"]))
+    return pooled_spread(means)
+
+
 def repeated_mean_us(warmup_us: float, steady_us: float, repetitions: int = REPETITIONS) -> float:
     """The mean of so many mini-batches, of which the first is a warm-up and the others are steady."""
     return (warmup_us + (repetitions - 1) * steady_us) / repetitions
@@ -134,17 +144,18 @@ def repeated_mean_us(warmup_us: float, steady_us: float, repetitions: int = REPE
 def _times(size: int, rows: Sequence[Row]) -> Times:
     steps = [step for row in rows for step in row["steps_us"]]
     means = [fmean(row["steps_us"]) for row in rows]
-    repeated = [repeated_mean_us(row["warmup_us"], mean) for row, mean in zip(rows, means, strict=True)]
+    warmups = [row["warmup_us"] for row in rows]
     return Times(
         mini_batch_size=size,
         processes=len(rows),
         steps=len(steps),
-        warmup_us=round(median(row["warmup_us"] for row in rows)),
+        warmup_us=round(median(warmups)),
+        warmup_mean_us=fmean(warmups),
         mean_us=fmean(means),
         p5_us=quantile(steps, 0.05),
         p50_us=quantile(steps, 0.5),
         p95_us=quantile(steps, 0.95),
-        repeated_us=fmean(repeated),
+        repeated_us=repeated_mean_us(fmean(warmups), fmean(means)),
     )
 
 
