@@ -51,7 +51,7 @@ QUICK = StudyEffort(
     together_sizes=(1, 4, 16),
     together_rounds=3,
     together_s=1.5,
-    features_s=420.0,
+    features_s=300.0,
     checked=40,
 )
 FULL = StudyEffort(
