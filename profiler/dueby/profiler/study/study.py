@@ -8,6 +8,7 @@ FOLDER/figures/         the figures
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from dueby.profiler.study.stages import run_stages, select
 from dueby.profiler.study.summary import FILE, Summary, summarise
 
 FIGURES = "figures"
+# A list of numbers, which has its place in one line.
+_LIST = re.compile(r"\[[^\[\]{}\"]+\]")
 
 
 def run_study(lab: Lab, stages: Sequence[str] = ()) -> Summary:
@@ -42,5 +45,6 @@ def write_summary(summary: Summary, folder: Path) -> Path:
     """Write the numbers down."""
     path = folder / FILE
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(summary.document(), indent=1) + "\n", encoding="utf-8")
+    text = _LIST.sub(lambda found: " ".join(found[0].split()), json.dumps(summary.document(), indent=1))
+    part.write_text(text + "\n", encoding="utf-8")
     return part.replace(path)
