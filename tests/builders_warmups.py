@@ -50,6 +50,7 @@ def a_row(random: np.random.Generator, **fixed: Any) -> Row:
         "cpu_busy_cores": busy,
         "process_cpu_cores": busy + random.normal(0, 0.02),
         "memory_free_bytes": random.uniform(1e9, 2e9),
+        "cpu_load_1m_percent": random.uniform(0, 100),
         "cpu_interrupts": random.uniform(0, 1e5),
     } | fixed
     return row | {"warmup_us": max(1, int(true_us(row) * np.exp(random.normal(0, 0.04))))}

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from matplotlib import image
 
+from builders_warmups import a_table
 from dueby.command.files import read_profiles
 from dueby.command.main import main
 from dueby.planner.job import Model
@@ -29,6 +30,7 @@ from dueby.profiler.messages import Setup
 from dueby.profiler.points import while_all_busy
 from dueby.profiler.profiling import profile_machine
 from dueby.profiler.step import ProfileConfig, profile_device
+from dueby.profiler.warmup.rows import write_warmups
 
 TINY = Model(name="mobilenet_v3_small", weights="none", image_size=64, engine="eager")
 BRIEF = Effort(name="brief", layout_s=300, compare_s=0.1, look_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False)
@@ -98,12 +100,19 @@ def test_slices_are_measured_while_all_of_them_are_busy() -> None:
 
 def test_the_command_writes_a_profile_and_shows_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = ["--model", TINY.name, "--image-size", "64", "--engine", "eager", "--class", "cpu-1", "--quick"]
-    assert main(["profile", *options, "-o", str(tmp_path)]) == 0
+    rows = write_warmups(tmp_path / "rows.parquet", a_table())
+    assert main(["profile", *options, "--warmup-model", str(rows), "-o", str(tmp_path)]) == 0
     (profile,) = read_profiles([str(tmp_path)])
     assert profile.spec.model.image_size == 64
+    assert profile.spec.warmup_model
+    sizes = {row.mini_batch_size for row in profile.spec.warmup_model.predictions}
+    measured = {step.mini_batch_size for step in profile.spec.steps}
+    assert min(measured) < min(sizes) <= max(sizes) < max(measured)
+    assert not sizes & measured
     out, err = capfd.readouterr()
     assert out == ""
     assert "IMAGES/S" in err
+    assert "cpu-1: W between the measured sizes is predicted" in err
     assert f"Written: {tmp_path / profile.name}.yaml" in err
 
 

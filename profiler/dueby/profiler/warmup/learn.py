@@ -3,8 +3,8 @@
     all that was known right before     which features decide, and how well W could be known
     four parameters that a plan knows   the prediction for plans, with its upper quantile
 
-Several kinds of regressors are tried on the same splits, and the best is taken. The four are found by adding, one
-after the other, the parameter that lowers the error at unseen configurations most, by extra trees.
+Several kinds of regressors are tried on the same splits, and the best is taken. The four are found by leaving
+out, one after the other, the parameter that is missed least at unseen configurations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from dueby.profiler.warmup.held_out import (
     predicted,
 )
 from dueby.profiler.warmup.importance import Importance, importances
-from dueby.profiler.warmup.regressors import KINDS, QUICKEST, Predict, learn
+from dueby.profiler.warmup.regressors import COMPARING, KINDS, Predict, learn
 from dueby.profiler.warmup.sample import PLANNED, Columns, Floats, Sample, sample_of
 
 PARAMETERS = 4
@@ -49,7 +49,7 @@ class Learned:
     importances: tuple[Importance, ...]
     """The groups of features that matter most, the first the most."""
     four: tuple[str, ...]
-    """The parameters of the prediction, in the order in which they were found."""
+    """The parameters of the prediction, the one that is missed most first."""
     four_kind: str
     """The regressor that is the best with them."""
     steps: tuple[float, ...]
@@ -139,16 +139,19 @@ def best_of(errors: Mapping[str, float]) -> str:
 
 
 def choose_parameters(sample: Sample) -> tuple[list[str], list[float]]:
-    """Four parameters that a plan knows, and the error after each."""
-    candidates = [name for name in sample.columns.names if name in PLANNED]
-    chosen: list[str] = []
-    steps: list[float] = []
-    while candidates and len(chosen) < PARAMETERS:
-        errors = {
-            name: log_error(sample.log_us, predicted(sample, by(QUICKEST, [*chosen, name]))) for name in candidates
-        }
-        best = best_of(errors)
-        chosen.append(best)
-        steps.append(errors[best])
-        candidates.remove(best)
-    return chosen, steps
+    """Four parameters that a plan knows, the one that is missed most first, and the error with as many of them."""
+    kept = [name for name in sample.columns.names if name in PLANNED]
+    error = _error_with(sample, kept)
+    left_out: list[tuple[str, float]] = []
+    while len(kept) > 1:
+        without = {name: _error_with(sample, [other for other in kept if other != name]) for name in kept}
+        least_missed = best_of(without)
+        left_out.append((least_missed, error))
+        kept.remove(least_missed)
+        error = without[least_missed]
+    ordered = [*((name, error) for name in kept), *reversed(left_out)][:PARAMETERS]
+    return [name for name, _ in ordered], [error for _, error in ordered]
+
+
+def _error_with(sample: Sample, names: Sequence[str]) -> float:
+    return log_error(sample.log_us, predicted(sample, by(COMPARING, names)))

@@ -1,7 +1,8 @@
 """From rows of warm-ups to numbers that a regressor takes: what was known before each, and the logarithm of W.
 
 Everything that was known may be used but what only names a row: the time of day, the node, the slice, the round, and
-the model's name, which says nothing of a model that was never seen. A column that is the same everywhere, or null, says
+the model's name, which says nothing of a model that was never seen. So do counters that began with the monitor or the
+driver: they say how long ago that was; their rates are used. A column that is the same everywhere, or null, says
 nothing either and is left out: a GPU's features where none is.
 """
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from dueby.planner.errors import Invalid
 from dueby.profiler.monitor.columns import FEATURES
+from dueby.profiler.monitor.features import Feature, Group, Kind
 
 LEAST_ROWS = 40
 LEAST_CONFIGURATIONS = 20
@@ -101,7 +103,7 @@ def sample_of(table: Any) -> Sample:
             f"{len(rows)} first mini-batches of {found} configurations are too few to learn from: "
             f"it takes {LEAST_ROWS} of {LEAST_CONFIGURATIONS}; measure more",
         )
-    wanted = (*PLANNED, *_STARTED, *(feature.name for feature in FEATURES))
+    wanted = (*PLANNED, *_STARTED, *(feature.name for feature in FEATURES if not _is_a_clock(feature)))
     columns = Columns(
         names=wanted, levels={name: tuple(sorted({str(row[name]) for row in rows})) for name in CATEGORIES}
     )
@@ -117,6 +119,11 @@ def sample_of(table: Any) -> Sample:
         sizes=np.array([float(row["mini_batch_size"]) for row in rows]),
         device_classes=tuple(row["device_class"] for row in rows),
     )
+
+
+def _is_a_clock(feature: Feature) -> bool:
+    """Whether it counts from a beginning that has nothing to do with the process."""
+    return feature.kind is Kind.COUNTER and feature.group not in (Group.PROCESS, Group.ALLOCATOR)
 
 
 def _numbered(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[int]:

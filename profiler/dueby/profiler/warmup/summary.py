@@ -41,7 +41,7 @@ def sentences(learned: Learned) -> Iterator[str]:
         others = f"  with {', '.join(found.members)}" if len(found.members) > 1 else ""
         yield f"  {found.name:{_WIDTH}} {found.mean:6.3f} ({found.low:.3f} to {found.high:.3f}){others}"
     yield ""
-    yield f"four parameters, by {learned.four_kind}: the factor with the first, the first two, ..."
+    yield f"four parameters, by {learned.four_kind}: the factor with the first alone, the first two, ..."
     yield from (f"  {name:{_WIDTH}} {exp(error):.3f}" for name, error in zip(learned.four, learned.steps))
     yield ""
     yield "median relative error at configurations that were not seen"
