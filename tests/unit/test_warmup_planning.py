@@ -69,7 +69,9 @@ def test_a_profile_gets_w_between_its_sizes_as_far_above_as_rows_were(shape: Lea
     row = a_row(np.random.default_rng(0), engine="openvino", cpu_busy_cores=1.0)
     for size, found in predicted.items():
         assert found.p50 == pytest.approx(true_us(row | {"mini_batch_size": size}), rel=0.4)
-        assert found.p95 == pytest.approx(shape.upper["cpu-1"] * found.p50, rel=1e-3)
+        larger = warmup_of(added.spec, size).p95
+        assert found.p95 == pytest.approx(min(larger, shape.upper["cpu-1"] * found.p50), rel=1e-3)
+    assert any(found.p95 < warmup_of(added.spec, size).p95 for size, found in predicted.items())
 
 
 @pytest.mark.parametrize(

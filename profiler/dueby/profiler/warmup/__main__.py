@@ -21,6 +21,7 @@ from dueby.profiler.audience import Audience
 from dueby.profiler.machine import this_machine
 from dueby.profiler.warmup.collect import collect_warmups
 from dueby.profiler.warmup.learn import learn_warmups
+from dueby.profiler.warmup.planning import learn_shape
 from dueby.profiler.warmup.points import every_point
 from dueby.profiler.warmup.rows import read_warmups, write_warmups
 from dueby.profiler.warmup.summary import document, sentences
@@ -83,11 +84,12 @@ def learn(options: argparse.Namespace) -> None:
     """Learn, say what was learnt, and draw it."""
     from dueby.profiler.warmup.charts import draw_errors, draw_importances, save
 
-    learned = learn_warmups(read_warmups(options.rows))
-    print("\n".join(sentences(learned)))
+    rows = read_warmups(options.rows)
+    learned, shape = learn_warmups(rows), learn_shape(rows)
+    print("\n".join(sentences(learned, shape)))
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "warmup.json"
-    path.write_text(json.dumps(document(learned), indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(document(learned, shape), indent=1) + "\n", encoding="utf-8")
     print(path)
     print(save(draw_importances, learned, options.output / "warmup-importances.png"))
     print(save(draw_errors, learned, options.output / "warmup-errors.png"))

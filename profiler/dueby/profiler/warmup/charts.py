@@ -23,7 +23,6 @@ _COMPARED = {
     "line": "its class's line in the mini-batch size",
     "constant": "its class's median",
 }
-_MOST_NAMES = 3
 
 
 def save(draw: Callable[[Learned], Figure], learned: Learned, path: Path) -> Path:
@@ -102,7 +101,8 @@ def _plot_bars(axes: Axes, errors: Mapping[str, ClassErrors]) -> None:
 
 
 def _named(importance: Importance) -> str:
+    """Short enough for an axis; all members are in the document."""
     others = [member for member in importance.members if member != importance.name]
-    more = f" and {len(others) - _MOST_NAMES} more" if len(others) > _MOST_NAMES else ""
-    listed = f" ({', '.join(others[:_MOST_NAMES])}{more})" if others else ""
-    return f"{importance.name}{listed}"
+    if len(others) > 1:
+        return f"{importance.name} and {len(others)} alike"
+    return ", ".join([importance.name, *others])

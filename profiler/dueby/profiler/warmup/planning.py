@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dueby.planner.between import sizes_between
+from dueby.planner.between import sizes_between, warmup_of
 from dueby.planner.profiles import GPUProfile, PredictedWarmup, ProfileSpec, Quantiles, WarmupModel
 from dueby.profiler.monitor.model_facts import Weight
 from dueby.profiler.warmup.anchoring import (
@@ -56,8 +56,8 @@ class LearnedShape:
         way = "as learnt" if errors.is_learnt_better else "by straight lines, which came nearer than what was learnt"
         sentence = (
             f"{spec.device_class}: W between the measured sizes is predicted {way}: typically {errors.least:.0%} off, "
-            f"and planned as {self.upper[spec.device_class]:.2f} times that (the next larger size's W is typically "
-            f"{errors.next_larger:.0%} off)."
+            f"and planned as {self.upper[spec.device_class]:.2f} times that, or as the next larger size's W, which is "
+            f"typically {errors.next_larger:.0%} off, where that is less."
         )
         return profile.replace(spec=spec.replace(warmup_model=model)), sentence
 
@@ -84,10 +84,13 @@ class LearnedShape:
         sizes = [size for size in sizes_between([step.mini_batch_size for step in spec.steps]) if size >= min(measured)]
         expected_us = np.exp(guess(np.array(sizes, dtype=np.float64)))
         upper = self.upper[spec.device_class]
-        return tuple(
-            PredictedWarmup(mini_batch_size=size, warmup_micros=Quantiles(p50=ceil(us), p95=ceil(upper * us)))
-            for size, us in zip(sizes, expected_us)
-        )
+        predictions = []
+        for size, us in zip(sizes, expected_us):
+            # Fewer images take no longer: what was measured at the next larger size is an upper quantile, too.
+            most_us = min(ceil(upper * us), warmup_of(spec, size).p95)
+            quantiles = Quantiles(p50=min(ceil(us), most_us), p95=most_us)
+            predictions.append(PredictedWarmup(mini_batch_size=size, warmup_micros=quantiles))
+        return tuple(predictions)
 
 
 def learn_shape(table: Any) -> LearnedShape:

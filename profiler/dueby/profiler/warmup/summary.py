@@ -5,14 +5,16 @@ from dataclasses import asdict
 from math import exp
 from typing import Any
 
+from dueby.profiler.warmup.anchoring import BetweenErrors
 from dueby.profiler.warmup.held_out import ClassErrors
 from dueby.profiler.warmup.importance import Importance
 from dueby.profiler.warmup.learn import Learned
+from dueby.profiler.warmup.planning import LearnedShape
 
 _WIDTH = 34
 
 
-def document(learned: Learned) -> dict[str, Any]:
+def document(learned: Learned, shape: LearnedShape) -> dict[str, Any]:
     """As JSON takes it; shares and growths with three digits."""
     return {
         "rows": learned.rows,
@@ -26,10 +28,13 @@ def document(learned: Learned) -> dict[str, Any]:
         "fourSteps": [round(error, 3) for error in learned.steps],
         "errors": {name: _rounded(errors) for name, errors in learned.errors.items()},
         "upper": {name: round(factor, 3) for name, factor in learned.upper.items()},
+        "between": {
+            name: {**_rounded(errors), "upper": round(shape.upper[name], 3)} for name, errors in shape.errors.items()
+        },
     }
 
 
-def sentences(learned: Learned) -> Iterator[str]:
+def sentences(learned: Learned, shape: LearnedShape) -> Iterator[str]:
     """The same in lines."""
     yield f"{learned.rows} first mini-batches of {learned.configurations} configurations, {learned.features} features"
     yield ""
@@ -50,7 +55,14 @@ def sentences(learned: Learned) -> Iterator[str]:
         yield f"    all features {errors.model:.1%}, four {errors.four:.1%}, family's line {errors.family_line:.1%}, "
         yield f"    class's line {errors.line:.1%}, class's median {errors.constant:.1%}"
         yield f"    upper quantile: {learned.upper[name]:.2f} times the prediction from four"
+    yield ""
+    yield "median relative error between the smallest, middle and largest size of a family of which nothing else was seen"
+    for name, between in shape.errors.items():
+        yield (
+            f"  {name}: {between.rows} rows; learnt shape {between.model:.1%}, straight lines {between.straight:.1%}, "
+            f"next larger size {between.next_larger:.1%}; upper quantile {shape.upper[name]:.2f} times the better one"
+        )
 
 
-def _rounded(found: Importance | ClassErrors) -> dict[str, Any]:
+def _rounded(found: Importance | ClassErrors | BetweenErrors) -> dict[str, Any]:
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(found).items()}
