@@ -56,7 +56,7 @@ def sentences(learned: Learned, shape: LearnedShape) -> Iterator[str]:
         yield f"    class's line {errors.line:.1%}, class's median {errors.constant:.1%}"
         yield f"    upper quantile: {learned.upper[name]:.2f} times the prediction from four"
     yield ""
-    yield "median relative error between the smallest, middle and largest size of a family of which nothing else was seen"
+    yield "median relative error between the smallest, middle and largest size of a family that was left out"
     for name, between in shape.errors.items():
         yield (
             f"  {name}: {between.rows} rows; learnt shape {between.model:.1%}, straight lines {between.straight:.1%}, "
