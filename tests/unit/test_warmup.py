@@ -15,6 +15,7 @@ from dueby.profiler.audience import Audience
 from dueby.profiler.machine import this_machine
 from dueby.profiler.monitor.tables import write_warmups as write_monitored
 from dueby.profiler.warmup.__main__ import main
+from dueby.profiler.warmup.charts import draw_importances, save
 from dueby.profiler.warmup.collect import collect_warmups
 from dueby.profiler.warmup.learn import Learned, learn_warmups, upper_factor
 from dueby.profiler.warmup.points import every_point
@@ -251,6 +252,13 @@ def test_the_command_learns_draws_and_says_what_it_found(tmp_path: Path, capsys:
     assert found["rows"] == len(some)
     assert found["errors"]["cpu-1"]["four"] < found["errors"]["cpu-1"]["line"]
     assert len(found["four"]) == 4
+
+
+def test_a_mean_outside_of_its_interval_is_drawn_with_it(learned: Learned, tmp_path: Path) -> None:
+    # One of twenty splits may be so far out.
+    first = replace(learned.importances[0], mean=2.0, low=0.1, high=0.2)
+    skewed = replace(learned, importances=(first, *learned.importances[1:]))
+    assert save(draw_importances, skewed, tmp_path / "figure.png").stat().st_size
 
 
 def test_the_command_says_in_a_sentence_that_there_are_too_few(
