@@ -1,107 +1,136 @@
-"""What the monitor costs: steady steps of processes that are watched over those of processes that aren't.
+"""What the monitor costs: steady steps while it looks over steady steps of the same processes while it doesn't.
 
-    python benchmarks/monitor.py           # about 5 minutes on 2 cores; writes results/monitor.json
+    python benchmarks/monitor.py           # about 6 minutes on 2 cores; writes results/monitor.json
 
-Two crews of fresh processes are there at the same time on the same cores, one watched and one not, and take turns of a
-second, in an order that alternates; then two new crews, since processes differ. The ratio of a pair is that of the two
-turns' mean steps. The monitor's own time is the CPU time of this process, in which its thread runs and which only waits
-otherwise, over the time that passed.
+Processes differ from each other by more than the monitor takes, so the same ones are watched and not watched in turns
+of a second and a half, in an order that alternates; several crews of them, one after the other. What they write on
+their boards they write in both turns: that is timed alone. The monitor's own time is what its looks took of a core.
 """
 
 import json
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+import psutil
 from rich.console import Console
 
 from dueby.planner.job import EngineName, Model
 from dueby.planner.schema import validate
+from dueby.profiler import nvml
+from dueby.profiler.crew import Crew
 from dueby.profiler.layouts import Layout
-from dueby.profiler.machine import Machine, this_machine
-from dueby.profiler.monitor.monitor import Monitor
-from dueby.profiler.rounds import Measuring
+from dueby.profiler.machine import this_machine
+from dueby.profiler.monitor.board import Board, Writer
+from dueby.profiler.monitor.host import Host, Watched
+from dueby.profiler.monitor.journal import Journal
+from dueby.profiler.monitor.looks import Followed, Looks
 from traces import open_crew
 
 RESULTS = Path(__file__).parent / "results"
-BAR = 0.01
 MODEL: dict[str, Any] = {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precision": "fp32"}
 ENGINES: tuple[EngineName, ...] = ("openvino", "eager")
 MINI_BATCH = 8
-CREWS = 6
-PAIRS_A_CREW = 10
-TURN_S = 1.0
-# Processes settle within their first turns.
-SETTLING = 2
+CREWS = 5
+PAIRS_A_CREW = 12
+TURN_S = 1.5
+BOARD_STEPS = 100_000
 console = Console(width=110)
 
 
 def main() -> None:
-    machine = this_machine()
-    layout = next(layout for layout in machine.layouts if not layout.is_gpu)
-    found = {engine: measure(machine, layout, engine) for engine in ENGINES}
+    layout = next(layout for layout in this_machine().layouts if not layout.is_gpu)
+    board_us = time_board()
+    console.print(f"A measuring process writes {board_us:.2f} us a step on its board.")
+    found = {engine: measure(layout, engine) for engine in ENGINES}
     for engine, row in found.items():
-        low, middle, high = quantiles(row["ratios"], n=4)
-        lowest, highest = median_interval(row["ratios"])
+        for name, told in (("ratios", "time of a step"), ("cpuRatios", "CPU time of a step")):
+            low, middle, high = quantiles(row[name], n=4)
+            least, most = median_interval(row[name])
+            console.print(
+                f"{engine}: {told}, watched over unwatched, {len(row[name])} pairs: median {middle:.4f} (quartiles "
+                f"{low:.4f} to {high:.4f}; 95 % interval of the median {least:.4f} to {most:.4f})"
+            )
         console.print(
-            f"{engine}: watched over unwatched, {len(row['ratios'])} pairs: median {middle:.4f} (quartiles {low:.4f} "
-            f"to {high:.4f}; 95 % interval of the median {lowest:.4f} to {highest:.4f}); the monitor takes "
-            f"{row['cores']:.2%} of a core"
+            f"{engine}: the looks take {row['shareOfACore']:.2%} of a core, of {len(layout.slices)} that are measured; "
+            f"the board {board_us / row['stepMicros']:.4%} of a step"
         )
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "monitor.json").write_text(json.dumps({"model": MODEL, "miniBatchSize": MINI_BATCH, **found}, indent=1))
+    result = {"model": MODEL, "miniBatchSize": MINI_BATCH, "boardMicros": board_us, "engines": found}
+    (RESULTS / "monitor.json").write_text(json.dumps(result, indent=1))
 
 
-def measure(machine: Machine, layout: Layout, engine: EngineName) -> dict[str, Any]:
-    """Ratios of all pairs, and the cores that the monitor takes."""
-    model = validate(Model, MODEL)
-    ratios: list[float] = []
-    cpu_s, wall_s = 0.0, 0.0
-    with tempfile.TemporaryDirectory(prefix="dueby-monitor-") as name, ExitStack() as stack:
+def time_board() -> float:
+    """What a step's note on the board takes, in microseconds."""
+    with closing(Board.new()) as board:
+        writer = Writer(board, now_us=lambda: time.monotonic_ns() // 1000, read_statistics=lambda: None)
+        began = time.perf_counter()
+        for step in range(BOARD_STEPS):
+            writer.step(step, step)
+        return 1e6 * (time.perf_counter() - began) / BOARD_STEPS
+
+
+def measure(layout: Layout, engine: EngineName) -> dict[str, Any]:
+    """Ratios of all pairs, the mean step unwatched, and what the looks take of a core."""
+    model, ratios, cpu_ratios, steps_us = validate(Model, MODEL), [], [], []
+    with tempfile.TemporaryDirectory(prefix="dueby-monitor-") as name, nvml.observe() as ask_gpu:
         folder = Path(name)
-        monitor = stack.enter_context(
-            Monitor(folder, model=model, node=machine.node, clock=machine.clock, tell=lambda _: None)
-        )
+        journal = Journal(folder, engine, layout=layout, clock=time.monotonic, period_s=None)
         for number in range(CREWS):
-            with ExitStack() as crews:
-                unwatched: Measuring = crews.enter_context(open_crew(layout, model, engine, folder))
-                watched = crews.enter_context(
-                    monitor.watch(
-                        lambda boards: open_crew(layout, model, engine, folder, boards=boards),
-                        layout=layout,
-                        engine=engine,
-                    )
-                )
-                for crew in (unwatched, watched):
-                    crew.build(MINI_BATCH)
-                for _ in range(SETTLING):
-                    turn(unwatched)
-                    turn(watched)
-                began_cpu_s, began_s = time.process_time(), time.monotonic()
-                ratios += [pair(watched, unwatched, is_first=bool(n % 2)) for n in range(PAIRS_A_CREW)]
-                cpu_s += time.process_time() - began_cpu_s
-                wall_s += time.monotonic() - began_s
-            console.print(f"{engine}: crews {number + 1} of {CREWS}: {median(ratios[-PAIRS_A_CREW:]):.4f}")
-    return {"ratios": ratios, "cores": cpu_s / wall_s}
+            with ExitStack() as stack:
+                boards = [stack.enter_context(closing(Board.new())) for _ in layout.slices]
+                descriptors = [board.descriptor for board in boards]
+                crew = stack.enter_context(open_crew(layout, model, engine, folder, boards=descriptors))
+                followed = [
+                    Followed(slice=place, process=Watched(pid), gpu=None, board=board)
+                    for place, (pid, board) in enumerate(zip(crew.pids, boards, strict=True))
+                ]
+                looks = Looks(followed=followed, host=Host(), ask_gpu=ask_gpu, clock=time.monotonic, facts={})
+                crew.build(MINI_BATCH)
+                turn(crew, None, looks)  # the first mini-batches, and the caches
+                for pair in range(PAIRS_A_CREW):
+                    order = (journal, None) if pair % 2 else (None, journal)
+                    costs = {watcher is not None: turn(crew, watcher, looks) for watcher in order}
+                    ratios.append(costs[True].step_us / costs[False].step_us)
+                    cpu_ratios.append(costs[True].cpu_us / costs[False].cpu_us)
+                    steps_us.append(costs[False].step_us)
+            console.print(f"{engine}: crew {number + 1} of {CREWS}: {median(ratios[-PAIRS_A_CREW:]):.4f}")
+        journal.close()
+        return {
+            "ratios": ratios,
+            "cpuRatios": cpu_ratios,
+            "stepMicros": median(steps_us),
+            "shareOfACore": journal.share_of_a_core,
+        }
 
 
-def pair(watched: Measuring, unwatched: Measuring, *, is_first: bool) -> float:
-    """The watched crew's mean step over the other's; `is_first`: whether it has the first turn."""
-    if is_first:
-        mean_us = turn(watched)
-        return mean_us / turn(unwatched)
-    other_us = turn(unwatched)
-    return turn(watched) / other_us
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a step took, on average over all processes of a turn."""
+
+    step_us: float
+    cpu_us: float
 
 
-def turn(crew: Measuring) -> float:
-    """The mean step of all processes in a turn."""
-    points = crew.run(TURN_S)
-    return sum((p.ended_us[-1] - p.started_us) / len(p.ended_us) for p in points) / len(points)
+def turn(crew: Crew, journal: Journal | None, looks: Looks) -> Cost:
+    """A turn of all processes, watched or not."""
+    steps, took_us, end_s, began_s = 0, 0, time.monotonic() + TURN_S, cpu_s(crew)
+    with journal.sampled(looks) if journal else nullcontext():
+        while (left_s := end_s - time.monotonic()) > 0:  # a point may be over before, once its mean is known
+            for point in crew.run(left_s):
+                steps += len(point.ended_us)
+                took_us += point.ended_us[-1] - point.started_us
+    return Cost(step_us=took_us / steps, cpu_us=1e6 * (cpu_s(crew) - began_s) / steps)
+
+
+def cpu_s(crew: Crew) -> float:
+    """CPU time of its processes until now, in seconds; a clock tick is 10 ms."""
+    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in crew.pids)
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
