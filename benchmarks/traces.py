@@ -20,13 +20,12 @@ from dueby.operator.view import Assignment
 from dueby.planner.job import EngineName, Model
 from dueby.planner.profiles import GPUProfile, ProfileSpec
 from dueby.profiler.crew import Crew
+from dueby.profiler.crews import start_crew
 from dueby.profiler.document import Facts, build_profile
 from dueby.profiler.layouts import Layout
 from dueby.profiler.machine import Machine
 from dueby.profiler.memory import Largest
-from dueby.profiler.messages import Setup
 from dueby.profiler.points import Measurements, Visit, while_all_busy
-from dueby.worker.engines.host import process_environment
 from simulation import Fate
 
 
@@ -92,20 +91,7 @@ def open_crew(
     layout: Layout, model: Model, engine: EngineName, cache_folder: Path, *, boards: Sequence[int] = ()
 ) -> Crew:
     """Fresh processes on a layout, as the profiler starts them."""
-
-    def setup(number: int) -> Setup:
-        place = layout.slices[number]
-        return Setup(
-            model=model,
-            engine=engine,
-            threads=place.threads,
-            cores=place.cores,
-            cache_dir=str(cache_folder),
-            spawned_us=int(time.monotonic() * 1e6),
-        )
-
-    environment = process_environment(engine, layout.slices[0].threads)
-    return Crew(layout, setup, environment=environment, clock=time.monotonic, boards=boards)
+    return start_crew(layout, lambda _: model, engine, cache_dir=cache_folder, clock=time.monotonic, boards=boards)
 
 
 def _measure(layout: Layout, model: Model, engine: EngineName, folder: Path, *, size: int, seconds: float) -> Trace:

@@ -4,11 +4,11 @@ The page asks nothing of anybody: styles, figures and photos are inside it, and 
 """
 
 from dataclasses import dataclass
-from importlib.resources import files
 
 from dueby.report.about import draw_about
 from dueby.report.curves import draw_images
 from dueby.report.deviations import compare, draw_strips, overall, tabulate
+from dueby.report.document import document
 from dueby.report.facts import draw_facts
 from dueby.report.headline import draw_headline
 from dueby.report.html import Child, Markup, tag
@@ -48,17 +48,7 @@ def render_page(report: Report) -> str:
         _section("About this run", None, draw_about(run)),
         tag("footer", f"Run {run.name}, {counted(report.parts, 'part')} in the sink. Made by dueby report."),
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{run.job_name} · DueBy"),
-        tag("style", Markup(files("dueby.report").joinpath("style.css").read_text(encoding="utf-8"))),
-        # Without an icon of its own the browser would ask the server for one.
-        tag("link", rel="icon", href="data:,"),
-    )
-    return "<!doctype html>\n" + tag("html", head, tag("body", body), lang="en") + "\n"
+    return document(run.job_name, body)
 
 
 def _section(title: str, intro: str | None, *content: Child) -> Markup:

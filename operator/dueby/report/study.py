@@ -6,8 +6,8 @@ What the sentences say is decided by whoever makes the chapters; here they becom
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
+from dueby.report.document import document
 from dueby.report.facts import Facts, draw_banners, draw_facts
 from dueby.report.html import Markup, tag
 
@@ -73,16 +73,7 @@ def render_study(page: StudyPage) -> str:
         class_="good",
     )
     body = tag("main", header, [_draw_chapter(chapter) for chapter in page.chapters], tag("footer", page.footer))
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{page.title} · DueBy"),
-        tag("style", Markup(files("dueby.report").joinpath("style.css").read_text(encoding="utf-8"))),
-        tag("link", rel="icon", href="data:,"),
-    )
-    return "<!doctype html>\n" + tag("html", head, tag("body", body), lang="en") + "\n"
+    return document(page.title, body)
 
 
 def _draw_chapter(chapter: Chapter) -> Markup:

@@ -16,12 +16,12 @@ from dueby.planner.job import EngineName, Model
 from dueby.planner.schema import Spec, field
 from dueby.profiler.audience import Audience, Progress
 from dueby.profiler.choices import choose
-from dueby.profiler.crew import Crew, OutOfMemory
+from dueby.profiler.crew import OutOfMemory
+from dueby.profiler.crews import start_crew
 from dueby.profiler.layouts import Layout
 from dueby.profiler.machine import Machine, software_versions
 from dueby.profiler.memory import fitting_size
-from dueby.profiler.messages import Point, Setup
-from dueby.worker.engines.host import process_environment
+from dueby.profiler.messages import Point
 
 IMAGE_SIZES = (128, 224, 320)
 MINI_BATCH_SIZES = (1, 8, 32, 64)
@@ -145,20 +145,15 @@ class _Survey:
             return []
         layout = replace(self.layout, slices=self.layout.slices[: len(sides)])
 
-        def setup(number: int) -> Setup:
-            place = layout.slices[number]
-            return Setup(
-                model=self.model.replace(image_size=sides[number]),
-                engine=engine,
-                threads=place.threads,
-                cores=place.cores,
-                cache_dir=str(self.cache_dir),
-                spawned_us=int(self.machine.clock() * 1e6),
-            )
-
-        environment = process_environment(engine, layout.slices[0].threads)
+        crew = start_crew(
+            layout,
+            lambda number: self.model.replace(image_size=sides[number]),
+            engine,
+            cache_dir=self.cache_dir,
+            clock=self.machine.clock,
+        )
         try:
-            with Crew(layout, setup, environment=environment, clock=self.machine.clock) as crew:
+            with crew:
                 crew.build(size)
                 points: list[Point] = crew.run(0)
                 return list(self.machine.peaks_mib(layout, points))

@@ -18,16 +18,15 @@ from dueby.profiler.audience import Audience, Progress
 from dueby.profiler.budget import Budget
 from dueby.profiler.choices import Choice, choose, shorten
 from dueby.profiler.crew import Crew, OutOfMemory
+from dueby.profiler.crews import start_crew
 from dueby.profiler.document import Facts, build_profile
 from dueby.profiler.efforts import Effort
 from dueby.profiler.interference import BUSY_CORES, foreign_cores, read_times
 from dueby.profiler.layouts import Layout
 from dueby.profiler.machine import Machine, software_versions
 from dueby.profiler.memory import largest
-from dueby.profiler.messages import Setup
 from dueby.profiler.remarks import remarks
 from dueby.profiler.rounds import Measuring, Subject, Survey, look
-from dueby.worker.engines.host import process_environment
 
 # Engines are compared at the largest size explored up to this one: past the knee of CPUs and near that of GPUs.
 _COMPARED_UP_TO = 64
@@ -183,21 +182,10 @@ class _Study:
     def _subject(self, engine: EngineName) -> Subject:
         layout, clock = self.choice.layout, self.machine.clock
 
-        def setup(number: int) -> Setup:
-            place = layout.slices[number]
-            return Setup(
-                model=self.model,
-                engine=engine,
-                threads=place.threads,
-                cores=place.cores,
-                cache_dir=str(self.cache_dir),
-                spawned_us=int(clock() * 1e6),
-            )
-
-        environment = process_environment(engine, layout.slices[0].threads)
-
         def open_crew(boards: Sequence[int] = ()) -> Crew:
-            return Crew(layout, setup, environment=environment, clock=clock, boards=boards)
+            return start_crew(
+                layout, lambda _: self.model, engine, cache_dir=self.cache_dir, clock=clock, boards=boards
+            )
 
         def open_watched() -> AbstractContextManager[Measuring]:
             monitor = self.monitor

@@ -9,13 +9,12 @@ from dueby.planner.profiles import GPUProfile
 from dueby.profiler.audience import Audience
 from dueby.profiler.choices import choose
 from dueby.profiler.crew import Crew
+from dueby.profiler.crews import start_crew
 from dueby.profiler.layouts import Layout
 from dueby.profiler.machine import Machine
-from dueby.profiler.messages import Setup
 from dueby.profiler.study.efforts import StudyEffort
 from dueby.profiler.study.notebook import Column, Notebook, Row
 from dueby.profiler.study.profiles import read_profiles
-from dueby.worker.engines.host import process_environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,18 +60,4 @@ class Lab:
 
     def crew(self, layout: Layout, engine: EngineName) -> Crew:
         """Fresh processes with the subject, one on each of the layout's devices."""
-        clock = self.machine.clock
-
-        def setup(number: int) -> Setup:
-            place = layout.slices[number]
-            return Setup(
-                model=self.subject,
-                engine=engine,
-                threads=place.threads,
-                cores=place.cores,
-                cache_dir=str(self.cache_dir),
-                spawned_us=int(clock() * 1e6),
-            )
-
-        environment = process_environment(engine, layout.slices[0].threads)
-        return Crew(layout, setup, environment=environment, clock=clock)
+        return start_crew(layout, lambda _: self.subject, engine, cache_dir=self.cache_dir, clock=self.machine.clock)

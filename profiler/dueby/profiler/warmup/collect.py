@@ -19,9 +19,9 @@ from dueby.profiler import nvml
 from dueby.profiler.audience import Audience, Progress
 from dueby.profiler.budget import Budget
 from dueby.profiler.crew import Crew, OutOfMemory
+from dueby.profiler.crews import start_crew
 from dueby.profiler.layouts import Layout
 from dueby.profiler.machine import Machine
-from dueby.profiler.messages import Setup
 from dueby.profiler.monitor.first_look import follow, known_facts, warmup_row
 from dueby.profiler.monitor.host import Host
 from dueby.profiler.monitor.looks import Row
@@ -31,7 +31,6 @@ from dueby.profiler.monitor.schedule import SHORTEST_S, Schedule
 from dueby.profiler.monitor.tables import warmup_table
 from dueby.profiler.warmup.points import KEY, WarmupPoint
 from dueby.profiler.warmup.rows import WarmupJournal
-from dueby.worker.engines.host import process_environment
 
 __all__ = ["WarmupPoint", "collect_warmups"]
 
@@ -152,21 +151,14 @@ class _Collector:
         return [known | row for row in map(warmup_row, before, built, points)]
 
     def _open(self, point: WarmupPoint, boards: Sequence[int]) -> Crew:
-        layout, clock = self.layouts[point.device_class], self.machine.clock
-
-        def setup(number: int) -> Setup:
-            place = layout.slices[number]
-            return Setup(
-                model=point.model,
-                engine=point.engine,
-                threads=place.threads,
-                cores=place.cores,
-                cache_dir=str(self.cache_dir),
-                spawned_us=int(clock() * 1e6),
-            )
-
-        environment = process_environment(point.engine, layout.slices[0].threads)
-        return Crew(layout, setup, environment=environment, clock=clock, boards=boards)
+        return start_crew(
+            self.layouts[point.device_class],
+            lambda _: point.model,
+            point.engine,
+            cache_dir=self.cache_dir,
+            clock=self.machine.clock,
+            boards=boards,
+        )
 
 
 def _describe(point: WarmupPoint) -> str:
