@@ -7,6 +7,7 @@ set to 1, as CI does, it fails instead. Fixtures of a topic are in builders_<top
 
 import os
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -21,6 +22,10 @@ from builders_cluster import has_docker
 # Before anything imports torch or OpenBLAS, which read these once: a test that needs more threads asks for them.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
+
+# A shell that starts its jobs in the background has them ignore Ctrl-C, which every process under them inherits.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test reads a person's credentials, configuration or caches, and none leaves anything in their home.
 for variable in [name for name in os.environ if name.startswith(("AWS_", "XDG_"))]:

@@ -45,7 +45,7 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "a sink without a place": ({"sink": {}}, "spec.sink.uri: Required value"),
     "a sink on a web server": (
         {"sink": {"uri": "HTTPS://example.org/rows"}},
-        "spec.sink: Invalid value: uri: a web server can only be read from; use a folder, s3:// or gs://",
+        "uri: a web server can only be read from; use a folder, s3:// or gs://",
     ),
     "what to do with a sink in use": (
         {"sink": {"uri": "a", "ifExists": "Delete"}},

@@ -52,11 +52,16 @@ class Looks:
 
     def take(self) -> list[Row]:
         """A row for each process, in the order of the slices."""
+        # First what the processes say, so that no phase begins after the moment of the row that it is in.
+        notices = [followed.board.look() for followed in self._followed]
         now_us = int(1e6 * self._clock())
         since_us = None if self._before_us is None else now_us - self._before_us
         moment = {**self._facts, "time": time.time_ns() // 1000, "at_us": now_us, "since_previous_us": since_us}
         levels, counters = self._host.levels(), self._host.counters()
-        rows = [self._row(place, moment, levels, counters, since_us) for place in range(len(self._followed))]
+        rows = [
+            self._row(place, moment, levels, counters, since_us) | (said(notice) if notice else {})
+            for place, notice in enumerate(notices)
+        ]
         self._before_us = now_us
         return rows
 
@@ -71,8 +76,7 @@ class Looks:
         row = {**moment, "slice": followed.slice, **levels, **own_levels, **counted, **rates}
         if followed.gpu is not None:
             row |= self._gpu(followed.gpu)
-        notice = followed.board.look()
-        return row | (said(notice) if notice else {})
+        return row
 
     def _gpu(self, uuid: str) -> Values:
         state = self._ask_gpu(uuid)
