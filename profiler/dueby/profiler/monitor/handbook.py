@@ -92,8 +92,8 @@ and one right before its first mini-batch.
 
 **By whom.** A thread of the profiler's own process, which otherwise waits. What that can't see (the phase, the steps
 that are done, torch's allocator) a measuring process writes into a page of shared memory; the allocator's numbers
-between two steps, at most every {shortest:g} s. What this costs, and what a thread inside the measuring process would,
-is [measured](benchmarks.md#the-monitors-cost).
+between two steps, at most every {shortest:g} s. What this costs is
+[measured](benchmarks.md#the-monitors-cost).
 
 **Memory.** 256 rows are kept, whatever the length of the run, and then written as a row group."""
 
