@@ -39,11 +39,10 @@ from dueby.planner.pool import build_pool
 from dueby.planner.problem import Problem
 from dueby.planner.profiles import GPUProfile, ProfileSpec
 from dueby.profiler.machine import this_machine
-from end_to_end import fastest, manifest
+from end_to_end import MODEL, fastest, manifest
 from simulation import Simulation
 from traces import Member, Trace, TracedFates, measure_traces, profile_of, read_traces
 
-MODEL = {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precision": "fp32"}
 RESULTS = Path(__file__).parent / "results"
 CONFIDENCES = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
 SECOND = 1_000_000

@@ -11,7 +11,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -27,9 +27,10 @@ from dueby.profiler.crew import Crew
 from dueby.profiler.layouts import Layout
 from dueby.profiler.machine import this_machine
 from dueby.profiler.monitor.board import Board, Writer
-from dueby.profiler.monitor.host import Host, Watched
+from dueby.profiler.monitor.first_look import follow
+from dueby.profiler.monitor.host import Host
 from dueby.profiler.monitor.journal import Journal
-from dueby.profiler.monitor.looks import Followed, Looks
+from dueby.profiler.monitor.looks import Looks
 from traces import open_crew
 
 RESULTS = Path(__file__).parent / "results"
@@ -82,15 +83,15 @@ def measure(layout: Layout, engine: EngineName) -> dict[str, Any]:
         folder = Path(name)
         journal = Journal(folder, engine, layout=layout, clock=time.monotonic, period_s=None)
         for number in range(CREWS):
-            with ExitStack() as stack:
-                boards = [stack.enter_context(closing(Board.new())) for _ in layout.slices]
-                descriptors = [board.descriptor for board in boards]
-                crew = stack.enter_context(open_crew(layout, model, engine, folder, boards=descriptors))
-                followed = [
-                    Followed(slice=place, process=Watched(pid), gpu=None, board=board)
-                    for place, (pid, board) in enumerate(zip(crew.pids, boards, strict=True))
-                ]
-                looks = Looks(followed=followed, host=Host(), ask_gpu=ask_gpu, clock=time.monotonic, facts={})
+            watched = follow(
+                lambda boards: open_crew(layout, model, engine, folder, boards=boards),
+                layout=layout,
+                host=Host(),
+                ask_gpu=ask_gpu,
+                clock=time.monotonic,
+                facts={},
+            )
+            with watched as (crew, looks):
                 crew.build(MINI_BATCH)
                 turn(crew, None, looks)  # the first mini-batches, and the caches
                 for pair in range(PAIRS_A_CREW):

@@ -44,11 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="as in a job; the default is none, random ones, since they make no difference to the time",
     )
-    parser.add_argument("--image-size", type=int, default=224, metavar="PIXELS", help="side (default: %(default)s)")
-    parser.add_argument("--precision", choices=get_args(Precision), default="fp32", help="(default: %(default)s)")
-    parser.add_argument(
-        "--engine", choices=("auto", *get_args(EngineName)), default="auto", help="auto: the fastest (default)"
-    )
+    add_subject_arguments(parser)
     parser.add_argument(
         "--class",
         action="append",
@@ -75,6 +71,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="predict W between the measured sizes, as learnt from these rows of first mini-batches (docs/warmup.md)",
     )
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder for the profiles")
+
+
+def add_subject_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the model is measured, whichever it is."""
+    parser.add_argument("--image-size", type=int, default=224, metavar="PIXELS", help="side (default: %(default)s)")
+    parser.add_argument("--precision", choices=get_args(Precision), default="fp32", help="(default: %(default)s)")
+    parser.add_argument(
+        "--engine", choices=("auto", *get_args(EngineName)), default="auto", help="auto: the fastest (default)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -6,14 +6,14 @@ anew each time, from what there is.
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from dueby.command.profile import require_folder, watch
+from dueby.command.profile import add_subject_arguments, require_folder, watch
 from dueby.command.tables import people_console
 from dueby.planner.errors import Invalid
-from dueby.planner.job import EngineName, Model, Precision
+from dueby.planner.job import Model
 from dueby.planner.schema import validate
 from dueby.planner.units import format_duration
 
@@ -41,11 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the classifier that the figures are about; repeated, the further ones of the table (default: "
         "efficientnet_b0, and four others in the table)",
     )
-    parser.add_argument("--image-size", type=int, default=224, metavar="PIXELS", help="side (default: %(default)s)")
-    parser.add_argument("--precision", choices=get_args(Precision), default="fp32", help="(default: %(default)s)")
-    parser.add_argument(
-        "--engine", choices=("auto", *get_args(EngineName)), default="auto", help="auto: the fastest (default)"
-    )
+    add_subject_arguments(parser)
     parser.add_argument(
         "--stage",
         action="append",
