@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from builders_cluster import TAG, WORKER_NODES, Cluster
-from builders_cluster_job import job
+from builders_cluster_job import indices_of, job, share_photos
 from builders_gpus import LABEL, PATH
 from builders_run import MODEL, profile_document
 
@@ -19,6 +19,7 @@ CLASS, DRIVER = "NVIDIA-T4", "nvidia.com/cuda.driver-version.full"
 ASKED = {**MODEL, "imageSize": 72}
 NAME = "nvidia-t4-mobilenet-v3-small-72-fp32-eager"
 HERE, ELSEWHERE = WORKER_NODES
+IMAGES = 60
 OURS = "dueby.dev/profiled"
 API = "rbac.authorization.k8s.io"
 
@@ -125,6 +126,37 @@ def test_measured_on_demand_it_is_the_nodes_profile_and_the_classs_and_again_whe
     # Of the one by hand nothing may be left: a CronJob keeps the last that succeeded.
     reasons = [job["metadata"]["annotations"].get("dueby.dev/reason") for job in cluster.items("jobs", OURS)]
     assert reasons.count("DriverChanged") == 1, "measured again, and once"
+
+
+def test_a_worker_puts_a_profiler_out_and_what_it_measured_is_measured_afterwards(cluster: Cluster, gpu: str) -> None:
+    cron = cron_job(cluster, subjects=1)["metadata"]["name"]
+    current(cluster, NAME, status="True")
+    before = cluster.get("gprof", f"{NAME}-{gpu}")["spec"]["measuredAt"]
+    folder = share_photos(cluster, "wins", IMAGES)
+    work = f"{cron}-out"
+    cluster.kubectl("create", "job", f"--from=cronjob/{cron}", work)
+
+    def measuring() -> str | None:
+        (pod,) = cluster.items("pods", f"job-name={work}") or [{}]
+        is_on_it = bool(pod) and pod["status"]["phase"] == "Running"
+        return str(pod["metadata"]["name"]) if is_on_it else None
+
+    first = cluster.wait(measuring, "the node's only GPU is being measured")
+    cluster.apply(job("wins", model=ASKED, gpus={"classes": [CLASS]}))
+    done = cluster.wait_for_phase("wins", "Succeeded", "Failed")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    assert indices_of(folder / "rows") == list(range(IMAGES))
+    about = ["--field-selector", f"reason=Preempted,involvedObject.name={first}"]
+    assert "Preempted by" in cluster.kubectl("get", "events", *about)
+
+    cluster.wait(lambda: cluster.get("job", work)["status"].get("succeeded"), "it has been measured after all")
+    assert not cluster.get("job", work)["status"].get("failed"), "being put out is no failure"
+    (again,) = cluster.items("pods", f"job-name={work}")
+    assert again["metadata"]["name"] != first
+    again_at = cluster.wait(
+        lambda: (at := cluster.get("gprof", f"{NAME}-{gpu}")["spec"]["measuredAt"]) != before and at, "it is written"
+    )
+    assert again_at > before
 
 
 @pytest.fixture

@@ -209,7 +209,7 @@ class TestSoftware:
         measure(site, "a", software=before)
         model = spec_of(A100).model.replace(name="resnet18")
         spec = spec_of(A100, days=1, model=model, software=now, device=Device(uuid="GPU-gpu"))
-        site.measure(spec, node="gpu", job="b", index=1, image=image)
+        site.measure(spec, node="gpu", job="b", image=image)
         site.end("b")
         site.look()
         site.look()

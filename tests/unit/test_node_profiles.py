@@ -138,6 +138,19 @@ class TestSubjects:
         assert subjects(site) == [["efficientnet_lite0 fp32 auto", "resnet18 fp16 auto", "vgg11 fp32 auto"]]
         assert "/mine.pt" not in json.dumps(only_cron(site))
 
+    def test_what_was_measured_longest_ago_is_first_so_that_a_time_limit_leaves_nothing_out_for_ever(self) -> None:
+        first, second = "alexnet fp32 auto", "efficientnet_lite0 fp32 auto"
+        site = Site(nodes=[gpu_node("a")], profiler=PROFILER.replace(models=(MODEL, Model(name="alexnet"))))
+        site.settle()
+        assert subjects(site) == [[first, second]]
+        spec = spec_of(A100)
+        site.measure(spec.replace(model=spec.model.replace(name="alexnet")), node="a")
+        site.settle()
+        assert subjects(site) == [[second, first]]
+        site.measure(spec_of(A100, days=1), node="a", job="later")
+        site.settle()
+        assert subjects(site) == [[first, second]]
+
     def test_a_job_that_comes_changes_the_cron_job_of_its_nodes(self) -> None:
         site = Site(nodes=[gpu_node("a"), gpu_node("b", L4)])
         site.look()

@@ -127,5 +127,14 @@ def test_a_job_is_noted_when_it_is_complete() -> None:
     assert len(case.world.profile_writes) == 1
 
 
+def test_a_job_that_its_deadline_has_stopped_is_noted_as_well() -> None:
+    late = moment(NOW - SECOND)
+    document = infj(status=indexed(plan={"revision": 1, "partSize": 10_000}), onDeadline="Stop", deadlineTime=late)
+    del document["spec"]["deadline"]
+    case = look(document, seen=replace(over(FINE, FINE), document=document), profiles=(managed(),))
+    assert [said["reason"] for said in case.status()["conditions"] if said["type"] == "Failed"] == ["Stopped"]
+    assert [row.job for row in rows(case.world)] == ["u-1"]
+
+
 def test_a_profile_that_somebody_else_made_is_left_alone() -> None:
     assert noted(over(FINE), managed(team="a")).profile_writes == []

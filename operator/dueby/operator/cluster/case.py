@@ -76,6 +76,8 @@ class Case:
             self._advance()
         except Invalid as error:
             self._refuse_job(error)
+        if any(said.type in ("Complete", "Failed") for said in self._said):
+            note_job(self.seen, self.world)
 
     def refuse(self, error: Refused) -> None:
         """Say what the API server had against it: for now, or whenever it is tried."""
@@ -184,7 +186,6 @@ class Case:
     def _close(self, job: InferenceJob, *, rows: int, errors: int, ended_us: int) -> None:
         deadline_us = micros_of(self._status["deadlineTime"]) or 0
         met = ended_us <= deadline_us
-        note_job(self.seen, self.world)
         self._status["progress"]["slack"] = format_duration(deadline_us - ended_us)
         told = f"{rows:,} rows, {errors:,} of them with an error, in {job.spec.sink.uri}."
         self._say(

@@ -70,10 +70,12 @@ def decide_on_nodes(
     world: World, setting: Setting, profiler: Profiler, there: Sequence[Document], batch: Sequence[Document]
 ) -> list[Write]:
     """What is to be written: profiles and what is said of them, CronJobs, Jobs out of turn."""
-    following = follow_nodes(world.nodes.values(), read_jobs(world.jobs), setting, profiler, there=there)
     stored = store(found_in(world.profiled, batch, world.nodes), world.profiles)
     new = {put.document["metadata"]["name"]: parse_profile(put.document) for put in stored}
     profiles = [new.get(profile.name, profile) for profile in world.profiles]
+    following = follow_nodes(
+        world.nodes.values(), read_jobs(world.jobs), setting, profiler, profiles=profiles, there=there
+    )
     drifted = drifts(profiles, world.nodes, image=setting.image)
     # One that is about to change would measure with what it was made of before.
     changing = {write.path.rpartition("/")[2] for write in following if isinstance(write, Change | Delete)}
