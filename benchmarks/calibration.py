@@ -11,7 +11,7 @@ counted as well: the devices planned at 0.95 over the least that would have done
 
 What was measured is kept in --folder and not measured again, so that a run that was stopped goes on.
 
-    python benchmarks/calibration.py [--folder build/calibration] [--traces 60] [--real 64] [--simulated 4000]
+    python benchmarks/calibration.py [--folder build/calibration] [--traces 60] [--real 60] [--simulated 4000]
 """
 
 import argparse
@@ -38,6 +38,7 @@ from dueby.planner.job import Model, parse_job
 from dueby.planner.pool import build_pool
 from dueby.planner.problem import Problem
 from dueby.planner.profiles import GPUProfile, ProfileSpec
+from dueby.profiler.efforts import ENOUGH_CREWS
 from dueby.profiler.machine import this_machine
 from end_to_end import MODEL, fastest, manifest
 from simulation import Simulation
@@ -48,14 +49,15 @@ CONFIDENCES = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
 SECOND = 1_000_000
 # Steady steps of a trace.
 TRACE_S = 6.0
-# Crews that make a profile: as many processes as `dueby profile` measures.
-PROFILED = 3
-# Simulated jobs: on as many devices as this machine has, and on more, which are then other moments of it.
+# Crews that make a profile: as many as `dueby profile` starts.
+PROFILED = ENOUGH_CREWS
+# Simulated jobs: on as many devices as this machine has, and on more, which are then other moments of it. They work
+# about as long as a trace is: a worker that went through it again and again would have one moment for ever.
 DEVICES = (2, 12)
-SIMULATED_S = 60
+SIMULATED_S = 18
 # Real runs: seconds of work, and runs for which a profile is measured anew.
-WORK_S = (6, 12)
-RUNS_A_PROFILE = 16
+WORK_S = (10, 18)
+RUNS_A_PROFILE = 10
 SEED = 6
 console = Console(width=110)
 
@@ -64,19 +66,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("build/calibration"), help="keeps what was measured")
     parser.add_argument("--traces", type=int, default=60, help="crews of fresh processes")
-    parser.add_argument("--real", type=int, default=64, help="real runs")
+    parser.add_argument("--real", type=int, default=60, help="real runs")
     parser.add_argument("--simulated", type=int, default=4000, help="simulated runs for each number of devices")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     like = fastest(profile_machine(options.folder / "profiles")).spec
     traces = keep_traces(options.folder / "traces.jsonl", like, options.traces)
-    real = keep_real_runs(options.folder, options.real)
+    real = [promised(row, options.folder) for row in keep_real_runs(options.folder, options.real)]
     worlds = {f"simulated, {k} devices": simulate(traces, like, k, options.simulated) for k in DEVICES}
     result = {
         "real": real,
         "reliability": {
             **{name: world["reliability"] for name, world in worlds.items()},
-            f"real, {len(real)} runs": reliability([[row] for row in real]),
+            f"real, {len(real)} runs": reliability(chunks(real, RUNS_A_PROFILE)),
         },
         "cost": {name: world["cost"] for name, world in worlds.items() if world["cost"]},
         "traces": len(traces),
@@ -136,10 +138,9 @@ def real_run(folder: Path, number: int) -> dict[str, Any]:
     chance = random.Random(SEED + number)
     profiles = folder / f"profiles-{number // RUNS_A_PROFILE}"
     spec = fastest(profile_machine(profiles)).spec
-    slices = spec.device.slices or 1
     rate = max(s.mini_batch_size * 1e6 / s.latency_micros.mean for s in spec.steps)
-    images = round(rate * slices * chance.uniform(*WORK_S))
-    problem = whole_machine(read_profiles([str(profiles)]), spec, images)
+    images = round(rate * (spec.device.slices or 1) * chance.uniform(*WORK_S))
+    problem = whole_machine(profiles, images)
     deadline_us = finish_us(problem, chance.uniform(0.6, 0.995)) + began_us(folder, number)
     sink = folder / "rows" / f"{number}-{time.time_ns()}"
     job = manifest(images=images, deadline=f"{deadline_us / SECOND:.1f}s", sink=str(sink))
@@ -151,16 +152,16 @@ def real_run(folder: Path, number: int) -> dict[str, Any]:
     summary = json.loads((run / "summary.json").read_text())
     (first, *_) = json.loads((run / "plan.json").read_text())["revisions"]
     plan = first["plan"]
-    asked = replace(problem, part_size=plan["partSize"])
     row = {
+        "profiles": profiles.name,
         "images": images,
         "gpus": plan["gpus"],
+        "partSize": plan["partSize"],
         "stated": plan["probability"],
         "inTime": summary["inTime"],
         "beganSeconds": first["atSeconds"],
         "expected": plan["expectedSeconds"],
         "actual": summary["actualSeconds"] - first["atSeconds"],
-        "finishes": [finish_us(asked, q) / SECOND for q in CONFIDENCES],
     }
     console.print(
         f"run {number + 1:2}: {images:6,} images on {row['gpus']}, stated {row['stated']:.3f}: expected "
@@ -169,8 +170,16 @@ def real_run(folder: Path, number: int) -> dict[str, Any]:
     return row
 
 
-def whole_machine(profiles: Sequence[GPUProfile], spec: ProfileSpec, images: int) -> Problem:
-    """The planner's question about all slices of a layout."""
+def promised(row: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A real run with when it was promised to be done at each confidence."""
+    problem = replace(whole_machine(folder / row["profiles"], row["images"]), part_size=row["partSize"])
+    return row | {"finishes": [finish_us(problem, q) / SECOND for q in CONFIDENCES]}
+
+
+def whole_machine(folder: Path, images: int) -> Problem:
+    """The planner's question about all slices of the fastest layout."""
+    profiles = read_profiles([str(folder)])
+    spec = fastest(profiles).spec
     job = parse_job(manifest(images=images, deadline="1h", sink="rows")).spec
     same = [profile for profile in profiles if profile.spec.device_class == spec.device_class]
     count = spec.device.slices or 1
@@ -296,6 +305,11 @@ def cost_run(split: Split) -> dict[str, Any]:
 
 
 # ---- what comes of it
+
+
+def chunks(rows: Sequence[dict[str, Any]], size: int) -> list[Sequence[dict[str, Any]]]:
+    """So many rows at a time, which were planned on the same profile."""
+    return [rows[first : first + size] for first in range(0, len(rows), size)]
 
 
 def reliability(groups: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, float]]:

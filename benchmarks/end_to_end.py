@@ -60,18 +60,24 @@ console = Console(width=110)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profiles", type=Path, help="profiles of this machine for the model (default: measured now)")
-    parser.add_argument("--real", type=int, default=20)
+    parser.add_argument("--real", type=int, default=20, help="0 keeps those of the last results")
     parser.add_argument("--simulated", type=int, default=1000, help="runs at 0.95; a quarter of it elsewhere")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         profiles = options.profiles or measure(Path(folder) / "profiles")
-        real = [real_run(Path(folder), profiles, number) for number in range(options.real)]
+        real = [real_run(Path(folder), profiles, number) for number in range(options.real)] or kept()
         profile = fastest(read_profiles([str(profiles)]))
     simulated = simulate(profile, options.simulated)
     report(real, simulated)
 
 
 # ---- real runs
+
+
+def kept() -> list[dict[str, Any]]:
+    """The real runs of the last results."""
+    found: list[dict[str, Any]] = json.loads((RESULTS / "end_to_end.json").read_text())["real"]
+    return found
 
 
 def measure(folder: Path) -> Path:

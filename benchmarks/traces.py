@@ -117,7 +117,7 @@ def _measure(layout: Layout, model: Model, engine: EngineName, folder: Path, *, 
 
 def profile_of(traces: Sequence[Trace], model: Model, like: ProfileSpec) -> GPUProfile:
     """The profile that the profiler makes of these crews."""
-    found, size = Measurements(), traces[0].size
+    found, size = Measurements(alike=len(traces[0].members)), traces[0].size
     for number, trace in enumerate(traces):
         for place, member in enumerate(trace.members):
             found.visits[size].append(Visit(process=number * len(trace.members) + place, durations_us=member.steps_us))

@@ -6,7 +6,7 @@ is a decimal root of 150 digits where the product squares integers. Only fit for
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from decimal import Decimal, localcontext
+from decimal import ROUND_CEILING, Decimal, localcontext
 from itertools import chain, combinations_with_replacement, count, product
 from statistics import NormalDist
 from typing import Any
@@ -38,11 +38,14 @@ class Kind:
         """The sizes up to MB."""
         return tuple(s for s in self.sizes if self.most_batch is None or s.batch <= self.most_batch)
 
-    def start(self, size: Size, *, is_median: bool) -> int:
-        """S + W."""
-        index = 0 if is_median else 1
+    def start(self, size: Size, z: float) -> int:
+        """S + W at a normal quantile: known at p50 and p95, and on the line through them."""
         warmup = next(s.warmup for s in self.sizes if s.batch >= size.batch and s.warmup is not None)
-        return (self.startup[index] if self.startup else 0) + warmup[index]
+        median, late = (sum(times) for times in zip(warmup, self.startup or (0, 0), strict=True))
+        with localcontext() as context:
+            context.prec = 150
+            further = Decimal(late - median) * Decimal(z) / Decimal(NormalDist().inv_cdf(0.95))
+            return max(0, median + int(further.to_integral_value(ROUND_CEILING)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +96,9 @@ class Gpu:
     size: Size
 
 
-def capacity(question: Question, kind: Kind, size: Size, time: int) -> int:
+def capacity(question: Question, kind: Kind, size: Size, time: int, z: float | None = None) -> int:
     """cap(b): mini-batches are counted one by one."""
-    spare = time - kind.start(size, is_median=question.is_exact)
+    spare = time - kind.start(size, question.z if z is None else z)
     if spare < 0:
         return 0
     iterations = spare // size.latency
@@ -137,10 +140,10 @@ def surplus(question: Question, counted: list[int], lost: int) -> Decimal:
 
 
 def margin(question: Question, counted: list[int], z: float | None = None) -> Decimal:
-    """z sqrt((run sum C)^2 + node^2 sum C^2)."""
+    """z sqrt((run N)^2 + node^2 sum C^2)."""
     with localcontext() as context:
         context.prec = 150
-        common = Decimal(question.spread_run) * sum(counted)
+        common = Decimal(question.spread_run) * question.images
         own = Decimal(question.spread_node) ** 2 * sum(c * c for c in counted)
         return Decimal(question.z if z is None else z) * (common * common + own).sqrt()
 
@@ -177,16 +180,13 @@ def plan_with(question: Question, gpus: int) -> dict[str, Any]:
     finish = next(t for t in count() if is_accepted_at(question, gpus, t, part))
     chosen = best_gpus(question, finish)[:gpus]
     iterations = common_iterations(question, chosen)
-    able = sorted((capacity(question, g.kind, g.size, question.time) for g in chosen), reverse=True)
     return {
         "gpus": gpus,
         "partSize": part,
         "planned": sum((t + 1) * g.size.batch for g, t in zip(chosen, iterations, strict=True)),
-        "expected": max(
-            g.kind.start(g.size, is_median=True) + t * g.size.latency for g, t in zip(chosen, iterations, strict=True)
-        ),
+        "expected": max(g.kind.start(g.size, 0) + t * g.size.latency for g, t in zip(chosen, iterations, strict=True)),
         "slack": question.time - first_accepted(question, chosen, part),
-        "probability": probability(question, able, 0 if question.is_exact else part),
+        "probability": probability(question, chosen, 0 if question.is_exact else part),
         "groups": grouped(chosen, iterations),
     }
 
@@ -198,12 +198,12 @@ def common_iterations(question: Question, chosen: list[Gpu]) -> list[int]:
     """
 
     def most(gpu: Gpu) -> int:
-        start = gpu.kind.start(gpu.size, is_median=question.is_exact)
+        start = gpu.kind.start(gpu.size, question.z)
         fit = (question.time - start) // gpu.size.latency
         return fit if question.max_iterations is None else min(fit, question.max_iterations)
 
     def at(finish: int) -> list[int]:
-        ready = [finish - gpu.kind.start(gpu.size, is_median=True) for gpu in chosen]
+        ready = [finish - gpu.kind.start(gpu.size, 0) for gpu in chosen]
         return [max(0, min(most(g), r // g.size.latency)) for g, r in zip(chosen, ready, strict=True)]
 
     for finish in count():
@@ -222,11 +222,21 @@ def first_accepted(question: Question, chosen: list[Gpu], part: int) -> int:
     raise AssertionError("count() has no end")
 
 
-def probability(question: Question, able: list[int], lost: int) -> float:
-    """The rule solved for q; 1 where there is no variance."""
-    counted = able[question.reserve :]
-    sigma = margin(question, counted, z=1)
-    return 1.0 if sigma == 0 else NormalDist().cdf(float(surplus(question, counted, lost) / sigma))
+def probability(question: Question, chosen: list[Gpu], lost: int) -> float:
+    """The q at which the rule turns for the plan's GPUs and sizes; 1 or 0 where it turns nowhere."""
+
+    def holds(z: float) -> bool:
+        able = sorted((capacity(question, g.kind, g.size, question.time, z) for g in chosen), reverse=True)
+        counted = able[question.reserve :]
+        return surplus(question, counted, lost) >= margin(question, counted, z)
+
+    if not holds(-8) or holds(8):
+        return float(holds(8))
+    low, high = -8.0, 8.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return NormalDist().cdf(low)
 
 
 def grouped(chosen: list[Gpu], iterations: list[int]) -> list[tuple[str, int, int, int]]:
@@ -252,18 +262,18 @@ def extra_gpus(question: Question, name: str, *, limit: int) -> int | None:
 
 
 def possible_confidence(question: Question) -> float | None:
-    """The largest confidence of a margin that fits, from the rule solved for q; 0.5 where only the exact mode does."""
-    asked = replace(question, confidence=0.75)  # any with p95 and P0
-    found = [gpu.images for gpu in best_gpus(asked, question.time)]
-    reached = []
-    for k in range(question.reserve + 1, min(question.allowed, len(found)) + 1):
-        counted = found[question.reserve : k]
-        left, sigma = surplus(asked, counted, first_loss(question.images)), margin(asked, counted, z=1)
-        if left >= 0:
-            reached.append(NormalDist().cdf(float(left / sigma)) if sigma else 1.0)
-    if reached and max(reached) > 0.5:
-        return min(0.999, max(reached))
-    return 0.5 if fewest(replace(question, confidence=0.5)) is not None else None
+    """The largest confidence at which it fits, to a billionth; 0.5 where only the exact mode does."""
+
+    def fits(confidence: float) -> bool:
+        return fewest(replace(question, confidence=confidence)) is not None
+
+    low, high = 0.5, 0.999
+    if not fits(low) or fits(high):
+        return high if fits(high) else None
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low if low > 0.5 else 0.5
 
 
 def brute_force_fewest(question: Question) -> int | None:
@@ -287,7 +297,7 @@ def works(question: Question, kind: Kind) -> list[int]:
 def _works(question: Question, kind: Kind) -> Iterator[int]:
     for size in kind.usable:
         for iterations in count():
-            late = kind.start(size, is_median=question.is_exact) + iterations * size.latency > question.time
+            late = kind.start(size, question.z) + iterations * size.latency > question.time
             if late or (question.max_iterations is not None and iterations > question.max_iterations):
                 break
             yield (iterations + 1) * size.batch

@@ -21,7 +21,7 @@ from dueby.planner.profiles import parse_profile
 from dueby.profiler import figures, nvml
 from dueby.profiler.audience import Audience, Progress
 from dueby.profiler.crew import Crew
-from dueby.profiler.efforts import Effort
+from dueby.profiler.efforts import ENOUGH_CREWS, Effort
 from dueby.profiler.layouts import Layout, Slice
 from dueby.profiler.limits import Limits, read_limits
 from dueby.profiler.machine import Machine
@@ -60,7 +60,7 @@ def test_a_tiny_model_is_profiled_on_two_slices(tmp_path: Path) -> None:
     assert parse_profile(profile.document()) == profile
     spec = profile.spec
     assert (spec.device_class, spec.device.node, spec.device.threads, spec.device.slices) == ("cpu-1", "node-a", 1, 2)
-    assert (spec.engine, spec.processes) == ("eager", 8)
+    assert (spec.engine, spec.processes) == ("eager", 2 * ENOUGH_CREWS)
     assert [step.mini_batch_size for step in spec.steps][:4] == [1, 2, 4, 8]
     assert sum(step.warmup_micros is not None for step in spec.steps) == 3
     assert spec.startup_micros is not None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders_planner import choice, group
-from dueby.planner.capacity import at_median, best_capacities, capacity
+from dueby.planner.capacity import at_confidence, best_capacities, capacity
 
 
 def counted_by_hand(*, batch: int, latency: int, start: int, time: int, most: int | None) -> int:
@@ -104,10 +104,20 @@ def test_classes_without_devices_and_those_that_come_too_late_are_left_out() -> 
     assert [found.group.device_class for found in best_capacities(groups, time_us=10)] == ["late"]
 
 
-def test_the_exact_mode_plans_with_the_medians() -> None:
-    (median,) = at_median([group(choice(4, 2, start_us=50, expected_start_us=30))])
-    assert [size.start_us for size in median.choices] == [30]
-    assert best_capacities([median], time_us=30)[0].images == 4
+@pytest.mark.parametrize(
+    ("confidence", "start_us"),
+    [
+        pytest.param(0.5, 300, id="the study's exact mode: p50"),
+        pytest.param(0.8, 300 + 103, id="between: 0.842 / 1.645 of 200 more"),
+        pytest.param(0.95, 500, id="p95"),
+        pytest.param(0.99, 300 + 283, id="beyond: 2.326 / 1.645 of 200 more"),
+    ],
+)
+def test_a_start_is_planned_as_late_as_the_confidence_asks_for(confidence: float, start_us: int) -> None:
+    (found,) = at_confidence([group(choice(4, 2, start_us=500, expected_start_us=300))], confidence)
+    assert [size.start_us for size in found.choices] == [start_us]
+    assert best_capacities([found], time_us=start_us)[0].images == 4
+    assert best_capacities([found], time_us=start_us - 1) == []
 
 
 @given(st.data())

@@ -69,7 +69,7 @@ def test_a_plan_takes_the_steps_as_jobs_have_shown_them_and_says_so() -> None:
     ("ratios", "measured", "run"),
     [
         pytest.param([1.0, 1.0, 1.0], 0.0, 0.02, id="never below 2 %"),
-        pytest.param([0.9, 1.0, 1.1], 0.01, 0.178, id="of three jobs by Student's t"),
+        pytest.param([0.9, 1.0, 1.1], 0.01, 0.205, id="as three jobs foresee the next one"),
         pytest.param([1.0, 1.0, 1.0], 0.08, 0.08, id="few jobs only add to what was measured"),
         pytest.param([1.0, 1.0, 1.0, 1.0, 1.0], 0.08, 0.02, id="five are worth more than it"),
     ],
@@ -91,7 +91,7 @@ def test_the_spread_between_nodes_is_that_of_workers_within_jobs() -> None:
 def test_of_a_predicted_profile_three_jobs_take_the_predictions_error_away() -> None:
     predicted = {"profile": "relative", "imageSize": 160, "error": 0.2}
     found = learn(observed(1.18, 1.2, 1.22, predicted=predicted, spread={"run": 0.2}).spec).spec
-    assert found.spread.run == pytest.approx(0.03, abs=0.002)
+    assert found.spread.run == pytest.approx(0.0342, abs=0.0005)
 
 
 @pytest.mark.parametrize(

@@ -95,13 +95,36 @@ def test_a_size_without_warm_ups_says_nothing_of_them() -> None:
         pytest.param({8: [1000]}, None, id="one process has none"),
         pytest.param({8: [1000] * 4}, 0.02, id="four that agree: no less than what a plan would assume"),
         pytest.param({8: [1000] * 5}, 0.0, id="five that agree"),
-        pytest.param({8: [950, 1000, 1000, 1000, 1050]}, 0.0354, id="five as they are"),
-        pytest.param({8: [950, 1050]}, 0.2714, id="two: 7 % taken 3.8 times as wide"),
-        pytest.param({8: [500, 1500]}, 0.3, id="never wider than a plan can use"),
+        pytest.param({8: [950, 1000, 1000, 1000, 1050]}, 0.0502, id="five: 3.5 % taken 1.4 times as wide"),
+        pytest.param({8: [950, 1050]}, 0.3324, id="two: 7 % taken 4.7 times as wide"),
+        pytest.param({4: [500, 500], 8: [950, 1050]}, 0.2351, id="two sizes: no more crews for that"),
+        pytest.param({8: [500, 1500]}, 0.99, id="never wider than a profile may say"),
     ],
 )
 def test_the_spread_of_few_processes_is_taken_wider(means: dict[int, list[int]], spread: float | None) -> None:
     assert run_spread(some_measurements(means)) == spread
+
+
+def test_processes_side_by_side_are_one_sample_of_a_moment() -> None:
+    means = {8: [900, 1000, 1000, 1000, 1000, 1100]}  # by twos 950, 1000 and 1050
+    together = replace(some_measurements(means), alike=2)
+    assert (together.crews, together.crew_means_us(8)) == (3, [950, 1000, 1050])
+    assert run_spread(together) == run_spread(some_measurements({8: [950, 1000, 1050]}))
+
+
+@pytest.mark.parametrize(
+    ("startups_us", "p95"),
+    [
+        pytest.param([3_000_000], 3_000_000, id="one says nothing of the next"),
+        pytest.param([3_000_000, 3_300_000], 3_300_000, id="nor do two"),
+        pytest.param([3_000_000] * 3, 3_000_000, id="three that agree"),
+        pytest.param([2_850_000, 3_000_000, 3_150_000], 3_551_453, id="three that differ"),
+    ],
+)
+def test_the_next_start_up_may_be_later_than_any_of_the_few_that_were_seen(startups_us: list[int], p95: int) -> None:
+    found = build_profile(some_measurements({8: [1000]}, startups_us=startups_us), some_facts(), MB)
+    assert found.spec.startup_micros is not None
+    assert found.spec.startup_micros.p95 == pytest.approx(p95, rel=1e-3)
 
 
 @pytest.mark.parametrize(

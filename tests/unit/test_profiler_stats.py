@@ -14,7 +14,6 @@ from dueby.profiler.statistics import (
     pooled_spread,
     quantile,
     relative_error,
-    widening,
 )
 
 times = st.lists(st.integers(1, 10**9), min_size=1, max_size=60)
@@ -83,14 +82,6 @@ def test_sizes_pool_their_degrees_of_freedom() -> None:
 def test_there_is_no_spread_where_every_size_was_measured_once() -> None:
     assert pooled_spread({1: [10.0], 2: [20.0]}) is None
     assert pooled_spread({}) is None
-
-
-def test_few_processes_widen_the_spread_and_many_leave_it_alone() -> None:
-    factors = [widening(count) for count in range(1, 14)]
-    assert factors[0] == inf
-    assert factors == sorted(factors, reverse=True)
-    assert isclose(widening(4), 1.43, abs_tol=0.01)
-    assert widening(12) == 1
 
 
 @given(

@@ -16,11 +16,14 @@ Everything is in integer microseconds, since floats lose a mini-batch in 8-25 % 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from math import ceil
 
 from dueby.planner.job import EngineName
 from dueby.planner.margin import quantile
+
+_Z95 = Fraction(quantile(0.95))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +35,15 @@ class Choice:
     latency_us: int
     """L: a steady mini-batch, the job's input cost included; what one should see."""
     start_us: int
-    """S + W to plan with: p95."""
+    """S + W to plan with, at the job's confidence."""
     expected_start_us: int
     """S + W at p50: what one should see, and what the study's exact mode plans with."""
     expected_warmup_us: int
     """The W in it."""
     profile: str
     """Name of the profile that it comes from."""
+    start_spread_us: int = 0
+    """By how much S + W is longer at p95 than at p50."""
     latency_error_us: int = 0
     """Standard error of an L that was not measured."""
     latency_margin_us: int = 0
@@ -71,27 +76,20 @@ class Group:
         return tuple((self.available_us + c.start_us, c.planned_latency_us, c.mini_batch_size, c) for c in self.choices)
 
 
-def at_median(groups: Sequence[Group]) -> tuple[Group, ...]:
-    """The groups planned with S and W as expected (p50)."""
-    return tuple(
-        replace(group, choices=tuple(replace(c, start_us=c.expected_start_us) for c in group.choices))
-        for group in groups
-    )
-
-
 def at_confidence(groups: Sequence[Group], confidence: float) -> tuple[Group, ...]:
-    """The groups planned with as much longer steps at sizes that were not measured as the confidence asks for."""
+    """The groups with S and W, and L at sizes that were not measured, as long as the confidence asks for."""
     z = quantile(confidence)
-    return tuple(
-        replace(group, choices=tuple(_with_margin(choice, z) for choice in group.choices))
-        if any(choice.latency_error_us for choice in group.choices)
-        else group
-        for group in groups
+    return tuple(replace(group, choices=tuple(at_quantile(choice, z) for choice in group.choices)) for group in groups)
+
+
+def at_quantile(choice: Choice, z: float) -> Choice:
+    """The choice with its start and its L at this normal quantile; S + W is known at p50 and p95, a line is between."""
+    late_us = ceil(Fraction(z) * choice.start_spread_us / _Z95)
+    return replace(
+        choice,
+        start_us=max(0, choice.expected_start_us + late_us) if choice.start_spread_us else choice.start_us,
+        latency_margin_us=max(1 - choice.latency_us, ceil(z * choice.latency_error_us)),
     )
-
-
-def _with_margin(choice: Choice, z: float) -> Choice:
-    return replace(choice, latency_margin_us=ceil(z * choice.latency_error_us)) if choice.latency_error_us else choice
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from math import ceil, exp, log, sqrt
 from typing import get_args
 
 from dueby.planner.profiles import FitKind
+from dueby.planner.samples import widening
 
 Point = tuple[int, int]
 """Mini-batch size, microseconds of a step."""
@@ -30,8 +31,6 @@ LEAST_POINTS = 3
 # No fit is surer than the points themselves: a mean is measured until its 95 % interval is within 2 %.
 _LEAST_ERROR = 0.01
 _MOST_ERROR = 0.99
-# Student's t at 0.95 over the normal quantile, by the number of sizes that were left out in turn.
-WIDENING = {1: 3.84, 2: 1.78, 3: 1.43, 4: 1.30, 5: 1.22, 6: 1.18, 7: 1.15, 8: 1.13, 9: 1.11, 10: 1.10}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +80,7 @@ def left_out_error(points: Sequence[Point], kind: FitKind) -> float:
         rest = (*points[:number], *points[number + 1 :])
         size, measured_us = points[number]
         squares.append((_held(_CURVES[kind], rest)(size) / measured_us - 1) ** 2)
-    error = sqrt(sum(squares) / len(squares)) * WIDENING.get(len(squares), 1.1)
+    error = sqrt(sum(squares) / len(squares)) * widening(len(squares))
     return min(_MOST_ERROR, max(_LEAST_ERROR, round(error, 4)))
 
 

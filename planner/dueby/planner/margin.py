@@ -3,12 +3,16 @@
 With the capacities C_1 >= C_2 >= ..., P images lost per hand-over, `run` and `node` the relative spreads between runs
 and between nodes, and z the normal quantile of the confidence, k devices are accepted iff
 
-    sum_{i<=k} (C_i - P)  -  z * sqrt( (run * sum C_i)^2 + node^2 * sum C_i^2 )  >=  N
+    sum_{i<=k} (C_i - P)  -  z * sqrt( (run * N)^2 + node^2 * sum C_i^2 )  >=  N
 
 A quantile of every step would be wrong both ways: over many steps it over-plans, over many workers it under-plans; so
-the margin is on the sum. The left side grows in every C_i while z (run + node) < 1: for each k the k largest are the
-best choice, and "every j < k fails" certifies that no k - 1 devices of the pool can do it. `reserve` drops the f
-largest terms from the sums. A confidence of 0.5 is the study's own model: no margin and no P.
+the margin is on the sum. The spreads are those of times: a run whose steps all take 1 + e times as long does
+sum C / (1 + e) images, so `run` is relative to the N that are to be done and not to the sum of what could be, which at
+a spread of 0.2 would plan for 1.49 times as many where 1.33 are enough (z = 1.645). What nodes do averages out.
+
+The left side grows in every C_i while z node < 1: for each k the k largest are the best choice, and "every j < k
+fails" certifies that no k - 1 devices of the pool can do it. `reserve` drops the f largest terms from the sums. A
+confidence of 0.5 is the study's own model: no margin and no P.
 
 Squared, the rule has no root: with D = sum (C_i - P) - N it says D >= 0 and D^2 >= z^2 (...), which along a run of
 equal devices is a quadratic in their number. That makes the search for k exact and independent of the number of GPUs.
@@ -60,13 +64,12 @@ class Rule:
     """P where the grid is fixed; None: P0."""
 
     def __post_init__(self) -> None:
-        z, total = quantile(self.confidence), self.spreads.run + self.spreads.node
-        if z * total >= 1:
+        z, node = quantile(self.confidence), self.spreads.node
+        if z * node >= 1:
             raise Invalid(
                 "spec.confidence",
-                f"{self.confidence} can't be planned with these profiles: their spreads (run {self.spreads.run}, "
-                f"node {self.spreads.node}) add up to {total:.2f}, and a margin of {z:.2f} of them would outgrow any "
-                "number of GPUs. Ask for less, or profile again",
+                f"{self.confidence} can't be planned with these profiles: their nodes differ by {node}, and a margin "
+                f"of {z:.2f} times that is more than a device does. Ask for less, or profile again",
             )
 
     @property
@@ -97,51 +100,44 @@ class Rule:
 
     def accepts(self, runs: Iterable[Run], count: int) -> bool:
         """Whether the first `count` devices of the runs, largest capacities first, are accepted."""
-        surplus, total, squares, taken = -self.images, 0, 0, 0
+        surplus, squares, taken = -self.images, 0, 0
         for capacity, devices in self._without_reserve(runs, count):
             surplus += devices * self.counted(capacity)
-            total += devices * capacity
             squares += devices * capacity * capacity
             taken += devices
-        return taken + self.reserve == count and self._holds(surplus, total, squares)
+        return taken + self.reserve == count and surplus >= 0 and self._height(surplus, squares) >= 0
 
     def fewest(self, runs: Iterable[Run], most: int) -> int | None:
         """The least k <= most that is accepted; None where no k is (the sum need not grow with k, so all are tried)."""
-        surplus, total, squares, taken = -self.images, 0, 0, self.reserve
+        surplus, squares, taken = -self.images, 0, self.reserve
         for capacity, devices in self._without_reserve(runs, most):
-            more = self._fewest_more(surplus, total, squares, capacity, devices)
+            more = self._fewest_more(surplus, squares, capacity, devices)
             if more is not None:
                 return taken + more
             surplus += devices * self.counted(capacity)
-            total += devices * capacity
             squares += devices * capacity * capacity
             taken += devices
         return None
 
     def margin(self, runs: Sequence[Run], count: int) -> int:
         """Images by which N must be raised so that the plain sum of the first `count` capacities decides alike."""
-        kept, total, squares = 0, 0, 0
+        kept, squares = 0, 0
         for capacity, devices in self._without_reserve(runs, count):
             kept += devices * self.counted(capacity)
-            total += devices * capacity
             squares += devices * capacity * capacity
         everything = sum(c * n for c, n in first_devices(runs, count))
         run, node, scale = self._variance
-        spread = -(-(run * total * total + node * squares) // scale)
+        spread = -(-(run * self.images * self.images + node * squares) // scale)
         root = isqrt(spread)
         return everything - kept + root + (root * root < spread)
 
-    def probability(self, runs: Iterable[Run]) -> float:
-        """Probability that these devices do N images in time: the rule, solved for the confidence."""
-        surplus, total, squares = -self.images, 0, 0
+    def surplus(self, runs: Iterable[Run], z: float) -> float:
+        """Images by which these devices do more than the rule asks for at z; below 0 it does not accept them."""
+        kept, squares = 0, 0
         for capacity, devices in self._without_reserve(runs, None):
-            surplus += devices * (capacity - self.loss)
-            total += devices * capacity
+            kept += devices * (capacity - self.loss)
             squares += devices * capacity * capacity
-        sigma = sqrt((self.spreads.run * total) ** 2 + self.spreads.node**2 * squares)
-        if sigma == 0:
-            return 1.0 if surplus >= 0 else 0.0
-        return NormalDist().cdf(surplus / sigma)
+        return kept - self.images - z * sqrt((self.spreads.run * self.images) ** 2 + self.spreads.node**2 * squares)
 
     def _without_reserve(self, runs: Iterable[Run], count: int | None) -> Iterable[Run]:
         """The first `count` devices, less the f largest."""
@@ -152,30 +148,21 @@ class Rule:
             if devices > dropped:
                 yield capacity, devices - dropped
 
-    def _holds(self, surplus: int, total: int, squares: int) -> bool:
+    def _height(self, surplus: int, squares: int) -> int:
+        """D^2 - z^2 (...), times the common denominator."""
         run, node, scale = self._variance
-        return surplus >= 0 and surplus * surplus * scale >= run * total * total + node * squares
+        return surplus * surplus * scale - run * self.images * self.images - node * squares
 
-    def _fewest_more(self, surplus: int, total: int, squares: int, capacity: int, devices: int) -> int | None:
+    def _fewest_more(self, surplus: int, squares: int, capacity: int, devices: int) -> int | None:
         """The least j in 1..devices such that j devices of this capacity, added to what is there, are accepted."""
         gain = self.counted(capacity)
         reach = _nonnegative_range(surplus, gain, devices)
         if reach is None:
             return None
-        low, high = reach
-        run, node, scale = self._variance
-
-        def height(j: int) -> int:
-            """D^2 - z^2 (...) for j more devices, times the common denominator."""
-            there = total + j * capacity
-            return (surplus + j * gain) ** 2 * scale - run * there * there - node * (squares + j * capacity * capacity)
-
-        bend = gain * gain * scale - run * capacity * capacity
-        if bend < 0:  # a parabola with a summit: beyond it more devices only add variance
-            slope = 2 * (surplus * gain * scale - run * total * capacity) - node * capacity * capacity
-            summit = slope // (-2 * bend)
-            high = max((min(max(j, low), high) for j in (summit, summit + 1)), key=height)
-        return _first_at_least_zero(height, low, high)
+        # A parabola that opens upwards: below zero at first, it crosses once at the most.
+        return _first_at_least_zero(
+            lambda j: self._height(surplus + j * gain, squares + j * capacity * capacity), *reach
+        )
 
 
 def first_devices(runs: Iterable[Run], count: int) -> Iterable[Run]:

@@ -4,8 +4,9 @@ A profile is measured in a minute; jobs then run on it for hours. Each leaves a 
 to the L that was measured, how much the workers differ, and what their start took. From three jobs with 200 steps on
 
     L             is the measured one times the mean of the ratios
-    spread.run    is the ratios' standard deviation, by Student's t as few as they are, and never below 2 %. Up to four
-                  jobs only add to what was measured; of a predicted profile they take the prediction's error away
+    spread.run    is the ratios' standard deviation, as wide as so few foresee the next (samples.py), never below 2 %.
+                  Up to four jobs only add to what was measured; of a predicted profile they take the prediction's
+                  error away
     spread.node   is the workers' within the jobs, in the same way
 
 and from five starts on S has their quantiles, pooled with the profile's, which count as many as its processes. A ratio
@@ -18,8 +19,8 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
 
-from dueby.planner.fits import WIDENING
 from dueby.planner.profiles import Latency, ObservedJob, ProfileSpec, Quantiles, Spread
+from dueby.planner.samples import foresight
 
 ENOUGH_JOBS, ENOUGH_STEPS, SURE_JOBS = 3, 200, 5
 ENOUGH_STARTS = 5
@@ -64,7 +65,7 @@ def experience(spec: ProfileSpec) -> Experience | None:
     ratios = [ratio for _, ratio in rows]
     mean = round(fmean(ratios), 4)
     within = [row.step_spread for row, _ in rows if row.step_spread is not None]
-    run = stdev(ratios) / mean * WIDENING.get(len(ratios) - 1, 1.1)
+    run = stdev(ratios) / mean * foresight(len(ratios))
     return Experience(
         jobs=len(rows),
         steps=steps,

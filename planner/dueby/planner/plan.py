@@ -13,9 +13,10 @@ In this order, and each step holds what the ones before it fixed:
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import NormalDist
 
 from dueby.planner.alternatives import Alternatives, find_alternatives
-from dueby.planner.capacity import Capacity, Choice, capacity, iterations_within
+from dueby.planner.capacity import Capacity, Choice, at_quantile, capacity, iterations_within
 from dueby.planner.margin import first_loss
 from dueby.planner.problem import Problem, least, runs, take
 from dueby.planner.proof import CLOSED_FORM, judge_fewest, judge_most
@@ -23,6 +24,8 @@ from dueby.planner.solver import ask_fewest, ask_most
 from dueby.planner.verify import verify_fewest, verify_plan
 
 _LARGEST_PART = 65_536
+# Normal quantiles beyond which a probability is 0 or 1, and how finely it is searched.
+_SURE_Z, _Z_STEP = 8.0, 1e-10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,14 +230,30 @@ def _filled_in(groups: tuple[PlanGroup, ...]) -> tuple[str, ...]:
 
 
 def _probability(problem: Problem, groups: tuple[PlanGroup, ...], part_size: int) -> float:
-    """Of the plan's devices, at the plan's sizes, being in time."""
-    able = [
-        (
-            capacity(
-                g.choice, time_us=problem.time_us, available_us=g.available_us, max_iterations=problem.max_iterations
-            ),
-            g.count,
-        )
-        for g in groups
-    ]
-    return replace(problem.rule, part_size=part_size).probability(sorted(able, reverse=True))
+    """Of the plan's devices, at the plan's sizes, being in time: the confidence at which the rule only just accepts."""
+    rule = replace(problem.rule, part_size=part_size)
+
+    def surplus(z: float) -> float:
+        able = [
+            (
+                capacity(
+                    at_quantile(g.choice, z),
+                    time_us=problem.time_us,
+                    available_us=g.available_us,
+                    max_iterations=problem.max_iterations,
+                ),
+                g.count,
+            )
+            for g in groups
+        ]
+        return rule.surplus(sorted(able, reverse=True), z)
+
+    low, high = -_SURE_Z, _SURE_Z
+    if surplus(low) < 0:
+        return 0.0
+    if surplus(high) >= 0:
+        return 1.0
+    while high - low > _Z_STEP:
+        middle = (low + high) / 2
+        low, high = (middle, high) if surplus(middle) >= 0 else (low, middle)
+    return NormalDist().cdf(low)

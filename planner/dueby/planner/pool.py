@@ -196,6 +196,7 @@ def _choices(
                     start_us=startup.p95 + times.warmup.p95 + grown_us,
                     expected_start_us=startup.p50 + times.warmup.p50 + grown_us,
                     expected_warmup_us=times.warmup.p50 + grown_us,
+                    start_spread_us=startup.p95 - startup.p50 + times.warmup.p95 - times.warmup.p50,
                     profile=profile.name,
                     # Where the input decides on a GPU this is more than needed.
                     latency_error_us=latency_with_input_us(spec, times.error_us, size, FREE, cpus=cpus),

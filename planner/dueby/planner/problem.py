@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from dueby.planner.capacity import Capacity, Group, at_confidence, at_median, best_capacities
+from dueby.planner.capacity import Capacity, Group, at_confidence, best_capacities
 from dueby.planner.job import LARGEST_N
 from dueby.planner.margin import Rule, Run
 from dueby.planner.pool import Pool
@@ -47,9 +47,8 @@ class Problem:
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
-        """The pool's groups at the confidence; in the study's exact mode with S and W at p50."""
-        pool = self.pool.groups
-        return at_median(pool) if self.rule.is_exact_study else at_confidence(pool, self.confidence)
+        """The pool's groups at the confidence; at 0.5, the study's exact mode, with S and W at p50."""
+        return at_confidence(self.pool.groups, self.confidence)
 
     @property
     def most(self) -> int:

@@ -10,7 +10,7 @@ the largest in proportion. So a GPU that waits for its launches, or a core that 
 image size, and a transformer's tokens are pixels, too. MB isn't raised for smaller images, since nothing says how much
 of the memory they take. How far this is off was measured (benchmarks/relatives.py): the error is that between sizes so
 far apart, becomes part of `spread.run`, and so of the margin. Beyond a ratio of four nothing is predicted, and in a
-cluster a job that asks for so much confidence that the margin would take two of three devices is measured for.
+cluster a job that asks for so much confidence that the margin would be two thirds of N is measured for.
 """
 
 from bisect import bisect_right
@@ -28,7 +28,7 @@ from dueby.planner.profiles import GPUProfile, Latency, Predicted, ProfileSpec, 
 ERRORS = ((2.1, 0.2), (4.2, 0.3))
 # Of a profile that doesn't say how much runs differ.
 _ASSUMED_RUN, _ASSUMED_NODE = 0.02, 0.03
-# Above this share of what devices can do, which makes three devices of one, measuring first is the better way.
+# Above this share of N, which makes five devices of three, measuring first is the better way.
 _MOST_MARGIN = 2 / 3
 _MOST_SPREAD = 0.99
 _LONGEST_NAME = 253
@@ -73,7 +73,7 @@ def predict(profile: GPUProfile, image_size: int) -> GPUProfile | None:
 
 
 def is_bearable(predicted: ProfileSpec, *, confidence: float) -> bool:
-    """Whether the prediction's error leaves enough of the devices to plan with at this confidence."""
+    """Whether few enough devices are more than without the prediction's error at this confidence."""
     spread = predicted.spread
     run, node = spread.run or _ASSUMED_RUN, _ASSUMED_NODE if spread.node is None else spread.node
     return quantile(confidence) * (run + node) < _MOST_MARGIN

@@ -2,8 +2,8 @@
 
 Nothing here shares an intermediate result with the search: capacities, sums and the margin are computed again from
 the groups, and the certificate ("every j < k fails") is checked the plain way, one j after another. Only where the
-rule is known to rise with every device, that is where C (1 - z (run + node)) >= P, the last j of a class speaks for
-the others of it.
+rule is known to rise with every device, that is where C (1 - z node) >= P, the last j of a class speaks for the
+others of it.
 """
 
 from collections import Counter
@@ -53,8 +53,7 @@ def verify_plan(problem: Problem, groups: Sequence[PlannedGroup], *, finish_at_c
 
 def verify_fewest(problem: Problem, gpus: int) -> None:
     """WrongPlan if any number of devices below `gpus` is accepted; for an infeasible problem pass NGPU + 1."""
-    z, spreads = Fraction(quantile(problem.confidence)), problem.pool.spreads
-    steady = 1 - z * (Fraction(spreads.run) + Fraction(spreads.node))
+    steady = 1 - Fraction(quantile(problem.confidence)) * Fraction(problem.pool.spreads.node)
     able: list[tuple[int, int]] = []
     for images, devices in _capacities(problem):
         left = min(devices, gpus - 1 - sum(n for _, n in able))
@@ -100,23 +99,22 @@ def _capacity(problem: Problem, choice: Choice, available_us: int, time_us: int)
     return capacity(choice, time_us=time_us, available_us=available_us, max_iterations=problem.max_iterations)
 
 
-def _sums(problem: Problem, able: Iterable[tuple[int, int]]) -> tuple[int, int, int]:
-    """What counts towards N, sum C and sum C^2, of devices given with the largest first, less the reserve."""
-    counted, total, squares, spare = 0, 0, 0, problem.reserve
+def _sums(problem: Problem, able: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """What counts towards N, and sum C^2, of devices given with the largest first, less the reserve."""
+    counted, squares, spare = 0, 0, problem.reserve
     for images, devices in able:
         dropped = min(spare, devices)
         spare, kept = spare - dropped, devices - dropped
         counted += kept * problem.rule.counted(images)
-        total += kept * images
         squares += kept * images * images
-    return counted, total, squares
+    return counted, squares
 
 
-def _is_accepted(problem: Problem, counted: int, total: int, squares: int) -> bool:
+def _is_accepted(problem: Problem, counted: int, squares: int) -> bool:
     z, spreads = Fraction(quantile(problem.confidence)), problem.pool.spreads
     surplus = counted - problem.images
     return surplus >= 0 and surplus**2 >= z**2 * (
-        (Fraction(spreads.run) * total) ** 2 + Fraction(spreads.node) ** 2 * squares
+        (Fraction(spreads.run) * problem.images) ** 2 + Fraction(spreads.node) ** 2 * squares
     )
 
 

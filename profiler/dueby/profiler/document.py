@@ -7,9 +7,9 @@ is its median stretched by what all sizes together show of the stretch, and neve
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import ceil
+from math import ceil, exp, log
 from re import sub
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 from typing import Any
 
 from dueby.planner.between import describe_fit
@@ -25,16 +25,19 @@ from dueby.planner.profiles import (
     Spread,
     Step,
 )
-from dueby.profiler.efforts import ENOUGH_PROCESSES
+from dueby.planner.samples import Z95, foresight
+from dueby.profiler.efforts import ENOUGH_CREWS
 from dueby.profiler.memory import Largest
 from dueby.profiler.points import Measurements
-from dueby.profiler.statistics import pooled_spread, quantile, widening
+from dueby.profiler.statistics import pooled_spread, quantile
 
-# With too few processes the spread is not taken for smaller than what the planner assumes without any.
+# With too few crews the spread is not taken for smaller than what the planner assumes without any.
 _LEAST_SPREAD = 0.02
-# Wider than this no margin helps, and the planner refuses what can't be planned with.
-_MOST_SPREAD = 0.3
+# What a profile may say at the most.
+_MOST_SPREAD = 0.99
 LONGEST_NAME = 253
+# From two, anything could follow.
+_LEAST_CREWS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +103,16 @@ def object_name(parts: Sequence[str | None]) -> str:
 
 
 def run_spread(found: Measurements) -> float | None:
-    """`spread.run`: how much processes' means differ; taken wider where there were too few processes to know."""
-    spread = pooled_spread({size: [visit.mean_us for visit in visits] for size, visits in found.visits.items()})
+    """`spread.run`: how much the crews' means differ, as wide as so few crews foresee the next one.
+
+    What a moment does to a machine it does to all of its slices, so processes that ran side by side are one sample; and
+    crews' sizes follow each other within seconds, so they don't make more of it either.
+    """
+    spread = pooled_spread({size: found.crew_means_us(size) for size in found.visits})
     if spread is None:
         return None
-    if found.processes < ENOUGH_PROCESSES:
-        spread = max(_LEAST_SPREAD, spread * widening(found.processes))
-    return round(min(_MOST_SPREAD, spread), 4)
+    least = _LEAST_SPREAD if found.crews < ENOUGH_CREWS else 0.0
+    return round(min(_MOST_SPREAD, max(least, spread * foresight(found.crews))), 4)
 
 
 def contention_factor(factors: Sequence[float]) -> float:
@@ -116,7 +122,16 @@ def contention_factor(factors: Sequence[float]) -> float:
 
 def _startup(found: Measurements) -> Quantiles:
     startups = found.startups_us or found.rough_startups_us
-    return _quantiles(startups, stretch=_stretch([startups]))
+    return _quantiles(
+        startups, stretch=max(_stretch([startups]), _foreseen(startups, crews=len(startups) // found.alike))
+    )
+
+
+def _foreseen(startups: Sequence[int], *, crews: int) -> float:
+    """The p95 of the next start-up over their median; they are lognormal, about. 1 where there are too few to say."""
+    if crews < _LEAST_CREWS:
+        return 1.0
+    return exp(Z95 * foresight(crews) * stdev(log(startup) for startup in startups))
 
 
 def _steps(found: Measurements) -> tuple[Step, ...]:

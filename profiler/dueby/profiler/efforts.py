@@ -6,10 +6,10 @@ The quick one leaves out every layout of the cores but one and shortens the rest
 
 from dataclasses import dataclass
 
-# Fewer fresh processes say too little about how much processes differ.
-ENOUGH_PROCESSES = 5
-# Each round of fresh processes begins with another of three sizes, for its warm-up and its memory.
-_LEAST_ROUNDS = 3
+# Fewer crews of fresh processes say too little about how much moments and processes differ.
+ENOUGH_CREWS = 5
+# As many, with the crew that grew the sizes. Each begins with another of three sizes, for its warm-up and memory.
+ROUNDS = ENOUGH_CREWS - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +29,6 @@ class Effort:
     """Each of the three phases that tell what decoding beside the model costs."""
     all_layouts: bool
     """Whether every k of `cpu-k` is measured, or the first alone."""
-
-    def rounds(self, alike: int) -> int:
-        """Rounds of fresh processes, `alike` of them at a time; those that grew the sizes before count too."""
-        return max(_LEAST_ROUNDS, -(-ENOUGH_PROCESSES // alike) - 1)
 
 
 FULL = Effort(name="full", layout_s=85, compare_s=1.0, look_s=1.0, point_s=4.0, contention_s=1.5, all_layouts=True)

@@ -47,6 +47,8 @@ class Measurements:
     """Peak memory of fresh processes, by the size they began with."""
     contentions: list[float] = field(default_factory=list)
     """The factor, by process."""
+    alike: int = 1
+    """Processes of a crew, which share its moment: those on the slices of a machine, but not those on several GPUs."""
 
     @property
     def sizes(self) -> list[int]:
@@ -57,6 +59,18 @@ class Measurements:
     def processes(self) -> int:
         """Fresh processes that measured steady steps."""
         return len({visit.process for visits in self.visits.values() for visit in visits})
+
+    @property
+    def crews(self) -> int:
+        """Crews that measured steady steps."""
+        return len({visit.process // self.alike for visits in self.visits.values() for visit in visits})
+
+    def crew_means_us(self, size: int) -> list[float]:
+        """The mean over each crew's processes of each one's mean."""
+        by_crew: defaultdict[int, list[float]] = defaultdict(list)
+        for visit in self.visits[size]:
+            by_crew[visit.process // self.alike].append(visit.mean_us)
+        return [fmean(means) for means in by_crew.values()]
 
     def mean_us(self, size: int) -> float:
         """L: the mean over processes of each one's mean, since processes differ more than steps."""

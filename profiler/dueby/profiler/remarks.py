@@ -3,14 +3,11 @@
 from collections.abc import Iterator
 from statistics import median
 
+from dueby.planner.samples import Z95, foresight
 from dueby.profiler.document import run_spread
-from dueby.profiler.efforts import ENOUGH_PROCESSES
 from dueby.profiler.points import Measurements
-from dueby.profiler.statistics import WANTED_ERROR, relative_error, widening
+from dueby.profiler.statistics import WANTED_ERROR, relative_error
 from dueby.profiler.sweep import End
-
-# The normal quantile of the default confidence, with which a plan multiplies the spread.
-_Z95 = 1.645
 
 
 def remarks(found: Measurements, *, end: End, rounds_left_out: int) -> Iterator[str]:
@@ -37,9 +34,6 @@ def what_is_known(found: Measurements) -> str:
     if spread is None:
         clauses.append("no spread between runs, so plans will assume one")
     else:
-        wider = widening(found.processes) if found.processes < ENOUGH_PROCESSES else 1
-        why = f", taken {wider:.1f} times as wide for want of {ENOUGH_PROCESSES} processes" if wider > 1 else ""
-        clauses.append(
-            f"spread between runs {spread:.1%}{why}: plans at confidence 0.95 keep {_Z95 * spread:.0%} spare"
-        )
+        why = f", taken {foresight(found.crews):.1f} times as wide, being known from {found.crews} starts"
+        clauses.append(f"spread between runs {spread:.1%}{why}: plans at confidence 0.95 keep {Z95 * spread:.0%} spare")
     return "; ".join(clauses)

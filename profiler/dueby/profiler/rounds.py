@@ -17,7 +17,7 @@ from typing import Protocol
 from dueby.planner.job import EngineName
 from dueby.profiler.budget import Budget
 from dueby.profiler.crew import OutOfMemory, contention_s
-from dueby.profiler.efforts import Effort
+from dueby.profiler.efforts import ROUNDS, Effort
 from dueby.profiler.layouts import Layout
 from dueby.profiler.memory import fitting_size
 from dueby.profiler.messages import Built, Contended, Point
@@ -69,7 +69,7 @@ class Survey:
     effort: Effort
     budget: Budget
     say: Say
-    found: Measurements = field(default_factory=Measurements)
+    found: Measurements = field(init=False)
     end: End = End.LARGEST
     """Why no larger size was measured."""
     failed_size: int | None = None
@@ -82,6 +82,10 @@ class Survey:
     """What the last round took."""
     build_s: dict[int, float] = field(default_factory=dict)
     """What it took lately to build an engine of this size."""
+
+    def __post_init__(self) -> None:
+        layout = self.subject.layout
+        self.found = Measurements(alike=1 if layout.is_gpu else len(layout.slices))  # each GPU has a profile of its own
 
     def explore(self) -> None:
         """Grow the sizes; what is learnt of memory here only decides where to stop, since the process isn't fresh."""
@@ -122,11 +126,9 @@ class Survey:
 
     def measure(self) -> None:
         """Rounds of fresh processes at the sizes that were explored, within the budget."""
-        layout = self.subject.layout
-        wanted = self.effort.rounds(1 if layout.is_gpu else len(layout.slices))  # each GPU has a profile of its own
-        while self.rounds_done < wanted:
+        while self.rounds_done < ROUNDS:
             affordable = int(self.budget.left_s // self._least_round_s())
-            rounds = min(wanted - self.rounds_done, affordable)
+            rounds = min(ROUNDS - self.rounds_done, affordable)
             if rounds == 0:
                 break
             began_s = self.subject.clock()
@@ -136,7 +138,7 @@ class Survey:
                 self.round_s = self.subject.clock() - began_s
             except OutOfMemory as error:
                 self._forget(error.size)
-        self.rounds_left_out = wanted - self.rounds_done
+        self.rounds_left_out = ROUNDS - self.rounds_done
 
     def _round(self, number: int, budget: Budget, rounds: int) -> None:
         """Fresh processes: the first size shows start-up, warm-up and memory, the others their steady steps."""

@@ -18,9 +18,6 @@ WANTED_ERROR = 0.02
 LEAST_STEPS = 5
 # Half of a normal distribution's 95 % interval, in standard errors.
 _HALF_INTERVAL = 1.96
-# Student's t at 0.95 by degrees of freedom, over the normal quantile that the planner multiplies the spread with.
-_T95 = {1: 6.314, 2: 2.920, 3: 2.353, 4: 2.132, 5: 2.015, 6: 1.943, 7: 1.895, 8: 1.860, 9: 1.833}
-_Z95 = 1.645
 
 
 def quantile(values: Iterable[int], share: float) -> int:
@@ -63,14 +60,6 @@ def pooled_spread(means: Mapping[int, Sequence[float]]) -> float | None:
             squares += sum((mean / middle - 1) ** 2 for mean in processes)
             freedom += len(processes) - 1
     return sqrt(squares / freedom) if freedom else None
-
-
-def widening(processes: int) -> float:
-    """By how much a spread known from so few processes must be widened to be planned with as if it were known exactly.
-
-    Student's t over the normal quantile, both at 0.95: 1.4 for four processes, 1 from eleven on.
-    """
-    return _T95.get(processes - 1, _Z95) / _Z95 if processes > 1 else float("inf")
 
 
 @dataclass(frozen=True, kw_only=True)
