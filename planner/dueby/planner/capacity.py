@@ -22,8 +22,7 @@ from math import ceil
 
 from dueby.planner.job import EngineName
 from dueby.planner.margin import quantile
-
-_Z95 = Fraction(quantile(0.95))
+from dueby.planner.samples import Z95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +83,7 @@ def at_confidence(groups: Sequence[Group], confidence: float) -> tuple[Group, ..
 
 def at_quantile(choice: Choice, z: float) -> Choice:
     """The choice with its start and its L at this normal quantile; S + W is known at p50 and p95, a line is between."""
-    late_us = ceil(Fraction(z) * choice.start_spread_us / _Z95)
+    late_us = ceil(Fraction(z) * choice.start_spread_us / Fraction(Z95))
     return replace(
         choice,
         start_us=max(0, choice.expected_start_us + late_us) if choice.start_spread_us else choice.start_us,

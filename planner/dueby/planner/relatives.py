@@ -21,7 +21,7 @@ from math import ceil, exp, log, log2, sqrt
 from dueby.planner.between import warmup_of
 from dueby.planner.job import Model
 from dueby.planner.margin import quantile
-from dueby.planner.observed import learn
+from dueby.planner.observed import MOST_SPREAD, learn
 from dueby.planner.profiles import GPUProfile, Latency, Predicted, ProfileSpec, Quantiles, Spread, Step
 
 # Standard errors that were measured, by the largest ratio of pixels (either way) that they were measured at.
@@ -30,7 +30,6 @@ ERRORS = ((2.1, 0.2), (4.2, 0.3))
 _ASSUMED_RUN, _ASSUMED_NODE = 0.02, 0.03
 # Above this share of N, which makes five devices of three, measuring first is the better way.
 _MOST_MARGIN = 2 / 3
-_MOST_SPREAD = 0.99
 _LONGEST_NAME = 253
 
 
@@ -65,7 +64,7 @@ def predict(profile: GPUProfile, image_size: int) -> GPUProfile | None:
         warmup_model=None,
         observed=(),
         predicted=Predicted(profile=profile.name, image_size=profile.spec.model.image_size, error=error),
-        spread=Spread(run=round(min(_MOST_SPREAD, sqrt(run**2 + error**2)), 4), node=spec.spread.node),
+        spread=Spread(run=round(min(MOST_SPREAD, sqrt(run**2 + error**2)), 4), node=spec.spread.node),
         steps=tuple(_step(spec, size, curve, ratio) for size in _sizes(spec, largest)),
     )
     name = f"predicted-at-{image_size}-px-from-{profile.name}"[:_LONGEST_NAME]

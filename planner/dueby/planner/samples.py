@@ -7,7 +7,9 @@ standard deviation, follows Student's t with n - 1 degrees of freedom times sqrt
 
 from math import inf, sqrt
 
-Z95 = 1.6448536269514722
+from dueby.planner.margin import quantile
+
+Z95 = quantile(0.95)
 """The normal quantile at 0.95, the default confidence."""
 _FEW = {1: 6.3138, 2: 2.9200}
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from dueby.planner.between import describe_fit
 from dueby.planner.job import API_VERSION, EngineName, Model
+from dueby.planner.observed import LEAST_SPREAD, MOST_SPREAD
 from dueby.planner.profiles import (
     Device,
     GPUProfile,
@@ -31,10 +32,6 @@ from dueby.profiler.memory import Largest
 from dueby.profiler.points import Measurements
 from dueby.profiler.statistics import pooled_spread, quantile
 
-# With too few crews the spread is not taken for smaller than what the planner assumes without any.
-_LEAST_SPREAD = 0.02
-# What a profile may say at the most.
-_MOST_SPREAD = 0.99
 LONGEST_NAME = 253
 # From two, anything could follow.
 _LEAST_CREWS = 3
@@ -111,8 +108,9 @@ def run_spread(found: Measurements) -> float | None:
     spread = pooled_spread({size: found.crew_means_us(size) for size in found.visits})
     if spread is None:
         return None
-    least = _LEAST_SPREAD if found.crews < ENOUGH_CREWS else 0.0
-    return round(min(_MOST_SPREAD, max(least, spread * foresight(found.crews))), 4)
+    # Of too few crews it is not taken for smaller than what the planner assumes without any.
+    least = LEAST_SPREAD if found.crews < ENOUGH_CREWS else 0.0
+    return round(min(MOST_SPREAD, max(least, spread * foresight(found.crews))), 4)
 
 
 def contention_factor(factors: Sequence[float]) -> float:

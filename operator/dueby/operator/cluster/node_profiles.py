@@ -12,6 +12,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dueby.operator.cluster import names
@@ -28,11 +29,10 @@ from dueby.operator.cluster.writes import Add, Change, Delete, Put
 from dueby.planner.errors import DueByError, Invalid
 from dueby.planner.job import InferenceJob, Model, parse_job
 from dueby.planner.packing import unpack_profile
-from dueby.planner.profiles import CPU_ENGINES, GPUProfile, ProfiledModel, ProfileSpec, parse_profile
+from dueby.planner.pool import matching
+from dueby.planner.profiles import CPU_ENGINES, GPUProfile, ProfileSpec, parse_profile
 
 Document = dict[str, Any]
-Subject = tuple[str, int, str]
-"""Model, image size and precision."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +72,7 @@ def follow_nodes(
     there: Iterable[Document],
 ) -> list[Add | Change | Delete]:
     """What makes the CronJobs those that there should be, of those `there`; what was measured longest ago is first."""
-    ages = _measured(profiles)
-    wanted = {made["metadata"]["name"]: made for made in _wanted(nodes, jobs, setting, profiler, ages)}
+    wanted = {made["metadata"]["name"]: made for made in _wanted(nodes, jobs, setting, profiler, profiles)}
     found = {document["metadata"]["name"]: document for document in there}
     path = names.cron_jobs_path(profiler.namespace)
     return [
@@ -130,40 +129,32 @@ def store(found: Iterable[Finding], profiles: Sequence[GPUProfile]) -> list[Put]
     return list(puts.values())
 
 
-def _measured(profiles: Iterable[GPUProfile]) -> dict[tuple[str, str], dict[Subject, float]]:
-    """When each subject was last measured on each node's class, with whatever engine."""
-    found: dict[tuple[str, str], dict[Subject, float]] = defaultdict(dict)
-    for profile in profiles:
-        spec = profile.spec
-        if spec.device.node:
-            known, subject = found[spec.device.node, spec.device_class], _subject(spec.model)
-            known[subject] = max(measured_s(spec), known.get(subject, 0.0))
-    return found
-
-
-def _subject(model: Model | ProfiledModel) -> Subject:
-    return model.name, model.image_size, model.precision
-
-
 def _wanted(
     nodes: Iterable[Node],
     jobs: Sequence[InferenceJob],
     setting: Setting,
     profiler: Profiler,
-    measured: Mapping[tuple[str, str], Mapping[Subject, float]],
+    profiles: Iterable[GPUProfile],
 ) -> Iterable[Document]:
     if not profiler.enabled:
         return
+    measured: dict[tuple[str, str], list[GPUProfile]] = defaultdict(list)
+    for profile in profiles:
+        measured[profile.spec.device.node or "", profile.spec.device_class].append(profile)
     for node in sorted(nodes, key=lambda node: node.name):
         for own_class, device in sorted(node.devices.items()):
             # A slow node is measured as what it was: only so it can show that it has recovered.
             device_class = names.class_of(own_class)
             subjects = subjects_of(jobs, node, device_class, profiler.models)
             # A run that its limit ends goes on the next time where it was.
-            known = measured.get((node.name, device_class), {})
-            subjects.sort(key=lambda model: known.get(_subject(model), 0.0))
+            subjects.sort(key=partial(_last_measured_s, measured[node.name, device_class]))
             if device.count and subjects:
                 yield cron_job(node, device_class, device, subjects, setting, profiler)
+
+
+def _last_measured_s(profiles: Iterable[GPUProfile], model: Model) -> float:
+    """When what the model's subject is about was measured last; 0 for never."""
+    return max((measured_s(profile.spec) for profile in matching(profiles, model)), default=0.0)
 
 
 def _may_use(job: InferenceJob, node: Node, device_class: str) -> bool:
