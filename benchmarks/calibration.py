@@ -9,6 +9,9 @@ For every run the planner says by when it would be done at each confidence q, wi
 runs that were done by then is to be q. A share below q is a broken promise. A share above it has a price, which is
 counted as well: the devices planned at 0.95 over the least that would have done, had one known what was to come.
 
+A profile can't tell what differs between machines from what differs between moments; jobs can, and what they have shown
+is part of later plans (planner/observed.py). So the last of the simulated worlds has had ten jobs before.
+
 What was measured is kept in --folder and not measured again, so that a run that was stopped goes on.
 
     python benchmarks/calibration.py [--folder build/calibration] [--traces 60] [--real 60] [--simulated 4000]
@@ -24,6 +27,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +37,12 @@ from rich.progress import track
 
 from calibration_chart import draw, print_tables
 from dueby.command.files import read_profiles
+from dueby.operator.cluster.observations import LEAST_STEPS, Shown, row_of
 from dueby.operator.view import JobView
-from dueby.planner.job import Model, parse_job
+from dueby.planner.job import parse_job
 from dueby.planner.pool import build_pool
 from dueby.planner.problem import Problem
-from dueby.planner.profiles import GPUProfile, ProfileSpec
+from dueby.planner.profiles import GPUProfile, ObservedJob, ProfileSpec
 from dueby.profiler.efforts import ENOUGH_CREWS
 from dueby.profiler.machine import this_machine
 from end_to_end import MODEL, fastest, manifest
@@ -52,8 +57,9 @@ TRACE_S = 6.0
 # Crews that make a profile: as many as `dueby profile` starts.
 PROFILED = ENOUGH_CREWS
 # Simulated jobs: on as many devices as this machine has, and on more, which are then other moments of it. They work
-# about as long as a trace is: a worker that went through it again and again would have one moment for ever.
-DEVICES = (2, 12)
+# about as long as a trace is: a worker that went through it again and again would have one moment for ever. Beside the
+# devices the jobs that were run before.
+WORLDS = {"2 devices": (2, 0), "12 devices": (12, 0), "12 devices after 10 jobs": (12, 10)}
 SIMULATED_S = 18
 # Real runs: seconds of work, and runs for which a profile is measured anew.
 WORK_S = (10, 18)
@@ -73,12 +79,15 @@ def main() -> None:
     like = fastest(profile_machine(options.folder / "profiles")).spec
     traces = keep_traces(options.folder / "traces.jsonl", like, options.traces)
     real = [promised(row, options.folder) for row in keep_real_runs(options.folder, options.real)]
-    worlds = {f"simulated, {k} devices": simulate(traces, like, k, options.simulated) for k in DEVICES}
+    worlds = {
+        f"simulated, {name}": simulate(name, make_splits(traces, like, devices, jobs), options.simulated)
+        for name, (devices, jobs) in WORLDS.items()
+    }
     result = {
         "real": real,
         "reliability": {
             **{name: world["reliability"] for name, world in worlds.items()},
-            f"real, {len(real)} runs": reliability(chunks(real, RUNS_A_PROFILE)),
+            **({f"real, {len(real)} runs": reliability(chunks(real, RUNS_A_PROFILE))} if real else {}),
         },
         "cost": {name: world["cost"] for name, world in worlds.items() if world["cost"]},
         "traces": len(traces),
@@ -222,32 +231,56 @@ class Split:
         return TracedFates([member for crew in drawn for member in crew], self.seed)
 
 
-def simulate(traces: Sequence[Trace], like: ProfileSpec, devices: int, runs: int) -> dict[str, Any]:
-    """Runs of jobs at the edge of what so many devices are accepted for; then what the margin costs."""
+def make_splits(traces: Sequence[Trace], like: ProfileSpec, devices: int, jobs: int) -> list[Split]:
+    """One for each profile, with what so many jobs have shown in it."""
     model = parse_job(manifest(images=1, deadline="1m", sink="rows")).spec.model
-    splits = [make_split(traces, model, like, devices, number) for number in range(runs)]
-    with ProcessPoolExecutor() as pool:
-        told = f"Simulating, {devices} devices"
-        rows = list(track(pool.map(edge_run, splits, chunksize=16), told, total=runs, console=console))
-        some = splits[: runs // 4] if devices > min(DEVICES) else []
+    splits = []
+    for start in range(len(traces) - PROFILED + 1):
+        others = [*traces[:start], *traces[start + PROFILED :]]
+        crews = tuple(trace.members for trace in others)
+        profile = profile_of(traces[start : start + PROFILED], model, like)
+        splits.append(Split(profile=profile, crews=crews, devices=devices, seed=SEED + start))
+    return [experienced(split, jobs) for split in splits] if jobs else splits
+
+
+def experienced(split: Split, jobs: int) -> Split:
+    """The class after so many jobs, which half of the crews have worked on; the other half is still to come."""
+    mixed = random.Random(split.seed).sample(split.crews, len(split.crews))
+    half = len(mixed) // 2
+    before, to_come = replace(split, crews=tuple(mixed[:half])), replace(split, crews=tuple(mixed[half:]))
+    rows = [job_row(replace(before, seed=split.seed + 1000 * job), job) for job in range(jobs)]
+    spec = split.profile.spec.replace(observed=tuple(rows))
+    return replace(to_come, profile=split.profile.replace(spec=spec))
+
+
+def job_row(split: Split, job: int) -> ObservedJob:
+    """What the operator would note of a job once it is over."""
+    simulation = Simulation(edge_view(split), split.fates(), replanning=False)
+    simulation.run()
+    shown = [
+        Shown(
+            profile=split.profile.name,
+            steps=worker.steps,
+            ratio=worker.step_total_us / worker.steps / worker.assignment.choice.latency_us,
+            startup_us=round(worker.fate.startup_us),
+        )
+        for worker in simulation.workers
+        if worker.steps >= LEAST_STEPS
+    ]
+    return row_of(f"job-{job}", shown, now_us=job)
+
+
+def simulate(name: str, splits: Sequence[Split], runs: int) -> dict[str, Any]:
+    """Runs of jobs at the edge of what the devices are accepted for; then what the margin costs."""
+    each = [replace(splits[number % len(splits)], seed=10_000 * SEED + number) for number in range(runs)]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        told = f"Simulating, {name}"
+        rows = list(track(pool.map(edge_run, each, chunksize=16), told, total=runs, console=console))
+        some = each[: runs // 4] if splits[0].devices > len(splits[0].crews[0]) else []
         cost = list(track(pool.map(cost_run, some, chunksize=8), "What it costs", total=len(some), console=console))
     # Runs that share a profile aren't independent: a group is those that were planned on the same.
-    starts = profile_starts(traces)
-    groups = [[row for number, row in enumerate(rows) if number % len(starts) == start] for start in starts]
+    groups = [rows[first :: len(splits)] for first in range(len(splits))]
     return {"reliability": reliability(groups), "cost": cost}
-
-
-def profile_starts(traces: Sequence[Trace]) -> range:
-    """The first crew of each profile."""
-    return range(len(traces) - PROFILED + 1)
-
-
-def make_split(traces: Sequence[Trace], model: Model, like: ProfileSpec, devices: int, number: int) -> Split:
-    start = number % len(profile_starts(traces))
-    known = traces[start : start + PROFILED]
-    other = [*traces[:start], *traces[start + PROFILED :]]
-    crews = tuple(trace.members for trace in other)
-    return Split(profile=profile_of(known, model, like), crews=crews, devices=devices, seed=SEED + number)
 
 
 def edge_run(split: Split) -> dict[str, Any]:

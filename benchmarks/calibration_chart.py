@@ -12,7 +12,7 @@ from rich.table import Table
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-COLOURS = ("#4c78a8", "#1f3b57", "#e45756")
+COLOURS = ("#4c78a8", "#1f3b57", "#54a24b", "#e45756")
 
 
 def print_tables(console: Console, result: dict[str, Any]) -> None:
@@ -63,12 +63,14 @@ def draw(result: dict[str, Any], path: Path) -> None:
     left.set(xlim=(0.53, 1.01), ylim=(0.4, 1.02), xlabel="stated confidence", ylabel="share of runs done by then")
     left.set_title("Reliability of plans that are left to themselves", loc="left")
     left.legend(frameon=False, loc="lower right")
-    for name, rows in result["cost"].items():
+    width = 0.8 / len(result["cost"])
+    for place, (name, rows) in enumerate(result["cost"].items()):
         more = Counter(row["planned"] - row["enough"] for row in rows if row["enough"])
-        total = sum(more.values())
-        ticks = range(max(more) + 1)
-        right.bar(ticks, [more[n] / total for n in ticks], color=COLOURS[1], width=0.6, label=name)
-        right.set_xticks(list(ticks))
+        total, ticks = sum(more.values()), range(max(more) + 1)
+        at = [tick + width * (place - (len(result["cost"]) - 1) / 2) for tick in ticks]
+        colour = COLOURS[list(result["reliability"]).index(name)]
+        right.bar(at, [more[n] / total for n in ticks], color=colour, width=width, label=name)
+    right.xaxis.get_major_locator().set_params(integer=True)
     right.set(xlabel="devices planned at 0.95 beyond the least that would have done", ylabel="share of runs in time")
     right.set_title("What the margin costs", loc="left")
     right.legend(frameon=False)

@@ -22,6 +22,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import NormalDist, median
 from typing import Any
@@ -190,7 +191,7 @@ def simulate_world(
 ) -> dict[str, Any]:
     spec = parse_job(manifest(images=1, deadline=f"{DEADLINE_S}s", sink="rows", confidence=confidence)).spec
     view = edge_view(spec, profile, confidence)
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         worlds = [(view, nature, replanning, seed) for seed in range(runs)]
         stories = list(pool.map(simulated_run, worlds, chunksize=8))
     in_time = sum(story.in_time for story in stories) / runs

@@ -1,9 +1,10 @@
 """The planner's model once more, slow and plain, to hold the product against: DESIGN's sentences one after another.
 
-Nothing of the product is used. Every GPU stands on its own, every search is a scan over whole numbers, and the margin
-is a decimal root of 150 digits where the product squares integers. Only fit for small numbers of microseconds.
+Nothing of the product is used. Every GPU stands on its own, searches try whole numbers, and the margins are decimals of
+60 digits and more where the product has closed forms in integers. Only fit for small numbers of microseconds.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal, localcontext
@@ -96,15 +97,35 @@ class Gpu:
     size: Size
 
 
+def fits(question: Question, kind: Kind, size: Size, iterations: int, time: int, z: float | None = None) -> bool:
+    """Whether that many steady mini-batches end in time.
+
+    At a quantile above the median, of (1 + q) x the rule takes q x off again as the spread between runs; the start is
+    later by s and x by q x, and both by the root of their squares.
+    """
+    at = question.z if z is None else z
+    expected, late = kind.start(size, 0), kind.start(size, at) - kind.start(size, 0)
+    if late <= 0 or not question.spread_run:
+        return expected + late + iterations * size.latency <= time
+    with localcontext() as context:
+        context.prec = 60
+        q = Decimal(at) * Decimal(question.spread_run)
+        x = iterations * size.latency / (1 + q)
+        left = time - expected - x
+        return left >= 0 and left * left >= late * late + (q * x) ** 2
+
+
 def capacity(question: Question, kind: Kind, size: Size, time: int, z: float | None = None) -> int:
     """cap(b): mini-batches are counted one by one."""
-    spare = time - kind.start(size, question.z if z is None else z)
-    if spare < 0:
+    if not fits(question, kind, size, 0, time, z):
         return 0
-    iterations = spare // size.latency
-    if question.max_iterations is not None:
-        iterations = min(iterations, question.max_iterations)
-    return (iterations + 1) * size.batch
+    return (most_iterations(question, kind, size, time, z) + 1) * size.batch
+
+
+def most_iterations(question: Question, kind: Kind, size: Size, time: int, z: float | None = None) -> int:
+    """The largest t that ends in time and is allowed; as L is 1 at least, none is more than the time."""
+    tried = range(time if question.max_iterations is None else min(time, question.max_iterations))
+    return bisect_left(tried, True, key=lambda t: not fits(question, kind, size, t + 1, time, z))
 
 
 def best_gpus(question: Question, time: int) -> list[Gpu]:
@@ -117,9 +138,9 @@ def best_gpus(question: Question, time: int) -> list[Gpu]:
     return sorted(found, key=lambda gpu: (-gpu.images, gpu.kind.name))
 
 
-def first_loss(images: int) -> int:
-    """P0."""
-    return min(64, max(1, images // 100))
+def first_loss(images: int, gpus: int) -> int:
+    """P while no part size is known: 64 a GPU, at most 1 % of N in all, at least an image a GPU."""
+    return min(64 * gpus, max(gpus, images // 100))
 
 
 def is_accepted(question: Question, capacities: list[int], part: int | None = None) -> bool:
@@ -129,14 +150,14 @@ def is_accepted(question: Question, capacities: list[int], part: int | None = No
         return False
     if question.is_exact:
         return sum(c // part * part if part else c for c in counted) >= question.images
-    lost = first_loss(question.images) if part is None else part
-    left = surplus(question, counted, lost)
+    gpus = len(counted)
+    left = surplus(question, counted, first_loss(question.images, gpus) if part is None else part * gpus)
     return left >= 0 and left - margin(question, counted) >= 0
 
 
 def surplus(question: Question, counted: list[int], lost: int) -> Decimal:
-    """sum (C - P) - N."""
-    return Decimal(sum(c - lost for c in counted) - question.images)
+    """sum C - P - N."""
+    return Decimal(sum(counted) - lost - question.images)
 
 
 def margin(question: Question, counted: list[int], z: float | None = None) -> Decimal:
@@ -161,11 +182,11 @@ def fewest(question: Question, time: int | None = None) -> int | None:
 
 
 def part_size(question: Question, gpus: int) -> int:
-    """The largest power of two <= min(65,536, 1 % of ceil(N / k)) that keeps k accepted, else P0 (at 0.5: 1)."""
+    """The largest power of two <= min(65,536, 1 % of ceil(N / k)) that keeps k accepted, else 1."""
     bound = min(65_536, -(-question.images // gpus) / 100)
     powers = [2**n for n in range(17) if 2**n <= bound]
     kept = [size for size in powers if is_accepted_at(question, gpus, question.time, size)]
-    return max(kept) if kept else 1 if question.is_exact else first_loss(question.images)
+    return max(kept, default=1)
 
 
 def plan(question: Question) -> dict[str, Any] | None:
@@ -177,7 +198,7 @@ def plan(question: Question) -> dict[str, Any] | None:
 def plan_with(question: Question, gpus: int) -> dict[str, Any]:
     """The plan for k GPUs that are known to do."""
     part = part_size(question, gpus)
-    finish = next(t for t in count() if is_accepted_at(question, gpus, t, part))
+    finish = bisect_left(range(question.time), True, key=lambda t: is_accepted_at(question, gpus, t, part))
     chosen = best_gpus(question, finish)[:gpus]
     iterations = common_iterations(question, chosen)
     return {
@@ -186,7 +207,7 @@ def plan_with(question: Question, gpus: int) -> dict[str, Any]:
         "planned": sum((t + 1) * g.size.batch for g, t in zip(chosen, iterations, strict=True)),
         "expected": max(g.kind.start(g.size, 0) + t * g.size.latency for g, t in zip(chosen, iterations, strict=True)),
         "slack": question.time - first_accepted(question, chosen, part),
-        "probability": probability(question, chosen, 0 if question.is_exact else part),
+        "probability": probability(question, chosen, 0 if question.is_exact else part * (gpus - question.reserve)),
         "groups": grouped(chosen, iterations),
     }
 
@@ -196,15 +217,11 @@ def common_iterations(question: Question, chosen: list[Gpu]) -> list[int]:
 
     A GPU that isn't warm by then does its first mini-batch all the same.
     """
-
-    def most(gpu: Gpu) -> int:
-        start = gpu.kind.start(gpu.size, question.z)
-        fit = (question.time - start) // gpu.size.latency
-        return fit if question.max_iterations is None else min(fit, question.max_iterations)
+    most = [most_iterations(question, gpu.kind, gpu.size, question.time) for gpu in chosen]
 
     def at(finish: int) -> list[int]:
         ready = [finish - gpu.kind.start(gpu.size, 0) for gpu in chosen]
-        return [max(0, min(most(g), r // g.size.latency)) for g, r in zip(chosen, ready, strict=True)]
+        return [max(0, min(m, r // g.size.latency)) for g, m, r in zip(chosen, most, ready, strict=True)]
 
     for finish in count():
         iterations = at(finish)
@@ -214,12 +231,13 @@ def common_iterations(question: Question, chosen: list[Gpu]) -> list[int]:
 
 
 def first_accepted(question: Question, chosen: list[Gpu], part: int) -> int:
-    """The least T' at which the plan's GPUs and sizes are accepted."""
-    for time in count():
+    """The least T' at which the plan's GPUs and sizes are accepted; at the deadline they are."""
+
+    def holds(time: int) -> bool:
         able = [capacity(question, gpu.kind, gpu.size, time) for gpu in chosen]
-        if all(able) and is_accepted(question, able, part):
-            return time
-    raise AssertionError("count() has no end")
+        return all(able) and is_accepted(question, able, part)
+
+    return bisect_left(range(question.time), True, key=holds)
 
 
 def probability(question: Question, chosen: list[Gpu], lost: int) -> float:
@@ -297,7 +315,7 @@ def works(question: Question, kind: Kind) -> list[int]:
 def _works(question: Question, kind: Kind) -> Iterator[int]:
     for size in kind.usable:
         for iterations in count():
-            late = kind.start(size, question.z) + iterations * size.latency > question.time
+            late = not fits(question, kind, size, iterations, question.time)
             if late or (question.max_iterations is not None and iterations > question.max_iterations):
                 break
             yield (iterations + 1) * size.batch

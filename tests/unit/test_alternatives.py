@@ -147,8 +147,8 @@ def test_extra_gpus_are_free_now_although_those_of_the_pool_come_later() -> None
 
 
 def test_what_a_hand_over_loses_may_be_more_than_a_gpu_adds() -> None:
-    # P0 is 64 and a GPU does 64 by then: none adds anything.
-    asked = problem(group(choice(64, 10, 0), count=9), images=10_000, time=9, confidence=0.95)
+    # A part is 64 images and a GPU does 64 by then: none adds anything.
+    asked = problem(group(choice(64, 10, 0), count=9), images=10_000, time=9, confidence=0.95, part_size=64)
     assert infeasible(asked).extra_gpus == {"a": None}
 
 

@@ -2,13 +2,15 @@
 
 import math
 import random
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builders_planner import choice, group
-from dueby.planner.capacity import at_confidence, best_capacities, capacity
+from dueby.planner.capacity import Choice, at_confidence, best_capacities, capacity
+from dueby.planner.samples import Z95
 
 
 def counted_by_hand(*, batch: int, latency: int, start: int, time: int, most: int | None) -> int:
@@ -114,10 +116,43 @@ def test_classes_without_devices_and_those_that_come_too_late_are_left_out() -> 
     ],
 )
 def test_a_start_is_planned_as_late_as_the_confidence_asks_for(confidence: float, start_us: int) -> None:
-    (found,) = at_confidence([group(choice(4, 2, start_us=500, expected_start_us=300))], confidence)
+    (found,) = at_confidence([group(choice(4, 2, start_us=500, expected_start_us=300))], confidence, run=0.0)
     assert [size.start_us for size in found.choices] == [start_us]
     assert best_capacities([found], time_us=start_us)[0].images == 4
     assert best_capacities([found], time_us=start_us - 1) == []
+
+
+def one_by_one(late_us: int, *, q: float) -> Choice:
+    """Mini-batches of one image and one microsecond, whose start may be late and whose steps too."""
+    (found,) = at_confidence(
+        [group(choice(1, 1, start_us=late_us, expected_start_us=0, start_spread_us=late_us))], 0.95, run=q / Z95
+    )
+    return found.choices[0]
+
+
+@pytest.mark.parametrize(
+    ("late_us", "q", "steps"),
+    [
+        pytest.param(0, 0.2, 1_000, id="only steps are late: the rule takes that off"),
+        pytest.param(300, 0.0, 700, id="only the start is late"),
+        pytest.param(300, 0.2, 805, id="both: 671 and 20 % of it, which are 1,000 less the root of 300^2 + 134^2"),
+        pytest.param(300, 2.0, 931, id="by far more the steps"),
+        pytest.param(1_000, 0.2, 0, id="nothing but the start"),
+    ],
+)
+def test_start_and_steps_are_late_by_the_root_of_their_squares(late_us: int, q: float, steps: int) -> None:
+    assert capacity(one_by_one(late_us, q=q), time_us=1_000) == steps + 1
+
+
+@given(st.integers(1, 10**6), st.floats(0.001, 3), st.integers(0, 10**9))
+def test_what_steps_get_beside_a_late_start_is_exact_and_rises_with_time(late: int, q: float, more: int) -> None:
+    size, left = one_by_one(late, q=q), late + more
+    steps = capacity(size, time_us=left) - 1
+    assert more <= steps <= left
+    assert capacity(size, time_us=left + 1) - 1 >= steps + 1
+    counted = [Fraction(t) / (1 + Fraction(size.common_margin, 10**9)) for t in (steps, steps + 1)]
+    ends = [(left - x, late**2 + (x * Fraction(size.common_margin, 10**9)) ** 2) for x in counted]
+    assert [spare >= 0 and spare**2 >= margin for spare, margin in ends] == [True, False]
 
 
 @given(st.data())

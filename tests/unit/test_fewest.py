@@ -58,7 +58,8 @@ def with_more_memory(question: Question, data: st.DataObject) -> Question:
     return with_kind(question, data, lambda kind: replace(kind, most_batch=None))
 
 
-def with_less_spread(question: Question, data: st.DataObject) -> Question:
+def with_less_spread_and_a_step_s_time(question: Question, data: st.DataObject) -> Question:
+    """A whole step may no longer fit beside a late start, however little less steps are now taken to be late."""
     kinds = tuple(
         replace(
             kind,
@@ -67,7 +68,8 @@ def with_less_spread(question: Question, data: st.DataObject) -> Question:
         )
         for kind in question.kinds
     )
-    return replace(question, kinds=kinds)
+    step = max(size.latency for kind in kinds for size in kind.sizes)
+    return replace(question, kinds=kinds, time=question.time + step)
 
 
 def with_fewer_images(question: Question, data: st.DataObject) -> Question:
@@ -104,7 +106,7 @@ def with_kind(question: Question, data: st.DataObject, change: Callable[[Kind], 
         with_a_faster_step,
         with_a_faster_start,
         with_more_memory,
-        with_less_spread,
+        with_less_spread_and_a_step_s_time,
         with_fewer_images,
         with_less_confidence,
         with_no_limit,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import reference_planner as reference
 from dueby.planner.errors import Invalid
-from dueby.planner.margin import Rule, Run, Spreads, first_loss, quantile
+from dueby.planner.margin import Rule, Run, Spreads, quantile
 from reference_planner import Kind, Question, Size
 
 CONFIDENCES = [0.5, 0.6, 0.8, 0.95, 0.99, 0.999]
@@ -104,20 +104,34 @@ def test_without_variance_there_is_no_margin(images: int, capacity: int, expecte
 
 
 @pytest.mark.parametrize(
-    ("images", "loss"),
+    ("images", "devices", "loss"),
     [
-        pytest.param(1, 1, id="at least 1"),
-        pytest.param(199, 1, id="1 % rounded down"),
-        pytest.param(6_399, 63, id="just below the most"),
-        pytest.param(6_400, 64, id="the most"),
-        pytest.param(10**12, 64, id="never more"),
+        pytest.param(10**9, 12, 12 * 64, id="64 a device"),
+        pytest.param(6_400, 1, 64, id="1 % of N and 64 a device"),
+        pytest.param(6_399, 1, 63, id="1 % of N, rounded down"),
+        pytest.param(6_399, 50, 63, id="1 % of N, however many they are"),
+        pytest.param(6_399, 63, 63, id="1 % of N and an image a device"),
+        pytest.param(6_399, 64, 64, id="an image a device"),
+        pytest.param(1, 1, 1, id="one"),
     ],
 )
-def test_a_hand_over_loses_one_percent_up_to_64_images(images: int, loss: int) -> None:
-    assert first_loss(images) == loss
-    assert rule(images).loss == loss
-    assert rule(images, confidence=0.5).loss == 0
-    assert rule(images, part_size=7).loss == 7
+def test_what_hand_overs_lose_is_bounded_while_there_is_no_part_size(images: int, devices: int, loss: int) -> None:
+    assert rule(images).loss(devices) == loss
+    assert rule(images, confidence=0.5).loss(devices) == 0
+    assert rule(images, part_size=7).loss(devices) == 7 * devices
+
+
+@given(st.integers(1, 30_000), st.integers(1, 400))
+def test_the_first_device_s_loss_is_the_largest(images: int, devices: int) -> None:
+    asked = rule(images)
+    assert asked.loss(devices) <= asked.loss(devices + 1) <= asked.loss(devices) + asked.loss(1)
+
+
+@given(st.integers(100, 30_000), st.lists(st.tuples(st.integers(1, 2_000), st.integers(1, 200)), max_size=4))
+def test_the_search_goes_along_every_line_of_the_loss(images: int, runs: list[Run]) -> None:
+    asked, ordered = rule(images), descending(runs)
+    there = sum(count for _, count in runs)
+    assert asked.fewest(ordered, there) == next((k for k in range(1, there + 1) if asked.accepts(ordered, k)), None)
 
 
 def test_half_is_the_study_itself_and_anything_above_it_has_a_margin() -> None:
@@ -157,8 +171,8 @@ def test_a_spread_between_runs_is_one_of_times_and_so_relative_to_n() -> None:
     asked = rule(1_000, run=0.2, node=0, part_size=1)
     assert asked.fewest([(1_329, 1)], 1) is None
     assert asked.fewest([(1_330, 1)], 1) == 1
-    # However wide it is, there is a number of devices that is enough: 3,781 / (100 - 10) = 42.02.
-    assert rule(1_000, confidence=0.999, run=0.9, node=0).fewest([(100, 99)], 99) == 43
+    # However wide it is, there is a number of devices that is enough: (1,000 + 2,781 + 38) / 100 = 38.19.
+    assert rule(1_000, confidence=0.999, run=0.9, node=0).fewest([(100, 99)], 99) == 39
 
 
 def test_nodes_that_differ_too_much_for_a_confidence_are_refused_with_the_reason() -> None:

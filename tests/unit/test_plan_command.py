@@ -89,20 +89,24 @@ def test_a_plan_has_the_fields_that_are_promised_and_no_others(plan: Plan) -> No
 
 def test_the_figures_of_the_study_s_own_model_are_those_on_paper(plan: Plan) -> None:
     # In 10 s each does 1 + floor(9.1 s / 14 ms) = 651 mini-batches: 4 do 166,656 images, 5 do 208,320. 1 % of 40,000 is
-    # 400, so parts of 256: 157 of them each, which 628 mini-batches hold. A start at z takes z / 1.645 x 90 ms more:
-    # with 8 mini-batches less, 205,760 images are 2.11 sigma above N, so z may be what makes it 8; with 9 less, 2.0.
-    z = 8 * 14 / 90 * NormalDist().inv_cdf(0.95)
-    sigmas = {less: hypot(0.01 * 200_000, 0.02 * sqrt(5) * (651 - less) * 64) for less in (8, 9)}
-    assert z * sigmas[9] > 5_440
-    assert z * sigmas[8] < 5_760
+    # 400, so parts of 256: 157 of them each, which 628 mini-batches hold. At z a start takes z / 1.645 x 90 ms more and
+    # x of steps z / 100 x more: with 3 mini-batches less, 207,360 images are 2.70 sigma above N, so z may be what makes
+    # it 3, where 647 steps take (1 + z / 100) x; with 4 less, they would be 2.58 sigma above N.
     _, out, _ = plan("-o", "json", confidence=0.5)
+    z = NormalDist().inv_cdf(json.loads(out)["probability"])
+    assert [(320 * m - 200_000) / hypot(0.01 * 200_000, 0.02 * sqrt(5) * 64 * m) > z for m in (648, 647)] == [
+        True,
+        False,
+    ]
+    x = 647 * 0.014 / (1 + z / 100)
+    assert x + hypot(z / NormalDist().inv_cdf(0.95) * 0.09, z / 100 * x) == pytest.approx(9.1, abs=1e-6)
     assert json.loads(out) == {
         "feasible": True,
         "gpus": 5,
         "lowerBound": 5,
         "proof": "ClosedForm+CBC",
         "confidence": 0.5,
-        "probability": pytest.approx(NormalDist().cdf(z)),
+        "probability": pytest.approx(0.9965, abs=5e-5),
         "partSize": 256,
         "images": 200_000,
         "planned": 200_000,
@@ -400,7 +404,7 @@ def test_the_proof_is_a_sentence_and_says_what_it_holds_for(plan: Plan) -> None:
 def test_the_table_says_when_and_how_likely(plan: Plan) -> None:
     _, _, err = plan(confidence=0.5)
     assert "5 GPUs for 200,000 images in 10s: expected after 9.6s, at confidence 0.5 after 9.7s, slack 322ms." in err
-    assert "Probability of being in time: 0.9797. Parts of 256 images." in err
+    assert "Probability of being in time: 0.9965. Parts of 256 images." in err
 
 
 def test_one_gpu_needs_no_proof_that_none_is_too_few(plan: Plan) -> None:

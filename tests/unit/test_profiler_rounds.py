@@ -109,8 +109,10 @@ def test_a_brief_look_counts_all_devices_together() -> None:
 
 def test_few_crews_are_said_to_widen_the_spread() -> None:
     three = what_is_known(some_measurements({8: [9900, 10_000, 10_100]}))
-    assert "taken 2.0 times as wide, being known from 3 starts" in three
-    assert "taken 1.4 times as wide" in what_is_known(some_measurements({8: [9900, 10_000, 10_000, 10_000, 10_100]}))
+    assert "as wide as 3 starts foresee the next" in three
+    assert "as wide as 5 starts foresee the next" in what_is_known(
+        some_measurements({8: [9900, 10_000, 10_000, 10_000, 10_100]})
+    )
 
 
 def test_a_budget_gives_shares_of_what_is_left() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from builders_planner import choice, group, problem, problem_of, questions
 from dueby.planner.plan import Plan, PlanGroup, make_plan
 from dueby.planner.problem import Problem
+from dueby.planner.samples import Z95
 from dueby.planner.verify import WrongPlan, verify_fewest, verify_plan
 from reference_planner import Question
 
@@ -70,7 +71,7 @@ Tamper = Callable[[tuple[PlanGroup, ...]], tuple[PlanGroup, ...]]
         ),
         pytest.param(lambda g: first(g, iterations=g[0].iterations - 1), "are planned of 620", id="an iteration less"),
         pytest.param(lambda g: first(g, iterations=-1), "-1 iterations", id="less than no iteration"),
-        pytest.param(lambda g: first(g, iterations=99), "fast ends at", id="an end after the deadline"),
+        pytest.param(lambda g: first(g, iterations=99), "fast ends at 1010 us", id="an end after the deadline"),
         pytest.param(lambda g: g[1:], "are planned of 620", id="a group left out"),
         pytest.param(lambda g: (), "0 devices are not within 1..8", id="no group at all"),
     ],
@@ -89,7 +90,7 @@ def test_a_plan_that_was_tampered_with_is_refused(tamper: Tamper, sentence: str)
         pytest.param({"most_gpus": 3}, "4 devices are not within 1..3", id="fewer GPUs allowed"),
         pytest.param({"max_iterations": 2}, "iterations", id="fewer iterations allowed"),
         pytest.param({"images": 680}, "are planned of 680", id="more images"),
-        pytest.param({"confidence": 0.95, "run": 0.2}, "the plan is not accepted at 200 us", id="a margin"),
+        pytest.param({"confidence": 0.95, "node": 0.2}, "the plan is not accepted at 200 us", id="a margin"),
         pytest.param({"reserve": 1}, "the plan is not accepted at 200 us", id="a reserve"),
         pytest.param({"part_size": 64}, "the plan is not accepted at 200 us", id="parts that don't fit"),
         pytest.param({"time": 180}, "ends at", id="an earlier deadline"),
@@ -99,6 +100,16 @@ def test_a_plan_for_another_job_is_refused(changes: dict[str, object], sentence:
     groups = plan_of(two_classes()).groups
     with pytest.raises(WrongPlan, match=sentence):
         check(two_classes(**changes), groups)
+
+
+def test_a_step_more_than_fit_beside_a_late_start_is_refused() -> None:
+    # 67 steps of 10 (and 13 of what the rule takes off) beside 300: 1,000 = 300 + 671 + 29, by the root of the squares.
+    late = choice(10, 10, start_us=330, expected_start_us=30)
+    asked = problem(group(late, count=2), images=660, time=1_030, confidence=0.95, run=0.2 / Z95)
+    groups = plan_of(asked).groups
+    check(asked, first(groups, iterations=80))
+    with pytest.raises(WrongPlan, match="a ends at 1034 us, after 1030 us"):
+        check(asked, first(groups, iterations=81))
 
 
 def test_a_finish_that_is_too_early_to_be_promised_is_refused() -> None:

@@ -234,7 +234,7 @@ def _free(view: JobView, pool: Pool) -> list[Group]:
             choices=group.choices,
             available_us=group.available_us,
         )
-        for group in at_confidence(pool.groups, view.spec.planned_confidence)
+        for group in at_confidence(pool.groups, view.spec.planned_confidence, run=0.0)
     ]
 
 

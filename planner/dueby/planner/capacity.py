@@ -5,6 +5,15 @@ For a device that is free at `a`, started in S and warm after W(b), with R the t
     e = a + S + W(b)
     cap(b) = 0 if e > R, else (min(M, floor((R - e) / L(b))) + 1) * b           C = max over the measured b <= MB
 
+That is the study's, and with S and W at p50 it is what one should see. At a confidence, S + W is late by s, and x of
+steps by q x, with q = z run. It is seldom that both are: with Y = R - a - S - W the steps that are done by R are those
+with
+
+    x + sqrt(s^2 + (q x)^2) = Y,  hence  (1 + q) x = (1 + q) (Y^2 - s^2) / (Y + sqrt(q^2 (Y^2 - s^2) + s^2))
+
+and (1 + q) x takes the place of R - e: the acceptance rule takes q off again, as the spread between runs (margin.py).
+It is between Y - s, the sum of both margins, and Y. What of it is an integer is rounded down.
+
 The warm-up mini-batch does useful work, hence the + 1; without the guard the formula goes negative for W > R and
 corrupts every sum. cap is a saw-tooth in b: the largest size is the best one in only 33-93 % of cases, so all measured
 sizes are tried, and with `interpolate` those between them. Their L is planned longer by z standard errors of its fit:
@@ -18,11 +27,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from math import ceil
+from math import ceil, isqrt
 
 from dueby.planner.job import EngineName
 from dueby.planner.margin import quantile
 from dueby.planner.samples import Z95
+
+_BILLION = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +45,7 @@ class Choice:
     latency_us: int
     """L: a steady mini-batch, the job's input cost included; what one should see."""
     start_us: int
-    """S + W to plan with, at the job's confidence."""
+    """S + W at the job's confidence, which it ends by were nothing else late."""
     expected_start_us: int
     """S + W at p50: what one should see, and what the study's exact mode plans with."""
     expected_warmup_us: int
@@ -47,6 +58,8 @@ class Choice:
     """Standard error of an L that was not measured."""
     latency_margin_us: int = 0
     """Its share of the margin: how much longer a step is planned than expected."""
+    common_margin: int = 0
+    """q = z run, which the acceptance rule takes off, in billionths."""
     step_ratio: float = 1.0
     """What L was multiplied with, by what other jobs have shown; that is in latency_us."""
     filled_in: str | None = None
@@ -56,6 +69,11 @@ class Choice:
     def planned_latency_us(self) -> int:
         """L to plan with."""
         return self.latency_us + self.latency_margin_us
+
+    @property
+    def late_us(self) -> int:
+        """By how much S + W is planned longer than expected."""
+        return self.start_us - self.expected_start_us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,24 +88,40 @@ class Group:
     """a: time until these devices are free."""
 
     @cached_property
-    def rows(self) -> tuple[tuple[int, int, int, Choice], ...]:
-        """(e, L, b, choice) of each choice: the planner's inner loop reads them some 10,000 times a plan."""
-        return tuple((self.available_us + c.start_us, c.planned_latency_us, c.mini_batch_size, c) for c in self.choices)
+    def rows(self) -> tuple[tuple[int, int, int, int, int, Choice], ...]:
+        """(a + S + W, s, q, L, b, choice) of each: the planner's inner loop reads them some 10,000 times a plan."""
+        return tuple(
+            (
+                self.available_us + c.expected_start_us,
+                c.late_us,
+                c.common_margin,
+                c.planned_latency_us,
+                c.mini_batch_size,
+                c,
+            )
+            for c in self.choices
+        )
 
 
-def at_confidence(groups: Sequence[Group], confidence: float) -> tuple[Group, ...]:
-    """The groups with S and W, and L at sizes that were not measured, as long as the confidence asks for."""
+def at_confidence(groups: Sequence[Group], confidence: float, *, run: float) -> tuple[Group, ...]:
+    """The groups with S and W, and L at sizes that were not measured, as long as the confidence asks for.
+
+    `run` is the spread between runs that an acceptance rule will take off what they do; 0 where none does.
+    """
     z = quantile(confidence)
-    return tuple(replace(group, choices=tuple(at_quantile(choice, z) for choice in group.choices)) for group in groups)
+    return tuple(
+        replace(group, choices=tuple(at_quantile(choice, z, run=run) for choice in group.choices)) for group in groups
+    )
 
 
-def at_quantile(choice: Choice, z: float) -> Choice:
+def at_quantile(choice: Choice, z: float, *, run: float) -> Choice:
     """The choice with its start and its L at this normal quantile; S + W is known at p50 and p95, a line is between."""
     late_us = ceil(Fraction(z) * choice.start_spread_us / Fraction(Z95))
     return replace(
         choice,
         start_us=max(0, choice.expected_start_us + late_us) if choice.start_spread_us else choice.start_us,
         latency_margin_us=max(1 - choice.latency_us, ceil(z * choice.latency_error_us)),
+        common_margin=max(0, ceil(Fraction(z) * Fraction(run) * _BILLION)),
     )
 
 
@@ -103,16 +137,25 @@ class Capacity:
 
 def capacity(choice: Choice, *, time_us: int, available_us: int = 0, max_iterations: int | None = None) -> int:
     """cap(b): images that one device does in `time_us` with this choice."""
-    spare_us = time_us - available_us - choice.start_us
-    if spare_us < 0:
+    left_us = time_us - available_us - choice.expected_start_us
+    if left_us < choice.late_us:
         return 0
-    return (iterations_within(choice, spare_us, max_iterations) + 1) * choice.mini_batch_size
+    return (iterations_within(choice, left_us, max_iterations) + 1) * choice.mini_batch_size
 
 
-def iterations_within(choice: Choice, spare_us: int, max_iterations: int | None) -> int:
-    """t: steady mini-batches that fit into the time after the warm-up one, at most M."""
-    fit = max(0, spare_us // choice.planned_latency_us)
+def iterations_within(choice: Choice, left_us: int, max_iterations: int | None) -> int:
+    """t: steady mini-batches that fit into the time that is left after an expected start (Y), at most M."""
+    fit = max(0, _steps_us(left_us, choice.late_us, choice.common_margin) // choice.planned_latency_us)
     return fit if max_iterations is None else min(max_iterations, fit)
+
+
+def _steps_us(left_us: int, late_us: int, common_margin: int) -> int:
+    """(1 + q) x for Y, s and q; Y - s where one of them is no margin, or where Y is less than s."""
+    if late_us <= 0 or not common_margin or left_us <= late_us:
+        return left_us - late_us
+    squares = (left_us - late_us) * (left_us + late_us)
+    root = 1 + isqrt(common_margin * common_margin * squares + (_BILLION * late_us) ** 2)
+    return squares * (_BILLION + common_margin) // (_BILLION * left_us + root)
 
 
 def best_capacities(groups: Sequence[Group], *, time_us: int, max_iterations: int | None = None) -> list[Capacity]:
@@ -126,10 +169,10 @@ def best_capacities(groups: Sequence[Group], *, time_us: int, max_iterations: in
         if not group.count:
             continue
         images, chosen = 0, None
-        for start_us, latency_us, size, choice in group.rows:
-            spare_us = time_us - start_us
-            if spare_us >= 0:
-                fit = spare_us // latency_us
+        for start_us, late_us, common_margin, latency_us, size, choice in group.rows:
+            left_us = time_us - start_us
+            if left_us >= late_us:
+                fit = _steps_us(left_us, late_us, common_margin) // latency_us
                 done = (fit + 1 if fit < limit else limit + 1) * size
                 if done > images:
                     images, chosen = done, choice

@@ -3,7 +3,7 @@
 In this order, and each step holds what the ones before it fixed:
 
 1. k: the first number of devices that the rule accepts (closed form).
-2. The part size: the largest power of two that keeps k accepted in the place of P0.
+2. The part size: the largest power of two that keeps k accepted.
 3. Devices and sizes: those of the earliest time at which any k devices of the pool are accepted.
 4. Iterations: at those sizes, the least common finish with sum (t + 1) b >= N, with S and W as expected (p50), so that
    the expected finish is what one should see.
@@ -17,7 +17,6 @@ from statistics import NormalDist
 
 from dueby.planner.alternatives import Alternatives, find_alternatives
 from dueby.planner.capacity import Capacity, Choice, at_quantile, capacity, iterations_within
-from dueby.planner.margin import first_loss
 from dueby.planner.problem import Problem, least, runs, take
 from dueby.planner.proof import CLOSED_FORM, judge_fewest, judge_most
 from dueby.planner.solver import ask_fewest, ask_most
@@ -142,7 +141,7 @@ def plan_earliest(problem: Problem) -> Plan | None:
         plan,
         problem=problem,
         probability=_probability(problem, plan.groups, plan.part_size),
-        # The job is refused with P0. A part size below it would be accepted somewhat earlier, perhaps even in time.
+        # The job is refused with what is assumed of hand-overs. The part size may lose less: perhaps even in time.
         finish_at_confidence_us=earliest_us,
     )
 
@@ -175,14 +174,13 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
 
 
 def _part_size(problem: Problem, gpus: int) -> int:
-    """The largest power of two <= min(65,536, 1 % of ceil(N / k)) that keeps k accepted; else P0 (exact mode: 1)."""
+    """The largest power of two <= min(65,536, 1 % of ceil(N / k)) that keeps k accepted; 1 always does."""
     found = runs(problem.capacities())
     share = -(-problem.images // gpus)
-    size = 1 << min(_LARGEST_PART, share // 100).bit_length()
-    while size := size >> 1:
-        if replace(problem.rule, part_size=size).accepts(found, gpus):
-            return size
-    return 1 if problem.rule.is_exact_study else first_loss(problem.images)
+    size = 1 << max(0, min(_LARGEST_PART, share // 100).bit_length() - 1)
+    while size > 1 and not replace(problem.rule, part_size=size).accepts(found, gpus):
+        size >>= 1
+    return size
 
 
 def _with_iterations(problem: Problem, chosen: list[tuple[Capacity, int]]) -> tuple[PlanGroup, ...]:
@@ -192,7 +190,9 @@ def _with_iterations(problem: Problem, chosen: list[tuple[Capacity, int]]) -> tu
     the deadline with S and W as planned: constraint (1) of the study.
     """
     most = [
-        iterations_within(c.choice, problem.time_us - c.group.available_us - c.choice.start_us, problem.max_iterations)
+        iterations_within(
+            c.choice, problem.time_us - c.group.available_us - c.choice.expected_start_us, problem.max_iterations
+        )
         for c, _ in chosen
     ]
 
@@ -237,7 +237,7 @@ def _probability(problem: Problem, groups: tuple[PlanGroup, ...], part_size: int
         able = [
             (
                 capacity(
-                    at_quantile(g.choice, z),
+                    at_quantile(g.choice, z, run=problem.pool.spreads.run),
                     time_us=problem.time_us,
                     available_us=g.available_us,
                     max_iterations=problem.max_iterations,

@@ -48,7 +48,7 @@ class Problem:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """The pool's groups at the confidence; at 0.5, the study's exact mode, with S and W at p50."""
-        return at_confidence(self.pool.groups, self.confidence)
+        return at_confidence(self.pool.groups, self.confidence, run=self.pool.spreads.run)
 
     @property
     def most(self) -> int:

@@ -2,13 +2,14 @@
 
 Nothing here shares an intermediate result with the search: capacities, sums and the margin are computed again from
 the groups, and the certificate ("every j < k fails") is checked the plain way, one j after another. Only where the
-rule is known to rise with every device, that is where C (1 - z node) >= P, the last j of a class speaks for the
+rule is known to rise with every device, that is where C (1 - z node) >= P(1), the last j of a class speaks for the
 others of it.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from math import sqrt
 from typing import Protocol
 
 from dueby.planner.capacity import Choice, capacity
@@ -57,7 +58,7 @@ def verify_fewest(problem: Problem, gpus: int) -> None:
     able: list[tuple[int, int]] = []
     for images, devices in _capacities(problem):
         left = min(devices, gpus - 1 - sum(n for _, n in able))
-        rises = images * steady >= problem.rule.loss
+        rises = images * steady >= problem.rule.loss(1)
         for count in [left] if rises else range(1, left + 1):
             fails = not _is_accepted(problem, *_sums(problem, [*able, (images, count)]))
             _require(fails, f"fewer devices than {gpus} are accepted: {able} and {count} x {images}")
@@ -82,8 +83,25 @@ def _verify_group(problem: Problem, group: PlannedGroup) -> None:
     _require(any(group.choice in g.choices for g in there), f"{name} was not measured at {size}, nor is that filled in")
     most = problem.max_iterations
     _require(group.iterations >= 0 and (most is None or group.iterations <= most), f"{group.iterations} iterations")
-    finish_us = group.available_us + group.choice.start_us + group.iterations * group.choice.planned_latency_us
-    _require(finish_us <= problem.time_us, f"{name} ends at {finish_us} us, after {problem.time_us} us")
+    expected_us, margin_squared = _finish_us(problem, group)
+    spare_us = problem.time_us - expected_us
+    ends_us = float(expected_us) + sqrt(margin_squared)
+    _require(
+        spare_us >= 0 and spare_us**2 >= margin_squared, f"{name} ends at {ends_us:.0f} us, after {problem.time_us} us"
+    )
+
+
+def _finish_us(problem: Problem, group: PlannedGroup) -> tuple[Fraction, Fraction]:
+    """When the group is expected to be done with what the rule counts of its steps, and the square of the margin.
+
+    Of (1 + q) x the rule counts x, which is late by q x; the start is late by s, and together they are by the root of
+    the squares.
+    """
+    choice = group.choice
+    q = Fraction(choice.common_margin, 10**9)
+    counted_us = group.iterations * choice.planned_latency_us / (1 + q)
+    expected_us = group.available_us + choice.expected_start_us + counted_us
+    return expected_us, choice.late_us**2 + (q * counted_us) ** 2
 
 
 def _capacities(problem: Problem) -> list[tuple[int, int]]:
@@ -101,13 +119,14 @@ def _capacity(problem: Problem, choice: Choice, available_us: int, time_us: int)
 
 def _sums(problem: Problem, able: Iterable[tuple[int, int]]) -> tuple[int, int]:
     """What counts towards N, and sum C^2, of devices given with the largest first, less the reserve."""
-    counted, squares, spare = 0, 0, problem.reserve
+    counted, squares, taken, spare = 0, 0, 0, problem.reserve
     for images, devices in able:
         dropped = min(spare, devices)
         spare, kept = spare - dropped, devices - dropped
         counted += kept * problem.rule.counted(images)
         squares += kept * images * images
-    return counted, squares
+        taken += kept
+    return counted - problem.rule.loss(taken), squares
 
 
 def _is_accepted(problem: Problem, counted: int, squares: int) -> bool:

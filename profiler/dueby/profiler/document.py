@@ -7,7 +7,7 @@ is its median stretched by what all sizes together show of the stretch, and neve
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import ceil, exp, log
+from math import ceil, exp, log, sqrt
 from re import sub
 from statistics import fmean, median, stdev
 from typing import Any
@@ -26,11 +26,11 @@ from dueby.planner.profiles import (
     Spread,
     Step,
 )
-from dueby.planner.samples import Z95, foresight
+from dueby.planner.samples import Z95, foresight, widening
 from dueby.profiler.efforts import ENOUGH_CREWS
 from dueby.profiler.memory import Largest
 from dueby.profiler.points import Measurements
-from dueby.profiler.statistics import pooled_spread, quantile
+from dueby.profiler.statistics import pooled_spread, quantile, slowness
 
 LONGEST_NAME = 253
 # From two, anything could follow.
@@ -100,17 +100,23 @@ def object_name(parts: Sequence[str | None]) -> str:
 
 
 def run_spread(found: Measurements) -> float | None:
-    """`spread.run`: how much the crews' means differ, as wide as so few crews foresee the next one.
+    """`spread.run`: how much the next run will differ from the means of the few crews that were measured.
 
-    What a moment does to a machine it does to all of its slices, so processes that ran side by side are one sample; and
-    crews' sizes follow each other within seconds, so they don't make more of it either.
+    What a moment does to a machine it does to all of its slices, so processes that ran side by side are one sample.
+    A visit to a size takes a second or so, and what a moment does to it, the sizes after it don't have: a run, which is
+    longer, differs by what a crew's sizes have in common (`own`). But L is the mean of n such visits and has the whole
+    of their spread in it (`seen`): t sqrt(own^2 + seen^2 / n), over the quantile by which the planner multiplies it.
     """
-    spread = pooled_spread({size: found.crew_means_us(size) for size in found.visits})
-    if spread is None:
+    means = {size: found.crew_means_us(size) for size in found.visits}
+    seen = pooled_spread({size: list(crews.values()) for size, crews in means.items()})
+    if seen is None:
         return None
+    slow = slowness(means)
+    own = min(seen, stdev(slow))
+    spread = widening(len(slow) - 1) * sqrt(own**2 + seen**2 / len(slow))
     # Of too few crews it is not taken for smaller than what the planner assumes without any.
-    least = LEAST_SPREAD if found.crews < ENOUGH_CREWS else 0.0
-    return round(min(MOST_SPREAD, max(least, spread * foresight(found.crews))), 4)
+    least = LEAST_SPREAD if len(slow) < ENOUGH_CREWS else 0.0
+    return round(min(MOST_SPREAD, max(least, spread)), 4)
 
 
 def contention_factor(factors: Sequence[float]) -> float:

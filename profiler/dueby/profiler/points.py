@@ -65,12 +65,12 @@ class Measurements:
         """Crews that measured steady steps."""
         return len({visit.process // self.alike for visits in self.visits.values() for visit in visits})
 
-    def crew_means_us(self, size: int) -> list[float]:
-        """The mean over each crew's processes of each one's mean."""
+    def crew_means_us(self, size: int) -> dict[int, float]:
+        """By crew, the mean over its processes of each one's mean."""
         by_crew: defaultdict[int, list[float]] = defaultdict(list)
         for visit in self.visits[size]:
             by_crew[visit.process // self.alike].append(visit.mean_us)
-        return [fmean(means) for means in by_crew.values()]
+        return {crew: fmean(means) for crew, means in by_crew.items()}
 
     def mean_us(self, size: int) -> float:
         """L: the mean over processes of each one's mean, since processes differ more than steps."""

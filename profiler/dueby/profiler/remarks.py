@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from statistics import median
 
-from dueby.planner.samples import Z95, foresight
+from dueby.planner.samples import Z95
 from dueby.profiler.document import run_spread
 from dueby.profiler.points import Measurements
 from dueby.profiler.statistics import WANTED_ERROR, relative_error
@@ -34,6 +34,6 @@ def what_is_known(found: Measurements) -> str:
     if spread is None:
         clauses.append("no spread between runs, so plans will assume one")
     else:
-        why = f", taken {foresight(found.crews):.1f} times as wide, being known from {found.crews} starts"
+        why = f", as wide as {found.crews} starts foresee the next"
         clauses.append(f"spread between runs {spread:.1%}{why}: plans at confidence 0.95 keep {Z95 * spread:.0%} spare")
     return "; ".join(clauses)

@@ -8,6 +8,7 @@ Fresh processes differ by more than steps do (sd 2.6-6.4 % on a small virtual ma
 Quantiles are nearest rank, never interpolated: with few values the p95 is the largest one seen, not something below.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -60,6 +61,20 @@ def pooled_spread(means: Mapping[int, Sequence[float]]) -> float | None:
             squares += sum((mean / middle - 1) ** 2 for mean in processes)
             freedom += len(processes) - 1
     return sqrt(squares / freedom) if freedom else None
+
+
+def slowness(means: Mapping[int, Mapping[int, float]]) -> list[float]:
+    """How much slower than the others each process was, over all mini-batch sizes that it shares with another.
+
+    `means` are by size and by process; a process that shares no size is left out.
+    """
+    deviations: defaultdict[int, list[float]] = defaultdict(list)
+    for processes in means.values():
+        if len(processes) >= 2:
+            middle = fmean(processes.values())
+            for process, mean in processes.items():
+                deviations[process].append(mean / middle - 1)
+    return [fmean(own) for own in deviations.values()]
 
 
 @dataclass(frozen=True, kw_only=True)
