@@ -73,6 +73,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     right.xaxis.get_major_locator().set_params(integer=True)
     right.set(xlabel="devices planned at 0.95 beyond the least that would have done", ylabel="share of runs in time")
     right.set_title("What the margin costs", loc="left")
+    right.margins(y=0.25)  # room for the legend
     right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)

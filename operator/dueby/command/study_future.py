@@ -15,7 +15,7 @@ _ITEMS: tuple[tuple[str, str, Callable[[Summary], Iterator[str]]], ...] = (
     ),
     (
         "load times",
-        "S is measured (process start, libraries, weights, engine) and planned with at its 95th percentile",
+        "S is measured (process start, libraries, weights, engine) and planned with as late as the confidence asks for",
         lambda summary: _load(summary),
     ),
     (

@@ -5,14 +5,14 @@ For a device that is free at `a`, started in S and warm after W(b), with R the t
     e = a + S + W(b)
     cap(b) = 0 if e > R, else (min(M, floor((R - e) / L(b))) + 1) * b           C = max over the measured b <= MB
 
-That is the study's, and with S and W at p50 it is what one should see. At a confidence, S + W is late by s, and x of
-steps by q x, with q = z run. It is seldom that both are: with Y = R - a - S - W the steps that are done by R are those
-with
+That is the study's, and with S and W at p50 it is what one should see. At a confidence, S + W is late by s, and steps
+that are to take x are late by q x, with q = z run. It is seldom that both are: with Y = R - e, still at p50, the steps
+that are done by R are those with
 
     x + sqrt(s^2 + (q x)^2) = Y,  hence  (1 + q) x = (1 + q) (Y^2 - s^2) / (Y + sqrt(q^2 (Y^2 - s^2) + s^2))
 
 and (1 + q) x takes the place of R - e: the acceptance rule takes q off again, as the spread between runs (margin.py).
-It is between Y - s, the sum of both margins, and Y. What of it is an integer is rounded down.
+It is between Y - s, where both margins are added, and Y.
 
 The warm-up mini-batch does useful work, hence the + 1; without the guard the formula goes negative for W > R and
 corrupts every sum. cap is a saw-tooth in b: the largest size is the best one in only 33-93 % of cases, so all measured
