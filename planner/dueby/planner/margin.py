@@ -104,11 +104,7 @@ class Rule:
 
     def accepts(self, runs: Iterable[Run], count: int) -> bool:
         """Whether the first `count` devices of the runs, largest capacities first, are accepted."""
-        able, squares, taken = 0, 0, 0
-        for capacity, devices in self._without_reserve(runs, count):
-            able += devices * self.counted(capacity)
-            squares += devices * capacity * capacity
-            taken += devices
+        able, squares, taken = self._sums(runs, count)
         surplus = able - self.loss(taken) - self.images
         return taken + self.reserve == count and surplus >= 0 and self._height(surplus, squares) >= 0
 
@@ -127,16 +123,12 @@ class Rule:
 
     def margin(self, runs: Sequence[Run], count: int) -> int:
         """Images by which N must be raised so that the plain sum of the first `count` capacities decides alike."""
-        kept, squares, taken = 0, 0, 0
-        for capacity, devices in self._without_reserve(runs, count):
-            kept += devices * self.counted(capacity)
-            squares += devices * capacity * capacity
-            taken += devices
+        able, squares, taken = self._sums(runs, count)
         everything = sum(c * n for c, n in first_devices(runs, count))
         run, node, scale = self._variance
         spread = -(-(run * self.images * self.images + node * squares) // scale)
         root = isqrt(spread)
-        return everything - kept + self.loss(taken) + root + (root * root < spread)
+        return everything - able + self.loss(taken) + root + (root * root < spread)
 
     def surplus(self, runs: Iterable[Run], z: float) -> float:
         """Images by which these devices do more than the rule asks for at z; below 0 it does not accept them."""
@@ -151,6 +143,15 @@ class Rule:
             - self.images
             - z * sqrt((self.spreads.run * self.images) ** 2 + self.spreads.node**2 * squares)
         )
+
+    def _sums(self, runs: Iterable[Run], count: int) -> tuple[int, int, int]:
+        """What the first `count` devices, less the f largest, can do; the squares of their C; how many they are."""
+        able, squares, taken = 0, 0, 0
+        for capacity, devices in self._without_reserve(runs, count):
+            able += devices * self.counted(capacity)
+            squares += devices * capacity * capacity
+            taken += devices
+        return able, squares, taken
 
     def _without_reserve(self, runs: Iterable[Run], count: int | None) -> Iterable[Run]:
         """The first `count` devices, less the f largest."""
@@ -186,7 +187,7 @@ class Rule:
         reach = _nonnegative_range(surplus, gain, devices)
         if reach is None:
             return None
-        # A parabola that opens upwards: below zero at first, it crosses once at the most.
+        # D less the root is convex in j: below zero at first, it crosses once at the most.
         return _first_at_least_zero(
             lambda j: self._height(surplus + j * gain, squares + j * capacity * capacity), *reach
         )
