@@ -25,9 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +44,7 @@ from dueby.planner.profiles import GPUProfile, ObservedJob, ProfileSpec
 from dueby.profiler.efforts import ENOUGH_CREWS
 from dueby.profiler.machine import this_machine
 from end_to_end import MODEL, fastest, manifest
-from simulation import Simulation
+from simulation import Simulation, processes
 from traces import Member, Trace, TracedFates, measure_traces, profile_of, read_traces
 
 RESULTS = Path(__file__).parent / "results"
@@ -273,7 +271,7 @@ def job_row(split: Split, job: int) -> ObservedJob:
 def simulate(name: str, splits: Sequence[Split], runs: int) -> dict[str, Any]:
     """Runs of jobs at the edge of what the devices are accepted for; then what the margin costs."""
     each = [replace(splits[number % len(splits)], seed=10_000 * SEED + number) for number in range(runs)]
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+    with processes() as pool:
         told = f"Simulating, {name}"
         rows = list(track(pool.map(edge_run, each, chunksize=16), told, total=runs, console=console))
         some = each[: runs // 4] if splits[0].devices > len(splits[0].crews[0]) else []

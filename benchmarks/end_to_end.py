@@ -20,9 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import NormalDist, median
 from typing import Any
@@ -38,7 +36,7 @@ from dueby.planner.job import JobSpec, parse_job
 from dueby.planner.pool import build_pool
 from dueby.planner.problem import Problem
 from dueby.planner.profiles import GPUProfile
-from simulation import NaturalFates, Nature, Simulation, Story
+from simulation import NaturalFates, Nature, Simulation, Story, processes
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -191,7 +189,7 @@ def simulate_world(
 ) -> dict[str, Any]:
     spec = parse_job(manifest(images=1, deadline=f"{DEADLINE_S}s", sink="rows", confidence=confidence)).spec
     view = edge_view(spec, profile, confidence)
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+    with processes() as pool:
         worlds = [(view, nature, replanning, seed) for seed in range(runs)]
         stories = list(pool.map(simulated_run, worlds, chunksize=8))
     in_time = sum(story.in_time for story in stories) / runs

@@ -10,7 +10,9 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 from typing import Protocol
 
 from dueby.operator.decide import decide
@@ -18,6 +20,11 @@ from dueby.operator.view import GONE, Assignment, Finish, JobView, Refuse, Start
 from dueby.planner.shares import Grid
 
 TICK_US = 500_000
+
+
+def processes() -> ProcessPoolExecutor:
+    """One for each core; fresh ones, since those forked beside the thread of a progress bar may hang."""
+    return ProcessPoolExecutor(mp_context=get_context("spawn"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,7 +103,7 @@ def test_a_plan_for_another_job_is_refused(changes: dict[str, object], sentence:
 
 
 def test_a_step_more_than_fit_beside_a_late_start_is_refused() -> None:
-    # 67 steps of 10 (and 13 of what the rule takes off) beside 300: 1,000 = 300 + 671 + 29, by the root of the squares.
+    # 80 steps of 10 are 667 and the 20 % of it that the rule takes off; with the root of 300^2 + 133^2 that is 995.
     late = choice(10, 10, start_us=330, expected_start_us=30)
     asked = problem(group(late, count=2), images=660, time=1_030, confidence=0.95, run=0.2 / Z95)
     groups = plan_of(asked).groups

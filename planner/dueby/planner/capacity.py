@@ -33,7 +33,8 @@ from dueby.planner.job import EngineName
 from dueby.planner.margin import quantile
 from dueby.planner.samples import Z95
 
-_BILLION = 10**9
+BILLION = 10**9
+"""What a common margin counts in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ def at_quantile(choice: Choice, z: float, *, run: float) -> Choice:
         choice,
         start_us=max(0, choice.expected_start_us + late_us) if choice.start_spread_us else choice.start_us,
         latency_margin_us=max(1 - choice.latency_us, ceil(z * choice.latency_error_us)),
-        common_margin=max(0, ceil(Fraction(z) * Fraction(run) * _BILLION)),
+        common_margin=max(0, ceil(Fraction(z) * Fraction(run) * BILLION)),
     )
 
 
@@ -154,8 +155,8 @@ def _steps_us(left_us: int, late_us: int, common_margin: int) -> int:
     if late_us <= 0 or not common_margin or left_us <= late_us:
         return left_us - late_us
     squares = (left_us - late_us) * (left_us + late_us)
-    root = 1 + isqrt(common_margin * common_margin * squares + (_BILLION * late_us) ** 2)
-    return squares * (_BILLION + common_margin) // (_BILLION * left_us + root)
+    root = 1 + isqrt(common_margin * common_margin * squares + (BILLION * late_us) ** 2)
+    return squares * (BILLION + common_margin) // (BILLION * left_us + root)
 
 
 def best_capacities(groups: Sequence[Group], *, time_us: int, max_iterations: int | None = None) -> list[Capacity]:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from math import sqrt
 from typing import Protocol
 
-from dueby.planner.capacity import Choice, capacity
+from dueby.planner.capacity import BILLION, Choice, capacity
 from dueby.planner.errors import DueByError
 from dueby.planner.margin import quantile
 from dueby.planner.problem import Problem
@@ -83,7 +83,7 @@ def _verify_group(problem: Problem, group: PlannedGroup) -> None:
     _require(any(group.choice in g.choices for g in there), f"{name} was not measured at {size}, nor is that filled in")
     most = problem.max_iterations
     _require(group.iterations >= 0 and (most is None or group.iterations <= most), f"{group.iterations} iterations")
-    expected_us, margin_squared = _finish_us(problem, group)
+    expected_us, margin_squared = _finish_us(group)
     spare_us = problem.time_us - expected_us
     ends_us = float(expected_us) + sqrt(margin_squared)
     _require(
@@ -91,14 +91,14 @@ def _verify_group(problem: Problem, group: PlannedGroup) -> None:
     )
 
 
-def _finish_us(problem: Problem, group: PlannedGroup) -> tuple[Fraction, Fraction]:
+def _finish_us(group: PlannedGroup) -> tuple[Fraction, Fraction]:
     """When the group is expected to be done with what the rule counts of its steps, and the square of the margin.
 
     Of (1 + q) x the rule counts x, which is late by q x; the start is late by s, and together they are by the root of
     the squares.
     """
     choice = group.choice
-    q = Fraction(choice.common_margin, 10**9)
+    q = Fraction(choice.common_margin, BILLION)
     counted_us = group.iterations * choice.planned_latency_us / (1 + q)
     expected_us = group.available_us + choice.expected_start_us + counted_us
     return expected_us, choice.late_us**2 + (q * counted_us) ** 2
