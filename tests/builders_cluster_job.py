@@ -28,9 +28,16 @@ def job(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def share_photos(cluster: Cluster, name: str, count: int) -> Path:
-    """The job's folder with photos in it, which the pods' user may write to."""
-    folder = cluster.shared / name
+    """The job's folder with photos in it."""
+    folder = share_folder(cluster, name)
     write_photos(folder / "photos", count)
+    return folder
+
+
+def share_folder(cluster: Cluster, name: str) -> Path:
+    """The job's folder, which the pods' user may write to."""
+    folder = cluster.shared / name
+    folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o777)
     return folder
 

@@ -26,8 +26,7 @@ def gpu_profile(device_class: str) -> dict[str, Any]:
 def fake_gpus(cluster: Cluster) -> Iterator[None]:
     """Four of a class on each of the two nodes, as the device plugin and GPU feature discovery would show them."""
     for node, device_class in zip(WORKER_NODES, CLASSES, strict=True):
-        added = [{"op": "add", "path": PATH, "value": str(EACH)}]
-        cluster.kubectl("patch", "node", node, "--subresource=status", "--type=json", "-p", json.dumps(added))
+        set_gpus(cluster, node, EACH)
         cluster.kubectl("label", "node", node, f"{LABEL}={device_class}")
         cluster.apply(gpu_profile(device_class))
     for node in WORKER_NODES:  # which the kubelet makes of the capacity, at its next report
@@ -36,6 +35,12 @@ def fake_gpus(cluster: Cluster) -> Iterator[None]:
         yield
     finally:
         _remove(cluster)
+
+
+def set_gpus(cluster: Cluster, node: str, count: int) -> None:
+    """As the device plugin would say that it has."""
+    added = [{"op": "add", "path": PATH, "value": str(count)}]
+    cluster.kubectl("patch", "node", node, "--subresource=status", "--type=json", "-p", json.dumps(added))
 
 
 def _has_gpus(cluster: Cluster, node: str) -> bool:

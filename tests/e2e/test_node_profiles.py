@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from builders_cluster import TAG, WORKER_NODES, Cluster
-from builders_cluster_job import indices_of, job, share_photos
-from builders_gpus import LABEL, PATH
+from builders_cluster_job import indices_of, job, share_folder, share_photos
+from builders_gpus import LABEL, PATH, set_gpus
 from builders_run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -20,6 +20,7 @@ ASKED = {**MODEL, "imageSize": 72}
 NAME = "nvidia-t4-mobilenet-v3-small-72-fp32-eager"
 HERE, ELSEWHERE = WORKER_NODES
 IMAGES = 60
+JOBS_AT_ONCE = 3
 OURS = "dueby.dev/profiled"
 API = "rbac.authorization.k8s.io"
 
@@ -27,8 +28,7 @@ API = "rbac.authorization.k8s.io"
 @pytest.fixture(scope="module")
 def gpu(cluster: Cluster) -> Iterator[str]:
     """The node that has one, and a job that would use it."""
-    added = [{"op": "add", "path": PATH, "value": "1"}]
-    cluster.kubectl("patch", "node", HERE, "--subresource=status", "--type=json", "-p", json.dumps(added))
+    set_gpus(cluster, HERE, 1)
     cluster.kubectl("label", "node", HERE, f"{LABEL}={CLASS}", f"{DRIVER}=570.124.06")
     cluster.apply(asking("asked", ASKED))
     yield HERE
@@ -157,6 +157,63 @@ def test_a_worker_puts_a_profiler_out_and_what_it_measured_is_measured_afterward
         lambda: (at := cluster.get("gprof", f"{NAME}-{gpu}")["spec"]["measuredAt"]) != before and at, "it is written"
     )
     assert again_at > before
+
+
+@pytest.fixture
+def suspended(cluster: Cluster, gpu: str) -> Iterator[str]:
+    """The node's CronJob, which measures nothing for now."""
+    cron = str(cron_job(cluster, subjects=1)["metadata"]["name"])
+    suspend(cluster, cron, value=True)
+    yield cron
+    suspend(cluster, cron, value=False)
+
+
+def suspend(cluster: Cluster, cron: str, *, value: bool) -> None:
+    cluster.kubectl("patch", "cronjob", cron, "-p", json.dumps({"spec": {"suspend": value}}))
+
+
+def test_steps_that_take_longer_in_jobs_go_into_plans_and_are_measured_again(
+    cluster: Cluster, gpu: str, suspended: str
+) -> None:
+    measured = current(cluster, NAME, status="True")["spec"]
+    # One measurement an hour is made for what has changed, and a test before this one had it.
+    cluster.kubectl("delete", "jobs", "-l", OURS)
+    set_gpus(cluster, gpu, JOBS_AT_ONCE)
+    # Of the largest mini-batches, too, enough of them in three jobs.
+    images = 80 * max(step["miniBatchSize"] for step in measured["steps"])
+    jobs = [slow_job(cluster, f"slow-{number}", images) for number in range(JOBS_AT_ONCE)]
+    cluster.apply(*jobs)
+    done = [cluster.wait_for_phase(document["metadata"]["name"], "Succeeded", "Failed") for document in jobs]
+    assert [one["status"]["phase"] for one in done] == ["Succeeded"] * JOBS_AT_ONCE, done
+
+    off = current(cluster, f"{NAME}-{gpu}", status="False", reason="StepsOff")
+    (said,) = off["status"]["conditions"]
+    assert f"In {JOBS_AT_ONCE} jobs (" in said["message"]
+    assert "longer than measured" in said["message"]
+    assert "The CronJob that measures it is suspended." in said["message"]
+    observed = current(cluster, NAME, status="False", reason="StepsOff")["spec"]["observed"]
+    assert {row["job"] for row in observed} == {one["metadata"]["uid"] for one in done}
+
+    cluster.apply(slow_job(cluster, "planned-slow", images))
+    plan = cluster.wait(lambda: cluster.get("infj", "planned-slow").get("status", {}).get("plan"), "it has a plan")
+    cluster.kubectl("delete", "infj", "planned-slow")
+    told = f"of what was measured, as those of {JOBS_AT_ONCE} jobs took"
+    assert any(told in warning for warning in plan["warnings"]), plan["warnings"]
+
+    set_gpus(cluster, gpu, 1)
+    suspend(cluster, suspended, value=False)
+    again = current(cluster, f"{NAME}-{gpu}", status="True", reason="Measured")
+    assert again["spec"]["measuredAt"] > off["spec"]["measuredAt"]
+    (why,) = {job["metadata"]["annotations"].get("dueby.dev/reason") for job in cluster.items("jobs", OURS)}
+    assert why == "StepsOff"
+
+
+def slow_job(cluster: Cluster, name: str, images: int) -> dict[str, Any]:
+    """Workers that may use a third of a core, where one was measured with a whole."""
+    share_folder(cluster, name)
+    document = job(name, model=ASKED, source={"synthetic": {}}, images=images, gpus={"classes": [CLASS]})
+    document["spec"]["worker"]["resources"] = {"requests": {"cpu": "300m"}, "limits": {"cpu": "300m"}}
+    return document
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from builders_cluster import WORKER_NODES, Cluster
 from builders_cluster_job import condition, indices_of, job, share_photos
-from builders_gpus import GPU, LABEL, PATH
+from builders_gpus import GPU, LABEL, PATH, set_gpus
 from builders_run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -34,8 +34,7 @@ def measured_on(node: str, latency_us: int) -> dict[str, Any]:
 def two_nodes(cluster: Cluster) -> Iterator[None]:
     """One GPU of the class on each of two nodes."""
     for node in WORKER_NODES:
-        added = [{"op": "add", "path": PATH, "value": "1"}]
-        cluster.kubectl("patch", "node", node, "--subresource=status", "--type=json", "-p", json.dumps(added))
+        set_gpus(cluster, node, 1)
         cluster.kubectl("label", "node", node, f"{LABEL}={CLASS}")
     for node in WORKER_NODES:
         cluster.wait(partial(_has_gpu, cluster, node), f"{node} allocates its GPU")

@@ -84,6 +84,14 @@ def test_a_file_that_is_not_whole_counts_as_nothing(tmp_path: Path) -> None:
     assert len(Notebook(tmp_path).rows("trial")) == 3
 
 
+def test_a_file_that_is_damaged_is_said_with_what_to_do(tmp_path: Path) -> None:
+    run_stages(a_lab(tmp_path), [Trial().stage])
+    (tmp_path / "raw" / "trial" / "b.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(Invalid, match="Delete it, and the same command measures the point again") as caught:
+        Notebook(tmp_path).rows("trial")
+    assert caught.value.field == str(tmp_path / "raw" / "trial" / "b.parquet")
+
+
 def test_the_time_left_is_that_of_all_stages_and_shrinks(tmp_path: Path) -> None:
     moments: list[Progress] = []
     lab = a_lab(tmp_path, audience=Audience(progress=moments.append))
@@ -107,6 +115,10 @@ def test_what_stages_took_is_kept_over_runs(tmp_path: Path) -> None:
     seconds = Notebook(tmp_path).seconds()
     assert set(seconds) == {"one", "two"}
     assert seconds["one"] == seconds["two"]
+    log = tmp_path / "raw" / "log.jsonl"
+    log.write_text('{"stage": "tw' + log.read_text())
+    assert Notebook(tmp_path).seconds()["one"] < seconds["one"]
+    assert Notebook(tmp_path).seconds()["two"] == seconds["two"]
 
 
 def test_a_point_without_rows_is_measured(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Quantiles(Spec, frozen=True, kw_only=True):
     p50: Micros
     """The median: what to expect."""
     p95: Micros
-    """The 95th percentile: what to plan with."""
+    """The 95th percentile: what a plan at a confidence of 0.95 counts on."""
 
     def __post_init__(self) -> None:
         if self.p95 < self.p50:
@@ -81,7 +81,7 @@ class PredictedWarmup(Spec, frozen=True, kw_only=True):
     mini_batch_size: Annotated[int, Meta(ge=1, le=10**6)]
     """Images in a mini-batch."""
     warmup_micros: Quantiles
-    """The prediction, and its upper quantile as p95: what to plan with."""
+    """The prediction, and its upper quantile as p95."""
 
 
 class WarmupModel(Spec, frozen=True, kw_only=True):

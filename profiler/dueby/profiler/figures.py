@@ -114,7 +114,8 @@ def draw_latency(profiles: Sequence[GPUProfile]) -> Figure:
         yscale="log", ylabel="time of a mini-batch (ms)", title="Steady (L, band from median to p95) and first (W)"
     )
     times.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    rates.set(ylim=(0, None), ylabel="images per second", title="Throughput of all devices side by side")
+    rates.set(ylabel="images per second", title="Throughput of all devices side by side")
+    count_from_zero(rates)
     times.legend(fontsize=8)
     rates.legend(fontsize=8, loc="lower right")
     return figure
@@ -199,6 +200,11 @@ def name_sizes(axes: Axes, sizes: Sequence[int]) -> None:
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("mini-batch size (images)")
+
+
+def count_from_zero(axes: Axes) -> None:
+    """The axis from 0, with room above the highest mark: the usual margin is a share of what is drawn, not of all."""
+    axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
 
 
 def _device(profile: GPUProfile) -> str:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from dueby.planner.fits import Point, fit_latency
-from dueby.profiler.figures import COLOURS, STYLE, draw_memory, name_sizes
+from dueby.profiler.figures import COLOURS, STYLE, count_from_zero, draw_memory, name_sizes
 from dueby.profiler.study import answer_charts, memory
 from dueby.profiler.study.lab import Lab
 from dueby.profiler.study.summary import InferenceTimes, Latency, Summary, Together
@@ -144,7 +144,8 @@ def draw_latency(found: Latency) -> Figure:
             label=_KINDS[kind],
         )
     name_sizes(lines, found.sizes)
-    lines.set(ylim=(0, None), ylabel="L by image (ms)", title="What an image takes; hollow: by the others' curve")
+    lines.set(ylabel="L by image (ms)", title="What an image takes; hollow: by the others' curve")
+    count_from_zero(lines)
     lines.legend(fontsize=8, loc="lower left", ncols=2)
     kinds = [_KINDS[kind] for kind in found.errors]
     shares = [100 * error for error in found.errors.values()]
@@ -190,10 +191,12 @@ def draw_together(found: Together) -> Figure:
         for axes, column in zip(others, counted, strict=True):
             known = [(rate.mini_batch_size, getattr(rate, column)) for rate in energy[column] if rate in own]
             axes.plot(*zip(*known, strict=True), color=colour, marker="o", markersize=4.5, label=label)
-    speed.set(ylim=(0, None), ylabel="images per second", title="All processes together, least to most of the rounds")
+    speed.set(ylabel="images per second", title="All processes together, least to most of the rounds")
+    count_from_zero(speed)
     for axes, column in zip(others, counted, strict=True):
         what = "the GPU" if column == "gpu_j" else "the processor"
-        axes.set(ylim=(0, None), ylabel="joules an image", title=f"Energy of {what}")
+        axes.set(ylabel="joules an image", title=f"Energy of {what}")
+        count_from_zero(axes)
     for axes in (speed, *others):
         name_sizes(axes, sizes)
     speed.legend(fontsize=8, loc="lower right")

@@ -91,8 +91,9 @@ def learn(lab: Lab) -> Learned | None:
     """What the warm-ups say; None where they are too few to learn from."""
     if not lab.notebook.has(STAGE, POINT):
         return None
+    rows = lab.notebook.table(STAGE, POINT)
     try:
-        return learn_warmups(lab.notebook.table(STAGE, POINT))
+        return learn_warmups(rows)
     except Invalid as error:
         lab.audience.tell(f"{STAGE}: {error.message}.")
         return None

@@ -5,19 +5,22 @@
 
 A point's file has its name only once it is whole, so a study that is killed lacks at most the point that it was at.
 Each stage's folder is a table that any reader of Parquet takes whole. A point at which nothing could be measured, for
-want of memory, is a file without rows.
+want of memory, is a file without rows. Reading raises Invalid where a file is damaged.
 """
 
 import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from dueby.planner.errors import Invalid
 
 _TYPES = {
     "int64": pa.int64(),
@@ -70,21 +73,24 @@ class Notebook:
     def seconds(self) -> Mapping[str, float]:
         """What the points took, by stage."""
         took: dict[str, float] = defaultdict(float)
-        lines = self._log.read_text(encoding="utf-8").splitlines(keepends=True) if self._log.exists() else []
+        lines = self._log.read_text(encoding="utf-8").splitlines() if self._log.exists() else []
         for line in lines:
-            if line.endswith("\n"):  # whoever is killed leaves half a line at the most
+            with suppress(ValueError):  # whoever is killed leaves half a line, and the next one is written after it
                 entry = json.loads(line)
                 took[entry["stage"]] += entry["seconds"]
         return took
 
     def rows(self, stage: str) -> list[Row]:
         """Every row of a stage, by the names of its points."""
-        files = sorted((self.folder / "raw" / stage).glob("*.parquet"))
-        return [row for file in files for row in pq.read_table(file).to_pylist()]
+        return [row for file in sorted(self._files(stage)) for row in _read(file).to_pylist()]
+
+    def count(self, stage: str) -> int:
+        """The points of a stage that are there."""
+        return sum(1 for _ in self._files(stage))
 
     def table(self, stage: str, point: str) -> Any:
         """A point's rows as a table of pyarrow's."""
-        return pq.read_table(self._path(stage, point))
+        return _read(self._path(stage, point))
 
     def missing(self, stage: str, points: Iterable[str]) -> list[str]:
         """The points that are not there."""
@@ -94,8 +100,19 @@ class Notebook:
     def _log(self) -> Path:
         return self.folder / "raw" / "log.jsonl"
 
+    def _files(self, stage: str) -> Iterable[Path]:
+        return (self.folder / "raw" / stage).glob("*.parquet")
+
     def _path(self, stage: str, point: str) -> Path:
         return self.folder / "raw" / stage / f"{point}.parquet"
+
+
+def _read(path: Path) -> Any:
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        what = f"can't be read as the rows of a point: {error}"
+        raise Invalid(str(path), f"{what} Delete it, and the same command measures the point again") from None
 
 
 def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Any:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from dueby.planner.errors import Invalid
 from dueby.planner.profiles import GPUProfile, parse_profile
 from dueby.profiler.study.notebook import Column, Row
 
@@ -49,11 +50,15 @@ def keep_profiles(folder: Path, profiles: Sequence[GPUProfile]) -> list[Row]:
 
 
 def read_profiles(folder: Path) -> list[GPUProfile]:
-    """Those that were written."""
-    return [
-        parse_profile(json.loads(path.read_bytes()), origin=str(path))
-        for path in sorted((folder / FOLDER).glob("*.json"))
-    ]
+    """Those that were written; Invalid where one is damaged."""
+    return [_read(path) for path in sorted((folder / FOLDER).glob("*.json"))]
+
+
+def _read(path: Path) -> GPUProfile:
+    try:
+        return parse_profile(json.loads(path.read_bytes()), origin=str(path))
+    except ValueError as error:
+        raise Invalid(str(path), f"is not a profile any more: {error}. Measure the study in another folder") from None
 
 
 def profile_rows(profile: GPUProfile) -> list[Row]:

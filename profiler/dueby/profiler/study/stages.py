@@ -114,8 +114,7 @@ def run_stages(lab: Lab, stages: Sequence[Stage]) -> int:
 
 def _left_s(lab: Lab, stage: Stage) -> float:
     """About what a stage that has yet to begin will take."""
-    there = len(list((lab.notebook.folder / "raw" / stage.name).glob("*.parquet")))
-    return stage.seconds(lab.effort) * max(0, stage.guess(lab) - there)
+    return stage.seconds(lab.effort) * max(0, stage.guess(lab) - lab.notebook.count(stage.name))
 
 
 def _within(audience: Audience, stage: Stage, *, point_s: float, rest_s: float) -> Audience:
