@@ -179,8 +179,8 @@ def test_steps_that_take_longer_in_jobs_go_into_plans_and_are_measured_again(
     # One measurement an hour is made for what has changed, and a test before this one had it.
     cluster.kubectl("delete", "jobs", "-l", OURS)
     set_gpus(cluster, gpu, JOBS_AT_ONCE)
-    # Of the largest mini-batches, too, enough of them in three jobs.
-    images = 80 * max(step["miniBatchSize"] for step in measured["steps"])
+    # 200 steps in three jobs are enough, of the largest mini-batches, too.
+    images = 70 * max(step["miniBatchSize"] for step in measured["steps"])
     jobs = [slow_job(cluster, f"slow-{number}", images) for number in range(JOBS_AT_ONCE)]
     cluster.apply(*jobs)
     done = [cluster.wait_for_phase(document["metadata"]["name"], "Succeeded", "Failed") for document in jobs]
@@ -209,10 +209,10 @@ def test_steps_that_take_longer_in_jobs_go_into_plans_and_are_measured_again(
 
 
 def slow_job(cluster: Cluster, name: str, images: int) -> dict[str, Any]:
-    """Workers that may use a third of a core, where one was measured with a whole."""
+    """Workers that may use half a core, where a whole one was measured."""
     share_folder(cluster, name)
     document = job(name, model=ASKED, source={"synthetic": {}}, images=images, gpus={"classes": [CLASS]})
-    document["spec"]["worker"]["resources"] = {"requests": {"cpu": "300m"}, "limits": {"cpu": "300m"}}
+    document["spec"]["worker"]["resources"] = {"requests": {"cpu": "300m"}, "limits": {"cpu": "500m"}}
     return document
 
 
