@@ -60,7 +60,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profiles", type=Path, help="profiles of this machine for the model (default: measured now)")
     parser.add_argument("--real", type=int, default=20, help="0 keeps those of the last results")
-    parser.add_argument("--simulated", type=int, default=1000, help="runs at 0.95; a quarter of it elsewhere")
+    parser.add_argument(
+        "--simulated", type=int, default=1000, help="runs of each world; a quarter of it with nodes slow or lost"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         profiles = options.profiles or measure(Path(folder) / "profiles")

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from builders_warmups import a_row, a_table, some_rows
@@ -20,7 +22,7 @@ from dueby.profiler.warmup.collect import collect_warmups
 from dueby.profiler.warmup.learn import Learned, learn_warmups, upper_factor
 from dueby.profiler.warmup.points import every_point
 from dueby.profiler.warmup.regressors import alike, expand, grouped_folds, spearman
-from dueby.profiler.warmup.rows import WarmupJournal, read_warmups, write_warmups
+from dueby.profiler.warmup.rows import WarmupJournal, journal_of, read_warmups, write_warmups
 from dueby.profiler.warmup.sample import Columns, sample_of
 
 
@@ -204,6 +206,25 @@ def test_half_a_line_at_the_journals_end_is_as_if_it_had_not_been_measured(tmp_p
     assert len(WarmupJournal(path).read()) == 2
     WarmupJournal(path).append(rows_of(1))
     assert [row["slice"] for row in WarmupJournal(path).read()] == [0, 1, 0, 1]
+
+
+def test_a_journal_begins_with_the_rows_of_a_file_that_is_alone(tmp_path: Path) -> None:
+    rows = [{**row, "time": 1_800_000_000_123_456} for row in some_rows()]
+    file = write_warmups(tmp_path / "rows.parquet", a_table(rows))
+    journal = journal_of(file)
+    assert a_table(WarmupJournal(journal).read()) == read_warmups(file)
+    WarmupJournal(journal).append(rows[:1])
+    assert len(WarmupJournal(journal_of(file)).read()) == len(rows) + 1, "one that is there stays"
+
+
+def test_a_file_of_something_else_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"index": [1, 2]}), file)
+    before = file.read_bytes()
+    assert main(["measure", "--seconds", "1", "-o", str(file)]) == 2
+    assert "holds no warm-ups: it has no column" in capsys.readouterr().err
+    assert file.read_bytes() == before
+    assert not file.with_suffix(".jsonl").exists()
 
 
 def a_journal(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -90,7 +90,7 @@ class Group:
 
     @cached_property
     def rows(self) -> tuple[tuple[int, int, int, int, int, Choice], ...]:
-        """(a + S + W, s, q, L, b, choice) of each: the planner's inner loop reads them some 10,000 times a plan."""
+        """(a + S + W, s, q, L, b, choice) of each, the largest first: what the planner's inner loop reads."""
         return tuple(
             (
                 self.available_us + c.expected_start_us,
@@ -100,7 +100,27 @@ class Group:
                 c.mini_batch_size,
                 c,
             )
-            for c in self.choices
+            for c in reversed(self.choices)
+        )
+
+
+class Margins:
+    """By how much starts and steps are planned longer than expected, at a normal quantile."""
+
+    def __init__(self, z: float, *, run: float) -> None:
+        """`run` is the spread between runs that an acceptance rule takes off what devices do; 0 where none does."""
+        self._z = z
+        self._of_spread = Fraction(z) / Fraction(Z95)
+        self._common = max(0, ceil(Fraction(z) * Fraction(run) * BILLION))
+
+    def on(self, choice: Choice) -> Choice:
+        """The choice with its start and its L; S + W is known at p50 and p95, a line is between."""
+        late_us = -(-self._of_spread.numerator * choice.start_spread_us // self._of_spread.denominator)
+        return replace(
+            choice,
+            start_us=max(0, choice.expected_start_us + late_us) if choice.start_spread_us else choice.start_us,
+            latency_margin_us=max(1 - choice.latency_us, ceil(self._z * choice.latency_error_us)),
+            common_margin=self._common,
         )
 
 
@@ -109,21 +129,8 @@ def at_confidence(groups: Sequence[Group], confidence: float, *, run: float) -> 
 
     `run` is the spread between runs that an acceptance rule will take off what they do; 0 where none does.
     """
-    z = quantile(confidence)
-    return tuple(
-        replace(group, choices=tuple(at_quantile(choice, z, run=run) for choice in group.choices)) for group in groups
-    )
-
-
-def at_quantile(choice: Choice, z: float, *, run: float) -> Choice:
-    """The choice with its start and its L at this normal quantile; S + W is known at p50 and p95, a line is between."""
-    late_us = ceil(Fraction(z) * choice.start_spread_us / Fraction(Z95))
-    return replace(
-        choice,
-        start_us=max(0, choice.expected_start_us + late_us) if choice.start_spread_us else choice.start_us,
-        latency_margin_us=max(1 - choice.latency_us, ceil(z * choice.latency_error_us)),
-        common_margin=max(0, ceil(Fraction(z) * Fraction(run) * BILLION)),
-    )
+    margins = Margins(quantile(confidence), run=run)
+    return tuple(replace(group, choices=tuple(map(margins.on, group.choices))) for group in groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +179,11 @@ def best_capacities(groups: Sequence[Group], *, time_us: int, max_iterations: in
         images, chosen = 0, None
         for start_us, late_us, common_margin, latency_us, size, choice in group.rows:
             left_us = time_us - start_us
-            if left_us >= late_us:
+            # Without s it would do no fewer, and most sizes need no more than that.
+            if left_us >= late_us and (late_us < 0 or (left_us // latency_us + 1) * size >= images):
                 fit = _steps_us(left_us, late_us, common_margin) // latency_us
                 done = (fit + 1 if fit < limit else limit + 1) * size
-                if done > images:
+                if done >= images:
                     images, chosen = done, choice
         if chosen:
             best.append(Capacity(images, group, chosen))

@@ -16,7 +16,7 @@ from functools import cached_property
 from statistics import NormalDist
 
 from dueby.planner.alternatives import Alternatives, find_alternatives
-from dueby.planner.capacity import Capacity, Choice, at_quantile, capacity, iterations_within
+from dueby.planner.capacity import Capacity, Choice, Margins, capacity, iterations_within
 from dueby.planner.problem import Problem, least, runs, take
 from dueby.planner.proof import CLOSED_FORM, judge_fewest, judge_most
 from dueby.planner.solver import ask_fewest, ask_most
@@ -151,7 +151,7 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
     needed = problem.images + problem.rule.margin(found, gpus)
     second = ask_fewest(found, needed)
     part_size = problem.part_size or _part_size(problem, gpus)
-    held = replace(problem, part_size=part_size)
+    held = problem.with_part_size(part_size)
     earliest_us = held.earliest_us(gpus, within_us=problem.time_us)
     if earliest_us is None:
         raise RuntimeError(f"{gpus} devices are accepted at {problem.time_us} us, but at no earlier time")
@@ -234,10 +234,11 @@ def _probability(problem: Problem, groups: tuple[PlanGroup, ...], part_size: int
     rule = replace(problem.rule, part_size=part_size)
 
     def surplus(z: float) -> float:
+        margins = Margins(z, run=problem.pool.spreads.run)
         able = [
             (
                 capacity(
-                    at_quantile(g.choice, z, run=problem.pool.spreads.run),
+                    margins.on(g.choice),
                     time_us=problem.time_us,
                     available_us=g.available_us,
                     max_iterations=problem.max_iterations,

@@ -97,6 +97,12 @@ class Problem:
 
         return least(fails, 1, LARGEST_N + 1) - 1 if fails(LARGEST_N + 1) else LARGEST_N
 
+    def with_part_size(self, part_size: int) -> "Problem":
+        """The same with parts of this size."""
+        held = replace(self, part_size=part_size)
+        vars(held)["groups"] = self.groups  # they don't depend on it, and are most of the work
+        return held
+
     def with_more(self, device_class: str, more: int) -> "Problem":
         """The same with more devices of one class, free now, and NGPU lifted by as many."""
         model = next(group for group in self.pool.groups if group.device_class == device_class)
