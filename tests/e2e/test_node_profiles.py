@@ -10,7 +10,7 @@ import yaml
 
 from builders_cluster import TAG, WORKER_NODES, Cluster
 from builders_cluster_job import indices_of, job, share_folder, share_photos
-from builders_gpus import LABEL, PATH, set_gpus
+from builders_gpus import add_gpus, remove_gpus, set_gpus
 from builders_run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -28,24 +28,16 @@ API = "rbac.authorization.k8s.io"
 @pytest.fixture(scope="module")
 def gpu(cluster: Cluster) -> Iterator[str]:
     """The node that has one, and a job that would use it."""
-    set_gpus(cluster, HERE, 1)
-    cluster.kubectl("label", "node", HERE, f"{LABEL}={CLASS}", f"{DRIVER}=570.124.06")
+    add_gpus(cluster, HERE, CLASS)
+    cluster.kubectl("label", "node", HERE, f"{DRIVER}=570.124.06")
     cluster.apply(asking("asked", ASKED))
     yield HERE
     cluster.kubectl("delete", "infj", "asked")
-    remove_gpu(cluster)
+    remove_gpus(cluster, HERE)
     cluster.kubectl("label", "node", HERE, f"{DRIVER}-")
     # What its pods have measured is written down for as long as they are there.
     cluster.wait(lambda: not cluster.items("cronjobs,jobs,pods", OURS), "all that measured it is gone")
     cluster.kubectl("delete", "gprof", NAME, f"{NAME}-{HERE}", "--ignore-not-found")
-
-
-def remove_gpu(cluster: Cluster) -> None:
-    """Twice is fine."""
-    cluster.attempt(
-        "patch", "node", HERE, "--subresource=status", "--type=json", "-p", json.dumps([{"op": "remove", "path": PATH}])
-    )
-    cluster.kubectl("label", "node", HERE, f"{LABEL}-")
 
 
 def asking(name: str, model: dict[str, Any]) -> dict[str, Any]:
@@ -288,5 +280,5 @@ def test_a_pods_token_writes_profiles_of_its_own_node_only(cluster: Cluster, for
 
 def test_the_cron_job_goes_when_the_node_has_no_gpu_any_more(cluster: Cluster, gpu: str) -> None:
     cron_job(cluster, subjects=1)
-    remove_gpu(cluster)
+    remove_gpus(cluster, HERE)
     cluster.wait(lambda: not cluster.items("cronjobs", OURS), "it is gone")

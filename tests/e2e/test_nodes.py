@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
 
 from builders_cluster import WORKER_NODES, Cluster
 from builders_cluster_job import condition, indices_of, job, share_photos
-from builders_gpus import GPU, LABEL, PATH, set_gpus
+from builders_gpus import add_gpus, remove_gpus, wait_for_gpus
 from builders_run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -34,24 +33,17 @@ def measured_on(node: str, latency_us: int) -> dict[str, Any]:
 def two_nodes(cluster: Cluster) -> Iterator[None]:
     """One GPU of the class on each of two nodes."""
     for node in WORKER_NODES:
-        set_gpus(cluster, node, 1)
-        cluster.kubectl("label", "node", node, f"{LABEL}={CLASS}")
+        add_gpus(cluster, node, CLASS)
     for node in WORKER_NODES:
-        cluster.wait(partial(_has_gpu, cluster, node), f"{node} allocates its GPU")
+        wait_for_gpus(cluster, node)
     yield
     for node in WORKER_NODES:
-        removed = [{"op": "remove", "path": PATH}]
-        cluster.kubectl("patch", "node", node, "--subresource=status", "--type=json", "-p", json.dumps(removed))
-        cluster.kubectl("label", "node", node, f"{LABEL}-")
+        remove_gpus(cluster, node)
     # Nodes' profiles first, or the class's would be made again.
     for of_nodes in (True, False):
         there = {name: row["node"] for name, row in table(cluster).items() if row["class"] in (CLASS, OWN)}
         if found := [name for name, node in there.items() if bool(node) is of_nodes]:
             cluster.kubectl("delete", "gprof", "--ignore-not-found", *found)
-
-
-def _has_gpu(cluster: Cluster, node: str) -> bool:
-    return GPU in cluster.get("node", node)["status"]["allocatable"]
 
 
 def table(cluster: Cluster) -> dict[str, dict[str, str]]:

@@ -1,6 +1,5 @@
 """A job for a model that was never measured, on GPUs that only the scheduler believes in: profiled first, then done."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,10 +7,11 @@ import pytest
 
 from builders_cluster import WORKER_NODES, Cluster
 from builders_cluster_job import condition, indices_of, job, share_photos
+from builders_gpus import GPU, add_gpus, remove_gpus
 from builders_run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
-GPU, LABEL, CLASS = "nvidia.com/gpu", "nvidia.com/gpu.product", "NVIDIA-H100-PCIe"
+CLASS = "NVIDIA-H100-PCIe"
 IMAGES = 100
 # An engine on CPUs, since there is no GPU behind the label: what is measured are the cores beside it.
 NEW = {**MODEL, "imageSize": 80}
@@ -21,14 +21,10 @@ NAME = "nvidia-h100-pcie-mobilenet-v3-small-80-fp32-eager"
 @pytest.fixture
 def gpu(cluster: Cluster) -> Iterator[str]:
     """The node that has one."""
-    node, path = WORKER_NODES[0], f"/status/capacity/{GPU.replace('/', '~1')}"
-    added = [{"op": "add", "path": path, "value": "1"}]
-    cluster.kubectl("patch", "node", node, "--subresource=status", "--type=json", "-p", json.dumps(added))
-    cluster.kubectl("label", "node", node, f"{LABEL}={CLASS}")
+    node = WORKER_NODES[0]
+    add_gpus(cluster, node, CLASS)
     yield node
-    removed = [{"op": "remove", "path": path}]
-    cluster.kubectl("patch", "node", node, "--subresource=status", "--type=json", "-p", json.dumps(removed))
-    cluster.kubectl("label", "node", node, f"{LABEL}-")
+    remove_gpus(cluster, node)
     cluster.kubectl("delete", "gprof", NAME, f"{NAME}-{node}")
 
 

@@ -22,7 +22,7 @@ from dueby.profiler.warmup.collect import collect_warmups
 from dueby.profiler.warmup.learn import Learned, learn_warmups, upper_factor
 from dueby.profiler.warmup.points import every_point
 from dueby.profiler.warmup.regressors import alike, expand, grouped_folds, spearman
-from dueby.profiler.warmup.rows import WarmupJournal, journal_of, read_warmups, write_warmups
+from dueby.profiler.warmup.rows import WarmupJournal, read_warmups, resume_journal, write_warmups
 from dueby.profiler.warmup.sample import Columns, sample_of
 
 
@@ -209,12 +209,12 @@ def test_half_a_line_at_the_journals_end_is_as_if_it_had_not_been_measured(tmp_p
 
 
 def test_a_journal_begins_with_the_rows_of_a_file_that_is_alone(tmp_path: Path) -> None:
-    rows = [{**row, "time": 1_800_000_000_123_456} for row in some_rows()]
+    rows = some_rows()
     file = write_warmups(tmp_path / "rows.parquet", a_table(rows))
-    journal = journal_of(file)
+    journal = resume_journal(file)
     assert a_table(WarmupJournal(journal).read()) == read_warmups(file)
     WarmupJournal(journal).append(rows[:1])
-    assert len(WarmupJournal(journal_of(file)).read()) == len(rows) + 1, "one that is there stays"
+    assert len(WarmupJournal(resume_journal(file)).read()) == len(rows) + 1, "one that is there stays"
 
 
 def test_a_file_of_something_else_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

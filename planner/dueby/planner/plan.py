@@ -17,6 +17,7 @@ from statistics import NormalDist
 
 from dueby.planner.alternatives import Alternatives, find_alternatives
 from dueby.planner.capacity import Capacity, Choice, Margins, capacity, iterations_within
+from dueby.planner.margin import Run
 from dueby.planner.problem import Problem, least, runs, take
 from dueby.planner.proof import CLOSED_FORM, judge_fewest, judge_most
 from dueby.planner.solver import ask_fewest, ask_most
@@ -150,7 +151,7 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
     found = runs(problem.capacities())
     needed = problem.images + problem.rule.margin(found, gpus)
     second = ask_fewest(found, needed)
-    part_size = problem.part_size or _part_size(problem, gpus)
+    part_size = problem.part_size or _part_size(problem, found, gpus)
     held = problem.with_part_size(part_size)
     earliest_us = held.earliest_us(gpus, within_us=problem.time_us)
     if earliest_us is None:
@@ -173,9 +174,8 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
     )
 
 
-def _part_size(problem: Problem, gpus: int) -> int:
+def _part_size(problem: Problem, found: list[Run], gpus: int) -> int:
     """The largest power of two <= min(65,536, 1 % of ceil(N / k)) that keeps k accepted; 1 always does."""
-    found = runs(problem.capacities())
     share = -(-problem.images // gpus)
     size = 1 << max(0, min(_LARGEST_PART, share // 100).bit_length() - 1)
     while size > 1 and not replace(problem.rule, part_size=size).accepts(found, gpus):

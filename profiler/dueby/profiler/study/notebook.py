@@ -111,8 +111,8 @@ def _read(path: Path) -> Any:
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        what = f"can't be read as the rows of a point: {error}"
-        raise Invalid(str(path), f"{what} Delete it, and the same command measures the point again") from None
+        why = f"can't be read as the rows of a point ({error})"
+        raise Invalid(str(path), f"{why}. Delete it, and the same command measures the point again") from None
 
 
 def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Any:

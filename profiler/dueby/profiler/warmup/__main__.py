@@ -23,7 +23,7 @@ from dueby.profiler.warmup.collect import collect_warmups
 from dueby.profiler.warmup.learn import learn_warmups
 from dueby.profiler.warmup.planning import learn_shape
 from dueby.profiler.warmup.points import every_point
-from dueby.profiler.warmup.rows import journal_of, read_warmups, write_warmups
+from dueby.profiler.warmup.rows import read_warmups, resume_journal, write_warmups
 from dueby.profiler.warmup.summary import document, sentences
 
 MODELS = ("efficientnet_b0", "mobilenet_v3_large", "resnet50", "convnext_tiny")
@@ -69,7 +69,7 @@ def measure(options: argparse.Namespace) -> None:
     table = collect_warmups(
         points,
         machine=machine,
-        journal=journal_of(options.output),
+        journal=resume_journal(options.output),
         seconds=options.seconds,
         cache_dir=options.cache,
         audience=Audience(

@@ -42,16 +42,14 @@ class WarmupJournal:
         return [line for line in self._path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-def journal_of(path: Path) -> Path:
-    """The journal beside a Parquet file, which begins with the file's rows where it isn't there; Invalid for others."""
+def resume_journal(path: Path) -> Path:
+    """The journal beside a Parquet file, made of the file's rows if need be; Invalid where those are others."""
     journal = path.with_suffix(".jsonl")
     if path.exists() and not journal.exists():
         table = read_warmups(path)
         if missing := [name for name in WARMUPS.names if name not in table.column_names]:
             raise Invalid("--output", f"{path} is there and holds no warm-ups: it has no column {missing[0]}")
-        as_written = [pa.int64() if pa.types.is_timestamp(field.type) else field.type for field in WARMUPS]
-        columns = [table.column(name).cast(type_) for name, type_ in zip(WARMUPS.names, as_written, strict=True)]
-        WarmupJournal(journal).append(pa.table(columns, names=WARMUPS.names).to_pylist())
+        WarmupJournal(journal).append(table.to_pylist())
     return journal
 
 
