@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed
 PIP_ARGS ?=
 # More options for pytest, such as `make test PYTEST_ARGS="-k shares -x"`.
 PYTEST_ARGS ?=
-SOURCES := planner operator worker profiler
+SOURCES := dueby api planner operator worker profiler study
 CHECKED := $(wildcard $(SOURCES) tests benchmarks examples)
 
 help: ## say what there is to make

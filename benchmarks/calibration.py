@@ -34,15 +34,15 @@ from rich.console import Console
 from rich.progress import track
 
 from calibration_chart import draw, print_tables
-from dueby.command.files import read_profiles
-from dueby.operator.cluster.observations import LEAST_STEPS, Shown, row_of
-from dueby.operator.view import JobView
-from dueby.planner.job import parse_job
-from dueby.planner.pool import build_pool
-from dueby.planner.problem import Problem
-from dueby.planner.profiles import GPUProfile, ObservedJob, ProfileSpec
-from dueby.profiler.efforts import ENOUGH_CREWS
-from dueby.profiler.machine import this_machine
+from dueby.cli.files import read_profiles
+from dueby_api.gpu_profile import GPUProfile, ObservedJob, ProfileSpec
+from dueby_api.inference_job import parse_job
+from dueby_operator.control.model import JobView
+from dueby_operator.profiling.observations import MIN_STEPS, Shown, row_of
+from dueby_planner.model.problem import Problem
+from dueby_planner.profiles.pool import build_pool
+from dueby_profiler.machine.machine import this_machine
+from dueby_profiler.presets import ENOUGH_CREWS
 from end_to_end import MODEL, fastest, manifest
 from simulation import Simulation, processes
 from traces import Member, Trace, TracedFates, measure_traces, profile_of, read_traces
@@ -104,7 +104,7 @@ def profile_machine(folder: Path) -> Sequence[GPUProfile]:
     if not folder.is_dir():
         console.print("Measuring this machine (a minute) ...")
         command = ["profile", "--quick", "--model", str(MODEL["name"]), "-o", str(folder)]
-        subprocess.run([sys.executable, "-m", "dueby.command.main", *command], check=True)
+        subprocess.run([sys.executable, "-m", "dueby.cli.main", *command], check=True)
     return read_profiles([str(folder)])
 
 
@@ -153,7 +153,7 @@ def real_run(folder: Path, number: int) -> dict[str, Any]:
     job = manifest(images=images, deadline=f"{deadline_us / SECOND:.1f}s", sink=str(sink))
     path = folder / f"job-{number}.yaml"
     path.write_text(yaml.safe_dump(job))
-    command = [sys.executable, "-m", "dueby.command.main", "run", "-f", str(path), "--profiles", str(profiles)]
+    command = [sys.executable, "-m", "dueby.cli.main", "run", "-f", str(path), "--profiles", str(profiles)]
     subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
     run = next((sink / "_dueby" / "runs").iterdir())
     summary = json.loads((run / "summary.json").read_text())
@@ -263,7 +263,7 @@ def job_row(split: Split, job: int) -> ObservedJob:
             startup_us=round(worker.fate.startup_us),
         )
         for worker in simulation.workers
-        if worker.steps >= LEAST_STEPS
+        if worker.steps >= MIN_STEPS
     ]
     return row_of(f"job-{job}", shown, now_us=job)
 

@@ -30,12 +30,12 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from dueby.command.files import read_profiles
-from dueby.operator.view import JobView
-from dueby.planner.job import JobSpec, parse_job
-from dueby.planner.pool import build_pool
-from dueby.planner.problem import Problem
-from dueby.planner.profiles import GPUProfile
+from dueby.cli.files import read_profiles
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.inference_job import JobSpec, parse_job
+from dueby_operator.control.model import JobView
+from dueby_planner.model.problem import Problem
+from dueby_planner.profiles.pool import build_pool
 from simulation import NaturalFates, Nature, Simulation, Story, processes
 
 mpl.use("Agg")
@@ -84,7 +84,7 @@ def kept() -> list[dict[str, Any]]:
 def measure(folder: Path) -> Path:
     console.print("Measuring this machine (up to 3 minutes) ...")
     command = ["profile", "--model", str(MODEL["name"]), "-o", str(folder)]
-    subprocess.run([sys.executable, "-m", "dueby.command.main", *command], check=True)
+    subprocess.run([sys.executable, "-m", "dueby.cli.main", *command], check=True)
     return folder
 
 
@@ -113,7 +113,7 @@ def real_run(folder: Path, profiles: Path, number: int) -> dict[str, Any]:
     command = ["run", "-f", str(path), "--profiles", str(profiles)]
     started = time.monotonic()
     code = subprocess.run(
-        [sys.executable, "-m", "dueby.command.main", *command], stderr=subprocess.DEVNULL, check=False
+        [sys.executable, "-m", "dueby.cli.main", *command], stderr=subprocess.DEVNULL, check=False
     ).returncode
     run = next((sink / "_dueby" / "runs").iterdir())
     summary = json.loads((run / "summary.json").read_text())

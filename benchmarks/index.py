@@ -75,7 +75,7 @@ def measure(port: int, images: int) -> dict[str, Any]:
         source, sink = {"manifest": {"uri": str(listed)}}, {"uri": f"{folder}/sink"}
         config.write_text(json.dumps({"job": "benchmark", "model": MODEL, "source": source, "sink": sink}))
         began_s = time.monotonic()
-        command = [sys.executable, "-m", "dueby.worker", "index", "--config", str(config)]
+        command = [sys.executable, "-m", "dueby_worker", "index", "--config", str(config)]
         step = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert step.stdout is not None
         said = json.loads(step.stdout.read().splitlines()[-1])

@@ -21,8 +21,8 @@ from typing import Any
 
 import yaml
 
-from dueby.operator.cluster import names
-from dueby.operator.cluster.kube import Kube
+from dueby_operator.jobs import names
+from dueby_operator.kube.client import Kube
 
 REPOSITORY = Path(__file__).parents[1]
 # The users whose requests are counted.
@@ -33,7 +33,7 @@ AUDIT_LOG = "audit.log"
 NODES_OF_A_NET = 64
 # Requests at once while the cluster is filled.
 AT_ONCE = 48
-LONGEST_WAIT_S = 300.0
+MAX_WAIT_S = 300.0
 Document = dict[str, Any]
 
 _POLICY = {
@@ -242,10 +242,10 @@ async def make_user(cluster: LargeCluster, kube: Kube, user: str) -> Path:
 
 async def until(holds: Any, what: str, *, pause_s: float = 0.25) -> None:
     """Wait for the condition."""
-    give_up_s = time.monotonic() + LONGEST_WAIT_S
+    give_up_s = time.monotonic() + MAX_WAIT_S
     while not await holds():
         if time.monotonic() > give_up_s:
-            raise SystemExit(f"After {LONGEST_WAIT_S:.0f} s still not: {what}.")
+            raise SystemExit(f"After {MAX_WAIT_S:.0f} s still not: {what}.")
         await asyncio.sleep(pause_s)
 
 

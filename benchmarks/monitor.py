@@ -20,17 +20,17 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from dueby.planner.job import EngineName, Model
-from dueby.planner.schema import validate
-from dueby.profiler import nvml
-from dueby.profiler.crew import Crew
-from dueby.profiler.layouts import Layout
-from dueby.profiler.machine import this_machine
-from dueby.profiler.monitor.board import Board, Writer
-from dueby.profiler.monitor.first_look import follow
-from dueby.profiler.monitor.host import Host
-from dueby.profiler.monitor.journal import Journal
-from dueby.profiler.monitor.looks import Looks
+from dueby_api.inference_job import EngineName, Model
+from dueby_api.schema import validate
+from dueby_profiler.machine import nvml
+from dueby_profiler.machine.layouts import Layout
+from dueby_profiler.machine.machine import this_machine
+from dueby_profiler.measuring.process_group import Crew
+from dueby_profiler.monitor.board import Board, Writer
+from dueby_profiler.monitor.first_look import follow
+from dueby_profiler.monitor.host import Host
+from dueby_profiler.monitor.journal import Journal
+from dueby_profiler.monitor.samples import Looks
 from traces import open_crew
 
 RESULTS = Path(__file__).parent / "results"

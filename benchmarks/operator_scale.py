@@ -31,10 +31,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from dueby.operator.cluster import names
-from dueby.operator.cluster.handlers import sign_in
-from dueby.operator.cluster.kube import Kube
-from dueby.operator.cluster.manifests import PORT
+from dueby_operator.handlers import sign_in
+from dueby_operator.jobs import names
+from dueby_operator.jobs.manifests import PORT
+from dueby_operator.kube.client import Kube
 from large_cluster import (
     BY_HAND,
     NODES_OF_A_NET,
@@ -210,7 +210,7 @@ async def is_planned(kube: Kube, made: dict[str, float]) -> bool:
 @contextlib.asynccontextmanager
 async def operator(cluster: LargeCluster, kubeconfig: Path) -> AsyncIterator[psutil.Process]:
     """The operator, once it has looked at the cluster."""
-    command = [sys.executable, "-m", "dueby.operator", "--worker-image", "dueby/worker:benchmark"]
+    command = [sys.executable, "-m", "dueby_operator", "--worker-image", "dueby/worker:benchmark"]
     command += ["--metrics-port", str(METRICS_PORT)]
     with (cluster.folder / "operator.log").open("wb") as log:
         started = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"KUBECONFIG": str(kubeconfig)})

@@ -26,7 +26,7 @@ ORIGINALS = (
     "retina.jpg",
     "rocket.jpg",
 )
-_LEAST_CROP = 0.6
+_MIN_CROP = 0.6
 _BRIGHTNESS = (0.7, 1.3)
 _THREADS = 2
 
@@ -55,7 +55,7 @@ def _write(folder: Path, number: int, originals: Sequence[Image.Image]) -> Path:
 def _view(photo: Image.Image, draw: random.Random) -> Image.Image:
     """A crop of the photo in the shape of SIZE."""
     width, height = SIZE
-    scale = draw.uniform(_LEAST_CROP, 1.0) * min(photo.width / width, photo.height / height)
+    scale = draw.uniform(_MIN_CROP, 1.0) * min(photo.width / width, photo.height / height)
     left, top = draw.uniform(0, photo.width - scale * width), draw.uniform(0, photo.height - scale * height)
     view = photo.resize(SIZE, Image.Resampling.BICUBIC, (left, top, left + scale * width, top + scale * height))
     if draw.random() < 0.5:

@@ -28,8 +28,9 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from dueby.planner.shares import Grid, cut_shares
-from dueby.worker.engines.host import process_environment
+from dueby_api.grid import Grid
+from dueby_planner.model.shares import cut_shares
+from dueby_worker.engines.host import process_environment
 from metering import Command, Cost, run_metered
 from photos import ORIGINALS, QUALITY, SIZE, write_photos
 from pipeline_chart import draw_chart
@@ -236,7 +237,7 @@ def _step(step: str, config: Mapping[str, Any], folder: Path, environment: Mappi
     path = folder / f"{step}-{config.get('worker', '')}.json"
     path.write_text(json.dumps(config))
     return Command(
-        arguments=[sys.executable, "-m", "dueby.worker", step, "--config", str(path)], environment=environment
+        arguments=[sys.executable, "-m", "dueby_worker", step, "--config", str(path)], environment=environment
     )
 
 

@@ -123,9 +123,9 @@ def _autocast(precision: str) -> AbstractContextManager[object]:
 
 
 def _network_of_dueby(options: argparse.Namespace) -> Classify:
-    from dueby.planner.job import Model
-    from dueby.worker.engines.network import tuned_classifier
-    from dueby.worker.models import load_model
+    from dueby_api.inference_job import Model
+    from dueby_worker.engines.network import tuned_classifier
+    from dueby_worker.models.models import load_model
 
     model = Model(name="efficientnet_b0", weights=str(options.weights), precision=options.precision)
     return tuned_classifier(load_model(model), model.precision)

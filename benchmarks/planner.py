@@ -28,11 +28,11 @@ from ortools.sat.python import cp_model
 from rich.console import Console
 from rich.table import Table
 
-from dueby.planner.capacity import Choice, Group, capacity
-from dueby.planner.margin import Spreads
-from dueby.planner.plan import Plan, make_plan
-from dueby.planner.pool import Pool
-from dueby.planner.problem import Problem
+from dueby_planner.model.capacity import Choice, Group, capacity
+from dueby_planner.model.plan import Plan, make_plan
+from dueby_planner.model.problem import Problem
+from dueby_planner.model.rule import Spreads
+from dueby_planner.profiles.pool import Pool
 from planner_chart import draw_chart
 
 RESULTS = Path(__file__).parent / "results"
@@ -43,7 +43,7 @@ REPETITIONS = 100
 PER_GPU_REPETITIONS = {8: 100, 64: 20, 512: 5}
 PER_GPU_LIMIT_S = 10
 TIME_US = 300_000_000
-LARGEST_N = 10**9
+MAX_N = 10**9
 SHARE_OF_POOL = 0.6
 SIZES_OF_A_CLASS = range(16, 257, 16)
 console = Console(width=120)
@@ -211,7 +211,7 @@ def instance(size: Size, repetition: int, confidence: float) -> Problem:
         groups.append(Group(device_class=f"class-{number:02}", count=count, choices=tuple(choices)))
     pool = Pool(groups=tuple(groups), spreads=Spreads(run=0.01, node=0.02), is_gpu=True)
     everything = sum(group.count * max(capacity(c, time_us=TIME_US) for c in group.choices) for group in groups)
-    images = size.images or min(LARGEST_N, int(everything * SHARE_OF_POOL))
+    images = size.images or min(MAX_N, int(everything * SHARE_OF_POOL))
     return Problem(pool=pool, images=images, time_us=TIME_US, confidence=confidence)
 
 

@@ -22,14 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from dueby.planner.job import EngineName, Model
-from dueby.planner.profiles import CPU_ENGINES
-from dueby.planner.relatives import error_at, latency_of_images
-from dueby.planner.schema import validate
-from dueby.worker.engines.build import available_engines, build_engine
-from dueby.worker.engines.host import pin_to_cores, process_environment
-from dueby.worker.engines.interface import Engine
-from dueby.worker.models import load_model
+from dueby_api.gpu_profile import CPU_ENGINES
+from dueby_api.inference_job import EngineName, Model
+from dueby_api.schema import validate
+from dueby_planner.profiles.size_prediction import error_at, latency_of_images
+from dueby_worker.engines.build import available_engines, build_engine
+from dueby_worker.engines.host import pin_to_cores, process_environment
+from dueby_worker.engines.interface import Engine
+from dueby_worker.models.models import load_model
 
 RESULTS = Path(__file__).parent / "results" / "relatives.json"
 MODELS = ("mobilenet_v3_large", "efficientnet_lite0", "efficientnet_b0", "resnet50", "vit_b_16")

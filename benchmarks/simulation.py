@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from typing import Protocol
 
-from dueby.operator.decide import decide
-from dueby.operator.view import GONE, Assignment, Finish, JobView, Refuse, Start, Stop, WorkerState, WorkerView
-from dueby.planner.shares import Grid
+from dueby_api.grid import Grid
+from dueby_operator.control.model import GONE, Assignment, Finish, JobView, Refuse, Start, Stop, WorkerState, WorkerView
+from dueby_operator.control.workers import decide
 
 TICK_US = 500_000
 

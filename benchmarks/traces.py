@@ -16,16 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dueby.operator.view import Assignment
-from dueby.planner.job import EngineName, Model
-from dueby.planner.profiles import GPUProfile, ProfileSpec
-from dueby.profiler.crew import Crew
-from dueby.profiler.crews import start_crew
-from dueby.profiler.document import Facts, build_profile
-from dueby.profiler.layouts import Layout
-from dueby.profiler.machine import Machine
-from dueby.profiler.memory import Largest
-from dueby.profiler.points import Measurements, Visit, while_all_busy
+from dueby_api.gpu_profile import GPUProfile, ProfileSpec
+from dueby_api.inference_job import EngineName, Model
+from dueby_operator.control.model import Assignment
+from dueby_profiler.analysis.document import Facts, build_profile
+from dueby_profiler.analysis.memory import Largest
+from dueby_profiler.analysis.points import Measurements, Visit, while_all_busy
+from dueby_profiler.machine.layouts import Layout
+from dueby_profiler.machine.machine import Machine
+from dueby_profiler.measuring.process_group import Crew
+from dueby_profiler.measuring.start_group import start_crew
 from simulation import Fate
 
 

@@ -23,18 +23,18 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from dueby.planner.job import EngineName, Model
-from dueby.planner.schema import validate
-from dueby.planner.shares import Share
-from dueby.worker.config import IndexConfig, WorkConfig
-from dueby.worker.engines.build import available_engines, build_engine
-from dueby.worker.engines.host import pin_to_cores, process_environment
-from dueby.worker.engines.interface import Engine
-from dueby.worker.indexing import index_source
-from dueby.worker.models import LoadedModel, load_model
-from dueby.worker.progress import Progress
-from dueby.worker.stores import open_store
-from dueby.worker.worker import Worker
+from dueby_api.grid import Share
+from dueby_api.inference_job import EngineName, Model
+from dueby_api.schema import validate
+from dueby_worker.engines.build import available_engines, build_engine
+from dueby_worker.engines.host import pin_to_cores, process_environment
+from dueby_worker.engines.interface import Engine
+from dueby_worker.models.models import LoadedModel, load_model
+from dueby_worker.steps.config import IndexConfig, WorkConfig
+from dueby_worker.steps.index_step import index_source
+from dueby_worker.storage.stores import open_store
+from dueby_worker.telemetry.progress import Progress
+from dueby_worker.work.worker import Worker
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -185,7 +185,7 @@ def run_process(folder: Path, photos: Path, images: int) -> int:
     index_source(validate(IndexConfig, {**job, "images": images}))
     config = folder / "config.json"
     config.write_text(json.dumps({**job, **share_of_everything(images, 1024, MEMORY_MINI_BATCH, "eager")}))
-    command = [sys.executable, "-m", "dueby.worker", "work", "--config", str(config)]
+    command = [sys.executable, "-m", "dueby_worker", "work", "--config", str(config)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
     summary = json.loads(done.stdout.splitlines()[-1])
     print(f"{images} images: {summary['peakMemoryMiB']} MiB in {summary['seconds']:.0f} s", file=sys.stderr)

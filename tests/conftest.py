@@ -17,7 +17,7 @@ from functools import cache
 import hypothesis
 import pytest
 
-from builders_cluster import has_docker
+from support.cluster import has_docker
 
 # Before anything imports torch or OpenBLAS, which read these once: a test that needs more threads asks for them.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import yaml
 
-from dueby.command.files import read_job, read_profiles
-from dueby.planner.machine import machine_pool
-from dueby.planner.pool import build_pool
-from dueby.planner.problem import Problem
-from dueby.planner.units import MICROS_PER_SECOND
+from dueby.cli.files import read_job, read_profiles
+from dueby_api.units import MICROS_PER_SECOND
+from dueby_planner.model.problem import Problem
+from dueby_planner.profiles.machine_pool import machine_pool
+from dueby_planner.profiles.pool import build_pool
 
 # What is not in the profile: the photos' decoding, as a share of the model's time, and the index step.
 _DECODING = 1.25

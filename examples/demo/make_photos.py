@@ -21,8 +21,8 @@ from PIL import Image
 PHOTOS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 COUNT = 2400
 DAMAGED = 2
-LONGEST_SIDE = (480, 800)
-LEAST_CROP = 0.7
+MAX_SIDE = (480, 800)
+MIN_CROP = 0.7
 
 
 def photo_folder() -> Path:
@@ -35,10 +35,10 @@ def photo_folder() -> Path:
 
 def view_of(photo: Image.Image, draw: random.Random) -> Image.Image:
     """A crop of at least 0.7 of each side, mirrored every other time, scaled to what a web catalogue holds."""
-    share = draw.uniform(LEAST_CROP, 1.0)
+    share = draw.uniform(MIN_CROP, 1.0)
     width, height = round(photo.width * share), round(photo.height * share)
     left, top = draw.randint(0, photo.width - width), draw.randint(0, photo.height - height)
-    scale = draw.randint(*LONGEST_SIDE) / max(width, height)
+    scale = draw.randint(*MAX_SIDE) / max(width, height)
     view = photo.resize(
         (round(width * scale), round(height * scale)),
         resample=Image.Resampling.BICUBIC,

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from builders_cluster import Cluster, make_cluster, remove_cluster
-from builders_gpus import fake_gpus
-from builders_run import profile_document
+from support.cluster import Cluster, make_cluster, remove_cluster
+from support.gpus import fake_gpus
+from support.run import profile_document
 
 
 @pytest.fixture(scope="session")

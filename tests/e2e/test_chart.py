@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from builders_cluster import CHART, TAG, VALUES, Cluster, call
-from builders_cluster_job import condition, indices_of, job, share_photos
-from builders_prometheus import prometheus_beside
+from support.cluster import CHART, TAG, VALUES, Cluster, call
+from support.cluster_job import condition, indices_of, job, share_photos
+from support.prometheus import prometheus_beside
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 DASHBOARD = CHART / "files" / "dashboards" / "dueby.json"

@@ -13,9 +13,9 @@ import pyarrow.dataset as ds
 import pytest
 import yaml
 
-from builders_cluster import REPOSITORY, SHARED, WORKER_NODES, Cluster, load_image
-from builders_cluster_job import indices_of, wait_until_told
-from builders_run import MODEL, write_photos
+from support.cluster import REPOSITORY, SHARED, WORKER_NODES, Cluster, load_image
+from support.cluster_job import indices_of, wait_until_told
+from support.run import MODEL, write_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 EXAMPLES = REPOSITORY / "examples" / "cluster"

@@ -3,9 +3,9 @@
 import pyarrow.dataset as ds
 import pytest
 
-from builders_cluster import Cluster
-from builders_cluster_job import condition, indices_of, job, share_photos, wait_until_told
-from builders_run import MODEL, profile_document
+from support.cluster import Cluster
+from support.cluster_job import condition, indices_of, job, share_photos, wait_until_told
+from support.run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 PHOTOS = 200

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from builders_cluster import Cluster
-from builders_cluster_job import indices_of, job, share_photos
-from builders_gpus import CLASSES, EACH, GPU, LABEL, gpu_profile
+from support.cluster import Cluster
+from support.cluster_job import indices_of, job, share_photos
+from support.gpus import CLASSES, EACH, GPU, LABEL, gpu_profile
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 # More than four of the fast ones do, so that one of the others is needed.
@@ -23,7 +23,7 @@ def planned(folder: Path, document: dict[str, Any]) -> list[tuple[str, int]]:
     (folder / "job.yaml").write_text(yaml.safe_dump(document))
     (folder / "profiles.yaml").write_text(yaml.safe_dump_all(map(gpu_profile, CLASSES)))
     pool = [word for device_class in CLASSES for word in ("--pool", f"{device_class}={EACH}")]
-    command = [sys.executable, "-m", "dueby.command.main", "plan", "-f", str(folder / "job.yaml"), *pool]
+    command = [sys.executable, "-m", "dueby.cli.main", "plan", "-f", str(folder / "job.yaml"), *pool]
     command += ["--profiles", str(folder / "profiles.yaml"), "-o", "json"]
     plan = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return [(group["deviceClass"], group["count"]) for group in plan["groups"]]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from builders_cluster import CONTROL_PLANE, WORKER_NODES, Cluster, call
-from builders_cluster_job import condition, indices_of, job, share_photos, wait_until_told
-from builders_run import MODEL, profile_document
+from support.cluster import CONTROL_PLANE, WORKER_NODES, Cluster, call
+from support.cluster_job import condition, indices_of, job, share_photos, wait_until_told
+from support.run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 

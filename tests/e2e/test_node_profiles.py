@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from builders_cluster import TAG, WORKER_NODES, Cluster
-from builders_cluster_job import indices_of, job, share_folder, share_photos
-from builders_gpus import add_gpus, remove_gpus, set_gpus
-from builders_run import MODEL, profile_document
+from support.cluster import TAG, WORKER_NODES, Cluster
+from support.cluster_job import indices_of, job, share_folder, share_photos
+from support.gpus import add_gpus, remove_gpus, set_gpus
+from support.run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 CLASS, DRIVER = "NVIDIA-T4", "nvidia.com/cuda.driver-version.full"

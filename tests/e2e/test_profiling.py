@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from builders_cluster import WORKER_NODES, Cluster
-from builders_cluster_job import condition, indices_of, job, share_photos
-from builders_gpus import GPU, add_gpus, remove_gpus
-from builders_run import MODEL, profile_document
+from support.cluster import WORKER_NODES, Cluster
+from support.cluster_job import condition, indices_of, job, share_photos
+from support.gpus import GPU, add_gpus, remove_gpus
+from support.run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 CLASS = "NVIDIA-H100-PCIe"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from builders_cluster import Cluster
-from builders_cluster_job import job, share_photos, wait_until_told
-from builders_run import MODEL
+from support.cluster import Cluster
+from support.cluster_job import job, share_photos, wait_until_told
+from support.run import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 READS = {"get", "list", "watch"}

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from builders_cluster import Cluster
-from builders_cluster_job import job, share_photos
-from builders_run import profile_document
+from support.cluster import Cluster
+from support.cluster_job import job, share_photos
+from support.run import profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 

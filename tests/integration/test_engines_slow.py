@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builders_models import loaded
-from dueby.planner.job import EngineName
-from dueby.worker.engines.build import available_engines, build_engine
-from dueby.worker.engines.parity import check_parity, made_up_pictures
+from dueby_api.inference_job import EngineName
+from dueby_worker.engines.build import available_engines, build_engine
+from dueby_worker.engines.parity import check_parity, made_up_pictures
+from support.models import loaded
 
 SIDE = 64
 WORKER = f"""
 import sys
 from pathlib import Path
-from dueby.planner.job import Model
-from dueby.worker.engines.build import build_engine
-from dueby.worker.engines.parity import check_parity
-from dueby.worker.models import load_model
+from dueby_api.inference_job import Model
+from dueby_worker.engines.build import build_engine
+from dueby_worker.engines.parity import check_parity
+from dueby_worker.models.models import load_model
 
 model = load_model(Model(name="efficientnet_lite0", image_size={SIDE}))
 engine = build_engine(

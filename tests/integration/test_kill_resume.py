@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builders_processes import ProcessJob, Step, make_photos, wait_for
-from builders_s3 import versitygw_server
-from builders_worker import rows_in
-from dueby.worker.rows import Rows
-from dueby.worker.sink import SUCCESS
-from dueby.worker.store import Store
-from dueby.worker.stores import open_store
+from dueby_worker.output.rows import Rows
+from dueby_worker.output.sink import SUCCESS
+from dueby_worker.storage.store import Store
+from dueby_worker.storage.stores import open_store
+from support.processes import ProcessJob, Step, make_photos, wait_for
+from support.s3 import versitygw_server
+from support.worker import rows_in
 
 IMAGES = 640
 PART_SIZE = 16

@@ -9,18 +9,18 @@ from statistics import median
 import pyarrow.parquet as pq
 import pytest
 
-from builders_nvml import WHOLE, build_nvml, run_with_nvml
-from dueby.command.files import read_profiles
-from dueby.command.main import main
-from dueby.planner.errors import Invalid
-from dueby.planner.job import EngineName, Model
-from dueby.profiler import nvml
-from dueby.profiler.crew import Crew
-from dueby.profiler.layouts import Layout, Slice
-from dueby.profiler.messages import Setup
-from dueby.profiler.monitor.columns import FEATURES
-from dueby.profiler.monitor.features import Source
-from dueby.profiler.monitor.monitor import Monitor
+from dueby.cli.files import read_profiles
+from dueby.cli.main import main
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import EngineName, Model
+from dueby_profiler.machine import nvml
+from dueby_profiler.machine.layouts import Layout, Slice
+from dueby_profiler.measuring.messages import Setup
+from dueby_profiler.measuring.process_group import Crew
+from dueby_profiler.monitor.columns import FEATURES
+from dueby_profiler.monitor.features import Source
+from dueby_profiler.monitor.monitor import Monitor
+from support.nvml import WHOLE, build_nvml, run_with_nvml
 
 MODEL = "mobilenet_v3_small"
 TINY = Model(name=MODEL, weights="none", image_size=64)
@@ -96,11 +96,11 @@ def test_a_gpu_is_watched_until_it_is_lost_and_the_profile_goes_on(tmp_path: Pat
     script = f"""
 import json, os, pathlib, time
 import pyarrow.parquet as pq
-from dueby.planner.job import Model
-from dueby.profiler.crew import Crew
-from dueby.profiler.layouts import Layout, Slice
-from dueby.profiler.messages import Setup
-from dueby.profiler.monitor.monitor import Monitor
+from dueby_api.inference_job import Model
+from dueby_profiler.measuring.process_group import Crew
+from dueby_profiler.machine.layouts import Layout, Slice
+from dueby_profiler.measuring.messages import Setup
+from dueby_profiler.monitor.monitor import Monitor
 
 model = Model(name={MODEL!r}, weights="none", image_size=64, engine="eager")
 layout = Layout(device_class="A100", slices=(Slice(threads=1, gpu={WHOLE!r}),))

@@ -26,9 +26,7 @@ SLOW = {
 WITHIN_S = 0.5
 TRIES = 7
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-TELL_MODULES = (
-    "import sys, dueby.command.main as c; code = c.main(); print(*sys.modules, file=sys.stderr); sys.exit(code)"
-)
+TELL_MODULES = "import sys, dueby.cli.main as c; code = c.main(); print(*sys.modules, file=sys.stderr); sys.exit(code)"
 
 
 @pytest.fixture
@@ -64,7 +62,7 @@ def test_dueby_plan_loads_nothing_slow(arguments: list[str]) -> None:
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     loaded = set(done.stderr.splitlines()[-1].split())
-    assert "dueby.command.plan" in loaded
+    assert "dueby.cli.plan" in loaded
     assert not loaded & SLOW
 
 
@@ -73,7 +71,7 @@ def test_dueby_plan_answers_within_half_a_second(arguments: list[str]) -> None:
     took_s: list[float] = []
     while len(took_s) < TRIES and min(took_s, default=WITHIN_S) >= WITHIN_S:
         began = time.perf_counter()
-        command = [sys.executable, "-m", "dueby.command.main", *arguments]
+        command = [sys.executable, "-m", "dueby.cli.main", *arguments]
         done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, timeout=60)
         took_s.append(time.perf_counter() - began)
         assert done.returncode == 0, done.stderr

@@ -12,25 +12,27 @@ from pathlib import Path
 import pytest
 from matplotlib import image
 
-from builders_warmups import a_table
-from dueby.command.files import read_profiles
-from dueby.command.main import main
-from dueby.planner.job import Model
-from dueby.planner.packing import unpack_profile
-from dueby.planner.profiles import parse_profile
-from dueby.profiler import figures, nvml
-from dueby.profiler.audience import Audience, Progress
-from dueby.profiler.crew import Crew
-from dueby.profiler.efforts import ENOUGH_CREWS, Effort
-from dueby.profiler.layouts import Layout, Slice
-from dueby.profiler.limits import Limits, read_limits
-from dueby.profiler.machine import Machine
-from dueby.profiler.memory_map import map_memory
-from dueby.profiler.messages import Setup
-from dueby.profiler.points import while_all_busy
-from dueby.profiler.profiling import profile_machine
-from dueby.profiler.step import ProfileConfig, profile_device
-from dueby.profiler.warmup.rows import write_warmups
+from dueby.cli.files import read_profiles
+from dueby.cli.main import main
+from dueby_api.gpu_profile import parse_profile
+from dueby_api.inference_job import Model
+from dueby_api.packed_profile import unpack_profile
+from dueby_profiler.analysis import figures
+from dueby_profiler.analysis.points import while_all_busy
+from dueby_profiler.machine import nvml
+from dueby_profiler.machine.layouts import Layout, Slice
+from dueby_profiler.machine.limits import Limits, read_limits
+from dueby_profiler.machine.machine import Machine
+from dueby_profiler.measuring.memory_map import map_memory
+from dueby_profiler.measuring.messages import Setup
+from dueby_profiler.measuring.process_group import Crew
+from dueby_profiler.presets import ENOUGH_CREWS, Effort
+from dueby_profiler.profiling import profile_machine
+from dueby_profiler.progress_listener import Audience, Progress
+from dueby_profiler.step import ProfileConfig, profile_device
+from dueby_study.warmup.__main__ import main as add_warmups
+from dueby_study.warmup.rows import write_warmups
+from support.warmups import a_table
 
 TINY = Model(name="mobilenet_v3_small", weights="none", image_size=64, engine="eager")
 BRIEF = Effort(name="brief", layout_s=300, compare_s=0.1, look_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False)
@@ -101,7 +103,8 @@ def test_slices_are_measured_while_all_of_them_are_busy() -> None:
 def test_the_command_writes_a_profile_and_shows_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = ["--model", TINY.name, "--image-size", "64", "--engine", "eager", "--class", "cpu-1", "--quick"]
     rows = write_warmups(tmp_path / "rows.parquet", a_table())
-    assert main(["profile", *options, "--warmup-model", str(rows), "-o", str(tmp_path)]) == 0
+    assert main(["profile", *options, "-o", str(tmp_path)]) == 0
+    assert add_warmups(["add", str(rows), str(tmp_path), "-o", str(tmp_path)]) == 0
     (profile,) = read_profiles([str(tmp_path)])
     assert profile.spec.model.image_size == 64
     assert profile.spec.warmup_model
@@ -145,7 +148,7 @@ def test_an_output_that_can_not_be_a_folder_is_refused_before_anything_is_measur
 def test_a_profiler_that_is_stopped_leaves_no_process_behind(way: signal.Signals, tmp_path: Path) -> None:
     marker = f"DUEBY_TEST={tmp_path}"
     profiler = subprocess.Popen(
-        [sys.executable, "-m", "dueby.command.main", "profile", "--model", TINY.name, "--quick", "-o", str(tmp_path)],
+        [sys.executable, "-m", "dueby.cli.main", "profile", "--model", TINY.name, "--quick", "-o", str(tmp_path)],
         env={**os.environ, "DUEBY_TEST": str(tmp_path)},
         stderr=subprocess.DEVNULL,
     )

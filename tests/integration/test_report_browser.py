@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from builders_browser import Browser, open_browser
-from builders_report import Device, Simulation, catalog_run, edit, small_run, write_sink
-from dueby.command.main import main
+from dueby.cli.main import main
+from support.browser import Browser, open_browser
+from support.report import Device, Simulation, catalog_run, edit, small_run, write_sink
 
 pytestmark = pytest.mark.browser
 

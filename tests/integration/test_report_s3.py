@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from builders_report import catalog_run, write_sink
-from builders_s3 import versitygw_server
-from dueby.command.main import main
+from dueby.cli.main import main
+from support.report import catalog_run, write_sink
+from support.s3 import versitygw_server
 
 pytestmark = pytest.mark.s3
 

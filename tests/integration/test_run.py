@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pytest
 import yaml
 
-from builders_run import Job, kill, profile_document, wait_until, write_photos
+from support.run import Job, kill, profile_document, wait_until, write_photos
 
 PHOTOS = 240
 

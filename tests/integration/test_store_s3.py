@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from builders_pictures import SMALL, encode, photo, write_photos
-from builders_s3 import S3Server, free_port, versitygw_server
-from builders_store import HURRIED, StoreContract
-from dueby.planner.errors import Invalid, Transient
-from dueby.planner.job import Manifest, Source
-from dueby.worker.images import Decoded, read_images
-from dueby.worker.index import Index, build_index, open_index
-from dueby.worker.patience import Patience
-from dueby.worker.store import NotFound, Store, Unavailable
-from dueby.worker.stores import open_store
+from dueby_api.errors import Invalid, Transient
+from dueby_api.inference_job import Manifest, Source
+from dueby_worker.images.images import Decoded, read_images
+from dueby_worker.index.index import Index, build_index, open_index
+from dueby_worker.storage.retry import Patience
+from dueby_worker.storage.store import NotFound, Store, Unavailable
+from dueby_worker.storage.stores import open_store
+from support.pictures import SMALL, encode, photo, write_photos
+from support.s3 import S3Server, free_port, versitygw_server
+from support.store import HURRIED, StoreContract
 
 pytestmark = pytest.mark.s3
 WAITED_FOR_S = 60.0
@@ -246,7 +246,7 @@ def test_a_store_that_is_not_there_is_transient(monkeypatch: pytest.MonkeyPatch)
 
 WRITE_FOREVER = """
 import itertools, sys
-from dueby.worker.stores import open_store
+from dueby_worker.storage.stores import open_store
 store = open_store(sys.argv[1])
 for number in itertools.count():
     store.create(f"part-{number:05d}", bytes([number % 256]) * 3_000_000)

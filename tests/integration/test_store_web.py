@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from builders_pictures import SMALL, write_photos
-from builders_s3 import free_port
-from builders_store import HURRIED
-from dueby.planner.errors import Invalid, Transient
-from dueby.planner.job import Manifest, Source
-from dueby.worker.images import read_images
-from dueby.worker.index import Index, build_index, open_index
-from dueby.worker.store import NotFound, Unavailable
-from dueby.worker.stores import open_store
+from dueby_api.errors import Invalid, Transient
+from dueby_api.inference_job import Manifest, Source
+from dueby_worker.images.images import read_images
+from dueby_worker.index.index import Index, build_index, open_index
+from dueby_worker.storage.store import NotFound, Unavailable
+from dueby_worker.storage.stores import open_store
+from support.pictures import SMALL, write_photos
+from support.s3 import free_port
+from support.store import HURRIED
 
 
 @dataclass

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from builders_browser import open_browser
-from builders_study import a_lab, measure_all, real_lab
-from dueby.command.files import read_profiles
-from dueby.command.study import write_pages
-from dueby.profiler.audience import Audience
-from dueby.profiler.study.study import run_study
+from dueby.cli.files import read_profiles
+from dueby_profiler.progress_listener import Audience
+from dueby_study.command import write_pages
+from dueby_study.study import run_study
+from support.browser import open_browser
+from support.study import a_lab, measure_all, real_lab
 
 LIMIT_S = 240.0
 
@@ -24,7 +24,7 @@ LIMIT_S = 240.0
 def test_a_study_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     marker = f"DUEBY_TEST={tmp_path}"
     first = subprocess.Popen(
-        [sys.executable, "-m", "builders_study", str(tmp_path), "times"],
+        [sys.executable, "-m", "support.study", str(tmp_path), "times"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "DUEBY_TEST": str(tmp_path)},
         stderr=subprocess.PIPE,
     )

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from dueby.profiler.audience import Audience, Progress
-from dueby.profiler.machine import this_machine
-from dueby.profiler.monitor.columns import FEATURES
-from dueby.profiler.monitor.features import Source
-from dueby.profiler.warmup.collect import collect_warmups
-from dueby.profiler.warmup.points import every_point
-from dueby.profiler.warmup.sample import PLANNED
+from dueby_profiler.machine.machine import this_machine
+from dueby_profiler.monitor.columns import FEATURES
+from dueby_profiler.monitor.features import Source
+from dueby_profiler.progress_listener import Audience, Progress
+from dueby_study.warmup.collect import collect_warmups
+from dueby_study.warmup.points import every_point
+from dueby_study.warmup.sample import PLANNED
 
 
 def test_each_point_is_measured_once_in_fresh_processes_with_what_was_known_before(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builders_processes import MODEL, ProcessJob, make_photos, wait_for
-from builders_worker import rows_in
-from dueby.planner.errors import Invalid, Transient
-from dueby.worker.stores import open_store
+from dueby_api.errors import Invalid, Transient
+from dueby_worker.storage.stores import open_store
+from support.processes import MODEL, ProcessJob, make_photos, wait_for
+from support.worker import rows_in
 
 # A mini-batch of it takes about half a minute on one core.
 SLOW_MODEL = {"name": "resnet152", "weights": "none", "imageSize": 224, "precision": "fp32", "engine": "eager"}

@@ -10,21 +10,24 @@ import sys
 import tomllib
 from functools import cache
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from support.source_tree import PACKAGES, REPOSITORY
+
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = {"core": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
 # Which extras the code in each folder may count on. The report reads the rows with the worker's libraries.
 COUNTS_ON = {
+    "api": {"core"},
     "planner": {"core"},
-    "operator": {"core", "operator", "worker"},
+    "operator": {"core", "operator"},
     "worker": {"core", "worker"},
     "profiler": {"core", "worker", "profiler"},
-    "tests": {"core", "operator", "worker", "profiler", "dev"},
-    "benchmarks": {"core", "operator", "worker", "profiler", "dev", "bench"},
+    "dueby": {"core", "worker", "profiler"},
+    "study": {"core", "worker", "profiler", "study"},
+    "tests": {"core", "operator", "worker", "profiler", "study", "dev"},
+    "benchmarks": {"core", "operator", "worker", "profiler", "study", "dev", "bench"},
     "examples": {"core", "operator", "worker", "profiler", "dev"},
 }
 NOT_IMPORTED = {
@@ -35,6 +38,7 @@ NOT_IMPORTED = {
     "ruff": "called as a command",
     "pytest-cov": "pytest loads it",
     "pytest-timeout": "pytest loads it",
+    "pytest-xdist": "pytest loads it",
     "types-psutil": "mypy reads it",
     "types-pyyaml": "mypy reads it",
     "openvino": "imported when its engine is built, and not there on every processor",
@@ -63,7 +67,7 @@ def distributions_of(library: str) -> frozenset[str]:
 
 def imported(folder: str) -> dict[str, str]:
     """Foreign libraries imported below the folder, each with a place where it is."""
-    ours = {file.stem for file in (REPOSITORY / folder).rglob("*.py")} | {"dueby"}
+    ours = {file.stem for file in (REPOSITORY / folder).rglob("*.py")} | PACKAGES.keys() | {"support"}
     found: dict[str, str] = {}
     for file in sorted((REPOSITORY / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):

@@ -1,4 +1,4 @@
-"""The wheel is whole: built from the four source roots, it installs apart from them and is one package with types."""
+"""The wheel is whole: built from the source roots, it installs apart from them, and its packages have types."""
 
 import subprocess
 import sys
@@ -10,8 +10,7 @@ from zipfile import ZipFile
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
-SOURCE_ROOTS = ("planner", "operator", "worker", "profiler")
+from support.source_tree import PACKAGES, REPOSITORY
 
 
 def run(*command: str | Path, **options: str | Path) -> subprocess.CompletedProcess[str]:
@@ -43,11 +42,11 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "bin"
 
 
-def test_the_wheel_holds_every_file_of_the_four_source_roots_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path) -> None:
     tree = {
-        str(file.relative_to(REPOSITORY / root))
-        for root in SOURCE_ROOTS
-        for file in (REPOSITORY / root / "dueby").rglob("*")
+        str(file.relative_to(folder.parent))
+        for folder in PACKAGES.values()
+        for file in folder.rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
     packed = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
@@ -59,30 +58,33 @@ def test_the_wheel_names_the_command_the_licence_and_the_extras(wheel: Path) -> 
         texts = {Path(name).name: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name}
     entry_points = ConfigParser()
     entry_points.read_string(texts["entry_points.txt"])
-    assert entry_points["console_scripts"]["dueby"] == "dueby.command.main:main"
+    assert dict(entry_points["console_scripts"]) == {
+        "dueby": "dueby.cli.main:main",
+        "dueby-study": "dueby_study.command:main",
+    }
     assert "Apache License" in texts["LICENSE"]
     assert "License-Expression: Apache-2.0" in texts["METADATA"]
-    for extra in ("worker", "profiler", "dev"):
+    for extra in ("operator", "worker", "profiler", "study", "dev"):
         assert f"Provides-Extra: {extra}" in texts["METADATA"]
 
 
-def test_installed_it_is_one_package_and_its_command_answers(installed: Path) -> None:
-    packages = run(installed / "python", "-c", "import dueby; print(len(list(dueby.__path__)))")
-    assert (packages.stdout, packages.stderr) == ("1\n", "")
+def test_installed_its_packages_are_ordinary_ones_and_its_command_answers(installed: Path) -> None:
+    program = f"import {', '.join(PACKAGES)}; print(all(p.__file__ for p in ({', '.join(PACKAGES)})))"
+    packages = run(installed / "python", "-c", program)
+    assert (packages.stdout, packages.stderr) == ("True\n", "")
     answer = run(installed / "dueby", "--help")
     assert answer.returncode == 0, answer.stderr
     assert {"profile", "plan", "run", "report"} <= set(answer.stdout.replace(",", " ").replace("{", " ").split())
 
 
 def test_installed_it_tells_a_type_checker_its_types(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / "user.py").write_text("from dueby.planner.job import parse_job\nparse_job(3)\n")
+    (tmp_path / "user.py").write_text("from dueby_api.inference_job import parse_job\nparse_job(3)\n")
     python = installed / "python"
     checked = run(sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "user.py", cwd=tmp_path)
     assert 'Argument 1 to "parse_job" has incompatible type "int"' in checked.stdout
 
 
-@pytest.mark.parametrize(
-    "package", sorted(path for root in SOURCE_ROOTS for path in (REPOSITORY / root).glob("dueby/*"))
-)
-def test_each_package_is_marked_as_typed(package: Path) -> None:
-    assert (package / "py.typed").is_file(), "without it mypy ignores the types of this package where it is installed"
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_package_is_marked_as_typed(package: str) -> None:
+    marker = PACKAGES[package] / "py.typed"
+    assert marker.is_file(), "without it mypy ignores the types of this package where it is installed"

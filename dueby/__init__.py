@@ -1,0 +1,1 @@
+"""`import dueby` for notebooks, and the `dueby` command: subcommands, the backend for one machine, the report."""

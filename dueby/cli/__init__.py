@@ -1,0 +1,1 @@
+"""The `dueby` command, one file per subcommand."""

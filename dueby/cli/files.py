@@ -1,0 +1,105 @@
+"""Manifests and profiles from YAML files, with the file and the line in every error."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dueby_api.errors import Invalid
+from dueby_api.gpu_profile import GPUProfile, parse_profile
+from dueby_api.inference_job import InferenceJob, parse_job
+from dueby_api.units import Seconds
+
+# libyaml's loader is ten times as fast; PyYAML is built without it on some platforms.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes times with their six decimals."""
+
+
+_Dumper.add_representer(Seconds, lambda dumper, time: dumper.represent_scalar("tag:yaml.org,2002:float", repr(time)))
+
+
+def read_job(path: str) -> InferenceJob:
+    """The one InferenceJob of the file; `-` is standard input."""
+    documents = list(_documents(path))
+    if len(documents) != 1:
+        raise Invalid(path, f"expected one InferenceJob, found {len(documents)} documents")
+    return parse_job(documents[0], origin=path)
+
+
+def read_profiles(paths: Sequence[str]) -> list[GPUProfile]:
+    """Every GPUProfile of the files and folders; other kinds in a folder are passed over."""
+    profiles = []
+    for path in paths:
+        if os.path.isdir(path):
+            files = sorted(str(p) for p in Path(path).iterdir() if p.suffix in _SUFFIXES)
+            found = [
+                (f, d) for f in files for d in _documents(f) if isinstance(d, dict) and d.get("kind") == "GPUProfile"
+            ]
+        else:
+            found = [(path, document) for document in _documents(path)]
+        profiles += [parse_profile(document, origin=file) for file, document in found]
+    return profiles
+
+
+def write_profile(profile: GPUProfile, folder: Path) -> Path:
+    """Write the profile as NAME.yaml, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{profile.name}.yaml"
+    temporary = path.with_suffix(".part")
+    temporary.write_text(to_yaml(profile.document()), encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def to_yaml(document: Any) -> str:
+    """YAML in the order of the document."""
+    return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+def profile_home() -> Path:
+    """Where `dueby run` keeps and looks for this machine's profiles when it isn't told."""
+    if named := os.environ.get("DUEBY_PROFILES"):
+        return Path(named)
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "dueby" / "profiles"
+
+
+def _documents(path: str) -> Iterator[Any]:
+    for document in _parse(path):
+        if (
+            isinstance(document, dict)
+            and isinstance(document.get("items"), list)
+            and str(document.get("kind")).endswith("List")
+        ):
+            yield from document["items"]  # what `kubectl get -o yaml` prints
+        elif document is not None:
+            yield document
+
+
+def _parse(path: str) -> Iterable[Any]:
+    try:
+        text = _text(path)
+        return list(yaml.load_all(text, Loader=_LOADER))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise Invalid(path, f"is not YAML{where}: {error.problem or 'it breaks off'}") from None
+    except yaml.YAMLError as error:
+        raise Invalid(path, f"is not YAML: {error}") from None
+    except UnicodeDecodeError:
+        raise Invalid(path, "is not a text file") from None
+    except OSError as error:
+        raise Invalid(path, f"can't be read: {error.strerror}") from None
+
+
+def _text(path: str) -> str:
+    if path == "-":
+        import sys
+
+        return sys.stdin.read()
+    return Path(path).read_text(encoding="utf-8")

@@ -1,0 +1,214 @@
+"""`dueby run`: index, plan and run a job on this machine, with processes where a cluster has pods.
+
+What can be refused without work is refused first; the machine is measured if nobody has; the source is indexed; then
+the control loop runs until every part is in the sink. Whatever ends it (Ctrl-C, kill -9, a power cut), the same
+command goes on where it stopped.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
+from dueby.cli.plan import EXIT_INFEASIBLE
+from dueby.cli.screen import Screen
+from dueby.cli.summary import EXIT_LATE, print_summary, summary_document
+from dueby.cli.tables import people_console, print_plan
+from dueby.local import steps
+from dueby.local.edits import ManifestWatch
+from dueby.local.loop import Loop, Outcome, Seams
+from dueby.local.processes import Processes
+from dueby.local.record import Record
+from dueby.local.this_machine import LocalPool, cache_folder, find_pool, machine_document
+from dueby_api.errors import Invalid
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.grid import Grid
+from dueby_api.inference_job import InferenceJob, refuse_unbuilt
+from dueby_api.units import from_micros
+from dueby_operator.control.model import JobView
+from dueby_planner.profiles.pool import matching
+from dueby_planner.profiles.size_prediction import predictions
+from dueby_worker.engines.host import process_environment
+from dueby_worker.output.parts import parts_among
+from dueby_worker.storage.store import Store
+from dueby_worker.storage.stores import open_store
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `dueby run`."""
+    parser.add_argument("-f", "--file", required=True, metavar="JOB", help="the InferenceJob")
+    parser.add_argument(
+        "--profiles",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a GPUProfile or a folder of them; may be repeated (default: this machine's, measured if need be)",
+    )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="do over the rows that have an error, once every part is there"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the job; the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    job = read_job(arguments.file)
+    refuse_unbuilt(job.spec)
+    pool = find_pool(_profiles(job, arguments.profiles), job.spec.model)
+    with tempfile.TemporaryDirectory(prefix="dueby-run-") as folder:
+        session = Session(job, pool, file=arguments.file, folder=Path(folder))
+        return session.run(retry_failed=arguments.retry_failed)
+
+
+class Session:
+    """One call of `dueby run` on a job whose pool is known."""
+
+    def __init__(self, job: InferenceJob, pool: LocalPool, *, file: str, folder: Path) -> None:
+        self.job = job
+        self.pool = pool
+        self.file = file
+        self.folder = folder
+        self.start_us = _now_us()
+        self.deadline_us = job.spec.deadline_us(accepted_us=self.start_us)
+        self.name = datetime.fromtimestamp(self.start_us // 10**6, tz=UTC).strftime("%Y%m%dT%H%M%SZ")
+        if self.deadline_us <= self.start_us:
+            raise Invalid("spec.deadlineTime", f"{from_micros(self.deadline_us)} has passed; give a time to come")
+
+    def run(self, *, retry_failed: bool) -> int:
+        """Until the job is over; the exit code."""
+        indexed = steps.index(self.job, self.folder)
+        self.sink = open_store(self.job.spec.sink.uri)
+        view = self._first_view(indexed)
+        record = Record(start_us=self.start_us, deadline_us=self.deadline_us, images=indexed.images, cost=indexed.cost)
+        processes = self._processes(indexed)
+        with Screen() as screen:
+            loop = Loop(view, processes=processes, record=record, seams=self._seams(screen, indexed))
+            try:
+                outcome = loop.run()
+            except KeyboardInterrupt:
+                self._summarise(loop.view, record, processes, outcome=None, rows={})
+                raise
+        if outcome.ended == "Refused" and outcome.verdict:
+            print_plan(outcome.verdict, people_console(stderr=True))
+            return EXIT_INFEASIBLE
+        if not processes.started:
+            print("Every part is there already; nothing to do.", file=sys.stderr)
+        rows = self._close(outcome, indexed, retry_failed)
+        summary = self._summarise(loop.view, record, processes, outcome=outcome, rows=rows)
+        return 0 if summary["verdict"] == "Succeeded" else EXIT_LATE
+
+    def _first_view(self, indexed: steps.Indexed) -> JobView:
+        part_size = indexed.part_size
+        there = _parts_there(self.sink, indexed.images, part_size) if part_size else frozenset()
+        return JobView(
+            spec=self.job.spec,
+            now_us=_now_us(),
+            deadline_us=self.deadline_us,
+            images=indexed.images,
+            cost=indexed.cost,
+            profiles=self.pool.profiles,
+            counts=self.pool.counts,
+            cpus=min(slot.threads for slot in self.pool.slots),
+            part_size=part_size,
+            parts_there=there,
+        )
+
+    def _processes(self, indexed: steps.Indexed, *, retry_failed: bool = False) -> Processes:
+        return Processes(
+            self.job,
+            self.pool.slots,
+            folder=self.folder / ("retry" if retry_failed else "workers"),
+            cache_folder=cache_folder(),
+            images=indexed.images,
+            fingerprint=indexed.fingerprint,
+            retry_failed=retry_failed,
+            environment_of=process_environment,
+        )
+
+    def _seams(self, screen: Screen, indexed: steps.Indexed) -> Seams:
+        return Seams(
+            parts_there=lambda images, part_size: _parts_there(self.sink, images, part_size),
+            keep=self._keep,
+            edited_job=ManifestWatch(self.file, self.job, screen.say).edited_job,
+            show=screen.show,
+            say=screen.say,
+            show_plan=lambda verdict: print_plan(verdict, screen.console, cost=indexed.cost),
+            now_us=_now_us,
+            sleep_s=time.sleep,
+        )
+
+    def _summarise(
+        self, view: JobView, record: Record, processes: Processes, *, outcome: Outcome | None, rows: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Keep the run's documents and print its last words."""
+        summary = summary_document(
+            self.job,
+            view,
+            record,
+            verdict=outcome.verdict if outcome else None,
+            done=rows.get("rows", record.done),
+            failed=rows.get("errors", record.failed),
+            interrupted=outcome is None,
+            processes=processes.started,
+            machine=machine_document(self.pool),
+        )
+        self._keep("job.yaml", to_yaml(without_secrets(self.job)).encode())
+        self._keep("summary.json", json.dumps(summary, ensure_ascii=False, indent=1).encode())
+        print_summary(summary, self.job.spec.sink.uri)
+        return summary
+
+    def _close(self, outcome: Outcome, indexed: steps.Indexed, retry_failed: bool) -> dict[str, Any]:
+        """The finish step, where every part is there; the rows and errors of the whole sink."""
+        if outcome.ended != "Complete":
+            return {}
+        rows = steps.finish(self.job, self.folder)
+        if retry_failed and rows["errors"]:
+            steps.retry_failed(self._processes(indexed, retry_failed=True), outcome.view)
+            rows = steps.finish(self.job, self.folder)
+        return rows
+
+    def _keep(self, document: str, data: bytes) -> None:
+        self.sink.replace(f"_dueby/runs/{self.name}/{document}", data)
+
+
+def without_secrets(job: InferenceJob) -> dict[str, Any]:
+    """The manifest as it may lie beside the results: environment variables without their values."""
+    document = job.document()
+    for variable in document["spec"]["worker"]["env"]:
+        variable.pop("value", None)
+    return document
+
+
+def _parts_there(sink: Store, images: int, part_size: int) -> frozenset[int]:
+    return frozenset(parts_among(sink.list_names(), Grid(images=images, part_size=part_size)))
+
+
+def _profiles(job: InferenceJob, paths: list[str]) -> list[GPUProfile]:
+    """The profiles named, with what they predict; or this machine's, which is measured where none is for the model."""
+    if paths:
+        given = read_profiles(paths)
+        return [*given, *predictions(given, job.spec.model)]
+    home = profile_home()
+    found = read_profiles([str(home)]) if home.is_dir() else []
+    if not matching(found, job.spec.model):
+        print(f"No profile of this machine for {job.spec.model.name} in {home}: measuring it first.", file=sys.stderr)
+        from dueby.cli.profile import measure
+
+        measure(job.spec.model, home, quick=True)
+        found = read_profiles([str(home)])
+    return found
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,114 @@
+"""What people read of a plan: the groups, the proof in a sentence, the odds. rich is imported here and in `screen`."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dueby_api.units import MICROS_PER_SECOND, format_duration
+from dueby_planner.answer import device_word, proof_sentence
+from dueby_planner.deadline_classes import Verdict
+from dueby_planner.model.input_cost import FREE, InputCost
+from dueby_planner.model.plan import Infeasible, Plan
+
+CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confidence and this pool."
+_MEASURED = "measured mini-batch sizes"
+
+
+def print_plan(verdict: Verdict, console: Console, *, cost: InputCost = FREE) -> None:
+    """The verdict, with the job's input cost where it is known."""
+    warnings = verdict.plan.warnings if verdict.plan else ()
+    if verdict.infeasible:
+        warnings = warnings or verdict.infeasible.problem.pool.warnings
+        _print_infeasible(console, verdict.infeasible, verdict.plan)
+    if verdict.plan:
+        _print_groups(console, verdict.plan)
+        _print_proof(console, verdict.plan)
+        if cost != FREE:
+            console.print(Text(_terms(cost)))
+    for warning in warnings:
+        console.print(Text(f"Warning: {warning}.", style="yellow"))
+
+
+def people_console(*, stderr: bool = False) -> Console:
+    """A console that doesn't squeeze tables where there is no terminal."""
+    console = Console(highlight=False, stderr=stderr)
+    return console if console.is_terminal else Console(highlight=False, stderr=stderr, width=110, soft_wrap=True)
+
+
+def _print_groups(console: Console, plan: Plan) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("CLASS", no_wrap=True)
+    table.add_column("ENGINE", no_wrap=True)
+    for heading in ("COUNT", "BATCH", "ITERATIONS", "IMAGES EACH", "S + W", "STEP", "FINISH"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for group in plan.groups:
+        table.add_row(
+            Text(group.device_class),
+            group.choice.engine,
+            f"{group.count:,}",
+            f"{group.choice.mini_batch_size:,}",
+            f"1 + {group.iterations:,}",
+            f"{group.images_each:,}",
+            format_duration(group.choice.expected_start_us),
+            f"{group.choice.latency_us / 1000:,.1f} ms",
+            format_duration(group.expected_finish_us),
+        )
+    console.print(table)
+    console.print()
+
+
+def _print_proof(console: Console, plan: Plan) -> None:
+    problem, word = plan.problem, device_word(plan)
+    console.print(
+        f"[bold]{plan.gpus:,} {word(plan.gpus)}[/bold] for {problem.images:,} images "
+        f"in {format_duration(problem.time_us)}: expected after {format_duration(plan.expected_finish_us)}, "
+        f"at confidence {problem.confidence:g} after {format_duration(plan.finish_at_confidence_us)}, "
+        f"slack {format_duration(plan.slack_us)}."
+    )
+    odds = "over 0.9999" if plan.probability > 0.9999 else f"{plan.probability:.4f}"
+    console.print(f"Probability of being in time: {odds}. Parts of {plan.part_size:,} images.")
+    console.print(f"Proof ({plan.proof}, {plan.solve_us / 1000:.1f} ms): {proof_sentence(plan)} {_claim(plan)}")
+
+
+def _claim(plan: Plan) -> str:
+    choices = [choice for group in plan.problem.groups for choice in group.choices]
+    between = " and those between them" if any(choice.filled_in for choice in choices) else ""
+    return CLAIM.replace(_MEASURED, _MEASURED + between)
+
+
+def _terms(cost: InputCost) -> str:
+    """What the steps above contain beside the model."""
+    if not (cost.decode_us or cost.get_us):
+        return "Input: none to read or decode."
+    words = f"Input, in every step: {cost.decode_us / 1000:.2f} ms to decode and {cost.get_us / 1000:.2f} ms to read"
+    if cost.bytes_per_image:
+        words += f" {cost.bytes_per_image / 1000:,.0f} kB"
+    if cost.bandwidth_bytes_per_s:
+        words += f" at {cost.bandwidth_bytes_per_s / 1e6:,.0f} MB/s"
+    return f"{words} an image."
+
+
+def _print_infeasible(console: Console, infeasible: Infeasible, late: Plan | None) -> None:
+    problem, found = infeasible.problem, infeasible.alternatives
+    what = "GPUs" if problem.pool.is_gpu else "CPU slices"
+    console.print(
+        f"[bold red]Infeasible[/bold red]: all {problem.most:,} {what} can do at most {found.largest_images:,} of "
+        f"{problem.images:,} images in {format_duration(problem.time_us)} at confidence {problem.confidence:g} "
+        f"({infeasible.proof}). Any one of these would do:"
+    )
+    lines: list[tuple[str | Text, str]] = [
+        ("a deadline of", "never with this pool" if found.earliest_us is None else _exact(found.earliest_us)),
+        ("at most", f"{found.largest_images:,} images"),
+        ("a confidence of", "none" if found.possible_confidence is None else f"{found.possible_confidence:g}"),
+        *((Text(f"more {name}"), "no number does" if n is None else f"{n:,}") for name, n in found.extra_gpus.items()),
+    ]
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    for row in lines:
+        table.add_row(*row)
+    console.print(table)
+    if late:
+        console.print("\nThe plan that ends earliest, which a Soft or Relaxed job starts all the same:\n")
+
+
+def _exact(micros: int) -> str:
+    return f"{format_duration(micros)} ({micros / MICROS_PER_SECOND:,.6f} s)"

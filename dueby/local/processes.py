@@ -1,0 +1,229 @@
+"""The local backend: a process where the cluster has a pod.
+
+Each worker gets its configuration as a file, its slot's cores or GPU, a log of its own and a port that it writes down.
+It is observed as a pod is, by scraping `/progress` with a short timeout; a scrape that fails says nothing, the end of
+the process does. Workers die with this process, however it dies, so that nothing is left running behind a user's back.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dueby.local.slots import Slot
+from dueby_api.errors import DueByError, Invalid, Transient
+from dueby_api.inference_job import EngineName, InferenceJob
+from dueby_operator.control.model import GONE, INVALID, TRY_AGAIN, Assignment, WorkerState, WorkerView, worker_view
+from dueby_operator.control.step_configs import crew_config, own_config
+
+SCRAPE_TIMEOUT_S = 1.0
+STOP_TIMEOUT_S = 5.0
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(kw_only=True)
+class Process:
+    """A worker's process and what was last heard of it."""
+
+    assignment: Assignment
+    slot: Slot
+    process: subprocess.Popen[bytes]
+    created_us: int
+    folder: Path
+    part_size: int
+    state: WorkerState = "starting"
+    progress: dict[str, Any] = field(default_factory=dict)
+    ended_us: int | None = None
+    is_stopping: bool = False
+
+
+class Processes:
+    """The workers of one job on this machine."""
+
+    def __init__(
+        self,
+        job: InferenceJob,
+        slots: Sequence[Slot],
+        *,
+        folder: Path,
+        cache_folder: Path,
+        images: int,
+        fingerprint: str | None,
+        retry_failed: bool,
+        environment_of: Callable[[EngineName, int], Mapping[str, str]],
+    ) -> None:
+        self.job = job
+        self.slots = tuple(slots)
+        self.folder = folder
+        self.cache_folder = cache_folder
+        self.images = images
+        self.fingerprint = fingerprint
+        self.retry_failed = retry_failed
+        self.environment_of = environment_of
+        self.started: list[Process] = []
+        self.scrapers = ThreadPoolExecutor(16, thread_name_prefix="scrape")
+
+    def start(self, assignments: Iterable[Assignment], *, part_size: int) -> None:
+        """Start a worker for each assignment, on a free slot of its class."""
+        added = list(assignments)
+        alive = [p.assignment for p in self.started if p.state not in GONE]
+        shares = [[a.share.first, a.share.end] for a in (*alive, *added)]
+        for rank, assignment in enumerate(added, start=len(alive)):
+            self.started.append(self._start(assignment, part_size=part_size, shares=shares, rank=rank))
+
+    def stop(self, workers: Iterable[str]) -> None:
+        """SIGTERM, and SIGKILL for who doesn't go; returns when they are gone."""
+        named = set(workers)
+        stopping = [p for p in self.started if p.assignment.worker in named and p.state not in GONE]
+        for process in stopping:
+            process.is_stopping = True
+            process.process.terminate()
+        give_up = time.monotonic() + STOP_TIMEOUT_S
+        for process in stopping:
+            try:
+                process.process.wait(max(0.0, give_up - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.process.kill()
+                process.process.wait()
+        self.observe()
+
+    def stop_all(self) -> None:
+        """Stop every worker that is still there."""
+        self.stop([p.assignment.worker for p in self.started])
+
+    def observe(self) -> tuple[WorkerView, ...]:
+        """Every worker as it is now."""
+        list(self.scrapers.map(_refresh, [p for p in self.started if p.state not in GONE]))
+        return tuple(_view(process) for process in self.started)
+
+    def raise_fault(self) -> None:
+        """Raise what a worker said was wrong with the job: no other worker would do better."""
+        for process in self.started:
+            if process.state == "lost" and process.process.returncode == INVALID:
+                said = _last_words(process.folder)
+                raise Invalid(str(said.get("field", "spec")), str(said.get("error", log_tail(process.folder))))
+
+    def fault_of_losses(self) -> DueByError:
+        """What to say when workers are lost again and again."""
+        lost = [p for p in self.started if p.state == "lost"]
+        last = lost[-1]
+        words = log_tail(last.folder)
+        if last.process.returncode == TRY_AGAIN:
+            return Transient(f"worker {last.assignment.worker} gave up: {words}")
+        code = last.process.returncode
+        how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
+        return DueByError(f"{len(lost)} workers ended before their work, the last with {how}: {words}")
+
+    def _start(self, assignment: Assignment, *, part_size: int, shares: list[list[int]], rank: int) -> Process:
+        taken = {p.slot.name for p in self.started if p.state not in GONE}
+        slot = next(s for s in self.slots if s.device_class == assignment.device_class and s.name not in taken)
+        folder = self.folder / assignment.worker
+        folder.mkdir(parents=True)
+        config = folder / "config.json"
+        document = self._config(assignment, slot, folder, part_size=part_size, shares=shares, rank=rank)
+        config.write_text(json.dumps(document, indent=1), encoding="utf-8")
+        environment = {
+            **os.environ,
+            **{variable["name"]: str(variable.get("value", "")) for variable in self.job.spec.worker.env},
+            **self.environment_of(assignment.choice.engine, slot.threads),
+            "DUEBY_TERMINATION_LOG": str(folder / "last-words.json"),
+            **({"CUDA_VISIBLE_DEVICES": slot.gpu} if slot.gpu else {}),
+        }
+        with (folder / "log.txt").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dueby_worker", "work", "--config", str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                # Ctrl-C is for this process; it tells its workers.
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        return Process(
+            assignment=assignment,
+            slot=slot,
+            process=process,
+            created_us=time.time_ns() // 1000,
+            folder=folder,
+            part_size=part_size,
+        )
+
+    def _config(
+        self, assignment: Assignment, slot: Slot, folder: Path, *, part_size: int, shares: list[list[int]], rank: int
+    ) -> dict[str, Any]:
+        common = crew_config(
+            self.job,
+            assignment,
+            threads=slot.threads,
+            images=self.images,
+            part_size=part_size,
+            fingerprint=self.fingerprint,
+        )
+        return {
+            **common,
+            **own_config(assignment, rank=rank),
+            "cores": None if slot.cores is None else list(slot.cores),
+            "shares": shares,
+            "retryFailed": self.retry_failed,
+            "portFile": str(folder / "port"),
+            "cacheDir": str(self.cache_folder),
+        }
+
+
+def log_tail(folder: Path, lines: int = 3) -> str:
+    """The last words of a worker's log."""
+    try:
+        text = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "it left no log"
+    return " / ".join(text.splitlines()[-lines:]) or "it left no word"
+
+
+def _last_words(folder: Path) -> dict[str, Any]:
+    try:
+        said = json.loads((folder / "last-words.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _refresh(process: Process) -> None:
+    """Look at the process, then ask it how far it is."""
+    code = process.process.poll()
+    if code is not None:
+        process.ended_us = time.time_ns() // 1000
+        process.state = "done" if code == 0 else "stopped" if process.is_stopping else "lost"
+        process.progress |= _last_words(process.folder).get("progress", {})
+        return
+    try:
+        port = int((process.folder / "port").read_text())
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/progress", timeout=SCRAPE_TIMEOUT_S) as answer:
+            process.progress = json.load(answer)
+    except (OSError, ValueError):  # not listening yet, or too busy to answer: no news
+        return
+    if process.progress.get("batches"):
+        process.state = "running"
+
+
+def _view(process: Process) -> WorkerView:
+    return worker_view(
+        process.assignment,
+        process.state,
+        created_us=process.created_us,
+        progress=process.progress,
+        part_size=process.part_size,
+    )
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,104 @@
+"""The steps of a run beside its workers: index, finish and the retry of failed rows.
+
+Each is a process of the worker's, as it is a Job in a cluster.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dueby.local.loop import TICK_S
+from dueby.local.processes import Processes
+from dueby_api.errors import DueByError, Invalid, Transient
+from dueby_api.grid import Grid, Share
+from dueby_api.inference_job import InferenceJob
+from dueby_api.units import MICROS_PER_SECOND
+from dueby_operator.control.model import GONE, INVALID, TRY_AGAIN, Assignment, JobView
+from dueby_operator.control.step_configs import finish_config, images_without_index, index_config
+from dueby_planner.model.capacity import best_capacities
+from dueby_planner.model.input_cost import FREE, InputCost, read_input_cost
+from dueby_planner.profiles.pool import build_pool
+from dueby_worker.output.sink import read_claim
+from dueby_worker.storage.stores import open_store
+
+# Long enough for a device's rate alone to decide which is the fastest.
+_LONG_US = 24 * 3600 * MICROS_PER_SECOND
+
+
+@dataclass(frozen=True, kw_only=True)
+class Indexed:
+    """What the index step found."""
+
+    images: int
+    """N."""
+    fingerprint: str | None
+    """None where there was no index step: the first worker's decides."""
+    part_size: int | None
+    """The grid of a sink that was begun before; None for a new one."""
+    cost: InputCost
+
+
+def index(job: InferenceJob, folder: Path) -> Indexed:
+    """List and freeze the source, or find it frozen; what was found."""
+    images = images_without_index(job.spec)
+    # A sink that somebody has laid claim to is looked at with the model in hand, before any of its parts count.
+    if images and read_claim(open_store(job.spec.sink.uri)) is None:
+        return Indexed(images=images, fingerprint=None, part_size=None, cost=FREE)
+    found = _run_step("index", index_config(job), folder)
+    return Indexed(
+        images=found["images"],
+        fingerprint=found["fingerprint"],
+        part_size=found.get("partSize"),
+        cost=read_input_cost(found.get("inputCost") or {}),
+    )
+
+
+def finish(job: InferenceJob, folder: Path) -> dict[str, Any]:
+    """Count the rows and close the sink; the rows and errors of all its parts."""
+    return _run_step("finish", finish_config(job), folder)
+
+
+def retry_failed(processes: Processes, view: JobView) -> None:
+    """Do over the rows with an error, with one worker on the fastest device: parts that are there have one writer."""
+    pool = build_pool(view.spec, view.profiles, view.counts, cost=view.cost, cpus=view.cpus)
+    fastest = best_capacities(pool.groups, time_us=_LONG_US)[0]
+    parts = Grid(images=view.images, part_size=view.part_size or view.images).parts
+    assignment = Assignment(
+        worker="retry",
+        revision=view.revision + 1,
+        device_class=fastest.group.device_class,
+        choice=fastest.choice,
+        iterations=0,
+        share=Share(first=0, end=parts),
+    )
+    processes.start([assignment], part_size=view.part_size or view.images)
+    try:
+        while (worker := processes.observe()[0]).state not in GONE:
+            time.sleep(TICK_S)
+        processes.raise_fault()
+        if worker.state != "done":
+            raise processes.fault_of_losses()
+    finally:
+        processes.stop_all()
+
+
+def _run_step(step: str, config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    path = folder / f"{step}.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    command = [sys.executable, "-m", "dueby_worker", step, "--config", str(path)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # stderr is for people
+    lines = done.stdout.strip().splitlines()
+    try:
+        said = json.loads(lines[-1])
+    except (IndexError, ValueError):
+        said = {}
+    if done.returncode == 0 and said:
+        return dict(said)
+    sentence = said.get("error", f"the {step} step ended with code {done.returncode}")
+    if done.returncode == INVALID:
+        raise Invalid(said.get("field", "spec"), sentence)
+    raise (Transient if done.returncode == TRY_AGAIN else DueByError)(f"{step}: {sentence}")

@@ -1,0 +1,66 @@
+"""This machine as a pool: its devices, their slots, and the folder that workers share.
+
+The layouts are the profiler's own, so that a job runs on exactly what was measured.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dueby.local.slots import Slot
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.inference_job import Model
+from dueby_planner.profiles.machine_pool import machine_pool
+from dueby_profiler.machine.layouts import Layout
+from dueby_profiler.machine.machine import this_machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalPool:
+    """The devices that a job may use here."""
+
+    profiles: tuple[GPUProfile, ...]
+    """Those of this machine's devices."""
+    counts: Mapping[str, int]
+    slots: tuple[Slot, ...]
+
+
+def find_pool(profiles: Sequence[GPUProfile], model: Model) -> LocalPool:
+    """The pool of this machine: all profiled GPUs, or the fastest layout of its cores; Invalid where there is none."""
+    layouts = {layout.device_class: layout for layout in this_machine().layouts}
+    here = tuple(p for p in profiles if p.spec.device_class in layouts)
+    wanted = machine_pool(here, model)
+    counts = {name: min(count, len(layouts[name].slices)) for name, count in wanted.items()}
+    return LocalPool(
+        profiles=here,
+        counts=counts,
+        slots=tuple(slot for name, count in counts.items() for slot in _slots(layouts[name])[:count]),
+    )
+
+
+def cache_folder() -> Path:
+    """Where compiled models are kept between runs."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dueby"
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def machine_document(pool: LocalPool) -> dict[str, Any]:
+    """What a run's summary says of the machine."""
+    limits = this_machine().limits
+    return {"cores": limits.usable, "memoryMiB": int(limits.memory_mib), "devices": dict(pool.counts)}
+
+
+def _slots(layout: Layout) -> list[Slot]:
+    return [
+        Slot(
+            name=f"{layout.device_class}/{place}",
+            device_class=layout.device_class,
+            threads=piece.threads,
+            cores=piece.cores,
+            gpu=piece.gpu,
+        )
+        for place, piece in enumerate(layout.slices)
+    ]

@@ -1,0 +1,205 @@
+"""One run, as the report sees it: the folder's files read once, with what is missing said instead of guessed.
+
+A run can be killed before its plan, in the middle of its work or before its summary. Every question that a section asks
+("when did it end?", "how many images?") is answered here, from the best file that is there, or with None.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import yaml
+
+from dueby_api.errors import Invalid
+from dueby_api.gpu_profile import CPU_ENGINES
+from dueby_api.inference_job import InferenceJob, parse_job
+from dueby_api.run_record import Plan, PlanFile, PlannedWorker, ProgressFile, Replan, Revision, Summary, WorkerProgress
+from dueby_api.schema import Spec, validate
+
+FILES = ("job.yaml", "plan.json", "progress.json", "summary.json")
+_WITHOUT = {
+    "job.yaml": "the job's manifest isn't shown",
+    "plan.json": "there is no plan to compare with",
+    "progress.json": "there is no time line",
+    "summary.json": "the run is still going on, or it was killed before its end",
+}
+Kind = TypeVar("Kind", bound=Spec)
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run's files; `notes` has a sentence for each that is missing or damaged."""
+
+    name: str
+    job: InferenceJob | None
+    plan: PlanFile
+    progress: ProgressFile
+    summary: Summary
+    notes: tuple[str, ...]
+
+    @property
+    def job_name(self) -> str:
+        """The job's name; the run's where nothing says it."""
+        return self.summary.job or (self.job.metadata.name if self.job else self.name)
+
+    @property
+    def verdict(self) -> str:
+        """Succeeded, Late, Failed or Interrupted as the summary says; Unfinished without one."""
+        return self.summary.verdict or "Unfinished"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every image has a row."""
+        return self.verdict in ("Succeeded", "Late") and self.images is not None and self.done >= self.images
+
+    @property
+    def first(self) -> Revision | None:
+        """The plan that the run began with: what was promised."""
+        return self.plan.revisions[0] if self.plan.revisions else None
+
+    @property
+    def promise(self) -> Plan:
+        """The first plan's document; without a word in it where there is none."""
+        return (self.first.plan if self.first else None) or Plan()
+
+    @property
+    def noun(self) -> str:
+        """What the run's devices are."""
+        engines = {worker.engine for worker in self.workers.values()} | {group.engine for group in self.promise.groups}
+        on_cpu = engines & CPU_ENGINES
+        return "device" if not engines else "GPU" if not on_cpu else "CPU slice" if on_cpu == engines else "device"
+
+    @property
+    def inherited(self) -> int:
+        """Images that earlier runs had done."""
+        resumed = self.first is not None and self.first.reason == "Resumed" and self.progress.samples
+        return int(self.progress.samples[0][1]) if resumed else 0
+
+    @property
+    def start_us(self) -> int | None:
+        """Microseconds since 1970."""
+        return _first(self.summary.start_unix_micros, self.progress.start_unix_micros)
+
+    @property
+    def deadline_s(self) -> float | None:
+        """The deadline in seconds from the start."""
+        return _first(self.summary.deadline_seconds, self.progress.deadline_seconds)
+
+    @property
+    def images(self) -> int | None:
+        """N. A plan knows only of what was left."""
+        left = self.promise.images
+        return _first(self.summary.images, None if left is None else left + self.inherited)
+
+    @property
+    def done(self) -> int:
+        """Images with a row, failed ones too."""
+        last = int(self.progress.samples[-1][1]) if self.progress.samples else 0
+        return self.summary.images_done if self.summary.images_done is not None else last
+
+    @property
+    def failed(self) -> int | None:
+        """Images that could not be read, as far as known."""
+        last = int(self.progress.samples[-1][2]) if self.progress.samples else None
+        return _first(self.summary.images_failed, last)
+
+    @property
+    def expected_s(self) -> float | None:
+        """When the first plan expected the last image."""
+        return _first(self.summary.expected_seconds, self.first.expected_s if self.first else None)
+
+    @property
+    def at_confidence_s(self) -> float | None:
+        """When the first plan's last image was to be done at the job's confidence."""
+        return _first(
+            self.summary.finish_at_confidence_seconds, self.first.finish_at_confidence_seconds if self.first else None
+        )
+
+    @property
+    def confidence(self) -> float | None:
+        """The job's confidence."""
+        return _first(self.summary.confidence, self.promise.confidence)
+
+    @cached_property
+    def end_s(self) -> float:
+        """The last moment that is known of."""
+        last = [worker.states[-1][0] for worker in self.progress.workers.values() if worker.states]
+        last += [sample[0] for sample in self.progress.samples[-1:]]
+        return self.summary.actual_seconds if self.summary.actual_seconds is not None else max(last, default=0.0)
+
+    @property
+    def devices(self) -> int | None:
+        """Devices in use: the most of any moment, as the summary says, or the first plan's."""
+        return _first(self.summary.gpus, self.promise.gpus)
+
+    @property
+    def replans(self) -> tuple[Replan, ...]:
+        """Changes of plan; from the plans themselves where the summary is missing."""
+        if self.summary.replans:
+            return self.summary.replans
+        return tuple(
+            Replan(at_seconds=revision.at_seconds, reason=revision.reason) for revision in self.plan.revisions[1:]
+        )
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the images were made on the fly."""
+        return self.job is not None and self.job.spec.source.synthetic is not None
+
+    @cached_property
+    def planned(self) -> dict[str, PlannedWorker]:
+        """What the plan that started a worker says of it, by the worker's name."""
+        return {worker.name: worker for revision in reversed(self.plan.revisions) for worker in revision.workers}
+
+    @cached_property
+    def workers(self) -> dict[str, WorkerProgress]:
+        """Progress by worker, in the order of their numbers."""
+        return dict(sorted(self.progress.workers.items(), key=lambda item: (len(item[0]), item[0])))
+
+
+def parse_run(name: str, files: Mapping[str, bytes]) -> Run:
+    """The run of the files that are there."""
+    notes: list[str] = []
+    return Run(
+        name=name,
+        job=_parse_manifest(files, notes),
+        plan=_parse(PlanFile, "plan.json", files, notes),
+        progress=_parse(ProgressFile, "progress.json", files, notes),
+        summary=_parse(Summary, "summary.json", files, notes),
+        notes=tuple(notes),
+    )
+
+
+def _parse(kind: type[Kind], name: str, files: Mapping[str, bytes], notes: list[str]) -> Kind:
+    if name not in files:
+        notes.append(f"{name} is missing: {_WITHOUT[name]}.")
+        return kind()
+    try:
+        return validate(kind, json.loads(files[name], parse_constant=_refuse))
+    except (Invalid, ValueError) as error:  # ValueError: half a file, or not UTF-8
+        notes.append(f"{name} can't be read ({error}): {_WITHOUT[name]}.")
+        return kind()
+
+
+def _parse_manifest(files: Mapping[str, bytes], notes: list[str]) -> InferenceJob | None:
+    if "job.yaml" not in files:
+        notes.append(f"job.yaml is missing: {_WITHOUT['job.yaml']}.")
+        return None
+    try:
+        return parse_job(yaml.safe_load(files["job.yaml"]))
+    except Invalid as error:
+        notes.append(f"job.yaml can't be read ({error}): {_WITHOUT['job.yaml']}.")
+    except (yaml.YAMLError, UnicodeDecodeError):  # whose texts cite the manifest, and there may be keys in it
+        notes.append(f"job.yaml can't be read, since it isn't YAML: {_WITHOUT['job.yaml']}.")
+    return None
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not a number")
+
+
+def _first(*values: Number | None) -> Number | None:
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,91 @@
+"""Numbers and times as the report writes them: the same everywhere, with the command's own units."""
+
+from datetime import UTC, datetime
+
+from dueby_api.units import MICROS_PER_SECOND, format_duration, from_micros
+
+NOTHING = "–"
+SPACE = "\u00a0"  # at which no line is broken
+# Why workers were added, as `dueby run` names it.
+_REASONS = {
+    "Started": "the start",
+    "Resumed": "an earlier run is gone on with",
+    "WorkerLost": "a worker was lost",
+    "Lagging": "the workers were too slow",
+    "Edited": "the job was edited",
+    "Ahead": "fewer workers do as well",
+}
+
+
+def duration(seconds: float | None) -> str:
+    """1m51s, 13.4s, 26s; a dash where it isn't known."""
+    if seconds is None:
+        return NOTHING
+    if 1 <= abs(seconds) < 59.95:
+        shown = f"{seconds:.1f}s" if seconds != round(seconds) else f"{seconds:.0f}s"
+    else:
+        shown = format_duration(round(seconds * MICROS_PER_SECOND))
+    return shown.replace("-", "−")
+
+
+def fine(seconds: float | None) -> str:
+    """A short time with three digits: 294 ms, 1.53 s, 24.1 s."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 100 else duration(seconds)
+
+
+def number(value: float | None) -> str:
+    """1,000,000."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def percent(share: float | None, *, digits: int = 1) -> str:
+    """97.3 %; what is neither nothing nor all is never rounded to it."""
+    if share is None:
+        return NOTHING
+    least = 10.0**-digits
+    shown = round(100 * share, digits)
+    if share > 0 and shown < least:
+        return f"<{SPACE}{least:g}{SPACE}%"
+    if share < 1 and shown >= 100:
+        return f">{SPACE}{100 - least:g}{SPACE}%"
+    return f"{shown:g}{SPACE}%"
+
+
+def change(actual: float | None, expected: float | None) -> str:
+    """+3.1 %, −0.4 %."""
+    if actual is None or not expected:
+        return NOTHING
+    return f"{100 * (actual / expected - 1):+.1f}{SPACE}%".replace("-", "−")
+
+
+def reason(name: str) -> str:
+    """Why a plan changed, in words."""
+    return _REASONS.get(name, name)
+
+
+def size(byte_count: float | None) -> str:
+    """77 KB, 1.2 GB."""
+    if byte_count is None:
+        return NOTHING
+    for unit, bytes_each in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if byte_count >= bytes_each:
+            return f"{byte_count / bytes_each:.3g} {unit}"
+    return f"{byte_count:.0f} B"
+
+
+def moment(unix_us: int | None) -> str:
+    """25 November 2026, 02:00:05 UTC."""
+    return NOTHING if unix_us is None else _day(from_micros(unix_us).astimezone(UTC))
+
+
+def counted(count: int | None, noun: str, plural: str = "") -> str:
+    """1 device, 2 devices."""
+    return f"{number(count)} {noun if count == 1 else plural or noun + 's'}"
+
+
+def _day(when: datetime) -> str:
+    return f"{when.day} {when:%B %Y, %H:%M:%S} UTC"

@@ -1,0 +1,63 @@
+"""`python -m dueby_operator`: the operator, in a pod or, for development, beside a cluster."""
+
+import argparse
+import logging
+
+from dueby_api.errors import Invalid
+from dueby_operator import metrics
+from dueby_operator.cluster.nodes import CLASS_LABELS
+from dueby_operator.handlers import operate
+from dueby_operator.jobs.manifests import Setting
+from dueby_operator.profiling.settings import read_profiler
+
+
+def main() -> None:
+    """Run until told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m dueby_operator", description="The operator of InferenceJobs.")
+    parser.add_argument("--worker-image", required=True, help="the image of steps and workers")
+    parser.add_argument("--pull-policy", default="IfNotPresent", help="of that image")
+    parser.add_argument("--gpu-worker-cpus", type=int, default=2, help="cores of a GPU's worker, for decoding")
+    parser.add_argument("--worker-memory", default="2Gi", help="memory of a worker")
+    parser.add_argument(
+        "--liveness", default=None, metavar="URL", help="where to answer probes, such as http://:8081/healthz"
+    )
+    parser.add_argument("--metrics-port", type=int, default=None, metavar="PORT", help="where to answer Prometheus")
+    parser.add_argument(
+        "--lease", default=None, metavar="NAMESPACE/NAME", help="the Lease to hold, so that there is one operator"
+    )
+    parser.add_argument(
+        "--class-label",
+        action="append",
+        dest="class_labels",
+        metavar="LABEL",
+        help=f"node label that says which GPU a node has; may be repeated (default: {', '.join(CLASS_LABELS)})",
+    )
+    parser.add_argument(
+        "--profiler",
+        default=None,
+        metavar="JSON",
+        help="profiling on nodes, as the chart's values say it",
+    )
+    options = parser.parse_args()
+    try:
+        profiler = read_profiler(options.profiler) if options.profiler else None
+    except Invalid as error:
+        parser.error(str(error))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for chatty in ("kopf", "aiohttp.access"):  # a line for each wake and each probe
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    setting = Setting(
+        image=options.worker_image,
+        pull_policy=options.pull_policy,
+        gpu_worker_cpus=options.gpu_worker_cpus,
+        worker_memory=options.worker_memory,
+        class_labels=tuple(options.class_labels or CLASS_LABELS),
+        profiler=profiler,
+    )
+    if options.metrics_port is not None:
+        metrics.serve(options.metrics_port)
+    operate(setting, liveness=options.liveness, lease=options.lease)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""An InferenceJob's Kubernetes objects: names, manifests, and what its pods show."""

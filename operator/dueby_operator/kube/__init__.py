@@ -1,0 +1,1 @@
+"""The Kubernetes API: client, watches, the Lease, reading the snapshot and carrying out writes."""

@@ -1,0 +1,203 @@
+"""The Kubernetes API as this operator uses it: plain documents over HTTP, a page at a time, and four kinds of failure.
+
+No typed client: typed classes take 9 s and 730 MiB to build a list of 10,000 pods where pages of plain documents take
+3 s and 120 MiB, refuse fields that a newer server sends, and would be a quarter of the operator's image.
+"""
+
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+import aiohttp
+
+from dueby_api.errors import DueByError, Transient
+
+CONNECT_S, ANSWER_S = 5.0, 30.0
+# A watch shows a bookmark each minute; one that is silent for longer is a connection that died without a word.
+WATCH_S, SILENCE_S = 290, 90.0
+PAGE = 500
+# The longest line of a watch: a pod with all its managed fields.
+MAX_LINE = 4 * 2**20
+# Tokens of service accounts change every hour; the file is read again so often.
+SIGN_IN_S = 60.0
+JSON, MERGE = "application/json", "application/merge-patch+json"
+Document = dict[str, Any]
+Count = Callable[[str, str, int | None], None]
+
+
+class Missing(DueByError):
+    """There is no such object (404)."""
+
+
+class Conflict(DueByError):
+    """Somebody else was first: the object is there already, or has changed since it was read (409)."""
+
+
+class Expired(DueByError):
+    """The version to watch from is too old (410): list again."""
+
+
+@dataclass
+class Refused(DueByError):
+    """The API server doesn't want it, and wouldn't the next time (400, 403, 422)."""
+
+    status: int
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Access(Protocol):
+    """Where the API server is and what to show it, such as kopf.ConnectionInfo."""
+
+    @property
+    def server(self) -> str:
+        """Address, with its scheme."""
+
+    def as_http_headers(self) -> dict[str, str]:
+        """The credentials that are sent."""
+
+    def as_ssl_context(self) -> ssl.SSLContext:
+        """The credentials that the connection is made with."""
+
+
+class Kube:
+    """One connection to an API server, made at the first call."""
+
+    def __init__(self, sign_in: Callable[[], Access], *, count: Count | None = None) -> None:
+        """`count` is told of every request: method, path, and the answer's code, None where there was none."""
+        self._sign_in = sign_in
+        self._count = count
+        self._session: aiohttp.ClientSession | None = None
+        self._access: Access | None = None
+        self._signed_in_s = 0.0
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, path: str) -> Document:
+        """The object; Missing."""
+        return await self._call("GET", path)
+
+    async def pages(self, path: str, **query: str) -> AsyncIterator[Document]:
+        """A list, page by page."""
+        more = ""
+        while True:
+            page = await self._call("GET", path, query={**query, "limit": str(PAGE), "continue": more})
+            yield page
+            more = page.get("metadata", {}).get("continue", "")
+            if not more:
+                return
+
+    async def list(self, path: str, **query: str) -> list[Document]:
+        """The objects of a list."""
+        return [item async for page in self.pages(path, **query) for item in page.get("items", ())]
+
+    async def watch(self, path: str, version: str, **query: str) -> AsyncIterator[Document]:
+        """What happens after this version, for some minutes: ADDED, MODIFIED, DELETED, BOOKMARK; Expired."""
+        asked = {**query, "watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
+        url = self._url(path, {**asked, "timeoutSeconds": str(WATCH_S)})
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+        try:
+            async with self._connection().get(url, headers=self._headers(), timeout=patience) as answer:
+                self._tell("WATCH", path, answer.status)
+                if answer.status >= 400:
+                    raise _failure(answer.status, await answer.text())
+                async for line in answer.content:
+                    event: Document = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _failure(event["object"].get("code", 500), json.dumps(event["object"]))
+                    yield event
+        except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise Transient(f"the API server: {error!r}") from None
+
+    async def create(self, path: str, document: Document, *, dry_run: bool = False) -> Document:
+        """Create the object, strictly: a field that doesn't exist is Refused; Conflict if it is there already."""
+        query = {"fieldValidation": "Strict", **({"dryRun": "All"} if dry_run else {})}
+        return await self._call("POST", path, query=query, body=document)
+
+    async def replace(self, path: str, document: Document) -> Document:
+        """Put the object in the place of what was read; Conflict if it has changed meanwhile."""
+        return await self._call("PUT", path, body=document)
+
+    async def merge(self, path: str, change: Document) -> Document:
+        """Change some fields."""
+        return await self._call("PATCH", path, body=change, content_type=MERGE)
+
+    async def delete(self, path: str) -> None:
+        """Delete the object and, in the background, what it owns; no error where it is gone."""
+        try:
+            await self._call("DELETE", path, query={"propagationPolicy": "Background"})
+        except Missing:
+            return
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Document | None = None,
+        content_type: str = JSON,
+    ) -> Document:
+        data = None if body is None else json.dumps(body, separators=(",", ":"))
+        headers = {**self._headers(), "Content-Type": content_type}
+        try:
+            asked = self._connection().request(method, self._url(path, query or {}), data=data, headers=headers)
+            async with asked as answer:
+                text = await answer.text()
+        except (OSError, aiohttp.ClientError, TimeoutError) as error:
+            self._tell(method, path, None)
+            raise Transient(f"the API server: {error!r}") from None
+        self._tell(method, path, answer.status)
+        if answer.status >= 400:
+            raise _failure(answer.status, text)
+        found: Document = json.loads(text)
+        return found
+
+    def _tell(self, method: str, path: str, code: int | None) -> None:
+        if self._count:
+            self._count(method, path, code)
+
+    def _connection(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            access = self._signed_in()
+            secure = access.as_ssl_context() if access.server.startswith("https:") else False
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=secure, limit=0),
+                timeout=aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=CONNECT_S),
+                read_bufsize=MAX_LINE,
+            )
+        return self._session
+
+    def _signed_in(self) -> Access:
+        if self._access is None or time.monotonic() - self._signed_in_s > SIGN_IN_S:
+            self._access, self._signed_in_s = self._sign_in(), time.monotonic()
+        return self._access
+
+    def _headers(self) -> dict[str, str]:
+        return {"Accept": JSON, "User-Agent": "dueby-operator", **self._signed_in().as_http_headers()}
+
+    def _url(self, path: str, query: Mapping[str, str]) -> str:
+        asked = urlencode({name: value for name, value in query.items() if value})
+        return f"{self._signed_in().server}{path}{'?' if asked else ''}{asked}"
+
+
+def _failure(status: int, body: str) -> DueByError:
+    """What the API server said, as the kind of failure that it is."""
+    try:
+        message = str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        message = body[:500]
+    kinds: Mapping[int, type[DueByError]] = {404: Missing, 409: Conflict, 410: Expired}
+    if status in kinds:
+        return kinds[status](message)
+    # 401 too: a token that has just run out is read anew.
+    return Refused(status, message) if 400 <= status < 500 and status not in (401, 408, 429) else Transient(message)

@@ -1,0 +1,89 @@
+"""A table of all objects of a kind, kept by a watch: for the many that are not ours, pods and nodes.
+
+Ten thousand pods are 42 MB of JSON, too much to list at each look. They are listed once, in pages, and watched from
+there; of each no more is kept than is needed. A watch that breaks is taken up again; where it can't be, or was silent
+for too long, the table is made anew from a list, since only an absence from a list shows that an object is gone.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from dueby_api.errors import DueByError
+from dueby_operator.kube.client import Expired, Kube
+
+Row = TypeVar("Row")
+PAUSE_S = 2.0
+log = logging.getLogger(__name__)
+
+
+class Reflector(Generic[Row]):
+    """The table of one kind."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        path: str,
+        *,
+        reduce: Callable[[dict[str, Any]], Row | None],
+        changed: Callable[[Row | None, Row | None], None],
+    ) -> None:
+        """`reduce` makes an object's row, None for one that doesn't matter; `changed` gets a row's before and after."""
+        self._kube = kube
+        self._path = path
+        self._reduce = reduce
+        self._changed = changed
+        self._listed = asyncio.Event()
+        self._rows: dict[str, Row] = {}
+
+    async def rows(self) -> list[Row]:
+        """The table as it is, once it has been listed."""
+        await self._listed.wait()
+        return list(self._rows.values())
+
+    async def run(self) -> None:
+        """Keep the table until cancelled."""
+        version = ""
+        while True:
+            try:
+                if not version:
+                    version = await self._list()
+                    self._listed.set()
+                async for event in self._kube.watch(self._path, version):
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    self._take(event)
+            except Expired:
+                version = ""
+            except DueByError as error:
+                log.warning("%s: listing again in %.0f s: %s", self._path, PAUSE_S, error)
+                version = ""
+                await asyncio.sleep(PAUSE_S)
+
+    async def _list(self) -> str:
+        found: dict[str, Row] = {}
+        version = ""
+        async for page in self._kube.pages(self._path):
+            version = page["metadata"]["resourceVersion"]
+            for item in page.get("items") or ():
+                if (row := self._reduce(item)) is not None:
+                    found[item["metadata"]["uid"]] = row
+        before, self._rows = self._rows, found
+        for uid in before.keys() | found.keys():
+            self._tell(before.get(uid), found.get(uid))
+        return version
+
+    def _take(self, event: dict[str, Any]) -> None:
+        if event["type"] == "BOOKMARK":
+            return
+        item = event["object"]
+        uid = item["metadata"]["uid"]
+        row = None if event["type"] == "DELETED" else self._reduce(item)
+        before = self._rows.pop(uid, None)
+        if row is not None:
+            self._rows[uid] = row
+        self._tell(before, row)
+
+    def _tell(self, before: Row | None, after: Row | None) -> None:
+        if before != after:
+            self._changed(before, after)

@@ -1,0 +1,1 @@
+"""The study's model: capacities, the acceptance rule, plans, proofs and their verification."""

@@ -1,0 +1,1 @@
+"""What this machine has: GPUs, cores, memory, and how they are cut into devices."""

@@ -1,0 +1,1 @@
+"""Measuring processes: started, asked and ended together."""

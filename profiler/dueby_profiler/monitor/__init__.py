@@ -1,0 +1,1 @@
+"""Hardware and process metrics sampled while measuring, as Parquet."""

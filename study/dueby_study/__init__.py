@@ -1,0 +1,1 @@
+"""The study "On Serving Image Classification Models" reproduced. Nothing of the product imports it."""

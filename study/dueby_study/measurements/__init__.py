@@ -1,0 +1,1 @@
+"""What the study measured, stage by stage, and the answers of its two models."""

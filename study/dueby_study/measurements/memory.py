@@ -1,0 +1,84 @@
+"""Memory over image size and mini-batch size: the study's first figure, a mini-batch size at a time."""
+
+from collections.abc import Sequence
+
+from dueby_profiler.machine.machine import software_versions
+from dueby_profiler.measuring.memory_map import Cell, MemoryMap, map_memory
+from dueby_profiler.progress_listener import Audience
+from dueby_study.context import Lab
+from dueby_study.row_store import Column, Row
+
+STAGE = "memory"
+COLUMNS = (
+    Column(name="model", type="string", doc="the model"),
+    Column(name="precision", type="string", doc="its precision"),
+    Column(name="device_class", type="string", doc="the device class"),
+    Column(name="engine", type="string", doc="the engine"),
+    Column(name="image_size", type="int64", doc="side of an image in pixels"),
+    Column(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
+    Column(name="memory_mib", type="int64", doc="peak of a fresh process; null: it does not fit"),
+)
+
+
+def points(lab: Lab) -> list[str]:
+    """A point for each mini-batch size, the smaller ones first: they say whether the larger will fit."""
+    return [_name(size) for size in lab.effort.memory_sizes]
+
+
+def measure(lab: Lab, point: str, audience: Audience) -> None:
+    """All image sizes at one mini-batch size."""
+    profile = lab.profile().spec
+    known = cells(lab.notebook.rows(STAGE))
+    found = map_memory(
+        model=lab.subject.replace(engine=profile.engine),
+        machine=lab.machine,
+        classes=[profile.device_class],
+        image_sizes=lab.effort.image_sizes,
+        mini_batch_sizes=[size for size in lab.effort.memory_sizes if _name(size) == point],
+        known=known,
+        audience=audience,
+    )
+    facts = {
+        "model": found.model,
+        "precision": found.precision,
+        "device_class": found.device_class,
+        "engine": found.engine,
+    }
+    rows = [
+        {
+            **facts,
+            "image_size": cell.image_size,
+            "mini_batch_size": cell.mini_batch_size,
+            "memory_mib": cell.memory_mib,
+        }
+        for cell in found.cells
+    ]
+    lab.keep(STAGE, point, rows, COLUMNS)
+
+
+def cells(rows: Sequence[Row]) -> tuple[Cell, ...]:
+    """The rows as a map has them."""
+    found = [
+        Cell(image_size=row["image_size"], mini_batch_size=row["mini_batch_size"], memory_mib=row["memory_mib"])
+        for row in rows
+    ]
+    return tuple(sorted(found, key=lambda cell: (cell.image_size, cell.mini_batch_size)))
+
+
+def map_of(rows: Sequence[Row]) -> MemoryMap | None:
+    """The map so far; None while there is no row."""
+    if not rows:
+        return None
+    first = rows[0]
+    return MemoryMap(
+        model=first["model"],
+        precision=first["precision"],
+        engine=first["engine"],
+        device_class=first["device_class"],
+        software=software_versions(),
+        cells=cells(rows),
+    )
+
+
+def _name(size: int) -> str:
+    return f"{size:05d}"

@@ -1,0 +1,91 @@
+"""The profiles of a study: the model's on each layout of the machine, and those of other models on the first one.
+
+They are kept as files that `dueby plan --profiles` reads, too, and their steps as rows.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from dueby_api.errors import Invalid
+from dueby_api.gpu_profile import GPUProfile, parse_profile
+from dueby_study.row_store import Column, Row
+
+FOLDER = "profiles"
+COLUMNS = (
+    Column(name="profile", type="string", doc="name of the GPUProfile, a file in profiles/"),
+    Column(name="model", type="string", doc="the model"),
+    Column(name="image_size", type="int64", doc="side of an image in pixels"),
+    Column(name="precision", type="string", doc="its precision"),
+    Column(name="device_class", type="string", doc="the device class"),
+    Column(name="devices", type="int64", doc="devices that were measured side by side"),
+    Column(name="engine", type="string", doc="the engine"),
+    Column(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
+    Column(name="samples", type="int64", doc="steady steps measured"),
+    Column(name="latency_mean_us", type="int64", doc="L: mean of a steady step"),
+    Column(name="latency_p50_us", type="int64", doc="its median"),
+    Column(name="latency_p95_us", type="int64", doc="its 95th percentile"),
+    Column(
+        name="warmup_p50_us", type="int64", doc="W: median of the first mini-batch of a process; null: not measured"
+    ),
+    Column(name="warmup_p95_us", type="int64", doc="its 95th percentile"),
+    Column(name="memory_mib", type="int64", doc="peak memory of a process; null: not measured in a fresh one"),
+    Column(name="startup_p50_us", type="int64", doc="S: median of the start-up"),
+    Column(name="max_mini_batch_size", type="int64", doc="MB: the largest mini-batch that fits"),
+    Column(name="extrapolated", type="bool", doc="whether MB was computed from smaller sizes"),
+    Column(name="busy", type="bool", doc="whether something else used the machine meanwhile"),
+)
+
+
+def keep_profiles(folder: Path, profiles: Sequence[GPUProfile]) -> list[Row]:
+    """Write them down, each whole or not at all; their rows."""
+    place = folder / FOLDER
+    place.mkdir(parents=True, exist_ok=True)
+    for profile in profiles:
+        path = place / f"{profile.name}.json"
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(profile.document(), indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+    return [row for profile in profiles for row in profile_rows(profile)]
+
+
+def read_profiles(folder: Path) -> list[GPUProfile]:
+    """Those that were written; Invalid where one is damaged."""
+    return [_read(path) for path in sorted((folder / FOLDER).glob("*.json"))]
+
+
+def _read(path: Path) -> GPUProfile:
+    try:
+        return parse_profile(json.loads(path.read_bytes()), origin=str(path))
+    except ValueError as error:
+        raise Invalid(str(path), f"is not a profile any more: {error}. Measure the study in another folder") from None
+
+
+def profile_rows(profile: GPUProfile) -> list[Row]:
+    """A row for each mini-batch size."""
+    spec = profile.spec
+    startup = spec.startup_micros
+    return [
+        {
+            "profile": profile.name,
+            "model": spec.model.name,
+            "image_size": spec.model.image_size,
+            "precision": spec.model.precision,
+            "device_class": spec.device_class,
+            "devices": spec.device.slices or 1,
+            "engine": spec.engine,
+            "mini_batch_size": step.mini_batch_size,
+            "samples": step.samples,
+            "latency_mean_us": step.latency_micros.mean,
+            "latency_p50_us": step.latency_micros.p50,
+            "latency_p95_us": step.latency_micros.p95,
+            "warmup_p50_us": step.warmup_micros.p50 if step.warmup_micros else None,
+            "warmup_p95_us": step.warmup_micros.p95 if step.warmup_micros else None,
+            "memory_mib": step.memory_mib,
+            "startup_p50_us": startup.p50 if startup else None,
+            "max_mini_batch_size": spec.max_mini_batch_size,
+            "extrapolated": spec.extrapolated,
+            "busy": spec.busy,
+        }
+        for step in spec.steps
+    ]

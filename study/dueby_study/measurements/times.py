@@ -1,0 +1,169 @@
+"""Inference time over mini-batch size, with and without the warm-up: the study's second figure.
+
+Each size is measured in fresh processes, since only the first mini-batch of a process is a warm-up. What the study's
+way of measuring gives, the mean of some repetitions with the first among them, is worked out from the same processes.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import fmean, median
+
+from dueby_api.gpu_profile import ProfileSpec
+from dueby_api.schema import Spec
+from dueby_profiler.analysis.points import while_all_busy
+from dueby_profiler.analysis.statistics import pooled_spread, quantile
+from dueby_profiler.measuring.process_group import OutOfMemory
+from dueby_profiler.progress_listener import Audience, Progress
+from dueby_study.context import Lab
+from dueby_study.presets import REPETITIONS, StudyEffort
+from dueby_study.row_store import Column, Row
+
+STAGE = "times"
+COLUMNS = (
+    Column(name="model", type="string", doc="the model"),
+    Column(name="image_size", type="int64", doc="side of an image in pixels"),
+    Column(name="precision", type="string", doc="its precision"),
+    Column(name="device_class", type="string", doc="the device class"),
+    Column(name="engine", type="string", doc="the engine"),
+    Column(name="round", type="int64", doc="which crew of fresh processes at this size"),
+    Column(name="slice", type="int64", doc="which of the devices side by side"),
+    Column(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
+    Column(name="startup_us", type="int64", doc="from the process's start until the engine was built"),
+    Column(name="warmup_us", type="int64", doc="W: the process's first mini-batch"),
+    Column(name="steps_us", type="int64s", doc="steady steps, one after the other, while all devices were busy"),
+)
+
+
+class Times(Spec, frozen=True, kw_only=True):
+    """What the processes of one size show, in microseconds."""
+
+    mini_batch_size: int
+    processes: int
+    steps: int
+    warmup_us: int
+    """W: the median over processes."""
+    warmup_mean_us: float
+    """Their mean, which the study's way of measuring has in it."""
+    mean_us: float
+    """L: the mean over processes of each one's mean steady step."""
+    p5_us: int
+    """Quantiles over all steady steps."""
+    p50_us: int
+    p95_us: int
+    repeated_us: float
+    """The study's way: the mean of REPETITIONS mini-batches of a fresh process, the warm-up one among them."""
+
+    @property
+    def too_long(self) -> float:
+        """By which share the study's way is above the steady mean."""
+        return self.repeated_us / self.mean_us - 1
+
+    @property
+    def images_per_second(self) -> float:
+        """Of one device."""
+        return self.mini_batch_size * 1e6 / self.mean_us
+
+
+def points(lab: Lab) -> list[str]:
+    """Each size in each round; a round goes through all sizes before the next begins."""
+    spec = lab.profile().spec
+    sizes = steady_sizes(spec, lab.effort)
+    return [_name(size, number) for number in range(lab.effort.rounds) for size in sizes]
+
+
+def steady_sizes(spec: ProfileSpec, effort: StudyEffort) -> list[int]:
+    """The sizes that fit into memory and of which the repetitions don't take too long."""
+    fitting = spec.max_mini_batch_size or spec.steps[-1].mini_batch_size
+    return [
+        size
+        for size in effort.sizes
+        if size <= fitting and REPETITIONS * expected_us(spec, size) <= 1e6 * effort.longest_point_s
+    ]
+
+
+def expected_us(spec: ProfileSpec, size: int) -> float:
+    """About how long a step takes: at the rate of the nearest size that was measured."""
+    nearest = min(spec.steps, key=lambda step: abs(step.mini_batch_size - size))
+    return nearest.latency_micros.mean * size / nearest.mini_batch_size
+
+
+def measure(lab: Lab, point: str, audience: Audience) -> None:
+    """Fresh processes at one size."""
+    spec = lab.profile().spec
+    size, number = _parse(point)
+    audience.progress(Progress(doing=f"fresh processes with mini-batches of {size}", left_s=0.0))
+    rows: list[Row] = []
+    try:
+        with lab.crew(lab.layout, spec.engine) as crew:
+            built = crew.build(size)
+            found = crew.run(max(lab.effort.point_s, REPETITIONS * expected_us(spec, size) / 1e6))
+    except OutOfMemory as error:
+        audience.tell(f"{error}: it is left out.")
+    else:
+        steps = while_all_busy(found)
+        rows = [
+            {
+                "model": spec.model.name,
+                "image_size": spec.model.image_size,
+                "precision": spec.model.precision,
+                "device_class": spec.device_class,
+                "engine": spec.engine,
+                "round": number,
+                "slice": place,
+                "mini_batch_size": size,
+                "startup_us": built[place].startup_us,
+                "warmup_us": seen.warmup_us,
+                "steps_us": list(steps[place]),
+            }
+            for place, seen in enumerate(found)
+        ]
+    lab.keep(STAGE, point, rows, COLUMNS)
+
+
+def times_of(rows: Sequence[Row]) -> tuple[Times, ...]:
+    """What they show, by size."""
+    sizes: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        sizes[row["mini_batch_size"]].append(row)
+    return tuple(_times(size, sizes[size]) for size in sorted(sizes))
+
+
+def spread_of(rows: Sequence[Row]) -> float | None:
+    """How much processes of one size differ: the relative standard deviation of their means, all sizes together."""
+    means: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        means[row["mini_batch_size"]].append(fmean(row["steps_us"]))
+    return pooled_spread(means)
+
+
+def repeated_mean_us(warmup_us: float, steady_us: float, repetitions: int = REPETITIONS) -> float:
+    """The mean of so many mini-batches, of which the first is a warm-up and the others are steady."""
+    return (warmup_us + (repetitions - 1) * steady_us) / repetitions
+
+
+def _times(size: int, rows: Sequence[Row]) -> Times:
+    steps = [step for row in rows for step in row["steps_us"]]
+    means = [fmean(row["steps_us"]) for row in rows]
+    warmups = [row["warmup_us"] for row in rows]
+    return Times(
+        mini_batch_size=size,
+        processes=len(rows),
+        steps=len(steps),
+        warmup_us=round(median(warmups)),
+        warmup_mean_us=fmean(warmups),
+        mean_us=fmean(means),
+        p5_us=quantile(steps, 0.05),
+        p50_us=quantile(steps, 0.5),
+        p95_us=quantile(steps, 0.95),
+        repeated_us=repeated_mean_us(fmean(warmups), fmean(means)),
+    )
+
+
+def _name(size: int, number: int) -> str:
+    return f"{number:02d}-{size:05d}"
+
+
+def _parse(point: str) -> tuple[int, int]:
+    """Size and round."""
+    number, size = point.split("-")
+    return int(size), int(number)

@@ -1,0 +1,175 @@
+"""Several processes at once on what one could have for itself: the study's question of concurrency, and energy.
+
+On cores: all ways to cut them, from a process for each core to one process with all of them. On a GPU: one process, and
+two that share it. The arrangements take turns within a round, so that what else the machine does falls on all alike.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, median
+
+from dueby_api.schema import Spec
+from dueby_profiler.analysis.points import while_all_busy
+from dueby_profiler.machine import nvml
+from dueby_profiler.machine.layouts import Layout
+from dueby_profiler.measuring.process_group import OutOfMemory
+from dueby_profiler.progress_listener import Audience, Progress
+from dueby_study.context import Lab
+from dueby_study.energy import Meter, used
+from dueby_study.row_store import Column, Row
+
+STAGE = "together"
+COLUMNS = (
+    Column(name="model", type="string", doc="the model"),
+    Column(name="image_size", type="int64", doc="side of an image in pixels"),
+    Column(name="precision", type="string", doc="its precision"),
+    Column(name="device_class", type="string", doc="the device class"),
+    Column(name="engine", type="string", doc="the engine"),
+    Column(name="arrangement", type="string", doc="which processes ran side by side"),
+    Column(name="processes", type="int64", doc="how many"),
+    Column(name="threads", type="int64", doc="threads of each that the model computes with"),
+    Column(name="round", type="int64", doc="which crew of fresh processes"),
+    Column(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
+    Column(name="images_per_second", type="float64", doc="of all processes together, steady"),
+    Column(name="images", type="int64", doc="done while the energy was counted"),
+    Column(name="seconds", type="float64", doc="how long it was counted"),
+    Column(name="gpu_energy_j", type="float64", doc="joules of the GPUs; null: there is no counter"),
+    Column(name="cpu_energy_j", type="float64", doc="joules of the processor; null: there is no counter"),
+)
+_ON_A_GPU = (1, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrangement:
+    """Processes side by side."""
+
+    name: str
+    words: str
+    layout: Layout
+
+
+class Rate(Spec, frozen=True, kw_only=True):
+    """What an arrangement does at one size, over its rounds."""
+
+    arrangement: str
+    processes: int
+    threads: int
+    mini_batch_size: int
+    rounds: int
+    images_per_second: float
+    """The median."""
+    least: float
+    most: float
+    gpu_j: float | None = None
+    """Joules an image, the median; None where they can't be counted."""
+    cpu_j: float | None = None
+
+
+def arrangements(layouts: Sequence[Layout]) -> list[Arrangement]:
+    """All layouts of cores, or one and more processes on each GPU of the first product."""
+    first = layouts[0]
+    if not first.is_gpu:
+        return [_cores(layout) for layout in layouts]
+    return [_on_gpus(first, count) for count in _ON_A_GPU]
+
+
+def points(lab: Lab) -> list[str]:
+    """Each arrangement in each round."""
+    names = [found.name for found in arrangements(lab.layouts)]
+    return [f"{number:02d}-{name}" for number in range(lab.effort.together_rounds) for name in names]
+
+
+def measure(lab: Lab, point: str, audience: Audience) -> None:
+    """Fresh processes of one arrangement, at one size after the other."""
+    spec = lab.profile().spec
+    number, _, name = point.partition("-")
+    arrangement = next(found for found in arrangements(lab.layouts) if found.name == name)
+    layout = arrangement.layout
+    rows: list[Row] = []
+    with nvml.observe() as ask_gpu, lab.crew(layout, spec.engine) as crew:
+        meter = Meter([place.gpu for place in layout.slices if place.gpu], ask_gpu=ask_gpu)
+        for size in lab.effort.together_sizes:
+            audience.progress(Progress(doing=f"{arrangement.words}, mini-batches of {size}", left_s=0.0))
+            try:
+                crew.build(size)
+                crew.run(0)  # the warm-up, and the check of the first process's results
+                before, began_s = meter.read(), lab.machine.clock()
+                found = crew.run(lab.effort.together_s)
+                energy, seconds = used(before, meter.read()), lab.machine.clock() - began_s
+            except OutOfMemory as error:
+                audience.tell(f"{arrangement.words}: {error}.")
+                break
+            steady = while_all_busy(found)
+            rows.append(
+                {
+                    "model": spec.model.name,
+                    "image_size": spec.model.image_size,
+                    "precision": spec.model.precision,
+                    "device_class": spec.device_class,
+                    "engine": spec.engine,
+                    "arrangement": name,
+                    "processes": len(layout.slices),
+                    "threads": layout.slices[0].threads,
+                    "round": int(number),
+                    "mini_batch_size": size,
+                    "images_per_second": sum(size * 1e6 / fmean(steps) for steps in steady),
+                    "images": sum(size * (1 + len(seen.ended_us)) for seen in found),
+                    "seconds": seconds,
+                    "gpu_energy_j": energy.gpu_j,
+                    "cpu_energy_j": energy.cpu_j,
+                }
+            )
+    lab.keep(STAGE, point, rows, COLUMNS)
+
+
+def rates_of(rows: Sequence[Row]) -> tuple[Rate, ...]:
+    """By arrangement, the most processes first, and by size."""
+    groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row["arrangement"], row["mini_batch_size"]].append(row)
+    rates = [_rate(found) for found in groups.values()]
+    return tuple(sorted(rates, key=lambda rate: (-rate.processes, rate.arrangement, rate.mini_batch_size)))
+
+
+def words_of(processes: int, threads: int, *, gpu: bool) -> str:
+    """The arrangement for people."""
+    many = "1 process" if processes == 1 else f"{processes} processes"
+    if gpu:
+        return f"{many} on a GPU"
+    cores = "1 core" if threads == 1 else f"{threads} cores"
+    return f"{many} of {cores}" if processes == 1 else f"{many} of {cores} each"
+
+
+def _rate(rows: Sequence[Row]) -> Rate:
+    first, rates = rows[0], [row["images_per_second"] for row in rows]
+    return Rate(
+        arrangement=first["arrangement"],
+        processes=first["processes"],
+        threads=first["threads"],
+        mini_batch_size=first["mini_batch_size"],
+        rounds=len(rows),
+        images_per_second=median(rates),
+        least=min(rates),
+        most=max(rates),
+        gpu_j=_an_image(rows, "gpu_energy_j"),
+        cpu_j=_an_image(rows, "cpu_energy_j"),
+    )
+
+
+def _an_image(rows: Sequence[Row], column: str) -> float | None:
+    known = [row[column] / row["images"] for row in rows if row[column] is not None]
+    return median(known) if known else None
+
+
+def _cores(layout: Layout) -> Arrangement:
+    words = words_of(len(layout.slices), layout.slices[0].threads, gpu=False)
+    return Arrangement(name=layout.device_class, words=words, layout=layout)
+
+
+def _on_gpus(layout: Layout, count: int) -> Arrangement:
+    """So many processes on each, which share the host's cores of one."""
+    slices = tuple(
+        replace(place, threads=max(1, place.threads // count)) for place in layout.slices for _ in range(count)
+    )
+    return Arrangement(name=f"{count}-a-gpu", words=words_of(count, 1, gpu=True), layout=replace(layout, slices=slices))

@@ -1,0 +1,222 @@
+"""The chapters of a study's page on its two models, on other models than its own, and on processes side by side."""
+
+from collections.abc import Iterator
+
+from dueby.report.wording import NOTHING, counted, duration, fine, number, percent
+from dueby_study.measurements.answers import Answers
+from dueby_study.measurements.models import Line
+from dueby_study.measurements.together import Rate, words_of
+from dueby_study.pages.document import Chapter, Table
+from dueby_study.pages.words import Pictures, chosen, missing
+from dueby_study.summary import Summary, Together
+
+
+def answers_chapter(summary: Summary, pictures: Pictures) -> Chapter:
+    title = "What the two models answer"
+    intro = (
+        "Model (1): the fewest GPUs for N images by T. Model (2): the most images by T. The study leaves both unsolved."
+    )
+    found = summary.answers
+    if found is None:
+        return missing(title, intro, "subject")
+    return Chapter(
+        title=title,
+        intro=intro,
+        said=tuple(_answers_sentences(found)),
+        pictures=tuple(
+            chosen(
+                pictures,
+                fewest="The fewest devices over images and time, at confidence 0.5 and 0.95",
+                most="The most images over time, and the mini-batch size that does most",
+            )
+        ),
+        differs=(
+            "a start-up S is added to W, since a worker has to be started first; and at confidence 0.95 there is a "
+            "margin for the spread between runs and between devices, which the study has none for."
+        ),
+    )
+
+
+def _answers_sentences(found: Answers) -> Iterator[str]:
+    curve = max(found.curves, key=lambda curve: curve.devices)
+    longest = curve.times_us[-1] / 1e6
+    yield (
+        f"{number(curve.devices)} × {found.device_class} can do at most {number(curve.images[-1])} images in "
+        f"{duration(longest)}."
+    )
+    yield (
+        f"Of the {number(len(found.exact.times_us) * len(found.exact.images))} cells of the first map, "
+        f"{number(found.checked)} were also planned in full, with PuLP's integer program: it gave the same number in "
+        f"{number(found.agreed)}."
+    )
+    pairs = [
+        (exact, sure)
+        for exact_row, sure_row in zip(found.exact.fewest, found.sure.fewest, strict=True)
+        for exact, sure in zip(exact_row, sure_row, strict=True)
+        if exact is not None and sure is not None
+    ]
+    if pairs:
+        more = sum(sure for _, sure in pairs) / sum(exact for exact, _ in pairs) - 1
+        yield f"A confidence of 0.95 takes {percent(more)} more devices, over all cells that both can do."
+    sizes = sorted({size for size in curve.mini_batch_sizes if size})
+    if len(sizes) > 1:
+        yield (
+            f"The mini-batch size that does most by T changes with T: {', '.join(map(str, sizes))} were each the best "
+            "at some T."
+        )
+    elif sizes:
+        yield f"Mini-batches of {sizes[0]} do most at every T of the figure."
+
+
+def printed_chapter(summary: Summary, pictures: Pictures) -> Chapter:
+    title = "The models as they are printed"
+    intro = "Two terms of the formulas count what isn't done, if they are taken to the letter."
+    found = summary.answers
+    if found is None:
+        return missing(title, intro, "subject")
+    printed = found.printed
+    pairs = [
+        (meant, literal)
+        for meant, literal in zip(printed.fewest, printed.fewest_printed, strict=True)
+        if meant is not None and literal is not None
+    ]
+    least = max(pairs, key=lambda pair: pair[0] - pair[1], default=None)
+    said = [
+        "In (1) the sum of (t + 1) mbs runs over all GPUs, so each of those that are not used adds a mini-batch that "
+        "nobody does, and N_G comes out too small."
+    ]
+    if least and least[0] > least[1]:
+        asked = counted(least[1], "device")
+        said.append(f"At T = {duration(printed.time_us / 1e6)} it asks for {asked} where {least[0]} are needed.")
+    said.append(
+        f"In (2) the sum over all GPUs is multiplied by NGPU once more: {number(printed.most_printed)} images instead "
+        f"of {number(printed.most)} on {found.devices} devices."
+    )
+    return Chapter(
+        title=title,
+        intro=intro,
+        said=tuple(said),
+        pictures=tuple(chosen(pictures, printed="Both models as meant and as printed")),
+        differs="DueBy sums over the devices of the plan only, and in (2) once.",
+    )
+
+
+def models_chapter(summary: Summary) -> Chapter:
+    title = "L, W and MB of other models"
+    intro = (
+        "The study takes one model, EfficientNet-B0. The constants of its formulas, for others, by the same profiler:"
+    )
+    if not summary.models:
+        return missing(title, intro, "models")
+    ranked = sorted(summary.models, key=lambda line: line.images_per_second)
+    fastest, slowest = ranked[-1], ranked[0]
+    return Chapter(
+        title=title,
+        intro=intro,
+        table=_models_table(summary.models),
+        said=(
+            f"The fastest of them, {fastest.model}, does {fastest.images_per_second / slowest.images_per_second:.0f} "
+            f"times the images a second of {slowest.model}: a plan is worth no more than the profile of its own model.",
+        ),
+        differs="weights are random, which makes no difference to times and memory.",
+    )
+
+
+def _models_table(lines: tuple[Line, ...]) -> Table:
+    return Table(
+        head=("model", "engine", "L of 1 image", "best mini-batch", "L there", "images/s", "W", "S", "MB"),
+        rows=tuple(
+            (
+                line.model,
+                line.engine,
+                fine(line.single_us / 1e6),
+                number(line.fastest.mini_batch_size),
+                fine(line.fastest.latency_micros.mean / 1e6),
+                f"{line.images_per_second:,.1f}",
+                f"{fine(line.warmup_us / 1e6)} at {line.warmup_size}",
+                NOTHING if line.startup_us is None else fine(line.startup_us / 1e6),
+                f"{number(line.max_mini_batch_size)}{' (extrapolated)' if line.extrapolated else ''}",
+            )
+            for line in lines
+        ),
+        words=2,
+    )
+
+
+def together_chapter(summary: Summary, pictures: Pictures) -> Chapter:
+    title = "Several processes at once, and energy"
+    intro = "Concurrency, and limits of cost and energy, are future work of the study."
+    found = summary.together
+    if found is None:
+        return missing(title, intro, "together")
+    return Chapter(
+        title=title,
+        intro=intro,
+        said=tuple(_together_sentences(found)),
+        pictures=tuple(chosen(pictures, together="Images a second of processes side by side")),
+        table=_together_table(found),
+    )
+
+
+def _together_sentences(found: Together) -> Iterator[str]:
+    best: dict[str, Rate] = {}
+    for rate in found.rates:
+        known = best.get(rate.arrangement)
+        if known is None or rate.images_per_second > known.images_per_second:
+            best[rate.arrangement] = rate
+    ranked = sorted(best.values(), key=lambda rate: -rate.images_per_second)
+    if len(ranked) > 1:
+        first, second = ranked[0], ranked[1]
+        ratio = first.images_per_second / second.images_per_second
+        clear = "" if first.least > second.most else " The rounds overlap, so that is not sure."
+        yield (
+            f"{_words(found, first)} {'does' if first.processes == 1 else 'do'} "
+            f"{number(first.images_per_second)} images/s at the best size, {ratio:.2f} times as much as "
+            f"{_words(found, second)}.{clear}"
+        )
+    if found.layouts and not found.gpu:
+        speeds = ", ".join(f"{name} {number(speed)} images/s" for name, speed in sorted(found.layouts.items()))
+        pool = " and ".join(f"{count} × {name}" for name, count in found.chosen.items())
+        yield f"By their profiles: {speeds}. The planner takes the fastest layout as the machine's pool: {pool}."
+    if found.gpu:
+        yield "The planner has one process to a GPU; a slice of one (MIG) is a device class of its own."
+    yield from _energy_sentences(found)
+
+
+def _energy_sentences(found: Together) -> Iterator[str]:
+    for column, what in (("gpu_j", "GPU"), ("cpu_j", "processor")):
+        known = [(getattr(rate, column), rate) for rate in found.rates if getattr(rate, column) is not None]
+        if known:
+            joules, rate = min(known, key=lambda pair: pair[0])
+            yield (
+                f"The {what} takes {joules:.3g} J an image at the least: {_words(found, rate)}, mini-batches of "
+                f"{rate.mini_batch_size}."
+            )
+        elif what == "GPU" and not found.gpu:
+            continue
+        else:
+            yield f"The energy of the {what} can't be read on this machine, so there is no number of it."
+
+
+def _words(found: Together, rate: Rate) -> str:
+    return words_of(rate.processes, rate.threads, gpu=found.gpu)
+
+
+def _together_table(found: Together) -> Table:
+    columns = [name for name in ("gpu_j", "cpu_j") if any(getattr(rate, name) is not None for rate in found.rates)]
+    heads = {"gpu_j": "J an image, GPU", "cpu_j": "J an image, processor"}
+    return Table(
+        head=("side by side", "mini-batch", "images/s", "least", "most", "rounds", *(heads[name] for name in columns)),
+        rows=tuple(
+            (
+                _words(found, rate),
+                number(rate.mini_batch_size),
+                number(rate.images_per_second),
+                number(rate.least),
+                number(rate.most),
+                number(rate.rounds),
+                *(NOTHING if getattr(rate, name) is None else f"{getattr(rate, name):.3g}" for name in columns),
+            )
+            for rate in found.rates
+        ),
+    )

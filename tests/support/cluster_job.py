@@ -1,0 +1,69 @@
+"""A job for the tests' cluster: photos in the folder that its node shares, and what came of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+
+from support.cluster import SHARED, Cluster
+from support.run import MODEL, write_photos
+
+
+def job(name: str, **spec: Any) -> dict[str, Any]:
+    """A job on the folder that the node shares with this machine."""
+    volume = {"name": "shared", "hostPath": {"path": f"{SHARED}/{name}"}}
+    return {
+        "apiVersion": "dueby.dev/v1alpha1",
+        "kind": "InferenceJob",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "deadline": "10m",
+            "model": MODEL,
+            "source": {"uri": "/data/photos"},
+            "sink": {"uri": "/data/rows"},
+            "worker": {"volumes": [volume], "volumeMounts": [{"name": "shared", "mountPath": "/data"}]},
+            **spec,
+        },
+    }
+
+
+def share_photos(cluster: Cluster, name: str, count: int) -> Path:
+    """The job's folder with photos in it."""
+    folder = share_folder(cluster, name)
+    write_photos(folder / "photos", count)
+    return folder
+
+
+def share_folder(cluster: Cluster, name: str) -> Path:
+    """The job's folder, which the pods' user may write to."""
+    folder = cluster.shared / name
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o777)
+    return folder
+
+
+def condition(document: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The condition of this type."""
+    found: dict[str, Any] = next(c for c in document["status"]["conditions"] if c["type"] == kind)
+    return found
+
+
+def wait_until_told(
+    cluster: Cluster, name: str, kind: str, words: str = "", *, reason: str = "", namespace: str = "default"
+) -> dict[str, Any]:
+    """The condition of this type, once it has this reason and says these words."""
+
+    def there() -> Any:
+        conditions = cluster.get("infj", name, namespace=namespace).get("status", {}).get("conditions", [])
+        return next(
+            (c for c in conditions if c["type"] == kind and reason in ("", c["reason"]) and words in c["message"]), None
+        )
+
+    found: dict[str, Any] = cluster.wait(there, f"{name} says {kind} {reason} {words}")
+    return found
+
+
+def indices_of(rows: Path) -> list[int]:
+    """Of every row, sorted."""
+    parts = [str(part) for part in rows.glob("part-*.parquet")]
+    return sorted(ds.dataset(parts).to_table(columns=["index"]).column("index").to_pylist())

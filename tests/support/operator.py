@@ -1,0 +1,101 @@
+"""What the control loop's tests are made of: a job of 10,000 images on ten CPU slices, and its workers."""
+
+from typing import Any
+
+from dueby_api.gpu_profile import GPUProfile, parse_profile
+from dueby_api.grid import Share
+from dueby_api.inference_job import JobSpec, parse_job
+from dueby_operator.control.model import Assignment, JobView, WorkerView
+from dueby_planner.model.capacity import Choice
+
+SECOND = 1_000_000
+NOW = 1_700_000_000 * SECOND
+# 16 images in 100 ms: 160 images a second.
+STEP_US, SIZE = 100_000, 16
+STARTUP_US, WARMUP_US = 1 * SECOND, 200_000
+
+
+def spec(**changes: Any) -> JobSpec:
+    """A job's spec, by the names of its manifest."""
+    fields = {
+        "images": 10_000,
+        "deadline": "20s",
+        "model": {"name": "efficientnet_lite0"},
+        "source": {"uri": "photos"},
+        "sink": {"uri": "rows"},
+    } | changes
+    return parse_job(
+        {"apiVersion": "dueby.dev/v1alpha1", "kind": "InferenceJob", "metadata": {"name": "job"}, "spec": fields}
+    ).spec
+
+
+def profile(device_class: str = "cpu-1") -> GPUProfile:
+    """A device class that does a step in 100 ms without any variance."""
+    return parse_profile(
+        {
+            "apiVersion": "dueby.dev/v1alpha1",
+            "kind": "GPUProfile",
+            "metadata": {"name": device_class},
+            "spec": {
+                "deviceClass": device_class,
+                "model": {"name": "efficientnet_lite0", "imageSize": 224, "precision": "fp32"},
+                "engine": "openvino",
+                "startupMicros": {"p50": STARTUP_US, "p95": STARTUP_US},
+                "spread": {"run": 0, "node": 0},
+                "steps": [
+                    {
+                        "miniBatchSize": SIZE,
+                        "latencyMicros": {"mean": STEP_US},
+                        "warmupMicros": {"p50": WARMUP_US, "p95": WARMUP_US},
+                    }
+                ],
+            },
+        }
+    )
+
+
+def choice() -> Choice:
+    """The profile's only choice."""
+    return Choice(
+        engine="openvino",
+        mini_batch_size=SIZE,
+        latency_us=STEP_US,
+        start_us=STARTUP_US + WARMUP_US,
+        expected_start_us=STARTUP_US + WARMUP_US,
+        expected_warmup_us=WARMUP_US,
+        profile="cpu-1",
+    )
+
+
+def worker(
+    name: str = "w0", *, first: int = 0, end: int = 0, device_class: str = "cpu-1", **changes: Any
+) -> WorkerView:
+    """A worker that has been running for a while and was seen just now."""
+    fields: dict[str, Any] = {
+        "assignment": Assignment(
+            worker=name,
+            revision=1,
+            device_class=device_class,
+            choice=choice(),
+            iterations=10,
+            share=Share(first=first, end=end),
+        ),
+        "state": "running",
+        "created_us": NOW - 5 * SECOND,
+        "step_us": STEP_US,
+        "last_step_us": NOW,
+    } | changes
+    return WorkerView(**fields)
+
+
+def view(**changes: Any) -> JobView:
+    """The job as it is accepted, with ten slices free; `spec` may be a JobSpec."""
+    fields: dict[str, Any] = {
+        "spec": spec(),
+        "now_us": NOW,
+        "deadline_us": NOW + 20 * SECOND,
+        "images": 10_000,
+        "profiles": (profile(),),
+        "counts": {"cpu-1": 10},
+    } | changes
+    return JobView(**fields)

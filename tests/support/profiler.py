@@ -1,0 +1,177 @@
+"""A machine that takes simulated time, for the profiler's rounds; and measurements to make documents of."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Self
+
+from dueby_api.gpu_profile import Device, GPUProfile
+from dueby_api.inference_job import Model
+from dueby_profiler.analysis.document import Facts, build_profile
+from dueby_profiler.analysis.memory import largest
+from dueby_profiler.analysis.points import Measurements
+from dueby_profiler.analysis.statistics import is_known
+from dueby_profiler.machine.layouts import Layout, Slice
+from dueby_profiler.measuring.budget import Budget
+from dueby_profiler.measuring.messages import Built, Contended, Point
+from dueby_profiler.measuring.process_group import OutOfMemory, contention_s
+from dueby_profiler.measuring.rounds import Subject, Survey
+from dueby_profiler.presets import Effort
+
+
+@dataclass(kw_only=True)
+class SimulatedMachine:
+    """Devices whose start-up, latency and memory are given, and whose clock moves only when they work."""
+
+    slices: int = 2
+    startup_s: float = 4.0
+    build_s: float = 0.3
+    latency_s: Callable[[int], float] = lambda size: 0.002 + 0.012 * size
+    noise: float = 0.03
+    base_mib: int = 400
+    image_mib: int = 4
+    memory_mib: int = 8192
+    """Of one device."""
+    killed_from: int = 10**9
+    """Mini-batches of this size and more are killed for their memory."""
+    contention: float = 1.2
+    now_s: float = 1000.0
+    crews: int = 0
+    seed: int = 0
+    random: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+
+    def survey(self, effort: Effort, *, gpu: bool = False) -> Survey:
+        """A survey of this machine's one layout that has yet to begin."""
+        places = tuple(Slice(threads=1, gpu=f"GPU-{i}" if gpu else None) for i in range(self.slices))
+        subject = Subject(
+            layout=Layout(device_class="NVIDIA-L4" if gpu else "cpu-1", slices=places),
+            engine="cuda" if gpu else "openvino",
+            open_crew=lambda: SimulatedCrew(self),
+            usable_mib=self.memory_mib,
+            peaks_mib=lambda points: [point.peak_mib for point in points],
+            folder=Path("/nowhere"),
+            clock=lambda: self.now_s,
+        )
+        budget = Budget.starting(effort.layout_s, subject.clock)
+        return Survey(subject=subject, effort=effort, budget=budget, say=lambda doing, left_s: None)
+
+    def measured(self, effort: Effort, *, gpu: bool = False) -> Survey:
+        """A survey that is done."""
+        survey = self.survey(effort, gpu=gpu)
+        survey.explore()
+        survey.measure()
+        return survey
+
+
+class SimulatedCrew:
+    """Measures as Crew does, in simulated time."""
+
+    def __init__(self, machine: SimulatedMachine) -> None:
+        self.began_s = 0.0
+        self.machine, self.size, self.peak, self.is_fresh = machine, 0, 0, True
+        self.bias = [machine.random.gauss(1, machine.noise) for _ in range(machine.slices)]
+
+    def __enter__(self) -> Self:
+        self.machine.crews += 1
+        self.began_s = self.machine.now_s
+        self.machine.now_s += self.machine.startup_s
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.machine.now_s += 0.02
+
+    def build(self, size: int) -> list[Built]:
+        """As Measuring says."""
+        machine, self.size = self.machine, size
+        machine.now_s += machine.build_s
+        startup_us, build_us = int(1e6 * (machine.now_s - self.began_s)), int(1e6 * machine.build_s)
+        return [Built(size=size, startup_us=startup_us, build_us=build_us) for _ in range(machine.slices)]
+
+    def run(self, limit_s: float) -> list[Point]:
+        """As Measuring says."""
+        machine, step_s = self.machine, self.machine.latency_s(self.size)
+        if self.size >= machine.killed_from:
+            raise OutOfMemory(self.size)
+        began_s = machine.now_s + 1.7 * step_s
+        points, ends_s = [], []
+        for bias in self.bias:
+            durations: list[int] = []
+            while sum(durations) < 1e6 * limit_s and not is_known(durations):
+                durations.append(max(1, int(1e6 * step_s * bias * machine.random.gauss(1, machine.noise))))
+            durations = durations or [int(1e6 * step_s)]
+            started_us = int(1e6 * began_s)
+            ended = tuple(started_us + sum(durations[: i + 1]) for i in range(len(durations)))
+            ends_s.append(ended[-1] / 1e6)
+            self.peak = max(self.peak, machine.base_mib + machine.image_mib * self.size)
+            points.append(
+                Point(
+                    size=self.size,
+                    warmup_us=int(1.7e6 * step_s),
+                    check_us=200_000 if self.is_fresh else 0,
+                    started_us=started_us,
+                    ended_us=ended,
+                    peak_mib=self.peak,
+                )
+            )
+        self.is_fresh = False
+        machine.now_s = max(ends_s)
+        return points
+
+    def contend(self, phase_s: float, folder: Path) -> list[Contended]:
+        """As Measuring says."""
+        machine = self.machine
+        machine.now_s += contention_s(phase_s)
+        model_us, decode_us = 1e6 * machine.latency_s(self.size), 2000.0
+        both_us = machine.contention * (model_us + self.size * decode_us)
+        return [Contended(decode_us=decode_us, model_us=model_us, both_us=both_us) for _ in range(machine.slices)]
+
+
+def some_facts(*, model: Model | None = None, device: Device | None = None) -> Facts:
+    """Facts of a profile."""
+    return Facts(
+        device_class="cpu-1",
+        model=model or Model(),
+        engine="openvino",
+        device=device or Device(node="node-a", threads=1, slices=2),
+        software={"torch": "2.13.0"},
+        measured_at=datetime(2026, 11, 25, 2, tzinfo=UTC),
+        busy=False,
+    )
+
+
+def profile_of(survey: Survey) -> GPUProfile:
+    """The profile of a survey that is done."""
+    peaks = {size: max(peaks) for size, peaks in survey.found.peak_mib.items()}
+    mb = largest(survey.found.sizes, peaks, survey.subject.usable_mib, failed=survey.failed_size)
+    return build_profile(survey.found, some_facts(), mb)
+
+
+def a_point(size: int = 8, *, starts_us: int, durations_us: Sequence[int], warmup_us: int = 900) -> Point:
+    """A process's steady steps at a size."""
+    ends = tuple(starts_us + sum(durations_us[: i + 1]) for i in range(len(durations_us)))
+    return Point(size=size, warmup_us=warmup_us, check_us=0, started_us=starts_us, ended_us=ends, peak_mib=500)
+
+
+def some_measurements(
+    means_us: dict[int, list[int]],
+    *,
+    warmups_us: dict[int, list[int]] | None = None,
+    startups_us: Sequence[int] = (3_000_000, 3_100_000, 3_500_000),
+) -> Measurements:
+    """Processes with so many equal steps at each size; the largest size has warm-ups unless others are given."""
+    found = Measurements()
+    for size, means in means_us.items():
+        for process, mean in enumerate(means):
+            found.add_steady(process, [a_point(size, starts_us=0, durations_us=[mean] * 10)])
+    for size, values in (warmups_us or {max(means_us): [2 * means_us[max(means_us)][0]]}).items():
+        found.warmups_us[size].extend(values)
+    found.startups_us.extend(startups_us)
+    return found

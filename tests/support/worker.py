@@ -1,0 +1,184 @@
+"""Builders for the worker's tests: pictures as numbers, an engine that reads them, and a worker in one call."""
+
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dueby_api.grid import Grid, Share
+from dueby_api.inference_job import EngineName, Precision
+from dueby_worker.engines.interface import Pixels, TopK
+from dueby_worker.output.commits import Commits
+from dueby_worker.output.parts import OpenPart
+from dueby_worker.output.rows import Origin, Rows, decode_rows
+from dueby_worker.output.sink import Holdings
+from dueby_worker.output.sink_manifest import Claim, Components
+from dueby_worker.storage.store import Store
+from dueby_worker.telemetry.progress import Progress
+from dueby_worker.work.feed import Feed
+from dueby_worker.work.loop import Loop
+from dueby_worker.work.order import Order
+
+SIDE = 2
+LABELS = tuple(f"label {number}" for number in range(1000))
+ORIGIN = Origin(engine="eager", precision="fp32", device_class="cpu-1", fingerprint="f00")
+COMPONENTS = Components(
+    index="i" * 64,
+    weights="w" * 64,
+    model="efficientnet_b0",
+    preprocessing={"resize_side": 256, "mean": [0.1, 0.2, 0.3]},
+    image_size=224,
+    precision="fp32",
+    labels="l" * 64,
+    classes=1000,
+)
+
+
+def a_claim(
+    *, images: int = 100, part_size: int = 10, components: Components = COMPONENTS, job: str = "catalog"
+) -> Claim:
+    return Claim(job=job, fingerprint=components.fingerprint, components=components, images=images, part_size=part_size)
+
+
+def uri_of(index: int) -> str:
+    return f"file:///photos/{index:06d}.jpg"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the reader gives: the image's index in its pixels, or an error."""
+
+    pixels: Pixels | None
+    error: str | None
+
+
+@dataclass(kw_only=True)
+class Album:
+    """A reader of numbered pictures, of which some can't be read."""
+
+    unreadable: frozenset[int] = frozenset()
+    read_ahead: int = 0
+    most_ahead: int = 0
+
+    def read(self, items: Iterator[tuple[int, str]]) -> Generator[Picture, None, None]:
+        for index, _ in items:
+            if index in self.unreadable:
+                yield Picture(None, f"{index} is damaged")
+            else:
+                pixels = np.frombuffer(index.to_bytes(SIDE * SIDE * 3, "little"), dtype=np.uint8)
+                yield Picture(pixels.reshape(SIDE, SIDE, 3), None)
+
+
+@dataclass(kw_only=True)
+class NumberEngine:
+    """An engine whose best class is the picture's number modulo 1000, for as many pictures as it was made for."""
+
+    batch: int
+    depth: int = 1
+    name: EngineName = "eager"
+    precision: Precision = "fp32"
+    batches: list[Pixels] = field(default_factory=list)
+    most_in_flight: int = 0
+    _in_flight: list[Pixels] = field(default_factory=list)
+
+    def buffer(self) -> Pixels:
+        return np.full((self.batch, SIDE, SIDE, 3), 255, dtype=np.uint8)
+
+    def submit(self, batch: Pixels) -> None:
+        assert batch.shape == (self.batch, SIDE, SIDE, 3)
+        self._in_flight.append(batch)
+        self.most_in_flight = max(self.most_in_flight, len(self._in_flight))
+
+    def collect(self) -> TopK:
+        batch = self._in_flight.pop(0)
+        self.batches.append(batch.copy())
+        numbers = np.array(
+            [int.from_bytes(picture.tobytes()[:8], "little") % 1000 for picture in batch], dtype=np.int32
+        )
+        scores = np.tile(np.array([0.75, 0.25], dtype=np.float32), (len(batch), 1))
+        return TopK(classes=np.stack((numbers, (numbers + 1) % 1000), axis=1), scores=scores)
+
+    def close(self) -> None:
+        self._in_flight.clear()
+
+
+@dataclass(kw_only=True)
+class WorkerUnderTest:
+    """One worker of a grid over a store, run in the test's own process."""
+
+    store: Store
+    grid: Grid
+    shares: Sequence[Share]
+    place: int = 0
+    batch: int = 4
+    depth: int = 1
+    album: Album = field(default_factory=Album)
+    retry_failed: bool = False
+    origin: Origin = ORIGIN
+
+    def __post_init__(self) -> None:
+        self.engine = NumberEngine(batch=self.batch, depth=self.depth)
+        self.progress = Progress(worker=f"w{self.place}", share=self.shares[self.place])
+        self.holdings = Holdings(self.store, self.grid)
+
+    def run(self) -> Progress:
+        feed = Feed()
+        feed.supply(self.engine.buffer() for _ in range(self.depth + 2))
+        commits = Commits(
+            store=self.store,
+            holdings=self.holdings,
+            labels=LABELS,
+            origin=self.origin,
+            progress=self.progress,
+            on_failure=feed.fail,
+        )
+        loop = Loop(
+            engine=self.engine,
+            feed=feed,
+            progress=self.progress,
+            commit=commits.put,
+            is_in_sink=self.holdings.__contains__,
+        )
+        feed.start(self.order().stretches(retry_failed=self.retry_failed), self.album.read)
+        try:
+            loop.run()
+        finally:
+            feed.stop()
+        commits.close()
+        return self.progress
+
+    def order(self) -> Order:
+        return Order(
+            share=self.shares[self.place],
+            shares=self.shares,
+            place=self.place,
+            holdings=self.holdings,
+            open_part=self._open,
+            open_retry=self._open_retry,
+            on_tails=lambda: self.progress.enter("tails"),
+        )
+
+    def _open(self, part: int) -> OpenPart:
+        first, last = self.grid.bounds(part)
+        return OpenPart(part, first=first, uris=[uri_of(index) for index in range(first, last + 1)], k=2)
+
+    def _open_retry(self, part: int) -> OpenPart | None:
+        first, last = self.grid.bounds(part)
+        rows, origin = decode_rows(self.store.read(f"part-{first:012d}-{last:012d}.parquet"))
+        return OpenPart.retry(part, rows, engine=origin.engine, k=2) if rows.errors else None
+
+
+def rows_in(store: Store) -> list[Rows]:
+    """The rows of every part in the store, in the order of their names."""
+    return [decode_rows(store.read(name))[0] for name in store.list_names() if name.startswith("part-")]
+
+
+def run_together(workers: Sequence[WorkerUnderTest]) -> None:
+    """All of them at the same time."""
+    threads = [threading.Thread(target=worker.run) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)

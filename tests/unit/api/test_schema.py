@@ -1,0 +1,265 @@
+"""Jobs and profiles as users write them: the right value, or one sentence that names the field and says what to do."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from dueby_api.errors import Invalid
+from dueby_api.gpu_profile import parse_profile
+from dueby_api.inference_job import parse_job
+from support.planner import job, job_document, profile, profile_document, step_document
+
+NAN, INFINITE = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        pytest.param({"images": -1}, "spec.images: must be an integer of at least 1, but is -1", id="negative N"),
+        pytest.param({"images": 0}, "spec.images: must be an integer of at least 1, but is 0", id="no images"),
+        pytest.param({"images": NAN}, "spec.images: must be an integer, but is nan", id="N not a number"),
+        pytest.param({"images": 1.5}, "spec.images: must be an integer, but is 1.5", id="half an image"),
+        pytest.param({"images": "5"}, "spec.images: must be an integer, but is '5'", id="N as a text"),
+        pytest.param({"images": True}, "spec.images: must be an integer, but is True", id="N as yes"),
+        pytest.param(
+            {"images": 10**12 + 1},
+            "spec.images: must be an integer of at most 1000000000000, but is 1000000000001",
+            id="N above a million millions",
+        ),
+        pytest.param(
+            {"images": 10**30},
+            f"spec.images: must be an integer of at most 1000000000000, but is {10**30}",
+            id="N beyond 64 bits",
+        ),
+        pytest.param(
+            {"confidence": NAN},
+            "spec.confidence: must be a number of at least 0.5, but is nan",
+            id="confidence not a number",
+        ),
+        pytest.param(
+            {"confidence": 0.49}, "spec.confidence: must be a number of at least 0.5, but is 0.49", id="below a half"
+        ),
+        pytest.param({"confidence": 1}, "spec.confidence: must be a number of at most 0.999, but is 1", id="certainty"),
+        pytest.param({"deadline": "0s"}, "spec.deadline: must be longer than 0", id="no time"),
+        pytest.param(
+            {"deadline": "-5m"},
+            "spec.deadline: '-5m' is not a duration; write hours, minutes and seconds, such as 10m, 1h30m or 90s",
+            id="negative time",
+        ),
+        pytest.param({"deadline": 600}, "spec.deadline: must be a text, but is 600", id="time without a unit"),
+        pytest.param({"deadline": "1h" * 40}, "spec.deadline: must be a text of length at most 32", id="a long text"),
+        pytest.param({"deadline": None}, "spec: give exactly one of deadline and deadlineTime", id="no deadline"),
+        pytest.param(
+            {"deadlineTime": "2026-12-01T06:00:00Z"},
+            "spec: give exactly one of deadline and deadlineTime",
+            id="two deadlines",
+        ),
+        pytest.param(
+            {"deadline": None, "deadlineTime": "2026-12-01T06:00:00"},
+            "spec.deadlineTime: 2026-12-01T06:00:00 has no offset from UTC; end it with Z or +01:00",
+            id="a time of no zone",
+        ),
+        pytest.param(
+            {"deadlineClass": "Softt"},
+            "spec.deadlineClass: must be one of Hard, Soft, Relaxed, BestEffort, but is 'Softt'",
+            id="an unknown class",
+        ),
+        pytest.param({"image": 3}, "spec.image: there is no such field; did you mean images?", id="a field misspelt"),
+        pytest.param(
+            {"gpus": {"count": 3}},
+            "spec.gpus.count: there is no such field; there are max, classes, reserve, maxIterations",
+            id="a field made up",
+        ),
+        pytest.param(
+            {"sink": {"uri": "https://example.org/rows"}},
+            "spec.sink.uri: a web server can only be read from; use a folder, s3:// or gs://",
+            id="a sink on a web server",
+        ),
+        pytest.param({"gpus": {"max": 0}}, "spec.gpus.max: must be an integer of at least 1, but is 0", id="no GPUs"),
+        pytest.param(
+            {"gpus": {"reserve": -1}}, "spec.gpus.reserve: must be an integer of at least 0, but is -1", id="reserve"
+        ),
+        pytest.param(
+            {"gpus": {"maxIterations": -1}},
+            "spec.gpus.maxIterations: must be an integer of at least 0, but is -1",
+            id="negative M",
+        ),
+        pytest.param({"gpus": {"classes": ["a", 3]}}, "spec.gpus.classes[1]: must be a text, but is 3", id="in a list"),
+        pytest.param({"gpus": 4}, "spec.gpus: must be a mapping of fields, but is 4", id="a number for a mapping"),
+        pytest.param(
+            {"maxFailedImages": 1.5},
+            "spec.maxFailedImages: must be an integer or a text, but is 1.5",
+            id="neither of two types",
+        ),
+        pytest.param(
+            {"source": {}}, "spec.source: give exactly one of uri, manifest and synthetic", id="a source of nothing"
+        ),
+        pytest.param({"source": None}, "spec.source: is missing", id="no source"),
+        pytest.param(
+            {"source": {"synthetic": {}}, "images": None},
+            "spec.images: is missing; a synthetic source has as many images as you say",
+            id="synthetic without N",
+        ),
+    ],
+)
+def test_a_wrong_job_is_refused_in_a_sentence_that_names_the_field(spec: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Invalid) as error:
+        job(**spec)
+    assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        pytest.param(
+            {"steps": [step_document(64, 10, 1), step_document(64, 11, 1)]},
+            "spec.steps: two rows of miniBatchSize 64; keep one",
+            id="double rows",
+        ),
+        pytest.param(
+            {"steps": [step_document(64, 10, 1), step_document(32, 10, 1)]},
+            "spec.steps: must ascend in miniBatchSize, but 32 comes after 64",
+            id="rows out of order",
+        ),
+        pytest.param(
+            {"steps": [step_document(64, 0, 1)]},
+            "spec.steps[0].latencyMicros.mean: must be an integer of at least 1, but is 0",
+            id="no latency",
+        ),
+        pytest.param(
+            {"steps": [step_document(8, 5, 1), {"miniBatchSize": 64, "latencyMicros": {"mean": NAN}}]},
+            "spec.steps[1].latencyMicros.mean: must be an integer, but is nan",
+            id="a latency that is not a number",
+        ),
+        pytest.param(
+            {"steps": [step_document(-8, 10, 1)]},
+            "spec.steps[0].miniBatchSize: must be an integer of at least 1, but is -8",
+            id="a negative size",
+        ),
+        pytest.param(
+            {"steps": [step_document(8, 10, -1)]},
+            "spec.steps[0].warmupMicros.p50: must be an integer of at least 0, but is -1",
+            id="a negative warm-up",
+        ),
+        pytest.param(
+            {"steps": [step_document(8, 10, 90, p50=91)]},
+            "spec.steps[0].warmupMicros.p95: 90 is below the median, 91",
+            id="a p95 below the median",
+        ),
+        pytest.param(
+            {"steps": [step_document(8, 10, 1), step_document(64, 10, None)]},
+            "spec.steps: the largest size, 64, has no warmupMicros, and there is no larger one to take it from",
+            id="no warm-up of the largest",
+        ),
+        pytest.param(
+            {"startupMicros": {"p50": 5}},
+            "spec.startupMicros.p95: is missing",
+            id="half a start-up",
+        ),
+        pytest.param(
+            {"spread": {"run": NAN}},
+            "spec.spread.run: must be a number of at least 0.0, but is nan",
+            id="a spread that is not a number",
+        ),
+        pytest.param(
+            {"spread": {"node": 1}}, "spec.spread.node: must be a number below 1.0, but is 1", id="a spread of all"
+        ),
+        pytest.param(
+            {"contention": INFINITE},
+            "spec.contention: must be a number of at most 100.0, but is inf",
+            id="endless contention",
+        ),
+        pytest.param(
+            {"maxMiniBatchSize": 8},
+            "spec.maxMiniBatchSize: 8 is below the least size measured, 64",
+            id="nothing measured fits",
+        ),
+        pytest.param(
+            {"engine": "gpu"},
+            "spec.engine: must be one of eager, openvino, compile, cuda, cudagraph, but is 'gpu'",
+            id="an unknown engine",
+        ),
+        pytest.param({"model": None}, "spec.model: is missing", id="no model"),
+        pytest.param(
+            {"measuredAt": "yesterday"},
+            "spec.measuredAt: Invalid RFC3339 encoded datetime",
+            id="not a time",
+        ),
+    ],
+)
+def test_a_wrong_profile_is_refused_in_a_sentence_that_names_the_field(spec: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Invalid) as error:
+        profile(**spec)
+    assert str(error.value) == sentence
+
+
+def test_a_profile_without_any_row_is_refused() -> None:
+    document = profile_document()
+    document["spec"]["steps"] = []
+    with pytest.raises(Invalid, match=r"^spec\.steps: must be a list of length at least 1, but is \[\]$"):
+        parse_profile(document)
+
+
+@pytest.mark.parametrize("document", [None, 3, "job", ["a"]], ids=["nothing", "a number", "a text", "a list"])
+def test_what_is_no_mapping_is_no_job(document: Any) -> None:
+    with pytest.raises(Invalid, match=r"^catalog\.yaml: expected a mapping of fields, as a InferenceJob has$"):
+        parse_job(document, origin="catalog.yaml")
+
+
+def test_the_file_stands_in_front_of_the_field() -> None:
+    with pytest.raises(Invalid) as error:
+        parse_profile({**profile_document(), "kind": "InferenceJob"}, origin="a100.yaml")
+    assert str(error.value) == "a100.yaml: kind: must be one of GPUProfile, but is 'InferenceJob'"
+    assert error.value.field == "a100.yaml: kind"
+
+
+def test_the_name_of_a_job_can_be_that_of_its_pods() -> None:
+    document = job_document()
+    document["metadata"]["name"] = "My_Job"
+    with pytest.raises(
+        Invalid, match=r"^metadata\.name: must be a text that matches '\^\[a-z0-9\].*, but is 'My_Job'$"
+    ):
+        parse_job(document)
+
+
+def test_unknown_fields_of_the_metadata_and_the_device_are_passed_over() -> None:
+    document = job_document()
+    document["metadata"] |= {"uid": "1", "labels": {"a": "b"}}
+    assert parse_job(document).metadata.name == "catalog"
+    assert profile(device={"node": "node-a", "colour": "green"}).spec.device.node == "node-a"
+
+
+@pytest.mark.parametrize(
+    ("deadline_class", "confidence"), [("Hard", 0.99), ("Soft", 0.95), ("Relaxed", 0.95), ("BestEffort", 0.95)]
+)
+def test_the_confidence_is_the_deadline_class_s_unless_it_is_given(deadline_class: str, confidence: float) -> None:
+    assert job(deadlineClass=deadline_class).spec.planned_confidence == confidence
+    assert job(deadlineClass=deadline_class, confidence=0.5).spec.planned_confidence == 0.5
+
+
+def test_a_deadline_counts_from_the_acceptance_and_a_deadline_time_does_not() -> None:
+    assert job(deadline="10m").spec.deadline_us(accepted_us=7) == 600_000_007
+    fixed = job(deadline=None, deadlineTime=datetime(1970, 1, 1, 0, 1, tzinfo=UTC))
+    assert fixed.spec.deadline_us(accepted_us=7) == 60_000_000
+
+
+@pytest.mark.parametrize(
+    ("limit", "allowed"), [("1%", 12), ("0%", 0), ("100%", 1_234), ("0.1%", 1), (5, 5), (0, 0)], ids=str
+)
+def test_failed_images_are_allowed_as_a_share_or_a_number(limit: str | int, allowed: int) -> None:
+    assert job(maxFailedImages=limit).spec.allowed_failures(1_234) == allowed
+
+
+def test_a_share_of_failed_images_is_exact_where_a_float_is_one_short() -> None:
+    assert int(100_000 * 2.3 / 100) == 2_299
+    assert job(maxFailedImages="2.3%").spec.allowed_failures(100_000) == 2_300
+
+
+def test_a_resource_is_written_in_its_own_spelling_without_what_is_absent() -> None:
+    document = profile_document(maxMiniBatchSize=256)
+    written = profile(maxMiniBatchSize=256).document()
+    assert written["spec"]["steps"] == document["spec"]["steps"]
+    assert written["spec"]["maxMiniBatchSize"] == 256
+    assert "measuredAt" not in written["spec"]
+    assert parse_profile(written) == parse_profile(document)

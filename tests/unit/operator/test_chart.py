@@ -1,0 +1,124 @@
+"""The chart's papers agree: values, their schema, the README's table; the dashboard asks for metrics that there are."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from dueby_api.grid import Share
+from dueby_api.schema import json_schemas
+from dueby_operator.metrics import Metrics
+from dueby_operator.profiling.settings import Profiler, read_profiler
+from dueby_worker.telemetry.metrics import render
+from dueby_worker.telemetry.progress import Progress
+
+REPOSITORY = Path(__file__).parents[3]
+CHART = REPOSITORY / "charts" / "dueby"
+VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
+TEMPLATES = {
+    path.name: path.read_text() for path in (CHART / "templates").rglob("*") if path.suffix in (".yaml", ".tpl", ".txt")
+}
+ABSENT = object()
+
+
+def leaves(schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Every value that may be set, with what is said of it."""
+    if "$ref" in schema:
+        found: Any = SCHEMA
+        for key in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[key]
+        schema = {**found, **schema}
+    if "properties" not in schema:
+        yield path, schema
+        return
+    assert schema["additionalProperties"] is False, f"{path}: a misspelt name would be taken without a word"
+    for name, below in schema["properties"].items():
+        yield from leaves(below, (*path, name))
+
+
+LEAVES = {path: schema for path, schema in leaves(SCHEMA) if path != ("global",)}
+
+
+def default_of(path: tuple[str, ...]) -> Any:
+    found: Any = VALUES
+    for key in path:
+        found = found.get(key, ABSENT) if found is not ABSENT else ABSENT
+    return found
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=".".join)
+def test_every_value_has_a_type_a_description_and_a_row_with_its_default(path: tuple[str, ...]) -> None:
+    assert LEAVES[path].keys() & {"type", "enum"}
+    assert LEAVES[path]["description"].endswith(".")
+    rows = re.findall(r"^\| `(.+)` \| .+ \| (?:`(.+)` )?\|$", (CHART / "README.md").read_text(), re.M)
+    told = dict(rows)[".".join(path)]
+    assert (yaml.safe_load(told) if told else ABSENT) == default_of(path)
+
+
+def test_the_values_and_what_the_templates_read_are_those_of_the_schema() -> None:
+    jsonschema.validate(VALUES, SCHEMA)
+    for template, text in TEMPLATES.items():
+        for used in re.findall(r"\.Values\.([\w.]+)", text):
+            assert any(".".join(path).startswith(used) for path in LEAVES), f"{template} reads {used}"
+
+
+def test_the_profilers_values_are_what_the_operator_takes_and_its_defaults() -> None:
+    own = {"namespace": "n", "name": "p"}
+    assert read_profiler(json.dumps({**own, **VALUES["profiler"]})) == Profiler(namespace="n", name="p")
+    values, fields = SCHEMA["properties"]["profiler"]["properties"], json_schemas(Profiler)
+    assert values.keys() == fields["Profiler"]["properties"].keys() - own.keys()
+    assert values["window"]["properties"].keys() == fields["Window"]["properties"].keys()
+    for name in ("start", "days"):
+        told, taken = values["window"]["properties"][name], fields["Window"]["properties"][name]
+        assert told["pattern"] == taken["pattern"]
+    assert values["timeLimit"]["pattern"] == fields["Profiler"]["properties"]["timeLimit"]["pattern"]
+
+
+def metric_names() -> set[str]:
+    """Of every sample that an operator or a worker shows."""
+    worker = render(Progress(worker="w", share=Share(first=0, end=1))).decode()
+    families = [
+        *text_string_to_metric_families(Metrics().page()),
+        *text_string_to_metric_families(worker),
+    ]
+    named = {family.name for family in families}
+    return named | {f"{name}{suffix}" for name in named for suffix in ("_total", "_bucket", "_sum", "_count")}
+
+
+@pytest.mark.parametrize("file", [CHART / "files" / "dashboards" / "dueby.json", REPOSITORY / "docs" / "metrics.md"])
+def test_every_metric_that_is_named_is_there(file: Path) -> None:
+    named = set(re.findall(r"\bdueby_[a-z_]+", file.read_text()))
+    assert len(named) > 20
+    assert named <= metric_names()
+
+
+def test_every_metric_is_documented() -> None:
+    text = (REPOSITORY / "docs" / "metrics.md").read_text()
+    worker = render(Progress(worker="w", share=Share(first=0, end=1))).decode()
+    page = Metrics().page() + worker
+    shown = {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE dueby_")}
+    assert not {name for name in shown if f"`{name}`" not in text}
+
+
+def test_every_panel_has_a_title_a_query_and_a_place_of_its_own() -> None:
+    dashboard = json.loads((CHART / "files" / "dashboards" / "dueby.json").read_text())
+    panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        assert panel["title"]
+        assert all(target["expr"] for target in panel["targets"])
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        taken |= cells

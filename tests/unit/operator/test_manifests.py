@@ -1,0 +1,119 @@
+"""The Kubernetes objects of a job, as documents."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dueby_api.inference_job import parse_job
+from dueby_api.schema import validate
+from dueby_operator.cluster.nodes import DeviceKind
+from dueby_operator.jobs.manifests import (
+    Fixed,
+    Setting,
+    finish_objects,
+    index_objects,
+    read_assignments,
+    worker_objects,
+)
+from dueby_worker.steps.config import FinishConfig, IndexConfig, WorkConfig, load_config
+from support.operator import worker
+
+SETTING = Setting(image="dueby/worker:1")
+SLICE = DeviceKind()
+SPEC: dict[str, Any] = {"deadline": "10m", "source": {"uri": "s3://a/b"}, "sink": {"uri": "s3://a/c"}}
+
+
+def document(**spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "dueby.dev/v1alpha1",
+        "kind": "InferenceJob",
+        "metadata": {"name": "job", "namespace": "team", "uid": "u-1"},
+        "spec": SPEC | spec,
+    }
+
+
+def workers(*, device: DeviceKind = SLICE, avoid: Sequence[str] = (), **spec: Any) -> list[dict[str, Any]]:
+    job = document(**spec)
+    assignments = [worker(f"w{i}", first=10 * i, end=10 * i + 10).assignment for i in range(2)]
+    return worker_objects(
+        parse_job(job),
+        job,
+        SETTING,
+        fixed=Fixed(images=200, part_size=10, fingerprint="f"),
+        assignments=assignments,
+        shares=[(0, 10), (10, 20)],
+        ranks=[0, 1],
+        device=device,
+        avoid=avoid,
+    )
+
+
+def pod_of(job: dict[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = job["spec"]["template"]["spec"]
+    return spec
+
+
+def test_what_the_steps_are_told_is_what_they_take() -> None:
+    job = document()
+    for objects, kind in (
+        (index_objects(parse_job(job), job, SETTING), IndexConfig),
+        (finish_objects(parse_job(job), job, SETTING), FinishConfig),
+    ):
+        told = json.loads(objects[0]["data"]["config.json"])
+        assert validate(kind, told)
+
+
+def test_every_worker_finds_its_share_by_its_index(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(workers()[0]["data"]["config.json"])
+    second = load_config(WorkConfig, path, index=1)
+    assert (second.worker, second.share, second.place) == ("w1", (10, 20), 1)
+
+
+def test_an_operator_that_starts_again_reads_the_assignments_that_were_made() -> None:
+    config_map, job = workers()
+    assert config_map["immutable"] is True
+    assert [a.worker for a in read_assignments(config_map)] == ["w0", "w1"]
+    assert read_assignments(config_map)[1] == worker("w1", first=10, end=20).assignment
+    assert job["spec"]["completions"] == 2
+
+
+def test_pods_are_restricted_and_hold_no_credentials_of_kubernetes() -> None:
+    pod = pod_of(workers()[1])
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    container = pod["containers"][0]["securityContext"]
+    assert container["readOnlyRootFilesystem"] is True
+    assert container["allowPrivilegeEscalation"] is False
+    assert container["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_a_gpu_is_asked_for_by_resource_and_label() -> None:
+    device = DeviceKind(resource="nvidia.com/gpu", selector={"nvidia.com/gpu.product": "A100"})
+    pod = pod_of(workers(device=device)[1])
+    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.product": "A100"}
+
+
+def test_helpers_keep_away_from_nodes_that_have_fallen_silent() -> None:
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    assert "affinity" not in pod_of(workers()[1])
+    (term,) = pod_of(workers(avoid=["b", "a"])[1])["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
+    assert [(field["key"], field["operator"], field["values"]) for field in term["matchFields"]] == [
+        ("metadata.name", "NotIn", ["a"]),
+        ("metadata.name", "NotIn", ["b"]),
+    ]
+
+
+def test_everything_goes_with_the_job() -> None:
+    for made in workers():
+        owner = made["metadata"]["ownerReferences"][0]
+        assert (owner["uid"], owner["controller"]) == ("u-1", True)
+        assert made["metadata"]["namespace"] == "team"
+
+
+def test_the_users_fields_are_added_to_the_pod() -> None:
+    pod = pod_of(workers(worker={"env": [{"name": "A", "value": "1"}], "serviceAccountName": "reader"})[1])
+    assert {"name": "A", "value": "1"} in pod["containers"][0]["env"]
+    assert pod["serviceAccountName"] == "reader"

@@ -1,0 +1,253 @@
+"""From the documents of a look to the samples that Prometheus reads."""
+
+import re
+import urllib.request
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from prometheus_client import start_http_server
+from prometheus_client.parser import text_string_to_metric_families
+
+from dueby_operator.control.world import World
+from dueby_operator.jobs import names
+from dueby_operator.metrics import Metrics, verb_and_resource
+
+NOW_US = 1_795_600_000_000_000
+LABELS = ("namespace", "inferencejob", "device_class", "phase", "reason", "verb", "resource", "code", "le")
+Samples = dict[str, dict[tuple[str, ...], float]]
+
+
+def document(name: str = "catalog", namespace: str = "shop", **status: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace, "uid": f"uid-of-{name}"}
+    return {"metadata": metadata, **({"status": status} if status else {})}
+
+
+def running(name: str = "catalog", **changes: Any) -> dict[str, Any]:
+    """A job in the middle of its work."""
+    groups = [{"deviceClass": "cpu-1", "count": 2}, {"deviceClass": "a100", "count": 1}]
+    status = {
+        "phase": "Running",
+        "deadlineTime": "2026-11-25T10:10:00Z",
+        "images": 1000,
+        "plan": {
+            "probability": 0.97,
+            "solveMicros": 6600,
+            "expectedFinish": "2026-11-25T10:08:00Z",
+            "groups": groups,
+        },
+        "progress": {
+            "imagesDone": 400,
+            "imagesFailed": 3,
+            "imagesPerSecond": 150,
+            "expectedFinish": "2026-11-25T10:08:30Z",
+        },
+    }
+    return document(name, **{**status, **changes})
+
+
+def over(name: str = "catalog", *, met: bool = True, **changes: Any) -> dict[str, Any]:
+    conditions = [
+        {"type": "DeadlineMet", "status": str(met), "reason": "Late"},
+        {"type": "Complete", "status": "True", "reason": "EveryImageHasARow"},
+    ]
+    return running(name, phase="Succeeded", conditions=conditions, **changes)
+
+
+def replanned(*reasons: str) -> list[dict[str, Any]]:
+    return [
+        {"time": f"2026-11-25T10:0{minute}:00Z", "reason": reason, "from": 1, "to": 2}
+        for minute, reason in enumerate(reasons)
+    ]
+
+
+def world(*jobs: dict[str, Any], pods: Iterable[dict[str, Any]] = ()) -> World:
+    """The jobs, and the pods of the Jobs `cpu` and `gpu` of the job `catalog`."""
+    batch: list[dict[str, Any]] = [
+        {"metadata": {"name": "cpu", "annotations": {names.DEVICE_CLASS: "cpu-1"}}},
+        {"metadata": {"name": "gpu", "annotations": {names.DEVICE_CLASS: "a100"}}},
+        {"metadata": {"name": "catalog-index"}},
+    ]
+    key = ("shop", "catalog")
+    return World(now_us=NOW_US, nodes={}, profiles=(), jobs=[*jobs], batch={key: batch}, pods={key: [*pods]})
+
+
+def pod(of: str, phase: str = "Running") -> dict[str, Any]:
+    return {"metadata": {"labels": {names.JOB_OF_POD: of}}, "status": {"phase": phase}}
+
+
+def samples(metrics: Metrics) -> Samples:
+    """What a scrape reads: values by name and by the labels' values, in the order of LABELS."""
+    found: Samples = {}
+    for family in text_string_to_metric_families(metrics.page()):
+        for sample in family.samples:
+            labels = tuple(sample.labels[label] for label in LABELS if label in sample.labels)
+            found.setdefault(sample.name, {})[labels] = sample.value
+    return found
+
+
+def shown(*looks: World) -> Samples:
+    metrics = Metrics()
+    for look in looks:
+        metrics.record_look(look, seconds=0.2)
+    return samples(metrics)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("dueby_job_deadline_timestamp_seconds", 1_795_601_400, id="its deadline in seconds since 1970"),
+        pytest.param("dueby_job_slack_seconds", 90, id="the deadline less the finish as it is seen now"),
+        pytest.param("dueby_job_probability_ratio", 0.97, id="the plan's probability"),
+        pytest.param("dueby_job_plan_seconds", 0.0066, id="the time that planning took in seconds"),
+        pytest.param("dueby_job_images", 1000, id="its images"),
+        pytest.param("dueby_job_images_done", 400, id="those with a row"),
+        pytest.param("dueby_job_images_failed", 3, id="those with an error"),
+        pytest.param("dueby_job_images_per_second", 150, id="the speed of all workers"),
+        pytest.param("dueby_job_replans", 0, id="its replans"),
+    ],
+)
+def test_of_a_running_job_is_shown(name: str, value: float) -> None:
+    assert shown(world(running()))[name] == {("shop", "catalog"): value}
+
+
+def test_before_anything_was_seen_the_plan_says_when_to_expect_the_end() -> None:
+    assert shown(world(running(progress={})))["dueby_job_slack_seconds"] == {("shop", "catalog"): 120}
+
+
+def test_a_late_job_has_a_negative_slack() -> None:
+    late = {"imagesDone": 1, "expectedFinish": "2026-11-25T10:11:00Z"}
+    assert shown(world(running(progress=late)))["dueby_job_slack_seconds"] == {("shop", "catalog"): -60}
+
+
+def test_jobs_are_counted_by_phase_and_phases_without_jobs_are_0() -> None:
+    counted = shown(world(running("a"), running("b"), over("c"), document("new")))["dueby_jobs"]
+    assert {phase: count for (phase,), count in counted.items() if count} == {
+        "Running": 2,
+        "Succeeded": 1,
+        "Pending": 1,
+    }
+    assert counted["Failed",] == 0
+
+
+def test_devices_are_those_of_the_plan_and_those_whose_pod_runs() -> None:
+    pods = [pod("cpu"), pod("cpu", "Pending"), pod("cpu", "Succeeded"), pod("catalog-index")]
+    found = shown(world(running(), pods=pods))
+    assert found["dueby_job_gpus_planned"] == {("shop", "catalog", "cpu-1"): 2, ("shop", "catalog", "a100"): 1}
+    assert found["dueby_job_gpus_running"] == {("shop", "catalog", "cpu-1"): 1, ("shop", "catalog", "a100"): 0}
+
+
+def test_a_helper_of_a_class_that_was_not_planned_is_shown_too() -> None:
+    groups = [{"deviceClass": "cpu-1", "count": 1}]
+    found = shown(world(running(plan={"groups": groups}), pods=[pod("cpu"), pod("gpu")]))
+    assert found["dueby_job_gpus_running"] == {("shop", "catalog", "cpu-1"): 1, ("shop", "catalog", "a100"): 1}
+
+
+def test_a_job_that_is_over_holds_no_devices_and_has_no_slack_but_keeps_its_images() -> None:
+    found = shown(world(over()))
+    assert found["dueby_job_images_done"] == {("shop", "catalog"): 400}
+    assert found["dueby_job_deadline_met"] == {("shop", "catalog"): 1}
+    absent = ("slack_seconds", "probability_ratio", "images_per_second", "gpus_planned", "gpus_running")
+    assert not {f"dueby_job_{name}" for name in absent} & found.keys()
+
+
+def test_a_deleted_job_vanishes() -> None:
+    found = shown(world(running("a"), running("b")), world(running("b")))
+    assert {labels for name in found if name.startswith("dueby_job_") for labels in found[name]} >= {("shop", "b")}
+    assert not [name for name, values in found.items() if any("a" in labels for labels in values)]
+
+
+def test_a_job_of_which_nothing_is_known_is_only_counted() -> None:
+    found = shown(world(document()))
+    assert found["dueby_jobs"]["Pending",] == 1
+    assert {name for name in found if name.startswith("dueby_job_")} == {"dueby_job_replans"}
+
+
+@pytest.mark.parametrize(
+    ("looks", "misses"),
+    [
+        pytest.param([running(), over(met=False)], 1, id="a job that turned out late"),
+        pytest.param([running(), over(met=False), over(met=False)], 1, id="once, however often it is looked at"),
+        pytest.param([running(), over()], 0, id="not a job in time"),
+        pytest.param([over(met=False), over(met=False)], 0, id="not what was so before this operator began"),
+    ],
+)
+def test_a_miss_is_counted(looks: list[dict[str, Any]], misses: int) -> None:
+    assert shown(*map(world, looks))["dueby_deadline_misses_total"] == {(): misses}
+
+
+def test_replans_are_counted_by_reason_each_once() -> None:
+    looks = [
+        running(),
+        running(replans=replanned("Lagging")),
+        running(replans=replanned("Lagging", "WorkerLost", "Lagging")),
+        running(replans=replanned("Lagging", "WorkerLost", "Lagging")[1:]),
+    ]
+    counted = shown(*map(world, looks))["dueby_replans_total"]
+    assert {reason: count for (reason,), count in counted.items() if count} == {"Lagging": 2, "WorkerLost": 1}
+    assert counted["Ahead",] == 0
+
+
+def test_a_look_shows_how_long_it_took_and_when_it_ended() -> None:
+    found = shown(world(), world())
+    assert found["dueby_last_good_look_timestamp_seconds"] == {(): NOW_US / 1e6 + 0.2}
+    assert found["dueby_look_duration_seconds_count"] == {(): 2}
+    assert found["dueby_look_duration_seconds_sum"] == {(): pytest.approx(0.4)}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "verb", "resource"),
+    [
+        ("GET", names.core_path("pods"), "list", "pods"),
+        ("GET", names.core_path("nodes") + "?limit=500", "list", "nodes"),
+        ("GET", names.core_path("configmaps", "shop", "catalog-r1"), "get", "configmaps"),
+        ("GET", "/api/v1/namespaces", "list", "namespaces"),
+        ("GET", "/api/v1/namespaces/shop", "get", "namespaces"),
+        ("POST", names.batch_path("shop"), "create", "jobs"),
+        ("PATCH", names.batch_path("shop", "catalog-r1"), "patch", "jobs"),
+        ("DELETE", names.core_path("pods", "shop", "p"), "delete", "pods"),
+        ("PUT", names.jobs_path("shop", "catalog", "status"), "update", "inferencejobs/status"),
+        ("WATCH", names.core_path("pods"), "watch", "pods"),
+        ("GET", "/version", "list", "/version"),
+    ],
+)
+def test_a_path_is_told_as_rules_tell_it(method: str, path: str, verb: str, resource: str) -> None:
+    assert verb_and_resource(method, path) == (verb, resource)
+
+
+def test_requests_are_counted_by_verb_resource_and_code() -> None:
+    metrics = Metrics()
+    for code in (200, 200, 409, None):
+        metrics.count_request("PUT", names.jobs_path("shop", "catalog", "status"), code)
+    assert samples(metrics)["dueby_api_requests_total"] == {
+        ("update", "inferencejobs/status", "200"): 2,
+        ("update", "inferencejobs/status", "409"): 1,
+        ("update", "inferencejobs/status", "<error>"): 1,
+    }
+
+
+def test_every_family_has_a_help_text_and_a_name_as_prometheus_wants_it() -> None:
+    metrics = Metrics()
+    metrics.record_look(world(running(), over("b")), seconds=0.2)
+    ours = [family for family in metrics.registry.collect() if family.name.startswith("dueby_")]
+    assert len(ours) > 15
+    for family in ours:
+        assert family.documentation.endswith("."), family.name
+        assert re.fullmatch(r"[a-z][a-z0-9_]+", family.name)
+        assert ("seconds" in family.documentation) == ("seconds" in family.name) or family.type == "counter"
+        labels = Counter(label for sample in family.samples for label in sample.labels)
+        assert not labels.keys() & {"job", "instance"}, f"{family.name}: Prometheus has these labels itself"
+
+
+def test_a_scrape_is_answered() -> None:
+    metrics = Metrics()
+    metrics.record_look(world(running()), seconds=0.2)
+    server, thread = start_http_server(0, addr="127.0.0.1", registry=metrics.registry)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=10) as page:
+            assert 'dueby_job_images{inferencejob="catalog",namespace="shop"} 1000.0' in page.read().decode()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,164 @@
+"""The loop against an API server: in which order it writes, and what it doesn't write."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from dueby_operator.cluster.nodes import pod_row, read_node
+from dueby_operator.control.writes import Create
+from dueby_operator.jobs import names
+from dueby_operator.kube.progress import Observer
+from dueby_operator.kube.reflector import Reflector
+from dueby_operator.reconciler import PROGRESS_US, Controller
+from support.api import served
+from support.case import NOW, SECOND, SETTING, infj, node, pod_of
+from support.operator import profile
+
+Document = dict[str, Any]
+MADE = {"creationTimestamp": infj()["metadata"]["creationTimestamp"]}
+
+
+class Store:
+    """The objects that are there, by their path, and what was written, in its order."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Document] = {}
+        self.written: list[tuple[str, str]] = []
+
+    def add(self, path: str, document: Document) -> None:
+        self.objects[path] = document
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        path = request.path
+        if "watch" in request.query:
+            await asyncio.sleep(3600)
+        if request.method == "GET":
+            if found := self.objects.get(path):
+                return web.json_response(found)
+            kind = path.rpartition("/")[2]
+            items = [document for place, document in self.objects.items() if f"/{kind}/" in place]
+            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
+        body = json.loads(await request.read())
+        if "dryRun" in request.query:
+            return web.json_response(body)
+        if request.method == "PATCH":  # a profile's rates, which are not what is looked at here
+            self.objects[path.removesuffix("/status")] |= body
+            return web.json_response(body)
+        self.written.append((request.method, path))
+        if request.method == "PUT":
+            self.objects[path.removesuffix("/status")] = body
+            return web.json_response(body)
+        name = body["metadata"].setdefault("name", f"event-{len(self.written)}")
+        self.objects[f"{path}/{name}"] = {**body, "metadata": {**body["metadata"], "uid": f"u-{name}", **MADE}}
+        return web.json_response(body)
+
+    def start_pods(self) -> None:
+        """Those of the Jobs, as their controller would."""
+        for path, config_map in list(self.objects.items()):
+            if "/configmaps/" in path:
+                job = self.objects[names.batch_path("team", config_map["metadata"]["name"])]
+                create = Create(config_map=config_map, job=job)
+                for index in range(job["spec"]["completions"]):
+                    pod = pod_of(create, index)
+                    pod["metadata"] |= {"namespace": "team", "uid": f"u-{pod['metadata']['name']}"}
+                    self.objects[names.core_path("pods", "team", pod["metadata"]["name"])] = pod
+
+    def take_written(self) -> list[str]:
+        """The kinds that were written since this was asked last."""
+        taken, self.written = self.written, []
+        return [path.removesuffix("/status").split("/")[-2 if method == "PUT" else -1] for method, path in taken]
+
+
+def synthetic(name: str) -> Document:
+    document = infj(images=10_000, source={"synthetic": {}})
+    document["metadata"] |= {"name": name, "uid": f"uid-of-{name}"}
+    return document
+
+
+class Clock:
+    now_us = NOW
+
+
+@asynccontextmanager
+async def controller(store: Store, clock: Clock, answers: Mapping[str, Any]) -> AsyncIterator[Controller]:
+    """A loop on a cluster with one node and one profile; its workers answer all the same."""
+
+    async def ask(pod: Mapping[str, Any], page: str) -> Document | None:
+        return dict(answers) if page == "/progress" and answers else None
+
+    found = node()
+    store.add(f"{names.core_path('nodes')}/n", {**found, "metadata": {**found["metadata"], "uid": "uid-of-n"}})
+    store.add(f"{names.profiles_path()}/cpu-1", profile().document())
+    async with served(store.answer) as kube:
+        nodes = Reflector(kube, names.core_path("nodes"), reduce=read_node, changed=lambda *_: None)
+        pods = Reflector(
+            kube, names.core_path("pods"), reduce=lambda pod: pod_row(pod, label=names.JOB), changed=lambda *_: None
+        )
+        tasks = [asyncio.create_task(table.run()) for table in (nodes, pods)]
+        observer = Observer(kube, ask=ask)
+        yield Controller(kube, SETTING, observer=observer, nodes=nodes, pods=pods, now_us=lambda: clock.now_us)
+        for task in tasks:
+            task.cancel()
+
+
+def test_workers_of_all_jobs_are_made_before_anybody_is_told_of_it() -> None:
+    store = Store()
+
+    async def look() -> None:
+        for name in ("a", "b"):
+            store.add(names.jobs_path("team", name), synthetic(name))
+        async with controller(store, Clock(), {}) as loop:
+            await loop.tick()
+
+    asyncio.run(look())
+    kinds = store.take_written()
+    assert sorted(kinds[: kinds.index("events")]).count("jobs") == 2
+    assert set(kinds[kinds.index("events") :]) == {"events"}
+
+
+def test_progress_alone_is_written_once_in_a_while_and_news_at_once() -> None:
+    store, clock = Store(), Clock()
+    answers: Document = {"batches": 1}
+    store.add(names.jobs_path("team", "a"), synthetic("a"))
+    found = []
+
+    async def look() -> None:
+        async with controller(store, clock, {}) as loop:
+            await loop.tick()
+        store.start_pods()
+        store.take_written()
+        async with controller(store, clock, answers) as loop:  # an operator that starts again
+            for seconds in (2, 2, 2, PROGRESS_US // SECOND - 4, 2):
+                clock.now_us += seconds * SECOND
+                elapsed_s = (clock.now_us - NOW) // SECOND
+                answers.update(lastBatchAt=clock.now_us / SECOND, imagesDone=150 * elapsed_s)
+                await loop.tick()
+                found.append(store.take_written())
+
+    asyncio.run(look())
+    assert store.objects[names.jobs_path("team", "a")]["status"]["phase"] == "Running"
+    assert found == [["inferencejobs"], [], [], ["inferencejobs"], []]
+
+
+def test_a_nodes_profile_makes_its_classs_once() -> None:
+    store, found = Store(), []
+    document = profile("NVIDIA-L4").document()
+    document["metadata"]["name"] = "measured"
+    document["spec"]["device"] = {"node": "n"}
+    store.add(f"{names.profiles_path()}/measured", document)
+
+    async def look() -> None:
+        async with controller(store, Clock(), {}) as loop:
+            for _ in range(2):
+                await loop.tick()
+                found.append(store.take_written())
+
+    asyncio.run(look())
+    assert found == [["gpuprofiles"], []]
+    made = store.objects[f"{names.profiles_path()}/nvidia-l4-efficientnet-lite0-224-fp32-openvino"]
+    assert made["metadata"]["labels"] == names.MANAGED
+    assert made["status"] == {"imagesPerSecond": 160}

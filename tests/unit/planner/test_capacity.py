@@ -1,0 +1,168 @@
+"""What one device can do by a time: exact at every boundary, guarded below W, and best over all sizes."""
+
+import math
+import random
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dueby_planner.model.capacity import Choice, at_confidence, best_capacities, capacity
+from dueby_planner.small_samples import Z95
+from support.planner import choice, group
+
+
+def counted_by_hand(*, batch: int, latency: int, start: int, time: int, most: int | None) -> int:
+    """cap(b), one mini-batch after another."""
+    finish, images, iterations = start, 0, 0
+    while finish <= time and (most is None or iterations <= most):
+        images += batch
+        iterations += 1
+        finish += latency
+    return images
+
+
+@given(
+    batch=st.integers(1, 64),
+    latency=st.integers(1, 20),
+    start=st.integers(0, 60),
+    free=st.integers(0, 30),
+    time=st.integers(0, 200),
+    most=st.none() | st.integers(0, 12),
+)
+def test_the_formula_counts_what_a_device_does(
+    batch: int, latency: int, start: int, free: int, time: int, most: int | None
+) -> None:
+    size = choice(batch, latency, start)
+    expected = counted_by_hand(batch=batch, latency=latency, start=free + start, time=time, most=most)
+    assert capacity(size, time_us=time, available_us=free, max_iterations=most) == expected
+    able = best_capacities([group(size, free=free)], time_us=time, max_iterations=most)
+    assert [found.images for found in able] == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("time", "images"),
+    [
+        pytest.param(-1, 0, id="no time at all"),
+        pytest.param(0, 0, id="at once"),
+        pytest.param(1_000_000, 0, id="half of W, where the bare formula says -576"),
+        pytest.param(1_999_999, 0, id="a microsecond below W"),
+        pytest.param(2_000_000, 64, id="W exactly: the warm-up mini-batch counts"),
+        pytest.param(2_099_999, 64, id="a microsecond before the second"),
+        pytest.param(2_100_000, 128, id="the second, to the microsecond"),
+    ],
+)
+def test_nothing_is_done_before_the_warm_up_ends(time: int, images: int) -> None:
+    assert capacity(choice(64, 100_000, 2_000_000), time_us=time) == images
+
+
+def test_no_boundary_loses_a_mini_batch_where_seconds_in_floats_lose_many() -> None:
+    source, lost = random.Random(4), 0
+    for _ in range(20_000):
+        latency, warmup, iterations = source.randrange(1, 10**6), source.randrange(10**7), source.randrange(20_000)
+        time = warmup + iterations * latency
+        size = choice(1, latency, warmup)
+        assert capacity(size, time_us=time) == iterations + 1
+        assert capacity(size, time_us=time - 1) == iterations
+        lost += math.floor((time / 1e6 - warmup / 1e6) / (latency / 1e6)) < iterations
+    assert lost > 100, "floats were thought to lose mini-batches here"
+
+
+def test_the_boundary_that_floats_get_wrong() -> None:
+    size = choice(1, 456_105, 8_877_524)
+    assert math.floor((5836.987214 - 8.877524) / 0.456105) == 12_777
+    assert capacity(size, time_us=5_836_987_214) == 12_778 + 1
+
+
+@pytest.mark.parametrize(
+    ("time", "best"),
+    [
+        pytest.param(9, 16, id="the largest doesn't fit"),
+        pytest.param(15, 64, id="one mini-batch of the largest"),
+        pytest.param(27, 16, id="the largest wastes what is left"),
+        pytest.param(28, 64, id="its second one fits"),
+    ],
+)
+def test_the_best_size_is_not_the_largest_and_not_always_the_same(time: int, best: int) -> None:
+    sizes = group(choice(16, 4, 5), choice(64, 13, 15))
+    (found,) = best_capacities([sizes], time_us=time)
+    assert found.choice.mini_batch_size == best
+
+
+def test_of_equally_good_sizes_the_smallest_is_taken() -> None:
+    (found,) = best_capacities([group(choice(8, 5), choice(16, 10), choice(32, 20))], time_us=39)
+    assert (found.images, found.choice.mini_batch_size) == (64, 8)
+
+
+def test_equal_capacities_are_ordered_by_class_name() -> None:
+    groups = [group(choice(4, 2), name=name) for name in ("b", "c", "a")]
+    assert [found.group.device_class for found in best_capacities(groups, time_us=9)] == ["a", "b", "c"]
+
+
+def test_classes_without_devices_and_those_that_come_too_late_are_left_out() -> None:
+    groups = [group(choice(4, 2), name="none", count=0), group(choice(4, 2), name="late", free=10)]
+    assert best_capacities(groups, time_us=9) == []
+    assert [found.group.device_class for found in best_capacities(groups, time_us=10)] == ["late"]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "start_us"),
+    [
+        pytest.param(0.5, 300, id="the study's exact mode: p50"),
+        pytest.param(0.8, 300 + 103, id="between: 0.842 / 1.645 of 200 more"),
+        pytest.param(0.95, 500, id="p95"),
+        pytest.param(0.99, 300 + 283, id="beyond: 2.326 / 1.645 of 200 more"),
+    ],
+)
+def test_a_start_is_planned_as_late_as_the_confidence_asks_for(confidence: float, start_us: int) -> None:
+    (found,) = at_confidence([group(choice(4, 2, start_us=500, expected_start_us=300))], confidence, run=0.0)
+    assert [size.start_us for size in found.choices] == [start_us]
+    assert best_capacities([found], time_us=start_us)[0].images == 4
+    assert best_capacities([found], time_us=start_us - 1) == []
+
+
+def one_by_one(late_us: int, *, q: float) -> Choice:
+    """Mini-batches of one image and one microsecond, whose start may be late and whose steps too."""
+    (found,) = at_confidence(
+        [group(choice(1, 1, start_us=late_us, expected_start_us=0, start_spread_us=late_us))], 0.95, run=q / Z95
+    )
+    return found.choices[0]
+
+
+@pytest.mark.parametrize(
+    ("late_us", "q", "steps"),
+    [
+        pytest.param(0, 0.2, 1_000, id="only steps are late: the rule takes that off"),
+        pytest.param(300, 0.0, 700, id="only the start is late"),
+        pytest.param(300, 0.2, 805, id="both: 671 and 20 % of it, which are 1,000 less the root of 300^2 + 134^2"),
+        pytest.param(300, 2.0, 931, id="by far more the steps"),
+        pytest.param(1_000, 0.2, 0, id="nothing but the start"),
+    ],
+)
+def test_start_and_steps_are_late_by_the_root_of_their_squares(late_us: int, q: float, steps: int) -> None:
+    assert capacity(one_by_one(late_us, q=q), time_us=1_000) == steps + 1
+
+
+@given(st.integers(1, 10**6), st.floats(0.001, 3), st.integers(0, 10**9))
+def test_what_steps_get_beside_a_late_start_is_exact_and_rises_with_time(late: int, q: float, more: int) -> None:
+    size, left = one_by_one(late, q=q), late + more
+    steps = capacity(size, time_us=left) - 1
+    assert more <= steps <= left
+    assert capacity(size, time_us=left + 1) - 1 >= steps + 1
+    counted = [Fraction(t) / (1 + Fraction(size.common_margin, 10**9)) for t in (steps, steps + 1)]
+    ends = [(left - x, late**2 + (x * Fraction(size.common_margin, 10**9)) ** 2) for x in counted]
+    assert [spare >= 0 and spare**2 >= margin for spare, margin in ends] == [True, False]
+
+
+@given(st.data())
+def test_the_capacity_of_a_group_is_the_largest_of_its_sizes(data: st.DataObject) -> None:
+    batches = data.draw(st.lists(st.integers(1, 64), min_size=1, max_size=5, unique=True).map(sorted))
+    sizes = [choice(b, data.draw(st.integers(1, 30)), data.draw(st.integers(0, 60))) for b in batches]
+    time = data.draw(st.integers(0, 200))
+    able = best_capacities([group(*sizes)], time_us=time)
+    most = max(capacity(size, time_us=time) for size in sizes)
+    assert [found.images for found in able] == ([most] if most else [])
+    for found in able:
+        equally_good = [s.mini_batch_size for s in sizes if capacity(s, time_us=time) == most]
+        assert found.choice.mini_batch_size == min(equally_good)

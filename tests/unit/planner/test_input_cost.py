@@ -1,0 +1,78 @@
+"""What reading and decoding adds to a step: on a CPU slice times add up, on a GPU the slowest of three decides."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dueby_planner.model.input_cost import FREE, InputCost, latency_with_input_us
+from dueby_planner.profiles.pool import build_pool
+from support.planner import job, profile, step_document
+
+TEN_MS = 10_000
+
+
+@pytest.mark.parametrize(
+    ("cost", "device", "contention", "latency"),
+    [
+        pytest.param({}, {}, None, 10_000, id="free: the model alone"),
+        pytest.param({"decode_us": 300}, {}, None, 10_000 + 8 * 300, id="decoding adds up"),
+        pytest.param({"decode_us": 300, "get_us": 100}, {}, None, 10_000 + 8 * 400, id="and reading"),
+        pytest.param({"decode_us": 300}, {"threads": 4}, None, 10_000 + 8 * 75, id="over the cores of the slice"),
+        pytest.param({"decode_us": 300}, {}, 1.5, (10_000 + 8 * 300) * 3 // 2, id="contention slows both"),
+        pytest.param({"decode_us": 0.1}, {}, None, 10_001, id="rounded up"),
+        pytest.param({"decode_us": 300}, {}, 1.1, 13_640, id="to the microsecond, where floats say 13,641"),
+        pytest.param(
+            {"bytes_per_image": 10**9, "bandwidth_bytes_per_s": 1}, {}, None, 10_000, id="bandwidth is a GPU's term"
+        ),
+    ],
+)
+def test_on_a_cpu_slice_times_add_up(
+    cost: dict[str, float], device: dict[str, int], contention: float | None, latency: int
+) -> None:
+    spec = profile(engine="openvino", device=device, contention=contention).spec
+    terms = InputCost(**({"decode_us": 0, "get_us": 0} | cost))
+    assert latency_with_input_us(spec, TEN_MS, 8, terms, cpus=99) == latency
+
+
+@pytest.mark.parametrize(
+    ("cost", "cpus", "latency"),
+    [
+        pytest.param({}, 1, 10_000, id="free: the model alone"),
+        pytest.param({"decode_us": 1_000, "get_us": 200}, 1, 10_000, id="decoding hides behind the model"),
+        pytest.param({"decode_us": 1_000, "get_us": 500}, 1, 12_000, id="the CPUs are slower"),
+        pytest.param({"decode_us": 1_000, "get_us": 500}, 7, 10_000, id="enough CPUs"),
+        pytest.param({"decode_us": 10_001, "get_us": 0}, 7, 11_430, id="rounded up"),
+        pytest.param(
+            {"bytes_per_image": 100_000, "bandwidth_bytes_per_s": 40_000_000}, 1, 20_000, id="the network is slower"
+        ),
+        pytest.param({"bytes_per_image": 10**9}, 1, 10_000, id="an unknown bandwidth is no limit"),
+    ],
+)
+def test_on_a_gpu_the_slowest_decides(cost: dict[str, float], cpus: int, latency: int) -> None:
+    terms = InputCost(**({"decode_us": 0, "get_us": 0} | cost))
+    assert latency_with_input_us(profile(engine="cudagraph").spec, TEN_MS, 8, terms, cpus=cpus) == latency
+
+
+@given(
+    st.sampled_from(["eager", "openvino", "compile", "cuda", "cudagraph"]),
+    st.integers(1, 10**7),
+    st.integers(1, 512),
+    st.floats(0, 10**6),
+    st.integers(1, 64),
+)
+def test_input_never_makes_a_step_faster(engine: str, latency: int, size: int, decode_us: float, cpus: int) -> None:
+    cost = InputCost(decode_us=decode_us, get_us=0)
+    assert latency_with_input_us(profile(engine=engine).spec, latency, size, cost, cpus=cpus) >= latency
+
+
+@pytest.mark.parametrize("engine", ["openvino", "cudagraph"])
+def test_the_warm_up_grows_by_as_much_as_the_step(engine: str) -> None:
+    steps = [step_document(8, TEN_MS, 50_000, p50=40_000)]
+    measured = profile(device_class="c", engine=engine, steps=steps, startupMicros={"p50": 1_000, "p95": 2_000})
+    cost = InputCost(decode_us=5_000, get_us=0)
+    free, loaded = (build_pool(job().spec, [measured], {"c": 1}, cost=c).groups[0].choices[0] for c in (FREE, cost))
+    grown = loaded.latency_us - free.latency_us
+    assert grown > 0
+    assert loaded.start_us == 2_000 + 50_000 + grown
+    assert loaded.expected_start_us == 1_000 + 40_000 + grown
+    assert loaded.expected_warmup_us == 40_000 + grown

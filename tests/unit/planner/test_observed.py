@@ -1,0 +1,161 @@
+"""What jobs have shown of a device class: when it counts, what plans make of it, and how long."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from dueby_api.gpu_profile import GPUProfile, ObservedJob, Quantiles, parse_profile
+from dueby_planner.profiles.observed import experience, few_of, learn, off_by, still_true, with_job
+from dueby_planner.profiles.pool import Pool, build_pool
+from support.planner import A100, job, profile, step_document
+
+STEPS = [step_document(64, 10_000, 900_000)]
+
+
+def row(number: int, ratio: float | None = 1.0, **changes: Any) -> dict[str, Any]:
+    """A job's row in a profile."""
+    whole = {
+        "job": f"uid-{number}",
+        "time": f"2026-11-25T02:00:{number:02d}Z",
+        "workers": 2,
+        "steps": 1000,
+        "stepRatio": ratio,
+        **changes,
+    }
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+def observed(*ratios: float | None, **spec: Any) -> GPUProfile:
+    """A profile on which so many jobs ran."""
+    rows = [row(number, ratio) for number, ratio in enumerate(ratios)]
+    return profile(**{"steps": STEPS, "observed": rows, **spec})
+
+
+def pool(found: GPUProfile) -> Pool:
+    return build_pool(job().spec, [found], {A100: 4})
+
+
+@pytest.mark.parametrize(
+    ("rows", "ratio"),
+    [
+        pytest.param([], None, id="no job"),
+        pytest.param([row(0, 1.2), row(1, 1.2)], None, id="two jobs"),
+        pytest.param([row(0, 1.1), row(1, 1.2), row(2, 1.3)], 1.2, id="three jobs"),
+        pytest.param([row(n, 1.2, steps=60) for n in range(3)], None, id="three with too few steps"),
+        pytest.param([row(0, 1.2), row(1, 1.2), row(2, None)], None, id="one of three was short of input"),
+    ],
+)
+def test_steps_count_once_enough_jobs_have_shown_enough_of_them(
+    rows: list[dict[str, Any]], ratio: float | None
+) -> None:
+    shown = experience(profile(observed=rows).spec)
+    assert (shown and shown.ratio) == (None if ratio is None else pytest.approx(ratio))
+
+
+def test_a_plan_takes_the_steps_as_jobs_have_shown_them_and_says_so() -> None:
+    found = pool(observed(1.1, 1.2, 1.3))
+    (choice,) = found.groups[0].choices
+    assert (choice.latency_us, choice.step_ratio) == (12_000, 1.2)
+    assert (
+        "a100: steps are planned at 1.200 of what was measured, as those of 3 jobs took (3,000 steps)" in found.warnings
+    )
+    before = pool(observed(1.1, 1.2))
+    assert before.groups[0].choices[0].latency_us == 10_000
+    assert not [warning for warning in before.warnings if "jobs" in warning]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "measured", "run"),
+    [
+        pytest.param([1.0, 1.0, 1.0], 0.0, 0.02, id="never below 2 %"),
+        pytest.param([0.9, 1.0, 1.1], 0.01, 0.205, id="as three jobs foresee the next one"),
+        pytest.param([1.0, 1.0, 1.0], 0.08, 0.08, id="few jobs only add to what was measured"),
+        pytest.param([1.0, 1.0, 1.0, 1.0, 1.0], 0.08, 0.02, id="five are worth more than it"),
+    ],
+)
+def test_the_spread_between_runs_is_that_of_the_jobs_ratios(
+    ratios: Sequence[float], measured: float, run: float
+) -> None:
+    assert learn(observed(*ratios, spread={"run": measured}).spec).spec.spread.run == pytest.approx(run, abs=1e-3)
+
+
+def test_the_spread_between_nodes_is_that_of_workers_within_jobs() -> None:
+    rows = [row(n, stepSpread=spread) for n, spread in enumerate([0.03, 0.05, 0.0, None, 0.04])]
+    learned = learn(profile(observed=rows, spread={"run": 0.02, "node": 0.3}).spec).spec
+    assert learned.spread.node == pytest.approx(0.0354, abs=1e-4)
+    alone = learn(profile(observed=[row(n) for n in range(5)], spread={"run": 0.02, "node": 0.3}).spec).spec
+    assert alone.spread.node == 0.3, "where no job had two workers it is what it was"
+
+
+def test_of_a_predicted_profile_three_jobs_take_the_predictions_error_away() -> None:
+    predicted = {"profile": "relative", "imageSize": 160, "error": 0.2}
+    found = learn(observed(1.18, 1.2, 1.22, predicted=predicted, spread={"run": 0.2}).spec).spec
+    assert found.spread.run == pytest.approx(0.0342, abs=0.0005)
+
+
+@pytest.mark.parametrize(
+    ("starts", "p50", "p95"),
+    [
+        pytest.param([], 5, 9, id="none"),
+        pytest.param([20] * 4, 5, 9, id="too few"),
+        pytest.param([20] * 20, 20, 20, id="many more than the profile's processes"),
+        pytest.param([5, 5, 5, 5, 30], 5, 30, id="as many as the profile's processes"),
+    ],
+)
+def test_start_ups_are_pooled_with_the_profiles(starts: list[int], p50: int, p95: int) -> None:
+    rows = [row(n, None, startupMicros=starts[n * 10 : n * 10 + 10]) for n in range(2)]
+    found = learn(profile(observed=rows, processes=5, startupMicros={"p50": 5, "p95": 9}).spec)
+    assert found.spec.startup_micros == Quantiles(p50=p50, p95=p95)
+    assert found.ratio == 1.0
+    told = f"start-up has that of {len(starts)} workers of jobs in it"
+    assert found.remarks == ((told,) if len(starts) >= 5 else ())
+
+
+def test_a_profile_without_a_start_up_has_that_of_the_workers() -> None:
+    found = profile(observed=[row(0, None, startupMicros=[1, 2, 3, 4, 5])], startupMicros=None)
+    assert learn(found.spec).spec.startup_micros == Quantiles(p50=3, p95=5)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "off"),
+    [
+        pytest.param([1.12, 1.12, 1.12], 0.12, id="longer"),
+        pytest.param([0.85, 0.85, 0.85], -0.15, id="shorter"),
+        pytest.param([1.09, 1.10, 1.11], None, id="10 % is within"),
+        pytest.param([1.5, 1.5], None, id="too few jobs"),
+    ],
+)
+def test_a_profile_is_off_if_enough_steps_are_more_than_ten_percent_off(
+    ratios: Sequence[float], off: float | None
+) -> None:
+    found = observed(*ratios)
+    assert off_by(found.spec) == (None if off is None else pytest.approx(off))
+
+
+def test_a_job_counts_once_and_the_oldest_of_more_than_twenty_go() -> None:
+    spec = profile().spec
+    for number in [*range(25), 24, 7]:
+        spec = with_job(spec, parse_profile(profile(observed=[row(number)]).document()).spec.observed[0])
+    assert [found.job for found in spec.observed] == [f"uid-{number}" for number in range(5, 25)]
+
+
+@pytest.mark.parametrize(
+    ("latency", "is_kept"),
+    [pytest.param(10_100, True, id="1 % longer"), pytest.param(11_000, False, id="10 % longer")],
+)
+def test_rows_end_with_the_measurement_that_they_are_ratios_to(latency: int, is_kept: bool) -> None:
+    before, now = observed(1.1), profile(steps=[step_document(64, latency, 900_000)])
+    assert still_true(before.spec, now.spec) == (before.spec.observed if is_kept else ())
+
+
+def test_of_many_start_ups_sixteen_are_kept_with_the_least_and_the_largest() -> None:
+    kept = few_of(range(100, 0, -1))
+    assert (len(kept), kept[0], kept[-1]) == (16, 1, 100)
+    assert few_of([3, 1, 2]) == (1, 2, 3)
+
+
+def test_a_row_is_read_as_it_is_written() -> None:
+    found = observed(1.1)
+    assert parse_profile(found.document()) == found
+    assert isinstance(found.spec.observed[0], ObservedJob)

@@ -1,0 +1,250 @@
+"""Re-planning as a pure function: the fewest that close the gap, what is remembered, and when one is given back."""
+
+from fractions import Fraction
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dueby_planner.model.capacity import Group
+from dueby_planner.model.rule import Rule, Spreads
+from dueby_planner.replan import FRESH, Change, Memory, Ongoing, finish_us, read_lag
+from support.planner import NO_SPREADS, choice, group
+
+LEFT, TIME_US, PAUSE_US = 1_000, 1_000, 600
+FREE = group(choice(10, 10, 100), count=8)  # each does 910 images by then
+
+
+def worker(name: str = "w0", *, size: int = 10, step: int = 10, rest: int = 10) -> Ongoing:
+    """A worker that does 1,000 images by then, unless told otherwise."""
+    return Ongoing(name=name, mini_batch_size=size, latency_us=step, rest_us=rest)
+
+
+def exact(images: int, *, spreads: Spreads = NO_SPREADS, confidence: float = 0.5) -> Rule:
+    """The rule for so many images that are left."""
+    return Rule(images=images, confidence=confidence, spreads=spreads)
+
+
+def read(*ongoing: Ongoing, left: int = LEFT, **changes: Any) -> Change:
+    """One reading of the workers: 1,000 us to go, eight GPUs free."""
+    fields: dict[str, Any] = {
+        "free": [FREE],
+        "rule": exact(left),
+        "time_us": TIME_US,
+        "promised_us": TIME_US,
+        "most_more": 8,
+        "now_us": 5_000,
+        "pause_us": PAUSE_US,
+        "memory": FRESH,
+        "at_once": False,
+    } | changes
+    return read_lag(list(ongoing), **fields)
+
+
+def added(change: Change) -> int:
+    """How many devices are added."""
+    return sum(devices for _, devices in change.add)
+
+
+# ---- what a worker still does
+
+
+@pytest.mark.parametrize(
+    ("time", "images"),
+    [
+        pytest.param(39, 0, id="before the end of its mini-batch"),
+        pytest.param(40, 16, id="at its end"),
+        pytest.param(139, 16, id="just before the next"),
+        pytest.param(140, 32, id="with the next"),
+        pytest.param(-1, 0, id="after the deadline"),
+    ],
+)
+def test_a_worker_does_the_rest_of_its_mini_batch_and_whole_ones_after_it(time: int, images: int) -> None:
+    assert worker(size=16, step=100, rest=40).images_within(time) == images
+
+
+WORKERS = st.lists(
+    st.builds(worker, size=st.integers(1, 20), step=st.integers(1, 20), rest=st.integers(0, 50)), min_size=1, max_size=4
+)
+
+
+@given(WORKERS, st.integers(1, 300))
+def test_the_finish_is_the_first_moment_at_which_nothing_is_left(ongoing: list[Ongoing], left: int) -> None:
+    first = next(t for t in count() if sum(w.images_within(t) for w in ongoing) >= left)
+    assert finish_us(ongoing, left) == first
+
+
+def test_with_nothing_left_it_is_finished_and_with_nobody_there_it_never_is() -> None:
+    assert finish_us([], 0) == 0
+    assert finish_us([], 1) is None
+
+
+# ---- too few
+
+
+def test_a_worker_that_just_does_it_needs_no_help() -> None:
+    assert read(worker(), left=1_000) == Change(memory=FRESH)
+
+
+def test_one_low_reading_is_remembered_and_changes_nothing() -> None:
+    assert read(worker(), left=1_001) == Change(memory=Memory(low_readings=1))
+
+
+def test_the_second_low_reading_in_a_row_adds_and_begins_the_pause() -> None:
+    change = read(worker(), left=1_001, memory=Memory(low_readings=1))
+    assert added(change) == 1
+    assert change.memory == Memory(low_readings=0, quiet_until_us=5_000 + PAUSE_US)
+
+
+def test_a_good_reading_between_two_low_ones_forgets_the_first() -> None:
+    first = read(worker(), left=1_001)
+    good = read(worker(), left=1_000, memory=first.memory)
+    assert read(worker(), left=1_001, memory=good.memory).add == ()
+
+
+def test_in_the_pause_low_readings_only_count_up() -> None:
+    change = read(worker(), left=1_001, memory=Memory(low_readings=1, quiet_until_us=5_001))
+    assert change == Change(memory=Memory(low_readings=2, quiet_until_us=5_001))
+
+
+def test_after_a_loss_or_an_edit_one_reading_is_enough_even_in_the_pause() -> None:
+    change = read(worker(), left=1_001, memory=Memory(quiet_until_us=9_999), at_once=True)
+    assert added(change) == 1
+
+
+@pytest.mark.parametrize(
+    ("left", "devices"),
+    [
+        pytest.param(1_854, 1, id="1,000 + 910 are 3 % more than 1,854"),
+        pytest.param(1_855, 2, id="but not than 1,855"),
+        pytest.param(2_737, 2, id="1,000 + 2 x 910 are than 2,737"),
+        pytest.param(2_738, 3, id="but not than 2,738"),
+    ],
+)
+def test_the_fewest_are_added_that_do_three_percent_more_than_is_left(left: int, devices: int) -> None:
+    change = read(worker(), left=left, at_once=True)
+    assert added(change) == devices
+    assert not change.is_short
+
+
+GROUPS = st.lists(
+    st.builds(
+        lambda size, step, start, number, name: group(choice(size, step, start), count=number, name=name),
+        st.integers(1, 30),
+        st.integers(5, 50),
+        st.integers(0, 900),
+        st.integers(1, 4),
+        st.sampled_from("abc"),
+    ),
+    max_size=3,
+)
+
+
+@given(WORKERS, GROUPS, st.integers(1, 6), st.floats(1.0, 3.0))
+def test_no_fewer_would_close_the_gap(ongoing: list[Ongoing], free: list[Group], most: int, factor: float) -> None:
+    able = sum(w.images_within(200) for w in ongoing)
+    left = int(able * factor) + 1
+    change = read(*ongoing, left=left, free=free, time_us=200, most_more=most, at_once=True)
+    helpers = [
+        Ongoing(name="", mini_batch_size=c.mini_batch_size, latency_us=c.latency_us, rest_us=c.start_us)
+        for g in free
+        for c in g.choices
+        for _ in range(g.count)
+    ]
+    best = sorted((helper.images_within(200) for helper in helpers), reverse=True)[:most]
+    enough = [n for n in range(1, len(best) + 1) if able + sum(best[:n]) >= left * Fraction(103, 100)]
+    assert change.is_short is not bool(enough)
+    if enough:
+        assert added(change) == enough[0]
+
+
+def test_where_none_close_the_gap_all_are_added_that_make_the_end_come_earlier() -> None:
+    late = group(choice(10, 10, 5_000), name="late", count=3)  # warm before the end, but not by the deadline
+    useless = group(choice(10, 10, 10**6), name="useless", count=5)
+    change = read(worker(), left=20_000, free=[FREE, late, useless], most_more=99, at_once=True)
+    assert change.is_short
+    assert {capacity.group.device_class: n for capacity, n in change.add} == {"a": 8, "late": 3}
+
+
+def test_no_more_are_added_than_may_be_used() -> None:
+    change = read(worker(), left=20_000, most_more=3, at_once=True)
+    assert (added(change), change.is_short) == (3, True)
+
+
+def test_none_is_added_for_more_iterations_than_are_allowed() -> None:
+    # Each would do 910 images; with 40 mini-batches after the first it does 410.
+    assert [added(read(worker(), left=1_850, at_once=True, max_iterations=most)) for most in (None, 40)] == [1, 3]
+
+
+def test_where_more_would_do_than_may_be_used_it_is_short() -> None:
+    change = read(worker(), left=2_000, most_more=1, at_once=True)
+    assert (added(change), change.is_short) == (1, True), "two would do, and eight are free"
+
+
+def test_where_there_is_nothing_to_add_no_pause_begins() -> None:
+    change = read(worker(), left=1_001, free=[], at_once=True)
+    assert change == Change(is_short=True, memory=Memory(low_readings=1))
+
+
+def test_without_any_worker_the_fewest_new_ones_do_it_all() -> None:
+    assert added(read(left=880, at_once=True)) == 1, "910 are 3 % more than 880"
+
+
+# ---- too many
+
+
+@pytest.mark.parametrize(
+    ("left", "given_back"),
+    [
+        pytest.param(943, "w1", id="the other's 1,000 are 6 % more than 943"),
+        pytest.param(944, None, id="but not than 944"),
+    ],
+)
+def test_one_is_given_back_if_the_others_do_six_percent_more_than_is_left(left: int, given_back: str | None) -> None:
+    assert read(worker("w0"), worker("w1", step=20), left=left).give_back == given_back
+
+
+def test_the_one_that_does_least_is_given_back_and_the_pause_begins() -> None:
+    change = read(worker("w0", step=30), worker("w1"), worker("w2", step=20), left=300)
+    assert change == Change(give_back="w0", memory=Memory(quiet_until_us=5_000 + PAUSE_US))
+
+
+def test_in_the_pause_none_is_given_back() -> None:
+    assert read(worker("w0"), worker("w1"), left=10, memory=Memory(quiet_until_us=5_001)).give_back is None
+
+
+def test_the_last_one_is_never_given_back() -> None:
+    assert read(worker("w0"), left=1).give_back is None
+
+
+def test_the_others_must_keep_the_promised_finish_and_not_only_the_deadline() -> None:
+    crew = worker("w0"), worker("w1")
+    assert read(*crew, left=500, promised_us=1_000).give_back is not None
+    assert read(*crew, left=500, promised_us=500).give_back is None
+
+
+def test_the_others_must_be_accepted_at_the_job_s_confidence() -> None:
+    crew = worker("w0"), worker("w1")
+    doubtful = exact(900, spreads=Spreads(run=0.1, node=0.1), confidence=0.95)
+    assert read(*crew, rule=exact(900)).give_back is not None
+    assert read(*crew, rule=doubtful).give_back is None
+
+
+def test_each_of_the_others_counts_with_what_it_does_itself() -> None:
+    # Without the last the others do 1,000 and 100: with a margin of some 250 less than 900. Twice the 1,000 would do.
+    crew = worker("w0"), worker("w1", step=100), worker("w2", step=200)
+    doubtful = exact(900, spreads=Spreads(run=0.1, node=0.1), confidence=0.95)
+    assert read(*crew, rule=doubtful).give_back is None
+
+
+def test_six_percent_more_to_the_image_are_enough_to_give_one_back() -> None:
+    assert read(worker("w0", size=53, step=TIME_US), worker("w1", size=1, step=TIME_US), left=50).give_back == "w1"
+
+
+def test_one_that_came_back_would_not_be_asked_for_at_once() -> None:
+    # Hysteresis: whoever is given back leaves others that do 6 % more than is left, and help is called below 0 %.
+    for left in range(1, 2_000):
+        if read(worker("w0"), worker("w1"), left=left).give_back:
+            assert read(worker("w1"), left=left, at_once=True).add == ()

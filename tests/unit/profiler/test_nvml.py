@@ -1,0 +1,101 @@
+"""NVML against a stand-in of its C library, loaded by nvidia-ml-py as the real one is; and the real one where it is."""
+
+from pathlib import Path
+
+import pytest
+
+from dueby_profiler.machine import nvml
+from dueby_profiler.monitor.gpu_features import GPU
+from dueby_profiler.monitor.samples import gpu_values
+from support.nvml import SLICE, WHOLE, build_nvml, run_with_nvml
+
+NAMES = {feature.name for feature in GPU}
+OBSERVE = """
+import json, os, pathlib
+from dueby_profiler.machine import nvml
+from dueby_profiler.monitor.samples import gpu_values
+
+def seen(state):
+    return [gpu_values(state.values), state.trouble]
+"""
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_nvml(tmp_path_factory.mktemp("driver"))
+
+
+@pytest.mark.compiler
+def test_gpus_are_found_with_their_class_memory_and_users(driver: Path) -> None:
+    script = """
+import dataclasses, json
+from dueby_profiler.machine import nvml
+gpus = nvml.read_gpus()
+print(json.dumps([[dataclasses.astuple(gpu), nvml.used_mib(gpu.uuid), nvml.is_used(gpu.uuid)] for gpu in gpus]))
+"""
+    assert run_with_nvml(driver, script) == [
+        [[WHOLE, "NVIDIA-A100-SXM4-40GB", 40_960, "570.86.15"], 3072, True],
+        [[SLICE, "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", 5120, "570.86.15"], 3072, False],
+    ]
+
+
+@pytest.mark.compiler
+def test_a_whole_gpu_has_every_feature_in_base_units(driver: Path) -> None:
+    script = f"{OBSERVE}\nwith nvml.observe() as ask:\n    print(json.dumps(seen(ask({WHOLE!r}))))"
+    values, trouble = run_with_nvml(driver, script)
+    assert trouble is None
+    assert set(values) == NAMES
+    assert values["gpu_memory_free_bytes"] == values["gpu_memory_total_bytes"] - values["gpu_memory_used_bytes"]
+    assert (values["gpu_power_w"], values["gpu_temperature_c"], values["gpu_busy_percent"]) == (312.5, 61, 97)
+    held_down = {name for name in NAMES if name.startswith("gpu_throttle_") and values[name] == 1}
+    assert held_down == {"gpu_throttle_power_cap", "gpu_throttle_sw_thermal"}
+
+
+@pytest.mark.compiler
+def test_a_slice_of_a_gpu_has_its_memory_and_no_trouble(driver: Path) -> None:
+    script = f"{OBSERVE}\nwith nvml.observe() as ask:\n    print(json.dumps(seen(ask({SLICE!r}))))"
+    values, trouble = run_with_nvml(driver, script)
+    assert trouble is None
+    assert {name.partition("_")[2].partition("_")[0] for name in values} == {"memory", "bar1"}
+    assert values["gpu_memory_total_bytes"] == 5 * 1024**3
+
+
+@pytest.mark.compiler
+def test_a_driver_that_lacks_a_function_lacks_its_feature_alone(tmp_path: Path) -> None:
+    script = f"{OBSERVE}\nwith nvml.observe() as ask:\n    print(json.dumps(seen(ask({WHOLE!r}))))"
+    values, trouble = run_with_nvml(build_nvml(tmp_path, "-DOLD_DRIVER"), script)
+    assert trouble is None
+    assert NAMES - set(values) == {"gpu_energy_j"}
+
+
+@pytest.mark.compiler
+def test_a_gpu_that_is_lost_in_the_middle_is_a_trouble_and_no_error(driver: Path, tmp_path: Path) -> None:
+    script = f"""{OBSERVE}
+with nvml.observe() as ask:
+    before = seen(ask({WHOLE!r}))
+    pathlib.Path(os.environ["NVML_STANDIN_LOST"]).touch()
+    print(json.dumps([before, seen(ask({WHOLE!r})), seen(ask({SLICE!r}))]))
+"""
+    before, after, other = run_with_nvml(driver, script, NVML_STANDIN_LOST=str(tmp_path / "lost"))
+    assert set(before[0]) == NAMES
+    assert after == [{}, "GPU is lost"]
+    assert "gpu_memory_used_bytes" in other[0]
+    assert other[1] is None
+
+
+@pytest.mark.compiler
+def test_a_machine_whose_driver_is_not_loaded_has_no_gpus(driver: Path) -> None:
+    script = f"{OBSERVE}\nwith nvml.observe() as ask:\n    print(json.dumps([nvml.read_gpus(), seen(ask('GPU-0'))]))"
+    assert run_with_nvml(driver, script, NVML_STANDIN_NO_DRIVER="1") == [[], [{}, "NVML is not there"]]
+
+
+@pytest.mark.gpu
+def test_the_real_library_answers_for_a_real_gpu() -> None:
+    (gpu, *_) = nvml.read_gpus()
+    with nvml.observe() as ask:
+        state = ask(gpu.uuid)
+    values = gpu_values(state.values)
+    assert state.trouble is None
+    assert set(values) <= NAMES
+    assert values["gpu_memory_total_bytes"] // nvml.MIB == gpu.memory_mib
+    assert 0 < values["gpu_memory_used_bytes"] < values["gpu_memory_total_bytes"]

@@ -1,0 +1,161 @@
+"""Processes that measure side by side: how they talk, how they die, and that none stays behind."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dueby_api.errors import DueByError, Invalid
+from dueby_api.inference_job import Model
+from dueby_profiler.machine.layouts import Layout, Slice
+from dueby_profiler.measuring.messages import (
+    Build,
+    Built,
+    Contend,
+    Contended,
+    Failed,
+    Go,
+    Known,
+    Message,
+    NoMemory,
+    Point,
+    Setup,
+    Stop,
+    expect,
+    read_message,
+    write_message,
+)
+from dueby_profiler.measuring.process_group import Crew, OutOfMemory
+
+PAIR = Layout(device_class="cpu-1", slices=(Slice(threads=1), Slice(threads=1)))
+BUILT = '{"built": {"size": 8, "startupUs": 1000, "buildUs": 10}}'
+
+
+def a_setup(number: int) -> Setup:
+    return Setup(model=Model(), engine="openvino", threads=1, spawned_us=number)
+
+
+def a_crew(script: str) -> Crew:
+    """Two processes that run this script instead of measuring."""
+    return Crew(PAIR, a_setup, environment={}, clock=time.monotonic, command=(sys.executable, "-c", script))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        a_setup(3),
+        Setup(model=Model(engine="eager"), engine="eager", threads=2, cores=(0, 1), cache_dir="/x", spawned_us=1),
+        Build(size=8),
+        Built(size=8, startup_us=1, build_us=2),
+        Go(limit_us=5),
+        Known(steps=3),
+        Stop(),
+        Point(size=8, warmup_us=1, check_us=0, started_us=2, ended_us=(3, 4), peak_mib=5),
+        Contend(moments_us=(1, 2, 3, 4), folder="/x"),
+        Contended(decode_us=1.5, model_us=2.5, both_us=3.5),
+        NoMemory(size=8),
+        Failed(field="spec.model.name", message="is wrong\nin two lines"),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_a_message_is_one_line_and_reads_back(message: Message) -> None:
+    line = write_message(message)
+    assert line.count("\n") == 1
+    assert line.endswith("\n")
+    assert read_message(line) == message
+
+
+def test_an_answer_of_another_kind_is_a_bug() -> None:
+    with pytest.raises(DueByError, match="expected Built, but got Stop"):
+        expect(Stop(), Built)
+
+
+def test_every_slice_answers_in_its_own_process() -> None:
+    script = f"""
+import os, sys
+sys.stdin.readline(); sys.stdin.readline()
+print('{BUILT}'.replace('1000', str(os.getpid())), flush=True)
+sys.stdin.readline()
+"""
+    with a_crew(script) as crew:
+        built = crew.build(8)
+    assert [ready.size for ready in built] == [8, 8]
+    assert len({ready.startup_us for ready in built}) == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "sentence"),
+    [
+        pytest.param(
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            OutOfMemory,
+            "a mini-batch of 8 images does not fit",
+            id="killed by the kernel",
+        ),
+        pytest.param(
+            """import sys
+sys.stdin.readline(); sys.stdin.readline(); print('{"noMemory": {"size": 8}}', flush=True); sys.stdin.readline()""",
+            OutOfMemory,
+            "a mini-batch of 8 images does not fit",
+            id="an allocation failed",
+        ),
+        pytest.param(
+            """import sys
+sys.stdin.readline(); sys.stdin.readline()
+print('{"failed": {"field": "spec.model.name", "message": "there is no such model"}}', flush=True)
+sys.stdin.readline()""",
+            Invalid,
+            "spec.model.name: there is no such model",
+            id="the user's fault",
+        ),
+        pytest.param(
+            "import sys; sys.stderr.write('Illegal instruction, says the library'); sys.exit(3)",
+            DueByError,
+            "exit code 3:\nIllegal instruction, says the library",
+            id="a bug, with its last words",
+        ),
+    ],
+)
+def test_a_death_has_its_reason(script: str, error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=sentence), a_crew(script) as crew:
+        crew.build(8)
+
+
+def test_nobody_is_left_behind_not_even_what_the_processes_started(tmp_path: Path) -> None:
+    script = f"""
+import os, subprocess, sys
+child = subprocess.Popen(["sleep", "600"])
+open(f"{tmp_path}/{{os.getpid()}}", "w").write(str(child.pid))
+sys.stdin.readline(); sys.stdin.readline()
+print('{BUILT}', flush=True)
+sys.stdin.readline()
+"""
+
+    def be_interrupted() -> None:
+        with a_crew(script) as crew:
+            crew.build(8)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        be_interrupted()
+    started = [int(pid) for file in tmp_path.iterdir() for pid in (file.name, file.read_text())]
+    assert len(started) == 4
+    wait_until(lambda: not any(is_running(pid) for pid in started))
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process does anything; what has been killed may wait to be buried by its new parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        os.sched_yield()

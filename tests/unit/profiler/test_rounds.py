@@ -1,0 +1,125 @@
+"""How a layout is measured within its time, on simulated machines: fast and slow ones, small ones, noisy ones."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dueby_api.gpu_profile import parse_profile
+from dueby_profiler.analysis.remarks import remarks, what_is_known
+from dueby_profiler.measuring.budget import Budget
+from dueby_profiler.measuring.process_group import OutOfMemory
+from dueby_profiler.measuring.rounds import look
+from dueby_profiler.measuring.sweep import End
+from dueby_profiler.presets import ENOUGH_CREWS, FULL, QUICK, Effort
+from support.profiler import SimulatedMachine, profile_of, some_measurements
+
+machines = st.builds(
+    SimulatedMachine,
+    slices=st.integers(1, 8),
+    startup_s=st.floats(0.5, 6.0),
+    build_s=st.floats(0.01, 1.0),
+    latency_s=st.builds(
+        lambda fixed, each: lambda size: fixed + each * size, st.floats(0.0001, 0.05), st.floats(0.0001, 0.4)
+    ),
+    noise=st.floats(0.0, 0.15),
+    image_mib=st.integers(1, 40),
+    memory_mib=st.integers(500, 20_000),
+    seed=st.integers(0, 1000),
+)
+
+
+@settings(max_examples=60)
+@given(machines, st.sampled_from([FULL, QUICK]), st.booleans())
+def test_the_time_is_kept_and_the_profile_is_valid(machine: SimulatedMachine, effort: Effort, gpu: bool) -> None:
+    began_s = machine.now_s
+    survey = machine.measured(effort, gpu=gpu)
+    assert machine.now_s - began_s <= 1.05 * effort.layout_s
+    profile = profile_of(survey)
+    assert parse_profile(profile.document()) == profile
+    assert profile.spec.startup_micros is not None
+    assert profile.spec.steps[0].mini_batch_size == 1
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 8), st.integers(0, 100))
+def test_a_full_profile_of_the_demos_model_has_enough_crews_and_three_warm_ups(slices: int, seed: int) -> None:
+    spec = profile_of(SimulatedMachine(slices=slices, seed=seed).measured(FULL)).spec
+    assert spec.processes is not None
+    assert spec.processes >= ENOUGH_CREWS * slices
+    assert sum(step.warmup_micros is not None for step in spec.steps) == 3
+    assert sum(step.memory_mib is not None for step in spec.steps) == 3
+
+
+def test_each_gpu_is_measured_by_enough_processes_of_its_own() -> None:
+    survey = SimulatedMachine(slices=4).measured(FULL, gpu=True)
+    assert survey.found.of_device(2, 4).processes >= ENOUGH_CREWS
+    assert len(survey.found.of_device(2, 4).startups_us) == survey.rounds_done
+
+
+def test_contention_is_measured_on_cpus_and_not_on_gpus() -> None:
+    assert profile_of(SimulatedMachine(contention=1.3).measured(QUICK)).spec.contention == pytest.approx(1.3)
+    assert not SimulatedMachine().measured(QUICK, gpu=True).found.contentions
+
+
+def test_a_start_up_that_takes_nearly_all_of_the_time_still_gives_a_profile() -> None:
+    machine = SimulatedMachine(startup_s=0.9 * QUICK.layout_s)
+    survey = machine.measured(QUICK)
+    assert survey.rounds_done == 0
+    assert machine.crews == 1
+    spec = profile_of(survey).spec
+    assert spec.steps[-1].warmup_micros is not None
+    said = " ".join(remarks(survey.found, end=survey.end, rounds_left_out=survey.rounds_left_out))
+    assert "no time was left for fresh processes" in said
+
+
+def test_a_size_that_is_killed_ends_the_growth_and_is_no_crash() -> None:
+    survey = SimulatedMachine(latency_s=lambda size: 0.05, killed_from=16).measured(QUICK)
+    assert survey.end is End.MEMORY
+    spec = profile_of(survey).spec
+    assert [step.mini_batch_size for step in spec.steps] == [1, 2, 4, 8]
+    assert (spec.max_mini_batch_size, spec.extrapolated) == (8, False)
+
+
+def test_memory_that_shrinks_later_takes_the_larger_sizes_away() -> None:
+    machine = SimulatedMachine(latency_s=lambda size: 0.05)
+    survey = machine.survey(FULL)
+    survey.explore()
+    assert survey.found.sizes[-1] > 4
+    machine.killed_from = 4
+    survey.measure()
+    assert [step.mini_batch_size for step in profile_of(survey).spec.steps] == [1, 2]
+
+
+def test_a_model_of_which_not_one_image_fits_is_out_of_memory() -> None:
+    with pytest.raises(OutOfMemory, match="mini-batch of 1 image"):
+        SimulatedMachine(killed_from=1).measured(QUICK)
+
+
+def test_a_size_that_would_not_fit_is_not_tried() -> None:
+    survey = SimulatedMachine(latency_s=lambda size: 0.05, memory_mib=464, killed_from=17).measured(QUICK)
+    spec = profile_of(survey).spec
+    assert (survey.end, survey.failed_size) == (End.MEMORY, None)
+    assert (spec.max_mini_batch_size, spec.extrapolated) == (16, False)
+
+
+def test_a_brief_look_counts_all_devices_together() -> None:
+    machine = SimulatedMachine(slices=3, latency_s=lambda size: 0.1, noise=0.0)
+    assert look(machine.survey(QUICK).subject, size=8, seconds=1.0) == pytest.approx(240)
+
+
+def test_few_crews_are_said_to_widen_the_spread() -> None:
+    three = what_is_known(some_measurements({8: [9900, 10_000, 10_100]}))
+    assert "as wide as 3 starts foresee the next" in three
+    assert "as wide as 5 starts foresee the next" in what_is_known(
+        some_measurements({8: [9900, 10_000, 10_000, 10_000, 10_100]})
+    )
+
+
+def test_a_budget_gives_shares_of_what_is_left() -> None:
+    now = [0.0]
+    budget = Budget.starting(100, lambda: now[0])
+    now[0] = 20
+    half = budget.share(0.5)
+    assert (budget.left_s, half.left_s, half.without(10).left_s) == (80, 40, 30)
+    now[0] = 70
+    assert (budget.left_s, half.left_s) == (30, 0)

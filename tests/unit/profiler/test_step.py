@@ -1,0 +1,78 @@
+"""The profiling step of a job: one device of a pod, and a window for whoever asks how far it is."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dueby_api.errors import Invalid
+from dueby_profiler.machine.limits import Limits
+from dueby_profiler.machine.machine import Machine, one_device
+from dueby_profiler.machine.nvml import Gpu
+from dueby_profiler.progress_listener import Progress
+from dueby_profiler.step import Window
+
+GPU = Gpu(uuid="GPU-1", product="NVIDIA-L4", memory_mib=24_000, driver="580.1")
+
+
+def machine(*gpus: Gpu) -> Machine:
+    """A node of 16 cores, as a pod on it sees it."""
+    limits = Limits(cores=tuple(range(16)), usable=16.0, memory_mib=64_000)
+    return Machine(limits=limits, gpus=gpus, node="pod-a", clock=time.monotonic)
+
+
+def test_a_pod_measures_its_gpu_under_the_clusters_name_for_it() -> None:
+    part = one_device(machine(GPU), "nvidia-l4-of-the-cloud", threads=2, gpu=True)
+    (layout,) = part.layouts
+    assert layout.device_class == "nvidia-l4-of-the-cloud"
+    assert [(place.gpu, place.threads) for place in layout.slices] == [("GPU-1", 2)]
+    assert part.usable_mib(layout) == int(0.9 * 24_000)
+    assert [device.uuid for device in part.devices(layout)] == ["GPU-1"]
+
+
+def test_a_pod_measures_one_slice_and_not_the_cores_of_the_node() -> None:
+    part = one_device(machine(), "cpu-4", threads=4, gpu=False)
+    (layout,) = part.layouts
+    assert [(place.threads, place.cores) for place in layout.slices] == [(4, None)]
+    assert part.spare_cores == 12
+
+
+def test_a_whole_machine_has_no_cores_to_spare_for_others() -> None:
+    assert machine().spare_cores == 0
+
+
+def test_a_pod_that_sees_no_gpu_says_what_to_look_at() -> None:
+    with pytest.raises(Invalid, match="sees no NVIDIA GPU; are driver and container toolkit in order"):
+        one_device(machine(), "NVIDIA-L4", threads=2, gpu=True)
+
+
+def test_the_window_counts_down_between_two_moments() -> None:
+    now_s = [100.0]
+    window = Window(device_class="cpu-1", clock=lambda: now_s[0])
+    assert json.loads(window.page("/progress")[2]) == {"doing": "starting", "leftSeconds": None}
+    window.show(Progress(doing="cpu-1: growing the mini-batch: 4", left_s=30.0))
+    now_s[0] = 112.0
+    assert json.loads(window.page("/progress")[2]) == {"doing": "growing the mini-batch: 4", "leftSeconds": 18}
+    now_s[0] = 150.0
+    assert json.loads(window.page("/progress")[2])["leftSeconds"] == 0
+    assert window.page("/metrics")[0] == 404
+
+
+def test_measuring_needs_nothing_that_the_workers_image_lacks() -> None:
+    script = """
+import sys, dueby_profiler.step, dueby_profiler.measuring.measure
+sys.exit(bool({'matplotlib', 'psutil', 'sklearn'} & sys.modules.keys()))
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_wrong_configuration_ends_with_a_sentence_and_code_2(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"job": "job", "deviceClass": "cpu-1", "gpu": False, "threads": 0, "model": {}}))
+    command = [sys.executable, "-m", "dueby_profiler", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "threads" in json.loads(done.stdout.splitlines()[-1])["field"]

@@ -1,0 +1,345 @@
+"""Every engine of this machine does the same: fixed mini-batches in, the best classes out, what fp32 PyTorch says."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision.models
+from torch import nn
+
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import EngineName, Precision
+from dueby_worker.engines import openvino
+from dueby_worker.engines.build import available_engines, build_engine
+from dueby_worker.engines.host import pin_to_cores, process_environment
+from dueby_worker.engines.interface import Engine, TopK
+from dueby_worker.engines.network import Logits, fold_batch_norms
+from dueby_worker.engines.parity import check_parity, compare, made_up_pictures
+from dueby_worker.models.models import LoadedModel
+from dueby_worker.models.weights import digest_weights
+from support.models import loaded, noise
+
+SIDE = 64
+# torch.compile has a test of its own, among the slow ones; those of GPUs are in test_cuda.py.
+ENGINES = [name for name in available_engines("fp32") if name in ("eager", "openvino")]
+
+
+@pytest.fixture(scope="module")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def build(name: EngineName, model: LoadedModel, cache_dir: Path | None = None, **changes: Any) -> Engine:
+    options: dict[str, Any] = {"mini_batch_size": 2, "precision": "fp32", "threads": 1} | changes
+    return build_engine(name=name, loaded=model, cache_dir=cache_dir, **options)
+
+
+def classify(engine: Engine, pictures: np.ndarray) -> TopK:
+    engine.submit(pictures)
+    return engine.collect()
+
+
+# Every engine
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("model", ["efficientnet_lite0", "resnet18", "shufflenet_v2_x0_5"])
+def test_an_engine_says_what_plain_fp32_says(name: EngineName, model: str, cache_dir: Path) -> None:
+    weights = "DEFAULT" if model == "efficientnet_lite0" else "none"
+    given = loaded(model, weights=weights, image_size=SIDE)
+    engine = build(name, given, cache_dir, mini_batch_size=3)
+
+    parity = check_parity(engine, given)
+
+    assert parity.ok, parity.sentence
+    assert parity.max_difference < 2e-5
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_rows_do_not_depend_on_the_mini_batch_size(name: EngineName, cache_dir: Path) -> None:
+    model = loaded("efficientnet_lite0", weights="DEFAULT", image_size=SIDE)
+    pictures = made_up_pictures(4, SIDE)
+    all_at_once = classify(build(name, model, cache_dir, mini_batch_size=4), pictures)
+    one_by_one = build(name, model, cache_dir, mini_batch_size=1)
+
+    for row in range(4):
+        top = classify(one_by_one, pictures[row : row + 1])
+        assert top.classes[0].tolist() == all_at_once.classes[row].tolist()
+        assert top.scores[0] == pytest.approx(all_at_once.scores[row], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize(("classes", "count"), [(1, 1), (3, 3), (5, 5), (9, 5)])
+def test_the_best_five_classes_come_best_first(name: EngineName, classes: int, count: int, cache_dir: Path) -> None:
+    model = loaded(image_size=SIDE, classes=classes)
+
+    top = classify(build(name, model, cache_dir), noise(2, SIDE))
+
+    assert top.classes.shape == top.scores.shape == (2, count)
+    assert (top.classes.dtype, top.scores.dtype) == (np.dtype(np.int32), np.dtype(np.float32))
+    assert (np.diff(top.scores, axis=1) <= 0).all()
+    assert all(len(set(row)) == count and set(row) <= set(range(classes)) for row in top.classes.tolist())
+    assert classes > count or top.scores.sum(axis=1) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_result_outlives_the_next_mini_batch_in_the_same_buffer(name: EngineName, cache_dir: Path) -> None:
+    engine = build(name, loaded("efficientnet_lite0", weights="DEFAULT", image_size=SIDE), cache_dir)
+    buffer = engine.buffer()
+    buffer[...] = noise(2, SIDE, seed=1)
+    first = classify(engine, buffer)
+    kept = first.scores.copy()
+
+    buffer[...] = noise(2, SIDE, seed=2)
+    second = classify(engine, buffer)
+
+    assert np.array_equal(first.scores, kept)
+    assert not np.array_equal(first.scores, second.scores)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_is_what_the_plan_says(name: EngineName, cache_dir: Path) -> None:
+    engine = build(name, loaded(image_size=SIDE), cache_dir, mini_batch_size=7)
+
+    assert (engine.name, engine.precision, engine.depth) == (name, "fp32", 1)
+    assert (engine.buffer().shape, engine.buffer().dtype) == ((7, SIDE, SIDE, 3), np.dtype(np.uint8))
+    assert engine.buffer() is not engine.buffer()
+    engine.close()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_model_is_left_as_it_was(name: EngineName) -> None:
+    model = loaded("resnet18", image_size=SIDE)
+    before = digest_weights(model.module)
+
+    build(name, model)
+
+    assert digest_weights(model.module) == before
+    assert any(isinstance(module, nn.BatchNorm2d) for module in model.module.modules())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_engine_has_the_threads_of_its_slice(threads: int) -> None:
+    build("eager", loaded(image_size=SIDE), threads=threads)
+    taken = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    assert taken == threads
+
+
+# Precision
+
+
+@pytest.mark.parametrize("name", ["eager", "openvino", "compile"])
+def test_no_cpu_engine_takes_fp16(name: EngineName) -> None:
+    with pytest.raises(Invalid, match=f"{name} at fp16: CPUs compute fp16 slower") as refused:
+        build(name, loaded(image_size=SIDE), precision="fp16")
+
+    assert refused.value.field == "spec.model.engine"
+    assert name not in available_engines("fp16")
+
+
+def test_eager_computes_in_bf16() -> None:
+    model = loaded("efficientnet_lite0", weights="DEFAULT", image_size=SIDE)
+    engine = build("eager", model, precision="bf16", mini_batch_size=4)
+
+    parity = check_parity(engine, model)
+
+    assert engine.precision == "bf16"
+    assert parity.ok, parity.sentence
+    assert parity.max_difference > 1e-4  # or it would not be bf16
+
+
+def test_openvino_never_computes_in_another_precision(cache_dir: Path) -> None:
+    model = loaded("efficientnet_lite0", weights="DEFAULT", image_size=SIDE)
+    if "openvino" not in available_engines("bf16"):
+        with pytest.raises(Invalid, match="this CPU has no bf16 instructions"):
+            build("openvino", model, cache_dir, precision="bf16")
+        return
+
+    parity = check_parity(build("openvino", model, cache_dir, precision="bf16", mini_batch_size=4), model)
+
+    assert parity.ok, parity.sentence
+    assert parity.max_difference > 1e-4
+
+
+# What this machine can't do
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.parametrize("name", ["cuda", "cudagraph"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_without_a_gpu_its_engines_are_refused(name: EngineName, precision: Precision) -> None:
+    with pytest.raises(Invalid, match="there is no NVIDIA GPU here"):
+        build(name, loaded(image_size=SIDE), precision=precision)
+
+    assert name not in available_engines(precision)
+
+
+def test_without_a_compiler_compile_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+
+    with pytest.raises(Invalid, match=r"there is no C\+\+ compiler \(no-such-compiler\) here"):
+        build("compile", loaded(image_size=SIDE))
+
+    assert "compile" not in available_engines("fp32")
+
+
+# OpenVINO's cache
+
+
+def converted(cache_dir: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in cache_dir.rglob("network.*")}
+
+
+@pytest.mark.skipif("openvino" not in ENGINES, reason="OpenVINO is not installed")
+def test_a_network_is_converted_once_for_all_mini_batch_sizes(tmp_path: Path) -> None:
+    model = loaded(image_size=SIDE)
+    first = classify(build("openvino", model, tmp_path), noise(2, SIDE))
+    made = converted(tmp_path)
+
+    second = classify(build("openvino", model, tmp_path, mini_batch_size=3), noise(3, SIDE))
+
+    assert converted(tmp_path) == made
+    assert {path.name for path in made} == {"network.xml", "network.bin"}
+    assert len(list((tmp_path / "openvino").iterdir())) == 1  # and no leftovers
+    assert np.array_equal(first.classes, second.classes[:2]) or first.scores == pytest.approx(
+        second.scores[:2], abs=1e-6
+    )
+
+
+@pytest.mark.skipif("openvino" not in ENGINES, reason="OpenVINO is not installed")
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"image_size": SIDE + 32}, id="image size"),
+        pytest.param({"classes": 7}, id="classes"),
+        pytest.param({"name": "squeezenet1_0"}, id="model"),
+    ],
+)
+def test_another_network_is_converted_anew(tmp_path: Path, other: dict[str, Any]) -> None:
+    models = [loaded(**({"image_size": SIDE} | changes)) for changes in ({}, other)]
+
+    for model in models:
+        build("openvino", model, tmp_path)
+
+    assert len(converted(tmp_path)) == 4
+
+
+@pytest.mark.skipif("openvino" not in ENGINES, reason="OpenVINO is not installed")
+def test_openvino_reports_nothing_about_its_use() -> None:
+    import sys
+
+    openvino.find_obstacle("bf16")
+
+    assert sys.modules["openvino_telemetry"] is None
+
+
+# Folding
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        *((name, 0) for name in ("efficientnet_b0", "mobilenet_v3_small", "mnasnet0_5", "resnet18", "vgg11_bn")),
+        # These have them in front of a convolution too, where they can't be folded.
+        ("densenet121", 62),
+        ("maxvit_t", 11),
+    ],
+)
+def test_folding_leaves_no_batch_norm_behind_a_convolution(name: str, left: int) -> None:
+    with torch.device("meta"):
+        folded = fold_batch_norms(torchvision.models.get_model(name, weights=None).eval())
+
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == left
+
+
+# Parity
+
+
+def expected(model: LoadedModel, pictures: np.ndarray) -> TopK:
+    with torch.inference_mode():
+        logits = Logits(model.module, model.preprocessing)(torch.from_numpy(pictures))
+    scores, classes = logits.softmax(dim=1).topk(5)
+    return TopK(classes=classes.int().numpy(), scores=scores.numpy())
+
+
+@pytest.mark.parametrize(
+    ("precision", "shift", "swap", "same_top1", "ok"),
+    [
+        pytest.param("fp32", 0.0, False, True, True, id="the same"),
+        pytest.param("fp32", 9e-5, False, True, True, id="rounding"),
+        pytest.param("fp32", 2e-4, False, True, False, id="more than rounding"),
+        pytest.param("bf16", 0.09, False, True, True, id="bf16's rounding"),
+        pytest.param("bf16", 0.11, False, True, False, id="more than bf16's"),
+        pytest.param("bf16", 0.0, True, False, False, id="another best class"),
+        pytest.param("fp16", float("nan"), False, True, False, id="no number at all"),
+    ],
+)
+def test_parity_is_judged_by_the_precision(
+    precision: Precision, shift: float, swap: bool, same_top1: bool, ok: bool
+) -> None:
+    model = loaded("efficientnet_lite0", weights="DEFAULT", image_size=224)
+    pictures = made_up_pictures(3, 224)
+    top = expected(model, pictures)
+    order = [1, 0, 2, 3, 4] if swap else [0, 1, 2, 3, 4]
+
+    parity = compare(
+        pictures,
+        TopK(classes=top.classes[:, order], scores=top.scores[:, order] + np.float32(shift)),
+        loaded=model,
+        precision=precision,
+    )
+
+    assert (parity.same_top1, parity.ok) == (same_top1, ok)
+    assert ("DISAGREES" in parity.sentence) is not ok
+
+
+def test_classes_that_are_as_likely_may_change_places() -> None:
+    model = loaded("efficientnet_b0", image_size=SIDE)  # random weights: 0.001 for every class
+    pictures = made_up_pictures(2, SIDE)
+    top = expected(model, pictures)
+
+    parity = compare(
+        pictures, TopK(classes=top.classes[:, ::-1], scores=top.scores[:, ::-1]), loaded=model, precision="fp32"
+    )
+
+    assert parity.ok, parity.sentence
+
+
+def test_made_up_pictures_are_always_the_same_and_differ_from_each_other() -> None:
+    pictures = made_up_pictures(6, SIDE)
+
+    assert (pictures.shape, pictures.dtype) == ((6, SIDE, SIDE, 3), np.dtype(np.uint8))
+    assert np.array_equal(pictures, made_up_pictures(6, SIDE))
+    assert len({picture.tobytes() for picture in pictures}) == 4
+
+
+# The process
+
+
+@pytest.mark.parametrize(
+    ("engine", "keeps_heap"),
+    [("eager", True), ("compile", True), ("openvino", False), ("cuda", False), ("cudagraph", False)],
+)
+def test_a_process_is_told_its_threads_and_how_to_keep_memory(engine: EngineName, keeps_heap: bool) -> None:
+    environment = process_environment(engine, 3)
+
+    assert environment["OMP_NUM_THREADS"] == "3"
+    assert (environment.get("MALLOC_MMAP_MAX_") == "0") is keeps_heap
+    assert (environment.get("MALLOC_TRIM_THRESHOLD_") == "8589934592") is keeps_heap
+
+
+def test_a_worker_stays_on_its_cores() -> None:
+    core = min(os.sched_getaffinity(0))
+
+    def pinned() -> set[int]:
+        pin_to_cores([core])
+        return os.sched_getaffinity(0)
+
+    with ThreadPoolExecutor(1) as thread:  # Linux binds threads, so that the test's own stays free
+        assert thread.submit(pinned).result() == {core}

@@ -1,0 +1,59 @@
+"""EfficientNet-Lite0 with the weights of its package: the one model that names things without a download."""
+
+import pytest
+import torch
+from torch import nn
+
+from dueby_worker.engines.eager import build
+from dueby_worker.models.lite0 import build_lite0
+from support.models import loaded, photo
+
+NAME = "efficientnet_lite0"
+
+
+@pytest.mark.parametrize(
+    ("file", "labels"),
+    [
+        ("coffee.png", {"espresso"}),
+        ("camera.png", {"tripod"}),
+        ("chelsea.png", {"Egyptian cat", "tiger cat", "tabby"}),
+        ("motorcycle_left.png", {"moped", "motor scooter"}),
+        ("rocket.jpg", {"missile", "projectile"}),
+    ],
+)
+def test_it_says_what_is_on_a_photo(file: str, labels: set[str]) -> None:
+    model = loaded(NAME, weights="DEFAULT", image_size=224)
+    engine = build(loaded=model, mini_batch_size=1, precision="fp32", threads=1)
+
+    engine.submit(photo(file, model.preprocessing))
+    top = engine.collect()
+
+    assert model.labels[top.classes[0, 0]] in labels
+    assert top.scores[0, 0] > 0.2
+
+
+def test_it_normalises_as_its_weights_were_trained() -> None:
+    preprocessing = loaded(NAME, weights="DEFAULT", image_size=224).preprocessing
+
+    assert [255 * value for value in preprocessing.mean] == pytest.approx([127] * 3)
+    assert [255 * value for value in preprocessing.std] == pytest.approx([128] * 3)
+
+
+@pytest.mark.parametrize("side", [32, 33, 224, 240, 301])
+def test_padding_is_tensorflows_same_at_any_image_size(side: int) -> None:
+    network = build_lite0(image_size=side, classes=3).eval()
+    sides = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
+            module.register_forward_hook(lambda _module, _given, made: sides.append(made.shape[-1]))
+
+    with torch.inference_mode():
+        network(torch.zeros(1, 3, side, side))
+
+    assert sides == [-(-side // 2**halvings) for halvings in range(1, 6)]
+
+
+def test_its_weights_fit_at_every_image_size() -> None:
+    assert loaded(NAME, weights="DEFAULT", image_size=224).weights_digest == (
+        loaded(NAME, weights="DEFAULT", image_size=201).weights_digest
+    )

@@ -1,0 +1,134 @@
+"""A part's name, its Parquet file, and how its rows come together."""
+
+import io
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from dueby_api.grid import Grid
+from dueby_worker.output.parts import OpenPart, is_part_name, part_name, parts_among
+from dueby_worker.output.rows import Rows, count_rows, decode_rows, encode_rows
+from support.worker import LABELS, ORIGIN
+
+
+def some_rows(*, errors: dict[int, str] | None = None, total: int = 4) -> Rows:
+    classes = np.arange(total * 2, dtype=np.int32).reshape(total, 2)
+    return Rows(
+        first=40,
+        uris=[f"file:///{position}.jpg" for position in range(total)],
+        classes=classes,
+        scores=(classes / 100).astype(np.float32),
+        errors=errors or {},
+    )
+
+
+def test_a_part_is_named_after_its_first_and_last_image() -> None:
+    grid = Grid(images=1030, part_size=1024)
+    assert [part_name(grid, part) for part in (0, 1)] == [
+        "part-000000000000-000000001023.parquet",
+        "part-000000001024-000000001029.parquet",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        pytest.param("part-000000000000-000000000009.parquet", {0}, id="a part of this grid"),
+        pytest.param("part-000000000020-000000000024.parquet", {2}, id="the shorter last part"),
+        pytest.param("part-000000000020-000000000029.parquet", set(), id="a last part of a longer job"),
+        pytest.param("part-000000000000-000000000019.parquet", set(), id="a part of a coarser grid"),
+        pytest.param("part-000000000030-000000000039.parquet", set(), id="beyond the end"),
+        pytest.param(".dueby-part-000000000000-000000000009.parquet", set(), id="a temporary file"),
+        pytest.param("part-000000000000-000000000009.parquet.tmp", set(), id="another extension"),
+        pytest.param("_SUCCESS", set(), id="the marker"),
+    ],
+)
+def test_the_listing_of_a_sink_says_which_parts_it_holds(name: str, found: set[int]) -> None:
+    assert parts_among([name], Grid(images=25, part_size=10)) == found
+
+
+def test_only_the_names_of_parts_look_like_parts() -> None:
+    assert is_part_name("part-000000000000-000000000019.parquet")
+    assert not is_part_name("part-0-19.parquet")
+
+
+def test_the_file_has_the_columns_that_are_promised_and_says_what_made_it() -> None:
+    table = pq.read_table(io.BytesIO(encode_rows(some_rows(), labels=LABELS, origin=ORIGIN)))
+    assert [(field.name, str(field.type)) for field in table.schema] == [
+        ("index", "int64"),
+        ("uri", "string"),
+        ("classes", "list<element: int32>"),
+        ("labels", "list<element: string>"),
+        ("scores", "list<element: float>"),
+        ("error", "string"),
+    ]
+    assert table.to_pylist()[1] == {
+        "index": 41,
+        "uri": "file:///1.jpg",
+        "classes": [2, 3],
+        "labels": ["label 2", "label 3"],
+        "scores": pytest.approx([0.02, 0.03]),
+        "error": None,
+    }
+    assert {name.decode(): value.decode() for name, value in table.schema.metadata.items()} == {
+        "dueby.engine": "eager",
+        "dueby.precision": "fp32",
+        "dueby.deviceClass": "cpu-1",
+        "dueby.fingerprint": "f00",
+        "dueby.formatVersion": "1",
+    }
+
+
+def test_a_row_with_an_error_has_null_instead_of_results() -> None:
+    data = encode_rows(some_rows(errors={1: "It is damaged."}), labels=LABELS, origin=ORIGIN)
+    table = pq.read_table(io.BytesIO(data))
+    assert table["error"].to_pylist() == [None, "It is damaged.", None, None]
+    assert table["classes"].to_pylist() == [[0, 1], None, [4, 5], [6, 7]]
+    assert table["labels"].to_pylist()[1] is None
+    assert table["scores"].to_pylist()[1] is None
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        pytest.param({}, id="all fine"),
+        pytest.param({0: "a", 3: "b"}, id="some failed"),
+        pytest.param({0: "a", 1: "b", 2: "c", 3: "d"}, id="all failed"),
+    ],
+)
+def test_rows_are_read_back_as_they_were_written(errors: dict[int, str]) -> None:
+    rows, origin = decode_rows(encode_rows(some_rows(errors=errors), labels=LABELS, origin=ORIGIN))
+    fine = [position for position in range(4) if position not in errors]
+    assert origin == ORIGIN
+    assert (rows.first, rows.uris, rows.errors) == (40, some_rows().uris, errors)
+    if fine:
+        np.testing.assert_array_equal(rows.classes[fine], some_rows().classes[fine])
+        np.testing.assert_array_equal(rows.scores[fine], some_rows().scores[fine])
+    count = count_rows(io.BytesIO(encode_rows(rows, labels=LABELS, origin=ORIGIN)))
+    assert (count.first, count.rows, count.errors, count.origin) == (40, 4, len(errors), ORIGIN)
+
+
+def test_the_same_rows_give_the_same_bytes() -> None:
+    first, second = (encode_rows(some_rows(errors={2: "x"}), labels=LABELS, origin=ORIGIN) for _ in range(2))
+    assert first == second
+
+
+def test_an_open_part_is_complete_when_every_row_came_in_whatever_the_order() -> None:
+    part = OpenPart(3, first=40, uris=some_rows().uris, k=2)
+    part.put(np.array([3, 1]), some_rows().classes[[3, 1]], some_rows().scores[[3, 1]])
+    assert not part.is_complete
+    part.put(np.array([0, 2]), some_rows().classes[[0, 2]], some_rows().scores[[0, 2]], {2: "It is damaged."})
+    assert part.is_complete
+    assert part.failed == 1
+    np.testing.assert_array_equal(part.rows().classes, some_rows().classes)
+
+
+def test_a_retried_part_waits_for_its_failed_rows_alone_and_keeps_the_others() -> None:
+    part = OpenPart.retry(3, some_rows(errors={1: "a", 2: "b"}), engine="openvino", k=2)
+    assert list(part.waiting_positions()) == [1, 2]
+    part.put(np.array([1, 2]), np.array([[8, 9], [0, 0]], np.int32), np.ones((2, 2), np.float32), {2: "still"})
+    assert part.is_complete
+    rows = part.rows()
+    assert rows.errors == {2: "still"}
+    np.testing.assert_array_equal(rows.classes[[0, 1, 3]], [[0, 1], [8, 9], [6, 7]])

@@ -1,0 +1,187 @@
+"""What a worker shows of itself, and when it says that it is stuck."""
+
+import json
+import urllib.request
+from pathlib import Path
+from urllib.error import HTTPError
+
+import pytest
+
+from dueby_api.errors import Invalid
+from dueby_api.grid import Share
+from dueby_worker.telemetry.progress import Progress
+from dueby_worker.telemetry.serve import serve_progress
+from dueby_worker.telemetry.step_statistics import Steps
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def a_progress(clock: Clock | None = None) -> Progress:
+    clock = clock or Clock()
+    return Progress(worker="w0", share=Share(first=4, end=8), clock=clock, wall_clock=clock)
+
+
+def a_running_progress(clock: Clock | None = None, *, step_us: int = 100_000) -> Progress:
+    progress = a_progress(clock)
+    progress.enter("warming")
+    for _ in range(4):
+        progress.step(step_us=step_us, model_us=step_us * 9 // 10, images=32)
+        progress.classified(images=32, failed=1)
+    progress.enter("running")
+    progress.committed()
+    return progress
+
+
+@pytest.fixture
+def ask(tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Ask the progress's server for a page."""
+
+    def get(progress: Progress, path: str) -> tuple[int, str]:
+        serve_progress(progress, host="127.0.0.1", port=0, port_file=tmp_path / "port")
+        url = f"http://127.0.0.1:{(tmp_path / 'port').read_text()}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    return get
+
+
+def test_progress_is_what_a_backend_reads(ask) -> None:  # type: ignore[no-untyped-def]
+    status, body = ask(a_running_progress(), "/progress")
+    assert status == 200
+    assert json.loads(body) == {
+        "worker": "w0",
+        "state": "running",
+        "imagesDone": 128,
+        "imagesFailed": 4,
+        "partsCommitted": 1,
+        "partsDoubled": 0,
+        "batches": 4,
+        "share": [4, 8],
+        "nextPart": 4,
+        "stepMicros": 100_000,
+        "stepMicrosMean": 100_000,
+        "modelMicros": 90_000,
+        "modelMicrosMean": 90_000,
+        "warmupMicros": 100_000,
+        "startupMicros": None,
+        "imagesPerSecond": 320.0,
+        "lastBatchAt": 1000.0,
+        "parity": None,
+    }
+
+
+def test_a_worker_that_starts_shows_no_numbers_that_it_does_not_have(ask) -> None:  # type: ignore[no-untyped-def]
+    status, body = ask(a_progress(), "/progress?x=1")
+    assert status == 200
+    seen = json.loads(body)
+    assert (seen["state"], seen["batches"], seen["stepMicros"], seen["imagesPerSecond"]) == ("starting", 0, None, None)
+
+
+def test_metrics_are_prometheus_s(ask) -> None:  # type: ignore[no-untyped-def]
+    from prometheus_client.parser import text_string_to_metric_families
+
+    progress = a_running_progress()
+    progress.step(step_us=400_000, model_us=1, images=3)
+    status, body = ask(progress, "/metrics")
+    assert status == 200
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(body)
+        for sample in family.samples
+    }
+    assert samples["dueby_worker_images_total",] == 128
+    assert samples["dueby_worker_images_failed",] == 4
+    assert samples["dueby_worker_parts_committed_total",] == 1
+    assert samples["dueby_worker_step_seconds_bucket", "0.05"] == 0
+    assert samples["dueby_worker_step_seconds_bucket", "0.1"] == 3
+    assert samples["dueby_worker_step_seconds_bucket", "+Inf"] == 4
+    assert samples["dueby_worker_step_seconds_count",] == 4
+    assert samples["dueby_worker_step_seconds_sum",] == pytest.approx(0.7)
+    assert samples["dueby_worker_state", "running"] == 1
+    assert samples["dueby_worker_state", "tails"] == 0
+
+
+@pytest.mark.parametrize(
+    ("progress", "status"),
+    [
+        pytest.param(a_progress(), 503, id="not while it starts"),
+        pytest.param(a_running_progress(), 200, id="when the first mini-batch is over"),
+    ],
+)
+def test_a_worker_is_ready_when_warm(ask, progress: Progress, status: int) -> None:  # type: ignore[no-untyped-def]
+    assert ask(progress, "/readyz")[0] == status
+
+
+def test_there_is_nothing_else(ask) -> None:  # type: ignore[no-untyped-def]
+    assert ask(a_progress(), "/../etc/passwd")[0] == 404
+
+
+def test_a_stuck_worker_is_not_healthy_and_says_why(ask) -> None:  # type: ignore[no-untyped-def]
+    clock = Clock()
+    progress = a_running_progress(clock)
+    progress.is_computing = True
+    assert ask(progress, "/healthz") == (200, "ok")
+    clock.now_s += 200
+    assert ask(progress, "/healthz") == (503, "no mini-batch for 200 s")
+
+
+@pytest.mark.parametrize(
+    ("state", "is_computing", "step_us", "silent_s", "stuck"),
+    [
+        pytest.param("starting", False, None, 800, False, id="a model may take minutes to load"),
+        pytest.param("starting", False, None, 1000, True, id="but not a quarter of an hour"),
+        pytest.param("warming", True, None, 800, False, id="the first mini-batch may compile"),
+        pytest.param("running", True, 100_000, 100, False, id="a machine may stall for a while"),
+        pytest.param("running", True, 100_000, 130, True, id="a mini-batch of 0.1 s takes no two minutes"),
+        pytest.param("running", True, 30_000_000, 290, False, id="one of 30 s may"),
+        pytest.param("running", True, 30_000_000, 310, True, id="though not five"),
+        pytest.param("tails", False, 100_000, 800, False, id="a store may stay away for ten minutes"),
+        pytest.param("done", False, 100_000, 10_000, False, id="who is done is not stuck"),
+    ],
+)
+def test_a_worker_is_stuck_when(
+    state: str, is_computing: bool, step_us: int | None, silent_s: float, stuck: bool
+) -> None:
+    clock = Clock()
+    progress = a_running_progress(clock, step_us=step_us) if step_us else a_progress(clock)
+    progress.enter(state)  # type: ignore[arg-type]
+    progress.is_computing = is_computing
+    clock.now_s += silent_s
+    assert (progress.why_stuck() is not None) == stuck
+
+
+def test_a_state_is_never_left_for_an_earlier_one() -> None:
+    progress = a_running_progress()
+    progress.enter("tails")
+    progress.enter("running")
+    assert progress.state == "tails"
+
+
+def test_a_port_that_is_taken_is_said_to_be() -> None:
+    port = serve_progress(a_progress(), host="127.0.0.1", port=0, port_file=None)
+    with pytest.raises(Invalid, match=f"port: can't listen on 127.0.0.1, port {port}: Address already in use"):
+        serve_progress(a_progress(), host="127.0.0.1", port=port, port_file=None)
+
+
+def test_steps_are_averaged_over_the_recent_ones_and_on_the_whole_without_the_warm_up() -> None:
+    steps = Steps()
+    steps.add(step_us=9_000_000, model_us=9_000_000, images=32)
+    for _ in range(50):
+        steps.add(step_us=100_000, model_us=90_000, images=32)
+    for _ in range(50):
+        steps.add(step_us=200_000, model_us=90_000, images=32)
+    assert (steps.warmup_us, steps.count) == (9_000_000, 100)
+    assert (steps.recent_us, steps.recent_model_us, steps.mean_us) == (200_000, 90_000, 150_000)
+    assert steps.images_per_second == 160.0

@@ -1,0 +1,160 @@
+"""The local store, and where other stores can't be opened."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dueby_api.errors import Invalid, Transient
+from dueby_worker.storage.retry import Patience
+from dueby_worker.storage.store import Store, Unavailable
+from dueby_worker.storage.stores import open_store
+from support.store import HURRIED, StoreContract
+
+AN_HOUR_AGO = 3_700
+
+
+@pytest.fixture
+def open_again(tmp_path: Path) -> Callable[[], Store]:
+    return lambda: open_store(str(tmp_path / "sink"), patience=HURRIED)
+
+
+class TestLocalStore(StoreContract):
+    """A folder of this machine."""
+
+
+@pytest.mark.parametrize(
+    ("uri", "sentence"),
+    [
+        pytest.param(
+            "ftp://host/x", "ftp:// is not read; there are file, s3, gs, http, https, and bare paths", id="ftp"
+        ),
+        pytest.param("s3://", "'s3://' has no bucket after s3://", id="no bucket"),
+        pytest.param("https:///x", "'https:///x' has no host after https://", id="no host"),
+        pytest.param(
+            "file://host/x", "'file://host/x' is not the URI of a file on this machine", id="a file elsewhere"
+        ),
+    ],
+)
+def test_a_uri_that_is_none_is_refused_with_its_field(uri: str, sentence: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        open_store(uri, field="spec.sink.uri")
+    assert caught.value.field == "spec.sink.uri"
+    assert caught.value.message.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        pytest.param("{}/a%20b", id="a bare path is taken as it is"),
+        pytest.param("file://{}/a%2520b", id="a file URI has escapes"),
+        pytest.param("file://localhost{}/a%2520b/", id="with this host and a slash at its end"),
+        pytest.param("{}/x/../a%20b", id="with dots"),
+    ],
+)
+def test_one_folder_has_many_names(tmp_path: Path, uri: str) -> None:
+    store = open_store(uri.format(tmp_path))
+    store.create("x", b"")
+    assert (tmp_path / "a%20b" / "x").exists()
+    assert store.uri == f"file://{tmp_path}/a%2520b"
+
+
+def test_a_web_server_is_not_written_to() -> None:
+    store = open_store("https://example.org/folder", patience=HURRIED)
+    for write in (store.create, store.replace):
+        with pytest.raises(Invalid, match=r"^spec.sink.uri: https://example.org/folder: a web server can only be read"):
+            write("x", b"")
+
+
+def test_a_file_in_the_way_is_the_users_to_move(tmp_path: Path) -> None:
+    (tmp_path / "sink").write_text("not a folder")
+    store = open_store(str(tmp_path / "sink"), patience=HURRIED)
+    with pytest.raises(Invalid, match=r"^spec.sink.uri: .*/sink: "):
+        store.create("x", b"")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may do everything")
+def test_what_may_not_be_read_or_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("")
+    (tmp_path / "x").chmod(0)
+    tmp_path.chmod(0o500)
+    store = open_store(str(tmp_path), patience=HURRIED)
+    with pytest.raises(Unavailable, match=r"^permission denied$"):
+        store.read("x")
+    with pytest.raises(Invalid, match=r"permission denied$"):
+        store.create("y", b"")
+
+
+def test_a_folder_that_has_gone_is_waited_for_and_not_made_again(
+    tmp_path: Path, open_again: Callable[[], Store]
+) -> None:
+    store = open_again()
+    store.create("x", b"")
+    (tmp_path / "sink").rename(tmp_path / "elsewhere")
+    for ask in (store.list_names, lambda: store.exists("x"), lambda: store.read("x"), lambda: store.create("y", b"")):
+        with pytest.raises(Transient, match=r"/sink has gone; was it unmounted\?$"):
+            ask()
+    assert not (tmp_path / "sink").exists()
+    (tmp_path / "elsewhere").rename(tmp_path / "sink")
+    assert store.create("y", b"")
+
+
+def test_a_folder_is_not_read_as_a_file(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(Unavailable, match=r"^it is a folder, not a file$"):
+        open_store(str(tmp_path)).read("folder")
+
+
+def test_what_a_killed_writer_left_is_swept_away_after_an_hour(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    for name, age_s in (("old", AN_HOUR_AGO), ("new", 0)):
+        path = tmp_path / f".dueby-{name}"
+        path.write_text("")
+        os.utime(path, (path.stat().st_mtime - age_s,) * 2)
+    (tmp_path / "part").write_text("")
+    assert store.list_names() == ["part"]
+    assert store.sweep() == 1
+    assert sorted(os.listdir(tmp_path)) == [".dueby-new", "part"]
+
+
+class TestPatience:
+    """How a store that doesn't answer is asked again."""
+
+    def test_it_ends_when_there_is_an_answer(self, caplog: pytest.LogCaptureFixture) -> None:
+        failures = [Transient("still away"), Transient("away")]
+
+        def ask() -> str:
+            if failures:
+                raise failures.pop()
+            return "here"
+
+        assert Patience(first_s=0.001, total_s=10).call(ask, what="the store") == "here"
+        assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+        assert caplog.messages[0].startswith("the store can't be reached: away. Asked 1 times")
+        assert caplog.messages[1].startswith("the store can't be reached: still away. Asked 2 times")
+
+    def test_it_ends_after_its_time_with_the_last_failure(self) -> None:
+        asked: list[None] = []
+
+        def ask() -> None:
+            asked.append(None)
+            raise Transient(f"away {len(asked)}")
+
+        with pytest.raises(Transient, match=r"^away \d+$") as caught:
+            HURRIED.call(ask, what="the store")
+        assert len(asked) > 3
+        assert str(caught.value) == f"away {len(asked)}"
+
+    @pytest.mark.parametrize("failure", [Invalid("field", "wrong"), Unavailable("gone"), OSError(errno.EIO, "a bug")])
+    def test_it_is_for_transient_failures_only(self, failure: Exception) -> None:
+        asked: list[None] = []
+
+        def ask() -> None:
+            asked.append(None)
+            raise failure
+
+        with pytest.raises(type(failure)):
+            HURRIED.call(ask, what="the store")
+        assert len(asked) == 1

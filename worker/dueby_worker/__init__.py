@@ -1,0 +1,1 @@
+"""The worker: the index, work and finish steps of a job."""

@@ -1,0 +1,95 @@
+"""From the bytes of an image file to the square of pixels that a model sees, or to one sentence why not.
+
+The order is what keeps a worker alive: the kind of file by its first bytes, then its size from the header against the
+limit, and only then decoding. (A file of 380 bytes that claims 60000 x 60000 pixels took torchvision 37 s and 10.6 GB,
+*and succeeded*.) Whatever a decoder makes of damaged bytes is that image's error, never the worker's.
+"""
+
+from dueby_worker.images import jpeg, pictures
+from dueby_worker.images.geometry import Pixels, cut_out, plan_cut, turn
+from dueby_worker.images.unreadable import UnreadableImage
+from dueby_worker.models.preprocessing import Preprocessing
+
+__all__ = ["MAX_PIXELS", "UnreadableImage", "decode_image"]
+
+MAX_PIXELS = 100_000_000
+# Above this many times the pixels of the square, a resize of the whole picture is waste, and soon a bomb.
+_PANORAMA = 32
+_KNOWN = (b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+_LOOKS_LIKE = (
+    (b"PK\x03\x04", "a zip archive"),
+    (b"PK\x05\x06", "a zip archive"),
+    (b"\x1f\x8b", "gzip data"),
+    (b"%PDF", "a PDF"),
+    (b"\x7fELF", "a program"),
+    (b"PAR1", "a Parquet file"),
+    (b"<!doctype html", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "XML"),
+    (b"{", "JSON"),
+    (b"8bps", "a Photoshop file"),
+)
+_BOXES = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"jxl ": "JPEG XL"}
+
+
+def decode_image(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The square as a model sees it, before normalisation: uint8 RGB (crop, crop, 3), contiguous."""
+    if not data:
+        raise UnreadableImage("The file is empty.")
+    try:
+        if data.startswith(jpeg.MAGIC):
+            return _decode_jpeg(data, preprocessing, max_pixels)
+        return _decode_picture(data, preprocessing, max_pixels)
+    except UnreadableImage:
+        raise
+    except MemoryError:
+        raise UnreadableImage("There is not enough memory to decode it.") from None
+    # Decoders raise what they like at damaged bytes: SyntaxError, IndexError, struct.error and more have been seen.
+    except Exception as error:
+        raise UnreadableImage(f"It is damaged or truncated: {_first_line(error)}.") from error
+
+
+def _decode_jpeg(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Pixels:
+    header = jpeg.read_header(data)
+    _require_size(header.width, header.height, header.width * header.height, max_pixels)
+    cut = plan_cut(header.width, header.height, header.orientation, preprocessing)
+    pixels, extent = jpeg.decode(data, header, cut)
+    if cut.width * cut.height > _PANORAMA * cut.side**2:
+        square = pictures.cut_square(pictures.from_pixels(pixels), cut, preprocessing, extent)
+    else:
+        square = cut_out(pixels, cut, preprocessing, extent)
+    return turn(square, header.orientation)
+
+
+def _decode_picture(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Pixels:
+    try:
+        with pictures.open_picture(data) as picture:
+            _require_size(picture.width, picture.height, pictures.stored_pixels(picture), max_pixels)
+            orientation = pictures.orientation_of(picture)
+            cut = plan_cut(picture.width, picture.height, orientation, preprocessing)
+            return turn(pictures.cut_square(pictures.to_rgb(picture), cut, preprocessing), orientation)
+    except pictures.UnidentifiedImageError:
+        raise UnreadableImage(_say_what_it_is(data)) from None
+
+
+def _require_size(width: int, height: int, pixels: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise UnreadableImage(f"Its size is {width} x {height} pixels.")
+    if pixels > max_pixels:
+        tiles = "" if pixels == width * height else f" in tiles of {pixels:,}"
+        raise UnreadableImage(f"It has {width} x {height} pixels{tiles}, more than the limit of {max_pixels:,}.")
+
+
+def _say_what_it_is(data: bytes) -> str:
+    if data.startswith(_KNOWN):
+        return "It is damaged or truncated: its header makes no sense."
+    start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    kind = next((kind for magic, kind in _LOOKS_LIKE if start.startswith(magic.lower())), None)
+    kind = kind or (_BOXES.get(data[8:12]) if data[4:8] == b"ftyp" else None)
+    return f"It is not an image of a known format{f': it looks like {kind}' if kind else ''}."
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".")[:200] if lines else type(error).__name__

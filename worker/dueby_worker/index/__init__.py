@@ -1,0 +1,1 @@
+"""Listing a source and freezing its order."""

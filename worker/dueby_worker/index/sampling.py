@@ -1,0 +1,141 @@
+"""What the job's own images cost to get and to decode, by a sample of them.
+
+A profile measures the model alone; what its input costs is a property of the job, and on a CPU it adds to the model's
+time. Costs are core-time: the clock of the process for getting (libraries fetch in threads of their own), of the
+thread for decoding. The bandwidth is what a worker sees, with as many requests in flight as a worker has.
+"""
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from math import ceil
+
+from dueby_api.schema import Spec
+from dueby_worker.images.decode import UnreadableImage, decode_image
+from dueby_worker.images.images import READERS
+from dueby_worker.images.synthetic import SyntheticImages
+from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.storage.fetch import Fetcher
+from dueby_worker.storage.store import Unavailable
+
+FEWEST, MOST = 64, 256
+# After the fewest, the sample goes on for as long as this.
+ENOUGH_S = 5.0
+WITNESSES = 8
+
+
+class InputCost(Spec, frozen=True, kw_only=True):
+    """Per image, as means over the sample; zeros where none of it could be read."""
+
+    decode_micros: int
+    """Core-time of decoding, resizing and cropping."""
+    get_micros: int
+    """Core-time of getting the bytes."""
+    bytes_per_image: int
+    """Size of the file."""
+    bandwidth_bytes_per_second: int
+    """What one worker got from the store; 0 where nothing is read."""
+    sampled: int
+    """Images that were read for this."""
+    unreadable: int
+    """Images of the sample that could not be read, and aren't counted."""
+
+
+@dataclass(kw_only=True)
+class _Tally:
+    decoded: int = 0
+    got: int = 0
+    unreadable: int = 0
+    decode_ns: int = 0
+    get_cpu_ns: int = 0
+    get_wall_ns: int = 0
+    size: int = 0
+    witnesses: list[str] = field(default_factory=list)
+
+    def cost(self) -> InputCost:
+        return InputCost(
+            decode_micros=ceil(self.decode_ns / 1000 / max(self.decoded, 1)),
+            get_micros=ceil(self.get_cpu_ns / 1000 / max(self.got, 1)),
+            bytes_per_image=ceil(self.size / max(self.got, 1)),
+            bandwidth_bytes_per_second=self.size * 10**9 // max(self.get_wall_ns, 1),
+            sampled=self.decoded,
+            unreadable=self.unreadable,
+        )
+
+
+def choose(images: int, *, seed: str) -> list[int]:
+    """The images to sample, at random, the same for the same seed."""
+    return random.Random(seed).sample(range(images), min(images, MOST))
+
+
+def sample_files(
+    uris: Sequence[str],
+    *,
+    preprocessing: Preprocessing,
+    max_pixels: int,
+    fetcher: Fetcher,
+    progress: Callable[[int], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[InputCost, tuple[str, ...]]:
+    """The cost, and witnesses: images that could be read."""
+    tally, began = _Tally(), clock()
+    with ThreadPoolExecutor(READERS, thread_name_prefix="sample") as pool:
+        _warm_up(uris, preprocessing, max_pixels, fetcher)
+        for start in range(0, len(uris), READERS):
+            if start >= FEWEST and clock() - began > ENOUGH_S:
+                break
+            batch = uris[start : start + READERS]
+            files = _get(batch, pool, fetcher, tally)
+            _decode(files, preprocessing, max_pixels, tally)
+            progress(start + len(batch))
+    return tally.cost(), tuple(tally.witnesses[:WITNESSES])
+
+
+def sample_synthetic(made: SyntheticImages) -> InputCost:
+    """The cost of images that aren't read."""
+    made.pixels(0)
+    began = time.thread_time_ns()
+    for index in range(FEWEST):
+        made.pixels(index)
+    tally = _Tally(decoded=FEWEST, decode_ns=time.thread_time_ns() - began)
+    return tally.cost()
+
+
+def _warm_up(uris: Sequence[str], preprocessing: Preprocessing, max_pixels: int, fetcher: Fetcher) -> None:
+    """Connect and load the decoders, which happens once and not per image."""
+    with contextlib.suppress(Unavailable, UnreadableImage):
+        decode_image(fetcher.read(uris[0]), preprocessing, max_pixels=max_pixels)
+
+
+def _get(uris: Sequence[str], pool: Executor, fetcher: Fetcher, tally: _Tally) -> list[bytes]:
+    """The files that are there, got all at once."""
+    wall_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
+    asked = [(uri, pool.submit(fetcher.read, uri)) for uri in uris]
+    files = []
+    for uri, answer in asked:
+        try:
+            files.append(answer.result())
+            tally.witnesses.append(uri)
+        except Unavailable:
+            tally.unreadable += 1
+    tally.get_wall_ns += time.perf_counter_ns() - wall_ns
+    tally.get_cpu_ns += time.process_time_ns() - cpu_ns
+    tally.got += len(files)
+    tally.size += sum(map(len, files))
+    return files
+
+
+def _decode(files: Sequence[bytes], preprocessing: Preprocessing, max_pixels: int, tally: _Tally) -> None:
+    """One after another: in parallel they would measure each other."""
+    for data in files:
+        began_ns = time.thread_time_ns()
+        try:
+            decode_image(data, preprocessing, max_pixels=max_pixels)
+        except UnreadableImage:
+            tally.unreadable += 1
+            continue
+        tally.decoded += 1
+        tally.decode_ns += time.thread_time_ns() - began_ns

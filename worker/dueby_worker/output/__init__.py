@@ -1,0 +1,1 @@
+"""Result rows: parts, the sink, and whose results it holds."""

@@ -1,0 +1,1 @@
+"""Stores: folders, object stores and web servers behind one interface."""

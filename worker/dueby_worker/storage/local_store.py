@@ -1,0 +1,229 @@
+"""Folders of this machine, or mounted on it.
+
+`create` writes a temporary file in the same folder, syncs it, gives it its name with `os.link`, which fails where the
+name is taken, and syncs the folder. (fsspec's local writes leave a truncated file under the final name when killed, and
+its transaction moves through /tmp without any sync.) Temporary files begin with a dot, as readers of Parquet ignore.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dueby_api.errors import DueByError, Invalid, Transient
+from dueby_worker.storage.retry import Patience
+from dueby_worker.storage.store import NotFound, Store, Unavailable
+from dueby_worker.storage.uris import file_path, file_uri
+
+BLOCK_BYTES = 1 << 20
+TEMPORARY = ".dueby-"
+LEFTOVER_AGE_S = 3600.0
+# What says that a disk, a mount or the machine is in trouble, rather than one file.
+_TROUBLE = {
+    errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN,
+    errno.ENETUNREACH, errno.ECONNREFUSED, errno.ECONNRESET, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO, errno.EAGAIN,
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EBUSY,
+}  # fmt: skip
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+
+
+class LocalStore(Store):
+    """A folder; it is made when something is first written to it."""
+
+    def __init__(self, uri: str, *, field: str, patience: Patience) -> None:
+        super().__init__(uri, field=field, patience=patience)
+        try:
+            self._root = file_path(uri)
+        except ValueError as error:
+            raise Invalid(field, str(error)) from None
+        # Whether the folder is a mount point; None until it has been seen.
+        self._was_mount: bool | None = None
+        self._require_root()
+
+    def uri_of(self, path: str) -> str:
+        """With percent escapes."""
+        return file_uri(self._path(path))
+
+    def walk(self, folder: str = "") -> Iterator[str]:
+        """Links to folders are followed, unless they lead back up."""
+        top = self._path(folder)
+        if not os.path.isdir(top):
+            raise NotFound("there is no such folder" if not os.path.exists(top) else "it is not a folder")
+        return _walk(top, "", above=())
+
+    def is_folder(self, path: str) -> bool:
+        """Links count."""
+        return os.path.isdir(self._path(path))
+
+    def blocks(self, path: str) -> Iterator[bytes]:
+        """The file, a MiB at a time."""
+        try:
+            with open(self._path(path), "rb") as file:
+                while block := file.read(BLOCK_BYTES):
+                    yield block
+        except OSError as error:
+            raise _reading_failed(error) from error
+
+    def _read(self, path: str) -> bytes:
+        try:
+            with open(self._path(path), "rb", buffering=0) as file:
+                return file.read()
+        except OSError as error:
+            self._require_root()
+            raise _reading_failed(error) from error
+
+    def _create(self, path: str, data: bytes) -> bool:
+        return not self._exists(path) and self._commit(path, data, _link_or_rename)
+
+    def _replace(self, path: str, data: bytes) -> None:
+        self._commit(path, data, _rename)
+
+    def _commit(self, path: str, data: bytes, name: Callable[[str, str], bool]) -> bool:
+        """Write the data beside the path and then `name` it, which returns False where the name is taken."""
+        final = self._path(path)
+        folder = os.path.dirname(final)
+        self._require_root()
+        try:
+            os.makedirs(folder, exist_ok=True)
+            self._require_root()  # and know it from now on
+            with _temporary_file(folder, data) as temporary:
+                is_named = name(temporary, final)
+            _sync_folder(folder)
+        except OSError as error:
+            raise self._writing_failed(error) from error
+        return is_named
+
+    def _exists(self, path: str) -> bool:
+        try:
+            return not stat.S_ISDIR(os.stat(self._path(path)).st_mode)
+        except OSError as error:
+            self._require_root()
+            failure = _reading_failed(error)
+            if isinstance(failure, NotFound):
+                return False
+            raise failure from error
+
+    def _list(self, folder: str) -> tuple[list[str], list[str]]:
+        files: list[str] = []
+        folders: list[str] = []
+        self._require_root()
+        try:
+            with os.scandir(self._path(folder)) as entries:
+                for entry in entries:
+                    if not entry.name.startswith(TEMPORARY):
+                        (folders if entry.is_dir() else files).append(entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return [], []
+        except OSError as error:
+            raise self._writing_failed(error) from error
+        return files, folders
+
+    def _delete(self, path: str) -> None:
+        try:
+            os.unlink(self._path(path))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._writing_failed(error) from error
+
+    def sweep(self, folder: str = "") -> int:
+        """Temporary files of an hour ago."""
+        swept = 0
+        for path in Path(self._path(folder)).glob(f"{TEMPORARY}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > LEFTOVER_AGE_S:
+                    path.unlink()
+                    swept += 1
+        return swept
+
+    def _path(self, path: str) -> str:
+        return os.path.join(self._root, path) if path else self._root
+
+    def _require_root(self) -> None:
+        """Transient if the folder was there and isn't: where it was mounted, writing would go to another disk."""
+        is_there, is_mount = os.path.isdir(self._root), os.path.ismount(self._root)
+        if self._was_mount is None:
+            self._was_mount = is_mount if is_there else None
+        elif not is_there or (self._was_mount and not is_mount):
+            raise Transient(f"{self._root} has gone; was it unmounted?")
+
+    def _writing_failed(self, error: OSError) -> DueByError:
+        if error.errno in _TROUBLE:
+            return Transient(_words(error))
+        return Invalid(self.field, f"{error.filename or self._root}: {_words(error)}")
+
+
+def _reading_failed(error: OSError) -> DueByError:
+    if error.errno in _TROUBLE:
+        return Transient(_words(error))
+    return (NotFound if isinstance(error, FileNotFoundError | NotADirectoryError) else Unavailable)(_words(error))
+
+
+def _words(error: OSError) -> str:
+    known = {errno.ENOENT: "there is no such file", errno.EISDIR: "it is a folder, not a file"}
+    return known.get(error.errno or 0) or (error.strerror or str(error)).lower()
+
+
+@contextlib.contextmanager
+def _temporary_file(folder: str, data: bytes) -> Iterator[str]:
+    """A synced file in the folder with the data; gone afterwards unless it got another name."""
+    path = os.path.join(folder, f"{TEMPORARY}{secrets.token_hex(8)}")
+    try:
+        with open(path, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield path
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _link_or_rename(temporary: str, final: str) -> bool:
+    try:
+        os.link(temporary, final)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # No hard links here (FAT, some network mounts). Two writers within this moment write the same rows.
+        return not os.path.exists(final) and _rename(temporary, final)
+    return True
+
+
+def _rename(temporary: str, final: str) -> bool:
+    os.rename(temporary, final)
+    return True
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _walk(top: str, below: str, *, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """Files below top/below. `above` are device and inode of the folders on the way down, by which a link back up is
+    known."""
+    try:
+        status = os.stat(os.path.join(top, below))
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            return
+        with os.scandir(os.path.join(top, below)) as entries:
+            for entry in entries:
+                path = f"{below}/{entry.name}" if below else entry.name
+                if entry.is_dir():
+                    yield from _walk(top, path, above=(*above, here))
+                else:
+                    yield path
+    except OSError as error:
+        failure = _reading_failed(error)
+        raise type(failure)(f"{os.path.join(top, below)} can't be listed: {failure}") from error

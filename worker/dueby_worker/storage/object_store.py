@@ -1,0 +1,182 @@
+"""S3 and Google Cloud Storage.
+
+pyarrow.fs reads: 0.8 ms of core-time for a photo of 77 KB, where s3fs takes 3.2 and boto3 1.8. fsspec creates, with
+If-None-Match (S3) or ifGenerationMatch=0 (Google): of several writers one wins, and one that is killed leaves nothing
+or the whole object, even where it never heard the answer. So FileExistsError means done. pyarrow.fs is imported here
+and nowhere else.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import cached_property, lru_cache
+from typing import Any
+
+from pyarrow import fs
+
+from dueby_api.errors import DueByError, Invalid, Transient
+from dueby_worker.storage.remote import CONNECT_S, READ_S, GcsWriter, S3Access, S3Writer, gcs_emulator
+from dueby_worker.storage.retry import Patience
+from dueby_worker.storage.store import NotFound, Store, Unavailable
+from dueby_worker.storage.uris import split
+
+BLOCK_BYTES = 1 << 20
+# pyarrow's words for what is one object's fault; anything else may be the store's.
+_OBJECTS_FAULT = re.compile(
+    r"AWS Error (ACCESS_DENIED|NO_SUCH_KEY|RESOURCE_NOT_FOUND|INVALID_OBJECT_STATE)|PERMISSION_DENIED|NOT_FOUND"
+)
+
+
+class ObjectStore(Store):
+    """A bucket, or what lies below a prefix of it."""
+
+    def __init__(self, uri: str, *, field: str, patience: Patience) -> None:
+        super().__init__(uri, field=field, patience=patience)
+        root, prefix = split(self.uri)
+        self._scheme, _, self._bucket = root.partition("://")
+        self._prefix = f"{prefix}/" if prefix else ""
+
+    def walk(self, folder: str = "") -> Iterator[str]:
+        """By key, and flat: folders are only a way of writing keys."""
+        prefix = self._key(f"{folder}/" if folder else "")
+        found = False
+        for page in self._writer.pages(self._bucket, prefix, delimiter=""):
+            for key in page.keys:
+                found = True
+                if not key.endswith("/"):  # what consoles leave to show an empty folder
+                    yield key[len(prefix) :]
+        if not found:
+            raise NotFound("there is nothing below it")
+
+    def is_folder(self, path: str) -> bool:
+        """Whether any key begins with it."""
+        if not path:
+            return True
+        prefix = self._key(f"{path.rstrip('/')}/")
+        page = self._ask(lambda: next(self._writer.pages(self._bucket, prefix, delimiter="/", most=1)))
+        return bool(page.keys or page.prefixes)
+
+    def blocks(self, path: str) -> Iterator[bytes]:
+        """The object, a MiB at a time."""
+        try:
+            with self._reader.open_input_stream(self._place(path)) as stream:
+                while block := stream.read(BLOCK_BYTES):
+                    yield block
+        except OSError as error:
+            raise _reading_failed(error) from error
+
+    def _read(self, path: str) -> bytes:
+        try:
+            with self._reader.open_input_file(self._place(path)) as file:
+                data: bytes = file.read()
+                return data
+        except OSError as error:
+            raise _reading_failed(error) from error
+
+    def _exists(self, path: str) -> bool:
+        try:
+            return bool(self._reader.get_file_info(self._place(path)).type == fs.FileType.File)
+        except OSError as error:
+            raise _reading_failed(error) from error
+
+    def _create(self, path: str, data: bytes) -> bool:
+        try:
+            self._put(path, data, only_new=True)
+        except FileExistsError:
+            return False
+        return True
+
+    def _replace(self, path: str, data: bytes) -> None:
+        self._put(path, data, only_new=False)
+
+    def _put(self, path: str, data: bytes, *, only_new: bool) -> None:
+        try:
+            self._writer.put(self._bucket, self._key(path), data, only_new=only_new)
+        except Unavailable as error:
+            raise Invalid(self.field, f"{self.uri_of(path)} can't be written: {error}") from error
+
+    def _list(self, folder: str) -> tuple[list[str], list[str]]:
+        prefix = self._key(f"{folder}/" if folder else "")
+        names: list[str] = []
+        folders: list[str] = []
+        try:
+            for page in self._writer.pages(self._bucket, prefix, delimiter="/"):
+                names += [key[len(prefix) :] for key in page.keys if key != prefix]
+                folders += [found[len(prefix) : -1] for found in page.prefixes]
+        except Unavailable as error:
+            raise Invalid(self.field, f"{self.uri} can't be listed: {error}") from error
+        return names, folders
+
+    def _delete(self, path: str) -> None:
+        try:
+            self._writer.delete(self._bucket, self._key(path))
+        except NotFound:
+            return
+        except Unavailable as error:
+            raise Invalid(self.field, f"{self.uri_of(path)} can't be deleted: {error}") from error
+
+    def _key(self, path: str) -> str:
+        return self._prefix + path
+
+    def _place(self, path: str) -> str:
+        """As pyarrow calls an object."""
+        return f"{self._bucket}/{self._key(path)}"
+
+    @cached_property
+    def _reader(self) -> fs.FileSystem:
+        return _s3_reader(S3Access.from_environment(), self._bucket) if self._scheme == "s3" else _gcs_reader()
+
+    @cached_property
+    def _writer(self) -> S3Writer | GcsWriter:
+        return _s3_writer(S3Access.from_environment()) if self._scheme == "s3" else _gcs_writer()
+
+
+@lru_cache(maxsize=8)
+def _s3_reader(access: S3Access, bucket: str) -> fs.FileSystem:
+    if access.endpoint is not None:
+        scheme, _, host = access.endpoint.rpartition("://")
+        where: dict[str, Any] = {"endpoint_override": host.rstrip("/"), "scheme": scheme or "https"}
+        region = access.region or "us-east-1"  # of no meaning there, but the signature has one
+    else:
+        where, region = {}, access.region or _region_of(bucket)
+    # Once: our own patience does the retrying, with a warning each time.
+    once = fs.AwsStandardS3RetryStrategy(max_attempts=1)
+    return fs.S3FileSystem(
+        region=region, retry_strategy=once, connect_timeout=CONNECT_S, request_timeout=READ_S, **where
+    )
+
+
+def _region_of(bucket: str) -> str:
+    try:
+        region: str = fs.resolve_s3_region(bucket)
+    except OSError as error:
+        raise _reading_failed(error) from error
+    return region
+
+
+@lru_cache(maxsize=8)
+def _s3_writer(access: S3Access) -> S3Writer:
+    return S3Writer(access)
+
+
+@lru_cache(maxsize=1)
+def _gcs_reader() -> fs.FileSystem:
+    once = timedelta(seconds=CONNECT_S)  # as above
+    if (emulator := gcs_emulator()) is not None:
+        scheme, _, host = emulator.rpartition("://")
+        return fs.GcsFileSystem(anonymous=True, scheme=scheme or "http", endpoint_override=host, retry_time_limit=once)
+    return fs.GcsFileSystem(retry_time_limit=once)
+
+
+@lru_cache(maxsize=1)
+def _gcs_writer() -> GcsWriter:
+    return GcsWriter()
+
+
+def _reading_failed(error: OSError) -> DueByError:
+    words = str(error).splitlines()[0].rstrip(".")
+    if isinstance(error, FileNotFoundError):
+        return NotFound("there is no such object")
+    if isinstance(error, PermissionError) or _OBJECTS_FAULT.search(words):
+        return Unavailable(f"permission denied, or there is no such object ({words})")
+    return Transient(words)

@@ -1,0 +1,1 @@
+"""What a worker reports while it works."""

@@ -1,0 +1,103 @@
+"""A worker's window: /metrics for Prometheus, /healthz and /readyz for the kubelet, two pages for the operator.
+
+/progress is how far this worker is. /parts is what is in the sink, for which the operator has no credentials.
+
+The standard library's server, since a handful of requests a second reach it. Port 0 takes any free port, and the real
+one is written to a file, which is how local workers are found: no port has to be agreed on, and none can be taken.
+"""
+
+import json
+import os
+import socket
+import socketserver
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from dueby_api.errors import Invalid
+from dueby_worker.telemetry.progress import Progress
+
+# A client that stalls must not hold a thread for ever.
+_REQUEST_TIMEOUT_S = 10
+Page = tuple[int, str, bytes]
+
+
+class _Server(ThreadingHTTPServer):
+    """http.server without its look-up of the host's name, which takes seconds where there is no name server."""
+
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), handler)
+
+    def server_bind(self) -> None:
+        socketserver.TCPServer.server_bind(self)
+        self.server_port = self.server_address[1]
+
+
+def serve_progress(progress: Progress, *, host: str, port: int, port_file: Path | None) -> int:
+    """Answer requests about a worker from now on; the port."""
+    return serve_pages(lambda path: _page(progress, path), host=host, port=port, port_file=port_file)
+
+
+def serve_pages(page: Callable[[str], Page], *, host: str, port: int, port_file: Path | None = None) -> int:
+    """Answer requests from now on with the page of their path, in threads that end with the process; the port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = _REQUEST_TIMEOUT_S
+
+        def do_GET(self) -> None:
+            self._answer(with_body=True)
+
+        def do_HEAD(self) -> None:
+            self._answer(with_body=False)
+
+        def _answer(self, *, with_body: bool) -> None:
+            status, content_type, body = page(self.path.partition("?")[0])
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if with_body:
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Probes every few seconds are not worth a line each."""
+
+    try:
+        server = _Server(host, port, Handler)
+    except OSError as error:
+        raise Invalid("port", f"can't listen on {host}, port {port}: {error.strerror}") from None
+    threading.Thread(target=server.serve_forever, name="server", daemon=True).start()
+    if port_file is not None:
+        write_whole(port_file, str(server.server_port))
+    return server.server_port
+
+
+def write_whole(path: Path, text: str) -> None:
+    """The file appears with all its text or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _page(progress: Progress, path: str) -> Page:
+    match path:
+        case "/progress":
+            return 200, "application/json", json.dumps(progress.document()).encode()
+        case "/parts":
+            if progress.list_parts is None:
+                return 503, "text/plain", progress.state.encode()
+            return 200, "application/json", json.dumps({"runs": progress.list_parts()}).encode()
+        case "/metrics":
+            from dueby_worker.telemetry import metrics  # costs 40 ms, and only who scrapes needs it
+
+            return 200, metrics.CONTENT_TYPE, metrics.render(progress)
+        case "/healthz":
+            reason = progress.why_stuck()
+            return (503, "text/plain", reason.encode()) if reason else (200, "text/plain", b"ok")
+        case "/readyz":
+            return (200, "text/plain", b"ok") if progress.is_ready else (503, "text/plain", progress.state.encode())
+    return 404, "text/plain", b"there are /progress, /parts, /metrics, /healthz and /readyz"

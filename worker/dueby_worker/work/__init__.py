@@ -1,0 +1,1 @@
+"""The work step's hot path: images through the engine into parts."""
