@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.inference_job import Model
 from dueby_profiler.analysis.document import Facts, build_profile
 from dueby_profiler.analysis.memory import largest
 from dueby_profiler.analysis.remarks import remarks

@@ -12,42 +12,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import Model
 from dueby_api.packed_profile import pack_profile
-from dueby_api.schema import Meta, Spec
+from dueby_api.step_config import ProfileConfig
 from dueby_profiler.machine.machine import one_device, this_machine
 from dueby_profiler.presets import QUICK, Effort
 from dueby_profiler.profiling import profile_machine
 from dueby_profiler.progress_listener import Audience, Progress
 from dueby_worker.steps.command import run_to_end
-from dueby_worker.steps.config import Threads, load_config
+from dueby_worker.steps.config import load_config
 from dueby_worker.telemetry.serve import Page, serve_pages
 
 # What `dueby profile` is told by an option comes from the job here.
 _FIELDS = {"--engine": "spec.model.engine", "--precision": "spec.model.precision"}
 log = logging.getLogger(__name__)
-
-
-class ProfileConfig(Spec, frozen=True, kw_only=True):
-    """What is measured, and on what."""
-
-    job: str
-    """Name of the job."""
-    model: Model
-    """The model, with random weights: they make no difference to the time."""
-    device_class: str
-    """What the cluster calls the device."""
-    gpu: bool
-    """Whether the device is a GPU; otherwise it is the slice of cores."""
-    threads: Threads
-    """Cores that the model or, beside a GPU, its host process may use."""
-    host: str = "127.0.0.1"
-    """Address to listen on."""
-    port: Annotated[int, Meta(ge=0, le=65_535)] = 0
-    """Port of /progress; 0: any free one."""
 
 
 def run_step(argv: Sequence[str]) -> int:

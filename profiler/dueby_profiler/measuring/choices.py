@@ -8,9 +8,9 @@ engine can really run shows when a process tries to build it: finding out here w
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dueby_api.engines import EngineName, runs_on_cpu
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import CPU_ENGINES
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.inference_job import Model
 from dueby_profiler.machine.layouts import Layout
 
 # The likely fastest first; where time ends the comparison, it is the one that is taken.
@@ -54,4 +54,4 @@ def _engines(layout: Layout, model: Model) -> tuple[EngineName, ...]:
         return ()
     if model.engine == "auto":
         return _COMPARED[layout.is_gpu]
-    return (model.engine,) if (model.engine in CPU_ENGINES) is not layout.is_gpu else ()
+    return (model.engine,) if runs_on_cpu(model.engine) is not layout.is_gpu else ()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from dueby_api.inference_job import EngineName
+from dueby_api.engines import EngineName
 from dueby_profiler.analysis.memory import fitting_size
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.analysis.statistics import MIN_STEPS
