@@ -148,8 +148,8 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     deadline_time: Time | None = None
     """T as a time: 2026-12-01T06:00:00Z."""
     deadline_class: DeadlineClass = "Soft"
-    """Hard: the job is refused unless the deadline can be met. Soft: the job is started in any case. Relaxed: it runs on
-    idle devices and starts no earlier than needed. BestEffort: it runs on idle devices and gives them up."""
+    """Hard: the job is refused unless the deadline can be met. Soft: the job is started in any case. Relaxed: it runs
+    on idle devices and starts no earlier than needed. BestEffort: it runs on idle devices and gives them up."""
     confidence: Annotated[float, Meta(ge=MIN_CONFIDENCE, le=MAX_CONFIDENCE)] | None = None
     """Probability with which the deadline is to be met; 0.95 by default, 0.99 for Hard. 0.5 is the study's own model,
     without a margin."""
