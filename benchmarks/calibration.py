@@ -37,8 +37,8 @@ from calibration_chart import draw, print_tables
 from dueby.cli.files import read_profiles
 from dueby_api.gpu_profile import GPUProfile, ObservedJob, ProfileSpec
 from dueby_api.inference_job import parse_job
-from dueby_operator.control.model import JobView
-from dueby_operator.profiling.observations import MIN_STEPS, Shown, row_of
+from dueby_operator.model.job_model import JobModel
+from dueby_operator.profiling.observations import MIN_STEPS, Observation, row_of
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.pool import build_pool
 from dueby_profiler.machine.machine import this_machine
@@ -253,10 +253,10 @@ def experienced(split: Split, jobs: int) -> Split:
 
 def job_row(split: Split, job: int) -> ObservedJob:
     """What the operator would note of a job once it is over."""
-    simulation = Simulation(edge_view(split), split.fates(), replanning=False)
+    simulation = Simulation(edge_model(split), split.fates(), replanning=False)
     simulation.run()
     shown = [
-        Shown(
+        Observation(
             profile=split.profile.name,
             steps=worker.steps,
             ratio=worker.step_total_us / worker.steps / worker.assignment.choice.latency_us,
@@ -283,17 +283,17 @@ def simulate(name: str, splits: Sequence[Split], runs: int) -> dict[str, Any]:
 
 def edge_run(split: Split) -> dict[str, Any]:
     """How long the plan takes, left to itself, and by when it was promised at each confidence."""
-    view = edge_view(split)
-    simulation = Simulation(view, split.fates(), replanning=False)
+    model = edge_model(split)
+    simulation = Simulation(model, split.fates(), replanning=False)
     story = simulation.run()
-    pool = build_pool(view.spec, view.profiles, view.counts)
+    pool = build_pool(model.spec, model.profiles, model.counts)
     asked = Problem(
         pool=pool,
-        images=view.images,
-        time_us=view.deadline_us,
+        images=model.images,
+        time_us=model.deadline_us,
         confidence=0.95,
         most_gpus=story.planned_gpus,
-        part_size=simulation.view.part_size,
+        part_size=simulation.model.part_size,
     )
     return {
         "actual": story.finish_us / SECOND,
@@ -302,7 +302,7 @@ def edge_run(split: Split) -> dict[str, Any]:
     }
 
 
-def edge_view(split: Split, *, images: int | None = None, most: int | None = None) -> JobView:
+def edge_model(split: Split, *, images: int | None = None, most: int | None = None) -> JobModel:
     """The largest job that the devices are accepted for, or a smaller one; `most` is gpus.max."""
     device_class = split.profile.spec.device_class
     gpus = {"max": most or split.devices}
@@ -310,7 +310,7 @@ def edge_view(split: Split, *, images: int | None = None, most: int | None = Non
     counts = {device_class: split.devices}
     pool = build_pool(spec, [split.profile], counts)
     problem = Problem(pool=pool, images=1, time_us=SIMULATED_S * SECOND, confidence=0.95, most_gpus=split.devices)
-    return JobView(
+    return JobModel(
         spec=spec,
         now_us=0,
         deadline_us=SIMULATED_S * SECOND,
@@ -323,12 +323,12 @@ def edge_view(split: Split, *, images: int | None = None, most: int | None = Non
 def cost_run(split: Split) -> dict[str, Any]:
     """The devices planned for a job of some size, and the least that would have been in time with what was to come."""
     chance = random.Random(split.seed)
-    images = round(edge_view(split).images * chance.uniform(0.3, 1.0))
-    story = Simulation(edge_view(split, images=images), split.fates(), replanning=False).run()
+    images = round(edge_model(split).images * chance.uniform(0.3, 1.0))
+    story = Simulation(edge_model(split, images=images), split.fates(), replanning=False).run()
     planned = story.planned_gpus
     enough = planned if story.in_time else None
     while enough and enough > 1:
-        fewer = edge_view(split, images=images, most=enough - 1)
+        fewer = edge_model(split, images=images, most=enough - 1)
         if not Simulation(fewer, split.fates(), replanning=False).run().in_time:
             break
         enough -= 1

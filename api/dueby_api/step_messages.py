@@ -12,7 +12,8 @@ from dueby_api.schema import LenientSpec, Meta, Spec, field
 
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
 Count = Annotated[int, Meta(ge=0, le=MAX_N)]
-WorkerPhase = Literal["starting", "warming", "running", "tails", "done"]
+# `spent`: it has run the iterations that gpus.maxIterations allows, and parts are missing.
+WorkerPhase = Literal["starting", "warming", "running", "tails", "done", "spent"]
 
 # Exit codes of a step's process.
 EXIT_DONE = 0

@@ -6,10 +6,9 @@ from typing import Any
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.packed_profile import pack_profile
 from dueby_operator.cluster.nodes import Node, read_node
-from dueby_operator.control.case import Case
-from dueby_operator.control.writes import Create
-from dueby_operator.jobs.pod_state import Seen
-from support.case import MADE, infj, look, pod_of
+from dueby_operator.model.writes import Create
+from dueby_operator.objects import NodeObject, parse
+from support.decisions import MADE, Look, infj, look, pod_of
 from support.operator import profile
 
 A100, L4 = "NVIDIA-A100-SXM4-40GB", "NVIDIA-L4"
@@ -21,15 +20,18 @@ def gpu_node(
     """A node with GPUs of a product."""
     allocatable = {"cpu": "16", "memory": "64Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
     return read_node(
-        {
-            "metadata": {
-                "name": name,
-                "uid": f"uid-{name}",
-                "labels": {"nvidia.com/gpu.product": product, **(labels or {})},
+        parse(
+            NodeObject,
+            {
+                "metadata": {
+                    "name": name,
+                    "uid": f"uid-{name}",
+                    "labels": {"nvidia.com/gpu.product": product, **(labels or {})},
+                },
+                "spec": spec,
+                "status": {"allocatable": allocatable, "conditions": [{"type": "Ready", "status": "True"}]},
             },
-            "spec": spec,
-            "status": {"allocatable": allocatable, "conditions": [{"type": "Ready", "status": "True"}]},
-        }
+        )
     )
 
 
@@ -38,10 +40,9 @@ def nodes(*found: Node) -> dict[str, Node]:
     return {node.name: node for node in found}
 
 
-def created(case: Case) -> list[Create]:
+def created(found: Look) -> list[Create]:
     """The Jobs that measure."""
-    jobs = [write for write in case.writes if isinstance(write, Create)]
-    return [create for create in jobs if "-profile-" in create.job["metadata"]["name"]]
+    return [create for create in found.created if "-profile-" in create.job["metadata"]["name"]]
 
 
 def begun(*products: str, **spec: Any) -> list[Create]:
@@ -75,8 +76,3 @@ def measured(device_class: str = A100, **changes: Any) -> GPUProfile:
 def words(found: GPUProfile) -> str:
     """A pod's last words."""
     return f'{{"profile":"{pack_profile(found.spec)}"}}'
-
-
-def seen(document: dict[str, Any], *jobs: dict[str, Any], pods: list[dict[str, Any]], **more: Any) -> Seen:
-    """The job with its Jobs that measure."""
-    return Seen(document=document, profiling=jobs, pods=pods, **more)
