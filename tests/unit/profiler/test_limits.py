@@ -16,7 +16,7 @@ FOUR_CORES = frozenset(range(4))
 
 
 def a_root(folder: Path, *, cgroup: str, files: dict[str, str], available_mib: int = 8192) -> Path:
-    """A file system with these limits."""
+    """Return a file system with these limits."""
     written = {
         "proc/self/cgroup": cgroup,
         "proc/meminfo": f"MemTotal: 99999999 kB\nMemAvailable: {available_mib * 1024} kB\n",
