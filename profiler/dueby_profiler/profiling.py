@@ -140,6 +140,7 @@ class _LayoutProfiler:
         explored, others = self._explore_first(budget, self.choice.engines)
         fastest = self._fastest(explored, others) if others else explored.subject.engine
         if fastest != explored.subject.engine:
+            # What was explored is of another engine: the sizes have to be grown again.
             explored = self._survey(fastest, budget)
             explored.explore()
         explored.measure()
@@ -163,6 +164,7 @@ class _LayoutProfiler:
         name, found = self.choice.layout.device_class, explored.found
         size = max(size for size in found.sizes if size <= _COMPARED_UP_TO)
         rates = {explored.subject.engine: len(self.choice.layout.slices) * found.images_per_second(size)}
+        # Every comparison needs fresh processes of its own.
         compare_s = self.preset.compare_s + max(found.rough_startups_us) / 1e6
         for engine in others:
             if compare_s > _MAX_COMPARE_SHARE * explored.budget.left_s:

@@ -111,6 +111,7 @@ def answer(
     About `checked` cells of the map, evenly spread over it, are also put to PuLP.
     """
     problem = problem_of([profile], devices=devices)
+    # Earlier than the earliest first mini-batch, every cell of the map would be empty.
     start_us = min(choice.start_us for choice in problem.groups[0].choices)
     times = spaced(max(2 * MICROS_PER_SECOND, start_us), _MAX_TIME_S * MICROS_PER_SECOND, _ACROSS)
     most = replace(problem, time_us=times[-1]).largest_images()
@@ -246,6 +247,6 @@ def _check(problem: Problem, found: Map, wanted: int) -> tuple[int, int]:
     agreed = 0
     for count, time_us, fewest in chosen:
         plan = make_plan(replace(problem, images=count, time_us=time_us))
-        proved = "CBC" in plan.proof
+        proved = "CBC" in plan.proof  # PuLP's solver
         agreed += proved and (plan.gpus if isinstance(plan, Plan) else None) == fewest
     return len(chosen), agreed

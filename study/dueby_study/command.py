@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         from dueby_study.stages import select
         from dueby_study.study import run_study
     except ModuleNotFoundError as error:
-        raise Invalid("study", f"needs {error.name}; install it with: pip install 'dueby[study]'") from error
+        raise Invalid("this command", f"needs {error.name}; install it with: pip install 'dueby[study]'") from error
 
     models = tuple(dict.fromkeys(arguments.models)) or DEFAULT
     select(arguments.stages)

@@ -39,6 +39,7 @@ class StudyContext:
         possible way.
         """
         runnable = [choice.layout for choice in choose(self.machine.layouts, self.subject, ())]
+        # On a machine with GPUs, no plan would use its cores.
         gpus = [layout for layout in runnable if layout.is_gpu]
         return gpus or runnable
 

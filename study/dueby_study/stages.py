@@ -108,6 +108,7 @@ def run_stages(context: StudyContext, stages: Sequence[Stage]) -> int:
             rest_s = later_s + took_s * (len(points) - nth)
             began_s = context.machine.clock()
             stage.measure(context, point, _within(context.listener, stage, point_s=took_s, rest_s=rest_s))
+            # The last point is the best guess for the next one.
             took_s = context.machine.clock() - began_s
             context.row_store.note(stage.name, point, seconds=took_s)
             measured += 1

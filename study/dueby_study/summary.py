@@ -117,6 +117,7 @@ def summarise(context: StudyContext, learned: LearnedWarmups | None = None) -> S
         memory=_memory(memory.map_of(context.row_store.rows(memory.STAGE))),
         times=_times(context),
         answers=answer(first[0], others=own, checked=context.preset.checked) if first else None,
+        # A table of the subject alone would say nothing new.
         models=(subject, *lines) if subject and lines else (),
         together=_together(context, own),
         features=features.rank_features(learned, context.layout.device_class) if learned else None,

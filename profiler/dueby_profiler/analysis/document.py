@@ -32,6 +32,7 @@ from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.analysis.statistics import pooled_spread, quantile, slowness
 from dueby_profiler.presets import ENOUGH_GROUPS
 
+# Of a Kubernetes object.
 MAX_NAME = 253
 # Two start-ups say nothing about the spread of the next one.
 _MIN_GROUPS = 3
@@ -59,6 +60,7 @@ def build_profile(found: Measurements, facts: Facts, largest: Largest) -> GPUPro
         engine=facts.engine,
         device=facts.device,
         software=dict(facts.software),
+        # Kubernetes writes times in whole seconds; a profile must read back as it was written.
         measured_at=facts.measured_at.replace(microsecond=0),
         processes=found.processes,
         max_mini_batch_size=largest.mini_batch_size,
@@ -118,6 +120,7 @@ def run_spread(found: Measurements) -> float | None:
     if seen is None:
         return None
     slow = slowness(means)
+    # What sizes have in common is part of what each of them shows, so a larger estimate is chance.
     own = min(seen, stdev(slow))
     spread = widening(len(slow) - 1) * sqrt(own**2 + seen**2 / len(slow))
     # A few groups may agree by chance: they must not promise less spread than the planner assumes without any.
@@ -127,6 +130,7 @@ def run_spread(found: Measurements) -> float | None:
 
 def contention_factor(factors: Sequence[float]) -> float:
     """Return how much slower decoding beside the model is than the sum of both: the mean over processes, at least 1."""
+    # Decoding can't make the model faster: a factor below 1 is noise.
     return round(max(1.0, fmean(factors)), 3) if factors else 1.0
 
 

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profiles", required=True, type=Path, metavar="DIR", help="folder that dueby profile wrote")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder for the figures")
     options = parser.parse_args(arguments)
-    matplotlib.use("Agg")
+    matplotlib.use("Agg")  # needs no display
     pyplot.rcParams.update(STYLE)
     try:
         for path in draw(options.profiles, options.output):
@@ -152,6 +152,7 @@ def _plot_times(axes: Axes, profile: GPUProfile, colour: str) -> None:
     steps = profile.spec.steps
     sizes = [step.mini_batch_size for step in steps]
     means = [step.latency_micros.mean / 1000 for step in steps]
+    # Profiles written by hand may lack the quantiles.
     low = [(step.latency_micros.p50 or step.latency_micros.mean) / 1000 for step in steps]
     high = [(step.latency_micros.p95 or step.latency_micros.mean) / 1000 for step in steps]
     axes.fill_between(sizes, low, high, color=colour, alpha=0.18, linewidth=0)
@@ -181,12 +182,14 @@ def _plot_cells(
     axes: Axes, sides: Sequence[int], sizes: Sequence[int], peaks: Mapping[tuple[int, int], int | None]
 ) -> None:
     known = [mib for mib in peaks.values() if mib]
+    # Below the smallest value, so that its cell is not white like those that hold none.
     scale = LogNorm(vmin=min(known) / 1.5, vmax=max(known))
     grid = [[peaks.get((side, size)) or float("nan") for size in sizes] for side in sides]
     axes.imshow(grid, cmap="Blues", norm=scale, aspect="auto", origin="lower")
     for row, side in enumerate(sides):
         for column, size in enumerate(sizes):
             mib = peaks.get((side, size))
+            # Readable on dark cells and on light ones.
             shade = "white" if mib and scale(mib) > 0.55 else "#222222"
             axes.text(column, row, f"{mib:,}" if mib else "does not fit", ha="center", va="center", color=shade)
     axes.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])

@@ -46,7 +46,7 @@ def fitting_size(peak_mib: Mapping[int, int], limit_mib: int) -> int | None:
 def largest(sizes: Sequence[int], peak_mib: Mapping[int, int], limit_mib: int, *, failed: int | None) -> Largest:
     """Return MB: at least the largest measured size, and below the size `failed` that ran out of memory, if one did."""
     measured = max(sizes)
-    if failed is not None:
+    if failed is not None:  # the end of memory was found, so nothing has to be computed
         return Largest(mini_batch_size=measured, extrapolated=False)
     fitting = min(MAX_SIZE, fitting_size(peak_mib, limit_mib) or measured)
     return Largest(mini_batch_size=max(measured, fitting), extrapolated=fitting > measured)

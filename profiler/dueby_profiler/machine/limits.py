@@ -48,12 +48,12 @@ def _quotas(root: Path) -> Iterator[float]:
     """Yield the cores' worth of time that each group on the way to the root allows."""
     for group in _groups(root, "cpu"):
         period, quota = _read(group / "cpu.cfs_period_us"), _read(group / "cpu.cfs_quota_us")
-        if period and quota and int(quota) > 0:
+        if period and quota and int(quota) > 0:  # -1: no quota
             yield int(quota) / int(period)
     for group in _groups(root, ""):
         allowed, _, period = _read(group / "cpu.max").partition(" ")
         if allowed and allowed != "max":
-            yield int(allowed) / int(period or 100_000)
+            yield int(allowed) / int(period or 100_000)  # the kernel's default period
 
 
 def _memory_limits_mib(root: Path) -> Iterator[float]:
@@ -76,6 +76,8 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
         _, names, path = line.split(":", 2)
         if controller not in names.split(","):
             continue
+        # v2 is mounted at the root, or beside v1 as `unified`. v1 has a folder for each controller, or for several
+        # mounted together, such as cpu,cpuacct.
         folders = ("", "unified") if controller == "" else dict.fromkeys((controller, names))
         for folder in folders:
             mount = root / "sys/fs/cgroup" / folder

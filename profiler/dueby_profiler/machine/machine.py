@@ -52,6 +52,7 @@ class Machine:
     def usable_mib(self, layout: Layout) -> int:
         """Return the memory of one device of the layout."""
         if layout.is_gpu:
+            # GPUs of one product share one MB, so the smallest counts.
             return usable_mib(min(gpu.memory_mib for gpu in self.gpus if gpu.product == layout.device_class), 1)
         return usable_mib(self.limits.memory_mib, len(layout.slices))
 

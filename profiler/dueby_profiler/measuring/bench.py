@@ -41,7 +41,7 @@ class Bench:
 
         began_us, self.size = now_us(), size
         self.reporter.enter(Phase.BUILDING, size)
-        if self.engine is not None:
+        if self.engine is not None:  # first, since two engines may not fit into memory
             self.engine.close()
         self.engine = build_engine(
             name=self.setup.engine,

@@ -157,7 +157,7 @@ class _MemoryMapper:
         try:
             with group:
                 group.build(size)
-                points: list[Point] = group.run(0)
+                points: list[Point] = group.run(0)  # the warm-up and one step are enough for the peak
                 return list(self.machine.peaks_mib(layout, points))
         except OutOfMemory:
             # Which of several processes ran out of memory is unknown, so each is tried alone.

@@ -136,6 +136,7 @@ class ProcessGroup:
         return [member.process.pid for member in self._members]
 
     def _start(self, environment: Mapping[str, str], *, inherited: Sequence[int]) -> Member:
+        # A file and not a pipe: nobody reads it while the process runs, and a full pipe would stop the process.
         errors = tempfile.TemporaryFile()  # noqa: SIM115
         process = subprocess.Popen(
             self._command,
@@ -173,6 +174,7 @@ class ProcessGroup:
                     if not more:
                         raise self._explain_exit(key.data)
                     received[key.data] += more
+                    # An answer is one line, and the process sends nothing more until it is asked again.
                     if more.endswith(b"\n"):
                         waiting.unregister(key.fileobj)
                 if self._clock() >= end_s:

@@ -101,6 +101,7 @@ class Survey:
                 budget = self._growing_time(1e-6 * built[0].startup_us)
                 points = group.run(self.preset.explore_s)
                 peaks = self.subject.peaks_mib(points)
+                # All slices run the same model with the same engine: one check stands for all of them.
                 self.disagreement = points[0].disagreement
                 self.found.add_fresh(built, points, peaks, cached=False)
                 self.found.add_steady(0, points)
@@ -203,7 +204,7 @@ class Survey:
         """Note that this size doesn't fit, and keep the smaller ones."""
         self.end, self.failed_size = End.MEMORY, failed_size
         self.found.drop_from(failed_size)
-        if not self.found.sizes:
+        if not self.found.sizes:  # not even one image fits
             raise OutOfMemory(failed_size)
 
 

@@ -33,7 +33,7 @@ def draw_all(
     context: StudyContext, summary: StudySummary, folder: Path, *, learned: LearnedWarmups | None = None
 ) -> list[Path]:
     """Draw every figure that the numbers allow; return the files."""
-    matplotlib.use("Agg")
+    matplotlib.use("Agg")  # needs no display
     pyplot.rcParams.update(STYLE)
     folder.mkdir(parents=True, exist_ok=True)
     written = []

@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import GPUProfile, parse_profile
+from dueby_api.gpu_profile import GPUProfile, ProfileSpec, parse_profile
 from dueby_profiler.files import write_text
 from dueby_study.row_store import Column, Row
 
 FOLDER = "profiles"
+SUBJECT_COLUMNS = (
+    Column(name="model", type="string", doc="the model"),
+    Column(name="image_size", type="int64", doc="side of an image in pixels"),
+    Column(name="precision", type="string", doc="its precision"),
+    Column(name="device_class", type="string", doc="the device class"),
+    Column(name="engine", type="string", doc="the engine"),
+)
+"""The columns that say what other stages measured; `subject_facts` fills them."""
 COLUMNS = (
     Column(name="profile", type="string", doc="name of the GPUProfile, a file in profiles/"),
     Column(name="model", type="string", doc="the model"),
@@ -55,6 +63,17 @@ def _read(path: Path) -> GPUProfile:
         return parse_profile(json.loads(path.read_bytes()), origin=str(path))
     except ValueError as error:
         raise Invalid(str(path), f"is a damaged profile: {error}. Repeat the study in another folder") from None
+
+
+def subject_facts(spec: ProfileSpec) -> Row:
+    """Return the columns that say what was measured, from the profile that the stage is based on."""
+    return {
+        "model": spec.model.name,
+        "image_size": spec.model.image_size,
+        "precision": spec.model.precision,
+        "device_class": spec.device_class,
+        "engine": spec.engine,
+    }
 
 
 def profile_rows(profile: GPUProfile) -> list[Row]:

@@ -15,18 +15,15 @@ from dueby_profiler.analysis.statistics import pooled_spread, quantile
 from dueby_profiler.measuring.process_group import OutOfMemory
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_study.context import StudyContext
+from dueby_study.measurements.profiles import SUBJECT_COLUMNS, subject_facts
 from dueby_study.presets import REPETITIONS, StudyPreset
 from dueby_study.row_store import Column, Row
 
 STAGE = "times"
 COLUMNS = (
-    Column(name="model", type="string", doc="the model"),
-    Column(name="image_size", type="int64", doc="side of an image in pixels"),
-    Column(name="precision", type="string", doc="its precision"),
-    Column(name="device_class", type="string", doc="the device class"),
-    Column(name="engine", type="string", doc="the engine"),
-    Column(name="round", type="int64", doc="which group of fresh processes at this size"),
-    Column(name="slice", type="int64", doc="which of the devices side by side"),
+    *SUBJECT_COLUMNS,
+    Column(name="round", type="int64", doc="number of the group of fresh processes at this size"),
+    Column(name="slice", type="int64", doc="number of the device among those side by side"),
     Column(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
     Column(name="startup_us", type="int64", doc="from the process's start until the engine was built"),
     Column(name="warmup_us", type="int64", doc="W: the process's first mini-batch"),
@@ -104,11 +101,7 @@ def measure(context: StudyContext, point: str, listener: ProgressListener) -> No
         steps = while_all_busy(found)
         rows = [
             {
-                "model": spec.model.name,
-                "image_size": spec.model.image_size,
-                "precision": spec.model.precision,
-                "device_class": spec.device_class,
-                "engine": spec.engine,
+                **subject_facts(spec),
                 "round": number,
                 "slice": place,
                 "mini_batch_size": size,

@@ -19,22 +19,19 @@ from dueby_profiler.measuring.process_group import OutOfMemory
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_study.context import StudyContext
 from dueby_study.measurements.energy import Meter, used
+from dueby_study.measurements.profiles import SUBJECT_COLUMNS, subject_facts
 from dueby_study.row_store import Column, Row
 
 STAGE = "together"
 COLUMNS = (
-    Column(name="model", type="string", doc="the model"),
-    Column(name="image_size", type="int64", doc="side of an image in pixels"),
-    Column(name="precision", type="string", doc="its precision"),
-    Column(name="device_class", type="string", doc="the device class"),
-    Column(name="engine", type="string", doc="the engine"),
-    Column(name="arrangement", type="string", doc="which processes ran side by side"),
-    Column(name="processes", type="int64", doc="how many"),
-    Column(name="threads", type="int64", doc="threads of each that the model computes with"),
-    Column(name="round", type="int64", doc="which group of fresh processes"),
+    *SUBJECT_COLUMNS,
+    Column(name="arrangement", type="string", doc="name of the arrangement: which processes ran side by side"),
+    Column(name="processes", type="int64", doc="how many processes ran side by side"),
+    Column(name="threads", type="int64", doc="threads that the model of each process computes with"),
+    Column(name="round", type="int64", doc="number of the group of fresh processes"),
     Column(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
-    Column(name="images_per_second", type="float64", doc="of all processes together, steady"),
-    Column(name="images", type="int64", doc="done while the energy was counted"),
+    Column(name="images_per_second", type="float64", doc="steady throughput of all processes together"),
+    Column(name="images", type="int64", doc="images classified while the energy was counted"),
     Column(name="seconds", type="float64", doc="how long it was counted"),
     Column(name="gpu_energy_j", type="float64", doc="joules of the GPUs; null: there is no counter"),
     Column(name="cpu_energy_j", type="float64", doc="joules of the processor; null: there is no counter"),
@@ -107,11 +104,7 @@ def measure(context: StudyContext, point: str, listener: ProgressListener) -> No
             steady = while_all_busy(found)
             rows.append(
                 {
-                    "model": spec.model.name,
-                    "image_size": spec.model.image_size,
-                    "precision": spec.model.precision,
-                    "device_class": spec.device_class,
-                    "engine": spec.engine,
+                    **subject_facts(spec),
                     "arrangement": name,
                     "processes": len(layout.slices),
                     "threads": layout.slices[0].threads,

@@ -5,7 +5,8 @@
     python -m dueby_study.warmup add docs/data/warmup.parquet profiles -o profiles
 
 `measure` continues where it was stopped: rows are kept in a journal beside the file, and the journal is made from the
-file if it is missing.
+file if it is missing. Each subcommand imports what it needs, so that a missing library can be named with what to
+install.
 """
 
 import argparse
@@ -21,15 +22,6 @@ from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import CPU_ENGINES
 from dueby_api.inference_job import EngineName, Model
 from dueby_profiler.files import write_text
-from dueby_profiler.machine.machine import this_machine
-from dueby_profiler.monitor.readers.model_facts import weigh
-from dueby_profiler.progress_listener import ProgressListener
-from dueby_study.warmup.collecting.collect import collect_warmups
-from dueby_study.warmup.collecting.points import every_point
-from dueby_study.warmup.collecting.rows import read_warmups, resume_journal, write_warmups
-from dueby_study.warmup.learning.learn import learn_warmups
-from dueby_study.warmup.predicting.learned_shape import learn_shape
-from dueby_study.warmup.summary import document, sentences
 
 _EXAMPLES = """\
 examples:
@@ -63,11 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Invalid as error:
         print(f"warmup: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        print(f"warmup: needs {error.name}; install it with: pip install 'dueby[study]'", file=sys.stderr)
+        return 2
     return 0
 
 
 def measure(options: argparse.Namespace) -> None:
     """Measure until the time is over; write all rows."""
+    from dueby_profiler.machine.machine import this_machine
+    from dueby_profiler.progress_listener import ProgressListener
+    from dueby_study.warmup.collecting.collect import collect_warmups
+    from dueby_study.warmup.collecting.points import every_point
+    from dueby_study.warmup.collecting.rows import resume_journal, write_warmups
+
     machine = replace(this_machine(), node=options.node) if options.node else this_machine()
     layouts = [layout for layout in machine.layouts if not options.classes or layout.device_class in options.classes]
     points = [
@@ -100,6 +101,10 @@ def measure(options: argparse.Namespace) -> None:
 def learn(options: argparse.Namespace) -> None:
     """Learn from the rows; print what was learnt, and draw it."""
     from dueby_study.warmup.charts import draw_errors, draw_importances, save
+    from dueby_study.warmup.collecting.rows import read_warmups
+    from dueby_study.warmup.learning.learn import learn_warmups
+    from dueby_study.warmup.predicting.learned_shape import learn_shape
+    from dueby_study.warmup.summary import document, sentences
 
     rows = read_warmups(options.rows)
     learned, shape = learn_warmups(rows), learn_shape(rows)
@@ -111,6 +116,10 @@ def learn(options: argparse.Namespace) -> None:
 
 def add(options: argparse.Namespace) -> None:
     """Learn W from the rows, predict it between each profile's measured sizes, and write the profiles."""
+    from dueby_profiler.monitor.readers.model_facts import weigh
+    from dueby_study.warmup.collecting.rows import read_warmups
+    from dueby_study.warmup.predicting.learned_shape import learn_shape
+
     shape = learn_shape(read_warmups(options.rows))
     for profile in read_profiles([str(path) for path in options.profiles]):
         about = profile.spec.model

@@ -27,7 +27,7 @@ _COMPARED = {
 
 def save(draw: Callable[[LearnedWarmups], Figure], learned: LearnedWarmups, path: Path) -> Path:
     """Draw the figure in the documents' style and save it; return the file."""
-    matplotlib.use("Agg")
+    matplotlib.use("Agg")  # needs no display
     with pyplot.rc_context(STYLE):
         figure = draw(learned)
         figure.savefig(path)

@@ -32,7 +32,7 @@ def pick(nested: Mapping[str, Any]) -> list[int]:
 def _follow(nested: Mapping[str, Any], path: Sequence[str]) -> int:
     found: Any = nested
     for name in path:
-        if name not in found:  # another torch
+        if name not in found:  # another version of torch
             return MISSING
         found = found[name]
     return int(found)

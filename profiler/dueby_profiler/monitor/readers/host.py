@@ -73,7 +73,7 @@ class WatchedProcess:
 
 
 def _read_process(process: psutil.Process) -> tuple[Values, Values]:
-    with process.oneshot():  # one read of /proc/PID/stat and status for all of it
+    with process.oneshot():  # reads /proc/PID/stat and status once for all of these
         cpu, switches = process.cpu_times(), process.num_ctx_switches()
         levels = _fields(process.memory_info(), _PROCESS_MEMORY) | {"process_threads": float(process.num_threads())}
         counters = {
@@ -92,7 +92,7 @@ def _counters() -> Values:
         "cpu_soft_interrupts": float(stats.soft_interrupts),
         "cpu_busy_s": sum(times) - sum(getattr(times, name, 0.0) for name in _NOT_COUNTED),
     }
-    if disk := psutil.disk_io_counters():  # there may be none, as in a container
+    if disk := psutil.disk_io_counters():  # a container may have no disk
         found |= {
             name: factor * getattr(disk, field) for name, (field, factor) in _DISK.items() if hasattr(disk, field)
         }
