@@ -21,7 +21,8 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.engines import EngineName
+from dueby_api.inference_job import Model
 from dueby_api.schema import validate
 from dueby_profiler.machine import nvml
 from dueby_profiler.machine.layouts import Layout

@@ -29,9 +29,10 @@ from rich.console import Console
 from rich.table import Table
 
 from dueby_planner.model.capacity import Choice, Group, capacity
-from dueby_planner.model.plan import Plan, make_plan
+from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
+from dueby_planner.objectives import make_plan
 from dueby_planner.profiles.pool import Pool
 from planner_chart import draw_chart
 

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from dueby_api.gpu_profile import CPU_ENGINES
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.engines import EngineName, runs_on_cpu
+from dueby_api.inference_job import Model
 from dueby_api.schema import validate
 from dueby_planner.profiles.size_prediction import error_at, latency_of_images
 from dueby_worker.engines.build import available_engines, build_engine
@@ -123,7 +123,7 @@ def measure() -> list[Point]:
                     engine = build_engine(
                         name=engine_name, loaded=loaded, mini_batch_size=mini_batch, precision="fp32", threads=1
                     )
-                    step_us = median_step_us(engine, is_gpu=engine_name not in CPU_ENGINES)
+                    step_us = median_step_us(engine, is_gpu=not runs_on_cpu(engine_name))
                     engine.close()
                     points.append(
                         {

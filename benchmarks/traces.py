@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dueby_api.engines import EngineName
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.inference_job import Model
 from dueby_operator.control.model import Assignment
 from dueby_profiler.analysis.document import Facts, build_profile
 from dueby_profiler.analysis.memory import Largest

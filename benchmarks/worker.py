@@ -23,14 +23,15 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from dueby_api.engines import EngineName
 from dueby_api.grid import Share
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.inference_job import Model
 from dueby_api.schema import validate
+from dueby_api.step_config import IndexConfig, WorkConfig
 from dueby_worker.engines.build import available_engines, build_engine
 from dueby_worker.engines.host import pin_to_cores, process_environment
 from dueby_worker.engines.interface import Engine
 from dueby_worker.models.models import LoadedModel, load_model
-from dueby_worker.steps.config import IndexConfig, WorkConfig
 from dueby_worker.steps.index_step import index_source
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.progress import Progress

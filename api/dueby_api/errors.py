@@ -2,14 +2,14 @@
 
     DueByError
     ├── Invalid      the user's input is wrong: a sentence, exit code 2, a condition on the job, no retry
-    └── Transient    the world is not ready (a store that can't be reached): retry with back-off
+    └── Transient    something outside is not ready (a store that can't be reached): retry with back-off
 
-Anything else that is raised is a bug and is allowed to stop the process with its traceback.
+Any other exception is a bug. It may stop the process with its traceback.
 """
 
 
 class DueByError(Exception):
-    """Every error that DueBy raises on purpose."""
+    """The base of every error that DueBy raises on purpose."""
 
 
 class Invalid(DueByError):
@@ -22,4 +22,4 @@ class Invalid(DueByError):
 
 
 class Transient(DueByError):
-    """Something outside did not answer; the same call may succeed later."""
+    """Something outside did not answer. The same call may succeed later."""

@@ -1,26 +1,26 @@
 """GPUProfile: the measured latency, warm-up, memory and start-up of a device class for one model, size and precision.
 
-The same document everywhere: written by the profiler, kept as a file or as a cluster's object, read by the planner.
+It is the same document everywhere: written by the profiler, kept as a file or as an object of a cluster, read by the
+planner.
 """
 
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from dueby_api.inference_job import EngineName, Precision
-from dueby_api.schema import Meta, Spec, Time, field, require_offset, validate
+from dueby_api.engines import EngineName, Precision
+from dueby_api.schema import LenientSpec, Meta, Spec, Time, field, require_offset, validate
+from dueby_api.status import ProfileStatus
 
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
 FitKind = Literal["hinge", "affine", "spline"]
-# The engine decides on which device it runs, never the name of the device class.
-CPU_ENGINES = frozenset({"eager", "openvino", "compile"})
 
 
 class Latency(Spec, frozen=True, kw_only=True):
     """Time of a steady mini-batch in microseconds."""
 
     mean: Annotated[int, Meta(ge=1, le=10**15)]
-    """L: what a step costs on average. The planner uses the mean, since over many steps the mean is what adds up."""
+    """L: the mean. The planner uses it, since it is the mean that adds up over many steps."""
     p50: Micros | None = None
     """The median."""
     p90: Micros | None = None
@@ -30,12 +30,12 @@ class Latency(Spec, frozen=True, kw_only=True):
 
 
 class Quantiles(Spec, frozen=True, kw_only=True):
-    """A time that is measured once a process, in microseconds."""
+    """A time that is measured once per process, in microseconds."""
 
     p50: Micros
-    """The median: what to expect."""
+    """The median: the expected time."""
     p95: Micros
-    """The 95th percentile: what a plan at a confidence of 0.95 counts on."""
+    """The 95th percentile: what a plan at a confidence of 0.95 uses."""
 
     def __post_init__(self) -> None:
         if self.p95 < self.p50:
@@ -48,11 +48,11 @@ class Step(Spec, frozen=True, kw_only=True):
     mini_batch_size: Annotated[int, Meta(ge=1, le=10**6)]
     """Images in a mini-batch."""
     samples: Annotated[int, Meta(ge=1)] | None = None
-    """Steady steps measured, over all processes."""
+    """Steady mini-batches measured, over all processes."""
     latency_micros: Latency
     """L."""
     warmup_micros: Quantiles | None = None
-    """W, the first mini-batch of a process. Where it is missing the next larger size's counts."""
+    """W, the first mini-batch of a process. If it is missing, the next larger size's is used."""
     memory_mib: Annotated[int, Meta(ge=0)] | None = field(default=None, name="memoryMiB")
     """Peak memory in MiB."""
 
@@ -61,13 +61,13 @@ class Spread(Spec, frozen=True, kw_only=True):
     """Relative standard deviations of the latency."""
 
     run: Annotated[float, Meta(ge=0, lt=1)] | None = None
-    """Between runs of everything: what all devices of a run have in common."""
+    """Between runs: what all devices of a run have in common."""
     node: Annotated[float, Meta(ge=0, lt=1)] | None = None
     """Between nodes of the class."""
 
 
 class LatencyFit(Spec, frozen=True, kw_only=True):
-    """How the latency runs between the sizes that were measured."""
+    """How the latency runs between the measured mini-batch sizes."""
 
     kind: FitKind
     """hinge: max(f, s b), flat and then proportional. affine: a + s b. spline: a monotone cubic through the points."""
@@ -76,57 +76,57 @@ class LatencyFit(Spec, frozen=True, kw_only=True):
 
 
 class PredictedWarmup(Spec, frozen=True, kw_only=True):
-    """W at a size at which it was not measured."""
+    """W at a mini-batch size at which it was not measured."""
 
     mini_batch_size: Annotated[int, Meta(ge=1, le=10**6)]
     """Images in a mini-batch."""
     warmup_micros: Quantiles
-    """The prediction, and its upper quantile as p95."""
+    """The prediction as p50, its upper quantile as p95."""
 
 
 class WarmupModel(Spec, frozen=True, kw_only=True):
-    """What a model of the warm-up, learnt on this device class, says of sizes that were not measured."""
+    """Predictions of W at sizes that were not measured, by a model that was trained on this device class."""
 
     error: Annotated[float, Meta(ge=0)]
-    """Median relative error at configurations that it had not seen."""
+    """Median relative error at configurations that it was not trained on."""
     rows: Annotated[int, Meta(ge=1)]
-    """First mini-batches that it was learnt from."""
+    """First mini-batches that it was trained on."""
     predictions: Annotated[tuple[PredictedWarmup, ...], Meta(max_length=2048)] = ()
-    """By mini-batch size."""
+    """One for each mini-batch size."""
 
 
 class ObservedJob(Spec, frozen=True, kw_only=True):
     """What a job has shown of the device class."""
 
     job: Annotated[str, Meta(min_length=1, max_length=64)]
-    """The InferenceJob's uid: it is counted once."""
+    """The InferenceJob's uid, so that it is counted once."""
     time: Time
-    """When it was noted."""
+    """When this was noted."""
     workers: Annotated[int, Meta(ge=1)]
-    """Workers that it had on devices of the class."""
+    """Workers that the job had on devices of the class."""
     steps: Annotated[int, Meta(ge=0)] = 0
-    """Steady mini-batches of those whose steps say something: enough of them, and not bound by their input."""
+    """Steady mini-batches of the workers that did enough of them and were not slowed by their input."""
     step_ratio: Annotated[float, Meta(gt=0, le=100)] | None = None
-    """Their mean step over the L of the profile, the job's input included; absent where none says something."""
+    """Mean step of those workers divided by the profile's L with the job's input; absent if there are none."""
     step_spread: Annotated[float, Meta(ge=0, lt=1)] | None = None
-    """Relative standard deviation of the step between workers."""
+    """Relative standard deviation of the step between those workers."""
     startup_micros: Annotated[tuple[Micros, ...], Meta(max_length=16)] = ()
-    """S of its workers, ascending: from the pod's node to the first mini-batch, without that; of many, 16 of them."""
+    """S of its workers, ascending: from the pod's scheduling to the beginning of the first mini-batch; at most 16."""
 
 
 class Predicted(Spec, frozen=True, kw_only=True):
-    """What a profile was predicted from, where it was not measured."""
+    """What a profile was predicted from, if it was not measured."""
 
     profile: Annotated[str, Meta(min_length=1, max_length=253)]
-    """The profile of the relative: same model, engine, precision and class."""
+    """The measured profile: same model, engine, precision and class, another image size."""
     image_size: Annotated[int, Meta(ge=1, le=4096)]
-    """The relative's image size."""
+    """The image size of that profile."""
     error: Annotated[float, Meta(ge=0, lt=1)]
-    """Relative standard error of the prediction; it is in spread.run."""
+    """Relative standard error of the prediction. It is part of spread.run."""
 
 
 class ProfiledModel(Spec, frozen=True, kw_only=True):
-    """What was run."""
+    """The model that was run."""
 
     name: Annotated[str, Meta(min_length=1, max_length=63)]
     """The model's name."""
@@ -136,13 +136,13 @@ class ProfiledModel(Spec, frozen=True, kw_only=True):
     """fp32, bf16 or fp16."""
 
 
-class Device(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """Facts about the device, all optional; others are ignored."""
+class Device(LenientSpec, frozen=True, kw_only=True):
+    """Facts about the device. All are optional, and others are ignored."""
 
     node: str | None = None
-    """The node that it was measured on; absent in a class's profile."""
+    """The node that was measured; absent in a class's profile."""
     uuid: str | None = None
-    """The device's own identity."""
+    """The device's own identifier."""
     memory_mib: int | None = field(default=None, name="memoryMiB")
     """Its memory in MiB."""
     driver: str | None = None
@@ -150,48 +150,49 @@ class Device(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
     threads: Annotated[int, Meta(ge=1)] | None = None
     """Cores of the slice, for CPUs."""
     slices: Annotated[int, Meta(ge=1)] | None = None
-    """Slices that were busy at the same time, and so the number of devices that the machine has."""
+    """Slices that were busy at the same time: the number of such devices that the machine has."""
 
 
 class ProfileSpec(Spec, frozen=True, kw_only=True):
     """What was measured, where, and how."""
 
     device_class: Annotated[str, Meta(min_length=1, max_length=384)]
-    """The set of interchangeable devices; CLASS@NODE is that of a node which is too slow for its class."""
+    """The set of interchangeable devices. CLASS@NODE is the class of a node that is too slow for CLASS."""
     model: ProfiledModel
     """The model."""
     engine: EngineName
-    """The engine; it decides the device: eager, openvino and compile run on CPUs, cuda and cudagraph on GPUs."""
+    """The engine. It decides the kind of device: eager, openvino and compile run on CPUs, cuda and cudagraph on
+    GPUs."""
     device: Device = Device()
     """The device."""
     software: dict[str, Any] = field(default_factory=dict)
-    """Versions of torch and others."""
+    """Versions of torch and other software."""
     measured_at: Time | None = None
-    """When."""
+    """When it was measured."""
     processes: Annotated[int, Meta(ge=1)] | None = None
-    """Fresh processes measured."""
+    """Number of fresh processes measured."""
     max_mini_batch_size: Annotated[int, Meta(ge=1)] | None = None
-    """MB: the largest mini-batch that fits in memory; the largest measured one by default."""
+    """MB: the largest mini-batch that fits in memory. By default the largest measured one."""
     extrapolated: bool = False
-    """Whether MB was computed from the memory of smaller sizes."""
+    """Whether MB was extrapolated from the memory of smaller sizes."""
     startup_micros: Quantiles | None = None
-    """S: from the worker's creation to its first mini-batch; absent: 0, with a warning in the plan."""
+    """S: from the worker's creation to its first mini-batch. If absent, 0 is assumed and the plan has a warning."""
     spread: Spread = Spread()
     """How much the latency varies."""
     latency_fit: LatencyFit | None = None
-    """How L runs between the measured sizes; absent: found when a job asks for such sizes."""
+    """How L runs between the measured sizes; absent: it is fitted when a job asks for such sizes."""
     warmup_model: WarmupModel | None = None
-    """W at sizes between the measured ones; absent: the next larger size's counts."""
+    """W at sizes between the measured ones; absent: the next larger size's is used."""
     contention: Annotated[float, Meta(gt=0, le=100)] = 1.0
-    """How much slower a CPU slice gets when it decodes too, beyond the sum of both."""
+    """How much slower a CPU slice is while it decodes as well, relative to the sum of both times."""
     busy: bool = False
     """Whether the machine was busy with something else while it was measured."""
     predicted: Predicted | None = None
-    """What it was predicted from; absent: it was measured."""
+    """What the profile was predicted from; absent: it was measured."""
     observed: Annotated[tuple[ObservedJob, ...], Meta(max_length=20)] = ()
-    """What the last jobs have shown since; plans take it into account from three jobs on."""
+    """What the last jobs have shown since. Plans use it from three jobs on."""
     steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=256)]
-    """What was measured, by ascending mini-batch size."""
+    """What was measured, in ascending order of mini-batch size."""
 
     def __post_init__(self) -> None:
         require_offset("measuredAt", self.measured_at)
@@ -211,13 +212,13 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
             )
 
 
-class ProfileMetadata(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """Name of the profile, and whatever else Kubernetes keeps there."""
+class ProfileMetadata(LenientSpec, frozen=True, kw_only=True):
+    """Name of the profile, and what Kubernetes keeps beside it."""
 
     name: Annotated[str, Meta(min_length=1, max_length=253)]
     """Name of the profile."""
     labels: dict[str, str] | None = None
-    """Who made it, where that was the operator."""
+    """Labels: who made it, if it was the operator."""
 
 
 class GPUProfile(Spec, frozen=True, kw_only=True):
@@ -231,8 +232,8 @@ class GPUProfile(Spec, frozen=True, kw_only=True):
     """Name of the profile."""
     spec: ProfileSpec
     """What was measured."""
-    status: dict[str, Any] | None = None
-    """Kept by the operator; ignored on input."""
+    status: ProfileStatus | None = None
+    """What the operator has seen of the profile; ignored on input."""
 
     @property
     def name(self) -> str:
@@ -241,5 +242,18 @@ class GPUProfile(Spec, frozen=True, kw_only=True):
 
 
 def parse_profile(document: Mapping[str, object], *, origin: str = "") -> GPUProfile:
-    """The document as a GPUProfile; Invalid names the field and, in front of it, the origin."""
-    return validate(GPUProfile, document, origin=origin)
+    """Return the document as a GPUProfile, without its status, which only the operator reads.
+
+    Raise Invalid with the field, after the origin, and a sentence.
+    """
+    wanted = document
+    if isinstance(document, Mapping):
+        wanted = {name: value for name, value in document.items() if name != "status"}
+    return validate(GPUProfile, wanted, origin=origin)
+
+
+def images_per_second(spec: ProfileSpec) -> float:
+    """Return the rate of one device at its best measured mini-batch size that fits in memory."""
+    largest = spec.max_mini_batch_size or spec.steps[-1].mini_batch_size
+    fitting = [step for step in spec.steps if step.mini_batch_size <= largest]
+    return max(step.mini_batch_size * 1e6 / step.latency_micros.mean for step in fitting)

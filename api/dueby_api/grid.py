@@ -21,17 +21,17 @@ class Grid:
         return -(-self.images // self.part_size)
 
     def bounds(self, part: int) -> tuple[int, int]:
-        """First and last image of the part, both inclusive."""
+        """Return the first and last image of the part, both inclusive."""
         first = part * self.part_size
         return first, min(first + self.part_size, self.images) - 1
 
     def size(self, part: int) -> int:
-        """Images in the part."""
+        """Return the number of images in the part."""
         first, last = self.bounds(part)
         return last - first + 1
 
     def images_in(self, parts: Collection[int]) -> int:
-        """Images in these parts, each named once; only the last part can be smaller than the others."""
+        """Return the number of images in these distinct parts. Only the last part can be smaller than the others."""
         last = self.parts - 1
         return len(parts) * self.part_size - (self.part_size - self.size(last) if last in parts else 0)
 

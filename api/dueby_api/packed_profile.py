@@ -1,6 +1,6 @@
-"""A profile in few bytes, for where there are no more: a pod's last words, of which Kubernetes keeps 4,096.
+"""A profile in few bytes, for a pod's termination message, of which Kubernetes keeps 4,096.
 
-JSON, gzip, base64: a shell reads it too, with `base64 -d | gunzip`.
+It is JSON, compressed with gzip, in base64. A shell reads it with `base64 -d | gunzip`.
 """
 
 import base64
@@ -15,13 +15,13 @@ from dueby_api.schema import validate
 
 
 def pack_profile(spec: ProfileSpec) -> str:
-    """The spec as letters that need no escaping in JSON; the same spec makes the same letters."""
+    """Return the spec as text that needs no escaping in JSON. The same spec gives the same text."""
     text = json.dumps(spec.document(), separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def unpack_profile(packed: str, *, origin: str) -> ProfileSpec:
-    """The spec that was packed; Invalid where it is none, or was cut off."""
+    """Return the packed spec. Raise Invalid if it is none or was cut off."""
     try:
         document = json.loads(gzip.decompress(base64.b64decode(packed, validate=True)))
     except (binascii.Error, OSError, EOFError, zlib.error, ValueError) as error:

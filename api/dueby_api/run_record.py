@@ -1,102 +1,51 @@
-"""What `dueby run` leaves in a run's folder, as values: plan.json, progress.json and summary.json.
+"""What `dueby run` leaves in a run's folder: plan.json, progress.json and summary.json.
 
-Every field may be missing and unknown ones are ignored, since a run may be killed at any moment and a report is made of
-what is there. All times are seconds from the run's start, the deadline too; only `startUnixMicros` is a point in time.
+The run writes these types and the report reads them. Every field has a default and unknown fields are ignored, since a
+run may be killed at any moment, or have been made by another version: a report is made of what is there. All times are
+seconds from the run's start, the deadline too; only `startUnixMicros` is a point in time.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from dueby_api.schema import Spec, field
+from dueby_api.inference_job import Model
+from dueby_api.input_cost import InputCost
+from dueby_api.plan import PlanAnswer, PlannedWorker
+from dueby_api.schema import LenientSpec, Meta, field
+from dueby_api.step_messages import ParityCheck
 
-
-class Record(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """A part of a run's files."""
-
-
-class Group(Record, frozen=True, kw_only=True):
-    """Devices of one class that do the same."""
-
-    device_class: str = "?"
-    engine: str = "?"
-    count: int = 0
-    mini_batch_size: int = 0
-    iterations: int = 0
+RunVerdict = Literal["Succeeded", "Late", "Failed", "Interrupted"]
 
 
-class Alternatives(Record, frozen=True, kw_only=True):
-    """What would be feasible."""
+class Revision(LenientSpec, frozen=True, kw_only=True):
+    """Workers that were started together, and why.
 
-    earliest_deadline_seconds: float | None = None
-    largest_images: int | None = None
-    extra_gpus: dict[str, int | None] | None = field(default=None, name="extraGPUs")
-    possible_confidence: float | None = None
-
-
-class Plan(Record, frozen=True, kw_only=True):
-    """What `dueby plan -o json` prints."""
-
-    feasible: bool = True
-    gpus: int | None = None
-    lower_bound: int | None = None
-    proof: str | None = None
-    confidence: float | None = None
-    probability: float | None = None
-    part_size: int | None = None
-    images: int | None = None
-    planned: int | None = None
-    expected_seconds: float | None = None
-    slack_seconds: float | None = None
-    groups: tuple[Group, ...] = ()
-    alternatives: Alternatives | None = None
-    warnings: tuple[str, ...] = ()
-
-
-class InputTerms(Record, frozen=True, kw_only=True):
-    """What reading and decoding an image costs, as sampled by the index step."""
-
-    decode_micros: float | None = None
-    get_micros: float | None = None
-    bytes_per_image: float | None = None
-    bandwidth_bytes_per_second: float | None = None
-
-
-class Expected(Record, frozen=True, kw_only=True):
-    """What the plan says of one worker; `finishSeconds` counts from the run's start."""
-
-    startup_seconds: float | None = None
-    warmup_seconds: float | None = None
-    step_seconds: float | None = None
-    finish_seconds: float | None = None
-
-
-class PlannedWorker(Record, frozen=True, kw_only=True):
-    """One device of a plan."""
-
-    name: str
-    device_class: str = "?"
-    engine: str = "?"
-    mini_batch_size: int = 0
-    iterations: int = 0
-    share: tuple[int, int] = (0, 0)
-    expected: Expected = Expected()
-
-
-class Revision(Record, frozen=True, kw_only=True):
-    """Workers that were started together, and why. The first revision has a whole plan; helpers that a re-plan adds may
-    have none, and no finish of their own: they take what is left."""
+    The first revision has a whole plan. Helpers that a re-plan adds may have none, and no finish of their own: they
+    take what is left.
+    """
 
     at_seconds: float = 0.0
+    """When they were started."""
     reason: str = "Started"
-    plan: Plan | None = None
-    input_terms: InputTerms | None = None
+    """Why they were started."""
+    plan: PlanAnswer | None = None
+    """The plan; absent for helpers."""
+    input_cost: InputCost | None = None
+    """What reading and decoding an image costs, as planned."""
     proof_sentence: str | None = None
+    """Why no fewer devices can do it."""
     finish_at_confidence_seconds: float | None = None
+    """When these workers are done at the job's confidence, counted from their start."""
     workers: tuple[PlannedWorker, ...] = ()
+    """The workers."""
+
+    def finish_s(self, worker: PlannedWorker) -> float | None:
+        """Return when the plan expects the worker to be done, from the run's start; None for a helper."""
+        return None if self.plan is None else self.at_seconds + worker.busy_s
 
     @property
     def expected_s(self) -> float | None:
         """When all of these workers should be done, in seconds from the run's start."""
-        finishes = [w.expected.finish_seconds for w in self.workers if w.expected.finish_seconds is not None]
+        finishes = [finish for worker in self.workers if (finish := self.finish_s(worker)) is not None]
         if not finishes and self.plan and self.plan.expected_seconds is not None:
             return self.at_seconds + self.plan.expected_seconds
         return max(finishes, default=None)
@@ -108,68 +57,119 @@ class Revision(Record, frozen=True, kw_only=True):
         return None if after_s is None else self.at_seconds + after_s
 
 
-class PlanFile(Record, frozen=True, kw_only=True):
+class PlanFile(LenientSpec, frozen=True, kw_only=True):
     """plan.json."""
 
     revisions: tuple[Revision, ...] = ()
+    """All that were started, in order."""
 
 
-class WorkerProgress(Record, frozen=True, kw_only=True):
-    """What one worker did; times in microseconds are durations."""
+class WorkerRecord(LenientSpec, frozen=True, kw_only=True):
+    """What one worker did. Times in microseconds are durations."""
 
     revision: int | None = None
+    """Revision of the plan that started it."""
     device_class: str = "?"
+    """Device class."""
     engine: str = "?"
+    """Engine."""
     mini_batch_size: int = 0
+    """Images in a mini-batch."""
     states: tuple[tuple[float, str], ...] = ()
+    """When it came into which state."""
     samples: tuple[tuple[float, float], ...] = ()
-    step_micros: float | None = None
-    warmup_micros: float | None = None
-    startup_micros: float | None = None
+    """How many images it had done when."""
+    step_us: float | None = field(default=None, name="stepMicros")
+    """Mean of its recent steady mini-batches."""
+    warmup_us: float | None = field(default=None, name="warmupMicros")
+    """Its first mini-batch."""
+    startup_us: float | None = field(default=None, name="startupMicros")
+    """From the process's creation to its first mini-batch."""
     parts_committed: int | None = None
-    parity: dict[str, Any] | None = None
+    """Parts that it put into the sink."""
+    parity: ParityCheck | None = None
+    """How far its engine's first results are from plain PyTorch's."""
 
 
-class ProgressFile(Record, frozen=True, kw_only=True):
+class ProgressFile(LenientSpec, frozen=True, kw_only=True):
     """progress.json."""
 
     start_unix_micros: int | None = None
+    """The run's start, in microseconds since 1970."""
     deadline_seconds: float | None = None
+    """The deadline."""
     samples: tuple[tuple[float, float, float], ...] = ()
-    workers: dict[str, WorkerProgress] = field(default_factory=dict)
+    """How many images were done, and how many of them failed, when."""
+    workers: dict[str, WorkerRecord] = field(default_factory=dict)
+    """By the worker's name."""
 
 
-class Replan(Record, frozen=True, kw_only=True):
-    """A change of plan."""
+class ReplanRecord(LenientSpec, frozen=True, kw_only=True):
+    """A change of the number of workers after the start."""
 
     at_seconds: float = 0.0
+    """When it was made."""
     reason: str = "?"
+    """Why."""
     before: int | None = field(default=None, name="from")
+    """Workers before it."""
     after: int | None = field(default=None, name="to")
+    """Workers after it."""
     message: str | None = None
+    """The same for people."""
 
 
-class Summary(Record, frozen=True, kw_only=True):
+class MachineRecord(LenientSpec, frozen=True, kw_only=True):
+    """The machine that the run had."""
+
+    cores: float | None = None
+    """Cores that could be used."""
+    memory_mib: int | None = field(default=None, name="memoryMiB")
+    """Memory that could be used, in MiB."""
+    devices: dict[str, int] = field(default_factory=dict)
+    """Devices by class."""
+
+
+class Summary(LenientSpec, frozen=True, kw_only=True):
     """summary.json: the end of a run."""
 
     job: str | None = None
+    """Name of the job."""
     images: int | None = None
+    """N."""
     images_done: int | None = None
+    """Images that have a row."""
     images_failed: int | None = None
+    """Images whose row has an error."""
     start_unix_micros: int | None = None
+    """The run's start, in microseconds since 1970."""
     deadline_seconds: float | None = None
+    """The deadline."""
     expected_seconds: float | None = None
+    """When the first plan expected the end."""
     finish_at_confidence_seconds: float | None = None
+    """When the first plan was done at the job's confidence."""
     actual_seconds: float | None = None
+    """When the run ended."""
     in_time: bool | None = None
-    verdict: str | None = None
-    confidence: float | None = None
-    probability: float | None = None
+    """Whether it ended by the deadline."""
+    verdict: RunVerdict | None = None
+    """How it ended."""
+    confidence: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """The job's confidence."""
+    probability: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """Probability with which the plan was to meet the deadline."""
     gpus: int | None = None
-    replans: tuple[Replan, ...] = ()
-    model: dict[str, Any] = field(default_factory=dict)
+    """Devices in use, the most at any moment."""
+    replans: tuple[ReplanRecord, ...] = ()
+    """Changes of the number of workers."""
+    model: Model | None = None
+    """The job's model."""
     weights_warning: str | None = None
-    labels: int | None = None
+    """What is wrong with the weights, if they are random."""
     software: dict[str, Any] = field(default_factory=dict)
-    machine: dict[str, Any] = field(default_factory=dict)
+    """Versions of what ran."""
+    machine: MachineRecord | None = None
+    """The machine."""
     warnings: tuple[str, ...] = ()
+    """What made the plan less sure than it looked."""

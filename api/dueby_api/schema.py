@@ -1,8 +1,8 @@
-"""The ground on which the resources are declared: frozen, camelCase outside, no unknown fields, errors as sentences.
+"""The base of every declared resource: frozen, camelCase outside, no unknown fields, errors as sentences.
 
-The classes in `job` and `profiles` are the one schema of DueBy's resources: `dueby run` validates with them, and the
-CRDs are made from their JSON schema. msgspec is imported here and nowhere else: it loads in 10 ms, where `dueby plan`
-has half a second for everything.
+The classes of this package are the one schema of DueBy's resources: `dueby run` validates with them, the operator reads
+and writes with them, and the CRDs are made from their JSON schema. msgspec is imported here and nowhere else: it loads
+in 10 ms, and `dueby plan` has half a second for everything.
 """
 
 import difflib
@@ -19,9 +19,11 @@ from dueby_api.units import DURATION_PATTERN, parse_duration_us
 
 __all__ = [
     "Duration",
+    "LenientSpec",
     "Meta",
     "Spec",
     "Time",
+    "decode",
     "field",
     "json_schemas",
     "require_duration",
@@ -53,23 +55,32 @@ _BOUNDS = {
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel", omit_defaults=False):
-    """A part of a resource: immutable, strict about types, refusing fields that it doesn't know."""
+    """A part of a resource: immutable, strict about types, refusing unknown fields."""
 
     def document(self) -> dict[str, Any]:
-        """Plain data in the resource's own spelling, without what is absent."""
+        """Return plain data in the resource's own spelling, without absent fields."""
         plain: dict[str, Any] = _without_absent(msgspec.to_builtins(self))
         return plain
 
+    def complete_document(self) -> dict[str, Any]:
+        """Return plain data in the resource's own spelling, with null for absent fields."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed, by their Python names."""
+        """Return a copy with some fields changed, by their Python names."""
         return msgspec.structs.replace(self, **changes)
+
+
+class LenientSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A part that another version of DueBy may have written: unknown fields are ignored."""
 
 
 Kind = TypeVar("Kind", bound=Spec)
 
 
 def require_duration(name: str, text: str | None) -> None:
-    """ValueError unless the text is absent or a duration longer than 0."""
+    """Raise ValueError unless the text is absent or a duration longer than 0."""
     try:
         if text is not None and parse_duration_us(text) <= 0:
             raise ValueError("must be longer than 0")
@@ -78,13 +89,13 @@ def require_duration(name: str, text: str | None) -> None:
 
 
 def require_offset(name: str, moment: datetime | None) -> None:
-    """ValueError where the time doesn't say its offset from UTC."""
+    """Raise ValueError if the time has no offset from UTC."""
     if moment is not None and moment.tzinfo is None:
         raise ValueError(f"{name}: {moment.isoformat()} has no offset from UTC; end it with Z or +01:00")
 
 
 def validate(kind: type[Kind], document: object, *, origin: str = "") -> Kind:
-    """The document as `kind`; Invalid with the first error's field and a sentence, `origin` (a file) in front."""
+    """Return the document as `kind`. Raise Invalid with the first error's field, after `origin`, and a sentence."""
     if not isinstance(document, Mapping):
         raise Invalid(origin or kind.__name__, f"expected a mapping of fields, as a {kind.__name__} has")
     try:
@@ -94,14 +105,23 @@ def validate(kind: type[Kind], document: object, *, origin: str = "") -> Kind:
         raise Invalid(": ".join(filter(None, (origin, path))), sentence) from None
 
 
+def decode(kind: type[Kind], data: bytes | str, *, origin: str = "") -> Kind:
+    """Return the JSON text as `kind`. Raise Invalid if it is no JSON, nested too deeply, or not of that kind."""
+    try:
+        document = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise Invalid(origin or kind.__name__, f"is not JSON: {error}") from None
+    return validate(kind, document, origin=origin)
+
+
 def json_schemas(kind: type[Spec]) -> dict[str, dict[str, Any]]:
-    """JSON schemas of the class and of those that it refers to, by name."""
+    """Return the JSON schemas of the class and of those it refers to, by name."""
     _, schemas = msgspec.json.schema_components([kind])
     return schemas
 
 
 def specs_within(annotation: Any) -> set[type[Spec]]:
-    """The classes that the annotation is made of, those inside their fields included."""
+    """Return the Spec classes in the annotation, including those inside their fields."""
     if isinstance(annotation, type) and issubclass(annotation, Spec):
         return {annotation}.union(*(specs_within(found.type) for found in msgspec.structs.fields(annotation)))
     return set().union(*map(specs_within, get_args(annotation)))
@@ -114,7 +134,7 @@ def _without_absent(value: Any) -> Any:
 
 
 def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str]:
-    """The path of the wrong field and what is wrong, from msgspec's message."""
+    """Return the path of the wrong field and what is wrong, from msgspec's message."""
     what, _, path = message.partition(" - at `$")
     path = path.rstrip("`").lstrip(".")
     if missing := re.match(r"Object missing required field `(.+)`", what):
@@ -144,14 +164,14 @@ def _advice(name: str, known: list[str]) -> str:
 
 
 def _find(document: Any, path: str) -> Any:
-    """The value at `spec.steps[3].miniBatchSize`."""
+    """Return the value at a path such as `spec.steps[3].miniBatchSize`."""
     for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
         document = document[int(index)] if index else document.get(name)
     return document
 
 
 def _type_at(kind: Any, path: str) -> Any:
-    """The annotation of the field at the path."""
+    """Return the annotation of the field at the path."""
     for name in re.findall(r"[^.\[\]]+", re.sub(r"\[[^\]]*\]", "", path)):
         spec = _spec_within(kind)
         kind = next((f.type for f in msgspec.structs.fields(spec) if f.encode_name == name), None) if spec else None
@@ -164,7 +184,7 @@ def _fields_at(kind: Any, path: str) -> list[str]:
 
 
 def _choices_at(kind: Any, path: str) -> list[object]:
-    """The values of every Literal in the annotation."""
+    """Return the values of every Literal in the annotation."""
 
     def literals(annotation: Any) -> list[object]:
         args = get_args(annotation)
@@ -174,7 +194,7 @@ def _choices_at(kind: Any, path: str) -> list[object]:
 
 
 def _spec_within(annotation: Any) -> Any:
-    """The Spec inside an annotation such as `Spec | None` or `tuple[Spec, ...]`."""
+    """Return the Spec inside an annotation such as `Spec | None` or `tuple[Spec, ...]`."""
     if isinstance(annotation, type) and issubclass(annotation, Spec):
         return annotation
     return next((s for s in map(_spec_within, get_args(annotation)) if s), None)

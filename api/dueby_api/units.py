@@ -1,4 +1,4 @@
-"""Durations, percentages and clocks at the edge of the program; inside it times are integer microseconds.
+"""Durations, counts and clocks at the edges of the program. Inside it, times are integer microseconds.
 
 Floats lose a mini-batch in 8-25 % of boundary cases (`floor((T - W) / L)` with seconds), so a duration is parsed
 exactly, in decimal, and rounded once: profiled times up, deadlines down.
@@ -19,28 +19,26 @@ _UNIT_MICROS = {
     "us": 1,
 }
 
-# Go's notation, which Kubernetes and CEL's duration() read, up to 11 years of hours: theirs ends at 292 years, and a
-# sum beyond it would be answered with an error of the API server's own.
+# Go's notation, which Kubernetes and CEL's duration() read, limited to 11 years of hours: Go's ends at 292 years, and
+# the API server answers a sum beyond that with an error of its own.
 DURATION_PATTERN = r"^([0-9]{1,5}(\.[0-9]{1,6})?h|[0-9]{1,7}(\.[0-9]{1,6})?(m|s|ms|us))+$"
 _TERM = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|us|m|s)")
 
 
-class Seconds(float):
-    """A time in seconds that is written with six decimals, to the microsecond."""
-
-    def __repr__(self) -> str:
-        return f"{float(self):.6f}"
+def seconds(micros: int) -> float:
+    """Return microseconds as seconds with six decimals, as JSON and YAML documents carry times."""
+    return round(micros / MICROS_PER_SECOND, 6)
 
 
 def parse_duration_us(text: str, *, rounding: Callable[[Fraction], int] = floor) -> int:
-    """Microseconds of a duration such as `10m`, `1h30m` or `1.5s`; ValueError with a sentence otherwise."""
+    """Return the microseconds of a duration such as `10m` or `1h30m`. Raise ValueError, with a sentence, for others."""
     if not re.fullmatch(DURATION_PATTERN, text):
         raise ValueError(f"{text!r} is not a duration; write hours, minutes and seconds, such as 10m, 1h30m or 90s")
     return rounding(sum((Fraction(number) * _UNIT_MICROS[unit] for number, unit in _TERM.findall(text)), Fraction(0)))
 
 
 def format_duration(micros: int) -> str:
-    """The duration for people: three significant steps at the most, `-1m05s`, `2h03m`, `850ms`."""
+    """Return the duration for people, in at most two units: `-1m05s`, `2h03m`, `850ms`."""
     sign, micros = ("-", -micros) if micros < 0 else ("", micros)
     if micros <= 999_000:
         return f"{sign}{ceil(micros / 1000)}ms" if micros else "0s"
@@ -56,7 +54,7 @@ def format_duration(micros: int) -> str:
 
 
 def format_count(number: int) -> str:
-    """A count in the width of a column, rounded down: 950, 41k, 1.2M, 3G."""
+    """Return a count in the width of a column, rounded down: 950, 41k, 1.2M, 3G."""
     for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if number >= size:
             whole, tenths = divmod(number * 10 // size, 10)
@@ -65,12 +63,25 @@ def format_count(number: int) -> str:
 
 
 def to_micros(moment: datetime) -> int:
-    """Microseconds since 1970 of an aware datetime, exactly."""
+    """Return the microseconds since 1970 of an aware datetime, exactly."""
     delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (delta.days * 86_400 + delta.seconds) * MICROS_PER_SECOND + delta.microseconds
 
 
 def from_micros(micros: int) -> datetime:
-    """The aware datetime of microseconds since 1970."""
+    """Return the aware datetime of microseconds since 1970."""
     seconds, rest = divmod(micros, MICROS_PER_SECOND)
     return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=rest)
+
+
+def parse_time_us(text: str) -> int:
+    """Return the microseconds since 1970 of an RFC 3339 time. Raise ValueError if it is none or has no offset."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no offset from UTC")
+    return to_micros(moment)
+
+
+def format_time(micros: int) -> str:
+    """Return microseconds since 1970 as RFC 3339 in UTC, to the second."""
+    return from_micros(micros).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,19 +10,11 @@ import yaml
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.inference_job import InferenceJob, parse_job
-from dueby_api.units import Seconds
 from dueby_profiler.files import write_text
 
 # libyaml's loader is ten times as fast; PyYAML is built without it on some platforms.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SUFFIXES = (".yaml", ".yml", ".json")
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes times with their six decimals."""
-
-
-_Dumper.add_representer(Seconds, lambda dumper, time: dumper.represent_scalar("tag:yaml.org,2002:float", repr(time)))
 
 
 def read_job(path: str) -> InferenceJob:
@@ -55,7 +47,7 @@ def write_profile(profile: GPUProfile, folder: Path) -> Path:
 
 def to_yaml(document: Any) -> str:
     """YAML in the order of the document."""
-    return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120))
 
 
 def profile_home() -> Path:

@@ -8,13 +8,12 @@ import json
 import re
 import sys
 import time
-from typing import Any
 
 from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
-from dueby_api.inference_job import InferenceJob, JobSpec, refuse_unbuilt
-from dueby_api.units import MICROS_PER_SECOND, Seconds
+from dueby_api.inference_job import InferenceJob, JobSpec
+from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.answer import answer_document
 from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.model.problem import Problem
@@ -48,7 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plan and print; 0, or 3 where the deadline can't be met."""
     job = read_job(arguments.file)
-    refuse_unbuilt(job.spec)
     profiles = read_profiles(arguments.profiles or default_profiles())
     profiles += predictions(profiles, job.spec.model)
     counts = parse_pool(arguments.pool) or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
@@ -79,6 +77,7 @@ def problem_of(
         time_us=time_us,
         confidence=spec.planned_confidence,
         most_gpus=spec.gpus.max,
+        objective=spec.objective,
         reserve=spec.gpus.reserve,
         max_iterations=spec.gpus.max_iterations,
     )
@@ -115,18 +114,6 @@ def print_answer(verdict: Verdict, output: str) -> None:
         print_plan(verdict, people_console(stderr=not sys.stdout.isatty()))
         return
     document = answer_document(verdict)
-    sys.stdout.write(to_json(document) if output == "json" else to_yaml(document))
-
-
-def to_json(document: Any) -> str:
-    """JSON in which every time has its six decimals (json writes floats itself, so they go in as marked strings)."""
-    marked = json.dumps(_marked(document), indent=2, ensure_ascii=False, allow_nan=False)
-    return re.sub(r'"\x7f(-?[0-9]+\.[0-9]{6})"', r"\1", marked.replace("\\u007f", "\x7f")) + "\n"
-
-
-def _marked(value: Any) -> Any:
-    if isinstance(value, Seconds):
-        return f"\x7f{value!r}"
-    if isinstance(value, dict):
-        return {key: _marked(item) for key, item in value.items()}
-    return [_marked(item) for item in value] if isinstance(value, list) else value
+    sys.stdout.write(
+        json.dumps(document, indent=2, ensure_ascii=False) + "\n" if output == "json" else to_yaml(document)
+    )

@@ -19,9 +19,10 @@ from rich.text import Text
 
 from dueby.cli.files import write_profile
 from dueby.cli.tables import people_console
+from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
-from dueby_api.inference_job import EngineName, Model, Precision
+from dueby_api.inference_job import Model
 from dueby_api.schema import validate
 from dueby_api.units import format_duration
 from dueby_profiler.files import write_text

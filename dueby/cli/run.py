@@ -19,18 +19,20 @@ from typing import Any
 from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
 from dueby.cli.plan import EXIT_INFEASIBLE
 from dueby.cli.screen import Screen
-from dueby.cli.summary import EXIT_LATE, print_summary, summary_document
+from dueby.cli.summary import EXIT_LATE, print_summary, summarise
 from dueby.cli.tables import people_console, print_plan
 from dueby.local import steps
 from dueby.local.edits import ManifestWatch
 from dueby.local.loop import Loop, Outcome, Seams
 from dueby.local.processes import Processes
 from dueby.local.record import Record
-from dueby.local.this_machine import LocalPool, cache_folder, find_pool, machine_document
+from dueby.local.this_machine import LocalPool, cache_folder, find_pool, machine_record
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.grid import Grid
-from dueby_api.inference_job import InferenceJob, refuse_unbuilt
+from dueby_api.inference_job import InferenceJob
+from dueby_api.run_record import Summary
+from dueby_api.step_messages import FinishResult
 from dueby_api.units import from_micros
 from dueby_operator.control.model import JobView
 from dueby_planner.profiles.pool import matching
@@ -60,7 +62,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the job; the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     job = read_job(arguments.file)
-    refuse_unbuilt(job.spec)
     pool = find_pool(_profiles(job, arguments.profiles), job.spec.model)
     with tempfile.TemporaryDirectory(prefix="dueby-run-") as folder:
         session = Session(job, pool, file=arguments.file, folder=Path(folder))
@@ -93,16 +94,16 @@ class Session:
             try:
                 outcome = loop.run()
             except KeyboardInterrupt:
-                self._summarise(loop.view, record, processes, outcome=None, rows={})
+                self._summarise(loop.view, record, processes, outcome=None, closed=None)
                 raise
         if outcome.ended == "Refused" and outcome.verdict:
             print_plan(outcome.verdict, people_console(stderr=True))
             return EXIT_INFEASIBLE
         if not processes.started:
             print("Every part is there already; nothing to do.", file=sys.stderr)
-        rows = self._close(outcome, indexed, retry_failed)
-        summary = self._summarise(loop.view, record, processes, outcome=outcome, rows=rows)
-        return 0 if summary["verdict"] == "Succeeded" else EXIT_LATE
+        closed = self._close(outcome, indexed, retry_failed)
+        summary = self._summarise(loop.view, record, processes, outcome=outcome, closed=closed)
+        return 0 if summary.verdict == "Succeeded" else EXIT_LATE
 
     def _first_view(self, indexed: steps.Indexed) -> JobView:
         part_size = indexed.part_size
@@ -145,34 +146,40 @@ class Session:
         )
 
     def _summarise(
-        self, view: JobView, record: Record, processes: Processes, *, outcome: Outcome | None, rows: dict[str, Any]
-    ) -> dict[str, Any]:
+        self,
+        view: JobView,
+        record: Record,
+        processes: Processes,
+        *,
+        outcome: Outcome | None,
+        closed: FinishResult | None,
+    ) -> Summary:
         """Keep the run's documents and print its last words."""
-        summary = summary_document(
+        summary = summarise(
             self.job,
             view,
             record,
             verdict=outcome.verdict if outcome else None,
-            done=rows.get("rows", record.done),
-            failed=rows.get("errors", record.failed),
+            done=closed.rows if closed else record.done,
+            failed=closed.errors if closed else record.failed,
             interrupted=outcome is None,
             processes=processes.started,
-            machine=machine_document(self.pool),
+            machine=machine_record(self.pool),
         )
         self._keep("job.yaml", to_yaml(without_secrets(self.job)).encode())
-        self._keep("summary.json", json.dumps(summary, ensure_ascii=False, indent=1).encode())
+        self._keep("summary.json", json.dumps(summary.document(), ensure_ascii=False, indent=1).encode())
         print_summary(summary, self.job.spec.sink.uri)
         return summary
 
-    def _close(self, outcome: Outcome, indexed: steps.Indexed, retry_failed: bool) -> dict[str, Any]:
-        """The finish step, where every part is there; the rows and errors of the whole sink."""
+    def _close(self, outcome: Outcome, indexed: steps.Indexed, retry_failed: bool) -> FinishResult | None:
+        """Finish the sink if every part is there; return its rows and errors."""
         if outcome.ended != "Complete":
-            return {}
-        rows = steps.finish(self.job, self.folder)
-        if retry_failed and rows["errors"]:
+            return None
+        closed = steps.finish(self.job, self.folder)
+        if retry_failed and closed.errors:
             steps.retry_failed(self._processes(indexed, retry_failed=True), outcome.view)
-            rows = steps.finish(self.job, self.folder)
-        return rows
+            closed = steps.finish(self.job, self.folder)
+        return closed
 
     def _keep(self, document: str, data: bytes) -> None:
         self.sink.replace(f"_dueby/runs/{self.name}/{document}", data)

@@ -90,19 +90,19 @@ def _workers(status: Status) -> Table:
 
 
 def _worker(process: Process) -> tuple[Text | ProgressBar, ...]:
-    assignment, seen = process.assignment, process.progress
-    state = process.state if process.state in GONE else str(seen.get("state", "starting"))
+    assignment, progress = process.assignment, process.progress
+    state = process.state if process.state in GONE else progress.state
     share = assignment.share
-    at = min(max(int(seen.get("nextPart") or share.first), share.first), share.end)
+    at = min(max(progress.next_part, share.first), share.end)
     bar = ProgressBar(total=max(1, len(share)), completed=at - share.first if len(share) else 1, width=20)
-    step_us = seen.get("stepMicros")
+    step_us = progress.step_us
     return (
         Text(assignment.worker),
         Text(assignment.device_class),
         Text(f"{assignment.choice.engine} x{assignment.choice.mini_batch_size}"),
         Text(state, style=_COLOURS.get(state, "")),
         bar,
-        Text(f"{int(seen.get('imagesDone') or 0):,}"),
-        Text(f"{float(seen.get('imagesPerSecond') or 0):,.0f}"),
+        Text(f"{progress.images_done:,}"),
+        Text(f"{progress.images_per_second or 0.0:,.0f}"),
         Text(f"{step_us / 1000:,.1f} ms" if step_us else ""),
     )

@@ -1,7 +1,8 @@
 """The end of a run: expected against actual, where the results are, and the document that the report reads."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 from rich.text import Text
 
@@ -9,14 +10,15 @@ from dueby.cli.tables import people_console
 from dueby.local.processes import Process
 from dueby.local.record import Record
 from dueby_api.inference_job import InferenceJob
-from dueby_api.units import MICROS_PER_SECOND, format_duration, parse_duration_us
+from dueby_api.run_record import MachineRecord, RunVerdict, Summary
+from dueby_api.units import format_duration, parse_duration_us
 from dueby_operator.control.model import JobView
 from dueby_planner.deadline_classes import Verdict
 
 EXIT_LATE = 4
 
 
-def summary_document(
+def summarise(
     job: InferenceJob,
     view: JobView,
     record: Record,
@@ -26,61 +28,69 @@ def summary_document(
     failed: int,
     interrupted: bool,
     processes: Sequence[Process],
-    machine: Mapping[str, Any],
-) -> dict[str, Any]:
-    """summary.json of a run's folder. All times are seconds from the run's start."""
+    machine: MachineRecord,
+) -> Summary:
+    """Return the content of summary.json. All times are seconds from the run's start."""
     plan = verdict.plan if verdict else None
-    actual_us = view.now_us - record.start_us
     in_time = view.now_us <= record.deadline_us
     too_many = failed > job.spec.allowed_failures(view.images)
-    if interrupted:
-        word = "Interrupted"
-    elif too_many:
-        word = "Failed"
-    else:
-        word = "Succeeded" if in_time and done == view.images else "Late"
-    return {
-        "job": job.metadata.name,
-        "images": view.images,
-        "imagesDone": done,
-        "imagesFailed": failed,
-        "startUnixMicros": record.start_us,
-        "deadlineSeconds": record.at(record.deadline_us),
-        "expectedSeconds": record.expected_s,
-        "finishAtConfidenceSeconds": record.at_confidence_s,
-        "actualSeconds": round(actual_us / MICROS_PER_SECOND, 3),
-        "inTime": in_time,
-        "verdict": word,
-        "confidence": job.spec.planned_confidence,
-        "probability": plan.probability if plan else None,
-        "gpus": plan.gpus if plan else len(processes),
-        "replans": record.replans,
-        "model": job.spec.model.document(),
-        "weightsWarning": WEIGHTS_WARNING if job.spec.model.weights == "none" else None,
-        "machine": dict(machine),
-        "warnings": list(plan.warnings) if plan else [],
-    }
+    word: RunVerdict = "Succeeded" if in_time and done == view.images else "Late"
+    if interrupted or too_many:
+        word = "Interrupted" if interrupted else "Failed"
+    return Summary(
+        job=job.metadata.name,
+        images=view.images,
+        images_done=done,
+        images_failed=failed,
+        start_unix_micros=record.start_us,
+        deadline_seconds=record.at(record.deadline_us),
+        expected_seconds=record.expected_s,
+        finish_at_confidence_seconds=record.at_confidence_s,
+        actual_seconds=record.at(view.now_us),
+        in_time=in_time,
+        verdict=word,
+        confidence=job.spec.planned_confidence,
+        probability=plan.probability if plan else None,
+        gpus=plan.gpus if plan else len(processes),
+        replans=tuple(record.replans),
+        model=job.spec.model,
+        weights_warning=WEIGHTS_WARNING if job.spec.model.weights == "none" else None,
+        software=software_versions(),
+        machine=machine,
+        warnings=plan.warnings if plan else (),
+    )
 
 
 WEIGHTS_WARNING = "the model has random weights: the results mean nothing"
+# What decides how fast a run is and what it answers, besides the machine.
+_SOFTWARE = ("dueby", "torch", "torchvision", "openvino", "pillow", "simplejpeg")
 
 
-def print_summary(summary: Mapping[str, Any], sink: str) -> None:
-    """The last words of `dueby run`."""
+def software_versions() -> dict[str, str]:
+    """Return the versions of the packages that classify images, of those that are installed."""
+    found = {}
+    for package in _SOFTWARE:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def print_summary(summary: Summary, sink: str) -> None:
+    """Print how the run ended, and where the results and the report are."""
     console = people_console(stderr=True)
-    style = {"Succeeded": "bold green", "Interrupted": "bold yellow"}.get(summary["verdict"], "bold red")
-    failed = summary["imagesFailed"]
-    unreadable = f", {failed:,} of them with an error" if failed else ""
-    actual, expected, deadline = (_seconds(summary[f"{name}Seconds"]) for name in ("actual", "expected", "deadline"))
+    style = {"Succeeded": "bold green", "Interrupted": "bold yellow"}.get(summary.verdict or "", "bold red")
+    unreadable = f", {summary.images_failed:,} of them with an error" if summary.images_failed else ""
+    times = (summary.actual_seconds, summary.expected_seconds, summary.deadline_seconds)
+    actual, expected, deadline = map(_seconds, times)
     console.print(
         Text.assemble(
-            (summary["verdict"], style),
-            f": {summary['imagesDone']:,} of {summary['images']:,} images{unreadable}, after {actual} "
+            (summary.verdict or "", style),
+            f": {summary.images_done:,} of {summary.images:,} images{unreadable}, after {actual} "
             f"(expected {expected}, deadline {deadline}).",
         )
     )
-    if summary["weightsWarning"]:
-        console.print(Text(f"Warning: {summary['weightsWarning']}.", style="bold red"))
+    if summary.weights_warning:
+        console.print(Text(f"Warning: {summary.weights_warning}.", style="bold red"))
     console.print(Text(f"Results: {sink}   Report: dueby report {sink}"))
 
 

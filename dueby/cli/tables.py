@@ -4,10 +4,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dueby_api.input_cost import FREE, InputCost
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_planner.answer import device_word, proof_sentence
 from dueby_planner.deadline_classes import Verdict
-from dueby_planner.model.input_cost import FREE, InputCost
 from dueby_planner.model.plan import Infeasible, Plan
 
 CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confidence and this pool."

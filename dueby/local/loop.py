@@ -12,6 +12,7 @@ from typing import Literal
 from dueby.local.processes import Processes
 from dueby.local.record import Record
 from dueby_api.inference_job import InferenceJob
+from dueby_api.schema import Spec
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.model import GONE, Decision, Finish, JobView, Refuse, Start, Stop
 from dueby_operator.control.workers import decide, images_left
@@ -134,8 +135,8 @@ class Loop:
         """Tell the screen and the record."""
         now_us, done = self.view.now_us, self.view.images - images_left(self.view)
         started = self.processes.started
-        failed = sum(int(p.progress.get("imagesFailed") or 0) for p in started)
-        rate = sum(float(p.progress.get("imagesPerSecond") or 0) for p in started if p.state not in GONE)
+        failed = sum(process.progress.images_failed for process in started)
+        rate = sum(p.progress.images_per_second or 0.0 for p in started if p.state not in GONE)
         self.record.sample(started, now_us=now_us, done=done, failed=failed)
         if now_us - self.kept_us >= KEEP_EVERY_US:
             self.keep()
@@ -153,8 +154,8 @@ class Loop:
     def keep(self) -> None:
         """Write what is known of the run into its folder."""
         self.kept_us = self.view.now_us
-        self.seams.keep("plan.json", _json(self.record.plan_document()))
-        self.seams.keep("progress.json", _json(self.record.progress_document(self.processes.started)))
+        self.seams.keep("plan.json", _json(self.record.plan_file()))
+        self.seams.keep("progress.json", _json(self.record.progress_file(self.processes.started)))
 
     def _start(self, start: Start) -> None:
         before = sum(worker.state not in GONE for worker in self.view.workers)
@@ -167,14 +168,14 @@ class Loop:
         self.view = replace(self.view, part_size=start.part_size, revision=self.view.revision + 1)
         self.record.started(start, now_us=self.view.now_us, before=before)
         if start.reason not in ("Started", "Resumed"):
-            self.seams.say(f"{self.record.replans[-1]['message']}")
+            self.seams.say(self.record.replans[-1].message or "")
         self.processes.start(start.assignments, part_size=start.part_size)
 
     def _stop(self, stop: Stop) -> None:
         before = sum(worker.state not in GONE for worker in self.view.workers)
         after = before - len(stop.workers)
         self.record.replanned(stop.reason, now_us=self.view.now_us, before=before, after=after)
-        self.seams.say(self.record.replans[-1]["message"])
+        self.seams.say(self.record.replans[-1].message or "")
         self.gave_up_on_worker = stop.reason == "WorkerLost"
         self.processes.stop(stop.workers)
 
@@ -183,7 +184,7 @@ class Loop:
         if not self.view.part_size:
             return self.view.parts_there
         started = self.processes.started
-        commits = sum(int(p.progress.get("partsCommitted") or 0) + (p.state in GONE) for p in started)
+        commits = sum(p.progress.parts_committed + (p.state in GONE) for p in started)
         if commits == self.commits:
             return self.view.parts_there
         self.commits = commits
@@ -209,5 +210,5 @@ class Loop:
         self.record.deadline_us = self.view.deadline_us
 
 
-def _json(document: object) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+def _json(document: Spec) -> bytes:
+    return json.dumps(document.document(), ensure_ascii=False, separators=(",", ":")).encode()

@@ -17,17 +17,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dueby.local.slots import Slot
+from dueby_api.engines import EngineName
 from dueby_api.errors import DueByError, Invalid, Transient
-from dueby_api.inference_job import EngineName, InferenceJob
-from dueby_operator.control.model import GONE, INVALID, TRY_AGAIN, Assignment, WorkerState, WorkerView, worker_view
+from dueby_api.inference_job import InferenceJob
+from dueby_api.schema import Spec, decode
+from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError, WorkerProgress, WorkResult
+from dueby_operator.control.model import GONE, Assignment, WorkerState, WorkerView, worker_view
 from dueby_operator.control.step_configs import crew_config, own_config
 
 SCRAPE_TIMEOUT_S = 1.0
 STOP_TIMEOUT_S = 5.0
 _PR_SET_PDEATHSIG = 1
+Kind = TypeVar("Kind", bound=Spec)
 
 
 @dataclass(kw_only=True)
@@ -41,7 +45,7 @@ class Process:
     folder: Path
     part_size: int
     state: WorkerState = "starting"
-    progress: dict[str, Any] = field(default_factory=dict)
+    progress: WorkerProgress = field(default_factory=WorkerProgress)
     ended_us: int | None = None
     is_stopping: bool = False
 
@@ -108,16 +112,16 @@ class Processes:
     def raise_fault(self) -> None:
         """Raise what a worker said was wrong with the job: no other worker would do better."""
         for process in self.started:
-            if process.state == "lost" and process.process.returncode == INVALID:
-                said = _last_words(process.folder)
-                raise Invalid(str(said.get("field", "spec")), str(said.get("error", log_tail(process.folder))))
+            if process.state == "lost" and process.process.returncode == EXIT_INVALID:
+                error = _last_words(StepError, process.folder) or StepError()
+                raise Invalid(error.field or "spec", error.error or log_tail(process.folder))
 
     def fault_of_losses(self) -> DueByError:
         """What to say when workers are lost again and again."""
         lost = [p for p in self.started if p.state == "lost"]
         last = lost[-1]
         words = log_tail(last.folder)
-        if last.process.returncode == TRY_AGAIN:
+        if last.process.returncode == EXIT_TRY_AGAIN:
             return Transient(f"worker {last.assignment.worker} gave up: {words}")
         code = last.process.returncode
         how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
@@ -189,12 +193,12 @@ def log_tail(folder: Path, lines: int = 3) -> str:
     return " / ".join(text.splitlines()[-lines:]) or "it left no word"
 
 
-def _last_words(folder: Path) -> dict[str, Any]:
+def _last_words(kind: type[Kind], folder: Path) -> Kind | None:
+    """Return the process's last words; None if it left none of this kind."""
     try:
-        said = json.loads((folder / "last-words.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return said if isinstance(said, dict) else {}
+        return decode(kind, (folder / "last-words.json").read_bytes())
+    except (OSError, Invalid):
+        return None
 
 
 def _refresh(process: Process) -> None:
@@ -203,15 +207,16 @@ def _refresh(process: Process) -> None:
     if code is not None:
         process.ended_us = time.time_ns() // 1000
         process.state = "done" if code == 0 else "stopped" if process.is_stopping else "lost"
-        process.progress |= _last_words(process.folder).get("progress", {})
+        if (result := _last_words(WorkResult, process.folder)) and result.progress.worker:
+            process.progress = result.progress
         return
     try:
         port = int((process.folder / "port").read_text())
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/progress", timeout=SCRAPE_TIMEOUT_S) as answer:
-            process.progress = json.load(answer)
-    except (OSError, ValueError):  # not listening yet, or too busy to answer: no news
+            process.progress = decode(WorkerProgress, answer.read())
+    except (OSError, ValueError, Invalid):  # not listening yet, or too busy to answer: no news
         return
-    if process.progress.get("batches"):
+    if process.progress.batches:
         process.state = "running"
 
 

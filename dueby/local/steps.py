@@ -9,22 +9,25 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dueby.local.loop import TICK_S
 from dueby.local.processes import Processes
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import InferenceJob
+from dueby_api.input_cost import FREE, InputCost
+from dueby_api.schema import Spec, decode
+from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, FinishResult, IndexResult, StepError
 from dueby_api.units import MICROS_PER_SECOND
-from dueby_operator.control.model import GONE, INVALID, TRY_AGAIN, Assignment, JobView
+from dueby_operator.control.model import GONE, Assignment, JobView
 from dueby_operator.control.step_configs import finish_config, images_without_index, index_config
 from dueby_planner.model.capacity import best_capacities
-from dueby_planner.model.input_cost import FREE, InputCost, read_input_cost
 from dueby_planner.profiles.pool import build_pool
 from dueby_worker.output.sink import read_claim
 from dueby_worker.storage.stores import open_store
 
+Kind = TypeVar("Kind", bound=Spec)
 # Long enough for a device's rate alone to decide which is the fastest.
 _LONG_US = 24 * 3600 * MICROS_PER_SECOND
 
@@ -48,18 +51,15 @@ def index(job: InferenceJob, folder: Path) -> Indexed:
     # A sink that somebody has laid claim to is looked at with the model in hand, before any of its parts count.
     if images and read_claim(open_store(job.spec.sink.uri)) is None:
         return Indexed(images=images, fingerprint=None, part_size=None, cost=FREE)
-    found = _run_step("index", index_config(job), folder)
+    found = _run_step("index", index_config(job), folder, IndexResult)
     return Indexed(
-        images=found["images"],
-        fingerprint=found["fingerprint"],
-        part_size=found.get("partSize"),
-        cost=read_input_cost(found.get("inputCost") or {}),
+        images=found.images, fingerprint=found.fingerprint, part_size=found.part_size, cost=found.input_cost or FREE
     )
 
 
-def finish(job: InferenceJob, folder: Path) -> dict[str, Any]:
-    """Count the rows and close the sink; the rows and errors of all its parts."""
-    return _run_step("finish", finish_config(job), folder)
+def finish(job: InferenceJob, folder: Path) -> FinishResult:
+    """Count the rows and close the sink; return the rows and errors of all its parts."""
+    return _run_step("finish", finish_config(job), folder, FinishResult)
 
 
 def retry_failed(processes: Processes, view: JobView) -> None:
@@ -86,19 +86,20 @@ def retry_failed(processes: Processes, view: JobView) -> None:
         processes.stop_all()
 
 
-def _run_step(step: str, config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _run_step(step: str, config: dict[str, Any], folder: Path, kind: type[Kind]) -> Kind:
+    """Run the step's process and return its result; raise what its last words say was wrong."""
     path = folder / f"{step}.json"
     path.write_text(json.dumps(config), encoding="utf-8")
     command = [sys.executable, "-m", "dueby_worker", step, "--config", str(path)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # stderr is for people
-    lines = done.stdout.strip().splitlines()
+    last_line = (done.stdout.strip().splitlines() or [""])[-1]
+    if done.returncode == 0:
+        return decode(kind, last_line, origin=f"the {step} step")
     try:
-        said = json.loads(lines[-1])
-    except (IndexError, ValueError):
-        said = {}
-    if done.returncode == 0 and said:
-        return dict(said)
-    sentence = said.get("error", f"the {step} step ended with code {done.returncode}")
-    if done.returncode == INVALID:
-        raise Invalid(said.get("field", "spec"), sentence)
-    raise (Transient if done.returncode == TRY_AGAIN else DueByError)(f"{step}: {sentence}")
+        error = decode(StepError, last_line)
+    except Invalid:
+        error = StepError()
+    sentence = error.error or f"the {step} step ended with code {done.returncode}"
+    if done.returncode == EXIT_INVALID:
+        raise Invalid(error.field or "spec", sentence)
+    raise (Transient if done.returncode == EXIT_TRY_AGAIN else DueByError)(f"{step}: {sentence}")

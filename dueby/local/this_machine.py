@@ -7,11 +7,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dueby.local.slots import Slot
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
+from dueby_api.run_record import MachineRecord
 from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import this_machine
@@ -47,10 +47,10 @@ def cache_folder() -> Path:
     return home
 
 
-def machine_document(pool: LocalPool) -> dict[str, Any]:
-    """What a run's summary says of the machine."""
+def machine_record(pool: LocalPool) -> MachineRecord:
+    """Return what a run's summary says of the machine."""
     limits = this_machine().limits
-    return {"cores": limits.usable, "memoryMiB": int(limits.memory_mib), "devices": dict(pool.counts)}
+    return MachineRecord(cores=limits.usable, memory_mib=int(limits.memory_mib), devices=dict(pool.counts))
 
 
 def _slots(layout: Layout) -> list[Slot]:

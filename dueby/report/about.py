@@ -5,17 +5,16 @@ from collections import defaultdict
 from dueby.report.facts import Facts, draw_facts, flatten
 from dueby.report.html import Markup, tag
 from dueby.report.run import Run
-from dueby.report.wording import number
 from dueby_api.inference_job import JobSpec
 
 
 def draw_about(run: Run) -> Markup:
     """Blocks of facts; those that nothing is known of are left out."""
-    labels = [("labels", number(run.summary.labels))] if run.summary.labels is not None else []
+    model, machine = run.summary.model, run.summary.machine
     blocks: list[tuple[str, Facts]] = [
         ("Job", _job_facts(run.job.spec) if run.job else ()),
-        ("Model", [*flatten(run.summary.model), *labels]),
-        ("Machine", list(flatten(run.summary.machine))),
+        ("Model", list(flatten(model.document())) if model else []),
+        ("Machine", list(flatten(machine.document())) if machine else []),
         ("Software", list(flatten(run.summary.software))),
         ("Parity with torch eager", _parity_facts(run)),
     ]
@@ -37,6 +36,6 @@ def _parity_facts(run: Run) -> Facts:
     workers: dict[str, list[str]] = defaultdict(list)
     for name, worker in run.workers.items():
         if worker.parity:
-            facts = (f"{key} {value}" for key, value in flatten(worker.parity))
-            workers[str(worker.parity.get("sentence") or ", ".join(facts))].append(name)
+            facts = (f"{key} {value}" for key, value in flatten(worker.parity.document()))
+            workers[worker.parity.sentence or ", ".join(facts)].append(name)
     return [(", ".join(names[:4]) + (", …" if len(names) > 4 else ""), said) for said, names in workers.items()]

@@ -25,7 +25,8 @@ from dueby.report.axes import (
 from dueby.report.html import Markup, join, tag
 from dueby.report.run import Run
 from dueby.report.wording import duration, number, percent
-from dueby_api.run_record import PlannedWorker, Revision
+from dueby_api.plan import PlannedWorker
+from dueby_api.run_record import Revision
 
 _TOP, _HEIGHT, _RATE_TOP, _RATE_HEIGHT = 36, 260, 24, 96
 # Why a plan is made for the whole of what there is to do.
@@ -36,23 +37,23 @@ Points = Sequence[tuple[float, float]]
 def planned_points(revision: Revision, *, images: int, done: float = 0) -> list[tuple[float, float]]:
     """(seconds, images) of a plan, from the images done when it began: its workers' lines in sum for the first plan, a
     straight line to its end for a re-plan, and nothing for helpers that have no end of their own."""
-    workers = [w for w in revision.workers if w.expected.finish_seconds is not None]
-    if revision.reason not in WHOLE_PLANS or not workers:
+    finishes = [(worker, revision.finish_s(worker)) for worker in revision.workers]
+    planned = [(worker, finish_s) for worker, finish_s in finishes if finish_s is not None]
+    if revision.reason not in WHOLE_PLANS or not planned:
         end_s = revision.expected_s
         return [] if end_s is None else [(revision.at_seconds, done), (end_s, float(images))]
-    lines = Counter(_worker_line(worker) for worker in workers)
+    lines = Counter(_worker_line(worker, finish_s) for worker, finish_s in planned)
     moments = thin(sorted({0.0, *(moment for line in lines for moment, _ in line)}))
     sums = [done + sum(count * interpolate(line, moment) for line, count in lines.items()) for moment in moments]
     return [(moment, min(float(images), total)) for moment, total in zip(moments, sums, strict=True)]
 
 
-def _worker_line(worker: PlannedWorker) -> tuple[tuple[float, float], ...]:
+def _worker_line(worker: PlannedWorker, finish_s: float) -> tuple[tuple[float, float], ...]:
     """One worker's plan: nothing, the first mini-batch, the last one."""
-    expected, size = worker.expected, float(worker.mini_batch_size)
-    finish = expected.finish_seconds or 0.0
-    warm = max(0.0, finish - worker.iterations * (expected.step_seconds or 0.0))
-    begin = max(0.0, warm - (expected.warmup_seconds or 0.0))
-    return (0.0, 0.0), (begin, 0.0), (warm, size), (finish, size * (worker.iterations + 1))
+    size = float(worker.mini_batch_size)
+    warm_s = max(0.0, finish_s - worker.iterations * worker.step_s)
+    begin_s = max(0.0, warm_s - worker.warmup_s)
+    return (0.0, 0.0), (begin_s, 0.0), (warm_s, size), (finish_s, size * (worker.iterations + 1))
 
 
 def interpolate(points: Points, moment: float) -> float:

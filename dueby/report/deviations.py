@@ -14,7 +14,7 @@ from dueby.report.facts import Facts
 from dueby.report.html import Markup, tag
 from dueby.report.run import Run
 from dueby.report.wording import change, duration, fine, number
-from dueby_api.run_record import Expected, WorkerProgress
+from dueby_api.run_record import WorkerRecord
 from dueby_api.units import MICROS_PER_SECOND
 
 _ROW, _TOP = 46, 30
@@ -46,18 +46,17 @@ def compare(run: Run) -> tuple[Comparison, ...]:
     rows = []
     for name, worker in run.workers.items():
         planned = run.planned.get(name)
-        expected = planned.expected if planned else Expected()
         pairs = {
-            "start-up": Pair(expected=expected.startup_seconds, actual=_seconds(worker.startup_micros)),
-            "warm-up": Pair(expected=expected.warmup_seconds, actual=_seconds(worker.warmup_micros)),
-            "step": Pair(expected=expected.step_seconds, actual=_seconds(worker.step_micros)),
-            "finish": Pair(expected=expected.finish_seconds, actual=_finish_of(worker, run)),
+            "start-up": Pair(expected=planned.startup_s if planned else None, actual=_seconds(worker.startup_us)),
+            "warm-up": Pair(expected=planned.warmup_s if planned else None, actual=_seconds(worker.warmup_us)),
+            "step": Pair(expected=planned.step_s if planned else None, actual=_seconds(worker.step_us)),
+            "finish": Pair(expected=run.planned_finish_s.get(name), actual=_finish_of(worker, run)),
         }
         rows.append(Comparison(worker=name, kind=f"{worker.device_class} · {worker.mini_batch_size}", pairs=pairs))
     return tuple(rows)
 
 
-def _finish_of(worker: WorkerProgress, run: Run) -> float | None:
+def _finish_of(worker: WorkerRecord, run: Run) -> float | None:
     """When the worker was done: with the run, where it was at work to the end of one that has all its rows."""
     ended_s, state = worker.states[-1] if worker.states else (0.0, "")
     if state == "done":

@@ -7,7 +7,9 @@ from dueby.report.facts import Facts, draw_banners, draw_facts
 from dueby.report.html import Markup, join, tag
 from dueby.report.run import Run
 from dueby.report.wording import NOTHING, counted, duration, fine, number, percent, reason, size
-from dueby_api.run_record import Alternatives, Group, InputTerms, Plan, Revision
+from dueby_api.input_cost import InputCost
+from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup
+from dueby_api.run_record import Revision
 
 _PROOFS = {
     "ClosedForm+CBC": "closed form and integer program (CBC), which agree",
@@ -30,7 +32,7 @@ def draw_plans(run: Run) -> Markup:
 
 def _draw_revision(run: Run, revision: Revision, *, before: Revision | None) -> Markup:
     groups = revision.plan.groups if revision.plan else _groups_of(revision)
-    terms = None if before and before.input_terms == revision.input_terms else revision.input_terms
+    terms = None if before and before.input_cost == revision.input_cost else revision.input_cost
     warnings = revision.plan.warnings if revision.plan else ()
     facts = [*(_plan_facts(run, revision, revision.plan) if revision.plan else ()), *_input_facts(terms)]
     return join(
@@ -42,16 +44,16 @@ def _draw_revision(run: Run, revision: Revision, *, before: Revision | None) -> 
     )
 
 
-def _groups_of(revision: Revision) -> tuple[Group, ...]:
+def _groups_of(revision: Revision) -> tuple[PlannedGroup, ...]:
     """The groups of workers that have no plan of their own."""
     kinds = Counter((w.device_class, w.engine, w.mini_batch_size, w.iterations) for w in revision.workers)
     return tuple(
-        Group(device_class=name, engine=engine, mini_batch_size=batch, iterations=iterations, count=count)
+        PlannedGroup(device_class=name, engine=engine, mini_batch_size=batch, iterations=iterations, count=count)
         for (name, engine, batch, iterations), count in kinds.items()
     )
 
 
-def _draw_groups(run: Run, groups: Sequence[Group]) -> Markup:
+def _draw_groups(run: Run, groups: Sequence[PlannedGroup]) -> Markup:
     columns = (f"{run.noun}s", "mini-batch size", "iterations", "images each")
     numeric = [tag("th", name, class_="number") for name in columns]
     rows = []
@@ -64,7 +66,7 @@ def _draw_groups(run: Run, groups: Sequence[Group]) -> Markup:
     return tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="scroll", tabindex="0")
 
 
-def _plan_facts(run: Run, revision: Revision, plan: Plan) -> Facts:
+def _plan_facts(run: Run, revision: Revision, plan: PlanAnswer) -> Facts:
     return [
         ("lower bound", NOTHING if plan.lower_bound is None else counted(plan.lower_bound, run.noun)),
         ("proof", _PROOFS.get(plan.proof or "", plan.proof or NOTHING)),
@@ -77,18 +79,18 @@ def _plan_facts(run: Run, revision: Revision, plan: Plan) -> Facts:
     ]
 
 
-def _input_facts(terms: InputTerms | None) -> Facts:
+def _input_facts(terms: InputCost | None) -> Facts:
     if terms is None:
         return []
     return [
-        ("decoding, an image", _micros(terms.decode_micros)),
-        ("reading, an image", _micros(terms.get_micros)),
+        ("decoding, an image", _micros(terms.decode_us)),
+        ("reading, an image", _micros(terms.get_us)),
         ("size of an image", size(terms.bytes_per_image)),
-        ("bandwidth of a worker", f"{size(terms.bandwidth_bytes_per_second)}/s"),
+        ("bandwidth of a worker", f"{size(terms.bandwidth_bytes_per_s)}/s"),
     ]
 
 
-def _draw_alternatives(offered: Alternatives) -> Markup:
+def _draw_alternatives(offered: PlanAlternatives) -> Markup:
     """What would do where the deadline could not be met."""
     earliest = offered.earliest_deadline_seconds
     extra = [

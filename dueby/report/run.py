@@ -12,10 +12,11 @@ from typing import TypeVar
 
 import yaml
 
+from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import CPU_ENGINES
 from dueby_api.inference_job import InferenceJob, parse_job
-from dueby_api.run_record import Plan, PlanFile, PlannedWorker, ProgressFile, Replan, Revision, Summary, WorkerProgress
+from dueby_api.plan import PlanAnswer, PlannedWorker
+from dueby_api.run_record import PlanFile, ProgressFile, ReplanRecord, Revision, Summary, WorkerRecord
 from dueby_api.schema import Spec, validate
 
 FILES = ("job.yaml", "plan.json", "progress.json", "summary.json")
@@ -61,15 +62,15 @@ class Run:
         return self.plan.revisions[0] if self.plan.revisions else None
 
     @property
-    def promise(self) -> Plan:
+    def promise(self) -> PlanAnswer:
         """The first plan's document; without a word in it where there is none."""
-        return (self.first.plan if self.first else None) or Plan()
+        return (self.first.plan if self.first else None) or PlanAnswer()
 
     @property
     def noun(self) -> str:
         """What the run's devices are."""
         engines = {worker.engine for worker in self.workers.values()} | {group.engine for group in self.promise.groups}
-        on_cpu = engines & CPU_ENGINES
+        on_cpu = {engine for engine in engines if runs_on_cpu(engine)}
         return "device" if not engines else "GPU" if not on_cpu else "CPU slice" if on_cpu == engines else "device"
 
     @property
@@ -136,12 +137,12 @@ class Run:
         return _first(self.summary.gpus, self.promise.gpus)
 
     @property
-    def replans(self) -> tuple[Replan, ...]:
+    def replans(self) -> tuple[ReplanRecord, ...]:
         """Changes of plan; from the plans themselves where the summary is missing."""
         if self.summary.replans:
             return self.summary.replans
         return tuple(
-            Replan(at_seconds=revision.at_seconds, reason=revision.reason) for revision in self.plan.revisions[1:]
+            ReplanRecord(at_seconds=revision.at_seconds, reason=revision.reason) for revision in self.plan.revisions[1:]
         )
 
     @property
@@ -152,10 +153,15 @@ class Run:
     @cached_property
     def planned(self) -> dict[str, PlannedWorker]:
         """What the plan that started a worker says of it, by the worker's name."""
-        return {worker.name: worker for revision in reversed(self.plan.revisions) for worker in revision.workers}
+        return {worker.worker: worker for revision in reversed(self.plan.revisions) for worker in revision.workers}
 
     @cached_property
-    def workers(self) -> dict[str, WorkerProgress]:
+    def planned_finish_s(self) -> dict[str, float | None]:
+        """When the plan that started a worker expects it to be done, by the worker's name; None for a helper."""
+        return {w.worker: r.finish_s(w) for r in reversed(self.plan.revisions) for w in r.workers}
+
+    @cached_property
+    def workers(self) -> dict[str, WorkerRecord]:
         """Progress by worker, in the order of their numbers."""
         return dict(sorted(self.progress.workers.items(), key=lambda item: (len(item[0]), item[0])))
 

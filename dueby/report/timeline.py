@@ -8,7 +8,7 @@ from dueby.report.axes import TimeAxis, deadline_mark, figure, label_beside, tex
 from dueby.report.html import Markup, join, tag
 from dueby.report.run import Run
 from dueby.report.wording import counted, duration, number, reason
-from dueby_api.run_record import WorkerProgress
+from dueby_api.run_record import WorkerRecord
 
 _MAX_LANES = 48
 _LANE, _BAR, _HEADING = 20, 12, 28
@@ -25,7 +25,7 @@ class Segment:
     end_s: float
 
 
-def segments(worker: WorkerProgress, *, end_s: float) -> tuple[Segment, ...]:
+def segments(worker: WorkerRecord, *, end_s: float) -> tuple[Segment, ...]:
     """The states as stretches; one that has no end lasts to the end of what is known."""
     moments = [*worker.states, (end_s, "")]
     return tuple(
@@ -35,7 +35,7 @@ def segments(worker: WorkerProgress, *, end_s: float) -> tuple[Segment, ...]:
     )
 
 
-def choose_lanes(workers: dict[str, WorkerProgress], *, most: int = _MAX_LANES) -> dict[str, WorkerProgress]:
+def choose_lanes(workers: dict[str, WorkerRecord], *, most: int = _MAX_LANES) -> dict[str, WorkerRecord]:
     """The workers to show: all of them, or those that were lost and those that finished last."""
     if len(workers) <= most:
         return workers
@@ -76,7 +76,7 @@ def draw_timeline(run: Run) -> Markup:
     return join(_key(), tag("div", drawing, class_="figure"), _note_hidden(run, len(lanes)), _list_replans(run))
 
 
-def _by_kind(lanes: dict[str, WorkerProgress]) -> dict[str, list[str]]:
+def _by_kind(lanes: dict[str, WorkerRecord]) -> dict[str, list[str]]:
     """Names of the workers that do the same."""
     kinds: dict[str, list[str]] = {}
     for name, worker in lanes.items():
@@ -92,16 +92,16 @@ def _name_kind(kind: str, y: float) -> Markup:
     )
 
 
-def _draw_lane(run: Run, name: str, worker: WorkerProgress, axis: TimeAxis, y: float) -> list[Markup]:
+def _draw_lane(run: Run, name: str, worker: WorkerRecord, axis: TimeAxis, y: float) -> list[Markup]:
     middle = y + _LANE / 2
     marks = [text(name, x=-8, y=middle + 4, anchor="end", class_="lane")]
     for segment in segments(worker, end_s=run.end_s):
         marks.append(_draw_segment(segment, axis, middle))
     if worker.states and worker.states[-1][1] == "lost":
         marks.append(_draw_loss(axis.share(worker.states[-1][0]), middle))
-    planned = run.planned.get(name)
-    if planned and planned.expected.finish_seconds is not None:
-        x = axis.at(planned.expected.finish_seconds)
+    planned_s = run.planned_finish_s.get(name)
+    if planned_s is not None:
+        x = axis.at(planned_s)
         marks.append(upright(x, top=middle - 8, bottom=middle + 8, class_="planned-finish"))
     if worker.samples:
         marks.append(text(number(worker.samples[-1][1]), x="100%", y=middle + 4, dx=10, class_="amount wide-only"))

@@ -16,8 +16,8 @@ import yaml
 
 from dueby_api.gpu_profile import ProfileSpec
 from dueby_api.inference_job import JobSpec
-from dueby_api.job_status import JobStatus, ProfileStatus
 from dueby_api.schema import Spec, json_schemas, specs_within
+from dueby_api.status import JobStatus, ProfileStatus
 from dueby_operator.jobs.names import GROUP, VERSION
 
 # An uninstalled chart leaves the CRDs, for with them would go every job and profile.
@@ -159,11 +159,11 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
         if "$ref" in node:
             name = node["$ref"].rpartition("/")[2]
             whole = of_class(classes[name], schemas[name], path)
-            if "default" in node:
+            if "default" in node and path.startswith("spec"):
                 whole["default"] = {}  # the API server fills in the defaults inside
             return whole
         if "anyOf" in node:
-            return _with_default(node, either(node["anyOf"], path))
+            return _with_default(node, either(node["anyOf"], path), path)
         found = {key: value for key, value in node.items() if key not in ("title", "description", "default")}
         if "enum" in found:
             found |= {"type": "string", "enum": list(found["enum"])}
@@ -178,7 +178,7 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
             found["x-kubernetes-preserve-unknown-fields"] = True
         if isinstance(found.get("additionalProperties"), dict):
             found["additionalProperties"] = convert(found["additionalProperties"], f"{path}{{}}")
-        return _with_default(node, _with_rules(found, resource, path))
+        return _with_default(node, _with_rules(found, resource, path), path)
 
     def either(choices: list[Schema], path: str) -> Schema:
         choices = [choice for choice in choices if choice != {"type": "null"}]
@@ -197,7 +197,8 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
         found: Schema = {"type": "object", "description": _one_line(spec.__doc__), "properties": properties}
         if schema.get("required"):
             found["required"] = list(schema["required"])
-        if schema.get("additionalProperties", True) is not False:
+        # What users may add is kept. The operator writes the status alone, and nothing that isn't declared there.
+        if schema.get("additionalProperties", True) is not False and path.startswith("spec"):
             found["x-kubernetes-preserve-unknown-fields"] = True
         return _with_rules(found, resource, path)
 
@@ -217,8 +218,10 @@ def field_documents(spec: type[Spec]) -> dict[str, str]:
     return told
 
 
-def _with_default(node: Schema, found: Schema) -> Schema:
-    return found if node.get("default") is None else {**found, "default": node["default"]}
+def _with_default(node: Schema, found: Schema, path: str) -> Schema:
+    """Add the default of a field of the spec. In a status, what was not written is not there."""
+    has_default = path.startswith("spec") and node.get("default") is not None
+    return {**found, "default": node["default"]} if has_default else found
 
 
 def _with_rules(found: Schema, resource: str, path: str) -> Schema:

@@ -24,7 +24,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dueby_api.job_status import Phase
+from dueby_api.status import Phase
 from dueby_operator.control.conditions import condition, is_over
 from dueby_operator.control.model import Reason
 from dueby_operator.control.world import Document, World

@@ -1,44 +1,135 @@
-"""A verdict as `dueby plan -o json` prints it and as a run keeps it, and as sentences for people."""
+"""Plans and verdicts as documents spell them, and as sentences for people.
 
+This is the one place where a plan of the domain (dueby_planner.model.plan) becomes one of the wire (dueby_api.plan and
+dueby_api.status): what `dueby plan -o json` prints, what a run's record keeps, and what status.plan shows.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
-from dueby_api.units import MICROS_PER_SECOND, Seconds, format_duration
+from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup
+from dueby_api.status import AlternativesStatus, PlanStatus
+from dueby_api.units import format_duration, format_time, seconds
 from dueby_planner.deadline_classes import Verdict
-from dueby_planner.model.plan import Infeasible, Plan, PlanGroup
+from dueby_planner.model.plan import Infeasible, Plan
 
 
-def seconds(micros: int | None) -> Seconds | None:
-    """Microseconds as they are written."""
-    return None if micros is None else Seconds(micros / MICROS_PER_SECOND)
+def planned_groups(plan: Plan) -> tuple[PlannedGroup, ...]:
+    """Return the plan's devices."""
+    return tuple(
+        PlannedGroup(
+            device_class=group.device_class,
+            engine=group.choice.engine,
+            count=group.count,
+            mini_batch_size=group.choice.mini_batch_size,
+            iterations=group.iterations,
+            profile=group.choice.profile,
+            # Absent rather than false: most plans have no such size.
+            interpolated=True if group.choice.filled_in else None,
+        )
+        for group in plan.groups
+    )
 
 
-def answer_document(verdict: Verdict) -> dict[str, Any]:
-    """The answer in the field names of `dueby plan -o json`."""
+def plan_answer(verdict: Verdict) -> PlanAnswer:
+    """Return the verdict as an answer whose times count from now."""
     plan, infeasible = verdict.plan, verdict.infeasible
     decided = infeasible or plan
     if decided is None:
         raise ValueError("a verdict has a plan, or says why there is none")
     problem = decided.problem
-    return {
-        "feasible": infeasible is None,
-        "gpus": plan.gpus if plan else None,
-        "lowerBound": plan.lower_bound if plan else None,
-        "proof": decided.proof,
-        "confidence": problem.confidence,
-        "probability": plan.probability if plan else None,
-        "partSize": plan.part_size if plan else None,
-        "images": problem.images,
-        "planned": plan.planned_images if plan else None,
-        "expectedSeconds": seconds(plan.expected_finish_us) if plan else None,
-        "slackSeconds": seconds(plan.slack_us) if plan else None,
-        "groups": [_group_document(group) for group in plan.groups] if plan else [],
-        "alternatives": _alternatives_document(infeasible) if infeasible else None,
-        "warnings": list(plan.warnings if plan else problem.pool.warnings),
-    }
+    answer = PlanAnswer(
+        feasible=infeasible is None,
+        proof=decided.proof,
+        confidence=problem.confidence,
+        images=problem.images,
+        alternatives=plan_alternatives(infeasible) if infeasible else None,
+        warnings=problem.pool.warnings,
+    )
+    if plan is None:
+        return answer
+    return answer.replace(
+        gpus=plan.gpus,
+        lower_bound=plan.lower_bound,
+        probability=plan.probability,
+        part_size=plan.part_size,
+        planned=plan.planned_images,
+        expected_seconds=seconds(plan.expected_finish_us),
+        slack_seconds=seconds(plan.slack_us),
+        groups=planned_groups(plan),
+        warnings=plan.warnings,
+    )
+
+
+def answer_document(verdict: Verdict) -> dict[str, Any]:
+    """Return the answer as `dueby plan -o json` prints it: every field is there, null where there is nothing to say."""
+    answer = plan_answer(verdict)
+    # Which profile a group was planned with is a matter of files here, not of the answer.
+    groups = [group.replace(profile=None).document() for group in answer.groups]
+    return {**answer.complete_document(), "groups": groups}
+
+
+def plan_alternatives(infeasible: Infeasible) -> PlanAlternatives:
+    """Return what could be asked for instead, with times that count from now."""
+    found = infeasible.alternatives
+    return PlanAlternatives(
+        earliest_deadline_seconds=None if found.earliest_us is None else seconds(found.earliest_us),
+        largest_images=found.largest_images,
+        extra_gpus=dict(found.extra_gpus),
+        possible_confidence=found.possible_confidence,
+    )
+
+
+def plan_status(plan: Plan, *, now_us: int, revision: int, part_size: int) -> PlanStatus:
+    """Return status.plan of a plan that begins now."""
+    return PlanStatus(
+        revision=revision,
+        gpus=plan.gpus,
+        lower_bound=plan.lower_bound,
+        proof=plan.proof,
+        proof_sentence=proof_sentence(plan),
+        confidence=plan.problem.confidence,
+        probability=round(plan.probability, 6),
+        part_size=part_size,
+        solve_micros=plan.solve_us,
+        expected_finish=format_time(now_us + plan.expected_finish_us),
+        finish_at_confidence=format_time(now_us + plan.finish_at_confidence_us),
+        slack=format_duration(plan.slack_us),
+        warnings=plan.warnings,
+        groups=planned_groups(plan),
+    )
+
+
+def alternatives_status(infeasible: Infeasible, *, now_us: int) -> AlternativesStatus:
+    """Return status.alternatives of a job that was judged now."""
+    found = infeasible.alternatives
+    return AlternativesStatus(
+        earliest_deadline=None if found.earliest_us is None else format_time(now_us + found.earliest_us),
+        largest_images=found.largest_images,
+        extra_gpus={name: count for name, count in found.extra_gpus.items() if count is not None},
+        possible_confidence=found.possible_confidence,
+    )
+
+
+def alternatives_sentence(infeasible: Infeasible) -> str:
+    """Return why the deadline can't be met, and every way to change that."""
+    problem, found = infeasible.problem, infeasible.alternatives
+    ways = []
+    if found.earliest_us is not None:
+        ways.append(f"move the deadline to {format_duration(found.earliest_us)} from now")
+    if found.largest_images:
+        ways.append(f"lower images to {found.largest_images:,}")
+    ways += [f"add {count} more of {name}" for name, count in found.extra_gpus.items() if count]
+    if found.possible_confidence is not None:
+        ways.append(f"lower the confidence to {found.possible_confidence:g}")
+    return (
+        f"All {problem.most} devices can do at most {found.largest_images:,} of {problem.images:,} images in "
+        f"{format_duration(problem.time_us)} at confidence {problem.confidence:g}. Do one of: {'; '.join(ways)}."
+    )
 
 
 def proof_sentence(plan: Plan) -> str:
-    """Why no fewer devices can do it."""
+    """Return why no fewer devices can do it."""
     what = device_word(plan)
     if plan.gpus == 1:
         return f"No plan has fewer than 1 {what(1)}."
@@ -50,28 +141,7 @@ def proof_sentence(plan: Plan) -> str:
     return f"{fewer:,} {what(fewer)} can do at most {plan.most_of_fewer:,} of {plan.problem.images:,} by then."
 
 
-def device_word(plan: Plan) -> Any:
-    """`GPU` or `CPU slice`, in the number that is asked for."""
+def device_word(plan: Plan) -> Callable[[int], str]:
+    """Return a function from a number of devices to `GPU`, `GPUs`, `CPU slice` or `CPU slices`."""
     word = "GPU" if plan.problem.pool.is_gpu else "CPU slice"
     return lambda count: word if count == 1 else word + "s"
-
-
-def _group_document(group: PlanGroup) -> dict[str, Any]:
-    return {
-        "deviceClass": group.device_class,
-        "engine": group.choice.engine,
-        "count": group.count,
-        "miniBatchSize": group.choice.mini_batch_size,
-        "iterations": group.iterations,
-        **({"interpolated": True} if group.choice.filled_in else {}),
-    }
-
-
-def _alternatives_document(infeasible: Infeasible) -> dict[str, Any]:
-    found = infeasible.alternatives
-    return {
-        "earliestDeadlineSeconds": seconds(found.earliest_us),
-        "largestImages": found.largest_images,
-        "extraGPUs": found.extra_gpus,
-        "possibleConfidence": found.possible_confidence,
-    }

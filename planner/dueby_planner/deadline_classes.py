@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.model.plan import Infeasible, Plan, make_plan, plan_earliest
+from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
 from dueby_planner.model.problem import Problem
+from dueby_planner.objectives import make_plan
 
 Action = Literal["Start", "Reserve", "Hold", "StartLate", "Refuse", "Wait"]
 

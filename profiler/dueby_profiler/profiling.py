@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.inference_job import Model
 from dueby_profiler.analysis.document import Facts, build_profile
 from dueby_profiler.analysis.memory import largest
 from dueby_profiler.analysis.remarks import remarks
@@ -24,7 +25,7 @@ from dueby_profiler.machine.machine import Machine, software_versions
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.choices import ENGINE_FIELD, LayoutChoice, choose, shorten
 from dueby_profiler.measuring.process_group import OutOfMemory, ProcessGroup
-from dueby_profiler.measuring.rounds import MeasuringGroup, Subject, Survey, measure_rate
+from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget, Survey, measure_rate
 from dueby_profiler.measuring.start_group import start_group
 from dueby_profiler.presets import Preset
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
@@ -130,7 +131,7 @@ class _LayoutProfiler:
         for clause in remarks(survey.found, end=survey.end, rounds_left_out=survey.rounds_left_out):
             self.listener.on_message(f"{layout.device_class}: {clause}.")
         if survey.disagreement:
-            self.listener.on_message(f"Warning: {layout.device_class}: {survey.subject.engine} {survey.disagreement}.")
+            self.listener.on_message(f"Warning: {layout.device_class}: {survey.target.engine} {survey.disagreement}.")
         return self._documents(survey, busy=busy)
 
     def _measure(self, budget: Budget) -> Survey:
@@ -138,8 +139,8 @@ class _LayoutProfiler:
         full.
         """
         explored, others = self._explore_first(budget, self.choice.engines)
-        fastest = self._fastest(explored, others) if others else explored.subject.engine
-        if fastest != explored.subject.engine:
+        fastest = self._fastest(explored, others) if others else explored.target.engine
+        if fastest != explored.target.engine:
             # What was explored is of another engine: the sizes have to be grown again.
             explored = self._survey(fastest, budget)
             explored.explore()
@@ -163,7 +164,7 @@ class _LayoutProfiler:
         """Return the engine that classifies the most images per second at one size."""
         name, found = self.choice.layout.device_class, explored.found
         size = max(size for size in found.sizes if size <= _COMPARED_UP_TO)
-        rates = {explored.subject.engine: len(self.choice.layout.slices) * found.images_per_second(size)}
+        rates = {explored.target.engine: len(self.choice.layout.slices) * found.images_per_second(size)}
         # Every comparison needs fresh processes of its own.
         compare_s = self.preset.compare_s + max(found.rough_startups_us) / 1e6
         for engine in others:
@@ -172,7 +173,7 @@ class _LayoutProfiler:
                 continue
             self._report(f"comparing engines: {engine}", explored.budget.left_s)
             try:
-                rates[engine] = measure_rate(self._subject(engine), size=size, seconds=self.preset.compare_s)
+                rates[engine] = measure_rate(self._target(engine), size=size, seconds=self.preset.compare_s)
             except Invalid as error:
                 if error.field != ENGINE_FIELD:
                     raise
@@ -189,9 +190,9 @@ class _LayoutProfiler:
         self.listener.on_message(f"{self.choice.layout.device_class}: {engine} is left out: {reason}.")
 
     def _survey(self, engine: EngineName, budget: Budget) -> Survey:
-        return Survey(subject=self._subject(engine), preset=self.preset, budget=budget, on_phase=self._report)
+        return Survey(target=self._target(engine), preset=self.preset, budget=budget, on_phase=self._report)
 
-    def _subject(self, engine: EngineName) -> Subject:
+    def _target(self, engine: EngineName) -> MeasuringTarget:
         layout, clock = self.choice.layout, self.machine.clock
 
         def open_group(status_pages: Sequence[int] = ()) -> ProcessGroup:
@@ -203,7 +204,7 @@ class _LayoutProfiler:
             monitor = self.monitor
             return open_group() if monitor is None else monitor.watch(open_group, layout=layout, engine=engine)
 
-        return Subject(
+        return MeasuringTarget(
             layout=layout,
             engine=engine,
             open_group=open_watched,
@@ -221,14 +222,14 @@ class _LayoutProfiler:
             facts = Facts(
                 device_class=self.choice.layout.device_class,
                 model=self.model,
-                engine=survey.subject.engine,
+                engine=survey.target.engine,
                 device=device,
                 software=software_versions(),
                 measured_at=datetime.now(UTC),
                 busy=busy,
             )
             peaks = {size: max(peaks) for size, peaks in found.peak_mib.items()}
-            mb = largest(found.sizes, peaks, survey.subject.usable_mib, failed=survey.failed_size)
+            mb = largest(found.sizes, peaks, survey.target.usable_mib, failed=survey.failed_size)
             profiles.append(build_profile(found, facts, mb))
         return profiles
 

@@ -14,43 +14,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import Model
 from dueby_api.packed_profile import pack_profile
-from dueby_api.schema import Meta, Spec
+from dueby_api.step_config import ProfileConfig
 from dueby_profiler.machine.machine import one_device, this_machine
 from dueby_profiler.measuring.choices import ENGINE_FIELD
 from dueby_profiler.presets import QUICK, Preset
 from dueby_profiler.profiling import profile_machine
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_worker.steps.command import run_to_end
-from dueby_worker.steps.config import Threads, load_config
+from dueby_worker.steps.config import load_config
 from dueby_worker.telemetry.serve import Page, serve_pages
 
 # Errors name the option of `dueby profile`; in a cluster the same value comes from a field of the job.
 _FIELDS = {"--engine": ENGINE_FIELD, "--precision": "spec.model.precision"}
 log = logging.getLogger(__name__)
-
-
-class ProfileConfig(Spec, frozen=True, kw_only=True):
-    """Configuration of the step: what to measure, and on what."""
-
-    job: str
-    """Name of the job that the class is measured for."""
-    model: Model
-    """The model. Weights may be random: they make no difference to the time."""
-    device_class: str
-    """The cluster's name for the device."""
-    gpu: bool
-    """True: the device is a GPU. False: it is a slice of cores."""
-    threads: Threads
-    """Cores that the model may use, or that its host process may use beside a GPU."""
-    host: str = "127.0.0.1"
-    """Address to listen on."""
-    port: Annotated[int, Meta(ge=0, le=65_535)] = 0
-    """Port of /progress; 0 takes any free one."""
 
 
 def run_step(argv: Sequence[str]) -> int:

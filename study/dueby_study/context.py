@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dueby_api.engines import EngineName
 from dueby_api.gpu_profile import GPUProfile
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.inference_job import Model
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine
 from dueby_profiler.measuring.choices import choose

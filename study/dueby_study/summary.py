@@ -7,10 +7,10 @@ time. Stages that were not measured are absent.
 from collections.abc import Sequence
 from typing import get_args
 
-from dueby_api.gpu_profile import FitKind, GPUProfile
+from dueby_api.gpu_profile import FitKind, GPUProfile, images_per_second
 from dueby_api.schema import Spec
 from dueby_planner.profiles.fits import MIN_POINTS, left_out_error
-from dueby_planner.profiles.machine_pool import images_per_second, machine_pool
+from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_profiler.analysis.statistics import fit_line
 from dueby_profiler.measuring.memory_map import Cell, MemoryMap
 from dueby_study.answers import Answers, answer

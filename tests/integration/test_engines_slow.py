@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dueby_api.inference_job import EngineName
+from dueby_api.engines import EngineName
 from dueby_worker.engines.build import available_engines, build_engine
 from dueby_worker.engines.parity import check_parity, made_up_pictures
 from support.models import loaded

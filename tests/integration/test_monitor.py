@@ -13,8 +13,9 @@ import pytest
 
 from dueby.cli.files import read_profiles
 from dueby.cli.main import main
+from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.inference_job import Model
 from dueby_profiler.machine import nvml
 from dueby_profiler.machine.layouts import Layout, Slice
 from dueby_profiler.measuring.messages import Setup

@@ -17,6 +17,7 @@ from dueby.cli.main import main
 from dueby_api.gpu_profile import parse_profile
 from dueby_api.inference_job import Model
 from dueby_api.packed_profile import unpack_profile
+from dueby_api.step_config import ProfileConfig
 from dueby_profiler.analysis import figures
 from dueby_profiler.analysis.points import while_all_busy
 from dueby_profiler.machine import nvml
@@ -29,7 +30,7 @@ from dueby_profiler.measuring.process_group import ProcessGroup
 from dueby_profiler.presets import ENOUGH_GROUPS, Preset
 from dueby_profiler.profiling import profile_machine
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
-from dueby_profiler.step import ProfileConfig, profile_device
+from dueby_profiler.step import profile_device
 from dueby_study.warmup.__main__ import main as add_warmups
 from dueby_study.warmup.collecting.rows import write_warmups
 from support.warmups import a_table

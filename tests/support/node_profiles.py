@@ -6,6 +6,7 @@ from typing import Any
 
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec, parse_profile
 from dueby_api.inference_job import Model
+from dueby_api.status import ProfileStatus, read_status
 from dueby_operator.cluster.nodes import Node, set_apart
 from dueby_operator.control.world import World
 from dueby_operator.control.writes import Add, Change, Delete, Put, Write
@@ -95,8 +96,8 @@ class Site:
 
     def condition(self, profile: str) -> Document:
         """What is said of the profile."""
-        (found,) = (self.profiles[profile].status or {})["conditions"]
-        return dict(found)
+        (found,) = (self.profiles[profile].status or ProfileStatus()).conditions
+        return found.document()
 
     def _do(self, write: Write) -> None:
         name = write.document["metadata"]["name"] if isinstance(write, Add | Put) else ""
@@ -114,7 +115,9 @@ class Site:
             case Change() if write.path.endswith("/status"):
                 name = write.path.split("/")[-2]
                 profile = self.profiles[name]
-                self.profiles[name] = profile.replace(status={**(profile.status or {}), **write.fields["status"]})
+                old = (profile.status or ProfileStatus()).document()
+                status = read_status(ProfileStatus, {"status": {**old, **write.fields["status"]}})
+                self.profiles[name] = profile.replace(status=status)
             case Change():
                 found = self.cron_jobs[write.path.rpartition("/")[2]]
                 found["metadata"] |= write.fields["metadata"]

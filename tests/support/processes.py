@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image
 
 from dueby_api.schema import validate
+from dueby_api.step_config import IndexConfig, WorkConfig
 from dueby_planner.model.shares import cut_shares
 from dueby_worker.steps.command import process_age_us
-from dueby_worker.steps.config import IndexConfig, WorkConfig
 from dueby_worker.steps.finish_step import finish
 from dueby_worker.steps.index_step import index_source
 from dueby_worker.steps.work_step import work

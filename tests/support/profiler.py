@@ -18,7 +18,7 @@ from dueby_profiler.machine.layouts import Layout, Slice
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.messages import Built, Contended, Point
 from dueby_profiler.measuring.process_group import OutOfMemory, contention_s
-from dueby_profiler.measuring.rounds import Subject, Survey
+from dueby_profiler.measuring.rounds import MeasuringTarget, Survey
 from dueby_profiler.presets import Preset
 
 
@@ -49,7 +49,7 @@ class SimulatedMachine:
     def survey(self, preset: Preset, *, gpu: bool = False) -> Survey:
         """Return a survey of this machine's only layout that has yet to begin."""
         slices = tuple(Slice(threads=1, gpu=f"GPU-{i}" if gpu else None) for i in range(self.slices))
-        subject = Subject(
+        target = MeasuringTarget(
             layout=Layout(device_class="NVIDIA-L4" if gpu else "cpu-1", slices=slices),
             engine="cuda" if gpu else "openvino",
             open_group=lambda: SimulatedGroup(self),
@@ -58,8 +58,8 @@ class SimulatedMachine:
             folder=Path("/nowhere"),
             clock=lambda: self.now_s,
         )
-        budget = Budget.starting(preset.layout_s, subject.clock)
-        return Survey(subject=subject, preset=preset, budget=budget, on_phase=lambda doing, left_s: None)
+        budget = Budget.starting(preset.layout_s, target.clock)
+        return Survey(target=target, preset=preset, budget=budget, on_phase=lambda doing, left_s: None)
 
     def measured(self, preset: Preset, *, gpu: bool = False) -> Survey:
         """Return a survey that is done."""
@@ -150,7 +150,7 @@ def some_facts(*, model: Model | None = None, device: Device | None = None) -> F
 def profile_of(survey: Survey) -> GPUProfile:
     """Return the profile of a survey that is done."""
     peaks = {size: max(peaks) for size, peaks in survey.found.peak_mib.items()}
-    mb = largest(survey.found.sizes, peaks, survey.subject.usable_mib, failed=survey.failed_size)
+    mb = largest(survey.found.sizes, peaks, survey.target.usable_mib, failed=survey.failed_size)
     return build_profile(survey.found, some_facts(), mb)
 
 

@@ -220,7 +220,7 @@ class Simulation:
         assert self.spare is not None
         helper = _Worker(device=self.spare, left=gone.left, born_s=round(gone.clock_s + 1.6, 3))
         gone.left = 0
-        planned = _planned(f"w{len(self.workers)}", helper, finish=False)
+        planned = _planned(f"w{len(self.workers)}", helper)
         self.workers.append(helper)
         helper.begin(self.chance)
         others = {"plan": None, "proofSentence": None, "finishAtConfidenceSeconds": None, "workers": [planned]}
@@ -239,14 +239,14 @@ class Simulation:
 
     def _first_revision(self) -> dict[str, Any]:
         planned = [_planned(f"w{i}", worker) for i, worker in enumerate(self.workers)]
-        finish = max(worker["expected"]["finishSeconds"] for worker in planned)
+        finish = max(_finish_s(worker) for worker in self.workers)
         most = self.images * 19 // 20
         at_confidence = round(min(finish * 1.035, self.deadline_s - 1.3), 3)
         return {
             "atSeconds": 0.0,
             "reason": "Started",
             "plan": self._plan(planned, finish, at_confidence),
-            "inputTerms": {
+            "inputCost": {
                 "decodeMicros": 1640,
                 "getMicros": 212,
                 "bytesPerImage": 77_300,
@@ -322,7 +322,6 @@ class Simulation:
             "replans": self.replans,
             "model": {"name": "efficientnet_lite0", "weights": "DEFAULT", "imageSize": 224, "precision": "fp32"},
             "weightsWarning": None,
-            "labels": 1000,
             "software": {"python": "3.11.7", "torch": "2.13.0", "openvino": "2026.4.1", "dueby": "0.1.0"},
             "machine": {"cores": 10, "memoryMiB": 24_576, "devices": {"cpu-1": 6, "cpu-2": 2}},
             "warnings": [],
@@ -391,23 +390,31 @@ def write_sink(sink: Path, sample: SampleRun, *, run: str = RUN, without: Sequen
     return sink
 
 
-def _planned(name: str, worker: _Worker, *, finish: bool = True) -> dict[str, Any]:
+def _iterations(worker: _Worker) -> int:
+    return -(-worker.left // worker.device.mini_batch_size) - 1
+
+
+def _finish_s(worker: _Worker) -> float:
     device = worker.device
-    iterations = -(-worker.left // device.mini_batch_size) - 1
-    finish_s = worker.born_s + device.startup_s + device.warmup_s + iterations * device.step_s
+    return round(worker.born_s + device.startup_s + device.warmup_s + _iterations(worker) * device.step_s, 3)
+
+
+def _planned(name: str, worker: _Worker) -> dict[str, Any]:
+    device = worker.device
+    start_us = round(1e6 * (device.startup_s + device.warmup_s))
     return {
-        "name": name,
+        "worker": name,
+        "revision": 1,
         "deviceClass": device.device_class,
         "engine": device.engine,
         "miniBatchSize": device.mini_batch_size,
-        "iterations": iterations,
+        "iterations": _iterations(worker),
         "share": [0, 1],
-        "expected": {
-            "startupSeconds": device.startup_s,
-            "warmupSeconds": device.warmup_s,
-            "stepSeconds": device.step_s,
-            "finishSeconds": round(finish_s, 3) if finish else None,
-        },
+        "profile": "vm",
+        "latencyMicros": round(1e6 * device.step_s),
+        "startMicros": start_us,
+        "expectedStartMicros": start_us,
+        "expectedWarmupMicros": round(1e6 * device.warmup_s),
     }
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dueby_api.engines import EngineName, Precision
 from dueby_api.grid import Grid, Share
-from dueby_api.inference_job import EngineName, Precision
 from dueby_worker.engines.interface import Pixels, TopK
 from dueby_worker.output.commits import Commits
 from dueby_worker.output.parts import OpenPart

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import InferenceJob, parse_job, refuse_unbuilt
+from dueby_api.inference_job import InferenceJob, parse_job
 from dueby_api.units import format_count, format_duration
 from dueby_operator.control.conditions import (
     MAX_REPLANS,
@@ -119,7 +119,6 @@ class Case:
 
     def _advance(self) -> None:
         job = self.world.with_slow_nodes(parse_job(self.document))
-        refuse_unbuilt(job.spec)
         created_us = micros_of(self.document["metadata"]["creationTimestamp"]) or self.world.now_us
         deadline_us = job.spec.deadline_us(accepted_us=created_us)
         self._status |= {"acceptedTime": moment(created_us), "deadlineTime": moment(deadline_us)}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, Literal
 
-from dueby_api.job_status import Phase
+from dueby_api.status import Phase
 from dueby_api.units import format_count, format_duration, from_micros
 from dueby_operator.control.model import GONE, Decision, JobView
 from dueby_planner.answer import proof_sentence

@@ -5,19 +5,18 @@ Both backends fill the same view: the local one from processes, the cluster's fr
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.grid import Share
 from dueby_api.inference_job import JobSpec
+from dueby_api.input_cost import FREE, InputCost
+from dueby_api.step_messages import WorkerProgress
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.capacity import Choice
-from dueby_planner.model.input_cost import FREE, InputCost
 from dueby_planner.replan import FRESH, Memory
 
 WorkerState = Literal["queued", "starting", "running", "done", "lost", "stopped"]
-# How a step's process says that its input is wrong, and that the same step may succeed later.
-INVALID, TRY_AGAIN = 2, 75
 GONE: frozenset[WorkerState] = frozenset({"done", "lost", "stopped"})
 Reason = Literal["Started", "Resumed", "WorkerLost", "Lagging", "Edited", "Admitted", "Ahead"]
 
@@ -56,18 +55,17 @@ class WorkerView:
 
 
 def worker_view(
-    assignment: Assignment, state: WorkerState, *, created_us: int, progress: Mapping[str, Any], part_size: int
+    assignment: Assignment, state: WorkerState, *, created_us: int, progress: WorkerProgress, part_size: int
 ) -> WorkerView:
-    """A worker by what its /progress said last; empty where it said nothing yet."""
-    last_batch_s = progress.get("lastBatchAt")
-    committed = int(progress.get("partsCommitted") or 0) * part_size
+    """Return a worker by its last progress; the default progress where it has reported none yet."""
+    committed = progress.parts_committed * part_size
     return WorkerView(
         assignment=assignment,
         state=state,
         created_us=created_us,
-        open_images=max(0, int(progress.get("imagesDone") or 0) - committed),
-        step_us=progress.get("stepMicros"),
-        last_step_us=None if last_batch_s is None else round(last_batch_s * 1e6),
+        open_images=max(0, progress.images_done - committed),
+        step_us=progress.step_us,
+        last_step_us=None if progress.last_batch_at is None else round(progress.last_batch_at * 1e6),
     )
 
 

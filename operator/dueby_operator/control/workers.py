@@ -83,6 +83,7 @@ def _first_plan(view: JobView, pool: Pool) -> Decision:
         time_us=view.deadline_us - view.now_us,
         confidence=view.spec.planned_confidence,
         most_gpus=_most(view),
+        objective=view.spec.objective,
         reserve=view.spec.gpus.reserve,
         max_iterations=view.spec.gpus.max_iterations,
         part_size=view.part_size,

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from dueby_api.inference_job import InferenceJob, JobSpec
+from dueby_api.input_cost import InputCost
+from dueby_api.schema import validate
 from dueby_operator.cluster.nodes import CPU_CLASS, DeviceKind, Need
 from dueby_operator.cluster.quotas import most_pods
 from dueby_operator.control.model import GONE, JobView, WorkerView
@@ -14,7 +16,6 @@ from dueby_operator.control.world import Memories, World
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import TOLERATIONS, Setting, worker_requests
 from dueby_operator.jobs.pod_state import Seen, micros_of
-from dueby_planner.model.input_cost import read_input_cost
 from dueby_planner.profiles.pool import matching
 
 SO_FAR_SOFT = ("Relaxed", "BestEffort")
@@ -48,7 +49,7 @@ def job_view(
         deadline_us=deadline_us,
         promised_us=None if news == "Edited" else micros_of(plan.get("expectedFinish")),
         images=status["images"],
-        cost=read_input_cost(status.get("inputCost") or {}),
+        cost=validate(InputCost, status.get("inputCost") or {}),
         profiles=profiles,
         counts={name: free[name] + own[name] for name in classes},
         most=None if most_more is None else most_more + sum(own.values()),

@@ -10,16 +10,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import CPU_ENGINES
-from dueby_api.grid import Share
 from dueby_api.inference_job import InferenceJob
+from dueby_api.plan import RevisionPlan
+from dueby_api.schema import decode
 from dueby_operator.cluster.nodes import CLASS_LABELS, CPU_CLASS, DeviceKind, quantity
+from dueby_operator.control.assignments import assignment_of, planned_worker
 from dueby_operator.control.model import Assignment
 from dueby_operator.control.step_configs import crew_config, finish_config, index_config, own_config
 from dueby_operator.jobs import names
 from dueby_operator.profiling.settings import Profiler
-from dueby_planner.model.capacity import Choice
 
 PORT = 8080
 CONFIG_FOLDER, SCRATCH = "/etc/dueby", "/tmp"
@@ -134,7 +135,7 @@ def worker_objects(
     )
     work["metadata"]["annotations"] = {names.DEVICE_CLASS: first.device_class}
     queue_up(job, work)
-    plan = {"assignments": [assignment_document(assignment) for assignment in assignments]}
+    plan = RevisionPlan(assignments=tuple(planned_worker(assignment) for assignment in assignments)).document()
     return [config_map_document(name, document, {"config.json": config, "plan.json": plan}, labels), work]
 
 
@@ -167,7 +168,7 @@ def worker_pod(
         setting,
         step="work",
         cpus=cpus_of(first.device_class, setting),
-        on_cpu=first.choice.engine in CPU_ENGINES,
+        on_cpu=runs_on_cpu(first.choice.engine),
         config_map=config_map,
         labels=labels,
         device=device,
@@ -233,53 +234,10 @@ def worker_requests(job: InferenceJob, setting: Setting, device_class: str) -> d
         raise Invalid("spec.worker.resources.requests", str(error)) from None
 
 
-def assignment_document(assignment: Assignment) -> Document:
-    """An assignment with the times that it was planned with, for an operator that starts again."""
-    choice = assignment.choice
-    return {
-        "worker": assignment.worker,
-        "revision": assignment.revision,
-        "deviceClass": assignment.device_class,
-        "iterations": assignment.iterations,
-        "share": [assignment.share.first, assignment.share.end],
-        "choice": {
-            "engine": choice.engine,
-            "miniBatchSize": choice.mini_batch_size,
-            "latencyMicros": choice.latency_us,
-            "startMicros": choice.start_us,
-            "expectedStartMicros": choice.expected_start_us,
-            "expectedWarmupMicros": choice.expected_warmup_us,
-            "profile": choice.profile,
-            "stepRatio": choice.step_ratio,
-        },
-    }
-
-
 def read_assignments(config_map: Mapping[str, Any]) -> list[Assignment]:
-    """The assignments that a revision's ConfigMap holds, in the order of the Job's indices."""
-    plan = json.loads(config_map["data"]["plan.json"])
-    return [_read_assignment(entry) for entry in plan["assignments"]]
-
-
-def _read_assignment(entry: Mapping[str, Any]) -> Assignment:
-    choice = entry["choice"]
-    return Assignment(
-        worker=entry["worker"],
-        revision=entry["revision"],
-        device_class=entry["deviceClass"],
-        choice=Choice(
-            engine=choice["engine"],
-            mini_batch_size=choice["miniBatchSize"],
-            latency_us=choice["latencyMicros"],
-            start_us=choice["startMicros"],
-            expected_start_us=choice["expectedStartMicros"],
-            expected_warmup_us=choice["expectedWarmupMicros"],
-            profile=choice["profile"],
-            step_ratio=choice.get("stepRatio", 1.0),
-        ),
-        iterations=entry["iterations"],
-        share=Share(first=entry["share"][0], end=entry["share"][1]),
-    )
+    """Return the assignments that a revision's ConfigMap holds, in the order of the Job's indices."""
+    plan = decode(RevisionPlan, config_map["data"]["plan.json"])
+    return [assignment_of(worker) for worker in plan.assignments]
 
 
 def _step_objects(

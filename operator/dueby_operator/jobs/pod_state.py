@@ -12,8 +12,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from dueby_api.errors import Invalid
+from dueby_api.schema import validate
+from dueby_api.step_messages import EXIT_INVALID, WorkerProgress
 from dueby_api.units import to_micros
-from dueby_operator.control.model import INVALID, Assignment, WorkerState, WorkerView, worker_view
+from dueby_operator.control.model import Assignment, WorkerState, WorkerView, worker_view
 from dueby_operator.jobs import names
 
 Document = Mapping[str, Any]
@@ -147,7 +150,7 @@ class Ending:
     @property
     def is_final(self) -> bool:
         """Whether the same step would end so again: the input is wrong."""
-        return self.exit_code == INVALID
+        return self.exit_code == EXIT_INVALID
 
 
 def ending_of(pods: Iterable[Document], job_name: str) -> Ending:
@@ -236,9 +239,16 @@ def _worker_view(seen: Seen, crew: Crew, index: int, pod: Document | None) -> Wo
         assignment,
         _rest_state(crew, index) or _pod_state(seen, crew, index, pod, progress),
         created_us=micros_of(made) or seen.now_us,
-        progress=progress,
+        progress=_typed(progress),
         part_size=int(seen.document.get("status", {}).get("plan", {}).get("partSize") or 1),
     )
+
+
+def _typed(progress: Document) -> WorkerProgress:
+    try:
+        return validate(WorkerProgress, progress)
+    except Invalid:
+        return WorkerProgress()
 
 
 def _rest_state(crew: Crew, index: int) -> WorkerState | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, parse_profile
+from dueby_api.status import ProfileStatus, read_status
 from dueby_operator.cluster import quotas
 from dueby_operator.cluster.kueue import Queue, read_queue
 from dueby_operator.cluster.nodes import Node, PodRow, requests_of, set_apart, take_pods
@@ -76,7 +77,7 @@ def read_profiles(documents: list[Document]) -> tuple[GPUProfile, ...]:
     profiles = []
     for document in documents:
         try:
-            profiles.append(parse_profile(document))
+            profiles.append(parse_profile(document).replace(status=read_status(ProfileStatus, document)))
         except Invalid as error:
             log.warning("GPUProfile %s is left out: %s", document["metadata"]["name"], error)
     return tuple(profiles)

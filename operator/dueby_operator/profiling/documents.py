@@ -7,7 +7,8 @@ be planned. `slow_nodes` keeps the classes' up to the nodes' from then on.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dueby_api.gpu_profile import GPUProfile, ProfileSpec
+from dueby_api.gpu_profile import GPUProfile, ProfileSpec, images_per_second
+from dueby_api.status import ProfileStatus
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.control.writes import Change, Put
 from dueby_operator.jobs import names
@@ -34,19 +35,12 @@ def profiles_of(spec: ProfileSpec, *, node: Node | None, profiles: Sequence[GPUP
     return [_with_owner(put(own), node), *map(put, made)]
 
 
-def images_per_second(spec: ProfileSpec) -> int:
-    """Of one device at its best measured size."""
-    largest = spec.max_mini_batch_size or spec.steps[-1].mini_batch_size
-    sizes = [step for step in spec.steps if step.mini_batch_size <= largest]
-    return round(max(step.mini_batch_size * 1e6 / step.latency_micros.mean for step in sizes))
-
-
 def rates(profiles: Sequence[GPUProfile]) -> list[Change]:
     """What brings `status.imagesPerSecond` up to date, where it isn't."""
     return [
         Change(path=names.profiles_path(profile.name, "status"), fields={"status": {"imagesPerSecond": rate}})
         for profile in profiles
-        if (rate := images_per_second(profile.spec)) != (profile.status or {}).get("imagesPerSecond")
+        if (rate := round(images_per_second(profile.spec))) != (profile.status or ProfileStatus()).images_per_second
     ]
 
 

@@ -12,7 +12,7 @@ Measuring has a time limit, and it runs beside the index step. Whoever measures 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from dueby_api.gpu_profile import CPU_ENGINES
+from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import InferenceJob
 from dueby_operator.cluster.nodes import CPU_CLASS, DeviceKind, has_slices, is_open
 from dueby_operator.control.conditions import Say, is_true
@@ -150,7 +150,7 @@ def _measurable(job: InferenceJob, there: set[str]) -> list[str]:
     """Classes that may be measured: those that the job names; otherwise all of GPUs, if its engine is for them."""
     if job.spec.gpus.classes:
         return [name for name in job.spec.gpus.classes if name in there]
-    return [] if job.spec.model.engine in CPU_ENGINES else sorted(there - {n for n in there if CPU_CLASS.match(n)})
+    return [] if runs_on_cpu(job.spec.model.engine) else sorted(there - {n for n in there if CPU_CLASS.match(n)})
 
 
 def _begin(job: InferenceJob, seen: Seen, world: World, setting: Setting, device_class: str) -> Create:

@@ -7,7 +7,7 @@ cores. It reads no image and writes no row, so it has none of the job's volumes,
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dueby_api.gpu_profile import CPU_ENGINES
+from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import InferenceJob, Model
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.control.step_configs import profile_config
@@ -48,7 +48,7 @@ def profile_objects(
     name = names.profiling_name(job.metadata.name, device_class, subject)
     labels = names.labels(job.metadata.name, names.PROFILE)
     cpus = cpus_of(device_class, setting)
-    on_cpu = device.resource is None or job.spec.model.engine in CPU_ENGINES
+    on_cpu = device.resource is None or runs_on_cpu(job.spec.model.engine)
     config = {
         **profile_config(job, device_class, gpu=not on_cpu, threads=cpus),
         "host": "0.0.0.0",

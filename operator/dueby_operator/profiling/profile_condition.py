@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
+from dueby_api.status import ProfileStatus
 from dueby_operator.control.conditions import Say, merge_conditions
 from dueby_operator.control.writes import Change
 from dueby_operator.jobs import names
@@ -45,7 +46,7 @@ def currents(
     for profile in profiles:
         if profile.name not in said or profile.name in new:
             continue
-        before = list((profile.status or {}).get("conditions", ()))
+        before = [c.document() for c in (profile.status or ProfileStatus()).conditions]
         conditions = merge_conditions(
             before, [said[profile.name]], generation=generations.get(profile.name, 1), now=now
         )

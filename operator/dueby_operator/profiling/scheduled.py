@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import DueByError, Invalid
-from dueby_api.gpu_profile import CPU_ENGINES, GPUProfile, ProfileSpec, parse_profile
+from dueby_api.gpu_profile import GPUProfile, ProfileSpec, parse_profile
 from dueby_api.inference_job import InferenceJob, Model, parse_job
 from dueby_api.packed_profile import unpack_profile
 from dueby_operator.cluster.nodes import Node
@@ -160,7 +161,7 @@ def _last_measured_s(profiles: Iterable[GPUProfile], model: Model) -> float:
 def _may_use(job: InferenceJob, node: Node, device_class: str) -> bool:
     """Whether the job's workers may be on the node's devices; an engine on CPUs must ask for it by the class's name."""
     allowed = {names.class_of(name) for name in job.spec.gpus.classes if names.node_of(name) in ("", node.name)}
-    is_class = device_class in allowed if job.spec.gpus.classes else job.spec.model.engine not in CPU_ENGINES
+    is_class = device_class in allowed if job.spec.gpus.classes else not runs_on_cpu(job.spec.model.engine)
     return is_class and all(
         node.labels.get(name) == value for name, value in (job.spec.worker.node_selector or {}).items()
     )

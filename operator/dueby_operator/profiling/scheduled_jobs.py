@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dueby_api.gpu_profile import CPU_ENGINES
+from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import Model
 from dueby_operator.cluster.nodes import DeviceKind, Node
 from dueby_operator.jobs import names
@@ -124,7 +124,7 @@ def _config(name: str, device_class: str, subjects: Sequence[Model], setting: Se
         "threads": setting.gpu_worker_cpus,
         "host": "0.0.0.0",
         "port": PORT,
-        "workers": [{"model": model.document(), "gpu": model.engine not in CPU_ENGINES} for model in subjects],
+        "workers": [{"model": model.document(), "gpu": not runs_on_cpu(model.engine)} for model in subjects],
     }
     return json.dumps(config, separators=(",", ":"))
 
@@ -133,7 +133,7 @@ def _pod(node: Node, device: DeviceKind, subjects: Sequence[Model], setting: Set
     resource = {str(device.resource): "1"}
     cpus = str(setting.gpu_worker_cpus)
     # As a worker: a CPU engine has its cores and no more, a GPU's host process may use more.
-    on_cpus = all(model.engine in CPU_ENGINES for model in subjects)
+    on_cpus = all(runs_on_cpu(model.engine) for model in subjects)
     container = {
         "name": "dueby",
         "image": setting.image,

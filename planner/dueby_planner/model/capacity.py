@@ -29,7 +29,7 @@ from fractions import Fraction
 from functools import cached_property
 from math import ceil, isqrt
 
-from dueby_api.inference_job import EngineName
+from dueby_api.engines import EngineName
 from dueby_planner.model.rule import quantile
 from dueby_planner.small_samples import Z95
 

@@ -11,40 +11,13 @@ On a GPU they overlap, and the slowest of model, CPUs and network decides:
 The warm-up W(b) grows by the same.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import Any
 
-from dueby_api.gpu_profile import CPU_ENGINES, ProfileSpec
+from dueby_api.engines import runs_on_cpu
+from dueby_api.gpu_profile import ProfileSpec
+from dueby_api.input_cost import InputCost
 from dueby_api.units import MICROS_PER_SECOND
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputCost:
-    """Per image, sampled when the source was indexed."""
-
-    decode_us: float
-    """Core-time to decode and resize."""
-    get_us: float
-    """Core-time to read."""
-    bytes_per_image: float = 0
-    bandwidth_bytes_per_s: float | None = None
-    """What one worker saw; None: not a limit."""
-
-
-FREE = InputCost(decode_us=0, get_us=0)
-
-
-def read_input_cost(cost: Mapping[str, Any]) -> InputCost:
-    """What the index step sampled."""
-    return InputCost(
-        decode_us=cost.get("decodeMicros", 0),
-        get_us=cost.get("getMicros", 0),
-        bytes_per_image=cost.get("bytesPerImage", 0),
-        bandwidth_bytes_per_s=cost.get("bandwidthBytesPerSecond"),
-    )
 
 
 def latency_with_input_us(
@@ -52,7 +25,7 @@ def latency_with_input_us(
 ) -> int:
     """L_job(b) in microseconds, rounded up; `cpus` is a GPU worker's CPU request."""
     core_us = mini_batch_size * (Fraction(cost.decode_us) + Fraction(cost.get_us))
-    if spec.engine in CPU_ENGINES:
+    if runs_on_cpu(spec.engine):
         return ceil(Fraction(str(spec.contention)) * (latency_us + core_us / (spec.device.threads or 1)))
     wire_us = Fraction(0)
     if cost.bandwidth_bytes_per_s:

@@ -110,7 +110,7 @@ class Infeasible:
     alternatives: Alternatives
 
 
-def make_plan(problem: Problem) -> Plan | Infeasible:
+def plan_fewest(problem: Problem) -> Plan | Infeasible:
     """The plan with the fewest devices, or the proof that there is none and its alternatives."""
     started = time.perf_counter_ns()
     gpus = problem.fewest()

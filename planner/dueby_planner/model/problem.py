@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dueby_api.inference_job import MAX_N
+from dueby_api.objectives import ObjectiveName
 from dueby_planner.model.capacity import Capacity, Group, at_confidence, best_capacities
 from dueby_planner.model.rule import Rule, Run
 from dueby_planner.profiles.pool import Pool
@@ -26,6 +27,7 @@ class Problem:
     time_us: int
     """R: the time left until the deadline."""
     confidence: float
+    objective: ObjectiveName = "MinGPUs"
     most_gpus: int | None = None
     """NGPU."""
     reserve: int = 0

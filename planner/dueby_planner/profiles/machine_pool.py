@@ -7,8 +7,9 @@ one layout of them, the fastest. Where it has GPUs those are the pool, since the
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
+from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import CPU_ENGINES, GPUProfile, ProfileSpec
+from dueby_api.gpu_profile import GPUProfile, images_per_second
 from dueby_api.inference_job import Model
 from dueby_planner.profiles.pool import matching
 
@@ -26,11 +27,11 @@ def machine_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Colle
         raise Invalid("spec.gpus.classes", f"none of {', '.join(classes)} was profiled here; {measured} was")
     gpus: dict[str, set[str]] = defaultdict(set)
     for spec in found:
-        if spec.engine not in CPU_ENGINES and spec.device.uuid:
+        if not runs_on_cpu(spec.engine) and spec.device.uuid:
             gpus[spec.device_class].add(spec.device.uuid)
     if gpus:
         return {name: len(uuids) for name, uuids in sorted(gpus.items())}
-    layouts = [spec for spec in found if spec.engine in CPU_ENGINES and spec.device.slices]
+    layouts = [spec for spec in found if runs_on_cpu(spec.engine) and spec.device.slices]
     if not layouts:
         named = ", ".join(sorted({spec.device_class for spec in found}))
         raise Invalid(
@@ -38,8 +39,3 @@ def machine_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Colle
         )
     best = max(layouts, key=lambda spec: (images_per_second(spec) * (spec.device.slices or 1), spec.device_class))
     return {best.device_class: best.device.slices or 1}
-
-
-def images_per_second(spec: ProfileSpec) -> float:
-    """The device's rate at its best mini-batch size."""
-    return max(step.mini_batch_size * 1e6 / step.latency_micros.mean for step in spec.steps)

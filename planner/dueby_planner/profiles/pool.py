@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import (
-    CPU_ENGINES,
     GPUProfile,
     Latency,
     PredictedWarmup,
@@ -22,8 +22,9 @@ from dueby_api.gpu_profile import (
     WarmupModel,
 )
 from dueby_api.inference_job import JobSpec, Model
+from dueby_api.input_cost import FREE, InputCost
 from dueby_planner.model.capacity import Choice, Group
-from dueby_planner.model.input_cost import FREE, InputCost, latency_with_input_us
+from dueby_planner.model.input_cost import latency_with_input_us
 from dueby_planner.model.rule import Spreads
 from dueby_planner.profiles.fits import MIN_POINTS
 from dueby_planner.profiles.interpolation import describe_fit, fit_of, times_of, warmup_of
@@ -131,7 +132,7 @@ def build_pool(
     return Pool(
         groups=tuple(groups),
         spreads=_spreads(used),
-        is_gpu=any(p.spec.engine not in CPU_ENGINES for p in used),
+        is_gpu=any(not runs_on_cpu(p.spec.engine) for p in used),
         warnings=(*_warnings(used, interpolate=job.interpolate), *remarks),
     )
 

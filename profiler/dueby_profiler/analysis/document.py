@@ -12,6 +12,7 @@ from re import sub
 from statistics import fmean, median, stdev
 from typing import Any
 
+from dueby_api.engines import EngineName
 from dueby_api.gpu_profile import (
     Device,
     GPUProfile,
@@ -23,7 +24,7 @@ from dueby_api.gpu_profile import (
     Spread,
     Step,
 )
-from dueby_api.inference_job import API_VERSION, EngineName, Model
+from dueby_api.inference_job import API_VERSION, Model
 from dueby_planner.profiles.interpolation import describe_fit
 from dueby_planner.profiles.observed import MAX_SPREAD, MIN_SPREAD
 from dueby_planner.small_samples import Z95, foresight, widening

@@ -1,23 +1,20 @@
 """Choose the layouts to measure and the engines to compare: what the machine has, what was asked for, what time allows.
 
-The engine decides the device, so an engine asked for by name excludes the layouts that it can't run on. `auto` compares
-all engines except `compile`, which takes longer to compile than everything else takes together. Whether an engine
-really runs shows when a process builds it; finding out here would mean importing torch.
+The engine decides the device, so an engine asked for by name excludes the layouts that it can't run on. Which engines
+`auto` compares, and in which order, is in the table `dueby_api.engines`. Whether an engine really runs shows when a
+process builds it; finding out here would mean importing torch.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dueby_api.engines import ENGINES, EngineEntry, EngineName
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import CPU_ENGINES
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.inference_job import Model
 from dueby_profiler.machine.layouts import Layout
 
 # The field that the worker names if a process can't build its engine; then the next engine is tried.
 ENGINE_FIELD = "spec.model.engine"
-# By whether the layout is of GPUs. The engine that is likely the fastest comes first: it is taken if time runs out.
-_COMPARED: dict[bool, tuple[EngineName, ...]] = {True: ("cudagraph", "cuda"), False: ("openvino", "eager")}
-_ONLY_ON_GPUS = "fp16"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +36,8 @@ def choose(layouts: Sequence[Layout], model: Model, classes: Sequence[str]) -> l
     runnable = [choice for choice in choices if choice.engines]
     if not runnable:
         named = ", ".join(layout.device_class for layout in wanted)
-        if model.precision == _ONLY_ON_GPUS:
-            raise Invalid("--precision", f"fp16 is for GPUs; choose fp32 on {named}, or bf16 if the CPU has it")
+        if not any(_fitting(layout, model) for layout in wanted):
+            raise Invalid("--precision", f"no engine has {model.precision} on {named}; choose another precision")
         raise Invalid("--engine", f"{model.engine} doesn't run on {named}")
     return runnable
 
@@ -52,8 +49,14 @@ def shorten(choices: Sequence[LayoutChoice]) -> tuple[list[LayoutChoice], list[L
 
 
 def _engines(layout: Layout, model: Model) -> tuple[EngineName, ...]:
-    if model.precision == _ONLY_ON_GPUS and not layout.is_gpu:
-        return ()
+    """Return the engines to compare, the likely fastest first, which is the table's order."""
+    fitting = _fitting(layout, model)
     if model.engine == "auto":
-        return _COMPARED[layout.is_gpu]
-    return (model.engine,) if (model.engine in CPU_ENGINES) is not layout.is_gpu else ()
+        return tuple(entry.name for entry in fitting if entry.is_compared)
+    return tuple(entry.name for entry in fitting if entry.name == model.engine)
+
+
+def _fitting(layout: Layout, model: Model) -> list[EngineEntry]:
+    """Return the engines for the layout's kind of device that have the model's precision."""
+    kind = "gpu" if layout.is_gpu else "cpu"
+    return [entry for entry in ENGINES.values() if entry.device == kind and model.precision in entry.precisions]

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.inference_job import Model
 from dueby_api.schema import Spec, field
 from dueby_profiler.analysis.memory import fitting_size
 from dueby_profiler.machine.layouts import Layout

@@ -15,8 +15,9 @@ time. Times are microseconds of the machine's monotonic clock, which all process
 import json
 from typing import TypeVar
 
+from dueby_api.engines import EngineName
 from dueby_api.errors import DueByError
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.inference_job import Model
 from dueby_api.schema import Spec, validate
 
 

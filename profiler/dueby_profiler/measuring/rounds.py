@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from dueby_api.inference_job import EngineName
+from dueby_api.engines import EngineName
 from dueby_profiler.analysis.memory import fitting_size
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.machine.layouts import Layout
@@ -46,7 +46,7 @@ class MeasuringGroup(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class MeasuringTarget:
     """What is measured: a model with an engine on a layout's devices."""
 
     layout: Layout
@@ -66,7 +66,7 @@ class Subject:
 class Survey:
     """A layout while it is measured: what was found, and how long things take."""
 
-    subject: Subject
+    target: MeasuringTarget
     preset: Preset
     budget: Budget
     on_phase: OnPhase
@@ -85,7 +85,7 @@ class Survey:
     """How long it lately took to build an engine of each size."""
 
     def __post_init__(self) -> None:
-        layout = self.subject.layout
+        layout = self.target.layout
         # Slices of cores share one profile; each GPU has a profile of its own.
         self.found = Measurements(group_size=1 if layout.is_gpu else len(layout.slices))
 
@@ -96,11 +96,11 @@ class Survey:
         """
         self.on_phase("growing the mini-batch: 1", self.budget.left_s)
         try:
-            with self.subject.open_group() as group:
+            with self.target.open_group() as group:
                 built = self._build(group, 1)
                 budget = self._growing_time(1e-6 * built[0].startup_us)
                 points = group.run(self.preset.explore_s)
-                peaks = self.subject.peaks_mib(points)
+                peaks = self.target.peaks_mib(points)
                 # All slices run the same model with the same engine: one check stands for all of them.
                 self.disagreement = points[0].disagreement
                 self.found.add_fresh(built, points, peaks, cached=False)
@@ -117,7 +117,7 @@ class Survey:
     def _grow(self, group: MeasuringGroup, peaks_mib: dict[int, int], budget: Budget) -> None:
         """Measure ever larger sizes until there is a reason to stop."""
         while True:
-            fitting = fitting_size(peaks_mib, self.subject.usable_mib)
+            fitting = fitting_size(peaks_mib, self.target.usable_mib)
             latency_us = {size: self.found.mean_us(size) for size in self.found.sizes}
             size = next_size(latency_us, max_fitting=fitting, point_s=budget.left_s / 2)
             if isinstance(size, End):
@@ -128,7 +128,7 @@ class Survey:
             points = group.run(self.preset.explore_s)
             self.found.add_rough(points)
             self.found.add_steady(0, points)
-            peaks_mib[size] = max(self.subject.peaks_mib(points))
+            peaks_mib[size] = max(self.target.peaks_mib(points))
 
     def measure(self) -> None:
         """Run rounds of fresh processes at the explored sizes, as many as the budget allows."""
@@ -137,11 +137,11 @@ class Survey:
             rounds = min(ROUNDS - self.rounds_done, affordable)
             if rounds == 0:
                 break
-            began_s = self.subject.clock()
+            began_s = self.target.clock()
             try:
                 self._round(self.rounds_done, self.budget.share(1 / rounds), rounds)
                 self.rounds_done += 1
-                self.round_s = self.subject.clock() - began_s
+                self.round_s = self.target.clock() - began_s
             except OutOfMemory as error:
                 self._forget(error.size)
         self.rounds_left_out = ROUNDS - self.rounds_done
@@ -152,15 +152,15 @@ class Survey:
         first = firsts[number % len(firsts)]
         # If time runs short, the slowest sizes go without: plans hardly use them.
         others = sorted(set(self.found.sizes) - {first}, key=self.found.images_per_second, reverse=True)
-        process = (number + 1) * len(self.subject.layout.slices)
+        process = (number + 1) * len(self.target.layout.slices)
         self.on_phase(f"fresh processes, first size {first}", min(self.budget.left_s, rounds * self.round_s))
         # A GPU computes while the host's cores decode, so only slices of cores have contention.
-        contend = number == 0 and not self.subject.layout.is_gpu
+        contend = number == 0 and not self.target.layout.is_gpu
         steady = budget.without(contention_s(self.preset.contention_s) if contend else 0)
-        with self.subject.open_group() as group:
+        with self.target.open_group() as group:
             built = self._build(group, first)
             points = group.run(self._point_s(steady, 1 + len(others)))
-            peaks = self.subject.peaks_mib(points)
+            peaks = self.target.peaks_mib(points)
             self.found.add_fresh(built, points, peaks, cached=True)
             self.found.add_steady(process, points)
             for index, size in enumerate(others):
@@ -178,8 +178,8 @@ class Survey:
         size = max(fitting or self.found.sizes[:1], key=self.found.images_per_second)
         self.on_phase("decoding beside the model", self.budget.left_s)
         self._build(group, size)
-        threads = self.subject.layout.slices[0].threads
-        for times in group.contend(self.preset.contention_s, self.subject.folder):
+        threads = self.target.layout.slices[0].threads
+        for times in group.contend(self.preset.contention_s, self.target.folder):
             self.found.contentions.append(times.both_us / (times.model_us + size * times.decode_us / threads))
 
     def _build(self, group: MeasuringGroup, size: int) -> list[Built]:
@@ -208,10 +208,10 @@ class Survey:
             raise OutOfMemory(failed_size)
 
 
-def measure_rate(subject: Subject, *, size: int, seconds: float) -> float:
+def measure_rate(target: MeasuringTarget, *, size: int, seconds: float) -> float:
     """Measure briefly, and return the images per second of all the layout's devices together at one size."""
     found = Measurements()
-    with subject.open_group() as group:
+    with target.open_group() as group:
         group.build(size)
         found.add_steady(0, group.run(seconds))
-    return len(subject.layout.slices) * found.images_per_second(size)
+    return len(target.layout.slices) * found.images_per_second(size)

@@ -7,7 +7,8 @@ can't be part of a message.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.engines import EngineName
+from dueby_api.inference_job import Model
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.measuring.messages import Setup
 from dueby_profiler.measuring.process_group import ProcessGroup

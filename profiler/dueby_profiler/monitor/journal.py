@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from dueby_api.inference_job import EngineName
+from dueby_api.engines import EngineName
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.monitor.sampler import Row, Sampler
 from dueby_profiler.monitor.sampling_thread import sampling

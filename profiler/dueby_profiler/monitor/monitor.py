@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.engines import EngineName
+from dueby_api.inference_job import Model
 from dueby_profiler.analysis.document import object_name
 from dueby_profiler.machine import nvml
 from dueby_profiler.machine.layouts import Layout

@@ -14,7 +14,7 @@ from dueby_profiler.monitor.features.columns import FEATURES
 from dueby_profiler.monitor.features.gpu_features import REASONS
 from dueby_profiler.monitor.readers.allocator import allocator_features
 from dueby_profiler.monitor.readers.host import Host, Values, WatchedProcess
-from dueby_profiler.monitor.readers.status_page import Status, StatusPage
+from dueby_profiler.monitor.readers.status_page import ProcessStatus, StatusPage
 
 _RATES = {feature.name: feature.of for feature in FEATURES if feature.of}
 Row = dict[str, Any]
@@ -103,7 +103,7 @@ def gpu_values(values: Mapping[str, float]) -> Values:
     return found
 
 
-def status_columns(status: Status) -> Row:
+def status_columns(status: ProcessStatus) -> Row:
     """Return what the process reported of itself as columns."""
     row: Row = {
         "phase": status.phase.name.lower(),

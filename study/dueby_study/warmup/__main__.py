@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import get_args
 
 from dueby.cli.files import read_profiles, write_profile
+from dueby_api.engines import EngineName, runs_on_cpu
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import CPU_ENGINES
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.inference_job import Model
 from dueby_profiler.files import write_text
 
 _EXAMPLES = """\
@@ -76,7 +76,7 @@ def measure(options: argparse.Namespace) -> None:
         for gpu in (True, False)
         for point in every_point(
             device_classes=[layout.device_class for layout in layouts if layout.is_gpu is gpu],
-            engines=[engine for engine in options.engines if (engine in CPU_ENGINES) is not gpu],
+            engines=[engine for engine in options.engines if runs_on_cpu(engine) is not gpu],
             models=options.models,
             image_sizes=options.image_sizes,
             mini_batch_sizes=options.mini_batch_sizes,

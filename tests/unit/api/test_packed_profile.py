@@ -8,9 +8,9 @@ from typing import get_args
 
 import pytest
 
+from dueby_api.engines import Precision
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import ProfileSpec
-from dueby_api.inference_job import Precision
 from dueby_api.packed_profile import pack_profile, unpack_profile
 from dueby_api.schema import validate
 from dueby_profiler.measuring.sweep import MAX_SIZE

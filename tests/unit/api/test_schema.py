@@ -177,7 +177,7 @@ def test_a_wrong_job_is_refused_in_a_sentence_that_names_the_field(spec: dict[st
         ),
         pytest.param(
             {"engine": "gpu"},
-            "spec.engine: must be one of eager, openvino, compile, cuda, cudagraph, but is 'gpu'",
+            "spec.engine: must be one of cudagraph, cuda, openvino, eager, compile, but is 'gpu'",
             id="an unknown engine",
         ),
         pytest.param({"model": None}, "spec.model: is missing", id="no model"),

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_api.units import Seconds, format_count, format_duration, from_micros, parse_duration_us, to_micros
+from dueby_api.units import (
+    format_count,
+    format_duration,
+    format_time,
+    from_micros,
+    parse_duration_us,
+    parse_time_us,
+    seconds,
+    to_micros,
+)
 
 S = 1_000_000
 
@@ -94,10 +103,22 @@ def test_a_count_is_never_written_larger_than_it_is(number: int, text: str) -> N
     assert format_count(number) == text
 
 
-@pytest.mark.parametrize(("time", "written"), [(0.5, "0.500000"), (-33.0, "-33.000000"), (1e-6, "0.000001")])
-def test_seconds_have_six_decimals(time: float, written: str) -> None:
-    assert repr(Seconds(time)) == written
-    assert float(json.loads(written)) == time
+@pytest.mark.parametrize(
+    ("micros", "written"), [(500_000, "0.5"), (-33_000_000, "-33.0"), (1, "1e-06"), (1_234_567, "1.234567")]
+)
+def test_seconds_have_at_most_six_decimals(micros: int, written: str) -> None:
+    assert json.dumps(seconds(micros)) == written
+
+
+def test_a_time_is_written_to_the_second_in_utc_and_read_back() -> None:
+    assert format_time(1_764_140_400_999_999) == "2025-11-26T07:00:00Z"
+    assert parse_time_us("2025-11-26T07:00:00Z") == parse_time_us("2025-11-26T08:00:00+01:00") == 1_764_140_400_000_000
+
+
+@pytest.mark.parametrize("text", ["2025-11-26T07:00:00", "soon", "2025-13-26T07:00:00Z"])
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"offset|isoformat|month"):
+        parse_time_us(text)
 
 
 @given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(3170, 1, 1), timezones=st.just(UTC)))

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from dueby.cli.main import main
 from dueby.cli.tables import CLAIM, print_plan
+from dueby_api.input_cost import InputCost
 from dueby_planner.deadline_classes import judge
-from dueby_planner.model.input_cost import InputCost
 from support.planner import A100, choice, group, job_document, problem, profile_document, step_document
 
 FIELDS = [
@@ -129,11 +129,11 @@ def test_the_expected_finish_is_of_the_medians_and_the_slack_at_the_confidence(p
 
 @pytest.mark.parametrize("output", ["json", "yaml"])
 @pytest.mark.parametrize("deadline", ["10s", "3s"], ids=["in time", "late"])
-def test_times_are_seconds_with_six_decimals(plan: Plan, output: str, deadline: str) -> None:
+def test_times_are_seconds_to_the_microsecond(plan: Plan, output: str, deadline: str) -> None:
     _, out, _ = plan("-o", output, deadline=deadline)
     times = [time for _, time in TIMES.findall(out) if time != "null"]
     assert len(times) == (2 if deadline == "10s" else 3)
-    assert all(re.fullmatch(r"-?\d+\.\d{6}", time) for time in times)
+    assert all(re.fullmatch(r"-?\d+\.\d{1,6}", time) for time in times)
 
 
 @pytest.mark.parametrize("deadline", ["10s", "3s"], ids=["in time", "late"])
@@ -302,7 +302,9 @@ def test_without_profiles_this_machine_s_are_read(
             id="no N",
         ),
         pytest.param(
-            {"objective": "MinCost"}, "spec.objective: MinCost is not built yet; MinGPUs is", id="an objective to come"
+            {"objective": "MinCost"},
+            "spec.objective: must be one of MinGPUs, but is 'MinCost'",
+            id="an objective to come",
         ),
         pytest.param(
             {"deadline": None, "deadlineTime": "2020-01-01T00:00:00Z"},

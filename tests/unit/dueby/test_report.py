@@ -20,7 +20,7 @@ from dueby.report.parts import Part, find_parts, read_classified, read_failed, s
 from dueby.report.run import FILES, Run, parse_run
 from dueby.report.timeline import choose_lanes, segments
 from dueby.report.wording import change, duration, fine, percent, size
-from dueby_api.run_record import WorkerProgress
+from dueby_api.run_record import WorkerRecord
 from support.report import RUN, SampleRun, catalog_run, edit, small_run, write_sink
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=http://evil.example/x onerror=alert(2)></td></svg>\u202e\x07"
@@ -321,19 +321,19 @@ def test_a_tag_escapes_texts_and_attributes_but_not_markup() -> None:
 
 
 def test_states_become_segments_and_the_last_one_lasts_to_the_end() -> None:
-    worker = WorkerProgress(states=((0.0, "starting"), (4.0, "warming"), (5.0, "running"), (9.0, "tails")))
+    worker = WorkerRecord(states=((0.0, "starting"), (4.0, "warming"), (5.0, "running"), (9.0, "tails")))
     found = [(s.state, s.start_s, s.end_s) for s in segments(worker, end_s=12.0)]
     assert found == [("starting", 0, 4), ("warming", 4, 5), ("running", 5, 9), ("tails", 9, 12)]
 
 
 def test_a_lost_worker_has_no_segment_after_its_end() -> None:
-    worker = WorkerProgress(states=((0.0, "starting"), (4.0, "lost")))
+    worker = WorkerRecord(states=((0.0, "starting"), (4.0, "lost")))
     assert [s.state for s in segments(worker, end_s=12.0)] == ["starting"]
 
 
 def test_of_many_workers_the_lost_and_the_latest_are_shown_in_order() -> None:
-    workers = {f"w{i}": WorkerProgress(states=((float(i), "done"),)) for i in range(9)}
-    workers["w1"] = WorkerProgress(states=((0.5, "lost"),))
+    workers = {f"w{i}": WorkerRecord(states=((float(i), "done"),)) for i in range(9)}
+    workers["w1"] = WorkerRecord(states=((0.5, "lost"),))
     assert list(choose_lanes(workers, most=3)) == ["w1", "w7", "w8"]
 
 
@@ -353,9 +353,10 @@ def test_the_planned_curve_ends_with_all_images_at_the_planned_finish(catalog: S
 
 
 def test_the_planned_curve_begins_after_the_index_step_and_the_start_up(small: SampleRun) -> None:
-    expected = {"startupSeconds": 3.0, "warmupSeconds": 1.0, "stepSeconds": 0.5, "finishSeconds": 14.0 + 9 * 0.5}
-    worker = {"name": "w0", "miniBatchSize": 4, "iterations": 9, "expected": expected}
-    plan = {"revisions": [{"atSeconds": 10.0, "reason": "Started", "plan": None, "workers": [worker]}]}
+    (planned, *_) = small.files["plan.json"]["revisions"][0]["workers"]
+    times = {"expectedStartMicros": 4_000_000, "expectedWarmupMicros": 1_000_000, "latencyMicros": 500_000}
+    worker = {**planned, "miniBatchSize": 4, "iterations": 9, **times}
+    plan = {"revisions": [{"atSeconds": 10.0, "reason": "Started", "plan": {}, "workers": [worker]}]}
     run = run_of(edit(small, "plan.json", **plan))
     assert run.first is not None
     assert planned_points(run.first, images=40) == [(0.0, 0.0), (13.0, 0.0), (14.0, 4.0), (18.5, 40.0)]

@@ -216,7 +216,7 @@ def _progress(**more: Any) -> dict[str, Any]:
 def test_what_is_not_built_yet_is_refused_not_approximated() -> None:
     case = look(infj(objective="MinCost"))
     assert said(case, "Failed") == ("True", "InvalidJob")
-    assert "not built yet" in message(case, "Failed")
+    assert "spec.objective: must be one of MinGPUs" in message(case, "Failed")
     assert not case.writes
 
 

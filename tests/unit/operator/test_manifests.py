@@ -7,6 +7,7 @@ from typing import Any
 
 from dueby_api.inference_job import parse_job
 from dueby_api.schema import validate
+from dueby_api.step_config import FinishConfig, IndexConfig, WorkConfig
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.jobs.manifests import (
     Fixed,
@@ -16,7 +17,7 @@ from dueby_operator.jobs.manifests import (
     read_assignments,
     worker_objects,
 )
-from dueby_worker.steps.config import FinishConfig, IndexConfig, WorkConfig, load_config
+from dueby_worker.steps.config import load_config
 from support.operator import worker
 
 SETTING = Setting(image="dueby/worker:1")

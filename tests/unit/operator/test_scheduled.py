@@ -9,11 +9,11 @@ from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import Device, Latency
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
+from dueby_api.step_config import ProfileConfig
 from dueby_operator.cluster.nodes import Node, read_node
 from dueby_operator.control.writes import Add, Change, Delete, Put
 from dueby_operator.jobs import names
 from dueby_operator.profiling.settings import Profiler, Window, read_profiler
-from dueby_profiler.step import ProfileConfig
 from dueby_worker.steps.config import load_config
 from support.case import infj
 from support.node_profiles import DIGEST, MODEL, NAMESPACE, PROFILER, Site, spec_of

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 import support.reference_planner as reference
 from dueby_planner.model.alternatives import Alternatives, find_alternatives
-from dueby_planner.model.plan import Infeasible, make_plan
+from dueby_planner.model.plan import Infeasible
 from dueby_planner.model.problem import Problem
+from dueby_planner.objectives import make_plan
 from support.planner import choice, group, problem, problem_of, questions
 from support.reference_planner import Question
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_planner.model.input_cost import FREE, InputCost, latency_with_input_us
+from dueby_api.input_cost import FREE, InputCost
+from dueby_planner.model.input_cost import latency_with_input_us
 from dueby_planner.profiles.pool import build_pool
 from support.planner import job, profile, step_document
 
@@ -30,7 +31,7 @@ def test_on_a_cpu_slice_times_add_up(
     cost: dict[str, float], device: dict[str, int], contention: float | None, latency: int
 ) -> None:
     spec = profile(engine="openvino", device=device, contention=contention).spec
-    terms = InputCost(**({"decode_us": 0, "get_us": 0} | cost))
+    terms = FREE.replace(**cost)
     assert latency_with_input_us(spec, TEN_MS, 8, terms, cpus=99) == latency
 
 
@@ -49,7 +50,7 @@ def test_on_a_cpu_slice_times_add_up(
     ],
 )
 def test_on_a_gpu_the_slowest_decides(cost: dict[str, float], cpus: int, latency: int) -> None:
-    terms = InputCost(**({"decode_us": 0, "get_us": 0} | cost))
+    terms = FREE.replace(**cost)
     assert latency_with_input_us(profile(engine="cudagraph").spec, TEN_MS, 8, terms, cpus=cpus) == latency
 
 

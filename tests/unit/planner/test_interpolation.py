@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_planner.answer import answer_document
 from dueby_planner.deadline_classes import Verdict
-from dueby_planner.model.plan import Infeasible, Plan, make_plan
+from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
+from dueby_planner.objectives import make_plan
 from dueby_planner.profiles.interpolation import sizes_between, times_of
 from dueby_planner.profiles.pool import aggregate, build_pool
 from support.planner import A100, job, problem_of, profile, profile_of, questions, step_document

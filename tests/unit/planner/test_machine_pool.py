@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import GPUProfile
+from dueby_api.gpu_profile import GPUProfile, images_per_second
 from dueby_api.inference_job import Model
-from dueby_planner.profiles.machine_pool import images_per_second, machine_pool
+from dueby_planner.profiles.machine_pool import machine_pool
 from support.planner import profile, step_document
 
 

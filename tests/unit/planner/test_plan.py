@@ -7,8 +7,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import support.reference_planner as reference
-from dueby_planner.model.plan import Infeasible, Plan, make_plan, plan_earliest
+from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
 from dueby_planner.model.problem import Problem
+from dueby_planner.objectives import make_plan
 from support.planner import choice, group, problem, problem_of, questions
 from support.reference_planner import Kind, Question, Size
 

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dueby_planner.model import plan as plan_module
-from dueby_planner.model.plan import Infeasible, Plan, make_plan
+from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.proof import BOTH, CLOSED_FORM, judge_fewest, judge_most
 from dueby_planner.model.rule import Run
 from dueby_planner.model.solver import Answer, ask_fewest, ask_most, read_answer
+from dueby_planner.objectives import make_plan
 from support.planner import choice, group, problem
 
 CLASSES = st.lists(st.tuples(st.integers(1, 10**5), st.integers(1, 300)), min_size=1, max_size=6)

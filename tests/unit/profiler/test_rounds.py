@@ -104,7 +104,7 @@ def test_a_size_that_would_not_fit_is_not_tried() -> None:
 
 def test_a_brief_comparison_counts_all_devices_together() -> None:
     machine = SimulatedMachine(slices=3, latency_s=lambda size: 0.1, noise=0.0)
-    assert measure_rate(machine.survey(QUICK).subject, size=8, seconds=1.0) == pytest.approx(240)
+    assert measure_rate(machine.survey(QUICK).target, size=8, seconds=1.0) == pytest.approx(240)
 
 
 def test_the_remark_on_the_spread_names_the_number_of_starts_that_widen_it() -> None:

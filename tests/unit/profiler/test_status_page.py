@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from dueby_profiler.monitor.readers.status_page import MISSING, Phase, Status, StatusPage, StatusWriter
+from dueby_profiler.monitor.readers.status_page import MISSING, Phase, ProcessStatus, StatusPage, StatusWriter
 
 
 def test_one_process_reports_and_another_reads_it() -> None:
@@ -66,7 +66,7 @@ def test_a_process_that_died_while_writing_leaves_nothing_to_read() -> None:
     page.close()
 
 
-def status_on(page: StatusPage) -> Status:
+def status_on(page: StatusPage) -> ProcessStatus:
     status = page.read()
     assert status is not None
     return status

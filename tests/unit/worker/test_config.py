@@ -8,7 +8,8 @@ import pytest
 
 from dueby_api.errors import Invalid
 from dueby_api.grid import Share
-from dueby_worker.steps.config import IndexConfig, WorkConfig, load_config
+from dueby_api.step_config import IndexConfig, WorkConfig
+from dueby_worker.steps.config import load_config
 
 
 def a_document(**changes: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dueby_api.inference_job import EngineName, Precision
+from dueby_api.engines import EngineName, Precision
 from dueby_worker.engines.build import available_engines, build_engine
 from dueby_worker.engines.interface import Engine
 from dueby_worker.engines.parity import check_parity

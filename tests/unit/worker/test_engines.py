@@ -11,8 +11,8 @@ import torch
 import torchvision.models
 from torch import nn
 
+from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import EngineName, Precision
 from dueby_worker.engines import openvino
 from dueby_worker.engines.build import available_engines, build_engine
 from dueby_worker.engines.host import pin_to_cores, process_environment

@@ -423,10 +423,11 @@ def test_the_cost_of_input_is_sampled_without_what_is_unreadable(tmp_path: Path,
     cost = build(Source(uri=str(tmp_path / "in")), sink).input_cost
     assert cost.sampled + cost.unreadable == min(count, 256)
     assert 0 < cost.unreadable < 0.3 * cost.sampled
-    assert cost.decode_micros > 0
-    assert cost.get_micros > 0
+    assert cost.decode_us > 0
+    assert cost.get_us > 0
     assert 300 < cost.bytes_per_image < 10_000
-    assert cost.bandwidth_bytes_per_second > 0
+    assert cost.bandwidth_bytes_per_s
+    assert cost.bandwidth_bytes_per_s > 0
 
 
 def test_images_that_are_missing_do_not_stop_the_sample(tmp_path: Path, sink: Store) -> None:

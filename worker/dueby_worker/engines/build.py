@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import EngineName, Precision
 from dueby_worker.engines import compiled, cuda, eager, openvino
 from dueby_worker.engines.interface import Engine
 from dueby_worker.models.models import LoadedModel

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from dueby_api.inference_job import Precision
+from dueby_api.engines import Precision
 from dueby_worker.engines import eager
 from dueby_worker.engines.network import tuned_classifier
 from dueby_worker.models.models import LoadedModel

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from dueby_api.inference_job import EngineName, Precision
+from dueby_api.engines import EngineName, Precision
 from dueby_worker.engines.interface import Pixels, TopK
 from dueby_worker.engines.network import Classifier, tuned_classifier
 from dueby_worker.models.models import LoadedModel

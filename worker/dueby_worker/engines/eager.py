@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from dueby_api.inference_job import EngineName, Precision
+from dueby_api.engines import EngineName, Precision
 from dueby_worker.engines.interface import Pixels, TopK
 from dueby_worker.engines.network import tuned_classifier
 from dueby_worker.models.models import LoadedModel

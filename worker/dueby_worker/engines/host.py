@@ -6,7 +6,7 @@ Nothing here imports torch or OpenVINO, so that whoever starts workers can ask w
 import os
 from collections.abc import Iterable
 
-from dueby_api.inference_job import EngineName
+from dueby_api.engines import EngineName
 
 # glibc maps and unmaps every block above 32 MB, and the kernel clears each page again: activations of torch on every
 # layer. Keeping them on the heap doubles torch's speed (41 -> 86 images/s in eager, 58 -> 105 with channels_last, at

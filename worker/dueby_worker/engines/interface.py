@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dueby_api.inference_job import EngineName, Precision
+from dueby_api.engines import EngineName, Precision
 
 Pixels = NDArray[np.uint8]
 MAX_CLASSES = 5

@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from dueby_api.inference_job import Precision
+from dueby_api.engines import Precision
 from dueby_worker.engines.interface import MAX_CLASSES
 from dueby_worker.models.models import LoadedModel
 from dueby_worker.models.preprocessing import Preprocessing

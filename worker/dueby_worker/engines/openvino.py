@@ -21,8 +21,8 @@ import numpy as np
 import torch
 import torchvision
 
+from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import EngineName, Precision
 from dueby_worker.engines.eager import find_obstacle as find_cpu_obstacle
 from dueby_worker.engines.interface import MAX_CLASSES, Pixels, TopK
 from dueby_worker.engines.network import Logits, best_classes

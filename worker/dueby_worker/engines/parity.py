@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dueby_api.inference_job import Precision
+from dueby_api.engines import Precision
 from dueby_worker.engines.interface import Engine, Pixels, TopK
 from dueby_worker.engines.network import Logits
 from dueby_worker.models.models import LoadedModel

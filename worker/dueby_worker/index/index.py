@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.inference_job import Source
+from dueby_api.input_cost import InputCost
 from dueby_api.schema import Spec, validate
 from dueby_worker.images.decode import MAX_PIXELS
 from dueby_worker.images.synthetic import SyntheticImages, synthetic_uris
 from dueby_worker.index.listing import canonical_source, emptiness_of, field_of, list_source
-from dueby_worker.index.sampling import InputCost, choose, sample_files, sample_synthetic
+from dueby_worker.index.sampling import choose, sample_files, sample_synthetic
 from dueby_worker.index.sorting import sort_externally
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.storage.fetch import Fetcher

@@ -13,7 +13,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import ceil
 
-from dueby_api.schema import Spec
+from dueby_api.input_cost import InputCost
 from dueby_worker.images.decode import UnreadableImage, decode_image
 from dueby_worker.images.images import READERS
 from dueby_worker.images.synthetic import SyntheticImages
@@ -25,23 +25,6 @@ FEWEST, MOST = 64, 256
 # After the fewest, the sample goes on for as long as this.
 ENOUGH_S = 5.0
 WITNESSES = 8
-
-
-class InputCost(Spec, frozen=True, kw_only=True):
-    """Per image, as means over the sample; zeros where none of it could be read."""
-
-    decode_micros: int
-    """Core-time of decoding, resizing and cropping."""
-    get_micros: int
-    """Core-time of getting the bytes."""
-    bytes_per_image: int
-    """Size of the file."""
-    bandwidth_bytes_per_second: int
-    """What one worker got from the store; 0 where nothing is read."""
-    sampled: int
-    """Images that were read for this."""
-    unreadable: int
-    """Images of the sample that could not be read, and aren't counted."""
 
 
 @dataclass(kw_only=True)
@@ -57,10 +40,10 @@ class _Tally:
 
     def cost(self) -> InputCost:
         return InputCost(
-            decode_micros=ceil(self.decode_ns / 1000 / max(self.decoded, 1)),
-            get_micros=ceil(self.get_cpu_ns / 1000 / max(self.got, 1)),
+            decode_us=ceil(self.decode_ns / 1000 / max(self.decoded, 1)),
+            get_us=ceil(self.get_cpu_ns / 1000 / max(self.got, 1)),
             bytes_per_image=ceil(self.size / max(self.got, 1)),
-            bandwidth_bytes_per_second=self.size * 10**9 // max(self.get_wall_ns, 1),
+            bandwidth_bytes_per_s=self.size * 10**9 // max(self.get_wall_ns, 1),
             sampled=self.decoded,
             unreadable=self.unreadable,
         )

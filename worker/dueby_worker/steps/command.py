@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from dueby_api.errors import Invalid, Transient
+from dueby_api.step_config import FinishConfig, IndexConfig, WorkConfig
 from dueby_worker.engines.host import process_environment
-from dueby_worker.steps.config import FinishConfig, IndexConfig, WorkConfig, load_config
+from dueby_worker.steps.config import load_config
 from dueby_worker.steps.process_exit import BUG, FINE, INVALID, TRY_AGAIN, leave_message
 
 

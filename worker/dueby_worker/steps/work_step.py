@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dueby_api.step_config import WorkConfig
 from dueby_worker.engines.host import pin_to_cores
 from dueby_worker.output.sink import Holdings, read_claim
-from dueby_worker.steps.config import WorkConfig
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.progress import Progress

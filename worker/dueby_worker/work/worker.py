@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from dueby_api.errors import Invalid
+from dueby_api.step_config import WorkConfig
 from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.interface import MAX_CLASSES, Engine, TopK
 from dueby_worker.engines.parity import compare
@@ -22,7 +23,6 @@ from dueby_worker.output.parts import OpenPart, part_name
 from dueby_worker.output.rows import Origin, decode_rows
 from dueby_worker.output.sink import Holdings, lay_claim
 from dueby_worker.output.sink_manifest import Claim, components_of
-from dueby_worker.steps.config import WorkConfig
 from dueby_worker.storage.store import Store
 from dueby_worker.telemetry.progress import Progress
 from dueby_worker.work.feed import Feed, MiniBatch

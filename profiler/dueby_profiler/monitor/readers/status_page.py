@@ -52,7 +52,7 @@ class Phase(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status:
+class ProcessStatus:
     """What the page says."""
 
     phase: Phase
@@ -115,12 +115,12 @@ class StatusPage:
         self._page.close()
         os.close(self.descriptor)
 
-    def read(self) -> Status | None:
+    def read(self) -> ProcessStatus | None:
         """Return what the page says; None if a process died while it was writing."""
         for _ in range(_TRIES):
             words = self.words.tolist()
             if words[_SEQUENCE] % 2 == 0 and words[_SEQUENCE] == self.words[_SEQUENCE]:
-                return Status(
+                return ProcessStatus(
                     phase=Phase(words[_PHASE]),
                     size=words[_SIZE],
                     nth_size=words[_NTH],

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import product
 from random import Random
 
-from dueby_api.inference_job import EngineName, Model
+from dueby_api.engines import EngineName
+from dueby_api.inference_job import Model
 
 
 @dataclass(frozen=True, kw_only=True)

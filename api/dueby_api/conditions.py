@@ -1,0 +1,292 @@
+"""The table of conditions and reasons: what a resource's status says, what it means and what to do about it.
+
+A reason is one entry here and its test. The entry says of which condition it is, with which status, what it means and
+what a user does about it. docs/conditions.md is made from this table, and the operator writes no other word. Reasons
+are fixed words for programs; the message beside one is a sentence for people.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Literal
+
+Truth = Literal["True", "False", "Unknown"]
+
+
+class ConditionType(StrEnum):
+    """What a condition is about. The order is that of a job's life, and that of docs/conditions.md."""
+
+    INDEXED = "Indexed"
+    PROFILED = "Profiled"
+    FEASIBLE = "Feasible"
+    ADMITTED = "Admitted"
+    ON_TRACK = "OnTrack"
+    DEADLINE_MET = "DeadlineMet"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    CURRENT = "Current"
+    """Of a GPUProfile: whether one would measure the same now."""
+
+
+@dataclass(frozen=True)
+class ReasonEntry:
+    """One reason of one condition."""
+
+    type: ConditionType
+    status: Truth
+    word: str
+    """As the resource spells it."""
+    meaning: str
+    action: str = ""
+    """What a user does about it; empty where there is nothing to do."""
+
+
+_NO_FEWER_WAYS = "take one of the ways that the message names"
+_MEASURED_AGAIN = "nothing: it is measured again; the message says by which Job, when, or why not"
+
+
+class Reason(Enum):
+    """Every reason. Its value is its entry, so that naming a reason settles the condition and its status, too."""
+
+    INDEXED = ReasonEntry(ConditionType.INDEXED, "True", "Indexed", "The source is listed and frozen; N is known.")
+    INDEXING = ReasonEntry(
+        ConditionType.INDEXED,
+        "False",
+        "Indexing",
+        "The index Job is at work. Where its pod can't start, the message is the scheduler's or the kubelet's.",
+        "wait, or mend what the message says",
+    )
+    SOURCE_UNREADABLE = ReasonEntry(
+        ConditionType.INDEXED,
+        "False",
+        "SourceUnreadable",
+        "The source could not be listed, or the model or the sink is wrong.",
+        "the message names the field",
+    )
+    PROFILED = ReasonEntry(
+        ConditionType.PROFILED,
+        "True",
+        "Profiled",
+        "There is a GPUProfile for the job's model. A class that could not be measured is left out and named.",
+    )
+    PREDICTED = ReasonEntry(
+        ConditionType.PROFILED,
+        "True",
+        "Predicted",
+        "The model was measured at another image size; the message names the profiles that the job is planned on.",
+        "nothing: the job's first steps correct the plan; or measure it, as the message says",
+    )
+    PROFILING = ReasonEntry(
+        ConditionType.PROFILED,
+        "False",
+        "Profiling",
+        "There was no profile, so free devices are being measured. The message says how far each class is.",
+        "wait about a minute",
+    )
+    PROFILING_FAILED = ReasonEntry(
+        ConditionType.PROFILED,
+        "False",
+        "ProfilingFailed",
+        "No class could be measured; the message says why.",
+        "mend it and delete the Job that the message names, or run `dueby profile` on such a node and `kubectl apply` "
+        "the profile",
+    )
+    NO_PROFILE = ReasonEntry(
+        ConditionType.PROFILED,
+        "False",
+        "NoProfile",
+        "There is no profile and nothing to measure: no device is free, or no node has one that the job may use.",
+        "wait, add a node, name slices such as `cpu-2` in `spec.gpus.classes`, or measure by hand",
+    )
+    PROFILES_UNUSABLE = ReasonEntry(
+        ConditionType.PROFILED,
+        "False",
+        "ProfilesUnusable",
+        "Two profiles describe the same class, or every profile is invalid.",
+        "the message names them",
+    )
+    PLANNED = ReasonEntry(
+        ConditionType.FEASIBLE, "True", "Planned", "The plan meets the deadline; the message is the proof."
+    )
+    STARTED_LATE = ReasonEntry(
+        ConditionType.FEASIBLE,
+        "False",
+        "Late",
+        "The deadline can't be met; the plan that ends earliest was started.",
+        f"nothing, or {_NO_FEWER_WAYS}",
+    )
+    DEADLINE_TOO_EARLY = ReasonEntry(
+        ConditionType.FEASIBLE,
+        "False",
+        "DeadlineTooEarly",
+        "The deadline can't be met, and the job's deadline class says not to try.",
+        _NO_FEWER_WAYS,
+    )
+    WAITING = ReasonEntry(
+        ConditionType.FEASIBLE,
+        "Unknown",
+        "Waiting",
+        "No device is free now, or a ResourceQuota has no room for a worker.",
+        "wait, free some, or ask for quota",
+    )
+    ADMITTED = ReasonEntry(ConditionType.ADMITTED, "True", "Admitted", "The cluster has taken every worker.")
+    SUSPENDED = ReasonEntry(
+        ConditionType.ADMITTED,
+        "False",
+        "Suspended",
+        "The job has no workers, as `spec.suspend` says.",
+        "set `spec.suspend` to false",
+    )
+    QUEUED = ReasonEntry(
+        ConditionType.ADMITTED,
+        "False",
+        "Queued",
+        "The workers wait for their Kueue queue's quota.",
+        "`kubectl describe workloads` says for what",
+    )
+    QUEUE_NOT_FOUND = ReasonEntry(
+        ConditionType.ADMITTED,
+        "False",
+        "QueueNotFound",
+        "The namespace has no such LocalQueue, or the cluster has no Kueue.",
+        "make the queue, or leave `spec.queueName` out",
+    )
+    UNSCHEDULABLE = ReasonEntry(
+        ConditionType.ADMITTED,
+        "False",
+        "Unschedulable",
+        "Workers have been on no node for 30 s, and the rest is planned without them.",
+        "the message is the scheduler's",
+    )
+    PODS_NOT_CREATED = ReasonEntry(
+        ConditionType.ADMITTED,
+        "False",
+        "PodsNotCreated",
+        "Workers have had no pod for 30 s, and the rest is planned without them.",
+        "`kubectl describe job` says why: a quota, a policy",
+    )
+    FORBIDDEN = ReasonEntry(
+        ConditionType.ADMITTED,
+        "False",
+        "Forbidden",
+        "The API server has forbidden one of the job's objects. It is tried again every 30 s.",
+        "the message says what forbids it",
+    )
+    ON_TRACK = ReasonEntry(
+        ConditionType.ON_TRACK, "True", "InTime", "The workers will be in time, by what they have reported."
+    )
+    LAGGING = ReasonEntry(
+        ConditionType.ON_TRACK,
+        "False",
+        "Late",
+        "The workers will be late, by what they have reported.",
+        "nothing: help is added where there is any",
+    )
+    PODS_NOT_STARTING = ReasonEntry(
+        ConditionType.ON_TRACK,
+        "False",
+        "PodsNotStarting",
+        "Containers don't start: an image can't be pulled, or a secret is missing.",
+        "the message is the kubelet's",
+    )
+    MET = ReasonEntry(ConditionType.DEADLINE_MET, "True", "InTime", "The job ended by its deadline.")
+    MISSED = ReasonEntry(ConditionType.DEADLINE_MET, "False", "Late", "The job ended after its deadline.")
+    STOPPED_AT_DEADLINE = ReasonEntry(
+        ConditionType.DEADLINE_MET,
+        "False",
+        "Stopped",
+        "The deadline passed, and `spec.onDeadline` is Stop.",
+    )
+    EVERY_IMAGE_HAS_A_ROW = ReasonEntry(
+        ConditionType.COMPLETE, "True", "EveryImageHasARow", "Every part and `_SUCCESS` are in the sink."
+    )
+    INDEX_FAILED = ReasonEntry(
+        ConditionType.FAILED,
+        "True",
+        "IndexFailed",
+        "The index step could not do its work; the message says why.",
+        "mend it and create the job anew",
+    )
+    FINISH_FAILED = ReasonEntry(
+        ConditionType.FAILED,
+        "True",
+        "FinishFailed",
+        "The finish step could not do its work; the message says why.",
+        "mend it and create the job anew",
+    )
+    INVALID_JOB = ReasonEntry(
+        ConditionType.FAILED,
+        "True",
+        "InvalidJob",
+        "A field is wrong in a way that only shows in the cluster.",
+        "the message names the field",
+    )
+    INVALID_TEMPLATE = ReasonEntry(
+        ConditionType.FAILED,
+        "True",
+        "InvalidTemplate",
+        "The API server refuses the job's pods.",
+        "the message names the field of `spec.worker`",
+    )
+    INFEASIBLE = ReasonEntry(
+        ConditionType.FAILED, "True", "Infeasible", "A Hard deadline can't be met.", _NO_FEWER_WAYS
+    )
+    TOO_MANY_FAILED_IMAGES = ReasonEntry(
+        ConditionType.FAILED,
+        "True",
+        "TooManyFailedImages",
+        "More rows have an error than `spec.maxFailedImages` allows. All rows are there.",
+        "see the column `error` of the results",
+    )
+    STOPPED = ReasonEntry(
+        ConditionType.FAILED,
+        "True",
+        "Stopped",
+        "The deadline passed, and `spec.onDeadline` is Stop.",
+        "the parts that were done are kept",
+    )
+    MEASURED = ReasonEntry(
+        ConditionType.CURRENT, "True", "Measured", "One would measure the same now, as far as can be known."
+    )
+    DRIVER_CHANGED = ReasonEntry(
+        ConditionType.CURRENT,
+        "False",
+        "DriverChanged",
+        "GPU feature discovery's label of the node names another driver.",
+        _MEASURED_AGAIN,
+    )
+    IMAGE_CHANGED = ReasonEntry(
+        ConditionType.CURRENT,
+        "False",
+        "ImageChanged",
+        "The operator's worker image is another, or another build of it is on the node.",
+        _MEASURED_AGAIN,
+    )
+    TORCH_CHANGED = ReasonEntry(
+        ConditionType.CURRENT,
+        "False",
+        "TorchChanged",
+        "What was measured on the node since, with the operator's image, has another version of torch.",
+        _MEASURED_AGAIN,
+    )
+    STEPS_OFF = ReasonEntry(
+        ConditionType.CURRENT,
+        "False",
+        "StepsOff",
+        "In three or more jobs since it was measured (200 steps or more) the class's steps were off by more than 10 %.",
+        f"{_MEASURED_AGAIN}. Meanwhile plans take the steps as jobs saw them",
+    )
+
+    @property
+    def type(self) -> ConditionType:
+        """The condition that it is a reason of."""
+        return self.value.type
+
+    @property
+    def status(self) -> Truth:
+        """The condition's status with this reason."""
+        return self.value.status
+
+    @property
+    def word(self) -> str:
+        """The reason as the resource spells it."""
+        return self.value.word

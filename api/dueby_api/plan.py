@@ -1,0 +1,138 @@
+"""A plan as documents spell it: in status.plan, in `dueby plan -o json`, and in the record of a run.
+
+Inside the program a plan is dueby_planner.model.plan.Plan, and a started worker an Assignment of the operator's control
+package. They are turned into these types in dueby_planner/answer.py and dueby_operator/control/assignments.py, and
+nowhere else.
+"""
+
+from typing import Annotated
+
+from dueby_api.engines import EngineName
+from dueby_api.schema import LenientSpec, Meta, Spec, field
+from dueby_api.units import MICROS_PER_SECOND
+
+Micros = Annotated[int, Meta(ge=0, le=10**15)]
+Count = Annotated[int, Meta(ge=0, le=10**12)]
+
+
+class PlannedGroup(LenientSpec, frozen=True, kw_only=True):
+    """Devices of one class that do the same."""
+
+    device_class: str
+    """Device class."""
+    engine: str
+    """Engine that runs the model on them."""
+    count: int
+    """Number of devices."""
+    mini_batch_size: int
+    """Images in a mini-batch."""
+    iterations: int
+    """Mini-batches of each device after its first."""
+    profile: str | None = None
+    """GPUProfile that this was planned with."""
+    interpolated: bool | None = None
+    """True if the mini-batch size lies between measured ones; the plan's warnings say where its times come from."""
+
+
+class PlannedWorker(Spec, frozen=True, kw_only=True):
+    """One device's worker of a plan, with the times that it was planned with."""
+
+    worker: str
+    """Name, unique within the job."""
+    revision: int
+    """Revision of the plan that it belongs to."""
+    device_class: str
+    """Device class that it has one device of."""
+    engine: EngineName
+    """Engine."""
+    mini_batch_size: Annotated[int, Meta(ge=1, le=10**6)]
+    """Images in a mini-batch."""
+    iterations: Count
+    """Mini-batches after the first."""
+    share: tuple[Count, Count]
+    """First part of its share, and the part after its last; both 0 for a helper that takes parts from others."""
+    profile: str
+    """GPUProfile that it was planned with."""
+    latency_us: Micros = field(name="latencyMicros")
+    """L with the job's input cost: what a steady mini-batch is expected to take."""
+    start_us: Micros = field(name="startMicros")
+    """S + W at the job's confidence."""
+    expected_start_us: Micros = field(name="expectedStartMicros")
+    """S + W as expected."""
+    expected_warmup_us: Micros = field(name="expectedWarmupMicros")
+    """The W in it."""
+    step_ratio: Annotated[float, Meta(gt=0, le=1000)] = 1.0
+    """What the measured L was multiplied with, by what other jobs have shown."""
+
+    @property
+    def startup_s(self) -> float:
+        """S as expected, in seconds."""
+        return (self.expected_start_us - self.expected_warmup_us) / MICROS_PER_SECOND
+
+    @property
+    def warmup_s(self) -> float:
+        """W as expected, in seconds."""
+        return self.expected_warmup_us / MICROS_PER_SECOND
+
+    @property
+    def step_s(self) -> float:
+        """L, in seconds."""
+        return self.latency_us / MICROS_PER_SECOND
+
+    @property
+    def busy_s(self) -> float:
+        """S + W + t L as expected, in seconds: from its creation to the end of its planned mini-batches."""
+        return (self.expected_start_us + self.iterations * self.latency_us) / MICROS_PER_SECOND
+
+
+class RevisionPlan(Spec, frozen=True, kw_only=True):
+    """plan.json of a revision's ConfigMap: its workers of one device class, in the order of the Job's indices."""
+
+    assignments: Annotated[tuple[PlannedWorker, ...], Meta(max_length=100_000)]
+    """The workers."""
+
+
+class PlanAlternatives(LenientSpec, frozen=True, kw_only=True):
+    """What could be asked for instead of a deadline that can't be met. Times count from now."""
+
+    earliest_deadline_seconds: float | None = None
+    """The earliest deadline that can be met; null: none with these devices."""
+    largest_images: int | None = None
+    """The most images that can be done by the deadline."""
+    extra_gpus: dict[str, int | None] | None = field(default=None, name="extraGPUs")
+    """Of each class, how many more devices of it alone would be enough; null: no number would."""
+    possible_confidence: float | None = None
+    """The confidence with which the deadline can be met; null: none."""
+
+
+class PlanAnswer(LenientSpec, frozen=True, kw_only=True):
+    """What `dueby plan -o json` prints, and what a run's record keeps of its plans. Times count from now."""
+
+    feasible: bool = True
+    """Whether the deadline can be met."""
+    gpus: int | None = None
+    """Devices planned."""
+    lower_bound: int | None = None
+    """No fewer devices can do it."""
+    proof: str | None = None
+    """ClosedForm+CBC if both agree, or the one that had an answer."""
+    confidence: float | None = None
+    """Probability with which the deadline is to be met."""
+    probability: float | None = None
+    """Probability with which the plan meets it."""
+    part_size: int | None = None
+    """Images in a part."""
+    images: int | None = None
+    """N."""
+    planned: int | None = None
+    """Images that the planned mini-batches hold, at least N."""
+    expected_seconds: float | None = None
+    """When to expect the end."""
+    slack_seconds: float | None = None
+    """The deadline less the finish at the confidence."""
+    groups: tuple[PlannedGroup, ...] = ()
+    """The devices."""
+    alternatives: PlanAlternatives | None = None
+    """What could be asked for instead; null if the deadline can be met."""
+    warnings: tuple[str, ...] = ()
+    """What makes the plan less sure than it looks."""

@@ -1,0 +1,169 @@
+"""What steps and workers say: progress while they work, and their last words when they end.
+
+Whoever started them reads it: the operator over the network and from a pod's termination message, `dueby run` from its
+processes. It comes from outside, so every number is bounded and unknown fields are ignored.
+"""
+
+from typing import Annotated, Literal
+
+from dueby_api.inference_job import MAX_N
+from dueby_api.input_cost import InputCost
+from dueby_api.schema import LenientSpec, Meta, Spec, field
+
+Micros = Annotated[int, Meta(ge=0, le=10**15)]
+Count = Annotated[int, Meta(ge=0, le=MAX_N)]
+WorkerPhase = Literal["starting", "warming", "running", "tails", "done"]
+
+# Exit codes of a step's process.
+EXIT_DONE = 0
+EXIT_BUG = 1
+# The input is wrong: the same step would end so again.
+EXIT_INVALID = 2
+# Something outside did not answer: the same step may succeed later. EX_TEMPFAIL of sysexits.h.
+EXIT_TRY_AGAIN = 75
+
+
+class ParityCheck(LenientSpec, frozen=True, kw_only=True):
+    """How far an engine's first results are from plain fp32 PyTorch's."""
+
+    max_difference: Annotated[float, Meta(ge=0)] | None = None
+    """The largest difference of a probability."""
+    same_top1: Annotated[float, Meta(ge=0, le=1)] | None = field(default=None, name="sameTop1")
+    """Share of images with the same best class."""
+    ok: bool = False
+    """Whether that is within the engine's and the precision's limits."""
+    sentence: str = ""
+    """The same for people."""
+
+
+class WorkerProgress(LenientSpec, frozen=True, kw_only=True):
+    """What a worker's /progress shows."""
+
+    worker: str = ""
+    """Its name."""
+    state: WorkerPhase = "starting"
+    """What it is doing."""
+    images_done: Count = 0
+    """Images of parts that it committed, and of its open parts."""
+    images_failed: Count = 0
+    """Of those, images whose row has an error."""
+    parts_committed: Count = 0
+    """Parts that it put into the sink."""
+    parts_doubled: Count = 0
+    """Parts that were somebody else's after all."""
+    batches: Count = 0
+    """Mini-batches done, the first one included."""
+    share: tuple[Count, Count] = (0, 0)
+    """First part of its share, and the part after its last."""
+    next_part: Count = 0
+    """The part of its share that it comes to next."""
+    step_us: Micros | None = field(default=None, name="stepMicros")
+    """Mean of its recent steady mini-batches, including waiting for input; absent before there is one."""
+    mean_step_us: Micros | None = field(default=None, name="stepMicrosMean")
+    """Mean of all its steady mini-batches."""
+    model_us: Micros | None = field(default=None, name="modelMicros")
+    """What the model took of the recent ones."""
+    mean_model_us: Micros | None = field(default=None, name="modelMicrosMean")
+    """What the model took of all of them."""
+    warmup_us: Micros | None = field(default=None, name="warmupMicros")
+    """W: its first mini-batch."""
+    startup_us: Micros | None = field(default=None, name="startupMicros")
+    """S: from the process's creation to its first mini-batch."""
+    images_per_second: Annotated[float, Meta(ge=0, le=10**9)] | None = None
+    """Rate over its recent mini-batches."""
+    last_batch_at: Annotated[float, Meta(ge=0, le=10**11)] | None = None
+    """When its last mini-batch was done, in seconds since 1970; absent before there is one."""
+    parity: ParityCheck | None = None
+    """How far its engine's first results are from plain PyTorch's; absent before its first mini-batch."""
+
+
+class WorkResult(LenientSpec, frozen=True, kw_only=True):
+    """The last words of a work step that is done."""
+
+    progress: WorkerProgress = WorkerProgress()
+    """Its last progress."""
+    engine: str = ""
+    """Engine."""
+    mini_batch_size: Count = 0
+    """Images in a mini-batch."""
+    planned_batches: Count = 0
+    """Mini-batches planned, the first one included."""
+    seconds: Annotated[float, Meta(ge=0, le=10**10)] = 0
+    """Age of the process."""
+    peak_memory_mib: Count = field(default=0, name="peakMemoryMiB")
+    """The most memory that it held."""
+
+
+class IndexResult(LenientSpec, frozen=True, kw_only=True):
+    """The last words of an index step that is done."""
+
+    images: Annotated[int, Meta(ge=1, le=MAX_N)]
+    """N."""
+    digest: str = ""
+    """SHA-256 over the URIs in their order, each followed by a NUL."""
+    fingerprint: Annotated[str, Meta(min_length=1, max_length=256)]
+    """What the results depend on: index, weights, model, preprocessing, image size, precision."""
+    classes: Count = 0
+    """Classes that the model tells apart."""
+    input_cost: InputCost | None = None
+    """What getting and decoding an image costs."""
+    part_size: Annotated[int, Meta(ge=1, le=MAX_N)] | None = None
+    """The part size of a sink that was begun before; absent for a new one."""
+    parts_done: Count | None = None
+    """Parts that are in that sink."""
+    images_done: Count | None = None
+    """Images in those parts."""
+
+
+class FinishResult(LenientSpec, frozen=True, kw_only=True):
+    """The last words of a finish step that is done, and the content of `_SUCCESS`."""
+
+    job: str = ""
+    """The job whose results these are."""
+    images: Count = 0
+    """N."""
+    parts: Count = 0
+    """Parts in the sink."""
+    rows: Count
+    """Rows in them."""
+    errors: Count
+    """Rows with an error."""
+    fingerprint: str = ""
+    """The job's fingerprint."""
+
+
+class ProfilingProgress(LenientSpec, frozen=True, kw_only=True):
+    """What a profiling step's /progress shows."""
+
+    doing: Annotated[str, Meta(max_length=4096)] = ""
+    """What it is measuring."""
+    left_seconds: Annotated[int, Meta(ge=0, le=10**9)] | None = None
+    """The most time that is left; absent before it is known."""
+
+
+class ProfilingResult(LenientSpec, frozen=True, kw_only=True):
+    """The last words of a profiling step that is done."""
+
+    profile: Annotated[str, Meta(max_length=65_536)]
+    """The profile, packed (dueby_api/packed_profile.py)."""
+
+
+class StepError(LenientSpec, frozen=True, kw_only=True):
+    """The last words of a step that failed."""
+
+    error: str = ""
+    """What was wrong, in a sentence."""
+    field: str = ""
+    """The field of the job that was wrong; empty if it was something else."""
+
+    @property
+    def sentence(self) -> str:
+        """The error, after the field if there is one; empty if the step left no word."""
+        return ": ".join(part for part in (self.field, self.error) if part)
+
+
+class SinkParts(Spec, frozen=True, kw_only=True):
+    """What a worker's /parts shows: the parts that are in the sink."""
+
+    runs: Annotated[tuple[tuple[Count, Count], ...], Meta(max_length=1_000_000)]
+    """Runs of parts, each as its first part and the one after its last, ascending."""
