@@ -30,7 +30,7 @@ _TYPES = {
     "int64s": pa.list_(pa.int64()),
 }
 Row = dict[str, Any]
-"""Values by column; a column that is left out is null."""
+"""Values by column; a missing column is null."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ class Slope(Spec, frozen=True, kw_only=True):
     base_mib: float
     """Where the line through the measured sizes meets 0 images."""
     image_mib: float
-    """What each further image takes."""
+    """What each additional image takes."""
     furthest: float | None = None
     """Largest relative distance of a measured size from the line; None with two sizes, which always lie on one."""
 

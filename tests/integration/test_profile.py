@@ -103,11 +103,23 @@ def test_slices_are_measured_while_all_of_them_are_busy() -> None:
     assert all(len(durations) >= 2 for durations in while_all_busy(points))
 
 
-def test_the_command_writes_a_profile_and_shows_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_a_profile_and_the_warmup_command_adds_to_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     options = ["--model", TINY.name, "--image-size", "64", "--engine", "eager", "--class", "cpu-1", "--quick"]
     rows = write_warmups(tmp_path / "rows.parquet", a_table())
     assert main(["profile", *options, "-o", str(tmp_path)]) == 0
+    out, err = capfd.readouterr()
+    (profile,) = read_profiles([str(tmp_path)])
+    path = tmp_path / f"{profile.name}.yaml"
+    assert out == ""
+    assert "IMAGES/S" in err
+    assert f"Written: {path}" in err
+
     assert add_warmups(["add", str(rows), str(tmp_path), "-o", str(tmp_path)]) == 0
+    out, err = capfd.readouterr()
+    assert out == f"{path}\n"
+    assert "cpu-1: W between the measured sizes is predicted" in err
     (profile,) = read_profiles([str(tmp_path)])
     assert profile.spec.model.image_size == 64
     assert profile.spec.warmup_model
@@ -115,11 +127,6 @@ def test_the_command_writes_a_profile_and_shows_it(tmp_path: Path, capfd: pytest
     measured = {step.mini_batch_size for step in profile.spec.steps}
     assert min(measured) < min(sizes) <= max(sizes) < max(measured)
     assert not sizes & measured
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert "IMAGES/S" in err
-    assert "cpu-1: W between the measured sizes is predicted" in err
-    assert f"Written: {tmp_path / profile.name}.yaml" in err
 
 
 @pytest.mark.parametrize(

@@ -130,5 +130,5 @@ def _name_times(axes: Axes, times_us: Sequence[int]) -> None:
 
 
 def _words(seconds: int) -> str:
-    """30 s, 5 min."""
+    """Return the time as a label: 30 s, 5 min."""
     return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"

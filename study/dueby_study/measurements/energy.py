@@ -18,7 +18,7 @@ class Reading:
     """Counters at one moment, in joules."""
 
     gpu: Mapping[str, float]
-    """By UUID."""
+    """By the GPU's UUID."""
     cpu: Mapping[str, tuple[float, float]]
     """By package: the counter, and the value at which it starts anew."""
 

@@ -52,7 +52,7 @@ class Feature:
     unit: str
     """In words; "" for a number without a unit."""
     call: str
-    """What of the library is read."""
+    """What is read from the library."""
     doc: str
     study: str = ""
     """Its name in the study's monitor."""

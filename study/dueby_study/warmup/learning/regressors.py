@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from dueby_study.warmup.learning.sample import Columns, Floats, Numbers
 
 Predict = Callable[[Floats], Floats]
-"""From rows of columns to logarithms of W."""
+"""Returns logarithms of W for rows of columns."""
 # Features rise and fall together if the absolute value of Spearman's correlation is above this.
 CORRELATED = 0.7
 _PRODUCTS = (("mini_batch_size", "image_flops"), ("mini_batch_size", "image_size"))
