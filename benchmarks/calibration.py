@@ -42,7 +42,7 @@ from dueby_operator.profiling.observations import MIN_STEPS, Observation, row_of
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.pool import build_pool
 from dueby_profiler.machine.machine import this_machine
-from dueby_profiler.presets import ENOUGH_CREWS
+from dueby_profiler.presets import ENOUGH_GROUPS
 from end_to_end import MODEL, fastest, manifest
 from simulation import Simulation, processes
 from traces import Member, Trace, TracedFates, measure_traces, profile_of, read_traces
@@ -52,8 +52,8 @@ CONFIDENCES = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
 SECOND = 1_000_000
 # Steady steps of a trace.
 TRACE_S = 6.0
-# Crews that make a profile: as many as `dueby profile` starts.
-PROFILED = ENOUGH_CREWS
+# Groups that make a profile: as many as `dueby profile` starts.
+PROFILED = ENOUGH_GROUPS
 # Simulated jobs: on as many devices as this machine has, and on more, which are then other moments of it. They work
 # about as long as a trace is: a worker that went through it again and again would have one moment for ever. Beside the
 # devices the jobs that were run before.
@@ -69,7 +69,7 @@ console = Console(width=110)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("build/calibration"), help="keeps what was measured")
-    parser.add_argument("--traces", type=int, default=60, help="crews of fresh processes")
+    parser.add_argument("--traces", type=int, default=60, help="process groups to measure")
     parser.add_argument("--real", type=int, default=60, help="real runs")
     parser.add_argument("--simulated", type=int, default=4000, help="simulated runs for each number of devices")
     options = parser.parse_args()
@@ -102,7 +102,7 @@ def main() -> None:
 def profile_machine(folder: Path) -> Sequence[GPUProfile]:
     """This machine's profiles, measured unless they are there."""
     if not folder.is_dir():
-        console.print("Measuring this machine (a minute) ...")
+        console.print("MeasuringGroup this machine (a minute) ...")
         command = ["profile", "--quick", "--model", str(MODEL["name"]), "-o", str(folder)]
         subprocess.run([sys.executable, "-m", "dueby.cli.main", *command], check=True)
     return read_profiles([str(folder)])
@@ -116,7 +116,7 @@ def keep_traces(path: Path, like: ProfileSpec, wanted: int) -> list[Trace]:
     model = parse_job(manifest(images=1, deadline="1m", sink="rows")).spec.model
     fresh = measure_traces(this_machine(), model, like, size=size, seconds=TRACE_S)
     with path.open("a") as file:
-        for _ in track(range(wanted - len(found)), "Measuring traces", console=console):
+        for _ in track(range(wanted - len(found)), "MeasuringGroup traces", console=console):
             trace = next(fresh)
             file.write(json.dumps(trace.document()) + "\n")
             file.flush()
@@ -214,19 +214,19 @@ def began_us(folder: Path, number: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """What is known when a job is planned, and what is to come: crews of other moments."""
+    """What is known when a job is planned, and what is to come: process groups of other moments."""
 
     profile: GPUProfile
-    crews: tuple[tuple[Member, ...], ...]
+    groups: tuple[tuple[Member, ...], ...]
     devices: int
     seed: int
 
     def fates(self) -> TracedFates:
-        """One for each worker: crews drawn at random, each whole."""
+        """Return a fate for each worker: groups drawn at random, each as a whole."""
         chance = random.Random(self.seed)
-        needed = math.ceil(self.devices / len(self.crews[0]))
-        drawn = chance.sample(self.crews, needed)
-        return TracedFates([member for crew in drawn for member in crew], self.seed)
+        needed = math.ceil(self.devices / len(self.groups[0]))
+        drawn = chance.sample(self.groups, needed)
+        return TracedFates([member for group in drawn for member in group], self.seed)
 
 
 def make_splits(traces: Sequence[Trace], like: ProfileSpec, devices: int, jobs: int) -> list[Split]:
@@ -235,17 +235,17 @@ def make_splits(traces: Sequence[Trace], like: ProfileSpec, devices: int, jobs: 
     splits = []
     for start in range(len(traces) - PROFILED + 1):
         others = [*traces[:start], *traces[start + PROFILED :]]
-        crews = tuple(trace.members for trace in others)
+        groups = tuple(trace.members for trace in others)
         profile = profile_of(traces[start : start + PROFILED], model, like)
-        splits.append(Split(profile=profile, crews=crews, devices=devices, seed=SEED + start))
+        splits.append(Split(profile=profile, groups=groups, devices=devices, seed=SEED + start))
     return [experienced(split, jobs) for split in splits] if jobs else splits
 
 
 def experienced(split: Split, jobs: int) -> Split:
-    """The class after so many jobs, which half of the crews have worked on; the other half is still to come."""
-    mixed = random.Random(split.seed).sample(split.crews, len(split.crews))
+    """Return the class after so many jobs that half of the groups have worked on; the other half is still to come."""
+    mixed = random.Random(split.seed).sample(split.groups, len(split.groups))
     half = len(mixed) // 2
-    before, to_come = replace(split, crews=tuple(mixed[:half])), replace(split, crews=tuple(mixed[half:]))
+    before, to_come = replace(split, groups=tuple(mixed[:half])), replace(split, groups=tuple(mixed[half:]))
     rows = [job_row(replace(before, seed=split.seed + 1000 * job), job) for job in range(jobs)]
     spec = split.profile.spec.replace(observed=tuple(rows))
     return replace(to_come, profile=split.profile.replace(spec=spec))
@@ -274,7 +274,7 @@ def simulate(name: str, splits: Sequence[Split], runs: int) -> dict[str, Any]:
     with processes() as pool:
         told = f"Simulating, {name}"
         rows = list(track(pool.map(edge_run, each, chunksize=16), told, total=runs, console=console))
-        some = each[: runs // 4] if splits[0].devices > len(splits[0].crews[0]) else []
+        some = each[: runs // 4] if splits[0].devices > len(splits[0].groups[0]) else []
         cost = list(track(pool.map(cost_run, some, chunksize=8), "What it costs", total=len(some), console=console))
     # Runs that share a profile aren't independent: a group is those that were planned on the same.
     groups = [rows[first :: len(splits)] for first in range(len(splits))]

@@ -1,21 +1,22 @@
-"""torch's CUDA allocator, which only the process that uses it sees: read there, and made into features by the monitor.
+"""torch's CUDA allocator: read in the process that uses it, which alone can see it, and made into features by the
+monitor.
 
-The study's monitor reads `memory_snapshot()` for the fragmentation. That lists every block, under the allocator's lock;
-its sums are among the statistics, so they are taken from there.
+The study's monitor computes fragmentation from `memory_snapshot()`. That lists every block under the allocator's lock;
+the sums it needs are among the statistics, so they are taken from there.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dueby_profiler.monitor.board import MISSING
-from dueby_profiler.monitor.gpu_features import STATISTICS
+from dueby_profiler.monitor.features.gpu_features import STATISTICS
+from dueby_profiler.monitor.readers.status_page import MISSING
 
 _PATHS = [path.split(".") for path in STATISTICS]
 _NAMES = [feature.name for feature in STATISTICS.values()]
 
 
 def read_statistics() -> list[int] | None:
-    """The allocator's statistics in the order of STATISTICS; None where the process uses no GPU."""
+    """Return the allocator's statistics in the order of STATISTICS; None if the process uses no GPU."""
     import torch
 
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -24,21 +25,21 @@ def read_statistics() -> list[int] | None:
 
 
 def pick(nested: Mapping[str, Any]) -> list[int]:
-    """Those of ours, out of all of them."""
+    """Return those statistics that are features, out of all of them."""
     return [_follow(nested, path) for path in _PATHS]
 
 
 def _follow(nested: Mapping[str, Any], path: Sequence[str]) -> int:
     found: Any = nested
     for name in path:
-        if name not in found:  # another torch
+        if name not in found:  # another version of torch
             return MISSING
         found = found[name]
     return int(found)
 
 
 def allocator_features(statistics: Sequence[int]) -> dict[str, float]:
-    """Statistics and the seven ratios by feature; what is not there, or over nothing, is left out."""
+    """Return the statistics and the seven ratios as features; what is missing, or a ratio over 0, is omitted."""
     found: dict[str, float] = {name: value for name, value in zip(_NAMES, statistics, strict=False) if value != MISSING}
 
     def now(path: str) -> float | None:

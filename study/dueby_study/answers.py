@@ -1,10 +1,10 @@
-"""The answers of the study's two models over N and T, on a pool of devices of the class that was measured.
+"""What the study's two models answer over N and T, on a pool of devices of the measured class.
 
     (1)  the fewest devices for N images by T          (2)  the most images by T
 
-Both at confidence 0.5, which is the study's model without a margin, and (1) also at 0.95. Beside them what the formulas
-give as they are printed. In (1) the sum runs over all NGPU devices, so those that aren't used still add their one
-mini-batch, the "+ 1"; in (2) the sum over all devices is multiplied by their number once more.
+Both are solved at confidence 0.5, which is the study's model without a margin, and (1) also at 0.95. Beside them stand
+the results of the formulas as printed. In (1) the sum runs over all NGPU devices, so unused ones still add one
+mini-batch each, the "+ 1"; in (2) the sum over all devices is multiplied by their number once more.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from dueby_planner.objectives import make_plan
 from dueby_planner.profiles.pool import build_pool
 
 DEVICES = 64
+# Columns (times) and rows (numbers of images) of the map.
 _ACROSS = 48
-"""Times and numbers of images of the map."""
 _DOWN = 36
-_LONGEST = 1800
-"""Seconds."""
+_MAX_TIME_S = 1800
+# Numbers of devices for which model (2) is drawn.
 _COUNTS = (1, 8, 64)
+# Devices of each class in the pool of two classes.
 _OF_EACH = 4
-"""Devices of each class in the pool of two."""
 
 
 class Map(Spec, frozen=True, kw_only=True):
@@ -37,11 +37,11 @@ class Map(Spec, frozen=True, kw_only=True):
     times_us: tuple[int, ...]
     images: tuple[int, ...]
     fewest: tuple[tuple[int | None, ...], ...]
-    """A row for each N, a value for each T; None: not even all devices do it."""
+    """A row for each N, a value for each T; None if not even all devices are enough."""
 
 
 class Curve(Spec, frozen=True, kw_only=True):
-    """Model (2): the most images by T of so many devices, and the mini-batch size with which."""
+    """Model (2): the most images by T on so many devices, and the mini-batch size that reaches them."""
 
     devices: int
     times_us: tuple[int, ...]
@@ -50,22 +50,22 @@ class Curve(Spec, frozen=True, kw_only=True):
 
 
 class Printed(Spec, frozen=True, kw_only=True):
-    """The formulas as they are printed, beside what is meant."""
+    """The formulas as printed, beside what is meant."""
 
     time_us: int
-    """T of both."""
+    """T in both models."""
     images: tuple[int, ...]
     fewest: tuple[int | None, ...]
-    """(1) as it is meant, by N."""
+    """(1) as meant, by N."""
     fewest_printed: tuple[int | None, ...]
-    """(1) with the mini-batches of devices that aren't used."""
+    """(1) with the mini-batches of unused devices."""
     most: int
-    """(2) as it is meant."""
+    """(2) as meant."""
     most_printed: int
     """(2) with NGPU in front of the sum."""
 
 
-class Share(Spec, frozen=True, kw_only=True):
+class MixedShare(Spec, frozen=True, kw_only=True):
     """What the devices of one class do in a plan."""
 
     device_class: str
@@ -78,15 +78,15 @@ class Mixed(Spec, frozen=True, kw_only=True):
     """A plan on a pool of two classes."""
 
     there: dict[str, int]
-    """Devices of each class."""
+    """Devices of each class in the pool."""
     images: int
     time_us: int
-    shares: tuple[Share, ...]
+    shares: tuple[MixedShare, ...]
     proof: str
 
 
 class Answers(Spec, frozen=True, kw_only=True):
-    """All of them, of one profile."""
+    """All answers of one profile."""
 
     device_class: str
     devices: int
@@ -97,23 +97,24 @@ class Answers(Spec, frozen=True, kw_only=True):
     curves: tuple[Curve, ...]
     printed: Printed
     mixed: Mixed | None = None
-    """Where two classes were measured."""
+    """Only if two classes were measured."""
     checked: int
     """Cells of the map that were planned in full, with PuLP's proof."""
     agreed: int
-    """Of them, those at which PuLP gave the closed form's number."""
+    """Those of them at which PuLP gave the closed form's number."""
 
 
 def answer(
     profile: GPUProfile, *, others: Sequence[GPUProfile] = (), devices: int = DEVICES, checked: int = 40
 ) -> Answers:
-    """On a pool of so many devices of the profile's class, and once on one that has some of another class, too.
+    """Solve both models on a pool of so many devices of the profile's class, and once on a pool of two classes.
 
-    About `checked` cells of the map, evenly over it, are also put to PuLP.
+    About `checked` cells of the map, evenly spread over it, are also put to PuLP.
     """
     problem = problem_of([profile], devices=devices)
+    # Earlier than the earliest first mini-batch, every cell of the map would be empty.
     start_us = min(choice.start_us for choice in problem.groups[0].choices)
-    times = spaced(max(2 * MICROS_PER_SECOND, start_us), _LONGEST * MICROS_PER_SECOND, _ACROSS)
+    times = spaced(max(2 * MICROS_PER_SECOND, start_us), _MAX_TIME_S * MICROS_PER_SECOND, _ACROSS)
     most = replace(problem, time_us=times[-1]).largest_images()
     images = spaced(max(100, most // 20_000), max(1000, most), _DOWN)
     exact = fewest_map(problem, times, images)
@@ -132,7 +133,7 @@ def answer(
 
 
 def problem_of(profiles: Sequence[GPUProfile], *, devices: int) -> Problem:
-    """The study's model on a pool of so many devices of each profile's class; N and T are yet to be given."""
+    """Return the study's model on a pool of so many devices of each profile's class; N and T are still to be set."""
     model = profiles[0].spec.model
     job = JobSpec(
         images=1,
@@ -146,7 +147,7 @@ def problem_of(profiles: Sequence[GPUProfile], *, devices: int) -> Problem:
 
 
 def fewest_map(problem: Problem, times_us: Sequence[int], images: Sequence[int]) -> Map:
-    """Model (1) at each N and T, in closed form."""
+    """Solve model (1) at each N and T in closed form."""
     return Map(
         times_us=tuple(times_us),
         images=tuple(images),
@@ -157,7 +158,7 @@ def fewest_map(problem: Problem, times_us: Sequence[int], images: Sequence[int])
 
 
 def most_curve(problem: Problem, devices: int, times_us: Sequence[int]) -> Curve:
-    """Model (2) at each T."""
+    """Solve model (2) at each T."""
     at = [replace(problem, time_us=time_us) for time_us in times_us]
     found = [asked.capacities() for asked in at]
     return Curve(
@@ -169,7 +170,7 @@ def most_curve(problem: Problem, devices: int, times_us: Sequence[int]) -> Curve
 
 
 def as_printed(problem: Problem, *, time_us: int) -> Printed:
-    """Both models at this T, to the letter and as they are meant."""
+    """Solve both models at this T, literally and as they are meant."""
     asked = replace(problem, time_us=time_us)
     devices = asked.most
     capacity = next(iter(asked.capacities()), None)
@@ -187,7 +188,7 @@ def as_printed(problem: Problem, *, time_us: int) -> Printed:
 
 
 def _mixed(profiles: Sequence[GPUProfile]) -> Mixed | None:
-    """Three quarters of what two classes together can do in a minute, planned on both."""
+    """Plan three quarters of what two classes together can do in a minute; None with fewer than two classes."""
     two = list({profile.spec.device_class: profile for profile in profiles}.values())[:2]
     if len(two) < 2:
         return None
@@ -201,7 +202,7 @@ def _mixed(profiles: Sequence[GPUProfile]) -> Mixed | None:
         images=images,
         time_us=problem.time_us,
         shares=tuple(
-            Share(
+            MixedShare(
                 device_class=group.device_class,
                 count=group.count,
                 mini_batch_size=group.choice.mini_batch_size,
@@ -214,30 +215,30 @@ def _mixed(profiles: Sequence[GPUProfile]) -> Mixed | None:
 
 
 def _soon_us(problem: Problem) -> int:
-    """A T at which a device has time for little more than its first mini-batch, whatever its size."""
+    """Return a T that leaves a device time for little more than its first mini-batch, whatever its size."""
     choices = problem.groups[0].choices
     return max(choice.start_us for choice in choices) + 2 * max(choice.latency_us for choice in choices)
 
 
 def spaced(low: int, high: int, count: int) -> list[int]:
-    """Whole numbers from low to high, each the same number of times the one before, without doubles."""
+    """Return whole numbers from low to high at equal ratios, without duplicates."""
     ratio = (high / low) ** (1 / (count - 1))
     return sorted({round(low * ratio**step) for step in range(count)})
 
 
 def edges(values: Sequence[int]) -> list[float]:
-    """Bounds of cells around the values of a scale by ratios: one more than there are values."""
+    """Return the bounds of cells around the values of a logarithmic scale: one more than there are values."""
     inner = [(before * after) ** 0.5 for before, after in pairwise(values)]
     return [values[0] ** 2 / inner[0], *inner, values[-1] ** 2 / inner[-1]]
 
 
 def _fewest_printed(images: int, *, each: int, idle: int, devices: int) -> int | None:
-    """The least k with k C + (NGPU - k) b >= N, at least 1."""
+    """Return the smallest k >= 1 with k C + (NGPU - k) b >= N."""
     return next((k for k in range(1, devices + 1) if k * each + (devices - k) * idle >= images), None)
 
 
 def _check(problem: Problem, found: Map, wanted: int) -> tuple[int, int]:
-    """Plan some cells in full: how many, and at how many of them PuLP proved the same number."""
+    """Plan some cells in full; return how many, and at how many of them PuLP proved the same number."""
     cells = [
         (count, time_us, fewest)
         for count, row in zip(found.images, found.fewest, strict=True)
@@ -247,6 +248,6 @@ def _check(problem: Problem, found: Map, wanted: int) -> tuple[int, int]:
     agreed = 0
     for count, time_us, fewest in chosen:
         plan = make_plan(replace(problem, images=count, time_us=time_us))
-        proved = "CBC" in plan.proof
+        proved = "CBC" in plan.proof  # PuLP's solver
         agreed += proved and (plan.gpus if isinstance(plan, Plan) else None) == fewest
     return len(chosen), agreed

@@ -1,7 +1,7 @@
-"""scikit-learn, and nothing else that uses it: what may learn the logarithm of W, how rows are split, what is alike.
+"""The only user of scikit-learn: regressors for the logarithm of W, splits of rows, and groups of correlated columns.
 
-All of them see logarithms (times multiply: a model twice as heavy takes twice as long), the mini-batch's operations
-where both of their factors are known, and a column of 0 and 1 for each category.
+All regressors see logarithms (times multiply: a model twice as heavy takes twice as long), the operations of a
+mini-batch if both of their factors are known, and a column of 0 and 1 for each category.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,23 +18,23 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dueby_study.warmup.sample import Columns, Floats, Numbers
+from dueby_study.warmup.learning.sample import Columns, Floats, Numbers
 
 Predict = Callable[[Floats], Floats]
-"""From rows of columns to logarithms of W."""
-# Features that go up and down together, by the absolute value of Spearman's correlation.
-ALIKE = 0.7
+"""Returns logarithms of W for rows of columns."""
+# Features rise and fall together if the absolute value of Spearman's correlation is above this.
+CORRELATED = 0.7
 _PRODUCTS = (("mini_batch_size", "image_flops"), ("mini_batch_size", "image_size"))
 
 
 def learn(kind: str, columns: Columns, values: Floats, log_us: Floats) -> Predict:
-    """A regressor of this kind, learnt from the rows."""
+    """Fit a regressor of this kind to the rows; return its prediction."""
     predict = _KINDS[kind](expand(values, columns=columns), log_us)
     return lambda rows: predict(expand(rows, columns=columns))
 
 
 def expand(values: Floats, *, columns: Columns) -> Floats:
-    """Logarithms of the numbers, products of some, and a column for each category."""
+    """Return logarithms of the numbers, products of some of them, and a column for each category."""
     made: dict[str, Floats] = {}
     for name, column in zip(columns.names, values.T):
         if name in columns.levels:
@@ -49,24 +49,24 @@ def expand(values: Floats, *, columns: Columns) -> Floats:
 
 
 def grouped_folds(groups: Numbers, *, folds: int, seed: int) -> Iterator[tuple[Numbers, Numbers]]:
-    """Rows to learn from and rows to be tried on, with no group in both."""
+    """Yield rows to learn from and rows to test on, with no group in both."""
     splitter = GroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     yield from splitter.split(np.zeros(len(groups)), groups=groups)
 
 
-def alike(values: Floats) -> list[list[int]]:
-    """Columns that are alike, as groups of their places."""
+def correlated_groups(values: Floats) -> list[list[int]]:
+    """Return groups of columns that rise and fall together, by their indices."""
     if values.shape[1] < 2:
         return [[place] for place in range(values.shape[1])]
     distances = 1 - np.abs(spearman(values))
     found = AgglomerativeClustering(
-        n_clusters=None, metric="precomputed", linkage="average", distance_threshold=1 - ALIKE
+        n_clusters=None, metric="precomputed", linkage="average", distance_threshold=1 - CORRELATED
     ).fit_predict(distances)
     return [[int(place) for place in np.flatnonzero(found == number)] for number in range(max(found) + 1)]
 
 
 def spearman(values: Floats) -> Floats:
-    """The correlation of the columns' ranks; what is missing is in the middle."""
+    """Return the correlation of the columns' ranks; missing values get the middle rank."""
     ranks = np.column_stack([_ranks(column) for column in values.T])
     return np.clip(np.nan_to_num(np.corrcoef(ranks, rowvar=False)), -1, 1)
 
@@ -80,15 +80,16 @@ def _ranks(column: Floats) -> Floats:
     return ranks
 
 
-# A column that is null in all rows of a fold stays, so that the others keep their places.
+# Columns that are null in all rows of a fold are kept, so that the other columns keep their indices.
 _FILLED = SimpleImputer(keep_empty_features=True)
 
 
 def _fitted(*steps: Any) -> Callable[[Floats, Floats], Predict]:
-    """What learns with these steps of scikit-learn's."""
+    """Return a function that fits these steps of scikit-learn."""
 
     def fit(values: Floats, log_us: Floats) -> Predict:
-        # Each of some hundred small trees has its parameters checked, which takes longer than the tree.
+        # Without this, scikit-learn checks the parameters of each of some hundred small trees, which takes longer than
+        # growing them.
         with config_context(skip_parameter_validation=True, assume_finite=True):
             learnt = make_pipeline(*(clone(step) for step in steps)).fit(values, log_us)
         return lambda rows: np.asarray(learnt.predict(rows), dtype=np.float64)
@@ -96,7 +97,8 @@ def _fitted(*steps: Any) -> Callable[[Floats, Floats], Predict]:
     return fit
 
 
-# Features go together. Shrunk less, they get large coefficients that cancel, until one of them is shuffled alone.
+# Strong shrinkage: correlated features would otherwise get large coefficients that cancel, until one of the features
+# is shuffled on its own.
 _line = _fitted(_FILLED, StandardScaler(), RidgeCV(alphas=np.logspace(1, 3, 9)))
 _trees = _fitted(_FILLED, ExtraTreesRegressor(n_estimators=60, min_samples_leaf=2, random_state=0))
 _boosting = _fitted(
@@ -106,7 +108,9 @@ _boosting = _fitted(
 
 
 def _line_then_trees(values: Floats, log_us: Floats) -> Predict:
-    """A line in logarithms, and trees for what it leaves: trees alone know no slope between what they have seen."""
+    """Fit a line in logarithms, and trees to what it leaves: trees alone know no slope between the points they have
+    seen.
+    """
     line = _line(values, log_us)
     rest = _trees(values, log_us - line(values))
     return lambda rows: line(rows) + rest(rows)
@@ -119,5 +123,5 @@ _KINDS: dict[str, Callable[[Floats, Floats], Predict]] = {
     "line and trees": _line_then_trees,
 }
 KINDS = tuple(_KINDS)
-# Where many sets of columns are compared: as good as any, and quick.
+# The kind with which many sets of columns are compared: as good as any other, and fast.
 COMPARING = "line and trees"

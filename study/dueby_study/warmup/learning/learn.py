@@ -1,10 +1,10 @@
 """Learn the time of the first mini-batch from rows of fresh processes.
 
-    all that was known right before     which features decide, and how well W could be known
+    everything known right before       which features decide, and how well W could be known
     four parameters that a plan knows   the prediction for plans, with its upper quantile
 
-Several kinds of regressors are tried on the same splits, and the best is taken. The four are found by leaving
-out, one after the other, the parameter that is missed least at unseen configurations.
+Several kinds of regressors are tried on the same splits, and the best one is taken. The four parameters are found by
+repeatedly leaving out the parameter that is missed least at unseen configurations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ import numpy as np
 
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import Quantiles
-from dueby_study.warmup.held_out import (
+from dueby_study.warmup.learning.held_out import (
     ClassErrors,
     by,
     by_constant,
@@ -26,49 +26,50 @@ from dueby_study.warmup.held_out import (
     log_error,
     predicted,
 )
-from dueby_study.warmup.importance import Importance, importances
-from dueby_study.warmup.regressors import COMPARING, KINDS, Predict, learn
-from dueby_study.warmup.sample import PLANNED, Columns, Floats, Sample, sample_of
+from dueby_study.warmup.learning.importance import Importance, importances
+from dueby_study.warmup.learning.regressors import COMPARING, KINDS, Predict, learn
+from dueby_study.warmup.learning.sample import PLANNED, Columns, Floats, Sample, sample_of
 
 PARAMETERS = 4
+# Share of unseen rows that lie below the upper quantile.
 UPPER = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned:
-    """What the rows say of W."""
+class LearnedWarmups:
+    """What the rows show about W."""
 
     rows: int
     configurations: int
     features: int
-    """Columns that say anything."""
+    """Columns that carry information."""
     kind: str
     """The regressor that is the best with all of them."""
     kinds: Mapping[str, float]
-    """Of each regressor with all features, the root mean square error of the logarithm at unseen configurations."""
+    """For each regressor with all features, the root mean square error of the logarithm at unseen configurations."""
     importances: tuple[Importance, ...]
-    """The groups of features that matter most, the first the most."""
+    """The groups of features that matter most, the most important first."""
     four: tuple[str, ...]
-    """The parameters of the prediction, the one that is missed most first."""
+    """The parameters of the prediction; the one that is missed most comes first."""
     four_kind: str
-    """The regressor that is the best with them."""
+    """The regressor that is the best with these four."""
     steps: tuple[float, ...]
-    """The root mean square error of the logarithm with the first of them, the first two, ..."""
+    """The root mean square error of the logarithm with the first parameter, the first two, and so on."""
     errors: Mapping[str, ClassErrors]
     """By device class."""
     upper: Mapping[str, float]
-    """By device class, what a prediction is multiplied with for its upper quantile."""
+    """By device class, the factor from a prediction to its upper quantile."""
     unseen: Mapping[str, Floats]
-    """Every row's prediction from other configurations, by the names of ClassErrors; logarithms."""
+    """Every row's prediction (a logarithm) from other configurations, by the fields of ClassErrors."""
     sample: Sample
     predict_log: Predict
     columns: Columns
-    """The four."""
+    """The columns of the four parameters."""
 
     def predict(self, parameters: Sequence[Mapping[str, Any]]) -> list[Quantiles]:
-        """W with these parameters, by their names in the rows: the expectation, and its upper quantile as p95.
+        """Return W for these parameters, named as in the rows: the expectation as p50, and its upper quantile as p95.
 
-        The device class is among them, whether it is one of the four or not; Invalid where it was never measured.
+        The device class must be among them, even if it is not one of the four. Raise Invalid if it was never measured.
         """
         logs = self.predict_log(self.columns.matrix(parameters))
         return [self._quantiles(row["device_class"], float(log)) for row, log in zip(parameters, logs)]
@@ -81,8 +82,8 @@ class Learned:
         return Quantiles(p50=ceil(expected_us), p95=ceil(expected_us * self.upper[device_class]))
 
 
-def learn_warmups(table: Any) -> Learned:
-    """Learn from the rows that collect_warmups, or the monitor, wrote; Invalid where they are too few."""
+def learn_warmups(table: Any) -> LearnedWarmups:
+    """Learn from the rows that collect_warmups or the monitor wrote; raise Invalid if they are too few."""
     sample = sample_of(table)
     tried, kinds = try_kinds(sample, sample.columns.names)
     kind = best_of(kinds)
@@ -97,7 +98,7 @@ def learn_warmups(table: Any) -> Learned:
         "family_line": predicted(sample, by_family_line),
     }
     columns = sample.columns.only(four)
-    return Learned(
+    return LearnedWarmups(
         rows=len(sample),
         configurations=len(set(sample.configurations.tolist())),
         features=len(sample.columns.names),
@@ -121,25 +122,27 @@ def learn_warmups(table: Any) -> Learned:
 
 
 def upper_factor(log_us: Floats, guessed: Floats) -> float:
-    """What unseen predictions are multiplied with so that W is not above in 95 % of cases, one more row included."""
+    """Return the factor that puts 95 % of W at or below unseen predictions, with one more row counted against it."""
     over = np.sort(log_us - guessed)
     place = min(len(over), ceil((len(over) + 1) * UPPER)) - 1
     return float(np.exp(max(0.0, over[place])))
 
 
 def try_kinds(sample: Sample, names: Sequence[str]) -> tuple[dict[str, Floats], dict[str, float]]:
-    """Of each kind of regressor with these columns, the predictions of unseen rows, and their error."""
+    """Return the predictions of unseen rows with each kind of regressor on these columns, and their errors."""
     tried = {kind: predicted(sample, by(kind, names)) for kind in KINDS}
     return tried, {kind: log_error(sample.log_us, guessed) for kind, guessed in tried.items()}
 
 
 def best_of(errors: Mapping[str, float]) -> str:
-    """The kind with the least error."""
+    """Return the kind with the smallest error."""
     return min(errors, key=lambda kind: errors[kind])
 
 
 def choose_parameters(sample: Sample) -> tuple[list[str], list[float]]:
-    """Four parameters that a plan knows, the one that is missed most first, and the error with as many of them."""
+    """Return four parameters that a plan knows, the most important first, and the error with the first, the first two,
+    ...
+    """
     kept = [name for name in sample.columns.names if name in PLANNED]
     error = _error_with(sample, kept)
     left_out: list[tuple[str, float]] = []

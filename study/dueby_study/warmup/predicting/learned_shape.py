@@ -1,8 +1,8 @@
-"""The warm-up model in a profile: W at the sizes between the measured ones, for jobs that allow them.
+"""The warm-up model in a profile: W at sizes between the measured ones, for jobs that allow them.
 
-Two ways are tried on families of rows that are left out whole, for each device class: the learnt shape, put right at
-the sizes of which the profile measured W, and straight lines between those. The profile gets the one that comes nearer.
-What a plan counts with is its upper quantile: 95 % of the rows that were left out were not farther above.
+For each device class, two ways are compared on families of rows that are left out whole: the learnt shape, shifted to
+pass through the sizes at which the profile measured W, and straight lines between those. The profile gets the better
+one. A plan counts with its upper quantile: 95 % of the rows that were left out were not farther above the prediction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,67 +14,67 @@ import numpy as np
 
 from dueby_api.gpu_profile import GPUProfile, PredictedWarmup, ProfileSpec, Quantiles, WarmupModel
 from dueby_planner.profiles.interpolation import sizes_between, warmup_of
-from dueby_profiler.monitor.model_facts import Weight
-from dueby_study.warmup.anchoring import (
-    BetweenErrors,
+from dueby_profiler.monitor.readers.model_facts import ModelWeight
+from dueby_study.warmup.learning.learn import best_of, choose_parameters, try_kinds, upper_factor
+from dueby_study.warmup.learning.regressors import Predict, learn
+from dueby_study.warmup.learning.sample import Columns, sample_of
+from dueby_study.warmup.predicting.anchoring import (
+    InterpolationErrors,
     anchored,
-    between_errors,
+    interpolation_errors,
     leave_families_out,
     shape_of,
     straight,
 )
-from dueby_study.warmup.learn import best_of, choose_parameters, try_kinds, upper_factor
-from dueby_study.warmup.regressors import Predict, learn
-from dueby_study.warmup.sample import Columns, sample_of
 
-# Rows between measured sizes, of the device class: of fewer, one more is above them all in more than 5 % of cases.
+# Rows of the class between measured sizes. With fewer, one more row would exceed all of them in more than 5 % of cases.
 ENOUGH_ROWS = 19
+# With W at one size there is nothing to interpolate between.
 _MIN_MEASURED = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedShape:
-    """How W runs over the mini-batch size, as far as four parameters tell."""
+    """How W depends on the mini-batch size, as far as four parameters show it."""
 
     columns: Columns
     predict: Predict
-    errors: Mapping[str, BetweenErrors]
+    errors: Mapping[str, InterpolationErrors]
     """By device class."""
     upper: Mapping[str, float]
-    """By device class, what the better way's prediction is multiplied with for its upper quantile."""
+    """By device class, the factor from the better way's prediction to its upper quantile."""
     engines: Mapping[str, frozenset[str]]
-    """By device class, those that were measured."""
+    """By device class, the engines that were measured."""
 
-    def add_to(self, profile: GPUProfile, weight: Weight) -> tuple[GPUProfile, str]:
-        """The profile with W between its sizes, or as it is where too little is known; and a sentence about it."""
+    def add_to(self, profile: GPUProfile, weight: ModelWeight) -> tuple[GPUProfile, str]:
+        """Return the profile with W between its sizes, or unchanged if too little is known; and a sentence about it."""
         spec = profile.spec
         doubt = self._doubt(spec)
         if doubt:
             return profile, f"{spec.device_class}: W between the measured sizes is not predicted: {doubt}."
         errors = self.errors[spec.device_class]
         model = WarmupModel(error=round(errors.least, 4), rows=errors.rows, predictions=self._predictions(spec, weight))
-        way = "as learnt" if errors.is_learnt_better else "by straight lines, which came nearer than what was learnt"
+        way = "by the learnt shape" if errors.is_learnt_better else "by straight lines, which came nearer than a model"
         sentence = (
-            f"{spec.device_class}: W between the measured sizes is predicted {way}: typically {errors.least:.0%} off, "
-            f"and planned as {self.upper[spec.device_class]:.2f} times that, or as the next larger size's W, which is "
-            f"typically {errors.next_larger:.0%} off, where that is less."
+            f"{spec.device_class}: W between the measured sizes is predicted {way}. The prediction is typically "
+            f"{errors.least:.0%} off. Plans use {self.upper[spec.device_class]:.2f} times the prediction, or the next "
+            f"larger size's W, which is typically {errors.next_larger:.0%} off, if that is less."
         )
         return profile.replace(spec=spec.replace(warmup_model=model)), sentence
 
     def _doubt(self, spec: ProfileSpec) -> str | None:
-        """Why nothing can be said of this profile."""
+        """Return why W can't be predicted for this profile, or None if it can."""
         known = self.errors.get(spec.device_class)
         if known is None or known.rows < ENOUGH_ROWS:
-            return (
-                f"it takes {ENOUGH_ROWS} rows between sizes of this class, and there are {known.rows if known else 0}"
-            )
+            rows = known.rows if known else 0
+            return f"{rows} rows of this class lie between measured sizes, and {ENOUGH_ROWS} are needed"
         if spec.engine not in self.engines[spec.device_class]:
-            return f"no row is of {spec.engine}"
+            return f"no row was measured with {spec.engine}"
         if sum(step.warmup_micros is not None for step in spec.steps) < _MIN_MEASURED:
             return "W was measured at too few sizes"
         return None
 
-    def _predictions(self, spec: ProfileSpec, weight: Weight) -> tuple[PredictedWarmup, ...]:
+    def _predictions(self, spec: ProfileSpec, weight: ModelWeight) -> tuple[PredictedWarmup, ...]:
         measured = {s.mini_batch_size: float(np.log(s.warmup_micros.p50)) for s in spec.steps if s.warmup_micros}
         if self.errors[spec.device_class].is_learnt_better:
             row = self.columns.matrix([_parameters(spec, weight)])[0]
@@ -86,7 +86,7 @@ class LearnedShape:
         upper = self.upper[spec.device_class]
         predictions = []
         for size, us in zip(sizes, expected_us):
-            # Fewer images take no longer: what was measured at the next larger size is an upper quantile, too.
+            # Fewer images take no longer, so what was measured at the next larger size is an upper quantile, too.
             most_us = min(ceil(upper * us), warmup_of(spec, size).p95)
             quantiles = Quantiles(p50=min(ceil(us), most_us), p95=most_us)
             predictions.append(PredictedWarmup(mini_batch_size=size, warmup_micros=quantiles))
@@ -94,12 +94,12 @@ class LearnedShape:
 
 
 def learn_shape(table: Any) -> LearnedShape:
-    """Learn it from rows of warm-ups; Invalid where they are too few."""
+    """Learn the shape from rows of warm-ups; raise Invalid if they are too few."""
     sample = sample_of(table)
     names, _ = choose_parameters(sample)
     kind = best_of(try_kinds(sample, names)[1])
     tried = leave_families_out(sample, kind, names)
-    errors = between_errors(sample, tried)
+    errors = interpolation_errors(sample, tried)
     upper = {}
     if tried is not None:
         for name in errors:
@@ -121,8 +121,8 @@ def _engines(rows: Sequence[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
     return {name: frozenset(row["engine"] for row in rows if row["device_class"] == name) for name in classes}
 
 
-def _parameters(spec: ProfileSpec, weight: Weight) -> dict[str, Any]:
-    """What a plan knows, by the names of the rows."""
+def _parameters(spec: ProfileSpec, weight: ModelWeight) -> dict[str, Any]:
+    """Return what a plan knows, by the rows' names for it."""
     return {
         "image_size": spec.model.image_size,
         "image_flops": weight.image_flops,

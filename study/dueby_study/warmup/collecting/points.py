@@ -1,7 +1,7 @@
-"""Which first mini-batches are measured: every combination of what is asked for, in an order that favours none.
+"""Which first mini-batches to measure: every combination of what is asked for, in an order that favours none.
 
-The order is shuffled, always alike: whenever the measuring ends, what there is is a sample of the whole, and what the
-machine does in the meantime (it warms up, others come and go) falls on all configurations alike.
+The order is shuffled, always in the same way. Whenever measuring ends, what has been measured is a sample of the whole,
+and what the machine does meanwhile (it warms up, other programs come and go) affects all configurations alike.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ class WarmupPoint:
     model: Model
     mini_batch_size: int
     round: int = 0
-    """Which repetition."""
+    """Number of the repetition."""
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What tells it from others, in the columns of KEY."""
+        """Identifies the point, by the values of the columns in KEY."""
         model = self.model
         return (
             self.device_class,
@@ -51,7 +51,9 @@ def every_point(
     mini_batch_sizes: Sequence[int],
     rounds: int = 1,
 ) -> list[WarmupPoint]:
-    """All combinations, with random weights, which make no difference to the time; all of them before any again."""
+    """Return all combinations, with random weights, which make no difference to the time; every round repeats all of
+    them.
+    """
     random, points = Random(0), []
     for number in range(rounds):
         combinations = list(product(device_classes, engines, models, image_sizes, mini_batch_sizes))

@@ -1,47 +1,47 @@
-"""Energy counters of this machine: a GPU's by NVML, the processor's by RAPL, where they can be read.
+"""Energy counters of this machine: a GPU's through NVML, the processor's through RAPL, if they can be read.
 
-Virtual machines rarely have RAPL, and since 2020 only root may read it where it is there. Without either there is no
-number, and none is made up.
+Virtual machines rarely have RAPL, and since 2020 only root may read it. Without a counter there is no number; none is
+estimated.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dueby_profiler.machine.nvml import State
+from dueby_profiler.machine.nvml import GpuState
 
 _POWERCAP = Path("/sys/class/powercap")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Counters at a moment, in joules."""
+    """Counters at one moment, in joules."""
 
     gpu: Mapping[str, float]
-    """By UUID."""
+    """By the GPU's UUID."""
     cpu: Mapping[str, tuple[float, float]]
     """By package: the counter, and the value at which it starts anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Energy:
-    """What was used between two readings."""
+    """Energy used between two readings."""
 
     gpu_j: float | None
-    """All the GPUs that were asked; None: they don't say."""
+    """By all the GPUs together; None if they have no counter."""
     cpu_j: float | None
-    """All the processor's packages; None: they can't be read."""
+    """By all packages of the processor together; None if their counters can't be read."""
 
 
 class Meter:
     """Reads the counters of some GPUs and of the processor."""
 
-    def __init__(self, gpus: Sequence[str], *, ask_gpu: Callable[[str], State], powercap: Path = _POWERCAP) -> None:
-        self._gpus, self._ask_gpu, self._powercap = sorted(set(gpus)), ask_gpu, powercap
+    def __init__(self, gpus: Sequence[str], *, read_gpu: Callable[[str], GpuState], powercap: Path = _POWERCAP) -> None:
+        self._gpus, self._read_gpu, self._powercap = sorted(set(gpus)), read_gpu, powercap
 
     def read(self) -> Reading:
-        """The counters now."""
-        states = {uuid: self._ask_gpu(uuid).values for uuid in self._gpus}
+        """Return the counters now."""
+        states = {uuid: self._read_gpu(uuid).values for uuid in self._gpus}
         return Reading(
             gpu={uuid: values["energy_j"] for uuid, values in states.items() if "energy_j" in values},
             cpu=dict(_packages(self._powercap)),
@@ -49,8 +49,9 @@ class Meter:
 
 
 def used(before: Reading, after: Reading) -> Energy:
-    """Between the two, of what was read both times."""
+    """Return the energy between two readings, of the counters that were read both times."""
     gpu = [after.gpu[uuid] - before.gpu[uuid] for uuid in before.gpu.keys() & after.gpu.keys()]
+    # A counter that is lower than before has started anew at its maximum.
     cpu = [
         now - was if now >= was else now - was + most
         for name, (was, most) in before.cpu.items()
@@ -61,7 +62,7 @@ def used(before: Reading, after: Reading) -> Energy:
 
 
 def _packages(powercap: Path) -> list[tuple[str, tuple[float, float]]]:
-    """Whole packages only, intel-rapl:0 and not intel-rapl:0:0; AMD's go by the same name."""
+    """Return the counters of whole packages: intel-rapl:0 and not intel-rapl:0:0. AMD's have the same names."""
     found = []
     for folder in sorted(powercap.glob("intel-rapl:*")):
         if folder.name.count(":") == 1:

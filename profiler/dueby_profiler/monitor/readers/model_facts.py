@@ -1,4 +1,7 @@
-"""What a model is, in three numbers, without its weights: counted on torch's meta device, which computes nothing."""
+"""How heavy a model is, in three numbers, without its weights.
+
+They are counted on torch's meta device, which computes nothing.
+"""
 
 from dataclasses import dataclass
 
@@ -6,18 +9,18 @@ from dueby_api.inference_job import Model
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weight:
-    """How heavy it is."""
+class ModelWeight:
+    """How heavy a model is."""
 
     parameters: int
     model_bytes: int
-    """Of parameters and buffers in fp32, as they are loaded."""
+    """Bytes of its parameters and buffers as they are loaded, in fp32."""
     image_flops: int
     """Operations for one image; a multiplication and an addition are two."""
 
 
-def weigh(model: Model) -> Weight:
-    """Count them; a second, and torch's import."""
+def weigh(model: Model) -> ModelWeight:
+    """Count the model's parameters, bytes and operations. Takes about a second, besides the import of torch."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -29,7 +32,7 @@ def weigh(model: Model) -> Weight:
         network = find_entry(model.name).build(image_size=model.image_size, classes=classes, trained=False).eval()
         with FlopCounterMode(display=False) as counter:
             network(torch.empty(1, 3, model.image_size, model.image_size))
-    return Weight(
+    return ModelWeight(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         model_bytes=sum(tensor.nbytes for tensor in network.state_dict().values()),
         image_flops=counter.get_total_flops(),

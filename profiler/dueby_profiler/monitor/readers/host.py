@@ -1,7 +1,7 @@
-"""The machine and its processes by psutil.
+"""The machine and its processes, read with psutil.
 
-Counters of the machine count from its start, which is as long ago as it may be; here they count from the monitor's, as
-in the study. Nothing that walks a list of unknown length is asked: memory maps, open files, other processes.
+The machine's counters count from its boot, which may be any time ago; here they count from the start of the monitor, as
+in the study. Nothing is read that walks a list of unknown length: memory maps, open files, other processes.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,43 +36,44 @@ _PROCESS_MEMORY = {
     "process_library_bytes": "lib",
     "process_dirty_pages": "dirty",
 }
-_IDLE = ("idle", "iowait", "guest", "guest_nice")  # guests' time is in user and nice already
+# CPU times that are no work, and those of guests, which are part of user and nice already.
+_NOT_COUNTED = ("idle", "iowait", "guest", "guest_nice")
 Values = dict[str, float]
 Read = TypeVar("Read")
 
 
 class Host:
-    """The machine, from now on."""
+    """The machine, with its counters from now on."""
 
     def __init__(self) -> None:
         self._cores = psutil.cpu_count() or 1
         self._beginning = _counters()
 
     def levels(self) -> Values:
-        """Its load and memory."""
+        """Return its load and its memory."""
         load = {name: 100 * value / self._cores for name, value in zip(_LOADS, psutil.getloadavg(), strict=True)}
         return load | _fields(psutil.virtual_memory(), _MEMORY)
 
     def counters(self) -> Values:
-        """What it did since this object was made."""
+        """Return how far its counters have moved since this object was made."""
         return {name: value - self._beginning.get(name, 0.0) for name, value in _counters().items()}
 
 
-class Watched:
-    """One process; every reading is empty once it is gone."""
+class WatchedProcess:
+    """A process to read; every reading is empty once it is gone."""
 
     def __init__(self, pid: int) -> None:
         self._process = _or_none(lambda: psutil.Process(pid))
 
     def read(self) -> tuple[Values, Values]:
-        """Its levels and its counters."""
+        """Return its levels and its counters."""
         process = self._process
         found = None if process is None else _or_none(lambda: _read_process(process))
         return found or ({}, {})
 
 
 def _read_process(process: psutil.Process) -> tuple[Values, Values]:
-    with process.oneshot():  # one read of /proc/PID/stat and status for all of it
+    with process.oneshot():  # reads /proc/PID/stat and status once for all of these
         cpu, switches = process.cpu_times(), process.num_ctx_switches()
         levels = _fields(process.memory_info(), _PROCESS_MEMORY) | {"process_threads": float(process.num_threads())}
         counters = {
@@ -89,9 +90,9 @@ def _counters() -> Values:
         "cpu_ctx_switches": float(stats.ctx_switches),
         "cpu_interrupts": float(stats.interrupts),
         "cpu_soft_interrupts": float(stats.soft_interrupts),
-        "cpu_busy_s": sum(times) - sum(getattr(times, name, 0.0) for name in _IDLE),
+        "cpu_busy_s": sum(times) - sum(getattr(times, name, 0.0) for name in _NOT_COUNTED),
     }
-    if disk := psutil.disk_io_counters():  # there may be none, as in a container
+    if disk := psutil.disk_io_counters():  # a container may have no disk
         found |= {
             name: factor * getattr(disk, field) for name, (field, factor) in _DISK.items() if hasattr(disk, field)
         }
@@ -101,12 +102,12 @@ def _counters() -> Values:
 
 
 def _fields(found: Any, names: Mapping[str, str]) -> Values:
-    """What of them this system has."""
+    """Return those of the fields that this system has."""
     return {name: float(getattr(found, field)) for name, field in names.items() if hasattr(found, field)}
 
 
 def _or_none(read: Callable[[], Read]) -> Read | None:
-    """What is read, or None where the process is gone, or another's."""
+    """Return what is read, or None if the process is gone or belongs to somebody else."""
     try:
         return read()
     except (psutil.NoSuchProcess, psutil.AccessDenied):

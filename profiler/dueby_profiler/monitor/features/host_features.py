@@ -1,67 +1,13 @@
-"""What the monitor measures, as data: the columns of its Parquet files and their documentation come from it.
-
-The study *On Serving Image Classification Models* watched its runs with cirquit/py-hardware-monitor. Everything that
-that monitor hands over is here, with its name there in `study`; what has none is ours. Units are base units, whatever
-the library's are; a value that can't be had is null and never 0.
-"""
+"""The features of the machine and of its processes, which psutil reads."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
 
-
-class Source(Enum):
-    """The library that is asked."""
-
-    PSUTIL = "psutil"
-    NVML = "NVML (nvidia-ml-py)"
-    TORCH = "torch's CUDA allocator"
-
-
-class Kind(Enum):
-    """How values of one feature hang together."""
-
-    LEVEL = "level"
-    """As it is at the moment."""
-    COUNTER = "counter"
-    """Grows from a beginning that the documentation names; only differences say something."""
-    RATE = "rate"
-    """Of a counter, over the time since the sample before (`since_previous_us`)."""
-
-
-class Group(Enum):
-    """What a feature is a fact of."""
-
-    CPU = "CPU"
-    MEMORY = "Memory"
-    PROCESS = "Measuring process"
-    DISK = "Disks"
-    NETWORK = "Network"
-    GPU = "GPU"
-    ALLOCATOR = "Memory of the process on the GPU"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Feature:
-    """One column."""
-
-    name: str
-    group: Group
-    source: Source
-    kind: Kind
-    unit: str
-    """In words; "" is a number without one."""
-    call: str
-    """What of the library is read."""
-    doc: str
-    study: str = ""
-    """Its name in the study's monitor."""
-    of: str = ""
-    """The counter that a rate is of."""
-
+from dueby_profiler.monitor.features.feature import Feature, FeatureSource
+from dueby_profiler.monitor.features.feature import FeatureGroup as Group
+from dueby_profiler.monitor.features.feature import FeatureKind as Kind
 
 _ALWAYS = "since the monitor began"
-_LOAD = "processes that run or wait to, over the last {} min, of the logical cores"
+_LOAD = "processes that run or wait to run, averaged over the last {} min, relative to the logical cores"
 
 
 def _cpu() -> Iterator[Feature]:
@@ -71,7 +17,15 @@ def _cpu() -> Iterator[Feature]:
         ("soft_interrupts", "soft_interrupts", "software interrupts"),
     ):
         study = f"cpu/interrupts/{name}_count"
-        yield _host(Group.CPU, f"cpu_{name}", Kind.COUNTER, "", f"cpu_stats().{call}", f"{doc} {_ALWAYS}", study=study)
+        yield _host(
+            Group.CPU,
+            f"cpu_{name}",
+            Kind.COUNTER,
+            "",
+            f"cpu_stats().{call}",
+            f"{doc} {_ALWAYS}",
+            study=study,
+        )
     for place, (minutes, word) in enumerate(((1, "one"), (5, "five"), (15, "fifteen"))):
         yield _host(
             Group.CPU,
@@ -83,17 +37,17 @@ def _cpu() -> Iterator[Feature]:
             study=f"cpu/load/avg_sys_load_{word}_min_percent",
         )
     busy = "all of cpu_times() but idle and iowait"
-    yield _host(Group.CPU, "cpu_busy_s", Kind.COUNTER, "s", busy, f"core-seconds worked by anyone {_ALWAYS}")
+    yield _host(Group.CPU, "cpu_busy_s", Kind.COUNTER, "s", busy, f"core-seconds of work by all processes {_ALWAYS}")
     yield _rate(Group.CPU, "cpu_busy_cores", "cores", "cores at work", of="cpu_busy_s")
 
 
 def _memory() -> Iterator[Feature]:
     for name, unit, field, doc, study in (
-        ("available_bytes", "B", "available", "free, or free at once when it is asked for", "available_memory_sys_MB"),
+        ("available_bytes", "B", "available", "free, or freed at once when it is needed", "available_memory_sys_MB"),
         ("used_bytes", "B", "used", "used by processes and the kernel", "used_memory_sys_MB"),
-        ("used_percent", "%", "percent", "of the whole, what is not available", "used_memory_sys_percent"),
-        ("free_bytes", "B", "free", "used for nothing at all", ""),
-        ("cached_bytes", "B", "cached", "files kept in memory, weights and compiled models among them", ""),
+        ("used_percent", "%", "percent", "share of all memory that is not available", "used_memory_sys_percent"),
+        ("free_bytes", "B", "free", "not used for anything", ""),
+        ("cached_bytes", "B", "cached", "files kept in memory, such as weights and compiled models", ""),
     ):
         call = f"virtual_memory().{field}"
         key = f"memory/{study}" if study else ""
@@ -102,7 +56,10 @@ def _memory() -> Iterator[Feature]:
 
 def _process() -> Iterator[Feature]:
     since = "since it started"
-    for way, doc in (("voluntary", "waits for something"), ("involuntary", "times it had to leave its core")):
+    for way, doc in (
+        ("voluntary", "switches because it had to wait"),
+        ("involuntary", "switches because it had to yield its core"),
+    ):
         yield _host(
             Group.PROCESS,
             f"process_{way}_ctx_switches",
@@ -114,9 +71,9 @@ def _process() -> Iterator[Feature]:
         )
     for name, unit, field, doc, study in (
         ("rss_bytes", "B", "rss", "memory that it holds", "resident_set_size_proc_MB"),
-        ("virtual_bytes", "B", "vms", "address space that it has asked for", "virtual_memory_size_proc_MB"),
-        ("shared_bytes", "B", "shared", "of what it holds, files and shared memory", "shared_memory_proc_MB"),
-        ("text_bytes", "B", "text", "its program's own code", "text_resident_set_proc_MB"),
+        ("virtual_bytes", "B", "vms", "address space that it has requested", "virtual_memory_size_proc_MB"),
+        ("shared_bytes", "B", "shared", "the part of it that is files and shared memory", "shared_memory_proc_MB"),
+        ("text_bytes", "B", "text", "code of its program", "text_resident_set_proc_MB"),
         ("data_bytes", "B", "data", "data and stack, as address space", "data_resident_set_proc_MB"),
         ("library_bytes", "B", "lib", "always 0 since Linux 2.6", "lib_memory_proc_MB"),
         ("dirty_pages", "", "dirty", "always 0 since Linux 2.6", "dirty_pages_proc_count"),
@@ -125,10 +82,15 @@ def _process() -> Iterator[Feature]:
         key = f"process/memory/{study}"
         yield _host(Group.PROCESS, f"process_{name}", Kind.LEVEL, unit, call, doc, study=key)
     cpu = "user + system of Process.cpu_times()"
-    yield _host(Group.PROCESS, "process_cpu_s", Kind.COUNTER, "s", cpu, f"core-seconds worked {since}")
+    yield _host(Group.PROCESS, "process_cpu_s", Kind.COUNTER, "s", cpu, f"core-seconds of work {since}")
     yield _rate(Group.PROCESS, "process_cpu_cores", "cores", "cores at work for it", of="process_cpu_s")
     yield _host(
-        Group.PROCESS, "process_threads", Kind.LEVEL, "", "Process.num_threads()", "threads, those that wait, too"
+        Group.PROCESS,
+        "process_threads",
+        Kind.LEVEL,
+        "",
+        "Process.num_threads()",
+        "threads, including waiting ones",
     )
 
 
@@ -136,11 +98,11 @@ def _disk() -> Iterator[Feature]:
     for name, unit, field, doc, study in (
         ("reads", "", "read_count", "reads", "disk/counter/disk_read_sys_count"),
         ("writes", "", "write_count", "writes", "disk/counter/disk_write_sys_count"),
-        ("read_s", "s", "read_time", "time of all reads, side by side or not", "disk/time/disk_read_time_sys_s"),
-        ("write_s", "s", "write_time", "time of all writes, side by side or not", "disk/time/disk_write_time_sys_s"),
-        ("busy_s", "s", "busy_time", "time with anything to do", "disk/time/disk_busy_time_sys_s"),
-        ("read_bytes", "B", "read_bytes", "what was read", ""),
-        ("write_bytes", "B", "write_bytes", "what was written", ""),
+        ("read_s", "s", "read_time", "time of all reads; concurrent ones add up", "disk/time/disk_read_time_sys_s"),
+        ("write_s", "s", "write_time", "time of all writes; concurrent ones add up", "disk/time/disk_write_time_sys_s"),
+        ("busy_s", "s", "busy_time", "time in which there was anything to do", "disk/time/disk_busy_time_sys_s"),
+        ("read_bytes", "B", "read_bytes", "bytes read", ""),
+        ("write_bytes", "B", "write_bytes", "bytes written", ""),
     ):
         call = f"disk_io_counters().{field}"
         yield _host(Group.DISK, f"disk_{name}", Kind.COUNTER, unit, call, f"{doc} {_ALWAYS}", study=study)
@@ -153,7 +115,7 @@ def _disk() -> Iterator[Feature]:
 def _network() -> Iterator[Feature]:
     for name, field, doc in (("sent", "bytes_sent", "sent"), ("received", "bytes_recv", "received")):
         call = f"net_io_counters().{field}"
-        text = f"{doc} over all interfaces {_ALWAYS}"
+        text = f"bytes {doc} over all interfaces {_ALWAYS}"
         yield _host(Group.NETWORK, f"network_{name}_bytes", Kind.COUNTER, "B", call, text)
     for name, short in (("sent", "sent"), ("received", "recv")):
         yield _rate(
@@ -169,7 +131,7 @@ def _network() -> Iterator[Feature]:
 def _host(
     group: Group, name: str, kind: Kind, unit: str, call: str, doc: str, *, study: str = "", of: str = ""
 ) -> Feature:
-    source = Source.PSUTIL
+    source = FeatureSource.PSUTIL
     return Feature(name=name, group=group, source=source, kind=kind, unit=unit, call=call, doc=doc, study=study, of=of)
 
 

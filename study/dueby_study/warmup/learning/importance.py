@@ -1,6 +1,6 @@
-"""Which features decide: how much worse predictions get where a feature's values are shuffled among unseen rows.
+"""Which features decide W: how much worse predictions become if a feature's values are shuffled among unseen rows.
 
-Features that go up and down together are shuffled together: alone, each could be read from the others and none would
+Features that rise and fall together are shuffled together: alone, each could be derived from the others, and none would
 seem to matter. The intervals are over many splits of the rows by configuration, each with a model of its own.
 """
 
@@ -9,49 +9,50 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dueby_study.warmup.held_out import FOLDS, log_error
-from dueby_study.warmup.regressors import alike, grouped_folds, learn, spearman
-from dueby_study.warmup.sample import Floats, Sample
+from dueby_study.warmup.learning.held_out import FOLDS, log_error
+from dueby_study.warmup.learning.regressors import correlated_groups, grouped_folds, learn, spearman
+from dueby_study.warmup.learning.sample import Floats, Sample
 
-MOST = 15
+# As many as the study shows.
+MAX_GROUPS = 15
 _SPLITS = 4
 _SHUFFLES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Importance:
-    """A group of features that are alike."""
+    """A group of features that rise and fall together."""
 
     name: str
-    """The one of them that is most like W."""
+    """The member that is most like W."""
     members: tuple[str, ...]
     mean: float
-    """By how much the logarithm's root mean square error grows; 0.7 is a factor of 2."""
+    """By how much the root mean square error of the logarithm grows; 0.7 is a factor of 2."""
     low: float
     """The 5th percentile over the splits."""
     high: float
-    """The 95th."""
+    """The 95th percentile."""
 
 
 def importances(sample: Sample, kind: str, *, seed: int = 0) -> list[Importance]:
-    """The groups that matter most, the first the most."""
-    groups = alike(sample.values)
+    """Return the groups that matter most, the most important first."""
+    groups = correlated_groups(sample.values)
     grown = np.array(
         [row for split in range(_SPLITS) for row in _grown(sample, kind, groups, seed=seed * _SPLITS + split)]
     )
     found = [_importance(sample, group, grown[:, place]) for place, group in enumerate(groups)]
-    return sorted(found, key=lambda importance: importance.mean, reverse=True)[:MOST]
+    return sorted(found, key=lambda importance: importance.mean, reverse=True)[:MAX_GROUPS]
 
 
 def _grown(sample: Sample, kind: str, groups: Sequence[Sequence[int]], *, seed: int) -> list[Floats]:
-    """For each fold, by how much the error grows with each group shuffled."""
+    """Return for each fold by how much the error grows if each group is shuffled."""
     random = np.random.default_rng(seed)
     found = []
     for seen, unseen in grouped_folds(sample.configurations, folds=FOLDS, seed=seed):
         predict = learn(kind, sample.columns, sample.values[seen], sample.log_us[seen])
         values, log_us = sample.values[unseen], sample.log_us[unseen]
         shuffled = [_shuffled(values, group, random) for group in groups for _ in range(_SHUFFLES)]
-        # All at once: a prediction costs more than its rows.
+        # All in one call: calling the regressor costs more than its rows do.
         guessed = predict(np.concatenate([values, *shuffled])).reshape(-1, len(unseen))
         errors = np.array([log_error(log_us, row) for row in guessed])
         found.append(errors[1:].reshape(len(groups), _SHUFFLES).mean(axis=1) - errors[0])
