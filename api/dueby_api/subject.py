@@ -54,8 +54,12 @@ class Subject:
         return self.device_class, about.model, str(about.image_size), about.precision, about.engine
 
     def of_class(self, device_class: str) -> "Subject":
-        """Return the same about another class."""
+        """Return the same subject on another device class."""
         return replace(self, device_class=device_class)
+
+    def of_size(self, image_size: int) -> "Subject":
+        """Return the same subject at another image size."""
+        return replace(self, about=replace(self.about, image_size=image_size))
 
 
 def model_subject(model: Model) -> ModelSubject:

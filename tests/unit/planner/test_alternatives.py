@@ -11,6 +11,7 @@ from dueby_planner.model.alternatives import Alternatives, find_alternatives
 from dueby_planner.model.plan import Infeasible
 from dueby_planner.model.problem import Problem
 from dueby_planner.objectives import make_plan
+from support import reference_alternatives
 from support.planner import choice, group, problem, problem_of, questions
 from support.reference_planner import Question
 
@@ -69,7 +70,7 @@ def test_one_extra_gpu_less_is_infeasible(question: Question, data: st.DataObjec
     assert set(extra) == {kind.name for kind in asked.kinds}
     for name, more in extra.items():
         if more is None:
-            assert reference.extra_gpus(asked, name, limit=30) is None
+            assert reference_alternatives.extra_gpus(asked, name, limit=30) is None
         elif more <= 100:
             assert reference.fewest(with_more(asked, name, more)) is not None
             assert reference.fewest(with_more(asked, name, more - 1)) is None
@@ -80,7 +81,7 @@ def test_one_extra_gpu_less_is_infeasible(question: Question, data: st.DataObjec
 def test_a_millionth_of_confidence_more_is_infeasible(question: Question, data: st.DataObject) -> None:
     asked = too_much(replace(question, confidence=0.999), data)
     possible = alternatives(asked).possible_confidence
-    expected = reference.possible_confidence(asked)
+    expected = reference_alternatives.possible_confidence(asked)
     if expected is None or possible is None:
         assert possible is None
         assert expected is None

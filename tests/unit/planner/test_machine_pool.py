@@ -67,19 +67,21 @@ def test_the_job_s_classes_leave_the_others_out() -> None:
         pytest.param(
             [],
             (),
-            "profiles: there is none of efficientnet_b0 at 224 px, fp32: see dueby profile",
+            "profiles: No profile of efficientnet_b0 at 224 px, fp32; there are no profiles at all. Run `dueby "
+            "profile`.",
             id="nothing was profiled",
         ),
         pytest.param(
             [slices("cpu-1", 8, images_per_s=10)],
             ("L4",),
-            "spec.gpus.classes: none of L4 was profiled here; cpu-1 was",
+            "spec.gpus.classes: No profile for device class L4; there are profiles of cpu-1. Name one of these, or run "
+            "`dueby profile`.",
             id="the job's classes were not",
         ),
         pytest.param(
             [slices("cpu-1", None, images_per_s=10)],
             (),
-            "--pool: is missing: the profiles of cpu-1 don't say how many devices there are; give CLASS=COUNT",
+            "--pool: is missing: the profiles of cpu-1 do not say how many devices there are. Give CLASS=COUNT.",
             id="nobody knows how many",
         ),
     ],

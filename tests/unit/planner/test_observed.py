@@ -58,7 +58,8 @@ def test_a_plan_takes_the_steps_as_jobs_have_shown_them_and_says_so() -> None:
     (choice,) = found.groups[0].choices
     assert (choice.latency_us, choice.step_ratio) == (12_000, 1.2)
     assert (
-        "a100: steps are planned at 1.200 of what was measured, as those of 3 jobs took (3,000 steps)" in found.warnings
+        "a100: steps are planned at 1.200 times the measured latency, as in 3 earlier jobs (3,000 steps)"
+        in found.warnings
     )
     before = pool(observed(1.1, 1.2))
     assert before.groups[0].choices[0].latency_us == 10_000
@@ -108,8 +109,8 @@ def test_start_ups_are_pooled_with_the_profiles(starts: list[int], p50: int, p95
     found = learn(profile(observed=rows, processes=5, startupMicros={"p50": 5, "p95": 9}).spec)
     assert found.spec.startup_micros == Quantiles(p50=p50, p95=p95)
     assert found.ratio == 1.0
-    told = f"start-up has that of {len(starts)} workers of jobs in it"
-    assert found.remarks == ((told,) if len(starts) >= 5 else ())
+    remark = f"the start-up time includes those of {len(starts)} workers of earlier jobs"
+    assert found.remarks == ((remark,) if len(starts) >= 5 else ())
 
 
 def test_a_profile_without_a_start_up_has_that_of_the_workers() -> None:

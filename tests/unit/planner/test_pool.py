@@ -7,10 +7,12 @@ import pytest
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
-from dueby_planner.profiles.pool import Pool, build_pool, class_profiles, matching
+from dueby_planner.profiles.class_profiles import class_profiles, matching
+from dueby_planner.profiles.pool import Pool, build_pool
 from support.planner import A100, job, profile, step_document
 
 L4 = "NVIDIA-L4"
+SUBJECT = "efficientnet_b0 at 224 px, fp32, engine cudagraph"
 
 
 def node(name: str, **spec: Any) -> GPUProfile:
@@ -46,15 +48,23 @@ def test_the_engines_of_a_class_are_profiles_beside_each_other() -> None:
     ("first", "second", "sentence"),
     [
         pytest.param(
-            profile(name="one"), profile(name="two"), "one and two are both of the device class NVIDIA-A100", id="class"
+            profile(name="one"),
+            profile(name="two"),
+            f"one and two both describe {SUBJECT}, on device class {A100}",
+            id="class",
         ),
-        pytest.param(node("a"), node("a"), "on-a and on-a are both of the device on node a, NVIDIA-A100", id="node"),
+        pytest.param(
+            node("a"),
+            node("a"),
+            rf"on-a and on-a both describe {SUBJECT}, on the same device of node a \({A100}\)",
+            id="node",
+        ),
     ],
 )
 def test_doubles_are_refused_since_nothing_says_which_is_right(
     first: GPUProfile, second: GPUProfile, sentence: str
 ) -> None:
-    with pytest.raises(Invalid, match=rf"^profiles: {sentence}.*remove one of them$"):
+    with pytest.raises(Invalid, match=rf"^profiles: {sentence}. Remove one of them.$"):
         class_profiles([first, second])
 
 
@@ -160,7 +170,7 @@ def test_a_spread_of_zero_is_one_that_was_measured() -> None:
 @pytest.mark.parametrize(
     ("spec", "warning"),
     [
-        ({"startupMicros": None}, "a100 has no start-up time; 0 is assumed, so workers will begin later than planned"),
+        ({"startupMicros": None}, "a100 has no start-up time; 0 is assumed, so workers will start later than planned"),
         ({"busy": True}, "a100 was measured while the machine was busy with something else; profile it again"),
     ],
 )
@@ -246,13 +256,14 @@ def test_the_order_in_which_profiles_are_given_does_not_matter() -> None:
         pytest.param(
             {A100: 4, "H100": 1},
             {},
-            f"profiles: there is none of the device class H100; there are profiles of {A100}, {L4}",
+            f"profiles: No profile of efficientnet_b0 at 224 px, fp32 for device class H100; there are profiles of "
+            f"{A100}, {L4}. Run `dueby profile`.",
             id="a class that nobody profiled",
         ),
         pytest.param(
             {A100: 4},
             {"gpus": {"classes": ["H100"]}},
-            f"spec.gpus.classes: there is no device class H100; there are {A100}, {L4}",
+            f"spec.gpus.classes: There is no device class H100; there are {A100}, {L4}.",
             id="an unknown class in the job",
         ),
         pytest.param(
@@ -264,15 +275,15 @@ def test_the_order_in_which_profiles_are_given_does_not_matter() -> None:
         pytest.param(
             {A100: 4},
             {"model": {"precision": "fp16"}},
-            f"profiles: {A100} has none of efficientnet_b0 at 224 px, fp16; it has efficientnet_b0 at 224 px, fp32, "
-            "engine cudagraph. Measure it with dueby profile",
+            f"profiles: No profile of efficientnet_b0 at 224 px, fp16 for device class {A100}; this class has profiles "
+            f"of {SUBJECT}. Run `dueby profile`.",
             id="another precision",
         ),
         pytest.param(
             {A100: 4},
             {"model": {"engine": "cuda"}},
-            f"profiles: {A100} has none of efficientnet_b0 at 224 px, fp32, engine cuda; it has efficientnet_b0 at "
-            "224 px, fp32, engine cudagraph. Measure it with dueby profile",
+            f"profiles: No profile of efficientnet_b0 at 224 px, fp32, engine cuda for device class {A100}; this class "
+            f"has profiles of {SUBJECT}. Run `dueby profile`.",
             id="another engine",
         ),
     ],
@@ -286,5 +297,7 @@ def test_a_pool_that_can_not_be_planned_is_refused_in_a_sentence(
 
 
 def test_without_any_profile_it_says_so() -> None:
-    with pytest.raises(Invalid, match="there are profiles of no class at all"):
+    with pytest.raises(
+        Invalid, match=rf"^profiles: No profile of .* for device class {A100}; there are no profiles at all\."
+    ):
         pool()

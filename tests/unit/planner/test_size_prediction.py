@@ -12,7 +12,8 @@ from dueby_operator.control.workers import decide
 from dueby_operator.control.writes import Put
 from dueby_operator.jobs import names
 from dueby_operator.profiling.class_profiles import keep_up
-from dueby_planner.profiles.pool import build_pool, class_profiles
+from dueby_planner.profiles.class_profiles import class_profiles
+from dueby_planner.profiles.pool import build_pool
 from dueby_planner.profiles.size_prediction import error_at, latency_of_images, predict, predictions
 from support.case import indexed, infj, look
 from support.operator import NOW, SECOND, view, worker
@@ -163,7 +164,7 @@ def test_a_job_of_another_image_size_is_planned_at_once_on_a_prediction() -> Non
     case = look(infj(status=indexed(), model=SMALL), profiles=(operator_profile(L4),), nodes=nodes(gpu_node("a", L4)))
     said = next(c for c in case.status()["conditions"] if c["type"] == "Profiled")
     assert (said["status"], said["reason"]) == ("True", "Predicted")
-    assert f"It is predicted for {L4} by {L4}, at 224 px" in said["message"]
+    assert f"It is predicted for {L4} from {L4}, at 224 px, with a standard error of 20%." in said["message"]
     plan = case.status()["plan"]
     assert [group["profile"] for group in plan["groups"]] == [STORED]
     assert any("is predicted from" in warning for warning in plan["warnings"])
