@@ -16,6 +16,7 @@ from dueby_planner.model.capacity import Choice, Group
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
 from dueby_planner.profiles.pool import Pool, build_pool
+from dueby_planner.replan import Ongoing
 from support.reference_planner import Kind, Question, Size, best_gpus
 
 A100 = "NVIDIA-A100-SXM4-40GB"
@@ -54,6 +55,13 @@ def problem(*groups: Group, images: int, time: int, run: float = 0.0, node: floa
     """A problem on these groups, by default in the study's exact mode."""
     fields: dict[str, Any] = {"images": images, "time_us": time, "confidence": 0.5} | changes
     return Problem(pool=pool(*groups, run=run, node=node), **fields)
+
+
+def worker(
+    name: str = "w0", *, size: int = 10, step: int = 10, rest: int = 10, iterations_left: int | None = None
+) -> Ongoing:
+    """Return a worker that by default does 1,000 images in 1,000 us."""
+    return Ongoing(name=name, mini_batch_size=size, latency_us=step, rest_us=rest, iterations_left=iterations_left)
 
 
 # ---- documents, as users write them
@@ -225,3 +233,16 @@ def questions(
         reserve=st.sampled_from([0, 0, 0, 1, 2]),
         max_iterations=limits,
     )
+
+
+WORKERS = st.lists(
+    st.builds(
+        worker,
+        size=st.integers(1, 20),
+        step=st.integers(1, 20),
+        rest=st.integers(0, 50),
+        iterations_left=st.none() | st.integers(-1, 30),
+    ),
+    min_size=1,
+    max_size=4,
+)

@@ -134,7 +134,7 @@ class Margins:
     def apply(self, choice: Choice) -> Choice:
         """Return the choice with these margins."""
         late_us, latency_us, common = self.of(choice)
-        # dataclasses.replace() takes twice as long, and a plan makes hundreds of choices.
+        # dataclasses.replace() takes a quarter longer, and a plan makes hundreds of choices.
         return Choice(
             **vars(choice)
             | {

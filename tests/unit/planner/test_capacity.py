@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_planner.model.capacity import Choice, at_confidence, best_capacities, capacity
+from dueby_planner.model.capacity import Choice, Margins, at_confidence, best_capacities, capacity
 from dueby_planner.small_samples import Z95
 from support.planner import choice, group
 
@@ -153,6 +153,23 @@ def test_what_steps_get_beside_a_late_start_is_exact_and_rises_with_time(late: i
     counted = [Fraction(t) / (1 + Fraction(size.common_margin, 10**9)) for t in (steps, steps + 1)]
     ends = [(left - x, late**2 + (x * Fraction(size.common_margin, 10**9)) ** 2) for x in counted]
     assert [spare >= 0 and spare**2 >= margin for spare, margin in ends] == [True, False]
+
+
+@given(
+    start=st.integers(0, 500),
+    spread=st.integers(0, 300),
+    latency=st.integers(1, 50),
+    error=st.integers(0, 20),
+    z=st.floats(-8, 8),
+    run=st.sampled_from([0.0, 0.01, 0.2]),
+    time=st.integers(0, 3_000),
+)
+def test_margins_count_the_same_beside_a_choice_as_in_it(
+    start: int, spread: int, latency: int, error: int, z: float, run: float, time: int
+) -> None:
+    size = choice(16, latency, start_us=start + spread, expected_start_us=start, latency_error_us=error)
+    margins = Margins(z, run=run)
+    assert capacity(size, time_us=time, margins=margins) == capacity(margins.apply(size), time_us=time)
 
 
 @given(st.data())

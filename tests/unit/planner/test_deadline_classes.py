@@ -1,5 +1,7 @@
 """The table of the deadline classes, cell by cell, and what goes with each verdict."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given, settings
 
@@ -27,6 +29,10 @@ TABLE: dict[str, tuple[int, tuple[Action, Action, Action, Action]]] = {
     "B < N <= B50": (300, ("Refuse", "StartLate", "StartLate", "Wait")),
     "N > B50": (301, ("Refuse", "StartLate", "StartLate", "Wait")),
 }
+
+
+def test_every_deadline_class_of_the_schema_has_a_row() -> None:
+    assert get_args(DeadlineClass) == CLASSES
 
 
 @pytest.mark.parametrize("cell", TABLE)
