@@ -1,7 +1,7 @@
-"""What the planner's tests are made of: small pools, profiles and jobs as documents, and hypothesis strategies of them.
+"""What the planner's tests are made of: small pools, profiles and jobs as documents, and hypothesis strategies.
 
-`Question` and `Kind` are the reference's plain input; `problem_of` turns them into the product's through the documents
-that a user would write, so that reading them is tested along.
+`Question` and `Kind` are the plain input of the reference planner. `problem_of` turns them into the product's input
+through the documents that a user would write, so that reading these is tested as well.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ NO_SPREADS = Spreads(run=0, node=0)
 
 
 def choice(batch: int, latency: int, warmup: int = 0, **changes: Any) -> Choice:
-    """A size whose start takes `warmup` at p50 and at p95; `start_us` is that at p95."""
+    """Return a size whose start takes `warmup` at p50 and at p95. `start_us` is the one at p95."""
     fields: dict[str, Any] = {
         "engine": "cudagraph",
         "mini_batch_size": batch,
@@ -42,17 +42,17 @@ def choice(batch: int, latency: int, warmup: int = 0, **changes: Any) -> Choice:
 
 
 def group(*choices: Choice, name: str = "a", count: int = 1, free: int = 0) -> Group:
-    """Devices of a class."""
+    """Return devices of a class."""
     return Group(device_class=name, count=count, choices=choices, available_us=free)
 
 
 def pool(*groups: Group, run: float = 0.0, node: float = 0.0) -> Pool:
-    """A pool of GPUs without any spread."""
+    """Return a pool of GPUs, by default without any spread."""
     return Pool(groups=groups, spreads=Spreads(run=run, node=node), is_gpu=True)
 
 
 def problem(*groups: Group, images: int, time: int, run: float = 0.0, node: float = 0.0, **changes: Any) -> Problem:
-    """A problem on these groups, by default in the study's exact mode."""
+    """Return a problem on these groups, by default in the study's exact mode."""
     fields: dict[str, Any] = {"images": images, "time_us": time, "confidence": 0.5} | changes
     return Problem(pool=pool(*groups, run=run, node=node), **fields)
 
@@ -70,7 +70,7 @@ def worker(
 def profile_document(
     *, name: str = "a100", device_class: str = A100, steps: Sequence[dict[str, Any]] | None = None, **spec: Any
 ) -> dict[str, Any]:
-    """A GPUProfile; `spec` replaces its fields, and a field that is None is left out."""
+    """Return a GPUProfile. `spec` replaces its fields, and a field that is None is left out."""
     whole = {
         "deviceClass": device_class,
         "model": {"name": "efficientnet_b0", "imageSize": 224, "precision": "fp32"},
@@ -88,7 +88,7 @@ def profile_document(
 
 
 def step_document(size: int, latency: int, warmup: int | None, *, p50: int | None = None) -> dict[str, Any]:
-    """A row of a profile's steps."""
+    """Return a row of a profile's steps."""
     step: dict[str, Any] = {"miniBatchSize": size, "latencyMicros": {"mean": latency}}
     if warmup is not None:
         step["warmupMicros"] = {"p50": warmup if p50 is None else p50, "p95": warmup}
@@ -96,7 +96,7 @@ def step_document(size: int, latency: int, warmup: int | None, *, p50: int | Non
 
 
 def job_document(**spec: Any) -> dict[str, Any]:
-    """An InferenceJob; `spec` replaces its fields, and a field that is None is left out."""
+    """Return an InferenceJob. `spec` replaces its fields, and a field that is None is left out."""
     whole = {
         "images": 1_000_000,
         "deadline": "10m",
@@ -112,12 +112,12 @@ def job_document(**spec: Any) -> dict[str, Any]:
 
 
 def profile(**spec: Any) -> GPUProfile:
-    """The parsed profile."""
+    """Return the parsed profile."""
     return parse_profile(profile_document(**spec))
 
 
 def job(**spec: Any) -> InferenceJob:
-    """The parsed job."""
+    """Return the parsed job."""
     return parse_job(job_document(**spec))
 
 
@@ -125,7 +125,7 @@ def job(**spec: Any) -> InferenceJob:
 
 
 def profile_of(kind: Kind) -> GPUProfile:
-    """The profile document of a kind, parsed."""
+    """Return the parsed profile of a kind."""
     spread = {key: value for key, value in (("run", kind.run), ("node", kind.node)) if value is not None}
     return profile(
         name=f"profile-{kind.name}",
@@ -141,7 +141,7 @@ def profile_of(kind: Kind) -> GPUProfile:
 
 
 def problem_of(question: Question) -> Problem:
-    """The question as the product takes it."""
+    """Return the question as the product takes it."""
     gpus = {"max": question.most, "maxIterations": question.max_iterations}
     spec = job(
         images=question.images,
@@ -160,18 +160,18 @@ def problem_of(question: Question) -> Problem:
     )
 
 
-# ---- strategies; their parts are made once, since making them takes hypothesis longer than drawing from them
+# ---- strategies. Their parts are made once, because making them takes hypothesis longer than drawing from them
 
 
 def quantiles(most: int) -> st.SearchStrategy[tuple[int, int]]:
-    """(p50, p95)."""
+    """Draw (p50, p95)."""
     return st.tuples(st.integers(0, most), st.integers(0, most)).map(lambda pair: (min(pair), max(pair)))
 
 
 def kinds(
     name: str, *, most_gpus: int = 5, most_sizes: int = 4, most_batch: int = 64, most_us: int = 40
 ) -> st.SearchStrategy[Kind]:
-    """A class with up to 4 sizes, some without a warm-up, and perhaps MB, start-up and spreads."""
+    """Draw a class with up to 4 sizes, some without a warm-up, and perhaps MB, start-up and spreads."""
     sizes = st.lists(
         st.builds(
             Size,
@@ -207,7 +207,7 @@ def kinds(
 def questions(
     *, most_kinds: int = 3, most_iterations: int | None = None, most_us: int = 40, **sizes: int
 ) -> st.SearchStrategy[Question]:
-    """A small question about what takes a good part of the pool, or somewhat more than that."""
+    """Draw a small question whose images take a part of the pool, or somewhat more than all of it."""
     limits = st.none() | st.integers(0, 20) if most_iterations is None else st.integers(0, most_iterations)
     pools = st.one_of(
         [

@@ -6,13 +6,13 @@ from support.reference_planner import Question, best_gpus, fewest
 
 
 def largest_images(question: Question) -> int:
-    """The largest N of the pool, counted down from what it could do without any margin."""
+    """Return the largest N of the pool, counted down from what it could do without any margin."""
     everything = sum(gpu.images for gpu in best_gpus(question, question.time))
     return next((n for n in range(everything, 0, -1) if fewest(replace(question, images=n)) is not None), 0)
 
 
 def extra_gpus(question: Question, name: str, *, limit: int) -> int | None:
-    """How many more GPUs of the class alone would do, up to a limit."""
+    """Return how many more GPUs of the class alone are enough, up to a limit; None beyond it."""
     for more in range(1, limit + 1):
         kinds = tuple(replace(k, count=k.count + more) if k.name == name else k for k in question.kinds)
         most = None if question.most is None else question.most + more
@@ -22,7 +22,7 @@ def extra_gpus(question: Question, name: str, *, limit: int) -> int | None:
 
 
 def possible_confidence(question: Question) -> float | None:
-    """The largest confidence at which it fits, to a billionth; 0.5 where only the exact mode does."""
+    """Return the largest confidence at which the job fits, to a billionth; 0.5 if only the exact mode does."""
 
     def fits(confidence: float) -> bool:
         return fewest(replace(question, confidence=confidence)) is not None

@@ -233,7 +233,7 @@ def test_a_pool_of_one_device_is_not_called_all_of_them() -> None:
     assert alternatives_sentence(found).startswith("The only device can do at most 640 of 5,000 images in 10s")
 
 
-def test_where_nothing_would_do_that_is_said() -> None:
+def test_where_no_change_would_be_enough_the_sentence_says_so() -> None:
     # A hand-over loses a part of 64 images, which is all that a device may do.
     asked_in_vain = asked(images=5_000, part_size=64, max_iterations=0)
     assert alternatives_sentence(reason_of(judge(asked_in_vain, "Hard"))) == (

@@ -14,7 +14,7 @@ from support.planner import choice, group
 
 
 def counted_by_hand(*, batch: int, latency: int, start: int, time: int, most: int | None) -> int:
-    """cap(b), one mini-batch after another."""
+    """Return cap(b), one mini-batch after another."""
     finish, images, iterations = start, 0, 0
     while finish <= time and (most is None or iterations <= most):
         images += batch
@@ -66,7 +66,7 @@ def test_no_boundary_loses_a_mini_batch_where_seconds_in_floats_lose_many() -> N
         assert capacity(size, time_us=time) == iterations + 1
         assert capacity(size, time_us=time - 1) == iterations
         lost += math.floor((time / 1e6 - warmup / 1e6) / (latency / 1e6)) < iterations
-    assert lost > 100, "floats were thought to lose mini-batches here"
+    assert lost > 100, "floats lose no mini-batches here any more, so this test shows nothing"
 
 
 def test_the_boundary_that_floats_get_wrong() -> None:
@@ -123,7 +123,7 @@ def test_a_start_is_planned_as_late_as_the_confidence_asks_for(confidence: float
 
 
 def one_by_one(late_us: int, *, q: float) -> Choice:
-    """Mini-batches of one image and one microsecond, whose start may be late and whose steps too."""
+    """Return mini-batches of one image and one microsecond, whose start and steps may be late."""
     (found,) = at_confidence(
         [group(choice(1, 1, start_us=late_us, expected_start_us=0, start_spread_us=late_us))], 0.95, run=q / Z95
     )

@@ -19,7 +19,7 @@ NOW, LATER = group(choice(10, 10, 0), count=2), group(choice(10, 10, 0), count=2
 
 
 def asked(images: int, confidence: float = 0.95) -> Problem:
-    """So many images on two GPUs that are free and two that come free in time."""
+    """Return a problem of so many images on two GPUs that are free and two that come free in time."""
     return problem(NOW, LATER, images=images, time=99, confidence=confidence)
 
 

@@ -1,4 +1,4 @@
-"""Mini-batch sizes between measured ones: which there are, what their times come from, and what plans make of them."""
+"""Mini-batch sizes between measured ones: which there are, where their times come from, and how plans use them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +32,7 @@ MODEL = {
 
 
 def problem(*profiles: GPUProfile, images: int, time: int, interpolate: bool = True, **changes: Any) -> Problem:
-    """On 50 A100, by default at confidence 0.95."""
+    """Return a problem on 50 A100, by default at confidence 0.95."""
     spec = job(interpolate=interpolate).spec
     pool = build_pool(spec, profiles or (profile(steps=STEPS),), {A100: 50})
     fields: dict[str, Any] = {"images": images, "time_us": time, "confidence": 0.95} | changes
@@ -130,7 +130,7 @@ def test_a_class_s_profile_of_its_nodes_has_a_fit_of_its_own_and_the_worst_of_th
 
 
 def interpolating(question: Question) -> Problem:
-    """The question, with sizes between the measured ones."""
+    """Return the question with sizes between the measured ones."""
     asked = problem_of(question)
     spec = job(interpolate=True, confidence=question.confidence).spec
     counts = {kind.name: kind.count for kind in question.kinds}

@@ -1,4 +1,4 @@
-"""What jobs have shown of a device class: when it counts, what plans make of it, and how long."""
+"""What jobs have shown of a device class: when it counts, how plans use it, and for how long."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ STEPS = [step_document(64, 10_000, 900_000)]
 
 
 def row(number: int, ratio: float | None = 1.0, **changes: Any) -> dict[str, Any]:
-    """A job's row in a profile."""
+    """Return a job's row in a profile."""
     whole = {
         "job": f"uid-{number}",
         "time": f"2026-11-25T02:00:{number:02d}Z",
@@ -27,7 +27,7 @@ def row(number: int, ratio: float | None = 1.0, **changes: Any) -> dict[str, Any
 
 
 def observed(*ratios: float | None, **spec: Any) -> GPUProfile:
-    """A profile on which so many jobs ran."""
+    """Return a profile with a job's row for each of these ratios."""
     rows = [row(number, ratio) for number, ratio in enumerate(ratios)]
     return profile(**{"steps": STEPS, "observed": rows, **spec})
 

@@ -17,14 +17,14 @@ STUDY = 0.5
 
 
 def planned(asked: Problem) -> Plan:
-    """The plan of a problem that has one."""
+    """Return the plan of a problem that has one."""
     found = make_plan(asked)
     assert isinstance(found, Plan), found
     return found
 
 
 def rows(plan: Plan) -> list[tuple[str, int, int, int]]:
-    """(class, count, mini-batch size, iterations) of each group, by class."""
+    """Return (class, count, mini-batch size, iterations) of each group, by class."""
     return sorted((g.device_class, g.count, g.choice.mini_batch_size, g.iterations) for g in plan.groups)
 
 

@@ -1,4 +1,4 @@
-"""From profiles and counts to the pool: which profile counts, what several nodes' become, and what is said of gaps."""
+"""From profiles and counts to the pool: which profile counts, how those of nodes become one, and what plans warn of."""
 
 from typing import Any
 
@@ -16,17 +16,17 @@ SUBJECT = "efficientnet_b0 at 224 px, fp32, engine cudagraph"
 
 
 def node(name: str, **spec: Any) -> GPUProfile:
-    """What was measured on one node."""
+    """Return what was measured on one node."""
     return profile(name=f"on-{name}", device={"node": name}, **spec)
 
 
 def pool(*profiles: GPUProfile, counts: dict[str, Any] | None = None, **spec: Any) -> Pool:
-    """The pool of a job, by default of four A100."""
+    """Return the pool of a job, by default of four A100."""
     return build_pool(job(**spec).spec, profiles, {A100: 4} if counts is None else counts)
 
 
 def aggregated(*nodes: GPUProfile) -> GPUProfile:
-    """The one profile of the class."""
+    """Return the one profile of the class."""
     ((only,),) = class_profiles(nodes).values()
     return only
 
@@ -152,7 +152,7 @@ def test_a_profile_that_is_not_of_the_pool_adds_no_spread() -> None:
     assert pool(profile(), other).spreads.run == 0.01
 
 
-def test_where_a_profile_has_no_spread_one_is_assumed_and_said() -> None:
+def test_where_a_profile_has_no_spread_one_is_assumed_and_a_warning_says_so() -> None:
     found = pool(profile(name="bare", spread=None))
     assert (found.spreads.run, found.spreads.node) == (0.02, 0.03)
     assert found.warnings == (

@@ -16,24 +16,24 @@ CONFIDENCES = [0.5, 0.6, 0.8, 0.95, 0.99, 0.999]
 
 
 def rule(images: int, *, confidence: float = 0.95, run: float = 0.01, node: float = 0.02, **changes: int) -> Rule:
-    """A rule with the spreads of a usual profile."""
+    """Return a rule with the spreads of a usual profile."""
     return Rule(images=images, confidence=confidence, spreads=Spreads(run=run, node=node), **changes)
 
 
 def is_accepted(asked: Rule, capacities: list[int]) -> bool:
-    """The same by the reference: with decimals, device by device."""
+    """Return the reference's answer: with decimals, device by device."""
     kind = Kind(name="a", count=1, sizes=(Size(batch=1, latency=1, warmup=(0, 0)),), **vars(asked.spreads))
     question = Question(kinds=(kind,), images=asked.images, time=0, confidence=asked.confidence, reserve=asked.reserve)
     return reference.is_accepted(question, capacities, asked.part_size)
 
 
 def devices(runs: list[EqualDevices]) -> list[int]:
-    """Every device's capacity."""
+    """Return every device's capacity."""
     return [images for images, count in runs for _ in range(count)]
 
 
 def descending(runs: list[EqualDevices]) -> list[EqualDevices]:
-    """As the planner hands them over."""
+    """Return the devices in the order in which the planner passes them."""
     return sorted(runs, reverse=True)
 
 

@@ -14,7 +14,7 @@ PLANNED = st.lists(st.integers(0, 10**7), min_size=1, max_size=40).filter(any)
 
 
 def parts_of(shares: tuple[Share, ...]) -> list[int]:
-    """The parts of all shares, one share after another."""
+    """Return the parts of all shares, one share after another."""
     return [part for share in shares for part in range(share.first, share.end)]
 
 

@@ -1,4 +1,4 @@
-"""Profiles of image sizes that were not measured, from relatives; and jobs that are planned on them and corrected."""
+"""Predicted profiles of image sizes that were not measured; and jobs that are planned on them and corrected."""
 
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ MODEL = {"name": "efficientnet_b0", "imageSize": 224, "precision": "fp32"}
 STEPS = [step_document(4, 1000, 5000), step_document(8, 1000, 5000), step_document(32, 4000, 9000)]
 
 
-def relative(image_size: int = 224, **spec: Any) -> GPUProfile:
+def source(image_size: int = 224, **spec: Any) -> GPUProfile:
     return profile(**{"name": f"at-{image_size}", "steps": STEPS, "model": {**MODEL, "imageSize": image_size}, **spec})
 
 
@@ -36,7 +36,7 @@ def wanted(image_size: int = 448, **fields: Any) -> Model:
 
 
 def times(found: GPUProfile | None) -> dict[int, tuple[int, int]]:
-    """L and W at p95 by mini-batch size."""
+    """Return L, and W at p95, by mini-batch size."""
     assert found is not None
     steps = found.spec.steps
     return {s.mini_batch_size: (s.latency_micros.mean, s.warmup_micros.p95) for s in steps if s.warmup_micros}
@@ -74,33 +74,33 @@ def test_a_curve_of_few_points_stays_between_flat_and_proportional(
 
 
 def test_images_with_four_times_the_pixels_cost_what_four_do_and_fewer_fit() -> None:
-    found = predict(relative(maxMiniBatchSize=40), 448)
+    found = predict(source(maxMiniBatchSize=40), 448)
     assert times(found) == {4: (2000, 6000), 8: (4000, 8000), 10: (5000, 10_000)}
     assert found is not None
     assert found.spec.max_mini_batch_size == 10
 
 
 def test_of_smaller_images_no_more_fit_and_the_warm_up_stays() -> None:
-    found = predict(relative(), 112)
+    found = predict(source(), 112)
     assert times(found) == {4: (1000, 5000), 8: (1000, 5000), 32: (1000, 9000)}
 
 
 def test_memory_grows_with_the_pixels_and_never_shrinks() -> None:
     steps = [{**step_document(8, 1000, 5000), "memoryMiB": 300}]
-    larger, smaller = (predict(relative(steps=steps, maxMiniBatchSize=64), size) for size in (317, 158))
+    larger, smaller = (predict(source(steps=steps, maxMiniBatchSize=64), size) for size in (317, 158))
     assert [found and found.spec.steps[0].memory_mib for found in (larger, smaller)] == [601, 300]
 
 
 def test_the_error_is_margin_and_the_profile_says_what_it_was_predicted_from() -> None:
-    found = predict(relative(spread={"run": 0.05}), 256)
+    found = predict(source(spread={"run": 0.05}), 256)
     assert found is not None
     error = error_at((256 / 224) ** 2)
     assert error
     assert found.spec.spread.run == pytest.approx((0.05**2 + error**2) ** 0.5, abs=1e-4)
     assert found.name == "predicted-at-256-px-from-at-224"
     spec = job(images=1000, model={"imageSize": 256}).spec
-    told = build_pool(spec, [found], {A100: 4}).warnings
-    assert any("is predicted from at-224, at 224 px, and was not measured" in warning for warning in told)
+    warnings = build_pool(spec, [found], {A100: 4}).warnings
+    assert any("is predicted from at-224, at 224 px, and was not measured" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize(
@@ -110,38 +110,38 @@ def test_the_error_is_margin_and_the_profile_says_what_it_was_predicted_from() -
 )
 def test_what_is_too_far_is_not_predicted(ratio: float, is_near: bool) -> None:
     assert (error_at(ratio) is not None) is is_near
-    assert (predict(relative(), round(224 * ratio**0.5)) is not None) is is_near
+    assert (predict(source(), round(224 * ratio**0.5)) is not None) is is_near
 
 
 def test_nothing_is_predicted_where_no_mini_batch_would_fit() -> None:
-    assert predict(relative(steps=[step_document(3, 1000, 5000)]), 448) is None
-    assert times(predict(relative(steps=[step_document(8, 1000, 5000)]), 448)) == {2: (1000, 5000)}
+    assert predict(source(steps=[step_document(3, 1000, 5000)]), 448) is None
+    assert times(predict(source(steps=[step_document(8, 1000, 5000)]), 448)) == {2: (1000, 5000)}
 
 
-# ---- which relative
+# ---- from which profile
 
 
 @pytest.mark.parametrize(
-    ("profiles", "source"),
+    ("profiles", "name"),
     [
-        pytest.param([relative(224), relative(320)], "at-320", id="the nearest in pixels"),
-        pytest.param([relative(448)], None, id="none where there is one of this size"),
-        pytest.param([relative(96)], None, id="none that is too far"),
-        pytest.param([relative(model={**MODEL, "name": "resnet50"})], None, id="none of another model"),
-        pytest.param([relative(model={**MODEL, "precision": "fp16"})], None, id="none of another precision"),
+        pytest.param([source(224), source(320)], "at-320", id="the nearest in pixels"),
+        pytest.param([source(448)], None, id="none where there is one of this size"),
+        pytest.param([source(96)], None, id="none that is too far"),
+        pytest.param([source(model={**MODEL, "name": "resnet50"})], None, id="none of another model"),
+        pytest.param([source(model={**MODEL, "precision": "fp16"})], None, id="none of another precision"),
         pytest.param(
-            [relative(predicted={"profile": "x", "imageSize": 160, "error": 0.1})], None, id="none that was predicted"
+            [source(predicted={"profile": "x", "imageSize": 160, "error": 0.1})], None, id="none that was predicted"
         ),
     ],
 )
-def test_the_nearest_measured_relative_tells(profiles: list[GPUProfile], source: str | None) -> None:
+def test_the_nearest_measured_size_is_the_source(profiles: list[GPUProfile], name: str | None) -> None:
     found = predictions(profiles, wanted())
-    assert [p.spec.predicted and p.spec.predicted.profile for p in found] == ([source] if source else [])
+    assert [p.spec.predicted and p.spec.predicted.profile for p in found] == ([name] if name else [])
 
 
-def test_each_engine_and_each_node_has_its_own_relative() -> None:
-    on = [relative(name=f"n{i}", device={"node": f"n{i}"}) for i in range(2)]
-    other = relative(320, engine="cuda")
+def test_each_engine_and_each_node_is_a_source_of_its_own() -> None:
+    on = [source(name=f"n{i}", device={"node": f"n{i}"}) for i in range(2)]
+    other = source(320, engine="cuda")
     found = predictions([*on, other], wanted())
     assert sorted(p.spec.predicted.profile for p in found if p.spec.predicted) == ["at-320", "n0", "n1"]
     assert len(class_profiles(found)[A100]) == 2
@@ -149,7 +149,7 @@ def test_each_engine_and_each_node_has_its_own_relative() -> None:
 
 
 def test_what_was_measured_goes_before_what_was_predicted() -> None:
-    measured, predicted = relative(448, name="measured"), predict(relative(), 448)
+    measured, predicted = source(448, name="measured"), predict(source(), 448)
     assert predicted is not None
     assert class_profiles([predicted, measured])[A100] == (measured,)
 
@@ -196,7 +196,7 @@ def test_slices_are_predicted_for_as_they_are_planned_by_a_measured_profile(name
         pytest.param(120, 0.99, id="the margin of one is too large for the confidence"),
     ],
 )
-def test_a_job_without_a_relative_that_tells_enough_is_measured_for(size: int, confidence: float) -> None:
+def test_a_job_without_a_prediction_that_is_good_enough_is_measured_for(size: int, confidence: float) -> None:
     document = infj(status=indexed(), model={**SMALL, "imageSize": size}, confidence=confidence)
     case = look(document, profiles=(operator_profile(L4),), nodes=nodes(gpu_node("a", L4)))
     assert len(created(case)) == 1

@@ -1,4 +1,4 @@
-"""The second opinion: integer programs by classes, answers that are read with care, and what becomes of none."""
+"""The second opinion: integer programs by classes, answers that are read with care, and plans without an answer."""
 
 from concurrent.futures import Future
 
@@ -19,14 +19,14 @@ CLASSES = st.lists(st.tuples(st.integers(1, 10**5), st.integers(1, 300)), min_si
 
 
 def answered(answer: Future[SolverAnswer | None]) -> SolverAnswer:
-    """The answer of a solver that has one."""
+    """Return the answer of a solver that has one."""
     found = answer.result()
     assert found is not None
     return found
 
 
 def largest_first(classes: list[EqualDevices]) -> list[int]:
-    """Every device's capacity."""
+    """Return every device's capacity."""
     return sorted((c for c, n in classes for _ in range(n)), reverse=True)
 
 
@@ -66,7 +66,7 @@ def test_above_a_million_images_a_gpu_cbc_is_an_image_short() -> None:
 
 
 def solved(sol_status: int, values: tuple[float | None, ...]) -> SolverAnswer | None:
-    """What is read of a problem that ended like this; its `status` says "Optimal", as it does after a time-out."""
+    """Return what is read of a problem that ended like this. Its `status` is "Optimal", as it is after a time-out."""
     asked = pulp.LpProblem("asked", pulp.LpMinimize)
     devices = [asked.add_variable(f"n{i}", 0, 9, pulp.LpInteger) for i, _ in enumerate(values)]
     for device, value in zip(devices, values, strict=True):

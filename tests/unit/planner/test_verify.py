@@ -20,7 +20,7 @@ SMALL, LARGE = choice(10, 10, 20), choice(50, 60, 30)
 
 
 def two_classes(**changes: Any) -> Problem:
-    """Three fast GPUs, that do 190 images each by then, and five slow ones, that do 100: it takes four."""
+    """Return a problem of three fast GPUs, which do 190 images each, and five slow ones, which do 100. It takes four."""
     fields: dict[str, Any] = {"images": 620, "time": 200} | changes
     slow = choice(10, 20, 20)
     return problem(group(SMALL, LARGE, name="fast", count=3), group(slow, name="slow", count=5), **fields)
@@ -38,7 +38,7 @@ def check(asked: Problem, groups: tuple[PlanGroup, ...], *, finish_us: int | Non
 
 
 def first(groups: tuple[PlanGroup, ...], **changes: Any) -> tuple[PlanGroup, ...]:
-    """The groups with the first one changed."""
+    """Return the groups with the first one changed."""
     return (replace(groups[0], **changes), *groups[1:])
 
 
