@@ -242,7 +242,7 @@ def first_accepted(question: Question, chosen: list[Gpu], part: int) -> int:
 
 
 def probability(question: Question, chosen: list[Gpu], lost: int) -> float:
-    """Return the confidence at which the rule only just accepts the plan's GPUs and sizes; 1 for always, 0 for never."""
+    """Return the confidence at which the rule only just accepts the plan's GPUs; 1 if it always does, 0 if never."""
 
     def holds(z: float) -> bool:
         able = sorted((capacity(question, g.kind, g.size, question.time, z) for g in chosen), reverse=True)

@@ -20,7 +20,7 @@ SMALL, LARGE = choice(10, 10, 20), choice(50, 60, 30)
 
 
 def two_classes(**changes: Any) -> Problem:
-    """Return a problem of three fast GPUs, which do 190 images each, and five slow ones, which do 100. It takes four."""
+    """Return a problem of three fast GPUs, which do 190 images each, and five slow ones, which do 100: it takes 4."""
     fields: dict[str, Any] = {"images": 620, "time": 200} | changes
     slow = choice(10, 20, 20)
     return problem(group(SMALL, LARGE, name="fast", count=3), group(slow, name="slow", count=5), **fields)
