@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from dueby_planner.model.capacity import Choice, Group, capacity
+from dueby_planner.model.capacity import DeviceChoice, DeviceGroup, capacity
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
 from dueby_planner.profiles.pool import Pool
@@ -46,17 +46,17 @@ def instance(size: Size, repetition: int, confidence: float) -> Problem:
             for b in SIZES_OF_A_CLASS
         ]
         count = size.gpus // size.classes + (number < size.gpus % size.classes)
-        groups.append(Group(device_class=f"class-{number:02}", count=count, choices=tuple(choices)))
+        groups.append(DeviceGroup(device_class=f"class-{number:02}", count=count, choices=tuple(choices)))
     pool = Pool(groups=tuple(groups), spreads=Spreads(run=0.01, node=0.02), is_gpu=True)
     everything = sum(group.count * max(capacity(c, time_us=TIME_US) for c in group.choices) for group in groups)
     images = size.images or min(MAX_N, int(everything * SHARE_OF_POOL))
     return Problem(pool=pool, images=images, time_us=TIME_US, confidence=confidence)
 
 
-def choice(mini_batch_size: int, latency_us: int, start_us: int) -> Choice:
+def choice(mini_batch_size: int, latency_us: int, start_us: int) -> DeviceChoice:
     """Return a size whose start takes a fifth longer at p95 than at p50."""
     warmup_us = 3 * latency_us
-    return Choice(
+    return DeviceChoice(
         engine="cudagraph",
         mini_batch_size=mini_batch_size,
         latency_us=latency_us,

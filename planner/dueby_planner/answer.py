@@ -27,7 +27,7 @@ def planned_groups(plan: Plan) -> tuple[PlannedGroup, ...]:
             iterations=group.iterations,
             profile=group.choice.profile,
             # Most plans have no such size, so it is absent rather than false.
-            interpolated=True if group.choice.filled_in else None,
+            interpolated=True if group.choice.interpolation else None,
         )
         for group in plan.groups
     )
@@ -150,7 +150,7 @@ def proof_sentence(plan: Plan) -> str:
         ends = format_duration(plan.finish_at_confidence_us)
         none = f"No single {what(1)} of this pool ends" if fewer == 1 else f"No {fewer:,} {what(2)} of this pool end"
         return f"{none} within {ends}, as these {plan.gpus:,} do."
-    most, images = plan.most_of_fewer, plan.problem.images
+    most, images = plan.max_images_of_fewer, plan.problem.images
     return f"{fewer:,} {what(fewer)} can do at most {most:,} of {images:,} images by the deadline."
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from dueby_planner.model.capacity import Capacity, Group, best_capacities
+from dueby_planner.model.capacity import Capacity, DeviceGroup, best_capacities
 from dueby_planner.model.problem import NEVER_US, find_least, take_largest
 from dueby_planner.model.rule import Rule
 
@@ -28,7 +28,7 @@ READINGS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ongoing:
+class OngoingWorker:
     """A worker that is starting or running."""
 
     name: str
@@ -51,7 +51,7 @@ class Ongoing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class LagMemory:
     """What is remembered from one reading to the next. The control loop can see everything else again."""
 
     low_readings: int = 0
@@ -60,11 +60,11 @@ class Memory:
     """Nothing changes before this time."""
 
 
-FRESH = Memory()
+FRESH = LagMemory()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class WorkerChange:
     """What to change about the workers now; usually nothing."""
 
     add: tuple[tuple[Capacity, int], ...] = ()
@@ -73,52 +73,52 @@ class Change:
     """Name of the worker to stop."""
     is_short: bool = False
     """Whether the deadline is out of reach even with the added devices."""
-    memory: Memory = FRESH
+    memory: LagMemory = FRESH
     """What to pass to the next reading."""
 
 
 def read_lag(
-    ongoing: Sequence[Ongoing],
-    free: Sequence[Group],
+    ongoing: Sequence[OngoingWorker],
+    free: Sequence[DeviceGroup],
     *,
     rule: Rule,
     time_us: int,
     promised_us: int,
-    most_more: int,
+    max_added: int,
     now_us: int,
     pause_us: int,
-    memory: Memory,
+    memory: LagMemory,
     at_once: bool,
     max_iterations: int | None = None,
-) -> Change:
+) -> WorkerChange:
     """Return the change that this reading of the workers asks for.
 
-    `free` are the devices without a worker, and `most_more` is how many of them may be used. `rule` is the acceptance
+    `free` are the devices without a worker, and `max_added` is how many of them may be used. `rule` is the acceptance
     rule for the images that are left. `time_us` is the time until the deadline, `promised_us` the time until the
     promised finish, and `pause_us` the 2 (S + W) between changes. With `at_once`, after a loss or an edit, one low
     reading is enough, even within the pause. `max_iterations` is M, for the devices that are added.
     """
-    quiet = Memory(quiet_until_us=now_us + pause_us)
+    quiet = LagMemory(quiet_until_us=now_us + pause_us)
     left = rule.images
     able = sum(worker.images_within(time_us) for worker in ongoing)
     if able < left:
         lows = memory.low_readings + 1
-        remembered = Memory(low_readings=lows, quiet_until_us=memory.quiet_until_us)
+        remembered = LagMemory(low_readings=lows, quiet_until_us=memory.quiet_until_us)
         if not at_once and (lows < READINGS or now_us < memory.quiet_until_us):
-            return Change(memory=remembered)
+            return WorkerChange(memory=remembered)
         chosen, is_short = _additions(
-            ongoing, free, left=left, time_us=time_us, most_more=most_more, max_iterations=max_iterations
+            ongoing, free, left=left, time_us=time_us, max_added=max_added, max_iterations=max_iterations
         )
         # A pause after nothing was added would only delay the help once a device comes free.
-        return Change(add=tuple(chosen), is_short=is_short, memory=quiet if chosen else remembered)
-    calm = Memory(quiet_until_us=memory.quiet_until_us)
+        return WorkerChange(add=tuple(chosen), is_short=is_short, memory=quiet if chosen else remembered)
+    calm = LagMemory(quiet_until_us=memory.quiet_until_us)
     least_able = _spare(ongoing, rule, promised_us)
     if least_able and now_us >= memory.quiet_until_us:
-        return Change(give_back=least_able, memory=quiet)
-    return Change(memory=calm)
+        return WorkerChange(give_back=least_able, memory=quiet)
+    return WorkerChange(memory=calm)
 
 
-def finish_us(ongoing: Sequence[Ongoing], left: int) -> int | None:
+def finish_us(ongoing: Sequence[OngoingWorker], left: int) -> int | None:
     """Return the time until the workers have done what is left; None if together they never do.
 
     They never do if there is no worker, or if the iterations that they may still run are too few.
@@ -132,7 +132,7 @@ def finish_us(ongoing: Sequence[Ongoing], left: int) -> int | None:
     return find_least(suffices, 0, NEVER_US) if suffices(NEVER_US) else None
 
 
-def _spare(ongoing: Sequence[Ongoing], rule: Rule, promised_us: int) -> str | None:
+def _spare(ongoing: Sequence[OngoingWorker], rule: Rule, promised_us: int) -> str | None:
     """Return the worker that does least, if the others keep the promise without it; None otherwise."""
     able = sorted(((worker.images_within(promised_us), worker.name) for worker in ongoing), reverse=True)
     others = [(images, 1) for images, _ in able[:-1]]
@@ -141,18 +141,18 @@ def _spare(ongoing: Sequence[Ongoing], rule: Rule, promised_us: int) -> str | No
 
 
 def _additions(
-    ongoing: Sequence[Ongoing],
-    free: Sequence[Group],
+    ongoing: Sequence[OngoingWorker],
+    free: Sequence[DeviceGroup],
     *,
     left: int,
     time_us: int,
-    most_more: int,
+    max_added: int,
     max_iterations: int | None,
 ) -> tuple[list[tuple[Capacity, int]], bool]:
     """Return the fewest devices that close the gap, and False; if none do, all that bring the end forward, and True."""
     missing = left * (1 + HYSTERESIS) - sum(worker.images_within(time_us) for worker in ongoing)
     capacities = best_capacities(free, time_us=time_us, max_iterations=max_iterations)
-    most = min(most_more, sum(c.group.count for c in capacities))
+    most = min(max_added, sum(c.group.count for c in capacities))
 
     def suffice(count: int) -> bool:
         return sum(c.images * n for c, n in take_largest(capacities, count)) >= missing
@@ -163,4 +163,4 @@ def _additions(
     end_us = finish_us(ongoing, left)
     by_then_us = NEVER_US if end_us is None else max(time_us, end_us)
     helpful = best_capacities(free, time_us=by_then_us, max_iterations=max_iterations)
-    return take_largest(helpful, most_more), True
+    return take_largest(helpful, max_added), True

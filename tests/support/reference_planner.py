@@ -30,7 +30,7 @@ class Kind:
     name: str
     count: int
     sizes: tuple[Size, ...]
-    most_batch: int | None = None
+    max_batch: int | None = None
     startup: tuple[int, int] | None = None
     run: float | None = None
     node: float | None = None
@@ -38,7 +38,7 @@ class Kind:
     @property
     def usable(self) -> tuple[Size, ...]:
         """The sizes up to MB."""
-        return tuple(s for s in self.sizes if self.most_batch is None or s.batch <= self.most_batch)
+        return tuple(s for s in self.sizes if self.max_batch is None or s.batch <= self.max_batch)
 
     def start(self, size: Size, z: float) -> int:
         """S + W at a normal quantile: known at p50 and p95, and on the line through them."""
@@ -120,10 +120,10 @@ def capacity(question: Question, kind: Kind, size: Size, time: int, z: float | N
     """Return cap(b), for the mini-batches that are found to end in time."""
     if not fits(question, kind, size, 0, time, z):
         return 0
-    return (most_iterations(question, kind, size, time, z) + 1) * size.batch
+    return (max_iterations(question, kind, size, time, z) + 1) * size.batch
 
 
-def most_iterations(question: Question, kind: Kind, size: Size, time: int, z: float | None = None) -> int:
+def max_iterations(question: Question, kind: Kind, size: Size, time: int, z: float | None = None) -> int:
     """Return the largest t that ends in time and is allowed. L is at least 1, so no t is more than the time."""
     tried = range(time if question.max_iterations is None else min(time, question.max_iterations))
     return bisect_left(tried, True, key=lambda t: not fits(question, kind, size, t + 1, time, z))
@@ -218,7 +218,7 @@ def common_iterations(question: Question, chosen: list[Gpu]) -> list[int]:
 
     A GPU that is not warm by then does its first mini-batch all the same.
     """
-    most = [most_iterations(question, gpu.kind, gpu.size, question.time) for gpu in chosen]
+    most = [max_iterations(question, gpu.kind, gpu.size, question.time) for gpu in chosen]
 
     def at(finish: int) -> list[int]:
         ready = [finish - gpu.kind.start(gpu.size, 0) for gpu in chosen]

@@ -113,7 +113,7 @@ def plan_status(plan: Plan, *, now_us: int, revision: int) -> Document:
                 "miniBatchSize": group.choice.mini_batch_size,
                 "iterations": group.iterations,
                 "profile": group.choice.profile,
-                **({"interpolated": True} if group.choice.filled_in else {}),
+                **({"interpolated": True} if group.choice.interpolation else {}),
             }
             for group in plan.groups
         ],

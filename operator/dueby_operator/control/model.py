@@ -13,8 +13,8 @@ from dueby_api.inference_job import JobSpec
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.step_messages import WorkerProgress
 from dueby_planner.deadline_classes import Verdict
-from dueby_planner.model.capacity import Choice
-from dueby_planner.replan import FRESH, Memory
+from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.replan import FRESH, LagMemory
 
 WorkerState = Literal["queued", "starting", "running", "done", "lost", "stopped"]
 GONE: frozenset[WorkerState] = frozenset({"done", "lost", "stopped"})
@@ -30,7 +30,7 @@ class Assignment:
     revision: int
     """Revision of the plan that it belongs to."""
     device_class: str
-    choice: Choice
+    choice: DeviceChoice
     """Engine and mini-batch size, with the times that were planned."""
     iterations: int
     """t: mini-batches planned after the first."""
@@ -101,7 +101,7 @@ class JobView:
     """All that were ever started in this run."""
     news: Literal["WorkerLost", "Edited", "Admitted"] | None = None
     """What has happened since the last decision."""
-    memory: Memory = FRESH
+    memory: LagMemory = FRESH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +146,7 @@ class Decision:
     """What to do now, and what to remember."""
 
     actions: tuple[Action, ...] = ()
-    memory: Memory = FRESH
+    memory: LagMemory = FRESH
     is_short: bool = False
     """Whether the deadline is out of reach with all that may be used."""
     expected_finish_us: int | None = None

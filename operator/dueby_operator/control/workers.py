@@ -27,13 +27,13 @@ from dueby_operator.control.model import (
     WorkerView,
 )
 from dueby_planner.deadline_classes import Verdict, judge
-from dueby_planner.model.capacity import Capacity, Group, at_confidence
+from dueby_planner.model.capacity import Capacity, DeviceGroup, at_confidence
 from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Rule
 from dueby_planner.model.shares import cut_runs
 from dueby_planner.profiles.pool import Pool, build_pool
-from dueby_planner.replan import Change, Memory, Ongoing, finish_us, read_lag
+from dueby_planner.replan import LagMemory, OngoingWorker, WorkerChange, finish_us, read_lag
 
 PATIENCE_US = 60_000_000
 PATIENCE_STEPS = 20
@@ -70,7 +70,7 @@ def images_left(view: JobView) -> int:
     return max(0, view.images - there - opened)
 
 
-def ongoing(view: JobView) -> list[Ongoing]:
+def ongoing(view: JobView) -> list[OngoingWorker]:
     """The workers that are there, as the planner takes them: observed times where there are some."""
     away = {*GONE, "queued"}
     return [_ongoing(worker, view.now_us) for worker in view.workers if worker.state not in away]
@@ -82,7 +82,7 @@ def _first_plan(view: JobView, pool: Pool) -> Decision:
         images=images_left(view),
         time_us=view.deadline_us - view.now_us,
         confidence=view.spec.planned_confidence,
-        most_gpus=_most(view),
+        max_gpus=_most(view),
         objective=view.spec.objective,
         reserve=view.spec.gpus.reserve,
         max_iterations=view.spec.gpus.max_iterations,
@@ -105,7 +105,7 @@ def _first_plan(view: JobView, pool: Pool) -> Decision:
     pause_us = _pause_us(group.choice.start_us for group in plan.groups)
     return Decision(
         actions=(start,),
-        memory=Memory(quiet_until_us=view.now_us + pause_us),
+        memory=LagMemory(quiet_until_us=view.now_us + pause_us),
         is_short=not plan.is_in_time,
         expected_finish_us=view.now_us + plan.expected_finish_us,
     )
@@ -146,7 +146,7 @@ def _watch(view: JobView, pool: Pool) -> Decision:
         ),
         time_us=view.deadline_us - view.now_us,
         promised_us=min(view.promised_us or view.deadline_us, view.deadline_us) - view.now_us,
-        most_more=_most_more(view, len(there)),
+        max_added=_most_more(view, len(there)),
         now_us=view.now_us,
         pause_us=_pause_us(worker.assignment.choice.start_us for worker in view.workers),
         memory=view.memory,
@@ -162,7 +162,7 @@ def _watch(view: JobView, pool: Pool) -> Decision:
     )
 
 
-def _actions(view: JobView, change: Change) -> list[Action]:
+def _actions(view: JobView, change: WorkerChange) -> list[Action]:
     if change.give_back:
         return [Stop(workers=(change.give_back,), reason=view.news or "Ahead")] if view.news != "WorkerLost" else []
     if not change.add:
@@ -211,14 +211,14 @@ def _orphaned(view: JobView) -> list[int]:
     return [part for part in missing_parts(view) if not any(share.first <= part < share.end for share in alive)]
 
 
-def _ongoing(worker: WorkerView, now_us: int) -> Ongoing:
+def _ongoing(worker: WorkerView, now_us: int) -> OngoingWorker:
     choice = worker.assignment.choice
     latency_us = worker.step_us or choice.latency_us
     if worker.last_step_us is None:
         rest_us = max(0, worker.created_us + choice.expected_start_us - now_us)
     else:
         rest_us = max(0, worker.last_step_us + latency_us - now_us)
-    return Ongoing(
+    return OngoingWorker(
         name=worker.assignment.worker,
         mini_batch_size=choice.mini_batch_size,
         latency_us=latency_us,
@@ -226,11 +226,11 @@ def _ongoing(worker: WorkerView, now_us: int) -> Ongoing:
     )
 
 
-def _free(view: JobView, pool: Pool) -> list[Group]:
+def _free(view: JobView, pool: Pool) -> list[DeviceGroup]:
     """The pool without the devices that living workers have."""
     busy = [worker.assignment.device_class for worker in view.workers if worker.state not in GONE]
     return [
-        Group(
+        DeviceGroup(
             device_class=group.device_class,
             count=max(0, group.count - busy.count(group.device_class)),
             choices=group.choices,
@@ -264,7 +264,7 @@ def _hung(view: JobView) -> tuple[str, ...]:
     return tuple(hung)
 
 
-def _over_limit(view: JobView, there: Sequence[Ongoing]) -> tuple[str, ...]:
+def _over_limit(view: JobView, there: Sequence[OngoingWorker]) -> tuple[str, ...]:
     """The workers to stop after gpus.max was lowered, or classes were taken away: those that do least."""
     allowed = view.spec.gpus.classes
     barred = {w.assignment.worker for w in view.workers if allowed and w.assignment.device_class not in allowed}

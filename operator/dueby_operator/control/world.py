@@ -13,7 +13,7 @@ from dueby_operator.cluster.kueue import Queue
 from dueby_operator.cluster.nodes import CPU_CLASS, DeviceKind, Need, Node, device_kinds, free_devices
 from dueby_operator.control.writes import Put, Write
 from dueby_operator.jobs import names
-from dueby_planner.replan import FRESH, Memory
+from dueby_planner.replan import FRESH, LagMemory
 
 Document = dict[str, Any]
 Key = tuple[str, str]
@@ -106,7 +106,7 @@ class World:
 class Memories:
     """What the loop remembers of a job; an operator that starts again does without."""
 
-    lag: Memory = FRESH
+    lag: LagMemory = FRESH
     generation: int | None = None
     """Of the spec that was last decided on."""
     lost: frozenset[str] = frozenset()

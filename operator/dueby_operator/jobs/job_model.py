@@ -16,7 +16,7 @@ from dueby_operator.control.world import Memories, World
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import TOLERATIONS, Setting, worker_requests
 from dueby_operator.jobs.pod_state import Seen, micros_of
-from dueby_planner.profiles.pool import matching
+from dueby_planner.profiles.class_profiles import matching
 
 SO_FAR_SOFT = ("Relaxed", "BestEffort")
 

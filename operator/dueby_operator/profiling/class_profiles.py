@@ -22,8 +22,8 @@ from dueby_api.inference_job import API_VERSION
 from dueby_operator.control.writes import Delete, Put, Write
 from dueby_operator.jobs import names
 from dueby_operator.profiling.provenance import measured_s
-from dueby_planner.profiles.observed import still_true
-from dueby_planner.profiles.pool import aggregate
+from dueby_planner.profiles.class_profiles import aggregate
+from dueby_planner.profiles.observed import keep_valid_rows
 
 SLOW, RECOVERED = 1.20, 1.15
 Subject = tuple[str, ...]
@@ -117,7 +117,7 @@ def class_profile(
     if spec is None:
         return None
     latest = max((p.spec.measured_at for p in known if p.spec.measured_at), default=spec.measured_at)
-    observed = still_true(before, spec) if before else spec.observed
+    observed = keep_valid_rows(before, spec) if before else spec.observed
     spec = spec.replace(
         observed=observed,
         device_class=device_class,

@@ -17,7 +17,7 @@ from dueby_operator.control.model import Assignment
 from dueby_operator.control.world import World
 from dueby_operator.jobs.pod_state import Document, Seen, latest_pods, micros_of
 from dueby_operator.profiling.class_profiles import is_managed
-from dueby_planner.profiles.observed import few_of, with_job
+from dueby_planner.profiles.observed import thin_out_starts, with_job
 
 # A worker's steps count from so many on, and if the model took so much of them: below that it waited for its input.
 MIN_STEPS, MIN_SHARE = 20, 0.8
@@ -60,7 +60,7 @@ def row_of(job: str, workers: list[Shown], *, now_us: int) -> ObservedJob:
         steps=sum(worker.steps for worker, _ in telling),
         step_ratio=round(fmean(ratios), 4) if ratios else None,
         step_spread=None if spread is None else round(min(spread, 0.99), 4),
-        startup_micros=few_of([worker.startup_us for worker in workers if worker.startup_us is not None]),
+        startup_micros=thin_out_starts([worker.startup_us for worker in workers if worker.startup_us is not None]),
     )
 
 

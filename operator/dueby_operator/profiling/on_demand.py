@@ -27,8 +27,8 @@ from dueby_operator.profiling.class_profiles import managed, parts_of
 from dueby_operator.profiling.documents import profiles_of
 from dueby_operator.profiling.on_demand_jobs import profile_objects, subject_of
 from dueby_operator.profiling.provenance import with_origin
-from dueby_planner.profiles.pool import matching
-from dueby_planner.profiles.size_prediction import is_bearable, predictions, relatives_named
+from dueby_planner.profiles.class_profiles import matching
+from dueby_planner.profiles.size_prediction import describe_predictions, is_bearable, predictions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +183,7 @@ def _profiled(job: InferenceJob, world: World, classes: Collection[str], tries: 
     used = [p for p in matching(world.profiles, job.spec.model) if p.spec.device_class in classes]
     if used and all(profile.spec.predicted for profile in used):
         told = (
-            f"{_subject(job)} was not measured. It is predicted for {'; '.join(relatives_named(used))}. "
+            f"{_subject(job)} was not measured. It is predicted for {'; '.join(describe_predictions(used))}. "
             "The job's first steps correct it; `dueby profile` on such a node, then `kubectl apply`, measures it."
         )
         return Say(type="Profiled", status="True", reason="Predicted", message=" ".join([told, *failed]))

@@ -31,7 +31,7 @@ from dueby_operator.profiling.on_demand_jobs import subject_of
 from dueby_operator.profiling.provenance import image_name_of, image_of, measured_s, with_origin
 from dueby_operator.profiling.scheduled_jobs import cron_job
 from dueby_operator.profiling.settings import Profiler
-from dueby_planner.profiles.pool import matching
+from dueby_planner.profiles.class_profiles import matching
 
 Document = dict[str, Any]
 

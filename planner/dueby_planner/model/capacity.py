@@ -38,7 +38,7 @@ BILLION = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class DeviceChoice:
     """One way to run a device: an engine and a mini-batch size, with their times for this job."""
 
     engine: EngineName
@@ -63,7 +63,7 @@ class Choice:
     """q = z run, in billionths: the margin that the acceptance rule takes off again."""
     step_ratio: float = 1.0
     """Factor that finished jobs have shown for the measured L; latency_us includes it."""
-    filled_in: str | None = None
+    interpolation: str | None = None
     """How the times were interpolated; None if this size was measured."""
 
     @property
@@ -78,18 +78,18 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class DeviceGroup:
     """Interchangeable devices of the pool."""
 
     device_class: str
     count: int
-    choices: tuple[Choice, ...]
+    choices: tuple[DeviceChoice, ...]
     """Ascending by mini-batch size, then by engine."""
     available_us: int = 0
     """a: time until these devices are free."""
 
     @cached_property
-    def rows(self) -> tuple[tuple[int, int, int, int, int, Choice], ...]:
+    def rows(self) -> tuple[tuple[int, int, int, int, int, DeviceChoice], ...]:
         """(a + S + W, s, q, L, b, choice) of each choice, the largest size first.
 
         The planner's innermost loop reads these plain tuples: looking up attributes would take it twice as long.
@@ -122,7 +122,7 @@ class Margins:
         self._spreads_over, self._spreads_under = z_over * z95_under, z_under * z95_over
         self._common = max(0, -(-z_over * run_over * BILLION // (z_under * run_under)))
 
-    def of(self, choice: Choice) -> tuple[int, int, int]:
+    def of(self, choice: DeviceChoice) -> tuple[int, int, int]:
         """Return (s, L, q) of the choice: how late its start is planned, its planned step and its common margin."""
         late_us = choice.late_us
         if choice.start_spread_us:
@@ -131,11 +131,11 @@ class Margins:
             late_us = max(-choice.expected_start_us, later_us)
         return late_us, max(1, choice.latency_us + ceil(self._z * choice.latency_error_us)), self._common
 
-    def apply(self, choice: Choice) -> Choice:
+    def apply(self, choice: DeviceChoice) -> DeviceChoice:
         """Return the choice with these margins."""
         late_us, latency_us, common = self.of(choice)
         # dataclasses.replace() takes a quarter longer, and a plan makes hundreds of choices.
-        return Choice(
+        return DeviceChoice(
             **vars(choice)
             | {
                 "start_us": choice.expected_start_us + late_us,
@@ -145,7 +145,7 @@ class Margins:
         )
 
 
-def at_confidence(groups: Sequence[Group], confidence: float, *, run: float) -> tuple[Group, ...]:
+def at_confidence(groups: Sequence[DeviceGroup], confidence: float, *, run: float) -> tuple[DeviceGroup, ...]:
     """Return the groups with their starts, and their steps at interpolated sizes, as long as the confidence asks for.
 
     `run` is the spread between runs that an acceptance rule will take off the capacities; 0 if none will.
@@ -160,12 +160,12 @@ class Capacity:
 
     images: int
     """C."""
-    group: Group
-    choice: Choice
+    group: DeviceGroup
+    choice: DeviceChoice
 
 
 def capacity(
-    choice: Choice,
+    choice: DeviceChoice,
     *,
     time_us: int,
     available_us: int = 0,
@@ -187,7 +187,7 @@ def capacity(
     return ((fit if max_iterations is None else min(max_iterations, fit)) + 1) * choice.mini_batch_size
 
 
-def iterations_within(choice: Choice, left_us: int, max_iterations: int | None) -> int:
+def iterations_within(choice: DeviceChoice, left_us: int, max_iterations: int | None) -> int:
     """Return t, at most M: the steady mini-batches that fit into `left_us`, the time after the expected start (Y)."""
     fit = max(0, _steps_us(left_us, choice.late_us, choice.common_margin) // choice.planned_latency_us)
     return fit if max_iterations is None else min(max_iterations, fit)
@@ -204,7 +204,9 @@ def _steps_us(left_us: int, late_us: int, common_margin: int) -> int:
     return squares * (BILLION + common_margin) // (BILLION * left_us + root)
 
 
-def best_capacities(groups: Sequence[Group], *, time_us: int, max_iterations: int | None = None) -> list[Capacity]:
+def best_capacities(
+    groups: Sequence[DeviceGroup], *, time_us: int, max_iterations: int | None = None
+) -> list[Capacity]:
     """Return C of every group that can do anything by then, the largest first, ties by class name.
 
     Among equally good mini-batch sizes of a group the smallest is taken.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dueby_planner.model.alternatives import Alternatives, find_alternatives
-from dueby_planner.model.capacity import Capacity, Choice, iterations_within
+from dueby_planner.model.capacity import Capacity, DeviceChoice, iterations_within
 from dueby_planner.model.probability import probability_in_time
 from dueby_planner.model.problem import Problem, equal_devices, find_least, take_largest
 from dueby_planner.model.proof import CLOSED_FORM, judge_fewest, judge_most
@@ -35,7 +35,7 @@ class PlanGroup:
     device_class: str
     available_us: int
     count: int
-    choice: Choice
+    choice: DeviceChoice
     iterations: int
     """t: mini-batches after the warm-up one."""
 
@@ -91,7 +91,7 @@ class Plan:
         return self.problem.time_us - self.finish_at_confidence_us
 
     @cached_property
-    def most_of_fewer(self) -> int:
+    def max_images_of_fewer(self) -> int:
         """The largest N that one device fewer can do by the deadline."""
         return self.problem.largest_images(self.gpus - 1)
 
@@ -227,7 +227,7 @@ def _interpolation_warnings(groups: tuple[PlanGroup, ...]) -> tuple[str, ...]:
     """Return a warning for each group whose mini-batch size was not measured."""
     return tuple(
         f"mini-batches of {group.choice.mini_batch_size} on {group.device_class} were not measured: "
-        f"{group.choice.filled_in}"
+        f"{group.choice.interpolation}"
         for group in groups
-        if group.choice.filled_in
+        if group.choice.interpolation
     )

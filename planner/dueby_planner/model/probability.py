@@ -9,7 +9,7 @@ from dataclasses import replace
 from statistics import NormalDist
 from typing import Protocol
 
-from dueby_planner.model.capacity import Choice, Margins, capacity
+from dueby_planner.model.capacity import DeviceChoice, Margins, capacity
 from dueby_planner.model.problem import Problem
 
 # Normal quantiles beyond which a probability is 0 or 1, and how finely z is searched.
@@ -20,7 +20,7 @@ class ChosenDevices(Protocol):
     """What has to be known of a plan's group."""
 
     @property
-    def choice(self) -> Choice: ...
+    def choice(self) -> DeviceChoice: ...
     @property
     def available_us(self) -> int: ...
     @property

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from dueby_api.inference_job import MAX_N
 from dueby_api.objectives import ObjectiveName
-from dueby_planner.model.capacity import Capacity, Group, at_confidence, best_capacities
+from dueby_planner.model.capacity import Capacity, DeviceGroup, at_confidence, best_capacities
 from dueby_planner.model.rule import EqualDevices, Rule
 from dueby_planner.profiles.pool import Pool
 
@@ -30,7 +30,7 @@ class Problem:
     """R: the time left until the deadline."""
     confidence: float
     objective: ObjectiveName = "MinGPUs"
-    most_gpus: int | None = None
+    max_gpus: int | None = None
     """NGPU; None for all there are."""
     reserve: int = 0
     """Devices that are planned but do not count towards N."""
@@ -51,7 +51,7 @@ class Problem:
         )
 
     @cached_property
-    def groups(self) -> tuple[Group, ...]:
+    def groups(self) -> tuple[DeviceGroup, ...]:
         """The pool's groups at the confidence; at 0.5, the study's exact mode, with S and W at p50."""
         return at_confidence(self.pool.groups, self.confidence, run=self.pool.spreads.run)
 
@@ -59,7 +59,7 @@ class Problem:
     def most(self) -> int:
         """The most devices that may be used: NGPU, or all there are if these are fewer."""
         there = sum(group.count for group in self.pool.groups)
-        return there if self.most_gpus is None else min(self.most_gpus, there)
+        return there if self.max_gpus is None else min(self.max_gpus, there)
 
     def capacities(self, time_us: int | None = None) -> list[Capacity]:
         """Return C of every group by the deadline, or by another time; the largest first."""
@@ -114,8 +114,8 @@ class Problem:
         """Return the same problem with more devices of one class, free now, and NGPU raised by as many."""
         model = next(group for group in self.pool.groups if group.device_class == device_class)
         groups = (*self.pool.groups, replace(model, count=more, available_us=0))
-        most = None if self.most_gpus is None else self.most_gpus + more
-        return replace(self, pool=replace(self.pool, groups=groups), most_gpus=most)
+        most = None if self.max_gpus is None else self.max_gpus + more
+        return replace(self, pool=replace(self.pool, groups=groups), max_gpus=most)
 
 
 def equal_devices(capacities: list[Capacity]) -> list[EqualDevices]:

@@ -46,12 +46,12 @@ def ask_fewest(classes: Sequence[tuple[int, int]], images: int) -> Future[Solver
     return _ask(problem, devices)
 
 
-def ask_most(classes: Sequence[tuple[int, int]], most_gpus: int) -> Future[SolverAnswer | None]:
+def ask_most(classes: Sequence[tuple[int, int]], max_gpus: int) -> Future[SolverAnswer | None]:
     """Ask model (2) over (capacity, count) pairs. The study multiplies the sum by NGPU, which only scales it."""
     problem = pulp.LpProblem("most", pulp.LpMaximize)
     devices = _devices(problem, classes)
     problem += pulp.lpSum(c * n for (c, _), n in zip(classes, devices, strict=True))
-    problem += pulp.lpSum(devices) <= most_gpus
+    problem += pulp.lpSum(devices) <= max_gpus
     return _ask(problem, devices)
 
 

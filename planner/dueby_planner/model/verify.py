@@ -13,7 +13,7 @@ from math import sqrt
 from typing import Protocol
 
 from dueby_api.errors import DueByError
-from dueby_planner.model.capacity import BILLION, Choice, capacity
+from dueby_planner.model.capacity import BILLION, DeviceChoice, capacity
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import quantile
 
@@ -32,7 +32,7 @@ class CheckedGroup(Protocol):
     @property
     def count(self) -> int: ...
     @property
-    def choice(self) -> Choice: ...
+    def choice(self) -> DeviceChoice: ...
     @property
     def iterations(self) -> int: ...
 
@@ -118,7 +118,7 @@ def _capacities(problem: Problem) -> list[tuple[int, int]]:
     return sorted((pair for pair in best if pair[0] and pair[1]), reverse=True)
 
 
-def _capacity(problem: Problem, choice: Choice, available_us: int, time_us: int) -> int:
+def _capacity(problem: Problem, choice: DeviceChoice, available_us: int, time_us: int) -> int:
     return capacity(choice, time_us=time_us, available_us=available_us, max_iterations=problem.max_iterations)
 
 

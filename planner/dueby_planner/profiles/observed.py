@@ -38,7 +38,7 @@ SAME = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experience:
+class ObservedSteps:
     """What enough jobs have shown of the steps."""
 
     jobs: int
@@ -52,7 +52,7 @@ class Experience:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned:
+class LearnedProfile:
     """A profile as plans use it: with what jobs have shown."""
 
     spec: ProfileSpec
@@ -62,7 +62,7 @@ class Learned:
     """Remarks for the plan's warnings. Each is a clause about the profile, without its name."""
 
 
-def experience(spec: ProfileSpec) -> Experience | None:
+def summarize_steps(spec: ProfileSpec) -> ObservedSteps | None:
     """Return what jobs have shown of the steps; None while that is not enough."""
     rows = [(row, row.step_ratio) for row in spec.observed if row.step_ratio is not None]
     steps = sum(row.steps for row, _ in rows)
@@ -72,7 +72,7 @@ def experience(spec: ProfileSpec) -> Experience | None:
     mean = round(fmean(ratios), 4)
     within = [row.step_spread for row, _ in rows if row.step_spread is not None]
     run = stdev(ratios) / mean * foresight(len(ratios))
-    return Experience(
+    return ObservedSteps(
         jobs=len(rows),
         steps=steps,
         ratio=mean,
@@ -81,10 +81,10 @@ def experience(spec: ProfileSpec) -> Experience | None:
     )
 
 
-def learn(spec: ProfileSpec) -> Learned:
+def learn(spec: ProfileSpec) -> LearnedProfile:
     """Return the profile with what jobs have shown of it."""
     starts = sorted(start for row in spec.observed for start in row.startup_micros)
-    shown = experience(spec)
+    shown = summarize_steps(spec)
     remarks = []
     if spec.predicted:
         source, error = spec.predicted.profile, f"{spec.predicted.error:.0%}"
@@ -94,7 +94,7 @@ def learn(spec: ProfileSpec) -> Learned:
         spec = spec.replace(startup_micros=_pooled(spec, starts))
         remarks.append(f"the start-up time includes those of {len(starts)} workers of earlier jobs")
     if shown is None:
-        return Learned(spec=spec, remarks=tuple(remarks))
+        return LearnedProfile(spec=spec, remarks=tuple(remarks))
     steps = tuple(
         step.replace(latency_micros=Latency(mean=max(1, round(step.latency_micros.mean * shown.ratio))))
         for step in spec.steps
@@ -107,12 +107,12 @@ def learn(spec: ProfileSpec) -> Learned:
         steps=steps,
         spread=Spread(run=_spread(spec, spec.spread.run, shown.run, shown), node=_node_spread(spec, shown)),
     )
-    return Learned(spec=spec, ratio=shown.ratio, remarks=tuple(remarks))
+    return LearnedProfile(spec=spec, ratio=shown.ratio, remarks=tuple(remarks))
 
 
-def off_by(spec: ProfileSpec) -> float | None:
+def find_drift(spec: ProfileSpec) -> float | None:
     """Return the share by which jobs' steps are longer than measured (negative: shorter); None up to 10 %."""
-    shown = experience(spec)
+    shown = summarize_steps(spec)
     off = 0.0 if shown is None else round(shown.ratio - 1, 4)
     return off if abs(off) > OFF else None
 
@@ -125,7 +125,7 @@ def with_job(spec: ProfileSpec, row: ObservedJob) -> ProfileSpec:
     return spec.replace(observed=tuple(rows[-MAX_JOBS:]))
 
 
-def still_true(before: ProfileSpec, now: ProfileSpec) -> tuple[ObservedJob, ...]:
+def keep_valid_rows(before: ProfileSpec, now: ProfileSpec) -> tuple[ObservedJob, ...]:
     """Return the rows that stay valid when a profile is replaced: all, if the L they are ratios to stays within 2 %.
 
     None stay if a prediction is replaced by a measurement, or the other way round.
@@ -137,7 +137,7 @@ def still_true(before: ProfileSpec, now: ProfileSpec) -> tuple[ObservedJob, ...]
     return before.observed if is_same and (before.predicted is None) is (now.predicted is None) else ()
 
 
-def few_of(starts: Sequence[int]) -> tuple[int, ...]:
+def thin_out_starts(starts: Sequence[int]) -> tuple[int, ...]:
     """Return the start-ups of a job's workers, ascending; of more than 16, that many spread evenly over them."""
     found = sorted(starts)
     if len(found) <= MAX_STARTS:
@@ -145,12 +145,12 @@ def few_of(starts: Sequence[int]) -> tuple[int, ...]:
     return tuple(found[round(i * (len(found) - 1) / (MAX_STARTS - 1))] for i in range(MAX_STARTS))
 
 
-def _spread(spec: ProfileSpec, measured: float | None, shown: float, of: Experience) -> float:
+def _spread(spec: ProfileSpec, measured: float | None, shown: float, of: ObservedSteps) -> float:
     replaces_measured = measured is None or spec.predicted is not None or of.jobs >= SURE_JOBS
     return shown if replaces_measured else max(shown, measured or 0.0)
 
 
-def _node_spread(spec: ProfileSpec, shown: Experience) -> float | None:
+def _node_spread(spec: ProfileSpec, shown: ObservedSteps) -> float | None:
     return spec.spread.node if shown.node is None else _spread(spec, spec.spread.node, shown.node, shown)
 
 

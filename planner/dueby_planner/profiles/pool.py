@@ -13,22 +13,20 @@ from dueby_api.gpu_profile import GPUProfile, Quantiles
 from dueby_api.inference_job import JobSpec, Model
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.subject import model_subject, profile_subject
-from dueby_planner.model.capacity import Choice, Group
+from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
 from dueby_planner.model.input_cost import latency_with_input_us
 from dueby_planner.model.rule import ASSUMED_SPREADS, Spreads
-from dueby_planner.profiles.class_profiles import aggregate as aggregate
-from dueby_planner.profiles.class_profiles import class_profiles
-from dueby_planner.profiles.class_profiles import matching as matching
+from dueby_planner.profiles.class_profiles import class_profiles, matching
 from dueby_planner.profiles.fits import MIN_POINTS
 from dueby_planner.profiles.interpolation import SizeTimes, fit_of, times_of
-from dueby_planner.profiles.observed import Learned, learn
+from dueby_planner.profiles.observed import LearnedProfile, learn
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
     """The devices that a job may use, and how sure their profiles are."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[DeviceGroup, ...]
     spreads: Spreads
     is_gpu: bool
     """Whether any of the devices is a GPU. Otherwise messages speak of CPU slices."""
@@ -50,7 +48,7 @@ def build_pool(
     """
     known = class_profiles(profiles)
     _require_classes(job, known.keys() | counts.keys())
-    groups: list[Group] = []
+    groups: list[DeviceGroup] = []
     used: list[GPUProfile] = []
     remarks: list[str] = []
     for name, count in sorted(counts.items()):
@@ -64,7 +62,9 @@ def build_pool(
         remarks += [f"{profile.name}: {remark}" for profile, now in learned for remark in now.remarks]
         choices = _choices(job, learned, cost, cpus)
         parts = [(count, 0)] if isinstance(count, int) else count
-        groups += [Group(device_class=name, count=n, available_us=free_us, choices=choices) for n, free_us in parts]
+        groups += [
+            DeviceGroup(device_class=name, count=n, available_us=free_us, choices=choices) for n, free_us in parts
+        ]
     if not any(group.count for group in groups):
         allowed = f" of the classes {_listed(job.gpus.classes)}" if job.gpus.classes else ""
         raise Invalid("pool", f"is empty: there is no device{allowed} to plan with")
@@ -94,8 +94,8 @@ def _no_profile(name: str, model: Model, known: Mapping[str, Sequence[GPUProfile
 
 
 def _choices(
-    job: JobSpec, profiles: Sequence[tuple[GPUProfile, Learned]], cost: InputCost, cpus: int
-) -> tuple[Choice, ...]:
+    job: JobSpec, profiles: Sequence[tuple[GPUProfile, LearnedProfile]], cost: InputCost, cpus: int
+) -> tuple[DeviceChoice, ...]:
     """Return every size of every engine up to MB, with the times of this job."""
     rows = [
         _choice(profile, learned, times, cost, cpus)
@@ -105,12 +105,12 @@ def _choices(
     return tuple(sorted(rows, key=lambda c: (c.mini_batch_size, c.engine)))
 
 
-def _choice(profile: GPUProfile, learned: Learned, times: SizeTimes, cost: InputCost, cpus: int) -> Choice:
+def _choice(profile: GPUProfile, learned: LearnedProfile, times: SizeTimes, cost: InputCost, cpus: int) -> DeviceChoice:
     spec, size = learned.spec, times.mini_batch_size
     startup = spec.startup_micros or Quantiles(p50=0, p95=0)
     latency_us = latency_with_input_us(spec, times.latency_us, size, cost, cpus=cpus)
     grown_us = max(0, latency_us - times.latency_us)
-    return Choice(
+    return DeviceChoice(
         engine=spec.engine,
         mini_batch_size=size,
         latency_us=latency_us,
@@ -122,7 +122,7 @@ def _choice(profile: GPUProfile, learned: Learned, times: SizeTimes, cost: Input
         # Contention stretches the error, too. On a GPU whose input decides, the error is more than needed.
         latency_error_us=latency_with_input_us(spec, times.error_us, size, FREE, cpus=cpus),
         step_ratio=learned.ratio,
-        filled_in=times.interpolation,
+        interpolation=times.interpolation,
     )
 
 

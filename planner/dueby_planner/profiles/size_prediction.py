@@ -120,7 +120,7 @@ def latency_of_images(points: Sequence[tuple[int, int]]) -> Callable[[float], in
     return latency_us
 
 
-def relatives_named(profiles: Iterable[GPUProfile]) -> list[str]:
+def describe_predictions(profiles: Iterable[GPUProfile]) -> list[str]:
     """Return a clause for each predicted profile: its device class, its source and the error of the prediction."""
     found = {(p.spec.device_class, p.spec.predicted) for p in profiles if p.spec.predicted}
     return [

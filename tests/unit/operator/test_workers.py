@@ -6,7 +6,7 @@ import pytest
 
 from dueby_operator.control.model import Decision, Finish, JobView, Refuse, Start, Stop, WorkerView
 from dueby_operator.control.workers import PATIENCE_US, decide, images_left
-from dueby_planner.replan import Memory
+from dueby_planner.replan import LagMemory
 from support.operator import NOW, SECOND, STEP_US, profile, spec, view, worker
 
 PART = 100
@@ -108,12 +108,12 @@ def test_one_low_reading_only_counts_and_the_second_starts_the_fewest_helpers() 
 def test_nothing_changes_in_the_pause_after_a_change() -> None:
     slow = crew(4, step_us=STEP_US * 3 // 2)
 
-    assert decide(running(*slow, memory=Memory(low_readings=5, quiet_until_us=NOW + 1))).actions == ()
+    assert decide(running(*slow, memory=LagMemory(low_readings=5, quiet_until_us=NOW + 1))).actions == ()
 
 
 def test_a_lost_worker_is_replaced_at_once_where_the_others_would_be_late() -> None:
     alive, lost = crew(4)[:3], worker("w3", first=88, end=100, state="lost")
-    quiet = Memory(quiet_until_us=NOW + 60 * SECOND)
+    quiet = LagMemory(quiet_until_us=NOW + 60 * SECOND)
 
     start = started(decide(running(*alive, lost, news="WorkerLost", memory=quiet)))
 
@@ -199,7 +199,7 @@ def test_images_in_open_parts_of_living_workers_count_as_done() -> None:
 
 
 def test_the_same_view_gives_the_same_decision() -> None:
-    seen = running(*crew(4, step_us=STEP_US * 2), memory=Memory(low_readings=1))
+    seen = running(*crew(4, step_us=STEP_US * 2), memory=LagMemory(low_readings=1))
 
     first, second = decide(seen), decide(seen)
 

@@ -18,7 +18,7 @@ from support.reference_planner import Question
 # Long after everything that ever ends.
 NEVER_US = 10**12
 MILLIONTH = 1e-6
-SMALL = questions(most_gpus=3, most_batch=20)
+SMALL = questions(max_gpus=3, max_batch=20)
 
 
 def too_much(question: Question, data: st.DataObject) -> Question:
@@ -139,7 +139,7 @@ def test_a_class_that_is_not_warm_in_time_is_never_enough_however_many() -> None
 
 
 def test_extra_gpus_lift_the_most_that_may_be_used() -> None:
-    asked = problem(group(choice(10, 10, 0), count=8), images=40, time=9, most_gpus=2)
+    asked = problem(group(choice(10, 10, 0), count=8), images=40, time=9, max_gpus=2)
     assert infeasible(asked).extra_gpus == {"a": 2}
 
 

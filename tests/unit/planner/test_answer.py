@@ -30,7 +30,7 @@ SECOND = MICROS_PER_SECOND
 # 64 images a second from the first second on: in 10 s each does 640.
 A = group(choice(64, SECOND, SECOND), name="a", count=4)
 # The same at a size that was not measured.
-B = group(choice(64, SECOND, SECOND, filled_in="L is interpolated"), name="b", count=4)
+B = group(choice(64, SECOND, SECOND, interpolation="L is interpolated"), name="b", count=4)
 # It is never warm in time, so no number of it is enough.
 SLOW = group(choice(64, SECOND, 10**9), name="slow", count=1)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_planner.model.capacity import Choice, Margins, at_confidence, best_capacities, capacity
+from dueby_planner.model.capacity import DeviceChoice, Margins, at_confidence, best_capacities, capacity
 from dueby_planner.small_samples import Z95
 from support.planner import choice, group
 
@@ -122,7 +122,7 @@ def test_a_start_is_planned_as_late_as_the_confidence_asks_for(confidence: float
     assert best_capacities([found], time_us=start_us - 1) == []
 
 
-def one_by_one(late_us: int, *, q: float) -> Choice:
+def one_by_one(late_us: int, *, q: float) -> DeviceChoice:
     """Return mini-batches of one image and one microsecond, whose start and steps may be late."""
     (found,) = at_confidence(
         [group(choice(1, 1, start_us=late_us, expected_start_us=0, start_spread_us=late_us))], 0.95, run=q / Z95

@@ -12,7 +12,7 @@ import support.reference_planner as reference
 from support.planner import choice, group, problem, problem_of, questions
 from support.reference_planner import Kind, Question
 
-TINY = questions(most_kinds=2, most_gpus=2, most_sizes=2, most_batch=9, most_us=4, most_iterations=3)
+TINY = questions(max_kinds=2, max_gpus=2, max_sizes=2, max_batch=9, max_us=4, max_iterations=3)
 
 
 def fewest(question: Question) -> float:
@@ -55,7 +55,7 @@ def with_a_faster_start(question: Question, data: st.DataObject) -> Question:
 
 
 def with_more_memory(question: Question, data: st.DataObject) -> Question:
-    return with_kind(question, data, lambda kind: replace(kind, most_batch=None))
+    return with_kind(question, data, lambda kind: replace(kind, max_batch=None))
 
 
 def with_less_spread_and_a_step_s_time(question: Question, data: st.DataObject) -> Question:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_planner.replan import Ongoing, finish_us
+from dueby_planner.replan import OngoingWorker, finish_us
 from support.planner import WORKERS, worker
 
 TIME_US = 1_000
@@ -42,7 +42,7 @@ def test_a_worker_does_no_more_mini_batches_than_it_may_still_run(iterations_lef
     assert worker(iterations_left=iterations_left).images_within(TIME_US) == images
 
 
-def images_by_hand(ongoing: Ongoing, time_us: int) -> int:
+def images_by_hand(ongoing: OngoingWorker, time_us: int) -> int:
     """Return what the worker does in the time, one mini-batch after another."""
     ends_us, images, run = ongoing.rest_us, 0, 0
     while ends_us <= time_us and (ongoing.iterations_left is None or run < ongoing.iterations_left):
@@ -53,12 +53,16 @@ def images_by_hand(ongoing: Ongoing, time_us: int) -> int:
 
 
 @given(WORKERS, st.integers(-10, 1_000))
-def test_what_a_worker_still_does_is_its_mini_batches_counted_one_by_one(ongoing: list[Ongoing], time_us: int) -> None:
+def test_what_a_worker_still_does_is_its_mini_batches_counted_one_by_one(
+    ongoing: list[OngoingWorker], time_us: int
+) -> None:
     assert [w.images_within(time_us) for w in ongoing] == [images_by_hand(w, time_us) for w in ongoing]
 
 
 @given(WORKERS, st.integers(1, 300))
-def test_the_finish_is_the_first_moment_at_which_nothing_is_left_or_never(ongoing: list[Ongoing], left: int) -> None:
+def test_the_finish_is_the_first_moment_at_which_nothing_is_left_or_never(
+    ongoing: list[OngoingWorker], left: int
+) -> None:
     ends = sorted(
         (w.rest_us + run * w.latency_us, w.mini_batch_size)
         for w in ongoing

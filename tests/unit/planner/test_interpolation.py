@@ -88,7 +88,7 @@ def test_the_error_of_the_fit_is_margin_at_the_job_s_confidence_and_none_in_the_
     assert at_95.planned_latency_us == 19_200 + 3_159, "1.645 standard errors"
     (exact,) = [c for c in replace(asked, confidence=0.5).groups[0].choices if c.mini_batch_size == 96]
     assert exact.planned_latency_us == 19_200
-    assert all(c.planned_latency_us == c.latency_us for c in asked.groups[0].choices if not c.filled_in)
+    assert all(c.planned_latency_us == c.latency_us for c in asked.groups[0].choices if not c.interpolation)
 
 
 def test_a_plan_at_a_size_that_was_not_measured_says_so_wherever_it_is_read() -> None:
@@ -137,7 +137,7 @@ def interpolating(question: Question) -> Problem:
     return replace(asked, pool=build_pool(spec, [profile_of(kind) for kind in question.kinds], counts))
 
 
-@given(questions(most_sizes=5))
+@given(questions(max_sizes=5))
 def test_more_sizes_never_need_more_gpus(question: Question) -> None:
     without, between = make_plan(problem_of(question)), make_plan(interpolating(question))
     if isinstance(without, Plan):
@@ -146,7 +146,7 @@ def test_more_sizes_never_need_more_gpus(question: Question) -> None:
         assert not isinstance(without, Infeasible)
 
 
-@given(questions(most_sizes=5, most_us=400))
+@given(questions(max_sizes=5, max_us=400))
 def test_what_was_not_measured_is_always_marked(question: Question) -> None:
     made = make_plan(interpolating(question))
     assume(isinstance(made, Plan))
@@ -154,8 +154,8 @@ def test_what_was_not_measured_is_always_marked(question: Question) -> None:
     measured = {kind.name: {size.batch for size in kind.sizes} for kind in question.kinds}
     for group in made.groups:
         is_measured = group.choice.mini_batch_size in measured[group.device_class]
-        assert bool(group.choice.filled_in) is not is_measured
-        assert any(str(group.choice.filled_in) in warning for warning in made.warnings) is not is_measured
+        assert bool(group.choice.interpolation) is not is_measured
+        assert any(str(group.choice.interpolation) in warning for warning in made.warnings) is not is_measured
 
 
 @pytest.mark.parametrize("path", sorted(PROFILES.glob("*.yaml")), ids=lambda path: path.stem)
@@ -167,7 +167,7 @@ def test_on_a_profile_that_was_really_measured_the_fit_is_close_and_no_plan_is_w
     spec, name = job(interpolate=True).spec, measured.spec.device_class
     between = build_pool(spec, [measured], {name: 4})
     without = build_pool(spec.replace(interpolate=False), [measured], {name: 4})
-    interpolated = [choice for choice in between.groups[0].choices if choice.filled_in]
+    interpolated = [choice for choice in between.groups[0].choices if choice.interpolation]
     assert interpolated
     assert all(choice.latency_error_us < 0.15 * choice.latency_us for choice in interpolated)
     able = Problem(pool=without, images=1, time_us=seconds * 10**6, confidence=0.95).largest_images()

@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from dueby_api.gpu_profile import GPUProfile, ObservedJob, Quantiles, parse_profile
-from dueby_planner.profiles.observed import experience, few_of, learn, off_by, still_true, with_job
+from dueby_planner.profiles.observed import (
+    find_drift,
+    keep_valid_rows,
+    learn,
+    summarize_steps,
+    thin_out_starts,
+    with_job,
+)
 from dueby_planner.profiles.pool import Pool, build_pool
 from support.planner import A100, job, profile, step_document
 
@@ -49,7 +56,7 @@ def pool(found: GPUProfile) -> Pool:
 def test_steps_count_once_enough_jobs_have_shown_enough_of_them(
     rows: list[dict[str, Any]], ratio: float | None
 ) -> None:
-    shown = experience(profile(observed=rows).spec)
+    shown = summarize_steps(profile(observed=rows).spec)
     assert (shown and shown.ratio) == (None if ratio is None else pytest.approx(ratio))
 
 
@@ -131,7 +138,7 @@ def test_a_profile_is_off_if_enough_steps_are_more_than_ten_percent_off(
     ratios: Sequence[float], off: float | None
 ) -> None:
     found = observed(*ratios)
-    assert off_by(found.spec) == (None if off is None else pytest.approx(off))
+    assert find_drift(found.spec) == (None if off is None else pytest.approx(off))
 
 
 def test_a_job_counts_once_and_the_oldest_of_more_than_twenty_go() -> None:
@@ -147,13 +154,13 @@ def test_a_job_counts_once_and_the_oldest_of_more_than_twenty_go() -> None:
 )
 def test_rows_end_with_the_measurement_that_they_are_ratios_to(latency: int, is_kept: bool) -> None:
     before, now = observed(1.1), profile(steps=[step_document(64, latency, 900_000)])
-    assert still_true(before.spec, now.spec) == (before.spec.observed if is_kept else ())
+    assert keep_valid_rows(before.spec, now.spec) == (before.spec.observed if is_kept else ())
 
 
 def test_of_many_start_ups_sixteen_are_kept_with_the_least_and_the_largest() -> None:
-    kept = few_of(range(100, 0, -1))
+    kept = thin_out_starts(range(100, 0, -1))
     assert (len(kept), kept[0], kept[-1]) == (16, 1, 100)
-    assert few_of([3, 1, 2]) == (1, 2, 3)
+    assert thin_out_starts([3, 1, 2]) == (1, 2, 3)
 
 
 def test_a_row_is_read_as_it_is_written() -> None:

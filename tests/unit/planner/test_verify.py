@@ -92,7 +92,7 @@ def test_a_plan_that_was_tampered_with_is_refused(tamper: Tamper, sentence: str)
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        pytest.param({"most_gpus": 3}, "it has 4 devices, not 1..3", id="fewer GPUs allowed"),
+        pytest.param({"max_gpus": 3}, "it has 4 devices, not 1..3", id="fewer GPUs allowed"),
         pytest.param({"max_iterations": 2}, "fast has 1[0-9]* iterations, not 0..2", id="fewer iterations allowed"),
         pytest.param({"images": 680}, "it does 6[0-9]* of 680 images", id="more images"),
         pytest.param({"confidence": 0.95, "node": 0.2}, "it is not accepted at 200 us", id="a margin"),
