@@ -98,24 +98,21 @@ def read_lag(
     promised finish, and `pause_us` the 2 (S + W) between changes. With `at_once`, after a loss or an edit, one low
     reading is enough, even within the pause. `max_iterations` is M, for the devices that are added.
     """
-    quiet = LagMemory(quiet_until_us=now_us + pause_us)
-    left = rule.images
-    able = sum(worker.images_within(time_us) for worker in ongoing)
-    if able < left:
-        lows = memory.low_readings + 1
-        remembered = LagMemory(low_readings=lows, quiet_until_us=memory.quiet_until_us)
-        if not at_once and (lows < READINGS or now_us < memory.quiet_until_us):
-            return WorkerChange(memory=remembered)
-        chosen, is_short = _additions(
-            ongoing, free, left=left, time_us=time_us, max_added=max_added, max_iterations=max_iterations
-        )
-        # A pause after nothing was added would only delay the help once a device comes free.
-        return WorkerChange(add=tuple(chosen), is_short=is_short, memory=quiet if chosen else remembered)
-    calm = LagMemory(quiet_until_us=memory.quiet_until_us)
-    least_able = _spare(ongoing, rule, promised_us)
-    if least_able and now_us >= memory.quiet_until_us:
-        return WorkerChange(give_back=least_able, memory=quiet)
-    return WorkerChange(memory=calm)
+    left, quiet = rule.images, LagMemory(quiet_until_us=now_us + pause_us)
+    if sum(worker.images_within(time_us) for worker in ongoing) >= left:
+        spare = _spare(ongoing, rule, promised_us)
+        if spare and now_us >= memory.quiet_until_us:
+            return WorkerChange(give_back=spare, memory=quiet)
+        return WorkerChange(memory=LagMemory(quiet_until_us=memory.quiet_until_us))
+    lows = memory.low_readings + 1
+    remembered = LagMemory(low_readings=lows, quiet_until_us=memory.quiet_until_us)
+    if not at_once and (lows < READINGS or now_us < memory.quiet_until_us):
+        return WorkerChange(memory=remembered)
+    chosen, is_short = _additions(
+        ongoing, free, left=left, time_us=time_us, max_added=max_added, max_iterations=max_iterations
+    )
+    # A pause after nothing was added would only delay the help once a device comes free.
+    return WorkerChange(add=tuple(chosen), is_short=is_short, memory=quiet if chosen else remembered)
 
 
 def finish_us(ongoing: Sequence[OngoingWorker], left: int) -> int | None:

@@ -54,17 +54,10 @@ def build_pool(
     for name, count in sorted(counts.items()):
         if job.gpus.classes and name not in job.gpus.classes:
             continue
-        found = matching(known.get(name, ()), job.model)
-        if not found:
-            raise Invalid("profiles", _no_profile(name, job.model, known))
-        learned = [(profile, learn(profile.spec)) for profile in found]
+        learned = [(profile, learn(profile.spec)) for profile in _profiles_of(name, job.model, known)]
         used += [profile.replace(spec=now.spec) for profile, now in learned]
         remarks += [f"{profile.name}: {remark}" for profile, now in learned for remark in now.remarks]
-        choices = _choices(job, learned, cost, cpus)
-        parts = [(count, 0)] if isinstance(count, int) else count
-        groups += [
-            DeviceGroup(device_class=name, count=n, available_us=free_us, choices=choices) for n, free_us in parts
-        ]
+        groups += _groups(name, count, _choices(job, learned, cost, cpus))
     if not any(group.count for group in groups):
         allowed = f" of the classes {_listed(job.gpus.classes)}" if job.gpus.classes else ""
         raise Invalid("pool", f"is empty: there is no device{allowed} to plan with")
@@ -82,6 +75,13 @@ def _require_classes(job: JobSpec, known: Iterable[str]) -> None:
             raise Invalid("spec.gpus.classes", f"There is no device class {name}; there are {_listed(known)}.")
 
 
+def _profiles_of(name: str, model: Model, known: Mapping[str, Sequence[GPUProfile]]) -> list[GPUProfile]:
+    found = matching(known.get(name, ()), model)
+    if not found:
+        raise Invalid("profiles", _no_profile(name, model, known))
+    return found
+
+
 def _no_profile(name: str, model: Model, known: Mapping[str, Sequence[GPUProfile]]) -> str:
     if name in known:
         subjects = (profile_subject(profile.spec).about.sentence for profile in known[name])
@@ -91,6 +91,13 @@ def _no_profile(name: str, model: Model, known: Mapping[str, Sequence[GPUProfile
     else:
         others = "there are no profiles at all"
     return f"No profile of {model_subject(model).sentence} for device class {name}; {others}. Run `dueby profile`."
+
+
+def _groups(
+    name: str, count: int | Sequence[tuple[int, int]], choices: tuple[DeviceChoice, ...]
+) -> Iterable[DeviceGroup]:
+    for devices, free_us in [(count, 0)] if isinstance(count, int) else count:
+        yield DeviceGroup(device_class=name, count=devices, available_us=free_us, choices=choices)
 
 
 def _choices(
