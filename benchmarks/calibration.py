@@ -191,7 +191,7 @@ def whole_machine(folder: Path, images: int) -> Problem:
     same = [profile for profile in profiles if profile.spec.device_class == spec.device_class]
     count = spec.device.slices or 1
     pool = build_pool(job, same, {spec.device_class: count})
-    return Problem(pool=pool, images=images, time_us=3600 * SECOND, confidence=0.95, most_gpus=count)
+    return Problem(pool=pool, images=images, time_us=3600 * SECOND, confidence=0.95, max_gpus=count)
 
 
 def finish_us(problem: Problem, confidence: float) -> int:
@@ -292,7 +292,7 @@ def edge_run(split: Split) -> dict[str, Any]:
         images=model.images,
         time_us=model.deadline_us,
         confidence=0.95,
-        most_gpus=story.planned_gpus,
+        max_gpus=story.planned_gpus,
         part_size=simulation.model.part_size,
     )
     return {
@@ -309,7 +309,7 @@ def edge_model(split: Split, *, images: int | None = None, most: int | None = No
     spec = parse_job(manifest(images=1, deadline=f"{SIMULATED_S}s", sink="rows", gpus=gpus)).spec
     counts = {device_class: split.devices}
     pool = build_pool(spec, [split.profile], counts)
-    problem = Problem(pool=pool, images=1, time_us=SIMULATED_S * SECOND, confidence=0.95, most_gpus=split.devices)
+    problem = Problem(pool=pool, images=1, time_us=SIMULATED_S * SECOND, confidence=0.95, max_gpus=split.devices)
     return JobModel(
         spec=spec,
         now_us=0,

@@ -202,7 +202,7 @@ def simulate_world(
         "planned": stories[0].planned_gpus,
         "inTime": in_time,
         "interval": [low, high],
-        "mostGPUs": max(story.most_gpus for story in stories),
+        "mostGPUs": max(story.max_gpus for story in stories),
         "changes": sum(story.changes for story in stories) / runs,
         "medianError": median(abs(story.finish_us / story.expected_us - 1) for story in stories),
         "doubled": sum(story.doubled_images for story in stories) / runs / model.images,
@@ -213,7 +213,7 @@ def edge_model(spec: JobSpec, profile: GPUProfile, confidence: float) -> JobMode
     """The largest job that a certain number of devices is accepted for."""
     counts = {profile.spec.device_class: POOL}
     pool = build_pool(spec, [profile], counts)
-    problem = Problem(pool=pool, images=1, time_us=DEADLINE_S * SECOND, confidence=confidence, most_gpus=DEVICES)
+    problem = Problem(pool=pool, images=1, time_us=DEADLINE_S * SECOND, confidence=confidence, max_gpus=DEVICES)
     return JobModel(
         spec=spec,
         now_us=0,

@@ -100,7 +100,7 @@ class Story:
     expected_us: int
     in_time: bool
     planned_gpus: int
-    most_gpus: int
+    max_gpus: int
     changes: int
     doubled_images: int
 
@@ -275,7 +275,7 @@ class Simulation:
             expected_us=expected_us,
             in_time=finish_us <= self.model.deadline_us - self.start_us and len(self.there) == self.grid.parts,
             planned_gpus=planned,
-            most_gpus=most,
+            max_gpus=most,
             changes=self.changes,
             doubled_images=self.doubled,
         )

@@ -35,7 +35,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_api.run_record import Summary
 from dueby_api.step_messages import FinishResult
 from dueby_api.units import from_micros
-from dueby_planner.profiles.pool import matching
+from dueby_planner.profiles.class_profiles import matching
 from dueby_planner.profiles.size_prediction import predictions
 from dueby_worker.engines.host import process_environment
 from dueby_worker.output.parts import parts_among

@@ -6,7 +6,7 @@ from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.grid import Share
 from dueby_api.inference_job import JobSpec, parse_job
 from dueby_operator.model.job_model import Assignment, JobModel, WorkerModel
-from dueby_planner.model.capacity import Choice
+from dueby_planner.model.capacity import DeviceChoice
 
 SECOND = 1_000_000
 NOW = 1_700_000_000 * SECOND
@@ -54,9 +54,9 @@ def profile(device_class: str = "cpu-1") -> GPUProfile:
     )
 
 
-def choice() -> Choice:
+def choice() -> DeviceChoice:
     """The profile's only choice."""
-    return Choice(
+    return DeviceChoice(
         engine="openvino",
         mini_batch_size=SIZE,
         latency_us=STEP_US,

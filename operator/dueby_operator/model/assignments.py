@@ -6,7 +6,7 @@ This is the one place where the two spellings meet.
 from dueby_api.grid import Share
 from dueby_api.plan import PlannedWorker
 from dueby_operator.model.job_model import Assignment
-from dueby_planner.model.capacity import Choice
+from dueby_planner.model.capacity import DeviceChoice
 
 
 def planned_worker(assignment: Assignment) -> PlannedWorker:
@@ -39,7 +39,7 @@ def assignment_of(worker: PlannedWorker) -> Assignment:
         worker=worker.worker,
         revision=worker.revision,
         device_class=worker.device_class,
-        choice=Choice(
+        choice=DeviceChoice(
             engine=worker.engine,
             mini_batch_size=worker.mini_batch_size,
             latency_us=worker.latency_us,

@@ -13,8 +13,8 @@ from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import JobSpec
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.step_messages import WorkerProgress
-from dueby_planner.model.capacity import Choice
-from dueby_planner.replan import FRESH, Memory
+from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.replan import FRESH, LagMemory
 
 WorkerState = Literal["queued", "starting", "running", "done", "spent", "lost", "stopped"]
 # A worker in one of these does nothing more. `spent`: it has run the iterations that gpus.maxIterations allows.
@@ -32,7 +32,7 @@ class Assignment:
     revision: int
     """Revision of the plan that it belongs to."""
     device_class: str
-    choice: Choice
+    choice: DeviceChoice
     """Engine and mini-batch size, with the times that were planned."""
     iterations: int
     """t: mini-batches planned after the first."""
@@ -129,7 +129,7 @@ class JobModel:
     """All workers that were ever started in this run, in the order of their start."""
     news: News | None = None
     """What has happened since the last decision."""
-    lag: Memory = FRESH
+    lag: LagMemory = FRESH
     """What earlier readings of the workers' lag have left."""
 
     @cached_property

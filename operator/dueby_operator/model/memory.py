@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from dueby_planner.replan import FRESH, Memory
+from dueby_planner.replan import FRESH, LagMemory
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobMemory:
     """What the last decision about a job has left for the next."""
 
-    lag: Memory = FRESH
+    lag: LagMemory = FRESH
     """Readings of the workers' lag."""
     generation: int | None = None
     """Generation of the spec that was last decided on."""

@@ -24,8 +24,8 @@ from dueby_operator.profiling.managed import (
 )
 from dueby_operator.profiling.provenance import measured_s
 from dueby_operator.profiling.slow_nodes import slow_nodes
-from dueby_planner.profiles.observed import still_true
-from dueby_planner.profiles.pool import aggregate
+from dueby_planner.profiles.class_profiles import aggregate
+from dueby_planner.profiles.observed import keep_valid_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ def class_profile(
         return None
     latest = max((p.spec.measured_at for p in known if p.spec.measured_at), default=spec.measured_at)
     spec = spec.replace(
-        observed=still_true(before, spec) if before else spec.observed,
+        observed=keep_valid_rows(before, spec) if before else spec.observed,
         device_class=of_class.device_class,
         device=spec.device.replace(node=None, uuid=None),
         measured_at=latest,

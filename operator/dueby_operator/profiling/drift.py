@@ -30,7 +30,7 @@ from dueby_operator.profiling.managed import is_managed, node_subject
 from dueby_operator.profiling.provenance import IMAGE, IMAGE_NAME, driver_of, measured_s
 from dueby_operator.profiling.scheduled import ScheduledConfig
 from dueby_operator.profiling.scheduled_jobs import job_now
-from dueby_planner.profiles.observed import experience, off_by
+from dueby_planner.profiles.observed import find_drift, summarize_steps
 
 # Measuring doesn't cure everything, such as a label that is behind its driver: it is not repeated within this time.
 REST_US = 3_600_000_000
@@ -204,7 +204,7 @@ def _steps(spec: ProfileSpec, now: Now) -> Drift | None:
         return None
     since = tuple(row for row in now.of_class.observed if spec.measured_at is None or row.time > spec.measured_at)
     seen = now.of_class.replace(observed=since)
-    off, shown = off_by(seen), experience(seen)
+    off, shown = find_drift(seen), summarize_steps(seen)
     if off is None or shown is None:
         return None
     how = "longer" if off > 0 else "shorter"

@@ -19,7 +19,7 @@ from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects import Pod, micros_of
 from dueby_operator.profiling.managed import is_managed
-from dueby_planner.profiles.observed import few_of, with_job
+from dueby_planner.profiles.observed import thin_out_starts, with_job
 
 # A worker's steps count from this many on, and if the model took this share of them: below it, it waited for input.
 MIN_STEPS, MIN_SHARE = 20, 0.8
@@ -65,7 +65,7 @@ def row_of(job: str, workers: list[Observation], *, now_us: int) -> ObservedJob:
         steps=sum(steps for steps, _ in counted),
         step_ratio=round(fmean(ratios), 4) if ratios else None,
         step_spread=None if spread is None else round(min(spread, _MAX_SPREAD), 4),
-        startup_micros=few_of([worker.startup_us for worker in workers if worker.startup_us is not None]),
+        startup_micros=thin_out_starts([worker.startup_us for worker in workers if worker.startup_us is not None]),
     )
 
 

@@ -6,7 +6,7 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import JobSpec, Model
 from dueby_api.subject import model_subject
 from dueby_operator.profiling.attempts import Attempt
-from dueby_planner.profiles.size_prediction import relatives_named
+from dueby_planner.profiles.size_prediction import describe_predictions
 
 _BY_HAND = "or measure it by hand with `dueby profile` and apply the profile"
 
@@ -19,7 +19,7 @@ def measuring(model: Model, states: Iterable[str]) -> str:
 def predicted(model: Model, used: Sequence[GPUProfile]) -> str:
     """Say which profiles the job is planned on instead."""
     return (
-        f"{_sentence(model)} was not measured. It is predicted for {'; '.join(relatives_named(used))}. "
+        f"{_sentence(model)} was not measured. It is predicted for {'; '.join(describe_predictions(used))}. "
         "The job's first steps correct it. To measure it, run `dueby profile` on such a node, then `kubectl apply`."
     )
 

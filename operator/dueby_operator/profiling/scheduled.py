@@ -33,7 +33,7 @@ from dueby_operator.profiling.managed import node_subject, profile_name
 from dueby_operator.profiling.provenance import image_name_of, image_of, measured_s, with_provenance
 from dueby_operator.profiling.scheduled_jobs import cron_job
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
-from dueby_planner.profiles.pool import matching
+from dueby_planner.profiles.class_profiles import matching
 
 Document = dict[str, Any]
 

@@ -108,11 +108,11 @@ def test_plans_take_it_only_for_sizes_that_were_not_measured_and_at_its_upper_qu
     assert added.spec.warmup_model
     predicted = {row.mini_batch_size: row.warmup_micros for row in added.spec.warmup_model.predictions}
     for times in times_of(added.spec, interpolate=True):
-        if times.filled_in is None:
+        if times.interpolation is None:
             assert times.warmup == warmup_of(bare, times.mini_batch_size)
         else:
             assert times.warmup == predicted[times.mini_batch_size]
-            assert "W is the upper quantile of the warm-up model's prediction" in times.filled_in
+            assert "W is the upper quantile of the warm-up model's prediction" in times.interpolation
     assert times_of(added.spec, interpolate=False) == times_of(bare, interpolate=False)
 
 

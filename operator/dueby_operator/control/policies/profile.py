@@ -26,7 +26,7 @@ from dueby_operator.profiling.attempts import Attempt, attempts_of, measured_els
 from dueby_operator.profiling.class_profiles import profiles_of
 from dueby_operator.profiling.managed import managed_profile, profile_name
 from dueby_operator.profiling.provenance import with_provenance
-from dueby_planner.profiles.pool import matching
+from dueby_planner.profiles.class_profiles import matching
 from dueby_planner.profiles.size_prediction import is_bearable, predictions
 
 

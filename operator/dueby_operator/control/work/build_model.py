@@ -10,7 +10,7 @@ from dueby_api.subject import class_of, node_of
 from dueby_api.units import parse_time_us
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.model.job_model import JobModel, News, WorkerModel
-from dueby_planner.profiles.pool import matching
+from dueby_planner.profiles.class_profiles import matching
 
 # Deadline classes that need a calendar of all jobs. Until there is one they are planned as Soft.
 PLANNED_AS_SOFT = ("Relaxed", "BestEffort")

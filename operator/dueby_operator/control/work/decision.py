@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dueby_operator.model.job_model import Assignment, StartReason
 from dueby_planner.deadline_classes import Verdict
-from dueby_planner.replan import FRESH, Memory
+from dueby_planner.replan import FRESH, LagMemory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class WorkDecision:
     """What to do now, and what to remember."""
 
     action: Start | Stop | Refuse | None = None
-    lag: Memory = FRESH
+    lag: LagMemory = FRESH
     is_short: bool = False
     """Whether the deadline is out of reach with all the devices that may be used."""
     expected_finish_us: int | None = None

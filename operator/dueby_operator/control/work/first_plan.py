@@ -9,7 +9,7 @@ from dueby_operator.model.job_model import JobModel
 from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.pool import Pool
-from dueby_planner.replan import Memory
+from dueby_planner.replan import LagMemory
 
 
 def plan_first(model: JobModel, pool: Pool) -> WorkDecision:
@@ -28,7 +28,7 @@ def plan_first(model: JobModel, pool: Pool) -> WorkDecision:
     quiet_us = pause_us(group.choice.start_us for group in plan.groups)
     return WorkDecision(
         action=start,
-        lag=Memory(quiet_until_us=model.now_us + quiet_us),
+        lag=LagMemory(quiet_until_us=model.now_us + quiet_us),
         is_short=not plan.is_in_time,
         expected_finish_us=model.now_us + plan.expected_finish_us,
     )
@@ -42,7 +42,7 @@ def _problem_of(model: JobModel, pool: Pool) -> Problem:
         time_us=model.deadline_us - model.now_us,
         confidence=model.spec.planned_confidence,
         objective=model.spec.objective,
-        most_gpus=max_workers(model),
+        max_gpus=max_workers(model),
         reserve=gpus.reserve,
         max_iterations=gpus.max_iterations,
         part_size=model.part_size,

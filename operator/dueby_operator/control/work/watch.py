@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dueby_operator.control.work.assign import assign_helpers
 from dueby_operator.control.work.decision import Start, Stop, WorkDecision
 from dueby_operator.model.job_model import JobModel, StartReason, WorkerModel
-from dueby_planner.model.capacity import Group, at_confidence
+from dueby_planner.model.capacity import DeviceGroup, at_confidence
 from dueby_planner.model.rule import Rule
 from dueby_planner.profiles.pool import Pool
-from dueby_planner.replan import Change, Ongoing, finish_us, read_lag
+from dueby_planner.replan import OngoingWorker, WorkerChange, finish_us, read_lag
 
 # A worker is taken to hang if it shows no sign of life for this long, and for so many of its usual steps beside: a
 # step may take long, and so may a store's back-off, but neither takes for ever.
@@ -38,9 +38,10 @@ def watch(model: JobModel, pool: Pool) -> WorkDecision:
     )
 
 
-def ongoing(model: JobModel) -> list[Ongoing]:
+def ongoing(model: JobModel) -> list[OngoingWorker]:
     """Return the workers that are there, with their observed times if there are some."""
-    return [_ongoing(worker, model.now_us) for worker in model.alive if worker.state != "queued"]
+    limit = model.spec.gpus.max_iterations
+    return [_ongoing(worker, model.now_us, limit) for worker in model.alive if worker.state != "queued"]
 
 
 def max_workers(model: JobModel) -> int | None:
@@ -54,7 +55,7 @@ def pause_us(starts_us: Iterable[int]) -> int:
     return 2 * max(starts_us, default=0)
 
 
-def _read_lag(model: JobModel, pool: Pool, there: Sequence[Ongoing]) -> Change:
+def _read_lag(model: JobModel, pool: Pool, there: Sequence[OngoingWorker]) -> WorkerChange:
     rule = Rule(
         images=model.images_left,
         confidence=model.spec.planned_confidence,
@@ -68,7 +69,7 @@ def _read_lag(model: JobModel, pool: Pool, there: Sequence[Ongoing]) -> Change:
         rule=rule,
         time_us=model.deadline_us - model.now_us,
         promised_us=min(model.promised_us or model.deadline_us, model.deadline_us) - model.now_us,
-        most_more=_max_more(model, len(there)),
+        max_added=_max_more(model, len(there)),
         now_us=model.now_us,
         pause_us=pause_us(worker.assignment.choice.start_us for worker in model.workers),
         memory=model.lag,
@@ -77,7 +78,7 @@ def _read_lag(model: JobModel, pool: Pool, there: Sequence[Ongoing]) -> Change:
     )
 
 
-def _action_of(model: JobModel, change: Change) -> Start | Stop | None:
+def _action_of(model: JobModel, change: WorkerChange) -> Start | Stop | None:
     if change.give_back:
         # Right after a loss nobody knows yet how much there is to spare.
         return None if model.news == "WorkerLost" else Stop(workers=(change.give_back,), reason=model.news or "Ahead")
@@ -90,26 +91,33 @@ def _action_of(model: JobModel, change: Change) -> Start | Stop | None:
     )
 
 
-def _expected_finish_us(model: JobModel, there: Sequence[Ongoing]) -> int | None:
+def _expected_finish_us(model: JobModel, there: Sequence[OngoingWorker]) -> int | None:
     rest_us = finish_us(there, model.images_left)
     return None if rest_us is None else model.now_us + rest_us
 
 
-def _ongoing(worker: WorkerModel, now_us: int) -> Ongoing:
+def _ongoing(worker: WorkerModel, now_us: int, max_iterations: int | None) -> OngoingWorker:
     choice = worker.assignment.choice
     latency_us = worker.step_us or choice.latency_us
     if worker.last_step_us is None:
         rest_us = max(0, worker.created_us + choice.expected_start_us - now_us)
     else:
         rest_us = max(0, worker.last_step_us + latency_us - now_us)
-    return Ongoing(name=worker.name, mini_batch_size=choice.mini_batch_size, latency_us=latency_us, rest_us=rest_us)
+    return OngoingWorker(
+        name=worker.name,
+        mini_batch_size=choice.mini_batch_size,
+        latency_us=latency_us,
+        rest_us=rest_us,
+        # The first mini-batch is not one of the iterations.
+        iterations_left=None if max_iterations is None else max_iterations + 1 - worker.batches,
+    )
 
 
-def _free_groups(model: JobModel, pool: Pool) -> list[Group]:
+def _free_groups(model: JobModel, pool: Pool) -> list[DeviceGroup]:
     """Return the pool without the devices that living workers have."""
     busy = [worker.assignment.device_class for worker in model.alive]
     return [
-        Group(
+        DeviceGroup(
             device_class=group.device_class,
             count=max(0, group.count - busy.count(group.device_class)),
             choices=group.choices,
@@ -138,7 +146,7 @@ def _is_hanging(worker: WorkerModel, now_us: int) -> bool:
     return now_us - worker.last_step_us > HANG_US + HANG_STEPS * (worker.step_us or choice.latency_us)
 
 
-def _over_limit(model: JobModel, there: Sequence[Ongoing]) -> tuple[str, ...]:
+def _over_limit(model: JobModel, there: Sequence[OngoingWorker]) -> tuple[str, ...]:
     """Return the workers to stop after gpus.max was lowered or classes were taken away: those that do least."""
     gpus = model.spec.gpus
     barred = {w.name for w in model.workers if gpus.classes and w.assignment.device_class not in gpus.classes}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dueby_api.gpu_profile import GPUProfile, PredictedWarmup, ProfileSpec, Quantiles, WarmupModel
-from dueby_planner.profiles.interpolation import sizes_between, warmup_of
+from dueby_planner.profiles.interpolation import interpolated_sizes, warmup_of
 from dueby_profiler.monitor.readers.model_facts import ModelWeight
 from dueby_study.warmup.learning.learn import best_of, choose_parameters, try_kinds, upper_factor
 from dueby_study.warmup.learning.regressors import Predict, learn
@@ -81,7 +81,9 @@ class LearnedShape:
             guess = anchored(shape_of(self.predict, row, self.columns.names), measured)
         else:
             guess = straight(measured)
-        sizes = [size for size in sizes_between([step.mini_batch_size for step in spec.steps]) if size >= min(measured)]
+        sizes = [
+            size for size in interpolated_sizes([step.mini_batch_size for step in spec.steps]) if size >= min(measured)
+        ]
         expected_us = np.exp(guess(np.array(sizes, dtype=np.float64)))
         upper = self.upper[spec.device_class]
         predictions = []

@@ -1,5 +1,6 @@
 """Which workers a job gets and loses, one situation a test: no process, no clock, no sink."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from dueby_operator.control.work.decide import decide_workers
 from dueby_operator.control.work.decision import Refuse, Start, Stop, WorkDecision
 from dueby_operator.control.work.watch import HANG_US
 from dueby_operator.model.job_model import JobModel, WorkerModel
-from dueby_planner.replan import Memory
+from dueby_planner.replan import LagMemory
 from support.operator import NOW, SECOND, STEP_US, model, profile, spec, worker
 
 PART = 100
@@ -107,12 +108,12 @@ def test_one_low_reading_only_counts_and_the_second_starts_the_fewest_helpers() 
 def test_nothing_changes_in_the_pause_after_a_change() -> None:
     slow = team(4, step_us=STEP_US * 3 // 2)
 
-    assert decide_workers(running(*slow, lag=Memory(low_readings=5, quiet_until_us=NOW + 1))).action is None
+    assert decide_workers(running(*slow, lag=LagMemory(low_readings=5, quiet_until_us=NOW + 1))).action is None
 
 
 def test_a_lost_worker_is_replaced_at_once_where_the_others_would_be_late() -> None:
     alive, lost = team(4)[:3], worker("w3", first=88, end=100, state="lost")
-    quiet = Memory(quiet_until_us=NOW + 60 * SECOND)
+    quiet = LagMemory(quiet_until_us=NOW + 60 * SECOND)
 
     start = started(decide_workers(running(*alive, lost, news="WorkerLost", lag=quiet)))
 
@@ -199,9 +200,19 @@ def test_images_in_open_parts_of_living_workers_count_as_done() -> None:
 
 
 def test_the_same_model_gives_the_same_decision() -> None:
-    seen = running(*team(4, step_us=STEP_US * 2), lag=Memory(low_readings=1))
+    seen = running(*team(4, step_us=STEP_US * 2), lag=LagMemory(low_readings=1))
 
     first, second = decide_workers(seen), decide_workers(seen)
 
     assert started(first).assignments == started(second).assignments
     assert first.lag == second.lag
+
+
+def test_workers_that_have_few_iterations_left_are_helped_at_once() -> None:
+    free, limited = (running(*team(4, batches=95), spec=spec(gpus=gpus)) for gpus in ({}, {"maxIterations": 100}))
+
+    assert decide_workers(free).action is None
+    low = decide_workers(limited)
+    assert low.lag.low_readings == 1  # four workers with 6 mini-batches of 16 images each, and 5,000 images left
+    start = started(decide_workers(replace(limited, lag=low.lag)))
+    assert start.reason == "Lagging"

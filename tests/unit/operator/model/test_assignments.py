@@ -15,7 +15,7 @@ from dueby_api.step_config import WorkConfig
 from dueby_operator.model.assignments import assignment_of, planned_worker
 from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.step_configs import common_config, own_config
-from dueby_planner.model.capacity import Choice
+from dueby_planner.model.capacity import DeviceChoice
 from dueby_worker.steps.config import load_config
 from support.decisions import infj
 from support.operator import worker
@@ -31,7 +31,7 @@ def assignments(draw: st.DrawFn) -> Assignment:
         worker=draw(st.from_regex(r"w[0-9]{1,4}", fullmatch=True)),
         revision=draw(st.integers(1, 1000)),
         device_class=draw(st.sampled_from(["cpu-2", "NVIDIA-A100-SXM4-40GB", "NVIDIA-L4@node-7"])),
-        choice=Choice(
+        choice=DeviceChoice(
             engine=draw(st.sampled_from(list(ENGINES))),
             mini_batch_size=draw(st.integers(1, 4096)),
             latency_us=draw(MICROS),
