@@ -31,11 +31,11 @@ from dueby_api.step_config import IndexConfig, WorkConfig
 from dueby_worker.engines.build import available_engines, build_engine
 from dueby_worker.engines.host import pin_to_cores, process_environment
 from dueby_worker.engines.interface import Engine
-from dueby_worker.models.models import LoadedModel, load_model
+from dueby_worker.models.loading import LoadedModel, load_model
 from dueby_worker.steps.index_step import index_source
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.progress import Progress
-from dueby_worker.work.worker import Worker
+from dueby_worker.steps.worker_run import Worker
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -100,7 +100,7 @@ def look_at(rows: tuple[Classified, ...]) -> tuple[Photo, ...]:
     from dueby_worker.images.decode import UnreadableImage, decode_image
     from dueby_worker.images.jpeg import encode
     from dueby_worker.models.preprocessing import Preprocessing
-    from dueby_worker.storage.fetch import Fetcher
+    from dueby_worker.images.fetch import Fetcher
     from dueby_worker.storage.retry import Patience
     from dueby_worker.storage.store import Unavailable
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from dueby_api.inference_job import Model
 from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.parity import check_parity
-from dueby_worker.models.models import load_model
+from dueby_worker.models.loading import load_model
 
 model = load_model(Model(name="efficientnet_lite0", image_size={SIDE}))
 engine = build_engine(

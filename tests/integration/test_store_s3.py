@@ -13,7 +13,7 @@ import pytest
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.inference_job import Manifest, Source
-from dueby_worker.images.images import Decoded, read_images
+from dueby_worker.images.read_ahead import Decoded, read_images
 from dueby_worker.index.index import Index, build_index, open_index
 from dueby_worker.storage.retry import Patience
 from dueby_worker.storage.store import NotFound, Store, Unavailable

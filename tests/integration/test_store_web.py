@@ -12,7 +12,7 @@ import pytest
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.inference_job import Manifest, Source
-from dueby_worker.images.images import read_images
+from dueby_worker.images.read_ahead import read_images
 from dueby_worker.index.index import Index, build_index, open_index
 from dueby_worker.storage.store import NotFound, Unavailable
 from dueby_worker.storage.stores import open_store

@@ -13,7 +13,7 @@ from torchvision.models import get_model
 
 from dueby_api.inference_job import Model
 from dueby_worker.engines.interface import Pixels
-from dueby_worker.models.models import LoadedModel, load_model
+from dueby_worker.models.loading import LoadedModel, load_model
 from dueby_worker.models.preprocessing import Preprocessing
 
 # Few weights and fast at any size; its outputs differ between pictures even with random weights.

@@ -9,7 +9,7 @@ import numpy as np
 from dueby_api.engines import EngineName, Precision
 from dueby_api.grid import Grid, Share
 from dueby_worker.engines.interface import Pixels, TopK
-from dueby_worker.output.commits import Commits
+from dueby_worker.work.commits import Commits
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.rows import Origin, Rows, decode_rows
 from dueby_worker.output.sink import Holdings

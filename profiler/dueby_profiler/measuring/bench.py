@@ -10,7 +10,7 @@ from dueby_profiler.monitor.board import Phase, Silent, Teller
 
 if TYPE_CHECKING:  # the start-up that is measured should import what a worker imports, when a worker does
     from dueby_worker.engines.interface import Engine, Pixels, TopK
-    from dueby_worker.models.models import LoadedModel
+    from dueby_worker.models.loading import LoadedModel
 
 
 def now_us() -> int:
@@ -23,8 +23,8 @@ class Bench:
 
     def __init__(self, setup: Setup, board: Teller | None = None) -> None:
         import dueby_worker.steps.work_step
-        import dueby_worker.work.worker  # noqa: F401  # all that a worker imports
-        from dueby_worker.models.models import load_model
+        import dueby_worker.steps.worker_run  # noqa: F401  # all that a worker imports
+        from dueby_worker.models.loading import load_model
 
         self.setup = setup
         self.board = board or Silent()

@@ -19,7 +19,7 @@ from dueby_worker.engines.host import pin_to_cores, process_environment
 from dueby_worker.engines.interface import Engine, TopK
 from dueby_worker.engines.network import Logits, fold_batch_norms
 from dueby_worker.engines.parity import check_parity, compare, made_up_pictures
-from dueby_worker.models.models import LoadedModel
+from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.weights import digest_weights
 from support.models import loaded, noise
 

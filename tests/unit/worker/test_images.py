@@ -12,8 +12,8 @@ import pytest
 
 from dueby_api.errors import Transient
 from dueby_api.inference_job import Source, Synthetic
-from dueby_worker.images.images import Decoded, read_images
-from dueby_worker.storage.fetch import Fetcher
+from dueby_worker.images.read_ahead import Decoded, read_images
+from dueby_worker.images.fetch import Fetcher
 from dueby_worker.storage.local_store import LocalStore
 from dueby_worker.storage.retry import Patience
 from dueby_worker.storage.store import Store, Unavailable

@@ -13,7 +13,7 @@ from torchvision.models import get_model_weights
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
-from dueby_worker.models.models import LoadedModel, describe_model, load_model
+from dueby_worker.models.loading import LoadedModel, describe_model, load_model
 from support.models import IMAGENET_NAMES, SMALL, loaded, noise, trained, written
 
 State = dict[str, torch.Tensor]

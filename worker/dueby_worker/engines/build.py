@@ -11,7 +11,7 @@ from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import Invalid
 from dueby_worker.engines import compiled, cuda, eager, openvino
 from dueby_worker.engines.interface import Engine
-from dueby_worker.models.models import LoadedModel
+from dueby_worker.models.loading import LoadedModel
 
 _OBSTACLES: dict[EngineName, Callable[[Precision], str | None]] = {
     "eager": eager.find_obstacle,

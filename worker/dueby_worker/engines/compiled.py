@@ -14,7 +14,7 @@ import torch
 from dueby_api.engines import Precision
 from dueby_worker.engines import eager
 from dueby_worker.engines.network import tuned_classifier
-from dueby_worker.models.models import LoadedModel
+from dueby_worker.models.loading import LoadedModel
 
 
 def find_obstacle(precision: Precision) -> str | None:

@@ -15,7 +15,7 @@ from torch import nn
 from dueby_api.engines import EngineName, Precision
 from dueby_worker.engines.interface import Pixels, TopK
 from dueby_worker.engines.network import Classifier, tuned_classifier
-from dueby_worker.models.models import LoadedModel
+from dueby_worker.models.loading import LoadedModel
 
 Forward = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 # cuDNN and cuBLAS choose their kernels and workspaces in the first calls, which a graph may not contain.

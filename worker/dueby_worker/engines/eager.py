@@ -13,7 +13,7 @@ import torch
 from dueby_api.engines import EngineName, Precision
 from dueby_worker.engines.interface import Pixels, TopK
 from dueby_worker.engines.network import tuned_classifier
-from dueby_worker.models.models import LoadedModel
+from dueby_worker.models.loading import LoadedModel
 
 # uint8 pictures to classes and their probabilities, best first
 Forward = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]

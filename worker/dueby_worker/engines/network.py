@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dueby_api.engines import Precision
 from dueby_worker.engines.interface import MAX_CLASSES
-from dueby_worker.models.models import LoadedModel
+from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Preprocessing
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

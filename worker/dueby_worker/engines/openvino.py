@@ -26,7 +26,7 @@ from dueby_api.errors import Invalid
 from dueby_worker.engines.eager import find_obstacle as find_cpu_obstacle
 from dueby_worker.engines.interface import MAX_CLASSES, Pixels, TopK
 from dueby_worker.engines.network import Logits, best_classes
-from dueby_worker.models.models import LoadedModel
+from dueby_worker.models.loading import LoadedModel
 
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
 # Traced with 2 pictures: with 1, a network may take the axis for one that can go.

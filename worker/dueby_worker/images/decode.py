@@ -5,7 +5,7 @@ limit, and only then decoding. (A file of 380 bytes that claims 60000 x 60000 pi
 *and succeeded*.) Whatever a decoder makes of damaged bytes is that image's error, never the worker's.
 """
 
-from dueby_worker.images import jpeg, pictures
+from dueby_worker.images import jpeg, pillow_formats
 from dueby_worker.images.geometry import Pixels, cut_out, plan_cut, turn
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Preprocessing
@@ -56,7 +56,7 @@ def _decode_jpeg(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> 
     cut = plan_cut(header.width, header.height, header.orientation, preprocessing)
     pixels, extent = jpeg.decode(data, header, cut)
     if cut.width * cut.height > _PANORAMA * cut.side**2:
-        square = pictures.cut_square(pictures.from_pixels(pixels), cut, preprocessing, extent)
+        square = pillow_formats.cut_square(pillow_formats.from_pixels(pixels), cut, preprocessing, extent)
     else:
         square = cut_out(pixels, cut, preprocessing, extent)
     return turn(square, header.orientation)
@@ -64,12 +64,12 @@ def _decode_jpeg(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> 
 
 def _decode_picture(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Pixels:
     try:
-        with pictures.open_picture(data) as picture:
-            _require_size(picture.width, picture.height, pictures.stored_pixels(picture), max_pixels)
-            orientation = pictures.orientation_of(picture)
+        with pillow_formats.open_picture(data) as picture:
+            _require_size(picture.width, picture.height, pillow_formats.stored_pixels(picture), max_pixels)
+            orientation = pillow_formats.orientation_of(picture)
             cut = plan_cut(picture.width, picture.height, orientation, preprocessing)
-            return turn(pictures.cut_square(pictures.to_rgb(picture), cut, preprocessing), orientation)
-    except pictures.UnidentifiedImageError:
+            return turn(pillow_formats.cut_square(pillow_formats.to_rgb(picture), cut, preprocessing), orientation)
+    except pillow_formats.UnidentifiedImageError:
         raise UnreadableImage(_say_what_it_is(data)) from None
 
 

@@ -29,7 +29,7 @@ from dueby_worker.index.listing import canonical_source, emptiness_of, field_of,
 from dueby_worker.index.sampling import choose, sample_files, sample_synthetic
 from dueby_worker.index.sorting import sort_externally
 from dueby_worker.models.preprocessing import Preprocessing
-from dueby_worker.storage.fetch import Fetcher
+from dueby_worker.images.fetch import Fetcher
 from dueby_worker.storage.retry import Patience
 from dueby_worker.storage.store import NotFound, Store, Unavailable
 

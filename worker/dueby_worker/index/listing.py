@@ -6,8 +6,8 @@ from pathlib import Path
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Source
 from dueby_worker.index.globs import IMAGE_EXTENSIONS, Selection, has_magic, is_image_name, select
-from dueby_worker.index.manifest import FIELD as MANIFEST_FIELD
-from dueby_worker.index.manifest import list_manifest
+from dueby_worker.index.source_manifest import FIELD as MANIFEST_FIELD
+from dueby_worker.index.source_manifest import list_manifest
 from dueby_worker.storage.retry import Patience
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store

@@ -15,10 +15,10 @@ from math import ceil
 
 from dueby_api.input_cost import InputCost
 from dueby_worker.images.decode import UnreadableImage, decode_image
-from dueby_worker.images.images import READERS
+from dueby_worker.images.read_ahead import READERS
 from dueby_worker.images.synthetic import SyntheticImages
 from dueby_worker.models.preprocessing import Preprocessing
-from dueby_worker.storage.fetch import Fetcher
+from dueby_worker.images.fetch import Fetcher
 from dueby_worker.storage.store import Unavailable
 
 FEWEST, MOST = 64, 256

@@ -12,7 +12,7 @@ from typing import Any
 from dueby_api.grid import Grid
 from dueby_api.step_config import IndexConfig
 from dueby_worker.index.index import build_index
-from dueby_worker.models.models import load_model
+from dueby_worker.models.loading import load_model
 from dueby_worker.output.parts import parts_among
 from dueby_worker.output.sink import admit
 from dueby_worker.output.sink_manifest import Claim, components_of, require_same_job

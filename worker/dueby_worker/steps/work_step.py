@@ -26,7 +26,7 @@ def work(config: WorkConfig, *, process_age_us: Callable[[], int]) -> dict[str, 
     serve_progress(progress, host=config.host, port=config.port, port_file=port_file)
     store = open_store(config.sink.uri)
     if not _is_done_already(config, store):
-        from dueby_worker.work.worker import run_worker
+        from dueby_worker.steps.worker_run import run_worker
 
         run_worker(config, store=store, progress=progress, process_age_us=process_age_us)
     progress.enter("done")

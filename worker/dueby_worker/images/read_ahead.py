@@ -18,7 +18,7 @@ from dueby_worker.images.decode import MAX_PIXELS, UnreadableImage, decode_image
 from dueby_worker.images.geometry import Pixels
 from dueby_worker.images.synthetic import SyntheticImages
 from dueby_worker.models.preprocessing import Preprocessing
-from dueby_worker.storage.fetch import Fetcher
+from dueby_worker.images.fetch import Fetcher
 from dueby_worker.storage.retry import PATIENT, Patience
 from dueby_worker.storage.store import Unavailable
 

@@ -15,10 +15,10 @@ from dueby_api.step_config import WorkConfig
 from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.interface import MAX_CLASSES, Engine, TopK
 from dueby_worker.engines.parity import compare
-from dueby_worker.images.images import READERS, Decoded, read_images
+from dueby_worker.images.read_ahead import READERS, Decoded, read_images
 from dueby_worker.index.index import Index, resolve_index
-from dueby_worker.models.models import LoadedModel, load_model
-from dueby_worker.output.commits import Commits
+from dueby_worker.models.loading import LoadedModel, load_model
+from dueby_worker.work.commits import Commits
 from dueby_worker.output.parts import OpenPart, part_name
 from dueby_worker.output.rows import Origin, decode_rows
 from dueby_worker.output.sink import Holdings, lay_claim
