@@ -2,10 +2,10 @@
 
 import sys
 
-from dueby_worker.steps.process_exit import end, end_on_signals
+from dueby_worker.steps.process_exit import exit_now, exit_on_signals
 
 if __name__ == "__main__":
-    end_on_signals()
+    exit_on_signals()
     from dueby_profiler.step import run_step
 
-    end(run_step(sys.argv[1:]))
+    exit_now(run_step(sys.argv[1:]))

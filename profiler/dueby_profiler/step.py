@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dueby_api.errors import Invalid
 from dueby_api.packed_profile import pack_profile
 from dueby_api.step_config import ProfileConfig
+from dueby_api.step_messages import ProfilingResult
 from dueby_profiler.machine.machine import one_device, this_machine
 from dueby_profiler.presets import QUICK, Effort
 from dueby_profiler.profiling import profile_machine
@@ -38,7 +38,7 @@ def run_step(argv: Sequence[str]) -> int:
     return run_to_end(lambda: profile_device(load_config(ProfileConfig, path)))
 
 
-def profile_device(config: ProfileConfig, *, effort: Effort = QUICK) -> dict[str, Any]:
+def profile_device(config: ProfileConfig, *, effort: Effort = QUICK) -> ProfilingResult:
     """The device's profile, packed."""
     window = Window(device_class=config.device_class)
     serve_pages(window.page, host=config.host, port=config.port)
@@ -49,7 +49,7 @@ def profile_device(config: ProfileConfig, *, effort: Effort = QUICK) -> dict[str
     except Invalid as error:
         raise Invalid(_FIELDS.get(error.field, error.field), error.message) from None
     # The node is a fact of the pod's, which whoever made the pod knows better than the pod does.
-    return {"profile": pack_profile(profile.spec.replace(device=profile.spec.device.replace(node=None)))}
+    return ProfilingResult(profile=pack_profile(profile.spec.replace(device=profile.spec.device.replace(node=None))))
 
 
 @dataclass(kw_only=True)

@@ -53,7 +53,7 @@ def test_photos_become_rows_from_the_index_to_success(new_job: Any, tmp_path: Pa
 
     early = job.finish()
     assert early.wait() == 2
-    assert "nothing has been run" in early.last_words()["error"]
+    assert "no worker has run into it yet" in early.last_words()["error"]
 
     worker = job.work(fingerprint=indexed["fingerprint"])
     summary = worker.result()
@@ -181,7 +181,7 @@ def test_a_sink_in_use_is_refused_with_fail_and_emptied_with_overwrite(new_job: 
     assert other.finish_here()["rows"] == 48
 
 
-def test_an_index_that_no_job_has_laid_claim_to_binds_nobody(new_job: Any) -> None:
+def test_an_index_in_a_sink_without_a_manifest_binds_nobody(new_job: Any) -> None:
     assert new_job(images=32).index_here()["images"] == 32
     assert new_job(images=48).index_here()["images"] == 48
 
@@ -192,7 +192,7 @@ def test_finish_names_what_is_missing_and_what_is_another_job_s(new_job: Any, tm
     sink = tmp_path / "sink"
     part = sink / "part-000000000016-000000000031.parquet"
     aside = part.rename(tmp_path / "aside")
-    with pytest.raises(Transient, match="1 of 3 parts are missing yet"):
+    with pytest.raises(Transient, match="1 of 3 parts are still missing"):
         job.finish_here()
     part.write_bytes((sink / "part-000000000032-000000000047.parquet").read_bytes())
     with pytest.raises(Invalid, match="covers the images 32 to 47, not 16 to 31"):
@@ -204,7 +204,7 @@ def test_finish_names_what_is_missing_and_what_is_another_job_s(new_job: Any, tm
         job.finish_here()
     aside.rename(part)
     (sink / "part-000000000000-000000000099.parquet").write_bytes(b"")
-    with pytest.raises(Invalid, match="are no parts of this job"):
+    with pytest.raises(Invalid, match="are not parts of this job"):
         job.finish_here()
 
 

@@ -12,9 +12,8 @@ from torch import nn
 from torchvision.models import get_model
 
 from dueby_api.inference_job import Model
-from dueby_worker.engines.interface import Pixels
 from dueby_worker.models.loading import LoadedModel, load_model
-from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
 # Few weights and fast at any size; its outputs differ between pictures even with random weights.
 SMALL = "squeezenet1_1"

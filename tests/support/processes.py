@@ -156,15 +156,16 @@ class ProcessJob:
 
     def index_here(self, **changes: Any) -> dict[str, Any]:
         """The index step in this process, which has the model's libraries loaded."""
-        return index_source(validate(IndexConfig, {**self._index_document(), **changes}))
+        return index_source(validate(IndexConfig, {**self._index_document(), **changes})).document()
 
     def work_here(self, place: int = 0, **changes: Any) -> dict[str, Any]:
         """A worker in this process."""
-        return work(validate(WorkConfig, {**self._work_document(place), **changes}), process_age_us=process_age_us)
+        config = validate(WorkConfig, {**self._work_document(place), **changes})
+        return work(config, process_age_us=process_age_us).document()
 
     def finish_here(self) -> dict[str, Any]:
         """The finish step in this process."""
-        return finish(open_store(self.sink))
+        return finish(open_store(self.sink)).document()
 
     def _common_document(self) -> dict[str, Any]:
         return {"job": "catalog", "sink": {"uri": self.sink, "ifExists": self.if_exists}}

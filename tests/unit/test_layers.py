@@ -55,7 +55,6 @@ SLOW_TO_IMPORT = {
         "safetensors",
         "simplejpeg",
         "sklearn",
-        "tenacity",
         "torch",
         "torchvision",
     ),

@@ -9,8 +9,9 @@ from dueby_profiler.measuring.messages import Built, Setup
 from dueby_profiler.monitor.board import Phase, Silent, Teller
 
 if TYPE_CHECKING:  # the start-up that is measured should import what a worker imports, when a worker does
-    from dueby_worker.engines.interface import Engine, Pixels, TopK
+    from dueby_worker.engines.interface import Engine, TopK
     from dueby_worker.models.loading import LoadedModel
+    from dueby_worker.models.preprocessing import Pixels
 
 
 def now_us() -> int:

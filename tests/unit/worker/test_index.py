@@ -17,17 +17,18 @@ from hypothesis import strategies as st
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Manifest, Source, Synthetic
+from dueby_worker.index.build import build_index
+from dueby_worker.index.frozen_index import DOCUMENT, Index, IndexSummary, find_index, open_index, resolve_index
 from dueby_worker.index.globs import select
-from dueby_worker.index.index import DOCUMENT, Index, IndexSummary, build_index, find_index, open_index, resolve_index
 from dueby_worker.index.sorting import sort_externally
-from dueby_worker.storage.retry import Patience
+from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import file_uri
 from support.pictures import SMALL, encode, photo, write_photos
 
 JPEG = encode(photo(size=(40, 30)), "JPEG")
-HURRIED = Patience(first_s=0.01, total_s=0.1)
+HURRIED = RetryPolicy(first_pause_s=0.01, total_s=0.1)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def sink(tmp_path: Path) -> Store:
 
 
 def build(source: Source, sink: Store, *, limit: int | None = None, replace: bool = False) -> IndexSummary:
-    return build_index(source, sink, limit=limit, preprocessing=SMALL, replace=replace, patience=HURRIED)
+    return build_index(source, sink, limit=limit, preprocessing=SMALL, replace=replace, retry=HURRIED)
 
 
 def index_of(source: Source, sink: Store, *, limit: int | None = None) -> Index:
@@ -113,7 +114,7 @@ def test_any_text_is_a_glob_or_refused(glob: str) -> None:
 def test_any_file_name_has_a_uri_that_is_read_again(tmp_path: Path, sink: Store, name: str) -> None:
     write_files(tmp_path / "in", name)
     index = index_of(Source(uri=str(tmp_path / "in")), sink)
-    assert index.summary.input_cost.sampled == 1
+    assert index.document.summary.input_cost.sampled == 1
     assert index.uris(0, 0) == [file_uri(str(tmp_path / "in" / name))]
 
 
@@ -205,7 +206,7 @@ REFUSED_MANIFESTS = [
     pytest.param(
         "m.txt",
         b"a.jpg\nftp://host/b.jpg",
-        r"line 2: ftp:// is not read; there are file, s3",
+        r"line 2: ftp:// is not supported; use one of file, s3",
         id="a scheme that isn't read",
     ),
     pytest.param("m.txt", b"s3:///b.jpg", r"line 1: 's3:///b.jpg' has no bucket after s3://", id="no bucket"),
@@ -221,7 +222,10 @@ REFUSED_MANIFESTS = [
     pytest.param("m.csv", b'uri\n"a.jpg', r"line 2: unexpected end of data", id="CSV with an open quote"),
     pytest.param("m.csv", b"uri\n\xff\n", r"is not UTF-8 text", id="CSV that isn't UTF-8"),
     pytest.param(
-        "m.parquet", b"uri\na.jpg", r"m.parquet is not a Parquet file, though its name says so", id="text named Parquet"
+        "m.parquet",
+        b"uri\na.jpg",
+        r"m.parquet is not a Parquet file, although its name says so",
+        id="text named Parquet",
     ),
     pytest.param("m.parquet", as_parquet(["a.jpg"])[:-9], r"can't be read as Parquet: ", id="truncated Parquet"),
     pytest.param("m.parquet", b"PAR1" + b"\0" * 99 + b"PAR1", r"can't be read as Parquet: ", id="Parquet in name only"),
@@ -275,12 +279,12 @@ def test_a_parquet_manifest_with_a_mistake_is_refused(
         pytest.param("{}/*.{{jpg", r"spec.source.uri: .*: has a { without its }$", id="an open brace"),
         pytest.param(
             "{}/list.txt",
-            r"list.txt: is one file, and no image by its extension; a list of images goes into spec.source.manif",
+            r"list.txt: is a single file without an image's extension; if it is a list of images, name it in spec\.",
             id="a manifest as a folder",
         ),
         pytest.param(
             "ftp://host/x",
-            r"spec.source.uri: ftp:// is not read; there are file, s3, gs, http, https, and",
+            r"spec.source.uri: ftp:// is not supported; use one of file, s3, gs, http, https, or",
             id="no such scheme",
         ),
         pytest.param("s3://", r"spec.source.uri: 's3://' has no bucket after s3://$", id="no bucket"),
@@ -315,7 +319,7 @@ def test_n_is_the_count_or_the_limit(tmp_path: Path, sink: Store, limit: int | N
 def test_the_summary_is_the_same_when_it_is_read_again(tmp_path: Path, sink: Store) -> None:
     write_photos(tmp_path / "in", 5)
     summary = build(Source(uri=str(tmp_path / "in")), sink)
-    assert open_index(sink).summary == summary
+    assert open_index(sink).document.summary == summary
     assert set(summary.document()) == {"images", "digest", "inputCost"}
     assert set(summary.document()["inputCost"]) == {
         "decodeMicros", "getMicros", "bytesPerImage", "bandwidthBytesPerSecond", "sampled", "unreadable",
@@ -390,7 +394,7 @@ def test_a_synthetic_source_has_an_index_without_a_list(sink: Store, width: int 
     size = f"{width or 32}x{height or 32}"
     assert index.uris(0, 1) == [f"synthetic://{size}/0", f"synthetic://{size}/1"]
     assert index.uris(199_999, 199_999) == [f"synthetic://{size}/199999"]
-    assert index.summary.input_cost.bytes_per_image == 0
+    assert index.document.summary.input_cost.bytes_per_image == 0
     assert find_index(sink) is None
 
 
@@ -434,7 +438,7 @@ def test_images_that_are_missing_do_not_stop_the_sample(tmp_path: Path, sink: St
     write_photos(tmp_path / "in", 3)
     (tmp_path / "m.txt").write_text("in/00000.jpg\nin/00001.jpg\nin/gone.jpg\nin/gone-too.jpg\n")
     index = index_of(Source(manifest=Manifest(uri=str(tmp_path / "m.txt"))), sink)
-    assert (index.summary.input_cost.sampled, index.summary.input_cost.unreadable) == (2, 2)
+    assert (index.document.summary.input_cost.sampled, index.document.summary.input_cost.unreadable) == (2, 2)
     assert {Path(witness).name for witness in index.witnesses} == {"00000.jpg", "00001.jpg"}
 
 

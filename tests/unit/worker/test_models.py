@@ -95,7 +95,7 @@ def test_every_classifier_is_known_with_its_labels(name: str) -> None:
         pytest.param(
             {"name": "vit_h_14", "image_size": 224},
             "spec.model.imageSize",
-            ["fits pictures of 518 px and no others", "set 518"],
+            ["fits images of 518 px only", "set 518"],
             id="an image size that the weights don't fit",
         ),
         pytest.param({"labels": "missing.txt"}, "spec.model.labels", ["missing.txt"], id="a missing label file"),
@@ -130,7 +130,7 @@ def test_another_image_size_than_the_weights_own_is_warned_of(name: str, side: i
     ],
 )
 def test_an_image_size_that_the_model_can_not_take_is_refused(name: str, side: int) -> None:
-    with pytest.raises(Invalid, match=f"{name} can't take pictures of {side} px: .+") as refused:
+    with pytest.raises(Invalid, match=f"{name} can't take images of {side} px: .+") as refused:
         load(name, weights="none", image_size=side)
 
     assert refused.value.field == "spec.model.imageSize"
@@ -221,7 +221,10 @@ class Attack:
 def test_a_file_that_would_run_code_is_refused_and_does_not_run_it(tmp_path: Path) -> None:
     weights = written(tmp_path / "evil.pth", {"state_dict": Attack(tmp_path / "trace")})
 
-    with pytest.raises(Invalid, match=r"only tensors are read.*torch\.save\(model\.state_dict\(\), path\)"):
+    with pytest.raises(
+        Invalid,
+        match=r"save only the tensors with torch\.save\(model\.state_dict\(\), path\), because a pickle may run code",
+    ):
         load(weights=weights)
 
     assert not (tmp_path / "trace").exists()
@@ -252,7 +255,7 @@ def without(name: str) -> Callable[[State], Any]:
         ),
         pytest.param(
             lambda state: state | {"features.0.bias": torch.full((64,), float("nan"))},
-            ["aren't finite", "features.0.bias"],
+            ["are not finite", "features.0.bias"],
             id="values that are no numbers",
         ),
         pytest.param(lambda state: {"epoch": 3}, ["holds no state_dict"], id="no tensors at all"),
@@ -329,7 +332,7 @@ def test_no_weights_are_the_same_everywhere_and_said_loudly(caplog: pytest.LogCa
 
     assert torch.equal(logits(first.module), logits(second.module))
     assert first.weights_digest == "random:0"
-    assert "the weights of squeezenet1_1 are random, and the results mean nothing" in caplog.text
+    assert "the weights of squeezenet1_1 are random, so the results are meaningless" in caplog.text
 
 
 # Labels and classes
@@ -380,7 +383,9 @@ def test_labels_that_do_not_fit_are_refused(
 def test_weights_with_another_class_count_say_which(tmp_path: Path) -> None:
     weights = written(tmp_path / "a.pth", trained(classes=10).state_dict())
 
-    with pytest.raises(Invalid, match=r"a\.pth has 10 outputs, but the job 1000 classes; set classes to 10") as refused:
+    with pytest.raises(
+        Invalid, match=r"a\.pth has 10 outputs, but the job has 1000 classes; set classes to 10"
+    ) as refused:
         load(weights=weights)
 
     assert refused.value.field == "spec.model.classes"
@@ -408,5 +413,5 @@ def test_a_loaded_model_is_ready_to_infer() -> None:
 
 
 def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Invalid, match="only tensors are read"):
+    with pytest.raises(Invalid, match="save only the tensors"):
         load(weights=written(tmp_path / "a.pth", trained()))

@@ -9,9 +9,9 @@ import pytest
 
 from dueby_api.errors import Invalid
 from dueby_api.grid import Share
-from dueby_worker.telemetry.progress import Progress
+from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.telemetry.serve import serve_progress
-from dueby_worker.telemetry.step_statistics import Steps
+from dueby_worker.telemetry.step_statistics import StepStatistics
 
 
 class Clock:
@@ -24,19 +24,19 @@ class Clock:
         return self.now_s
 
 
-def a_progress(clock: Clock | None = None) -> Progress:
+def a_progress(clock: Clock | None = None) -> ProgressTracker:
     clock = clock or Clock()
-    return Progress(worker="w0", share=Share(first=4, end=8), clock=clock, wall_clock=clock)
+    return ProgressTracker(worker="w0", share=Share(first=4, end=8), clock=clock, wall_clock=clock)
 
 
-def a_running_progress(clock: Clock | None = None, *, step_us: int = 100_000) -> Progress:
+def a_running_progress(clock: Clock | None = None, *, step_us: int = 100_000) -> ProgressTracker:
     progress = a_progress(clock)
     progress.enter("warming")
     for _ in range(4):
-        progress.step(step_us=step_us, model_us=step_us * 9 // 10, images=32)
-        progress.classified(images=32, failed=1)
+        progress.add_step(step_us=step_us, model_us=step_us * 9 // 10, images=32)
+        progress.add_rows(images=32, failed=1)
     progress.enter("running")
-    progress.committed()
+    progress.add_committed_part()
     return progress
 
 
@@ -44,7 +44,7 @@ def a_running_progress(clock: Clock | None = None, *, step_us: int = 100_000) ->
 def ask(tmp_path: Path):  # type: ignore[no-untyped-def]
     """Ask the progress's server for a page."""
 
-    def get(progress: Progress, path: str) -> tuple[int, str]:
+    def get(progress: ProgressTracker, path: str) -> tuple[int, str]:
         serve_progress(progress, host="127.0.0.1", port=0, port_file=tmp_path / "port")
         url = f"http://127.0.0.1:{(tmp_path / 'port').read_text()}{path}"
         try:
@@ -93,7 +93,7 @@ def test_metrics_are_prometheus_s(ask) -> None:  # type: ignore[no-untyped-def]
     from prometheus_client.parser import text_string_to_metric_families
 
     progress = a_running_progress()
-    progress.step(step_us=400_000, model_us=1, images=3)
+    progress.add_step(step_us=400_000, model_us=1, images=3)
     status, body = ask(progress, "/metrics")
     assert status == 200
     samples = {
@@ -120,7 +120,7 @@ def test_metrics_are_prometheus_s(ask) -> None:  # type: ignore[no-untyped-def]
         pytest.param(a_running_progress(), 200, id="when the first mini-batch is over"),
     ],
 )
-def test_a_worker_is_ready_when_warm(ask, progress: Progress, status: int) -> None:  # type: ignore[no-untyped-def]
+def test_a_worker_is_ready_when_warm(ask, progress: ProgressTracker, status: int) -> None:  # type: ignore[no-untyped-def]
     assert ask(progress, "/readyz")[0] == status
 
 
@@ -176,7 +176,7 @@ def test_a_port_that_is_taken_is_said_to_be() -> None:
 
 
 def test_steps_are_averaged_over_the_recent_ones_and_on_the_whole_without_the_warm_up() -> None:
-    steps = Steps()
+    steps = StepStatistics()
     steps.add(step_us=9_000_000, model_us=9_000_000, images=32)
     for _ in range(50):
         steps.add(step_us=100_000, model_us=90_000, images=32)

@@ -1,12 +1,13 @@
-"""Reading single images of a source, and telling an image's fault from its store's.
+"""Read single images of a source, and tell an image's fault from its store's.
 
-"Not found" can mean that one photo was deleted, or that the disk was unmounted, the bucket removed or the key revoked;
-then a million rows would be written down as failed that are there again tomorrow. So a failure is believed to be the
-image's own only when a *witness* answers: one of a few images that were read when the source was indexed (before
-that, the source's folder). If no witness answers, the store is away: it is asked again, with back-off and a warning.
+"Not found" can mean that one photo was deleted. It can also mean that the disk was unmounted, the bucket deleted or
+the key revoked; then a million rows would be recorded as failed although the images are back tomorrow. So a failure
+counts as the image's own only if a *witness* can be read: one of a few images that were read when the source was
+indexed. (The index step itself has no witnesses yet and takes each failure at its word.) If no witness can be read,
+the store is away and is asked again, with back-off and a warning.
 
-The other way round, a photo on a bad sector may never be read however long one waits. When its store has answered for
-another image in the meantime, it is given up as that image's error.
+Conversely, a photo on a bad sector may never be readable, however long one waits. If its store has answered for another
+image in the meantime, the photo is given up and the failure becomes its error.
 """
 
 import threading
@@ -14,29 +15,29 @@ import time
 from collections.abc import Callable, Sequence
 
 from dueby_api.errors import Transient
-from dueby_worker.storage.retry import PATIENT, Patience
+from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
 from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import split
 
-# How long one image may fail for, as if its store were away, before a witness is asked whether it is.
+# How long an image may fail as if its store were away before a witness is read to find out.
 GIVE_UP_AFTER_S = 60.0
 
 
 class Fetcher:
-    """Reads images by absolute URI, from as many stores as there are; for many threads."""
+    """Reads images by absolute URI, from any number of stores. Thread-safe."""
 
     def __init__(
         self,
         *,
         witnesses: Sequence[str] = (),
-        patience: Patience = PATIENT,
+        retry: RetryPolicy = DEFAULT_RETRY,
         give_up_after_s: float = GIVE_UP_AFTER_S,
         clock: Callable[[], float] = time.monotonic,
         opener: Callable[[str], Store] = open_store,
     ) -> None:
         self._witnesses = tuple(witnesses)
-        self._patience = patience
+        self._retry = retry
         self._give_up_after_s = give_up_after_s
         self._clock = clock
         self._open = opener
@@ -44,38 +45,42 @@ class Fetcher:
         self._stores: dict[str, Store] = {}
 
     def read(self, uri: str) -> bytes:
-        """The image's bytes; Unavailable if it is the image's own fault, Transient if its store stays away."""
+        """Return the image's bytes. Raise Unavailable if the fault is the image's, Transient if its store stays away.
+
+        The retry policy is applied here and not by the store, because each attempt may need a witness.
+        """
         store, name = self._find(uri)
-        began = self._clock()
+        began_s = self._clock()
 
         def ask() -> bytes:
             try:
                 return store.read_once(name)
             except Unavailable:
                 self._require_witness(uri)
-                return store.read_once(name)  # had the store only been away for a moment, it is there now
+                # If the store was away only for a moment, the image can be read now.
+                return store.read_once(name)
             except Transient as failure:
-                if self._clock() - began < self._give_up_after_s or not self._any_witness(uri):
+                if self._clock() - began_s < self._give_up_after_s or not self._can_read_witness(uri):
                     raise
-                raise Unavailable(f"its store answers for other images, but for this one: {failure}") from failure
+                raise Unavailable(f"its store answers for other images but not for this one: {failure}") from failure
 
-        return self._patience.call(ask, what=store.uri, cancelled=self._cancelled)
+        return self._retry.call(ask, what=store.uri, cancelled=self._cancelled)
 
     def cancel(self) -> None:
         """End every wait for a store, in all threads."""
         self._cancelled.set()
 
     def _require_witness(self, uri: str) -> None:
-        if not self._any_witness(uri):
-            raise Transient(f"neither {uri} nor any image that was read before is there; has the source gone?")
+        if not self._can_read_witness(uri):
+            raise Transient(f"neither {uri} nor any image that was read earlier is there; is the source gone?")
 
-    def _any_witness(self, uri: str) -> bool:
-        """Whether any answers: of the same bucket or host, if one is; and true if there are none to ask."""
+    def _can_read_witness(self, uri: str) -> bool:
+        """Return whether a witness answers, preferably of the same bucket or host. True if there are no witnesses."""
         others = [witness for witness in self._witnesses if witness != uri]
         near = [witness for witness in others if split(witness)[0] == split(uri)[0]]
-        return not others or any(self._is_there(witness) for witness in near or others)
+        return not others or any(self._exists(witness) for witness in near or others)
 
-    def _is_there(self, uri: str) -> bool:
+    def _exists(self, uri: str) -> bool:
         store, name = self._find(uri)
         try:
             return store.exists_once(name)
