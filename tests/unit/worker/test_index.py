@@ -279,7 +279,8 @@ def test_a_parquet_manifest_with_a_mistake_is_refused(
         pytest.param("{}/*.{{jpg", r"spec.source.uri: .*: has a { without its }$", id="an open brace"),
         pytest.param(
             "{}/list.txt",
-            r"list.txt: is a single file without an image's extension; if it is a list of images, name it in spec\.",
+            r"list.txt: is a single file without an image's extension; "
+            r"if it is a list of images, name it in spec\.source\.manifest\.uri$",
             id="a manifest as a folder",
         ),
         pytest.param(
