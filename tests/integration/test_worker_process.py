@@ -225,6 +225,20 @@ def test_a_worker_s_pages_from_its_start_to_its_end(new_job: Any) -> None:
     assert worker.is_running
 
 
+def test_a_worker_that_has_run_its_last_mini_batch_ends_well_as_spent(new_job: Any) -> None:
+    job = new_job(images=96, part_size=8, workers=2)
+    fingerprint = job.index_here()["fingerprint"]
+
+    spent = job.work(0, fingerprint=fingerprint, maxIterations=8).result()["progress"]
+    assert (spent["state"], spent["batches"], spent["partsCommitted"]) == ("spent", 9, 9)
+    with pytest.raises(Transient, match="3 of 12 parts are still missing"):
+        job.finish_here()
+
+    rest = job.work_here(1, fingerprint=fingerprint, maxIterations=8)["progress"]
+    assert (rest["state"], rest["batches"], rest["partsCommitted"]) == ("done", 3, 3)
+    assert job.finish_here()["rows"] == 96
+
+
 def test_sigterm_is_over_in_two_seconds_in_the_middle_of_a_long_mini_batch(new_job: Any) -> None:
     job = new_job(model=SLOW_MODEL, images=640, mini_batch_size=SLOW_MINI_BATCH)
     job.index_here()

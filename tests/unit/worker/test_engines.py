@@ -299,6 +299,7 @@ def test_parity_is_judged_by_the_precision(
     )
 
     assert (parity.same_top1, parity.ok) == (same_top1, ok)
+    assert (parity.max_difference is None) == np.isnan(shift)  # JSON has no other word for it
     assert ("DISAGREES" in parity.sentence) is not ok
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from dueby_api.errors import Invalid
 from dueby_api.grid import Share
+from dueby_api.schema import decode
+from dueby_api.step_messages import ParityCheck, SinkParts, WorkerProgress
 from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.telemetry.serve import serve_progress
 from dueby_worker.telemetry.step_statistics import StepStatistics
@@ -82,6 +84,39 @@ def test_progress_is_what_a_backend_reads(ask) -> None:  # type: ignore[no-untyp
     }
 
 
+@pytest.mark.parametrize(
+    ("progress", "parity"),
+    [
+        pytest.param(a_progress(), None, id="while it starts"),
+        pytest.param(
+            a_running_progress(),
+            ParityCheck(max_difference=1e-5, same_top1=0.75, ok=True, sentence="agrees"),
+            id="while it runs",
+        ),
+        pytest.param(
+            a_running_progress(),
+            ParityCheck(max_difference=None, same_top1=1.0, ok=False, sentence="DISAGREES"),
+            id="with a difference that is no number",
+        ),
+    ],
+)
+def test_the_readers_of_progress_get_what_the_worker_counted(  # type: ignore[no-untyped-def]
+    ask, progress: ProgressTracker, parity: ParityCheck | None
+) -> None:
+    progress.parity = parity
+    assert decode(WorkerProgress, ask(progress, "/progress")[1]) == progress.report()
+
+
+def test_parts_are_what_the_operator_reads(ask) -> None:  # type: ignore[no-untyped-def]
+    progress = a_running_progress()
+    assert ask(progress, "/parts") == (503, "running")
+    progress.list_parts = lambda: [(0, 3), (5, 6)]
+    status, body = ask(progress, "/parts")
+    assert status == 200
+    assert json.loads(body) == {"runs": [[0, 3], [5, 6]]}
+    assert decode(SinkParts, body) == SinkParts(runs=((0, 3), (5, 6)))
+
+
 def test_a_worker_that_starts_shows_no_numbers_that_it_does_not_have(ask) -> None:  # type: ignore[no-untyped-def]
     status, body = ask(a_progress(), "/progress?x=1")
     assert status == 200
@@ -149,6 +184,7 @@ def test_a_stuck_worker_is_not_healthy_and_says_why(ask) -> None:  # type: ignor
         pytest.param("running", True, 30_000_000, 310, True, id="though not five"),
         pytest.param("tails", False, 100_000, 800, False, id="a store may stay away for ten minutes"),
         pytest.param("done", False, 100_000, 10_000, False, id="who is done is not stuck"),
+        pytest.param("spent", False, 100_000, 10_000, False, id="nor is who may run no more"),
     ],
 )
 def test_a_worker_is_stuck_when(
@@ -160,6 +196,12 @@ def test_a_worker_is_stuck_when(
     progress.is_computing = is_computing
     clock.now_s += silent_s
     assert (progress.why_stuck() is not None) == stuck
+
+
+def test_a_worker_without_a_mini_batch_to_run_is_ready_when_it_has_ended(ask) -> None:  # type: ignore[no-untyped-def]
+    progress = a_progress()
+    progress.enter("spent")
+    assert ask(progress, "/readyz") == (200, "ok")
 
 
 def test_a_state_is_never_left_for_an_earlier_one() -> None:
