@@ -1,4 +1,4 @@
-"""What a worker accepts as its configuration, and what it says about what it doesn't."""
+"""Which configurations a worker accepts, and the messages for those that it refuses."""
 
 import json
 from pathlib import Path

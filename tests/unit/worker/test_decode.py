@@ -1,4 +1,4 @@
-"""Decoding: every format comes out as torchvision's preset would have it, and every broken file as a sentence."""
+"""Decoding: every format gives what torchvision's preset gives, and every broken file a sentence."""
 
 import contextlib
 import io

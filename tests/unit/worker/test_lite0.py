@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with the weights of its package: the one model that names things without a download."""
+"""EfficientNet-Lite0 with the weights of its package: the only model that recognises things without a download."""
 
 import pytest
 import torch

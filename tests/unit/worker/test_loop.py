@@ -1,4 +1,4 @@
-"""A worker's loop on a real folder, with numbered pictures: each image one row, mini-batches as planned, tails."""
+"""A worker's loop on a real folder with numbered images: one row per image, mini-batches as planned, tails."""
 
 import random
 from collections.abc import Generator, Iterator

@@ -1,4 +1,4 @@
-"""A part's name, its Parquet file, and how its rows come together."""
+"""A part's name, its Parquet file, and how its rows are collected."""
 
 import io
 

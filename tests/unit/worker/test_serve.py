@@ -1,4 +1,4 @@
-"""What a worker shows of itself, and when it says that it is stuck."""
+"""What a worker's pages show, and when it reports that it is stuck."""
 
 import json
 import urllib.request

@@ -1,4 +1,4 @@
-"""Laying claim to a sink, being refused by one, emptying it, and knowing which parts it holds."""
+"""Taking a sink into use, being refused by one, emptying it, and knowing which parts it holds."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from dueby_worker.output.sink import (
     read_sink_manifest,
     require_sink_manifest,
 )
-from dueby_worker.output.sink_manifest import SINK_MANIFEST
+from dueby_worker.output.sink_manifest import SINK_MANIFEST, SinkManifest
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from support.worker import COMPONENTS, a_manifest
@@ -45,7 +45,7 @@ def put_parts(store: Store, *parts: int) -> None:
         store.create(part_name(GRID, part), b"rows")
 
 
-def test_the_first_worker_lays_claim_to_an_empty_sink_and_the_others_find_it_theirs(store: Store) -> None:
+def test_the_first_worker_writes_the_manifest_of_an_empty_sink_and_the_others_accept_it(store: Store) -> None:
     for _ in range(3):
         require_sink_manifest(store, a_manifest())
     assert read_sink_manifest(store) == a_manifest()
@@ -93,14 +93,14 @@ def test_everything_that_differs_is_said_at_once(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("claim", "sentence"),
+    ("manifest", "sentence"),
     [
         pytest.param(a_manifest(part_size=20), "partSize: .* begun with partSize 20, not 10", id="size"),
         pytest.param(a_manifest(images=99), "images: .* begun with images 99, not 100", id="images"),
     ],
 )
-def test_the_grid_of_a_sink_never_moves(store: Store, claim: Any, sentence: str) -> None:
-    require_sink_manifest(store, claim)
+def test_the_grid_of_a_sink_never_moves(store: Store, manifest: SinkManifest, sentence: str) -> None:
+    require_sink_manifest(store, manifest)
     with pytest.raises(Invalid, match=sentence):
         require_sink_manifest(store, a_manifest())
 
@@ -142,7 +142,7 @@ def test_fail_refuses_a_sink_in_use_and_takes_a_new_one(store: Store) -> None:
         apply_if_exists(store, "Fail")
 
 
-def test_resume_goes_on_with_the_claim_that_is_there(store: Store) -> None:
+def test_resume_goes_on_with_the_manifest_that_is_there(store: Store) -> None:
     assert apply_if_exists(store, "Resume") is None
     require_sink_manifest(store, a_manifest())
     assert apply_if_exists(store, "Resume") == a_manifest()
@@ -194,7 +194,7 @@ def test_emptying_can_be_killed_anywhere_and_no_old_row_is_taken_for_a_new_one(s
     require_sink_manifest(store, a_manifest())
 
 
-def test_holdings_list_the_sink_when_asked_and_not_again_at_once(store: Store) -> None:
+def test_the_sink_is_listed_when_asked_and_not_again_at_once(store: Store) -> None:
     clock = Clock()
     known_parts = KnownParts(store, GRID, clock=clock)
     put_parts(store, 1, 2)
@@ -208,7 +208,7 @@ def test_holdings_list_the_sink_when_asked_and_not_again_at_once(store: Store) -
     assert 3 in known_parts
 
 
-def test_a_look_at_one_part_sees_it_at_once(store: Store) -> None:
+def test_checking_one_part_sees_it_at_once(store: Store) -> None:
     known_parts = KnownParts(store, GRID)
     assert not known_parts.check(4)
     put_parts(store, 4)
@@ -222,3 +222,10 @@ def test_watching_ends_when_every_part_is_there(store: Store) -> None:
     put_parts(store, 9)
     known_parts.watch({9})
     assert known_parts.is_complete
+
+
+def test_watching_ends_when_it_is_told_to(store: Store) -> None:
+    known_parts = KnownParts(store, GRID)
+    known_parts.stop_watching()
+    known_parts.watch({9})
+    assert not known_parts.is_complete

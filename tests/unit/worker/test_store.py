@@ -1,4 +1,4 @@
-"""The local store, and where other stores can't be opened."""
+"""The local store, URIs that no store can be opened for, and how a store is asked again."""
 
 import errno
 import os

@@ -105,7 +105,9 @@ def _refuse_outputs(outputs: set[int], origin: str, classes: int) -> None:
     if len(outputs) == 1:
         (count,) = outputs
         advice = f"set classes to {count}, or labels to a file of {count} lines"
-        raise Invalid("spec.model.classes", f"{origin} has {count} outputs, the job has {classes} classes; {advice}")
+        raise Invalid(
+            "spec.model.classes", f"{origin} has {count} outputs, but the job has {classes} classes; {advice}"
+        )
 
 
 def _as_state(content: Any, path: Path) -> State:
