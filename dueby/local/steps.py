@@ -23,7 +23,7 @@ from dueby_operator.model.job_model import Assignment, JobModel
 from dueby_operator.model.step_configs import finish_config, images_without_index, index_config
 from dueby_planner.model.capacity import best_capacities
 from dueby_planner.profiles.pool import build_pool
-from dueby_worker.output.sink import read_claim
+from dueby_worker.output.sink import read_sink_manifest
 from dueby_worker.storage.stores import open_store
 
 Kind = TypeVar("Kind", bound=Spec)
@@ -48,7 +48,7 @@ def index(job: InferenceJob, folder: Path) -> Indexed:
     """List and freeze the source, or find it frozen; what was found."""
     images = images_without_index(job.spec)
     # A sink that somebody has laid claim to is looked at with the model in hand, before any of its parts count.
-    if images and read_claim(open_store(job.spec.sink.uri)) is None:
+    if images and read_sink_manifest(open_store(job.spec.sink.uri)) is None:
         return Indexed(images=images, fingerprint=None, part_size=None, cost=FREE)
     found = _run_step("index", index_config(job), folder, IndexResult)
     return Indexed(

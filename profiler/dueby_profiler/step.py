@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dueby_api.errors import Invalid
 from dueby_api.packed_profile import pack_profile
 from dueby_api.step_config import ProfileConfig
+from dueby_api.step_messages import ProfilingProgress, ProfilingResult
 from dueby_profiler.machine.machine import one_device, this_machine
 from dueby_profiler.measuring.choices import ENGINE_FIELD
 from dueby_profiler.presets import QUICK, Preset
@@ -43,8 +43,8 @@ def run_step(argv: Sequence[str]) -> int:
     return run_to_end(lambda: profile_device(load_config(ProfileConfig, path)))
 
 
-def profile_device(config: ProfileConfig, *, preset: Preset = QUICK) -> dict[str, Any]:
-    """Measure the pod's device; return the step's message, which holds the packed profile."""
+def profile_device(config: ProfileConfig, *, preset: Preset = QUICK) -> ProfilingResult:
+    """Measure the pod's device; return its packed profile, the step's last words."""
     page = ProgressPage(device_class=config.device_class)
     serve_pages(page.respond, host=config.host, port=config.port)
     machine = one_device(this_machine(), config.device_class, threads=config.threads, gpu=config.gpu)
@@ -54,7 +54,7 @@ def profile_device(config: ProfileConfig, *, preset: Preset = QUICK) -> dict[str
     except Invalid as error:
         raise Invalid(_FIELDS.get(error.field, error.field), error.message) from None
     # The pod's host name is not the node's name; whoever created the pod knows the node and fills it in.
-    return {"profile": pack_profile(profile.spec.replace(device=profile.spec.device.replace(node=None)))}
+    return ProfilingResult(profile=pack_profile(profile.spec.replace(device=profile.spec.device.replace(node=None))))
 
 
 @dataclass(kw_only=True)
@@ -79,4 +79,5 @@ class ProgressPage:
             return 404, "text/plain", b"The only page is /progress."
         with self._lock:
             left_s = None if self._end_s is None else max(0, round(self._end_s - self.clock()))
-            return 200, "application/json", json.dumps({"doing": self.doing, "leftSeconds": left_s}).encode()
+            progress = ProfilingProgress(doing=self.doing, left_seconds=left_s)
+        return 200, "application/json", json.dumps(progress.complete_document()).encode()

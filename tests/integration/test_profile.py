@@ -82,7 +82,7 @@ def test_a_tiny_model_is_profiled_on_two_slices(tmp_path: Path) -> None:
 def test_a_pod_measures_its_slice_under_the_clusters_name_and_leaves_the_profile_behind() -> None:
     short = replace(BRIEF, layout_s=12)
     config = ProfileConfig(job="job", model=TINY, device_class="NVIDIA-L4", gpu=False, threads=1)
-    spec = unpack_profile(profile_device(config, preset=short)["profile"], origin="pod")
+    spec = unpack_profile(profile_device(config, preset=short).profile, origin="pod")
     assert (spec.device_class, spec.engine, spec.model.image_size) == ("NVIDIA-L4", "eager", 64)
     assert (spec.device.node, spec.device.threads, spec.device.slices) == (None, 1, 1)
     assert [step.mini_batch_size for step in spec.steps][:4] == [1, 2, 4, 8]

@@ -10,8 +10,9 @@ from dueby_profiler.monitor.readers.status_page import NoReporter, Phase, Status
 
 # Start-up time is part of what is measured, so heavy modules are imported at the moment at which a worker does it.
 if TYPE_CHECKING:
-    from dueby_worker.engines.interface import Engine, Pixels, TopK
-    from dueby_worker.models.models import LoadedModel
+    from dueby_worker.engines.interface import Engine, TopK
+    from dueby_worker.models.loading import LoadedModel
+    from dueby_worker.models.preprocessing import Pixels
 
 
 def now_us() -> int:
@@ -24,8 +25,8 @@ class Bench:
 
     def __init__(self, setup: Setup, reporter: StatusReporter | None = None) -> None:
         import dueby_worker.steps.work_step
-        import dueby_worker.work.worker  # noqa: F401  # so that everything is imported that a worker imports
-        from dueby_worker.models.models import load_model
+        import dueby_worker.steps.worker_run  # noqa: F401  # so that everything is imported that a worker imports
+        from dueby_worker.models.loading import load_model
 
         self.setup = setup
         self.reporter = reporter or NoReporter()

@@ -18,10 +18,10 @@ from dueby_api.inference_job import Source
 from dueby_profiler.measuring.bench import Bench, now_us
 from dueby_profiler.measuring.messages import Contend, Contended
 from dueby_worker.images.decode import decode_image
-from dueby_worker.images.images import READERS, read_images
+from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.jpeg import encode
+from dueby_worker.images.read_ahead import READERS, read_images
 from dueby_worker.output.parts import OpenPart
-from dueby_worker.storage.fetch import Fetcher
 from dueby_worker.work.feed import Feed, MiniBatch
 from dueby_worker.work.order import Item
 

@@ -16,7 +16,7 @@ from dueby_api.schema import json_schemas
 from dueby_operator.metrics import Metrics
 from dueby_operator.settings import ProfilerSettings, read_profiler
 from dueby_worker.telemetry.metrics import render
-from dueby_worker.telemetry.progress import Progress
+from dueby_worker.telemetry.progress import ProgressTracker
 
 REPOSITORY = Path(__file__).parents[3]
 CHART = REPOSITORY / "charts" / "dueby"
@@ -83,7 +83,7 @@ def test_the_profilers_values_are_what_the_operator_takes_and_its_defaults() -> 
 
 def metric_names() -> set[str]:
     """Of every sample that an operator or a worker shows."""
-    worker = render(Progress(worker="w", share=Share(first=0, end=1))).decode()
+    worker = render(ProgressTracker(worker="w", share=Share(first=0, end=1))).decode()
     families = [
         *text_string_to_metric_families(Metrics().page()),
         *text_string_to_metric_families(worker),
@@ -101,7 +101,7 @@ def test_every_metric_that_is_named_is_there(file: Path) -> None:
 
 def test_every_metric_is_documented() -> None:
     text = (REPOSITORY / "docs" / "metrics.md").read_text()
-    worker = render(Progress(worker="w", share=Share(first=0, end=1))).decode()
+    worker = render(ProgressTracker(worker="w", share=Share(first=0, end=1))).decode()
     page = Metrics().page() + worker
     shown = {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE dueby_")}
     assert not {name for name in shown if f"`{name}`" not in text}

@@ -24,7 +24,7 @@ def weigh(model: Model) -> ModelWeight:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from dueby_worker.models.models import describe_model
+    from dueby_worker.models.loading import describe_model
     from dueby_worker.models.registry import find_entry
 
     classes = len(describe_model(model).labels)

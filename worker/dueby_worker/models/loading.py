@@ -1,8 +1,8 @@
-"""From `spec.model` to a network that is ready to classify, with its labels, preprocessing and weights' digest.
+"""Load the network of `spec.model`, with its labels, its preprocessing and the digest of its weights.
 
-`describe_model` answers what can be known without building anything, so that a wrong name, label list or class count is
-refused at once; `load_model` does the rest. Weights are never random unless the job says `none`: results would look
-like any others.
+`describe_model` checks what can be known without building the network, so that a wrong name, list of labels or number
+of classes is refused at once. `load_model` does the rest. Weights are never random unless the job says `none`, because
+the results of random weights look like any others.
 """
 
 import logging
@@ -16,23 +16,24 @@ from torch import nn
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_worker.models.preprocessing import Preprocessing
-from dueby_worker.models.registry import DEFAULT, Entry, Published, find_entry
+from dueby_worker.models.registry import DEFAULT, ModelEntry, PublishedWeights, find_entry
 from dueby_worker.models.weights import FIELD, digest_weights, first_line, fit_weights, read_weights
 
 NO_WEIGHTS = "none"
-# The seed of `none`: any two workers, and a run and its resumption, must have the same network.
+# The seed of random weights. All workers, and a run that resumes another, must have the same network.
 _SEED = 0
+# A value of spec.model.weights that ends so is meant as a path, even if there is no such file.
 _WEIGHTS_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".safetensors")
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """What the job's model is, without its weights."""
+    """The job's model without its weights."""
 
     name: str
     labels: tuple[str, ...]
-    """One for each class, in the order of the network's outputs."""
+    """A label for each class, in the order of the network's outputs."""
     preprocessing: Preprocessing
     warnings: tuple[str, ...]
     """Sentences that the user must see."""
@@ -40,26 +41,28 @@ class ModelFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A network with its weights, and what belongs to it."""
+    """The job's model with its weights."""
 
     name: str
     module: nn.Module
-    """Takes normalised pictures (b, 3, side, side), gives logits (b, classes); fp32, eval, on the CPU. Engines copy it
-    and leave it as it is."""
+    """Maps normalised images (b, 3, side, side) to logits (b, classes); fp32, eval mode, on the CPU.
+
+    Engines copy it and never change it.
+    """
     preprocessing: Preprocessing
     labels: tuple[str, ...]
     weights_digest: str
-    """SHA-256 in hex of the weights; random:<seed> for `none`."""
+    """SHA-256 of the weights in hex; `random:` and the seed for `none`."""
 
 
 def describe_model(spec: Model) -> ModelFacts:
-    """The model's labels and preprocessing; Invalid with the field and a sentence where the specification is wrong."""
+    """Return the model's labels and preprocessing. Raise Invalid if the specification is wrong."""
     entry = find_entry(spec.name)
     published = _find_published(entry, spec.weights)
     default = published or entry.published[DEFAULT]
     labels, warnings = _resolve_labels(spec, published, default)
     if spec.weights == NO_WEIGHTS:
-        warnings += (f"{FIELD}: none: the weights of {spec.name} are random, and the results mean nothing",)
+        warnings += (f"{FIELD}: none: the weights of {spec.name} are random, so the results are meaningless",)
     elif published:
         warnings += _judge_image_size(spec, entry, published)
     return ModelFacts(
@@ -71,7 +74,7 @@ def describe_model(spec: Model) -> ModelFacts:
 
 
 def load_model(spec: Model) -> LoadedModel:
-    """The model with its weights; warnings are logged. Invalid as describe_model, or where the weights don't fit."""
+    """Return the model with its weights, and log warnings. Raise Invalid if the job or its weights are wrong."""
     facts, entry = describe_model(spec), find_entry(spec.name)
     for warning in facts.warnings:
         log.warning("%s", warning)
@@ -82,41 +85,44 @@ def load_model(spec: Model) -> LoadedModel:
         published = _find_published(entry, spec.weights)
         state = published.fetch() if published else read_weights(_path(spec.weights))
         origin = published.name if published else spec.weights
-        fit_weights(module, entry.respell(state), origin=origin, classes=len(facts.labels))
+        fit_weights(module, entry.rename(state), origin=origin, classes=len(facts.labels))
         digest = digest_weights(module)
     return LoadedModel(
         name=spec.name, module=module, preprocessing=facts.preprocessing, labels=facts.labels, weights_digest=digest
     )
 
 
-def _find_published(entry: Entry, weights: str) -> Published | None:
-    """The published weights of that name; None for `none` or the path of a file that is there."""
+def _find_published(entry: ModelEntry, weights: str) -> PublishedWeights | None:
+    """Return the published weights of that name; None for `none` and for the path of a file that exists."""
     if weights in entry.published:
         return entry.published[weights]
-    if weights == NO_WEIGHTS or os.path.isfile(_path(weights)):  # unlike Path.is_file, False for what can be no path
+    # Not Path.is_file, which raises for a text that can't be a path, such as one with a NUL.
+    if weights == NO_WEIGHTS or os.path.isfile(_path(weights)):
         return None
     if "/" in weights or weights.endswith(_WEIGHTS_SUFFIXES):
-        raise Invalid(FIELD, f"there is no file {weights}; give a path that the worker can read")
+        raise Invalid(FIELD, f"there is no file {weights}; give the path of a file that the worker can read")
     raise Invalid(
         FIELD,
-        f"{entry.name} has no weights {weights!r}; write {', '.join(entry.published)}, the path of a file, or none",
+        f"{entry.name} has no weights {weights!r}; use {', '.join(entry.published)}, the path of a file, or none",
     )
 
 
-def _judge_image_size(spec: Model, entry: Entry, published: Published) -> tuple[str, ...]:
-    """Warnings where it is not the one that the weights are made for; Invalid where they fit no other."""
+def _judge_image_size(spec: Model, entry: ModelEntry, published: PublishedWeights) -> tuple[str, ...]:
+    """Return a warning if the weights were trained for another image size. Raise Invalid if they fit no other."""
     field, side = "spec.model.imageSize", published.preprocessing.crop_side
     if spec.image_size == side:
         return ()
     if not entry.any_size:
-        raise Invalid(field, f"{published.name} of {spec.name} fits pictures of {side} px and no others; set {side}")
-    return (f"{field}: {published.name} of {spec.name} is made for {side} px, and may be worse at {spec.image_size}",)
+        raise Invalid(field, f"{published.name} of {spec.name} fits images of {side} px only; set {side}")
+    return (
+        f"{field}: {published.name} of {spec.name} was trained for {side} px; accuracy may suffer at {spec.image_size}",
+    )
 
 
 def _resolve_labels(
-    spec: Model, published: Published | None, default: Published
+    spec: Model, published: PublishedWeights | None, default: PublishedWeights
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The labels, and warnings about them."""
+    """Return the labels, and warnings about them."""
     field = "spec.model.labels"
     own = _read_labels(spec.labels) if spec.labels else None
     if own and spec.classes and len(own) != spec.classes:
@@ -126,14 +132,15 @@ def _resolve_labels(
         field = field if own else "spec.model.classes"
         raise Invalid(
             field,
-            f"{published.name} has {len(published.labels)} classes, not {classes}; give the path of weights that do",
+            f"{published.name} has {len(published.labels)} classes, not {classes}; "
+            f"give the path of weights that have {classes}",
         )
     if own:
         return own, ()
     if classes == len(default.labels):
         return default.labels, ()
     numbers = tuple(map(str, range(classes)))
-    return numbers, (f"{field}: there is none for {classes} classes; the results will carry their numbers",)
+    return numbers, (f"{field}: absent, and {classes} classes have no default labels; results show class numbers",)
 
 
 def _path(written: str) -> Path:
@@ -141,7 +148,7 @@ def _path(written: str) -> Path:
 
 
 def _read_labels(path: str) -> tuple[str, ...]:
-    """The lines of a text file."""
+    """Return the lines of a text file."""
     field = "spec.model.labels"
     try:
         text = _path(path).read_text(encoding="utf-8-sig")
@@ -149,20 +156,22 @@ def _read_labels(path: str) -> tuple[str, ...]:
         raise Invalid(field, f"{path} can't be read as text: {first_line(error)}") from None
     labels = tuple(line.strip() for line in text.rstrip().split("\n"))
     if "" in labels:
-        raise Invalid(field, f"line {labels.index('') + 1} of {path} is empty; there must be one label a line")
+        raise Invalid(field, f"line {labels.index('') + 1} of {path} is empty; each line must hold one label")
     return labels
 
 
-def _build(entry: Entry, spec: Model, *, classes: int) -> nn.Module:
-    """The network with weights from a fixed seed, tried on one picture where its size is not the model's usual one."""
+def _build(entry: ModelEntry, spec: Model, *, classes: int) -> nn.Module:
+    """Return the network with weights from the fixed seed. Raise Invalid if it can't take images of that size."""
     side = spec.image_size
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(_SEED)
         try:
             module = entry.build(image_size=side, classes=classes, trained=spec.weights != NO_WEIGHTS).eval()
+            # Many networks fail only when they run, so an unusual size is tried on one image.
             if side != entry.published[DEFAULT].preprocessing.crop_side:
                 module(torch.zeros(1, 3, side, side))
-        except (RuntimeError, ValueError, AssertionError) as error:  # what torchvision's models raise for a bad side
-            sentence = f"{entry.name} can't take pictures of {side} px: {first_line(error)}"
+        # These are what torchvision's models raise for a size that they can't take.
+        except (RuntimeError, ValueError, AssertionError) as error:
+            sentence = f"{entry.name} can't take images of {side} px: {first_line(error)}"
             raise Invalid("spec.model.imageSize", sentence) from None
     return module.requires_grad_(False)

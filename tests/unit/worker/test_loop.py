@@ -1,4 +1,4 @@
-"""A worker's loop on a real folder, with numbered pictures: each image one row, mini-batches as planned, tails."""
+"""A worker's loop on a real folder with numbered images: one row per image, mini-batches as planned, tails."""
 
 import random
 from collections.abc import Generator, Iterator
@@ -199,7 +199,7 @@ def test_a_part_that_somebody_else_committed_meanwhile_is_not_computed_to_the_en
     class Overtaken(NumberEngine):
         def collect(self) -> TopK:
             if len(self.batches) == 5:
-                worker.holdings.add(0, 1)
+                worker.known_parts.add(0, 1)
             return super().collect()
 
     worker.engine = Overtaken(batch=10)

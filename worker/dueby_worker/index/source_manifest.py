@@ -1,7 +1,9 @@
-"""Lists of images: a text file with one URI a line, or a CSV or a Parquet file with a column `uri`.
+"""Read a source's manifest: a text file with one URI per line, or a CSV or Parquet file with a column `uri`.
 
 Relative URIs are relative to the manifest's own folder, so a folder can be moved with its manifest. A manifest is first
-copied to this machine, block by block, and then read row by row, so that its size doesn't matter.
+copied to this machine in blocks and then read row by row, so its size does not matter.
+
+(The sink's manifest, `_dueby/job.json`, is something else. See dueby_worker/output/sink_manifest.py.)
 """
 
 import csv
@@ -12,41 +14,45 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid
-from dueby_worker.storage.retry import Patience
+from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import parent, resolver, split
 
 FIELD = "spec.source.manifest.uri"
 COLUMN = "uri"
-_KINDS = "a manifest is a text file with one URI a line, or a CSV or a Parquet file with a column `uri`"
+_KINDS = "a manifest is a text file with one URI per line, or a CSV or Parquet file with a column `uri`"
+_PARQUET_MAGIC = b"PAR1"
+# How many columns a message lists.
+_SHOWN_COLUMNS = 10
 
 
-def list_manifest(uri: str, *, scratch: Path, patience: Patience) -> Iterator[str]:
-    """Absolute URIs of the manifest's rows, in its order."""
+def list_source_manifest(uri: str, *, scratch: Path, retry: RetryPolicy) -> Iterator[str]:
+    """Yield the absolute URIs of the manifest's rows, in its order. Raise Invalid, with the row, if one is wrong."""
     root, path = split(uri)
     copy = scratch / "manifest"
-    store = open_store(root, field=FIELD, patience=patience)
+    store = open_store(root, field=FIELD, retry=retry)
     try:
         with copy.open("wb") as file:
             file.writelines(store.blocks(path))
     except Unavailable as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
     resolve = resolver(parent(uri))
-    for place, name in _reader(uri, copy)(copy):
+    for row, name in _reader_of(uri, copy)(copy):
         try:
             yield resolve(name)
         except ValueError as error:
-            raise Invalid(FIELD, f"{place}: {error}") from None
+            raise Invalid(FIELD, f"{row}: {error}") from None
 
 
-def _reader(uri: str, copy: Path) -> Callable[[Path], Iterator[tuple[str, str]]]:
+def _reader_of(uri: str, copy: Path) -> Callable[[Path], Iterator[tuple[str, str]]]:
+    """Return the function that yields (which row, its URI) of such a file."""
     with copy.open("rb") as file:
-        if file.read(4) == b"PAR1":
+        if file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC:
             return _read_parquet
     lower = uri.lower()
     if lower.endswith((".parquet", ".pq")):
-        raise Invalid(FIELD, f"{uri} is not a Parquet file, though its name says so; {_KINDS}")
+        raise Invalid(FIELD, f"{uri} is not a Parquet file, although its name says so; {_KINDS}")
     return _read_csv if lower.endswith(".csv") else _read_text
 
 
@@ -101,5 +107,5 @@ def _read_parquet(copy: Path) -> Iterator[tuple[str, str]]:
 
 
 def _no_column(columns: list[str]) -> str:
-    there = f"there are {', '.join(columns[:10])}" if columns else "it is empty"
-    return f"has no column `{COLUMN}`; {there}"
+    found = f"there are {', '.join(columns[:_SHOWN_COLUMNS])}" if columns else "it is empty"
+    return f"has no column `{COLUMN}`; {found}"
