@@ -15,8 +15,8 @@ from dueby_api.errors import Invalid, Transient
 if TYPE_CHECKING:
     from dueby.report.page import Report
     from dueby.report.parts import Classified
+    from dueby.report.photos import Photo
     from dueby.report.run import Run
-    from dueby.report.thumbnails import Photo
     from dueby_worker.storage.store import Store
 
 RUNS = "_dueby/runs"
@@ -96,7 +96,7 @@ def read_run(store: Store, name: str) -> Run:
 
 def look_at(rows: tuple[Classified, ...]) -> tuple[Photo, ...]:
     """Each row with its photo, read again from where it came from."""
-    from dueby.report.thumbnails import QUALITY, SIDE, Photo, to_picture
+    from dueby.report.photos import QUALITY, SIDE, Photo, to_data_uri
     from dueby_worker.images.decode import UnreadableImage, decode_image
     from dueby_worker.images.jpeg import encode
     from dueby_worker.models.preprocessing import Preprocessing
@@ -112,7 +112,7 @@ def look_at(rows: tuple[Classified, ...]) -> tuple[Photo, ...]:
     def look(row: Classified) -> Photo:
         try:
             pixels = decode_image(fetcher.read(row.uri), square)
-            return Photo(row=row, picture=to_picture(encode(pixels, quality=QUALITY)))
+            return Photo(row=row, picture=to_data_uri(encode(pixels, quality=QUALITY)))
         except Invalid as error:
             return Photo(row=row, picture=None, reason=f"The photo can't be read now: {error.message}")
         except (UnreadableImage, Unavailable, Transient) as error:

@@ -52,7 +52,10 @@ def long_words(sink: Path) -> None:
     """Words without a place to break them."""
     word = "Pneumonoultramicroscopicsilicovolcanoconiosis" * 3
     sample = replace(small_run(), hostile=word, failed={7: word})
-    write_sink(sink, edit(sample, "summary.json", imagesFailed=1, weightsWarning=word, model={word: word}))
+    write_sink(
+        sink,
+        edit(sample, "summary.json", imagesFailed=1, weightsWarning=word, model={"name": word[:63], "weights": word}),
+    )
 
 
 @pytest.fixture(scope="module")

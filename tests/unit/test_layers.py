@@ -46,7 +46,7 @@ SPREAD = {
 # Nothing that `dueby plan` loads, directly or not, may import these at its top: it has half a second for everything.
 PLAN_LOADS = ("dueby.cli.main", "dueby.cli.plan")
 SLOW_TO_IMPORT = {
-    *("aiohttp", "fsspec", "gcsfs", "kopf", "kubernetes", "matplotlib", "numpy", "openvino", "pandas", "PIL"),
+    *("aiohttp", "fsspec", "gcsfs", "jinja2", "kopf", "kubernetes", "matplotlib", "numpy", "openvino", "pandas", "PIL"),
     *(
         "prometheus_client",
         "psutil",
