@@ -6,6 +6,7 @@ escaped as it is printed, and the style sheet is put into the page. Numbers and 
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.resources import files
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -33,6 +34,7 @@ def render(template: str, /, *, package: str = "dueby.report", **values: object)
     return _environment(package).get_template(template).render(**values)
 
 
+@cache
 def _environment(package: str) -> Environment:
     folders = dict.fromkeys((package, "dueby.report"))
     environment = Environment(

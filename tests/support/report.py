@@ -251,6 +251,7 @@ class Simulation:
                 "getMicros": 212,
                 "bytesPerImage": 77_300,
                 "bandwidthBytesPerSecond": 412_000_000,
+                "sampled": 256,
             },
             "proofSentence": f"{counted(len(planned) - 1, 'CPU slice')} can do at most {most:,} "
             f"of {self.images:,} by then.",
@@ -259,7 +260,7 @@ class Simulation:
         }
 
     def _plan(self, planned: Sequence[Mapping[str, Any]], finish: float, at_confidence: float) -> dict[str, Any]:
-        names = ("deviceClass", "engine", "miniBatchSize", "iterations")
+        names = ("deviceClass", "engine", "miniBatchSize", "iterations", "profile")
         groups = Counter(tuple(worker[name] for name in names) for worker in planned)
         return {
             "feasible": True,

@@ -37,6 +37,10 @@ class Comparison:
     worker: str
     kind: str
     """Device class and mini-batch size."""
+    revision: int | None
+    """Revision of the plan that started the worker."""
+    parts: int | None
+    """Parts that the worker put into the sink."""
     pairs: dict[str, Pair]
 
 

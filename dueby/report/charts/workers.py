@@ -25,6 +25,8 @@ _LANE, _BAR, _HEADING = 20, 12, 28
 _TOP, _TOP_WITH_REPLANS = 28, 52
 # What the key calls a worker's states, in the order of a worker's life.
 STATES = {"starting": "start-up", "warming": "warm-up", "running": "own share", "tails": "tails of others"}
+# States in which a worker has finished: with every part, or with the iterations that it was allowed.
+FINISHED = ("done", "spent")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ def segments(worker: WorkerRecord, *, end_s: float) -> tuple[Segment, ...]:
     return tuple(
         Segment(state=state, start_s=start, end_s=max(start, following))
         for (start, state), (following, _) in pairwise(moments)
-        if state in STATES or state == "done"
+        if state in STATES or state in FINISHED
     )
 
 
@@ -117,7 +119,7 @@ def _draw_lane(run: Run, name: str, worker: WorkerRecord, axis: TimeAxis, y: flo
 
 def _draw_segment(segment: Segment, axis: TimeAxis, middle: float) -> Markup:
     start, end = axis.share(segment.start_s), axis.share(segment.end_s)
-    if segment.state == "done":
+    if segment.state in FINISHED:
         return element("line", x1=f"{start:g}%", x2=f"{end:g}%", y1=middle, y2=middle, class_="idle")
     title = f"{STATES[segment.state]}: {duration(segment.start_s)} to {duration(segment.end_s)}"
     return element(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from dueby.report.charts.deviations import Comparison, Pair, draw_deviations
 from dueby.report.charts.svg import Markup
+from dueby.report.charts.workers import FINISHED
 from dueby.report.run import Run
 from dueby.report.sections.facts import Facts
 from dueby.report.wording import change, duration, number
@@ -47,14 +48,22 @@ def compare(run: Run) -> tuple[Comparison, ...]:
             "step": Pair(expected=planned.step_s if planned else None, actual=_seconds(worker.step_us)),
             "finish": Pair(expected=run.planned_finish_s.get(name), actual=_finish_of(worker, run)),
         }
-        rows.append(Comparison(worker=name, kind=f"{worker.device_class} · {worker.mini_batch_size}", pairs=pairs))
+        rows.append(
+            Comparison(
+                worker=name,
+                kind=f"{worker.device_class} · {worker.mini_batch_size}",
+                revision=worker.revision,
+                parts=worker.parts_committed,
+                pairs=pairs,
+            )
+        )
     return tuple(rows)
 
 
 def _finish_of(worker: WorkerRecord, run: Run) -> float | None:
     """Return when the worker was done; a worker that was busy to the end of a complete run finished with the run."""
     ended_s, state = worker.states[-1] if worker.states else (0.0, "")
-    if state == "done":
+    if state in FINISHED:
         return ended_s
     return run.summary.actual_seconds if state in ("running", "tails") and run.is_complete else None
 

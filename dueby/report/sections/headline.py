@@ -105,8 +105,7 @@ def _story(run: Run) -> str:
 def _against_deadline(run: Run) -> str:
     if run.deadline_s is None:
         return ""
-    slack = run.deadline_s - run.end_s
-    return f", {duration(abs(slack))} {'before' if slack >= 0 else 'after'} the deadline"
+    return f", {duration(abs(run.deadline_s - run.end_s))} {'before' if run.is_in_time else 'after'} the deadline"
 
 
 def _allowed(run: Run) -> str:
@@ -153,12 +152,16 @@ def _tiles(run: Run) -> tuple[Tile, ...]:
     finish, planned_finish = run.summary.actual_seconds, duration(run.expected_s)
     return (
         Tile(name="images", value=number(run.images), note=f"{number(run.done)} done"),
-        Tile(name="deadline", value=duration(run.deadline_s), note="from the start"),
+        Tile(name="deadline", value=duration(run.deadline_s), note=_likelihood(run)),
         Tile(name="finish", value=duration(finish), note=f"planned {planned_finish}"),
         Tile(name="slack", value=duration(slack), note=f"planned {duration(planned)} at {percent(run.confidence)}"),
         Tile(name=f"{run.noun}s", value=number(run.devices), note=counted(len(run.replans), "re-plan")),
         Tile(name="failed images", value=number(run.failed), note=_share(run.failed, run.images)),
     )
+
+
+def _likelihood(run: Run) -> str:
+    return "from the start" if run.probability is None else f"planned {percent(run.probability)} sure"
 
 
 def _share(failed: int | None, images: int | None) -> str:

@@ -7,7 +7,7 @@ from dueby.report.run import Run
 from dueby.report.sections.facts import Facts
 from dueby.report.wording import NOTHING, counted, duration, fine, number, percent, reason, size
 from dueby_api.input_cost import InputCost
-from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup
+from dueby_api.plan import PlanAnswer, PlannedGroup
 from dueby_api.run_record import Revision
 from dueby_api.units import MICROS_PER_SECOND
 
@@ -50,7 +50,7 @@ def _shown(run: Run, revision: Revision, *, before: Revision | None) -> ShownPla
     return ShownPlan(
         heading=f"Added after {duration(revision.at_seconds)}: {reason(revision.reason)}" if before else None,
         groups=plan.groups if plan else _groups_of(revision),
-        alternatives=_alternatives_facts(plan.alternatives) if plan and plan.alternatives else (),
+        alternatives=_alternatives_facts(plan),
         facts=[*(_plan_facts(run, revision, plan) if plan else ()), *_input_facts(costs)],
         # The summary's warnings are at the top of the page already.
         warnings=tuple(warning for warning in (plan.warnings if plan else ()) if warning not in run.summary.warnings),
@@ -59,21 +59,30 @@ def _shown(run: Run, revision: Revision, *, before: Revision | None) -> ShownPla
 
 def _groups_of(revision: Revision) -> tuple[PlannedGroup, ...]:
     """Return the groups of workers that have no plan of their own."""
-    kinds = Counter((w.device_class, w.engine, w.mini_batch_size, w.iterations) for w in revision.workers)
-    return tuple(
-        PlannedGroup(device_class=name, engine=engine, mini_batch_size=batch, iterations=iterations, count=count)
-        for (name, engine, batch, iterations), count in kinds.items()
+    kinds = Counter(
+        PlannedGroup(
+            device_class=worker.device_class,
+            engine=worker.engine,
+            mini_batch_size=worker.mini_batch_size,
+            iterations=worker.iterations,
+            profile=worker.profile,
+            count=1,
+        )
+        for worker in revision.workers
     )
+    return tuple(kind.replace(count=count) for kind, count in kinds.items())
 
 
 def _plan_facts(run: Run, revision: Revision, plan: PlanAnswer) -> Facts:
+    expected_s = plan.expected_seconds
     return [
         ("lower bound", NOTHING if plan.lower_bound is None else counted(plan.lower_bound, run.noun)),
         ("proof", _PROOFS.get(plan.proof or "", plan.proof or NOTHING)),
         ("confidence", percent(plan.confidence)),
         ("probability of being in time", percent(plan.probability)),
-        ("planned finish", duration(revision.expected_s)),
+        ("planned finish", duration(None if expected_s is None else revision.at_seconds + expected_s)),
         ("finish at the confidence", duration(revision.at_confidence_s)),
+        ("slack at the confidence", duration(plan.slack_seconds)),
         ("images planned", f"{number(plan.planned)} for {number(plan.images)}"),
         ("part size", NOTHING if plan.part_size is None else counted(plan.part_size, "image")),
     ]
@@ -82,16 +91,29 @@ def _plan_facts(run: Run, revision: Revision, plan: PlanAnswer) -> Facts:
 def _input_facts(costs: InputCost | None) -> Facts:
     if costs is None:
         return []
+    bandwidth = costs.bandwidth_bytes_per_s
     return [
         ("decoding, an image", fine(costs.decode_us / MICROS_PER_SECOND)),
         ("reading, an image", fine(costs.get_us / MICROS_PER_SECOND)),
         ("size of an image", size(costs.bytes_per_image)),
-        ("bandwidth of a worker", f"{size(costs.bandwidth_bytes_per_s)}/s"),
+        ("bandwidth of a worker", NOTHING if bandwidth is None else f"{size(bandwidth)}/s"),
+        *_sample_facts(costs),
     ]
 
 
-def _alternatives_facts(offered: PlanAlternatives) -> Facts:
-    """Return what would do where the deadline could not be met."""
+def _sample_facts(costs: InputCost) -> Facts:
+    # Without a sample the costs are assumed: synthetic images cost nothing.
+    if not costs.sampled:
+        return []
+    unreadable = f", {number(costs.unreadable)} more unreadable" if costs.unreadable else ""
+    return [("images sampled", f"{number(costs.sampled)}{unreadable}")]
+
+
+def _alternatives_facts(plan: PlanAnswer | None) -> Facts:
+    """Return what would do if the deadline could not be met; nothing if it could."""
+    if plan is None or plan.feasible or plan.alternatives is None:
+        return []
+    offered = plan.alternatives
     earliest = offered.earliest_deadline_seconds
     extra = [
         f"{number(count)} more of {name}" for name, count in (offered.extra_gpus or {}).items() if count is not None

@@ -93,7 +93,7 @@ class Elements(HTMLParser):
     [
         pytest.param({}, "4,000 images classified in 23.2s on 2 CPU slices, 2.8s before the deadline.", id="in time"),
         pytest.param(
-            {"verdict": "Late", "deadlineSeconds": 20.0},
+            {"verdict": "Late", "deadlineSeconds": 20.0, "inTime": False},
             "4,000 images classified in 23.2s on 2 CPU slices, 3.2s after the deadline.",
             id="late",
         ),
