@@ -512,7 +512,12 @@ def test_a_run_can_be_chosen_and_the_page_put_elsewhere(
     ("folders", "arguments", "said"),
     [
         pytest.param([], [], "is not a DueBy sink: it has no _dueby/runs", id="a folder of something else"),
-        pytest.param(["_dueby/index"], [], "`dueby run` has not begun a run into it", id="a sink without a run"),
+        pytest.param(
+            ["_dueby/index"],
+            [],
+            "has no _dueby/runs: no `dueby run` has started workers for it",
+            id="a sink without a run",
+        ),
         pytest.param(["_dueby/runs/a"], ["--run", "b"], "has no run 'b'; it has a", id="an unknown run"),
         pytest.param(["_dueby/runs/a"], ["-o", "/nowhere/x"], "-o: /nowhere/x can't be written", id="no such place"),
     ],
