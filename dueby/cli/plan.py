@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Sequence
 
 from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
 from dueby_api.errors import Invalid
@@ -60,13 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan the job and print the plan; return 0, or 3 if the deadline can't be met."""
-    job = read_job(arguments.file)
-    profiles = read_profiles(arguments.profiles or default_profiles())
-    profiles += predictions(profiles, job.spec.model)
-    counts = parse_pool(arguments.pool) or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
-    verdict = plan_job(job, profiles, counts, now_us=time.time_ns() // 1000)
+    verdict = judge_job(read_job(arguments.file), paths=arguments.profiles, counts=parse_pool(arguments.pool))
     print_answer(verdict, arguments.output)
     return EXIT_INFEASIBLE if verdict.infeasible else 0
+
+
+def judge_job(job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int]) -> Verdict:
+    """Return what would be done with the job now; without paths or counts, by this machine's profiles and devices."""
+    profiles = read_profiles(paths or default_profiles())
+    profiles += predictions(profiles, job.spec.model)
+    counts = counts or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
+    return plan_job(job, profiles, counts, now_us=time.time_ns() // 1000)
 
 
 def plan_job(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Verdict:

@@ -79,7 +79,8 @@ def _terms(cost: InputCost) -> str:
     """Return what the steps in the table contain beside the model."""
     if not (cost.decode_us or cost.get_us):
         return "Input: nothing to read or decode."
-    words = f"Input, per image in every step: {cost.decode_us / 1000:.2f} ms to decode and {cost.get_us / 1000:.2f} ms to read"
+    decode_ms, get_ms = cost.decode_us / 1000, cost.get_us / 1000
+    words = f"Input, per image in every step: {decode_ms:.2f} ms to decode and {get_ms:.2f} ms to read"
     if cost.bytes_per_image:
         words += f" {cost.bytes_per_image / 1000:,.0f} kB"
     if cost.bandwidth_bytes_per_s:

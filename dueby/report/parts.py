@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +49,7 @@ class FailedImage:
 
 
 Read = Callable[[str], bytes]
+Table: TypeAlias = pa.Table
 
 
 def find_parts(names: Iterable[str]) -> tuple[Part, ...]:
@@ -91,6 +93,14 @@ def read_failed(parts: Sequence[Part], read: Read, *, most: int) -> tuple[Failed
             if len(found) >= most:
                 break
     return tuple(found[:most])
+
+
+def read_table(parts: Sequence[Part], read: Read) -> Table:
+    """Return all rows of the parts, in the order of the parts."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        tables = list(pool.map(lambda part: pq.read_table(pa.BufferReader(read(part.name))), parts))
+    # A part's metadata say how it was made; the engine may differ from part to part, and tables with it.
+    return pa.concat_tables(table.replace_schema_metadata(None) for table in tables)
 
 
 def _pick(data: bytes, indices: Sequence[int]) -> list[Classified]:
