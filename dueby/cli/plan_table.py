@@ -101,7 +101,7 @@ def _print_infeasible(console: Console, infeasible: Infeasible, late: Plan | Non
         ("at most", f"{found.largest_images:,} images"),
         ("a confidence of", "none" if found.possible_confidence is None else f"{found.possible_confidence:g}"),
         *(
-            (Text(f"more {name}"), "no number will do" if n is None else f"{n:,}")
+            (Text(f"more {name}"), "no number is enough" if n is None else f"{n:,}")
             for name, n in found.extra_gpus.items()
         ),
     ]

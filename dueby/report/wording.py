@@ -15,7 +15,7 @@ _REASONS = {
     "Lagging": "the workers were too slow",
     "Edited": "the job was edited",
     "Admitted": "more workers were admitted",
-    "Ahead": "fewer workers do as well",
+    "Ahead": "fewer workers are enough",
 }
 
 

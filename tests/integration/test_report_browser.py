@@ -9,7 +9,8 @@ import pytest
 
 from dueby.cli.main import main
 from support.browser import Browser, open_browser
-from support.report import Device, Simulation, catalog_run, edit, small_run, write_sink
+from support.report import catalog_run, edit, small_run, write_sink
+from support.simulation import Device, Simulation
 
 pytestmark = pytest.mark.browser
 

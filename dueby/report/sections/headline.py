@@ -90,7 +90,7 @@ def headline(run: Run) -> Headline:
 def _story(run: Run) -> str:
     """Return the run in one sentence, or two if it was resumed."""
     devices = f" on {counted(run.devices, run.noun)}" if run.devices else ""
-    before = f" Earlier runs had done {number(run.inherited)} of {number(run.images)}." if run.inherited else ""
+    before = f" Earlier runs had classified {number(run.inherited)} of {number(run.images)}." if run.inherited else ""
     left = None if run.images is None else run.images - run.inherited
     if run.is_complete:
         return f"{counted(left, 'image')} classified in {duration(run.end_s)}{devices}{_against_deadline(run)}.{before}"
@@ -99,7 +99,7 @@ def _story(run: Run) -> str:
     so_far = f"{number(run.done)} of {counted(run.images, 'image')} done"
     if run.verdict == "Failed" and run.failed:
         return f"{so_far} in {duration(run.end_s)}{devices}, and {counted(run.failed, 'image')} failed{_allowed(run)}."
-    return f"{so_far} after {duration(run.end_s)}{devices}. The same command goes on from there."
+    return f"{so_far} after {duration(run.end_s)}{devices}. Run the same command again to continue."
 
 
 def _against_deadline(run: Run) -> str:

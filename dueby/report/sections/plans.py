@@ -93,8 +93,8 @@ def _input_facts(costs: InputCost | None) -> Facts:
         return []
     bandwidth = costs.bandwidth_bytes_per_s
     return [
-        ("decoding, an image", fine(costs.decode_us / MICROS_PER_SECOND)),
-        ("reading, an image", fine(costs.get_us / MICROS_PER_SECOND)),
+        ("decoding per image", fine(costs.decode_us / MICROS_PER_SECOND)),
+        ("reading per image", fine(costs.get_us / MICROS_PER_SECOND)),
         ("size of an image", size(costs.bytes_per_image)),
         ("bandwidth of a worker", NOTHING if bandwidth is None else f"{size(bandwidth)}/s"),
         *_sample_facts(costs),
@@ -121,6 +121,6 @@ def _alternatives_facts(plan: PlanAnswer | None) -> Facts:
     return [
         ("earliest deadline", "never, with these devices" if earliest is None else duration(earliest)),
         ("most images by the deadline", number(offered.largest_images)),
-        ("more devices", ", or ".join(extra) or "no number would do"),
+        ("more devices", ", or ".join(extra) or "no number is enough"),
         ("possible confidence", percent(offered.possible_confidence)),
     ]
