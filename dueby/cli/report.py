@@ -82,13 +82,13 @@ def gather(store: Store, name: str) -> Report:
     from dueby.report.page import Report
     from dueby.report.parts import find_parts, read_classified, read_failed
 
-    seen = read_run(store, name)
+    record = read_run(store, name)
     parts = find_parts(store.list_names())
     # If the run began with an empty sink and no image failed, no part has a row with an error.
-    is_clean = seen.failed == 0 and not seen.inherited
+    is_clean = record.failed == 0 and not record.inherited
     failed = () if is_clean else read_failed(parts, store.read, most=_MAX_FAILED)
-    rows = () if seen.synthetic else read_classified(parts, store.read, count=_MAX_PHOTOS)
-    return Report(sink=store.uri, run=seen, parts=len(parts), failed=failed, photos=load_photos(rows))
+    rows = () if record.synthetic else read_classified(parts, store.read, count=_MAX_PHOTOS)
+    return Report(sink=store.uri, run=record, parts=len(parts), failed=failed, photos=load_photos(rows))
 
 
 def read_run(store: Store, name: str) -> Run:
