@@ -160,7 +160,7 @@ class Summary(LenientSpec, frozen=True, kw_only=True):
     probability: Annotated[float, Meta(ge=0, le=1)] | None = None
     """Probability with which the plan was to meet the deadline."""
     gpus: int | None = None
-    """Devices in use, the most at any moment."""
+    """Devices of the plan; if the run made no plan, the workers that it started."""
     replans: tuple[ReplanRecord, ...] = ()
     """Changes of the number of workers."""
     model: Model | None = None

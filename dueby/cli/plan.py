@@ -1,6 +1,6 @@
-"""`dueby plan`: what would run, without running it and without reading the source.
+"""`dueby plan`: show what would run, without running it and without reading the source.
 
-Answers in well under half a second, so nothing heavy is imported here: no torch, no kopf, no numpy.
+It answers in well under half a second, so nothing that is slow to import is imported here: no torch, kopf or numpy.
 """
 
 import argparse
@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Sequence
 
 from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
 from dueby_api.errors import Invalid
@@ -23,45 +24,65 @@ from dueby_planner.profiles.size_prediction import predictions
 
 EXIT_INFEASIBLE = 3
 
+EXAMPLES = """\
+examples:
+  dueby plan -f job.yaml                                                 on this machine
+  dueby plan -f job.yaml --profiles profiles --pool NVIDIA-L4=8 -o json  on devices that you don't have
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `dueby plan`."""
-    parser.add_argument("-f", "--file", required=True, metavar="JOB", help="the InferenceJob; - is standard input")
+    """Add the arguments of `dueby plan`."""
+    parser.add_argument(
+        "-f", "--file", required=True, metavar="JOB", help="the InferenceJob's file; - is standard input"
+    )
     parser.add_argument(
         "--profiles",
         action="append",
         default=[],
         metavar="PATH",
-        help="a GPUProfile or a folder of them; may be repeated (default: where `dueby run` keeps this machine's)",
+        help="a file or folder of GPUProfiles; may be repeated (default: the folder of this machine's profiles)",
     )
     parser.add_argument(
         "--pool",
         action="append",
         default=[],
         metavar="CLASS=COUNT",
-        help="devices that there are of a class; may be repeated (default: what was profiled on this machine)",
+        help="number of devices of a class; may be repeated (default: the devices that were profiled here)",
     )
-    parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="what to print")
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("table", "json", "yaml"),
+        default="table",
+        help="format (default: %(default)s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Plan and print; 0, or 3 where the deadline can't be met."""
-    job = read_job(arguments.file)
-    profiles = read_profiles(arguments.profiles or default_profiles())
-    profiles += predictions(profiles, job.spec.model)
-    counts = parse_pool(arguments.pool) or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
-    verdict = plan_job(job, profiles, counts, now_us=time.time_ns() // 1000)
+    """Plan the job and print the plan; return 0, or 3 if the deadline can't be met."""
+    verdict = judge_job(read_job(arguments.file), paths=arguments.profiles, counts=parse_pool(arguments.pool))
     print_answer(verdict, arguments.output)
     return EXIT_INFEASIBLE if verdict.infeasible else 0
 
 
+def judge_job(job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int]) -> Verdict:
+    """Return what would be done with the job now; without paths or counts, by this machine's profiles and devices."""
+    profiles = read_profiles(paths or default_profiles())
+    profiles += predictions(profiles, job.spec.model)
+    counts = counts or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
+    return plan_job(job, profiles, counts, now_us=time.time_ns() // 1000)
+
+
 def plan_job(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Verdict:
-    """What the job's class makes of it, were it created now."""
+    """Return what would be done with the job by its deadline class if it were created now."""
     if job.spec.images is None:
-        raise Invalid("spec.images", "is missing: a plan needs N, since it doesn't read the source to count")
+        raise Invalid("spec.images", "is missing; a plan needs N, because it doesn't count the images of the source")
     time_us = job.spec.deadline_us(accepted_us=now_us) - now_us
     if time_us <= 0:
-        raise Invalid("spec.deadlineTime", f"has passed {-time_us / MICROS_PER_SECOND:,.0f} s ago; give a time to come")
+        raise Invalid(
+            "spec.deadlineTime", f"is in the past, by {-time_us / MICROS_PER_SECOND:,.0f} s; give a time in the future"
+        )
     return judge(
         problem_of(job.spec, profiles, counts, images=job.spec.images, time_us=time_us), job.spec.deadline_class
     )
@@ -70,7 +91,7 @@ def plan_job(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, in
 def problem_of(
     spec: JobSpec, profiles: list[GPUProfile], counts: dict[str, int], *, images: int, time_us: int
 ) -> Problem:
-    """The job as the planner takes it."""
+    """Return the job as the planner's problem."""
     return Problem(
         pool=build_pool(spec, profiles, counts),
         images=images,
@@ -84,22 +105,22 @@ def problem_of(
 
 
 def default_profiles() -> list[str]:
-    """Where this machine's profiles are kept; Invalid where there are none."""
+    """Return the folder of this machine's profiles; raise Invalid if it has none."""
     home = profile_home()
     if not home.is_dir() or not any(home.iterdir()):
         raise Invalid(
-            "--profiles", f"is missing, and {home} has no profiles; measure some with: dueby profile -o {home}"
+            "--profiles", f"is missing, and {home} has no profiles; measure this machine with: dueby profile -o {home}"
         )
     return [str(home)]
 
 
 def parse_pool(entries: list[str]) -> dict[str, int]:
-    """Counts of `CLASS=COUNT` entries; Invalid for anything else."""
+    """Return the counts by class of `CLASS=COUNT` entries; raise Invalid for anything else."""
     counts: dict[str, int] = {}
     for entry in entries:
         name, equals, number = entry.rpartition("=")
         if not (name and equals and re.fullmatch(r"[0-9]{1,9}", number)):
-            raise Invalid("--pool", f"{entry!r} is not CLASS=COUNT, such as NVIDIA-A100-SXM4-40GB=8")
+            raise Invalid("--pool", f"{entry!r} is not of the form CLASS=COUNT, such as NVIDIA-A100-SXM4-40GB=8")
         if name in counts:
             raise Invalid("--pool", f"names {name} twice; give one count")
         counts[name] = int(number)
@@ -107,9 +128,11 @@ def parse_pool(entries: list[str]) -> dict[str, int]:
 
 
 def print_answer(verdict: Verdict, output: str) -> None:
-    """The answer on stdout as a machine's document alone, or as a table for people: on the terminal, or stderr."""
+    """Print a document for scripts on stdout, or a table for people on the terminal or stderr."""
     if output == "table":
-        from dueby.cli.tables import people_console, print_plan  # rich takes 50 ms
+        # Imported here because rich takes 50 ms, which a script that plans many jobs shall not pay.
+        from dueby.cli.console import people_console
+        from dueby.cli.plan_table import print_plan
 
         print_plan(verdict, people_console(stderr=not sys.stdout.isatty()))
         return

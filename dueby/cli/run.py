@@ -1,8 +1,8 @@
 """`dueby run`: index, plan and run a job on this machine, with processes where a cluster has pods.
 
-What can be refused without work is refused first; the machine is measured if nobody has; the source is indexed; then
-the control loop runs until every part is in the sink. Whatever ends it (Ctrl-C, kill -9, a power cut), the same
-command goes on where it stopped.
+Jobs that can be refused without any work are refused first. Then the machine is measured if it has no profile of the
+model, the source is indexed, and the control loop runs until every part is in the sink. Whatever ends it (Ctrl-C,
+kill -9, a power cut), the same command continues where it stopped.
 """
 
 import argparse
@@ -16,11 +16,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from dueby.cli.console import people_console
 from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
 from dueby.cli.plan import EXIT_INFEASIBLE
+from dueby.cli.plan_table import print_plan
 from dueby.cli.screen import Screen
 from dueby.cli.summary import EXIT_LATE, print_summary, summarise
-from dueby.cli.tables import people_console, print_plan
 from dueby.local import steps
 from dueby.local.edits import ManifestWatch
 from dueby.local.job import first_snapshot
@@ -42,24 +43,32 @@ from dueby_worker.output.parts import parts_among
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 
+EXAMPLES = """\
+examples:
+  dueby run -f job.yaml                   run the job, or continue it where it was stopped
+  dueby run -f job.yaml --retry-failed    afterwards, try the unreadable images again
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `dueby run`."""
-    parser.add_argument("-f", "--file", required=True, metavar="JOB", help="the InferenceJob")
+    """Add the arguments of `dueby run`."""
+    parser.add_argument("-f", "--file", required=True, metavar="JOB", help="file of the InferenceJob")
     parser.add_argument(
         "--profiles",
         action="append",
         default=[],
         metavar="PATH",
-        help="a GPUProfile or a folder of them; may be repeated (default: this machine's, measured if need be)",
+        help="a file or folder of GPUProfiles; may be repeated (default: this machine's, which is measured if needed)",
     )
     parser.add_argument(
-        "--retry-failed", action="store_true", help="do over the rows that have an error, once every part is there"
+        "--retry-failed",
+        action="store_true",
+        help="once every part is there, classify the images again whose row has an error",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the job; the exit code."""
+    """Run the job and return the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     job = read_job(arguments.file)
     pool = find_pool(_profiles(job, arguments.profiles), job.spec.model)
@@ -69,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class Session:
-    """One call of `dueby run` on a job whose pool is known."""
+    """One run of a job on a known pool."""
 
     def __init__(self, job: InferenceJob, pool: LocalPool, *, file: str, folder: Path) -> None:
         self.job = job
@@ -80,10 +89,12 @@ class Session:
         self.deadline_us = job.spec.deadline_us(accepted_us=self.start_us)
         self.name = datetime.fromtimestamp(self.start_us // 10**6, tz=UTC).strftime("%Y%m%dT%H%M%SZ")
         if self.deadline_us <= self.start_us:
-            raise Invalid("spec.deadlineTime", f"{from_micros(self.deadline_us)} has passed; give a time to come")
+            raise Invalid(
+                "spec.deadlineTime", f"{from_micros(self.deadline_us)} is in the past; give a time in the future"
+            )
 
     def run(self, *, retry_failed: bool) -> int:
-        """Until the job is over; the exit code."""
+        """Run until the job is over and return the exit code."""
         indexed = steps.index(self.job, self.folder)
         self.sink = open_store(self.job.spec.sink.uri)
         part_size = indexed.part_size
@@ -106,7 +117,7 @@ class Session:
             print_plan(outcome.verdict, people_console(stderr=True))
             return EXIT_INFEASIBLE
         if outcome.ended == "Complete" and not processes.started:
-            print("Every part is there already; nothing to do.", file=sys.stderr)
+            print("Every part is in the sink already; nothing to do.", file=sys.stderr)
         closed = self._close(outcome, indexed, retry_failed)
         summary = self._summarise(loop.now_us, record, processes, outcome=outcome, closed=closed)
         return 0 if summary.verdict == "Succeeded" else EXIT_LATE
@@ -144,7 +155,7 @@ class Session:
         outcome: Outcome | None,
         closed: FinishResult | None,
     ) -> Summary:
-        """Keep the run's documents and print its last words."""
+        """Write the run's documents, print how it ended, and return its summary."""
         summary = summarise(
             self.job,
             record,
@@ -162,7 +173,7 @@ class Session:
         return summary
 
     def _close(self, outcome: Outcome, indexed: steps.Indexed, retry_failed: bool) -> FinishResult | None:
-        """Finish the sink if every part is there; return its rows and errors."""
+        """Finish the sink if every part is there, and return its rows and errors; None if parts are missing."""
         if outcome.ended != "Complete":
             return None
         closed = steps.finish(self.job, self.folder)
@@ -176,7 +187,7 @@ class Session:
 
 
 def without_secrets(job: InferenceJob) -> dict[str, Any]:
-    """The manifest as it may lie beside the results: environment variables without their values."""
+    """Return the manifest as it is kept beside the results: its environment variables have no values."""
     document = job.document()
     for variable in document["spec"]["worker"]["env"]:
         variable.pop("value", None)
@@ -188,14 +199,14 @@ def _parts_there(sink: Store, images: int, part_size: int) -> frozenset[int]:
 
 
 def _profiles(job: InferenceJob, paths: list[str]) -> list[GPUProfile]:
-    """The profiles named, with what they predict; or this machine's, which is measured where none is for the model."""
+    """Return the profiles at the paths and predictions from them; by default this machine's, measured if needed."""
     if paths:
         given = read_profiles(paths)
         return [*given, *predictions(given, job.spec.model)]
     home = profile_home()
     found = read_profiles([str(home)]) if home.is_dir() else []
     if not matching(found, job.spec.model):
-        print(f"No profile of this machine for {job.spec.model.name} in {home}: measuring it first.", file=sys.stderr)
+        print(f"No profile of {job.spec.model.name} in {home}: measuring this machine first.", file=sys.stderr)
         from dueby.cli.profile import measure
 
         measure(job.spec.model, home, quick=True)

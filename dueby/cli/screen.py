@@ -1,6 +1,6 @@
-"""What one sees while a job runs: share by share progress, rate, slack and expected finish.
+"""What people see while a job runs: the progress of each worker's share, the rate, the expected finish and the slack.
 
-On a terminal a live table; elsewhere (CI, a log file) a line now and then. Everything goes to stderr.
+On a terminal it is a live table; elsewhere (CI, a log file) a line now and then. Everything goes to stderr.
 """
 
 import time
@@ -13,18 +13,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dueby.cli.tables import people_console
+from dueby.cli.console import people_console
 from dueby.local.loop import Status
 from dueby.local.processes import Process
 from dueby_api.units import format_count, format_duration
 
+# Often enough to see that it goes on, rarely enough for a log of a run that takes hours.
 LINE_EVERY_S = 10.0
+# The table is drawn by cores that the workers use.
 REFRESHES_PER_S = 4
 _COLOURS = {"lost": "red", "stopped": "yellow", "done": "green"}
 
 
 class Screen:
-    """A context manager: between enter and exit `show` and `say` speak to people."""
+    """The screen of one run, as a context manager: `show` and `say` may be called while it is entered."""
 
     def __init__(self) -> None:
         self.console = people_console(stderr=True)
@@ -42,11 +44,11 @@ class Screen:
         self.live.stop()
 
     def say(self, sentence: str) -> None:
-        """A sentence that stays."""
+        """Print a sentence that stays above the table."""
         self.console.print(Text(sentence))
 
     def show(self, status: Status) -> None:
-        """The state of things; replaces the last one on a terminal."""
+        """Show the state of the job; on a terminal it replaces the one before."""
         if self.console.is_terminal:
             self.live.update(Group(_overall(status), _workers(status)))
         elif time.monotonic() >= self.line_due:

@@ -1,4 +1,4 @@
-"""The end of a run: expected against actual, where the results are, and the document that the report reads."""
+"""The end of a run: summary.json, which the report reads, and the last lines on the screen."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from rich.text import Text
 
-from dueby.cli.tables import people_console
+from dueby.cli.console import people_console
 from dueby.local.processes import Process
 from dueby.local.record import Record
 from dueby_api.inference_job import InferenceJob
@@ -61,12 +61,12 @@ def summarise(
 
 
 WEIGHTS_WARNING = "the model has random weights: the results mean nothing"
-# What decides how fast a run is and what it answers, besides the machine.
+# Packages whose versions change how fast a run is, or what it answers.
 _SOFTWARE = ("dueby", "torch", "torchvision", "openvino", "pillow", "simplejpeg")
 
 
 def software_versions() -> dict[str, str]:
-    """Return the versions of the packages that classify images, of those that are installed."""
+    """Return the versions of the packages that classify images; packages that aren't installed are omitted."""
     found = {}
     for package in _SOFTWARE:
         with suppress(PackageNotFoundError):

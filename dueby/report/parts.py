@@ -1,13 +1,14 @@
 """The result rows that a report shows: some classified photos from all over the index, and the images that failed.
 
-Parts are read as any reader of a folder of Parquet would. Of a part without errors, which its footer says, only the
-footer is looked at.
+Parts are read as any reader of a folder of Parquet reads them, so a report can be made of another version's sink too.
+The footer of a part says whether it has any errors; the columns of a part without errors are never decoded.
 """
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 _PART = re.compile(r"part-(\d{12})-(\d{12})\.parquet")
-# Waiting for a store, not computing: enough to hide an object store's latency.
+# These threads wait for a store and don't compute: enough of them to hide an object store's latency.
 _READERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part's file and the images in it, both bounds inclusive."""
+    """A part's file, and the first and the last index of its images."""
 
     name: str
     first: int
@@ -30,7 +31,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Classified:
-    """An image and what the model saw in it, best first."""
+    """An image and what the model saw in it, the best answer first."""
 
     index: int
     uri: str
@@ -48,10 +49,11 @@ class FailedImage:
 
 
 Read = Callable[[str], bytes]
+Table: TypeAlias = pa.Table
 
 
 def find_parts(names: Iterable[str]) -> tuple[Part, ...]:
-    """The parts among a sink's files, in the order of their images."""
+    """Return the parts among a sink's files, in the order of their images."""
     found = (_PART.fullmatch(name) for name in names)
     return tuple(
         sorted((Part(name=m[0], first=int(m[1]), last=int(m[2])) for m in found if m), key=lambda part: part.first)
@@ -59,7 +61,7 @@ def find_parts(names: Iterable[str]) -> tuple[Part, ...]:
 
 
 def spread(parts: Sequence[Part], count: int) -> dict[Part, list[int]]:
-    """Indices to show, evenly over the images that have a row, by the part that each lies in."""
+    """Return `count` indices, spread evenly over the images that have a row, by the part that each is in."""
     total = sum(part.last - part.first + 1 for part in parts)
     count = min(count, total)
     places = [(2 * i + 1) * total // (2 * count) for i in range(count)]
@@ -74,7 +76,7 @@ def spread(parts: Sequence[Part], count: int) -> dict[Part, list[int]]:
 
 
 def read_classified(parts: Sequence[Part], read: Read, *, count: int) -> tuple[Classified, ...]:
-    """About `count` rows without an error; in the place of one with an error, the next one of its part."""
+    """Return about `count` rows without an error; for a row with an error, the next one of its part is taken."""
     chosen = spread(parts, count)
     with ThreadPoolExecutor(_READERS) as pool:
         picked = pool.map(lambda part: _pick(read(part.name), chosen[part]), chosen)
@@ -82,7 +84,7 @@ def read_classified(parts: Sequence[Part], read: Read, *, count: int) -> tuple[C
 
 
 def read_failed(parts: Sequence[Part], read: Read, *, most: int) -> tuple[FailedImage, ...]:
-    """The first images that failed, by index; reading stops where there are enough."""
+    """Return the first failed images, by index; parts after those that hold enough are not read."""
     found: list[FailedImage] = []
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(parts), _READERS):
@@ -91,6 +93,14 @@ def read_failed(parts: Sequence[Part], read: Read, *, most: int) -> tuple[Failed
             if len(found) >= most:
                 break
     return tuple(found[:most])
+
+
+def read_table(parts: Sequence[Part], read: Read) -> Table:
+    """Return all rows of the parts, in the order of the parts."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        tables = list(pool.map(lambda part: pq.read_table(pa.BufferReader(read(part.name))), parts))
+    # A part's metadata say how it was made; the engine may differ from part to part, and tables with it.
+    return pa.concat_tables(table.replace_schema_metadata(None) for table in tables)
 
 
 def _pick(data: bytes, indices: Sequence[int]) -> list[Classified]:
@@ -109,6 +119,7 @@ def _errors(data: bytes) -> list[FailedImage]:
     footer = file.metadata
     place = footer.schema.names.index("error")
     columns = [footer.row_group(group).column(place) for group in range(footer.num_row_groups)]
+    # A part of another writer may have no statistics, and its rows are read then.
     if all(column.statistics is not None and column.statistics.null_count == column.num_values for column in columns):
         return []
     table = file.read(columns=["index", "uri", "error"])

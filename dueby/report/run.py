@@ -1,7 +1,8 @@
-"""One run, as the report sees it: the folder's files read once, with what is missing said instead of guessed.
+"""One run as the report sees it: the run's files, read once, and a note for each that is missing or damaged.
 
 A run can be killed before its plan, in the middle of its work or before its summary. Every question that a section asks
-("when did it end?", "how many images?") is answered here, from the best file that is there, or with None.
+("when did it end?", "how many images?") is answered here, from the best file that is there, or with None. Nothing is
+guessed.
 """
 
 import json
@@ -20,11 +21,12 @@ from dueby_api.run_record import PlanFile, ProgressFile, ReplanRecord, Revision,
 from dueby_api.schema import Spec, validate
 
 FILES = ("job.yaml", "plan.json", "progress.json", "summary.json")
+# What the page lacks without each file, as the end of a note.
 _WITHOUT = {
     "job.yaml": "the job's manifest isn't shown",
     "plan.json": "there is no plan to compare with",
     "progress.json": "there is no time line",
-    "summary.json": "the run is still going on, or it was killed before its end",
+    "summary.json": "the run has not ended yet, or it was killed",
 }
 Kind = TypeVar("Kind", bound=Spec)
 Number = TypeVar("Number", int, float)
@@ -32,7 +34,7 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run's files; `notes` has a sentence for each that is missing or damaged."""
+    """A run's files. A file that is missing or damaged is empty here, and `notes` has a sentence about it."""
 
     name: str
     job: InferenceJob | None
@@ -43,7 +45,7 @@ class Run:
 
     @property
     def job_name(self) -> str:
-        """The job's name; the run's where nothing says it."""
+        """The job's name, or the run's if no file has the job's."""
         return self.summary.job or (self.job.metadata.name if self.job else self.name)
 
     @property
@@ -53,7 +55,7 @@ class Run:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every image has a row."""
+        """True if every image has a row."""
         return self.verdict in ("Succeeded", "Late") and self.images is not None and self.done >= self.images
 
     @property
@@ -63,12 +65,12 @@ class Run:
 
     @property
     def promise(self) -> PlanAnswer:
-        """The first plan's document; without a word in it where there is none."""
+        """The first plan's document; an empty one if there is none."""
         return (self.first.plan if self.first else None) or PlanAnswer()
 
     @property
     def noun(self) -> str:
-        """What the run's devices are."""
+        """What the run's devices are called: GPU, CPU slice, or device if they are unknown or of both kinds."""
         engines = {worker.engine for worker in self.workers.values()} | {group.engine for group in self.promise.groups}
         on_cpu = {engine for engine in engines if runs_on_cpu(engine)}
         return "device" if not engines else "GPU" if not on_cpu else "CPU slice" if on_cpu == engines else "device"
@@ -91,7 +93,8 @@ class Run:
 
     @property
     def images(self) -> int | None:
-        """N. A plan knows only of what was left."""
+        """N."""
+        # A plan counts only the images that were left to do when it was made.
         left = self.promise.images
         return _first(self.summary.images, None if left is None else left + self.inherited)
 
@@ -103,7 +106,7 @@ class Run:
 
     @property
     def failed(self) -> int | None:
-        """Images that could not be read, as far as known."""
+        """Images that could not be read, or None if nothing says how many."""
         last = int(self.progress.samples[-1][2]) if self.progress.samples else None
         return _first(self.summary.images_failed, last)
 
@@ -114,10 +117,8 @@ class Run:
 
     @property
     def at_confidence_s(self) -> float | None:
-        """When the first plan's last image was to be done at the job's confidence."""
-        return _first(
-            self.summary.finish_at_confidence_seconds, self.first.finish_at_confidence_seconds if self.first else None
-        )
+        """When the first plan expected the last image at the job's confidence."""
+        return _first(self.summary.finish_at_confidence_seconds, self.first.at_confidence_s if self.first else None)
 
     @property
     def confidence(self) -> float | None:
@@ -126,19 +127,31 @@ class Run:
 
     @cached_property
     def end_s(self) -> float:
-        """The last moment that is known of."""
+        """When the run ended, or the last moment that its progress tells of."""
         last = [worker.states[-1][0] for worker in self.progress.workers.values() if worker.states]
         last += [sample[0] for sample in self.progress.samples[-1:]]
         return self.summary.actual_seconds if self.summary.actual_seconds is not None else max(last, default=0.0)
 
     @property
     def devices(self) -> int | None:
-        """Devices in use: the most of any moment, as the summary says, or the first plan's."""
+        """Devices of the plan, or those of the first plan if there is no summary."""
         return _first(self.summary.gpus, self.promise.gpus)
 
     @property
+    def probability(self) -> float | None:
+        """Probability with which the first plan was to meet the deadline."""
+        return _first(self.summary.probability, self.promise.probability)
+
+    @property
+    def is_in_time(self) -> bool | None:
+        """Whether the run ended by its deadline; None if it has none."""
+        if self.summary.in_time is not None:
+            return self.summary.in_time
+        return None if self.deadline_s is None else self.end_s <= self.deadline_s
+
+    @property
     def replans(self) -> tuple[ReplanRecord, ...]:
-        """Changes of plan; from the plans themselves where the summary is missing."""
+        """Changes of plan, from the summary or, if that is missing, from the plans themselves."""
         if self.summary.replans:
             return self.summary.replans
         return tuple(
@@ -147,27 +160,29 @@ class Run:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the images were made on the fly."""
+        """True if the images were made on the fly."""
         return self.job is not None and self.job.spec.source.synthetic is not None
 
     @cached_property
     def planned(self) -> dict[str, PlannedWorker]:
-        """What the plan that started a worker says of it, by the worker's name."""
+        """What the plan that started each worker says about it, by the worker's name."""
+        # Reversed, so that the first plan that names a worker wins.
         return {worker.worker: worker for revision in reversed(self.plan.revisions) for worker in revision.workers}
 
     @cached_property
     def planned_finish_s(self) -> dict[str, float | None]:
-        """When the plan that started a worker expects it to be done, by the worker's name; None for a helper."""
+        """When the plan that started each worker expects it to be done, by the worker's name; None for a helper."""
         return {w.worker: r.finish_s(w) for r in reversed(self.plan.revisions) for w in r.workers}
 
     @cached_property
     def workers(self) -> dict[str, WorkerRecord]:
-        """Progress by worker, in the order of their numbers."""
+        """Progress by worker, in the order of the workers' numbers."""
+        # Names end with a number, so the shorter name has the smaller one: w2 comes before w10.
         return dict(sorted(self.progress.workers.items(), key=lambda item: (len(item[0]), item[0])))
 
 
 def parse_run(name: str, files: Mapping[str, bytes]) -> Run:
-    """The run of the files that are there."""
+    """Return the run of these files, which may be none."""
     notes: list[str] = []
     return Run(
         name=name,
@@ -185,7 +200,8 @@ def _parse(kind: type[Kind], name: str, files: Mapping[str, bytes], notes: list[
         return kind()
     try:
         return validate(kind, json.loads(files[name], parse_constant=_refuse))
-    except (Invalid, ValueError) as error:  # ValueError: half a file, or not UTF-8
+    except (Invalid, ValueError, RecursionError) as error:
+        # ValueError: half a file, or not UTF-8. RecursionError: nested deeper than any document of ours.
         notes.append(f"{name} can't be read ({error}): {_WITHOUT[name]}.")
         return kind()
 
@@ -198,12 +214,14 @@ def _parse_manifest(files: Mapping[str, bytes], notes: list[str]) -> InferenceJo
         return parse_job(yaml.safe_load(files["job.yaml"]))
     except Invalid as error:
         notes.append(f"job.yaml can't be read ({error}): {_WITHOUT['job.yaml']}.")
-    except (yaml.YAMLError, UnicodeDecodeError):  # whose texts cite the manifest, and there may be keys in it
-        notes.append(f"job.yaml can't be read, since it isn't YAML: {_WITHOUT['job.yaml']}.")
+    except (yaml.YAMLError, UnicodeDecodeError):
+        # Their messages quote the manifest, which may hold keys, so they are not repeated.
+        notes.append(f"job.yaml can't be read because it isn't YAML: {_WITHOUT['job.yaml']}.")
     return None
 
 
 def _refuse(constant: str) -> float:
+    # Python's json reads NaN and Infinity, which JSON has not, and which no chart can draw.
     raise ValueError(f"{constant} is not a number")
 
 

@@ -1,26 +1,29 @@
-"""Numbers and times as the report writes them: the same everywhere, with the command's own units."""
+"""Numbers and times as the report writes them: the same way everywhere, in the units that the command prints."""
 
 from datetime import UTC, datetime
 
 from dueby_api.units import MICROS_PER_SECOND, format_duration, from_micros
 
 NOTHING = "–"
-SPACE = "\u00a0"  # at which no line is broken
-# Why workers were added, as `dueby run` names it.
+# A space at which no line is broken.
+SPACE = "\u00a0"
+# Why the number of workers changed: reasons of the run's record in words.
 _REASONS = {
     "Started": "the start",
-    "Resumed": "an earlier run is gone on with",
+    "Resumed": "an earlier run is resumed",
     "WorkerLost": "a worker was lost",
     "Lagging": "the workers were too slow",
     "Edited": "the job was edited",
-    "Ahead": "fewer workers do as well",
+    "Admitted": "more workers were admitted",
+    "Ahead": "fewer workers are enough",
 }
 
 
 def duration(seconds: float | None) -> str:
-    """1m51s, 13.4s, 26s; a dash where it isn't known."""
+    """Return 1m51s, 13.4s or 26s; a dash if the time isn't known."""
     if seconds is None:
         return NOTHING
+    # format_duration has whole seconds above 1 s, too coarse for a run of a minute. 59.95 would be rounded to 60.0s.
     if 1 <= abs(seconds) < 59.95:
         shown = f"{seconds:.1f}s" if seconds != round(seconds) else f"{seconds:.0f}s"
     else:
@@ -29,7 +32,7 @@ def duration(seconds: float | None) -> str:
 
 
 def fine(seconds: float | None) -> str:
-    """A short time with three digits: 294 ms, 1.53 s, 24.1 s."""
+    """Return a short time with three digits: 294 ms, 1.53 s, 24.1 s."""
     if seconds is None:
         return NOTHING
     if seconds < 1:
@@ -38,12 +41,12 @@ def fine(seconds: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """1,000,000."""
+    """Return 1,000,000."""
     return NOTHING if value is None else f"{value:,.0f}"
 
 
 def percent(share: float | None, *, digits: int = 1) -> str:
-    """97.3 %; what is neither nothing nor all is never rounded to it."""
+    """Return 97.3 %. A share that is neither 0 nor 1 is never rounded to 0 % or 100 %."""
     if share is None:
         return NOTHING
     least = 10.0**-digits
@@ -56,19 +59,19 @@ def percent(share: float | None, *, digits: int = 1) -> str:
 
 
 def change(actual: float | None, expected: float | None) -> str:
-    """+3.1 %, −0.4 %."""
+    """Return the change from the expected value: +3.1 % or −0.4 %."""
     if actual is None or not expected:
         return NOTHING
     return f"{100 * (actual / expected - 1):+.1f}{SPACE}%".replace("-", "−")
 
 
 def reason(name: str) -> str:
-    """Why a plan changed, in words."""
+    """Return in words why the workers changed; a reason of another version as it is."""
     return _REASONS.get(name, name)
 
 
 def size(byte_count: float | None) -> str:
-    """77 KB, 1.2 GB."""
+    """Return 77 KB or 1.2 GB."""
     if byte_count is None:
         return NOTHING
     for unit, bytes_each in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
@@ -78,12 +81,12 @@ def size(byte_count: float | None) -> str:
 
 
 def moment(unix_us: int | None) -> str:
-    """25 November 2026, 02:00:05 UTC."""
+    """Return 25 November 2026, 02:00:05 UTC."""
     return NOTHING if unix_us is None else _day(from_micros(unix_us).astimezone(UTC))
 
 
 def counted(count: int | None, noun: str, plural: str = "") -> str:
-    """1 device, 2 devices."""
+    """Return 1 device or 2 devices."""
     return f"{number(count)} {noun if count == 1 else plural or noun + 's'}"
 
 

@@ -1,9 +1,9 @@
-"""Gives the demo's job a deadline that means something on this machine: its devices but a few are needed for it.
+"""Give the demo's job a deadline for which this machine needs some of its devices, but not all.
 
     python examples/demo/choose_deadline.py JOB.yaml PROFILES OUT.yaml
 
-Prints how soon k devices can be done, and writes the job with a deadline between what that takes with just over half
-of the devices and with one fewer. It asks the planner as `dueby plan` does, but in Python.
+It prints how soon k devices can finish the job. Then it writes the job with a deadline that just over half of the
+devices can meet, and one device fewer can't. It asks the planner what `dueby plan` asks it, but in Python.
 """
 
 import sys
@@ -18,40 +18,42 @@ from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_planner.profiles.pool import build_pool
 
-# What is not in the profile: the photos' decoding, as a share of the model's time, and the index step.
+# Two things that the profile doesn't contain: decoding the photos takes a quarter of the model's time on top of it, and
+# the index step comes first.
 _DECODING = 1.25
 _INDEX_S = 4.0
 
 
 def main() -> None:
-    """The table, the job."""
+    """Print the table and write the job."""
     manifest, folder, out = sys.argv[1:]
     spec, profiles = read_job(manifest).spec, read_profiles([folder])
     counts = machine_pool(profiles, spec.model)
     problem = Problem(
         pool=build_pool(spec, profiles, counts),
         images=spec.images or 0,
-        time_us=1,
+        time_us=1,  # any time would do: earliest_us() looks for one itself
         confidence=spec.planned_confidence,
     )
     devices = sum(counts.values())
     wanted = devices // 2 + 1
     seconds = {count: earliest(problem, count) for count in range(1, devices + 1)}
     for count in sorted({1, wanted - 1, wanted, devices} - {0}):
-        print(f"  {count} device{'s' * (count > 1)}: {seconds[count]:.0f} s at the soonest")
+        print(f"  {count} device{'s' * (count > 1)}: {seconds[count]:.0f} s at the earliest")
+    # A machine with a single device has no fewer; its deadline gets as much room as a second one would give.
     fewer = seconds.get(wanted - 1, 2 * seconds[wanted])
     deadline = f"{_INDEX_S + (_DECODING * seconds[wanted] + fewer) / 2:.0f}s"
-    print(f"The deadline shall be {deadline}.")
+    print(f"The demo's deadline is {deadline}.")
     job = yaml.safe_load(Path(manifest).read_text())
     job["spec"]["deadline"] = deadline
     Path(out).write_text(yaml.safe_dump(job, sort_keys=False))
 
 
 def earliest(problem: Problem, devices: int) -> float:
-    """Seconds in which so many of them can do it, at the job's confidence."""
+    """Return the seconds in which this number of devices can finish, at the job's confidence."""
     earliest_us = replace(problem, max_gpus=devices).earliest_us()
     if earliest_us is None:
-        sys.exit("choose_deadline: this machine's devices can never do the job")
+        sys.exit("choose_deadline: this machine's devices can't do the job by any deadline")
     return earliest_us / MICROS_PER_SECOND
 
 

@@ -1,9 +1,9 @@
-"""Writes the demo's photos: many views of a few real photos that scikit-image ships, and two files that aren't photos.
+"""Write the demo's photos: many views of the few real photos in the scikit-image package, and two damaged files.
 
-A real job has thousands of photos, and a repository should carry none. So every view is a crop of a real photo,
-mirrored or not and scaled, drawn from a fixed seed: the same files on every machine. The photos are read from the
-installed package by path: importing it would take a second, and nothing is downloaded. The two damaged files are there
-because every real folder has some: each becomes a row with an error, and the job goes on.
+A real job has thousands of photos, but a repository should not contain any. So each view is a crop of a real photo,
+scaled and sometimes mirrored, at random from a fixed seed. Every machine gets the same files without a download. The
+photos are read from the installed package by their path, because importing it takes a second. The damaged files are
+there because every real folder has some: each becomes a row with an error, and the job continues.
 
     python examples/demo/make_photos.py FOLDER [COUNT]
 """
@@ -17,24 +17,26 @@ from pathlib import Path
 
 from PIL import Image
 
-# In the public domain or CC0, the motorcycle from the Middlebury stereo set: the docstrings of skimage.data say whose.
+# They are in the public domain or CC0, the motorcycle is from the Middlebury stereo set; skimage.data documents each.
 PHOTOS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 COUNT = 2400
 DAMAGED = 2
+# The longer side in pixels, as in a web catalogue.
 MAX_SIDE = (480, 800)
+# A crop of less than this part of a side might not show what the photo is about.
 MIN_CROP = 0.7
 
 
 def photo_folder() -> Path:
-    """Where the installed scikit-image keeps its photos."""
+    """Return the folder of the photos in the installed scikit-image."""
     package = find_spec("skimage")
     if package is None or package.origin is None:
-        sys.exit("make_photos: scikit-image isn't installed here; `make install` installs it")
+        sys.exit("make_photos: scikit-image is not installed; install it with: make install")
     return Path(package.origin).parent / "data"
 
 
 def view_of(photo: Image.Image, draw: random.Random) -> Image.Image:
-    """A crop of at least 0.7 of each side, mirrored every other time, scaled to what a web catalogue holds."""
+    """Return a random crop of the photo, scaled, and mirrored every other time."""
     share = draw.uniform(MIN_CROP, 1.0)
     width, height = round(photo.width * share), round(photo.height * share)
     left, top = draw.randint(0, photo.width - width), draw.randint(0, photo.height - height)
@@ -48,7 +50,7 @@ def view_of(photo: Image.Image, draw: random.Random) -> Image.Image:
 
 
 def write_views(folder: Path, photo: Path, count: int) -> None:
-    """The first `count` views of one photo; the n-th is the same whatever the count."""
+    """Write the first `count` views of one photo; the n-th view doesn't depend on the count."""
     draw = random.Random(photo.stem)
     whole = Image.open(photo).convert("RGB")
     for number in range(count):
@@ -56,19 +58,20 @@ def write_views(folder: Path, photo: Path, count: int) -> None:
 
 
 def damage(folder: Path) -> None:
-    """Two files with a photo's name that can't be read: one cut off, one never a photo."""
+    """Write two files with a photo's name that can't be decoded: a photo that is cut off, and a text."""
     whole = (folder / "chelsea-0000.jpg").read_bytes()
     (folder / "damaged-cut-off.jpg").write_bytes(whole[: len(whole) // 3])
     (folder / "damaged-not-a-photo.jpg").write_text("This file has the name of a photo and is none.\n")
 
 
 def main() -> None:
-    """Write the folder named on the command line."""
+    """Write the photos into the folder that is named on the command line."""
     folder, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else COUNT
     folder.mkdir(parents=True, exist_ok=True)
     photos = photo_folder()
     views = [(count - DAMAGED + index) // len(PHOTOS) for index in range(len(PHOTOS))]
-    with ThreadPoolExecutor() as pool:  # Pillow works without the interpreter's lock
+    # Threads are enough: Pillow releases the interpreter's lock while it works.
+    with ThreadPoolExecutor() as pool:
         list(pool.map(write_views, repeat(folder), (photos / name for name in PHOTOS), views))
     damage(folder)
     print(f"{count} files in {folder}: views of {len(PHOTOS)} real photos, and {DAMAGED} damaged files")

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from dueby.cli.console import people_console
+from dueby.cli.files import require_folder
 from dueby.cli.main import exit_code
-from dueby.cli.profile import add_subject_arguments, require_folder, watch
-from dueby.cli.tables import people_console
+from dueby.cli.profile import add_subject_arguments
+from dueby.cli.progress_bar import show_progress
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
@@ -95,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     subjects = _models(arguments, models)
     require_folder(arguments.output)
     console = people_console(stderr=True)
-    with watch(console) as listener:
+    with show_progress(console) as listener:
         context = StudyContext(
             folder=arguments.output,
             machine=this_machine(),

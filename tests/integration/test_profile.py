@@ -136,7 +136,7 @@ def test_the_command_writes_a_profile_and_the_warmup_command_adds_to_it(
         pytest.param(["--class", "cpu-3x"], "--class: this machine has no devices of the class cpu-3x", id="class"),
         pytest.param(["--model", "resnet19"], "spec.model.name: there is no model 'resnet19'", id="model"),
         pytest.param(["--engine", "cuda", "--class", "cpu-1"], "--engine: cuda doesn't run on cpu-1", id="engine"),
-        pytest.param(["--memory-map", "--monitor"], "--monitor: watches a profile being measured", id="both"),
+        pytest.param(["--memory-map", "--monitor"], "--monitor: can't be used with --memory-map", id="both"),
     ],
 )
 def test_bad_input_is_a_sentence_and_exit_code_2(

@@ -9,7 +9,8 @@ import pytest
 
 from dueby.cli.main import main
 from support.browser import Browser, open_browser
-from support.report import Device, Simulation, catalog_run, edit, small_run, write_sink
+from support.report import catalog_run, edit, small_run, write_sink
+from support.simulation import Device, Simulation
 
 pytestmark = pytest.mark.browser
 
@@ -34,7 +35,7 @@ def killed(sink: Path) -> None:
 
 def late(sink: Path) -> None:
     """The deadline inside the figures."""
-    write_sink(sink, edit(small_run(), "summary.json", verdict="Late", deadlineSeconds=17.0))
+    write_sink(sink, edit(small_run(), "summary.json", verdict="Late", inTime=False, deadlineSeconds=17.0))
 
 
 def many(sink: Path) -> None:
@@ -52,7 +53,10 @@ def long_words(sink: Path) -> None:
     """Words without a place to break them."""
     word = "Pneumonoultramicroscopicsilicovolcanoconiosis" * 3
     sample = replace(small_run(), hostile=word, failed={7: word})
-    write_sink(sink, edit(sample, "summary.json", imagesFailed=1, weightsWarning=word, model={word: word}))
+    write_sink(
+        sink,
+        edit(sample, "summary.json", imagesFailed=1, weightsWarning=word, model={"name": word[:63], "weights": word}),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,9 @@ write_sink(folder, small_run())      2 workers, nothing happens
 """
 
 import json
-import random
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +15,13 @@ import numpy as np
 import skimage
 import yaml
 
-from dueby.report.wording import counted
 from dueby_api.grid import Grid
 from dueby_worker.output.parts import part_name
 from dueby_worker.output.rows import Origin, Rows, encode_rows
 from dueby_worker.storage.uris import file_uri
+from support.simulation import Device, SampleRun, Simulation
 
 RUN = "20261125T020005Z"
-START_US = 1_795_572_005_000_000
 # Photos of scikit-image's wheel, and what efficientnet_lite0 really says of them: class, label and score, best first.
 PHOTOS = """
 chelsea.png: 285 Egyptian cat 0.771, 282 tiger cat 0.101, 281 tabby 0.077, 287 lynx 0.011, 728 plastic bag 0.001
@@ -39,12 +36,6 @@ moon.png: 111 nematode 0.263, 971 bubble 0.178, 828 strainer 0.039, 896 washbasi
 page.png: 720 pill bottle 0.599, 631 lotion 0.027, 427 barrel 0.025, 838 sunscreen 0.021, 504 coffee mug 0.018
 hubble_deep_field.jpg: 971 bubble 0.131, 111 nematode 0.092, 107 jellyfish 0.043, 110 flatworm 0.033, 980 volcano 0.017
 """  # noqa: E501
-REASONS = (
-    "It is damaged or truncated: Unsupported marker type 0x3d.",
-    "The file is empty.",
-    "It has 60000 x 60000 pixels, more than the limit of 100,000,000.",
-    "It is not an image of a known format: it looks like an HTML page.",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,281 +58,6 @@ def known_answers() -> tuple[Answer, ...]:
         classes, labels, scores = zip(*rows, strict=True)
         answers.append(Answer(photo=photo, classes=classes, labels=labels, scores=scores))
     return tuple(answers)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Device:
-    """What one worker is planned to do, and how it really does."""
-
-    mini_batch_size: int
-    step_s: float
-    device_class: str = "cpu-1"
-    engine: str = "openvino"
-    startup_s: float = 4.2
-    warmup_s: float = 0.9
-    slower_by: float = 0.0
-    lost_after_s: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleRun:
-    """A run's documents and what is needed for its parts."""
-
-    files: Mapping[str, Any]
-    images: int
-    part_size: int
-    failed: Mapping[int, str]
-    done: int
-    """The parts that lie wholly below this index are there."""
-    hostile: str = ""
-    """Text in front of every label, URI and error."""
-
-
-@dataclass
-class _Worker:
-    """A worker of the simulation."""
-
-    device: Device
-    left: int
-    born_s: float = 0.0
-    clock_s: float = 0.0
-    done: int = 0
-    states: list[list[Any]] = field(default_factory=list)
-    samples: list[list[Any]] = field(default_factory=list)
-
-    def begin(self, chance: random.Random) -> None:
-        """Start-up and the first mini-batch."""
-        startup, warmup = (s * chance.uniform(0.96, 1.09) for s in (self.device.startup_s, self.device.warmup_s))
-        moments = [self.born_s, self.born_s + startup, self.born_s + startup + warmup]
-        self.states = [
-            [round(m, 3), state] for m, state in zip(moments, ("starting", "warming", "running"), strict=True)
-        ]
-        self.clock_s = moments[-1]
-        self._finish_batch()
-        self.samples = [[round(self.born_s, 3), 0], [round(self.clock_s, 3), self.done]]
-
-    def step(self, chance: random.Random) -> None:
-        """One mini-batch."""
-        self.clock_s += self.device.step_s * (1 + self.device.slower_by) * chance.uniform(0.95, 1.06)
-        self._finish_batch()
-        if self.clock_s - self.samples[-1][0] > 1:
-            self.samples.append([round(self.clock_s, 3), self.done])
-
-    def enter(self, state: str) -> None:
-        """Be in another state from now on."""
-        if self.states[-1][1] != state:
-            self.states.append([round(self.clock_s, 3), state])
-
-    def _finish_batch(self) -> None:
-        batch = min(self.device.mini_batch_size, self.left)
-        self.left -= batch
-        self.done += batch
-
-    @property
-    def is_lost(self) -> bool:
-        return self.device.lost_after_s is not None and self.clock_s >= self.device.lost_after_s
-
-
-class Simulation:
-    """A run of some devices, a mini-batch at a time; the spare one replaces what is lost."""
-
-    def __init__(
-        self,
-        devices: Sequence[Device],
-        *,
-        images: int,
-        deadline_s: float,
-        failures: int = 0,
-        part_size: int = 256,
-        spare: Device | None = None,
-    ) -> None:
-        speeds = [device.mini_batch_size / device.step_s for device in devices]
-        self.workers = [
-            _Worker(device=device, left=round(images * speed / sum(speeds))) for device, speed in zip(devices, speeds)
-        ]
-        self.workers[0].left += images - sum(worker.left for worker in self.workers)
-        self.devices, self.spare = devices, spare
-        self.images, self.failures, self.part_size, self.deadline_s = images, failures, part_size, deadline_s
-        self.chance = random.Random(7)
-        self.samples: list[list[Any]] = [[0.0, 0, 0]]
-        self.replans: list[dict[str, Any]] = []
-        self.revisions = [self._first_revision()]
-
-    def run(self, *, job: str, source: Mapping[str, Any]) -> SampleRun:
-        """The run's documents, to its end."""
-        for worker in self.workers:
-            worker.begin(self.chance)
-        queue = [(worker.clock_s, i) for i, worker in enumerate(self.workers)]
-        while queue:
-            now, i = min(queue)
-            queue.remove((now, i))
-            self._sample(now)
-            if self._advance(i):
-                queue.append((self.workers[i].clock_s, i))
-            elif self.workers[i].is_lost and self.spare:
-                queue.append((self._replace(i), len(self.workers) - 1))
-        end_s = max(worker.clock_s for worker in self.workers)
-        self.samples.append([round(end_s, 3), self.images, self.failures])
-        unlucky = sorted(self.chance.sample(range(self.images), self.failures))
-        return SampleRun(
-            files={
-                "job.yaml": self._manifest(job, source),
-                "plan.json": {"revisions": self.revisions},
-                "progress.json": self._progress(),
-                "summary.json": self._summary(job, end_s),
-            },
-            images=self.images,
-            part_size=self.part_size,
-            failed={index: REASONS[i % len(REASONS)] for i, index in enumerate(unlucky)},
-            done=self.images,
-        )
-
-    def _advance(self, i: int) -> bool:
-        """A mini-batch of one's own share or of the one with most left; False where there is none, or no worker."""
-        worker = self.workers[i]
-        if worker.is_lost:
-            worker.clock_s = worker.device.lost_after_s or 0.0
-            worker.enter("lost")
-            return False
-        if not worker.left:
-            richest = max(self.workers, key=lambda other: other.left)
-            if richest.left <= self.part_size:
-                worker.enter("done")
-                return False
-            worker.enter("tails")
-            richest.left -= self.part_size
-            worker.left += self.part_size
-        worker.step(self.chance)
-        return True
-
-    def _replace(self, lost: int) -> float:
-        """Start the spare device on what the lost one left; when it has its first mini-batch."""
-        gone = self.workers[lost]
-        assert self.spare is not None
-        helper = _Worker(device=self.spare, left=gone.left, born_s=round(gone.clock_s + 1.6, 3))
-        gone.left = 0
-        planned = _planned(f"w{len(self.workers)}", helper)
-        self.workers.append(helper)
-        helper.begin(self.chance)
-        others = {"plan": None, "proofSentence": None, "finishAtConfidenceSeconds": None, "workers": [planned]}
-        self.revisions.append({**self.revisions[0], "atSeconds": helper.born_s, "reason": "WorkerLost", **others})
-        left = len(self.devices) - 1
-        message = f"A worker was lost: {left} to {left + 1} workers"
-        self.replans.append(
-            {"atSeconds": helper.born_s, "reason": "WorkerLost", "from": left, "to": left + 1, "message": message}
-        )
-        return helper.clock_s
-
-    def _sample(self, now: float) -> None:
-        if now - self.samples[-1][0] >= 1.0:
-            done = sum(worker.done for worker in self.workers if worker.samples)
-            self.samples.append([round(now, 3), done, self.failures * done // self.images])
-
-    def _first_revision(self) -> dict[str, Any]:
-        planned = [_planned(f"w{i}", worker) for i, worker in enumerate(self.workers)]
-        finish = max(_finish_s(worker) for worker in self.workers)
-        most = self.images * 19 // 20
-        at_confidence = round(min(finish * 1.035, self.deadline_s - 1.3), 3)
-        return {
-            "atSeconds": 0.0,
-            "reason": "Started",
-            "plan": self._plan(planned, finish, at_confidence),
-            "inputCost": {
-                "decodeMicros": 1640,
-                "getMicros": 212,
-                "bytesPerImage": 77_300,
-                "bandwidthBytesPerSecond": 412_000_000,
-            },
-            "proofSentence": f"{counted(len(planned) - 1, 'CPU slice')} can do at most {most:,} "
-            f"of {self.images:,} by then.",
-            "finishAtConfidenceSeconds": at_confidence,
-            "workers": planned,
-        }
-
-    def _plan(self, planned: Sequence[Mapping[str, Any]], finish: float, at_confidence: float) -> dict[str, Any]:
-        names = ("deviceClass", "engine", "miniBatchSize", "iterations")
-        groups = Counter(tuple(worker[name] for name in names) for worker in planned)
-        return {
-            "feasible": True,
-            "gpus": len(planned),
-            "lowerBound": len(planned),
-            "proof": "ClosedForm+CBC",
-            "confidence": 0.95,
-            "probability": 0.9874,
-            "partSize": self.part_size,
-            "images": self.images,
-            "planned": sum(worker["miniBatchSize"] * (worker["iterations"] + 1) for worker in planned),
-            "expectedSeconds": finish,
-            "slackSeconds": round(self.deadline_s - at_confidence, 3),
-            "groups": [{**dict(zip(names, key, strict=True)), "count": count} for key, count in groups.items()],
-            "alternatives": None,
-            "warnings": ["cpu-2: the profile has no spread between nodes; 0.03 is assumed"],
-        }
-
-    def _progress(self) -> dict[str, Any]:
-        workers = {}
-        for i, worker in enumerate(self.workers):
-            device, (born, warming, running) = worker.device, [moment for moment, _ in worker.states[:3]]
-            workers[f"w{i}"] = {
-                "revision": 1 if i < len(self.devices) else 2,
-                "deviceClass": device.device_class,
-                "engine": device.engine,
-                "miniBatchSize": device.mini_batch_size,
-                "states": worker.states,
-                "samples": [*worker.samples, [round(worker.clock_s, 3), worker.done]],
-                "stepMicros": round(1e6 * device.step_s * (1.005 + device.slower_by)),
-                "warmupMicros": round(1e6 * (running - warming)),
-                "startupMicros": round(1e6 * (warming - born)),
-                "partsCommitted": worker.done // self.part_size,
-                "parity": {"ok": True, "sentence": "Probabilities within 0.0000011 of torch eager fp32."},
-            }
-        return {
-            "startUnixMicros": START_US,
-            "deadlineSeconds": self.deadline_s,
-            "samples": self.samples,
-            "workers": workers,
-        }
-
-    def _summary(self, job: str, end_s: float) -> dict[str, Any]:
-        first, in_time = self.revisions[0], end_s <= self.deadline_s
-        return {
-            "job": job,
-            "images": self.images,
-            "imagesDone": self.images,
-            "imagesFailed": self.failures,
-            "startUnixMicros": START_US,
-            "deadlineSeconds": self.deadline_s,
-            "expectedSeconds": first["plan"]["expectedSeconds"],
-            "finishAtConfidenceSeconds": first["finishAtConfidenceSeconds"],
-            "actualSeconds": round(end_s, 3),
-            "inTime": in_time,
-            "verdict": "Succeeded" if in_time else "Late",
-            "confidence": 0.95,
-            "probability": 0.9874,
-            "gpus": len(self.devices),
-            "replans": self.replans,
-            "model": {"name": "efficientnet_lite0", "weights": "DEFAULT", "imageSize": 224, "precision": "fp32"},
-            "weightsWarning": None,
-            "software": {"python": "3.11.7", "torch": "2.13.0", "openvino": "2026.4.1", "dueby": "0.1.0"},
-            "machine": {"cores": 10, "memoryMiB": 24_576, "devices": {"cpu-1": 6, "cpu-2": 2}},
-            "warnings": [],
-        }
-
-    def _manifest(self, job: str, source: Mapping[str, Any]) -> dict[str, Any]:
-        spec = {
-            "images": self.images,
-            "deadline": f"{self.deadline_s:g}s",
-            "model": {"name": "efficientnet_lite0"},
-            "source": dict(source),
-            "sink": {"uri": "results"},
-            "worker": {"env": [{"name": "AWS_SECRET_ACCESS_KEY", "value": "a-secret-that-no-page-shows"}]},
-        }
-        return {
-            "apiVersion": "dueby.dev/v1alpha1",
-            "kind": "InferenceJob",
-            "metadata": {"name": job},
-            "spec": spec,
-        }
 
 
 def catalog_run() -> SampleRun:
@@ -388,34 +104,6 @@ def write_sink(sink: Path, sample: SampleRun, *, run: str = RUN, without: Sequen
         if grid.bounds(part)[1] < sample.done:
             (sink / part_name(grid, part)).write_bytes(_encode(sample, *grid.bounds(part)))
     return sink
-
-
-def _iterations(worker: _Worker) -> int:
-    return -(-worker.left // worker.device.mini_batch_size) - 1
-
-
-def _finish_s(worker: _Worker) -> float:
-    device = worker.device
-    return round(worker.born_s + device.startup_s + device.warmup_s + _iterations(worker) * device.step_s, 3)
-
-
-def _planned(name: str, worker: _Worker) -> dict[str, Any]:
-    device = worker.device
-    start_us = round(1e6 * (device.startup_s + device.warmup_s))
-    return {
-        "worker": name,
-        "revision": 1,
-        "deviceClass": device.device_class,
-        "engine": device.engine,
-        "miniBatchSize": device.mini_batch_size,
-        "iterations": _iterations(worker),
-        "share": [0, 1],
-        "profile": "vm",
-        "latencyMicros": round(1e6 * device.step_s),
-        "startMicros": start_us,
-        "expectedStartMicros": start_us,
-        "expectedWarmupMicros": round(1e6 * device.warmup_s),
-    }
 
 
 def _encode(sample: SampleRun, first: int, last: int) -> bytes:

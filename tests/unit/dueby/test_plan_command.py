@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 
 from dueby.cli.main import main
-from dueby.cli.tables import CLAIM, print_plan
+from dueby.cli.plan_table import CLAIM, print_plan
 from dueby_api.input_cost import InputCost
 from dueby_planner.deadline_classes import judge
 from support.planner import A100, choice, group, job_document, problem, profile_document, step_document
@@ -298,7 +298,7 @@ def test_without_profiles_this_machine_s_are_read(
     [
         pytest.param(
             {"images": None},
-            "spec.images: is missing: a plan needs N, since it doesn't read the source to count",
+            "spec.images: is missing; a plan needs N, because it doesn't count the images of the source",
             id="no N",
         ),
         pytest.param(
@@ -308,7 +308,7 @@ def test_without_profiles_this_machine_s_are_read(
         ),
         pytest.param(
             {"deadline": None, "deadlineTime": "2020-01-01T00:00:00Z"},
-            "spec.deadlineTime: has passed",
+            "spec.deadlineTime: is in the past, by ",
             id="a deadline in the past",
         ),
         pytest.param(
@@ -329,8 +329,10 @@ def test_without_profiles_this_machine_s_are_read(
             id="an unknown class",
         ),
         pytest.param({"pool": f"{A100}=0"}, "pool: is empty", id="an empty pool"),
-        pytest.param({"pool": f"{A100}=-1"}, f"--pool: '{A100}=-1' is not CLASS=COUNT", id="a negative count"),
-        pytest.param({"pool": A100}, f"--pool: '{A100}' is not CLASS=COUNT", id="no count"),
+        pytest.param(
+            {"pool": f"{A100}=-1"}, f"--pool: '{A100}=-1' is not of the form CLASS=COUNT", id="a negative count"
+        ),
+        pytest.param({"pool": A100}, f"--pool: '{A100}' is not of the form CLASS=COUNT", id="no count"),
         pytest.param(
             {"confidence": 0.999, "profiles": [profile(spread={"run": 0.3, "node": 0.4})]},
             "spec.confidence: 0.999 is too high for these profiles",
@@ -382,7 +384,7 @@ def test_without_any_profiles_at_all_it_says_how_to_measure_some(
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(job_document()))
     monkeypatch.setenv("DUEBY_PROFILES", str(tmp_path / "none"))
     assert main(["plan", "-f", str(tmp_path / "job.yaml")]) == 2
-    assert f"measure some with: dueby profile -o {tmp_path / 'none'}" in capsys.readouterr().err
+    assert f"measure this machine with: dueby profile -o {tmp_path / 'none'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["plan"], ["plan", "-f", "x", "-o", "xml"], ["plan", "--what"], ["plna"]])
@@ -455,7 +457,7 @@ def test_infeasible_is_told_with_what_would_do(plan: Plan) -> None:
 
 def test_a_late_plan_is_shown_under_the_alternatives(plan: Plan) -> None:
     _, _, err = plan(images=400_000, confidence=0.5)
-    assert "The plan that ends earliest, which a Soft or Relaxed job starts all the same:" in err
+    assert "The plan that ends earliest, which a Soft or Relaxed job starts although it is late:" in err
     assert "slack -1.8s" in err
     assert "No 7 GPUs of this pool end within 12s, as these 8 do." in err
 
@@ -472,5 +474,5 @@ def test_the_input_terms_are_shown_where_they_are_known() -> None:
     out = io.StringIO()
     cost = InputCost(decode_us=4_210, get_us=300, bytes_per_image=110_000, bandwidth_bytes_per_s=80e6)
     print_plan(verdict, Console(file=out, width=200), cost=cost)
-    said = "Input, in every step: 4.21 ms to decode and 0.30 ms to read 110 kB at 80 MB/s an image."
+    said = "Input, per image in every step: 4.21 ms to decode and 0.30 ms to read 110 kB at 80 MB/s."
     assert out.getvalue().splitlines()[-1] == said

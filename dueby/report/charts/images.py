@@ -1,18 +1,18 @@
 """Images over time against the plan, and under it the rate.
 
 The planned curve is drawn from the numbers that the planner used: each worker's first mini-batch after start-up and
-warm-up, then one a step. A re-plan that has an end begins a new planned line at what was done by then.
+warm-up, then one per step. A re-plan that has a finish of its own begins a new planned line at what was done by then.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 
-from dueby.report.axes import (
+from dueby.report.charts.axes import (
     STRETCH,
     TimeAxis,
+    chart,
     curve,
     deadline_mark,
-    figure,
     label_beside,
     stretched,
     text,
@@ -22,26 +22,34 @@ from dueby.report.axes import (
     value_scale,
     value_ticks,
 )
-from dueby.report.html import Markup, join, tag
+from dueby.report.charts.svg import Markup, element, join
 from dueby.report.run import Run
 from dueby.report.wording import duration, number, percent
 from dueby_api.plan import PlannedWorker
 from dueby_api.run_record import Revision
 
 _TOP, _HEIGHT, _RATE_TOP, _RATE_HEIGHT = 36, 260, 24, 96
-# Why a plan is made for the whole of what there is to do.
+# Reasons for which a plan covers everything that is left to do. Plans for other reasons add helpers to such a plan.
 WHOLE_PLANS = ("Started", "Resumed")
+# Room above the line of N for the label on it.
+_HEADROOM = 1.08
+# Each rate is a mean over one of these windows: short enough to show a loss, long enough to smooth out mini-batches.
+_WINDOWS = 48
 Points = Sequence[tuple[float, float]]
 
 
 def planned_points(revision: Revision, *, images: int, done: float = 0) -> list[tuple[float, float]]:
-    """(seconds, images) of a plan, from the images done when it began: its workers' lines in sum for the first plan, a
-    straight line to its end for a re-plan, and nothing for helpers that have no end of their own."""
+    """Return a plan as (seconds, images), from the images done when it began.
+
+    The first plan is the sum of its workers' lines. A re-plan is a straight line to its finish; helpers that have no
+    finish of their own give no points.
+    """
     finishes = [(worker, revision.finish_s(worker)) for worker in revision.workers]
     planned = [(worker, finish_s) for worker, finish_s in finishes if finish_s is not None]
     if revision.reason not in WHOLE_PLANS or not planned:
         end_s = revision.expected_s
         return [] if end_s is None else [(revision.at_seconds, done), (end_s, float(images))]
+    # Thousands of workers have only a few different lines, so each line is computed once.
     lines = Counter(_worker_line(worker, finish_s) for worker, finish_s in planned)
     moments = thin(sorted({0.0, *(moment for line in lines for moment, _ in line)}))
     sums = [done + sum(count * interpolate(line, moment) for line, count in lines.items()) for moment in moments]
@@ -49,7 +57,7 @@ def planned_points(revision: Revision, *, images: int, done: float = 0) -> list[
 
 
 def _worker_line(worker: PlannedWorker, finish_s: float) -> tuple[tuple[float, float], ...]:
-    """One worker's plan: nothing, the first mini-batch, the last one."""
+    """Return one worker's plan: no images, those of its first mini-batch, all of them."""
     size = float(worker.mini_batch_size)
     warm_s = max(0.0, finish_s - worker.iterations * worker.step_s)
     begin_s = max(0.0, warm_s - worker.warmup_s)
@@ -57,7 +65,7 @@ def _worker_line(worker: PlannedWorker, finish_s: float) -> tuple[tuple[float, f
 
 
 def interpolate(points: Points, moment: float) -> float:
-    """The line's value; before and after it, its first and last one."""
+    """Return the line's value at a moment; before and after the line, its first and last value."""
     before = points[0]
     for after in points:
         if after[0] >= moment:
@@ -67,8 +75,8 @@ def interpolate(points: Points, moment: float) -> float:
     return points[-1][1]
 
 
-def rates(points: Points, *, end_s: float, windows: int = 48) -> list[tuple[float, float]]:
-    """(seconds, images per second), each over a window of the time line."""
+def rates(points: Points, *, end_s: float, windows: int = _WINDOWS) -> list[tuple[float, float]]:
+    """Return (seconds, images per second) in the middle of each window of the time from 0 to `end_s`."""
     if end_s <= 0:
         return []
     width = end_s / windows
@@ -76,8 +84,8 @@ def rates(points: Points, *, end_s: float, windows: int = 48) -> list[tuple[floa
     return [((i + 0.5) * width, (done[i + 1] - done[i]) / width) for i in range(windows)]
 
 
-def draw_images(run: Run) -> Markup:
-    """Both figures on the same axis of time."""
+def draw_images(run: Run) -> tuple[Markup, ...]:
+    """Return the charts of images and of their rate, on the same time axis; no rate if there are too few samples."""
     images = run.images or max(1, run.done)
     actual = [(0.0, float(run.inherited)), *((moment, float(done)) for moment, done, _ in run.progress.samples)]
     plans = [
@@ -87,58 +95,58 @@ def draw_images(run: Run) -> Markup:
     ]
     ends = [points[-1][0] for points in plans] + [run.end_s, run.at_confidence_s or 0.0]
     axis = time_axis(last_s=max(ends), deadline_s=run.deadline_s)
-    return join(
-        tag("div", _draw_totals(run, axis, images, actual, plans), class_="figure"),
-        tag("div", _draw_rates(run, axis, actual, plans), class_="figure"),
-    )
+    charts = (_draw_totals(run, axis, images, actual, plans), _draw_rates(axis, actual, plans))
+    return tuple(drawn for drawn in charts if drawn is not None)
 
 
 def _draw_totals(run: Run, axis: TimeAxis, images: int, actual: Points, plans: Sequence[Points]) -> Markup:
-    bottom, most = _TOP + _HEIGHT, images * 1.08
+    bottom, most = _TOP + _HEIGHT, images * _HEADROOM
 
     def place(points: Points) -> list[tuple[float, float]]:
         return [(axis.share(t) * STRETCH / 100, _HEIGHT * (1 - v / most)) for t, v in points]
 
     lines = [curve(place(points), class_="plan" if i == 0 else "plan again") for i, points in enumerate(plans)]
-    named = f"deadline {duration(run.deadline_s)}"
+    deadline_name = f"deadline {duration(run.deadline_s)}"
     full = _TOP + _HEIGHT * (1 - images / most)
-    return figure(
+    # A tick close to the line of N would have its value printed over the line's label.
+    ticks = [value for value in value_ticks(most) if value <= 0.93 * images]
+    return chart(
         time_scale(axis, top=_TOP, bottom=bottom),
-        value_scale([v for v in value_ticks(most) if v <= 0.93 * images], top=_TOP, bottom=bottom, most=most),
-        deadline_mark(axis, top=_TOP, bottom=bottom, name=named),
-        tag("line", x1=0, x2="100%", y1=full, y2=full, class_="full"),
+        value_scale(ticks, top=_TOP, bottom=bottom, most=most),
+        deadline_mark(axis, top=_TOP, bottom=bottom, name=deadline_name),
+        element("line", x1=0, x2="100%", y1=full, y2=full, class_="full"),
         text(f"N = {number(images)}", x=0, y=full - 7, class_="full-name"),
         stretched(lines, curve(place(actual), class_="actual"), top=_TOP, height=_HEIGHT),
         _mark_confidence(run, axis, full),
         _name_curves(run, axis, most, actual, plans),
         height=bottom + 26,
-        label=f"{number(run.done)} of {number(images)} images in {duration(run.end_s)}, {named}",
+        label=f"{number(run.done)} of {number(images)} images in {duration(run.end_s)}, {deadline_name}",
     )
 
 
 def _mark_confidence(run: Run, axis: TimeAxis, full: float) -> Markup | None:
-    """From the expected finish to the one at the job's confidence."""
+    """Return the range from the planned finish to the one at the job's confidence."""
     if run.expected_s is None or run.at_confidence_s is None:
         return None
     start, end = axis.at(run.expected_s), axis.at(run.at_confidence_s)
-    surely = f"at {percent(run.confidence)} confidence {duration(run.at_confidence_s)}"
-    told = f"planned finish {duration(run.expected_s)}; {surely}"
-    line = tag("line", tag("title", told), x1=start, x2=end, y1=full, y2=full, class_="margin")
+    at_confidence = f"at {percent(run.confidence)} confidence {duration(run.at_confidence_s)}"
+    title = element("title", f"planned finish {duration(run.expected_s)}; {at_confidence}")
+    line = element("line", title, x1=start, x2=end, y1=full, y2=full, class_="margin")
     return join(line, _draw_range_end(start, full), _draw_range_end(end, full))
 
 
 def _draw_range_end(x: str, y: float) -> Markup:
-    """The end of a range."""
-    return tag("line", x1=x, x2=x, y1=y - 5, y2=y + 5, class_="margin-end")
+    return element("line", x1=x, x2=x, y1=y - 5, y2=y + 5, class_="margin-end")
 
 
 def _name_curves(run: Run, axis: TimeAxis, most: float, actual: Points, plans: Sequence[Points]) -> list[Markup]:
-    """Each line's name beside it: the plan's above on the left, what happened below on the right."""
+    """Return each line's name beside it: the plan's above on the left, the actual one's below on the right."""
 
     def height(points: Points, moment: float) -> float:
         return _TOP + _HEIGHT * (1 - interpolate(points, moment) / most)
 
     marks: list[Markup] = []
+    # Names at different fractions of the lines, so that they don't meet when the run goes as planned.
     if plans:
         moment = 0.42 * plans[0][-1][0]
         marks.append(text("plan", x=axis.at(moment), y=height(plans[0], moment) - 8, anchor="end", class_="plan-name"))
@@ -146,20 +154,20 @@ def _name_curves(run: Run, axis: TimeAxis, most: float, actual: Points, plans: S
         moment = 0.6 * actual[-1][0]
         marks.append(text("actual", x=axis.at(moment), y=height(actual, moment) + 18, dx=8, class_="actual-name"))
         last, y = actual[-1], height(actual, actual[-1][0])
-        told = f"{number(last[1])} at {duration(run.end_s)}"
-        marks.append(tag("circle", cx=axis.at(last[0]), cy=round(y, 1), r=4, class_="end-dot"))
-        marks.append(_name_end(told, share=axis.share(last[0]), y=y, is_done=last[1] >= (run.images or 0)))
+        name = f"{number(last[1])} at {duration(run.end_s)}"
+        marks.append(element("circle", cx=axis.at(last[0]), cy=round(y, 1), r=4, class_="end-dot"))
+        marks.append(_name_end(name, share=axis.share(last[0]), y=y, is_done=last[1] >= (run.images or 0)))
     return marks
 
 
-def _name_end(told: str, *, share: float, y: float, is_done: bool) -> Markup:
-    """Above the last dot, or where the plan goes on from there, on its right."""
+def _name_end(name: str, *, share: float, y: float, is_done: bool) -> Markup:
+    """Return the last dot's label: above it, or on its right if the plan's line goes on above it."""
     if is_done or share > 50:
-        return label_beside(told, share=share, y=y - 9, class_="actual-name", gap=0)
-    return label_beside(told, share=share, y=y + 18, class_="actual-name", gap=8)
+        return label_beside(name, share=share, y=y - 9, class_="actual-name", gap=0)
+    return label_beside(name, share=share, y=y + 18, class_="actual-name", gap=8)
 
 
-def _draw_rates(run: Run, axis: TimeAxis, actual: Points, plans: Sequence[Points]) -> Markup | None:
+def _draw_rates(axis: TimeAxis, actual: Points, plans: Sequence[Points]) -> Markup | None:
     bottom = _RATE_TOP + _RATE_HEIGHT
     measured = rates(actual, end_s=actual[-1][0])
     if len(actual) < 3 or not measured:
@@ -170,10 +178,11 @@ def _draw_rates(run: Run, axis: TimeAxis, actual: Points, plans: Sequence[Points
     def place(points: Points) -> list[tuple[float, float]]:
         return [(axis.share(t) * STRETCH / 100, _RATE_HEIGHT * (1 - max(0.0, v) / most)) for t, v in points]
 
-    return figure(
+    return chart(
         text("images per second", x=0, y=12, class_="axis-name"),
         time_scale(axis, top=_RATE_TOP, bottom=bottom),
         value_scale(value_ticks(most, most=3), top=_RATE_TOP, bottom=bottom, most=most),
+        # The chart above names the deadline.
         deadline_mark(axis, top=_RATE_TOP, bottom=bottom, name="") if axis.shows_deadline else None,
         stretched(
             curve(place(planned), class_="plan") if planned else None,

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from dueby.report.parts import Classified
 
+# Twice the 104 px that a column of the contact sheet has on a phone, whose screens have two pixels to a point or more.
 SIDE = 208
-# At this size and quality a photo is about 9 KB, where a PNG would be 80.
+# At this size and quality a photo has about 9 KB, where a PNG would have 80.
 QUALITY = 82
 
 
@@ -19,6 +20,6 @@ class Photo:
     reason: str = ""
 
 
-def to_picture(jpeg: bytes) -> str:
-    """The JPEG as a data URI."""
+def to_data_uri(jpeg: bytes) -> str:
+    """Return the JPEG as a data URI."""
     return "data:image/jpeg;base64," + b64encode(jpeg).decode("ascii")

@@ -1,4 +1,7 @@
-"""What people read of a plan: the groups, the proof in a sentence, the odds. rich is imported here and in `screen`."""
+"""A plan as people read it: a table of its devices, the proof in a sentence, and the probability of being in time.
+
+`dueby plan` and `dueby run` print the same. If the deadline can't be met, the ways out come first, then the late plan.
+"""
 
 from rich.console import Console
 from rich.table import Table
@@ -11,11 +14,12 @@ from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.plan import Infeasible, Plan
 
 CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confidence and this pool."
+# What the claim is about; with `interpolate`, sizes between the measured ones are part of it.
 _MEASURED = "measured mini-batch sizes"
 
 
 def print_plan(verdict: Verdict, console: Console, *, cost: InputCost = FREE) -> None:
-    """The verdict, with the job's input cost where it is known."""
+    """Print the plan of the verdict, or what would be feasible instead; with the job's input cost if it is known."""
     warnings = verdict.plan.warnings if verdict.plan else ()
     if verdict.infeasible:
         warnings = warnings or verdict.infeasible.problem.pool.warnings
@@ -23,16 +27,11 @@ def print_plan(verdict: Verdict, console: Console, *, cost: InputCost = FREE) ->
     if verdict.plan:
         _print_groups(console, verdict.plan)
         _print_proof(console, verdict.plan)
+        # Without images to read there is nothing to explain.
         if cost != FREE:
             console.print(Text(_terms(cost)))
     for warning in warnings:
         console.print(Text(f"Warning: {warning}.", style="yellow"))
-
-
-def people_console(*, stderr: bool = False) -> Console:
-    """A console that doesn't squeeze tables where there is no terminal."""
-    console = Console(highlight=False, stderr=stderr)
-    return console if console.is_terminal else Console(highlight=False, stderr=stderr, width=110, soft_wrap=True)
 
 
 def _print_groups(console: Console, plan: Plan) -> None:
@@ -77,15 +76,16 @@ def _claim(plan: Plan) -> str:
 
 
 def _terms(cost: InputCost) -> str:
-    """What the steps above contain beside the model."""
+    """Return what the steps in the table contain beside the model."""
     if not (cost.decode_us or cost.get_us):
-        return "Input: none to read or decode."
-    words = f"Input, in every step: {cost.decode_us / 1000:.2f} ms to decode and {cost.get_us / 1000:.2f} ms to read"
+        return "Input: nothing to read or decode."
+    decode_ms, get_ms = cost.decode_us / 1000, cost.get_us / 1000
+    words = f"Input, per image in every step: {decode_ms:.2f} ms to decode and {get_ms:.2f} ms to read"
     if cost.bytes_per_image:
         words += f" {cost.bytes_per_image / 1000:,.0f} kB"
     if cost.bandwidth_bytes_per_s:
         words += f" at {cost.bandwidth_bytes_per_s / 1e6:,.0f} MB/s"
-    return f"{words} an image."
+    return f"{words}."
 
 
 def _print_infeasible(console: Console, infeasible: Infeasible, late: Plan | None) -> None:
@@ -94,20 +94,23 @@ def _print_infeasible(console: Console, infeasible: Infeasible, late: Plan | Non
     console.print(
         f"[bold red]Infeasible[/bold red]: all {problem.most:,} {what} can do at most {found.largest_images:,} of "
         f"{problem.images:,} images in {format_duration(problem.time_us)} at confidence {problem.confidence:g} "
-        f"({infeasible.proof}). Any one of these would do:"
+        f"({infeasible.proof}). Any one of these would be enough:"
     )
     lines: list[tuple[str | Text, str]] = [
         ("a deadline of", "never with this pool" if found.earliest_us is None else _exact(found.earliest_us)),
         ("at most", f"{found.largest_images:,} images"),
         ("a confidence of", "none" if found.possible_confidence is None else f"{found.possible_confidence:g}"),
-        *((Text(f"more {name}"), "no number does" if n is None else f"{n:,}") for name, n in found.extra_gpus.items()),
+        *(
+            (Text(f"more {name}"), "no number is enough" if n is None else f"{n:,}")
+            for name, n in found.extra_gpus.items()
+        ),
     ]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     for row in lines:
         table.add_row(*row)
     console.print(table)
     if late:
-        console.print("\nThe plan that ends earliest, which a Soft or Relaxed job starts all the same:\n")
+        console.print("\nThe plan that ends earliest, which a Soft or Relaxed job starts although it is late:\n")
 
 
 def _exact(micros: int) -> str:

@@ -1,52 +1,59 @@
-"""Scales, ticks and the frame of a figure.
+"""Scales, ticks and the frame of a chart.
 
-A figure is as wide as its column, from 360 to 1100 px, and its text must not scale with it. So there is no viewBox:
-horizontal places are percentages of the figure, vertical ones and all sizes are pixels. Only curves, which can't be
-given in percent, sit in an inner SVG of 1000 units' width that is stretched, with strokes that aren't.
+A chart is as wide as its column, from 360 to 1100 px, and its text must not scale with it. So there is no viewBox:
+horizontal positions are percentages of the chart's width, vertical ones and all sizes are pixels. Only curves, whose
+paths can't be given in percent, are in an inner SVG with a width of 1000 units that is stretched, with strokes that
+are not.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, log10
 
-from dueby.report.html import Child, Markup, tag
+from dueby.report.charts.svg import Child, Markup, element
 from dueby_api.units import format_count
 
+# Seconds between ticks that people read without reckoning: parts of a minute, an hour and a day.
 _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
+# Width of the inner SVG of curves, in its own units.
 STRETCH = 1000
+# More points than this can't be told apart in a chart 1100 px wide, and make the page large.
 MAX_POINTS = 400
+# A deadline further off than this many times the run would squeeze the run into a corner of the chart.
+_FAR_OFF = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimeAxis:
-    """Seconds from 0 to `end_s` over the width of the figure, and the deadline where it lies on it."""
+    """The chart's width as seconds from 0 to `end_s`, with the deadline if that lies on it."""
 
     end_s: float
     deadline_s: float | None
 
     def share(self, seconds: float) -> float:
-        """Place of the moment as a percentage."""
+        """Return the position of the moment as a percentage of the width."""
         return round(min(100.0, max(0.0, 100 * seconds / self.end_s)), 3)
 
     def at(self, seconds: float) -> str:
-        """The place as an attribute's value."""
+        """Return the position of the moment as an attribute's value."""
         return f"{self.share(seconds):g}%"
 
     @property
     def shows_deadline(self) -> bool:
-        """Whether the deadline lies on the axis."""
+        """True if the deadline lies on the axis."""
         return self.deadline_s is not None and self.deadline_s <= self.end_s
 
 
 def time_axis(*, last_s: float, deadline_s: float | None) -> TimeAxis:
-    """An axis over everything that happened, and to the deadline unless it is so far off that nothing could be seen."""
+    """Return an axis that reaches to the last event, and to the deadline unless that is too far off to show both."""
     last_s = last_s if last_s > 0 else max(1.0, deadline_s or 0.0)
-    ends = [last_s, deadline_s] if deadline_s is not None and deadline_s <= 3 * last_s else [last_s]
+    ends = [last_s, deadline_s] if deadline_s is not None and deadline_s <= _FAR_OFF * last_s else [last_s]
+    # 3 % of room, so that a mark at the end isn't on the edge.
     return TimeAxis(end_s=1.03 * max(ends), deadline_s=deadline_s)
 
 
 def time_ticks(end_s: float, *, most: int = 8) -> tuple[float, ...]:
-    """Round moments from 0 on."""
+    """Return round moments from 0 on, about `most` of them."""
     if end_s < most:
         return value_ticks(end_s, most=most)
     step = next((step for step in _TIME_STEPS if end_s / step <= most), None)
@@ -55,20 +62,21 @@ def time_ticks(end_s: float, *, most: int = 8) -> tuple[float, ...]:
 
 
 def value_ticks(top: float, *, most: int = 5) -> tuple[float, ...]:
-    """0 and multiples of 1, 2 or 5 times a power of ten."""
+    """Return 0 and the multiples of 1, 2 or 5 times a power of ten up to `top`, about `most` of them."""
     power = 10.0 ** floor(log10(top / most))
     step = next(power * factor for factor in (1, 2, 5, 10) if top / (power * factor) <= most)
+    # The small summand keeps a tick at the top that rounding has put just above it.
     return tuple(step * i for i in range(floor(top / step + 1e-9) + 1))
 
 
 def thin(items: Sequence[float], *, most: int = MAX_POINTS) -> list[float]:
-    """At most so many of them, evenly, the last one always."""
+    """Return about `most` of the items, evenly chosen, and always the last one."""
     step = -(-len(items) // most)
     return [*items[:-1:step], *items[-1:]]
 
 
 def name_time(seconds: float) -> str:
-    """45s, 1m30s, 2h: without what is zero."""
+    """Return the moment without the units that are zero: 45s, 1m30s, 2h."""
     if seconds != round(seconds):
         return f"{seconds:g}s"
     minutes, rest = divmod(round(seconds), 60)
@@ -77,72 +85,73 @@ def name_time(seconds: float) -> str:
     return "".join(terms) or "0"
 
 
-def figure(*children: Child, height: float, label: str, class_: str = "") -> Markup:
-    """The outer SVG; `label` tells in a sentence what it shows to those who can't see it."""
-    return tag(
+def chart(*children: Child, height: float, label: str, class_: str = "") -> Markup:
+    """Return the outer SVG; `label` says in a sentence what it shows, for people who can't see it."""
+    return element(
         "svg", *children, class_=f"plot {class_}".strip(), height=height, width="100%", role="img", aria_label=label
     )
 
 
 def stretched(*children: Child, top: float, height: float) -> Markup:
-    """The inner SVG for curves: x in 0..1000 over the whole width, y in pixels."""
+    """Return the inner SVG for curves: x in 0..1000 over the whole width, y in pixels."""
     box = f"0 0 {STRETCH} {height:g}"
-    return tag("svg", *children, y=top, width="100%", height=height, viewBox=box, preserveAspectRatio="none")
+    return element("svg", *children, y=top, width="100%", height=height, viewBox=box, preserveAspectRatio="none")
 
 
 def curve(points: Sequence[tuple[float, float]], *, class_: str) -> Markup:
-    """A line through points of an inner SVG."""
+    """Return a line through points of an inner SVG."""
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    return tag("path", d=path, class_=f"curve {class_}", vector_effect="non-scaling-stroke")
+    return element("path", d=path, class_=f"curve {class_}", vector_effect="non-scaling-stroke")
 
 
 def text(content: str, *, x: str | float, y: float, class_: str = "", anchor: str = "start", dx: float = 0) -> Markup:
-    """A label."""
-    return tag("text", content, x=x, y=y, dx=dx or None, text_anchor=anchor, class_=class_ or None)
+    """Return a label."""
+    return element("text", content, x=x, y=y, dx=dx or None, text_anchor=anchor, class_=class_ or None)
 
 
 def label_beside(content: str, *, share: float, y: float, class_: str = "", gap: float = 6) -> Markup:
-    """A label at a place, on the side of it where there is room."""
+    """Return a label on that side of a position where there is more room."""
     if share > 50:
         return text(content, x=f"{share:g}%", y=y, anchor="end", dx=-gap, class_=class_)
     return text(content, x=f"{share:g}%", y=y, dx=gap, class_=class_)
 
 
-def upright(x: str, *, top: float, bottom: float, class_: str) -> Markup:
-    """A vertical line."""
-    return tag("line", x1=x, x2=x, y1=top, y2=bottom, class_=class_)
+def vertical_line(x: str, *, top: float, bottom: float, class_: str) -> Markup:
+    """Return a vertical line."""
+    return element("line", x1=x, x2=x, y1=top, y2=bottom, class_=class_)
 
 
 def time_scale(axis: TimeAxis, *, top: float, bottom: float) -> list[Markup]:
-    """The grid and the times under it; every second one yields where the page is narrow."""
+    """Return the grid and the times under it."""
     marks: list[Markup] = []
     for i, seconds in enumerate(time_ticks(axis.end_s)):
+        # The style sheet hides every second time on a narrow page, where they would run into each other.
         x, minor = axis.at(seconds), " minor" if i % 2 else ""
-        marks.append(upright(x, top=top, bottom=bottom, class_="grid"))
+        marks.append(vertical_line(x, top=top, bottom=bottom, class_="grid"))
         marks.append(text(name_time(seconds), x=x, y=bottom + 18, anchor="middle", class_=f"tick{minor}"))
     return marks
 
 
 def value_scale(ticks: Sequence[float], *, top: float, bottom: float, most: float) -> list[Markup]:
-    """Horizontal grid lines with their values on the left."""
+    """Return horizontal grid lines with their values on the left."""
     marks: list[Markup] = []
     for value in ticks:
         y = round(bottom - (bottom - top) * value / most, 1)
-        marks.append(tag("line", x1=0, x2="100%", y1=y, y2=y, class_="grid base" if value == 0 else "grid"))
+        marks.append(element("line", x1=0, x2="100%", y1=y, y2=y, class_="grid base" if value == 0 else "grid"))
         named = f"{value:g}" if 0 < value < 1 else format_count(round(value))
         marks.append(text(named, x=-8, y=y + 4, anchor="end", class_="tick"))
     return marks
 
 
 def deadline_mark(axis: TimeAxis, *, top: float, bottom: float, name: str) -> list[Markup]:
-    """The line not to cross and the time beyond it; a note at the edge where the deadline is far beyond the figure."""
+    """Return the deadline's line and the area after it, or a note at the edge if the deadline is beyond the chart."""
     if axis.deadline_s is None:
         return []
     if not axis.shows_deadline:
         return [text(f"{name} →", x="100%", y=top - 9, anchor="end", class_="deadline-name")]
     share = axis.share(axis.deadline_s)
     return [
-        tag("rect", x=f"{share:g}%", y=top, width=f"{100 - share:g}%", height=bottom - top, class_="beyond"),
-        upright(f"{share:g}%", top=top - 4, bottom=bottom, class_="deadline"),
+        element("rect", x=f"{share:g}%", y=top, width=f"{100 - share:g}%", height=bottom - top, class_="beyond"),
+        vertical_line(f"{share:g}%", top=top - 4, bottom=bottom, class_="deadline"),
         label_beside(name, share=share, y=top - 9, class_="deadline-name", gap=0),
     ]

@@ -1,0 +1,15 @@
+"""The console on which the command speaks to people: a terminal, or a file that is read later."""
+
+from rich.console import Console
+
+# Wide enough for the widest table, so that a log file has each row on one line.
+_WIDTH_OF_FILES = 110
+
+
+def people_console(*, stderr: bool = False) -> Console:
+    """Return a console on stdout, or on stderr; tables keep their columns if it is no terminal."""
+    # highlight=False: rich would colour every number, and a plan consists of numbers.
+    console = Console(highlight=False, stderr=stderr)
+    if console.is_terminal:
+        return console
+    return Console(highlight=False, stderr=stderr, width=_WIDTH_OF_FILES, soft_wrap=True)

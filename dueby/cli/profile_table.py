@@ -1,0 +1,55 @@
+"""A profile as a table for people, with a row for each mini-batch size."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.units import MICROS_PER_SECOND, format_duration
+
+
+def print_profile(profile: GPUProfile, console: Console) -> None:
+    """Print what was measured, and the facts that hold for every size."""
+    spec = profile.spec
+    slices = f", {spec.device.slices} side by side" if (spec.device.slices or 1) > 1 else ""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("BATCH", "STEP L", "P95", "IMAGES/S", "WARM-UP W", "MEMORY", "STEPS"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for step in spec.steps:
+        latency, warmup = step.latency_micros, step.warmup_micros
+        table.add_row(
+            f"{step.mini_batch_size:,}",
+            _milliseconds(latency.mean),
+            _milliseconds(latency.p95),
+            f"{step.mini_batch_size * MICROS_PER_SECOND / latency.mean:,.1f}",
+            _milliseconds(warmup.p50 if warmup else None),
+            f"{step.memory_mib:,} MiB" if step.memory_mib else "",
+            f"{step.samples:,}" if step.samples else "",
+        )
+    console.print()
+    model = f"{spec.model.name}, {spec.model.image_size} px, {spec.model.precision}, {spec.engine}"
+    console.print(Text(f"{spec.device_class}{slices}: {model}", style="bold"))
+    console.print(table)
+    console.print(Text(", ".join(_facts(profile))))
+
+
+def _facts(profile: GPUProfile) -> Iterator[str]:
+    spec = profile.spec
+    if spec.startup_micros:
+        yield f"start-up S {format_duration(spec.startup_micros.p50)} (p95 {format_duration(spec.startup_micros.p95)})"
+    yield f"MB {spec.max_mini_batch_size:,}{' (extrapolated)' if spec.extrapolated else ''}"
+    if spec.spread.run is not None:
+        yield f"spread between runs {spec.spread.run:.1%}"
+    if spec.latency_fit:
+        yield f"L between these sizes: {spec.latency_fit.kind}, standard error {spec.latency_fit.error:.1%}"
+    # Above 1, since a model that decoding doesn't slow down is the normal case and not worth a word.
+    if spec.contention > 1:
+        yield f"while decoding, {spec.contention:.2f} times as slow as model and decoding in sum"
+    if spec.processes:
+        yield f"{spec.processes} processes"
+
+
+def _milliseconds(micros: int | None) -> str:
+    return "" if micros is None else f"{micros / 1000:,.1f} ms"

@@ -1,0 +1,45 @@
+"""About this run: what ran, where and with what, so that somebody can do the same again."""
+
+from collections import defaultdict
+
+from dueby.report.run import Run
+from dueby.report.sections.facts import Facts, flatten
+from dueby_api.inference_job import JobSpec
+
+# Names of workers that say the same of their parity, before an ellipsis stands for the others.
+_MAX_NAMES = 4
+
+
+def about(run: Run) -> dict[str, Facts]:
+    """Return facts by heading; a heading of which nothing is known is left out."""
+    model, machine = run.summary.model, run.summary.machine
+    blocks: dict[str, Facts] = {
+        "Job": _job_facts(run.job.spec) if run.job else (),
+        "Model": list(flatten(model.document())) if model else (),
+        "Machine": list(flatten(machine.document())) if machine else (),
+        "Software": list(flatten(run.summary.software)),
+        "Parity with torch eager": _parity_facts(run),
+    }
+    return {name: facts for name, facts in blocks.items() if facts}
+
+
+def _job_facts(spec: JobSpec) -> Facts:
+    # Fields are named one by one because the manifest may hold secrets, such as keys in worker.env.
+    source = list(flatten(spec.source.document(), "source.")) or [("source", "synthetic images")]
+    facts = [*source, ("sink.uri", spec.sink.uri), ("sink.ifExists", spec.sink.if_exists)]
+    limits = [(name, value) for name, value in flatten(spec.gpus.document(), "gpus.") if value != "0"]
+    return [("deadlineClass", spec.deadline_class), ("maxFailedImages", str(spec.max_failed_images)), *facts, *limits]
+
+
+def _parity_facts(run: Run) -> Facts:
+    """Return what the engines' checks at the start found, each once, named by the workers that found it."""
+    workers: dict[str, list[str]] = defaultdict(list)
+    for name, worker in run.workers.items():
+        if worker.parity:
+            facts = (f"{key} {value}" for key, value in flatten(worker.parity.document()))
+            workers[worker.parity.sentence or ", ".join(facts)].append(name)
+    return [(_name_all(names), sentence) for sentence, names in workers.items()]
+
+
+def _name_all(names: list[str]) -> str:
+    return ", ".join(names[:_MAX_NAMES]) + (", …" if len(names) > _MAX_NAMES else "")

@@ -1,0 +1,181 @@
+"""The page of a run: what it says about each kind of run, and about files that are missing or damaged."""
+
+import re
+from typing import Any
+
+import pytest
+
+from dueby.report.charts.images import planned_points
+from dueby.report.run import FILES, parse_run
+from support.report import RUN, edit, small_run
+from support.report_page import Elements, files_of, page_of, run_of, words_of
+from support.simulation import SampleRun
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        pytest.param({}, "4,000 images classified in 23.2s on 2 CPU slices, 2.8s before the deadline.", id="in time"),
+        pytest.param(
+            {"verdict": "Late", "deadlineSeconds": 20.0, "inTime": False},
+            "4,000 images classified in 23.2s on 2 CPU slices, 3.2s after the deadline.",
+            id="late",
+        ),
+        pytest.param(
+            {"verdict": "Failed", "imagesFailed": 900},
+            "4,000 of 4,000 images done in 23.2s on 2 CPU slices, and 900 images failed where 40 were allowed.",
+            id="too many failed",
+        ),
+        pytest.param(
+            {"verdict": "Late", "imagesDone": 3000, "actualSeconds": 26.0},
+            "3,000 of 4,000 images done after 26s on 2 CPU slices. Run the same command again to continue.",
+            id="stopped at the deadline",
+        ),
+        pytest.param(
+            {"verdict": "Interrupted", "imagesDone": 1500, "actualSeconds": 9.5},
+            "1,500 of 4,000 images done after 9.5s on 2 CPU slices. Run the same command again to continue.",
+            id="interrupted",
+        ),
+    ],
+)
+def test_the_headline_says_how_the_run_ended(small: SampleRun, changes: dict[str, Any], said: str) -> None:
+    assert said in words_of(page_of(run_of(edit(small, "summary.json", **changes))))
+
+
+def test_the_proof_is_in_the_headline(small: SampleRun) -> None:
+    assert "No fewer can: 1 CPU slice can do at most 3,800 of 4,000 by then." in words_of(page_of(run_of(small)))
+
+
+def test_a_proof_that_is_a_sentence_of_its_own_stays_as_it_is(small: SampleRun) -> None:
+    first = small.files["plan.json"]["revisions"][0]
+    sentence = "No plan has fewer than 1 CPU slice."
+    lonely = edit(small, "plan.json", revisions=[{**first, "proofSentence": sentence}])
+    page = words_of(page_of(run_of(lonely)))
+    assert sentence in page
+    assert "No fewer can" not in page
+
+
+def test_a_resumed_run_says_what_was_there_and_plans_only_the_rest(small: SampleRun) -> None:
+    first = small.files["plan.json"]["revisions"][0]
+    left = {**first, "reason": "Resumed", "plan": {**first["plan"], "images": 3000}}
+    samples = [[0.0, 1000, 0], [23.2, 4000, 0]]
+    resumed = edit(edit(small, "plan.json", revisions=[left]), "progress.json", samples=samples)
+    run = run_of(resumed)
+    assert "3,000 images classified in" in words_of(page_of(run))
+    assert "Earlier runs had classified 1,000 of 4,000." in words_of(page_of(run))
+    assert run.first is not None
+    assert planned_points(run.first, images=4000, done=1000)[0] == (0.0, 1000.0)
+
+
+def test_an_infeasible_plan_shows_what_would_do(small: SampleRun) -> None:
+    plan = {
+        "feasible": False,
+        "groups": [],
+        "alternatives": {
+            "earliestDeadlineSeconds": 31.5,
+            "largestImages": 3000,
+            "extraGPUs": {"cpu-1": 1, "cpu-2": None},
+            "possibleConfidence": 0.5,
+        },
+    }
+    refused = edit(small, "plan.json", revisions=[{"atSeconds": 0, "plan": plan}])
+    refused = edit(
+        edit(refused, "progress.json", workers={}, samples=[]), "summary.json", verdict="Failed", imagesDone=0
+    )
+    page = words_of(page_of(run_of(refused)))
+    assert "Nothing was started: the deadline can't be met." in page
+    assert "earliest deadline 31.5s" in page
+    assert "1 more of cpu-1" in page
+    assert "cpu-2" not in page.split("more devices")[1].split("possible confidence")[0]
+
+
+def test_a_replan_is_numbered_on_the_time_line_and_told_under_it(catalog: SampleRun) -> None:
+    page = page_of(run_of(catalog))
+    assert 'class="replan-number">1</text>' in page
+    assert "After 42.9s: A worker was lost: 7 to 8 workers." in words_of(page)
+    assert "Added after 42.9s: a worker was lost" in words_of(page)
+
+
+def test_without_a_summary_the_replans_come_from_the_plans(catalog: SampleRun) -> None:
+    assert "After 42.9s: a worker was lost." in words_of(page_of(run_of(catalog, without=("summary.json",))))
+
+
+def test_warnings_stand_at_the_top(small: SampleRun) -> None:
+    said = "The weights are random: the results mean nothing."
+    page = words_of(page_of(run_of(edit(small, "summary.json", weightsWarning=said))))
+    assert page.index(said) < page.index("Plan and proof")
+
+
+def test_equal_parity_is_said_once_for_all_workers(catalog: SampleRun) -> None:
+    page = words_of(page_of(run_of(catalog)))
+    assert page.count("of torch eager fp32") == 1
+    assert "w0, w1, w2, w3, …" in page
+
+
+# What is missing
+
+
+@pytest.mark.parametrize("missing", FILES)
+def test_a_missing_file_is_said_and_the_page_is_made_of_the_rest(catalog: SampleRun, missing: str) -> None:
+    run = run_of(catalog, without=(missing,))
+    page = page_of(run)
+    assert f"{missing} is missing: " in words_of(page)
+    assert Elements(page).found
+    assert run.job_name == "catalog"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        pytest.param(b'{"revisions": [{"atSec', "plan.json can't be read (Unterminated string", id="half a file"),
+        pytest.param(b'{"\xff', "plan.json can't be read ('utf-8' codec", id="not text"),
+        pytest.param(b'{"revisions": [{"atSeconds": NaN}]}', "plan.json can't be read (NaN is not a number", id="NaN"),
+        pytest.param(b"[1]", "plan.json can't be read (PlanFile: expected a mapping", id="another document"),
+        pytest.param(b'{"revisions": 7}', "plan.json can't be read (revisions: must be a list", id="a wrong type"),
+    ],
+)
+def test_a_damaged_file_is_said_and_counts_as_missing(small: SampleRun, damage: bytes, said: str) -> None:
+    run = parse_run(RUN, {**files_of(small), "plan.json": damage})
+    assert any(note.startswith(said) for note in run.notes)
+    assert run.first is None
+    assert Elements(page_of(run)).found
+
+
+def test_a_damaged_manifest_is_not_cited(small: SampleRun) -> None:
+    run = parse_run(RUN, {**files_of(small), "job.yaml": b"env: [{value: a-secret-that-no-page-shows]"})
+    assert "a-secret-that-no-page-shows" not in page_of(run)
+
+
+def test_a_run_killed_at_once_still_shows_when_it_was_to_end(small: SampleRun) -> None:
+    early = edit(small, "progress.json", samples=[[0.0, 0, 0], [0.5, 0, 0]])
+    workers = early.files["progress.json"]["workers"]
+    early = edit(
+        early, "progress.json", workers={name: {**w, "states": w["states"][:1]} for name, w in workers.items()}
+    )
+    page = page_of(run_of(early, without=("summary.json",)))
+    places = re.findall(r'<line x1="([\d.]+)%"[^>]*class="planned-finish"', page)
+    assert len(places) == 2
+    assert all(80 < float(place) < 90 for place in places)
+
+
+@pytest.mark.parametrize("damage", [b"{", b"kind: Other", b"- 1", b"\xff", b""], ids=repr)
+def test_a_damaged_manifest_is_said(small: SampleRun, damage: bytes) -> None:
+    run = parse_run(RUN, {**files_of(small), "job.yaml": damage})
+    assert run.job is None
+    assert run.notes[0].startswith("job.yaml can't be read")
+
+
+def test_an_empty_folder_is_a_page_too() -> None:
+    run = parse_run(RUN, {})
+    page = page_of(run)
+    assert len(run.notes) == len(FILES)
+    assert "Unfinished" in words_of(page)
+    assert Elements(page).found
+
+
+def test_fields_of_another_release_are_passed_over(small: SampleRun) -> None:
+    assert not run_of(edit(small, "summary.json", temperature=451, plan={"a": 1})).notes
+
+
+def test_synthetic_images_are_called_so() -> None:
+    assert "The images were synthetic" in words_of(page_of(run_of(small_run(source={"synthetic": {}}))))
