@@ -49,7 +49,7 @@ def main() -> None:
 
 def earliest(problem: Problem, devices: int) -> float:
     """Seconds in which so many of them can do it, at the job's confidence."""
-    earliest_us = replace(problem, most_gpus=devices).earliest_us()
+    earliest_us = replace(problem, max_gpus=devices).earliest_us()
     if earliest_us is None:
         sys.exit("choose_deadline: this machine's devices can never do the job")
     return earliest_us / MICROS_PER_SECOND

@@ -21,7 +21,7 @@ MAX_NUMBER = 10**15
 
 
 def largest_profile() -> ProfileSpec:
-    """Every size that is ever measured, every field, and nothing that repeats itself, so that packing helps least."""
+    """Return a profile with every size and every field, in which nothing repeats itself: packing helps it least."""
     chance = random.Random(0)
 
     def micros(*names: str) -> dict[str, int]:
