@@ -25,11 +25,12 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
 from dueby_api.units import format_duration
+from dueby_profiler.files import write_text
 
 if TYPE_CHECKING:
     from dueby_profiler.machine.machine import Machine
     from dueby_profiler.monitor.monitor import Monitor
-    from dueby_profiler.progress_listener import Audience
+    from dueby_profiler.progress_listener import ProgressListener
 
 # The bar is drawn by the same cores that are being measured.
 _REFRESHES_PER_S = 1
@@ -113,14 +114,14 @@ def measure(
     require_folder(folder)
     machine = this_machine()
     with ExitStack() as stack:
-        audience = stack.enter_context(watch(console))
-        monitor = stack.enter_context(_monitor(folder, model, machine, audience)) if monitored else None
+        listener = stack.enter_context(watch(console))
+        monitor = stack.enter_context(_monitor(folder, model, machine, listener)) if monitored else None
         profiles = profile_machine(
             model=model,
             machine=machine,
-            effort=QUICK if quick else FULL,
+            preset=QUICK if quick else FULL,
             classes=classes,
-            audience=audience,
+            listener=listener,
             cache_dir=cache_folder(),
             monitor=monitor,
         )
@@ -139,13 +140,12 @@ def measure_memory(model: Model, folder: Path, *, classes: Sequence[str] = ()) -
 
     console = people_console(stderr=True)
     require_folder(folder)
-    with watch(console) as audience:
-        found = map_memory(model=model, machine=this_machine(), classes=classes, audience=audience)
+    with watch(console) as listener:
+        found = map_memory(model=model, machine=this_machine(), classes=classes, listener=listener)
     for cell in found.cells:
         size = f"{cell.memory_mib:,} MiB" if cell.memory_mib else "does not fit"
         console.print(Text(f"{cell.image_size:>5} px, mini-batches of {cell.mini_batch_size:>4}: {size}"))
-    path = folder / f"{found.name}.json"
-    path.write_text(json.dumps(found.document(), indent=1) + "\n", encoding="utf-8")
+    path = write_text(folder / f"{found.name}.json", json.dumps(found.document(), indent=1) + "\n")
     console.print(Text(f"Written: {path}"))
     return path
 
@@ -214,26 +214,27 @@ def require_folder(folder: Path) -> None:
         raise Invalid("--output", f"{folder} can't be made: {error.strerror}") from None
 
 
-def _monitor(folder: Path, model: Model, machine: "Machine", audience: "Audience") -> "Monitor":
+def _monitor(folder: Path, model: Model, machine: "Machine", listener: "ProgressListener") -> "Monitor":
     try:
         from dueby_profiler.monitor.monitor import Monitor
     except ModuleNotFoundError as error:
         raise Invalid("--monitor", f"needs {error.name}: pip install 'dueby[profiler]'") from None
-    return Monitor(folder / "monitor", model=model, node=machine.node, clock=machine.clock, tell=audience.tell)
+    return Monitor(
+        folder / "monitor", model=model, node=machine.node, clock=machine.clock, on_message=listener.on_message
+    )
 
 
 @contextmanager
-def watch(console: Console) -> Iterator["Audience"]:
-    """Whoever is at the console, as the profiler's audience."""
-    from dueby_profiler.progress_listener import Audience
-    from dueby_profiler.progress_listener import Progress as Moment
+def watch(console: Console) -> Iterator["ProgressListener"]:
+    """Show the profiler's progress and messages on the console."""
+    from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 
     if not console.is_terminal:
-        yield Audience(
-            progress=lambda moment: console.print(
-                Text(f"  {moment.doing} (at most {format_duration(round(1e6 * moment.left_s))} left)")
+        yield ProgressListener(
+            on_progress=lambda update: console.print(
+                Text(f"  {update.doing} (at most {format_duration(round(1e6 * update.left_s))} left)")
             ),
-            tell=lambda sentence: console.print(Text(sentence)),
+            on_message=lambda message: console.print(Text(message)),
         )
         return
     began_s = time.monotonic()
@@ -241,13 +242,13 @@ def watch(console: Console) -> Iterator["Audience"]:
     with Progress(*columns, console=console, transient=True, refresh_per_second=_REFRESHES_PER_S) as bar:
         task = bar.add_task("", total=1.0, left="")
 
-        def show(moment: Moment) -> None:
+        def show(update: ProgressUpdate) -> None:
             done_s = time.monotonic() - began_s
             bar.update(
                 task,
-                completed=done_s / (done_s + moment.left_s),
-                description=moment.doing,
-                left=f"at most {format_duration(round(1e6 * moment.left_s))} left",
+                completed=done_s / (done_s + update.left_s),
+                description=update.doing,
+                left=f"at most {format_duration(round(1e6 * update.left_s))} left",
             )
 
-        yield Audience(progress=show, tell=lambda sentence: bar.console.print(Text(sentence)))
+        yield ProgressListener(on_progress=show, on_message=lambda message: bar.console.print(Text(message)))

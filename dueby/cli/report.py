@@ -97,14 +97,15 @@ def read_run(store: Store, name: str) -> Run:
 def look_at(rows: tuple[Classified, ...]) -> tuple[Photo, ...]:
     """Each row with its photo, read again from where it came from."""
     from dueby.report.thumbnails import QUALITY, SIDE, Photo, to_picture
-    from dueby_worker.images.decode import UnreadableImage, decode_image
+    from dueby_worker.images.decode import decode_image
+    from dueby_worker.images.fetch import Fetcher
     from dueby_worker.images.jpeg import encode
+    from dueby_worker.images.unreadable import UnreadableImage
     from dueby_worker.models.preprocessing import Preprocessing
-    from dueby_worker.storage.fetch import Fetcher
-    from dueby_worker.storage.retry import Patience
+    from dueby_worker.storage.retry import RetryPolicy
     from dueby_worker.storage.store import Unavailable
 
-    fetcher = Fetcher(patience=Patience(total_s=_PHOTO_PATIENCE_S))
+    fetcher = Fetcher(retry=RetryPolicy(total_s=_PHOTO_PATIENCE_S))
     square = Preprocessing(
         resize_side=SIDE, crop_side=SIDE, interpolation="bicubic", antialias=True, mean=(0, 0, 0), std=(1, 1, 1)
     )

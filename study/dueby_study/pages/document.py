@@ -1,6 +1,6 @@
-"""The page of a study: chapters with their sentences, figures and tables, in the look of a run's report.
+"""The page of a study: chapters with their sentences, figures and tables, in the style of a run's report.
 
-What the sentences say is decided by whoever makes the chapters; here they become one page that asks nothing of anybody.
+The chapters decide what the sentences say. Here they become one page that loads nothing from anywhere.
 """
 
 from base64 import b64encode
@@ -17,30 +17,30 @@ class Picture:
     """A figure."""
 
     name: str
-    """Of its file, without the suffix."""
+    """Name of its file, without the suffix."""
     png: bytes
     label: str
-    """What it shows, in a sentence, for those who can't see it."""
+    """What it shows, in a sentence, for readers who can't see it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table whose first column names things and whose others are numbers, unless they are said to be words."""
+    """A table. Its first `words` columns hold text, the others numbers."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     words: int = 1
-    """How many of the first columns are words."""
+    """How many of the first columns are text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chapter:
-    """What one part of the study asks, and what came out here."""
+    """What one part of the study asks, and what was found here."""
 
     title: str
     intro: str
     """What the study shows."""
-    said: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     """What this run shows, with its numbers."""
     pictures: tuple[Picture, ...] = ()
     table: Table | None = None
@@ -50,7 +50,7 @@ class Chapter:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPage:
-    """All that the page shows."""
+    """Everything that the page shows."""
 
     title: str
     eyebrow: str
@@ -62,7 +62,7 @@ class StudyPage:
 
 
 def render_study(page: StudyPage) -> str:
-    """The page's text."""
+    """Return the page as HTML."""
     header = tag(
         "header",
         tag("p", "DueBy", tag("span", f" {page.eyebrow}", class_="quiet"), class_="eyebrow"),
@@ -82,7 +82,7 @@ def _draw_chapter(chapter: Chapter) -> Markup:
         tag("h2", chapter.title),
         tag("p", chapter.intro, class_="intro"),
         [_draw_picture(picture) for picture in chapter.pictures],
-        [tag("p", sentence) for sentence in chapter.said],
+        [tag("p", sentence) for sentence in chapter.findings],
         _draw_table(chapter.table) if chapter.table else None,
         tag("p", tag("b", "Where it differs: "), chapter.differs, class_="note") if chapter.differs else None,
     )

@@ -14,7 +14,7 @@ from dueby_api.gpu_profile import ProfileSpec
 from dueby_api.packed_profile import pack_profile, unpack_profile
 from dueby_api.schema import validate
 from dueby_profiler.measuring.sweep import MAX_SIZE
-from dueby_worker.steps.process_exit import MAX_BYTES
+from dueby_worker.steps.process_exit import MAX_MESSAGE_BYTES
 from support.operator import profile
 
 MAX_NUMBER = 10**15
@@ -74,7 +74,7 @@ def test_what_is_packed_comes_out_as_it_was() -> None:
 
 def test_the_largest_profile_fits_into_a_termination_message() -> None:
     message = json.dumps({"profile": pack_profile(largest_profile())}, separators=(",", ":"))
-    assert len(message.encode()) <= MAX_BYTES
+    assert len(message.encode()) <= MAX_MESSAGE_BYTES
 
 
 @pytest.mark.parametrize(

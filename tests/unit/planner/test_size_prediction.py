@@ -1,26 +1,15 @@
-"""Predicted profiles of image sizes that were not measured; and jobs that are planned on them and corrected."""
+"""Predicted profiles of image sizes that were not measured."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dueby_api.gpu_profile import GPUProfile, parse_profile
+from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
-from dueby_operator.control.model import Start, Stop
-from dueby_operator.control.workers import decide
-from dueby_operator.control.writes import Put
-from dueby_operator.jobs import names
-from dueby_operator.profiling.class_profiles import keep_up
 from dueby_planner.profiles.class_profiles import class_profiles
 from dueby_planner.profiles.pool import build_pool
 from dueby_planner.profiles.size_prediction import error_at, latency_of_images, predict, predictions
-from support.case import indexed, infj, look
-from support.operator import NOW, SECOND, view, worker
-from support.operator import profile as operator_profile
-from support.operator import spec as job_spec
 from support.planner import A100, job, profile, step_document
-from support.profiling import L4, created, gpu_node, nodes
 
 MODEL = {"name": "efficientnet_b0", "imageSize": 224, "precision": "fp32"}
 # A step of 4 images takes as long as one of 8, and one of 32 four times as long as that: launches, then images.
@@ -152,115 +141,3 @@ def test_what_was_measured_goes_before_what_was_predicted() -> None:
     measured, predicted = source(448, name="measured"), predict(source(), 448)
     assert predicted is not None
     assert class_profiles([predicted, measured])[A100] == (measured,)
-
-
-# ---- in a cluster
-
-SMALL = {"name": "efficientnet_lite0", "imageSize": 192}
-STORED = "nvidia-l4-efficientnet-lite0-192-fp32-openvino-predicted"
-
-
-def test_a_job_of_another_image_size_is_planned_at_once_on_a_prediction() -> None:
-    case = look(infj(status=indexed(), model=SMALL), profiles=(operator_profile(L4),), nodes=nodes(gpu_node("a", L4)))
-    said = next(c for c in case.status()["conditions"] if c["type"] == "Profiled")
-    assert (said["status"], said["reason"]) == ("True", "Predicted")
-    assert f"It is predicted for {L4} from {L4}, at 224 px, with a standard error of 20%." in said["message"]
-    plan = case.status()["plan"]
-    assert [group["profile"] for group in plan["groups"]] == [STORED]
-    assert any("is predicted from" in warning for warning in plan["warnings"])
-    assert not created(case)
-    (put,) = case.world.profile_writes
-    assert isinstance(put, Put)
-    assert put.document["metadata"] == {"name": STORED, "labels": names.MANAGED}
-
-    stored = parse_profile(put.document)
-    again = look(
-        infj(status=indexed(), model=SMALL), profiles=(operator_profile(L4), stored), nodes=nodes(gpu_node("a", L4))
-    )
-    assert again.world.profile_writes == []
-    assert next(c for c in again.status()["conditions"] if c["type"] == "Profiled")["reason"] == "Predicted"
-
-
-@pytest.mark.parametrize("named", [[], ["cpu-1"]], ids=["not named", "named"])
-def test_slices_are_predicted_for_as_they_are_planned_by_a_measured_profile(named: list[str]) -> None:
-    case = look(infj(status=indexed(), model=SMALL, gpus={"classes": named}))
-    assert [group["deviceClass"] for group in case.status()["plan"]["groups"]] == ["cpu-1"]
-    other = look(infj(status=indexed(), model=SMALL, gpus={"classes": ["cpu-2"]}))
-    assert "plan" not in other.status()
-
-
-@pytest.mark.parametrize(
-    ("size", "confidence"),
-    [
-        pytest.param(64, 0.95, id="none is near"),
-        pytest.param(120, 0.99, id="the margin of one is too large for the confidence"),
-    ],
-)
-def test_a_job_without_a_prediction_that_is_good_enough_is_measured_for(size: int, confidence: float) -> None:
-    document = infj(status=indexed(), model={**SMALL, "imageSize": size}, confidence=confidence)
-    case = look(document, profiles=(operator_profile(L4),), nodes=nodes(gpu_node("a", L4)))
-    assert len(created(case)) == 1
-    assert case.world.profile_writes == []
-
-
-def test_a_prediction_goes_once_the_class_is_measured() -> None:
-    predicted = predict(operator_profile(L4), 192)
-    assert predicted is not None
-    metadata = predicted.metadata.replace(name=STORED, labels=names.MANAGED)
-    stored = predicted.replace(metadata=metadata)
-    assert keep_up([stored]).writes == ()
-    node = operator_profile(L4)
-    model = node.spec.model.replace(image_size=192)
-    measured = node.replace(spec=node.spec.replace(model=model, device=node.spec.device.replace(node="a")))
-    kept = keep_up([stored, measured])
-    assert STORED not in {found.name for found in kept.profiles}
-    assert STORED.removesuffix("-predicted") in {found.name for found in kept.profiles}
-    assert keep_up(kept.profiles).writes == ()
-
-
-# ---- corrected by the first real steps, by the same decision in a cluster and on one machine
-
-
-@pytest.mark.parametrize(
-    ("factor", "action"),
-    [
-        pytest.param(2.0, Start, id="steps that take twice as long: help is added"),
-        pytest.param(1.0, None, id="steps as predicted: nothing"),
-        pytest.param(0.2, Stop, id="steps that take a fifth: one is given back"),
-    ],
-)
-def test_a_plan_on_a_prediction_is_corrected_by_the_first_real_steps(factor: float, action: type | None) -> None:
-    predicted = predict(operator_profile(), 192)
-    assert predicted is not None
-    found = view(profiles=(predicted,), spec=job_spec(model=SMALL), deadline_us=NOW + 40 * SECOND)
-    decision = decide(found)
-    (start,) = decision.actions
-    assert isinstance(start, Start)
-    seen_us = NOW + 5 * SECOND
-    workers = tuple(
-        worker(
-            a.worker,
-            first=a.share.first,
-            end=a.share.end,
-            created_us=NOW,
-            step_us=round(a.choice.latency_us * factor),
-            last_step_us=seen_us,
-        )
-        for a in start.assignments
-    )
-    running = view(
-        profiles=(predicted,),
-        spec=job_spec(model=SMALL),
-        deadline_us=NOW + 40 * SECOND,
-        promised_us=decision.expected_finish_us,
-        now_us=seen_us,
-        part_size=start.part_size,
-        revision=1,
-        workers=workers,
-    )
-    actions: list[object] = []
-    for _ in range(2):  # one low reading may be chance
-        after = decide(running)
-        actions += after.actions
-        running = replace(running, memory=after.memory)
-    assert [type(found) for found in actions[:1]] == ([action] if action else [])
