@@ -213,7 +213,7 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
 
 
 class OwnerReference(LenientSpec, frozen=True, kw_only=True):
-    """The object that a profile goes with."""
+    """An object that another one goes with: it is deleted with it."""
 
     api_version: str = ""
     """Its API."""

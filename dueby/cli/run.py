@@ -25,7 +25,7 @@ from dueby.cli.summary import EXIT_LATE, print_summary, summarise
 from dueby.local import steps
 from dueby.local.edits import ManifestWatch
 from dueby.local.job import first_snapshot
-from dueby.local.loop import Loop, Outcome, Seams
+from dueby.local.loop import Loop, LoopEnd, Seams
 from dueby.local.processes import Processes
 from dueby.local.record import Record
 from dueby.local.this_machine import LocalPool, cache_folder, find_pool, machine_record
@@ -152,7 +152,7 @@ class Session:
         record: Record,
         processes: Processes,
         *,
-        outcome: Outcome | None,
+        outcome: LoopEnd | None,
         closed: FinishResult | None,
     ) -> Summary:
         """Write the run's documents, print how it ended, and return its summary."""
@@ -172,7 +172,7 @@ class Session:
         print_summary(summary, self.job.spec.sink.uri)
         return summary
 
-    def _close(self, outcome: Outcome, indexed: steps.Indexed, retry_failed: bool) -> FinishResult | None:
+    def _close(self, outcome: LoopEnd, indexed: steps.Indexed, retry_failed: bool) -> FinishResult | None:
         """Finish the sink if every part is there, and return its rows and errors; None if parts are missing."""
         if outcome.ended != "Complete":
             return None

@@ -70,7 +70,7 @@ class Seams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class LoopEnd:
     """How the loop ended."""
 
     ended: Ended
@@ -99,7 +99,7 @@ class Loop:
         self.losses_since_commit = 0
         self._require_pool(job.manifest)
 
-    def run(self) -> Outcome:
+    def run(self) -> LoopEnd:
         """Until the job is over. The workers are gone when it returns or raises."""
         try:
             while True:
@@ -110,7 +110,7 @@ class Loop:
                 self.show(model, work)
                 if ended := _end_of(decision, work):
                     refused = work.action.verdict if isinstance(work.action, Refuse) else None
-                    return Outcome(ended=ended, model=model, verdict=refused or self.verdict)
+                    return LoopEnd(ended=ended, model=model, verdict=refused or self.verdict)
                 self.seams.sleep_s(TICK_S)
         finally:
             self.processes.stop_all()

@@ -28,7 +28,7 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "what to do at the deadline": ({"onDeadline": "Panic"}, 'supported values: "Continue", "Stop"'),
     "a share too large": ({"maxFailedImages": "200%"}, "must be a number of images from 0, or a share"),
     "fewer than none may fail": ({"maxFailedImages": -1}, "must be a number of images from 0, or a share"),
-    "an objective": ({"objective": "MaxFun"}, 'supported values: "MaxThroughput", "MinCost", "MinEnergy", "MinGPUs"'),
+    "an objective": ({"objective": "MaxFun"}, 'supported values: "MinGPUs"'),
     "no images": ({"images": 0}, "spec.images in body should be greater than or equal to 1"),
     "more images than there are numbers": ({"images": 10**15}, "spec.images in body should be less than or equal to"),
     "half an image": ({"images": 1.5}, 'spec.images in body must be of type integer: "number"'),

@@ -32,7 +32,7 @@ def is_over(status: JobStatus) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class JobStage:
     """What a job's phase depends on besides its conditions."""
 
     is_suspended: bool
@@ -44,7 +44,7 @@ class Stage:
     """Whether the finish step was started."""
 
 
-def phase_of(status: JobStatus, stage: Stage) -> Phase:
+def phase_of(status: JobStatus, stage: JobStage) -> Phase:
     """Return where the job is, for people: the first of these that holds."""
     stages: tuple[tuple[bool, Phase], ...] = (
         (is_true(status, ConditionType.FAILED), "Failed"),

@@ -19,7 +19,7 @@ from dueby_api.status import JobStatus
 from dueby_operator.cluster.nodes import set_apart
 from dueby_operator.control.chain import Outcome, Policy, run_chain
 from dueby_operator.control.clear import clear
-from dueby_operator.control.conditions import Stage, is_over, message_of, phase_of
+from dueby_operator.control.conditions import JobStage, is_over, message_of, phase_of
 from dueby_operator.control.events import NewEvent, events_between
 from dueby_operator.control.policies.finish import finish
 from dueby_operator.control.policies.index import index
@@ -169,7 +169,7 @@ def _decision(job: JobSnapshot, status: JobStatus, memory: JobMemory) -> JobDeci
 
 def _completed(job: JobSnapshot, status: JobStatus, manifest: InferenceJob | Invalid) -> JobStatus:
     """Return the status with what follows from the rest of it."""
-    stage = Stage(
+    stage = JobStage(
         is_suspended=isinstance(manifest, InferenceJob) and manifest.spec.suspend,
         has_started=bool(job.workers) or status.plan is not None,
         is_running=any(worker.state == "running" for worker in job.workers),

@@ -1,18 +1,11 @@
 """What all objects have: a name, labels, an age and owners; and the conditions of most."""
 
+from dueby_api.gpu_profile import OwnerReference
 from dueby_api.schema import LenientSpec, field
 from dueby_operator.objects.parse import micros_of
 
 Amount = str | int | float
 """A Kubernetes quantity: 500m, 4 or 2Gi."""
-
-
-class OwnerReference(LenientSpec, frozen=True, kw_only=True):
-    """Whom an object goes with."""
-
-    kind: str = ""
-    name: str = ""
-    uid: str = ""
 
 
 class ObjectMeta(LenientSpec, frozen=True, kw_only=True):
