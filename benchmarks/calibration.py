@@ -37,12 +37,12 @@ from calibration_chart import draw, print_tables
 from dueby.cli.files import read_profiles
 from dueby_api.gpu_profile import GPUProfile, ObservedJob, ProfileSpec
 from dueby_api.inference_job import parse_job
-from dueby_operator.control.model import JobView
-from dueby_operator.profiling.observations import MIN_STEPS, Shown, row_of
+from dueby_operator.model.job_model import JobModel
+from dueby_operator.profiling.observations import MIN_STEPS, Observation, row_of
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.pool import build_pool
 from dueby_profiler.machine.machine import this_machine
-from dueby_profiler.presets import ENOUGH_CREWS
+from dueby_profiler.presets import ENOUGH_GROUPS
 from end_to_end import MODEL, fastest, manifest
 from simulation import Simulation, processes
 from traces import Member, Trace, TracedFates, measure_traces, profile_of, read_traces
@@ -52,8 +52,8 @@ CONFIDENCES = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
 SECOND = 1_000_000
 # Steady steps of a trace.
 TRACE_S = 6.0
-# Crews that make a profile: as many as `dueby profile` starts.
-PROFILED = ENOUGH_CREWS
+# Groups that make a profile: as many as `dueby profile` starts.
+PROFILED = ENOUGH_GROUPS
 # Simulated jobs: on as many devices as this machine has, and on more, which are then other moments of it. They work
 # about as long as a trace is: a worker that went through it again and again would have one moment for ever. Beside the
 # devices the jobs that were run before.
@@ -69,7 +69,7 @@ console = Console(width=110)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("build/calibration"), help="keeps what was measured")
-    parser.add_argument("--traces", type=int, default=60, help="crews of fresh processes")
+    parser.add_argument("--traces", type=int, default=60, help="process groups to measure")
     parser.add_argument("--real", type=int, default=60, help="real runs")
     parser.add_argument("--simulated", type=int, default=4000, help="simulated runs for each number of devices")
     options = parser.parse_args()
@@ -102,7 +102,7 @@ def main() -> None:
 def profile_machine(folder: Path) -> Sequence[GPUProfile]:
     """This machine's profiles, measured unless they are there."""
     if not folder.is_dir():
-        console.print("Measuring this machine (a minute) ...")
+        console.print("MeasuringGroup this machine (a minute) ...")
         command = ["profile", "--quick", "--model", str(MODEL["name"]), "-o", str(folder)]
         subprocess.run([sys.executable, "-m", "dueby.cli.main", *command], check=True)
     return read_profiles([str(folder)])
@@ -116,7 +116,7 @@ def keep_traces(path: Path, like: ProfileSpec, wanted: int) -> list[Trace]:
     model = parse_job(manifest(images=1, deadline="1m", sink="rows")).spec.model
     fresh = measure_traces(this_machine(), model, like, size=size, seconds=TRACE_S)
     with path.open("a") as file:
-        for _ in track(range(wanted - len(found)), "Measuring traces", console=console):
+        for _ in track(range(wanted - len(found)), "MeasuringGroup traces", console=console):
             trace = next(fresh)
             file.write(json.dumps(trace.document()) + "\n")
             file.flush()
@@ -191,7 +191,7 @@ def whole_machine(folder: Path, images: int) -> Problem:
     same = [profile for profile in profiles if profile.spec.device_class == spec.device_class]
     count = spec.device.slices or 1
     pool = build_pool(job, same, {spec.device_class: count})
-    return Problem(pool=pool, images=images, time_us=3600 * SECOND, confidence=0.95, most_gpus=count)
+    return Problem(pool=pool, images=images, time_us=3600 * SECOND, confidence=0.95, max_gpus=count)
 
 
 def finish_us(problem: Problem, confidence: float) -> int:
@@ -214,19 +214,19 @@ def began_us(folder: Path, number: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """What is known when a job is planned, and what is to come: crews of other moments."""
+    """What is known when a job is planned, and what is to come: process groups of other moments."""
 
     profile: GPUProfile
-    crews: tuple[tuple[Member, ...], ...]
+    groups: tuple[tuple[Member, ...], ...]
     devices: int
     seed: int
 
     def fates(self) -> TracedFates:
-        """One for each worker: crews drawn at random, each whole."""
+        """Return a fate for each worker: groups drawn at random, each as a whole."""
         chance = random.Random(self.seed)
-        needed = math.ceil(self.devices / len(self.crews[0]))
-        drawn = chance.sample(self.crews, needed)
-        return TracedFates([member for crew in drawn for member in crew], self.seed)
+        needed = math.ceil(self.devices / len(self.groups[0]))
+        drawn = chance.sample(self.groups, needed)
+        return TracedFates([member for group in drawn for member in group], self.seed)
 
 
 def make_splits(traces: Sequence[Trace], like: ProfileSpec, devices: int, jobs: int) -> list[Split]:
@@ -235,17 +235,17 @@ def make_splits(traces: Sequence[Trace], like: ProfileSpec, devices: int, jobs: 
     splits = []
     for start in range(len(traces) - PROFILED + 1):
         others = [*traces[:start], *traces[start + PROFILED :]]
-        crews = tuple(trace.members for trace in others)
+        groups = tuple(trace.members for trace in others)
         profile = profile_of(traces[start : start + PROFILED], model, like)
-        splits.append(Split(profile=profile, crews=crews, devices=devices, seed=SEED + start))
+        splits.append(Split(profile=profile, groups=groups, devices=devices, seed=SEED + start))
     return [experienced(split, jobs) for split in splits] if jobs else splits
 
 
 def experienced(split: Split, jobs: int) -> Split:
-    """The class after so many jobs, which half of the crews have worked on; the other half is still to come."""
-    mixed = random.Random(split.seed).sample(split.crews, len(split.crews))
+    """Return the class after so many jobs that half of the groups have worked on; the other half is still to come."""
+    mixed = random.Random(split.seed).sample(split.groups, len(split.groups))
     half = len(mixed) // 2
-    before, to_come = replace(split, crews=tuple(mixed[:half])), replace(split, crews=tuple(mixed[half:]))
+    before, to_come = replace(split, groups=tuple(mixed[:half])), replace(split, groups=tuple(mixed[half:]))
     rows = [job_row(replace(before, seed=split.seed + 1000 * job), job) for job in range(jobs)]
     spec = split.profile.spec.replace(observed=tuple(rows))
     return replace(to_come, profile=split.profile.replace(spec=spec))
@@ -253,10 +253,10 @@ def experienced(split: Split, jobs: int) -> Split:
 
 def job_row(split: Split, job: int) -> ObservedJob:
     """What the operator would note of a job once it is over."""
-    simulation = Simulation(edge_view(split), split.fates(), replanning=False)
+    simulation = Simulation(edge_model(split), split.fates(), replanning=False)
     simulation.run()
     shown = [
-        Shown(
+        Observation(
             profile=split.profile.name,
             steps=worker.steps,
             ratio=worker.step_total_us / worker.steps / worker.assignment.choice.latency_us,
@@ -274,7 +274,7 @@ def simulate(name: str, splits: Sequence[Split], runs: int) -> dict[str, Any]:
     with processes() as pool:
         told = f"Simulating, {name}"
         rows = list(track(pool.map(edge_run, each, chunksize=16), told, total=runs, console=console))
-        some = each[: runs // 4] if splits[0].devices > len(splits[0].crews[0]) else []
+        some = each[: runs // 4] if splits[0].devices > len(splits[0].groups[0]) else []
         cost = list(track(pool.map(cost_run, some, chunksize=8), "What it costs", total=len(some), console=console))
     # Runs that share a profile aren't independent: a group is those that were planned on the same.
     groups = [rows[first :: len(splits)] for first in range(len(splits))]
@@ -283,17 +283,17 @@ def simulate(name: str, splits: Sequence[Split], runs: int) -> dict[str, Any]:
 
 def edge_run(split: Split) -> dict[str, Any]:
     """How long the plan takes, left to itself, and by when it was promised at each confidence."""
-    view = edge_view(split)
-    simulation = Simulation(view, split.fates(), replanning=False)
+    model = edge_model(split)
+    simulation = Simulation(model, split.fates(), replanning=False)
     story = simulation.run()
-    pool = build_pool(view.spec, view.profiles, view.counts)
+    pool = build_pool(model.spec, model.profiles, model.counts)
     asked = Problem(
         pool=pool,
-        images=view.images,
-        time_us=view.deadline_us,
+        images=model.images,
+        time_us=model.deadline_us,
         confidence=0.95,
-        most_gpus=story.planned_gpus,
-        part_size=simulation.view.part_size,
+        max_gpus=story.planned_gpus,
+        part_size=simulation.model.part_size,
     )
     return {
         "actual": story.finish_us / SECOND,
@@ -302,15 +302,15 @@ def edge_run(split: Split) -> dict[str, Any]:
     }
 
 
-def edge_view(split: Split, *, images: int | None = None, most: int | None = None) -> JobView:
+def edge_model(split: Split, *, images: int | None = None, most: int | None = None) -> JobModel:
     """The largest job that the devices are accepted for, or a smaller one; `most` is gpus.max."""
     device_class = split.profile.spec.device_class
     gpus = {"max": most or split.devices}
     spec = parse_job(manifest(images=1, deadline=f"{SIMULATED_S}s", sink="rows", gpus=gpus)).spec
     counts = {device_class: split.devices}
     pool = build_pool(spec, [split.profile], counts)
-    problem = Problem(pool=pool, images=1, time_us=SIMULATED_S * SECOND, confidence=0.95, most_gpus=split.devices)
-    return JobView(
+    problem = Problem(pool=pool, images=1, time_us=SIMULATED_S * SECOND, confidence=0.95, max_gpus=split.devices)
+    return JobModel(
         spec=spec,
         now_us=0,
         deadline_us=SIMULATED_S * SECOND,
@@ -323,12 +323,12 @@ def edge_view(split: Split, *, images: int | None = None, most: int | None = Non
 def cost_run(split: Split) -> dict[str, Any]:
     """The devices planned for a job of some size, and the least that would have been in time with what was to come."""
     chance = random.Random(split.seed)
-    images = round(edge_view(split).images * chance.uniform(0.3, 1.0))
-    story = Simulation(edge_view(split, images=images), split.fates(), replanning=False).run()
+    images = round(edge_model(split).images * chance.uniform(0.3, 1.0))
+    story = Simulation(edge_model(split, images=images), split.fates(), replanning=False).run()
     planned = story.planned_gpus
     enough = planned if story.in_time else None
     while enough and enough > 1:
-        fewer = edge_view(split, images=images, most=enough - 1)
+        fewer = edge_model(split, images=images, most=enough - 1)
         if not Simulation(fewer, split.fates(), replanning=False).run().in_time:
             break
         enough -= 1

@@ -3,10 +3,10 @@
 Real: `dueby run` on jobs of varied N and T, planned from this machine's profile. For each the expected finish against
 the actual one, as a share of the time that the plan gave to the work (the index step is over when the plan is made).
 
-Simulated: the product's planner and decide() with made-up workers (simulation.py) whose noise is the profile's own. N
-is the largest that the plan accepts, so that there is no slack by luck: of the plan alone, left to itself, the share of
-runs in time should be at least the stated confidence, and not far above it. Beside it is what re-planning makes of the
-same jobs, and of slow nodes and losses, which no profile knows of.
+Simulated: the product's planner and decide_workers() with made-up workers (simulation.py) whose noise is the profile's
+own. N is the largest that the plan accepts, so that there is no slack by luck: of the plan alone, left to itself, the
+share of runs in time should be at least the stated confidence, and not far above it. Beside it is what re-planning
+makes of the same jobs, and of slow nodes and losses, which no profile knows of.
 
     python benchmarks/end_to_end.py [--profiles DIR] [--real 20] [--simulated 1000]
 """
@@ -33,7 +33,7 @@ from rich.table import Table
 from dueby.cli.files import read_profiles
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import JobSpec, parse_job
-from dueby_operator.control.model import JobView
+from dueby_operator.model.job_model import JobModel
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.pool import build_pool
 from simulation import NaturalFates, Nature, Simulation, Story, processes
@@ -190,31 +190,31 @@ def simulate_world(
     profile: GPUProfile, confidence: float, nature: Nature, runs: int, *, replanning: bool
 ) -> dict[str, Any]:
     spec = parse_job(manifest(images=1, deadline=f"{DEADLINE_S}s", sink="rows", confidence=confidence)).spec
-    view = edge_view(spec, profile, confidence)
+    model = edge_model(spec, profile, confidence)
     with processes() as pool:
-        worlds = [(view, nature, replanning, seed) for seed in range(runs)]
+        worlds = [(model, nature, replanning, seed) for seed in range(runs)]
         stories = list(pool.map(simulated_run, worlds, chunksize=8))
     in_time = sum(story.in_time for story in stories) / runs
     low, high = wilson(in_time, runs)
     return {
         "confidence": confidence,
-        "images": view.images,
+        "images": model.images,
         "planned": stories[0].planned_gpus,
         "inTime": in_time,
         "interval": [low, high],
-        "mostGPUs": max(story.most_gpus for story in stories),
+        "mostGPUs": max(story.max_gpus for story in stories),
         "changes": sum(story.changes for story in stories) / runs,
         "medianError": median(abs(story.finish_us / story.expected_us - 1) for story in stories),
-        "doubled": sum(story.doubled_images for story in stories) / runs / view.images,
+        "doubled": sum(story.doubled_images for story in stories) / runs / model.images,
     }
 
 
-def edge_view(spec: JobSpec, profile: GPUProfile, confidence: float) -> JobView:
+def edge_model(spec: JobSpec, profile: GPUProfile, confidence: float) -> JobModel:
     """The largest job that a certain number of devices is accepted for."""
     counts = {profile.spec.device_class: POOL}
     pool = build_pool(spec, [profile], counts)
-    problem = Problem(pool=pool, images=1, time_us=DEADLINE_S * SECOND, confidence=confidence, most_gpus=DEVICES)
-    return JobView(
+    problem = Problem(pool=pool, images=1, time_us=DEADLINE_S * SECOND, confidence=confidence, max_gpus=DEVICES)
+    return JobModel(
         spec=spec,
         now_us=0,
         deadline_us=DEADLINE_S * SECOND,
@@ -224,9 +224,9 @@ def edge_view(spec: JobSpec, profile: GPUProfile, confidence: float) -> JobView:
     )
 
 
-def simulated_run(world: tuple[JobView, Nature, bool, int]) -> Story:
-    view, nature, replanning, seed = world
-    return Simulation(view, NaturalFates(nature, seed), replanning=replanning).run()
+def simulated_run(world: tuple[JobModel, Nature, bool, int]) -> Story:
+    model, nature, replanning, seed = world
+    return Simulation(model, NaturalFates(nature, seed), replanning=replanning).run()
 
 
 def wilson(share: float, runs: int) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from dueby_operator.jobs import names
+from dueby_operator import paths
 from dueby_operator.kube.client import Kube
 
 REPOSITORY = Path(__file__).parents[1]
@@ -206,11 +206,11 @@ async def fill(kube: Kube, wanted: Fill) -> float:
     """Make it, and wait until every pod runs; the mean size of a pod in bytes of JSON."""
     products = wanted.products
     await _each([_node(number, product, wanted.gpus_each) for number, product in enumerate(products)], kube, _make_node)
-    await kube.create(names.core_path("namespaces"), {"metadata": {"name": "others"}})
+    await kube.create(paths.core_path("namespaces"), {"metadata": {"name": "others"}})
     await until(lambda: _has_account(kube, "others"), "the namespace of the other pods is ready")
     pods = [_other_pod(number, number % len(products)) for number in range(wanted.pods)]
-    await _each(pods, kube, lambda kube, pod: kube.create(names.core_path("pods", "others"), pod))
-    path = names.core_path("pods", "others")
+    await _each(pods, kube, lambda kube, pod: kube.create(paths.core_path("pods", "others"), pod))
+    path = paths.core_path("pods", "others")
 
     async def all_run() -> bool:
         return len(await kube.list(path, fieldSelector="status.phase=Running")) == wanted.pods
@@ -223,8 +223,8 @@ async def fill(kube: Kube, wanted: Fill) -> float:
 async def make_user(cluster: LargeCluster, kube: Kube, user: str) -> Path:
     """A service account that may do everything; a kubeconfig for it."""
     with contextlib.suppress(Exception):
-        await kube.create(names.core_path("namespaces"), {"metadata": {"name": NAMESPACE}})
-    path = names.core_path("serviceaccounts", NAMESPACE)
+        await kube.create(paths.core_path("namespaces"), {"metadata": {"name": NAMESPACE}})
+    path = paths.core_path("serviceaccounts", NAMESPACE)
     await kube.create(path, {"metadata": {"name": user}})
     subject = {"kind": "ServiceAccount", "name": user, "namespace": NAMESPACE}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
@@ -270,7 +270,7 @@ async def _each(documents: Sequence[Document], kube: Kube, make: Any) -> None:
 
 
 async def _make_node(kube: Kube, node: Document) -> None:
-    path = names.core_path("nodes")
+    path = paths.core_path("nodes")
     await kube.create(path, node)
     # The API server taints every new node until the controller that isn't there finds it ready.
     await kube.merge(f"{path}/{node['metadata']['name']}", {"spec": {"taints": None}})
@@ -279,7 +279,7 @@ async def _make_node(kube: Kube, node: Document) -> None:
 async def _has_account(kube: Kube, namespace: str) -> bool:
     return any(
         found["metadata"]["name"] == "default"
-        for found in await kube.list(names.core_path("serviceaccounts", namespace))
+        for found in await kube.list(paths.core_path("serviceaccounts", namespace))
     )
 
 

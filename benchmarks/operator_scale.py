@@ -31,9 +31,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from dueby_operator import paths
 from dueby_operator.handlers import sign_in
 from dueby_operator.jobs import names
-from dueby_operator.jobs.manifests import PORT
+from dueby_operator.jobs.pod_templates import PORT
 from dueby_operator.kube.client import Kube
 from large_cluster import (
     BY_HAND,
@@ -127,7 +128,7 @@ async def with_operator(cluster: LargeCluster, kube: Kube, users: dict[str, Path
     async with operator(cluster, users[OPERATOR]) as process:
         idle = figures(process)
         log_end = cluster.log_end()
-        async with heard(kube, names.jobs_path()) as asked, heard(kube, names.batch_path(), step="work") as made:
+        async with heard(kube, paths.jobs_path()) as asked, heard(kube, paths.batch_path(), step="work") as made:
             began_s, began_cpu_s = time.monotonic(), cpu_s(process)
             applied_s = await apply(cluster, users[BY_HAND], file)
             await until(lambda: is_planned(kube, made), "every job has its workers' Jobs")
@@ -135,7 +136,7 @@ async def with_operator(cluster: LargeCluster, kube: Kube, users: dict[str, Path
             used_s = cpu_s(process) - began_cpu_s
 
         async def all_run() -> bool:
-            return all(job.get("status", {}).get("phase") == "Running" for job in await kube.list(names.jobs_path()))
+            return all(job.get("status", {}).get("phase") == "Running" for job in await kube.list(paths.jobs_path()))
 
         await until(all_run, "every job runs", pause_s=1.0)
         row: Document = {
@@ -145,7 +146,7 @@ async def with_operator(cluster: LargeCluster, kube: Kube, users: dict[str, Path
             "lastWorkerJobSeconds": round(last_s, 2),
             "workerJobs": len(made),
             "workers": sum(
-                job["spec"]["completions"] for job in await kube.list(names.batch_path(), labelSelector=names.JOB)
+                job["spec"]["completions"] for job in await kube.list(paths.batch_path(), labelSelector=names.JOB)
             ),
             "cpuSeconds": round(used_s, 2),
             "idle": idle,
@@ -163,7 +164,7 @@ async def by_hand(cluster: LargeCluster, kube: Kube, users: dict[str, Path], *, 
     file = cluster.folder / "jobs.yaml"
     file.write_text(yaml.safe_dump_all(document for number in range(JOBS) for document in job_by_hand(number)))
     log_end = cluster.log_end()
-    async with heard(kube, names.batch_path()) as made:
+    async with heard(kube, paths.batch_path()) as made:
         began_s = time.monotonic()
         applied_s = await apply(cluster, users[BY_HAND], file)
 
@@ -186,7 +187,7 @@ async def quiet_minute(cluster: LargeCluster, kube: Kube, process: psutil.Proces
     log_end, before_s = cluster.log_end(), cpu_s(process)
     await asyncio.sleep(QUIET_S)
     requests = cluster.requests_since(log_end, OPERATOR)
-    jobs = await kube.list(names.jobs_path())
+    jobs = await kube.list(paths.jobs_path())
     return {
         "seconds": QUIET_S,
         "cpuShare": round((cpu_s(process) - before_s) / QUIET_S, 3),
@@ -197,7 +198,7 @@ async def quiet_minute(cluster: LargeCluster, kube: Kube, process: psutil.Proces
 
 async def is_planned(kube: Kube, made: dict[str, float]) -> bool:
     """Whether every job has a plan and a Job for each of its classes."""
-    jobs = await kube.list(names.jobs_path())
+    jobs = await kube.list(paths.jobs_path())
     plans = [job.get("status", {}).get("plan") for job in jobs]
     if len(plans) < JOBS or not all(plans):
         return False
@@ -218,7 +219,7 @@ async def operator(cluster: LargeCluster, kubeconfig: Path) -> AsyncIterator[psu
     async def has_looked() -> bool:
         if started.poll() is not None:
             raise SystemExit(f"The operator has ended:\n{(cluster.folder / 'operator.log').read_text()}")
-        return read_metric("dueby_last_good_look_timestamp_seconds") > 0
+        return read_metric("dueby_last_successful_reconcile_timestamp_seconds") > 0
 
     try:
         await until(has_looked, "the operator has looked at the cluster")
@@ -277,7 +278,7 @@ async def clear(cluster: LargeCluster, kube: Kube, kinds: str) -> None:
     await asyncio.to_thread(cluster.kubectl, "delete", kinds, "-n", "default", "-l", "benchmark", "--wait=false")
 
     async def is_clear() -> bool:
-        found = [await kube.list(names.batch_path("default")), await kube.list(names.core_path("pods", "default"))]
+        found = [await kube.list(paths.batch_path("default")), await kube.list(paths.core_path("pods", "default"))]
         return not any(found)
 
     await until(is_clear, "the Jobs and their pods are gone", pause_s=2.0)

@@ -125,7 +125,7 @@ def _autocast(precision: str) -> AbstractContextManager[object]:
 def _network_of_dueby(options: argparse.Namespace) -> Classify:
     from dueby_api.inference_job import Model
     from dueby_worker.engines.network import tuned_classifier
-    from dueby_worker.models.models import load_model
+    from dueby_worker.models.loading import load_model
 
     model = Model(name="efficientnet_b0", weights=str(options.weights), precision=options.precision)
     return tuned_classifier(load_model(model), model.precision)

@@ -1,20 +1,19 @@
-"""How long a plan takes: found, proved and verified, beside other ways to the same number of GPUs.
+"""The time of a plan that is found, proved and verified, beside other ways to the same number of GPUs.
 
     python benchmarks/planner.py            # about a minute on 2 cores; writes results/planner.json and planner.png
 
-- DueBy: make_plan, which is everything that a plan goes through: the closed form, PuLP's answer by classes, part size,
-  earliest finish, iterations, certificate and the exact check. Once with the margin of confidence 0.95, which the bar
-  is for, and once as the study's own model (confidence 0.5), which the other ways answer too and are compared with.
+- DueBy: make_plan, which is all that makes a plan: the closed form, PuLP's answer by classes, part size, earliest
+  finish, iterations, certificate and the exact check. It runs once with the margin of confidence 0.95, for which the
+  bar is, and once as the study's own model (confidence 0.5), which the other ways can answer, too.
 - closed form: the number of GPUs alone, without a plan and without proof.
 - CP-SAT: OR-tools' exact solver on integers, by classes and mini-batch sizes; the number alone, proven by the solver.
 - PuLP per GPU: the study's formulation, a row for each GPU, which gets a time limit and only the smaller pools.
 
-Every repetition makes new random profiles and asks all ways about the same ones, in an order that rotates. Where the
-answers differ, the run says so and fails.
+Every repetition makes new random profiles and asks all ways about them, in an order that rotates. If the answers
+differ, the run says so and fails.
 """
 
 import json
-import random
 import statistics
 import sys
 import time
@@ -28,48 +27,25 @@ from ortools.sat.python import cp_model
 from rich.console import Console
 from rich.table import Table
 
-from dueby_planner.model.capacity import Choice, Group, capacity
+from dueby_planner.model.capacity import capacity
 from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import Problem
-from dueby_planner.model.rule import Spreads
 from dueby_planner.objectives import make_plan
-from dueby_planner.profiles.pool import Pool
 from planner_chart import draw_chart
+from planner_instances import LARGEST, SEED, SIZES, Size, instance
 
 RESULTS = Path(__file__).parent / "results"
 BAR_MS = 10
-SEED = 4
 REPETITIONS = 100
-# PuLP per GPU: of each pool size it joins only the first so many repetitions.
+# PuLP per GPU takes seconds, so it joins only the first repetitions of a pool size, and none of the largest.
 PER_GPU_REPETITIONS = {8: 100, 64: 20, 512: 5}
 PER_GPU_LIMIT_S = 10
-TIME_US = 300_000_000
-MAX_N = 10**9
-SHARE_OF_POOL = 0.6
-SIZES_OF_A_CLASS = range(16, 257, 16)
 console = Console(width=120)
 
 
 @dataclass(frozen=True)
-class Size:
-    """How large an instance is; without `images` N is 60 % of what the pool can do, at most 10^9."""
-
-    gpus: int
-    classes: int
-    images: int | None = None
-
-
-SIZES = (
-    *(Size(gpus, 4) for gpus in (8, 64, 512, 4096)),
-    *(Size(gpus, 16) for gpus in (64, 512, 4096)),
-    *(Size(4096, 16, images) for images in (10**6, 10**7, 10**8)),
-)
-LARGEST = Size(4096, 16)
-
-
-@dataclass(frozen=True)
 class Answer:
-    """What one way said: the number of GPUs (None: nothing in time) and whether it comes with a proof."""
+    """The answer of one way: the number of GPUs (None: nothing in time) and whether it comes with a proof."""
 
     gpus: int | None
     is_proven: bool
@@ -90,7 +66,7 @@ def closed_form(problem: Problem) -> Answer:
 
 
 def cp_sat(problem: Problem) -> Answer:
-    """An integer for each class and mini-batch size."""
+    """Ask CP-SAT, with an integer for each class and mini-batch size."""
     model = cp_model.CpModel()
     every, images = [], []
     for group in problem.groups:
@@ -111,7 +87,7 @@ def cp_sat(problem: Problem) -> Answer:
 
 
 def pulp_per_gpu(problem: Problem) -> Answer:
-    """The study's program: for each GPU and size, whether it is used (y) and its iterations (t)."""
+    """Ask PuLP the study's program: for each GPU and size, whether it is used (y) and its iterations (t)."""
     program = pulp.LpProblem("study", pulp.LpMinimize)
     every, done = [], []
     for group in problem.groups:
@@ -168,7 +144,7 @@ def main() -> None:
 
 
 def ask_all(size: Size, repetition: int) -> list[dict[str, Any]]:
-    """Every way's answer and time for one instance, in an order that rotates from one repetition to the next."""
+    """Return every way's answer and time for one instance, in an order that rotates from repetition to repetition."""
     names = [name for name in WAYS if name != PER_GPU or is_asked_per_gpu(size, repetition)]
     turn = repetition % len(names)
     rows = []
@@ -198,43 +174,11 @@ def is_asked_per_gpu(size: Size, repetition: int) -> bool:
     return size.images is None and 0 < repetition <= PER_GPU_REPETITIONS.get(size.gpus, 0)
 
 
-def instance(size: Size, repetition: int, confidence: float) -> Problem:
-    """Random classes with steps of a fixed part and one per image, and N; new objects, so that nothing is cached."""
-    draw = random.Random(f"{SEED}-{size}-{repetition}")
-    groups = []
-    for number in range(size.classes):
-        fixed_us, each_us, start_us = draw.uniform(2e3, 2e4), draw.uniform(1e2, 2e3), draw.uniform(3e6, 9e6)
-        choices = [
-            choice(b, round(fixed_us + each_us * b * draw.uniform(0.95, 1.05)), round(start_us))
-            for b in SIZES_OF_A_CLASS
-        ]
-        count = size.gpus // size.classes + (number < size.gpus % size.classes)
-        groups.append(Group(device_class=f"class-{number:02}", count=count, choices=tuple(choices)))
-    pool = Pool(groups=tuple(groups), spreads=Spreads(run=0.01, node=0.02), is_gpu=True)
-    everything = sum(group.count * max(capacity(c, time_us=TIME_US) for c in group.choices) for group in groups)
-    images = size.images or min(MAX_N, int(everything * SHARE_OF_POOL))
-    return Problem(pool=pool, images=images, time_us=TIME_US, confidence=confidence)
-
-
-def choice(mini_batch_size: int, latency_us: int, start_us: int) -> Choice:
-    """A size whose start takes a fifth longer at p95 than at p50."""
-    warmup_us = 3 * latency_us
-    return Choice(
-        engine="cudagraph",
-        mini_batch_size=mini_batch_size,
-        latency_us=latency_us,
-        start_us=start_us * 6 // 5 + warmup_us,
-        expected_start_us=start_us + warmup_us,
-        expected_warmup_us=warmup_us,
-        profile="random",
-    )
-
-
-# ---- what comes of it
+# ---- the results
 
 
 def summarize(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each size and way: median and quartiles, and the median of its ratios to DueBy in the same repetition."""
+    """Return each way's median and quartiles by size, and the median of its ratios to DueBy in the same repetition."""
     results = []
     for size in SIZES:
         of_size = [

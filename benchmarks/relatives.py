@@ -29,7 +29,7 @@ from dueby_planner.profiles.size_prediction import error_at, latency_of_images
 from dueby_worker.engines.build import available_engines, build_engine
 from dueby_worker.engines.host import pin_to_cores, process_environment
 from dueby_worker.engines.interface import Engine
-from dueby_worker.models.models import load_model
+from dueby_worker.models.loading import load_model
 
 RESULTS = Path(__file__).parent / "results" / "relatives.json"
 MODELS = ("mobilenet_v3_large", "efficientnet_lite0", "efficientnet_b0", "resnet50", "vit_b_16")

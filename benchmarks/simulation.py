@@ -1,4 +1,4 @@
-"""A job on simulated workers, through the product's own planner and decide(): only the machines are made up.
+"""A job on simulated workers, through the product's own planner and decide_workers(): only the machines are made up.
 
 A worker starts after S, warms up for W, then does a mini-batch every L; how long each of these takes is its fate, drawn
 from a made-up nature here, or from what was measured (calibration.py). It does its share front to back and then takes
@@ -16,8 +16,9 @@ from multiprocessing import get_context
 from typing import Protocol
 
 from dueby_api.grid import Grid
-from dueby_operator.control.model import GONE, Assignment, Finish, JobView, Refuse, Start, Stop, WorkerState, WorkerView
-from dueby_operator.control.workers import decide
+from dueby_operator.control.work.decide import decide_workers
+from dueby_operator.control.work.decision import Refuse, Start, Stop
+from dueby_operator.model.job_model import GONE, Assignment, JobModel, WorkerModel, WorkerState
 
 TICK_US = 500_000
 
@@ -99,7 +100,7 @@ class Story:
     expected_us: int
     in_time: bool
     planned_gpus: int
-    most_gpus: int
+    max_gpus: int
     changes: int
     doubled_images: int
 
@@ -120,20 +121,20 @@ class _Worker:
 
 
 class Simulation:
-    """One run of the job that the view describes."""
+    """One run of the job that the model describes."""
 
-    def __init__(self, view: JobView, fates: Fates, *, replanning: bool = True) -> None:
-        """`replanning`: whether decide() is asked again once the plan runs."""
-        self.view = view
+    def __init__(self, model: JobModel, fates: Fates, *, replanning: bool = True) -> None:
+        """`replanning`: whether decide_workers() is asked again once the plan runs."""
+        self.model = model
         self.fates = fates
         self.replanning = replanning
-        self.start_us = view.now_us
+        self.start_us = model.now_us
         self.workers: list[_Worker] = []
         self.queue: list[tuple[float, int]] = []
         """(time of the next step's end, worker), the earliest first."""
-        self.grid = Grid(images=view.images, part_size=view.part_size or view.images)
-        self.there: set[int] = set(view.parts_there)
-        self.last_commit_us = view.now_us
+        self.grid = Grid(images=model.images, part_size=model.part_size or model.images)
+        self.there: set[int] = set(model.parts_there)
+        self.last_commit_us = model.now_us
         self.changes = 0
         self.doubled = 0
 
@@ -144,39 +145,40 @@ class Simulation:
             if planned and not self.replanning:
                 if len(self.there) == self.grid.parts:
                     return self._story(planned, expected_us, most)
-                self._advance(self.view.now_us + TICK_US)
+                self._advance(self.model.now_us + TICK_US)
                 continue
-            decision = decide(self.view)
-            self.view = replace(self.view, memory=decision.memory, news=None)
-            for action in decision.actions:
-                match action:
-                    case Finish() | Refuse():
-                        return self._story(planned, expected_us, most)
-                    case Start():
-                        if not planned:
-                            planned = len(action.assignments)
-                            expected_us = (decision.expected_finish_us or 0) - self.start_us
-                            self.grid = replace(self.grid, part_size=action.part_size)
-                            self.view = replace(self.view, promised_us=decision.expected_finish_us)
-                        else:
-                            self.changes += 1
-                        self._start(action)
-                    case Stop():
+            if self.model.is_complete or self.model.must_stop:
+                return self._story(planned, expected_us, most)
+            decision = decide_workers(self.model)
+            self.model = replace(self.model, lag=decision.lag, news=None)
+            match decision.action:
+                case Refuse():
+                    return self._story(planned, expected_us, most)
+                case Start() as start:
+                    if not planned:
+                        planned = len(start.assignments)
+                        expected_us = (decision.expected_finish_us or 0) - self.start_us
+                        self.grid = replace(self.grid, part_size=start.part_size)
+                        self.model = replace(self.model, promised_us=decision.expected_finish_us)
+                    else:
                         self.changes += 1
-                        self._stop(action.workers)
+                    self._start(start)
+                case Stop() as stop:
+                    self.changes += 1
+                    self._stop(stop.workers)
             most = max(most, sum(worker.state not in GONE for worker in self.workers))
-            self._advance(self.view.now_us + TICK_US)
+            self._advance(self.model.now_us + TICK_US)
 
     def _start(self, start: Start) -> None:
-        self.view = replace(self.view, part_size=start.part_size, revision=self.view.revision + 1)
+        self.model = replace(self.model, part_size=start.part_size, revision=self.model.revision + 1)
         for assignment in start.assignments:
-            fate = self.fates.draw(assignment, span_us=self.view.deadline_us - self.view.now_us)
+            fate = self.fates.draw(assignment, span_us=self.model.deadline_us - self.model.now_us)
             self.workers.append(
                 _Worker(
                     assignment=assignment,
-                    created_us=self.view.now_us,
+                    created_us=self.model.now_us,
                     fate=fate,
-                    next_us=self.view.now_us + fate.startup_us + fate.warmup_us,
+                    next_us=self.model.now_us + fate.startup_us + fate.warmup_us,
                     own=deque(range(assignment.share.first, assignment.share.end)),
                 )
             )
@@ -202,7 +204,7 @@ class Simulation:
             self._step(worker)
             if worker.state not in GONE:
                 heapq.heappush(self.queue, (worker.next_us, number))
-        self.view = replace(self.view, now_us=until_us, news="WorkerLost" if lost else None)
+        self.model = replace(self.model, now_us=until_us, news="WorkerLost" if lost else None)
         self._look()
 
     def _step(self, worker: _Worker) -> None:
@@ -250,11 +252,11 @@ class Simulation:
 
     def _look(self) -> None:
         """What the control loop sees."""
-        self.view = replace(
-            self.view,
+        self.model = replace(
+            self.model,
             parts_there=frozenset(self.there),
             workers=tuple(
-                WorkerView(
+                WorkerModel(
                     assignment=worker.assignment,
                     state=worker.state,
                     created_us=worker.created_us,
@@ -271,9 +273,9 @@ class Simulation:
         return Story(
             finish_us=finish_us,
             expected_us=expected_us,
-            in_time=finish_us <= self.view.deadline_us - self.start_us and len(self.there) == self.grid.parts,
+            in_time=finish_us <= self.model.deadline_us - self.start_us and len(self.there) == self.grid.parts,
             planned_gpus=planned,
-            most_gpus=most,
+            max_gpus=most,
             changes=self.changes,
             doubled_images=self.doubled,
         )

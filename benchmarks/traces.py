@@ -1,9 +1,9 @@
 """Measured traces: what fresh processes on this machine really took, step by step, to drive simulated runs with.
 
-A crew is one fresh process on every slice of the machine at the same time, as workers are: its start-ups, its first
-mini-batches, its steady steps. Profiles are made from crews by the profiler's own code, and a simulated worker lives
-through what one process of another crew did. So the effects of a run and of a moment are in the traces as they were,
-whatever their distribution; nothing is drawn from a normal one.
+A process group is one fresh process on every slice of the machine at the same time, like workers: its start-ups, its
+first mini-batches, its steady steps. Profiles are made from groups by the profiler's own code, and a simulated worker
+goes through what one process of another group did. So the effects of a run and of a moment are in the traces as they
+were, whatever their distribution; nothing is drawn from a normal distribution.
 """
 
 import json
@@ -19,20 +19,20 @@ from typing import Any
 from dueby_api.engines import EngineName
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
 from dueby_api.inference_job import Model
-from dueby_operator.control.model import Assignment
+from dueby_operator.model.job_model import Assignment
 from dueby_profiler.analysis.document import Facts, build_profile
 from dueby_profiler.analysis.memory import Largest
 from dueby_profiler.analysis.points import Measurements, Visit, while_all_busy
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine
-from dueby_profiler.measuring.process_group import Crew
-from dueby_profiler.measuring.start_group import start_crew
+from dueby_profiler.measuring.process_group import ProcessGroup
+from dueby_profiler.measuring.start_group import start_group
 from simulation import Fate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """What one process of a crew took, in microseconds."""
+    """What one process of a group took, in microseconds."""
 
     startup_us: int
     warmup_us: int
@@ -41,7 +41,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """A crew, at a moment, with one engine and one mini-batch size."""
+    """A process group at one moment, with one engine and one mini-batch size."""
 
     at: str
     device_class: str
@@ -50,7 +50,7 @@ class Trace:
     members: tuple[Member, ...]
 
     def document(self) -> dict[str, Any]:
-        """As a line of the file."""
+        """Return the trace as a line of the file."""
         members = [[m.startup_us, m.warmup_us, list(m.steps_us)] for m in self.members]
         return {
             "at": self.at,
@@ -62,7 +62,7 @@ class Trace:
 
 
 def read_traces(path: Path) -> list[Trace]:
-    """Those that the file holds, in the order in which they were measured."""
+    """Return the traces of the file, in the order of measuring."""
     return [_read(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
 
 
@@ -80,7 +80,7 @@ def _read(found: dict[str, Any]) -> Trace:
 
 
 def measure_traces(machine: Machine, model: Model, like: ProfileSpec, *, size: int, seconds: float) -> Iterator[Trace]:
-    """Crew after crew on the layout of this profile, each with so many seconds of steady steps."""
+    """Yield group after group on the layout of this profile, each with so many seconds of steady steps."""
     layout = next(layout for layout in machine.layouts if layout.device_class == like.device_class)
     with tempfile.TemporaryDirectory(prefix="dueby-traces-") as folder:
         _measure(layout, model, like.engine, Path(folder), size=size, seconds=1.0)  # what is compiled is kept
@@ -88,20 +88,22 @@ def measure_traces(machine: Machine, model: Model, like: ProfileSpec, *, size: i
             yield _measure(layout, model, like.engine, Path(folder), size=size, seconds=seconds)
 
 
-def open_crew(
-    layout: Layout, model: Model, engine: EngineName, cache_folder: Path, *, boards: Sequence[int] = ()
-) -> Crew:
-    """Fresh processes on a layout, as the profiler starts them."""
-    return start_crew(layout, lambda _: model, engine, cache_dir=cache_folder, clock=time.monotonic, boards=boards)
+def open_group(
+    layout: Layout, model: Model, engine: EngineName, cache_folder: Path, *, status_pages: Sequence[int] = ()
+) -> ProcessGroup:
+    """Return fresh processes on a layout, as the profiler starts them."""
+    return start_group(
+        layout, lambda _: model, engine, cache_dir=cache_folder, clock=time.monotonic, status_pages=status_pages
+    )
 
 
 def _measure(layout: Layout, model: Model, engine: EngineName, folder: Path, *, size: int, seconds: float) -> Trace:
-    with open_crew(layout, model, engine, folder) as crew:
-        built = crew.build(size)
-        first = crew.run(seconds)
+    with open_group(layout, model, engine, folder) as group:
+        built = group.build(size)
+        first = group.run(seconds)
         steps, end_s = [list(durations) for durations in while_all_busy(first)], time.monotonic() + seconds
         while time.monotonic() < end_s:  # a point is over once its mean is known; a run goes on
-            for own, durations in zip(steps, while_all_busy(crew.run(seconds)), strict=True):
+            for own, durations in zip(steps, while_all_busy(group.run(seconds)), strict=True):
                 own.extend(durations)
     members = [
         Member(startup_us=ready.startup_us + point.check_us, warmup_us=point.warmup_us, steps_us=tuple(own))
@@ -117,8 +119,8 @@ def _measure(layout: Layout, model: Model, engine: EngineName, folder: Path, *, 
 
 
 def profile_of(traces: Sequence[Trace], model: Model, like: ProfileSpec) -> GPUProfile:
-    """The profile that the profiler makes of these crews."""
-    found, size = Measurements(alike=len(traces[0].members)), traces[0].size
+    """Return the profile that the profiler makes of these groups."""
+    found, size = Measurements(group_size=len(traces[0].members)), traces[0].size
     for number, trace in enumerate(traces):
         for place, member in enumerate(trace.members):
             found.visits[size].append(Visit(process=number * len(trace.members) + place, durations_us=member.steps_us))
@@ -136,14 +138,14 @@ def profile_of(traces: Sequence[Trace], model: Model, like: ProfileSpec) -> GPUP
 
 
 class TracedFates:
-    """The fates of processes that were measured, in this order; each goes through its steps again and again."""
+    """The fates of measured processes in this order; each goes through its steps again and again."""
 
     def __init__(self, members: Sequence[Member], seed: int) -> None:
         self.members = iter(members)
         self.chance = random.Random(seed)
 
     def draw(self, assignment: Assignment, *, span_us: int) -> Fate:
-        """The next one's."""
+        """Return the next process's fate."""
         del assignment, span_us  # it is what it was, whatever is asked of it
         member = next(self.members)
         steps = _round_and_round(member.steps_us, self.chance.randrange(len(member.steps_us)))

@@ -31,11 +31,11 @@ from dueby_api.step_config import IndexConfig, WorkConfig
 from dueby_worker.engines.build import available_engines, build_engine
 from dueby_worker.engines.host import pin_to_cores, process_environment
 from dueby_worker.engines.interface import Engine
-from dueby_worker.models.models import LoadedModel, load_model
+from dueby_worker.models.loading import LoadedModel, load_model
 from dueby_worker.steps.index_step import index_source
+from dueby_worker.steps.worker_run import WorkerRun
 from dueby_worker.storage.stores import open_store
-from dueby_worker.telemetry.progress import Progress
-from dueby_worker.work.worker import Worker
+from dueby_worker.telemetry.progress import ProgressTracker
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -123,8 +123,8 @@ def run_worker(engine: Engine, loaded: LoadedModel, steps: int) -> tuple[float, 
         images = (steps + 1) * MINI_BATCH
         index_source(validate(IndexConfig, {**job, "images": images}))
         config = validate(WorkConfig, {**job, **share_of_everything(images, PART_SIZE, MINI_BATCH, engine.name)})
-        progress = Progress(worker="w0", share=Share(first=0, end=config.grid.parts))
-        worker = Worker(config, loaded=loaded, store=open_store(config.sink.uri), progress=progress)
+        progress = ProgressTracker(worker="w0", share=Share(first=0, end=config.grid.parts))
+        worker = WorkerRun(config, loaded=loaded, store=open_store(config.sink.uri), progress=progress)
         began: list[float] = []
 
         def start() -> int:

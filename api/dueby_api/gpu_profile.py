@@ -212,6 +212,19 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
             )
 
 
+class OwnerReference(LenientSpec, frozen=True, kw_only=True):
+    """The object that a profile goes with."""
+
+    api_version: str = ""
+    """Its API."""
+    kind: str = ""
+    """Its kind."""
+    name: str = ""
+    """Its name."""
+    uid: str = ""
+    """Its uid."""
+
+
 class ProfileMetadata(LenientSpec, frozen=True, kw_only=True):
     """Name of the profile, and what Kubernetes keeps beside it."""
 
@@ -219,6 +232,10 @@ class ProfileMetadata(LenientSpec, frozen=True, kw_only=True):
     """Name of the profile."""
     labels: dict[str, str] | None = None
     """Labels: who made it, if it was the operator."""
+    generation: int | None = None
+    """The version of the spec, as Kubernetes counts it."""
+    owner_references: tuple[OwnerReference, ...] | None = None
+    """The Node that a node's profile goes with."""
 
 
 class GPUProfile(Spec, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """A plan as documents spell it: in status.plan, in `dueby plan -o json`, and in the record of a run.
 
 Inside the program a plan is dueby_planner.model.plan.Plan, and a started worker an Assignment of the operator's control
-package. They are turned into these types in dueby_planner/answer.py and dueby_operator/control/assignments.py, and
+package. They are turned into these types in dueby_planner/answer.py and dueby_operator/model/assignments.py, and
 nowhere else.
 """
 

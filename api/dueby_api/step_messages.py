@@ -12,7 +12,9 @@ from dueby_api.schema import LenientSpec, Meta, Spec, field
 
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
 Count = Annotated[int, Meta(ge=0, le=MAX_N)]
-WorkerPhase = Literal["starting", "warming", "running", "tails", "done"]
+# In the order in which a worker goes through them. It ends as "done" if every part is in the sink, and as "spent" if
+# parts are missing but it has run all the mini-batches that gpus.maxIterations allows it.
+WorkerPhase = Literal["starting", "warming", "running", "tails", "done", "spent"]
 
 # Exit codes of a step's process.
 EXIT_DONE = 0

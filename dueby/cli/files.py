@@ -13,6 +13,7 @@ import yaml
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.inference_job import InferenceJob, parse_job
+from dueby_profiler.files import write_text
 
 # libyaml's loader is ten times as fast as Python's, but PyYAML is built without it on some platforms.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -48,12 +49,7 @@ def read_profiles(paths: Sequence[str]) -> list[GPUProfile]:
 
 def write_profile(profile: GPUProfile, folder: Path) -> Path:
     """Write the profile as NAME.yaml and return the path; the file is whole or not there at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{profile.name}.yaml"
-    temporary = path.with_suffix(".part")
-    temporary.write_text(to_yaml(profile.document()), encoding="utf-8")
-    temporary.replace(path)
-    return path
+    return write_text(folder / f"{profile.name}.yaml", to_yaml(profile.document()))
 
 
 def to_yaml(document: Any) -> str:

@@ -97,7 +97,7 @@ def problem_of(
         images=images,
         time_us=time_us,
         confidence=spec.planned_confidence,
-        most_gpus=spec.gpus.max,
+        max_gpus=spec.gpus.max,
         objective=spec.objective,
         reserve=spec.gpus.reserve,
         max_iterations=spec.gpus.max_iterations,

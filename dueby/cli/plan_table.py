@@ -71,7 +71,7 @@ def _print_proof(console: Console, plan: Plan) -> None:
 
 def _claim(plan: Plan) -> str:
     choices = [choice for group in plan.problem.groups for choice in group.choices]
-    between = " and those between them" if any(choice.filled_in for choice in choices) else ""
+    between = " and those between them" if any(choice.interpolation for choice in choices) else ""
     return CLAIM.replace(_MEASURED, _MEASURED + between)
 
 

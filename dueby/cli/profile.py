@@ -21,11 +21,12 @@ from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
+from dueby_profiler.files import write_text
 
 if TYPE_CHECKING:
     from dueby_profiler.machine.machine import Machine
     from dueby_profiler.monitor.monitor import Monitor
-    from dueby_profiler.progress_listener import Audience
+    from dueby_profiler.progress_listener import ProgressListener
 
 EXAMPLES = """\
 examples:
@@ -127,9 +128,9 @@ def measure(
         profiles = profile_machine(
             model=model,
             machine=machine,
-            effort=QUICK if quick else FULL,
+            preset=QUICK if quick else FULL,
             classes=classes,
-            audience=listener,
+            listener=listener,
             cache_dir=cache_folder(),
             monitor=monitor,
         )
@@ -149,12 +150,11 @@ def measure_memory(model: Model, folder: Path, *, classes: Sequence[str] = ()) -
     console = people_console(stderr=True)
     require_folder(folder)
     with show_progress(console) as listener:
-        found = map_memory(model=model, machine=this_machine(), classes=classes, audience=listener)
+        found = map_memory(model=model, machine=this_machine(), classes=classes, listener=listener)
     for cell in found.cells:
         size = f"{cell.memory_mib:,} MiB" if cell.memory_mib else "does not fit"
         console.print(Text(f"{cell.image_size:>5} px, mini-batches of {cell.mini_batch_size:>4}: {size}"))
-    path = folder / f"{found.name}.json"
-    path.write_text(json.dumps(found.document(), indent=1) + "\n", encoding="utf-8")
+    path = write_text(folder / f"{found.name}.json", json.dumps(found.document(), indent=1) + "\n")
     console.print(Text(f"Written: {path}"))
     return path
 
@@ -171,9 +171,11 @@ def _model(arguments: argparse.Namespace) -> Model:
     return validate(Model, options, origin="the model")
 
 
-def _monitor(folder: Path, model: Model, machine: "Machine", listener: "Audience") -> "Monitor":
+def _monitor(folder: Path, model: Model, machine: "Machine", listener: "ProgressListener") -> "Monitor":
     try:
         from dueby_profiler.monitor.monitor import Monitor
     except ModuleNotFoundError as error:
         raise Invalid("--monitor", f"needs {error.name}: pip install 'dueby[profiler]'") from None
-    return Monitor(folder / "monitor", model=model, node=machine.node, clock=machine.clock, tell=listener.tell)
+    return Monitor(
+        folder / "monitor", model=model, node=machine.node, clock=machine.clock, on_message=listener.on_message
+    )

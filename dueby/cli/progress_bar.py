@@ -16,22 +16,21 @@ from rich.text import Text
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 
 if TYPE_CHECKING:
-    from dueby_profiler.progress_listener import Audience
-    from dueby_profiler.progress_listener import Progress as Update
+    from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 
 # The bar is drawn by the same cores that are being measured, so it is drawn rarely.
 _REFRESHES_PER_S = 1
 
 
 @contextmanager
-def show_progress(console: Console) -> Iterator["Audience"]:
+def show_progress(console: Console) -> Iterator["ProgressListener"]:
     """Give a listener to the profiler that shows its progress and messages on the console."""
-    from dueby_profiler.progress_listener import Audience
+    from dueby_profiler.progress_listener import ProgressListener
 
     if not console.is_terminal:
-        yield Audience(
-            progress=lambda update: console.print(Text(f"  {update.doing} ({_time_left(update)})")),
-            tell=lambda message: console.print(Text(message)),
+        yield ProgressListener(
+            on_progress=lambda update: console.print(Text(f"  {update.doing} ({_time_left(update)})")),
+            on_message=lambda message: console.print(Text(message)),
         )
         return
     began_s = time.monotonic()
@@ -39,14 +38,14 @@ def show_progress(console: Console) -> Iterator["Audience"]:
     with Progress(*columns, console=console, transient=True, refresh_per_second=_REFRESHES_PER_S) as bar:
         task = bar.add_task("", total=1.0, left="")
 
-        def show(update: "Update") -> None:
+        def show(update: "ProgressUpdate") -> None:
             # The share of the time, as far as it can be foreseen: phases differ too much in length to be counted.
             done_s = time.monotonic() - began_s
             share = done_s / (done_s + update.left_s)
             bar.update(task, completed=share, description=update.doing, left=_time_left(update))
 
-        yield Audience(progress=show, tell=lambda message: bar.console.print(Text(message)))
+        yield ProgressListener(on_progress=show, on_message=lambda message: bar.console.print(Text(message)))
 
 
-def _time_left(update: "Update") -> str:
+def _time_left(update: "ProgressUpdate") -> str:
     return f"at most {format_duration(round(MICROS_PER_SECOND * update.left_s))} left"

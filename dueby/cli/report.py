@@ -25,7 +25,7 @@ PAGE = "report.html"
 _MAX_PHOTOS = 24
 _MAX_FAILED = 200
 # A photo for the page is worth a few seconds of waiting, not the ten minutes for which a worker retries a store.
-_PHOTO_PATIENCE_S = 5.0
+_PHOTO_RETRY_S = 5.0
 # Threads that wait for a store and decode: about as many as hide an object store's latency.
 _READERS = 8
 EXAMPLES = """\
@@ -103,14 +103,15 @@ def read_run(store: Store, name: str) -> Run:
 def load_photos(rows: tuple[Classified, ...]) -> tuple[Photo, ...]:
     """Return each row with its photo, which is read again from the source."""
     from dueby.report.photos import QUALITY, SIDE, Photo, to_data_uri
-    from dueby_worker.images.decode import UnreadableImage, decode_image
+    from dueby_worker.images.decode import decode_image
+    from dueby_worker.images.fetch import Fetcher
     from dueby_worker.images.jpeg import encode
+    from dueby_worker.images.unreadable import UnreadableImage
     from dueby_worker.models.preprocessing import Preprocessing
-    from dueby_worker.storage.fetch import Fetcher
-    from dueby_worker.storage.retry import Patience
+    from dueby_worker.storage.retry import RetryPolicy
     from dueby_worker.storage.store import Unavailable
 
-    fetcher = Fetcher(patience=Patience(total_s=_PHOTO_PATIENCE_S))
+    fetcher = Fetcher(retry=RetryPolicy(total_s=_PHOTO_RETRY_S))
     # As the model sees an image: the shorter side to SIDE, and the square in the middle.
     square = Preprocessing(
         resize_side=SIDE, crop_side=SIDE, interpolation="bicubic", antialias=True, mean=(0, 0, 0), std=(1, 1, 1)

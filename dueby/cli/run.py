@@ -24,6 +24,7 @@ from dueby.cli.screen import Screen
 from dueby.cli.summary import EXIT_LATE, print_summary, summarise
 from dueby.local import steps
 from dueby.local.edits import ManifestWatch
+from dueby.local.job import first_snapshot
 from dueby.local.loop import Loop, Outcome, Seams
 from dueby.local.processes import Processes
 from dueby.local.record import Record
@@ -35,8 +36,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_api.run_record import Summary
 from dueby_api.step_messages import FinishResult
 from dueby_api.units import from_micros
-from dueby_operator.control.model import JobView
-from dueby_planner.profiles.pool import matching
+from dueby_planner.profiles.class_profiles import matching
 from dueby_planner.profiles.size_prediction import predictions
 from dueby_worker.engines.host import process_environment
 from dueby_worker.output.parts import parts_among
@@ -97,40 +97,30 @@ class Session:
         """Run until the job is over and return the exit code."""
         indexed = steps.index(self.job, self.folder)
         self.sink = open_store(self.job.spec.sink.uri)
-        view = self._first_view(indexed)
+        part_size = indexed.part_size
+        job = first_snapshot(
+            self.job,
+            indexed,
+            parts_there=_parts_there(self.sink, indexed.images, part_size) if part_size else frozenset(),
+            accepted_us=self.start_us,
+        )
         record = Record(start_us=self.start_us, deadline_us=self.deadline_us, images=indexed.images, cost=indexed.cost)
         processes = self._processes(indexed)
         with Screen() as screen:
-            loop = Loop(view, processes=processes, record=record, seams=self._seams(screen, indexed))
+            loop = Loop(job, self.pool, processes=processes, record=record, seams=self._seams(screen, indexed))
             try:
                 outcome = loop.run()
             except KeyboardInterrupt:
-                self._summarise(loop.view, record, processes, outcome=None, closed=None)
+                self._summarise(loop.now_us, record, processes, outcome=None, closed=None)
                 raise
         if outcome.ended == "Refused" and outcome.verdict:
             print_plan(outcome.verdict, people_console(stderr=True))
             return EXIT_INFEASIBLE
-        if not processes.started:
+        if outcome.ended == "Complete" and not processes.started:
             print("Every part is in the sink already; nothing to do.", file=sys.stderr)
         closed = self._close(outcome, indexed, retry_failed)
-        summary = self._summarise(loop.view, record, processes, outcome=outcome, closed=closed)
+        summary = self._summarise(loop.now_us, record, processes, outcome=outcome, closed=closed)
         return 0 if summary.verdict == "Succeeded" else EXIT_LATE
-
-    def _first_view(self, indexed: steps.Indexed) -> JobView:
-        part_size = indexed.part_size
-        there = _parts_there(self.sink, indexed.images, part_size) if part_size else frozenset()
-        return JobView(
-            spec=self.job.spec,
-            now_us=_now_us(),
-            deadline_us=self.deadline_us,
-            images=indexed.images,
-            cost=indexed.cost,
-            profiles=self.pool.profiles,
-            counts=self.pool.counts,
-            cpus=min(slot.threads for slot in self.pool.slots),
-            part_size=part_size,
-            parts_there=there,
-        )
 
     def _processes(self, indexed: steps.Indexed, *, retry_failed: bool = False) -> Processes:
         return Processes(
@@ -158,7 +148,7 @@ class Session:
 
     def _summarise(
         self,
-        view: JobView,
+        now_us: int,
         record: Record,
         processes: Processes,
         *,
@@ -168,8 +158,8 @@ class Session:
         """Write the run's documents, print how it ended, and return its summary."""
         summary = summarise(
             self.job,
-            view,
             record,
+            now_us=now_us,
             verdict=outcome.verdict if outcome else None,
             done=closed.rows if closed else record.done,
             failed=closed.errors if closed else record.failed,
@@ -188,7 +178,7 @@ class Session:
             return None
         closed = steps.finish(self.job, self.folder)
         if retry_failed and closed.errors:
-            steps.retry_failed(self._processes(indexed, retry_failed=True), outcome.view)
+            steps.retry_failed(self._processes(indexed, retry_failed=True), outcome.model)
             closed = steps.finish(self.job, self.folder)
         return closed
 

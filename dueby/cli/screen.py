@@ -17,7 +17,6 @@ from dueby.cli.console import people_console
 from dueby.local.loop import Status
 from dueby.local.processes import Process
 from dueby_api.units import format_count, format_duration
-from dueby_operator.control.model import GONE
 
 # Often enough to see that it goes on, rarely enough for a log of a run that takes hours.
 LINE_EVERY_S = 10.0
@@ -58,26 +57,26 @@ class Screen:
 
 
 def _overall(status: Status) -> Group:
-    bar = ProgressBar(total=status.view.images, completed=status.done, width=60)
+    bar = ProgressBar(total=status.model.images, completed=status.model.images_done, width=60)
     return Group(Text(_counts(status)), bar, Text(_forecast(status)), Text())
 
 
 def _counts(status: Status) -> str:
     failed = f", {status.failed:,} unreadable" if status.failed else ""
     return (
-        f"{format_count(status.done)}/{format_count(status.view.images)} images"
+        f"{format_count(status.model.images_done)}/{format_count(status.model.images)} images"
         f"{failed}, {status.images_per_second:,.0f} images/s"
     )
 
 
 def _forecast(status: Status) -> str:
-    view, finish_us = status.view, status.decision.expected_finish_us
-    rest = format_duration(view.deadline_us - view.now_us)
+    model, finish_us = status.model, status.work.expected_finish_us
+    rest = format_duration(model.deadline_us - model.now_us)
     if finish_us is None:
         return f"deadline in {rest}"
-    slack_us = view.deadline_us - finish_us
+    slack_us = model.deadline_us - finish_us
     words = f"slack {format_duration(slack_us)}" if slack_us >= 0 else f"late by {format_duration(-slack_us)}"
-    return f"expected to finish in {format_duration(finish_us - view.now_us)}, deadline in {rest}: {words}"
+    return f"expected to finish in {format_duration(finish_us - model.now_us)}, deadline in {rest}: {words}"
 
 
 def _workers(status: Status) -> Table:
@@ -93,7 +92,7 @@ def _workers(status: Status) -> Table:
 
 def _worker(process: Process) -> tuple[Text | ProgressBar, ...]:
     assignment, progress = process.assignment, process.progress
-    state = process.state if process.state in GONE else progress.state
+    state = process.state if process.is_gone else progress.state
     share = assignment.share
     at = min(max(progress.next_part, share.first), share.end)
     bar = ProgressBar(total=max(1, len(share)), completed=at - share.first if len(share) else 1, width=20)

@@ -12,7 +12,6 @@ from dueby.local.record import Record
 from dueby_api.inference_job import InferenceJob
 from dueby_api.run_record import MachineRecord, RunVerdict, Summary
 from dueby_api.units import format_duration, parse_duration_us
-from dueby_operator.control.model import JobView
 from dueby_planner.deadline_classes import Verdict
 
 EXIT_LATE = 4
@@ -20,9 +19,9 @@ EXIT_LATE = 4
 
 def summarise(
     job: InferenceJob,
-    view: JobView,
     record: Record,
     *,
+    now_us: int,
     verdict: Verdict | None,
     done: int,
     failed: int,
@@ -32,21 +31,21 @@ def summarise(
 ) -> Summary:
     """Return the content of summary.json. All times are seconds from the run's start."""
     plan = verdict.plan if verdict else None
-    in_time = view.now_us <= record.deadline_us
-    too_many = failed > job.spec.allowed_failures(view.images)
-    word: RunVerdict = "Succeeded" if in_time and done == view.images else "Late"
+    in_time = now_us <= record.deadline_us
+    too_many = failed > job.spec.allowed_failures(record.images)
+    word: RunVerdict = "Succeeded" if in_time and done == record.images else "Late"
     if interrupted or too_many:
         word = "Interrupted" if interrupted else "Failed"
     return Summary(
         job=job.metadata.name,
-        images=view.images,
+        images=record.images,
         images_done=done,
         images_failed=failed,
         start_unix_micros=record.start_us,
         deadline_seconds=record.at(record.deadline_us),
         expected_seconds=record.expected_s,
         finish_at_confidence_seconds=record.at_confidence_s,
-        actual_seconds=record.at(view.now_us),
+        actual_seconds=record.at(now_us),
         in_time=in_time,
         verdict=word,
         confidence=job.spec.planned_confidence,

@@ -1,24 +1,36 @@
-"""The control loop without a cluster: gather -> decide -> apply, twice a second, until every part is there.
+"""The control loop without a cluster: look, decide, act, twice a second, until the job is over.
 
-What it needs of the world is handed in as `Seams` (the sink, the manifest, the screen, the clock), so that the loop is
-the same under test, and this package imports nothing of the worker's.
+The decision is the operator's (dueby_operator/control/decide.py): this machine is a cluster of one job. What the loop
+needs of the world is handed in as `Seams` (the sink, the manifest, the screen, the clock), so that it is the same under
+test, and this package imports nothing of the worker's.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from dueby.local.processes import Processes
+from dueby.local.devices import LocalDevices
+from dueby.local.job import as_decided
+from dueby.local.processes import TICK_S, Processes
 from dueby.local.record import Record
+from dueby.local.this_machine import LocalPool
+from dueby_api.conditions import Reason
+from dueby_api.errors import DueByError, Invalid
 from dueby_api.inference_job import InferenceJob
 from dueby_api.schema import Spec
 from dueby_api.units import MICROS_PER_SECOND
-from dueby_operator.control.model import GONE, Decision, Finish, JobView, Refuse, Start, Stop
-from dueby_operator.control.workers import decide, images_left
+from dueby_operator.control.conditions import has_reason, is_over
+from dueby_operator.control.decide import JobDecision, decide
+from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.control.work.decision import Refuse, WorkDecision
+from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
+from dueby_operator.model.job_model import JobModel
+from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_planner.deadline_classes import Verdict
+from dueby_planner.profiles.pool import build_pool
 
-TICK_S = 0.5
 # The documents of a run are rewritten so often, for whoever looks at a run that was killed.
 KEEP_EVERY_US = 10 * MICROS_PER_SECOND
 # So many workers lost in a row, with no part committed in between, are no accident.
@@ -31,13 +43,11 @@ Ended = Literal["Complete", "Stopped", "Refused"]
 class Status:
     """What people see of a running job."""
 
-    view: JobView
-    decision: Decision
+    model: JobModel
+    work: WorkDecision
     processes: Processes
-    done: int
-    """Images classified, in parts of the sink or in open ones."""
     failed: int
-    """Of this run's."""
+    """Images of this run that could not be read."""
     images_per_second: float
 
 
@@ -64,150 +74,171 @@ class Outcome:
     """How the loop ended."""
 
     ended: Ended
-    view: JobView
+    model: JobModel
+    """As the last decision saw it."""
     verdict: Verdict | None
     """Of the plan that was started first, or that was refused."""
 
 
 class Loop:
-    """One job's control loop; its only state is the last view and the record."""
+    """One job's control loop. Its state is the job as it was last seen, and the record."""
 
-    def __init__(self, view: JobView, *, processes: Processes, record: Record, seams: Seams) -> None:
-        self.view = view
+    def __init__(
+        self, job: JobSnapshot, pool: LocalPool, *, processes: Processes, record: Record, seams: Seams
+    ) -> None:
+        """Raise Invalid if the job can't be planned on the pool at all."""
+        self.job = job
+        self.pool = pool
         self.processes = processes
         self.record = record
         self.seams = seams
+        self.now_us = job.created_us
         self.verdict: Verdict | None = None
         self.kept_us = 0
         self.commits = -1
         self.losses_since_commit = 0
-        self.gave_up_on_worker = False
+        self._require_pool(job.manifest)
 
     def run(self) -> Outcome:
         """Until the job is over. The workers are gone when it returns or raises."""
         try:
             while True:
-                self.gather()
-                decision = decide(self.view)
-                ended = self.apply(decision)
-                self.show(decision)
-                if ended:
-                    return Outcome(ended=ended, view=self.view, verdict=self.verdict)
+                self.look()
+                [decision] = decide(self.snapshot()).jobs
+                model, work = _decided(decision)
+                self.act(decision)
+                self.show(model, work)
+                if ended := _end_of(decision, work):
+                    refused = work.action.verdict if isinstance(work.action, Refuse) else None
+                    return Outcome(ended=ended, model=model, verdict=refused or self.verdict)
                 self.seams.sleep_s(TICK_S)
         finally:
             self.processes.stop_all()
             self.keep()
 
-    def gather(self) -> None:
+    def look(self) -> None:
         """Look at the workers, the sink and the manifest."""
-        before = {w.assignment.worker for w in self.view.workers if w.state == "lost"}
+        before = {worker.name for worker in self.job.workers if worker.state == "lost"}
         workers = self.processes.observe()
         self.processes.raise_fault()
-        lost = {w.assignment.worker for w in workers if w.state == "lost"} - before
-        self.view = replace(
-            self.view,
-            now_us=self.seams.now_us(),
+        lost = {worker.name for worker in workers if worker.state == "lost"} - before
+        self.now_us = self.seams.now_us()
+        self.job = replace(
+            self.job,
             workers=workers,
-            news="WorkerLost" if lost or self.gave_up_on_worker else None,
+            progress={process.assignment.worker: process.progress for process in self.processes.started},
             parts_there=self._parts_there(len(lost)),
         )
-        self.gave_up_on_worker = False
         for name in sorted(lost):
             self.seams.say(f"worker {name} was lost")
         self._take_edit()
 
-    def apply(self, decision: Decision) -> Ended | None:
-        """Carry the decision out; how the job ended, if it did."""
-        self.view = replace(self.view, memory=decision.memory)
-        for action in decision.actions:
-            if isinstance(action, Finish):
-                return "Complete" if action.complete else "Stopped"
-            if isinstance(action, Refuse):
-                self.verdict = action.verdict
-                return "Refused"
-            if isinstance(action, Start):
-                self._start(action)
-            elif isinstance(action, Stop):
-                self._stop(action)
-        return None
+    def snapshot(self) -> ClusterSnapshot:
+        """Return the machine as a cluster of one job."""
+        busy = Counter(worker.assignment.device_class for worker in self.job.workers if not worker.is_gone)
+        devices = LocalDevices(
+            free={name: max(0, count - busy[name]) for name, count in self.pool.counts.items()},
+            worker_cpus=self.pool.worker_cpus,
+        )
+        return ClusterSnapshot(now_us=self.now_us, jobs=(self.job,), devices=devices, profiles=self.pool.profiles)
 
-    def show(self, decision: Decision) -> None:
+    def act(self, decision: JobDecision) -> None:
+        """Carry the decision out."""
+        before = sum(not worker.is_gone for worker in self.job.workers)
+        self.job = replace(self.job, status=decision.status, memory=decision.memory)
+        for action in decision.actions:
+            match action:
+                case StartWorkers():
+                    self._start(action, before)
+                case StopWorkers():
+                    self._stop(action, before)
+
+    def show(self, model: JobModel, work: WorkDecision) -> None:
         """Tell the screen and the record."""
-        now_us, done = self.view.now_us, self.view.images - images_left(self.view)
         started = self.processes.started
         failed = sum(process.progress.images_failed for process in started)
-        rate = sum(p.progress.images_per_second or 0.0 for p in started if p.state not in GONE)
-        self.record.sample(started, now_us=now_us, done=done, failed=failed)
-        if now_us - self.kept_us >= KEEP_EVERY_US:
+        rate = sum(process.progress.images_per_second or 0.0 for process in started if not process.is_gone)
+        self.record.sample(started, now_us=self.now_us, done=model.images_done, failed=failed)
+        if self.now_us - self.kept_us >= KEEP_EVERY_US:
             self.keep()
-        self.seams.show(
-            Status(
-                view=self.view,
-                decision=decision,
-                processes=self.processes,
-                done=done,
-                failed=failed,
-                images_per_second=rate,
-            )
-        )
+        self.seams.show(Status(model=model, work=work, processes=self.processes, failed=failed, images_per_second=rate))
 
     def keep(self) -> None:
         """Write what is known of the run into its folder."""
-        self.kept_us = self.view.now_us
+        self.kept_us = self.now_us
         self.seams.keep("plan.json", _json(self.record.plan_file()))
         self.seams.keep("progress.json", _json(self.record.progress_file(self.processes.started)))
 
-    def _start(self, start: Start) -> None:
-        before = sum(worker.state not in GONE for worker in self.view.workers)
+    def _start(self, start: StartWorkers, before: int) -> None:
         if start.verdict:
             self.verdict = start.verdict
-            if start.verdict.plan:
-                promised_us = self.view.now_us + start.verdict.plan.expected_finish_us
-                self.view = replace(self.view, promised_us=promised_us)
             self.seams.show_plan(start.verdict)
-        self.view = replace(self.view, part_size=start.part_size, revision=self.view.revision + 1)
-        self.record.started(start, now_us=self.view.now_us, before=before)
+        self.record.started(start, now_us=self.now_us, before=before)
         if start.reason not in ("Started", "Resumed"):
             self.seams.say(self.record.replans[-1].message or "")
         self.processes.start(start.assignments, part_size=start.part_size)
 
-    def _stop(self, stop: Stop) -> None:
-        before = sum(worker.state not in GONE for worker in self.view.workers)
+    def _stop(self, stop: StopWorkers, before: int) -> None:
         after = before - len(stop.workers)
-        self.record.replanned(stop.reason, now_us=self.view.now_us, before=before, after=after)
+        self.record.replanned(stop.reason, now_us=self.now_us, before=before, after=after)
         self.seams.say(self.record.replans[-1].message or "")
-        self.gave_up_on_worker = stop.reason == "WorkerLost"
-        self.processes.stop(stop.workers)
+        self.processes.stop(stop.workers, are_lost=stop.reason == "WorkerLost")
 
     def _parts_there(self, lost: int) -> frozenset[int]:
         """List the sink when a worker says that it has committed, or has ended; a listing of S3 isn't free."""
-        if not self.view.part_size:
-            return self.view.parts_there
+        plan, images = self.job.status.plan, self.job.status.images
+        if plan is None or images is None:
+            return self.job.parts_there
         started = self.processes.started
-        commits = sum(p.progress.parts_committed + (p.state in GONE) for p in started)
+        commits = sum(process.progress.parts_committed + process.is_gone for process in started)
         if commits == self.commits:
-            return self.view.parts_there
+            return self.job.parts_there
         self.commits = commits
-        there = self.seams.parts_there(self.view.images, self.view.part_size)
-        grew = len(there) > len(self.view.parts_there)
+        there = self.seams.parts_there(images, plan.part_size)
+        grew = len(there) > len(self.job.parts_there)
         self.losses_since_commit = 0 if grew else self.losses_since_commit + lost
         if self.losses_since_commit >= MAX_LOSSES:
             raise self.processes.fault_of_losses()
         return there
 
     def _take_edit(self) -> None:
-        job = self.seams.edited_job()
-        if job is None:
+        edited = self.seams.edited_job()
+        if edited is None:
             return
-        accepted_us = self.record.start_us
-        self.view = replace(
-            self.view,
-            spec=job.spec,
-            deadline_us=job.spec.deadline_us(accepted_us=accepted_us),
-            promised_us=None,
-            news=self.view.news or "Edited",
-        )
-        self.record.deadline_us = self.view.deadline_us
+        job = as_decided(edited)
+        try:
+            self._require_pool(job)
+        except Invalid as error:
+            self.seams.say(f"the edit is not taken: {error}")
+            return
+        self.job = replace(self.job, manifest=job, generation=self.job.generation + 1)
+        self.record.deadline_us = job.spec.deadline_us(accepted_us=self.record.start_us)
+
+    def _require_pool(self, manifest: InferenceJob | Invalid) -> None:
+        """Raise Invalid if this machine has nothing that the job may use."""
+        if isinstance(manifest, Invalid):
+            raise manifest
+        build_pool(manifest.spec, self.pool.profiles, self.pool.counts, cpus=self.pool.worker_cpus)
+
+
+def _decided(decision: JobDecision) -> tuple[JobModel, WorkDecision]:
+    """Return what the workers were decided on and what was decided; raise if it did not come to that."""
+    if decision.model is None or decision.work is None:
+        raise DueByError(decision.status.message or "the job can't be planned")
+    return decision.model, decision.work
+
+
+def _end_of(decision: JobDecision, work: WorkDecision) -> Ended | None:
+    """Return how the job ends with this decision; None if it goes on. Raise if something is wrong with the job."""
+    if StartStep(step="finish") in decision.actions:
+        return "Complete"
+    if isinstance(work.action, Refuse):
+        return "Refused"
+    if has_reason(decision.status, Reason.STOPPED):
+        return "Stopped"
+    if is_over(decision.status):
+        raise DueByError(decision.status.message or "the job has failed")
+    return None
 
 
 def _json(document: Spec) -> bytes:

@@ -25,9 +25,11 @@ from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import InferenceJob
 from dueby_api.schema import Spec, decode
 from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError, WorkerProgress, WorkResult
-from dueby_operator.control.model import GONE, Assignment, WorkerState, WorkerView, worker_view
-from dueby_operator.control.step_configs import crew_config, own_config
+from dueby_operator.model.job_model import GONE, Assignment, WorkerModel, WorkerState, worker_model
+from dueby_operator.model.step_configs import common_config, own_config
 
+# How often workers are looked at.
+TICK_S = 0.5
 SCRAPE_TIMEOUT_S = 1.0
 STOP_TIMEOUT_S = 5.0
 _PR_SET_PDEATHSIG = 1
@@ -47,7 +49,13 @@ class Process:
     state: WorkerState = "starting"
     progress: WorkerProgress = field(default_factory=WorkerProgress)
     ended_us: int | None = None
-    is_stopping: bool = False
+    state_if_stopped: WorkerState | None = None
+    """What it is once it is gone, if it was told to stop; None while it wasn't."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it does nothing more."""
+        return self.state in GONE
 
 
 class Processes:
@@ -79,17 +87,20 @@ class Processes:
     def start(self, assignments: Iterable[Assignment], *, part_size: int) -> None:
         """Start a worker for each assignment, on a free slot of its class."""
         added = list(assignments)
-        alive = [p.assignment for p in self.started if p.state not in GONE]
+        alive = [process.assignment for process in self.started if not process.is_gone]
         shares = [[a.share.first, a.share.end] for a in (*alive, *added)]
         for rank, assignment in enumerate(added, start=len(alive)):
             self.started.append(self._start(assignment, part_size=part_size, shares=shares, rank=rank))
 
-    def stop(self, workers: Iterable[str]) -> None:
-        """SIGTERM, and SIGKILL for who doesn't go; returns when they are gone."""
+    def stop(self, workers: Iterable[str], *, are_lost: bool = False) -> None:
+        """Send SIGTERM, and SIGKILL to who doesn't go; return when they are gone.
+
+        Workers that are given up, since they hang, count as lost: the next decision makes up for them.
+        """
         named = set(workers)
-        stopping = [p for p in self.started if p.assignment.worker in named and p.state not in GONE]
+        stopping = [p for p in self.started if p.assignment.worker in named and not p.is_gone]
         for process in stopping:
-            process.is_stopping = True
+            process.state_if_stopped = "lost" if are_lost else "stopped"
             process.process.terminate()
         give_up = time.monotonic() + STOP_TIMEOUT_S
         for process in stopping:
@@ -102,12 +113,12 @@ class Processes:
 
     def stop_all(self) -> None:
         """Stop every worker that is still there."""
-        self.stop([p.assignment.worker for p in self.started])
+        self.stop([process.assignment.worker for process in self.started])
 
-    def observe(self) -> tuple[WorkerView, ...]:
-        """Every worker as it is now."""
-        list(self.scrapers.map(_refresh, [p for p in self.started if p.state not in GONE]))
-        return tuple(_view(process) for process in self.started)
+    def observe(self) -> tuple[WorkerModel, ...]:
+        """Return every worker as it is now."""
+        list(self.scrapers.map(_refresh, [process for process in self.started if not process.is_gone]))
+        return tuple(_model_of(process) for process in self.started)
 
     def raise_fault(self) -> None:
         """Raise what a worker said was wrong with the job: no other worker would do better."""
@@ -128,7 +139,7 @@ class Processes:
         return DueByError(f"{len(lost)} workers ended before their work, the last with {how}: {words}")
 
     def _start(self, assignment: Assignment, *, part_size: int, shares: list[list[int]], rank: int) -> Process:
-        taken = {p.slot.name for p in self.started if p.state not in GONE}
+        taken = {process.slot.name for process in self.started if not process.is_gone}
         slot = next(s for s in self.slots if s.device_class == assignment.device_class and s.name not in taken)
         folder = self.folder / assignment.worker
         folder.mkdir(parents=True)
@@ -165,7 +176,7 @@ class Processes:
     def _config(
         self, assignment: Assignment, slot: Slot, folder: Path, *, part_size: int, shares: list[list[int]], rank: int
     ) -> dict[str, Any]:
-        common = crew_config(
+        common = common_config(
             self.job,
             assignment,
             threads=slot.threads,
@@ -206,9 +217,9 @@ def _refresh(process: Process) -> None:
     code = process.process.poll()
     if code is not None:
         process.ended_us = time.time_ns() // 1000
-        process.state = "done" if code == 0 else "stopped" if process.is_stopping else "lost"
         if (result := _last_words(WorkResult, process.folder)) and result.progress.worker:
             process.progress = result.progress
+        process.state = _end_state(process, code)
         return
     try:
         port = int((process.folder / "port").read_text())
@@ -220,8 +231,14 @@ def _refresh(process: Process) -> None:
         process.state = "running"
 
 
-def _view(process: Process) -> WorkerView:
-    return worker_view(
+def _end_state(process: Process, code: int) -> WorkerState:
+    if code:
+        return process.state_if_stopped or "lost"
+    return "spent" if process.progress.state == "spent" else "done"
+
+
+def _model_of(process: Process) -> WorkerModel:
+    return worker_model(
         process.assignment,
         process.state,
         created_us=process.created_us,

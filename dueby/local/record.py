@@ -10,8 +10,9 @@ from dueby.local.processes import Process
 from dueby_api.input_cost import InputCost
 from dueby_api.run_record import PlanFile, ProgressFile, ReplanRecord, Revision, WorkerRecord
 from dueby_api.units import MICROS_PER_SECOND, seconds
-from dueby_operator.control.assignments import planned_worker
-from dueby_operator.control.model import GONE, Reason, Start
+from dueby_operator.model.actions import StartWorkers
+from dueby_operator.model.assignments import planned_worker
+from dueby_operator.model.job_model import StartReason
 from dueby_planner.answer import plan_answer, proof_sentence
 
 # A sample every so many seconds at first; thinned out by half whenever there are too many.
@@ -40,7 +41,7 @@ class Record:
         """Seconds since the start."""
         return round((now_us - self.start_us) / MICROS_PER_SECOND, 3)
 
-    def started(self, start: Start, *, now_us: int, before: int) -> None:
+    def started(self, start: StartWorkers, *, now_us: int, before: int) -> None:
         """Note that a revision of the plan is being started beside `before` workers."""
         verdict, plan = start.verdict, start.verdict.plan if start.verdict else None
         if plan and self.expected_s is None:
@@ -60,7 +61,7 @@ class Record:
         if before or start.reason not in ("Started", "Resumed"):
             self.replanned(start.reason, now_us=now_us, before=before, after=before + len(start.assignments))
 
-    def replanned(self, reason: Reason, *, now_us: int, before: int, after: int) -> None:
+    def replanned(self, reason: StartReason, *, now_us: int, before: int, after: int) -> None:
         """Note that the number of workers changed after the start."""
         self.replans.append(
             ReplanRecord(
@@ -77,7 +78,7 @@ class Record:
         at = self.at(now_us)
         for process in processes:
             name = process.assignment.worker
-            state = process.state if process.state in GONE else process.progress.state
+            state = process.state if process.is_gone else process.progress.state
             states = self.states.setdefault(name, [(self.at(process.created_us), "starting")])
             if states[-1][1] != state:
                 states.append((at if process.ended_us is None else self.at(process.ended_us), state))
@@ -134,11 +135,12 @@ class Record:
         )
 
 
-_WORDS: dict[Reason, str] = {
+_WORDS: dict[StartReason, str] = {
     "Started": "Started",
     "Resumed": "Resumed",
     "WorkerLost": "A worker was lost",
     "Lagging": "The workers are too slow for the deadline",
     "Edited": "The job was edited",
+    "Admitted": "Workers were admitted",
     "Ahead": "Fewer workers do as well",
 }

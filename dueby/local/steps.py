@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dueby.local.loop import TICK_S
-from dueby.local.processes import Processes
+from dueby.local.processes import TICK_S, Processes
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import InferenceJob
@@ -20,11 +19,11 @@ from dueby_api.input_cost import FREE, InputCost
 from dueby_api.schema import Spec, decode
 from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, FinishResult, IndexResult, StepError
 from dueby_api.units import MICROS_PER_SECOND
-from dueby_operator.control.model import GONE, Assignment, JobView
-from dueby_operator.control.step_configs import finish_config, images_without_index, index_config
+from dueby_operator.model.job_model import Assignment, JobModel
+from dueby_operator.model.step_configs import finish_config, images_without_index, index_config
 from dueby_planner.model.capacity import best_capacities
 from dueby_planner.profiles.pool import build_pool
-from dueby_worker.output.sink import read_claim
+from dueby_worker.output.sink import read_sink_manifest
 from dueby_worker.storage.stores import open_store
 
 Kind = TypeVar("Kind", bound=Spec)
@@ -49,7 +48,7 @@ def index(job: InferenceJob, folder: Path) -> Indexed:
     """List and freeze the source, or find it frozen; what was found."""
     images = images_without_index(job.spec)
     # A sink that somebody has laid claim to is looked at with the model in hand, before any of its parts count.
-    if images and read_claim(open_store(job.spec.sink.uri)) is None:
+    if images and read_sink_manifest(open_store(job.spec.sink.uri)) is None:
         return Indexed(images=images, fingerprint=None, part_size=None, cost=FREE)
     found = _run_step("index", index_config(job), folder, IndexResult)
     return Indexed(
@@ -62,22 +61,22 @@ def finish(job: InferenceJob, folder: Path) -> FinishResult:
     return _run_step("finish", finish_config(job), folder, FinishResult)
 
 
-def retry_failed(processes: Processes, view: JobView) -> None:
+def retry_failed(processes: Processes, model: JobModel) -> None:
     """Do over the rows with an error, with one worker on the fastest device: parts that are there have one writer."""
-    pool = build_pool(view.spec, view.profiles, view.counts, cost=view.cost, cpus=view.cpus)
+    pool = build_pool(model.spec, model.profiles, model.counts, cost=model.cost, cpus=model.cpus)
     fastest = best_capacities(pool.groups, time_us=_LONG_US)[0]
-    parts = Grid(images=view.images, part_size=view.part_size or view.images).parts
+    parts = Grid(images=model.images, part_size=model.part_size or model.images).parts
     assignment = Assignment(
         worker="retry",
-        revision=view.revision + 1,
+        revision=model.revision + 1,
         device_class=fastest.group.device_class,
         choice=fastest.choice,
         iterations=0,
         share=Share(first=0, end=parts),
     )
-    processes.start([assignment], part_size=view.part_size or view.images)
+    processes.start([assignment], part_size=model.part_size or model.images)
     try:
-        while (worker := processes.observe()[0]).state not in GONE:
+        while not (worker := processes.observe()[0]).is_gone:
             time.sleep(TICK_S)
         processes.raise_fault()
         if worker.state != "done":

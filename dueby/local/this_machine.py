@@ -26,6 +26,11 @@ class LocalPool:
     counts: Mapping[str, int]
     slots: tuple[Slot, ...]
 
+    @property
+    def worker_cpus(self) -> int:
+        """Cores of a GPU's worker: the fewest that a slot has."""
+        return min(slot.threads for slot in self.slots)
+
 
 def find_pool(profiles: Sequence[GPUProfile], model: Model) -> LocalPool:
     """The pool of this machine: all profiled GPUs, or the fastest layout of its cores; Invalid where there is none."""

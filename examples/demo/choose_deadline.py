@@ -51,7 +51,7 @@ def main() -> None:
 
 def earliest(problem: Problem, devices: int) -> float:
     """Return the seconds in which this number of devices can finish, at the job's confidence."""
-    earliest_us = replace(problem, most_gpus=devices).earliest_us()
+    earliest_us = replace(problem, max_gpus=devices).earliest_us()
     if earliest_us is None:
         sys.exit("choose_deadline: this machine's devices can't do the job by any deadline")
     return earliest_us / MICROS_PER_SECOND

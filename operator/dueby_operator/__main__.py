@@ -7,12 +7,11 @@ from dueby_api.errors import Invalid
 from dueby_operator import metrics
 from dueby_operator.cluster.nodes import CLASS_LABELS
 from dueby_operator.handlers import operate
-from dueby_operator.jobs.manifests import Setting
-from dueby_operator.profiling.settings import read_profiler
+from dueby_operator.settings import OperatorSettings, read_profiler
 
 
 def main() -> None:
-    """Run until told to stop."""
+    """Run the operator until it is told to stop."""
     parser = argparse.ArgumentParser(prog="python -m dueby_operator", description="The operator of InferenceJobs.")
     parser.add_argument("--worker-image", required=True, help="the image of steps and workers")
     parser.add_argument("--pull-policy", default="IfNotPresent", help="of that image")
@@ -46,7 +45,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for chatty in ("kopf", "aiohttp.access"):  # a line for each wake and each probe
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    setting = Setting(
+    settings = OperatorSettings(
         image=options.worker_image,
         pull_policy=options.pull_policy,
         gpu_worker_cpus=options.gpu_worker_cpus,
@@ -56,7 +55,7 @@ def main() -> None:
     )
     if options.metrics_port is not None:
         metrics.serve(options.metrics_port)
-    operate(setting, liveness=options.liveness, lease=options.lease)
+    operate(settings, liveness=options.liveness, lease=options.lease)
 
 
 if __name__ == "__main__":

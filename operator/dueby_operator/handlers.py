@@ -1,6 +1,6 @@
-"""Kopf's part: signing in, start and stop, probes, and watches that wake the one loop, which looks at everything anew.
+"""Kopf's part: signing in, start and stop, probes, and watches that wake the one loop, which reads everything anew.
 
-Events say when, lists say what: nothing is lost with an event that is missed, and a storm of them is one look.
+Events say when, lists say what: nothing is lost with an event that is missed, and a storm of them is one pass.
 """
 
 import asyncio
@@ -14,93 +14,92 @@ from typing import Any
 import kopf
 
 from dueby_api.errors import DueByError
+from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node, PodRow, pod_row, read_node
 from dueby_operator.jobs import names
-from dueby_operator.jobs.manifests import Setting
 from dueby_operator.kube.client import Kube
+from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.lease import Lease
-from dueby_operator.kube.progress import Observer
+from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
-from dueby_operator.kube.scrape import Scraper
-from dueby_operator.metrics import count_request, record_look
-from dueby_operator.reconciler import Controller
+from dueby_operator.kube.worker_client import WorkerClient
+from dueby_operator.metrics import count_request, record_reconcile
+from dueby_operator.objects import NodeObject, Pod, parse
+from dueby_operator.reconciler import Reconciler
+from dueby_operator.settings import OperatorSettings
 
-# Events within so many seconds are answered by one look.
+# Events within this time are answered by one pass.
 DEBOUNCE_S = 0.3
-# After so many seconds without a look that went well, the operator's probe fails and it is started anew.
+# After this long without a successful pass the operator's probe fails, and it is started anew.
 STUCK_S = 120.0
 log = logging.getLogger(__name__)
 
 
-class Watch:
+class LoopTask:
     """The loop's task, and what wakes it."""
 
-    def __init__(self, setting: Setting, *, lease: str | None) -> None:
-        self.setting = setting
+    def __init__(self, settings: OperatorSettings, *, lease: str | None) -> None:
+        self.settings = settings
         self.lease = lease
         self.wake = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.last_good_s = time.monotonic()
-        self._asked: dict[str, tuple[Any, Any]] = {}
+        self._versions: dict[str, tuple[Any, Any]] = {}
+        """Generation and deletion of each job, by its uid."""
 
-    def hear(self, kind: str | None, job: Mapping[str, Any]) -> None:
-        """A job that came, goes or was edited wakes the loop; not one whose status it has written itself."""
+    def on_job_event(self, kind: str | None, job: Mapping[str, Any]) -> None:
+        """Wake the loop for a job that came, goes or was edited, not for one whose status it has written itself."""
         metadata = job["metadata"]
-        asked = metadata.get("generation"), metadata.get("deletionTimestamp")
+        version = metadata.get("generation"), metadata.get("deletionTimestamp")
         if kind == "DELETED":
-            self._asked.pop(metadata["uid"], None)
-        elif self._asked.get(metadata["uid"]) == asked:
+            self._versions.pop(metadata["uid"], None)
+        elif self._versions.get(metadata["uid"]) == version:
             return
         else:
-            self._asked[metadata["uid"]] = asked
+            self._versions[metadata["uid"]] = version
         self.wake.set()
 
     async def run(self) -> None:
-        """Hold the Lease, keep the tables of nodes and pods, and look again and again; end when any of it ends."""
-        kube, scraper = Kube(sign_in, count=count_request), Scraper()
+        """Hold the Lease, keep the tables of nodes and pods, and reconcile again and again; end when any of it ends."""
+        kube, workers = Kube(sign_in, count=count_request), WorkerClient()
         lease = self._lease(kube)
         try:
             if lease:
                 await self._until_held(lease)
-            pods = Reflector(kube, names.core_path("pods"), reduce=self._pod_row, changed=self._pod_changed)
-            nodes = Reflector(kube, names.core_path("nodes"), reduce=self._node_row, changed=self._node_changed)
-            controller = Controller(
-                kube,
-                self.setting,
-                observer=Observer(kube, ask=scraper.ask),
-                nodes=nodes,
-                pods=pods,
-                now_us=lambda: time.time_ns() // 1000,
-            )
-            tasks: list[Coroutine[Any, Any, None]] = [pods.run(), nodes.run(), self._look(controller)]
+            pods = Reflector(kube, paths.core_path("pods"), reduce=self._pod_row, changed=self._pod_changed)
+            nodes = Reflector(kube, paths.core_path("nodes"), reduce=self._node_row, changed=self._node_changed)
+            observer = JobObserver(kube, ask=workers.ask)
+            gatherer = Gatherer(kube, self.settings, observer=observer, nodes=nodes, pods=pods)
+            reconciler = Reconciler(kube, gatherer, now_us=lambda: time.time_ns() // 1000)
+            tasks: list[Coroutine[Any, Any, None]] = [pods.run(), nodes.run(), self._reconcile(reconciler)]
             async with asyncio.TaskGroup() as together:
                 for task in [*tasks, *([lease.keep()] if lease else [])]:
                     together.create_task(task)
         finally:
             if lease:
                 await lease.give_back()
-            await scraper.close()
+            await workers.close()
             await kube.close()
 
     def health(self) -> str:
-        """How long ago a look went well; kopf.PermanentError where the loop has ended or is stuck."""
+        """Return how long ago a pass succeeded. Raise kopf.PermanentError if the loop has ended or is stuck."""
         if self.task is None or self.task.done():
-            raise kopf.PermanentError("the loop has ended")
+            raise kopf.PermanentError("The control loop has ended.")
         silent_s = time.monotonic() - self.last_good_s
         if silent_s > STUCK_S:
-            raise kopf.PermanentError(f"no look went well for {silent_s:.0f} s")
+            raise kopf.PermanentError(f"No successful reconcile pass for {silent_s:.0f} s.")
         return f"{silent_s:.0f} s ago"
 
-    async def _look(self, controller: Controller) -> None:
+    async def _reconcile(self, reconciler: Reconciler) -> None:
         while True:
             self.wake.clear()
             pause_s, began_s = 5.0, time.monotonic()
             try:
-                pause_s = await controller.tick()
+                pause_s = await reconciler.reconcile()
                 self.last_good_s = time.monotonic()
-                record_look(controller.world, seconds=self.last_good_s - began_s)
+                record_reconcile(reconciler.snapshot, seconds=self.last_good_s - began_s)
             except DueByError as error:
-                log.warning("looking again in %.0f s: %s", pause_s, error)
+                log.warning("reconciling again in %.0f s: %s", pause_s, error)
             try:
                 await asyncio.wait_for(self.wake.wait(), pause_s)
                 await asyncio.sleep(DEBOUNCE_S)
@@ -120,24 +119,24 @@ class Watch:
             return None
         namespace, _, name = self.lease.partition("/")
         holder = f"{socket.gethostname()}_{uuid.uuid4()}"
-        return Lease(kube=kube, path=names.lease_path(namespace, name), holder=holder)
+        return Lease(kube=kube, path=paths.lease_path(namespace, name), holder=holder)
 
     def _pod_row(self, pod: dict[str, Any]) -> PodRow | None:
-        return pod_row(pod, label=names.JOB, yielding=names.PROFILED)
+        return pod_row(parse(Pod, pod), label=names.JOB, yielding=names.PROFILED)
 
     def _pod_changed(self, before: PodRow | None, after: PodRow | None) -> None:
         if any(row is not None and row.ours for row in (before, after)):
             self.wake.set()
 
     def _node_row(self, node: dict[str, Any]) -> Node:
-        return read_node(node, self.setting.class_labels)
+        return read_node(parse(NodeObject, node), self.settings.class_labels)
 
     def _node_changed(self, before: Node | None, after: Node | None) -> None:
         self.wake.set()
 
 
 def sign_in() -> kopf.ConnectionInfo:
-    """By the pod's service account, or by a kubeconfig."""
+    """Return the credentials of the pod's service account, or those of a kubeconfig."""
     settings = kopf.OperatorSettings()
     found = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
     if found is None:
@@ -145,14 +144,14 @@ def sign_in() -> kopf.ConnectionInfo:
     return found
 
 
-def operate(setting: Setting, *, liveness: str | None, lease: str | None) -> None:
+def operate(settings: OperatorSettings, *, liveness: str | None, lease: str | None) -> None:
     """Run the operator until it is told to stop, answering probes at the address `liveness`."""
-    registry = register(Watch(setting, lease=lease))
+    registry = register(LoopTask(settings, lease=lease))
     asyncio.run(kopf.operator(registry=registry, clusterwide=True, standalone=True, liveness_endpoint=liveness))
 
 
-def register(watch: Watch) -> kopf.OperatorRegistry:
-    """The handlers of an operator with this loop."""
+def register(loop: LoopTask) -> kopf.OperatorRegistry:
+    """Return the handlers of an operator with this loop."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -161,26 +160,26 @@ def register(watch: Watch) -> kopf.OperatorRegistry:
 
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
-        settings.posting.enabled = False  # kopf's own events; ours are posted by the loop
+        settings.posting.enabled = False  # these are kopf's own Events; the loop posts ours
         settings.scanning.disabled = True
-        watch.task = asyncio.create_task(watch.run())
+        loop.task = asyncio.create_task(loop.run())
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
-        if watch.task:
-            watch.task.cancel()
-            await asyncio.wait([watch.task])
+        if loop.task:
+            loop.task.cancel()
+            await asyncio.wait([loop.task])
 
     @kopf.on.probe(id="loop", registry=registry)
     def probe(**_: Any) -> str:
-        return watch.health()
+        return loop.health()
 
     def wake(**_: Any) -> None:
-        watch.wake.set()
+        loop.wake.set()
 
     @kopf.on.event(names.GROUP, names.VERSION, "inferencejobs", registry=registry)
-    def hear(type: str | None, body: Mapping[str, Any], **_: Any) -> None:
-        watch.hear(type, body)
+    def on_job_event(type: str | None, body: Mapping[str, Any], **_: Any) -> None:
+        loop.on_job_event(type, body)
 
     kopf.on.event(names.GROUP, names.VERSION, "gpuprofiles", registry=registry)(wake)
     kopf.on.event("batch", "v1", "jobs", labels={names.JOB: kopf.PRESENT}, registry=registry)(wake)

@@ -1,170 +1,208 @@
 """The control loop of the cluster: gather -> decide -> apply -> write each status once, if it changed -> Events.
 
-All jobs are decided on in the order of their deadlines, each against what the ones before it left free; then what was
-decided is carried out for many of them at once. The loop keeps nothing that it could not find again: what was decided
-lies in the job's status, its Jobs and their ConfigMaps, so that an operator that was killed anywhere goes on where it
-stopped. What it does remember are immutable ConfigMaps, readings of lag, and since when something is missing.
+All jobs are decided on together, each against what the jobs before it have left; then what was decided is carried out
+for many of them at once. The loop keeps nothing that it could not find again: decisions lie in each job's status,
+its Jobs and their ConfigMaps, so that an operator that was killed anywhere goes on where it stopped. What it does
+remember between two passes are readings of lag, and when a status was written.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dueby_api.errors import DueByError, Transient
-from dueby_api.inference_job import parse_job
-from dueby_api.units import parse_duration_us
-from dueby_operator.cluster.nodes import Node, PodRow
-from dueby_operator.control.case import Case
-from dueby_operator.control.conditions import condition, is_over, is_true
-from dueby_operator.control.world import Document, World
-from dueby_operator.control.writes import carry_out
+from dueby_api.errors import Invalid, Transient
+from dueby_api.inference_job import API_VERSION, InferenceJob
+from dueby_api.status import JobStatus
+from dueby_api.units import format_time
+from dueby_operator import paths
+from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.control.decide import Decisions, JobDecision, decide, refuse
+from dueby_operator.control.events import NewEvent, events_between
+from dueby_operator.control.render import render
+from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
-from dueby_operator.jobs.events import events_between
-from dueby_operator.jobs.manifests import Setting
-from dueby_operator.jobs.pod_state import is_complete, is_failed, micros_of
+from dueby_operator.kube.apply import carry_out
 from dueby_operator.kube.client import Conflict, Kube, Missing, Refused
-from dueby_operator.kube.gather import gather
-from dueby_operator.kube.progress import Observer
-from dueby_operator.kube.reflector import Reflector
-from dueby_operator.profiling.documents import rates
-from dueby_operator.profiling.scheduled_loop import NodeProfiling
+from dueby_operator.kube.gather import Gatherer
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.writes import Delete, Put, Write
 
-# Between two looks: while there is a job to attend to, and otherwise.
+# Between two passes: while there is a job to attend to, and otherwise.
 BUSY_S, IDLE_S = 2.0, 30.0
-# How long the workers of a complete job may take to end.
-LEAVE_US = 20_000_000
-# Jobs that are written at once.
+# Jobs, and other objects, that are written at once.
 AT_ONCE = 16
-# Progress changes at every look. Where nothing else has, it is written so often: else 100 jobs were 50 writes a second.
+# Progress changes in every pass. If nothing else has, it is written this often: otherwise 100 jobs were 50 writes a
+# second.
 PROGRESS_US = 10_000_000
+FORBIDDEN = 403
+# Kubernetes keeps no longer message of an Event.
+MAX_EVENT = 1024
+COMPONENT = "dueby-operator"
 log = logging.getLogger(__name__)
 
 
-class Controller:
-    """The loop, one look at a time."""
+@dataclass(frozen=True, kw_only=True)
+class StoredStatus:
+    """A job's status as the API server has it."""
 
-    def __init__(
-        self,
-        kube: Kube,
-        setting: Setting,
-        *,
-        observer: Observer,
-        nodes: Reflector[Node],
-        pods: Reflector[PodRow],
-        now_us: Callable[[], int],
-    ) -> None:
-        self.kube = kube
-        self.setting = setting
-        self.observer = observer
-        self.nodes = nodes
-        self.pods = pods
-        self.now_us = now_us
-        self.node_profiling = NodeProfiling(kube, setting)
-        self.world: World
-        """Of the last look."""
+    status: JobStatus
+    version: str
+    """The job's resourceVersion."""
 
-    async def tick(self) -> float:
-        """Look once and do what is to do; seconds until it should be looked again."""
-        self.world = world = await gather(self.kube, self.nodes, self.pods, now_us=self.now_us())
-        self.observer.forget_all_but(world)
-        await self._keep_profiles(world)
-        await self._tell_rates(world)
-        there = [document for document in world.jobs if "deletionTimestamp" not in document["metadata"]]
-        open_jobs = sorted((d for d in there if not is_over(d.get("status", {}))), key=_deadline_of)
-        for document in there:
-            if is_over(document.get("status", {})):
-                await self._clear(document, world)
-        memories = self.observer.memories
-        cases = [
-            Case(seen, world, setting=self.setting, memory=memories[seen.document["metadata"]["uid"]])
-            for seen in await self.observer.see(open_jobs, world)
-        ]
-        for case in cases:  # one after the other: each takes from what is free
-            await asyncio.to_thread(case.decide)
-        await self._keep_profiles(world)
+
+class Reconciler:
+    """The loop, one pass at a time."""
+
+    def __init__(self, kube: Kube, gatherer: Gatherer, *, now_us: Callable[[], int]) -> None:
+        self._kube = kube
+        self._gatherer = gatherer
+        self._now_us = now_us
+        self._memories: dict[str, JobMemory] = {}
+        """By the job's uid."""
+        self._written_us: dict[str, int] = {}
+        """When a job's status was written last, by its uid."""
+        self.snapshot: ClusterSnapshot
+        """Of the last pass, with the statuses that it has decided on."""
+
+    async def reconcile(self) -> float:
+        """Gather, decide and apply once; return the seconds until the next pass is due."""
+        self.snapshot = snapshot = await self._gatherer.gather(self._memories, now_us=self._now_us())
+        decisions = await asyncio.to_thread(decide, snapshot)
+        self._forget_all_but(snapshot.jobs)
+        await self._write_profiles(decisions)
+        await self._in_turns([self._write(write, "a job that is over") for write in decisions.clearing])
+        decided = await self._apply_jobs(decisions)
+        statuses = {decision.job.uid: decision.status for decision in decided}
+        jobs = tuple(replace(job, status=statuses.get(job.uid, job.status)) for job in snapshot.jobs)
+        self.snapshot = replace(snapshot, jobs=jobs)
+        await self._in_turns([self._write(write, "profiling") for write in decisions.upkeep])
+        pause_s = BUSY_S if decisions.jobs else IDLE_S
+        return min(pause_s, self._gatherer.seconds_to_profiling(snapshot.now_us) or pause_s)
+
+    def _forget_all_but(self, jobs: Sequence[JobSnapshot]) -> None:
+        known = {job.uid for job in jobs}
+        self._memories = {uid: memory for uid, memory in self._memories.items() if uid in known}
+        self._written_us = {uid: written for uid, written in self._written_us.items() if uid in known}
+
+    async def _write_profiles(self, decisions: Decisions) -> None:
+        """Write the classes' profiles as nodes and jobs have made them by now."""
+        puts = [Put(kind=paths.profiles_path(), document=profile.document()) for profile in decisions.new_profiles]
+        deletes = [Delete(path=paths.profiles_path(name)) for name in decisions.gone_profiles]
+        writes: list[Write] = [*puts, *deletes]
+        for write in writes:
+            await self._write(write, "a profile")
+
+    async def _apply_jobs(self, decisions: Decisions) -> list[JobDecision]:
+        """Carry the decisions out; return them as the API server's refusals have changed them."""
         turns = asyncio.Semaphore(AT_ONCE)
+        devices = decisions.left.devices
+        if not isinstance(devices, ClusterDevices):
+            raise TypeError("the cluster's devices became something else in the decision")
         # What starts or ends workers goes first, what only tells of them after it.
-        news = await asyncio.gather(
-            *(self._apply(case, turns) for case in sorted(cases, key=lambda case: not case.writes))
-        )
-        await asyncio.gather(*(self._post(event, turns) for events in news for event in events))
-        return min(BUSY_S if cases else IDLE_S, await self.node_profiling.look(world))
+        ordered = sorted(decisions.jobs, key=lambda decision: not decision.actions)
+        decided = await asyncio.gather(*(self._apply(decision, devices, turns) for decision in ordered))
+        self._memories |= {decision.job.uid: decision.memory for decision in decided}
+        await self._in_turns([self._post(event, decision.job) for decision in decided for event in decision.events])
+        return decided
 
-    async def _apply(self, case: Case, turns: asyncio.Semaphore) -> list[Document]:
-        """Do what was decided; the Events of what has changed by it."""
-        before = case.document.get("status", {})
+    async def _apply(self, decision: JobDecision, devices: ClusterDevices, turns: asyncio.Semaphore) -> JobDecision:
+        """Do what was decided about a job; return it as it is after that, with the Events of what was written."""
+        job = decision.job
+        stored = StoredStatus(status=job.status, version=job.resource_version)
         async with turns:
             try:
-                if case.is_start:
-                    await self._write_status(case)
-                try:
-                    await carry_out(self.kube, case.writes)
-                except Refused as error:
-                    case.refuse(error)
-                await self._write_status(case)
-            except (Conflict, Missing, Transient) as error:  # somebody was quicker, or slow: the next look shows it
-                log.info("%s/%s: %s", case.namespace, case.name, error)
-        return events_between(case.document, before, case.document.get("status", {}), now_us=case.world.now_us)
+                if decision.starts_workers:
+                    stored = await self._write_status(decision, stored)
+                decision = await self._carry_out(decision, devices)
+                stored = await self._write_status(decision, stored)
+            except (Conflict, Missing, Transient) as error:
+                # Somebody was quicker, or the server slow: the next pass shows it.
+                log.info("%s/%s: %s", job.namespace, job.name, error)
+        return replace(decision, events=events_between(job.status, stored.status))
 
-    async def _keep_profiles(self, world: World) -> None:
-        """The classes' profiles as nodes and jobs have made them by now."""
-        writes, world.profile_writes = world.profile_writes, []
+    async def _carry_out(self, decision: JobDecision, devices: ClusterDevices) -> JobDecision:
+        """Carry the actions out; return the decision as the API server's refusal changes it, if there is one."""
+        if not isinstance(decision.manifest, InferenceJob):
+            return decision
+        now_us = self.snapshot.now_us
         try:
-            await carry_out(self.kube, writes)
-        except (Conflict, Missing, Refused, Transient) as error:
-            log.info("a profile was not written: %s", error)
+            await carry_out(self._kube, render(decision.actions, decision.job, decision.manifest, devices))
+        except Refused as error:
+            return refuse(decision, str(error), is_forbidden=error.status == FORBIDDEN, now_us=now_us)
+        except Invalid as error:
+            return refuse(decision, str(error), is_forbidden=False, now_us=now_us)
+        return decision
 
-    async def _tell_rates(self, world: World) -> None:
-        """What the column Images/s of profiles shows."""
+    async def _write_status(self, decision: JobDecision, stored: StoredStatus) -> StoredStatus:
+        """Write the status if it has changed, progress alone not in every pass; return what is stored then."""
+        job, status = decision.job, decision.status
+        if status == stored.status:
+            return stored
+        is_progress = status.replace(progress=None) == stored.status.replace(progress=None)
+        now_us = self.snapshot.now_us
+        if is_progress and now_us < self._written_us.get(job.uid, 0) + PROGRESS_US:
+            return stored
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "InferenceJob",
+            # With the version, so that a job that was edited meanwhile is a Conflict and is decided on anew.
+            "metadata": {
+                "name": job.name,
+                "namespace": job.namespace,
+                "uid": job.uid,
+                "resourceVersion": stored.version,
+            },
+            "status": status.document(),
+        }
+        written = await self._kube.replace(paths.jobs_path(job.namespace, job.name, "status"), body)
+        self._written_us[job.uid] = now_us
+        return StoredStatus(status=status, version=str(written["metadata"]["resourceVersion"]))
+
+    async def _post(self, event: NewEvent, job: JobSnapshot) -> None:
+        document = event_document(event, job, now_us=self.snapshot.now_us)
         try:
-            await carry_out(self.kube, rates(world.profiles))
-        except (Missing, Refused, Transient) as error:
-            log.info("a profile's status was not written: %s", error)
-
-    async def _write_status(self, case: Case) -> None:
-        """Write it, if it has changed; progress alone not at every look."""
-        status, before, memory = case.status(), case.document.get("status", {}), case.memory
-        if status == before:
-            return
-        is_progress = {**status, "progress": None} == {**before, "progress": None}
-        if is_progress and case.world.now_us < memory.written_us + PROGRESS_US:
-            return
-        path = names.jobs_path(case.namespace, case.name, "status")
-        written = await self.kube.replace(path, {**case.document, "status": status})
-        case.document = {**case.document, "metadata": written["metadata"], "status": status}
-        memory.written_us = case.world.now_us
-
-    async def _post(self, event: Document, turns: asyncio.Semaphore) -> None:
-        try:
-            async with turns:
-                await self.kube.create(names.core_path("events", event["metadata"]["namespace"]), event)
+            await self._kube.create(paths.core_path("events", job.namespace), document)
         except (Missing, Refused, Transient) as error:  # a namespace that is going away takes no more of them
             log.info("an Event was not taken: %s", error)
 
-    async def _clear(self, document: Document, world: World) -> None:
-        """Take the workers of a job away that is over, and the job itself once its time to live is over, too."""
-        status, metadata = document.get("status", {}), document["metadata"]
-        namespace, name = metadata["namespace"], metadata["name"]
-        ended_us = max(
-            micros_of(condition(status, kind).get("lastTransitionTime")) or 0 for kind in ("Complete", "Failed")
-        )
-        # Workers of a complete job end by themselves, but for those that never found a node.
-        if is_true(status, "Failed") or world.now_us > ended_us + LEAVE_US:
-            for job in world.batch.get((namespace, name), ()):
-                has_devices = job["metadata"]["labels"][names.STEP] in ("work", names.PROFILE)
-                if has_devices and not (is_complete(job) or is_failed(job)):
-                    await self.kube.delete(names.batch_path(namespace, job["metadata"]["name"]))
-        ttl = document["spec"].get("ttlAfterFinished")
-        if ttl and ended_us and world.now_us > ended_us + parse_duration_us(ttl):
-            await self.kube.delete(names.jobs_path(namespace, name))
+    async def _write(self, write: Write, what: str) -> None:
+        """Carry out a write that no job waits for."""
+        try:
+            await carry_out(self._kube, [write])
+        except Refused as error:
+            log.warning("%s was not written: %s", what, error)
+        except (Conflict, Missing, Transient) as error:  # the next pass shows it
+            log.info("%s was not written: %s", what, error)
+
+    async def _in_turns(self, calls: Sequence[Coroutine[Any, Any, None]]) -> None:
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def take_turn(call: Coroutine[Any, Any, None]) -> None:
+            async with turns:
+                await call
+
+        await asyncio.gather(*(take_turn(call) for call in calls))
 
 
-def _deadline_of(document: Mapping[str, Any]) -> tuple[int, str]:
-    """The order in which jobs are served: by deadline, then by age."""
-    made = document["metadata"]["creationTimestamp"]
-    try:
-        spec = parse_job(document).spec
-    except DueByError:
-        return 0, made
-    return spec.deadline_us(accepted_us=micros_of(made) or 0), made
+def event_document(event: NewEvent, job: JobSnapshot, *, now_us: int) -> dict[str, Any]:
+    """Return the Event as the API server takes it."""
+    owner = names.job_owner(job.name, job.uid)
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{job.name}.", "namespace": job.namespace, "labels": names.MANAGED},
+        "involvedObject": {
+            **{name: owner[name] for name in ("apiVersion", "kind", "name", "uid")},
+            "namespace": job.namespace,
+        },
+        "type": "Warning" if event.is_warning else "Normal",
+        "reason": event.reason,
+        "message": event.message[:MAX_EVENT],
+        "source": {"component": COMPONENT},
+        "firstTimestamp": format_time(now_us),
+        "lastTimestamp": format_time(now_us),
+        "count": 1,
+    }

@@ -1,1 +1,1 @@
-"""The planner: the fewest devices that meet a deadline, and the proof. Pure: no I/O, no Kubernetes, no torch."""
+"""The planner: the least number of GPUs, and what each of them does, as a pure function of profiles and a question."""

@@ -1,7 +1,8 @@
-"""Plans and verdicts as documents spell them, and as sentences for people.
+"""The mapping from plans and verdicts to documents, and to sentences for people.
 
-This is the one place where a plan of the domain (dueby_planner.model.plan) becomes one of the wire (dueby_api.plan and
-dueby_api.status): what `dueby plan -o json` prints, what a run's record keeps, and what status.plan shows.
+This is the one place where a plan of the domain (dueby_planner.model.plan) becomes a document (dueby_api.plan and
+dueby_api.status): what `dueby plan -o json` prints, what a run's record keeps, and what status.plan shows. A field that
+a document declares and that nothing here writes fails a test.
 """
 
 from collections.abc import Callable
@@ -11,11 +12,12 @@ from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup
 from dueby_api.status import AlternativesStatus, PlanStatus
 from dueby_api.units import format_duration, format_time, seconds
 from dueby_planner.deadline_classes import Verdict
+from dueby_planner.model.alternatives import Alternatives
 from dueby_planner.model.plan import Infeasible, Plan
 
 
 def planned_groups(plan: Plan) -> tuple[PlannedGroup, ...]:
-    """Return the plan's devices."""
+    """Return the plan's groups of devices."""
     return tuple(
         PlannedGroup(
             device_class=group.device_class,
@@ -24,19 +26,19 @@ def planned_groups(plan: Plan) -> tuple[PlannedGroup, ...]:
             mini_batch_size=group.choice.mini_batch_size,
             iterations=group.iterations,
             profile=group.choice.profile,
-            # Absent rather than false: most plans have no such size.
-            interpolated=True if group.choice.filled_in else None,
+            # Most plans have no such size, so it is absent rather than false.
+            interpolated=True if group.choice.interpolation else None,
         )
         for group in plan.groups
     )
 
 
 def plan_answer(verdict: Verdict) -> PlanAnswer:
-    """Return the verdict as an answer whose times count from now."""
+    """Return the verdict as a document. Its times count from now."""
     plan, infeasible = verdict.plan, verdict.infeasible
     decided = infeasible or plan
     if decided is None:
-        raise ValueError("a verdict has a plan, or says why there is none")
+        raise ValueError("the verdict has neither a plan nor a reason why there is none")
     problem = decided.problem
     answer = PlanAnswer(
         feasible=infeasible is None,
@@ -62,15 +64,15 @@ def plan_answer(verdict: Verdict) -> PlanAnswer:
 
 
 def answer_document(verdict: Verdict) -> dict[str, Any]:
-    """Return the answer as `dueby plan -o json` prints it: every field is there, null where there is nothing to say."""
+    """Return the answer as `dueby plan -o json` prints it: with every field, null where there is nothing to say."""
     answer = plan_answer(verdict)
-    # Which profile a group was planned with is a matter of files here, not of the answer.
+    # The names of profiles come from files that only the caller has, so they are left out here.
     groups = [group.replace(profile=None).document() for group in answer.groups]
     return {**answer.complete_document(), "groups": groups}
 
 
 def plan_alternatives(infeasible: Infeasible) -> PlanAlternatives:
-    """Return what could be asked for instead, with times that count from now."""
+    """Return what could be asked for instead. Times count from now."""
     found = infeasible.alternatives
     return PlanAlternatives(
         earliest_deadline_seconds=None if found.earliest_us is None else seconds(found.earliest_us),
@@ -81,7 +83,7 @@ def plan_alternatives(infeasible: Infeasible) -> PlanAlternatives:
 
 
 def plan_status(plan: Plan, *, now_us: int, revision: int, part_size: int) -> PlanStatus:
-    """Return status.plan of a plan that begins now."""
+    """Return status.plan of a plan that starts now. `part_size` is the grid's, which an earlier plan may have fixed."""
     return PlanStatus(
         revision=revision,
         gpus=plan.gpus,
@@ -101,7 +103,7 @@ def plan_status(plan: Plan, *, now_us: int, revision: int, part_size: int) -> Pl
 
 
 def alternatives_status(infeasible: Infeasible, *, now_us: int) -> AlternativesStatus:
-    """Return status.alternatives of a job that was judged now."""
+    """Return status.alternatives of a job that is judged now."""
     found = infeasible.alternatives
     return AlternativesStatus(
         earliest_deadline=None if found.earliest_us is None else format_time(now_us + found.earliest_us),
@@ -112,8 +114,21 @@ def alternatives_status(infeasible: Infeasible, *, now_us: int) -> AlternativesS
 
 
 def alternatives_sentence(infeasible: Infeasible) -> str:
-    """Return why the deadline can't be met, and every way to change that."""
+    """Return why the deadline can't be met, and every change that would help."""
     problem, found = infeasible.problem, infeasible.alternatives
+    devices = "The only device" if problem.most == 1 else f"All {problem.most:,} devices"
+    ways = _ways(found)
+    if ways:
+        advice = f"Do one of: {'; '.join(ways)}."
+    else:
+        advice = "No later deadline, fewer images, more devices or lower confidence would be enough."
+    return (
+        f"{devices} can do at most {found.largest_images:,} of {problem.images:,} images in "
+        f"{format_duration(problem.time_us)} at confidence {problem.confidence:g}. {advice}"
+    )
+
+
+def _ways(found: Alternatives) -> list[str]:
     ways = []
     if found.earliest_us is not None:
         ways.append(f"move the deadline to {format_duration(found.earliest_us)} from now")
@@ -122,14 +137,11 @@ def alternatives_sentence(infeasible: Infeasible) -> str:
     ways += [f"add {count} more of {name}" for name, count in found.extra_gpus.items() if count]
     if found.possible_confidence is not None:
         ways.append(f"lower the confidence to {found.possible_confidence:g}")
-    return (
-        f"All {problem.most} devices can do at most {found.largest_images:,} of {problem.images:,} images in "
-        f"{format_duration(problem.time_us)} at confidence {problem.confidence:g}. Do one of: {'; '.join(ways)}."
-    )
+    return ways
 
 
 def proof_sentence(plan: Plan) -> str:
-    """Return why no fewer devices can do it."""
+    """Return why no fewer devices are enough."""
     what = device_word(plan)
     if plan.gpus == 1:
         return f"No plan has fewer than 1 {what(1)}."
@@ -138,10 +150,11 @@ def proof_sentence(plan: Plan) -> str:
         ends = format_duration(plan.finish_at_confidence_us)
         none = f"No single {what(1)} of this pool ends" if fewer == 1 else f"No {fewer:,} {what(2)} of this pool end"
         return f"{none} within {ends}, as these {plan.gpus:,} do."
-    return f"{fewer:,} {what(fewer)} can do at most {plan.most_of_fewer:,} of {plan.problem.images:,} by then."
+    most, images = plan.max_images_of_fewer, plan.problem.images
+    return f"{fewer:,} {what(fewer)} can do at most {most:,} of {images:,} images by the deadline."
 
 
 def device_word(plan: Plan) -> Callable[[int], str]:
-    """Return a function from a number of devices to `GPU`, `GPUs`, `CPU slice` or `CPU slices`."""
+    """Return a function from a number of devices to their name: `GPU`, `GPUs`, `CPU slice` or `CPU slices`."""
     word = "GPU" if plan.problem.pool.is_gpu else "CPU slice"
     return lambda count: word if count == 1 else word + "s"

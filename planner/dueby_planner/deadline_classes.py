@@ -1,15 +1,22 @@
-"""What each deadline class does with a job, given what the pool can do.
+"""The deadline policies: what each deadline class does with a job, given what the pool can do. One table, _ACTIONS.
 
-With A what the devices that are free now can do, B with those that come free in time, both at the job's confidence,
-and B50 the same at 0.5:
+A new deadline policy is a new row of that table, its name in `DeadlineClass` (dueby_api/inference_job.py), and its row
+in the test's table. `judge` and everything that calls it stay as they are, unless the policy needs a new action.
+
+With A the images that the devices which are free now can do, B the same including the devices that come free in time,
+both at the job's confidence, and B50 the same as B at the confidence 0.5:
 
                A >= N   A < N <= B   B < N <= B50   N > B50
     Hard       Start    Reserve      Refuse         Refuse
     Soft       Start    Reserve      StartLate      StartLate
     Relaxed    Start    Hold         StartLate      StartLate
     BestEffort Start    Wait         Wait           Wait
+
+Every class starts a job that the free devices can do in time, so the table below has no column for it. The last two
+columns are one, because they differ only in the alternatives that are offered.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,8 +27,8 @@ from dueby_planner.objectives import make_plan
 
 Action = Literal["Start", "Reserve", "Hold", "StartLate", "Refuse", "Wait"]
 
-# Of each class: what to do when the devices that come free in time are enough, and when they are not.
-_ACTIONS: dict[DeadlineClass, tuple[Action, Action]] = {
+# What to do if the devices that come free in time are enough, and if they are not.
+_ACTIONS: Mapping[DeadlineClass, tuple[Action, Action]] = {
     "Hard": ("Reserve", "Refuse"),
     "Soft": ("Reserve", "StartLate"),
     "Relaxed": ("Hold", "StartLate"),
@@ -34,16 +41,17 @@ class Verdict:
     """What to do with the job now."""
 
     action: Action
-    """Start: now. Reserve: devices are kept and the start is in time. Hold: the reservation is kept, the start is no
-    earlier than needed. StartLate: the plan that ends earliest is started, though late. Refuse and Wait: nothing is."""
+    """Start: start it now. Reserve: keep devices for it, so that it starts in time. Hold: keep the reservation, and
+    start no earlier than needed. StartLate: start the plan that ends earliest, although it will be late. Refuse and
+    Wait: start nothing."""
     plan: Plan | None = None
-    """The plan that is started or reserved."""
+    """The plan to start or to reserve devices for."""
     infeasible: Infeasible | None = None
-    """Why the deadline can't be met, and what could."""
+    """Why the deadline can't be met, and what could be asked for instead."""
 
 
 def judge(problem: Problem, deadline_class: DeadlineClass) -> Verdict:
-    """The verdict of the class; the pool holds no device that another job has reserved."""
+    """Return what the class does with the job. The pool must hold no device that another job has reserved."""
     free = tuple(group for group in problem.pool.groups if group.available_us == 0)
     idle = replace(problem, pool=replace(problem.pool, groups=free))
     is_enough = idle.fewest() is not None

@@ -1,8 +1,9 @@
-"""What a spread that is known from few samples is worth: by how much it must be widened to be planned with.
+"""Factors that widen a spread which is known from only a few samples.
 
-The planner multiplies a relative standard deviation with the normal quantile of a confidence, as if it were known
-exactly and as if the mean were. From n samples neither is. What is to come, less the samples' mean and over their
-standard deviation, follows Student's t with n - 1 degrees of freedom times sqrt(1 + 1/n).
+The planner multiplies a relative standard deviation by the normal quantile of a confidence, as if the mean and the
+deviation were known exactly. Estimates from n samples are uncertain: (next value - sample mean) / sample deviation
+follows Student's t distribution with n - 1 degrees of freedom, times sqrt(1 + 1/n). The factors below turn a sample
+deviation into one that may be multiplied by a normal quantile. They are exact at the confidence 0.95, the default.
 """
 
 from math import inf, sqrt
@@ -11,15 +12,19 @@ from dueby_planner.model.rule import quantile
 
 Z95 = quantile(0.95)
 """The normal quantile at 0.95, the default confidence."""
-_FEW = {1: 6.3138, 2: 2.9200}
+# Student's t at 0.95. The series below is too coarse for so few degrees of freedom.
+_EXACT = {1: 6.3138, 2: 2.9200}
 
 
 def student95(freedom: int) -> float:
-    """Student's t at 0.95; infinite without a degree of freedom. (Fisher and Cornish's series, within 0.3 %.)"""
+    """Return Student's t at 0.95 for this many degrees of freedom; infinity for none.
+
+    From three degrees of freedom on this is Fisher and Cornish's series, which is within 0.3 %.
+    """
     if freedom < 1:
         return inf
-    if freedom in _FEW:
-        return _FEW[freedom]
+    if freedom in _EXACT:
+        return _EXACT[freedom]
     z, n = Z95, freedom
     first, second = z**3 + z, 5 * z**5 + 16 * z**3 + 3 * z
     third = 3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z
@@ -27,10 +32,13 @@ def student95(freedom: int) -> float:
 
 
 def widening(freedom: int) -> float:
-    """What a standard deviation with so many degrees of freedom is to be multiplied with, the mean being known."""
+    """Return the factor for a standard deviation with this many degrees of freedom around a mean that is known."""
     return student95(freedom) / Z95
 
 
 def foresight(samples: int) -> float:
-    """What the standard deviation of so many samples is to be multiplied with to foresee one more from their mean."""
+    """Return the factor for the standard deviation of this many samples that predicts one more sample from their mean.
+
+    It is infinite for fewer than two samples.
+    """
     return widening(samples - 1) * sqrt(1 + 1 / samples) if samples > 1 else inf

@@ -1,11 +1,15 @@
-"""`python -m dueby_profiler --config FILE`: the profiling step's entry point; signals first, as in a worker."""
+"""`python -m dueby_profiler --config FILE`: the entry point of a job's profiling step.
+
+Signal handlers come first, as in a worker, so that a pod that is deleted during the slow imports ends cleanly.
+"""
 
 import sys
 
-from dueby_worker.steps.process_exit import end, end_on_signals
+from dueby_worker.steps.process_exit import exit_now, exit_on_signals
 
 if __name__ == "__main__":
-    end_on_signals()
+    exit_on_signals()
+    # torch takes seconds to import; the signal handlers must be in place before that.
     from dueby_profiler.step import run_step
 
-    end(run_step(sys.argv[1:]))
+    exit_now(run_step(sys.argv[1:]))

@@ -1,35 +1,38 @@
-"""How much is put into a profile: a full one, which plans may be held to, and a quick one, to get going.
+"""How much time goes into a profile: `FULL`, on which deadlines may rest, and `QUICK`, to get going.
 
-A layout has a number of seconds, whatever the machine; the demo's two cores have two layouts, which makes 3 minutes.
-The quick one leaves out every layout of the cores but one and shortens the rest.
+Time is given per layout, so that the total depends on the machine's layouts only and not on its speed: the demo's two
+cores have two layouts, which makes 3 minutes. `QUICK` measures one layout of the cores and shortens every phase.
 """
 
 from dataclasses import dataclass
 
-# Fewer crews of fresh processes say too little about how much moments and processes differ.
-ENOUGH_CREWS = 5
-# As many, with the crew that grew the sizes. Each begins with another of three sizes, for its warm-up and memory.
-ROUNDS = ENOUGH_CREWS - 1
+# With fewer groups of fresh processes, the spread between moments and between processes is too uncertain to plan with.
+ENOUGH_GROUPS = 5
+# The group that explored the sizes is one of the five; the others are rounds. Each round begins with another of three
+# sizes, to measure its warm-up and memory.
+ROUNDS = ENOUGH_GROUPS - 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effort:
-    """Seconds, for one layout."""
+class Preset:
+    """Seconds for one layout."""
 
     name: str
     layout_s: float
-    """All of it."""
+    """Everything together."""
     compare_s: float
-    """Steady steps of each engine where `auto` has several to choose from."""
-    look_s: float
+    """Steady steps of each engine, where `auto` has several to choose from."""
+    explore_s: float
     """Steady steps at each size while the sizes grow."""
     point_s: float
-    """Steady steps at each size in each later round, at most: a point ends as soon as its mean is known."""
+    """Upper limit for the steady steps at one size in one later round; a point ends as soon as its mean is known."""
     contention_s: float
-    """Each of the three phases that tell what decoding beside the model costs."""
+    """Each of the three phases that measure what decoding beside the model costs."""
     all_layouts: bool
-    """Whether every k of `cpu-k` is measured, or the first alone."""
+    """Whether to measure every k of `cpu-k`, or the first one only."""
 
 
-FULL = Effort(name="full", layout_s=85, compare_s=1.0, look_s=1.0, point_s=4.0, contention_s=1.5, all_layouts=True)
-QUICK = Effort(name="quick", layout_s=40, compare_s=0.5, look_s=0.4, point_s=1.0, contention_s=0.7, all_layouts=False)
+FULL = Preset(name="full", layout_s=85, compare_s=1.0, explore_s=1.0, point_s=4.0, contention_s=1.5, all_layouts=True)
+QUICK = Preset(
+    name="quick", layout_s=40, compare_s=0.5, explore_s=0.4, point_s=1.0, contention_s=0.7, all_layouts=False
+)

@@ -1,7 +1,9 @@
-"""The profiling step of a job: a pod measures the one device that it was given, and its last words are the profile.
+"""The profiling step of a job: a pod measures the one device it was given and ends with the profile as its last
+message.
 
-It has no credentials, of Kubernetes or of any store, and needs none: whoever made the pod knows the node and reads the
-termination message. Exit codes are those of the worker's steps. While it measures, /progress says how far it is.
+The step has no credentials, neither for Kubernetes nor for any store. It needs none: whoever created the pod knows the
+node and reads the pod's termination message. Its exit codes are those of the worker's steps. While it measures,
+/progress reports how far it is.
 """
 
 import argparse
@@ -12,49 +14,52 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dueby_api.errors import Invalid
 from dueby_api.packed_profile import pack_profile
 from dueby_api.step_config import ProfileConfig
+from dueby_api.step_messages import ProfilingProgress, ProfilingResult
 from dueby_profiler.machine.machine import one_device, this_machine
-from dueby_profiler.presets import QUICK, Effort
+from dueby_profiler.measuring.choices import ENGINE_FIELD
+from dueby_profiler.presets import QUICK, Preset
 from dueby_profiler.profiling import profile_machine
-from dueby_profiler.progress_listener import Audience, Progress
+from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_worker.steps.command import run_to_end
 from dueby_worker.steps.config import load_config
 from dueby_worker.telemetry.serve import Page, serve_pages
 
-# What `dueby profile` is told by an option comes from the job here.
-_FIELDS = {"--engine": "spec.model.engine", "--precision": "spec.model.precision"}
+# Errors name the option of `dueby profile`; in a cluster the same value comes from a field of the job.
+_FIELDS = {"--engine": ENGINE_FIELD, "--precision": "spec.model.precision"}
 log = logging.getLogger(__name__)
 
 
 def run_step(argv: Sequence[str]) -> int:
-    """Run the step and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m dueby_profiler", description="Measure one device for a job.")
+    """Run the step; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dueby_profiler", description="Profile this pod's device for a job."
+    )
     parser.add_argument("--config", type=Path, required=True, help="the step's configuration, a JSON file")
     path = parser.parse_args(argv).config
     return run_to_end(lambda: profile_device(load_config(ProfileConfig, path)))
 
 
-def profile_device(config: ProfileConfig, *, effort: Effort = QUICK) -> dict[str, Any]:
-    """The device's profile, packed."""
-    window = Window(device_class=config.device_class)
-    serve_pages(window.page, host=config.host, port=config.port)
+def profile_device(config: ProfileConfig, *, preset: Preset = QUICK) -> ProfilingResult:
+    """Measure the pod's device; return its packed profile, the step's last words."""
+    page = ProgressPage(device_class=config.device_class)
+    serve_pages(page.respond, host=config.host, port=config.port)
     machine = one_device(this_machine(), config.device_class, threads=config.threads, gpu=config.gpu)
-    audience = Audience(progress=window.show, tell=log.info)
+    listener = ProgressListener(on_progress=page.update, on_message=log.info)
     try:
-        (profile,) = profile_machine(model=config.model, machine=machine, effort=effort, audience=audience)
+        (profile,) = profile_machine(model=config.model, machine=machine, preset=preset, listener=listener)
     except Invalid as error:
         raise Invalid(_FIELDS.get(error.field, error.field), error.message) from None
-    # The node is a fact of the pod's, which whoever made the pod knows better than the pod does.
-    return {"profile": pack_profile(profile.spec.replace(device=profile.spec.device.replace(node=None)))}
+    # The pod's host name is not the node's name; whoever created the pod knows the node and fills it in.
+    return ProfilingResult(profile=pack_profile(profile.spec.replace(device=profile.spec.device.replace(node=None))))
 
 
 @dataclass(kw_only=True)
-class Window:
-    """How far the profiler is, for whoever asks."""
+class ProgressPage:
+    """The page /progress: how far the profiler is."""
 
     device_class: str
     clock: Callable[[], float] = time.monotonic
@@ -62,16 +67,17 @@ class Window:
     _end_s: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def show(self, moment: Progress) -> None:
-        """This is being done now."""
+    def update(self, progress: ProgressUpdate) -> None:
+        """Show this update, and count down from its time left."""
         with self._lock:
-            self.doing = moment.doing.removeprefix(f"{self.device_class}: ")
-            self._end_s = self.clock() + moment.left_s
+            self.doing = progress.doing.removeprefix(f"{self.device_class}: ")
+            self._end_s = self.clock() + progress.left_s
 
-    def page(self, path: str) -> Page:
-        """The page of this path."""
+    def respond(self, path: str) -> Page:
+        """Return the page at this path."""
         if path != "/progress":
-            return 404, "text/plain", b"there is /progress"
+            return 404, "text/plain", b"The only page is /progress."
         with self._lock:
             left_s = None if self._end_s is None else max(0, round(self._end_s - self.clock()))
-            return 200, "application/json", json.dumps({"doing": self.doing, "leftSeconds": left_s}).encode()
+            progress = ProfilingProgress(doing=self.doing, left_seconds=left_s)
+        return 200, "application/json", json.dumps(progress.complete_document()).encode()

@@ -1,7 +1,7 @@
-"""`dueby-study`: the study "On Serving Image Classification Models" on this machine, as one page.
+"""`dueby-study`: repeat the study "On Serving Image Classification Models" on this machine, as one page.
 
-Everything is measured point by point and kept; the same command again goes on where it was stopped. The page is made
-anew each time, from what there is.
+Everything is measured point by point and kept, so the same command continues where it was stopped. The page is made
+anew each time from what has been measured so far.
 """
 
 import argparse
@@ -21,18 +21,28 @@ from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
 from dueby_api.units import format_duration
+from dueby_profiler.files import write_text
 
 if TYPE_CHECKING:
-    from dueby_study.summary import Summary
+    from dueby_study.summary import StudySummary
 
 PAGE = "study.html"
 TEXT = "study.md"
+_EXAMPLES = """\
+examples:
+  dueby-study --quick -o study                                  measure everything, write study/study.html
+  dueby-study --model resnet50 --stage memory -o study-resnet50 measure the memory of another model only
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="dueby-study", description="Measure what the study behind DueBy measured, on this machine."
+        prog="dueby-study",
+        description="Measure on this machine what the study behind DueBy measured, and write it as one HTML page. "
+        "The same command continues a study that was stopped.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_arguments(parser)
     parsed = parser.parse_args(arguments)
@@ -44,7 +54,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="under 30 minutes on 2 cores instead of more than an hour; fewer rounds and sizes",
+        help="fewer rounds and sizes: under 30 minutes on 2 cores instead of more than an hour",
     )
     parser.add_argument(
         "--model",
@@ -52,8 +62,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="models",
         metavar="NAME",
-        help="the classifier that the figures are about; repeated, the further ones of the table (default: "
-        "efficientnet_b0, and four others in the table)",
+        help="the classifier that the figures are about; if repeated, the others appear in the table of models only "
+        "(default: efficientnet_b0, and four others in the table)",
     )
     add_subject_arguments(parser)
     parser.add_argument(
@@ -62,42 +72,43 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="stages",
         metavar="NAME",
-        help="measure only this, and what it needs; may be repeated: subject, memory, times, together, models, "
-        "features (default: all of them)",
+        help="measure only this stage and those it needs; may be repeated: subject, memory, times, together, models, "
+        "features (default: all)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure what is missing, write numbers, figures and the page; 0."""
+    """Measure what is missing; write numbers, figures and the page. Return 0."""
+    # Imported here, so that --help and errors in the arguments don't wait for matplotlib and scikit-learn.
     try:
         from dueby.local.this_machine import cache_folder
         from dueby_profiler.machine.machine import this_machine
-        from dueby_study import presets as efforts
-        from dueby_study.context import Lab
+        from dueby_study import presets
+        from dueby_study.context import StudyContext
         from dueby_study.measurements.models import DEFAULT
-        from dueby_study.row_store import Notebook
+        from dueby_study.row_store import RowStore
         from dueby_study.stages import select
         from dueby_study.study import run_study
     except ModuleNotFoundError as error:
-        raise Invalid("study", f"needs {error.name}; install it with: pip install 'dueby[profiler]'") from error
+        raise Invalid("this command", f"needs {error.name}; install it with: pip install 'dueby[study]'") from error
 
     models = tuple(dict.fromkeys(arguments.models)) or DEFAULT
     select(arguments.stages)
     subjects = _models(arguments, models)
     require_folder(arguments.output)
     console = people_console(stderr=True)
-    with show_progress(console) as audience:
-        lab = Lab(
+    with show_progress(console) as listener:
+        context = StudyContext(
             folder=arguments.output,
             machine=this_machine(),
             subject=subjects[0],
             models=models,
-            effort=efforts.QUICK if arguments.quick else efforts.FULL,
-            notebook=Notebook(arguments.output),
+            preset=presets.QUICK if arguments.quick else presets.FULL,
+            row_store=RowStore(arguments.output),
             cache_dir=cache_folder(),
-            audience=audience,
+            listener=listener,
         )
-        summary = run_study(lab, arguments.stages)
+        summary = run_study(context, arguments.stages)
     for stage, seconds in summary.seconds.items():
         console.print(Text(f"{stage}: {format_duration(round(1e6 * seconds))}"))
     for path in write_pages(summary, arguments.output):
@@ -105,25 +116,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def write_pages(summary: "Summary", folder: Path) -> list[Path]:
-    """The page of these numbers and of the figures in the folder, and its words as Markdown."""
+def write_pages(summary: "StudySummary", folder: Path) -> list[Path]:
+    """Write the page of these numbers and of the figures in the folder, and its text as Markdown; return the files."""
+    from dueby_study.figures.files import FOLDER
     from dueby_study.pages.document import render_study
     from dueby_study.pages.markdown import render_text
     from dueby_study.pages.page import study_page
-    from dueby_study.study import FIGURES
 
-    pictures = {path.stem: path.read_bytes() for path in sorted((folder / FIGURES).glob("*.png"))}
+    pictures = {path.stem: path.read_bytes() for path in sorted((folder / FOLDER).glob("*.png"))}
     page = study_page(summary, pictures)
-    written = []
-    for name, text in ((PAGE, render_study(page)), (TEXT, render_text(page))):
-        part = folder / f"{name}.part"
-        part.write_text(text, encoding="utf-8")
-        written.append(part.replace(folder / name))
-    return written
+    return [write_text(folder / PAGE, render_study(page)), write_text(folder / TEXT, render_text(page))]
 
 
 def _models(arguments: argparse.Namespace, names: tuple[str, ...]) -> list[Model]:
-    """Each model as a job would name it; Invalid before anything is measured."""
+    """Return each model as a job would name it; raise Invalid before anything is measured."""
     from dueby_worker.models.registry import find_entry
 
     for name in names:

@@ -1,15 +1,14 @@
-"""The raw rows of a study, as Parquet, a file for each point: what is there is not measured again.
+"""The raw rows of a study as Parquet, one file for each point. A point whose file exists is not measured again.
 
     FOLDER/raw/STAGE/POINT.parquet      the rows
-    FOLDER/raw/log.jsonl                a line for each point, when it was done: how long it took
+    FOLDER/raw/log.jsonl                a line for each measured point: how long it took
 
-A point's file has its name only once it is whole, so a study that is killed lacks at most the point that it was at.
-Each stage's folder is a table that any reader of Parquet takes whole. A point at which nothing could be measured, for
-want of memory, is a file without rows. Reading raises Invalid where a file is damaged.
+A point's file appears only when it is complete, so a study that is killed lacks at most the point it was working on.
+Each stage's folder is one table for any reader of Parquet. A point at which nothing could be measured, because memory
+ran out, is a file without rows.
 """
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid
+from dueby_profiler.files import replacing
 
 _TYPES = {
     "int64": pa.int64(),
@@ -30,7 +30,7 @@ _TYPES = {
     "int64s": pa.list_(pa.int64()),
 }
 Row = dict[str, Any]
-"""Values by column; a column that is left out is null."""
+"""Values by column; a missing column is null."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,31 +39,30 @@ class Column:
 
     name: str
     type: str
-    """int64, float64, string, bool, or int64s: a list."""
+    """int64, float64, string, bool, or int64s (a list)."""
     doc: str
 
 
 @dataclass(frozen=True)
-class Notebook:
-    """The rows in a folder."""
+class RowStore:
+    """The rows in a study's folder. Reading raises Invalid if a file is damaged."""
 
     folder: Path
 
     def has(self, stage: str, point: str) -> bool:
-        """Whether the point is there."""
+        """Return whether the point was measured."""
         return self._path(stage, point).exists()
 
     def keep(self, stage: str, point: str, rows: Sequence[Row], columns: Sequence[Column]) -> Path:
-        """Write a point's rows, whole or not at all."""
+        """Write a point's rows, all or none; return the file."""
         return self.keep_table(stage, point, _table(rows, columns))
 
     def keep_table(self, stage: str, point: str, table: Any) -> Path:
-        """Write a point's rows as they are in a table of pyarrow's."""
+        """Write a point's rows from a pyarrow table, all or none; return the file."""
         path = self._path(stage, point)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".part{os.getpid()}")
-        pq.write_table(table, part, compression="zstd")
-        return part.replace(path)
+        with replacing(path) as part:
+            pq.write_table(table, part, compression="zstd")
+        return path
 
     def note(self, stage: str, point: str, *, seconds: float) -> None:
         """Write down how long a point took."""
@@ -71,29 +70,30 @@ class Notebook:
             log.write(json.dumps({"stage": stage, "point": point, "seconds": round(seconds, 1)}) + "\n")
 
     def seconds(self) -> Mapping[str, float]:
-        """What the points took, by stage."""
+        """Return how long the points took, by stage."""
         took: dict[str, float] = defaultdict(float)
         lines = self._log.read_text(encoding="utf-8").splitlines() if self._log.exists() else []
         for line in lines:
-            with suppress(ValueError):  # whoever is killed leaves half a line, and the next one is written after it
+            # A study that was killed leaves half a line, and the next line was appended to it: skip that line.
+            with suppress(ValueError):
                 entry = json.loads(line)
                 took[entry["stage"]] += entry["seconds"]
         return took
 
     def rows(self, stage: str) -> list[Row]:
-        """Every row of a stage, by the names of its points."""
+        """Return every row of a stage, ordered by the names of its points."""
         return [row for file in sorted(self._files(stage)) for row in _read(file).to_pylist()]
 
     def count(self, stage: str) -> int:
-        """The points of a stage that are there."""
+        """Return how many points of a stage were measured."""
         return sum(1 for _ in self._files(stage))
 
     def table(self, stage: str, point: str) -> Any:
-        """A point's rows as a table of pyarrow's."""
+        """Return a point's rows as a pyarrow table."""
         return _read(self._path(stage, point))
 
     def missing(self, stage: str, points: Iterable[str]) -> list[str]:
-        """The points that are not there."""
+        """Return the points that were not measured yet."""
         return [point for point in points if not self.has(stage, point)]
 
     @property
@@ -111,8 +111,8 @@ def _read(path: Path) -> Any:
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        why = f"can't be read as the rows of a point ({error})"
-        raise Invalid(str(path), f"{why}. Delete it, and the same command measures the point again") from None
+        reason = f"can't be read as the rows of a point ({error})"
+        raise Invalid(str(path), f"{reason}. Delete it, and the same command measures the point again") from None
 
 
 def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Any:

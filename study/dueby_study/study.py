@@ -1,7 +1,7 @@
-"""A study from beginning to end: begin or go on, measure what is missing, summarise, draw.
+"""Run a study from beginning to end: start or continue, measure what is missing, summarise, draw.
 
 FOLDER/study.json       what it is about
-FOLDER/profiles/        GPUProfiles, for dueby plan, too
+FOLDER/profiles/        GPUProfiles, which dueby plan reads, too
 FOLDER/raw/             the rows
 FOLDER/summary.json     the numbers
 FOLDER/figures/         the figures
@@ -12,39 +12,39 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from dueby_profiler.progress_listener import Progress
-from dueby_study.context import Lab
+from dueby_profiler.files import write_text
+from dueby_profiler.progress_listener import ProgressUpdate
+from dueby_study.context import StudyContext
+from dueby_study.figures import files
 from dueby_study.figures.charts import draw_all
 from dueby_study.measurements import features
 from dueby_study.settings import begin, read_processor, settings_of
 from dueby_study.stages import run_stages, select
-from dueby_study.summary import FILE, Summary, summarise
+from dueby_study.summary import FILE, StudySummary, summarise
 
-FIGURES = "figures"
-# A list of numbers, which has its place in one line.
+# A list of numbers, which is easier to read on one line.
 _LIST = re.compile(r"\[[^\[\]{}\"]+\]")
 
 
-def run_study(lab: Lab, stages: Sequence[str] = ()) -> Summary:
-    """Measure the named stages, or all, with those that they need; the numbers of all that is there."""
+def run_study(context: StudyContext, stages: Sequence[str] = ()) -> StudySummary:
+    """Measure the named stages, or all, with those that they need; return the numbers of everything measured so far."""
     chosen = select(stages)
-    settings = settings_of(subject=lab.subject, effort=lab.effort, machine=lab.machine, processor=read_processor())
-    if begin(lab.folder, settings):
-        lab.audience.tell(f"Going on with the study in {lab.folder}.")
-    if run_stages(lab, chosen) == 0:
-        lab.audience.tell("Everything is measured already.")
-    lab.audience.progress(Progress(doing="figures", left_s=0.0))
-    learned = features.learn(lab)
-    summary = summarise(lab, learned)
-    write_summary(summary, lab.folder)
-    draw_all(lab, summary, lab.folder / FIGURES, learned=learned)
+    settings = settings_of(
+        subject=context.subject, preset=context.preset, machine=context.machine, processor=read_processor()
+    )
+    if begin(context.folder, settings):
+        context.listener.on_message(f"Continuing the study in {context.folder}.")
+    if run_stages(context, chosen) == 0:
+        context.listener.on_message("Everything has been measured already.")
+    context.listener.on_progress(ProgressUpdate(doing="figures", left_s=0.0))
+    learned = features.learn(context)
+    summary = summarise(context, learned)
+    write_summary(summary, context.folder)
+    draw_all(context, summary, context.folder / files.FOLDER, learned=learned)
     return summary
 
 
-def write_summary(summary: Summary, folder: Path) -> Path:
-    """Write the numbers down."""
-    path = folder / FILE
-    part = path.with_suffix(".part")
+def write_summary(summary: StudySummary, folder: Path) -> Path:
+    """Write the numbers as summary.json; return the file."""
     text = _LIST.sub(lambda found: " ".join(found[0].split()), json.dumps(summary.document(), indent=1))
-    part.write_text(text + "\n", encoding="utf-8")
-    return part.replace(path)
+    return write_text(folder / FILE, text + "\n")

@@ -1,7 +1,7 @@
-"""What a study found, in numbers: summary.json, from which the page is written and the documents quote.
+"""What a study found, in numbers: summary.json, from which the page is written and which documents quote.
 
-Everything in it is worked out from the raw rows and the profiles, never carried over, so it can be made again at any
-time. A stage that wasn't measured is absent.
+Everything in it is computed from the raw rows and the profiles and never carried over, so it can be made again at any
+time. Stages that were not measured are absent.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from dueby_planner.profiles.fits import MIN_POINTS, left_out_error
 from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_profiler.analysis.statistics import fit_line
 from dueby_profiler.measuring.memory_map import Cell, MemoryMap
-from dueby_study.context import Lab
+from dueby_study.answers import Answers, answer
+from dueby_study.context import StudyContext
 from dueby_study.measurements import features, memory, models, times, together
-from dueby_study.measurements.answers import Answers, answer
-from dueby_study.measurements.features import Features
-from dueby_study.measurements.models import Line
-from dueby_study.measurements.times import Times
+from dueby_study.measurements.features import FeatureRanking
+from dueby_study.measurements.models import ModelRow
+from dueby_study.measurements.times import SizeTimes
 from dueby_study.measurements.together import Rate
 from dueby_study.presets import REPETITIONS
-from dueby_study.settings import Settings, read_settings
-from dueby_study.warmup.learn import Learned
+from dueby_study.settings import StudySettings, read_settings
+from dueby_study.warmup.learning.learn import LearnedWarmups
 
 FILE = "summary.json"
 
@@ -32,14 +32,14 @@ class Slope(Spec, frozen=True, kw_only=True):
 
     image_size: int
     base_mib: float
-    """Of the line through the measured sizes, at no image."""
+    """Where the line through the measured sizes meets 0 images."""
     image_mib: float
-    """What each further image takes."""
+    """What each additional image takes."""
     furthest: float | None = None
-    """The largest distance of a measured size from the line, relative to it; None: any two lie on one."""
+    """Largest relative distance of a measured size from the line; None with two sizes, which always lie on one."""
 
 
-class Memory(Spec, frozen=True, kw_only=True):
+class MemorySummary(Spec, frozen=True, kw_only=True):
     """The memory map."""
 
     device_class: str
@@ -48,16 +48,16 @@ class Memory(Spec, frozen=True, kw_only=True):
     slopes: tuple[Slope, ...]
 
 
-class Latency(Spec, frozen=True, kw_only=True):
-    """L over the mini-batch size: how far each kind of curve is off at a size that it wasn't shown."""
+class LatencyCurves(Spec, frozen=True, kw_only=True):
+    """L over the mini-batch size: how far each kind of curve is off at a size that was left out."""
 
     sizes: tuple[int, ...]
     mean_us: tuple[int, ...]
     errors: dict[str, float]
-    """By kind."""
+    """By kind of curve."""
     best: FitKind
     spread: float | None = None
-    """How much processes of one size differ, relative; None: there was only one of each."""
+    """Relative spread between processes at one size; None if each size was measured by one process."""
 
 
 class InferenceTimes(Spec, frozen=True, kw_only=True):
@@ -67,9 +67,9 @@ class InferenceTimes(Spec, frozen=True, kw_only=True):
     engine: str
     image_size: int
     repetitions: int
-    """Over how many mini-batches the study's way takes its mean."""
-    sizes: tuple[Times, ...]
-    latency: Latency | None = None
+    """How many mini-batches the study's way takes its mean of."""
+    sizes: tuple[SizeTimes, ...]
+    latency: LatencyCurves | None = None
 
 
 class Together(Spec, frozen=True, kw_only=True):
@@ -81,50 +81,51 @@ class Together(Spec, frozen=True, kw_only=True):
     chosen: dict[str, int]
     """The pool that the planner makes of this machine: the fastest layout by its profiles."""
     layouts: dict[str, float]
-    """Images a second of each layout's devices together at their best size, by its profile."""
+    """Images per second of each layout's devices together at their best size, by its profile."""
 
 
-class Summary(Spec, frozen=True, kw_only=True):
-    """All that was found."""
+class StudySummary(Spec, frozen=True, kw_only=True):
+    """Everything that was found."""
 
-    settings: Settings
+    settings: StudySettings
     busy: bool
-    """Whether something else used the machine while any of the profiles was measured."""
+    """Whether another program used the machine while any of the profiles was measured."""
     seconds: dict[str, float]
-    """What measuring took, by stage."""
-    subject: Line | None = None
-    memory: Memory | None = None
+    """How long measuring took, by stage."""
+    subject: ModelRow | None = None
+    memory: MemorySummary | None = None
     times: InferenceTimes | None = None
     answers: Answers | None = None
-    models: tuple[Line, ...] = ()
-    """The subject first, then the others by their speed."""
+    models: tuple[ModelRow, ...] = ()
+    """The subject first, then the others, the fastest first."""
     together: Together | None = None
-    features: Features | None = None
+    features: FeatureRanking | None = None
 
 
-def summarise(lab: Lab, learned: Learned | None = None) -> Summary:
-    """The numbers of what the notebook holds, and of what was learnt from the warm-ups."""
-    own = lab.profiles(lab.subject.name)
-    first = [profile for profile in own if profile.spec.device_class == lab.layout.device_class]
-    others = [p for p in lab.profiles(*lab.models) if p.spec.model.name != lab.subject.name]
-    lines = sorted(map(models.line_of, others), key=lambda line: -line.images_per_second)
-    subject = models.line_of(first[0]) if first else None
-    return Summary(
-        settings=read_settings(lab.folder),
+def summarise(context: StudyContext, learned: LearnedWarmups | None = None) -> StudySummary:
+    """Return the numbers of what the row store holds, and of what was learnt from the warm-ups."""
+    own = context.profiles(context.subject.name)
+    first = [profile for profile in own if profile.spec.device_class == context.layout.device_class]
+    others = [p for p in context.profiles(*context.models) if p.spec.model.name != context.subject.name]
+    lines = sorted(map(models.model_row, others), key=lambda line: -line.images_per_second)
+    subject = models.model_row(first[0]) if first else None
+    return StudySummary(
+        settings=read_settings(context.folder),
         busy=any(profile.spec.busy for profile in [*own, *others]),
-        seconds=dict(lab.notebook.seconds()),
+        seconds=dict(context.row_store.seconds()),
         subject=subject,
-        memory=_memory(memory.map_of(lab.notebook.rows(memory.STAGE))),
-        times=_times(lab),
-        answers=answer(first[0], others=own, checked=lab.effort.checked) if first else None,
+        memory=_memory(memory.map_of(context.row_store.rows(memory.STAGE))),
+        times=_times(context),
+        answers=answer(first[0], others=own, checked=context.preset.checked) if first else None,
+        # A table of the subject alone would say nothing new.
         models=(subject, *lines) if subject and lines else (),
-        together=_together(lab, own),
-        features=features.features_of(learned, lab.layout.device_class) if learned else None,
+        together=_together(context, own),
+        features=features.rank_features(learned, context.layout.device_class) if learned else None,
     )
 
 
 def slope_of(image_size: int, cells: Sequence[Cell]) -> Slope | None:
-    """The line through one image size's peaks; None with fewer than two."""
+    """Return the line through one image size's peaks; None with fewer than two."""
     found = [(cell.mini_batch_size, cell.memory_mib) for cell in cells if cell.memory_mib is not None]
     if len({size for size, _ in found}) < 2:
         return None
@@ -138,13 +139,13 @@ def slope_of(image_size: int, cells: Sequence[Cell]) -> Slope | None:
     )
 
 
-def latency_of(found: Sequence[Times], *, spread: float | None = None) -> Latency | None:
-    """What the kinds of curves make of it; None with too few sizes to leave one out."""
+def latency_of(found: Sequence[SizeTimes], *, spread: float | None = None) -> LatencyCurves | None:
+    """Return how well the kinds of curves fit; None with too few sizes to leave one out."""
     points = tuple((seen.mini_batch_size, round(seen.mean_us)) for seen in found)
     if len(points) < MIN_POINTS:
         return None
     errors = {kind: left_out_error(points, kind) for kind in get_args(FitKind)}
-    return Latency(
+    return LatencyCurves(
         sizes=tuple(size for size, _ in points),
         mean_us=tuple(mean for _, mean in points),
         errors=errors,
@@ -153,12 +154,12 @@ def latency_of(found: Sequence[Times], *, spread: float | None = None) -> Latenc
     )
 
 
-def _memory(found: MemoryMap | None) -> Memory | None:
+def _memory(found: MemoryMap | None) -> MemorySummary | None:
     if found is None:
         return None
     sides = sorted({cell.image_size for cell in found.cells})
     slopes = [slope_of(side, [cell for cell in found.cells if cell.image_size == side]) for side in sides]
-    return Memory(
+    return MemorySummary(
         device_class=found.device_class,
         engine=found.engine,
         cells=found.cells,
@@ -166,8 +167,8 @@ def _memory(found: MemoryMap | None) -> Memory | None:
     )
 
 
-def _times(lab: Lab) -> InferenceTimes | None:
-    rows = lab.notebook.rows(times.STAGE)
+def _times(context: StudyContext) -> InferenceTimes | None:
+    rows = context.row_store.rows(times.STAGE)
     if not rows:
         return None
     found = times.times_of(rows)
@@ -181,15 +182,15 @@ def _times(lab: Lab) -> InferenceTimes | None:
     )
 
 
-def _together(lab: Lab, profiles: Sequence[GPUProfile]) -> Together | None:
-    rows = lab.notebook.rows(together.STAGE)
+def _together(context: StudyContext, profiles: Sequence[GPUProfile]) -> Together | None:
+    rows = context.row_store.rows(together.STAGE)
     if not rows:
         return None
     speeds = {p.spec.device_class: images_per_second(p.spec) * (p.spec.device.slices or 1) for p in profiles}
     return Together(
         engine=rows[0]["engine"],
-        gpu=lab.layout.is_gpu,
+        gpu=context.layout.is_gpu,
         rates=together.rates_of(rows),
-        chosen=machine_pool(profiles, lab.subject),
+        chosen=machine_pool(profiles, context.subject),
         layouts={name: round(speed, 1) for name, speed in speeds.items()},
     )

@@ -9,7 +9,7 @@ import pytest
 
 from dueby_api.engines import EngineName
 from dueby_worker.engines.build import available_engines, build_engine
-from dueby_worker.engines.parity import check_parity, made_up_pictures
+from dueby_worker.engines.parity import check_parity, made_up_images
 from support.models import loaded
 
 SIDE = 64
@@ -19,7 +19,7 @@ from pathlib import Path
 from dueby_api.inference_job import Model
 from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.parity import check_parity
-from dueby_worker.models.models import load_model
+from dueby_worker.models.loading import load_model
 
 model = load_model(Model(name="efficientnet_lite0", image_size={SIDE}))
 engine = build_engine(
@@ -53,7 +53,7 @@ def test_compiled_code_says_what_plain_fp32_says(tmp_path: Path, monkeypatch: py
     assert parity.ok, parity.sentence
     assert any((tmp_path / "inductor").rglob("*"))
     buffer = engine.buffer()
-    buffer[...] = made_up_pictures(2, SIDE)
+    buffer[...] = made_up_images(2, SIDE)
     results = []
     for _ in range(2):
         engine.submit(buffer)

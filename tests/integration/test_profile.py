@@ -26,21 +26,23 @@ from dueby_profiler.machine.limits import Limits, read_limits
 from dueby_profiler.machine.machine import Machine
 from dueby_profiler.measuring.memory_map import map_memory
 from dueby_profiler.measuring.messages import Setup
-from dueby_profiler.measuring.process_group import Crew
-from dueby_profiler.presets import ENOUGH_CREWS, Effort
+from dueby_profiler.measuring.process_group import ProcessGroup
+from dueby_profiler.presets import ENOUGH_GROUPS, Preset
 from dueby_profiler.profiling import profile_machine
-from dueby_profiler.progress_listener import Audience, Progress
+from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_profiler.step import profile_device
 from dueby_study.warmup.__main__ import main as add_warmups
-from dueby_study.warmup.rows import write_warmups
+from dueby_study.warmup.collecting.rows import write_warmups
 from support.warmups import a_table
 
 TINY = Model(name="mobilenet_v3_small", weights="none", image_size=64, engine="eager")
-BRIEF = Effort(name="brief", layout_s=300, compare_s=0.1, look_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False)
+BRIEF = Preset(
+    name="brief", layout_s=300, compare_s=0.1, explore_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False
+)
 
 
 def two_slices() -> Machine:
-    """This machine, taken to have two cores of its own, which may be the same one."""
+    """Return this machine as if it had two cores of its own, which may be the same core."""
     cores = sorted(os.sched_getaffinity(0))
     return Machine(
         limits=Limits(cores=(cores[0], cores[-1]), usable=2.0, memory_mib=read_limits().memory_mib),
@@ -51,19 +53,19 @@ def two_slices() -> Machine:
 
 
 def test_a_tiny_model_is_profiled_on_two_slices(tmp_path: Path) -> None:
-    said: list[str] = []
-    moments: list[Progress] = []
+    messages: list[str] = []
+    updates: list[ProgressUpdate] = []
     (profile,) = profile_machine(
         model=TINY,
         machine=two_slices(),
-        effort=BRIEF,
-        audience=Audience(tell=said.append, progress=moments.append),
+        preset=BRIEF,
+        listener=ProgressListener(on_message=messages.append, on_progress=updates.append),
         cache_dir=tmp_path,
     )
     assert parse_profile(profile.document()) == profile
     spec = profile.spec
     assert (spec.device_class, spec.device.node, spec.device.threads, spec.device.slices) == ("cpu-1", "node-a", 1, 2)
-    assert (spec.engine, spec.processes) == ("eager", 2 * ENOUGH_CREWS)
+    assert (spec.engine, spec.processes) == ("eager", 2 * ENOUGH_GROUPS)
     assert [step.mini_batch_size for step in spec.steps][:4] == [1, 2, 4, 8]
     assert sum(step.warmup_micros is not None for step in spec.steps) == 3
     assert spec.startup_micros is not None
@@ -73,14 +75,14 @@ def test_a_tiny_model_is_profiled_on_two_slices(tmp_path: Path) -> None:
     assert spec.extrapolated
     assert spec.contention >= 1
     assert spec.software["torch"]
-    assert any("cpu-2 is left out" in sentence for sentence in said)
-    assert all(moment.left_s <= BRIEF.layout_s for moment in moments)
+    assert any("cpu-2 is left out" in message for message in messages)
+    assert all(update.left_s <= BRIEF.layout_s for update in updates)
 
 
 def test_a_pod_measures_its_slice_under_the_clusters_name_and_leaves_the_profile_behind() -> None:
     short = replace(BRIEF, layout_s=12)
     config = ProfileConfig(job="job", model=TINY, device_class="NVIDIA-L4", gpu=False, threads=1)
-    spec = unpack_profile(profile_device(config, effort=short)["profile"], origin="pod")
+    spec = unpack_profile(profile_device(config, preset=short).profile, origin="pod")
     assert (spec.device_class, spec.engine, spec.model.image_size) == ("NVIDIA-L4", "eager", 64)
     assert (spec.device.node, spec.device.threads, spec.device.slices) == (None, 1, 1)
     assert [step.mini_batch_size for step in spec.steps][:4] == [1, 2, 4, 8]
@@ -92,20 +94,32 @@ def test_slices_are_measured_while_all_of_them_are_busy() -> None:
     def setup(number: int) -> Setup:
         return Setup(model=TINY, engine="eager", threads=1, spawned_us=time.monotonic_ns() // 1000)
 
-    with Crew(layout, setup, environment={}, clock=time.monotonic) as crew:
-        built = crew.build(4)
-        points = crew.run(0.3)
+    with ProcessGroup(layout, setup, environment={}, clock=time.monotonic) as group:
+        built = group.build(4)
+        points = group.run(0.3)
     assert len({ready.startup_us for ready in built}) == 2
     began, ended = [point.started_us for point in points], [point.ended_us[-1] for point in points]
     assert min(ended) - max(began) > (max(ended) - min(began)) // 2
     assert all(len(durations) >= 2 for durations in while_all_busy(points))
 
 
-def test_the_command_writes_a_profile_and_shows_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_a_profile_and_the_warmup_command_adds_to_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     options = ["--model", TINY.name, "--image-size", "64", "--engine", "eager", "--class", "cpu-1", "--quick"]
     rows = write_warmups(tmp_path / "rows.parquet", a_table())
     assert main(["profile", *options, "-o", str(tmp_path)]) == 0
+    out, err = capfd.readouterr()
+    (profile,) = read_profiles([str(tmp_path)])
+    path = tmp_path / f"{profile.name}.yaml"
+    assert out == ""
+    assert "IMAGES/S" in err
+    assert f"Written: {path}" in err
+
     assert add_warmups(["add", str(rows), str(tmp_path), "-o", str(tmp_path)]) == 0
+    out, err = capfd.readouterr()
+    assert out == f"{path}\n"
+    assert "cpu-1: W between the measured sizes is predicted" in err
     (profile,) = read_profiles([str(tmp_path)])
     assert profile.spec.model.image_size == 64
     assert profile.spec.warmup_model
@@ -113,11 +127,6 @@ def test_the_command_writes_a_profile_and_shows_it(tmp_path: Path, capfd: pytest
     measured = {step.mini_batch_size for step in profile.spec.steps}
     assert min(measured) < min(sizes) <= max(sizes) < max(measured)
     assert not sizes & measured
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert "IMAGES/S" in err
-    assert "cpu-1: W between the measured sizes is predicted" in err
-    assert f"Written: {tmp_path / profile.name}.yaml" in err
 
 
 @pytest.mark.parametrize(
@@ -178,13 +187,13 @@ def test_a_gpu_is_profiled(tmp_path: Path) -> None:
     gpus = tuple(nvml.read_gpus())
     machine = Machine(limits=read_limits(), gpus=gpus, node="node-a", clock=time.monotonic)
     model = TINY.replace(engine="auto", image_size=224, precision="fp16")
-    profiles = profile_machine(model=model, machine=machine, effort=BRIEF, classes=[gpus[0].product])
+    profiles = profile_machine(model=model, machine=machine, preset=BRIEF, classes=[gpus[0].product])
     assert [profile.spec.device.uuid for profile in profiles] == [gpu.uuid for gpu in gpus]
     assert all(profile.spec.engine in ("cuda", "cudagraph") for profile in profiles)
 
 
 def processes_with(variable: str) -> list[int]:
-    """The processes that were started with this variable, directly or not, and still run."""
+    """Return the running processes that were started with this variable, directly or not."""
     found = []
     for folder in Path("/proc").iterdir():
         try:

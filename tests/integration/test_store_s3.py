@@ -13,9 +13,10 @@ import pytest
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.inference_job import Manifest, Source
-from dueby_worker.images.images import Decoded, read_images
-from dueby_worker.index.index import Index, build_index, open_index
-from dueby_worker.storage.retry import Patience
+from dueby_worker.images.read_ahead import DecodedImage, read_images
+from dueby_worker.index.build import build_index
+from dueby_worker.index.frozen_index import Index, open_index
+from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import NotFound, Store, Unavailable
 from dueby_worker.storage.stores import open_store
 from support.pictures import SMALL, encode, photo, write_photos
@@ -49,7 +50,7 @@ def prefix() -> str:
 
 @pytest.fixture
 def open_again(server: S3Server, prefix: str) -> Callable[[], Store]:
-    return lambda: open_store(server.uri(prefix), patience=HURRIED)
+    return lambda: open_store(server.uri(prefix), retry=HURRIED)
 
 
 class TestS3Store(StoreContract):
@@ -57,19 +58,19 @@ class TestS3Store(StoreContract):
 
 
 def build(source: Source, sink: Store) -> Index:
-    build_index(source, sink, limit=None, preprocessing=SMALL, patience=HURRIED)
+    build_index(source, sink, limit=None, preprocessing=SMALL, retry=HURRIED)
     return open_index(sink)
 
 
-def read(index: Index, *, patience: Patience = HURRIED) -> Generator[Decoded, None, None]:
+def read(index: Index, *, retry: RetryPolicy = HURRIED) -> Generator[DecodedImage, None, None]:
     return read_images(
         index.items(0, index.images - 1),
-        source=index.source,
+        source=index.document.source,
         preprocessing=SMALL,
         threads=2,
         ahead=32,
         witnesses=index.witnesses,
-        patience=patience,
+        retry=retry,
     )
 
 
@@ -91,7 +92,7 @@ def test_a_source_on_s3_is_indexed_and_read(
     write_photos(server.folder / f"{prefix}-in" / "sub", 1, kind="png")
     (server.folder / f"{prefix}-in" / "notes.txt").write_text("no image")
     index = build(Source(uri=uri.format(f"{prefix}-in")), open_again())
-    assert index.images == index.summary.input_cost.sampled == images
+    assert index.images == index.document.summary.input_cost.sampled == images
     assert index.uris(0, 0)[0].startswith(f"s3://photos/{prefix}-in/")
     assert index.uris(0, images - 1) == sorted(index.uris(0, images - 1))
     decoded = list(read(index))
@@ -108,7 +109,7 @@ def test_the_keys_of_many_pages_come_in_order(server: S3Server, prefix: str, ope
     index = build(Source(uri=server.uri(f"{prefix}-in")), open_again())
     keys = sorted(f"{number % 3}/{number:04d}.jpg" for number in range(2_300))
     assert index.uris(0, 2_299) == [server.uri(f"{prefix}-in/{key}") for key in keys]
-    assert index.summary.input_cost.unreadable == 256
+    assert index.document.summary.input_cost.unreadable == 256
     assert len(open_store(server.uri(f"{prefix}-in/1")).list_names()) == 767
 
 
@@ -164,7 +165,7 @@ def test_wrong_credentials_are_the_users_to_correct(
     server: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    store = open_store(server.uri(prefix), patience=HURRIED)
+    store = open_store(server.uri(prefix), retry=HURRIED)
     with pytest.raises(Invalid, match=rf"^spec.sink.uri: s3://photos/{prefix}"):
         store.create("x", b"")
     with pytest.raises(Invalid, match=rf"^spec.sink.uri: s3://photos/{prefix}"):
@@ -209,16 +210,16 @@ def test_a_server_that_comes_back_is_waited_for(tmp_path: Path, monkeypatch: pyt
         index = build(Source(uri=server.uri("in")), open_store(str(tmp_path / "sink")))
         images = read_images(
             index.items(0, 59),
-            source=index.source,
+            source=index.document.source,
             preprocessing=SMALL,
             threads=1,
             ahead=4,
             witnesses=index.witnesses,
-            patience=Patience(first_s=0.05, longest_s=0.2, total_s=WAITED_FOR_S),
+            retry=RetryPolicy(first_pause_s=0.05, max_pause_s=0.2, total_s=WAITED_FOR_S),
         )
         first = next(images)
     with pytest.raises(Transient):
-        open_store(server.uri("in"), patience=HURRIED).read("00000.jpg")
+        open_store(server.uri("in"), retry=HURRIED).read("00000.jpg")
 
     def come_back() -> None:
         with versitygw_server(tmp_path, port=port):
@@ -238,7 +239,7 @@ def test_a_server_that_comes_back_is_waited_for(tmp_path: Path, monkeypatch: pyt
 
 def test_a_store_that_is_not_there_is_transient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
-    store = open_store("s3://photos/x", patience=Patience(first_s=0.01, total_s=0.05))
+    store = open_store("s3://photos/x", retry=RetryPolicy(first_pause_s=0.01, total_s=0.05))
     for ask in (lambda: store.read("a"), lambda: store.create("a", b""), lambda: store.exists("a"), store.list_names):
         with pytest.raises(Transient):
             ask()
@@ -273,7 +274,7 @@ def test_a_killed_writer_leaves_whole_objects_only(tmp_path: Path, server: S3Ser
 
 
 def test_an_object_above_one_request_is_created_once(server: S3Server, prefix: str) -> None:
-    store = open_store(server.uri(prefix), patience=HURRIED)
+    store = open_store(server.uri(prefix), retry=HURRIED)
     data = os.urandom(1 << 20) * 110
     assert store.create("large", data)
     assert not store.create("large", data[:-1])
@@ -281,7 +282,7 @@ def test_an_object_above_one_request_is_created_once(server: S3Server, prefix: s
 
 
 def test_reading_a_folder_of_s3_says_that_it_is_none(server: S3Server, prefix: str) -> None:
-    store = open_store(server.uri(), patience=HURRIED)
+    store = open_store(server.uri(), retry=HURRIED)
     store.create(f"{prefix}/x.jpg", encode(photo(size=(4, 4)), "JPEG"))
     with pytest.raises((NotFound, Unavailable)):
         store.read(prefix)

@@ -12,8 +12,9 @@ import pytest
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.inference_job import Manifest, Source
-from dueby_worker.images.images import read_images
-from dueby_worker.index.index import Index, build_index, open_index
+from dueby_worker.images.read_ahead import read_images
+from dueby_worker.index.build import build_index
+from dueby_worker.index.frozen_index import Index, open_index
 from dueby_worker.storage.store import NotFound, Unavailable
 from dueby_worker.storage.stores import open_store
 from support.pictures import SMALL, write_photos
@@ -64,19 +65,19 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def build(source: Source, tmp_path: Path) -> Index:
     sink = open_store(str(tmp_path / "sink"))
-    build_index(source, sink, limit=None, preprocessing=SMALL, patience=HURRIED)
+    build_index(source, sink, limit=None, preprocessing=SMALL, retry=HURRIED)
     return open_index(sink)
 
 
 def errors_of(index: Index) -> list[str | None]:
     images = read_images(
         index.items(0, index.images - 1),
-        source=index.source,
+        source=index.document.source,
         preprocessing=SMALL,
         threads=2,
         ahead=8,
         witnesses=index.witnesses,
-        patience=HURRIED,
+        retry=HURRIED,
     )
     return [image.error for image in images]
 
@@ -97,7 +98,7 @@ def test_a_folder_that_the_server_lists_is_indexed_and_read(tmp_path: Path, site
     write_photos(site.folder / "photos" / "sub folder", 2, kind="png")
     (site.folder / "photos" / "notes.txt").write_text("no image")
     index = build(Source(uri=site.url + path), tmp_path)
-    assert index.images == index.summary.input_cost.sampled == images
+    assert index.images == index.document.summary.input_cost.sampled == images
     assert errors_of(index) == [None] * images
 
 
@@ -151,13 +152,13 @@ def test_what_a_web_server_does_not_list_is_the_users_to_correct(
 def test_what_a_status_means(site: Site, status: int, failure: type[Exception]) -> None:
     site.refusals["/x.jpg"] = status
     with pytest.raises(failure) as caught:
-        open_store(site.url, patience=HURRIED).read("x.jpg")
+        open_store(site.url, retry=HURRIED).read("x.jpg")
     assert type(caught.value) is failure
 
 
 def test_a_server_that_is_not_there_is_transient() -> None:
     with pytest.raises(Transient):
-        open_store(f"http://127.0.0.1:{free_port()}", patience=HURRIED).read("x.jpg")
+        open_store(f"http://127.0.0.1:{free_port()}", retry=HURRIED).read("x.jpg")
 
 
 def test_a_server_in_trouble_is_no_images_error(tmp_path: Path, site: Site) -> None:

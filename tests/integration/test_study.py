@@ -1,4 +1,4 @@
-"""A study of a tiny model on this very machine: measured, killed, gone on with, and looked at in a browser."""
+"""A study of a tiny model on this very machine: measured, killed, continued, and opened in a browser."""
 
 import os
 import shutil
@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from dueby.cli.files import read_profiles
-from dueby_profiler.progress_listener import Audience
+from dueby_profiler.progress_listener import ProgressListener
 from dueby_study.command import write_pages
 from dueby_study.study import run_study
 from support.browser import open_browser
-from support.study import a_lab, measure_all, real_lab
+from support.study import a_context, measure_all, real_context
 
 LIMIT_S = 240.0
 
 
-def test_a_study_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_study_that_is_killed_continues_where_it_was(tmp_path: Path) -> None:
     marker = f"DUEBY_TEST={tmp_path}"
     first = subprocess.Popen(
         [sys.executable, "-m", "support.study", str(tmp_path), "times"],
@@ -39,9 +39,10 @@ def test_a_study_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     there = {path: path.stat().st_mtime_ns for path in (tmp_path / "raw").glob("*/*.parquet")}
     assert there
 
-    said: list[str] = []
-    summary = run_study(real_lab(tmp_path, Audience(tell=said.append)), ["times", "together"])
-    assert said[0].startswith("Going on with the study")
+    messages: list[str] = []
+    listener = ProgressListener(on_message=messages.append)
+    summary = run_study(real_context(tmp_path, listener), ["times", "together"])
+    assert messages[0].startswith("Continuing the study")
     assert {path: path.stat().st_mtime_ns for path in there} == there
     assert summary.times is not None
     assert [seen.mini_batch_size for seen in summary.times.sizes] == [1, 4, 16]
@@ -49,15 +50,15 @@ def test_a_study_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     assert summary.together is not None
     assert summary.seconds.keys() == {"subject", "times", "together"}
     assert [profile.spec.engine for profile in read_profiles([str(tmp_path / "profiles")])][:1] == ["eager"]
-    assert run_study(real_lab(tmp_path, Audience(tell=said.append)), ["times"]).times == summary.times
-    assert said[-1] == "Everything is measured already."
+    assert run_study(real_context(tmp_path, listener), ["times"]).times == summary.times
+    assert messages[-1] == "Everything has been measured already."
 
 
 @pytest.mark.browser
 def test_the_page_is_clean_and_fits_every_width(tmp_path: Path) -> None:
-    lab = a_lab(tmp_path / "study")
-    measure_all(lab)
-    page = write_pages(run_study(lab, ["memory", "times", "together", "models"]), lab.folder)[0]
+    context = a_context(tmp_path / "study")
+    measure_all(context)
+    page = write_pages(run_study(context, ["memory", "times", "together", "models"]), context.folder)[0]
     program = shutil.which("chromium")
     assert program is not None
     with open_browser(program, profile=tmp_path / "profile") as browser:
@@ -70,7 +71,7 @@ def test_the_page_is_clean_and_fits_every_width(tmp_path: Path) -> None:
 
 
 def processes_with(variable: str) -> list[int]:
-    """The processes that were started with this variable, directly or not, and still run."""
+    """Return the running processes that were started with this variable, directly or not."""
     found = []
     for folder in Path("/proc").iterdir():
         try:

@@ -53,7 +53,7 @@ def test_photos_become_rows_from_the_index_to_success(new_job: Any, tmp_path: Pa
 
     early = job.finish()
     assert early.wait() == 2
-    assert "nothing has been run" in early.last_words()["error"]
+    assert "no worker has run into it yet" in early.last_words()["error"]
 
     worker = job.work(fingerprint=indexed["fingerprint"])
     summary = worker.result()
@@ -181,7 +181,7 @@ def test_a_sink_in_use_is_refused_with_fail_and_emptied_with_overwrite(new_job: 
     assert other.finish_here()["rows"] == 48
 
 
-def test_an_index_that_no_job_has_laid_claim_to_binds_nobody(new_job: Any) -> None:
+def test_an_index_in_a_sink_without_a_manifest_binds_nobody(new_job: Any) -> None:
     assert new_job(images=32).index_here()["images"] == 32
     assert new_job(images=48).index_here()["images"] == 48
 
@@ -192,7 +192,7 @@ def test_finish_names_what_is_missing_and_what_is_another_job_s(new_job: Any, tm
     sink = tmp_path / "sink"
     part = sink / "part-000000000016-000000000031.parquet"
     aside = part.rename(tmp_path / "aside")
-    with pytest.raises(Transient, match="1 of 3 parts are missing yet"):
+    with pytest.raises(Transient, match="1 of 3 parts are still missing"):
         job.finish_here()
     part.write_bytes((sink / "part-000000000032-000000000047.parquet").read_bytes())
     with pytest.raises(Invalid, match="covers the images 32 to 47, not 16 to 31"):
@@ -204,7 +204,7 @@ def test_finish_names_what_is_missing_and_what_is_another_job_s(new_job: Any, tm
         job.finish_here()
     aside.rename(part)
     (sink / "part-000000000000-000000000099.parquet").write_bytes(b"")
-    with pytest.raises(Invalid, match="are no parts of this job"):
+    with pytest.raises(Invalid, match="are not parts of this job"):
         job.finish_here()
 
 
@@ -223,6 +223,20 @@ def test_a_worker_s_pages_from_its_start_to_its_end(new_job: Any) -> None:
     assert abs(seen["lastBatchAt"] - time.time()) < 60
     assert "dueby_worker_images_total" in worker.ask("/metrics")[1]
     assert worker.is_running
+
+
+def test_a_worker_that_has_run_its_last_mini_batch_ends_well_as_spent(new_job: Any) -> None:
+    job = new_job(images=96, part_size=8, workers=2)
+    fingerprint = job.index_here()["fingerprint"]
+
+    spent = job.work(0, fingerprint=fingerprint, maxIterations=8).result()["progress"]
+    assert (spent["state"], spent["batches"], spent["partsCommitted"]) == ("spent", 9, 9)
+    with pytest.raises(Transient, match="3 of 12 parts are still missing"):
+        job.finish_here()
+
+    rest = job.work_here(1, fingerprint=fingerprint, maxIterations=8)["progress"]
+    assert (rest["state"], rest["batches"], rest["partsCommitted"]) == ("done", 3, 3)
+    assert job.finish_here()["rows"] == 96
 
 
 def test_sigterm_is_over_in_two_seconds_in_the_middle_of_a_long_mini_batch(new_job: Any) -> None:

@@ -1,9 +1,10 @@
-"""Networks, weights and pictures for tests. They are small, and random unless a test is about what they say."""
+"""Networks, weights and images for tests. They are small, and random unless a test is about their results."""
 
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,25 +13,31 @@ from torch import nn
 from torchvision.models import get_model
 
 from dueby_api.inference_job import Model
-from dueby_worker.engines.interface import Pixels
-from dueby_worker.models.models import LoadedModel, load_model
-from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.models.loading import LoadedModel, load_model
+from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
-# Few weights and fast at any size; its outputs differ between pictures even with random weights.
+# It has few weights, is fast at any size, and its outputs differ between images even with random weights.
 SMALL = "squeezenet1_1"
 IMAGENET_NAMES = 1000
+
+State = dict[str, torch.Tensor]
+
+
+def load(name: str = SMALL, *, image_size: int = 64, **changes: Any) -> LoadedModel:
+    """Load the model as a job with these fields would."""
+    return load_model(Model(name=name, image_size=image_size, **changes))
 
 
 @cache
 def loaded(
     name: str = SMALL, *, weights: str = "none", image_size: int = 64, classes: int | None = None
 ) -> LoadedModel:
-    """The model, loaded once for all tests: engines must leave it as it is."""
+    """Return the model, loaded once for all tests: engines must not change it."""
     return load_model(Model(name=name, weights=weights, image_size=image_size, classes=classes))
 
 
 def trained(name: str = SMALL, *, classes: int = IMAGENET_NAMES, seed: int = 7, **options: bool) -> nn.Module:
-    """A network as somebody's training leaves it: no layer has the values that it began with."""
+    """Return a network as training would leave it: no layer has its initial values."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network: torch.nn.Module = get_model(name, weights=None, num_classes=classes, **options).eval()
@@ -40,19 +47,27 @@ def trained(name: str = SMALL, *, classes: int = IMAGENET_NAMES, seed: int = 7, 
     return network
 
 
+def logits(module: nn.Module, side: int = 64) -> torch.Tensor:
+    """Return the network's outputs for two images of noise."""
+    images = torch.from_numpy(noise(2, side)).permute(0, 3, 1, 2) / 255
+    with torch.inference_mode():
+        found: torch.Tensor = module(images)
+    return found
+
+
 def written(path: Path, content: object, write: Callable[..., None] = torch.save) -> str:
-    """The content in a file; its path, as a job gives it."""
+    """Write the content to a file and return its path as a job gives it."""
     write(content, path)
     return str(path)
 
 
 def noise(count: int, side: int, *, seed: int = 0) -> Pixels:
-    """Pictures of noise."""
+    """Return images of noise."""
     return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
 
 def photo(name: str, preprocessing: Preprocessing) -> Pixels:
-    """A photo of scikit-image's, (1, side, side, 3), prepared by Pillow."""
+    """Return one of scikit-image's photos as (1, side, side, 3), prepared by Pillow."""
     with as_file(files("skimage") / "data" / name) as path, Image.open(path) as image:
         scale = preprocessing.resize_side / min(image.size)
         size = (round(image.width * scale), round(image.height * scale))

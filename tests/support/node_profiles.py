@@ -1,80 +1,96 @@
-"""What tests of profiling on nodes are made of: a cluster in which what was decided is done, look by look."""
+"""What tests of profiling on nodes are made of: a cluster in which everything that is decided is done at once."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec, parse_profile
-from dueby_api.inference_job import Model
-from dueby_api.status import ProfileStatus, read_status
+from dueby_api.inference_job import InferenceJob, Model
+from dueby_api.status import Condition, ProfileStatus, read_status
+from dueby_api.units import format_time
+from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node, set_apart
-from dueby_operator.control.world import World
-from dueby_operator.control.writes import Add, Change, Delete, Put, Write
 from dueby_operator.jobs import names
-from dueby_operator.jobs.manifests import Setting
-from dueby_operator.profiling.class_profiles import keep_up
+from dueby_operator.model.writes import Add, Change, Delete, Put, Write
+from dueby_operator.objects import BatchJob, CronJob, Pod, parse
+from dueby_operator.profiling.class_profiles import keep_profiles
 from dueby_operator.profiling.scheduled_jobs import job_now
-from dueby_operator.profiling.scheduled_loop import decide_on_nodes
-from dueby_operator.profiling.settings import Profiler
-from support.case import NOW, SETTING
+from dueby_operator.profiling.upkeep import ProfilingSnapshot, decide_upkeep
+from dueby_operator.settings import OperatorSettings, ProfilerSettings
+from support.decisions import NOW, SETTINGS, job
 from support.profiling import measured, words
 
 NAMESPACE = "dueby"
 MODEL = Model(name="efficientnet_lite0")
-PROFILER = Profiler(namespace=NAMESPACE, name="dueby-profiler", models=(MODEL,))
+PROFILER = ProfilerSettings(namespace=NAMESPACE, name="dueby-profiler", models=(MODEL,))
 NIGHT = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
 DIGEST = "sha256:" + "a" * 64
 Document = dict[str, Any]
 
 
 def spec_of(device_class: str, *, days: int = 0, **changes: Any) -> ProfileSpec:
-    """What a pod measures on a night, and so many days later."""
+    """What a pod measures on a night, or so many days after it."""
     return measured(device_class, measured_at=NIGHT + timedelta(days=days), **changes).spec
 
 
 @dataclass(kw_only=True)
 class Site:
-    """A cluster with the chart's profiler, as far as it is about nodes and profiles."""
+    """A cluster with the chart's profiler, as far as nodes and profiles are concerned."""
 
     nodes: list[Node]
     jobs: list[Document] = field(default_factory=list)
-    profiler: Profiler = PROFILER
-    image: str = SETTING.image
+    profiler: ProfilerSettings = PROFILER
+    image: str = SETTINGS.image
     profiles: dict[str, GPUProfile] = field(default_factory=dict)
     cron_jobs: dict[str, Document] = field(default_factory=dict)
     batch: dict[str, Document] = field(default_factory=dict)
     pods: list[Document] = field(default_factory=list)
     now_us: int = NOW
     generation: int = 1
+    """Of every profile."""
 
     @property
-    def setting(self) -> Setting:
-        """With the profiler."""
-        return Setting(image=self.image, profiler=self.profiler)
+    def settings(self) -> OperatorSettings:
+        """The operator's settings, with the profiler."""
+        return OperatorSettings(image=self.image, profiler=self.profiler)
 
-    def look(self) -> list[Write]:
-        """Decide, and do it, after what is done with every look: classes follow their nodes."""
-        kept = keep_up([self.profiles[name] for name in sorted(self.profiles)])
-        world = World(
-            now_us=self.now_us,
-            nodes=set_apart({node.name: node for node in self.nodes}, kept.slow),
-            profiles=kept.profiles,
-            jobs=self.jobs,
-            profiled=self.pods,
-            generations=dict.fromkeys(self.profiles, self.generation),
+    @property
+    def snapshot(self) -> ProfilingSnapshot:
+        """What the API server shows of profiling on nodes."""
+        return ProfilingSnapshot(
+            settings=self.settings,
+            profiler=self.profiler,
+            cron_jobs=[parse(CronJob, cron) for cron in self.cron_jobs.values()],
+            jobs=[parse(BatchJob, batch) for batch in self.batch.values()],
+            pods=[parse(Pod, pod) for pod in self.pods],
         )
-        there, batch = list(self.cron_jobs.values()), list(self.batch.values())
-        writes = [*kept.writes, *decide_on_nodes(world, self.setting, self.profiler, there, batch)]
+
+    def reconcile(self) -> list[Write]:
+        """Decide once, as every pass does: first classes follow their nodes. Carry out what was decided."""
+        kept = keep_profiles([self._read_profile(name) for name in sorted(self.profiles)])
+        manifests = [job(document).manifest for document in self.jobs]
+        upkeep = decide_upkeep(
+            self.snapshot,
+            profiles=kept.profiles,
+            nodes=set_apart({node.name: node for node in self.nodes}, kept.slow),
+            jobs=[manifest for manifest in manifests if isinstance(manifest, InferenceJob)],
+            now_us=self.now_us,
+        )
+        writes: list[Write] = [
+            *(Put(kind=paths.profiles_path(), document=profile.document()) for profile in kept.new),
+            *(Delete(path=paths.profiles_path(name)) for name in kept.gone),
+            *upkeep,
+        ]
         for write in writes:
-            self._do(write)
+            self._carry_out(write)
         return writes
 
     def settle(self) -> None:
-        """Look until there is nothing left to do, which is soon."""
+        """Reconcile until there is nothing left to do, which is soon."""
         for _ in range(3):
-            if not self.look():
+            if not self.reconcile():
                 return
-        assert not self.look()
+        assert not self.reconcile()
 
     def measure(self, spec: ProfileSpec, *, node: str, job: str = "", **changes: Any) -> None:
         """A pod of the node's CronJob has measured this, in a Job of that name."""
@@ -86,7 +102,7 @@ class Site:
         ]
         name = job or f"{cron['metadata']['name']}-1"
         if name not in self.batch:
-            self.batch[name] = job_now(cron, name, reason="")
+            self.batch[name] = job_now(parse(CronJob, cron), name, reason="")
             del self.batch[name]["metadata"]["annotations"][names.REASON]
         self.pods.append(ended(self.batch[name], spec, node=node, **changes))
 
@@ -94,12 +110,17 @@ class Site:
         """The Job is complete."""
         self.batch[job]["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
 
-    def condition(self, profile: str) -> Document:
-        """What is said of the profile."""
+    def condition(self, profile: str) -> Condition:
+        """The profile's only condition."""
         (found,) = (self.profiles[profile].status or ProfileStatus()).conditions
-        return found.document()
+        return found
 
-    def _do(self, write: Write) -> None:
+    def _read_profile(self, name: str) -> GPUProfile:
+        """The profile as the API server shows it, which counts the versions of its spec."""
+        found = self.profiles[name]
+        return found.replace(metadata=found.metadata.replace(generation=self.generation))
+
+    def _carry_out(self, write: Write) -> None:
         name = write.document["metadata"]["name"] if isinstance(write, Add | Put) else ""
         match write:
             case Put():
@@ -110,7 +131,7 @@ class Site:
                 self.cron_jobs[name] = document | {"metadata": {**document["metadata"], "uid": f"uid-of-{name}"}}
             case Add():
                 self.batch[name] = write.document | {
-                    "metadata": {**write.document["metadata"], "creationTimestamp": _moment(self.now_us)}
+                    "metadata": {**write.document["metadata"], "creationTimestamp": format_time(self.now_us)}
                 }
             case Change() if write.path.endswith("/status"):
                 name = write.path.split("/")[-2]
@@ -142,7 +163,3 @@ def ended(
         "status": {"phase": "Succeeded", "containerStatuses": [status]},
     }
     return {**found, **changes}
-
-
-def _moment(now_us: int) -> str:
-    return datetime.fromtimestamp(now_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""NVIDIA's library where there is none: the stand-in, compiled, in front of a Python process that loads NVML itself."""
+"""NVIDIA's library where there is none: a compiled stand-in, placed before a Python process that loads NVML itself."""
 
 import json
 import os
@@ -13,14 +13,14 @@ SLICE = "MIG-3f0a3c5e-6c1b-5f0e-9f43-1b0c6a1f7d10"
 
 
 def build_nvml(folder: Path, *options: str) -> Path:
-    """The folder with the library in it, as a driver would install it."""
+    """Compile the library into the folder as a driver would install it; return the folder."""
     library = folder / "libnvidia-ml.so.1"
     subprocess.run(["cc", "-shared", "-fPIC", "-Wall", "-Werror", *options, "-o", library, SOURCE], check=True)
     return folder
 
 
 def run_with_nvml(folder: Path, script: str, **variables: str) -> Any:
-    """What the script prints last, as JSON, in a process that finds NVML in the folder."""
+    """Run the script in a process that finds NVML in the folder; return what it prints last, as JSON."""
     environment = {**os.environ, **variables, "LD_LIBRARY_PATH": str(folder)}
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True, check=True

@@ -5,8 +5,8 @@ from typing import Any
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.grid import Share
 from dueby_api.inference_job import JobSpec, parse_job
-from dueby_operator.control.model import Assignment, JobView, WorkerView
-from dueby_planner.model.capacity import Choice
+from dueby_operator.model.job_model import Assignment, JobModel, WorkerModel
+from dueby_planner.model.capacity import DeviceChoice
 
 SECOND = 1_000_000
 NOW = 1_700_000_000 * SECOND
@@ -54,9 +54,9 @@ def profile(device_class: str = "cpu-1") -> GPUProfile:
     )
 
 
-def choice() -> Choice:
+def choice() -> DeviceChoice:
     """The profile's only choice."""
-    return Choice(
+    return DeviceChoice(
         engine="openvino",
         mini_batch_size=SIZE,
         latency_us=STEP_US,
@@ -69,7 +69,7 @@ def choice() -> Choice:
 
 def worker(
     name: str = "w0", *, first: int = 0, end: int = 0, device_class: str = "cpu-1", **changes: Any
-) -> WorkerView:
+) -> WorkerModel:
     """A worker that has been running for a while and was seen just now."""
     fields: dict[str, Any] = {
         "assignment": Assignment(
@@ -85,10 +85,10 @@ def worker(
         "step_us": STEP_US,
         "last_step_us": NOW,
     } | changes
-    return WorkerView(**fields)
+    return WorkerModel(**fields)
 
 
-def view(**changes: Any) -> JobView:
+def model(**changes: Any) -> JobModel:
     """The job as it is accepted, with ten slices free; `spec` may be a JobSpec."""
     fields: dict[str, Any] = {
         "spec": spec(),
@@ -98,4 +98,4 @@ def view(**changes: Any) -> JobView:
         "profiles": (profile(),),
         "counts": {"cpu-1": 10},
     } | changes
-    return JobView(**fields)
+    return JobModel(**fields)

@@ -1,4 +1,4 @@
-"""Pictures for tests: real photos, in every format, bit depth and state of damage."""
+"""Image files for tests: real photos in every format and bit depth, and damaged files."""
 
 import io
 import struct
@@ -23,7 +23,7 @@ def a_preprocessing(
     interpolation: Interpolation = "bilinear",
     antialias: bool = True,
 ) -> Preprocessing:
-    """EfficientNet-like geometry, without any normalisation."""
+    """Return a preprocessing with EfficientNet's geometry and no normalisation."""
     return Preprocessing(
         resize_side=resize_side,
         crop_side=crop_side,
@@ -39,7 +39,7 @@ SMALL = a_preprocessing(resize_side=36, crop_side=32)
 
 @cache
 def photo(name: str = "chelsea", *, size: tuple[int, int] | None = None) -> Image.Image:
-    """One of scikit-image's photos: chelsea is a cat of 451 x 300 pixels, in colour."""
+    """Return one of scikit-image's photos. chelsea is a cat of 451 x 300 pixels, in colour."""
     from skimage import data
 
     picture = Image.fromarray(getattr(data, name)()).convert("RGB")
@@ -47,21 +47,21 @@ def photo(name: str = "chelsea", *, size: tuple[int, int] | None = None) -> Imag
 
 
 def encode(picture: Image.Image, kind: str, **options: Any) -> bytes:
-    """The picture as a file of the kind (PNG, JPEG, ...)."""
+    """Return the picture as a file of this kind (PNG, JPEG, ...)."""
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def exif(orientation: int) -> Image.Exif:
-    """EXIF data that says only this."""
+    """Return EXIF data that holds only this orientation."""
     tags = Image.Exif()
     tags[ORIENTATION] = orientation
     return tags
 
 
 def jpeg_that_claims(width: int, height: int, *, progressive: bool = False) -> bytes:
-    """A small JPEG whose header says that it is this large."""
+    """Return a small JPEG whose header claims that it is this large."""
     data = bytearray(encode(Image.new("RGB", (16, 16)), "JPEG", progressive=progressive))
     at = data.index(b"\xff\xc2" if progressive else b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", height, width)
@@ -69,7 +69,7 @@ def jpeg_that_claims(width: int, height: int, *, progressive: bool = False) -> b
 
 
 def png(width: int, height: int, *, bits: int, colour: int, rows: bytes) -> bytes:
-    """A PNG made by hand: of a depth that Pillow can't write, or of less data than it claims."""
+    """Return a PNG of a depth that Pillow can't write, or with less data than it claims."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -79,14 +79,14 @@ def png(width: int, height: int, *, bits: int, colour: int, rows: bytes) -> byte
 
 
 def png_of_16_bits(pixels: NDArray[np.uint16]) -> bytes:
-    """A PNG of (height, width, channels): 1 is grey, 2 grey with alpha, 3 RGB, 4 RGB with alpha."""
+    """Return a PNG of (height, width, channels): 1 is grey, 2 grey with alpha, 3 RGB, 4 RGB with alpha."""
     height, width, channels = pixels.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
     return png(width, height, bits=16, colour={1: 0, 2: 4, 3: 2, 4: 6}[channels], rows=rows)
 
 
 def tiff_with_a_tile_of(side: int) -> bytes:
-    """A TIFF of 16 x 16 pixels in one tile of side x side."""
+    """Return a TIFF of 16 x 16 pixels in one tile of side x side."""
     tags = ((256, 3, 16), (257, 3, 16), (258, 3, 8), (259, 3, 5), (262, 3, 1), (277, 3, 1))
     tiles = ((322, 4, side), (323, 4, side), (324, 4, 8), (325, 4, 10))
     entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in (*tags, *tiles))
@@ -95,7 +95,7 @@ def tiff_with_a_tile_of(side: int) -> bytes:
 
 
 def write_photos(folder: Path, count: int, *, size: tuple[int, int] = (64, 48), kind: str = "jpg") -> list[Path]:
-    """Photos that differ, 00000.jpg and so on."""
+    """Write different photos, 00000.jpg and so on, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     cat = photo(size=size)
     paths = [folder / f"{number:05d}.{kind}" for number in range(count)]

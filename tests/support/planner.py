@@ -1,7 +1,7 @@
-"""What the planner's tests are made of: small pools, profiles and jobs as documents, and hypothesis strategies of them.
+"""What the planner's tests are made of: small pools, profiles and jobs as documents, and hypothesis strategies.
 
-`Question` and `Kind` are the reference's plain input; `problem_of` turns them into the product's through the documents
-that a user would write, so that reading them is tested along.
+`Question` and `Kind` are the plain input of the reference planner. `problem_of` turns them into the product's input
+through the documents that a user would write, so that reading these is tested as well.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.inference_job import InferenceJob, parse_job
-from dueby_planner.model.capacity import Choice, Group
+from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
 from dueby_planner.profiles.pool import Pool, build_pool
+from dueby_planner.replan import OngoingWorker
 from support.reference_planner import Kind, Question, Size, best_gpus
 
 A100 = "NVIDIA-A100-SXM4-40GB"
@@ -25,8 +26,8 @@ NO_SPREADS = Spreads(run=0, node=0)
 # ---- the product's values, for tests of one module
 
 
-def choice(batch: int, latency: int, warmup: int = 0, **changes: Any) -> Choice:
-    """A size whose start takes `warmup` at p50 and at p95; `start_us` is that at p95."""
+def choice(batch: int, latency: int, warmup: int = 0, **changes: Any) -> DeviceChoice:
+    """Return a size whose start takes `warmup` at p50 and at p95. `start_us` is the one at p95."""
     fields: dict[str, Any] = {
         "engine": "cudagraph",
         "mini_batch_size": batch,
@@ -37,23 +38,34 @@ def choice(batch: int, latency: int, warmup: int = 0, **changes: Any) -> Choice:
         "profile": "test",
     }
     fields |= changes
-    return Choice(**{"start_spread_us": fields["start_us"] - fields["expected_start_us"], **fields})
+    return DeviceChoice(**{"start_spread_us": fields["start_us"] - fields["expected_start_us"], **fields})
 
 
-def group(*choices: Choice, name: str = "a", count: int = 1, free: int = 0) -> Group:
-    """Devices of a class."""
-    return Group(device_class=name, count=count, choices=choices, available_us=free)
+def group(*choices: DeviceChoice, name: str = "a", count: int = 1, free: int = 0) -> DeviceGroup:
+    """Return devices of a class."""
+    return DeviceGroup(device_class=name, count=count, choices=choices, available_us=free)
 
 
-def pool(*groups: Group, run: float = 0.0, node: float = 0.0) -> Pool:
-    """A pool of GPUs without any spread."""
+def pool(*groups: DeviceGroup, run: float = 0.0, node: float = 0.0) -> Pool:
+    """Return a pool of GPUs, by default without any spread."""
     return Pool(groups=groups, spreads=Spreads(run=run, node=node), is_gpu=True)
 
 
-def problem(*groups: Group, images: int, time: int, run: float = 0.0, node: float = 0.0, **changes: Any) -> Problem:
-    """A problem on these groups, by default in the study's exact mode."""
+def problem(
+    *groups: DeviceGroup, images: int, time: int, run: float = 0.0, node: float = 0.0, **changes: Any
+) -> Problem:
+    """Return a problem on these groups, by default in the study's exact mode."""
     fields: dict[str, Any] = {"images": images, "time_us": time, "confidence": 0.5} | changes
     return Problem(pool=pool(*groups, run=run, node=node), **fields)
+
+
+def worker(
+    name: str = "w0", *, size: int = 10, step: int = 10, rest: int = 10, iterations_left: int | None = None
+) -> OngoingWorker:
+    """Return a worker that by default does 1,000 images in 1,000 us."""
+    return OngoingWorker(
+        name=name, mini_batch_size=size, latency_us=step, rest_us=rest, iterations_left=iterations_left
+    )
 
 
 # ---- documents, as users write them
@@ -62,7 +74,7 @@ def problem(*groups: Group, images: int, time: int, run: float = 0.0, node: floa
 def profile_document(
     *, name: str = "a100", device_class: str = A100, steps: Sequence[dict[str, Any]] | None = None, **spec: Any
 ) -> dict[str, Any]:
-    """A GPUProfile; `spec` replaces its fields, and a field that is None is left out."""
+    """Return a GPUProfile. `spec` replaces its fields, and a field that is None is left out."""
     whole = {
         "deviceClass": device_class,
         "model": {"name": "efficientnet_b0", "imageSize": 224, "precision": "fp32"},
@@ -80,7 +92,7 @@ def profile_document(
 
 
 def step_document(size: int, latency: int, warmup: int | None, *, p50: int | None = None) -> dict[str, Any]:
-    """A row of a profile's steps."""
+    """Return a row of a profile's steps."""
     step: dict[str, Any] = {"miniBatchSize": size, "latencyMicros": {"mean": latency}}
     if warmup is not None:
         step["warmupMicros"] = {"p50": warmup if p50 is None else p50, "p95": warmup}
@@ -88,7 +100,7 @@ def step_document(size: int, latency: int, warmup: int | None, *, p50: int | Non
 
 
 def job_document(**spec: Any) -> dict[str, Any]:
-    """An InferenceJob; `spec` replaces its fields, and a field that is None is left out."""
+    """Return an InferenceJob. `spec` replaces its fields, and a field that is None is left out."""
     whole = {
         "images": 1_000_000,
         "deadline": "10m",
@@ -104,12 +116,12 @@ def job_document(**spec: Any) -> dict[str, Any]:
 
 
 def profile(**spec: Any) -> GPUProfile:
-    """The parsed profile."""
+    """Return the parsed profile."""
     return parse_profile(profile_document(**spec))
 
 
 def job(**spec: Any) -> InferenceJob:
-    """The parsed job."""
+    """Return the parsed job."""
     return parse_job(job_document(**spec))
 
 
@@ -117,12 +129,12 @@ def job(**spec: Any) -> InferenceJob:
 
 
 def profile_of(kind: Kind) -> GPUProfile:
-    """The profile document of a kind, parsed."""
+    """Return the parsed profile of a kind."""
     spread = {key: value for key, value in (("run", kind.run), ("node", kind.node)) if value is not None}
     return profile(
         name=f"profile-{kind.name}",
         device_class=kind.name,
-        maxMiniBatchSize=kind.most_batch,
+        maxMiniBatchSize=kind.max_batch,
         startupMicros=kind.startup and {"p50": kind.startup[0], "p95": kind.startup[1]},
         spread=spread or None,
         steps=[
@@ -133,7 +145,7 @@ def profile_of(kind: Kind) -> GPUProfile:
 
 
 def problem_of(question: Question) -> Problem:
-    """The question as the product takes it."""
+    """Return the question as the product takes it."""
     gpus = {"max": question.most, "maxIterations": question.max_iterations}
     spec = job(
         images=question.images,
@@ -146,65 +158,65 @@ def problem_of(question: Question) -> Problem:
         images=question.images,
         time_us=question.time,
         confidence=spec.planned_confidence,
-        most_gpus=spec.gpus.max,
+        max_gpus=spec.gpus.max,
         reserve=spec.gpus.reserve,
         max_iterations=spec.gpus.max_iterations,
     )
 
 
-# ---- strategies; their parts are made once, since making them takes hypothesis longer than drawing from them
+# ---- strategies. Their parts are made once, because making them takes hypothesis longer than drawing from them
 
 
 def quantiles(most: int) -> st.SearchStrategy[tuple[int, int]]:
-    """(p50, p95)."""
+    """Draw (p50, p95)."""
     return st.tuples(st.integers(0, most), st.integers(0, most)).map(lambda pair: (min(pair), max(pair)))
 
 
 def kinds(
-    name: str, *, most_gpus: int = 5, most_sizes: int = 4, most_batch: int = 64, most_us: int = 40
+    name: str, *, max_gpus: int = 5, max_sizes: int = 4, max_batch: int = 64, max_us: int = 40
 ) -> st.SearchStrategy[Kind]:
-    """A class with up to 4 sizes, some without a warm-up, and perhaps MB, start-up and spreads."""
+    """Draw a class with up to 4 sizes, some without a warm-up, and perhaps MB, start-up and spreads."""
     sizes = st.lists(
         st.builds(
             Size,
-            batch=st.integers(1, most_batch),
-            latency=st.integers(1, most_us),
-            warmup=st.none() | quantiles(most_us),
+            batch=st.integers(1, max_batch),
+            latency=st.integers(1, max_us),
+            warmup=st.none() | quantiles(max_us),
         ),
         min_size=1,
-        max_size=most_sizes,
+        max_size=max_sizes,
         unique_by=lambda size: size.batch,
     )
 
-    def build(*, sizes: list[Size], warmup: tuple[int, int], most_batch: int | None, **fields: Any) -> Kind:
+    def build(*, sizes: list[Size], warmup: tuple[int, int], max_batch: int | None, **fields: Any) -> Kind:
         ascending = sorted(sizes, key=lambda size: size.batch)
         if ascending[-1].warmup is None:  # there is no larger size to take it from
             ascending[-1] = replace(ascending[-1], warmup=warmup)
-        fits = None if most_batch is None else max(most_batch, ascending[0].batch)
-        return Kind(sizes=tuple(ascending), most_batch=fits, **fields)
+        fits = None if max_batch is None else max(max_batch, ascending[0].batch)
+        return Kind(sizes=tuple(ascending), max_batch=fits, **fields)
 
     return st.builds(
         build,
         name=st.just(name),
-        count=st.integers(1, most_gpus),
+        count=st.integers(1, max_gpus),
         sizes=sizes,
-        warmup=quantiles(most_us),
-        most_batch=st.none() | st.integers(1, most_batch),
-        startup=st.none() | quantiles(most_us),
+        warmup=quantiles(max_us),
+        max_batch=st.none() | st.integers(1, max_batch),
+        startup=st.none() | quantiles(max_us),
         run=st.sampled_from([None, 0.0, 0.01, 0.05]),
         node=st.sampled_from([None, 0.0, 0.02, 0.1]),
     )
 
 
 def questions(
-    *, most_kinds: int = 3, most_iterations: int | None = None, most_us: int = 40, **sizes: int
+    *, max_kinds: int = 3, max_iterations: int | None = None, max_us: int = 40, **sizes: int
 ) -> st.SearchStrategy[Question]:
-    """A small question about what takes a good part of the pool, or somewhat more than that."""
-    limits = st.none() | st.integers(0, 20) if most_iterations is None else st.integers(0, most_iterations)
+    """Draw a small question whose images take a part of the pool, or somewhat more than all of it."""
+    limits = st.none() | st.integers(0, 20) if max_iterations is None else st.integers(0, max_iterations)
     pools = st.one_of(
         [
-            st.tuples(*(kinds(name, most_us=most_us, **sizes) for name in "abcdef"[:count]))
-            for count in range(1, most_kinds + 1)
+            st.tuples(*(kinds(name, max_us=max_us, **sizes) for name in "abcdef"[:count]))
+            for count in range(1, max_kinds + 1)
         ]
     )
 
@@ -219,9 +231,22 @@ def questions(
         build,
         kinds=pools,
         percent=st.integers(1, 120),
-        time=st.integers(1, 8 * most_us),
+        time=st.integers(1, 8 * max_us),
         confidence=st.sampled_from([0.5, 0.5, 0.8, 0.95, 0.99, 0.999]),
         most=st.none() | st.integers(1, 20),
         reserve=st.sampled_from([0, 0, 0, 1, 2]),
         max_iterations=limits,
     )
+
+
+WORKERS = st.lists(
+    st.builds(
+        worker,
+        size=st.integers(1, 20),
+        step=st.integers(1, 20),
+        rest=st.integers(0, 50),
+        iterations_left=st.none() | st.integers(-1, 30),
+    ),
+    min_size=1,
+    max_size=4,
+)

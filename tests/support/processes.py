@@ -1,4 +1,4 @@
-"""Real worker processes for tests: a job over small photos, its steps as `python -m dueby_worker` runs them."""
+"""Real worker processes for tests: a job over small photos, whose steps run as `python -m dueby_worker`."""
 
 import json
 import os
@@ -32,7 +32,7 @@ MODEL = {"name": "efficientnet_lite0", "imageSize": 64, "precision": "fp32", "en
 
 
 def make_photos(folder: Path, count: int, *, side: int = 48, damaged: Sequence[int] = ()) -> Path:
-    """Different JPEGs with names in the order of their numbers."""
+    """Write different JPEGs, named in the order of their numbers, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         pixels = np.random.default_rng(number).integers(0, 256, (side // 8, side // 8, 3), dtype=np.uint8)
@@ -44,7 +44,7 @@ def make_photos(folder: Path, count: int, *, side: int = 48, damaged: Sequence[i
 
 
 def wait_for(condition: Callable[[], Any], what: str, *, limit_s: float = LIMIT_S) -> Any:
-    """The condition's first true value; the test fails where it stays false."""
+    """Return the condition's first true value. Fail the test if it stays false."""
     give_up = time.monotonic() + limit_s
     while not (value := condition()):
         assert time.monotonic() < give_up, f"{what}: not within {limit_s:.0f} s"
@@ -60,7 +60,7 @@ class Step:
     process: subprocess.Popen[bytes]
 
     def wait(self, *, limit_s: float = LIMIT_S) -> int:
-        """Its exit code."""
+        """Wait for the process to end and return its exit code."""
         try:
             return self.process.wait(limit_s)
         finally:
@@ -68,13 +68,13 @@ class Step:
                 self.kill()
 
     def kill(self) -> None:
-        """Kill -9."""
+        """Kill the process with signal 9."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     @contextmanager
     def hung(self) -> Iterator[None]:
-        """It stands still for a while, as a process does whose disk or GPU doesn't answer."""
+        """Stop the process for a while, as if its disk or GPU did not answer."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -87,20 +87,20 @@ class Step:
 
     @property
     def log(self) -> str:
-        """What it wrote to stderr."""
+        """What the process wrote to stderr."""
         return (self.folder / "stderr").read_text()
 
     def result(self) -> dict[str, Any]:
-        """The last line of stdout, of a step that ended well."""
+        """Return the last line of stdout as JSON. Fail the test unless the step ended well."""
         assert self.wait() == 0, self.log
         return dict(json.loads((self.folder / "stdout").read_text().splitlines()[-1]))
 
     def last_words(self) -> dict[str, Any]:
-        """Its termination message."""
+        """Return its termination message."""
         return dict(json.loads((self.folder / "last-words").read_text()))
 
     def ask(self, page: str) -> tuple[int, str] | None:
-        """Status and text of one of its pages; None while it doesn't answer."""
+        """Return status and text of one of its pages; None while it does not answer."""
         try:
             port = int((self.folder / "port").read_text())
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=10) as answer:
@@ -112,12 +112,12 @@ class Step:
             return None
 
     def progress(self) -> dict[str, Any]:
-        """Its /progress; empty while it doesn't answer."""
+        """Return its /progress; empty while it does not answer."""
         answer = self.ask("/progress")
         return dict(json.loads(answer[1])) if answer else {}
 
     def wait_for_state(self, *states: str) -> None:
-        """Until it is in one of these states."""
+        """Wait until it is in one of these states, or has ended well."""
 
         def is_there() -> bool:
             assert self.is_running or self.process.returncode == 0, self.log
@@ -155,16 +155,17 @@ class ProcessJob:
         return self._start("finish", self._common_document())
 
     def index_here(self, **changes: Any) -> dict[str, Any]:
-        """The index step in this process, which has the model's libraries loaded."""
-        return index_source(validate(IndexConfig, {**self._index_document(), **changes}))
+        """Run the index step in this process, which has loaded the model's libraries already."""
+        return index_source(validate(IndexConfig, {**self._index_document(), **changes})).document()
 
     def work_here(self, place: int = 0, **changes: Any) -> dict[str, Any]:
-        """A worker in this process."""
-        return work(validate(WorkConfig, {**self._work_document(place), **changes}), process_age_us=process_age_us)
+        """Run a worker in this process."""
+        config = validate(WorkConfig, {**self._work_document(place), **changes})
+        return work(config, process_age_us=process_age_us).document()
 
     def finish_here(self) -> dict[str, Any]:
-        """The finish step in this process."""
-        return finish(open_store(self.sink))
+        """Run the finish step in this process."""
+        return finish(open_store(self.sink)).document()
 
     def _common_document(self) -> dict[str, Any]:
         return {"job": "catalog", "sink": {"uri": self.sink, "ifExists": self.if_exists}}
@@ -196,7 +197,7 @@ class ProcessJob:
         }
 
     def stop_all(self) -> None:
-        """Leave no process behind."""
+        """Kill every process that is still running."""
         for step in self.started:
             if step.is_running:
                 step.kill()

@@ -1,4 +1,4 @@
-"""A machine that takes simulated time, for the profiler's rounds; and measurements to make documents of."""
+"""A machine with simulated time for the profiler's rounds, and measurements to make profiles of."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ from dueby_profiler.machine.layouts import Layout, Slice
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.messages import Built, Contended, Point
 from dueby_profiler.measuring.process_group import OutOfMemory, contention_s
-from dueby_profiler.measuring.rounds import Subject, Survey
-from dueby_profiler.presets import Effort
+from dueby_profiler.measuring.rounds import MeasuringTarget, Survey
+from dueby_profiler.presets import Preset
 
 
 @dataclass(kw_only=True)
 class SimulatedMachine:
-    """Devices whose start-up, latency and memory are given, and whose clock moves only when they work."""
+    """Devices with a given start-up, latency and memory, and with a clock that moves only while they work."""
 
     slices: int = 2
     startup_s: float = 4.0
@@ -39,38 +39,38 @@ class SimulatedMachine:
     """Mini-batches of this size and more are killed for their memory."""
     contention: float = 1.2
     now_s: float = 1000.0
-    crews: int = 0
+    groups: int = 0
     seed: int = 0
     random: Random = field(init=False)
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
 
-    def survey(self, effort: Effort, *, gpu: bool = False) -> Survey:
-        """A survey of this machine's one layout that has yet to begin."""
-        places = tuple(Slice(threads=1, gpu=f"GPU-{i}" if gpu else None) for i in range(self.slices))
-        subject = Subject(
-            layout=Layout(device_class="NVIDIA-L4" if gpu else "cpu-1", slices=places),
+    def survey(self, preset: Preset, *, gpu: bool = False) -> Survey:
+        """Return a survey of this machine's only layout that has yet to begin."""
+        slices = tuple(Slice(threads=1, gpu=f"GPU-{i}" if gpu else None) for i in range(self.slices))
+        target = MeasuringTarget(
+            layout=Layout(device_class="NVIDIA-L4" if gpu else "cpu-1", slices=slices),
             engine="cuda" if gpu else "openvino",
-            open_crew=lambda: SimulatedCrew(self),
+            open_group=lambda: SimulatedGroup(self),
             usable_mib=self.memory_mib,
             peaks_mib=lambda points: [point.peak_mib for point in points],
             folder=Path("/nowhere"),
             clock=lambda: self.now_s,
         )
-        budget = Budget.starting(effort.layout_s, subject.clock)
-        return Survey(subject=subject, effort=effort, budget=budget, say=lambda doing, left_s: None)
+        budget = Budget.starting(preset.layout_s, target.clock)
+        return Survey(target=target, preset=preset, budget=budget, on_phase=lambda doing, left_s: None)
 
-    def measured(self, effort: Effort, *, gpu: bool = False) -> Survey:
-        """A survey that is done."""
-        survey = self.survey(effort, gpu=gpu)
+    def measured(self, preset: Preset, *, gpu: bool = False) -> Survey:
+        """Return a survey that is done."""
+        survey = self.survey(preset, gpu=gpu)
         survey.explore()
         survey.measure()
         return survey
 
 
-class SimulatedCrew:
-    """Measures as Crew does, in simulated time."""
+class SimulatedGroup:
+    """Measures as ProcessGroup does, in simulated time."""
 
     def __init__(self, machine: SimulatedMachine) -> None:
         self.began_s = 0.0
@@ -78,7 +78,7 @@ class SimulatedCrew:
         self.bias = [machine.random.gauss(1, machine.noise) for _ in range(machine.slices)]
 
     def __enter__(self) -> Self:
-        self.machine.crews += 1
+        self.machine.groups += 1
         self.began_s = self.machine.now_s
         self.machine.now_s += self.machine.startup_s
         return self
@@ -89,14 +89,14 @@ class SimulatedCrew:
         self.machine.now_s += 0.02
 
     def build(self, size: int) -> list[Built]:
-        """As Measuring says."""
+        """See MeasuringGroup."""
         machine, self.size = self.machine, size
         machine.now_s += machine.build_s
         startup_us, build_us = int(1e6 * (machine.now_s - self.began_s)), int(1e6 * machine.build_s)
         return [Built(size=size, startup_us=startup_us, build_us=build_us) for _ in range(machine.slices)]
 
     def run(self, limit_s: float) -> list[Point]:
-        """As Measuring says."""
+        """See MeasuringGroup."""
         machine, step_s = self.machine, self.machine.latency_s(self.size)
         if self.size >= machine.killed_from:
             raise OutOfMemory(self.size)
@@ -126,7 +126,7 @@ class SimulatedCrew:
         return points
 
     def contend(self, phase_s: float, folder: Path) -> list[Contended]:
-        """As Measuring says."""
+        """See MeasuringGroup."""
         machine = self.machine
         machine.now_s += contention_s(phase_s)
         model_us, decode_us = 1e6 * machine.latency_s(self.size), 2000.0
@@ -135,7 +135,7 @@ class SimulatedCrew:
 
 
 def some_facts(*, model: Model | None = None, device: Device | None = None) -> Facts:
-    """Facts of a profile."""
+    """Return facts of a profile."""
     return Facts(
         device_class="cpu-1",
         model=model or Model(),
@@ -148,14 +148,14 @@ def some_facts(*, model: Model | None = None, device: Device | None = None) -> F
 
 
 def profile_of(survey: Survey) -> GPUProfile:
-    """The profile of a survey that is done."""
+    """Return the profile of a survey that is done."""
     peaks = {size: max(peaks) for size, peaks in survey.found.peak_mib.items()}
-    mb = largest(survey.found.sizes, peaks, survey.subject.usable_mib, failed=survey.failed_size)
+    mb = largest(survey.found.sizes, peaks, survey.target.usable_mib, failed=survey.failed_size)
     return build_profile(survey.found, some_facts(), mb)
 
 
 def a_point(size: int = 8, *, starts_us: int, durations_us: Sequence[int], warmup_us: int = 900) -> Point:
-    """A process's steady steps at a size."""
+    """Return a process's steady steps at a size."""
     ends = tuple(starts_us + sum(durations_us[: i + 1]) for i in range(len(durations_us)))
     return Point(size=size, warmup_us=warmup_us, check_us=0, started_us=starts_us, ended_us=ends, peak_mib=500)
 
@@ -166,7 +166,9 @@ def some_measurements(
     warmups_us: dict[int, list[int]] | None = None,
     startups_us: Sequence[int] = (3_000_000, 3_100_000, 3_500_000),
 ) -> Measurements:
-    """Processes with so many equal steps at each size; the largest size has warm-ups unless others are given."""
+    """Return processes with ten equal steps at each size; only the largest size has warm-ups unless others are
+    given.
+    """
     found = Measurements()
     for size, means in means_us.items():
         for process, mean in enumerate(means):

@@ -1,4 +1,4 @@
-"""What tests of profiling in a cluster are made of: a node with GPUs, and a Job that measures, as it goes on."""
+"""Parts of tests of profiling in a cluster: a node with GPUs, and a Job that measures, in its states."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,10 +6,9 @@ from typing import Any
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.packed_profile import pack_profile
 from dueby_operator.cluster.nodes import Node, read_node
-from dueby_operator.control.case import Case
-from dueby_operator.control.writes import Create
-from dueby_operator.jobs.pod_state import Seen
-from support.case import MADE, infj, look, pod_of
+from dueby_operator.model.writes import Create
+from dueby_operator.objects import NodeObject, parse
+from support.decisions import MADE, Look, infj, look, pod_of
 from support.operator import profile
 
 A100, L4 = "NVIDIA-A100-SXM4-40GB", "NVIDIA-L4"
@@ -18,40 +17,42 @@ A100, L4 = "NVIDIA-A100-SXM4-40GB", "NVIDIA-L4"
 def gpu_node(
     name: str = "gpu", product: str = A100, *, gpus: int = 4, labels: Mapping[str, str] | None = None, **spec: Any
 ) -> Node:
-    """A node with GPUs of a product."""
+    """Return a node with GPUs of a product."""
     allocatable = {"cpu": "16", "memory": "64Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
     return read_node(
-        {
-            "metadata": {
-                "name": name,
-                "uid": f"uid-{name}",
-                "labels": {"nvidia.com/gpu.product": product, **(labels or {})},
+        parse(
+            NodeObject,
+            {
+                "metadata": {
+                    "name": name,
+                    "uid": f"uid-{name}",
+                    "labels": {"nvidia.com/gpu.product": product, **(labels or {})},
+                },
+                "spec": spec,
+                "status": {"allocatable": allocatable, "conditions": [{"type": "Ready", "status": "True"}]},
             },
-            "spec": spec,
-            "status": {"allocatable": allocatable, "conditions": [{"type": "Ready", "status": "True"}]},
-        }
+        )
     )
 
 
 def nodes(*found: Node) -> dict[str, Node]:
-    """By name."""
+    """Return the nodes by name."""
     return {node.name: node for node in found}
 
 
-def created(case: Case) -> list[Create]:
-    """The Jobs that measure."""
-    jobs = [write for write in case.writes if isinstance(write, Create)]
-    return [create for create in jobs if "-profile-" in create.job["metadata"]["name"]]
+def created(found: Look) -> list[Create]:
+    """Return the Jobs that measure, out of all that are created."""
+    return [create for create in found.created if "-profile-" in create.job["metadata"]["name"]]
 
 
 def begun(*products: str, **spec: Any) -> list[Create]:
-    """What begins for a job on nodes of these products."""
+    """Return the Jobs that are created for a job on nodes of these products."""
     there = nodes(*(gpu_node(f"gpu-{i}", product) for i, product in enumerate(products)))
     return created(look(infj(**spec), profiles=(), nodes=there))
 
 
 def job_of(create: Create, **conditions: str) -> dict[str, Any]:
-    """The Job once it is there; `Complete` or `Failed` with its reason once it has ended."""
+    """Return the Job once it exists; `Complete` or `Failed` with a reason once it has ended."""
     ended = [{"type": name, "status": "True", "reason": reason} for name, reason in conditions.items()]
     return create.job | {
         "metadata": {**create.job["metadata"], "uid": "j", "creationTimestamp": MADE},
@@ -60,23 +61,18 @@ def job_of(create: Create, **conditions: str) -> dict[str, Any]:
 
 
 def ended_pod(create: Create, message: str, *, code: int = 0, node: str = "gpu-0") -> dict[str, Any]:
-    """Its pod once it has ended with these words."""
+    """Return its pod once it has ended with this message."""
     terminated = {"exitCode": code, "message": message, "finishedAt": MADE}
     phase = "Failed" if code else "Succeeded"
     return pod_of(create, node=node, phase=phase, containerStatuses=[{"state": {"terminated": terminated}}])
 
 
 def measured(device_class: str = A100, **changes: Any) -> GPUProfile:
-    """What a pod has measured of a device."""
+    """Return the profile that a pod has measured of a device."""
     found = profile(device_class)
     return found.replace(spec=found.spec.replace(**changes))
 
 
 def words(found: GPUProfile) -> str:
-    """A pod's last words."""
+    """Return a pod's termination message."""
     return f'{{"profile":"{pack_profile(found.spec)}"}}'
-
-
-def seen(document: dict[str, Any], *jobs: dict[str, Any], pods: list[dict[str, Any]], **more: Any) -> Seen:
-    """The job with its Jobs that measure."""
-    return Seen(document=document, profiling=jobs, pods=pods, **more)

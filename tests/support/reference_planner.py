@@ -1,12 +1,13 @@
-"""The planner's model once more, slow and plain, to hold the product against: DESIGN's sentences one after another.
+"""The planner's model once more, slow and plain, to compare the product with.
 
-Nothing of the product is used. Every GPU stands on its own, searches try whole numbers, and the margins are decimals of
-60 digits and more where the product has closed forms in integers. Only fit for small numbers of microseconds.
+It uses nothing of the product. Every GPU stands on its own, searches try every whole number, and the margins are
+decimals of 60 digits and more where the product has closed forms in integers. It is only fit for small numbers of
+microseconds.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, localcontext
 from itertools import chain, combinations_with_replacement, count, product
 from statistics import NormalDist
@@ -15,7 +16,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """A measured mini-batch size; `warmup` is (p50, p95), or None where it wasn't measured."""
+    """A measured mini-batch size. `warmup` is (p50, p95), or None if it was not measured."""
 
     batch: int
     latency: int
@@ -29,7 +30,7 @@ class Kind:
     name: str
     count: int
     sizes: tuple[Size, ...]
-    most_batch: int | None = None
+    max_batch: int | None = None
     startup: tuple[int, int] | None = None
     run: float | None = None
     node: float | None = None
@@ -37,7 +38,7 @@ class Kind:
     @property
     def usable(self) -> tuple[Size, ...]:
         """The sizes up to MB."""
-        return tuple(s for s in self.sizes if self.most_batch is None or s.batch <= self.most_batch)
+        return tuple(s for s in self.sizes if self.max_batch is None or s.batch <= self.max_batch)
 
     def start(self, size: Size, z: float) -> int:
         """S + W at a normal quantile: known at p50 and p95, and on the line through them."""
@@ -98,10 +99,10 @@ class Gpu:
 
 
 def fits(question: Question, kind: Kind, size: Size, iterations: int, time: int, z: float | None = None) -> bool:
-    """Whether that many steady mini-batches end in time.
+    """Return whether that many steady mini-batches end in time.
 
-    At a quantile above the median, of (1 + q) x the rule takes q x off again as the spread between runs; the start is
-    later by s and x by q x, and both by the root of their squares.
+    At a quantile above the median the rule takes q x of (1 + q) x off again, as the spread between runs. The start is
+    late by s and x by q x, and together they are late by the root of the squares.
     """
     at = question.z if z is None else z
     expected, late = kind.start(size, 0), kind.start(size, at) - kind.start(size, 0)
@@ -116,20 +117,20 @@ def fits(question: Question, kind: Kind, size: Size, iterations: int, time: int,
 
 
 def capacity(question: Question, kind: Kind, size: Size, time: int, z: float | None = None) -> int:
-    """cap(b): mini-batches are counted one by one."""
+    """Return cap(b), for the mini-batches that are found to end in time."""
     if not fits(question, kind, size, 0, time, z):
         return 0
-    return (most_iterations(question, kind, size, time, z) + 1) * size.batch
+    return (max_iterations(question, kind, size, time, z) + 1) * size.batch
 
 
-def most_iterations(question: Question, kind: Kind, size: Size, time: int, z: float | None = None) -> int:
-    """The largest t that ends in time and is allowed; as L is 1 at least, none is more than the time."""
+def max_iterations(question: Question, kind: Kind, size: Size, time: int, z: float | None = None) -> int:
+    """Return the largest t that ends in time and is allowed. L is at least 1, so no t is more than the time."""
     tried = range(time if question.max_iterations is None else min(time, question.max_iterations))
     return bisect_left(tried, True, key=lambda t: not fits(question, kind, size, t + 1, time, z))
 
 
 def best_gpus(question: Question, time: int) -> list[Gpu]:
-    """Every GPU with its C, the largest first, ties by class name; the smallest of equally good sizes."""
+    """Return every GPU with its C and the smallest size that reaches it; the largest C first, ties by class name."""
     found = []
     for kind in question.kinds:
         able = [(capacity(question, kind, size, time), size) for size in kind.usable]
@@ -139,12 +140,12 @@ def best_gpus(question: Question, time: int) -> list[Gpu]:
 
 
 def first_loss(images: int, gpus: int) -> int:
-    """P while no part size is known: 64 a GPU, at most 1 % of N in all, at least an image a GPU."""
+    """Return P while no part size is known: 64 a GPU, at most 1 % of N in all, at least an image a GPU."""
     return min(64 * gpus, max(gpus, images // 100))
 
 
 def is_accepted(question: Question, capacities: list[int], part: int | None = None) -> bool:
-    """The acceptance rule over the capacities of these GPUs; `part` in the place of P0."""
+    """Return whether the rule accepts GPUs of these capacities, with parts of this size if it is known."""
     counted = sorted(capacities, reverse=True)[question.reserve :]
     if len(counted) < len(capacities) - question.reserve or not counted:
         return False
@@ -156,12 +157,12 @@ def is_accepted(question: Question, capacities: list[int], part: int | None = No
 
 
 def surplus(question: Question, counted: list[int], lost: int) -> Decimal:
-    """sum C - P - N."""
+    """Return sum C - P - N."""
     return Decimal(sum(counted) - lost - question.images)
 
 
 def margin(question: Question, counted: list[int], z: float | None = None) -> Decimal:
-    """z sqrt((run N)^2 + node^2 sum C^2)."""
+    """Return z sqrt((run N)^2 + node^2 sum C^2)."""
     with localcontext() as context:
         context.prec = 150
         common = Decimal(question.spread_run) * question.images
@@ -170,19 +171,19 @@ def margin(question: Question, counted: list[int], z: float | None = None) -> De
 
 
 def is_accepted_at(question: Question, gpus: int, time: int, part: int | None = None) -> bool:
-    """Whether the `gpus` largest are accepted."""
+    """Return whether the `gpus` largest are accepted."""
     found = best_gpus(question, time)[:gpus]
     return len(found) == gpus and is_accepted(question, [gpu.images for gpu in found], part)
 
 
 def fewest(question: Question, time: int | None = None) -> int | None:
-    """The first k that is accepted."""
+    """Return the first k that is accepted; None if none is."""
     at = question.time if time is None else time
     return next((k for k in range(1, question.allowed + 1) if is_accepted_at(question, k, at)), None)
 
 
 def part_size(question: Question, gpus: int) -> int:
-    """The largest power of two <= min(65,536, 1 % of ceil(N / k)) that keeps k accepted, else 1."""
+    """Return the largest power of two <= min(65,536, 1 % of ceil(N / k)) that keeps k accepted, else 1."""
     bound = min(65_536, -(-question.images // gpus) / 100)
     powers = [2**n for n in range(17) if 2**n <= bound]
     kept = [size for size in powers if is_accepted_at(question, gpus, question.time, size)]
@@ -190,13 +191,13 @@ def part_size(question: Question, gpus: int) -> int:
 
 
 def plan(question: Question) -> dict[str, Any] | None:
-    """The plan's figures as the command prints them, in microseconds; None where it is infeasible."""
+    """Return the plan's figures as the command prints them, in microseconds; None if there is no plan."""
     gpus = fewest(question)
     return None if gpus is None else plan_with(question, gpus)
 
 
 def plan_with(question: Question, gpus: int) -> dict[str, Any]:
-    """The plan for k GPUs that are known to do."""
+    """Return the plan for k GPUs that are known to be enough."""
     part = part_size(question, gpus)
     finish = bisect_left(range(question.time), True, key=lambda t: is_accepted_at(question, gpus, t, part))
     chosen = best_gpus(question, finish)[:gpus]
@@ -213,11 +214,11 @@ def plan_with(question: Question, gpus: int) -> dict[str, Any]:
 
 
 def common_iterations(question: Question, chosen: list[Gpu]) -> list[int]:
-    """t of each GPU at the least common finish; never more than end by the deadline with S and W as planned (1).
+    """Return t of each GPU at the least common finish, but no more than end by the deadline with S and W as planned.
 
-    A GPU that isn't warm by then does its first mini-batch all the same.
+    A GPU that is not warm by then does its first mini-batch all the same.
     """
-    most = [most_iterations(question, gpu.kind, gpu.size, question.time) for gpu in chosen]
+    most = [max_iterations(question, gpu.kind, gpu.size, question.time) for gpu in chosen]
 
     def at(finish: int) -> list[int]:
         ready = [finish - gpu.kind.start(gpu.size, 0) for gpu in chosen]
@@ -231,7 +232,7 @@ def common_iterations(question: Question, chosen: list[Gpu]) -> list[int]:
 
 
 def first_accepted(question: Question, chosen: list[Gpu], part: int) -> int:
-    """The least T' at which the plan's GPUs and sizes are accepted; at the deadline they are."""
+    """Return the least T' at which the plan's GPUs and sizes are accepted. At the deadline they are."""
 
     def holds(time: int) -> bool:
         able = [capacity(question, gpu.kind, gpu.size, time) for gpu in chosen]
@@ -241,7 +242,7 @@ def first_accepted(question: Question, chosen: list[Gpu], part: int) -> int:
 
 
 def probability(question: Question, chosen: list[Gpu], lost: int) -> float:
-    """The q at which the rule turns for the plan's GPUs and sizes; 1 or 0 where it turns nowhere."""
+    """Return the confidence at which the rule only just accepts the plan's GPUs; 1 if it always does, 0 if never."""
 
     def holds(z: float) -> bool:
         able = sorted((capacity(question, g.kind, g.size, question.time, z) for g in chosen), reverse=True)
@@ -258,44 +259,13 @@ def probability(question: Question, chosen: list[Gpu], lost: int) -> float:
 
 
 def grouped(chosen: list[Gpu], iterations: list[int]) -> list[tuple[str, int, int, int]]:
-    """(class, count, mini-batch size, iterations), by class name."""
+    """Return (class, count, mini-batch size, iterations), by class name."""
     rows = [(g.kind.name, g.size.batch, t) for g, t in zip(chosen, iterations, strict=True)]
     return sorted((name, rows.count((name, b, t)), b, t) for name, b, t in set(rows))
 
 
-def largest_images(question: Question) -> int:
-    """The largest N of the pool, counted down from what it could do without any margin."""
-    everything = sum(gpu.images for gpu in best_gpus(question, question.time))
-    return next((n for n in range(everything, 0, -1) if fewest(replace(question, images=n)) is not None), 0)
-
-
-def extra_gpus(question: Question, name: str, *, limit: int) -> int | None:
-    """How many more GPUs of the class alone would do, up to a limit."""
-    for more in range(1, limit + 1):
-        kinds = tuple(replace(k, count=k.count + more) if k.name == name else k for k in question.kinds)
-        most = None if question.most is None else question.most + more
-        if fewest(replace(question, kinds=kinds, most=most)) is not None:
-            return more
-    return None
-
-
-def possible_confidence(question: Question) -> float | None:
-    """The largest confidence at which it fits, to a billionth; 0.5 where only the exact mode does."""
-
-    def fits(confidence: float) -> bool:
-        return fewest(replace(question, confidence=confidence)) is not None
-
-    low, high = 0.5, 0.999
-    if not fits(low) or fits(high):
-        return high if fits(high) else None
-    while high - low > 1e-9:
-        middle = (low + high) / 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low if low > 0.5 else 0.5
-
-
 def brute_force_fewest(question: Question) -> int | None:
-    """Model (1) over every subset of GPUs, every mini-batch size and every number of iterations of each."""
+    """Return model (1)'s answer from every subset of GPUs, every mini-batch size and every number of iterations."""
     able = [works(question, kind) for kind in question.kinds]
     counts = [range(kind.count + 1) for kind in question.kinds]
     for k in range(1, question.allowed + 1):
@@ -308,7 +278,7 @@ def brute_force_fewest(question: Question) -> int | None:
 
 
 def works(question: Question, kind: Kind) -> list[int]:
-    """What one GPU may do: (t + 1) b for every b and t that end in time."""
+    """Return what one GPU may do: (t + 1) b for every b and t that end in time."""
     return sorted(set(_works(question, kind)))
 
 

@@ -1,4 +1,4 @@
-"""A real S3 server for tests: versitygw over a temporary folder, as a process of its own."""
+"""A real S3 server for tests: versitygw over a temporary folder, in a process of its own."""
 
 import os
 import shutil
@@ -24,18 +24,18 @@ class S3Server:
     endpoint: str
     bucket: str
     env: Mapping[str, str]
-    """What a process needs in its environment to use it, as AWS names it."""
+    """The environment variables that a process needs to use it."""
     folder: Path
-    """Where the server keeps the bucket's objects, as files."""
+    """The folder in which the server keeps the bucket's objects as files."""
     process: subprocess.Popen[bytes]
 
     def uri(self, path: str = "") -> str:
-        """The s3:// URI of the object, or of the bucket."""
+        """Return the s3:// URI of the object, or of the bucket."""
         return f"s3://{self.bucket}/{path}"
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """The server accepts connections and doesn't answer."""
+        """Make the server accept connections without answering."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -44,7 +44,7 @@ class S3Server:
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """Return a port that was free a moment ago."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -53,7 +53,7 @@ def free_port() -> int:
 
 @contextmanager
 def versitygw_server(tmp_path: Path, *, bucket: str = "photos", port: int | None = None) -> Iterator[S3Server]:
-    """The server, answering; it ends with the block. The same folder and port give the same server again."""
+    """Run the server until the block ends. The same folder and port give the same server again."""
     folder, log = tmp_path / "s3", tmp_path / "versitygw.log"
     (folder / bucket).mkdir(parents=True, exist_ok=True)
     port = port or free_port()
@@ -96,7 +96,8 @@ def _wait_for(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> Non
             with urllib.request.urlopen(endpoint, timeout=1):
                 return
         except urllib.error.HTTPError as refusal:
-            refusal.close()  # it answers; without a signature it can only refuse
+            # It refuses a request without a signature, so it is up.
+            refusal.close()
             return
         except OSError:
             time.sleep(0.02)

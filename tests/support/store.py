@@ -1,4 +1,4 @@
-"""What any store must do, whatever it is made of: a class of tests that each store's own module inherits."""
+"""What every store must do: a class of tests that the test modules of the stores inherit."""
 
 import threading
 from collections.abc import Callable
@@ -6,15 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dueby_worker.storage.retry import Patience
+from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import NotFound, Store
 
-HURRIED = Patience(first_s=0.01, longest_s=0.05, total_s=0.5)
+HURRIED = RetryPolicy(first_pause_s=0.01, max_pause_s=0.05, total_s=0.5)
 WRITERS = 8
 
 
 class StoreContract:
-    """Tests that need a fixture `open_again` giving the same, initially empty store as often as it is called."""
+    """Tests that need a fixture `open_again`, which opens the same, initially empty store at each call."""
 
     @pytest.fixture
     def store(self, open_again: Callable[[], Store]) -> Store:

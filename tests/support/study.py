@@ -1,6 +1,6 @@
-"""A study that is measured already: the rows and profiles of a made-up machine, for what is made of them.
+"""A study that has been measured already: rows and profiles of a made-up machine.
 
-And a tiny one on the machine at hand: `python -m support.study FOLDER STAGE...` measures it, to be killed.
+And a tiny one on this machine: `python -m support.study FOLDER STAGE...` measures it, so that a test can kill it.
 """
 
 import sys
@@ -23,17 +23,19 @@ from dueby_api.inference_job import API_VERSION, Model
 from dueby_profiler.machine.layouts import cpu_layouts
 from dueby_profiler.machine.limits import Limits
 from dueby_profiler.machine.machine import Machine, this_machine
-from dueby_profiler.presets import Effort
-from dueby_profiler.progress_listener import Audience
-from dueby_study.context import Lab
+from dueby_profiler.presets import Preset
+from dueby_profiler.progress_listener import ProgressListener
+from dueby_study.context import StudyContext
 from dueby_study.measurements import memory, models, times, together
 from dueby_study.measurements.profiles import COLUMNS, keep_profiles
-from dueby_study.presets import StudyEffort
-from dueby_study.row_store import Notebook, Row
+from dueby_study.presets import StudyPreset
+from dueby_study.row_store import Row, RowStore
 from dueby_study.study import run_study
 
-BRIEF = Effort(name="brief", layout_s=60, compare_s=0.1, look_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False)
-TINY = StudyEffort(
+BRIEF = Preset(
+    name="brief", layout_s=60, compare_s=0.1, explore_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False
+)
+TINY = StudyPreset(
     name="tiny",
     profile=BRIEF,
     image_sizes=(64, 96),
@@ -41,7 +43,7 @@ TINY = StudyEffort(
     sizes=(1, 4, 16),
     rounds=1,
     point_s=0.2,
-    longest_point_s=10.0,
+    max_point_s=10.0,
     together_sizes=(1, 4),
     together_rounds=1,
     together_s=0.2,
@@ -53,7 +55,7 @@ OTHER = "resnet50"
 
 
 class Clock:
-    """Goes on by a second whenever it is looked at."""
+    """Advances by a second whenever it is read."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -63,16 +65,16 @@ class Clock:
         return self.now_s
 
 
-def a_lab(
+def a_context(
     folder: Path,
     *,
     cores: int = 2,
-    effort: StudyEffort = TINY,
+    preset: StudyPreset = TINY,
     subject: Model = SUBJECT,
     others: Sequence[str] = (OTHER,),
-    audience: Audience | None = None,
-) -> Lab:
-    """A lab on a machine of so many cores."""
+    listener: ProgressListener | None = None,
+) -> StudyContext:
+    """Return a study's context on a machine with so many cores."""
     folder.mkdir(parents=True, exist_ok=True)
     machine = Machine(
         limits=Limits(cores=tuple(range(cores)), usable=float(cores), memory_mib=8192),
@@ -80,22 +82,22 @@ def a_lab(
         node="node-a",
         clock=Clock(),
     )
-    return Lab(
+    return StudyContext(
         folder=folder,
         machine=machine,
         subject=subject,
         models=(subject.name, *others),
-        effort=effort,
-        notebook=Notebook(folder),
+        preset=preset,
+        row_store=RowStore(folder),
         cache_dir=folder / "cache",
-        audience=audience or Audience(),
+        listener=listener or ProgressListener(),
     )
 
 
 def a_profile(
     device_class: str = "cpu-1", *, model: str = SUBJECT.name, image_us: int = 10_000, slices: int = 2
 ) -> GPUProfile:
-    """L = 2 ms and so much an image, W one and a half times as long."""
+    """Return a profile with L = 2 ms + `image_us` per image, and W one and a half times as long."""
     sizes = (1, 2, 4, 8, 16)
     steps = tuple(
         Step(
@@ -128,7 +130,7 @@ def a_profile(
 
 
 def times_row(size: int, *, warmup_us: int = 30_000, steps_us: Sequence[int] = (9_000, 10_000, 11_000)) -> Row:
-    """What one process shows at a size."""
+    """Return what one process shows at a size."""
     return {
         "model": SUBJECT.name,
         "image_size": 224,
@@ -145,7 +147,7 @@ def times_row(size: int, *, warmup_us: int = 30_000, steps_us: Sequence[int] = (
 
 
 def together_row(name: str, size: int, *, processes: int, threads: int, rate: float, joules: float | None) -> Row:
-    """What one round of an arrangement shows at a size."""
+    """Return what one round of an arrangement shows at a size."""
     return {
         "model": SUBJECT.name,
         "image_size": 224,
@@ -165,14 +167,16 @@ def together_row(name: str, size: int, *, processes: int, threads: int, rate: fl
     }
 
 
-def measure_all(lab: Lab, *, joules: float | None = 50.0) -> None:
-    """Write down all that the stages would have measured."""
+def measure_all(context: StudyContext, *, joules: float | None = 50.0) -> None:
+    """Write all rows that the stages would have measured."""
     first, second = a_profile("cpu-1"), a_profile("cpu-2", image_us=6_000, slices=1)
     for profile in (first, second):
-        lab.keep(models.SUBJECT_STAGE, profile.spec.device_class, keep_profiles(lab.folder, [profile]), COLUMNS)
-    for name in lab.models[1:]:
-        lab.keep(models.STAGE, name, keep_profiles(lab.folder, [a_profile(model=name, image_us=40_000)]), COLUMNS)
-    for point, size in zip(memory.points(lab), lab.effort.memory_sizes, strict=True):
+        context.keep(models.SUBJECT_STAGE, profile.spec.device_class, keep_profiles(context.folder, [profile]), COLUMNS)
+    for name in context.models[1:]:
+        context.keep(
+            models.STAGE, name, keep_profiles(context.folder, [a_profile(model=name, image_us=40_000)]), COLUMNS
+        )
+    for point, size in zip(memory.points(context), context.preset.memory_sizes, strict=True):
         rows: list[Row] = [
             {
                 "model": SUBJECT.name,
@@ -183,38 +187,38 @@ def measure_all(lab: Lab, *, joules: float | None = 50.0) -> None:
                 "mini_batch_size": size,
                 "memory_mib": 400 + size * side * side // 8192,
             }
-            for side in lab.effort.image_sizes
+            for side in context.preset.image_sizes
         ]
-        lab.keep(memory.STAGE, point, rows, memory.COLUMNS)
-    for point, size in zip(times.points(lab), lab.effort.sizes, strict=True):
+        context.keep(memory.STAGE, point, rows, memory.COLUMNS)
+    for point, size in zip(times.points(context), context.preset.sizes, strict=True):
         steps = [n * (2000 + 10_000 * size) // 10 for n in (9, 10, 11)]
         row = times_row(size, warmup_us=2 * (2000 + 10_000 * size), steps_us=steps)
-        lab.keep(times.STAGE, point, [row], times.COLUMNS)
+        context.keep(times.STAGE, point, [row], times.COLUMNS)
     for name, processes, threads, rate in (("cpu-1", 2, 1, 180.0), ("cpu-2", 1, 2, 150.0)):
         rows = [
             together_row(name, size, processes=processes, threads=threads, rate=rate + size, joules=joules)
-            for size in lab.effort.together_sizes
+            for size in context.preset.together_sizes
         ]
-        lab.keep(together.STAGE, f"00-{name}", rows, together.COLUMNS)
+        context.keep(together.STAGE, f"00-{name}", rows, together.COLUMNS)
 
 
-def real_lab(folder: Path, audience: Audience | None = None) -> Lab:
-    """Two slices of this machine's cores, or the one that there is, and the smallest of models."""
+def real_context(folder: Path, listener: ProgressListener | None = None) -> StudyContext:
+    """Return the context of a study of the smallest model on two slices of this machine's cores, or on the only one."""
     folder.mkdir(parents=True, exist_ok=True)
     machine = this_machine()
     layout = cpu_layouts(machine.limits)[0]
     model = Model(name="mobilenet_v3_small", weights="none", image_size=64, engine="eager")
-    return Lab(
+    return StudyContext(
         folder=folder,
         machine=replace(machine, gpus=(), part=replace(layout, slices=layout.slices[:2])),
         subject=model,
         models=(model.name,),
-        effort=TINY,
-        notebook=Notebook(folder),
+        preset=TINY,
+        row_store=RowStore(folder),
         cache_dir=folder / "cache",
-        audience=audience or Audience(),
+        listener=listener or ProgressListener(),
     )
 
 
 if __name__ == "__main__":
-    run_study(real_lab(Path(sys.argv[1])), sys.argv[2:])
+    run_study(real_context(Path(sys.argv[1])), sys.argv[2:])

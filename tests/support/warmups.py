@@ -1,14 +1,14 @@
-"""Rows of warm-ups of which the truth is known."""
+"""Rows of warm-ups whose true relation to their features is known."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from dueby_profiler.monitor.samples import Row
+from dueby_profiler.monitor.sampler import Row
 from dueby_profiler.monitor.tables import warmup_table
 
-# Parameters, and operations for an image of 224 pixels.
+# Parameters, and operations for an image of 224 px.
 MODELS = {"small": (2_000_000, 1e8), "middle": (5_000_000, 6e8), "large": (25_000_000, 4e9)}
 SIZES = (1, 2, 4, 8, 16, 32)
 _FIXED_US = {"eager": 60_000.0, "openvino": 12_000.0}
@@ -16,14 +16,16 @@ _NS_OF_AN_OPERATION = {"eager": 0.025, "openvino": 0.012}
 
 
 def true_us(row: Row) -> float:
-    """W without noise: what an engine always takes, and what its operations take, slower where others are at work."""
+    """Return W without noise: an engine's fixed time plus its operations' time, slower where other processes
+    are busy.
+    """
     work_us = 1e-3 * _NS_OF_AN_OPERATION[row["engine"]] * row["mini_batch_size"] * row["image_flops"] / row["threads"]
     busy = 1.0 + 0.4 * float(row["cpu_busy_cores"])
     return float((_FIXED_US[row["engine"]] + work_us) * busy)
 
 
 def a_row(random: np.random.Generator, **fixed: Any) -> Row:
-    """A row; what is not given is made up."""
+    """Return a row; what is not given is made up."""
     busy = random.uniform(0, 2)
     name = fixed.get("model", "middle")
     image_size = fixed.get("image_size", 224)
@@ -57,7 +59,7 @@ def a_row(random: np.random.Generator, **fixed: Any) -> Row:
 
 
 def some_rows(seed: int = 0, *, models: Sequence[str] = tuple(MODELS), sizes: Sequence[int] = SIZES) -> list[Row]:
-    """Every combination of two classes, two engines, the models, two image sizes and the mini-batch sizes."""
+    """Return every combination of two classes, two engines, the models, two image sizes and the mini-batch sizes."""
     random = np.random.default_rng(seed)
     return [
         a_row(
@@ -81,5 +83,5 @@ def some_rows(seed: int = 0, *, models: Sequence[str] = tuple(MODELS), sizes: Se
 
 
 def a_table(rows: Sequence[Row] | None = None) -> Any:
-    """The rows, or some, as a table."""
+    """Return the rows, or some made-up ones, as a table."""
     return warmup_table(some_rows() if rows is None else rows)

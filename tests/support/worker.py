@@ -1,4 +1,4 @@
-"""Builders for the worker's tests: pictures as numbers, an engine that reads them, and a worker in one call."""
+"""Builders for the worker's tests: numbered images, an engine that reads the numbers, and a worker in one call."""
 
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -8,16 +8,18 @@ import numpy as np
 
 from dueby_api.engines import EngineName, Precision
 from dueby_api.grid import Grid, Share
-from dueby_worker.engines.interface import Pixels, TopK
-from dueby_worker.output.commits import Commits
+from dueby_worker.engines.interface import TopK
+from dueby_worker.models.preprocessing import Pixels
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.rows import Origin, Rows, decode_rows
-from dueby_worker.output.sink import Holdings
-from dueby_worker.output.sink_manifest import Claim, Components
+from dueby_worker.output.sink import KnownParts
+from dueby_worker.output.sink_manifest import Components, SinkManifest
 from dueby_worker.storage.store import Store
-from dueby_worker.telemetry.progress import Progress
+from dueby_worker.telemetry.progress import ProgressTracker
+from dueby_worker.work.budget import BatchBudget
+from dueby_worker.work.commits import Commits
 from dueby_worker.work.feed import Feed
-from dueby_worker.work.loop import Loop
+from dueby_worker.work.loop import InferenceLoop
 from dueby_worker.work.order import Order
 
 SIDE = 2
@@ -35,10 +37,12 @@ COMPONENTS = Components(
 )
 
 
-def a_claim(
+def a_manifest(
     *, images: int = 100, part_size: int = 10, components: Components = COMPONENTS, job: str = "catalog"
-) -> Claim:
-    return Claim(job=job, fingerprint=components.fingerprint, components=components, images=images, part_size=part_size)
+) -> SinkManifest:
+    return SinkManifest(
+        job=job, fingerprint=components.fingerprint, components=components, images=images, part_size=part_size
+    )
 
 
 def uri_of(index: int) -> str:
@@ -47,7 +51,7 @@ def uri_of(index: int) -> str:
 
 @dataclass(frozen=True)
 class Picture:
-    """What the reader gives: the image's index in its pixels, or an error."""
+    """What reading an image gives: pixels that hold the image's index, or an error."""
 
     pixels: Pixels | None
     error: str | None
@@ -55,11 +59,9 @@ class Picture:
 
 @dataclass(kw_only=True)
 class Album:
-    """A reader of numbered pictures, of which some can't be read."""
+    """Reads numbered images, of which some are unreadable."""
 
     unreadable: frozenset[int] = frozenset()
-    read_ahead: int = 0
-    most_ahead: int = 0
 
     def read(self, items: Iterator[tuple[int, str]]) -> Generator[Picture, None, None]:
         for index, _ in items:
@@ -72,13 +74,14 @@ class Album:
 
 @dataclass(kw_only=True)
 class NumberEngine:
-    """An engine whose best class is the picture's number modulo 1000, for as many pictures as it was made for."""
+    """An engine whose best class is the image's number modulo 1000, for mini-batches of a fixed size."""
 
     batch: int
     depth: int = 1
     name: EngineName = "eager"
     precision: Precision = "fp32"
     batches: list[Pixels] = field(default_factory=list)
+    """A copy of each mini-batch that was run."""
     most_in_flight: int = 0
     _in_flight: list[Pixels] = field(default_factory=list)
 
@@ -93,9 +96,7 @@ class NumberEngine:
     def collect(self) -> TopK:
         batch = self._in_flight.pop(0)
         self.batches.append(batch.copy())
-        numbers = np.array(
-            [int.from_bytes(picture.tobytes()[:8], "little") % 1000 for picture in batch], dtype=np.int32
-        )
+        numbers = np.array([int.from_bytes(image.tobytes()[:8], "little") % 1000 for image in batch], dtype=np.int32)
         scores = np.tile(np.array([0.75, 0.25], dtype=np.float32), (len(batch), 1))
         return TopK(classes=np.stack((numbers, (numbers + 1) % 1000), axis=1), scores=scores)
 
@@ -115,30 +116,34 @@ class WorkerUnderTest:
     depth: int = 1
     album: Album = field(default_factory=Album)
     retry_failed: bool = False
+    max_iterations: int | None = None
     origin: Origin = ORIGIN
 
     def __post_init__(self) -> None:
         self.engine = NumberEngine(batch=self.batch, depth=self.depth)
-        self.progress = Progress(worker=f"w{self.place}", share=self.shares[self.place])
-        self.holdings = Holdings(self.store, self.grid)
+        self.progress = ProgressTracker(worker=f"w{self.place}", share=self.shares[self.place])
+        self.known_parts = KnownParts(self.store, self.grid)
+        limit = None if self.max_iterations is None else self.max_iterations + 1
+        self.budget = BatchBudget(mini_batch_size=self.batch, limit=limit)
 
-    def run(self) -> Progress:
+    def run(self) -> ProgressTracker:
         feed = Feed()
         feed.supply(self.engine.buffer() for _ in range(self.depth + 2))
         commits = Commits(
             store=self.store,
-            holdings=self.holdings,
+            known_parts=self.known_parts,
             labels=LABELS,
             origin=self.origin,
             progress=self.progress,
             on_failure=feed.fail,
         )
-        loop = Loop(
+        loop = InferenceLoop(
             engine=self.engine,
             feed=feed,
             progress=self.progress,
             commit=commits.put,
-            is_in_sink=self.holdings.__contains__,
+            is_in_sink=self.known_parts.__contains__,
+            on_skip=self.budget.give_back,
         )
         feed.start(self.order().stretches(retry_failed=self.retry_failed), self.album.read)
         try:
@@ -153,7 +158,8 @@ class WorkerUnderTest:
             share=self.shares[self.place],
             shares=self.shares,
             place=self.place,
-            holdings=self.holdings,
+            known_parts=self.known_parts,
+            budget=self.budget,
             open_part=self._open,
             open_retry=self._open_retry,
             on_tails=lambda: self.progress.enter("tails"),
@@ -170,12 +176,12 @@ class WorkerUnderTest:
 
 
 def rows_in(store: Store) -> list[Rows]:
-    """The rows of every part in the store, in the order of their names."""
+    """Return the rows of every part in the store, in the order of the parts' names."""
     return [decode_rows(store.read(name))[0] for name in store.list_names() if name.startswith("part-")]
 
 
 def run_together(workers: Sequence[WorkerUnderTest]) -> None:
-    """All of them at the same time."""
+    """Run all of them at the same time."""
     threads = [threading.Thread(target=worker.run) for worker in workers]
     for thread in threads:
         thread.start()

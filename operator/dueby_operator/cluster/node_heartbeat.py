@@ -12,14 +12,14 @@ SILENT_US = 20_000_000
 
 
 @dataclass(kw_only=True)
-class Silence:
+class NodeHeartbeats:
     """The Leases of nodes whose workers don't answer, as they were seen."""
 
     since: dict[str, tuple[str, int]] = field(default_factory=dict)
     """By node: the time in its Lease, and when that was seen first, in microseconds since 1970."""
 
-    def note(self, node: str, renewed: str, *, now_us: int) -> bool:
-        """Whether the node is silent, its Lease saying this now."""
+    def is_silent(self, node: str, renewed: str, *, now_us: int) -> bool:
+        """Note what the node's Lease says now, and return whether it has said that for too long."""
         before = self.since.get(node)
         if before is None or before[0] != renewed:
             self.since[node] = (renewed, now_us)
@@ -27,5 +27,5 @@ class Silence:
         return now_us - before[1] > SILENT_US
 
     def forget_all_but(self, nodes: Collection[str]) -> None:
-        """Of nodes whose workers answer again nothing is kept."""
+        """Forget the nodes whose workers answer again."""
         self.since = {node: seen for node, seen in self.since.items() if node in nodes}

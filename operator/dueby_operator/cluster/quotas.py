@@ -1,55 +1,57 @@
 """What a namespace's ResourceQuotas leave for more workers. Pure.
 
-A quota bounds what all pods of a namespace ask for together. Quotas with scopes are taken as if they held for workers
+A quota bounds what all pods of a namespace ask for together. Quotas with scopes are taken as if they held for workers,
 too: a plan that is a device too careful beats pods that are never created.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from dueby_operator.cluster.nodes import quantity
+from dueby_operator.cluster.quantities import quantity
+from dueby_operator.objects import ResourceQuota
 
-Document = Mapping[str, Any]
-# How a quota calls what pods ask for; extended resources are `requests.` and their name.
+# What a quota calls that which pods ask for. Extended resources are `requests.` and their name.
 _NAMES = {
     "cpu": ("cpu", "requests.cpu"),
     "memory": ("memory", "requests.memory"),
     "pods": ("pods", "count/pods"),
 }
+# Sums of floats are not exact.
+_ROUNDING = 1e-9
 
 
 def quota_names(resource: str) -> tuple[str, ...]:
-    """The names under which a quota bounds the resource."""
+    """Return the names under which a quota bounds the resource."""
     return _NAMES.get(resource, (f"requests.{resource}",))
 
 
-def room_by_namespace(quotas: Iterable[Document]) -> dict[str, dict[str, float]]:
-    """What is left by namespace and name; of two quotas of a namespace that bound the same the tighter one."""
+def room_by_namespace(quotas: Iterable[ResourceQuota]) -> dict[str, dict[str, float]]:
+    """Return what is left by namespace and name; where two quotas bound the same, of the tighter one."""
     room: dict[str, dict[str, float]] = defaultdict(dict)
     for quota in quotas:
-        status = quota.get("status", {})
-        left = room[quota["metadata"]["namespace"]]
-        for name, hard in (status.get("hard") or {}).items():
-            used = (status.get("used") or {}).get(name, 0)
+        left = room[quota.metadata.namespace]
+        for name, hard in quota.status.hard.items():
+            used = quota.status.used.get(name, 0)
             left[name] = min(left.get(name, math.inf), quantity(hard) - quantity(used))
-    return room
+    return dict(room)
 
 
-def take(room: dict[str, float], asked: Mapping[str, float], count: int) -> None:
-    """Take what so many pods ask for, by resource, from what is left."""
+def take(room: Mapping[str, float], asked: Mapping[str, float], count: int) -> dict[str, float]:
+    """Return what is left of the room after so many pods that ask for this by resource."""
+    left = dict(room)
     for resource, value in asked.items():
         for name in quota_names(resource):
-            if name in room:
-                room[name] -= count * value
+            if name in left:
+                left[name] -= count * value
+    return left
 
 
-def most_pods(room: Mapping[str, float], asked: Mapping[str, float]) -> float:
-    """How many pods that ask for this are left room for; infinite where nothing bounds them."""
+def max_pods(room: Mapping[str, float], asked: Mapping[str, float]) -> float:
+    """Return how many pods that ask for this there is room for; infinite if nothing bounds them."""
     return min(
         (
-            max(0, math.floor(room[name] / value + 1e-9))
+            max(0, math.floor(room[name] / value + _ROUNDING))
             for resource, value in asked.items()
             for name in quota_names(resource)
             if name in room and value

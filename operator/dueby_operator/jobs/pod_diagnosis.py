@@ -1,52 +1,50 @@
 """What keeps pods from working, in the words of who knows: the scheduler, the kubelet, the Job's controller. Pure.
 
-None of it ends a job: a node may come, a quota may be lifted, an image may be pushed. Until then the condition says
-what is wrong, and the plan goes on without the workers that it concerns.
+None of it ends a job: a node may come, a quota may be lifted, an image may be pushed. Until then a condition says what
+is wrong, and the plan goes on without the workers that it concerns.
 """
 
-from dueby_operator.control.conditions import Say
+from collections.abc import Iterable
+
+from dueby_api.conditions import Reason
 from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_state import ABSENT_US, Seen, is_queued, not_starting, unschedulable
+from dueby_operator.jobs.pod_state import is_queued, job_of, not_starting, unschedulable
+from dueby_operator.model.conditions import NewCondition
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects import Pod
 
 
-def trouble_of_step(seen: Seen, job_name: str) -> str:
-    """Why a step's pod doesn't start; empty where nothing is wrong."""
-    pods = [pod for pod in seen.pods if pod["metadata"]["labels"].get(names.JOB_OF_POD) == job_name]
-    return next((told for pod in pods if (told := unschedulable(pod) or not_starting(pod))), "")
+def diagnose_step(pods: Iterable[Pod], job_name: str) -> str:
+    """Return why a step's pod doesn't start; empty if nothing is wrong."""
+    own = (pod for pod in pods if job_of(pod) == job_name)
+    return next((sentence for pod in own if (sentence := unschedulable(pod) or not_starting(pod))), "")
 
 
-def admission_of(seen: Seen) -> Say:
-    """Whether the cluster has room for every worker: the condition Admitted."""
-    waiting = [crew.name for crew in seen.crews if is_queued(crew.job)]
+def diagnose_admission(job: JobSnapshot) -> NewCondition:
+    """Return whether the cluster has room for every worker."""
+    waiting = [worker_job.job for worker_job in job.worker_jobs if is_queued(worker_job.job)]
     if waiting:
-        queue = next(crew.job["metadata"]["labels"][names.QUEUE] for crew in seen.crews if is_queued(crew.job))
-        told = f"{', '.join(waiting)} waits in the queue {queue}; `kubectl describe workloads` says for what."
-        return Say(type="Admitted", status="False", reason="Queued", message=told)
-    late = [key for key, since_us in seen.absent_since.items() if seen.now_us - since_us > ABSENT_US]
-    if not late:
-        return Say(type="Admitted", status="True", reason="Admitted")
-    told = next((told for pod in seen.pods if (told := unschedulable(pod))), "")
-    if told:
-        return Say(
-            type="Admitted",
-            status="False",
-            reason="Unschedulable",
-            message=f"{len(late)} workers are on no node, and are planned without: {told}",
-        )
-    jobs = ", ".join(sorted({job for job, _ in late}))
-    return Say(
-        type="Admitted",
-        status="False",
-        reason="PodsNotCreated",
-        message=f"{len(late)} workers have no pod, and are planned without; `kubectl describe job {jobs}` says why.",
+        queue = waiting[0].metadata.labels[names.QUEUE]
+        jobs = ", ".join(found.name for found in waiting)
+        message = f"{jobs} waits in the queue {queue}; `kubectl describe workloads` says for what."
+        return NewCondition(reason=Reason.QUEUED, message=message)
+    if not job.absent:
+        return NewCondition(reason=Reason.ADMITTED)
+    count = len(job.absent)
+    scheduler_says = next((sentence for pod in job.pods if (sentence := unschedulable(pod))), "")
+    if scheduler_says:
+        message = f"{count} workers are on no node, and the rest is planned without them: {scheduler_says}"
+        return NewCondition(reason=Reason.UNSCHEDULABLE, message=message)
+    jobs = ", ".join(sorted({name for name, _ in job.absent}))
+    message = (
+        f"{count} workers have no pod, and the rest is planned without them. `kubectl describe job {jobs}` says why."
     )
+    return NewCondition(reason=Reason.PODS_NOT_CREATED, message=message)
 
 
-def start_trouble_of(seen: Seen) -> Say | None:
-    """Why workers' containers don't start, as the condition OnTrack; None where nothing is wrong."""
-    told = [told for pod in seen.pods if (told := not_starting(pod))]
-    if not told:
+def diagnose_start(pods: Iterable[Pod]) -> NewCondition | None:
+    """Return why workers' containers don't start; None if nothing is wrong."""
+    sentences = [sentence for pod in pods if (sentence := not_starting(pod))]
+    if not sentences:
         return None
-    return Say(
-        type="OnTrack", status="False", reason="PodsNotStarting", message=f"{len(told)} pods don't start: {told[0]}"
-    )
+    return NewCondition(reason=Reason.PODS_NOT_STARTING, message=f"{len(sentences)} pods don't start: {sentences[0]}")

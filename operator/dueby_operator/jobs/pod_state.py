@@ -1,306 +1,228 @@
-"""From what the API server lists and the workers say to the view that decide() takes. Pure.
+"""From Jobs, pods and what workers report to the workers that a decision is made on. Pure.
 
 A worker is an index of an Indexed Job. Its pod may be replaced several times and it stays the same worker, with the
-same share: the Job's own controller sees to that. It is lost when the Job has given the index up, when its node says
-nothing and neither does it, or when for some time there is no node for it; in these two cases it may come back.
+same share: the Job's own controller sees to that. It is lost when the Job has given the index up, when both its node
+and it have fallen silent, or when it has had no node for some time; in these two cases it may come back.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from functools import cached_property
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from dueby_api.errors import Invalid
-from dueby_api.schema import validate
-from dueby_api.step_messages import EXIT_INVALID, WorkerProgress
-from dueby_api.units import to_micros
-from dueby_operator.control.model import Assignment, WorkerState, WorkerView, worker_view
+from dueby_api.schema import LenientSpec, decode
+from dueby_api.step_messages import EXIT_INVALID, StepError, WorkerProgress, WorkResult
 from dueby_operator.jobs import names
+from dueby_operator.model.job_model import WorkerModel, WorkerState, worker_model
+from dueby_operator.model.job_snapshot import WorkerJob
+from dueby_operator.objects import MAX_INDEX, BatchJob, ContainerTerminated, Pod, micros_of, parse_indices
 
-Document = Mapping[str, Any]
-# A worker without a node for so long is planned without.
+# A worker without a node for this long is planned without.
 ABSENT_US = 30_000_000
 # Reasons of the kubelet that don't go away by themselves.
 NOT_STARTING = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Crew:
-    """A Job of workers: one revision, one device class."""
-
-    job: Document
-    assignments: Sequence[Assignment]
-    """By index."""
-
-    @property
-    def name(self) -> str:
-        """The Job's."""
-        return str(self.job["metadata"]["name"])
-
-    @cached_property
-    def done(self) -> set[int]:
-        """Indices that have ended well."""
-        return _indices(self.job.get("status", {}).get("completedIndexes"))
-
-    @cached_property
-    def given_up(self) -> set[int]:
-        """Indices that the Job doesn't start anew."""
-        return _indices(self.job.get("status", {}).get("failedIndexes"))
-
-    @property
-    def revision(self) -> int:
-        """The plan's."""
-        return int(self.job["metadata"]["labels"][names.REVISION])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """All that was seen of one InferenceJob."""
-
-    document: Document
-    steps: Mapping[str, Document] = field(default_factory=dict)
-    """The Jobs of the steps there are once: index, finish."""
-    profiling: Sequence[Document] = ()
-    """The Jobs that measure device classes for it."""
-    crews: Sequence[Crew] = ()
-    pods: Sequence[Document] = ()
-    """Of all those Jobs."""
-    progress: Mapping[str, Document] = field(default_factory=dict)
-    """What /progress said, by pod."""
-    parts_there: frozenset[int] = frozenset()
-    """Parts in the sink, as the workers know."""
-    now_us: int = 0
-    silent_nodes: frozenset[str] = frozenset()
-    """Nodes whose kubelet has stopped renewing its Lease."""
-    absent_since: Mapping[tuple[str, int], int] = field(default_factory=dict)
-    """Since when, in microseconds since 1970, there is no node for a worker, by Job and index."""
-
-    @property
-    def namespace(self) -> str:
-        """The job's."""
-        return str(self.document["metadata"]["namespace"])
-
-    @cached_property
-    def workers(self) -> tuple[WorkerView, ...]:
-        """Every worker that was ever started, in the order of its start."""
-        return worker_views(self)
-
-
-def micros_of(moment: str | None) -> int | None:
-    """Microseconds since 1970 of a Kubernetes time."""
-    return None if moment is None else to_micros(datetime.fromisoformat(moment))
-
-
-def worker_views(seen: Seen) -> tuple[WorkerView, ...]:
-    """Every worker that was ever started, in the order of its start."""
-    pods = latest_pods(seen.pods)
-    return tuple(
-        _worker_view(seen, crew, index, pods.get((crew.name, index)))
-        for crew in sorted(seen.crews, key=lambda crew: (crew.revision, crew.name))
-        for index in range(len(crew.assignments))
-    )
-
-
-def absent_workers(seen: Seen) -> Iterator[tuple[str, int]]:
-    """Job and index of the workers that should be there and have no pod, or one that no node takes.
-
-    Not of a Job that its controller hasn't come to yet. By default that makes 20 pods a second, of all Jobs of the
-    cluster: help for such workers would wait behind them.
-    """
-    pods = latest_pods(seen.pods)
-    for crew in seen.crews:
-        if not crew.job.get("status", {}).get("startTime"):
-            continue
-        for index in range(len(crew.assignments)):
-            pod = pods.get((crew.name, index))
-            if _rest_state(crew, index) is None and (pod is None or unschedulable(pod)):
-                yield crew.name, index
-
-
-def running_pods(seen: Seen, step: str = "work") -> list[Document]:
-    """Pods of workers that answer questions: with an address, and not about to end."""
-    return [
-        pod
-        for pod in seen.pods
-        if pod["metadata"]["labels"].get(names.STEP) == step
-        and pod.get("status", {}).get("phase") == "Running"
-        and pod["status"].get("podIP")
-        and "deletionTimestamp" not in pod["metadata"]
-    ]
+Words = TypeVar("Words", bound=LenientSpec)
+PodKey = tuple[str, int]
+"""A Job's name and an index of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
     """How a pod ended."""
 
-    words: Mapping[str, Any]
-    """Its termination message."""
-    exit_code: int | None
-    """None while none has ended."""
+    message: str = ""
+    """Its termination message, or else the kubelet's reason."""
+    exit_code: int | None = None
+    """None while it has not ended."""
+
+    def read(self, kind: type[Words]) -> Words | None:
+        """Return the termination message as this kind of last words; None if it isn't one."""
+        try:
+            return decode(kind, self.message)
+        except Invalid:
+            return None
 
     @property
     def sentence(self) -> str:
-        """What was wrong, with the field where there is one; empty where nothing was said."""
-        return ": ".join(str(self.words[key]) for key in ("field", "error") if self.words.get(key))
+        """What was wrong, after the field if there is one; empty if the pod left no word."""
+        error = self.read(StepError)
+        # A program that isn't ours, or one that was killed, leaves other words than JSON.
+        return error.sentence if error else self.message
 
     @property
     def is_final(self) -> bool:
-        """Whether the same step would end so again: the input is wrong."""
+        """Whether the input is wrong, so that the same step would end so again."""
         return self.exit_code == EXIT_INVALID
 
 
-def ending_of(pods: Iterable[Document], job_name: str) -> Ending:
-    """How the Job's pod ended that ended last."""
-    ended = [
-        terminated
-        for pod in pods
-        if pod["metadata"]["labels"].get(names.JOB_OF_POD) == job_name
-        for container in pod.get("status", {}).get("containerStatuses", ())
-        if (terminated := container.get("state", {}).get("terminated"))
-    ]
+def ending_of(pods: Iterable[Pod], job_name: str) -> Ending:
+    """Return how the Job's pod ended that ended last."""
+    ended = [found for pod in pods if job_of(pod) == job_name for found in _terminated(pod)]
     if not ended:
-        return Ending(words={}, exit_code=None)
-    last = max(ended, key=lambda terminated: terminated.get("finishedAt") or "")
-    words = read_words(last.get("message") or last.get("reason") or "")
-    return Ending(words=words, exit_code=last.get("exitCode"))
+        return Ending()
+    last = max(ended, key=lambda found: found.finished_at or "")
+    return Ending(message=last.message or last.reason, exit_code=last.exit_code)
 
 
-def unscheduled(job: Document, pods: Iterable[Document]) -> int:
-    """How many workers of the Job are still wanted and have no pod on a node."""
-    status, completions = job.get("status", {}), int(job["spec"].get("completions") or 0)
-    if is_failed(job) or "deletionTimestamp" in job["metadata"]:
+def worker_models(
+    worker_jobs: Iterable[WorkerJob],
+    pods: Iterable[Pod],
+    progress: Mapping[str, WorkerProgress],
+    *,
+    part_size: int,
+    silent_nodes: Collection[str],
+    absent: Collection[PodKey],
+    now_us: int,
+) -> tuple[WorkerModel, ...]:
+    """Return every worker that was ever started, in the order of its start."""
+    latest = latest_pods(pods)
+    found = []
+    for worker_job in sorted(worker_jobs, key=lambda known: (known.revision, known.name)):
+        for index, assignment in enumerate(worker_job.assignments):
+            pod = latest.get((worker_job.name, index))
+            report = progress.get(pod.name, WorkerProgress()) if pod else WorkerProgress()
+            state = rest_state(worker_job, index) or _pod_state(
+                pod, report, is_absent=(worker_job.name, index) in absent, silent_nodes=silent_nodes
+            )
+            # Without a pod the start is the Job's, which may be later than its creation, or still to come.
+            started_us = pod.metadata.created_us if pod else micros_of(worker_job.job.status.start_time)
+            found.append(
+                worker_model(
+                    assignment,
+                    "spent" if state == "done" and report.state == "spent" else state,
+                    created_us=now_us if started_us is None else started_us,
+                    progress=report,
+                    part_size=part_size,
+                    group=worker_job.name,
+                    can_shrink=names.QUEUE not in worker_job.job.metadata.labels,
+                )
+            )
+    return tuple(found)
+
+
+def absent_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod]) -> Iterator[PodKey]:
+    """Return Job and index of the workers that should be there and have no pod, or one that no node takes.
+
+    Jobs that their controller hasn't come to yet are passed over. By default it makes 20 pods a second for all Jobs of
+    the cluster together: help for such workers would wait behind them.
+    """
+    latest = latest_pods(pods)
+    for worker_job in worker_jobs:
+        if not worker_job.job.status.start_time:
+            continue
+        for index in range(len(worker_job.assignments)):
+            pod = latest.get((worker_job.name, index))
+            if rest_state(worker_job, index) is None and (pod is None or unschedulable(pod)):
+                yield worker_job.name, index
+
+
+def answering_pods(pods: Iterable[Pod], step: str) -> list[Pod]:
+    """Return the step's pods that answer questions: running, with an address, and not about to end."""
+    return [
+        pod
+        for pod in pods
+        if pod.metadata.labels.get(names.STEP) == step
+        and pod.status.phase == "Running"
+        and pod.status.pod_ip
+        and not pod.metadata.is_deleting
+    ]
+
+
+def progress_of_ended(pods: Iterable[Pod]) -> dict[str, WorkerProgress]:
+    """Return what workers that have ended reported last, by pod. They classify nothing any more."""
+    found = {}
+    for pod in pods:
+        for ended in _terminated(pod):
+            result = Ending(message=ended.message).read(WorkResult)
+            if result and result.progress.worker:
+                found[pod.name] = result.progress.replace(images_per_second=0.0)
+    return found
+
+
+def unscheduled_count(job: BatchJob, pods: Iterable[Pod]) -> int:
+    """Return how many workers of the Job are still wanted and have no pod on a node."""
+    if job.is_failed or job.metadata.is_deleting:
         return 0
-    ended = _indices(status.get("completedIndexes")) | _indices(status.get("failedIndexes"))
-    placed: int = sum(
-        pod["metadata"]["labels"].get(names.JOB_OF_POD) == job["metadata"]["name"]
-        and bool(pod["spec"].get("nodeName"))
-        and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+    ended = parse_indices(job.status.completed_indexes) | parse_indices(job.status.failed_indexes)
+    placed = sum(
+        job_of(pod) == job.name and bool(pod.spec.node_name) and pod.status.phase not in ("Succeeded", "Failed")
         for pod in pods
     )
-    return max(0, completions - len(ended) - placed)
+    return max(0, job.spec.completions - len(ended) - placed)
 
 
-def unschedulable(pod: Document) -> str:
-    """Why no node takes the pod, in the scheduler's words; empty where one does, or none was looked for yet."""
-    for found in pod.get("status", {}).get("conditions", ()):
-        if found["type"] == "PodScheduled" and found["status"] == "False":
-            return str(found.get("message") or found.get("reason"))
+def unschedulable(pod: Pod) -> str:
+    """Return why no node takes the pod, in the scheduler's words; empty if one does, or none was looked for yet."""
+    for found in pod.status.conditions:
+        if found.type == "PodScheduled" and found.status == "False":
+            return found.message or found.reason
     return ""
 
 
-def not_starting(pod: Document) -> str:
-    """Why the pod's container doesn't start, in the kubelet's words; empty where nothing is wrong."""
-    for container in pod.get("status", {}).get("containerStatuses", ()):
-        waiting = container.get("state", {}).get("waiting", {})
-        if waiting.get("reason") in NOT_STARTING:
-            return ": ".join(filter(None, (waiting["reason"], waiting.get("message"))))
+def not_starting(pod: Pod) -> str:
+    """Return why the pod's container doesn't start, in the kubelet's words; empty if nothing is wrong."""
+    for container in pod.status.container_statuses:
+        waiting = container.state.waiting
+        if waiting and waiting.reason in NOT_STARTING:
+            return ": ".join(filter(None, (waiting.reason, waiting.message)))
     return ""
 
 
-def is_queued(job: Document) -> bool:
-    """Whether the Job waits for Kueue to set it going."""
-    return bool(job["spec"].get("suspend")) and names.QUEUE in job["metadata"]["labels"]
+def is_queued(job: BatchJob) -> bool:
+    """Return whether the Job waits for Kueue to set it going."""
+    return job.spec.suspend and names.QUEUE in job.metadata.labels
 
 
-def is_complete(job: Document) -> bool:
-    """Whether the Job has succeeded."""
-    return _condition(job, "Complete")
-
-
-def is_failed(job: Document) -> bool:
-    """Whether the Job was given up."""
-    return _condition(job, "Failed")
-
-
-def _condition(job: Document, name: str) -> bool:
-    return any(c["type"] == name and c["status"] == "True" for c in job.get("status", {}).get("conditions", ()))
-
-
-def latest_pods(pods: Iterable[Document]) -> dict[tuple[str, int], Document]:
-    """The youngest pod of each index of each Job."""
-    latest: dict[tuple[str, int], Document] = {}
-    for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"])):
-        labels = pod["metadata"]["labels"]
-        if names.INDEX_OF_POD in labels:
-            latest[labels[names.JOB_OF_POD], int(labels[names.INDEX_OF_POD])] = pod
+def latest_pods(pods: Iterable[Pod]) -> dict[PodKey, Pod]:
+    """Return the youngest pod of each index of each Job."""
+    latest: dict[PodKey, Pod] = {}
+    for pod in sorted(pods, key=lambda pod: pod.metadata.creation_timestamp or ""):
+        index = index_of(pod)
+        if index is not None:
+            latest[job_of(pod), index] = pod
     return latest
 
 
-def _worker_view(seen: Seen, crew: Crew, index: int, pod: Document | None) -> WorkerView:
-    assignment = crew.assignments[index]
-    progress = {} if pod is None else seen.progress.get(pod["metadata"]["name"], {})
-    # Without a pod: since its Job was begun, which may be later than it was made, or still to come.
-    made = pod["metadata"]["creationTimestamp"] if pod else crew.job.get("status", {}).get("startTime")
-    return worker_view(
-        assignment,
-        _rest_state(crew, index) or _pod_state(seen, crew, index, pod, progress),
-        created_us=micros_of(made) or seen.now_us,
-        progress=_typed(progress),
-        part_size=int(seen.document.get("status", {}).get("plan", {}).get("partSize") or 1),
-    )
+def job_of(pod: Pod) -> str:
+    """Return the name of the Job that the pod says it belongs to."""
+    return pod.metadata.labels.get(names.JOB_OF_POD, "")
 
 
-def _typed(progress: Document) -> WorkerProgress:
-    try:
-        return validate(WorkerProgress, progress)
-    except Invalid:
-        return WorkerProgress()
+def index_of(pod: Pod) -> int | None:
+    """Return the pod's index of its Job; None if its label says none, as on a pod that somebody else made."""
+    text = pod.metadata.labels.get(names.INDEX_OF_POD, "")
+    return int(text) if text.isdecimal() and len(text) <= len(str(MAX_INDEX)) else None
 
 
-def _rest_state(crew: Crew, index: int) -> WorkerState | None:
-    """The state of a worker that isn't meant to work now, whatever its pod does; None for one that is."""
-    if index >= int(crew.job["spec"].get("completions") or 0):
+def rest_state(worker_job: WorkerJob, index: int) -> WorkerState | None:
+    """Return the state of a worker that isn't meant to work now, whatever its pod does; None for one that is."""
+    job = worker_job.job
+    if index >= job.spec.completions:
         return "stopped"
-    if index in crew.done:
+    if index in worker_job.done:
         return "done"
-    if index in crew.given_up or is_failed(crew.job):
+    if index in worker_job.given_up or job.is_failed:
         return "lost"
-    if is_queued(crew.job):
+    if is_queued(job):
         return "queued"
-    if crew.job["spec"].get("suspend") or "deletionTimestamp" in crew.job["metadata"]:
+    if job.spec.suspend or job.metadata.is_deleting:
         return "stopped"
     return None
 
 
-def _pod_state(seen: Seen, crew: Crew, index: int, pod: Document | None, progress: Document) -> WorkerState:
-    absent_us = seen.absent_since.get((crew.name, index))
-    if absent_us is not None and seen.now_us - absent_us > ABSENT_US:
+def _pod_state(
+    pod: Pod | None, report: WorkerProgress, *, is_absent: bool, silent_nodes: Collection[str]
+) -> WorkerState:
+    if is_absent:
         return "lost"
-    if pod is None or pod.get("status", {}).get("phase") != "Running":
+    if pod is None or pod.status.phase != "Running":
         return "starting"
-    if not progress and pod["spec"].get("nodeName") in seen.silent_nodes:
+    if report == WorkerProgress() and pod.spec.node_name in silent_nodes:
         return "lost"
-    return "running" if progress.get("batches") else "starting"
+    return "running" if report.batches else "starting"
 
 
-def _indices(text: str | None) -> set[int]:
-    """The numbers of `1,3-5`."""
-    found: set[int] = set()
-    for run in filter(None, (text or "").split(",")):
-        first, _, last = run.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    return found
-
-
-def progress_of_ended(pods: Sequence[Document]) -> dict[str, dict[str, Any]]:
-    """What workers that have ended said last."""
-    found = {}
-    for pod in pods:
-        for container in pod.get("status", {}).get("containerStatuses", ()):
-            ended = container.get("state", {}).get("terminated")
-            if ended and (progress := read_words(ended.get("message") or "").get("progress")):
-                found[pod["metadata"]["name"]] = {**progress, "imagesPerSecond": 0}
-    return found
-
-
-def read_words(text: str) -> dict[str, Any]:
-    """A termination message: JSON of ours, or whatever it was as its `error`."""
-    try:
-        said = json.loads(text)
-    except ValueError:
-        return {"error": text} if text else {}
-    return said if isinstance(said, dict) else {}
+def _terminated(pod: Pod) -> Sequence[ContainerTerminated]:
+    return [found.state.terminated for found in pod.status.container_statuses if found.state.terminated]

@@ -1,108 +1,248 @@
-"""What is to know of the cluster at one moment: four lists, and the tables of nodes and pods that watches keep."""
+"""Gather the snapshot: lists, the tables of nodes and pods that watches keep, and what workers answer, all parsed here.
+
+What can't be parsed is left out and logged: a pod that isn't ours, a profile that somebody wrote by hand.
+"""
 
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, Transient
 from dueby_api.gpu_profile import GPUProfile, parse_profile
-from dueby_api.status import ProfileStatus, read_status
-from dueby_operator.cluster import quotas
-from dueby_operator.cluster.kueue import Queue, read_queue
-from dueby_operator.cluster.nodes import Node, PodRow, requests_of, set_apart, take_pods
+from dueby_api.inference_job import InferenceJob, parse_job
+from dueby_api.status import JobStatus, ProfileStatus, read_status
+from dueby_operator import paths
+from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.cluster.nodes import Node, PodRow, take_pods
+from dueby_operator.cluster.quantities import requests_of
+from dueby_operator.cluster.queues import Queue
+from dueby_operator.cluster.quotas import room_by_namespace, take
 from dueby_operator.control.conditions import is_over
-from dueby_operator.control.world import Key, World
+from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_state import unscheduled
-from dueby_operator.kube.client import Kube
+from dueby_operator.jobs.pod_state import job_of, unscheduled_count
+from dueby_operator.kube.client import Kube, Refused
+from dueby_operator.kube.progress import JobObserver
+from dueby_operator.kube.queues import read_queue
 from dueby_operator.kube.reflector import Reflector
-from dueby_operator.profiling.class_profiles import keep_up
+from dueby_operator.model.job_snapshot import JobKey, JobSnapshot, WorkerJob
+from dueby_operator.model.memory import JobMemory
+from dueby_operator.objects import BatchJob, CronJob, ObjectMeta, Parsed, Pod, ResourceQuota, parse
+from dueby_operator.profiling.upkeep import ProfilingSnapshot
+from dueby_operator.settings import OperatorSettings
 
-Document = dict[str, Any]
 log = logging.getLogger(__name__)
+Document = dict[str, Any]
+Found = TypeVar("Found")
+# Between two looks at profiling on nodes: in a large cluster that is a thousand CronJobs of some kilobytes each.
+PROFILING_US = 10_000_000
 
 
-async def gather(kube: Kube, nodes: Reflector[Node], pods: Reflector[PodRow], *, now_us: int) -> World:
-    """The world as it is now."""
-    jobs, profiles, batch, quota_list = await asyncio.gather(
-        kube.list(names.jobs_path()),
-        kube.list(names.profiles_path()),
-        kube.list(names.batch_path(), labelSelector=names.JOB),
-        kube.list(names.core_path("resourcequotas")),
+@dataclass(frozen=True, kw_only=True)
+class Lists:
+    """What the API server lists, parsed."""
+
+    jobs: Sequence[JobSnapshot]
+    profiles: Sequence[GPUProfile]
+    batch: Mapping[JobKey, Sequence[BatchJob]]
+    """Jobs of steps and workers, by the InferenceJob's namespace and name."""
+    pods: Mapping[JobKey, Sequence[Pod]]
+    """Their pods, by the same."""
+    profiling_pods: Sequence[Pod]
+    """Pods that measure nodes on a schedule."""
+    quotas: Sequence[ResourceQuota]
+    rows: Sequence[PodRow]
+    """Of all pods of all tenants."""
+
+
+class Gatherer:
+    """Gathers one snapshot after the other."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        settings: OperatorSettings,
+        *,
+        observer: JobObserver,
+        nodes: Reflector[Node],
+        pods: Reflector[PodRow],
+    ) -> None:
+        self._kube = kube
+        self._settings = settings
+        self._observer = observer
+        self._nodes = nodes
+        self._pods = pods
+        self._profiling_us = 0
+        """When profiling on nodes was looked at last."""
+
+    async def gather(self, memories: Mapping[str, JobMemory], *, now_us: int) -> ClusterSnapshot:
+        """Return everything as it is now. `memories` are what is remembered of jobs, by their uid."""
+        lists = await self._list(memories, now_us=now_us)
+        queues = await self._queues(lists.jobs)
+        all_batch = [job for found in lists.batch.values() for job in found]
+        self._observer.forget_all_but(lists.jobs, all_batch)
+        open_jobs = [job for job in lists.jobs if not is_over(job.status) and not job.is_deleting]
+        observed, silent = await self._observer.observe(open_jobs, lists.batch, lists.pods, now_us=now_us)
+        open_uids = {job.uid for job in open_jobs}
+        over = [_with_devices(job, lists.batch.get(job.key, ())) for job in lists.jobs if job.uid not in open_uids]
+        nodes = take_pods(await self._nodes.rows(), lists.rows)
+        return ClusterSnapshot(
+            now_us=now_us,
+            jobs=(*observed, *over),
+            devices=ClusterDevices(
+                settings=self._settings,
+                nodes=nodes,
+                unscheduled=_unscheduled(lists.batch, lists.pods),
+                room=_room(lists),
+                queues=queues,
+                silent_nodes=silent,
+            ),
+            profiles=tuple(lists.profiles),
+            nodes=nodes,
+            worker_image=self._settings.image,
+            keeps_profiles=True,
+            profiling=await self._profiling(lists.profiling_pods, now_us=now_us),
+        )
+
+    def seconds_to_profiling(self, now_us: int) -> float:
+        """Return how long it is until profiling on nodes is looked at again."""
+        return max(0.0, (self._profiling_us + PROFILING_US - now_us) / 1e6)
+
+    async def _list(self, memories: Mapping[str, JobMemory], *, now_us: int) -> Lists:
+        jobs, profiles, batch, quotas = await asyncio.gather(
+            self._kube.list(paths.jobs_path()),
+            self._kube.list(paths.profiles_path()),
+            self._kube.list(paths.batch_path(), labelSelector=names.JOB),
+            self._kube.list(paths.core_path("resourcequotas")),
+        )
+        rows = await self._pods.rows()
+        ours = [row.ours for row in rows if row.ours is not None]
+        return Lists(
+            jobs=_each(jobs, lambda document: read_job(document, memories, now_us=now_us)),
+            profiles=_each(profiles, read_profile),
+            batch=_by_job(_parse_all(BatchJob, batch)),
+            pods=_by_job(ours),
+            profiling_pods=[pod for pod in ours if names.PROFILED in pod.metadata.labels],
+            quotas=_parse_all(ResourceQuota, quotas),
+            rows=rows,
+        )
+
+    async def _queues(self, jobs: Iterable[JobSnapshot]) -> dict[tuple[str, str], Queue]:
+        """Return the queues that exist among those named by jobs that aren't over."""
+        named = {
+            (job.namespace, job.manifest.spec.queue_name)
+            for job in jobs
+            if isinstance(job.manifest, InferenceJob) and job.manifest.spec.queue_name and not is_over(job.status)
+        }
+        found = {key: await read_queue(self._kube, *key) for key in sorted(named)}
+        return {key: queue for key, queue in found.items() if queue is not None}
+
+    async def _profiling(self, pods: Sequence[Pod], *, now_us: int) -> ProfilingSnapshot | None:
+        """Return what there is of profiling on nodes; None if there is none, or it is not its turn."""
+        profiler = self._settings.profiler
+        if profiler is None or self.seconds_to_profiling(now_us) > 0:
+            return None
+        self._profiling_us = now_us
+        try:
+            cron_jobs, jobs = await asyncio.gather(
+                self._kube.list(paths.cron_jobs_path(profiler.namespace), labelSelector=names.PROFILED),
+                self._kube.list(paths.batch_path(profiler.namespace), labelSelector=names.PROFILED),
+            )
+        except (Refused, Transient) as error:  # jobs go on without
+            log.warning("nodes are not profiled: %s", error)
+            return None
+        return ProfilingSnapshot(
+            settings=self._settings,
+            profiler=profiler,
+            cron_jobs=_parse_all(CronJob, cron_jobs),
+            jobs=_parse_all(BatchJob, jobs),
+            pods=pods,
+        )
+
+
+def read_job(document: Document, memories: Mapping[str, JobMemory], *, now_us: int) -> JobSnapshot:
+    """Return an InferenceJob as the API server shows it, with what is remembered of it."""
+    metadata = parse(ObjectMeta, document.get("metadata") or {})
+    manifest: InferenceJob | Invalid
+    try:
+        manifest = parse_job(document)
+    except Invalid as error:
+        manifest = error
+    return JobSnapshot(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        uid=metadata.uid,
+        generation=metadata.generation,
+        resource_version=metadata.resource_version,
+        created_us=now_us if metadata.created_us is None else metadata.created_us,
+        is_deleting=metadata.is_deleting,
+        manifest=manifest,
+        status=read_status(JobStatus, document),
+        memory=memories.get(metadata.uid, JobMemory()),
     )
-    rows = await pods.rows()
-    batch_of: dict[Key, list[Document]] = defaultdict(list)
-    pods_of: dict[Key, list[Document]] = defaultdict(list)
-    for found in batch:
-        batch_of[_job_of(found)].append(found)
-    ours = [dict(row.ours) for row in rows if row.ours is not None]
-    for pod in ours:
-        if names.JOB in pod["metadata"]["labels"]:
-            pods_of[_job_of(pod)].append(pod)
-    kept = keep_up(read_profiles(profiles))
-    world = World(
-        now_us=now_us,
-        nodes=set_apart(take_pods(await nodes.rows(), rows), kept.slow),
-        profiles=kept.profiles,
-        profile_writes=list(kept.writes),
-        jobs=jobs,
-        batch=batch_of,
-        pods=pods_of,
-        unscheduled=_unscheduled(batch_of, pods_of),
-        room=quotas.room_by_namespace(quota_list),
-        profiled=[pod for pod in ours if names.PROFILED in pod["metadata"]["labels"]],
-        generations={found["metadata"]["name"]: int(found["metadata"].get("generation") or 1) for found in profiles},
-    )
-    world.queues = await _queues(kube, jobs)
-    for key, found_jobs in batch_of.items():
-        for found in found_jobs:
-            _take_podless(world, found, pods_of[key])
-    return world
 
 
-async def _queues(kube: Kube, jobs: list[Document]) -> dict[Key, Queue | None]:
-    """The queues that jobs name which aren't over."""
-    asked = {
-        (job["metadata"]["namespace"], str(job["spec"]["queueName"]))
-        for job in jobs
-        if job["spec"].get("queueName") and not is_over(job.get("status", {}))
-    }
-    return {key: await read_queue(kube, *key) for key in sorted(asked)}
+def read_profile(document: Document) -> GPUProfile:
+    """Return a GPUProfile as the API server shows it. Raise Invalid if it makes no sense."""
+    return parse_profile(document).replace(status=read_status(ProfileStatus, document))
 
 
-def read_profiles(documents: list[Document]) -> tuple[GPUProfile, ...]:
-    """Those that make sense; the others are logged."""
-    profiles = []
+def _each(documents: Iterable[Document], read: Callable[[Document], Found]) -> list[Found]:
+    """Return what can be read of the documents. The others are logged."""
+    found = []
     for document in documents:
         try:
-            profiles.append(parse_profile(document).replace(status=read_status(ProfileStatus, document)))
+            found.append(read(document))
         except Invalid as error:
-            log.warning("GPUProfile %s is left out: %s", document["metadata"]["name"], error)
-    return tuple(profiles)
+            name = (document.get("metadata") or {}).get("name")
+            log.warning("%s %s is left out: %s", document.get("kind", "an object"), name, error)
+    return found
 
 
-def _job_of(document: Mapping[str, Any]) -> Key:
-    return document["metadata"]["namespace"], document["metadata"]["labels"][names.JOB]
+def _parse_all(kind: type[Parsed], documents: Iterable[Document]) -> list[Parsed]:
+    return _each(documents, lambda document: parse(kind, document))
 
 
-def _unscheduled(batch: dict[Key, list[Document]], pods: dict[Key, list[Document]]) -> Counter[str]:
-    """Workers by device class that are wanted and on no node yet."""
+def _by_job(objects: Iterable[Any]) -> dict[JobKey, list[Any]]:
+    """Return objects by the namespace and name of the InferenceJob that their label names."""
+    found: dict[JobKey, list[Any]] = defaultdict(list)
+    for one in objects:
+        if job := one.metadata.labels.get(names.JOB):
+            found[one.metadata.namespace, job].append(one)
+    return dict(found)
+
+
+def _with_devices(job: JobSnapshot, batch: Sequence[BatchJob]) -> JobSnapshot:
+    """Return a job that is over with its Jobs that may hold devices."""
+    steps = {names.PROFILE: list[BatchJob](), "work": list[BatchJob]()}
+    for found in batch:
+        steps.get(found.metadata.labels.get(names.STEP, ""), []).append(found)
+    worker_jobs = [WorkerJob(job=found, revision=0, assignments=()) for found in steps["work"]]
+    return replace(job, worker_jobs=worker_jobs, profiling=steps[names.PROFILE])
+
+
+def _unscheduled(batch: Mapping[JobKey, Sequence[BatchJob]], pods: Mapping[JobKey, Sequence[Pod]]) -> Counter[str]:
+    """Return the workers by device class that are wanted and on no node yet."""
     wanted: Counter[str] = Counter()
     for key, found in batch.items():
         for job in found:
-            if device_class := job["metadata"].get("annotations", {}).get(names.DEVICE_CLASS):
-                wanted[device_class] += unscheduled(job, pods[key])
+            if device_class := job.metadata.annotations.get(names.DEVICE_CLASS):
+                wanted[device_class] += unscheduled_count(job, pods.get(key, ()))
     return wanted
 
 
-def _take_podless(world: World, job: Document, pods: list[Document]) -> None:
-    """Of a quota, what the Job's pods will use that its controller hasn't made yet."""
-    room = world.room.get(job["metadata"]["namespace"])
-    if not room:
-        return
-    made = sum(pod["metadata"]["labels"].get(names.JOB_OF_POD) == job["metadata"]["name"] for pod in pods)
-    missing = int(job["spec"].get("completions") or 0) - made
-    if missing > 0 and not job["spec"].get("suspend"):
-        quotas.take(room, {**requests_of(job["spec"]["template"]), "pods": 1.0}, missing)
+def _room(lists: Lists) -> dict[str, Mapping[str, float]]:
+    """Return what quotas leave by namespace, without what Jobs' pods will use that their controller hasn't made yet."""
+    room: dict[str, Mapping[str, float]] = dict(room_by_namespace(lists.quotas))
+    for key, found in lists.batch.items():
+        pods = lists.pods.get(key, ())
+        for job in found:
+            namespace = job.metadata.namespace
+            missing = job.spec.completions - sum(job_of(pod) == job.name for pod in pods)
+            if namespace in room and missing > 0 and not job.spec.suspend:
+                asked = {**requests_of(job.spec.template.spec), "pods": 1.0}
+                room[namespace] = take(room[namespace], asked, missing)
+    return room

@@ -1,134 +1,217 @@
-"""What is to know of one job: its Jobs and pods, and what its workers answer, all asked at once and none for long."""
+"""Observe jobs: their Jobs and pods, and what their workers answer, all asked at once and none for long.
+
+What it remembers between two passes could be found again: assignments lie in immutable ConfigMaps, parts in the sink.
+How long a worker has been without a node, or a node silent, counts anew after a restart.
+"""
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
+from dueby_api.errors import Invalid
 from dueby_api.grid import Grid
-from dueby_operator.cluster.node_heartbeat import Silence
-from dueby_operator.control.model import Assignment
-from dueby_operator.control.world import Document, Memories, World
+from dueby_api.schema import Spec, decode
+from dueby_api.step_messages import IndexResult, ProfilingProgress, SinkParts, WorkerProgress
+from dueby_operator import paths
+from dueby_operator.cluster.node_heartbeat import NodeHeartbeats
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import read_assignments
-from dueby_operator.jobs.pod_state import Crew, Seen, absent_workers, progress_of_ended, running_pods
+from dueby_operator.jobs.pod_state import (
+    ABSENT_US,
+    PodKey,
+    absent_workers,
+    answering_pods,
+    ending_of,
+    progress_of_ended,
+    worker_models,
+)
 from dueby_operator.kube.client import Kube, Missing
+from dueby_operator.kube.worker_client import Ask
+from dueby_operator.model.actions import StepName
+from dueby_operator.model.job_model import Assignment, WorkerModel
+from dueby_operator.model.job_snapshot import JobKey, JobSnapshot, WorkerJob
+from dueby_operator.objects import BatchJob, Pod
 
 log = logging.getLogger(__name__)
-Ask = Callable[[Mapping[str, Any], str], Awaitable[Document | None]]
+Answer = TypeVar("Answer", bound=Spec)
+# The steps that there are once for a job.
+ONCE: tuple[StepName, ...] = ("index", "finish")
 
 
-class Observer:
-    """The loop's eyes, with what they remember."""
+@dataclass(kw_only=True)
+class JobCache:
+    """What is remembered of a job that was observed."""
+
+    parts_there: frozenset[int] = frozenset()
+    commits: int = -1
+    """Parts that workers had committed when `parts_there` was asked for."""
+    absent_since: dict[PodKey, int] = field(default_factory=dict)
+    """Since when a worker has had no node, by Job and index, in microseconds since 1970."""
+
+
+class JobObserver:
+    """Observes jobs, and remembers what is costly to ask again."""
 
     def __init__(self, kube: Kube, *, ask: Ask) -> None:
-        """`ask` gets a page of a worker's pod, or None while it doesn't answer."""
         self._kube = kube
         self._ask = ask
         self._assignments: dict[str, list[Assignment]] = {}
-        self._silence = Silence()
-        self.memories: dict[str, Memories] = defaultdict(Memories)
+        self._heartbeats = NodeHeartbeats()
+        self._caches: dict[str, JobCache] = defaultdict(JobCache)
 
-    async def see(self, documents: Sequence[Document], world: World) -> list[Seen]:
-        """These jobs, without any whose ConfigMap is gone; the world knows afterwards which nodes are silent."""
-        looks = await asyncio.gather(*(self._see_or_skip(document, world) for document in documents))
-        found = [seen for seen in looks if seen]
-        world.silent_nodes = await self._silent_nodes(found, now_us=world.now_us)
-        return [self._with_time(seen, world) for seen in found]
+    async def observe(
+        self,
+        jobs: Sequence[JobSnapshot],
+        batch: Mapping[JobKey, Sequence[BatchJob]],
+        pods: Mapping[JobKey, Sequence[Pod]],
+        *,
+        now_us: int,
+    ) -> tuple[list[JobSnapshot], frozenset[str]]:
+        """Return the jobs as they are now, and the nodes that have fallen silent."""
+        seen = await asyncio.gather(*(self._look(job, batch.get(job.key, ()), pods.get(job.key, ())) for job in jobs))
+        silent = await self._silent_nodes(seen, now_us=now_us)
+        observed = await asyncio.gather(*(self._complete(job, silent, now_us=now_us) for job in seen))
+        return observed, silent
 
-    def forget_all_but(self, world: World) -> None:
-        """What isn't there any more needn't be remembered."""
-        known = {document["metadata"]["uid"] for document in world.jobs}
-        there = {batch["metadata"]["uid"] for found in world.batch.values() for batch in found}
-        for uid in self.memories.keys() - known:
-            del self.memories[uid]
+    def forget_all_but(self, jobs: Iterable[JobSnapshot], batch: Iterable[BatchJob]) -> None:
+        """Forget what doesn't exist any more."""
+        known, there = {job.uid for job in jobs}, {found.metadata.uid for found in batch}
+        for uid in self._caches.keys() - known:
+            del self._caches[uid]
         for uid in self._assignments.keys() - there:
             del self._assignments[uid]
 
-    async def _see_or_skip(self, document: Document, world: World) -> Seen | None:
+    async def _look(self, job: JobSnapshot, batch: Sequence[BatchJob], pods: Sequence[Pod]) -> JobSnapshot:
+        """Return the job with its Jobs, its pods and what they answer."""
+        by_step: dict[str, list[BatchJob]] = defaultdict(list)
+        for found in batch:
+            if found.metadata.is_owned_by(job.uid):
+                by_step[found.metadata.labels.get(names.STEP, "")].append(found)
         try:
-            return await self._see(document, world)
-        except Missing as error:
-            log.warning("%s is left alone: %s", document["metadata"]["name"], error)
+            worker_jobs = [await self._worker_job(found) for found in by_step["work"]]
+        except (Missing, Invalid) as error:
+            log.warning("%s/%s is left alone: %s", job.namespace, job.name, error)
+            return replace(job, unreadable=str(error))
+        workers = await self._ask_all(answering_pods(pods, "work"), "/progress", WorkerProgress)
+        steps = {step: by_step[step][-1] for step in ONCE if by_step[step]}
+        return replace(
+            job,
+            worker_jobs=[found for found in worker_jobs if found],
+            profiling=by_step[names.PROFILE],
+            steps=steps,
+            part_size=_begun_part_size(steps.get("index"), pods),
+            pods=pods,
+            progress=workers | progress_of_ended(pods),
+            profiling_progress=await self._ask_all(answering_pods(pods, names.PROFILE), "/progress", ProfilingProgress),
+        )
+
+    async def _complete(self, job: JobSnapshot, silent: Collection[str], *, now_us: int) -> JobSnapshot:
+        """Return the job with its workers, and with the parts that are in the sink."""
+        if job.unreadable:
+            return job
+        absent = self._absent(job, now_us)
+        workers = worker_models(
+            job.worker_jobs,
+            job.pods,
+            job.progress,
+            part_size=job.status.plan.part_size if job.status.plan else 1,
+            silent_nodes=silent,
+            absent=absent,
+            now_us=now_us,
+        )
+        return replace(job, absent=absent, workers=workers, parts_there=await self._parts_there(job, workers))
+
+    async def _worker_job(self, found: BatchJob) -> WorkerJob | None:
+        """Return a Job of workers; None if it says no revision, and so isn't one of ours."""
+        revision, uid = found.metadata.labels.get(names.REVISION, ""), found.metadata.uid
+        if not revision.isdecimal():
+            return None
+        if uid not in self._assignments:
+            path = paths.core_path("configmaps", found.metadata.namespace, found.name)
+            self._assignments[uid] = read_assignments(await self._kube.get(path))
+        return WorkerJob(job=found, revision=int(revision), assignments=self._assignments[uid])
+
+    async def _ask_all(self, pods: Sequence[Pod], page: str, kind: type[Answer]) -> dict[str, Answer]:
+        """Return the answers by pod, of the pods that answer with this kind."""
+        answers = await asyncio.gather(*(self._ask_one(pod, page, kind) for pod in pods))
+        return {pod.name: answer for pod, answer in zip(pods, answers, strict=True) if answer is not None}
+
+    async def _ask_one(self, pod: Pod, page: str, kind: type[Answer]) -> Answer | None:
+        data = await self._ask(pod, page)
+        if data is None:
+            return None
+        try:
+            return decode(kind, data)
+        except Invalid as error:
+            log.info("pod %s answers %s with something else: %s", pod.name, page, error)
             return None
 
-    async def _see(self, document: Document, world: World) -> Seen:
-        key = document["metadata"]["namespace"], document["metadata"]["name"]
-        uid = document["metadata"]["uid"]
-        batch = [b for b in world.batch.get(key, ()) if _is_owned(b, uid)]
-        by_step: dict[str, list[Document]] = defaultdict(list)
-        for job in batch:
-            by_step[job["metadata"]["labels"][names.STEP]].append(job)
-        crews = [Crew(job=job, assignments=await self._assignments_of(job)) for job in by_step.pop("work", ())]
-        seen = Seen(
-            document=document,
-            profiling=by_step.pop(names.PROFILE, ()),
-            steps={step: jobs[-1] for step, jobs in by_step.items()},
-            crews=crews,
-            pods=world.pods.get(key, []),
-        )
-        asked = [*running_pods(seen), *running_pods(seen, names.PROFILE)]
-        answers = await asyncio.gather(*(self._ask(pod, "/progress") for pod in asked))
-        progress = {pod["metadata"]["name"]: answer for pod, answer in zip(asked, answers, strict=True) if answer}
-        seen = replace(seen, progress=progress | progress_of_ended(seen.pods))
-        return replace(seen, parts_there=await self._parts_there(seen, self.memories[uid]))
-
-    async def _assignments_of(self, job: Document) -> list[Assignment]:
-        uid = job["metadata"]["uid"]
-        if uid not in self._assignments:
-            path = names.core_path("configmaps", job["metadata"]["namespace"], job["metadata"]["name"])
-            self._assignments[uid] = read_assignments(await self._kube.get(path))
-        return self._assignments[uid]
-
-    async def _parts_there(self, seen: Seen, memory: Memories) -> frozenset[int]:
-        """Of what is in the sink, one running worker is asked, when somebody says that there is more."""
-        status = seen.document.get("status", {})
-        size, images = status.get("plan", {}).get("partSize"), status.get("images")
-        if not size or not images:
+    async def _parts_there(self, job: JobSnapshot, workers: Sequence[WorkerModel]) -> frozenset[int]:
+        """Return the parts in the sink. One running worker is asked, when a worker has committed another part."""
+        plan, images = job.status.plan, job.status.images
+        if plan is None or not images:
             return frozenset()
-        if any(worker.state == "done" for worker in seen.workers):  # which they are once every part is there
-            return frozenset(range(Grid(images=images, part_size=size).parts))
-        commits = sum(int(progress.get("partsCommitted") or 0) for progress in seen.progress.values())
-        if commits != memory.commits:
-            for pod in running_pods(seen):
-                answer = await self._ask(pod, "/parts")
-                if answer and "runs" in answer:
-                    runs = answer["runs"]
-                    memory.parts_there |= frozenset(part for first, end in runs for part in range(first, end))
-                    memory.commits = commits
+        if any(worker.state == "done" for worker in workers) and not _may_be_spent(job):
+            # A worker is done once every part is there.
+            return frozenset(range(Grid(images=images, part_size=plan.part_size).parts))
+        cache = self._caches[job.uid]
+        commits = sum(report.parts_committed for report in job.progress.values())
+        if commits != cache.commits:
+            for pod in answering_pods(job.pods, "work"):
+                answer = await self._ask_one(pod, "/parts", SinkParts)
+                if answer is not None:
+                    cache.parts_there |= _parts_of(answer, images=images, part_size=plan.part_size)
+                    cache.commits = commits
                     break
-        return memory.parts_there
+        return cache.parts_there
 
-    async def _silent_nodes(self, found: Sequence[Seen], *, now_us: int) -> frozenset[str]:
-        """The nodes of workers that don't answer, if the nodes don't either."""
-        asked = {
-            str(pod["spec"]["nodeName"])
-            for seen in found
-            for pod in running_pods(seen)
-            if pod["metadata"]["name"] not in seen.progress
-        }
-        self._silence.forget_all_but(asked)
-        silent = await asyncio.gather(*(self._is_silent(node, now_us) for node in sorted(asked)))
-        return frozenset(node for node, is_silent in zip(sorted(asked), silent, strict=True) if is_silent)
+    async def _silent_nodes(self, jobs: Sequence[JobSnapshot], *, now_us: int) -> frozenset[str]:
+        """Return the nodes of workers that don't answer, if the nodes don't either."""
+        nodes = sorted(
+            {
+                pod.spec.node_name
+                for job in jobs
+                for pod in answering_pods(job.pods, "work")
+                if pod.name not in job.progress
+            }
+        )
+        self._heartbeats.forget_all_but(nodes)
+        silent = await asyncio.gather(*(self._is_silent(node, now_us) for node in nodes))
+        return frozenset(node for node, is_silent in zip(nodes, silent, strict=True) if is_silent)
 
     async def _is_silent(self, node: str, now_us: int) -> bool:
         try:
-            lease = await self._kube.get(names.node_lease_path(node))
+            lease = await self._kube.get(paths.node_lease_path(node))
         except Missing:  # the node is gone, and Kubernetes knows
             return True
-        return self._silence.note(node, str(lease["spec"].get("renewTime")), now_us=now_us)
+        renewed = (lease.get("spec") or {}).get("renewTime")
+        return self._heartbeats.is_silent(node, str(renewed), now_us=now_us)
 
-    def _with_time(self, seen: Seen, world: World) -> Seen:
-        since = self.memories[seen.document["metadata"]["uid"]].absent_since
-        absent = set(absent_workers(seen))
+    def _absent(self, job: JobSnapshot, now_us: int) -> frozenset[PodKey]:
+        """Return the workers that have been without a node for too long."""
+        since, absent = self._caches[job.uid].absent_since, set(absent_workers(job.worker_jobs, job.pods))
         for key in since.keys() - absent:
             del since[key]
         for key in absent - since.keys():
-            since[key] = world.now_us
-        return replace(seen, now_us=world.now_us, silent_nodes=world.silent_nodes, absent_since=dict(since))
+            since[key] = now_us
+        return frozenset(key for key, since_us in since.items() if now_us - since_us > ABSENT_US)
 
 
-def _is_owned(document: Mapping[str, Any], uid: str) -> bool:
-    return any(owner["uid"] == uid for owner in document["metadata"].get("ownerReferences", ()))
+def _begun_part_size(index_step: BatchJob | None, pods: Sequence[Pod]) -> int | None:
+    """Return the part size that the index step found in a sink that was begun before."""
+    result = None if index_step is None else ending_of(pods, index_step.name).read(IndexResult)
+    return None if result is None else result.part_size
+
+
+def _may_be_spent(job: JobSnapshot) -> bool:
+    """Return whether a worker may end with parts missing, since it has run its iterations."""
+    return isinstance(job.manifest, Invalid) or job.manifest.spec.gpus.max_iterations is not None
+
+
+def _parts_of(answer: SinkParts, *, images: int, part_size: int) -> frozenset[int]:
+    """Return the parts of an answer that the grid has."""
+    parts = Grid(images=images, part_size=part_size).parts
+    return frozenset(part for first, end in answer.runs for part in range(first, min(end, parts)))

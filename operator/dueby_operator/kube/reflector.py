@@ -1,7 +1,7 @@
 """A table of all objects of a kind, kept by a watch: for the many that are not ours, pods and nodes.
 
-Ten thousand pods are 42 MB of JSON, too much to list at each look. They are listed once, in pages, and watched from
-there; of each no more is kept than is needed. A watch that breaks is taken up again; where it can't be, or was silent
+Ten thousand pods are 42 MB of JSON, too much to list in each pass. They are listed once, in pages, and watched from
+there; no more is kept of each than is needed. A watch that breaks is taken up again; where it can't be, or was silent
 for too long, the table is made anew from a list, since only an absence from a list shows that an object is gone.
 """
 
@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from dueby_api.errors import DueByError
+from dueby_api.errors import DueByError, Invalid
 from dueby_operator.kube.client import Expired, Kube
 
 Row = TypeVar("Row")
@@ -29,7 +29,7 @@ class Reflector(Generic[Row]):
         reduce: Callable[[dict[str, Any]], Row | None],
         changed: Callable[[Row | None, Row | None], None],
     ) -> None:
-        """`reduce` makes an object's row, None for one that doesn't matter; `changed` gets a row's before and after."""
+        """`reduce` returns an object's row, None for one that doesn't matter; `changed` gets a row before and after."""
         self._kube = kube
         self._path = path
         self._reduce = reduce
@@ -38,7 +38,7 @@ class Reflector(Generic[Row]):
         self._rows: dict[str, Row] = {}
 
     async def rows(self) -> list[Row]:
-        """The table as it is, once it has been listed."""
+        """Return the table as it is, once it has been listed."""
         await self._listed.wait()
         return list(self._rows.values())
 
@@ -66,7 +66,7 @@ class Reflector(Generic[Row]):
         async for page in self._kube.pages(self._path):
             version = page["metadata"]["resourceVersion"]
             for item in page.get("items") or ():
-                if (row := self._reduce(item)) is not None:
+                if (row := self._row_of(item)) is not None:
                     found[item["metadata"]["uid"]] = row
         before, self._rows = self._rows, found
         for uid in before.keys() | found.keys():
@@ -78,11 +78,18 @@ class Reflector(Generic[Row]):
             return
         item = event["object"]
         uid = item["metadata"]["uid"]
-        row = None if event["type"] == "DELETED" else self._reduce(item)
+        row = None if event["type"] == "DELETED" else self._row_of(item)
         before = self._rows.pop(uid, None)
         if row is not None:
             self._rows[uid] = row
         self._tell(before, row)
+
+    def _row_of(self, item: dict[str, Any]) -> Row | None:
+        try:
+            return self._reduce(item)
+        except (Invalid, ValueError) as error:  # one object that can't be read must not hold up the table
+            log.warning("%s: an object is left out: %s", self._path, error)
+            return None
 
     def _tell(self, before: Row | None, after: Row | None) -> None:
         if before != after:

@@ -1,41 +1,44 @@
 """How far the Jobs are that measure device classes for a job, from what the API server and their pods say. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import ProfileSpec
 from dueby_api.inference_job import Model
 from dueby_api.packed_profile import unpack_profile
-from dueby_api.units import format_duration
-from dueby_operator.control.world import World
+from dueby_api.step_messages import ProfilingProgress, ProfilingResult
+from dueby_api.subject import ModelSubject, model_subject, profile_subject
+from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_diagnosis import trouble_of_step
-from dueby_operator.jobs.pod_state import Document, Seen, ending_of, is_complete, is_failed, is_queued
-from dueby_operator.profiling.on_demand_jobs import LIMIT_S, subject_of
-from dueby_operator.profiling.provenance import image_of, with_origin
+from dueby_operator.jobs.pod_diagnosis import diagnose_step
+from dueby_operator.jobs.pod_state import Ending, ending_of, is_queued, job_of
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects import BatchJob, Pod
+from dueby_operator.profiling.on_demand_jobs import LIMIT_S
+from dueby_operator.profiling.provenance import image_of, with_provenance
 
-TryState = Literal["waiting", "measuring", "done", "failed"]
-# Seconds left are told in steps, since each word that changes is a write of the job's status.
+AttemptState = Literal["waiting", "measuring", "done", "failed"]
+# The seconds left are shown in steps, since each change of the message is a write of the job's status.
 STEP_S = 5
 # Of a pod's own words: a condition has room for 4,096 letters.
 MAX_WORDS = 400
 
 
 @dataclass(frozen=True, kw_only=True)
-class Try:
+class Attempt:
     """A Job that measures one class."""
 
     name: str
     device_class: str
-    state: TryState
-    told: str = ""
+    state: AttemptState
+    message: str = ""
     """How far it is, or why it failed."""
     found: ProfileSpec | None = None
     """What was measured, once it is done."""
     node: str = ""
-    """On which node."""
+    """The node that it was measured on."""
 
     @property
     def is_open(self) -> bool:
@@ -43,98 +46,121 @@ class Try:
         return self.state in ("waiting", "measuring")
 
 
-def tries_of(seen: Seen, model: Model) -> list[Try]:
-    """Those that measure this model."""
-    subject = subject_of(model)
-    return [_read(job, seen, model) for job in _alive(seen.profiling) if _subject_of(job) == subject]
+def attempts_of(job: JobSnapshot, model: Model) -> list[Attempt]:
+    """Return the attempts to measure this model."""
+    subject = str(model_subject(model))
+    return [_read(found, job, model) for found in _alive(job.profiling) if _subject_of(found) == subject]
 
 
-def outdated(seen: Seen, model: Model) -> list[str]:
-    """Names of the Jobs that still measure what the job was about before an edit."""
-    return [
-        str(job["metadata"]["name"])
-        for job in _alive(seen.profiling)
-        if _subject_of(job) != subject_of(model) and not _is_over(job)
-    ]
+def outdated_attempts(job: JobSnapshot, model: Model) -> tuple[str, ...]:
+    """Return the names of the Jobs that still measure what the job was about before an edit."""
+    subject = str(model_subject(model))
+    return tuple(found.name for found in _alive(job.profiling) if _subject_of(found) != subject and not found.is_over)
 
 
-def measured_elsewhere(world: World, seen: Seen, model: Model) -> dict[str, str]:
-    """Classes that are being measured for another job with the same model, and for which."""
-    subject, own = subject_of(model), (seen.namespace, str(seen.document["metadata"]["name"]))
-    found = {device_class: job for (device_class, about), job in world.measured.items() if about == subject}
-    for key, batch in world.batch.items():
-        for job in batch:
-            if key != own and _subject_of(job) == subject and not _is_over(job):
-                found[job["metadata"]["annotations"][names.DEVICE_CLASS]] = "/".join(key)
-    return found
+def classes_being_measured(jobs: Sequence[JobSnapshot]) -> dict[tuple[str, str], str]:
+    """Return the classes and subjects that are being measured, and for which job (namespace/name)."""
+    return {
+        (_class_of(found), _subject_of(found)): "/".join(job.key)
+        for job in jobs
+        for found in job.profiling
+        if not found.is_over
+    }
 
 
-def _alive(jobs: Sequence[Document]) -> list[Document]:
-    return [job for job in jobs if "deletionTimestamp" not in job["metadata"]]
+def measured_elsewhere(
+    measuring: Mapping[tuple[str, str], str], job: JobSnapshot, subject: ModelSubject
+) -> dict[str, str]:
+    """Return the classes that are being measured for another job with the same model, and for which."""
+    own = "/".join(job.key)
+    return {
+        device_class: other
+        for (device_class, about), other in measuring.items()
+        if about == str(subject) and other != own
+    }
 
 
-def _is_over(job: Document) -> bool:
-    return is_complete(job) or is_failed(job)
+def _alive(jobs: Sequence[BatchJob]) -> list[BatchJob]:
+    return [job for job in jobs if not job.metadata.is_deleting]
 
 
-def _subject_of(job: Document) -> str:
-    return str(job["metadata"].get("annotations", {}).get(names.MODEL, ""))
+def _subject_of(job: BatchJob) -> str:
+    return job.metadata.annotations.get(names.MODEL, "")
 
 
-def _read(job: Document, seen: Seen, model: Model) -> Try:
-    name, device_class = job["metadata"]["name"], job["metadata"]["annotations"][names.DEVICE_CLASS]
-    pods = [pod for pod in seen.pods if pod["metadata"]["labels"].get(names.JOB_OF_POD) == name]
-    state, told, found, node = _state(job, pods, seen, model, device_class)
-    return Try(name=name, device_class=device_class, state=state, told=told, found=found, node=node)
+def _class_of(job: BatchJob) -> str:
+    return job.metadata.annotations.get(names.DEVICE_CLASS, "")
 
 
-def _state(
-    job: Document, pods: Sequence[Document], seen: Seen, model: Model, device_class: str
-) -> tuple[TryState, str, ProfileSpec | None, str]:
-    ending = ending_of(pods, job["metadata"]["name"])
-    if is_complete(job):
-        done: Document = next((pod for pod in pods if _phase(pod) == "Succeeded"), {"spec": {}})
-        try:
-            found = with_origin(_checked(ending.words, model, device_class), image=image_of(done))
-            return "done", "", found, str(done["spec"].get("nodeName", ""))
-        except Invalid as error:
-            return "failed", str(error)[:MAX_WORDS], None, ""
-    if is_failed(job) or ending.is_final:
-        return "failed", ending.sentence[:MAX_WORDS] or _why_failed(job), None, ""
-    if is_queued(job):
-        return "waiting", "waits in its queue; `kubectl describe workloads` says for what", None, ""
-    pod = next((pod for pod in pods if _phase(pod) in ("Running", "Succeeded")), None)
+def _read(attempt: BatchJob, job: JobSnapshot, model: Model) -> Attempt:
+    device_class = _class_of(attempt)
+    pods = [pod for pod in job.pods if job_of(pod) == attempt.name]
+    ending = ending_of(pods, attempt.name)
+    if attempt.is_complete:
+        return _done(attempt, pods, ending, model)
+    if attempt.is_failed or ending.is_final:
+        state, message = _failed_message(attempt, ending)
+    elif is_queued(attempt):
+        state, message = "waiting", "waits in its queue; `kubectl describe workloads` says for what"
+    else:
+        state, message = _pod_state(attempt, pods, job)
+    return Attempt(name=attempt.name, device_class=device_class, state=state, message=message)
+
+
+def _pod_state(attempt: BatchJob, pods: Sequence[Pod], job: JobSnapshot) -> tuple[AttemptState, str]:
+    pod = next((pod for pod in pods if pod.status.phase in ("Running", "Succeeded")), None)
     if pod is None:
-        return "waiting", trouble_of_step(seen, job["metadata"]["name"]) or "its pod is being started", None, ""
-    return "measuring", _how_far(seen.progress.get(pod["metadata"]["name"], {})), None, ""
+        return "waiting", diagnose_step(pods, attempt.name) or "its pod is being started"
+    return "measuring", _progress_message(job.profiling_progress.get(pod.name))
 
 
-def _checked(words: Document, model: Model, device_class: str) -> ProfileSpec:
-    """The profile in a pod's last words, if it is of what was to be measured."""
-    if "profile" not in words:
+def _done(attempt: BatchJob, pods: Sequence[Pod], ending: Ending, model: Model) -> Attempt:
+    device_class = _class_of(attempt)
+    pod = next((pod for pod in pods if pod.status.phase == "Succeeded"), None)
+    try:
+        found = _checked(ending, model, device_class)
+    except Invalid as error:
+        message = str(error)[:MAX_WORDS]
+        return Attempt(name=attempt.name, device_class=device_class, state="failed", message=message)
+    return Attempt(
+        name=attempt.name,
+        device_class=device_class,
+        state="done",
+        found=with_provenance(found, image=image_of(pod) if pod else ""),
+        node=pod.spec.node_name if pod else "",
+    )
+
+
+def _checked(ending: Ending, model: Model, device_class: str) -> ProfileSpec:
+    """Return the profile in a pod's last words, if it is of what was to be measured."""
+    result = ending.read(ProfilingResult)
+    if result is None:
         raise Invalid("profile", "its pod is gone, and what it has measured with it")
-    spec = unpack_profile(str(words["profile"]), origin="profile")
-    measured = spec.model.name, spec.model.image_size, spec.model.precision
-    if (spec.device_class, *measured) != (device_class, model.name, model.image_size, model.precision):
-        raise Invalid("profile", f"is of {spec.device_class} and {', '.join(map(str, measured))}")
+    spec = unpack_profile(result.profile, origin="profile")
+    about = spec.model
+    if (spec.device_class, about.name, about.image_size, about.precision) != (
+        device_class,
+        model.name,
+        model.image_size,
+        model.precision,
+    ):
+        raise Invalid("profile", f"is of {spec.device_class} and {profile_subject(spec).about.sentence}")
     return spec
 
 
-def _how_far(progress: Document) -> str:
-    if not progress:
+def _progress_message(progress: ProfilingProgress | None) -> str:
+    if progress is None:
         return "starting"
-    told, left_s = str(progress.get("doing"))[:MAX_WORDS], progress.get("leftSeconds")
-    if left_s is None:
-        return told
-    rounded_s = -(-int(left_s) // STEP_S) * STEP_S
-    return f"{told}, at most {format_duration(rounded_s * 1_000_000)} left"
+    message = progress.doing[:MAX_WORDS]
+    if progress.left_seconds is None:
+        return message
+    rounded_s = -(-progress.left_seconds // STEP_S) * STEP_S
+    return f"{message}, at most {format_duration(rounded_s * MICROS_PER_SECOND)} left"
 
 
-def _why_failed(job: Document) -> str:
-    if any(c.get("reason") == "DeadlineExceeded" for c in job.get("status", {}).get("conditions", ())):
-        return f"it took longer than {format_duration(LIMIT_S * 1_000_000)}"
-    return "see the log of its pod"
-
-
-def _phase(pod: Document) -> Any:
-    return pod.get("status", {}).get("phase")
+def _failed_message(attempt: BatchJob, ending: Ending) -> tuple[AttemptState, str]:
+    if sentence := ending.sentence[:MAX_WORDS]:
+        return "failed", sentence
+    if any(condition.reason == "DeadlineExceeded" for condition in attempt.status.conditions):
+        return "failed", f"it took longer than {format_duration(LIMIT_S * MICROS_PER_SECOND)}"
+    return "failed", "see the log of its pod"

@@ -2,7 +2,7 @@
 
                   what the profile says            what is so now
     driver        spec.device.driver               the node's label of GPU feature discovery
-    image         spec.software.imageName          the worker's image that the operator is told
+    image         spec.software.imageName          the worker's image in the operator's settings
     torch         spec.software.torch              of the node's latest profile that was measured with that image
     build         spec.software.image, a digest    of the same
     steps         spec.steps                       what jobs have shown of the class since (spec.observed), if enough
@@ -12,47 +12,58 @@ is the CronJob's affair, at its own time. Digests and torch are compared on one 
 several builds of one image, and would have each other measured for ever.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from dueby_api.conditions import Reason
+from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
+from dueby_api.schema import LenientSpec, decode, field, validate
+from dueby_api.subject import ModelSubject, Subject, model_subject, node_of, profile_subject
+from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node
-from dueby_operator.control.writes import Add
 from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_state import is_complete, is_failed, micros_of
-from dueby_operator.profiling.class_profiles import is_managed, subject_of
+from dueby_operator.model.writes import Add
+from dueby_operator.objects import BatchJob, CronJob
+from dueby_operator.profiling.managed import is_managed, node_subject
 from dueby_operator.profiling.provenance import IMAGE, IMAGE_NAME, driver_of, measured_s
+from dueby_operator.profiling.scheduled import ScheduledConfig
 from dueby_operator.profiling.scheduled_jobs import job_now
-from dueby_planner.profiles.observed import experience, off_by
+from dueby_planner.profiles.observed import find_drift, summarize_steps
 
-# What measuring doesn't cure, such as a label that is behind its driver, is not measured at once again and again.
+# Measuring doesn't cure everything, such as a label that is behind its driver: it is not repeated within this time.
 REST_US = 3_600_000_000
-Document = Mapping[str, Any]
+
+
+class _PodMetadata(LenientSpec, frozen=True, kw_only=True):
+    annotations: dict[str, str] = field(default_factory=dict)
+
+
+class _PodTemplate(LenientSpec, frozen=True, kw_only=True):
+    metadata: _PodMetadata = field(default_factory=_PodMetadata)
+
+
+class _JobSpec(LenientSpec, frozen=True, kw_only=True):
+    template: _PodTemplate = field(default_factory=_PodTemplate)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
     """A CronJob that measures a node's devices of a class."""
 
-    document: Document
-    models: Sequence[Document]
+    cron: CronJob
+    subjects: Sequence[ModelSubject]
 
     @property
     def name(self) -> str:
-        """The CronJob's."""
-        return str(self.document["metadata"]["name"])
+        """The CronJob's name."""
+        return self.cron.name
 
     def measures(self, spec: ProfileSpec) -> bool:
-        """Whether it measures what this is of, the node and the class being its own."""
-        about = spec.model.name, spec.model.image_size, spec.model.precision
-        return any(
-            (model["name"], model["imageSize"], model["precision"]) == about
-            and model["engine"] in ("auto", spec.engine)
-            for model in self.models
-        )
+        """Return whether it measures what this is of, given that node and class are its own."""
+        about = profile_subject(spec).about
+        return any(subject.admits(about) for subject in self.subjects)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +72,9 @@ class Now:
 
     node: Node
     image: str
-    """The worker's, by the operator's setting."""
+    """The worker's image, by the operator's settings."""
     latest: ProfileSpec | None
-    """Of the node's, measured with that image."""
+    """The node's latest profile that was measured with that image."""
     of_class: ProfileSpec | None
     """What its class's profile says, with what jobs have shown of it."""
 
@@ -72,43 +83,42 @@ class Now:
 class Drift:
     """What isn't so any more."""
 
-    reason: str
-    told: str
+    reason: Reason
+    message: str
 
 
 def drifts(profiles: Sequence[GPUProfile], nodes: Mapping[str, Node], *, image: str) -> dict[str, Drift | None]:
-    """Of each profile of a node that is there, by its name; None where everything is as it was measured."""
+    """Return the drift of each profile of a node that exists, by its name; None if all is as it was measured."""
     latest: dict[str, ProfileSpec] = {}
-    of_class: dict[tuple[str, ...], ProfileSpec] = {}
+    of_class: dict[tuple[str, Subject], ProfileSpec] = {}
     for profile in sorted(profiles, key=lambda profile: measured_s(profile.spec)):
         if profile.spec.device.node is None:
-            of_class[(names.node_of(profile.spec.device_class), *subject_of(profile.spec))] = profile.spec
+            of_class[node_of(profile.spec.device_class), node_subject(profile.spec)] = profile.spec
         elif profile.spec.software.get(IMAGE_NAME) == image:
             latest[profile.spec.device.node] = profile.spec
     found: dict[str, Drift | None] = {}
     for profile in profiles:
         if node := nodes.get(profile.spec.device.node or ""):
-            subject = subject_of(profile.spec)
-            shown = of_class.get((node.name if node.is_slow else "", *subject))
+            shown = of_class.get((node.name if node.is_slow else "", node_subject(profile.spec)))
             now = Now(node=node, image=image, latest=latest.get(node.name), of_class=shown)
             found[profile.name] = next((drift for check in _CHECKS if (drift := check(profile.spec, now))), None)
     return found
 
 
-def clocks(cron_jobs: Iterable[Document]) -> dict[tuple[str, str], Clock]:
-    """The CronJobs by node and class."""
+def clocks(cron_jobs: Iterable[CronJob]) -> dict[tuple[str, str], Clock]:
+    """Return the CronJobs by node and class. One whose template can't be read measures nothing that we know of."""
     found = {}
-    for document in cron_jobs:
-        told = document["metadata"].get("annotations", {})
-        template = document["spec"]["jobTemplate"]["spec"]["template"]
-        config = json.loads(template["metadata"]["annotations"][names.CONFIG])
-        models = [worker["model"] for worker in config["workers"]]
-        found[str(told.get(names.NODE)), str(told.get(names.DEVICE_CLASS))] = Clock(document=document, models=models)
+    for cron in cron_jobs:
+        annotations = cron.metadata.annotations
+        subjects = _subjects_of(cron)
+        found[annotations.get(names.NODE, ""), annotations.get(names.DEVICE_CLASS, "")] = Clock(
+            cron=cron, subjects=subjects
+        )
     return found
 
 
 def clock_of(profile: GPUProfile, found: Mapping[tuple[str, str], Clock]) -> Clock | None:
-    """The CronJob by which a node's profile is measured again; what was applied by hand stands, and has none."""
+    """Return the CronJob by which a node's profile is measured again. What was applied by hand stands, and has none."""
     clock = found.get((str(profile.spec.device.node), profile.spec.device_class))
     return clock if clock and is_managed(profile) and clock.measures(profile.spec) else None
 
@@ -116,69 +126,77 @@ def clock_of(profile: GPUProfile, found: Mapping[tuple[str, str], Clock]) -> Clo
 def measure_again(
     drifted: Iterable[tuple[GPUProfile, Drift]],
     found: Mapping[tuple[str, str], Clock],
-    batch: Iterable[Document],
+    jobs: Iterable[BatchJob],
     *,
     now_us: int,
 ) -> list[Add]:
-    """The Jobs that measure at once what has changed, one for each CronJob that measures it."""
-    jobs_of: dict[str, list[Document]] = defaultdict(list)
-    for job in batch:
-        jobs_of[job["metadata"]["labels"][names.PROFILED]].append(job)
+    """Return the Jobs that measure at once what has changed, one for each CronJob that measures it."""
+    jobs_of: dict[str, list[BatchJob]] = defaultdict(list)
+    for job in jobs:
+        jobs_of[job.metadata.labels.get(names.PROFILED, "")].append(job)
     waiting: dict[str, tuple[Clock, ProfileSpec, Drift]] = {}
     for profile, drift in sorted(drifted, key=lambda one: measured_s(one[0].spec)):
         if clock := clock_of(profile, found):
             waiting[clock.name] = clock, profile.spec, drift
     made = []
     for clock, latest, drift in waiting.values():
-        jobs, again = jobs_of[clock.name], names.again_name(clock.name, str(latest.measured_at))
-        is_there = any(is_at_work(job) or _is_recent(job, now_us) or job["metadata"]["name"] == again for job in jobs)
-        if not is_there and not clock.document["spec"].get("suspend"):
-            path = names.batch_path(clock.document["metadata"]["namespace"])
-            made.append(Add(kind=path, document=job_now(clock.document, again, reason=drift.reason)))
+        again = names.again_name(clock.name, str(latest.measured_at))
+        existing = jobs_of[clock.name]
+        is_there = any(not job.is_over or _is_recent(job, now_us) or job.name == again for job in existing)
+        if not is_there and not clock.cron.spec.suspend:
+            path = paths.batch_path(clock.cron.metadata.namespace)
+            made.append(Add(kind=path, document=job_now(clock.cron, again, reason=drift.reason.word)))
     return made
 
 
-def is_at_work(job: Document) -> bool:
-    """Whether the Job has not ended."""
-    return not (is_complete(job) or is_failed(job))
+def _subjects_of(cron: CronJob) -> list[ModelSubject]:
+    try:
+        template = validate(_JobSpec, cron.spec.job_template.spec).template
+        config = decode(ScheduledConfig, template.metadata.annotations.get(names.CONFIG, ""))
+    except Invalid:
+        return []
+    return [model_subject(subject.model) for subject in config.workers]
 
 
-def _is_recent(job: Document, now_us: int) -> bool:
-    """Whether it was made for a drift, and not long ago."""
-    if names.REASON not in job["metadata"].get("annotations", {}):
+def _is_recent(job: BatchJob, now_us: int) -> bool:
+    """Return whether it was made for a drift, and not long ago."""
+    if names.REASON not in job.metadata.annotations:
         return False
-    return now_us < (micros_of(job["metadata"].get("creationTimestamp")) or 0) + REST_US
+    return now_us < (job.metadata.created_us or 0) + REST_US
 
 
 def _driver(spec: ProfileSpec, now: Now) -> Drift | None:
     before, there = spec.device.driver or "", driver_of(now.node)
-    # A version may be told with fewer parts than another.
+    # A version may be given with fewer parts than another.
     is_same = all(a == b for a, b in zip(_numbers(before), _numbers(there)))
     if not before or not there or is_same:
         return None
-    return Drift(reason="DriverChanged", told=f"The driver of {now.node.name} was {before} and is {there}")
+    message = f"The driver of {now.node.name} was {before} and is {there}"
+    return Drift(reason=Reason.DRIVER_CHANGED, message=message)
 
 
 def _image_name(spec: ProfileSpec, now: Now) -> Drift | None:
     before = spec.software.get(IMAGE_NAME)
     if not before or before == now.image:
         return None
-    return Drift(reason="ImageChanged", told=f"It was measured with the image {before}, and workers have {now.image}")
+    message = f"It was measured with the image {before}, and workers have {now.image}"
+    return Drift(reason=Reason.IMAGE_CHANGED, message=message)
 
 
 def _torch(spec: ProfileSpec, now: Now) -> Drift | None:
     before, there = _of_later(spec, now, "torch")
     if before == there:
         return None
-    return Drift(reason="TorchChanged", told=f"It was measured with torch {before}, and workers have {there}")
+    message = f"It was measured with torch {before}, and workers have {there}"
+    return Drift(reason=Reason.TORCH_CHANGED, message=message)
 
 
 def _build(spec: ProfileSpec, now: Now) -> Drift | None:
     before, there = _of_later(spec, now, IMAGE)
     if before == there or not spec.software.get(IMAGE_NAME):
         return None
-    told = f"Of the image {now.image} it was measured with {before}, and workers have {there}"
-    return Drift(reason="ImageChanged", told=told)
+    message = f"It was measured with the build {before} of the image {now.image}, and workers have {there}"
+    return Drift(reason=Reason.IMAGE_CHANGED, message=message)
 
 
 def _steps(spec: ProfileSpec, now: Now) -> Drift | None:
@@ -186,19 +204,19 @@ def _steps(spec: ProfileSpec, now: Now) -> Drift | None:
         return None
     since = tuple(row for row in now.of_class.observed if spec.measured_at is None or row.time > spec.measured_at)
     seen = now.of_class.replace(observed=since)
-    off, shown = off_by(seen), experience(seen)
+    off, shown = find_drift(seen), summarize_steps(seen)
     if off is None or shown is None:
         return None
     how = "longer" if off > 0 else "shorter"
-    told = f"In {shown.jobs} jobs ({shown.steps:,} steps) its class's steps were {abs(off):.0%} {how} than measured"
-    return Drift(reason="StepsOff", told=told)
+    message = f"In {shown.jobs} jobs ({shown.steps:,} steps) its class's steps were {abs(off):.0%} {how} than measured"
+    return Drift(reason=Reason.STEPS_OFF, message=message)
 
 
 _CHECKS = (_driver, _image_name, _torch, _build, _steps)
 
 
 def _of_later(spec: ProfileSpec, now: Now, what: str) -> tuple[str, str]:
-    """What the profile says of its software, and what the node's latest does, if that is a later one and says it."""
+    """Return what the profile says of its software, and what the node's latest says, if that is later and says it."""
     before = str(spec.software.get(what) or "")
     if now.latest is None or measured_s(now.latest) <= measured_s(spec) or not before:
         return before, before

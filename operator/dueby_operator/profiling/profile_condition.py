@@ -1,115 +1,122 @@
-"""The condition Current of GPUProfiles: whether it is what one would measure now, why not, and what happens next. Pure.
+"""The condition Current of GPUProfiles: whether one would measure the same now, why not, and what happens next. Pure.
 
 A class's profile is as current as those of its nodes.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 
+from dueby_api.conditions import Reason
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
 from dueby_api.status import ProfileStatus
-from dueby_operator.control.conditions import Say, merge_conditions
-from dueby_operator.control.writes import Change
+from dueby_api.subject import Subject, node_of
+from dueby_operator import paths
 from dueby_operator.jobs import names
-from dueby_operator.profiling.class_profiles import is_managed, subject_of
-from dueby_operator.profiling.drift import Clock, Drift, clock_of, is_at_work
+from dueby_operator.model.conditions import NewCondition, merge_conditions
+from dueby_operator.model.writes import Change
+from dueby_operator.objects import BatchJob
+from dueby_operator.profiling.drift import Clock, Drift, clock_of
+from dueby_operator.profiling.managed import is_managed, node_subject
 from dueby_operator.profiling.provenance import IMAGE_NAME
 
 # Of nodes that a class's profile names.
 MAX_NAMED = 5
-Document = Mapping[str, Any]
 
 
-def currents(
+def profile_conditions(
     profiles: Sequence[GPUProfile],
     drifted: Mapping[str, Drift | None],
     found: Mapping[tuple[str, str], Clock],
-    batch: Iterable[Document],
+    jobs: Mapping[str, str],
     *,
-    generations: Mapping[str, int],
-    now: str,
+    now_us: int,
     new: Collection[str] = (),
 ) -> list[Change]:
-    """What brings the condition up to date, of nodes' profiles and their classes', where it isn't.
+    """Return what brings the condition up to date, of nodes' profiles and their classes'.
 
-    Of `new` ones, which are being written, it is said at the next look.
+    `jobs` are the Jobs that are at work, by their CronJob. Profiles in `new` are being written, and their condition
+    waits for the next pass.
     """
-    at_work = {job["metadata"]["labels"][names.PROFILED]: job for job in batch if is_at_work(job)}
-    said = {
-        profile.name: _of_node(profile, drifted[profile.name], clock_of(profile, found), at_work)
+    current = {
+        profile.name: _of_node(profile, drifted[profile.name], clock_of(profile, found), jobs)
         for profile in profiles
         if profile.name in drifted
     }
-    said |= _of_classes(profiles, drifted)
+    current |= _of_classes(profiles, drifted)
     changes = []
     for profile in profiles:
-        if profile.name not in said or profile.name in new:
+        if profile.name not in current or profile.name in new:
             continue
-        before = [c.document() for c in (profile.status or ProfileStatus()).conditions]
-        conditions = merge_conditions(
-            before, [said[profile.name]], generation=generations.get(profile.name, 1), now=now
+        before = (profile.status or ProfileStatus()).conditions
+        after = merge_conditions(
+            before, [current[profile.name]], generation=profile.metadata.generation or 1, now_us=now_us
         )
-        if conditions != before:
-            path = names.profiles_path(profile.name, "status")
+        if after != before:
+            conditions = [condition.document() for condition in after]
+            path = paths.profiles_path(profile.name, "status")
             changes.append(Change(path=path, fields={"status": {"conditions": conditions}}))
     return changes
 
 
-def _of_node(profile: GPUProfile, drift: Drift | None, clock: Clock | None, at_work: Mapping[str, Document]) -> Say:
+def jobs_at_work(jobs: Iterable[BatchJob]) -> dict[str, str]:
+    """Return the names of the Jobs that have not ended, by their CronJob."""
+    return {job.metadata.labels.get(names.PROFILED, ""): job.name for job in jobs if not job.is_over}
+
+
+def _of_node(profile: GPUProfile, drift: Drift | None, clock: Clock | None, jobs: Mapping[str, str]) -> NewCondition:
     if drift is None:
-        return Say(type="Current", status="True", reason="Measured", message=_facts(profile.spec))
-    by_hand = "It was applied by hand and stands: apply a new one, or delete it to have its node measured."
-    message = f"{drift.told}. {_next_step(clock, at_work) if is_managed(profile) else by_hand}"
-    return Say(type="Current", status="False", reason=drift.reason, message=message)
+        return NewCondition(reason=Reason.MEASURED, message=_facts(profile.spec))
+    by_hand = "It was applied by hand and stands. Apply a new one, or delete it to have its node measured."
+    next_step = _next_step(clock, jobs) if is_managed(profile) else by_hand
+    return NewCondition(reason=drift.reason, message=f"{drift.message}. {next_step}")
 
 
-def _next_step(clock: Clock | None, at_work: Mapping[str, Document]) -> str:
+def _next_step(clock: Clock | None, jobs: Mapping[str, str]) -> str:
     if clock is None:
         return (
-            "No CronJob measures it: name its model in the chart's profiler.models, or measure it by hand with "
+            "No CronJob measures it. Name its model in the chart's profiler.models, or measure it by hand with "
             "`dueby profile` and apply the profile."
         )
-    name, namespace, spec = clock.name, clock.document["metadata"]["namespace"], clock.document["spec"]
-    if job := at_work.get(name):
-        return f"It is being measured again by the Job {job['metadata']['name']} in the namespace {namespace}."
+    name, namespace, spec = clock.name, clock.cron.metadata.namespace, clock.cron.spec
+    if name in jobs:
+        return f"It is being measured again by the Job {jobs[name]} in the namespace {namespace}."
     by_hand = f"`kubectl create job --from=cronjob/{name} {name}-now -n {namespace}`"
-    if spec.get("suspend"):
+    if spec.suspend:
         return f"The CronJob that measures it is suspended. To measure it now: {by_hand}."
-    when = f"{spec['schedule']} {spec.get('timeZone') or ''}".strip()
+    when = f"{spec.schedule} {spec.time_zone}".strip()
     return f"It will be measured again by the CronJob {name} ({when}). To measure it now: {by_hand}."
 
 
 def _facts(spec: ProfileSpec) -> str:
-    """What it was measured with, as far as it says so."""
+    """Return what it was measured with, as far as it says so."""
     facts = {
         "driver": spec.device.driver,
         "image": spec.software.get(IMAGE_NAME),
         "torch": spec.software.get("torch"),
     }
-    told = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
-    return f"Measured with {told}." if told else ""
+    known = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
+    return f"Measured with {known}." if known else ""
 
 
-def _of_classes(profiles: Sequence[GPUProfile], drifted: Mapping[str, Drift | None]) -> dict[str, Say]:
-    """Of the classes' profiles that are made of nodes'; a slow node's own class is of that node."""
+def _of_classes(profiles: Sequence[GPUProfile], drifted: Mapping[str, Drift | None]) -> dict[str, NewCondition]:
+    """Return the conditions of classes' profiles that are made of nodes'. A slow node's own class is of that node."""
     classes = [profile for profile in profiles if profile.spec.device.node is None and is_managed(profile)]
-    slow = {names.node_of(profile.spec.device_class) for profile in classes}
-    nodes: dict[tuple[str, ...], list[GPUProfile]] = defaultdict(list)
+    slow = {node_of(profile.spec.device_class) for profile in classes}
+    nodes: dict[tuple[str, Subject], list[GPUProfile]] = defaultdict(list)
     for profile in profiles:
         if profile.name in drifted:
             node = str(profile.spec.device.node)
-            nodes[(node if node in slow else "", *subject_of(profile.spec))].append(profile)
-    of_each = {p.name: nodes[(names.node_of(p.spec.device_class), *subject_of(p.spec))] for p in classes}
+            nodes[node if node in slow else "", node_subject(profile.spec)].append(profile)
+    of_each = {p.name: nodes[node_of(p.spec.device_class), node_subject(p.spec)] for p in classes}
     return {name: _of_class(members, drifted) for name, members in of_each.items() if members}
 
 
-def _of_class(nodes: Sequence[GPUProfile], drifted: Mapping[str, Drift | None]) -> Say:
+def _of_class(nodes: Sequence[GPUProfile], drifted: Mapping[str, Drift | None]) -> NewCondition:
     off = [(profile, drift) for profile in nodes if (drift := drifted[profile.name])]
     of_all = f"Of {len(nodes)} node{'s' if len(nodes) > 1 else ''}"
     if not off:
-        return Say(type="Current", status="True", reason="Measured", message=f"{of_all}.")
-    named = ", ".join(f"{profile.spec.device.node} ({drift.reason})" for profile, drift in off[:MAX_NAMED])
+        return NewCondition(reason=Reason.MEASURED, message=f"{of_all}.")
+    named = ", ".join(f"{profile.spec.device.node} ({drift.reason.word})" for profile, drift in off[:MAX_NAMED])
     more = f" and {len(off) - MAX_NAMED} more" if len(off) > MAX_NAMED else ""
     message = f"{of_all} {len(off)} changed since measured: {named}{more}. It follows them."
-    return Say(type="Current", status="False", reason=off[0][1].reason, message=message)
+    return NewCondition(reason=off[0][1].reason, message=message)

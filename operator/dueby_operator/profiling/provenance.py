@@ -4,25 +4,22 @@ A pod sees a driver only through an engine that uses it, and never the image tha
 the device is, so the operator writes them down beside the measurement and notices when they change.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from dueby_api.gpu_profile import ProfileSpec
 from dueby_operator.cluster.nodes import Node
+from dueby_operator.objects import Pod
 
-Document = Mapping[str, Any]
-# GPU feature discovery's labels: the whole version, or its parts by the names of now and of before.
+# GPU feature discovery's labels: the whole version, or its parts by their present and their former names.
 DRIVER_LABEL = "nvidia.com/cuda.driver-version.full"
 DRIVER_PARTS = (
     tuple(f"nvidia.com/cuda.driver-version.{part}" for part in ("major", "minor", "revision")),
     tuple(f"nvidia.com/cuda.driver.{part}" for part in ("major", "minor", "rev")),
 )
-# In `spec.software`: what the image is, and the name by which it was asked for.
+# In `spec.software`: the image's digest, and the name by which it was asked for.
 IMAGE, IMAGE_NAME = "image", "imageName"
 
 
 def driver_of(node: Node) -> str:
-    """The version of the node's driver by its labels; empty where they don't say."""
+    """Return the version of the node's driver by its labels; empty if they don't say."""
     if whole := node.labels.get(DRIVER_LABEL):
         return whole
     for names in DRIVER_PARTS:
@@ -32,21 +29,23 @@ def driver_of(node: Node) -> str:
     return ""
 
 
-def image_of(pod: Document) -> str:
-    """What the pod's container was made from: the digest, where the kubelet says one."""
-    for container in pod.get("status", {}).get("containerStatuses", ()):
-        found = str(container.get("imageID") or "")
+def image_of(pod: Pod) -> str:
+    """Return what the pod's container was made from: the digest, if the kubelet says one."""
+    for container in pod.status.container_statuses:
+        found = container.image_id
         return found[found.find("sha256:") :] if "sha256:" in found else found
     return ""
 
 
-def image_name_of(pod: Document) -> str:
-    """The name by which the pod asked for its image."""
-    return str(next((container.get("image") for container in pod["spec"].get("containers", ())), "") or "")
+def image_name_of(pod: Pod) -> str:
+    """Return the name by which the pod asked for its image."""
+    return next((container.image for container in pod.spec.containers), "")
 
 
-def with_origin(spec: ProfileSpec, *, node: Node | None = None, image: str = "", image_name: str = "") -> ProfileSpec:
-    """The measurement with what is known of these; what it says itself of its driver stands."""
+def with_provenance(
+    spec: ProfileSpec, *, node: Node | None = None, image: str = "", image_name: str = ""
+) -> ProfileSpec:
+    """Return the measurement with what is known of these. What it says itself of its driver stands."""
     known = {IMAGE: image, IMAGE_NAME: image_name}
     software = {**spec.software, **{name: value for name, value in known.items() if value}}
     driver = spec.device.driver or (driver_of(node) if node else "") or None
@@ -54,5 +53,5 @@ def with_origin(spec: ProfileSpec, *, node: Node | None = None, image: str = "",
 
 
 def measured_s(spec: ProfileSpec) -> float:
-    """When it was measured, in seconds since 1970; 0 where it doesn't say."""
+    """Return when it was measured, in seconds since 1970; 0 if it doesn't say."""
     return spec.measured_at.timestamp() if spec.measured_at else 0.0

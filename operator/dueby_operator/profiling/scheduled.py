@@ -1,14 +1,13 @@
 """A profiler on each node with GPUs: which CronJobs there are to be, and what comes of what they have measured. Pure.
 
-nodes, jobs, setting     a CronJob for each node and class of its devices; its subjects are what jobs use, and what the
-                         chart's values name
-a pod that succeeded     its node's GPUProfile, if it is newer than the one there, and the class's
+    nodes, jobs, settings     a CronJob for each node and class of its devices; its subjects are what jobs use, and what
+                              the chart's values name
+    a pod that succeeded      its node's GPUProfile, if it is newer than the one there, and the class's
 
-Nothing is remembered: what there should be is compared with what there is, so a look at an unchanged cluster writes
+Nothing is remembered: what there should be is compared with what there is, so a pass over an unchanged cluster writes
 nothing. Names, digests and `measuredAt` say what is done already.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,66 +15,71 @@ from functools import partial
 from typing import Any
 
 from dueby_api.engines import runs_on_cpu
-from dueby_api.errors import DueByError, Invalid
-from dueby_api.gpu_profile import GPUProfile, ProfileSpec, parse_profile
-from dueby_api.inference_job import InferenceJob, Model, parse_job
+from dueby_api.errors import Invalid
+from dueby_api.gpu_profile import GPUProfile, ProfileSpec
+from dueby_api.inference_job import InferenceJob, Model
 from dueby_api.packed_profile import unpack_profile
+from dueby_api.schema import LenientSpec, decode
+from dueby_api.step_messages import ProfilingResult
+from dueby_api.subject import Subject, class_of, model_subject, node_of, profile_subject
+from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node
-from dueby_operator.control.writes import Add, Change, Delete, Put
 from dueby_operator.jobs import names
-from dueby_operator.jobs.manifests import Setting
-from dueby_operator.jobs.pod_state import ending_of
-from dueby_operator.profiling.class_profiles import subject_of as subject_of_profile
-from dueby_operator.profiling.documents import profiles_of
-from dueby_operator.profiling.on_demand_jobs import subject_of
-from dueby_operator.profiling.provenance import image_name_of, image_of, measured_s, with_origin
+from dueby_operator.jobs.pod_state import ending_of, index_of, job_of
+from dueby_operator.model.writes import Add, Change, Delete
+from dueby_operator.objects import BatchJob, CronJob, Pod
+from dueby_operator.profiling.class_profiles import profiles_of
+from dueby_operator.profiling.managed import node_subject, profile_name
+from dueby_operator.profiling.provenance import image_name_of, image_of, measured_s, with_provenance
 from dueby_operator.profiling.scheduled_jobs import cron_job
-from dueby_operator.profiling.settings import Profiler
-from dueby_planner.profiles.pool import matching
+from dueby_operator.settings import OperatorSettings, ProfilerSettings
+from dueby_planner.profiles.class_profiles import matching
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Measurement:
     """What a pod has measured."""
 
     spec: ProfileSpec
     node: Node
 
 
-def read_jobs(documents: Iterable[Document]) -> list[InferenceJob]:
-    """Those that make sense."""
-    found = []
-    for document in documents:
-        try:
-            found.append(parse_job(document))
-        except DueByError:  # its own condition says so
-            continue
-    return found
+class ScheduledSubject(LenientSpec, frozen=True, kw_only=True):
+    """What one index of a profiling Job measures."""
+
+    model: Model
+
+
+class ScheduledConfig(LenientSpec, frozen=True, kw_only=True):
+    """What the pods of a profiling Job are told, as far as it is read again."""
+
+    device_class: str
+    workers: tuple[ScheduledSubject, ...]
 
 
 def subjects_of(jobs: Iterable[InferenceJob], node: Node, device_class: str, models: Iterable[Model]) -> list[Model]:
-    """What is measured of the node's devices of the class, each once, in the order of their names."""
+    """Return what is measured on the node's devices of the class, each once, in the order of their names."""
     used = [job.spec.model for job in jobs if _may_use(job, node, device_class)]
     bare = (model.replace(weights="none", labels=None, classes=None) for model in [*models, *used])
-    by_name = {subject_of(model): model for model in bare}
+    by_name = {str(model_subject(model)): model for model in bare}
     return [by_name[name] for name in sorted(by_name)]
 
 
 def follow_nodes(
     nodes: Iterable[Node],
     jobs: Sequence[InferenceJob],
-    setting: Setting,
-    profiler: Profiler,
+    settings: OperatorSettings,
+    profiler: ProfilerSettings,
     *,
     profiles: Iterable[GPUProfile],
-    there: Iterable[Document],
+    existing: Iterable[CronJob],
 ) -> list[Add | Change | Delete]:
-    """What makes the CronJobs those that there should be, of those `there`; what was measured longest ago is first."""
-    wanted = {made["metadata"]["name"]: made for made in _wanted(nodes, jobs, setting, profiler, profiles)}
-    found = {document["metadata"]["name"]: document for document in there}
-    path = names.cron_jobs_path(profiler.namespace)
+    """Return the writes that turn the existing CronJobs into the desired ones."""
+    wanted = {made["metadata"]["name"]: made for made in _wanted(nodes, jobs, settings, profiler, profiles)}
+    found = {cron.name: cron for cron in existing}
+    path = paths.cron_jobs_path(profiler.namespace)
     return [
         *(Delete(path=f"{path}/{name}") for name in sorted(found.keys() - wanted.keys())),
         *(Add(kind=path, document=made) for name, made in wanted.items() if name not in found),
@@ -83,58 +87,55 @@ def follow_nodes(
             # What people have set besides, such as `suspend`, stays.
             Change(path=f"{path}/{name}", fields={"metadata": _changing(made), "spec": made["spec"]})
             for name, made in wanted.items()
-            if name in found and _digest_of(found[name]) != _digest_of(made)
+            if name in found and found[name].metadata.annotations.get(names.DIGEST, "") != _digest_of(made)
         ),
     ]
 
 
-def found_in(pods: Iterable[Mapping[str, Any]], batch: Iterable[Document], nodes: Mapping[str, Node]) -> list[Finding]:
-    """What the pods of these Jobs have measured that succeeded, on nodes that are there."""
-    ours = {(job["metadata"]["namespace"], job["metadata"]["name"]) for job in batch}
+def measurements_in(pods: Iterable[Pod], jobs: Iterable[BatchJob], nodes: Mapping[str, Node]) -> list[Measurement]:
+    """Return what the pods of these Jobs have measured that succeeded, on nodes that exist."""
+    ours = {(job.metadata.namespace, job.name) for job in jobs}
     found = []
     for pod in pods:
-        metadata, node = pod["metadata"], nodes.get(pod["spec"].get("nodeName", ""))
-        job = metadata["labels"].get(names.JOB_OF_POD, "")
+        node, job = nodes.get(pod.spec.node_name), job_of(pod)
         # Anybody may put the label on a pod of theirs; it counts only as one of these Jobs'.
-        is_ours = (metadata["namespace"], job) in ours
-        if not is_ours or node is None or pod.get("status", {}).get("phase") != "Succeeded":
+        is_ours = (pod.metadata.namespace, job) in ours
+        if not is_ours or node is None or pod.status.phase != "Succeeded":
             continue
         try:
             spec = _checked(pod, job)
-        except (Invalid, KeyError, ValueError, IndexError):  # cut off, or of an image that says something else
+        except Invalid:  # cut off, or of an image that says something else
             continue
-        found.append(
-            Finding(spec=with_origin(spec, node=node, image=image_of(pod), image_name=image_name_of(pod)), node=node)
-        )
+        spec = with_provenance(spec, node=node, image=image_of(pod), image_name=image_name_of(pod))
+        found.append(Measurement(spec=spec, node=node))
     return found
 
 
-def store(found: Iterable[Finding], profiles: Sequence[GPUProfile]) -> list[Put]:
-    """The profiles of what is newer than what is there; what was applied by hand for the same device stands."""
-    newest: dict[tuple[str, ...], Finding] = {}
-    for one in sorted(found, key=lambda one: measured_s(one.spec)):
-        newest[(*subject_of_profile(one.spec), one.node.name)] = one
-    known: dict[tuple[str, ...], list[GPUProfile]] = defaultdict(list)
+def store(measurements: Iterable[Measurement], profiles: Sequence[GPUProfile]) -> list[GPUProfile]:
+    """Return the profiles of what is newer than what exists. What was applied by hand for the same device stands."""
+    newest: dict[tuple[Subject, str], Measurement] = {}
+    for one in sorted(measurements, key=lambda one: measured_s(one.spec)):
+        newest[node_subject(one.spec), one.node.name] = one
+    known: dict[tuple[Subject, str], list[GPUProfile]] = defaultdict(list)
     for profile in profiles:
-        known[(*subject_of_profile(profile.spec), profile.spec.device.node or "")].append(profile)
-    puts: dict[str, Put] = {}
-    for key, one in newest.items():
-        own, before = names.profile_name(*key), known[key]
+        known[node_subject(profile.spec), profile.spec.device.node or ""].append(profile)
+    made: dict[str, GPUProfile] = {}
+    for (subject, node), one in newest.items():
+        own, before = profile_name(subject, node), known[subject, node]
         is_by_hand = any(p.name != own and p.spec.device.uuid == one.spec.device.uuid for p in before)
         is_new = all(measured_s(one.spec) > measured_s(p.spec) for p in before if p.name == own)
         if is_new and not is_by_hand:
-            written = [parse_profile(put.document) for put in puts.values()]
-            there = {profile.name: profile for profile in [*profiles, *written]}
-            made = profiles_of(one.spec, node=one.node, profiles=list(there.values()))
-            puts |= {put.document["metadata"]["name"]: put for put in made}
-    return list(puts.values())
+            there = {profile.name: profile for profile in profiles} | made
+            for profile in profiles_of(one.spec, node=one.node, profiles=list(there.values())):
+                made[profile.name] = profile
+    return list(made.values())
 
 
 def _wanted(
     nodes: Iterable[Node],
     jobs: Sequence[InferenceJob],
-    setting: Setting,
-    profiler: Profiler,
+    settings: OperatorSettings,
+    profiler: ProfilerSettings,
     profiles: Iterable[GPUProfile],
 ) -> Iterable[Document]:
     if not profiler.enabled:
@@ -145,26 +146,28 @@ def _wanted(
     for node in sorted(nodes, key=lambda node: node.name):
         for own_class, device in sorted(node.devices.items()):
             # A slow node is measured as what it was: only so it can show that it has recovered.
-            device_class = names.class_of(own_class)
+            device_class = class_of(own_class)
             subjects = subjects_of(jobs, node, device_class, profiler.models)
-            # A run that its limit ends goes on the next time where it was.
+            # A run that its time limit ends goes on the next time where it was.
             subjects.sort(key=partial(_last_measured_s, measured[node.name, device_class]))
             if device.count and subjects:
-                yield cron_job(node, device_class, device, subjects, setting, profiler)
+                yield cron_job(node, device_class, device, subjects, settings, profiler)
 
 
 def _last_measured_s(profiles: Iterable[GPUProfile], model: Model) -> float:
-    """When what the model's subject is about was measured last; 0 for never."""
+    """Return when the model's subject was measured last; 0 for never."""
     return max((measured_s(profile.spec) for profile in matching(profiles, model)), default=0.0)
 
 
 def _may_use(job: InferenceJob, node: Node, device_class: str) -> bool:
-    """Whether the job's workers may be on the node's devices; an engine on CPUs must ask for it by the class's name."""
-    allowed = {names.class_of(name) for name in job.spec.gpus.classes if names.node_of(name) in ("", node.name)}
+    """Return whether the job's workers may be on the node's devices.
+
+    A job with an engine for CPUs must name the class for that.
+    """
+    allowed = {class_of(name) for name in job.spec.gpus.classes if node_of(name) in ("", node.name)}
     is_class = device_class in allowed if job.spec.gpus.classes else not runs_on_cpu(job.spec.model.engine)
-    return is_class and all(
-        node.labels.get(name) == value for name, value in (job.spec.worker.node_selector or {}).items()
-    )
+    selector = job.spec.worker.node_selector or {}
+    return is_class and all(node.labels.get(name) == value for name, value in selector.items())
 
 
 def _changing(document: Document) -> Document:
@@ -172,15 +175,22 @@ def _changing(document: Document) -> Document:
 
 
 def _digest_of(document: Document) -> str:
-    return str(document["metadata"].get("annotations", {}).get(names.DIGEST, ""))
+    return str(document["metadata"]["annotations"][names.DIGEST])
 
 
-def _checked(pod: Mapping[str, Any], job: str) -> ProfileSpec:
-    """The profile in the pod's last words, if it is of what the pod was told to measure."""
-    told = json.loads(pod["metadata"]["annotations"][names.CONFIG])
-    model = told["workers"][int(pod["metadata"]["labels"][names.INDEX_OF_POD])]["model"]
-    spec = unpack_profile(str(ending_of([pod], job).words["profile"]), origin="profile")
-    measured = spec.device_class, spec.model.name, spec.model.image_size, spec.model.precision
-    if measured != (told["deviceClass"], model["name"], model["imageSize"], model["precision"]):
-        raise Invalid("profile", f"is of {', '.join(map(str, measured))}")
+def _checked(pod: Pod, job: str) -> ProfileSpec:
+    """Return the profile in the pod's last words, if it is of what the pod was told to measure."""
+    config = decode(ScheduledConfig, pod.metadata.annotations.get(names.CONFIG, ""))
+    index, result = index_of(pod), ending_of([pod], job).read(ProfilingResult)
+    if result is None or index is None or index >= len(config.workers):
+        raise Invalid("profile", "is missing")
+    spec = unpack_profile(result.profile, origin="profile")
+    about, asked = profile_subject(spec), config.workers[index].model
+    if (spec.device_class, spec.model.name, spec.model.image_size, spec.model.precision) != (
+        config.device_class,
+        asked.name,
+        asked.image_size,
+        asked.precision,
+    ):
+        raise Invalid("profile", f"is of {spec.device_class} and {about.about.sentence}")
     return spec

@@ -9,47 +9,50 @@ step; it is the workers' format, so the index selects the subject.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import Model
 from dueby_operator.cluster.nodes import DeviceKind, Node
+from dueby_operator.cluster.requests import TOLERATIONS
 from dueby_operator.jobs import names
-from dueby_operator.jobs.manifests import (
-    CONFIG_FOLDER,
+from dueby_operator.jobs.pod_templates import (
+    CONFIG_MOUNTS,
     CONTAINER_SECURITY,
-    FS_GROUP,
     GRACE_S,
     POD_SECURITY,
     PORT,
     REQUIRED,
     SCRATCH,
-    TOLERATIONS,
-    Setting,
+    VOLUME_SECURITY,
 )
-from dueby_operator.profiling.on_demand_jobs import LIMIT_S
-from dueby_operator.profiling.settings import Profiler, Window
+from dueby_operator.objects import CronJob
+from dueby_operator.profiling.on_demand_jobs import ARGUMENTS, COMMAND, LIMIT_S
+from dueby_operator.settings import OperatorSettings, ProfilerSettings, Window
 
-# A CronJob that could not begin for so long, such as on a node that was off, waits for its next time.
+# A CronJob that could not begin for this long, such as on a node that was off, waits for its next time.
 LATEST_START_S = 3600
-# What a run leaves is read within seconds; a day of it is for people.
+# What a run leaves is read within seconds; it is kept for a day for people.
 KEPT_S = 86_400
 Document = dict[str, Any]
 
 
 def cron_job(
-    node: Node, device_class: str, device: DeviceKind, subjects: Sequence[Model], setting: Setting, profiler: Profiler
+    node: Node,
+    device_class: str,
+    device: DeviceKind,
+    subjects: Sequence[Model],
+    settings: OperatorSettings,
+    profiler: ProfilerSettings,
 ) -> Document:
-    """The CronJob, with the digest by which a change is known."""
+    """Return the CronJob, with the digest by which a change of it is noticed."""
     name = names.node_profiling_name(node.name, device_class)
     labels = {**names.MANAGED, names.PROFILED: name}
-    told = {names.DEVICE_CLASS: device_class, names.NODE: node.name}
-    pod = _pod(node, device, subjects, setting, profiler)
-    pod["metadata"] = {
-        "labels": labels,
-        "annotations": {**told, names.CONFIG: _config(name, device_class, subjects, setting)},
-    }
+    about = {names.DEVICE_CLASS: device_class, names.NODE: node.name}
+    pod = _pod(node, device, subjects, settings, profiler)
+    config = _config(name, device_class, subjects, settings)
+    pod["metadata"] = {"labels": labels, "annotations": {**about, names.CONFIG: config}}
     document: Document = {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
@@ -57,7 +60,7 @@ def cron_job(
             "name": name,
             "namespace": profiler.namespace,
             "labels": labels,
-            "annotations": told,
+            "annotations": about,
             "ownerReferences": [names.node_owner(node.name, node.uid)],
         },
         "spec": {
@@ -68,36 +71,36 @@ def cron_job(
             "successfulJobsHistoryLimit": 1,
             "failedJobsHistoryLimit": 1,
             "jobTemplate": {
-                "metadata": {"labels": labels, "annotations": told},
+                "metadata": {"labels": labels, "annotations": about},
                 "spec": _job_spec(pod, count=len(subjects), limit_s=profiler.limit_s),
             },
         },
     }
-    document["metadata"]["annotations"] = {**told, names.DIGEST: _digest(document)}
+    document["metadata"]["annotations"] = {**about, names.DIGEST: _digest(document)}
     return document
 
 
-def job_now(cron: Mapping[str, Any], name: str, *, reason: str) -> Document:
-    """A Job of the CronJob's template, as `kubectl create job --from` makes it."""
-    metadata, template = cron["metadata"], cron["spec"]["jobTemplate"]
-    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": metadata["name"], "uid": metadata["uid"]}
+def job_now(cron: CronJob, name: str, *, reason: str) -> Document:
+    """Return a Job of the CronJob's template, as `kubectl create job --from` makes it."""
+    template = cron.spec.job_template
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": cron.name, "uid": cron.metadata.uid}
     made = {"cronjob.kubernetes.io/instantiate": "manual", names.REASON: reason}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": name,
-            "namespace": metadata["namespace"],
-            "labels": dict(template["metadata"]["labels"]),
-            "annotations": {**template["metadata"].get("annotations", {}), **made},
+            "namespace": cron.metadata.namespace,
+            "labels": dict(template.metadata.labels),
+            "annotations": {**template.metadata.annotations, **made},
             "ownerReferences": [{**owner, "controller": True}],
         },
-        "spec": template["spec"],
+        "spec": template.spec,
     }
 
 
 def schedule(window: Window, name: str) -> str:
-    """A minute of the window, by the name, so that not all nodes begin at once."""
+    """Return a minute of the window, by the name, so that not all nodes begin at once."""
     offset = int(hashlib.sha256(name.encode()).hexdigest(), 16) % (60 * window.hours)
     hour, minute = divmod((window.start_minutes + offset) % (24 * 60), 60)
     return f"{minute} {hour} * * {window.days}"
@@ -117,11 +120,11 @@ def _job_spec(pod: Document, *, count: int, limit_s: int) -> Document:
     }
 
 
-def _config(name: str, device_class: str, subjects: Sequence[Model], setting: Setting) -> str:
+def _config(name: str, device_class: str, subjects: Sequence[Model], settings: OperatorSettings) -> str:
     config = {
         "job": name,
         "deviceClass": device_class,
-        "threads": setting.gpu_worker_cpus,
+        "threads": settings.gpu_worker_cpus,
         "host": "0.0.0.0",
         "port": PORT,
         "workers": [{"model": model.document(), "gpu": not runs_on_cpu(model.engine)} for model in subjects],
@@ -129,30 +132,14 @@ def _config(name: str, device_class: str, subjects: Sequence[Model], setting: Se
     return json.dumps(config, separators=(",", ":"))
 
 
-def _pod(node: Node, device: DeviceKind, subjects: Sequence[Model], setting: Setting, profiler: Profiler) -> Document:
-    resource = {str(device.resource): "1"}
-    cpus = str(setting.gpu_worker_cpus)
-    # As a worker: a CPU engine has its cores and no more, a GPU's host process may use more.
-    on_cpus = all(runs_on_cpu(model.engine) for model in subjects)
-    container = {
-        "name": "dueby",
-        "image": setting.image,
-        "imagePullPolicy": setting.pull_policy,
-        "command": ["python", "-m", "dueby_profiler"],
-        "args": ["--config", f"{CONFIG_FOLDER}/config.json"],
-        "env": [{"name": "HOME", "value": SCRATCH}],
-        "ports": [{"name": "http", "containerPort": PORT}],
-        "resources": {
-            "requests": {"cpu": cpus, "memory": setting.worker_memory, **resource},
-            "limits": {**resource, **({"cpu": cpus} if on_cpus else {})},
-        },
-        "securityContext": CONTAINER_SECURITY,
-        "volumeMounts": [
-            {"name": "dueby-config", "mountPath": CONFIG_FOLDER, "readOnly": True},
-            {"name": "dueby-scratch", "mountPath": SCRATCH},
-        ],
-    }
-    told = {"path": "config.json", "fieldRef": {"fieldPath": f"metadata.annotations['{names.CONFIG}']"}}
+def _pod(
+    node: Node,
+    device: DeviceKind,
+    subjects: Sequence[Model],
+    settings: OperatorSettings,
+    profiler: ProfilerSettings,
+) -> Document:
+    config = {"path": "config.json", "fieldRef": {"fieldPath": f"metadata.annotations['{names.CONFIG}']"}}
     here = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node.name]}]}
     return {
         "spec": {
@@ -162,15 +149,36 @@ def _pod(node: Node, device: DeviceKind, subjects: Sequence[Model], setting: Set
             "priorityClassName": profiler.name,
             "activeDeadlineSeconds": LIMIT_S,
             "terminationGracePeriodSeconds": GRACE_S,
-            "securityContext": {**POD_SECURITY, "fsGroup": FS_GROUP, "fsGroupChangePolicy": "OnRootMismatch"},
+            "securityContext": {**POD_SECURITY, **VOLUME_SECURITY},
             "affinity": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [here]}}},
             "tolerations": [*TOLERATIONS, *profiler.tolerations],
-            "containers": [container],
+            "containers": [_container(device, subjects, settings)],
             "volumes": [
-                {"name": "dueby-config", "downwardAPI": {"items": [told]}},
+                {"name": "dueby-config", "downwardAPI": {"items": [config]}},
                 {"name": "dueby-scratch", "emptyDir": {}},
             ],
         },
+    }
+
+
+def _container(device: DeviceKind, subjects: Sequence[Model], settings: OperatorSettings) -> Document:
+    resource, cpus = {str(device.resource): "1"}, str(settings.gpu_worker_cpus)
+    # As a worker: a CPU engine has its cores and no more, a GPU's host process may use more.
+    on_cpus = all(runs_on_cpu(model.engine) for model in subjects)
+    return {
+        "name": "dueby",
+        "image": settings.image,
+        "imagePullPolicy": settings.pull_policy,
+        "command": COMMAND,
+        "args": ARGUMENTS,
+        "env": [{"name": "HOME", "value": SCRATCH}],
+        "ports": [{"name": "http", "containerPort": PORT}],
+        "resources": {
+            "requests": {"cpu": cpus, "memory": settings.worker_memory, **resource},
+            "limits": {**resource, **({"cpu": cpus} if on_cpus else {})},
+        },
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": list(CONFIG_MOUNTS),
     }
 
 

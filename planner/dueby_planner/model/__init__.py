@@ -1,1 +1,1 @@
-"""The study's model: capacities, the acceptance rule, plans, proofs and their verification."""
+"""The study's model: capacities, the acceptance rule, plans, proofs and their exact check."""

@@ -1,32 +1,33 @@
-"""What an infeasible job could ask for instead, exactly: each answer is the edge of what is accepted."""
+"""The changes to an infeasible job that would make it feasible. Each answer is exactly the edge of what is accepted."""
 
 from dataclasses import dataclass, replace
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import MAX_CONFIDENCE, MIN_CONFIDENCE
-from dueby_planner.model.problem import Problem, least
+from dueby_planner.model.problem import Problem, find_least
 
-# Confidence is searched in steps of a millionth.
+# Confidence is searched in steps of a millionth, so that the search is over integers.
 _STEPS = 1_000_000
+# A class of which so many more devices are not enough is taken never to be enough.
 _MAX_EXTRA = 10**12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alternatives:
-    """Each alone would make the job feasible."""
+    """What could be asked for instead. Each change alone makes the job feasible."""
 
     earliest_us: int | None
-    """The least time with this pool; None: never."""
+    """The least time with this pool; None if no time is long enough."""
     largest_images: int
     """The largest N with this pool and deadline."""
     extra_gpus: dict[str, int | None]
-    """Of each class, how many more of it alone would do, NGPU lifted by as many; None: no number does."""
+    """Of each class, how many more devices of it are enough, with NGPU raised by as many; None if no number is."""
     possible_confidence: float | None
-    """The largest confidence at which it fits; 0.5 where only the study's exact mode does; None: none."""
+    """The largest confidence at which the job fits. 0.5 means the study's exact mode only; None that nothing fits."""
 
 
 def find_alternatives(problem: Problem) -> Alternatives:
-    """The alternatives of a job that can't be done as asked."""
+    """Return the alternatives of a job that can't be done as asked."""
     classes = sorted({group.device_class for group in problem.pool.groups})
     return Alternatives(
         earliest_us=problem.earliest_us(),
@@ -45,17 +46,17 @@ def _extra(problem: Problem, device_class: str) -> int | None:
         high *= 2
         if high > _MAX_EXTRA:
             return None
-    return least(suffices, 1, high)
+    return find_least(suffices, 1, high)
 
 
 def _possible_confidence(problem: Problem) -> float | None:
     def fails(steps: int) -> bool:
         try:
             return replace(problem, confidence=steps / _STEPS).fewest() is None
-        except Invalid:  # beyond this confidence the margin outgrows any pool
+        except Invalid:  # at such a confidence the margin of a device outgrows what it does
             return True
 
     low, high = int(MIN_CONFIDENCE * _STEPS), int(MAX_CONFIDENCE * _STEPS)
     if fails(low):
         return None
-    return (least(fails, low + 1, high) - 1 if fails(high) else high) / _STEPS
+    return (find_least(fails, low + 1, high) - 1 if fails(high) else high) / _STEPS

@@ -1,31 +1,31 @@
-"""What one device can do by a given time, and which of its mini-batch sizes does most.
+"""The images that one device can do by a given time, and its best mini-batch size for that.
 
-For a device that is free at `a`, started in S and warm after W(b), with R the time left:
+For a device that is free at `a`, has started after S and is warm after W(b), with R the time left:
 
     e = a + S + W(b)
     cap(b) = 0 if e > R, else (min(M, floor((R - e) / L(b))) + 1) * b           C = max over the measured b <= MB
 
-That is the study's, and with S and W at p50 it is what one should see. At a confidence, S + W is late by s, and steps
-that are to take x are late by q x, with q = z run. It is seldom that both are: with Y = R - e, still at p50, the steps
-that are done by R are those with
+This is the study's formula. With S and W at p50 it gives what to expect. The + 1 is the warm-up mini-batch, which does
+useful work. The guard for e > R is needed because the formula is negative there and would corrupt every sum.
+
+At a confidence, S + W takes s longer, and steps that should take x take q x longer, with q = z run. Both are seldom
+late at once, so they are combined as independent errors. With Y = R - e, still at p50, the steps that end by R satisfy
 
     x + sqrt(s^2 + (q x)^2) = Y,  hence  (1 + q) x = (1 + q) (Y^2 - s^2) / (Y + sqrt(q^2 (Y^2 - s^2) + s^2))
 
-and (1 + q) x takes the place of R - e: the acceptance rule takes q off again, as the spread between runs (margin.py).
-It is between Y - s, where both margins are added, and Y.
+and (1 + q) x replaces R - e. It lies between Y - s, where both margins are added, and Y. The q in it is taken off
+again by the acceptance rule (rule.py), as the spread between runs.
 
-The warm-up mini-batch does useful work, hence the + 1; without the guard the formula goes negative for W > R and
-corrupts every sum. cap is a saw-tooth in b: the largest size is the best one in only 33-93 % of cases, so all measured
-sizes are tried, and with `interpolate` those between them. Their L is planned longer by z standard errors of its fit:
-the error is common to all devices of a class, and added to the other spreads rather than to their squares it leaves
-the acceptance rule as it is, by which more choices never take more devices.
+cap is a saw-tooth in b, and the largest size is the best one in only 33-93 % of cases. So every measured size is tried,
+and with `interpolate` also the sizes between them. The L of an interpolated size is planned longer by z standard errors
+of its fit. That error is common to all devices of a class. It is added to the other margins rather than to their
+squares, which leaves the acceptance rule unchanged: more choices never need more devices.
 
-Everything is in integer microseconds, since floats lose a mini-batch in 8-25 % of boundary cases.
+All times are integer microseconds, because floats lose a mini-batch in 8-25 % of boundary cases.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 from math import ceil, isqrt
 
@@ -34,37 +34,37 @@ from dueby_planner.model.rule import quantile
 from dueby_planner.small_samples import Z95
 
 BILLION = 10**9
-"""What a common margin counts in."""
+"""The unit of a common margin: q is an integer number of billionths, so that no float enters a capacity."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """One way to run a device: an engine and a mini-batch size, with its times for this job."""
+class DeviceChoice:
+    """One way to run a device: an engine and a mini-batch size, with their times for this job."""
 
     engine: EngineName
     mini_batch_size: int
     latency_us: int
-    """L: a steady mini-batch, the job's input cost included; what one should see."""
+    """L: the expected time of a steady mini-batch, including the job's input cost."""
     start_us: int
-    """S + W at the job's confidence, which it ends by were nothing else late."""
+    """S + W at the job's confidence: the start ends by then if nothing else is late."""
     expected_start_us: int
-    """S + W at p50: what one should see, and what the study's exact mode plans with."""
+    """S + W at p50: what to expect, and what the study's exact mode plans with."""
     expected_warmup_us: int
-    """The W in it."""
+    """The W that is part of expected_start_us."""
     profile: str
-    """Name of the profile that it comes from."""
+    """Name of the profile that the times come from."""
     start_spread_us: int = 0
-    """By how much S + W is longer at p95 than at p50."""
+    """How much longer S + W is at p95 than at p50."""
     latency_error_us: int = 0
-    """Standard error of an L that was not measured."""
+    """Standard error of an L that was interpolated; 0 if it was measured."""
     latency_margin_us: int = 0
-    """Its share of the margin: how much longer a step is planned than expected."""
+    """How much longer a step is planned than expected, because of that error."""
     common_margin: int = 0
-    """q = z run, which the acceptance rule takes off, in billionths."""
+    """q = z run, in billionths: the margin that the acceptance rule takes off again."""
     step_ratio: float = 1.0
-    """What L was multiplied with, by what other jobs have shown; that is in latency_us."""
-    filled_in: str | None = None
-    """How its times were filled in, where the size was not measured."""
+    """Factor that finished jobs have shown for the measured L; latency_us includes it."""
+    interpolation: str | None = None
+    """How the times were interpolated; None if this size was measured."""
 
     @property
     def planned_latency_us(self) -> int:
@@ -73,24 +73,27 @@ class Choice:
 
     @property
     def late_us(self) -> int:
-        """By how much S + W is planned longer than expected."""
+        """s: how much longer S + W is planned than expected."""
         return self.start_us - self.expected_start_us
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class DeviceGroup:
     """Interchangeable devices of the pool."""
 
     device_class: str
     count: int
-    choices: tuple[Choice, ...]
-    """Ascending in mini-batch size, then by engine."""
+    choices: tuple[DeviceChoice, ...]
+    """Ascending by mini-batch size, then by engine."""
     available_us: int = 0
     """a: time until these devices are free."""
 
     @cached_property
-    def rows(self) -> tuple[tuple[int, int, int, int, int, Choice], ...]:
-        """(a + S + W, s, q, L, b, choice) of each, the largest first: what the planner's inner loop reads."""
+    def rows(self) -> tuple[tuple[int, int, int, int, int, DeviceChoice], ...]:
+        """(a + S + W, s, q, L, b, choice) of each choice, the largest size first.
+
+        The planner's innermost loop reads these plain tuples: looking up attributes would take it twice as long.
+        """
         return tuple(
             (
                 self.available_us + c.expected_start_us,
@@ -105,72 +108,110 @@ class Group:
 
 
 class Margins:
-    """By how much starts and steps are planned longer than expected, at a normal quantile."""
+    """How much longer starts and steps are planned than expected, at one normal quantile z.
+
+    S + W is known at p50 and at p95. At any other quantile it is on the straight line through these two.
+    """
 
     def __init__(self, z: float, *, run: float) -> None:
-        """`run` is the spread between runs that an acceptance rule takes off what devices do; 0 where none does."""
+        """`run` is the spread between runs that an acceptance rule takes off the capacities; 0 if none does."""
         self._z = z
-        self._of_spread = Fraction(z) / Fraction(Z95)
-        self._common = max(0, ceil(Fraction(z) * Fraction(run) * BILLION))
+        # Exact ratios of integers: z / Z95, and q = z run rounded up to billionths.
+        (z_over, z_under), (z95_over, z95_under) = z.as_integer_ratio(), Z95.as_integer_ratio()
+        run_over, run_under = run.as_integer_ratio()
+        self._spreads_over, self._spreads_under = z_over * z95_under, z_under * z95_over
+        self._common = max(0, -(-z_over * run_over * BILLION // (z_under * run_under)))
 
-    def on(self, choice: Choice) -> Choice:
-        """The choice with its start and its L; S + W is known at p50 and p95, a line is between."""
-        late_us = -(-self._of_spread.numerator * choice.start_spread_us // self._of_spread.denominator)
-        return replace(
-            choice,
-            start_us=max(0, choice.expected_start_us + late_us) if choice.start_spread_us else choice.start_us,
-            latency_margin_us=max(1 - choice.latency_us, ceil(self._z * choice.latency_error_us)),
-            common_margin=self._common,
+    def of(self, choice: DeviceChoice) -> tuple[int, int, int]:
+        """Return (s, L, q) of the choice: how late its start is planned, its planned step and its common margin."""
+        late_us = choice.late_us
+        if choice.start_spread_us:
+            later_us = -(-self._spreads_over * choice.start_spread_us // self._spreads_under)
+            # Below the median the line may lead to a start before time 0.
+            late_us = max(-choice.expected_start_us, later_us)
+        return late_us, max(1, choice.latency_us + ceil(self._z * choice.latency_error_us)), self._common
+
+    def apply(self, choice: DeviceChoice) -> DeviceChoice:
+        """Return the choice with these margins."""
+        late_us, latency_us, common = self.of(choice)
+        # dataclasses.replace() takes a quarter longer, and a plan makes hundreds of choices.
+        return DeviceChoice(
+            **vars(choice)
+            | {
+                "start_us": choice.expected_start_us + late_us,
+                "latency_margin_us": latency_us - choice.latency_us,
+                "common_margin": common,
+            }
         )
 
 
-def at_confidence(groups: Sequence[Group], confidence: float, *, run: float) -> tuple[Group, ...]:
-    """The groups with S and W, and L at sizes that were not measured, as long as the confidence asks for.
+def at_confidence(groups: Sequence[DeviceGroup], confidence: float, *, run: float) -> tuple[DeviceGroup, ...]:
+    """Return the groups with their starts, and their steps at interpolated sizes, as long as the confidence asks for.
 
-    `run` is the spread between runs that an acceptance rule will take off what they do; 0 where none does.
+    `run` is the spread between runs that an acceptance rule will take off the capacities; 0 if none will.
     """
     margins = Margins(quantile(confidence), run=run)
-    return tuple(replace(group, choices=tuple(map(margins.on, group.choices))) for group in groups)
+    return tuple(replace(group, choices=tuple(map(margins.apply, group.choices))) for group in groups)
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The most images that each device of a group can do, and how."""
+    """The most images that each device of a group can do, and how it does them."""
 
     images: int
     """C."""
-    group: Group
-    choice: Choice
+    group: DeviceGroup
+    choice: DeviceChoice
 
 
-def capacity(choice: Choice, *, time_us: int, available_us: int = 0, max_iterations: int | None = None) -> int:
-    """cap(b): images that one device does in `time_us` with this choice."""
+def capacity(
+    choice: DeviceChoice,
+    *,
+    time_us: int,
+    available_us: int = 0,
+    max_iterations: int | None = None,
+    margins: Margins | None = None,
+) -> int:
+    """Return cap(b): the images that one device does in `time_us` with this choice.
+
+    `margins` replace those that the choice was made with.
+    """
+    if margins:
+        late_us, latency_us, common_margin = margins.of(choice)
+    else:
+        late_us, latency_us, common_margin = choice.late_us, choice.planned_latency_us, choice.common_margin
     left_us = time_us - available_us - choice.expected_start_us
-    if left_us < choice.late_us:
+    if left_us < late_us:
         return 0
-    return (iterations_within(choice, left_us, max_iterations) + 1) * choice.mini_batch_size
+    fit = _steps_us(left_us, late_us, common_margin) // latency_us
+    return ((fit if max_iterations is None else min(max_iterations, fit)) + 1) * choice.mini_batch_size
 
 
-def iterations_within(choice: Choice, left_us: int, max_iterations: int | None) -> int:
-    """t: steady mini-batches that fit into the time that is left after an expected start (Y), at most M."""
+def iterations_within(choice: DeviceChoice, left_us: int, max_iterations: int | None) -> int:
+    """Return t, at most M: the steady mini-batches that fit into `left_us`, the time after the expected start (Y)."""
     fit = max(0, _steps_us(left_us, choice.late_us, choice.common_margin) // choice.planned_latency_us)
     return fit if max_iterations is None else min(max_iterations, fit)
 
 
 def _steps_us(left_us: int, late_us: int, common_margin: int) -> int:
-    """(1 + q) x for Y, s and q; Y - s where one of them is no margin, or where Y is less than s."""
+    """Return (1 + q) x for Y, s and q, rounded down."""
+    # With only one of the two margins there is nothing to combine. Below s the root has no meaning.
     if late_us <= 0 or not common_margin or left_us <= late_us:
         return left_us - late_us
     squares = (left_us - late_us) * (left_us + late_us)
+    # The root is rounded up, so that the quotient is never too large.
     root = 1 + isqrt(common_margin * common_margin * squares + (BILLION * late_us) ** 2)
     return squares * (BILLION + common_margin) // (BILLION * left_us + root)
 
 
-def best_capacities(groups: Sequence[Group], *, time_us: int, max_iterations: int | None = None) -> list[Capacity]:
-    """C of every group that can do anything by then, the largest first, ties by class name.
+def best_capacities(
+    groups: Sequence[DeviceGroup], *, time_us: int, max_iterations: int | None = None
+) -> list[Capacity]:
+    """Return C of every group that can do anything by then, the largest first, ties by class name.
 
-    Within a group the smallest of the equally good mini-batch sizes is taken.
+    Among equally good mini-batch sizes of a group the smallest is taken.
     """
+    # Every L is at least 1 us, so `time_us` never limits anything.
     limit = max_iterations if max_iterations is not None else time_us
     best = []
     for group in groups:
@@ -179,10 +220,11 @@ def best_capacities(groups: Sequence[Group], *, time_us: int, max_iterations: in
         images, chosen = 0, None
         for start_us, late_us, common_margin, latency_us, size, choice in group.rows:
             left_us = time_us - start_us
-            # Without s it would do no fewer, and most sizes need no more than that.
+            # A size that would lose even without s needs no root. That rules out most sizes.
             if left_us >= late_us and (late_us < 0 or (left_us // latency_us + 1) * size >= images):
                 fit = _steps_us(left_us, late_us, common_margin) // latency_us
                 done = (fit + 1 if fit < limit else limit + 1) * size
+                # Not > : the sizes descend, and of equally good ones the smallest is wanted.
                 if done >= images:
                     images, chosen = done, choice
         if chosen:

@@ -1,6 +1,6 @@
-"""What reading and decoding adds to a step: a property of the job, where a profile measures the model alone.
+"""What reading and decoding the input adds to a step. It belongs to the job; a profile measures the model alone.
 
-On a CPU slice of k cores, which the model and the decoding share, times add up:
+A CPU slice of k cores is shared by the model and the decoding, so their times add up:
 
     L_job(b) = contention * (L(b) + b (decode + get) / k)
 
@@ -8,7 +8,7 @@ On a GPU they overlap, and the slowest of model, CPUs and network decides:
 
     L_job(b) = max(L(b), b (decode + get) / cpus, b * bytes / bandwidth)
 
-The warm-up W(b) grows by the same.
+The warm-up W(b) grows by the same amount.
 """
 
 from fractions import Fraction
@@ -23,9 +23,10 @@ from dueby_api.units import MICROS_PER_SECOND
 def latency_with_input_us(
     spec: ProfileSpec, latency_us: int, mini_batch_size: int, cost: InputCost, *, cpus: int
 ) -> int:
-    """L_job(b) in microseconds, rounded up; `cpus` is a GPU worker's CPU request."""
+    """Return L_job(b) in microseconds, rounded up. `cpus` is the CPU request of a GPU's worker."""
     core_us = mini_batch_size * (Fraction(cost.decode_us) + Fraction(cost.get_us))
     if runs_on_cpu(spec.engine):
+        # Through its text, 1.1 is eleven tenths and not the binary number that is nearest to it.
         return ceil(Fraction(str(spec.contention)) * (latency_us + core_us / (spec.device.threads or 1)))
     wire_us = Fraction(0)
     if cost.bandwidth_bytes_per_s:

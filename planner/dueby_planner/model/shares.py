@@ -1,7 +1,7 @@
-"""Which run of whole parts each worker does.
+"""The run of whole parts that each worker does.
 
-Shares are cut in the ratio of what each worker is planned to do, cover every part exactly once and depend on nothing
-but their input.
+Shares are in the ratio of what the workers are planned to do, and cover every part exactly once. They depend on nothing
+but their input, so that a restarted operator cuts the same ones.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from dueby_api.grid import Share
 
 
 def cut_shares(parts: int, planned: Sequence[int]) -> tuple[Share, ...]:
-    """One share per worker, in order, in the ratio of `planned` (images each; not all 0), covering 0..parts-1 once.
+    """Return one share per worker, in order, in the ratio of `planned` (images each; not all 0), covering 0..parts-1.
 
-    Cumulative rounding: worker i ends at floor(parts * sum(planned[:i+1]) / sum(planned)), so no share is off its
-    exact length by a whole part or more.
+    The rounding is cumulative: worker i ends at floor(parts * sum(planned[:i+1]) / sum(planned)). So every share
+    differs from its exact length by less than a part.
     """
     total = sum(planned)
     shares, done, first = [], 0, 0
@@ -26,9 +26,9 @@ def cut_shares(parts: int, planned: Sequence[int]) -> tuple[Share, ...]:
 
 
 def cut_runs(missing: Sequence[int], planned: Sequence[int]) -> tuple[Share, ...]:
-    """Shares over the parts still missing (ascending), for a re-plan: one contiguous run per worker.
+    """Return one contiguous share per worker that together hold every missing part (ascending) once, for a re-plan.
 
-    A run may span parts that are done; workers skip those. Together the runs hold every missing part once.
+    A share may include parts that are done; workers skip those.
     """
     cuts = cut_shares(len(missing), planned)
     return tuple(

@@ -1,17 +1,18 @@
 """Models (1) and (2) of the study as integer programs, solved with PuLP: the second opinion on every plan.
 
-With a GPU per row these programs take minutes at 4,096 GPUs. By classes they take milliseconds, and lose nothing: of
-all mini-batch sizes of a class only the one of the largest capacity C can be in an optimal answer of (1) or (2), so
-there is one integer a class, the number of its devices.
+With a row for each GPU these programs take minutes at 4,096 GPUs. With one integer for each class, the number of its
+devices, they take milliseconds and lose nothing: of all mini-batch sizes of a class, an optimal answer of (1) or (2)
+needs only the one with the largest capacity C.
 
     (1)  min sum n_c   s.t.  sum C_c n_c >= N,      0 <= n_c <= count_c
     (2)  max sum C_c n_c   s.t.  sum n_c <= NGPU,   0 <= n_c <= count_c
 
-Nothing is believed: CBC's integrality tolerance makes it one image short above 10^6 images a device, and PuLP reports
-"Optimal" after a time-out. So `sol_status` is read, values are rounded to integers, and the caller checks them
-exactly; an answer that fails is not repaired but left out of the proof. PuLP is imported here and nowhere else.
+No answer is taken on trust. CBC's integrality tolerance makes it one image short above 10^6 images a device, and PuLP
+reports "Optimal" after a time-out. So this module reads `sol_status` and rounds values to integers, and the caller
+checks them exactly. PuLP is imported here and nowhere else.
 
-CBC is a process of its own, and starting it is most of its 4 ms. So a question is asked first and its answer read last.
+CBC is a process of its own, and starting it takes most of its 4 ms. So a plan asks the solver first, does its own work
+meanwhile, and reads the answer last.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,23 +22,23 @@ from typing import Any
 
 import pulp
 
-# CBC needs some 5 ms; this is for a machine that is out of breath.
+# CBC needs about 5 ms. The limit is for an overloaded machine.
 TIME_LIMIT_S = 10
 _THREAD = ThreadPoolExecutor(1, thread_name_prefix="solver")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """The solver's answer, rounded to integers, not yet believed."""
+class SolverAnswer:
+    """The solver's answer, rounded to integers and not yet checked."""
 
     counts: tuple[int, ...]
-    """Devices of each class, in the order they were given."""
+    """Devices of each class, in the order in which the classes were given."""
     is_proven: bool
-    """Whether the solver says that it is optimal, rather than the best found in time."""
+    """Whether the solver calls it optimal, rather than the best answer it found in time."""
 
 
-def ask_fewest(classes: Sequence[tuple[int, int]], images: int) -> Future[Answer | None]:
-    """Model (1) over (capacity, count) pairs; None where the solver finds no answer or isn't there."""
+def ask_fewest(classes: Sequence[tuple[int, int]], images: int) -> Future[SolverAnswer | None]:
+    """Ask model (1) over (capacity, count) pairs. The answer is None if the solver finds none or is not there."""
     problem = pulp.LpProblem("fewest", pulp.LpMinimize)
     devices = _devices(problem, classes)
     problem += pulp.lpSum(devices)
@@ -45,12 +46,12 @@ def ask_fewest(classes: Sequence[tuple[int, int]], images: int) -> Future[Answer
     return _ask(problem, devices)
 
 
-def ask_most(classes: Sequence[tuple[int, int]], most_gpus: int) -> Future[Answer | None]:
-    """Model (2) over (capacity, count) pairs; the study's factor NGPU in front of the sum only scales it."""
+def ask_most(classes: Sequence[tuple[int, int]], max_gpus: int) -> Future[SolverAnswer | None]:
+    """Ask model (2) over (capacity, count) pairs. The study multiplies the sum by NGPU, which only scales it."""
     problem = pulp.LpProblem("most", pulp.LpMaximize)
     devices = _devices(problem, classes)
     problem += pulp.lpSum(c * n for (c, _), n in zip(classes, devices, strict=True))
-    problem += pulp.lpSum(devices) <= most_gpus
+    problem += pulp.lpSum(devices) <= max_gpus
     return _ask(problem, devices)
 
 
@@ -58,8 +59,8 @@ def _devices(problem: pulp.LpProblem, classes: Sequence[tuple[int, int]]) -> lis
     return [problem.add_variable(f"n{i}", 0, count, pulp.LpInteger) for i, (_, count) in enumerate(classes)]
 
 
-def _ask(problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable]) -> Future[Answer | None]:
-    """The answer to come, once CBC runs: until then PuLP and the caller would only take turns at the interpreter."""
+def _ask(problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable]) -> Future[SolverAnswer | None]:
+    """Return the answer to come, once CBC runs: until then two threads would only compete for the interpreter."""
     running: Future[None] = Future()
     answer = _THREAD.submit(_solve, problem, devices, lambda: running.set_result(None))
     pending: set[Future[Any]] = {running, answer}
@@ -69,7 +70,7 @@ def _ask(problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable]) -> Future[
 
 def _solve(
     problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable], when_running: Callable[[], None]
-) -> Answer | None:
+) -> SolverAnswer | None:
     try:
         problem.solve(_Cbc(when_running))
     except (pulp.PulpSolverError, OSError):  # no CBC for this platform, or nowhere to write its files
@@ -77,26 +78,26 @@ def _solve(
     return read_answer(problem, devices)
 
 
-def read_answer(problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable]) -> Answer | None:
-    """What a solved problem says; None without a solution. `status` says "Optimal" after a time-out: not read."""
+def read_answer(problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable]) -> SolverAnswer | None:
+    """Return what a solved problem says; None without a solution. `status` is "Optimal" after a time-out: not read."""
     if problem.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
         return None
-    return Answer(
+    return SolverAnswer(
         counts=tuple(round(device.value() or 0) for device in devices),
         is_proven=problem.sol_status == pulp.LpSolutionOptimal,
     )
 
 
 class _Cbc(pulp.COIN_CMD):  # type: ignore[misc]
-    """The CBC that PuLP brings, telling when its input is written and there is only the process to wait for."""
+    """The CBC that PuLP brings. It reports when its input is written, so that only the process is left to wait for."""
 
     def __init__(self, when_running: Callable[[], None]) -> None:
-        # No `threads`: even threads=1 starts CBC's thread pool, which on a busy machine loses a wake-up in 1 of 200
-        # solves and then sleeps until the time limit (measured: 21 of 4,500 with it, 0 of 9,000 without).
+        # No `threads` option: even threads=1 starts CBC's thread pool. On a busy machine the pool loses a wake-up in 1
+        # of 200 solves and then sleeps until the time limit (measured: 21 of 4,500 with it, 0 of 9,000 without).
         super().__init__(path=pulp.PULP_CBC_CMD.pulp_cbc_path, msg=False, timeLimit=TIME_LIMIT_S)
         self._when_running = when_running
 
     def get_pipe(self) -> Any:
-        """Where the process writes to: what PuLP asks for last before it starts it."""
+        """Return where the process writes to. PuLP asks for this last, just before it starts the process."""
         self._when_running()
         return super().get_pipe()

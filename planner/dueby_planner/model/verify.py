@@ -1,9 +1,9 @@
 """The exact check that every plan passes before it leaves the planner, from the model's own inequalities.
 
-Nothing here shares an intermediate result with the search: capacities, sums and the margin are computed again from
-the groups, and the certificate ("every j < k fails") is checked the plain way, one j after another. Only where the
-rule is known to rise with every device, that is where C (1 - z node) >= P(1), the last j of a class speaks for the
-others of it.
+It shares no intermediate result with the search. Capacities, sums and the margin are computed again from the groups,
+and the certificate ("every j < k fails") is checked the plain way, one j after another. Only if the rule is known to
+rise with every device of a class, that is if C (1 - z node) >= P(1), is the last j of the class checked for all of
+them: otherwise thousands of GPUs would take too long.
 """
 
 from collections import Counter
@@ -13,17 +13,17 @@ from math import sqrt
 from typing import Protocol
 
 from dueby_api.errors import DueByError
-from dueby_planner.model.capacity import BILLION, Choice, capacity
+from dueby_planner.model.capacity import BILLION, DeviceChoice, capacity
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import quantile
 
 
 class WrongPlan(DueByError):
-    """A plan broke the model: a bug in the planner, never the user's fault."""
+    """A plan breaks the model. That is a bug in the planner, never the user's fault."""
 
 
-class PlannedGroup(Protocol):
-    """What the check needs to know of a group."""
+class CheckedGroup(Protocol):
+    """What the check has to know of a plan's group."""
 
     @property
     def device_class(self) -> str: ...
@@ -32,28 +32,31 @@ class PlannedGroup(Protocol):
     @property
     def count(self) -> int: ...
     @property
-    def choice(self) -> Choice: ...
+    def choice(self) -> DeviceChoice: ...
     @property
     def iterations(self) -> int: ...
 
 
-def verify_plan(problem: Problem, groups: Sequence[PlannedGroup], *, finish_at_confidence_us: int) -> None:
-    """WrongPlan unless the groups keep every constraint of (1) and are accepted, by the deadline and when they say."""
+def verify_plan(problem: Problem, groups: Sequence[CheckedGroup], *, finish_at_confidence_us: int) -> None:
+    """Raise WrongPlan unless the groups keep every constraint of (1) and are accepted.
+
+    They must be accepted at the deadline, and also at the finish that the plan states.
+    """
     gpus = sum(group.count for group in groups)
-    _require(1 <= gpus <= problem.most, f"{gpus} devices are not within 1..{problem.most}")
+    _require(1 <= gpus <= problem.most, f"it has {gpus} devices, not 1..{problem.most}")
     _verify_counts(problem, groups)
     for group in groups:
         _verify_group(problem, group)
     done = sum(group.count * (group.iterations + 1) * group.choice.mini_batch_size for group in groups)
-    _require(done >= problem.images, f"{done} images are planned of {problem.images}")
+    _require(done >= problem.images, f"it does {done} of {problem.images} images")
     for time_us in (problem.time_us, finish_at_confidence_us):
         able = [(_capacity(problem, group.choice, group.available_us, time_us), group.count) for group in groups]
         sums = _sums(problem, sorted(able, reverse=True))
-        _require(_is_accepted(problem, *sums), f"the plan is not accepted at {time_us} us")
+        _require(_is_accepted(problem, *sums), f"it is not accepted at {time_us} us")
 
 
 def verify_fewest(problem: Problem, gpus: int) -> None:
-    """WrongPlan if any number of devices below `gpus` is accepted; for an infeasible problem pass NGPU + 1."""
+    """Raise WrongPlan if any number of devices below `gpus` is accepted. For an infeasible problem pass NGPU + 1."""
     steady = 1 - Fraction(quantile(problem.confidence)) * Fraction(problem.pool.spreads.node)
     able: list[tuple[int, int]] = []
     for images, devices in _capacities(problem):
@@ -65,24 +68,26 @@ def verify_fewest(problem: Problem, gpus: int) -> None:
         able.append((images, left))
 
 
-def _verify_counts(problem: Problem, groups: Sequence[PlannedGroup]) -> None:
+def _verify_counts(problem: Problem, groups: Sequence[CheckedGroup]) -> None:
     there: Counter[tuple[str, int]] = Counter()
     planned: Counter[tuple[str, int]] = Counter()
     for known in problem.groups:
         there[known.device_class, known.available_us] += known.count
     for group in groups:
-        _require(group.count >= 1, f"{group.count} x {group.device_class} is no group")
+        _require(group.count >= 1, f"it has a group of {group.count} x {group.device_class}")
         planned[group.device_class, group.available_us] += group.count
     for (name, free_us), count in planned.items():
-        _require(count <= there[name, free_us], f"{count} x {name} are more than there are")
+        _require(count <= there[name, free_us], f"it uses {count} x {name}, but there are {there[name, free_us]}")
 
 
-def _verify_group(problem: Problem, group: PlannedGroup) -> None:
+def _verify_group(problem: Problem, group: CheckedGroup) -> None:
     name, size = group.device_class, group.choice.mini_batch_size
     there = [g for g in problem.groups if (g.device_class, g.available_us) == (name, group.available_us)]
-    _require(any(group.choice in g.choices for g in there), f"{name} was not measured at {size}, nor is that filled in")
+    is_known = any(group.choice in g.choices for g in there)
+    _require(is_known, f"mini-batches of {size} on {name} were neither measured nor interpolated with these times")
     most = problem.max_iterations
-    _require(group.iterations >= 0 and (most is None or group.iterations <= most), f"{group.iterations} iterations")
+    is_allowed = group.iterations >= 0 and (most is None or group.iterations <= most)
+    _require(is_allowed, f"{name} has {group.iterations} iterations, not 0..{'' if most is None else most}")
     expected_us, margin_squared = _finish_us(group)
     spare_us = problem.time_us - expected_us
     ends_us = float(expected_us) + sqrt(margin_squared)
@@ -91,11 +96,11 @@ def _verify_group(problem: Problem, group: PlannedGroup) -> None:
     )
 
 
-def _finish_us(group: PlannedGroup) -> tuple[Fraction, Fraction]:
-    """When the group is expected to be done with what the rule counts of its steps, and the square of the margin.
+def _finish_us(group: CheckedGroup) -> tuple[Fraction, Fraction]:
+    """Return the group's expected finish, with the steps that the rule counts, and the square of its margin.
 
-    Of (1 + q) x the rule counts x, which is late by q x; the start is late by s, and together they are by the root of
-    the squares.
+    Of (1 + q) x the rule counts x. These steps are late by q x and the start by s, so together they are late by the
+    root of the squares.
     """
     choice = group.choice
     q = Fraction(choice.common_margin, BILLION)
@@ -105,7 +110,7 @@ def _finish_us(group: PlannedGroup) -> tuple[Fraction, Fraction]:
 
 
 def _capacities(problem: Problem) -> list[tuple[int, int]]:
-    """(C, count) of every group that can do anything, the largest first."""
+    """Return (C, count) of every group that can do anything, the largest first."""
     best = [
         (max((_capacity(problem, choice, g.available_us, problem.time_us) for choice in g.choices), default=0), g.count)
         for g in problem.groups
@@ -113,12 +118,12 @@ def _capacities(problem: Problem) -> list[tuple[int, int]]:
     return sorted((pair for pair in best if pair[0] and pair[1]), reverse=True)
 
 
-def _capacity(problem: Problem, choice: Choice, available_us: int, time_us: int) -> int:
+def _capacity(problem: Problem, choice: DeviceChoice, available_us: int, time_us: int) -> int:
     return capacity(choice, time_us=time_us, available_us=available_us, max_iterations=problem.max_iterations)
 
 
 def _sums(problem: Problem, able: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    """What counts towards N, and sum C^2, of devices given with the largest first, less the reserve."""
+    """Return what counts towards N, and sum C^2, of devices less the reserve. The largest must come first."""
     counted, squares, taken, spare = 0, 0, 0, problem.reserve
     for images, devices in able:
         dropped = min(spare, devices)

@@ -1,1 +1,1 @@
-"""From profiles to the pool of devices that a job is planned on."""
+"""From GPU profiles to the pool of devices that a job is planned on."""

@@ -1,16 +1,16 @@
-"""L between the mini-batch sizes that were measured: three kinds of curve, and how far each is off.
+"""L between the measured mini-batch sizes: three kinds of curve, and how far each of them is off.
 
-    hinge     max(f, s b)     a GPU's launches take f however little there is to do; beyond, images decide
+    hinge     max(f, s b)     a GPU's launches take f however little there is to do; beyond that, images decide
     affine    a + s b         a fixed cost a step, and one an image
     spline    a monotone cubic through the points in log b and log L (Fritsch and Carlson's slopes)
 
-Which of them a device follows is asked of its own measurements: each size but the least and the largest is left out in
-turn, and the kind is taken that comes nearest to what was measured there, in relative terms. How far it is off is the
-fit's error, and part of the margin wherever such a size is planned. Sizes are measured by doubling, so the gap over
-which a size is left out is twice as wide as those that are filled in.
+A device's own measurements say which kind it follows. Each size except the smallest and the largest is left out in
+turn, and the kind is chosen whose curve comes nearest to the measured values there, in relative terms. The remaining
+error is the fit's error, and becomes part of the margin wherever such a size is planned. It is a cautious estimate:
+sizes are measured by doubling, so the gap that leaving a size out makes is twice as wide as those to be filled.
 
-A fitted time is never below that of a smaller measured size, nor above that of all up to the next larger: the curves
-only say where in between. All of it is plain Python, since `dueby plan` has no time to load anything else.
+A fitted time is never below that of a smaller measured size, nor above the largest up to the next larger size. The
+curves only say where in between it is. Everything is plain Python, because `dueby plan` has no time to load more.
 """
 
 from bisect import bisect_left
@@ -25,42 +25,45 @@ from dueby_api.gpu_profile import FitKind
 from dueby_planner.small_samples import widening
 
 Point = tuple[int, int]
-"""Mini-batch size, microseconds of a step."""
+"""A mini-batch size and the microseconds of a step."""
 Curve = Callable[[float], float]
 MIN_POINTS = 3
-# No fit is surer than the points themselves: a mean is measured until its 95 % interval is within 2 %.
+"""With two points there is none to leave out, so nothing would say how far the curve is off."""
+# No fit is surer than its points, and a mean is measured only until its 95 % interval is within 2 %.
 _MIN_ERROR = 0.01
+# A profile's `latencyFit.error` must be below 1.
 _MAX_ERROR = 0.99
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """L as a function of the mini-batch size, from the least measured size to the largest."""
+    """L as a function of the mini-batch size, from the smallest measured size to the largest."""
 
     kind: FitKind
     error: float
     """Relative standard error at a size that was not measured."""
     curve: Curve
-    """Microseconds; ValueError outside of the measured sizes."""
+    """From a size to microseconds. It raises ValueError outside of the measured sizes."""
 
     def expected_us(self, size: int) -> int:
-        """L at this size, rounded up."""
+        """Return L at this size, rounded up."""
+        # A measured value stays what it was, although the curve may exceed it by a rounding error.
         return ceil(self.curve(size) - 1e-6)
 
     def planned_us(self, size: int, *, z: float) -> int:
-        """L with the error's share of the margin at the normal quantile z."""
+        """Return L with the error's margin at the normal quantile z."""
         return self.expected_us(size) + ceil(z * self.error_us(size))
 
     def error_us(self, size: int) -> int:
-        """The standard error at this size."""
+        """Return the standard error at this size."""
         return ceil(self.error * self.expected_us(size))
 
 
-@lru_cache(256)  # a control loop asks the same again and again
+@lru_cache(256)  # a control loop asks for the same fits in every pass
 def fit_latency(measured: tuple[Point, ...], *, kind: FitKind | None = None, error: float | None = None) -> Fit | None:
-    """The best fit through at least three ascending points; None with fewer, which can't tell how far it is off.
+    """Return the best fit through the ascending points; None if they are fewer than three.
 
-    A kind and an error that are known already are taken as they are.
+    A kind and an error that are given are used as they are.
     """
     if len(measured) < MIN_POINTS:
         return None
@@ -74,7 +77,7 @@ def fit_latency(measured: tuple[Point, ...], *, kind: FitKind | None = None, err
 
 
 def left_out_error(points: Sequence[Point], kind: FitKind) -> float:
-    """Root mean square of the relative errors at each inner size when it is left out; wider where those are few."""
+    """Return the root mean square of the relative errors at inner sizes that are left out, widened if these are few."""
     squares = []
     for number in range(1, len(points) - 1):
         rest = (*points[:number], *points[number + 1 :])
@@ -85,19 +88,19 @@ def left_out_error(points: Sequence[Point], kind: FitKind) -> float:
 
 
 def _rising(points: Sequence[Point]) -> tuple[Point, ...]:
-    """The points with each time at least that of all smaller sizes: more images take no less time."""
+    """Return the points with each time at least that of all smaller sizes: more images take no less time."""
     highest = accumulate((us for _, us in points), max)
     return tuple((size, us) for (size, _), us in zip(points, highest))
 
 
 def _held(fit: Callable[[Sequence[Point]], Curve], points: Sequence[Point]) -> Curve:
-    """The curve through the points, held between the times of the measured sizes around each size."""
+    """Return the curve through the points, kept between the times of the measured sizes around each size."""
     rising = _rising(points)
     sizes, curve = [size for size, _ in rising], fit(rising)
 
     def held(size: float) -> float:
         if not sizes[0] <= size <= sizes[-1]:
-            raise ValueError(f"{size} is outside of the measured sizes, {sizes[0]} to {sizes[-1]}")
+            raise ValueError(f"mini-batch size {size} is outside of the measured sizes {sizes[0]} to {sizes[-1]}")
         after = bisect_left(sizes, size)
         before = after if sizes[after] == size else after - 1
         return min(max(curve(size), rising[before][1]), rising[after][1])
@@ -106,7 +109,7 @@ def _held(fit: Callable[[Sequence[Point]], Curve], points: Sequence[Point]) -> C
 
 
 def _hinge(points: Sequence[Point]) -> Curve:
-    """The flat part's f and the slope s of least relative squares, over every way to share the points among them."""
+    """Return the hinge with the least relative squares, over every way to split the points into flat and steep."""
     candidates = []
     for split in range(len(points) + 1):
         flat, steep = points[:split], points[split:]
@@ -119,7 +122,7 @@ def _hinge(points: Sequence[Point]) -> Curve:
 
 
 def _affine(points: Sequence[Point]) -> Curve:
-    """a + s b of least relative squares, s at least 0."""
+    """Return the a + s b with the least relative squares, and s at least 0."""
     ones = sum(1 / us**2 for _, us in points)
     first, second = sum(b / us**2 for b, us in points), sum(b * b / us**2 for b, us in points)
     left, right = sum(1 / us for _, us in points), sum(b / us for b, us in points)
@@ -129,7 +132,7 @@ def _affine(points: Sequence[Point]) -> Curve:
 
 
 def _spline(points: Sequence[Point]) -> Curve:
-    """The monotone cubic in logarithms, in which a power law is a straight line."""
+    """Return the monotone cubic in logarithms, in which a power law is a straight line."""
     xs, ys = [log(b) for b, _ in points], [log(us) for _, us in points]
     widths = [after - before for before, after in pairwise(xs)]
     rises = [(after - before) / width for (before, after), width in zip(pairwise(ys), widths)]
@@ -147,7 +150,7 @@ def _spline(points: Sequence[Point]) -> Curve:
 
 
 def _slopes(widths: Sequence[float], rises: Sequence[float]) -> list[float]:
-    """Slopes at the points that keep each piece monotone: weighted harmonic means inside, three-point ends."""
+    """Return slopes at the points that keep each piece monotone: weighted harmonic means, three-point ends."""
     if len(rises) == 1:
         return [rises[0], rises[0]]
     inner = []
@@ -163,7 +166,7 @@ def _slopes(widths: Sequence[float], rises: Sequence[float]) -> list[float]:
 
 
 def _end_slope(width: float, next_width: float, rise: float, next_rise: float) -> float:
-    """The parabola's slope at an end, between 0 and three times the rise."""
+    """Return the slope at an end of the parabola through three points, kept between 0 and three times the rise."""
     slope = ((2 * width + next_width) * rise - width * next_rise) / (width + next_width)
     return min(max(0.0, slope), 3 * rise)
 

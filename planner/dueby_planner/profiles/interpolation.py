@@ -1,8 +1,10 @@
-"""Times of the mini-batch sizes between those that were measured, for jobs that allow them (`interpolate`).
+"""Times of the mini-batch sizes between the measured ones, for jobs that allow them (`interpolate`).
 
-L comes from the fit (`fits`); its error becomes margin where the job's confidence is known. W is the warm-up model's
-upper quantile where the profile has such a model, else the next larger size's, as for measured sizes without a W. A
-gap is filled in eighths: more would only make planning slower, and an odd size no better.
+L comes from the fit (fits.py). The error of the fit becomes margin once the job's confidence is known. W is the upper
+quantile of the warm-up model if the profile has one. Otherwise it is the W of the next larger measured size, as it is
+for measured sizes without a W of their own.
+
+Each gap is divided into eighths: more sizes would only make planning slower, and odd sizes are no better.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,8 +18,8 @@ _EIGHTHS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Times:
-    """What is known of one mini-batch size; model alone, without the job's input."""
+class SizeTimes:
+    """The times of one mini-batch size, for the model alone, without the job's input."""
 
     mini_batch_size: int
     latency_us: int
@@ -25,16 +27,16 @@ class Times:
     warmup: Quantiles
     """W."""
     error_us: int = 0
-    """Standard error of an L that was not measured."""
-    filled_in: str | None = None
-    """How it was, where the size was not measured; a clause for people."""
+    """Standard error of an L that was interpolated; 0 if it was measured."""
+    interpolation: str | None = None
+    """How the times were interpolated, as a clause for people; None if the size was measured."""
 
 
-def times_of(spec: ProfileSpec, *, interpolate: bool) -> list[Times]:
-    """Every size up to MB, ascending: the measured ones and, if wanted, those between them."""
+def times_of(spec: ProfileSpec, *, interpolate: bool) -> list[SizeTimes]:
+    """Return the times of every size up to MB, ascending: the measured ones and, if wanted, those between them."""
     largest = spec.max_mini_batch_size or spec.steps[-1].mini_batch_size
     found = [
-        Times(
+        SizeTimes(
             mini_batch_size=step.mini_batch_size,
             latency_us=step.latency_micros.mean,
             warmup=warmup_of(spec, step.mini_batch_size),
@@ -43,50 +45,52 @@ def times_of(spec: ProfileSpec, *, interpolate: bool) -> list[Times]:
     ]
     fit = fit_of(spec) if interpolate else None
     if fit:
-        found += [_between(spec, fit, size) for size in sizes_between([s.mini_batch_size for s in spec.steps])]
+        measured = [step.mini_batch_size for step in spec.steps]
+        found += [_interpolated_times(spec, fit, size) for size in interpolated_sizes(measured)]
     return sorted((t for t in found if t.mini_batch_size <= largest), key=lambda t: t.mini_batch_size)
 
 
 def fit_of(spec: ProfileSpec) -> Fit | None:
-    """The fit that the profile names, or else the best one; None where too few sizes were measured."""
+    """Return the fit that the profile names, or else the best one; None if too few sizes were measured."""
     named = spec.latency_fit
     points = tuple((step.mini_batch_size, step.latency_micros.mean) for step in spec.steps)
     return fit_latency(points, kind=named.kind if named else None, error=named.error if named else None)
 
 
 def describe_fit(spec: ProfileSpec) -> LatencyFit | None:
-    """The fit as a profile names it."""
+    """Return the fit as a profile names it."""
     fit = fit_of(spec)
     return LatencyFit(kind=fit.kind, error=fit.error) if fit else None
 
 
-def sizes_between(sizes: Sequence[int]) -> Iterator[int]:
-    """The sizes that fill each gap in eighths, without its ends."""
-    for before, after in pairwise(sizes):
-        yield from range(before + max(1, (after - before) // _EIGHTHS), after, max(1, (after - before) // _EIGHTHS))
+def interpolated_sizes(measured: Sequence[int]) -> Iterator[int]:
+    """Yield the sizes that divide each gap between measured sizes into eighths; all whole ones if the gap is small."""
+    for before, after in pairwise(measured):
+        step = max(1, (after - before) // _EIGHTHS)
+        yield from range(before + step, after, step)
 
 
 def warmup_of(spec: ProfileSpec, size: int) -> Quantiles:
-    """W of the size, or of the next larger one that has it."""
+    """Return W of the size, or of the next larger one that has a W."""
     return next(s.warmup_micros for s in spec.steps if s.mini_batch_size >= size and s.warmup_micros)
 
 
-def _between(spec: ProfileSpec, fit: Fit, size: int) -> Times:
-    predicted = _predicted(spec, size)
+def _interpolated_times(spec: ProfileSpec, fit: Fit, size: int) -> SizeTimes:
+    predicted = _predicted_warmup(spec, size)
     if predicted:
         source = "the upper quantile of the warm-up model's prediction"
     else:
         source = f"that of mini-batches of {_next_measured(spec.steps, size)}"
-    return Times(
+    return SizeTimes(
         mini_batch_size=size,
         latency_us=fit.expected_us(size),
         error_us=fit.error_us(size),
         warmup=predicted or warmup_of(spec, size),
-        filled_in=f"L is filled in by the {fit.kind} fit (standard error {fit.error:.1%}), W is {source}",
+        interpolation=f"L is interpolated by the {fit.kind} fit (standard error {fit.error:.1%}), W is {source}",
     )
 
 
-def _predicted(spec: ProfileSpec, size: int) -> Quantiles | None:
+def _predicted_warmup(spec: ProfileSpec, size: int) -> Quantiles | None:
     known = spec.warmup_model.predictions if spec.warmup_model else ()
     return next((row.warmup_micros for row in known if row.mini_batch_size == size), None)
 

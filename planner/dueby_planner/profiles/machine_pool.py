@@ -1,7 +1,7 @@
-"""The pool of one machine, as its own profiles tell it.
+"""The pool of one machine, as the machine's own profiles describe it.
 
-CPU slices exclude each other: two slices of one core are the same cores as one slice of two. So a machine's pool is
-one layout of them, the fastest. Where it has GPUs those are the pool, since their workers need the cores.
+Layouts of CPU slices exclude each other: two slices of one core are the same cores as one slice of two. So the pool of
+a machine is one layout, the fastest. If the machine has GPUs the pool is these, because their workers need the cores.
 """
 
 from collections import defaultdict
@@ -9,22 +9,15 @@ from collections.abc import Collection, Sequence
 
 from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import GPUProfile, images_per_second
+from dueby_api.gpu_profile import GPUProfile, ProfileSpec, images_per_second
 from dueby_api.inference_job import Model
-from dueby_planner.profiles.pool import matching
+from dueby_api.subject import model_subject, profile_subject
+from dueby_planner.profiles.class_profiles import matching
 
 
 def machine_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Collection[str] = ()) -> dict[str, int]:
-    """Devices of each class, or of those of `classes`; Invalid where the profiles don't tell how many there are."""
-    fitting = [p.spec for p in matching(profiles, model)]
-    if not fitting:
-        raise Invalid(
-            "profiles", f"there is none of {model.name} at {model.image_size} px, {model.precision}: see dueby profile"
-        )
-    found = [spec for spec in fitting if not classes or spec.device_class in classes]
-    if not found:
-        measured = ", ".join(sorted({spec.device_class for spec in fitting}))
-        raise Invalid("spec.gpus.classes", f"none of {', '.join(classes)} was profiled here; {measured} was")
+    """Return the number of devices of each class, or of each of `classes`. Raise Invalid if the profiles do not say."""
+    found = _profiles_of(profiles, model, classes)
     gpus: dict[str, set[str]] = defaultdict(set)
     for spec in found:
         if not runs_on_cpu(spec.engine) and spec.device.uuid:
@@ -35,7 +28,29 @@ def machine_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Colle
     if not layouts:
         named = ", ".join(sorted({spec.device_class for spec in found}))
         raise Invalid(
-            "--pool", f"is missing: the profiles of {named} don't say how many devices there are; give CLASS=COUNT"
+            "--pool", f"is missing: the profiles of {named} do not say how many devices there are. Give CLASS=COUNT."
         )
+    # Between equally fast layouts the class name decides, so that every plan gets the same one.
     best = max(layouts, key=lambda spec: (images_per_second(spec) * (spec.device.slices or 1), spec.device_class))
     return {best.device_class: best.device.slices or 1}
+
+
+def _profiles_of(profiles: Sequence[GPUProfile], model: Model, classes: Collection[str]) -> list[ProfileSpec]:
+    fitting = [profile.spec for profile in matching(profiles, model)]
+    if not fitting:
+        raise Invalid("profiles", _no_profile(profiles, model))
+    found = [spec for spec in fitting if not classes or spec.device_class in classes]
+    if not found:
+        measured = ", ".join(sorted({spec.device_class for spec in fitting}))
+        raise Invalid(
+            "spec.gpus.classes",
+            f"No profile for device class {', '.join(classes)}; there are profiles of {measured}. Name one of "
+            "these, or run `dueby profile`.",
+        )
+    return found
+
+
+def _no_profile(profiles: Sequence[GPUProfile], model: Model) -> str:
+    there = ", ".join(sorted({profile_subject(profile.spec).about.sentence for profile in profiles}))
+    others = f"there are profiles of {there}" if there else "there are no profiles at all"
+    return f"No profile of {model_subject(model).sentence}; {others}. Run `dueby profile`."

@@ -1,17 +1,19 @@
-"""What jobs have shown of a device class since it was measured, and what plans make of it.
+"""What finished jobs have shown of a device class since it was measured, and how plans use it.
 
-A profile is measured in a minute; jobs then run on it for hours. Each leaves a row: the ratio of its workers' mean step
-to the L that was measured, how much the workers differ, and what their start took. From three jobs with 200 steps on
+A profile is measured in a minute, and jobs then run on it for hours. Each job leaves a row: the ratio of its workers'
+mean step to the measured L, how much the workers differ, and how long their starts took. With at least three jobs and
+200 steps, plans use
 
-    L             is the measured one times the mean of the ratios
-    spread.run    is the ratios' standard deviation, as wide as so few foresee the next (samples.py), never below 2 %.
-                  Up to four jobs only add to what was measured; of a predicted profile they take the prediction's
-                  error away
-    spread.node   is the workers' within the jobs, in the same way
+    L             the measured L times the mean of the ratios
+    spread.run    the standard deviation of the ratios, widened because so few of them have to predict the next one
+                  (small_samples.py), and never below 2 %. Up to four jobs can only raise the measured spread. For a
+                  predicted profile they replace it, and with it the error of the prediction
+    spread.node   the standard deviation between the workers of a job, in the same way
 
-and from five starts on S has their quantiles, pooled with the profile's, which count as many as its processes. A ratio
-is to what was measured, whatever a plan made of it, so nothing is counted twice; it ends with what it is a ratio to.
-Within a job a re-plan goes by what the job's own workers show.
+With at least five starts, S has the quantiles of these together with the profile's, which count as many as its
+processes. A ratio is always to what was measured, whatever a plan made of it, so nothing is counted twice. Ratios are
+dropped when the measurement that they refer to is replaced. Within a job, a re-plan uses what the job's own workers
+show.
 """
 
 from collections.abc import Sequence
@@ -22,42 +24,46 @@ from statistics import fmean, stdev
 from dueby_api.gpu_profile import Latency, ObservedJob, ProfileSpec, Quantiles, Spread
 from dueby_planner.small_samples import foresight
 
+# From how many jobs, steps and starts on they count; and from how many jobs on they outweigh the measured spread.
 ENOUGH_JOBS, ENOUGH_STEPS, SURE_JOBS = 3, 200, 5
 ENOUGH_STARTS = 5
+# Jobs that happened to take the same time do not prove that the next one will; and a spread must be below 1.
 MIN_SPREAD, MAX_SPREAD = 0.02, 0.99
-# Rows and start-ups that are kept.
+# The newest jobs whose rows are kept, and the start-ups that are kept of each: a profile must stay a small document.
 MAX_JOBS, MAX_STARTS = 20, 16
-# Beyond this a profile is to be measured anew, and within this a new measurement says what the old one said.
-OFF, SAME = 0.10, 0.02
+# A profile that is off by more than this has to be measured again.
+OFF = 0.10
+# A new measurement within this of the old one says the same.
+SAME = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experience:
+class ObservedSteps:
     """What enough jobs have shown of the steps."""
 
     jobs: int
     steps: int
     ratio: float
-    """Mean step over the measured L."""
+    """Mean step divided by the measured L."""
     run: float
     """Relative standard deviation between jobs."""
     node: float | None
-    """Between the workers of a job; None where no job had two."""
+    """Relative standard deviation between the workers of a job; None if no job had two."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned:
-    """A profile as plans take it."""
+class LearnedProfile:
+    """A profile as plans use it: with what jobs have shown."""
 
     spec: ProfileSpec
     ratio: float = 1.0
-    """What its L was multiplied with."""
+    """Factor that its L was multiplied with."""
     remarks: tuple[str, ...] = ()
-    """What is said of it in a plan, each after the profile's name."""
+    """Remarks for the plan's warnings. Each is a clause about the profile, without its name."""
 
 
-def experience(spec: ProfileSpec) -> Experience | None:
-    """What jobs have shown of the steps; None while it isn't enough."""
+def summarize_steps(spec: ProfileSpec) -> ObservedSteps | None:
+    """Return what jobs have shown of the steps; None while that is not enough."""
     rows = [(row, row.step_ratio) for row in spec.observed if row.step_ratio is not None]
     steps = sum(row.steps for row, _ in rows)
     if len(rows) < ENOUGH_JOBS or steps < ENOUGH_STEPS:
@@ -66,7 +72,7 @@ def experience(spec: ProfileSpec) -> Experience | None:
     mean = round(fmean(ratios), 4)
     within = [row.step_spread for row, _ in rows if row.step_spread is not None]
     run = stdev(ratios) / mean * foresight(len(ratios))
-    return Experience(
+    return ObservedSteps(
         jobs=len(rows),
         steps=steps,
         ratio=mean,
@@ -75,52 +81,55 @@ def experience(spec: ProfileSpec) -> Experience | None:
     )
 
 
-def learn(spec: ProfileSpec) -> Learned:
-    """The profile with what jobs have shown of it."""
+def learn(spec: ProfileSpec) -> LearnedProfile:
+    """Return the profile with what jobs have shown of it."""
     starts = sorted(start for row in spec.observed for start in row.startup_micros)
-    shown = experience(spec)
+    shown = summarize_steps(spec)
     remarks = []
     if spec.predicted:
         source, error = spec.predicted.profile, f"{spec.predicted.error:.0%}"
-        doubt = f", with a standard error of {error}, which is in the margin" if shown is None else ""
+        doubt = f"; the margin includes the prediction's standard error of {error}" if shown is None else ""
         remarks.append(f"is predicted from {source}, at {spec.predicted.image_size} px, and was not measured{doubt}")
     if len(starts) >= ENOUGH_STARTS:
         spec = spec.replace(startup_micros=_pooled(spec, starts))
-        remarks.append(f"start-up has that of {len(starts)} workers of jobs in it")
+        remarks.append(f"the start-up time includes those of {len(starts)} workers of earlier jobs")
     if shown is None:
-        return Learned(spec=spec, remarks=tuple(remarks))
+        return LearnedProfile(spec=spec, remarks=tuple(remarks))
     steps = tuple(
         step.replace(latency_micros=Latency(mean=max(1, round(step.latency_micros.mean * shown.ratio))))
         for step in spec.steps
     )
     remarks.append(
-        f"steps are planned at {shown.ratio:.3f} of what was measured, as those of {shown.jobs} jobs took "
+        f"steps are planned at {shown.ratio:.3f} times the measured latency, as in {shown.jobs} earlier jobs "
         f"({shown.steps:,} steps)"
     )
     spec = spec.replace(
         steps=steps,
         spread=Spread(run=_spread(spec, spec.spread.run, shown.run, shown), node=_node_spread(spec, shown)),
     )
-    return Learned(spec=spec, ratio=shown.ratio, remarks=tuple(remarks))
+    return LearnedProfile(spec=spec, ratio=shown.ratio, remarks=tuple(remarks))
 
 
-def off_by(spec: ProfileSpec) -> float | None:
-    """By which share jobs' steps are longer than measured (below 0: shorter), if that is more than 10 % in enough."""
-    shown = experience(spec)
+def find_drift(spec: ProfileSpec) -> float | None:
+    """Return the share by which jobs' steps are longer than measured (negative: shorter); None up to 10 %."""
+    shown = summarize_steps(spec)
     off = 0.0 if shown is None else round(shown.ratio - 1, 4)
     return off if abs(off) > OFF else None
 
 
 def with_job(spec: ProfileSpec, row: ObservedJob) -> ProfileSpec:
-    """The profile with the job's row, once; the oldest beyond 20 go."""
+    """Return the profile with the job's row, which is added once. Of more than 20 rows the oldest are dropped."""
     if any(known.job == row.job for known in spec.observed):
         return spec
     rows = sorted((*spec.observed, row), key=lambda known: (known.time, known.job))
     return spec.replace(observed=tuple(rows[-MAX_JOBS:]))
 
 
-def still_true(before: ProfileSpec, now: ProfileSpec) -> tuple[ObservedJob, ...]:
-    """The rows of a profile that is replaced by another, if the L that they are ratios to stays within 2 %."""
+def keep_valid_rows(before: ProfileSpec, now: ProfileSpec) -> tuple[ObservedJob, ...]:
+    """Return the rows that stay valid when a profile is replaced: all, if the L they are ratios to stays within 2 %.
+
+    None stay if a prediction is replaced by a measurement, or the other way round.
+    """
     old = {step.mini_batch_size: step.latency_micros.mean for step in before.steps}
     new = {step.mini_batch_size: step.latency_micros.mean for step in now.steps}
     common = old.keys() & new.keys()
@@ -128,20 +137,20 @@ def still_true(before: ProfileSpec, now: ProfileSpec) -> tuple[ObservedJob, ...]
     return before.observed if is_same and (before.predicted is None) is (now.predicted is None) else ()
 
 
-def few_of(starts: Sequence[int]) -> tuple[int, ...]:
-    """The start-ups of a job's workers, ascending; of many, 16 that are spread evenly over them."""
+def thin_out_starts(starts: Sequence[int]) -> tuple[int, ...]:
+    """Return the start-ups of a job's workers, ascending; of more than 16, that many spread evenly over them."""
     found = sorted(starts)
     if len(found) <= MAX_STARTS:
         return tuple(found)
     return tuple(found[round(i * (len(found) - 1) / (MAX_STARTS - 1))] for i in range(MAX_STARTS))
 
 
-def _spread(spec: ProfileSpec, measured: float | None, shown: float, of: Experience) -> float:
-    is_alone = measured is None or spec.predicted is not None or of.jobs >= SURE_JOBS
-    return shown if is_alone else max(shown, measured or 0.0)
+def _spread(spec: ProfileSpec, measured: float | None, shown: float, of: ObservedSteps) -> float:
+    replaces_measured = measured is None or spec.predicted is not None or of.jobs >= SURE_JOBS
+    return shown if replaces_measured else max(shown, measured or 0.0)
 
 
-def _node_spread(spec: ProfileSpec, shown: Experience) -> float | None:
+def _node_spread(spec: ProfileSpec, shown: ObservedSteps) -> float | None:
     return spec.spread.node if shown.node is None else _spread(spec, spec.spread.node, shown.node, shown)
 
 
@@ -150,7 +159,10 @@ def _bounded(spread: float) -> float:
 
 
 def _pooled(spec: ProfileSpec, starts: Sequence[int]) -> Quantiles:
-    """Quantiles of the starts and of the profile's, which say what nine of ten and one of ten processes took."""
+    """Return the quantiles of the starts together with the profile's.
+
+    The profile's p50 counts for nine tenths of its processes, and its p95 for the slowest tenth.
+    """
     weighted = [(float(start), 1.0) for start in starts]
     if known := spec.startup_micros:
         processes = spec.processes or 1
@@ -160,11 +172,12 @@ def _pooled(spec: ProfileSpec, starts: Sequence[int]) -> Quantiles:
 
 
 def _quantile(weighted: Sequence[tuple[float, float]], share: float) -> int:
-    """The least value at which this share of the weight is reached."""
+    """Return the least value at which this share of the weight is reached."""
     wanted = share * sum(weight for _, weight in weighted)
     reached = 0.0
     for value, weight in weighted:
         reached += weight
+        # Sums of tenths miss their share by a rounding error.
         if reached >= wanted - 1e-9:
             return round(value)
-    raise ValueError("a quantile of nothing")
+    raise ValueError("no values to take a quantile of")

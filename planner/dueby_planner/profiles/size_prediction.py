@@ -1,16 +1,18 @@
-"""A profile for an image size that was not measured, from one that was: same model, engine, precision and class.
+"""Profiles for image sizes that were not measured, predicted from one that was, of the same model, engine and class.
 
-What a step costs is how many pixels are in it: with r the ratio of the sizes' pixels, b images of the one cost what
-r b images of the other do,
+The cost of a step depends on how many pixels are in it. With r the ratio of the two sizes' pixels, b images of the one
+cost what r b images of the other do:
 
-    L'(b) = L(r b)      W'(b) = W(b) + what L' is more      MB' = MB / r, if r > 1      S' = S
+    L'(b) = L(r b)      W'(b) = W(b) + the growth of L'      MB' = MB / r, if r > 1      S' = S
 
-where L runs straight between the measured mini-batch sizes in logarithms, on from the least as it begins, and beyond
-the largest in proportion. So a GPU that waits for its launches, or a core that waits for weights, costs the same at any
-image size, and a transformer's tokens are pixels, too. MB isn't raised for smaller images, since nothing says how much
-of the memory they take. How far this is off was measured (benchmarks/relatives.py): the error is that between sizes so
-far apart, becomes part of `spread.run`, and so of the margin. Beyond a ratio of four nothing is predicted, and in a
-cluster a job that asks for so much confidence that the margin would be two thirds of N is measured for.
+Between the measured mini-batch sizes L is a straight line in logarithms. Below the smallest it goes on as it begins,
+and beyond the largest it grows in proportion. So a GPU that waits for its launches, or a core that waits for weights,
+takes the same time at any image size; and a transformer's tokens count as pixels, too. MB is not raised for smaller
+images, because nothing says how much of the memory they take.
+
+How far such predictions are off was measured (benchmarks/relatives.py). The error for sizes so far apart becomes part
+of `spread.run`, and so of the margin. Beyond a ratio of four nothing is predicted. In a cluster, a job whose confidence
+would make the margin two thirds of N is measured for instead.
 """
 
 from bisect import bisect_right
@@ -20,34 +22,41 @@ from math import ceil, exp, log, log2, sqrt
 
 from dueby_api.gpu_profile import GPUProfile, Latency, Predicted, ProfileSpec, Quantiles, Spread, Step
 from dueby_api.inference_job import Model
-from dueby_planner.model.rule import quantile
+from dueby_api.subject import Subject, model_subject, profile_subject
+from dueby_planner.model.rule import ASSUMED_SPREADS, quantile
 from dueby_planner.profiles.interpolation import warmup_of
 from dueby_planner.profiles.observed import MAX_SPREAD, learn
 
-# Standard errors that were measured, by the largest ratio of pixels (either way) that they were measured at.
+# Measured standard errors, each for ratios of pixels (either way) up to the one beside it.
 ERRORS = ((2.1, 0.2), (4.2, 0.3))
-# Of a profile that doesn't say how much runs differ.
-_ASSUMED_RUN, _ASSUMED_NODE = 0.02, 0.03
-# Above this share of N, which makes five devices of three, measuring first is the better way.
+# A margin of this share of N turns three devices into five. Measuring first costs less than that.
 _MAX_MARGIN = 2 / 3
+# The longest name of a Kubernetes object.
 _MAX_NAME = 253
 
 
 def predictions(profiles: Sequence[GPUProfile], model: Model) -> list[GPUProfile]:
-    """For the classes that have no profile of this model, what the nearest image size of each engine predicts."""
-    known = {p.spec.device_class for p in profiles if _distance(p, model) == 0}
-    nearest: dict[tuple[str, str], list[GPUProfile]] = {}
-    for profile in sorted((p for p in profiles if _may_tell(p, model)), key=lambda p: (_distance(p, model), p.name)):
-        key = profile.spec.device_class, profile.spec.engine
-        found = nearest.setdefault(key, [profile])
+    """Return predicted profiles for the classes without one of this model, from the nearest image size of each engine.
+
+    A class whose nearest size was measured on several nodes gets a prediction for each of them.
+    """
+    measured = {p.spec.device_class for p in profiles if _distance(p, model) == 0}
+    sources: dict[Subject, list[GPUProfile]] = {}
+    for profile in sorted((p for p in profiles if _is_source(p, model)), key=lambda p: (_distance(p, model), p.name)):
+        found = sources.setdefault(_at_size(profile, model.image_size), [profile])
         if found[0] is not profile and found[0].spec.model.image_size == profile.spec.model.image_size:
             found.append(profile)
-    made = [predict(p, model.image_size) for (name, _), found in nearest.items() if name not in known for p in found]
+    made = [
+        predict(profile, model.image_size)
+        for subject, found in sources.items()
+        if subject.device_class not in measured
+        for profile in found
+    ]
     return [profile for profile in made if profile]
 
 
 def predict(profile: GPUProfile, image_size: int) -> GPUProfile | None:
-    """The profile at another image size; None where that is too far, or none of its mini-batches would fit."""
+    """Return the profile at another image size; None if that is too far, or if no mini-batch would fit in memory."""
     ratio = (image_size / profile.spec.model.image_size) ** 2
     error = error_at(ratio)
     spec = learn(profile.spec).spec
@@ -55,7 +64,7 @@ def predict(profile: GPUProfile, image_size: int) -> GPUProfile | None:
     if error is None or largest < 1:
         return None
     curve = latency_of_images([(step.mini_batch_size, step.latency_micros.mean) for step in spec.steps])
-    run = _ASSUMED_RUN if spec.spread.run is None else spec.spread.run
+    run = ASSUMED_SPREADS.run if spec.spread.run is None else spec.spread.run
     predicted = spec.replace(
         model=spec.model.replace(image_size=image_size),
         measured_at=None,
@@ -72,22 +81,25 @@ def predict(profile: GPUProfile, image_size: int) -> GPUProfile | None:
 
 
 def is_bearable(predicted: ProfileSpec, *, confidence: float) -> bool:
-    """Whether few enough devices are more than without the prediction's error at this confidence."""
+    """Return whether the margin at this confidence is small enough to plan on the prediction rather than measure."""
     spread = predicted.spread
-    run, node = spread.run or _ASSUMED_RUN, _ASSUMED_NODE if spread.node is None else spread.node
+    run, node = spread.run or ASSUMED_SPREADS.run, ASSUMED_SPREADS.node if spread.node is None else spread.node
     return quantile(confidence) * (run + node) < _MAX_MARGIN
 
 
 def error_at(ratio: float) -> float | None:
-    """The standard error at this ratio of pixels; None where it is too far."""
+    """Return the standard error at this ratio of pixels; None if it is too far from 1."""
     apart = max(ratio, 1 / ratio)
     return next((error for most, error in ERRORS if apart <= most), None)
 
 
 def latency_of_images(points: Sequence[tuple[int, int]]) -> Callable[[float], int]:
-    """L in microseconds, rounded up, of a number of images that need not be whole, from ascending measured sizes."""
+    """Return a function from a number of images, not necessarily whole, to L in microseconds, rounded up.
+
+    `points` are the measured (size, L in us), ascending.
+    """
     xs, ys = [log(size) for size, _ in points], [log(us) for _, us in points]
-    # A step with more images never takes less time, and each image no more than the ones before it.
+    # A step with more images never takes less time, and no image takes more time than the images before it.
     slopes = [
         min(1.0, max(0.0, (after[1] - before[1]) / (after[0] - before[0])))
         for before, after in pairwise(zip(xs, ys, strict=True))
@@ -102,23 +114,24 @@ def latency_of_images(points: Sequence[tuple[int, int]]) -> Callable[[float], in
         else:
             i = bisect_right(xs, x) - 1
             y = ys[i] + (ys[i + 1] - ys[i]) * (x - xs[i]) / (xs[i + 1] - xs[i])
+        # A measured value stays what it was, although exp(log(L)) may exceed it by a rounding error.
         return max(1, ceil(exp(y) - 1e-6))
 
     return latency_us
 
 
-def relatives_named(profiles: Iterable[GPUProfile]) -> list[str]:
-    """What predicted profiles were predicted from, for people."""
+def describe_predictions(profiles: Iterable[GPUProfile]) -> list[str]:
+    """Return a clause for each predicted profile: its device class, its source and the error of the prediction."""
     found = {(p.spec.device_class, p.spec.predicted) for p in profiles if p.spec.predicted}
     return [
-        f"{name} by {told.profile}, at {told.image_size} px, within a standard error of {told.error:.0%}"
-        for name, told in sorted(found, key=str)
-        if told
+        f"{name} from {source.profile}, at {source.image_size} px, with a standard error of {source.error:.0%}"
+        for name, source in sorted(found, key=str)
+        if source
     ]
 
 
 def _sizes(spec: ProfileSpec, largest: int) -> list[int]:
-    """The measured ones that fit, and MB itself, unless that is more than was measured."""
+    """Return the measured sizes that fit in memory, and MB itself unless that is more than was measured."""
     measured = {step.mini_batch_size for step in spec.steps}
     return sorted({size for size in measured if size <= largest} | {min(largest, max(measured))})
 
@@ -135,21 +148,21 @@ def _step(spec: ProfileSpec, size: int, curve: Callable[[float], int], ratio: fl
     )
 
 
-def _may_tell(profile: GPUProfile, model: Model) -> bool:
-    """Whether the profile is of a relative, itself measured, and near enough."""
-    spec, distance = profile.spec, _distance(profile, model)
+def _is_source(profile: GPUProfile, model: Model) -> bool:
+    """Return whether the model's profile can be predicted from this one, because it was measured and is near enough."""
+    distance = _distance(profile, model)
     return (
-        spec.predicted is None
-        and model.engine in ("auto", spec.engine)
-        and distance is not None
-        and distance > 0
-        and error_at(2.0**distance) is not None
+        profile.spec.predicted is None and distance is not None and distance > 0 and error_at(2.0**distance) is not None
     )
 
 
 def _distance(profile: GPUProfile, model: Model) -> float | None:
-    """How far the image sizes are apart, as the power of two of their pixels; None for another model or precision."""
-    of = profile.spec.model
-    if (of.name, of.precision) != (model.name, model.precision) or model.engine not in ("auto", profile.spec.engine):
+    """Return how far the image sizes are apart, as a power of two of their pixels; None if anything else differs."""
+    if not model_subject(model).admits(_at_size(profile, model.image_size).about):
         return None
-    return abs(2 * log2(of.image_size / model.image_size))
+    return abs(2 * log2(profile.spec.model.image_size / model.image_size))
+
+
+def _at_size(profile: GPUProfile, image_size: int) -> Subject:
+    """Return what the profile is about, at another image size."""
+    return profile_subject(profile.spec).of_size(image_size)

@@ -1,7 +1,7 @@
-"""From what was measured to the GPUProfile that the planner reads.
+"""Turn measurements into the GPUProfile that the planner reads.
 
-Times are rounded up: a plan made from them is late by no rounding. Where a size has few first mini-batches, their p95
-is its median stretched by what all sizes together show of the stretch, and never below the largest one seen.
+Times are rounded up, so that no plan is late because of rounding. Where a size has few first mini-batches, the p95 of
+its warm-up is its median stretched by the ratio that all sizes show together, and never below the largest value seen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,16 +31,17 @@ from dueby_planner.small_samples import Z95, foresight, widening
 from dueby_profiler.analysis.memory import Largest
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.analysis.statistics import pooled_spread, quantile, slowness
-from dueby_profiler.presets import ENOUGH_CREWS
+from dueby_profiler.presets import ENOUGH_GROUPS
 
+# Of a Kubernetes object.
 MAX_NAME = 253
-# From two, anything could follow.
-_MIN_CREWS = 3
+# Two start-ups say nothing about the spread of the next one.
+_MIN_GROUPS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a profile says beside its measurements."""
+    """What a profile states besides its measurements."""
 
     device_class: str
     model: Model
@@ -52,7 +53,7 @@ class Facts:
 
 
 def build_profile(found: Measurements, facts: Facts, largest: Largest) -> GPUProfile:
-    """The profile of a device class on one node."""
+    """Return the profile of one device class on one node."""
     model = facts.model
     spec = ProfileSpec(
         device_class=facts.device_class,
@@ -60,6 +61,7 @@ def build_profile(found: Measurements, facts: Facts, largest: Largest) -> GPUPro
         engine=facts.engine,
         device=facts.device,
         software=dict(facts.software),
+        # Kubernetes writes times in whole seconds; a profile must read back as it was written.
         measured_at=facts.measured_at.replace(microsecond=0),
         processes=found.processes,
         max_mini_batch_size=largest.mini_batch_size,
@@ -79,7 +81,10 @@ def build_profile(found: Measurements, facts: Facts, largest: Largest) -> GPUPro
 
 
 def profile_name(facts: Facts) -> str:
-    """cpu-1-efficientnet-b0-224-fp32-openvino-<node>: what Kubernetes accepts as a name, and a file's name too."""
+    """Return the profile's name, such as cpu-1-efficientnet-b0-224-fp32-openvino-NODE.
+
+    It is a valid name for a Kubernetes object and for a file.
+    """
     model = facts.model
     device = facts.device
     parts = [
@@ -95,53 +100,59 @@ def profile_name(facts: Facts) -> str:
 
 
 def object_name(parts: Sequence[str | None]) -> str:
-    """The parts that there are as one name."""
+    """Join the parts that are given into one name that Kubernetes accepts."""
     joined = "-".join(part for part in parts if part)
     return sub(r"[^a-z0-9]+", "-", joined.lower()).strip("-")[:MAX_NAME].rstrip("-")
 
 
 def run_spread(found: Measurements) -> float | None:
-    """`spread.run`: how much the next run will differ from the means of the few crews that were measured.
+    """Return `spread.run`: the relative standard deviation of the next run's L around the profile's L.
 
-    What a moment does to a machine it does to all of its slices, so processes that ran side by side are one sample.
-    A visit to a size takes a second or so, and what a moment does to it, the sizes after it don't have: a run, which is
-    longer, differs by what a crew's sizes have in common (`own`). But L is the mean of n such visits and has the whole
-    of their spread in it (`seen`): t sqrt(own^2 + seen^2 / n), over the quantile by which the planner multiplies it.
+    A moment affects all slices of a machine alike, so processes that ran side by side are one sample. A process spends
+    about a second at each size, and a disturbance in that second affects this size only. A run takes longer, so it
+    differs by what the sizes of one group have in common (`own`). But L is the mean of n such groups, and each size's
+    mean carries the whole spread between them (`seen`). The result is t sqrt(own^2 + seen^2 / n), divided by the normal
+    quantile that the planner multiplies it with.
+
+    Return None if fewer than two groups were measured.
     """
-    means = {size: found.crew_means_us(size) for size in found.visits}
-    seen = pooled_spread({size: list(crews.values()) for size, crews in means.items()})
+    means = {size: found.group_means_us(size) for size in found.visits}
+    seen = pooled_spread({size: list(groups.values()) for size, groups in means.items()})
     if seen is None:
         return None
     slow = slowness(means)
+    # What sizes have in common is part of what each of them shows, so a larger estimate is chance.
     own = min(seen, stdev(slow))
     spread = widening(len(slow) - 1) * sqrt(own**2 + seen**2 / len(slow))
-    # Of too few crews it is not taken for smaller than what the planner assumes without any.
-    least = MIN_SPREAD if len(slow) < ENOUGH_CREWS else 0.0
-    return round(min(MAX_SPREAD, max(least, spread)), 4)
+    # A few groups may agree by chance: they must not promise less spread than the planner assumes without any.
+    lower_limit = MIN_SPREAD if len(slow) < ENOUGH_GROUPS else 0.0
+    return round(min(MAX_SPREAD, max(lower_limit, spread)), 4)
 
 
 def contention_factor(factors: Sequence[float]) -> float:
-    """How much slower than the sum of both, of several processes; at least 1."""
+    """Return how much slower decoding beside the model is than the sum of both: the mean over processes, at least 1."""
+    # Decoding can't make the model faster: a factor below 1 is noise.
     return round(max(1.0, fmean(factors)), 3) if factors else 1.0
 
 
 def _startup(found: Measurements) -> Quantiles:
     startups = found.startups_us or found.rough_startups_us
     return _quantiles(
-        startups, stretch=max(_stretch([startups]), _foreseen(startups, crews=len(startups) // found.alike))
+        startups,
+        stretch=max(_stretch([startups]), _foreseen_stretch(startups, groups=len(startups) // found.group_size)),
     )
 
 
-def _foreseen(startups: Sequence[int], *, crews: int) -> float:
-    """The p95 of the next start-up over their median; they are lognormal, about. 1 where there are too few to say."""
-    if crews < _MIN_CREWS:
+def _foreseen_stretch(startups: Sequence[int], *, groups: int) -> float:
+    """Return the p95 of the next start-up relative to the median, if start-ups are lognormal; 1 with too few groups."""
+    if groups < _MIN_GROUPS:
         return 1.0
-    return exp(Z95 * foresight(crews) * stdev(log(startup) for startup in startups))
+    return exp(Z95 * foresight(groups) * stdev(log(startup) for startup in startups))
 
 
 def _steps(found: Measurements) -> tuple[Step, ...]:
     warmups = dict(found.warmups_us)
-    # The one that can't be missing; there is none where time was too short for fresh processes.
+    # The planner needs W of the largest size. If there was no time for fresh processes, take what exploring showed.
     if found.sizes[-1] not in warmups:
         warmups[found.sizes[-1]] = [found.rough_warmups_us[found.sizes[-1]]]
     stretch = _stretch(list(warmups.values()))
@@ -166,7 +177,7 @@ def _step(found: Measurements, size: int, warmups: Sequence[int], stretch: float
 
 
 def _stretch(groups: Sequence[Sequence[int]]) -> float:
-    """The p95 of each value over its group's median, all groups together."""
+    """Return the p95 of each value relative to its group's median, over all groups together."""
     return quantile([ceil(1e6 * value / median(group)) for group in groups for value in group], 0.95) / 1e6
 
 

@@ -1,9 +1,9 @@
-"""Figures of profiles: L and W over the mini-batch size, and memory over image size and mini-batch size.
+"""Draw figures of profiles: L and W over the mini-batch size, and memory over image size and mini-batch size.
 
     python -m dueby_profiler.analysis.figures --profiles DIR -o docs/figures
 
-DIR holds profiles and, for the second figure, a memory map, as `dueby profile` and `dueby profile --memory-map` write
-them.
+DIR holds profiles and, for the second figure, a memory map, as written by `dueby profile` and `dueby profile
+--memory-map`. The study draws its figures in the same style.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from dueby_api.schema import validate
 from dueby_profiler.analysis.statistics import fit_line
 from dueby_profiler.measuring.memory_map import MemoryMap
 
-# Distinguishable with any colour vision, and in grey by their lightness.
+# Distinguishable with any kind of colour vision, and in print by their lightness.
 COLOURS = ("#0b5fa5", "#d1590a", "#1a8a66", "#8a3b8f", "#6b6b6b", "#b8860b")
 STYLE = {
     "figure.dpi": 160,
@@ -50,14 +50,14 @@ STYLE = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw what there is; the exit code."""
+    """Draw every figure that is possible; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m dueby_profiler.analysis.figures", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("--profiles", required=True, type=Path, metavar="DIR", help="what dueby profile wrote")
+    parser.add_argument("--profiles", required=True, type=Path, metavar="DIR", help="folder that dueby profile wrote")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder for the figures")
     options = parser.parse_args(arguments)
-    matplotlib.use("Agg")
+    matplotlib.use("Agg")  # needs no display
     pyplot.rcParams.update(STYLE)
     try:
         for path in draw(options.profiles, options.output):
@@ -69,10 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def draw(folder: Path, output: Path) -> list[Path]:
-    """Every figure that the folder's contents allow; Invalid where they allow none."""
+    """Draw every figure that the folder's contents allow; return the files. Raise Invalid if there are none to draw."""
     profiles, maps = read(folder)
     if not profiles and not maps:
-        raise Invalid("--profiles", f"{folder} has no profiles; measure some with: dueby profile -o {folder}")
+        raise Invalid("--profiles", f"{folder} holds no profiles; measure some with: dueby profile -o {folder}")
     output.mkdir(parents=True, exist_ok=True)
     subjects: dict[str, list[GPUProfile]] = defaultdict(list)
     for profile in profiles:
@@ -87,7 +87,7 @@ def draw(folder: Path, output: Path) -> list[Path]:
 
 
 def read(folder: Path) -> tuple[list[GPUProfile], list[MemoryMap]]:
-    """The profiles and memory maps of a folder."""
+    """Return the profiles and memory maps of a folder."""
     profiles = [
         parse_profile(document, origin=str(path))
         for path in sorted(folder.glob("*.yaml"))
@@ -101,7 +101,7 @@ def read(folder: Path) -> tuple[list[GPUProfile], list[MemoryMap]]:
 
 
 def draw_latency(profiles: Sequence[GPUProfile]) -> Figure:
-    """L, from its median to its p95, and W on the left; images per second of all devices together on the right."""
+    """Draw L, from its median to its p95, and W on the left; images per second of all devices together on the right."""
     figure: Figure
     figure, (times, rates) = pyplot.subplots(1, 2, figsize=(9.6, 3.9), layout="constrained")
     model = profiles[0].spec.model
@@ -124,7 +124,7 @@ def draw_latency(profiles: Sequence[GPUProfile]) -> Figure:
 
 
 def draw_memory(found: MemoryMap) -> Figure:
-    """A map of cells on the left, and the lines on which they lie on the right."""
+    """Draw a map of cells on the left, and the lines on which they lie on the right."""
     figure: Figure
     figure, (cells, lines) = pyplot.subplots(1, 2, figsize=(9.6, 3.9), layout="constrained", width_ratios=(1.15, 1))
     figure.suptitle(
@@ -152,6 +152,7 @@ def _plot_times(axes: Axes, profile: GPUProfile, colour: str) -> None:
     steps = profile.spec.steps
     sizes = [step.mini_batch_size for step in steps]
     means = [step.latency_micros.mean / 1000 for step in steps]
+    # Profiles written by hand may lack the quantiles.
     low = [(step.latency_micros.p50 or step.latency_micros.mean) / 1000 for step in steps]
     high = [(step.latency_micros.p95 or step.latency_micros.mean) / 1000 for step in steps]
     axes.fill_between(sizes, low, high, color=colour, alpha=0.18, linewidth=0)
@@ -181,12 +182,14 @@ def _plot_cells(
     axes: Axes, sides: Sequence[int], sizes: Sequence[int], peaks: Mapping[tuple[int, int], int | None]
 ) -> None:
     known = [mib for mib in peaks.values() if mib]
+    # Below the smallest value, so that its cell is not white like those that hold none.
     scale = LogNorm(vmin=min(known) / 1.5, vmax=max(known))
     grid = [[peaks.get((side, size)) or float("nan") for size in sizes] for side in sides]
     axes.imshow(grid, cmap="Blues", norm=scale, aspect="auto", origin="lower")
     for row, side in enumerate(sides):
         for column, size in enumerate(sizes):
             mib = peaks.get((side, size))
+            # Readable on dark cells and on light ones.
             shade = "white" if mib and scale(mib) > 0.55 else "#222222"
             axes.text(column, row, f"{mib:,}" if mib else "does not fit", ha="center", va="center", color=shade)
     axes.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
@@ -197,7 +200,7 @@ def _plot_cells(
 
 
 def name_sizes(axes: Axes, sizes: Sequence[int]) -> None:
-    """Mini-batch sizes along the x axis, by doubling."""
+    """Label the x axis with the mini-batch sizes, on a scale of doublings."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
@@ -205,7 +208,10 @@ def name_sizes(axes: Axes, sizes: Sequence[int]) -> None:
 
 
 def count_from_zero(axes: Axes) -> None:
-    """The axis from 0, with room above the highest mark: the usual margin is a share of what is drawn, not of all."""
+    """Let the y axis begin at 0, with room above the highest mark.
+
+    The usual margin is a share of the range drawn, which is too small once the axis begins at 0.
+    """
     axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
 
 

@@ -1,8 +1,9 @@
-"""The largest mini-batch that fits, MB, from the memory of a few sizes.
+"""MB, the largest mini-batch that fits, computed from the peak memory at a few sizes.
 
-Peak memory is linear in the mini-batch size (3.5 MiB an image with OpenVINO, 16 with eager torch, at 224 px), so a few
-sizes say where it ends, and what was not reached is marked as extrapolated. A process's peak is read as VmHWM and in a
-fresh process: `ru_maxrss` is inherited over fork, and an allocator keeps what a larger size before has taken.
+Peak memory is linear in the mini-batch size (3.5 MiB an image with OpenVINO, 16 MiB with eager torch, at 224 px). So a
+few sizes show where memory ends; an MB above the measured sizes is marked as extrapolated. Peaks are read as VmHWM of
+fresh processes: `ru_maxrss` is inherited over a fork, and an allocator keeps the memory that an earlier, larger size
+has taken.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,28 +12,30 @@ from math import floor
 
 from dueby_profiler.measuring.sweep import MAX_SIZE
 
-# What is left for everything else: the worker's decoded images and open parts, and the rest of the machine.
+# The rest is for the worker's decoded images and open parts, and for everything else on the machine.
 USABLE_SHARE = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Largest:
-    """MB."""
+    """MB, the largest mini-batch size that fits."""
 
     mini_batch_size: int
     extrapolated: bool
+    """Whether it was computed from smaller sizes rather than measured."""
 
 
 def usable_mib(limit_mib: int, slices: int) -> int:
-    """What one of the slices may take of memory that they share."""
+    """Return the memory that one of `slices` equal slices may use."""
     return floor(USABLE_SHARE * limit_mib / slices)
 
 
 def fitting_size(peak_mib: Mapping[int, int], limit_mib: int) -> int | None:
-    """The largest size that fits, going on as steeply as it ever rose to the largest size that was measured.
+    """Return the largest size that fits if memory goes on growing at the steepest rate seen up to the largest measured
+    size.
 
-    None while the peaks don't show what an image takes. Not the best line through them: start-up alone takes 50 MiB
-    more or less from process to process, which hides what the images take in a few small sizes.
+    Return None if the peaks don't show how much an image takes. The steepest rate is used rather than a fitted line:
+    start-up alone varies by 50 MiB from process to process, which in a few small sizes hides what the images take.
     """
     last = max(peak_mib, default=0)
     slopes = [(peak_mib[last] - mib) / (last - size) for size, mib in peak_mib.items() if size < last]
@@ -41,9 +44,9 @@ def fitting_size(peak_mib: Mapping[int, int], limit_mib: int) -> int | None:
 
 
 def largest(sizes: Sequence[int], peak_mib: Mapping[int, int], limit_mib: int, *, failed: int | None) -> Largest:
-    """MB, at least the largest size measured, and below the size that memory ended at, if one did."""
+    """Return MB: at least the largest measured size, and below the size `failed` that ran out of memory, if one did."""
     measured = max(sizes)
-    if failed is not None:
+    if failed is not None:  # the end of memory was found, so nothing has to be computed
         return Largest(mini_batch_size=measured, extrapolated=False)
     fitting = min(MAX_SIZE, fitting_size(peak_mib, limit_mib) or measured)
     return Largest(mini_batch_size=max(measured, fitting), extrapolated=fitting > measured)

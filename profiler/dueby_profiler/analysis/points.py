@@ -1,7 +1,8 @@
-"""What the processes measured, gathered by mini-batch size.
+"""What the processes measured, collected by mini-batch size.
 
-Only steps during which every slice of the layout was busy count: the slices reach their first steady step at different
-moments, and one that knows its mean early goes on until all do.
+Only steps during which every slice of the layout was busy count. The slices reach their first steady step at different
+moments, and a slice that knows its mean early goes on until all slices do, so the steps at both ends may have run while
+another slice was idle.
 """
 
 from collections import defaultdict
@@ -18,7 +19,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
-    """One process's steady steps at one size."""
+    """The steady steps of one process at one size."""
 
     process: int
     durations_us: tuple[int, ...]
@@ -31,24 +32,29 @@ class Visit:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements:
-    """Everything measured of one layout and engine."""
+    """Everything that was measured of one layout with one engine."""
 
     visits: defaultdict[int, list[Visit]] = field(default_factory=lambda: defaultdict(list))
     """Steady steps, by size."""
     warmups_us: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     """First mini-batches of fresh processes, by size."""
     rough_warmups_us: dict[int, int] = field(default_factory=dict)
-    """The same of processes that weren't fresh, and so rather too short; for want of better."""
+    """First mini-batches at a size of processes that had run other sizes before: rather too short. Used if nothing
+    better is known.
+    """
     startups_us: list[int] = field(default_factory=list)
-    """Start-ups, with the compiled model in its cache as workers find it, and the check after the first mini-batch."""
+    """Start-ups with the compiled model in its cache, as workers find it, including the check after the first
+    mini-batch.
+    """
     rough_startups_us: list[int] = field(default_factory=list)
-    """The first processes', which had to compile and so took longer; for want of better."""
+    """Start-ups of the first processes, which had to compile and took longer. Used if nothing better is known."""
     peak_mib: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     """Peak memory of fresh processes, by the size they began with."""
     contentions: list[float] = field(default_factory=list)
-    """The factor, by process."""
-    alike: int = 1
-    """Processes of a crew, which share its moment: those on the slices of a machine, but not those on several GPUs."""
+    """The contention factor of each process."""
+    group_size: int = 1
+    """Processes that count as one sample because they ran side by side: those on a machine's slices of cores. On
+    several GPUs it is 1, since each GPU has a profile of its own."""
 
     @property
     def sizes(self) -> list[int]:
@@ -57,42 +63,45 @@ class Measurements:
 
     @property
     def processes(self) -> int:
-        """Fresh processes that measured steady steps."""
+        """How many fresh processes measured steady steps."""
         return len({visit.process for visits in self.visits.values() for visit in visits})
 
     @property
-    def crews(self) -> int:
-        """Crews that measured steady steps."""
-        return len({visit.process // self.alike for visits in self.visits.values() for visit in visits})
+    def groups(self) -> int:
+        """How many groups of processes measured steady steps."""
+        return len({visit.process // self.group_size for visits in self.visits.values() for visit in visits})
 
-    def crew_means_us(self, size: int) -> dict[int, float]:
-        """By crew, the mean over its processes of each one's mean."""
-        by_crew: defaultdict[int, list[float]] = defaultdict(list)
+    def group_means_us(self, size: int) -> dict[int, float]:
+        """Return for each group the mean over its processes of each one's mean step."""
+        by_group: defaultdict[int, list[float]] = defaultdict(list)
         for visit in self.visits[size]:
-            by_crew[visit.process // self.alike].append(visit.mean_us)
-        return {crew: fmean(means) for crew, means in by_crew.items()}
+            by_group[visit.process // self.group_size].append(visit.mean_us)
+        return {group: fmean(means) for group, means in by_group.items()}
 
     def mean_us(self, size: int) -> float:
-        """L: the mean over processes of each one's mean, since processes differ more than steps."""
+        """Return L: the mean over processes of each one's mean step, because processes differ more than steps do."""
         return fmean(visit.mean_us for visit in self.visits[size])
 
     def images_per_second(self, size: int) -> float:
-        """Throughput of one device."""
+        """Return the throughput of one device."""
         return size * 1e6 / self.mean_us(size)
 
     def fastest_size(self) -> int:
-        """The size with the highest throughput."""
+        """Return the size with the highest throughput."""
         return max(self.sizes, key=self.images_per_second)
 
     def add_steady(self, first_process: int, points: Sequence[Point]) -> None:
-        """Steady steps of processes that ran side by side, numbered from `first_process` on."""
+        """Add the steady steps of processes that ran side by side, numbered from `first_process` on."""
         for process, durations in enumerate(while_all_busy(points), start=first_process):
             self.visits[points[0].size].append(Visit(process=process, durations_us=durations))
 
     def add_fresh(
         self, built: Sequence[Built], points: Sequence[Point], peaks_mib: Sequence[int], *, cached: bool
     ) -> None:
-        """What only the first mini-batch size of a process shows; `cached`: what an engine compiles was there."""
+        """Add what only the first mini-batch size of a process shows.
+
+        `cached` says whether the engine's compiled model was in its cache already.
+        """
         for ready, point, peak in zip(built, points, peaks_mib, strict=True):
             startups_us = self.startups_us if cached else self.rough_startups_us
             startups_us.append(ready.startup_us + point.check_us)
@@ -100,11 +109,13 @@ class Measurements:
             self.peak_mib[point.size].append(peak)
 
     def add_rough(self, points: Sequence[Point]) -> None:
-        """What processes show of the warm-up at a size that isn't their first."""
+        """Add the warm-up at a size that was not the first of its processes."""
         self.rough_warmups_us[points[0].size] = max(point.warmup_us for point in points)
 
     def of_device(self, number: int, devices: int) -> "Measurements":
-        """Only what one of several devices measured: their processes are numbered in turns."""
+        """Return only what device `number` of several measured; the processes of each group are numbered device by
+        device.
+        """
         return Measurements(
             visits=_grouped({s: [v for v in vs if v.process % devices == number] for s, vs in self.visits.items()}),
             warmups_us=_grouped({s: w[number::devices] for s, w in self.warmups_us.items()}),
@@ -116,7 +127,7 @@ class Measurements:
         )
 
     def drop_from(self, size: int) -> None:
-        """Forget this size and all larger ones."""
+        """Remove this size and all larger ones."""
         for by_size in (self.visits, self.warmups_us, self.peak_mib):
             for known in [known for known in by_size if known >= size]:
                 del by_size[known]
@@ -127,10 +138,10 @@ def _grouped(groups: Mapping[int, list[Value]]) -> defaultdict[int, list[Value]]
 
 
 def while_all_busy(points: Sequence[Point]) -> list[tuple[int, ...]]:
-    """Of each process the durations of the steps that lie within the time when all were in their steady steps.
+    """Return for each process the durations of its steps that lie within the time when all were in steady steps.
 
-    Where the common time is shorter than a step of some process, that process's last step counts nevertheless: it is
-    known that the others were at work, in a warm-up or a step of their own.
+    If that time is shorter than a step of some process, its last step counts nevertheless: the other processes were
+    busy meanwhile, with a warm-up or a step of their own.
     """
     begin = max(point.started_us for point in points)
     end = min(point.ended_us[-1] for point in points)

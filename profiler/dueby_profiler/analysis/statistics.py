@@ -1,11 +1,13 @@
-"""What a handful of measurements says about a time: its mean, how well that is known, its quantiles and its spread.
+"""What a handful of measurements says about a time: its mean, how well the mean is known, quantiles and spread.
 
-Planning on a quantile of each step errs by up to +57 % over a run, so the mean is what is measured well: a point is
-done when the mean's 95 % interval inside the process is within 2 %. Neighbouring steps are alike (caches, clocks,
-other tenants), so the plain standard error would be too small: it is widened by the correlation of neighbours.
+Planning with a quantile of each step is off by up to +57 % over a whole run, so the mean is what has to be known well:
+a point is done when the mean's 95 % interval within the process is at most 2 % to either side. Neighbouring steps
+resemble each other (caches, clocks, other tenants), so the plain standard error would be too small; it is widened by
+the correlation of neighbours.
 
-Fresh processes differ by more than steps do (sd 2.6-6.4 % on a small virtual machine), so a profile pools several.
-Quantiles are nearest rank, never interpolated: with few values the p95 is the largest one seen, not something below.
+Fresh processes differ by more than steps do (standard deviation 2.6-6.4 % on a small virtual machine), so a profile
+pools several processes. Quantiles are nearest rank and never interpolated: of few values the p95 is the largest one
+seen, not a number below it.
 """
 
 from collections import defaultdict
@@ -16,28 +18,33 @@ from math import ceil, sqrt
 from statistics import fmean, stdev
 
 WANTED_ERROR = 0.02
+# With fewer steps the standard deviation itself is a guess.
 MIN_STEPS = 5
-# Half of a normal distribution's 95 % interval, in standard errors.
+# Half the width of a normal distribution's 95 % interval, in standard errors.
 _HALF_INTERVAL = 1.96
 
 
 def quantile(values: Iterable[int], share: float) -> int:
-    """The least value with at least this share of all values at or below it; share in (0, 1]."""
+    """Return the smallest value with at least this share of all values at or below it; `share` is in (0, 1]."""
     ordered = sorted(values)
     return ordered[max(0, ceil(share * len(ordered) - 1e-9) - 1)]
 
 
 def relative_error(values: Sequence[int]) -> float:
-    """Half of the mean's 95 % interval, relative to the mean; infinite while there are too few values to tell."""
+    """Return half the width of the mean's 95 % interval relative to the mean; infinite with fewer than MIN_STEPS
+    values.
+    """
     if len(values) < MIN_STEPS:
         return float("inf")
+    # Steps that alternate are not better known than independent ones, so negative correlation counts as none. The cap
+    # of 0.9 is there because the widening grows without bound towards 1.
     correlation = min(0.9, max(0.0, neighbour_correlation(values)))
     widened = sqrt((1 + correlation) / (1 - correlation))
     return _HALF_INTERVAL * widened * stdev(values) / sqrt(len(values)) / fmean(values)
 
 
 def neighbour_correlation(values: Sequence[int]) -> float:
-    """How much each value is like the one before it: -1 to 1, and 0 where nothing varies."""
+    """Return how much each value resembles the one before it, from -1 to 1; 0 if all values are equal."""
     mean = fmean(values)
     away = [value - mean for value in values]
     total = sum(a * a for a in away)
@@ -45,14 +52,15 @@ def neighbour_correlation(values: Sequence[int]) -> float:
 
 
 def is_known(values: Sequence[int], *, within: float = WANTED_ERROR) -> bool:
-    """Whether the mean of the values is known within this relative error."""
+    """Return whether the mean of the values is known within this relative error."""
     return relative_error(values) <= within
 
 
 def pooled_spread(means: Mapping[int, Sequence[float]]) -> float | None:
-    """The relative standard deviation of processes' means, pooled over mini-batch sizes; None where none has two.
+    """Return the relative standard deviation of processes' means, pooled over mini-batch sizes.
 
-    Each size has its own mean over the processes, so each gives away one degree of freedom.
+    Each size has its own mean over the processes, which takes one degree of freedom. Return None if no size was
+    measured by two processes.
     """
     squares, freedom = 0.0, 0
     for processes in means.values():
@@ -64,9 +72,10 @@ def pooled_spread(means: Mapping[int, Sequence[float]]) -> float | None:
 
 
 def slowness(means: Mapping[int, Mapping[int, float]]) -> list[float]:
-    """How much slower than the others each process was, over all mini-batch sizes that it shares with another.
+    """Return for each process how much slower it was than the others, averaged over the sizes it shares with another
+    one.
 
-    `means` are by size and by process; a process that shares no size is left out.
+    `means` are by size and by process. A process that shares no size is omitted.
     """
     deviations: defaultdict[int, list[float]] = defaultdict(list)
     for processes in means.values():
@@ -79,18 +88,18 @@ def slowness(means: Mapping[int, Mapping[int, float]]) -> list[float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """y = base + slope x."""
+    """The line y = base + slope x."""
 
     base: float
     slope: float
 
     def at(self, x: float) -> float:
-        """y at x."""
+        """Return y at x."""
         return self.base + self.slope * x
 
 
 def fit_line(points: Sequence[tuple[float, float]]) -> Line:
-    """The least-squares line through (x, y) points of at least two different x; ValueError with fewer."""
+    """Return the least-squares line through (x, y) points; raise ValueError unless there are two different x."""
     if len({x for x, _ in points}) < 2:
         raise ValueError("a line needs points at two different x")
     mean_x, mean_y = fmean(x for x, _ in points), fmean(y for _, y in points)

@@ -1,1 +1,1 @@
-"""What this machine has: GPUs, cores, memory, and how they are cut into devices."""
+"""What this machine has to measure: cores and GPUs, what limits them, and who else uses them."""

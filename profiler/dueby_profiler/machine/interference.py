@@ -1,8 +1,9 @@
-"""Whether something else used the machine while it was measured.
+"""Find out whether another program used the machine while it was measured.
 
-A foreign core's worth of work makes a mini-batch take up to 15 times longer (two threads that spin, on one free core),
-and nothing in the steps themselves tells it from a slow machine. So the CPU time of the cores that are measured, less
-that of the profiler and its processes, is watched; time that the hypervisor stole counts as foreign.
+One core's worth of foreign work makes a mini-batch take up to 15 times as long (two spinning threads on one free core),
+and nothing in the steps themselves tells that from a slow machine. So the CPU time of the measured cores is compared
+with the CPU time of the profiler and its processes; the difference is foreign. Time stolen by the hypervisor counts as
+foreign, too.
 """
 
 import os
@@ -10,32 +11,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+# With more foreign work than this, the profile is marked as measured on a busy machine.
 BUSY_CORES = 0.15
-"""With more foreign work than this, the profile is marked as measured on a busy machine."""
-_IDLE = (3, 4)  # idle and iowait
-_COUNTED = 8  # user, nice, system, idle, iowait, irq, softirq, steal; guest time after them is in user already
+# Columns of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal, and then guest times, which are part of
+# user and nice already.
+_IDLE = (3, 4)
+_COUNTED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class CpuTimes:
-    """Seconds of CPU time up to a moment."""
+    """CPU time used up to a moment, in seconds."""
 
     at_s: float
     machine_s: float
-    """Of the watched cores, by everyone."""
+    """Used by everyone on the watched cores."""
     own_s: float
-    """Of this process and its children that have ended."""
+    """Used by this process and its children that have ended."""
 
 
 def foreign_cores(before: CpuTimes, after: CpuTimes) -> float:
-    """How many cores something else used on average between two moments at which no child was alive."""
+    """Return how many cores other programs used on average between two moments at which no child process was alive."""
     wall_s = after.at_s - before.at_s
     foreign_s = (after.machine_s - before.machine_s) - (after.own_s - before.own_s)
     return max(0.0, foreign_s / wall_s) if wall_s > 0 else 0.0
 
 
 def read_times(cores: Sequence[int], *, clock: Callable[[], float], stat: Path = Path("/proc/stat")) -> CpuTimes:
-    """The times now, by the cores' lines in /proc/stat."""
+    """Return the times now, from the cores' lines in /proc/stat."""
     wanted = {f"cpu{core}" for core in cores}
     ticks = 0
     for line in stat.read_text().splitlines():

@@ -1,7 +1,8 @@
-"""How a machine is cut into devices: `cpu-k`, slices of k cores, all of one size at a time.
+"""Ways to cut a machine into devices: `cpu-k`, slices of k cores, all of one size at a time.
 
-Two workers of one thread beat one of two (280 against 210 images/s in one measurement) or not, depending on model and
-machine, so each k = 1, 2, 4, ... is a layout of its own, measured with all of its slices busy; a pool is one layout.
+Two workers with one thread each may beat one worker with two (280 against 210 images/s in one measurement) or not,
+depending on model and machine. So each k = 1, 2, 4, ... is a layout of its own, measured with all of its slices busy,
+and a machine's pool is one layout.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,16 +16,16 @@ class Slice:
     """One device of a layout."""
 
     threads: int
-    """Threads that the model computes with: the cores of a CPU slice, or of the host for a GPU."""
+    """Threads that the model computes with: the cores of a CPU slice, or the host's cores for a GPU."""
     cores: tuple[int, ...] | None = None
-    """The cores that it is pinned to; None where cores can't be given out one by one."""
+    """The cores that it is pinned to; None if cores can't be assigned one by one."""
     gpu: str | None = None
-    """UUID of the GPU; None for a CPU slice."""
+    """The GPU's UUID; None for a slice of cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Interchangeable devices that are measured, and used, side by side."""
+    """Interchangeable devices that are measured, and later used, side by side."""
 
     device_class: str
     slices: tuple[Slice, ...]
@@ -36,16 +37,16 @@ class Layout:
 
 
 def cpu_layouts(limits: Limits) -> list[Layout]:
-    """The layouts of this machine's cores, the smallest slices first.
+    """Return the layouts of this machine's cores, the smallest slices first.
 
-    Half a core is still a slice: what a quota below one core takes away shows in its latency.
+    Less than one core is still a slice: what the quota takes away shows in the latency.
     """
     sizes = [k for k in (2**i for i in range(20)) if k <= max(1, int(limits.usable))]
     return [_layout(k, limits) for k in sizes]
 
 
 def gpu_layouts(uuids: Mapping[str, Sequence[str]], limits: Limits) -> list[Layout]:
-    """One layout for each product, of all GPUs of it; the host's cores are shared out among all GPUs."""
+    """Return one layout for each product, with all GPUs of it; all GPUs get an equal share of the host's cores."""
     threads = max(1, int(limits.usable) // max(1, sum(map(len, uuids.values()))))
     return [
         Layout(device_class=product, slices=tuple(Slice(threads=threads, gpu=uuid) for uuid in members))
@@ -55,5 +56,6 @@ def gpu_layouts(uuids: Mapping[str, Sequence[str]], limits: Limits) -> list[Layo
 
 def _layout(k: int, limits: Limits) -> Layout:
     count = max(1, int(limits.usable) // k)
-    given = [limits.cores[i * k : (i + 1) * k] if limits.owns_cores else None for i in range(count)]
-    return Layout(device_class=f"cpu-{k}", slices=tuple(Slice(threads=k, cores=cores) for cores in given))
+    # With a quota below the number of cores, time is shared out and not cores, so there is nothing to pin to.
+    pinned = [limits.cores[i * k : (i + 1) * k] if limits.owns_cores else None for i in range(count)]
+    return Layout(device_class=f"cpu-{k}", slices=tuple(Slice(threads=k, cores=cores) for cores in pinned))

@@ -1,8 +1,8 @@
-"""What this machine lets a process use: cores, by quota and affinity, and memory, by cgroup and by what is free.
+"""What a process may use on this machine: cores, by quota and affinity, and memory, by cgroup and by what is free.
 
-`os.cpu_count()` is what the host has. In a container the quota counts: with more threads than it allows, a step takes
-either 35 or 130 ms, and neither is a latency. Both versions of cgroups are read, each limit as the least along the way
-from the process's own group up to the root (a group's parent may allow less than the group itself).
+`os.cpu_count()` returns the host's cores. In a container the quota counts: with more threads than it allows, a step
+takes either 35 or 130 ms, and neither is a latency. Both versions of cgroups are read. Each limit is the smallest one
+on the way from the process's own group up to the root, since a parent may allow less than the group itself.
 """
 
 import os
@@ -18,23 +18,26 @@ _UNLIMITED = 2**62
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What may be used here."""
+    """What a process may use here."""
 
     cores: tuple[int, ...]
-    """The cores that this process may run on, by number."""
+    """Numbers of the cores that this process may run on."""
     usable: float
-    """How many cores' worth of time it gets: at most as many as there are."""
+    """Cores' worth of time that it gets; at most the number of cores."""
     memory_mib: int
     """Memory that it may take now."""
 
     @property
     def owns_cores(self) -> bool:
-        """Whether the cores can be given out one by one; with a quota below their number it is time that is shared."""
+        """Whether cores can be assigned one by one. With a quota below their number, time is shared instead."""
         return self.usable >= len(self.cores)
 
 
 def read_limits(*, root: Path = Path("/"), cores: frozenset[int] | None = None) -> Limits:
-    """The limits of this process; `root` holds proc and sys, `cores` are those of its affinity."""
+    """Return the limits of this process.
+
+    `root` is the folder that holds proc and sys; `cores` are those of the process's affinity by default.
+    """
     allowed = sorted(os.sched_getaffinity(0) if cores is None else cores)
     quota = min(_quotas(root), default=inf)
     memory = min([_available_mib(root), *_memory_limits_mib(root)])
@@ -42,15 +45,15 @@ def read_limits(*, root: Path = Path("/"), cores: frozenset[int] | None = None) 
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Cores' worth of time that each group on the way up allows."""
+    """Yield the cores' worth of time that each group on the way to the root allows."""
     for group in _groups(root, "cpu"):
         period, quota = _read(group / "cpu.cfs_period_us"), _read(group / "cpu.cfs_quota_us")
-        if period and quota and int(quota) > 0:
+        if period and quota and int(quota) > 0:  # -1: no quota
             yield int(quota) / int(period)
     for group in _groups(root, ""):
         allowed, _, period = _read(group / "cpu.max").partition(" ")
         if allowed and allowed != "max":
-            yield int(allowed) / int(period or 100_000)
+            yield int(allowed) / int(period or 100_000)  # the kernel's default period
 
 
 def _memory_limits_mib(root: Path) -> Iterator[float]:
@@ -65,14 +68,16 @@ def _memory_limits_mib(root: Path) -> Iterator[float]:
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """The folders from the process's own group up to the controller's root; "" is cgroup v2.
+    """Yield the folders from the process's own group up to the controller's root; the controller "" is cgroup v2.
 
-    Inside a container the path may be the host's and not exist here; then the mount's own root is the container's.
+    Inside a container the path may be the host's and not exist; then the root of the mount is the container's group.
     """
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, names, path = line.split(":", 2)
         if controller not in names.split(","):
             continue
+        # v2 is mounted at the root, or beside v1 as `unified`. v1 has a folder for each controller, or for several
+        # mounted together, such as cpu,cpuacct.
         folders = ("", "unified") if controller == "" else dict.fromkeys((controller, names))
         for folder in folders:
             mount = root / "sys/fs/cgroup" / folder
@@ -88,7 +93,7 @@ def _available_mib(root: Path) -> float:
 
 
 def _read(path: Path) -> str:
-    """The file's text; nothing where there is no such file, as with the other version of cgroups."""
+    """Return the file's text; "" if there is no such file, as with the other version of cgroups."""
     try:
         return path.read_text().strip()
     except OSError:

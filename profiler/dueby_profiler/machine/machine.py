@@ -1,4 +1,4 @@
-"""What this machine has to measure: its GPUs and its cores, as layouts, with the memory and facts of each device."""
+"""This machine as the profiler sees it: its GPUs and cores as layouts, with the memory and the facts of each device."""
 
 import time
 from collections import defaultdict
@@ -15,24 +15,25 @@ from dueby_profiler.machine.layouts import Layout, Slice, cpu_layouts, gpu_layou
 from dueby_profiler.machine.limits import Limits, read_limits
 from dueby_profiler.measuring.messages import Point
 
+# Packages whose version changes how fast a mini-batch is.
 _SOFTWARE = ("torch", "torchvision", "openvino", "dueby")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The devices, and the clock by which they are measured."""
+    """The machine's devices, and the clock by which they are measured."""
 
     limits: Limits
     gpus: tuple[nvml.Gpu, ...]
     node: str
     clock: Callable[[], float]
-    """Monotonic seconds; the same in all processes."""
+    """Monotonic seconds; the same clock in all processes of the machine."""
     part: Layout | None = None
-    """What of it is there to be measured; None: all of it."""
+    """The only layout to measure, as in a pod that has one device; None means the whole machine."""
 
     @property
     def layouts(self) -> list[Layout]:
-        """GPUs first, then the cores in ever larger slices; or the part."""
+        """All GPUs first, then the cores in ever larger slices; or only the part."""
         if self.part is not None:
             return [self.part]
         uuids: dict[str, list[str]] = defaultdict(list)
@@ -42,29 +43,35 @@ class Machine:
 
     @property
     def spare_cores(self) -> float:
-        """How many cores others may use before they take something from what is measured."""
+        """Cores that others may use without taking anything from what is measured.
+
+        A pod has a slice of its node's cores; other pods may use the rest.
+        """
         return 0.0 if self.part is None else max(0.0, len(self.limits.cores) - float(self.part.slices[0].threads))
 
     def usable_mib(self, layout: Layout) -> int:
-        """Memory of one device of the layout."""
+        """Return the memory of one device of the layout."""
         if layout.is_gpu:
+            # GPUs of one product share one MB, so the smallest counts.
             return usable_mib(min(gpu.memory_mib for gpu in self.gpus if gpu.product == layout.device_class), 1)
         return usable_mib(self.limits.memory_mib, len(layout.slices))
 
     def peaks_mib(self, layout: Layout, points: Sequence[Point]) -> list[int]:
-        """Peak memory of each device of the layout, after these points were measured on them."""
+        """Return the peak memory of each device of the layout after these points were measured on them."""
         if layout.is_gpu:
-            return [nvml.used_mib(place.gpu) for place in layout.slices if place.gpu]
+            return [nvml.used_mib(slice_.gpu) for slice_ in layout.slices if slice_.gpu]
         return [point.peak_mib for point in points]
 
     def is_gpu_used(self, layout: Layout) -> bool:
-        """Whether someone computes on one of the layout's GPUs now."""
-        return any(nvml.is_used(place.gpu) for place in layout.slices if place.gpu)
+        """Return whether a process computes on one of the layout's GPUs now."""
+        return any(nvml.is_used(slice_.gpu) for slice_ in layout.slices if slice_.gpu)
 
     def devices(self, layout: Layout) -> list[Device]:
-        """What has a profile of its own: each GPU, but of a CPU's slices, which are alike, only one."""
+        """Return the devices that get a profile of their own: each GPU, but only one of a CPU's slices, which are all
+        alike.
+        """
         if layout.is_gpu:
-            uuids = {place.gpu for place in layout.slices}
+            uuids = {slice_.gpu for slice_ in layout.slices}
             return [
                 Device(node=self.node, uuid=gpu.uuid, memory_mib=gpu.memory_mib, driver=gpu.driver)
                 for gpu in self.gpus
@@ -74,14 +81,15 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The machine that this process runs on."""
+    """Return the machine that this process runs on."""
     return Machine(limits=read_limits(), gpus=tuple(nvml.read_gpus()), node=gethostname(), clock=time.monotonic)
 
 
 def one_device(machine: Machine, device_class: str, *, threads: int, gpu: bool) -> Machine:
-    """The part of the machine that a pod has of it: one GPU, or one slice of so many cores.
+    """Return the part of the machine that a pod has: one GPU, or one slice of `threads` cores.
 
-    Its class is what the cluster calls it, whatever the driver does: a label of the cloud's, or a slice of a GPU.
+    The device class is the cluster's name for it, which may differ from the driver's: a label set by the cloud, or a
+    slice of a GPU.
     """
     if not gpu:
         part = Layout(device_class=device_class, slices=(Slice(threads=threads),))
@@ -89,8 +97,8 @@ def one_device(machine: Machine, device_class: str, *, threads: int, gpu: bool) 
     if not machine.gpus:
         raise Invalid(
             "spec.gpus.classes",
-            f"a pod on a device of the class {device_class} sees no NVIDIA GPU; are driver and container toolkit in "
-            "order on its node?",
+            f"a pod on a device of the class {device_class} sees no NVIDIA GPU; check the driver and the container "
+            "toolkit on its node",
         )
     named = replace(machine.gpus[0], product=device_class)
     part = Layout(device_class=device_class, slices=(Slice(threads=threads, gpu=named.uuid),))
@@ -98,7 +106,7 @@ def one_device(machine: Machine, device_class: str, *, threads: int, gpu: bool) 
 
 
 def software_versions() -> dict[str, str]:
-    """Versions of what decides the speed, as far as it is installed."""
+    """Return the versions of the installed packages that decide the speed."""
     found = {}
     for name in _SOFTWARE:
         try:

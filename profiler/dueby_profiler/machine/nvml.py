@@ -1,7 +1,8 @@
-"""The machine's NVIDIA GPUs by NVML: what they are called, who they are, their memory, who else uses them, how they do.
+"""The machine's NVIDIA GPUs through NVML: names, UUIDs, memory, who computes on them, and their state.
 
-A GPU's class is its product as GPU feature discovery labels Kubernetes nodes with it (nvidia.com/gpu.product), so that
-a profile made by hand and one made in a cluster agree: NVIDIA-A100-SXM4-40GB. A machine without the driver has no GPUs.
+A GPU's class is its product, spelled as GPU feature discovery spells it in the label nvidia.com/gpu.product of
+Kubernetes nodes (NVIDIA-A100-SXM4-40GB). So a profile made by hand and one made in a cluster agree. A machine without
+the driver has no GPUs.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,14 +12,15 @@ from typing import Any
 
 import pynvml
 
-MIB = 1024 * 1024
-# What this GPU has none of (a slice of one has no power of its own), or this driver doesn't know of yet.
-_HAS_NONE = (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound)
+from dueby_profiler.machine.limits import MIB
+
+# Errors that mean "there is no such value": this GPU has none (a slice has no power meter), or the driver is too old.
+_NO_SUCH_VALUE = (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """A GPU."""
+    """A GPU, or a MIG slice of one."""
 
     uuid: str
     product: str
@@ -28,9 +30,9 @@ class Gpu:
 
 
 def read_gpus() -> list[Gpu]:
-    """Every GPU of the machine; none where there is no driver."""
-    with _nvml() as there:
-        if not there:
+    """Return every GPU of the machine; none if there is no driver."""
+    with _nvml() as is_available:
+        if not is_available:
             return []
         driver = _text(pynvml.nvmlSystemGetDriverVersion())
         handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
@@ -46,60 +48,61 @@ def read_gpus() -> list[Gpu]:
 
 
 def used_mib(uuid: str) -> int:
-    """Memory of the GPU in use now, by anyone; torch's allocator keeps what it has taken, so this is also its peak."""
+    """Return the GPU's memory in use now, by anyone. torch's allocator keeps what it took, so this is also the peak."""
     with _nvml():
         return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(uuid)).used // MIB)
 
 
 def is_used(uuid: str) -> bool:
-    """Whether a process computes on the GPU now."""
+    """Return whether a process computes on the GPU now."""
     with _nvml():
         return bool(pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByUUID(uuid)))
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
-    """What one GPU said of itself at a moment."""
+class GpuState:
+    """What NVML answers about one GPU at one moment."""
 
     values: Mapping[str, float]
-    """By name, in base units; what it has none of is left out."""
-    trouble: str | None = None
-    """Why some are missing that it has, such as that the GPU is lost."""
+    """Values by name, in base units; values that the GPU does not have are omitted."""
+    problem: str | None = None
+    """Why values are missing that the GPU does have, such as that the GPU is lost."""
 
 
 @contextmanager
-def observe() -> Iterator[Callable[[str], State]]:
-    """A function that asks a GPU how it does, often: starting NVML takes as long as thousands of questions.
+def observe_gpus() -> Iterator[Callable[[str], GpuState]]:
+    """Yield a function that reads the state of a GPU, for many readings: starting NVML takes as long as thousands of
+    them.
 
-    A GPU that is gone is a trouble and never an error: what is measured goes on without.
+    A lost GPU is reported as a problem and never raised, so that whatever is being measured goes on.
     """
     handles: dict[str, Any] = {}
-    with _nvml() as there:
-        nothing = State(values={}, trouble="NVML is not there")
-        yield lambda uuid: _ask(uuid, handles) if there else nothing
+    with _nvml() as is_available:
+        nothing = GpuState(values={}, problem="the NVIDIA driver is not loaded")
+        yield lambda uuid: _read_state(uuid, handles) if is_available else nothing
 
 
-def _ask(uuid: str, handles: dict[str, Any]) -> State:
+def _read_state(uuid: str, handles: dict[str, Any]) -> GpuState:
     values: dict[str, float] = {}
     try:
         if uuid not in handles:
             handles[uuid] = pynvml.nvmlDeviceGetHandleByUUID(uuid)
         for read in _STATE:
-            with suppress(*_HAS_NONE):
+            with suppress(*_NO_SUCH_VALUE):
                 values |= read(handles[uuid])
     except pynvml.NVMLError as error:
-        return State(values=values, trouble=str(error))
-    return State(values=values)
+        return GpuState(values=values, problem=str(error))
+    return GpuState(values=values)
 
 
 def product_label(name: str) -> str:
-    """The product's name as a label's value."""
+    """Return the product's name in the spelling of a Kubernetes label."""
     return "-".join(name.split())
 
 
 @contextmanager
 def _nvml() -> Iterator[bool]:
-    """NVML, where it is there."""
+    """Start NVML and yield whether there is a driver; stop it afterwards."""
     try:
         pynvml.nvmlInit()
     except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
@@ -126,7 +129,7 @@ def _utilization(gpu: Any) -> dict[str, float]:
     return {"busy_percent": found.gpu, "memory_busy_percent": found.memory}
 
 
-# None of these is dear: what NVML measures while it is asked, such as PCIe's throughput for 20 ms, is left out.
+# All of these are cheap. Values that NVML measures while it is asked, such as PCIe throughput for 20 ms, are left out.
 _STATE: tuple[Callable[[Any], dict[str, float]], ...] = (
     _memory,
     _bar1,
@@ -141,5 +144,5 @@ _STATE: tuple[Callable[[Any], dict[str, float]], ...] = (
 
 
 def _text(value: str | bytes) -> str:
-    """Older bindings answer in bytes."""
+    """Return the value as text; older bindings return bytes."""
     return value.decode() if isinstance(value, bytes) else value

@@ -1,1 +1,1 @@
-"""Measuring processes: started, asked and ended together."""
+"""Measuring processes: started, asked and ended together, one fresh process on each device of a layout."""

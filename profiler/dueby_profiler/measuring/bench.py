@@ -1,4 +1,4 @@
-"""What a measuring process measures: a model that is loaded and an engine that is built as a worker does it."""
+"""What a measuring process measures: a model loaded, and an engine built, exactly as a worker does it."""
 
 import time
 from pathlib import Path
@@ -6,28 +6,30 @@ from typing import TYPE_CHECKING
 
 from dueby_api.errors import DueByError
 from dueby_profiler.measuring.messages import Built, Setup
-from dueby_profiler.monitor.board import Phase, Silent, Teller
+from dueby_profiler.monitor.readers.status_page import NoReporter, Phase, StatusReporter
 
-if TYPE_CHECKING:  # the start-up that is measured should import what a worker imports, when a worker does
-    from dueby_worker.engines.interface import Engine, Pixels, TopK
-    from dueby_worker.models.models import LoadedModel
+# Start-up time is part of what is measured, so heavy modules are imported at the moment at which a worker does it.
+if TYPE_CHECKING:
+    from dueby_worker.engines.interface import Engine, TopK
+    from dueby_worker.models.loading import LoadedModel
+    from dueby_worker.models.preprocessing import Pixels
 
 
 def now_us() -> int:
-    """Microseconds of the clock that all processes of the machine share."""
+    """Return microseconds of the monotonic clock that all processes of the machine share."""
     return time.monotonic_ns() // 1000
 
 
 class Bench:
-    """The loaded model, and the engine of the size at hand."""
+    """The loaded model, with the engine of the current mini-batch size."""
 
-    def __init__(self, setup: Setup, board: Teller | None = None) -> None:
+    def __init__(self, setup: Setup, reporter: StatusReporter | None = None) -> None:
         import dueby_worker.steps.work_step
-        import dueby_worker.work.worker  # noqa: F401  # all that a worker imports
-        from dueby_worker.models.models import load_model
+        import dueby_worker.steps.worker_run  # noqa: F401  # so that everything is imported that a worker imports
+        from dueby_worker.models.loading import load_model
 
         self.setup = setup
-        self.board = board or Silent()
+        self.reporter = reporter or NoReporter()
         self.loaded: LoadedModel = load_model(setup.model)
         self.size = 0
         self.engine: Engine | None = None
@@ -35,12 +37,12 @@ class Bench:
         self.is_checked = False
 
     def build(self, size: int) -> Built:
-        """The engine of this size instead of the one before, and as many buffers as it takes."""
+        """Build the engine of this size in place of the previous one, with as many buffers as it needs."""
         from dueby_worker.engines.build import build_engine
 
         began_us, self.size = now_us(), size
-        self.board.enter(Phase.BUILDING, size)
-        if self.engine is not None:
+        self.reporter.enter(Phase.BUILDING, size)
+        if self.engine is not None:  # first, since two engines may not fit into memory
             self.engine.close()
         self.engine = build_engine(
             name=self.setup.engine,
@@ -53,13 +55,15 @@ class Bench:
         self.buffers = [self.engine.buffer() for _ in range(self.engine.depth)]
         ready_us = now_us()
         for buffer in self.buffers:
-            _paint(buffer)
-        self.board.read()
-        self.board.enter(Phase.READY, size)
+            _fill_with_noise(buffer)
+        self.reporter.read_allocator()
+        self.reporter.enter(Phase.READY, size)
         return Built(size=size, startup_us=ready_us - self.setup.spawned_us, build_us=ready_us - began_us)
 
     def check_once(self, batch: "Pixels", top: "TopK") -> str | None:
-        """After the very first mini-batch, compare it with plain fp32 as a worker does; what is wrong, if anything."""
+        """After the very first mini-batch, compare its result with plain fp32 as a worker does; return what is wrong
+        with it.
+        """
         if self.is_checked:
             return None
         from dueby_worker.engines.parity import compare
@@ -69,14 +73,14 @@ class Bench:
         return None if parity.ok else parity.sentence
 
     def ready_engine(self) -> "Engine":
-        """The engine that was built."""
+        """Return the engine that was built last."""
         if self.engine is None:
-            raise DueByError("told to run before any engine was built")
+            raise DueByError("asked to run mini-batches before an engine was built")
         return self.engine
 
 
-def _paint(buffer: "Pixels") -> None:
-    """Noise: a picture of zeros would let arithmetic on denormal numbers decide the speed."""
+def _fill_with_noise(buffer: "Pixels") -> None:
+    """Fill the buffer with random pixels: zeros would let arithmetic on denormal numbers decide the speed."""
     import numpy as np
 
     buffer[...] = np.random.default_rng(0).integers(0, 256, size=buffer.shape, dtype=np.uint8)

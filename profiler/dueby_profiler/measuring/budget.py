@@ -1,7 +1,8 @@
-"""Time that is kept by construction: everything asks how long it may take before it begins.
+"""A time limit that is kept by construction: every phase asks how long it may take before it begins.
 
 A sweep with a fixed number of repetitions takes three minutes on one machine and twelve on the next. Here the whole has
-a number of seconds, each phase gets a share of what is left, and a phase that needs less leaves it to those after it.
+a number of seconds, each phase gets a share of what is left, and a phase that needs less leaves the rest to those after
+it.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ class Budget:
 
     @classmethod
     def starting(cls, seconds: float, clock: Callable[[], float]) -> "Budget":
-        """A budget of so many seconds from now."""
+        """Return a budget of so many seconds from now."""
         return cls(clock=clock, end_s=clock() + seconds)
 
     @property
@@ -27,9 +28,9 @@ class Budget:
         return max(0.0, self.end_s - self.clock())
 
     def share(self, fraction: float) -> "Budget":
-        """A budget that ends when this fraction of what is left is over."""
+        """Return a budget that ends when this fraction of the time left is over."""
         return Budget(clock=self.clock, end_s=self.clock() + fraction * self.left_s)
 
     def without(self, seconds: float) -> "Budget":
-        """A budget that ends so many seconds earlier."""
+        """Return a budget that ends so many seconds earlier."""
         return Budget(clock=self.clock, end_s=self.end_s - seconds)

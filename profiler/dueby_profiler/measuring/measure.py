@@ -1,7 +1,8 @@
 """A measuring process: `python -m dueby_profiler.measuring.measure`, one fresh process for each slice and round.
 
-It does what a worker does up to its first mini-batch, in the same order and with the same code, and then runs mini-
-batches of the sizes that it is told. It measures one thing at a time and decides nothing; `messages` draws the talk.
+Up to its first mini-batch it does what a worker does, in the same order and with the same code. Then it runs
+mini-batches of the sizes that the profiler asks for. It measures one thing at a time and decides nothing; the messages
+are in `messages`.
 """
 
 import os
@@ -16,81 +17,83 @@ from dueby_profiler.measuring.messages import (
     Build,
     Contend,
     Failed,
-    Go,
-    Known,
+    MeanKnown,
     Message,
     NoMemory,
     Point,
     Setup,
-    Stop,
+    StartSteps,
+    StopSteps,
     expect,
     read_message,
     write_message,
 )
-from dueby_profiler.monitor.board import Board, Phase, Silent, Teller, Writer
+from dueby_profiler.monitor.readers.status_page import NoReporter, Phase, StatusPage, StatusReporter, StatusWriter
 
 
-class Talk:
-    """Both ends of the talk with the profiler, which may also be asked whether something has been said."""
+class Channel:
+    """The process's connection to the profiler, which can also be asked whether a message is waiting."""
 
     def __init__(self, *, reader: int, writer: int) -> None:
-        self._reader, self._writer, self._read = reader, writer, b""
+        self._reader, self._writer, self._received = reader, writer, b""
 
-    def hear(self) -> Message:
-        """The next message; leaves the process where the profiler is gone."""
-        while b"\n" not in self._read:
+    def receive(self) -> Message:
+        """Return the next message; end the process if the profiler is gone."""
+        while b"\n" not in self._received:
             more = os.read(self._reader, 65_536)
             if not more:
-                os._exit(0)
-            self._read += more
-        line, _, self._read = self._read.partition(b"\n")
+                os._exit(0)  # at once: libraries may take seconds to tear down, and nobody waits for them
+            self._received += more
+        line, _, self._received = self._received.partition(b"\n")
         return read_message(line.decode())
 
-    def is_spoken_to(self) -> bool:
-        """Whether there is something to hear, the profiler's end included."""
-        return b"\n" in self._read or bool(select.select([self._reader], [], [], 0)[0])
+    def has_message(self) -> bool:
+        """Return whether a message, or the end of the profiler, is waiting to be received."""
+        return b"\n" in self._received or bool(select.select([self._reader], [], [], 0)[0])
 
-    def say(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         """Send a message."""
         line = write_message(message).encode()
         while line:
             line = line[os.write(self._writer, line) :]
 
 
-def run_point(bench: Bench, go: Go, talk: Talk) -> Point:
-    """The warm-up and then steady mini-batches until told to stop, `depth` of them in flight as in a worker."""
-    engine, buffers, board = bench.ready_engine(), bench.buffers, bench.board
-    board.enter(Phase.WARMUP, bench.size)
+def run_point(bench: Bench, start: StartSteps, channel: Channel) -> Point:
+    """Run the warm-up and then steady mini-batches until told to stop, `depth` of them in flight as in a worker."""
+    engine, buffers, reporter = bench.ready_engine(), bench.buffers, bench.reporter
+    reporter.enter(Phase.WARMUP, bench.size)
     began_us = now_us()
     engine.submit(buffers[0])
     top = engine.collect()
     warm_us = now_us()
-    board.enter(Phase.CHECKING, bench.size)
+    reporter.enter(Phase.CHECKING, bench.size)
     parity = bench.check_once(buffers[0], top)
     checked_us = now_us()
-    board.read()
-    board.enter(Phase.STEADY, bench.size)
+    reporter.read_allocator()
+    reporter.enter(Phase.STEADY, bench.size)
     for buffer in buffers[1:]:
         engine.submit(buffer)
     moments = [now_us()]
-    look_at, said = 1, False
-    while not (said and talk.is_spoken_to()):
+    next_check, is_announced = 1, False
+    # Once the mean is known the process goes on, so that its cores stay busy until every other process knows its own.
+    while not (is_announced and channel.has_message()):
         engine.submit(buffers[(len(moments) - 1) % len(buffers)])
         engine.collect()
         moments.append(now_us())
-        board.step(len(moments) - 1, moments[-1])
-        if said:
+        reporter.step(len(moments) - 1, moments[-1])
+        if is_announced:
             continue
-        said = moments[-1] - checked_us >= go.limit_us
-        if len(moments) >= look_at:  # ever rarer: all steps after every step would take longer than the steps
-            said = said or is_known([after - before for before, after in pairwise(moments)])
-            look_at = len(moments) * 9 // 8 + 1
-        if said:
-            talk.say(Known(steps=len(moments) - 1))
+        is_announced = moments[-1] - checked_us >= start.limit_us
+        if len(moments) >= next_check:
+            is_announced = is_announced or is_known([after - before for before, after in pairwise(moments)])
+            # Ever more rarely: the check reads all steps, and after every step it would take longer than the steps do.
+            next_check = len(moments) * 9 // 8 + 1
+        if is_announced:
+            channel.send(MeanKnown())
     for _ in buffers[1:]:
         engine.collect()
-    expect(talk.hear(), Stop)
-    board.enter(Phase.WAITING, bench.size)
+    expect(channel.receive(), StopSteps)
+    reporter.enter(Phase.WAITING, bench.size)
     return Point(
         size=bench.size,
         warmup_us=warm_us - began_us,
@@ -103,64 +106,68 @@ def run_point(bench: Bench, go: Go, talk: Talk) -> Point:
 
 
 def peak_mib(status: Path = Path("/proc/self/status")) -> int:
-    """The most memory that this process ever held; unlike ru_maxrss, without what its parent held at the fork."""
+    """Return the most memory that this process ever held.
+
+    VmHWM, unlike ru_maxrss, does not include what the parent process held at the fork.
+    """
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) // 1024
 
 
 def main() -> None:
-    """Talk until the profiler ends it."""
-    talk = _private_talk()
-    setup = expect(talk.hear(), Setup)
+    """Answer the profiler's messages until it ends the process."""
+    channel = _private_channel()
+    setup = expect(channel.receive(), Setup)
     if setup.cores is not None:
         os.sched_setaffinity(0, setup.cores)
     bench: Bench | None = None
     try:
-        bench = Bench(setup, _board(setup))
+        bench = Bench(setup, _reporter(setup))
         while True:
-            _answer(bench, talk.hear(), talk)
+            _answer(bench, channel.receive(), channel)
     except Invalid as error:
-        talk.say(Failed(field=error.field, message=error.message))
+        channel.send(Failed(field=error.field, message=error.message))
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        talk.say(NoMemory(size=bench.size if bench else 0))
+        channel.send(NoMemory(size=bench.size if bench else 0))
 
 
-def _answer(bench: Bench, message: Message, talk: Talk) -> None:
-    """Do what is asked and say what came of it."""
+def _answer(bench: Bench, message: Message, channel: Channel) -> None:
+    """Do what the message asks for and send the result."""
     if isinstance(message, Build):
-        talk.say(bench.build(message.size))
-    elif isinstance(message, Go):
-        talk.say(run_point(bench, message, talk))
+        channel.send(bench.build(message.size))
+    elif isinstance(message, StartSteps):
+        channel.send(run_point(bench, message, channel))
     else:
+        # Imported here, since it loads what reads and decodes images, which is not part of the start-up.
         from dueby_profiler.measuring.contention import run_contention
 
-        bench.board.enter(Phase.CONTENDING, bench.size)
-        talk.say(run_contention(bench, expect(message, Contend)))
+        bench.reporter.enter(Phase.CONTENDING, bench.size)
+        channel.send(run_contention(bench, expect(message, Contend)))
 
 
-def _board(setup: Setup) -> Teller:
-    """The page of whoever watches."""
-    if setup.board is None:
-        return Silent()
-    from dueby_profiler.monitor.allocator import read_statistics
+def _reporter(setup: Setup) -> StatusReporter:
+    """Return what reports to the monitor's status page, or a reporter that does nothing if nobody watches."""
+    if setup.status_page is None:
+        return NoReporter()
+    from dueby_profiler.monitor.readers.allocator import read_statistics
 
-    return Writer(Board(setup.board), now_us=now_us, read_statistics=read_statistics)
+    return StatusWriter(StatusPage(setup.status_page), now_us=now_us, read_statistics=read_statistics)
 
 
-def _private_talk() -> Talk:
-    """Standard input and output as the talk's own ends; what libraries print goes to standard error instead."""
+def _private_channel() -> Channel:
+    """Return a channel over standard input and output; what libraries print goes to standard error from now on."""
     writer = os.dup(1)
     os.dup2(2, 1)
-    return Talk(reader=0, writer=writer)
+    return Channel(reader=0, writer=writer)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Libraries say it in a RuntimeError of their own: torch's allocators on CPU and GPU, OpenVINO's in C++."""
-    said = str(error).lower()
+    """Return whether memory ran out, which libraries report in a RuntimeError: torch on CPU and GPU, OpenVINO's C++."""
+    text = str(error).lower()
     return isinstance(error, MemoryError) or any(
-        words in said for words in ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
+        words in text for words in ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
     )
 
 

@@ -1,8 +1,8 @@
-"""Peak memory over image size and mini-batch size, each pair in a fresh process: `dueby profile --memory-map`.
+"""Measure peak memory over image size and mini-batch size, each pair in a fresh process: `dueby profile --memory-map`.
 
-A pair takes a warm-up and a step, and slices don't touch each other's memory: each takes an image size of its own. A
-pair that would not fit, by the line through smaller ones, isn't tried, and one that is killed has found the limit; the
-map has no number for either.
+A pair takes a warm-up and a step. Slices don't touch each other's memory, so each slice takes an image size of its own.
+A pair that would not fit, by the line through smaller ones, is not tried; one whose process is killed has found the
+limit. The map has no number for either.
 """
 
 import tempfile
@@ -18,12 +18,13 @@ from dueby_api.schema import Spec, field
 from dueby_profiler.analysis.memory import fitting_size
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine, software_versions
-from dueby_profiler.measuring.choices import choose
+from dueby_profiler.measuring.choices import ENGINE_FIELD, choose
 from dueby_profiler.measuring.messages import Point
 from dueby_profiler.measuring.process_group import OutOfMemory
-from dueby_profiler.measuring.start_group import start_crew
-from dueby_profiler.progress_listener import Audience, Progress
+from dueby_profiler.measuring.start_group import start_group
+from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 
+# Enough for a line in each direction, within 3 minutes.
 IMAGE_SIZES = (128, 224, 320)
 MINI_BATCH_SIZES = (1, 8, 32, 64)
 
@@ -34,7 +35,7 @@ class Cell(Spec, frozen=True, kw_only=True):
     image_size: int
     mini_batch_size: int
     memory_mib: int | None = field(default=None, name="memoryMiB")
-    """Peak of a fresh process; absent: it does not fit."""
+    """Peak of a fresh process; absent if the pair does not fit."""
 
 
 class MemoryMap(Spec, frozen=True, kw_only=True):
@@ -49,7 +50,7 @@ class MemoryMap(Spec, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """For a file."""
+        """Name for a file."""
         return f"memory-{self.device_class}-{self.model}-{self.precision}-{self.engine}"
 
 
@@ -61,45 +62,45 @@ def map_memory(
     image_sizes: Sequence[int] = IMAGE_SIZES,
     mini_batch_sizes: Sequence[int] = MINI_BATCH_SIZES,
     known: Sequence[Cell] = (),
-    audience: Audience | None = None,
+    listener: ProgressListener | None = None,
 ) -> MemoryMap:
-    """The map on the machine's first layout, with the first of its engines that runs; Invalid where none does.
+    """Map the machine's first layout with the first of its engines that runs; raise Invalid if none does.
 
     `known` are cells of the same engine that need not be measured again.
     """
     choice = choose(machine.layouts, model, classes)[0]
     with tempfile.TemporaryDirectory(prefix="dueby-memory-") as cache:
-        survey = _Survey(
+        mapper = _MemoryMapper(
             model=model,
             machine=machine,
             layout=choice.layout,
             cache_dir=Path(cache),
             known={(cell.image_size, cell.mini_batch_size): cell.memory_mib for cell in known},
-            audience=audience or Audience(),
+            listener=listener or ProgressListener(),
         )
-        return survey.map(choice.engines, image_sizes, mini_batch_sizes)
+        return mapper.map(choice.engines, image_sizes, mini_batch_sizes)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Survey:
-    """The measuring of one map."""
+class _MemoryMapper:
+    """Measures one map."""
 
     model: Model
     machine: Machine
     layout: Layout
     cache_dir: Path
     known: Mapping[tuple[int, int], int | None]
-    """Peaks that were measured before, by image size and mini-batch size; None: it did not fit."""
-    audience: Audience
+    """Peaks measured before, by image size and mini-batch size; None means that the pair did not fit."""
+    listener: ProgressListener
 
     def map(self, engines: Sequence[EngineName], image_sizes: Sequence[int], sizes: Sequence[int]) -> MemoryMap:
-        """The map with the first engine that runs."""
+        """Return the map with the first engine that runs."""
         try:
             cells = self._cells(engines[0], image_sizes, sorted(sizes))
         except Invalid as error:
-            if error.field != "spec.model.engine" or len(engines) == 1:
+            if error.field != ENGINE_FIELD or len(engines) == 1:
                 raise
-            self.audience.tell(f"{engines[0]} is left out: {error.message}.")
+            self.listener.on_message(f"{engines[0]} is left out: {error.message}.")
             return self.map(engines[1:], image_sizes, sizes)
         return MemoryMap(
             model=self.model.name,
@@ -111,7 +112,7 @@ class _Survey:
         )
 
     def _cells(self, engine: EngineName, image_sizes: Sequence[int], sizes: Sequence[int]) -> list[Cell]:
-        """Every pair, the smaller mini-batches first, as many image sizes at a time as there are slices."""
+        """Return every pair, the smaller mini-batches first, as many image sizes at a time as there are slices."""
         width = len(self.layout.slices)
         groups = [image_sizes[start : start + width] for start in range(0, len(image_sizes), width)]
         rounds = [(size, group) for size in sizes for group in groups]
@@ -119,12 +120,13 @@ class _Survey:
         for (side, size), mib in self.known.items():
             if mib is not None:
                 peaks[side][size] = mib
+        # A guess for the time left, until the first round has been measured.
         took_s = 10.0
         for number, (size, group) in enumerate(rounds):
             new = [side for side in group if (side, size) not in self.known]
             sides = [side for side in new if self._may_fit(size, peaks[side])]
             doing = f"mini-batches of {size} images of {', '.join(map(str, sides))} px"
-            self.audience.progress(Progress(doing=doing, left_s=took_s * (len(rounds) - number)))
+            self.listener.on_progress(ProgressUpdate(doing=doing, left_s=took_s * (len(rounds) - number)))
             began_s = self.machine.clock()
             for side, peak in zip(sides, self._peaks(engine, size, sides), strict=True):
                 if peak is not None:
@@ -141,12 +143,12 @@ class _Survey:
         return fitting is None or size <= fitting
 
     def _peaks(self, engine: EngineName, size: int, sides: Sequence[int]) -> list[int | None]:
-        """The peaks of fresh processes, side by side; alone where together they don't fit."""
+        """Return the peaks of fresh processes side by side; each alone if together they don't fit."""
         if not sides:
             return []
         layout = replace(self.layout, slices=self.layout.slices[: len(sides)])
 
-        crew = start_crew(
+        group = start_group(
             layout,
             lambda number: self.model.replace(image_size=sides[number]),
             engine,
@@ -154,11 +156,12 @@ class _Survey:
             clock=self.machine.clock,
         )
         try:
-            with crew:
-                crew.build(size)
-                points: list[Point] = crew.run(0)
+            with group:
+                group.build(size)
+                points: list[Point] = group.run(0)  # the warm-up and one step are enough for the peak
                 return list(self.machine.peaks_mib(layout, points))
         except OutOfMemory:
+            # Which of several processes ran out of memory is unknown, so each is tried alone.
             if len(sides) == 1:
                 return [None]
             return [peak for side in sides for peak in self._peaks(engine, size, [side])]

@@ -1,15 +1,15 @@
-"""What the profiler and its measuring processes say to each other: one JSON object a line, `{"verb": {...}}`.
+"""The messages between the profiler and its measuring processes: one JSON object a line, `{"verb": {...}}`.
 
     profiler                      measuring process
     setup ────────────────────▶   imports, loads the model
-    build(size) ──────────────▶   builds the engine and a buffer          ──▶ built
+    build(size) ──────────────▶   builds the engine and its buffers       ──▶ built
     go(limit) ────────────────▶   the first mini-batch, then steady steps ──▶ known  (mean known, or out of time)
     stop ─────────────────────▶   until here it keeps its cores busy      ──▶ point
     contend(moments) ─────────▶   decoding alone, model alone, both       ──▶ contended
     end of input ─────────────▶   leaves
 
-Every process answers before any is told the next thing, so that all of a layout's slices do the same at the same time.
-Times are microseconds of the machine's monotonic clock, which all processes share.
+Every process answers before any of them gets the next message, so that all slices of a layout do the same at the same
+time. Times are microseconds of the machine's monotonic clock, which all processes share.
 """
 
 import json
@@ -22,7 +22,7 @@ from dueby_api.schema import Spec, validate
 
 
 class Setup(Spec, frozen=True, kw_only=True):
-    """What a process measures, and where."""
+    """What a process measures, and with what."""
 
     model: Model
     engine: EngineName
@@ -31,41 +31,39 @@ class Setup(Spec, frozen=True, kw_only=True):
     cache_dir: str | None = None
     spawned_us: int
     """When the process was started."""
-    board: int | None = None
-    """Descriptor of the page on which it says what it does, where a monitor watches."""
+    status_page: int | None = None
+    """File descriptor of the page on which to report what it is doing, if a monitor watches."""
 
 
 class Build(Spec, frozen=True, kw_only=True):
-    """Make the engine of one mini-batch size."""
+    """Build the engine of one mini-batch size."""
 
     size: int
 
 
 class Built(Spec, frozen=True, kw_only=True):
-    """The engine is ready and its buffer filled."""
+    """The engine is ready and its buffers are filled."""
 
     size: int
     startup_us: int
     """From the start of the process until now."""
     build_us: int
-    """What building it took."""
+    """The part of it that building the engine took."""
 
 
-class Go(Spec, frozen=True, kw_only=True):
-    """Run mini-batches."""
+class StartSteps(Spec, frozen=True, kw_only=True):
+    """Run the first mini-batch, then steady ones."""
 
     limit_us: int
-    """At most for this long."""
+    """Announce the mean after this long, even if it is not known well enough."""
 
 
-class Known(Spec, frozen=True, kw_only=True):
+class MeanKnown(Spec, frozen=True, kw_only=True):
     """The mean is known well enough, or the time is over. The process goes on until it is told to stop."""
 
-    steps: int
 
-
-class Stop(Spec, frozen=True, kw_only=True):
-    """Enough."""
+class StopSteps(Spec, frozen=True, kw_only=True):
+    """Stop and report."""
 
 
 class Point(Spec, frozen=True, kw_only=True):
@@ -75,9 +73,9 @@ class Point(Spec, frozen=True, kw_only=True):
     warmup_us: int
     """The first mini-batch with this engine."""
     check_us: int
-    """Comparing its result with plain fp32, where it was the first of the process."""
+    """Comparing its result with plain fp32; 0 unless it was the first mini-batch of the process."""
     disagreement: str | None = None
-    """What was wrong with it."""
+    """What was wrong with the result, if anything."""
     started_us: int
     """Start of the first steady step."""
     ended_us: tuple[int, ...]
@@ -91,41 +89,41 @@ class Contend(Spec, frozen=True, kw_only=True):
 
     moments_us: tuple[int, int, int, int]
     folder: str
-    """Where to put the pictures."""
+    """Where to write the images."""
 
 
 class Contended(Spec, frozen=True, kw_only=True):
-    """The three times."""
+    """The times of the three phases."""
 
     decode_us: float
-    """Core-time of decoding one picture, with no model running."""
+    """Core-time of decoding one image, with no model running."""
     model_us: float
-    """A mini-batch, with nothing to decode."""
+    """A mini-batch with nothing to decode."""
     both_us: float
-    """A mini-batch with its pictures decoded beside it, as a worker does."""
+    """A mini-batch whose images are decoded beside it, as a worker does."""
 
 
 class NoMemory(Spec, frozen=True, kw_only=True):
-    """An allocation failed; the process is of no further use."""
+    """An allocation failed. The process is of no further use."""
 
     size: int
 
 
 class Failed(Spec, frozen=True, kw_only=True):
-    """The model or engine can't be had: the user's fault, in a sentence."""
+    """The model or engine is not available: the user's fault, explained in a sentence."""
 
     field: str
     message: str
 
 
-Message = Setup | Build | Built | Go | Known | Stop | Point | Contend | Contended | NoMemory | Failed
+Message = Setup | Build | Built | StartSteps | MeanKnown | StopSteps | Point | Contend | Contended | NoMemory | Failed
 _KINDS: dict[str, type[Message]] = {
     "setup": Setup,
     "build": Build,
     "built": Built,
-    "go": Go,
-    "known": Known,
-    "stop": Stop,
+    "go": StartSteps,
+    "known": MeanKnown,
+    "stop": StopSteps,
     "point": Point,
     "contend": Contend,
     "contended": Contended,
@@ -137,19 +135,19 @@ Kind = TypeVar("Kind")
 
 
 def write_message(message: Message) -> str:
-    """The message as a line."""
+    """Return the message as a line."""
     return json.dumps({_VERBS[type(message)]: message.document()}) + "\n"
 
 
 def read_message(line: str) -> Message:
-    """The line as a message; Invalid where it is none."""
+    """Return the line's message; raise Invalid if it is none."""
     document = json.loads(line)
     verb, body = next(iter(document.items()))
     return validate(_KINDS[verb], body)
 
 
 def expect(message: Message, kind: type[Kind]) -> Kind:
-    """The message, which must be of this kind; anything else is a bug in one of the two programs."""
+    """Return the message, which must be of this kind; anything else is a bug in one of the two programs."""
     if not isinstance(message, kind):
         raise DueByError(f"expected {kind.__name__}, but got {message}")
     return message

@@ -1,9 +1,9 @@
-"""The measuring processes of a layout, one for each slice, started, asked and ended together.
+"""The measuring processes of a layout, one for each slice: started, asked and ended together.
 
-A process that is killed for its memory has found the memory's limit; one that dies otherwise is a bug, and says so
-with its last words. However the crew ends (done, an error, Ctrl-C), its processes are gone when it does: each is in a
-session of its own, so that Ctrl-C reaches only the profiler, which kills the session whole; and each leaves when its
-input ends, so that even a profiler that is killed leaves none behind.
+A process that is killed for its memory has found the memory's limit. One that dies otherwise is a bug, and the end of
+its standard error goes into the message. However the group ends (done, an error, Ctrl-C), its processes are gone
+afterwards: each is in a session of its own, so that Ctrl-C reaches only the profiler, which then kills the whole
+session; and each leaves when its input ends, so that even a profiler that is killed leaves no process behind.
 """
 
 import os
@@ -27,24 +27,26 @@ from dueby_profiler.measuring.messages import (
     Contend,
     Contended,
     Failed,
-    Go,
-    Known,
+    MeanKnown,
     Message,
     NoMemory,
     Point,
     Setup,
-    Stop,
+    StartSteps,
+    StopSteps,
     expect,
     read_message,
     write_message,
 )
 
 MEASURE = (sys.executable, "-m", "dueby_profiler.measuring.measure")
-# Beyond the time that a process was given: a step, a build or slow imports may take minutes, a hang never ends.
-PATIENCE_S = 300.0
-# Pictures are made and decoders loaded before the first phase begins.
-_TO_GET_READY_S = 1.0
-_LAST_WORDS = 2000
+# On top of the time that a process was given: a step, a build or slow imports may take minutes, a hang never ends.
+ANSWER_TIMEOUT_S = 300.0
+# Images are written and decoders loaded before the first phase of `contend` begins.
+_PREPARATION_S = 1.0
+# How much of a dead process's standard error to quote.
+_ERROR_CHARACTERS = 2000
+_READ_BYTES = 1 << 20
 Kind = TypeVar("Kind")
 
 
@@ -57,20 +59,20 @@ class OutOfMemory(DueByError):
 
 
 def contention_s(phase_s: float) -> float:
-    """What Crew.contend takes."""
-    return _TO_GET_READY_S + 3 * phase_s
+    """Return how long ProcessGroup.contend takes."""
+    return _PREPARATION_S + 3 * phase_s
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A measuring process, and the file that keeps its last words."""
+    """A measuring process, and the file that receives its standard error."""
 
     process: subprocess.Popen[bytes]
     errors: IO[bytes]
 
 
-class Crew:
-    """A context in which one fresh process measures on each slice."""
+class ProcessGroup:
+    """A context in which one fresh process measures on each slice of a layout."""
 
     def __init__(
         self,
@@ -80,15 +82,15 @@ class Crew:
         environment: Mapping[str, str],
         clock: Callable[[], float],
         command: Sequence[str] = MEASURE,
-        boards: Sequence[int] = (),
+        status_pages: Sequence[int] = (),
     ) -> None:
         """`setup` makes the setup of the n-th slice; `environment` is added to this process's own.
 
-        `boards` are descriptors of the pages on which they say what they do, one for each, where a monitor watches.
+        `status_pages` are file descriptors of the pages on which the processes report to a monitor, one for each.
         """
         self._layout, self._setup, self._clock, self._command = layout, setup, clock, command
         self._environment = {**os.environ, **environment}
-        self._boards = boards
+        self._status_pages = status_pages
         self._members: list[Member] = []
         self._size = 0
 
@@ -96,11 +98,13 @@ class Crew:
         try:
             for number, slice_ in enumerate(self._layout.slices):
                 gpu = {"CUDA_VISIBLE_DEVICES": slice_.gpu} if slice_.gpu else {}
-                setup = self._setup(number)  # which takes the time: the start-up begins here
-                boards = self._boards[number : number + 1]
-                self._members.append(self._start({**self._environment, **gpu}, inherited=boards))
-                self._tell(number, setup.replace(board=boards[0]) if boards else setup)
+                # It notes the time: the process's start-up begins here.
+                setup = self._setup(number)
+                pages = self._status_pages[number : number + 1]
+                self._members.append(self._start({**self._environment, **gpu}, inherited=pages))
+                self._send(number, setup.replace(status_page=pages[0]) if pages else setup)
         except BaseException:
+            # The processes are in sessions of their own: nothing else would end those that were started already.
             self._end()
             raise
         return self
@@ -111,27 +115,28 @@ class Crew:
         self._end()
 
     def build(self, size: int) -> list[Built]:
-        """Every process makes its engine for this size."""
+        """Let every process build its engine for this size."""
         self._size = size
         return self._ask(Build(size=size), Built)
 
     def run(self, limit_s: float) -> list[Point]:
-        """Every process runs mini-batches until each knows its mean, or for this long."""
-        self._ask(Go(limit_us=int(limit_s * 1e6)), Known, patience_s=limit_s + PATIENCE_S)
-        return self._ask(Stop(), Point)
+        """Let every process run mini-batches until each knows its mean, or for this long."""
+        self._ask(StartSteps(limit_us=int(limit_s * 1e6)), MeanKnown, timeout_s=limit_s + ANSWER_TIMEOUT_S)
+        return self._ask(StopSteps(), Point)
 
     def contend(self, phase_s: float, folder: Path) -> list[Contended]:
-        """Every process decodes, runs its model, and does both, each for this long and all at the same time."""
-        begin, decoded, modelled, end = (int(1e6 * (self._clock() + _TO_GET_READY_S + i * phase_s)) for i in range(4))
+        """Let every process decode, run its model, and do both, each for this long and all at the same time."""
+        begin, decoded, modelled, end = (int(1e6 * (self._clock() + _PREPARATION_S + i * phase_s)) for i in range(4))
         message = Contend(moments_us=(begin, decoded, modelled, end), folder=str(folder))
-        return self._ask(message, Contended, patience_s=contention_s(phase_s) + PATIENCE_S)
+        return self._ask(message, Contended, timeout_s=contention_s(phase_s) + ANSWER_TIMEOUT_S)
 
     @property
     def pids(self) -> list[int]:
-        """Its processes, in the order of the slices."""
+        """Process ids, in the order of the slices."""
         return [member.process.pid for member in self._members]
 
     def _start(self, environment: Mapping[str, str], *, inherited: Sequence[int]) -> Member:
+        # A file and not a pipe: nobody reads it while the process runs, and a full pipe would stop the process.
         errors = tempfile.TemporaryFile()  # noqa: SIM115
         process = subprocess.Popen(
             self._command,
@@ -154,53 +159,53 @@ class Crew:
                 if stream is not None:
                     stream.close()
 
-    def _ask(self, message: Message, kind: type[Kind], *, patience_s: float = PATIENCE_S) -> list[Kind]:
-        """Tell everyone the same, and wait for everyone's answer, in the order of the slices."""
+    def _ask(self, message: Message, kind: type[Kind], *, timeout_s: float = ANSWER_TIMEOUT_S) -> list[Kind]:
+        """Send everyone the same message, and wait for everyone's answer; return them in the order of the slices."""
         for number in range(len(self._members)):
-            self._tell(number, message)
-        end_s = self._clock() + patience_s
-        heard = [b""] * len(self._members)
+            self._send(number, message)
+        end_s = self._clock() + timeout_s
+        received = [b""] * len(self._members)
         with selectors.DefaultSelector() as waiting:
             for number, member in enumerate(self._members):
                 waiting.register(_stream(member.process.stdout), selectors.EVENT_READ, number)
             while waiting.get_map():
                 for key, _ in waiting.select(timeout=max(0.0, end_s - self._clock())):
-                    more = os.read(key.fd, 1 << 20)
+                    more = os.read(key.fd, _READ_BYTES)
                     if not more:
-                        raise self._death(key.data)
-                    heard[key.data] += more
+                        raise self._explain_exit(key.data)
+                    received[key.data] += more
+                    # An answer is one line, and the process sends nothing more until it is asked again.
                     if more.endswith(b"\n"):
                         waiting.unregister(key.fileobj)
                 if self._clock() >= end_s:
-                    raise DueByError(
-                        f"a measuring process has not answered for {patience_s:.0f} s, asked for {message}"
-                    )
-        return [self._understood(read_message(line.decode()), kind) for line in heard]
+                    raise DueByError(f"a measuring process has not answered {message} within {timeout_s:.0f} s")
+        return [self._check_answer(read_message(line.decode()), kind) for line in received]
 
-    def _tell(self, number: int, message: Message) -> None:
+    def _send(self, number: int, message: Message) -> None:
         stdin = _stream(self._members[number].process.stdin)
         try:
             stdin.write(write_message(message).encode())
             stdin.flush()
         except BrokenPipeError:
-            raise self._death(number) from None
+            raise self._explain_exit(number) from None
 
-    def _understood(self, message: Message, kind: type[Kind]) -> Kind:
+    def _check_answer(self, message: Message, kind: type[Kind]) -> Kind:
         if isinstance(message, Failed):
             raise Invalid(message.field, message.message)
         if isinstance(message, NoMemory):
             raise OutOfMemory(message.size)
         return expect(message, kind)
 
-    def _death(self, number: int) -> DueByError:
-        """Why the process is gone."""
+    def _explain_exit(self, number: int) -> DueByError:
+        """Return the error that says why the process is gone."""
         member = self._members[number]
         code = member.process.wait()
-        if code == -signal.SIGKILL:  # nobody else kills it: the kernel did, for its memory
+        # The profiler itself kills its processes only when it is done with them, so the kernel did, for their memory.
+        if code == -signal.SIGKILL:
             return OutOfMemory(self._size)
         member.errors.seek(0)
-        words = member.errors.read()[-_LAST_WORDS:].decode(errors="replace").strip()
-        return DueByError(f"a measuring process ended with exit code {code}:\n{words}")
+        text = member.errors.read()[-_ERROR_CHARACTERS:].decode(errors="replace").strip()
+        return DueByError(f"a measuring process ended with exit code {code}:\n{text}")
 
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:

@@ -1,40 +1,44 @@
-"""Which mini-batch size to measure next, and why to stop.
+"""Decide which mini-batch size to measure next, and when to stop.
 
-Sizes are doubled from 1 while it pays. It stops paying when the best of the last two doublings is not 3 % faster, in
-images per second, than the best before them: on a CPU that is soon (throughput is flat from 4 to 8 on), on a GPU after
-the knee where launches no longer dominate. Sizes up to 8 are always taken, since they cost next to nothing and the
-first look at a size is rough. Memory ends the growth before a size that would not fit is tried, and a size whose
-process is killed for its memory ends it too. So does time, where a few steps of the next size would take too long.
+Sizes are doubled from 1 while that pays. It no longer pays when the best of the last two doublings is not 3 % faster,
+in images per second, than the best before them. On a CPU that is soon (throughput is flat from 4 to 8 on); on a GPU it
+is after the knee, where launches no longer dominate. Sizes up to 8 are always measured, since they cost next to nothing
+and the first measurement at a size is rough.
+
+Memory ends the growth before a size that would not fit is tried, and so does a process that is killed for its memory.
+Time ends it if a few steps of the next size would take too long.
 """
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
+from dueby_profiler.analysis.statistics import MIN_STEPS
+
 MIN_GAIN = 0.03
 ALWAYS_UP_TO = 8
 MAX_SIZE = 65_536
-# A warm-up, which may take as long as two steps, and the least number of steps that say anything.
-STEPS_OF_A_POINT = 7
+# A warm-up, which may take as long as two steps, and the smallest number of steps that say anything.
+STEPS_OF_A_POINT = 2 + MIN_STEPS
 
 
 class End(Enum):
-    """Why the sizes grow no further."""
+    """Why no larger size was measured."""
 
-    FLAT = "throughput gained less than 3 % over two doublings"
-    MEMORY = "memory ends"
+    FLAT = "two doublings gained less than 3 % throughput"
+    MEMORY = "larger mini-batches do not fit into memory"
     TIME = "larger mini-batches take too long to measure"
-    LARGEST = "no larger size is tried"
+    LARGEST = "this is the largest size that is ever tried"
 
 
-def next_size(latency_us: Mapping[int, float], *, most_memory: int | None, point_s: float) -> int | End:
-    """The next size after those measured (1 at least), or why there is none.
+def next_size(latency_us: Mapping[int, float], *, max_fitting: int | None, point_s: float) -> int | End:
+    """Return the next size after those measured (1 at least), or why there is none.
 
-    `latency_us` is the mean step by size, `most_memory` the largest size that memory allows where that is known, and
-    `point_s` what measuring one more size may take.
+    `latency_us` is the mean step by size, `max_fitting` the largest size that fits into memory, if known, and `point_s`
+    the time that measuring one more size may take.
     """
     last = max(latency_us)
     size = 2 * last
-    if most_memory is not None and size > most_memory:
+    if max_fitting is not None and size > max_fitting:
         return End.MEMORY
     if size > MAX_SIZE:
         return End.LARGEST
@@ -46,16 +50,16 @@ def next_size(latency_us: Mapping[int, float], *, most_memory: int | None, point
 
 
 def is_flat(latency_us: Mapping[int, float]) -> bool:
-    """Whether the last two doublings gained too little."""
+    """Return whether the last two doublings gained too little throughput."""
     rates = [size / latency_us[size] for size in sorted(latency_us)]
     return len(rates) > 2 and max(rates[-2:]) < (1 + MIN_GAIN) * max(rates[:-2])
 
 
 def warmup_sizes(sizes: Sequence[int]) -> list[int]:
-    """The three sizes whose warm-up is measured, in the order of their worth.
+    """Return the three sizes at which to measure the warm-up, the most valuable first.
 
-    The largest first: others take the next larger size's warm-up, so it is the one that can't be missing. Then the
-    smallest, where a step is shortest and the warm-up weighs most, and the middle.
+    The largest comes first because sizes without a warm-up take that of the next larger size, so the largest must have
+    one. Then comes the smallest, where a step is shortest and the warm-up weighs most, and then the middle.
     """
     ordered = sorted(sizes)
     return list(dict.fromkeys([ordered[-1], ordered[0], ordered[len(ordered) // 2]]))

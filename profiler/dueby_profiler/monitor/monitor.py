@@ -1,10 +1,10 @@
-"""The monitor of one run of the profiler: which processes are watched, and the files that come of it.
+"""The monitor of one run of the profiler: which processes it watches, and the files it writes.
 
-    FOLDER/samples/NAME.parquet    a row for each look and measuring process
-    FOLDER/warmups/NAME.parquet    a row for each fresh process: the look before its first mini-batch, and its W
+    FOLDER/samples/NAME.parquet    a row for each sample and measuring process
+    FOLDER/warmups/NAME.parquet    a row for each fresh process: the sample before its first mini-batch, and its W
 
-Each folder is a table that any reader of Parquet takes whole; NAME is the device class, the model and the node. Nothing
-is left of a run that fails.
+Each folder is one table for any reader of Parquet. NAME is the device class, the model and the node. A run that fails
+leaves no file, since half a run would look like a whole one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,18 +19,18 @@ from dueby_profiler.analysis.document import object_name
 from dueby_profiler.machine import nvml
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.measuring.messages import Built, Contended, Point
-from dueby_profiler.measuring.process_group import Crew
-from dueby_profiler.measuring.rounds import Measuring
-from dueby_profiler.monitor.first_look import follow, known_facts, warmup_row
-from dueby_profiler.monitor.host import Host
+from dueby_profiler.measuring.process_group import ProcessGroup
+from dueby_profiler.measuring.rounds import MeasuringGroup
 from dueby_profiler.monitor.journal import Journal
-from dueby_profiler.monitor.model_facts import weigh
-from dueby_profiler.monitor.samples import Row
+from dueby_profiler.monitor.readers.host import Host
+from dueby_profiler.monitor.readers.model_facts import weigh
+from dueby_profiler.monitor.sampler import Row
 from dueby_profiler.monitor.tables import write_warmups
+from dueby_profiler.monitor.warmup_rows import known_facts, open_sampled_group, warmup_row
 
 
 class Monitor:
-    """A context in which every crew that is watched is written down."""
+    """A context that writes down every process group that it watches."""
 
     def __init__(
         self,
@@ -39,19 +39,20 @@ class Monitor:
         model: Model,
         node: str,
         clock: Callable[[], float],
-        tell: Callable[[str], None],
+        on_message: Callable[[str], None],
         period_s: float | None = None,
     ) -> None:
-        """`period_s` between two looks; None: as short as they are affordable."""
-        self._folder, self._model, self._node, self._clock, self._tell = folder, model, node, clock, tell
+        """`period_s` is the time between two samples; None takes the shortest that is affordable."""
+        self._folder, self._model, self._node, self._clock = folder, model, node, clock
+        self._on_message = on_message
         self._period_s = period_s
         self._host = Host()
         self._stack = ExitStack()
         self._journals: dict[str, Journal] = {}
-        self._troubles: dict[str, str] = {}
+        self._problems: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        self._ask_gpu = self._stack.enter_context(nvml.observe())
+        self._read_gpu = self._stack.enter_context(nvml.observe_gpus())
         return self
 
     def __exit__(
@@ -66,19 +67,20 @@ class Monitor:
 
     @contextmanager
     def watch(
-        self, open_crew: Callable[[Sequence[int]], Crew], *, layout: Layout, engine: EngineName
-    ) -> Iterator[Measuring]:
-        """The crew while it is watched, as profiling.Watching says."""
+        self, open_group: Callable[[Sequence[int]], ProcessGroup], *, layout: Layout, engine: EngineName
+    ) -> Iterator[MeasuringGroup]:
+        """Open a process group and watch it until the context ends."""
         journal = self._journal(layout)
         facts = {"device_class": layout.device_class, "engine": engine, "round": journal.rounds[engine]}
         journal.rounds[engine] += 1
+        sampled_group = open_sampled_group(
+            open_group, layout=layout, host=self._host, read_gpu=self._read_gpu, clock=self._clock, facts=facts
+        )
         with ExitStack() as stack:
-            crew, looks = stack.enter_context(
-                follow(open_crew, layout=layout, host=self._host, ask_gpu=self._ask_gpu, clock=self._clock, facts=facts)
-            )
-            stack.enter_context(journal.sampled(looks))
-            yield _WatchedCrew(crew, look=lambda: journal.look(looks), warmups=journal.warmups)
-            self._troubles |= looks.troubles
+            group, sampler = stack.enter_context(sampled_group)
+            stack.enter_context(journal.sampled(sampler))
+            yield _WatchedGroup(group, take_sample=lambda: journal.take_sample(sampler), warmups=journal.warmups)
+            self._problems |= sampler.problems
 
     def _journal(self, layout: Layout) -> Journal:
         device_class, model = layout.device_class, self._model
@@ -93,39 +95,39 @@ class Monitor:
         weight = weigh(self._model)
         for journal in self._journals.values():
             facts = known_facts(layout=journal.layout, node=self._node, model=self._model, weight=weight)
-            self._tell(journal.sentence)
+            self._on_message(journal.sentence)
             path = journal.close()
-            self._tell(f"Written: {path}")
+            self._on_message(f"Written: {path}")
             rows = [row | facts for row in journal.warmups]
-            self._tell(f"Written: {write_warmups(self._folder / 'warmups' / path.name, rows)}")
-        for uuid, trouble in self._troubles.items():
-            self._tell(f"The monitor lost sight of the GPU {uuid}: {trouble}.")
+            self._on_message(f"Written: {write_warmups(self._folder / 'warmups' / path.name, rows)}")
+        for uuid, problem in self._problems.items():
+            self._on_message(f"The monitor could not always read the GPU {uuid}: {problem}.")
 
 
-class _WatchedCrew:
-    """A crew; there is a look right before its first mini-batch."""
+class _WatchedGroup:
+    """A process group of which a sample is taken right before its first mini-batch."""
 
-    def __init__(self, crew: Crew, *, look: Callable[[], list[Row]], warmups: list[Row]) -> None:
-        self._crew, self._look, self._warmups = crew, look, warmups
+    def __init__(self, group: ProcessGroup, *, take_sample: Callable[[], list[Row]], warmups: list[Row]) -> None:
+        self._group, self._take_sample, self._warmups = group, take_sample, warmups
         self._built: Sequence[Built] = ()
         self._is_fresh = True
 
     def build(self, size: int) -> list[Built]:
-        """As Measuring says."""
-        built = self._crew.build(size)
+        """Let every process build its engine for this size."""
+        built = self._group.build(size)
         self._built = built
         return built
 
     def run(self, limit_s: float) -> list[Point]:
-        """As Measuring says."""
+        """Let every process run mini-batches; the first time, keep what was known before as a row of warm-ups."""
         if not self._is_fresh:
-            return self._crew.run(limit_s)
+            return self._group.run(limit_s)
         self._is_fresh = False
-        before = self._look()
-        points = self._crew.run(limit_s)
+        before = self._take_sample()
+        points = self._group.run(limit_s)
         self._warmups += map(warmup_row, before, self._built, points)
         return points
 
     def contend(self, phase_s: float, folder: Path) -> list[Contended]:
-        """As Measuring says."""
-        return self._crew.contend(phase_s, folder)
+        """Let every process decode, run its model, and do both."""
+        return self._group.contend(phase_s, folder)

@@ -1,7 +1,7 @@
 """The monitor's Parquet files: a column for each key and feature, with its unit, kind and source in the metadata.
 
-Samples are written as they come, a row group at a time, so that memory is bounded however long it goes on. A file has
-its name only once it is whole.
+Samples are written as they come, one row group at a time, so that memory is bounded however long the run takes. A file
+gets its name only when it is complete.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dueby_profiler.monitor.columns import FEATURES, MOMENT, WARMUP, Key
-from dueby_profiler.monitor.samples import Row
+from dueby_profiler.files import part_of, replacing
+from dueby_profiler.monitor.features.columns import FEATURES, MOMENT, WARMUP, Key
+from dueby_profiler.monitor.sampler import Row
 
-# With two slices, half a minute at 4 Hz. A row of all columns is 15 kB until it is written.
+# Rows of a group: with two slices, half a minute at 4 Hz. A row of all columns takes 15 kB until it is written.
 ROWS_AT_A_TIME = 256
 _TYPES = {
     "int64": pa.int64(),
@@ -44,30 +45,31 @@ WARMUPS = _schema(WARMUP)
 
 
 class SampleFile:
-    """A file of samples that is being written."""
+    """A file of samples while it is being written."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._part = path, path.with_suffix(".part")
+        self._path, self._part = path, part_of(path)
         self._rows: list[Row] = []
-        _table([{}], SAMPLES)  # the first conversion loads pandas, if it is there: 0.3 s, before anything is measured
+        # The first conversion imports pandas, if it is installed: 0.3 s that must not fall into a measurement.
+        _table([{}], SAMPLES)
         self._writer = pq.ParquetWriter(self._part, SAMPLES, compression="zstd")
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Keep them, and write what is kept once there is enough."""
+        """Keep these rows, and write the kept ones once there are enough."""
         self._rows += rows
         if len(self._rows) >= ROWS_AT_A_TIME:
             self._write()
 
     def close(self, facts: Mapping[str, str]) -> Path:
-        """Write the rest, and the facts into the file's metadata; the file."""
+        """Write the remaining rows, and the facts into the file's metadata; return the file."""
         self._write()
         self._writer.add_key_value_metadata(dict(facts))
         self._writer.close()
         return self._part.replace(self._path)
 
     def drop(self) -> None:
-        """Leave nothing behind."""
+        """Delete the file."""
         self._writer.close()
         self._part.unlink()
 
@@ -78,15 +80,14 @@ class SampleFile:
 
 
 def write_warmups(path: Path, rows: Sequence[Row]) -> Path:
-    """Write the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    pq.write_table(warmup_table(rows), part, compression="zstd")
-    return part.replace(path)
+    """Write the rows as a file of warm-ups; return it."""
+    with replacing(path) as part:
+        pq.write_table(warmup_table(rows), part, compression="zstd")
+    return path
 
 
 def warmup_table(rows: Sequence[Row]) -> Any:
-    """The rows as a table."""
+    """Return the rows as a table of warm-ups."""
     return _table(rows, WARMUPS)
 
 

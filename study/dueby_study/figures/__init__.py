@@ -1,1 +1,1 @@
-"""The study's figures."""
+"""The study's figures, drawn from its numbers."""

@@ -12,13 +12,13 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from dueby_api.units import format_count
 from dueby_profiler.analysis.figures import COLOURS
-from dueby_study.measurements.answers import Answers, Curve, Map, edges
+from dueby_study.answers import Answers, Curve, Map, edges
 
 _TIME_MARKS = (1, 2, 5, 10, 30, 60, 300, 1800)
 
 
 def draw_fewest(found: Answers) -> Figure:
-    """Model (1) over N and T: the study's own, and at confidence 0.95."""
+    """Draw model (1) over N and T: the study's own model, and at confidence 0.95."""
     figure: Figure
     figure, panels = pyplot.subplots(1, 2, figsize=(10.4, 4.2), layout="constrained", sharey=True)
     bounds = doublings(found.devices)
@@ -41,7 +41,7 @@ def draw_fewest(found: Answers) -> Figure:
 
 
 def draw_most(found: Answers) -> Figure:
-    """Model (2) over T, and the mini-batch size with which it is done."""
+    """Draw model (2) over T, and the mini-batch size with which it is reached."""
     figure: Figure
     figure, (most, sizes) = pyplot.subplots(1, 2, figsize=(9.6, 3.7), layout="constrained")
     for curve, colour in zip(found.curves, COLOURS, strict=False):
@@ -59,7 +59,7 @@ def draw_most(found: Answers) -> Figure:
 
 
 def draw_printed(found: Answers) -> Figure:
-    """Both models as they are printed, beside what is meant."""
+    """Draw both models as they are printed beside what is meant."""
     printed = found.printed
     figure: Figure
     figure, (fewest, most) = pyplot.subplots(1, 2, figsize=(9.6, 3.6), layout="constrained", width_ratios=(1.6, 1))
@@ -88,7 +88,7 @@ def draw_printed(found: Answers) -> Figure:
 
 
 def doublings(most: int) -> list[int]:
-    """1, 2, 4, ... up to the first that is no less than `most`, which stands in its place."""
+    """Return 1, 2, 4, ... up to the first that is not below `most`, which is replaced by `most`."""
     found = [1]
     while found[-1] < most:
         found.append(min(2 * found[-1], most))
@@ -130,5 +130,5 @@ def _name_times(axes: Axes, times_us: Sequence[int]) -> None:
 
 
 def _words(seconds: int) -> str:
-    """30 s, 5 min."""
+    """Return the time as a label: 30 s, 5 min."""
     return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"

@@ -1,4 +1,4 @@
-"""The figures of a study: which there are, and those of times, latency and processes side by side."""
+"""The figures of a study: which ones exist, and those of times, latency and concurrent processes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,42 +11,47 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from dueby_planner.profiles.fits import Point, fit_latency
 from dueby_profiler.analysis.figures import COLOURS, STYLE, count_from_zero, draw_memory, name_sizes
-from dueby_study.context import Lab
+from dueby_study.context import StudyContext
 from dueby_study.figures import answer_charts
+from dueby_study.figures.files import PREFIX
 from dueby_study.measurements import memory
 from dueby_study.measurements.times import repeated_mean_us
 from dueby_study.measurements.together import words_of
-from dueby_study.summary import InferenceTimes, Latency, Summary, Together
+from dueby_study.summary import InferenceTimes, LatencyCurves, StudySummary, Together
 from dueby_study.warmup.charts import draw_errors, draw_importances
-from dueby_study.warmup.learn import Learned
+from dueby_study.warmup.learning.learn import LearnedWarmups
 
-# For a page of 1100 pixels, and small enough to be kept beside it.
+# Sharp on a page 1100 pixels wide, and small enough to be embedded in it.
 _DPI = 115
 _REPETITIONS = (3, 10, 100)
-# Marks at the same size beside each other.
+# Marks at the same size are drawn beside each other, by this ratio.
 _ASIDE = 1.06
 _KINDS = {"hinge": "hinge, max(f, s b)", "affine": "affine, a + s b", "spline": "monotone cubic"}
 
 
-def draw_all(lab: Lab, summary: Summary, folder: Path, *, learned: Learned | None = None) -> list[Path]:
-    """A file for each figure that the numbers allow."""
-    matplotlib.use("Agg")
+def draw_all(
+    context: StudyContext, summary: StudySummary, folder: Path, *, learned: LearnedWarmups | None = None
+) -> list[Path]:
+    """Draw every figure that the numbers allow; return the files."""
+    matplotlib.use("Agg")  # needs no display
     pyplot.rcParams.update(STYLE)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, draw in drawings(lab, summary, learned).items():
+    for name, draw in drawings(context, summary, learned).items():
         figure = draw()
-        path = folder / f"study-{name}.png"
+        path = folder / f"{PREFIX}{name}.png"
         figure.savefig(path, dpi=_DPI, pil_kwargs={"optimize": True})
         pyplot.close(figure)
         written.append(path)
     return written
 
 
-def drawings(lab: Lab, summary: Summary, learned: Learned | None) -> Mapping[str, Callable[[], Figure]]:
-    """How each figure is drawn, by its name."""
+def drawings(
+    context: StudyContext, summary: StudySummary, learned: LearnedWarmups | None
+) -> Mapping[str, Callable[[], Figure]]:
+    """Return how each figure is drawn, by its name."""
     found: dict[str, Callable[[], Figure]] = {}
-    cells = memory.map_of(lab.notebook.rows(memory.STAGE))
+    cells = memory.map_of(context.row_store.rows(memory.STAGE))
     if cells:
         found["memory"] = lambda: draw_memory(cells)
     if times := summary.times:
@@ -66,7 +71,7 @@ def drawings(lab: Lab, summary: Summary, learned: Learned | None) -> Mapping[str
 
 
 def draw_times(found: InferenceTimes, *, model: str) -> Figure:
-    """Without the warm-up, with it, and what it adds to a mean."""
+    """Draw the times without the warm-up, with it, and by how much it shifts a mean."""
     figure: Figure
     figure, (without, with_it, share) = pyplot.subplots(1, 3, figsize=(11.4, 3.8), layout="constrained")
     figure.suptitle(
@@ -119,8 +124,8 @@ def draw_times(found: InferenceTimes, *, model: str) -> Figure:
     return figure
 
 
-def draw_latency(found: Latency) -> Figure:
-    """What an image takes, what curves through the other sizes say of each, and how far they are off."""
+def draw_latency(found: LatencyCurves) -> Figure:
+    """Draw the time per image, what curves through the other sizes say of each size, and how far they are off."""
     figure: Figure
     figure, (lines, bars) = pyplot.subplots(1, 2, figsize=(9.6, 3.6), layout="constrained", width_ratios=(1.5, 1))
     points = tuple(zip(found.sizes, found.mean_us, strict=True))
@@ -161,7 +166,7 @@ def draw_latency(found: Latency) -> Figure:
 
 
 def left_out(points: Sequence[Point], kind: str) -> Iterator[tuple[int, float]]:
-    """What the curve through the other sizes says of each inner one; nothing where too few are left."""
+    """Yield what the curve through the other sizes says of each inner size; nothing if too few sizes are left."""
     for number in range(1, len(points) - 1):
         fit = fit_latency((*points[:number], *points[number + 1 :]), kind=kind)
         if fit:
@@ -169,7 +174,7 @@ def left_out(points: Sequence[Point], kind: str) -> Iterator[tuple[int, float]]:
 
 
 def draw_together(found: Together) -> Figure:
-    """Images a second of each arrangement, and joules an image where they can be counted."""
+    """Draw images per second of each arrangement, and joules per image if they can be counted."""
     energy = {name: [rate for rate in found.rates if getattr(rate, name) is not None] for name in ("gpu_j", "cpu_j")}
     counted = [name for name, rates in energy.items() if rates]
     figure: Figure

@@ -1,1 +1,1 @@
-"""What the study measured, stage by stage, and the answers of its two models."""
+"""What the stages of a study measure, one file for each stage."""

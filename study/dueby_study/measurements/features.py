@@ -1,6 +1,6 @@
-"""What tells the first mini-batch's time beforehand: warm-ups under many circumstances, from which features are learnt.
+"""Which features predict the first mini-batch's time: warm-ups under many conditions, from which that is learnt.
 
-One point, which keeps a journal of its own: it, too, goes on where it was.
+The stage has one point, which keeps a journal of its own, so it continues where it was stopped, too.
 """
 
 from collections.abc import Sequence
@@ -8,99 +8,100 @@ from typing import Any
 
 from dueby_api.errors import Invalid
 from dueby_api.schema import Spec
-from dueby_profiler.progress_listener import Audience
-from dueby_study.context import Lab
-from dueby_study.warmup.collect import WarmupPoint, collect_warmups
-from dueby_study.warmup.learn import Learned, learn_warmups
-from dueby_study.warmup.points import every_point
-from dueby_study.warmup.sample import sample_of
+from dueby_profiler.progress_listener import ProgressListener
+from dueby_study.context import StudyContext
+from dueby_study.warmup.collecting.collect import collect_warmups
+from dueby_study.warmup.collecting.points import WarmupPoint, every_point
+from dueby_study.warmup.learning.learn import LearnedWarmups, learn_warmups
+from dueby_study.warmup.learning.sample import sample_of
 
 STAGE = "features"
 POINT = "warmups"
 _IMAGE_SIZES = (96, 128, 160, 224)
 _MINI_BATCH_SIZES = (1, 2, 4, 8, 16)
-# On a machine so slow that the time is too short for what it takes to learn anything, it is given once more.
+# On a slow machine the time may be too short to measure enough warm-ups to learn from; then it is granted once more.
 _TRIES = 2
 
 
-class Feature(Spec, frozen=True, kw_only=True):
-    """Features that go up and down together, and how much they decide."""
+class RankedFeature(Spec, frozen=True, kw_only=True):
+    """Features that rise and fall together, and how much they matter."""
 
     name: str
     others: tuple[str, ...]
-    """Those that are like it."""
+    """Those that rise and fall with it."""
     importance: float
-    """By how much the error of log W grows where they are shuffled; 0.7 is a factor of 2."""
+    """By how much the error of log W grows if they are shuffled; 0.7 is a factor of 2."""
     low: float
+    """The 5th and the 95th percentile over splits of the rows."""
     high: float
     """The 5th and the 95th percentile over splits of the rows."""
 
 
-class Features(Spec, frozen=True, kw_only=True):
-    """What tells the first mini-batch's time."""
+class FeatureRanking(Spec, frozen=True, kw_only=True):
+    """Which features predict the first mini-batch's time, and how well."""
 
     device_class: str
     rows: int
     configurations: int
     known: int
-    """Features that say anything on this machine."""
-    most: tuple[Feature, ...]
+    """Features that carry information on this machine."""
+    most: tuple[RankedFeature, ...]
     """The 15 that matter most."""
     four: tuple[str, ...]
-    """The four parameters, of those that a plan knows, by which W is predicted."""
+    """The four parameters, out of those that a plan knows, from which W is predicted."""
     errors: dict[str, float]
-    """Median relative errors at configurations that were not seen, by what they were predicted with."""
+    """Median relative errors at unseen configurations, by what they were predicted from."""
 
 
-def points(lab: Lab) -> list[str]:
-    """One."""
+def points(context: StudyContext) -> list[str]:
+    """Return the stage's only point."""
     return [POINT]
 
 
-def measure(lab: Lab, point: str, audience: Audience) -> None:
-    """As many warm-ups as there is time for."""
-    journal = lab.folder / "raw" / STAGE / "journal.jsonl"
+def measure(context: StudyContext, point: str, listener: ProgressListener) -> None:
+    """Measure as many warm-ups as there is time for."""
+    journal = context.folder / "raw" / STAGE / "journal.jsonl"
     journal.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(_TRIES):
         table = collect_warmups(
-            warmup_points(lab),
-            machine=lab.machine,
+            warmup_points(context),
+            machine=context.machine,
             journal=journal,
-            seconds=lab.effort.features_s,
-            audience=audience,
-            cache_dir=lab.cache_dir,
+            seconds=context.preset.features_s,
+            listener=listener,
+            cache_dir=context.cache_dir,
         )
         if _is_enough(table):
             break
-    lab.notebook.keep_table(STAGE, point, table)
+    context.row_store.keep_table(STAGE, point, table)
 
 
-def warmup_points(lab: Lab) -> Sequence[WarmupPoint]:
-    """All models, image sizes and mini-batch sizes on the first layout, in an order that favours none."""
-    spec = lab.profile().spec
+def warmup_points(context: StudyContext) -> Sequence[WarmupPoint]:
+    """Return all models, image sizes and mini-batch sizes on the first layout, in random order."""
+    spec = context.profile().spec
     return every_point(
         device_classes=[spec.device_class],
         engines=[spec.engine],
-        models=lab.models,
+        models=context.models,
         image_sizes=_IMAGE_SIZES,
         mini_batch_sizes=_MINI_BATCH_SIZES,
     )
 
 
-def learn(lab: Lab) -> Learned | None:
-    """What the warm-ups say; None where they are too few to learn from."""
-    if not lab.notebook.has(STAGE, POINT):
+def learn(context: StudyContext) -> LearnedWarmups | None:
+    """Return what the warm-ups show; None if they are too few to learn from."""
+    if not context.row_store.has(STAGE, POINT):
         return None
-    rows = lab.notebook.table(STAGE, POINT)
+    rows = context.row_store.table(STAGE, POINT)
     try:
         return learn_warmups(rows)
     except Invalid as error:
-        lab.audience.tell(f"{STAGE}: {error.message}.")
+        context.listener.on_message(f"{STAGE}: {error.message}.")
         return None
 
 
 def _is_enough(table: Any) -> bool:
-    """Whether anything can be learnt from it."""
+    """Return whether anything can be learnt from the rows."""
     try:
         sample_of(table)
     except Invalid:
@@ -108,17 +109,17 @@ def _is_enough(table: Any) -> bool:
     return True
 
 
-def features_of(learned: Learned, device_class: str) -> Features:
-    """What was learnt, in numbers."""
+def rank_features(learned: LearnedWarmups, device_class: str) -> FeatureRanking:
+    """Return what was learnt as numbers."""
     errors = learned.errors[device_class]
     names = ("model", "four", "family_line", "line", "constant")
-    return Features(
+    return FeatureRanking(
         device_class=device_class,
         rows=learned.rows,
         configurations=learned.configurations,
         known=learned.features,
         most=tuple(
-            Feature(
+            RankedFeature(
                 name=found.name,
                 others=tuple(member for member in found.members if member != found.name),
                 importance=round(found.mean, 4),

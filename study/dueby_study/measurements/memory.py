@@ -1,11 +1,11 @@
-"""Memory over image size and mini-batch size: the study's first figure, a mini-batch size at a time."""
+"""Memory over image size and mini-batch size, which is the study's first figure. Each point is one mini-batch size."""
 
 from collections.abc import Sequence
 
 from dueby_profiler.machine.machine import software_versions
 from dueby_profiler.measuring.memory_map import Cell, MemoryMap, map_memory
-from dueby_profiler.progress_listener import Audience
-from dueby_study.context import Lab
+from dueby_profiler.progress_listener import ProgressListener
+from dueby_study.context import StudyContext
 from dueby_study.row_store import Column, Row
 
 STAGE = "memory"
@@ -20,23 +20,25 @@ COLUMNS = (
 )
 
 
-def points(lab: Lab) -> list[str]:
-    """A point for each mini-batch size, the smaller ones first: they say whether the larger will fit."""
-    return [_name(size) for size in lab.effort.memory_sizes]
+def points(context: StudyContext) -> list[str]:
+    """Return a point for each mini-batch size, the smaller ones first, since they show whether the larger ones will
+    fit.
+    """
+    return [_name(size) for size in context.preset.memory_sizes]
 
 
-def measure(lab: Lab, point: str, audience: Audience) -> None:
-    """All image sizes at one mini-batch size."""
-    profile = lab.profile().spec
-    known = cells(lab.notebook.rows(STAGE))
+def measure(context: StudyContext, point: str, listener: ProgressListener) -> None:
+    """Measure all image sizes at one mini-batch size."""
+    profile = context.profile().spec
+    known = cells(context.row_store.rows(STAGE))
     found = map_memory(
-        model=lab.subject.replace(engine=profile.engine),
-        machine=lab.machine,
+        model=context.subject.replace(engine=profile.engine),
+        machine=context.machine,
         classes=[profile.device_class],
-        image_sizes=lab.effort.image_sizes,
-        mini_batch_sizes=[size for size in lab.effort.memory_sizes if _name(size) == point],
+        image_sizes=context.preset.image_sizes,
+        mini_batch_sizes=[size for size in context.preset.memory_sizes if _name(size) == point],
         known=known,
-        audience=audience,
+        listener=listener,
     )
     facts = {
         "model": found.model,
@@ -53,11 +55,11 @@ def measure(lab: Lab, point: str, audience: Audience) -> None:
         }
         for cell in found.cells
     ]
-    lab.keep(STAGE, point, rows, COLUMNS)
+    context.keep(STAGE, point, rows, COLUMNS)
 
 
 def cells(rows: Sequence[Row]) -> tuple[Cell, ...]:
-    """The rows as a map has them."""
+    """Return the rows as cells of a memory map."""
     found = [
         Cell(image_size=row["image_size"], mini_batch_size=row["mini_batch_size"], memory_mib=row["memory_mib"])
         for row in rows
@@ -66,7 +68,7 @@ def cells(rows: Sequence[Row]) -> tuple[Cell, ...]:
 
 
 def map_of(rows: Sequence[Row]) -> MemoryMap | None:
-    """The map so far; None while there is no row."""
+    """Return the memory map measured so far; None while there is no row."""
     if not rows:
         return None
     first = rows[0]

@@ -1,10 +1,10 @@
-"""L, W and MB of several models: the table of what the study's method gives for other networks than its own."""
+"""L, W and MB of several models: what the study's method gives for networks other than its own."""
 
 from dueby_api.gpu_profile import GPUProfile, Step
 from dueby_api.schema import Spec
 from dueby_profiler.profiling import profile_machine
-from dueby_profiler.progress_listener import Audience
-from dueby_study.context import Lab
+from dueby_profiler.progress_listener import ProgressListener
+from dueby_study.context import StudyContext
 from dueby_study.measurements.profiles import COLUMNS, keep_profiles
 
 STAGE = "models"
@@ -12,17 +12,17 @@ SUBJECT_STAGE = "subject"
 DEFAULT = ("efficientnet_b0", "resnet50", "mobilenet_v3_large", "convnext_tiny", "vit_b_16")
 
 
-class Line(Spec, frozen=True, kw_only=True):
-    """A line of the table."""
+class ModelRow(Spec, frozen=True, kw_only=True):
+    """A row of the table of models."""
 
     model: str
     engine: str
     fastest: Step
-    """Of the sizes measured, that with the most images a second."""
+    """The measured size with the most images per second."""
     single_us: int
-    """L of one image."""
+    """L of a single image."""
     warmup_us: int
-    """W at the largest size measured."""
+    """W at the largest measured size."""
     warmup_size: int
     startup_us: int | None = None
     max_mini_batch_size: int | None = None
@@ -31,35 +31,35 @@ class Line(Spec, frozen=True, kw_only=True):
 
     @property
     def images_per_second(self) -> float:
-        """Of one device."""
+        """Throughput of one device."""
         return self.fastest.mini_batch_size * 1e6 / self.fastest.latency_micros.mean
 
 
-def subject_points(lab: Lab) -> list[str]:
-    """The subject on each layout."""
-    return [layout.device_class for layout in lab.layouts]
+def subject_points(context: StudyContext) -> list[str]:
+    """Return a point for each layout."""
+    return [layout.device_class for layout in context.layouts]
 
 
-def measure_subject(lab: Lab, point: str, audience: Audience) -> None:
+def measure_subject(context: StudyContext, point: str, listener: ProgressListener) -> None:
     """Profile the subject on one layout."""
-    _profile(lab, lab.subject.name, device_class=point, stage=SUBJECT_STAGE, point=point, audience=audience)
+    _profile(context, context.subject.name, device_class=point, stage=SUBJECT_STAGE, point=point, listener=listener)
 
 
-def points(lab: Lab) -> list[str]:
-    """The other models."""
-    return [name for name in lab.models if name != lab.subject.name]
+def points(context: StudyContext) -> list[str]:
+    """Return a point for each of the other models."""
+    return [name for name in context.models if name != context.subject.name]
 
 
-def measure(lab: Lab, point: str, audience: Audience) -> None:
+def measure(context: StudyContext, point: str, listener: ProgressListener) -> None:
     """Profile another model on the first layout."""
-    _profile(lab, point, device_class=lab.layout.device_class, stage=STAGE, point=point, audience=audience)
+    _profile(context, point, device_class=context.layout.device_class, stage=STAGE, point=point, listener=listener)
 
 
-def line_of(profile: GPUProfile) -> Line:
-    """The profile's line."""
+def model_row(profile: GPUProfile) -> ModelRow:
+    """Return the profile's row in the table."""
     spec = profile.spec
     last = spec.steps[-1]
-    return Line(
+    return ModelRow(
         model=spec.model.name,
         engine=spec.engine,
         fastest=max(spec.steps, key=lambda step: step.mini_batch_size / step.latency_micros.mean),
@@ -73,13 +73,15 @@ def line_of(profile: GPUProfile) -> Line:
     )
 
 
-def _profile(lab: Lab, name: str, *, device_class: str, stage: str, point: str, audience: Audience) -> None:
+def _profile(
+    context: StudyContext, name: str, *, device_class: str, stage: str, point: str, listener: ProgressListener
+) -> None:
     profiles = profile_machine(
-        model=lab.subject.replace(name=name),
-        machine=lab.machine,
-        effort=lab.effort.profile,
+        model=context.subject.replace(name=name),
+        machine=context.machine,
+        preset=context.preset.profile,
         classes=[device_class],
-        audience=audience,
-        cache_dir=lab.cache_dir,
+        listener=listener,
+        cache_dir=context.cache_dir,
     )
-    lab.keep(stage, point, keep_profiles(lab.folder, profiles), COLUMNS)
+    context.keep(stage, point, keep_profiles(context.folder, profiles), COLUMNS)

@@ -1,6 +1,6 @@
-"""The profiles of a study: the model's on each layout of the machine, and those of other models on the first one.
+"""The profiles of a study: the subject's on each layout of the machine, and those of other models on the first layout.
 
-They are kept as files that `dueby plan --profiles` reads, too, and their steps as rows.
+They are kept as files, which `dueby plan --profiles` reads, too, and their steps also as rows.
 """
 
 import json
@@ -8,10 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import GPUProfile, parse_profile
+from dueby_api.gpu_profile import GPUProfile, ProfileSpec, parse_profile
+from dueby_profiler.files import write_text
 from dueby_study.row_store import Column, Row
 
 FOLDER = "profiles"
+SUBJECT_COLUMNS = (
+    Column(name="model", type="string", doc="the model"),
+    Column(name="image_size", type="int64", doc="side of an image in pixels"),
+    Column(name="precision", type="string", doc="its precision"),
+    Column(name="device_class", type="string", doc="the device class"),
+    Column(name="engine", type="string", doc="the engine"),
+)
+"""The columns that say what other stages measured; `subject_facts` fills them."""
 COLUMNS = (
     Column(name="profile", type="string", doc="name of the GPUProfile, a file in profiles/"),
     Column(name="model", type="string", doc="the model"),
@@ -38,19 +47,14 @@ COLUMNS = (
 
 
 def keep_profiles(folder: Path, profiles: Sequence[GPUProfile]) -> list[Row]:
-    """Write them down, each whole or not at all; their rows."""
-    place = folder / FOLDER
-    place.mkdir(parents=True, exist_ok=True)
+    """Write the profiles, each whole or not at all; return their rows."""
     for profile in profiles:
-        path = place / f"{profile.name}.json"
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(profile.document(), indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_text(folder / FOLDER / f"{profile.name}.json", json.dumps(profile.document(), indent=1) + "\n")
     return [row for profile in profiles for row in profile_rows(profile)]
 
 
 def read_profiles(folder: Path) -> list[GPUProfile]:
-    """Those that were written; Invalid where one is damaged."""
+    """Return the profiles that were written; raise Invalid if one is damaged."""
     return [_read(path) for path in sorted((folder / FOLDER).glob("*.json"))]
 
 
@@ -58,11 +62,22 @@ def _read(path: Path) -> GPUProfile:
     try:
         return parse_profile(json.loads(path.read_bytes()), origin=str(path))
     except ValueError as error:
-        raise Invalid(str(path), f"is not a profile any more: {error}. Measure the study in another folder") from None
+        raise Invalid(str(path), f"is a damaged profile: {error}. Repeat the study in another folder") from None
+
+
+def subject_facts(spec: ProfileSpec) -> Row:
+    """Return the columns that say what was measured, from the profile that the stage is based on."""
+    return {
+        "model": spec.model.name,
+        "image_size": spec.model.image_size,
+        "precision": spec.model.precision,
+        "device_class": spec.device_class,
+        "engine": spec.engine,
+    }
 
 
 def profile_rows(profile: GPUProfile) -> list[Row]:
-    """A row for each mini-batch size."""
+    """Return a row for each mini-batch size."""
     spec = profile.spec
     startup = spec.startup_micros
     return [

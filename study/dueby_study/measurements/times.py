@@ -1,7 +1,7 @@
-"""Inference time over mini-batch size, with and without the warm-up: the study's second figure.
+"""Inference time over mini-batch size, with and without the warm-up, which is the study's second figure.
 
-Each size is measured in fresh processes, since only the first mini-batch of a process is a warm-up. What the study's
-way of measuring gives, the mean of some repetitions with the first among them, is worked out from the same processes.
+Each size is measured in fresh processes, since only the first mini-batch of a process is a warm-up. The study's way of
+measuring, the mean of some repetitions including the first, is computed from the same processes.
 """
 
 from collections import defaultdict
@@ -13,20 +13,17 @@ from dueby_api.schema import Spec
 from dueby_profiler.analysis.points import while_all_busy
 from dueby_profiler.analysis.statistics import pooled_spread, quantile
 from dueby_profiler.measuring.process_group import OutOfMemory
-from dueby_profiler.progress_listener import Audience, Progress
-from dueby_study.context import Lab
-from dueby_study.presets import REPETITIONS, StudyEffort
+from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
+from dueby_study.context import StudyContext
+from dueby_study.measurements.profiles import SUBJECT_COLUMNS, subject_facts
+from dueby_study.presets import REPETITIONS, StudyPreset
 from dueby_study.row_store import Column, Row
 
 STAGE = "times"
 COLUMNS = (
-    Column(name="model", type="string", doc="the model"),
-    Column(name="image_size", type="int64", doc="side of an image in pixels"),
-    Column(name="precision", type="string", doc="its precision"),
-    Column(name="device_class", type="string", doc="the device class"),
-    Column(name="engine", type="string", doc="the engine"),
-    Column(name="round", type="int64", doc="which crew of fresh processes at this size"),
-    Column(name="slice", type="int64", doc="which of the devices side by side"),
+    *SUBJECT_COLUMNS,
+    Column(name="round", type="int64", doc="number of the group of fresh processes at this size"),
+    Column(name="slice", type="int64", doc="number of the device among those side by side"),
     Column(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
     Column(name="startup_us", type="int64", doc="from the process's start until the engine was built"),
     Column(name="warmup_us", type="int64", doc="W: the process's first mini-batch"),
@@ -34,7 +31,7 @@ COLUMNS = (
 )
 
 
-class Times(Spec, frozen=True, kw_only=True):
+class SizeTimes(Spec, frozen=True, kw_only=True):
     """What the processes of one size show, in microseconds."""
 
     mini_batch_size: int
@@ -43,7 +40,7 @@ class Times(Spec, frozen=True, kw_only=True):
     warmup_us: int
     """W: the median over processes."""
     warmup_mean_us: float
-    """Their mean, which the study's way of measuring has in it."""
+    """The mean over processes, which is part of the study's way of measuring."""
     mean_us: float
     """L: the mean over processes of each one's mean steady step."""
     p5_us: int
@@ -51,63 +48,60 @@ class Times(Spec, frozen=True, kw_only=True):
     p50_us: int
     p95_us: int
     repeated_us: float
-    """The study's way: the mean of REPETITIONS mini-batches of a fresh process, the warm-up one among them."""
+    """The study's way: the mean of REPETITIONS mini-batches of a fresh process, including the warm-up."""
 
     @property
     def too_long(self) -> float:
-        """By which share the study's way is above the steady mean."""
+        """By which share the study's way exceeds the steady mean."""
         return self.repeated_us / self.mean_us - 1
 
     @property
     def images_per_second(self) -> float:
-        """Of one device."""
+        """Throughput of one device."""
         return self.mini_batch_size * 1e6 / self.mean_us
 
 
-def points(lab: Lab) -> list[str]:
-    """Each size in each round; a round goes through all sizes before the next begins."""
-    spec = lab.profile().spec
-    sizes = steady_sizes(spec, lab.effort)
-    return [_name(size, number) for number in range(lab.effort.rounds) for size in sizes]
+def points(context: StudyContext) -> list[str]:
+    """Return each size in each round; a round goes through all sizes before the next one begins."""
+    spec = context.profile().spec
+    sizes = steady_sizes(spec, context.preset)
+    return [_name(size, number) for number in range(context.preset.rounds) for size in sizes]
 
 
-def steady_sizes(spec: ProfileSpec, effort: StudyEffort) -> list[int]:
-    """The sizes that fit into memory and of which the repetitions don't take too long."""
+def steady_sizes(spec: ProfileSpec, preset: StudyPreset) -> list[int]:
+    """Return the sizes that fit into memory and whose repetitions don't take too long."""
     fitting = spec.max_mini_batch_size or spec.steps[-1].mini_batch_size
     return [
         size
-        for size in effort.sizes
-        if size <= fitting and REPETITIONS * expected_us(spec, size) <= 1e6 * effort.longest_point_s
+        for size in preset.sizes
+        if size <= fitting and REPETITIONS * expected_us(spec, size) <= 1e6 * preset.max_point_s
     ]
 
 
 def expected_us(spec: ProfileSpec, size: int) -> float:
-    """About how long a step takes: at the rate of the nearest size that was measured."""
+    """Return about how long a step takes, at the rate of the nearest measured size."""
     nearest = min(spec.steps, key=lambda step: abs(step.mini_batch_size - size))
     return nearest.latency_micros.mean * size / nearest.mini_batch_size
 
 
-def measure(lab: Lab, point: str, audience: Audience) -> None:
-    """Fresh processes at one size."""
-    spec = lab.profile().spec
+def measure(context: StudyContext, point: str, listener: ProgressListener) -> None:
+    """Measure fresh processes at one size."""
+    spec = context.profile().spec
     size, number = _parse(point)
-    audience.progress(Progress(doing=f"fresh processes with mini-batches of {size}", left_s=0.0))
+    listener.on_progress(ProgressUpdate(doing=f"fresh processes with mini-batches of {size}", left_s=0.0))
     rows: list[Row] = []
     try:
-        with lab.crew(lab.layout, spec.engine) as crew:
-            built = crew.build(size)
-            found = crew.run(max(lab.effort.point_s, REPETITIONS * expected_us(spec, size) / 1e6))
+        with context.group(context.layout, spec.engine) as group:
+            built = group.build(size)
+            found = group.run(max(context.preset.point_s, REPETITIONS * expected_us(spec, size) / 1e6))
     except OutOfMemory as error:
-        audience.tell(f"{error}: it is left out.")
+        # Kept as a point without rows, so that it is not tried again.
+        listener.on_message(f"{error}. The size is left out.")
     else:
         steps = while_all_busy(found)
         rows = [
             {
-                "model": spec.model.name,
-                "image_size": spec.model.image_size,
-                "precision": spec.model.precision,
-                "device_class": spec.device_class,
-                "engine": spec.engine,
+                **subject_facts(spec),
                 "round": number,
                 "slice": place,
                 "mini_batch_size": size,
@@ -117,11 +111,11 @@ def measure(lab: Lab, point: str, audience: Audience) -> None:
             }
             for place, seen in enumerate(found)
         ]
-    lab.keep(STAGE, point, rows, COLUMNS)
+    context.keep(STAGE, point, rows, COLUMNS)
 
 
-def times_of(rows: Sequence[Row]) -> tuple[Times, ...]:
-    """What they show, by size."""
+def times_of(rows: Sequence[Row]) -> tuple[SizeTimes, ...]:
+    """Return what the rows show, by size."""
     sizes: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
         sizes[row["mini_batch_size"]].append(row)
@@ -129,7 +123,9 @@ def times_of(rows: Sequence[Row]) -> tuple[Times, ...]:
 
 
 def spread_of(rows: Sequence[Row]) -> float | None:
-    """How much processes of one size differ: the relative standard deviation of their means, all sizes together."""
+    """Return how much processes of one size differ: the relative standard deviation of their means, pooled over
+    sizes.
+    """
     means: dict[int, list[float]] = defaultdict(list)
     for row in rows:
         means[row["mini_batch_size"]].append(fmean(row["steps_us"]))
@@ -137,15 +133,15 @@ def spread_of(rows: Sequence[Row]) -> float | None:
 
 
 def repeated_mean_us(warmup_us: float, steady_us: float, repetitions: int = REPETITIONS) -> float:
-    """The mean of so many mini-batches, of which the first is a warm-up and the others are steady."""
+    """Return the mean of so many mini-batches of which the first is a warm-up and the others are steady."""
     return (warmup_us + (repetitions - 1) * steady_us) / repetitions
 
 
-def _times(size: int, rows: Sequence[Row]) -> Times:
+def _times(size: int, rows: Sequence[Row]) -> SizeTimes:
     steps = [step for row in rows for step in row["steps_us"]]
     means = [fmean(row["steps_us"]) for row in rows]
     warmups = [row["warmup_us"] for row in rows]
-    return Times(
+    return SizeTimes(
         mini_batch_size=size,
         processes=len(rows),
         steps=len(steps),
@@ -164,6 +160,6 @@ def _name(size: int, number: int) -> str:
 
 
 def _parse(point: str) -> tuple[int, int]:
-    """Size and round."""
+    """Return a point's size and round."""
     number, size = point.split("-")
     return int(size), int(number)

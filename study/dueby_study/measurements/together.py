@@ -1,7 +1,9 @@
-"""Several processes at once on what one could have for itself: the study's question of concurrency, and energy.
+"""Several processes at once on a device that one could have for itself: the study's question of concurrency, and
+energy.
 
-On cores: all ways to cut them, from a process for each core to one process with all of them. On a GPU: one process, and
-two that share it. The arrangements take turns within a round, so that what else the machine does falls on all alike.
+On cores: every way to cut them, from a process for each core to one process with all of them. On a GPU: one process,
+and two that share it. The arrangements take turns within a round, so that disturbances of the machine affect all of
+them alike.
 """
 
 from collections import defaultdict
@@ -14,35 +16,33 @@ from dueby_profiler.analysis.points import while_all_busy
 from dueby_profiler.machine import nvml
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.measuring.process_group import OutOfMemory
-from dueby_profiler.progress_listener import Audience, Progress
-from dueby_study.context import Lab
-from dueby_study.energy import Meter, used
+from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
+from dueby_study.context import StudyContext
+from dueby_study.measurements.energy import Meter, used
+from dueby_study.measurements.profiles import SUBJECT_COLUMNS, subject_facts
 from dueby_study.row_store import Column, Row
 
 STAGE = "together"
 COLUMNS = (
-    Column(name="model", type="string", doc="the model"),
-    Column(name="image_size", type="int64", doc="side of an image in pixels"),
-    Column(name="precision", type="string", doc="its precision"),
-    Column(name="device_class", type="string", doc="the device class"),
-    Column(name="engine", type="string", doc="the engine"),
-    Column(name="arrangement", type="string", doc="which processes ran side by side"),
-    Column(name="processes", type="int64", doc="how many"),
-    Column(name="threads", type="int64", doc="threads of each that the model computes with"),
-    Column(name="round", type="int64", doc="which crew of fresh processes"),
+    *SUBJECT_COLUMNS,
+    Column(name="arrangement", type="string", doc="name of the arrangement: which processes ran side by side"),
+    Column(name="processes", type="int64", doc="how many processes ran side by side"),
+    Column(name="threads", type="int64", doc="threads that the model of each process computes with"),
+    Column(name="round", type="int64", doc="number of the group of fresh processes"),
     Column(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
-    Column(name="images_per_second", type="float64", doc="of all processes together, steady"),
-    Column(name="images", type="int64", doc="done while the energy was counted"),
+    Column(name="images_per_second", type="float64", doc="steady throughput of all processes together"),
+    Column(name="images", type="int64", doc="images classified while the energy was counted"),
     Column(name="seconds", type="float64", doc="how long it was counted"),
     Column(name="gpu_energy_j", type="float64", doc="joules of the GPUs; null: there is no counter"),
     Column(name="cpu_energy_j", type="float64", doc="joules of the processor; null: there is no counter"),
 )
+# How many processes share a GPU.
 _ON_A_GPU = (1, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arrangement:
-    """Processes side by side."""
+    """Processes that run side by side."""
 
     name: str
     words: str
@@ -50,7 +50,7 @@ class Arrangement:
 
 
 class Rate(Spec, frozen=True, kw_only=True):
-    """What an arrangement does at one size, over its rounds."""
+    """What an arrangement reaches at one size, over its rounds."""
 
     arrangement: str
     processes: int
@@ -58,56 +58,53 @@ class Rate(Spec, frozen=True, kw_only=True):
     mini_batch_size: int
     rounds: int
     images_per_second: float
-    """The median."""
+    """The median over rounds."""
     least: float
     most: float
     gpu_j: float | None = None
-    """Joules an image, the median; None where they can't be counted."""
+    """Joules per image, the median; None if they can't be counted."""
     cpu_j: float | None = None
 
 
 def arrangements(layouts: Sequence[Layout]) -> list[Arrangement]:
-    """All layouts of cores, or one and more processes on each GPU of the first product."""
+    """Return all layouts of cores, or one and two processes on each GPU of the first product."""
     first = layouts[0]
     if not first.is_gpu:
         return [_cores(layout) for layout in layouts]
     return [_on_gpus(first, count) for count in _ON_A_GPU]
 
 
-def points(lab: Lab) -> list[str]:
-    """Each arrangement in each round."""
-    names = [found.name for found in arrangements(lab.layouts)]
-    return [f"{number:02d}-{name}" for number in range(lab.effort.together_rounds) for name in names]
+def points(context: StudyContext) -> list[str]:
+    """Return each arrangement in each round."""
+    names = [found.name for found in arrangements(context.layouts)]
+    return [f"{number:02d}-{name}" for number in range(context.preset.together_rounds) for name in names]
 
 
-def measure(lab: Lab, point: str, audience: Audience) -> None:
-    """Fresh processes of one arrangement, at one size after the other."""
-    spec = lab.profile().spec
+def measure(context: StudyContext, point: str, listener: ProgressListener) -> None:
+    """Measure fresh processes of one arrangement, one size after the other."""
+    spec = context.profile().spec
     number, _, name = point.partition("-")
-    arrangement = next(found for found in arrangements(lab.layouts) if found.name == name)
+    arrangement = next(found for found in arrangements(context.layouts) if found.name == name)
     layout = arrangement.layout
     rows: list[Row] = []
-    with nvml.observe() as ask_gpu, lab.crew(layout, spec.engine) as crew:
-        meter = Meter([place.gpu for place in layout.slices if place.gpu], ask_gpu=ask_gpu)
-        for size in lab.effort.together_sizes:
-            audience.progress(Progress(doing=f"{arrangement.words}, mini-batches of {size}", left_s=0.0))
+    with nvml.observe_gpus() as read_gpu, context.group(layout, spec.engine) as group:
+        meter = Meter([slice_.gpu for slice_ in layout.slices if slice_.gpu], read_gpu=read_gpu)
+        for size in context.preset.together_sizes:
+            listener.on_progress(ProgressUpdate(doing=f"{arrangement.words}, mini-batches of {size}", left_s=0.0))
             try:
-                crew.build(size)
-                crew.run(0)  # the warm-up, and the check of the first process's results
-                before, began_s = meter.read(), lab.machine.clock()
-                found = crew.run(lab.effort.together_s)
-                energy, seconds = used(before, meter.read()), lab.machine.clock() - began_s
+                group.build(size)
+                group.run(0)  # not counted: the warm-up, and the check of the very first results
+                before, began_s = meter.read(), context.machine.clock()
+                found = group.run(context.preset.together_s)
+                energy, seconds = used(before, meter.read()), context.machine.clock() - began_s
             except OutOfMemory as error:
-                audience.tell(f"{arrangement.words}: {error}.")
+                # Larger sizes would not fit either.
+                listener.on_message(f"{arrangement.words}: {error}.")
                 break
             steady = while_all_busy(found)
             rows.append(
                 {
-                    "model": spec.model.name,
-                    "image_size": spec.model.image_size,
-                    "precision": spec.model.precision,
-                    "device_class": spec.device_class,
-                    "engine": spec.engine,
+                    **subject_facts(spec),
                     "arrangement": name,
                     "processes": len(layout.slices),
                     "threads": layout.slices[0].threads,
@@ -120,11 +117,11 @@ def measure(lab: Lab, point: str, audience: Audience) -> None:
                     "cpu_energy_j": energy.cpu_j,
                 }
             )
-    lab.keep(STAGE, point, rows, COLUMNS)
+    context.keep(STAGE, point, rows, COLUMNS)
 
 
 def rates_of(rows: Sequence[Row]) -> tuple[Rate, ...]:
-    """By arrangement, the most processes first, and by size."""
+    """Return the rates by arrangement, the most processes first, and by size."""
     groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
     for row in rows:
         groups[row["arrangement"], row["mini_batch_size"]].append(row)
@@ -133,7 +130,7 @@ def rates_of(rows: Sequence[Row]) -> tuple[Rate, ...]:
 
 
 def words_of(processes: int, threads: int, *, gpu: bool) -> str:
-    """The arrangement for people."""
+    """Describe the arrangement for people."""
     many = "1 process" if processes == 1 else f"{processes} processes"
     if gpu:
         return f"{many} on a GPU"
@@ -168,8 +165,8 @@ def _cores(layout: Layout) -> Arrangement:
 
 
 def _on_gpus(layout: Layout, count: int) -> Arrangement:
-    """So many processes on each, which share the host's cores of one."""
+    """Return so many processes on each GPU, which share the host's cores of that GPU."""
     slices = tuple(
-        replace(place, threads=max(1, place.threads // count)) for place in layout.slices for _ in range(count)
+        replace(slice_, threads=max(1, slice_.threads // count)) for slice_ in layout.slices for _ in range(count)
     )
     return Arrangement(name=f"{count}-a-gpu", words=words_of(count, 1, gpu=True), layout=replace(layout, slices=slices))

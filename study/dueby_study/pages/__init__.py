@@ -1,1 +1,1 @@
-"""The study's results as a page and as Markdown."""
+"""The study's results as an HTML page and as Markdown."""

@@ -1,20 +1,22 @@
-"""The chapters of a study's page on its two models, on other models than its own, and on processes side by side."""
+"""The chapters of a study's page on its two models, on models other than its own, and on concurrent processes."""
 
 from collections.abc import Iterator
 
 from dueby.report.wording import NOTHING, counted, duration, fine, number, percent
-from dueby_study.measurements.answers import Answers
-from dueby_study.measurements.models import Line
+from dueby_study.answers import Answers
+from dueby_study.measurements.models import ModelRow
 from dueby_study.measurements.together import Rate, words_of
 from dueby_study.pages.document import Chapter, Table
 from dueby_study.pages.words import Pictures, chosen, missing
-from dueby_study.summary import Summary, Together
+from dueby_study.summary import StudySummary, Together
 
 
-def answers_chapter(summary: Summary, pictures: Pictures) -> Chapter:
+def answers_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
+    """Return the chapter on what the two models answer."""
     title = "What the two models answer"
     intro = (
-        "Model (1): the fewest GPUs for N images by T. Model (2): the most images by T. The study leaves both unsolved."
+        "The study states two optimization models and leaves both unsolved. Model (1): the fewest GPUs for N images "
+        "by time T. Model (2): the most images by time T."
     )
     found = summary.answers
     if found is None:
@@ -22,17 +24,17 @@ def answers_chapter(summary: Summary, pictures: Pictures) -> Chapter:
     return Chapter(
         title=title,
         intro=intro,
-        said=tuple(_answers_sentences(found)),
+        findings=tuple(_answers_sentences(found)),
         pictures=tuple(
             chosen(
                 pictures,
                 fewest="The fewest devices over images and time, at confidence 0.5 and 0.95",
-                most="The most images over time, and the mini-batch size that does most",
+                most="The most images over time, and the best mini-batch size",
             )
         ),
         differs=(
-            "a start-up S is added to W, since a worker has to be started first; and at confidence 0.95 there is a "
-            "margin for the spread between runs and between devices, which the study has none for."
+            "a start-up S is added to W, because a worker has to be started first. At confidence 0.95 there is a "
+            "margin for the spread between runs and between devices, which the study does not have."
         ),
     )
 
@@ -41,13 +43,13 @@ def _answers_sentences(found: Answers) -> Iterator[str]:
     curve = max(found.curves, key=lambda curve: curve.devices)
     longest = curve.times_us[-1] / 1e6
     yield (
-        f"{number(curve.devices)} × {found.device_class} can do at most {number(curve.images[-1])} images in "
+        f"{number(curve.devices)} × {found.device_class} can classify at most {number(curve.images[-1])} images in "
         f"{duration(longest)}."
     )
     yield (
-        f"Of the {number(len(found.exact.times_us) * len(found.exact.images))} cells of the first map, "
-        f"{number(found.checked)} were also planned in full, with PuLP's integer program: it gave the same number in "
-        f"{number(found.agreed)}."
+        f"{number(found.checked)} of the {number(len(found.exact.times_us) * len(found.exact.images))} cells of the "
+        "first map were also planned in full with PuLP's integer program, which gave the same number in "
+        f"{number(found.agreed)} of them."
     )
     pairs = [
         (exact, sure)
@@ -57,20 +59,21 @@ def _answers_sentences(found: Answers) -> Iterator[str]:
     ]
     if pairs:
         more = sum(sure for _, sure in pairs) / sum(exact for exact, _ in pairs) - 1
-        yield f"A confidence of 0.95 takes {percent(more)} more devices, over all cells that both can do."
+        yield (
+            f"Confidence 0.95 takes {percent(more)} more devices than confidence 0.5, over all cells that are possible "
+            "at both."
+        )
     sizes = sorted({size for size in curve.mini_batch_sizes if size})
     if len(sizes) > 1:
-        yield (
-            f"The mini-batch size that does most by T changes with T: {', '.join(map(str, sizes))} were each the best "
-            "at some T."
-        )
+        yield (f"The best mini-batch size depends on T: {', '.join(map(str, sizes))} were each the best at some T.")
     elif sizes:
-        yield f"Mini-batches of {sizes[0]} do most at every T of the figure."
+        yield f"Mini-batch size {sizes[0]} is the best at every T of the figure."
 
 
-def printed_chapter(summary: Summary, pictures: Pictures) -> Chapter:
+def printed_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
+    """Return the chapter on the models as they are printed."""
     title = "The models as they are printed"
-    intro = "Two terms of the formulas count what isn't done, if they are taken to the letter."
+    intro = "Taken literally, two terms of the formulas count work that nobody does."
     found = summary.answers
     if found is None:
         return missing(title, intro, "subject")
@@ -81,30 +84,32 @@ def printed_chapter(summary: Summary, pictures: Pictures) -> Chapter:
         if meant is not None and literal is not None
     ]
     least = max(pairs, key=lambda pair: pair[0] - pair[1], default=None)
-    said = [
-        "In (1) the sum of (t + 1) mbs runs over all GPUs, so each of those that are not used adds a mini-batch that "
-        "nobody does, and N_G comes out too small."
+    findings = [
+        "In (1) the sum of (t + 1) mbs runs over all GPUs, so every unused GPU adds a mini-batch that nobody "
+        "processes, and N_G becomes too small."
     ]
     if least and least[0] > least[1]:
         asked = counted(least[1], "device")
-        said.append(f"At T = {duration(printed.time_us / 1e6)} it asks for {asked} where {least[0]} are needed.")
-    said.append(
-        f"In (2) the sum over all GPUs is multiplied by NGPU once more: {number(printed.most_printed)} images instead "
-        f"of {number(printed.most)} on {found.devices} devices."
+        findings.append(f"At T = {duration(printed.time_us / 1e6)} it asks for {asked} where {least[0]} are needed.")
+    findings.append(
+        f"In (2) the sum over all GPUs is multiplied by NGPU again: {number(printed.most_printed)} images instead of "
+        f"{number(printed.most)} on {found.devices} devices."
     )
     return Chapter(
         title=title,
         intro=intro,
-        said=tuple(said),
+        findings=tuple(findings),
         pictures=tuple(chosen(pictures, printed="Both models as meant and as printed")),
-        differs="DueBy sums over the devices of the plan only, and in (2) once.",
+        differs="in (1) DueBy sums over the devices of the plan only, and in (2) it does not multiply again.",
     )
 
 
-def models_chapter(summary: Summary) -> Chapter:
+def models_chapter(summary: StudySummary) -> Chapter:
+    """Return the chapter on other models."""
     title = "L, W and MB of other models"
     intro = (
-        "The study takes one model, EfficientNet-B0. The constants of its formulas, for others, by the same profiler:"
+        "The study covers one model, EfficientNet-B0. These are the constants of its formulas for other models, "
+        "measured by the same profiler."
     )
     if not summary.models:
         return missing(title, intro, "models")
@@ -114,15 +119,16 @@ def models_chapter(summary: Summary) -> Chapter:
         title=title,
         intro=intro,
         table=_models_table(summary.models),
-        said=(
-            f"The fastest of them, {fastest.model}, does {fastest.images_per_second / slowest.images_per_second:.0f} "
-            f"times the images a second of {slowest.model}: a plan is worth no more than the profile of its own model.",
+        findings=(
+            f"The fastest model, {fastest.model}, classifies "
+            f"{fastest.images_per_second / slowest.images_per_second:.0f} times as many images per second as the "
+            f"slowest, {slowest.model}. So a plan needs the profile of its own model.",
         ),
-        differs="weights are random, which makes no difference to times and memory.",
+        differs="the weights are random, which changes neither times nor memory.",
     )
 
 
-def _models_table(lines: tuple[Line, ...]) -> Table:
+def _models_table(lines: tuple[ModelRow, ...]) -> Table:
     return Table(
         head=("model", "engine", "L of 1 image", "best mini-batch", "L there", "images/s", "W", "S", "MB"),
         rows=tuple(
@@ -143,17 +149,18 @@ def _models_table(lines: tuple[Line, ...]) -> Table:
     )
 
 
-def together_chapter(summary: Summary, pictures: Pictures) -> Chapter:
+def together_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
+    """Return the chapter on concurrent processes and energy."""
     title = "Several processes at once, and energy"
-    intro = "Concurrency, and limits of cost and energy, are future work of the study."
+    intro = "The study leaves concurrency, and limits on cost and energy, to future work."
     found = summary.together
     if found is None:
         return missing(title, intro, "together")
     return Chapter(
         title=title,
         intro=intro,
-        said=tuple(_together_sentences(found)),
-        pictures=tuple(chosen(pictures, together="Images a second of processes side by side")),
+        findings=tuple(_together_sentences(found)),
+        pictures=tuple(chosen(pictures, together="Images per second of processes side by side")),
         table=_together_table(found),
     )
 
@@ -168,18 +175,19 @@ def _together_sentences(found: Together) -> Iterator[str]:
     if len(ranked) > 1:
         first, second = ranked[0], ranked[1]
         ratio = first.images_per_second / second.images_per_second
-        clear = "" if first.least > second.most else " The rounds overlap, so that is not sure."
+        clear = "" if first.least > second.most else " The rounds overlap, so this is not certain."
         yield (
-            f"{_words(found, first)} {'does' if first.processes == 1 else 'do'} "
+            f"{_words(found, first)} {'reaches' if first.processes == 1 else 'reach'} "
             f"{number(first.images_per_second)} images/s at the best size, {ratio:.2f} times as much as "
             f"{_words(found, second)}.{clear}"
         )
     if found.layouts and not found.gpu:
         speeds = ", ".join(f"{name} {number(speed)} images/s" for name, speed in sorted(found.layouts.items()))
         pool = " and ".join(f"{count} × {name}" for name, count in found.chosen.items())
-        yield f"By their profiles: {speeds}. The planner takes the fastest layout as the machine's pool: {pool}."
+        yield f"By their profiles, the layouts reach: {speeds}."
+        yield f"The planner takes the fastest layout as the machine's pool: {pool}."
     if found.gpu:
-        yield "The planner has one process to a GPU; a slice of one (MIG) is a device class of its own."
+        yield "The planner runs one process on each GPU; a slice of a GPU (MIG) is a device class of its own."
     yield from _energy_sentences(found)
 
 
@@ -189,13 +197,13 @@ def _energy_sentences(found: Together) -> Iterator[str]:
         if known:
             joules, rate = min(known, key=lambda pair: pair[0])
             yield (
-                f"The {what} takes {joules:.3g} J an image at the least: {_words(found, rate)}, mini-batches of "
+                f"The {what} takes at least {joules:.3g} J per image, with {_words(found, rate)} at mini-batch size "
                 f"{rate.mini_batch_size}."
             )
         elif what == "GPU" and not found.gpu:
             continue
         else:
-            yield f"The energy of the {what} can't be read on this machine, so there is no number of it."
+            yield f"The energy of the {what} can't be read on this machine, so no number is given."
 
 
 def _words(found: Together, rate: Rate) -> str:
@@ -204,7 +212,7 @@ def _words(found: Together, rate: Rate) -> str:
 
 def _together_table(found: Together) -> Table:
     columns = [name for name in ("gpu_j", "cpu_j") if any(getattr(rate, name) is not None for rate in found.rates)]
-    heads = {"gpu_j": "J an image, GPU", "cpu_j": "J an image, processor"}
+    heads = {"gpu_j": "J per image, GPU", "cpu_j": "J per image, processor"}
     return Table(
         head=("side by side", "mini-batch", "images/s", "least", "most", "rounds", *(heads[name] for name in columns)),
         rows=tuple(

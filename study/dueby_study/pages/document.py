@@ -1,7 +1,7 @@
-"""The page of a study: chapters with their sentences, figures and tables, in the look of a run's report.
+"""The page of a study: chapters with their sentences, figures and tables, in the style of a run's report.
 
-The modules of the chapters decide what the sentences say. Here they become one HTML page that loads nothing, by
-`templates/study.html.j2`; `markdown` writes the same chapters as Markdown.
+The chapters decide what the sentences say. Here they become one page that loads nothing, by `templates/study.html.j2`;
+`markdown` writes the same chapters as Markdown.
 """
 
 from base64 import b64encode
@@ -17,10 +17,10 @@ class Picture:
     """A figure."""
 
     name: str
-    """Of its file, without the suffix."""
+    """Name of its file, without the suffix."""
     png: bytes
     label: str
-    """What it shows, in a sentence, for people who can't see it."""
+    """What it shows, in a sentence, for readers who can't see it."""
 
     @property
     def data_uri(self) -> str:
@@ -30,22 +30,22 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table whose first column names things and whose others are numbers, unless they are said to be words."""
+    """A table. Its first `words` columns hold text, the others numbers."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     words: int = 1
-    """How many of the first columns are words."""
+    """How many of the first columns are text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chapter:
-    """What one part of the study asks, and what came out here."""
+    """What one part of the study asks, and what was found here."""
 
     title: str
     intro: str
     """What the study shows."""
-    said: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     """What this run shows, with its numbers."""
     pictures: tuple[Picture, ...] = ()
     table: Table | None = None
@@ -55,7 +55,7 @@ class Chapter:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPage:
-    """All that the page shows."""
+    """Everything that the page shows."""
 
     title: str
     eyebrow: str

@@ -1,18 +1,18 @@
-"""The chapters of a study as Markdown, for a document that quotes them: the same words as on the page."""
+"""The chapters of a study as Markdown, for a document that quotes them. The words are those of the page."""
 
 from collections.abc import Iterator
 from textwrap import fill
 
+from dueby_study.figures.files import FOLDER
 from dueby_study.pages.document import Chapter, StudyPage, Table
 
 _WIDTH = 120
-FIGURES = "figures"
-# No sign that Markdown would take for its own may be in what is said.
+# Signs in the text that Markdown would interpret.
 _MARKS = str.maketrans({sign: f"\\{sign}" for sign in "*_`|<>["})
 
 
 def render_text(page: StudyPage) -> str:
-    """The chapters, with links to the figures."""
+    """Return the chapters, with links to the figures."""
     return "\n\n".join(block for chapter in page.chapters for block in _blocks(chapter)) + "\n"
 
 
@@ -20,9 +20,9 @@ def _blocks(chapter: Chapter) -> Iterator[str]:
     yield f"## {_plain(chapter.title)}"
     yield _wrapped(chapter.intro)
     for picture in chapter.pictures:
-        yield f"![{_plain(picture.label)}]({FIGURES}/{picture.name}.png)"
-    if chapter.said:
-        yield _wrapped(" ".join(chapter.said))
+        yield f"![{_plain(picture.label)}]({FOLDER}/{picture.name}.png)"
+    if chapter.findings:
+        yield _wrapped(" ".join(chapter.findings))
     if chapter.table:
         yield _table(chapter.table)
     if chapter.differs:

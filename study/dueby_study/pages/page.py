@@ -7,22 +7,22 @@ from dueby_study.pages.document import StudyPage
 from dueby_study.pages.future import future_chapter
 from dueby_study.pages.times import features_chapter, latency_chapter, memory_chapter, times_chapter
 from dueby_study.pages.words import Pictures
-from dueby_study.summary import Summary
+from dueby_study.summary import StudySummary
 
 STUDY = "On Serving Image Classification Models"
 DOI = "10.1145/3631295.3631401"
 
 
-def study_page(summary: Summary, pictures: Pictures) -> StudyPage:
-    """The page of these numbers; `pictures` are PNGs by the figures' names."""
+def study_page(summary: StudySummary, pictures: Pictures) -> StudyPage:
+    """Return the page of these numbers; `pictures` are PNGs by the figures' names."""
     settings = summary.settings
-    busy = ("Something else used this machine while a profile was measured: its times are too long.",)
+    busy = ("Another program used this machine while a profile was measured, so its times are too long.",)
     return StudyPage(
         title=STUDY,
-        eyebrow=f"the study of doi:{DOI}, measured again on this machine",
+        eyebrow=f"the study of doi:{DOI}, repeated on this machine",
         lead=(
-            f"What the study measured with EfficientNet-B0 on an NVIDIA A100, measured with {settings.model} on "
-            f"{_machine(summary)}, and what its two models answer here."
+            f"The study measured EfficientNet-B0 on an NVIDIA A100. This page repeats it with {settings.model} on "
+            f"{_machine(summary)}, and shows what the study's two models answer there."
         ),
         warnings=busy if summary.busy else (),
         facts=list(_facts(summary)),
@@ -37,18 +37,18 @@ def study_page(summary: Summary, pictures: Pictures) -> StudyPage:
             together_chapter(summary, pictures),
             future_chapter(summary),
         ],
-        footer=f"Made by dueby-study ({settings.effort}). The rows are in raw/, the numbers in summary.json.",
+        footer=f"Made by dueby-study ({settings.preset}). The rows are in raw/, the numbers in summary.json.",
     )
 
 
-def _machine(summary: Summary) -> str:
+def _machine(summary: StudySummary) -> str:
     settings = summary.settings
     if settings.gpus:
         return " and ".join(f"{settings.gpus.count(product)} × {product}" for product in dict.fromkeys(settings.gpus))
     return counted(round(settings.cores), "core")
 
 
-def _facts(summary: Summary) -> Facts:
+def _facts(summary: StudySummary) -> Facts:
     settings = summary.settings
     yield "model", f"{settings.model}, {settings.image_size} px, {settings.precision}"
     if summary.subject:

@@ -1,46 +1,49 @@
-"""The chapters of a study's page on memory and on times: what the study measured itself.
+"""The chapters of a study's page on memory and on times, which the study measured itself.
 
-Whether something holds is decided by the numbers of this run. A chapter whose stage wasn't measured says how to.
+The numbers of this run decide what each sentence claims. The chapter of a stage that was not measured says how to
+measure it.
 """
 
 from collections.abc import Iterator
 
 from dueby.report.wording import counted, fine, number, percent
-from dueby_study.measurements.features import Features
-from dueby_study.measurements.times import Times
+from dueby_study.measurements.features import FeatureRanking
+from dueby_study.measurements.times import SizeTimes
 from dueby_study.pages.document import Chapter, Table
 from dueby_study.pages.words import Pictures, chosen, missing
-from dueby_study.summary import InferenceTimes, Latency, Memory, Summary
+from dueby_study.summary import InferenceTimes, LatencyCurves, MemorySummary, StudySummary
 
-# Two growths that differ by less are told as the same.
+# Two growth factors count as equal if they differ by less than this share.
 _ALIKE = 0.3
-# An error must be larger by this factor to be told as larger.
-_BETTER = 1.2
-# Points that are no further from a line than this are told to lie on it.
+# One curve counts as worse than another only if its error is larger by this factor.
+_WORSE = 1.2
+# Points count as lying on a line if they are no further from it than this share.
 _LINEAR = 0.1
 
 
-def memory_chapter(summary: Summary, pictures: Pictures) -> Chapter:
+def memory_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
+    """Return the chapter on memory."""
     title = "Memory over image size and mini-batch size"
     intro = (
-        "The study draws memory over image sizes and mini-batch sizes, and takes MB, the largest mini-batch that fits, "
+        "The study plots memory over image size and mini-batch size, and treats MB, the largest mini-batch that fits, "
+        "as a function of the image size."
     )
-    intro += "as a function of the image size."
     if summary.memory is None:
         return missing(title, intro, "memory")
     return Chapter(
         title=title,
         intro=intro,
-        said=tuple(_memory_sentences(summary.memory)),
+        findings=tuple(_memory_sentences(summary.memory)),
         pictures=tuple(chosen(pictures, memory="Peak memory over image size and mini-batch size")),
         differs=(
-            "the study reads the GPU's memory in one process. Here each pair is a fresh process, since an allocator "
-            "keeps what a larger size before it has taken; and the peak is the whole process's, libraries included."
+            "the study reads the GPU's memory in one process. Here each pair is measured in a fresh process, because "
+            "an allocator keeps the memory that an earlier, larger size has taken. The peak is that of the whole "
+            "process, including libraries."
         ),
     )
 
 
-def _memory_sentences(found: Memory) -> Iterator[str]:
+def _memory_sentences(found: MemorySummary) -> Iterator[str]:
     slopes = [slope for slope in found.slopes if slope.image_mib > 0]
     if not slopes:
         return
@@ -50,40 +53,39 @@ def _memory_sentences(found: Memory) -> Iterator[str]:
     if small is not large:
         pixels = (large.image_size / small.image_size) ** 2
         memory = large.image_mib / small.image_mib
-        alike = ": MB falls about as an image's area grows" if abs(memory / pixels - 1) < _ALIKE else ""
+        alike = ", so MB is about inversely proportional to the area" if abs(memory / pixels - 1) < _ALIKE else ""
         yield (
-            f"From {small.image_size} to {large.image_size} px an image has {pixels:.1f} times the pixels and takes "
-            f"{memory:.1f} times the memory{alike}."
+            f"An image of {large.image_size} px takes {memory:.1f} times the memory of one of {small.image_size} px "
+            f"and has {pixels:.1f} times the area{alike}."
         )
     if away := [slope.furthest for slope in found.slopes if slope.furthest is not None]:
         furthest = max(away)
         yield (
-            f"At one image size, memory is linear in the mini-batch size: no measured pair is further than "
-            f"{percent(furthest)} from its line, so a few sizes tell where memory ends."
+            f"At one image size, memory is linear in the mini-batch size: every measured pair is within "
+            f"{percent(furthest)} of its line, so a few sizes are enough to compute where memory ends."
             if furthest < _LINEAR
-            else f"The lines through the measured pairs are off by up to {percent(furthest)}."
+            else f"Measured pairs are up to {percent(furthest)} off the line through them."
         )
     if too_large := [cell for cell in found.cells if cell.memory_mib is None]:
-        yield f"{counted(len(too_large), 'pair')} did not fit."
+        yield f"{counted(len(too_large), 'pair')} did not fit into memory."
 
 
-def times_chapter(summary: Summary, pictures: Pictures) -> Chapter:
+def times_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
+    """Return the chapter on inference times."""
     title = "Inference time with and without warm-up"
-    intro = (
-        "The study repeats each measurement and draws the times twice: without considering the warm-up, and with it."
-    )
+    intro = "The study repeats each measurement and plots the times twice: without the warm-up, and with it included."
     found = summary.times
     if found is None:
         return missing(title, intro, "times")
     return Chapter(
         title=title,
         intro=intro,
-        said=tuple(_times_sentences(found)),
+        findings=tuple(_times_sentences(found)),
         pictures=tuple(chosen(pictures, times="Time of a mini-batch over its size, without and with warm-up")),
         table=_times_table(found),
         differs=(
-            "a mean in which the warm-up is one of the repetitions depends on how many there were. DueBy plans with "
-            "the mean of steady steps as L and counts W once, at the start, where it is spent."
+            "a mean that includes the warm-up depends on the number of repetitions. DueBy plans with the mean of "
+            "steady steps as L, and counts W once, at the start, where it occurs."
         ),
     )
 
@@ -91,25 +93,25 @@ def times_chapter(summary: Summary, pictures: Pictures) -> Chapter:
 def _times_sentences(found: InferenceTimes) -> Iterator[str]:
     first, last = found.sizes[0], found.sizes[-1]
     yield (
-        f"The first mini-batch of a process takes {first.warmup_us / first.mean_us:.1f} times a steady one at "
-        f"{_batches(first)} and {last.warmup_us / last.mean_us:.1f} times at {_batches(last)}."
+        f"The first mini-batch of a process takes {first.warmup_us / first.mean_us:.1f} times as long as a steady one "
+        f"at {_size(first)}, and {last.warmup_us / last.mean_us:.1f} times as long at {_size(last)}."
     )
     worst = max(found.sizes, key=lambda seen: seen.too_long)
     least = min(found.sizes, key=lambda seen: seen.too_long)
     yield (
-        f"So a mean of {found.repetitions} mini-batches with the first among them is {percent(worst.too_long)} above "
-        f"the steady one at {_batches(worst)}, and {percent(least.too_long)} at {_batches(least)}."
+        f"So the mean of {found.repetitions} mini-batches that include the first one exceeds the steady mean by "
+        f"{percent(worst.too_long)} at {_size(worst)}, and by {percent(least.too_long)} at {_size(least)}."
     )
     best = max(found.sizes, key=lambda seen: seen.images_per_second)
     share = last.images_per_second / best.images_per_second
     yield (
-        f"Most images a second come from {_batches(best)}: {number(best.images_per_second)} a device"
-        + (f"; the largest size measured reaches {percent(share)} of that." if best is not last else ".")
+        f"Throughput is highest at {_size(best)}: {number(best.images_per_second)} images/s per device"
+        + (f"; the largest measured size reaches {percent(share)} of that." if best is not last else ".")
     )
 
 
-def _batches(seen: Times) -> str:
-    return f"mini-batches of {seen.mini_batch_size}"
+def _size(seen: SizeTimes) -> str:
+    return f"mini-batch size {seen.mini_batch_size}"
 
 
 def _times_table(found: InferenceTimes) -> Table:
@@ -132,10 +134,11 @@ def _times_table(found: InferenceTimes) -> Table:
     )
 
 
-def features_chapter(summary: Summary, pictures: Pictures) -> Chapter:
-    title = "What tells the time of the first mini-batch"
+def features_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
+    """Return the chapter on the features that predict W."""
+    title = "What predicts the time of the first mini-batch"
     intro = (
-        "The study watches 164 features of the hardware and ranks the 15 that tell most of the first inference's time."
+        "The study records 164 hardware features and ranks the 15 that say most about the time of the first inference."
     )
     found = summary.features
     if found is None:
@@ -143,70 +146,69 @@ def features_chapter(summary: Summary, pictures: Pictures) -> Chapter:
     return Chapter(
         title=title,
         intro=intro,
-        said=tuple(_features_sentences(found)),
+        findings=tuple(_features_sentences(found)),
         pictures=tuple(
             chosen(
                 pictures,
-                importances="The features that tell most of the first mini-batch's time",
-                warmups="Predicted over measured, and the errors of several ways to predict",
+                importances="The features that predict the first mini-batch's time best",
+                warmups="Predicted over measured times, and the errors of several ways to predict",
             )
         ),
         differs=(
-            "an importance is how much worse predictions of unseen configurations get where a feature is shuffled, "
-            "with its spread over splits. And the study varies image and mini-batch size of one model on one GPU; here "
-            "the model varies, too, so its own numbers are among the features."
+            "an importance is how much worse predictions of unseen configurations become if a feature is shuffled, "
+            "with its spread over splits. Also, the study varies image and mini-batch size of one model on one GPU. "
+            "Here the model varies, too, so its own numbers are among the features."
         ),
     )
 
 
-def _features_sentences(found: Features) -> Iterator[str]:
+def _features_sentences(found: FeatureRanking) -> Iterator[str]:
     yield (
-        f"From {number(found.rows)} first mini-batches of {number(found.configurations)} configurations, of which "
-        f"{number(found.known)} features say anything on this machine."
+        f"This was learnt from {number(found.rows)} first mini-batches of {number(found.configurations)} "
+        f"configurations; {number(found.known)} features carry information on this machine."
     )
     first = [feature.name for feature in found.most[:3]]
-    yield f"{', '.join(first[:-1])} and {first[-1]} tell most." if len(first) > 1 else f"{first[0]} tells most."
+    best = f"{', '.join(first[:-1])} and {first[-1]}" if len(first) > 1 else first[0]
+    yield f"The most informative {'are' if len(first) > 1 else 'is'} {best}."
     doubtful = [feature for feature in found.most if feature.low <= 0]
     if doubtful:
-        yield f"{len(doubtful)} of the {len(found.most)} might as well tell nothing: 0 is in their interval."
+        yield f"{len(doubtful)} of the {len(found.most)} may carry no information: 0 is within their interval."
     errors = found.errors
     yield (
-        f"At configurations that were not seen, W is predicted within {percent(errors['model'])} in the median with "
-        f"all features and within {percent(errors['four'])} with four that a plan knows ({', '.join(found.four)}); a "
-        f"line in the mini-batch size for each model is off by {percent(errors['family_line'])}, one for all by "
+        f"At unseen configurations, the median error of the predicted W is {percent(errors['model'])} with all "
+        f"features and {percent(errors['four'])} with four that a plan knows ({', '.join(found.four)}). A line over "
+        f"the mini-batch size for each model is {percent(errors['family_line'])} off, one line for all models "
         f"{percent(errors['line'])}."
     )
 
 
-def latency_chapter(summary: Summary, pictures: Pictures) -> Chapter:
+def latency_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
+    """Return the chapter on L as a function."""
     title = "L as a function of the mini-batch size"
-    intro = "The study's models need L(mbs) at every size. It proposes functions, to be found from the measurements."
+    intro = "The study's models need L(mbs) at every size. It proposes functions, to be fitted to measurements."
     if summary.times is None or summary.times.latency is None:
         return missing(title, intro, "times")
     return Chapter(
         title=title,
         intro=intro,
-        said=tuple(_latency_sentences(summary.times.latency)),
-        pictures=tuple(chosen(pictures, latency="What an image takes, and how far three curves are off")),
+        findings=tuple(_latency_sentences(summary.times.latency)),
+        pictures=tuple(chosen(pictures, latency="Time per image, and how far three curves are off")),
         differs=(
-            "DueBy plans with measured sizes only, and where a job asks for those between them, with the kind of curve "
-            "that is the nearest on this very device, its error in the margin."
+            "DueBy plans with measured sizes only. If a job asks for sizes between them, it takes the kind of curve "
+            "that fits this very device best, and adds the curve's error to the margin."
         ),
     )
 
 
-def _latency_sentences(found: Latency) -> Iterator[str]:
+def _latency_sentences(found: LatencyCurves) -> Iterator[str]:
     errors = ", ".join(f"{kind} {percent(error)}" for kind, error in found.errors.items())
-    yield f"Each inner size left out in turn, the curves through the others miss it by: {errors}."
+    yield f"With each inner size left out in turn, the curves through the other sizes miss it by: {errors}."
     affine, best, spread = found.errors["affine"], found.errors[found.best], found.spread
-    if found.best == "affine" or affine < _BETTER * best:
-        yield "On this device an affine L does about as well as any; on another it need not."
-    elif spread is not None and affine < _BETTER * spread:
-        yield (
-            f"Processes of one size differ by {percent(spread)} here, so from this run nobody can tell whether L is "
-            "affine."
-        )
+    if found.best == "affine" or affine < _WORSE * best:
+        yield "On this device an affine L fits about as well as any other curve; on another device it may not."
+    elif spread is not None and affine < _WORSE * spread:
+        yield (f"Processes differ by {percent(spread)} at one size here, so this run can't show whether L is affine.")
     else:
-        yield f"L is not affine here: the {found.best} is off by {percent(best)}, a + s b by {percent(affine)}."
+        yield f"L is not affine here: the {found.best} is {percent(best)} off, a + s b is {percent(affine)} off."
     each = [mean / size for size, mean in zip(found.sizes, found.mean_us, strict=True)]
     yield f"An image takes from {fine(min(each) / 1e6)} to {fine(max(each) / 1e6)}, depending on the mini-batch size."

@@ -2,20 +2,21 @@
 
 from collections.abc import Iterator, Mapping
 
+from dueby_study.figures.files import PREFIX
 from dueby_study.pages.document import Chapter, Picture
 
 Pictures = Mapping[str, bytes]
 """PNGs by the names of their files, without the suffix."""
-_PREFIX = "study-"
 
 
 def missing(title: str, intro: str, stage: str) -> Chapter:
-    return Chapter(title=title, intro=intro, said=(f"Not measured yet: run dueby-study with --stage {stage}.",))
+    """Return the chapter of a stage that was not measured: it says how to measure it."""
+    return Chapter(title=title, intro=intro, findings=(f"Not measured yet: run dueby-study with --stage {stage}.",))
 
 
 def chosen(pictures: Pictures, **labels: str) -> Iterator[Picture]:
-    """Those that were drawn."""
+    """Yield those of the labelled pictures that were drawn."""
     for name, label in labels.items():
-        file = f"{_PREFIX}{name}"
+        file = f"{PREFIX}{name}"
         if file in pictures:
             yield Picture(name=file, png=pictures[file], label=label)

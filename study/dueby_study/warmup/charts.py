@@ -1,4 +1,4 @@
-"""Figures of what was learnt: the features that decide, and how far the predictions are off."""
+"""Figures of what was learnt: the features that decide W, and how far predictions are off."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from dueby_profiler.analysis.figures import COLOURS, STYLE
-from dueby_study.warmup.held_out import ClassErrors
-from dueby_study.warmup.importance import Importance
-from dueby_study.warmup.learn import Learned
+from dueby_study.warmup.learning.held_out import ClassErrors
+from dueby_study.warmup.learning.importance import Importance
+from dueby_study.warmup.learning.learn import LearnedWarmups
 
-# Beside the figure's own name for it, what is compared; the plans' own first.
+# The fields of ClassErrors in the order in which they are drawn, with the figure's words for them.
 _COMPARED = {
     "model": "all features",
     "four": "four parameters",
@@ -25,9 +25,9 @@ _COMPARED = {
 }
 
 
-def save(draw: Callable[[Learned], Figure], learned: Learned, path: Path) -> Path:
-    """The figure in a file, in the documents' style."""
-    matplotlib.use("Agg")
+def save(draw: Callable[[LearnedWarmups], Figure], learned: LearnedWarmups, path: Path) -> Path:
+    """Draw the figure in the documents' style and save it; return the file."""
+    matplotlib.use("Agg")  # needs no display
     with pyplot.rc_context(STYLE):
         figure = draw(learned)
         figure.savefig(path)
@@ -35,15 +35,16 @@ def save(draw: Callable[[Learned], Figure], learned: Learned, path: Path) -> Pat
     return path
 
 
-def draw_importances(learned: Learned) -> Figure:
-    """The groups that matter most, the first on top, with their intervals."""
+def draw_importances(learned: LearnedWarmups) -> Figure:
+    """Draw the groups that matter most, the first on top, with their intervals."""
     found = learned.importances
     figure: Figure
     figure, axes = pyplot.subplots(figsize=(8.4, 0.34 * len(found) + 1.2), layout="constrained")
     places = range(len(found), 0, -1)
     means = [importance.mean for importance in found]
     axes.barh(places, means, color=COLOURS[0], alpha=0.85, height=0.62)
-    # Of 20 splits one can be so far out that the mean lies outside of the range of 90 %.
+    # One of 20 splits can be so far out that the mean lies outside the range of 90 %, so the range can't be drawn as
+    # error bars around the mean.
     for place, importance in zip(places, found, strict=True):
         axes.plot((importance.low, importance.high), (place, place), "|-", color="#222222", lw=1.1, ms=5)
     axes.set_yticks(places, [_named(importance) for importance in found])
@@ -55,8 +56,10 @@ def draw_importances(learned: Learned) -> Figure:
     return figure
 
 
-def draw_errors(learned: Learned) -> Figure:
-    """Predicted over measured on the left, and the errors by class on the right, all of configurations not seen."""
+def draw_errors(learned: LearnedWarmups) -> Figure:
+    """Draw predicted over measured times on the left, and errors by class on the right, all at unseen
+    configurations.
+    """
     figure: Figure
     figure, (pairs, bars) = pyplot.subplots(1, 2, figsize=(9.6, 4.0), layout="constrained", width_ratios=(1, 1.15))
     _plot_pairs(pairs, learned)
@@ -64,7 +67,7 @@ def draw_errors(learned: Learned) -> Figure:
     return figure
 
 
-def _plot_pairs(axes: Axes, learned: Learned) -> None:
+def _plot_pairs(axes: Axes, learned: LearnedWarmups) -> None:
     measured, guessed = np.exp(learned.sample.log_us) / 1000, np.exp(learned.unseen["four"]) / 1000
     for name, colour in zip(sorted(learned.errors), COLOURS, strict=False):
         mine = learned.sample.of_class(name)
@@ -101,7 +104,7 @@ def _plot_bars(axes: Axes, errors: Mapping[str, ClassErrors]) -> None:
 
 
 def _named(importance: Importance) -> str:
-    """Short enough for an axis; all members are in the document."""
+    """Return a label short enough for an axis. All members are listed in the JSON document."""
     others = [member for member in importance.members if member != importance.name]
     if len(others) > 1:
         return f"{importance.name} and {len(others)} alike"

@@ -1,21 +1,21 @@
-"""What was learnt, as a document and as lines for people."""
+"""What was learnt, as a JSON document and as lines for people."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
 from math import exp
 from typing import Any
 
-from dueby_study.warmup.anchoring import BetweenErrors
-from dueby_study.warmup.held_out import ClassErrors
-from dueby_study.warmup.importance import Importance
-from dueby_study.warmup.learn import Learned
-from dueby_study.warmup.planning import LearnedShape
+from dueby_study.warmup.learning.held_out import ClassErrors
+from dueby_study.warmup.learning.importance import Importance
+from dueby_study.warmup.learning.learn import LearnedWarmups
+from dueby_study.warmup.predicting.anchoring import InterpolationErrors
+from dueby_study.warmup.predicting.learned_shape import LearnedShape
 
 _WIDTH = 34
 
 
-def document(learned: Learned, shape: LearnedShape) -> dict[str, Any]:
-    """As JSON takes it; shares and growths with three digits."""
+def document(learned: LearnedWarmups, shape: LearnedShape) -> dict[str, Any]:
+    """Return what was learnt as JSON, with shares and growths rounded to three digits."""
     return {
         "rows": learned.rows,
         "configurations": learned.configurations,
@@ -34,29 +34,29 @@ def document(learned: Learned, shape: LearnedShape) -> dict[str, Any]:
     }
 
 
-def sentences(learned: Learned, shape: LearnedShape) -> Iterator[str]:
-    """The same in lines."""
+def sentences(learned: LearnedWarmups, shape: LearnedShape) -> Iterator[str]:
+    """Yield the same as lines of text."""
     yield f"{learned.rows} first mini-batches of {learned.configurations} configurations, {learned.features} features"
     yield ""
-    yield "typical factor that W is off by, at configurations that were not seen"
+    yield "typical factor by which the predicted W is off at unseen configurations, by regressor"
     yield from (f"  {kind:{_WIDTH}} {exp(error):.3f}" for kind, error in learned.kinds.items())
     yield ""
-    yield "growth of the error of log W where a group of features is shuffled (5 % to 95 % of splits)"
+    yield "growth of the error of log W if a group of features is shuffled (5 % to 95 % of splits)"
     for found in learned.importances:
         others = f"  with {', '.join(found.members)}" if len(found.members) > 1 else ""
         yield f"  {found.name:{_WIDTH}} {found.mean:6.3f} ({found.low:.3f} to {found.high:.3f}){others}"
     yield ""
-    yield f"four parameters, by {learned.four_kind}: the factor with the first alone, the first two, ..."
+    yield f"four parameters, with {learned.four_kind}: the factor with the first one only, the first two, ..."
     yield from (f"  {name:{_WIDTH}} {exp(error):.3f}" for name, error in zip(learned.four, learned.steps))
     yield ""
-    yield "median relative error at configurations that were not seen"
+    yield "median relative error at unseen configurations"
     for name, errors in learned.errors.items():
         yield f"  {name}: {errors.rows} rows, {errors.configurations} configurations"
         yield f"    all features {errors.model:.1%}, four {errors.four:.1%}, family's line {errors.family_line:.1%}, "
         yield f"    class's line {errors.line:.1%}, class's median {errors.constant:.1%}"
         yield f"    upper quantile: {learned.upper[name]:.2f} times the prediction from four"
     yield ""
-    yield "median relative error between the smallest, middle and largest size of a family that was left out"
+    yield "median relative error between the smallest, middle and largest size of an unseen family"
     for name, between in shape.errors.items():
         yield (
             f"  {name}: {between.rows} rows; learnt shape {between.model:.1%}, straight lines {between.straight:.1%}, "
@@ -64,5 +64,5 @@ def sentences(learned: Learned, shape: LearnedShape) -> Iterator[str]:
         )
 
 
-def _rounded(found: Importance | ClassErrors | BetweenErrors) -> dict[str, Any]:
+def _rounded(found: Importance | ClassErrors | InterpolationErrors) -> dict[str, Any]:
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(found).items()}

@@ -14,14 +14,14 @@ from dueby_api.gpu_profile import ProfileSpec
 from dueby_api.packed_profile import pack_profile, unpack_profile
 from dueby_api.schema import validate
 from dueby_profiler.measuring.sweep import MAX_SIZE
-from dueby_worker.steps.process_exit import MAX_BYTES
+from dueby_worker.steps.process_exit import MAX_MESSAGE_BYTES
 from support.operator import profile
 
 MAX_NUMBER = 10**15
 
 
 def largest_profile() -> ProfileSpec:
-    """Every size that is ever measured, every field, and nothing that repeats itself, so that packing helps least."""
+    """Return a profile with every size and every field, in which nothing repeats itself: packing helps it least."""
     chance = random.Random(0)
 
     def micros(*names: str) -> dict[str, int]:
@@ -74,7 +74,7 @@ def test_what_is_packed_comes_out_as_it_was() -> None:
 
 def test_the_largest_profile_fits_into_a_termination_message() -> None:
     message = json.dumps({"profile": pack_profile(largest_profile())}, separators=(",", ":"))
-    assert len(message.encode()) <= MAX_BYTES
+    assert len(message.encode()) <= MAX_MESSAGE_BYTES
 
 
 @pytest.mark.parametrize(

@@ -313,11 +313,21 @@ def test_without_profiles_this_machine_s_are_read(
         ),
         pytest.param(
             {"profiles": [profile(), profile(name="again")]},
-            f"profiles: a100 and again are both of the device class {A100}",
+            "profiles: a100 and again both describe efficientnet_b0 at 224 px, fp32, engine cudagraph, on device class "
+            f"{A100}. Remove one of them.",
             id="two profiles of a class",
         ),
-        pytest.param({"profiles": []}, "profiles: there is none of the device class", id="no profile"),
-        pytest.param({"pool": "H100=3"}, "profiles: there is none of the device class H100", id="an unknown class"),
+        pytest.param(
+            {"profiles": []},
+            f"profiles: No profile of efficientnet_b0 at 224 px, fp32 for device class {A100}; there are no "
+            "profiles at all. Run `dueby profile`.",
+            id="no profile",
+        ),
+        pytest.param(
+            {"pool": "H100=3"},
+            "profiles: No profile of efficientnet_b0 at 224 px, fp32 for device class H100;",
+            id="an unknown class",
+        ),
         pytest.param({"pool": f"{A100}=0"}, "pool: is empty", id="an empty pool"),
         pytest.param(
             {"pool": f"{A100}=-1"}, f"--pool: '{A100}=-1' is not of the form CLASS=COUNT", id="a negative count"
@@ -325,7 +335,7 @@ def test_without_profiles_this_machine_s_are_read(
         pytest.param({"pool": A100}, f"--pool: '{A100}' is not of the form CLASS=COUNT", id="no count"),
         pytest.param(
             {"confidence": 0.999, "profiles": [profile(spread={"run": 0.3, "node": 0.4})]},
-            "spec.confidence: 0.999 can't be planned with these profiles",
+            "spec.confidence: 0.999 is too high for these profiles",
             id="spreads beyond any margin",
         ),
         pytest.param({"images": -3}, "job.yaml: spec.images: must be an integer of at least 1", id="a wrong field"),
@@ -400,7 +410,7 @@ def test_the_table_shows_the_groups(plan: Plan) -> None:
 
 def test_the_proof_is_a_sentence_and_says_what_it_holds_for(plan: Plan) -> None:
     _, _, err = plan(confidence=0.5)
-    assert "4 GPUs can do at most 166,656 of 200,000 by then." in err
+    assert "4 GPUs can do at most 166,656 of 200,000 images by the deadline." in err
     assert CLAIM in err
     assert re.search(r"Proof \(ClosedForm\+CBC, \d+\.\d ms\): ", err)
 

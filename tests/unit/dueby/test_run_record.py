@@ -32,7 +32,8 @@ from dueby_api.run_record import (
 )
 from dueby_api.schema import Spec
 from dueby_api.step_messages import ParityCheck, WorkerProgress
-from dueby_operator.control.model import Assignment, JobView, Start, WorkerState
+from dueby_operator.model.actions import StartWorkers
+from dueby_operator.model.job_model import Assignment, StartReason, WorkerState
 from dueby_planner.deadline_classes import Verdict, judge
 from support.planner import choice, group, job_document, problem
 
@@ -79,6 +80,18 @@ def assignment(name: str, *, share: Share, revision: int = 1) -> Assignment:
     )
 
 
+def start(assignments: tuple[Assignment, ...], *, reason: StartReason, verdict: Verdict | None = None) -> StartWorkers:
+    return StartWorkers(
+        assignments=assignments,
+        revision=assignments[0].revision,
+        images=160,
+        part_size=8,
+        fingerprint=None,
+        reason=reason,
+        verdict=verdict,
+    )
+
+
 def process(planned: Assignment, *, images: int, folder: Path) -> Process:
     """A running worker and its progress; in truth its process has ended already."""
     with subprocess.Popen(["true"]) as ended:
@@ -121,8 +134,8 @@ def record(verdict: Verdict, folder: Path) -> Written:
     first = (assignment("w0", share=Share(first=0, end=10)), assignment("w1", share=Share(first=10, end=20)))
     helper = assignment("w2", share=Share(first=0, end=0), revision=2)
     began, lost = START_US + SECOND, START_US + 6 * SECOND
-    written.started(Start(assignments=first, part_size=8, reason="Started", verdict=verdict), now_us=began, before=0)
-    written.started(Start(assignments=(helper,), part_size=8, reason="WorkerLost"), now_us=lost, before=1)
+    written.started(start(first, reason="Started", verdict=verdict), now_us=began, before=0)
+    written.started(start((helper,), reason="WorkerLost"), now_us=lost, before=1)
     processes = [
         process(planned, images=images, folder=folder)
         for planned, images in zip((*first, helper), (80, 32, 48), strict=True)
@@ -133,14 +146,10 @@ def record(verdict: Verdict, folder: Path) -> Written:
     for ended, state in zip(processes, ends, strict=True):
         ended.state, ended.ended_us = state, START_US + 9 * SECOND
     written.sample(processes, now_us=START_US + 9 * SECOND, done=160, failed=2)
-    now_us = START_US + 9 * SECOND
-    view = JobView(
-        spec=job.spec, now_us=now_us, deadline_us=written.deadline_us, images=160, profiles=(), counts={"a": 2}
-    )
     summary = summarise(
         job,
-        view,
         written,
+        now_us=START_US + 9 * SECOND,
         verdict=verdict,
         done=160,
         failed=2,
@@ -154,7 +163,7 @@ def record(verdict: Verdict, folder: Path) -> Written:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Written, ...]:
     """One that can be in time, at a mini-batch size that was not measured; and a Soft one that can't."""
-    sizes = choice(8, 500_000, 2 * SECOND, filled_in="the next larger size's", engine="openvino")
+    sizes = choice(8, 500_000, 2 * SECOND, interpolation="the next larger size's", engine="openvino")
     folder = tmp_path_factory.mktemp("worker")
     questions = (
         problem(group(sizes, count=2), images=160, time=29 * SECOND, confidence=0.95, run=0.01),

@@ -14,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from dueby_api.grid import Share
 from dueby_api.schema import json_schemas
 from dueby_operator.metrics import Metrics
-from dueby_operator.profiling.settings import Profiler, read_profiler
+from dueby_operator.settings import ProfilerSettings, read_profiler
 from dueby_worker.telemetry.metrics import render
-from dueby_worker.telemetry.progress import Progress
+from dueby_worker.telemetry.progress import ProgressTracker
 
 REPOSITORY = Path(__file__).parents[3]
 CHART = REPOSITORY / "charts" / "dueby"
@@ -71,19 +71,19 @@ def test_the_values_and_what_the_templates_read_are_those_of_the_schema() -> Non
 
 def test_the_profilers_values_are_what_the_operator_takes_and_its_defaults() -> None:
     own = {"namespace": "n", "name": "p"}
-    assert read_profiler(json.dumps({**own, **VALUES["profiler"]})) == Profiler(namespace="n", name="p")
-    values, fields = SCHEMA["properties"]["profiler"]["properties"], json_schemas(Profiler)
-    assert values.keys() == fields["Profiler"]["properties"].keys() - own.keys()
+    assert read_profiler(json.dumps({**own, **VALUES["profiler"]})) == ProfilerSettings(namespace="n", name="p")
+    values, fields = SCHEMA["properties"]["profiler"]["properties"], json_schemas(ProfilerSettings)
+    assert values.keys() == fields["ProfilerSettings"]["properties"].keys() - own.keys()
     assert values["window"]["properties"].keys() == fields["Window"]["properties"].keys()
     for name in ("start", "days"):
         told, taken = values["window"]["properties"][name], fields["Window"]["properties"][name]
         assert told["pattern"] == taken["pattern"]
-    assert values["timeLimit"]["pattern"] == fields["Profiler"]["properties"]["timeLimit"]["pattern"]
+    assert values["timeLimit"]["pattern"] == fields["ProfilerSettings"]["properties"]["timeLimit"]["pattern"]
 
 
 def metric_names() -> set[str]:
     """Of every sample that an operator or a worker shows."""
-    worker = render(Progress(worker="w", share=Share(first=0, end=1))).decode()
+    worker = render(ProgressTracker(worker="w", share=Share(first=0, end=1))).decode()
     families = [
         *text_string_to_metric_families(Metrics().page()),
         *text_string_to_metric_families(worker),
@@ -101,7 +101,7 @@ def test_every_metric_that_is_named_is_there(file: Path) -> None:
 
 def test_every_metric_is_documented() -> None:
     text = (REPOSITORY / "docs" / "metrics.md").read_text()
-    worker = render(Progress(worker="w", share=Share(first=0, end=1))).decode()
+    worker = render(ProgressTracker(worker="w", share=Share(first=0, end=1))).decode()
     page = Metrics().page() + worker
     shown = {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE dueby_")}
     assert not {name for name in shown if f"`{name}`" not in text}

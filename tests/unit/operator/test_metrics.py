@@ -1,80 +1,109 @@
-"""From the documents of a look to the samples that Prometheus reads."""
+"""From the snapshots of passes to the samples that Prometheus reads."""
 
 import re
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from prometheus_client import start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
-from dueby_operator.control.world import World
+from dueby_api.plan import PlannedGroup
+from dueby_api.status import Condition, JobStatus, PlanStatus, ProgressStatus, Replan
+from dueby_operator import paths
+from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
 from dueby_operator.metrics import Metrics, verb_and_resource
+from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
+from dueby_operator.objects import BatchJob, Pod, parse
+from support.decisions import MADE, cluster, infj, job
 
 NOW_US = 1_795_600_000_000_000
 LABELS = ("namespace", "inferencejob", "device_class", "phase", "reason", "verb", "resource", "code", "le")
 Samples = dict[str, dict[tuple[str, ...], float]]
 
 
-def document(name: str = "catalog", namespace: str = "shop", **status: Any) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": namespace, "uid": f"uid-of-{name}"}
-    return {"metadata": metadata, **({"status": status} if status else {})}
+def new(name: str = "catalog", **status: Any) -> JobSnapshot:
+    """A job whose status says only this."""
+    document = infj(metadata={"name": name, "namespace": "shop", "uid": f"uid-of-{name}"})
+    return replace(job(document), status=JobStatus(**status))
 
 
-def running(name: str = "catalog", **changes: Any) -> dict[str, Any]:
+def plan(*groups: tuple[str, int]) -> PlanStatus:
+    """A plan with so many devices of each class."""
+    return PlanStatus(
+        revision=1,
+        gpus=sum(count for _, count in groups),
+        lower_bound=1,
+        proof="ClosedForm",
+        confidence=0.95,
+        probability=0.97,
+        part_size=10,
+        solve_micros=6600,
+        expected_finish="2026-11-25T10:08:00Z",
+        finish_at_confidence="2026-11-25T10:09:00Z",
+        slack="2m00s",
+        groups=tuple(
+            PlannedGroup(device_class=name, engine="eager", count=count, mini_batch_size=16, iterations=10)
+            for name, count in groups
+        ),
+    )
+
+
+def progress(images_done: int, **more: Any) -> ProgressStatus:
+    return ProgressStatus(images=f"{images_done}/1k", images_done=images_done, **more)
+
+
+def running(name: str = "catalog", **changes: Any) -> JobSnapshot:
     """A job in the middle of its work."""
-    groups = [{"deviceClass": "cpu-1", "count": 2}, {"deviceClass": "a100", "count": 1}]
     status = {
         "phase": "Running",
-        "deadlineTime": "2026-11-25T10:10:00Z",
+        "deadline_time": "2026-11-25T10:10:00Z",
         "images": 1000,
-        "plan": {
-            "probability": 0.97,
-            "solveMicros": 6600,
-            "expectedFinish": "2026-11-25T10:08:00Z",
-            "groups": groups,
-        },
-        "progress": {
-            "imagesDone": 400,
-            "imagesFailed": 3,
-            "imagesPerSecond": 150,
-            "expectedFinish": "2026-11-25T10:08:30Z",
-        },
+        "plan": plan(("cpu-1", 2), ("a100", 1)),
+        "progress": progress(400, images_failed=3, images_per_second=150, expected_finish="2026-11-25T10:08:30Z"),
     }
-    return document(name, **{**status, **changes})
+    return new(name, **{**status, **changes})
 
 
-def over(name: str = "catalog", *, met: bool = True, **changes: Any) -> dict[str, Any]:
-    conditions = [
-        {"type": "DeadlineMet", "status": str(met), "reason": "Late"},
-        {"type": "Complete", "status": "True", "reason": "EveryImageHasARow"},
-    ]
+def over(name: str = "catalog", *, met: bool = True, **changes: Any) -> JobSnapshot:
+    conditions = (
+        Condition(type="DeadlineMet", status="True" if met else "False", reason="Late", last_transition_time=MADE),
+        Condition(type="Complete", status="True", reason="EveryImageHasARow", last_transition_time=MADE),
+    )
     return running(name, phase="Succeeded", conditions=conditions, **changes)
 
 
-def replanned(*reasons: str) -> list[dict[str, Any]]:
-    return [
-        {"time": f"2026-11-25T10:0{minute}:00Z", "reason": reason, "from": 1, "to": 2}
+def replanned(*reasons: str) -> tuple[Replan, ...]:
+    return tuple(
+        Replan(time=f"2026-11-25T10:0{minute}:00Z", reason=reason, before=1, after=2)
         for minute, reason in enumerate(reasons)
+    )
+
+
+def snapshot(*jobs: JobSnapshot, pods: Sequence[Pod] = ()) -> ClusterSnapshot:
+    """The jobs; the pods are of the job `catalog`, and of its Jobs `cpu`, `gpu`, `catalog-index` and `measure`."""
+    classes = {"cpu": "cpu-1", "gpu": "a100", "measure": "l4"}
+    batch = {
+        name: parse(BatchJob, {"metadata": {"name": name, "annotations": {names.DEVICE_CLASS: device_class}}})
+        for name, device_class in classes.items()
+    }
+    index = parse(BatchJob, {"metadata": {"name": "catalog-index"}})
+    workers = [WorkerJob(job=batch[name], revision=1, assignments=()) for name in ("cpu", "gpu")]
+    shown = [
+        replace(found, worker_jobs=workers, profiling=[batch["measure"]], steps={"index": index}, pods=pods)
+        if found.name == "catalog"
+        else found
+        for found in jobs
     ]
+    return cluster(*shown, now_us=NOW_US)
 
 
-def world(*jobs: dict[str, Any], pods: Iterable[dict[str, Any]] = ()) -> World:
-    """The jobs, and the pods of the Jobs `cpu` and `gpu` of the job `catalog`."""
-    batch: list[dict[str, Any]] = [
-        {"metadata": {"name": "cpu", "annotations": {names.DEVICE_CLASS: "cpu-1"}}},
-        {"metadata": {"name": "gpu", "annotations": {names.DEVICE_CLASS: "a100"}}},
-        {"metadata": {"name": "catalog-index"}},
-    ]
-    key = ("shop", "catalog")
-    return World(now_us=NOW_US, nodes={}, profiles=(), jobs=[*jobs], batch={key: batch}, pods={key: [*pods]})
-
-
-def pod(of: str, phase: str = "Running") -> dict[str, Any]:
-    return {"metadata": {"labels": {names.JOB_OF_POD: of}}, "status": {"phase": phase}}
+def pod(of: str, phase: str = "Running") -> Pod:
+    return parse(Pod, {"metadata": {"labels": {names.JOB_OF_POD: of}}, "status": {"phase": phase}})
 
 
 def samples(metrics: Metrics) -> Samples:
@@ -87,10 +116,11 @@ def samples(metrics: Metrics) -> Samples:
     return found
 
 
-def shown(*looks: World) -> Samples:
+def shown(*passes: ClusterSnapshot) -> Samples:
+    """What a scrape reads after these passes."""
     metrics = Metrics()
-    for look in looks:
-        metrics.record_look(look, seconds=0.2)
+    for seen in passes:
+        metrics.record_reconcile(seen, seconds=0.2)
     return samples(metrics)
 
 
@@ -109,20 +139,23 @@ def shown(*looks: World) -> Samples:
     ],
 )
 def test_of_a_running_job_is_shown(name: str, value: float) -> None:
-    assert shown(world(running()))[name] == {("shop", "catalog"): value}
+    assert shown(snapshot(running()))[name] == {("shop", "catalog"): value}
 
 
-def test_before_anything_was_seen_the_plan_says_when_to_expect_the_end() -> None:
-    assert shown(world(running(progress={})))["dueby_job_slack_seconds"] == {("shop", "catalog"): 120}
+@pytest.mark.parametrize(
+    "reported", [pytest.param(None, id="no progress"), pytest.param(progress(0), id="no finish expected")]
+)
+def test_before_anything_was_seen_the_plan_says_when_to_expect_the_end(reported: ProgressStatus | None) -> None:
+    assert shown(snapshot(running(progress=reported)))["dueby_job_slack_seconds"] == {("shop", "catalog"): 120}
 
 
 def test_a_late_job_has_a_negative_slack() -> None:
-    late = {"imagesDone": 1, "expectedFinish": "2026-11-25T10:11:00Z"}
-    assert shown(world(running(progress=late)))["dueby_job_slack_seconds"] == {("shop", "catalog"): -60}
+    late = progress(1, expected_finish="2026-11-25T10:11:00Z")
+    assert shown(snapshot(running(progress=late)))["dueby_job_slack_seconds"] == {("shop", "catalog"): -60}
 
 
 def test_jobs_are_counted_by_phase_and_phases_without_jobs_are_0() -> None:
-    counted = shown(world(running("a"), running("b"), over("c"), document("new")))["dueby_jobs"]
+    counted = shown(snapshot(running("a"), running("b"), over("c"), new("new")))["dueby_jobs"]
     assert {phase: count for (phase,), count in counted.items() if count} == {
         "Running": 2,
         "Succeeded": 1,
@@ -133,19 +166,23 @@ def test_jobs_are_counted_by_phase_and_phases_without_jobs_are_0() -> None:
 
 def test_devices_are_those_of_the_plan_and_those_whose_pod_runs() -> None:
     pods = [pod("cpu"), pod("cpu", "Pending"), pod("cpu", "Succeeded"), pod("catalog-index")]
-    found = shown(world(running(), pods=pods))
+    found = shown(snapshot(running(), pods=pods))
     assert found["dueby_job_gpus_planned"] == {("shop", "catalog", "cpu-1"): 2, ("shop", "catalog", "a100"): 1}
     assert found["dueby_job_gpus_running"] == {("shop", "catalog", "cpu-1"): 1, ("shop", "catalog", "a100"): 0}
 
 
 def test_a_helper_of_a_class_that_was_not_planned_is_shown_too() -> None:
-    groups = [{"deviceClass": "cpu-1", "count": 1}]
-    found = shown(world(running(plan={"groups": groups}), pods=[pod("cpu"), pod("gpu")]))
+    found = shown(snapshot(running(plan=plan(("cpu-1", 1))), pods=[pod("cpu"), pod("gpu")]))
     assert found["dueby_job_gpus_running"] == {("shop", "catalog", "cpu-1"): 1, ("shop", "catalog", "a100"): 1}
 
 
+def test_a_device_that_is_being_measured_for_the_job_is_shown_too() -> None:
+    found = shown(snapshot(new(), pods=[pod("measure"), pod("catalog-index")]))
+    assert found["dueby_job_gpus_running"] == {("shop", "catalog", "l4"): 1}
+
+
 def test_a_job_that_is_over_holds_no_devices_and_has_no_slack_but_keeps_its_images() -> None:
-    found = shown(world(over()))
+    found = shown(snapshot(over()))
     assert found["dueby_job_images_done"] == {("shop", "catalog"): 400}
     assert found["dueby_job_deadline_met"] == {("shop", "catalog"): 1}
     absent = ("slack_seconds", "probability_ratio", "images_per_second", "gpus_planned", "gpus_running")
@@ -153,73 +190,73 @@ def test_a_job_that_is_over_holds_no_devices_and_has_no_slack_but_keeps_its_imag
 
 
 def test_a_deleted_job_vanishes() -> None:
-    found = shown(world(running("a"), running("b")), world(running("b")))
+    found = shown(snapshot(running("a"), running("b")), snapshot(running("b")))
     assert {labels for name in found if name.startswith("dueby_job_") for labels in found[name]} >= {("shop", "b")}
     assert not [name for name, values in found.items() if any("a" in labels for labels in values)]
 
 
 def test_a_job_of_which_nothing_is_known_is_only_counted() -> None:
-    found = shown(world(document()))
+    found = shown(snapshot(new()))
     assert found["dueby_jobs"]["Pending",] == 1
     assert {name for name in found if name.startswith("dueby_job_")} == {"dueby_job_replans"}
 
 
 @pytest.mark.parametrize(
-    ("looks", "misses"),
+    ("passes", "misses"),
     [
         pytest.param([running(), over(met=False)], 1, id="a job that turned out late"),
-        pytest.param([running(), over(met=False), over(met=False)], 1, id="once, however often it is looked at"),
+        pytest.param([running(), over(met=False), over(met=False)], 1, id="once, however many passes see it"),
         pytest.param([running(), over()], 0, id="not a job in time"),
         pytest.param([over(met=False), over(met=False)], 0, id="not what was so before this operator began"),
     ],
 )
-def test_a_miss_is_counted(looks: list[dict[str, Any]], misses: int) -> None:
-    assert shown(*map(world, looks))["dueby_deadline_misses_total"] == {(): misses}
+def test_a_miss_is_counted(passes: list[JobSnapshot], misses: int) -> None:
+    assert shown(*map(snapshot, passes))["dueby_deadline_misses_total"] == {(): misses}
 
 
 def test_replans_are_counted_by_reason_each_once() -> None:
-    looks = [
+    passes = [
         running(),
         running(replans=replanned("Lagging")),
         running(replans=replanned("Lagging", "WorkerLost", "Lagging")),
         running(replans=replanned("Lagging", "WorkerLost", "Lagging")[1:]),
     ]
-    counted = shown(*map(world, looks))["dueby_replans_total"]
+    counted = shown(*map(snapshot, passes))["dueby_replans_total"]
     assert {reason: count for (reason,), count in counted.items() if count} == {"Lagging": 2, "WorkerLost": 1}
     assert counted["Ahead",] == 0
 
 
-def test_a_look_shows_how_long_it_took_and_when_it_ended() -> None:
-    found = shown(world(), world())
-    assert found["dueby_last_good_look_timestamp_seconds"] == {(): NOW_US / 1e6 + 0.2}
-    assert found["dueby_look_duration_seconds_count"] == {(): 2}
-    assert found["dueby_look_duration_seconds_sum"] == {(): pytest.approx(0.4)}
+def test_a_pass_shows_how_long_it_took_and_when_it_ended() -> None:
+    found = shown(snapshot(), snapshot())
+    assert found["dueby_last_successful_reconcile_timestamp_seconds"] == {(): NOW_US / 1e6 + 0.2}
+    assert found["dueby_reconcile_duration_seconds_count"] == {(): 2}
+    assert found["dueby_reconcile_duration_seconds_sum"] == {(): pytest.approx(0.4)}
 
 
 @pytest.mark.parametrize(
     ("method", "path", "verb", "resource"),
     [
-        ("GET", names.core_path("pods"), "list", "pods"),
-        ("GET", names.core_path("nodes") + "?limit=500", "list", "nodes"),
-        ("GET", names.core_path("configmaps", "shop", "catalog-r1"), "get", "configmaps"),
+        ("GET", paths.core_path("pods"), "list", "pods"),
+        ("GET", paths.core_path("nodes") + "?limit=500", "list", "nodes"),
+        ("GET", paths.core_path("configmaps", "shop", "catalog-r1"), "get", "configmaps"),
         ("GET", "/api/v1/namespaces", "list", "namespaces"),
         ("GET", "/api/v1/namespaces/shop", "get", "namespaces"),
-        ("POST", names.batch_path("shop"), "create", "jobs"),
-        ("PATCH", names.batch_path("shop", "catalog-r1"), "patch", "jobs"),
-        ("DELETE", names.core_path("pods", "shop", "p"), "delete", "pods"),
-        ("PUT", names.jobs_path("shop", "catalog", "status"), "update", "inferencejobs/status"),
-        ("WATCH", names.core_path("pods"), "watch", "pods"),
+        ("POST", paths.batch_path("shop"), "create", "jobs"),
+        ("PATCH", paths.batch_path("shop", "catalog-r1"), "patch", "jobs"),
+        ("DELETE", paths.core_path("pods", "shop", "p"), "delete", "pods"),
+        ("PUT", paths.jobs_path("shop", "catalog", "status"), "update", "inferencejobs/status"),
+        ("WATCH", paths.core_path("pods"), "watch", "pods"),
         ("GET", "/version", "list", "/version"),
     ],
 )
-def test_a_path_is_told_as_rules_tell_it(method: str, path: str, verb: str, resource: str) -> None:
+def test_a_request_is_named_as_in_rbac_rules(method: str, path: str, verb: str, resource: str) -> None:
     assert verb_and_resource(method, path) == (verb, resource)
 
 
 def test_requests_are_counted_by_verb_resource_and_code() -> None:
     metrics = Metrics()
     for code in (200, 200, 409, None):
-        metrics.count_request("PUT", names.jobs_path("shop", "catalog", "status"), code)
+        metrics.count_request("PUT", paths.jobs_path("shop", "catalog", "status"), code)
     assert samples(metrics)["dueby_api_requests_total"] == {
         ("update", "inferencejobs/status", "200"): 2,
         ("update", "inferencejobs/status", "409"): 1,
@@ -229,7 +266,7 @@ def test_requests_are_counted_by_verb_resource_and_code() -> None:
 
 def test_every_family_has_a_help_text_and_a_name_as_prometheus_wants_it() -> None:
     metrics = Metrics()
-    metrics.record_look(world(running(), over("b")), seconds=0.2)
+    metrics.record_reconcile(snapshot(running(), over("b")), seconds=0.2)
     ours = [family for family in metrics.registry.collect() if family.name.startswith("dueby_")]
     assert len(ours) > 15
     for family in ours:
@@ -242,7 +279,7 @@ def test_every_family_has_a_help_text_and_a_name_as_prometheus_wants_it() -> Non
 
 def test_a_scrape_is_answered() -> None:
     metrics = Metrics()
-    metrics.record_look(world(running()), seconds=0.2)
+    metrics.record_reconcile(snapshot(running()), seconds=0.2)
     server, thread = start_http_server(0, addr="127.0.0.1", registry=metrics.registry)
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=10) as page:

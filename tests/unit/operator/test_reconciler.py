@@ -8,14 +8,17 @@ from typing import Any
 
 from aiohttp import web
 
+from dueby_operator import paths
 from dueby_operator.cluster.nodes import pod_row, read_node
-from dueby_operator.control.writes import Create
 from dueby_operator.jobs import names
-from dueby_operator.kube.progress import Observer
+from dueby_operator.kube.gather import Gatherer
+from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
-from dueby_operator.reconciler import PROGRESS_US, Controller
+from dueby_operator.model.writes import Create
+from dueby_operator.objects import NodeObject, Pod, parse
+from dueby_operator.reconciler import PROGRESS_US, Reconciler
 from support.api import served
-from support.case import NOW, SECOND, SETTING, infj, node, pod_of
+from support.decisions import NOW, SECOND, SETTINGS, infj, node_document, pod_of
 from support.operator import profile
 
 Document = dict[str, Any]
@@ -50,7 +53,9 @@ class Store:
             return web.json_response(body)
         self.written.append((request.method, path))
         if request.method == "PUT":
-            self.objects[path.removesuffix("/status")] = body
+            # Of what is sent to `/status` the API server takes the status alone.
+            kept = self.objects[path.removesuffix("/status")]
+            self.objects[path.removesuffix("/status")] = {**kept, "status": body["status"]}
             return web.json_response(body)
         name = body["metadata"].setdefault("name", f"event-{len(self.written)}")
         self.objects[f"{path}/{name}"] = {**body, "metadata": {**body["metadata"], "uid": f"u-{name}", **MADE}}
@@ -60,12 +65,12 @@ class Store:
         """Those of the Jobs, as their controller would."""
         for path, config_map in list(self.objects.items()):
             if "/configmaps/" in path:
-                job = self.objects[names.batch_path("team", config_map["metadata"]["name"])]
+                job = self.objects[paths.batch_path("team", config_map["metadata"]["name"])]
                 create = Create(config_map=config_map, job=job)
                 for index in range(job["spec"]["completions"]):
                     pod = pod_of(create, index)
                     pod["metadata"] |= {"namespace": "team", "uid": f"u-{pod['metadata']['name']}"}
-                    self.objects[names.core_path("pods", "team", pod["metadata"]["name"])] = pod
+                    self.objects[paths.core_path("pods", "team", pod["metadata"]["name"])] = pod
 
     def take_written(self) -> list[str]:
         """The kinds that were written since this was asked last."""
@@ -84,23 +89,31 @@ class Clock:
 
 
 @asynccontextmanager
-async def controller(store: Store, clock: Clock, answers: Mapping[str, Any]) -> AsyncIterator[Controller]:
+async def reconciler(store: Store, clock: Clock, answers: Mapping[str, Any]) -> AsyncIterator[Reconciler]:
     """A loop on a cluster with one node and one profile; its workers answer all the same."""
 
-    async def ask(pod: Mapping[str, Any], page: str) -> Document | None:
-        return dict(answers) if page == "/progress" and answers else None
+    async def ask(pod: Pod, page: str) -> bytes | None:
+        return json.dumps(dict(answers)).encode() if page == "/progress" and answers else None
 
-    found = node()
-    store.add(f"{names.core_path('nodes')}/n", {**found, "metadata": {**found["metadata"], "uid": "uid-of-n"}})
-    store.add(f"{names.profiles_path()}/cpu-1", profile().document())
+    found = node_document()
+    store.add(f"{paths.core_path('nodes')}/n", {**found, "metadata": {**found["metadata"], "uid": "uid-of-n"}})
+    store.add(f"{paths.profiles_path()}/cpu-1", profile().document())
     async with served(store.answer) as kube:
-        nodes = Reflector(kube, names.core_path("nodes"), reduce=read_node, changed=lambda *_: None)
+        nodes = Reflector(
+            kube,
+            paths.core_path("nodes"),
+            reduce=lambda each: read_node(parse(NodeObject, each)),
+            changed=lambda *_: None,
+        )
         pods = Reflector(
-            kube, names.core_path("pods"), reduce=lambda pod: pod_row(pod, label=names.JOB), changed=lambda *_: None
+            kube,
+            paths.core_path("pods"),
+            reduce=lambda each: pod_row(parse(Pod, each), label=names.JOB),
+            changed=lambda *_: None,
         )
         tasks = [asyncio.create_task(table.run()) for table in (nodes, pods)]
-        observer = Observer(kube, ask=ask)
-        yield Controller(kube, SETTING, observer=observer, nodes=nodes, pods=pods, now_us=lambda: clock.now_us)
+        gatherer = Gatherer(kube, SETTINGS, observer=JobObserver(kube, ask=ask), nodes=nodes, pods=pods)
+        yield Reconciler(kube, gatherer, now_us=lambda: clock.now_us)
         for task in tasks:
             task.cancel()
 
@@ -110,9 +123,10 @@ def test_workers_of_all_jobs_are_made_before_anybody_is_told_of_it() -> None:
 
     async def look() -> None:
         for name in ("a", "b"):
-            store.add(names.jobs_path("team", name), synthetic(name))
-        async with controller(store, Clock(), {}) as loop:
-            await loop.tick()
+            store.add(paths.jobs_path("team", name), synthetic(name))
+        async with reconciler(store, Clock(), {}) as loop:
+            await loop.reconcile()
+            assert [job.status.phase for job in loop.snapshot.jobs] == ["Starting", "Starting"]
 
     asyncio.run(look())
     kinds = store.take_written()
@@ -123,24 +137,24 @@ def test_workers_of_all_jobs_are_made_before_anybody_is_told_of_it() -> None:
 def test_progress_alone_is_written_once_in_a_while_and_news_at_once() -> None:
     store, clock = Store(), Clock()
     answers: Document = {"batches": 1}
-    store.add(names.jobs_path("team", "a"), synthetic("a"))
+    store.add(paths.jobs_path("team", "a"), synthetic("a"))
     found = []
 
     async def look() -> None:
-        async with controller(store, clock, {}) as loop:
-            await loop.tick()
+        async with reconciler(store, clock, {}) as loop:
+            await loop.reconcile()
         store.start_pods()
         store.take_written()
-        async with controller(store, clock, answers) as loop:  # an operator that starts again
+        async with reconciler(store, clock, answers) as loop:  # an operator that starts again
             for seconds in (2, 2, 2, PROGRESS_US // SECOND - 4, 2):
                 clock.now_us += seconds * SECOND
                 elapsed_s = (clock.now_us - NOW) // SECOND
                 answers.update(lastBatchAt=clock.now_us / SECOND, imagesDone=150 * elapsed_s)
-                await loop.tick()
+                await loop.reconcile()
                 found.append(store.take_written())
 
     asyncio.run(look())
-    assert store.objects[names.jobs_path("team", "a")]["status"]["phase"] == "Running"
+    assert store.objects[paths.jobs_path("team", "a")]["status"]["phase"] == "Running"
     assert found == [["inferencejobs"], [], [], ["inferencejobs"], []]
 
 
@@ -149,16 +163,16 @@ def test_a_nodes_profile_makes_its_classs_once() -> None:
     document = profile("NVIDIA-L4").document()
     document["metadata"]["name"] = "measured"
     document["spec"]["device"] = {"node": "n"}
-    store.add(f"{names.profiles_path()}/measured", document)
+    store.add(f"{paths.profiles_path()}/measured", document)
 
     async def look() -> None:
-        async with controller(store, Clock(), {}) as loop:
+        async with reconciler(store, Clock(), {}) as loop:
             for _ in range(2):
-                await loop.tick()
+                await loop.reconcile()
                 found.append(store.take_written())
 
     asyncio.run(look())
     assert found == [["gpuprofiles"], []]
-    made = store.objects[f"{names.profiles_path()}/nvidia-l4-efficientnet-lite0-224-fp32-openvino"]
+    made = store.objects[f"{paths.profiles_path()}/nvidia-l4-efficientnet-lite0-224-fp32-openvino"]
     assert made["metadata"]["labels"] == names.MANAGED
     assert made["status"] == {"imagesPerSecond": 160}

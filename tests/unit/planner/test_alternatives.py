@@ -1,4 +1,4 @@
-"""What an infeasible job could ask for: each answer is the very edge, by brute force on both sides of it."""
+"""What an infeasible job could ask for: each answer is the edge, by brute force on both sides of it."""
 
 from dataclasses import replace
 
@@ -11,17 +11,18 @@ from dueby_planner.model.alternatives import Alternatives, find_alternatives
 from dueby_planner.model.plan import Infeasible
 from dueby_planner.model.problem import Problem
 from dueby_planner.objectives import make_plan
+from support import reference_alternatives
 from support.planner import choice, group, problem, problem_of, questions
 from support.reference_planner import Question
 
-# Long after everything that ends has ended.
+# Long after everything that ever ends.
 NEVER_US = 10**12
 MILLIONTH = 1e-6
-SMALL = questions(most_gpus=3, most_batch=20)
+SMALL = questions(max_gpus=3, max_batch=20)
 
 
 def too_much(question: Question, data: st.DataObject) -> Question:
-    """The question with about as many images as can be done by the deadline, or more: and no plan."""
+    """Return the question with about as many images as can be done by the deadline, or more, if that has no plan."""
     everything = sum(gpu.images for gpu in reference.best_gpus(question, question.time)[: question.allowed])
     asked = replace(question, images=data.draw(st.integers(everything * 4 // 5, everything * 3 // 2 + 5)) or 1)
     assume(reference.fewest(asked) is None)
@@ -29,7 +30,7 @@ def too_much(question: Question, data: st.DataObject) -> Question:
 
 
 def alternatives(question: Question) -> Alternatives:
-    """The product's."""
+    """Return the product's alternatives."""
     return find_alternatives(problem_of(question))
 
 
@@ -56,7 +57,7 @@ def test_an_image_more_than_the_largest_n_is_infeasible(question: Question, data
 
 
 def with_more(question: Question, name: str, more: int) -> Question:
-    """The question with more GPUs of a class, and NGPU lifted by as many."""
+    """Return the question with more GPUs of a class, and NGPU raised by as many."""
     kinds = tuple(replace(k, count=k.count + more) if k.name == name else k for k in question.kinds)
     return replace(question, kinds=kinds, most=None if question.most is None else question.most + more)
 
@@ -69,7 +70,7 @@ def test_one_extra_gpu_less_is_infeasible(question: Question, data: st.DataObjec
     assert set(extra) == {kind.name for kind in asked.kinds}
     for name, more in extra.items():
         if more is None:
-            assert reference.extra_gpus(asked, name, limit=30) is None
+            assert reference_alternatives.extra_gpus(asked, name, limit=30) is None
         elif more <= 100:
             assert reference.fewest(with_more(asked, name, more)) is not None
             assert reference.fewest(with_more(asked, name, more - 1)) is None
@@ -80,7 +81,7 @@ def test_one_extra_gpu_less_is_infeasible(question: Question, data: st.DataObjec
 def test_a_millionth_of_confidence_more_is_infeasible(question: Question, data: st.DataObject) -> None:
     asked = too_much(replace(question, confidence=0.999), data)
     possible = alternatives(asked).possible_confidence
-    expected = reference.possible_confidence(asked)
+    expected = reference_alternatives.possible_confidence(asked)
     if expected is None or possible is None:
         assert possible is None
         assert expected is None
@@ -91,7 +92,7 @@ def test_a_millionth_of_confidence_more_is_infeasible(question: Question, data: 
 
 
 def infeasible(asked: Problem) -> Alternatives:
-    """The alternatives of a problem without a plan."""
+    """Return the alternatives of a problem without a plan."""
     found = make_plan(asked)
     assert isinstance(found, Infeasible)
     return found.alternatives
@@ -138,7 +139,7 @@ def test_a_class_that_is_not_warm_in_time_is_never_enough_however_many() -> None
 
 
 def test_extra_gpus_lift_the_most_that_may_be_used() -> None:
-    asked = problem(group(choice(10, 10, 0), count=8), images=40, time=9, most_gpus=2)
+    asked = problem(group(choice(10, 10, 0), count=8), images=40, time=9, max_gpus=2)
     assert infeasible(asked).extra_gpus == {"a": 2}
 
 

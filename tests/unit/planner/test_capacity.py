@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_planner.model.capacity import Choice, at_confidence, best_capacities, capacity
+from dueby_planner.model.capacity import DeviceChoice, Margins, at_confidence, best_capacities, capacity
 from dueby_planner.small_samples import Z95
 from support.planner import choice, group
 
 
 def counted_by_hand(*, batch: int, latency: int, start: int, time: int, most: int | None) -> int:
-    """cap(b), one mini-batch after another."""
+    """Return cap(b), one mini-batch after another."""
     finish, images, iterations = start, 0, 0
     while finish <= time and (most is None or iterations <= most):
         images += batch
@@ -66,7 +66,7 @@ def test_no_boundary_loses_a_mini_batch_where_seconds_in_floats_lose_many() -> N
         assert capacity(size, time_us=time) == iterations + 1
         assert capacity(size, time_us=time - 1) == iterations
         lost += math.floor((time / 1e6 - warmup / 1e6) / (latency / 1e6)) < iterations
-    assert lost > 100, "floats were thought to lose mini-batches here"
+    assert lost > 100, "floats lose no mini-batches here any more, so this test shows nothing"
 
 
 def test_the_boundary_that_floats_get_wrong() -> None:
@@ -122,8 +122,8 @@ def test_a_start_is_planned_as_late_as_the_confidence_asks_for(confidence: float
     assert best_capacities([found], time_us=start_us - 1) == []
 
 
-def one_by_one(late_us: int, *, q: float) -> Choice:
-    """Mini-batches of one image and one microsecond, whose start may be late and whose steps too."""
+def one_by_one(late_us: int, *, q: float) -> DeviceChoice:
+    """Return mini-batches of one image and one microsecond, whose start and steps may be late."""
     (found,) = at_confidence(
         [group(choice(1, 1, start_us=late_us, expected_start_us=0, start_spread_us=late_us))], 0.95, run=q / Z95
     )
@@ -153,6 +153,23 @@ def test_what_steps_get_beside_a_late_start_is_exact_and_rises_with_time(late: i
     counted = [Fraction(t) / (1 + Fraction(size.common_margin, 10**9)) for t in (steps, steps + 1)]
     ends = [(left - x, late**2 + (x * Fraction(size.common_margin, 10**9)) ** 2) for x in counted]
     assert [spare >= 0 and spare**2 >= margin for spare, margin in ends] == [True, False]
+
+
+@given(
+    start=st.integers(0, 500),
+    spread=st.integers(0, 300),
+    latency=st.integers(1, 50),
+    error=st.integers(0, 20),
+    z=st.floats(-8, 8),
+    run=st.sampled_from([0.0, 0.01, 0.2]),
+    time=st.integers(0, 3_000),
+)
+def test_margins_count_the_same_beside_a_choice_as_in_it(
+    start: int, spread: int, latency: int, error: int, z: float, run: float, time: int
+) -> None:
+    size = choice(16, latency, start_us=start + spread, expected_start_us=start, latency_error_us=error)
+    margins = Margins(z, run=run)
+    assert capacity(size, time_us=time, margins=margins) == capacity(margins.apply(size), time_us=time)
 
 
 @given(st.data())

@@ -1,5 +1,7 @@
 """The table of the deadline classes, cell by cell, and what goes with each verdict."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given, settings
 
@@ -17,7 +19,7 @@ NOW, LATER = group(choice(10, 10, 0), count=2), group(choice(10, 10, 0), count=2
 
 
 def asked(images: int, confidence: float = 0.95) -> Problem:
-    """So many images on two GPUs that are free and two that come free in time."""
+    """Return a problem of so many images on two GPUs that are free and two that come free in time."""
     return problem(NOW, LATER, images=images, time=99, confidence=confidence)
 
 
@@ -27,6 +29,10 @@ TABLE: dict[str, tuple[int, tuple[Action, Action, Action, Action]]] = {
     "B < N <= B50": (300, ("Refuse", "StartLate", "StartLate", "Wait")),
     "N > B50": (301, ("Refuse", "StartLate", "StartLate", "Wait")),
 }
+
+
+def test_every_deadline_class_of_the_schema_has_a_row() -> None:
+    assert get_args(DeadlineClass) == CLASSES
 
 
 @pytest.mark.parametrize("cell", TABLE)

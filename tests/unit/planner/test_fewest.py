@@ -1,4 +1,4 @@
-"""The least number of GPUs: against brute force over everything the model may choose, and as reason expects."""
+"""The least number of GPUs: against brute force over everything the model may choose; and easier jobs need no more."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,11 +12,11 @@ import support.reference_planner as reference
 from support.planner import choice, group, problem, problem_of, questions
 from support.reference_planner import Kind, Question
 
-TINY = questions(most_kinds=2, most_gpus=2, most_sizes=2, most_batch=9, most_us=4, most_iterations=3)
+TINY = questions(max_kinds=2, max_gpus=2, max_sizes=2, max_batch=9, max_us=4, max_iterations=3)
 
 
 def fewest(question: Question) -> float:
-    """The product's answer; infinite where there is none."""
+    """Return the product's answer; infinity if there is none."""
     found = problem_of(question).fewest()
     return inf if found is None else found
 
@@ -55,11 +55,11 @@ def with_a_faster_start(question: Question, data: st.DataObject) -> Question:
 
 
 def with_more_memory(question: Question, data: st.DataObject) -> Question:
-    return with_kind(question, data, lambda kind: replace(kind, most_batch=None))
+    return with_kind(question, data, lambda kind: replace(kind, max_batch=None))
 
 
 def with_less_spread_and_a_step_s_time(question: Question, data: st.DataObject) -> Question:
-    """A whole step may no longer fit beside a late start, however little less steps are now taken to be late."""
+    """Halve the spreads, and give a step's time: a step that just fitted beside a late start may fit no more."""
     kinds = tuple(
         replace(
             kind,
@@ -93,7 +93,7 @@ def with_the_classes_in_another_order(question: Question, data: st.DataObject) -
 
 
 def with_kind(question: Question, data: st.DataObject, change: Callable[[Kind], Kind]) -> Question:
-    """The question with one of its classes changed."""
+    """Return the question with one of its classes changed."""
     i = data.draw(st.integers(0, len(question.kinds) - 1))
     return replace(question, kinds=(*question.kinds[:i], change(question.kinds[i]), *question.kinds[i + 1 :]))
 

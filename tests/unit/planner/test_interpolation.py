@@ -1,4 +1,4 @@
-"""Mini-batch sizes between measured ones: which there are, what their times come from, and what plans make of them."""
+"""Mini-batch sizes between measured ones: which there are, where their times come from, and how plans use them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +15,9 @@ from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
 from dueby_planner.objectives import make_plan
-from dueby_planner.profiles.interpolation import sizes_between, times_of
-from dueby_planner.profiles.pool import aggregate, build_pool
+from dueby_planner.profiles.class_profiles import aggregate
+from dueby_planner.profiles.interpolation import interpolated_sizes, times_of
+from dueby_planner.profiles.pool import build_pool
 from support.planner import A100, job, problem_of, profile, profile_of, questions, step_document
 from support.reference_planner import Question
 
@@ -31,7 +32,7 @@ MODEL = {
 
 
 def problem(*profiles: GPUProfile, images: int, time: int, interpolate: bool = True, **changes: Any) -> Problem:
-    """On 50 A100, by default at confidence 0.95."""
+    """Return a problem on 50 A100, by default at confidence 0.95."""
     spec = job(interpolate=interpolate).spec
     pool = build_pool(spec, profiles or (profile(steps=STEPS),), {A100: 50})
     fields: dict[str, Any] = {"images": images, "time_us": time, "confidence": 0.95} | changes
@@ -44,8 +45,8 @@ def plan(asked: Problem) -> Plan:
     return made
 
 
-def test_a_gap_is_filled_in_eighths_and_a_small_one_with_all_that_there_is() -> None:
-    assert list(sizes_between([1, 2, 4, 8, 16, 32])) == [3, 5, 6, 7, *range(9, 16), *range(18, 32, 2)]
+def test_a_gap_is_divided_into_eighths_and_a_small_one_into_all_whole_sizes() -> None:
+    assert list(interpolated_sizes([1, 2, 4, 8, 16, 32])) == [3, 5, 6, 7, *range(9, 16), *range(18, 32, 2)]
 
 
 def test_without_being_asked_for_only_measured_sizes_are_planned() -> None:
@@ -68,16 +69,16 @@ def test_measured_sizes_keep_what_was_measured() -> None:
 def test_the_warm_up_is_the_model_s_upper_quantile_where_there_is_a_model_else_the_next_larger_size_s() -> None:
     times = {t.mini_batch_size: t for t in times_of(profile(steps=STEPS, warmupModel=MODEL).spec, interpolate=True)}
     assert (times[96].warmup.p50, times[96].warmup.p95) == (50_000, 65_000)
-    assert "W is the upper quantile of the warm-up model's prediction" in (times[96].filled_in or "")
+    assert "W is the upper quantile of the warm-up model's prediction" in (times[96].interpolation or "")
     assert times[80].warmup.p95 == 3 * 25_600
-    assert "W is that of mini-batches of 128" in (times[80].filled_in or "")
+    assert "W is that of mini-batches of 128" in (times[80].interpolation or "")
     assert times[64].warmup.p95 == 3 * 12_800, "measured"
 
 
-def test_with_fewer_than_three_sizes_nothing_is_filled_in_and_that_is_said() -> None:
+def test_with_fewer_than_three_sizes_nothing_is_interpolated_and_a_warning_says_so() -> None:
     pool = build_pool(job(interpolate=True).spec, [profile()], {A100: 1})
     assert [c.mini_batch_size for c in pool.groups[0].choices] == [64, 256]
-    assert pool.warnings == ("a100 has fewer than 3 mini-batch sizes; none between them is planned",)
+    assert pool.warnings == ("a100 has fewer than 3 mini-batch sizes, so no sizes between them are planned",)
 
 
 def test_the_error_of_the_fit_is_margin_at_the_job_s_confidence_and_none_in_the_study_s_own_model() -> None:
@@ -87,7 +88,7 @@ def test_the_error_of_the_fit_is_margin_at_the_job_s_confidence_and_none_in_the_
     assert at_95.planned_latency_us == 19_200 + 3_159, "1.645 standard errors"
     (exact,) = [c for c in replace(asked, confidence=0.5).groups[0].choices if c.mini_batch_size == 96]
     assert exact.planned_latency_us == 19_200
-    assert all(c.planned_latency_us == c.latency_us for c in asked.groups[0].choices if not c.filled_in)
+    assert all(c.planned_latency_us == c.latency_us for c in asked.groups[0].choices if not c.interpolation)
 
 
 def test_a_plan_at_a_size_that_was_not_measured_says_so_wherever_it_is_read() -> None:
@@ -98,7 +99,7 @@ def test_a_plan_at_a_size_that_was_not_measured_says_so_wherever_it_is_read() ->
     (group,) = made.groups
     assert (group.count, group.choice.mini_batch_size) == (1, 96)
     (warning,) = made.warnings
-    assert warning.startswith(f"mini-batches of 96 on {A100} were not measured: L is filled in by the hinge fit")
+    assert warning.startswith(f"mini-batches of 96 on {A100} were not measured: L is interpolated by the hinge fit")
     (document,) = answer_document(Verdict(action="Start", plan=made))["groups"]
     assert document["interpolated"] is True
     assert plan(replace(asked, pool=problem(bare, images=1, time=1, interpolate=False).pool)).gpus == 2
@@ -128,33 +129,33 @@ def test_a_class_s_profile_of_its_nodes_has_a_fit_of_its_own_and_the_worst_of_th
     assert aggregate([*nodes, profile(name="c", device={"node": "c"}, steps=STEPS)]).spec.warmup_model is None
 
 
-def filled_in(question: Question) -> Problem:
-    """The question, with sizes between the measured ones."""
+def interpolating(question: Question) -> Problem:
+    """Return the question with sizes between the measured ones."""
     asked = problem_of(question)
     spec = job(interpolate=True, confidence=question.confidence).spec
     counts = {kind.name: kind.count for kind in question.kinds}
     return replace(asked, pool=build_pool(spec, [profile_of(kind) for kind in question.kinds], counts))
 
 
-@given(questions(most_sizes=5))
+@given(questions(max_sizes=5))
 def test_more_sizes_never_need_more_gpus(question: Question) -> None:
-    without, between = make_plan(problem_of(question)), make_plan(filled_in(question))
+    without, between = make_plan(problem_of(question)), make_plan(interpolating(question))
     if isinstance(without, Plan):
         assert isinstance(between, Plan)
         assert between.gpus <= without.gpus
         assert not isinstance(without, Infeasible)
 
 
-@given(questions(most_sizes=5, most_us=400))
+@given(questions(max_sizes=5, max_us=400))
 def test_what_was_not_measured_is_always_marked(question: Question) -> None:
-    made = make_plan(filled_in(question))
+    made = make_plan(interpolating(question))
     assume(isinstance(made, Plan))
     assert isinstance(made, Plan)
     measured = {kind.name: {size.batch for size in kind.sizes} for kind in question.kinds}
     for group in made.groups:
         is_measured = group.choice.mini_batch_size in measured[group.device_class]
-        assert bool(group.choice.filled_in) is not is_measured
-        assert any(str(group.choice.filled_in) in warning for warning in made.warnings) is not is_measured
+        assert bool(group.choice.interpolation) is not is_measured
+        assert any(str(group.choice.interpolation) in warning for warning in made.warnings) is not is_measured
 
 
 @pytest.mark.parametrize("path", sorted(PROFILES.glob("*.yaml")), ids=lambda path: path.stem)
@@ -166,9 +167,9 @@ def test_on_a_profile_that_was_really_measured_the_fit_is_close_and_no_plan_is_w
     spec, name = job(interpolate=True).spec, measured.spec.device_class
     between = build_pool(spec, [measured], {name: 4})
     without = build_pool(spec.replace(interpolate=False), [measured], {name: 4})
-    filled = [choice for choice in between.groups[0].choices if choice.filled_in]
-    assert filled
-    assert all(choice.latency_error_us < 0.15 * choice.latency_us for choice in filled)
+    interpolated = [choice for choice in between.groups[0].choices if choice.interpolation]
+    assert interpolated
+    assert all(choice.latency_error_us < 0.15 * choice.latency_us for choice in interpolated)
     able = Problem(pool=without, images=1, time_us=seconds * 10**6, confidence=0.95).largest_images()
     assume(able * percent // 100)
     asked = Problem(pool=without, images=able * percent // 100, time_us=seconds * 10**6, confidence=0.95)

@@ -12,14 +12,14 @@ from support.planner import profile, step_document
 
 
 def slices(device_class: str, count: int | None, *, images_per_s: int, **spec: Any) -> GPUProfile:
-    """CPU slices that each do so many images a second."""
+    """Return CPU slices that each do so many images a second."""
     step = step_document(10, 10 * 1_000_000 // images_per_s, 5)
     fields = {"engine": "openvino", "device": {"slices": count} if count else {}, "steps": [step]} | spec
     return profile(name=f"{device_class}-{fields['engine']}", device_class=device_class, **fields)
 
 
 def gpu(uuid: str, device_class: str = "L4") -> GPUProfile:
-    """One GPU of the machine."""
+    """Return one GPU of the machine."""
     return profile(name=uuid, device_class=device_class, device={"node": "here", "uuid": uuid})
 
 
@@ -67,24 +67,26 @@ def test_the_job_s_classes_leave_the_others_out() -> None:
         pytest.param(
             [],
             (),
-            "profiles: there is none of efficientnet_b0 at 224 px, fp32: see dueby profile",
+            "profiles: No profile of efficientnet_b0 at 224 px, fp32; there are no profiles at all. Run `dueby "
+            "profile`.",
             id="nothing was profiled",
         ),
         pytest.param(
             [slices("cpu-1", 8, images_per_s=10)],
             ("L4",),
-            "spec.gpus.classes: none of L4 was profiled here; cpu-1 was",
+            "spec.gpus.classes: No profile for device class L4; there are profiles of cpu-1. Name one of these, or run "
+            "`dueby profile`.",
             id="the job's classes were not",
         ),
         pytest.param(
             [slices("cpu-1", None, images_per_s=10)],
             (),
-            "--pool: is missing: the profiles of cpu-1 don't say how many devices there are; give CLASS=COUNT",
+            "--pool: is missing: the profiles of cpu-1 do not say how many devices there are. Give CLASS=COUNT.",
             id="nobody knows how many",
         ),
     ],
 )
-def test_a_machine_whose_pool_is_unknown_is_told_in_a_sentence(
+def test_a_machine_whose_pool_is_unknown_is_refused_in_a_sentence(
     profiles: list[GPUProfile], classes: tuple[str, ...], sentence: str
 ) -> None:
     with pytest.raises(Invalid) as error:

@@ -1,4 +1,4 @@
-"""What jobs have shown of a device class: when it counts, what plans make of it, and how long."""
+"""What jobs have shown of a device class: when it counts, how plans use it, and for how long."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from dueby_api.gpu_profile import GPUProfile, ObservedJob, Quantiles, parse_profile
-from dueby_planner.profiles.observed import experience, few_of, learn, off_by, still_true, with_job
+from dueby_planner.profiles.observed import (
+    find_drift,
+    keep_valid_rows,
+    learn,
+    summarize_steps,
+    thin_out_starts,
+    with_job,
+)
 from dueby_planner.profiles.pool import Pool, build_pool
 from support.planner import A100, job, profile, step_document
 
@@ -14,7 +21,7 @@ STEPS = [step_document(64, 10_000, 900_000)]
 
 
 def row(number: int, ratio: float | None = 1.0, **changes: Any) -> dict[str, Any]:
-    """A job's row in a profile."""
+    """Return a job's row in a profile."""
     whole = {
         "job": f"uid-{number}",
         "time": f"2026-11-25T02:00:{number:02d}Z",
@@ -27,7 +34,7 @@ def row(number: int, ratio: float | None = 1.0, **changes: Any) -> dict[str, Any
 
 
 def observed(*ratios: float | None, **spec: Any) -> GPUProfile:
-    """A profile on which so many jobs ran."""
+    """Return a profile with a job's row for each of these ratios."""
     rows = [row(number, ratio) for number, ratio in enumerate(ratios)]
     return profile(**{"steps": STEPS, "observed": rows, **spec})
 
@@ -49,7 +56,7 @@ def pool(found: GPUProfile) -> Pool:
 def test_steps_count_once_enough_jobs_have_shown_enough_of_them(
     rows: list[dict[str, Any]], ratio: float | None
 ) -> None:
-    shown = experience(profile(observed=rows).spec)
+    shown = summarize_steps(profile(observed=rows).spec)
     assert (shown and shown.ratio) == (None if ratio is None else pytest.approx(ratio))
 
 
@@ -58,7 +65,8 @@ def test_a_plan_takes_the_steps_as_jobs_have_shown_them_and_says_so() -> None:
     (choice,) = found.groups[0].choices
     assert (choice.latency_us, choice.step_ratio) == (12_000, 1.2)
     assert (
-        "a100: steps are planned at 1.200 of what was measured, as those of 3 jobs took (3,000 steps)" in found.warnings
+        "a100: steps are planned at 1.200 times the measured latency, as in 3 earlier jobs (3,000 steps)"
+        in found.warnings
     )
     before = pool(observed(1.1, 1.2))
     assert before.groups[0].choices[0].latency_us == 10_000
@@ -108,8 +116,8 @@ def test_start_ups_are_pooled_with_the_profiles(starts: list[int], p50: int, p95
     found = learn(profile(observed=rows, processes=5, startupMicros={"p50": 5, "p95": 9}).spec)
     assert found.spec.startup_micros == Quantiles(p50=p50, p95=p95)
     assert found.ratio == 1.0
-    told = f"start-up has that of {len(starts)} workers of jobs in it"
-    assert found.remarks == ((told,) if len(starts) >= 5 else ())
+    remark = f"the start-up time includes those of {len(starts)} workers of earlier jobs"
+    assert found.remarks == ((remark,) if len(starts) >= 5 else ())
 
 
 def test_a_profile_without_a_start_up_has_that_of_the_workers() -> None:
@@ -130,7 +138,7 @@ def test_a_profile_is_off_if_enough_steps_are_more_than_ten_percent_off(
     ratios: Sequence[float], off: float | None
 ) -> None:
     found = observed(*ratios)
-    assert off_by(found.spec) == (None if off is None else pytest.approx(off))
+    assert find_drift(found.spec) == (None if off is None else pytest.approx(off))
 
 
 def test_a_job_counts_once_and_the_oldest_of_more_than_twenty_go() -> None:
@@ -146,13 +154,13 @@ def test_a_job_counts_once_and_the_oldest_of_more_than_twenty_go() -> None:
 )
 def test_rows_end_with_the_measurement_that_they_are_ratios_to(latency: int, is_kept: bool) -> None:
     before, now = observed(1.1), profile(steps=[step_document(64, latency, 900_000)])
-    assert still_true(before.spec, now.spec) == (before.spec.observed if is_kept else ())
+    assert keep_valid_rows(before.spec, now.spec) == (before.spec.observed if is_kept else ())
 
 
 def test_of_many_start_ups_sixteen_are_kept_with_the_least_and_the_largest() -> None:
-    kept = few_of(range(100, 0, -1))
+    kept = thin_out_starts(range(100, 0, -1))
     assert (len(kept), kept[0], kept[-1]) == (16, 1, 100)
-    assert few_of([3, 1, 2]) == (1, 2, 3)
+    assert thin_out_starts([3, 1, 2]) == (1, 2, 3)
 
 
 def test_a_row_is_read_as_it_is_written() -> None:

@@ -17,14 +17,14 @@ STUDY = 0.5
 
 
 def planned(asked: Problem) -> Plan:
-    """The plan of a problem that has one."""
+    """Return the plan of a problem that has one."""
     found = make_plan(asked)
     assert isinstance(found, Plan), found
     return found
 
 
 def rows(plan: Plan) -> list[tuple[str, int, int, int]]:
-    """(class, count, mini-batch size, iterations) of each group, by class."""
+    """Return (class, count, mini-batch size, iterations) of each group, by class."""
     return sorted((g.device_class, g.count, g.choice.mini_batch_size, g.iterations) for g in plan.groups)
 
 
@@ -55,7 +55,7 @@ def test_the_study_s_own_model_as_one_would_work_it_out_on_paper() -> None:
     a100 = Kind(name="a100", count=8, sizes=(Size(batch=64, latency=14_000, warmup=(900_000, 990_000)),))
     plan = planned(problem_of(Question(kinds=(a100,), images=200_000, time=10_000_000, confidence=STUDY)))
     assert plan.gpus == 5, "4 x 651 x 64 = 166,656 and 5 x 651 x 64 = 208,320"
-    assert plan.most_of_fewer == 166_656
+    assert plan.max_images_of_fewer == 166_656
     assert rows(plan) == [("a100", 5, 64, 624)], "625 x 64 x 5 = 200,000: no more than asked for"
     assert plan.planned_images == 200_000
     assert plan.expected_finish_us == 900_000 + 624 * 14_000
@@ -148,7 +148,7 @@ def test_of_sizes_with_the_same_finish_the_smallest_is_taken() -> None:
 
 def test_iterations_end_together_and_are_no_more_than_needed() -> None:
     fast, slow = group(choice(10, 10, 0), name="fast"), group(choice(10, 30, 0), name="slow")
-    plan = planned(problem(fast, slow, images=80, time=1_000, most_gpus=2))
+    plan = planned(problem(fast, slow, images=80, time=1_000, max_gpus=2))
     assert plan.gpus == 1
     plan = planned(problem(fast, slow, images=80, time=60))
     assert rows(plan) == [("fast", 1, 10, 5), ("slow", 1, 10, 1)]
@@ -258,7 +258,7 @@ def test_above_a_million_images_a_gpu_cbc_is_an_image_short_and_the_proof_is_the
     asked = problem(group(choice(1_000, 1, 0), count=9), images=7 * each + 1, time=3_000)
     plan = planned(asked)
     assert plan.gpus == 8
-    assert plan.most_of_fewer == 7 * each
+    assert plan.max_images_of_fewer == 7 * each
     assert plan.proof == "ClosedForm"
     assert any("solver" in warning for warning in plan.warnings)
 

@@ -1,40 +1,34 @@
-"""Re-planning as a pure function: the fewest that close the gap, what is remembered, and when one is given back."""
+"""Re-planning as a pure function: the fewest devices that close the gap, what is remembered, when one is given back."""
 
 from fractions import Fraction
-from itertools import count
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_planner.model.capacity import Group
+from dueby_planner.model.capacity import DeviceGroup
 from dueby_planner.model.rule import Rule, Spreads
-from dueby_planner.replan import FRESH, Change, Memory, Ongoing, finish_us, read_lag
-from support.planner import NO_SPREADS, choice, group
+from dueby_planner.replan import FRESH, LagMemory, OngoingWorker, WorkerChange, read_lag
+from support.planner import NO_SPREADS, WORKERS, choice, group, worker
 
 LEFT, TIME_US, PAUSE_US = 1_000, 1_000, 600
 FREE = group(choice(10, 10, 100), count=8)  # each does 910 images by then
 
 
-def worker(name: str = "w0", *, size: int = 10, step: int = 10, rest: int = 10) -> Ongoing:
-    """A worker that does 1,000 images by then, unless told otherwise."""
-    return Ongoing(name=name, mini_batch_size=size, latency_us=step, rest_us=rest)
-
-
 def exact(images: int, *, spreads: Spreads = NO_SPREADS, confidence: float = 0.5) -> Rule:
-    """The rule for so many images that are left."""
+    """Return the rule for so many images that are left."""
     return Rule(images=images, confidence=confidence, spreads=spreads)
 
 
-def read(*ongoing: Ongoing, left: int = LEFT, **changes: Any) -> Change:
-    """One reading of the workers: 1,000 us to go, eight GPUs free."""
+def read(*ongoing: OngoingWorker, left: int = LEFT, **changes: Any) -> WorkerChange:
+    """Return the change after one reading of the workers, with 1,000 us to go and eight GPUs free."""
     fields: dict[str, Any] = {
         "free": [FREE],
         "rule": exact(left),
         "time_us": TIME_US,
         "promised_us": TIME_US,
-        "most_more": 8,
+        "max_added": 8,
         "now_us": 5_000,
         "pause_us": PAUSE_US,
         "memory": FRESH,
@@ -43,59 +37,26 @@ def read(*ongoing: Ongoing, left: int = LEFT, **changes: Any) -> Change:
     return read_lag(list(ongoing), **fields)
 
 
-def added(change: Change) -> int:
-    """How many devices are added."""
+def added(change: WorkerChange) -> int:
+    """Return how many devices are added."""
     return sum(devices for _, devices in change.add)
-
-
-# ---- what a worker still does
-
-
-@pytest.mark.parametrize(
-    ("time", "images"),
-    [
-        pytest.param(39, 0, id="before the end of its mini-batch"),
-        pytest.param(40, 16, id="at its end"),
-        pytest.param(139, 16, id="just before the next"),
-        pytest.param(140, 32, id="with the next"),
-        pytest.param(-1, 0, id="after the deadline"),
-    ],
-)
-def test_a_worker_does_the_rest_of_its_mini_batch_and_whole_ones_after_it(time: int, images: int) -> None:
-    assert worker(size=16, step=100, rest=40).images_within(time) == images
-
-
-WORKERS = st.lists(
-    st.builds(worker, size=st.integers(1, 20), step=st.integers(1, 20), rest=st.integers(0, 50)), min_size=1, max_size=4
-)
-
-
-@given(WORKERS, st.integers(1, 300))
-def test_the_finish_is_the_first_moment_at_which_nothing_is_left(ongoing: list[Ongoing], left: int) -> None:
-    first = next(t for t in count() if sum(w.images_within(t) for w in ongoing) >= left)
-    assert finish_us(ongoing, left) == first
-
-
-def test_with_nothing_left_it_is_finished_and_with_nobody_there_it_never_is() -> None:
-    assert finish_us([], 0) == 0
-    assert finish_us([], 1) is None
 
 
 # ---- too few
 
 
 def test_a_worker_that_just_does_it_needs_no_help() -> None:
-    assert read(worker(), left=1_000) == Change(memory=FRESH)
+    assert read(worker(), left=1_000) == WorkerChange(memory=FRESH)
 
 
 def test_one_low_reading_is_remembered_and_changes_nothing() -> None:
-    assert read(worker(), left=1_001) == Change(memory=Memory(low_readings=1))
+    assert read(worker(), left=1_001) == WorkerChange(memory=LagMemory(low_readings=1))
 
 
 def test_the_second_low_reading_in_a_row_adds_and_begins_the_pause() -> None:
-    change = read(worker(), left=1_001, memory=Memory(low_readings=1))
+    change = read(worker(), left=1_001, memory=LagMemory(low_readings=1))
     assert added(change) == 1
-    assert change.memory == Memory(low_readings=0, quiet_until_us=5_000 + PAUSE_US)
+    assert change.memory == LagMemory(low_readings=0, quiet_until_us=5_000 + PAUSE_US)
 
 
 def test_a_good_reading_between_two_low_ones_forgets_the_first() -> None:
@@ -105,12 +66,12 @@ def test_a_good_reading_between_two_low_ones_forgets_the_first() -> None:
 
 
 def test_in_the_pause_low_readings_only_count_up() -> None:
-    change = read(worker(), left=1_001, memory=Memory(low_readings=1, quiet_until_us=5_001))
-    assert change == Change(memory=Memory(low_readings=2, quiet_until_us=5_001))
+    change = read(worker(), left=1_001, memory=LagMemory(low_readings=1, quiet_until_us=5_001))
+    assert change == WorkerChange(memory=LagMemory(low_readings=2, quiet_until_us=5_001))
 
 
 def test_after_a_loss_or_an_edit_one_reading_is_enough_even_in_the_pause() -> None:
-    change = read(worker(), left=1_001, memory=Memory(quiet_until_us=9_999), at_once=True)
+    change = read(worker(), left=1_001, memory=LagMemory(quiet_until_us=9_999), at_once=True)
     assert added(change) == 1
 
 
@@ -143,12 +104,14 @@ GROUPS = st.lists(
 
 
 @given(WORKERS, GROUPS, st.integers(1, 6), st.floats(1.0, 3.0))
-def test_no_fewer_would_close_the_gap(ongoing: list[Ongoing], free: list[Group], most: int, factor: float) -> None:
+def test_no_fewer_would_close_the_gap(
+    ongoing: list[OngoingWorker], free: list[DeviceGroup], most: int, factor: float
+) -> None:
     able = sum(w.images_within(200) for w in ongoing)
     left = int(able * factor) + 1
-    change = read(*ongoing, left=left, free=free, time_us=200, most_more=most, at_once=True)
+    change = read(*ongoing, left=left, free=free, time_us=200, max_added=most, at_once=True)
     helpers = [
-        Ongoing(name="", mini_batch_size=c.mini_batch_size, latency_us=c.latency_us, rest_us=c.start_us)
+        OngoingWorker(name="", mini_batch_size=c.mini_batch_size, latency_us=c.latency_us, rest_us=c.start_us)
         for g in free
         for c in g.choices
         for _ in range(g.count)
@@ -163,13 +126,13 @@ def test_no_fewer_would_close_the_gap(ongoing: list[Ongoing], free: list[Group],
 def test_where_none_close_the_gap_all_are_added_that_make_the_end_come_earlier() -> None:
     late = group(choice(10, 10, 5_000), name="late", count=3)  # warm before the end, but not by the deadline
     useless = group(choice(10, 10, 10**6), name="useless", count=5)
-    change = read(worker(), left=20_000, free=[FREE, late, useless], most_more=99, at_once=True)
+    change = read(worker(), left=20_000, free=[FREE, late, useless], max_added=99, at_once=True)
     assert change.is_short
     assert {capacity.group.device_class: n for capacity, n in change.add} == {"a": 8, "late": 3}
 
 
 def test_no_more_are_added_than_may_be_used() -> None:
-    change = read(worker(), left=20_000, most_more=3, at_once=True)
+    change = read(worker(), left=20_000, max_added=3, at_once=True)
     assert (added(change), change.is_short) == (3, True)
 
 
@@ -179,13 +142,26 @@ def test_none_is_added_for_more_iterations_than_are_allowed() -> None:
 
 
 def test_where_more_would_do_than_may_be_used_it_is_short() -> None:
-    change = read(worker(), left=2_000, most_more=1, at_once=True)
+    change = read(worker(), left=2_000, max_added=1, at_once=True)
     assert (added(change), change.is_short) == (1, True), "two would do, and eight are free"
 
 
 def test_where_there_is_nothing_to_add_no_pause_begins() -> None:
     change = read(worker(), left=1_001, free=[], at_once=True)
-    assert change == Change(is_short=True, memory=Memory(low_readings=1))
+    assert change == WorkerChange(is_short=True, memory=LagMemory(low_readings=1))
+
+
+def test_a_worker_that_may_run_too_few_mini_batches_is_helped_although_it_has_the_time() -> None:
+    limited = worker(iterations_left=50)
+    assert added(read(limited, left=500, at_once=True)) == 0
+    assert added(read(limited, left=501, at_once=True)) == 1
+
+
+def test_where_the_workers_never_finish_every_device_that_does_anything_at_all_helps() -> None:
+    slow = group(choice(10, 10, 10**6), name="slow", count=3)
+    change = read(worker(iterations_left=1), left=20_000, free=[FREE, slow], max_added=99, at_once=True)
+    assert change.is_short
+    assert {capacity.group.device_class: n for capacity, n in change.add} == {"a": 8, "slow": 3}
 
 
 def test_without_any_worker_the_fewest_new_ones_do_it_all() -> None:
@@ -208,11 +184,11 @@ def test_one_is_given_back_if_the_others_do_six_percent_more_than_is_left(left: 
 
 def test_the_one_that_does_least_is_given_back_and_the_pause_begins() -> None:
     change = read(worker("w0", step=30), worker("w1"), worker("w2", step=20), left=300)
-    assert change == Change(give_back="w0", memory=Memory(quiet_until_us=5_000 + PAUSE_US))
+    assert change == WorkerChange(give_back="w0", memory=LagMemory(quiet_until_us=5_000 + PAUSE_US))
 
 
 def test_in_the_pause_none_is_given_back() -> None:
-    assert read(worker("w0"), worker("w1"), left=10, memory=Memory(quiet_until_us=5_001)).give_back is None
+    assert read(worker("w0"), worker("w1"), left=10, memory=LagMemory(quiet_until_us=5_001)).give_back is None
 
 
 def test_the_last_one_is_never_given_back() -> None:
@@ -220,23 +196,29 @@ def test_the_last_one_is_never_given_back() -> None:
 
 
 def test_the_others_must_keep_the_promised_finish_and_not_only_the_deadline() -> None:
-    crew = worker("w0"), worker("w1")
-    assert read(*crew, left=500, promised_us=1_000).give_back is not None
-    assert read(*crew, left=500, promised_us=500).give_back is None
+    two = worker("w0"), worker("w1")
+    assert read(*two, left=500, promised_us=1_000).give_back is not None
+    assert read(*two, left=500, promised_us=500).give_back is None
+
+
+def test_the_others_must_be_allowed_the_mini_batches_that_it_takes() -> None:
+    # 500 images and 6 % are 530: 53 mini-batches of the other one.
+    assert read(worker("w0", iterations_left=53), worker("w1", step=20), left=500).give_back == "w1"
+    assert read(worker("w0", iterations_left=52), worker("w1", step=20), left=500).give_back is None
 
 
 def test_the_others_must_be_accepted_at_the_job_s_confidence() -> None:
-    crew = worker("w0"), worker("w1")
+    two = worker("w0"), worker("w1")
     doubtful = exact(900, spreads=Spreads(run=0.1, node=0.1), confidence=0.95)
-    assert read(*crew, rule=exact(900)).give_back is not None
-    assert read(*crew, rule=doubtful).give_back is None
+    assert read(*two, rule=exact(900)).give_back is not None
+    assert read(*two, rule=doubtful).give_back is None
 
 
 def test_each_of_the_others_counts_with_what_it_does_itself() -> None:
     # Without the last the others do 1,000 and 100: with a margin of some 250 less than 900. Twice the 1,000 would do.
-    crew = worker("w0"), worker("w1", step=100), worker("w2", step=200)
+    three = worker("w0"), worker("w1", step=100), worker("w2", step=200)
     doubtful = exact(900, spreads=Spreads(run=0.1, node=0.1), confidence=0.95)
-    assert read(*crew, rule=doubtful).give_back is None
+    assert read(*three, rule=doubtful).give_back is None
 
 
 def test_six_percent_more_to_the_image_are_enough_to_give_one_back() -> None:

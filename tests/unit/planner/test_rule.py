@@ -9,31 +9,31 @@ from hypothesis import strategies as st
 
 import support.reference_planner as reference
 from dueby_api.errors import Invalid
-from dueby_planner.model.rule import Rule, Run, Spreads, quantile
+from dueby_planner.model.rule import EqualDevices, Rule, Spreads, quantile
 from support.reference_planner import Kind, Question, Size
 
 CONFIDENCES = [0.5, 0.6, 0.8, 0.95, 0.99, 0.999]
 
 
 def rule(images: int, *, confidence: float = 0.95, run: float = 0.01, node: float = 0.02, **changes: int) -> Rule:
-    """A rule with the spreads of a usual profile."""
+    """Return a rule with the spreads of a usual profile."""
     return Rule(images=images, confidence=confidence, spreads=Spreads(run=run, node=node), **changes)
 
 
 def is_accepted(asked: Rule, capacities: list[int]) -> bool:
-    """The same by the reference: with decimals, device by device."""
+    """Return the reference's answer: with decimals, device by device."""
     kind = Kind(name="a", count=1, sizes=(Size(batch=1, latency=1, warmup=(0, 0)),), **vars(asked.spreads))
     question = Question(kinds=(kind,), images=asked.images, time=0, confidence=asked.confidence, reserve=asked.reserve)
     return reference.is_accepted(question, capacities, asked.part_size)
 
 
-def devices(runs: list[Run]) -> list[int]:
-    """Every device's capacity."""
+def devices(runs: list[EqualDevices]) -> list[int]:
+    """Return every device's capacity."""
     return [images for images, count in runs for _ in range(count)]
 
 
-def descending(runs: list[Run]) -> list[Run]:
-    """As the planner hands them over."""
+def descending(runs: list[EqualDevices]) -> list[EqualDevices]:
+    """Return the devices in the order in which the planner passes them."""
     return sorted(runs, reverse=True)
 
 
@@ -51,21 +51,25 @@ RULES = st.builds(
 
 @given(RULES, RUNS, st.integers(0, 50))
 @example(rule(1_000, confidence=0.999, run=0.2, node=0.1, part_size=40), [(45, 12), (39, 12)], 24)
-def test_the_first_k_is_the_one_that_trying_each_finds(asked: Rule, runs: list[Run], most: int) -> None:
+def test_the_first_k_is_the_one_that_trying_each_finds(asked: Rule, runs: list[EqualDevices], most: int) -> None:
     everyone = devices(runs)
     tried = (k for k in range(1, min(most, len(everyone)) + 1) if is_accepted(asked, everyone[:k]))
     assert asked.fewest(runs, most) == next(tried, None)
 
 
 @given(RULES, RUNS, st.integers(1, 50))
-def test_a_number_of_devices_is_accepted_as_the_decimal_root_says(asked: Rule, runs: list[Run], count: int) -> None:
+def test_a_number_of_devices_is_accepted_as_the_decimal_root_says(
+    asked: Rule, runs: list[EqualDevices], count: int
+) -> None:
     everyone = devices(runs)
     expected = count <= len(everyone) and is_accepted(asked, everyone[:count])
     assert asked.accepts(runs, count) == expected
 
 
 @given(RULES, RUNS, st.data())
-def test_the_k_largest_are_accepted_whenever_any_k_are(asked: Rule, runs: list[Run], data: st.DataObject) -> None:
+def test_the_k_largest_are_accepted_whenever_any_k_are(
+    asked: Rule, runs: list[EqualDevices], data: st.DataObject
+) -> None:
     everyone = devices(runs)[:8]
     k = data.draw(st.integers(1, len(everyone)))
     best = is_accepted(asked, everyone[:k])
@@ -74,7 +78,7 @@ def test_the_k_largest_are_accepted_whenever_any_k_are(asked: Rule, runs: list[R
 
 
 @given(RULES, RUNS)
-def test_n_raised_by_the_margin_makes_the_plain_sum_decide_alike(asked: Rule, runs: list[Run]) -> None:
+def test_n_raised_by_the_margin_makes_the_plain_sum_decide_alike(asked: Rule, runs: list[EqualDevices]) -> None:
     k = asked.fewest(runs, len(devices(runs)))
     assume(k is not None)
     assert k is not None
@@ -85,7 +89,7 @@ def test_n_raised_by_the_margin_makes_the_plain_sum_decide_alike(asked: Rule, ru
 
 @given(RUNS, st.integers(1, 1_500), st.sampled_from(CONFIDENCES[1:]), st.integers(0, 2))
 def test_the_surplus_is_above_zero_where_the_rule_accepts(
-    runs: list[Run], images: int, confidence: float, reserve: int
+    runs: list[EqualDevices], images: int, confidence: float, reserve: int
 ) -> None:
     asked = rule(images, confidence=confidence, reserve=reserve)
     everyone = devices(runs)
@@ -128,7 +132,7 @@ def test_the_first_device_s_loss_is_the_largest(images: int, devices: int) -> No
 
 
 @given(st.integers(100, 30_000), st.lists(st.tuples(st.integers(1, 2_000), st.integers(1, 200)), max_size=4))
-def test_the_search_goes_along_every_line_of_the_loss(images: int, runs: list[Run]) -> None:
+def test_the_search_goes_along_every_line_of_the_loss(images: int, runs: list[EqualDevices]) -> None:
     asked, ordered = rule(images), descending(runs)
     there = sum(count for _, count in runs)
     assert asked.fewest(ordered, there) == next((k for k in range(1, there + 1) if asked.accepts(ordered, k)), None)
@@ -176,7 +180,9 @@ def test_a_spread_between_runs_is_one_of_times_and_so_relative_to_n() -> None:
 
 
 def test_nodes_that_differ_too_much_for_a_confidence_are_refused_with_the_reason() -> None:
-    with pytest.raises(Invalid, match=r"^spec\.confidence: 0\.999 .* differ by 0\.4, .* 3\.09 times") as error:
+    with pytest.raises(
+        Invalid, match=r"^spec\.confidence: 0\.999 is too high .* differ by 40%, .* 3\.09 times"
+    ) as error:
         rule(1_000, confidence=0.999, run=0.2, node=0.4)
     assert error.value.field == "spec.confidence"
 

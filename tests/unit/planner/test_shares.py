@@ -1,4 +1,4 @@
-"""The part grid and its shares: every image in one part, every part in one share, in proportion, always the same."""
+"""The shares of the part grid: every part in one share, in proportion, always the same."""
 
 from fractions import Fraction
 
@@ -9,50 +9,23 @@ from hypothesis import strategies as st
 from dueby_api.grid import Grid, Share
 from dueby_planner.model.shares import cut_runs, cut_shares
 
-GRIDS = st.builds(Grid, images=st.integers(1, 3_000), part_size=st.integers(1, 700))
-# Images that each worker is planned to do; some do nothing, but not all.
-CREWS = st.lists(st.integers(0, 10**7), min_size=1, max_size=40).filter(any)
+# Images that each worker is planned to do. Some do nothing, but not all.
+PLANNED = st.lists(st.integers(0, 10**7), min_size=1, max_size=40).filter(any)
 
 
 def parts_of(shares: tuple[Share, ...]) -> list[int]:
-    """The parts of all shares, one share after another."""
+    """Return the parts of all shares, one share after another."""
     return [part for share in shares for part in range(share.first, share.end)]
 
 
-@given(GRIDS)
-def test_the_parts_of_a_grid_hold_every_image_once_and_in_order(grid: Grid) -> None:
-    bounds = [grid.bounds(part) for part in range(grid.parts)]
-    assert [image for first, last in bounds for image in range(first, last + 1)] == list(range(grid.images))
-
-
-@given(GRIDS)
-def test_only_the_last_part_is_smaller_than_the_others(grid: Grid) -> None:
-    sizes = [grid.size(part) for part in range(grid.parts)]
-    assert sizes[:-1] == [grid.part_size] * (grid.parts - 1)
-    assert 1 <= sizes[-1] <= grid.part_size
-
-
-@given(GRIDS, st.data())
-def test_the_images_of_some_parts_are_the_sum_of_their_sizes(grid: Grid, data: st.DataObject) -> None:
-    some = data.draw(st.sets(st.integers(0, grid.parts - 1)))
-    assert grid.images_in(some) == sum(grid.size(part) for part in some)
-
-
-def test_a_grid_of_a_million_million_images_is_counted_without_listing_it() -> None:
-    grid = Grid(images=10**12, part_size=65_536)
-    assert grid.parts == 15_258_790
-    assert grid.bounds(grid.parts - 1) == (15_258_789 * 65_536, 10**12 - 1)
-    assert grid.images_in(range(grid.parts)) == 10**12
-
-
-@given(st.integers(0, 2_000), CREWS)
+@given(st.integers(0, 2_000), PLANNED)
 def test_the_shares_are_runs_of_whole_parts_that_hold_each_part_once(parts: int, planned: list[int]) -> None:
     shares = cut_shares(parts, planned)
     assert len(shares) == len(planned)
     assert parts_of(shares) == list(range(parts))
 
 
-@given(st.integers(1, 3_000), st.integers(1, 700), CREWS)
+@given(st.integers(1, 3_000), st.integers(1, 700), PLANNED)
 def test_the_shares_of_a_grid_hold_every_image_once(images: int, part_size: int, planned: list[int]) -> None:
     grid = Grid(images=images, part_size=part_size)
     shares = cut_shares(grid.parts, planned)
@@ -60,13 +33,13 @@ def test_the_shares_of_a_grid_hold_every_image_once(images: int, part_size: int,
     assert done == list(range(images))
 
 
-@given(st.integers(0, 10**8), CREWS)
+@given(st.integers(0, 10**8), PLANNED)
 def test_no_share_is_off_its_exact_length_by_a_whole_part(parts: int, planned: list[int]) -> None:
     for share, images in zip(cut_shares(parts, planned), planned, strict=True):
         assert abs(len(share) - Fraction(parts * images, sum(planned))) < 1
 
 
-@given(st.integers(0, 10**8), CREWS, st.integers(2, 9))
+@given(st.integers(0, 10**8), PLANNED, st.integers(2, 9))
 def test_shares_depend_on_the_ratio_of_what_is_planned_alone(parts: int, planned: list[int], factor: int) -> None:
     assert cut_shares(parts, [factor * images for images in planned]) == cut_shares(parts, planned)
 
@@ -83,7 +56,7 @@ def test_more_workers_than_parts_leave_some_without_a_share() -> None:
     assert [len(share) for share in cut_shares(2, [1, 1, 1, 1])] == [0, 1, 0, 1]
 
 
-@given(st.sets(st.integers(0, 500)).map(sorted), CREWS)
+@given(st.sets(st.integers(0, 500)).map(sorted), PLANNED)
 def test_the_runs_of_a_replan_hold_each_missing_part_once(missing: list[int], planned: list[int]) -> None:
     runs = cut_runs(missing, planned)
     assert len(runs) == len(planned)

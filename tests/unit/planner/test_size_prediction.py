@@ -1,32 +1,22 @@
-"""Profiles of image sizes that were not measured, from relatives; and jobs that are planned on them and corrected."""
+"""Predicted profiles of image sizes that were not measured."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dueby_api.gpu_profile import GPUProfile, parse_profile
+from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
-from dueby_operator.control.model import Start, Stop
-from dueby_operator.control.workers import decide
-from dueby_operator.control.writes import Put
-from dueby_operator.jobs import names
-from dueby_operator.profiling.class_profiles import keep_up
-from dueby_planner.profiles.pool import build_pool, class_profiles
+from dueby_planner.profiles.class_profiles import class_profiles
+from dueby_planner.profiles.pool import build_pool
 from dueby_planner.profiles.size_prediction import error_at, latency_of_images, predict, predictions
-from support.case import indexed, infj, look
-from support.operator import NOW, SECOND, view, worker
-from support.operator import profile as operator_profile
-from support.operator import spec as job_spec
 from support.planner import A100, job, profile, step_document
-from support.profiling import L4, created, gpu_node, nodes
 
 MODEL = {"name": "efficientnet_b0", "imageSize": 224, "precision": "fp32"}
 # A step of 4 images takes as long as one of 8, and one of 32 four times as long as that: launches, then images.
 STEPS = [step_document(4, 1000, 5000), step_document(8, 1000, 5000), step_document(32, 4000, 9000)]
 
 
-def relative(image_size: int = 224, **spec: Any) -> GPUProfile:
+def source(image_size: int = 224, **spec: Any) -> GPUProfile:
     return profile(**{"name": f"at-{image_size}", "steps": STEPS, "model": {**MODEL, "imageSize": image_size}, **spec})
 
 
@@ -35,7 +25,7 @@ def wanted(image_size: int = 448, **fields: Any) -> Model:
 
 
 def times(found: GPUProfile | None) -> dict[int, tuple[int, int]]:
-    """L and W at p95 by mini-batch size."""
+    """Return L, and W at p95, by mini-batch size."""
     assert found is not None
     steps = found.spec.steps
     return {s.mini_batch_size: (s.latency_micros.mean, s.warmup_micros.p95) for s in steps if s.warmup_micros}
@@ -73,33 +63,33 @@ def test_a_curve_of_few_points_stays_between_flat_and_proportional(
 
 
 def test_images_with_four_times_the_pixels_cost_what_four_do_and_fewer_fit() -> None:
-    found = predict(relative(maxMiniBatchSize=40), 448)
+    found = predict(source(maxMiniBatchSize=40), 448)
     assert times(found) == {4: (2000, 6000), 8: (4000, 8000), 10: (5000, 10_000)}
     assert found is not None
     assert found.spec.max_mini_batch_size == 10
 
 
 def test_of_smaller_images_no_more_fit_and_the_warm_up_stays() -> None:
-    found = predict(relative(), 112)
+    found = predict(source(), 112)
     assert times(found) == {4: (1000, 5000), 8: (1000, 5000), 32: (1000, 9000)}
 
 
 def test_memory_grows_with_the_pixels_and_never_shrinks() -> None:
     steps = [{**step_document(8, 1000, 5000), "memoryMiB": 300}]
-    larger, smaller = (predict(relative(steps=steps, maxMiniBatchSize=64), size) for size in (317, 158))
+    larger, smaller = (predict(source(steps=steps, maxMiniBatchSize=64), size) for size in (317, 158))
     assert [found and found.spec.steps[0].memory_mib for found in (larger, smaller)] == [601, 300]
 
 
 def test_the_error_is_margin_and_the_profile_says_what_it_was_predicted_from() -> None:
-    found = predict(relative(spread={"run": 0.05}), 256)
+    found = predict(source(spread={"run": 0.05}), 256)
     assert found is not None
     error = error_at((256 / 224) ** 2)
     assert error
     assert found.spec.spread.run == pytest.approx((0.05**2 + error**2) ** 0.5, abs=1e-4)
     assert found.name == "predicted-at-256-px-from-at-224"
     spec = job(images=1000, model={"imageSize": 256}).spec
-    told = build_pool(spec, [found], {A100: 4}).warnings
-    assert any("is predicted from at-224, at 224 px, and was not measured" in warning for warning in told)
+    warnings = build_pool(spec, [found], {A100: 4}).warnings
+    assert any("is predicted from at-224, at 224 px, and was not measured" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize(
@@ -109,38 +99,38 @@ def test_the_error_is_margin_and_the_profile_says_what_it_was_predicted_from() -
 )
 def test_what_is_too_far_is_not_predicted(ratio: float, is_near: bool) -> None:
     assert (error_at(ratio) is not None) is is_near
-    assert (predict(relative(), round(224 * ratio**0.5)) is not None) is is_near
+    assert (predict(source(), round(224 * ratio**0.5)) is not None) is is_near
 
 
 def test_nothing_is_predicted_where_no_mini_batch_would_fit() -> None:
-    assert predict(relative(steps=[step_document(3, 1000, 5000)]), 448) is None
-    assert times(predict(relative(steps=[step_document(8, 1000, 5000)]), 448)) == {2: (1000, 5000)}
+    assert predict(source(steps=[step_document(3, 1000, 5000)]), 448) is None
+    assert times(predict(source(steps=[step_document(8, 1000, 5000)]), 448)) == {2: (1000, 5000)}
 
 
-# ---- which relative
+# ---- from which profile
 
 
 @pytest.mark.parametrize(
-    ("profiles", "source"),
+    ("profiles", "name"),
     [
-        pytest.param([relative(224), relative(320)], "at-320", id="the nearest in pixels"),
-        pytest.param([relative(448)], None, id="none where there is one of this size"),
-        pytest.param([relative(96)], None, id="none that is too far"),
-        pytest.param([relative(model={**MODEL, "name": "resnet50"})], None, id="none of another model"),
-        pytest.param([relative(model={**MODEL, "precision": "fp16"})], None, id="none of another precision"),
+        pytest.param([source(224), source(320)], "at-320", id="the nearest in pixels"),
+        pytest.param([source(448)], None, id="none where there is one of this size"),
+        pytest.param([source(96)], None, id="none that is too far"),
+        pytest.param([source(model={**MODEL, "name": "resnet50"})], None, id="none of another model"),
+        pytest.param([source(model={**MODEL, "precision": "fp16"})], None, id="none of another precision"),
         pytest.param(
-            [relative(predicted={"profile": "x", "imageSize": 160, "error": 0.1})], None, id="none that was predicted"
+            [source(predicted={"profile": "x", "imageSize": 160, "error": 0.1})], None, id="none that was predicted"
         ),
     ],
 )
-def test_the_nearest_measured_relative_tells(profiles: list[GPUProfile], source: str | None) -> None:
+def test_the_nearest_measured_size_is_the_source(profiles: list[GPUProfile], name: str | None) -> None:
     found = predictions(profiles, wanted())
-    assert [p.spec.predicted and p.spec.predicted.profile for p in found] == ([source] if source else [])
+    assert [p.spec.predicted and p.spec.predicted.profile for p in found] == ([name] if name else [])
 
 
-def test_each_engine_and_each_node_has_its_own_relative() -> None:
-    on = [relative(name=f"n{i}", device={"node": f"n{i}"}) for i in range(2)]
-    other = relative(320, engine="cuda")
+def test_each_engine_and_each_node_is_a_source_of_its_own() -> None:
+    on = [source(name=f"n{i}", device={"node": f"n{i}"}) for i in range(2)]
+    other = source(320, engine="cuda")
     found = predictions([*on, other], wanted())
     assert sorted(p.spec.predicted.profile for p in found if p.spec.predicted) == ["at-320", "n0", "n1"]
     assert len(class_profiles(found)[A100]) == 2
@@ -148,118 +138,6 @@ def test_each_engine_and_each_node_has_its_own_relative() -> None:
 
 
 def test_what_was_measured_goes_before_what_was_predicted() -> None:
-    measured, predicted = relative(448, name="measured"), predict(relative(), 448)
+    measured, predicted = source(448, name="measured"), predict(source(), 448)
     assert predicted is not None
     assert class_profiles([predicted, measured])[A100] == (measured,)
-
-
-# ---- in a cluster
-
-SMALL = {"name": "efficientnet_lite0", "imageSize": 192}
-STORED = "nvidia-l4-efficientnet-lite0-192-fp32-openvino-predicted"
-
-
-def test_a_job_of_another_image_size_is_planned_at_once_on_a_prediction() -> None:
-    case = look(infj(status=indexed(), model=SMALL), profiles=(operator_profile(L4),), nodes=nodes(gpu_node("a", L4)))
-    said = next(c for c in case.status()["conditions"] if c["type"] == "Profiled")
-    assert (said["status"], said["reason"]) == ("True", "Predicted")
-    assert f"It is predicted for {L4} by {L4}, at 224 px" in said["message"]
-    plan = case.status()["plan"]
-    assert [group["profile"] for group in plan["groups"]] == [STORED]
-    assert any("is predicted from" in warning for warning in plan["warnings"])
-    assert not created(case)
-    (put,) = case.world.profile_writes
-    assert isinstance(put, Put)
-    assert put.document["metadata"] == {"name": STORED, "labels": names.MANAGED}
-
-    stored = parse_profile(put.document)
-    again = look(
-        infj(status=indexed(), model=SMALL), profiles=(operator_profile(L4), stored), nodes=nodes(gpu_node("a", L4))
-    )
-    assert again.world.profile_writes == []
-    assert next(c for c in again.status()["conditions"] if c["type"] == "Profiled")["reason"] == "Predicted"
-
-
-@pytest.mark.parametrize("named", [[], ["cpu-1"]], ids=["not named", "named"])
-def test_slices_are_predicted_for_as_they_are_planned_by_a_measured_profile(named: list[str]) -> None:
-    case = look(infj(status=indexed(), model=SMALL, gpus={"classes": named}))
-    assert [group["deviceClass"] for group in case.status()["plan"]["groups"]] == ["cpu-1"]
-    other = look(infj(status=indexed(), model=SMALL, gpus={"classes": ["cpu-2"]}))
-    assert "plan" not in other.status()
-
-
-@pytest.mark.parametrize(
-    ("size", "confidence"),
-    [
-        pytest.param(64, 0.95, id="none is near"),
-        pytest.param(120, 0.99, id="the margin of one is too large for the confidence"),
-    ],
-)
-def test_a_job_without_a_relative_that_tells_enough_is_measured_for(size: int, confidence: float) -> None:
-    document = infj(status=indexed(), model={**SMALL, "imageSize": size}, confidence=confidence)
-    case = look(document, profiles=(operator_profile(L4),), nodes=nodes(gpu_node("a", L4)))
-    assert len(created(case)) == 1
-    assert case.world.profile_writes == []
-
-
-def test_a_prediction_goes_once_the_class_is_measured() -> None:
-    predicted = predict(operator_profile(L4), 192)
-    assert predicted is not None
-    metadata = predicted.metadata.replace(name=STORED, labels=names.MANAGED)
-    stored = predicted.replace(metadata=metadata)
-    assert keep_up([stored]).writes == ()
-    node = operator_profile(L4)
-    model = node.spec.model.replace(image_size=192)
-    measured = node.replace(spec=node.spec.replace(model=model, device=node.spec.device.replace(node="a")))
-    kept = keep_up([stored, measured])
-    assert STORED not in {found.name for found in kept.profiles}
-    assert STORED.removesuffix("-predicted") in {found.name for found in kept.profiles}
-    assert keep_up(kept.profiles).writes == ()
-
-
-# ---- corrected by the first real steps, by the same decision in a cluster and on one machine
-
-
-@pytest.mark.parametrize(
-    ("factor", "action"),
-    [
-        pytest.param(2.0, Start, id="steps that take twice as long: help is added"),
-        pytest.param(1.0, None, id="steps as predicted: nothing"),
-        pytest.param(0.2, Stop, id="steps that take a fifth: one is given back"),
-    ],
-)
-def test_a_plan_on_a_prediction_is_corrected_by_the_first_real_steps(factor: float, action: type | None) -> None:
-    predicted = predict(operator_profile(), 192)
-    assert predicted is not None
-    found = view(profiles=(predicted,), spec=job_spec(model=SMALL), deadline_us=NOW + 40 * SECOND)
-    decision = decide(found)
-    (start,) = decision.actions
-    assert isinstance(start, Start)
-    seen_us = NOW + 5 * SECOND
-    workers = tuple(
-        worker(
-            a.worker,
-            first=a.share.first,
-            end=a.share.end,
-            created_us=NOW,
-            step_us=round(a.choice.latency_us * factor),
-            last_step_us=seen_us,
-        )
-        for a in start.assignments
-    )
-    running = view(
-        profiles=(predicted,),
-        spec=job_spec(model=SMALL),
-        deadline_us=NOW + 40 * SECOND,
-        promised_us=decision.expected_finish_us,
-        now_us=seen_us,
-        part_size=start.part_size,
-        revision=1,
-        workers=workers,
-    )
-    actions: list[object] = []
-    for _ in range(2):  # one low reading may be chance
-        after = decide(running)
-        actions += after.actions
-        running = replace(running, memory=after.memory)
-    assert [type(found) for found in actions[:1]] == ([action] if action else [])

@@ -1,4 +1,4 @@
-"""From measurements to a GPUProfile: which steps count, how times are summed up, and what the profile is called."""
+"""From measurements to a GPUProfile: which steps count, how times are summed up, and how the profile is named."""
 
 from dataclasses import replace
 
@@ -97,7 +97,7 @@ def test_a_size_without_warm_ups_says_nothing_of_them() -> None:
         pytest.param({8: [1000] * 5}, 0.0, id="five that agree"),
         pytest.param({8: [950, 1000, 1000, 1000, 1050]}, 0.0502, id="five: 3.5 % taken 1.4 times as wide"),
         pytest.param({8: [950, 1050]}, 0.3324, id="two: 7 % taken 4.7 times as wide"),
-        pytest.param({4: [475, 525], 8: [950, 1050]}, 0.3324, id="two sizes alike: no more crews for that"),
+        pytest.param({4: [475, 525], 8: [950, 1050]}, 0.3324, id="two sizes alike: no more groups for that"),
         pytest.param({4: [500, 500], 8: [950, 1050]}, 0.1919, id="slow at one of two sizes: half is of the moment"),
         pytest.param(
             {4: [525, 475], 8: [950, 1050]}, 0.1919, id="slow at one, fast at the other: L alone is uncertain"
@@ -112,8 +112,8 @@ def test_the_spread_of_few_processes_is_taken_wider(means: dict[int, list[int]],
 
 def test_processes_side_by_side_are_one_sample_of_a_moment() -> None:
     means = {8: [900, 1000, 1000, 1000, 1000, 1100]}  # by twos 950, 1000 and 1050
-    together = replace(some_measurements(means), alike=2)
-    assert (together.crews, together.crew_means_us(8)) == (3, {0: 950, 1: 1000, 2: 1050})
+    together = replace(some_measurements(means), group_size=2)
+    assert (together.groups, together.group_means_us(8)) == (3, {0: 950, 1: 1000, 2: 1050})
     assert run_spread(together) == run_spread(some_measurements({8: [950, 1000, 1050]}))
 
 

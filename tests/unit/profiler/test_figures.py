@@ -1,4 +1,4 @@
-"""Figures from profiles and memory maps; what they look like was judged by eye."""
+"""Figures from profiles and memory maps. What they look like was judged by eye."""
 
 import json
 from pathlib import Path
@@ -40,12 +40,12 @@ def test_profiles_and_maps_become_figures(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        pytest.param({}, "has no profiles; measure some with: dueby profile", id="an empty folder"),
+        pytest.param({}, "holds no profiles; measure some with: dueby profile", id="an empty folder"),
         pytest.param({"a.yaml": "kind: GPUProfile"}, "a.yaml: apiVersion: is missing", id="half a profile"),
         pytest.param({"memory-a.json": "{}"}, "memory-a.json: model: is missing", id="half a map"),
     ],
 )
-def test_what_can_not_be_drawn_is_said(
+def test_what_can_not_be_drawn_is_refused_with_the_reason(
     files: dict[str, str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, text in files.items():

@@ -16,7 +16,7 @@ FOUR_CORES = frozenset(range(4))
 
 
 def a_root(folder: Path, *, cgroup: str, files: dict[str, str], available_mib: int = 8192) -> Path:
-    """A file system with these limits."""
+    """Return a file system with these limits."""
     written = {
         "proc/self/cgroup": cgroup,
         "proc/meminfo": f"MemTotal: 99999999 kB\nMemAvailable: {available_mib * 1024} kB\n",
@@ -149,7 +149,12 @@ def test_what_is_measured_with_what(model: Model, classes: tuple[str, ...], expe
     ("model", "classes", "sentence"),
     [
         pytest.param(Model(), ("cpu-3",), "--class: .*no devices of the class cpu-3; it has .*cpu-1", id="class"),
-        pytest.param(Model(precision="fp16"), ("cpu-1",), "--precision: fp16 is for GPUs", id="precision"),
+        pytest.param(
+            Model(precision="fp16"),
+            ("cpu-1",),
+            "--precision: no engine has fp16 on cpu-1; choose another precision",
+            id="precision",
+        ),
         pytest.param(Model(engine="cuda"), ("cpu-1",), "--engine: cuda doesn't run on cpu-1", id="engine"),
     ],
 )

@@ -1,22 +1,25 @@
-"""NVML against a stand-in of its C library, loaded by nvidia-ml-py as the real one is; and the real one where it is."""
+"""NVML against a stand-in of its C library, which nvidia-ml-py loads like the real one; and the real one if there is
+one.
+"""
 
 from pathlib import Path
 
 import pytest
 
 from dueby_profiler.machine import nvml
-from dueby_profiler.monitor.gpu_features import GPU
-from dueby_profiler.monitor.samples import gpu_values
+from dueby_profiler.machine.limits import MIB
+from dueby_profiler.monitor.features.gpu_features import GPU
+from dueby_profiler.monitor.sampler import gpu_values
 from support.nvml import SLICE, WHOLE, build_nvml, run_with_nvml
 
 NAMES = {feature.name for feature in GPU}
 OBSERVE = """
 import json, os, pathlib
 from dueby_profiler.machine import nvml
-from dueby_profiler.monitor.samples import gpu_values
+from dueby_profiler.monitor.sampler import gpu_values
 
 def seen(state):
-    return [gpu_values(state.values), state.trouble]
+    return [gpu_values(state.values), state.problem]
 """
 
 
@@ -41,9 +44,9 @@ print(json.dumps([[dataclasses.astuple(gpu), nvml.used_mib(gpu.uuid), nvml.is_us
 
 @pytest.mark.compiler
 def test_a_whole_gpu_has_every_feature_in_base_units(driver: Path) -> None:
-    script = f"{OBSERVE}\nwith nvml.observe() as ask:\n    print(json.dumps(seen(ask({WHOLE!r}))))"
-    values, trouble = run_with_nvml(driver, script)
-    assert trouble is None
+    script = f"{OBSERVE}\nwith nvml.observe_gpus() as ask:\n    print(json.dumps(seen(ask({WHOLE!r}))))"
+    values, problem = run_with_nvml(driver, script)
+    assert problem is None
     assert set(values) == NAMES
     assert values["gpu_memory_free_bytes"] == values["gpu_memory_total_bytes"] - values["gpu_memory_used_bytes"]
     assert (values["gpu_power_w"], values["gpu_temperature_c"], values["gpu_busy_percent"]) == (312.5, 61, 97)
@@ -52,26 +55,26 @@ def test_a_whole_gpu_has_every_feature_in_base_units(driver: Path) -> None:
 
 
 @pytest.mark.compiler
-def test_a_slice_of_a_gpu_has_its_memory_and_no_trouble(driver: Path) -> None:
-    script = f"{OBSERVE}\nwith nvml.observe() as ask:\n    print(json.dumps(seen(ask({SLICE!r}))))"
-    values, trouble = run_with_nvml(driver, script)
-    assert trouble is None
+def test_a_slice_of_a_gpu_has_memory_features_only_and_that_is_no_problem(driver: Path) -> None:
+    script = f"{OBSERVE}\nwith nvml.observe_gpus() as ask:\n    print(json.dumps(seen(ask({SLICE!r}))))"
+    values, problem = run_with_nvml(driver, script)
+    assert problem is None
     assert {name.partition("_")[2].partition("_")[0] for name in values} == {"memory", "bar1"}
     assert values["gpu_memory_total_bytes"] == 5 * 1024**3
 
 
 @pytest.mark.compiler
 def test_a_driver_that_lacks_a_function_lacks_its_feature_alone(tmp_path: Path) -> None:
-    script = f"{OBSERVE}\nwith nvml.observe() as ask:\n    print(json.dumps(seen(ask({WHOLE!r}))))"
-    values, trouble = run_with_nvml(build_nvml(tmp_path, "-DOLD_DRIVER"), script)
-    assert trouble is None
+    script = f"{OBSERVE}\nwith nvml.observe_gpus() as ask:\n    print(json.dumps(seen(ask({WHOLE!r}))))"
+    values, problem = run_with_nvml(build_nvml(tmp_path, "-DOLD_DRIVER"), script)
+    assert problem is None
     assert NAMES - set(values) == {"gpu_energy_j"}
 
 
 @pytest.mark.compiler
-def test_a_gpu_that_is_lost_in_the_middle_is_a_trouble_and_no_error(driver: Path, tmp_path: Path) -> None:
+def test_a_gpu_that_is_lost_meanwhile_is_reported_and_not_raised(driver: Path, tmp_path: Path) -> None:
     script = f"""{OBSERVE}
-with nvml.observe() as ask:
+with nvml.observe_gpus() as ask:
     before = seen(ask({WHOLE!r}))
     pathlib.Path(os.environ["NVML_STANDIN_LOST"]).touch()
     print(json.dumps([before, seen(ask({WHOLE!r})), seen(ask({SLICE!r}))]))
@@ -85,17 +88,19 @@ with nvml.observe() as ask:
 
 @pytest.mark.compiler
 def test_a_machine_whose_driver_is_not_loaded_has_no_gpus(driver: Path) -> None:
-    script = f"{OBSERVE}\nwith nvml.observe() as ask:\n    print(json.dumps([nvml.read_gpus(), seen(ask('GPU-0'))]))"
-    assert run_with_nvml(driver, script, NVML_STANDIN_NO_DRIVER="1") == [[], [{}, "NVML is not there"]]
+    script = (
+        f"{OBSERVE}\nwith nvml.observe_gpus() as ask:\n    print(json.dumps([nvml.read_gpus(), seen(ask('GPU-0'))]))"
+    )
+    assert run_with_nvml(driver, script, NVML_STANDIN_NO_DRIVER="1") == [[], [{}, "the NVIDIA driver is not loaded"]]
 
 
 @pytest.mark.gpu
 def test_the_real_library_answers_for_a_real_gpu() -> None:
     (gpu, *_) = nvml.read_gpus()
-    with nvml.observe() as ask:
+    with nvml.observe_gpus() as ask:
         state = ask(gpu.uuid)
     values = gpu_values(state.values)
-    assert state.trouble is None
+    assert state.problem is None
     assert set(values) <= NAMES
-    assert values["gpu_memory_total_bytes"] // nvml.MIB == gpu.memory_mib
+    assert values["gpu_memory_total_bytes"] // MIB == gpu.memory_mib
     assert 0 < values["gpu_memory_used_bytes"] < values["gpu_memory_total_bytes"]

@@ -1,4 +1,4 @@
-"""Processes that measure side by side: how they talk, how they die, and that none stays behind."""
+"""Processes that measure side by side: how they talk, how they die, and that none is left behind."""
 
 import os
 import sys
@@ -17,18 +17,18 @@ from dueby_profiler.measuring.messages import (
     Contend,
     Contended,
     Failed,
-    Go,
-    Known,
+    MeanKnown,
     Message,
     NoMemory,
     Point,
     Setup,
-    Stop,
+    StartSteps,
+    StopSteps,
     expect,
     read_message,
     write_message,
 )
-from dueby_profiler.measuring.process_group import Crew, OutOfMemory
+from dueby_profiler.measuring.process_group import OutOfMemory, ProcessGroup
 
 PAIR = Layout(device_class="cpu-1", slices=(Slice(threads=1), Slice(threads=1)))
 BUILT = '{"built": {"size": 8, "startupUs": 1000, "buildUs": 10}}'
@@ -38,9 +38,9 @@ def a_setup(number: int) -> Setup:
     return Setup(model=Model(), engine="openvino", threads=1, spawned_us=number)
 
 
-def a_crew(script: str) -> Crew:
-    """Two processes that run this script instead of measuring."""
-    return Crew(PAIR, a_setup, environment={}, clock=time.monotonic, command=(sys.executable, "-c", script))
+def a_group(script: str) -> ProcessGroup:
+    """Return two processes that run this script instead of measuring."""
+    return ProcessGroup(PAIR, a_setup, environment={}, clock=time.monotonic, command=(sys.executable, "-c", script))
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def a_crew(script: str) -> Crew:
         Setup(model=Model(engine="eager"), engine="eager", threads=2, cores=(0, 1), cache_dir="/x", spawned_us=1),
         Build(size=8),
         Built(size=8, startup_us=1, build_us=2),
-        Go(limit_us=5),
-        Known(steps=3),
-        Stop(),
+        StartSteps(limit_us=5),
+        MeanKnown(),
+        StopSteps(),
         Point(size=8, warmup_us=1, check_us=0, started_us=2, ended_us=(3, 4), peak_mib=5),
         Contend(moments_us=(1, 2, 3, 4), folder="/x"),
         Contended(decode_us=1.5, model_us=2.5, both_us=3.5),
@@ -69,8 +69,8 @@ def test_a_message_is_one_line_and_reads_back(message: Message) -> None:
 
 
 def test_an_answer_of_another_kind_is_a_bug() -> None:
-    with pytest.raises(DueByError, match="expected Built, but got Stop"):
-        expect(Stop(), Built)
+    with pytest.raises(DueByError, match="expected Built, but got StopSteps"):
+        expect(StopSteps(), Built)
 
 
 def test_every_slice_answers_in_its_own_process() -> None:
@@ -80,8 +80,8 @@ sys.stdin.readline(); sys.stdin.readline()
 print('{BUILT}'.replace('1000', str(os.getpid())), flush=True)
 sys.stdin.readline()
 """
-    with a_crew(script) as crew:
-        built = crew.build(8)
+    with a_group(script) as group:
+        built = group.build(8)
     assert [ready.size for ready in built] == [8, 8]
     assert len({ready.startup_us for ready in built}) == 2
 
@@ -119,9 +119,9 @@ sys.stdin.readline()""",
         ),
     ],
 )
-def test_a_death_has_its_reason(script: str, error: type[Exception], sentence: str) -> None:
-    with pytest.raises(error, match=sentence), a_crew(script) as crew:
-        crew.build(8)
+def test_the_end_of_a_process_is_explained(script: str, error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=sentence), a_group(script) as group:
+        group.build(8)
 
 
 def test_nobody_is_left_behind_not_even_what_the_processes_started(tmp_path: Path) -> None:
@@ -135,8 +135,8 @@ sys.stdin.readline()
 """
 
     def be_interrupted() -> None:
-        with a_crew(script) as crew:
-            crew.build(8)
+        with a_group(script) as group:
+            group.build(8)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -147,7 +147,7 @@ sys.stdin.readline()
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process does anything; what has been killed may wait to be buried by its new parent."""
+    """Return whether the process does anything; a killed process may still wait to be reaped by its new parent."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

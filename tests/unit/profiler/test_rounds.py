@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dueby_api.gpu_profile import parse_profile
-from dueby_profiler.analysis.remarks import remarks, what_is_known
+from dueby_profiler.analysis.remarks import describe_certainty, remarks
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.process_group import OutOfMemory
-from dueby_profiler.measuring.rounds import look
+from dueby_profiler.measuring.rounds import measure_rate
 from dueby_profiler.measuring.sweep import End
-from dueby_profiler.presets import ENOUGH_CREWS, FULL, QUICK, Effort
+from dueby_profiler.presets import ENOUGH_GROUPS, FULL, QUICK, Preset
 from support.profiler import SimulatedMachine, profile_of, some_measurements
 
 machines = st.builds(
@@ -30,10 +30,10 @@ machines = st.builds(
 
 @settings(max_examples=60)
 @given(machines, st.sampled_from([FULL, QUICK]), st.booleans())
-def test_the_time_is_kept_and_the_profile_is_valid(machine: SimulatedMachine, effort: Effort, gpu: bool) -> None:
+def test_the_time_is_kept_and_the_profile_is_valid(machine: SimulatedMachine, preset: Preset, gpu: bool) -> None:
     began_s = machine.now_s
-    survey = machine.measured(effort, gpu=gpu)
-    assert machine.now_s - began_s <= 1.05 * effort.layout_s
+    survey = machine.measured(preset, gpu=gpu)
+    assert machine.now_s - began_s <= 1.05 * preset.layout_s
     profile = profile_of(survey)
     assert parse_profile(profile.document()) == profile
     assert profile.spec.startup_micros is not None
@@ -42,17 +42,17 @@ def test_the_time_is_kept_and_the_profile_is_valid(machine: SimulatedMachine, ef
 
 @settings(max_examples=20)
 @given(st.integers(1, 8), st.integers(0, 100))
-def test_a_full_profile_of_the_demos_model_has_enough_crews_and_three_warm_ups(slices: int, seed: int) -> None:
+def test_a_full_profile_of_the_demos_model_has_enough_groups_and_three_warm_ups(slices: int, seed: int) -> None:
     spec = profile_of(SimulatedMachine(slices=slices, seed=seed).measured(FULL)).spec
     assert spec.processes is not None
-    assert spec.processes >= ENOUGH_CREWS * slices
+    assert spec.processes >= ENOUGH_GROUPS * slices
     assert sum(step.warmup_micros is not None for step in spec.steps) == 3
     assert sum(step.memory_mib is not None for step in spec.steps) == 3
 
 
 def test_each_gpu_is_measured_by_enough_processes_of_its_own() -> None:
     survey = SimulatedMachine(slices=4).measured(FULL, gpu=True)
-    assert survey.found.of_device(2, 4).processes >= ENOUGH_CREWS
+    assert survey.found.of_device(2, 4).processes >= ENOUGH_GROUPS
     assert len(survey.found.of_device(2, 4).startups_us) == survey.rounds_done
 
 
@@ -65,11 +65,11 @@ def test_a_start_up_that_takes_nearly_all_of_the_time_still_gives_a_profile() ->
     machine = SimulatedMachine(startup_s=0.9 * QUICK.layout_s)
     survey = machine.measured(QUICK)
     assert survey.rounds_done == 0
-    assert machine.crews == 1
+    assert machine.groups == 1
     spec = profile_of(survey).spec
     assert spec.steps[-1].warmup_micros is not None
-    said = " ".join(remarks(survey.found, end=survey.end, rounds_left_out=survey.rounds_left_out))
-    assert "no time was left for fresh processes" in said
+    clauses = " ".join(remarks(survey.found, end=survey.end, rounds_left_out=survey.rounds_left_out))
+    assert "no time was left for fresh processes" in clauses
 
 
 def test_a_size_that_is_killed_ends_the_growth_and_is_no_crash() -> None:
@@ -102,17 +102,16 @@ def test_a_size_that_would_not_fit_is_not_tried() -> None:
     assert (spec.max_mini_batch_size, spec.extrapolated) == (16, False)
 
 
-def test_a_brief_look_counts_all_devices_together() -> None:
+def test_a_brief_comparison_counts_all_devices_together() -> None:
     machine = SimulatedMachine(slices=3, latency_s=lambda size: 0.1, noise=0.0)
-    assert look(machine.survey(QUICK).subject, size=8, seconds=1.0) == pytest.approx(240)
+    assert measure_rate(machine.survey(QUICK).target, size=8, seconds=1.0) == pytest.approx(240)
 
 
-def test_few_crews_are_said_to_widen_the_spread() -> None:
-    three = what_is_known(some_measurements({8: [9900, 10_000, 10_100]}))
-    assert "as wide as 3 starts foresee the next" in three
-    assert "as wide as 5 starts foresee the next" in what_is_known(
-        some_measurements({8: [9900, 10_000, 10_000, 10_000, 10_100]})
-    )
+def test_the_remark_on_the_spread_names_the_number_of_starts_that_widen_it() -> None:
+    three = describe_certainty(some_measurements({8: [9900, 10_000, 10_100]}))
+    assert "widened because 3 starts were measured" in three
+    five = describe_certainty(some_measurements({8: [9900, 10_000, 10_000, 10_000, 10_100]}))
+    assert "widened because 5 starts were measured" in five
 
 
 def test_a_budget_gives_shares_of_what_is_left() -> None:

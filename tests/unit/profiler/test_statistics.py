@@ -1,4 +1,4 @@
-"""What a handful of measurements says: quantiles, how well a mean is known, spread between processes, lines."""
+"""What a handful of measurements says: quantiles, how well a mean is known, the spread between processes, lines."""
 
 from math import inf, isclose
 from statistics import fmean

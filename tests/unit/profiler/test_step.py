@@ -1,4 +1,4 @@
-"""The profiling step of a job: one device of a pod, and a window for whoever asks how far it is."""
+"""The profiling step of a job: it measures the one device of a pod and reports its progress on a page."""
 
 import json
 import subprocess
@@ -12,14 +12,14 @@ from dueby_api.errors import Invalid
 from dueby_profiler.machine.limits import Limits
 from dueby_profiler.machine.machine import Machine, one_device
 from dueby_profiler.machine.nvml import Gpu
-from dueby_profiler.progress_listener import Progress
-from dueby_profiler.step import Window
+from dueby_profiler.progress_listener import ProgressUpdate
+from dueby_profiler.step import ProgressPage
 
 GPU = Gpu(uuid="GPU-1", product="NVIDIA-L4", memory_mib=24_000, driver="580.1")
 
 
 def machine(*gpus: Gpu) -> Machine:
-    """A node of 16 cores, as a pod on it sees it."""
+    """Return a node of 16 cores, as a pod on it sees it."""
     limits = Limits(cores=tuple(range(16)), usable=16.0, memory_mib=64_000)
     return Machine(limits=limits, gpus=gpus, node="pod-a", clock=time.monotonic)
 
@@ -44,21 +44,21 @@ def test_a_whole_machine_has_no_cores_to_spare_for_others() -> None:
     assert machine().spare_cores == 0
 
 
-def test_a_pod_that_sees_no_gpu_says_what_to_look_at() -> None:
-    with pytest.raises(Invalid, match="sees no NVIDIA GPU; are driver and container toolkit in order"):
+def test_a_pod_that_sees_no_gpu_says_what_to_check() -> None:
+    with pytest.raises(Invalid, match="sees no NVIDIA GPU; check the driver and the container toolkit"):
         one_device(machine(), "NVIDIA-L4", threads=2, gpu=True)
 
 
-def test_the_window_counts_down_between_two_moments() -> None:
+def test_the_page_counts_down_between_two_updates() -> None:
     now_s = [100.0]
-    window = Window(device_class="cpu-1", clock=lambda: now_s[0])
-    assert json.loads(window.page("/progress")[2]) == {"doing": "starting", "leftSeconds": None}
-    window.show(Progress(doing="cpu-1: growing the mini-batch: 4", left_s=30.0))
+    page = ProgressPage(device_class="cpu-1", clock=lambda: now_s[0])
+    assert json.loads(page.respond("/progress")[2]) == {"doing": "starting", "leftSeconds": None}
+    page.update(ProgressUpdate(doing="cpu-1: growing the mini-batch: 4", left_s=30.0))
     now_s[0] = 112.0
-    assert json.loads(window.page("/progress")[2]) == {"doing": "growing the mini-batch: 4", "leftSeconds": 18}
+    assert json.loads(page.respond("/progress")[2]) == {"doing": "growing the mini-batch: 4", "leftSeconds": 18}
     now_s[0] = 150.0
-    assert json.loads(window.page("/progress")[2])["leftSeconds"] == 0
-    assert window.page("/metrics")[0] == 404
+    assert json.loads(page.respond("/progress")[2])["leftSeconds"] == 0
+    assert page.respond("/metrics")[0] == 404
 
 
 def test_measuring_needs_nothing_that_the_workers_image_lacks() -> None:

@@ -12,10 +12,10 @@ from dueby_profiler.measuring.sweep import End, next_size, warmup_sizes
 Latency = Callable[[int], float]
 
 
-def grow(latency: Latency, *, most_memory: int | None = None, point_s: float = 1e9) -> tuple[list[int], End]:
-    """The sizes that are measured on a device with this latency (us), and why there are no more."""
+def grow(latency: Latency, *, max_fitting: int | None = None, point_s: float = 1e9) -> tuple[list[int], End]:
+    """Return the sizes that are measured on a device with this latency (us), and why there are no more."""
     seen = {1: latency(1)}
-    while isinstance(size := next_size(seen, most_memory=most_memory, point_s=point_s), int):
+    while isinstance(size := next_size(seen, max_fitting=max_fitting, point_s=point_s), int):
         seen[size] = latency(size)
     return list(seen), size
 
@@ -24,7 +24,7 @@ def grow(latency: Latency, *, most_memory: int | None = None, point_s: float = 1
     ("latency", "sizes", "end"),
     [
         pytest.param(
-            lambda b: 10_000 * b, [1, 2, 4, 8], End.FLAT, id="a core: flat from the first, yet looked at up to 8"
+            lambda b: 10_000 * b, [1, 2, 4, 8], End.FLAT, id="a core: flat from the first, yet measured up to 8"
         ),
         pytest.param(lambda b: 2000 + 10_000 * b, [1, 2, 4, 8, 16, 32], End.FLAT, id="a core with a fixed cost"),
         pytest.param(
@@ -53,7 +53,7 @@ def test_one_lucky_doubling_does_not_end_the_growth() -> None:
 
 
 def test_a_size_that_would_not_fit_is_not_tried() -> None:
-    assert grow(lambda b: 100.0, most_memory=50) == ([1, 2, 4, 8, 16, 32], End.MEMORY)
+    assert grow(lambda b: 100.0, max_fitting=50) == ([1, 2, 4, 8, 16, 32], End.MEMORY)
 
 
 def test_a_size_that_would_outlast_its_time_is_not_tried() -> None:
@@ -95,7 +95,7 @@ def test_a_first_process_that_took_more_to_start_doesnt_promise_larger_mini_batc
         pytest.param({1: 510, 8: 500}, id="noise that shrinks"),
     ],
 )
-def test_memory_without_a_slope_tells_nothing(peaks: dict[int, int]) -> None:
+def test_memory_without_a_slope_says_nothing_about_mb(peaks: dict[int, int]) -> None:
     assert fitting_size(peaks, 10_000) is None
     found = largest([1, 8], peaks, 10_000, failed=None)
     assert (found.mini_batch_size, found.extrapolated) == (8, False)

@@ -8,18 +8,18 @@ import pytest
 
 from dueby_api.schema import validate
 from dueby_profiler.machine.layouts import Layout, Slice
-from dueby_profiler.machine.nvml import State
+from dueby_profiler.machine.nvml import GpuState
 from dueby_profiler.measuring.memory_map import Cell, map_memory
-from dueby_study.energy import Energy, Meter, Reading, used
+from dueby_study.answers import answer, as_printed, edges, fewest_map, problem_of, spaced
 from dueby_study.figures.answer_charts import doublings
 from dueby_study.measurements import together
-from dueby_study.measurements.answers import answer, as_printed, edges, fewest_map, problem_of, spaced
-from dueby_study.measurements.models import line_of
-from dueby_study.measurements.times import Times, repeated_mean_us, spread_of, steady_sizes, times_of
+from dueby_study.measurements.energy import Energy, Meter, Reading, used
+from dueby_study.measurements.models import model_row
+from dueby_study.measurements.times import SizeTimes, repeated_mean_us, spread_of, steady_sizes, times_of
 from dueby_study.measurements.together import arrangements, rates_of, words_of
 from dueby_study.study import run_study
-from dueby_study.summary import Summary, latency_of, slope_of
-from support.study import TINY, a_lab, a_profile, measure_all, times_row, together_row
+from dueby_study.summary import StudySummary, latency_of, slope_of
+from support.study import TINY, a_context, a_profile, measure_all, times_row, together_row
 
 
 def test_the_studys_way_counts_the_warm_up_among_its_repetitions() -> None:
@@ -78,14 +78,14 @@ def test_cells_of_a_memory_map_that_are_known_are_not_measured_again(tmp_path: P
         Cell(image_size=96, mini_batch_size=1, memory_mib=410),
         Cell(image_size=96, mini_batch_size=16),
     ]
-    lab = a_lab(tmp_path)  # whose machine has no processes to measure with
+    context = a_context(tmp_path)  # whose machine has no processes to measure with
     found = map_memory(
-        model=lab.subject, machine=lab.machine, image_sizes=(64, 96), mini_batch_sizes=(1, 16), known=known
+        model=context.subject, machine=context.machine, image_sizes=(64, 96), mini_batch_sizes=(1, 16), known=known
     )
     assert list(found.cells) == known
 
 
-def some_times(*pairs: tuple[int, int]) -> list[Times]:
+def some_times(*pairs: tuple[int, int]) -> list[SizeTimes]:
     return [times_of([times_row(size, steps_us=[mean] * 3)])[0] for size, mean in pairs]
 
 
@@ -135,7 +135,7 @@ def test_cores_are_arranged_in_every_layout_and_gpus_shared_by_two() -> None:
 
 
 def powercap(folder: Path, **counters: int) -> Path:
-    """Counters as Linux shows them, in microjoules, that start anew at 100 J."""
+    """Write counters as Linux shows them, in microjoules, that start anew at 100 J."""
     for name, energy in counters.items():
         zone = folder / name.replace("_", ":").replace("rapl", "intel-rapl")
         zone.mkdir(parents=True, exist_ok=True)
@@ -145,22 +145,22 @@ def powercap(folder: Path, **counters: int) -> Path:
 
 
 def test_energy_is_that_of_whole_packages_and_of_the_gpus_that_are_used(tmp_path: Path) -> None:
-    states = iter([State(values={"energy_j": 10.0}), State(values={"energy_j": 14.5})])
-    meter = Meter(["GPU-0", "GPU-0"], ask_gpu=lambda uuid: next(states), powercap=tmp_path)
+    states = iter([GpuState(values={"energy_j": 10.0}), GpuState(values={"energy_j": 14.5})])
+    meter = Meter(["GPU-0", "GPU-0"], read_gpu=lambda uuid: next(states), powercap=tmp_path)
     powercap(tmp_path, rapl_0=1_000_000, rapl_1=99_000_000, rapl_0_0=500_000)
     before = meter.read()
     powercap(tmp_path, rapl_0=3_000_000, rapl_1=2_000_000, rapl_0_0=900_000)
-    assert used(before, meter.read()) == Energy(gpu_j=4.5, cpu_j=5.0)  # the second package's began anew
+    assert used(before, meter.read()) == Energy(gpu_j=4.5, cpu_j=5.0)  # the second package's counter started anew
 
 
 def test_without_counters_there_is_no_energy(tmp_path: Path) -> None:
-    meter = Meter(["GPU-0"], ask_gpu=lambda uuid: State(values={}, trouble="gone"), powercap=tmp_path / "none")
+    meter = Meter(["GPU-0"], read_gpu=lambda uuid: GpuState(values={}, problem="gone"), powercap=tmp_path / "none")
     assert used(meter.read(), meter.read()) == Energy(gpu_j=None, cpu_j=None)
     assert used(Reading(gpu={}, cpu={"a": (1.0, 2.0)}), Reading(gpu={}, cpu={})) == Energy(gpu_j=None, cpu_j=None)
 
 
 def test_a_line_of_the_table_is_the_fastest_size_and_the_largest_ones_warm_up() -> None:
-    line = line_of(a_profile())
+    line = model_row(a_profile())
     assert (line.single_us, line.fastest.mini_batch_size, line.warmup_size) == (12_000, 16, 16)
     assert (line.startup_us, line.max_mini_batch_size, line.extrapolated) == (3_000_000, 512, True)
     assert line.images_per_second == pytest.approx(16e6 / 162_000)
@@ -215,10 +215,10 @@ def test_the_answers_agree_with_pulp_and_two_classes_are_planned_together() -> N
 
 
 def test_the_numbers_of_a_whole_study_can_be_read_again(tmp_path: Path) -> None:
-    lab = a_lab(tmp_path)
-    measure_all(lab)
-    summary = run_study(lab, NOT_FEATURES)
-    read = validate(Summary, json.loads((tmp_path / "summary.json").read_bytes()))
+    context = a_context(tmp_path)
+    measure_all(context)
+    summary = run_study(context, NOT_FEATURES)
+    read = validate(StudySummary, json.loads((tmp_path / "summary.json").read_bytes()))
     assert read == summary
     assert summary.memory is not None
     assert [slope.image_size for slope in summary.memory.slopes] == [64, 96]
@@ -231,13 +231,13 @@ def test_the_numbers_of_a_whole_study_can_be_read_again(tmp_path: Path) -> None:
 
 
 def test_what_is_not_measured_is_absent(tmp_path: Path) -> None:
-    lab = a_lab(tmp_path)
-    measure_all(lab)
+    context = a_context(tmp_path)
+    measure_all(context)
     for stage in ("memory", "times", "together", "models"):
         for path in (tmp_path / "raw" / stage).iterdir():
             path.unlink()
     (tmp_path / "profiles" / "cpu-1-resnet50.json").unlink()
-    summary = run_study(lab, ["subject"])
+    summary = run_study(context, ["subject"])
     assert (summary.memory, summary.times, summary.together, summary.models) == (None, None, None, ())
     assert summary.answers is not None
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
@@ -246,9 +246,9 @@ def test_what_is_not_measured_is_absent(tmp_path: Path) -> None:
 
 
 def test_a_round_in_which_memory_ended_is_left_out(tmp_path: Path) -> None:
-    lab = replace(a_lab(tmp_path), effort=replace(TINY, together_rounds=2))
-    lab.keep(together.STAGE, "00-cpu-1", [], together.COLUMNS)
-    assert rates_of(lab.notebook.rows(together.STAGE)) == ()
+    context = replace(a_context(tmp_path), preset=replace(TINY, together_rounds=2))
+    context.keep(together.STAGE, "00-cpu-1", [], together.COLUMNS)
+    assert rates_of(context.row_store.rows(together.STAGE)) == ()
 
 
 NOT_FEATURES = ["memory", "times", "together", "models"]

@@ -1,4 +1,4 @@
-"""A study's stages: which are chosen, that each point is measured once, and what is refused to be gone on with."""
+"""A study's stages: which are chosen, that each point is measured once, and which folders a study refuses."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,39 +7,39 @@ from pathlib import Path
 import pytest
 
 from dueby_api.errors import Invalid
-from dueby_profiler.progress_listener import Audience, Progress
-from dueby_study import presets as efforts
-from dueby_study.context import Lab
+from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
+from dueby_study import presets
+from dueby_study.context import StudyContext
 from dueby_study.measurements import memory, times, together
-from dueby_study.row_store import Column, Notebook
+from dueby_study.row_store import Column, RowStore
 from dueby_study.settings import begin, read_processor, settings_of
 from dueby_study.stages import NAMES, STAGES, Stage, run_stages, select
-from support.study import SUBJECT, a_lab, a_profile
+from support.study import SUBJECT, a_context, a_profile
 
 COLUMNS = (Column(name="value", type="int64", doc="a value"), Column(name="list", type="int64s", doc="some"))
 
 
 class Trial:
-    """A stage of two points that counts how often each is measured, and may break off at one."""
+    """A stage of three points that counts its measurements and may be interrupted at one of them."""
 
     def __init__(self, name: str = "trial", *, breaks_at: str | None = None) -> None:
         self.measured: list[str] = []
         self.breaks_at = breaks_at
         self.stage = Stage(
             name=name,
-            points=lambda lab: ("a", "b", "c"),
+            points=lambda context: ("a", "b", "c"),
             measure=self.measure,
-            seconds=lambda effort: 10.0,
-            guess=lambda lab: 3,
+            seconds=lambda preset: 10.0,
+            guess=lambda context: 3,
             needs=(),
         )
 
-    def measure(self, lab: Lab, point: str, audience: Audience) -> None:
-        audience.progress(Progress(doing=f"point {point}", left_s=0.0))
+    def measure(self, context: StudyContext, point: str, listener: ProgressListener) -> None:
+        listener.on_progress(ProgressUpdate(doing=f"point {point}", left_s=0.0))
         if point == self.breaks_at:
             raise KeyboardInterrupt
         self.measured.append(point)
-        lab.keep(self.stage.name, point, [{"value": len(self.measured), "list": [1, 2]}], COLUMNS)
+        context.keep(self.stage.name, point, [{"value": len(self.measured), "list": [1, 2]}], COLUMNS)
 
 
 @pytest.mark.parametrize(
@@ -55,128 +55,140 @@ def test_the_stages_that_are_asked_for_and_what_they_need_are_chosen(asked: list
     assert [stage.name for stage in select(asked)] == chosen
 
 
-def test_a_stage_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+def test_an_unknown_stage_is_refused_with_the_names_of_all_stages() -> None:
     with pytest.raises(Invalid, match="there is no stage 'memroy'; there are subject, memory, times"):
         select(["memroy"])
 
 
 def test_each_point_is_measured_once(tmp_path: Path) -> None:
     trial = Trial()
-    assert run_stages(a_lab(tmp_path), [trial.stage]) == 3
-    assert run_stages(a_lab(tmp_path), [trial.stage]) == 0
+    assert run_stages(a_context(tmp_path), [trial.stage]) == 3
+    assert run_stages(a_context(tmp_path), [trial.stage]) == 0
     assert trial.measured == ["a", "b", "c"]
-    assert [row["value"] for row in Notebook(tmp_path).rows("trial")] == [1, 2, 3]
+    assert [row["value"] for row in RowStore(tmp_path).rows("trial")] == [1, 2, 3]
 
 
-def test_a_study_that_was_stopped_goes_on_with_the_point_that_it_was_at(tmp_path: Path) -> None:
+def test_a_study_that_was_stopped_continues_at_the_point_where_it_was(tmp_path: Path) -> None:
     first, second = Trial(breaks_at="b"), Trial()
     with pytest.raises(KeyboardInterrupt):
-        run_stages(a_lab(tmp_path), [first.stage])
-    assert run_stages(a_lab(tmp_path), [second.stage]) == 2
+        run_stages(a_context(tmp_path), [first.stage])
+    assert run_stages(a_context(tmp_path), [second.stage]) == 2
     assert (first.measured, second.measured) == (["a"], ["b", "c"])
 
 
-def test_a_file_that_is_not_whole_counts_as_nothing(tmp_path: Path) -> None:
+def test_an_incomplete_file_counts_as_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "raw" / "trial"
     folder.mkdir(parents=True)
     (folder / "a.part123").write_bytes(b"half")
     trial = Trial()
-    assert run_stages(a_lab(tmp_path), [trial.stage]) == 3
-    assert len(Notebook(tmp_path).rows("trial")) == 3
+    assert run_stages(a_context(tmp_path), [trial.stage]) == 3
+    assert len(RowStore(tmp_path).rows("trial")) == 3
 
 
-def test_a_file_that_is_damaged_is_said_with_what_to_do(tmp_path: Path) -> None:
-    run_stages(a_lab(tmp_path), [Trial().stage])
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    run_stages(a_context(tmp_path), [Trial().stage])
     (tmp_path / "raw" / "trial" / "b.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(Invalid, match="Delete it, and the same command measures the point again") as caught:
-        Notebook(tmp_path).rows("trial")
+        RowStore(tmp_path).rows("trial")
     assert caught.value.field == str(tmp_path / "raw" / "trial" / "b.parquet")
 
 
 def test_the_time_left_is_that_of_all_stages_and_shrinks(tmp_path: Path) -> None:
-    moments: list[Progress] = []
-    lab = a_lab(tmp_path, audience=Audience(progress=moments.append))
-    run_stages(lab, [Trial("one").stage, Trial("two").stage])
+    moments: list[ProgressUpdate] = []
+    context = a_context(tmp_path, listener=ProgressListener(on_progress=moments.append))
+    run_stages(context, [Trial("one").stage, Trial("two").stage])
     left_s = [moment.left_s for moment in moments]
     assert left_s[0] == 60.0  # six points of ten seconds each
     assert left_s == sorted(left_s, reverse=True)
     assert moments[0].doing == "one: point a"
 
 
-def test_points_that_are_there_are_not_in_the_time_left(tmp_path: Path) -> None:
-    run_stages(a_lab(tmp_path), [Trial("two").stage])
-    moments: list[Progress] = []
-    run_stages(a_lab(tmp_path, audience=Audience(progress=moments.append)), [Trial("one").stage, Trial("two").stage])
+def test_measured_points_are_not_part_of_the_time_left(tmp_path: Path) -> None:
+    run_stages(a_context(tmp_path), [Trial("two").stage])
+    moments: list[ProgressUpdate] = []
+    run_stages(
+        a_context(tmp_path, listener=ProgressListener(on_progress=moments.append)),
+        [Trial("one").stage, Trial("two").stage],
+    )
     assert moments[0].left_s == 30.0
 
 
 def test_what_stages_took_is_kept_over_runs(tmp_path: Path) -> None:
-    run_stages(a_lab(tmp_path), [Trial("one").stage])
-    run_stages(a_lab(tmp_path), [Trial("one").stage, Trial("two").stage])
-    seconds = Notebook(tmp_path).seconds()
+    run_stages(a_context(tmp_path), [Trial("one").stage])
+    run_stages(a_context(tmp_path), [Trial("one").stage, Trial("two").stage])
+    seconds = RowStore(tmp_path).seconds()
     assert set(seconds) == {"one", "two"}
     assert seconds["one"] == seconds["two"]
     log = tmp_path / "raw" / "log.jsonl"
     log.write_text('{"stage": "tw' + log.read_text())
-    assert Notebook(tmp_path).seconds()["one"] < seconds["one"]
-    assert Notebook(tmp_path).seconds()["two"] == seconds["two"]
+    assert RowStore(tmp_path).seconds()["one"] < seconds["one"]
+    assert RowStore(tmp_path).seconds()["two"] == seconds["two"]
 
 
 def test_a_point_without_rows_is_measured(tmp_path: Path) -> None:
-    lab = a_lab(tmp_path)
-    lab.keep("trial", "a", [], COLUMNS)
-    assert lab.notebook.has("trial", "a")
-    assert lab.notebook.rows("trial") == []
+    context = a_context(tmp_path)
+    context.keep("trial", "a", [], COLUMNS)
+    assert context.row_store.has("trial", "a")
+    assert context.row_store.rows("trial") == []
 
 
 def test_a_quick_study_is_guessed_to_take_less_than_half_an_hour_on_two_cores(tmp_path: Path) -> None:
-    lab = a_lab(tmp_path, effort=efforts.QUICK, others=("a", "b", "c", "d"))
-    assert sum(stage.seconds(lab.effort) * stage.guess(lab) for stage in STAGES) < 1800
+    context = a_context(tmp_path, preset=presets.QUICK, others=("a", "b", "c", "d"))
+    assert sum(stage.seconds(context.preset) * stage.guess(context) for stage in STAGES) < 1800
 
 
 def test_the_guesses_are_the_numbers_of_points(tmp_path: Path) -> None:
-    lab = a_lab(tmp_path)
-    lab.folder.joinpath("profiles").mkdir()
+    context = a_context(tmp_path)
+    context.folder.joinpath("profiles").mkdir()
     from dueby_study.measurements.profiles import keep_profiles
 
-    keep_profiles(lab.folder, [a_profile()])
-    assert all(len(stage.points(lab)) == stage.guess(lab) for stage in STAGES)
-    assert memory.points(lab) == ["00001", "00016"]
-    assert times.points(lab) == ["00-00001", "00-00004", "00-00016"]
-    assert together.points(lab) == ["00-cpu-1", "00-cpu-2"]
+    keep_profiles(context.folder, [a_profile()])
+    assert all(len(stage.points(context)) == stage.guess(context) for stage in STAGES)
+    assert memory.points(context) == ["00001", "00016"]
+    assert times.points(context) == ["00-00001", "00-00004", "00-00016"]
+    assert together.points(context) == ["00-cpu-1", "00-cpu-2"]
 
 
-CHANGES: list[tuple[Callable[[Lab], Lab], str]] = [
-    (lambda lab: replace(lab, subject=SUBJECT.replace(name="resnet50")), "model (efficientnet_b0 there, resnet50 now)"),
-    (lambda lab: replace(lab, subject=SUBJECT.replace(image_size=320)), "image_size (224 there, 320 now)"),
-    (lambda lab: replace(lab, effort=efforts.FULL), "effort (tiny there, full now)"),
+CHANGES: list[tuple[Callable[[StudyContext], StudyContext], str]] = [
+    (
+        lambda context: replace(context, subject=SUBJECT.replace(name="resnet50")),
+        "model (efficientnet_b0 there, resnet50 now)",
+    ),
+    (lambda context: replace(context, subject=SUBJECT.replace(image_size=320)), "image_size (224 there, 320 now)"),
+    (lambda context: replace(context, preset=presets.FULL), "preset (tiny there, full now)"),
 ]
 
 
-@pytest.mark.parametrize(("change", "sentence"), CHANGES, ids=["model", "image size", "effort"])
-def test_another_study_in_the_folder_is_refused(change: Callable[[Lab], Lab], sentence: str, tmp_path: Path) -> None:
-    lab = a_lab(tmp_path)
+@pytest.mark.parametrize(("change", "sentence"), CHANGES, ids=["model", "image size", "preset"])
+def test_another_study_in_the_folder_is_refused(
+    change: Callable[[StudyContext], StudyContext], sentence: str, tmp_path: Path
+) -> None:
+    context = a_context(tmp_path)
 
-    def start(lab: Lab, processor: str = "a processor") -> bool:
-        settings = settings_of(subject=lab.subject, effort=lab.effort, machine=lab.machine, processor=processor)
-        return begin(lab.folder, settings)
+    def start(context: StudyContext, processor: str = "a processor") -> bool:
+        settings = settings_of(
+            subject=context.subject, preset=context.preset, machine=context.machine, processor=processor
+        )
+        return begin(context.folder, settings)
 
-    assert [start(lab), start(lab)] == [False, True]
-    assert start(replace(lab, models=("efficientnet_b0", "vit_b_16"))), "the table may grow"
+    assert [start(context), start(context)] == [False, True]
+    assert start(replace(context, models=("efficientnet_b0", "vit_b_16"))), "the table may grow"
     with pytest.raises(Invalid) as caught:
-        start(change(lab))
+        start(change(context))
     assert caught.value.field == "--output"
     assert sentence in caught.value.message
     with pytest.raises(Invalid, match="processor"):
-        start(lab, "another processor")
+        start(context, "another processor")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
-def test_a_damaged_file_of_a_study_is_said(text: str, tmp_path: Path) -> None:
-    lab = a_lab(tmp_path)
+def test_a_damaged_settings_file_is_named(text: str, tmp_path: Path) -> None:
+    context = a_context(tmp_path)
     (tmp_path / "study.json").write_text(text)
     with pytest.raises(Invalid, match=r"study\.json"):
-        begin(tmp_path, settings_of(subject=lab.subject, effort=lab.effort, machine=lab.machine, processor=""))
+        begin(
+            tmp_path, settings_of(subject=context.subject, preset=context.preset, machine=context.machine, processor="")
+        )
 
 
 def test_the_processor_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The warm-up model, on rows of which the truth is known: what decides, how far it is off, and what it refuses."""
+"""The warm-up model, on rows whose truth is known: what decides W, how far predictions are off, and what is refused."""
 
 import json
 from collections.abc import Callable
@@ -14,24 +14,24 @@ import pytest
 from dueby_api.errors import Invalid
 from dueby_profiler.machine.machine import this_machine
 from dueby_profiler.monitor.tables import write_warmups as write_monitored
-from dueby_profiler.progress_listener import Audience
+from dueby_profiler.progress_listener import ProgressListener
 from dueby_study.warmup.__main__ import main
 from dueby_study.warmup.charts import draw_importances, save
-from dueby_study.warmup.collect import collect_warmups
-from dueby_study.warmup.learn import Learned, learn_warmups, upper_factor
-from dueby_study.warmup.points import every_point
-from dueby_study.warmup.regressors import alike, expand, grouped_folds, spearman
-from dueby_study.warmup.rows import WarmupJournal, read_warmups, resume_journal, write_warmups
-from dueby_study.warmup.sample import Columns, sample_of
+from dueby_study.warmup.collecting.collect import collect_warmups
+from dueby_study.warmup.collecting.points import every_point
+from dueby_study.warmup.collecting.rows import WarmupJournal, read_warmups, resume_journal, write_warmups
+from dueby_study.warmup.learning.learn import LearnedWarmups, learn_warmups, upper_factor
+from dueby_study.warmup.learning.regressors import correlated_groups, expand, grouped_folds, spearman
+from dueby_study.warmup.learning.sample import Columns, sample_of
 from support.warmups import a_row, a_table, some_rows
 
 
 @pytest.fixture(scope="module")
-def learned() -> Learned:
+def learned() -> LearnedWarmups:
     return learn_warmups(a_table())
 
 
-def test_the_features_that_decide_are_found_in_their_order(learned: Learned) -> None:
+def test_the_features_that_decide_are_found_in_their_order(learned: LearnedWarmups) -> None:
     found = [importance.name for importance in learned.importances]
     assert set(found[:3]) == {"image_flops", "mini_batch_size", "engine"}
     busy = next(importance for importance in learned.importances if "cpu_busy_cores" in importance.members)
@@ -42,14 +42,14 @@ def test_the_features_that_decide_are_found_in_their_order(learned: Learned) -> 
         assert chance.mean < busy.mean / 3, name
 
 
-def test_features_that_go_together_are_shuffled_together(learned: Learned) -> None:
+def test_correlated_features_are_shuffled_together(learned: LearnedWarmups) -> None:
     groups = {frozenset(importance.members) for importance in learned.importances}
     assert frozenset({"cpu_busy_cores", "process_cpu_cores"}) in groups
     assert any({"device_class", "threads", "slices"} <= group for group in groups)
     assert len(groups) <= 15
 
 
-def test_four_parameters_that_a_plan_knows_are_found_and_nearly_enough(learned: Learned) -> None:
+def test_four_parameters_that_a_plan_knows_are_found_and_nearly_enough(learned: LearnedWarmups) -> None:
     assert set(learned.four[:3]) == {"image_flops", "mini_batch_size", "engine"}
     assert learned.four[3] in ("device_class", "threads")
     assert list(learned.steps) == sorted(learned.steps, reverse=True)
@@ -57,7 +57,7 @@ def test_four_parameters_that_a_plan_knows_are_found_and_nearly_enough(learned: 
 
 @pytest.mark.parametrize("device_class", ["cpu-1", "cpu-2"])
 def test_unseen_configurations_are_predicted_better_than_by_a_constant_or_a_line(
-    learned: Learned, device_class: str
+    learned: LearnedWarmups, device_class: str
 ) -> None:
     errors = learned.errors[device_class]
     assert errors.model < errors.four < 0.3
@@ -65,7 +65,7 @@ def test_unseen_configurations_are_predicted_better_than_by_a_constant_or_a_line
     assert errors.four < errors.constant / 2
 
 
-def test_the_upper_quantile_holds_for_rows_that_were_never_seen(learned: Learned) -> None:
+def test_the_upper_quantile_holds_for_rows_that_were_never_seen(learned: LearnedWarmups) -> None:
     rows = some_rows(seed=1)
     predictions = learned.predict(rows)
     assert all(found.p50 <= found.p95 for found in predictions)
@@ -74,7 +74,7 @@ def test_the_upper_quantile_holds_for_rows_that_were_never_seen(learned: Learned
     assert np.median([found.p95 / found.p50 for found in predictions]) < 2
 
 
-def test_a_class_that_was_never_measured_is_not_predicted(learned: Learned) -> None:
+def test_a_class_that_was_never_measured_is_not_predicted(learned: LearnedWarmups) -> None:
     with pytest.raises(Invalid, match="none was measured on a device of the class cpu-64, only on cpu-1, cpu-2"):
         learned.predict([a_row(np.random.default_rng(0), device_class="cpu-64")])
 
@@ -87,8 +87,8 @@ def test_a_class_that_was_never_measured_is_not_predicted(learned: Learned) -> N
         pytest.param([], "0 first mini-batches of 0 configurations are too few", id="none"),
     ],
 )
-def test_too_few_rows_are_refused_with_what_it_takes(rows: list[dict[str, Any]], sentence: str) -> None:
-    with pytest.raises(Invalid, match=f"{sentence} to learn from: it takes 40 of 20; measure more"):
+def test_too_few_rows_are_refused_with_how_many_are_needed(rows: list[dict[str, Any]], sentence: str) -> None:
+    with pytest.raises(Invalid, match=f"{sentence} to learn from; measure at least 40 of 20 configurations"):
         learn_warmups(a_table(rows))
 
 
@@ -117,11 +117,11 @@ def test_no_configuration_is_on_both_sides_of_a_split() -> None:
         assert len(seen) + len(unseen) == len(configurations)
 
 
-def test_columns_that_are_alike_are_grouped_up_or_down_and_with_gaps() -> None:
+def test_columns_that_rise_or_fall_together_are_grouped_even_with_gaps() -> None:
     random = np.random.default_rng(0)
     base, other = random.uniform(1, 2, 200), random.uniform(1, 2, 200)
     falling = np.where(random.uniform(size=200) < 0.05, np.nan, 1 / base)
-    groups = alike(np.column_stack([base, other, falling, base**3]))
+    groups = correlated_groups(np.column_stack([base, other, falling, base**3]))
     assert sorted(map(sorted, groups)) == [[0, 2, 3], [1]]
     assert spearman(np.column_stack([base, base**3]))[0, 1] == pytest.approx(1)
 
@@ -155,7 +155,7 @@ POINTS = every_point(
 )
 
 
-def test_points_are_shuffled_always_alike_and_all_are_there_before_any_again() -> None:
+def test_points_are_always_shuffled_in_the_same_way_and_a_round_has_all_of_them() -> None:
     assert len({point.key for point in POINTS}) == len(POINTS) == 24
     assert [point.round for point in POINTS] == [0] * 12 + [1] * 12
     sizes = [point.mini_batch_size for point in POINTS[:12]]
@@ -184,12 +184,15 @@ def test_points_in_the_journal_are_not_measured_again(tmp_path: Path) -> None:
     journal = WarmupJournal(tmp_path / "rows.jsonl")
     for number in range(4):
         journal.append(rows_of(number))
-    said: list[str] = []
+    messages: list[str] = []
     table = collect_warmups(
-        POINTS[:4], machine=this_machine(), journal=tmp_path / "rows.jsonl", audience=Audience(tell=said.append)
+        POINTS[:4],
+        machine=this_machine(),
+        journal=tmp_path / "rows.jsonl",
+        listener=ProgressListener(on_message=messages.append),
     )
     assert len(table) == 8
-    assert said == [f"4 of 4 points are in {tmp_path / 'rows.jsonl'} already."]
+    assert messages == [f"4 of 4 points are in {tmp_path / 'rows.jsonl'} already."]
 
 
 def test_a_class_that_the_machine_lacks_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
@@ -198,7 +201,7 @@ def test_a_class_that_the_machine_lacks_is_refused_before_anything_is_measured(t
         collect_warmups(strange, machine=this_machine(), journal=tmp_path / "rows.jsonl")
 
 
-def test_half_a_line_at_the_journals_end_is_as_if_it_had_not_been_measured(tmp_path: Path) -> None:
+def test_half_a_line_at_the_journals_end_counts_as_not_measured(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     WarmupJournal(path).append(rows_of(0))
     whole = path.read_bytes()
@@ -258,12 +261,12 @@ def test_a_file_that_has_no_rows_of_warmups_is_refused(tmp_path: Path) -> None:
             read_warmups(path)
 
 
-def test_the_command_learns_draws_and_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_learns_draws_and_prints_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     some = some_rows(models=("small", "large"), sizes=(1, 4, 16, 32))
     rows = write_warmups(tmp_path / "rows.parquet", a_table(some))
     assert main(["learn", str(rows), "-o", str(tmp_path / "figures")]) == 0
     out = capsys.readouterr().out
-    assert "median relative error at configurations that were not seen" in out
+    assert "median relative error at unseen configurations" in out
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         "warmup.json",
         "warmup-importances.png",
@@ -275,16 +278,14 @@ def test_the_command_learns_draws_and_says_what_it_found(tmp_path: Path, capsys:
     assert len(found["four"]) == 4
 
 
-def test_a_mean_outside_of_its_interval_is_drawn_with_it(learned: Learned, tmp_path: Path) -> None:
+def test_a_mean_outside_of_its_interval_is_drawn_with_it(learned: LearnedWarmups, tmp_path: Path) -> None:
     # One of twenty splits may be so far out.
     first = replace(learned.importances[0], mean=2.0, low=0.1, high=0.2)
     skewed = replace(learned, importances=(first, *learned.importances[1:]))
     assert save(draw_importances, skewed, tmp_path / "figure.png").stat().st_size
 
 
-def test_the_command_says_in_a_sentence_that_there_are_too_few(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_refuses_too_few_rows_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = write_warmups(tmp_path / "rows.parquet", a_table(some_rows()[:10]))
     assert main(["learn", str(rows), "-o", str(tmp_path)]) == 2
     assert "are too few to learn from" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""W between a profile's sizes: how it is put right, when it is predicted at all, and what plans make of it."""
+"""W between a profile's sizes: how the shape is anchored, when nothing is predicted, and what plans make of it."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from dueby_api.gpu_profile import GPUProfile
 from dueby_planner.profiles.interpolation import times_of, warmup_of
-from dueby_profiler.monitor.model_facts import Weight
+from dueby_profiler.monitor.readers.model_facts import ModelWeight
 from dueby_study.warmup.__main__ import main
-from dueby_study.warmup.anchoring import anchored, next_larger, straight
-from dueby_study.warmup.planning import LearnedShape, learn_shape
-from dueby_study.warmup.rows import write_warmups
+from dueby_study.warmup.collecting.rows import write_warmups
+from dueby_study.warmup.predicting.anchoring import anchored, next_larger, straight
+from dueby_study.warmup.predicting.learned_shape import LearnedShape, learn_shape
 from support.planner import profile
 from support.warmups import MODELS, a_row, a_table, some_rows, true_us
 
 PROFILES = Path(__file__).parents[3] / "docs" / "profiles"
 
 
-def test_a_shape_goes_through_what_was_measured_and_keeps_its_own_way_between() -> None:
+def test_an_anchored_shape_passes_through_what_was_measured_and_keeps_its_form_between() -> None:
     def shape(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.log(10.0 + sizes)
 
@@ -41,7 +41,7 @@ def shape() -> LearnedShape:
 
 
 def a_profile(device_class: str = "cpu-1", engine: str = "openvino", sizes: Sequence[int] = (1, 8, 32)) -> GPUProfile:
-    """A profile of the builder's middle model; W was measured, with no noise, at these sizes."""
+    """Return a profile of the builder's middle model; W was measured, without noise, at these sizes."""
     threads = int(device_class.removeprefix("cpu-"))
     seen = engine if engine in ("eager", "openvino") else "eager"
     row = a_row(np.random.default_rng(0), engine=seen, threads=threads, cpu_busy_cores=1.0)
@@ -57,9 +57,9 @@ def a_profile(device_class: str = "cpu-1", engine: str = "openvino", sizes: Sequ
     return profile(device_class=device_class, engine=engine, device={"threads": threads}, steps=steps)
 
 
-def test_a_profile_gets_w_between_its_sizes_as_far_above_as_rows_were(shape: LearnedShape) -> None:
+def test_a_profile_gets_w_between_its_sizes_with_the_upper_quantile_of_unseen_rows(shape: LearnedShape) -> None:
     parameters, flops = MODELS["middle"]
-    weight = Weight(parameters=parameters, model_bytes=4 * parameters + 1000, image_flops=int(flops))
+    weight = ModelWeight(parameters=parameters, model_bytes=4 * parameters + 1000, image_flops=int(flops))
     added, sentence = shape.add_to(a_profile(), weight)
     assert sentence.startswith("cpu-1: W between the measured sizes is predicted ")
     model = added.spec.warmup_model
@@ -80,35 +80,39 @@ def test_a_profile_gets_w_between_its_sizes_as_far_above_as_rows_were(shape: Lea
     ("given", "doubt"),
     [
         pytest.param(
-            {"device_class": "cpu-4"}, "it takes 19 rows between sizes of this class, and there are 0", id="other class"
+            {"device_class": "cpu-4"},
+            "0 rows of this class lie between measured sizes, and 19 are needed",
+            id="other class",
         ),
         pytest.param(
-            {"device_class": "cpu-2"}, "it takes 19 rows between sizes of this class, and there are 18", id="few rows"
+            {"device_class": "cpu-2"},
+            "18 rows of this class lie between measured sizes, and 19 are needed",
+            id="few rows",
         ),
-        pytest.param({"engine": "compile"}, "no row is of compile", id="an engine that was not measured"),
+        pytest.param({"engine": "compile"}, "no row was measured with compile", id="an engine that was not measured"),
         pytest.param({"sizes": (32,)}, "W was measured at too few sizes", id="one size"),
     ],
 )
-def test_a_profile_of_which_too_little_is_known_stays_as_it_is(
+def test_a_profile_about_which_too_little_is_known_is_unchanged(
     shape: LearnedShape, given: dict[str, Any], doubt: str
 ) -> None:
     before = a_profile(**given)
-    after, sentence = shape.add_to(before, Weight(parameters=1, model_bytes=4, image_flops=1))
+    after, sentence = shape.add_to(before, ModelWeight(parameters=1, model_bytes=4, image_flops=1))
     assert after == before
     assert sentence == f"{before.spec.device_class}: W between the measured sizes is not predicted: {doubt}."
 
 
 def test_plans_take_it_only_for_sizes_that_were_not_measured_and_at_its_upper_quantile(shape: LearnedShape) -> None:
-    added, _ = shape.add_to(a_profile(), Weight(parameters=1, model_bytes=4, image_flops=10**9))
+    added, _ = shape.add_to(a_profile(), ModelWeight(parameters=1, model_bytes=4, image_flops=10**9))
     bare = a_profile().spec
     assert added.spec.warmup_model
     predicted = {row.mini_batch_size: row.warmup_micros for row in added.spec.warmup_model.predictions}
     for times in times_of(added.spec, interpolate=True):
-        if times.filled_in is None:
+        if times.interpolation is None:
             assert times.warmup == warmup_of(bare, times.mini_batch_size)
         else:
             assert times.warmup == predicted[times.mini_batch_size]
-            assert "W is the upper quantile of the warm-up model's prediction" in times.filled_in
+            assert "W is the upper quantile of the warm-up model's prediction" in times.interpolation
     assert times_of(added.spec, interpolate=False) == times_of(bare, interpolate=False)
 
 

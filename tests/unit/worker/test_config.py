@@ -1,4 +1,4 @@
-"""What a worker accepts as its configuration, and what it says about what it doesn't."""
+"""Which configurations a worker accepts, and the messages for those that it refuses."""
 
 import json
 from pathlib import Path
@@ -62,7 +62,11 @@ def test_workers_with_the_same_empty_share_are_told_apart_by_their_rank(tmp_path
         pytest.param(a_document(rank=1), "share: is not in its place among shares", id="another's rank"),
         pytest.param(a_document(share=[0, 5], shares=[[0, 5]]), "share: .* not a run of the 4 parts", id="too far"),
         pytest.param(a_document(shares=[[0, 2], [3, 2]]), r"shares\[1\]: .* not a run", id="backwards"),
-        pytest.param(a_document(engine="auto"), "engine: must be one of eager, openvino", id="engine not chosen"),
+        pytest.param(
+            a_document(engine="auto"),
+            "engine: must be one of cudagraph, cuda, openvino, eager, compile, but is 'auto'",
+            id="engine not chosen",
+        ),
         pytest.param(a_document(miniBatchSize=0), "miniBatchSize: must be an integer of at least 1", id="no images"),
         pytest.param(a_document(minibatchsize=3), "minibatchsize: there is no such field; did you mean", id="spelling"),
         pytest.param(["a list"], "expected a mapping", id="a list"),

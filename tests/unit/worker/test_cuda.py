@@ -1,4 +1,4 @@
-"""The engines for NVIDIA GPUs, on one."""
+"""The engines for NVIDIA GPUs, on a real GPU."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Decoding: every format comes out as torchvision's preset would have it, and every broken file as a sentence."""
+"""Decoding: every format gives what torchvision's preset gives, and every broken file a sentence."""
 
 import contextlib
 import io
@@ -13,9 +13,10 @@ from PIL import Image, ImageOps, ImageSequence
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
-from dueby_worker.images.decode import UnreadableImage, decode_image
-from dueby_worker.images.geometry import Pixels, plan_cut
-from dueby_worker.models.preprocessing import Interpolation, Preprocessing
+from dueby_worker.images.decode import decode_image
+from dueby_worker.images.geometry import plan_cut
+from dueby_worker.images.unreadable import UnreadableImage
+from dueby_worker.models.preprocessing import Interpolation, Pixels, Preprocessing
 from support.pictures import (
     SMALL,
     a_preprocessing,
@@ -282,7 +283,7 @@ def test_half_a_file_is_damaged(kind: str) -> None:
 def test_a_jpeg_of_the_same_scan_over_and_over_is_refused() -> None:
     data = encode(CAT, "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
-    with pytest.raises(UnreadableImage, match=r"^It has \d+ scans, more than the 100 of any picture\.$"):
+    with pytest.raises(UnreadableImage, match=r"^It has \d+ scans, more than the limit of 100\.$"):
         decode_image(data[:-2] + data[last:-2] * 100 + data[-2:], SMALL)
 
 

@@ -12,16 +12,16 @@ import pytest
 
 from dueby_api.errors import Transient
 from dueby_api.inference_job import Source, Synthetic
-from dueby_worker.images.images import Decoded, read_images
-from dueby_worker.storage.fetch import Fetcher
+from dueby_worker.images.fetch import Fetcher
+from dueby_worker.images.read_ahead import DecodedImage, read_images
 from dueby_worker.storage.local_store import LocalStore
-from dueby_worker.storage.retry import Patience
+from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.uris import file_uri
 from support.pictures import SMALL, a_preprocessing, write_photos
 
 WAITED_FOR_S = 20.0
-HURRIED = Patience(first_s=0.01, longest_s=0.02, total_s=0.2)
+HURRIED = RetryPolicy(first_pause_s=0.01, max_pause_s=0.02, total_s=0.2)
 FILES = Source(uri="file:///photos")
 THREADS = "images"
 
@@ -41,9 +41,9 @@ def read(
     threads: int = 2,
     ahead: int = 8,
     witnesses: Iterable[str] = (),
-    patience: Patience = HURRIED,
+    retry: RetryPolicy = HURRIED,
     max_pixels: int = 100_000_000,
-) -> Generator[Decoded, None, None]:
+) -> Generator[DecodedImage, None, None]:
     return read_images(
         enumerate(uris),
         source=FILES,
@@ -52,7 +52,7 @@ def read(
         ahead=ahead,
         max_pixels=max_pixels,
         witnesses=tuple(witnesses),
-        patience=patience,
+        retry=retry,
     )
 
 
@@ -120,15 +120,15 @@ def test_a_source_that_has_gone_is_no_images_error(photos: list[Path], tmp_path:
     images = read(uris_of(photos), ahead=1, witnesses=uris_of(photos[-4:]))
     assert next(images).error is None
     photos[0].parent.rename(tmp_path / "unmounted")
-    with pytest.raises(Transient, match="has the source gone"):
+    with pytest.raises(Transient, match="is the source gone"):
         next(images)
 
 
 def test_a_source_that_comes_back_is_waited_for(
     photos: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    patient = Patience(first_s=0.01, longest_s=0.05, total_s=WAITED_FOR_S)
-    images = read(uris_of(photos), ahead=4, witnesses=uris_of(photos[-4:]), patience=patient)
+    patient = RetryPolicy(first_pause_s=0.01, max_pause_s=0.05, total_s=WAITED_FOR_S)
+    images = read(uris_of(photos), ahead=4, witnesses=uris_of(photos[-4:]), retry=patient)
     first = next(images)
     photos[0].parent.rename(tmp_path / "unmounted")
 
@@ -160,13 +160,15 @@ class BadSectors(LocalStore):
 
 
 def open_bad_sectors(root: str) -> Store:
-    return BadSectors(root, field="spec.source", patience=HURRIED)
+    return BadSectors(root, field="spec.source", retry=HURRIED)
 
 
 def test_an_image_that_fails_while_others_are_read_is_given_up(photos: list[Path]) -> None:
-    fetcher = Fetcher(witnesses=uris_of(photos[-2:]), patience=HURRIED, give_up_after_s=0.05, opener=open_bad_sectors)
+    fetcher = Fetcher(witnesses=uris_of(photos[-2:]), retry=HURRIED, give_up_after_s=0.05, opener=open_bad_sectors)
     assert fetcher.read(uris_of(photos)[0])
-    with pytest.raises(Unavailable, match="its store answers for other images, but for this one: input/output error"):
+    with pytest.raises(
+        Unavailable, match="its store answers for other images but not for this one: input/output error"
+    ):
         fetcher.read(uris_of(photos)[3])
 
 
@@ -174,7 +176,7 @@ def test_an_image_that_fails_while_none_is_read_is_not_given_up(photos: list[Pat
     uris = uris_of(photos)
     for path in photos[-2:]:
         path.unlink()
-    fetcher = Fetcher(witnesses=uris[-2:], patience=HURRIED, give_up_after_s=0.05, opener=open_bad_sectors)
+    fetcher = Fetcher(witnesses=uris[-2:], retry=HURRIED, give_up_after_s=0.05, opener=open_bad_sectors)
     with pytest.raises(Transient, match="input/output error"):
         fetcher.read(uris[3])
 
@@ -188,8 +190,8 @@ def test_no_thread_is_left_when_the_reader_is_closed(photos: list[Path], taken: 
 
 
 def test_closing_does_not_wait_for_a_store_that_is_away(photos: list[Path], tmp_path: Path) -> None:
-    patient = Patience(first_s=30.0, longest_s=30.0, total_s=600.0)
-    images = read(uris_of(photos), ahead=2, witnesses=uris_of(photos[-4:]), patience=patient)
+    patient = RetryPolicy(first_pause_s=30.0, max_pause_s=30.0, total_s=600.0)
+    images = read(uris_of(photos), ahead=2, witnesses=uris_of(photos[-4:]), retry=patient)
     assert next(images).error is None
     photos[0].parent.rename(tmp_path / "unmounted")
     began = time.monotonic()
@@ -213,7 +215,7 @@ class TestSyntheticImages:
     """The study's dummy images."""
 
     @staticmethod
-    def make(indices: Iterable[int], **size: int) -> list[Decoded]:
+    def make(indices: Iterable[int], **size: int) -> list[DecodedImage]:
         images = read_images(
             ((index, f"synthetic://{index}") for index in indices),
             source=Source(synthetic=Synthetic(**size)),

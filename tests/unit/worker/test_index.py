@@ -1,309 +1,23 @@
-"""The index: every source becomes the same sorted, frozen list, and every mistake in one a sentence."""
+"""The frozen index: it is made once, read in pieces, and belongs to one source; the sample of its images."""
 
-import contextlib
-import csv
-import io
 import json
-import os
-import random
-from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Manifest, Source, Synthetic
-from dueby_worker.index.globs import select
-from dueby_worker.index.index import DOCUMENT, Index, IndexSummary, build_index, find_index, open_index, resolve_index
-from dueby_worker.index.sorting import sort_externally
-from dueby_worker.storage.retry import Patience
+from dueby_worker.index.frozen_index import DOCUMENT, find_index, open_index, resolve_index
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import file_uri
-from support.pictures import SMALL, encode, photo, write_photos
-
-JPEG = encode(photo(size=(40, 30)), "JPEG")
-HURRIED = Patience(first_s=0.01, total_s=0.1)
+from support.index import build, index_of
+from support.pictures import SMALL, write_photos
 
 
 @pytest.fixture
 def sink(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "sink"))
-
-
-def build(source: Source, sink: Store, *, limit: int | None = None, replace: bool = False) -> IndexSummary:
-    return build_index(source, sink, limit=limit, preprocessing=SMALL, replace=replace, patience=HURRIED)
-
-
-def index_of(source: Source, sink: Store, *, limit: int | None = None) -> Index:
-    build(source, sink, limit=limit)
-    return open_index(sink)
-
-
-def names_of(index: Index, folder: Path) -> list[str]:
-    """The images' paths from the folder."""
-    return [uri.removeprefix(file_uri(str(folder)) + "/") for uri in index.uris(0, index.images - 1)]
-
-
-def write_files(folder: Path, *names: str, data: bytes = JPEG) -> None:
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
-
-FOLDER = [
-    "b.jpg",
-    "a.JPEG",
-    "a-1.png",
-    "sub/c.webp",
-    "sub/deep/d.gif",
-    "e.tif",
-    "notes.txt",
-    ".hidden.jpg",
-    ".git/f.jpg",
-    "sub.jpg",
-]
-
-
-def test_a_folder_gives_its_images_at_any_depth_in_order(tmp_path: Path, sink: Store) -> None:
-    write_files(tmp_path / "in", *FOLDER)
-    index = index_of(Source(uri=str(tmp_path / "in")), sink)
-    assert names_of(index, tmp_path / "in") == [
-        "a-1.png", "a.JPEG", "b.jpg", "e.tif", "sub.jpg", "sub/c.webp", "sub/deep/d.gif",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("glob", "names"),
-    [
-        pytest.param("*.jpg", ["b.jpg", "sub.jpg"], id="a star stays in its folder and leaves hidden files"),
-        pytest.param("**/*.gif", ["sub/deep/d.gif"], id="two stars are any number of folders"),
-        pytest.param("**/*.jpg", ["b.jpg", "sub.jpg"], id="or none, and no hidden ones"),
-        pytest.param("s**", ["sub.jpg"], id="unless they are not a whole name"),
-        pytest.param("sub/**", ["sub/c.webp", "sub/deep/d.gif"], id="two stars alone are everything below"),
-        pytest.param("sub/*", ["sub/c.webp"], id="a star after a folder"),
-        pytest.param("?.jpg", ["b.jpg"], id="a question mark is one character"),
-        pytest.param("[ab]*.*", ["a-1.png", "a.JPEG", "b.jpg"], id="brackets are one of their characters"),
-        pytest.param("[!ab]*.jpg", ["sub.jpg"], id="or none of them"),
-        pytest.param("*.{jpg,tif}", ["b.jpg", "e.tif", "sub.jpg"], id="braces are one of their texts"),
-        pytest.param(".hidden.*", [".hidden.jpg"], id="a dot finds hidden files"),
-        pytest.param("b.jpg", ["b.jpg"], id="one file"),
-    ],
-)
-def test_a_glob_gives_what_it_says(tmp_path: Path, sink: Store, glob: str, names: list[str]) -> None:
-    write_files(tmp_path / "in", *FOLDER)
-    index = index_of(Source(uri=f"{tmp_path}/in/{glob}"), sink)
-    assert names_of(index, tmp_path / "in") == names
-
-
-@given(st.text("ab*?[]{}!,./-\\^&~|", max_size=12))
-def test_any_text_is_a_glob_or_refused(glob: str) -> None:
-    with contextlib.suppress(ValueError):
-        assert ("a.jpg" in select(glob)) in (True, False)
-
-
-@pytest.mark.parametrize(
-    "name", ["ä ö.jpg", "100%.jpg", "a#b?c.jpg", "photos [2020]/a.jpg", "{x}.jpg", "\udcff\udcfe.jpg"]
-)
-def test_any_file_name_has_a_uri_that_is_read_again(tmp_path: Path, sink: Store, name: str) -> None:
-    write_files(tmp_path / "in", name)
-    index = index_of(Source(uri=str(tmp_path / "in")), sink)
-    assert index.summary.input_cost.sampled == 1
-    assert index.uris(0, 0) == [file_uri(str(tmp_path / "in" / name))]
-
-
-def test_a_glob_of_folders_is_refused() -> None:
-    with pytest.raises(ValueError, match="ends with /, so it can only match folders"):
-        select("photos/*/")
-
-
-def test_a_folder_with_brackets_in_its_name_is_no_glob(tmp_path: Path, sink: Store) -> None:
-    write_files(tmp_path / "photos [2020]", "a.jpg")
-    assert index_of(Source(uri=str(tmp_path / "photos [2020]")), sink).images == 1
-
-
-def test_a_bare_path_is_relative_to_the_working_directory(
-    tmp_path: Path, sink: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_files(tmp_path / "in", "a.jpg")
-    monkeypatch.chdir(tmp_path)
-    assert index_of(Source(uri="in"), sink).uris(0, 0) == [file_uri(f"{tmp_path}/in/a.jpg")]
-
-
-def test_links_are_followed_but_not_in_circles(tmp_path: Path, sink: Store) -> None:
-    write_files(tmp_path / "elsewhere", "a.jpg")
-    write_files(tmp_path / "in", "b.jpg")
-    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "in" / "circle").symlink_to(tmp_path / "in")
-    (tmp_path / "in" / "c.jpg").symlink_to(tmp_path / "elsewhere" / "a.jpg")
-    index = index_of(Source(uri=str(tmp_path / "in")), sink)
-    assert names_of(index, tmp_path / "in") == ["b.jpg", "c.jpg", "linked/a.jpg"]
-
-
-def as_text(uris: list[str]) -> bytes:
-    return "\n".join(uris).encode()
-
-
-def as_text_of_windows(uris: list[str]) -> bytes:
-    return b"\xef\xbb\xbf" + "\r\n\r\n".join(f" {uri} " for uri in uris).encode() + b"\r\n"
-
-
-def as_csv(uris: list[str]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerows([["label", "uri"], *(["cat, black", uri] for uri in uris)])
-    return text.getvalue().encode()
-
-
-def as_parquet(uris: list[str]) -> bytes:
-    data = io.BytesIO()
-    column = pa.array(uris).dictionary_encode()
-    pq.write_table(pa.table({"label": range(len(uris)), "uri": column}), data, row_group_size=2)
-    return data.getvalue()
-
-
-MANIFESTS: dict[str, Callable[[list[str]], bytes]] = {
-    "m.txt": as_text,
-    "windows.txt": as_text_of_windows,
-    "m.csv": as_csv,
-    "m.parquet": as_parquet,
-    "no-extension": as_parquet,
-}
-
-
-@pytest.mark.parametrize("name", MANIFESTS)
-def test_a_manifest_gives_its_rows_sorted_and_doubles_stay(tmp_path: Path, sink: Store, name: str) -> None:
-    write_files(tmp_path / "in", "b.jpg", "a.jpg", "sub/c.jpg")
-    rows = ["b.jpg", f"file://{tmp_path}/in/a.jpg", "sub/../b.jpg", str(tmp_path / "in/sub/c.jpg"), "s3://bucket/z.jpg"]
-    write_files(tmp_path / "in", name, data=MANIFESTS[name](rows))
-    index = index_of(Source(manifest=Manifest(uri=str(tmp_path / "in" / name))), sink, limit=4)
-    assert names_of(index, tmp_path / "in") == ["a.jpg", "b.jpg", "b.jpg", "sub/c.jpg"]
-
-
-def test_the_order_of_a_manifest_does_not_matter(tmp_path: Path) -> None:
-    paths = [str(path) for path in write_photos(tmp_path / "in", 20)]
-    digests = set()
-    for number in range(3):
-        random.Random(number).shuffle(paths)
-        write_files(tmp_path, f"{number}.txt", data=as_text(paths))
-        sink = open_store(str(tmp_path / f"sink{number}"))
-        digests.add(build(Source(manifest=Manifest(uri=str(tmp_path / f"{number}.txt"))), sink).digest)
-    digests.add(build(Source(uri=str(tmp_path / "in")), open_store(str(tmp_path / "sink"))).digest)
-    assert len(digests) == 1
-
-
-REFUSED_MANIFESTS = [
-    pytest.param("m.txt", b"", r"m.txt has no rows", id="empty text"),
-    pytest.param("m.txt", b"\n \n", r"m.txt has no rows", id="blank lines"),
-    pytest.param("m.txt", b"a.jpg\n\0\1\2", r"line 2 is not text; a manifest is a text file", id="zeros in a text"),
-    pytest.param("m.txt", JPEG, r"is not UTF-8 text after line 0; a manifest is a text file", id="a photo as a text"),
-    pytest.param(
-        "m.txt",
-        b"a.jpg\nftp://host/b.jpg",
-        r"line 2: ftp:// is not read; there are file, s3",
-        id="a scheme that isn't read",
-    ),
-    pytest.param("m.txt", b"s3:///b.jpg", r"line 1: 's3:///b.jpg' has no bucket after s3://", id="no bucket"),
-    pytest.param(
-        "m.txt", b"file://host/b.jpg", r"line 1: 'file://host/b.jpg' is not the URI of a file on", id="a file elsewhere"
-    ),
-    pytest.param(
-        "m.csv", b"url,label\na.jpg,1\n", r"has no column `uri`; there are url, label", id="CSV without the column"
-    ),
-    pytest.param("m.csv", b"", r"has no column `uri`; it is empty", id="empty CSV"),
-    pytest.param("m.csv", b"uri\n", r"m.csv has no rows", id="CSV without rows"),
-    pytest.param("m.csv", b"label,uri\ncat,a.jpg\ndog\n", r"line 3 has no uri", id="CSV with a row without one"),
-    pytest.param("m.csv", b'uri\n"a.jpg', r"line 2: unexpected end of data", id="CSV with an open quote"),
-    pytest.param("m.csv", b"uri\n\xff\n", r"is not UTF-8 text", id="CSV that isn't UTF-8"),
-    pytest.param(
-        "m.parquet", b"uri\na.jpg", r"m.parquet is not a Parquet file, though its name says so", id="text named Parquet"
-    ),
-    pytest.param("m.parquet", as_parquet(["a.jpg"])[:-9], r"can't be read as Parquet: ", id="truncated Parquet"),
-    pytest.param("m.parquet", b"PAR1" + b"\0" * 99 + b"PAR1", r"can't be read as Parquet: ", id="Parquet in name only"),
-]
-
-
-@pytest.mark.parametrize(("name", "data", "sentence"), REFUSED_MANIFESTS)
-def test_a_manifest_with_a_mistake_is_refused(
-    tmp_path: Path, sink: Store, name: str, data: bytes, sentence: str
-) -> None:
-    write_files(tmp_path, name, data=data)
-    with pytest.raises(Invalid, match=sentence) as caught:
-        build(Source(manifest=Manifest(uri=str(tmp_path / name))), sink)
-    assert caught.value.field == "spec.source.manifest.uri"
-    assert "\n" not in str(caught.value)
-    assert find_index(sink) is None
-
-
-@pytest.mark.parametrize(
-    ("table", "sentence"),
-    [
-        pytest.param({"url": ["a.jpg"]}, "has no column `uri`; there are url", id="without the column"),
-        pytest.param({"uri": ["a.jpg", None]}, "row 2 has no uri", id="with a null"),
-        pytest.param({"uri": [["a.jpg"]]}, "can't be read as Parquet: ", id="with lists"),
-    ],
-)
-def test_a_parquet_manifest_with_a_mistake_is_refused(
-    tmp_path: Path, sink: Store, table: dict[str, list[object]], sentence: str
-) -> None:
-    pq.write_table(pa.table(table), tmp_path / "m.parquet")
-    with pytest.raises(Invalid, match=sentence):
-        build(Source(manifest=Manifest(uri=str(tmp_path / "m.parquet"))), sink)
-
-
-@pytest.mark.parametrize(
-    ("uri", "sentence"),
-    [
-        pytest.param(
-            "{}/nowhere", r"spec.source.uri: file://.*/nowhere: there is no such folder$", id="no such folder"
-        ),
-        pytest.param(
-            "{}/nowhere/*.jpg", r"spec.source.uri: .*: there is no such folder$", id="a glob in no such folder"
-        ),
-        pytest.param(
-            "{}/empty", r"there are no images: no file below .*/empty has an image's extension", id="an empty folder"
-        ),
-        pytest.param(
-            "{}/empty/*.jpg", r"there are no images: nothing matches .*/empty/\*.jpg", id="a glob without a match"
-        ),
-        pytest.param("{}/a[.jpg", r"spec.source.uri: .*: has a \[ without its \]$", id="an open bracket"),
-        pytest.param("{}/*.{{jpg", r"spec.source.uri: .*: has a { without its }$", id="an open brace"),
-        pytest.param(
-            "{}/list.txt",
-            r"list.txt: is one file, and no image by its extension; a list of images goes into spec.source.manif",
-            id="a manifest as a folder",
-        ),
-        pytest.param(
-            "ftp://host/x",
-            r"spec.source.uri: ftp:// is not read; there are file, s3, gs, http, https, and",
-            id="no such scheme",
-        ),
-        pytest.param("s3://", r"spec.source.uri: 's3://' has no bucket after s3://$", id="no bucket"),
-    ],
-)
-def test_a_source_that_can_not_be_listed_is_refused(tmp_path: Path, sink: Store, uri: str, sentence: str) -> None:
-    write_files(tmp_path, "list.txt", "empty/notes.txt", data=b"a.jpg")
-    with pytest.raises(Invalid, match=sentence):
-        build(Source(uri=uri.format(tmp_path)), sink)
-    assert find_index(sink) is None
-
-
-def test_a_manifest_that_is_not_there_is_refused(tmp_path: Path, sink: Store) -> None:
-    with pytest.raises(Invalid, match=r"^spec.source.manifest.uri: file://.*/m.txt: there is no such file$"):
-        build(Source(manifest=Manifest(uri=str(tmp_path / "m.txt"))), sink)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_read_is_refused(tmp_path: Path, sink: Store) -> None:
-    write_files(tmp_path / "in", "a.jpg", "closed/b.jpg")
-    (tmp_path / "in" / "closed").chmod(0)
-    with pytest.raises(Invalid, match=r"^spec.source.uri: .*closed can't be listed: permission denied$"):
-        build(Source(uri=str(tmp_path / "in")), sink)
 
 
 @pytest.mark.parametrize(("limit", "images"), [(None, 7), (3, 3), (7, 7), (100, 7)])
@@ -315,7 +29,7 @@ def test_n_is_the_count_or_the_limit(tmp_path: Path, sink: Store, limit: int | N
 def test_the_summary_is_the_same_when_it_is_read_again(tmp_path: Path, sink: Store) -> None:
     write_photos(tmp_path / "in", 5)
     summary = build(Source(uri=str(tmp_path / "in")), sink)
-    assert open_index(sink).summary == summary
+    assert open_index(sink).document.summary == summary
     assert set(summary.document()) == {"images", "digest", "inputCost"}
     assert set(summary.document()["inputCost"]) == {
         "decodeMicros", "getMicros", "bytesPerImage", "bandwidthBytesPerSecond", "sampled", "unreadable",
@@ -390,7 +104,7 @@ def test_a_synthetic_source_has_an_index_without_a_list(sink: Store, width: int 
     size = f"{width or 32}x{height or 32}"
     assert index.uris(0, 1) == [f"synthetic://{size}/0", f"synthetic://{size}/1"]
     assert index.uris(199_999, 199_999) == [f"synthetic://{size}/199999"]
-    assert index.summary.input_cost.bytes_per_image == 0
+    assert index.document.summary.input_cost.bytes_per_image == 0
     assert find_index(sink) is None
 
 
@@ -434,19 +148,5 @@ def test_images_that_are_missing_do_not_stop_the_sample(tmp_path: Path, sink: St
     write_photos(tmp_path / "in", 3)
     (tmp_path / "m.txt").write_text("in/00000.jpg\nin/00001.jpg\nin/gone.jpg\nin/gone-too.jpg\n")
     index = index_of(Source(manifest=Manifest(uri=str(tmp_path / "m.txt"))), sink)
-    assert (index.summary.input_cost.sampled, index.summary.input_cost.unreadable) == (2, 2)
+    assert (index.document.summary.input_cost.sampled, index.document.summary.input_cost.unreadable) == (2, 2)
     assert {Path(witness).name for witness in index.witnesses} == {"00000.jpg", "00001.jpg"}
-
-
-@given(st.lists(st.text("abc/é\n\U0001f408", max_size=4), max_size=60), st.integers(1, 7), st.integers(2, 4))
-def test_sorting_in_pieces_is_sorting(
-    tmp_path_factory: pytest.TempPathFactory, uris: list[str], chunk: int, fan_in: int
-) -> None:
-    folder = tmp_path_factory.mktemp("runs")
-    assert list(sort_externally(uris, folder=folder, chunk=chunk, fan_in=fan_in)) == sorted(uris)
-
-
-def test_a_source_that_is_in_order_makes_one_run(tmp_path: Path) -> None:
-    uris = [f"{number:04d}" for number in range(1000)]
-    assert list(sort_externally(uris, folder=tmp_path, chunk=10)) == uris
-    assert len(list(tmp_path.iterdir())) == 1

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with the weights of its package: the one model that names things without a download."""
+"""EfficientNet-Lite0 with the weights of its package: the only model that recognises things without a download."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ NAME = "efficientnet_lite0"
 )
 def test_it_says_what_is_on_a_photo(file: str, labels: set[str]) -> None:
     model = loaded(NAME, weights="DEFAULT", image_size=224)
-    engine = build(loaded=model, mini_batch_size=1, precision="fp32", threads=1)
+    engine = build(loaded=model, mini_batch_size=1, precision="fp32", threads=1, cache_dir=None)
 
     engine.submit(photo(file, model.preprocessing))
     top = engine.collect()

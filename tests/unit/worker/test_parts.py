@@ -1,4 +1,4 @@
-"""A part's name, its Parquet file, and how its rows come together."""
+"""A part's name, its Parquet file, and how its rows are collected."""
 
 import io
 
@@ -8,7 +8,7 @@ import pytest
 
 from dueby_api.grid import Grid
 from dueby_worker.output.parts import OpenPart, is_part_name, part_name, parts_among
-from dueby_worker.output.rows import Rows, count_rows, decode_rows, encode_rows
+from dueby_worker.output.rows import Rows, decode_rows, encode_rows, read_footer
 from support.worker import LABELS, ORIGIN
 
 
@@ -105,8 +105,8 @@ def test_rows_are_read_back_as_they_were_written(errors: dict[int, str]) -> None
     if fine:
         np.testing.assert_array_equal(rows.classes[fine], some_rows().classes[fine])
         np.testing.assert_array_equal(rows.scores[fine], some_rows().scores[fine])
-    count = count_rows(io.BytesIO(encode_rows(rows, labels=LABELS, origin=ORIGIN)))
-    assert (count.first, count.rows, count.errors, count.origin) == (40, 4, len(errors), ORIGIN)
+    footer = read_footer(io.BytesIO(encode_rows(rows, labels=LABELS, origin=ORIGIN)))
+    assert (footer.first, footer.rows, footer.errors, footer.origin) == (40, 4, len(errors), ORIGIN)
 
 
 def test_the_same_rows_give_the_same_bytes() -> None:

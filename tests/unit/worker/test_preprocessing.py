@@ -6,7 +6,7 @@ import pytest
 import torchvision.models
 
 from dueby_api.inference_job import Model
-from dueby_worker.models.models import describe_model
+from dueby_worker.models.loading import describe_model
 from dueby_worker.models.preprocessing import Preprocessing
 
 CLASSIFIERS = torchvision.models.list_models(module=torchvision.models)

@@ -1,4 +1,4 @@
-"""What a worker shows of itself, and when it says that it is stuck."""
+"""What a worker's pages show, and when it reports that it is stuck."""
 
 import json
 import urllib.request
@@ -9,9 +9,11 @@ import pytest
 
 from dueby_api.errors import Invalid
 from dueby_api.grid import Share
-from dueby_worker.telemetry.progress import Progress
+from dueby_api.schema import decode
+from dueby_api.step_messages import ParityCheck, SinkParts, WorkerProgress
+from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.telemetry.serve import serve_progress
-from dueby_worker.telemetry.step_statistics import Steps
+from dueby_worker.telemetry.step_statistics import StepStatistics
 
 
 class Clock:
@@ -24,19 +26,19 @@ class Clock:
         return self.now_s
 
 
-def a_progress(clock: Clock | None = None) -> Progress:
+def a_progress(clock: Clock | None = None) -> ProgressTracker:
     clock = clock or Clock()
-    return Progress(worker="w0", share=Share(first=4, end=8), clock=clock, wall_clock=clock)
+    return ProgressTracker(worker="w0", share=Share(first=4, end=8), clock=clock, wall_clock=clock)
 
 
-def a_running_progress(clock: Clock | None = None, *, step_us: int = 100_000) -> Progress:
+def a_running_progress(clock: Clock | None = None, *, step_us: int = 100_000) -> ProgressTracker:
     progress = a_progress(clock)
     progress.enter("warming")
     for _ in range(4):
-        progress.step(step_us=step_us, model_us=step_us * 9 // 10, images=32)
-        progress.classified(images=32, failed=1)
+        progress.add_step(step_us=step_us, model_us=step_us * 9 // 10, images=32)
+        progress.add_rows(images=32, failed=1)
     progress.enter("running")
-    progress.committed()
+    progress.add_committed_part()
     return progress
 
 
@@ -44,7 +46,7 @@ def a_running_progress(clock: Clock | None = None, *, step_us: int = 100_000) ->
 def ask(tmp_path: Path):  # type: ignore[no-untyped-def]
     """Ask the progress's server for a page."""
 
-    def get(progress: Progress, path: str) -> tuple[int, str]:
+    def get(progress: ProgressTracker, path: str) -> tuple[int, str]:
         serve_progress(progress, host="127.0.0.1", port=0, port_file=tmp_path / "port")
         url = f"http://127.0.0.1:{(tmp_path / 'port').read_text()}{path}"
         try:
@@ -82,6 +84,39 @@ def test_progress_is_what_a_backend_reads(ask) -> None:  # type: ignore[no-untyp
     }
 
 
+@pytest.mark.parametrize(
+    ("progress", "parity"),
+    [
+        pytest.param(a_progress(), None, id="while it starts"),
+        pytest.param(
+            a_running_progress(),
+            ParityCheck(max_difference=1e-5, same_top1=0.75, ok=True, sentence="agrees"),
+            id="while it runs",
+        ),
+        pytest.param(
+            a_running_progress(),
+            ParityCheck(max_difference=None, same_top1=1.0, ok=False, sentence="DISAGREES"),
+            id="with a difference that is no number",
+        ),
+    ],
+)
+def test_the_readers_of_progress_get_what_the_worker_counted(  # type: ignore[no-untyped-def]
+    ask, progress: ProgressTracker, parity: ParityCheck | None
+) -> None:
+    progress.parity = parity
+    assert decode(WorkerProgress, ask(progress, "/progress")[1]) == progress.report()
+
+
+def test_parts_are_what_the_operator_reads(ask) -> None:  # type: ignore[no-untyped-def]
+    progress = a_running_progress()
+    assert ask(progress, "/parts") == (503, "running")
+    progress.list_parts = lambda: [(0, 3), (5, 6)]
+    status, body = ask(progress, "/parts")
+    assert status == 200
+    assert json.loads(body) == {"runs": [[0, 3], [5, 6]]}
+    assert decode(SinkParts, body) == SinkParts(runs=((0, 3), (5, 6)))
+
+
 def test_a_worker_that_starts_shows_no_numbers_that_it_does_not_have(ask) -> None:  # type: ignore[no-untyped-def]
     status, body = ask(a_progress(), "/progress?x=1")
     assert status == 200
@@ -93,7 +128,7 @@ def test_metrics_are_prometheus_s(ask) -> None:  # type: ignore[no-untyped-def]
     from prometheus_client.parser import text_string_to_metric_families
 
     progress = a_running_progress()
-    progress.step(step_us=400_000, model_us=1, images=3)
+    progress.add_step(step_us=400_000, model_us=1, images=3)
     status, body = ask(progress, "/metrics")
     assert status == 200
     samples = {
@@ -120,7 +155,7 @@ def test_metrics_are_prometheus_s(ask) -> None:  # type: ignore[no-untyped-def]
         pytest.param(a_running_progress(), 200, id="when the first mini-batch is over"),
     ],
 )
-def test_a_worker_is_ready_when_warm(ask, progress: Progress, status: int) -> None:  # type: ignore[no-untyped-def]
+def test_a_worker_is_ready_when_warm(ask, progress: ProgressTracker, status: int) -> None:  # type: ignore[no-untyped-def]
     assert ask(progress, "/readyz")[0] == status
 
 
@@ -149,6 +184,7 @@ def test_a_stuck_worker_is_not_healthy_and_says_why(ask) -> None:  # type: ignor
         pytest.param("running", True, 30_000_000, 310, True, id="though not five"),
         pytest.param("tails", False, 100_000, 800, False, id="a store may stay away for ten minutes"),
         pytest.param("done", False, 100_000, 10_000, False, id="who is done is not stuck"),
+        pytest.param("spent", False, 100_000, 10_000, False, id="nor is who may run no more"),
     ],
 )
 def test_a_worker_is_stuck_when(
@@ -160,6 +196,12 @@ def test_a_worker_is_stuck_when(
     progress.is_computing = is_computing
     clock.now_s += silent_s
     assert (progress.why_stuck() is not None) == stuck
+
+
+def test_a_worker_without_a_mini_batch_to_run_is_ready_when_it_has_ended(ask) -> None:  # type: ignore[no-untyped-def]
+    progress = a_progress()
+    progress.enter("spent")
+    assert ask(progress, "/readyz") == (200, "ok")
 
 
 def test_a_state_is_never_left_for_an_earlier_one() -> None:
@@ -176,7 +218,7 @@ def test_a_port_that_is_taken_is_said_to_be() -> None:
 
 
 def test_steps_are_averaged_over_the_recent_ones_and_on_the_whole_without_the_warm_up() -> None:
-    steps = Steps()
+    steps = StepStatistics()
     steps.add(step_us=9_000_000, model_us=9_000_000, images=32)
     for _ in range(50):
         steps.add(step_us=100_000, model_us=90_000, images=32)

@@ -1,4 +1,4 @@
-"""Laying claim to a sink, being refused by one, emptying it, and knowing which parts it holds."""
+"""Taking a sink into use, being refused by one, emptying it, and knowing which parts it holds."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,18 @@ import pytest
 from dueby_api.errors import Invalid
 from dueby_api.grid import Grid
 from dueby_worker.output.parts import part_name
-from dueby_worker.output.sink import SUCCESS, Holdings, admit, empty, lay_claim, read_claim
-from dueby_worker.output.sink_manifest import CLAIM
+from dueby_worker.output.sink import (
+    SUCCESS,
+    KnownParts,
+    apply_if_exists,
+    empty_sink,
+    read_sink_manifest,
+    require_sink_manifest,
+)
+from dueby_worker.output.sink_manifest import SINK_MANIFEST, SinkManifest
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
-from support.worker import COMPONENTS, a_claim
+from support.worker import COMPONENTS, a_manifest
 
 GRID = Grid(images=100, part_size=10)
 
@@ -38,17 +45,17 @@ def put_parts(store: Store, *parts: int) -> None:
         store.create(part_name(GRID, part), b"rows")
 
 
-def test_the_first_worker_lays_claim_to_an_empty_sink_and_the_others_find_it_theirs(store: Store) -> None:
+def test_the_first_worker_writes_the_manifest_of_an_empty_sink_and_the_others_accept_it(store: Store) -> None:
     for _ in range(3):
-        lay_claim(store, a_claim())
-    assert read_claim(store) == a_claim()
-    assert json.loads(store.read(CLAIM))["partSize"] == 10
+        require_sink_manifest(store, a_manifest())
+    assert read_sink_manifest(store) == a_manifest()
+    assert json.loads(store.read(SINK_MANIFEST))["partSize"] == 10
 
 
 def test_the_name_of_the_job_decides_nothing(store: Store) -> None:
-    lay_claim(store, a_claim(job="monday"))
-    lay_claim(store, a_claim(job="tuesday"))
-    assert read_claim(store) == a_claim(job="monday")
+    require_sink_manifest(store, a_manifest(job="monday"))
+    require_sink_manifest(store, a_manifest(job="tuesday"))
+    assert read_sink_manifest(store) == a_manifest(job="monday")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +70,7 @@ def test_the_name_of_the_job_decides_nothing(store: Store) -> None:
         pytest.param({"labels": "m" * 64}, "its labels were others", id="labels"),
         pytest.param(
             {"preprocessing": {"resize_side": 232, "mean": [0.1, 0.2, 0.3]}},
-            "images were prepared otherwise (resize_side 232, now 256)",
+            "its preprocessing was different (resize_side 232, now 256)",
             id="preprocessing",
         ),
     ],
@@ -71,31 +78,31 @@ def test_the_name_of_the_job_decides_nothing(store: Store) -> None:
 def test_a_sink_of_another_job_is_refused_with_what_differs(
     store: Store, changes: dict[str, Any], sentence: str
 ) -> None:
-    lay_claim(store, a_claim(components=COMPONENTS.replace(**changes)))
+    require_sink_manifest(store, a_manifest(components=COMPONENTS.replace(**changes)))
     with pytest.raises(Invalid) as caught:
-        lay_claim(store, a_claim())
+        require_sink_manifest(store, a_manifest())
     assert caught.value.field == "spec.sink.uri"
     assert sentence in caught.value.message
     assert "ifExists: Overwrite" in caught.value.message
 
 
 def test_everything_that_differs_is_said_at_once(store: Store) -> None:
-    lay_claim(store, a_claim(components=COMPONENTS.replace(model="resnet50", precision="bf16")))
+    require_sink_manifest(store, a_manifest(components=COMPONENTS.replace(model="resnet50", precision="bf16")))
     with pytest.raises(Invalid, match=r"its model was resnet50.*; its precision was bf16"):
-        lay_claim(store, a_claim())
+        require_sink_manifest(store, a_manifest())
 
 
 @pytest.mark.parametrize(
-    ("claim", "sentence"),
+    ("manifest", "sentence"),
     [
-        pytest.param(a_claim(part_size=20), "partSize: .* begun with partSize 20 and can't go on with 10", id="size"),
-        pytest.param(a_claim(images=99), "images: .* begun with images 99 and can't go on with 100", id="images"),
+        pytest.param(a_manifest(part_size=20), "partSize: .* begun with partSize 20, not 10", id="size"),
+        pytest.param(a_manifest(images=99), "images: .* begun with images 99, not 100", id="images"),
     ],
 )
-def test_the_grid_of_a_sink_never_moves(store: Store, claim: Any, sentence: str) -> None:
-    lay_claim(store, claim)
+def test_the_grid_of_a_sink_never_moves(store: Store, manifest: SinkManifest, sentence: str) -> None:
+    require_sink_manifest(store, manifest)
     with pytest.raises(Invalid, match=sentence):
-        lay_claim(store, a_claim())
+        require_sink_manifest(store, a_manifest())
 
 
 @pytest.mark.parametrize(
@@ -103,49 +110,51 @@ def test_the_grid_of_a_sink_never_moves(store: Store, claim: Any, sentence: str)
     [
         pytest.param(b"{", "is not JSON", id="cut short"),
         pytest.param(b"[]", "expected a mapping", id="a list"),
-        pytest.param(b'{"formatVersion": 2}', "has format version 2, and this is 1", id="of a later DueBy"),
+        pytest.param(
+            b'{"formatVersion": 2}', "has format version 2, but this DueBy writes version 1", id="of a later DueBy"
+        ),
         pytest.param(b'{"formatVersion": 1}', "is missing", id="without its fields"),
     ],
 )
-def test_a_claim_that_can_not_be_read_is_the_sink_s_fault(store: Store, content: bytes, sentence: str) -> None:
-    store.create(CLAIM, content)
+def test_a_manifest_that_can_not_be_read_is_the_sink_s_fault(store: Store, content: bytes, sentence: str) -> None:
+    store.create(SINK_MANIFEST, content)
     with pytest.raises(Invalid, match=sentence):
-        read_claim(store)
+        read_sink_manifest(store)
 
 
-def test_parts_without_a_claim_are_nobody_s_to_go_on_with(store: Store) -> None:
+def test_parts_without_a_manifest_are_nobody_s_to_go_on_with(store: Store) -> None:
     put_parts(store, 1)
     with pytest.raises(Invalid, match=r"holds parts but no _dueby/job\.json"):
-        lay_claim(store, a_claim())
+        require_sink_manifest(store, a_manifest())
 
 
 def test_other_files_in_a_sink_don_t_matter(store: Store) -> None:
     store.create("notes.txt", b"mine")
-    lay_claim(store, a_claim())
-    empty(store)
+    require_sink_manifest(store, a_manifest())
+    empty_sink(store)
     assert store.read("notes.txt") == b"mine"
 
 
 def test_fail_refuses_a_sink_in_use_and_takes_a_new_one(store: Store) -> None:
-    assert admit(store, "Fail") is None
-    lay_claim(store, a_claim())
+    assert apply_if_exists(store, "Fail") is None
+    require_sink_manifest(store, a_manifest())
     with pytest.raises(Invalid, match=r"is in use by job catalog, and sink\.ifExists is Fail"):
-        admit(store, "Fail")
+        apply_if_exists(store, "Fail")
 
 
-def test_resume_goes_on_with_the_claim_that_is_there(store: Store) -> None:
-    assert admit(store, "Resume") is None
-    lay_claim(store, a_claim())
-    assert admit(store, "Resume") == a_claim()
+def test_resume_goes_on_with_the_manifest_that_is_there(store: Store) -> None:
+    assert apply_if_exists(store, "Resume") is None
+    require_sink_manifest(store, a_manifest())
+    assert apply_if_exists(store, "Resume") == a_manifest()
 
 
 def test_overwrite_leaves_nothing_of_the_old_job(store: Store) -> None:
-    lay_claim(store, a_claim(components=COMPONENTS.replace(model="resnet50")))
+    require_sink_manifest(store, a_manifest(components=COMPONENTS.replace(model="resnet50")))
     put_parts(store, 0, 5)
     store.create(SUCCESS, b"{}")
-    assert admit(store, "Overwrite") is None
+    assert apply_if_exists(store, "Overwrite") is None
     assert store.list_names() == []
-    lay_claim(store, a_claim())
+    require_sink_manifest(store, a_manifest())
 
 
 class Killed(Exception):
@@ -171,45 +180,52 @@ class KilledStore:
 
 @pytest.mark.parametrize("before", range(5))
 def test_emptying_can_be_killed_anywhere_and_no_old_row_is_taken_for_a_new_one(store: Store, before: int) -> None:
-    lay_claim(store, a_claim(components=COMPONENTS.replace(model="resnet50")))
+    require_sink_manifest(store, a_manifest(components=COMPONENTS.replace(model="resnet50")))
     put_parts(store, 0, 5)
     store.create(SUCCESS, b"{}")
     killed: Any = KilledStore(store, before=before)
     if before < 4:
         with pytest.raises(Killed):
-            empty(killed)
+            empty_sink(killed)
         with pytest.raises(Invalid, match="another job"):
-            lay_claim(store, a_claim())
+            require_sink_manifest(store, a_manifest())
         assert not store.exists(SUCCESS) or before == 0
-    empty(store)
-    lay_claim(store, a_claim())
+    empty_sink(store)
+    require_sink_manifest(store, a_manifest())
 
 
-def test_holdings_list_the_sink_when_asked_and_not_again_at_once(store: Store) -> None:
+def test_the_sink_is_listed_when_asked_and_not_again_at_once(store: Store) -> None:
     clock = Clock()
-    holdings = Holdings(store, GRID, clock=clock)
+    known_parts = KnownParts(store, GRID, clock=clock)
     put_parts(store, 1, 2)
-    holdings.refresh()
-    assert holdings.missing() == {0, 3, 4, 5, 6, 7, 8, 9}
+    known_parts.refresh()
+    assert known_parts.missing() == {0, 3, 4, 5, 6, 7, 8, 9}
     put_parts(store, 3)
-    holdings.refresh()
-    assert 3 not in holdings
+    known_parts.refresh()
+    assert 3 not in known_parts
     clock.now_s += 2.1
-    holdings.refresh()
-    assert 3 in holdings
+    known_parts.refresh()
+    assert 3 in known_parts
 
 
-def test_a_look_at_one_part_sees_it_at_once(store: Store) -> None:
-    holdings = Holdings(store, GRID)
-    assert not holdings.look(4)
+def test_checking_one_part_sees_it_at_once(store: Store) -> None:
+    known_parts = KnownParts(store, GRID)
+    assert not known_parts.check(4)
     put_parts(store, 4)
-    assert holdings.look(4)
-    assert 4 in holdings
+    assert known_parts.check(4)
+    assert 4 in known_parts
 
 
 def test_watching_ends_when_every_part_is_there(store: Store) -> None:
-    holdings = Holdings(store, GRID)
-    holdings.add(*range(9))
+    known_parts = KnownParts(store, GRID)
+    known_parts.add(*range(9))
     put_parts(store, 9)
-    holdings.watch({9})
-    assert holdings.is_complete
+    known_parts.watch({9})
+    assert known_parts.is_complete
+
+
+def test_watching_ends_when_it_is_told_to(store: Store) -> None:
+    known_parts = KnownParts(store, GRID)
+    known_parts.stop_watching()
+    known_parts.watch({9})
+    assert not known_parts.is_complete

@@ -1,14 +1,15 @@
-"""The local store, and where other stores can't be opened."""
+"""The local store, URIs that no store can be opened for, and how a store is asked again."""
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dueby_api.errors import Invalid, Transient
-from dueby_worker.storage.retry import Patience
+from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.stores import open_store
 from support.store import HURRIED, StoreContract
@@ -18,7 +19,7 @@ AN_HOUR_AGO = 3_700
 
 @pytest.fixture
 def open_again(tmp_path: Path) -> Callable[[], Store]:
-    return lambda: open_store(str(tmp_path / "sink"), patience=HURRIED)
+    return lambda: open_store(str(tmp_path / "sink"), retry=HURRIED)
 
 
 class TestLocalStore(StoreContract):
@@ -29,7 +30,7 @@ class TestLocalStore(StoreContract):
     ("uri", "sentence"),
     [
         pytest.param(
-            "ftp://host/x", "ftp:// is not read; there are file, s3, gs, http, https, and bare paths", id="ftp"
+            "ftp://host/x", "ftp:// is not supported; use one of file, s3, gs, http, https, or a bare path", id="ftp"
         ),
         pytest.param("s3://", "'s3://' has no bucket after s3://", id="no bucket"),
         pytest.param("https:///x", "'https:///x' has no host after https://", id="no host"),
@@ -62,15 +63,15 @@ def test_one_folder_has_many_names(tmp_path: Path, uri: str) -> None:
 
 
 def test_a_web_server_is_not_written_to() -> None:
-    store = open_store("https://example.org/folder", patience=HURRIED)
+    store = open_store("https://example.org/folder", retry=HURRIED)
     for write in (store.create, store.replace):
-        with pytest.raises(Invalid, match=r"^spec.sink.uri: https://example.org/folder: a web server can only be read"):
+        with pytest.raises(Invalid, match=r"^spec.sink.uri: https://example.org/folder can only be read from; "):
             write("x", b"")
 
 
 def test_a_file_in_the_way_is_the_users_to_move(tmp_path: Path) -> None:
     (tmp_path / "sink").write_text("not a folder")
-    store = open_store(str(tmp_path / "sink"), patience=HURRIED)
+    store = open_store(str(tmp_path / "sink"), retry=HURRIED)
     with pytest.raises(Invalid, match=r"^spec.sink.uri: .*/sink: "):
         store.create("x", b"")
 
@@ -80,7 +81,7 @@ def test_what_may_not_be_read_or_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("")
     (tmp_path / "x").chmod(0)
     tmp_path.chmod(0o500)
-    store = open_store(str(tmp_path), patience=HURRIED)
+    store = open_store(str(tmp_path), retry=HURRIED)
     with pytest.raises(Unavailable, match=r"^permission denied$"):
         store.read("x")
     with pytest.raises(Invalid, match=r"permission denied$"):
@@ -119,7 +120,7 @@ def test_what_a_killed_writer_left_is_swept_away_after_an_hour(tmp_path: Path) -
     assert sorted(os.listdir(tmp_path)) == [".dueby-new", "part"]
 
 
-class TestPatience:
+class TestRetryPolicy:
     """How a store that doesn't answer is asked again."""
 
     def test_it_ends_when_there_is_an_answer(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -130,10 +131,13 @@ class TestPatience:
                 raise failures.pop()
             return "here"
 
-        assert Patience(first_s=0.001, total_s=10).call(ask, what="the store") == "here"
+        assert RetryPolicy(first_pause_s=0.001, total_s=10).call(ask, what="the store") == "here"
         assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
-        assert caplog.messages[0].startswith("the store can't be reached: away. Asked 1 times")
-        assert caplog.messages[1].startswith("the store can't be reached: still away. Asked 2 times")
+        assert [re.sub(r"in \d\.\d s", "in a moment", message) for message in caplog.messages] == [
+            f"the store can't be reached: {failure}. Attempt {attempt} failed after 0 s; trying again in a moment, "
+            "giving up after 10 s."
+            for attempt, failure in ((1, "away"), (2, "still away"))
+        ]
 
     def test_it_ends_after_its_time_with_the_last_failure(self) -> None:
         asked: list[None] = []

@@ -1,4 +1,4 @@
-"""Which part a worker takes when its own share is done, by table and by simulated runs of many workers."""
+"""The part that a worker takes when its own share is done, in a table and in simulated runs of many workers."""
 
 import heapq
 import random

@@ -1,1 +1,1 @@
-"""What runs a model: one file per engine."""
+"""Engines: what runs a model, one file each."""

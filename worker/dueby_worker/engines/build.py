@@ -1,30 +1,22 @@
-"""Makes the engine that a plan names, and says which ones this machine has.
+"""Build the engine that a plan names, and list those that this machine has, by the table in dueby_api/engines.py.
 
-An engine is never swapped for another, nor its precision: what can't be had here is refused with the reason.
+An engine is never swapped for another one, nor its precision for another: what is not available here is refused with
+the reason. A module is imported when its engine is asked for, so that a worker loads no library of another engine.
 """
 
-from collections.abc import Callable
-from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 
-from dueby_api.engines import EngineName, Precision
+from dueby_api.engines import ENGINES, EngineName, Precision
 from dueby_api.errors import Invalid
-from dueby_worker.engines import compiled, cuda, eager, openvino
-from dueby_worker.engines.interface import Engine
-from dueby_worker.models.models import LoadedModel
-
-_OBSTACLES: dict[EngineName, Callable[[Precision], str | None]] = {
-    "eager": eager.find_obstacle,
-    "openvino": openvino.find_obstacle,
-    "compile": compiled.find_obstacle,
-    "cuda": cuda.find_obstacle,
-    "cudagraph": cuda.find_obstacle,
-}
+from dueby_worker.engines.interface import Engine, EngineModule
+from dueby_worker.models.loading import LoadedModel
 
 
 def available_engines(precision: Precision) -> tuple[EngineName, ...]:
-    """The engines that can run on this machine at that precision."""
-    return tuple(name for name, find_obstacle in _OBSTACLES.items() if find_obstacle(precision) is None)
+    """Return the engines that can run on this machine at that precision, in the order of the table."""
+    return tuple(name for name in ENGINES if engine_module(name).find_obstacle(precision) is None)
 
 
 def build_engine(
@@ -36,19 +28,19 @@ def build_engine(
     threads: int,
     cache_dir: Path | None = None,
 ) -> Engine:
-    """The engine, ready for its first mini-batch; Invalid, with the reason, where it can't run here at that precision.
+    """Return the engine, ready for its first mini-batch. Raise Invalid, with the reason, if it can't run here.
 
-    `threads` is the cores of a CPU's slice. What takes time once (converted networks, compiled code) is kept in
-    `cache_dir`, which processes may share. A GPU's memory that is too small raises torch.OutOfMemoryError, here or in
-    the first mini-batch.
+    The arguments are those of EngineModule.build. A GPU with too little memory raises torch.OutOfMemoryError, here or
+    in the first mini-batch.
     """
-    if (obstacle := _OBSTACLES[name](precision)) is not None:
+    module = engine_module(name)
+    if (obstacle := module.find_obstacle(precision)) is not None:
         raise Invalid("spec.model.engine", f"{name} at {precision}: {obstacle}")
-    makers: dict[EngineName, Callable[..., Engine]] = {
-        "eager": partial(eager.build, threads=threads),
-        "openvino": partial(openvino.build, threads=threads, cache_dir=cache_dir),
-        "compile": partial(compiled.build, threads=threads, cache_dir=cache_dir),
-        "cuda": partial(cuda.build, name="cuda"),
-        "cudagraph": partial(cuda.build, name="cudagraph"),
-    }
-    return makers[name](loaded=loaded, mini_batch_size=mini_batch_size, precision=precision)
+    return module.build(
+        loaded=loaded, mini_batch_size=mini_batch_size, precision=precision, threads=threads, cache_dir=cache_dir
+    )
+
+
+def engine_module(name: EngineName) -> EngineModule:
+    """Return the engine's module, imported now."""
+    return cast(EngineModule, import_module(ENGINES[name].module))

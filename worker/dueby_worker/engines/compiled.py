@@ -1,7 +1,7 @@
-"""torch.compile on the CPU: needs a C++ compiler, and half a minute at start where the cache folder is empty.
+"""torch.compile on the CPU: it needs a C++ compiler, and half a minute at start if the cache folder is empty.
 
-It pays after some 10,000 images a worker. The compiled code is kept in the cache folder, so that only the first worker
-of a machine waits for it, once for each mini-batch size.
+It pays after some 10,000 images per worker. The compiled code is kept in the cache folder, so that only the first
+worker of a machine waits for it, once for each mini-batch size.
 """
 
 import os
@@ -14,29 +14,32 @@ import torch
 from dueby_api.engines import Precision
 from dueby_worker.engines import eager
 from dueby_worker.engines.network import tuned_classifier
-from dueby_worker.models.models import LoadedModel
+from dueby_worker.models.loading import LoadedModel
 
 
 def find_obstacle(precision: Precision) -> str | None:
-    """Why the engine can't run here at that precision; None where it can."""
-    compiler = os.environ.get("CXX", "g++")  # which one torch looks for
+    """Return why the engine can't run here at that precision; None if it can."""
+    # torch looks for the compiler in the same way.
+    compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
-        return f"there is no C++ compiler ({compiler}) here; install one, or take eager or openvino"
+        return f"there is no C++ compiler ({compiler}) here; install one, or use the engine eager or openvino"
     return eager.find_obstacle(precision)
 
 
 def build(
     *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
 ) -> eager.TorchEngine:
-    """The engine `compile`."""
+    """Return the engine `compile`, compiled for this mini-batch size."""
     torch.set_num_threads(threads)
     if cache_dir is not None:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_dir / "inductor")  # torch knows no other way
+        # torch offers no other way to choose the folder.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_dir / "inductor")
     side = loaded.preprocessing.crop_side
     with warnings.catch_warnings(), torch.inference_mode():
-        # It imports parts of torch that warn of torch.jit's deprecation, here and in the first call.
+        # Compiling imports parts of torch that warn of torch.jit's deprecation, here and in the first call.
         warnings.simplefilter("ignore", DeprecationWarning)
-        # freezing: weights as constants, in oneDNN's own layout, 1.4 times as fast. Shapes never change.
+        # freezing makes the weights constants in oneDNN's own layout, which is 1.4 times as fast. dynamic=False,
+        # because shapes never change.
         classifier = torch.compile(tuned_classifier(loaded, precision), dynamic=False, options={"freezing": True})
         classifier(torch.zeros(mini_batch_size, side, side, 3, dtype=torch.uint8))
     return eager.TorchEngine(

@@ -1,31 +1,33 @@
-"""PyTorch as it is, tuned: channels_last, folded batch norms, inference mode, as many threads as the slice has cores.
+"""PyTorch on the CPU, tuned: channels_last, folded batch norms, inference mode, one thread per core of the slice.
 
-It runs wherever torch does. bf16 is the whole network in bf16, not autocast: the same accuracy and a tenth faster. On
-CPUs without bf16 instructions it is twenty times slower than fp32; that is the profile's to say, not a reason to
-compute something else than the job asks for.
+It runs wherever torch does. bf16 means the whole network in bf16, not autocast: that is as accurate and a tenth faster.
+On CPUs without bf16 instructions bf16 is twenty times slower than fp32. It is not refused there: the profile shows it,
+and an engine computes what the job asks for.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from dueby_api.engines import EngineName, Precision
-from dueby_worker.engines.interface import Pixels, TopK
+from dueby_worker.engines.interface import TopK
 from dueby_worker.engines.network import tuned_classifier
-from dueby_worker.models.models import LoadedModel
+from dueby_worker.models.loading import LoadedModel
+from dueby_worker.models.preprocessing import Pixels
 
-# uint8 pictures to classes and their probabilities, best first
-Forward = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+# Maps uint8 images to classes and their probabilities, best first.
+Classify = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 class TorchEngine:
-    """Runs a classifier on the CPU, in collect()."""
+    """Runs a classifier on the CPU, inside collect()."""
 
     depth = 1
 
     def __init__(
-        self, *, name: EngineName, precision: Precision, classifier: Forward, mini_batch_size: int, side: int
+        self, *, name: EngineName, precision: Precision, classifier: Classify, mini_batch_size: int, side: int
     ) -> None:
         self.name = name
         self.precision = precision
@@ -34,34 +36,38 @@ class TorchEngine:
         self._batch: Pixels | None = None
 
     def buffer(self) -> Pixels:
-        """As Engine says."""
+        """Return a new array for a mini-batch."""
         return np.empty(self._shape, dtype=np.uint8)
 
     def submit(self, batch: Pixels) -> None:
-        """As Engine says."""
+        """Keep the mini-batch for collect()."""
         self._batch = batch
 
     def collect(self) -> TopK:
-        """As Engine says."""
+        """Classify the submitted mini-batch."""
         with torch.inference_mode():
             classes, scores = self._classifier(torch.from_numpy(self._batch))
         self._batch = None
         return TopK(classes=classes.numpy(), scores=scores.numpy())
 
     def close(self) -> None:
-        """As Engine says."""
+        """Drop the submitted mini-batch. The network's memory is freed with this object."""
         self._batch = None
 
 
 def find_obstacle(precision: Precision) -> str | None:
-    """Why the engine can't run here at that precision; None where it can."""
-    return (
-        "CPUs compute fp16 slower than fp32, and far less exactly; take fp32 or bf16" if precision == "fp16" else None
-    )
+    """Return why no engine for CPUs can run at that precision; None if they can."""
+    if precision == "fp16":
+        return "CPUs compute fp16 slower than fp32, and far less exactly; set precision to fp32 or bf16"
+    return None
 
 
-def build(*, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int) -> TorchEngine:
-    """The engine `eager`."""
+def build(
+    *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
+) -> TorchEngine:
+    """Return the engine `eager`."""
+    # Nothing is converted or compiled, so there is nothing to keep.
+    del cache_dir
     torch.set_num_threads(threads)
     return TorchEngine(
         name="eager",

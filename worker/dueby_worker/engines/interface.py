@@ -1,32 +1,35 @@
-"""What every engine is: fixed mini-batches of uint8 pictures in, the best classes out.
+"""What every engine is: it takes fixed mini-batches of uint8 images and returns the best classes.
 
-An engine is made for one model, one mini-batch size and one precision, and never departs from them. It takes pictures
-as the decoder leaves them (uint8, NHWC, RGB), normalises them itself (on a GPU that moves a quarter of the bytes) and
-returns softmax probabilities. The worker's loop is the same for all:
+An engine is built for one model, one mini-batch size and one precision, and never departs from them. It takes images as
+the decoder leaves them (uint8, NHWC, RGB), normalises them itself, because that moves a quarter of the bytes to a GPU,
+and returns softmax probabilities. The worker's loop is the same for all engines:
 
-    buffer = engine.buffer()        # once per mini-batch in flight, and one more to fill meanwhile
-    engine.submit(buffer)           # from here the buffer is the engine's ...
+    buffer = engine.buffer()        # one per mini-batch in flight, and more to fill in the meantime
+    engine.submit(buffer)           # the buffer belongs to the engine ...
     top = engine.collect()          # ... until its result is collected, oldest first
 
-`build.build_engine` makes one, `build.available_engines` says which ones this machine has, `parity.check_parity`
-compares one with eager fp32, and `host` prepares the process.
+A module of an engine is named by the table in dueby_api/engines.py and offers `find_obstacle` and `build`, as
+`EngineModule` says. build.py goes by that table, parity.py compares an engine with plain fp32, and host.py prepares the
+process.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dueby_api.engines import EngineName, Precision
+from dueby_worker.models.loading import LoadedModel
+from dueby_worker.models.preprocessing import Pixels
 
-Pixels = NDArray[np.uint8]
 MAX_CLASSES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class TopK:
-    """The best classes of each picture of a mini-batch of b, best first; k = min(5, number of classes)."""
+    """The best classes of each image of a mini-batch of b, best first; k = min(MAX_CLASSES, number of classes)."""
 
     classes: NDArray[np.int32]
     """(b, k) class numbers."""
@@ -43,20 +46,42 @@ class Engine(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """The job's precision, in which it computes."""
+        """The job's precision, in which the network computes."""
 
     @property
     def depth(self) -> int:
         """How many mini-batches may be submitted and not yet collected: 1 on CPUs, 2 on GPUs."""
 
     def buffer(self) -> Pixels:
-        """A new array (b, side, side, 3) to fill and submit, any number of times; pinned memory on GPUs."""
+        """Return a new array (b, side, side, 3), to be filled and submitted any number of times; pinned for GPUs."""
 
     def submit(self, batch: Pixels) -> None:
-        """Start on exactly b pictures. The array must not change until its result is collected."""
+        """Start on exactly b images. The array must not change until its result is collected."""
 
     def collect(self) -> TopK:
-        """Wait for the oldest submitted mini-batch; its result. Never called with nothing in flight."""
+        """Wait for the oldest submitted mini-batch and return its result. Never called with nothing in flight."""
 
     def close(self) -> None:
-        """Give memory back, dropping what is in flight. The engine is of no use afterwards."""
+        """Release the memory and drop what is in flight. The engine can't be used afterwards."""
+
+
+class EngineModule(Protocol):
+    """A module that the table of engines names."""
+
+    def find_obstacle(self, precision: Precision) -> str | None:
+        """Return why the engine can't run on this machine at that precision, and what to do; None if it can."""
+
+    def build(
+        self,
+        *,
+        loaded: LoadedModel,
+        mini_batch_size: int,
+        precision: Precision,
+        threads: int,
+        cache_dir: Path | None,
+    ) -> Engine:
+        """Return the engine, ready for its first mini-batch. Called only if there is no obstacle.
+
+        `threads` is the number of cores in a CPU's slice. `cache_dir` keeps what takes time once (converted networks,
+        compiled code) and may be shared by processes; None: nothing is kept. An engine ignores what it has no use for.
+        """

@@ -1,1 +1,1 @@
-"""Image files decoded to what a model sees."""
+"""Image files, read and decoded to the pixels that a model sees."""

@@ -1,21 +1,22 @@
-"""From the bytes of an image file to the square of pixels that a model sees, or to one sentence why not.
+"""Decode the bytes of an image file to the square of pixels that a model sees, or say in one sentence why not.
 
-The order is what keeps a worker alive: the kind of file by its first bytes, then its size from the header against the
-limit, and only then decoding. (A file of 380 bytes that claims 60000 x 60000 pixels took torchvision 37 s and 10.6 GB,
-*and succeeded*.) Whatever a decoder makes of damaged bytes is that image's error, never the worker's.
+The order of the checks keeps a worker alive: first the kind of file by its first bytes, then the size in its header
+against the limit, and only then decoding. (A file of 380 bytes that claims 60000 x 60000 pixels took torchvision 37 s
+and 10.6 GB, *and succeeded*.) Whatever a decoder raises on damaged bytes is that image's error, never the worker's.
 """
 
-from dueby_worker.images import jpeg, pictures
-from dueby_worker.images.geometry import Pixels, cut_out, plan_cut, turn
+from dueby_api.step_config import MAX_PIXELS
+from dueby_worker.images import jpeg, pillow_formats
+from dueby_worker.images.geometry import cut_out, plan_cut, turn
 from dueby_worker.images.unreadable import UnreadableImage
-from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
-__all__ = ["MAX_PIXELS", "UnreadableImage", "decode_image"]
-
-MAX_PIXELS = 100_000_000
-# Above this many times the pixels of the square, a resize of the whole picture is waste, and soon a bomb.
+# If resizing the whole image needs more than this many times the pixels of the square, only the square is resized:
+# an image of 100,000 x 10 pixels would otherwise fill the memory.
 _PANORAMA = 32
+# First bytes of the formats that Pillow reads here. If Pillow still doesn't know such a file, it is damaged.
 _KNOWN = (b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+# First bytes of what is often found among images.
 _LOOKS_LIKE = (
     (b"PK\x03\x04", "a zip archive"),
     (b"PK\x05\x06", "a zip archive"),
@@ -30,22 +31,27 @@ _LOOKS_LIKE = (
     (b"{", "JSON"),
     (b"8bps", "a Photoshop file"),
 )
-_BOXES = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"jxl ": "JPEG XL"}
+# Image formats in ISO media files, by the brand that follows `ftyp`; they are not read.
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"jxl ": "JPEG XL"}
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def decode_image(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """The square as a model sees it, before normalisation: uint8 RGB (crop, crop, 3), contiguous."""
+    """Return the square that a model sees, before normalisation: contiguous uint8 RGB (crop, crop, 3).
+
+    Raise UnreadableImage, with one sentence, if that is not possible.
+    """
     if not data:
         raise UnreadableImage("The file is empty.")
     try:
         if data.startswith(jpeg.MAGIC):
             return _decode_jpeg(data, preprocessing, max_pixels)
-        return _decode_picture(data, preprocessing, max_pixels)
+        return _decode_other(data, preprocessing, max_pixels)
     except UnreadableImage:
         raise
     except MemoryError:
         raise UnreadableImage("There is not enough memory to decode it.") from None
-    # Decoders raise what they like at damaged bytes: SyntaxError, IndexError, struct.error and more have been seen.
+    # Decoders raise anything on damaged bytes: SyntaxError, IndexError, struct.error and more have been seen.
     except Exception as error:
         raise UnreadableImage(f"It is damaged or truncated: {_first_line(error)}.") from error
 
@@ -56,24 +62,25 @@ def _decode_jpeg(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> 
     cut = plan_cut(header.width, header.height, header.orientation, preprocessing)
     pixels, extent = jpeg.decode(data, header, cut)
     if cut.width * cut.height > _PANORAMA * cut.side**2:
-        square = pictures.cut_square(pictures.from_pixels(pixels), cut, preprocessing, extent)
+        square = pillow_formats.cut_square(pillow_formats.from_pixels(pixels), cut, preprocessing, extent)
     else:
         square = cut_out(pixels, cut, preprocessing, extent)
     return turn(square, header.orientation)
 
 
-def _decode_picture(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Pixels:
+def _decode_other(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Pixels:
     try:
-        with pictures.open_picture(data) as picture:
-            _require_size(picture.width, picture.height, pictures.stored_pixels(picture), max_pixels)
-            orientation = pictures.orientation_of(picture)
+        with pillow_formats.open_picture(data) as picture:
+            _require_size(picture.width, picture.height, pillow_formats.stored_pixels(picture), max_pixels)
+            orientation = pillow_formats.orientation_of(picture)
             cut = plan_cut(picture.width, picture.height, orientation, preprocessing)
-            return turn(pictures.cut_square(pictures.to_rgb(picture), cut, preprocessing), orientation)
-    except pictures.UnidentifiedImageError:
-        raise UnreadableImage(_say_what_it_is(data)) from None
+            return turn(pillow_formats.cut_square(pillow_formats.to_rgb(picture), cut, preprocessing), orientation)
+    except pillow_formats.UnidentifiedImageError:
+        raise UnreadableImage(_describe(data)) from None
 
 
 def _require_size(width: int, height: int, pixels: int, max_pixels: int) -> None:
+    """Raise UnreadableImage if the image has no pixels, or if decoding would hold more than `max_pixels` at once."""
     if width < 1 or height < 1:
         raise UnreadableImage(f"Its size is {width} x {height} pixels.")
     if pixels > max_pixels:
@@ -81,12 +88,13 @@ def _require_size(width: int, height: int, pixels: int, max_pixels: int) -> None
         raise UnreadableImage(f"It has {width} x {height} pixels{tiles}, more than the limit of {max_pixels:,}.")
 
 
-def _say_what_it_is(data: bytes) -> str:
+def _describe(data: bytes) -> str:
+    """Return a sentence about a file that Pillow doesn't recognise, which names its likely format."""
     if data.startswith(_KNOWN):
         return "It is damaged or truncated: its header makes no sense."
-    start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    start = data[:512].lstrip(_BYTE_ORDER_MARK + b" \t\r\n").lower()
     kind = next((kind for magic, kind in _LOOKS_LIKE if start.startswith(magic.lower())), None)
-    kind = kind or (_BOXES.get(data[8:12]) if data[4:8] == b"ftyp" else None)
+    kind = kind or (_BRANDS.get(data[8:12]) if data[4:8] == b"ftyp" else None)
     return f"It is not an image of a known format{f': it looks like {kind}' if kind else ''}."
 
 

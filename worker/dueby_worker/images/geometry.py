@@ -1,9 +1,9 @@
-"""The square that a model sees, cut out of a picture: resize, crop the centre, turn as EXIF says.
+"""Cut the square that a model sees out of an image: resize, crop the centre, turn as EXIF says.
 
-torch's antialiased resize on uint8 is the fastest that was measured, 640x480 to 256 in 0.8 ms against Pillow's 2.5
-(bilinear; bicubic 0.9 against 4.0). It releases the GIL, runs in the calling thread alone, and differs from Pillow's,
-which torchvision's presets were evaluated with, by at most 1 of 255. Pictures are cut as they are stored and turned
-afterwards, when they are small.
+torch's antialiased resize on uint8 is the fastest of those measured: 640x480 to 256 takes 0.8 ms, Pillow 2.5 ms
+(bilinear; bicubic 0.9 and 4.0 ms). It releases the interpreter's lock, runs in the calling thread alone, and differs by
+at most 1 of 255 from Pillow's resize, with which torchvision's presets were evaluated. Images are cut as they are
+stored and turned afterwards, when they are small.
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,14 @@ from math import inf, nextafter
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
-from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
-Pixels = NDArray[np.uint8]
-# Width and height of a picture in its own pixels. Not whole where it was made smaller while it was decoded.
+# Width and height of an image in its own pixels. They are fractions if it was reduced while it was decoded.
 Extent = tuple[float, float]
 
-# EXIF orientation -> how a stored picture is turned to be seen: mirrored top to bottom, left to right, then transposed.
+# EXIF orientation -> what turns the stored image upright: mirror top to bottom, mirror left to right, then transpose.
 _TURNS = {
     1: (False, False, False),
     2: (False, True, False),
@@ -35,7 +33,7 @@ _TURNS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """Resize to width x height, then take the square of `side` at (left, top); in the picture as it is stored."""
+    """Resize to width x height, then take the square of `side` at (left, top), all as the image is stored."""
 
     width: int
     height: int
@@ -45,7 +43,7 @@ class Cut:
 
 
 def plan_cut(width: int, height: int, orientation: int, preprocessing: Preprocessing) -> Cut:
-    """The cut of a stored picture of this size. Rounds as torchvision's Resize and CenterCrop do, as it is seen."""
+    """Return the cut of a stored image of this size, rounded as torchvision rounds it for the upright image."""
     side = preprocessing.crop_side
     short = min(width, height)
     wide, high = (int(preprocessing.resize_side * length / short) for length in (width, height))
@@ -59,7 +57,10 @@ def plan_cut(width: int, height: int, orientation: int, preprocessing: Preproces
 
 
 def cut_out(pixels: Pixels, cut: Cut, preprocessing: Preprocessing, extent: Extent | None = None) -> Pixels:
-    """The square of a stored picture, (height, width, 3) to (side, side, 3). `extent` as in the pixels if absent."""
+    """Return the square (side, side, 3) of a stored image (height, width, 3).
+
+    `extent` is the image's true size if its pixels are a reduced copy with a fraction of a pixel at the edge.
+    """
     height, width, _ = pixels.shape
     planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     if (width, height) != (cut.width, cut.height):
@@ -75,13 +76,16 @@ def cut_out(pixels: Pixels, cut: Cut, preprocessing: Preprocessing, extent: Exte
 
 
 def _factor(wanted: int, extent: float, length: int) -> float:
-    """The factor from the extent to what is wanted, of which torch makes floor(factor * length) pixels."""
+    """Return the factor from the extent to the wanted length.
+
+    torch makes floor(factor * length) pixels, and rounding must not lose the last of them.
+    """
     factor = wanted / extent
     return factor if int(factor * length) >= wanted else nextafter(factor, inf)
 
 
 def turn(pixels: Pixels, orientation: int) -> Pixels:
-    """The stored square as it is to be seen, contiguous."""
+    """Return the stored square upright, as a contiguous array."""
     bottom_up, right_to_left, transposed = _TURNS[orientation]
     pixels = pixels[:: -1 if bottom_up else 1, :: -1 if right_to_left else 1]
     return np.ascontiguousarray(pixels.transpose(1, 0, 2) if transposed else pixels)

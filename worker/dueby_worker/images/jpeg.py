@@ -1,8 +1,8 @@
-"""JPEG, by simplejpeg: twice as fast as Pillow, strict, without the interpreter's lock.
+"""Decode JPEG with simplejpeg, which is twice as fast as Pillow, strict, and releases the interpreter's lock.
 
-The header is read by hand, since libjpeg only looks at the size after it has allocated for it, and simplejpeg says
-nothing about EXIF. `strict` refuses what Pillow and torchvision fill up with grey: there is no second try with another
-decoder, which would turn a damaged file into a made-up picture. simplejpeg is imported here and nowhere else.
+The header is parsed here, because libjpeg checks the size only after it has allocated memory for it, and simplejpeg
+does not read EXIF. `strict` refuses damaged files, which Pillow and torchvision fill up with grey. There is no second
+attempt with another decoder: it would turn a damaged file into an invented image. simplejpeg is imported only here.
 """
 
 import struct
@@ -12,39 +12,49 @@ from math import ceil
 import numpy as np
 import simplejpeg
 
-from dueby_worker.images.geometry import Cut, Extent, Pixels
+from dueby_worker.images.geometry import Cut, Extent
 from dueby_worker.images.unreadable import UnreadableImage
+from dueby_worker.models.preprocessing import Pixels
 
 MAGIC = b"\xff\xd8\xff"
-# A progressive picture of some scans over and over costs a full pass for each of a few bytes; encoders write about ten.
+# Each scan of a progressive image costs a full pass, and a malicious file can repeat scans of a few bytes. Encoders
+# write about ten.
 MAX_SCANS = 100
-# Scaling while decoding keeps at least this many times the pixels that the cut needs in each direction.
+# Decoding may reduce the image, but keeps at least this many times the pixels that the cut needs in each direction.
 _SPARE = 2
+# The reductions that simplejpeg may choose, in eighths of the stored size.
 _EIGHTHS = (8, 4, 3, 2, 1)
+# Markers that begin a frame header: SOF0 to SOF15 without DHT, JPG and DAC, which lie between them.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE_FRAMES = (0xC2, 0xC6, 0xCA, 0xCE)
+# Where EXIF is kept.
+_APP1 = 0xE1
+_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+# The tag of the orientation in EXIF.
 _ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What has to be known before a JPEG is decoded."""
+    """What must be known before a JPEG is decoded."""
 
     width: int
     height: int
     components: int
     progressive: bool
     orientation: int
-    """As in EXIF, 1 to 8; 1 is upright."""
+    """Orientation in EXIF, 1 to 8; 1 is upright."""
 
 
 def read_header(data: bytes) -> Header:
-    """The header; ValueError with what is wrong with it."""
+    """Return the header. Raise ValueError, with what is wrong, if it can't be read."""
     orientation, at = 1, 2
     while at + 4 <= len(data):
         if data[at] != 0xFF:
             raise ValueError("a marker is missing")
         marker = data[at + 1]
-        if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8:  # filling, and markers without a length
+        # Fill bytes, and markers without a length: TEM, RST0 to RST7, SOI.
+        if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8:
             at += 1 if marker == 0xFF else 2
             continue
         (length,) = struct.unpack_from(">H", data, at + 2)
@@ -53,50 +63,51 @@ def read_header(data: bytes) -> Header:
             if len(body) < 6:
                 break
             height, width, components = struct.unpack_from(">HHB", body, 1)
-            progressive = marker in (0xC2, 0xC6, 0xCA, 0xCE)
             return Header(
                 width=width,
                 height=height,
                 components=components,
-                progressive=progressive,
+                progressive=marker in _PROGRESSIVE_FRAMES,
                 orientation=orientation,
             )
-        if marker == 0xE1 and body.startswith(b"Exif\0\0"):
+        if marker == _APP1 and body.startswith(b"Exif\0\0"):
             orientation = _read_orientation(body[6:])
-        if marker in (0xD9, 0xDA):
+        if marker in (_END_OF_IMAGE, _START_OF_SCAN):
             break
         at += 2 + length
     raise ValueError("it ends before it says its size")
 
 
 def decode(data: bytes, header: Header, cut: Cut) -> tuple[Pixels, Extent]:
-    """The picture (height, width, 3), as large as it is stored or a half to an eighth of it, and its extent: a half of
-    75 pixels is 38, of which the last is half a pixel. ValueError with what is wrong."""
+    """Return the pixels (height, width, 3), in stored size or reduced to a half, 3/8, a quarter or an eighth, and their
+    extent: a half of 75 pixels are 38 pixels with an extent of 37.5. Raise ValueError with what is wrong.
+    """
     if header.progressive and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
-        raise UnreadableImage(f"It has {scans} scans, more than the {MAX_SCANS} of any picture.")
-    inks = header.components == 4
+        raise UnreadableImage(f"It has {scans} scans, more than the limit of {MAX_SCANS}.")
+    is_cmyk = header.components == 4
     pixels: Pixels = simplejpeg.decode_jpeg(
         data,
-        colorspace="CMYK" if inks else "RGB",
+        colorspace="CMYK" if is_cmyk else "RGB",
         min_width=min(_SPARE * cut.width, header.width),
         min_height=min(_SPARE * cut.height, header.height),
-        min_factor=2,  # 7/8 to 5/8 take longer than decoding in full
+        # Reducing to 7/8, 6/8 or 5/8 takes longer than decoding in full.
+        min_factor=2,
         strict=True,
     )
     height, width, _ = pixels.shape
     sizes = ((header.width * eighths / 8, header.height * eighths / 8) for eighths in _EIGHTHS)
     extent = next(size for size in sizes if (ceil(size[0]), ceil(size[1])) == (width, height))
-    return (_to_rgb(pixels) if inks else pixels), extent
+    return (_to_rgb(pixels) if is_cmyk else pixels), extent
 
 
-def _to_rgb(inks: Pixels) -> Pixels:
-    """Ink is stored inverted, as Adobe does and as every reader has come to assume."""
-    light = inks[..., :3].astype(np.uint16) * inks[..., 3:]
+def _to_rgb(cmyk: Pixels) -> Pixels:
+    """Return CMYK as RGB. The inks are inverted, as Adobe stores them and as every reader assumes."""
+    light = cmyk[..., :3].astype(np.uint16) * cmyk[..., 3:]
     return ((light + 127) // 255).astype(np.uint8)
 
 
 def _read_orientation(tiff: bytes) -> int:
-    """Orientation in an EXIF block; 1 where it isn't said or makes no sense."""
+    """Return the orientation in an EXIF block; 1 if it is missing or makes no sense."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None or len(tiff) < 8:
         return 1
@@ -113,7 +124,7 @@ def _read_orientation(tiff: bytes) -> int:
 
 
 def encode(pixels: Pixels, *, quality: int) -> bytes:
-    """uint8 RGB (height, width, 3) as a JPEG of that quality, 1 to 100."""
+    """Return uint8 RGB (height, width, 3) as a JPEG of that quality, 1 to 100."""
     return bytes(
         simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality, colorspace="RGB", colorsubsampling="420")
     )

@@ -1,7 +1,7 @@
 """Images made on the fly: the study's dummy images, for measuring without any input.
 
-An image is a window into one block of noise, at a place that its index decides: nothing is computed or copied per
-image, so that what is measured is the model, and the same index is the same image in any process.
+An image is a window into one block of noise, at an offset that depends on its index. Nothing is computed or copied per
+image, so that the model alone is measured, and the same index gives the same image in every process.
 """
 
 from functools import lru_cache
@@ -10,16 +10,17 @@ from typing import Self
 import numpy as np
 
 from dueby_api.inference_job import Source
-from dueby_worker.images.geometry import Pixels, cut_out, plan_cut, turn
-from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.images.geometry import cut_out, plan_cut, turn
+from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
-# Different images before they repeat. A prime, so that no mini-batch size sees the same few again and again.
+# Number of different images before they repeat. It is a prime, so that they don't repeat in step with the mini-batches.
 _DIFFERENT = 65_521
+# Any fixed seed: every process must make the same images.
 _SEED = 20_231_211
 
 
 class SyntheticImages:
-    """Images of width x height, seen through the preprocessing."""
+    """Images of width x height, as the preprocessing shows them to the model."""
 
     def __init__(self, *, width: int, height: int, preprocessing: Preprocessing) -> None:
         self.width = width
@@ -30,7 +31,7 @@ class SyntheticImages:
 
     @classmethod
     def of(cls, source: Source, preprocessing: Preprocessing) -> Self:
-        """A synthetic source's; by default as large as the model sees them."""
+        """Return the images of a synthetic source. By default they have the size of the model's input."""
         if source.synthetic is None:
             raise ValueError("the source is not synthetic")
         side = preprocessing.crop_side
@@ -38,7 +39,7 @@ class SyntheticImages:
         return cls(width=width, height=height, preprocessing=preprocessing)
 
     def pixels(self, index: int) -> Pixels:
-        """The square of the image; a read-only view where nothing has to be resized."""
+        """Return the image's square; a read-only view if nothing has to be resized."""
         start = index % _DIFFERENT
         image = self._noise[start : start + self.width * self.height * 3].reshape(self.height, self.width, 3)
         if self._is_square:
@@ -48,7 +49,7 @@ class SyntheticImages:
 
 
 def synthetic_uris(width: int | None, height: int | None, start: int, end: int) -> list[str]:
-    """What stands for URIs in the rows of the images start, ..., end - 1."""
+    """Return what stands for URIs in the rows of the images start, ..., end - 1."""
     return [f"synthetic://{width}x{height}/{index}" for index in range(start, end)]
 
 

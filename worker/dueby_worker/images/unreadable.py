@@ -1,7 +1,7 @@
-"""The error of one image."""
+"""The error of a single image, in a module of its own because every decoder raises it."""
 
 from dueby_api.errors import DueByError
 
 
 class UnreadableImage(DueByError):
-    """The image can't be read; the text is its row's `error`, one short sentence."""
+    """The image can't be decoded. The text is one short sentence, which becomes the `error` of its row."""

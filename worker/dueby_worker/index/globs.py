@@ -1,25 +1,26 @@
-"""Which images below a folder are meant: by a glob, or by their extensions.
+"""Select images below a folder, by a glob or by their extensions.
 
-`*` and `?` stay within a name and don't take a dot at its beginning, `**` is any number of folders, `[a-z]`, `[!a-z]`
-and `{jpg,png}` are as in a shell. One matcher for every store, since each store's own differ.
+`*` and `?` match within a name, but not a dot at its beginning. `**` matches any number of folders. `[a-z]`, `[!a-z]`
+and `{jpg,png}` are as in a shell. There is one matcher for every store, because the stores' own matchers differ.
 """
 
 import re
 from dataclasses import dataclass
 
+from dueby_worker.storage.uris import is_glob
+
 IMAGE_EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
 )
-_MAGIC = re.compile(r"[*?\[{]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The images below `folder` (relative to a store) whose path from there matches."""
+    """The images below `folder` (relative to a store) whose path from that folder matches."""
 
     folder: str
     pattern: re.Pattern[str] | None
-    """None: every file with an image's extension, except hidden ones."""
+    """None selects every file with an image's extension, except hidden ones."""
 
     def __contains__(self, path: str) -> bool:
         if self.pattern is not None:
@@ -28,22 +29,17 @@ class Selection:
 
 
 def is_image_name(path: str) -> bool:
-    """Whether the name has an image's extension, in any case."""
+    """Return whether the name has an image's extension, in upper or lower case."""
     name = path.rpartition("/")[2]
     return "." in name and name[name.rindex(".") :].lower() in IMAGE_EXTENSIONS
 
 
-def has_magic(path: str) -> bool:
-    """Whether the path is a glob."""
-    return _MAGIC.search(path) is not None
-
-
 def select(path: str) -> Selection:
-    """The selection that a folder's path or a glob means; ValueError with what is wrong with the glob."""
-    if not has_magic(path):
+    """Return the selection that a folder's path or a glob means. Raise ValueError if the glob is wrong."""
+    if not is_glob(path):
         return Selection(folder=path.rstrip("/"), pattern=None)
     names = path.split("/")
-    literal = next(i for i, name in enumerate(names) if has_magic(name))
+    literal = next(i for i, name in enumerate(names) if is_glob(name))
     rest = "/".join(names[literal:])
     if rest.endswith("/"):
         raise ValueError("ends with /, so it can only match folders; add a name, such as *.jpg")
@@ -51,10 +47,11 @@ def select(path: str) -> Selection:
 
 
 def _translate(glob: str) -> str:
-    """The regular expression of a glob."""
+    """Return the glob as a regular expression."""
     pattern, at, braces = "", 0, 0
     while at < len(glob):
         char, begins = glob[at], at == 0 or glob[at - 1] == "/"
+        # A wildcard at the beginning of a name does not match a dot, so that hidden files stay hidden.
         visible = r"(?!\.)" if begins else ""
         if begins and glob.startswith("**/", at):
             pattern, at = pattern + r"(?:(?!\.)[^/]+/)*", at + 3
@@ -81,13 +78,15 @@ def _translate(glob: str) -> str:
 
 
 def _character_class(glob: str, at: int) -> tuple[str, int]:
-    """The class that begins at `at`, and where it ends."""
+    """Return the character class that begins at `at` as a regular expression, and where it ends."""
     negated = glob[at + 1 : at + 2] in ("!", "^")
     begin = at + 1 + negated
-    end = glob.find("]", begin + 1)  # a ] in the first place is itself
+    # The search starts one later, because a ] that comes first is an ordinary character.
+    end = glob.find("]", begin + 1)
     if end < 0:
         raise ValueError("has a [ without its ]")
     chars = glob[begin:end].replace("\\", r"\\").replace("[", r"\[").replace("]", r"\]").replace("^", r"\^")
+    # Python reserves these pairs for set operations.
     chars = re.sub(r"&&|\|\||~~|--", lambda pair: "\\" + "\\".join(pair[0]), chars)
     try:
         re.compile(f"[{chars}]")

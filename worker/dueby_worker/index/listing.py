@@ -1,40 +1,43 @@
-"""The absolute URIs of a source's images, in no particular order, one at a time."""
+"""List the absolute URIs of a source's images, in no particular order, one at a time.
+
+A source is a folder, a glob, a single file, or a manifest, which is a list of images.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Source
-from dueby_worker.index.globs import IMAGE_EXTENSIONS, Selection, has_magic, is_image_name, select
-from dueby_worker.index.manifest import FIELD as MANIFEST_FIELD
-from dueby_worker.index.manifest import list_manifest
-from dueby_worker.storage.retry import Patience
+from dueby_worker.index.globs import IMAGE_EXTENSIONS, Selection, is_image_name, select
+from dueby_worker.index.source_manifest import FIELD as MANIFEST_FIELD
+from dueby_worker.index.source_manifest import list_source_manifest
+from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store
-from dueby_worker.storage.uris import canonical_uri, split
+from dueby_worker.storage.uris import canonical_uri, is_glob, split
 
 FIELD = "spec.source.uri"
 
 
 def canonical_source(source: Source) -> Source:
-    """The source with absolute URIs, as it reads from any working directory."""
+    """Return the source with absolute URIs, which mean the same in any working directory."""
     if source.manifest is not None:
         return source.replace(manifest=source.manifest.replace(uri=_canonical(source.manifest.uri, MANIFEST_FIELD)))
     return source.replace(uri=_canonical(source.uri, FIELD)) if source.uri is not None else source
 
 
-def list_source(source: Source, *, scratch: Path, patience: Patience) -> Iterator[str]:
-    """Every image of the source; Invalid names the field and says what is wrong with it."""
+def list_source(source: Source, *, scratch: Path, retry: RetryPolicy) -> Iterator[str]:
+    """Yield every image of the source. Raise Invalid, with the field, if the source is wrong."""
     if source.manifest is not None:
-        return list_manifest(_canonical(source.manifest.uri, MANIFEST_FIELD), scratch=scratch, patience=patience)
-    return _list_folder(_canonical(source.uri or "", FIELD), patience=patience)
+        return list_source_manifest(_canonical(source.manifest.uri, MANIFEST_FIELD), scratch=scratch, retry=retry)
+    return _list_uri(_canonical(source.uri or "", FIELD), retry=retry)
 
 
-def _list_folder(uri: str, *, patience: Patience) -> Iterator[str]:
+def _list_uri(uri: str, *, retry: RetryPolicy) -> Iterator[str]:
     root, path = split(uri)
-    store = open_store(root, field=FIELD, patience=patience)
+    store = open_store(root, field=FIELD, retry=retry)
     try:
-        # A folder or a file may have a [ in its name and be no glob.
+        # Folders and files come before globs, because their names may contain a [.
         is_folder = store.is_folder(path)
         if not is_folder and store.exists(path):
             _require_image(path)
@@ -51,7 +54,7 @@ def _list_folder(uri: str, *, patience: Patience) -> Iterator[str]:
 def _require_image(path: str) -> None:
     if not is_image_name(path):
         raise ValueError(
-            "is one file, and no image by its extension; a list of images goes into spec.source.manifest.uri"
+            f"is a single file without an image's extension; if it is a list of images, name it in {MANIFEST_FIELD}"
         )
 
 
@@ -63,15 +66,15 @@ def _canonical(uri: str, field: str) -> str:
 
 
 def field_of(source: Source) -> str:
-    """The field that says where the images are."""
+    """Return the field that says where the images are."""
     return MANIFEST_FIELD if source.manifest is not None else FIELD
 
 
-def emptiness_of(source: Source) -> str:
-    """Why there may be none."""
+def why_empty(source: Source) -> str:
+    """Return why a source without images may have none."""
     if source.manifest is not None:
         return f"{source.manifest.uri} has no rows"
     uri = source.uri or ""
-    if has_magic(uri):
-        return f"nothing matches {uri} (* stays within a folder, ** is any number of folders)"
+    if is_glob(uri):
+        return f"nothing matches {uri} (* matches within a folder, ** matches any number of folders)"
     return f"no file below {uri} has an image's extension ({', '.join(sorted(IMAGE_EXTENSIONS))})"

@@ -1,8 +1,9 @@
-"""What the job's own images cost to get and to decode, by a sample of them.
+"""Measure, on a sample, what it costs to get and to decode the job's images.
 
-A profile measures the model alone; what its input costs is a property of the job, and on a CPU it adds to the model's
-time. Costs are core-time: the clock of the process for getting (libraries fetch in threads of their own), of the
-thread for decoding. The bandwidth is what a worker sees, with as many requests in flight as a worker has.
+A profile measures the model alone. What its input costs is a property of the job, and on a CPU it adds to the model's
+time. Costs are core-time. Getting is measured by the clock of the process, because libraries fetch in threads of their
+own; decoding is measured by the clock of the thread. The bandwidth is what one worker gets, because the sample is read
+with as many requests in flight as a worker has.
 """
 
 import contextlib
@@ -14,17 +15,19 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from dueby_api.input_cost import InputCost
-from dueby_worker.images.decode import UnreadableImage, decode_image
-from dueby_worker.images.images import READERS
+from dueby_worker.images.decode import decode_image
+from dueby_worker.images.fetch import Fetcher
+from dueby_worker.images.read_ahead import READERS
 from dueby_worker.images.synthetic import SyntheticImages
+from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Preprocessing
-from dueby_worker.storage.fetch import Fetcher
 from dueby_worker.storage.store import Unavailable
 
-FEWEST, MOST = 64, 256
-# After the fewest, the sample goes on for as long as this.
-ENOUGH_S = 5.0
-WITNESSES = 8
+MIN_SAMPLE, MAX_SAMPLE = 64, 256
+# Once it has MIN_SAMPLE images, the sample is ended after this time.
+_ENOUGH_S = 5.0
+# Images that workers read to find out whether the source is still there.
+_WITNESSES = 8
 
 
 @dataclass(kw_only=True)
@@ -50,8 +53,8 @@ class _Tally:
 
 
 def choose(images: int, *, seed: str) -> list[int]:
-    """The images to sample, at random, the same for the same seed."""
-    return random.Random(seed).sample(range(images), min(images, MOST))
+    """Return which images to sample: random ones, but the same ones for the same seed."""
+    return random.Random(seed).sample(range(images), min(images, MAX_SAMPLE))
 
 
 def sample_files(
@@ -60,41 +63,42 @@ def sample_files(
     preprocessing: Preprocessing,
     max_pixels: int,
     fetcher: Fetcher,
-    progress: Callable[[int], None],
+    on_progress: Callable[[int], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[InputCost, tuple[str, ...]]:
-    """The cost, and witnesses: images that could be read."""
+    """Return the cost of an image, and witnesses: images that could be read."""
     tally, began = _Tally(), clock()
     with ThreadPoolExecutor(READERS, thread_name_prefix="sample") as pool:
         _warm_up(uris, preprocessing, max_pixels, fetcher)
         for start in range(0, len(uris), READERS):
-            if start >= FEWEST and clock() - began > ENOUGH_S:
+            if start >= MIN_SAMPLE and clock() - began > _ENOUGH_S:
                 break
             batch = uris[start : start + READERS]
             files = _get(batch, pool, fetcher, tally)
             _decode(files, preprocessing, max_pixels, tally)
-            progress(start + len(batch))
-    return tally.cost(), tuple(tally.witnesses[:WITNESSES])
+            on_progress(start + len(batch))
+    return tally.cost(), tuple(tally.witnesses[:_WITNESSES])
 
 
 def sample_synthetic(made: SyntheticImages) -> InputCost:
-    """The cost of images that aren't read."""
+    """Return the cost of synthetic images, which are made and not read."""
+    # The first one makes the block of noise, which happens once.
     made.pixels(0)
     began = time.thread_time_ns()
-    for index in range(FEWEST):
+    for index in range(MIN_SAMPLE):
         made.pixels(index)
-    tally = _Tally(decoded=FEWEST, decode_ns=time.thread_time_ns() - began)
+    tally = _Tally(decoded=MIN_SAMPLE, decode_ns=time.thread_time_ns() - began)
     return tally.cost()
 
 
 def _warm_up(uris: Sequence[str], preprocessing: Preprocessing, max_pixels: int, fetcher: Fetcher) -> None:
-    """Connect and load the decoders, which happens once and not per image."""
+    """Read and decode one image, because connecting and loading the decoders happen once and not per image."""
     with contextlib.suppress(Unavailable, UnreadableImage):
         decode_image(fetcher.read(uris[0]), preprocessing, max_pixels=max_pixels)
 
 
 def _get(uris: Sequence[str], pool: Executor, fetcher: Fetcher, tally: _Tally) -> list[bytes]:
-    """The files that are there, got all at once."""
+    """Read the files concurrently and return those that could be read."""
     wall_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
     asked = [(uri, pool.submit(fetcher.read, uri)) for uri in uris]
     files = []
@@ -112,7 +116,7 @@ def _get(uris: Sequence[str], pool: Executor, fetcher: Fetcher, tally: _Tally) -
 
 
 def _decode(files: Sequence[bytes], preprocessing: Preprocessing, max_pixels: int, tally: _Tally) -> None:
-    """One after another: in parallel they would measure each other."""
+    """Decode the files one after another: at the same time they would slow each other down."""
     for data in files:
         began_ns = time.thread_time_ns()
         try:

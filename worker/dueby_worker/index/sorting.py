@@ -1,4 +1,4 @@
-"""Sorting more URIs than memory should hold: sorted runs on disk, merged as they are read.
+"""Sort more URIs than memory should hold: write sorted runs to disk and merge them while they are read.
 
 Sources that come in order anyway (object stores, many manifests) make one long run, which costs a file and no merge.
 """
@@ -8,16 +8,17 @@ from collections.abc import Iterable, Iterator
 from itertools import count, islice
 from pathlib import Path
 
-# 2^17 URIs of a hundred characters are some 20 MB.
+# URIs that are sorted in memory. 2^17 of a hundred characters are some 20 MB.
 CHUNK = 1 << 17
-# Files that are open at once; a process may have 1,024.
+# Files that are open at the same time. A process may have 1,024.
 FAN_IN = 128
-# Between URIs in a file: the one character that no store allows in a name.
+# Ends each URI in a file. It is the one character that no store allows in a name.
 _END = "\0"
+# Characters that are read at a time.
 _BLOCK = 1 << 16
 
 
-class _Run:
+class _SortedRun:
     """A file of URIs in order."""
 
     def __init__(self, path: Path) -> None:
@@ -38,20 +39,24 @@ class _Run:
 
 
 def sort_externally(uris: Iterable[str], *, folder: Path, chunk: int = CHUNK, fan_in: int = FAN_IN) -> Iterator[str]:
-    """All of `uris`, doubles too, in order of their code points. `folder` must stay until the last was taken."""
-    runs: list[_Run] = []
+    """Yield all of `uris`, including repeated ones, in order of their code points.
+
+    The files are in `folder`, which must exist until the last URI has been taken.
+    """
+    runs: list[_SortedRun] = []
     names = (folder / f"run-{number}" for number in count())
     for piece in _chunks(uris, chunk):
         piece.sort()
+        # A piece that follows the last run in order simply continues it.
         if not runs or piece[0] < runs[-1].last:
             if len(runs) == fan_in:
-                runs = [_merge(runs, _Run(next(names)), chunk)]
-            runs.append(_Run(next(names)))
+                runs = [_merge(runs, _SortedRun(next(names)), chunk)]
+            runs.append(_SortedRun(next(names)))
         runs[-1].extend(piece)
     return heapq.merge(*runs)
 
 
-def _merge(runs: list[_Run], into: _Run, chunk: int) -> _Run:
+def _merge(runs: list[_SortedRun], into: _SortedRun, chunk: int) -> _SortedRun:
     for piece in _chunks(heapq.merge(*runs), chunk):
         into.extend(piece)
     for run in runs:

@@ -1,16 +1,21 @@
-"""How a picture becomes the square that a model sees, and how that is normalised.
+"""How an image becomes the square that a model sees, and how that square is normalised.
 
-It belongs to the model's entry in the registry, not to the job: torchvision has 28 presets over its 80 classifiers, and
-the wrong one costs accuracy without any error. The decoder does the geometry and leaves uint8; the engine normalises.
-The side to resize to follows the image size: torchvision's own `transforms(crop_size=320)` still resizes to 256 and
-pads the rest with black.
+It belongs to the model's entry in the registry, not to the job: torchvision has 28 presets for its 80 classifiers, and
+the wrong one costs accuracy without any error. The decoder does the geometry and returns uint8; the engine normalises.
+The side to resize to follows the job's image size. torchvision's own `transforms(crop_size=320)` does not do that: it
+still resizes to 256 and pads the rest with black.
 """
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Channels = tuple[float, float, float]
+# uint8 RGB: (height, width, 3), or (b, height, width, 3) for a mini-batch of b.
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +31,14 @@ class Preprocessing:
     antialias: bool
     """Whether the filter widens when shrinking, as Pillow's does."""
     mean: Channels
-    """Subtracted from each channel of an RGB picture in 0..1 ..."""
+    """Subtracted from each channel of an RGB image in 0..1 ..."""
     std: Channels
     """... which is then divided by this."""
 
     def scaled_to(self, side: int) -> Self:
-        """The same for another image size: the same part of the picture is seen."""
+        """Return the preprocessing for another image size, in which the model sees the same part of the image."""
         return replace(self, resize_side=round(self.resize_side * side / self.crop_side), crop_side=side)
 
     def document(self) -> dict[str, Any]:
-        """Plain data for the fingerprint of a job."""
+        """Return plain data for the fingerprint of a job."""
         return asdict(self)

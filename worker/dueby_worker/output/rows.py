@@ -1,10 +1,10 @@
-"""The rows of a part as a Parquet file, made in memory and read back.
+"""Encode the rows of a part as a Parquet file in memory, and read them back.
 
     index: int64, uri: string, classes: list<int32>, labels: list<string>, scores: list<float>, error: string
 
-The lists hold the best classes, best first, 5 of them unless the model has fewer. An image that could not be read has
-its reason in `error` and null for the three lists (not empty lists: nothing is known about it); otherwise `error` is
-null. The file's key-value metadata says what made the rows. The same rows give the same bytes.
+The lists hold the best classes, best first: 5 of them, or fewer if the model has fewer. If an image could not be read,
+`error` says why and the three lists are null. (They are not empty, because nothing is known about the image.)
+Otherwise `error` is null. The file's key-value metadata says what made the rows. Equal rows give equal bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,17 +27,17 @@ SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
-# Between the names of engines, where some of a part's rows were done over by another one.
+# Stands between the names of engines if another engine computed some of a part's rows again.
 ENGINES_JOINED = "+"
 _PREFIX = "dueby."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What made a part's rows, kept in its metadata."""
+    """What made a part's rows; kept in the metadata of its file."""
 
     engine: str
-    """The engine, or several joined where rows were done over by another one."""
+    """The engine, or several joined by ENGINES_JOINED."""
     precision: str
     """fp32, bf16 or fp16."""
     device_class: str
@@ -48,33 +48,33 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """The n rows of a part in columns."""
+    """The n rows of a part, as columns."""
 
     first: int
     """Index of the first image."""
     uris: Sequence[str]
     """n URIs."""
     classes: NDArray[np.int32]
-    """(n, k), best first; anything where there is an error."""
+    """(n, k), best first. Meaningless in rows with an error."""
     scores: NDArray[np.float32]
     """(n, k)."""
     errors: Mapping[int, str]
-    """The reason by position in the part, for images that could not be read."""
+    """Why an image could not be read, by position in the part."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Count:
-    """What a part's footer says."""
+class PartFooter:
+    """What the footer of a part's file says."""
 
     first: int | None
-    """Index of the first image; None where there are no rows."""
+    """Index of the first image; None if there are no rows."""
     rows: int
     errors: int
     origin: Origin
 
 
 def encode_rows(rows: Rows, *, labels: Sequence[str], origin: Origin) -> bytes:
-    """The Parquet file."""
+    """Return the Parquet file."""
     total, k = rows.classes.shape
     failed = np.zeros(total, dtype=bool)
     failed[list(rows.errors)] = True
@@ -82,7 +82,7 @@ def encode_rows(rows: Rows, *, labels: Sequence[str], origin: Origin) -> bytes:
     offsets = pa.array(_offsets(failed, k), mask=np.append(failed, False))
 
     def lists(values: pa.Array) -> pa.Array:
-        """A list of k values in each row, null where it failed."""
+        """Return a list of k values for each row; null if the row failed."""
         return pa.ListArray.from_arrays(offsets, values)
 
     table = pa.table(
@@ -102,7 +102,7 @@ def encode_rows(rows: Rows, *, labels: Sequence[str], origin: Origin) -> bytes:
 
 
 def decode_rows(data: bytes) -> tuple[Rows, Origin]:
-    """The rows of a part's file, and what made them."""
+    """Return the rows of a part's file, and what made them."""
     table = pq.read_table(pa.BufferReader(data))
     errors = {position: text for position, text in enumerate(table["error"].to_pylist()) if text is not None}
     classes, scores = table["classes"].combine_chunks(), table["scores"].combine_chunks()
@@ -116,13 +116,14 @@ def decode_rows(data: bytes) -> tuple[Rows, Origin]:
     return rows, _origin(table.schema.metadata)
 
 
-def count_rows(file: BinaryIO) -> Count:
-    """Rows and errors from a part's footer, without reading its columns."""
+def read_footer(file: BinaryIO) -> PartFooter:
+    """Return the counts of a part's file from its footer, without reading the columns."""
     parquet = pq.ParquetFile(file)
     footer = parquet.metadata
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    # `error` is the last column, and null in rows without one; `index` is the first.
     fine = sum(group.column(group.num_columns - 1).statistics.null_count for group in groups)
-    return Count(
+    return PartFooter(
         first=min((group.column(0).statistics.min for group in groups), default=None),
         rows=footer.num_rows,
         errors=footer.num_rows - fine,
@@ -131,12 +132,12 @@ def count_rows(file: BinaryIO) -> Count:
 
 
 def _offsets(failed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:
-    """Where each row's list begins and the last one ends."""
+    """Return where each row's list of k values begins, and where the last one ends."""
     return np.concatenate(([0], np.cumsum(~failed) * k)).astype(np.int32)
 
 
 def _square(lists: Any, errors: Mapping[int, str], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """A column of lists, all of one length but for null in failed rows, as (n, k)."""
+    """Return a column of lists as (n, k). All lists have the same length, except for null in failed rows."""
     fine = [position for position in range(len(lists)) if position not in errors]
     values = lists.flatten().to_numpy()
     square = np.zeros((len(lists), len(values) // len(fine) if fine else 0), dtype=dtype)

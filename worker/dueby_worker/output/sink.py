@@ -1,13 +1,13 @@
-"""The folder that a job's rows go to: laying claim to it, emptying it, and knowing which parts it holds.
+"""The folder that a job's rows go to: taking it into use, emptying it, and knowing which parts it holds.
 
-    part-<first>-<last>.parquet    rows, each file written once and whole
-    _dueby/job.json                the claim: whose rows these are, and how they are cut
+    part-<first>-<last>.parquet    rows; each file is written once and whole
+    _dueby/job.json                the sink's manifest: whose rows these are, and how they are cut into parts
     _dueby/index/, _dueby/runs/    the frozen index; plans, progress and summaries of runs
     _SUCCESS                       every part is there
 
-Whether to resume, refuse or overwrite is decided once a run, by the index step; workers only resume. Emptying goes by
-an order in which it can be killed anywhere: `_SUCCESS` first, since it stops being true, the claim last, since as
-long as it is there nobody takes the remaining parts for his own.
+The index step decides once per run whether to resume, refuse or overwrite; workers only resume. Emptying can be killed
+at any point, because of its order: `_SUCCESS` is deleted first, since it stops being true, and the manifest last, since
+no other job takes the remaining parts for its own while the manifest is there.
 """
 
 import threading
@@ -21,11 +21,11 @@ from dueby_api.grid import Grid
 from dueby_worker.output.parts import is_part_name, part_name, parts_among, runs_of
 from dueby_worker.output.sink_manifest import (
     ADVICE,
-    CLAIM,
-    FIELD,
-    Claim,
-    decode_claim,
-    encode_claim,
+    SINK_FIELD,
+    SINK_MANIFEST,
+    SinkManifest,
+    decode_sink_manifest,
+    encode_sink_manifest,
     require_same_grid,
     require_same_job,
 )
@@ -33,66 +33,68 @@ from dueby_worker.storage.store import NotFound, Store
 
 SUCCESS = "_SUCCESS"
 _DELETING_THREADS = 16
-# Listing may take 5 % of the time at most: 100,000 parts are 100 requests of 1,000 names on S3.
+# The share of its time that a worker may spend on listing: 100,000 parts are 100 requests of 1,000 names on S3.
 _LISTING_SHARE = 0.05
 _MIN_LISTING_INTERVAL_S = 2.0
 _MIN_WATCH_INTERVAL_S = 1.0
 
 
-def read_claim(store: Store) -> Claim | None:
-    """Whose rows the sink holds; None where nobody's."""
+def read_sink_manifest(store: Store) -> SinkManifest | None:
+    """Return the sink's manifest; None if no job has used the sink."""
     try:
-        data = store.read(CLAIM)
+        data = store.read(SINK_MANIFEST)
     except NotFound:
         return None
-    return decode_claim(data, sink=store.uri)
+    return decode_sink_manifest(data, sink=store.uri)
 
 
-def lay_claim(store: Store, wanted: Claim) -> None:
-    """The sink is this job's from now on; Invalid where it is another's, or cut otherwise."""
-    found = read_claim(store)
+def require_sink_manifest(store: Store, wanted: SinkManifest) -> None:
+    """Create the sink's manifest, or accept an equivalent one. Raise Invalid if the sink is another job's."""
+    found = read_sink_manifest(store)
     if found is None:
-        if any(map(is_part_name, store.list_names())) and read_claim(store) is None:
+        # Another worker may have created the manifest and committed a part between the two reads.
+        if any(map(is_part_name, store.list_names())) and read_sink_manifest(store) is None:
             raise Invalid(
-                FIELD,
-                f"{store.uri} holds parts but no {CLAIM}, so nobody knows whose they are; {ADVICE}",
+                SINK_FIELD, f"{store.uri} holds parts but no {SINK_MANIFEST}, so their job is unknown; {ADVICE}"
             )
-        if store.create(CLAIM, encode_claim(wanted)):
+        if store.create(SINK_MANIFEST, encode_sink_manifest(wanted)):
             return
-        found = read_claim(store)
+        found = read_sink_manifest(store)
     if found is None:
-        raise Transient(f"{store.uri}: {CLAIM} was there a moment ago and is gone; is another job emptying the sink?")
+        raise Transient(
+            f"{store.uri}: {SINK_MANIFEST} existed a moment ago and is gone; is another job emptying the sink?"
+        )
     require_same_job(found, wanted.components, sink=store.uri)
     require_same_grid(found, wanted, sink=store.uri)
 
 
-def admit(store: Store, if_exists: Literal["Resume", "Fail", "Overwrite"]) -> Claim | None:
-    """Do what the job says about a sink in use; the claim to go on with if it is this job's, None for a new sink."""
+def apply_if_exists(store: Store, if_exists: Literal["Resume", "Fail", "Overwrite"]) -> SinkManifest | None:
+    """Do what `sink.ifExists` says if the sink is in use. Return the manifest to resume with; None for a new sink."""
     if if_exists == "Overwrite":
-        empty(store)
-    found = read_claim(store)
+        empty_sink(store)
+    found = read_sink_manifest(store)
     if found is not None and if_exists == "Fail":
         raise Invalid(
-            FIELD,
+            SINK_FIELD,
             f"{store.uri} is in use by job {found.job}, and sink.ifExists is Fail; choose another sink, "
             "or set sink.ifExists to Resume or Overwrite",
         )
     return found
 
 
-def empty(store: Store) -> None:
-    """Remove all rows and the claim to them."""
+def empty_sink(store: Store) -> None:
+    """Delete all rows, and then the manifest."""
     store.delete(SUCCESS)
     names = [name for name in store.list_names() if is_part_name(name)]
     with ThreadPoolExecutor(_DELETING_THREADS) as threads:
         list(threads.map(store.delete, names))
-    store.delete(CLAIM)
+    store.delete(SINK_MANIFEST)
 
 
-class Holdings:
-    """Which parts of the grid the sink holds, as far as known: parts only come, so what was seen once stays true.
+class KnownParts:
+    """The parts of the grid that are known to be in the sink. Parts are only ever added, so knowledge stays true.
 
-    Thread-safe; waiting for a change is what a worker does that has nothing left but its own commits.
+    Thread-safe.
     """
 
     def __init__(self, store: Store, grid: Grid, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -100,20 +102,21 @@ class Holdings:
         self._store = store
         self._clock = clock
         self._known: set[int] = set()
+        self._is_watched = True
         self._changed = threading.Condition()
-        self._next_listing = clock()
+        self._next_listing_s = clock()
 
     def refresh(self) -> None:
-        """List the sink, unless that was done only a moment ago."""
-        started = self._clock()
-        if started < self._next_listing:
+        """List the sink, unless it was listed only a moment ago."""
+        started_s = self._clock()
+        if started_s < self._next_listing_s:
             return
         self.add(*parts_among(self._store.list_names(), self.grid))
-        ended = self._clock()
-        self._next_listing = ended + max(_MIN_LISTING_INTERVAL_S, (ended - started) / _LISTING_SHARE)
+        ended_s = self._clock()
+        self._next_listing_s = ended_s + max(_MIN_LISTING_INTERVAL_S, (ended_s - started_s) / _LISTING_SHARE)
 
-    def look(self, part: int) -> bool:
-        """Whether the part is there now, for the price of one request."""
+    def check(self, part: int) -> bool:
+        """Return whether the part is in the sink now, at the cost of one request if that is not known."""
         if part not in self:
             if not self._store.exists(part_name(self.grid, part)):
                 return False
@@ -121,30 +124,36 @@ class Holdings:
         return True
 
     def watch(self, parts: Collection[int]) -> None:
-        """Look every second at those of `parts` (it may grow) that aren't there, until the sink is full."""
+        """Check the missing ones of `parts`, which may grow, every second until the sink is full or `stop_watching`."""
         pause_s = _MIN_WATCH_INTERVAL_S
-        while not self.is_complete:
+        while self._is_watched and not self.is_complete:
             with self._changed:
                 self._changed.wait(pause_s)
-            started = self._clock()
+            started_s = self._clock()
             for part in set(parts) - self._known:
-                self.look(part)
-            pause_s = max(_MIN_WATCH_INTERVAL_S, (self._clock() - started) / _LISTING_SHARE)
+                self.check(part)
+            pause_s = max(_MIN_WATCH_INTERVAL_S, (self._clock() - started_s) / _LISTING_SHARE)
+
+    def stop_watching(self) -> None:
+        """End `watch`, in whatever thread it runs."""
+        with self._changed:
+            self._is_watched = False
+            self._changed.notify_all()
 
     def add(self, *parts: int) -> None:
-        """These are there."""
+        """Note that these parts are in the sink."""
         with self._changed:
             self._known.update(parts)
             self._changed.notify_all()
 
     def runs(self) -> list[tuple[int, int]]:
-        """The parts that are there now, as runs: each one's first part, and the one after its last."""
+        """Return the parts in the sink as runs, each as its first part and the one after its last."""
         self.refresh()
         with self._changed:
             return runs_of(self._known)
 
     def missing(self) -> set[int]:
-        """The parts not known to be there."""
+        """Return the parts that are not known to be in the sink."""
         with self._changed:
             return set(range(self.grid.parts)) - self._known
 
@@ -153,5 +162,5 @@ class Holdings:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every part is there."""
+        """Whether every part is in the sink."""
         return len(self._known) == self.grid.parts

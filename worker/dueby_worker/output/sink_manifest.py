@@ -1,9 +1,11 @@
-"""Whose results a sink holds: the fingerprint of a job, and `_dueby/job.json` that lays claim to the sink.
+"""`_dueby/job.json`: the sink's own manifest, which says whose results the sink holds and how they are cut into parts.
 
-The fingerprint is what decides the rows: index, weights, model, preprocessing, image size, precision, labels. It is
-kept with its components, so that a sink that belongs to another job is refused with a sentence that says what
-differs, and never are old rows taken for new ones. The claim is created by the first worker, once, with the part
-size, which from then on nobody can change; every part is younger than the claim.
+The fingerprint covers what the rows depend on: index, weights, model, preprocessing, image size, precision, labels. It
+is stored with its components, so that a sink of another job is refused with a sentence that says what differs, and old
+rows are never taken for new ones. The first worker creates the manifest, once, with the part size, which nobody can
+change from then on. Every part is younger than the manifest.
+
+(A job's `source.manifest` is something else: a list of images. See dueby_worker/index/source_manifest.py.)
 """
 
 import hashlib
@@ -17,13 +19,14 @@ from dueby_api.schema import Spec, validate
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.output.rows import FORMAT_VERSION
 
-CLAIM = "_dueby/job.json"
-FIELD = "spec.sink.uri"
-ADVICE = "choose another sink, or set sink.ifExists: Overwrite to delete what is there"
+SINK_MANIFEST = "_dueby/job.json"
+SINK_FIELD = "spec.sink.uri"
+ADVICE = "choose another sink, or set sink.ifExists: Overwrite to delete its content"
+_SHOWN_DIGITS = 12
 
 
 class Components(Spec, frozen=True, kw_only=True):
-    """What decides the rows."""
+    """What the rows depend on."""
 
     index: str
     """Digest of the images' URIs in order."""
@@ -44,21 +47,21 @@ class Components(Spec, frozen=True, kw_only=True):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 in hex over all of it."""
+        """SHA-256 in hex over all components."""
         return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()
 
 
-class Claim(Spec, frozen=True, kw_only=True):
-    """`_dueby/job.json`."""
+class SinkManifest(Spec, frozen=True, kw_only=True):
+    """The content of `_dueby/job.json`."""
 
     format_version: int = FORMAT_VERSION
     """Version of the parts' layout."""
     job: str
-    """Name of the job that made it."""
+    """Name of the job that created it."""
     fingerprint: str
-    """Of the components."""
+    """Fingerprint of the components."""
     components: Components
-    """What decides the rows."""
+    """What the rows depend on."""
     images: int
     """N."""
     part_size: int
@@ -66,7 +69,7 @@ class Claim(Spec, frozen=True, kw_only=True):
 
 
 class LoadedFacts(Protocol):
-    """What the fingerprint needs of a loaded model."""
+    """What the fingerprint needs of a loaded model. A protocol, because a loaded model brings torch with it."""
 
     @property
     def name(self) -> str: ...
@@ -79,12 +82,12 @@ class LoadedFacts(Protocol):
 
 
 def components_of(loaded: LoadedFacts, model: Model, *, index_digest: str) -> Components:
-    """The components of a job with this model over this index."""
+    """Return the components of a job with this model over this index."""
     return Components(
         index=index_digest,
         weights=loaded.weights_digest,
         model=loaded.name,
-        # Through JSON, so that tuples compare equal to what is read back.
+        # By way of JSON, so that tuples become lists and equal what is read back.
         preprocessing=json.loads(json.dumps(loaded.preprocessing.document())),
         image_size=model.image_size,
         precision=model.precision,
@@ -93,54 +96,58 @@ def components_of(loaded: LoadedFacts, model: Model, *, index_digest: str) -> Co
     )
 
 
-def encode_claim(claim: Claim) -> bytes:
-    """The file's content."""
-    return json.dumps(claim.document(), indent=2).encode()
+def encode_sink_manifest(manifest: SinkManifest) -> bytes:
+    """Return the file's content."""
+    return json.dumps(manifest.document(), indent=2).encode()
 
 
-def decode_claim(data: bytes, *, sink: str) -> Claim:
-    """The file's content as a Claim; Invalid where it is something else."""
-    origin = f"{FIELD}: {CLAIM} in {sink}"
+def decode_sink_manifest(data: bytes, *, sink: str) -> SinkManifest:
+    """Return the file's content as a SinkManifest. Raise Invalid if it is something else."""
+    origin = f"{SINK_FIELD}: {SINK_MANIFEST} in {sink}"
     try:
         document = json.loads(data)
     except ValueError as error:
         raise Invalid(origin, f"is not JSON ({error}); {ADVICE}") from None
+    # The version comes first, because another version may have other fields.
     if isinstance(document, dict) and document.get("formatVersion") != FORMAT_VERSION:
         raise Invalid(
-            origin, f"has format version {document.get('formatVersion')}, and this is {FORMAT_VERSION}; {ADVICE}"
+            origin,
+            f"has format version {document.get('formatVersion')}, but this DueBy writes version {FORMAT_VERSION}; "
+            f"{ADVICE}",
         )
-    return validate(Claim, document, origin=origin)
+    return validate(SinkManifest, document, origin=origin)
 
 
-def require_same_job(found: Claim, components: Components, *, sink: str) -> None:
-    """Invalid, with what differs, where the sink's claim was made with other components."""
+def require_same_job(found: SinkManifest, components: Components, *, sink: str) -> None:
+    """Raise Invalid, with what differs, if the sink's manifest was made with other components."""
     differences = [
         sentence(getattr(found.components, name), getattr(components, name))
         for name, sentence in _DIFFERENCES.items()
         if getattr(found.components, name) != getattr(components, name)
     ]
     if differences:
-        raise Invalid(FIELD, f"{sink} holds the results of another job: {'; '.join(differences)}. To go on, {ADVICE}")
+        raise Invalid(
+            SINK_FIELD, f"{sink} holds the results of another job: {'; '.join(differences)}. To go on, {ADVICE}"
+        )
 
 
-def require_same_grid(found: Claim, wanted: Claim, *, sink: str) -> None:
-    """Invalid where the sink's parts are cut otherwise: the grid is fixed by a job's first plan."""
+def require_same_grid(found: SinkManifest, wanted: SinkManifest, *, sink: str) -> None:
+    """Raise Invalid if the sink's results are cut into other parts: a job's first plan fixes the grid."""
     for name, has, wants in (("images", found.images, wanted.images), ("partSize", found.part_size, wanted.part_size)):
         if has != wants:
-            raise Invalid(
-                name, f"{sink} was begun with {name} {has} and can't go on with {wants}; plan with {has}, or {ADVICE}"
-            )
+            raise Invalid(name, f"{sink} was begun with {name} {has}, not {wants}; plan with {name} {has}, or {ADVICE}")
 
 
+# A sentence for each component that may differ, most telling first.
 _DIFFERENCES: dict[str, Callable[[Any, Any], str]] = {
-    "index": lambda was, now: f"its images were others (index {was[:12]}, now {now[:12]})",
+    "index": lambda was, now: f"its images were others (index {was[:_SHOWN_DIGITS]}, now {now[:_SHOWN_DIGITS]})",
     "model": lambda was, now: f"its model was {was} (now {now})",
-    "weights": lambda was, now: f"its weights were others ({was[:12]}, now {now[:12]})",
+    "weights": lambda was, now: f"its weights were others ({was[:_SHOWN_DIGITS]}, now {now[:_SHOWN_DIGITS]})",
     "image_size": lambda was, now: f"its image size was {was} (now {now})",
     "precision": lambda was, now: f"its precision was {was} (now {now})",
     "classes": lambda was, now: f"it had {was} classes (now {now})",
     "labels": lambda was, now: "its labels were others",
-    "preprocessing": lambda was, now: f"images were prepared otherwise ({_changed(was, now)})",
+    "preprocessing": lambda was, now: f"its preprocessing was different ({_changed(was, now)})",
 }
 
 

@@ -1,7 +1,7 @@
 """Read a step's configuration file.
 
-In a cluster one file serves all pods of a Job. What a pod has of its own is selected by `--index` or by the Job's
-completion index, and takes precedence over what all pods have in common.
+In a cluster one file serves all pods of a Job. `--index`, or else the Job's completion index, selects a pod's own
+settings, which take precedence over those that all pods share.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from dueby_api.errors import Invalid
 from dueby_api.schema import Spec, validate
 
-# Set by Kubernetes in every pod of an Indexed Job.
+# Kubernetes sets this in every pod of an Indexed Job.
 COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
 
 Kind = TypeVar("Kind", bound=Spec)
@@ -22,7 +22,7 @@ Kind = TypeVar("Kind", bound=Spec)
 def load_config(
     kind: type[Kind], path: Path, *, index: int | None = None, environment: Mapping[str, str] = os.environ
 ) -> Kind:
-    """The file as `kind`; Invalid says what is wrong with it."""
+    """Return the file's content as `kind`. Raise Invalid, with the field, if it is wrong."""
     try:
         document = json.loads(path.read_bytes())
     except OSError as error:
@@ -37,7 +37,7 @@ def load_config(
 
 
 def _select(document: dict[str, Any], index: int | str | None, *, origin: str) -> dict[str, Any]:
-    """What all workers have in common, with what worker `index` has of its own over it."""
+    """Return the settings that all workers share, overridden by those of worker `index`."""
     workers = document["workers"]
     if index is None:
         raise Invalid("--index", f"{origin} holds several workers; say which one, or set {COMPLETION_INDEX}")

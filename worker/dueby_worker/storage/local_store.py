@@ -1,8 +1,9 @@
 """Folders of this machine, or mounted on it.
 
-`create` writes a temporary file in the same folder, syncs it, gives it its name with `os.link`, which fails where the
-name is taken, and syncs the folder. (fsspec's local writes leave a truncated file under the final name when killed, and
-its transaction moves through /tmp without any sync.) Temporary files begin with a dot, as readers of Parquet ignore.
+`create` writes a temporary file in the same folder, syncs it, gives it its name with `os.link`, which fails if the
+name is taken, and syncs the folder. fsspec is not used for this: its local writes leave a truncated file under the
+final name when killed, and its transaction moves through /tmp without any sync. Names of temporary files begin with a
+dot, because readers of Parquet ignore such files.
 """
 
 import contextlib
@@ -15,52 +16,54 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dueby_api.errors import DueByError, Invalid, Transient
-from dueby_worker.storage.retry import Patience
-from dueby_worker.storage.store import NotFound, Store, Unavailable
+from dueby_worker.storage.retry import RetryPolicy
+from dueby_worker.storage.store import BLOCK_BYTES, NotFound, Store, Unavailable
 from dueby_worker.storage.uris import file_path, file_uri
 
-BLOCK_BYTES = 1 << 20
-TEMPORARY = ".dueby-"
-LEFTOVER_AGE_S = 3600.0
-# What says that a disk, a mount or the machine is in trouble, rather than one file.
+_TEMPORARY = ".dueby-"
+# A writer needs seconds; a temporary file of this age was left by one that was killed.
+_LEFTOVER_AGE_S = 3600.0
+# Errors of a disk, a mount or the machine, not of one file: worth retrying.
 _TROUBLE = {
     errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN,
     errno.ENETUNREACH, errno.ECONNREFUSED, errno.ECONNRESET, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO, errno.EAGAIN,
     errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EBUSY,
 }  # fmt: skip
+# Errors of file systems that have no hard links.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
 class LocalStore(Store):
-    """A folder; it is made when something is first written to it."""
+    """A folder. It is created when something is first written to it."""
 
-    def __init__(self, uri: str, *, field: str, patience: Patience) -> None:
-        super().__init__(uri, field=field, patience=patience)
+    def __init__(self, uri: str, *, field: str, retry: RetryPolicy) -> None:
+        super().__init__(uri, field=field, retry=retry)
         try:
             self._root = file_path(uri)
         except ValueError as error:
             raise Invalid(field, str(error)) from None
-        # Whether the folder is a mount point; None until it has been seen.
+        # Whether the folder is a mount point; None until it has been seen. It is looked at now, so that an unmount
+        # between here and the first write is noticed.
         self._was_mount: bool | None = None
         self._require_root()
 
     def uri_of(self, path: str) -> str:
-        """With percent escapes."""
+        """Return the object's absolute URI, with percent escapes."""
         return file_uri(self._path(path))
 
     def walk(self, folder: str = "") -> Iterator[str]:
-        """Links to folders are followed, unless they lead back up."""
+        """Yield all files below the folder. Links to folders are followed unless they lead back up."""
         top = self._path(folder)
         if not os.path.isdir(top):
             raise NotFound("there is no such folder" if not os.path.exists(top) else "it is not a folder")
         return _walk(top, "", above=())
 
     def is_folder(self, path: str) -> bool:
-        """Links count."""
+        """Return whether the path is a folder, or a link to one."""
         return os.path.isdir(self._path(path))
 
     def blocks(self, path: str) -> Iterator[bytes]:
-        """The file, a MiB at a time."""
+        """Yield the file in blocks."""
         try:
             with open(self._path(path), "rb") as file:
                 while block := file.read(BLOCK_BYTES):
@@ -83,13 +86,13 @@ class LocalStore(Store):
         self._commit(path, data, _rename)
 
     def _commit(self, path: str, data: bytes, name: Callable[[str, str], bool]) -> bool:
-        """Write the data beside the path and then `name` it, which returns False where the name is taken."""
+        """Write the data beside the path, then `name` it. Return False if the name was taken."""
         final = self._path(path)
         folder = os.path.dirname(final)
         self._require_root()
         try:
             os.makedirs(folder, exist_ok=True)
-            self._require_root()  # and know it from now on
+            self._require_root()  # it exists now; remember whether it is a mount point
             with _temporary_file(folder, data) as temporary:
                 is_named = name(temporary, final)
             _sync_folder(folder)
@@ -114,7 +117,7 @@ class LocalStore(Store):
         try:
             with os.scandir(self._path(folder)) as entries:
                 for entry in entries:
-                    if not entry.name.startswith(TEMPORARY):
+                    if not entry.name.startswith(_TEMPORARY):
                         (folders if entry.is_dir() else files).append(entry.name)
         except (FileNotFoundError, NotADirectoryError):
             return [], []
@@ -131,11 +134,11 @@ class LocalStore(Store):
             raise self._writing_failed(error) from error
 
     def sweep(self, folder: str = "") -> int:
-        """Temporary files of an hour ago."""
+        """Delete temporary files that are older than an hour; return how many."""
         swept = 0
-        for path in Path(self._path(folder)).glob(f"{TEMPORARY}*"):
+        for path in Path(self._path(folder)).glob(f"{_TEMPORARY}*"):
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > LEFTOVER_AGE_S:
+                if time.time() - path.stat().st_mtime > _LEFTOVER_AGE_S:
                     path.unlink()
                     swept += 1
         return swept
@@ -144,7 +147,7 @@ class LocalStore(Store):
         return os.path.join(self._root, path) if path else self._root
 
     def _require_root(self) -> None:
-        """Transient if the folder was there and isn't: where it was mounted, writing would go to another disk."""
+        """Raise Transient if the folder has vanished: without its mount, writes would go to another disk."""
         is_there, is_mount = os.path.isdir(self._root), os.path.ismount(self._root)
         if self._was_mount is None:
             self._was_mount = is_mount if is_there else None
@@ -170,8 +173,8 @@ def _words(error: OSError) -> str:
 
 @contextlib.contextmanager
 def _temporary_file(folder: str, data: bytes) -> Iterator[str]:
-    """A synced file in the folder with the data; gone afterwards unless it got another name."""
-    path = os.path.join(folder, f"{TEMPORARY}{secrets.token_hex(8)}")
+    """Write the data to a synced temporary file. It is deleted afterwards unless it was renamed."""
+    path = os.path.join(folder, f"{_TEMPORARY}{secrets.token_hex(8)}")
     try:
         with open(path, "xb") as file:
             file.write(data)
@@ -191,7 +194,8 @@ def _link_or_rename(temporary: str, final: str) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        # No hard links here (FAT, some network mounts). Two writers within this moment write the same rows.
+        # FAT and some network mounts have no hard links. Another writer can win between the test and the rename, and
+        # its file is replaced then; that is harmless, because both write the same rows.
         return not os.path.exists(final) and _rename(temporary, final)
     return True
 
@@ -210,8 +214,10 @@ def _sync_folder(folder: str) -> None:
 
 
 def _walk(top: str, below: str, *, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    """Files below top/below. `above` are device and inode of the folders on the way down, by which a link back up is
-    known."""
+    """Yield the files below top/below.
+
+    `above` holds device and inode of each folder on the way down; a link that leads back up is recognised by them.
+    """
     try:
         status = os.stat(os.path.join(top, below))
         here = (status.st_dev, status.st_ino)

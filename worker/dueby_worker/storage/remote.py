@@ -1,7 +1,7 @@
-"""Object stores and web servers by fsspec: what pyarrow.fs can't do for us, and what failures there mean.
+"""Object stores and web servers through fsspec, for what pyarrow.fs can't do, and what their failures mean.
 
-fsspec's part is to create and list objects (pyarrow has no create-only writes and collects a listing of any length in
-memory) and to speak HTTP. fsspec and what stands behind it is imported here and nowhere else.
+fsspec creates and lists objects, because pyarrow has no create-only writes and collects a whole listing in memory. It
+also speaks HTTP. fsspec and the libraries behind it are imported only here.
 """
 
 import os
@@ -25,25 +25,29 @@ from dueby_api.errors import DueByError, Transient
 from dueby_worker.storage.store import NotFound, Unavailable
 
 CONNECT_S, READ_S = 5, 60
-# The server's own trouble, or too many requests; whatever else it answers will be answered again.
+# HTTP statuses that say that the server has trouble or too many requests. A retry would not change any other answer.
 _BUSY = {408, 409, 425, 429, *range(500, 600)}
 _USERS_FAULT = (PermissionError, NoCredentialsError, PartialCredentialsError, ParamValidationError)
-# Whose errors are about a request.
+# Packages whose exceptions are about a request; exceptions of other packages are bugs.
 _LIBRARIES = {"botocore", "aiobotocore", "s3fs", "gcsfs", "google", "requests", "aiohttp", "fsspec"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
-    """Some of a listing: keys, and common prefixes where it stops at `/`. In order where the store keeps one."""
+class ListingPage:
+    """A page of a listing, in the store's order."""
 
     keys: list[str]
     prefixes: list[str]
+    """The folders, if the listing stops at a delimiter."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class S3Access:
-    """Where S3 is and who asks, from the environment as AWS names it. Each library finds the credentials by itself, in
-    all the places that AWS says; here they only tell one access from another."""
+    """Where S3 is and who asks, from the environment variables that AWS defines.
+
+    Each library finds the credentials by itself, in all the places that AWS defines. Here they only tell one access
+    from another, as the key of a cache.
+    """
 
     endpoint: str | None
     region: str | None
@@ -51,7 +55,7 @@ class S3Access:
 
     @classmethod
     def from_environment(cls) -> "S3Access":
-        """Of the moment."""
+        """Return the access that the environment describes now."""
         names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
         return cls(
             endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None,
@@ -61,15 +65,15 @@ class S3Access:
 
 
 class S3Writer:
-    """Creating, listing and deleting on S3. What fails is said in our own errors."""
+    """Creates, lists and deletes objects on S3. Failures are raised as DueBy's own errors."""
 
     def __init__(self, access: S3Access) -> None:
         session = aiobotocore.session.AioSession()
-        # botocore parses each key's time stamp with dateutil, two thirds of the cost of listing.
+        # By default botocore parses each key's time stamp with dateutil, which is two thirds of the cost of listing.
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
-        # A server of one's own has no name for each bucket.
+        # A private server has no host name for each bucket.
         addressing = {"s3": {"addressing_style": "path"}} if access.endpoint else {}
-        # Our own patience does the retrying, with a warning each time.
+        # One attempt only: RetryPolicy does the retrying, with a warning each time.
         settings = {"retries": {"max_attempts": 1}, "connect_timeout": CONNECT_S, "read_timeout": READ_S, **addressing}
         self._files = fsspec.filesystem(
             "s3",
@@ -77,29 +81,31 @@ class S3Writer:
             endpoint_url=access.endpoint,
             client_kwargs={"region_name": access.region} if access.region else {},
             config_kwargs=settings,
-            use_listings_cache=False,  # `exists` is stale after `ls` otherwise
-            skip_instance_cache=True,  # one made for another endpoint must not come back
+            # Otherwise `exists` gives stale answers after `ls`.
+            use_listings_cache=False,
+            # Otherwise an instance made for another endpoint may be returned.
+            skip_instance_cache=True,
         )
 
     def put(self, bucket: str, key: str, data: bytes, *, only_new: bool) -> None:
-        """FileExistsError where it is there and only_new."""
-        with translated():
+        """Write the object. Raise FileExistsError if `only_new` and it exists."""
+        with translate_failures():
             self._files.pipe_file(f"{bucket}/{key}", data, mode="create" if only_new else "overwrite")
 
     def delete(self, bucket: str, key: str) -> None:
-        """No error where it is gone."""
-        with translated():
+        """Delete the object. It is no error if it is gone already."""
+        with translate_failures():
             self._files.call_s3("delete_object", Bucket=bucket, Key=key)
 
-    def pages(self, bucket: str, prefix: str, *, delimiter: str, most: int = 1000) -> Iterator[Page]:
-        """Of all keys that begin with the prefix."""
+    def pages(self, bucket: str, prefix: str, *, delimiter: str, page_size: int = 1000) -> Iterator[ListingPage]:
+        """Yield pages of the keys that begin with the prefix."""
         more: dict[str, str] = {}
         while True:
-            with translated():
+            with translate_failures():
                 answer = self._files.call_s3(
-                    "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter=delimiter, MaxKeys=most, **more
+                    "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter=delimiter, MaxKeys=page_size, **more
                 )
-            yield Page(
+            yield ListingPage(
                 keys=[item["Key"] for item in answer.get("Contents", ())],
                 prefixes=[item["Prefix"] for item in answer.get("CommonPrefixes", ())],
             )
@@ -109,36 +115,36 @@ class S3Writer:
 
 
 def gcs_emulator() -> str | None:
-    """Address of a server to use instead of Google's, as Google's own tools take it; it asks for no credentials."""
+    """Return the address of an emulator, from the variable that Google's own tools read; it needs no credentials."""
     return os.environ.get("STORAGE_EMULATOR_HOST") or None
 
 
 class GcsWriter:
-    """The same on Google Cloud Storage."""
+    """Creates, lists and deletes objects on Google Cloud Storage, with the same methods as S3Writer."""
 
     def __init__(self) -> None:
         token = "anon" if gcs_emulator() else "google_default"
         self._files = fsspec.filesystem("gs", token=token, use_listings_cache=False, skip_instance_cache=True)
 
     def put(self, bucket: str, key: str, data: bytes, *, only_new: bool) -> None:
-        """FileExistsError where it is there and only_new."""
-        with translated():
+        """Write the object. Raise FileExistsError if `only_new` and it exists."""
+        with translate_failures():
             self._files.pipe_file(f"{bucket}/{key}", data, mode="create" if only_new else "overwrite")
 
     def delete(self, bucket: str, key: str) -> None:
-        """NotFound where it is gone."""
-        with translated():
+        """Delete the object. Raise NotFound if it is gone already."""
+        with translate_failures():
             self._files.call("DELETE", "b/{}/o/{}", bucket, key)
 
-    def pages(self, bucket: str, prefix: str, *, delimiter: str, most: int = 1000) -> Iterator[Page]:
-        """Of all keys that begin with the prefix."""
-        wanted = {"prefix": prefix, "maxResults": most, "fields": "items/name,prefixes,nextPageToken"}
+    def pages(self, bucket: str, prefix: str, *, delimiter: str, page_size: int = 1000) -> Iterator[ListingPage]:
+        """Yield pages of the keys that begin with the prefix."""
+        wanted = {"prefix": prefix, "maxResults": page_size, "fields": "items/name,prefixes,nextPageToken"}
         if delimiter:
             wanted["delimiter"] = delimiter
         while True:
-            with translated():
+            with translate_failures():
                 answer = self._files.call("GET", "b/{}/o", bucket, json_out=True, **wanted)
-            yield Page(
+            yield ListingPage(
                 keys=[item["name"] for item in answer.get("items", ())],
                 prefixes=list(answer.get("prefixes", ())),
             )
@@ -148,7 +154,7 @@ class GcsWriter:
 
 
 class Web:
-    """HTTP: reading, and the pages of links that web servers make of folders."""
+    """Reads over HTTP, and reads the pages of links that web servers make of folders."""
 
     def __init__(self) -> None:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
@@ -157,20 +163,23 @@ class Web:
         )
 
     def get(self, url: str) -> bytes:
-        """The whole answer."""
-        with translated():
+        """Return the whole body."""
+        with translate_failures():
             data: bytes = self._files.cat_file(url)
             return data
 
     def links(self, url: str) -> list[str]:
-        """The links of a page that lead further down, absolute."""
-        with translated():
+        """Return the absolute links on the page."""
+        with translate_failures():
             return [found["name"] for found in self._files.ls(url, detail=True)]
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """What fails inside in our own errors. FileExistsError is an answer, and what isn't about the request is a bug."""
+def translate_failures() -> Iterator[None]:
+    """Raise failures of requests as DueBy's own errors.
+
+    FileExistsError passes, because it is an answer. So does any exception that is not about a request: it is a bug.
+    """
     try:
         yield
     except FileExistsError:
@@ -182,7 +191,7 @@ def translated() -> Iterator[None]:
 
 
 def _failure_of(error: Exception) -> DueByError:
-    """This object's fault, or the user's; or else the store's, which is worth another try."""
+    """Return the failure as the object's or the user's fault, or as the store's, which is worth a retry."""
     status, words = _status(error), _words(error)
     if isinstance(error, FileNotFoundError) or status in (404, 410):
         return NotFound(words)
@@ -192,7 +201,7 @@ def _failure_of(error: Exception) -> DueByError:
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status that the error, or the one that caused it, came with: botocore's, aiohttp's or gcsfs's."""
+    """Return the HTTP status in the error of botocore, aiohttp or gcsfs, or in the error that caused it."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")

@@ -1,66 +1,63 @@
-"""How long a store that doesn't answer is asked again, and how that is said.
+"""Ask a store again while it does not answer, with longer and longer pauses.
 
-A store that can't be reached says nothing about an image, so a `Transient` failure is tried again with exponential
-back-off and a warning each time, and goes up only when the patience is at its end. tenacity is imported here and
-nowhere else.
+A store that cannot be reached says nothing about an image, so a `Transient` failure must never become an image's
+error. It is logged as a warning, and the store is asked again. The failure is raised only when the time of the policy
+is used up. Every other exception is an answer, and is raised at once.
 """
 
 import logging
+import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
-
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential, wait_random
 
 from dueby_api.errors import Transient
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
+# 2 to the power of this, times any first pause, is longer than any max_pause_s; a higher power overflows a float.
+_MAX_DOUBLINGS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
-    """Waits of first_s, twice that, ... up to longest_s, each with some jitter, until total_s have gone by."""
+class RetryPolicy:
+    """Pause for first_pause_s, then twice as long each time up to max_pause_s, until total_s have passed."""
 
-    first_s: float = 0.5
-    longest_s: float = 30.0
+    first_pause_s: float = 0.5
+    max_pause_s: float = 30.0
     total_s: float = 600.0
 
     def call(self, ask: Callable[[], Answer], *, what: str, cancelled: threading.Event | None = None) -> Answer:
-        """What `ask` returns; its last Transient where it never answers, or at once when `cancelled` is set."""
-        try:
-            return ask()  # nearly always, and tenacity takes 80 us for it: twice what reading a file does
-        except Transient as failure:
-            failed = [failure]
+        """Return what `ask` returns. Raise its Transient once the time is used up or `cancelled` is set.
 
-        def ask_again() -> Answer:
-            if failed:
-                raise failed.pop()
-            return ask()
+        `what` names the store in the warnings.
+        """
+        started_s, attempt = time.monotonic(), 0
+        while True:
+            attempt += 1
+            try:
+                return ask()
+            except Transient as failure:
+                elapsed_s = time.monotonic() - started_s
+                # Made only here: nearly every call succeeds at once and needs no event.
+                cancelled = cancelled or threading.Event()
+                if elapsed_s >= self.total_s or cancelled.is_set():
+                    raise
+                pause_s = self._pause_s(attempt)
+                logger.warning(
+                    "%s can't be reached: %s. Attempt %d failed after %.0f s; trying again in %.1f s, "
+                    "giving up after %.0f s.",
+                    what, failure, attempt, elapsed_s, pause_s, self.total_s,
+                )  # fmt: skip
+                if cancelled.wait(pause_s):
+                    raise
 
-        cancelled = cancelled or threading.Event()
-        in_time = stop_after_delay(self.total_s)
-
-        def warn(state: RetryCallState) -> None:
-            failure = state.outcome.exception() if state.outcome else None
-            logger.warning(
-                "%s can't be reached: %s. Asked %d times, for %.0f s; next in %.1f s, giving up after %.0f s.",
-                what, failure, state.attempt_number, state.seconds_since_start or 0, state.upcoming_sleep, self.total_s,
-            )  # fmt: skip
-
-        def sleep(seconds: float) -> None:
-            cancelled.wait(seconds)
-
-        asking = Retrying(
-            retry=retry_if_exception_type(Transient),
-            wait=wait_exponential(multiplier=self.first_s, max=self.longest_s) + wait_random(0, self.first_s),
-            stop=lambda state: cancelled.is_set() or in_time(state),
-            sleep=sleep,
-            before_sleep=warn,
-            reraise=True,
-        )
-        return asking(ask_again)
+    def _pause_s(self, attempt: int) -> float:
+        """Return the pause after this attempt. It is partly random, so that workers do not all come back at once."""
+        pause_s: float = self.first_pause_s * 2 ** min(attempt - 1, _MAX_DOUBLINGS)
+        return min(pause_s, self.max_pause_s) + random.uniform(0, self.first_pause_s)
 
 
-PATIENT = Patience()
+DEFAULT_RETRY = RetryPolicy()

@@ -1,25 +1,28 @@
-"""Where images come from and results go: one small interface over folders, object stores and web servers.
+"""The interface that folders, object stores and web servers share.
 
-A `Store` is rooted at a URI, and every path is relative to that. Three kinds of failure are told apart, because they
-mean different things to a job: `Unavailable` is one object's own fault and becomes a row's error; `Transient` is the
-store's, is tried again and never becomes an image's error; `Invalid` is the user's.
+A `Store` is rooted at a URI, and every path is relative to it. Three kinds of failure are told apart, because they
+mean different things to a job: `Unavailable` is the fault of one object and becomes a row's error; `Transient` is the
+store's fault, is retried and never becomes an image's error; `Invalid` is the user's fault.
 
-Parts are committed with `create`: a reader sees the whole object or none, and of several writers one wins. What it
-took to get that from each store is said in local_store and object_store.
+Parts are committed with `create`: a reader sees the whole object or none, and of several writers one wins.
+local_store.py and object_store.py say how each store gets there.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
-from dueby_api.errors import DueByError
-from dueby_worker.storage.retry import Patience
+from dueby_api.errors import DueByError, Invalid
+from dueby_api.schemes import SCHEMES
+from dueby_worker.storage.retry import RetryPolicy
 
 Answer = TypeVar("Answer")
+# Objects larger than memory are read in pieces of this size.
+BLOCK_BYTES = 1 << 20
 
 
 class Unavailable(DueByError):
-    """One object can't be had, though its store answers; the text is a short sentence."""
+    """One object cannot be read, although its store answers. The text is a short sentence."""
 
 
 class NotFound(Unavailable):
@@ -27,74 +30,74 @@ class NotFound(Unavailable):
 
 
 class Store(ABC):
-    """Objects below a URI. Paths are relative to it, with `/` between names; `""` is the root itself."""
+    """The objects below a URI. Paths are relative to it, with `/` between names; `""` is the root itself."""
 
     uri: str
     """Absolute, without `/` at its end."""
 
-    def __init__(self, uri: str, *, field: str, patience: Patience) -> None:
+    def __init__(self, uri: str, *, field: str, retry: RetryPolicy) -> None:
         self.uri = uri.rstrip("/")
         self.field = field
-        self.patience = patience
+        self.retry = retry
 
     def read(self, path: str) -> bytes:
-        """The whole object; NotFound, or another Unavailable."""
+        """Return the whole object. Raise Unavailable, or its subclass NotFound, if that is not possible."""
         return self._ask(lambda: self._read(path))
 
     def create(self, path: str, data: bytes) -> bool:
-        """Write the object unless it is there; False if it is. All or nothing, durable, one winner."""
+        """Write the object and return True, or return False if it exists. All or nothing, durable, one winner."""
         return self._ask(lambda: self._create(path, data))
 
     def replace(self, path: str, data: bytes) -> None:
-        """Write the object, over an older one if there is one. All or nothing, durable."""
+        """Write the object, whether it exists or not. All or nothing, durable."""
         self._ask(lambda: self._replace(path, data))
 
     def exists(self, path: str) -> bool:
-        """Whether the object (a folder is none) is there now."""
+        """Return whether the object exists now. A folder is not an object."""
         return self._ask(lambda: self._exists(path))
 
     def list_names(self, folder: str = "") -> list[str]:
-        """Names of the objects that lie directly in the folder, sorted; none where there is no such folder."""
+        """Return the sorted names of the objects directly in the folder; none if there is no such folder."""
         return sorted(self._ask(lambda: self._list(folder))[0])
 
     def list_folders(self, folder: str = "") -> list[str]:
-        """Names of the folders that lie directly in the folder, sorted."""
+        """Return the sorted names of the folders directly in the folder."""
         return sorted(self._ask(lambda: self._list(folder))[1])
 
     def delete(self, path: str) -> None:
-        """Remove the object; no error where it is gone."""
+        """Delete the object. It is no error if it is gone already."""
         self._ask(lambda: self._delete(path))
 
     def sweep(self, folder: str = "") -> int:
-        """Remove what killed writers left in the folder and no reader sees; how many that were."""
+        """Delete what killed writers left in the folder, invisible to readers; return the number of files."""
         return 0
 
     def read_once(self, path: str) -> bytes:
-        """As `read`, for who has a patience of its own."""
+        """Read as `read` does, without retries: for callers with a retry policy of their own."""
         return self._read(path)
 
     def exists_once(self, path: str) -> bool:
-        """As `exists`, for who has a patience of its own."""
+        """Answer as `exists` does, without retries: for callers with a retry policy of their own."""
         return self._exists(path)
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
-        return self.patience.call(question, what=self.uri)
+        return self.retry.call(question, what=self.uri)
 
     def uri_of(self, path: str) -> str:
-        """The object's absolute URI."""
+        """Return the object's absolute URI."""
         return f"{self.uri}/{path}"
 
     @abstractmethod
     def walk(self, folder: str = "") -> Iterator[str]:
-        """All objects below the folder by their paths from there, in any order; Unavailable if it can't be listed."""
+        """Yield the paths, relative to the folder, of all objects below it. Raise Unavailable if it can't be listed."""
 
     @abstractmethod
     def is_folder(self, path: str) -> bool:
-        """Whether anything can lie below the path."""
+        """Return whether there can be objects below the path."""
 
     @abstractmethod
     def blocks(self, path: str) -> Iterator[bytes]:
-        """The object in pieces, for those that may be larger than memory; Unavailable."""
+        """Yield the object in pieces, since it may be larger than memory. Raise Unavailable if that is not possible."""
 
     @abstractmethod
     def _read(self, path: str) -> bytes: ...
@@ -113,3 +116,23 @@ class Store(ABC):
 
     @abstractmethod
     def _delete(self, path: str) -> None: ...
+
+
+class ReadOnlyStore(Store):
+    """A store that images are read from and that results cannot go to."""
+
+    def _create(self, path: str, data: bytes) -> bool:
+        self._refuse()
+
+    def _replace(self, path: str, data: bytes) -> None:
+        self._refuse()
+
+    def _list(self, folder: str) -> tuple[list[str], list[str]]:
+        self._refuse()
+
+    def _delete(self, path: str) -> None:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        writable = " or ".join(f"{name}://" for name, entry in SCHEMES.items() if entry.is_writable)
+        raise Invalid(self.field, f"{self.uri} can only be read from; results can go to {writable}")

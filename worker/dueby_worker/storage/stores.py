@@ -1,26 +1,22 @@
-"""The kind of store that a URI names."""
+"""Open the store that a URI names, by the table in dueby_api/schemes.py.
+
+The table names each store's class as text. The class is imported when it is used, because its library is heavy and
+most workers need only one.
+"""
 
 from dueby_api.errors import Invalid
-from dueby_worker.storage.retry import PATIENT, Patience
+from dueby_api.references import resolve
+from dueby_api.schemes import SCHEMES
+from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
 from dueby_worker.storage.store import Store
-from dueby_worker.storage.uris import OBJECT_SCHEMES, WEB_SCHEMES, canonical_uri, scheme_of
+from dueby_worker.storage.uris import canonical_uri, scheme_of
 
 
-def open_store(uri: str, *, field: str = "spec.sink.uri", patience: Patience = PATIENT) -> Store:
-    """The store at the URI; `field` is what Invalid says is wrong."""
+def open_store(uri: str, *, field: str = "spec.sink.uri", retry: RetryPolicy = DEFAULT_RETRY) -> Store:
+    """Return the store at the URI. Raise Invalid, which blames `field`, if the URI is wrong."""
     try:
         uri = canonical_uri(uri)
     except ValueError as error:
         raise Invalid(field, str(error)) from None
-    # Each imports its own library, which not every worker has a use for.
-    if scheme_of(uri) in OBJECT_SCHEMES:
-        from dueby_worker.storage.object_store import ObjectStore
-
-        return ObjectStore(uri, field=field, patience=patience)
-    if scheme_of(uri) in WEB_SCHEMES:
-        from dueby_worker.storage.web_store import WebStore
-
-        return WebStore(uri, field=field, patience=patience)
-    from dueby_worker.storage.local_store import LocalStore
-
-    return LocalStore(uri, field=field, patience=patience)
+    store: Store = resolve(SCHEMES[scheme_of(uri)].store)(uri, field=field, retry=retry)
+    return store

@@ -1,8 +1,8 @@
-"""URIs: which store an image or a folder lies in, and how it is spelled.
+"""URIs: which store an image or a folder lies in, and the one way to spell it.
 
-Every image has one spelling, since the index is sorted and digested by it and the result rows carry it: an absolute
-URI. Files are `file:///...` with percent escapes, which can spell any file name, UTF-8 or not; object stores' keys are
-written as they are, as their own tools do.
+Every image has one spelling, because the index is sorted and digested by it and the result rows carry it: an absolute
+URI. Files are `file:///...` with percent escapes, which can spell any file name, UTF-8 or not. Keys of object stores
+are written as they are, as those stores' own tools do.
 """
 
 import os
@@ -11,37 +11,45 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urljoin
 
-OBJECT_SCHEMES = ("s3", "gs")
-WEB_SCHEMES = ("http", "https")
-SCHEMES = ("file", *OBJECT_SCHEMES, *WEB_SCHEMES)
+from dueby_api.schemes import SCHEMES, SchemeKind
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_GLOB_CHARACTERS = re.compile(r"[*?\[{]")
 _SAFE = "/!$&'()*+,;=:@~"
+# What must stand between :// and the path.
+_AUTHORITIES: dict[SchemeKind, str] = {"bucket": "bucket", "web": "host"}
 
 
 def scheme_of(uri: str) -> str:
-    """The URI's scheme in lower case; `file` for a bare path."""
+    """Return the URI's scheme in lower case; `file` for a bare path."""
     match = _SCHEME.match(uri)
     return match[1].lower() if match else "file"
 
 
-def canonical_uri(uri: str) -> str:
-    """The URI as an absolute one. A bare path is relative to the working directory.
+def is_glob(path: str) -> bool:
+    """Return whether the path has characters that make it a glob."""
+    return _GLOB_CHARACTERS.search(path) is not None
 
-    ValueError, with what is wrong with it, where there is no such scheme, bucket or host.
+
+def canonical_uri(uri: str) -> str:
+    """Return the URI as an absolute one. A bare path is relative to the working directory.
+
+    Raise ValueError, with a sentence, if its scheme is unknown or it lacks a bucket or host.
     """
     scheme = scheme_of(uri)
     if scheme not in SCHEMES:
-        raise ValueError(f"{scheme}:// is not read; there are {', '.join(SCHEMES)}, and bare paths")
-    if scheme == "file":
+        raise ValueError(f"{scheme}:// is not supported; use one of {', '.join(SCHEMES)}, or a bare path")
+    kind = SCHEMES[scheme].kind
+    if kind == "folder":
         return file_uri(file_path(uri))
     rest = uri.split("://", 1)[1]
     if not rest.split("/", 1)[0]:
-        raise ValueError(f"{uri!r} has no {'host' if scheme in WEB_SCHEMES else 'bucket'} after {scheme}://")
+        raise ValueError(f"{uri!r} has no {_AUTHORITIES[kind]} after {scheme}://")
     return f"{scheme}://{rest}"
 
 
 def file_path(uri: str) -> str:
-    """The absolute path of a file:// URI, or of a bare path."""
+    """Return the absolute path of a file:// URI or of a bare path. Raise ValueError if it names another machine."""
     if not _SCHEME.match(uri):
         return os.path.abspath(uri)
     host, slash, rest = uri.split("://", 1)[1].partition("/")
@@ -51,24 +59,28 @@ def file_path(uri: str) -> str:
 
 
 def file_uri(path: str) -> str:
-    """The file:// URI of an absolute path."""
+    """Return the file:// URI of an absolute path."""
     return "file://" + quote_from_bytes(os.fsencode(path), safe=_SAFE)
 
 
 def resolver(folder: str) -> Callable[[str], str]:
-    """From what a manifest in `folder` (absolute, without `/` at its end) calls an image to its absolute URI."""
-    scheme = scheme_of(folder)
-    if scheme == "file":
+    """Return a function from an image's name in a manifest to its absolute URI.
+
+    `folder` is the absolute URI of the manifest's folder, without `/` at its end.
+    """
+    kind = SCHEMES[scheme_of(folder)].kind
+    if kind == "folder":
         top = file_path(folder)
-    elif scheme in OBJECT_SCHEMES:
+    elif kind == "bucket":
         root, top = split(folder)
 
     def resolve(uri: str) -> str:
         if _SCHEME.match(uri):
             return canonical_uri(uri)
-        if scheme in WEB_SCHEMES:
+        if kind == "web":
             return urljoin(folder + "/", uri)
-        if scheme == "file" or uri.startswith("/"):
+        # An absolute path in a manifest of a bucket is a file of this machine.
+        if kind == "folder" or uri.startswith("/"):
             return file_uri(posixpath.normpath(posixpath.join(top, uri)))
         return f"{root}/{posixpath.normpath(posixpath.join(top, uri)).lstrip('/')}"
 
@@ -76,7 +88,7 @@ def resolver(folder: str) -> Callable[[str], str]:
 
 
 def split(uri: str) -> tuple[str, str]:
-    """An absolute URI's root (the file system, the bucket or the host) and the path in it, as a Store takes it."""
+    """Split an absolute URI into its root (file system, bucket or host) and the path below it, as a Store takes it."""
     if uri.startswith("file:"):
         return "file:///", file_path(uri).lstrip("/")
     scheme, _, rest = uri.partition("://")
@@ -85,5 +97,5 @@ def split(uri: str) -> tuple[str, str]:
 
 
 def parent(uri: str) -> str:
-    """The folder in which the object lies, without `/` at its end."""
+    """Return the folder in which the object lies, without `/` at its end."""
     return uri.rpartition("/")[0]

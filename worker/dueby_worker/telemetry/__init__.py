@@ -1,1 +1,1 @@
-"""What a worker reports while it works."""
+"""What a worker shows of itself while it works."""

@@ -1,10 +1,11 @@
-"""The worker's progress in Prometheus' format.
+"""Render the worker's progress for Prometheus.
 
-The numbers are read from `Progress` when they are asked for; the loop itself never touches prometheus_client, which is
-loaded at the first scrape and costs a worker nothing until then.
+The numbers are read from the `ProgressTracker` at each scrape. The loop itself never touches prometheus_client, which
+is imported at the first scrape and costs a worker nothing until then. docs/metrics.md lists these metrics.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -16,72 +17,112 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from dueby_worker.telemetry.progress import STATES, Progress
-from dueby_worker.telemetry.step_statistics import BUCKETS_S, Steps
+from dueby_worker.telemetry.progress import PHASES, ProgressTracker
+from dueby_worker.telemetry.step_statistics import BUCKETS_S, StepStatistics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def render(progress: Progress) -> bytes:
-    """The page for a scrape."""
+@dataclass(frozen=True, kw_only=True)
+class _Number:
+    """A metric that is one number."""
+
+    kind: type[CounterMetricFamily] | type[GaugeMetricFamily]
+    name: str
+    """Without the `_total` that a counter gets."""
+    help: str
+    read: Callable[[ProgressTracker], float]
+
+
+_NUMBERS = (
+    _Number(
+        kind=CounterMetricFamily,
+        name="dueby_worker_images",
+        help="Images classified.",
+        read=lambda progress: progress.images_classified,
+    ),
+    _Number(
+        kind=GaugeMetricFamily,
+        name="dueby_worker_images_failed",
+        help="Rows with an error.",
+        read=lambda progress: progress.images_failed,
+    ),
+    _Number(
+        kind=CounterMetricFamily,
+        name="dueby_worker_parts_committed",
+        help="Parts put into the sink.",
+        read=lambda progress: progress.parts_committed,
+    ),
+    _Number(
+        kind=CounterMetricFamily,
+        name="dueby_worker_parts_doubled",
+        help="Parts that another worker had put into the sink first.",
+        read=lambda progress: progress.parts_doubled,
+    ),
+    _Number(
+        kind=GaugeMetricFamily,
+        name="dueby_worker_in_flight",
+        help="Mini-batches submitted and not collected.",
+        read=lambda progress: progress.in_flight,
+    ),
+    _Number(
+        kind=GaugeMetricFamily,
+        name="dueby_worker_last_batch_timestamp_seconds",
+        help="When the last mini-batch was done.",
+        read=lambda progress: progress.last_batch_at or 0,
+    ),
+    _Number(
+        kind=GaugeMetricFamily,
+        name="dueby_worker_startup_seconds",
+        help="From the process's creation to its first mini-batch.",
+        read=lambda progress: (progress.startup_us or 0) / 1e6,
+    ),
+    _Number(
+        kind=GaugeMetricFamily,
+        name="dueby_worker_warmup_seconds",
+        help="The first mini-batch.",
+        read=lambda progress: (progress.steps.warmup_us or 0) / 1e6,
+    ),
+    _Number(
+        kind=CounterMetricFamily,
+        name="dueby_worker_model_seconds",
+        help="Time that the model took of the steady steps.",
+        read=lambda progress: progress.steps.model_total_us / 1e6,
+    ),
+)
+
+
+def render(progress: ProgressTracker) -> bytes:
+    """Return the page for a scrape."""
     registry = CollectorRegistry()
     registry.register(_ProgressCollector(progress))
     return generate_latest(registry)
 
 
 class _ProgressCollector(Collector):
-    """One scrape's view of a worker's progress."""
+    """Reads a worker's progress for one scrape."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: ProgressTracker) -> None:
         self._progress = progress
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric of a worker."""
+        """Yield every metric of a worker."""
         progress = self._progress
         with progress.lock:
-            yield CounterMetricFamily("dueby_worker_images", "Images classified.", value=progress.images_classified)
-            yield GaugeMetricFamily("dueby_worker_images_failed", "Rows with an error.", value=progress.images_failed)
-            yield CounterMetricFamily(
-                "dueby_worker_parts_committed", "Parts put into the sink.", value=progress.parts_committed
-            )
-            yield CounterMetricFamily(
-                "dueby_worker_parts_doubled",
-                "Parts that another worker had put there first.",
-                value=progress.parts_doubled,
-            )
-            yield GaugeMetricFamily(
-                "dueby_worker_in_flight", "Mini-batches submitted and not collected.", value=progress.in_flight
-            )
-            yield GaugeMetricFamily(
-                "dueby_worker_last_batch_timestamp_seconds",
-                "When the last mini-batch was done.",
-                value=progress.last_batch_at or 0,
-            )
-            yield GaugeMetricFamily(
-                "dueby_worker_startup_seconds",
-                "From the process's creation to its first mini-batch.",
-                value=(progress.startup_us or 0) / 1e6,
-            )
-            yield GaugeMetricFamily(
-                "dueby_worker_warmup_seconds", "The first mini-batch.", value=(progress.steps.warmup_us or 0) / 1e6
-            )
-            yield CounterMetricFamily(
-                "dueby_worker_model_seconds",
-                "Time of the steady steps that the model took.",
-                value=progress.steps.model_total_us / 1e6,
-            )
+            for number in _NUMBERS:
+                yield number.kind(number.name, number.help, value=number.read(progress))
             yield _histogram(progress.steps)
             yield StateSetMetricFamily(
                 "dueby_worker_state",
                 "What the worker is doing.",
-                value={state: state == progress.state for state in STATES},
+                value={phase: phase == progress.state for phase in PHASES},
             )
 
 
-def _histogram(steps: Steps) -> HistogramMetricFamily:
-    """The steady steps, cumulated as Prometheus wants them."""
+def _histogram(steps: StepStatistics) -> HistogramMetricFamily:
+    """Return the steady steps as a histogram, whose buckets are cumulative in Prometheus."""
     bounds = [*map(str, BUCKETS_S), "+Inf"]
-    cumulated = [sum(steps.buckets[: place + 1]) for place in range(len(bounds))]
+    cumulated = [sum(steps.buckets[: index + 1]) for index in range(len(bounds))]
     return HistogramMetricFamily(
         "dueby_worker_step_seconds",
         "Steady steps, from one mini-batch's result to the next one's.",

@@ -1,8 +1,8 @@
-"""A worker's window: /metrics for Prometheus, /healthz and /readyz for the kubelet, two pages for the operator.
+"""A worker's pages: /metrics for Prometheus, /healthz and /readyz for the kubelet, two pages for the operator.
 
-/progress is how far this worker is. /parts is what is in the sink, for which the operator has no credentials.
+/progress shows how far this worker is. /parts lists the parts in the sink, for which the operator has no credentials.
 
-The standard library's server, since a handful of requests a second reach it. Port 0 takes any free port, and the real
+The standard library's server is enough for a handful of requests per second. Port 0 takes any free port, and the real
 one is written to a file, which is how local workers are found: no port has to be agreed on, and none can be taken.
 """
 
@@ -16,15 +16,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from dueby_api.errors import Invalid
-from dueby_worker.telemetry.progress import Progress
+from dueby_api.schema import Spec
+from dueby_api.step_messages import SinkParts
+from dueby_worker.telemetry.progress import ProgressTracker
 
-# A client that stalls must not hold a thread for ever.
+# A client that stalls must not hold a thread forever.
 _REQUEST_TIMEOUT_S = 10
+# Status, content type, body.
 Page = tuple[int, str, bytes]
 
 
 class _Server(ThreadingHTTPServer):
-    """http.server without its look-up of the host's name, which takes seconds where there is no name server."""
+    """http.server without its look-up of the host's name, which takes seconds if there is no name server."""
 
     daemon_threads = True
 
@@ -37,14 +40,31 @@ class _Server(ThreadingHTTPServer):
         self.server_port = self.server_address[1]
 
 
-def serve_progress(progress: Progress, *, host: str, port: int, port_file: Path | None) -> int:
-    """Answer requests about a worker from now on; the port."""
+def serve_progress(progress: ProgressTracker, *, host: str, port: int, port_file: Path | None) -> int:
+    """Answer requests about a worker from now on; return the port."""
     return serve_pages(lambda path: _page(progress, path), host=host, port=port, port_file=port_file)
 
 
 def serve_pages(page: Callable[[str], Page], *, host: str, port: int, port_file: Path | None = None) -> int:
-    """Answer requests from now on with the page of their path, in threads that end with the process; the port."""
+    """Answer each request with the page of its path, in threads that end with the process; return the port."""
+    try:
+        server = _Server(host, port, _handler_of(page))
+    except OSError as error:
+        raise Invalid("port", f"can't listen on {host}, port {port}: {error.strerror}") from None
+    threading.Thread(target=server.serve_forever, name="server", daemon=True).start()
+    if port_file is not None:
+        write_atomically(port_file, str(server.server_port))
+    return server.server_port
 
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write the file so that a reader sees all of it or none."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _handler_of(page: Callable[[str], Page]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _REQUEST_TIMEOUT_S
 
@@ -64,35 +84,23 @@ def serve_pages(page: Callable[[str], Page], *, host: str, port: int, port_file:
                 self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Probes every few seconds are not worth a line each."""
+            """Log nothing: probes every few seconds are not worth a line each."""
 
-    try:
-        server = _Server(host, port, Handler)
-    except OSError as error:
-        raise Invalid("port", f"can't listen on {host}, port {port}: {error.strerror}") from None
-    threading.Thread(target=server.serve_forever, name="server", daemon=True).start()
-    if port_file is not None:
-        write_whole(port_file, str(server.server_port))
-    return server.server_port
+    return Handler
 
 
-def write_whole(path: Path, text: str) -> None:
-    """The file appears with all its text or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
-def _page(progress: Progress, path: str) -> Page:
+def _page(progress: ProgressTracker, path: str) -> Page:
     match path:
         case "/progress":
-            return 200, "application/json", json.dumps(progress.document()).encode()
+            return _json_page(progress.report())
         case "/parts":
+            # The server starts before the sink is open.
             if progress.list_parts is None:
                 return 503, "text/plain", progress.state.encode()
-            return 200, "application/json", json.dumps({"runs": progress.list_parts()}).encode()
+            return _json_page(SinkParts(runs=tuple(progress.list_parts())))
         case "/metrics":
-            from dueby_worker.telemetry import metrics  # costs 40 ms, and only who scrapes needs it
+            # Importing it takes 40 ms, so only a worker that is scraped pays for it.
+            from dueby_worker.telemetry import metrics
 
             return 200, metrics.CONTENT_TYPE, metrics.render(progress)
         case "/healthz":
@@ -101,3 +109,7 @@ def _page(progress: Progress, path: str) -> Page:
         case "/readyz":
             return (200, "text/plain", b"ok") if progress.is_ready else (503, "text/plain", progress.state.encode())
     return 404, "text/plain", b"there are /progress, /parts, /metrics, /healthz and /readyz"
+
+
+def _json_page(message: Spec) -> Page:
+    return 200, "application/json", json.dumps(message.complete_document()).encode()

@@ -1,1 +1,1 @@
-"""The work step's hot path: images through the engine into parts."""
+"""The hot path of the work step: images through the engine into parts."""

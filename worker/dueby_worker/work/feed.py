@@ -1,10 +1,10 @@
-"""Mini-batches, filled ahead of the model in buffers that go round.
+"""Fill mini-batches ahead of the model, in buffers that are used again and again.
 
     free ──▶ filling ──▶ ready ──▶ model ──▶ free
 
-One thread fills; reading and decoding run further ahead in threads of their own. There are as many buffers as there
-may be mini-batches in the model, being filled and ready, so memory depends on the mini-batch size and never on N. The
-filler waits for a free buffer and the model for a ready one; nobody polls.
+One thread fills; images are read and decoded further ahead in threads of their own. There are as many buffers as can be
+in the model, in filling and ready at the same time, so memory depends on the mini-batch size and never on N. The filler
+waits for a free buffer and the model for a ready one; neither polls.
 """
 
 import threading
@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Protocol
 
-from dueby_worker.engines.interface import Pixels
+from dueby_worker.models.preprocessing import Pixels
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.work.order import Item, Stretch
 
 
-class Decoded(Protocol):
-    """An image as the reader gives it: exactly one of pixels and error."""
+class PixelsOrError(Protocol):
+    """What reading an image gives: exactly one of pixels and error is set."""
 
     @property
     def pixels(self) -> Pixels | None: ...
@@ -28,8 +28,8 @@ class Decoded(Protocol):
     def error(self) -> str | None: ...
 
 
-# The images of a stretch in their order, read and decoded ahead.
-Read = Callable[[Iterator[tuple[int, str]]], Generator[Decoded, None, None]]
+# Reads and decodes the images of a stretch ahead, and yields them in their order.
+Read = Callable[[Iterator[tuple[int, str]]], Generator[PixelsOrError, None, None]]
 
 
 @dataclass(kw_only=True)
@@ -38,52 +38,53 @@ class Piece:
 
     part: OpenPart
     slot: int
-    """Place of the first one in the mini-batch; the others follow it."""
+    """Index of the first one in the mini-batch. The others follow it."""
     positions: list[int] = field(default_factory=list)
     """Their positions in the part."""
     errors: dict[int, str] = field(default_factory=dict)
-    """By position; in the mini-batch there is anything in their place."""
+    """Why an image could not be read, by its position. Its pixels in the mini-batch are meaningless."""
 
 
 @dataclass(kw_only=True)
 class MiniBatch:
-    """A full buffer, or the last of a stretch, padded with whatever was in it."""
+    """A full buffer, or the last one of a stretch, whose end keeps whatever pixels were in it."""
 
     pixels: Pixels
     pieces: list[Piece] = field(default_factory=list)
     images: int = 0
 
-    def add(self, item: Item, decoded: Decoded) -> None:
-        """The next image."""
+    def add(self, item: Item, read: PixelsOrError) -> None:
+        """Add the next image."""
         if not self.pieces or self.pieces[-1].part is not item.part:
             self.pieces.append(Piece(part=item.part, slot=self.images))
         piece = self.pieces[-1]
         piece.positions.append(item.position)
-        if decoded.pixels is None:
-            piece.errors[item.position] = decoded.error or ""
+        if read.pixels is None:
+            piece.errors[item.position] = read.error or ""
         else:
-            self.pixels[self.images] = decoded.pixels
+            self.pixels[self.images] = read.pixels
         self.images += 1
 
 
 class Drained:
-    """Comes after each stretch: nothing follows until all that was handed out is finished."""
+    """Comes after the mini-batches of a stretch: nothing follows until all of them are finished."""
 
 
 class Feed:
-    """Hands out mini-batches in order; what fails in the filling is raised where they are taken."""
+    """Hands out mini-batches in order. A failure in filling is raised where mini-batches are taken."""
 
     def __init__(self) -> None:
+        # None in a queue says that there is no more.
         self._free: SimpleQueue[Pixels | None] = SimpleQueue()
         self._ready: SimpleQueue[MiniBatch | Drained | BaseException | None] = SimpleQueue()
 
     def supply(self, buffers: Iterable[Pixels]) -> None:
-        """Buffers to fill. Reading ahead begins without them, while the engine is still being made."""
+        """Add buffers to fill. Images are read ahead before there are any, while the engine is still being built."""
         for buffer in buffers:
             self._free.put(buffer)
 
     def start(self, stretches: Iterable[Stretch], read: Read) -> None:
-        """Read and fill from now on, in a thread."""
+        """Start to read and fill, in a thread."""
 
         def fill() -> None:
             try:
@@ -98,15 +99,15 @@ class Feed:
         threading.Thread(target=fill, name="feed", daemon=True).start()
 
     def stop(self) -> None:
-        """Fill no more; what is being read ahead is given up."""
+        """Stop filling, and drop what is being read ahead."""
         self._free.put(None)
 
     def fail(self, error: BaseException) -> None:
-        """Raise this where mini-batches are taken."""
+        """Raise this error where mini-batches are taken."""
         self._ready.put(error)
 
     def give_back(self, batch: MiniBatch) -> None:
-        """The model is done with the mini-batch's buffer."""
+        """Return the mini-batch's buffer, with which the model is done."""
         self._free.put(batch.pixels)
 
     def __iter__(self) -> Iterator[MiniBatch | Drained]:
@@ -116,7 +117,8 @@ class Feed:
             yield ready
 
     def _fill(self, stretch: Stretch, read: Read) -> bool:
-        """One stretch into mini-batches; False when there shall be no more."""
+        """Fill mini-batches with one stretch. Return False if the feed was stopped."""
+        # The reader takes items ahead and returns pixels only; here they meet their items again.
         announced: SimpleQueue[Item] = SimpleQueue()
 
         def announce() -> Iterator[tuple[int, str]]:
@@ -126,13 +128,13 @@ class Feed:
 
         batch: MiniBatch | None = None
         with closing(read(announce())) as images:
-            for decoded in images:
+            for image in images:
                 if batch is None:
                     buffer = self._free.get()
                     if buffer is None:
                         return False
                     batch = MiniBatch(pixels=buffer)
-                batch.add(announced.get(), decoded)
+                batch.add(announced.get(), image)
                 if batch.images == len(batch.pixels):
                     self._ready.put(batch)
                     batch = None

@@ -1,7 +1,7 @@
-"""The hot path: mini-batches from the feed through the engine into parts.
+"""The hot path: take mini-batches from the feed, run them through the engine, and hand their rows to parts.
 
-Nothing here is done once per image. While a mini-batch is in the model, the feed's thread fills the next one and the
-commits' thread writes finished parts; this one only hands over. A step is timed from one result to the next.
+Nothing here happens once per image. While a mini-batch is in the model, the feed's thread fills the next one and the
+thread of the commits writes finished parts; this thread only hands over. A step is timed from one result to the next.
 """
 
 import time
@@ -13,38 +13,43 @@ import numpy as np
 
 from dueby_worker.engines.interface import Engine, TopK
 from dueby_worker.output.parts import OpenPart
-from dueby_worker.telemetry.progress import Progress
+from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.work.feed import Drained, Feed, MiniBatch, Piece
 
 
 @dataclass(kw_only=True)
-class Loop:
+class InferenceLoop:
     """One worker's loop, from its first mini-batch to its last."""
 
     engine: Engine
     feed: Feed
-    progress: Progress
+    progress: ProgressTracker
     commit: Callable[[OpenPart], None]
     is_in_sink: Callable[[int], bool]
     """Whether a part is known to be in the sink."""
     on_warm_up: Callable[[], None] = lambda: None
-    """Told that the first mini-batch is about to be submitted."""
+    """Called when the first mini-batch is about to be submitted."""
     on_first: Callable[[MiniBatch, TopK], None] = lambda batch, top: None
-    """Told the first mini-batch and its result."""
+    """Called with the first mini-batch and its result."""
+    on_skip: Callable[[], None] = lambda: None
+    """Called when a mini-batch is not run because its parts are in the sink."""
     clock_ns: Callable[[], int] = time.perf_counter_ns
     _in_flight: deque[MiniBatch] = field(default_factory=deque)
     _open: set[OpenPart] = field(default_factory=set)
     _last_ns: int = 0
+    """When the previous result came; 0 before the first mini-batch."""
     _model_ns: int = 0
+    """Time in the model since then."""
 
     def run(self) -> None:
-        """Until the feed ends."""
+        """Run until the feed ends."""
         for fed in self.feed:
             if isinstance(fed, Drained):
                 while self._in_flight:
                     self._collect()
-                self._settle_doubles()
-            elif all(self._is_done(piece.part) for piece in fed.pieces):
+                self._subtract_doubles()
+            elif all(self._is_done_elsewhere(piece.part) for piece in fed.pieces):
+                self.on_skip()
                 self.feed.give_back(fed)
             else:
                 self._submit(fed)
@@ -56,25 +61,28 @@ class Loop:
             self.on_warm_up()
             self.progress.enter("warming")
             self._last_ns = self.clock_ns()
-        started = self._enter_model()
+        started_ns = self._enter_model()
         self.engine.submit(batch.pixels)
-        self._leave_model(started)
+        self._leave_model(started_ns)
         self._in_flight.append(batch)
         self.progress.in_flight = len(self._in_flight)
 
     def _collect(self) -> None:
         """Wait for the oldest mini-batch and hand its rows over."""
-        started = self._enter_model()
+        started_ns = self._enter_model()
         top = self.engine.collect()
-        now = self._leave_model(started)
+        now_ns = self._leave_model(started_ns)
         batch = self._in_flight.popleft()
         self.progress.in_flight = len(self._in_flight)
         is_first = self.progress.steps.warmup_us is None
-        self.progress.step(step_us=(now - self._last_ns) // 1000, model_us=self._model_ns // 1000, images=batch.images)
-        self._last_ns, self._model_ns = now, 0
+        self.progress.add_step(
+            step_us=(now_ns - self._last_ns) // 1000, model_us=self._model_ns // 1000, images=batch.images
+        )
+        self._last_ns, self._model_ns = now_ns, 0
         if is_first:
             self.on_first(batch, top)
             self.progress.enter("running")
+            # What on_first took is no part of the next step.
             self._last_ns = self.clock_ns()
         for piece in batch.pieces:
             self._hand_over(piece, top)
@@ -82,31 +90,32 @@ class Loop:
 
     def _hand_over(self, piece: Piece, top: TopK) -> None:
         part, end = piece.part, piece.slot + len(piece.positions)
-        if self._is_done(part):
+        if self._is_done_elsewhere(part):
             return
         self._open.add(part)
         part.put(np.array(piece.positions), top.classes[piece.slot : end], top.scores[piece.slot : end], piece.errors)
-        self.progress.classified(images=len(piece.positions), failed=len(piece.errors))
+        self.progress.add_rows(images=len(piece.positions), failed=len(piece.errors))
         if part.is_complete:
             self._open.remove(part)
             self.commit(part)
 
-    def _is_done(self, part: OpenPart) -> bool:
-        """Whether somebody else has put the part into the sink meanwhile."""
+    def _is_done_elsewhere(self, part: OpenPart) -> bool:
+        """Return whether another worker has put the part into the sink in the meantime."""
+        # A retry is meant to replace a part that is in the sink.
         return not part.is_retry and self.is_in_sink(part.part)
 
-    def _settle_doubles(self) -> None:
-        """Take the rows of open parts off again that are others' now."""
-        for part in [part for part in self._open if self._is_done(part)]:
+    def _subtract_doubles(self) -> None:
+        """Subtract the rows of open parts that another worker has finished."""
+        for part in [part for part in self._open if self._is_done_elsewhere(part)]:
             self._open.remove(part)
-            self.progress.doubled(images=part.received, failed=part.failed)
+            self.progress.add_doubled_part(images=part.received, failed=part.failed)
 
     def _enter_model(self) -> int:
         self.progress.is_computing = True
         return self.clock_ns()
 
-    def _leave_model(self, started: int) -> int:
-        now = self.clock_ns()
+    def _leave_model(self, started_ns: int) -> int:
+        now_ns = self.clock_ns()
         self.progress.is_computing = False
-        self._model_ns += now - started
-        return now
+        self._model_ns += now_ns - started_ns
+        return now_ns

@@ -1,0 +1,50 @@
+"""The devices of this machine, as the decision sees them: no queue, no quota, and no node beside it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from dueby_api.inference_job import JobSpec
+from dueby_operator.model.devices import Offer
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalDevices:
+    """What is left of this machine's devices."""
+
+    free: Mapping[str, int]
+    """Devices of each class that no worker has."""
+    worker_cpus: int
+    """Cores of a GPU's worker."""
+
+    def classes_of(self, namespace: str, spec: JobSpec, *, named: Collection[str]) -> set[str]:
+        """Return the classes that the job may use; which of them are named makes no difference here."""
+        return {name for name in self.free if not spec.gpus.classes or name in spec.gpus.classes}
+
+    def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str], has_started: bool) -> Offer:
+        """Return what is free."""
+        return Offer(counts={name: self.free.get(name, 0) for name in classes})
+
+    def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
+        """Return what is free."""
+        return {name: self.free.get(name, 0) for name in classes}
+
+    def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> Self:
+        """Return what is left after so many workers have one each."""
+        return replace(self, free={**self.free, device_class: max(0, self.free.get(device_class, 0) - count)})
+
+    def has_queue(self, namespace: str, name: str) -> bool:
+        """Return False: nothing queues here."""
+        return False
+
+    def with_own_classes(self, spec: JobSpec, *, measured: Collection[str]) -> JobSpec:
+        """Return the spec as it is: there is one node."""
+        return spec
+
+    def with_slow_nodes(self, slow: Collection[str]) -> Self:
+        """Return the same: there is one node."""
+        return self
+
+    def has_quota(self, namespace: str) -> bool:
+        """Return False: nothing limits the job but the machine."""
+        return False

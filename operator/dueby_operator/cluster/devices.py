@@ -1,0 +1,160 @@
+"""The devices of a cluster, as jobs take them one after the other: nodes, quotas and queues as one value. Pure.
+
+Nodes don't show workers that were created and are on none yet, so those are counted by class and taken off.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from dueby_api.inference_job import JobSpec
+from dueby_api.subject import class_of, node_of
+from dueby_operator.cluster.nodes import (
+    CPU_CLASS,
+    DeviceKind,
+    Node,
+    device_kinds,
+    free_devices,
+    has_slices,
+    is_open,
+    set_apart,
+)
+from dueby_operator.cluster.queues import Queue
+from dueby_operator.cluster.quotas import max_pods, take
+from dueby_operator.cluster.requests import tolerations_of, worker_requests
+from dueby_operator.model.devices import Offer
+from dueby_operator.settings import OperatorSettings
+
+# What bounds workers on a node, besides their device.
+_PER_NODE = ("cpu", "memory", "pods")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterDevices:
+    """Nodes less what their pods ask for, and what limits a job besides."""
+
+    settings: OperatorSettings
+    nodes: Mapping[str, Node]
+    unscheduled: Mapping[str, int] = field(default_factory=dict)
+    """By device class, workers that are wanted and on no node yet."""
+    room: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What ResourceQuotas leave, by namespace and name."""
+    queues: Mapping[tuple[str, str], Queue] = field(default_factory=dict)
+    """The LocalQueues that jobs name and that exist, by namespace and name."""
+    silent_nodes: frozenset[str] = frozenset()
+    """Nodes whose kubelet has stopped renewing its Lease, before Kubernetes calls them not ready."""
+    _counted: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
+    """Nodes' free devices by what was asked: a thousand nodes take 2 ms, and most jobs ask in the same words."""
+
+    @cached_property
+    def kinds(self) -> Mapping[str, DeviceKind]:
+        """How each class of GPUs that any node has is asked for."""
+        return device_kinds(self.nodes.values())
+
+    @property
+    def worker_cpus(self) -> int:
+        """Cores of a GPU's worker."""
+        return self.settings.gpu_worker_cpus
+
+    def kind_of(self, device_class: str) -> DeviceKind | None:
+        """Return how a device of the class is asked for; None if no node has GPUs of it."""
+        slice_kind = DeviceKind(node=node_of(device_class)) if CPU_CLASS.match(device_class) else None
+        return self.kinds.get(device_class, slice_kind)
+
+    def avoided_nodes(self, device_class: str) -> frozenset[str]:
+        """Return the nodes that workers of the class keep off: silent ones, and slow ones if it isn't theirs."""
+        slow = () if node_of(device_class) else (node.name for node in self.nodes.values() if node.is_slow)
+        return self.silent_nodes.union(slow)
+
+    def with_slow_nodes(self, slow: Collection[str]) -> "ClusterDevices":
+        """Return the same with the devices of slow nodes as classes of their own."""
+        return replace(self, nodes=set_apart(self.nodes, slow), _counted={})
+
+    def has_queue(self, namespace: str, name: str) -> bool:
+        """Return whether jobs of the namespace can wait in this queue."""
+        return (namespace, name) in self.queues
+
+    def has_quota(self, namespace: str) -> bool:
+        """Return whether a ResourceQuota limits the namespace."""
+        return bool(self.room.get(namespace))
+
+    def with_own_classes(self, spec: JobSpec, *, measured: Collection[str]) -> JobSpec:
+        """Return the spec with the slow nodes' own classes of those that it names.
+
+        Who names a class means the product, and a slow node of it is one. A node that has recovered is of its class
+        again.
+        """
+        there = {*self.kinds, *measured}
+        named = [name if name in there else class_of(name) for name in spec.gpus.classes]
+        own = sorted(name for name in there if node_of(name) and class_of(name) in named)
+        return spec.replace(gpus=spec.gpus.replace(classes=tuple(dict.fromkeys([*named, *own]))))
+
+    def classes_of(self, namespace: str, spec: JobSpec, *, named: Collection[str]) -> set[str]:
+        """Return the classes of GPUs on nodes that the job may use, and the named slices that such nodes offer."""
+        tolerations, selector = tolerations_of(spec), spec.worker.node_selector
+        nodes = [n for n in self.nodes.values() if is_open(n, tolerations=tolerations, selector=selector)]
+        slices = {name for name in named if any(has_slices(node, name) for node in nodes)}
+        return {name for node in nodes for name in node.devices} | slices
+
+    def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str], has_started: bool) -> Offer:
+        """Return what more workers of the job could have: by its queue's quota, or by what is free now."""
+        if spec.queue_name:
+            return Offer(counts=self._in_queue(namespace, spec, classes, unused=has_started))
+        return self._free_now(namespace, spec, classes)
+
+    def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
+        """Return the devices of each class of which a pod of the job could have one now."""
+        free = self._free_now(namespace, spec, classes).counts
+        if not spec.queue_name:
+            return free
+        unused = self._in_queue(namespace, spec, classes, unused=True)
+        return {name: min(free[name], unused[name]) for name in classes}
+
+    def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> "ClusterDevices":
+        """Return what is left after so many workers of the job are created and on no node yet."""
+        unscheduled = Counter(self.unscheduled)
+        unscheduled[device_class] += count
+        room = dict(self.room)
+        if namespace in room:
+            room[namespace] = take(room[namespace], self._asked(spec, device_class), count)
+        return replace(self, unscheduled=unscheduled, room=room)
+
+    def _asked(self, spec: JobSpec, device_class: str) -> dict[str, float]:
+        kind = self.kinds.get(device_class, DeviceKind())
+        return {**worker_requests(spec, self.settings, device_class), **kind.request}
+
+    def _free_now(self, namespace: str, spec: JobSpec, classes: Sequence[str]) -> Offer:
+        free = {name: max(0, self._count(spec, name) - self.unscheduled.get(name, 0)) for name in classes}
+        room = self.room.get(namespace)
+        if not room or not classes:
+            return Offer(counts=free)
+        within = {name: int(min(free[name], max_pods(room, self._asked(spec, name)))) for name in classes}
+        # What classes share is bounded by the one that asks for most of it, so that any mixture fits.
+        together = min(max_pods(room, worker_requests(spec, self.settings, name)) for name in classes)
+        return Offer(counts=within, most=None if together == math.inf else int(together))
+
+    def _in_queue(self, namespace: str, spec: JobSpec, classes: Sequence[str], *, unused: bool) -> dict[str, int]:
+        """Return the workers of each class that the job's queue covers; of GPUs no more than exist, free or not."""
+        queue, found = self.queues.get((namespace, spec.queue_name)), {}
+        for name in classes:
+            kind = self.kinds.get(name, DeviceKind())
+            found[name] = queue.max_workers(kind, self._asked(spec, name), unused=unused) if queue else 0
+            if not CPU_CLASS.match(name):
+                there = sum(node.devices[name].count for node in self.nodes.values() if name in node.devices)
+                found[name] = min(found[name], there)
+        return found
+
+    def _count(self, spec: JobSpec, device_class: str) -> int:
+        """Return the devices that workers could have on nodes that aren't silent, whoever else wants them."""
+        asked = worker_requests(spec, self.settings, device_class)
+        per_node = {name: asked[name] for name in _PER_NODE}
+        tolerations, selector = tolerations_of(spec), spec.worker.node_selector
+        key = repr((device_class, per_node, tolerations, selector, sorted(self.silent_nodes)))
+        if key not in self._counted:
+            nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
+            self._counted[key] = free_devices(
+                nodes, device_class, asked=per_node, tolerations=tolerations, selector=selector
+            )
+        return self._counted[key]

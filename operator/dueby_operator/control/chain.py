@@ -1,0 +1,118 @@
+"""The chain of policies: what each is given, what it returns, and how one follows the other. Pure.
+
+A policy is a function from PolicyInput to Outcome. It sees the job as the policies before it have left it, and it may
+end the chain. What it raises as Invalid becomes a condition of this job and ends the chain, too.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from dueby_api.conditions import ConditionType, Reason
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import InferenceJob, JobSpec
+from dueby_api.status import JobStatus
+from dueby_operator.cluster.nodes import Node
+from dueby_operator.control.conditions import is_over
+from dueby_operator.control.shared import Shared
+from dueby_operator.control.work.decision import WorkDecision
+from dueby_operator.model.actions import Action
+from dueby_operator.model.conditions import NewCondition, merge_conditions
+from dueby_operator.model.job_model import JobModel
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.memory import JobMemory
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyInput:
+    """One job as a policy sees it."""
+
+    job: JobSnapshot
+    """As it was seen."""
+    manifest: InferenceJob
+    """What is asked for, with the slow nodes' own classes of those that it names."""
+    deadline_us: int
+    """T, in microseconds since 1970."""
+    now_us: int
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    """The cluster's nodes by name, for what a node says of a measurement."""
+    worker_image: str = ""
+    """The image of workers whose job names none."""
+    status: JobStatus
+    """As the policies before this one have left it."""
+    memory: JobMemory
+    """As the policies before this one have left it."""
+    shared: Shared
+    """As the jobs and policies before this one have left it."""
+    actions: tuple[Action, ...] = ()
+    """What the policies before this one do."""
+    model: JobModel | None = None
+    """What the workers are decided on; None before the job is indexed and profiled."""
+    work: WorkDecision | None = None
+    """What was decided about the workers; None before."""
+
+    @property
+    def spec(self) -> JobSpec:
+        """What is asked for."""
+        return self.manifest.spec
+
+    def after(self, outcome: "Outcome") -> "PolicyInput":
+        """Return what the next policy sees."""
+        status = outcome.status or self.status
+        conditions = merge_conditions(
+            status.conditions, outcome.conditions, generation=self.job.generation, now_us=self.now_us
+        )
+        return replace(
+            self,
+            status=status.replace(conditions=conditions),
+            memory=outcome.memory or self.memory,
+            shared=outcome.shared or self.shared,
+            actions=(*self.actions, *outcome.actions),
+            model=outcome.model or self.model,
+            work=outcome.work or self.work,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a policy has found. Fields that are None leave things as they are."""
+
+    conditions: tuple[NewCondition, ...] = ()
+    actions: tuple[Action, ...] = ()
+    status: JobStatus | None = None
+    """The status with other fields changed than its conditions."""
+    memory: JobMemory | None = None
+    shared: Shared | None = None
+    model: JobModel | None = None
+    work: WorkDecision | None = None
+    ends: bool = False
+    """Whether the policies after this one have nothing to do."""
+
+
+Policy = Callable[[PolicyInput], Outcome]
+
+
+def run_chain(given: PolicyInput, policies: tuple[Policy, ...]) -> PolicyInput:
+    """Ask the policies in their order and return the job as they have left it."""
+    for policy in policies:
+        try:
+            outcome = policy(given)
+        except Invalid as error:
+            return given.after(refusal(error))
+        given = given.after(outcome)
+        if outcome.ends or is_over(given.status):
+            break
+    return given
+
+
+def refusal(error: Invalid) -> Outcome:
+    """Return what is wrong: with the profiles, which can be mended while the job waits, or with the job."""
+    is_about_profiles = error.field in ("profiles", "pool")
+    reason = Reason.PROFILES_UNUSABLE if is_about_profiles else Reason.INVALID_JOB
+    return Outcome(conditions=(NewCondition(reason=reason, message=str(error)),), ends=True)
+
+
+def failed(reason: Reason, message: str, *others: NewCondition) -> Outcome:
+    """Return an outcome that ends the job."""
+    if reason.type is not ConditionType.FAILED:
+        raise ValueError(f"{reason} does not end a job")
+    return Outcome(conditions=(*others, NewCondition(reason=reason, message=message)), ends=True)

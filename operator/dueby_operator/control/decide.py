@@ -1,0 +1,200 @@
+"""decide(snapshot) -> Decisions: the one decision over all jobs and profiles. Pure.
+
+    profiles      classes' are made of their nodes', and slow nodes set apart
+    jobs          in the order of their deadlines, each through the chain of policies (chain.py), on what the jobs
+                  before it have left
+    jobs over     their devices are freed, and they are deleted once their time to live is over
+    profiling     measurements are stored, CronJobs follow nodes, what has drifted is measured again
+
+It has no clock, no client and no memory of its own: what is remembered is in the snapshot and in what it returns.
+"""
+
+from dataclasses import dataclass, replace
+
+from dueby_api.conditions import Reason
+from dueby_api.errors import Invalid
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.inference_job import InferenceJob
+from dueby_api.status import JobStatus
+from dueby_operator.cluster.nodes import set_apart
+from dueby_operator.control.chain import Outcome, Policy, run_chain
+from dueby_operator.control.clear import clear
+from dueby_operator.control.conditions import Stage, is_over, message_of, phase_of
+from dueby_operator.control.events import NewEvent, events_between
+from dueby_operator.control.policies.finish import finish
+from dueby_operator.control.policies.index import index
+from dueby_operator.control.policies.parse import parse
+from dueby_operator.control.policies.plan import plan
+from dueby_operator.control.policies.profile import profile
+from dueby_operator.control.policies.queue import queue
+from dueby_operator.control.policies.suspend import suspend
+from dueby_operator.control.shared import Shared
+from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.control.work.decision import WorkDecision
+from dueby_operator.model.actions import Action, StartWorkers
+from dueby_operator.model.conditions import NewCondition, merge_conditions
+from dueby_operator.model.job_model import JobModel
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.writes import Write
+from dueby_operator.profiling.attempts import classes_being_measured
+from dueby_operator.profiling.class_profiles import KeptProfiles, keep_profiles
+from dueby_operator.profiling.observations import observed_profiles
+from dueby_operator.profiling.rates import rates
+from dueby_operator.profiling.upkeep import decide_upkeep
+
+# Parse makes the input of these, in this order.
+POLICIES: tuple[Policy, ...] = (index, suspend, queue, profile, plan, finish)
+# What the API server has forbidden is tried again after this long.
+FORBIDDEN_US = 30_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobDecision:
+    """What to do about one job."""
+
+    job: JobSnapshot
+    """As it was seen."""
+    manifest: InferenceJob | Invalid
+    """What is asked for, as it was decided on."""
+    status: JobStatus
+    """What the status is to be."""
+    events: tuple[NewEvent, ...] = ()
+    """What to tell people, after the status is written."""
+    actions: tuple[Action, ...] = ()
+    memory: JobMemory
+    """What to remember."""
+    model: JobModel | None = None
+    """What the workers were decided on; None if it did not come to that."""
+    work: WorkDecision | None = None
+    """What was decided about the workers."""
+
+    @property
+    def starts_workers(self) -> bool:
+        """Whether the status must be written before the actions are carried out.
+
+        The grid and the revision must be known to whoever comes after, before any worker exists.
+        """
+        return any(isinstance(action, StartWorkers) for action in self.actions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decisions:
+    """What to do about everything."""
+
+    jobs: tuple[JobDecision, ...]
+    """In the order of their deadlines; jobs that are over are not among them."""
+    left: Shared
+    """What is left after all jobs."""
+    new_profiles: tuple[GPUProfile, ...] = ()
+    """Profiles to write, before anything else."""
+    gone_profiles: tuple[str, ...] = ()
+    """Names of profiles to delete."""
+    clearing: tuple[Write, ...] = ()
+    """What frees the devices of jobs that are over."""
+    upkeep: tuple[Write, ...] = ()
+    """What keeps profiles and the CronJobs that measure them up to date."""
+
+
+def decide(snapshot: ClusterSnapshot) -> Decisions:
+    """Return what to do about all jobs and profiles."""
+    kept = keep_profiles(snapshot.profiles) if snapshot.keeps_profiles else KeptProfiles(profiles=snapshot.profiles)
+    shared = Shared(
+        devices=snapshot.devices.with_slow_nodes(kept.slow),
+        profiles=kept.profiles,
+        measuring=classes_being_measured(snapshot.jobs),
+    )
+    snapshot = replace(snapshot, nodes=set_apart(snapshot.nodes, kept.slow))
+    decided = []
+    for job in jobs_to_decide(snapshot):
+        decision, shared = decide_job(job, snapshot, shared)
+        decided.append(decision)
+    made = {profile.name: profile for profile in (*kept.new, *shared.new_profiles)}
+    return Decisions(
+        jobs=tuple(decided),
+        left=shared,
+        new_profiles=tuple(made.values()),
+        gone_profiles=kept.gone,
+        clearing=tuple(write for job in snapshot.jobs for write in clear(job, now_us=snapshot.now_us)),
+        upkeep=_upkeep(snapshot, shared, kept),
+    )
+
+
+def jobs_to_decide(snapshot: ClusterSnapshot) -> list[JobSnapshot]:
+    """Return the observed jobs that aren't over, in the order in which they are served: by deadline, then by age."""
+    there = [job for job in snapshot.jobs if not job.is_deleting and not job.unreadable and not is_over(job.status)]
+    return sorted(there, key=_service_order)
+
+
+def decide_job(job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared) -> tuple[JobDecision, Shared]:
+    """Return what to do about the job, and what it leaves for the jobs after it."""
+    parsed = parse(
+        job,
+        shared=shared,
+        now_us=snapshot.now_us,
+        nodes=snapshot.nodes,
+        worker_image=snapshot.worker_image,
+    )
+    if isinstance(parsed, Outcome):
+        found = merge_conditions(
+            job.status.conditions, parsed.conditions, generation=job.generation, now_us=snapshot.now_us
+        )
+        status = _completed(job, job.status.replace(conditions=found), job.manifest)
+        return _decision(job, status, job.memory), shared
+    end = run_chain(parsed, POLICIES)
+    if is_over(end.status):
+        for observed in observed_profiles(job, end.shared.profiles, now_us=snapshot.now_us):
+            end = replace(end, shared=end.shared.with_profile(observed))
+    decision = _decision(job, _completed(job, end.status, end.manifest), end.memory)
+    return replace(decision, manifest=end.manifest, actions=end.actions, model=end.model, work=end.work), end.shared
+
+
+def refuse(decision: JobDecision, message: str, *, is_forbidden: bool, now_us: int) -> JobDecision:
+    """Return the decision about a job of which the API server doesn't want an object: for now, or ever.
+
+    A quota or a policy forbids it for now: another manifest would not mend that.
+    """
+    reason = Reason.FORBIDDEN if is_forbidden else Reason.INVALID_TEMPLATE
+    job, new = decision.job, NewCondition(reason=reason, message=message)
+    conditions = merge_conditions(decision.status.conditions, [new], generation=job.generation, now_us=now_us)
+    status = _completed(job, decision.status.replace(conditions=conditions), decision.manifest)
+    memory = replace(decision.memory, refused_until_us=now_us + FORBIDDEN_US) if is_forbidden else decision.memory
+    return replace(decision, status=status, events=events_between(job.status, status), memory=memory)
+
+
+def _decision(job: JobSnapshot, status: JobStatus, memory: JobMemory) -> JobDecision:
+    events = events_between(job.status, status)
+    return JobDecision(job=job, manifest=job.manifest, status=status, events=events, memory=memory)
+
+
+def _completed(job: JobSnapshot, status: JobStatus, manifest: InferenceJob | Invalid) -> JobStatus:
+    """Return the status with what follows from the rest of it."""
+    stage = Stage(
+        is_suspended=isinstance(manifest, InferenceJob) and manifest.spec.suspend,
+        has_started=bool(job.workers) or status.plan is not None,
+        is_running=any(worker.state == "running" for worker in job.workers),
+        is_finishing="finish" in job.steps,
+    )
+    status = status.replace(observed_generation=job.generation)
+    return status.replace(phase=phase_of(status, stage), message=message_of(status))
+
+
+def _service_order(job: JobSnapshot) -> tuple[int, int]:
+    if isinstance(job.manifest, Invalid):  # it takes nothing
+        return 0, job.created_us
+    return job.manifest.spec.deadline_us(accepted_us=job.created_us), job.created_us
+
+
+def _upkeep(snapshot: ClusterSnapshot, shared: Shared, kept: KeptProfiles) -> tuple[Write, ...]:
+    if not snapshot.keeps_profiles:
+        return ()
+    scheduled: tuple[Write, ...] = ()
+    if snapshot.profiling is not None:
+        scheduled = decide_upkeep(
+            snapshot.profiling,
+            profiles=shared.profiles,
+            nodes=snapshot.nodes,
+            jobs=[job.manifest for job in snapshot.jobs if isinstance(job.manifest, InferenceJob)],
+            now_us=snapshot.now_us,
+        )
+    return (*rates(kept.profiles), *scheduled)

@@ -1,0 +1,67 @@
+"""What `kubectl describe infj` shows at its end: an Event for each change of the status, posted after it. Pure.
+
+Events are for people and go away after an hour; nothing is decided by them. They tell the difference of two statuses,
+so an Event that was never posted was never important.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dueby_api.conditions import ConditionType, Reason
+from dueby_api.status import Condition, JobStatus
+from dueby_operator.control.conditions import condition
+
+# The conditions whose changes are told, and the status of each that is bad news; empty: no status is.
+BAD_NEWS: Mapping[ConditionType, str] = {
+    ConditionType.INDEXED: "",
+    ConditionType.PROFILED: "False",
+    ConditionType.FEASIBLE: "False",
+    ConditionType.ADMITTED: "False",
+    ConditionType.ON_TRACK: "False",
+    ConditionType.DEADLINE_MET: "False",
+    ConditionType.COMPLETE: "",
+    ConditionType.FAILED: "True",
+}
+# False, and yet no bad news.
+_PASSING = frozenset({Reason.PROFILING.word})
+# Not worth an Event when a condition appears with it.
+_USUAL = {(reason.type, reason.word) for reason in (Reason.PROFILED, Reason.ADMITTED, Reason.ON_TRACK)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewEvent:
+    """Something to tell people about a job."""
+
+    reason: str
+    message: str
+    is_warning: bool
+
+
+def events_between(before: JobStatus, after: JobStatus) -> tuple[NewEvent, ...]:
+    """Return the Events of what has changed in a job's status."""
+    changes = [
+        _event_of(kind, now)
+        for kind in BAD_NEWS
+        if (now := condition(after, kind)) and _is_news(kind, condition(before, kind), now)
+    ]
+    replans = [
+        NewEvent(
+            reason="Replanned",
+            message=f"{replan.reason}: from {replan.before} workers to {replan.after}.",
+            is_warning=replan.reason == "WorkerLost",
+        )
+        for replan in after.replans
+        if replan not in before.replans
+    ]
+    return (*changes, *replans)
+
+
+def _is_news(kind: ConditionType, before: Condition | None, now: Condition) -> bool:
+    if before is None:
+        return (kind, now.reason) not in _USUAL
+    return (before.status, before.reason) != (now.status, now.reason)
+
+
+def _event_of(kind: ConditionType, now: Condition) -> NewEvent:
+    is_bad = now.status == BAD_NEWS[kind] and now.reason not in _PASSING
+    return NewEvent(reason=now.reason, message=now.message or kind, is_warning=is_bad)

@@ -1,0 +1,21 @@
+"""Queue: is the Kueue queue there that the job is to wait in?
+
+no queueName, or the queue is there     nothing
+otherwise                               Admitted False, QueueNotFound; the job waits until somebody makes it
+"""
+
+from dueby_api.conditions import Reason
+from dueby_operator.control.chain import Outcome, PolicyInput
+from dueby_operator.model.conditions import NewCondition
+
+
+def queue(given: PolicyInput) -> Outcome:
+    """Hold a job whose queue doesn't exist."""
+    name, namespace = given.spec.queue_name, given.job.namespace
+    if not name or given.shared.devices.has_queue(namespace, name):
+        return Outcome()
+    message = (
+        f"There is no LocalQueue {name} in the namespace {namespace}, or no Kueue. Create the queue, or leave "
+        "spec.queueName out."
+    )
+    return Outcome(conditions=(NewCondition(reason=Reason.QUEUE_NOT_FOUND, message=message),), ends=True)

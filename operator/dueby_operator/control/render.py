@@ -1,0 +1,118 @@
+"""From what was decided about a job to what is written: actions become Jobs, ConfigMaps and deletions. Pure."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import InferenceJob
+from dueby_operator import paths
+from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.cluster.nodes import DeviceKind
+from dueby_operator.jobs import names
+from dueby_operator.jobs.manifests import Owner, step_objects, worker_objects
+from dueby_operator.jobs.pod_state import index_of, job_of
+from dueby_operator.model.actions import (
+    Action,
+    MeasureClass,
+    StartStep,
+    StartWorkers,
+    StopEverything,
+    StopMeasuring,
+    StopWorkers,
+)
+from dueby_operator.model.job_model import Assignment
+from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
+from dueby_operator.model.writes import Change, Create, Delete, Write
+from dueby_operator.profiling.on_demand_jobs import profile_objects
+
+
+def render(
+    actions: Sequence[Action], job: JobSnapshot, manifest: InferenceJob, devices: ClusterDevices
+) -> tuple[Write, ...]:
+    """Return what carries the actions out. Raise Invalid if workers are to have devices that no node has."""
+    owner = Owner(job=manifest, namespace=job.namespace, uid=job.uid)
+    return tuple(write for action in actions for write in _render(action, job, owner, devices))
+
+
+def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevices) -> Sequence[Write]:
+    match action:
+        case StartStep():
+            made = step_objects(owner, devices.settings, action.step)
+            return [Create(config_map=made.config_map, job=made.job)]
+        case StartWorkers():
+            return _start_workers(action, owner, devices)
+        case StopWorkers():
+            return _stop_workers(action, job)
+        case MeasureClass():
+            return [_measure(action, owner, devices)]
+        case StopMeasuring():
+            return [Delete(path=paths.batch_path(job.namespace, name)) for name in action.jobs]
+        case StopEverything():
+            there = [*(worker_job.name for worker_job in job.worker_jobs), *(found.name for found in job.profiling)]
+            return [Delete(path=paths.batch_path(job.namespace, name)) for name in there]
+
+
+def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices) -> list[Write]:
+    """Return one Job for each device class, since a Job's pods all ask for the same."""
+    by_class: dict[str, list[tuple[int, Assignment]]] = defaultdict(list)
+    for rank, assignment in enumerate(start.assignments, len(start.before)):
+        by_class[assignment.device_class].append((rank, assignment))
+    made: list[Write] = []
+    for device_class, ranked in by_class.items():
+        device = devices.kind_of(device_class)
+        if device is None:
+            raise Invalid("spec.gpus.classes", f"no node has devices of the class {device_class}")
+        objects = worker_objects(
+            owner,
+            devices.settings,
+            start,
+            ranked=ranked,
+            device=device,
+            avoid=devices.avoided_nodes(device_class),
+        )
+        made.append(Create(config_map=objects.config_map, job=objects.job))
+    return made
+
+
+def _measure(action: MeasureClass, owner: Owner, devices: ClusterDevices) -> Create:
+    made = profile_objects(
+        owner,
+        devices.settings,
+        device_class=action.device_class,
+        device=devices.kind_of(action.device_class) or DeviceKind(),
+        avoid=devices.avoided_nodes(action.device_class),
+    )
+    return Create(config_map=made.config_map, job=made.job)
+
+
+def _stop_workers(stop: StopWorkers, job: JobSnapshot) -> list[Write]:
+    """Return what takes the workers away.
+
+    A Job of which all living workers are meant is deleted. Of another, an Indexed Job shrinks at its end only: the
+    worker that goes is not always the one that was meant, and the others take over its share either way. A worker that
+    hangs is not taken away: its pod is, and the Job makes another one.
+    """
+    made: list[Write] = []
+    for worker_job in job.worker_jobs:
+        alive = [w.name for w in job.workers if not w.is_gone and w.group == worker_job.name]
+        meant = [name for name in alive if name in stop.workers]
+        if not meant:
+            continue
+        path = paths.batch_path(job.namespace, worker_job.name)
+        left = worker_job.job.spec.completions - len(meant)
+        if stop.reason == "WorkerLost":
+            made += _delete_pods(worker_job, job, meant)
+        elif left <= 0 or (len(meant) == len(alive) and names.QUEUE in worker_job.job.metadata.labels):
+            made.append(Delete(path=path))
+        elif names.QUEUE not in worker_job.job.metadata.labels:
+            made.append(Change(path=path, fields={"spec": {"completions": left, "parallelism": left}}))
+    return made
+
+
+def _delete_pods(worker_job: WorkerJob, job: JobSnapshot, workers: Sequence[str]) -> list[Write]:
+    indices = {i for i, assignment in enumerate(worker_job.assignments) if assignment.worker in workers}
+    return [
+        Delete(path=paths.core_path("pods", job.namespace, pod.name))
+        for pod in job.pods
+        if job_of(pod) == worker_job.name and index_of(pod) in indices
+    ]

@@ -1,0 +1,30 @@
+"""Everything that was seen at one moment, parsed: what decide() decides on. Both backends fill it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dueby_api.gpu_profile import GPUProfile
+from dueby_operator.cluster.nodes import Node
+from dueby_operator.model.devices import Devices
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.profiling.upkeep import ProfilingSnapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSnapshot:
+    """All jobs, and what they share. One machine is a cluster of one job that keeps no profiles."""
+
+    now_us: int
+    """In microseconds since 1970."""
+    jobs: tuple[JobSnapshot, ...]
+    """Jobs that are over, too: they are cleared away in time."""
+    devices: Devices
+    """What is free."""
+    profiles: tuple[GPUProfile, ...] = ()
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    worker_image: str = ""
+    """The image of workers whose job names none."""
+    keeps_profiles: bool = False
+    """Whether classes' profiles are kept up to their nodes'."""
+    profiling: ProfilingSnapshot | None = None
+    """Profiling on nodes; None if there is none, or if it is not its turn."""

@@ -1,0 +1,85 @@
+"""The model that a job's workers are decided on: its profiles, the devices that it may have, and its workers. Pure."""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
+
+from dueby_api.inference_job import JobSpec
+from dueby_api.input_cost import FREE
+from dueby_api.subject import class_of, node_of
+from dueby_api.units import parse_time_us
+from dueby_operator.control.chain import PolicyInput
+from dueby_operator.model.job_model import JobModel, News, WorkerModel
+from dueby_planner.profiles.class_profiles import matching
+
+# Deadline classes that need a calendar of all jobs. Until there is one they are planned as Soft.
+PLANNED_AS_SOFT = ("Relaxed", "BestEffort")
+
+
+def build_model(given: PolicyInput) -> JobModel:
+    """Return the job with its workers, and the devices that are free or its own."""
+    job, spec, status = given.job, given.spec, given.status
+    if status.images is None:
+        raise ValueError(f"{job.namespace}/{job.name} is planned before its images are counted")
+    profiles = tuple(matching(given.shared.profiles, spec.model))
+    classes = sorted({profile.spec.device_class for profile in profiles})
+    workers = tuple(_with_known_class(worker, classes) for worker in job.workers)
+    own = Counter(w.assignment.device_class for w in workers if not w.is_gone and w.state != "queued")
+    revision = job.revision
+    offer = given.shared.devices.offer(job.namespace, spec, classes=classes, has_started=revision > 0)
+    news = _news(given)
+    return JobModel(
+        spec=_planned_spec(spec, classes),
+        now_us=given.now_us,
+        deadline_us=given.deadline_us,
+        promised_us=None if news == "Edited" else _promised_us(given),
+        images=status.images,
+        cost=status.input_cost or FREE,
+        profiles=profiles,
+        counts={name: offer.counts.get(name, 0) + own[name] for name in classes},
+        most=None if offer.most is None else offer.most + sum(own.values()),
+        is_one_class=bool(spec.queue_name),
+        cpus=given.shared.devices.worker_cpus,
+        part_size=status.plan.part_size if status.plan else job.part_size,
+        parts_there=job.parts_there,
+        revision=revision,
+        workers=workers,
+        news=news,
+        lag=given.memory.lag,
+    )
+
+
+def _with_known_class(worker: WorkerModel, classes: Collection[str]) -> WorkerModel:
+    """Return the worker with a class that can be planned with.
+
+    On a node that was slow and has recovered, it has a device of the class that the node is of.
+    """
+    assignment = worker.assignment
+    if assignment.device_class in classes:
+        return worker
+    return replace(worker, assignment=replace(assignment, device_class=class_of(assignment.device_class)))
+
+
+def _planned_spec(spec: JobSpec, classes: Collection[str]) -> JobSpec:
+    """Return the spec as it is planned: without slow nodes that have no profile of its model, if it has others."""
+    named = tuple(name for name in spec.gpus.classes if name in classes or not node_of(name))
+    spec = spec.replace(gpus=spec.gpus.replace(classes=named or spec.gpus.classes))
+    return spec.replace(deadline_class="Soft") if spec.deadline_class in PLANNED_AS_SOFT else spec
+
+
+def _promised_us(given: PolicyInput) -> int | None:
+    """Return when the running plan expects the end: as remembered, or after a restart as the status says."""
+    plan = given.status.plan
+    if given.memory.promised_us is not None or plan is None:
+        return given.memory.promised_us
+    return parse_time_us(plan.expected_finish)
+
+
+def _news(given: PolicyInput) -> News | None:
+    """Return what has happened since the last decision, the worst of it."""
+    memory, states = given.memory, {worker.name: worker.state for worker in given.job.workers}
+    if any(states[name] == "lost" for name in states.keys() - memory.lost):
+        return "WorkerLost"
+    if memory.generation not in (None, given.job.generation):
+        return "Edited"
+    return "Admitted" if any(states.get(name) in ("starting", "running") for name in memory.queued) else None

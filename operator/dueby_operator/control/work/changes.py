@@ -1,0 +1,122 @@
+"""What a decision about workers does to a job: actions, devices taken, and how it shows in the status. Pure."""
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+
+from dueby_api.conditions import Reason
+from dueby_api.status import MAX_REPLANS, AlternativesStatus, JobStatus, Replan
+from dueby_api.units import format_time
+from dueby_operator.control.chain import Outcome, PolicyInput, failed
+from dueby_operator.control.work.build_model import PLANNED_AS_SOFT
+from dueby_operator.control.work.decision import Refuse, Start, Stop, WorkDecision
+from dueby_operator.model.actions import StartWorkers, StopWorkers
+from dueby_operator.model.conditions import NewCondition
+from dueby_operator.model.job_model import JobModel
+from dueby_planner.answer import alternatives_sentence, alternatives_status, plan_status, proof_sentence
+from dueby_planner.deadline_classes import Verdict
+
+
+def change_workers(given: PolicyInput, model: JobModel, work: WorkDecision) -> Outcome:
+    """Return what the decision about the workers does, and how it shows in the status."""
+    match work.action:
+        case Start():
+            return _start(given, model, work.action)
+        case Stop():
+            return _stop(given, model, work.action)
+        case Refuse():
+            return _refuse(given, model, work.action.verdict)
+        case None:
+            return Outcome()
+
+
+def _start(given: PolicyInput, model: JobModel, start: Start) -> Outcome:
+    before = given.status.plan
+    revision = max(model.revision, before.revision if before else 0) + 1
+    status, promised_us = given.status, given.memory.promised_us
+    conditions: tuple[NewCondition, ...] = ()
+    if start.verdict and start.verdict.plan:
+        made = start.verdict.plan
+        status = status.replace(
+            plan=plan_status(made, now_us=model.now_us, revision=revision, part_size=start.part_size),
+            alternatives=_alternatives(start.verdict, model.now_us),
+        )
+        conditions = (_feasible(given, start.verdict),)
+        promised_us = model.now_us + made.expected_finish_us
+    elif before:
+        status = status.replace(plan=before.replace(revision=revision, part_size=start.part_size))
+    if model.workers or start.verdict is None:
+        status = _with_replan(status, model, start.reason, change=len(start.assignments))
+    shared = given.shared
+    taken = Counter(assignment.device_class for assignment in start.assignments)
+    for device_class, count in taken.items():
+        shared = shared.without_devices(given.job.namespace, given.spec, device_class=device_class, count=count)
+    action = StartWorkers(
+        assignments=tuple(replace(assignment, revision=revision) for assignment in start.assignments),
+        before=given.job.shares,
+        revision=revision,
+        images=model.images,
+        part_size=start.part_size,
+        fingerprint=status.fingerprint,
+        reason=start.reason,
+        verdict=start.verdict,
+    )
+    memory = replace(given.memory, promised_us=promised_us)
+    return Outcome(conditions=conditions, status=status, shared=shared, memory=memory, actions=(action,))
+
+
+def _feasible(given: PolicyInput, verdict: Verdict) -> NewCondition:
+    """Return whether the deadline can be met, and what to do if it can't."""
+    declared = given.spec.deadline_class
+    note = f" {declared} is planned as Soft." if declared in PLANNED_AS_SOFT else ""
+    if verdict.infeasible:
+        reason = Reason.STARTED_LATE if verdict.plan else Reason.DEADLINE_TOO_EARLY
+        return NewCondition(reason=reason, message=alternatives_sentence(verdict.infeasible) + note)
+    made = verdict.plan
+    message = f"{made.gpus} devices: {proof_sentence(made)}" if made else ""
+    return NewCondition(reason=Reason.PLANNED, message=message + note)
+
+
+def _alternatives(verdict: Verdict, now_us: int) -> AlternativesStatus | None:
+    return alternatives_status(verdict.infeasible, now_us=now_us) if verdict.infeasible else None
+
+
+def _stop(given: PolicyInput, model: JobModel, stop: Stop) -> Outcome:
+    workers = _stoppable(model, stop)
+    if not workers:
+        return Outcome()
+    return Outcome(
+        actions=(StopWorkers(workers=workers, reason=stop.reason),),
+        status=_with_replan(given.status, model, stop.reason, change=-len(workers)),
+    )
+
+
+def _stoppable(model: JobModel, stop: Stop) -> tuple[str, ...]:
+    """Return those of the workers that can be stopped.
+
+    A group that can't shrink is stopped as a whole or not at all. One that hangs is started anew in its place.
+    """
+    if stop.reason == "WorkerLost":
+        return stop.workers
+    groups: dict[str, set[str]] = defaultdict(set)
+    for worker in model.alive:
+        groups[worker.group].add(worker.name)
+    named = set(stop.workers)
+    return tuple(
+        worker.name
+        for worker in model.alive
+        if worker.name in named and (worker.can_shrink or groups[worker.group] <= named)
+    )
+
+
+def _refuse(given: PolicyInput, model: JobModel, verdict: Verdict) -> Outcome:
+    feasible = _feasible(given, verdict)
+    if verdict.action in ("Reserve", "Hold", "Wait"):
+        return Outcome(conditions=(NewCondition(reason=Reason.WAITING, message=feasible.message),))
+    status = given.status.replace(alternatives=_alternatives(verdict, model.now_us))
+    return replace(failed(Reason.INFEASIBLE, feasible.message, feasible), status=status)
+
+
+def _with_replan(status: JobStatus, model: JobModel, reason: str, *, change: int) -> JobStatus:
+    before = len(model.alive)
+    entry = Replan(time=format_time(model.now_us), reason=reason, before=before, after=before + change)
+    return status.replace(replans=(*status.replans, entry)[-MAX_REPLANS:])

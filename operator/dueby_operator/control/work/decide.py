@@ -1,0 +1,27 @@
+"""decide_workers(model) -> WorkDecision: which workers to start or stop now; usually none. Pure.
+
+    nothing left, or too late to go on     nothing: the finish policy ends the job
+    no plan yet                            the plan, or a refusal              (first_plan, deadline_classes.judge)
+    a plan                                 more workers, one fewer, or nothing (watch, replan.read_lag)
+
+A lost worker leaves nothing to repair: parts are the unit of commit, and whoever is done takes over its tail. The only
+question is whether the workers that are left will be in time.
+"""
+
+from dueby_operator.control.work.decision import WorkDecision
+from dueby_operator.control.work.first_plan import plan_first
+from dueby_operator.control.work.watch import watch
+from dueby_operator.model.job_model import JobModel
+from dueby_planner.profiles.pool import build_pool
+
+
+def decide_workers(model: JobModel) -> WorkDecision:
+    """Return what to do about the job's workers now. Raise Invalid if its profiles or its pool can't be planned on."""
+    if model.is_complete or model.must_stop:
+        return WorkDecision()
+    if not any(model.counts.values()):
+        # Every worker is lost, or waits in a queue, and there is no other device.
+        is_queued = any(worker.state == "queued" for worker in model.workers)
+        return WorkDecision(lag=model.lag, is_short=not is_queued)
+    pool = build_pool(model.spec, model.profiles, model.counts, cost=model.cost, cpus=model.cpus)
+    return plan_first(model, pool) if model.revision == 0 else watch(model, pool)

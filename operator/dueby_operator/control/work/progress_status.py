@@ -1,0 +1,36 @@
+"""How far a job is, and whether its workers will be in time, from what they have reported. Pure."""
+
+from dueby_api.conditions import Reason
+from dueby_api.status import ProgressStatus
+from dueby_api.units import format_count, format_duration, format_time
+from dueby_operator.control.chain import PolicyInput
+from dueby_operator.control.work.decision import WorkDecision
+from dueby_operator.jobs.pod_diagnosis import diagnose_start
+from dueby_operator.model.conditions import NewCondition
+from dueby_operator.model.job_model import JobModel
+from dueby_operator.model.job_snapshot import JobSnapshot
+
+
+def progress_status(given: PolicyInput, model: JobModel, work: WorkDecision) -> ProgressStatus | None:
+    """Return how far the job is; as it was before there is a grid to count by."""
+    if not model.part_size:
+        return given.status.progress
+    reports = given.job.progress.values()
+    done, finish_us = model.images_done, work.expected_finish_us
+    has_forecast = finish_us is not None and bool(model.alive)
+    return ProgressStatus(
+        images=f"{format_count(done)}/{format_count(model.images)}",
+        images_done=done,
+        images_failed=sum(report.images_failed for report in reports),
+        images_per_second=round(sum(report.images_per_second or 0.0 for report in reports)),
+        expected_finish=format_time(finish_us) if finish_us is not None and has_forecast else None,
+        slack=format_duration(model.deadline_us - finish_us) if finish_us is not None and has_forecast else None,
+    )
+
+
+def track_conditions(job: JobSnapshot, model: JobModel, work: WorkDecision) -> tuple[NewCondition, ...]:
+    """Return whether the workers will be in time; nothing before there is a plan."""
+    if not model.part_size:
+        return ()
+    is_late = work.is_short or model.now_us > model.deadline_us
+    return (diagnose_start(job.pods) or NewCondition(reason=Reason.LAGGING if is_late else Reason.ON_TRACK),)

@@ -1,0 +1,159 @@
+"""The watch over a planned job: workers that hang or are too many, and help where the rest would be late. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from dueby_operator.control.work.assign import assign_helpers
+from dueby_operator.control.work.decision import Start, Stop, WorkDecision
+from dueby_operator.model.job_model import JobModel, StartReason, WorkerModel
+from dueby_planner.model.capacity import DeviceGroup, at_confidence
+from dueby_planner.model.rule import Rule
+from dueby_planner.profiles.pool import Pool
+from dueby_planner.replan import OngoingWorker, WorkerChange, finish_us, read_lag
+
+# A worker is taken to hang if it shows no sign of life for this long, and for so many of its usual steps beside: a
+# step may take long, and so may a store's back-off, but neither takes for ever.
+HANG_US = 60_000_000
+HANG_STEPS = 20
+
+
+def watch(model: JobModel, pool: Pool) -> WorkDecision:
+    """Return what to change about the workers of a planned job; usually nothing."""
+    there = ongoing(model)
+    stops: tuple[tuple[tuple[str, ...], StartReason], ...] = (
+        (_hanging(model), "WorkerLost"),
+        (_over_limit(model, there), "Edited"),
+    )
+    for workers, reason in stops:
+        if workers:
+            return WorkDecision(action=Stop(workers=workers, reason=reason), lag=model.lag)
+    if any(worker.state == "queued" for worker in model.workers):
+        # They are on their way: what they will do is not known to be missing.
+        return WorkDecision(lag=model.lag, expected_finish_us=_expected_finish_us(model, there) if there else None)
+    change = _read_lag(model, pool, there)
+    return WorkDecision(
+        action=_action_of(model, change),
+        lag=change.memory,
+        is_short=change.is_short,
+        expected_finish_us=_expected_finish_us(model, there),
+    )
+
+
+def ongoing(model: JobModel) -> list[OngoingWorker]:
+    """Return the workers that are there, with their observed times if there are some."""
+    limit = model.spec.gpus.max_iterations
+    return [_ongoing(worker, model.now_us, limit) for worker in model.alive if worker.state != "queued"]
+
+
+def max_workers(model: JobModel) -> int | None:
+    """Return NGPU, the most devices that the job may have: by its spec and by what there is room for."""
+    limits = [limit for limit in (model.spec.gpus.max, model.most) if limit is not None]
+    return min(limits, default=None)
+
+
+def pause_us(starts_us: Iterable[int]) -> int:
+    """Return 2 (S + W): how long nothing changes after a change."""
+    return 2 * max(starts_us, default=0)
+
+
+def _read_lag(model: JobModel, pool: Pool, there: Sequence[OngoingWorker]) -> WorkerChange:
+    rule = Rule(
+        images=model.images_left,
+        confidence=model.spec.planned_confidence,
+        spreads=pool.spreads,
+        reserve=model.spec.gpus.reserve,
+        part_size=model.part_size,
+    )
+    return read_lag(
+        there,
+        _free_groups(model, pool),
+        rule=rule,
+        time_us=model.deadline_us - model.now_us,
+        promised_us=min(model.promised_us or model.deadline_us, model.deadline_us) - model.now_us,
+        max_added=_max_more(model, len(there)),
+        now_us=model.now_us,
+        pause_us=pause_us(worker.assignment.choice.start_us for worker in model.workers),
+        memory=model.lag,
+        at_once=model.news is not None or not there,
+        max_iterations=model.spec.gpus.max_iterations,
+    )
+
+
+def _action_of(model: JobModel, change: WorkerChange) -> Start | Stop | None:
+    if change.give_back:
+        # Right after a loss nobody knows yet how much there is to spare.
+        return None if model.news == "WorkerLost" else Stop(workers=(change.give_back,), reason=model.news or "Ahead")
+    if not change.add:
+        return None
+    return Start(
+        assignments=assign_helpers(model, change.add),
+        part_size=model.part_size or model.images,
+        reason=model.news or "Lagging",
+    )
+
+
+def _expected_finish_us(model: JobModel, there: Sequence[OngoingWorker]) -> int | None:
+    rest_us = finish_us(there, model.images_left)
+    return None if rest_us is None else model.now_us + rest_us
+
+
+def _ongoing(worker: WorkerModel, now_us: int, max_iterations: int | None) -> OngoingWorker:
+    choice = worker.assignment.choice
+    latency_us = worker.step_us or choice.latency_us
+    if worker.last_step_us is None:
+        rest_us = max(0, worker.created_us + choice.expected_start_us - now_us)
+    else:
+        rest_us = max(0, worker.last_step_us + latency_us - now_us)
+    return OngoingWorker(
+        name=worker.name,
+        mini_batch_size=choice.mini_batch_size,
+        latency_us=latency_us,
+        rest_us=rest_us,
+        # The first mini-batch is not one of the iterations.
+        iterations_left=None if max_iterations is None else max_iterations + 1 - worker.batches,
+    )
+
+
+def _free_groups(model: JobModel, pool: Pool) -> list[DeviceGroup]:
+    """Return the pool without the devices that living workers have."""
+    busy = [worker.assignment.device_class for worker in model.alive]
+    return [
+        DeviceGroup(
+            device_class=group.device_class,
+            count=max(0, group.count - busy.count(group.device_class)),
+            choices=group.choices,
+            available_us=group.available_us,
+        )
+        for group in at_confidence(pool.groups, model.spec.planned_confidence, run=0.0)
+    ]
+
+
+def _max_more(model: JobModel, there: int) -> int:
+    most = max_workers(model)
+    return max(0, (sum(model.counts.values()) if most is None else most) - there)
+
+
+def _hanging(model: JobModel) -> tuple[str, ...]:
+    """Return the workers that have shown no sign of life for too long."""
+    return tuple(
+        worker.name for worker in model.alive if worker.state != "queued" and _is_hanging(worker, model.now_us)
+    )
+
+
+def _is_hanging(worker: WorkerModel, now_us: int) -> bool:
+    choice = worker.assignment.choice
+    if worker.last_step_us is None:
+        return now_us - worker.created_us > HANG_US + HANG_STEPS * choice.start_us
+    return now_us - worker.last_step_us > HANG_US + HANG_STEPS * (worker.step_us or choice.latency_us)
+
+
+def _over_limit(model: JobModel, there: Sequence[OngoingWorker]) -> tuple[str, ...]:
+    """Return the workers to stop after gpus.max was lowered or classes were taken away: those that do least."""
+    gpus = model.spec.gpus
+    barred = {w.name for w in model.workers if gpus.classes and w.assignment.device_class not in gpus.classes}
+    stopped = [worker.name for worker in there if worker.name in barred]
+    kept = [worker for worker in there if worker.name not in barred]
+    if gpus.max is not None and len(kept) > gpus.max:
+        time_us = max(0, model.deadline_us - model.now_us)
+        by_ability = sorted(kept, key=lambda worker: (worker.images_within(time_us), worker.name))
+        stopped += [worker.name for worker in by_ability[: len(kept) - gpus.max]]
+    return tuple(stopped)

@@ -1,0 +1,176 @@
+"""The pods of a job's steps: Pod Security "restricted", no Kubernetes credentials, the job's fields on top. Pure."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dueby_api.engines import runs_on_cpu
+from dueby_api.inference_job import InferenceJob
+from dueby_operator.cluster.nodes import DeviceKind
+from dueby_operator.cluster.requests import TOLERATIONS, cpus_of
+from dueby_operator.model.job_model import Assignment
+from dueby_operator.settings import OperatorSettings
+
+PORT = 8080
+CONFIG_FOLDER, SCRATCH = "/etc/dueby", "/tmp"
+# A worker is gone 2 s after SIGTERM.
+GRACE_S = 5
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+POD_SECURITY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+# The group that the image runs in, so that it may write to a volume.
+FS_GROUP = 10001
+VOLUME_SECURITY = {"fsGroup": FS_GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
+CONTAINER_SECURITY = {
+    **POD_SECURITY,
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+CONFIG_MOUNTS = (
+    {"name": "dueby-config", "mountPath": CONFIG_FOLDER, "readOnly": True},
+    {"name": "dueby-scratch", "mountPath": SCRATCH},
+)
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodRequest:
+    """What distinguishes the pods of a job's steps."""
+
+    step: str
+    config_map: str
+    labels: Mapping[str, str]
+    requests: Mapping[str, str]
+    limits: Mapping[str, str] = field(default_factory=dict)
+
+
+def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest) -> Document:
+    """Return the pod of a step."""
+    worker = job.spec.worker
+    resources = worker.resources or {}
+    container = {
+        "name": "dueby",
+        "image": worker.image or settings.image,
+        "imagePullPolicy": settings.pull_policy,
+        "args": [request.step, "--config", f"{CONFIG_FOLDER}/config.json"],
+        "env": [{"name": "HOME", "value": SCRATCH}, *worker.env],
+        "envFrom": list(worker.env_from),
+        "resources": {
+            "requests": {**request.requests, **resources.get("requests", {})},
+            "limits": {**request.limits, **resources.get("limits", {})},
+        },
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": [*CONFIG_MOUNTS, *worker.volume_mounts],
+    }
+    optional = {
+        "serviceAccountName": worker.service_account_name,
+        "nodeSelector": worker.node_selector,
+        "priorityClassName": worker.priority_class_name,
+    }
+    config = {"name": request.config_map, "items": [{"key": "config.json", "path": "config.json"}]}
+    return {
+        "metadata": {
+            # Ours come last: the operator finds its pods by them.
+            "labels": {**(worker.labels or {}), **request.labels},
+            "annotations": dict(worker.annotations or {}),
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": GRACE_S,
+            "securityContext": {**POD_SECURITY, **VOLUME_SECURITY},
+            "containers": [container],
+            "volumes": [
+                {"name": "dueby-config", "configMap": config},
+                {"name": "dueby-scratch", "emptyDir": {}},
+                *worker.volumes,
+            ],
+            "tolerations": [*TOLERATIONS, *worker.tolerations],
+            "imagePullSecrets": list(worker.image_pull_secrets),
+            **{name: value for name, value in optional.items() if value},
+        },
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceRequest:
+    """The device that a pod is to have, and where it may be."""
+
+    device: DeviceKind
+    cpus: int
+    on_cpu: bool
+    """Whether its engine runs on CPUs, whatever device it has."""
+    avoid: Collection[str] = ()
+    """Nodes that it keeps off."""
+
+
+def device_pod(
+    job: InferenceJob,
+    settings: OperatorSettings,
+    request: DeviceRequest,
+    *,
+    step: str,
+    config_map: str,
+    labels: Mapping[str, str],
+) -> Document:
+    """Return a step's pod with a device; if that is of a slow node's own class, on that node."""
+    device = request.device
+    resource = {device.resource: "1"} if device.resource else {}
+    cpus = str(request.cpus)
+    pod = step_pod(
+        job,
+        settings,
+        PodRequest(
+            step=step,
+            config_map=config_map,
+            labels=labels,
+            requests={"cpu": cpus, "memory": settings.worker_memory, **resource},
+            # A CPU engine's threads are its cores. A GPU's worker may use more than it asked for while it decodes.
+            limits={**resource, **({"cpu": cpus} if request.on_cpu else {})},
+        ),
+    )
+    if device.selector:
+        pod["spec"]["nodeSelector"] = {**pod["spec"].get("nodeSelector", {}), **device.selector}
+    if affinity := _affinity(device.node, request.avoid):
+        pod["spec"]["affinity"] = affinity
+    return pod
+
+
+def worker_pod(
+    job: InferenceJob,
+    settings: OperatorSettings,
+    *,
+    first: Assignment,
+    config_map: str,
+    labels: Mapping[str, str],
+    device: DeviceKind,
+    avoid: Collection[str] = (),
+) -> Document:
+    """Return the pod of a worker such as `first`: a pod with its device, its port and its probes."""
+    request = DeviceRequest(
+        device=device,
+        cpus=cpus_of(first.device_class, settings),
+        on_cpu=runs_on_cpu(first.choice.engine),
+        avoid=avoid,
+    )
+    pod = device_pod(job, settings, request, step="work", config_map=config_map, labels=labels)
+    pod["spec"]["containers"][0] |= {
+        "ports": [{"name": "http", "containerPort": PORT}],
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 5},
+        "livenessProbe": {
+            "httpGet": {"path": "/healthz", "port": "http"},
+            "initialDelaySeconds": 30,
+            "periodSeconds": 20,
+            "timeoutSeconds": 10,
+        },
+    }
+    return pod
+
+
+def _affinity(node: str, avoid: Collection[str]) -> Document | None:
+    """Return what holds a pod on this node, if one is named, and keeps it off others; None if nothing does."""
+    where = [*([("In", node)] if node else []), *(("NotIn", name) for name in sorted(avoid))]
+    if not where:
+        return None
+    fields = [{"key": "metadata.name", "operator": operator, "values": [name]} for operator, name in where]
+    return {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{"matchFields": fields}]}}}

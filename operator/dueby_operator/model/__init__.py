@@ -1,0 +1,1 @@
+"""Values that the decision takes and returns, whichever backend it is for: jobs, workers, devices, actions."""

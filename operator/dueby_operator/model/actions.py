@@ -1,0 +1,69 @@
+"""What a decision does about a job, whichever backend carries it out.
+
+In a cluster an action becomes Jobs and ConfigMaps (jobs/render.py), on one machine processes (dueby/local).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dueby_api.grid import Share
+from dueby_operator.model.job_model import Assignment, StartReason
+from dueby_planner.deadline_classes import Verdict
+
+StepName = Literal["index", "finish"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartStep:
+    """Start a step that there is once for a job."""
+
+    step: StepName
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartWorkers:
+    """Start these workers, beside those that are there."""
+
+    assignments: tuple[Assignment, ...]
+    before: tuple[Share, ...] = ()
+    """The shares of all workers that were started before, in the order of their start."""
+    revision: int
+    """A number that no revision of this job has had, not even of workers that are gone."""
+    images: int
+    """N."""
+    part_size: int
+    fingerprint: str | None
+    """None without an index step: the first worker's decides."""
+    reason: StartReason
+    verdict: Verdict | None = None
+    """The verdict of the plan, if it is a whole plan and not an addition."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopWorkers:
+    """Stop these workers. Others take over what they leave; where one hangs, the backend may start it anew."""
+
+    workers: tuple[str, ...]
+    reason: StartReason
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopEverything:
+    """Stop every worker, and all measuring for the job."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureClass:
+    """Measure the job's model on a free device of this class."""
+
+    device_class: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopMeasuring:
+    """Stop these Jobs that measure for the job."""
+
+    jobs: tuple[str, ...]
+
+
+Action = StartStep | StartWorkers | StopWorkers | StopEverything | MeasureClass | StopMeasuring

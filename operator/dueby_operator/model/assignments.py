@@ -1,0 +1,54 @@
+"""Assignments of the domain as workers of the wire, and back: for ConfigMaps and for the record of a run.
+
+This is the one place where the two spellings meet.
+"""
+
+from dueby_api.grid import Share
+from dueby_api.plan import PlannedWorker
+from dueby_operator.model.job_model import Assignment
+from dueby_planner.model.capacity import DeviceChoice
+
+
+def planned_worker(assignment: Assignment) -> PlannedWorker:
+    """Return the assignment with the times it was planned with, for an operator that starts again and for reports."""
+    choice, share = assignment.choice, assignment.share
+    return PlannedWorker(
+        worker=assignment.worker,
+        revision=assignment.revision,
+        device_class=assignment.device_class,
+        engine=choice.engine,
+        mini_batch_size=choice.mini_batch_size,
+        iterations=assignment.iterations,
+        share=(share.first, share.end),
+        profile=choice.profile,
+        latency_us=choice.latency_us,
+        start_us=choice.start_us,
+        expected_start_us=choice.expected_start_us,
+        expected_warmup_us=choice.expected_warmup_us,
+        step_ratio=choice.step_ratio,
+    )
+
+
+def assignment_of(worker: PlannedWorker) -> Assignment:
+    """Return the assignment of a worker that was planned before.
+
+    Its margins are those of the plan that is running already, so they are not part of the wire's spelling.
+    """
+    first, end = worker.share
+    return Assignment(
+        worker=worker.worker,
+        revision=worker.revision,
+        device_class=worker.device_class,
+        choice=DeviceChoice(
+            engine=worker.engine,
+            mini_batch_size=worker.mini_batch_size,
+            latency_us=worker.latency_us,
+            start_us=worker.start_us,
+            expected_start_us=worker.expected_start_us,
+            expected_warmup_us=worker.expected_warmup_us,
+            profile=worker.profile,
+            step_ratio=worker.step_ratio,
+        ),
+        iterations=worker.iterations,
+        share=Share(first=first, end=end),
+    )

@@ -1,0 +1,62 @@
+"""The devices that jobs share, as a value: what a job takes is missing in the value that the next job sees.
+
+The cluster's implementation is cluster/devices.py, that of one machine is in dueby/local.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from dueby_api.inference_job import JobSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """The devices that more workers of a job could have now."""
+
+    counts: Mapping[str, int]
+    """By device class."""
+    most: int | None = None
+    """The most in all; None if nothing limits the sum."""
+
+
+class Devices(Protocol):
+    """What is left of the devices."""
+
+    def classes_of(self, namespace: str, spec: JobSpec, *, named: Collection[str]) -> set[str]:
+        """Return the classes of devices that the job may use and that exist, free or not.
+
+        CPU slices have no label, so only slices of the `named` classes are looked for.
+        """
+
+    def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str], has_started: bool) -> Offer:
+        """Return what more workers of the job could have.
+
+        In a queue that is its quota: all of it for a first plan, since the job waits for it, and the unused rest for
+        a job that has started.
+        """
+
+    def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
+        """Return the devices of each class of which a single pod of the job could have one now."""
+
+    def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> Self:
+        """Return what is left after so many workers of the job have one each."""
+
+    def has_queue(self, namespace: str, name: str) -> bool:
+        """Return whether jobs of the namespace can wait in this queue."""
+
+    def with_own_classes(self, spec: JobSpec, *, measured: Collection[str]) -> JobSpec:
+        """Return the spec with the classes of slow nodes added to the classes that it names.
+
+        `measured` are the classes that there are profiles of. A node that has recovered is of its class again.
+        """
+
+    def with_slow_nodes(self, slow: Collection[str]) -> Self:
+        """Return the same with the devices of slow nodes as classes of their own."""
+
+    @property
+    def worker_cpus(self) -> int:
+        """Cores of a GPU's worker."""
+
+    def has_quota(self, namespace: str) -> bool:
+        """Return whether a quota limits the namespace."""

@@ -1,0 +1,168 @@
+"""A job as its workers are decided on: its images, the devices it may have, and the workers that are there.
+
+Both backends fill the same model: the local one from processes, the cluster's from Jobs and pods.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.grid import Grid, Share
+from dueby_api.inference_job import JobSpec
+from dueby_api.input_cost import FREE, InputCost
+from dueby_api.step_messages import WorkerProgress
+from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.replan import FRESH, LagMemory
+
+WorkerState = Literal["queued", "starting", "running", "done", "spent", "lost", "stopped"]
+# A worker in one of these does nothing more. `spent`: it has run the iterations that gpus.maxIterations allows.
+GONE: frozenset[WorkerState] = frozenset({"done", "spent", "lost", "stopped"})
+News = Literal["WorkerLost", "Edited", "Admitted"]
+StartReason = Literal["Started", "Resumed", "WorkerLost", "Lagging", "Edited", "Admitted", "Ahead"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What one worker is started with. It departs from none of it."""
+
+    worker: str
+    """Name, unique within the job."""
+    revision: int
+    """Revision of the plan that it belongs to."""
+    device_class: str
+    choice: DeviceChoice
+    """Engine and mini-batch size, with the times that were planned."""
+    iterations: int
+    """t: mini-batches planned after the first."""
+    share: Share
+    """Its parts; empty for a helper, which takes parts from the tails of the others at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerModel:
+    """A worker as it was last seen."""
+
+    assignment: Assignment
+    state: WorkerState
+    created_us: int
+    """When it was started, in microseconds since 1970."""
+    open_images: int = 0
+    """Images classified in parts that it has not committed yet."""
+    batches: int = 0
+    """Mini-batches that it has run."""
+    step_us: int | None = None
+    """Mean of its recent steady mini-batches; None while there were none."""
+    last_step_us: int | None = None
+    """When its last mini-batch was done, in microseconds since 1970."""
+    group: str = ""
+    """What it was started with and ends with, such as a Job."""
+    can_shrink: bool = True
+    """Whether single workers of its group can be stopped. Kueue would kill all pods of an admitted Job."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.assignment.worker
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it does nothing more."""
+        return self.state in GONE
+
+
+def worker_model(
+    assignment: Assignment,
+    state: WorkerState,
+    *,
+    created_us: int,
+    progress: WorkerProgress,
+    part_size: int,
+    group: str = "",
+    can_shrink: bool = True,
+) -> WorkerModel:
+    """Return a worker by its last progress; the default progress where it has reported none yet."""
+    committed = progress.parts_committed * part_size
+    return WorkerModel(
+        assignment=assignment,
+        state=state,
+        created_us=created_us,
+        open_images=max(0, progress.images_done - committed),
+        batches=progress.batches,
+        step_us=progress.step_us,
+        last_step_us=None if progress.last_batch_at is None else round(progress.last_batch_at * 1e6),
+        group=group,
+        can_shrink=can_shrink,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobModel:
+    """A job, its devices and its workers at one moment."""
+
+    spec: JobSpec
+    now_us: int
+    deadline_us: int
+    """In microseconds since 1970, like now_us."""
+    promised_us: int | None = None
+    """When the last plan expected the end; None after an edit, when any finish in time is as good."""
+    images: int
+    """N, as it was indexed."""
+    cost: InputCost = FREE
+    profiles: tuple[GPUProfile, ...]
+    counts: Mapping[str, int]
+    """Devices of each class, free or busy with this job's workers."""
+    most: int | None = None
+    """The most workers that there may be in all; None if `gpus.max` alone limits them."""
+    is_one_class: bool = False
+    """Whether all workers must have devices of one class, as in a queue that admits a Job whole."""
+    cpus: int = 1
+    """Cores of a GPU's worker."""
+    part_size: int | None = None
+    """P, once a plan has frozen it."""
+    parts_there: frozenset[int] = frozenset()
+    """Parts that are in the sink."""
+    revision: int = 0
+    """The last revision of the plan; 0 before the first."""
+    workers: tuple[WorkerModel, ...] = ()
+    """All workers that were ever started in this run, in the order of their start."""
+    news: News | None = None
+    """What has happened since the last decision."""
+    lag: LagMemory = FRESH
+    """What earlier readings of the workers' lag have left."""
+
+    @cached_property
+    def missing_parts(self) -> tuple[int, ...]:
+        """Parts that are not in the sink, ascending."""
+        grid = Grid(images=self.images, part_size=self.part_size or self.images)
+        return tuple(part for part in range(grid.parts) if part not in self.parts_there)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every part is in the sink."""
+        return bool(self.part_size) and not self.missing_parts
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether the deadline has passed and the job says to stop then."""
+        return self.now_us >= self.deadline_us and self.spec.on_deadline == "Stop"
+
+    @property
+    def images_left(self) -> int:
+        """N_left: images that are neither in the sink nor classified in a worker's open parts."""
+        if not self.part_size:
+            return self.images
+        grid = Grid(images=self.images, part_size=self.part_size)
+        opened = sum(worker.open_images for worker in self.alive)
+        return max(0, self.images - grid.images_in(self.parts_there) - opened)
+
+    @property
+    def images_done(self) -> int:
+        """Images in the sink or classified in a worker's open parts."""
+        return self.images - self.images_left
+
+    @property
+    def alive(self) -> tuple[WorkerModel, ...]:
+        """The workers that still do something, or will."""
+        return tuple(worker for worker in self.workers if not worker.is_gone)

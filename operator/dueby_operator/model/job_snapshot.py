@@ -1,0 +1,101 @@
+"""One InferenceJob as it was seen at one moment, parsed: what a decision about it is made from.
+
+On one machine there are no Jobs and pods; what they show is in `workers` and `status` for both backends.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from dueby_api.errors import Invalid
+from dueby_api.grid import Share
+from dueby_api.inference_job import InferenceJob
+from dueby_api.status import JobStatus
+from dueby_api.step_messages import ProfilingProgress, WorkerProgress
+from dueby_operator.model.actions import StepName
+from dueby_operator.model.job_model import Assignment, WorkerModel
+from dueby_operator.model.memory import NOTHING, JobMemory
+from dueby_operator.objects import BatchJob, Pod, parse_indices
+
+JobKey = tuple[str, str]
+"""Namespace and name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerJob:
+    """A Job of workers: one revision, one device class."""
+
+    job: BatchJob
+    revision: int
+    assignments: Sequence[Assignment]
+    """By index of the Job."""
+
+    @property
+    def name(self) -> str:
+        """The Job's name."""
+        return self.job.name
+
+    @cached_property
+    def done(self) -> frozenset[int]:
+        """Indices that have ended well."""
+        return parse_indices(self.job.status.completed_indexes)
+
+    @cached_property
+    def given_up(self) -> frozenset[int]:
+        """Indices that the Job doesn't start anew."""
+        return parse_indices(self.job.status.failed_indexes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSnapshot:
+    """All that was seen of one InferenceJob."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int = 1
+    resource_version: str = ""
+    created_us: int
+    """When it was made, in microseconds since 1970."""
+    is_deleting: bool = False
+    unreadable: str = ""
+    """Why it could not be observed; empty if it was. It is left alone meanwhile."""
+    manifest: InferenceJob | Invalid
+    """What is asked for, or what is wrong with it."""
+    status: JobStatus = field(default_factory=JobStatus)
+    """As the last pass left it."""
+    memory: JobMemory = NOTHING
+    part_size: int | None = None
+    """P of a sink that was begun before, by another job or run; None for a new one."""
+    workers: tuple[WorkerModel, ...] = ()
+    """Every worker that was ever started, in the order of its start."""
+    parts_there: frozenset[int] = frozenset()
+    """Parts in the sink, as the workers know."""
+    steps: Mapping[StepName, BatchJob] = field(default_factory=dict)
+    """The Jobs of the steps that there are once."""
+    worker_jobs: Sequence[WorkerJob] = ()
+    profiling: Sequence[BatchJob] = ()
+    """The Jobs that measure device classes for it."""
+    pods: Sequence[Pod] = ()
+    """Of all those Jobs."""
+    progress: Mapping[str, WorkerProgress] = field(default_factory=dict)
+    """What workers reported last, by pod."""
+    profiling_progress: Mapping[str, ProfilingProgress] = field(default_factory=dict)
+    """What profiling pods reported last, by pod."""
+    absent: frozenset[tuple[str, int]] = frozenset()
+    """Workers that have had no node for so long that the rest is planned without them, by Job and index."""
+
+    @property
+    def key(self) -> JobKey:
+        """Namespace and name."""
+        return self.namespace, self.name
+
+    @property
+    def revision(self) -> int:
+        """The last revision of which there are workers; 0 if there are none."""
+        return max((worker.assignment.revision for worker in self.workers), default=0)
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """The shares of all workers, in the order of their start."""
+        return tuple(worker.assignment.share for worker in self.workers)

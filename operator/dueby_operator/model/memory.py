@@ -1,0 +1,26 @@
+"""What is remembered of a job between two passes. An operator that starts again does without."""
+
+from dataclasses import dataclass
+
+from dueby_planner.replan import FRESH, LagMemory
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobMemory:
+    """What the last decision about a job has left for the next."""
+
+    lag: LagMemory = FRESH
+    """Readings of the workers' lag."""
+    generation: int | None = None
+    """Generation of the spec that was last decided on."""
+    lost: frozenset[str] = frozenset()
+    """Workers that were lost then."""
+    queued: frozenset[str] = frozenset()
+    """Workers that waited in a queue then."""
+    promised_us: int | None = None
+    """When the running plan expects the end; the status has it to the second."""
+    refused_until_us: int = 0
+    """Nothing is created before this time, since the API server has forbidden it."""
+
+
+NOTHING = JobMemory()

@@ -1,0 +1,79 @@
+"""What a step of a job is told, wherever it runs: the part of its configuration that follows from job and plan.
+
+This is the one place where an assignment becomes a worker's configuration (dueby_api/step_config.py). Each backend adds
+where things are: cores, ports, folders.
+"""
+
+from typing import Any
+
+from dueby_api.inference_job import InferenceJob, JobSpec
+from dueby_operator.model.job_model import Assignment
+
+Document = dict[str, Any]
+
+
+def index_config(job: InferenceJob) -> Document:
+    """Return the configuration of the index step."""
+    spec = job.spec
+    limit = {} if spec.images is None else {"images": spec.images}
+    return {**finish_config(job), "model": spec.model.document(), "source": spec.source.document(), **limit}
+
+
+def images_without_index(spec: JobSpec) -> int | None:
+    """Return N of a job that needs no index step; None if there is something for one to do.
+
+    The step lists the source, samples what decoding costs, and empties or refuses a sink in use if the job says so. For
+    synthetic images of the model's own size there is nothing of the three. The fingerprint is then what the workers
+    find: the first one claims the sink with it, and no worker joins with another.
+    """
+    made, side = spec.source.synthetic, spec.model.image_size
+    if made is None or spec.sink.if_exists != "Resume":
+        return None
+    return spec.images if (made.width or side, made.height or side) == (side, side) else None
+
+
+def finish_config(job: InferenceJob) -> Document:
+    """Return the configuration of the finish step."""
+    return {"job": job.metadata.name, "sink": job.spec.sink.document()}
+
+
+def profile_config(job: InferenceJob, device_class: str, *, gpu: bool, threads: int) -> Document:
+    """Return the configuration of the step that measures a device: without weights, which don't change the time."""
+    model = job.spec.model.replace(weights="none", labels=None)
+    return {
+        "job": job.metadata.name,
+        "model": model.document(),
+        "deviceClass": device_class,
+        "gpu": gpu,
+        "threads": threads,
+    }
+
+
+def common_config(
+    job: InferenceJob, first: Assignment, *, threads: int, images: int, part_size: int, fingerprint: str | None
+) -> Document:
+    """Return what all workers of a revision on devices of one class are told, `first` being one of them."""
+    limit = job.spec.gpus.max_iterations
+    return {
+        **index_config(job),
+        "revision": first.revision,
+        "deviceClass": first.device_class,
+        "engine": first.choice.engine,
+        "threads": threads,
+        "decodeThreads": threads,
+        "images": images,
+        "partSize": part_size,
+        "fingerprint": fingerprint,
+        **({} if limit is None else {"maxIterations": limit}),
+    }
+
+
+def own_config(assignment: Assignment, *, rank: int) -> Document:
+    """Return what one worker is told besides. `rank` is the place of its share among all workers' shares."""
+    return {
+        "worker": assignment.worker,
+        "miniBatchSize": assignment.choice.mini_batch_size,
+        "iterations": assignment.iterations,
+        "share": [assignment.share.first, assignment.share.end],
+        "rank": rank,
+    }

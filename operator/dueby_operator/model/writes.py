@@ -1,0 +1,54 @@
+"""Changes of objects in the cluster, as data. kube/apply.py carries them out.
+
+All can be done twice: what is to be created and exists was created by an operator that was killed after it, or by this
+one a moment ago.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Create:
+    """Create a Job with what its pods are told."""
+
+    config_map: Document
+    job: Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add:
+    """Create an object, unless there is one of its name."""
+
+    kind: str
+    """The path of objects like it."""
+    document: Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Change some fields of an object."""
+
+    path: str
+    fields: Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Put:
+    """Create an object, or replace the one of its name."""
+
+    kind: str
+    """The path of objects like it."""
+    document: Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delete:
+    """Delete an object with all that it owns."""
+
+    path: str
+
+
+Write = Create | Add | Change | Put | Delete

@@ -1,0 +1,43 @@
+"""Where the API server keeps objects: the path of each kind, namespace and name."""
+
+from dueby_api.inference_job import API_VERSION
+
+
+def jobs_path(namespace: str | None = None, name: str = "", subresource: str = "") -> str:
+    """Return the path of InferenceJobs, or of one."""
+    return _path(f"/apis/{API_VERSION}", namespace, "inferencejobs", name, subresource)
+
+
+def profiles_path(name: str = "", subresource: str = "") -> str:
+    """Return the path of GPUProfiles, or of one."""
+    return _path(f"/apis/{API_VERSION}", None, "gpuprofiles", name, subresource)
+
+
+def batch_path(namespace: str | None = None, name: str = "") -> str:
+    """Return the path of Kubernetes' Jobs, or of one."""
+    return _path("/apis/batch/v1", namespace, "jobs", name)
+
+
+def cron_jobs_path(namespace: str | None = None, name: str = "") -> str:
+    """Return the path of CronJobs, or of one."""
+    return _path("/apis/batch/v1", namespace, "cronjobs", name)
+
+
+def core_path(kind: str, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
+    """Return the path of a core kind: pods, configmaps, events, nodes, resourcequotas."""
+    return _path("/api/v1", namespace, kind, name, subresource)
+
+
+def lease_path(namespace: str, name: str) -> str:
+    """Return the path of a Lease."""
+    return _path("/apis/coordination.k8s.io/v1", namespace, "leases", name)
+
+
+def node_lease_path(node: str) -> str:
+    """Return the path of the Lease that a node's kubelet renews every 10 s."""
+    return lease_path("kube-node-lease", node)
+
+
+def _path(api: str, namespace: str | None, kind: str, name: str, subresource: str = "") -> str:
+    place = f"/namespaces/{namespace}" if namespace else ""
+    return "/".join(filter(None, (f"{api}{place}/{kind}", name, subresource)))

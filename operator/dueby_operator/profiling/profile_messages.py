@@ -1,0 +1,50 @@
+"""What the condition Profiled says: how far measuring is, what was predicted, what to do if nothing can be. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.inference_job import JobSpec, Model
+from dueby_api.subject import model_subject
+from dueby_operator.profiling.attempts import Attempt
+from dueby_planner.profiles.size_prediction import describe_predictions
+
+_BY_HAND = "or measure it by hand with `dueby profile` and apply the profile"
+
+
+def measuring(model: Model, states: Iterable[str]) -> str:
+    """Say how far each class is."""
+    return f"{_sentence(model)} is being measured. {'; '.join(states)}."
+
+
+def predicted(model: Model, used: Sequence[GPUProfile]) -> str:
+    """Say which profiles the job is planned on instead."""
+    return (
+        f"{_sentence(model)} was not measured. It is predicted for {'; '.join(describe_predictions(used))}. "
+        "The job's first steps correct it. To measure it, run `dueby profile` on such a node, then `kubectl apply`."
+    )
+
+
+def measuring_failed(model: Model, failed: Sequence[Attempt], *, busy: Sequence[str]) -> str:
+    """Say why, and how to try again. `busy` classes wait for a free device."""
+    reasons = "; ".join(f"{attempt.device_class}: {attempt.message}" for attempt in failed)
+    waiting = f" {', '.join(busy)} will be measured once a device is free." if busy else ""
+    jobs = ", ".join(attempt.name for attempt in failed)
+    again = f"To try again, `kubectl delete job {jobs}`, {_BY_HAND}."
+    return f"Measuring {_sentence(model)} failed. {reasons}.{waiting} {again}"
+
+
+def no_profile(spec: JobSpec, *, busy: Sequence[str]) -> str:
+    """Say why there is nothing to plan with, and what to do. `busy` classes wait for a free device."""
+    subject = _sentence(spec.model)
+    if busy:
+        return (
+            f"There is no GPUProfile for {subject}, and no device of {', '.join(busy)} is free to measure one: that is "
+            f"done once one is. Wait, {_BY_HAND}."
+        )
+    named = ", ".join(spec.gpus.classes) or "GPUs that this job could use"
+    hint = "" if spec.gpus.classes else " (slices of CPUs are measured if spec.gpus.classes names them: cpu-2)"
+    return f"There is no GPUProfile for {subject}, and no node has {named}{hint}. Add such a node, {_BY_HAND}."
+
+
+def _sentence(model: Model) -> str:
+    return model_subject(model).sentence

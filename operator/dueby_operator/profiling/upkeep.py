@@ -1,0 +1,68 @@
+"""Profiling on nodes: what is to be written of profiles, their conditions, and the CronJobs that measure. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.inference_job import InferenceJob
+from dueby_operator import paths
+from dueby_operator.cluster.nodes import Node
+from dueby_operator.model.writes import Add, Change, Delete, Put, Write
+from dueby_operator.objects import BatchJob, CronJob, Pod
+from dueby_operator.profiling.drift import clocks, drifts, measure_again
+from dueby_operator.profiling.profile_condition import jobs_at_work, profile_conditions
+from dueby_operator.profiling.scheduled import follow_nodes, measurements_in, store
+from dueby_operator.settings import OperatorSettings, ProfilerSettings
+
+# Writes of one pass. A model that a first job uses on a thousand nodes should hold up nobody.
+MAX_WRITES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfilingSnapshot:
+    """What there is of profiling on nodes."""
+
+    settings: OperatorSettings
+    profiler: ProfilerSettings
+    cron_jobs: Sequence[CronJob] = ()
+    jobs: Sequence[BatchJob] = ()
+    """Jobs of those, and Jobs that were made out of turn."""
+    pods: Sequence[Pod] = ()
+    """Pods with the label of profiling, of whichever namespace."""
+
+
+def decide_upkeep(
+    snapshot: ProfilingSnapshot,
+    *,
+    profiles: Sequence[GPUProfile],
+    nodes: Mapping[str, Node],
+    jobs: Sequence[InferenceJob],
+    now_us: int,
+) -> tuple[Write, ...]:
+    """Return what is to be written: profiles and their conditions, CronJobs, and Jobs out of turn."""
+    stored = store(measurements_in(snapshot.pods, snapshot.jobs, nodes), profiles)
+    new = {profile.name: profile for profile in stored}
+    current = [new.get(profile.name, profile) for profile in profiles]
+    following = follow_nodes(
+        nodes.values(), jobs, snapshot.settings, snapshot.profiler, profiles=current, existing=snapshot.cron_jobs
+    )
+    # A CronJob that is about to change would measure with what it was made of before.
+    changing = {write.path.rpartition("/")[2] for write in following if isinstance(write, Change | Delete)}
+    found = clocks(cron for cron in snapshot.cron_jobs if cron.name not in changing)
+    drifted = drifts(current, nodes, image=snapshot.settings.image)
+    off = [(profile, drift) for profile in current if (drift := drifted.get(profile.name))]
+    again = measure_again(off, found, snapshot.jobs, now_us=now_us)
+    conditions = profile_conditions(
+        current, drifted, found, jobs_at_work(snapshot.jobs) | _starting(again), now_us=now_us, new=new
+    )
+    puts = [Put(kind=paths.profiles_path(), document=profile.document()) for profile in stored]
+    return (*puts, *following, *again, *conditions)[:MAX_WRITES]
+
+
+def _starting(made: Sequence[Add]) -> dict[str, str]:
+    """Return the Jobs that are being made now, by their CronJob."""
+    found = {}
+    for add in made:
+        metadata = add.document["metadata"]
+        found[metadata["ownerReferences"][0]["name"]] = metadata["name"]
+    return found

@@ -1,0 +1,114 @@
+"""The CRDs of InferenceJob and GPUProfile, made from the classes that `dueby run` validates with."""
+
+import yaml
+
+from dueby_api.gpu_profile import ProfileSpec
+from dueby_api.inference_job import JobSpec
+from dueby_api.schema import Spec
+from dueby_api.status import JobStatus, ProfileStatus
+from dueby_operator.jobs.names import GROUP, VERSION
+from dueby_operator.resources.columns import JOB_COLUMNS, PROFILE_COLUMNS, Column
+from dueby_operator.resources.schemas import Schema, structural_schema, with_rules
+
+# Helm keeps the CRDs when it uninstalls the chart: every job and profile would go with them.
+KEPT = {"helm.sh/resource-policy": "keep"}
+
+
+def job_crd() -> Schema:
+    """The CRD of InferenceJob."""
+    return _crd(
+        "InferenceJob",
+        plural="inferencejobs",
+        short="infj",
+        scope="Namespaced",
+        description="N images classified by a deadline T on the fewest GPUs.",
+        spec=JobSpec,
+        status=JobStatus,
+        columns=JOB_COLUMNS,
+    )
+
+
+def profile_crd() -> Schema:
+    """The CRD of GPUProfile."""
+    return _crd(
+        "GPUProfile",
+        plural="gpuprofiles",
+        short="gprof",
+        scope="Cluster",
+        description="The measured profile of a device class, or of one node's device.",
+        spec=ProfileSpec,
+        status=ProfileStatus,
+        columns=PROFILE_COLUMNS,
+    )
+
+
+def crd_files() -> dict[str, str]:
+    """The files of `crds/` by name."""
+    return {f"{crd['metadata']['name'].partition('.')[0]}.yaml": _as_yaml(crd) for crd in (job_crd(), profile_crd())}
+
+
+def _crd(
+    kind: str,
+    *,
+    plural: str,
+    short: str,
+    scope: str,
+    description: str,
+    spec: type[Spec],
+    status: type[Spec],
+    columns: tuple[Column, ...],
+) -> Schema:
+    below = {
+        "spec": structural_schema(spec, resource=kind, path="spec"),
+        "status": structural_schema(status, resource=kind, path="status"),
+    }
+    below["status"]["properties"].get("conditions", {}).update(
+        {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    )
+    schema = {
+        "type": "object",
+        "description": description,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            **below,
+        },
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}", "annotations": KEPT},
+        "spec": {
+            "group": GROUP,
+            "scope": scope,
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [short],
+                "categories": ["dueby"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": with_rules(schema, kind, "")},
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [
+                        {"name": name, "type": of, "jsonPath": where, "priority": wide}
+                        for name, of, where, wide in columns
+                    ],
+                }
+            ],
+        },
+    }
+
+
+def _as_yaml(crd: Schema) -> str:
+    """The file's text."""
+    said = "# Made by `python -m dueby_operator.resources`; change the classes it is made from.\n"
+    return said + yaml.safe_dump(crd, sort_keys=False, width=120, allow_unicode=True)

@@ -1,0 +1,83 @@
+"""The rules of the CRDs: what one field's schema can't say, in CEL, each with the sentence that a user reads.
+
+The classes of dueby_api say the same in `__post_init__`, for those who have no cluster.
+"""
+
+from collections.abc import Mapping
+
+from dueby_api.inference_job import READ_ONLY_SINK
+from dueby_api.schemes import READ_ONLY
+
+Rule = tuple[str, str]
+"""CEL, and the sentence for a resource of which it doesn't hold."""
+
+# Once the images are counted, what the results depend on stays as it is.
+_ONCE_INDEXED = "!has(oldSelf.status) || !has(oldSelf.status.images) || "
+# By the resource's kind and the path of what the rule is about.
+RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
+    ("InferenceJob", ""): (
+        (
+            "size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')",
+            "metadata.name: at most 40 letters, digits and dashes: the names of the job's pods begin with it",
+        ),
+        *(
+            (
+                f"{_ONCE_INDEXED}self.spec.{name} == oldSelf.spec.{name}",
+                f"spec.{name}: can't change once the images are counted: the results depend on it; make another job",
+            )
+            for name in ("source", "sink", "model")
+        ),
+        (
+            f"{_ONCE_INDEXED}has(self.spec.images) == has(oldSelf.spec.images) && "
+            "(!has(self.spec.images) || self.spec.images == oldSelf.spec.images)",
+            "spec.images: can't change once the images are counted; make another job",
+        ),
+    ),
+    ("InferenceJob", "spec"): (
+        ("has(self.deadline) != has(self.deadlineTime)", "give exactly one of deadline and deadlineTime"),
+        (
+            "!has(self.source.synthetic) || has(self.images)",
+            "images: is missing; a synthetic source has as many images as you say",
+        ),
+    ),
+    ("InferenceJob", "spec.deadline"): (("duration(self) > duration('0s')", "must be longer than 0"),),
+    ("InferenceJob", "spec.ttlAfterFinished"): (("duration(self) > duration('0s')", "must be longer than 0"),),
+    ("InferenceJob", "spec.maxFailedImages"): (
+        (
+            "type(self) == string ? self.matches('^(100|[0-9]{1,2}([.][0-9]{1,4})?)%$') : self >= 0",
+            "must be a number of images from 0, or a share such as 1% or 0.5%",
+        ),
+    ),
+    ("InferenceJob", "spec.source"): (
+        (
+            "[has(self.uri), has(self.manifest), has(self.synthetic)].filter(given, given).size() == 1",
+            "give exactly one of uri, manifest and synthetic",
+        ),
+    ),
+    ("InferenceJob", "spec.sink"): (
+        (
+            f"!self.uri.lowerAscii().matches('^({'|'.join(READ_ONLY)})://')",
+            f"uri: {READ_ONLY_SINK}",
+        ),
+    ),
+    ("GPUProfile", "spec"): (
+        (
+            "self.steps.map(step, step.miniBatchSize).isSorted()",
+            "steps: must ascend in miniBatchSize",
+        ),
+        (
+            "self.steps.all(step, self.steps.filter(other, other.miniBatchSize == step.miniBatchSize).size() == 1)",
+            "steps: has two rows of one miniBatchSize; keep one",
+        ),
+        (
+            "has(self.steps[size(self.steps) - 1].warmupMicros)",
+            "steps: the largest size has no warmupMicros, and there is no larger one to take it from",
+        ),
+        (
+            "!has(self.maxMiniBatchSize) || self.maxMiniBatchSize >= self.steps[0].miniBatchSize",
+            "maxMiniBatchSize: is below the least size measured",
+        ),
+    ),
+    ("GPUProfile", "spec.startupMicros"): (("self.p95 >= self.p50", "p95 is below the median"),),
+    ("GPUProfile", "spec.steps[].warmupMicros"): (("self.p95 >= self.p50", "p95 is below the median"),),
+}

@@ -1,0 +1,99 @@
+"""From a class of dueby_api to a structural schema, as Kubernetes wants one.
+
+That is a schema with types written out, no references, and no `null` beside a type. Descriptions are the docstrings
+below the fields.
+"""
+
+import ast
+import inspect
+from typing import Any
+
+from dueby_api.schema import Spec, json_schemas, specs_within
+from dueby_operator.resources.rules import RULES
+
+Schema = dict[str, Any]
+
+
+def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
+    """The class as Kubernetes wants it, with its documentation and its rules."""
+    schemas = json_schemas(kind)
+    classes = {found.__name__: found for found in specs_within(kind)}
+
+    def convert(node: Schema, path: str) -> Schema:
+        if "$ref" in node:
+            name = node["$ref"].rpartition("/")[2]
+            whole = of_class(classes[name], schemas[name], path)
+            if "default" in node and path.startswith("spec"):
+                whole["default"] = {}  # the API server fills in the defaults inside
+            return whole
+        if "anyOf" in node:
+            return _with_default(node, either(node["anyOf"], path), path)
+        found = {key: value for key, value in node.items() if key not in ("title", "description", "default")}
+        if "enum" in found:
+            found |= {"type": "string", "enum": list(found["enum"])}
+        if found.get("type") == "integer":
+            found["format"] = "int64"
+        for side in ("Minimum", "Maximum"):  # OpenAPI 3.0 has the bound in the one field and a flag in the other
+            if f"exclusive{side}" in found:
+                found[side.lower()], found[f"exclusive{side}"] = found[f"exclusive{side}"], True
+        if "items" in found:
+            found["items"] = convert(found["items"], f"{path}[]")
+        if found.get("type") == "object" and "additionalProperties" not in found:
+            found["x-kubernetes-preserve-unknown-fields"] = True
+        if isinstance(found.get("additionalProperties"), dict):
+            found["additionalProperties"] = convert(found["additionalProperties"], f"{path}{{}}")
+        return _with_default(node, with_rules(found, resource, path), path)
+
+    def either(choices: list[Schema], path: str) -> Schema:
+        choices = [choice for choice in choices if choice != {"type": "null"}]
+        if len(choices) == 1:
+            return convert(choices[0], path)
+        if all("enum" in choice for choice in choices):
+            return {"type": "string", "enum": [value for choice in choices for value in choice["enum"]]}
+        return with_rules({"x-kubernetes-int-or-string": True}, resource, path)
+
+    def of_class(spec: type[Spec], schema: Schema, path: str) -> Schema:
+        told = field_documents(spec)
+        properties = {}
+        for name, node in schema["properties"].items():
+            below = f"{path}.{name}" if path else name
+            properties[name] = {"description": told[name], **convert(node, below)}
+        found: Schema = {"type": "object", "description": _one_line(spec.__doc__), "properties": properties}
+        if schema.get("required"):
+            found["required"] = list(schema["required"])
+        # What users may add is kept. The operator writes the status alone, and nothing that isn't declared there.
+        if schema.get("additionalProperties", True) is not False and path.startswith("spec"):
+            found["x-kubernetes-preserve-unknown-fields"] = True
+        return with_rules(found, resource, path)
+
+    return of_class(kind, schemas[kind.__name__], path)
+
+
+def field_documents(spec: type[Spec]) -> dict[str, str]:
+    """The docstring below each field, by the field's name in the resource."""
+    (tree,) = (node for node in ast.parse(inspect.getsource(spec)).body if isinstance(node, ast.ClassDef))
+    outside = dict(zip(spec.__struct_fields__, spec.__struct_encode_fields__, strict=True))
+    told = {}
+    for field, below in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            if not (isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)):
+                raise TypeError(f"{spec.__name__}.{field.target.id} has no docstring below it")
+            told[outside[field.target.id]] = _one_line(str(below.value.value))
+    return told
+
+
+def _with_default(node: Schema, found: Schema, path: str) -> Schema:
+    """Add the default of a field of the spec. In a status, what was not written is not there."""
+    has_default = path.startswith("spec") and node.get("default") is not None
+    return {**found, "default": node["default"]} if has_default else found
+
+
+def with_rules(found: Schema, resource: str, path: str) -> Schema:
+    rules = RULES.get((resource, path))
+    if rules:
+        found["x-kubernetes-validations"] = [{"rule": rule, "message": sentence} for rule, sentence in rules]
+    return found
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split())

@@ -1,0 +1,81 @@
+"""What the operator is told when it starts: the worker's image and sizes, and profiling on nodes. Values only.
+
+Profiling on nodes is one option in JSON, since it is one part of the chart's values and has lists in it.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from dueby_api.inference_job import Model
+from dueby_api.schema import Duration, Meta, Spec, decode, require_duration
+from dueby_api.units import MICROS_PER_SECOND, parse_duration_us
+from dueby_operator.cluster.nodes import CLASS_LABELS
+
+
+class Window(Spec, frozen=True, kw_only=True):
+    """When nodes are measured: each at a time of its own within some hours of a day."""
+
+    start: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "01:00"
+    """When the window begins."""
+    hours: Annotated[int, Meta(ge=1, le=24)] = 4
+    """How long the window is."""
+    days: Annotated[str, Meta(pattern=r"^[0-9A-Za-z*,/-]{1,32}$")] = "*"
+    """Days of the week, as in a CronJob."""
+    time_zone: Annotated[str, Meta(max_length=64)] = ""
+    """Time zone; empty: the cluster's own. Some API servers know no zone, not even Etc/UTC."""
+
+    @property
+    def start_minutes(self) -> int:
+        """Minutes from midnight to the start."""
+        hours, _, minutes = self.start.partition(":")
+        return 60 * int(hours) + int(minutes)
+
+
+class ProfilerSettings(Spec, frozen=True, kw_only=True):
+    """The profiler on each node with GPUs."""
+
+    namespace: str
+    """The release's, where the CronJobs are."""
+    name: str
+    """Name of its ServiceAccount, which may do nothing, and of its PriorityClass, which is below every worker's."""
+    enabled: bool = True
+    """Whether there is a profiler. If not, what it has made is deleted."""
+    window: Window = Window()
+    """When it measures."""
+    models: tuple[Model, ...] = ()
+    """Models that are measured on every node with GPUs, besides those of jobs."""
+    time_limit: Duration = "1h"
+    """After this long a node's run is over, whether or not a device was idle."""
+    tolerations: tuple[dict[str, Any], ...] = ()
+    """Taints that its pods bear besides those that workers bear."""
+
+    def __post_init__(self) -> None:
+        require_duration("timeLimit", self.time_limit)
+
+    @property
+    def limit_s(self) -> int:
+        """The time limit in seconds, at least one."""
+        return max(1, parse_duration_us(self.time_limit) // MICROS_PER_SECOND)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorSettings:
+    """What all jobs of this operator have in common."""
+
+    image: str
+    """The worker image of jobs that name none."""
+    pull_policy: str = "IfNotPresent"
+    """When that image is pulled."""
+    gpu_worker_cpus: int = 2
+    """Cores of a GPU's worker, for decoding, if the job's `worker.resources` don't say."""
+    worker_memory: str = "2Gi"
+    """Memory of a worker, likewise."""
+    class_labels: tuple[str, ...] = CLASS_LABELS
+    """Node labels that say which GPU a node has; the first that a node has counts."""
+    profiler: ProfilerSettings | None = None
+    """Profiling on nodes; None: there is none, and nothing of it is looked for."""
+
+
+def read_profiler(text: str) -> ProfilerSettings:
+    """Return the value of the option --profiler. Raise Invalid with the field that is wrong."""
+    return decode(ProfilerSettings, text, origin="--profiler")

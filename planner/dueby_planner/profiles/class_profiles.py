@@ -1,0 +1,152 @@
+"""One profile for each device class, from the profiles of the class and of its nodes.
+
+A class's own profile wins over those of its nodes. Otherwise the nodes' profiles are aggregated, in the cautious
+direction: the mean latency, the worst start-up and warm-up, the least memory, and the spread between the nodes. Two
+profiles of the same thing are refused, because nothing says which one is right.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from statistics import fmean, stdev
+
+from dueby_api.errors import Invalid
+from dueby_api.gpu_profile import (
+    GPUProfile,
+    Latency,
+    PredictedWarmup,
+    ProfileSpec,
+    Quantiles,
+    Spread,
+    Step,
+    WarmupModel,
+)
+from dueby_api.inference_job import Model
+from dueby_api.subject import Subject, model_subject, profile_subject
+from dueby_planner.profiles.interpolation import describe_fit, warmup_of
+
+Device = tuple[str | None, str | None]
+"""Node and UUID."""
+
+
+def matching(profiles: Iterable[GPUProfile], model: Model) -> list[GPUProfile]:
+    """Return the profiles of this model, image size and precision, and of its engine unless that is `auto`."""
+    wanted = model_subject(model)
+    return [profile for profile in profiles if wanted.admits(profile_subject(profile.spec).about)]
+
+
+def class_profiles(profiles: Iterable[GPUProfile]) -> dict[str, tuple[GPUProfile, ...]]:
+    """Return the profiles of each device class, one for each model and engine. Raise Invalid for doubles."""
+    of_class: dict[Subject, GPUProfile] = {}
+    of_nodes: dict[Subject, dict[Device, GPUProfile]] = defaultdict(dict)
+    given = list(profiles)
+    measured = {profile_subject(profile.spec) for profile in given if profile.spec.predicted is None}
+    for profile in given:
+        spec, subject = profile.spec, profile_subject(profile.spec)
+        # A prediction was made before the class was measured, and is of no more use.
+        if spec.predicted and subject in measured:
+            continue
+        if spec.device.node is None:
+            double = of_class.setdefault(subject, profile)
+        else:
+            double = of_nodes[subject].setdefault((spec.device.node, spec.device.uuid), profile)
+        if double is not profile:
+            raise Invalid("profiles", _doubles(double, profile))
+    chosen: dict[str, list[GPUProfile]] = defaultdict(list)
+    for subject in sorted(of_class.keys() | of_nodes.keys()):
+        profile = of_class.get(subject) or aggregate(list(of_nodes[subject].values()))
+        chosen[subject.device_class].append(profile)
+    return {name: tuple(found) for name, found in chosen.items()}
+
+
+def _doubles(first: GPUProfile, second: GPUProfile) -> str:
+    spec, subject = first.spec, profile_subject(first.spec)
+    where = f"device class {subject.device_class}"
+    if spec.device.node is not None:
+        where = f"the same device of node {spec.device.node} ({subject.device_class})"
+    return f"{first.name} and {second.name} both describe {subject.about.sentence}, on {where}. Remove one of them."
+
+
+def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
+    """Return the class's profile from its nodes', over the sizes that every node has measured."""
+    first = nodes[0]
+    if len(nodes) == 1:
+        return first
+    largest = min(p.spec.max_mini_batch_size or p.spec.steps[-1].mini_batch_size for p in nodes)
+    by_size = {size: [_step(p.spec, size) for p in nodes] for size in _common_sizes(nodes, largest)}
+    startups = [p.spec.startup_micros for p in nodes if p.spec.startup_micros]
+    runs = [p.spec.spread.run for p in nodes if p.spec.spread.run is not None]
+    spec = first.spec.replace(
+        device=first.spec.device.replace(node=None, uuid=None),
+        max_mini_batch_size=largest,
+        startup_micros=_worst(startups) if len(startups) == len(nodes) else None,
+        spread=Spread(run=max(runs) if runs else None, node=max(map(_spread_between, by_size.values()))),
+        contention=max(p.spec.contention for p in nodes),
+        busy=any(p.spec.busy for p in nodes),
+        latency_fit=None,
+        observed=(),
+        warmup_model=_worst_model([p.spec.warmup_model for p in nodes]),
+        steps=tuple(_mean_step(size, rows) for size, rows in by_size.items()),
+    )
+    # Of the aggregated steps: an error of some node's own fit would say nothing about them.
+    spec = spec.replace(latency_fit=describe_fit(spec))
+    return first.replace(
+        metadata=first.metadata.replace(name=f"{spec.device_class} (of {len(nodes)} nodes)"), spec=spec
+    )
+
+
+def _common_sizes(nodes: Sequence[GPUProfile], largest: int) -> list[int]:
+    measured = set.intersection(*({step.mini_batch_size for step in p.spec.steps} for p in nodes))
+    sizes = [size for size in sorted(measured) if size <= largest]
+    if not sizes:
+        raise Invalid(
+            "profiles",
+            f"{', '.join(sorted(p.name for p in nodes))} have no mini-batch size in common that fits all of them. "
+            "Measure the same sizes on every node.",
+        )
+    return sizes
+
+
+def _spread_between(rows: Sequence[Step]) -> float:
+    """Return the relative standard deviation between the nodes at one size."""
+    latencies = [step.latency_micros.mean for step in rows]
+    return stdev(latencies) / fmean(latencies)
+
+
+def _step(spec: ProfileSpec, size: int) -> Step:
+    step = next(s for s in spec.steps if s.mini_batch_size == size)
+    return step.replace(warmup_micros=warmup_of(spec, size))
+
+
+def _mean_step(size: int, rows: Sequence[Step]) -> Step:
+    return Step(
+        mini_batch_size=size,
+        samples=sum(s.samples or 0 for s in rows) or None,
+        latency_micros=Latency(mean=_mean_up([s.latency_micros.mean for s in rows])),
+        warmup_micros=_worst([s.warmup_micros for s in rows if s.warmup_micros]),
+        memory_mib=max(s.memory_mib or 0 for s in rows) or None,
+    )
+
+
+def _worst(times: Sequence[Quantiles]) -> Quantiles:
+    return Quantiles(p50=_mean_up([t.p50 for t in times]), p95=max(t.p95 for t in times))
+
+
+def _worst_model(models: Sequence[WarmupModel | None]) -> WarmupModel | None:
+    """Return the nodes' models as one, over the sizes that each of them knows; None if a node has no model."""
+    known = [model for model in models if model]
+    if len(known) < len(models):
+        return None
+    rows = [{row.mini_batch_size: row.warmup_micros for row in model.predictions} for model in known]
+    sizes = sorted(set.intersection(*map(set, rows)))
+    return WarmupModel(
+        error=max(model.error for model in known),
+        rows=min(model.rows for model in known),
+        predictions=tuple(
+            PredictedWarmup(mini_batch_size=size, warmup_micros=_worst([row[size] for row in rows])) for size in sizes
+        ),
+    )
+
+
+def _mean_up(times: Sequence[int]) -> int:
+    """Return the mean, rounded up without a float on the way."""
+    return -(-sum(times) // len(times))

@@ -1,0 +1,1 @@
+"""What reads the features: the machine and its processes, torch's allocator, the status pages, the model's size."""

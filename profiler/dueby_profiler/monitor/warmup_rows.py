@@ -1,0 +1,70 @@
+"""The rows of warm-ups: what is known right before a fresh process's first mini-batch, and how long that took."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+from dueby_api.inference_job import Model
+from dueby_profiler.machine.layouts import Layout
+from dueby_profiler.machine.nvml import GpuState
+from dueby_profiler.measuring.messages import Built, Point
+from dueby_profiler.measuring.process_group import ProcessGroup
+from dueby_profiler.monitor.features.columns import FEATURES
+from dueby_profiler.monitor.readers.host import Host, WatchedProcess
+from dueby_profiler.monitor.readers.model_facts import ModelWeight
+from dueby_profiler.monitor.readers.status_page import StatusPage
+from dueby_profiler.monitor.sampler import Row, SampledProcess, Sampler
+
+# Columns of a sample that are kept; what the process reports of itself is the same in all of these rows.
+_BEFORE = ("at_us", "since_previous_us", "slice", "round", "engine", *(feature.name for feature in FEATURES))
+
+
+@contextmanager
+def open_sampled_group(
+    open_group: Callable[[Sequence[int]], ProcessGroup],
+    *,
+    layout: Layout,
+    host: Host,
+    read_gpu: Callable[[str], GpuState],
+    clock: Callable[[], float],
+    facts: Mapping[str, Any],
+) -> Iterator[tuple[ProcessGroup, Sampler]]:
+    """Open a group of fresh processes, each with its status page, and a sampler of them; `facts` are in every row."""
+    with ExitStack() as stack:
+        pages = [stack.enter_context(closing(StatusPage.new())) for _ in layout.slices]
+        group = stack.enter_context(open_group([page.descriptor for page in pages]))
+        processes = [
+            SampledProcess(
+                slice=number, process=WatchedProcess(group.pids[number]), gpu=slice_.gpu, status_page=pages[number]
+            )
+            for number, slice_ in enumerate(layout.slices)
+        ]
+        yield group, Sampler(processes=processes, host=host, read_gpu=read_gpu, clock=clock, facts=facts)
+
+
+def warmup_row(before: Row, built: Built, point: Point) -> Row:
+    """Return a process's row: the sample taken before its first mini-batch, and W."""
+    known = {name: before[name] for name in _BEFORE if name in before}
+    return known | {
+        "mini_batch_size": point.size,
+        "startup_us": built.startup_us,
+        "build_us": built.build_us,
+        "warmup_us": point.warmup_us,
+    }
+
+
+def known_facts(*, layout: Layout, node: str, model: Model, weight: ModelWeight) -> Row:
+    """Return the columns that are the same in all rows of a layout and a model."""
+    return {
+        "device_class": layout.device_class,
+        "gpu": layout.is_gpu,
+        "node": node,
+        "slices": len(layout.slices),
+        "threads": layout.slices[0].threads,
+        "model": model.name,
+        "precision": model.precision,
+        "parameters": weight.parameters,
+        "model_bytes": weight.model_bytes,
+        "image_flops": weight.image_flops,
+        "image_size": model.image_size,
+    }

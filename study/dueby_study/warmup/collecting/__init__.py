@@ -1,0 +1,1 @@
+"""Measure first mini-batches: which ones, in which order, and where their rows are kept."""

@@ -1,0 +1,1 @@
+"""Predict W between the mini-batch sizes that a profile measured."""

@@ -1,0 +1,115 @@
+"""What is free on nodes: allocatable less every tenant's pods, by device class."""
+
+from typing import Any
+
+import pytest
+
+from dueby_operator.cluster.nodes import Node, PodRow, free_devices, pod_row, read_node, take_pods
+from dueby_operator.objects import NodeObject, Pod, Toleration, parse
+
+Document = dict[str, Any]
+GPU = "nvidia.com/gpu"
+A100 = "NVIDIA-A100-SXM4-40GB"
+SMALL = {"cpu": 2.0, "memory": 2.0**30, "pods": 1.0}
+
+
+def node(name: str = "n", *, gpus: int = 0, product: str = A100, cpu: str = "16", **spec: Any) -> Document:
+    allocatable = {"cpu": cpu, "memory": "64Gi", "pods": "110", **({GPU: str(gpus)} if gpus else {})}
+    return {
+        "metadata": {"name": name, "labels": {"nvidia.com/gpu.product": product} if gpus else {}},
+        "spec": spec,
+        "status": {"allocatable": allocatable, "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
+def pod(node: str, *, phase: str = "Running", **requests: str) -> Document:
+    asked = {name.replace("gpu", GPU): value for name, value in requests.items()}
+    return {
+        "metadata": {},
+        "spec": {"nodeName": node, "containers": [{"resources": {"requests": asked}}]},
+        "status": {"phase": phase},
+    }
+
+
+def read(document: Document) -> Node:
+    return read_node(parse(NodeObject, document))
+
+
+def row(document: Document, *, yielding: str = "") -> PodRow | None:
+    return pod_row(parse(Pod, document), label="ours", yielding=yielding)
+
+
+def free(
+    nodes: list[Document],
+    *pods: Document,
+    classes: tuple[str, ...] = (A100,),
+    tolerations: tuple[Document, ...] = (),
+    **more: Any,
+) -> dict[str, int]:
+    """How many more small workers fit, by device class."""
+    found = take_pods([read(document) for document in nodes], filter(None, map(row, pods)))
+    borne = [parse(Toleration, toleration) for toleration in tolerations]
+    return {name: free_devices(found.values(), name, asked=SMALL, tolerations=borne, **more) for name in classes}
+
+
+def test_every_tenants_pods_are_taken_off_and_ended_ones_are_not() -> None:
+    nodes = [node("a", gpus=4), node("b", gpus=2)]
+    assert free(nodes) == {A100: 6}
+    assert free(nodes, pod("a", gpu="3"), pod("b", gpu="1", phase="Succeeded")) == {A100: 3}
+
+
+def test_a_pod_that_yields_to_workers_takes_nothing_and_is_kept() -> None:
+    def profiler(priority: int) -> Document:
+        found = pod("a", gpu="1", cpu="2")
+        return found | {"metadata": {"labels": {"yields": ""}}, "spec": {**found["spec"], "priority": priority}}
+
+    rows = [found for priority in (-1000, 0) if (found := row(profiler(priority), yielding="yields"))]
+    assert [(bool(found.requests), found.ours is not None) for found in rows] == [(False, True), (True, False)]
+    left = take_pods([read(node("a", gpus=4))], rows)
+    assert free_devices(left.values(), A100, asked=SMALL) == 3
+
+
+def test_cpu_memory_and_pods_bound_the_workers_of_a_node() -> None:
+    nodes = [node(gpus=8, cpu="16")]
+    assert free(nodes, pod("n", cpu="11")) == {A100: 2}
+    assert free(nodes, pod("n", memory="62Gi")) == {A100: 2}
+    assert free(nodes, *[pod("n") for _ in range(109)]) == {A100: 1}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"spec": {"unschedulable": True}}, id="cordoned"),
+        pytest.param({"spec": {"taints": [{"key": "team", "value": "b", "effect": "NoSchedule"}]}}, id="tainted"),
+        pytest.param({"status": {"allocatable": {GPU: "4"}, "conditions": []}}, id="not ready"),
+    ],
+)
+def test_a_node_that_takes_no_pods_counts_for_nothing(changed: Document) -> None:
+    assert free([node(gpus=4) | changed]) == {A100: 0}
+
+
+def test_a_tolerated_taint_is_none() -> None:
+    tainted = node(gpus=4, taints=[{"key": "team", "value": "b", "effect": "NoSchedule"}])
+    assert free([tainted], tolerations=({"key": "team", "value": "b"},)) == {A100: 4}
+    assert free([tainted], tolerations=({"operator": "Exists"},)) == {A100: 4}
+    assert free([tainted], tolerations=({"key": "team", "value": "c"},)) == {A100: 0}
+
+
+def test_a_selector_leaves_only_its_nodes() -> None:
+    assert free([node(gpus=4)], selector={"zone": "a"}) == {A100: 0}
+
+
+def test_time_sliced_gpus_are_left_out() -> None:
+    shared = f"{A100}-SHARED"
+    assert free([node(gpus=4, product=shared)], classes=(shared,)) == {shared: 0}
+
+
+def test_mig_slices_are_classes_of_their_own() -> None:
+    sliced = node(gpus=1)
+    sliced["status"]["allocatable"] |= {"nvidia.com/mig-1g.5gb": "7"}
+    assert free([sliced], classes=(A100, f"{A100}-mig-1g.5gb")) == {A100: 1, f"{A100}-mig-1g.5gb": 7}
+
+
+def test_cpu_slices_are_on_nodes_without_gpus() -> None:
+    nodes = [node("cpu", cpu="7500m"), node("gpu", gpus=1)]
+    assert free(nodes, pod("cpu", cpu="500m"), classes=("cpu-2",)) == {"cpu-2": 3}

@@ -1,0 +1,79 @@
+"""Finish: has the job come to its end?"""
+
+import json
+from typing import Any
+
+import pytest
+
+from dueby_api.units import format_time
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.writes import Create
+from support.decisions import MADE, NOW, SECOND, Started, infj, look, pod_of, started
+
+
+def done(begun: Started, **changes: Any) -> JobSnapshot:
+    """The job once every part is in the sink."""
+    return begun.job(parts_there=frozenset(range(10_000)), **changes)
+
+
+def finish_step(begun: Started) -> Create:
+    (create,) = look(done(begun)).created
+    return create
+
+
+def ended(begun: Started, words: dict[str, Any], *, at_us: int = NOW, code: int = 0, **spec: Any) -> JobSnapshot:
+    """The job once its finish step has left these words."""
+    create = finish_step(begun)
+    terminated = {"exitCode": code, "message": json.dumps(words), "finishedAt": MADE}
+    pod = pod_of(create, phase="Succeeded", containerStatuses=[{"state": {"terminated": terminated}}])
+    complete = {"conditions": [{"type": "Complete", "status": "True"}], "completionTime": format_time(at_us)}
+    step = {**create.job, "status": {} if code else complete}
+    document = infj(status=begun.document["status"], **spec)
+    return done(begun, document=document, steps={"finish": step}, pods=[*begun.pods, pod])
+
+
+def test_the_finish_step_starts_once_every_part_is_there_and_only_once() -> None:
+    begun = started()
+    first = look(done(begun))
+    assert first.started_names == ["job-finish"]
+    again = look(done(begun, steps={"finish": first.created[0].job}))
+    assert not again.writes
+    assert again.status.phase == "Finishing"
+
+
+def test_a_job_whose_rows_are_counted_is_complete_and_says_whether_in_time() -> None:
+    begun = started()
+    in_time = look(ended(begun, {"rows": 10_000, "errors": 0}, at_us=NOW + 50 * SECOND))
+    assert in_time.said("Complete") == ("True", "EveryImageHasARow")
+    assert in_time.said("DeadlineMet") == ("True", "InTime")
+    assert in_time.status.phase == "Succeeded"
+    assert in_time.status.progress is not None
+    assert (in_time.status.progress.images, in_time.status.progress.slack) == ("10k/10k", "10s")
+
+    late = look(ended(begun, {"rows": 10_000, "errors": 0}, at_us=NOW + 70 * SECOND), now_us=NOW + 71 * SECOND)
+    assert late.said("Complete") == ("True", "EveryImageHasARow")
+    assert late.said("DeadlineMet") == ("False", "Late")
+
+
+@pytest.mark.parametrize(("errors", "reason"), [(100, "EveryImageHasARow"), (101, "TooManyFailedImages")])
+def test_more_failed_images_than_the_job_allows_fail_it(errors: int, reason: str) -> None:
+    words = {"rows": 10_000, "errors": errors}
+    found = look(ended(started(), words, maxFailedImages="1%"))
+    kind = "Complete" if reason == "EveryImageHasARow" else "Failed"
+    assert found.said(kind) == ("True", reason)
+
+
+def test_a_finish_step_that_fails_ends_the_job_in_its_words() -> None:
+    found = look(ended(started(), {"field": "spec.sink", "error": "rows is full"}, code=2))
+    assert found.said("Failed") == ("True", "FinishFailed")
+    assert "rows is full" in found.message("Failed")
+
+
+def test_a_job_that_is_to_stop_at_its_deadline_stops_there() -> None:
+    begun = started()
+    document = infj(status=begun.document["status"], onDeadline="Stop")
+    before = look(begun.job(document=document), now_us=NOW + 59 * SECOND)
+    assert before.status.phase != "Failed"
+    after = look(begun.job(document=document), now_us=NOW + 60 * SECOND)
+    assert after.said("Failed") == ("True", "Stopped")
+    assert after.said("DeadlineMet")[0] == "False"

@@ -1,0 +1,95 @@
+"""Index: is the source listed and frozen, so that N is known?"""
+
+import json
+from typing import Any
+
+import pytest
+
+from dueby_operator.model.writes import Create
+from support.decisions import MADE, indexed, infj, job, look, pod_of
+
+
+def ended(create: Create, message: str, *, code: int = 0) -> dict[str, Any]:
+    """The step's pod once it has ended with these words."""
+    state = {"terminated": {"exitCode": code, "message": message, "finishedAt": MADE}}
+    return pod_of(create, phase="Failed" if code else "Succeeded", containerStatuses=[{"state": state}])
+
+
+def ended_job(create: Create, condition: str) -> dict[str, Any]:
+    return {**create.job, "status": {"conditions": [{"type": condition, "status": "True"}]}}
+
+
+def test_a_new_job_is_indexed_first() -> None:
+    found = look(infj())
+    assert found.started_names == ["job-index"]
+    assert found.said("Indexed") == ("False", "Indexing")
+    assert found.status.phase == "Indexing"
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        pytest.param(
+            {"source": {"synthetic": {}}}, "job-r1-cpu-1", id="of the model's size: nothing to list or sample"
+        ),
+        pytest.param(
+            {"source": {"synthetic": {"width": 224, "height": 224}}}, "job-r1-cpu-1", id="the same, in numbers"
+        ),
+        pytest.param({"source": {"synthetic": {"width": 640}}}, "job-index", id="resized: what that costs is sampled"),
+        pytest.param(
+            {"source": {"synthetic": {}}, "sink": {"uri": "rows", "ifExists": "Overwrite"}},
+            "job-index",
+            id="Overwrite: the sink is emptied first",
+        ),
+        pytest.param(
+            {"source": {"synthetic": {}}, "sink": {"uri": "rows", "ifExists": "Fail"}},
+            "job-index",
+            id="Fail: the sink is looked at first",
+        ),
+    ],
+)
+def test_synthetic_images_are_indexed_only_where_there_is_something_to_do(change: dict[str, Any], first: str) -> None:
+    assert look(infj(images=1000, **change)).started_names == [first]
+
+
+def test_workers_without_an_index_step_are_told_n_and_no_fingerprint() -> None:
+    found = look(infj(images=1000, source={"synthetic": {}}))
+    (create,) = found.created
+    told = json.loads(create.config_map["data"]["config.json"])
+    assert (told["images"], told["fingerprint"]) == (1000, None)
+    assert found.said("Indexed") == ("True", "Indexed")
+    assert found.status.images == 1000
+
+
+def test_what_the_step_has_found_is_recorded_and_the_job_goes_on_to_its_plan() -> None:
+    (step,) = look(infj()).created
+    words = json.dumps({"images": 5000, "fingerprint": "f", "inputCost": {"decodeMicros": 900}})
+    found = look(job(infj(), steps={"index": ended_job(step, "Complete")}, pods=[ended(step, words)]))
+    assert (found.status.images, found.status.fingerprint) == (5000, "f")
+    assert found.status.input_cost is not None
+    assert found.status.input_cost.decode_us == 900
+    assert found.started_names == ["job-r1-cpu-1"]
+
+
+def test_a_source_that_cannot_be_read_ends_the_job_in_the_steps_words() -> None:
+    (step,) = look(infj()).created
+    pod = ended(step, '{"field": "spec.source.uri", "error": "photos is no folder"}', code=2)
+    found = look(job(infj(), steps={"index": step.job}, pods=[pod]))
+    assert found.said("Failed") == ("True", "IndexFailed")
+    assert found.said("Indexed") == ("False", "SourceUnreadable")
+    assert "photos is no folder" in found.message("Failed")
+    assert not found.writes
+
+
+def test_what_keeps_the_steps_pod_from_starting_is_said() -> None:
+    (step,) = look(infj()).created
+    lost = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}
+    pod = pod_of(step, phase="Pending", conditions=[lost])
+    found = look(job(infj(), steps={"index": step.job}, pods=[pod]))
+    assert found.said("Indexed") == ("False", "Indexing")
+    assert found.message("Indexed") == "0/1 nodes are available"
+    assert not found.writes
+
+
+def test_a_job_that_is_indexed_starts_no_step() -> None:
+    assert look(infj(status=indexed())).started_names == ["job-r1-cpu-1"]

@@ -1,0 +1,119 @@
+"""Plan: which workers does the job get and lose, and how far is it? What is decided about workers: test_workers.py."""
+
+from dataclasses import replace
+
+import pytest
+
+from dueby_operator.control.decide import refuse
+from dueby_operator.jobs import names
+from support.decisions import NOW, SECOND, a_batch, indexed, infj, job, look, started, worker_job_of
+
+
+def test_an_indexed_job_is_planned_and_its_plan_is_written_before_its_workers_are_made() -> None:
+    found = look(infj(status=indexed()))
+    (create,) = found.created
+    assert create.job["metadata"]["name"] == "job-r1-cpu-1"
+    assert found.decision.starts_workers
+    plan = found.status.plan
+    assert plan is not None
+    assert (plan.revision, plan.gpus) == (1, create.job["spec"]["completions"])
+    assert found.said("Feasible") == ("True", "Planned")
+
+
+def test_no_device_free_is_waited_for() -> None:
+    found = look(infj(status=indexed()), nodes={})
+    assert found.said("Feasible") == ("Unknown", "Waiting")
+    assert not found.writes
+
+
+def test_a_quota_bounds_the_plan() -> None:
+    plan = look(infj(status=indexed()), room={"team": {"requests.cpu": 1.5}}).status.plan
+    assert plan is not None
+    assert plan.gpus == 1
+    none_left = look(infj(status=indexed()), room={"team": {"pods": 0.0}})
+    assert "ResourceQuota has no room" in none_left.message("Feasible")
+    assert not none_left.writes
+
+
+def test_a_sink_that_was_begun_before_keeps_its_grid() -> None:
+    plan = look(job(infj(status=indexed()), part_size=77)).status.plan
+    assert plan is not None
+    assert plan.part_size == 77
+
+
+def test_what_the_api_server_forbids_is_tried_again_later_and_what_it_refuses_never() -> None:
+    found = look(infj(status=indexed()))
+    forbidden = refuse(found.decision, "exceeded quota: jobs", is_forbidden=True, now_us=NOW)
+    assert replace(found, decision=forbidden).said("Admitted") == ("False", "Forbidden")
+    again = job(infj(status=indexed()), memory=forbidden.memory)
+    assert not look(again, now_us=NOW + SECOND).writes
+    assert look(again, now_us=NOW + 31 * SECOND).writes
+
+    message = "spec.template.spec.containers[0].image: Required value"
+    refused = replace(found, decision=refuse(found.decision, message, is_forbidden=False, now_us=NOW))
+    assert refused.said("Failed") == ("True", "InvalidTemplate")
+    assert "image" in refused.message("Failed")
+
+
+def test_a_worker_on_a_silent_node_is_lost_and_help_keeps_away_from_the_node() -> None:
+    begun = started()
+    document = infj(deadline="25s", status=begun.document["status"])
+    running = {pod["metadata"]["name"]: a_batch() for pod in begun.pods[1:]}
+    before = look(begun.job(document=document, progress={**running, begun.pods[0]["metadata"]["name"]: a_batch()}))
+    assert not before.writes
+    pods = [pod if i else {**pod, "spec": {"nodeName": "dead"}} for i, pod in enumerate(begun.pods)]
+    silent = frozenset({"dead"})
+    after = begun.job(document=document, memory=before.memory, pods=pods, progress=running, silent_nodes=silent)
+    found = look(after, silent_nodes=silent)
+    (helper,) = found.created
+    assert found.status.replans[-1].reason == "WorkerLost"
+    assert helper.job["metadata"]["labels"][names.REVISION] == "2"
+    assert "affinity" in helper.job["spec"]["template"]["spec"]
+
+
+def test_workers_that_no_node_takes_are_planned_without_and_said() -> None:
+    begun = started()
+    words = "0/1 nodes are available: 1 Insufficient cpu."
+    lost = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+    pods = [{**pod, "spec": {}, "status": {"phase": "Pending", "conditions": [lost]}} for pod in begun.pods]
+    assert look(begun.job(pods=pods)).said("Admitted") == ("True", "Admitted")
+    absent = frozenset((begun.name, index) for index in range(len(pods)))
+    found = look(begun.job(pods=pods, absent=absent))
+    assert found.said("Admitted") == ("False", "Unschedulable")
+    assert words in found.message("Admitted")
+
+
+def test_with_every_worker_lost_and_nothing_free_the_job_is_late_and_waits() -> None:
+    begun = started()
+    (create,) = begun.look.created
+    last = len(begun.pods) - 1
+    lost = begun.job(worker_jobs=[worker_job_of(create, failedIndexes=f"0-{last}")], pods=[])
+    found = look(lost, nodes={})
+    assert found.said("OnTrack") == ("False", "Late")
+    assert found.said("Profiled") == ("True", "Profiled")
+    assert not found.writes
+
+
+def test_an_image_that_cannot_be_pulled_is_said_in_the_kubelets_words() -> None:
+    begun = started()
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "nowhere"'}}
+    status = {"phase": "Pending", "containerStatuses": [{"state": waiting}]}
+    found = look(begun.job(pods=[{**pod, "status": status} for pod in begun.pods]))
+    assert found.said("OnTrack") == ("False", "PodsNotStarting")
+    assert "nowhere" in found.message("OnTrack")
+
+
+@pytest.mark.parametrize("deadline_class", ["Relaxed", "BestEffort"])
+def test_a_class_that_needs_a_calendar_is_planned_as_soft_and_says_so(deadline_class: str) -> None:
+    in_time = look(infj(deadlineClass=deadline_class, status=indexed()))
+    assert in_time.message("Feasible").endswith(f"{deadline_class} is planned as Soft.")
+    late = look(infj(deadlineClass=deadline_class, deadline="5s", status=indexed()))
+    assert late.said("Feasible") == ("False", "Late")
+    assert late.created
+
+
+def test_a_job_that_was_running_is_not_set_back_while_its_worker_does_not_answer() -> None:
+    begun = started()
+    was_running = {**begun.document, "status": {**begun.document["status"], "phase": "Running"}}
+    assert look(begun.job(document=was_running)).status.phase == "Running"
+    assert look(begun.job()).status.phase == "Starting"

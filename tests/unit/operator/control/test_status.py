@@ -1,0 +1,89 @@
+"""The status says what is declared: each field is written in some case, and each reason is given by some code."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dueby_api.conditions import Reason
+from dueby_api.gpu_profile import GPUProfile, Latency, Spread
+from dueby_operator.model.writes import Change
+from dueby_operator.profiling.rates import rates
+from dueby_operator.resources.crds import job_crd
+from support.decisions import a_batch, indexed, infj, look, started
+from support.operator import profile
+
+OPERATOR = Path(__file__).parents[4] / "operator" / "dueby_operator"
+COST = {"decodeMicros": 900, "bandwidthBytesPerSecond": 5e7}
+
+
+def declared(crd: dict[str, Any]) -> set[str]:
+    """The paths of all fields of the status, as the CRD has them."""
+    root = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    return set(_declared(root, ""))
+
+
+def _declared(schema: dict[str, Any], path: str) -> Iterator[str]:
+    for name, below in schema.get("properties", {}).items():
+        yield f"{path}.{name}"
+        yield from _declared(below, f"{path}.{name}")
+    if "items" in schema:
+        yield from _declared(schema["items"], f"{path}[]")
+
+
+def written(document: Any, path: str = "") -> Iterator[str]:
+    """The paths of all fields of the document that have a value."""
+    if isinstance(document, dict):
+        for name, value in document.items():
+            if value is not None:
+                yield f"{path}.{name}"
+                yield from written(value, f"{path}.{name}")
+    elif isinstance(document, list | tuple):
+        for value in document:
+            yield from written(value, f"{path}[]")
+
+
+def uneven() -> GPUProfile:
+    """A class whose devices differ a lot, and of which sizes below the largest allowed one were measured."""
+    found = profile()
+    (step,) = found.spec.steps
+    sizes = ((1, 20_000), (8, 70_000), (64, 350_000), (128, 640_000))
+    steps = [step.replace(mini_batch_size=size, latency_micros=Latency(mean=mean)) for size, mean in sizes]
+    return found.replace(
+        spec=found.spec.replace(steps=tuple(steps), max_mini_batch_size=100, spread=Spread(run=0.1, node=0.1))
+    )
+
+
+def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
+    begun = started()
+    # A few seconds too early, the deadline can still be met with less confidence; much later, with fewer devices.
+    deadlines = [f"{seconds}s" for seconds in (*range(5, 12), 60)]
+    progress = {pod["metadata"]["name"]: a_batch() for pod in begun.pods}
+    cases = [
+        look(infj(status=indexed(inputCost=COST))),
+        look(infj(status=indexed(), deadline="5s")),
+        look(begun.job(progress=progress)),
+        look(begun.job(document=infj(status=begun.document["status"], gpus={"max": 1}), progress=progress)),
+        *(
+            look(infj(status=indexed(), deadline=deadline, interpolate=True), profiles=(uneven(),))
+            for deadline in deadlines
+        ),
+    ]
+    found = {path for case in cases for path in written(case.status.document())}
+    assert declared(job_crd()) - found == set()
+
+
+def test_every_field_of_a_profiles_status_is_written_in_some_case() -> None:
+    (write,) = rates([profile()])
+    assert isinstance(write, Change)
+    found = set(written(write.fields["status"]))
+    assert found
+
+
+def test_every_reason_is_given_by_some_code() -> None:
+    source = "\n".join(path.read_text() for path in OPERATOR.rglob("*.py"))
+    assert [reason.name for reason in Reason if f"Reason.{reason.name}" not in source] == []
+
+
+def test_no_two_reasons_of_a_condition_are_the_same_word_with_the_same_status() -> None:
+    keys = [(reason.type, reason.status, reason.word) for reason in Reason]
+    assert len(keys) == len(set(keys))

@@ -1,0 +1,108 @@
+"""The Kubernetes objects of a job, as documents."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dueby_api.inference_job import parse_job
+from dueby_api.schema import Spec, validate
+from dueby_api.step_config import FinishConfig, IndexConfig, WorkConfig
+from dueby_operator.cluster.nodes import DeviceKind
+from dueby_operator.jobs.manifests import Objects, Owner, read_assignments, step_objects, worker_objects
+from dueby_operator.model.actions import StartWorkers, StepName
+from dueby_operator.settings import OperatorSettings
+from dueby_worker.steps.config import load_config
+from support.operator import worker
+
+SETTINGS = OperatorSettings(image="dueby/worker:1")
+SLICE = DeviceKind()
+SPEC: dict[str, Any] = {"deadline": "10m", "source": {"uri": "s3://a/b"}, "sink": {"uri": "s3://a/c"}}
+
+
+def owner(**spec: Any) -> Owner:
+    document = {
+        "apiVersion": "dueby.dev/v1alpha1",
+        "kind": "InferenceJob",
+        "metadata": {"name": "job", "namespace": "team", "uid": "u-1"},
+        "spec": SPEC | spec,
+    }
+    return Owner(job=parse_job(document), namespace="team", uid="u-1")
+
+
+def workers(*, device: DeviceKind = SLICE, avoid: Sequence[str] = (), **spec: Any) -> Objects:
+    assignments = tuple(worker(f"w{i}", first=10 * i, end=10 * i + 10).assignment for i in range(2))
+    start = StartWorkers(
+        assignments=assignments, revision=1, images=200, part_size=10, fingerprint="f", reason="Started"
+    )
+    return worker_objects(
+        owner(**spec), SETTINGS, start, ranked=list(enumerate(assignments)), device=device, avoid=avoid
+    )
+
+
+def pod_of(job: dict[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = job["spec"]["template"]["spec"]
+    return spec
+
+
+def test_what_the_steps_are_told_is_what_they_take() -> None:
+    steps: tuple[tuple[StepName, type[Spec]], ...] = (("index", IndexConfig), ("finish", FinishConfig))
+    for step, kind in steps:
+        told = json.loads(step_objects(owner(), SETTINGS, step).config_map["data"]["config.json"])
+        assert validate(kind, told)
+
+
+def test_every_worker_finds_its_share_by_its_index(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(workers().config_map["data"]["config.json"])
+    second = load_config(WorkConfig, path, index=1)
+    assert (second.worker, second.share, second.place) == ("w1", (10, 20), 1)
+
+
+def test_an_operator_that_starts_again_reads_the_assignments_that_were_made() -> None:
+    made = workers()
+    assert made.config_map["immutable"] is True
+    assert [a.worker for a in read_assignments(made.config_map)] == ["w0", "w1"]
+    assert read_assignments(made.config_map)[1] == worker("w1", first=10, end=20).assignment
+    assert made.job["spec"]["completions"] == 2
+
+
+def test_pods_are_restricted_and_hold_no_credentials_of_kubernetes() -> None:
+    pod = pod_of(workers().job)
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    container = pod["containers"][0]["securityContext"]
+    assert container["readOnlyRootFilesystem"] is True
+    assert container["allowPrivilegeEscalation"] is False
+    assert container["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_a_gpu_is_asked_for_by_resource_and_label() -> None:
+    device = DeviceKind(resource="nvidia.com/gpu", selector={"nvidia.com/gpu.product": "A100"})
+    pod = pod_of(workers(device=device).job)
+    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.product": "A100"}
+
+
+def test_helpers_keep_away_from_nodes_that_have_fallen_silent() -> None:
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    assert "affinity" not in pod_of(workers().job)
+    (term,) = pod_of(workers(avoid=["b", "a"]).job)["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
+    assert [(field["key"], field["operator"], field["values"]) for field in term["matchFields"]] == [
+        ("metadata.name", "NotIn", ["a"]),
+        ("metadata.name", "NotIn", ["b"]),
+    ]
+
+
+def test_everything_goes_with_the_job() -> None:
+    made = workers()
+    for document in (made.config_map, made.job):
+        reference = document["metadata"]["ownerReferences"][0]
+        assert (reference["uid"], reference["controller"]) == ("u-1", True)
+        assert document["metadata"]["namespace"] == "team"
+
+
+def test_the_users_fields_are_added_to_the_pod() -> None:
+    pod = pod_of(workers(worker={"env": [{"name": "A", "value": "1"}], "serviceAccountName": "reader"}).job)
+    assert {"name": "A", "value": "1"} in pod["containers"][0]["env"]
+    assert pod["serviceAccountName"] == "reader"

@@ -1,0 +1,158 @@
+"""What a job's workers leave in the profiles that they were planned with."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dueby_api.gpu_profile import GPUProfile, ObservedJob, parse_profile
+from dueby_api.status import ProfileStatus
+from dueby_api.units import format_time
+from dueby_operator.jobs import names
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects import BatchJob, Pod, parse
+from dueby_operator.profiling.observations import observed_profiles
+from support.decisions import MADE, NOW, SECOND, Look, indexed, infj, job, look, pod_of, worker_job_of
+from support.operator import STEP_US, profile
+
+Document = dict[str, Any]
+DONE = [{"type": "Complete", "status": "True"}]
+FINE = {
+    "batches": 101,
+    "stepMicrosMean": round(STEP_US * 1.1),
+    "modelMicrosMean": STEP_US,
+    "startupMicros": 2 * SECOND,
+}
+ALL_PARTS = frozenset(range(10_000))
+
+
+def managed(**labels: str) -> GPUProfile:
+    """The class's profile, by default one that the operator has made."""
+    found = profile()
+    return found.replace(metadata=found.metadata.replace(labels=labels or names.MANAGED))
+
+
+def planned() -> Look:
+    """A job whose plan was just made."""
+    return look(infj(status=indexed(), deadline="20s"))
+
+
+def over(*answers: Document | None, document: Document | None = None, **status: Any) -> JobSnapshot:
+    """A job with so many workers, each of which has reported this last; None for one whose pod is gone."""
+    (create,) = planned().created
+    pods, progress = [], {}
+    for index, answer in enumerate(answers):
+        started = {"state": {"terminated": {"startedAt": format_time(NOW + 3 * SECOND), "exitCode": 0}}}
+        pod = pod_of(create, index, phase="Succeeded", containerStatuses=[started], **status)
+        if answer is not None:
+            pods.append(pod)
+            progress[pod["metadata"]["name"]] = answer
+    return job(document or infj(), worker_jobs=[worker_job_of(create)], pods=pods, progress=progress)
+
+
+def observed(seen: JobSnapshot, *profiles: GPUProfile) -> list[GPUProfile]:
+    """The profiles that are to be written, by default of the operator's only one."""
+    return observed_profiles(seen, profiles or (managed(),), now_us=NOW)
+
+
+def rows(profiles: list[GPUProfile]) -> tuple[ObservedJob, ...]:
+    """The rows of the only profile."""
+    (found,) = profiles
+    return found.spec.observed
+
+
+@pytest.mark.parametrize(
+    ("answers", "workers", "steps", "ratio", "spread"),
+    [
+        pytest.param([FINE], 1, 100, 1.1, None, id="one worker"),
+        pytest.param([FINE, FINE | {"stepMicrosMean": STEP_US}], 2, 200, 1.05, 0.0673, id="two that differ"),
+        pytest.param([FINE, FINE | {"batches": 20}], 2, 100, 1.1, None, id="one of them with few steps"),
+        pytest.param([FINE, FINE | {"stepMicrosMean": STEP_US * 2}], 2, 100, 1.1, None, id="one short of input"),
+        pytest.param([FINE | {"stepMicrosMean": STEP_US * 2}], 1, 0, None, None, id="all short of input"),
+        pytest.param([FINE, None], 1, 100, 1.1, None, id="one whose pod is gone"),
+        pytest.param([FINE, {"batches": 0}], 1, 100, 1.1, None, id="one that has done nothing"),
+    ],
+)
+def test_a_job_leaves_a_row_with_what_its_workers_steps_took(
+    answers: list[Document | None], workers: int, steps: int, ratio: float | None, spread: float | None
+) -> None:
+    (row,) = rows(observed(over(*answers)))
+    assert (row.job, row.workers, row.steps, row.step_ratio) == ("u-1", workers, steps, ratio)
+    assert row.step_spread == (None if spread is None else pytest.approx(spread, abs=1e-4))
+
+
+def test_a_start_up_is_from_the_pods_scheduling_to_its_first_mini_batch() -> None:
+    seen = over(FINE)
+    assert seen.pods[0].metadata.creation_timestamp == MADE
+    assert rows(observed(seen))[0].startup_micros == (5 * SECOND,)
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": format_time(NOW + SECOND)}
+    seen = over(FINE, conditions=[scheduled])
+    assert rows(observed(seen))[0].startup_micros == (4 * SECOND,)
+    assert seen.pods[0].metadata.creation_timestamp == MADE
+
+
+def test_the_ratio_is_to_what_was_measured_not_to_what_was_planned() -> None:
+    rows_before = [{"job": f"u{n}", "time": MADE, "workers": 1, "steps": 1000, "stepRatio": 1.1} for n in range(3)]
+    document = managed().document()
+    document["spec"]["observed"] = rows_before
+    learned = parse_profile(document)
+    (create,) = look(infj(status=indexed(), deadline="20s"), profiles=(learned,)).created
+    worker_job = worker_job_of(create)
+    assert worker_job.assignments[0].choice.latency_us == 110_000
+    pod = pod_of(create, phase="Succeeded")
+    seen = job(infj(), worker_jobs=[worker_job], pods=[pod], progress={pod["metadata"]["name"]: FINE})
+    assert rows(observed(seen, learned))[-1].step_ratio == 1.1
+
+
+def test_it_is_written_once_and_with_the_rows_of_jobs_before() -> None:
+    first = observed(over(FINE))
+    (found,) = first
+    assert parse_profile(found.document()) == found
+    assert [row.job for row in rows(first)] == ["u-1"]
+    assert observed(over(FINE), *first) == []
+    other = over(FINE, document=infj(metadata={"uid": "u-2"}))
+    assert [row.job for row in rows(observed(other, *first))] == ["u-1", "u-2"]
+
+
+def test_the_profile_keeps_its_status() -> None:
+    status = ProfileStatus(images_per_second=160)
+    (found,) = observed(over(FINE), managed().replace(status=status))
+    assert found.status == status
+
+
+def test_a_job_is_observed_when_it_is_complete() -> None:
+    step = {
+        "metadata": {"name": "job-finish"},
+        "status": {"completionTime": format_time(NOW), "conditions": DONE},
+    }
+    words = {"state": {"terminated": {"exitCode": 0, "message": '{"rows":10000,"errors":0}'}}}
+    pod = {
+        "metadata": {"name": "f", "labels": {names.JOB_OF_POD: "job-finish"}, "creationTimestamp": MADE},
+        "status": {"phase": "Succeeded", "containerStatuses": [words]},
+    }
+    seen = over(FINE, FINE, document=infj(status=planned().status.document(), deadline="20s"))
+    complete = replace(
+        seen,
+        steps={"finish": parse(BatchJob, step)},
+        pods=[*seen.pods, parse(Pod, pod)],
+        parts_there=ALL_PARTS,
+    )
+    found = look(complete, profiles=(managed(),))
+    assert found.status.phase == "Succeeded"
+    (written,) = found.decisions.new_profiles
+    assert [row.job for row in rows([written])] == ["u-1"]
+    assert found.decisions.left.profiles == (written,)
+
+
+def test_a_job_that_its_deadline_has_stopped_is_observed_as_well() -> None:
+    status = planned().status.document()
+    document = infj(status=status, onDeadline="Stop", deadlineTime=format_time(NOW - SECOND))
+    del document["spec"]["deadline"]
+    found = look(over(FINE, FINE, document=document), profiles=(managed(),))
+    assert found.said("Failed") == ("True", "Stopped")
+    assert [row.job for row in rows(list(found.decisions.new_profiles))] == ["u-1"]
+    assert found.decisions.left.profiles == found.decisions.new_profiles
+
+
+def test_a_profile_that_somebody_else_made_is_left_alone() -> None:
+    assert observed(over(FINE), managed(team="a")) == []

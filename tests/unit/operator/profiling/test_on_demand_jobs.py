@@ -1,0 +1,169 @@
+"""The Job that measures a device, and the GPUProfiles that come of it, as documents."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from dueby_api.gpu_profile import Device, GPUProfile, Latency, images_per_second
+from dueby_api.schema import validate
+from dueby_api.status import ProfileStatus, read_status
+from dueby_api.step_config import ProfileConfig
+from dueby_operator.jobs.names import profile_object_name, profiling_name
+from dueby_operator.kube.apply import carry_out
+from dueby_operator.model.writes import Put
+from dueby_operator.profiling.class_profiles import profiles_of
+from dueby_operator.profiling.rates import rates
+from support.api import served
+from support.operator import profile
+from support.profiling import A100, begun, gpu_node, measured
+
+GPU = "nvidia.com/gpu"
+
+
+def pod_of(**spec: Any) -> dict[str, Any]:
+    (create,) = begun(A100, **spec)
+    found: dict[str, Any] = create.job["spec"]["template"]["spec"]
+    return found
+
+
+def node_profile(name: str, node: str, *, latency_us: int) -> GPUProfile:
+    spec = measured().spec
+    step = spec.steps[0].replace(latency_micros=Latency(mean=latency_us))
+    found = measured(device=Device(node=node, uuid=f"GPU-{node}"), steps=(step,))
+    return found.replace(metadata=found.metadata.replace(name=name))
+
+
+def test_what_the_pod_is_told_is_what_it_takes() -> None:
+    (create,) = begun(A100, model={"name": "resnet18", "weights": "/weights/mine.pt", "labels": "/weights/labels.txt"})
+    told = validate(ProfileConfig, json.loads(create.config_map["data"]["config.json"]))
+    assert (told.device_class, told.gpu, told.model.name) == (A100, True, "resnet18")
+    assert (told.model.weights, told.model.labels) == ("none", None)
+
+
+def test_an_engine_on_cpus_measures_the_cores_beside_the_gpu() -> None:
+    spec = {"model": {"name": "resnet18", "engine": "openvino"}, "gpus": {"classes": [A100]}}
+    (create,) = begun(A100, **spec)
+    assert json.loads(create.config_map["data"]["config.json"])["gpu"] is False
+    assert pod_of(**spec)["containers"][0]["resources"]["limits"] == {GPU: "1", "cpu": "2"}
+
+
+def test_the_pod_has_one_device_and_a_time_limit() -> None:
+    (create,) = begun(A100)
+    spec = create.job["spec"]
+    assert (spec["completions"], spec["parallelism"], spec["activeDeadlineSeconds"]) == (1, 1, 600)
+    pod = pod_of()
+    assert pod["containers"][0]["resources"]["limits"] == {GPU: "1"}
+    assert pod["nodeSelector"] == {f"{GPU}.product": A100}
+    assert pod["containers"][0]["command"] == ["python", "-m", "dueby_profiler"]
+
+
+def test_the_pod_has_the_workers_environment_and_neither_credentials_nor_data() -> None:
+    pod = pod_of(
+        worker={
+            "image": "mine:1",
+            "env": [{"name": "A", "value": "1"}],
+            "envFrom": [{"secretRef": {"name": "keys"}}],
+            "volumes": [{"name": "data", "hostPath": {"path": "/data"}}],
+            "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            "serviceAccountName": "reader",
+        }
+    )
+    (container,) = pod["containers"]
+    assert (container["image"], pod["automountServiceAccountToken"]) == ("mine:1", False)
+    assert {"name": "A", "value": "1"} in container["env"]
+    assert container["envFrom"] == []
+    assert [volume["name"] for volume in pod["volumes"]] == ["dueby-config", "dueby-scratch"]
+    assert "serviceAccountName" not in pod
+
+
+def test_everything_goes_with_the_job() -> None:
+    (create,) = begun(A100)
+    for made in (create.config_map, create.job):
+        assert made["metadata"]["ownerReferences"][0]["uid"] == "u-1"
+    assert create.config_map["immutable"] is True
+
+
+def test_a_classs_profile_is_made_of_all_its_nodes() -> None:
+    before = node_profile("by-hand", "node-a", latency_us=100_000)
+    new = node_profile("", "", latency_us=120_000).spec.replace(device=Device(uuid="GPU-b"))
+    own, of_class = profiles_of(new, node=gpu_node("node-b"), profiles=[before])
+    assert own.spec.steps[0].latency_micros.mean == 120_000
+    spec = of_class.spec
+    assert spec.steps[0].latency_micros.mean == 110_000
+    assert (spec.device.node, spec.device.uuid) == (None, None)
+    assert spec.spread.node
+
+
+def test_a_node_that_is_measured_again_counts_once() -> None:
+    spec = measured().spec
+    own, _ = profiles_of(spec, node=gpu_node("node-a"), profiles=[])
+    before = own
+    _, of_class = profiles_of(spec, node=gpu_node("node-a"), profiles=[before])
+    assert of_class.spec.steps == spec.steps
+
+
+def test_nodes_without_a_common_size_leave_what_was_measured_last() -> None:
+    other = measured(device=Device(node="node-a"))
+    step = other.spec.steps[0].replace(mini_batch_size=7)
+    earlier, later = (datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2))
+    other = other.replace(spec=other.spec.replace(measured_at=earlier))
+    _, of_class = profiles_of(
+        measured(steps=(step,), measured_at=later).spec,
+        node=gpu_node("node-b"),
+        profiles=[other],
+    )
+    assert [s.mini_batch_size for s in of_class.spec.steps] == [7]
+
+
+def test_a_class_with_a_profile_of_another_name_keeps_it() -> None:
+    (own,) = profiles_of(measured().spec, node=gpu_node("node-a"), profiles=[profile(A100)])
+    assert own.spec.device.node == "node-a"
+
+
+def test_the_column_shows_the_best_size_that_fits_and_is_written_only_when_it_changes() -> None:
+    spec = measured().spec
+    small, large = spec.steps[0], spec.steps[0].replace(mini_batch_size=32, latency_micros=Latency(mean=150_000))
+    assert round(images_per_second(spec.replace(steps=(small, large)))) == 213
+    assert images_per_second(spec.replace(steps=(small, large), max_mini_batch_size=16)) == 160
+    (write,) = rates([profile(A100)])
+    assert write.path == f"/apis/dueby.dev/v1alpha1/gpuprofiles/{A100}/status"
+    assert not rates([profile(A100).replace(status=read_status(ProfileStatus, write.fields))])
+
+
+def test_names_tell_classes_and_models_apart_and_are_never_too_long() -> None:
+    job = "j" * 40
+    made = {profiling_name(job, name, model) for name in (A100, "A" * 128) for model in ("a-224", "a-96")}
+    assert len(made) == 4
+    assert all(len(name) <= 63 for name in made)
+    assert profiling_name("job", "cpu-2", "a").startswith("job-profile-cpu-2-")
+    assert profiling_name("job", "!", "a").startswith("job-profile-")
+    long = {profile_object_name("A" * 128, "m" * 63, node * 200) for node in "ab"}
+    assert len(long) == 2
+    assert all(len(name) <= 253 for name in long)
+
+
+def test_an_object_that_is_there_already_is_replaced_as_it_is_now() -> None:
+    asked: list[tuple[str, str, Any]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        body = await request.json() if request.can_read_body else None
+        asked.append((request.method, request.path, body))
+        if request.method == "POST":
+            return web.json_response({"message": "there already"}, status=409)
+        return web.json_response({"metadata": {"name": "p", "resourceVersion": "7"}})
+
+    async def put() -> None:
+        async with served(answer) as kube:
+            document = {"metadata": {"name": "p"}, "spec": {"a": 1}}
+            await carry_out(kube, [Put(kind="/apis/dueby.dev/v1alpha1/gpuprofiles", document=document)])
+
+    asyncio.run(put())
+    assert [(method, path.rpartition("/")[2]) for method, path, _ in asked] == [
+        ("POST", "gpuprofiles"),
+        ("GET", "p"),
+        ("PUT", "p"),
+    ]
+    assert asked[-1][2] == {"metadata": {"name": "p", "resourceVersion": "7"}, "spec": {"a": 1}}

@@ -1,0 +1,98 @@
+"""The CRDs are the one schema: made from the classes that `dueby run` validates with, and nothing else."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import parse_job
+from dueby_operator.resources.__main__ import generated_files
+from dueby_operator.resources.crds import job_crd, profile_crd
+
+REPOSITORY = Path(__file__).parents[4]
+EXAMPLES = sorted((REPOSITORY / "examples").rglob("*.yaml"))
+
+
+def schema_of(crd: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return found
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, below in schema.get("properties", {}).items():
+        yield from nodes(below, f"{path}.{name}")
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from nodes(schema[key], f"{path}[]")
+
+
+BOTH = [pytest.param(schema_of(job_crd()), id="InferenceJob"), pytest.param(schema_of(profile_crd()), id="GPUProfile")]
+
+
+def test_the_files_are_what_the_classes_and_tables_make() -> None:
+    made = generated_files()
+    crds = {f"crds/{path.name}" for path in (REPOSITORY / "crds").iterdir()}
+    assert crds | {"docs/conditions.md"} == set(made)
+    written = {path: (REPOSITORY / path).read_text() for path in made}
+    assert written == made, "run: python -m dueby_operator.resources"
+
+
+@pytest.mark.parametrize("schema", BOTH)
+def test_every_field_of_spec_and_status_says_what_it_is(schema: dict[str, Any]) -> None:
+    fields = [
+        (path, node)
+        for path, node in nodes(schema)
+        if path.startswith((".spec.", ".status.")) and not path.endswith("]")
+    ]
+    untold = [path for path, node in fields if not node.get("description")]
+    assert len(fields) > 15
+    assert untold == []
+
+
+@pytest.mark.parametrize("schema", BOTH)
+def test_the_schema_is_structural(schema: dict[str, Any]) -> None:
+    for path, node in nodes(schema):
+        assert node.keys() & {"type", "x-kubernetes-int-or-string"}, path
+        assert not node.keys() & {"$ref", "anyOf", "oneOf", "const", "definitions"}, path
+        if "default" in node and node.get("type") == "object":
+            assert node["default"] == {}, path
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_is_valid_by_the_schema(example: Path) -> None:
+    document = json.loads(json.dumps(yaml.safe_load(example.read_text()), default=datetime.isoformat))
+    schema = schema_of(job_crd() if document["kind"] == "InferenceJob" else profile_crd())
+    jsonschema.validate(document, schema, cls=jsonschema.Draft4Validator)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"deadlineClass": "Tough"}, id="a class that isn't there"),
+        pytest.param({"confidence": 0.2}, id="a confidence below the least"),
+        pytest.param({"images": 0}, id="no images"),
+        pytest.param({"deadline": "1d"}, id="days"),
+        pytest.param({"gpus": {"max": 0}}, id="no GPUs"),
+        pytest.param({"model": {"imageSize": 3}}, id="images too small"),
+        pytest.param({"queueName": "q" * 64}, id="a long name"),
+    ],
+)
+def test_what_the_schema_refuses_dueby_run_refuses_too(change: dict[str, Any]) -> None:
+    spec = {"images": 9, "deadline": "10m", "source": {"synthetic": {}}, "sink": {"uri": "rows"}}
+    document = {
+        "apiVersion": "dueby.dev/v1alpha1",
+        "kind": "InferenceJob",
+        "metadata": {"name": "job"},
+        "spec": {**spec, **change},
+    }
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, schema_of(job_crd()), cls=jsonschema.Draft4Validator)
+    with pytest.raises(Invalid):
+        parse_job(document)

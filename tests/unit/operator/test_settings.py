@@ -1,0 +1,37 @@
+"""The settings of profiling on nodes, as the chart hands them to the operator."""
+
+import pytest
+
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import Model
+from dueby_api.schema import validate
+from dueby_operator.settings import ProfilerSettings, Window, read_profiler
+
+
+def test_the_charts_values_are_read() -> None:
+    found = read_profiler(
+        '{"namespace": "n", "name": "p", "enabled": true, "window": {"start": "02:15", "hours": 1, "days": "*", '
+        '"timeZone": "Europe/Madrid"}, "models": [{"name": "resnet50", "precision": "fp16"}], "timeLimit": "90m", '
+        '"tolerations": []}'
+    )
+    assert (found.limit_s, found.window.start_minutes) == (5400, 135)
+    assert found.models == (Model(name="resnet50", precision="fp16"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        pytest.param("{", "--profiler", id="no JSON"),
+        pytest.param('{"namespace": "n"}', "name", id="a name is missing"),
+        pytest.param('{"namespace": "n", "name": "p", "window": {"start": "25:00"}}', "window.start", id="25 h"),
+        pytest.param('{"namespace": "n", "name": "p", "timeLimit": "1d"}', "timeLimit", id="days"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, field: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        read_profiler(text)
+    assert field in str(raised.value)
+
+
+def test_it_has_defaults() -> None:
+    assert validate(ProfilerSettings, {"namespace": "n", "name": "p"}).window == Window()

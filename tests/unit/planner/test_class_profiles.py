@@ -1,0 +1,140 @@
+"""One profile for each class: which one counts, which ones are refused, and how those of nodes become one."""
+
+from typing import Any
+
+import pytest
+
+from dueby_api.errors import Invalid
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.inference_job import Model
+from dueby_planner.profiles.class_profiles import class_profiles, matching
+from support.planner import A100, profile, step_document
+
+SUBJECT = "efficientnet_b0 at 224 px, fp32, engine cudagraph"
+
+
+def node(name: str, **spec: Any) -> GPUProfile:
+    """Return what was measured on one node."""
+    return profile(name=f"on-{name}", device={"node": name}, **spec)
+
+
+def aggregated(*nodes: GPUProfile) -> GPUProfile:
+    """Return the one profile of the class."""
+    ((only,),) = class_profiles(nodes).values()
+    return only
+
+
+# ---- which profile counts
+
+
+def test_a_class_s_own_profile_wins_over_its_nodes() -> None:
+    own = profile(name="own")
+    assert class_profiles([node("a"), own, node("b")]) == {A100: (own,)}
+
+
+def test_the_engines_of_a_class_are_profiles_beside_each_other() -> None:
+    graphs, eager = profile(name="graphs", engine="cudagraph"), profile(name="eager", engine="cuda")
+    assert {p.name for p in class_profiles([graphs, eager])[A100]} == {"graphs", "eager"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sentence"),
+    [
+        pytest.param(
+            profile(name="one"),
+            profile(name="two"),
+            f"one and two both describe {SUBJECT}, on device class {A100}",
+            id="class",
+        ),
+        pytest.param(
+            node("a"),
+            node("a"),
+            rf"on-a and on-a both describe {SUBJECT}, on the same device of node a \({A100}\)",
+            id="node",
+        ),
+    ],
+)
+def test_doubles_are_refused_since_nothing_says_which_is_right(
+    first: GPUProfile, second: GPUProfile, sentence: str
+) -> None:
+    with pytest.raises(Invalid, match=rf"^profiles: {sentence}. Remove one of them.$"):
+        class_profiles([first, second])
+
+
+def test_two_gpus_of_one_node_are_no_doubles() -> None:
+    two = [profile(name=u, device={"node": "a", "uuid": u}) for u in ("GPU-1", "GPU-2")]
+    assert aggregated(*two).spec.device.node is None
+
+
+def test_a_profile_matches_by_model_size_precision_and_engine() -> None:
+    fitting = profile(name="fits")
+    others = [
+        profile(name="model", model={"name": "resnet50", "imageSize": 224, "precision": "fp32"}),
+        profile(name="size", model={"name": "efficientnet_b0", "imageSize": 256, "precision": "fp32"}),
+        profile(name="precision", model={"name": "efficientnet_b0", "imageSize": 224, "precision": "fp16"}),
+    ]
+    assert matching([*others, fitting], Model()) == [fitting]
+    assert matching([fitting], Model(engine="cudagraph")) == [fitting]
+    assert matching([fitting], Model(engine="cuda")) == []
+
+
+# ---- a class from its nodes
+
+
+def test_one_node_alone_is_its_class() -> None:
+    alone = node("a")
+    assert aggregated(alone) == alone
+
+
+def test_the_latency_of_a_class_is_the_mean_over_its_nodes_rounded_up() -> None:
+    nodes = (node(n, steps=[step_document(8, us, 5)]) for n, us in (("a", 100), ("b", 101), ("c", 104)))
+    assert aggregated(*nodes).spec.steps[0].latency_micros.mean == 102, "101.67 rounded up"
+
+
+def test_starts_are_the_mean_of_the_medians_and_the_worst_p95() -> None:
+    found = aggregated(
+        node("a", startupMicros={"p50": 10, "p95": 30}, steps=[step_document(8, 100, 70, p50=50)]),
+        node("b", startupMicros={"p50": 21, "p95": 25}, steps=[step_document(8, 100, 60, p50=55)]),
+    ).spec
+    assert found.startup_micros is not None
+    assert (found.startup_micros.p50, found.startup_micros.p95) == (16, 30)
+    assert found.steps[0].warmup_micros is not None
+    assert (found.steps[0].warmup_micros.p50, found.steps[0].warmup_micros.p95) == (53, 70)
+
+
+def test_the_spread_between_nodes_is_measured_and_that_between_runs_the_largest() -> None:
+    nodes = [
+        node(n, steps=[step_document(8, us, 5)], spread={"run": run})
+        for n, us, run in (("a", 90, 0.01), ("b", 110, 0.03))
+    ]
+    spread = aggregated(*nodes).spec.spread
+    assert spread.run == 0.03
+    assert spread.node == pytest.approx(2**0.5 * 10 / 100)
+
+
+def test_the_memory_of_a_class_is_that_of_its_smallest_node() -> None:
+    nodes = node("a", maxMiniBatchSize=64), node("b", maxMiniBatchSize=512)
+    assert aggregated(*nodes).spec.max_mini_batch_size == 64
+    assert [s.mini_batch_size for s in aggregated(*nodes).spec.steps] == [64]
+
+
+def test_only_sizes_that_every_node_measured_are_the_class_s() -> None:
+    nodes = (
+        node("a", steps=[step_document(8, 10, 5), step_document(16, 18, 6)]),
+        node("b", steps=[step_document(16, 18, 6), step_document(32, 30, 7)]),
+    )
+    assert [s.mini_batch_size for s in aggregated(*nodes).spec.steps] == [16]
+
+
+def test_nodes_without_a_size_in_common_are_refused_with_their_names() -> None:
+    nodes = node("a", steps=[step_document(8, 10, 5)]), node("b", steps=[step_document(16, 18, 6)])
+    with pytest.raises(Invalid, match=r"^profiles: on-a, on-b have no mini-batch size in common"):
+        class_profiles(nodes)
+
+
+def test_a_start_up_that_one_node_lacks_is_not_the_class_s() -> None:
+    assert aggregated(node("a"), node("b", startupMicros=None)).spec.startup_micros is None
+
+
+def test_one_busy_node_makes_the_class_s_profile_doubtful() -> None:
+    assert aggregated(node("a"), node("b", busy=True)).spec.busy

@@ -1,0 +1,73 @@
+"""How an engine's first results are compared with those of plain fp32 PyTorch."""
+
+import numpy as np
+import pytest
+import torch
+
+from dueby_api.engines import Precision
+from dueby_worker.engines.interface import TopK
+from dueby_worker.engines.network import Logits
+from dueby_worker.engines.parity import compare, made_up_images
+from dueby_worker.models.loading import LoadedModel
+from support.models import loaded
+
+SIDE = 64
+
+
+def expected(model: LoadedModel, pictures: np.ndarray) -> TopK:
+    with torch.inference_mode():
+        logits = Logits(model.module, model.preprocessing)(torch.from_numpy(pictures))
+    scores, classes = logits.softmax(dim=1).topk(5)
+    return TopK(classes=classes.int().numpy(), scores=scores.numpy())
+
+
+@pytest.mark.parametrize(
+    ("precision", "shift", "swap", "same_top1", "ok"),
+    [
+        pytest.param("fp32", 0.0, False, 1, True, id="the same"),
+        pytest.param("fp32", 9e-5, False, 1, True, id="rounding"),
+        pytest.param("fp32", 2e-4, False, 1, False, id="more than rounding"),
+        pytest.param("bf16", 0.09, False, 1, True, id="bf16's rounding"),
+        pytest.param("bf16", 0.11, False, 1, False, id="more than bf16's"),
+        pytest.param("bf16", 0.0, True, 0, False, id="another best class"),
+        pytest.param("fp16", float("nan"), False, 1, False, id="no number at all"),
+    ],
+)
+def test_parity_is_judged_by_the_precision(
+    precision: Precision, shift: float, swap: bool, same_top1: float, ok: bool
+) -> None:
+    model = loaded("efficientnet_lite0", weights="DEFAULT", image_size=224)
+    pictures = made_up_images(3, 224)
+    top = expected(model, pictures)
+    order = [1, 0, 2, 3, 4] if swap else [0, 1, 2, 3, 4]
+
+    parity = compare(
+        pictures,
+        TopK(classes=top.classes[:, order], scores=top.scores[:, order] + np.float32(shift)),
+        loaded=model,
+        precision=precision,
+    )
+
+    assert (parity.same_top1, parity.ok) == (same_top1, ok)
+    assert (parity.max_difference is None) == np.isnan(shift)  # JSON has no other word for it
+    assert ("DISAGREES" in parity.sentence) is not ok
+
+
+def test_classes_that_are_as_likely_may_change_places() -> None:
+    model = loaded("efficientnet_b0", image_size=SIDE)  # random weights: 0.001 for every class
+    pictures = made_up_images(2, SIDE)
+    top = expected(model, pictures)
+
+    parity = compare(
+        pictures, TopK(classes=top.classes[:, ::-1], scores=top.scores[:, ::-1]), loaded=model, precision="fp32"
+    )
+
+    assert parity.ok, parity.sentence
+
+
+def test_made_up_images_are_always_the_same_and_differ_from_each_other() -> None:
+    pictures = made_up_images(6, SIDE)
+
+    assert (pictures.shape, pictures.dtype) == ((6, SIDE, SIDE, 3), np.dtype(np.uint8))
+    assert np.array_equal(pictures, made_up_images(6, SIDE))
+    assert len({picture.tobytes() for picture in pictures}) == 4

@@ -1,0 +1,101 @@
+"""Decode every format but JPEG with Pillow: PNG, WebP, GIF, BMP and TIFF.
+
+Only the readers of these formats may touch the data, because others of Pillow's start programs or have no limits.
+Pillow's own limit on pixels is off: it only warns, lets 144 million pixels through, and is one for the whole process.
+The caller checks its limit first. What Pillow has decoded it also resizes, within its own memory: handing a large image
+to another library takes three copies. Pillow is imported only here.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image, TiffImagePlugin
+from PIL import UnidentifiedImageError as UnidentifiedImageError
+
+from dueby_worker.images.geometry import Cut, Extent, cut_out
+from dueby_worker.images.unreadable import UnreadableImage
+from dueby_worker.models.preprocessing import Pixels, Preprocessing
+
+_FORMATS = ("PNG", "WEBP", "GIF", "BMP", "TIFF")
+# The tag of the orientation in EXIF.
+_ORIENTATION = 0x0112
+# Modes of 16-bit grey. Pillow's own conversion to 8 bits clips them: everything above 255 turns white.
+_DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")
+# Modes whose numbers have no defined black and white, and one that needs a colour profile.
+_NO_MEANING = {"I": "32-bit integer pixels", "F": "floating-point pixels", "LAB": "L*a*b* pixels"}
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+_PILLOW_MODULES = r"PIL\."
+
+Image.MAX_IMAGE_PIXELS = None
+
+
+@contextmanager
+def open_picture(data: bytes) -> Iterator[Image.Image]:
+    """Open the image and read its header only. Raise UnidentifiedImageError if its format is not known."""
+    _ignore_warnings()
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+        yield picture
+
+
+def stored_pixels(picture: Image.Image) -> int:
+    """Return how many pixels decoding has to hold at once: a TIFF's tile may be larger than the image."""
+    pixels = picture.width * picture.height
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        tile = (picture.tag_v2.get(tag, 1) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
+        pixels = max(pixels, int(np.prod([int(side) for side in tile])))
+    return pixels
+
+
+def orientation_of(picture: Image.Image) -> int:
+    """Return the orientation in EXIF, 1 to 8; 1 if it is missing or makes no sense."""
+    # Pillow turns TIFF itself.
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return 1
+    value = picture.getexif().get(_ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """Return the image in 8-bit RGB. Transparency is dropped, as torchvision's loader does."""
+    if picture.mode in _NO_MEANING:
+        raise UnreadableImage(f"It has {_NO_MEANING[picture.mode]}, which have no agreed black and white.")
+    if picture.mode in _DEEP_GREY:
+        grey = np.asarray(picture).astype(np.uint32)
+        picture = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+    return picture.convert("RGB")
+
+
+def from_pixels(pixels: Pixels) -> Image.Image:
+    """Return an image that another library has decoded."""
+    return Image.fromarray(pixels)
+
+
+def cut_square(picture: Image.Image, cut: Cut, preprocessing: Preprocessing, extent: Extent | None = None) -> Pixels:
+    """Cut as geometry.cut_out does, but compute only the square: the rest of a panorama would fill the memory."""
+    # Pillow's filters always antialias.
+    if not preprocessing.antialias:
+        return cut_out(np.array(picture), cut, preprocessing, extent)
+    wide, high = extent or picture.size
+    across, down = wide / cut.width, high / cut.height
+    box = (cut.left * across, cut.top * down, (cut.left + cut.side) * across, (cut.top + cut.side) * down)
+    return np.array(picture.resize((cut.side, cut.side), _FILTERS[preprocessing.interpolation], box))
+
+
+def _ignore_warnings() -> None:
+    """Ignore Pillow's warnings, which are about single files.
+
+    The filter is checked at each call and not set at import, because code that saves and restores the warning filters
+    around a call, as pytest does, would lose it.
+    """
+    if not any(
+        action == "ignore" and module and module.pattern == _PILLOW_MODULES
+        for action, _, _, module, _ in warnings.filters
+    ):
+        warnings.filterwarnings("ignore", module=_PILLOW_MODULES)

@@ -1,0 +1,97 @@
+"""Build the frozen index of a source: list its images, freeze and sample them, and put the result into the sink.
+
+A source is listed once. An index of the same images that is in the sink already is taken as it is; one of other images
+belongs to another job and is refused.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import Source
+from dueby_api.step_config import MAX_PIXELS
+from dueby_worker.images.fetch import Fetcher
+from dueby_worker.index.freeze import freeze
+from dueby_worker.index.frozen_index import (
+    DOCUMENT,
+    FORMAT,
+    Index,
+    IndexDocument,
+    IndexSummary,
+    chunk_path,
+    describe_synthetic,
+    find_index,
+    open_index,
+    sized,
+)
+from dueby_worker.index.listing import canonical_source
+from dueby_worker.index.sampling import choose, sample_files
+from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.storage.retry import RetryPolicy
+from dueby_worker.storage.store import Store
+
+# Listing is the first request to a store. A wrong address should be noticed in a minute, not at the deadline.
+LISTING_RETRY = RetryPolicy(max_pause_s=10.0, total_s=60.0)
+
+OnProgress = Callable[[str, int], None]
+
+
+def build_index(
+    source: Source,
+    sink: Store,
+    *,
+    limit: int | None,
+    preprocessing: Preprocessing,
+    max_pixels: int = MAX_PIXELS,
+    replace: bool = False,
+    on_progress: OnProgress = lambda stage, count: None,
+    retry: RetryPolicy = LISTING_RETRY,
+) -> IndexSummary:
+    """List, freeze and sample the source, put the index into the sink unless it is synthetic, and return its summary.
+
+    An index of the same source and limit that is in the sink stays, unless `replace`; one of others raises Invalid.
+    `on_progress` is called with "listing", "freezing" or "sampling" and the number of images.
+    """
+    source = sized(canonical_source(source), preprocessing)
+    if source.synthetic is not None:
+        return describe_synthetic(source, limit, preprocessing).summary
+    if not replace and (found := find_index(sink)) is not None:
+        return _require_same(found, source, limit)
+    with tempfile.TemporaryDirectory(prefix="dueby-index-") as scratch:
+        frozen = freeze(source, Path(scratch), limit, on_progress, retry)
+        for number in range(frozen.chunks):
+            sink.create(chunk_path(frozen.digest, number), frozen.chunk(number).read_bytes())
+        cost, witnesses = sample_files(
+            frozen.uris(choose(frozen.images, seed=frozen.digest)),
+            preprocessing=preprocessing,
+            max_pixels=max_pixels,
+            fetcher=Fetcher(retry=retry),
+            on_progress=lambda count: on_progress("sampling", count),
+        )
+    summary = IndexSummary(images=frozen.images, digest=frozen.digest, input_cost=cost)
+    document = IndexDocument(format=FORMAT, source=source, limit=limit, summary=summary, witnesses=witnesses)
+    return _commit(sink, document, replace=replace)
+
+
+def _commit(sink: Store, document: IndexDocument, *, replace: bool) -> IndexSummary:
+    """Write the document. Return its summary, or that of another process that was faster."""
+    data = json.dumps(document.document(), indent=1).encode()
+    if replace:
+        sink.replace(DOCUMENT, data)
+    elif not sink.create(DOCUMENT, data):
+        return _require_same(open_index(sink), document.source, document.limit)
+    return document.summary
+
+
+def _require_same(found: Index, source: Source, limit: int | None) -> IndexSummary:
+    """Return the summary of an index that is there. Raise Invalid if it is one of another source or limit."""
+    there = found.document
+    if (there.source, there.limit) != (source, limit):
+        raise Invalid(
+            found.store.field,
+            f"{found.store.uri} holds the index of another source or another limit ({there.source.document()}, "
+            f"images: {there.limit}); use another sink, or set sink.ifExists: Overwrite",
+        )
+    return there.summary

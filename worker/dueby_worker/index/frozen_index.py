@@ -1,0 +1,172 @@
+"""The frozen index: the list of a job's images, made once by one process and read by every worker.
+
+It is kept in the sink as Parquet files of 65,536 URIs, one row group each, so that a worker gets what it needs with
+plain reads. The files lie in a folder named after the digest of the list. `index.json`, which says N and where they
+are, is created last and once: an index is complete or does not exist. A killed index step is simply run again, and of
+two at the same time one wins.
+
+Synthetic images leave nothing in the sink: their index follows from their size and number. build.py makes an index.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dueby_api.errors import Invalid, Transient
+from dueby_api.inference_job import Source
+from dueby_api.input_cost import InputCost
+from dueby_api.schema import Spec, validate
+from dueby_worker.images.synthetic import SyntheticImages, synthetic_uris
+from dueby_worker.index.sampling import sample_synthetic
+from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.storage.store import NotFound, Store, Unavailable
+
+FOLDER = "_dueby/index"
+DOCUMENT = f"{FOLDER}/index.json"
+# URIs in a file: as many as the largest part has images.
+ROWS = 65_536
+FORMAT = 1
+# Enough of a digest to name a folder.
+_DIGITS = 16
+
+
+class IndexSummary(Spec, frozen=True, kw_only=True):
+    """What planning needs to know about the images."""
+
+    images: int
+    """N."""
+    digest: str
+    """SHA-256 over the URIs in order, each followed by a NUL."""
+    input_cost: InputCost
+    """What an image costs before the model sees it."""
+
+
+class IndexDocument(Spec, frozen=True, kw_only=True):
+    """The content of index.json."""
+
+    format: int
+    source: Source
+    limit: int | None = None
+    summary: IndexSummary
+    witnesses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """A sink's index."""
+
+    store: Store
+    document: IndexDocument
+    _chunks: dict[int, pa.ChunkedArray] = field(default_factory=dict, repr=False, compare=False)
+    """The file that was read last, by its number."""
+
+    @property
+    def images(self) -> int:
+        """N."""
+        return self.document.summary.images
+
+    @property
+    def digest(self) -> str:
+        """Digest of the URIs."""
+        return self.document.summary.digest
+
+    @property
+    def witnesses(self) -> tuple[str, ...]:
+        """Images that could be read when the index was made."""
+        return self.document.witnesses
+
+    def uris(self, first: int, last: int) -> list[str]:
+        """Return the URIs of the images first..last, both inclusive."""
+        return [uri for _, uri in self.items(first, last)]
+
+    def items(self, first: int, last: int) -> Iterator[tuple[int, str]]:
+        """Yield (index, URI) of the images first..last, both inclusive. One file at a time is held in memory."""
+        if not 0 <= first <= last + 1 <= self.images:
+            raise IndexError(f"images {first} to {last} of {self.images}")
+        for number in range(first // ROWS, last // ROWS + 1):
+            start = max(first, number * ROWS)
+            end = min(last + 1, (number + 1) * ROWS)
+            yield from zip(range(start, end), self._read(start, end))
+
+    def _read(self, start: int, end: int) -> Iterable[str]:
+        if (made := self.document.source.synthetic) is not None:
+            return synthetic_uris(made.width, made.height, start, end)
+        number = start // ROWS
+        if number not in self._chunks:
+            self._chunks.clear()
+            self._chunks[number] = pq.read_table(io.BytesIO(self._chunk(number))).column("uri")
+        uris: list[str] = self._chunks[number].slice(start % ROWS, end - start).to_pylist()
+        return uris
+
+    def _chunk(self, number: int) -> bytes:
+        path = chunk_path(self.digest, number)
+        try:
+            return self.store.read(path)
+        # The file was there before index.json was, so the store is at fault and not the file.
+        except Unavailable as error:
+            raise Transient(f"{self.store.uri_of(path)}, a file of the index, can't be read: {error}") from error
+
+
+def find_index(sink: Store) -> Index | None:
+    """Return the sink's index; None if it has none."""
+    try:
+        text = sink.read(DOCUMENT)
+    except NotFound:
+        return None
+    try:
+        content = json.loads(text)
+    except ValueError:
+        raise Invalid(
+            sink.field, f"{sink.uri_of(DOCUMENT)} is not JSON; use another sink, or set sink.ifExists: Overwrite"
+        ) from None
+    return Index(store=sink, document=validate(IndexDocument, content, origin=sink.uri_of(DOCUMENT)))
+
+
+def open_index(sink: Store) -> Index:
+    """Return the sink's index. Raise Invalid if it has none."""
+    if (index := find_index(sink)) is None:
+        raise Invalid(sink.field, f"{sink.uri} has no index; run the index step first")
+    return index
+
+
+def resolve_index(source: Source, sink: Store, *, images: int, preprocessing: Preprocessing) -> Index:
+    """Return a worker's index: the sink's, or that of synthetic images.
+
+    Whether it is this job's index is checked with the sink's manifest, because the digest is part of the fingerprint.
+    """
+    if source.synthetic is None:
+        return open_index(sink)
+    return Index(store=sink, document=describe_synthetic(sized(source, preprocessing), images, preprocessing))
+
+
+def sized(source: Source, preprocessing: Preprocessing) -> Source:
+    """Return the source with the size of its synthetic images, which by default is that of the model's input."""
+    if (made := source.synthetic) is None:
+        return source
+    side = preprocessing.crop_side
+    return source.replace(synthetic=made.replace(width=made.width or side, height=made.height or side))
+
+
+def describe_synthetic(source: Source, limit: int | None, preprocessing: Preprocessing) -> IndexDocument:
+    """Return the index of `limit` synthetic images. Raise Invalid if their number is missing."""
+    if limit is None:
+        raise Invalid("spec.images", "is missing; say how many images a synthetic source has")
+    made = SyntheticImages.of(source, preprocessing)
+    digest = hashlib.sha256(f"synthetic {made.width} x {made.height}, {limit}".encode()).hexdigest()
+    summary = IndexSummary(images=limit, digest=digest, input_cost=sample_synthetic(made))
+    return IndexDocument(format=FORMAT, source=source, limit=limit, summary=summary)
+
+
+def chunk_name(number: int) -> str:
+    """Return the name of the index's file of this number."""
+    return f"uris-{number * ROWS:012d}.parquet"
+
+
+def chunk_path(digest: str, number: int) -> str:
+    """Return the path, in the sink, of the index's file of this number."""
+    return f"{FOLDER}/{digest[:_DIGITS]}/{chunk_name(number)}"

@@ -1,0 +1,111 @@
+"""Read a source's manifest: a text file with one URI per line, or a CSV or Parquet file with a column `uri`.
+
+Relative URIs are relative to the manifest's own folder, so a folder can be moved with its manifest. A manifest is first
+copied to this machine in blocks and then read row by row, so its size does not matter.
+
+(The sink's manifest, `_dueby/job.json`, is something else. See dueby_worker/output/sink_manifest.py.)
+"""
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dueby_api.errors import Invalid
+from dueby_worker.storage.retry import RetryPolicy
+from dueby_worker.storage.store import Unavailable
+from dueby_worker.storage.stores import open_store
+from dueby_worker.storage.uris import parent, resolver, split
+
+FIELD = "spec.source.manifest.uri"
+COLUMN = "uri"
+_KINDS = "a manifest is a text file with one URI per line, or a CSV or Parquet file with a column `uri`"
+_PARQUET_MAGIC = b"PAR1"
+# How many columns a message lists.
+_SHOWN_COLUMNS = 10
+
+
+def list_source_manifest(uri: str, *, scratch: Path, retry: RetryPolicy) -> Iterator[str]:
+    """Yield the absolute URIs of the manifest's rows, in its order. Raise Invalid, with the row, if one is wrong."""
+    root, path = split(uri)
+    copy = scratch / "manifest"
+    store = open_store(root, field=FIELD, retry=retry)
+    try:
+        with copy.open("wb") as file:
+            file.writelines(store.blocks(path))
+    except Unavailable as error:
+        raise Invalid(FIELD, f"{uri}: {error}") from None
+    resolve = resolver(parent(uri))
+    for row, name in _reader_of(uri, copy)(copy):
+        try:
+            yield resolve(name)
+        except ValueError as error:
+            raise Invalid(FIELD, f"{row}: {error}") from None
+
+
+def _reader_of(uri: str, copy: Path) -> Callable[[Path], Iterator[tuple[str, str]]]:
+    """Return the function that yields (which row, its URI) of such a file."""
+    with copy.open("rb") as file:
+        if file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC:
+            return _read_parquet
+    lower = uri.lower()
+    if lower.endswith((".parquet", ".pq")):
+        raise Invalid(FIELD, f"{uri} is not a Parquet file, although its name says so; {_KINDS}")
+    return _read_csv if lower.endswith(".csv") else _read_text
+
+
+def _read_text(copy: Path) -> Iterator[tuple[str, str]]:
+    number = 0
+    try:
+        with copy.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if "\0" in line:
+                    raise Invalid(FIELD, f"line {number} is not text; {_KINDS}")
+                if name := line.strip():
+                    yield f"line {number}", name
+    except UnicodeDecodeError:
+        raise Invalid(FIELD, f"is not UTF-8 text after line {number}; {_KINDS}") from None
+
+
+def _read_csv(copy: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with copy.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            header = [name.strip() for name in next(rows, [])]
+            if COLUMN not in header:
+                raise Invalid(FIELD, _no_column(header))
+            column = header.index(COLUMN)
+            for row in rows:
+                name = row[column].strip() if column < len(row) else ""
+                if name:
+                    yield f"line {rows.line_num}", name
+                elif any(row):
+                    raise Invalid(FIELD, f"line {rows.line_num} has no {COLUMN}")
+    except UnicodeDecodeError:
+        raise Invalid(FIELD, f"is not UTF-8 text; {_KINDS}") from None
+    except csv.Error as error:
+        raise Invalid(FIELD, f"line {rows.line_num}: {error}") from None
+
+
+def _read_parquet(copy: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with pq.ParquetFile(copy) as file:
+            schema = file.schema_arrow
+            if COLUMN not in schema.names:
+                raise Invalid(FIELD, _no_column(schema.names))
+            row = 0
+            for batch in file.iter_batches(columns=[COLUMN]):
+                for name in batch.column(0).cast(pa.string()).to_pylist():
+                    row += 1
+                    if not name:
+                        raise Invalid(FIELD, f"row {row} has no {COLUMN}")
+                    yield f"row {row}", name
+    except (pa.ArrowException, OSError) as error:
+        raise Invalid(FIELD, f"can't be read as Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _no_column(columns: list[str]) -> str:
+    found = f"there are {', '.join(columns[:_SHOWN_COLUMNS])}" if columns else "it is empty"
+    return f"has no column `{COLUMN}`; {found}"

@@ -1,0 +1,191 @@
+"""Put a worker together and run it: every object is made here once and handed to those who use it.
+
+The order is chosen for a short start-up: first what may refuse the job, then reading ahead, and last the engine, which
+takes longest, while the first images are already being decoded.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from pathlib import Path
+
+from dueby_api.errors import Invalid
+from dueby_api.step_config import WorkConfig
+from dueby_worker.engines.build import build_engine
+from dueby_worker.engines.interface import MAX_CLASSES, Engine, TopK
+from dueby_worker.engines.parity import compare
+from dueby_worker.images.read_ahead import READERS, DecodedImage, read_images
+from dueby_worker.index.frozen_index import Index, resolve_index
+from dueby_worker.models.loading import LoadedModel, load_model
+from dueby_worker.output.parts import OpenPart, part_name
+from dueby_worker.output.rows import Origin, decode_rows
+from dueby_worker.output.sink import KnownParts, require_sink_manifest
+from dueby_worker.output.sink_manifest import SinkManifest, components_of
+from dueby_worker.storage.store import Store
+from dueby_worker.telemetry.progress import ProgressTracker
+from dueby_worker.work.budget import BatchBudget
+from dueby_worker.work.commits import Commits
+from dueby_worker.work.feed import Feed, MiniBatch
+from dueby_worker.work.loop import InferenceLoop
+from dueby_worker.work.order import Order
+
+# Beside the mini-batches in the model, one is ready and one is being filled.
+_BUFFERS_AHEAD = 2
+log = logging.getLogger(__name__)
+
+
+def run_worker(
+    config: WorkConfig, *, store: Store, progress: ProgressTracker, process_age_us: Callable[[], int]
+) -> bool:
+    """Do the share and help with other shares. Return whether every part is in the sink."""
+    loaded = load_model(config.model)
+    run = WorkerRun(config, loaded=loaded, store=store, progress=progress)
+    return run.run(lambda: _build_engine(config, loaded), process_age_us=process_age_us)
+
+
+class WorkerRun:
+    """One run of one worker, with everything that it is made of. `run` may be called once."""
+
+    def __init__(self, config: WorkConfig, *, loaded: LoadedModel, store: Store, progress: ProgressTracker) -> None:
+        self._config = config
+        self._loaded = loaded
+        self._store = store
+        self._progress = progress
+        self._index = resolve_index(config.source, store, images=config.images, preprocessing=loaded.preprocessing)
+        self._manifest = _manifest_of(config, loaded, self._index)
+        require_sink_manifest(store, self._manifest)
+        self._known_parts = KnownParts(store, config.grid)
+        progress.list_parts = self._known_parts.runs
+        self._feed = Feed()
+        self._budget = BatchBudget(
+            mini_batch_size=config.mini_batch_size,
+            limit=None if config.max_iterations is None else config.max_iterations + 1,
+        )
+        self._order = Order(
+            share=config.own_share,
+            shares=config.all_shares,
+            place=config.place,
+            known_parts=self._known_parts,
+            budget=self._budget,
+            open_part=self._open_part,
+            open_retry=self._open_retry,
+            on_part=self._on_part,
+            on_tails=self._on_tails,
+        )
+
+    def run(self, make_engine: Callable[[], Engine], *, process_age_us: Callable[[], int]) -> bool:
+        """Run from reading ahead to the last commit. Return whether every part is in the sink."""
+        self._known_parts.refresh()
+        self._feed.start(self._order.stretches(retry_failed=self._config.retry_failed), self._read)
+        engine = make_engine()
+        self._feed.supply(engine.buffer() for _ in range(engine.depth + _BUFFERS_AHEAD))
+        commits = Commits(
+            store=self._store,
+            known_parts=self._known_parts,
+            labels=self._loaded.labels,
+            origin=self._origin(),
+            progress=self._progress,
+            on_failure=self._feed.fail,
+        )
+        loop = InferenceLoop(
+            engine=engine,
+            feed=self._feed,
+            progress=self._progress,
+            commit=commits.put,
+            is_in_sink=self._known_parts.__contains__,
+            on_warm_up=lambda: self._progress.start_first_batch(process_age_us()),
+            on_first=partial(self._check_parity, engine),
+            on_skip=self._budget.give_back,
+        )
+        loop.run()
+        commits.close()
+        self._known_parts.stop_watching()
+        if not self._known_parts.is_complete:
+            # The budget is spent. Another worker may have finished the last part in the meantime.
+            self._known_parts.refresh()
+        return self._known_parts.is_complete
+
+    def _origin(self) -> Origin:
+        return Origin(
+            engine=self._config.engine,
+            precision=self._config.model.precision,
+            device_class=self._config.device_class,
+            fingerprint=self._manifest.fingerprint,
+        )
+
+    def _read(self, items: Iterator[tuple[int, str]]) -> Generator[DecodedImage, None, None]:
+        config = self._config
+        # Enough for a mini-batch, and for every thread that reads or decodes to have work and a result waiting.
+        ahead = max(config.mini_batch_size, 2 * (config.decode_threads + READERS))
+        yield from read_images(
+            items,
+            source=config.source,
+            preprocessing=self._loaded.preprocessing,
+            threads=config.decode_threads,
+            ahead=ahead,
+            max_pixels=config.max_pixels,
+            witnesses=self._index.witnesses,
+        )
+
+    def _check_parity(self, engine: Engine, batch: MiniBatch, top: TopK) -> None:
+        """Compare the first mini-batch with plain fp32. This is done after it, because the warm-up is timed."""
+        parity = compare(batch.pixels, top, loaded=self._loaded, precision=engine.precision)
+        self._progress.parity = parity
+        log.log(logging.INFO if parity.ok else logging.WARNING, "%s %s", engine.name, parity.sentence)
+
+    def _open_part(self, part: int) -> OpenPart:
+        first, last = self._config.grid.bounds(part)
+        return OpenPart(part, first=first, uris=self._index.uris(first, last), k=self._k)
+
+    def _open_retry(self, part: int) -> OpenPart | None:
+        rows, origin = decode_rows(self._store.read(part_name(self._config.grid, part)))
+        return OpenPart.retry(part, rows, engine=origin.engine, k=self._k) if rows.errors else None
+
+    @property
+    def _k(self) -> int:
+        return min(MAX_CLASSES, len(self._loaded.labels))
+
+    def _on_part(self, part: int) -> None:
+        self._progress.next_part = part
+
+    def _on_tails(self) -> None:
+        """Help other workers from now on, and watch for parts that they finish at the same time."""
+        self._progress.enter("tails")
+
+        def watch() -> None:
+            try:
+                self._known_parts.watch(self._order.taken)
+            except BaseException as error:
+                self._feed.fail(error)
+
+        threading.Thread(target=watch, name="watch", daemon=True).start()
+
+
+def _manifest_of(config: WorkConfig, loaded: LoadedModel, index: Index) -> SinkManifest:
+    """Return the manifest that this job's sink must have. Raise Invalid if weights or index changed after indexing."""
+    components = components_of(loaded, config.model, index_digest=index.digest)
+    if config.fingerprint not in (None, components.fingerprint):
+        raise Invalid(
+            "fingerprint",
+            f"the images or the model's weights have changed since the job was indexed (fingerprint "
+            f"{config.fingerprint}, now {components.fingerprint}); run the index step again",
+        )
+    return SinkManifest(
+        job=config.job,
+        fingerprint=components.fingerprint,
+        components=components,
+        images=config.images,
+        part_size=config.part_size,
+    )
+
+
+def _build_engine(config: WorkConfig, loaded: LoadedModel) -> Engine:
+    return build_engine(
+        name=config.engine,
+        loaded=loaded,
+        mini_batch_size=config.mini_batch_size,
+        precision=config.model.precision,
+        threads=config.threads,
+        cache_dir=Path(config.cache_dir) if config.cache_dir else None,
+    )

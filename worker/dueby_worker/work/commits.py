@@ -1,0 +1,82 @@
+"""Put finished parts into the sink, in a thread beside the model.
+
+Encoding and writing a part takes from milliseconds to seconds, during which the model goes on. At most two parts wait:
+a sink that is slower than the model stops the worker instead of filling its memory.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from queue import Queue
+
+from dueby_worker.output.parts import OpenPart, part_name
+from dueby_worker.output.rows import ENGINES_JOINED, Origin, encode_rows
+from dueby_worker.output.sink import KnownParts
+from dueby_worker.storage.store import Store
+from dueby_worker.telemetry.progress import ProgressTracker
+
+_MAX_WAITING = 2
+
+
+class Commits:
+    """The commits of one worker, one at a time, in the order in which the parts were completed."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        known_parts: KnownParts,
+        labels: Sequence[str],
+        origin: Origin,
+        progress: ProgressTracker,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._store = store
+        self._known_parts = known_parts
+        self._labels = labels
+        self._origin = origin
+        self._progress = progress
+        self._on_failure = on_failure
+        self._failure: BaseException | None = None
+        self._parts: Queue[OpenPart | None] = Queue(_MAX_WAITING)
+        self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
+        self._thread.start()
+
+    def put(self, part: OpenPart) -> None:
+        """Hand over a complete part. Block while two others wait."""
+        self._parts.put(part)
+
+    def close(self) -> None:
+        """Return when every part is in the sink. Raise what prevented that."""
+        self._parts.put(None)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        while (part := self._parts.get()) is not None:
+            if self._failure is not None:
+                # Keep emptying the queue, so that the loop is not blocked in `put` and comes to see the failure.
+                continue
+            try:
+                self._commit(part)
+            except BaseException as error:
+                self._failure = error
+                self._on_failure(error)
+
+    def _commit(self, part: OpenPart) -> None:
+        name = part_name(self._known_parts.grid, part.part)
+        data = encode_rows(part.rows(), labels=self._labels, origin=self._origin_of(part))
+        if part.is_retry:
+            self._store.replace(name, data)
+        elif not self._store.create(name, data):
+            self._progress.add_doubled_part(images=part.received, failed=part.failed)
+            self._known_parts.add(part.part)
+            return
+        self._progress.add_committed_part()
+        self._known_parts.add(part.part)
+
+    def _origin_of(self, part: OpenPart) -> Origin:
+        """Return this worker's origin, joined with the engines of rows that are kept."""
+        engines = {*part.kept_engines, self._origin.engine}
+        return replace(self._origin, engine=ENGINES_JOINED.join(sorted(engines)))
