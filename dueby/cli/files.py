@@ -48,7 +48,7 @@ def read_profiles(paths: Sequence[str]) -> list[GPUProfile]:
 
 
 def write_profile(profile: GPUProfile, folder: Path) -> Path:
-    """Write the profile as NAME.yaml and return the path; the file is whole or not there at all."""
+    """Write the profile as NAME.yaml, whole or not at all, and return the path."""
     return write_text(folder / f"{profile.name}.yaml", to_yaml(profile.document()))
 
 

@@ -137,12 +137,12 @@ def test_a_manifest_on_s3_is_relative_to_its_folder(
         ),
         pytest.param(
             Source(uri="s3://photos/nowhere"),
-            "spec.source.uri: s3://photos/nowhere: there is nothing below it",
+            "spec.source.uri: s3://photos/nowhere: there are no objects below it",
             id="no such folder",
         ),
         pytest.param(
             Source(uri="s3://photos/nowhere/*.jpg"),
-            "spec.source.uri: s3://photos/nowhere/*.jpg: there is nothing below it",
+            "spec.source.uri: s3://photos/nowhere/*.jpg: there are no objects below it",
             id="a glob in no such folder",
         ),
         pytest.param(
@@ -197,7 +197,7 @@ def test_a_removed_bucket_is_no_images_error(tmp_path: Path, server: S3Server, p
     write_photos(bucket, 5)
     index = build(Source(uri=f"s3://{bucket.name}"), open_store(str(tmp_path / "sink")))
     bucket.rename(tmp_path / "elsewhere")
-    with pytest.raises(Transient, match="has the source gone"):
+    with pytest.raises(Transient, match="is the source gone"):
         list(read(index))
 
 

@@ -121,7 +121,11 @@ def test_a_manifest_of_a_web_server_is_relative_to_its_folder(tmp_path: Path, si
         pytest.param(
             "/page/", "spec.source.uri: {}/page/: its page has no links to files", id="a page that lists nothing"
         ),
-        pytest.param("/page/index.html", "spec.source.uri: {}/page/index.html: is one file, and no image", id="a page"),
+        pytest.param(
+            "/page/index.html",
+            "spec.source.uri: {}/page/index.html: is a single file without an image's extension",
+            id="a page",
+        ),
         pytest.param("/photos/*.gif", "spec.source.uri: there are no images: nothing matches", id="no match"),
     ],
 )
@@ -170,7 +174,7 @@ def test_a_server_in_trouble_is_no_images_error(tmp_path: Path, site: Site) -> N
         errors_of(index)
     for number in range(5):
         site.refusals[f"/photos/0000{number}.jpg"] = 404
-    with pytest.raises(Transient, match="has the source gone"):
+    with pytest.raises(Transient, match="is the source gone"):
         errors_of(index)
     site.refusals = {"/photos/00003.jpg": 404}
     assert [error is None for error in errors_of(index)] == [True, True, True, False, True]

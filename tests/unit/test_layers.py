@@ -66,8 +66,19 @@ SPREAD = {
 # Nothing that `dueby plan` loads, directly or not, may import these at its top: it has half a second for everything.
 PLAN_LOADS = ("dueby.cli.main", "dueby.cli.plan")
 SLOW_TO_IMPORT = {
-    *("aiohttp", "fsspec", "gcsfs", "jinja2", "kopf", "kubernetes", "matplotlib", "numpy", "openvino", "pandas", "PIL"),
-    *("prometheus_client", "psutil", "pyarrow", "s3fs", "safetensors", "simplejpeg", "sklearn", "torch", "torchvision"),
+    *("aiohttp", "fsspec", "gcsfs", "jinja2", "kopf", "kubernetes", "matplotlib", "numpy", "openvino", "pandas"),
+    *(
+        "PIL",
+        "prometheus_client",
+        "psutil",
+        "pyarrow",
+        "s3fs",
+        "safetensors",
+        "simplejpeg",
+        "sklearn",
+        "torch",
+        "torchvision",
+    ),
 }
 # The planner computes; time, chance and the world are given to it.
 NO_WORLD = {"asyncio", "http", "logging", "random", "shutil", "socket", "subprocess", "threading", "urllib"}

@@ -18,7 +18,7 @@ _EIGHTHS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class SizeTimes:
+class ModelTimes:
     """The times of one mini-batch size, for the model alone, without the job's input."""
 
     mini_batch_size: int
@@ -32,11 +32,11 @@ class SizeTimes:
     """How the times were interpolated, as a clause for people; None if the size was measured."""
 
 
-def times_of(spec: ProfileSpec, *, interpolate: bool) -> list[SizeTimes]:
+def times_of(spec: ProfileSpec, *, interpolate: bool) -> list[ModelTimes]:
     """Return the times of every size up to MB, ascending: the measured ones and, if wanted, those between them."""
     largest = spec.max_mini_batch_size or spec.steps[-1].mini_batch_size
     found = [
-        SizeTimes(
+        ModelTimes(
             mini_batch_size=step.mini_batch_size,
             latency_us=step.latency_micros.mean,
             warmup=warmup_of(spec, step.mini_batch_size),
@@ -75,13 +75,13 @@ def warmup_of(spec: ProfileSpec, size: int) -> Quantiles:
     return next(s.warmup_micros for s in spec.steps if s.mini_batch_size >= size and s.warmup_micros)
 
 
-def _interpolated_times(spec: ProfileSpec, fit: Fit, size: int) -> SizeTimes:
+def _interpolated_times(spec: ProfileSpec, fit: Fit, size: int) -> ModelTimes:
     predicted = _predicted_warmup(spec, size)
     if predicted:
         source = "the upper quantile of the warm-up model's prediction"
     else:
         source = f"that of mini-batches of {_next_measured(spec.steps, size)}"
-    return SizeTimes(
+    return ModelTimes(
         mini_batch_size=size,
         latency_us=fit.expected_us(size),
         error_us=fit.error_us(size),

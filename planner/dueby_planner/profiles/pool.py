@@ -18,7 +18,7 @@ from dueby_planner.model.input_cost import latency_with_input_us
 from dueby_planner.model.rule import ASSUMED_SPREADS, Spreads
 from dueby_planner.profiles.class_profiles import class_profiles, matching
 from dueby_planner.profiles.fits import MIN_POINTS
-from dueby_planner.profiles.interpolation import SizeTimes, fit_of, times_of
+from dueby_planner.profiles.interpolation import ModelTimes, fit_of, times_of
 from dueby_planner.profiles.observed import LearnedProfile, learn
 
 
@@ -112,7 +112,9 @@ def _choices(
     return tuple(sorted(rows, key=lambda c: (c.mini_batch_size, c.engine)))
 
 
-def _choice(profile: GPUProfile, learned: LearnedProfile, times: SizeTimes, cost: InputCost, cpus: int) -> DeviceChoice:
+def _choice(
+    profile: GPUProfile, learned: LearnedProfile, times: ModelTimes, cost: InputCost, cpus: int
+) -> DeviceChoice:
     spec, size = learned.spec, times.mini_batch_size
     startup = spec.startup_micros or Quantiles(p50=0, p95=0)
     latency_us = latency_with_input_us(spec, times.latency_us, size, cost, cpus=cpus)

@@ -1,7 +1,7 @@
 """The page of a study: chapters with their sentences, figures and tables, in the style of a run's report.
 
-The chapters decide what the sentences say. Here they become one page that loads nothing, by `templates/study.html.j2`;
-`markdown` writes the same chapters as Markdown.
+The modules of the chapters decide what the sentences say. Here they become one HTML page that loads nothing, by
+`templates/study.html.j2`; `markdown` writes the same chapters as Markdown.
 """
 
 from base64 import b64encode
@@ -20,7 +20,7 @@ class Picture:
     """Name of its file, without the suffix."""
     png: bytes
     label: str
-    """What it shows, in a sentence, for readers who can't see it."""
+    """What it shows, in a sentence, for people who can't see it."""
 
     @property
     def data_uri(self) -> str:

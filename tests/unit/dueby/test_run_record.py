@@ -33,7 +33,7 @@ from dueby_api.run_record import (
 from dueby_api.schema import Spec
 from dueby_api.step_messages import ParityCheck, WorkerProgress
 from dueby_operator.model.actions import StartWorkers
-from dueby_operator.model.job_model import Assignment, StartReason, WorkerState
+from dueby_operator.model.job_model import Assignment, WorkerState
 from dueby_planner.deadline_classes import Verdict, judge
 from support.planner import choice, group, job_document, problem
 
@@ -80,18 +80,6 @@ def assignment(name: str, *, share: Share, revision: int = 1) -> Assignment:
     )
 
 
-def start(assignments: tuple[Assignment, ...], *, reason: StartReason, verdict: Verdict | None = None) -> StartWorkers:
-    return StartWorkers(
-        assignments=assignments,
-        revision=assignments[0].revision,
-        images=160,
-        part_size=8,
-        fingerprint=None,
-        reason=reason,
-        verdict=verdict,
-    )
-
-
 def process(planned: Assignment, *, images: int, folder: Path) -> Process:
     """A running worker and its progress; in truth its process has ended already."""
     with subprocess.Popen(["true"]) as ended:
@@ -134,8 +122,11 @@ def record(verdict: Verdict, folder: Path) -> Written:
     first = (assignment("w0", share=Share(first=0, end=10)), assignment("w1", share=Share(first=10, end=20)))
     helper = assignment("w2", share=Share(first=0, end=0), revision=2)
     began, lost = START_US + SECOND, START_US + 6 * SECOND
-    written.started(start(first, reason="Started", verdict=verdict), now_us=began, before=0)
-    written.started(start((helper,), reason="WorkerLost"), now_us=lost, before=1)
+    grid: dict[str, Any] = {"images": 160, "part_size": 8, "fingerprint": None}
+    start = StartWorkers(assignments=first, revision=1, reason="Started", verdict=verdict, **grid)
+    written.started(start, now_us=began, before=0)
+    help_ = StartWorkers(assignments=(helper,), revision=2, reason="WorkerLost", **grid)
+    written.started(help_, now_us=lost, before=1)
     processes = [
         process(planned, images=images, folder=folder)
         for planned, images in zip((*first, helper), (80, 32, 48), strict=True)

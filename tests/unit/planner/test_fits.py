@@ -78,8 +78,8 @@ def test_what_a_profile_names_is_taken_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 65, 10**6])
-def test_nothing_is_said_beyond_what_was_measured(size: int) -> None:
-    with pytest.raises(ValueError, match=rf"^{size} is outside of the measured sizes, 1 to 64$"):
+def test_a_size_beyond_the_measured_ones_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match=rf"^mini-batch size {size} is outside of the measured sizes 1 to 64$"):
         best(measured(lambda b: 5_000 * b)).expected_us(size)
 
 
