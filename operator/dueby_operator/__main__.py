@@ -5,9 +5,8 @@ import logging
 
 from dueby_api.errors import Invalid
 from dueby_operator import metrics
-from dueby_operator.cluster.nodes import CLASS_LABELS
 from dueby_operator.handlers import operate
-from dueby_operator.settings import OperatorSettings, read_profiler
+from dueby_operator.settings import CLASS_LABELS, OperatorSettings, read_profiler
 
 
 def main() -> None:

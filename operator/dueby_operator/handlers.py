@@ -24,7 +24,9 @@ from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.worker_client import WorkerClient
 from dueby_operator.metrics import count_request, record_reconcile
-from dueby_operator.objects import NodeObject, Pod, parse
+from dueby_operator.objects.nodes import NodeObject
+from dueby_operator.objects.parse import parse
+from dueby_operator.objects.pods import Pod
 from dueby_operator.reconciler import Reconciler
 from dueby_operator.settings import OperatorSettings
 

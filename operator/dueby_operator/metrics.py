@@ -31,7 +31,7 @@ from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import job_of
 from dueby_operator.model.job_model import StartReason
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.objects import micros_of
+from dueby_operator.objects.parse import micros_of
 
 # A pass over an idle cluster takes 20 ms; after 120 s without one the probe fails.
 RECONCILE_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)

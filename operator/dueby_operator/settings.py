@@ -9,7 +9,9 @@ from typing import Annotated, Any
 from dueby_api.inference_job import Model
 from dueby_api.schema import Duration, Meta, Spec, decode, require_duration
 from dueby_api.units import MICROS_PER_SECOND, parse_duration_us
-from dueby_operator.cluster.nodes import CLASS_LABELS
+
+# Where a GPU's class is read from, the first label that is there: GPU feature discovery, GKE, AMD's labeller.
+CLASS_LABELS = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "amd.com/gpu.product-name")
 
 
 class Window(Spec, frozen=True, kw_only=True):

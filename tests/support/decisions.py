@@ -24,7 +24,10 @@ from dueby_operator.model.actions import StepName
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.model.memory import NOTHING, JobMemory
 from dueby_operator.model.writes import Create, Write
-from dueby_operator.objects import BatchJob, NodeObject, Pod, parse
+from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.nodes import NodeObject
+from dueby_operator.objects.parse import parse
+from dueby_operator.objects.pods import Pod
 from dueby_operator.settings import OperatorSettings
 from support.operator import NOW, SECOND, profile
 

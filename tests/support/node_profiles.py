@@ -12,7 +12,9 @@ from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node, set_apart
 from dueby_operator.jobs import names
 from dueby_operator.model.writes import Add, Change, Delete, Put, Write
-from dueby_operator.objects import BatchJob, CronJob, Pod, parse
+from dueby_operator.objects.jobs import BatchJob, CronJob
+from dueby_operator.objects.parse import parse
+from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.class_profiles import keep_profiles
 from dueby_operator.profiling.scheduled_jobs import job_now
 from dueby_operator.profiling.upkeep import ProfilingSnapshot, decide_upkeep

@@ -7,7 +7,8 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.packed_profile import pack_profile
 from dueby_operator.cluster.nodes import Node, read_node
 from dueby_operator.model.writes import Create
-from dueby_operator.objects import NodeObject, parse
+from dueby_operator.objects.nodes import NodeObject
+from dueby_operator.objects.parse import parse
 from support.decisions import MADE, Look, infj, look, pod_of
 from support.operator import profile
 

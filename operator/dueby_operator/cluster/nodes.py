@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 
 from dueby_api.subject import AT, node_of, own_class
 from dueby_operator.cluster.quantities import quantities, requests_of
-from dueby_operator.objects import NodeObject, Pod, Taint, Toleration
+from dueby_operator.objects.nodes import NodeObject, Taint, Toleration
+from dueby_operator.objects.pods import Pod
+from dueby_operator.settings import CLASS_LABELS
 
 CPU_CLASS = re.compile(rf"cpu-([1-9][0-9]{{0,3}})({AT}.+)?$")
 GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
-# Where a GPU's class is read from, the first label that is there: GPU feature discovery, GKE, AMD's labeller.
-CLASS_LABELS = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "amd.com/gpu.product-name")
 # A replica of a time-sliced GPU shares it with strangers, so its times mean nothing.
 SHARED = "-SHARED"
 MIG = "nvidia.com/mig-"

@@ -4,7 +4,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from dueby_operator.objects import Amount, Container, PodSpec
+from dueby_operator.objects.meta import Amount
+from dueby_operator.objects.pods import Container, PodSpec
 
 _SUFFIXES = {
     "": 1.0,

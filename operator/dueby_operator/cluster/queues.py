@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dueby_api.schema import LenientSpec, field
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.quantities import quantity
-from dueby_operator.objects import Amount
+from dueby_operator.objects.meta import Amount
 
 # Of a group of resources of which a worker asks for none.
 UNBOUNDED = 2**31

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from dueby_operator.cluster.quantities import quantity
-from dueby_operator.objects import ResourceQuota
+from dueby_operator.objects.nodes import ResourceQuota
 
 # What a quota calls that which pods ask for. Extended resources are `requests.` and their name.
 _NAMES = {

@@ -5,7 +5,8 @@ from dueby_api.inference_job import JobSpec
 from dueby_api.schema import validate
 from dueby_operator.cluster.nodes import CPU_CLASS
 from dueby_operator.cluster.quantities import quantities
-from dueby_operator.objects import Resources, Toleration
+from dueby_operator.objects.nodes import Toleration
+from dueby_operator.objects.pods import Resources
 from dueby_operator.settings import OperatorSettings
 
 # A pod leaves a node that doesn't answer after this long, instead of Kubernetes' 300 s.

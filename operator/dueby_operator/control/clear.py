@@ -7,7 +7,7 @@ from dueby_operator import paths
 from dueby_operator.control.conditions import condition, is_over, is_true
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Delete
-from dueby_operator.objects import micros_of
+from dueby_operator.objects.parse import micros_of
 
 # Workers of a complete job end by themselves within this time, but for those that never found a node.
 LEAVE_US = 20_000_000

@@ -11,7 +11,7 @@ from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import is_queued, job_of, not_starting, unschedulable
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.objects import Pod
+from dueby_operator.objects.pods import Pod
 
 
 def diagnose_step(pods: Iterable[Pod], job_name: str) -> str:

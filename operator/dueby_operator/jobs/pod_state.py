@@ -15,7 +15,9 @@ from dueby_api.step_messages import EXIT_INVALID, StepError, WorkerProgress, Wor
 from dueby_operator.jobs import names
 from dueby_operator.model.job_model import WorkerModel, WorkerState, worker_model
 from dueby_operator.model.job_snapshot import WorkerJob
-from dueby_operator.objects import MAX_INDEX, BatchJob, ContainerTerminated, Pod, micros_of, parse_indices
+from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.parse import MAX_INDEX, micros_of, parse_indices
+from dueby_operator.objects.pods import ContainerTerminated, Pod
 
 # A worker without a node for this long is planned without.
 ABSENT_US = 30_000_000

@@ -30,7 +30,11 @@ from dueby_operator.kube.queues import read_queue
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.model.job_snapshot import JobKey, JobSnapshot, WorkerJob
 from dueby_operator.model.memory import JobMemory
-from dueby_operator.objects import BatchJob, CronJob, ObjectMeta, Parsed, Pod, ResourceQuota, parse
+from dueby_operator.objects.jobs import BatchJob, CronJob
+from dueby_operator.objects.meta import ObjectMeta
+from dueby_operator.objects.nodes import ResourceQuota
+from dueby_operator.objects.parse import Parsed, parse
+from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.upkeep import ProfilingSnapshot
 from dueby_operator.settings import OperatorSettings
 

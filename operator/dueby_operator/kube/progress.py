@@ -33,7 +33,8 @@ from dueby_operator.kube.worker_client import Ask
 from dueby_operator.model.actions import StepName
 from dueby_operator.model.job_model import Assignment, WorkerModel
 from dueby_operator.model.job_snapshot import JobKey, JobSnapshot, WorkerJob
-from dueby_operator.objects import BatchJob, Pod
+from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.pods import Pod
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer", bound=Spec)

@@ -7,7 +7,7 @@ from dueby_api.errors import Invalid
 from dueby_api.schema import LenientSpec, field
 from dueby_operator.cluster.queues import ClusterQueue, Queue, read_groups
 from dueby_operator.kube.client import Kube, Missing
-from dueby_operator.objects import parse
+from dueby_operator.objects.parse import parse
 
 GROUP_PATH = "/apis/kueue.x-k8s.io"
 

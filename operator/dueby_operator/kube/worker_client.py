@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 
 from dueby_operator.jobs.pod_templates import PORT
-from dueby_operator.objects import Pod
+from dueby_operator.objects.pods import Pod
 
 TIMEOUT_S = 3.0
 AT_ONCE = 64

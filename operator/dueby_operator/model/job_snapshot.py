@@ -15,7 +15,9 @@ from dueby_api.step_messages import ProfilingProgress, WorkerProgress
 from dueby_operator.model.actions import StepName
 from dueby_operator.model.job_model import Assignment, WorkerModel
 from dueby_operator.model.memory import NOTHING, JobMemory
-from dueby_operator.objects import BatchJob, Pod, parse_indices
+from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.parse import parse_indices
+from dueby_operator.objects.pods import Pod
 
 JobKey = tuple[str, str]
 """Namespace and name."""

@@ -15,7 +15,8 @@ from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_diagnosis import diagnose_step
 from dueby_operator.jobs.pod_state import Ending, ending_of, is_queued, job_of
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.objects import BatchJob, Pod
+from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.on_demand_jobs import LIMIT_S
 from dueby_operator.profiling.provenance import image_of, with_provenance
 

@@ -25,7 +25,7 @@ from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.jobs import names
 from dueby_operator.model.writes import Add
-from dueby_operator.objects import BatchJob, CronJob
+from dueby_operator.objects.jobs import BatchJob, CronJob
 from dueby_operator.profiling.managed import is_managed, node_subject
 from dueby_operator.profiling.provenance import IMAGE, IMAGE_NAME, driver_of, measured_s
 from dueby_operator.profiling.scheduled import ScheduledConfig

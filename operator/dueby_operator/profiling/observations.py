@@ -17,7 +17,8 @@ from dueby_api.units import from_micros
 from dueby_operator.jobs.pod_state import latest_pods
 from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.objects import Pod, micros_of
+from dueby_operator.objects.parse import micros_of
+from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.managed import is_managed
 from dueby_planner.profiles.observed import thin_out_starts, with_job
 

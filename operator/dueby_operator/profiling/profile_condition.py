@@ -14,7 +14,7 @@ from dueby_operator import paths
 from dueby_operator.jobs import names
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.writes import Change
-from dueby_operator.objects import BatchJob
+from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.profiling.drift import Clock, Drift, clock_of
 from dueby_operator.profiling.managed import is_managed, node_subject
 from dueby_operator.profiling.provenance import IMAGE_NAME

@@ -6,7 +6,7 @@ the device is, so the operator writes them down beside the measurement and notic
 
 from dueby_api.gpu_profile import ProfileSpec
 from dueby_operator.cluster.nodes import Node
-from dueby_operator.objects import Pod
+from dueby_operator.objects.pods import Pod
 
 # GPU feature discovery's labels: the whole version, or its parts by their present and their former names.
 DRIVER_LABEL = "nvidia.com/cuda.driver-version.full"

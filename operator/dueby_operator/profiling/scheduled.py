@@ -27,7 +27,8 @@ from dueby_operator.cluster.nodes import Node
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import ending_of, index_of, job_of
 from dueby_operator.model.writes import Add, Change, Delete
-from dueby_operator.objects import BatchJob, CronJob, Pod
+from dueby_operator.objects.jobs import BatchJob, CronJob
+from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.class_profiles import profiles_of
 from dueby_operator.profiling.managed import node_subject, profile_name
 from dueby_operator.profiling.provenance import image_name_of, image_of, measured_s, with_provenance

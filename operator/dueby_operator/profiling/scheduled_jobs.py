@@ -27,7 +27,7 @@ from dueby_operator.jobs.pod_templates import (
     SCRATCH,
     VOLUME_SECURITY,
 )
-from dueby_operator.objects import CronJob
+from dueby_operator.objects.jobs import CronJob
 from dueby_operator.profiling.on_demand_jobs import ARGUMENTS, COMMAND, LIMIT_S
 from dueby_operator.settings import OperatorSettings, ProfilerSettings, Window
 

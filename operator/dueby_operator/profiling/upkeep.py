@@ -8,7 +8,8 @@ from dueby_api.inference_job import InferenceJob
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.model.writes import Add, Change, Delete, Put, Write
-from dueby_operator.objects import BatchJob, CronJob, Pod
+from dueby_operator.objects.jobs import BatchJob, CronJob
+from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.drift import clocks, drifts, measure_again
 from dueby_operator.profiling.profile_condition import jobs_at_work, profile_conditions
 from dueby_operator.profiling.scheduled import follow_nodes, measurements_in, store

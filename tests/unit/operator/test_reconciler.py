@@ -15,7 +15,9 @@ from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.model.writes import Create
-from dueby_operator.objects import NodeObject, Pod, parse
+from dueby_operator.objects.nodes import NodeObject
+from dueby_operator.objects.parse import parse
+from dueby_operator.objects.pods import Pod
 from dueby_operator.reconciler import PROGRESS_US, Reconciler
 from support.api import served
 from support.decisions import NOW, SECOND, SETTINGS, infj, node_document, pod_of

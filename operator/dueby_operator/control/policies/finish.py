@@ -15,7 +15,8 @@ from dueby_operator.control.chain import Outcome, PolicyInput, failed
 from dueby_operator.jobs.pod_state import ending_of
 from dueby_operator.model.actions import StartStep
 from dueby_operator.model.conditions import NewCondition
-from dueby_operator.objects import BatchJob, micros_of
+from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.parse import micros_of
 
 STOPPED = "The deadline has passed, and spec.onDeadline is Stop. What was done is kept."
 

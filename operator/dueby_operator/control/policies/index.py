@@ -19,7 +19,7 @@ from dueby_operator.jobs.pod_state import ending_of
 from dueby_operator.model.actions import StartStep
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.step_configs import images_without_index
-from dueby_operator.objects import BatchJob
+from dueby_operator.objects.jobs import BatchJob
 
 LISTING = "The source is being listed."
 

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from dueby_operator.cluster.nodes import Node, PodRow, free_devices, pod_row, read_node, take_pods
-from dueby_operator.objects import NodeObject, Pod, Toleration, parse
+from dueby_operator.objects.nodes import NodeObject, Toleration
+from dueby_operator.objects.parse import parse
+from dueby_operator.objects.pods import Pod
 
 Document = dict[str, Any]
 GPU = "nvidia.com/gpu"

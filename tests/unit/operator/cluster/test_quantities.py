@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from dueby_operator.cluster.quantities import quantity, requests_of
-from dueby_operator.objects import Pod, parse
+from dueby_operator.objects.parse import parse
+from dueby_operator.objects.pods import Pod
 
 
 @pytest.mark.parametrize(

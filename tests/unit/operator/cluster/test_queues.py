@@ -10,7 +10,7 @@ from dueby_operator.cluster.queues import ClusterQueue, Queue, read_groups
 from dueby_operator.jobs import names
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
-from dueby_operator.objects import parse
+from dueby_operator.objects.parse import parse
 from support.decisions import NOW, SECOND, Look, indexed, infj, job, look, worker_job_of
 from support.operator import profile
 

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from dueby_operator.cluster.quotas import max_pods, room_by_namespace, take
-from dueby_operator.objects import ResourceQuota, parse
+from dueby_operator.objects.nodes import ResourceQuota
+from dueby_operator.objects.parse import parse
 
 
 def quota(namespace: str = "team", used: dict[str, str] | None = None, **hard: str) -> ResourceQuota:

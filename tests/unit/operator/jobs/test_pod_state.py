@@ -8,7 +8,9 @@ from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import Ending, absent_workers, ending_of, progress_of_ended, worker_models
 from dueby_operator.model.job_model import WorkerModel, WorkerState
 from dueby_operator.model.job_snapshot import WorkerJob
-from dueby_operator.objects import BatchJob, Pod, parse
+from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.parse import parse
+from dueby_operator.objects.pods import Pod
 from support.operator import worker
 
 MADE, LATER = "2026-11-25T10:00:00Z", "2026-11-25T10:05:00Z"

@@ -9,7 +9,8 @@ from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_operator.cluster.nodes import Node, free_devices, read_node, set_apart
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.model.writes import Create, Delete
-from dueby_operator.objects import NodeObject, Toleration, parse
+from dueby_operator.objects.nodes import NodeObject, Toleration
+from dueby_operator.objects.parse import parse
 from dueby_operator.profiling.class_profiles import KeptProfiles, keep_profiles, profiles_of
 from dueby_operator.profiling.slow_nodes import slow_nodes
 from support.decisions import NOW, Look, indexed, infj, job, look, pod_of, worker_job_of

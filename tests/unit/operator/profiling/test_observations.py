@@ -10,7 +10,9 @@ from dueby_api.status import ProfileStatus
 from dueby_api.units import format_time
 from dueby_operator.jobs import names
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.objects import BatchJob, Pod, parse
+from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.parse import parse
+from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.observations import observed_profiles
 from support.decisions import MADE, NOW, SECOND, Look, indexed, infj, job, look, pod_of, worker_job_of
 from support.operator import STEP_US, profile

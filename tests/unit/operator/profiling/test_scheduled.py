@@ -12,7 +12,8 @@ from dueby_api.step_config import ProfileConfig
 from dueby_operator.cluster.nodes import Node, read_node
 from dueby_operator.jobs import names
 from dueby_operator.model.writes import Add, Change, Delete, Put
-from dueby_operator.objects import NodeObject, parse
+from dueby_operator.objects.nodes import NodeObject
+from dueby_operator.objects.parse import parse
 from dueby_operator.settings import Window
 from dueby_worker.steps.config import load_config
 from support.decisions import infj

@@ -14,7 +14,7 @@ from dueby_operator.cluster.nodes import Node, PodRow
 from dueby_operator.kube.gather import PROFILING_US, Gatherer
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
-from dueby_operator.objects import Pod
+from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.upkeep import MAX_WRITES
 from dueby_operator.reconciler import Reconciler
 from dueby_operator.settings import OperatorSettings

@@ -1,0 +1,97 @@
+"""Jobs and CronJobs."""
+
+from typing import Any
+
+from dueby_api.schema import LenientSpec, field
+from dueby_operator.objects.meta import ObjectMeta, StatusCondition
+from dueby_operator.objects.pods import PodSpec
+
+
+class PodTemplate(LenientSpec, frozen=True, kw_only=True):
+    """What a Job's pods are made of."""
+
+    spec: PodSpec = field(default_factory=PodSpec)
+
+
+class BatchJobSpec(LenientSpec, frozen=True, kw_only=True):
+    """What a Job is to do."""
+
+    completions: int = 0
+    suspend: bool = False
+    template: PodTemplate = field(default_factory=PodTemplate)
+
+
+class BatchJobStatus(LenientSpec, frozen=True, kw_only=True):
+    """How far a Job is."""
+
+    conditions: tuple[StatusCondition, ...] = ()
+    completed_indexes: str = ""
+    failed_indexes: str = ""
+    start_time: str | None = None
+    completion_time: str | None = None
+
+
+class BatchJob(LenientSpec, frozen=True, kw_only=True):
+    """A Job of Kubernetes."""
+
+    metadata: ObjectMeta
+    spec: BatchJobSpec = field(default_factory=BatchJobSpec)
+    status: BatchJobStatus = field(default_factory=BatchJobStatus)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.metadata.name
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has succeeded."""
+        return self._has("Complete")
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it was given up."""
+        return self._has("Failed")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.is_complete or self.is_failed
+
+    def _has(self, condition: str) -> bool:
+        return any(found.type == condition and found.status == "True" for found in self.status.conditions)
+
+
+class TemplateMeta(LenientSpec, frozen=True, kw_only=True):
+    """Labels and annotations of a template."""
+
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+
+
+class JobTemplate(LenientSpec, frozen=True, kw_only=True):
+    """What a CronJob makes Jobs of. The spec is copied into a Job as it is, so it stays a document."""
+
+    metadata: TemplateMeta = field(default_factory=TemplateMeta)
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+class CronJobSpec(LenientSpec, frozen=True, kw_only=True):
+    """When a CronJob makes which Jobs."""
+
+    schedule: str = ""
+    time_zone: str = ""
+    suspend: bool = False
+    job_template: JobTemplate = field(default_factory=JobTemplate)
+
+
+class CronJob(LenientSpec, frozen=True, kw_only=True):
+    """A CronJob of Kubernetes."""
+
+    metadata: ObjectMeta
+    spec: CronJobSpec = field(default_factory=CronJobSpec)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.metadata.name

@@ -1,0 +1,54 @@
+"""From what the API server sends to the classes beside this file, and the small values in them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from dueby_api.errors import Invalid
+from dueby_api.schema import LenientSpec, validate
+from dueby_api.units import to_micros
+
+# Indexed Jobs may not have more; what says otherwise is not believed.
+MAX_INDEX = 100_000
+Parsed = TypeVar("Parsed", bound=LenientSpec)
+
+
+def parse(kind: type[Parsed], document: Mapping[str, Any]) -> Parsed:
+    """Return the object. Raise Invalid, with its name, if it isn't of this kind."""
+    try:
+        return validate(kind, document)
+    except Invalid:
+        # Some programs send null for what is absent, and the API server keeps it in places.
+        return validate(kind, _without_nulls(document), origin=_name_of(document))
+
+
+def micros_of(moment: str | None) -> int | None:
+    """Return the microseconds since 1970 of a Kubernetes time; None if there is none, or none that can be read."""
+    if moment is None:
+        return None
+    try:
+        return to_micros(datetime.fromisoformat(moment))
+    except (ValueError, TypeError):  # TypeError: it has no offset from UTC
+        return None
+
+
+def parse_indices(text: str) -> frozenset[int]:
+    """Return the numbers of `1,3-5`, as a Job's status lists them. What is no such list holds none."""
+    found: set[int] = set()
+    for run in filter(None, text.split(",")):
+        first, _, last = run.partition("-")
+        last = last or first
+        if first.isdecimal() and last.isdecimal():
+            found.update(range(int(first), min(int(last), MAX_INDEX) + 1))
+    return frozenset(found)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _name_of(document: Mapping[str, Any]) -> str:
+    metadata = document.get("metadata")
+    return str(metadata.get("name", "")) if isinstance(metadata, Mapping) else ""

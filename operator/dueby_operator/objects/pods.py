@@ -1,0 +1,96 @@
+"""Pods: what they ask for, and how they are."""
+
+from dueby_api.schema import LenientSpec, field
+from dueby_operator.objects.meta import Amount, ObjectMeta, StatusCondition
+
+
+class ContainerTerminated(LenientSpec, frozen=True, kw_only=True):
+    """How a container ended."""
+
+    exit_code: int | None = None
+    message: str = ""
+    reason: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+class ContainerWaiting(LenientSpec, frozen=True, kw_only=True):
+    """Why a container isn't running yet."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerRunning(LenientSpec, frozen=True, kw_only=True):
+    """Since when a container runs."""
+
+    started_at: str | None = None
+
+
+class ContainerState(LenientSpec, frozen=True, kw_only=True):
+    """One of the three."""
+
+    waiting: ContainerWaiting | None = None
+    running: ContainerRunning | None = None
+    terminated: ContainerTerminated | None = None
+
+    @property
+    def started_at(self) -> str | None:
+        """When the container started, if it has."""
+        found = self.running or self.terminated
+        return found.started_at if found else None
+
+
+class ContainerStatus(LenientSpec, frozen=True, kw_only=True):
+    """A container as the kubelet sees it."""
+
+    state: ContainerState = field(default_factory=ContainerState)
+    image_id: str = field(default="", name="imageID")
+
+
+class PodStatus(LenientSpec, frozen=True, kw_only=True):
+    """A pod as the scheduler and the kubelet see it."""
+
+    phase: str = ""
+    pod_ip: str = field(default="", name="podIP")
+    conditions: tuple[StatusCondition, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class Resources(LenientSpec, frozen=True, kw_only=True):
+    """What a container asks for and may use."""
+
+    requests: dict[str, Amount] = field(default_factory=dict)
+    limits: dict[str, Amount] = field(default_factory=dict)
+
+
+class Container(LenientSpec, frozen=True, kw_only=True):
+    """A container of a pod."""
+
+    name: str = ""
+    image: str = ""
+    resources: Resources = field(default_factory=Resources)
+    restart_policy: str = ""
+
+
+class PodSpec(LenientSpec, frozen=True, kw_only=True):
+    """What a pod is made of."""
+
+    node_name: str = ""
+    priority: int = 0
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+    overhead: dict[str, Amount] = field(default_factory=dict)
+
+
+class Pod(LenientSpec, frozen=True, kw_only=True):
+    """A pod."""
+
+    metadata: ObjectMeta
+    spec: PodSpec = field(default_factory=PodSpec)
+    status: PodStatus = field(default_factory=PodStatus)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.metadata.name
