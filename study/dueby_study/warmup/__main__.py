@@ -87,7 +87,8 @@ def learn(options: argparse.Namespace) -> None:
     from dueby_study.warmup.charts import draw_errors, draw_importances, save
 
     rows = read_warmups(options.rows)
-    learned, shape = learn_warmups(rows), learn_shape(rows)
+    learned = learn_warmups(rows)
+    shape = learn_shape(rows, learned)
     print("\n".join(sentences(learned, shape)))
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "warmup.json"

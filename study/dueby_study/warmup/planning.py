@@ -23,9 +23,9 @@ from dueby_study.warmup.anchoring import (
     shape_of,
     straight,
 )
-from dueby_study.warmup.learn import best_of, choose_parameters, try_kinds, upper_factor
+from dueby_study.warmup.learn import Learned, best_of, choose_parameters, try_kinds, upper_factor
 from dueby_study.warmup.regressors import Predict, learn
-from dueby_study.warmup.sample import Columns, sample_of
+from dueby_study.warmup.sample import Columns, Sample, sample_of
 
 # Rows between measured sizes, of the device class: of fewer, one more is above them all in more than 5 % of cases.
 ENOUGH_ROWS = 19
@@ -93,11 +93,13 @@ class LearnedShape:
         return tuple(predictions)
 
 
-def learn_shape(table: Any) -> LearnedShape:
-    """Learn it from rows of warm-ups; Invalid where they are too few."""
+def learn_shape(table: Any, learned: Learned | None = None) -> LearnedShape:
+    """Learn it from rows of warm-ups; Invalid where they are too few.
+
+    What was learned from the same rows holds the parameters and the regressor, which take most of the time to choose.
+    """
     sample = sample_of(table)
-    names, _ = choose_parameters(sample)
-    kind = best_of(try_kinds(sample, names)[1])
+    names, kind = (learned.four, learned.four_kind) if learned else _choose(sample)
     tried = leave_families_out(sample, kind, names)
     errors = between_errors(sample, tried)
     upper = {}
@@ -114,6 +116,12 @@ def learn_shape(table: Any) -> LearnedShape:
         upper=upper,
         engines=_engines(table.to_pylist()),
     )
+
+
+def _choose(sample: Sample) -> tuple[Sequence[str], str]:
+    """Return the four parameters that matter most, and the regressor that is the best with them."""
+    names, _ = choose_parameters(sample)
+    return names, best_of(try_kinds(sample, names)[1])
 
 
 def _engines(rows: Sequence[Mapping[str, Any]]) -> dict[str, frozenset[str]]:

@@ -11,12 +11,13 @@ import numpy as np
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.cluster import AgglomerativeClustering
-from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor
+from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import ExtraTreeRegressor
 
 from dueby_study.warmup.sample import Columns, Floats, Numbers
 
@@ -80,16 +81,21 @@ def _ranks(column: Floats) -> Floats:
     return ranks
 
 
+_TREES = 60
 # A column that is null in all rows of a fold stays, so that the others keep their places.
 _FILLED = SimpleImputer(keep_empty_features=True)
+
+
+def _unchecked() -> Any:
+    """Skip scikit-learn's checks: of some hundred small trees each would have its parameters checked for longer."""
+    return config_context(skip_parameter_validation=True, assume_finite=True)
 
 
 def _fitted(*steps: Any) -> Callable[[Floats, Floats], Predict]:
     """What learns with these steps of scikit-learn's."""
 
     def fit(values: Floats, log_us: Floats) -> Predict:
-        # Each of some hundred small trees has its parameters checked, which takes longer than the tree.
-        with config_context(skip_parameter_validation=True, assume_finite=True):
+        with _unchecked():
             learnt = make_pipeline(*(clone(step) for step in steps)).fit(values, log_us)
         return lambda rows: np.asarray(learnt.predict(rows), dtype=np.float64)
 
@@ -98,11 +104,32 @@ def _fitted(*steps: Any) -> Callable[[Floats, Floats], Predict]:
 
 # Features go together. Shrunk less, they get large coefficients that cancel, until one of them is shuffled alone.
 _line = _fitted(_FILLED, StandardScaler(), RidgeCV(alphas=np.logspace(1, 3, 9)))
-_trees = _fitted(_FILLED, ExtraTreesRegressor(n_estimators=60, min_samples_leaf=2, random_state=0))
 _boosting = _fitted(
     _FILLED,
     GradientBoostingRegressor(n_estimators=100, max_depth=3, subsample=0.7, max_features=0.5, random_state=0),
 )
+
+
+def _trees(values: Floats, log_us: Floats) -> Predict:
+    """Fit extremely randomized trees: to the bit those of scikit-learn's ExtraTreesRegressor, in half its time.
+
+    That one copies an estimator with its parameters for each tree, which takes longer than so small a tree.
+    """
+    fill = clone(_FILLED)
+    seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=_TREES)
+    with _unchecked():
+        rows = fill.fit_transform(values).astype(np.float32)
+        trees = [
+            ExtraTreeRegressor(min_samples_leaf=2, random_state=int(seed)).fit(rows, log_us, check_input=False)
+            for seed in seeds
+        ]
+
+    def predict(wanted: Floats) -> Floats:
+        filled = fill.transform(wanted).astype(np.float32)
+        guesses = [tree.predict(filled, check_input=False) for tree in trees]
+        return np.asarray(np.mean(guesses, axis=0), dtype=np.float64)
+
+    return predict
 
 
 def _line_then_trees(values: Floats, log_us: Floats) -> Predict:
