@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test test-deep lint format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,9 +27,14 @@ install: $(STAMP) ## make the virtual environment .venv with everything that dem
 demo: $(STAMP) ## profile this machine, then classify photos by a deadline on it (under 5 minutes)
 	@examples/demo/run.sh
 
-test: lint ## lint, check the types, run every test and show the coverage
-	@echo "== pytest: every test, warnings are errors"
-	$(BIN)/pytest --cov --cov-report=term $(PYTEST_ARGS)
+test: lint ## lint, check the types, run the tests on all cores and show the coverage
+	@echo "== pytest: every test but those marked deep, warnings are errors"
+	$(BIN)/pytest -n auto --cov --cov-report=term --durations=10 $(PYTEST_ARGS)
+
+# A property that takes 10 s on few examples may take an hour on many.
+test-deep: lint ## the same with 50 times as many examples of each property, and with the tests that take long
+	@echo "== pytest: every test, on many examples"
+	$(BIN)/pytest -n auto --hypothesis-profile=deep --timeout=7200 --durations=10 $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff and mypy alone
 	@echo "== ruff: style and layout"

@@ -18,6 +18,7 @@ import hypothesis
 import pytest
 
 from support.cluster import has_docker
+from support.examples import DEEP, DEEP_EXAMPLES, USUAL_EXAMPLES, load_profiles
 
 # Before anything imports torch or OpenBLAS, which read these once: a test that needs more threads asks for them.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -33,22 +34,20 @@ for variable in [name for name in os.environ if name.startswith(("AWS_", "XDG_")
 HOME = tempfile.mkdtemp(prefix="dueby-tests-")
 os.environ["HOME"] = HOME
 
-# Times vary on a shared machine, so no test fails for being slow once. CI tries the same examples every time.
-hypothesis.settings.register_profile("person", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "person")
+load_profiles()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Something outside Python that a marked test can't do without."""
+    """What a marked test can't do without: something outside Python, or time."""
 
-    what: str
+    because: str
+    """What these tests do that not every run can give them: the end of "tests that ..."."""
     is_there: Callable[[], bool]
-    required_by: str
-    """Variable that turns the skip into a failure."""
     how: str
     """What a person does to run these tests."""
+    required_by: str = ""
+    """Variable that turns the skip into a failure."""
 
 
 @cache
@@ -61,48 +60,54 @@ def has_gpu() -> bool:
 
 NEEDS = {
     "s3": Need(
-        what="an S3 server",
+        because="need an S3 server",
         is_there=lambda: shutil.which("versitygw") is not None,
         required_by="DUEBY_REQUIRE_S3",
         how="put versitygw (github.com/versity/versitygw) on the PATH",
     ),
     "browser": Need(
-        what="a browser",
+        because="need a browser",
         is_there=lambda: shutil.which("chromium") is not None,
         required_by="DUEBY_REQUIRE_BROWSER",
         how="install Chromium (Debian: apt-get install chromium)",
     ),
     "cluster": Need(
-        what="a Kubernetes cluster",
+        because="need a Kubernetes cluster",
         is_there=has_docker,
         required_by="DUEBY_REQUIRE_CLUSTER",
         how="start Docker and put kind, kubectl and helm on the PATH",
     ),
     "prometheus": Need(
-        what="a Prometheus",
+        because="need a Prometheus",
         is_there=lambda: shutil.which("prometheus") is not None,
         required_by="DUEBY_REQUIRE_PROMETHEUS",
         how="install Prometheus (Debian: apt-get install prometheus)",
     ),
     "compiler": Need(
-        what="a C compiler",
+        because="need a C compiler",
         is_there=lambda: shutil.which("cc") is not None,
         required_by="DUEBY_REQUIRE_COMPILER",
         how="install one (Debian: apt-get install gcc)",
     ),
     "gpu": Need(
-        what="an NVIDIA GPU",
+        because="need an NVIDIA GPU",
         is_there=has_gpu,
         required_by="DUEBY_REQUIRE_GPU",
         how="take a machine that has one",
     ),
+    DEEP: Need(
+        because="take minutes",
+        is_there=lambda: is_deep(),
+        how="make test-deep",
+    ),
 }
-SKIPPED = pytest.StashKey[Counter[str]]()
+# The name under which a skipped test's report says what it lacked. Reports, unlike objects, come from xdist's workers.
+LACKED = "lacked"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Count the skips of this run."""
-    config.stash[SKIPPED] = Counter()
+def is_deep() -> bool:
+    """Return whether properties are tried on many examples, and slow tests run."""
+    return hypothesis.settings().max_examples >= DEEP_EXAMPLES
 
 
 def pytest_unconfigure() -> None:
@@ -116,18 +121,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if item.get_closest_marker(marker) is None or need.is_there():
             continue
         if os.environ.get(need.required_by) == "1":
-            pytest.fail(f"needs {need.what}, which {need.required_by}=1 requires: {need.how}", pytrace=False)
-        item.config.stash[SKIPPED][marker] += 1
-        pytest.skip(f"needs {need.what}: {need.how}")
+            pytest.fail(
+                f"tests like this {need.because}, which {need.required_by}=1 requires: {need.how}", pytrace=False
+            )
+        item.user_properties.append((LACKED, marker))
+        pytest.skip(f"tests like this {need.because}: {need.how}")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> Generator[None, None, None]:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
     """Say at the very end what was left out."""
     yield
-    for marker, count in config.stash[SKIPPED].items():
+    reports = terminalreporter.stats.get("skipped", [])
+    lacked = Counter(marker for report in reports for name, marker in report.user_properties if name == LACKED)
+    for marker, count in lacked.items():
         need = NEEDS[marker]
-        tests = "1 test" if count == 1 else f"{count} tests"
-        terminalreporter.write_line(f"SKIPPED {tests} for want of {need.what}. To run: {need.how}.", yellow=True)
+        terminalreporter.write_line(
+            f"SKIPPED {count} of the tests that {need.because}. To run them: {need.how}.", yellow=True
+        )
+    if not is_deep():
+        terminalreporter.write_line(
+            f"Each property was tried on {USUAL_EXAMPLES} examples. To try {DEEP_EXAMPLES}: make test-deep.",
+            yellow=True,
+        )

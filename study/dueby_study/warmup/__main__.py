@@ -107,7 +107,8 @@ def learn(options: argparse.Namespace) -> None:
     from dueby_study.warmup.summary import document, sentences
 
     rows = read_warmups(options.rows)
-    learned, shape = learn_warmups(rows), learn_shape(rows)
+    learned = learn_warmups(rows)
+    shape = learn_shape(rows, learned)
     print("\n".join(sentences(learned, shape)))
     print(write_text(options.output / "warmup.json", json.dumps(document(learned, shape), indent=1) + "\n"))
     print(save(draw_importances, learned, options.output / "warmup-importances.png"))

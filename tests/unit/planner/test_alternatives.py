@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import support.reference_planner as reference
@@ -12,6 +12,7 @@ from dueby_planner.model.plan import Infeasible
 from dueby_planner.model.problem import Problem
 from dueby_planner.objectives import make_plan
 from support import reference_alternatives
+from support.examples import examples
 from support.planner import choice, group, problem, problem_of, questions
 from support.reference_planner import Question
 
@@ -34,7 +35,7 @@ def alternatives(question: Question) -> Alternatives:
     return find_alternatives(problem_of(question))
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(SMALL, st.data())
 def test_a_microsecond_before_the_earliest_deadline_is_infeasible(question: Question, data: st.DataObject) -> None:
     asked = too_much(question, data)
@@ -46,7 +47,7 @@ def test_a_microsecond_before_the_earliest_deadline_is_infeasible(question: Ques
         assert reference.fewest(asked, earliest_us - 1) is None
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(SMALL, st.data())
 def test_an_image_more_than_the_largest_n_is_infeasible(question: Question, data: st.DataObject) -> None:
     asked = too_much(question, data)
@@ -62,7 +63,7 @@ def with_more(question: Question, name: str, more: int) -> Question:
     return replace(question, kinds=kinds, most=None if question.most is None else question.most + more)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(SMALL, st.data())
 def test_one_extra_gpu_less_is_infeasible(question: Question, data: st.DataObject) -> None:
     asked = too_much(question, data)
@@ -76,7 +77,7 @@ def test_one_extra_gpu_less_is_infeasible(question: Question, data: st.DataObjec
             assert reference.fewest(with_more(asked, name, more - 1)) is None
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(SMALL, st.data())
 def test_a_millionth_of_confidence_more_is_infeasible(question: Question, data: st.DataObject) -> None:
     asked = too_much(replace(question, confidence=0.999), data)
@@ -166,7 +167,7 @@ def test_the_largest_n_is_never_above_what_a_job_may_ask_for(images: int) -> Non
     assert asked.largest_images() == 10**12
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(SMALL)
 def test_each_alternative_alone_makes_the_job_feasible(question: Question) -> None:
     asked = problem_of(question)

@@ -3,13 +3,14 @@
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.deadline_classes import Action, judge
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
 from dueby_planner.objectives import make_plan
+from support.examples import examples
 from support.planner import choice, group, problem, problem_of, questions
 from support.reference_planner import Question
 
@@ -90,7 +91,7 @@ def test_best_effort_waits_for_idle_gpus_even_where_none_is_idle_now() -> None:
     assert judge(problem(LATER, images=50, time=99), "BestEffort").action == "Wait"
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(questions())
 def test_where_everything_is_free_the_verdict_is_the_plan_itself(question: Question) -> None:
     everything = problem_of(question)

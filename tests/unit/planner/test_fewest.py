@@ -5,10 +5,11 @@ from dataclasses import replace
 from math import inf
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import support.reference_planner as reference
+from support.examples import examples
 from support.planner import choice, group, problem, problem_of, questions
 from support.reference_planner import Kind, Question
 
@@ -21,13 +22,13 @@ def fewest(question: Question) -> float:
     return inf if found is None else found
 
 
-@settings(max_examples=2_000)
+@examples(2_000)
 @given(TINY)
 def test_no_choice_of_gpus_sizes_and_iterations_needs_fewer(question: Question) -> None:
     assert problem_of(question).fewest() == reference.brute_force_fewest(question)
 
 
-@settings(max_examples=1_000)
+@examples(1_000)
 @given(questions())
 def test_the_first_k_that_is_accepted_is_the_one_that_trying_each_finds(question: Question) -> None:
     assert problem_of(question).fewest() == reference.fewest(question)

@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import support.reference_planner as reference
 from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
 from dueby_planner.model.problem import Problem
 from dueby_planner.objectives import make_plan
+from support.examples import examples
 from support.planner import choice, group, problem, problem_of, questions
 from support.reference_planner import Kind, Question, Size
 
@@ -28,7 +29,7 @@ def rows(plan: Plan) -> list[tuple[str, int, int, int]]:
     return sorted((g.device_class, g.count, g.choice.mini_batch_size, g.iterations) for g in plan.groups)
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(questions())
 def test_every_figure_is_the_reference_s(question: Question) -> None:
     found, expected = make_plan(problem_of(question)), reference.plan(question)
@@ -191,7 +192,7 @@ def test_the_most_iterations_bound_every_device() -> None:
     assert rows(planned(asked)) == [("a", 5, 10, 0)]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     st.lists(st.tuples(st.integers(1, 512), st.integers(10**3, 10**6), st.integers(1, 256)), min_size=1, max_size=16),
     st.integers(1, 10**12),
@@ -218,7 +219,7 @@ def test_any_n_to_a_million_millions_on_4096_gpus_has_a_verified_answer(
 # ---- late plans
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(questions())
 def test_the_plan_that_ends_earliest_ends_at_the_earliest_deadline_and_is_late(question: Question) -> None:
     asked = problem_of(question)

@@ -4,7 +4,7 @@ from concurrent.futures import Future
 
 import pulp
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_planner.model import plan as plan_module
@@ -13,6 +13,7 @@ from dueby_planner.model.proof import BOTH, CLOSED_FORM, judge_fewest, judge_mos
 from dueby_planner.model.rule import EqualDevices
 from dueby_planner.model.solver import SolverAnswer, ask_fewest, ask_most, read_answer
 from dueby_planner.objectives import make_plan
+from support.examples import examples
 from support.planner import choice, group, problem
 
 CLASSES = st.lists(st.tuples(st.integers(1, 10**5), st.integers(1, 300)), min_size=1, max_size=6)
@@ -33,7 +34,7 @@ def largest_first(classes: list[EqualDevices]) -> list[int]:
 # ---- the programs
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(CLASSES, st.integers(1, 100))
 def test_model_1_answers_with_the_least_number(classes: list[EqualDevices], percent: int) -> None:
     each = largest_first(classes)
@@ -44,7 +45,7 @@ def test_model_1_answers_with_the_least_number(classes: list[EqualDevices], perc
     assert sum(c * n for (c, _), n in zip(classes, found.counts, strict=True)) >= images
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(CLASSES, st.integers(1, 400))
 def test_model_2_answers_with_the_most_images_of_so_many_gpus(classes: list[EqualDevices], most: int) -> None:
     found = answered(ask_most(classes, most))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dueby_planner.model.plan import Plan, PlanGroup
@@ -13,6 +13,7 @@ from dueby_planner.model.problem import Problem
 from dueby_planner.model.verify import WrongPlan, verify_fewest, verify_plan
 from dueby_planner.objectives import make_plan
 from dueby_planner.small_samples import Z95
+from support.examples import examples
 from support.planner import choice, group, problem, problem_of, questions
 from support.reference_planner import Question
 
@@ -125,7 +126,7 @@ def test_a_finish_that_is_too_early_to_be_promised_is_refused() -> None:
         check(asked, plan.groups, finish_us=plan.finish_at_confidence_us - 1)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(questions(), st.integers(1, 3))
 def test_a_number_above_the_least_is_not_certified(question: Question, more: int) -> None:
     asked = problem_of(question)
@@ -137,7 +138,7 @@ def test_a_number_above_the_least_is_not_certified(question: Question, more: int
         verify_fewest(asked, gpus + more)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(questions())
 def test_infeasible_is_certified_for_every_number_allowed(question: Question) -> None:
     asked = problem_of(question)

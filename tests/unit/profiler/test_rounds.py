@@ -1,7 +1,7 @@
 """How a layout is measured within its time, on simulated machines: fast and slow ones, small ones, noisy ones."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.gpu_profile import parse_profile
@@ -11,6 +11,7 @@ from dueby_profiler.measuring.process_group import OutOfMemory
 from dueby_profiler.measuring.rounds import measure_rate
 from dueby_profiler.measuring.sweep import End
 from dueby_profiler.presets import ENOUGH_GROUPS, FULL, QUICK, Preset
+from support.examples import examples
 from support.profiler import SimulatedMachine, profile_of, some_measurements
 
 machines = st.builds(
@@ -28,7 +29,7 @@ machines = st.builds(
 )
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(machines, st.sampled_from([FULL, QUICK]), st.booleans())
 def test_the_time_is_kept_and_the_profile_is_valid(machine: SimulatedMachine, preset: Preset, gpu: bool) -> None:
     began_s = machine.now_s
@@ -40,7 +41,7 @@ def test_the_time_is_kept_and_the_profile_is_valid(machine: SimulatedMachine, pr
     assert profile.spec.steps[0].mini_batch_size == 1
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.integers(1, 8), st.integers(0, 100))
 def test_a_full_profile_of_the_demos_model_has_enough_groups_and_three_warm_ups(slices: int, seed: int) -> None:
     spec = profile_of(SimulatedMachine(slices=slices, seed=seed).measured(FULL)).spec

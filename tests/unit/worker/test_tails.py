@@ -6,12 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.grid import Share
 from dueby_planner.model.shares import cut_shares
 from dueby_worker.work.tails import next_part
+from support.examples import examples
 
 
 def shares_of(*ends: int) -> tuple[Share, ...]:
@@ -98,7 +99,7 @@ class Simulation:
         return next_part([part for part in parts if part not in self.done], self.shares, place=worker)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(2, 10), st.integers(20, 300), st.randoms(use_true_random=False))
 def test_doubles_stay_within_a_part_per_hand_over(workers: int, parts: int, chance: random.Random) -> None:
     shares = cut_shares(parts, [1] * workers)
@@ -109,7 +110,7 @@ def test_doubles_stay_within_a_part_per_hand_over(workers: int, parts: int, chan
     assert doubles <= 2 * workers
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(2, 8), st.integers(20, 200), st.randoms(use_true_random=False))
 def test_the_survivors_finish_what_dead_workers_leave(workers: int, parts: int, chance: random.Random) -> None:
     shares = cut_shares(parts, [1] * workers)

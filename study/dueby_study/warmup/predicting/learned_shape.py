@@ -15,9 +15,9 @@ import numpy as np
 from dueby_api.gpu_profile import GPUProfile, PredictedWarmup, ProfileSpec, Quantiles, WarmupModel
 from dueby_planner.profiles.interpolation import interpolated_sizes, warmup_of
 from dueby_profiler.monitor.readers.model_facts import ModelWeight
-from dueby_study.warmup.learning.learn import best_of, choose_parameters, try_kinds, upper_factor
+from dueby_study.warmup.learning.learn import LearnedWarmups, best_of, choose_parameters, try_kinds, upper_factor
 from dueby_study.warmup.learning.regressors import Predict, learn
-from dueby_study.warmup.learning.sample import Columns, sample_of
+from dueby_study.warmup.learning.sample import Columns, Sample, sample_of
 from dueby_study.warmup.predicting.anchoring import (
     InterpolationErrors,
     anchored,
@@ -95,11 +95,14 @@ class LearnedShape:
         return tuple(predictions)
 
 
-def learn_shape(table: Any) -> LearnedShape:
-    """Learn the shape from rows of warm-ups; raise Invalid if they are too few."""
+def learn_shape(table: Any, learned: LearnedWarmups | None = None) -> LearnedShape:
+    """Learn the shape from rows of warm-ups; raise Invalid if they are too few.
+
+    `learned` is what was learned from the same rows. It holds the parameters and the regressor, which take most of the
+    time to choose.
+    """
     sample = sample_of(table)
-    names, _ = choose_parameters(sample)
-    kind = best_of(try_kinds(sample, names)[1])
+    names, kind = (learned.four, learned.four_kind) if learned else _choose(sample)
     tried = leave_families_out(sample, kind, names)
     errors = interpolation_errors(sample, tried)
     upper = {}
@@ -116,6 +119,12 @@ def learn_shape(table: Any) -> LearnedShape:
         upper=upper,
         engines=_engines(table.to_pylist()),
     )
+
+
+def _choose(sample: Sample) -> tuple[Sequence[str], str]:
+    """Return the four parameters that matter most, and the regressor that is the best with them."""
+    names, _ = choose_parameters(sample)
+    return names, best_of(try_kinds(sample, names)[1])
 
 
 def _engines(rows: Sequence[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
