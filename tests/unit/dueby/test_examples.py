@@ -9,8 +9,8 @@ import yaml
 
 from dueby_api.gpu_profile import parse_profile
 from dueby_api.inference_job import parse_job
+from support.source_tree import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[3]
 EXAMPLES = sorted((REPOSITORY / "examples").rglob("*.yaml"))
 DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 PARSERS = {"InferenceJob": parse_job, "GPUProfile": parse_profile}

@@ -17,8 +17,8 @@ from dueby_operator.metrics import Metrics
 from dueby_operator.settings import ProfilerSettings, read_profiler
 from dueby_worker.telemetry.metrics import render
 from dueby_worker.telemetry.progress import ProgressTracker
+from support.source_tree import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[3]
 CHART = REPOSITORY / "charts" / "dueby"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())

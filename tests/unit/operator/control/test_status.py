@@ -1,7 +1,6 @@
 """The status says what is declared: each field is written in some case, and each reason is given by some code."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from dueby_api.conditions import Reason
@@ -11,8 +10,8 @@ from dueby_operator.profiling.rates import rates
 from dueby_operator.resources.crds import job_crd
 from support.decisions import a_batch, indexed, infj, look, started
 from support.operator import profile
+from support.source_tree import PACKAGES
 
-OPERATOR = Path(__file__).parents[4] / "operator" / "dueby_operator"
 COST = {"decodeMicros": 900, "bandwidthBytesPerSecond": 5e7}
 
 
@@ -80,7 +79,7 @@ def test_every_field_of_a_profiles_status_is_written_in_some_case() -> None:
 
 
 def test_every_reason_is_given_by_some_code() -> None:
-    source = "\n".join(path.read_text() for path in OPERATOR.rglob("*.py"))
+    source = "\n".join(path.read_text() for path in PACKAGES["dueby_operator"].rglob("*.py"))
     assert [reason.name for reason in Reason if f"Reason.{reason.name}" not in source] == []
 
 

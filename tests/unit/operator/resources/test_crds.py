@@ -14,8 +14,8 @@ from dueby_api.errors import Invalid
 from dueby_api.inference_job import parse_job
 from dueby_operator.resources.__main__ import generated_files
 from dueby_operator.resources.crds import job_crd, profile_crd
+from support.source_tree import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[4]
 EXAMPLES = sorted((REPOSITORY / "examples").rglob("*.yaml"))
 
 

@@ -20,8 +20,9 @@ from dueby_planner.profiles.interpolation import interpolated_sizes, times_of
 from dueby_planner.profiles.pool import build_pool
 from support.planner import A100, job, problem_of, profile, profile_of, questions, step_document
 from support.reference_planner import Question
+from support.source_tree import REPOSITORY
 
-PROFILES = Path(__file__).parents[3] / "docs" / "profiles"
+PROFILES = REPOSITORY / "docs" / "profiles"
 # 10 ms of launches, then 0.2 ms an image; W is three steps.
 STEPS = [step_document(size, max(10_000, 200 * size), 3 * max(10_000, 200 * size)) for size in (1, 8, 32, 64, 128)]
 MODEL = {

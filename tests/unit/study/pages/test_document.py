@@ -1,14 +1,14 @@
 """docs/study.md quotes a run: its text and figures are those that the command makes of the numbers kept beside it."""
 
 import json
-from pathlib import Path
 
 from dueby_api.schema import validate
 from dueby_study.pages.markdown import render_text
 from dueby_study.pages.page import study_page
 from dueby_study.summary import StudySummary
+from support.source_tree import REPOSITORY
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = REPOSITORY / "docs"
 
 
 def test_the_document_holds_the_words_of_the_run_that_it_names() -> None:

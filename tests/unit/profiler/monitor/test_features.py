@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +16,9 @@ from dueby_profiler.monitor.readers.allocator import allocator_features, pick
 from dueby_profiler.monitor.readers.host import Host, WatchedProcess
 from dueby_profiler.monitor.readers.model_facts import weigh
 from dueby_profiler.monitor.readers.status_page import MISSING
+from support.source_tree import REPOSITORY
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "monitor.md"
+DOCUMENT = REPOSITORY / "docs" / "monitor.md"
 
 
 def test_the_document_is_generated_from_the_table() -> None:

@@ -17,9 +17,10 @@ from dueby_study.warmup.collecting.rows import write_warmups
 from dueby_study.warmup.predicting.anchoring import anchored, next_larger, straight
 from dueby_study.warmup.predicting.learned_shape import LearnedShape, learn_shape
 from support.planner import profile
+from support.source_tree import REPOSITORY
 from support.warmups import MODELS, a_row, a_table, some_rows, true_us
 
-PROFILES = Path(__file__).parents[3] / "docs" / "profiles"
+PROFILES = REPOSITORY / "docs" / "profiles"
 
 
 def test_an_anchored_shape_passes_through_what_was_measured_and_keeps_its_form_between() -> None:

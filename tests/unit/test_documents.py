@@ -1,0 +1,56 @@
+"""What the documents name is there: files and folders in backquotes, and links with their headings."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.source_tree import REPOSITORY
+
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", "charts/**/*.md", "examples/**/*.md")
+    for path in REPOSITORY.glob(pattern)
+)
+ROOTS = "api|planner|operator|worker|profiler|dueby|study|tests|docs|benchmarks|charts|crds|examples"
+# A path with NAME in it, or with a shell's braces, stands for others.
+NAMED = re.compile(rf"`((?:{ROOTS})/[\w./-]+)`")
+# Names of images, and what a command writes.
+NOT_HERE = {"dueby/operator", "dueby/worker", "study/study.md"}
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def missing(document: Path, text: str) -> Iterator[str]:
+    """What the text names and what is not there."""
+    for name in NAMED.findall(text):
+        if "NAME" not in name and name not in NOT_HERE and not (REPOSITORY / name).exists():
+            yield name
+    for link in LINK.findall(text):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, heading = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        if not target.exists() or (heading and heading not in headings(target)):
+            yield link
+
+
+def headings(document: Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    found = re.findall(r"^#+ (.*)$", document.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_what_a_document_names_is_there(document: Path) -> None:
+    assert not list(missing(document, document.read_text()))
+
+
+def test_what_is_not_there_is_noticed() -> None:
+    document = REPOSITORY / "README.md"
+    assert list(missing(document, "see `docs/nothing.md`")) == ["docs/nothing.md"]
+    assert list(missing(document, "[a](docs/nothing.md) [b](docs/README.md#nothing)")) == [
+        "docs/nothing.md",
+        "docs/README.md#nothing",
+    ]
+    assert not list(missing(document, "[c](docs/README.md#decisions) `api/dueby_api/engines.py` `api/NAME.py`"))
