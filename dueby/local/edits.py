@@ -1,4 +1,4 @@
-"""Edits of the manifest while the job runs: what may change is taken over, what can't is refused in a sentence."""
+"""Edits of the manifest while the job runs: changes that are allowed are taken, others are refused with a sentence."""
 
 import os
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class ManifestWatch:
         self.seen = self._stamp()
 
     def edited_job(self) -> InferenceJob | None:
-        """The edited job; None where nothing changed, or nothing that may."""
+        """Return the edited job; None if nothing has changed, or nothing that may."""
         stamp = self._stamp()
         if stamp == self.seen or stamp is None:
             return None

@@ -100,7 +100,7 @@ class Loop:
         self._require_pool(job.manifest)
 
     def run(self) -> LoopEnd:
-        """Until the job is over. The workers are gone when it returns or raises."""
+        """Run until the job is over. The workers are gone when this returns or raises."""
         try:
             while True:
                 self.look()

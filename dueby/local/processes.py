@@ -128,7 +128,7 @@ class Processes:
                 raise Invalid(error.field or "spec", error.error or log_tail(process.folder))
 
     def fault_of_losses(self) -> DueByError:
-        """What to say when workers are lost again and again."""
+        """Return the error to raise when workers are lost again and again."""
         lost = [p for p in self.started if p.state == "lost"]
         last = lost[-1]
         words = log_tail(last.folder)
@@ -196,7 +196,7 @@ class Processes:
 
 
 def log_tail(folder: Path, lines: int = 3) -> str:
-    """The last words of a worker's log."""
+    """Return the end of a worker's log."""
     try:
         text = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

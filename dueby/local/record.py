@@ -38,7 +38,7 @@ class Record:
         self.at_confidence_s: float | None = None
 
     def at(self, now_us: int) -> float:
-        """Seconds since the start."""
+        """Return the seconds since the start."""
         return round((now_us - self.start_us) / MICROS_PER_SECOND, 3)
 
     def started(self, start: StartWorkers, *, now_us: int, before: int) -> None:
@@ -74,7 +74,7 @@ class Record:
         )
 
     def sample(self, processes: Sequence[Process], *, now_us: int, done: int, failed: int) -> None:
-        """How far everything is now."""
+        """Note how far everything is now."""
         at = self.at(now_us)
         for process in processes:
             name = process.assignment.worker

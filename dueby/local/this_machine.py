@@ -33,7 +33,10 @@ class LocalPool:
 
 
 def find_pool(profiles: Sequence[GPUProfile], model: Model) -> LocalPool:
-    """The pool of this machine: all profiled GPUs, or the fastest layout of its cores; Invalid where there is none."""
+    """Return the pool of this machine: all profiled GPUs, or else the fastest layout of its cores.
+
+    Raise Invalid if nothing of it was profiled for the model.
+    """
     layouts = {layout.device_class: layout for layout in this_machine().layouts}
     here = tuple(p for p in profiles if p.spec.device_class in layouts)
     wanted = machine_pool(here, model)
@@ -46,7 +49,7 @@ def find_pool(profiles: Sequence[GPUProfile], model: Model) -> LocalPool:
 
 
 def cache_folder() -> Path:
-    """Where compiled models are kept between runs."""
+    """Return the folder in which compiled models are kept between runs."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dueby"
     home.mkdir(parents=True, exist_ok=True)
     return home

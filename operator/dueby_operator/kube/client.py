@@ -60,10 +60,10 @@ class Access(Protocol):
         """Address, with its scheme."""
 
     def as_http_headers(self) -> dict[str, str]:
-        """The credentials that are sent."""
+        """Return the credentials that are sent with each request."""
 
     def as_ssl_context(self) -> ssl.SSLContext:
-        """The credentials that the connection is made with."""
+        """Return the credentials that the connection is made with."""
 
 
 class Kube:
@@ -83,11 +83,11 @@ class Kube:
             await self._session.close()
 
     async def get(self, path: str) -> Document:
-        """The object; Missing."""
+        """Return the object. Raise Missing if there is none."""
         return await self._call("GET", path)
 
     async def pages(self, path: str, **query: str) -> AsyncIterator[Document]:
-        """A list, page by page."""
+        """Yield a list, page by page."""
         more = ""
         while True:
             page = await self._call("GET", path, query={**query, "limit": str(PAGE), "continue": more})
@@ -97,17 +97,20 @@ class Kube:
                 return
 
     async def list(self, path: str, **query: str) -> list[Document]:
-        """The objects of a list."""
+        """Return the objects of a list."""
         return [item async for page in self.pages(path, **query) for item in page.get("items", ())]
 
     async def watch(self, path: str, version: str, **query: str) -> AsyncIterator[Document]:
-        """What happens after this version, for some minutes: ADDED, MODIFIED, DELETED, BOOKMARK; Expired."""
+        """Yield what happens after this version, for some minutes: events ADDED, MODIFIED, DELETED and BOOKMARK.
+
+        Raise Expired if the API server has forgotten what happened since that version.
+        """
         asked = {**query, "watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
         url = self._url(path, {**asked, "timeoutSeconds": str(WATCH_S)})
-        patience = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
         try:
-            async with self._connection().get(url, headers=self._headers(), timeout=patience) as answer:
-                self._tell("WATCH", path, answer.status)
+            async with self._connection().get(url, headers=self._headers(), timeout=timeout) as answer:
+                self._record("WATCH", path, answer.status)
                 if answer.status >= 400:
                     raise _failure(answer.status, await answer.text())
                 async for line in answer.content:
@@ -119,20 +122,20 @@ class Kube:
             raise Transient(f"the API server: {error!r}") from None
 
     async def create(self, path: str, document: Document, *, dry_run: bool = False) -> Document:
-        """Create the object, strictly: a field that doesn't exist is Refused; Conflict if it is there already."""
+        """Create the object. Raise Refused for a field that doesn't exist, Conflict if the object exists already."""
         query = {"fieldValidation": "Strict", **({"dryRun": "All"} if dry_run else {})}
         return await self._call("POST", path, query=query, body=document)
 
     async def replace(self, path: str, document: Document) -> Document:
-        """Put the object in the place of what was read; Conflict if it has changed meanwhile."""
+        """Replace the object that was read. Raise Conflict if it has changed since."""
         return await self._call("PUT", path, body=document)
 
     async def merge(self, path: str, change: Document) -> Document:
-        """Change some fields."""
+        """Change some fields of the object."""
         return await self._call("PATCH", path, body=change, content_type=MERGE)
 
     async def delete(self, path: str) -> None:
-        """Delete the object and, in the background, what it owns; no error where it is gone."""
+        """Delete the object and, in the background, what it owns. An object that is gone is no error."""
         try:
             await self._call("DELETE", path, query={"propagationPolicy": "Background"})
         except Missing:
@@ -154,15 +157,15 @@ class Kube:
             async with asked as answer:
                 text = await answer.text()
         except (OSError, aiohttp.ClientError, TimeoutError) as error:
-            self._tell(method, path, None)
+            self._record(method, path, None)
             raise Transient(f"the API server: {error!r}") from None
-        self._tell(method, path, answer.status)
+        self._record(method, path, answer.status)
         if answer.status >= 400:
             raise _failure(answer.status, text)
         found: Document = json.loads(text)
         return found
 
-    def _tell(self, method: str, path: str, code: int | None) -> None:
+    def _record(self, method: str, path: str, code: int | None) -> None:
         if self._count:
             self._count(method, path, code)
 
@@ -191,7 +194,7 @@ class Kube:
 
 
 def _failure(status: int, body: str) -> DueByError:
-    """What the API server said, as the kind of failure that it is."""
+    """Return the API server's answer as the kind of failure that it is."""
     try:
         message = str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
@@ -199,5 +202,5 @@ def _failure(status: int, body: str) -> DueByError:
     kinds: Mapping[int, type[DueByError]] = {404: Missing, 409: Conflict, 410: Expired}
     if status in kinds:
         return kinds[status](message)
-    # 401 too: a token that has just run out is read anew.
+    # A token that has just run out is answered with 401; it is read anew before the next call.
     return Refused(status, message) if 400 <= status < 500 and status not in (401, 408, 429) else Transient(message)

@@ -1,7 +1,8 @@
 """A Lease that one operator holds at a time, so that two of them never act on the same jobs.
 
-The chart makes the Lease; holding it is writing one's name and renewing the time. Whoever wants it waits until the time
-has not moved for as long as the Lease says, by its own clock: clocks of two machines are never compared.
+The chart makes the Lease. An operator holds it by writing its name and renewing the time. Another operator that wants
+it waits until the time has stood still for as long as the Lease says. It measures that by its own clock: clocks of two
+machines are never compared.
 """
 
 import asyncio
@@ -33,28 +34,28 @@ class Lease:
     clock_s: Callable[[], float] = time.monotonic
 
     async def take(self) -> None:
-        """Wait until it is free, and hold it."""
-        seen, since_s, told = None, self.clock_s(), ""
+        """Wait until the Lease is free, and hold it."""
+        seen, since_s, logged = None, self.clock_s(), ""
         while True:
             try:
                 lease = await self.kube.get(self.path)
                 spec = lease.get("spec") or {}
                 if (spec.get("holderIdentity"), spec.get("renewTime")) != seen:
                     seen, since_s = (spec.get("holderIdentity"), spec.get("renewTime")), self.clock_s()
-                patience_s = float(spec.get("leaseDurationSeconds") or DURATION_S)
-                if not spec.get("holderIdentity") or self.clock_s() - since_s > patience_s:
+                duration_s = float(spec.get("leaseDurationSeconds") or DURATION_S)
+                if not spec.get("holderIdentity") or self.clock_s() - since_s > duration_s:
                     await self._write(lease, self.holder)
                     log.info("holding the Lease %s as %s", self.path, self.holder)
                     return
-                if told != spec["holderIdentity"]:
-                    told = spec["holderIdentity"]
-                    log.info("the Lease is held by %s; waiting", told)
+                if logged != spec["holderIdentity"]:
+                    logged = spec["holderIdentity"]
+                    log.info("the Lease is held by %s; waiting", logged)
             except DueByError as error:
                 log.warning("taking the Lease: %s", error)
             await asyncio.sleep(RENEW_S / 5)
 
     async def keep(self, pause_s: float = RENEW_S) -> None:
-        """Renew it again and again; LeaseLost once it is another's, or couldn't be renewed in its time."""
+        """Renew the Lease again and again. Raise LeaseLost once another holds it, or if it can't be renewed in time."""
         renewed_s = self.clock_s()
         while True:
             await asyncio.sleep(pause_s)

@@ -15,7 +15,7 @@ KEPT = {"helm.sh/resource-policy": "keep"}
 
 
 def job_crd() -> Schema:
-    """The CRD of InferenceJob."""
+    """Return the CRD of InferenceJob."""
     return _crd(
         "InferenceJob",
         plural="inferencejobs",
@@ -29,7 +29,7 @@ def job_crd() -> Schema:
 
 
 def profile_crd() -> Schema:
-    """The CRD of GPUProfile."""
+    """Return the CRD of GPUProfile."""
     return _crd(
         "GPUProfile",
         plural="gpuprofiles",
@@ -43,7 +43,7 @@ def profile_crd() -> Schema:
 
 
 def crd_files() -> dict[str, str]:
-    """The files of `crds/` by name."""
+    """Return the texts of the files of `crds/`, by name."""
     return {f"{crd['metadata']['name'].partition('.')[0]}.yaml": _as_yaml(crd) for crd in (job_crd(), profile_crd())}
 
 
@@ -109,6 +109,6 @@ def _crd(
 
 
 def _as_yaml(crd: Schema) -> str:
-    """The file's text."""
-    said = "# Made by `python -m dueby_operator.resources`; change the classes it is made from.\n"
-    return said + yaml.safe_dump(crd, sort_keys=False, width=120, allow_unicode=True)
+    """Return the text of the CRD's file."""
+    head = "# Made by `python -m dueby_operator.resources`; change the classes it is made from.\n"
+    return head + yaml.safe_dump(crd, sort_keys=False, width=120, allow_unicode=True)

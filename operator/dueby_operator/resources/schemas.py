@@ -15,7 +15,7 @@ Schema = dict[str, Any]
 
 
 def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
-    """The class as Kubernetes wants it, with its documentation and its rules."""
+    """Return the class as Kubernetes wants it, with its documentation and its rules."""
     schemas = json_schemas(kind)
     classes = {found.__name__: found for found in specs_within(kind)}
 
@@ -70,7 +70,7 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
 
 
 def field_documents(spec: type[Spec]) -> dict[str, str]:
-    """The docstring below each field, by the field's name in the resource."""
+    """Return the docstring below each field, by the field's name in the resource."""
     (tree,) = (node for node in ast.parse(inspect.getsource(spec)).body if isinstance(node, ast.ClassDef))
     outside = dict(zip(spec.__struct_fields__, spec.__struct_encode_fields__, strict=True))
     told = {}

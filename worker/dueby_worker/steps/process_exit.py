@@ -26,7 +26,7 @@ _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 def exit_on_signals() -> None:
-    """From now on, exit with 143 on SIGTERM and with 130 on SIGINT. Call this before other imports."""
+    """Make the process exit with 143 on SIGTERM and with 130 on SIGINT. Call this before other imports."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     threading.Thread(target=_wait_for_signal, name="signals", daemon=True).start()
 

@@ -4,7 +4,7 @@
     none, but of another image size         planned at once on what that predicts (dueby_planner/profiles)
     none                                    every class that may be used and has a free device is measured, side by side
     one is done                             planned, once those that are at work are done too; the rest is left out
-    a class that can't be measured          left out, and said; if none can, the condition says what to do
+    a class that can't be measured          left out and named; if no class can be, the condition says what to do
 
 Measuring has a time limit, and it runs beside the index step. It takes free devices only.
 """
