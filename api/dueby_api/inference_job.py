@@ -10,18 +10,21 @@ from typing import Annotated, Any, Final, Literal
 from dueby_api.engines import EngineName, Precision
 from dueby_api.objectives import ObjectiveName
 from dueby_api.schema import Duration, LenientSpec, Meta, Spec, Time, require_duration, require_offset, validate
-from dueby_api.schemes import READ_ONLY
+from dueby_api.schemes import READ_ONLY, SCHEMES, WRITABLE
 from dueby_api.units import parse_duration_us, to_micros
 
 API_VERSION: Final = "dueby.dev/v1alpha1"
+# Far above any job, and still exact in JSON readers that know doubles only.
 MAX_N = 10**12
+# At 0.5 no margin is added, which is the study's own model. Beyond 0.999, noise has other tails than the normal ones.
 MIN_CONFIDENCE = 0.5
 MAX_CONFIDENCE = 0.999
 # The confidence of a job that states none. It depends on the deadline class, so it is no default of the schema.
 CLASS_CONFIDENCE = {"Hard": 0.99, "Soft": 0.95, "Relaxed": 0.95, "BestEffort": 0.95}
 
 # What is wrong with a sink at a read-only scheme; the CRD says the same.
-READ_ONLY_SINK = "a web server can only be read from; use a folder, s3:// or gs://"
+_BUCKETS = " or ".join(f"{name}://" for name in WRITABLE if SCHEMES[name].kind == "bucket")
+READ_ONLY_SINK = f"a web server can only be read from; use a folder, {_BUCKETS}"
 
 DeadlineClass = Literal["Hard", "Soft", "Relaxed", "BestEffort"]
 Uri = Annotated[str, Meta(min_length=1, max_length=2048)]

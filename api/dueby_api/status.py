@@ -26,6 +26,7 @@ Phase = Literal[
     "Failed",
 ]
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+# A status is read and written whole, so it keeps the newest ones.
 MAX_REPLANS = 20
 
 

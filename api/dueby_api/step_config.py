@@ -12,6 +12,7 @@ from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import MAX_N, Model, Sink, Source
 from dueby_api.schema import Meta, Spec
 
+# 300 MB as RGB. Larger images are not photos, and some are made to fill a memory.
 MAX_PIXELS = 100_000_000
 
 Count = Annotated[int, Meta(ge=1, le=MAX_N)]

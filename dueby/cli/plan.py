@@ -22,6 +22,7 @@ from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_planner.profiles.pool import build_pool
 from dueby_planner.profiles.size_prediction import predictions
 
+# 1 and 2 are taken: a bug, and wrong input.
 EXIT_INFEASIBLE = 3
 
 EXAMPLES = """\

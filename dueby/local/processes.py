@@ -30,8 +30,11 @@ from dueby_operator.model.step_configs import common_config, own_config
 
 # How often workers are looked at.
 TICK_S = 0.5
+# A worker that is busy for longer is asked again at the next tick.
 SCRAPE_TIMEOUT_S = 1.0
+# A worker is gone 2 s after SIGTERM; a hanging one is killed then.
 STOP_TIMEOUT_S = 5.0
+# prctl's option: a signal to this process when its parent dies. Python has no name for it.
 _PR_SET_PDEATHSIG = 1
 Kind = TypeVar("Kind", bound=Spec)
 

@@ -37,6 +37,7 @@ AT_ONCE = 16
 # Progress changes in every pass. If nothing else has, it is written this often: otherwise 100 jobs were 50 writes a
 # second.
 PROGRESS_US = 10_000_000
+# HTTP status of a quota or an admission policy that says no.
 FORBIDDEN = 403
 # Kubernetes keeps no longer message of an Event.
 MAX_EVENT = 1024

@@ -8,6 +8,7 @@ counted from the first look at the Lease, by this process's clock: a node's own 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+# Two renewals of the Lease: one may be late on a busy node.
 SILENT_US = 20_000_000
 
 

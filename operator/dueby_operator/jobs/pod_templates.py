@@ -11,6 +11,7 @@ from dueby_operator.cluster.requests import TOLERATIONS, cpus_of
 from dueby_operator.model.job_model import Assignment
 from dueby_operator.settings import OperatorSettings
 
+# Of /metrics, /progress and /parts, in each pod's own network.
 PORT = 8080
 CONFIG_FOLDER, SCRATCH = "/etc/dueby", "/tmp"
 # A worker is gone 2 s after SIGTERM.

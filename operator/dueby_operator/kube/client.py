@@ -16,9 +16,11 @@ import aiohttp
 
 from dueby_api.errors import DueByError, Transient
 
+# An API server that is there connects within milliseconds; a list of a large cluster may take seconds.
 CONNECT_S, ANSWER_S = 5.0, 30.0
 # A watch shows a bookmark each minute; one that is silent for longer is a connection that died without a word.
 WATCH_S, SILENCE_S = 290, 90.0
+# Objects in a page of a list, as kubectl asks for them: the API server holds a whole page in memory.
 PAGE = 500
 # The longest line of a watch: a pod with all its managed fields.
 MAX_LINE = 4 * 2**20

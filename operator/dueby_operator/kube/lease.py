@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from dueby_api.errors import DueByError
 from dueby_operator.kube.client import Conflict, Document, Kube
 
+# The duration is that of Kubernetes' own controllers. Two renewals may fail before another may take the Lease.
 DURATION_S, RENEW_S = 15, 5.0
 log = logging.getLogger(__name__)
 

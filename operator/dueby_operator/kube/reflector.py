@@ -14,6 +14,7 @@ from dueby_api.errors import DueByError, Invalid
 from dueby_operator.kube.client import Expired, Kube
 
 Row = TypeVar("Row")
+# Before listing again after a failure. A list of all pods is costly for an API server that is in trouble already.
 PAUSE_S = 2.0
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,9 @@ import aiohttp
 from dueby_operator.jobs.pod_templates import PORT
 from dueby_operator.objects.pods import Pod
 
+# A pass of the loop waits for the slowest worker, so no worker may hold it up for longer.
 TIMEOUT_S = 3.0
+# Connections. Some thousand workers are asked in each pass.
 AT_ONCE = 64
 Ask = Callable[[Pod, str], Awaitable[bytes | None]]
 """Returns a page of a worker's pod; None while it doesn't answer."""

@@ -19,6 +19,7 @@ from dueby_operator.settings import OperatorSettings
 
 # Includes the image's pull. Measuring itself takes 45 s, more where engines take long to build.
 LIMIT_S = 600
+# A node may fail during the first attempt. What fails twice would fail again, and a GPU was busy with it for minutes.
 RETRIES = 1
 COMMAND = ["python", "-m", "dueby_profiler"]
 ARGUMENTS = ["--config", f"{CONFIG_FOLDER}/config.json"]
