@@ -13,12 +13,19 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
 from support.cluster import has_docker
+from support.ended import mark_ended
 from support.examples import DEEP, DEEP_EXAMPLES, USUAL_EXAMPLES, load_profiles
+from support.kind_cluster import CLUSTER, remove_cluster
+from support.lanes import E2E, INTEGRATION, LANES, UNDISTURBED
+from support.shared_run import IS_FIRST, RUN
+from support.work_units import WorkUnits
 
 # Before anything imports torch or OpenBLAS, which read these once: a test that needs more threads asks for them.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -101,6 +108,8 @@ NEEDS = {
         how="make test-deep",
     ),
 }
+# Each takes half a GB and imports everything.
+MAX_WORKERS = 8
 # The name under which a skipped test's report says what it lacked. Reports, unlike objects, come from xdist's workers.
 LACKED = "lacked"
 
@@ -110,9 +119,44 @@ def is_deep() -> bool:
     return hypothesis.settings().max_examples >= DEEP_EXAMPLES
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return a worker for each core, and one for each lane of tests of a cluster, since these mostly wait."""
+    cores = len(os.sched_getaffinity(0))
+    paths = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    is_e2e = any(E2E.is_relative_to(path) or path.is_relative_to(E2E) for path in paths)
+    has_lanes = is_e2e and not config.option.keyword and has_docker()
+    return min(cores, MAX_WORKERS) + (len(LANES) if has_lanes else 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WorkUnits | None:
+    """Give a lane of end-to-end tests to a worker as a whole, and of other tests a file."""
+    return WorkUnits(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 def pytest_unconfigure() -> None:
-    """Remove the tests' home."""
+    """Remove the tests' home, and what the processes of this run have shared once the last of them has ended."""
     shutil.rmtree(HOME, ignore_errors=True)
+    if IS_FIRST:
+        if CLUSTER.exists():
+            remove_cluster()
+        shutil.rmtree(RUN, ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put those last that wait for all others."""
+    items.sort(key=lambda item: item.path.is_relative_to(INTEGRATION / UNDISTURBED))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Note that a test has ended, for those that wait for it."""
+    try:
+        return (yield)
+    finally:
+        mark_ended(item)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -120,12 +164,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, need in NEEDS.items():
         if item.get_closest_marker(marker) is None or need.is_there():
             continue
+        why = f"tests like this {need.because}: {need.how}"
         if os.environ.get(need.required_by) == "1":
-            pytest.fail(
-                f"tests like this {need.because}, which {need.required_by}=1 requires: {need.how}", pytrace=False
-            )
+            pytest.fail(f"{why}, and {need.required_by}=1 requires them", pytrace=False)
         item.user_properties.append((LACKED, marker))
-        pytest.skip(f"tests like this {need.because}: {need.how}")
+        pytest.skip(why)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

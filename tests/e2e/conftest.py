@@ -1,27 +1,30 @@
-"""One cluster for every file of tests in this folder."""
+"""One cluster for all files of this folder, each of which has a namespace and nodes of it: see support/lanes.py."""
 
-from collections.abc import Iterator
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from support.cluster import Cluster, make_cluster, remove_cluster
-from support.gpus import fake_gpus
+from support.cluster import Cluster
+from support.kind_cluster import CLUSTER, cluster_in, make_cluster
+from support.lanes import lane_of
 from support.run import profile_document
+from support.shared_run import RUN, locked
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """DueBy in a real cluster, with the profile of the tests' jobs."""
-    made = make_cluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        made.apply(profile_document())
-        yield made
-    finally:
-        remove_cluster()
+def whole_cluster() -> Cluster:
+    """DueBy in a real cluster. The first process that asks makes it, and it goes when all tests are done."""
+    with locked("cluster"):
+        if not CLUSTER.exists():
+            folder = Path(tempfile.mkdtemp(dir=RUN))
+            make_cluster(folder).apply(profile_document())
+            CLUSTER.symlink_to(folder)
+    return cluster_in(CLUSTER.resolve())
 
 
-@pytest.fixture
-def gpus(cluster: Cluster) -> Iterator[None]:
-    """Four of a class on each of two nodes, which nothing but the scheduler and the operator believes in."""
-    with fake_gpus(cluster):
-        yield
+@pytest.fixture(scope="module")
+def cluster(request: pytest.FixtureRequest, whole_cluster: Cluster) -> Cluster:
+    """The cluster, with the namespace and the nodes of this file."""
+    file = request.path.stem
+    return whole_cluster.within(file.removeprefix("test_").replace("_", "-"), lane=lane_of(file))

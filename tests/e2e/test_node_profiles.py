@@ -2,26 +2,31 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from support.cluster import TAG, WORKER_NODES, Cluster
+from support.cluster import OPERATOR_NAMESPACE, Cluster
 from support.cluster_job import indices_of, job, share_folder, share_photos
 from support.gpus import add_gpus, remove_gpus, set_gpus
+from support.images import OPERATOR_IMAGE, WORKER_IMAGE
+from support.lanes import CONTROL_PLANE, nodes_of
 from support.run import MODEL, profile_document
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 CLASS, DRIVER = "NVIDIA-T4", "nvidia.com/cuda.driver-version.full"
 # An engine on CPUs, since there is no GPU behind the label: what is measured are the cores beside it.
 ASKED = {**MODEL, "imageSize": 72}
 NAME = "nvidia-t4-mobilenet-v3-small-72-fp32-eager"
-HERE, ELSEWHERE = WORKER_NODES
+(HERE,), ELSEWHERE = nodes_of("test_node_profiles"), CONTROL_PLANE
 IMAGES = 60
 JOBS_AT_ONCE = 3
 OURS = "dueby.dev/profiled"
+# Where nodes are measured, those of other files too.
+THERE = ("-n", OPERATOR_NAMESPACE)
 API = "rbac.authorization.k8s.io"
 
 
@@ -30,19 +35,20 @@ def gpu(cluster: Cluster) -> Iterator[str]:
     """The node that has one, and a job that would use it."""
     add_gpus(cluster, HERE, CLASS)
     cluster.kubectl("label", "node", HERE, f"{DRIVER}=570.124.06")
-    cluster.apply(asking("asked", ASKED))
+    cluster.apply(asking(cluster, "asked", ASKED))
     yield HERE
     cluster.kubectl("delete", "infj", "asked")
     remove_gpus(cluster, HERE)
     cluster.kubectl("label", "node", HERE, f"{DRIVER}-")
     # What its pods have measured is written down for as long as they are there.
-    cluster.wait(lambda: not cluster.items("cronjobs,jobs,pods", OURS), "all that measured it is gone")
+    cluster.wait(lambda: not measuring_here(cluster, "cronjobs,jobs,pods"), "all that measured it is gone")
     cluster.kubectl("delete", "gprof", NAME, f"{NAME}-{HERE}", "--ignore-not-found")
 
 
-def asking(name: str, model: dict[str, Any]) -> dict[str, Any]:
+def asking(cluster: Cluster, name: str, model: dict[str, Any]) -> dict[str, Any]:
     """A job that uses the model on the node's GPU, and does nothing yet."""
     return job(
+        cluster,
         name,
         model=model,
         images=8,
@@ -54,11 +60,17 @@ def asking(name: str, model: dict[str, Any]) -> dict[str, Any]:
     )
 
 
+def measuring_here(cluster: Cluster, kinds: str) -> list[dict[str, Any]]:
+    """Return the objects that are there to measure the node."""
+    found = cluster.items(kinds, OURS, namespace=OPERATOR_NAMESPACE)
+    return [one for one in found if one["metadata"]["annotations"]["dueby.dev/node"] == HERE]
+
+
 def cron_job(cluster: Cluster, *, subjects: int) -> dict[str, Any]:
     """The node's, once it measures so many subjects."""
 
     def there() -> dict[str, Any] | None:
-        found = cluster.items("cronjobs", OURS)
+        found = measuring_here(cluster, "cronjobs")
         is_there = [one["spec"]["jobTemplate"]["spec"]["completions"] for one in found] == [subjects]
         return found[0] if is_there else None
 
@@ -70,8 +82,7 @@ def current(cluster: Cluster, name: str, **wanted: str) -> dict[str, Any]:
     """The profile, once its condition is so."""
 
     def there() -> dict[str, Any] | None:
-        is_there, told = cluster.attempt("get", "gprof", name, "-o", "json")
-        document: dict[str, Any] = json.loads(told) if is_there else {}
+        document = next((found for found in cluster.items("gprof", "") if found["metadata"]["name"] == name), {})
         said = (document.get("status", {}).get("conditions") or [{}])[0]
         return document if said and said.items() >= wanted.items() else None
 
@@ -83,7 +94,7 @@ def test_a_node_with_a_gpu_has_a_cron_job_that_follows_what_jobs_use(cluster: Cl
     made = cron_job(cluster, subjects=1)
     assert made["metadata"]["annotations"].items() >= {"dueby.dev/node": gpu, "dueby.dev/device-class": CLASS}.items()
     assert [(owner["kind"], owner["name"]) for owner in made["metadata"]["ownerReferences"]] == [("Node", gpu)]
-    cluster.apply(asking("asked-too", {**ASKED, "imageSize": 104}))
+    cluster.apply(asking(cluster, "asked-too", {**ASKED, "imageSize": 104}))
     assert cron_job(cluster, subjects=2)["metadata"]["uid"] == made["metadata"]["uid"]
     cluster.kubectl("delete", "infj", "asked-too")
     cron_job(cluster, subjects=1)
@@ -93,16 +104,16 @@ def test_measured_on_demand_it_is_the_nodes_profile_and_the_classs_and_again_whe
     cluster: Cluster, gpu: str
 ) -> None:
     cron = cron_job(cluster, subjects=1)["metadata"]["name"]
-    cluster.kubectl("create", "job", f"--from=cronjob/{cron}", f"{cron}-now")
+    cluster.kubectl("create", "job", *THERE, f"--from=cronjob/{cron}", f"{cron}-now")
     own = current(cluster, f"{NAME}-{gpu}", status="True", reason="Measured")
     assert own["spec"]["device"]["node"] == gpu
     assert own["spec"]["device"]["driver"] == "570.124.06"
-    assert own["spec"]["software"]["imageName"] == f"dueby/worker:{TAG}"
+    assert own["spec"]["software"]["imageName"] == WORKER_IMAGE
     assert [(owner["kind"], owner["name"]) for owner in own["metadata"]["ownerReferences"]] == [("Node", gpu)]
     of_class = current(cluster, NAME, status="True", reason="Measured")
     assert "ownerReferences" not in of_class["metadata"]
     assert of_class["spec"]["steps"] == own["spec"]["steps"]
-    (pod,) = cluster.items("pods", f"job-name={cron}-now")
+    (pod,) = cluster.items("pods", f"job-name={cron}-now", namespace=OPERATOR_NAMESPACE)
     assert pod["spec"]["priority"] < 0
     assert not [volume for volume in pod["spec"]["volumes"] if "projected" in volume], "no token"
 
@@ -116,7 +127,7 @@ def test_measured_on_demand_it_is_the_nodes_profile_and_the_classs_and_again_whe
     assert again["spec"]["measuredAt"] > own["spec"]["measuredAt"]
     assert current(cluster, NAME, status="True")["spec"]["measuredAt"] == again["spec"]["measuredAt"]
     # Of the one by hand nothing may be left: a CronJob keeps the last that succeeded.
-    reasons = [job["metadata"]["annotations"].get("dueby.dev/reason") for job in cluster.items("jobs", OURS)]
+    reasons = [job["metadata"]["annotations"].get("dueby.dev/reason") for job in measuring_here(cluster, "jobs")]
     assert reasons.count("DriverChanged") == 1, "measured again, and once"
 
 
@@ -125,25 +136,34 @@ def test_a_worker_puts_a_profiler_out_and_what_it_measured_is_measured_afterward
     current(cluster, NAME, status="True")
     before = cluster.get("gprof", f"{NAME}-{gpu}")["spec"]["measuredAt"]
     folder = share_photos(cluster, "wins", IMAGES)
+    wins = {"model": ASKED, "gpus": {"classes": [CLASS]}}
+    # Its images are counted beforehand: it is to come while the node is being measured.
+    cluster.apply(job(cluster, "wins", suspend=True, **wins))
+    cluster.wait(lambda: cluster.get("infj", "wins").get("status", {}).get("images"), "the images are counted")
     work = f"{cron}-out"
-    cluster.kubectl("create", "job", f"--from=cronjob/{cron}", work)
+    cluster.kubectl("create", "job", *THERE, f"--from=cronjob/{cron}", work)
 
     def measuring() -> str | None:
-        (pod,) = cluster.items("pods", f"job-name={work}") or [{}]
+        (pod,) = cluster.items("pods", f"job-name={work}", namespace=OPERATOR_NAMESPACE) or [{}]
         is_on_it = bool(pod) and pod["status"]["phase"] == "Running"
         return str(pod["metadata"]["name"]) if is_on_it else None
 
     first = cluster.wait(measuring, "the node's only GPU is being measured")
-    cluster.apply(job("wins", model=ASKED, gpus={"classes": [CLASS]}))
+    cluster.apply(job(cluster, "wins", suspend=False, **wins))
     done = cluster.wait_for_phase("wins", "Succeeded", "Failed")
     assert done["status"]["phase"] == "Succeeded", done["status"]
     assert indices_of(folder / "rows") == list(range(IMAGES))
     about = ["--field-selector", f"reason=Preempted,involvedObject.name={first}"]
-    assert "Preempted by" in cluster.kubectl("get", "events", *about)
+    assert "Preempted by" in cluster.kubectl("get", "events", *THERE, *about)
 
-    cluster.wait(lambda: cluster.get("job", work)["status"].get("succeeded"), "it has been measured after all")
-    assert not cluster.get("job", work)["status"].get("failed"), "being put out is no failure"
-    (again,) = cluster.items("pods", f"job-name={work}")
+    cluster.wait(
+        lambda: cluster.get("job", work, namespace=OPERATOR_NAMESPACE)["status"].get("succeeded"),
+        "it has been measured after all",
+    )
+    assert not cluster.get("job", work, namespace=OPERATOR_NAMESPACE)["status"].get("failed"), (
+        "being put out is no failure"
+    )
+    (again,) = cluster.items("pods", f"job-name={work}", namespace=OPERATOR_NAMESPACE)
     assert again["metadata"]["name"] != first
     again_at = cluster.wait(
         lambda: (at := cluster.get("gprof", f"{NAME}-{gpu}")["spec"]["measuredAt"]) != before and at, "it is written"
@@ -161,7 +181,7 @@ def suspended(cluster: Cluster, gpu: str) -> Iterator[str]:
 
 
 def suspend(cluster: Cluster, cron: str, *, value: bool) -> None:
-    cluster.kubectl("patch", "cronjob", cron, "-p", json.dumps({"spec": {"suspend": value}}))
+    cluster.kubectl("patch", "cronjob", *THERE, cron, "-p", json.dumps({"spec": {"suspend": value}}))
 
 
 def test_steps_that_take_longer_in_jobs_go_into_plans_and_are_measured_again(
@@ -169,7 +189,7 @@ def test_steps_that_take_longer_in_jobs_go_into_plans_and_are_measured_again(
 ) -> None:
     measured = current(cluster, NAME, status="True")["spec"]
     # One measurement an hour is made for what has changed, and a test before this one had it.
-    cluster.kubectl("delete", "jobs", "-l", OURS)
+    cluster.kubectl("delete", "jobs", *THERE, *(job["metadata"]["name"] for job in measuring_here(cluster, "jobs")))
     set_gpus(cluster, gpu, JOBS_AT_ONCE)
     # 200 steps in three jobs are enough, of the largest mini-batches, too.
     images = 70 * max(step["miniBatchSize"] for step in measured["steps"])
@@ -196,14 +216,14 @@ def test_steps_that_take_longer_in_jobs_go_into_plans_and_are_measured_again(
     suspend(cluster, suspended, value=False)
     again = current(cluster, f"{NAME}-{gpu}", status="True", reason="Measured")
     assert again["spec"]["measuredAt"] > off["spec"]["measuredAt"]
-    (why,) = {job["metadata"]["annotations"].get("dueby.dev/reason") for job in cluster.items("jobs", OURS)}
+    (why,) = {job["metadata"]["annotations"].get("dueby.dev/reason") for job in measuring_here(cluster, "jobs")}
     assert why == "StepsOff"
 
 
 def slow_job(cluster: Cluster, name: str, images: int) -> dict[str, Any]:
     """Workers that may use half a core, where a whole one was measured."""
     share_folder(cluster, name)
-    document = job(name, model=ASKED, source={"synthetic": {}}, images=images, gpus={"classes": [CLASS]})
+    document = job(cluster, name, model=ASKED, source={"synthetic": {}}, images=images, gpus={"classes": [CLASS]})
     document["spec"]["worker"]["resources"] = {"requests": {"cpu": "300m"}, "limits": {"cpu": "500m"}}
     return document
 
@@ -211,8 +231,8 @@ def slow_job(cluster: Cluster, name: str, images: int) -> dict[str, Any]:
 @pytest.fixture
 def forger(cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
     """The kubeconfig of a pod on the other node, whom RBAC allows to write profiles."""
-    metadata = {"name": "forger", "namespace": "default"}
-    account = {"kind": "ServiceAccount", "name": "forger", "namespace": "default"}
+    metadata = {"name": "forger"}
+    account = {"kind": "ServiceAccount", "name": "forger", "namespace": cluster.namespace}
     rule = {"apiGroups": ["dueby.dev"], "resources": ["gpuprofiles"], "verbs": ["*"]}
     cluster.apply(
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
@@ -232,7 +252,7 @@ def forger(cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
                 "serviceAccountName": "forger",
                 "nodeName": ELSEWHERE,
                 "terminationGracePeriodSeconds": 0,
-                "containers": [{"name": "c", "image": f"dueby/worker:{TAG}", "command": ["sleep", "900"]}],
+                "containers": [{"name": "c", "image": OPERATOR_IMAGE, "command": ["sleep", "900"]}],
             },
         },
     )
@@ -256,12 +276,16 @@ def forged(name: str, node: str | None) -> dict[str, Any]:
 
 
 def test_a_pods_token_writes_profiles_of_its_own_node_only(cluster: Cluster, forger: Path) -> None:
-    asked = Cluster(kubeconfig=forger, shared=cluster.shared, audit_log=cluster.audit_log)
-    said = f"system:serviceaccount:default:forger is a pod on the node {ELSEWHERE} and may write only GPUProfiles whose"
+    asked = replace(cluster, kubeconfig=forger)
+    account = f"system:serviceaccount:{cluster.namespace}:forger"
+    said = f"{account} is a pod on the node {ELSEWHERE} and may write only GPUProfiles whose"
 
     def refused(verb: str, document: dict[str, Any], of: str) -> None:
-        is_done, told = asked.attempt(verb, "-f", "-", stdin=yaml.safe_dump(document))
-        assert not is_done, told
+        told = "(Conflict)"
+        # The operator may write the profile's status between what kubectl reads and what it writes.
+        while "(Conflict)" in told:
+            is_done, told = asked.attempt(verb, "-f", "-", stdin=yaml.safe_dump(document))
+            assert not is_done, told
         assert f"{said} spec.device.node is {ELSEWHERE}, not one of {of}" in " ".join(told.split())
 
     refused("create", forged("forged", HERE), HERE)
@@ -281,4 +305,4 @@ def test_a_pods_token_writes_profiles_of_its_own_node_only(cluster: Cluster, for
 def test_the_cron_job_goes_when_the_node_has_no_gpu_any_more(cluster: Cluster, gpu: str) -> None:
     cron_job(cluster, subjects=1)
     remove_gpus(cluster, HERE)
-    cluster.wait(lambda: not cluster.items("cronjobs", OURS), "it is gone")
+    cluster.wait(lambda: not measuring_here(cluster, "cronjobs"), "it is gone")

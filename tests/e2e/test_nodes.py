@@ -1,23 +1,22 @@
 """Nodes of one class of which one is slow, and an image size that was never measured, on GPUs that nobody has."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from support.cluster import WORKER_NODES, Cluster
+from support.cluster import Cluster
 from support.cluster_job import condition, indices_of, job, share_photos
-from support.gpus import add_gpus, remove_gpus, wait_for_gpus
+from support.gpus import SMALL, add_gpus, remove_gpus, wait_for_gpus
+from support.lanes import nodes_of
 from support.run import MODEL, profile_document
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 CLASS = "NVIDIA-A10"
-FAST, SLOW = WORKER_NODES
+FAST, SLOW = nodes_of("test_nodes")
 OWN = f"{CLASS}@{SLOW}"
 # For 8 images. By the deadline of 10 minutes a fast one does 80 of them and a slow one 56.
 FAST_US, SLOW_US = 60_000_000, 84_000_000
-SMALL = {"requests": {"cpu": "300m", "memory": "500Mi"}}
 STEM = "nvidia-a10-mobilenet-v3-small"
 
 
@@ -32,12 +31,12 @@ def measured_on(node: str, latency_us: int) -> dict[str, Any]:
 @pytest.fixture
 def two_nodes(cluster: Cluster) -> Iterator[None]:
     """One GPU of the class on each of two nodes."""
-    for node in WORKER_NODES:
+    for node in cluster.nodes:
         add_gpus(cluster, node, CLASS)
-    for node in WORKER_NODES:
+    for node in cluster.nodes:
         wait_for_gpus(cluster, node)
     yield
-    for node in WORKER_NODES:
+    for node in cluster.nodes:
         remove_gpus(cluster, node)
     # Nodes' profiles first, or the class's would be made again.
     for of_nodes in (True, False):
@@ -48,7 +47,7 @@ def two_nodes(cluster: Cluster) -> Iterator[None]:
 
 def table(cluster: Cluster) -> dict[str, dict[str, str]]:
     """Class and node of each GPUProfile, by its name."""
-    items = json.loads(cluster.kubectl("get", "gprof", "-o", "json"))["items"]
+    items = cluster.items("gprof", "")
     return {
         item["metadata"]["name"]: {
             "class": item["spec"]["deviceClass"],
@@ -84,7 +83,7 @@ def test_a_node_that_is_forty_percent_slower_is_a_class_of_its_own_until_it_reco
 
     for name, images, planned in (("fast-first", 40, [CLASS]), ("both", 100, [CLASS, OWN])):
         folder = share_photos(cluster, name, images)
-        document = job(name, gpus={"classes": [CLASS]})
+        document = job(cluster, name, gpus={"classes": [CLASS]})
         document["spec"]["worker"]["resources"] = SMALL
         cluster.apply(document)
         done = cluster.wait_for_phase(name, "Succeeded", "Failed")
@@ -107,7 +106,7 @@ def test_a_job_of_a_new_image_size_is_planned_on_a_prediction_and_leaves_what_it
     cluster.apply(measured_on(FAST, 100_000))
     cluster.wait(lambda: classes(cluster) == {CLASS}, "the class has a profile")
     folder = share_photos(cluster, "predicted", images)
-    document = job("predicted", model={**MODEL, "imageSize": 96}, gpus={"classes": [CLASS]})
+    document = job(cluster, "predicted", model={**MODEL, "imageSize": 96}, gpus={"classes": [CLASS]})
     document["spec"]["worker"]["resources"] = SMALL
     cluster.apply(document)
     done = cluster.wait_for_phase("predicted", "Succeeded", "Failed")

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from support.cluster import WORKER_NODES, Cluster
+from support.cluster import Cluster
 from support.cluster_job import condition, indices_of, job, share_photos
 from support.gpus import GPU, add_gpus, remove_gpus
 from support.run import MODEL, profile_document
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 CLASS = "NVIDIA-H100-PCIe"
 IMAGES = 100
 # An engine on CPUs, since there is no GPU behind the label: what is measured are the cores beside it.
@@ -21,7 +21,7 @@ NAME = "nvidia-h100-pcie-mobilenet-v3-small-80-fp32-eager"
 @pytest.fixture
 def gpu(cluster: Cluster) -> Iterator[str]:
     """The node that has one."""
-    node = WORKER_NODES[0]
+    node = cluster.nodes[0]
     add_gpus(cluster, node, CLASS)
     yield node
     remove_gpus(cluster, node)
@@ -43,7 +43,7 @@ def test_a_model_that_was_never_measured_is_profiled_and_then_run(cluster: Clust
     leftover["spec"] |= {"deviceClass": "NVIDIA-OLD", "device": {}}
     cluster.apply(leftover)
     folder = share_photos(cluster, "profiled", IMAGES)
-    cluster.apply(job("profiled", model=NEW, gpus={"classes": [CLASS]}))
+    cluster.apply(job(cluster, "profiled", model=NEW, gpus={"classes": [CLASS]}))
 
     def told() -> dict[str, Any] | None:
         document = cluster.get("infj", "profiled")

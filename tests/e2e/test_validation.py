@@ -8,7 +8,7 @@ from support.cluster import Cluster
 from support.cluster_job import job, share_photos
 from support.run import profile_document
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 
 # By what is wrong: the change to a good job's spec, and part of the sentence that comes back.
 BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
@@ -94,7 +94,7 @@ def changed(document: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("wrong", BAD_JOBS)
 def test_a_job_that_makes_no_sense_is_refused_with_a_sentence(cluster: Cluster, wrong: str) -> None:
     change, sentence = BAD_JOBS[wrong]
-    assert sentence in cluster.refusal(changed(job("bad"), change))
+    assert sentence in cluster.refusal(changed(job(cluster, "bad"), change))
 
 
 @pytest.mark.parametrize("wrong", BAD_PROFILES)
@@ -105,15 +105,15 @@ def test_a_profile_that_makes_no_sense_is_refused_with_a_sentence(cluster: Clust
 
 @pytest.mark.parametrize("name", ["j" * 41, "with.dot"])
 def test_a_name_that_its_pods_cannot_have_is_refused(cluster: Cluster, name: str) -> None:
-    assert "at most 40 letters, digits and dashes" in cluster.refusal(job(name))
+    assert "at most 40 letters, digits and dashes" in cluster.refusal(job(cluster, name))
 
 
 def test_what_the_results_depend_on_cannot_change_once_the_images_are_counted(cluster: Cluster) -> None:
     share_photos(cluster, "fixed", 1)
-    cluster.apply(job("fixed", suspend=True))
+    cluster.apply(job(cluster, "fixed", suspend=True))
     cluster.wait(lambda: cluster.get("infj", "fixed").get("status", {}).get("images"), "the images are counted")
     for change in ({"source": {"uri": "/x"}}, {"sink": {"uri": "/x"}}, {"model": {"name": "x"}}, {"images": 5}):
-        told = cluster.refusal(changed(job("fixed", suspend=True), change))
+        told = cluster.refusal(changed(job(cluster, "fixed", suspend=True), change))
         assert f"spec.{next(iter(change))}: can't change once the images are counted" in told
     cluster.kubectl("delete", "infj", "fixed")
 

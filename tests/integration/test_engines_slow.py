@@ -30,7 +30,14 @@ sys.exit(0 if check_parity(engine, model).ok else 1)
 
 
 @pytest.mark.parametrize("name", [name for name in available_engines("fp32") if name in ("eager", "openvino")])
-@pytest.mark.parametrize("model", ["efficientnet_b0", "densenet121", "regnet_y_400mf", "vit_b_32", "swin_t"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "efficientnet_b0",
+        "vit_b_32",
+        *(pytest.param(name, marks=pytest.mark.deep) for name in ("densenet121", "regnet_y_400mf", "swin_t")),
+    ],
+)
 def test_an_engine_says_what_plain_fp32_says_of_any_architecture(name: EngineName, model: str) -> None:
     given = loaded(model, image_size=SIDE)
     engine = build_engine(name=name, loaded=given, mini_batch_size=3, precision="fp32", threads=1)
@@ -41,9 +48,19 @@ def test_an_engine_says_what_plain_fp32_says_of_any_architecture(name: EngineNam
 
 
 @pytest.mark.skipif("compile" not in available_engines("fp32"), reason="there is no C++ compiler")
-def test_compiled_code_says_what_plain_fp32_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        # Few kernels, which are compiled in seconds.
+        ("squeezenet1_1", "none"),
+        pytest.param("efficientnet_lite0", "DEFAULT", marks=pytest.mark.deep),
+    ],
+)
+def test_compiled_code_says_what_plain_fp32_says(
+    name: str, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "elsewhere"))  # the engine sets it: undone afterwards
-    model = loaded("efficientnet_lite0", weights="DEFAULT", image_size=SIDE)
+    model = loaded(name, weights=weights, image_size=SIDE)
     engine = build_engine(
         name="compile", loaded=model, mini_batch_size=2, precision="fp32", threads=1, cache_dir=tmp_path
     )

@@ -4,15 +4,11 @@ stand-in.
 
 import time
 from collections.abc import Sequence
-from math import ceil
 from pathlib import Path
-from statistics import median
 
 import pyarrow.parquet as pq
 import pytest
 
-from dueby.cli.files import read_profiles
-from dueby.cli.main import main
 from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
@@ -21,52 +17,12 @@ from dueby_profiler.machine.layouts import Layout, Slice
 from dueby_profiler.measuring.messages import Setup
 from dueby_profiler.measuring.process_group import ProcessGroup
 from dueby_profiler.monitor.features.columns import FEATURES
-from dueby_profiler.monitor.features.feature import FeatureSource
 from dueby_profiler.monitor.monitor import Monitor
 from support.nvml import WHOLE, build_nvml, run_with_nvml
 
 MODEL = "mobilenet_v3_small"
 TINY = Model(name=MODEL, weights="none", image_size=64)
 ENGINES: dict[bool, EngineName] = {False: "eager", True: "cuda"}
-OPTIONS = ["--model", MODEL, "--image-size", "64", "--engine", "eager", "--class", "cpu-1", "--quick", "--monitor"]
-
-
-def test_the_command_writes_samples_and_warmups_beside_the_profile(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["profile", *OPTIONS, "-o", str(tmp_path)]) == 0
-    (profile,) = read_profiles([str(tmp_path)])
-    (samples_path,) = (tmp_path / "monitor" / "samples").iterdir()
-    (warmups_path,) = (tmp_path / "monitor" / "warmups").iterdir()
-    assert samples_path.name == warmups_path.name
-    err = capfd.readouterr().err
-    assert "the monitor took" in err
-    assert f"Written: {samples_path}" in err
-
-    samples = pq.read_table(samples_path).to_pylist()
-    slices = profile.spec.device.slices or 1
-    steps = {step.mini_batch_size: step for step in profile.spec.steps}
-    assert {row["slice"] for row in samples} == set(range(slices))
-    assert {"starting", "ready", "steady"} <= {row["phase"] for row in samples}
-    assert {row["mini_batch_size"] for row in samples if row["phase"] == "steady"} <= set(steps)
-    by_slice = [row["at_us"] for row in samples if row["slice"] == 0]
-    assert by_slice == sorted(by_slice)
-    assert all(row["phase_began_us"] <= row["at_us"] for row in samples if row["phase"] != "starting")
-
-    warmups = pq.read_table(warmups_path).to_pylist()
-    measured = {size: step.warmup_micros for size, step in steps.items() if step.warmup_micros}
-    for size in {row["mini_batch_size"] for row in warmups}:  # the very numbers that the profile is made of
-        seen = [row["warmup_us"] for row in warmups if row["mini_batch_size"] == size]
-        assert ceil(median(seen)) == measured[size].p50
-    before = {(row["at_us"], row["slice"]) for row in samples if row["phase"] == "ready" and row["nth_size"] == 1}
-    assert {(row["at_us"], row["slice"]) for row in warmups} <= before
-    assert {(row["model"], row["parameters"], row["image_size"], row["gpu"]) for row in warmups} == {
-        (MODEL, 2_542_856, 64, False)
-    }
-    psutil = [feature.name for feature in FEATURES if feature.source is FeatureSource.PSUTIL]
-    assert all(row[name] is not None for row in warmups for name in psutil if not name.startswith("disk_"))
-    others = [feature.name for feature in FEATURES if feature.source is not FeatureSource.PSUTIL]
-    assert all(row[name] is None for row in warmups for name in others)
 
 
 def a_group(layout: Layout, model: Model, pages: Sequence[int]) -> ProcessGroup:

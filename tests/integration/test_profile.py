@@ -6,18 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from matplotlib import image
 
-from dueby.cli.files import read_profiles
 from dueby.cli.main import main
 from dueby_api.gpu_profile import parse_profile
-from dueby_api.inference_job import Model
-from dueby_api.packed_profile import unpack_profile
-from dueby_api.step_config import ProfileConfig
 from dueby_profiler.analysis import figures
 from dueby_profiler.analysis.points import while_all_busy
 from dueby_profiler.machine import nvml
@@ -27,18 +22,10 @@ from dueby_profiler.machine.machine import Machine
 from dueby_profiler.measuring.memory_map import map_memory
 from dueby_profiler.measuring.messages import Setup
 from dueby_profiler.measuring.process_group import ProcessGroup
-from dueby_profiler.presets import ENOUGH_GROUPS, Preset
+from dueby_profiler.presets import ENOUGH_GROUPS
 from dueby_profiler.profiling import profile_machine
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
-from dueby_profiler.step import profile_device
-from dueby_study.warmup.__main__ import main as add_warmups
-from dueby_study.warmup.collecting.rows import write_warmups
-from support.warmups import a_table
-
-TINY = Model(name="mobilenet_v3_small", weights="none", image_size=64, engine="eager")
-BRIEF = Preset(
-    name="brief", layout_s=300, compare_s=0.1, explore_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False
-)
+from support.profiler import BRIEF, TINY
 
 
 def two_slices() -> Machine:
@@ -79,15 +66,6 @@ def test_a_tiny_model_is_profiled_on_two_slices(tmp_path: Path) -> None:
     assert all(update.left_s <= BRIEF.layout_s for update in updates)
 
 
-def test_a_pod_measures_its_slice_under_the_clusters_name_and_leaves_the_profile_behind() -> None:
-    short = replace(BRIEF, layout_s=12)
-    config = ProfileConfig(job="job", model=TINY, device_class="NVIDIA-L4", gpu=False, threads=1)
-    spec = unpack_profile(profile_device(config, preset=short).profile, origin="pod")
-    assert (spec.device_class, spec.engine, spec.model.image_size) == ("NVIDIA-L4", "eager", 64)
-    assert (spec.device.node, spec.device.threads, spec.device.slices) == (None, 1, 1)
-    assert [step.mini_batch_size for step in spec.steps][:4] == [1, 2, 4, 8]
-
-
 def test_slices_are_measured_while_all_of_them_are_busy() -> None:
     layout = Layout(device_class="cpu-1", slices=(Slice(threads=1), Slice(threads=1)))
 
@@ -101,32 +79,6 @@ def test_slices_are_measured_while_all_of_them_are_busy() -> None:
     began, ended = [point.started_us for point in points], [point.ended_us[-1] for point in points]
     assert min(ended) - max(began) > (max(ended) - min(began)) // 2
     assert all(len(durations) >= 2 for durations in while_all_busy(points))
-
-
-def test_the_command_writes_a_profile_and_the_warmup_command_adds_to_it(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    options = ["--model", TINY.name, "--image-size", "64", "--engine", "eager", "--class", "cpu-1", "--quick"]
-    rows = write_warmups(tmp_path / "rows.parquet", a_table())
-    assert main(["profile", *options, "-o", str(tmp_path)]) == 0
-    out, err = capfd.readouterr()
-    (profile,) = read_profiles([str(tmp_path)])
-    path = tmp_path / f"{profile.name}.yaml"
-    assert out == ""
-    assert "IMAGES/S" in err
-    assert f"Written: {path}" in err
-
-    assert add_warmups(["add", str(rows), str(tmp_path), "-o", str(tmp_path)]) == 0
-    out, err = capfd.readouterr()
-    assert out == f"{path}\n"
-    assert "cpu-1: W between the measured sizes is predicted" in err
-    (profile,) = read_profiles([str(tmp_path)])
-    assert profile.spec.model.image_size == 64
-    assert profile.spec.warmup_model
-    sizes = {row.mini_batch_size for row in profile.spec.warmup_model.predictions}
-    measured = {step.mini_batch_size for step in profile.spec.steps}
-    assert min(measured) < min(sizes) <= max(sizes) < max(measured)
-    assert not sizes & measured
 
 
 @pytest.mark.parametrize(

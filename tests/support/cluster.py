@@ -1,28 +1,24 @@
-"""A real Kubernetes for tests: a kind cluster with DueBy's images and chart in it, and a folder that its nodes share.
+"""A real Kubernetes for tests, as one file of tests sees it: with a namespace and nodes for itself."""
 
-Made once for all tests and removed at the end. DUEBY_BASE_IMAGE is the base of the worker's image where the usual one
-won't do, DUEBY_WORKER_PIP_ARGS goes to pip in the worker's, KIND_NODE_IMAGE is the node's, DUEBY_TEST_CLUSTER its name.
-"""
-
-import json
-import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-REPOSITORY = Path(__file__).parents[2]
-NAME = os.environ.get("DUEBY_TEST_CLUSTER", "dueby-test")
-TAG = NAME
-CONTROL_PLANE, WORKER_NODES = f"{NAME}-control-plane", (f"{NAME}-worker", f"{NAME}-worker2")
+from support.images import REPOSITORY, TAG
+from support.kube_api import KubeAPI, open_api
+from support.lanes import CONTROL_PLANE, LANE_LABEL, nodes_of_lane
+
 MAX_WAIT_S = 300.0
 CHART = REPOSITORY / "charts" / "dueby"
+# Where the chart is installed, and the jobs are that measure nodes.
+OPERATOR_NAMESPACE = "dueby"
 # What the chart is installed with: images of this code, workers for a machine of two cores, and the operator beside the
 # control plane, for tests take the other nodes away.
 VALUES = {
@@ -32,8 +28,6 @@ VALUES = {
     "worker.gpuCpus": "1",
     "nodeSelector.kubernetes\\.io/hostname": CONTROL_PLANE,
     "tolerations[0].operator": "Exists",
-    # Nodes are measured when a test says so, and not while it runs.
-    "profiler.window.start": f"{(datetime.now(UTC).hour + 12) % 24:02d}:00",
 }
 # Where the shared folder is inside the node.
 SHARED = "/shared"
@@ -41,14 +35,14 @@ NEEDED = ("docker", "kind", "kubectl", "helm")
 
 
 def has_docker() -> bool:
-    """Whether a cluster could be made here."""
+    """Return whether a cluster could be made here."""
     if not all(map(shutil.which, NEEDED)):
         return False
     return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
 
 
 def call(*command: str, stdin: str | None = None) -> str:
-    """What the command prints; an AssertionError with all its words where it fails."""
+    """Return what the command prints; an AssertionError with all its words where it fails."""
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -56,64 +50,96 @@ def call(*command: str, stdin: str | None = None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A running cluster."""
+    """A running cluster, with the namespace and the nodes that a file of tests has for itself."""
 
     kubeconfig: Path
+    """Its context has the namespace."""
     shared: Path
     """The folder on this side that is SHARED in the nodes."""
     audit_log: Path
     """What the operator has asked of the API server, a line for each."""
+    values: dict[str, str]
+    """What the chart is installed with."""
+    namespace: str = "default"
+    lane: int = 0
+
+    @cached_property
+    def api(self) -> KubeAPI:
+        return open_api(self.kubeconfig)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Those that only jobs of this file use."""
+        return nodes_of_lane(self.lane)
+
+    @property
+    def node_selector(self) -> dict[str, str]:
+        """What keeps a job on the nodes of this file."""
+        return {LANE_LABEL: str(self.lane)}
+
+    def within(self, namespace: str, *, lane: int | None = None) -> "Cluster":
+        """Return the same cluster with another namespace, which is made if it isn't there, and other nodes."""
+        path = self.kubeconfig.parent / namespace / "kubeconfig"
+        path.parent.mkdir(exist_ok=True)
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        config["contexts"][0]["context"]["namespace"] = namespace
+        path.write_text(yaml.safe_dump(config))
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        return replace(self, kubeconfig=path, namespace=namespace, lane=self.lane if lane is None else lane)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        """What kubectl prints."""
+        """Return what kubectl prints."""
         return call("kubectl", "--kubeconfig", str(self.kubeconfig), *arguments, stdin=stdin)
 
     def helm(self, *arguments: str) -> str:
-        """What helm prints."""
-        return call("helm", "--kubeconfig", str(self.kubeconfig), *arguments)
+        """Return what helm prints about the release in the operator's namespace."""
+        return call("helm", "--kubeconfig", str(self.kubeconfig), "--namespace", OPERATOR_NAMESPACE, *arguments)
 
     def install(self, **values: str) -> None:
-        """The chart with VALUES and these, installed or upgraded to, and its operator up."""
-        settings = [word for name, value in {**VALUES, **values}.items() for word in ("--set", f"{name}={value}")]
-        self.helm("upgrade", "--install", "dueby", str(CHART), "--wait", "--timeout", "180s", *settings)
+        """Install the chart with its values and these, or upgrade to it, and wait until the operator is up."""
+        settings = [word for name, value in {**self.values, **values}.items() for word in ("--set", f"{name}={value}")]
+        wait = ("--create-namespace", "--wait", "--timeout", "180s")
+        self.helm("upgrade", "--install", "dueby", str(CHART), *wait, *settings)
+
+    def kill_operator(self) -> None:
+        """Kill the operator without a word of warning; its Deployment starts another."""
+        labelled = ("-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=dueby")
+        self.kubectl("delete", "pod", *labelled, "--force", "--grace-period=0")
 
     def attempt(self, *arguments: str, stdin: str | None = None) -> tuple[bool, str]:
-        """Whether kubectl did it, and all that it said."""
+        """Return whether kubectl did it, and all that it said."""
         command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
         return done.returncode == 0, f"{done.stdout}{done.stderr}"
 
     def apply(self, *documents: dict[str, Any]) -> None:
-        """Apply them, all in the namespace `default`."""
+        """Apply them; in this namespace where they name none."""
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
 
     def refusal(self, document: dict[str, Any]) -> str:
-        """What the API server says against the document."""
+        """Return what the API server says against the document."""
         is_done, told = self.attempt("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(document))
         assert not is_done, f"admitted: {told}"
         return told
 
-    def get(self, kind: str, name: str, *, namespace: str = "default") -> dict[str, Any]:
-        """The object."""
-        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json"))
-        return found
+    def get(self, kind: str, name: str, *, namespace: str | None = None) -> dict[str, Any]:
+        """Return the object."""
+        return self.api.get(kind, name, namespace or self.namespace)
 
-    def items(self, kind: str, selector: str, *, namespace: str = "default") -> list[dict[str, Any]]:
-        """The objects with these labels."""
-        told = self.kubectl("get", kind, "-n", namespace, "-l", selector, "-o", "json")
-        found: list[dict[str, Any]] = json.loads(told)["items"]
-        return found
+    def items(self, kinds: str, selector: str, *, namespace: str | None = None) -> list[dict[str, Any]]:
+        """Return the objects with these labels."""
+        return self.api.items(kinds, selector, namespace or self.namespace)
 
     def wait(self, holds: Callable[[], Any], what: str) -> Any:
-        """The first true answer; after long enough an AssertionError with what the cluster looks like."""
+        """Return the first true answer; after long enough fail with what the cluster looks like."""
         give_up = time.monotonic() + MAX_WAIT_S
         while not (found := holds()):
-            assert time.monotonic() < give_up, f"after {MAX_WAIT_S:.0f} s still not: {what}\n{self.look()}"
+            assert time.monotonic() < give_up, f"after {MAX_WAIT_S:.0f} s still not: {what}\n{self.describe()}"
             time.sleep(0.5)
         return found
 
-    def wait_for_phase(self, job: str, *phases: str, namespace: str = "default") -> dict[str, Any]:
-        """The InferenceJob once it is in one of the phases."""
+    def wait_for_phase(self, job: str, *phases: str, namespace: str | None = None) -> dict[str, Any]:
+        """Return the InferenceJob once it is in one of the phases."""
 
         def there() -> dict[str, Any] | None:
             document = self.get("infj", job, namespace=namespace)
@@ -122,90 +148,12 @@ class Cluster:
         found: dict[str, Any] = self.wait(there, f"{job} is {' or '.join(phases)}")
         return found
 
-    def look(self) -> str:
-        """Everything that helps to see why something didn't come about."""
-        looks = (
+    def describe(self) -> str:
+        """Return everything that helps to see why something didn't come about."""
+        commands = (
             ("get", "infj,jobs,pods,nodes", "-A", "-o", "wide"),
-            ("describe", "infj,jobs,pods", "-A"),
-            ("get", "events", "-A", "--sort-by=.lastTimestamp"),
-            ("logs", "deploy/dueby-operator", "--tail=50"),
+            ("describe", "infj,jobs,pods"),
+            ("get", "events", "--sort-by=.lastTimestamp"),
+            ("logs", "-n", OPERATOR_NAMESPACE, "deploy/dueby-operator", "--tail=50"),
         )
-        return "\n".join(f"$ kubectl {' '.join(look)}\n{self.attempt(*look)[1]}" for look in looks)
-
-
-def make_cluster(folder: Path) -> Cluster:
-    """Images, a control plane and two nodes for workers, the chart."""
-    build_images()
-    shared = folder / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
-    remove_cluster()
-    kubeconfig = folder / "kubeconfig"
-    image = os.environ.get("KIND_NODE_IMAGE")
-    options = [
-        "--kubeconfig",
-        str(kubeconfig),
-        "--wait",
-        "180s",
-        "--config",
-        "-",
-        *(["--image", image] if image else []),
-    ]
-    call("kind", "create", "cluster", "--name", NAME, *options, stdin=yaml.safe_dump(_kind_config(folder, shared)))
-    load_image(f"dueby/operator:{TAG}", CONTROL_PLANE, *WORKER_NODES)
-    load_image(f"dueby/worker:{TAG}", *WORKER_NODES)
-    cluster = Cluster(kubeconfig=kubeconfig, shared=shared, audit_log=folder / "audit" / "audit.log")
-    # On two cores there is one left for a worker only if the name server has one replica less.
-    cluster.kubectl("scale", "deployment", "coredns", "-n", "kube-system", "--replicas=1")
-    cluster.install()
-    return cluster
-
-
-def load_image(image: str, *nodes: str) -> None:
-    """Bring an image of this machine to nodes."""
-    call("kind", "load", "docker-image", "--name", NAME, "--nodes", ",".join(nodes), image)
-
-
-def _kind_config(folder: Path, shared: Path) -> dict[str, Any]:
-    """Every node shares a folder with this machine; what the operator asks of the API server is logged to another."""
-    policies, log = folder / "policies", folder / "audit"
-    policies.mkdir()
-    log.mkdir()
-    asked = {"level": "Metadata", "users": ["system:serviceaccount:default:dueby-operator"]}
-    policy = {"omitStages": ["RequestReceived"], "rules": [asked, {"level": "None"}]}
-    document = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", **policy}
-    (policies / "audit.yaml").write_text(yaml.safe_dump(document))
-    volumes = {"policies": "/etc/kubernetes/policies", "audit": "/var/log/kubernetes"}
-    mounts = [{"hostPath": str(folder / name), "containerPath": path} for name, path in volumes.items()]
-    api_server = {
-        "extraArgs": {
-            "audit-log-path": f"{volumes['audit']}/audit.log",
-            "audit-policy-file": f"{volumes['policies']}/audit.yaml",
-        },
-        "extraVolumes": [{"name": name, "hostPath": path, "mountPath": path} for name, path in volumes.items()],
-    }
-    patch = yaml.safe_dump({"kind": "ClusterConfiguration", "apiServer": api_server})
-    everywhere = {"hostPath": str(shared), "containerPath": SHARED}
-    return {
-        "kind": "Cluster",
-        "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "nodes": [
-            {"role": "control-plane", "extraMounts": [everywhere, *mounts], "kubeadmConfigPatches": [patch]},
-            *({"role": "worker", "extraMounts": [everywhere]} for _ in WORKER_NODES),
-        ],
-    }
-
-
-def build_images() -> None:
-    """Operator's and worker's; a second time only what has changed."""
-    base, pip_args = os.environ.get("DUEBY_BASE_IMAGE"), os.environ.get("DUEBY_WORKER_PIP_ARGS", "")
-    for_worker = {"PIP_ARGS": pip_args, **({"BASE": base} if base else {})}
-    for name, arguments in (("operator", {}), ("worker", for_worker)):
-        options = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
-        file = str(REPOSITORY / f"Dockerfile.{name}")
-        call("docker", "build", "-q", "-f", file, "-t", f"dueby/{name}:{TAG}", *options, str(REPOSITORY))
-
-
-def remove_cluster() -> None:
-    """Of this name, if there is one."""
-    call("kind", "delete", "cluster", "--name", NAME)
+        return "\n".join(f"$ kubectl {' '.join(command)}\n{self.attempt(*command)[1]}" for command in commands)

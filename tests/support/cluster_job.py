@@ -9,19 +9,23 @@ from support.cluster import SHARED, Cluster
 from support.run import MODEL, write_photos
 
 
-def job(name: str, **spec: Any) -> dict[str, Any]:
-    """A job on the folder that the node shares with this machine."""
+def job(cluster: Cluster, name: str, **spec: Any) -> dict[str, Any]:
+    """Return a job on the folder that the nodes of this file share with this machine."""
     volume = {"name": "shared", "hostPath": {"path": f"{SHARED}/{name}"}}
     return {
         "apiVersion": "dueby.dev/v1alpha1",
         "kind": "InferenceJob",
-        "metadata": {"name": name, "namespace": "default"},
+        "metadata": {"name": name, "namespace": cluster.namespace},
         "spec": {
             "deadline": "10m",
             "model": MODEL,
             "source": {"uri": "/data/photos"},
             "sink": {"uri": "/data/rows"},
-            "worker": {"volumes": [volume], "volumeMounts": [{"name": "shared", "mountPath": "/data"}]},
+            "worker": {
+                "nodeSelector": cluster.node_selector,
+                "volumes": [volume],
+                "volumeMounts": [{"name": "shared", "mountPath": "/data"}],
+            },
             **spec,
         },
     }
@@ -49,7 +53,7 @@ def condition(document: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def wait_until_told(
-    cluster: Cluster, name: str, kind: str, words: str = "", *, reason: str = "", namespace: str = "default"
+    cluster: Cluster, name: str, kind: str, words: str = "", *, reason: str = "", namespace: str | None = None
 ) -> dict[str, Any]:
     """The condition of this type, once it has this reason and says these words."""
 

@@ -29,4 +29,4 @@ def examples(number: int) -> Callable[[Any], Any]:
 
     With 20 examples for the others, `@examples(400)` tries 80. Used beside @given, as hypothesis.settings is.
     """
-    return hypothesis.settings(max_examples=max(1, number * hypothesis.settings().max_examples // 100))
+    return hypothesis.settings(max_examples=max(5, number * hypothesis.settings().max_examples // 100))

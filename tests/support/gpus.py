@@ -1,40 +1,44 @@
 """GPUs that only the scheduler and the operator believe in: two classes, on a node each, with different profiles."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from support.cluster import WORKER_NODES, Cluster
+from support.cluster import Cluster
 from support.run import profile_document
 
 GPU, LABEL, EACH = "nvidia.com/gpu", "nvidia.com/gpu.product", 4
-# How long each says that it takes for 8 images: by the deadline of 10 minutes four of the fast ones do 288 of them.
-CLASSES = {"NVIDIA-A100-SXM4-40GB": 60_000_000, "NVIDIA-L4": 90_000_000}
+# Workers so small that four of them fit on a node of two cores.
+SMALL = {"requests": {"cpu": "300m", "memory": "500Mi"}}
 _PATH = f"/status/capacity/{GPU.replace('/', '~1')}"
 
 
-def gpu_profile(device_class: str) -> dict[str, Any]:
-    found = profile_document(latency_us=CLASSES[device_class])
+def gpu_profile(device_class: str, latency_us: int) -> dict[str, Any]:
+    """Return the class's profile, with this long for 8 images."""
+    found = profile_document(latency_us=latency_us)
     found["metadata"]["name"] = device_class.lower()
     found["spec"] |= {"deviceClass": device_class, "device": {}}
     return found
 
 
 @contextmanager
-def fake_gpus(cluster: Cluster) -> Iterator[None]:
-    """Four of a class on each of the two nodes, as the device plugin and GPU feature discovery would show them."""
-    for node, device_class in zip(WORKER_NODES, CLASSES, strict=True):
+def fake_gpus(cluster: Cluster, classes: Mapping[str, int]) -> Iterator[None]:
+    """Add four of a class to each of the two nodes, as the device plugin and GPU feature discovery would show them.
+
+    Of each class, how long its profile says that 8 images take. Every file has classes of its own.
+    """
+    for (device_class, latency_us), node in zip(classes.items(), cluster.nodes, strict=True):
         add_gpus(cluster, node, device_class, count=EACH)
-        cluster.apply(gpu_profile(device_class))
-    for node in WORKER_NODES:
+        cluster.apply(gpu_profile(device_class, latency_us))
+    for node in cluster.nodes:
         wait_for_gpus(cluster, node)
     try:
         yield
     finally:
-        for node in WORKER_NODES:
+        for node in cluster.nodes:
             remove_gpus(cluster, node)
-        cluster.kubectl("delete", "gprof", *(device_class.lower() for device_class in CLASSES))
+        cluster.kubectl("delete", "gprof", *(device_class.lower() for device_class in classes))
 
 
 def add_gpus(cluster: Cluster, node: str, device_class: str, *, count: int = 1) -> None:

@@ -21,6 +21,12 @@ from dueby_profiler.measuring.process_group import OutOfMemory, contention_s
 from dueby_profiler.measuring.rounds import MeasuringTarget, Survey
 from dueby_profiler.presets import Preset
 
+# What is profiled on the machine at hand, in as little time as says anything.
+TINY = Model(name="mobilenet_v3_small", weights="none", image_size=64, engine="eager")
+BRIEF = Preset(
+    name="brief", layout_s=300, compare_s=0.1, explore_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False
+)
+
 
 @dataclass(kw_only=True)
 class SimulatedMachine:

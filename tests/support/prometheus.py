@@ -4,7 +4,6 @@ It finds operator and workers through the API server, and reaches them through i
 there is no other way to a pod's address.
 """
 
-import base64
 import json
 import re
 import socket
@@ -19,11 +18,12 @@ from typing import Any
 
 import yaml
 
-from support.cluster import CHART, Cluster, call
+from support.cluster import CHART, OPERATOR_NAMESPACE, Cluster, call
+from support.kube_api import write_certificates
 
 SCRAPE_EVERY = "1s"
 # What Grafana puts in the place of its variables.
-GRAFANA = {"$__rate_interval": "30s", "$__range": "5m", "$namespace": ".*", "$inferencejob": ".*"}
+GRAFANA = {"$__rate_interval": "30s", "$__range": "5m", "$inferencejob": ".*"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +31,12 @@ class Prometheus:
     """One that runs."""
 
     url: str
+    namespace: str
+    """The namespace of the jobs that the queries are about."""
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The result's series, as Grafana would ask for them."""
-        for variable, value in GRAFANA.items():
+        for variable, value in {**GRAFANA, "$namespace": self.namespace}.items():
             expression = expression.replace(variable, value)
         found: list[dict[str, Any]] = self._ask("query", query=expression)["result"]
         return found
@@ -70,7 +72,7 @@ def prometheus_beside(cluster: Cluster, folder: Path) -> Iterator[Prometheus]:
     command = ["prometheus", *options, f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
     with (folder / "prometheus.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
-            made = Prometheus(url=f"http://127.0.0.1:{port}")
+            made = Prometheus(url=f"http://127.0.0.1:{port}", namespace=cluster.namespace)
 
             def is_there() -> bool:
                 assert process.poll() is None, (folder / "prometheus.log").read_text()
@@ -119,8 +121,14 @@ def _scrape(
         "job_name": name,
         "scheme": "https",
         "honor_labels": endpoint.get("honorLabels", False),
-        "tls_config": _certificates(config, folder),
-        "kubernetes_sd_configs": [{"role": role, "kubeconfig_file": str(cluster.kubeconfig)}],
+        "tls_config": write_certificates(config, folder),
+        "kubernetes_sd_configs": [
+            {
+                "role": role,
+                "kubeconfig_file": str(cluster.kubeconfig),
+                "namespaces": {"names": [OPERATOR_NAMESPACE, cluster.namespace]},
+            }
+        ],
         "relabel_configs": [
             *({"source_labels": [label], "regex": value, "action": "keep"} for label, value in kept.items()),
             # These two the Prometheus operator adds to every endpoint.
@@ -137,19 +145,6 @@ def _scrape(
             {"target_label": "__address__", "replacement": urllib.parse.urlsplit(server["server"]).netloc},
         ],
     }
-
-
-def _certificates(config: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """The kubeconfig's, as files."""
-    server, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    data = {
-        "ca_file": server["certificate-authority-data"],
-        "cert_file": user["client-certificate-data"],
-        "key_file": user["client-key-data"],
-    }
-    for name, encoded in data.items():
-        (folder / name).write_bytes(base64.b64decode(encoded))
-    return {name: str(folder / name) for name in data}
 
 
 def _word(label: str) -> str:

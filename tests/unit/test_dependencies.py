@@ -38,7 +38,6 @@ NOT_IMPORTED = {
     "ruff": "called as a command",
     "pytest-cov": "pytest loads it",
     "pytest-timeout": "pytest loads it",
-    "pytest-xdist": "pytest loads it",
     "types-psutil": "mypy reads it",
     "types-pyyaml": "mypy reads it",
     "openvino": "imported when its engine is built, and not there on every processor",
@@ -65,6 +64,7 @@ def distributions_of(library: str) -> frozenset[str]:
     return frozenset(normal(name) for name in packages_distributions().get(COMES_WITH.get(library, library), ()))
 
 
+@cache
 def imported(folder: str) -> dict[str, str]:
     """Foreign libraries imported below the folder, each with a place where it is."""
     ours = {file.stem for file in (REPOSITORY / folder).rglob("*.py")} | PACKAGES.keys() | {"support"}

@@ -1,6 +1,7 @@
 """What the operator asks of the API server, by the server's own audit log: nothing twice, and all that its role says.
 
-The last file of this folder that uses the cluster, since what is asked is what all the tests before it made it ask.
+Of the files of this folder it has to be the last by its name, since what is asked is what all the tests before it made
+the operator ask.
 """
 
 import json
@@ -10,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from support.cluster import Cluster
+from support.cluster import OPERATOR_NAMESPACE, Cluster
 from support.cluster_job import job, share_photos, wait_until_told
 from support.run import MODEL
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 READS = {"get", "list", "watch"}
 # A worker that answers and makes no progress for minutes: its pod is deleted. None of these tests waits for that.
 SELDOM = {("", "pods", "delete")}
@@ -37,7 +38,7 @@ def asked(entry: dict[str, Any]) -> Permission:
 def allowed(cluster: Cluster) -> Iterator[Permission]:
     """What the chart's roles allow the operator."""
     roles = [cluster.get("clusterrole", "dueby-operator")]
-    roles += [cluster.get("role", f"dueby-{name}") for name in ("operator", "profiler")]
+    roles += [cluster.get("role", f"dueby-{name}", namespace=OPERATOR_NAMESPACE) for name in ("operator", "profiler")]
     roles.append(cluster.get("role", "dueby-operator", namespace="kube-node-lease"))
     for role in roles:
         for rule in role["rules"]:
@@ -47,7 +48,7 @@ def allowed(cluster: Cluster) -> Iterator[Permission]:
 
 def test_a_look_at_an_unchanged_cluster_sends_nothing_but_questions(cluster: Cluster) -> None:
     share_photos(cluster, "unchanged", 1)
-    cluster.apply(job("unchanged", model={**MODEL, "imageSize": 160}))
+    cluster.apply(job(cluster, "unchanged", model={**MODEL, "imageSize": 160}))
     wait_until_told(cluster, "unchanged", "Profiled", reason="NoProfile")
     wait_until_told(cluster, "unchanged", "Indexed", reason="Indexed")
     cluster.wait(lambda: cluster.get("infj", "unchanged")["status"]["phase"] == "Pending", "it waits for a profile")

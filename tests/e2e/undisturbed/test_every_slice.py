@@ -1,0 +1,52 @@
+"""Jobs that want every slice of the two nodes.
+
+A pod that is on no node counts against its class, whichever nodes it may be on: while the scheduler is at a pod of
+another test, there is a slice less to plan with.
+"""
+
+import pytest
+
+from support.cluster import Cluster
+from support.cluster_job import job, share_photos, wait_until_told
+from support.run import MODEL, profile_document
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
+
+
+def test_a_lower_limit_takes_workers_away_and_the_others_go_on(cluster: Cluster) -> None:
+    share_photos(cluster, "limited", 1)
+    profile = profile_document(latency_us=5_000)
+    profile["metadata"]["name"], profile["spec"]["model"]["imageSize"] = "hasty-80", 80
+    # Two cores do it in ten minutes by a profile that no core of ours keeps up with, so none is given back by itself.
+    asked = {"images": 1_000_000, "source": {"synthetic": {}}, "model": {**MODEL, "imageSize": 80}}
+    cluster.apply(profile, job(cluster, "limited", **asked))
+    work = "dueby.dev/job=limited,dueby.dev/step=work"
+    cluster.wait_for_phase("limited", "Running")
+    assert [made["spec"]["completions"] for made in cluster.items("jobs", work)] == [2]
+    cluster.apply(job(cluster, "limited", **asked, gpus={"max": 1}))
+    cluster.wait(lambda: [made["spec"]["completions"] for made in cluster.items("jobs", work)] == [1], "one is left")
+    replans = cluster.wait(lambda: cluster.get("infj", "limited")["status"].get("replans"), "it is said")
+    assert (replans[-1]["reason"], replans[-1]["from"], replans[-1]["to"]) == ("Edited", 2, 1)
+    cluster.kubectl("delete", "infj/limited", "gprof/hasty-80")
+
+
+def test_a_pod_that_no_node_takes_is_planned_without(cluster: Cluster) -> None:
+    """A claim that is bound to one node: the inventory counts the other node's core, the scheduler knows better."""
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "one-node"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    profile = profile_document(latency_us=5_000)
+    profile["metadata"]["name"] = "hasty-32"
+    profile["spec"]["model"]["imageSize"] = 32
+    # More than one core does in ten minutes, even by a profile that no core of ours keeps up with.
+    document = job(cluster, "one-node", images=1_000_000, source={"synthetic": {}}, model={**MODEL, "imageSize": 32})
+    document["spec"]["worker"]["volumes"] = [{"name": "shared", "persistentVolumeClaim": {"claimName": "one-node"}}]
+    cluster.apply(claim, profile, document)
+    wait_until_told(cluster, "one-node", "Admitted", "1 workers are on no node", reason="Unschedulable")
+    wait_until_told(cluster, "one-node", "OnTrack", reason="Late")
+    assert cluster.get("infj", "one-node")["status"]["plan"]["gpus"] == 2
+    cluster.kubectl("delete", "infj/one-node", "gprof/hasty-32")
+    cluster.kubectl("delete", "pvc", "one-node", "--wait=false")

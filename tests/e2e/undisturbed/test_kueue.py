@@ -1,0 +1,91 @@
+"""The example of a queue, with Kueue. While Kueue's webhooks are installed and don't answer yet, no Job can be made."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.cluster import Cluster
+from support.cluster_job import indices_of, wait_until_told
+from support.example_jobs import PHOTOS, claimed, example
+from support.kind_cluster import load_image
+from support.lanes import WORKER_NODES
+from support.run import write_photos
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
+# On a machine with internet it is pulled; elsewhere it is brought to the nodes.
+IS_KUEUE_HERE = "KUEUE_CHART" in os.environ
+KUEUE_CHART = os.environ.get("KUEUE_CHART", "oci://registry.k8s.io/kueue/charts/kueue")
+KUEUE_IMAGE, KUEUE_VERSION = "registry.k8s.io/kueue/kueue", "v0.17.0"
+
+
+@pytest.fixture
+def photos(cluster: Cluster) -> Iterator[Path]:
+    """The claim `photos`, with some in it."""
+    with claimed(cluster, "photos") as folder:
+        write_photos(folder / "photos", PHOTOS)
+        yield folder
+
+
+@pytest.fixture
+def kueue(cluster: Cluster) -> Iterator[None]:
+    """Kueue with a queue `night` whose quota is one worker."""
+    if IS_KUEUE_HERE:
+        load_image(f"{KUEUE_IMAGE}:{KUEUE_VERSION}", WORKER_NODES)
+    prefix = "controllerManager.manager"
+    settings = {
+        f"{prefix}.image.repository": KUEUE_IMAGE,
+        f"{prefix}.image.tag": KUEUE_VERSION,
+        f"{prefix}.image.pullPolicy": "IfNotPresent",
+        f"{prefix}.resources.requests.cpu": "50m",
+    }
+    options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    where = ["-n", "kueue-system", "--create-namespace", "--wait"]
+    version = [] if IS_KUEUE_HERE else ["--version", KUEUE_VERSION.removeprefix("v")]
+    cluster.helm("install", "kueue", KUEUE_CHART, *where, *version, *options)
+    api = "kueue.x-k8s.io/v1beta2"
+    quota = [{"name": "cpu", "nominalQuota": "1"}, {"name": "memory", "nominalQuota": "4Gi"}]
+    group = {"coveredResources": ["cpu", "memory"], "flavors": [{"name": "any", "resources": quota}]}
+    documents = [
+        {"apiVersion": api, "kind": "ResourceFlavor", "metadata": {"name": "any"}},
+        {
+            "apiVersion": api,
+            "kind": "ClusterQueue",
+            "metadata": {"name": "all"},
+            "spec": {"namespaceSelector": {}, "resourceGroups": [group]},
+        },
+        {
+            "apiVersion": api,
+            "kind": "LocalQueue",
+            "metadata": {"name": "night"},
+            "spec": {"clusterQueue": "all"},
+        },
+    ]
+    text = yaml.safe_dump_all(documents)
+    cluster.wait(lambda: cluster.attempt("apply", "-f", "-", stdin=text)[0], "Kueue's webhook answers")
+    yield
+    # In this order: Kueue keeps what is in use.
+    cluster.kubectl("delete", "infj", "first", "queued-photos", "--ignore-not-found")
+    cluster.kubectl("delete", "localqueue,clusterqueue,resourceflavor", "--all", "--timeout=60s")
+    cluster.helm("uninstall", "kueue", "-n", "kueue-system", "--wait")
+
+
+@pytest.mark.usefixtures("kueue")
+def test_kueue_of_two_jobs_with_quota_for_one_the_second_waits(cluster: Cluster, photos: Path) -> None:
+    first, second = example(cluster, "kueue"), example(cluster, "kueue")
+    first["metadata"]["name"] = "first"
+    first["spec"] |= {"images": 1_000_000, "source": {"synthetic": {}}, "sink": {"uri": "/data/first"}}
+    cluster.apply(first)
+    cluster.wait_for_phase("first", "Running")
+    cluster.apply(second)
+    wait_until_told(cluster, "queued-photos", "Admitted", "waits in the queue night", reason="Queued")
+    assert cluster.get("infj", "queued-photos")["status"]["phase"] == "Queued"
+    assert cluster.get("infj", "first")["status"]["phase"] == "Running"
+    (waiting,) = cluster.items("jobs", "dueby.dev/job=queued-photos,dueby.dev/step=work")
+    assert waiting["spec"]["suspend"] is True
+    cluster.kubectl("delete", "infj", "first")
+    assert cluster.wait_for_phase("queued-photos", "Succeeded", "Failed")["status"]["phase"] == "Succeeded"
+    assert indices_of(photos / "queued-classified") == list(range(PHOTOS))
+    cluster.kubectl("delete", "infj", "queued-photos")

@@ -1,0 +1,77 @@
+"""The chart upgraded, rolled back, uninstalled and installed again while a job runs."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from support.cluster import CHART, OPERATOR_NAMESPACE, VALUES, Cluster
+from support.cluster_job import condition, indices_of, job, share_photos
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
+DASHBOARD = CHART / "files" / "dashboards" / "dueby.json"
+# Half a minute of work for one slice.
+MANY = 6000
+
+
+@pytest.fixture
+def restored(cluster: Cluster) -> Iterator[None]:
+    """Whatever a test does to the release, the others find it as it was."""
+    yield
+    cluster.install()
+
+
+def workers_of(cluster: Cluster, name: str) -> dict[str, str]:
+    """The phases of the job's worker pods, by their uids."""
+    pods = cluster.items("pods", f"dueby.dev/job={name},dueby.dev/step=work")
+    return {pod["metadata"]["uid"]: pod["status"]["phase"] for pod in pods}
+
+
+def test_an_upgrade_and_a_rollback_leave_a_running_job_alone(cluster: Cluster, restored: None) -> None:
+    folder = share_photos(cluster, "upgraded", MANY)
+    cluster.apply(job(cluster, "upgraded"))
+    cluster.wait_for_phase("upgraded", "Running")
+    workers = workers_of(cluster, "upgraded")
+
+    cluster.install(**{"podAnnotations.note": "upgraded", "worker.memory": "1100Mi", "dashboard.enabled": "true"})
+    operator = cluster.get("deployment", "dueby-operator", namespace=OPERATOR_NAMESPACE)["spec"]["template"]
+    assert operator["metadata"]["annotations"] == {"note": "upgraded"}
+    assert workers_of(cluster, "upgraded") == workers, "still at work"
+    (shown,) = cluster.items("configmaps", "grafana_dashboard=1", namespace=OPERATOR_NAMESPACE)
+    assert json.loads(shown["data"]["dueby.json"]) == json.loads(DASHBOARD.read_text())
+
+    cluster.helm("rollback", "dueby", "--wait", "--timeout", "180s")
+    operator = cluster.get("deployment", "dueby-operator", namespace=OPERATOR_NAMESPACE)["spec"]["template"]
+    assert "note" not in operator["metadata"].get("annotations", {})
+    assert f"--worker-memory={VALUES['worker.memory']}" in operator["spec"]["containers"][0]["args"]
+    assert not cluster.items("configmaps", "grafana_dashboard=1", namespace=OPERATOR_NAMESPACE)
+
+    done = cluster.wait_for_phase("upgraded", "Succeeded", "Failed")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    assert workers_of(cluster, "upgraded").keys() == workers.keys()
+    assert indices_of(folder / "rows") == list(range(MANY))
+
+
+def test_uninstalled_it_keeps_definitions_and_jobs_and_installed_again_goes_on(
+    cluster: Cluster, restored: None
+) -> None:
+    folder = share_photos(cluster, "orphaned", MANY)
+    cluster.apply(job(cluster, "orphaned"))
+    cluster.wait_for_phase("orphaned", "Running")
+    workers = workers_of(cluster, "orphaned")
+
+    cluster.helm("uninstall", "dueby", "--wait")
+    kept = cluster.kubectl("get", "crds", "-o", "name").split()
+    assert {
+        f"customresourcedefinition.apiextensions.k8s.io/{kind}.dueby.dev" for kind in ("gpuprofiles", "inferencejobs")
+    } <= set(kept)
+    for kinds in ("deployments,services,configmaps,leases", "clusterroles,validatingadmissionpolicies"):
+        assert not cluster.items(kinds, "app.kubernetes.io/instance=dueby", namespace=OPERATOR_NAMESPACE)
+    assert workers_of(cluster, "orphaned") == workers, "still at work"
+
+    cluster.install()
+    done = cluster.wait_for_phase("orphaned", "Succeeded", "Failed")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    assert condition(done, "Complete")["reason"] == "EveryImageHasARow"
+    assert workers_of(cluster, "orphaned").keys() == workers.keys()
+    assert indices_of(folder / "rows") == list(range(MANY))

@@ -1,0 +1,30 @@
+"""Which tests of this run have ended, in whichever process: a file for each, and what waits for them."""
+
+import hashlib
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from support.shared_run import RUN
+
+MAX_WAIT_S = 3600.0
+
+
+def mark_ended(item: pytest.Item) -> None:
+    """Note that the test has ended."""
+    _mark_of(item).parent.mkdir(exist_ok=True)
+    _mark_of(item).touch()
+
+
+def wait_until_ended(items: Iterable[pytest.Item]) -> None:
+    """Wait until all these tests have."""
+    left, give_up = list(items), time.monotonic() + MAX_WAIT_S
+    while left := [item for item in left if not _mark_of(item).exists()]:
+        assert time.monotonic() < give_up, f"after {MAX_WAIT_S:.0f} s these have not ended: {left}"
+        time.sleep(0.5)
+
+
+def _mark_of(item: pytest.Item) -> Path:
+    return RUN / "ended" / hashlib.sha256(item.nodeid.encode()).hexdigest()

@@ -1,0 +1,64 @@
+"""The manifests of examples/cluster, made ready for the tests' cluster, and the claims that they mount."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from support.cluster import SHARED, Cluster
+from support.images import REPOSITORY
+from support.run import MODEL
+
+EXAMPLES = REPOSITORY / "examples" / "cluster"
+PHOTOS = 120
+
+
+def example(cluster: Cluster, name: str) -> dict[str, Any]:
+    """Return the manifest, with a model that is there, for the nodes of this file."""
+    document: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text())
+    document["spec"]["model"] = MODEL
+    document["spec"].setdefault("worker", {})["nodeSelector"] = cluster.node_selector
+    if isinstance(moment := document["spec"].get("deadlineTime"), datetime):  # which kubectl leaves as it is written
+        document["spec"]["deadlineTime"] = moment.isoformat()
+    return document
+
+
+@contextmanager
+def claimed(cluster: Cluster, name: str) -> Iterator[Path]:
+    """Make a claim that every node can mount; give its folder, which the nodes share with this machine."""
+    # Volumes are in no namespace.
+    volume = f"{cluster.namespace}-{name}"
+    folder = cluster.shared / volume
+    folder.mkdir()
+    folder.chmod(0o777)
+    access = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    storage = {"storage": "1Gi"}
+    cluster.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": volume},
+            "spec": {**access, "capacity": storage, "hostPath": {"path": f"{SHARED}/{volume}"}},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name},
+            "spec": {**access, "volumeName": volume, "resources": {"requests": storage}},
+        },
+    )
+    yield folder
+    cluster.kubectl("delete", f"pvc/{name}", f"pv/{volume}", "--wait=false")
+
+
+def run_example(cluster: Cluster, document: dict[str, Any]) -> dict[str, Any]:
+    """Run it, take it away, and return its status at the end, which is to be a good one."""
+    cluster.apply(document)
+    name = document["metadata"]["name"]
+    status: dict[str, Any] = cluster.wait_for_phase(name, "Succeeded", "Failed")["status"]
+    assert status["phase"] == "Succeeded", status
+    cluster.kubectl("delete", "infj", name)
+    return status

@@ -1,0 +1,97 @@
+"""How the tests' cluster is made with kind: images, nodes with a folder that they share, the chart.
+
+KIND_NODE_IMAGE is the nodes' image, DUEBY_TEST_CLUSTER the cluster's name.
+"""
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from support.cluster import OPERATOR_NAMESPACE, SHARED, VALUES, Cluster, call
+from support.images import NAME, OPERATOR_IMAGE, WORKER_IMAGE, build_images
+from support.lanes import CONTROL_PLANE, LANE_LABEL, LANES, WORKER_NODES
+from support.shared_run import RUN
+
+# The folder of the cluster that this run of the tests has made, once it is complete.
+CLUSTER = RUN / "cluster"
+KUBECONFIG = "kubeconfig"
+
+
+def make_cluster(folder: Path) -> Cluster:
+    """Make it: images, a control plane, the nodes of each lane, and the chart."""
+    build_images()
+    shared = folder / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    remove_cluster()
+    kubeconfig = folder / KUBECONFIG
+    image = os.environ.get("KIND_NODE_IMAGE")
+    options = ["--kubeconfig", str(kubeconfig), "--wait", "180s", *(["--image", image] if image else [])]
+    config = yaml.safe_dump(_kind_config(folder, shared))
+    call("kind", "create", "cluster", "--name", NAME, *options, "--config", "-", stdin=config)
+    load_image(OPERATOR_IMAGE, [CONTROL_PLANE])
+    load_image(WORKER_IMAGE, WORKER_NODES)
+    # Nodes are measured when a test says so, and not while it runs.
+    window = {"profiler.window.start": f"{(datetime.now(UTC).hour + 12) % 24:02d}:00"}
+    (folder / "values.yaml").write_text(yaml.safe_dump({**VALUES, **window}))
+    cluster = cluster_in(folder)
+    # On two cores there is one left for a worker only if the name server has one replica less.
+    cluster.kubectl("scale", "deployment", "coredns", "-n", "kube-system", "--replicas=1")
+    cluster.install()
+    return cluster
+
+
+def cluster_in(folder: Path) -> Cluster:
+    """Return the cluster that was made in this folder."""
+    return Cluster(
+        kubeconfig=folder / KUBECONFIG,
+        shared=folder / "shared",
+        audit_log=folder / "audit" / "audit.log",
+        values=yaml.safe_load((folder / "values.yaml").read_text()),
+    )
+
+
+def load_image(image: str, nodes: Iterable[str]) -> None:
+    """Bring an image of this machine to nodes."""
+    call("kind", "load", "docker-image", "--name", NAME, "--nodes", ",".join(nodes), image)
+
+
+def remove_cluster() -> None:
+    """Remove the cluster of this name, if there is one."""
+    call("kind", "delete", "cluster", "--name", NAME)
+
+
+def _kind_config(folder: Path, shared: Path) -> dict[str, Any]:
+    """Every node shares a folder with this machine; what the operator asks of the API server is logged to another."""
+    volumes = {"policies": "/etc/kubernetes/policies", "audit": "/var/log/kubernetes"}
+    for name in volumes:
+        (folder / name).mkdir()
+    asked = {"level": "Metadata", "users": [f"system:serviceaccount:{OPERATOR_NAMESPACE}:dueby-operator"]}
+    policy = {"omitStages": ["RequestReceived"], "rules": [asked, {"level": "None"}]}
+    document = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", **policy}
+    (folder / "policies" / "audit.yaml").write_text(yaml.safe_dump(document))
+    mounts = [{"hostPath": str(folder / name), "containerPath": path} for name, path in volumes.items()]
+    api_server = {
+        "extraArgs": {
+            "audit-log-path": f"{volumes['audit']}/audit.log",
+            "audit-policy-file": f"{volumes['policies']}/audit.yaml",
+        },
+        "extraVolumes": [{"name": name, "hostPath": path, "mountPath": path} for name, path in volumes.items()],
+    }
+    # The cluster doesn't outlive the tests, and a disk that images are unpacked on keeps etcd waiting for seconds.
+    etcd = {"local": {"extraArgs": {"unsafe-no-fsync": "true"}}}
+    patch = yaml.safe_dump({"kind": "ClusterConfiguration", "apiServer": api_server, "etcd": etcd})
+    everywhere = {"hostPath": str(shared), "containerPath": SHARED}
+    lanes = [str(lane) for lane, found in enumerate(LANES) for _ in range(found.nodes)]
+    return {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "nodes": [
+            {"role": "control-plane", "extraMounts": [everywhere, *mounts], "kubeadmConfigPatches": [patch]},
+            *({"role": "worker", "extraMounts": [everywhere], "labels": {LANE_LABEL: lane}} for lane in lanes),
+        ],
+    }
