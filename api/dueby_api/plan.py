@@ -8,7 +8,7 @@ nowhere else.
 from typing import Annotated
 
 from dueby_api.engines import EngineName
-from dueby_api.schema import LenientSpec, Meta, Spec, field
+from dueby_api.schema import LenientSpec, Meta, field
 from dueby_api.units import MICROS_PER_SECOND
 
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
@@ -34,7 +34,7 @@ class PlannedGroup(LenientSpec, frozen=True, kw_only=True):
     """True if the mini-batch size lies between measured ones; the plan's warnings say where its times come from."""
 
 
-class PlannedWorker(Spec, frozen=True, kw_only=True):
+class PlannedWorker(LenientSpec, frozen=True, kw_only=True):
     """One device's worker of a plan, with the times that it was planned with."""
 
     worker: str
@@ -85,7 +85,7 @@ class PlannedWorker(Spec, frozen=True, kw_only=True):
         return (self.expected_start_us + self.iterations * self.latency_us) / MICROS_PER_SECOND
 
 
-class RevisionPlan(Spec, frozen=True, kw_only=True):
+class RevisionPlan(LenientSpec, frozen=True, kw_only=True):
     """plan.json of a revision's ConfigMap: its workers of one device class, in the order of the Job's indices."""
 
     assignments: Annotated[tuple[PlannedWorker, ...], Meta(max_length=100_000)]
