@@ -12,7 +12,9 @@ import yaml
 
 from support.cluster import Cluster
 from support.cluster_job import indices_of, job, share_photos
+from support.example_jobs import PHOTOS, claimed, example, run_example
 from support.gpus import EACH, GPU, LABEL, SMALL, fake_gpus, gpu_profile
+from support.run import write_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 # How long each says that it takes for 8 images: by the deadline of 10 minutes four of the fast ones do 288 of them.
@@ -37,6 +39,18 @@ def gpus(cluster: Cluster) -> Iterator[None]:
     """Four of each class, which nothing but the scheduler and the operator believes in."""
     with fake_gpus(cluster, CLASSES):
         yield
+
+
+@pytest.mark.usefixtures("gpus")
+def test_the_example_of_mixed_gpus(cluster: Cluster) -> None:
+    document = example(cluster, "mixed-gpus")
+    document["spec"]["worker"]["resources"] = SMALL
+    with claimed(cluster, "photos") as folder:
+        write_photos(folder / "photos", PHOTOS)
+        status = run_example(cluster, document)
+        groups = {group["deviceClass"] for group in status["plan"]["groups"]}
+        assert groups <= set(document["spec"]["gpus"]["classes"])
+        assert indices_of(folder / "mixed-classified") == list(range(PHOTOS))
 
 
 @pytest.mark.usefixtures("gpus")

@@ -33,7 +33,7 @@ def photos(cluster: Cluster) -> Iterator[Path]:
 def kueue(cluster: Cluster) -> Iterator[None]:
     """Kueue with a queue `night` whose quota is one worker."""
     if IS_KUEUE_HERE:
-        load_image(f"{KUEUE_IMAGE}:{KUEUE_VERSION}", WORKER_NODES)
+        load_image(f"{KUEUE_IMAGE}:{KUEUE_VERSION}", WORKER_NODES, shared=cluster.shared)
     prefix = "controllerManager.manager"
     settings = {
         f"{prefix}.image.repository": KUEUE_IMAGE,
