@@ -20,7 +20,7 @@ import hypothesis
 import pytest
 
 from support.cluster import has_docker
-from support.ended import mark_ended
+from support.ended import mark_ended, wait_for_others
 from support.examples import DEEP, DEEP_EXAMPLES, USUAL_EXAMPLES, load_profiles
 from support.kind_cluster import CLUSTER, remove_cluster
 from support.lanes import E2E, INTEGRATION, LANES, UNDISTURBED
@@ -150,9 +150,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.is_relative_to(INTEGRATION / UNDISTURBED))
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Note that a test has ended, for those that wait for it."""
+    """Have undisturbed tests wait, which is no part of their time, and note that a test has ended."""
+    wait_for_others(item)
     try:
         return (yield)
     finally:

@@ -209,7 +209,7 @@ def test_steps_that_take_longer_in_jobs_go_into_plans_and_are_measured_again(
     cluster.apply(slow_job(cluster, "planned-slow", images))
     plan = cluster.wait(lambda: cluster.get("infj", "planned-slow").get("status", {}).get("plan"), "it has a plan")
     cluster.kubectl("delete", "infj", "planned-slow")
-    told = f"of what was measured, as those of {JOBS_AT_ONCE} jobs took"
+    told = f"times the measured latency, as in {JOBS_AT_ONCE} earlier jobs"
     assert any(told in warning for warning in plan["warnings"]), plan["warnings"]
 
     set_gpus(cluster, gpu, 1)

@@ -12,58 +12,17 @@ import pytest
 from matplotlib import image
 
 from dueby.cli.main import main
-from dueby_api.gpu_profile import parse_profile
 from dueby_profiler.analysis import figures
 from dueby_profiler.analysis.points import while_all_busy
 from dueby_profiler.machine import nvml
 from dueby_profiler.machine.layouts import Layout, Slice
-from dueby_profiler.machine.limits import Limits, read_limits
+from dueby_profiler.machine.limits import read_limits
 from dueby_profiler.machine.machine import Machine
 from dueby_profiler.measuring.memory_map import map_memory
 from dueby_profiler.measuring.messages import Setup
 from dueby_profiler.measuring.process_group import ProcessGroup
-from dueby_profiler.presets import ENOUGH_GROUPS
 from dueby_profiler.profiling import profile_machine
-from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
-from support.profiler import BRIEF, TINY
-
-
-def two_slices() -> Machine:
-    """Return this machine as if it had two cores of its own, which may be the same core."""
-    cores = sorted(os.sched_getaffinity(0))
-    return Machine(
-        limits=Limits(cores=(cores[0], cores[-1]), usable=2.0, memory_mib=read_limits().memory_mib),
-        gpus=(),
-        node="node-a",
-        clock=time.monotonic,
-    )
-
-
-def test_a_tiny_model_is_profiled_on_two_slices(tmp_path: Path) -> None:
-    messages: list[str] = []
-    updates: list[ProgressUpdate] = []
-    (profile,) = profile_machine(
-        model=TINY,
-        machine=two_slices(),
-        preset=BRIEF,
-        listener=ProgressListener(on_message=messages.append, on_progress=updates.append),
-        cache_dir=tmp_path,
-    )
-    assert parse_profile(profile.document()) == profile
-    spec = profile.spec
-    assert (spec.device_class, spec.device.node, spec.device.threads, spec.device.slices) == ("cpu-1", "node-a", 1, 2)
-    assert (spec.engine, spec.processes) == ("eager", 2 * ENOUGH_GROUPS)
-    assert [step.mini_batch_size for step in spec.steps][:4] == [1, 2, 4, 8]
-    assert sum(step.warmup_micros is not None for step in spec.steps) == 3
-    assert spec.startup_micros is not None
-    assert spec.startup_micros.p50 > 500_000  # torch alone takes longer to import
-    assert spec.max_mini_batch_size is not None
-    assert spec.max_mini_batch_size > 1000
-    assert spec.extrapolated
-    assert spec.contention >= 1
-    assert spec.software["torch"]
-    assert any("cpu-2 is left out" in message for message in messages)
-    assert all(update.left_s <= BRIEF.layout_s for update in updates)
+from support.profiler import BRIEF, TINY, two_slices
 
 
 def test_slices_are_measured_while_all_of_them_are_busy() -> None:

@@ -2,11 +2,11 @@
 
 import hashlib
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from support.lanes import UNDISTURBED, goes_first
 from support.shared_run import RUN
 
 MAX_WAIT_S = 3600.0
@@ -18,10 +18,13 @@ def mark_ended(item: pytest.Item) -> None:
     _mark_of(item).touch()
 
 
-def wait_until_ended(items: Iterable[pytest.Item]) -> None:
-    """Wait until all these tests have."""
-    left, give_up = list(items), time.monotonic() + MAX_WAIT_S
-    while left := [item for item in left if not _mark_of(item).exists()]:
+def wait_for_others(item: pytest.Item) -> None:
+    """Wait until those tests have ended that an undisturbed one must not run beside."""
+    if item.path.parent.name != UNDISTURBED:
+        return
+    left = [other for other in item.session.items if goes_first(other.path, item.path)]
+    give_up = time.monotonic() + MAX_WAIT_S
+    while left := [other for other in left if not _mark_of(other).exists()]:
         assert time.monotonic() < give_up, f"after {MAX_WAIT_S:.0f} s these have not ended: {left}"
         time.sleep(0.5)
 

@@ -1,8 +1,8 @@
 """The images of this code for the tests' cluster.
 
-`python3 tests/support/images.py` builds them beforehand, with nothing installed. DUEBY_BASE_IMAGE is the base of the
-worker's image where the usual one won't do, DUEBY_WORKER_PIP_ARGS goes to pip in the worker's, and DUEBY_TEST_CLUSTER
-is the name of the cluster and the images' tag.
+`PYTHONPATH=tests python3 -m support.images` builds them beforehand, with nothing installed. DUEBY_BASE_IMAGE is the
+base of the worker's image where the usual one won't do, DUEBY_WORKER_PIP_ARGS goes to pip in the worker's, and
+DUEBY_TEST_CLUSTER is the name of the cluster and the images' tag.
 """
 
 import os

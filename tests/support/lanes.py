@@ -3,7 +3,8 @@
 The tests of a lane run one after the other, those of different lanes at the same time. A file has a namespace of its
 own and only the nodes of its lane: nobody minds what it does to them, and its jobs compete with no other file's.
 Tests that stop something for everybody (the operator is uninstalled, the API server is killed) are in the folder
-tests/e2e/undisturbed, and wait until all others are done.
+tests/e2e/undisturbed, and wait until all others of tests/e2e are done. Those of tests/integration/undisturbed measure
+this machine within a time, and wait until all others are done.
 """
 
 from dataclasses import dataclass
@@ -48,6 +49,12 @@ def nodes_of_lane(lane: int) -> tuple[str, ...]:
 def nodes_of(file: str) -> tuple[str, ...]:
     """Return the nodes of a file's lane."""
     return nodes_of_lane(lane_of(file))
+
+
+def goes_first(other: Path, path: Path) -> bool:
+    """Return whether the tests of the other file must have ended before those of this undisturbed one begin."""
+    folder = path.parent
+    return not other.is_relative_to(folder) and (folder.parent == INTEGRATION or other.is_relative_to(E2E))
 
 
 WORKER_NODES = tuple(node for lane in range(len(LANES)) for node in nodes_of_lane(lane))

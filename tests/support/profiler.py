@@ -1,5 +1,7 @@
 """A machine with simulated time for the profiler's rounds, and measurements to make profiles of."""
 
+import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +17,8 @@ from dueby_profiler.analysis.memory import largest
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.analysis.statistics import is_known
 from dueby_profiler.machine.layouts import Layout, Slice
+from dueby_profiler.machine.limits import Limits, read_limits
+from dueby_profiler.machine.machine import Machine
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.messages import Built, Contended, Point
 from dueby_profiler.measuring.process_group import OutOfMemory, contention_s
@@ -26,6 +30,17 @@ TINY = Model(name="mobilenet_v3_small", weights="none", image_size=64, engine="e
 BRIEF = Preset(
     name="brief", layout_s=300, compare_s=0.1, explore_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False
 )
+
+
+def two_slices() -> Machine:
+    """Return this machine as if it had two cores of its own, which may be the same core."""
+    cores = sorted(os.sched_getaffinity(0))
+    return Machine(
+        limits=Limits(cores=(cores[0], cores[-1]), usable=2.0, memory_mib=read_limits().memory_mib),
+        gpus=(),
+        node="node-a",
+        clock=time.monotonic,
+    )
 
 
 @dataclass(kw_only=True)

@@ -10,18 +10,49 @@ import pytest
 
 from dueby.cli.files import read_profiles
 from dueby.cli.main import main
+from dueby_api.gpu_profile import parse_profile
 from dueby_api.packed_profile import unpack_profile
 from dueby_api.step_config import ProfileConfig
 from dueby_profiler.monitor.features.columns import FEATURES
 from dueby_profiler.monitor.features.feature import FeatureSource
+from dueby_profiler.presets import ENOUGH_GROUPS
+from dueby_profiler.profiling import profile_machine
+from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_profiler.step import profile_device
 from dueby_study.warmup.__main__ import main as add_warmups
 from dueby_study.warmup.collecting.rows import write_warmups
-from support.profiler import BRIEF, TINY
+from support.profiler import BRIEF, TINY, two_slices
 from support.warmups import a_table
 
 MODEL = TINY.name
 OPTIONS = ["--model", MODEL, "--image-size", "64", "--engine", "eager", "--class", "cpu-1", "--quick"]
+
+
+def test_a_tiny_model_is_profiled_on_two_slices(tmp_path: Path) -> None:
+    messages: list[str] = []
+    updates: list[ProgressUpdate] = []
+    (profile,) = profile_machine(
+        model=TINY,
+        machine=two_slices(),
+        preset=BRIEF,
+        listener=ProgressListener(on_message=messages.append, on_progress=updates.append),
+        cache_dir=tmp_path,
+    )
+    assert parse_profile(profile.document()) == profile
+    spec = profile.spec
+    assert (spec.device_class, spec.device.node, spec.device.threads, spec.device.slices) == ("cpu-1", "node-a", 1, 2)
+    assert (spec.engine, spec.processes) == ("eager", 2 * ENOUGH_GROUPS)
+    assert [step.mini_batch_size for step in spec.steps][:4] == [1, 2, 4, 8]
+    assert sum(step.warmup_micros is not None for step in spec.steps) == 3
+    assert spec.startup_micros is not None
+    assert spec.startup_micros.p50 > 500_000  # torch alone takes longer to import
+    assert spec.max_mini_batch_size is not None
+    assert spec.max_mini_batch_size > 1000
+    assert spec.extrapolated
+    assert spec.contention >= 1
+    assert spec.software["torch"]
+    assert any("cpu-2 is left out" in message for message in messages)
+    assert all(update.left_s <= BRIEF.layout_s for update in updates)
 
 
 def test_a_pod_measures_its_slice_under_the_clusters_name_and_leaves_the_profile_behind() -> None:
