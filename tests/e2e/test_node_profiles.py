@@ -11,10 +11,11 @@ import yaml
 
 from support.cluster import OPERATOR_NAMESPACE, Cluster
 from support.cluster_job import indices_of, job, share_folder, share_photos
+from support.forger import forged, remove_forger, start_forger
 from support.gpus import add_gpus, remove_gpus, set_gpus
-from support.images import OPERATOR_IMAGE, WORKER_IMAGE
+from support.images import WORKER_IMAGE
 from support.lanes import CONTROL_PLANE, nodes_of
-from support.run import MODEL, profile_document
+from support.run import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 CLASS, DRIVER = "NVIDIA-T4", "nvidia.com/cuda.driver-version.full"
@@ -27,7 +28,6 @@ JOBS_AT_ONCE = 3
 OURS = "dueby.dev/profiled"
 # Where nodes are measured, those of other files too.
 THERE = ("-n", OPERATOR_NAMESPACE)
-API = "rbac.authorization.k8s.io"
 
 
 @pytest.fixture(scope="module")
@@ -231,48 +231,8 @@ def slow_job(cluster: Cluster, name: str, images: int) -> dict[str, Any]:
 @pytest.fixture
 def forger(cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
     """The kubeconfig of a pod on the other node, whom RBAC allows to write profiles."""
-    metadata = {"name": "forger"}
-    account = {"kind": "ServiceAccount", "name": "forger", "namespace": cluster.namespace}
-    rule = {"apiGroups": ["dueby.dev"], "resources": ["gpuprofiles"], "verbs": ["*"]}
-    cluster.apply(
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
-        {"apiVersion": f"{API}/v1", "kind": "ClusterRole", "metadata": {"name": "forger"}, "rules": [rule]},
-        {
-            "apiVersion": f"{API}/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": "forger"},
-            "roleRef": {"apiGroup": API, "kind": "ClusterRole", "name": "forger"},
-            "subjects": [account],
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": metadata,
-            "spec": {
-                "serviceAccountName": "forger",
-                "nodeName": ELSEWHERE,
-                "terminationGracePeriodSeconds": 0,
-                "containers": [{"name": "c", "image": OPERATOR_IMAGE, "command": ["sleep", "900"]}],
-            },
-        },
-    )
-    token = cluster.kubectl("create", "token", "forger", "--bound-object-kind=Pod", "--bound-object-name=forger")
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
-    # Not the administrator's certificate, which would be who asks.
-    config["users"][0]["user"] = {"token": token.strip()}
-    path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    yield path
-    cluster.kubectl("delete", "pod,serviceaccount", "forger")
-    cluster.kubectl("delete", "clusterrole,clusterrolebinding", "forger")
-
-
-def forged(name: str, node: str | None) -> dict[str, Any]:
-    """A profile of a class that there isn't, as if it were fast."""
-    found = profile_document(latency_us=1)
-    found["metadata"]["name"] = name
-    found["spec"] |= {"deviceClass": "NVIDIA-FAST", "device": {"node": node} if node else {}}
-    return found
+    yield start_forger(cluster, ELSEWHERE, tmp_path)
+    remove_forger(cluster)
 
 
 def test_a_pods_token_writes_profiles_of_its_own_node_only(cluster: Cluster, forger: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from dueby.cli.main import main
 from support.browser import Browser, open_browser
 from support.report import catalog_run, edit, small_run, write_sink
-from support.simulation import Device, Simulation
+from support.simulated_worker import Device
+from support.simulation import Simulation
 
 pytestmark = pytest.mark.browser
 

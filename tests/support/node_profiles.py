@@ -151,6 +151,12 @@ class Site:
                 del self.cron_jobs[write.path.rpartition("/")[2]]
 
 
+def only_cron(site: Site) -> Document:
+    """Return the only CronJob there is."""
+    (found,) = site.cron_jobs.values()
+    return found
+
+
 def ended(
     job: Document, spec: ProfileSpec, *, node: str, index: int = 0, image: str = DIGEST, **changes: Any
 ) -> Document:

@@ -19,7 +19,8 @@ from dueby_api.grid import Grid
 from dueby_worker.output.parts import part_name
 from dueby_worker.output.rows import Origin, Rows, encode_rows
 from dueby_worker.storage.uris import file_uri
-from support.simulation import Device, SampleRun, Simulation
+from support.simulated_worker import Device
+from support.simulation import SampleRun, Simulation
 
 RUN = "20261125T020005Z"
 # Photos of scikit-image's wheel, and what efficientnet_lite0 really says of them: class, label and score, best first.

@@ -3,10 +3,11 @@
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from dueby.report.wording import counted
+from support.simulated_worker import Device, Worker, finish_s, planned_worker
 
 START_US = 1_795_572_005_000_000
 REASONS = (
@@ -15,20 +16,6 @@ REASONS = (
     "It has 60000 x 60000 pixels, more than the limit of 100,000,000.",
     "It is not an image of a known format: it looks like an HTML page.",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Device:
-    """What one worker is planned to do, and how it really does."""
-
-    mini_batch_size: int
-    step_s: float
-    device_class: str = "cpu-1"
-    engine: str = "openvino"
-    startup_s: float = 4.2
-    warmup_s: float = 0.9
-    slower_by: float = 0.0
-    lost_after_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,51 +30,6 @@ class SampleRun:
     """The parts that lie wholly below this index are there."""
     hostile: str = ""
     """Text in front of every label, URI and error."""
-
-
-@dataclass
-class _Worker:
-    """A worker of the simulation."""
-
-    device: Device
-    left: int
-    born_s: float = 0.0
-    clock_s: float = 0.0
-    done: int = 0
-    states: list[list[Any]] = field(default_factory=list)
-    samples: list[list[Any]] = field(default_factory=list)
-
-    def begin(self, chance: random.Random) -> None:
-        """Start-up and the first mini-batch."""
-        startup, warmup = (s * chance.uniform(0.96, 1.09) for s in (self.device.startup_s, self.device.warmup_s))
-        moments = [self.born_s, self.born_s + startup, self.born_s + startup + warmup]
-        self.states = [
-            [round(m, 3), state] for m, state in zip(moments, ("starting", "warming", "running"), strict=True)
-        ]
-        self.clock_s = moments[-1]
-        self._finish_batch()
-        self.samples = [[round(self.born_s, 3), 0], [round(self.clock_s, 3), self.done]]
-
-    def step(self, chance: random.Random) -> None:
-        """One mini-batch."""
-        self.clock_s += self.device.step_s * (1 + self.device.slower_by) * chance.uniform(0.95, 1.06)
-        self._finish_batch()
-        if self.clock_s - self.samples[-1][0] > 1:
-            self.samples.append([round(self.clock_s, 3), self.done])
-
-    def enter(self, state: str) -> None:
-        """Be in another state from now on."""
-        if self.states[-1][1] != state:
-            self.states.append([round(self.clock_s, 3), state])
-
-    def _finish_batch(self) -> None:
-        batch = min(self.device.mini_batch_size, self.left)
-        self.left -= batch
-        self.done += batch
-
-    @property
-    def is_lost(self) -> bool:
-        return self.device.lost_after_s is not None and self.clock_s >= self.device.lost_after_s
 
 
 class Simulation:
@@ -105,7 +47,7 @@ class Simulation:
     ) -> None:
         speeds = [device.mini_batch_size / device.step_s for device in devices]
         self.workers = [
-            _Worker(device=device, left=round(images * speed / sum(speeds))) for device, speed in zip(devices, speeds)
+            Worker(device=device, left=round(images * speed / sum(speeds))) for device, speed in zip(devices, speeds)
         ]
         self.workers[0].left += images - sum(worker.left for worker in self.workers)
         self.devices, self.spare = devices, spare
@@ -166,9 +108,9 @@ class Simulation:
         """Start the spare device on what the lost one left; when it has its first mini-batch."""
         gone = self.workers[lost]
         assert self.spare is not None
-        helper = _Worker(device=self.spare, left=gone.left, born_s=round(gone.clock_s + 1.6, 3))
+        helper = Worker(device=self.spare, left=gone.left, born_s=round(gone.clock_s + 1.6, 3))
         gone.left = 0
-        planned = _planned(f"w{len(self.workers)}", helper)
+        planned = planned_worker(f"w{len(self.workers)}", helper)
         self.workers.append(helper)
         helper.begin(self.chance)
         others = {"plan": None, "proofSentence": None, "finishAtConfidenceSeconds": None, "workers": [planned]}
@@ -186,8 +128,8 @@ class Simulation:
             self.samples.append([round(now, 3), done, self.failures * done // self.images])
 
     def _first_revision(self) -> dict[str, Any]:
-        planned = [_planned(f"w{i}", worker) for i, worker in enumerate(self.workers)]
-        finish = max(_finish_s(worker) for worker in self.workers)
+        planned = [planned_worker(f"w{i}", worker) for i, worker in enumerate(self.workers)]
+        finish = max(finish_s(worker) for worker in self.workers)
         most = self.images * 19 // 20
         at_confidence = round(min(finish * 1.035, self.deadline_s - 1.3), 3)
         return {
@@ -291,31 +233,3 @@ class Simulation:
             "metadata": {"name": job},
             "spec": spec,
         }
-
-
-def _iterations(worker: _Worker) -> int:
-    return -(-worker.left // worker.device.mini_batch_size) - 1
-
-
-def _finish_s(worker: _Worker) -> float:
-    device = worker.device
-    return round(worker.born_s + device.startup_s + device.warmup_s + _iterations(worker) * device.step_s, 3)
-
-
-def _planned(name: str, worker: _Worker) -> dict[str, Any]:
-    device = worker.device
-    start_us = round(1e6 * (device.startup_s + device.warmup_s))
-    return {
-        "worker": name,
-        "revision": 1,
-        "deviceClass": device.device_class,
-        "engine": device.engine,
-        "miniBatchSize": device.mini_batch_size,
-        "iterations": _iterations(worker),
-        "share": [0, 1],
-        "profile": "vm",
-        "latencyMicros": round(1e6 * device.step_s),
-        "startMicros": start_us,
-        "expectedStartMicros": start_us,
-        "expectedWarmupMicros": round(1e6 * device.warmup_s),
-    }

@@ -1,87 +1,21 @@
 """What changes after a measurement: it is noticed, measured again once, and the condition says what happens next."""
 
-from datetime import timedelta
-from typing import Any
-
 import pytest
 
-from dueby_api.gpu_profile import Device, GPUProfile, Latency, ObservedJob
-from dueby_operator.cluster.nodes import Node
+from dueby_api.gpu_profile import Device
 from dueby_operator.jobs import names
-from dueby_operator.model.writes import Add, Change, Put, Write
 from dueby_operator.profiling.drift import REST_US
-from dueby_operator.profiling.provenance import driver_of
-from support.node_profiles import DIGEST, MODEL, NAMESPACE, NIGHT, PROFILER, Site, spec_of
+from support.drift import CLASS, OWN, drift, jobs, measure, measured_site, shown, with_driver
+from support.node_profiles import DIGEST, MODEL, NAMESPACE, PROFILER, Site, spec_of
 from support.operator import SECOND
 from support.profiling import A100, gpu_node
 
-CLASS = "nvidia-a100-sxm4-40gb-efficientnet-lite0-224-fp32-openvino"
-OWN = f"{CLASS}-gpu"
-DRIVER = "nvidia.com/cuda.driver-version.full"
 OTHER = "sha256:" + "b" * 64
-
-
-def with_driver(version: str, name: str = "gpu") -> Node:
-    return gpu_node(name, labels={DRIVER: version})
-
-
-def measured_site(*nodes: Node, generation: int = 1, **changes: Any) -> Site:
-    """Every node was measured, and there is nothing left to do."""
-    site = Site(nodes=list(nodes) or [with_driver("580.95.05")], generation=generation)
-    site.settle()
-    for node in site.nodes:
-        measure(site, f"first-{node.name}", node=node.name, **changes)
-    return site
-
-
-def measure(site: Site, job: str, *, node: str = "gpu", days: int = 0, image: str = DIGEST, **changes: Any) -> None:
-    """A Job of the node's has measured it, and is over."""
-    spec = spec_of(A100, days=days, **{"device": Device(uuid=f"GPU-{node}"), **changes})
-    site.measure(spec, node=node, job=job, image=image)
-    site.end(job)
-    site.settle()
-
-
-def jobs(writes: list[Write]) -> list[dict[str, Any]]:
-    return [write.document for write in writes if isinstance(write, Add) and write.document["kind"] == "Job"]
-
-
-def drift(site: Site, case: str) -> None:
-    """Change the cluster so that what was measured is not so any more."""
-    match case:
-        case "driver":
-            site.nodes = [with_driver("590.48.01")]
-        case "image":
-            site.image = "dueby/worker:2"
-            site.reconcile()  # first the CronJob, so that nothing is measured with the image from before
-        case "steps":
-            site.profiles[CLASS] = shown(site.profiles[CLASS], ratios=(1.2, 1.25, 1.3))
-
-
-def shown(profile: GPUProfile, *, ratios: tuple[float, ...], hours: int = 1) -> GPUProfile:
-    """What jobs have shown of a class so long after it was measured."""
-    time = NIGHT + timedelta(hours=hours)
-    rows = (
-        ObservedJob(job=str(i), time=time + timedelta(minutes=i), workers=1, steps=100, step_ratio=ratio)
-        for i, ratio in enumerate(ratios)
-    )
-    return profile.replace(spec=profile.spec.replace(observed=tuple(rows)))
-
-
 CASES = [
     ("driver", "DriverChanged", "The driver of gpu was 580.95.05 and is 590.48.01. It is being measured again by the"),
     ("image", "ImageChanged", "It was measured with the image dueby/worker:1, and workers have dueby/worker:2. It is"),
     ("steps", "StepsOff", "In 3 jobs (300 steps) its class's steps were 25% longer than measured. It is being"),
 ]
-
-
-def test_what_was_measured_is_current_and_its_condition_says_with_what() -> None:
-    site = measured_site(software={"torch": "2.13.0"})
-    current = site.condition(OWN)
-    assert (current.type, current.status, current.reason) == ("Current", "True", "Measured")
-    assert current.message == "Measured with driver 580.95.05, image dueby/worker:1, torch 2.13.0."
-    assert current.observed_generation == 1
-    assert site.condition(CLASS).message == "Of 1 node."
 
 
 @pytest.mark.parametrize(("case", "reason", "message"), CASES, ids=[case for case, *_ in CASES])
@@ -186,32 +120,6 @@ def test_a_cron_job_that_is_suspended_or_switched_off_measures_nothing_and_the_c
     assert "No CronJob measures it. Name its model in the chart's profiler.models" in site.condition(OWN).message
 
 
-def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
-    site = measured_site()
-    since = site.condition(OWN).last_transition_time
-    site.now_us += 60 * SECOND
-    site.generation = 2
-    assert [type(write) for write in site.reconcile()] == [Change, Change]
-    current = site.condition(OWN)
-    assert (current.last_transition_time, current.observed_generation) == (since, 2)
-    drift(site, "driver")
-    site.reconcile()
-    assert site.condition(OWN).last_transition_time > since
-
-
-def test_a_class_whose_profile_is_made_anew_keeps_the_time_of_its_condition() -> None:
-    site = measured_site(with_driver("580.95.05", "a"), with_driver("580.95.05", "b"), generation=3)
-    step = spec_of(A100).steps[0]
-    measure(site, "later", node="b", days=1, steps=(step.replace(latency_micros=Latency(mean=110_000)),))
-    since = site.condition(CLASS).last_transition_time
-    site.now_us += 60 * SECOND
-    site.nodes, site.pods = site.nodes[:1], []
-    del site.profiles[f"{CLASS}-b"]  # which goes with its node
-    assert [write.document["metadata"]["name"] for write in site.reconcile() if isinstance(write, Put)] == [CLASS]
-    found = site.condition(CLASS)
-    assert (found.message, found.last_transition_time, found.observed_generation) == ("Of 1 node.", since, 3)
-
-
 class TestSoftware:
     """On one node, by what was measured there last with the image that workers have."""
 
@@ -270,72 +178,3 @@ class TestSteps:
         site.profiles[CLASS] = shown(site.profiles[CLASS], ratios=(0.7, 0.7, 0.7))
         assert len(jobs(site.reconcile())) == 1
         assert "were 30% shorter than measured" in site.condition(OWN).message
-
-
-@pytest.mark.parametrize(
-    ("labels", "version"),
-    [
-        pytest.param({DRIVER: "580.95.05"}, "580.95.05", id="whole"),
-        pytest.param(
-            {f"nvidia.com/cuda.driver-version.{part}": number for part, number in (("major", "580"), ("minor", "95"))},
-            "580.95",
-            id="in parts",
-        ),
-        pytest.param(
-            {f"nvidia.com/cuda.driver.{part}": n for part, n in (("major", "470"), ("minor", "57"), ("rev", "02"))},
-            "470.57.02",
-            id="in parts as they were called before",
-        ),
-        pytest.param({}, "", id="not at all"),
-    ],
-)
-def test_the_driver_is_read_from_labels(labels: dict[str, str], version: str) -> None:
-    assert driver_of(gpu_node(labels=labels)) == version
-
-
-@pytest.mark.parametrize(
-    ("measured", "label", "is_same"),
-    [
-        pytest.param("580.95.05", "580.95", True, id="fewer parts"),
-        pytest.param("580.95.05", "580.95.5", True, id="a zero less"),
-        pytest.param("580.95.05", "580.105.08", False, id="another"),
-        pytest.param("580.95.05", "", True, id="no label"),
-        pytest.param(None, "580.95.05", True, id="taken from the label"),
-    ],
-)
-def test_a_driver_is_compared_by_its_numbers(measured: str | None, label: str, is_same: bool) -> None:
-    site = measured_site(with_driver(label), device=Device(driver=measured))
-    assert (site.condition(OWN).status == "True") is is_same
-
-
-def test_a_class_is_current_if_all_its_nodes_are_and_names_those_that_are_not() -> None:
-    names_of = [f"node-{i}" for i in range(8)]
-    site = measured_site(*(with_driver("580.95.05", name) for name in names_of))
-    assert site.condition(CLASS).message == "Of 8 nodes."
-    site.nodes = [with_driver("590.48.01", name) for name in names_of[:7]] + site.nodes[7:]
-    site.settle()
-    message = site.condition(CLASS).message
-    assert message.startswith("Of 8 nodes 7 changed since measured: node-0 (DriverChanged), node-1")
-    assert message.endswith("node-4 (DriverChanged) and 2 more. It follows them.")
-    assert len(site.batch) == 8 + 7
-
-
-def by_hand(profile: GPUProfile) -> GPUProfile:
-    return profile.replace(metadata=profile.metadata.replace(name="mine", labels=None), status=None)
-
-
-def test_what_was_applied_by_hand_of_a_node_is_judged_and_left_as_it_is() -> None:
-    site = measured_site()
-    site.pods.clear()
-    site.profiles = {"mine": by_hand(site.profiles[OWN])}
-    drift(site, "driver")
-    assert jobs(site.reconcile()) == []
-    assert site.condition("mine").reason == "DriverChanged"
-    assert "It was applied by hand and stands. Apply a new one, or" in site.condition("mine").message
-
-
-def test_what_was_applied_by_hand_of_a_class_is_not_judged() -> None:
-    site = measured_site()
-    site.profiles = {OWN: site.profiles[OWN], "mine": by_hand(site.profiles[CLASS])}
-    site.settle()
-    assert site.profiles["mine"].status is None

@@ -1,0 +1,92 @@
+"""`dueby plan` as people read it: the table, the sentences below it, and what would do instead."""
+
+import io
+import re
+
+from rich.console import Console
+
+from dueby.cli.plan_table import CLAIM, print_plan
+from dueby_api.input_cost import InputCost
+from dueby_planner.deadline_classes import judge
+from support.plan_command import Plan, profile
+from support.planner import A100, choice, group, problem
+
+
+def test_the_table_shows_the_groups(plan: Plan) -> None:
+    code, out, err = plan(confidence=0.5)
+    assert (code, out) == (0, "")  # there is no terminal here
+    headings, row = err.splitlines()[:2]
+    named = ["CLASS", "ENGINE", "COUNT", "BATCH", "ITERATIONS", "IMAGES EACH", "S + W", "STEP", "FINISH"]
+    assert re.split(r" {2,}", headings.strip()) == named
+    figures = [A100, "cudagraph", "5", "64", "1 + 624", "40,000", "900ms", "14.0 ms", "9.6s"]
+    assert re.split(r" {2,}", row.strip()) == figures
+
+
+def test_the_proof_is_a_sentence_and_says_what_it_holds_for(plan: Plan) -> None:
+    _, _, err = plan(confidence=0.5)
+    assert "4 GPUs can do at most 166,656 of 200,000 images by the deadline." in err
+    assert CLAIM in err
+    assert re.search(r"Proof \(ClosedForm\+CBC, \d+\.\d ms\): ", err)
+
+
+def test_the_table_says_when_and_how_likely(plan: Plan) -> None:
+    _, _, err = plan(confidence=0.5)
+    assert "5 GPUs for 200,000 images in 10s: expected after 9.6s, at confidence 0.5 after 9.7s, slack 322ms." in err
+    assert "Probability of being in time: 0.9965. Parts of 256 images." in err
+
+
+def test_one_gpu_needs_no_proof_that_none_is_too_few(plan: Plan) -> None:
+    assert "No plan has fewer than 1 GPU." in plan(images=1)[2]
+
+
+def test_cpu_slices_are_not_called_gpus(plan: Plan) -> None:
+    slices = profile(device_class="cpu-1", engine="openvino", device={"slices": 8, "threads": 1})
+    _, _, err = plan(profiles=[slices], pool=None, confidence=0.5)
+    assert "5 CPU slices for" in err
+    assert "GPU" not in err
+
+
+def test_warnings_are_under_the_table(plan: Plan) -> None:
+    _, _, err = plan(profiles=[profile(startupMicros=None)])
+    assert err.splitlines()[-1].startswith("Warning: a100 has no start-up time")
+
+
+def test_an_infeasible_job_is_warned_of_the_same(plan: Plan) -> None:
+    _, _, err = plan(profiles=[profile(startupMicros=None)], images=400_000, deadlineClass="Hard")
+    assert err.splitlines()[-1].startswith("Warning: a100 has no start-up time")
+
+
+def test_infeasible_is_told_with_what_would_do(plan: Plan) -> None:
+    code, _, err = plan(images=400_000, confidence=0.5, deadlineClass="Hard")
+    assert code == 3
+    assert "all 8 GPUs can do at most 333,312 of 400,000 images in 10s at confidence 0.5" in err
+    lines = [" ".join(line.split()) for line in err.splitlines()[1:]]
+    assert lines == [
+        "a deadline of 12s (11.834000 s)",
+        "at most 333,312 images",
+        "a confidence of none",
+        f"more {A100} 2",
+    ]
+
+
+def test_a_late_plan_is_shown_under_the_alternatives(plan: Plan) -> None:
+    _, _, err = plan(images=400_000, confidence=0.5)
+    assert "The plan that ends earliest, which a Soft or Relaxed job starts although it is late:" in err
+    assert "slack -1.8s" in err
+    assert "No 7 GPUs of this pool end within 12s, as these 8 do." in err
+
+
+def test_of_two_that_are_late_no_single_one_would_do(plan: Plan) -> None:
+    assert (
+        "No single GPU of this pool ends within 23s, as these 2 do."
+        in plan(pool=f"{A100}=2", images=200_000, confidence=0.5)[2]
+    )
+
+
+def test_the_input_terms_are_shown_where_they_are_known() -> None:
+    verdict = judge(problem(group(choice(64, 14_000, 900_000)), images=1_000, time=10_000_000), "Soft")
+    out = io.StringIO()
+    cost = InputCost(decode_us=4_210, get_us=300, bytes_per_image=110_000, bandwidth_bytes_per_s=80e6)
+    print_plan(verdict, Console(file=out, width=200), cost=cost)
+    said = "Input, per image in every step: 4.21 ms to decode and 0.30 ms to read 110 kB at 80 MB/s."
+    assert out.getvalue().splitlines()[-1] == said
