@@ -1,4 +1,4 @@
-"""The architecture as a test: imports run one way, each foreign library has its one file, files stay short.
+"""The architecture as a test: imports run one way, and the decision is pure.
 
     study ──▶ dueby ──▶ operator ──▶ planner ──▶ api        dueby ──▶ profiler ──▶ worker ──▶ api
 
@@ -19,17 +19,12 @@ A rule is a function from a module to what breaks it; every break is reported at
 """
 
 import ast
-import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from statistics import median
+from collections.abc import Iterator, Mapping
 
 import pytest
 
-from support.source_tree import PACKAGES, REPOSITORY
+from support.source_modules import MODULES, Module, Rule, broken
+from support.source_tree import PACKAGES
 
 # Small files of the operator that others stand on.
 BASE = ("paths", "settings")
@@ -82,127 +77,8 @@ NOT_IN_DECISION = {
 CLOCKS = {"now", "today", "utcnow"}
 # A plan says how long it took to make. This stop-watch decides nothing.
 STOP_WATCH = ("dueby_planner.model.plan", "time")
-
-# Each foreign library is imported by one file only, whichever that is. These few are a language of their own in places:
-SPREAD = {
-    # stores; the API server and workers
-    "aiohttp": ("worker/dueby_worker/storage/remote.py", "operator/dueby_operator/kube/"),
-    "matplotlib": ("profiler/", "study/"),  # figures
-    "numpy": ("worker/", "profiler/", "study/", "dueby/report/"),  # pixels, scores, samples
-    # each process shows its own
-    "prometheus_client": ("worker/dueby_worker/telemetry/metrics.py", "operator/dueby_operator/metrics.py"),
-    # tables: the index, the rows, what the report reads of them, what the monitor saw
-    "pyarrow": ("worker/", "dueby/report/", "profiler/", "study/"),
-    "rich": ("dueby/cli/", "study/dueby_study/command.py"),  # what is shown to people
-    "torch": ("worker/", "profiler/", "study/"),  # the models, and every engine that runs them
-    "torchvision": ("worker/",),  # the registry of models, and the weights that are published for them
-    "yaml": ("operator/", "profiler/", "dueby/", "study/"),  # manifests in, manifests out
-}
-# Nothing that `dueby plan` loads, directly or not, may import these at its top: it has half a second for everything.
-PLAN_LOADS = ("dueby.cli.main", "dueby.cli.plan")
-SLOW_TO_IMPORT = {
-    *("aiohttp", "fsspec", "gcsfs", "jinja2", "kopf", "kubernetes", "matplotlib", "numpy", "openvino", "pandas"),
-    *(
-        "PIL",
-        "prometheus_client",
-        "psutil",
-        "pyarrow",
-        "s3fs",
-        "safetensors",
-        "simplejpeg",
-        "sklearn",
-        "torch",
-        "torchvision",
-    ),
-}
 # The planner computes; time, chance and the world are given to it.
 NO_WORLD = {"asyncio", "http", "logging", "random", "shutil", "socket", "subprocess", "threading", "urllib"}
-
-# CONTRIBUTING's limits.
-MAX_FILE = 300
-# 9 of 10 functions keep the usual limit, and none may be longer than the other.
-MAX_USUAL_FUNCTION = 35
-MAX_FUNCTION = 60
-MAX_MEDIAN_FUNCTION = 9
-
-
-@dataclass(frozen=True, kw_only=True)
-class Import:
-    """One imported module."""
-
-    module: str
-    line: int
-    at_top: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Module:
-    """A file of ours."""
-
-    path: str
-    source: str
-
-    @cached_property
-    def tree(self) -> ast.Module:
-        return ast.parse(self.source)
-
-    @property
-    def name(self) -> str:
-        """dueby_planner.model.plan."""
-        parts = Path(self.path).with_suffix("").parts
-        inside = parts if parts[0] == "dueby" else parts[1:]
-        return ".".join(inside[:-1] if inside[-1] == "__init__" else inside)
-
-    @property
-    def package(self) -> str:
-        """dueby_planner, dueby_operator, dueby, ..."""
-        return self.name.partition(".")[0]
-
-    @cached_property
-    def imports(self) -> tuple[Import, ...]:
-        return tuple(_imports(self.tree, at_top=True))
-
-    @property
-    def own_imports(self) -> Iterator[Import]:
-        """Each import of a module of ours."""
-        return (found for found in self.imports if found.module.partition(".")[0] in PACKAGES)
-
-    @property
-    def foreign_imports(self) -> Iterator[tuple[str, Import]]:
-        """Top-level name of each import that is neither ours nor Python's own."""
-        for found in self.imports:
-            name = found.module.partition(".")[0]
-            if name not in PACKAGES and name not in sys.stdlib_module_names:
-                yield name, found
-
-
-def _imports(node: ast.AST, *, at_top: bool) -> Iterator[Import]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            yield from (Import(module=name.name, line=child.lineno, at_top=at_top) for name in child.names)
-        elif isinstance(child, ast.ImportFrom):
-            # `from dueby_planner import plan` imports dueby_planner.plan, if that is a module
-            whole = "." * child.level + (child.module or "")
-            inside = [f"{whole}.{name.name}" for name in child.names] if whole in FOLDERS else [whole]
-            yield from (Import(module=module, line=child.lineno, at_top=at_top) for module in inside)
-        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield from _imports(child, at_top=False)
-        else:
-            yield from _imports(child, at_top=at_top and not _is_type_checking(child))
-
-
-FOLDERS = {
-    ".".join((package, *folder.relative_to(root).parts))
-    for package, root in PACKAGES.items()
-    for folder in (root, *(path for path in root.rglob("*") if path.is_dir() and path.name != "__pycache__"))
-}
-
-
-def _is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-
-
-Rule = Callable[[Module], Iterator[tuple[int, str]]]
 
 
 def imports_run_one_way(module: Module) -> Iterator[tuple[int, str]]:
@@ -252,70 +128,19 @@ def api_and_planner_touch_nothing(module: Module) -> Iterator[tuple[int, str]]:
                 yield found.line, f"{module.package} is pure: {found.module} doesn't belong there"
 
 
-def a_module_says_what_it_is_for(module: Module) -> Iterator[tuple[int, str]]:
-    if not ast.get_docstring(module.tree):
-        yield 1, "has no docstring"
-
-
-def files_are_short(module: Module) -> Iterator[tuple[int, str]]:
-    lines = module.source.count("\n")
-    if lines > MAX_FILE:
-        yield MAX_FILE, f"has {lines} lines, more than {MAX_FILE}: it holds more than one idea"
-
-
-def functions_are_short(module: Module) -> Iterator[tuple[int, str]]:
-    for node, lines in _functions(module):
-        if lines > MAX_FUNCTION:
-            yield node.lineno, f"{node.name} has {lines} lines, more than {MAX_FUNCTION}"
-
-
-def _functions(module: Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
-    """Each function of the module with its number of lines."""
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node, (node.end_lineno or node.lineno) - node.lineno + 1
-
-
 RULES: tuple[Rule, ...] = (
     imports_run_one_way,
     folders_import_one_way,
     the_command_knows_the_decision_alone,
     imports_are_absolute,
     api_and_planner_touch_nothing,
-    a_module_says_what_it_is_for,
-    files_are_short,
-    functions_are_short,
 )
-
-
-def broken(rule: Rule, modules: tuple[Module, ...]) -> list[str]:
-    """What breaks the rule, as lines that an editor can jump to."""
-    return [f"{module.path}:{line}: {sentence}" for module in modules for line, sentence in rule(module)]
-
-
-def read_modules() -> tuple[Module, ...]:
-    """Every file of the product."""
-    files = sorted(file for folder in PACKAGES.values() for file in folder.rglob("*.py"))
-    return tuple(Module(path=str(file.relative_to(REPOSITORY)), source=file.read_text()) for file in files)
-
-
-MODULES = read_modules()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_every_module_keeps_the_rule(rule: Rule) -> None:
     breaks = broken(rule, MODULES)
     assert not breaks, "\n" + "\n".join(breaks)
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_nine_of_ten_functions_are_as_short_as_contributing_asks(package: str) -> None:
-    lengths = [lines for module in MODULES if module.package == package for _, lines in _functions(module)]
-    assert sum(lines <= MAX_USUAL_FUNCTION for lines in lengths) >= 0.9 * len(lengths)
-
-
-def test_the_median_function_is_as_short_as_contributing_asks() -> None:
-    assert median(lines for module in MODULES for _, lines in _functions(module)) <= MAX_MEDIAN_FUNCTION
 
 
 @pytest.mark.parametrize("package", FOLDERS_MAY_IMPORT)
@@ -365,78 +190,6 @@ def test_a_clock_anywhere_below_the_decision_is_noticed() -> None:
     assert world_in_decision((decision, clock))
     assert world_in_decision((decision, today))
     assert world_in_decision((decision, client))
-
-
-def strays(modules: tuple[Module, ...]) -> list[str]:
-    """Imports of foreign libraries outside the one file, or the few places, that each has."""
-    imports: dict[str, dict[str, int]] = defaultdict(dict)
-    for module in modules:
-        for name, found in module.foreign_imports:
-            imports[name].setdefault(module.path, found.line)
-    return [
-        f"{path}:{line}: {name} belongs {place}"
-        for name, lines in imports.items()
-        for path, line in lines.items()
-        if (place := _misplaced(name, path, files=len(lines)))
-    ]
-
-
-def _misplaced(library: str, path: str, *, files: int) -> str:
-    """Where the library belongs instead; empty where it is right here."""
-    if library in SPREAD:
-        return "" if path.startswith(SPREAD[library]) else f"below {', '.join(SPREAD[library])}"
-    return "" if files == 1 else f"in one file and is in {files}: let one offer what the others need"
-
-
-def test_each_foreign_library_has_its_one_file() -> None:
-    found = strays(MODULES)
-    assert not found, "\n" + "\n".join(found)
-
-
-def test_a_library_in_two_files_or_in_the_wrong_place_is_noticed() -> None:
-    def modules(*paths: str, source: str) -> tuple[Module, ...]:
-        return tuple(Module(path=path, source=source) for path in paths)
-
-    assert strays(modules("worker/dueby_worker/x.py", "worker/dueby_worker/y.py", source="import openvino as ov"))
-    assert strays(modules("dueby/cli/x.py", source="def f():\n    import torch"))
-    assert not strays(modules("worker/dueby_worker/x.py", "worker/dueby_worker/y.py", source="import torch, os"))
-
-
-def slow_imports(modules: tuple[Module, ...], *, start: tuple[str, ...]) -> list[str]:
-    """What is slow among everything that importing the modules named `start` imports."""
-    by_name = {module.name: module for module in modules}
-    waiting, loaded, found = list(start), set[str](), []
-    while waiting:
-        name = waiting.pop()
-        if name in loaded or name not in by_name:
-            continue
-        loaded.add(name)
-        module = by_name[name]
-        waiting += [own.module for own in module.own_imports if own.at_top]
-        found += [
-            f"{module.path}:{foreign.line}: {library} is slow to import, and dueby plan loads this file"
-            for library, foreign in module.foreign_imports
-            if foreign.at_top and library in SLOW_TO_IMPORT
-        ]
-    return found
-
-
-def test_dueby_plan_loads_nothing_slow() -> None:
-    assert {module.name for module in MODULES} >= set(PLAN_LOADS)
-    found = slow_imports(MODULES, start=PLAN_LOADS)
-    assert not found, "\n" + "\n".join(found)
-
-
-def test_a_slow_import_is_noticed_wherever_it_is() -> None:
-    modules = (
-        Module(path="dueby/cli/x.py", source="from dueby_planner import y"),
-        Module(path="planner/dueby_planner/y.py", source="try:\n    import numpy\nexcept ImportError:\n    pass"),
-        Module(
-            path="planner/dueby_planner/z.py", source="if TYPE_CHECKING:\n    import torch\ndef f():\n    import torch"
-        ),
-    )
-    assert slow_imports(modules, start=("dueby.cli.x",))
-    assert not slow_imports(modules, start=("dueby_planner.z",))
 
 
 def test_each_folder_is_an_ordinary_package() -> None:
@@ -504,14 +257,6 @@ def test_each_folder_is_an_ordinary_package() -> None:
             "planner/dueby_planner/x.py",
             "from urllib.request import urlopen",
             id="planner opens a URL",
-        ),
-        pytest.param(a_module_says_what_it_is_for, "planner/dueby_planner/x.py", "X = 1", id="no docstring"),
-        pytest.param(files_are_short, "planner/dueby_planner/x.py", "\n" * 301, id="301 lines"),
-        pytest.param(
-            functions_are_short,
-            "planner/dueby_planner/x.py",
-            "def f():\n" + "    f()\n" * 60,
-            id="61 lines of function",
         ),
     ],
 )

@@ -1,0 +1,90 @@
+"""CONTRIBUTING's limits as a test: files and functions are short, and a module says what it is for."""
+
+import ast
+from collections.abc import Iterator
+from statistics import median
+
+import pytest
+
+from support.source_modules import MODULES, Module, Rule, broken, read_modules
+from support.source_tree import PACKAGES, REPOSITORY
+
+# CONTRIBUTING's limits.
+MAX_FILE = 300
+# 9 of 10 functions keep the usual limit, and none may be longer than the other.
+MAX_USUAL_FUNCTION = 35
+MAX_FUNCTION = 60
+MAX_MEDIAN_FUNCTION = 9
+
+
+def a_module_says_what_it_is_for(module: Module) -> Iterator[tuple[int, str]]:
+    if not ast.get_docstring(module.tree):
+        yield 1, "has no docstring"
+
+
+def files_are_short(module: Module) -> Iterator[tuple[int, str]]:
+    lines = module.source.count("\n")
+    if lines > MAX_FILE:
+        yield MAX_FILE, f"has {lines} lines, more than {MAX_FILE}: it holds more than one idea"
+
+
+def functions_are_short(module: Module) -> Iterator[tuple[int, str]]:
+    for node, lines in _functions(module):
+        if lines > MAX_FUNCTION:
+            yield node.lineno, f"{node.name} has {lines} lines, more than {MAX_FUNCTION}"
+
+
+def _functions(module: Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
+    """Each function of the module with its number of lines."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node, (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+RULES: tuple[Rule, ...] = (a_module_says_what_it_is_for, files_are_short, functions_are_short)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_every_module_keeps_the_rule(rule: Rule) -> None:
+    breaks = broken(rule, MODULES)
+    assert not breaks, "\n" + "\n".join(breaks)
+
+
+@pytest.mark.parametrize("folder", ["tests"])
+def test_files_beside_the_product_are_short_too(folder: str) -> None:
+    modules = read_modules(REPOSITORY / folder)
+    breaks = broken(files_are_short, modules)
+    assert modules
+    assert not breaks, "\n" + "\n".join(breaks)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nine_of_ten_functions_are_as_short_as_contributing_asks(package: str) -> None:
+    lengths = [lines for module in MODULES if module.package == package for _, lines in _functions(module)]
+    assert sum(lines <= MAX_USUAL_FUNCTION for lines in lengths) >= 0.9 * len(lengths)
+
+
+def test_the_median_function_is_as_short_as_contributing_asks() -> None:
+    assert median(lines for module in MODULES for _, lines in _functions(module)) <= MAX_MEDIAN_FUNCTION
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "source"),
+    [
+        pytest.param(a_module_says_what_it_is_for, "planner/dueby_planner/x.py", "X = 1", id="no docstring"),
+        pytest.param(files_are_short, "planner/dueby_planner/x.py", "\n" * 301, id="301 lines"),
+        pytest.param(
+            functions_are_short,
+            "planner/dueby_planner/x.py",
+            "def f():\n" + "    f()\n" * 60,
+            id="61 lines of function",
+        ),
+    ],
+)
+def test_the_rule_notices(rule: Rule, path: str, source: str) -> None:
+    assert broken(rule, (Module(path=path, source=source),))
+
+
+def test_the_rules_allow_a_short_module_that_says_what_it_is_for() -> None:
+    module = Module(path="dueby/cli/x.py", source='"""What for."""\nfrom dueby_operator.control import decide')
+    assert not [line for rule in RULES for line in broken(rule, (module,))]
