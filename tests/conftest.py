@@ -2,7 +2,7 @@
 
 A test that needs a real S3 server, a browser, a cluster, a compiler or a GPU carries a marker. Where the thing isn't
 there the test is skipped, and the last lines of the run say how many were and how to run them; with the need's variable
-set to 1, as CI does, it fails instead. Fixtures of a topic are in builders_<topic>.py beside this file.
+set to 1, as CI does, it fails instead.
 """
 
 import os
