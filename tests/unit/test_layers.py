@@ -286,6 +286,8 @@ RULES: tuple[Rule, ...] = (
     files_are_short,
     functions_are_short,
 )
+# Benchmarks are scripts beside each other, in no package: only what is about a file by itself holds for them.
+BENCHMARKS_KEEP: tuple[Rule, ...] = (a_module_says_what_it_is_for, files_are_short, functions_are_short)
 
 
 def broken(rule: Rule, modules: tuple[Module, ...]) -> list[str]:
@@ -293,18 +295,26 @@ def broken(rule: Rule, modules: tuple[Module, ...]) -> list[str]:
     return [f"{module.path}:{line}: {sentence}" for module in modules for line, sentence in rule(module)]
 
 
-def read_modules() -> tuple[Module, ...]:
-    """Every file of the product."""
-    files = sorted(file for folder in PACKAGES.values() for file in folder.rglob("*.py"))
+def read_modules(*folders: Path) -> tuple[Module, ...]:
+    """Every file of these folders."""
+    files = sorted(file for folder in folders for file in folder.rglob("*.py"))
     return tuple(Module(path=str(file.relative_to(REPOSITORY)), source=file.read_text()) for file in files)
 
 
-MODULES = read_modules()
+MODULES = read_modules(*PACKAGES.values())
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_every_module_keeps_the_rule(rule: Rule) -> None:
     breaks = broken(rule, MODULES)
+    assert not breaks, "\n" + "\n".join(breaks)
+
+
+@pytest.mark.parametrize("rule", BENCHMARKS_KEEP, ids=lambda rule: rule.__name__)
+def test_every_benchmark_keeps_the_rule(rule: Rule) -> None:
+    benchmarks = read_modules(REPOSITORY / "benchmarks")
+    assert benchmarks
+    breaks = broken(rule, benchmarks)
     assert not breaks, "\n" + "\n".join(breaks)
 
 
