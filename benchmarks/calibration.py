@@ -10,7 +10,7 @@ runs that were done by then is to be q. A share below q is a broken promise. A s
 counted as well: the devices planned at 0.95 over the least that would have done, had one known what was to come.
 
 A profile can't tell what differs between machines from what differs between moments; jobs can, and what they have shown
-is part of later plans (planner/observed.py). So the last of the simulated worlds has had ten jobs before.
+is part of later plans (dueby_planner/profiles/observed.py). So the last simulated world has had ten jobs before.
 
 What was measured is kept in --folder and not measured again, so that a run that was stopped goes on.
 

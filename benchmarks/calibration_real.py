@@ -39,7 +39,7 @@ RUNS_A_PROFILE = 10
 def profile_machine(folder: Path, console: Console) -> Sequence[GPUProfile]:
     """This machine's profiles, measured unless they are there."""
     if not folder.is_dir():
-        console.print("MeasuringGroup this machine (a minute) ...")
+        console.print("Measuring this machine (a minute) ...")
         command = ["profile", "--quick", "--model", str(MODEL["name"]), "-o", str(folder)]
         subprocess.run([sys.executable, "-m", "dueby.cli.main", *command], check=True)
     return read_profiles([str(folder)])
@@ -53,7 +53,7 @@ def keep_traces(path: Path, like: ProfileSpec, wanted: int, console: Console) ->
     model = parse_job(manifest(images=1, deadline="1m", sink="rows")).spec.model
     fresh = measure_traces(this_machine(), model, like, size=size, seconds=TRACE_S)
     with path.open("a") as file:
-        for _ in track(range(wanted - len(found)), "MeasuringGroup traces", console=console):
+        for _ in track(range(wanted - len(found)), "Measuring traces", console=console):
             trace = next(fresh)
             file.write(json.dumps(trace.document()) + "\n")
             file.flush()
