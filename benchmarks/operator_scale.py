@@ -17,52 +17,29 @@ import contextlib
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
 import yaml
 from rich.console import Console
-from rich.table import Table
 
 from dueby_operator import paths
 from dueby_operator.handlers import sign_in
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
 from dueby_operator.kube.client import Kube
-from large_cluster import (
-    BY_HAND,
-    NODES_OF_A_NET,
-    OPERATOR,
-    REPOSITORY,
-    Document,
-    Fill,
-    LargeCluster,
-    fill,
-    large_cluster,
-    make_user,
-    until,
-)
+from large_cluster import BY_HAND, OPERATOR, REPOSITORY, Document, LargeCluster, large_cluster, make_user, until
+from large_cluster_fill import NODES_OF_A_NET, fill
+from operator_scale_objects import DEVICES, FILL, JOBS, SIZES, inference_job, job_by_hand, latency_us, profile
+from operator_scale_table import BAR_MIB, BAR_S, tell
 
 RESULTS = Path(__file__).parent / "results"
 METRICS_PORT = 18_083
-BAR_S, BAR_MIB = 10.0, 300
-JOBS = 100
-FAST, SLOW = "NVIDIA-A100-SXM4-40GB", "NVIDIA-L4"
-# By class: microseconds of a step beside its images, and of an image. The first 64 nodes are fast.
-DEVICES = {FAST: (300.0, 200.0), SLOW: (300.0, 500.0)}
-FILL = Fill(nodes={FAST: NODES_OF_A_NET, SLOW: 1000 - NODES_OF_A_NET}, gpus_each=4, pods=10_000)
-SIZES = (16, 32, 64, 128, 256)
-STARTUP_US = 5_000_000
-DEADLINE_S = 2 * 3600
-# Fast devices that a job would take: from 1 to 5, 3 in the mean. The last jobs find slow ones left, and take more.
-DEVICES_OF = [1 + number * 3 % 5 for number in range(JOBS)]
 QUIET_S = 60.0
 console = Console(width=120)
 
@@ -79,7 +56,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the cluster goes with it
     with large_cluster(name=options.name, kubeconfig=options.kubeconfig, audit_log=options.audit_log) as cluster:
         document = asyncio.run(measure(cluster, rounds=options.rounds, output=options.output))
-    ok = tell(document)
+    ok = tell(console, document)
     console.print(f"{time.monotonic() - began_s:.0f} s. Written: {options.output}", style="dim")
     sys.exit(not ok)
 
@@ -301,133 +278,6 @@ async def heard(kube: Kube, path: str, *, step: str | None = None) -> AsyncItera
         yield found
     finally:
         task.cancel()
-
-
-# ---- what is applied
-
-
-def latency_us(device_class: str, mini_batch_size: int) -> int:
-    fixed_us, image_us = DEVICES[device_class]
-    return round(fixed_us + image_us * mini_batch_size)
-
-
-def profile(device_class: str) -> Document:
-    """A made-up GPU, measured at five sizes."""
-    steps = [
-        {
-            "miniBatchSize": size,
-            "latencyMicros": {"mean": latency_us(device_class, size)},
-            "warmupMicros": {"p50": 900_000, "p95": 990_000},
-        }
-        for size in SIZES
-    ]
-    return {
-        "apiVersion": "dueby.dev/v1alpha1",
-        "kind": "GPUProfile",
-        "metadata": {"name": device_class.lower()},
-        "spec": {
-            "deviceClass": device_class,
-            "model": {"name": "efficientnet_b0", "imageSize": 224, "precision": "fp32"},
-            "engine": "cudagraph",
-            "startupMicros": {"p50": STARTUP_US, "p95": STARTUP_US * 6 // 5},
-            "spread": {"run": 0.01, "node": 0.02},
-            "steps": steps,
-        },
-    }
-
-
-def inference_job(number: int) -> Document:
-    """A job that needs about as many fast devices as DEVICES_OF says."""
-    images = int(0.9 * DEVICES_OF[number] * DEADLINE_S * 1e6 * SIZES[-1] / latency_us(FAST, SIZES[-1]))
-    return {
-        "apiVersion": "dueby.dev/v1alpha1",
-        "kind": "InferenceJob",
-        "metadata": {"name": f"job-{number:03d}", "namespace": "default", "labels": {"benchmark": "operator"}},
-        "spec": {
-            "images": images,
-            "deadline": f"{DEADLINE_S // 60}m",
-            "model": {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precision": "fp32"},
-            "source": {"synthetic": {}},
-            "sink": {"uri": f"s3://bucket/job-{number:03d}"},
-        },
-    }
-
-
-def job_by_hand(number: int) -> list[Document]:
-    """An Indexed Job with its settings, for one who has found out the number of GPUs and the mini-batch size."""
-    name = f"by-hand-{number:03d}"
-    metadata = {"name": name, "namespace": "default", "labels": {"benchmark": "by-hand"}}
-    gpu = {"nvidia.com/gpu": "1"}
-    container = {
-        "name": "classify",
-        "image": "registry.example/classify:1",
-        "args": ["--settings", "/etc/settings/settings.json"],
-        "resources": {"requests": {"cpu": "2", "memory": "2Gi", **gpu}, "limits": gpu},
-        "volumeMounts": [{"name": "settings", "mountPath": "/etc/settings"}],
-    }
-    pod = {
-        "restartPolicy": "Never",
-        "nodeSelector": {"nvidia.com/gpu.product": SLOW},
-        "containers": [container],
-        "volumes": [{"name": "settings", "configMap": {"name": name}}],
-    }
-    count = DEVICES_OF[number] + 1
-    spec = {"completionMode": "Indexed", "completions": count, "parallelism": count, "template": {"spec": pod}}
-    settings = json.dumps({"images": 10**8, "miniBatchSize": 256, "workers": count})
-    return [
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"settings.json": settings}},
-        {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec},
-    ]
-
-
-# ---- what comes of it
-
-
-def tell(document: Document) -> bool:
-    """Print the figures with their spread; whether the bars are met."""
-    rounds = document["rounds"]
-    ours, theirs = [row["operator"] for row in rounds], [row["byHand"] for row in rounds]
-    requests = [
-        sum(count for what, count in row["requestsUntilAllRun"].items() if is_write(what)) / JOBS for row in ours
-    ]
-    rows = {
-        "kubectl apply of 100 InferenceJobs, s": [row["kubectlSeconds"] for row in ours],
-        "apply to last worker Job, s": (last := [row["lastWorkerJobSeconds"] for row in ours]),
-        "last InferenceJob to last worker Job, s": [
-            a["lastWorkerJobSeconds"] - a["lastInferenceJobSeconds"] for a in ours
-        ],
-        "by hand: apply to last Job, s": (hand := [row["lastJobSeconds"] for row in theirs]),
-        "ratio": [a / b for a, b in zip(last, hand, strict=True)],
-        "operator's CPU, apply to last worker Job, s": [row["cpuSeconds"] for row in ours],
-        "operator's peak memory, MiB": (peaks := [row["peakMiB"] for row in ours]),
-        "operator's writes per job, until all run": requests,
-        "by hand: requests per job": [sum(row["requests"].values()) / JOBS for row in theirs],
-    }
-    table = Table(title=f"{JOBS} jobs on {len(FILL.products):,} nodes beside {FILL.pods:,} pods", title_justify="left")
-    for heading in ("", "median", "least", "most"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    for name, values in rows.items():
-        table.add_row(name, *(f"{value:,.2f}" for value in (statistics.median(values), min(values), max(values))))
-    console.print(table)
-    console.print("The operator's requests until all jobs run:")
-    by_kind: Counter[str] = Counter()
-    for row in ours:
-        by_kind.update(row["requestsUntilAllRun"])
-    for what, count in sorted(by_kind.items()):
-        console.print(f"  {what}: {count / JOBS / len(ours):.2f} per job")
-    quiet = ours[-1].get("quiet", {})
-    console.print(f"A quiet minute: {quiet}")
-    verdicts = {
-        f"last worker Job within {BAR_S:.0f} s": max(last) < BAR_S,
-        f"below {BAR_MIB} MiB": max(peaks) < BAR_MIB,
-    }
-    for sentence, holds in verdicts.items():
-        console.print(f"{sentence}  {'ok' if holds else 'MISSED'}")
-    return all(verdicts.values())
-
-
-def is_write(what: str) -> bool:
-    return what.split()[0] not in ("get", "list", "watch")
 
 
 if __name__ == "__main__":

@@ -50,11 +50,12 @@ def test_every_module_keeps_the_rule(rule: Rule) -> None:
     assert not breaks, "\n" + "\n".join(breaks)
 
 
-@pytest.mark.parametrize("folder", ["tests"])
-def test_files_beside_the_product_are_short_too(folder: str) -> None:
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_files_beside_the_product_keep_the_rule_too(folder: str, rule: Rule) -> None:
     modules = read_modules(REPOSITORY / folder)
-    breaks = broken(files_are_short, modules)
     assert modules
+    breaks = broken(rule, modules)
     assert not breaks, "\n" + "\n".join(breaks)
 
 

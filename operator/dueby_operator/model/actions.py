@@ -1,6 +1,6 @@
 """What a decision does about a job, whichever backend carries it out.
 
-In a cluster an action becomes Jobs and ConfigMaps (jobs/render.py), on one machine processes (dueby/local).
+In a cluster an action becomes Jobs and ConfigMaps (control/render.py), on one machine processes (dueby/local).
 """
 
 from dataclasses import dataclass

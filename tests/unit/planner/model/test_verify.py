@@ -150,7 +150,7 @@ def test_infeasible_is_certified_for_every_number_allowed(question: Question) ->
 
 
 def test_where_more_gpus_only_add_variance_each_number_is_tried() -> None:
-    # Of 24 GPUs only the first alone is accepted: the sums of 2, 3, ... 24 all fail (test_margin.py).
+    # Of 24 GPUs only the first alone is accepted: the sums of 2, 3, ... 24 all fail (test_rule.py).
     asked = problem(
         group(choice(200, 10, 0), name="a", count=1),
         group(choice(36, 10, 0), name="b", count=23),

@@ -55,7 +55,7 @@ def test_the_period_is_the_shortest_that_is_affordable(sample_s: float, period_s
     assert affordable_period(sample_s) == period_s
 
 
-def test_a_thread_a_sampler_the_moments_and_stops_at_the_end() -> None:
+def test_a_thread_samples_at_the_moments_and_stops_at_the_end() -> None:
     seen: list[float] = []
 
     def take() -> None:

@@ -1,0 +1,156 @@
+"""The simulated jobs of calibration.py: planned by the product on a profile, and run by what traces say.
+
+A profile is made of a few traces that follow each other; the job's workers live through the others. Nothing that a plan
+knows is what happens to it, as in life. A job is as large as the devices are accepted for at 0.95, where a promise is
+tight, and nothing is planned again meanwhile, so that it is the first plan's promise that is tried.
+
+Other processes run `edge_run` and `cost_run`, which is why these are at the top of a module that can be imported.
+"""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from calibration_promises import SECOND, SEED, promises_s, reliability
+from dueby_api.gpu_profile import GPUProfile, ObservedJob, ProfileSpec
+from dueby_api.inference_job import parse_job
+from dueby_operator.model.job_model import JobModel
+from dueby_operator.profiling.observations import MIN_STEPS, Observation, row_of
+from dueby_planner.model.problem import Problem
+from dueby_planner.profiles.pool import build_pool
+from dueby_profiler.presets import ENOUGH_GROUPS
+from end_to_end import manifest
+from simulation import Simulation, processes
+from traces import Member, Trace, TracedFates, profile_of
+
+# Groups that make a profile: as many as `dueby profile` starts.
+PROFILED = ENOUGH_GROUPS
+SIMULATED_S = 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """What is known when a job is planned, and what is to come: process groups of other moments."""
+
+    profile: GPUProfile
+    groups: tuple[tuple[Member, ...], ...]
+    devices: int
+    seed: int
+
+    def fates(self) -> TracedFates:
+        """Return a fate for each worker: groups drawn at random, each as a whole."""
+        chance = random.Random(self.seed)
+        needed = math.ceil(self.devices / len(self.groups[0]))
+        drawn = chance.sample(self.groups, needed)
+        return TracedFates([member for group in drawn for member in group], self.seed)
+
+
+def make_splits(traces: Sequence[Trace], like: ProfileSpec, devices: int, jobs: int) -> list[Split]:
+    """One for each profile, with what so many jobs have shown in it."""
+    model = parse_job(manifest(images=1, deadline="1m", sink="rows")).spec.model
+    splits = []
+    for start in range(len(traces) - PROFILED + 1):
+        others = [*traces[:start], *traces[start + PROFILED :]]
+        groups = tuple(trace.members for trace in others)
+        profile = profile_of(traces[start : start + PROFILED], model, like)
+        splits.append(Split(profile=profile, groups=groups, devices=devices, seed=SEED + start))
+    return [experienced(split, jobs) for split in splits] if jobs else splits
+
+
+def experienced(split: Split, jobs: int) -> Split:
+    """Return the class after so many jobs that half of the groups have worked on; the other half is still to come."""
+    mixed = random.Random(split.seed).sample(split.groups, len(split.groups))
+    half = len(mixed) // 2
+    before, to_come = replace(split, groups=tuple(mixed[:half])), replace(split, groups=tuple(mixed[half:]))
+    rows = [job_row(replace(before, seed=split.seed + 1000 * job), job) for job in range(jobs)]
+    spec = split.profile.spec.replace(observed=tuple(rows))
+    return replace(to_come, profile=split.profile.replace(spec=spec))
+
+
+def job_row(split: Split, job: int) -> ObservedJob:
+    """What the operator would note of a job once it is over."""
+    simulation = Simulation(edge_model(split), split.fates(), replanning=False)
+    simulation.run()
+    shown = [
+        Observation(
+            profile=split.profile.name,
+            steps=worker.steps,
+            ratio=worker.step_total_us / worker.steps / worker.assignment.choice.latency_us,
+            startup_us=round(worker.fate.startup_us),
+        )
+        for worker in simulation.workers
+        if worker.steps >= MIN_STEPS
+    ]
+    return row_of(f"job-{job}", shown, now_us=job)
+
+
+def simulate(name: str, splits: Sequence[Split], runs: int, console: Console) -> dict[str, Any]:
+    """Runs of jobs at the edge of what the devices are accepted for; then what the margin costs."""
+    each = [replace(splits[number % len(splits)], seed=10_000 * SEED + number) for number in range(runs)]
+    with processes() as pool:
+        told = f"Simulating, {name}"
+        rows = list(track(pool.map(edge_run, each, chunksize=16), told, total=runs, console=console))
+        some = each[: runs // 4] if splits[0].devices > len(splits[0].groups[0]) else []
+        cost = list(track(pool.map(cost_run, some, chunksize=8), "What it costs", total=len(some), console=console))
+    # Runs that share a profile aren't independent: a group is those that were planned on the same.
+    groups = [rows[first :: len(splits)] for first in range(len(splits))]
+    return {"reliability": reliability(groups), "cost": cost}
+
+
+def edge_run(split: Split) -> dict[str, Any]:
+    """How long the plan takes, left to itself, and by when it was promised at each confidence."""
+    model = edge_model(split)
+    simulation = Simulation(model, split.fates(), replanning=False)
+    story = simulation.run()
+    pool = build_pool(model.spec, model.profiles, model.counts)
+    asked = Problem(
+        pool=pool,
+        images=model.images,
+        time_us=model.deadline_us,
+        confidence=0.95,
+        max_gpus=story.planned_gpus,
+        part_size=simulation.model.part_size,
+    )
+    return {
+        "actual": story.finish_us / SECOND,
+        "expected": story.expected_us / SECOND,
+        "finishes": promises_s(asked),
+    }
+
+
+def edge_model(split: Split, *, images: int | None = None, most: int | None = None) -> JobModel:
+    """The largest job that the devices are accepted for, or a smaller one; `most` is gpus.max."""
+    device_class = split.profile.spec.device_class
+    gpus = {"max": most or split.devices}
+    spec = parse_job(manifest(images=1, deadline=f"{SIMULATED_S}s", sink="rows", gpus=gpus)).spec
+    counts = {device_class: split.devices}
+    pool = build_pool(spec, [split.profile], counts)
+    problem = Problem(pool=pool, images=1, time_us=SIMULATED_S * SECOND, confidence=0.95, max_gpus=split.devices)
+    return JobModel(
+        spec=spec,
+        now_us=0,
+        deadline_us=SIMULATED_S * SECOND,
+        images=images or problem.largest_images(),
+        profiles=(split.profile,),
+        counts=counts,
+    )
+
+
+def cost_run(split: Split) -> dict[str, Any]:
+    """The devices planned for a job of some size, and the least that would have been in time with what was to come."""
+    chance = random.Random(split.seed)
+    images = round(edge_model(split).images * chance.uniform(0.3, 1.0))
+    story = Simulation(edge_model(split, images=images), split.fates(), replanning=False).run()
+    planned = story.planned_gpus
+    enough = planned if story.in_time else None
+    while enough and enough > 1:
+        fewer = edge_model(split, images=images, most=enough - 1)
+        if not Simulation(fewer, split.fates(), replanning=False).run().in_time:
+            break
+        enough -= 1
+    return {"images": images, "planned": planned, "enough": enough}
