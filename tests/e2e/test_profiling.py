@@ -1,12 +1,11 @@
 """A job for a model that was never measured, on GPUs that only the scheduler believes in: profiled first, then done."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from support.cluster import Cluster
-from support.cluster_job import condition, indices_of, job, share_photos
+from support.cluster_job import indices_of, job, share_photos, wait_until_told
 from support.gpus import GPU, add_gpus, remove_gpus
 from support.run import MODEL, profile_document
 
@@ -45,14 +44,9 @@ def test_a_model_that_was_never_measured_is_profiled_and_then_run(cluster: Clust
     folder = share_photos(cluster, "profiled", IMAGES)
     cluster.apply(job(cluster, "profiled", model=NEW, gpus={"classes": [CLASS]}))
 
-    def told() -> dict[str, Any] | None:
-        document = cluster.get("infj", "profiled")
-        is_told = "left" in document.get("status", {}).get("message", "")
-        return document if document.get("status", {}).get("phase") == "Profiling" and is_told else None
-
-    measuring = cluster.wait(told, "it says how far the profiling is")
-    said = condition(measuring, "Profiled")
-    assert (said["status"], said["reason"]) == ("False", "Profiling")
+    # The images are counted at the same time, and it depends on the machine which of the two the phase tells of.
+    said = wait_until_told(cluster, "profiled", "Profiled", "left", reason="Profiling")
+    assert said["status"] == "False"
     assert f"{CLASS}: " in said["message"]
     (work,) = cluster.items("jobs", "dueby.dev/job=profiled,dueby.dev/step=profile")
     pod = work["spec"]["template"]["spec"]

@@ -84,7 +84,7 @@ class ProcessGroup:
         command: Sequence[str] = MEASURE,
         status_pages: Sequence[int] = (),
     ) -> None:
-        """`setup` makes the setup of the n-th slice; `environment` is added to this process's own.
+        """Take what makes the setup of the n-th slice, and what is added to this process's own environment.
 
         `status_pages` are file descriptors of the pages on which the processes report to a monitor, one for each.
         """
