@@ -31,7 +31,7 @@ test: lint ## lint, check the types, run the tests on all cores and show the cov
 	@echo "== pytest: every test but those marked deep, warnings are errors"
 	$(BIN)/pytest -n auto --cov --cov-report=term --durations=10 $(PYTEST_ARGS)
 
-# A property that takes 10 s on few examples may take an hour on many.
+# A property that takes 2 s on few examples takes two minutes on many.
 test-deep: lint ## the same with 50 times as many examples of each property, and with the tests that take long
 	@echo "== pytest: every test, on many examples"
 	$(BIN)/pytest -n auto --hypothesis-profile=deep --timeout=7200 --durations=10 $(PYTEST_ARGS)
