@@ -1,7 +1,8 @@
 """The Job that measures a device class for a job: one pod on one free device, which leaves the profile behind. Pure.
 
 The pod is as a worker's would be, so that what it measures is what workers will see: its image, its environment, its
-cores. It reads no image and writes no row, so it has none of the job's volumes, secrets and identities.
+cores. It reads no image and writes no row, so it has none of the job's volumes, secrets and identities, but the
+secrets that its image is pulled with.
 """
 
 from collections.abc import Collection
@@ -67,5 +68,13 @@ def profile_objects(
 
 
 def _without_data(job: InferenceJob) -> InferenceJob:
-    worker = job.spec.worker.replace(volumes=(), volume_mounts=(), env_from=(), service_account_name=None)
-    return job.replace(spec=job.spec.replace(worker=worker))
+    """Return the job without what leads to its data. Of the environment, what is written in the job itself stays."""
+    worker = job.spec.worker
+    bare = worker.replace(
+        volumes=(),
+        volume_mounts=(),
+        env=tuple(one for one in worker.env if "valueFrom" not in one),
+        env_from=(),
+        service_account_name=None,
+    )
+    return job.replace(spec=job.spec.replace(worker=bare))

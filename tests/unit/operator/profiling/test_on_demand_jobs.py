@@ -64,19 +64,24 @@ def test_the_pod_has_the_workers_environment_and_neither_credentials_nor_data() 
     pod = pod_of(
         worker={
             "image": "mine:1",
-            "env": [{"name": "A", "value": "1"}],
+            "env": [
+                {"name": "A", "value": "1"},
+                {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "k"}}},
+            ],
             "envFrom": [{"secretRef": {"name": "keys"}}],
             "volumes": [{"name": "data", "hostPath": {"path": "/data"}}],
             "volumeMounts": [{"name": "data", "mountPath": "/data"}],
             "serviceAccountName": "reader",
+            "imagePullSecrets": [{"name": "registry"}],
         }
     )
     (container,) = pod["containers"]
     assert (container["image"], pod["automountServiceAccountToken"]) == ("mine:1", False)
-    assert {"name": "A", "value": "1"} in container["env"]
+    assert container["env"] == [{"name": "HOME", "value": "/tmp"}, {"name": "A", "value": "1"}]
     assert container["envFrom"] == []
     assert [volume["name"] for volume in pod["volumes"]] == ["dueby-config", "dueby-scratch"]
     assert "serviceAccountName" not in pod
+    assert pod["imagePullSecrets"] == [{"name": "registry"}], "the image can't be pulled without"
 
 
 def test_everything_goes_with_the_job() -> None:
