@@ -29,7 +29,9 @@ class Lane:
 LANES = (
     Lane(nodes=2, files=("test_losses", "test_nodes", "test_gpus")),
     Lane(nodes=1, files=("test_first_line", "test_examples_in_cluster")),
-    Lane(nodes=1, files=("test_node_profiles", "test_profiling", "test_chart", "test_validation")),
+    Lane(
+        nodes=1, files=("test_node_profiles", "test_profiling", "test_chart", "test_chart_manifests", "test_validation")
+    ),
 )
 LANE_LABEL = "dueby.test/lane"
 CONTROL_PLANE = f"{NAME}-control-plane"
