@@ -30,7 +30,7 @@ class Workers:
             "partsCommitted": 0,
             "batches": 1 + round(elapsed_s * 10),
             "imagesPerSecond": rate,
-            "lastBatchAt": now_s,
+            "secondsSinceBatch": 0.0,
         }
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

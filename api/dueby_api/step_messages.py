@@ -73,8 +73,8 @@ class WorkerProgress(LenientSpec, frozen=True, kw_only=True):
     """S: from the process's creation to its first mini-batch."""
     images_per_second: Annotated[float, Meta(ge=0, le=10**9)] | None = None
     """Rate over its recent mini-batches."""
-    last_batch_at: Annotated[float, Meta(ge=0, le=10**11)] | None = None
-    """When its last mini-batch was done, in seconds since 1970; absent before there is one."""
+    seconds_since_batch: Annotated[float, Meta(ge=0, le=10**9)] | None = None
+    """Age of its last mini-batch at this answer, so that no two machines' clocks are compared; absent before one."""
     parity: ParityCheck | None = None
     """How far its engine's first results are from plain PyTorch's; absent before its first mini-batch."""
 

@@ -51,6 +51,8 @@ class Process:
     part_size: int
     state: WorkerState = "starting"
     progress: WorkerProgress = field(default_factory=WorkerProgress)
+    read_us: int = 0
+    """When it said so."""
     ended_us: int | None = None
     state_if_stopped: WorkerState | None = None
     """What it is once it is gone, if it was told to stop; None while it wasn't."""
@@ -221,13 +223,14 @@ def _refresh(process: Process) -> None:
     if code is not None:
         process.ended_us = time.time_ns() // 1000
         if (result := _last_words(WorkResult, process.folder)) and result.progress.worker:
-            process.progress = result.progress
+            process.progress, process.read_us = result.progress, process.ended_us
         process.state = _end_state(process, code)
         return
     try:
         port = int((process.folder / "port").read_text())
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/progress", timeout=SCRAPE_TIMEOUT_S) as answer:
             process.progress = decode(WorkerProgress, answer.read())
+        process.read_us = time.time_ns() // 1000
     except (OSError, ValueError, Invalid):  # not listening yet, or too busy to answer: no news
         return
     if process.progress.batches:
@@ -246,6 +249,7 @@ def _model_of(process: Process) -> WorkerModel:
         process.state,
         created_us=process.created_us,
         progress=process.progress,
+        read_us=process.read_us,
         part_size=process.part_size,
     )
 

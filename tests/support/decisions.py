@@ -257,7 +257,7 @@ def a_batch(**more: Any) -> Document:
         "batches": 1,
         "imagesDone": 16,
         "imagesPerSecond": 160,
-        "lastBatchAt": NOW / SECOND,
+        "secondsSinceBatch": 0.0,
         "stepMicros": 100_000,
         **more,
     }

@@ -96,6 +96,7 @@ def worker_models(
                     "spent" if state == "done" and report.state == "spent" else state,
                     created_us=now_us if started_us is None else started_us,
                     progress=report,
+                    read_us=now_us,
                     part_size=part_size,
                     group=worker_job.name,
                     can_shrink=names.QUEUE not in worker_job.job.metadata.labels,
@@ -133,13 +134,17 @@ def answering_pods(pods: Iterable[Pod], step: str) -> list[Pod]:
 
 
 def progress_of_ended(pods: Iterable[Pod]) -> dict[str, WorkerProgress]:
-    """Return what workers that have ended reported last, by pod. They classify nothing any more."""
+    """Return what workers that have ended reported last, by pod. They classify nothing any more.
+
+    How long ago their last mini-batch was is not known: they said its age when they ended, and only their node's clock
+    says when that was. None is needed, because one that has ended can't hang, so they count as seen just now.
+    """
     found = {}
     for pod in pods:
         for ended in _terminated(pod):
             result = Ending(message=ended.message).read(WorkResult)
             if result and result.progress.worker:
-                found[pod.name] = result.progress.replace(images_per_second=0.0)
+                found[pod.name] = result.progress.replace(images_per_second=0.0, seconds_since_batch=0.0)
     return found
 
 

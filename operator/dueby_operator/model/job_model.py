@@ -13,6 +13,7 @@ from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import JobSpec
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.step_messages import WorkerProgress
+from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.replan import FRESH, LagMemory
 
@@ -55,7 +56,7 @@ class WorkerModel:
     step_us: int | None = None
     """Mean of its recent steady mini-batches; None while there were none."""
     last_step_us: int | None = None
-    """When its last mini-batch was done, in microseconds since 1970."""
+    """When its last mini-batch was done, in microseconds since 1970 by the clock of whoever decides."""
     group: str = ""
     """What it was started with and ends with, such as a Job."""
     can_shrink: bool = True
@@ -78,12 +79,18 @@ def worker_model(
     *,
     created_us: int,
     progress: WorkerProgress,
+    read_us: int,
     part_size: int,
     group: str = "",
     can_shrink: bool = True,
 ) -> WorkerModel:
-    """Return a worker by its last progress; the default progress where it has reported none yet."""
+    """Return a worker by its last progress; the default progress where it has reported none yet.
+
+    `read_us` is when the progress was read. Of its last mini-batch a worker says the age and no time, because its
+    node's clock may be minutes from this one.
+    """
     committed = progress.parts_committed * part_size
+    age_s = progress.seconds_since_batch
     return WorkerModel(
         assignment=assignment,
         state=state,
@@ -91,7 +98,7 @@ def worker_model(
         open_images=max(0, progress.images_done - committed),
         batches=progress.batches,
         step_us=progress.step_us,
-        last_step_us=None if progress.last_batch_at is None else round(progress.last_batch_at * 1e6),
+        last_step_us=None if age_s is None else read_us - round(age_s * MICROS_PER_SECOND),
         group=group,
         can_shrink=can_shrink,
     )

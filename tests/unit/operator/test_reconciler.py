@@ -151,7 +151,7 @@ def test_progress_alone_is_written_once_in_a_while_and_news_at_once() -> None:
             for seconds in (2, 2, 2, PROGRESS_US // SECOND - 4, 2):
                 clock.now_us += seconds * SECOND
                 elapsed_s = (clock.now_us - NOW) // SECOND
-                answers.update(lastBatchAt=clock.now_us / SECOND, imagesDone=150 * elapsed_s)
+                answers.update(secondsSinceBatch=0.0, imagesDone=150 * elapsed_s)
                 await loop.reconcile()
                 found.append(store.take_written())
 

@@ -31,7 +31,8 @@ class _Number:
     name: str
     """Without the `_total` that a counter gets."""
     help: str
-    read: Callable[[ProgressTracker], float]
+    read: Callable[[ProgressTracker], float | None]
+    """None while there is no number; the metric has no sample then."""
 
 
 _NUMBERS = (
@@ -68,8 +69,14 @@ _NUMBERS = (
     _Number(
         kind=GaugeMetricFamily,
         name="dueby_worker_last_batch_timestamp_seconds",
-        help="When the last mini-batch was done.",
+        help="When the last mini-batch was done, by the clock of the worker's node.",
         read=lambda progress: progress.last_batch_at or 0,
+    ),
+    _Number(
+        kind=GaugeMetricFamily,
+        name="dueby_worker_last_batch_age_seconds",
+        help="Time since the last mini-batch, whatever the node's clock says.",
+        read=lambda progress: progress.seconds_since_batch,
     ),
     _Number(
         kind=GaugeMetricFamily,

@@ -48,6 +48,7 @@ class ProgressTracker:
     """Whether the loop is in the model, and not waiting for input or for the sink."""
     startup_us: int | None = None
     last_batch_at: float | None = None
+    """When the last mini-batch was done, in seconds since 1970 by this machine's clock: for people only."""
     parity: ParityCheck | None = None
     list_parts: Callable[[], Sequence[tuple[int, int]]] | None = None
     """Lists the parts in the sink as runs, each as its first part and the one after its last. None before the sink is
@@ -58,6 +59,7 @@ class ProgressTracker:
         self.lock = threading.Lock()
         self.next_part = self.share.first
         self._last_sign_s = self.clock()
+        self._last_batch_s: float | None = None
 
     def enter(self, state: WorkerPhase) -> None:
         """Note that the worker is in this phase now. A phase is never left for an earlier one."""
@@ -75,7 +77,7 @@ class ProgressTracker:
         with self.lock:
             self.steps.add(step_us=step_us, model_us=model_us, images=images)
             self.last_batch_at = self.wall_clock()
-            self._last_sign_s = self.clock()
+            self._last_sign_s = self._last_batch_s = self.clock()
 
     def add_rows(self, *, images: int, failed: int) -> None:
         """Count rows that were added to an open part, `failed` of them with an error."""
@@ -110,6 +112,11 @@ class ProgressTracker:
             return f"no mini-batch for {silent_s:.0f} s" if silent_s > limit_s else None
 
     @property
+    def seconds_since_batch(self) -> float | None:
+        """Age of the last mini-batch; None before there is one."""
+        return None if self._last_batch_s is None else round(self.clock() - self._last_batch_s, 3)
+
+    @property
     def is_ready(self) -> bool:
         """Whether the first mini-batch is over."""
         return self.steps.warmup_us is not None or self.state in _ENDED
@@ -134,6 +141,6 @@ class ProgressTracker:
                 warmup_us=self.steps.warmup_us,
                 startup_us=self.startup_us,
                 images_per_second=self.steps.images_per_second,
-                last_batch_at=self.last_batch_at,
+                seconds_since_batch=self.seconds_since_batch,
                 parity=self.parity,
             )

@@ -14,6 +14,7 @@ from dueby_operator.objects.pods import Pod
 from support.operator import worker
 
 MADE, LATER = "2026-11-25T10:00:00Z", "2026-11-25T10:05:00Z"
+READ_US = 1_795_600_000_000_000
 
 
 def job(count: int = 3, **status: Any) -> WorkerJob:
@@ -38,7 +39,7 @@ def pod(index: int, *, name: str = "p", phase: str = "Running", made: str = MADE
 
 def workers(batch: WorkerJob, *pods: Pod, progress: dict[str, Any] | None = None) -> tuple[WorkerModel, ...]:
     reports = {name: validate(WorkerProgress, report) for name, report in (progress or {}).items()}
-    return worker_models([batch], pods, reports, part_size=10, silent_nodes=(), absent=(), now_us=0)
+    return worker_models([batch], pods, reports, part_size=10, silent_nodes=(), absent=(), now_us=READ_US)
 
 
 def states(found: tuple[WorkerModel, ...]) -> list[WorkerState]:
@@ -76,9 +77,14 @@ def test_workers_without_a_pod_are_absent_once_their_job_was_begun() -> None:
 
 
 def test_images_of_open_parts_are_those_that_are_not_committed() -> None:
-    progress = {"p": {"batches": 9, "imagesDone": 37, "partsCommitted": 3, "stepMicros": 250, "lastBatchAt": 2.5}}
+    progress = {"p": {"batches": 9, "imagesDone": 37, "partsCommitted": 3, "stepMicros": 250}}
     found = workers(job(), pod(0), progress=progress)[0]
-    assert (found.open_images, found.step_us, found.last_step_us) == (7, 250, 2_500_000)
+    assert (found.open_images, found.step_us, found.last_step_us) == (7, 250, None)
+
+
+def test_a_mini_batch_was_done_its_age_before_the_answer_was_read() -> None:
+    found = workers(job(), pod(0), progress={"p": {"batches": 9, "secondsSinceBatch": 2.5}})[0]
+    assert found.last_step_us == READ_US - 2_500_000
 
 
 def test_the_last_words_are_those_of_the_pod_that_ended_last() -> None:
@@ -94,11 +100,11 @@ def test_the_last_words_are_those_of_the_pod_that_ended_last() -> None:
 
 
 def test_a_worker_that_has_ended_classifies_nothing_any_more() -> None:
-    words = '{"progress": {"worker": "w0", "imagesDone": 5, "imagesPerSecond": 90}}'
+    words = '{"progress": {"worker": "w0", "imagesDone": 5, "imagesPerSecond": 90, "secondsSinceBatch": 4000}}'
     terminated = {"message": words, "finishedAt": MADE, "exitCode": 0}
     ended = pod(0, containerStatuses=[{"state": {"terminated": terminated}}])
     assert progress_of_ended([ended, pod(1)]) == {
-        "p": WorkerProgress(worker="w0", images_done=5, images_per_second=0.0)
+        "p": WorkerProgress(worker="w0", images_done=5, images_per_second=0.0, seconds_since_batch=0.0)
     }
 
 

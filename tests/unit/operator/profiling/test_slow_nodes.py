@@ -12,7 +12,7 @@ from dueby_operator.objects.nodes import NodeObject, Toleration
 from dueby_operator.objects.parse import parse
 from dueby_operator.profiling.class_profiles import keep_profiles
 from dueby_operator.profiling.slow_nodes import slow_nodes
-from support.decisions import NOW, Look, indexed, infj, job, look, pod_of, worker_job_of
+from support.decisions import Look, indexed, infj, job, look, pod_of, worker_job_of
 from support.profiling import L4, gpu_node, nodes, on
 
 FIELDS = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -136,7 +136,7 @@ def test_a_worker_on_a_node_that_has_recovered_goes_on() -> None:
         worker_jobs=[worker_job_of(create) for create in first.created],
         pods=pods,
         progress={
-            pod["metadata"]["name"]: {"batches": 2, "lastBatchAt": NOW / 1e6, "stepMicros": 90_000} for pod in pods
+            pod["metadata"]["name"]: {"batches": 2, "secondsSinceBatch": 0.0, "stepMicros": 90_000} for pod in pods
         },
         memory=JobMemory(generation=1),
     )

@@ -79,7 +79,7 @@ def test_progress_is_what_a_backend_reads(ask) -> None:  # type: ignore[no-untyp
         "warmupMicros": 100_000,
         "startupMicros": None,
         "imagesPerSecond": 320.0,
-        "lastBatchAt": 1000.0,
+        "secondsSinceBatch": 0.0,
         "parity": None,
     }
 
@@ -161,6 +161,19 @@ def test_a_worker_is_ready_when_warm(ask, progress: ProgressTracker, status: int
 
 def test_there_is_nothing_else(ask) -> None:  # type: ignore[no-untyped-def]
     assert ask(a_progress(), "/../etc/passwd")[0] == 404
+
+
+def test_the_age_of_the_last_mini_batch_is_no_matter_of_the_node_s_time_of_day(ask) -> None:  # type: ignore[no-untyped-def]
+    clock, time_of_day = Clock(), Clock()
+    progress = ProgressTracker(worker="w0", share=Share(first=4, end=8), clock=clock, wall_clock=time_of_day)
+    assert "\ndueby_worker_last_batch_age_seconds" not in ask(progress, "/metrics")[1]
+    progress.add_step(step_us=100_000, model_us=90_000, images=32)
+    clock.now_s += 2.5
+    time_of_day.now_s -= 90
+    assert json.loads(ask(progress, "/progress")[1])["secondsSinceBatch"] == 2.5
+    page = ask(progress, "/metrics")[1].splitlines()
+    assert "dueby_worker_last_batch_age_seconds 2.5" in page
+    assert "dueby_worker_last_batch_timestamp_seconds 1000.0" in page
 
 
 def test_a_stuck_worker_is_not_healthy_and_says_why(ask) -> None:  # type: ignore[no-untyped-def]
