@@ -11,7 +11,7 @@ It has no clock, no client and no memory of its own: what is remembered is in th
 
 from dataclasses import dataclass, replace
 
-from dueby_api.conditions import Reason
+from dueby_api.conditions import ConditionType, Reason
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
@@ -19,7 +19,7 @@ from dueby_api.status import JobStatus
 from dueby_operator.cluster.nodes import set_apart
 from dueby_operator.control.chain import Outcome, Policy, run_chain
 from dueby_operator.control.clear import clear
-from dueby_operator.control.conditions import JobStage, is_over, message_of, phase_of
+from dueby_operator.control.conditions import JobStage, is_over, is_true, message_of, phase_of
 from dueby_operator.control.events import NewEvent, events_between
 from dueby_operator.control.policies.finish import finish
 from dueby_operator.control.policies.index import index
@@ -42,6 +42,7 @@ from dueby_operator.profiling.class_profiles import KeptProfiles, keep_profiles
 from dueby_operator.profiling.observations import observed_profiles
 from dueby_operator.profiling.rates import rates
 from dueby_operator.profiling.upkeep import decide_upkeep
+from dueby_operator.profiling.used_models import jobs_to_measure_for
 
 # Parse makes the input of these, in this order.
 POLICIES: tuple[Policy, ...] = (index, suspend, queue, profile, plan, finish)
@@ -194,7 +195,15 @@ def _upkeep(snapshot: ClusterSnapshot, shared: Shared, kept: KeptProfiles) -> tu
             snapshot.profiling,
             profiles=shared.profiles,
             nodes=snapshot.nodes,
-            jobs=[job.manifest for job in snapshot.jobs if isinstance(job.manifest, InferenceJob)],
+            jobs=_jobs_to_measure_for(snapshot),
             now_us=snapshot.now_us,
         )
     return (*rates(kept.profiles), *scheduled)
+
+
+def _jobs_to_measure_for(snapshot: ClusterSnapshot) -> list[InferenceJob]:
+    there = [job for job in snapshot.jobs if not job.is_deleting]
+    return jobs_to_measure_for(
+        [job for job in there if not is_over(job.status)],
+        [job for job in there if is_true(job.status, ConditionType.COMPLETE)],
+    )
