@@ -5,40 +5,11 @@ what a user does about it. docs/conditions.md is made from this table, and the o
 are fixed words for programs; the message beside one is a sentence for people.
 """
 
-from dataclasses import dataclass
-from enum import Enum, StrEnum
-from typing import Literal
+from enum import Enum
 
-Truth = Literal["True", "False", "Unknown"]
+from dueby_api.condition_types import ConditionType, ReasonEntry, Truth
 
-
-class ConditionType(StrEnum):
-    """What a condition is about. The order is that of a job's life, and that of docs/conditions.md."""
-
-    INDEXED = "Indexed"
-    PROFILED = "Profiled"
-    FEASIBLE = "Feasible"
-    ADMITTED = "Admitted"
-    ON_TRACK = "OnTrack"
-    DEADLINE_MET = "DeadlineMet"
-    COMPLETE = "Complete"
-    FAILED = "Failed"
-    CURRENT = "Current"
-    """Of a GPUProfile: whether one would measure the same now."""
-
-
-@dataclass(frozen=True)
-class ReasonEntry:
-    """One reason of one condition."""
-
-    type: ConditionType
-    status: Truth
-    word: str
-    """As the resource spells it."""
-    meaning: str
-    action: str = ""
-    """What a user does about it; empty where there is nothing to do."""
-
+__all__ = ["ConditionType", "Reason", "ReasonEntry", "Truth"]
 
 _NO_FEWER_WAYS = "take one of the ways that the message names"
 _MEASURED_AGAIN = "nothing: it is measured again; the message says by which Job, when, or why not"
@@ -229,6 +200,21 @@ class Reason(Enum):
     )
     INFEASIBLE = ReasonEntry(
         ConditionType.FAILED, "True", "Infeasible", "A Hard deadline can't be met.", _NO_FEWER_WAYS
+    )
+    OPERATOR_RETRYING = ReasonEntry(
+        ConditionType.FAILED,
+        "False",
+        "OperatorRetrying",
+        "The operator could not handle the job, and tries again. Its workers go on; other jobs are not concerned.",
+        "nothing for a minute; then see the operator's log, and report what the message says",
+    )
+    OPERATOR_ERROR = ReasonEntry(
+        ConditionType.FAILED,
+        "True",
+        "OperatorError",
+        "The operator could not handle the job, several times in a row. The message and the operator's log say why.",
+        "report it with the job's manifest and the traceback in the operator's log; a job that is created anew goes on "
+        "with the parts that are in its sink",
     )
     TOO_MANY_FAILED_IMAGES = ReasonEntry(
         ConditionType.FAILED,

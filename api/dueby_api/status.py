@@ -26,6 +26,8 @@ Phase = Literal[
     "Failed",
 ]
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+# Of a condition.
+MAX_MESSAGE = 4096
 # A status is read and written whole, so it keeps the newest ones.
 MAX_REPLANS = 20
 
@@ -39,7 +41,7 @@ class Condition(LenientSpec, frozen=True, kw_only=True):
     """True, False or Unknown."""
     reason: Annotated[str, Meta(max_length=64)]
     """Why, in one word for programs."""
-    message: Annotated[str, Meta(max_length=4096)] = ""
+    message: Annotated[str, Meta(max_length=MAX_MESSAGE)] = ""
     """Why, in a sentence that says what to do."""
     last_transition_time: Moment
     """When the status last changed."""

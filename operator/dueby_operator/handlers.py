@@ -16,6 +16,7 @@ import kopf
 from dueby_api.errors import DueByError
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node, PodRow, pod_row, read_node
+from dueby_operator.fault_log import FaultLog
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Kube
 from dueby_operator.kube.gather import Gatherer
@@ -23,7 +24,7 @@ from dueby_operator.kube.lease import Lease
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.worker_client import WorkerClient
-from dueby_operator.metrics import count_request, record_reconcile
+from dueby_operator.metrics import count_fault, count_request, record_reconcile
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
@@ -72,7 +73,8 @@ class LoopTask:
             nodes = Reflector(kube, paths.core_path("nodes"), reduce=self._node_row, changed=self._node_changed)
             observer = JobObserver(kube, ask=workers.ask)
             gatherer = Gatherer(kube, self.settings, observer=observer, nodes=nodes, pods=pods)
-            reconciler = Reconciler(kube, gatherer, now_us=lambda: time.time_ns() // 1000)
+            faults = FaultLog(count=count_fault)
+            reconciler = Reconciler(kube, gatherer, now_us=lambda: time.time_ns() // 1000, faults=faults)
             tasks: list[Coroutine[Any, Any, None]] = [pods.run(), nodes.run(), self._reconcile(reconciler)]
             async with asyncio.TaskGroup() as together:
                 for task in [*tasks, *([lease.keep()] if lease else [])]:

@@ -29,6 +29,7 @@ from dueby_operator.control.conditions import condition, is_over
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import job_of
+from dueby_operator.model.fault import Stage
 from dueby_operator.model.job_model import StartReason
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.parse import micros_of
@@ -229,6 +230,14 @@ class Metrics:
         self._replans = Counter(
             "dueby_replans", "Changes of a job's number of workers.", ["reason"], registry=self.registry
         )
+        self._faults = Counter(
+            "dueby_faults",
+            "Times that the operator itself could not handle a job, by what it was doing.",
+            ["stage"],
+            registry=self.registry,
+        )
+        for stage in get_args(Stage):
+            self._faults.labels(stage)
         for reason in get_args(StartReason):  # 0 and not nothing: increase() doesn't see a series begin
             self._replans.labels(reason)
         self._before: dict[str, JobStatus] | None = None
@@ -248,6 +257,10 @@ class Metrics:
         """Count a request by its answer's code; None if there was no answer."""
         verb, resource = verb_and_resource(method, path)
         self._requests.labels(verb, resource, NO_ANSWER if code is None else str(code)).inc()
+
+    def count_fault(self, stage: str) -> None:
+        """Count a fault of the operator itself."""
+        self._faults.labels(stage).inc()
 
     def _count_news(self, jobs: Sequence[JobSnapshot]) -> None:
         """Count what was not in the statuses in the last pass. In the first one nobody knows what is new."""
@@ -274,7 +287,7 @@ def verb_and_resource(method: str, path: str) -> tuple[str, str]:
 
 OPERATOR = Metrics()
 """The one of this process."""
-count_request = OPERATOR.count_request
+count_request, count_fault = OPERATOR.count_request, OPERATOR.count_fault
 record_reconcile = OPERATOR.record_reconcile
 
 

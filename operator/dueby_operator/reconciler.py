@@ -12,20 +12,24 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dueby_api.errors import Invalid, Transient
+from dueby_api.conditions import ConditionType
+from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import API_VERSION, InferenceJob
 from dueby_api.status import JobStatus
 from dueby_api.units import format_time
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.control.decide import Decisions, JobDecision, decide, refuse
+from dueby_operator.control.decide import Decisions, JobDecision, decide, refuse, suffer
 from dueby_operator.control.events import NewEvent, events_between
+from dueby_operator.control.faults import is_resting
 from dueby_operator.control.render import render
 from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.fault_log import FaultLog
 from dueby_operator.jobs import names
 from dueby_operator.kube.apply import carry_out
 from dueby_operator.kube.client import Conflict, Kube, Missing, Refused
 from dueby_operator.kube.gather import Gatherer
+from dueby_operator.model.fault import Fault, Stage
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.model.writes import Delete, Put, Write
@@ -57,7 +61,9 @@ class StoredStatus:
 class Reconciler:
     """The loop, one pass at a time."""
 
-    def __init__(self, kube: Kube, gatherer: Gatherer, *, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self, kube: Kube, gatherer: Gatherer, *, now_us: Callable[[], int], faults: FaultLog | None = None
+    ) -> None:
         self._kube = kube
         self._gatherer = gatherer
         self._now_us = now_us
@@ -67,14 +73,17 @@ class Reconciler:
         """When a job's status was written last, by its uid."""
         self.snapshot: ClusterSnapshot
         """Of the last pass, with the statuses that it has decided on."""
+        self._faults = faults or FaultLog()
 
     async def reconcile(self) -> float:
         """Gather, decide and apply once; return the seconds until the next pass is due."""
         self.snapshot = snapshot = await self._gatherer.gather(self._memories, now_us=self._now_us())
         decisions = await asyncio.to_thread(decide, snapshot)
         self._forget_all_but(snapshot.jobs)
+        for fault in decisions.faults:
+            self._faults.record(fault, about="")
         await self._write_profiles(decisions)
-        await self._in_turns([self._write(write, "a job that is over") for write in decisions.clearing])
+        await self._in_turns([self._write(write, "clearing") for write in decisions.clearing])
         decided = await self._apply_jobs(decisions)
         statuses = {decision.job.uid: decision.status for decision in decided}
         jobs = tuple(replace(job, status=statuses.get(job.uid, job.status)) for job in snapshot.jobs)
@@ -94,7 +103,7 @@ class Reconciler:
         deletes = [Delete(path=paths.profiles_path(name)) for name in decisions.gone_profiles]
         writes: list[Write] = [*puts, *deletes]
         for write in writes:
-            await self._write(write, "a profile")
+            await self._write(write, "profiling")
 
     async def _apply_jobs(self, decisions: Decisions) -> list[JobDecision]:
         """Carry the decisions out; return them as the API server's refusals have changed them."""
@@ -105,24 +114,51 @@ class Reconciler:
         # What starts or ends workers goes first, what only tells of them after it.
         ordered = sorted(decisions.jobs, key=lambda decision: not decision.actions)
         decided = await asyncio.gather(*(self._apply(decision, devices, turns) for decision in ordered))
-        self._memories |= {decision.job.uid: decision.memory for decision in decided}
+        now_us = self.snapshot.now_us
+        self._memories |= {decision.job.uid: memory_after(decision, now_us=now_us) for decision in decided}
         await self._in_turns([self._post(event, decision.job) for decision in decided for event in decision.events])
         return decided
 
     async def _apply(self, decision: JobDecision, devices: ClusterDevices, turns: asyncio.Semaphore) -> JobDecision:
         """Do what was decided about a job; return it as it is after that, with the Events of what was written."""
         job = decision.job
-        stored = StoredStatus(status=job.status, version=job.resource_version)
         async with turns:
             try:
-                if decision.starts_workers:
-                    stored = await self._write_status(decision, stored)
-                decision = await self._carry_out(decision, devices)
-                stored = await self._write_status(decision, stored)
+                decision, stored = await self._carry_out_and_tell(decision, devices)
             except (Conflict, Missing, Transient) as error:
                 # Somebody was quicker, or the server slow: the next pass shows it.
                 log.info("%s/%s: %s", job.namespace, job.name, error)
+                return replace(decision, events=())
+            except Exception as error:  # whatever it is, it is this job's alone
+                if not decision.fault:
+                    decision = suffer(decision, Fault(stage="applying", error=error), now_us=self.snapshot.now_us)
+                stored = await self._tell_of_fault(decision)
+        if decision.fault:
+            self._faults.record(decision.fault, about=f"{job.namespace}/{job.name}")
         return replace(decision, events=events_between(job.status, stored.status))
+
+    async def _carry_out_and_tell(
+        self, decision: JobDecision, devices: ClusterDevices
+    ) -> tuple[JobDecision, StoredStatus]:
+        stored = StoredStatus(status=decision.job.status, version=decision.job.resource_version)
+        if decision.starts_workers:
+            stored = await self._write_status(decision, stored)
+        decision = await self._carry_out(decision, devices)
+        return decision, await self._write_status(decision, stored)
+
+    async def _tell_of_fault(self, decision: JobDecision) -> StoredStatus:
+        """Write the status that names the fault; where the API server refuses that, too, the least one that does."""
+        job = decision.job
+        read = StoredStatus(status=job.status, version=job.resource_version)
+        for status in (decision.status, least_status(decision.status)):
+            try:
+                return await self._write_status(replace(decision, status=status), read)
+            except (Conflict, Missing, Transient) as error:
+                log.info("%s/%s: %s", job.namespace, job.name, error)
+                return read
+            except Refused as error:
+                log.warning("%s/%s: the API server refuses the status: %s", job.namespace, job.name, error)
+        return read
 
     async def _carry_out(self, decision: JobDecision, devices: ClusterDevices) -> JobDecision:
         """Carry the actions out; return the decision as the API server's refusal changes it, if there is one."""
@@ -166,17 +202,19 @@ class Reconciler:
         document = event_document(event, job, now_us=self.snapshot.now_us)
         try:
             await self._kube.create(paths.core_path("events", job.namespace), document)
-        except (Missing, Refused, Transient) as error:  # a namespace that is going away takes no more of them
+        except DueByError as error:  # a namespace that is going away takes no more of them
             log.info("an Event was not taken: %s", error)
 
-    async def _write(self, write: Write, what: str) -> None:
+    async def _write(self, write: Write, stage: Stage) -> None:
         """Carry out a write that no job waits for."""
         try:
             await carry_out(self._kube, [write])
         except Refused as error:
-            log.warning("%s was not written: %s", what, error)
-        except (Conflict, Missing, Transient) as error:  # the next pass shows it
-            log.info("%s was not written: %s", what, error)
+            log.warning("%s: the API server refuses a write: %s", stage, error)
+        except DueByError as error:  # the next pass shows it
+            log.info("%s: a write failed: %s", stage, error)
+        except Exception as error:  # whatever it is, jobs don't wait for it
+            self._faults.record(Fault(stage=stage, error=error), about="")
 
     async def _in_turns(self, calls: Sequence[Coroutine[Any, Any, None]]) -> None:
         turns = asyncio.Semaphore(AT_ONCE)
@@ -186,6 +224,23 @@ class Reconciler:
                 await call
 
         await asyncio.gather(*(take_turn(call) for call in calls))
+
+
+def memory_after(decision: JobDecision, *, now_us: int) -> JobMemory:
+    """Return what is remembered of a job once the decision is carried out: one that went well ends a row of faults."""
+    if decision.fault or is_resting(decision.memory, now_us=now_us):
+        return decision.memory
+    return replace(decision.memory, faults=0, retry_us=0)
+
+
+def least_status(status: JobStatus) -> JobStatus:
+    """Return the least that a status can say: whether the job has failed, and why."""
+    return JobStatus(
+        observed_generation=status.observed_generation,
+        phase=status.phase,
+        conditions=tuple(found for found in status.conditions if found.type == ConditionType.FAILED),
+        message=status.message,
+    )
 
 
 def event_document(event: NewEvent, job: JobSnapshot, *, now_us: int) -> dict[str, Any]:

@@ -67,12 +67,13 @@ def message_of(status: JobStatus) -> str:
     """Return the sentence that matters most now."""
     for kind in _BY_WEIGHT:
         found = condition(status, kind)
-        wanted = "True" if kind in (ConditionType.FAILED, ConditionType.COMPLETE) else "False"
-        if found and found.status == wanted and found.message:
+        if found and found.status in _NEWS.get(kind, ("False",)) and found.message:
             return found.message
     return status.plan.proof_sentence if status.plan else ""
 
 
+# The statuses with which a condition matters, where that is not False alone. Failed is False while it is not settled.
+_NEWS = {ConditionType.FAILED: ("True", "False"), ConditionType.COMPLETE: ("True",)}
 _BY_WEIGHT = (
     ConditionType.FAILED,
     ConditionType.COMPLETE,

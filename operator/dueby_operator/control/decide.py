@@ -7,9 +7,14 @@
     profiling     measurements are stored, CronJobs follow nodes, what has drifted is measured again
 
 It has no clock, no client and no memory of its own: what is remembered is in the snapshot and in what it returns.
+What raises while one job is decided on is a fault of that job (faults.py), and the others don't notice: what is left
+is a value, so it is for them as if the job weren't there.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.errors import Invalid
@@ -21,6 +26,7 @@ from dueby_operator.control.chain import Outcome, Policy, run_chain
 from dueby_operator.control.clear import clear
 from dueby_operator.control.conditions import JobStage, is_over, is_true, message_of, phase_of
 from dueby_operator.control.events import NewEvent, events_between
+from dueby_operator.control.faults import is_resting, memory_with_fault, status_with_fault
 from dueby_operator.control.policies.finish import finish
 from dueby_operator.control.policies.index import index
 from dueby_operator.control.policies.parse import parse
@@ -33,6 +39,7 @@ from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.control.work.decision import WorkDecision
 from dueby_operator.model.actions import Action, StartWorkers
 from dueby_operator.model.conditions import NewCondition, merge_conditions
+from dueby_operator.model.fault import Fault, Stage
 from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
@@ -44,6 +51,7 @@ from dueby_operator.profiling.rates import rates
 from dueby_operator.profiling.upkeep import decide_upkeep
 from dueby_operator.profiling.used_models import jobs_to_measure_for
 
+Found = TypeVar("Found")
 # Parse makes the input of these, in this order.
 POLICIES: tuple[Policy, ...] = (index, suspend, queue, profile, plan, finish)
 # What the API server has forbidden is tried again after this long.
@@ -69,6 +77,8 @@ class JobDecision:
     """What the workers were decided on; None if it did not come to that."""
     work: WorkDecision | None = None
     """What was decided about the workers."""
+    fault: Fault | None = None
+    """What the operator itself did wrong; nothing is done about the job then."""
 
     @property
     def starts_workers(self) -> bool:
@@ -95,11 +105,17 @@ class Decisions:
     """What frees the devices of jobs that are over."""
     upkeep: tuple[Write, ...] = ()
     """What keeps profiles and the CronJobs that measure them up to date."""
+    faults: tuple[Fault, ...] = ()
+    """What went wrong besides, with what no open job waits for."""
 
 
 def decide(snapshot: ClusterSnapshot) -> Decisions:
     """Return what to do about all jobs and profiles."""
-    kept = keep_profiles(snapshot.profiles) if snapshot.keeps_profiles else KeptProfiles(profiles=snapshot.profiles)
+    faults: list[Fault] = []
+    as_they_are = KeptProfiles(profiles=snapshot.profiles)
+    kept = as_they_are
+    if snapshot.keeps_profiles:
+        kept = _guarded(lambda: keep_profiles(snapshot.profiles), as_they_are, stage="profiling", faults=faults)
     shared = Shared(
         devices=snapshot.devices.with_slow_nodes(kept.slow),
         profiles=kept.profiles,
@@ -111,13 +127,15 @@ def decide(snapshot: ClusterSnapshot) -> Decisions:
         decision, shared = decide_job(job, snapshot, shared)
         decided.append(decision)
     made = {profile.name: profile for profile in (*kept.new, *shared.new_profiles)}
+    left = shared
     return Decisions(
         jobs=tuple(decided),
-        left=shared,
+        left=left,
         new_profiles=tuple(made.values()),
         gone_profiles=kept.gone,
-        clearing=tuple(write for job in snapshot.jobs for write in clear(job, now_us=snapshot.now_us)),
-        upkeep=_upkeep(snapshot, shared, kept),
+        clearing=_clearing(snapshot, faults),
+        upkeep=_guarded(lambda: _upkeep(snapshot, left, kept), (), stage="profiling", faults=faults),
+        faults=tuple(faults),
     )
 
 
@@ -129,6 +147,27 @@ def jobs_to_decide(snapshot: ClusterSnapshot) -> list[JobSnapshot]:
 
 def decide_job(job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared) -> tuple[JobDecision, Shared]:
     """Return what to do about the job, and what it leaves for the jobs after it."""
+    undecided = JobDecision(job=job, manifest=job.manifest, status=job.status, memory=job.memory)
+    if is_resting(job.memory, now_us=snapshot.now_us):
+        return undecided, shared
+    fault = job.fault
+    if fault is None:
+        try:
+            return _decide_job(job, snapshot, shared)
+        except Exception as error:  # whatever it is, it is this job's alone
+            fault = Fault(stage="deciding", error=error)
+    return suffer(undecided, fault, now_us=snapshot.now_us), shared
+
+
+def suffer(decision: JobDecision, fault: Fault, *, now_us: int) -> JobDecision:
+    """Return the decision about a job that the operator could not handle: another try, or the end."""
+    job = decision.job
+    memory = memory_with_fault(decision.memory, now_us=now_us)
+    status = _completed(job, status_with_fault(job.status, job, fault, memory, now_us=now_us), decision.manifest)
+    return replace(_decision(job, status, memory), manifest=decision.manifest, fault=fault)
+
+
+def _decide_job(job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared) -> tuple[JobDecision, Shared]:
     parsed = parse(
         job,
         shared=shared,
@@ -181,9 +220,26 @@ def _completed(job: JobSnapshot, status: JobStatus, manifest: InferenceJob | Inv
 
 
 def _service_order(job: JobSnapshot) -> tuple[int, int]:
-    if isinstance(job.manifest, Invalid):  # it takes nothing
+    if isinstance(job.manifest, Invalid) or job.fault:  # it takes nothing
         return 0, job.created_us
     return job.manifest.spec.deadline_us(accepted_us=job.created_us), job.created_us
+
+
+def _guarded(make: Callable[[], Found], otherwise: Found, *, stage: Stage, faults: list[Fault]) -> Found:
+    """Return what `make` does; if it raises, something else, and note the fault: jobs go on without it."""
+    try:
+        return make()
+    except Exception as error:  # whatever it is, jobs don't wait for it
+        faults.append(Fault(stage=stage, error=error))
+        return otherwise
+
+
+def _clearing(snapshot: ClusterSnapshot, faults: list[Fault]) -> tuple[Write, ...]:
+    found: list[Write] = []
+    for job in snapshot.jobs:
+        clear_job = partial(clear, job, now_us=snapshot.now_us)
+        found += _guarded(clear_job, (), stage="clearing", faults=faults)
+    return tuple(found)
 
 
 def _upkeep(snapshot: ClusterSnapshot, shared: Shared, kept: KeptProfiles) -> tuple[Write, ...]:

@@ -22,6 +22,8 @@ BAD_NEWS: Mapping[ConditionType, str] = {
     ConditionType.COMPLETE: "",
     ConditionType.FAILED: "True",
 }
+# Bad news, although the condition is not what it is called.
+_ALARMING = frozenset({Reason.OPERATOR_RETRYING.word})
 # False, and yet no bad news.
 _PASSING = frozenset({Reason.PROFILING.word})
 # Not worth an Event when a condition appears with it.
@@ -63,5 +65,5 @@ def _is_news(kind: ConditionType, before: Condition | None, now: Condition) -> b
 
 
 def _event_of(kind: ConditionType, now: Condition) -> NewEvent:
-    is_bad = now.status == BAD_NEWS[kind] and now.reason not in _PASSING
+    is_bad = now.reason in _ALARMING or (now.status == BAD_NEWS[kind] and now.reason not in _PASSING)
     return NewEvent(reason=now.reason, message=now.message or kind, is_warning=is_bad)

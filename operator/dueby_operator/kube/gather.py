@@ -28,6 +28,7 @@ from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.queues import read_queue
 from dueby_operator.kube.reflector import Reflector
+from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobKey, JobSnapshot, WorkerJob
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.objects.jobs import BatchJob, CronJob
@@ -171,10 +172,13 @@ def read_job(document: Document, memories: Mapping[str, JobMemory], *, now_us: i
     """Return an InferenceJob as the API server shows it, with what is remembered of it."""
     metadata = parse(ObjectMeta, document.get("metadata") or {})
     manifest: InferenceJob | Invalid
+    fault = None
     try:
         manifest = parse_job(document)
     except Invalid as error:
         manifest = error
+    except Exception as error:  # whatever it is, it is this job's alone
+        manifest, fault = Invalid("spec", "can't be read"), Fault(stage="observing", error=error)
     return JobSnapshot(
         namespace=metadata.namespace,
         name=metadata.name,
@@ -183,6 +187,7 @@ def read_job(document: Document, memories: Mapping[str, JobMemory], *, now_us: i
         resource_version=metadata.resource_version,
         created_us=now_us if metadata.created_us is None else metadata.created_us,
         is_deleting=metadata.is_deleting,
+        fault=fault,
         manifest=manifest,
         status=read_status(JobStatus, document),
         memory=memories.get(metadata.uid, JobMemory()),
@@ -200,9 +205,9 @@ def _each(documents: Iterable[Document], read: Callable[[Document], Found]) -> l
     for document in documents:
         try:
             found.append(read(document))
-        except Invalid as error:
+        except Exception as error:  # one object that can't be read must not hold up the others
             name = (document.get("metadata") or {}).get("name")
-            log.warning("%s %s is left out: %s", document.get("kind", "an object"), name, error)
+            log.warning("%s %s is left out: %r", document.get("kind", "an object"), name, error)
     return found
 
 

@@ -7,11 +7,11 @@ How long a worker has been without a node, or a node silent, counts anew after a
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.grid import Grid
 from dueby_api.schema import Spec, decode
 from dueby_api.step_messages import IndexResult, ProfilingProgress, SinkParts, WorkerProgress
@@ -28,9 +28,10 @@ from dueby_operator.jobs.pod_state import (
     progress_of_ended,
     worker_models,
 )
-from dueby_operator.kube.client import Kube, Missing
+from dueby_operator.kube.client import Kube, Missing, Refused
 from dueby_operator.kube.worker_client import Ask
 from dueby_operator.model.actions import StepName
+from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import Assignment, WorkerModel
 from dueby_operator.model.job_snapshot import JobKey, JobSnapshot, WorkerJob
 from dueby_operator.objects.jobs import BatchJob
@@ -72,9 +73,11 @@ class JobObserver:
         now_us: int,
     ) -> tuple[list[JobSnapshot], frozenset[str]]:
         """Return the jobs as they are now, and the nodes that have fallen silent."""
-        seen = await asyncio.gather(*(self._look(job, batch.get(job.key, ()), pods.get(job.key, ())) for job in jobs))
+        seen = await asyncio.gather(
+            *(_guarded(job, self._look(job, batch.get(job.key, ()), pods.get(job.key, ()))) for job in jobs)
+        )
         silent = await self._silent_nodes(seen, now_us=now_us)
-        observed = await asyncio.gather(*(self._complete(job, silent, now_us=now_us) for job in seen))
+        observed = await asyncio.gather(*(_guarded(job, self._complete(job, silent, now_us=now_us)) for job in seen))
         return observed, silent
 
     def forget_all_but(self, jobs: Iterable[JobSnapshot], batch: Iterable[BatchJob]) -> None:
@@ -91,11 +94,7 @@ class JobObserver:
         for found in batch:
             if found.metadata.is_owned_by(job.uid):
                 by_step[found.metadata.labels.get(names.STEP, "")].append(found)
-        try:
-            worker_jobs = [await self._worker_job(found) for found in by_step["work"]]
-        except (Missing, Invalid) as error:
-            log.warning("%s/%s is left alone: %s", job.namespace, job.name, error)
-            return replace(job, unreadable=str(error))
+        worker_jobs = [await self._worker_job(found) for found in by_step["work"]]
         workers = await self._ask_all(answering_pods(pods, "work"), "/progress", WorkerProgress)
         steps = {step: by_step[step][-1] for step in ONCE if by_step[step]}
         return replace(
@@ -111,7 +110,7 @@ class JobObserver:
 
     async def _complete(self, job: JobSnapshot, silent: Collection[str], *, now_us: int) -> JobSnapshot:
         """Return the job with its workers, and with the parts that are in the sink."""
-        if job.unreadable:
+        if job.unreadable or job.fault:
             return job
         absent = self._absent(job, now_us)
         workers = worker_models(
@@ -188,6 +187,8 @@ class JobObserver:
             lease = await self._kube.get(paths.node_lease_path(node))
         except Missing:  # the node is gone, and Kubernetes knows
             return True
+        except (Refused, Transient):  # nothing is known of it
+            return False
         renewed = (lease.get("spec") or {}).get("renewTime")
         return self._heartbeats.is_silent(node, str(renewed), now_us=now_us)
 
@@ -199,6 +200,17 @@ class JobObserver:
         for key in absent - since.keys():
             since[key] = now_us
         return frozenset(key for key, since_us in since.items() if now_us - since_us > ABSENT_US)
+
+
+async def _guarded(job: JobSnapshot, seen: Awaitable[JobSnapshot]) -> JobSnapshot:
+    """Return the job as it is seen; if it can't be, as it was, with the reason: the others don't wait for it."""
+    try:
+        return await seen
+    except DueByError as error:
+        log.warning("%s/%s is left alone: %s", job.namespace, job.name, error)
+        return replace(job, unreadable=str(error))
+    except Exception as error:  # whatever it is, it is this job's alone
+        return replace(job, fault=Fault(stage="observing", error=error))
 
 
 def _begun_part_size(index_step: BatchJob | None, pods: Sequence[Pod]) -> int | None:

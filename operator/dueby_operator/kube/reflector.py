@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from dueby_api.errors import DueByError, Invalid
+from dueby_api.errors import DueByError
 from dueby_operator.kube.client import Expired, Kube
 
 Row = TypeVar("Row")
@@ -88,8 +88,8 @@ class Reflector(Generic[Row]):
     def _row_of(self, item: dict[str, Any]) -> Row | None:
         try:
             return self._reduce(item)
-        except (Invalid, ValueError) as error:  # one object that can't be read must not hold up the table
-            log.warning("%s: an object is left out: %s", self._path, error)
+        except Exception as error:  # one object that can't be read must not hold up the table
+            log.warning("%s: an object is left out: %r", self._path, error)
             return None
 
     def _tell(self, before: Row | None, after: Row | None) -> None:

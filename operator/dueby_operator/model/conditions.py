@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dueby_api.conditions import Reason
-from dueby_api.status import Condition
+from dueby_api.status import MAX_MESSAGE, Condition
 from dueby_api.units import format_time
 
 
@@ -33,8 +33,13 @@ def merge_conditions(
             type=kind,
             status=found.reason.status,
             reason=found.reason.word,
-            message=found.message,
+            message=_fitting(found.message),
             last_transition_time=format_time(now_us) if old is None or has_changed else old.last_transition_time,
             observed_generation=generation,
         )
     return tuple(merged.values())
+
+
+def _fitting(message: str) -> str:
+    """Return the message as a condition can hold it: those that name each of 64 classes may be longer."""
+    return message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 1]}…"

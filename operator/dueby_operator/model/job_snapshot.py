@@ -13,6 +13,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_api.status import JobStatus
 from dueby_api.step_messages import ProfilingProgress, WorkerProgress
 from dueby_operator.model.actions import StepName
+from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import Assignment, WorkerModel
 from dueby_operator.model.memory import NOTHING, JobMemory
 from dueby_operator.objects.jobs import BatchJob
@@ -62,6 +63,8 @@ class JobSnapshot:
     is_deleting: bool = False
     unreadable: str = ""
     """Why it could not be observed; empty if it was. It is left alone meanwhile."""
+    fault: Fault | None = None
+    """What the operator itself did wrong when it observed the job."""
     manifest: InferenceJob | Invalid
     """What is asked for, or what is wrong with it."""
     status: JobStatus = field(default_factory=JobStatus)

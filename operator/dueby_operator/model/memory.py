@@ -21,6 +21,10 @@ class JobMemory:
     """When the running plan expects the end; the status has it to the second."""
     refused_until_us: int = 0
     """Nothing is created before this time, since the API server has forbidden it."""
+    faults: int = 0
+    """How often in a row the operator itself could not handle the job."""
+    retry_us: int = 0
+    """After such a fault the job is left alone until this time."""
 
 
 NOTHING = JobMemory()

@@ -2,14 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import pod_row, read_node
+from dueby_operator.control.faults import MAX_FAULTS
 from dueby_operator.jobs import names
 from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.progress import JobObserver
@@ -33,6 +35,8 @@ class Store:
     def __init__(self) -> None:
         self.objects: dict[str, Document] = {}
         self.written: list[tuple[str, str]] = []
+        self.refuses: Callable[[str, Document], bool] = lambda path, body: False
+        """Whether what is written there is refused."""
 
     def add(self, path: str, document: Document) -> None:
         self.objects[path] = document
@@ -48,6 +52,8 @@ class Store:
             items = [document for place, document in self.objects.items() if f"/{kind}/" in place]
             return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
         body = json.loads(await request.read())
+        if self.refuses(path, body):
+            return web.json_response({"message": "status: Invalid value"}, status=422)
         if "dryRun" in request.query:
             return web.json_response(body)
         if request.method == "PATCH":  # a profile's rates, which are not what is looked at here
@@ -95,7 +101,9 @@ async def reconciler(store: Store, clock: Clock, answers: Mapping[str, Any]) -> 
     """A loop on a cluster with one node and one profile; its workers answer all the same."""
 
     async def ask(pod: Pod, page: str) -> bytes | None:
-        return json.dumps(dict(answers)).encode() if page == "/progress" and answers else None
+        if isinstance(answers.get(pod.name), Exception):
+            raise answers[pod.name]
+        return json.dumps(answers, default=str).encode() if page == "/progress" and answers else None
 
     found = node_document()
     store.add(f"{paths.core_path('nodes')}/n", {**found, "metadata": {**found["metadata"], "uid": "uid-of-n"}})
@@ -178,3 +186,61 @@ def test_a_nodes_profile_makes_its_classs_once() -> None:
     made = store.objects[f"{paths.profiles_path()}/nvidia-l4-efficientnet-lite0-224-fp32-openvino"]
     assert made["metadata"]["labels"] == names.MANAGED
     assert made["status"] == {"imagesPerSecond": 160}
+
+
+def with_two_jobs(*checks: Callable[[Store, Clock, Reconciler], Awaitable[None]], **answers: Any) -> Store:
+    """Run each check on a loop of its own with the jobs `bad` and `good`; pods start in between."""
+    store, clock = Store(), Clock()
+    for name in ("bad", "good"):
+        store.add(paths.jobs_path("team", name), synthetic(name))
+
+    async def run() -> None:
+        for check in checks:
+            async with reconciler(store, clock, answers) as loop:
+                await check(store, clock, loop)
+            store.start_pods()
+
+    asyncio.run(run())
+    return store
+
+
+def failed_condition(store: Store, name: str) -> Document:
+    conditions = store.objects[paths.jobs_path("team", name)]["status"]["conditions"]
+    return next((found for found in conditions if found["type"] == "Failed"), {})
+
+
+def is_bad_status(path: str, body: Document) -> bool:
+    """Whether it is what the API server refuses of the job `bad`: whatever says more than that it has failed."""
+    return path.endswith("bad/status") and len(body["status"]["conditions"]) > 1
+
+
+def test_a_status_that_is_refused_concerns_this_job_alone_and_says_so() -> None:
+    async def look(store: Store, clock: Clock, loop: Reconciler) -> None:
+        store.refuses = is_bad_status
+        for _ in range(MAX_FAULTS):
+            await loop.reconcile()
+            clock.now_us += 100 * SECOND
+
+    store = with_two_jobs(look)
+    told = failed_condition(store, "bad")
+    assert (told["status"], told["reason"]) == ("True", "OperatorError")
+    assert "Refused: status: Invalid value (applying, client.py:" in told["message"]
+    jobs = [path for path in store.objects if path.startswith(paths.batch_path("team"))]
+    assert [path.rpartition("/")[2] for path in jobs] == ["good-r1-cpu-1"]
+    assert store.objects[paths.jobs_path("team", "good")]["status"]["phase"] == "Starting"
+
+
+def test_a_job_that_cant_be_observed_concerns_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    async def start(store: Store, clock: Clock, loop: Reconciler) -> None:
+        await loop.reconcile()
+
+    async def look(store: Store, clock: Clock, loop: Reconciler) -> None:
+        for _ in range(3):
+            await loop.reconcile()
+            clock.now_us += 100 * SECOND
+
+    store = with_two_jobs(start, look, batches=1, **{"bad-r1-cpu-1-0": RecursionError("too deep")})
+    assert failed_condition(store, "bad")["reason"] == "OperatorRetrying"
+    assert store.objects[paths.jobs_path("team", "good")]["status"]["phase"] == "Running"
+    told = [record for record in caplog.records if "team/bad: " in record.getMessage()]
+    assert [bool(record.exc_info) for record in told] == [True, False, False]
