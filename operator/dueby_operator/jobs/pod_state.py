@@ -16,7 +16,7 @@ from dueby_operator.jobs import names
 from dueby_operator.model.job_model import WorkerModel, WorkerState, worker_model
 from dueby_operator.model.job_snapshot import WorkerJob
 from dueby_operator.objects.jobs import BatchJob
-from dueby_operator.objects.parse import MAX_INDEX, micros_of, parse_indices
+from dueby_operator.objects.parse import MAX_INDEX, micros_of
 from dueby_operator.objects.pods import ContainerTerminated, Pod
 
 # A worker without a node for this long is planned without.
@@ -146,18 +146,6 @@ def progress_of_ended(pods: Iterable[Pod]) -> dict[str, WorkerProgress]:
             if result and result.progress.worker:
                 found[pod.name] = result.progress.replace(images_per_second=0.0, seconds_since_batch=0.0)
     return found
-
-
-def unscheduled_count(job: BatchJob, pods: Iterable[Pod]) -> int:
-    """Return how many workers of the Job are still wanted and have no pod on a node."""
-    if job.is_failed or job.metadata.is_deleting:
-        return 0
-    ended = parse_indices(job.status.completed_indexes) | parse_indices(job.status.failed_indexes)
-    placed = sum(
-        job_of(pod) == job.name and bool(pod.spec.node_name) and pod.status.phase not in ("Succeeded", "Failed")
-        for pod in pods
-    )
-    return max(0, job.spec.completions - len(ended) - placed)
 
 
 def unschedulable(pod: Pod) -> str:

@@ -5,7 +5,7 @@ What can't be parsed is left out and logged: a pod that isn't ours, a profile th
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ from dueby_operator.cluster.quotas import room_by_namespace, take
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_state import job_of, unscheduled_count
+from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.queues import read_queue
@@ -80,6 +80,7 @@ class Gatherer:
         self._observer = observer
         self._nodes = nodes
         self._pods = pods
+        self._withheld = WithheldDevices()
         self._profiling_us = 0
         """When profiling on nodes was looked at last."""
 
@@ -100,8 +101,8 @@ class Gatherer:
             devices=ClusterDevices(
                 settings=self._settings,
                 nodes=nodes,
-                unscheduled=_unscheduled(lists.batch, lists.pods),
-                room=_room(lists),
+                unscheduled=self._withheld.count(observed, now_us=now_us),
+                room=_room(lists.quotas, observed),
                 queues=queues,
                 silent_nodes=silent,
             ),
@@ -233,25 +234,12 @@ def _with_devices(job: JobSnapshot, batch: Sequence[BatchJob]) -> JobSnapshot:
     return replace(job, worker_jobs=worker_jobs, profiling=steps[names.PROFILE])
 
 
-def _unscheduled(batch: Mapping[JobKey, Sequence[BatchJob]], pods: Mapping[JobKey, Sequence[Pod]]) -> Counter[str]:
-    """Return the workers by device class that are wanted and on no node yet."""
-    wanted: Counter[str] = Counter()
-    for key, found in batch.items():
-        for job in found:
-            if device_class := job.metadata.annotations.get(names.DEVICE_CLASS):
-                wanted[device_class] += unscheduled_count(job, pods.get(key, ()))
-    return wanted
-
-
-def _room(lists: Lists) -> dict[str, Mapping[str, float]]:
-    """Return what quotas leave by namespace, without what Jobs' pods will use that their controller hasn't made yet."""
-    room: dict[str, Mapping[str, float]] = dict(room_by_namespace(lists.quotas))
-    for key, found in lists.batch.items():
-        pods = lists.pods.get(key, ())
-        for job in found:
-            namespace = job.metadata.namespace
-            missing = job.spec.completions - sum(job_of(pod) == job.name for pod in pods)
-            if namespace in room and missing > 0 and not job.spec.suspend:
-                asked = {**requests_of(job.spec.template.spec), "pods": 1.0}
-                room[namespace] = take(room[namespace], asked, missing)
+def _room(quotas: Sequence[ResourceQuota], jobs: Iterable[JobSnapshot]) -> dict[str, Mapping[str, float]]:
+    """Return what quotas leave by namespace, without what jobs' pods will use that their controller hasn't made yet."""
+    room: dict[str, Mapping[str, float]] = dict(room_by_namespace(quotas))
+    for job in jobs:
+        if job.namespace in room:
+            for found, missing in pods_to_come(job):
+                asked = {**requests_of(found.spec.template.spec), "pods": 1.0}
+                room[job.namespace] = take(room[job.namespace], asked, missing)
     return room

@@ -10,9 +10,11 @@ import pytest
 from aiohttp import web
 
 from dueby_operator import paths
+from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import pod_row, read_node
 from dueby_operator.control.faults import MAX_FAULTS
 from dueby_operator.jobs import names
+from dueby_operator.jobs.withheld import WITHHELD_US
 from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
@@ -166,6 +168,30 @@ def test_progress_alone_is_written_once_in_a_while_and_news_at_once() -> None:
     asyncio.run(look())
     assert store.objects[paths.jobs_path("team", "a")]["status"]["phase"] == "Running"
     assert found == [["inferencejobs"], [], [], ["inferencejobs"], []]
+
+
+def test_devices_are_withheld_for_jobs_own_workers_only_and_not_for_long() -> None:
+    store, clock = Store(), Clock()
+    store.add(paths.jobs_path("team", "a"), synthetic("a"))
+    about = {"labels": names.labels("a", "work"), "annotations": {names.DEVICE_CLASS: "cpu-1"}}
+    for name, labels in (("forged", {names.REVISION: "1"}), ("measures", {names.STEP: names.PROFILE})):
+        metadata = {**about, "labels": {**about["labels"], **labels}, "name": name, "namespace": "team", "uid": name}
+        store.add(paths.batch_path("team", name), {"metadata": metadata, "spec": {"completions": 100_000}})
+    found = []
+
+    async def look() -> None:
+        async with reconciler(store, clock, {}) as loop:
+            for seconds in (0, 1, WITHHELD_US // SECOND, 1):
+                clock.now_us += seconds * SECOND
+                await loop.reconcile()
+                devices = loop.snapshot.devices
+                assert isinstance(devices, ClusterDevices)
+                found.append(sum(devices.unscheduled.values()))
+
+    asyncio.run(look())
+    (made,) = [document for path, document in store.objects.items() if "/jobs/a-r1-" in path]
+    workers = made["spec"]["completions"]
+    assert found == [0, workers, workers, 0]
 
 
 def test_a_nodes_profile_makes_its_classs_once() -> None:
