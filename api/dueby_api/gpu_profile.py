@@ -9,10 +9,12 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from dueby_api.engines import EngineName, Precision
-from dueby_api.schema import LenientSpec, Meta, Spec, Time, field, require_offset, validate
+from dueby_api.inference_job import MAX_N
+from dueby_api.schema import LenientSpec, Meta, Spec, Time, field, require_time, validate
 from dueby_api.status import ProfileStatus
 
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
+Count = Annotated[int, Meta(ge=1, le=MAX_N)]
 FitKind = Literal["hinge", "affine", "spline"]
 
 
@@ -47,13 +49,13 @@ class Step(Spec, frozen=True, kw_only=True):
 
     mini_batch_size: Annotated[int, Meta(ge=1, le=10**6)]
     """Images in a mini-batch."""
-    samples: Annotated[int, Meta(ge=1)] | None = None
+    samples: Count | None = None
     """Steady mini-batches measured, over all processes."""
     latency_micros: Latency
     """L."""
     warmup_micros: Quantiles | None = None
     """W, the first mini-batch of a process. If it is missing, the next larger size's is used."""
-    memory_mib: Annotated[int, Meta(ge=0)] | None = field(default=None, name="memoryMiB")
+    memory_mib: Annotated[int, Meta(ge=0, le=MAX_N)] | None = field(default=None, name="memoryMiB")
     """Peak memory in MiB."""
 
 
@@ -87,9 +89,9 @@ class PredictedWarmup(Spec, frozen=True, kw_only=True):
 class WarmupModel(Spec, frozen=True, kw_only=True):
     """Predictions of W at sizes that were not measured, by a model that was trained on this device class."""
 
-    error: Annotated[float, Meta(ge=0)]
+    error: Annotated[float, Meta(ge=0, le=10**9)]
     """Median relative error at configurations that it was not trained on."""
-    rows: Annotated[int, Meta(ge=1)]
+    rows: Count
     """First mini-batches that it was trained on."""
     predictions: Annotated[tuple[PredictedWarmup, ...], Meta(max_length=2048)] = ()
     """One for each mini-batch size."""
@@ -102,9 +104,9 @@ class ObservedJob(Spec, frozen=True, kw_only=True):
     """The InferenceJob's uid, so that it is counted once."""
     time: Time
     """When this was noted."""
-    workers: Annotated[int, Meta(ge=1)]
+    workers: Count
     """Workers that the job had on devices of the class."""
-    steps: Annotated[int, Meta(ge=0)] = 0
+    steps: Annotated[int, Meta(ge=0, le=MAX_N)] = 0
     """Steady mini-batches of the workers that did enough of them and were not slowed by their input."""
     step_ratio: Annotated[float, Meta(gt=0, le=100)] | None = None
     """Mean step of those workers divided by the profile's L with the job's input; absent if there are none."""
@@ -143,13 +145,13 @@ class Device(LenientSpec, frozen=True, kw_only=True):
     """The node that was measured; absent in a class's profile."""
     uuid: str | None = None
     """The device's own identifier."""
-    memory_mib: int | None = field(default=None, name="memoryMiB")
+    memory_mib: Annotated[int, Meta(ge=0, le=MAX_N)] | None = field(default=None, name="memoryMiB")
     """Its memory in MiB."""
     driver: str | None = None
     """Version of the driver."""
-    threads: Annotated[int, Meta(ge=1)] | None = None
+    threads: Count | None = None
     """Cores of the slice, for CPUs."""
-    slices: Annotated[int, Meta(ge=1)] | None = None
+    slices: Count | None = None
     """Slices that were busy at the same time: the number of such devices that the machine has."""
 
 
@@ -169,9 +171,9 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     """Versions of torch and other software."""
     measured_at: Time | None = None
     """When it was measured."""
-    processes: Annotated[int, Meta(ge=1)] | None = None
+    processes: Count | None = None
     """Number of fresh processes measured."""
-    max_mini_batch_size: Annotated[int, Meta(ge=1)] | None = None
+    max_mini_batch_size: Count | None = None
     """MB: the largest mini-batch that fits in memory. By default the largest measured one."""
     extrapolated: bool = False
     """Whether MB was extrapolated from the memory of smaller sizes."""
@@ -195,7 +197,7 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     """What was measured, in ascending order of mini-batch size."""
 
     def __post_init__(self) -> None:
-        require_offset("measuredAt", self.measured_at)
+        require_time("measuredAt", self.measured_at)
         sizes = [step.mini_batch_size for step in self.steps]
         for before, after in pairwise(sizes):
             if before == after:

@@ -9,7 +9,18 @@ from typing import Annotated, Any, Final, Literal
 
 from dueby_api.engines import EngineName, Precision
 from dueby_api.objectives import ObjectiveName
-from dueby_api.schema import Duration, LenientSpec, Meta, Spec, Time, require_duration, require_offset, validate
+from dueby_api.pod_fields import (
+    EnvSource,
+    EnvVariable,
+    Name,
+    NamedPart,
+    VolumeMount,
+    WorkerResources,
+    WorkerToleration,
+    require_foreign,
+    require_shape,
+)
+from dueby_api.schema import Duration, LenientSpec, Meta, Spec, Time, require_duration, require_time, validate
 from dueby_api.schemes import READ_ONLY, SCHEMES, WRITABLE
 from dueby_api.units import parse_duration_us, to_micros
 
@@ -25,6 +36,9 @@ CLASS_CONFIDENCE = {"Hard": 0.99, "Soft": 0.95, "Relaxed": 0.95, "BestEffort": 0
 # What is wrong with a sink at a read-only scheme; the CRD says the same.
 _BUCKETS = " or ".join(f"{name}://" for name in WRITABLE if SCHEMES[name].kind == "bucket")
 READ_ONLY_SINK = f"a web server can only be read from; use a folder, {_BUCKETS}"
+
+# A DNS label, as Kueue names its queues; empty: none.
+QUEUE_NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
 
 DeadlineClass = Literal["Hard", "Soft", "Relaxed", "BestEffort"]
 Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
@@ -106,16 +120,16 @@ class Gpus(Spec, frozen=True, kw_only=True):
     """Device classes that may be used, including their slow nodes; empty: any class."""
     reserve: Annotated[int, Meta(ge=0, le=1000)] = 0
     """Devices that may be lost without missing the deadline. They count within max."""
-    max_iterations: Annotated[int, Meta(ge=0)] | None = None
+    max_iterations: Annotated[int, Meta(ge=0, le=MAX_N)] | None = None
     """M: the most mini-batches that one device runs after its first."""
 
 
 class Worker(Spec, frozen=True, kw_only=True):
     """How the worker pods are made. Only these fields can be set."""
 
-    image: str | None = None
+    image: Annotated[str, Meta(max_length=1024)] | None = None
     """The worker image. By default the operator's own."""
-    resources: dict[str, Any] | None = None
+    resources: WorkerResources | None = None
     """Requests and limits, without the device."""
     env: tuple[dict[str, Any], ...] = ()
     """Environment variables."""
@@ -125,20 +139,29 @@ class Worker(Spec, frozen=True, kw_only=True):
     """Volumes for source, sink and weights."""
     volume_mounts: tuple[dict[str, Any], ...] = ()
     """Where the volumes are mounted."""
-    service_account_name: str | None = None
+    service_account_name: Name | None = None
     """The service account whose cloud identity reads the source and writes the sink."""
     node_selector: dict[str, str] | None = None
     """Labels that a node must have."""
-    tolerations: tuple[dict[str, Any], ...] = ()
+    tolerations: tuple[WorkerToleration, ...] = ()
     """Taints that the pods tolerate."""
     labels: dict[str, str] | None = None
     """Additional labels of the pods."""
     annotations: dict[str, str] | None = None
     """Additional annotations of the pods."""
-    priority_class_name: str | None = None
+    priority_class_name: Name | None = None
     """PriorityClass of the pods."""
     image_pull_secrets: tuple[dict[str, Any], ...] = ()
     """Secrets for the image's registry."""
+
+    def __post_init__(self) -> None:
+        require_shape("env", EnvVariable, self.env)
+        require_shape("envFrom", EnvSource, self.env_from)
+        require_shape("volumes", NamedPart, self.volumes)
+        require_shape("volumeMounts", VolumeMount, self.volume_mounts)
+        require_shape("imagePullSecrets", NamedPart, self.image_pull_secrets)
+        require_foreign("labels", self.labels)
+        require_foreign("annotations", self.annotations)
 
 
 class JobSpec(Spec, frozen=True, kw_only=True):
@@ -158,7 +181,7 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     without a margin."""
     on_deadline: Literal["Continue", "Stop"] = "Continue"
     """What happens if the deadline passes before the job is done."""
-    max_failed_images: Percent | Annotated[int, Meta(ge=0)] = "1%"
+    max_failed_images: Percent | Annotated[int, Meta(ge=0, le=MAX_N)] = "1%"
     """The most images that may fail, as a share or a number. With more, the job is Failed."""
     objective: ObjectiveName = "MinGPUs"
     """What the plan is made for. MinGPUs: as few devices as meet the deadline."""
@@ -177,7 +200,7 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     """The worker pods. Without a cluster only `env` is used."""
     suspend: bool = False
     """True: give the devices back and wait. The clock runs on."""
-    queue_name: Annotated[str, Meta(max_length=63)] = ""
+    queue_name: Annotated[str, Meta(max_length=63, pattern=QUEUE_NAME)] = ""
     """The Kueue LocalQueue that the workers wait in."""
     ttl_after_finished: Duration | None = None
     """How long the finished job is kept."""
@@ -185,7 +208,7 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         require_duration("deadline", self.deadline)
         require_duration("ttlAfterFinished", self.ttl_after_finished)
-        require_offset("deadlineTime", self.deadline_time)
+        require_time("deadlineTime", self.deadline_time)
         if (self.deadline is None) == (self.deadline_time is None):
             raise ValueError("give exactly one of deadline and deadlineTime")
         if self.source.synthetic is not None and self.images is None:

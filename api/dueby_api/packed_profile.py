@@ -6,12 +6,16 @@ It is JSON, compressed with gzip, in base64. A shell reads it with `base64 -d | 
 import base64
 import binascii
 import gzip
+import io
 import json
 import zlib
 
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import ProfileSpec
-from dueby_api.schema import validate
+from dueby_api.schema import decode
+
+# Of the JSON: the largest profile has some tens of thousands. What is larger was made to fill a memory.
+MAX_BYTES = 2**20
 
 
 def pack_profile(spec: ProfileSpec) -> str:
@@ -21,9 +25,12 @@ def pack_profile(spec: ProfileSpec) -> str:
 
 
 def unpack_profile(packed: str, *, origin: str) -> ProfileSpec:
-    """Return the packed spec. Raise Invalid if it is none or was cut off."""
+    """Return the packed spec. Raise Invalid if it is none, was cut off, or unpacks to more than a profile can be."""
     try:
-        document = json.loads(gzip.decompress(base64.b64decode(packed, validate=True)))
+        with gzip.open(io.BytesIO(base64.b64decode(packed, validate=True))) as file:
+            text = file.read(MAX_BYTES + 1)
     except (binascii.Error, OSError, EOFError, zlib.error, ValueError) as error:
         raise Invalid(origin, f"holds no packed profile: {error}") from None
-    return validate(ProfileSpec, document, origin=origin)
+    if len(text) > MAX_BYTES:
+        raise Invalid(origin, f"holds no packed profile: it unpacks to more than {MAX_BYTES:,} bytes")
+    return decode(ProfileSpec, text, origin=origin)

@@ -39,7 +39,7 @@ class PlannedWorker(LenientSpec, frozen=True, kw_only=True):
 
     worker: str
     """Name, unique within the job."""
-    revision: int
+    revision: Count
     """Revision of the plan that it belongs to."""
     device_class: str
     """Device class that it has one device of."""

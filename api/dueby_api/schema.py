@@ -27,13 +27,16 @@ __all__ = [
     "field",
     "json_schemas",
     "require_duration",
-    "require_offset",
+    "require_time",
     "specs_within",
     "validate",
 ]
 
 Duration = Annotated[str, Meta(max_length=32, extra_json_schema={"pattern": DURATION_PATTERN})]
-Time = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
+# Times are written in UTC with a year of four digits, and not every reader takes one that begins with 0.
+FIRST_YEAR, LAST_YEAR = 1970, 2999
+_YEARS = "^(19[7-9][0-9]|2[0-9]{3})-"
+Time = Annotated[datetime, Meta(extra_json_schema={"format": "date-time", "pattern": _YEARS})]
 _TYPES = {
     "int": "an integer",
     "float": "a number",
@@ -52,6 +55,10 @@ _BOUNDS = {
     " > ": " above ",
     " matching regex ": " that matches ",
 }
+# Where msgspec's message says that something is wrong.
+_PLACE = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
+# What is wrong is shown in a message if its text is shorter.
+MAX_SHOWN = 80
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel", omit_defaults=False):
@@ -88,10 +95,14 @@ def require_duration(name: str, text: str | None) -> None:
         raise ValueError(f"{name}: {error}") from None
 
 
-def require_offset(name: str, moment: datetime | None) -> None:
-    """Raise ValueError if the time has no offset from UTC."""
-    if moment is not None and moment.tzinfo is None:
+def require_time(name: str, moment: datetime | None) -> None:
+    """Raise ValueError if the time has no offset from UTC, or is in a year that nobody means."""
+    if moment is None:
+        return
+    if moment.tzinfo is None:
         raise ValueError(f"{name}: {moment.isoformat()} has no offset from UTC; end it with Z or +01:00")
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"{name}: must be in the years {FIRST_YEAR} to {LAST_YEAR}, but is {moment.isoformat()}")
 
 
 def validate(kind: type[Kind], document: object, *, origin: str = "") -> Kind:
@@ -102,7 +113,9 @@ def validate(kind: type[Kind], document: object, *, origin: str = "") -> Kind:
         return msgspec.convert(document, kind, strict=True)
     except msgspec.ValidationError as error:
         path, sentence = _explain(kind, document, str(error))
-        raise Invalid(": ".join(filter(None, (origin, path))), sentence) from None
+        raise Invalid(": ".join(filter(None, (origin, path))) or kind.__name__, sentence) from None
+    except RecursionError:
+        raise Invalid(origin or kind.__name__, "is nested too deeply") from None
 
 
 def decode(kind: type[Kind], data: bytes | str, *, origin: str = "") -> Kind:
@@ -135,23 +148,33 @@ def _without_absent(value: Any) -> Any:
 
 def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str]:
     """Return the path of the wrong field and what is wrong, from msgspec's message."""
-    what, _, path = message.partition(" - at `$")
-    path = path.rstrip("`").lstrip(".")
+    place = _PLACE.search(message)
+    what, path = (message[: place.start()], place[1].lstrip(".")) if place else (message, "")
     if missing := re.match(r"Object missing required field `(.+)`", what):
         return _join(path, missing[1]), "is missing"
     if unknown := re.match(r"Object contains unknown field `(.+)`", what):
-        return _join(path, unknown[1]), f"there is no such field; {_advice(unknown[1], _fields_at(kind, path))}"
-    found = _find(document, path)
+        name = unknown[1][:MAX_SHOWN]
+        return _join(path, name), f"there is no such field; {_advice(name, _fields_at(kind, path))}"
+    but = _but(_find(document, path))
     if what.startswith("Invalid enum value"):
-        return path, f"must be one of {', '.join(map(str, _choices_at(kind, path)))}, but is {found!r}"
+        return path, f"must be one of {', '.join(map(str, _choices_at(kind, path)))}{but}"
     if expected := re.match(r"Expected `([a-z |]+)`(.*)", what):
         types = " or ".join(_TYPES.get(name, name) for name in expected[1].split(" | ") if name != "null")
         bound = re.sub(r", got .*", "", expected[2])
         for sign, words in _BOUNDS.items():
             bound = bound.replace(sign, words)
-        return path, f"must be {types}{bound}" + (f", but is {found!r}" if len(repr(found)) < 80 else "")
+        return path, f"must be {types}{bound}{but}"
     nested, colon, rest = what.partition(": ")  # a rule of ours that names its field
-    return (_join(path, nested), rest) if colon and re.fullmatch(r"[A-Za-z0-9.]+", nested) else (path, what)
+    return (_join(path, nested), rest) if colon and re.fullmatch(r"[A-Za-z0-9.\[\]]+", nested) else (path, what)
+
+
+def _but(found: object) -> str:
+    """Return what was found instead, unless that is long: a message is a sentence."""
+    try:
+        text = repr(found)
+    except (RecursionError, ValueError):  # nested deeply, or a number of thousands of digits
+        return ""
+    return f", but is {text}" if len(text) < MAX_SHOWN else ""
 
 
 def _join(path: str, name: str) -> str:
@@ -164,8 +187,8 @@ def _advice(name: str, known: list[str]) -> str:
 
 
 def _find(document: Any, path: str) -> Any:
-    """Return the value at a path such as `spec.steps[3].miniBatchSize`."""
-    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+    """Return the value at a path such as `spec.steps[3].miniBatchSize`; the mapping, where it ends at one's `[...]`."""
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path.partition("[...]")[0]):
         document = document[int(index)] if index else document.get(name)
     return document
 

@@ -12,6 +12,11 @@ from dueby_api.schema import LenientSpec, Meta, Spec, field
 
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
 Count = Annotated[int, Meta(ge=0, le=MAX_N)]
+MAX_WORD = 256
+Word = Annotated[str, Meta(max_length=MAX_WORD)]
+# Kubernetes keeps 4,096 bytes of a pod's last words, and JSON that is cut off is none.
+MAX_SENTENCE = 2000
+Sentence = Annotated[str, Meta(max_length=MAX_SENTENCE)]
 # In the order in which a worker goes through them. It ends as "done" if every part is in the sink, and as "spent" if
 # parts are missing but it has run all the mini-batches that gpus.maxIterations allows it.
 WorkerPhase = Literal["starting", "warming", "running", "tails", "done", "spent"]
@@ -28,20 +33,20 @@ EXIT_TRY_AGAIN = 75
 class ParityCheck(LenientSpec, frozen=True, kw_only=True):
     """How far an engine's first results are from plain fp32 PyTorch's."""
 
-    max_difference: Annotated[float, Meta(ge=0)] | None = None
+    max_difference: Annotated[float, Meta(ge=0, le=10**9)] | None = None
     """The largest difference of a probability."""
     same_top1: Annotated[float, Meta(ge=0, le=1)] | None = field(default=None, name="sameTop1")
     """Share of images with the same best class."""
     ok: bool = False
     """Whether that is within the engine's and the precision's limits."""
-    sentence: str = ""
+    sentence: Sentence = ""
     """The same for people."""
 
 
 class WorkerProgress(LenientSpec, frozen=True, kw_only=True):
     """What a worker's /progress shows."""
 
-    worker: str = ""
+    worker: Word = ""
     """Its name."""
     state: WorkerPhase = "starting"
     """What it is doing."""
@@ -84,7 +89,7 @@ class WorkResult(LenientSpec, frozen=True, kw_only=True):
 
     progress: WorkerProgress = WorkerProgress()
     """Its last progress."""
-    engine: str = ""
+    engine: Word = ""
     """Engine."""
     mini_batch_size: Count = 0
     """Images in a mini-batch."""
@@ -101,7 +106,7 @@ class IndexResult(LenientSpec, frozen=True, kw_only=True):
 
     images: Annotated[int, Meta(ge=1, le=MAX_N)]
     """N."""
-    digest: str = ""
+    digest: Word = ""
     """SHA-256 over the URIs in their order, each followed by a NUL."""
     fingerprint: Annotated[str, Meta(min_length=1, max_length=256)]
     """What the results depend on: index, weights, model, preprocessing, image size, precision."""
@@ -120,7 +125,7 @@ class IndexResult(LenientSpec, frozen=True, kw_only=True):
 class FinishResult(LenientSpec, frozen=True, kw_only=True):
     """The last words of a finish step that is done, and the content of `_SUCCESS`."""
 
-    job: str = ""
+    job: Word = ""
     """The job whose results these are."""
     images: Count = 0
     """N."""
@@ -130,14 +135,14 @@ class FinishResult(LenientSpec, frozen=True, kw_only=True):
     """Rows in them."""
     errors: Count
     """Rows with an error."""
-    fingerprint: str = ""
+    fingerprint: Word = ""
     """The job's fingerprint."""
 
 
 class ProfilingProgress(LenientSpec, frozen=True, kw_only=True):
     """What a profiling step's /progress shows."""
 
-    doing: Annotated[str, Meta(max_length=4096)] = ""
+    doing: Sentence = ""
     """What it is measuring."""
     left_seconds: Annotated[int, Meta(ge=0, le=10**9)] | None = None
     """The most time that is left; absent before it is known."""
@@ -153,9 +158,9 @@ class ProfilingResult(LenientSpec, frozen=True, kw_only=True):
 class StepError(LenientSpec, frozen=True, kw_only=True):
     """The last words of a step that failed."""
 
-    error: str = ""
+    error: Sentence = ""
     """What was wrong, in a sentence."""
-    field: str = ""
+    field: Word = ""
     """The field of the job that was wrong; empty if it was something else."""
 
     @property

@@ -1,38 +1,10 @@
-"""Kubernetes quantities as numbers, and what pods ask for in sum. Pure."""
+"""What pods ask for in sum. Pure."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from dueby_operator.objects.meta import Amount
+from dueby_api.quantities import Amount, quantity
 from dueby_operator.objects.pods import Container, PodSpec
-
-_SUFFIXES = {
-    "": 1.0,
-    "n": 1e-9,
-    "u": 1e-6,
-    "m": 1e-3,
-    "k": 1e3,
-    "M": 1e6,
-    "G": 1e9,
-    "T": 1e12,
-    "P": 1e15,
-    "E": 1e18,
-    "Ki": 2**10,
-    "Mi": 2**20,
-    "Gi": 2**30,
-    "Ti": 2**40,
-    "Pi": 2**50,
-    "Ei": 2**60,
-}
-
-
-def quantity(text: Amount) -> float:
-    """Return a quantity as a number: 250m is 0.25, 4Gi is 2 ** 32. Raise ValueError for anything else."""
-    parts = re.fullmatch(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([A-Za-z]*)", str(text))
-    if parts is None or parts[2] not in _SUFFIXES:
-        raise ValueError(f"{text!r} is not a quantity, such as 500m, 4 or 2Gi")
-    return float(parts[1]) * _SUFFIXES[parts[2]]
 
 
 def quantities(amounts: Mapping[str, Amount]) -> dict[str, float]:

@@ -9,10 +9,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from dueby_api.quantities import Amount, quantity
 from dueby_api.schema import LenientSpec, field
 from dueby_operator.cluster.nodes import DeviceKind
-from dueby_operator.cluster.quantities import quantity
-from dueby_operator.objects.meta import Amount
 
 # Of a group of resources of which a worker asks for none.
 UNBOUNDED = 2**31

@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from dueby_operator.cluster.quantities import quantity
+from dueby_api.quantities import Amount, quantity
 from dueby_operator.objects.nodes import ResourceQuota
 
 # What a quota calls that which pods ask for. Extended resources are `requests.` and their name.
@@ -33,8 +33,16 @@ def room_by_namespace(quotas: Iterable[ResourceQuota]) -> dict[str, dict[str, fl
         left = room[quota.metadata.namespace]
         for name, hard in quota.status.hard.items():
             used = quota.status.used.get(name, 0)
-            left[name] = min(left.get(name, math.inf), quantity(hard) - quantity(used))
+            left[name] = min(left.get(name, math.inf), _left(hard, used))
     return dict(room)
+
+
+def _left(hard: Amount, used: Amount) -> float:
+    """Return what is left; nothing where that can't be read, so that the job waits and says for what."""
+    try:
+        return quantity(hard) - quantity(used)
+    except ValueError:
+        return 0.0
 
 
 def take(room: Mapping[str, float], asked: Mapping[str, float], count: int) -> dict[str, float]:

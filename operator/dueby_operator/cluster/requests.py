@@ -1,12 +1,10 @@
 """What a worker of a job asks the cluster for besides its device. Pure."""
 
-from dueby_api.errors import Invalid
 from dueby_api.inference_job import JobSpec
 from dueby_api.schema import validate
 from dueby_operator.cluster.nodes import CPU_CLASS
 from dueby_operator.cluster.quantities import quantities
 from dueby_operator.objects.nodes import Toleration
-from dueby_operator.objects.pods import Resources
 from dueby_operator.settings import OperatorSettings
 
 # A pod leaves a node that doesn't answer after this long, instead of Kubernetes' 300 s.
@@ -27,23 +25,13 @@ def cpus_of(device_class: str, settings: OperatorSettings) -> int:
 
 
 def worker_requests(spec: JobSpec, settings: OperatorSettings, device_class: str) -> dict[str, float]:
-    """Return what a worker on such a device asks for besides the device, by resource; `pods` is 1.
-
-    Raise Invalid if the job's own requests are no quantities.
-    """
-    resources = validate(Resources, spec.worker.resources or {}, origin="spec.worker.resources")
-    asked = {
-        "cpu": cpus_of(device_class, settings),
-        "memory": settings.worker_memory,
-        **resources.requests,
-    }
-    try:
-        return {**quantities(asked), "pods": 1.0}
-    except ValueError as error:
-        raise Invalid("spec.worker.resources.requests", str(error)) from None
+    """Return what a worker on such a device asks for besides the device, by resource; `pods` is 1."""
+    own = spec.worker.resources.requests if spec.worker.resources else {}
+    asked = {"cpu": cpus_of(device_class, settings), "memory": settings.worker_memory, **own}
+    return {**quantities(asked), "pods": 1.0}
 
 
 def tolerations_of(spec: JobSpec) -> list[Toleration]:
-    """Return the taints that the job's workers bear. Raise Invalid if the job's own are none."""
-    documents = [*TOLERATIONS, *spec.worker.tolerations]
-    return [validate(Toleration, document, origin="spec.worker.tolerations") for document in documents]
+    """Return the taints that the job's workers bear."""
+    documents = [*TOLERATIONS, *(toleration.document() for toleration in spec.worker.tolerations)]
+    return [validate(Toleration, document) for document in documents]

@@ -6,6 +6,7 @@ from typing import Any
 
 from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import InferenceJob
+from dueby_api.pod_fields import WorkerResources
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import TOLERATIONS, cpus_of
 from dueby_operator.model.job_model import Assignment
@@ -48,7 +49,7 @@ class PodRequest:
 def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest) -> Document:
     """Return the pod of a step."""
     worker = job.spec.worker
-    resources = worker.resources or {}
+    resources = worker.resources or WorkerResources()
     container = {
         "name": "dueby",
         "image": worker.image or settings.image,
@@ -57,8 +58,8 @@ def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest)
         "env": [{"name": "HOME", "value": SCRATCH}, *worker.env],
         "envFrom": list(worker.env_from),
         "resources": {
-            "requests": {**request.requests, **resources.get("requests", {})},
-            "limits": {**request.limits, **resources.get("limits", {})},
+            "requests": {**request.requests, **resources.requests},
+            "limits": {**request.limits, **resources.limits},
         },
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [*CONFIG_MOUNTS, *worker.volume_mounts],
@@ -86,7 +87,7 @@ def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest)
                 {"name": "dueby-scratch", "emptyDir": {}},
                 *worker.volumes,
             ],
-            "tolerations": [*TOLERATIONS, *worker.tolerations],
+            "tolerations": [*TOLERATIONS, *(toleration.document() for toleration in worker.tolerations)],
             "imagePullSecrets": list(worker.image_pull_secrets),
             **{name: value for name, value in optional.items() if value},
         },

@@ -4,9 +4,6 @@ from dueby_api.gpu_profile import OwnerReference
 from dueby_api.schema import LenientSpec, field
 from dueby_operator.objects.parse import micros_of
 
-Amount = str | int | float
-"""A Kubernetes quantity: 500m, 4 or 2Gi."""
-
 
 class ObjectMeta(LenientSpec, frozen=True, kw_only=True):
     """Name, labels and age of an object."""

@@ -1,7 +1,8 @@
 """Nodes, what keeps pods off them, and ResourceQuotas."""
 
+from dueby_api.quantities import Amount
 from dueby_api.schema import LenientSpec, field
-from dueby_operator.objects.meta import Amount, ObjectMeta, StatusCondition
+from dueby_operator.objects.meta import ObjectMeta, StatusCondition
 
 
 class Taint(LenientSpec, frozen=True, kw_only=True):

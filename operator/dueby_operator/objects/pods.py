@@ -1,7 +1,8 @@
 """Pods: what they ask for, and how they are."""
 
+from dueby_api.quantities import Amount
 from dueby_api.schema import LenientSpec, field
-from dueby_operator.objects.meta import Amount, ObjectMeta, StatusCondition
+from dueby_operator.objects.meta import ObjectMeta, StatusCondition
 
 
 class ContainerTerminated(LenientSpec, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ The classes of dueby_api say the same in `__post_init__`, for those who have no 
 
 from collections.abc import Mapping
 
-from dueby_api.inference_job import READ_ONLY_SINK
+from dueby_api.inference_job import MAX_N, READ_ONLY_SINK
 from dueby_api.schemes import READ_ONLY
 
 Rule = tuple[str, str]
@@ -44,8 +44,9 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ("InferenceJob", "spec.ttlAfterFinished"): (("duration(self) > duration('0s')", "must be longer than 0"),),
     ("InferenceJob", "spec.maxFailedImages"): (
         (
-            "type(self) == string ? self.matches('^(100|[0-9]{1,2}([.][0-9]{1,4})?)%$') : self >= 0",
-            "must be a number of images from 0, or a share such as 1% or 0.5%",
+            "type(self) == string ? self.matches('^(100|[0-9]{1,2}([.][0-9]{1,4})?)%$')"
+            f" : self >= 0 && self <= {MAX_N}",
+            f"must be a number of images from 0 to {MAX_N}, or a share such as 1% or 0.5%",
         ),
     ),
     ("InferenceJob", "spec.source"): (

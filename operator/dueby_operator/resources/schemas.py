@@ -50,6 +50,8 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
             return convert(choices[0], path)
         if all("enum" in choice for choice in choices):
             return {"type": "string", "enum": [value for choice in choices for value in choice["enum"]]}
+        if any(choice.get("type") == "number" for choice in choices):  # 0.5 is no int-or-string, but a quantity
+            return {"x-kubernetes-preserve-unknown-fields": True}
         return with_rules({"x-kubernetes-int-or-string": True}, resource, path)
 
     def of_class(spec: type[Spec], schema: Schema, path: str) -> Schema:

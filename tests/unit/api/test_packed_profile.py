@@ -7,11 +7,13 @@ import random
 from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dueby_api.engines import Precision
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import ProfileSpec
-from dueby_api.packed_profile import pack_profile, unpack_profile
+from dueby_api.packed_profile import MAX_BYTES, pack_profile, unpack_profile
 from dueby_api.schema import validate
 from dueby_profiler.measuring.sweep import MAX_SIZE
 from dueby_worker.steps.process_exit import MAX_MESSAGE_BYTES
@@ -90,5 +92,23 @@ def test_the_largest_profile_fits_into_a_termination_message() -> None:
     ],
 )
 def test_what_is_no_packed_profile_is_refused(packed: str) -> None:
+    with pytest.raises(Invalid):
+        unpack_profile(packed, origin="pod")
+
+
+def test_what_unpacks_to_more_than_a_profile_is_refused_before_it_is_unpacked() -> None:
+    bomb = base64.b64encode(gzip.compress(b" " * (MAX_BYTES + 1))).decode()
+    assert len(bomb) < 2000
+    with pytest.raises(Invalid, match="unpacks to more than 1,048,576 bytes"):
+        unpack_profile(bomb, origin="pod")
+
+
+def test_what_is_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(Invalid, match="is not JSON"):
+        unpack_profile(base64.b64encode(gzip.compress(b"[" * 4000)).decode(), origin="pod")
+
+
+@given(st.text() | st.binary().map(lambda data: base64.b64encode(data).decode()))
+def test_any_text_is_a_profile_or_refused(packed: str) -> None:
     with pytest.raises(Invalid):
         unpack_profile(packed, origin="pod")

@@ -26,6 +26,8 @@ from dueby_api.step_messages import (
     EXIT_DONE,
     EXIT_INVALID,
     EXIT_TRY_AGAIN,
+    MAX_SENTENCE,
+    MAX_WORD,
     FinishResult,
     IndexResult,
     StepError,
@@ -52,16 +54,16 @@ def run_to_end(step: Callable[[], Spec]) -> int:
         leave_message(step())
     except Invalid as error:
         print(error, file=sys.stderr)
-        leave_message(StepError(error=error.message, field=error.field))
+        leave_message(StepError(error=error.message[:MAX_SENTENCE], field=error.field[:MAX_WORD]))
         return EXIT_INVALID
     except Transient as error:
         print(error, file=sys.stderr)
-        leave_message(StepError(error=str(error)))
+        leave_message(StepError(error=str(error)[:MAX_SENTENCE]))
         return EXIT_TRY_AGAIN
     # Everything else is a bug, including what is no Exception: whoever started the step must hear of it.
     except BaseException as error:
         traceback.print_exc()
-        leave_message(StepError(error=repr(error)))
+        leave_message(StepError(error=repr(error)[:MAX_SENTENCE]))
         return EXIT_BUG
     return EXIT_DONE
 

@@ -20,6 +20,11 @@ def test_of_two_quotas_the_tighter_one_counts() -> None:
     assert found == {"team": {"pods": 5.0}, "other": {"pods": 1.0}}
 
 
+def test_a_quota_that_cant_be_read_leaves_nothing_and_the_others_stand() -> None:
+    found = room_by_namespace([quota(pods="lots", memory="1Gi"), quota("other", cpu="4", used={"cpu": "some"})])
+    assert found == {"team": {"pods": 0.0, "memory": 2.0**30}, "other": {"cpu": 0.0}}
+
+
 @pytest.mark.parametrize(
     ("room", "asked", "most"),
     [

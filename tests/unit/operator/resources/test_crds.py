@@ -59,7 +59,7 @@ def test_every_field_of_spec_and_status_says_what_it_is(schema: dict[str, Any]) 
 @pytest.mark.parametrize("schema", BOTH)
 def test_the_schema_is_structural(schema: dict[str, Any]) -> None:
     for path, node in nodes(schema):
-        assert node.keys() & {"type", "x-kubernetes-int-or-string"}, path
+        assert node.keys() & {"type", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"}, path
         assert not node.keys() & {"$ref", "anyOf", "oneOf", "const", "definitions"}, path
         if "default" in node and node.get("type") == "object":
             assert node["default"] == {}, path

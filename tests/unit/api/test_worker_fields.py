@@ -1,0 +1,77 @@
+"""The fields of a job's worker pods: what Kubernetes takes is taken, and what has another shape names its field."""
+
+from typing import Any
+
+import pytest
+
+from dueby_api.errors import Invalid
+from support.planner import job
+
+DEEP: dict[str, Any] = {}
+for _ in range(3000):
+    DEEP = {"a": DEEP}
+
+
+@pytest.mark.parametrize(
+    ("worker", "sentence"),
+    [
+        ({"resources": {"requests": "4"}}, "spec.worker.resources.requests: must be a mapping of fields, but is '4'"),
+        ({"resources": []}, "spec.worker.resources: must be a mapping of fields, but is []"),
+        ({"resources": {"limits": {"cpu": None}}}, "spec.worker.resources.limits[...]: must be "),
+        ({"resources": {"limits": {"cpu": [4]}}}, "spec.worker.resources.limits[...]: must be "),
+        ({"resources": {"requests": {"cpu": "many"}}}, "spec.worker.resources.requests[cpu]: 'many' is not a quantity"),
+        (
+            {"resources": {"requests": {"cpu": "-4"}}},
+            "spec.worker.resources.requests[cpu]: must not be negative, but is -4",
+        ),
+        ({"resources": {"requests": {"cpu": float("nan")}}}, "spec.worker.resources.requests[cpu]: 'nan' is not a"),
+        ({"tolerations": "all"}, "spec.worker.tolerations: must be a list, but is 'all'"),
+        ({"tolerations": [{"key": 5}]}, "spec.worker.tolerations[0].key: must be a text, but is 5"),
+        ({"tolerations": [{"tolerationSeconds": 10**30}]}, "spec.worker.tolerations[0].tolerationSeconds: must be an"),
+        ({"env": [{"value": "1"}]}, "spec.worker.env[0].name: is missing"),
+        ({"env": [{"name": "A", "value": 1}]}, "spec.worker.env[0].value: must be a text, but is 1"),
+        ({"env": [{"name": "A", "valueFrom": "b"}]}, "spec.worker.env[0].valueFrom: must be a mapping of fields"),
+        ({"env": [DEEP]}, "spec.worker.env[0].name: is missing"),
+        ({"envFrom": [{"secretRef": "s"}]}, "spec.worker.envFrom[0].secretRef: must be a mapping of fields"),
+        ({"volumes": [{"name": 7}]}, "spec.worker.volumes[0].name: must be a text, but is 7"),
+        ({"volumes": [DEEP]}, "spec.worker.volumes[0].name: is missing"),
+        ({"volumeMounts": [{"name": "a"}]}, "spec.worker.volumeMounts[0].mountPath: is missing"),
+        ({"imagePullSecrets": ["s"]}, "spec.worker.imagePullSecrets[0]: must be a mapping of fields, but is 's'"),
+        ({"labels": {"a": 1}}, "spec.worker.labels[...]: must be a text, but is {'a': 1}"),
+        ({"labels": {"dueby.dev/job": "other"}}, "spec.worker.labels: dueby.dev/job is the operator's own"),
+        ({"annotations": {"dueby.dev/config": "x"}}, "spec.worker.annotations: dueby.dev/config is the operator's own"),
+        ({"nodeSelector": {"a": True}}, "spec.worker.nodeSelector[...]: must be a text, but is {'a': True}"),
+    ],
+    ids=lambda value: value.partition(":")[0] if isinstance(value, str) else "",
+)
+def test_a_field_of_another_shape_is_named(worker: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        job(worker=worker)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_what_kubernetes_takes_is_taken_as_it_is_written() -> None:
+    worker = {
+        "resources": {"requests": {"cpu": 0.5, "memory": "1Gi"}, "limits": {"cpu": 4}},
+        "tolerations": [{"operator": "Exists"}, {"key": "a", "value": "b", "effect": "NoExecute"}],
+        "env": [{"name": "A"}, {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        "envFrom": [{"prefix": "P_", "configMapRef": {"name": "c", "optional": True}}],
+        "volumes": [{"name": "v", "csi": {"driver": "d", "volumeAttributes": {"a": "b"}}}],
+        "volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "s"}],
+        "imagePullSecrets": [{"name": "p"}],
+        "labels": {"team": "a"},
+    }
+    assert {name: part for name, part in job(worker=worker).spec.worker.document().items() if part} == worker
+
+
+@pytest.mark.parametrize("queue", ["team/a", "../nodes", "a?b", "a#b", "Night", "-a", "a.b", "a%2fb"])
+def test_a_queue_has_a_name_as_kueue_gives_it(queue: str) -> None:
+    with pytest.raises(Invalid, match=r"^spec\.queueName: must be a text that matches"):
+        job(queueName=queue)
+    assert job(queueName="night-1").spec.queue_name == "night-1"
+
+
+@pytest.mark.parametrize("year", ["0001", "0999", "1969", "3000", "9999"])
+def test_a_deadline_is_in_a_year_that_somebody_means(year: str) -> None:
+    with pytest.raises(Invalid, match=r"^spec\.deadlineTime: must be in the years 1970 to 2999, but is "):
+        job(deadline=None, deadlineTime=f"{year}-12-31T23:59:59-14:00")
