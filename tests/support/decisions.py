@@ -33,6 +33,8 @@ from support.operator import NOW, SECOND, profile
 
 SETTINGS = OperatorSettings(image="dueby/worker:1")
 MADE = format_time(NOW)
+# The name of the Job of the first plan of `infj()` on CPU slices.
+FIRST_WORKERS = names.workers_name("job", "u-1", revision=1, device_class="cpu-1")
 Document = dict[str, Any]
 
 

@@ -82,7 +82,7 @@ def worker_objects(
     `ranked` are these workers with the places of their shares among everyone's; nodes to `avoid` are not used.
     """
     first = ranked[0][1]
-    name = names.workers_name(owner.name, first.revision, first.device_class)
+    name = names.workers_name(owner.name, owner.uid, revision=first.revision, device_class=first.device_class)
     labels = {**names.labels(owner.name, "work"), names.REVISION: str(first.revision)}
     everyone = [*start.before, *(assignment.share for assignment in start.assignments)]
     config = {

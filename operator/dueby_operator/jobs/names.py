@@ -1,6 +1,11 @@
-"""How the objects of a job are called and found: names that follow from the job, labels to select by."""
+"""How the objects of a job are called and found: names that follow from the job, labels to select by.
+
+A name is words for people and a digest. The words are cut where Kubernetes has no room for them; the digest is of all
+that the name stands for, so that two things never have one name.
+"""
 
 import hashlib
+import json
 import re
 from typing import Any
 
@@ -23,9 +28,15 @@ JOB_OF_POD = "batch.kubernetes.io/job-name"
 QUEUE = "kueue.x-k8s.io/queue-name"
 # On everything that the operator makes.
 MANAGED = {"app.kubernetes.io/managed-by": "dueby"}
-_MAX_CLASS, _MAX_NAME, _MAX_PROFILE = 16, 63, 253
-# Kubernetes appends eleven characters to it in the names of a CronJob's Jobs.
-_MAX_CRON_JOB = 52
+# A pod's host name is a DNS label, and so are the names of Jobs, since they are the value of a label of their pods.
+_MAX_LABEL = 63
+# Of an Indexed Job's name and its largest index Kubernetes makes a host name: at most 100,000 pods have `-99999`.
+_MAX_JOB = _MAX_LABEL - len("-99999")
+# Kubernetes appends eleven characters to it in the names of a CronJob's Jobs, which are Indexed ones.
+_MAX_CRON_JOB = _MAX_JOB - 11
+_MAX_PROFILE = 253
+# Two of a thousand names of one job are the same once in two million.
+_DIGEST = 10
 
 
 def labels(job: str, step: str) -> dict[str, str]:
@@ -38,42 +49,33 @@ def step_name(job: str, step: str) -> str:
     return f"{job}-{step}"
 
 
-def workers_name(job: str, revision: int, device_class: str) -> str:
-    """Return the name of the Job of a revision's workers of one class: at most 63 characters, for a job of 40."""
-    slug = _slug(device_class)
-    begin = f"{job}-r{revision}-"
-    longest = min(_MAX_CLASS, _MAX_NAME - len(begin))
-    if len(slug) > longest:
-        slug = f"{slug[: longest - 5].strip('-')}-{_digest(device_class)}"
-    return f"{begin}{slug}"
+def workers_name(job: str, uid: str, *, revision: int, device_class: str, chunk: int = 0) -> str:
+    """Return the name of a Job of a revision's workers of one class. A class of many workers has several chunks.
+
+    A job that is deleted and made again has another uid, so that it never meets what is left of the one before it.
+    """
+    return _fit(f"{job}-r{revision}-{device_class}", "work", uid, job, revision, device_class, chunk, longest=_MAX_JOB)
 
 
-def profiling_name(job: str, device_class: str, model: str) -> str:
+def profiling_name(job: str, uid: str, *, device_class: str, model: str) -> str:
     """Return the name of the Job that measures a class for the job. A job edited to another model has another."""
-    begin, end = f"{job}-{PROFILE}-", f"-{_digest(device_class, model, length=6)}"
-    slug = _slug(device_class)[: _MAX_NAME - len(begin) - len(end)]
-    return f"{begin}{slug}".rstrip("-") + end
+    return _fit(f"{job}-{PROFILE}-{device_class}", PROFILE, uid, job, device_class, model, longest=_MAX_JOB)
 
 
 def node_profiling_name(node: str, device_class: str) -> str:
     """Return the name of the CronJob that measures a node's devices of a class."""
-    begin, end = f"{PROFILE}-", f"-{_digest(node, device_class, length=6)}"
-    slug = _slug(node)[: _MAX_CRON_JOB - len(begin) - len(end)]
-    return f"{begin}{slug}".rstrip("-") + end
+    return _fit(f"{PROFILE}-{node}", node, device_class, longest=_MAX_CRON_JOB)
 
 
 def again_name(cron_job: str, measured: str) -> str:
     """Return the name of the Job that measures again what was measured then. There is one for each such time."""
-    return f"{cron_job}-{_digest(measured, length=8)}"
+    return _fit(cron_job, cron_job, measured, longest=_MAX_JOB)
 
 
 def profile_object_name(*parts: str) -> str:
     """Return the name of a GPUProfile made of its class, model, engine and node; with a digest if that is too long."""
-    whole = _slug("-".join(parts))
-    if len(whole) <= _MAX_PROFILE:
-        return whole
-    digest = _digest(*parts)
-    return f"{whole[: _MAX_PROFILE - len(digest) - 1].strip('-')}-{digest}"
+    words = _slug("-".join(parts))
+    return words if len(words) <= _MAX_PROFILE else _fit(words, *parts, longest=_MAX_PROFILE)
 
 
 def job_owner(name: str, uid: str) -> dict[str, Any]:
@@ -93,9 +95,19 @@ def node_owner(name: str, uid: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid}
 
 
+def _fit(words: str, *identity: str | int, longest: int) -> str:
+    """Return the words, as far as there is room for them, and a digest of all that the name stands for.
+
+    Words alone don't tell A-B from A.B, nor the class `r2-x` of one job from the revision 2 of another.
+    """
+    end = f"-{_digest(*identity)}"
+    return _slug(words)[: longest - len(end)].rstrip("-") + end
+
+
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def _digest(*texts: str, length: int = 4) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:length]
+def _digest(*identity: str | int) -> str:
+    # As JSON, since a class may hold any character that could be put between two.
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:_DIGEST]

@@ -36,7 +36,7 @@ def profile_objects(
 ) -> Objects:
     """Return ConfigMap and Job."""
     subject = str(model_subject(owner.job.spec.model))
-    name = names.profiling_name(owner.name, device_class, subject)
+    name = names.profiling_name(owner.name, owner.uid, device_class=device_class, model=subject)
     labels = names.labels(owner.name, names.PROFILE)
     cpus = cpus_of(device_class, settings)
     on_cpu = device.resource is None or runs_on_cpu(owner.job.spec.model.engine)

@@ -251,8 +251,8 @@ def test_a_status_that_is_refused_concerns_this_job_alone_and_says_so() -> None:
     told = failed_condition(store, "bad")
     assert (told["status"], told["reason"]) == ("True", "OperatorError")
     assert "Refused: status: Invalid value (applying, client.py:" in told["message"]
-    jobs = [path for path in store.objects if path.startswith(paths.batch_path("team"))]
-    assert [path.rpartition("/")[2] for path in jobs] == ["good-r1-cpu-1"]
+    (job,) = [path for path in store.objects if path.startswith(paths.batch_path("team"))]
+    assert job.startswith(f"{paths.batch_path('team')}/good-r1-cpu-1-")
     assert store.objects[paths.jobs_path("team", "good")]["status"]["phase"] == "Starting"
 
 
@@ -265,7 +265,8 @@ def test_a_job_that_cant_be_observed_concerns_nobody_else(caplog: pytest.LogCapt
             await loop.reconcile()
             clock.now_us += 100 * SECOND
 
-    store = with_two_jobs(start, look, batches=1, **{"bad-r1-cpu-1-0": RecursionError("too deep")})
+    worker = f"{names.workers_name('bad', 'uid-of-bad', revision=1, device_class='cpu-1')}-0"
+    store = with_two_jobs(start, look, batches=1, **{worker: RecursionError("too deep")})
     assert failed_condition(store, "bad")["reason"] == "OperatorRetrying"
     assert store.objects[paths.jobs_path("team", "good")]["status"]["phase"] == "Running"
     told = [record for record in caplog.records if "team/bad: " in record.getMessage()]

@@ -11,7 +11,6 @@ from dueby_api.gpu_profile import Device, GPUProfile, Latency, images_per_second
 from dueby_api.schema import validate
 from dueby_api.status import ProfileStatus, read_status
 from dueby_api.step_config import ProfileConfig
-from dueby_operator.jobs.names import profile_object_name, profiling_name
 from dueby_operator.kube.apply import carry_out
 from dueby_operator.model.writes import Put
 from dueby_operator.profiling.class_profiles import profiles_of
@@ -136,18 +135,6 @@ def test_the_column_shows_the_best_size_that_fits_and_is_written_only_when_it_ch
     (write,) = rates([profile(A100)])
     assert write.path == f"/apis/dueby.dev/v1alpha1/gpuprofiles/{A100}/status"
     assert not rates([profile(A100).replace(status=read_status(ProfileStatus, write.fields))])
-
-
-def test_names_tell_classes_and_models_apart_and_are_never_too_long() -> None:
-    job = "j" * 40
-    made = {profiling_name(job, name, model) for name in (A100, "A" * 128) for model in ("a-224", "a-96")}
-    assert len(made) == 4
-    assert all(len(name) <= 63 for name in made)
-    assert profiling_name("job", "cpu-2", "a").startswith("job-profile-cpu-2-")
-    assert profiling_name("job", "!", "a").startswith("job-profile-")
-    long = {profile_object_name("A" * 128, "m" * 63, node * 200) for node in "ab"}
-    assert len(long) == 2
-    assert all(len(name) <= 253 for name in long)
 
 
 def test_an_object_that_is_there_already_is_replaced_as_it_is_now() -> None:

@@ -8,7 +8,7 @@ from dueby_operator.jobs import names
 from dueby_operator.settings import Window
 from dueby_worker.steps.config import load_config
 from support.node_profiles import PROFILER, Site, only_cron
-from support.profiling import A100, L4, gpu_node
+from support.profiling import A100, gpu_node
 
 GPU = "nvidia.com/gpu"
 
@@ -77,11 +77,6 @@ class TestSchedule:
         assert max(minutes) < 3 * 60
         assert len(minutes) > 30
         assert {tuple(rest) for _, _, *rest in times} == {("*", "*", "1-5")}
-
-    def test_names_leave_room_for_what_kubernetes_appends_and_tell_nodes_and_classes_apart(self) -> None:
-        made = {names.node_profiling_name(node * 80, name) for node in ("a", "b") for name in (A100, L4)}
-        assert len(made) == 4
-        assert all(len(name) <= 52 for name in made)
 
     def test_one_run_at_a_time_and_few_are_kept(self) -> None:
         site = Site(nodes=[gpu_node("a")])

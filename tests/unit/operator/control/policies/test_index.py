@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dueby_operator.model.writes import Create
-from support.decisions import MADE, indexed, infj, job, look, pod_of
+from support.decisions import FIRST_WORKERS, MADE, indexed, infj, job, look, pod_of
 
 
 def ended(create: Create, message: str, *, code: int = 0) -> dict[str, Any]:
@@ -29,11 +29,9 @@ def test_a_new_job_is_indexed_first() -> None:
 @pytest.mark.parametrize(
     ("change", "first"),
     [
+        pytest.param({"source": {"synthetic": {}}}, FIRST_WORKERS, id="of the model's size: nothing to list or sample"),
         pytest.param(
-            {"source": {"synthetic": {}}}, "job-r1-cpu-1", id="of the model's size: nothing to list or sample"
-        ),
-        pytest.param(
-            {"source": {"synthetic": {"width": 224, "height": 224}}}, "job-r1-cpu-1", id="the same, in numbers"
+            {"source": {"synthetic": {"width": 224, "height": 224}}}, FIRST_WORKERS, id="the same, in numbers"
         ),
         pytest.param({"source": {"synthetic": {"width": 640}}}, "job-index", id="resized: what that costs is sampled"),
         pytest.param(
@@ -68,7 +66,7 @@ def test_what_the_step_has_found_is_recorded_and_the_job_goes_on_to_its_plan() -
     assert (found.status.images, found.status.fingerprint) == (5000, "f")
     assert found.status.input_cost is not None
     assert found.status.input_cost.decode_us == 900
-    assert found.started_names == ["job-r1-cpu-1"]
+    assert found.started_names == [FIRST_WORKERS]
 
 
 def test_a_source_that_cannot_be_read_ends_the_job_in_the_steps_words() -> None:
@@ -92,4 +90,4 @@ def test_what_keeps_the_steps_pod_from_starting_is_said() -> None:
 
 
 def test_a_job_that_is_indexed_starts_no_step() -> None:
-    assert look(infj(status=indexed())).started_names == ["job-r1-cpu-1"]
+    assert look(infj(status=indexed())).started_names == [FIRST_WORKERS]

@@ -6,13 +6,13 @@ import pytest
 
 from dueby_operator.control.decide import refuse
 from dueby_operator.jobs import names
-from support.decisions import NOW, SECOND, a_batch, indexed, infj, job, look, started, worker_job_of
+from support.decisions import FIRST_WORKERS, NOW, SECOND, a_batch, indexed, infj, job, look, started, worker_job_of
 
 
 def test_an_indexed_job_is_planned_and_its_plan_is_written_before_its_workers_are_made() -> None:
     found = look(infj(status=indexed()))
     (create,) = found.created
-    assert create.job["metadata"]["name"] == "job-r1-cpu-1"
+    assert create.job["metadata"]["name"] == FIRST_WORKERS
     assert found.decision.starts_workers
     plan = found.status.plan
     assert plan is not None
