@@ -14,9 +14,9 @@ Micros = Annotated[int, Meta(ge=0, le=10**15)]
 Count = Annotated[int, Meta(ge=0, le=MAX_N)]
 MAX_WORD = 256
 Word = Annotated[str, Meta(max_length=MAX_WORD)]
-# Kubernetes keeps 4,096 bytes of a pod's last words, and JSON that is cut off is none.
+# Kubernetes keeps 4,096 bytes of a pod's last words. JSON that is cut off is none, so steps say less.
+Sentence = Annotated[str, Meta(max_length=4096)]
 MAX_SENTENCE = 2000
-Sentence = Annotated[str, Meta(max_length=MAX_SENTENCE)]
 # In the order in which a worker goes through them. It ends as "done" if every part is in the sink, and as "spent" if
 # parts are missing but it has run all the mini-batches that gpus.maxIterations allows it.
 WorkerPhase = Literal["starting", "warming", "running", "tails", "done", "spent"]

@@ -164,7 +164,7 @@ def ended(
     template, name = job["spec"]["template"], job["metadata"]["name"]
     labels = {**template["metadata"]["labels"], names.JOB_OF_POD: name, names.INDEX_OF_POD: str(index)}
     terminated = {"exitCode": 0, "message": words(measured().replace(spec=spec))}
-    status = {"imageID": f"docker.io/dueby/worker@{image}", "state": {"terminated": terminated}}
+    status = {"name": "dueby", "imageID": f"docker.io/dueby/worker@{image}", "state": {"terminated": terminated}}
     found = {
         "metadata": {**template["metadata"], "namespace": NAMESPACE, "name": f"{name}-{index}", "labels": labels},
         "spec": {**template["spec"], "nodeName": node},

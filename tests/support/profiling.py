@@ -85,7 +85,9 @@ def ended_pod(create: Create, message: str, *, code: int = 0, node: str = "gpu-0
     """Return its pod once it has ended with this message."""
     terminated = {"exitCode": code, "message": message, "finishedAt": MADE}
     phase = "Failed" if code else "Succeeded"
-    return pod_of(create, node=node, phase=phase, containerStatuses=[{"state": {"terminated": terminated}}])
+    return pod_of(
+        create, node=node, phase=phase, containerStatuses=[{"name": "dueby", "state": {"terminated": terminated}}]
+    )
 
 
 def measured(device_class: str = A100, **changes: Any) -> GPUProfile:

@@ -5,7 +5,7 @@ same share: the Job's own controller sees to that. It is lost when the Job has g
 and it have fallen silent, or when it has had no node for some time; in these two cases it may come back.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from dueby_operator.jobs import names
 from dueby_operator.model.job_model import WorkerModel, WorkerState, worker_model
 from dueby_operator.model.job_snapshot import WorkerJob
 from dueby_operator.objects.jobs import BatchJob
-from dueby_operator.objects.parse import MAX_INDEX, micros_of
+from dueby_operator.objects.parse import micros_of, parse_index
 from dueby_operator.objects.pods import ContainerTerminated, Pod
 
 # A worker without a node for this long is planned without.
@@ -61,7 +61,7 @@ class Ending:
 
 def ending_of(pods: Iterable[Pod], job_name: str) -> Ending:
     """Return how the Job's pod ended that ended last."""
-    ended = [found for pod in pods if job_of(pod) == job_name for found in _terminated(pod)]
+    ended = [found for pod in pods if job_of(pod) == job_name and (found := _terminated(pod))]
     if not ended:
         return Ending()
     last = max(ended, key=lambda found: found.finished_at or "")
@@ -141,10 +141,10 @@ def progress_of_ended(pods: Iterable[Pod]) -> dict[str, WorkerProgress]:
     """
     found = {}
     for pod in pods:
-        for ended in _terminated(pod):
-            result = Ending(message=ended.message).read(WorkResult)
-            if result and result.progress.worker:
-                found[pod.name] = result.progress.replace(images_per_second=0.0, seconds_since_batch=0.0)
+        ended = _terminated(pod)
+        result = Ending(message=ended.message).read(WorkResult) if ended else None
+        if result and result.progress.worker:
+            found[pod.name] = result.progress.replace(images_per_second=0.0, seconds_since_batch=0.0)
     return found
 
 
@@ -158,10 +158,9 @@ def unschedulable(pod: Pod) -> str:
 
 def not_starting(pod: Pod) -> str:
     """Return why the pod's container doesn't start, in the kubelet's words; empty if nothing is wrong."""
-    for container in pod.status.container_statuses:
-        waiting = container.state.waiting
-        if waiting and waiting.reason in NOT_STARTING:
-            return ": ".join(filter(None, (waiting.reason, waiting.message)))
+    waiting = pod.container.state.waiting if pod.container else None
+    if waiting and waiting.reason in NOT_STARTING:
+        return ": ".join(filter(None, (waiting.reason, waiting.message)))
     return ""
 
 
@@ -187,8 +186,7 @@ def job_of(pod: Pod) -> str:
 
 def index_of(pod: Pod) -> int | None:
     """Return the pod's index of its Job; None if its label says none, as on a pod that somebody else made."""
-    text = pod.metadata.labels.get(names.INDEX_OF_POD, "")
-    return int(text) if text.isdecimal() and len(text) <= len(str(MAX_INDEX)) else None
+    return parse_index(pod.metadata.labels.get(names.INDEX_OF_POD, ""))
 
 
 def rest_state(worker_job: WorkerJob, index: int) -> WorkerState | None:
@@ -219,5 +217,5 @@ def _pod_state(
     return "running" if report.batches else "starting"
 
 
-def _terminated(pod: Pod) -> Sequence[ContainerTerminated]:
-    return [found.state.terminated for found in pod.status.container_statuses if found.state.terminated]
+def _terminated(pod: Pod) -> ContainerTerminated | None:
+    return pod.container.state.terminated if pod.container else None

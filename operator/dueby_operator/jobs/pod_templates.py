@@ -10,6 +10,7 @@ from dueby_api.pod_fields import WorkerResources
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import TOLERATIONS, cpus_of
 from dueby_operator.model.job_model import Assignment
+from dueby_operator.objects.pods import CONTAINER
 from dueby_operator.settings import OperatorSettings
 
 # Of /metrics, /progress and /parts, in each pod's own network.
@@ -51,7 +52,7 @@ def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest)
     worker = job.spec.worker
     resources = worker.resources or WorkerResources()
     container = {
-        "name": "dueby",
+        "name": CONTAINER,
         "image": worker.image or settings.image,
         "imagePullPolicy": settings.pull_policy,
         "args": [request.step, "--config", f"{CONFIG_FOLDER}/config.json"],

@@ -1,5 +1,6 @@
 """From what the API server sends to the classes beside this file, and the small values in them."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -32,14 +33,21 @@ def micros_of(moment: str | None) -> int | None:
         return None
 
 
+def parse_index(text: str) -> int | None:
+    """Return the number of a label such as a pod's index; None if it is none, or none that a Job can have."""
+    # Python also takes the digits of other scripts for a number.
+    number = int(text) if re.fullmatch(r"[0-9]{1,6}", text) else MAX_INDEX + 1
+    return number if number <= MAX_INDEX else None
+
+
 def parse_indices(text: str) -> frozenset[int]:
-    """Return the numbers of `1,3-5`, as a Job's status lists them. What is no such list holds none."""
-    found: set[int] = set()
-    for run in filter(None, text.split(",")):
-        first, _, last = run.partition("-")
-        last = last or first
-        if first.isdecimal() and last.isdecimal():
-            found.update(range(int(first), min(int(last), MAX_INDEX) + 1))
+    """Return the numbers of `1,3-5`, as a Job's status lists them, ascending. What is no such list holds none."""
+    found: list[int] = []
+    for run in text.split(","):
+        begin, _, end = run.partition("-")
+        first, last = parse_index(begin), parse_index(end or begin)
+        if first is not None and last is not None and first > (found[-1] if found else -1):
+            found.extend(range(first, last + 1))
     return frozenset(found)
 
 

@@ -4,6 +4,9 @@ from dueby_api.quantities import Amount
 from dueby_api.schema import LenientSpec, field
 from dueby_operator.objects.meta import ObjectMeta, StatusCondition
 
+# The container of a step's pod. Others, such as a mesh's sidecar, are none of ours.
+CONTAINER = "dueby"
+
 
 class ContainerTerminated(LenientSpec, frozen=True, kw_only=True):
     """How a container ended."""
@@ -45,6 +48,7 @@ class ContainerState(LenientSpec, frozen=True, kw_only=True):
 class ContainerStatus(LenientSpec, frozen=True, kw_only=True):
     """A container as the kubelet sees it."""
 
+    name: str = ""
     state: ContainerState = field(default_factory=ContainerState)
     image_id: str = field(default="", name="imageID")
 
@@ -95,3 +99,8 @@ class Pod(LenientSpec, frozen=True, kw_only=True):
     def name(self) -> str:
         """Its name."""
         return self.metadata.name
+
+    @property
+    def container(self) -> ContainerStatus | None:
+        """The step's container, once the kubelet has seen it."""
+        return next((found for found in self.status.container_statuses if found.name == CONTAINER), None)

@@ -95,8 +95,7 @@ def _startup_us(pod: Pod, progress: WorkerProgress) -> int | None:
     """Return the time from the pod's scheduling to its first mini-batch: pulling, starting, and what it reports."""
     scheduled = (c.last_transition_time for c in pod.status.conditions if c.type == "PodScheduled")
     began_us = micros_of(next(scheduled, None)) or pod.metadata.created_us
-    started = [container.state.started_at for container in pod.status.container_statuses]
-    started_us = micros_of(started[0]) if started else None
+    started_us = micros_of(pod.container.state.started_at) if pod.container else None
     if progress.startup_us is None or began_us is None or started_us is None:
         return None
     return max(0, started_us - began_us) + progress.startup_us

@@ -6,7 +6,7 @@ the device is, so the operator writes them down beside the measurement and notic
 
 from dueby_api.gpu_profile import ProfileSpec
 from dueby_operator.cluster.nodes import Node
-from dueby_operator.objects.pods import Pod
+from dueby_operator.objects.pods import CONTAINER, Pod
 
 # GPU feature discovery's labels: the whole version, or its parts by their present and their former names.
 DRIVER_LABEL = "nvidia.com/cuda.driver-version.full"
@@ -31,15 +31,13 @@ def driver_of(node: Node) -> str:
 
 def image_of(pod: Pod) -> str:
     """Return what the pod's container was made from: the digest, if the kubelet says one."""
-    for container in pod.status.container_statuses:
-        found = container.image_id
-        return found[found.find("sha256:") :] if "sha256:" in found else found
-    return ""
+    found = pod.container.image_id if pod.container else ""
+    return found[found.find("sha256:") :] if "sha256:" in found else found
 
 
 def image_name_of(pod: Pod) -> str:
     """Return the name by which the pod asked for its image."""
-    return next((container.image for container in pod.spec.containers), "")
+    return next((found.image for found in pod.spec.containers if found.name == CONTAINER), "")
 
 
 def with_provenance(

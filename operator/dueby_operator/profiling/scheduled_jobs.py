@@ -28,6 +28,7 @@ from dueby_operator.jobs.pod_templates import (
     VOLUME_SECURITY,
 )
 from dueby_operator.objects.jobs import CronJob
+from dueby_operator.objects.pods import CONTAINER
 from dueby_operator.profiling.on_demand_jobs import ARGUMENTS, COMMAND, LIMIT_S
 from dueby_operator.settings import OperatorSettings, ProfilerSettings, Window
 
@@ -166,7 +167,7 @@ def _container(device: DeviceKind, subjects: Sequence[Model], settings: Operator
     # As a worker: a CPU engine has its cores and no more, a GPU's host process may use more.
     on_cpus = all(runs_on_cpu(model.engine) for model in subjects)
     return {
-        "name": "dueby",
+        "name": CONTAINER,
         "image": settings.image,
         "imagePullPolicy": settings.pull_policy,
         "command": COMMAND,

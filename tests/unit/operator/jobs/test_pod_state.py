@@ -2,15 +2,31 @@
 
 from typing import Any
 
-from dueby_api.schema import validate
-from dueby_api.step_messages import StepError, WorkerProgress
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dueby_api.errors import Invalid
+from dueby_api.schema import LenientSpec, validate
+from dueby_api.step_messages import IndexResult, StepError, WorkerProgress, WorkResult
 from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_state import Ending, absent_workers, ending_of, progress_of_ended, worker_models
+from dueby_operator.jobs.pod_state import (
+    Ending,
+    absent_workers,
+    ending_of,
+    index_of,
+    not_starting,
+    progress_of_ended,
+    worker_models,
+)
 from dueby_operator.model.job_model import WorkerModel, WorkerState
 from dueby_operator.model.job_snapshot import WorkerJob
 from dueby_operator.objects.jobs import BatchJob
-from dueby_operator.objects.parse import parse
+from dueby_operator.objects.nodes import NodeObject, ResourceQuota
+from dueby_operator.objects.parse import MAX_INDEX, parse, parse_indices
 from dueby_operator.objects.pods import Pod
+from dueby_operator.profiling.provenance import image_of
 from support.operator import worker
 
 MADE, LATER = "2026-11-25T10:00:00Z", "2026-11-25T10:05:00Z"
@@ -90,7 +106,7 @@ def test_a_mini_batch_was_done_its_age_before_the_answer_was_read() -> None:
 def test_the_last_words_are_those_of_the_pod_that_ended_last() -> None:
     def ended(message: str, at: str, code: int = 1) -> dict[str, Any]:
         terminated = {"message": message, "finishedAt": at, "exitCode": code}
-        return {"containerStatuses": [{"state": {"terminated": terminated}}]}
+        return {"containerStatuses": [{"name": "dueby", "state": {"terminated": terminated}}]}
 
     pods = [pod(0, **ended("second", LATER, 2)), pod(0, **ended("first", MADE)), pod(0)]
     ending = ending_of(pods, "job-r1-cpu-1")
@@ -102,7 +118,7 @@ def test_the_last_words_are_those_of_the_pod_that_ended_last() -> None:
 def test_a_worker_that_has_ended_classifies_nothing_any_more() -> None:
     words = '{"progress": {"worker": "w0", "imagesDone": 5, "imagesPerSecond": 90, "secondsSinceBatch": 4000}}'
     terminated = {"message": words, "finishedAt": MADE, "exitCode": 0}
-    ended = pod(0, containerStatuses=[{"state": {"terminated": terminated}}])
+    ended = pod(0, containerStatuses=[{"name": "dueby", "state": {"terminated": terminated}}])
     assert progress_of_ended([ended, pod(1)]) == {
         "p": WorkerProgress(worker="w0", images_done=5, images_per_second=0.0, seconds_since_batch=0.0)
     }
@@ -117,3 +133,79 @@ def test_words_that_are_no_json_are_an_error() -> None:
     assert Ending().sentence == ""
     assert Ending(message="OOMKilled").sentence == "OOMKilled"
     assert Ending(message="OOMKilled").read(StepError) is None
+
+
+@pytest.mark.parametrize("label", ["abc", "", "-1", "٣", "²", "1.0", "100001", "9" * 60])
+def test_a_pod_with_an_index_that_no_job_has_is_no_worker(label: str) -> None:
+    odd = pod(0)
+    labels = {**odd.metadata.labels, names.INDEX_OF_POD: label}
+    assert index_of(odd.replace(metadata=odd.metadata.replace(labels=labels))) is None
+    assert index_of(odd) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "indices"),
+    [
+        ("", set()),
+        ("1,3-5", {1, 3, 4, 5}),
+        ("abc,2", {2}),
+        ("٣", set()),
+        ("0-99999999999", set()),
+        ("9" * 5000, set()),
+        ("5-3", set()),
+        ("1-3-5", set()),
+        (",,-,1-,-2", {1}),
+        ("0-2," * 1000, {0, 1, 2}),
+    ],
+    ids=lambda value: value[:12] if isinstance(value, str) else "",
+)
+def test_odd_indices_are_none(text: str, indices: set[int]) -> None:
+    assert parse_indices(text) == indices
+
+
+@given(st.text(alphabet="0123456789,-abc٣") | st.text())
+def test_any_text_lists_indices_that_a_job_can_have(text: str) -> None:
+    assert all(0 <= index <= MAX_INDEX for index in parse_indices(text))
+
+
+def test_a_meshs_sidecar_says_nothing_about_the_step() -> None:
+    def status(name: str, **state: Any) -> dict[str, Any]:
+        return {"name": name, "state": state, "imageID": f"{name}@sha256:{name}"}
+
+    words = {"exitCode": 2, "message": '{"error": "no such proxy"}', "finishedAt": LATER}
+    waiting = {"reason": "ImagePullBackOff", "message": "no such proxy"}
+    sidecars = [status("proxy", terminated=words), status("agent", waiting=waiting)]
+    alone = pod(0, containerStatuses=sidecars)
+    assert ending_of([alone], "job-r1-cpu-1") == Ending()
+    assert (not_starting(alone), image_of(alone), progress_of_ended([alone])) == ("", "", {})
+    ours = status("dueby", terminated={"exitCode": 0, "message": "{}", "finishedAt": MADE})
+    beside = pod(0, containerStatuses=[*sidecars, ours])
+    assert ending_of([beside], "job-r1-cpu-1") == Ending(message="{}", exit_code=0)
+    assert image_of(beside) == "sha256:dueby"
+
+
+PARTS = st.sampled_from(["metadata", "name", "labels", "spec", "status", "containers", "phase", "podIP", "nodeName"])
+THINGS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(PARTS | st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(PARTS, THINGS))
+@pytest.mark.parametrize("kind", [Pod, BatchJob, NodeObject, ResourceQuota], ids=lambda kind: kind.__name__)
+def test_any_document_is_an_object_or_refused(kind: type[LenientSpec], document: dict[str, Any]) -> None:
+    try:
+        parse(kind, {"metadata": {}, **document})
+    except Invalid:
+        return
+
+
+@given(st.text() | THINGS.map(msgspec.json.encode).map(bytes.decode))
+def test_any_last_words_are_read_or_passed_over(words: str) -> None:
+    ended = pod(0, containerStatuses=[{"name": "dueby", "state": {"terminated": {"message": words, "exitCode": 1}}}])
+    ending = ending_of([ended], "job-r1-cpu-1")
+    for kind in (WorkResult, IndexResult, StepError):
+        ending.read(kind)
+    assert isinstance(ending.sentence, str)
+    progress_of_ended([ended])

@@ -44,7 +44,10 @@ def over(*answers: Document | None, document: Document | None = None, **status: 
     (create,) = planned().created
     pods, progress = [], {}
     for index, answer in enumerate(answers):
-        started = {"state": {"terminated": {"startedAt": format_time(NOW + 3 * SECOND), "exitCode": 0}}}
+        started = {
+            "name": "dueby",
+            "state": {"terminated": {"startedAt": format_time(NOW + 3 * SECOND), "exitCode": 0}},
+        }
         pod = pod_of(create, index, phase="Succeeded", containerStatuses=[started], **status)
         if answer is not None:
             pods.append(pod)
@@ -127,7 +130,7 @@ def test_a_job_is_observed_when_it_is_complete() -> None:
         "metadata": {"name": "job-finish"},
         "status": {"completionTime": format_time(NOW), "conditions": DONE},
     }
-    words = {"state": {"terminated": {"exitCode": 0, "message": '{"rows":10000,"errors":0}'}}}
+    words = {"name": "dueby", "state": {"terminated": {"exitCode": 0, "message": '{"rows":10000,"errors":0}'}}}
     pod = {
         "metadata": {"name": "f", "labels": {names.JOB_OF_POD: "job-finish"}, "creationTimestamp": MADE},
         "status": {"phase": "Succeeded", "containerStatuses": [words]},

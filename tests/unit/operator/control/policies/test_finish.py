@@ -25,7 +25,7 @@ def ended(begun: Started, words: dict[str, Any], *, at_us: int = NOW, code: int 
     """The job once its finish step has left these words."""
     create = finish_step(begun)
     terminated = {"exitCode": code, "message": json.dumps(words), "finishedAt": MADE}
-    pod = pod_of(create, phase="Succeeded", containerStatuses=[{"state": {"terminated": terminated}}])
+    pod = pod_of(create, phase="Succeeded", containerStatuses=[{"name": "dueby", "state": {"terminated": terminated}}])
     complete = {"conditions": [{"type": "Complete", "status": "True"}], "completionTime": format_time(at_us)}
     step = {**create.job, "status": {} if code else complete}
     document = infj(status=begun.document["status"], **spec)

@@ -12,7 +12,9 @@ from support.decisions import FIRST_WORKERS, MADE, indexed, infj, job, look, pod
 def ended(create: Create, message: str, *, code: int = 0) -> dict[str, Any]:
     """The step's pod once it has ended with these words."""
     state = {"terminated": {"exitCode": code, "message": message, "finishedAt": MADE}}
-    return pod_of(create, phase="Failed" if code else "Succeeded", containerStatuses=[{"state": state}])
+    return pod_of(
+        create, phase="Failed" if code else "Succeeded", containerStatuses=[{"name": "dueby", "state": state}]
+    )
 
 
 def ended_job(create: Create, condition: str) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def test_with_every_worker_lost_and_nothing_free_the_job_is_late_and_waits() -> 
 def test_an_image_that_cannot_be_pulled_is_said_in_the_kubelets_words() -> None:
     begun = started()
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "nowhere"'}}
-    status = {"phase": "Pending", "containerStatuses": [{"state": waiting}]}
+    status = {"phase": "Pending", "containerStatuses": [{"name": "dueby", "state": waiting}]}
     found = look(begun.job(pods=[{**pod, "status": status} for pod in begun.pods]))
     assert found.said("OnTrack") == ("False", "PodsNotStarting")
     assert "nowhere" in found.message("OnTrack")

@@ -61,7 +61,7 @@ def test_the_condition_says_how_far_it_is(progress: dict[str, Any], told: str) -
 
 def test_a_pod_that_does_not_start_is_explained() -> None:
     (create,) = begun(A100)
-    waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+    waiting = {"name": "dueby", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
     pod = pod_of(create, phase="Pending", containerStatuses=[waiting])
     found = look(seen(infj(), job_of(create), pods=[pod]), profiles=(), nodes=TWO)
     assert f"{A100}: ImagePullBackOff: no such image" in condition(found).message
