@@ -142,6 +142,20 @@ class Reason(Enum):
         "The API server has forbidden one of the job's objects. It is tried again every 30 s.",
         "the message says what forbids it",
     )
+    NAME_TAKEN = ReasonEntry(
+        ConditionType.ADMITTED,
+        "False",
+        "NameTaken",
+        "Somebody else's object has the name of one that the job needs, and is not used. It is tried again every 30 s.",
+        "delete or rename the object that the message names, or give the job another name",
+    )
+    WAITING_FOR_CLEANUP = ReasonEntry(
+        ConditionType.ADMITTED,
+        "False",
+        "WaitingForCleanup",
+        "Objects of before, such as those of a deleted job of the same name, are still being deleted.",
+        "wait for some seconds; if it lasts, `kubectl get` the object that the message names: a finalizer may hold it",
+    )
     ON_TRACK = ReasonEntry(
         ConditionType.ON_TRACK, "True", "InTime", "The workers will be in time, by what they have reported."
     )

@@ -232,6 +232,8 @@ class ProfileMetadata(LenientSpec, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(min_length=1, max_length=253)]
     """Name of the profile."""
+    uid: str | None = None
+    """What tells it from another of its name, as Kubernetes gives it."""
     labels: dict[str, str] | None = None
     """Labels: who made it, if it was the operator."""
     generation: int | None = None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dueby_api.conditions import ConditionType
+from dueby_api.conditions import ConditionType, Reason
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import API_VERSION, InferenceJob
 from dueby_api.status import JobStatus
@@ -26,7 +26,7 @@ from dueby_operator.control.render import render
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.fault_log import FaultLog
 from dueby_operator.jobs import names
-from dueby_operator.kube.apply import carry_out
+from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out
 from dueby_operator.kube.client import Conflict, Kube, Missing, Refused
 from dueby_operator.kube.gather import Gatherer
 from dueby_operator.model.fault import Fault, Stage
@@ -100,7 +100,8 @@ class Reconciler:
     async def _write_profiles(self, decisions: Decisions) -> None:
         """Write the classes' profiles as nodes and jobs have made them by now."""
         puts = [Put(kind=paths.profiles_path(), document=profile.document()) for profile in decisions.new_profiles]
-        deletes = [Delete(path=paths.profiles_path(name)) for name in decisions.gone_profiles]
+        uids = {profile.name: profile.metadata.uid or "" for profile in self.snapshot.profiles}
+        deletes = [Delete(path=paths.profiles_path(name), uid=uids[name]) for name in decisions.gone_profiles]
         writes: list[Write] = [*puts, *deletes]
         for write in writes:
             await self._write(write, "profiling")
@@ -167,10 +168,15 @@ class Reconciler:
         now_us = self.snapshot.now_us
         try:
             await carry_out(self._kube, render(decision.actions, decision.job, decision.manifest, devices))
+        except NameTaken as error:
+            return refuse(decision, Reason.NAME_TAKEN, str(error), now_us=now_us)
+        except NotYetGone as error:
+            return refuse(decision, Reason.WAITING_FOR_CLEANUP, str(error), now_us=now_us)
         except Refused as error:
-            return refuse(decision, str(error), is_forbidden=error.status == FORBIDDEN, now_us=now_us)
+            reason = Reason.FORBIDDEN if error.status == FORBIDDEN else Reason.INVALID_TEMPLATE
+            return refuse(decision, reason, str(error), now_us=now_us)
         except Invalid as error:
-            return refuse(decision, str(error), is_forbidden=False, now_us=now_us)
+            return refuse(decision, Reason.INVALID_TEMPLATE, str(error), now_us=now_us)
         return decision
 
     async def _write_status(self, decision: JobDecision, stored: StoredStatus) -> StoredStatus:
@@ -209,8 +215,8 @@ class Reconciler:
         """Carry out a write that no job waits for."""
         try:
             await carry_out(self._kube, [write])
-        except Refused as error:
-            log.warning("%s: the API server refuses a write: %s", stage, error)
+        except (NameTaken, Refused) as error:
+            log.warning("%s: a write is refused: %s", stage, error)
         except DueByError as error:  # the next pass shows it
             log.info("%s: a write failed: %s", stage, error)
         except Exception as error:  # whatever it is, jobs don't wait for it

@@ -36,9 +36,9 @@ def table(cluster: Cluster) -> dict[str, list[str]]:
 
 
 def test_a_model_that_was_never_measured_is_profiled_and_then_run(cluster: Cluster, gpu: str) -> None:
-    # What has the class's name and is about something else is no obstacle.
+    # What the operator made of the class's name, about something else, is no obstacle.
     leftover = profile_document()
-    leftover["metadata"]["name"] = NAME
+    leftover["metadata"] |= {"name": NAME, "labels": {"app.kubernetes.io/managed-by": "dueby"}}
     leftover["spec"] |= {"deviceClass": "NVIDIA-OLD", "device": {}}
     cluster.apply(leftover)
     folder = share_photos(cluster, "profiled", IMAGES)

@@ -80,7 +80,7 @@ class Site:
         )
         writes: list[Write] = [
             *(Put(kind=paths.profiles_path(), document=profile.document()) for profile in kept.new),
-            *(Delete(path=paths.profiles_path(name)) for name in kept.gone),
+            *(Delete(path=paths.profiles_path(name), uid="") for name in kept.gone),
             *upkeep,
         ]
         for write in writes:
@@ -105,6 +105,7 @@ class Site:
         name = job or f"{cron['metadata']['name']}-1"
         if name not in self.batch:
             self.batch[name] = job_now(parse(CronJob, cron), name, reason="")
+            self.batch[name]["metadata"]["uid"] = f"uid-of-{name}"
             del self.batch[name]["metadata"]["annotations"][names.REASON]
         self.pods.append(ended(self.batch[name], spec, node=node, **changes))
 
@@ -132,9 +133,8 @@ class Site:
                 document = write.document
                 self.cron_jobs[name] = document | {"metadata": {**document["metadata"], "uid": f"uid-of-{name}"}}
             case Add():
-                self.batch[name] = write.document | {
-                    "metadata": {**write.document["metadata"], "creationTimestamp": format_time(self.now_us)}
-                }
+                made = {"uid": f"uid-of-{name}", "creationTimestamp": format_time(self.now_us)}
+                self.batch[name] = write.document | {"metadata": {**write.document["metadata"], **made}}
             case Change() if write.path.endswith("/status"):
                 name = write.path.split("/")[-2]
                 profile = self.profiles[name]
@@ -165,8 +165,10 @@ def ended(
     labels = {**template["metadata"]["labels"], names.JOB_OF_POD: name, names.INDEX_OF_POD: str(index)}
     terminated = {"exitCode": 0, "message": words(measured().replace(spec=spec))}
     status = {"name": "dueby", "imageID": f"docker.io/dueby/worker@{image}", "state": {"terminated": terminated}}
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job["metadata"]["uid"]}
+    metadata = {"namespace": NAMESPACE, "name": f"{name}-{index}", "labels": labels, "ownerReferences": [owner]}
     found = {
-        "metadata": {**template["metadata"], "namespace": NAMESPACE, "name": f"{name}-{index}", "labels": labels},
+        "metadata": {**template["metadata"], **metadata},
         "spec": {**template["spec"], "nodeName": node},
         "status": {"phase": "Succeeded", "containerStatuses": [status]},
     }

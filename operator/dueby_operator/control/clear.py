@@ -7,6 +7,7 @@ from dueby_operator import paths
 from dueby_operator.control.conditions import condition, is_over, is_true
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Delete
+from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import micros_of
 
 # Workers of a complete job end by themselves within this time, but for those that never found a node.
@@ -25,11 +26,15 @@ def clear(job: JobSnapshot, *, now_us: int) -> tuple[Delete, ...]:
     deletions = []
     if is_true(job.status, ConditionType.FAILED) or now_us > ended_us + LEAVE_US:
         with_devices = [*(worker_job.job for worker_job in job.worker_jobs), *job.profiling]
-        names = [found.name for found in with_devices if not found.is_over]
-        deletions = [Delete(path=paths.batch_path(job.namespace, name)) for name in names]
+        deletions = [delete_job(found) for found in with_devices if not found.is_over]
     if _is_expired(job, ended_us, now_us):
-        deletions.append(Delete(path=paths.jobs_path(job.namespace, job.name)))
+        deletions.append(Delete(path=paths.jobs_path(job.namespace, job.name), uid=job.uid))
     return tuple(deletions)
+
+
+def delete_job(job: BatchJob) -> Delete:
+    """Return what deletes the Job."""
+    return Delete(path=paths.batch_path(job.metadata.namespace, job.name), uid=job.metadata.uid)
 
 
 def _is_expired(job: JobSnapshot, ended_us: int, now_us: int) -> bool:

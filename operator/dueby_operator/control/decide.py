@@ -24,7 +24,7 @@ from dueby_api.status import JobStatus
 from dueby_operator.cluster.nodes import set_apart
 from dueby_operator.control.chain import Outcome, Policy, run_chain
 from dueby_operator.control.clear import clear
-from dueby_operator.control.conditions import JobStage, is_over, is_true, message_of, phase_of
+from dueby_operator.control.conditions import JobStage, has_reason, is_over, is_true, message_of, phase_of
 from dueby_operator.control.events import NewEvent, events_between
 from dueby_operator.control.faults import is_resting, memory_with_fault, status_with_fault
 from dueby_operator.control.policies.finish import finish
@@ -54,8 +54,9 @@ from dueby_operator.profiling.used_models import jobs_to_measure_for
 Found = TypeVar("Found")
 # Parse makes the input of these, in this order.
 POLICIES: tuple[Policy, ...] = (index, suspend, queue, profile, plan, finish)
-# What the API server has forbidden is tried again after this long.
-FORBIDDEN_US = 30_000_000
+# What can't be made for now is tried again after this long: another manifest would mend neither a full quota nor a name
+# that isn't free.
+TRIED_AGAIN_US = {Reason.FORBIDDEN: 30_000_000, Reason.NAME_TAKEN: 30_000_000, Reason.WAITING_FOR_CLEANUP: 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +170,7 @@ def suffer(decision: JobDecision, fault: Fault, *, now_us: int) -> JobDecision:
 
 def _decide_job(job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared) -> tuple[JobDecision, Shared]:
     parsed = parse(
-        job,
+        replace(job, status=_without_refusal(job, snapshot.now_us)),
         shared=shared,
         now_us=snapshot.now_us,
         nodes=snapshot.nodes,
@@ -189,17 +190,23 @@ def _decide_job(job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared) -> 
     return replace(decision, manifest=end.manifest, actions=end.actions, model=end.model, work=end.work), end.shared
 
 
-def refuse(decision: JobDecision, message: str, *, is_forbidden: bool, now_us: int) -> JobDecision:
-    """Return the decision about a job of which the API server doesn't want an object: for now, or ever.
-
-    A quota or a policy forbids it for now: another manifest would not mend that.
-    """
-    reason = Reason.FORBIDDEN if is_forbidden else Reason.INVALID_TEMPLATE
+def refuse(decision: JobDecision, reason: Reason, message: str, *, now_us: int) -> JobDecision:
+    """Return the decision about a job of which an object can't be made: for now, or ever."""
     job, new = decision.job, NewCondition(reason=reason, message=message)
-    conditions = merge_conditions(decision.status.conditions, [new], generation=job.generation, now_us=now_us)
+    # What the decision has taken back of the condition is put in its place again, so that it is as old as it was.
+    before = {found.type: found for found in (*job.status.conditions, *decision.status.conditions)}
+    conditions = merge_conditions(before.values(), [new], generation=job.generation, now_us=now_us)
     status = _completed(job, decision.status.replace(conditions=conditions), decision.manifest)
-    memory = replace(decision.memory, refused_until_us=now_us + FORBIDDEN_US) if is_forbidden else decision.memory
+    memory = replace(decision.memory, refused_until_us=now_us + TRIED_AGAIN_US.get(reason, 0))
     return replace(decision, status=status, events=events_between(job.status, status), memory=memory)
+
+
+def _without_refusal(job: JobSnapshot, now_us: int) -> JobStatus:
+    """Return the status without the word that an object can't be made, once it is tried again."""
+    if now_us < job.memory.refused_until_us or not has_reason(job.status, *TRIED_AGAIN_US):
+        return job.status
+    kept = tuple(found for found in job.status.conditions if found.type != ConditionType.ADMITTED)
+    return job.status.replace(conditions=kept)
 
 
 def _decision(job: JobSnapshot, status: JobStatus, memory: JobMemory) -> JobDecision:

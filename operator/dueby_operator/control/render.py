@@ -8,6 +8,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import DeviceKind
+from dueby_operator.control.clear import delete_job
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import Owner, step_objects, worker_objects
 from dueby_operator.jobs.pod_state import index_of, job_of
@@ -23,6 +24,7 @@ from dueby_operator.model.actions import (
 from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.model.writes import Change, Create, Delete, Write
+from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.profiling.on_demand_jobs import profile_objects
 
 
@@ -46,10 +48,9 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
         case MeasureClass():
             return [_measure(action, owner, devices)]
         case StopMeasuring():
-            return [Delete(path=paths.batch_path(job.namespace, name)) for name in action.jobs]
+            return [delete_job(found) for found in job.profiling if found.name in action.jobs]
         case StopEverything():
-            there = [*(worker_job.name for worker_job in job.worker_jobs), *(found.name for found in job.profiling)]
-            return [Delete(path=paths.batch_path(job.namespace, name)) for name in there]
+            return [delete_job(found) for found in (*(each.job for each in job.worker_jobs), *job.profiling)]
 
 
 def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices) -> list[Write]:
@@ -98,21 +99,25 @@ def _stop_workers(stop: StopWorkers, job: JobSnapshot) -> list[Write]:
         meant = [name for name in alive if name in stop.workers]
         if not meant:
             continue
-        path = paths.batch_path(job.namespace, worker_job.name)
         left = worker_job.job.spec.completions - len(meant)
         if stop.reason == "WorkerLost":
             made += _delete_pods(worker_job, job, meant)
         elif left <= 0 or (len(meant) == len(alive) and names.QUEUE in worker_job.job.metadata.labels):
-            made.append(Delete(path=path))
+            made.append(delete_job(worker_job.job))
         elif names.QUEUE not in worker_job.job.metadata.labels:
-            made.append(Change(path=path, fields={"spec": {"completions": left, "parallelism": left}}))
+            made.append(_shrink(worker_job.job, left))
     return made
+
+
+def _shrink(job: BatchJob, count: int) -> Change:
+    fields = {"spec": {"completions": count, "parallelism": count}}
+    return Change(path=paths.batch_path(job.metadata.namespace, job.name), fields=fields, uid=job.metadata.uid)
 
 
 def _delete_pods(worker_job: WorkerJob, job: JobSnapshot, workers: Sequence[str]) -> list[Write]:
     indices = {i for i, assignment in enumerate(worker_job.assignments) if assignment.worker in workers}
     return [
-        Delete(path=paths.core_path("pods", job.namespace, pod.name))
+        Delete(path=paths.core_path("pods", job.namespace, pod.name), uid=pod.metadata.uid)
         for pod in job.pods
         if job_of(pod) == worker_job.name and index_of(pod) in indices
     ]

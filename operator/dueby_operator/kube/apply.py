@@ -1,49 +1,91 @@
-"""Carry out writes. What each kind of write does to the cluster is known here alone."""
+"""Carry out writes. What each kind of write does to the cluster is known here alone.
+
+What is to be created and exists is ours only if it has the same owner: anybody may make an object of that name, and an
+InferenceJob that was deleted and made anew meets what its predecessor has left. Nothing of either is ever used.
+"""
 
 import logging
 from collections.abc import Iterable
 
+from dueby_api.errors import DueByError
 from dueby_operator import paths
+from dueby_operator.jobs import names
 from dueby_operator.kube.client import Conflict, Kube
 from dueby_operator.model.writes import Add, Change, Create, Delete, Document, Put, Write
+from dueby_operator.objects.meta import ObjectMeta
+from dueby_operator.objects.parse import parse
 
 log = logging.getLogger(__name__)
 
 
+class NameTaken(DueByError):
+    """Somebody else's object has the name of one that is to be made."""
+
+
+class NotYetGone(DueByError):
+    """An object of the name is on its way out; the name is free after that."""
+
+
 async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
-    """Carry them out in this order. Raise Refused by the first that the API server doesn't want."""
+    """Carry them out in this order.
+
+    Raise Refused by the first that the API server doesn't want, NameTaken or NotYetGone by the first whose name isn't
+    free.
+    """
     for write in writes:
         match write:
             case Create():
-                await _create(kube, write)
+                await _create_both(kube, write)
             case Add():
-                await _create_unless_there(kube, write.kind, write.document)
+                await _create(kube, write.kind, write.document)
             case Change():
-                await kube.merge(write.path, write.fields)
+                await kube.merge(write.path, write.fields, uid=write.uid)
             case Put():
                 await _put(kube, write)
             case Delete():
-                await kube.delete(write.path)
+                await kube.delete(write.path, uid=write.uid)
 
 
-async def _create(kube: Kube, create: Create) -> None:
+async def _create_both(kube: Kube, create: Create) -> None:
     """Create both. The Job is tried dry first, so that one that is refused leaves nothing behind."""
     namespace = create.job["metadata"]["namespace"]
     path = paths.batch_path(namespace)
-    try:
-        await kube.create(path, create.job, dry_run=True)
-        await _create_unless_there(kube, paths.core_path("configmaps", namespace), create.config_map)
-        await kube.create(path, create.job)
-    except Conflict:
-        log.info("%s exists already", create.job["metadata"]["name"])
+    if await _create(kube, path, create.job, dry_run=True):
+        await _create(kube, paths.core_path("configmaps", namespace), create.config_map)
+        await _create(kube, path, create.job)
 
 
-async def _create_unless_there(kube: Kube, path: str, document: Document) -> None:
+async def _create(kube: Kube, kind: str, document: Document, *, dry_run: bool = False) -> bool:
+    """Create the object; return whether it wasn't there. Raise NameTaken or NotYetGone if another has its name."""
     try:
-        await kube.create(path, document)
+        await kube.create(kind, document, dry_run=dry_run)
     except Conflict:
+        found = await kube.get(f"{kind}/{document['metadata']['name']}")
+        _require_own(found, document)
         # An operator before this one was killed after it: what it decided then stands.
-        log.info("%s %s exists already", document["kind"], document["metadata"]["name"])
+        log.info("%s exists already", _name_of(document))
+        return False
+    return True
+
+
+def _require_own(found: Document, document: Document) -> None:
+    """Raise NameTaken or NotYetGone unless the object that was found is the one that was to be created."""
+    there, wanted = (parse(ObjectMeta, each["metadata"]) for each in (found, document))
+    name, owner = _name_of(document), wanted.owner_references[0]
+    if there.is_owned_by(owner.uid) and not there.is_deleting:
+        return
+    # Garbage collection deletes what is owned by an object of this kind and name with another uid: that one is gone.
+    is_left_over = any((each.kind, each.name) == (owner.kind, owner.name) for each in there.owner_references)
+    if there.is_deleting or is_left_over:
+        raise NotYetGone(f"{name} of before is still being deleted; it is made anew once that one is gone.")
+    owners = ", ".join(f"{each.kind} {each.name}" for each in there.owner_references)
+    whose = f"belongs to {owners}" if owners else "belongs to nobody"
+    raise NameTaken(f"{name} exists and isn't this {owner.kind}'s: it {whose}. Delete or rename it, or rename this.")
+
+
+def _name_of(document: Document) -> str:
+    metadata = document["metadata"]
+    return f"{document['kind']} {metadata.get('namespace', '')}/{metadata['name']}"
 
 
 async def _put(kube: Kube, put: Put) -> None:
@@ -52,5 +94,11 @@ async def _put(kube: Kube, put: Put) -> None:
         await kube.create(put.kind, put.document)
     except Conflict:
         path = f"{put.kind}/{metadata['name']}"
-        version = (await kube.get(path))["metadata"]["resourceVersion"]
-        await kube.replace(path, {**put.document, "metadata": {**metadata, "resourceVersion": version}})
+        found = parse(ObjectMeta, (await kube.get(path))["metadata"])
+        if not names.MANAGED.items() <= found.labels.items():
+            raise NameTaken(
+                f"{put.document['kind']} {metadata['name']} was made by somebody else and stays as it is, so what was "
+                "measured isn't stored. Rename it, to have both."
+            ) from None
+        replaced = {**metadata, "resourceVersion": found.resource_version}
+        await kube.replace(path, {**put.document, "metadata": replaced})

@@ -132,15 +132,27 @@ class Kube:
         """Replace the object that was read. Raise Conflict if it has changed since."""
         return await self._call("PUT", path, body=document)
 
-    async def merge(self, path: str, change: Document) -> Document:
-        """Change some fields of the object."""
-        return await self._call("PATCH", path, body=change, content_type=MERGE)
-
-    async def delete(self, path: str) -> None:
-        """Delete the object and, in the background, what it owns. An object that is gone is no error."""
+    async def merge(self, path: str, change: Document, *, uid: str = "") -> Document:
+        """Change some fields of the object. Raise Conflict if `uid` is given and the object is another by now."""
+        if uid:
+            change = {**change, "metadata": {**change.get("metadata", {}), "uid": uid}}
         try:
-            await self._call("DELETE", path, query={"propagationPolicy": "Background"})
-        except Missing:
+            return await self._call("PATCH", path, body=change, content_type=MERGE)
+        except Refused as error:
+            # To the API server a patch with another uid is an attempt to change it.
+            if uid and error.status == 422 and "metadata.uid" in error.message:
+                raise Conflict(error.message) from None
+            raise
+
+    async def delete(self, path: str, *, uid: str) -> None:
+        """Delete the object of this uid and, in the background, what it owns.
+
+        One that is gone is no error, nor is another that has its name by now, which stays.
+        """
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            await self._call("DELETE", path, body={"apiVersion": "v1", "kind": "DeleteOptions", **options})
+        except (Missing, Conflict):
             return
 
     async def _call(

@@ -1,7 +1,8 @@
 """Changes of objects in the cluster, as data. kube/apply.py carries them out.
 
 All can be done twice: what is to be created and exists was created by an operator that was killed after it, or by this
-one a moment ago.
+one a moment ago. That is so only if it has the same owner; anybody may have made an object of the name. And what is to
+be changed or deleted is the object that was seen, by its uid, and not one that was made in its place meanwhile.
 """
 
 from dataclasses import dataclass
@@ -33,11 +34,13 @@ class Change:
 
     path: str
     fields: Document
+    uid: str = ""
+    """Of the object that is meant; empty: whichever has the name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Put:
-    """Create an object, or replace the one of its name."""
+    """Create an object, or replace the one of its name that the operator made."""
 
     kind: str
     """The path of objects like it."""
@@ -49,6 +52,8 @@ class Delete:
     """Delete an object with all that it owns."""
 
     path: str
+    uid: str
+    """Of the object that is meant."""
 
 
 Write = Create | Add | Change | Put | Delete

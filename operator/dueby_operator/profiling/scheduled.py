@@ -79,14 +79,19 @@ def follow_nodes(
 ) -> list[Add | Change | Delete]:
     """Return the writes that turn the existing CronJobs into the desired ones."""
     wanted = {made["metadata"]["name"]: made for made in _wanted(nodes, jobs, settings, profiler, profiles)}
-    found = {cron.name: cron for cron in existing}
+    # Who else uses the label keeps what is theirs.
+    found = {cron.name: cron for cron in existing if names.MANAGED.items() <= cron.metadata.labels.items()}
     path = paths.cron_jobs_path(profiler.namespace)
     return [
-        *(Delete(path=f"{path}/{name}") for name in sorted(found.keys() - wanted.keys())),
+        *(Delete(path=f"{path}/{name}", uid=found[name].metadata.uid) for name in sorted(found.keys() - wanted.keys())),
         *(Add(kind=path, document=made) for name, made in wanted.items() if name not in found),
         *(
             # What people have set besides, such as `suspend`, stays.
-            Change(path=f"{path}/{name}", fields={"metadata": _changing(made), "spec": made["spec"]})
+            Change(
+                path=f"{path}/{name}",
+                fields={"metadata": _changing(made), "spec": made["spec"]},
+                uid=found[name].metadata.uid,
+            )
             for name, made in wanted.items()
             if name in found and found[name].metadata.annotations.get(names.DIGEST, "") != _digest_of(made)
         ),
@@ -95,13 +100,13 @@ def follow_nodes(
 
 def measurements_in(pods: Iterable[Pod], jobs: Iterable[BatchJob], nodes: Mapping[str, Node]) -> list[Measurement]:
     """Return what the pods of these Jobs have measured that succeeded, on nodes that exist."""
-    ours = {(job.metadata.namespace, job.name) for job in jobs}
+    ours = {(job.metadata.namespace, job.name): job.metadata.uid for job in jobs}
     found = []
     for pod in pods:
         node, job = nodes.get(pod.spec.node_name), job_of(pod)
         # Anybody may put the label on a pod of theirs; it counts only as one of these Jobs'.
-        is_ours = (pod.metadata.namespace, job) in ours
-        if not is_ours or node is None or pod.status.phase != "Succeeded":
+        uid = ours.get((pod.metadata.namespace, job))
+        if uid is None or not pod.metadata.is_owned_by(uid) or node is None or pod.status.phase != "Succeeded":
             continue
         try:
             spec = _checked(pod, job)

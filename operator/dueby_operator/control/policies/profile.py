@@ -10,10 +10,11 @@ Measuring has a time limit, and it runs beside the index step. It takes free dev
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.engines import runs_on_cpu
+from dueby_api.gpu_profile import GPUProfile
 from dueby_api.subject import model_subject, profile_subject
 from dueby_operator.cluster.nodes import CPU_CLASS
 from dueby_operator.control.chain import Outcome, PolicyInput
@@ -24,7 +25,7 @@ from dueby_operator.model.conditions import NewCondition
 from dueby_operator.profiling import profile_messages
 from dueby_operator.profiling.attempts import Attempt, attempts_of, measured_elsewhere, outdated_attempts
 from dueby_operator.profiling.class_profiles import profiles_of
-from dueby_operator.profiling.managed import managed_profile, profile_name
+from dueby_operator.profiling.managed import is_managed, managed_profile, profile_name
 from dueby_operator.profiling.provenance import with_provenance
 from dueby_planner.profiles.class_profiles import matching
 from dueby_planner.profiles.size_prediction import is_bearable, predictions
@@ -79,7 +80,7 @@ def _look(given: PolicyInput) -> Measured:
     outdated = outdated_attempts(job, model)
     there = given.shared.devices.classes_of(job.namespace, given.spec, named=known.union(allowed))
     return Measured(
-        attempts=attempts_of(job, model),
+        attempts=[_unless_taken(given, attempt) for attempt in attempts_of(job, model)],
         known=known,
         there=frozenset(there),
         clearing=(StopMeasuring(jobs=outdated),) if outdated else (),
@@ -90,17 +91,12 @@ def _store(given: PolicyInput, measured: Measured) -> Shared | None:
     """Return the profiles with what attempts have measured of classes that had none; None if that is nothing new."""
     # A job that was profiled already knows its classes: a Job that measured one of them is read once.
     known = measured.known if is_true(given.status, ConditionType.PROFILED) else frozenset()
-    # An image of the job's own is not named in the profile: nobody would measure with it again.
-    image_name = "" if given.spec.worker.image else given.worker_image
     existing = {found.name for found in given.shared.profiles}
     made = [
         found
         for attempt in measured.attempts
-        if attempt.found and attempt.device_class not in known
-        for node in [given.nodes.get(attempt.node)]
-        for found in profiles_of(
-            with_provenance(attempt.found, node=node, image_name=image_name), node=node, profiles=given.shared.profiles
-        )
+        if attempt.device_class not in known
+        for found in _profiles_of(given, attempt)
     ]
     if not any(found.name not in existing for found in made):
         return None
@@ -108,6 +104,27 @@ def _store(given: PolicyInput, measured: Measured) -> Shared | None:
     for found in made:
         shared = shared.with_profile(found)
     return shared
+
+
+def _profiles_of(given: PolicyInput, attempt: Attempt) -> list[GPUProfile]:
+    """Return the profiles that the attempt makes; none before it is done."""
+    if attempt.found is None:
+        return []
+    # An image of the job's own is not named in the profile: nobody would measure with it again.
+    image_name = "" if given.spec.worker.image else given.worker_image
+    node = given.nodes.get(attempt.node)
+    spec = with_provenance(attempt.found, node=node, image_name=image_name)
+    return profiles_of(spec, node=node, profiles=given.shared.profiles)
+
+
+def _unless_taken(given: PolicyInput, attempt: Attempt) -> Attempt:
+    """Return the attempt; a failed one if somebody else's profile has the name of one that it makes."""
+    theirs = {found.name for found in given.shared.profiles if not is_managed(found)}
+    taken = ", ".join(sorted(theirs & {found.name for found in _profiles_of(given, attempt)}))
+    if not taken:
+        return attempt
+    message = f"the GPUProfile {taken} was made by somebody else and has the name under which it would be kept"
+    return replace(attempt, state="failed", found=None, message=message)
 
 
 def _predict(given: PolicyInput) -> tuple[frozenset[str], Shared]:

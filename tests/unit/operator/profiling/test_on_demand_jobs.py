@@ -1,21 +1,15 @@
 """The Job that measures a device, and the GPUProfiles that come of it, as documents."""
 
-import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
-
-from aiohttp import web
 
 from dueby_api.gpu_profile import Device, GPUProfile, Latency, images_per_second
 from dueby_api.schema import validate
 from dueby_api.status import ProfileStatus, read_status
 from dueby_api.step_config import ProfileConfig
-from dueby_operator.kube.apply import carry_out
-from dueby_operator.model.writes import Put
 from dueby_operator.profiling.class_profiles import profiles_of
 from dueby_operator.profiling.rates import rates
-from support.api import served
 from support.operator import profile
 from support.profiling import A100, begun, gpu_node, measured
 
@@ -135,27 +129,3 @@ def test_the_column_shows_the_best_size_that_fits_and_is_written_only_when_it_ch
     (write,) = rates([profile(A100)])
     assert write.path == f"/apis/dueby.dev/v1alpha1/gpuprofiles/{A100}/status"
     assert not rates([profile(A100).replace(status=read_status(ProfileStatus, write.fields))])
-
-
-def test_an_object_that_is_there_already_is_replaced_as_it_is_now() -> None:
-    asked: list[tuple[str, str, Any]] = []
-
-    async def answer(request: web.Request) -> web.Response:
-        body = await request.json() if request.can_read_body else None
-        asked.append((request.method, request.path, body))
-        if request.method == "POST":
-            return web.json_response({"message": "there already"}, status=409)
-        return web.json_response({"metadata": {"name": "p", "resourceVersion": "7"}})
-
-    async def put() -> None:
-        async with served(answer) as kube:
-            document = {"metadata": {"name": "p"}, "spec": {"a": 1}}
-            await carry_out(kube, [Put(kind="/apis/dueby.dev/v1alpha1/gpuprofiles", document=document)])
-
-    asyncio.run(put())
-    assert [(method, path.rpartition("/")[2]) for method, path, _ in asked] == [
-        ("POST", "gpuprofiles"),
-        ("GET", "p"),
-        ("PUT", "p"),
-    ]
-    assert asked[-1][2] == {"metadata": {"name": "p", "resourceVersion": "7"}, "spec": {"a": 1}}

@@ -81,6 +81,11 @@ class TestCronJobs:
         site.reconcile()
         assert (site.cron_jobs, site.reconcile()) == ({}, [])
 
+    def test_one_of_somebody_else_that_has_the_label_is_left_alone(self) -> None:
+        site = Site(nodes=[])
+        site.cron_jobs["backup"] = {"metadata": {"name": "backup", "uid": "u", "labels": {names.PROFILED: "backup"}}}
+        assert site.reconcile() == []
+
     def test_what_people_set_besides_stays_when_it_changes(self) -> None:
         site = Site(nodes=[gpu_node("a")])
         site.reconcile()

@@ -29,6 +29,12 @@ class TestResults:
         assert site.profiles[OWN].spec.device.node == "gpu"
         site.settle()
 
+    def test_a_pod_that_belongs_to_none_of_the_jobs_says_nothing(self) -> None:
+        site = self.site()
+        site.measure(spec_of(A100), node="gpu")
+        site.pods[0]["metadata"]["ownerReferences"][0]["uid"] = "of-another"
+        assert site.reconcile() == []
+
     def test_it_says_what_driver_and_image_it_comes_from(self) -> None:
         site = self.site()
         site.nodes[0] = gpu_node("gpu", labels={"nvidia.com/cuda.driver-version.full": "580.95.05"})

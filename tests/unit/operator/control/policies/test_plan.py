@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from dueby_api.conditions import ConditionType, Reason
+from dueby_operator.control.conditions import condition
 from dueby_operator.control.decide import refuse
 from dueby_operator.jobs import names
 from support.decisions import FIRST_WORKERS, NOW, SECOND, a_batch, indexed, infj, job, look, started, worker_job_of
@@ -43,16 +45,29 @@ def test_a_sink_that_was_begun_before_keeps_its_grid() -> None:
 
 def test_what_the_api_server_forbids_is_tried_again_later_and_what_it_refuses_never() -> None:
     found = look(infj(status=indexed()))
-    forbidden = refuse(found.decision, "exceeded quota: jobs", is_forbidden=True, now_us=NOW)
+    forbidden = refuse(found.decision, Reason.FORBIDDEN, "exceeded quota: jobs", now_us=NOW)
     assert replace(found, decision=forbidden).said("Admitted") == ("False", "Forbidden")
     again = job(infj(status=indexed()), memory=forbidden.memory)
     assert not look(again, now_us=NOW + SECOND).writes
     assert look(again, now_us=NOW + 31 * SECOND).writes
 
     message = "spec.template.spec.containers[0].image: Required value"
-    refused = replace(found, decision=refuse(found.decision, message, is_forbidden=False, now_us=NOW))
+    refused = replace(found, decision=refuse(found.decision, Reason.INVALID_TEMPLATE, message, now_us=NOW))
     assert refused.said("Failed") == ("True", "InvalidTemplate")
     assert "image" in refused.message("Failed")
+
+
+def test_a_name_that_is_not_free_is_told_of_and_taken_back_once_it_is() -> None:
+    found = look(infj())
+    taken = refuse(found.decision, Reason.NAME_TAKEN, "Job team/job-index belongs to nobody.", now_us=NOW)
+    assert replace(found, decision=taken).said("Admitted") == ("False", "NameTaken")
+    assert taken.status.message == "Job team/job-index belongs to nobody."
+
+    still = look(job(infj(status=taken.status.document()), memory=taken.memory), now_us=NOW + 31 * SECOND)
+    again = refuse(still.decision, Reason.NAME_TAKEN, "Job team/job-index belongs to nobody.", now_us=NOW + 31 * SECOND)
+    assert again.status == taken.status
+    assert not again.events
+    assert condition(still.status, ConditionType.ADMITTED) is None
 
 
 def test_a_worker_on_a_silent_node_is_lost_and_help_keeps_away_from_the_node() -> None:

@@ -93,6 +93,19 @@ def test_what_was_measured_is_stored_as_the_nodes_and_as_the_classs_and_then_pla
     assert len(new_profiles(half)) == 2, "an operator was killed in between"
 
 
+def test_what_was_measured_is_not_stored_in_the_place_of_somebody_elses_profile() -> None:
+    (create,) = begun(A100)
+    name = "nvidia-a100-sxm4-40gb-efficientnet-lite0-224-fp32-openvino"
+    theirs = profile("NVIDIA-OLD")
+    of_another = theirs.spec.replace(model=theirs.spec.model.replace(name="resnet18"))
+    theirs = theirs.replace(metadata=theirs.metadata.replace(name=name), spec=of_another)
+    measuring = seen(infj(), job_of(create, Complete="Done"), pods=[ended_pod(create, words(measured()))])
+    found = look(measuring, profiles=(theirs,), nodes=nodes(gpu_node("gpu-0")))
+    assert not new_profiles(found)
+    assert condition(found).reason == "ProfilingFailed"
+    assert f"the GPUProfile {name} was made by somebody else" in condition(found).message
+
+
 @pytest.mark.parametrize(
     ("worker", "software"),
     [

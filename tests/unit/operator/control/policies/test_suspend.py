@@ -9,7 +9,7 @@ def test_a_suspended_job_gives_all_its_workers_back() -> None:
     begun = started()
     document = infj(suspend=True, status=begun.document["status"])
     found = look(begun.job(document=document))
-    assert found.writes == (Delete(path=paths.batch_path("team", begun.name)),)
+    assert found.writes == (Delete(path=paths.batch_path("team", begun.name), uid="j"),)
     assert found.said("Admitted") == ("False", "Suspended")
 
 

@@ -1,0 +1,131 @@
+"""Carrying writes out: what has the name of ours and isn't, and what was made anew meanwhile."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from dueby_api.errors import DueByError
+from dueby_operator import paths
+from dueby_operator.jobs import names
+from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out
+from dueby_operator.kube.client import Conflict
+from dueby_operator.model.writes import Add, Change, Create, Delete, Put, Write
+from support.api import served
+from support.kept_objects import KeptObjects
+
+Document = dict[str, Any]
+OWNER = names.job_owner("a", "u-1")
+JOB, CONFIG_MAP = paths.batch_path("team", "a-index"), paths.core_path("configmaps", "team", "a-index")
+PROFILE = paths.profiles_path("p")
+
+
+def document(kind: str, *, owner: Document | None = OWNER, **metadata: Any) -> Document:
+    owners = [owner] if owner else []
+    return {"kind": kind, "metadata": {"name": "a-index", "namespace": "team", "ownerReferences": owners, **metadata}}
+
+
+CREATE = Create(config_map=document("ConfigMap"), job=document("Job"))
+
+
+def carried_out(server: KeptObjects, *writes: Write) -> DueByError | None:
+    """Carry them out; return what was raised."""
+
+    async def run() -> DueByError | None:
+        async with served(server.answer) as kube:
+            try:
+                await carry_out(kube, writes)
+            except DueByError as error:
+                return error
+        return None
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        pytest.param([], id="nothing is there"),
+        pytest.param([CONFIG_MAP], id="the operator was killed after the ConfigMap"),
+        pytest.param([CONFIG_MAP, JOB], id="it was killed after both"),
+    ],
+)
+def test_what_is_ours_already_stands(there: list[str]) -> None:
+    kinds = {CONFIG_MAP: "ConfigMap", JOB: "Job"}
+    server = KeptObjects({path: document(kinds[path], uid="before") for path in there})
+    assert carried_out(server, CREATE) is None
+    assert server.objects.keys() == {CONFIG_MAP, JOB}
+    assert all(server.objects[path]["metadata"]["uid"] == "before" for path in there)
+
+
+@pytest.mark.parametrize(("path", "kind"), [(CONFIG_MAP, "ConfigMap"), (JOB, "Job")])
+@pytest.mark.parametrize(
+    ("metadata", "raised", "words"),
+    [
+        pytest.param({"owner": None}, NameTaken, "belongs to nobody", id="a planted one"),
+        pytest.param(
+            {"owner": {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u-2"}},
+            NameTaken,
+            "belongs to Node n",
+            id="another owner's",
+        ),
+        pytest.param(
+            {"owner": names.job_owner("a", "u-0")},
+            NotYetGone,
+            "still being deleted",
+            id="the predecessor's",
+        ),
+        pytest.param(
+            {"deletionTimestamp": "2026-11-26T12:00:00Z"}, NotYetGone, "still being deleted", id="ours, on its way out"
+        ),
+    ],
+)
+def test_what_has_the_name_and_is_not_ours_is_named_and_never_used(
+    path: str, kind: str, metadata: Document, raised: type[DueByError], words: str
+) -> None:
+    server = KeptObjects({path: document(kind, **metadata)})
+    error = carried_out(server, CREATE)
+    assert isinstance(error, raised)
+    assert f"{kind} team/a-index" in str(error)
+    assert words in str(error)
+    assert server.objects.keys() == {path}
+
+
+def test_a_cron_job_of_somebody_else_is_no_success() -> None:
+    cron_jobs = paths.cron_jobs_path("dueby")
+    made = document("CronJob", owner=names.node_owner("n", "u-2"), namespace="dueby")
+    server = KeptObjects({f"{cron_jobs}/a-index": document("CronJob", owner=None, namespace="dueby")})
+    assert isinstance(carried_out(server, Add(kind=cron_jobs, document=made)), NameTaken)
+
+
+def test_nothing_is_deleted_that_was_made_in_the_place_of_what_was_seen() -> None:
+    server = KeptObjects({JOB: document("Job", uid="of-another")})
+    assert carried_out(server, Delete(path=JOB, uid="seen")) is None
+    assert server.objects.keys() == {JOB}
+    assert carried_out(server, Delete(path=JOB, uid="of-another"), Delete(path=JOB, uid="of-another")) is None
+    assert not server.objects
+
+
+def test_nothing_is_changed_that_was_made_in_the_place_of_what_was_seen() -> None:
+    server = KeptObjects({JOB: {**document("Job", uid="of-another"), "spec": {"completions": 2}}})
+    fields = {"spec": {"completions": 1}}
+    assert isinstance(carried_out(server, Change(path=JOB, fields=fields, uid="seen")), Conflict)
+    assert server.objects[JOB]["spec"] == {"completions": 2}
+    assert carried_out(server, Change(path=JOB, fields=fields, uid="of-another")) is None
+    assert server.objects[JOB]["spec"] == {"completions": 1}
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_profile_is_replaced_only_if_the_operator_made_it(is_ours: bool) -> None:
+    labels = names.MANAGED if is_ours else {"team": "vision"}
+    before = {"metadata": {"name": "p", "uid": "u", "resourceVersion": "7", "labels": labels}, "spec": {"a": 0}}
+    server = KeptObjects({PROFILE: before})
+    made = {"kind": "GPUProfile", "metadata": {"name": "p", "labels": names.MANAGED}, "spec": {"a": 1}}
+    error = carried_out(server, Put(kind=paths.profiles_path(), document=made))
+    if is_ours:
+        assert error is None
+        assert server.objects[PROFILE]["spec"] == {"a": 1}
+        assert server.objects[PROFILE]["metadata"]["resourceVersion"] == "7"
+    else:
+        assert isinstance(error, NameTaken)
+        assert server.objects[PROFILE] == before
