@@ -102,6 +102,8 @@ class ObservedJob(Spec, frozen=True, kw_only=True):
 
     job: Annotated[str, Meta(min_length=1, max_length=64)]
     """The InferenceJob's uid, so that it is counted once."""
+    namespace: Annotated[str, Meta(max_length=63)] = ""
+    """The InferenceJob's namespace. Plans of other namespaces believe the row only within bounds."""
     time: Time
     """When this was noted."""
     workers: Count

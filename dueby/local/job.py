@@ -7,7 +7,8 @@ from dueby_api.status import JobStatus
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.job_snapshot import JobSnapshot
 
-NAMESPACE = "local"
+# None: the profiles of this machine are one's own, and all that they say is believed.
+NAMESPACE = ""
 
 
 def first_snapshot(

@@ -7,7 +7,7 @@ from typing import Any
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec, parse_profile
 from dueby_api.inference_job import InferenceJob, Model
 from dueby_api.status import Condition, ProfileStatus, read_status
-from dueby_api.units import format_time
+from dueby_api.units import format_time, to_micros
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node, set_apart
 from dueby_operator.jobs import names
@@ -19,7 +19,7 @@ from dueby_operator.profiling.class_profiles import keep_profiles
 from dueby_operator.profiling.scheduled_jobs import job_now
 from dueby_operator.profiling.upkeep import ProfilingSnapshot, decide_upkeep
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
-from support.decisions import NOW, SETTINGS, job
+from support.decisions import SETTINGS, job
 from support.profiling import measured, words
 
 NAMESPACE = "dueby"
@@ -47,7 +47,7 @@ class Site:
     cron_jobs: dict[str, Document] = field(default_factory=dict)
     batch: dict[str, Document] = field(default_factory=dict)
     pods: list[Document] = field(default_factory=list)
-    now_us: int = NOW
+    now_us: int = to_micros(NIGHT + timedelta(days=2))
     generation: int = 1
     """Of every profile."""
 

@@ -117,6 +117,8 @@ class JobModel:
     images: int
     """N, as it was indexed."""
     cost: InputCost = FREE
+    namespace: str | None = None
+    """Whose jobs are believed about the profiles; None: everybody's, as on one's own machine."""
     profiles: tuple[GPUProfile, ...]
     counts: Mapping[str, int]
     """Devices of each class, free or busy with this job's workers."""

@@ -21,6 +21,7 @@ from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
 from dueby_api.schema import LenientSpec, decode, field, validate
 from dueby_api.subject import ModelSubject, Subject, model_subject, node_of, profile_subject
+from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.jobs import names
@@ -34,6 +35,8 @@ from dueby_planner.profiles.observed import find_drift, summarize_steps
 
 # Measuring doesn't cure everything, such as a label that is behind its driver: it is not repeated within this time.
 REST_US = 3_600_000_000
+# What jobs say is their tenants' word, and has no node measured more than once a day.
+STEPS_REST_US = 24 * REST_US
 
 
 class _PodMetadata(LenientSpec, frozen=True, kw_only=True):
@@ -136,7 +139,7 @@ def measure_again(
         jobs_of[job.metadata.labels.get(names.PROFILED, "")].append(job)
     waiting: dict[str, tuple[Clock, ProfileSpec, Drift]] = {}
     for profile, drift in sorted(drifted, key=lambda one: measured_s(one[0].spec)):
-        if clock := clock_of(profile, found):
+        if (clock := clock_of(profile, found)) and not _is_rumour(drift, profile.spec, now_us):
             waiting[clock.name] = clock, profile.spec, drift
     made = []
     for clock, latest, drift in waiting.values():
@@ -163,6 +166,11 @@ def _is_recent(job: BatchJob, now_us: int) -> bool:
     if names.REASON not in job.metadata.annotations:
         return False
     return now_us < (job.metadata.created_us or 0) + REST_US
+
+
+def _is_rumour(drift: Drift, spec: ProfileSpec, now_us: int) -> bool:
+    """Return whether only jobs say so, of what was measured a short while ago."""
+    return drift.reason is Reason.STEPS_OFF and now_us < measured_s(spec) * MICROS_PER_SECOND + STEPS_REST_US
 
 
 def _driver(spec: ProfileSpec, now: Now) -> Drift | None:

@@ -14,12 +14,18 @@ With at least five starts, S has the quantiles of these together with the profil
 processes. A ratio is always to what was measured, whatever a plan made of it, so nothing is counted twice. Ratios are
 dropped when the measurement that they refer to is replaced. Within a job, a re-plan uses what the job's own workers
 show.
+
+What a job shows is the word of whoever runs it. So a plan believes the jobs of its own namespace, once they are enough.
+Until then others' rows count, and all of them together move L by no more than 10 %, raise a spread to no more than 0.1
+and S to no more than twice the measured p95, and lower neither. No namespace can have the rows of another one dropped
+before it has fewer itself. Without a namespace, as for files on one's own machine, every row is believed.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean, median_high, median_low, stdev
 
 from dueby_api.gpu_profile import Latency, ObservedJob, ProfileSpec, Quantiles, Spread
 from dueby_planner.small_samples import foresight
@@ -33,6 +39,9 @@ MIN_SPREAD, MAX_SPREAD = 0.02, 0.99
 MAX_JOBS, MAX_STARTS = 20, 16
 # A profile that is off by more than this has to be measured again.
 OFF = 0.10
+# What others' jobs show moves L by no more than this, since beyond it the class is measured again by those who may be
+# believed. A spread is not raised above it, either.
+MAX_OF_OTHERS = OFF
 # A new measurement within this of the old one says the same.
 SAME = 0.02
 
@@ -81,18 +90,20 @@ def summarize_steps(spec: ProfileSpec) -> ObservedSteps | None:
     )
 
 
-def learn(spec: ProfileSpec) -> LearnedProfile:
-    """Return the profile with what jobs have shown of it."""
-    starts = sorted(start for row in spec.observed for start in row.startup_micros)
-    shown = summarize_steps(spec)
+def learn(spec: ProfileSpec, *, namespace: str | None = None) -> LearnedProfile:
+    """Return the profile with what jobs have shown of it, as far as a job of this namespace believes them."""
+    own = spec if namespace is None else spec.replace(observed=_rows_of(spec, namespace))
+    starts, startup = _learn_startup(spec, own)
+    shown_by_own = summarize_steps(own)
+    shown = shown_by_own or summarize_steps(spec.replace(observed=tuple(map(_bounded_row, spec.observed))))
     remarks = []
     if spec.predicted:
         source, error = spec.predicted.profile, f"{spec.predicted.error:.0%}"
         doubt = f"; the margin includes the prediction's standard error of {error}" if shown is None else ""
         remarks.append(f"is predicted from {source}, at {spec.predicted.image_size} px, and was not measured{doubt}")
-    if len(starts) >= ENOUGH_STARTS:
-        spec = spec.replace(startup_micros=_pooled(spec, starts))
-        remarks.append(f"the start-up time includes those of {len(starts)} workers of earlier jobs")
+    if starts:
+        spec = spec.replace(startup_micros=startup)
+        remarks.append(f"the start-up time includes those of {starts} workers of earlier jobs")
     if shown is None:
         return LearnedProfile(spec=spec, remarks=tuple(remarks))
     steps = tuple(
@@ -103,26 +114,40 @@ def learn(spec: ProfileSpec) -> LearnedProfile:
         f"steps are planned at {shown.ratio:.3f} times the measured latency, as in {shown.jobs} earlier jobs "
         f"({shown.steps:,} steps)"
     )
-    spec = spec.replace(
-        steps=steps,
-        spread=Spread(run=_spread(spec, spec.spread.run, shown.run, shown), node=_node_spread(spec, shown)),
-    )
-    return LearnedProfile(spec=spec, ratio=shown.ratio, remarks=tuple(remarks))
+    spread = _spread_of_own(spec, shown) if shown_by_own else _spread_of_others(spec, shown)
+    return LearnedProfile(spec=spec.replace(steps=steps, spread=spread), ratio=shown.ratio, remarks=tuple(remarks))
 
 
 def find_drift(spec: ProfileSpec) -> float | None:
-    """Return the share by which jobs' steps are longer than measured (negative: shorter); None up to 10 %."""
-    shown = summarize_steps(spec)
-    off = 0.0 if shown is None else round(shown.ratio - 1, 4)
+    """Return the share by which jobs' steps are longer than measured (negative: shorter); None up to 10 %.
+
+    Each namespace has one voice, and they must agree for the most part: of an even number, the middle one counts that
+    is nearer to what was measured.
+    """
+    if summarize_steps(spec) is None:
+        return None
+    ratios: dict[str, list[float]] = defaultdict(list)
+    for row in spec.observed:
+        if row.step_ratio is not None:
+            ratios[row.namespace].append(row.step_ratio)
+    voices = [fmean(found) - 1 for found in ratios.values()]
+    middle: float = min(median_low(voices), median_high(voices), key=abs)
+    off = round(middle, 4)
     return off if abs(off) > OFF else None
 
 
 def with_job(spec: ProfileSpec, row: ObservedJob) -> ProfileSpec:
-    """Return the profile with the job's row, which is added once. Of more than 20 rows the oldest are dropped."""
+    """Return the profile with the job's row, which is added once.
+
+    Of more than 20 rows the oldest are dropped of the namespace that has the most of them.
+    """
     if any(known.job == row.job for known in spec.observed):
         return spec
     rows = sorted((*spec.observed, row), key=lambda known: (known.time, known.job))
-    return spec.replace(observed=tuple(rows[-MAX_JOBS:]))
+    while len(rows) > MAX_JOBS:
+        counts = Counter(known.namespace for known in rows)
+        rows.remove(max(rows, key=lambda known: counts[known.namespace]))  # of several the first, which is the oldest
+    return spec.replace(observed=tuple(rows))
 
 
 def keep_valid_rows(before: ProfileSpec, now: ProfileSpec) -> tuple[ObservedJob, ...]:
@@ -145,13 +170,53 @@ def thin_out_starts(starts: Sequence[int]) -> tuple[int, ...]:
     return tuple(found[round(i * (len(found) - 1) / (MAX_STARTS - 1))] for i in range(MAX_STARTS))
 
 
-def _spread(spec: ProfileSpec, measured: float | None, shown: float, of: ObservedSteps) -> float:
-    replaces_measured = measured is None or spec.predicted is not None or of.jobs >= SURE_JOBS
-    return shown if replaces_measured else max(shown, measured or 0.0)
+def _rows_of(spec: ProfileSpec, namespace: str) -> tuple[ObservedJob, ...]:
+    return tuple(row for row in spec.observed if row.namespace == namespace)
 
 
-def _node_spread(spec: ProfileSpec, shown: ObservedSteps) -> float | None:
-    return spec.spread.node if shown.node is None else _spread(spec, spec.spread.node, shown.node, shown)
+def _bounded_row(row: ObservedJob) -> ObservedJob:
+    """Return the row as far as another namespace believes its steps."""
+    if row.step_ratio is None:
+        return row
+    return row.replace(step_ratio=min(1 + MAX_OF_OTHERS, max(1 - MAX_OF_OTHERS, row.step_ratio)))
+
+
+def _learn_startup(spec: ProfileSpec, own: ProfileSpec) -> tuple[int, Quantiles | None]:
+    """Return S with the starts that were observed, and how many these are; none of them if they are too few."""
+    starts, known = _starts(own), spec.startup_micros
+    if len(starts) >= ENOUGH_STARTS:
+        return len(starts), _pooled(spec, starts)
+    # Others' starts are believed only beside a measured one that says what is likely.
+    starts = _starts(spec)
+    if known is None or len(starts) < ENOUGH_STARTS:
+        return 0, known
+    pooled = _pooled(spec, [min(2 * known.p95, max(known.p50, start)) for start in starts])
+    return len(starts), Quantiles(p50=max(known.p50, pooled.p50), p95=max(known.p95, pooled.p95))
+
+
+def _starts(spec: ProfileSpec) -> list[int]:
+    return sorted(start for row in spec.observed for start in row.startup_micros)
+
+
+def _spread_of_own(spec: ProfileSpec, shown: ObservedSteps) -> Spread:
+    """Return the spreads as the plan's own jobs show them; few jobs only raise what was measured."""
+
+    def learned(measured: float | None, found: float) -> float:
+        replaces_measured = measured is None or spec.predicted is not None or shown.jobs >= SURE_JOBS
+        return found if replaces_measured else max(found, measured or 0.0)
+
+    node = spec.spread.node if shown.node is None else learned(spec.spread.node, shown.node)
+    return Spread(run=learned(spec.spread.run, shown.run), node=node)
+
+
+def _spread_of_others(spec: ProfileSpec, shown: ObservedSteps) -> Spread:
+    """Return the spreads as others' jobs show them, which never lower what was measured."""
+
+    def learned(measured: float | None, found: float) -> float:
+        return max(measured or 0.0, min(MAX_OF_OTHERS, found))
+
+    node = spec.spread.node if shown.node is None else learned(spec.spread.node, shown.node)
+    return Spread(run=learned(spec.spread.run, shown.run), node=node)
 
 
 def _bounded(spread: float) -> float:

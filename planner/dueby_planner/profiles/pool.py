@@ -41,10 +41,12 @@ def build_pool(
     *,
     cost: InputCost = FREE,
     cpus: int = 1,
+    namespace: str | None = None,
 ) -> Pool:
     """Return the pool of a job. `counts` has the free devices of each class, or pairs of (count, free in us).
 
-    Classes that are not in spec.gpus.classes are left out. Raise Invalid if a class has no profile of the job's model.
+    Classes that are not in spec.gpus.classes are left out. In a cluster, the job's namespace decides how far its plan
+    believes what other jobs have shown; None: wholly. Raise Invalid if a class has no profile of the job's model.
     """
     known = class_profiles(profiles)
     _require_classes(job, known.keys() | counts.keys())
@@ -54,7 +56,9 @@ def build_pool(
     for name, count in sorted(counts.items()):
         if job.gpus.classes and name not in job.gpus.classes:
             continue
-        learned = [(profile, learn(profile.spec)) for profile in _profiles_of(name, job.model, known)]
+        learned = [
+            (profile, learn(profile.spec, namespace=namespace)) for profile in _profiles_of(name, job.model, known)
+        ]
         used += [profile.replace(spec=now.spec) for profile, now in learned]
         remarks += [f"{profile.name}: {remark}" for profile, now in learned for remark in now.remarks]
         groups += _groups(name, count, _choices(job, learned, cost, cpus))

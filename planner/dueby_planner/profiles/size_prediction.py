@@ -35,10 +35,11 @@ _MAX_MARGIN = 2 / 3
 _MAX_NAME = 253
 
 
-def predictions(profiles: Sequence[GPUProfile], model: Model) -> list[GPUProfile]:
+def predictions(profiles: Sequence[GPUProfile], model: Model, *, namespace: str | None = None) -> list[GPUProfile]:
     """Return predicted profiles for the classes without one of this model, from the nearest image size of each engine.
 
-    A class whose nearest size was measured on several nodes gets a prediction for each of them.
+    A class whose nearest size was measured on several nodes gets a prediction for each of them. `namespace` is whose
+    jobs are believed; None: everybody's.
     """
     measured = {p.spec.device_class for p in profiles if _distance(p, model) == 0}
     sources: dict[Subject, list[GPUProfile]] = {}
@@ -47,7 +48,7 @@ def predictions(profiles: Sequence[GPUProfile], model: Model) -> list[GPUProfile
         if found[0] is not profile and found[0].spec.model.image_size == profile.spec.model.image_size:
             found.append(profile)
     made = [
-        predict(profile, model.image_size)
+        predict(profile, model.image_size, namespace=namespace)
         for subject, found in sources.items()
         if subject.device_class not in measured
         for profile in found
@@ -55,11 +56,11 @@ def predictions(profiles: Sequence[GPUProfile], model: Model) -> list[GPUProfile
     return [profile for profile in made if profile]
 
 
-def predict(profile: GPUProfile, image_size: int) -> GPUProfile | None:
+def predict(profile: GPUProfile, image_size: int, *, namespace: str | None = None) -> GPUProfile | None:
     """Return the profile at another image size; None if that is too far, or if no mini-batch would fit in memory."""
     ratio = (image_size / profile.spec.model.image_size) ** 2
     error = error_at(ratio)
-    spec = learn(profile.spec).spec
+    spec = learn(profile.spec, namespace=namespace).spec
     largest = int((spec.max_mini_batch_size or spec.steps[-1].mini_batch_size) / max(1.0, ratio))
     if error is None or largest < 1:
         return None

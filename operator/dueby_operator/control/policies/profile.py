@@ -130,7 +130,8 @@ def _unless_taken(given: PolicyInput, attempt: Attempt) -> Attempt:
 def _predict(given: PolicyInput) -> tuple[frozenset[str], Shared]:
     """Return the classes for which another image size tells what to expect, with their profiles kept from now on."""
     known = [found for found in given.shared.profiles if not found.spec.device.node]
-    specs = [found.spec for found in predictions(known, given.spec.model)]
+    # They are kept for everybody, so they are made of what everybody believes.
+    specs = [found.spec for found in predictions(known, given.spec.model, namespace="")]
     named = {spec.device_class for spec in specs}
     there = given.shared.devices.classes_of(given.job.namespace, given.spec, named=named)
     usable = there.intersection(given.spec.gpus.classes or named)

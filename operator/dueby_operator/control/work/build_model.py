@@ -35,6 +35,7 @@ def build_model(given: PolicyInput) -> JobModel:
         promised_us=None if news == "Edited" else _promised_us(given),
         images=status.images,
         cost=status.input_cost or FREE,
+        namespace=job.namespace or None,
         profiles=profiles,
         counts={name: offer.counts.get(name, 0) + own[name] for name in classes},
         most=None if offer.most is None else offer.most + sum(own.values()),

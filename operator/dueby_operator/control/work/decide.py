@@ -23,5 +23,7 @@ def decide_workers(model: JobModel) -> WorkDecision:
         # Every worker is lost, or waits in a queue, and there is no other device.
         is_queued = any(worker.state == "queued" for worker in model.workers)
         return WorkDecision(lag=model.lag, is_short=not is_queued)
-    pool = build_pool(model.spec, model.profiles, model.counts, cost=model.cost, cpus=model.cpus)
+    pool = build_pool(
+        model.spec, model.profiles, model.counts, cost=model.cost, cpus=model.cpus, namespace=model.namespace
+    )
     return plan_first(model, pool) if model.revision == 0 else watch(model, pool)

@@ -3,10 +3,11 @@
 import pytest
 
 from dueby_api.gpu_profile import Device
+from dueby_api.units import to_micros
 from dueby_operator.jobs import names
-from dueby_operator.profiling.drift import REST_US
+from dueby_operator.profiling.drift import REST_US, STEPS_REST_US
 from support.drift import CLASS, OWN, drift, jobs, measure, measured_site, shown, with_driver
-from support.node_profiles import DIGEST, MODEL, NAMESPACE, PROFILER, Site, spec_of
+from support.node_profiles import DIGEST, MODEL, NAMESPACE, NIGHT, PROFILER, Site, spec_of
 from support.operator import SECOND
 from support.profiling import A100, gpu_node
 
@@ -172,6 +173,16 @@ class TestSteps:
         site.profiles[CLASS] = shown(site.profiles[CLASS], ratios=ratios, hours=hours)
         assert jobs(site.reconcile()) == []
         assert site.condition(OWN).status == "True"
+
+    def test_jobs_words_have_a_node_measured_once_a_day_at_most(self) -> None:
+        site = measured_site()
+        site.now_us = to_micros(NIGHT) + STEPS_REST_US - SECOND
+        drift(site, "steps")
+        assert jobs(site.reconcile()) == []
+        (cron,) = site.cron_jobs
+        assert f"It will be measured again by the CronJob {cron} (" in site.condition(OWN).message
+        site.now_us += SECOND
+        assert len(jobs(site.reconcile())) == 1
 
     def test_that_are_shorter_are_one(self) -> None:
         site = measured_site()

@@ -161,3 +161,34 @@ def test_a_job_that_its_deadline_has_stopped_is_observed_as_well() -> None:
 
 def test_a_profile_that_somebody_else_made_is_left_alone() -> None:
     assert observed(over(FINE), managed(team="a")) == []
+
+
+@pytest.mark.parametrize(
+    ("worker", "counts"),
+    [
+        pytest.param({"envFrom": [{"secretRef": {"name": "keys"}}]}, True, id="credentials change no time"),
+        pytest.param({"image": "mine:1"}, False, id="an image of its own"),
+        pytest.param({"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]}, False, id="variables of its own"),
+    ],
+)
+def test_a_job_shows_how_fast_the_operators_workers_are_and_no_others(worker: Document, counts: bool) -> None:
+    assert bool(observed(over(FINE, document=infj(worker=worker)))) is counts
+
+
+def test_a_row_says_whose_it_is() -> None:
+    assert rows(observed(over(FINE)))[0].namespace == "team"
+
+
+def test_what_takes_more_time_than_has_passed_is_not_believed() -> None:
+    lie = FINE | {"stepMicrosMean": STEP_US * 11, "modelMicrosMean": STEP_US * 11, "startupMicros": 3600 * SECOND}
+    (row,) = rows(observed(over(lie)))
+    assert (row.step_ratio, row.startup_micros) == (None, ())
+    (row,) = rows(observed_profiles(over(lie), [managed()], now_us=NOW + 2 * 3600 * SECOND))
+    assert (row.step_ratio, len(row.startup_micros)) == (11.0, 1)
+
+
+def test_a_row_from_the_future_goes() -> None:
+    before = managed().document()
+    ahead = {"job": "u0", "time": format_time(NOW + SECOND), "workers": 1}
+    before["spec"]["observed"] = [ahead, ahead | {"job": "u9", "time": format_time(NOW - SECOND)}]
+    assert [row.job for row in rows(observed(over(FINE), parse_profile(before)))] == ["u9", "u-1"]
