@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from collections.abc import Sequence
 
 from dueby_api.errors import Invalid
 from dueby_operator import metrics
@@ -9,8 +10,23 @@ from dueby_operator.handlers import operate
 from dueby_operator.settings import CLASS_LABELS, OperatorSettings, read_profiler
 
 
-def main() -> None:
-    """Run the operator until it is told to stop."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the operator until it is told to stop. By default the arguments are those of the command line."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        settings = _settings(options)
+    except Invalid as error:
+        parser.error(str(error))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for chatty in ("kopf", "aiohttp.access"):  # a line for each wake and each probe
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    if options.metrics_port is not None:
+        metrics.serve(options.metrics_port)
+    operate(settings, liveness=options.liveness, lease=options.lease)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dueby_operator", description="The operator of InferenceJobs.")
     parser.add_argument("--worker-image", required=True, help="the image of steps and workers")
     parser.add_argument("--pull-policy", default="IfNotPresent", help="of that image")
@@ -36,25 +52,36 @@ def main() -> None:
         metavar="JSON",
         help="profiling on nodes, as the chart's values say it",
     )
-    options = parser.parse_args()
-    try:
-        profiler = read_profiler(options.profiler) if options.profiler else None
-    except Invalid as error:
-        parser.error(str(error))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for chatty in ("kopf", "aiohttp.access"):  # a line for each wake and each probe
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    settings = OperatorSettings(
+    parser.add_argument(
+        "--watch-namespace",
+        action="append",
+        dest="watch_namespaces",
+        default=[],
+        metavar="NAMESPACE",
+        help="attend to the jobs of this namespace only; may be repeated (default: all namespaces)",
+    )
+    parser.add_argument(
+        "--ignore-other-pods",
+        action="store_true",
+        help="read no pods of other namespaces than those; devices that they use count as free",
+    )
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> OperatorSettings:
+    """Return the settings that the options say. Raise Invalid with the option that is wrong."""
+    if options.ignore_other_pods and not options.watch_namespaces:
+        raise Invalid("--ignore-other-pods", "needs --watch-namespace: without it, there are no other namespaces")
+    return OperatorSettings(
         image=options.worker_image,
         pull_policy=options.pull_policy,
         gpu_worker_cpus=options.gpu_worker_cpus,
         worker_memory=options.worker_memory,
         class_labels=tuple(options.class_labels or CLASS_LABELS),
-        profiler=profiler,
+        profiler=read_profiler(options.profiler) if options.profiler else None,
+        watch_namespaces=tuple(options.watch_namespaces),
+        ignores_other_pods=options.ignore_other_pods,
     )
-    if options.metrics_port is not None:
-        metrics.serve(options.metrics_port)
-    operate(settings, liveness=options.liveness, lease=options.lease)
 
 
 if __name__ == "__main__":

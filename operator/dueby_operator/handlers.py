@@ -23,6 +23,7 @@ from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.lease import Lease
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
+from dueby_operator.kube.scope import Scope
 from dueby_operator.kube.worker_client import WorkerClient
 from dueby_operator.metrics import count_fault, count_request, record_reconcile
 from dueby_operator.objects.nodes import NodeObject
@@ -53,7 +54,7 @@ class LoopTask:
     def on_job_event(self, kind: str | None, job: Mapping[str, Any]) -> None:
         """Wake the loop for a job that came, goes or was edited, not for one whose status it has written itself."""
         metadata = job["metadata"]
-        version = metadata.get("generation"), metadata.get("deletionTimestamp")
+        version = _job_version(job)
         if kind == "DELETED":
             self._versions.pop(metadata["uid"], None)
         elif self._versions.get(metadata["uid"]) == version:
@@ -69,13 +70,14 @@ class LoopTask:
         try:
             if lease:
                 await self._until_held(lease)
-            pods = Reflector(kube, paths.core_path("pods"), reduce=self._pod_row, changed=self._pod_changed)
+            scope = Scope(kube, self.settings, pod_row=self._pod_row, pod_changed=self._pod_changed)
             nodes = Reflector(kube, paths.core_path("nodes"), reduce=self._node_row, changed=self._node_changed)
             observer = JobObserver(kube, ask=workers.ask)
-            gatherer = Gatherer(kube, self.settings, observer=observer, nodes=nodes, pods=pods)
+            gatherer = Gatherer(kube, self.settings, observer=observer, nodes=nodes, scope=scope)
             faults = FaultLog(count=count_fault)
             reconciler = Reconciler(kube, gatherer, now_us=lambda: time.time_ns() // 1000, faults=faults)
-            tasks: list[Coroutine[Any, Any, None]] = [pods.run(), nodes.run(), self._reconcile(reconciler)]
+            kept = [*scope.tables(), nodes.run(), *(table.run() for table in self._wakers(kube))]
+            tasks: list[Coroutine[Any, Any, None]] = [*kept, self._reconcile(reconciler)]
             async with asyncio.TaskGroup() as together:
                 for task in [*tasks, *([lease.keep()] if lease else [])]:
                     together.create_task(task)
@@ -135,8 +137,29 @@ class LoopTask:
     def _node_row(self, node: dict[str, Any]) -> Node:
         return read_node(parse(NodeObject, node), self.settings.class_labels)
 
+    def _wakers(self, kube: Kube) -> list[Reflector[Any]]:
+        """Return what wakes the loop in single namespaces: Kopf would end with the first that it may not watch."""
+        tables: list[Reflector[Any]] = []
+        for namespace in self.settings.watch_namespaces:
+            kinds = ((paths.jobs_path(namespace), _job_version), (paths.batch_path(namespace), _batch_version))
+            tables += [
+                Reflector(kube, path, reduce=version, changed=lambda *_: self.wake.set()) for path, version in kinds
+            ]
+        return tables
+
     def _node_changed(self, before: Node | None, after: Node | None) -> None:
         self.wake.set()
+
+
+def _job_version(job: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return what changes when a job is edited or goes, and not when its status is written."""
+    return job["metadata"].get("generation"), job["metadata"].get("deletionTimestamp")
+
+
+def _batch_version(job: Mapping[str, Any]) -> str | None:
+    """Return what changes with a Job; None if it isn't an InferenceJob's."""
+    metadata = job["metadata"]
+    return str(metadata["resourceVersion"]) if names.JOB in (metadata.get("labels") or {}) else None
 
 
 def sign_in() -> kopf.ConnectionInfo:
@@ -181,10 +204,11 @@ def register(loop: LoopTask) -> kopf.OperatorRegistry:
     def wake(**_: Any) -> None:
         loop.wake.set()
 
-    @kopf.on.event(names.GROUP, names.VERSION, "inferencejobs", registry=registry)
     def on_job_event(type: str | None, body: Mapping[str, Any], **_: Any) -> None:
         loop.on_job_event(type, body)
 
     kopf.on.event(names.GROUP, names.VERSION, "gpuprofiles", registry=registry)(wake)
-    kopf.on.event("batch", "v1", "jobs", labels={names.JOB: kopf.PRESENT}, registry=registry)(wake)
+    if not loop.settings.watch_namespaces:
+        kopf.on.event(names.GROUP, names.VERSION, "inferencejobs", registry=registry)(on_job_event)
+        kopf.on.event("batch", "v1", "jobs", labels={names.JOB: kopf.PRESENT}, registry=registry)(wake)
     return registry

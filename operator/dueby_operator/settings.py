@@ -10,6 +10,8 @@ from dueby_api.inference_job import Model
 from dueby_api.schema import Duration, Meta, Spec, decode, require_duration
 from dueby_api.units import MICROS_PER_SECOND, parse_duration_us
 
+# In place of a namespace: all of them.
+EVERYWHERE = ""
 # Where a GPU's class is read from, the first label that is there: GPU feature discovery, GKE, AMD's labeller.
 CLASS_LABELS = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "amd.com/gpu.product-name")
 
@@ -76,6 +78,23 @@ class OperatorSettings:
     """Node labels that say which GPU a node has; the first that a node has counts."""
     profiler: ProfilerSettings | None = None
     """Profiling on nodes; None: there is none, and nothing of it is looked for."""
+    watch_namespaces: tuple[str, ...] = ()
+    """Namespaces whose jobs are this operator's; empty: all."""
+    ignores_other_pods: bool = False
+    """Whether pods of other namespaces are not read. What they use counts as free then."""
+
+    @property
+    def job_namespaces(self) -> tuple[str, ...]:
+        """Where there may be jobs."""
+        return self.watch_namespaces or (EVERYWHERE,)
+
+    @property
+    def pod_namespaces(self) -> tuple[str, ...]:
+        """Where pods are read: everywhere, or where jobs and the profiler's pods are."""
+        if not self.ignores_other_pods:
+            return (EVERYWHERE,)
+        own = (self.profiler.namespace,) if self.profiler else ()
+        return tuple(dict.fromkeys([*self.watch_namespaces, *own]))
 
 
 def read_profiler(text: str) -> ProfilerSettings:

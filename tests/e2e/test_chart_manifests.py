@@ -31,3 +31,52 @@ def test_a_digest_wins_over_a_tag() -> None:
 def test_what_is_no_digest_is_refused() -> None:
     with pytest.raises(AssertionError, match="at '/image/digest': 'latest' does not match"):
         rendered(image={"digest": "latest"})
+
+
+def rights(**values: Any) -> dict[str, set[str]]:
+    """What the operator may do by namespace, each right as `verb resource`. Its own namespace and none are both ""."""
+    documents = rendered(**values)
+    found: dict[str, set[str]] = {}
+    for binding in [*of_kind(documents, "RoleBinding").values(), *of_kind(documents, "ClusterRoleBinding").values()]:
+        assert [subject["name"] for subject in binding["subjects"]] == ["dueby-operator"]
+        namespace = binding["metadata"].get("namespace", "")
+        role = of_kind(documents, binding["roleRef"]["kind"])[namespace, binding["roleRef"]["name"]]
+        for rule in role["rules"]:
+            place = "cluster" if role["kind"] == "ClusterRole" else namespace
+            found.setdefault(place, set()).update(f"{v} {r}" for v in rule["verbs"] for r in rule["resources"])
+    return found
+
+
+JOBS = {"watch inferencejobs", "create jobs", "delete jobs", "create configmaps", "delete pods", "create events"}
+
+
+def test_an_operator_of_all_namespaces_has_its_rights_everywhere() -> None:
+    found = rights()
+    assert found["cluster"] > JOBS
+    assert found.keys() == {"cluster", "", "kube-node-lease"}
+
+
+def test_one_of_some_namespaces_changes_nothing_elsewhere_but_profiles() -> None:
+    found = rights(watchNamespaces=["a", "b"])
+    assert found["a"] == found["b"] > JOBS
+    assert found["a"] | found["cluster"] == rights()["cluster"]
+    assert {right for right in found["cluster"] if right.split()[0] not in ("get", "list", "watch")} == {
+        *("create gpuprofiles", "update gpuprofiles", "delete gpuprofiles", "patch gpuprofiles/status")
+    }
+    assert {"list pods", "watch pods"} < found["cluster"]
+    assert {"list cronjobs", "create jobs", "list jobs", "list pods", "watch pods"} < found[""]
+
+
+def test_it_need_not_see_the_pods_of_others() -> None:
+    found = rights(watchNamespaces=["a"], countAllPods=False)
+    assert found["cluster"] == rights(watchNamespaces=["a"])["cluster"] - {"list pods", "watch pods"}
+    (deployment,) = of_kind(rendered(watchNamespaces=["a"], countAllPods=False), "Deployment").values()
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"--watch-namespace=a", "--ignore-other-pods"} < set(container["args"])
+    with pytest.raises(AssertionError, match="countAllPods: false needs watchNamespaces"):
+        rendered(countAllPods=False)
+
+
+def test_a_second_release_leaves_the_definitions_to_the_first() -> None:
+    assert len(of_kind(rendered(), "CustomResourceDefinition")) == 2
+    assert not of_kind(rendered(crds={"enabled": False}), "CustomResourceDefinition")

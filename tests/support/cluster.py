@@ -1,5 +1,6 @@
 """A real Kubernetes for tests, as one file of tests sees it: with a namespace and nodes for itself."""
 
+import json
 import shutil
 import subprocess
 import time
@@ -147,6 +148,11 @@ class Cluster:
 
         found: dict[str, Any] = self.wait(there, f"{job} is {' or '.join(phases)}")
         return found
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return every request of the operator for an object, the oldest first, by the audit log."""
+        found = [json.loads(line) for line in self.audit_log.read_text().splitlines() if line.endswith("}")]
+        return [entry for entry in found if "objectRef" in entry]
 
     def describe(self) -> str:
         """Return everything that helps to see why something didn't come about."""

@@ -29,6 +29,10 @@ from dueby_operator.settings import OperatorSettings
 
 # What bounds workers on a node, besides their device.
 _PER_NODE = ("cpu", "memory", "pods")
+_BLIND = (
+    "the operator reads no pods of other namespaces (countAllPods is false), so devices that they use count as free, "
+    "and workers may wait for a node"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,13 +131,14 @@ class ClusterDevices:
 
     def _free_now(self, namespace: str, spec: JobSpec, classes: Sequence[str]) -> Offer:
         free = {name: max(0, self._count(spec, name) - self.unscheduled.get(name, 0)) for name in classes}
+        warnings = (_BLIND,) if self.settings.ignores_other_pods else ()
         room = self.room.get(namespace)
         if not room or not classes:
-            return Offer(counts=free)
+            return Offer(counts=free, warnings=warnings)
         within = {name: int(min(free[name], max_pods(room, self._asked(spec, name)))) for name in classes}
         # What classes share is bounded by the one that asks for most of it, so that any mixture fits.
         together = min(max_pods(room, worker_requests(spec, self.settings, name)) for name in classes)
-        return Offer(counts=within, most=None if together == math.inf else int(together))
+        return Offer(counts=within, most=None if together == math.inf else int(together), warnings=warnings)
 
     def _in_queue(self, namespace: str, spec: JobSpec, classes: Sequence[str], *, unused: bool) -> dict[str, int]:
         """Return the workers of each class that the job's queue covers; of GPUs no more than exist, free or not."""

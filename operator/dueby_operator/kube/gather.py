@@ -28,6 +28,7 @@ from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.queues import read_queue
 from dueby_operator.kube.reflector import Reflector
+from dueby_operator.kube.scope import Scope
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobKey, JobSnapshot, WorkerJob
 from dueby_operator.model.memory import JobMemory
@@ -73,13 +74,13 @@ class Gatherer:
         *,
         observer: JobObserver,
         nodes: Reflector[Node],
-        pods: Reflector[PodRow],
+        scope: Scope,
     ) -> None:
         self._kube = kube
         self._settings = settings
         self._observer = observer
         self._nodes = nodes
-        self._pods = pods
+        self._scope = scope
         self._withheld = WithheldDevices()
         self._profiling_us = 0
         """When profiling on nodes was looked at last."""
@@ -118,22 +119,16 @@ class Gatherer:
         return max(0.0, (self._profiling_us + PROFILING_US - now_us) / 1e6)
 
     async def _list(self, memories: Mapping[str, JobMemory], *, now_us: int) -> Lists:
-        jobs, profiles, batch, quotas = await asyncio.gather(
-            self._kube.list(paths.jobs_path()),
-            self._kube.list(paths.profiles_path()),
-            self._kube.list(paths.batch_path(), labelSelector=names.JOB),
-            self._kube.list(paths.core_path("resourcequotas")),
-        )
-        rows = await self._pods.rows()
-        ours = [row.ours for row in rows if row.ours is not None]
+        found, profiles = await asyncio.gather(self._scope.read(), self._kube.list(paths.profiles_path()))
+        ours = [row.ours for row in found.rows if row.ours is not None]
         return Lists(
-            jobs=_each(jobs, lambda document: read_job(document, memories, now_us=now_us)),
+            jobs=_each(found.jobs, lambda document: read_job(document, memories, now_us=now_us)),
             profiles=_each(profiles, read_profile),
-            batch=_by_job(_parse_all(BatchJob, batch)),
+            batch=_by_job(_parse_all(BatchJob, found.batch)),
             pods=_by_job(ours),
             profiling_pods=[pod for pod in ours if names.PROFILED in pod.metadata.labels],
-            quotas=_parse_all(ResourceQuota, quotas),
-            rows=rows,
+            quotas=_parse_all(ResourceQuota, found.quotas),
+            rows=found.rows,
         )
 
     async def _queues(self, jobs: Iterable[JobSnapshot]) -> dict[tuple[str, str], Queue]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from dueby_api.errors import DueByError
-from dueby_operator.kube.client import Expired, Kube
+from dueby_operator.kube.client import Expired, Kube, Refused
 
 Row = TypeVar("Row")
 # Before listing again after a failure. A list of all pods is costly for an API server that is in trouble already.
@@ -35,12 +35,16 @@ class Reflector(Generic[Row]):
         self._path = path
         self._reduce = reduce
         self._changed = changed
-        self._listed = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._refusal: Refused | None = None
+        """Why the kind may not be read, if that was the last answer."""
         self._rows: dict[str, Row] = {}
 
     async def rows(self) -> list[Row]:
-        """Return the table as it is, once it has been listed."""
-        await self._listed.wait()
+        """Return the table as it is, once it has been listed. Raise Refused if it may not be."""
+        await self._answered.wait()
+        if self._refusal:
+            raise Refused(self._refusal.status, self._refusal.message)
         return list(self._rows.values())
 
     async def run(self) -> None:
@@ -50,16 +54,22 @@ class Reflector(Generic[Row]):
             try:
                 if not version:
                     version = await self._list()
-                    self._listed.set()
+                    self._answer(None)
                 async for event in self._kube.watch(self._path, version):
                     version = event["object"]["metadata"]["resourceVersion"]
                     self._take(event)
             except Expired:
                 version = ""
             except DueByError as error:
+                if isinstance(error, Refused):
+                    self._answer(error)
                 log.warning("%s: listing again in %.0f s: %s", self._path, PAUSE_S, error)
                 version = ""
                 await asyncio.sleep(PAUSE_S)
+
+    def _answer(self, refusal: Refused | None) -> None:
+        self._refusal = refusal
+        self._answered.set()
 
     async def _list(self) -> str:
         found: dict[str, Row] = {}

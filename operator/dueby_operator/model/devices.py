@@ -18,6 +18,8 @@ class Offer:
     """By device class."""
     most: int | None = None
     """The most in all; None if nothing limits the sum."""
+    warnings: tuple[str, ...] = ()
+    """What makes these numbers less sure than they look."""
 
 
 class Devices(Protocol):

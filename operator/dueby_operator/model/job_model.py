@@ -124,6 +124,8 @@ class JobModel:
     """Devices of each class, free or busy with this job's workers."""
     most: int | None = None
     """The most workers that there may be in all; None if `gpus.max` alone limits them."""
+    warnings: tuple[str, ...] = ()
+    """What makes `counts` less sure than they look."""
     is_one_class: bool = False
     """Whether all workers must have devices of one class, as in a queue that admits a Job whole."""
     cpus: int = 1

@@ -4,7 +4,6 @@ Of the files of this folder it has to be the last by its name, since what is ask
 the operator ask.
 """
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -20,12 +19,6 @@ READS = {"get", "list", "watch"}
 # A worker that answers and makes no progress for minutes: its pod is deleted. None of these tests waits for that.
 SELDOM = {("", "pods", "delete")}
 Permission = tuple[str, str, str]
-
-
-def requests(cluster: Cluster) -> list[dict[str, Any]]:
-    """Every request of the operator for an object, the oldest first."""
-    found = [json.loads(line) for line in cluster.audit_log.read_text().splitlines() if line.endswith("}")]
-    return [entry for entry in found if "objectRef" in entry]
 
 
 def asked(entry: dict[str, Any]) -> Permission:
@@ -56,7 +49,7 @@ def test_a_look_at_an_unchanged_cluster_sends_nothing_but_questions(cluster: Clu
     since = datetime.now(UTC)
 
     def later() -> list[dict[str, Any]]:
-        entries = requests(cluster)
+        entries = cluster.requests()
         return [e for e in entries if datetime.fromisoformat(e["requestReceivedTimestamp"]) > since]
 
     def looks() -> int:
@@ -69,6 +62,6 @@ def test_a_look_at_an_unchanged_cluster_sends_nothing_but_questions(cluster: Clu
 
 
 def test_what_it_may_do_is_what_it_does(cluster: Cluster) -> None:
-    does, may = {asked(entry) for entry in requests(cluster)}, set(allowed(cluster))
+    does, may = {asked(entry) for entry in cluster.requests()}, set(allowed(cluster))
     assert does - may == set(), "refused by the API server"
     assert may - does == SELDOM, "allowed, and never used in all these tests; were they all run?"

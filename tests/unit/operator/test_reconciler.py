@@ -18,6 +18,7 @@ from dueby_operator.jobs.withheld import WITHHELD_US
 from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
+from dueby_operator.kube.scope import Scope
 from dueby_operator.model.writes import Create
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
@@ -117,14 +118,14 @@ async def reconciler(store: Store, clock: Clock, answers: Mapping[str, Any]) -> 
             reduce=lambda each: read_node(parse(NodeObject, each)),
             changed=lambda *_: None,
         )
-        pods = Reflector(
+        scope = Scope(
             kube,
-            paths.core_path("pods"),
-            reduce=lambda each: pod_row(parse(Pod, each), label=names.JOB),
-            changed=lambda *_: None,
+            SETTINGS,
+            pod_row=lambda each: pod_row(parse(Pod, each), label=names.JOB),
+            pod_changed=lambda *_: None,
         )
-        tasks = [asyncio.create_task(table.run()) for table in (nodes, pods)]
-        gatherer = Gatherer(kube, SETTINGS, observer=JobObserver(kube, ask=ask), nodes=nodes, pods=pods)
+        tasks = [asyncio.create_task(table) for table in (nodes.run(), *scope.tables())]
+        gatherer = Gatherer(kube, SETTINGS, observer=JobObserver(kube, ask=ask), nodes=nodes, scope=scope)
         yield Reconciler(kube, gatherer, now_us=lambda: clock.now_us)
         for task in tasks:
             task.cancel()

@@ -39,6 +39,7 @@ def build_model(given: PolicyInput) -> JobModel:
         profiles=profiles,
         counts={name: offer.counts.get(name, 0) + own[name] for name in classes},
         most=None if offer.most is None else offer.most + sum(own.values()),
+        warnings=offer.warnings,
         is_one_class=bool(spec.queue_name),
         cpus=given.shared.devices.worker_cpus,
         part_size=status.plan.part_size if status.plan else job.part_size,

@@ -8,6 +8,8 @@ A lost worker leaves nothing to repair: parts are the unit of commit, and whoeve
 question is whether the workers that are left will be in time.
 """
 
+from dataclasses import replace
+
 from dueby_operator.control.work.decision import WorkDecision
 from dueby_operator.control.work.first_plan import plan_first
 from dueby_operator.control.work.watch import watch
@@ -26,4 +28,5 @@ def decide_workers(model: JobModel) -> WorkDecision:
     pool = build_pool(
         model.spec, model.profiles, model.counts, cost=model.cost, cpus=model.cpus, namespace=model.namespace
     )
+    pool = replace(pool, warnings=(*pool.warnings, *model.warnings))
     return plan_first(model, pool) if model.revision == 0 else watch(model, pool)

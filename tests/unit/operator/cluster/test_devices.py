@@ -5,7 +5,7 @@ from typing import Any
 
 from dueby_api.inference_job import JobSpec
 from dueby_operator.cluster.devices import ClusterDevices
-from support.decisions import SETTINGS, node
+from support.decisions import SETTINGS, indexed, infj, look, node
 from support.operator import spec
 
 
@@ -37,3 +37,11 @@ def test_a_silent_node_is_counted_no_more() -> None:
     found = devices("a", "b")
     assert slices(found) == 16
     assert slices(replace(found, silent_nodes=frozenset({"b"}))) == 8
+
+
+def test_a_plan_says_that_pods_of_other_namespaces_are_not_counted() -> None:
+    blind = replace(SETTINGS, watch_namespaces=("team",), ignores_other_pods=True)
+    for settings, warnings in ((SETTINGS, 0), (blind, 1)):
+        plan = look(infj(status=indexed()), settings=settings).status.plan
+        assert plan is not None
+        assert len([told for told in plan.warnings if "devices that they use count as free" in told]) == warnings

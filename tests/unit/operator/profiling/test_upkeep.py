@@ -14,6 +14,7 @@ from dueby_operator.cluster.nodes import Node, PodRow
 from dueby_operator.kube.gather import PROFILING_US, Gatherer
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
+from dueby_operator.kube.scope import Scope
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.upkeep import MAX_WRITES
 from dueby_operator.reconciler import Reconciler
@@ -72,9 +73,9 @@ async def reconciler(server: Server, settings: OperatorSettings) -> AsyncIterato
 
     async with served(server.answer) as kube:
         nodes = Reflector(kube, paths.core_path("nodes"), reduce=read_node, changed=lambda *_: None)
-        pods = Reflector(kube, paths.core_path("pods"), reduce=read_pod, changed=lambda *_: None)
-        tables = [asyncio.create_task(nodes.run()), asyncio.create_task(pods.run())]
-        gatherer = Gatherer(kube, settings, observer=JobObserver(kube, ask=ask), nodes=nodes, pods=pods)
+        scope = Scope(kube, settings, pod_row=read_pod, pod_changed=lambda *_: None)
+        tables = [asyncio.create_task(table) for table in (nodes.run(), *scope.tables())]
+        gatherer = Gatherer(kube, settings, observer=JobObserver(kube, ask=ask), nodes=nodes, scope=scope)
         yield Reconciler(kube, gatherer, now_us=lambda: server.now_us)
         for table in tables:
             table.cancel()

@@ -1,0 +1,97 @@
+"""Where the operator looks for jobs: everywhere, or in some namespaces. Lists of them, and the tables of their pods.
+
+An operator of some namespaces has no rights elsewhere, and loses those in a namespace that is deleted. That namespace
+is then left out, and the others' jobs go on. It is left out whole: workers whose pods can't be read would look lost.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dueby_operator import paths
+from dueby_operator.cluster.nodes import PodRow
+from dueby_operator.jobs import names
+from dueby_operator.kube.client import Kube, Refused
+from dueby_operator.kube.reflector import Reflector
+from dueby_operator.settings import EVERYWHERE, OperatorSettings
+
+log = logging.getLogger(__name__)
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamespacedObjects:
+    """What there is in the namespaces, as the API server lists it."""
+
+    jobs: Sequence[Document] = ()
+    """InferenceJobs."""
+    batch: Sequence[Document] = ()
+    """Kubernetes' Jobs of their steps and workers."""
+    quotas: Sequence[Document] = ()
+    """ResourceQuotas."""
+    rows: Sequence[PodRow] = ()
+    """Of all pods that count."""
+
+
+class Scope:
+    """The namespaces with jobs, and those whose pods count."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        settings: OperatorSettings,
+        *,
+        pod_row: Callable[[Document], PodRow | None],
+        pod_changed: Callable[[PodRow | None, PodRow | None], None],
+    ) -> None:
+        """`pod_row` and `pod_changed` are what a Reflector takes."""
+        self._kube = kube
+        self._namespaces = settings.job_namespaces
+        self._pods = {
+            namespace: Reflector(kube, paths.core_path("pods", namespace), reduce=pod_row, changed=pod_changed)
+            for namespace in settings.pod_namespaces
+        }
+        self._refusals: dict[str, str] = {}
+        """Why a namespace is left out, by its name."""
+
+    def tables(self) -> list[Coroutine[Any, Any, None]]:
+        """Return what keeps the tables of pods until it is cancelled."""
+        return [table.run() for table in self._pods.values()]
+
+    async def read(self) -> NamespacedObjects:
+        """Return what there is in all of them. Raise Refused if nothing of the cluster may be read."""
+        everywhere = dict.fromkeys([*self._namespaces, *self._pods])
+        found = await asyncio.gather(*(self._read_unless_refused(namespace) for namespace in everywhere))
+        return NamespacedObjects(
+            jobs=[job for one in found for job in one.jobs],
+            batch=[job for one in found for job in one.batch],
+            quotas=[quota for one in found for quota in one.quotas],
+            rows=[row for one in found for row in one.rows],
+        )
+
+    async def _read_unless_refused(self, namespace: str) -> NamespacedObjects:
+        try:
+            found = await self._read_one(namespace)
+        except Refused as error:
+            if namespace == EVERYWHERE:
+                raise
+            if self._refusals.get(namespace) != str(error):
+                self._refusals[namespace] = str(error)
+                log.warning("the namespace %s is left out: %s", namespace, error)
+            return NamespacedObjects()
+        if self._refusals.pop(namespace, None):
+            log.info("the namespace %s can be read again", namespace)
+        return found
+
+    async def _read_one(self, namespace: str) -> NamespacedObjects:
+        rows = await self._pods[namespace].rows() if namespace in self._pods else []
+        if namespace not in self._namespaces:
+            return NamespacedObjects(rows=rows)
+        jobs, batch, quotas = await asyncio.gather(
+            self._kube.list(paths.jobs_path(namespace)),
+            self._kube.list(paths.batch_path(namespace), labelSelector=names.JOB),
+            self._kube.list(paths.core_path("resourcequotas", namespace)),
+        )
+        return NamespacedObjects(jobs=jobs, batch=batch, quotas=quotas, rows=rows)

@@ -1,0 +1,20 @@
+"""The operator's options, before there is a cluster."""
+
+import pytest
+
+from dueby_operator.__main__ import main
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        pytest.param("--ignore-other-pods", "--ignore-other-pods: needs --watch-namespace", id="no other namespaces"),
+        pytest.param("--profiler={}", "--profiler", id="a profiler without its name"),
+    ],
+)
+def test_an_option_that_is_wrong_is_refused_by_its_name(
+    option: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--worker-image=w", option])
+    assert sentence in capsys.readouterr().err
