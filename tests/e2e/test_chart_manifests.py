@@ -1,10 +1,15 @@
 """What the chart renders for its values; no cluster is asked."""
 
+import re
 from typing import Any
 
 import pytest
+import yaml
 
+from dueby_operator.jobs import names
+from dueby_operator.jobs.pod_templates import PORT
 from support.chart import of_kind, rendered
+from support.cluster import CHART, OPERATOR_NAMESPACE
 
 pytestmark = pytest.mark.cluster
 DIGEST = "sha256:" + "ab" * 32
@@ -80,3 +85,57 @@ def test_it_need_not_see_the_pods_of_others() -> None:
 def test_a_second_release_leaves_the_definitions_to_the_first() -> None:
     assert len(of_kind(rendered(), "CustomResourceDefinition")) == 2
     assert not of_kind(rendered(crds={"enabled": False}), "CustomResourceDefinition")
+
+
+def policies(**values: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    """The rules of each NetworkPolicy."""
+    found = of_kind(rendered(**values), "NetworkPolicy")
+    return {key: policy["spec"] for key, policy in found.items()}
+
+
+def test_network_policies_are_made_only_if_asked_for() -> None:
+    assert not policies(watchNamespaces=["a"])
+
+
+def test_the_operator_is_reached_by_prometheus_and_reaches_the_api_server_workers_and_dns() -> None:
+    more = {"ports": [{"protocol": "TCP", "port": 4317}]}
+    own = policies(networkPolicy={"enabled": True, "apiServerPorts": [8443], "egress": [more]})["", "dueby-operator"]
+    (deployment,) = of_kind(rendered(), "Deployment").values()
+    assert own["podSelector"]["matchLabels"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert own["policyTypes"] == ["Ingress", "Egress"]
+    prometheus, helm_test = own["ingress"]
+    assert [port["port"] for port in prometheus["ports"]] == ["metrics"]
+    (tested,) = of_kind(rendered(), "Pod").values()
+    assert helm_test["from"] == [{"podSelector": {"matchLabels": tested["metadata"]["labels"]}}]
+    assert [[port["port"] for port in rule["ports"]] for rule in own["egress"]] == [[8443], [53, 53], [PORT], [4317]]
+    (workers,) = own["egress"][2]["to"]
+    assert workers["podSelector"]["matchExpressions"] == [{"key": names.JOB, "operator": "Exists"}]
+
+
+def test_pods_of_jobs_are_reached_by_the_operator_and_prometheus_alone() -> None:
+    found = policies(networkPolicy={"enabled": True, "namespaces": ["b", "c"]}, watchNamespaces=["a", "b"])
+    assert {namespace for namespace, name in found if name == "dueby-jobs"} == {"a", "b", "c"}
+    of_jobs = found["a", "dueby-jobs"]
+    assert of_jobs == found["c", "dueby-jobs"]
+    assert of_jobs["podSelector"] == {"matchExpressions": [{"key": names.JOB, "operator": "Exists"}]}
+    (rule,) = of_jobs["ingress"]
+    operator, prometheus = rule["from"]
+    assert operator["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": OPERATOR_NAMESPACE}
+    assert operator["podSelector"] == found["", "dueby-operator"]["podSelector"]
+    assert prometheus["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "monitoring"}
+    assert rule["ports"] == [{"protocol": "TCP", "port": PORT}]
+
+
+def test_the_policy_for_other_namespaces_is_the_one_that_the_readme_shows() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text(), re.S)
+    shown = yaml.safe_load(block)
+    of_chart = policies(networkPolicy={"enabled": True, "namespaces": ["a"]})["a", shown["metadata"]["name"]]
+    assert shown["spec"] == of_chart
+
+
+def test_nobody_reaches_what_measures_nodes() -> None:
+    own = policies(networkPolicy={"enabled": True})["", "dueby-profiler"]
+    assert own == {
+        "podSelector": {"matchExpressions": [{"key": names.PROFILED, "operator": "Exists"}]},
+        "policyTypes": ["Ingress"],
+    }
