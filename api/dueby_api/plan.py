@@ -5,10 +5,11 @@ package. They are turned into these types in dueby_planner/answer.py and dueby_o
 nowhere else.
 """
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 from dueby_api.engines import EngineName
-from dueby_api.schema import LenientSpec, Meta, field
+from dueby_api.schema import LenientSpec, Meta, field, validate
 from dueby_api.units import MICROS_PER_SECOND
 
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
@@ -86,10 +87,27 @@ class PlannedWorker(LenientSpec, frozen=True, kw_only=True):
 
 
 class RevisionPlan(LenientSpec, frozen=True, kw_only=True):
-    """plan.json of a revision's ConfigMap: its workers of one device class, in the order of the Job's indices."""
+    """plan.json of a ConfigMap of workers: workers of one device class, in the order of the Job's indices."""
 
-    assignments: Annotated[tuple[PlannedWorker, ...], Meta(max_length=100_000)]
-    """The workers."""
+    common: dict[str, Any] = field(default_factory=dict)
+    """Fields of all workers, said once: they are the larger part, and a ConfigMap has room for 1 MiB."""
+    assignments: Annotated[tuple[dict[str, Any], ...], Meta(max_length=100_000)]
+    """The other fields of each worker."""
+
+    @classmethod
+    def of(cls, workers: Iterable[PlannedWorker]) -> "RevisionPlan":
+        """Return the plan of these workers."""
+        documents = [worker.document() for worker in workers]
+        first = documents[0] if documents else {}
+        common = {
+            name: value for name, value in first.items() if all(each.get(name) == value for each in documents[1:])
+        }
+        own = tuple({name: value for name, value in each.items() if name not in common} for each in documents)
+        return cls(common=common, assignments=own)
+
+    def workers(self, *, origin: str) -> list[PlannedWorker]:
+        """Return the workers. Raise Invalid, with the origin, if one makes no sense."""
+        return [validate(PlannedWorker, {**self.common, **own}, origin=origin) for own in self.assignments]
 
 
 class PlanAlternatives(LenientSpec, frozen=True, kw_only=True):

@@ -2,7 +2,9 @@
 
 A plan for a queue is made against the ClusterQueue's quota instead of what nodes have free now: the job waits until
 that much is unused. Kueue admits a Job whole or not at all, and when the size of an admitted one changes it kills every
-pod, so a plan is one Job of one class, and it is never shrunk. Node labels say which device class a flavor is.
+pod, so a plan is one Job of one class, and it is never shrunk. Of more than 1,000 workers it is several Jobs, each of
+which is admitted for itself: those that are there take over the shares of those that still wait, so a job with part of
+its workers ends, if later, and holds up nobody for ever. Node labels say which device class a flavor is.
 """
 
 import math

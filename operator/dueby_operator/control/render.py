@@ -10,7 +10,7 @@ from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.control.clear import delete_job
 from dueby_operator.jobs import names
-from dueby_operator.jobs.manifests import Owner, step_objects, worker_objects
+from dueby_operator.jobs.manifests import MAX_WORKERS_OF_JOB, Owner, step_objects, worker_objects
 from dueby_operator.jobs.pod_state import index_of, job_of
 from dueby_operator.model.actions import (
     Action,
@@ -54,24 +54,22 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
 
 
 def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices) -> list[Write]:
-    """Return one Job for each device class, since a Job's pods all ask for the same."""
-    by_class: dict[str, list[tuple[int, Assignment]]] = defaultdict(list)
-    for rank, assignment in enumerate(start.assignments, len(start.before)):
-        by_class[assignment.device_class].append((rank, assignment))
+    """Return Jobs for each device class, since a Job's pods all ask for the same: one, or more of many workers."""
+    by_class: dict[str, list[Assignment]] = defaultdict(list)
+    for assignment in start.assignments:
+        by_class[assignment.device_class].append(assignment)
     made: list[Write] = []
-    for device_class, ranked in by_class.items():
+    for device_class, assignments in by_class.items():
         device = devices.kind_of(device_class)
         if device is None:
             raise Invalid("spec.gpus.classes", f"no node has devices of the class {device_class}")
-        objects = worker_objects(
-            owner,
-            devices.settings,
-            start,
-            ranked=ranked,
-            device=device,
-            avoid=devices.avoided_nodes(device_class),
-        )
-        made.append(Create(config_map=objects.config_map, job=objects.job))
+        avoid = devices.avoided_nodes(device_class)
+        for chunk, first in enumerate(range(0, len(assignments), MAX_WORKERS_OF_JOB)):
+            some = assignments[first : first + MAX_WORKERS_OF_JOB]
+            objects = worker_objects(
+                owner, devices.settings, start, assignments=some, device=device, chunk=chunk, avoid=avoid
+            )
+            made.append(Create(config_map=objects.config_map, job=objects.job))
     return made
 
 

@@ -6,6 +6,7 @@ tolerations, and never at all with a podFailurePolicy; a TTL on a worker Job wou
 """
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,11 @@ from dueby_operator.settings import OperatorSettings
 
 # Of a worker's pod, before the Job gives its index up.
 RETRIES = 6
+# A ConfigMap has room for 1 MiB: what so many workers are told each for itself is at most 500 KB, and everyone's shares
+# are at most as much (MAX_WORKERS).
+MAX_WORKERS_OF_JOB = 1000
+# A worker's number is its place among all of the job's.
+_WORKER = re.compile(r"w[0-9]{1,6}")
 Document = dict[str, Any]
 _STEP_CONFIGS = {"index": index_config, "finish": finish_config}
 
@@ -73,16 +79,19 @@ def worker_objects(
     settings: OperatorSettings,
     start: StartWorkers,
     *,
-    ranked: Sequence[tuple[int, Assignment]],
+    assignments: Sequence[Assignment],
     device: DeviceKind,
+    chunk: int = 0,
     avoid: Collection[str] = (),
 ) -> Objects:
-    """Return ConfigMap and Job of a revision's workers of one class.
+    """Return ConfigMap and Job of workers of one class that are started together, or of a chunk of them.
 
-    `ranked` are these workers with the places of their shares among everyone's; nodes to `avoid` are not used.
+    There are at most MAX_WORKERS_OF_JOB. Nodes to `avoid` are not used.
     """
-    first = ranked[0][1]
-    name = names.workers_name(owner.name, owner.uid, revision=first.revision, device_class=first.device_class)
+    first = assignments[0]
+    name = names.workers_name(
+        owner.name, owner.uid, revision=first.revision, device_class=first.device_class, chunk=chunk
+    )
     labels = {**names.labels(owner.name, "work"), names.REVISION: str(first.revision)}
     everyone = [*start.before, *(assignment.share for assignment in start.assignments)]
     config = {
@@ -98,7 +107,7 @@ def worker_objects(
         "port": PORT,
         "cacheDir": f"{SCRATCH}/dueby",
         "shares": [[share.first, share.end] for share in everyone],
-        "workers": [own_config(assignment, rank=rank) for rank, assignment in ranked],
+        "workers": [own_config(assignment, rank=assignment.number) for assignment in assignments],
     }
     job = job_document(
         name,
@@ -107,15 +116,15 @@ def worker_objects(
         pod=worker_pod(owner.job, settings, first=first, config_map=name, labels=labels, device=device, avoid=avoid),
         spec={
             "completionMode": "Indexed",
-            "completions": len(ranked),
-            "parallelism": len(ranked),
+            "completions": len(assignments),
+            "parallelism": len(assignments),
             "backoffLimitPerIndex": RETRIES,
             "podReplacementPolicy": "TerminatingOrFailed",
         },
     )
     job["metadata"]["annotations"] = {names.DEVICE_CLASS: first.device_class}
     queue_up(owner.job, job)
-    plan = RevisionPlan(assignments=tuple(planned_worker(assignment) for _, assignment in ranked))
+    plan = RevisionPlan.of(map(planned_worker, assignments))
     data = {"config.json": config, "plan.json": plan.document()}
     return Objects(config_map=config_map_document(name, owner, data, labels), job=job)
 
@@ -129,8 +138,11 @@ def read_assignments(config_map: Mapping[str, Any]) -> list[Assignment]:
     text = (config_map.get("data") or {}).get("plan.json")
     if not isinstance(text, str):
         raise Invalid(f"ConfigMap {name}", "has no plan.json")
-    plan = decode(RevisionPlan, text, origin=f"ConfigMap {name}: plan.json")
-    return [assignment_of(worker) for worker in plan.assignments]
+    origin = f"ConfigMap {name}: plan.json"
+    workers = decode(RevisionPlan, text, origin=origin).workers(origin=origin)
+    if strangers := [worker.worker for worker in workers if not _WORKER.fullmatch(worker.worker)]:
+        raise Invalid(origin, f"{strangers[0][:40]!r} is no worker's name, such as w12")
+    return [assignment_of(worker) for worker in workers]
 
 
 def queue_up(job: InferenceJob, document: Document) -> None:

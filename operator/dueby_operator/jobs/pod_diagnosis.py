@@ -4,7 +4,7 @@ None of it ends a job: a node may come, a quota may be lifted, an image may be p
 is wrong, and the plan goes on without the workers that it concerns.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from dueby_api.conditions import Reason
 from dueby_operator.jobs import names
@@ -12,6 +12,9 @@ from dueby_operator.jobs.pod_state import is_queued, job_of, not_starting, unsch
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.pods import Pod
+
+# Jobs that a message names.
+MAX_LISTED = 3
 
 
 def diagnose_step(pods: Iterable[Pod], job_name: str) -> str:
@@ -25,8 +28,8 @@ def diagnose_admission(job: JobSnapshot) -> NewCondition:
     waiting = [worker_job.job for worker_job in job.worker_jobs if is_queued(worker_job.job)]
     if waiting:
         queue = waiting[0].metadata.labels[names.QUEUE]
-        jobs = ", ".join(found.name for found in waiting)
-        message = f"{jobs} waits in the queue {queue}; `kubectl describe workloads` says for what."
+        jobs, verb = _listed([found.name for found in waiting]), "wait" if waiting[1:] else "waits"
+        message = f"{jobs} {verb} in the queue {queue}; `kubectl describe workloads` says for what."
         return NewCondition(reason=Reason.QUEUED, message=message)
     if not job.absent:
         return NewCondition(reason=Reason.ADMITTED)
@@ -35,11 +38,17 @@ def diagnose_admission(job: JobSnapshot) -> NewCondition:
     if scheduler_says:
         message = f"{count} workers are on no node, and the rest is planned without them: {scheduler_says}"
         return NewCondition(reason=Reason.UNSCHEDULABLE, message=message)
-    jobs = ", ".join(sorted({name for name, _ in job.absent}))
+    name = min(name for name, _ in job.absent)
     message = (
-        f"{count} workers have no pod, and the rest is planned without them. `kubectl describe job {jobs}` says why."
+        f"{count} workers have no pod, and the rest is planned without them. `kubectl describe job {name}` says why."
     )
     return NewCondition(reason=Reason.PODS_NOT_CREATED, message=message)
+
+
+def _listed(jobs: Sequence[str]) -> str:
+    """Return the first few, since a large plan has many, and a message has room for 4,096 letters."""
+    more = len(jobs) - MAX_LISTED
+    return ", ".join(jobs[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def diagnose_start(pods: Iterable[Pod]) -> NewCondition | None:

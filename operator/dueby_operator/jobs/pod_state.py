@@ -81,7 +81,7 @@ def worker_models(
     """Return every worker that was ever started, in the order of its start."""
     latest = latest_pods(pods)
     found = []
-    for worker_job in sorted(worker_jobs, key=lambda known: (known.revision, known.name)):
+    for worker_job in worker_jobs:
         for index, assignment in enumerate(worker_job.assignments):
             pod = latest.get((worker_job.name, index))
             report = progress.get(pod.name, WorkerProgress()) if pod else WorkerProgress()
@@ -102,7 +102,7 @@ def worker_models(
                     can_shrink=names.QUEUE not in worker_job.job.metadata.labels,
                 )
             )
-    return tuple(found)
+    return tuple(sorted(found, key=lambda worker: worker.assignment.number))
 
 
 def absent_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod]) -> Iterator[PodKey]:

@@ -26,7 +26,7 @@ class StartWorkers:
 
     assignments: tuple[Assignment, ...]
     before: tuple[Share, ...] = ()
-    """The shares of all workers that were started before, in the order of their start."""
+    """The shares of all workers that were started before, by their numbers."""
     revision: int
     """A number that no revision of this job has had, not even of workers that are gone."""
     images: int

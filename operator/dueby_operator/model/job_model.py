@@ -22,6 +22,9 @@ WorkerState = Literal["queued", "starting", "running", "done", "spent", "lost", 
 GONE: frozenset[WorkerState] = frozenset({"done", "spent", "lost", "stopped"})
 News = Literal["WorkerLost", "Edited", "Admitted"]
 StartReason = Literal["Started", "Resumed", "WorkerLost", "Lagging", "Edited", "Admitted", "Ahead"]
+# Workers that a job may have had, those that are gone among them. Each is told the shares of all, which is 400 KB for
+# so many, and what it is told may be 1 MiB.
+MAX_WORKERS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,11 @@ class Assignment:
     """t: mini-batches planned after the first."""
     share: Share
     """Its parts; empty for a helper, which takes parts from the tails of the others at once."""
+
+    @property
+    def number(self) -> int:
+        """Its place in the order in which the job's workers were started: 12 of `w12`."""
+        return int(self.worker.removeprefix("w"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +156,11 @@ class JobModel:
         """Parts that are not in the sink, ascending."""
         grid = Grid(images=self.images, part_size=self.part_size or self.images)
         return tuple(part for part in range(grid.parts) if part not in self.parts_there)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next worker, which no worker that is there has or had before it."""
+        return 1 + max((worker.assignment.number for worker in self.workers), default=-1)
 
     @property
     def is_complete(self) -> bool:

@@ -22,11 +22,12 @@ from dueby_operator.objects.pods import Pod
 
 JobKey = tuple[str, str]
 """Namespace and name."""
+NO_SHARE = Share(first=0, end=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerJob:
-    """A Job of workers: one revision, one device class."""
+    """A Job of workers: one revision, one device class; of many workers some."""
 
     job: BatchJob
     revision: int
@@ -102,5 +103,6 @@ class JobSnapshot:
 
     @property
     def shares(self) -> tuple[Share, ...]:
-        """The shares of all workers, in the order of their start."""
-        return tuple(worker.assignment.share for worker in self.workers)
+        """The shares of all workers, each in the place of its number; empty in the places of those that are gone."""
+        by_number = {worker.assignment.number: worker.assignment.share for worker in self.workers}
+        return tuple(by_number.get(number, NO_SHARE) for number in range(max(by_number, default=-1) + 1))

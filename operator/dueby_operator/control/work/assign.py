@@ -32,14 +32,14 @@ def assign_helpers(model: JobModel, added: Sequence[tuple[Capacity, int]]) -> tu
     shares = cut_runs(_orphaned_parts(model), [capacity.images for capacity in devices])
     return tuple(
         Assignment(
-            worker=f"w{len(model.workers) + number}",
+            worker=f"w{number}",
             revision=model.revision + 1,
             device_class=capacity.group.device_class,
             choice=capacity.choice,
             iterations=max(0, capacity.images // capacity.choice.mini_batch_size - 1),
             share=share,
         )
-        for number, (capacity, share) in enumerate(zip(devices, shares, strict=True))
+        for number, (capacity, share) in enumerate(zip(devices, shares, strict=True), model.next_number)
     )
 
 
@@ -51,5 +51,12 @@ def _missing_parts(model: JobModel, part_size: int) -> list[int]:
 
 def _orphaned_parts(model: JobModel) -> list[int]:
     """Return the missing parts that are in no living worker's share."""
-    shares = [worker.assignment.share for worker in model.alive]
-    return [part for part in model.missing_parts if not any(share.first <= part < share.end for share in shares)]
+    shares = sorted((worker.assignment.share for worker in model.alive), key=lambda share: share.first, reverse=True)
+    orphaned, end = [], 0
+    # One walk: a large job has thousands of shares and a million parts.
+    for part in model.missing_parts:
+        while shares and shares[-1].first <= part:
+            end = max(end, shares.pop().end)
+        if part >= end:
+            orphaned.append(part)
+    return orphaned

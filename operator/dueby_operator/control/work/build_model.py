@@ -9,7 +9,7 @@ from dueby_api.input_cost import FREE
 from dueby_api.subject import class_of, node_of
 from dueby_api.units import parse_time_us
 from dueby_operator.control.chain import PolicyInput
-from dueby_operator.model.job_model import JobModel, News, WorkerModel
+from dueby_operator.model.job_model import MAX_WORKERS, JobModel, News, WorkerModel
 from dueby_planner.profiles.class_profiles import matching
 
 # Deadline classes that need a calendar of all jobs. Until there is one they are planned as Soft.
@@ -38,7 +38,7 @@ def build_model(given: PolicyInput) -> JobModel:
         namespace=job.namespace or None,
         profiles=profiles,
         counts={name: offer.counts.get(name, 0) + own[name] for name in classes},
-        most=None if offer.most is None else offer.most + sum(own.values()),
+        most=min(sum(own.values()) + room for room in (offer.most, MAX_WORKERS - len(job.shares)) if room is not None),
         warnings=offer.warnings,
         is_one_class=bool(spec.queue_name),
         cpus=given.shared.devices.worker_cpus,

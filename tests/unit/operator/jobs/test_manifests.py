@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from dueby_api.errors import Invalid
 from dueby_api.inference_job import parse_job
 from dueby_api.schema import Spec, validate
 from dueby_api.step_config import FinishConfig, IndexConfig, WorkConfig
@@ -35,9 +38,7 @@ def workers(*, device: DeviceKind = SLICE, avoid: Sequence[str] = (), **spec: An
     start = StartWorkers(
         assignments=assignments, revision=1, images=200, part_size=10, fingerprint="f", reason="Started"
     )
-    return worker_objects(
-        owner(**spec), SETTINGS, start, ranked=list(enumerate(assignments)), device=device, avoid=avoid
-    )
+    return worker_objects(owner(**spec), SETTINGS, start, assignments=assignments, device=device, avoid=avoid)
 
 
 def pod_of(job: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +66,14 @@ def test_an_operator_that_starts_again_reads_the_assignments_that_were_made() ->
     assert [a.worker for a in read_assignments(made.config_map)] == ["w0", "w1"]
     assert read_assignments(made.config_map)[1] == worker("w1", first=10, end=20).assignment
     assert made.job["spec"]["completions"] == 2
+
+
+@pytest.mark.parametrize("wrong", ["", "w", "worker", "w1234567", "w-1"])
+def test_a_config_map_that_names_a_worker_of_no_plan_is_refused(wrong: str) -> None:
+    made = workers()
+    data = {"plan.json": made.config_map["data"]["plan.json"].replace('"w1"', f'"{wrong}"')}
+    with pytest.raises(Invalid, match="is no worker's name, such as w12"):
+        read_assignments({**made.config_map, "data": data})
 
 
 def test_pods_are_restricted_and_hold_no_credentials_of_kubernetes() -> None:
