@@ -30,7 +30,7 @@ from dueby_operator.kube.queues import read_queue
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.scope import Scope
 from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_snapshot import JobKey, JobSnapshot, WorkerJob
+from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.objects.jobs import BatchJob, CronJob
 from dueby_operator.objects.meta import ObjectMeta
@@ -53,9 +53,9 @@ class Lists:
 
     jobs: Sequence[JobSnapshot]
     profiles: Sequence[GPUProfile]
-    batch: Mapping[JobKey, Sequence[BatchJob]]
-    """Jobs of steps and workers, by the InferenceJob's namespace and name."""
-    pods: Mapping[JobKey, Sequence[Pod]]
+    batch: Mapping[str, Sequence[BatchJob]]
+    """Jobs of steps and workers, by the uid of the InferenceJob that owns them."""
+    pods: Mapping[str, Sequence[Pod]]
     """Their pods, by the same."""
     profiling_pods: Sequence[Pod]
     """Pods that measure nodes on a schedule."""
@@ -94,7 +94,7 @@ class Gatherer:
         open_jobs = [job for job in lists.jobs if not is_over(job.status) and not job.is_deleting]
         observed, silent = await self._observer.observe(open_jobs, lists.batch, lists.pods, now_us=now_us)
         open_uids = {job.uid for job in open_jobs}
-        over = [_with_devices(job, lists.batch.get(job.key, ())) for job in lists.jobs if job.uid not in open_uids]
+        over = [_with_devices(job, lists.batch.get(job.uid, ())) for job in lists.jobs if job.uid not in open_uids]
         nodes = take_pods(await self._nodes.rows(), lists.rows)
         return ClusterSnapshot(
             now_us=now_us,
@@ -121,11 +121,14 @@ class Gatherer:
     async def _list(self, memories: Mapping[str, JobMemory], *, now_us: int) -> Lists:
         found, profiles = await asyncio.gather(self._scope.read(), self._kube.list(paths.profiles_path()))
         ours = [row.ours for row in found.rows if row.ours is not None]
+        jobs = _each(found.jobs, lambda document: read_job(document, memories, now_us=now_us))
+        batch = _by_owner(_parse_all(BatchJob, found.batch), {(job.namespace, job.uid): job.uid for job in jobs})
+        owners = {(each.metadata.namespace, each.metadata.uid): uid for uid, owned in batch.items() for each in owned}
         return Lists(
-            jobs=_each(found.jobs, lambda document: read_job(document, memories, now_us=now_us)),
+            jobs=jobs,
             profiles=_each(profiles, read_profile),
-            batch=_by_job(_parse_all(BatchJob, found.batch)),
-            pods=_by_job(ours),
+            batch=batch,
+            pods=_by_owner(ours, owners),
             profiling_pods=[pod for pod in ours if names.PROFILED in pod.metadata.labels],
             quotas=_parse_all(ResourceQuota, found.quotas),
             rows=found.rows,
@@ -211,12 +214,17 @@ def _parse_all(kind: type[Parsed], documents: Iterable[Document]) -> list[Parsed
     return _each(documents, lambda document: parse(kind, document))
 
 
-def _by_job(objects: Iterable[Any]) -> dict[JobKey, list[Any]]:
-    """Return objects by the namespace and name of the InferenceJob that their label names."""
-    found: dict[JobKey, list[Any]] = defaultdict(list)
+def _by_owner(objects: Iterable[Any], owners: Mapping[tuple[str, str], str]) -> dict[str, list[Any]]:
+    """Return objects by what `owners` says of the namespace and uid of the object that owns them.
+
+    Others are left out: anybody may put the operator's labels on an object of theirs.
+    """
+    found: dict[str, list[Any]] = defaultdict(list)
     for one in objects:
-        if job := one.metadata.labels.get(names.JOB):
-            found[one.metadata.namespace, job].append(one)
+        for owner in one.metadata.owner_references:
+            if uid := owners.get((one.metadata.namespace, owner.uid)):
+                found[uid].append(one)
+                break
     return dict(found)
 
 

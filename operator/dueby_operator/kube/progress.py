@@ -33,7 +33,7 @@ from dueby_operator.kube.worker_client import Ask
 from dueby_operator.model.actions import StepName
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import Assignment, WorkerModel
-from dueby_operator.model.job_snapshot import JobKey, JobSnapshot, WorkerJob
+from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.pods import Pod
 
@@ -67,14 +67,17 @@ class JobObserver:
     async def observe(
         self,
         jobs: Sequence[JobSnapshot],
-        batch: Mapping[JobKey, Sequence[BatchJob]],
-        pods: Mapping[JobKey, Sequence[Pod]],
+        batch: Mapping[str, Sequence[BatchJob]],
+        pods: Mapping[str, Sequence[Pod]],
         *,
         now_us: int,
     ) -> tuple[list[JobSnapshot], frozenset[str]]:
-        """Return the jobs as they are now, and the nodes that have fallen silent."""
+        """Return the jobs as they are now, and the nodes that have fallen silent.
+
+        `batch` and `pods` are their Jobs and the pods of those, by the uids of the jobs.
+        """
         seen = await asyncio.gather(
-            *(_guarded(job, self._look(job, batch.get(job.key, ()), pods.get(job.key, ()))) for job in jobs)
+            *(_guarded(job, self._look(job, batch.get(job.uid, ()), pods.get(job.uid, ()))) for job in jobs)
         )
         silent = await self._silent_nodes(seen, now_us=now_us)
         observed = await asyncio.gather(*(_guarded(job, self._complete(job, silent, now_us=now_us)) for job in seen))
@@ -92,8 +95,7 @@ class JobObserver:
         """Return the job with its Jobs, its pods and what they answer."""
         by_step: dict[str, list[BatchJob]] = defaultdict(list)
         for found in batch:
-            if found.metadata.is_owned_by(job.uid):
-                by_step[found.metadata.labels.get(names.STEP, "")].append(found)
+            by_step[found.metadata.labels.get(names.STEP, "")].append(found)
         worker_jobs = [await self._worker_job(found) for found in by_step["work"]]
         workers = await self._ask_all(answering_pods(pods, "work"), "/progress", WorkerProgress)
         steps = {step: by_step[step][-1] for step in ONCE if by_step[step]}

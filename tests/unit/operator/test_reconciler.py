@@ -1,134 +1,22 @@
 """The loop against an API server: in which order it writes, and what it doesn't write."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.cluster.nodes import pod_row, read_node
 from dueby_operator.control.faults import MAX_FAULTS
 from dueby_operator.jobs import names
 from dueby_operator.jobs.withheld import WITHHELD_US
-from dueby_operator.kube.gather import Gatherer
-from dueby_operator.kube.progress import JobObserver
-from dueby_operator.kube.reflector import Reflector
-from dueby_operator.kube.scope import Scope
-from dueby_operator.model.writes import Create
-from dueby_operator.objects.nodes import NodeObject
-from dueby_operator.objects.parse import parse
-from dueby_operator.objects.pods import Pod
 from dueby_operator.reconciler import PROGRESS_US, Reconciler
-from support.api import served
-from support.decisions import NOW, SECOND, SETTINGS, infj, node_document, pod_of
+from support.control_loop import Clock, Store, reconciler, synthetic
+from support.decisions import NOW, SECOND
 from support.operator import profile
 
 Document = dict[str, Any]
-MADE = {"creationTimestamp": infj()["metadata"]["creationTimestamp"]}
-
-
-class Store:
-    """The objects that are there, by their path, and what was written, in its order."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, Document] = {}
-        self.written: list[tuple[str, str]] = []
-        self.refuses: Callable[[str, Document], bool] = lambda path, body: False
-        """Whether what is written there is refused."""
-
-    def add(self, path: str, document: Document) -> None:
-        self.objects[path] = document
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        path = request.path
-        if "watch" in request.query:
-            await asyncio.sleep(3600)
-        if request.method == "GET":
-            if found := self.objects.get(path):
-                return web.json_response(found)
-            kind = path.rpartition("/")[2]
-            items = [document for place, document in self.objects.items() if f"/{kind}/" in place]
-            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
-        body = json.loads(await request.read())
-        if self.refuses(path, body):
-            return web.json_response({"message": "status: Invalid value"}, status=422)
-        if "dryRun" in request.query:
-            return web.json_response(body)
-        if request.method == "PATCH":  # a profile's rates, which are not what is looked at here
-            self.objects[path.removesuffix("/status")] |= body
-            return web.json_response(body)
-        self.written.append((request.method, path))
-        if request.method == "PUT":
-            # Of what is sent to `/status` the API server takes the status alone.
-            kept = self.objects[path.removesuffix("/status")]
-            self.objects[path.removesuffix("/status")] = {**kept, "status": body["status"]}
-            return web.json_response(body)
-        name = body["metadata"].setdefault("name", f"event-{len(self.written)}")
-        self.objects[f"{path}/{name}"] = {**body, "metadata": {**body["metadata"], "uid": f"u-{name}", **MADE}}
-        return web.json_response(body)
-
-    def start_pods(self) -> None:
-        """Those of the Jobs, as their controller would."""
-        for path, config_map in list(self.objects.items()):
-            if "/configmaps/" in path:
-                job = self.objects[paths.batch_path("team", config_map["metadata"]["name"])]
-                create = Create(config_map=config_map, job=job)
-                for index in range(job["spec"]["completions"]):
-                    pod = pod_of(create, index)
-                    pod["metadata"] |= {"namespace": "team", "uid": f"u-{pod['metadata']['name']}"}
-                    self.objects[paths.core_path("pods", "team", pod["metadata"]["name"])] = pod
-
-    def take_written(self) -> list[str]:
-        """The kinds that were written since this was asked last."""
-        taken, self.written = self.written, []
-        return [path.removesuffix("/status").split("/")[-2 if method == "PUT" else -1] for method, path in taken]
-
-
-def synthetic(name: str) -> Document:
-    document = infj(images=10_000, source={"synthetic": {}})
-    document["metadata"] |= {"name": name, "uid": f"uid-of-{name}"}
-    return document
-
-
-class Clock:
-    now_us = NOW
-
-
-@asynccontextmanager
-async def reconciler(store: Store, clock: Clock, answers: Mapping[str, Any]) -> AsyncIterator[Reconciler]:
-    """A loop on a cluster with one node and one profile; its workers answer all the same."""
-
-    async def ask(pod: Pod, page: str) -> bytes | None:
-        if isinstance(answers.get(pod.name), Exception):
-            raise answers[pod.name]
-        return json.dumps(answers, default=str).encode() if page == "/progress" and answers else None
-
-    found = node_document()
-    store.add(f"{paths.core_path('nodes')}/n", {**found, "metadata": {**found["metadata"], "uid": "uid-of-n"}})
-    store.add(f"{paths.profiles_path()}/cpu-1", profile().document())
-    async with served(store.answer) as kube:
-        nodes = Reflector(
-            kube,
-            paths.core_path("nodes"),
-            reduce=lambda each: read_node(parse(NodeObject, each)),
-            changed=lambda *_: None,
-        )
-        scope = Scope(
-            kube,
-            SETTINGS,
-            pod_row=lambda each: pod_row(parse(Pod, each), label=names.JOB),
-            pod_changed=lambda *_: None,
-        )
-        tasks = [asyncio.create_task(table) for table in (nodes.run(), *scope.tables())]
-        gatherer = Gatherer(kube, SETTINGS, observer=JobObserver(kube, ask=ask), nodes=nodes, scope=scope)
-        yield Reconciler(kube, gatherer, now_us=lambda: clock.now_us)
-        for task in tasks:
-            task.cancel()
 
 
 def test_workers_of_all_jobs_are_made_before_anybody_is_told_of_it() -> None:

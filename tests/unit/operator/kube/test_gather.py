@@ -1,0 +1,58 @@
+"""What is seen of a job: only what it owns, whatever labels others put on theirs."""
+
+import asyncio
+import copy
+from typing import Any
+
+from dueby_operator import paths
+from dueby_operator.jobs import names
+from support.control_loop import Clock, Store, reconciler, synthetic
+from support.decisions import SECOND
+
+Document = dict[str, Any]
+
+
+def planted(document: Document, *, name: str, owners: list[Document]) -> Document:
+    """The same object under another name, with the same labels, and owned by others."""
+    made = copy.deepcopy(document)
+    made["metadata"] |= {"name": name, "uid": f"uid-of-{name}", "ownerReferences": owners}
+    return made
+
+
+def test_jobs_and_pods_with_the_operators_labels_count_only_if_the_job_owns_them() -> None:
+    store, clock = Store(), Clock()
+    store.add(paths.jobs_path("team", "a"), synthetic("a"))
+
+    async def look() -> None:
+        async with reconciler(store, clock, {}) as loop:
+            await loop.reconcile()
+        store.start_pods()
+        (work,) = (found for path, found in store.objects.items() if "/jobs/" in path)
+        pod = next(found for path, found in store.objects.items() if "/pods/" in path)
+        store.add(paths.batch_path("team", "planted"), planted(work, name="planted", owners=[]))
+        ended = {"state": {"terminated": {"exitCode": 2, "message": '{"error": "planted words"}'}}, "name": "dueby"}
+        for name, owners in (("nobodys", []), ("of-another", [{"kind": "Job", "name": "planted", "uid": "planted"}])):
+            made = planted(pod, name=name, owners=owners)
+            made["status"] = {"phase": "Failed", "containerStatuses": [ended]}
+            store.add(paths.core_path("pods", "team", name), made)
+        clock.now_us += 2 * SECOND
+        async with reconciler(store, clock, {}) as loop:
+            await loop.reconcile()
+            (job,) = loop.snapshot.jobs
+            assert {found.name for found in job.pods} & {"nobodys", "of-another"} == set()
+            assert [found.name for found in job.worker_jobs] == [work["metadata"]["name"]]
+            assert job.status.phase == "Starting"
+            # A job that is over frees what it has, and not what has its label.
+            status = store.objects[paths.jobs_path("team", "a")]["status"]
+            failed = {
+                "type": "Failed",
+                "status": "True",
+                "reason": "Stopped",
+                "lastTransitionTime": "2023-11-14T22:13:20Z",
+            }
+            status["conditions"] = [failed]
+            await loop.reconcile()
+        assert [path for path in store.objects if "/jobs/" in path] == [paths.batch_path("team", "planted")]
+
+    asyncio.run(look())
+    assert names.JOB in store.objects[paths.batch_path("team", "planted")]["metadata"]["labels"]
