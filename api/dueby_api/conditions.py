@@ -173,6 +173,20 @@ class Reason(Enum):
         "Containers don't start: an image can't be pulled, or a secret is missing.",
         "the message is the kubelet's",
     )
+    SINK_NOT_WRITABLE = ReasonEntry(
+        ConditionType.ON_TRACK,
+        "False",
+        "SinkNotWritable",
+        "Workers have been trying to write to the sink for 10 s or longer: it is full, away, or refuses them.",
+        "free space, renew the credentials or mend the store, as the message says; the workers go on by themselves",
+    )
+    SOURCE_NOT_READABLE = ReasonEntry(
+        ConditionType.ON_TRACK,
+        "False",
+        "SourceNotReadable",
+        "Workers have been trying to read images for 10 s or longer: their store is away, or refuses them.",
+        "mend the store or renew the credentials, as the message says; the workers go on by themselves",
+    )
     MET = ReasonEntry(ConditionType.DEADLINE_MET, "True", "InTime", "The job ended by its deadline.")
     MISSED = ReasonEntry(ConditionType.DEADLINE_MET, "False", "Late", "The job ended after its deadline.")
     STOPPED_AT_DEADLINE = ReasonEntry(

@@ -20,6 +20,8 @@ MAX_SENTENCE = 2000
 # In the order in which a worker goes through them. It ends as "done" if every part is in the sink, and as "spent" if
 # parts are missing but it has run all the mini-batches that gpus.maxIterations allows it.
 WorkerPhase = Literal["starting", "warming", "running", "tails", "done", "spent"]
+# Of what a store says, so much is passed on.
+MAX_STORE_ERROR = 400
 
 # Exit codes of a step's process.
 EXIT_DONE = 0
@@ -41,6 +43,17 @@ class ParityCheck(LenientSpec, frozen=True, kw_only=True):
     """Whether that is within the engine's and the precision's limits."""
     sentence: Sentence = ""
     """The same for people."""
+
+
+class StoreWait(LenientSpec, frozen=True, kw_only=True):
+    """A store that a worker waits for: requests to it fail, and are sent again until it takes them."""
+
+    store: Literal["sink", "source"]
+    """Which of the job's stores it is."""
+    error: Annotated[str, Meta(max_length=MAX_STORE_ERROR)] = ""
+    """What the store, or the way to it, said last."""
+    seconds: Annotated[float, Meta(ge=0, le=10**9)] = 0
+    """How long the worker has been waiting at this answer."""
 
 
 class WorkerProgress(LenientSpec, frozen=True, kw_only=True):
@@ -80,6 +93,8 @@ class WorkerProgress(LenientSpec, frozen=True, kw_only=True):
     """Rate over its recent mini-batches."""
     seconds_since_batch: Annotated[float, Meta(ge=0, le=10**9)] | None = None
     """Age of its last mini-batch at this answer, so that no two machines' clocks are compared; absent before one."""
+    waits_for: StoreWait | None = None
+    """The store that it waits for; absent while it waits for none."""
     parity: ParityCheck | None = None
     """How far its engine's first results are from plain PyTorch's; absent before its first mini-batch."""
 

@@ -12,7 +12,7 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import JobSpec
 from dueby_api.input_cost import FREE, InputCost
-from dueby_api.step_messages import WorkerProgress
+from dueby_api.step_messages import StoreWait, WorkerProgress
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.replan import FRESH, LagMemory
@@ -65,6 +65,8 @@ class WorkerModel:
     """Mean of its recent steady mini-batches; None while there were none."""
     last_step_us: int | None = None
     """When its last mini-batch was done, in microseconds since 1970 by the clock of whoever decides."""
+    waits_for: StoreWait | None = None
+    """The store that it waits for, as it said last; None while it waits for none."""
     group: str = ""
     """What it was started with and ends with, such as a Job."""
     can_shrink: bool = True
@@ -107,6 +109,7 @@ def worker_model(
         batches=progress.batches,
         step_us=progress.step_us,
         last_step_us=None if age_s is None else read_us - round(age_s * MICROS_PER_SECOND),
+        waits_for=progress.waits_for,
         group=group,
         can_shrink=can_shrink,
     )

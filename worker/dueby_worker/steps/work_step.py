@@ -5,12 +5,14 @@ worker that finds the sink full, as one does that is restarted after the job's e
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from dueby_api.step_config import WorkConfig
 from dueby_api.step_messages import WorkResult
 from dueby_worker.engines.host import pin_to_cores
 from dueby_worker.output.sink import KnownParts, read_sink_manifest
+from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.progress import ProgressTracker
@@ -28,7 +30,7 @@ def work(config: WorkConfig, *, process_age_us: Callable[[], int]) -> WorkResult
     progress = ProgressTracker(worker=config.worker, share=config.own_share)
     port_file = Path(config.port_file) if config.port_file else None
     serve_progress(progress, host=config.host, port=config.port, port_file=port_file)
-    store = open_store(config.sink.uri)
+    store = open_store(config.sink.uri, retry=replace(DEFAULT_RETRY, waits=progress.sink_waits))
     is_complete = _is_complete_already(config, store)
     if not is_complete:
         from dueby_worker.steps.worker_run import run_worker

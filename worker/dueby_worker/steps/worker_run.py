@@ -7,6 +7,7 @@ takes longest, while the first images are already being decoded.
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from dueby_worker.output.parts import OpenPart, part_name
 from dueby_worker.output.rows import Origin, decode_rows
 from dueby_worker.output.sink import KnownParts, require_sink_manifest
 from dueby_worker.output.sink_manifest import SinkManifest, components_of
+from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.store import Store
 from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.work.budget import BatchBudget
@@ -126,6 +128,7 @@ class WorkerRun:
             ahead=ahead,
             max_pixels=config.max_pixels,
             witnesses=self._index.witnesses,
+            retry=replace(DEFAULT_RETRY, waits=self._progress.source_waits),
         )
 
     def _check_parity(self, engine: Engine, batch: MiniBatch, top: TopK) -> None:

@@ -10,8 +10,8 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from dueby_api.errors import Transient
 
@@ -21,6 +21,26 @@ Answer = TypeVar("Answer")
 _MAX_DOUBLINGS = 30
 
 
+class WaitListener(Protocol):
+    """Is told of the calls that wait for their store. Calls come from many threads."""
+
+    def note(self, call: object, failure: Transient, *, since_s: float) -> None:
+        """Note that the call, begun at this reading of the monotonic clock, has failed and will be repeated."""
+
+    def end(self, call: object) -> None:
+        """Note that the call waits no longer. Most calls have never waited."""
+
+
+class _Nobody:
+    """Listens to nothing."""
+
+    def note(self, call: object, failure: Transient, *, since_s: float) -> None:
+        pass
+
+    def end(self, call: object) -> None:
+        pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
     """Pause for first_pause_s, then twice as long each time up to max_pause_s, until total_s have passed."""
@@ -28,12 +48,21 @@ class RetryPolicy:
     first_pause_s: float = 0.5
     max_pause_s: float = 30.0
     total_s: float = 600.0
+    waits: WaitListener = field(default=_Nobody(), compare=False, repr=False)
+    """Is told what is waited for: a worker shows it, since its log is read by nobody."""
 
     def call(self, ask: Callable[[], Answer], *, what: str, cancelled: threading.Event | None = None) -> Answer:
         """Return what `ask` returns. Raise its Transient once the time is used up or `cancelled` is set.
 
         `what` names the store in the warnings.
         """
+        call = object()
+        try:
+            return self._call(ask, call, what=what, cancelled=cancelled)
+        finally:
+            self.waits.end(call)
+
+    def _call(self, ask: Callable[[], Answer], call: object, *, what: str, cancelled: threading.Event | None) -> Answer:
         started_s, attempt = time.monotonic(), 0
         while True:
             attempt += 1
@@ -45,9 +74,10 @@ class RetryPolicy:
                 cancelled = cancelled or threading.Event()
                 if elapsed_s >= self.total_s or cancelled.is_set():
                     raise
+                self.waits.note(call, failure, since_s=started_s)
                 pause_s = self._pause_s(attempt)
                 logger.warning(
-                    "%s can't be reached: %s. Attempt %d failed after %.0f s; trying again in %.1f s, "
+                    "%s can't be used: %s. Attempt %d failed after %.0f s; trying again in %.1f s, "
                     "giving up after %.0f s.",
                     what, failure, attempt, elapsed_s, pause_s, self.total_s,
                 )  # fmt: skip

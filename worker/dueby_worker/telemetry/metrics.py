@@ -17,6 +17,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from dueby_api.step_messages import StoreWait
 from dueby_worker.telemetry.progress import PHASES, ProgressTracker
 from dueby_worker.telemetry.step_statistics import BUCKETS_S, StepStatistics
 
@@ -119,11 +120,22 @@ class _ProgressCollector(Collector):
             for number in _NUMBERS:
                 yield number.kind(number.name, number.help, value=number.read(progress))
             yield _histogram(progress.steps)
+            yield _waiting(progress.waits_for)
             yield StateSetMetricFamily(
                 "dueby_worker_state",
                 "What the worker is doing.",
                 value={phase: phase == progress.state for phase in PHASES},
             )
+
+
+def _waiting(wait: StoreWait | None) -> GaugeMetricFamily:
+    """Return how long the worker has been waiting for each of its stores."""
+    family = GaugeMetricFamily(
+        "dueby_worker_store_wait_seconds", "How long it has been waiting for a store.", labels=["store"]
+    )
+    for store in ("sink", "source"):
+        family.add_metric([store], wait.seconds if wait and wait.store == store else 0.0)
+    return family
 
 
 def _histogram(steps: StepStatistics) -> HistogramMetricFamily:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from dueby_api.grid import Share
-from dueby_api.step_messages import ParityCheck, WorkerPhase, WorkerProgress
+from dueby_api.step_messages import ParityCheck, StoreWait, WorkerPhase, WorkerProgress
 from dueby_worker.telemetry.step_statistics import StepStatistics
+from dueby_worker.telemetry.store_waits import StoreWaits
 
 # In the order in which a worker goes through them; "done" and "spent" are two ways to end.
 PHASES: tuple[WorkerPhase, ...] = get_args(WorkerPhase)
@@ -54,6 +55,9 @@ class ProgressTracker:
     """Lists the parts in the sink as runs, each as its first part and the one after its last. None before the sink is
     open.
     """
+
+    sink_waits: StoreWaits = field(default_factory=lambda: StoreWaits("sink"))
+    source_waits: StoreWaits = field(default_factory=lambda: StoreWaits("source"))
 
     def __post_init__(self) -> None:
         self.lock = threading.Lock()
@@ -117,6 +121,13 @@ class ProgressTracker:
         return None if self._last_batch_s is None else round(self.clock() - self._last_batch_s, 3)
 
     @property
+    def waits_for(self) -> StoreWait | None:
+        """The store that the worker waits for, the sink before the source; None while it waits for none."""
+        now_s = self.clock()
+        # While mini-batches are done, a call to the source that waits is about one bad image and holds nobody up.
+        return self.sink_waits.longest(now_s=now_s) or self.source_waits.longest(now_s=now_s, work_s=self._last_batch_s)
+
+    @property
     def is_ready(self) -> bool:
         """Whether the first mini-batch is over."""
         return self.steps.warmup_us is not None or self.state in _ENDED
@@ -142,5 +153,6 @@ class ProgressTracker:
                 startup_us=self.startup_us,
                 images_per_second=self.steps.images_per_second,
                 seconds_since_batch=self.seconds_since_batch,
+                waits_for=self.waits_for,
                 parity=self.parity,
             )

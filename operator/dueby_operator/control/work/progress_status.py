@@ -5,6 +5,7 @@ from dueby_api.status import ProgressStatus
 from dueby_api.units import format_count, format_duration, format_time
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.control.work.decision import WorkDecision
+from dueby_operator.control.work.store_waits import diagnose_stores
 from dueby_operator.jobs.pod_diagnosis import diagnose_start
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_model import JobModel
@@ -33,4 +34,5 @@ def track_conditions(job: JobSnapshot, model: JobModel, work: WorkDecision) -> t
     if not model.part_size:
         return ()
     is_late = work.is_short or model.now_us > model.deadline_us
-    return (diagnose_start(job.pods) or NewCondition(reason=Reason.LAGGING if is_late else Reason.ON_TRACK),)
+    in_time = NewCondition(reason=Reason.LAGGING if is_late else Reason.ON_TRACK)
+    return (diagnose_start(job.pods) or diagnose_stores(model) or in_time,)

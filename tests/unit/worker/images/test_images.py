@@ -141,7 +141,7 @@ def test_a_source_that_comes_back_is_waited_for(
     rest = list(images)
     helper.join()
     assert [image.error for image in (first, *rest)] == [None] * len(photos)
-    assert "can't be reached" in caplog.text
+    assert "can't be used" in caplog.text
 
 
 def test_without_a_witness_a_missing_image_is_missing(photos: list[Path]) -> None:

@@ -3,7 +3,9 @@
 import errno
 import os
 import re
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from dueby_api.errors import Invalid, Transient
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.stores import open_store
+from dueby_worker.telemetry.store_waits import StoreWaits
 from support.store import HURRIED, StoreContract
 
 AN_HOUR_AGO = 3_700
@@ -134,10 +137,32 @@ class TestRetryPolicy:
         assert RetryPolicy(first_pause_s=0.001, total_s=10).call(ask, what="the store") == "here"
         assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
         assert [re.sub(r"in \d\.\d s", "in a moment", message) for message in caplog.messages] == [
-            f"the store can't be reached: {failure}. Attempt {attempt} failed after 0 s; trying again in a moment, "
+            f"the store can't be used: {failure}. Attempt {attempt} failed after 0 s; trying again in a moment, "
             "giving up after 10 s."
             for attempt, failure in ((1, "away"), (2, "still away"))
         ]
+
+    def test_what_is_waited_for_is_told_from_the_first_failure_to_the_answer(self) -> None:
+        waits, seen = StoreWaits("sink"), []
+
+        def ask() -> str:
+            seen.append(waits.longest(now_s=time.monotonic()))
+            if len(seen) < 3:
+                raise Transient(f"away {len(seen)}")
+            return "here"
+
+        assert RetryPolicy(first_pause_s=0.001, total_s=10, waits=waits).call(ask, what="the store") == "here"
+        assert [wait.error if wait else None for wait in seen] == [None, "away 1", "away 2"]
+        assert waits.longest(now_s=time.monotonic()) is None
+
+    def test_what_is_given_up_is_waited_for_no_longer(self) -> None:
+        def ask() -> None:
+            raise Transient("away")
+
+        waits = StoreWaits("sink")
+        with pytest.raises(Transient):
+            replace(HURRIED, waits=waits).call(ask, what="the store")
+        assert waits.longest(now_s=time.monotonic()) is None
 
     def test_it_ends_after_its_time_with_the_last_failure(self) -> None:
         asked: list[None] = []

@@ -7,10 +7,10 @@ from urllib.error import HTTPError
 
 import pytest
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Share
 from dueby_api.schema import decode
-from dueby_api.step_messages import ParityCheck, SinkParts, WorkerProgress
+from dueby_api.step_messages import MAX_STORE_ERROR, ParityCheck, SinkParts, StoreWait, WorkerProgress
 from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.telemetry.serve import serve_progress
 from dueby_worker.telemetry.step_statistics import StepStatistics
@@ -80,6 +80,7 @@ def test_progress_is_what_a_backend_reads(ask) -> None:  # type: ignore[no-untyp
         "startupMicros": None,
         "imagesPerSecond": 320.0,
         "secondsSinceBatch": 0.0,
+        "waitsFor": None,
         "parity": None,
     }
 
@@ -105,6 +106,41 @@ def test_the_readers_of_progress_get_what_the_worker_counted(  # type: ignore[no
 ) -> None:
     progress.parity = parity
     assert decode(WorkerProgress, ask(progress, "/progress")[1]) == progress.report()
+
+
+def test_a_worker_says_what_it_waits_for_and_for_how_long(ask) -> None:  # type: ignore[no-untyped-def]
+    clock, call = Clock(), object()
+    progress = a_running_progress(clock)
+    progress.sink_waits.note(call, Transient("no space left on device"), since_s=clock.now_s)
+    progress.sink_waits.note(object(), Transient("it is late"), since_s=clock.now_s + 30)
+    clock.now_s += 40
+    said = json.loads(ask(progress, "/progress")[1])["waitsFor"]
+    assert said == {"store": "sink", "error": "no space left on device", "seconds": 40.0}
+    page = ask(progress, "/metrics")[1].splitlines()
+    assert 'dueby_worker_store_wait_seconds{store="sink"} 40.0' in page
+    assert 'dueby_worker_store_wait_seconds{store="source"} 0.0' in page
+    progress.sink_waits.end(call)
+    said = json.loads(ask(progress, "/progress")[1])["waitsFor"]
+    assert said == {"store": "sink", "error": "it is late", "seconds": 10.0}
+
+
+def test_a_worker_that_does_mini_batches_is_not_held_up_by_its_source() -> None:
+    clock = Clock()
+    progress = a_progress(clock)
+    progress.source_waits.note(object(), Transient("input/output error"), since_s=clock.now_s)
+    clock.now_s += 20
+    assert progress.waits_for == StoreWait(store="source", error="input/output error", seconds=20)
+    progress.add_step(step_us=100_000, model_us=90_000, images=32)
+    clock.now_s += 1
+    assert progress.waits_for == StoreWait(store="source", error="input/output error", seconds=1)
+
+
+def test_of_a_store_s_words_only_so_many_are_passed_on(ask) -> None:  # type: ignore[no-untyped-def]
+    progress = a_progress()
+    progress.sink_waits.note(object(), Transient("a" * 10_000), since_s=0)
+    found = decode(WorkerProgress, ask(progress, "/progress")[1])
+    assert found.waits_for is not None
+    assert len(found.waits_for.error) == MAX_STORE_ERROR
 
 
 def test_parts_are_what_the_operator_reads(ask) -> None:  # type: ignore[no-untyped-def]
