@@ -6,11 +6,17 @@ are fixed words for programs; the message beside one is a sentence for people.
 """
 
 from enum import Enum
+from functools import partial
 
 from dueby_api.condition_types import ConditionType, ReasonEntry, Truth
 
 __all__ = ["ConditionType", "Reason", "ReasonEntry", "Truth"]
 
+# What there are many reasons of.
+_NOT_ADMITTED = partial(ReasonEntry, ConditionType.ADMITTED, "False")
+_OFF_TRACK = partial(ReasonEntry, ConditionType.ON_TRACK, "False")
+_FAILED = partial(ReasonEntry, ConditionType.FAILED, "True")
+_OUTDATED = partial(ReasonEntry, ConditionType.CURRENT, "False")
 _NO_FEWER_WAYS = "take one of the ways that the message names"
 _MEASURED_AGAIN = "nothing: it is measured again; the message says by which Job, when, or why not"
 
@@ -100,58 +106,42 @@ class Reason(Enum):
         "wait, free some, or ask for quota",
     )
     ADMITTED = ReasonEntry(ConditionType.ADMITTED, "True", "Admitted", "The cluster has taken every worker.")
-    SUSPENDED = ReasonEntry(
-        ConditionType.ADMITTED,
-        "False",
+    SUSPENDED = _NOT_ADMITTED(
         "Suspended",
         "The job has no workers, as `spec.suspend` says.",
         "set `spec.suspend` to false",
     )
-    QUEUED = ReasonEntry(
-        ConditionType.ADMITTED,
-        "False",
+    QUEUED = _NOT_ADMITTED(
         "Queued",
         "The workers wait for their Kueue queue's quota.",
         "`kubectl describe workloads` says for what",
     )
-    QUEUE_NOT_FOUND = ReasonEntry(
-        ConditionType.ADMITTED,
-        "False",
+    QUEUE_NOT_FOUND = _NOT_ADMITTED(
         "QueueNotFound",
         "The namespace has no such LocalQueue, or the cluster has no Kueue.",
         "make the queue, or leave `spec.queueName` out",
     )
-    UNSCHEDULABLE = ReasonEntry(
-        ConditionType.ADMITTED,
-        "False",
+    UNSCHEDULABLE = _NOT_ADMITTED(
         "Unschedulable",
         "Workers have been on no node for 30 s, and the rest is planned without them.",
         "the message is the scheduler's",
     )
-    PODS_NOT_CREATED = ReasonEntry(
-        ConditionType.ADMITTED,
-        "False",
+    PODS_NOT_CREATED = _NOT_ADMITTED(
         "PodsNotCreated",
         "Workers have had no pod for 30 s, and the rest is planned without them.",
         "`kubectl describe job` says why: a quota, a policy",
     )
-    FORBIDDEN = ReasonEntry(
-        ConditionType.ADMITTED,
-        "False",
+    FORBIDDEN = _NOT_ADMITTED(
         "Forbidden",
         "The API server has forbidden one of the job's objects. It is tried again every 30 s.",
         "the message says what forbids it",
     )
-    NAME_TAKEN = ReasonEntry(
-        ConditionType.ADMITTED,
-        "False",
+    NAME_TAKEN = _NOT_ADMITTED(
         "NameTaken",
         "Somebody else's object has the name of one that the job needs, and is not used. It is tried again every 30 s.",
         "delete or rename the object that the message names, or give the job another name",
     )
-    WAITING_FOR_CLEANUP = ReasonEntry(
-        ConditionType.ADMITTED,
-        "False",
+    WAITING_FOR_CLEANUP = _NOT_ADMITTED(
         "WaitingForCleanup",
         "Objects of before, such as those of a deleted job of the same name, are still being deleted.",
         "wait for some seconds; if it lasts, `kubectl get` the object that the message names: a finalizer may hold it",
@@ -159,30 +149,22 @@ class Reason(Enum):
     ON_TRACK = ReasonEntry(
         ConditionType.ON_TRACK, "True", "InTime", "The workers will be in time, by what they have reported."
     )
-    LAGGING = ReasonEntry(
-        ConditionType.ON_TRACK,
-        "False",
+    LAGGING = _OFF_TRACK(
         "Late",
         "The workers will be late, by what they have reported.",
         "nothing: help is added where there is any",
     )
-    PODS_NOT_STARTING = ReasonEntry(
-        ConditionType.ON_TRACK,
-        "False",
+    PODS_NOT_STARTING = _OFF_TRACK(
         "PodsNotStarting",
         "Containers don't start: an image can't be pulled, or a secret is missing.",
         "the message is the kubelet's",
     )
-    SINK_NOT_WRITABLE = ReasonEntry(
-        ConditionType.ON_TRACK,
-        "False",
+    SINK_NOT_WRITABLE = _OFF_TRACK(
         "SinkNotWritable",
         "Workers have been trying to write to the sink for 10 s or longer: it is full, away, or refuses them.",
         "free space, renew the credentials or mend the store, as the message says; the workers go on by themselves",
     )
-    SOURCE_NOT_READABLE = ReasonEntry(
-        ConditionType.ON_TRACK,
-        "False",
+    SOURCE_NOT_READABLE = _OFF_TRACK(
         "SourceNotReadable",
         "Workers have been trying to read images for 10 s or longer: their store is away, or refuses them.",
         "mend the store or renew the credentials, as the message says; the workers go on by themselves",
@@ -198,37 +180,27 @@ class Reason(Enum):
     EVERY_IMAGE_HAS_A_ROW = ReasonEntry(
         ConditionType.COMPLETE, "True", "EveryImageHasARow", "Every part and `_SUCCESS` are in the sink."
     )
-    INDEX_FAILED = ReasonEntry(
-        ConditionType.FAILED,
-        "True",
+    INDEX_FAILED = _FAILED(
         "IndexFailed",
         "The index step could not do its work; the message says why.",
         "mend it and create the job anew",
     )
-    FINISH_FAILED = ReasonEntry(
-        ConditionType.FAILED,
-        "True",
+    FINISH_FAILED = _FAILED(
         "FinishFailed",
         "The finish step could not do its work; the message says why.",
         "mend it and create the job anew",
     )
-    INVALID_JOB = ReasonEntry(
-        ConditionType.FAILED,
-        "True",
+    INVALID_JOB = _FAILED(
         "InvalidJob",
         "A field is wrong in a way that only shows in the cluster.",
         "the message names the field",
     )
-    INVALID_TEMPLATE = ReasonEntry(
-        ConditionType.FAILED,
-        "True",
+    INVALID_TEMPLATE = _FAILED(
         "InvalidTemplate",
         "The API server refuses the job's pods.",
         "the message names the field of `spec.worker`",
     )
-    INFEASIBLE = ReasonEntry(
-        ConditionType.FAILED, "True", "Infeasible", "A Hard deadline can't be met.", _NO_FEWER_WAYS
-    )
+    INFEASIBLE = _FAILED("Infeasible", "A Hard deadline can't be met.", _NO_FEWER_WAYS)
     OPERATOR_RETRYING = ReasonEntry(
         ConditionType.FAILED,
         "False",
@@ -236,24 +208,18 @@ class Reason(Enum):
         "The operator could not handle the job, and tries again. Its workers go on; other jobs are not concerned.",
         "nothing for a minute; then see the operator's log, and report what the message says",
     )
-    OPERATOR_ERROR = ReasonEntry(
-        ConditionType.FAILED,
-        "True",
+    OPERATOR_ERROR = _FAILED(
         "OperatorError",
         "The operator could not handle the job, several times in a row. The message and the operator's log say why.",
         "report it with the job's manifest and the traceback in the operator's log; a job that is created anew goes on "
         "with the parts that are in its sink",
     )
-    TOO_MANY_FAILED_IMAGES = ReasonEntry(
-        ConditionType.FAILED,
-        "True",
+    TOO_MANY_FAILED_IMAGES = _FAILED(
         "TooManyFailedImages",
         "More rows have an error than `spec.maxFailedImages` allows. All rows are there.",
         "see the column `error` of the results",
     )
-    STOPPED = ReasonEntry(
-        ConditionType.FAILED,
-        "True",
+    STOPPED = _FAILED(
         "Stopped",
         "The deadline passed, and `spec.onDeadline` is Stop.",
         "the parts that were done are kept",
@@ -261,30 +227,22 @@ class Reason(Enum):
     MEASURED = ReasonEntry(
         ConditionType.CURRENT, "True", "Measured", "One would measure the same now, as far as can be known."
     )
-    DRIVER_CHANGED = ReasonEntry(
-        ConditionType.CURRENT,
-        "False",
+    DRIVER_CHANGED = _OUTDATED(
         "DriverChanged",
         "GPU feature discovery's label of the node names another driver.",
         _MEASURED_AGAIN,
     )
-    IMAGE_CHANGED = ReasonEntry(
-        ConditionType.CURRENT,
-        "False",
+    IMAGE_CHANGED = _OUTDATED(
         "ImageChanged",
         "The operator's worker image is another, or another build of it is on the node.",
         _MEASURED_AGAIN,
     )
-    TORCH_CHANGED = ReasonEntry(
-        ConditionType.CURRENT,
-        "False",
+    TORCH_CHANGED = _OUTDATED(
         "TorchChanged",
         "What was measured on the node since, with the operator's image, has another version of torch.",
         _MEASURED_AGAIN,
     )
-    STEPS_OFF = ReasonEntry(
-        ConditionType.CURRENT,
-        "False",
+    STEPS_OFF = _OUTDATED(
         "StepsOff",
         "In three or more jobs since it was measured (200 steps or more) the class's steps were off by more than 10 %.",
         f"{_MEASURED_AGAIN}. Meanwhile plans take the steps as jobs saw them",
