@@ -33,6 +33,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--gpu-worker-cpus", type=int, default=2, help="cores of a GPU's worker, for decoding")
     parser.add_argument("--worker-memory", default="2Gi", help="memory of a worker")
     parser.add_argument(
+        "--memory-limit-factor",
+        type=float,
+        default=4.0,
+        help="how many times the memory that it asks for a pod may use",
+    )
+    parser.add_argument("--scratch-size", default="16Gi", help="what a pod may keep on its node's disk")
+    parser.add_argument(
         "--liveness", default=None, metavar="URL", help="where to answer probes, such as http://:8081/healthz"
     )
     parser.add_argument("--metrics-port", type=int, default=None, metavar="PORT", help="where to answer Prometheus")
@@ -77,6 +84,8 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         pull_policy=options.pull_policy,
         gpu_worker_cpus=options.gpu_worker_cpus,
         worker_memory=options.worker_memory,
+        memory_limit_factor=max(1.0, options.memory_limit_factor),
+        scratch_size=options.scratch_size,
         class_labels=tuple(options.class_labels or CLASS_LABELS),
         profiler=read_profiler(options.profiler) if options.profiler else None,
         watch_namespaces=tuple(options.watch_namespaces),

@@ -74,6 +74,13 @@ class OperatorSettings:
     """Cores of a GPU's worker, for decoding, if the job's `worker.resources` don't say."""
     worker_memory: str = "2Gi"
     """Memory of a worker, likewise."""
+    memory_limit_factor: float = 4.0
+    """How many times the memory that it asks for a worker or a step may use, if the job's own limits don't say.
+
+    Of 2 GiB a worker usually needs a quarter, and beside a GPU more than half for CUDA. But a thread that decodes an
+    image of 100 million pixels holds 600 MB for a moment, and a large mini-batch on cores takes a few GB."""
+    scratch_size: str = "16Gi"
+    """The most that a pod may keep on its node's disk: weights and compiled models, of which the largest have 3 GB."""
     class_labels: tuple[str, ...] = CLASS_LABELS
     """Node labels that say which GPU a node has; the first that a node has counts."""
     profiler: ProfilerSettings | None = None

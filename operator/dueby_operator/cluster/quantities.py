@@ -32,6 +32,15 @@ def requests_of(spec: PodSpec) -> dict[str, float]:
     return total
 
 
+def limits_of(spec: PodSpec) -> dict[str, float]:
+    """Return what a pod's containers may use in sum, as a quota names it, such as limits.memory."""
+    total: dict[str, float] = defaultdict(float)
+    for container in spec.containers:
+        for name, value in quantities(container.resources.limits).items():
+            total[f"limits.{name}"] += value
+    return dict(total)
+
+
 def _asked(containers: Iterable[Container]) -> list[tuple[str, float]]:
     """Return what containers ask for. Where only a limit is set, it is the request, too."""
     return [

@@ -16,6 +16,8 @@ _NAMES = {
     "cpu": ("cpu", "requests.cpu"),
     "memory": ("memory", "requests.memory"),
     "pods": ("pods", "count/pods"),
+    "limits.cpu": ("limits.cpu",),
+    "limits.memory": ("limits.memory",),
 }
 # Sums of floats are not exact.
 _ROUNDING = 1e-9

@@ -1,6 +1,15 @@
-"""What a worker of a job asks the cluster for besides its device. Pure."""
+"""What a worker of a job asks the cluster for besides its device, and the most that it may use. Pure.
+
+Without a limit of memory one image, or one file of weights, could take a whole node's, and the kernel would then end
+whom it likes. So there is always one: as many times the request as the settings say, unless the job names its own.
+"""
+
+import math
+from collections.abc import Mapping
 
 from dueby_api.inference_job import JobSpec
+from dueby_api.pod_fields import WorkerResources
+from dueby_api.quantities import LARGEST, Amount, quantity
 from dueby_api.schema import validate
 from dueby_operator.cluster.nodes import CPU_CLASS
 from dueby_operator.cluster.quantities import quantities
@@ -16,6 +25,8 @@ TOLERATIONS: tuple[dict[str, str | int], ...] = (
     ),
     {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
 )
+# Of these a container may have more than it asked for; of a device exactly so many.
+_SHARED = ("cpu", "memory")
 
 
 def cpus_of(device_class: str, settings: OperatorSettings) -> int:
@@ -26,12 +37,42 @@ def cpus_of(device_class: str, settings: OperatorSettings) -> int:
 
 def worker_requests(spec: JobSpec, settings: OperatorSettings, device_class: str) -> dict[str, float]:
     """Return what a worker on such a device asks for besides the device, by resource; `pods` is 1."""
-    own = spec.worker.resources.requests if spec.worker.resources else {}
-    asked = {"cpu": cpus_of(device_class, settings), "memory": settings.worker_memory, **own}
-    return {**quantities(asked), "pods": 1.0}
+    usual: dict[str, Amount] = {"cpu": cpus_of(device_class, settings), "memory": settings.worker_memory}
+    resources = container_resources(spec.worker.resources, settings, requests=usual)
+    limits = {f"limits.{name}": value for name, value in quantities(resources.limits).items()}
+    return {**quantities(resources.requests), **limits, "pods": 1.0}
+
+
+def container_resources(
+    own: WorkerResources | None,
+    settings: OperatorSettings,
+    *,
+    requests: Mapping[str, Amount],
+    limits: Mapping[str, Amount] | None = None,
+) -> WorkerResources:
+    """Return what a container asks for and may use: the usual amounts, and on top what the job says itself.
+
+    As in Kubernetes, a request follows a limit that is below it. A usual limit follows a request that is above it.
+    """
+    own = own or WorkerResources()
+    usual = {name: _least(amount, own.limits.get(name)) for name, amount in requests.items()}
+    asked = {**usual, **own.requests}
+    # Of less than the usual request, such as 0, the limit would be too little to start with, or none.
+    memory = max(quantity(asked["memory"]), quantity(requests["memory"])) * settings.memory_limit_factor
+    bounds = {**(limits or {}), "memory": f"{math.ceil(min(memory, LARGEST / 2) / 2**20)}Mi"}
+    raised = {name: _most(bound, asked.get(name)) if name in _SHARED else bound for name, bound in bounds.items()}
+    return WorkerResources(requests=asked, limits={**raised, **own.limits})
 
 
 def tolerations_of(spec: JobSpec) -> list[Toleration]:
     """Return the taints that the job's workers bear."""
     documents = [*TOLERATIONS, *(toleration.document() for toleration in spec.worker.tolerations)]
     return [validate(Toleration, document) for document in documents]
+
+
+def _least(amount: Amount, other: Amount | None) -> Amount:
+    return amount if other is None or quantity(amount) <= quantity(other) else other
+
+
+def _most(amount: Amount, other: Amount | None) -> Amount:
+    return amount if other is None or quantity(amount) >= quantity(other) else other

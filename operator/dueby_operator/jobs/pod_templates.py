@@ -6,9 +6,8 @@ from typing import Any
 
 from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import InferenceJob
-from dueby_api.pod_fields import WorkerResources
 from dueby_operator.cluster.nodes import DeviceKind
-from dueby_operator.cluster.requests import TOLERATIONS, cpus_of
+from dueby_operator.cluster.requests import TOLERATIONS, container_resources, cpus_of
 from dueby_operator.model.job_model import Assignment
 from dueby_operator.objects.pods import CONTAINER
 from dueby_operator.settings import OperatorSettings
@@ -50,7 +49,7 @@ class PodRequest:
 def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest) -> Document:
     """Return the pod of a step."""
     worker = job.spec.worker
-    resources = worker.resources or WorkerResources()
+    resources = container_resources(worker.resources, settings, requests=request.requests, limits=request.limits)
     container = {
         "name": CONTAINER,
         "image": worker.image or settings.image,
@@ -58,10 +57,7 @@ def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest)
         "args": [request.step, "--config", f"{CONFIG_FOLDER}/config.json"],
         "env": [{"name": "HOME", "value": SCRATCH}, *worker.env],
         "envFrom": list(worker.env_from),
-        "resources": {
-            "requests": {**request.requests, **resources.requests},
-            "limits": {**request.limits, **resources.limits},
-        },
+        "resources": resources.document(),
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [*CONFIG_MOUNTS, *worker.volume_mounts],
     }
@@ -85,7 +81,7 @@ def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest)
             "containers": [container],
             "volumes": [
                 {"name": "dueby-config", "configMap": config},
-                {"name": "dueby-scratch", "emptyDir": {}},
+                scratch_volume(settings),
                 *worker.volumes,
             ],
             "tolerations": [*TOLERATIONS, *(toleration.document() for toleration in worker.tolerations)],
@@ -93,6 +89,11 @@ def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest)
             **{name: value for name, value in optional.items() if value},
         },
     }
+
+
+def scratch_volume(settings: OperatorSettings) -> Document:
+    """Return the folder that a pod may write to. A pod that writes more is evicted, before its node's disk is full."""
+    return {"name": "dueby-scratch", "emptyDir": {"sizeLimit": settings.scratch_size}}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from dueby_api.status import JobStatus, ProfileStatus, read_status
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node, PodRow, take_pods
-from dueby_operator.cluster.quantities import requests_of
+from dueby_operator.cluster.quantities import limits_of, requests_of
 from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import room_by_namespace, take
 from dueby_operator.control.conditions import is_over
@@ -243,6 +243,7 @@ def _room(quotas: Sequence[ResourceQuota], jobs: Iterable[JobSnapshot]) -> dict[
     for job in jobs:
         if job.namespace in room:
             for found, missing in pods_to_come(job):
-                asked = {**requests_of(found.spec.template.spec), "pods": 1.0}
+                pod = found.spec.template.spec
+                asked = {**requests_of(pod), **limits_of(pod), "pods": 1.0}
                 room[job.namespace] = take(room[job.namespace], asked, missing)
     return room

@@ -32,6 +32,7 @@ def test_a_quota_that_cant_be_read_leaves_nothing_and_the_others_stand() -> None
         pytest.param({"requests.cpu": 7.0}, {"cpu": 2.0, "pods": 1.0}, 3, id="cores"),
         pytest.param({"cpu": 4.0, "requests.memory": 2.0**31}, {"cpu": 1.0, "memory": 2.0**30}, 2, id="the tightest"),
         pytest.param({"requests.nvidia.com/gpu": 4.0}, {"nvidia.com/gpu": 1.0}, 4, id="GPUs"),
+        pytest.param({"limits.memory": 2.0**31}, {"memory": 1.0, "limits.memory": 2.0**30}, 2, id="limits"),
         pytest.param({"count/pods": -1.0}, {"pods": 1.0}, 0, id="more used than there is"),
         pytest.param({"limits.cpu": 1.0}, {"cpu": 2.0}, math.inf, id="limits are another matter"),
     ],

@@ -86,6 +86,17 @@ def test_pods_are_restricted_and_hold_no_credentials_of_kubernetes() -> None:
     assert container["capabilities"] == {"drop": ["ALL"]}
 
 
+def test_no_pod_takes_its_nodes_memory_or_disk() -> None:
+    steps: tuple[StepName, ...] = ("index", "finish")
+    for job, memory in (
+        (workers().job, "8192Mi"),
+        *((step_objects(owner(), SETTINGS, s).job, "4096Mi") for s in steps),
+    ):
+        pod = pod_of(job)
+        assert pod["containers"][0]["resources"]["limits"]["memory"] == memory
+        assert {"name": "dueby-scratch", "emptyDir": {"sizeLimit": "16Gi"}} in pod["volumes"]
+
+
 def test_a_gpu_is_asked_for_by_resource_and_label() -> None:
     device = DeviceKind(resource="nvidia.com/gpu", selector={"nvidia.com/gpu.product": "A100"})
     pod = pod_of(workers(device=device).job)

@@ -40,7 +40,7 @@ def test_an_engine_on_cpus_measures_the_cores_beside_the_gpu() -> None:
     spec = {"model": {"name": "resnet18", "engine": "openvino"}, "gpus": {"classes": [A100]}}
     (create,) = begun(A100, **spec)
     assert json.loads(create.config_map["data"]["config.json"])["gpu"] is False
-    assert pod_of(**spec)["containers"][0]["resources"]["limits"] == {GPU: "1", "cpu": "2"}
+    assert pod_of(**spec)["containers"][0]["resources"]["limits"] == {GPU: "1", "cpu": "2", "memory": "8192Mi"}
 
 
 def test_the_pod_has_one_device_and_a_time_limit() -> None:
@@ -48,7 +48,7 @@ def test_the_pod_has_one_device_and_a_time_limit() -> None:
     spec = create.job["spec"]
     assert (spec["completions"], spec["parallelism"], spec["activeDeadlineSeconds"]) == (1, 1, 600)
     pod = pod_of()
-    assert pod["containers"][0]["resources"]["limits"] == {GPU: "1"}
+    assert pod["containers"][0]["resources"]["limits"] == {GPU: "1", "memory": "8192Mi"}
     assert pod["nodeSelector"] == {f"{GPU}.product": A100}
     assert pod["containers"][0]["command"] == ["python", "-m", "dueby_profiler"]
 
