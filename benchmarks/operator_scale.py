@@ -269,7 +269,7 @@ async def heard(kube: Kube, path: str, *, step: str | None = None) -> AsyncItera
     found: dict[str, float] = {}
 
     async def listen() -> None:
-        async for event in kube.watch(path, version, **query):
+        async for event in kube.watch(path, version, query):
             if event["type"] == "ADDED":
                 found[event["object"]["metadata"]["name"]] = time.monotonic()
 

@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from dueby_api.errors import Invalid
 from dueby_operator import metrics
 from dueby_operator.handlers import operate
+from dueby_operator.loop import claim
 from dueby_operator.settings import CLASS_LABELS, OperatorSettings, read_profiler
+
+# Of other people's loggers. Our own client tells of an outage, in two lines, and who starts Kopf again of its end.
+LEVELS = {
+    "kopf": logging.WARNING,  # a line for each wake
+    "kopf._cogs.clients": logging.CRITICAL,  # a line for each attempt at a request
+    "kopf._core.reactor": logging.CRITICAL,  # a traceback for each watch that ends with the others
+    "kopf.activities.probe": logging.CRITICAL,  # a line, and in aiohttp a traceback, for each probe that fails
+    "aiohttp.access": logging.WARNING,  # a line for each probe
+    "aiohttp.server": logging.CRITICAL,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -18,12 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = _settings(options)
     except Invalid as error:
         parser.error(str(error))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for chatty in ("kopf", "aiohttp.access"):  # a line for each wake and each probe
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    _configure_logging()
     if options.metrics_port is not None:
         metrics.serve(options.metrics_port)
-    operate(settings, liveness=options.liveness, lease=options.lease)
+    lease = claim(options.lease, pod_uid=options.pod_uid) if options.lease else None
+    operate(settings, liveness=options.liveness, claim=lease)
+
+
+def _configure_logging() -> None:
+    """Log what we say, and of others what we don't say ourselves."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for name, level in LEVELS.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--metrics-port", type=int, default=None, metavar="PORT", help="where to answer Prometheus")
     parser.add_argument(
         "--lease", default=None, metavar="NAMESPACE/NAME", help="the Lease to hold, so that there is one operator"
+    )
+    parser.add_argument(
+        "--pod-uid", default="", metavar="UID", help="of the operator's pod: its next container takes the Lease at once"
     )
     parser.add_argument(
         "--class-label",

@@ -53,7 +53,9 @@ class Answers:
 
 
 @asynccontextmanager
-async def served(handler: Callable[[web.Request], Any]) -> AsyncIterator[Kube]:
+async def served(
+    handler: Callable[[web.Request], Any], *, seconds_to_write: Callable[[], float] | None = None
+) -> AsyncIterator[Kube]:
     """A client of a server that answers so."""
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", handler)
@@ -62,7 +64,7 @@ async def served(handler: Callable[[web.Request], Any]) -> AsyncIterator[Kube]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     address = runner.addresses[0]
-    kube = Kube(lambda: Open(f"http://{address[0]}:{address[1]}"))
+    kube = Kube(lambda: Open(f"http://{address[0]}:{address[1]}"), seconds_to_write=seconds_to_write)
     try:
         yield kube
     finally:

@@ -128,7 +128,7 @@ async def reconciler(store: Store, clock: Clock, answers: Mapping[str, Any]) -> 
             pod_row=lambda each: pod_row(parse(Pod, each), label=names.JOB),
             pod_changed=lambda *_: None,
         )
-        tasks = [asyncio.create_task(table) for table in (nodes.run(), *scope.tables())]
+        tasks = [asyncio.create_task(run) for run in (nodes.run(), *(table.run() for table in scope.tables()))]
         gatherer = Gatherer(kube, SETTINGS, observer=JobObserver(kube, ask=ask), nodes=nodes, scope=scope)
         yield Reconciler(kube, gatherer, now_us=lambda: clock.now_us)
         for task in tasks:

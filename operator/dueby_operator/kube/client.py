@@ -5,6 +5,7 @@ No typed client: typed classes take 9 s and 730 MiB to build a list of 10,000 po
 """
 
 import json
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -15,9 +16,13 @@ from urllib.parse import urlencode
 import aiohttp
 
 from dueby_api.errors import DueByError, Transient
+from dueby_operator.kube.trouble import Trouble
 
 # An API server that is there connects within milliseconds; a list of a large cluster may take seconds.
 CONNECT_S, ANSWER_S = 5.0, 30.0
+# Bytes that were not acknowledged by then are dropped by the kernel. It would send them when a partition ends minutes
+# later, whatever became of the process. Less than a Lease's margin (LeaseTimes).
+UNSENT_S = 2.0
 # A watch shows a bookmark each minute; one that is silent for longer is a connection that died without a word.
 WATCH_S, SILENCE_S = 290, 90.0
 # Objects in a page of a list, as kubectl asks for them: the API server holds a whole page in memory.
@@ -29,6 +34,8 @@ SIGN_IN_S = 60.0
 JSON, MERGE = "application/json", "application/merge-patch+json"
 Document = dict[str, Any]
 Count = Callable[[str, str, int | None], None]
+# Codes of an API server that can't answer anybody now. The others show that it is there.
+TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
 
 
 class Missing(DueByError):
@@ -71,10 +78,25 @@ class Access(Protocol):
 class Kube:
     """One connection to an API server, made at the first call."""
 
-    def __init__(self, sign_in: Callable[[], Access], *, count: Count | None = None) -> None:
-        """`count` is told of every request: method, path, and the answer's code, None where there was none."""
+    def __init__(
+        self,
+        sign_in: Callable[[], Access],
+        *,
+        count: Count | None = None,
+        seconds_to_write: Callable[[], float] | None = None,
+        outage: Trouble | None = None,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        """`count` is told of every request: method, path, and the answer's code, None where there was none.
+
+        `seconds_to_write` is asked directly before each write how long it may take, and raises if there may be none.
+        `outage` is told whether the API server answers. No request waits longer than `answer_s`.
+        """
         self._sign_in = sign_in
         self._count = count
+        self._seconds_to_write = seconds_to_write
+        self._outage = outage or Trouble("the API server does not answer", "the API server answers again")
+        self._answer_s = answer_s
         self._session: aiohttp.ClientSession | None = None
         self._access: Access | None = None
         self._signed_in_s = 0.0
@@ -102,12 +124,19 @@ class Kube:
         """Return the objects of a list."""
         return [item async for page in self.pages(path, **query) for item in page.get("items", ())]
 
-    async def watch(self, path: str, version: str, **query: str) -> AsyncIterator[Document]:
+    async def watch(
+        self,
+        path: str,
+        version: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        opened: Callable[[], None] = lambda: None,
+    ) -> AsyncIterator[Document]:
         """Yield what happens after this version, for some minutes: events ADDED, MODIFIED, DELETED and BOOKMARK.
 
-        Raise Expired if the API server has forgotten what happened since that version.
+        `opened` is called once the API server has begun. Raise Expired if it has forgotten what happened since then.
         """
-        asked = {**query, "watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
+        asked = {**(query or {}), "watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
         url = self._url(path, {**asked, "timeoutSeconds": str(WATCH_S)})
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
         try:
@@ -115,13 +144,14 @@ class Kube:
                 self._record("WATCH", path, answer.status)
                 if answer.status >= 400:
                     raise _failure(answer.status, await answer.text())
+                opened()
                 async for line in answer.content:
                     event: Document = json.loads(line)
                     if event["type"] == "ERROR":
                         raise _failure(event["object"].get("code", 500), json.dumps(event["object"]))
                     yield event
         except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise Transient(f"the API server: {error!r}") from None
+            raise Transient(f"the watch of {path} broke: {error!r}") from None
 
     async def create(self, path: str, document: Document, *, dry_run: bool = False) -> Document:
         """Create the object. Raise Refused for a field that doesn't exist, Conflict if the object exists already."""
@@ -166,12 +196,20 @@ class Kube:
     ) -> Document:
         data = None if body is None else json.dumps(body, separators=(",", ":"))
         headers = {**self._headers(), "Content-Type": content_type}
+        session, limit_s = self._connection(), self._answer_s
+        if method != "GET" and self._seconds_to_write is not None:
+            limit_s = min(limit_s, self._seconds_to_write())
+            # The API server gives a request up at the same time: closing the connection alone does not recall it.
+            query = {**(query or {}), "timeout": f"{limit_s * 1000:.0f}ms"}
+        timeout = aiohttp.ClientTimeout(total=limit_s, sock_connect=CONNECT_S)
+        url = self._url(path, query or {})
         try:
-            asked = self._connection().request(method, self._url(path, query or {}), data=data, headers=headers)
-            async with asked as answer:
+            async with session.request(method, url, data=data, headers=headers, timeout=timeout) as answer:
                 text = await answer.text()
         except (OSError, aiohttp.ClientError, TimeoutError) as error:
             self._record(method, path, None)
+            if not isinstance(error, aiohttp.ClientSSLError):  # a server that isn't trusted is no server that is away
+                self._outage.failed(repr(error))
             raise Transient(f"the API server: {error!r}") from None
         self._record(method, path, answer.status)
         if answer.status >= 400:
@@ -182,14 +220,19 @@ class Kube:
     def _record(self, method: str, path: str, code: int | None) -> None:
         if self._count:
             self._count(method, path, code)
+        if code is None:
+            return
+        if code >= SERVER_ERROR or code == TOO_MANY_REQUESTS:
+            self._outage.failed(f"{method} {path}: {code}")
+        else:
+            self._outage.worked()
 
     def _connection(self) -> aiohttp.ClientSession:
         if self._session is None:
             access = self._signed_in()
             secure = access.as_ssl_context() if access.server.startswith("https:") else False
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=secure, limit=0),
-                timeout=aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=CONNECT_S),
+                connector=aiohttp.TCPConnector(ssl=secure, limit=0, socket_factory=open_socket),
                 read_bufsize=MAX_LINE,
             )
         return self._session
@@ -205,6 +248,15 @@ class Kube:
     def _url(self, path: str, query: Mapping[str, str]) -> str:
         asked = urlencode({name: value for name, value in query.items() if value})
         return f"{self._signed_in().server}{path}{'?' if asked else ''}{asked}"
+
+
+def open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """Return a new socket that never sends anything late."""
+    family, kind, protocol, *_ = address
+    opened = socket.socket(family, kind, protocol)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNSENT_S * 1000))
+    return opened
 
 
 def _failure(status: int, body: str) -> DueByError:

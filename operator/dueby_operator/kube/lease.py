@@ -3,25 +3,79 @@
 The chart makes the Lease. An operator holds it by writing its name and renewing the time. Another operator that wants
 it waits until the time has stood still for as long as the Lease says. It measures that by its own clock: clocks of two
 machines are never compared.
+
+The holder counts from the moment before it sent a renewal, so its own time ends before another's wait does. Each write
+asks `Term.seconds_to_write` how long it may take, and a term that is over allows none ever again: what a loop still has
+under way when it loses the Lease can't act, even if the same process takes the Lease again. The clock also counts the
+time in which a machine was suspended, so that a process that was stopped knows of it as soon as it wakes.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from dueby_api.errors import DueByError
 from dueby_operator.kube.client import Conflict, Document, Kube
+from dueby_operator.kube.trouble import Trouble
 
-# The duration is that of Kubernetes' own controllers. Two renewals may fail before another may take the Lease.
-DURATION_S, RENEW_S = 15, 5.0
 log = logging.getLogger(__name__)
 
 
-class LeaseLost(Exception):
-    """Somebody else may hold the Lease now: stop at once."""
+def suspended_clock_s() -> float:
+    """Return seconds of a clock that never goes back and, on Linux, goes on while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseTimes:
+    """How long what takes."""
+
+    duration_s: float = 15
+    """Others wait so long: as long as for Kubernetes' own controllers."""
+    renew_s: float = 3.0
+    """Between two renewals: with retries, two that wait in vain for an answer still leave time for a third."""
+    retry_s: float = 1.0
+    """After a renewal that failed, and between two attempts to take it."""
+    answer_s: float = 4.0
+    """A request for the Lease waits no longer: the next attempt may find another API server."""
+    margin_s: float = 3.0
+    """A write ends so long before the Lease does: a timeout may be a second late, and bytes that are on their way
+    arrive within two seconds or never (client.UNSENT_S)."""
+
+
+class LeaseLost(BaseException):
+    """Somebody else may hold the Lease now: stop at once.
+
+    It is no Exception, as CancelledError is none, so that who goes on after one job's error doesn't go on after this.
+    """
+
+
+@dataclass(kw_only=True)
+class Term:
+    """A stretch of time in which the Lease is held."""
+
+    document: Document
+    """The Lease as it was written last."""
+    until_s: float
+    """Nobody else takes the Lease before."""
+    margin_s: float
+    clock_s: Callable[[], float]
+    is_over: bool = False
+
+    @property
+    def left_s(self) -> float:
+        """Seconds for which writes are safe."""
+        return 0.0 if self.is_over else max(0.0, self.until_s - self.margin_s - self.clock_s())
+
+    def seconds_to_write(self) -> float:
+        """Return how long a write that is sent now may take. Raise LeaseLost if none may be sent."""
+        if (left_s := self.left_s) <= 0:
+            raise LeaseLost("the Lease has run out")
+        return left_s
 
 
 @dataclass(kw_only=True)
@@ -29,49 +83,65 @@ class Lease:
     """One operator's claim to the Lease at this path."""
 
     kube: Kube
+    """A client of its own, without a limit by the Lease and with `times.answer_s`."""
     path: str
     holder: str
     """Name of this process, unlike any other's."""
-    clock_s: Callable[[], float] = time.monotonic
+    predecessors: str = ""
+    """How names of processes begin that are dead if this one lives: those of the same container. Empty: unknown."""
+    times: LeaseTimes = field(default_factory=LeaseTimes)
+    outage: Trouble | None = None
+    """The API server's own, of which others tell."""
+    clock_s: Callable[[], float] = suspended_clock_s
 
-    async def take(self) -> None:
+    async def take(self) -> Term:
         """Wait until the Lease is free, and hold it."""
         seen, since_s, logged = None, self.clock_s(), ""
+        trouble = Trouble(
+            f"taking the Lease {self.path}",
+            "the Lease can be read again",
+            within=self.outage,
+            clock_s=self.clock_s,
+        )
         while True:
             try:
                 lease = await self.kube.get(self.path)
+                trouble.worked()
                 spec = lease.get("spec") or {}
                 if (spec.get("holderIdentity"), spec.get("renewTime")) != seen:
                     seen, since_s = (spec.get("holderIdentity"), spec.get("renewTime")), self.clock_s()
-                duration_s = float(spec.get("leaseDurationSeconds") or DURATION_S)
-                if not spec.get("holderIdentity") or self.clock_s() - since_s > duration_s:
-                    await self._write(lease, self.holder)
+                duration_s = float(spec.get("leaseDurationSeconds") or self.times.duration_s)
+                if self._is_free(spec) or self.clock_s() - since_s > duration_s:
+                    term = await self._begin(lease)
                     log.info("holding the Lease %s as %s", self.path, self.holder)
-                    return
+                    return term
                 if logged != spec["holderIdentity"]:
                     logged = spec["holderIdentity"]
                     log.info("the Lease is held by %s; waiting", logged)
+            except Conflict:  # it was renewed, or another was quicker
+                pass
             except DueByError as error:
-                log.warning("taking the Lease: %s", error)
-            await asyncio.sleep(RENEW_S / 5)
+                trouble.failed(error)
+            await asyncio.sleep(self.times.retry_s)
 
-    async def keep(self, pause_s: float = RENEW_S) -> None:
+    async def keep(self, term: Term) -> None:
         """Renew the Lease again and again. Raise LeaseLost once another holds it, or if it can't be renewed in time."""
-        renewed_s = self.clock_s()
-        while True:
-            await asyncio.sleep(pause_s)
-            try:
-                lease = await self.kube.get(self.path)
-                if (lease.get("spec") or {}).get("holderIdentity") != self.holder:
-                    raise LeaseLost(f"the Lease is held by {lease['spec'].get('holderIdentity') or 'nobody'}")
-                await self._write(lease, self.holder)
-                renewed_s = self.clock_s()
-            except Conflict:
-                continue
-            except DueByError as error:
-                log.warning("renewing the Lease: %s", error)
-            if self.clock_s() - renewed_s > DURATION_S - RENEW_S:
-                raise LeaseLost(f"the Lease could not be renewed for {self.clock_s() - renewed_s:.0f} s")
+        pause_s, why = self.times.renew_s, ""
+        try:
+            while True:
+                await asyncio.sleep(min(pause_s, term.left_s))
+                if term.left_s <= 0:
+                    since_s = self.clock_s() - term.until_s + self.times.duration_s
+                    why = why or "this process or its machine stood still"
+                    raise LeaseLost(f"the Lease was not renewed for {since_s:.0f} s: {why}")
+                try:
+                    async with asyncio.timeout(term.left_s):
+                        await self._renew(term)
+                    pause_s, why = self.times.renew_s, ""
+                except (DueByError, TimeoutError) as error:
+                    pause_s, why = self.times.retry_s, str(error) or "no answer"
+        finally:
+            term.is_over = True
 
     async def give_back(self) -> None:
         """Let the next one have it at once."""
@@ -82,10 +152,40 @@ class Lease:
         except DueByError as error:
             log.warning("giving the Lease back: %s", error)
 
-    async def _write(self, lease: Document, holder: str) -> None:
+    def _is_free(self, spec: Document) -> bool:
+        """Return whether nobody holds it, or none but this process or a dead one of its container."""
+        holder = spec.get("holderIdentity") or self.holder
+        return holder == self.holder or bool(self.predecessors and holder.startswith(self.predecessors))
+
+    async def _begin(self, lease: Document) -> Term:
+        sent_s = self.clock_s()
+        return Term(
+            document=await self._write(lease, self.holder),
+            until_s=sent_s + self.times.duration_s,
+            margin_s=self.times.margin_s,
+            clock_s=self.clock_s,
+        )
+
+    async def _renew(self, term: Term) -> None:
+        """Renew it by the version that was written last, or, if that isn't the newest, by the one that is there."""
+        sent_s = self.clock_s()
+        try:
+            document = await self._write(term.document, self.holder)
+        except Conflict:  # a renewal without an answer was carried out nevertheless, or somebody else wrote
+            lease = await self.kube.get(self.path)
+            holder = (lease.get("spec") or {}).get("holderIdentity")
+            if holder != self.holder:
+                raise LeaseLost(f"the Lease is held by {holder or 'nobody'}") from None
+            sent_s = self.clock_s()
+            document = await self._write(lease, self.holder)
+        if term.left_s > 0:  # what is over stays over
+            term.document, term.until_s = document, sent_s + self.times.duration_s
+
+    async def _write(self, lease: Document, holder: str) -> Document:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         before = lease.get("spec") or {}
-        spec = {**before, "holderIdentity": holder, "renewTime": now, "leaseDurationSeconds": DURATION_S}
+        duration_s = math.ceil(self.times.duration_s)
+        spec = {**before, "holderIdentity": holder, "renewTime": now, "leaseDurationSeconds": duration_s}
         if before.get("holderIdentity") != holder:
             spec |= {"acquireTime": now, "leaseTransitions": int(before.get("leaseTransitions") or 0) + 1}
-        await self.kube.replace(self.path, {**lease, "spec": spec})
+        return await self.kube.replace(self.path, {**lease, "spec": spec})

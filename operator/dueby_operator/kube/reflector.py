@@ -1,21 +1,29 @@
 """A table of all objects of a kind, kept by a watch: for the many that are not ours, pods and nodes.
 
 Ten thousand pods are 42 MB of JSON, too much to list in each pass. They are listed once, in pages, and watched from
-there; no more is kept of each than is needed. A watch that breaks is taken up again; where it can't be, or was silent
-for too long, the table is made anew from a list, since only an absence from a list shows that an object is gone.
+there; no more is kept of each than is needed. A watch that breaks is taken up where it broke, so that an API server
+that has just come back isn't asked for everything at once. Where it can't be, the table is made anew from a list, since
+only an absence from a list shows that an object is gone. While the watch is broken nobody gets the table: it is old.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from dueby_api.errors import DueByError
+from dueby_api.errors import DueByError, Transient
+from dueby_operator.kube.backoff import Backoff
 from dueby_operator.kube.client import Expired, Kube, Refused
+from dueby_operator.kube.trouble import Trouble
 
 Row = TypeVar("Row")
-# Before listing again after a failure. A list of all pods is costly for an API server that is in trouble already.
-PAUSE_S = 2.0
+# Between two attempts to watch. The longest one is how late the loop may be after an outage.
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 4.0
+# A watch that was broken for longer begins with a list: the API server may have been restored from a backup since.
+RELIST_S = 60.0
+# Who asks for the table waits so long for a watch that is broken. Trouble that is over sooner is nobody's.
+WAIT_S = 10.0
 log = logging.getLogger(__name__)
 
 
@@ -29,47 +37,80 @@ class Reflector(Generic[Row]):
         *,
         reduce: Callable[[dict[str, Any]], Row | None],
         changed: Callable[[Row | None, Row | None], None],
+        outage: Trouble | None = None,
+        wait_s: float = WAIT_S,
     ) -> None:
-        """`reduce` returns an object's row, None for one that doesn't matter; `changed` gets a row before and after."""
+        """`reduce` returns an object's row, None for one that doesn't matter; `changed` gets a row before and after.
+
+        `outage` is the API server's own, of which others tell.
+        """
         self._kube = kube
         self._path = path
         self._reduce = reduce
         self._changed = changed
-        self._answered = asyncio.Event()
+        self._wait_s = wait_s
+        self._trouble = Trouble(f"watching {path} fails", f"{path} are watched again", within=outage, short_s=wait_s)
+        self._backoff = Backoff(first_s=FIRST_PAUSE_S, last_s=LAST_PAUSE_S)
+        self._is_known = asyncio.Event()
+        """Whether the table is current, or may not be read."""
         self._refusal: Refused | None = None
-        """Why the kind may not be read, if that was the last answer."""
+        """Why it may not be read, if that was the last answer."""
+        self._watched_s = float("-inf")
+        """When the watch last worked, or what it begins with was listed."""
         self._rows: dict[str, Row] = {}
 
     async def rows(self) -> list[Row]:
-        """Return the table as it is, once it has been listed. Raise Refused if it may not be."""
-        await self._answered.wait()
+        """Return the table as it is. Raise Transient if it can't be had for long, Refused if it may not be read."""
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._is_known.wait()
+        except TimeoutError:
+            raise Transient(f"{self._path}: the watch is broken, or the first list not complete") from None
         if self._refusal:
             raise Refused(self._refusal.status, self._refusal.message)
         return list(self._rows.values())
 
     async def run(self) -> None:
         """Keep the table until cancelled."""
+        try:
+            await self._follow()
+        finally:
+            self._is_known.clear()
+
+    async def _follow(self) -> None:
         version = ""
         while True:
             try:
                 if not version:
                     version = await self._list()
-                    self._answer(None)
-                async for event in self._kube.watch(self._path, version):
+                    self._know(None)
+                async for event in self._kube.watch(self._path, version, opened=self._watches):
                     version = event["object"]["metadata"]["resourceVersion"]
                     self._take(event)
+                    self._watched_s = time.monotonic()
             except Expired:
                 version = ""
-            except DueByError as error:
-                if isinstance(error, Refused):
-                    self._answer(error)
-                log.warning("%s: listing again in %.0f s: %s", self._path, PAUSE_S, error)
+            except Refused as error:
                 version = ""
-                await asyncio.sleep(PAUSE_S)
+                self._know(error)
+                self._trouble.failed(error)
+            except DueByError as error:
+                self._is_known.clear()
+                self._trouble.failed(error)
+                if time.monotonic() - self._watched_s > RELIST_S:
+                    version = ""
+            await asyncio.sleep(self._backoff.next_s())
 
-    def _answer(self, refusal: Refused | None) -> None:
+    def _watches(self) -> None:
+        """Take note of a watch that the API server has begun; what was missed follows at once."""
+        self._know(None)
+        self._trouble.worked()
+        self._backoff.reset()
+
+    def _know(self, refusal: Refused | None) -> None:
+        self._watched_s = time.monotonic()
         self._refusal = refusal
-        self._answered.set()
+        self._is_known.set()
 
     async def _list(self) -> str:
         found: dict[str, Row] = {}

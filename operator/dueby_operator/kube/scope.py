@@ -6,7 +6,7 @@ is then left out, and the others' jobs go on. It is left out whole: workers whos
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from dueby_operator.cluster.nodes import PodRow
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.reflector import Reflector
+from dueby_operator.kube.trouble import Trouble
 from dueby_operator.settings import EVERYWHERE, OperatorSettings
 
 log = logging.getLogger(__name__)
@@ -45,20 +46,23 @@ class Scope:
         *,
         pod_row: Callable[[Document], PodRow | None],
         pod_changed: Callable[[PodRow | None, PodRow | None], None],
+        outage: Trouble | None = None,
     ) -> None:
-        """`pod_row` and `pod_changed` are what a Reflector takes."""
+        """`pod_row`, `pod_changed` and `outage` are what a Reflector takes."""
         self._kube = kube
         self._namespaces = settings.job_namespaces
         self._pods = {
-            namespace: Reflector(kube, paths.core_path("pods", namespace), reduce=pod_row, changed=pod_changed)
+            namespace: Reflector(
+                kube, paths.core_path("pods", namespace), reduce=pod_row, changed=pod_changed, outage=outage
+            )
             for namespace in settings.pod_namespaces
         }
         self._refusals: dict[str, str] = {}
         """Why a namespace is left out, by its name."""
 
-    def tables(self) -> list[Coroutine[Any, Any, None]]:
-        """Return what keeps the tables of pods until it is cancelled."""
-        return [table.run() for table in self._pods.values()]
+    def tables(self) -> list[Reflector[PodRow]]:
+        """Return the tables of pods."""
+        return list(self._pods.values())
 
     async def read(self) -> NamespacedObjects:
         """Return what there is in all of them. Raise Refused if nothing of the cluster may be read."""

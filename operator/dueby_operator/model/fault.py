@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Stage = Literal["observing", "deciding", "applying", "clearing", "profiling"]
+Stage = Literal["observing", "deciding", "applying", "clearing", "profiling", "reconciling"]
 # Of an error's own words: they may hold a whole document.
 MAX_WORDS = 300
 

@@ -1,57 +1,30 @@
-"""What wakes the loop; and the probe, which fails once the loop has ended or is stuck."""
+"""What wakes the loop, and how Kopf is told to try again without an end."""
 
-import asyncio
-import time
+from itertools import islice
 from typing import Any
 
 import kopf
-import pytest
 
-from dueby_operator.handlers import STUCK_S, LoopTask
-from support.decisions import SETTINGS
+from dueby_operator.handlers import JobVersions, configure
 
 
-async def ends() -> None:
-    """A loop that is over at once."""
+def test_a_job_that_comes_is_edited_or_goes_is_news_and_a_status_is_not() -> None:
+    versions = JobVersions()
+
+    def is_news(kind: str | None, **change: Any) -> bool:
+        return versions.is_news(
+            kind, {"metadata": {"uid": "u", "generation": 1, **change}, "status": {"phase": "Running"}}
+        )
+
+    assert [is_news(None), is_news("MODIFIED"), is_news("MODIFIED", generation=2)] == [True, False, True]
+    assert [is_news("MODIFIED", generation=2, deletionTimestamp="now"), is_news("DELETED")] == [True, True]
+    assert is_news("ADDED")
 
 
-def health(*, is_over: bool = False, silent_s: float = 0.0) -> str:
-    async def go() -> str:
-        loop = LoopTask(SETTINGS, lease=None)
-        loop.last_good_s = time.monotonic() - silent_s
-        loop.task = asyncio.create_task(ends() if is_over else asyncio.sleep(3600))
-        if is_over:
-            await loop.task
-        try:
-            return loop.health()
-        finally:
-            loop.task.cancel()
-
-    return asyncio.run(go())
-
-
-def test_a_loop_that_reconciles_is_well() -> None:
-    assert health(silent_s=3) == "3 s ago"
-
-
-def test_a_loop_that_has_ended_is_not() -> None:
-    with pytest.raises(kopf.PermanentError, match="The control loop has ended"):
-        health(is_over=True)
-
-
-def test_nor_is_one_that_is_stuck() -> None:
-    with pytest.raises(kopf.PermanentError, match="No successful reconcile pass for"):
-        health(silent_s=STUCK_S + 1)
-
-
-def test_a_job_that_comes_is_edited_or_goes_wakes_the_loop_and_a_status_does_not() -> None:
-    loop = LoopTask(SETTINGS, lease=None)
-
-    def is_woken(kind: str | None, **change: Any) -> bool:
-        loop.wake.clear()
-        loop.on_job_event(kind, {"metadata": {"uid": "u", "generation": 1, **change}, "status": {"phase": "Running"}})
-        return loop.wake.is_set()
-
-    assert [is_woken(None), is_woken("MODIFIED"), is_woken("MODIFIED", generation=2)] == [True, False, True]
-    assert [is_woken("MODIFIED", generation=2, deletionTimestamp="now"), is_woken("DELETED")] == [True, True]
-    assert is_woken("ADDED")
+def test_kopf_tries_again_for_ever_and_is_never_late_by_more_than_seconds() -> None:
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    backoffs = settings.networking.error_backoffs
+    assert not isinstance(backoffs, float | int)
+    for _ in range(2):  # each request begins anew
+        assert list(islice(iter(backoffs), 6)) == [0.5, 1.0, 2.0, 4.0, 4.0, 4.0]

@@ -4,7 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from dueby_api.errors import Transient
 from dueby_operator.kube.reflector import Reflector
 from support.api import Answers, served
 
@@ -39,7 +41,7 @@ async def keep(answers: Answers, *, until: int) -> tuple[list[int], list[tuple[i
     async with served(answers.answer) as kube:
         reflector = Reflector(kube, "/things", reduce=value_of, changed=note)
         task = asyncio.create_task(reflector.run())
-        await asyncio.wait_for(enough.wait(), 20)
+        await asyncio.wait_for(enough.wait(), 60)
         rows = await reflector.rows()
         task.cancel()
     return sorted(rows), changes
@@ -97,11 +99,11 @@ CASES = {
         [2],
         ["list", "watch from 10", "list", "watch from 50"],
     ),
-    "a server that fails is asked again": (
-        Answers(lists=[listed(version="10"), listed(item("b", 2), version="50")], watches=[500]),
+    "a server that fails is asked again for what has happened since": (
+        Answers(lists=[listed(version="10")], watches=[500, [event("ADDED", item("b", 2, "11"))]]),
         1,
         [2],
-        ["list", "watch from 10", "list", "watch from 50"],
+        ["list", "watch from 10", "watch from 10", "watch from 11"],
     ),
 }
 
@@ -112,3 +114,45 @@ def test_a_table_follows_its_kind(name: str) -> None:
     found, _ = asyncio.run(keep(answers, until=changes))
     assert found == rows
     assert answers.asked[: len(asked) - 1] == asked[:-1]
+
+
+async def withheld(table: Reflector[int]) -> None:
+    """Wait until nobody gets the table."""
+    while True:
+        try:
+            await table.rows()
+        except Transient:
+            return
+        await asyncio.sleep(0.01)
+
+
+def test_a_watch_that_breaks_is_taken_up_where_it_was_and_the_table_is_withheld_meanwhile() -> None:
+    answers = Answers(lists=[listed(item("a", 1), version="10")], watches=[[event("ADDED", item("b", 2, "11"))]])
+    is_away, complete = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if is_away.is_set():
+            return web.json_response({"message": "no"}, status=500)
+        return await answers.answer(request)
+
+    def note(_: int | None, after: int | None) -> None:
+        if after == 2:
+            is_away.set()
+        elif after == 3:
+            complete.set()
+
+    async def go() -> None:
+        async with served(answer) as kube:
+            reflector = Reflector(kube, "/things", reduce=value_of, changed=note, wait_s=0.2)
+            task = asyncio.create_task(reflector.run())
+            await is_away.wait()
+            await withheld(reflector)
+            answers.watches.append([event("ADDED", item("c", 3, "12"))])
+            is_away.clear()
+            await complete.wait()
+            assert sorted(await reflector.rows()) == [1, 2, 3]
+            task.cancel()
+
+    asyncio.run(asyncio.wait_for(go(), 60))
+    assert answers.asked.count("list") == 1
+    assert "watch from 11" in answers.asked

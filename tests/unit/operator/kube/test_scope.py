@@ -59,7 +59,7 @@ def read(
     async def go() -> NamespacedObjects:
         async with served(server.answer) as kube:
             scope = Scope(kube, told, pod_row=read_pod, pod_changed=lambda *_: None)
-            tasks = [asyncio.create_task(table) for table in scope.tables()]
+            tasks = [asyncio.create_task(table.run()) for table in scope.tables()]
             try:
                 async with asyncio.timeout(20):
                     while again(found := await scope.read()):

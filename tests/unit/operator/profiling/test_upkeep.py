@@ -74,7 +74,7 @@ async def reconciler(server: Server, settings: OperatorSettings) -> AsyncIterato
     async with served(server.answer) as kube:
         nodes = Reflector(kube, paths.core_path("nodes"), reduce=read_node, changed=lambda *_: None)
         scope = Scope(kube, settings, pod_row=read_pod, pod_changed=lambda *_: None)
-        tables = [asyncio.create_task(table) for table in (nodes.run(), *scope.tables())]
+        tables = [asyncio.create_task(run) for run in (nodes.run(), *(table.run() for table in scope.tables()))]
         gatherer = Gatherer(kube, settings, observer=JobObserver(kube, ask=ask), nodes=nodes, scope=scope)
         yield Reconciler(kube, gatherer, now_us=lambda: server.now_us)
         for table in tables:

@@ -1,0 +1,235 @@
+"""The loop that never ends: tables of nodes and pods, the Lease, and one pass after the other while it is held.
+
+The tables are kept with or without the Lease, so that a term begins with what is known already. A term ends at once
+when the Lease is lost: its task is cancelled, its connections are closed, and its client refuses to write. Then the
+same process takes the Lease again: at once if nobody else has it, which is so after most outages of the API server.
+
+Whatever fails, the loop goes on. What is expected (the API server is away) is told in two lines, what is not (a bug) is
+counted, and its traceback logged once.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from dueby_api.errors import DueByError
+from dueby_operator import paths
+from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.fault_log import FaultLog
+from dueby_operator.kube.backoff import Backoff
+from dueby_operator.kube.client import Access, Kube
+from dueby_operator.kube.gather import Gatherer
+from dueby_operator.kube.lease import Lease, LeaseLost, LeaseTimes, Term
+from dueby_operator.kube.progress import JobObserver
+from dueby_operator.kube.trouble import Trouble
+from dueby_operator.kube.worker_client import WorkerClient
+from dueby_operator.metrics import count_fault, count_request, record_reconcile
+from dueby_operator.model.fault import Fault
+from dueby_operator.reconciler import Reconciler
+from dueby_operator.settings import OperatorSettings
+from dueby_operator.tables import Tables
+
+# Events within this time are answered by one pass.
+DEBOUNCE_S = 0.3
+# After this long without a successful pass, while the API server answers, the probe fails and kubelet restarts it all.
+STUCK_S = 120.0
+# After a pass that the API server has failed. An outage that is shorter than this and a term costs one pass.
+RETRY_S = 2.0
+# After a bug. One that every pass meets shall not keep a core busy; one of a single moment shall not cost a minute.
+FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 30.0
+# Passes that fail for so long, while the API server answers others, are told of.
+FAILING_S = 10.0
+EVERYBODY = "all jobs"
+log = logging.getLogger(__name__)
+
+
+class Stuck(Exception):
+    """No pass succeeds, and it isn't the API server's fault: starting anew may help."""
+
+
+class Pass(Protocol):
+    """What is done again and again, such as a Reconciler's pass."""
+
+    snapshot: ClusterSnapshot
+
+    async def reconcile(self) -> float:
+        """Do it once; return the seconds until the next time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """Which Lease to hold, and in whose name."""
+
+    path: str
+    holder: str
+    predecessors: str = ""
+    """How names of dead processes of the same container begin; empty if they can't be known."""
+    times: LeaseTimes = field(default_factory=LeaseTimes)
+
+
+def claim(lease: str, *, pod_uid: str) -> Claim:
+    """Return the claim of this process to NAMESPACE/NAME.
+
+    A container is started again only when its processes are dead, so its next process need not wait for their Lease.
+    A pod's uid tells that it is the same container; a host's name alone does not: two processes may share it.
+    """
+    namespace, _, name = lease.partition("/")
+    pod = f"{socket.gethostname()}_{pod_uid}_" if pod_uid else ""
+    return Claim(
+        path=paths.lease_path(namespace, name),
+        holder=f"{pod or f'{socket.gethostname()}_'}{uuid.uuid4()}",
+        predecessors=pod,
+    )
+
+
+class ControlLoop:
+    """The loop, what wakes it, and how it is."""
+
+    def __init__(
+        self,
+        settings: OperatorSettings,
+        *,
+        sign_in: Callable[[], Access],
+        claim: Claim | None,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Without a claim nobody else may be acting."""
+        self.settings = settings
+        self.wake = asyncio.Event()
+        self._sign_in = sign_in
+        self._claim = claim
+        self._clock_s = clock_s
+        self._outage = Trouble("the API server does not answer", "the API server answers again", clock_s=clock_s)
+        self._passes = Trouble(
+            "reconciling fails", "reconciling works again", within=self._outage, short_s=FAILING_S, clock_s=clock_s
+        )
+        self._faults = FaultLog(count=count_fault)
+        self._last_good_s = clock_s()
+        self._is_waiting = False
+        """Whether another holds the Lease."""
+
+    async def run(self) -> None:
+        """Keep the tables, hold the Lease and reconcile, until cancelled."""
+        kube = self._kube()
+        tables = Tables(kube, self.settings, wake=self.wake.set, outage=self._outage)
+        try:
+            async with asyncio.TaskGroup() as together:
+                for work in (*(table.run for table in tables.all()), lambda: self._act(tables)):
+                    together.create_task(self.keep_going(work))
+        finally:
+            await kube.close()
+
+    def health(self) -> str:
+        """Return how the loop is. Raise Stuck if it should be started anew, which helps against no outage."""
+        if self._is_waiting:
+            return "waiting for the Lease"
+        if self._outage.lasts:
+            return "waiting for the API server"
+        silent_s = self._clock_s() - max(self._last_good_s, self._outage.ended_s)
+        if silent_s > STUCK_S:
+            raise Stuck(f"No successful reconcile pass for {silent_s:.0f} s.")
+        return f"{silent_s:.0f} s ago"
+
+    async def keep_going(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work again whenever a bug has ended it."""
+        backoff = Backoff(first_s=FIRST_PAUSE_S, last_s=LAST_PAUSE_S)
+        while True:
+            began_s = self._clock_s()
+            try:
+                await work()
+            except Exception as error:  # whatever it is, it must not end the process's work
+                self._faults.record(Fault(stage="reconciling", error=error), about=EVERYBODY)
+            if self._clock_s() - began_s > LAST_PAUSE_S:
+                backoff.reset()
+            await asyncio.sleep(backoff.next_s())
+
+    async def repeat(self, work: Pass) -> None:
+        """Reconcile again and again: when something has happened, and when it is due."""
+        backoff = Backoff(first_s=FIRST_PAUSE_S, last_s=LAST_PAUSE_S)
+        while True:
+            self.wake.clear()
+            began_s = self._clock_s()
+            try:
+                pause_s = await work.reconcile()
+            except DueByError as error:
+                self._passes.failed(error)
+                await self._rest(RETRY_S)
+            except Exception as error:  # a bug that is no single job's
+                self._faults.record(Fault(stage="reconciling", error=error), about=EVERYBODY)
+                await asyncio.sleep(backoff.next_s())
+            else:
+                self._last_good_s = self._clock_s()
+                record_reconcile(work.snapshot, seconds=self._last_good_s - began_s)
+                self._passes.worked()
+                backoff.reset()
+                await self._rest(pause_s)
+
+    async def _act(self, tables: Tables) -> None:
+        """Reconcile while the Lease is held; take it again whenever it is lost."""
+        if self._claim is None:
+            await self._reconcile(tables, seconds_to_write=None)
+            return
+        lease = self._lease(self._claim)
+        try:
+            while True:
+                await self._serve(lease, tables, await self._taken(lease))
+        finally:
+            await lease.give_back()
+            await lease.kube.close()
+
+    async def _serve(self, lease: Lease, tables: Tables, term: Term) -> None:
+        """Reconcile until the Lease is lost."""
+        try:
+            async with asyncio.TaskGroup() as together:
+                together.create_task(lease.keep(term))
+                together.create_task(self._reconcile(tables, seconds_to_write=term.seconds_to_write))
+        except* LeaseLost as lost:
+            log.warning("stopped: %s; taking it again", lost.exceptions[0])
+        finally:
+            term.is_over = True
+
+    async def _taken(self, lease: Lease) -> Term:
+        """Wait for the Lease; waiting is not being stuck."""
+        self._is_waiting = True
+        try:
+            return await lease.take()
+        finally:
+            self._is_waiting = False
+            self._last_good_s = self._clock_s()
+
+    async def _reconcile(self, tables: Tables, *, seconds_to_write: Callable[[], float] | None) -> None:
+        """Reconcile with a client and a memory of its own: another operator may have acted meanwhile."""
+        kube, workers = self._kube(seconds_to_write=seconds_to_write), WorkerClient()
+        try:
+            observer = JobObserver(kube, ask=workers.ask)
+            gatherer = Gatherer(kube, self.settings, observer=observer, nodes=tables.nodes, scope=tables.scope)
+            await self.repeat(Reconciler(kube, gatherer, now_us=lambda: time.time_ns() // 1000, faults=self._faults))
+        finally:
+            await workers.close()
+            await kube.close()
+
+    async def _rest(self, pause_s: float) -> None:
+        """Wait so long, or until something has happened."""
+        try:
+            await asyncio.wait_for(self.wake.wait(), pause_s)
+            await asyncio.sleep(DEBOUNCE_S)
+        except TimeoutError:
+            pass
+
+    def _kube(self, **options: Any) -> Kube:
+        return Kube(self._sign_in, count=count_request, outage=self._outage, **options)
+
+    def _lease(self, claim: Claim) -> Lease:
+        return Lease(
+            kube=self._kube(answer_s=claim.times.answer_s),
+            path=claim.path,
+            holder=claim.holder,
+            predecessors=claim.predecessors,
+            times=claim.times,
+            outage=self._outage,
+        )

@@ -1,0 +1,78 @@
+"""An API server that goes away and comes back, with one Lease and no jobs; it knows who has asked for what."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from support.api import Open
+from support.lease import LeaseStore
+
+LEASE_PATH = "/apis/coordination.k8s.io/v1/namespaces/dueby/leases/dueby-operator"
+
+
+class OutageServer:
+    """Empty lists, watches on which nothing happens, and the Lease."""
+
+    def __init__(self) -> None:
+        self.lease = LeaseStore()
+        self.requests: list[tuple[str, str]] = []
+        self.is_away = False
+        """Whether every answer is 503."""
+        self.address = ""
+        self._watches: set[asyncio.Task[Any]] = set()
+
+    @property
+    def passes(self) -> int:
+        """How many times jobs were listed."""
+        return sum(path.endswith("/inferencejobs") for _, path in self.requests)
+
+    def go_away(self) -> None:
+        """Answer nobody, and break what is open."""
+        self.is_away = True
+        for task in list(self._watches):
+            task.cancel()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append((request.method, request.path))
+        if self.is_away:
+            return web.json_response({"message": "away"}, status=503)
+        if request.path == LEASE_PATH:
+            return await self.lease.answer(request)
+        if "watch" in request.query:
+            return await self._watch(request)
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        task = asyncio.current_task()
+        assert task is not None
+        self._watches.add(task)
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            self._watches.discard(task)
+        return response
+
+    def sign_in(self) -> Open:
+        return Open(self.address)
+
+
+@asynccontextmanager
+async def outage_server() -> AsyncIterator[OutageServer]:
+    """Serve it on a port of this machine."""
+    server = OutageServer()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", server.answer)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    server.address = f"http://{host}:{port}"
+    try:
+        yield server
+    finally:
+        await runner.cleanup()

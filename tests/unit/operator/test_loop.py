@@ -1,0 +1,194 @@
+"""The loop goes on: through an outage, after the Lease is lost, after a bug. And it stops at once when it must."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from dueby_api.errors import Transient
+from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.kube.lease import LeaseLost, LeaseTimes
+from dueby_operator.loop import STUCK_S, Claim, ControlLoop, Stuck, claim
+from support.api import Open
+from support.decisions import SETTINGS, cluster
+from support.outage_server import LEASE_PATH, OutageServer, outage_server
+
+# A Lease of a second, and seconds of the loop that are a twentieth as long.
+CLAIM = Claim(
+    path=LEASE_PATH,
+    holder="pod_uid_process",
+    times=LeaseTimes(duration_s=1.0, renew_s=0.1, retry_s=0.05, answer_s=0.5, margin_s=0.2),
+)
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def resting(clock: Clock) -> ControlLoop:
+    """A loop that isn't running, as it was made when the clock was 0."""
+    return ControlLoop(SETTINGS, sign_in=lambda: Open(""), claim=None, clock_s=clock)
+
+
+@asynccontextmanager
+async def running(server: OutageServer) -> AsyncIterator[ControlLoop]:
+    """A loop that runs against this server."""
+    loop = ControlLoop(SETTINGS, sign_in=server.sign_in, claim=CLAIM, clock_s=lambda: 20 * time.monotonic())
+    task = asyncio.create_task(loop.run())
+    try:
+        yield loop
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until it holds."""
+    async with asyncio.timeout(60):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the operator has logged at the level of warnings, without tracebacks."""
+    records = [r for r in caplog.records if r.name.startswith("dueby_operator") and r.levelno >= logging.WARNING]
+    assert not [record for record in records if record.exc_info]
+    return [record.getMessage() for record in records]
+
+
+def test_after_an_outage_the_same_process_goes_on_and_the_log_has_a_line_for_each_turn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def go() -> None:
+        async with outage_server() as server, running(server) as loop:
+            await until(lambda: server.passes)
+            server.go_away()
+            await until(lambda: any("stopped" in line for line in ours(caplog)))
+            await until(lambda: any("does not answer" in line for line in ours(caplog)))
+            assert loop.health().startswith("waiting")
+            passes, server.is_away = server.passes, False
+            await until(lambda: server.passes > passes)
+            assert server.lease.holder == CLAIM.holder
+            assert server.lease.lease["spec"]["leaseTransitions"] == 1
+        assert server.lease.holder == ""
+
+    asyncio.run(go())
+    away, stopped, back = ours(caplog)
+    assert away.startswith("the API server does not answer: ")
+    assert stopped.startswith("stopped: the Lease was not renewed for 1 s: ")
+    assert back.startswith("the API server answers again after")
+
+
+def test_who_has_lost_the_lease_to_another_asks_for_nothing_but_the_lease_until_it_is_free() -> None:
+    async def go() -> None:
+        async with outage_server() as server, running(server) as loop:
+            await until(lambda: server.passes)
+            server.lease.put(holderIdentity="another", renewTime="now", leaseDurationSeconds=3600)
+            await until(lambda: loop.health() == "waiting for the Lease")
+            asked = len(server.requests)
+            await until(lambda: len(server.requests) > asked + 20)
+            assert set(server.requests[asked:]) == {("GET", LEASE_PATH)}
+            server.lease.put(holderIdentity="")
+            passes = server.passes
+            await until(lambda: server.passes > passes)
+
+    asyncio.run(go())
+
+
+class Passes:
+    """What the passes do, one after the other; the last one for ever."""
+
+    snapshot: ClusterSnapshot = cluster()
+
+    def __init__(self, *errors: BaseException | None) -> None:
+        self.errors = list(errors)
+        self.done = asyncio.Event()
+
+    async def reconcile(self) -> float:
+        if self.errors and (error := self.errors.pop(0)) is not None:
+            raise error
+        self.done.set()
+        return 3600.0
+
+
+def test_a_bug_costs_a_pass_and_its_traceback_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    passes = Passes(KeyError("metadata"))
+
+    async def go() -> None:
+        task = asyncio.create_task(resting(Clock()).repeat(passes))
+        await asyncio.wait_for(passes.done.wait(), 60)
+        task.cancel()
+
+    asyncio.run(go())
+    (record,) = caplog.records
+    assert record.exc_info
+    assert "KeyError" in record.getMessage()
+
+
+def test_the_loss_of_the_lease_is_no_bug() -> None:
+    with pytest.raises(LeaseLost):
+        asyncio.run(resting(Clock()).repeat(Passes(LeaseLost("gone"))))
+
+
+def test_passes_that_fail_for_seconds_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    loop = resting(clock)
+    passes = Passes(*[Transient("no answer")] * 5)
+
+    async def go() -> None:
+        task = asyncio.create_task(loop.repeat(passes))
+        while passes.errors:
+            clock.now_s += 6
+            loop.wake.set()
+            await asyncio.sleep(0.1)
+        await asyncio.wait_for(passes.done.wait(), 60)
+        task.cancel()
+
+    asyncio.run(go())
+    assert [line.split(" after")[0] for line in caplog.messages] == [
+        "reconciling fails: no answer",
+        "reconciling works again",
+    ]
+
+
+def test_work_that_a_bug_has_ended_is_begun_again() -> None:
+    attempts: list[int] = []
+    done = asyncio.Event()
+
+    async def work() -> None:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise KeyError("object")
+        done.set()
+        await asyncio.sleep(3600)
+
+    async def go() -> None:
+        task = asyncio.create_task(resting(Clock()).keep_going(work))
+        await asyncio.wait_for(done.wait(), 60)
+        task.cancel()
+
+    asyncio.run(go())
+
+
+def test_a_loop_is_well_while_passes_succeed_and_not_when_they_have_failed_for_long() -> None:
+    clock = Clock()
+    loop = resting(clock)
+    clock.now_s = 3
+    assert loop.health() == "3 s ago"
+    clock.now_s = STUCK_S + 1
+    with pytest.raises(Stuck, match="No successful reconcile pass for 121 s"):
+        loop.health()
+
+
+@pytest.mark.parametrize(("pod_uid", "predecessor"), [("uid", True), ("", False)])
+def test_only_a_pods_uid_tells_which_processes_are_dead(pod_uid: str, predecessor: bool) -> None:
+    before, now = (claim("dueby/dueby-operator", pod_uid=pod_uid) for _ in range(2))
+    assert now.path == LEASE_PATH
+    assert before.holder != now.holder
+    assert bool(now.predecessors and before.holder.startswith(now.predecessors)) == predecessor
