@@ -1,5 +1,6 @@
 """Images from a web server: listed where it lists folders, read, and told apart when it fails."""
 
+import contextlib
 import http.server
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from dueby_api.inference_job import Manifest, Source
 from dueby_worker.images.read_ahead import read_images
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index, open_index
-from dueby_worker.storage.store import NotFound, Unavailable
+from dueby_worker.storage.remote import Web
+from dueby_worker.storage.store import NotFound, TooLarge, Unavailable
 from dueby_worker.storage.stores import open_store
 from support.pictures import SMALL, write_photos
 from support.s3 import free_port
@@ -29,6 +31,11 @@ class Site:
     folder: Path
     url: str
     refusals: dict[str, int] = field(default_factory=dict)
+    endless: str = ""
+    """A path that never ends."""
+    pause_s: float = 0.0
+    """What passes between two pieces of it."""
+    is_over: threading.Event = field(default_factory=threading.Event)
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -40,7 +47,13 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         status = self.site.refusals.get(self.path)
-        if status is None:
+        if self.path == self.site.endless:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):
+                while not self.site.is_over.wait(self.site.pause_s):
+                    self.wfile.write(bytes(100_000))
+        elif status is None:
             super().do_GET()
         else:
             self.send_error(status)
@@ -58,6 +71,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield site
+    site.is_over.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -158,6 +172,24 @@ def test_what_a_status_means(site: Site, status: int, failure: type[Exception]) 
     with pytest.raises(failure) as caught:
         open_store(site.url, retry=HURRIED).read("x.jpg")
     assert type(caught.value) is failure
+
+
+def test_no_more_is_read_than_the_caller_takes(site: Site) -> None:
+    (site.folder / "x.jpg").write_bytes(bytes(2_000))
+    site.endless = "/endless.jpg"
+    store = open_store(site.url, retry=HURRIED)
+    assert len(store.read_once("x.jpg", max_bytes=2_000)) == 2_000
+    with pytest.raises(TooLarge, match="it has 2,000 bytes, more than the limit of 1,999 bytes"):
+        store.read_once("x.jpg", max_bytes=1_999)
+    with pytest.raises(TooLarge, match="it goes on, more than the limit of 5,000,000 bytes"):
+        store.read_once("endless.jpg", max_bytes=5_000_000)
+    assert store.exists("endless.jpg")
+
+
+def test_an_image_that_trickles_in_is_given_up(site: Site) -> None:
+    site.endless, site.pause_s = "/slow.jpg", 0.05
+    with pytest.raises(Transient):
+        Web(image_s=0.5).get(f"{site.url}/slow.jpg", max_bytes=10**9)
 
 
 def test_a_server_that_is_not_there_is_transient() -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import NotFound, Store
+from dueby_worker.storage.store import NotFound, Store, TooLarge
 
 HURRIED = RetryPolicy(first_pause_s=0.01, max_pause_s=0.05, total_s=0.5)
 WRITERS = 8
@@ -57,6 +57,13 @@ class StoreContract:
             store.read("a")
         with pytest.raises(NotFound):
             list(store.blocks("a"))
+
+    def test_no_more_is_read_than_the_caller_takes(self, store: Store) -> None:
+        store.create("a", b"four")
+        assert store.read_once("a", max_bytes=4) == b"four"
+        with pytest.raises(TooLarge, match="it has 4 bytes, more than the limit of 3 bytes") as caught:
+            store.read_once("a", max_bytes=3)
+        assert caught.value.size == 4
 
     def test_a_folder_is_no_object(self, store: Store) -> None:
         store.create("a/b", b"")

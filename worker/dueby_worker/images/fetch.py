@@ -16,12 +16,14 @@ from collections.abc import Callable, Sequence
 
 from dueby_api.errors import Transient
 from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
-from dueby_worker.storage.store import Store, Unavailable
+from dueby_worker.storage.store import Store, TooLarge, Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import split
 
 # How long an image may fail as if its store were away before a witness is read to find out.
 GIVE_UP_AFTER_S = 60.0
+# Larger files are not read: a file is in memory as a whole. An image of MAX_PIXELS has 300 MB if nothing packs it.
+MAX_IMAGE_BYTES = 320 * 1024**2
 
 
 class Fetcher:
@@ -44,21 +46,25 @@ class Fetcher:
         self._cancelled = threading.Event()
         self._stores: dict[str, Store] = {}
 
-    def read(self, uri: str) -> bytes:
+    def read(self, uri: str, *, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
         """Return the image's bytes. Raise Unavailable if the fault is the image's, Transient if its store stays away.
 
-        The retry policy is applied here and not by the store, because each attempt may need a witness.
+        Raise TooLarge, which is an Unavailable, if the image has more than `max_bytes`. The retry policy is applied
+        here and not by the store, because each attempt may need a witness.
         """
         store, name = self._find(uri)
         began_s = self._clock()
 
         def ask() -> bytes:
             try:
-                return store.read_once(name)
+                return store.read_once(name, max_bytes=max_bytes)
+            # The store knows the image, so it is not away.
+            except TooLarge:
+                raise
             except Unavailable:
                 self._require_witness(uri)
                 # If the store was away only for a moment, the image can be read now.
-                return store.read_once(name)
+                return store.read_once(name, max_bytes=max_bytes)
             except Transient as failure:
                 if self._clock() - began_s < self._give_up_after_s or not self._can_read_witness(uri):
                     raise

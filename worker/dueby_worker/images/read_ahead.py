@@ -1,6 +1,7 @@
 """Read and decode the source's images ahead of the model, in order, with a bounded number of threads.
 
-At most `ahead` images are in work or waiting, so memory does not grow with N. Reading and decoding have limits of their
+At most `ahead` images are in work or waiting, so memory does not grow with N; room.py bounds what their files take.
+Reading and decoding have limits of their
 own: a remote store is fast only with many requests in flight, but no more than `threads` images are decoded at the same
 time, because the plan counted on that many cores. Both release the interpreter's lock.
 """
@@ -9,19 +10,21 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from dueby_api.inference_job import Source
 from dueby_api.step_config import MAX_PIXELS
 from dueby_worker.images.decode import decode_image
-from dueby_worker.images.fetch import Fetcher
+from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher
+from dueby_worker.images.room import SMALL_FILE_BYTES, Room
 from dueby_worker.images.synthetic import SyntheticImages
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
-from dueby_worker.storage.store import Unavailable
+from dueby_worker.storage.store import TooLarge, Unavailable
 
 # Requests to a store in flight. At 30 ms each, as between regions, 16 requests give 500 images a second.
 READERS = 16
@@ -58,29 +61,39 @@ def read_images(
         made = SyntheticImages.of(source, preprocessing)
         return (DecodedImage(index, uri, made.pixels(index), None) for index, uri in items)
     fetcher = Fetcher(witnesses=witnesses, retry=retry)
-    reader = _Reader(fetcher=fetcher, preprocessing=preprocessing, threads=threads, max_pixels=max_pixels)
+    decode = partial(decode_image, preprocessing=preprocessing, max_pixels=max_pixels)
+    reader = _Reader(fetcher=fetcher, decode=decode, threads=threads)
     return _in_order(reader, items, workers=min(threads + READERS, ahead), ahead=ahead)
 
 
 class _Reader:
     """Reads and decodes one image in the calling thread."""
 
-    def __init__(self, *, fetcher: Fetcher, preprocessing: Preprocessing, threads: int, max_pixels: int) -> None:
+    def __init__(self, *, fetcher: Fetcher, decode: Callable[[bytes], Pixels], threads: int) -> None:
         self.fetcher = fetcher
-        self._preprocessing = preprocessing
-        self._max_pixels = max_pixels
+        self._decode = decode
         self._decoding = threading.Semaphore(threads)
+        self._room = Room()
 
     def read(self, index: int, uri: str) -> DecodedImage:
         try:
-            data = self.fetcher.read(uri)
-            with self._decoding:
-                pixels = decode_image(data, self._preprocessing, max_pixels=self._max_pixels)
-            return DecodedImage(index, uri, pixels, None)
+            return DecodedImage(index, uri, self._pixels(uri), None)
         except UnreadableImage as error:
             return DecodedImage(index, uri, None, str(error))
         except Unavailable as error:
             return DecodedImage(index, uri, None, f"It can't be read: {error}.")
+
+    def _pixels(self, uri: str) -> Pixels:
+        try:
+            return self._decoded(self.fetcher.read(uri, max_bytes=SMALL_FILE_BYTES))
+        except TooLarge as large:
+            size = min(large.size or MAX_IMAGE_BYTES, MAX_IMAGE_BYTES)
+        with self._room.hold(size):
+            return self._decoded(self.fetcher.read(uri))
+
+    def _decoded(self, data: bytes) -> Pixels:
+        with self._decoding:
+            return self._decode(data)
 
 
 def _in_order(

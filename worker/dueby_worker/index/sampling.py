@@ -16,12 +16,13 @@ from math import ceil
 
 from dueby_api.input_cost import InputCost
 from dueby_worker.images.decode import decode_image
-from dueby_worker.images.fetch import Fetcher
+from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher
 from dueby_worker.images.read_ahead import READERS
+from dueby_worker.images.room import SMALL_FILE_BYTES
 from dueby_worker.images.synthetic import SyntheticImages
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Preprocessing
-from dueby_worker.storage.store import Unavailable
+from dueby_worker.storage.store import TooLarge, Unavailable
 
 MIN_SAMPLE, MAX_SAMPLE = 64, 256
 # Once it has MIN_SAMPLE images, the sample is ended after this time.
@@ -74,8 +75,13 @@ def sample_files(
             if start >= MIN_SAMPLE and clock() - began > _ENOUGH_S:
                 break
             batch = uris[start : start + READERS]
-            files = _get(batch, pool, fetcher, tally)
+            files, large = _get(batch, pool, fetcher, tally, max_bytes=SMALL_FILE_BYTES)
             _decode(files, preprocessing, max_pixels, tally)
+            # One after another, since together they might not fit in memory.
+            for uri in large:
+                files, too_large = _get([uri], pool, fetcher, tally, max_bytes=MAX_IMAGE_BYTES)
+                _decode(files, preprocessing, max_pixels, tally)
+                tally.unreadable += len(too_large)
             on_progress(start + len(batch))
     return tally.cost(), tuple(tally.witnesses[:_WITNESSES])
 
@@ -97,22 +103,26 @@ def _warm_up(uris: Sequence[str], preprocessing: Preprocessing, max_pixels: int,
         decode_image(fetcher.read(uris[0]), preprocessing, max_pixels=max_pixels)
 
 
-def _get(uris: Sequence[str], pool: Executor, fetcher: Fetcher, tally: _Tally) -> list[bytes]:
-    """Read the files concurrently and return those that could be read."""
+def _get(
+    uris: Sequence[str], pool: Executor, fetcher: Fetcher, tally: _Tally, *, max_bytes: int
+) -> tuple[list[bytes], list[str]]:
+    """Read the files concurrently. Return those that could be read, and the URIs of those that are larger."""
     wall_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
-    asked = [(uri, pool.submit(fetcher.read, uri)) for uri in uris]
-    files = []
+    asked = [(uri, pool.submit(fetcher.read, uri, max_bytes=max_bytes)) for uri in uris]
+    files, large = [], []
     for uri, answer in asked:
         try:
             files.append(answer.result())
             tally.witnesses.append(uri)
+        except TooLarge:
+            large.append(uri)
         except Unavailable:
             tally.unreadable += 1
     tally.get_wall_ns += time.perf_counter_ns() - wall_ns
     tally.get_cpu_ns += time.process_time_ns() - cpu_ns
     tally.got += len(files)
     tally.size += sum(map(len, files))
-    return files
+    return files, large
 
 
 def _decode(files: Sequence[bytes], preprocessing: Preprocessing, max_pixels: int, tally: _Tally) -> None:

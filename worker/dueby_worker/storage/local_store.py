@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dueby_api.errors import DueByError, Invalid, Transient
+from dueby_worker.storage.regular_file import open_regular, read_at_most
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import BLOCK_BYTES, NotFound, Store, Unavailable
 from dueby_worker.storage.uris import file_path, file_uri
@@ -65,16 +66,16 @@ class LocalStore(Store):
     def blocks(self, path: str) -> Iterator[bytes]:
         """Yield the file in blocks."""
         try:
-            with open(self._path(path), "rb") as file:
+            with open_regular(self._path(path)) as file:
                 while block := file.read(BLOCK_BYTES):
                     yield block
         except OSError as error:
             raise _reading_failed(error) from error
 
-    def _read(self, path: str) -> bytes:
+    def _read(self, path: str, *, max_bytes: int | None) -> bytes:
         try:
-            with open(self._path(path), "rb", buffering=0) as file:
-                return file.read()
+            with open_regular(self._path(path)) as file:
+                return file.read() if max_bytes is None else read_at_most(file, max_bytes)
         except OSError as error:
             self._require_root()
             raise _reading_failed(error) from error
@@ -167,8 +168,9 @@ def _reading_failed(error: OSError) -> DueByError:
 
 
 def _words(error: OSError) -> str:
-    known = {errno.ENOENT: "there is no such file", errno.EISDIR: "it is a folder, not a file"}
-    return known.get(error.errno or 0) or (error.strerror or str(error)).lower()
+    if error.errno == errno.ENOENT:
+        return "there is no such file"
+    return (error.strerror or str(error)).lower()
 
 
 @contextlib.contextmanager

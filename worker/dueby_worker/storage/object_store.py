@@ -17,7 +17,7 @@ from pyarrow import fs
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_worker.storage.remote import CONNECT_S, READ_S, GcsWriter, S3Access, S3Writer, gcs_emulator
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import BLOCK_BYTES, NotFound, Store, Unavailable
+from dueby_worker.storage.store import BLOCK_BYTES, NotFound, Store, TooLarge, Unavailable
 from dueby_worker.storage.uris import split
 
 # How pyarrow words errors that are the fault of one object. Any other error may be the store's.
@@ -65,9 +65,12 @@ class ObjectStore(Store):
         except OSError as error:
             raise _reading_failed(error) from error
 
-    def _read(self, path: str) -> bytes:
+    def _read(self, path: str, *, max_bytes: int | None) -> bytes:
         try:
+            # Opening asks for the size, and no more than that is read.
             with self._reader.open_input_file(self._place(path)) as file:
+                if max_bytes is not None and (size := file.size()) > max_bytes:
+                    raise TooLarge(size=size, max_bytes=max_bytes)
                 data: bytes = file.read()
                 return data
         except OSError as error:

@@ -20,11 +20,14 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
     PartialCredentialsError,
 )
 from botocore.utils import parse_timestamp  # type: ignore[import-untyped]
+from fsspec.asyn import sync
 
 from dueby_api.errors import DueByError, Transient
-from dueby_worker.storage.store import NotFound, Unavailable
+from dueby_worker.storage.store import BLOCK_BYTES, NotFound, TooLarge, Unavailable
 
 CONNECT_S, READ_S = 5, 60
+# The largest image that is read, in this time, is 3 MB/s. A server that sends a byte a minute would never time out.
+_IMAGE_S = 120.0
 # HTTP statuses that say that the server has trouble or too many requests. A retry would not change any other answer.
 _BUSY = {408, 409, 425, 429, *range(500, 600)}
 _USERS_FAULT = (PermissionError, NoCredentialsError, PartialCredentialsError, ParamValidationError)
@@ -156,22 +159,44 @@ class GcsWriter:
 class Web:
     """Reads over HTTP, and reads the pages of links that web servers make of folders."""
 
-    def __init__(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
+    def __init__(self, *, image_s: float = _IMAGE_S) -> None:
+        """Take the most time that an image may take."""
+        self._image_s = image_s
         self._files = fsspec.filesystem(
-            "http", use_listings_cache=False, skip_instance_cache=True, client_kwargs={"timeout": timeout}
+            "http", use_listings_cache=False, skip_instance_cache=True, client_kwargs={"timeout": _timeout(None)}
         )
 
-    def get(self, url: str) -> bytes:
-        """Return the whole body."""
+    def get(self, url: str, *, max_bytes: int | None) -> bytes:
+        """Return the whole body, unpacked if it was sent packed. Raise TooLarge once it has more bytes."""
         with translate_failures():
-            data: bytes = self._files.cat_file(url)
+            data: bytes = sync(self._files.loop, self._get, url, max_bytes)
             return data
 
     def links(self, url: str) -> list[str]:
         """Return the absolute links on the page."""
         with translate_failures():
             return [found["name"] for found in self._files.ls(url, detail=True)]
+
+    async def _get(self, url: str, max_bytes: int | None) -> bytes:
+        session = await self._files.set_session()
+        # A list of images may be long; an image that trickles in is worth no more than this.
+        limit = {} if max_bytes is None else {"timeout": _timeout(self._image_s)}
+        async with session.get(self._files.encode_url(url), **limit) as answer:
+            answer.raise_for_status()
+            if max_bytes is not None and (answer.content_length or 0) > max_bytes:
+                raise TooLarge(size=answer.content_length, max_bytes=max_bytes)
+            blocks, held = [], 0
+            # A server need not say how much it sends, nor tell the truth.
+            async for block in answer.content.iter_chunked(BLOCK_BYTES):
+                blocks.append(block)
+                held += len(block)
+                if max_bytes is not None and held > max_bytes:
+                    raise TooLarge(size=None, max_bytes=max_bytes)
+        return b"".join(blocks)
+
+
+def _timeout(total_s: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S, sock_read=READ_S)
 
 
 @contextmanager

@@ -29,6 +29,16 @@ class NotFound(Unavailable):
     """There is no such object."""
 
 
+class TooLarge(Unavailable):
+    """The object is larger than the caller takes."""
+
+    def __init__(self, *, size: int | None, max_bytes: int) -> None:
+        """Take the object's size, None if it isn't known, and the limit."""
+        known = f"it has {size:,} bytes" if size is not None else "it goes on"
+        super().__init__(f"{known}, more than the limit of {max_bytes:,} bytes")
+        self.size = size
+
+
 class Store(ABC):
     """The objects below a URI. Paths are relative to it, with `/` between names; `""` is the root itself."""
 
@@ -42,7 +52,7 @@ class Store(ABC):
 
     def read(self, path: str) -> bytes:
         """Return the whole object. Raise Unavailable, or its subclass NotFound, if that is not possible."""
-        return self._ask(lambda: self._read(path))
+        return self._ask(lambda: self._read(path, max_bytes=None))
 
     def create(self, path: str, data: bytes) -> bool:
         """Write the object and return True, or return False if it exists. All or nothing, durable, one winner."""
@@ -72,9 +82,12 @@ class Store(ABC):
         """Delete what killed writers left in the folder, invisible to readers; return the number of files."""
         return 0
 
-    def read_once(self, path: str) -> bytes:
-        """Read as `read` does, without retries: for callers with a retry policy of their own."""
-        return self._read(path)
+    def read_once(self, path: str, *, max_bytes: int) -> bytes:
+        """Read as `read` does, without retries: for callers with a retry policy of their own.
+
+        Raise TooLarge if the object has more bytes; no more than these are ever in memory.
+        """
+        return self._read(path, max_bytes=max_bytes)
 
     def exists_once(self, path: str) -> bool:
         """Answer as `exists` does, without retries: for callers with a retry policy of their own."""
@@ -100,7 +113,7 @@ class Store(ABC):
         """Yield the object in pieces, since it may be larger than memory. Raise Unavailable if that is not possible."""
 
     @abstractmethod
-    def _read(self, path: str) -> bytes: ...
+    def _read(self, path: str, *, max_bytes: int | None) -> bytes: ...
 
     @abstractmethod
     def _create(self, path: str, data: bytes) -> bool: ...

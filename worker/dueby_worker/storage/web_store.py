@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import cached_property, lru_cache
 
 from dueby_worker.storage.remote import Web
-from dueby_worker.storage.store import NotFound, ReadOnlyStore
+from dueby_worker.storage.store import BLOCK_BYTES, NotFound, ReadOnlyStore, TooLarge
 from dueby_worker.storage.uris import is_glob
 
 
@@ -27,7 +27,7 @@ class WebStore(ReadOnlyStore):
 
     def blocks(self, path: str) -> Iterator[bytes]:
         """Yield the object in one piece."""
-        yield self._read(path)
+        yield self._read(path, max_bytes=None)
 
     def _follow(self, folder: str) -> Iterator[str]:
         top = f"{self.uri}/{folder}"
@@ -41,13 +41,15 @@ class WebStore(ReadOnlyStore):
             else:
                 yield folder + name
 
-    def _read(self, path: str) -> bytes:
-        return self._web.get(self.uri_of(path))
+    def _read(self, path: str, *, max_bytes: int | None) -> bytes:
+        return self._web.get(self.uri_of(path), max_bytes=max_bytes)
 
     def _exists(self, path: str) -> bool:
-        # The whole object is read, because what counts is whether it can be.
+        # Its beginning is read, because what counts is whether it can be.
         try:
-            self._web.get(self.uri_of(path))
+            self._web.get(self.uri_of(path), max_bytes=BLOCK_BYTES)
+        except TooLarge:
+            return True
         except NotFound:
             return False
         return True

@@ -153,10 +153,10 @@ def test_without_a_witness_a_missing_image_is_missing(photos: list[Path]) -> Non
 class BadSectors(LocalStore):
     """A disk on which some files can't be read, now or ever."""
 
-    def _read(self, path: str) -> bytes:
+    def _read(self, path: str, *, max_bytes: int | None) -> bytes:
         if path.endswith("00003.jpg"):
             raise Transient("input/output error")
-        return super()._read(path)
+        return super()._read(path, max_bytes=max_bytes)
 
 
 def open_bad_sectors(root: str) -> Store:
