@@ -5,6 +5,7 @@ does not read EXIF. `strict` refuses damaged files, which Pillow and torchvision
 attempt with another decoder: it would turn a damaged file into an invented image. simplejpeg is imported only here.
 """
 
+import re
 import struct
 from dataclasses import dataclass
 from math import ceil
@@ -20,6 +21,10 @@ MAGIC = b"\xff\xd8\xff"
 # Each scan of a progressive image costs a full pass, and a malicious file can repeat scans of a few bytes. Encoders
 # write about ten.
 MAX_SCANS = 100
+# Metadata is in segments of 64 KB, of which the largest image has 5,000. Millions of empty ones would stop all threads
+# for minutes.
+MAX_MARKERS = 10_000
+_FILL_BYTES = re.compile(rb"\xff+")
 # Decoding may reduce the image, but keeps at least this many times the pixels that the cut needs in each direction.
 _SPARE = 2
 # The reductions that simplejpeg may choose, in eighths of the stored size.
@@ -48,14 +53,17 @@ class Header:
 
 def read_header(data: bytes) -> Header:
     """Return the header. Raise ValueError, with what is wrong, if it can't be read."""
-    orientation, at = 1, 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            raise ValueError("a marker is missing")
+    orientation, at, markers = 1, 2, 0
+    # A marker may be preceded by any number of fill bytes.
+    while (filled := _FILL_BYTES.match(data, at)) and filled.end() + 3 <= len(data):
+        at = filled.end() - 1
         marker = data[at + 1]
-        # Fill bytes, and markers without a length: TEM, RST0 to RST7, SOI.
-        if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8:
-            at += 1 if marker == 0xFF else 2
+        markers += 1
+        if markers > MAX_MARKERS:
+            raise UnreadableImage(f"Its header has more than {MAX_MARKERS:,} markers.")
+        # Markers without a length: TEM, RST0 to RST7, SOI.
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            at += 2
             continue
         (length,) = struct.unpack_from(">H", data, at + 2)
         body = data[at + 4 : at + 2 + length]
@@ -75,7 +83,7 @@ def read_header(data: bytes) -> Header:
         if marker in (_END_OF_IMAGE, _START_OF_SCAN):
             break
         at += 2 + length
-    raise ValueError("it ends before it says its size")
+    raise ValueError("a marker is missing" if at + 4 <= len(data) and not filled else "it ends before it says its size")
 
 
 def decode(data: bytes, header: Header, cut: Cut) -> tuple[Pixels, Extent]:

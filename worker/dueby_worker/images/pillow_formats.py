@@ -10,6 +10,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
@@ -49,7 +50,8 @@ def stored_pixels(picture: Image.Image) -> int:
     pixels = picture.width * picture.height
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         tile = (picture.tag_v2.get(tag, 1) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
-        pixels = max(pixels, int(np.prod([int(side) for side in tile])))
+        # As integers of Python: others wrap around at 2**64, and the product of two sides may come to nothing then.
+        pixels = max(pixels, prod(int(side) for side in tile))
     return pixels
 
 

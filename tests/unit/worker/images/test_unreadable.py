@@ -38,6 +38,25 @@ TOO_LARGE = "more than the limit of 100,000,000."
             f"It has 16 x 16 pixels in tiles of 3,600,000,000, {TOO_LARGE}",
             id="TIFF with a bomb in its tile",
         ),
+        pytest.param(
+            tiff_with_a_tile_of(2**32 - 1),
+            f"It has 16 x 16 pixels in tiles of {(2**32 - 1) ** 2:,}, {TOO_LARGE}",
+            id="TIFF with a tile of 2^64 pixels",
+        ),
+        pytest.param(
+            b"\xff\xd8" + b"\xff\xe1\0\2" * 10_001, "Its header has more than 10,000 markers.", id="JPEG of markers"
+        ),
+        pytest.param(
+            b"\xff\xd8" + b"\xff\xd0" * 100_000, "Its header has more than 10,000 markers.", id="JPEG of restarts"
+        ),
+        pytest.param(
+            b"\xff" + b"\xd8" + b"\xff" * 100_000_000,
+            f"{DAMAGED}it ends before it says its size.",
+            id="JPEG of filling",
+        ),
+        pytest.param(
+            b"\xff\xd8\xff\xe1\0\2abcd", f"{DAMAGED}a marker is missing.", id="JPEG without its second marker"
+        ),
         pytest.param(jpeg_that_claims(0, 5), "Its size is 0 x 5 pixels.", id="no width"),
         pytest.param(encode(CAT, "JPEG")[:3], f"{DAMAGED}it ends before it says its size.", id="JPEG of 3 bytes"),
         pytest.param(encode(CAT, "JPEG")[:-2000], f"{DAMAGED}Premature end of JPEG file.", id="truncated JPEG"),
