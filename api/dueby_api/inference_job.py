@@ -203,7 +203,8 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     queue_name: Annotated[str, Meta(max_length=63, pattern=QUEUE_NAME)] = ""
     """The Kueue LocalQueue that the workers wait in."""
     ttl_after_finished: Duration | None = None
-    """How long the finished job is kept."""
+    """How long the finished job is kept; by default as the operator's installation says, usually for good. Its pods and
+    their logs go earlier: ten minutes after it is complete, an hour after it has failed."""
 
     def __post_init__(self) -> None:
         require_duration("deadline", self.deadline)

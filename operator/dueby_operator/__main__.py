@@ -2,9 +2,11 @@
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dueby_api.errors import Invalid
+from dueby_api.quantities import quantity
+from dueby_api.units import parse_duration_us
 from dueby_operator import metrics
 from dueby_operator.handlers import operate
 from dueby_operator.loop import claim
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how many times the memory that it asks for a pod may use",
     )
     parser.add_argument("--scratch-size", default="16Gi", help="what a pod may keep on its node's disk")
+    parser.add_argument("--ttl-after-finished", default="", help="how long a finished job is kept (default: for good)")
     parser.add_argument(
         "--liveness", default=None, metavar="URL", help="where to answer probes, such as http://:8081/healthz"
     )
@@ -99,6 +102,10 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
     """Return the settings that the options say. Raise Invalid with the option that is wrong."""
     if options.ignore_other_pods and not options.watch_namespaces:
         raise Invalid("--ignore-other-pods", "needs --watch-namespace: without it, there are no other namespaces")
+    _require("--worker-memory", options.worker_memory, quantity)
+    _require("--scratch-size", options.scratch_size, quantity)
+    if options.ttl_after_finished:
+        _require("--ttl-after-finished", options.ttl_after_finished, parse_duration_us)
     return OperatorSettings(
         image=options.worker_image,
         pull_policy=options.pull_policy,
@@ -106,11 +113,20 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         worker_memory=options.worker_memory,
         memory_limit_factor=max(1.0, options.memory_limit_factor),
         scratch_size=options.scratch_size,
+        ttl_after_finished=options.ttl_after_finished,
         class_labels=tuple(options.class_labels or CLASS_LABELS),
         profiler=read_profiler(options.profiler) if options.profiler else None,
         watch_namespaces=tuple(options.watch_namespaces),
         ignores_other_pods=options.ignore_other_pods,
     )
+
+
+def _require(option: str, text: str, read: Callable[[str], float]) -> None:
+    """Raise Invalid with the option unless its text can be read, before every job finds that it can't."""
+    try:
+        read(text)
+    except ValueError as error:
+        raise Invalid(option, str(error)) from None
 
 
 if __name__ == "__main__":

@@ -81,6 +81,8 @@ class OperatorSettings:
     image of 100 million pixels holds 600 MB for a moment, and a large mini-batch on cores takes a few GB."""
     scratch_size: str = "16Gi"
     """The most that a pod may keep on its node's disk: weights and compiled models, of which the largest have 3 GB."""
+    ttl_after_finished: str = ""
+    """How long a job that is over is kept, if it doesn't say; empty: for good."""
     class_labels: tuple[str, ...] = CLASS_LABELS
     """Node labels that say which GPU a node has; the first that a node has counts."""
     profiler: ProfilerSettings | None = None
@@ -89,6 +91,11 @@ class OperatorSettings:
     """Namespaces whose jobs are this operator's; empty: all."""
     ignores_other_pods: bool = False
     """Whether pods of other namespaces are not read. What they use counts as free then."""
+
+    @property
+    def time_to_live_us(self) -> int | None:
+        """That time in microseconds; None: for good."""
+        return parse_duration_us(self.ttl_after_finished) if self.ttl_after_finished else None
 
     @property
     def job_namespaces(self) -> tuple[str, ...]:

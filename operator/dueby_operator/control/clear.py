@@ -1,4 +1,9 @@
-"""What is cleared away after a job: its devices once it is over, and the job once its time to live is over. Pure."""
+"""What is cleared away after a job: its devices, its Jobs with their pods, and at last the job itself. Pure.
+
+at once             workers and measurements of a job that has failed; those of a complete one after some seconds
+a while after it    every Job of it: what its pods had to say is in its status, and every pod is watched
+its time to live    the job; its rows stay
+"""
 
 from dueby_api.conditions import ConditionType
 from dueby_api.errors import Invalid
@@ -12,10 +17,16 @@ from dueby_operator.objects.parse import micros_of
 
 # Workers of a complete job end by themselves within this time, but for those that never found a node.
 LEAVE_US = 20_000_000
+# A pod's log is there for as long as its Job. What collects logs has them within minutes; of a job that has failed
+# somebody reads them who was told of it.
+KEPT_COMPLETE_US, KEPT_FAILED_US = 600_000_000, 3_600_000_000
 
 
-def clear(job: JobSnapshot, *, now_us: int) -> tuple[Delete, ...]:
-    """Return what frees the devices of a job that is over, and deletes the job when its time to live is over."""
+def clear(job: JobSnapshot, *, now_us: int, time_to_live_us: int | None = None) -> tuple[Delete, ...]:
+    """Return what frees the devices of a job that is over, and deletes what nobody needs any more.
+
+    The time to live is that of jobs that don't say it; None: they are kept.
+    """
     if job.is_deleting or not is_over(job.status):
         return ()
     ended_us = max(
@@ -23,11 +34,16 @@ def clear(job: JobSnapshot, *, now_us: int) -> tuple[Delete, ...]:
         for kind in (ConditionType.COMPLETE, ConditionType.FAILED)
         if (found := condition(job.status, kind))
     )
-    deletions = []
-    if is_true(job.status, ConditionType.FAILED) or now_us > ended_us + LEAVE_US:
-        with_devices = [*(worker_job.job for worker_job in job.worker_jobs), *job.profiling]
-        deletions = [delete_job(found) for found in with_devices if not found.is_over]
-    if _is_expired(job, ended_us, now_us):
+    has_failed = is_true(job.status, ConditionType.FAILED)
+    leave_us, kept_us = (0, KEPT_FAILED_US) if has_failed else (LEAVE_US, KEPT_COMPLETE_US)
+    with_devices = [*(worker_job.job for worker_job in job.worker_jobs), *job.profiling]
+    gone = []
+    if now_us > ended_us + kept_us:
+        gone = [*with_devices, *job.steps.values()]
+    elif now_us >= ended_us + leave_us:
+        gone = [found for found in with_devices if not found.is_over]
+    deletions = [delete_job(found) for found in gone if not found.metadata.is_deleting]
+    if _is_expired(job, ended_us, now_us, time_to_live_us):
         deletions.append(Delete(path=paths.jobs_path(job.namespace, job.name), uid=job.uid))
     return tuple(deletions)
 
@@ -37,6 +53,7 @@ def delete_job(job: BatchJob) -> Delete:
     return Delete(path=paths.batch_path(job.metadata.namespace, job.name), uid=job.metadata.uid)
 
 
-def _is_expired(job: JobSnapshot, ended_us: int, now_us: int) -> bool:
-    ttl = None if isinstance(job.manifest, Invalid) else job.manifest.spec.ttl_after_finished
-    return bool(ttl and ended_us) and now_us > ended_us + parse_duration_us(ttl or "")
+def _is_expired(job: JobSnapshot, ended_us: int, now_us: int, usual_us: int | None) -> bool:
+    own = None if isinstance(job.manifest, Invalid) else job.manifest.spec.ttl_after_finished
+    ttl_us = parse_duration_us(own) if own else usual_us
+    return ttl_us is not None and ended_us > 0 and now_us > ended_us + ttl_us

@@ -244,7 +244,7 @@ def _guarded(make: Callable[[], Found], otherwise: Found, *, stage: Stage, fault
 def _clearing(snapshot: ClusterSnapshot, faults: list[Fault]) -> tuple[Write, ...]:
     found: list[Write] = []
     for job in snapshot.jobs:
-        clear_job = partial(clear, job, now_us=snapshot.now_us)
+        clear_job = partial(clear, job, now_us=snapshot.now_us, time_to_live_us=snapshot.time_to_live_us)
         found += _guarded(clear_job, (), stage="clearing", faults=faults)
     return tuple(found)
 

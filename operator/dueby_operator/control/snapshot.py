@@ -22,6 +22,8 @@ class ClusterSnapshot:
     """What is free."""
     profiles: tuple[GPUProfile, ...] = ()
     nodes: Mapping[str, Node] = field(default_factory=dict)
+    time_to_live_us: int | None = None
+    """How long a job that is over is kept, if it doesn't say; None: for good."""
     worker_image: str = ""
     """The image of workers whose job names none."""
     keeps_profiles: bool = False

@@ -25,7 +25,7 @@ from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
 from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
 from dueby_operator.kube.client import Kube, Refused
-from dueby_operator.kube.progress import JobObserver
+from dueby_operator.kube.progress import ONCE, JobObserver
 from dueby_operator.kube.queues import read_queue
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.scope import Scope
@@ -94,7 +94,7 @@ class Gatherer:
         open_jobs = [job for job in lists.jobs if not is_over(job.status) and not job.is_deleting]
         observed, silent = await self._observer.observe(open_jobs, lists.batch, lists.pods, now_us=now_us)
         open_uids = {job.uid for job in open_jobs}
-        over = [_with_devices(job, lists.batch.get(job.uid, ())) for job in lists.jobs if job.uid not in open_uids]
+        over = [_with_jobs(job, lists.batch.get(job.uid, ())) for job in lists.jobs if job.uid not in open_uids]
         nodes = take_pods(await self._nodes.rows(), lists.rows)
         return ClusterSnapshot(
             now_us=now_us,
@@ -109,6 +109,7 @@ class Gatherer:
             ),
             profiles=tuple(lists.profiles),
             nodes=nodes,
+            time_to_live_us=self._settings.time_to_live_us,
             worker_image=self._settings.image,
             keeps_profiles=True,
             profiling=await self._profiling(lists.profiling_pods, now_us=now_us),
@@ -228,13 +229,17 @@ def _by_owner(objects: Iterable[Any], owners: Mapping[tuple[str, str], str]) -> 
     return dict(found)
 
 
-def _with_devices(job: JobSnapshot, batch: Sequence[BatchJob]) -> JobSnapshot:
-    """Return a job that is over with its Jobs that may hold devices."""
-    steps = {names.PROFILE: list[BatchJob](), "work": list[BatchJob]()}
+def _with_jobs(job: JobSnapshot, batch: Sequence[BatchJob]) -> JobSnapshot:
+    """Return a job that is over with its Jobs, which are cleared away."""
+    steps: dict[str, list[BatchJob]] = defaultdict(list)
     for found in batch:
-        steps.get(found.metadata.labels.get(names.STEP, ""), []).append(found)
-    worker_jobs = [WorkerJob(job=found, revision=0, assignments=()) for found in steps["work"]]
-    return replace(job, worker_jobs=worker_jobs, profiling=steps[names.PROFILE])
+        steps[found.metadata.labels.get(names.STEP, "")].append(found)
+    return replace(
+        job,
+        worker_jobs=[WorkerJob(job=found, revision=0, assignments=()) for found in steps["work"]],
+        profiling=steps[names.PROFILE],
+        steps={step: steps[step][-1] for step in ONCE if steps[step]},
+    )
 
 
 def _room(quotas: Sequence[ResourceQuota], jobs: Iterable[JobSnapshot]) -> dict[str, Mapping[str, float]]:

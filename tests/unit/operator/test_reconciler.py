@@ -8,12 +8,13 @@ import pytest
 
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.control.clear import KEPT_COMPLETE_US
 from dueby_operator.control.faults import MAX_FAULTS
 from dueby_operator.jobs import names
 from dueby_operator.jobs.withheld import WITHHELD_US
 from dueby_operator.reconciler import PROGRESS_US, Reconciler
 from support.control_loop import Clock, Store, reconciler, synthetic
-from support.decisions import NOW, SECOND
+from support.decisions import MADE, NOW, SECOND
 from support.operator import profile
 
 Document = dict[str, Any]
@@ -81,6 +82,28 @@ def test_devices_are_withheld_for_jobs_own_workers_only_and_not_for_long() -> No
     (made,) = [document for path, document in store.objects.items() if "/jobs/a-r1-" in path]
     workers = made["spec"]["completions"]
     assert found == [0, workers, workers, 0]
+
+
+def test_of_a_job_that_is_over_no_jobs_are_left_to_list() -> None:
+    store, clock = Store(), Clock()
+    store.add(paths.jobs_path("team", "a"), synthetic("a"))
+
+    async def look() -> None:
+        async with reconciler(store, clock, {}) as loop:
+            await loop.reconcile()
+            job = store.objects[paths.jobs_path("team", "a")]
+            ended = {"type": "Complete", "status": "True", "reason": "EveryImageHasARow", "lastTransitionTime": MADE}
+            job["status"]["conditions"].append(ended)
+            for seconds in (0, KEPT_COMPLETE_US // SECOND + 1):
+                found.append([path for path in store.objects if path.startswith(paths.batch_path("team"))])
+                clock.now_us += seconds * SECOND
+                await loop.reconcile()
+
+    found: list[list[str]] = []
+    asyncio.run(look())
+    left = [path for path in store.objects if path.startswith(paths.batch_path("team"))]
+    assert [len(jobs) for jobs in (*found, left)] == [1, 1, 0]
+    assert paths.jobs_path("team", "a") in store.objects
 
 
 def test_a_nodes_profile_makes_its_classs_once() -> None:
