@@ -1,11 +1,13 @@
 """What makes no sense is refused by the API server at once, with a sentence; what the resources say of themselves."""
 
+import json
 from typing import Any
 
 import pytest
 
 from support.cluster import Cluster
 from support.cluster_job import job, share_photos
+from support.largest_objects import largest_objects
 from support.run import profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
@@ -106,6 +108,22 @@ def test_a_profile_that_makes_no_sense_is_refused_with_a_sentence(cluster: Clust
 @pytest.mark.parametrize("name", ["j" * 41, "with.dot"])
 def test_a_name_that_its_pods_cannot_have_is_refused(cluster: Cluster, name: str) -> None:
     assert "at most 40 letters, digits and dashes" in cluster.refusal(job(cluster, name))
+
+
+def test_the_longest_names_and_the_largest_objects_are_taken(cluster: Cluster) -> None:
+    for document in largest_objects(cluster.namespace):
+        is_taken, told = attempt_dry(cluster, document)
+        assert is_taken, f"{document['kind']} {document['metadata']['name']}: {told}"
+        if document["spec" if "spec" in document else "metadata"].get("completionMode") == "Indexed":
+            name = f"{document['metadata']['name']}x"
+            is_taken, told = attempt_dry(cluster, {**document, "metadata": {**document["metadata"], "name": name}})
+            assert not is_taken, name
+            assert "will not able to create pod with invalid DNS label" in told, "the rule that the names keep to"
+
+
+def attempt_dry(cluster: Cluster, document: dict[str, Any]) -> tuple[bool, str]:
+    """Return whether the API server would make it, and what it says."""
+    return cluster.attempt("create", "--dry-run=server", "-o", "name", "-f", "-", stdin=json.dumps(document))
 
 
 def test_what_the_results_depend_on_cannot_change_once_the_images_are_counted(cluster: Cluster) -> None:
