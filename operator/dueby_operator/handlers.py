@@ -103,6 +103,7 @@ def register(loop: ControlLoop) -> kopf.OperatorRegistry:
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
+        asyncio.get_running_loop().set_exception_handler(leave_out_kopfs)
         tasks.append(asyncio.create_task(loop.run()))
 
     @kopf.on.cleanup(registry=registry)
@@ -132,6 +133,12 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.error_backoffs = Retries()
     settings.networking.connect_timeout = CONNECT_S
     settings.networking.request_timeout = ANSWER_S
+
+
+def leave_out_kopfs(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log errors of tasks that nobody has waited for, but not of Kopf's: who starts Kopf again tells why it ended."""
+    if not type(context.get("exception")).__module__.startswith("kopf"):
+        loop.default_exception_handler(context)
 
 
 def watch(loop: ControlLoop, registry: kopf.OperatorRegistry) -> None:

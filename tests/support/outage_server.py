@@ -12,6 +12,10 @@ from support.lease import LeaseStore
 
 LEASE_PATH = "/apis/coordination.k8s.io/v1/namespaces/dueby/leases/dueby-operator"
 
+NOTHING = {"metadata": {"resourceVersion": "1"}, "items": []}
+# What Kopf asks for: it watches nothing here.
+DISCOVERY: dict[str, dict[str, Any]] = {"/api": {"versions": []}, "/apis": {"groups": []}}
+
 
 class OutageServer:
     """Empty lists, watches on which nothing happens, and the Lease."""
@@ -19,8 +23,8 @@ class OutageServer:
     def __init__(self) -> None:
         self.lease = LeaseStore()
         self.requests: list[tuple[str, str]] = []
-        self.is_away = False
-        """Whether every answer is 503."""
+        self.status = 200
+        """Of every answer; with another nothing is shown or done."""
         self.address = ""
         self._watches: set[asyncio.Task[Any]] = set()
 
@@ -31,19 +35,19 @@ class OutageServer:
 
     def go_away(self) -> None:
         """Answer nobody, and break what is open."""
-        self.is_away = True
+        self.status = 503
         for task in list(self._watches):
             task.cancel()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
-        if self.is_away:
-            return web.json_response({"message": "away"}, status=503)
+        if self.status != 200:
+            return web.json_response({"message": "away"}, status=self.status)
         if request.path == LEASE_PATH:
             return await self.lease.answer(request)
         if "watch" in request.query:
             return await self._watch(request)
-        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+        return web.json_response(DISCOVERY.get(request.path, NOTHING))
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

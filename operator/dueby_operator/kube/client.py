@@ -98,11 +98,13 @@ class Kube:
         self._outage = outage or Trouble("the API server does not answer", "the API server answers again")
         self._answer_s = answer_s
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
         self._access: Access | None = None
         self._signed_in_s = 0.0
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. What is under way fails, and nothing is asked any more."""
+        self._is_closed = True
         if self._session is not None:
             await self._session.close()
 
@@ -228,6 +230,8 @@ class Kube:
             self._outage.worked()
 
     def _connection(self) -> aiohttp.ClientSession:
+        if self._is_closed:
+            raise Transient("the client is closed")
         if self._session is None:
             access = self._signed_in()
             secure = access.as_ssl_context() if access.server.startswith("https:") else False

@@ -93,6 +93,8 @@ class Lease:
     outage: Trouble | None = None
     """The API server's own, of which others tell."""
     clock_s: Callable[[], float] = suspended_clock_s
+    was_held: bool = False
+    """Whether it was ever taken."""
 
     async def take(self) -> Term:
         """Wait until the Lease is free, and hold it."""
@@ -145,6 +147,8 @@ class Lease:
 
     async def give_back(self) -> None:
         """Let the next one have it at once."""
+        if not self.was_held:
+            return
         try:
             lease = await self.kube.get(self.path)
             if (lease.get("spec") or {}).get("holderIdentity") == self.holder:
@@ -158,7 +162,7 @@ class Lease:
         return holder == self.holder or bool(self.predecessors and holder.startswith(self.predecessors))
 
     async def _begin(self, lease: Document) -> Term:
-        sent_s = self.clock_s()
+        sent_s, self.was_held = self.clock_s(), True
         return Term(
             document=await self._write(lease, self.holder),
             until_s=sent_s + self.times.duration_s,

@@ -72,7 +72,7 @@ def test_after_an_outage_the_same_process_goes_on_and_the_log_has_a_line_for_eac
             await until(lambda: any("stopped" in line for line in ours(caplog)))
             await until(lambda: any("does not answer" in line for line in ours(caplog)))
             assert loop.health().startswith("waiting")
-            passes, server.is_away = server.passes, False
+            passes, server.status = server.passes, 200
             await until(lambda: server.passes > passes)
             assert server.lease.holder == CLAIM.holder
             assert server.lease.lease["spec"]["leaseTransitions"] == 1

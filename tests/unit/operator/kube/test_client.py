@@ -59,6 +59,20 @@ def test_without_any_time_no_write_is_sent_and_reads_are() -> None:
     assert server.asked == [("GET", "")]
 
 
+def test_a_client_that_is_closed_asks_nothing_more() -> None:
+    server = Server()
+
+    async def go() -> None:
+        async with served(server.answer) as kube:
+            await kube.get("/a")
+            await kube.close()
+            with pytest.raises(Transient, match="closed"):
+                await kube.get("/a")
+
+    asyncio.run(go())
+    assert len(server.asked) == 1
+
+
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel can't be told")
 def test_bytes_that_wait_in_the_kernel_die_before_another_may_take_the_lease() -> None:
     with open_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ())) as opened:
