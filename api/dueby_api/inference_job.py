@@ -163,6 +163,14 @@ class Worker(Spec, frozen=True, kw_only=True):
         require_foreign("labels", self.labels)
         require_foreign("annotations", self.annotations)
 
+    @property
+    def has_own_software(self) -> bool:
+        """Whether the pods' image or variables are the job's own, so that their times are, too.
+
+        Credentials come from `envFrom`, and change no time.
+        """
+        return bool(self.image or self.env)
+
 
 class JobSpec(Spec, frozen=True, kw_only=True):
     """N images by a deadline."""

@@ -28,6 +28,8 @@ Phase = Literal[
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 # Of a condition.
 MAX_MESSAGE = 4096
+# Of a packed profile, which fits into a pod's termination message; and of classes that a job can name.
+MAX_PACKED, MAX_OWN_PROFILES = 4096, 64
 # A status is read and written whole, so it keeps the newest ones.
 MAX_REPLANS = 20
 
@@ -144,6 +146,10 @@ class JobStatus(LenientSpec, frozen=True, kw_only=True):
     """What reading and decoding an image costs, as the index step sampled it."""
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
     """What is true of the job."""
+    own_profiles: Annotated[
+        tuple[Annotated[str, Meta(max_length=MAX_PACKED)], ...], Meta(max_length=MAX_OWN_PROFILES)
+    ] = ()
+    """Profiles that were measured for this job alone, since it has an image or variables of its own; packed."""
     plan: PlanStatus | None = None
     """The plan that is being carried out."""
     alternatives: AlternativesStatus | None = None

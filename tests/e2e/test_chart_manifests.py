@@ -108,8 +108,8 @@ def test_the_operator_is_reached_by_prometheus_and_reaches_the_api_server_worker
     (tested,) = of_kind(rendered(), "Pod").values()
     assert helm_test["from"] == [{"podSelector": {"matchLabels": tested["metadata"]["labels"]}}]
     assert [[port["port"] for port in rule["ports"]] for rule in own["egress"]] == [[8443], [53, 53], [PORT], [4317]]
-    (workers,) = own["egress"][2]["to"]
-    assert workers["podSelector"]["matchExpressions"] == [{"key": names.JOB, "operator": "Exists"}]
+    asked = [each["podSelector"]["matchExpressions"] for each in own["egress"][2]["to"]]
+    assert asked == [[{"key": name, "operator": "Exists"}] for name in (names.JOB, names.ON_DEMAND)]
 
 
 def test_pods_of_jobs_are_reached_by_the_operator_and_prometheus_alone() -> None:
@@ -133,9 +133,15 @@ def test_the_policy_for_other_namespaces_is_the_one_that_the_readme_shows() -> N
     assert shown["spec"] == of_chart
 
 
-def test_nobody_reaches_what_measures_nodes() -> None:
-    own = policies(networkPolicy={"enabled": True})["", "dueby-profiler"]
-    assert own == {
+def test_nobody_reaches_what_measures_nodes_but_the_operator_what_measures_on_demand() -> None:
+    found = policies(networkPolicy={"enabled": True})
+    on_demand = found["", "dueby-on-demand"]
+    assert on_demand["podSelector"] == {"matchExpressions": [{"key": names.ON_DEMAND, "operator": "Exists"}]}
+    (rule,) = on_demand["ingress"]
+    (operator,) = rule["from"]
+    assert operator["podSelector"] == found["", "dueby-operator"]["podSelector"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": PORT}]
+    assert found["", "dueby-profiler"] == {
         "podSelector": {"matchExpressions": [{"key": names.PROFILED, "operator": "Exists"}]},
         "policyTypes": ["Ingress"],
     }

@@ -63,7 +63,7 @@ def asking(cluster: Cluster, name: str, model: dict[str, Any]) -> dict[str, Any]
 def measuring_here(cluster: Cluster, kinds: str) -> list[dict[str, Any]]:
     """Return the objects that are there to measure the node."""
     found = cluster.items(kinds, OURS, namespace=OPERATOR_NAMESPACE)
-    return [one for one in found if one["metadata"]["annotations"]["dueby.dev/node"] == HERE]
+    return [one for one in found if one["metadata"]["annotations"].get("dueby.dev/node") == HERE]
 
 
 def cron_job(cluster: Cluster, *, subjects: int) -> dict[str, Any]:

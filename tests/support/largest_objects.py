@@ -13,7 +13,7 @@ from dueby_operator.model.actions import StartWorkers, StepName
 from dueby_operator.model.job_model import MAX_WORKERS
 from dueby_operator.objects.jobs import CronJob
 from dueby_operator.objects.parse import parse
-from dueby_operator.profiling.on_demand_jobs import profile_objects
+from dueby_operator.profiling.on_demand_jobs import private_objects, shared_job
 from dueby_operator.profiling.scheduled_jobs import cron_job, job_now
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
 from support.decisions import infj
@@ -39,12 +39,14 @@ def largest_objects(namespace: str) -> Iterator[Document]:
     owner = Owner(job=parse_job(document), namespace=namespace, uid=UID)
     for made in (
         _workers(owner),
-        profile_objects(owner, SETTINGS, device_class=CLASS, device=GPU),
+        private_objects(owner, SETTINGS, device_class=CLASS, device=GPU),
         *(step_objects(owner, SETTINGS, step) for step in STEPS),
     ):
         yield made.config_map
         yield made.job if made.job["spec"].get("completionMode") is None else with_most_pods(made.job)
-    yield from _on_a_node(namespace)
+    profiler = ProfilerSettings(namespace=namespace, name="dueby-profiler")
+    yield shared_job(owner.job, SETTINGS, profiler, namespace=namespace, device_class=CLASS, device=GPU)
+    yield from _on_a_node(profiler)
 
 
 def with_most_pods(job: Document) -> Document:
@@ -73,9 +75,8 @@ def _workers(owner: Owner) -> Objects:
     return worker_objects(owner, SETTINGS, start, assignments=last, device=GPU, chunk=99)
 
 
-def _on_a_node(namespace: str) -> Iterator[Document]:
+def _on_a_node(profiler: ProfilerSettings) -> Iterator[Document]:
     """Yield a node's CronJob, and the Jobs that are made of it: by Kubernetes, and by the operator."""
-    profiler = ProfilerSettings(namespace=namespace, name="dueby-profiler")
     models = [Model(name="m" * 63, image_size=size) for size in range(224, 256)]
     document = cron_job(replace(gpu_node(NODE), uid=UID), PRODUCT, GPU, models, SETTINGS, profiler)
     yield document

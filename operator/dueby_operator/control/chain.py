@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.errors import Invalid
+from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_api.status import JobStatus
+from dueby_api.subject import profile_subject
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.shared import Shared
@@ -20,6 +22,7 @@ from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
+from dueby_operator.profiling.on_demand import own_profiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,15 @@ class PolicyInput:
     def spec(self) -> JobSpec:
         """What is asked for."""
         return self.manifest.spec
+
+    @property
+    def profiles(self) -> tuple[GPUProfile, ...]:
+        """What the job is planned on: what was measured for it alone, and beside that what everybody uses."""
+        if not self.spec.worker.has_own_software and self.shared.attempts is not None:
+            return self.shared.profiles
+        own = own_profiles(self.status.own_profiles)
+        subjects = {profile_subject(profile.spec) for profile in own}
+        return (*own, *(found for found in self.shared.profiles if profile_subject(found.spec) not in subjects))
 
     def after(self, outcome: "Outcome") -> "PolicyInput":
         """Return what the next policy sees."""

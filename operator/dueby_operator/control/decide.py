@@ -1,6 +1,6 @@
 """decide(snapshot) -> Decisions: the one decision over all jobs and profiles. Pure.
 
-    profiles      classes' are made of their nodes', and slow nodes set apart
+    profiles      classes' are made of their nodes', slow nodes set apart, and what was measured on demand is stored
     jobs          in the order of their deadlines, each through the chain of policies (chain.py), on what the jobs
                   before it have left
     jobs over     their devices are freed, and they are deleted once their time to live is over
@@ -21,6 +21,7 @@ from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
 from dueby_api.status import JobStatus
+from dueby_operator import paths
 from dueby_operator.cluster.nodes import set_apart
 from dueby_operator.control.chain import Outcome, Policy, run_chain
 from dueby_operator.control.clear import clear
@@ -43,10 +44,11 @@ from dueby_operator.model.fault import Fault, Stage
 from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
-from dueby_operator.model.writes import Write
-from dueby_operator.profiling.attempts import classes_being_measured
+from dueby_operator.model.writes import Delete, Write
+from dueby_operator.profiling.attempts import shared_attempts
 from dueby_operator.profiling.class_profiles import KeptProfiles, keep_profiles
 from dueby_operator.profiling.observations import observed_profiles
+from dueby_operator.profiling.on_demand import store_attempts
 from dueby_operator.profiling.rates import rates
 from dueby_operator.profiling.upkeep import decide_upkeep
 from dueby_operator.profiling.used_models import jobs_to_measure_for
@@ -103,7 +105,7 @@ class Decisions:
     gone_profiles: tuple[str, ...] = ()
     """Names of profiles to delete."""
     clearing: tuple[Write, ...] = ()
-    """What frees the devices of jobs that are over."""
+    """What frees the devices of jobs that are over, and of what is measured for nobody any more."""
     upkeep: tuple[Write, ...] = ()
     """What keeps profiles and the CronJobs that measure them up to date."""
     faults: tuple[Fault, ...] = ()
@@ -117,12 +119,13 @@ def decide(snapshot: ClusterSnapshot) -> Decisions:
     kept = as_they_are
     if snapshot.keeps_profiles:
         kept = _guarded(lambda: keep_profiles(snapshot.profiles), as_they_are, stage="profiling", faults=faults)
+    snapshot = replace(snapshot, nodes=set_apart(snapshot.nodes, kept.slow))
     shared = Shared(
         devices=snapshot.devices.with_slow_nodes(kept.slow),
         profiles=kept.profiles,
-        measuring=classes_being_measured(snapshot.jobs),
+        attempts=None if snapshot.on_demand is None else {},
     )
-    snapshot = replace(snapshot, nodes=set_apart(snapshot.nodes, kept.slow))
+    shared = _guarded(lambda: _with_measured(shared, snapshot), shared, stage="profiling", faults=faults)
     decided = []
     for job in jobs_to_decide(snapshot):
         decision, shared = decide_job(job, snapshot, shared)
@@ -134,7 +137,7 @@ def decide(snapshot: ClusterSnapshot) -> Decisions:
         left=left,
         new_profiles=tuple(made.values()),
         gone_profiles=kept.gone,
-        clearing=_clearing(snapshot, faults),
+        clearing=(*_clearing(snapshot, faults), *_unawaited(left)),
         upkeep=_guarded(lambda: _upkeep(snapshot, left, kept), (), stage="profiling", faults=faults),
         faults=tuple(faults),
     )
@@ -247,6 +250,25 @@ def _clearing(snapshot: ClusterSnapshot, faults: list[Fault]) -> tuple[Write, ..
         clear_job = partial(clear, job, now_us=snapshot.now_us, time_to_live_us=snapshot.time_to_live_us)
         found += _guarded(clear_job, (), stage="clearing", faults=faults)
     return tuple(found)
+
+
+def _with_measured(shared: Shared, snapshot: ClusterSnapshot) -> Shared:
+    """Return the same with what is measured on demand for everybody, and the profiles that have come of it."""
+    if snapshot.on_demand is None:
+        return shared
+    found = shared_attempts(snapshot.on_demand)
+    new, attempts = store_attempts(found, snapshot.nodes, shared.profiles)
+    for measured in new:
+        shared = shared.with_profile(measured)
+    return replace(shared, attempts=attempts)
+
+
+def _unawaited(left: Shared) -> list[Delete]:
+    return [
+        Delete(path=paths.batch_path(attempt.namespace, name), uid=attempt.uid)
+        for name, attempt in (left.attempts or {}).items()
+        if attempt.uid and attempt.is_open and name not in left.awaited
+    ]
 
 
 def _upkeep(snapshot: ClusterSnapshot, shared: Shared, kept: KeptProfiles) -> tuple[Write, ...]:

@@ -23,9 +23,9 @@ from dueby_operator.model.actions import (
 )
 from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
-from dueby_operator.model.writes import Change, Create, Delete, Write
+from dueby_operator.model.writes import Add, Change, Create, Delete, Write
 from dueby_operator.objects.jobs import BatchJob
-from dueby_operator.profiling.on_demand_jobs import profile_objects
+from dueby_operator.profiling.on_demand_jobs import private_objects, shared_job
 
 
 def render(
@@ -73,14 +73,21 @@ def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices) -
     return made
 
 
-def _measure(action: MeasureClass, owner: Owner, devices: ClusterDevices) -> Create:
-    made = profile_objects(
-        owner,
-        devices.settings,
-        device_class=action.device_class,
-        device=devices.kind_of(action.device_class) or DeviceKind(),
-        avoid=devices.avoided_nodes(action.device_class),
-    )
+def _measure(action: MeasureClass, owner: Owner, devices: ClusterDevices) -> Write:
+    name, settings = action.device_class, devices.settings
+    device, avoid = devices.kind_of(name) or DeviceKind(), devices.avoided_nodes(name)
+    if action.for_everybody and settings.profiler is not None:
+        document = shared_job(
+            owner.job,
+            settings,
+            settings.profiler,
+            namespace=owner.namespace,
+            device_class=name,
+            device=device,
+            avoid=avoid,
+        )
+        return Add(kind=paths.batch_path(settings.profiler.namespace), document=document)
+    made = private_objects(owner, settings, device_class=name, device=device, avoid=avoid)
     return Create(config_map=made.config_map, job=made.job)
 
 

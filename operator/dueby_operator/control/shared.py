@@ -1,12 +1,12 @@
 """What the jobs of one pass share, as a value: each job sees what the jobs before it have left. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import JobSpec
-from dueby_api.subject import ModelSubject
 from dueby_operator.model.devices import Devices
+from dueby_operator.profiling.attempts import Attempt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +17,10 @@ class Shared:
     profiles: tuple[GPUProfile, ...] = ()
     new_profiles: tuple[GPUProfile, ...] = ()
     """Profiles that were made in this pass and are to be written."""
-    measuring: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """By class and subject, the job (namespace/name) for which they are being measured."""
+    attempts: Mapping[str, Attempt] | None = None
+    """By name, what is measured for everybody; None if the operator has no namespace for it."""
+    awaited: frozenset[str] = frozenset()
+    """Names of those that a job waits for."""
 
     def with_profile(self, profile: GPUProfile) -> "Shared":
         """Return the same with a profile that the jobs after this one know already."""
@@ -31,6 +33,7 @@ class Shared:
         left = self.devices.without(namespace, spec, device_class=device_class, count=count)
         return replace(self, devices=left)
 
-    def with_measurement(self, device_class: str, subject: ModelSubject, job: str) -> "Shared":
-        """Return the same with a class that is being measured for this job."""
-        return replace(self, measuring={**self.measuring, (device_class, str(subject)): job})
+    def awaiting(self, attempts: Iterable[Attempt]) -> "Shared":
+        """Return the same with a job that waits for what is measured for everybody; it may be begun in this pass."""
+        new = {attempt.name: attempt for attempt in attempts if attempt.begun_for}
+        return replace(self, attempts={**(self.attempts or {}), **new}, awaited=self.awaited.union(new))

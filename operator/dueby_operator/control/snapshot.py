@@ -7,6 +7,7 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.profiling.attempts import OnDemandSnapshot
 from dueby_operator.profiling.upkeep import ProfilingSnapshot
 
 
@@ -28,5 +29,7 @@ class ClusterSnapshot:
     """The image of workers whose job names none."""
     keeps_profiles: bool = False
     """Whether classes' profiles are kept up to their nodes'."""
+    on_demand: OnDemandSnapshot | None = None
+    """What is measured on demand for everybody; None: the operator has no namespace for it."""
     profiling: ProfilingSnapshot | None = None
     """Profiling on nodes; None if there is none, or if it is not its turn."""

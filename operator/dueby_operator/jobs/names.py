@@ -21,6 +21,8 @@ MODEL = f"{GROUP}/model"
 PROFILED = f"{GROUP}/profiled"
 # Annotations of the same: the node, a pod's configuration, what a CronJob was made of, why a Job was made out of turn.
 NODE, CONFIG, DIGEST, REASON = (f"{GROUP}/{word}" for word in ("node", "config", "digest", "reason"))
+# On a Job that measures a class for everybody, and on its pod. An annotation says for whose namespace it was begun.
+ON_DEMAND, BEGUN_FOR = f"{GROUP}/on-demand", f"{GROUP}/begun-for"
 # The step that measures a device. A job may have several.
 PROFILE = "profile"
 INDEX_OF_POD = "batch.kubernetes.io/job-completion-index"
@@ -65,6 +67,11 @@ def profiling_name(job: str, uid: str, *, device_class: str, model: str) -> str:
 def node_profiling_name(node: str, device_class: str) -> str:
     """Return the name of the CronJob that measures a node's devices of a class."""
     return _fit(f"{PROFILE}-{node}", node, device_class, longest=_MAX_CRON_JOB)
+
+
+def on_demand_name(device_class: str, *what: str) -> str:
+    """Return the name of the Job that measures a class for everybody: the model, with an image, on certain nodes."""
+    return _fit(f"{PROFILE}-on-demand-{device_class}", device_class, *what, longest=_MAX_JOB)
 
 
 def again_name(cron_job: str, measured: str) -> str:

@@ -135,7 +135,7 @@ def device_pod(
     )
     if device.selector:
         pod["spec"]["nodeSelector"] = {**pod["spec"].get("nodeSelector", {}), **device.selector}
-    if affinity := _affinity(device.node, request.avoid):
+    if affinity := node_affinity(device.node, request.avoid):
         pod["spec"]["affinity"] = affinity
     return pod
 
@@ -171,7 +171,7 @@ def worker_pod(
     return pod
 
 
-def _affinity(node: str, avoid: Collection[str]) -> Document | None:
+def node_affinity(node: str = "", avoid: Collection[str] = ()) -> Document | None:
     """Return what holds a pod on this node, if one is named, and keeps it off others; None if nothing does."""
     where = [*([("In", node)] if node else []), *(("NotIn", name) for name in sorted(avoid))]
     if not where:

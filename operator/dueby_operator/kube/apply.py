@@ -71,16 +71,19 @@ async def _create(kube: Kube, kind: str, document: Document, *, dry_run: bool = 
 def _require_own(found: Document, document: Document) -> None:
     """Raise NameTaken or NotYetGone unless the object that was found is the one that was to be created."""
     there, wanted = (parse(ObjectMeta, each["metadata"]) for each in (found, document))
-    name, owner = _name_of(document), wanted.owner_references[0]
-    if there.is_owned_by(owner.uid) and not there.is_deleting:
+    # What is made for everybody has no owner. It is where no tenant makes anything, and is known by its labels.
+    name, owner = _name_of(document), next(iter(wanted.owner_references), None)
+    is_own = there.is_owned_by(owner.uid) if owner else wanted.labels.items() <= there.labels.items()
+    if is_own and not there.is_deleting:
         return
     # Garbage collection deletes what is owned by an object of this kind and name with another uid: that one is gone.
-    is_left_over = any((each.kind, each.name) == (owner.kind, owner.name) for each in there.owner_references)
+    is_left_over = owner and any((each.kind, each.name) == (owner.kind, owner.name) for each in there.owner_references)
     if there.is_deleting or is_left_over:
         raise NotYetGone(f"{name} of before is still being deleted; it is made anew once that one is gone.")
     owners = ", ".join(f"{each.kind} {each.name}" for each in there.owner_references)
     whose = f"belongs to {owners}" if owners else "belongs to nobody"
-    raise NameTaken(f"{name} exists and isn't this {owner.kind}'s: it {whose}. Delete or rename it, or rename this.")
+    maker = f"this {owner.kind}" if owner else "the operator"
+    raise NameTaken(f"{name} exists and isn't {maker}'s: it {whose}. Delete or rename it, or rename this.")
 
 
 def _name_of(document: Document) -> str:

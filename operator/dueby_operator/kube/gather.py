@@ -37,6 +37,7 @@ from dueby_operator.objects.meta import ObjectMeta
 from dueby_operator.objects.nodes import ResourceQuota
 from dueby_operator.objects.parse import Parsed, parse
 from dueby_operator.objects.pods import Pod
+from dueby_operator.profiling.attempts import OnDemandSnapshot
 from dueby_operator.profiling.upkeep import ProfilingSnapshot
 from dueby_operator.settings import OperatorSettings
 
@@ -58,7 +59,7 @@ class Lists:
     pods: Mapping[str, Sequence[Pod]]
     """Their pods, by the same."""
     profiling_pods: Sequence[Pod]
-    """Pods that measure nodes on a schedule."""
+    """Pods that measure for everybody."""
     quotas: Sequence[ResourceQuota]
     rows: Sequence[PodRow]
     """Of all pods of all tenants."""
@@ -112,6 +113,7 @@ class Gatherer:
             time_to_live_us=self._settings.time_to_live_us,
             worker_image=self._settings.image,
             keeps_profiles=True,
+            on_demand=await self._on_demand(lists.profiling_pods),
             profiling=await self._profiling(lists.profiling_pods, now_us=now_us),
         )
 
@@ -144,6 +146,22 @@ class Gatherer:
         }
         found = {key: await read_queue(self._kube, *key) for key in sorted(named)}
         return {key: queue for key, queue in found.items() if queue is not None}
+
+    async def _on_demand(self, pods: Sequence[Pod]) -> OnDemandSnapshot | None:
+        """Return what is measured on demand for everybody; None if there is no namespace for it."""
+        profiler = self._settings.profiler
+        if profiler is None:
+            return None
+        try:
+            jobs = await self._kube.list(paths.batch_path(profiler.namespace), labelSelector=names.ON_DEMAND)
+        except (Refused, Transient) as error:  # jobs with a profile go on without
+            log.warning("nothing is measured on demand: %s", error)
+            return OnDemandSnapshot()
+        # Anybody may put the label on a pod of theirs.
+        labelled = [pod for pod in pods if names.ON_DEMAND in pod.metadata.labels]
+        own = [pod for pod in labelled if pod.metadata.namespace == profiler.namespace]
+        progress = await self._observer.ask_profiling(own)
+        return OnDemandSnapshot(jobs=_parse_all(BatchJob, jobs), pods=own, progress=progress)
 
     async def _profiling(self, pods: Sequence[Pod], *, now_us: int) -> ProfilingSnapshot | None:
         """Return what there is of profiling on nodes; None if there is none, or it is not its turn."""

@@ -83,6 +83,10 @@ class JobObserver:
         observed = await asyncio.gather(*(_guarded(job, self._complete(job, silent, now_us=now_us)) for job in seen))
         return observed, silent
 
+    async def ask_profiling(self, pods: Sequence[Pod]) -> dict[str, ProfilingProgress]:
+        """Return what pods say that measure, by pod."""
+        return await self._ask_all(answering_pods(pods, names.PROFILE), "/progress", ProfilingProgress)
+
     def forget_all_but(self, jobs: Iterable[JobSnapshot], batch: Iterable[BatchJob]) -> None:
         """Forget what doesn't exist any more."""
         known, there = {job.uid for job in jobs}, {found.metadata.uid for found in batch}
@@ -107,7 +111,7 @@ class JobObserver:
             part_size=_begun_part_size(steps.get("index"), pods),
             pods=pods,
             progress=workers | progress_of_ended(pods),
-            profiling_progress=await self._ask_all(answering_pods(pods, names.PROFILE), "/progress", ProfilingProgress),
+            profiling_progress=await self.ask_profiling(pods),
         )
 
     async def _complete(self, job: JobSnapshot, silent: Collection[str], *, now_us: int) -> JobSnapshot:

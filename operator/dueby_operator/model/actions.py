@@ -57,6 +57,8 @@ class MeasureClass:
     """Measure the job's model on a free device of this class."""
 
     device_class: str
+    for_everybody: bool = False
+    """Whether it is measured in the operator's namespace, so that all jobs may use it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,9 +94,7 @@ def observations_of(job: JobSnapshot, *, now_us: int) -> Iterator[Observation]:
 
 def _is_plain(job: JobSnapshot) -> bool:
     """Return whether the job's workers have the operator's image, and no variables of its own."""
-    return isinstance(job.manifest, InferenceJob) and not (
-        job.manifest.spec.worker.image or job.manifest.spec.worker.env
-    )
+    return isinstance(job.manifest, InferenceJob) and not job.manifest.spec.worker.has_own_software
 
 
 def _observation(assignment: Assignment, pod: Pod, progress: WorkerProgress, *, now_us: int) -> Observation:

@@ -1,32 +1,102 @@
-"""The Job that measures a device class for a job: one pod on one free device, which leaves the profile behind. Pure.
+"""The Jobs that measure a device class for jobs without a profile: one pod on one free device. Pure.
 
-The pod is as a worker's would be, so that what it measures is what workers will see: its image, its environment, its
-cores. It reads no image and writes no row, so it has none of the job's volumes, secrets and identities, but the
-secrets that its image is pulled with.
+    for everybody        in the operator's namespace, with its image: no tenant can touch it, and all jobs that wait for
+                         the same share it. It keeps to where the job's workers may be, and gives way to all workers
+    for one job alone    in the job's namespace, where the job has an image or variables of its own, or the operator has
+                         no namespace. What comes of it is the tenant's word, so nobody else uses it
+
+The pod of one job is as its workers would be, so that what it measures is what they will see: its image, its
+environment, its cores. It reads no image and writes no row, so it has none of the job's volumes, secrets and
+identities, but the secrets that its image is pulled with.
 """
 
+import json
 from collections.abc import Collection
+from typing import Any
 
 from dueby_api.engines import runs_on_cpu
-from dueby_api.inference_job import InferenceJob
+from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_api.subject import model_subject
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import cpus_of
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import Objects, Owner, config_map_document, job_document, queue_up
-from dueby_operator.jobs.pod_templates import CONFIG_FOLDER, PORT, DeviceRequest, device_pod
+from dueby_operator.jobs.pod_templates import PORT, DeviceRequest, device_pod, node_affinity
 from dueby_operator.model.step_configs import profile_config
-from dueby_operator.settings import OperatorSettings
+from dueby_operator.profiling.release_pods import (
+    ARGUMENTS,
+    COMMAND,
+    LIMIT_S,
+    YIELDING,
+    measuring_pod,
+    pod_config,
+    subject_of,
+)
+from dueby_operator.settings import OperatorSettings, ProfilerSettings
 
-# Includes the image's pull. Measuring itself takes 45 s, more where engines take long to build.
-LIMIT_S = 600
 # A node may fail during the first attempt. What fails twice would fail again, and a GPU was busy with it for minutes.
 RETRIES = 1
-COMMAND = ["python", "-m", "dueby_profiler"]
-ARGUMENTS = ["--config", f"{CONFIG_FOLDER}/config.json"]
+# What is measured for everybody waits this long for a device to be idle, and its Job is kept as long: what was measured
+# is read within seconds, and what failed is tried again then.
+PATIENCE_S = KEPT_S = 3600
+Document = dict[str, Any]
 
 
-def profile_objects(
+def shared_name(spec: JobSpec, device_class: str, *, image: str) -> str:
+    """Return the name of the Job that measures a class for everybody who waits for the same, on the same nodes.
+
+    Jobs that select other nodes have another one, so that nobody waits for a node that somebody else has chosen.
+    """
+    tolerations = [toleration.document() for toleration in spec.worker.tolerations]
+    place = json.dumps([spec.worker.node_selector, tolerations], sort_keys=True)
+    return names.on_demand_name(device_class, str(model_subject(spec.model)), image, place)
+
+
+def shared_job(
+    job: InferenceJob,
+    settings: OperatorSettings,
+    profiler: ProfilerSettings,
+    *,
+    namespace: str,
+    device_class: str,
+    device: DeviceKind,
+    avoid: Collection[str] = (),
+) -> Document:
+    """Return the Job that measures a class for everybody, begun for a job of this namespace."""
+    worker, model = job.spec.worker, subject_of(job.spec.model)
+    name = shared_name(job.spec, device_class, image=settings.image)
+    labels = {**names.MANAGED, names.PROFILED: name, names.ON_DEMAND: "true", names.STEP: names.PROFILE}
+    about = {names.DEVICE_CLASS: device_class, names.MODEL: str(model_subject(model)), names.BEGUN_FOR: namespace}
+    pod = measuring_pod(
+        [model],
+        settings,
+        profiler,
+        device_class=device_class,
+        device=device,
+        affinity=node_affinity(device.node, avoid),
+        tolerations=[toleration.document() for toleration in worker.tolerations],
+        selector=worker.node_selector,
+    )
+    config = pod_config(name, device_class, [model], settings)
+    pod["metadata"] = {"labels": labels, "annotations": {**about, names.CONFIG: config}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": profiler.namespace, "labels": labels, "annotations": about},
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": 1,
+            "parallelism": 1,
+            "backoffLimit": RETRIES,
+            "activeDeadlineSeconds": PATIENCE_S,
+            "ttlSecondsAfterFinished": KEPT_S,
+            "podFailurePolicy": YIELDING,
+            "template": pod,
+        },
+    }
+
+
+def private_objects(
     owner: Owner,
     settings: OperatorSettings,
     *,
@@ -34,7 +104,7 @@ def profile_objects(
     device: DeviceKind,
     avoid: Collection[str] = (),
 ) -> Objects:
-    """Return ConfigMap and Job."""
+    """Return ConfigMap and Job of what is measured for this job alone."""
     subject = str(model_subject(owner.job.spec.model))
     name = names.profiling_name(owner.name, owner.uid, device_class=device_class, model=subject)
     labels = names.labels(owner.name, names.PROFILE)

@@ -28,9 +28,16 @@ def measuring_failed(model: Model, failed: Sequence[Attempt], *, busy: Sequence[
     """Say why, and how to try again. `busy` classes wait for a free device."""
     reasons = "; ".join(f"{attempt.device_class}: {attempt.message}" for attempt in failed)
     waiting = f" {', '.join(busy)} will be measured once a device is free." if busy else ""
-    jobs = ", ".join(attempt.name for attempt in failed)
-    again = f"To try again, `kubectl delete job {jobs}`, {_BY_HAND}."
-    return f"Measuring {_sentence(model)} failed. {reasons}.{waiting} {again}"
+    return f"Measuring {_sentence(model)} failed. {reasons}.{waiting} {_again(failed)}, {_BY_HAND}."
+
+
+def _again(failed: Sequence[Attempt]) -> str:
+    """Say how what failed is tried again, in the beginning of a sentence."""
+    own = [attempt.name for attempt in failed if not attempt.begun_for]
+    if own:
+        return f"To try again, `kubectl delete job {' '.join(own)}`"
+    jobs, namespace = " ".join(attempt.name for attempt in failed), failed[0].namespace
+    return f"It is tried again an hour later, or after `kubectl delete job {jobs} -n {namespace}`"
 
 
 def no_profile(spec: JobSpec, *, busy: Sequence[str]) -> str:

@@ -32,6 +32,7 @@ from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.class_profiles import profiles_of
 from dueby_operator.profiling.managed import node_subject, profile_name
 from dueby_operator.profiling.provenance import image_name_of, image_of, measured_s, with_provenance
+from dueby_operator.profiling.release_pods import subject_of
 from dueby_operator.profiling.scheduled_jobs import cron_job
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
 from dueby_planner.profiles.class_profiles import matching
@@ -63,7 +64,7 @@ class ScheduledConfig(LenientSpec, frozen=True, kw_only=True):
 def subjects_of(jobs: Iterable[InferenceJob], node: Node, device_class: str, models: Iterable[Model]) -> list[Model]:
     """Return what is measured on the node's devices of the class, each once, in the order of their names."""
     used = [job.spec.model for job in jobs if _may_use(job, node, device_class)]
-    bare = (model.replace(weights="none", labels=None, classes=None) for model in [*models, *used])
+    bare = map(subject_of, [*models, *used])
     by_name = {str(model_subject(model)): model for model in bare}
     return [by_name[name] for name in sorted(by_name)]
 

@@ -4,31 +4,35 @@
     none, but of another image size         planned at once on what that predicts (dueby_planner/profiles)
     none                                    every class that may be used and has a free device is measured, side by side
     one is done                             planned, once those that are at work are done too; the rest is left out
+    an image or variables of its own        measured by a pod of the job, for this job alone
     a class that can't be measured          left out and named; if no class can be, the condition says what to do
 
-Measuring has a time limit, and it runs beside the index step. It takes free devices only.
+Measuring has a time limit, and it runs beside the index step. It takes free devices only. Jobs that wait for the same
+share what is measured in the operator's namespace.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from dueby_api.conditions import ConditionType, Reason
+from dueby_api.conditions import Reason
 from dueby_api.engines import runs_on_cpu
-from dueby_api.gpu_profile import GPUProfile
-from dueby_api.subject import model_subject, profile_subject
+from dueby_api.status import MAX_OWN_PROFILES, JobStatus
+from dueby_api.subject import profile_subject
 from dueby_operator.cluster.nodes import CPU_CLASS
 from dueby_operator.control.chain import Outcome, PolicyInput
-from dueby_operator.control.conditions import is_true
 from dueby_operator.control.shared import Shared
 from dueby_operator.model.actions import Action, MeasureClass, StopMeasuring
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.profiling import profile_messages
-from dueby_operator.profiling.attempts import Attempt, attempts_of, measured_elsewhere, outdated_attempts
-from dueby_operator.profiling.class_profiles import profiles_of
-from dueby_operator.profiling.managed import is_managed, managed_profile, profile_name
-from dueby_operator.profiling.provenance import with_provenance
+from dueby_operator.profiling.attempts import Attempt, attempts_of, outdated_attempts
+from dueby_operator.profiling.managed import managed_profile, profile_name
+from dueby_operator.profiling.on_demand import keep_own, pack_own
+from dueby_operator.profiling.on_demand_jobs import shared_name
 from dueby_planner.profiles.class_profiles import matching
 from dueby_planner.profiles.size_prediction import is_bearable, predictions
+
+# Of one namespace. No quota counts these pods, and they are as many as a cluster has classes, or more.
+MAX_AT_ONCE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,7 @@ class Measured:
     there: frozenset[str]
     """Classes that exist and that the job may use."""
     clearing: tuple[Action, ...]
-    """What stops measuring that nobody waits for any more."""
+    """What stops measuring for this job alone that it doesn't wait for any more."""
 
     @property
     def failed(self) -> list[Attempt]:
@@ -52,20 +56,21 @@ class Measured:
 def profile(given: PolicyInput) -> Outcome:
     """Return whether the job can be planned; if not, what is done about it."""
     measured = _look(given)
-    if stored := _store(given, measured):
+    if kept := _keep(given, measured):
         message = profile_messages.measuring(given.spec.model, ["what was measured is being stored"])
         condition = NewCondition(reason=Reason.PROFILING, message=message)
-        return Outcome(conditions=(condition,), shared=stored, actions=measured.clearing, ends=True)
+        return Outcome(conditions=(condition,), status=kept, actions=measured.clearing, ends=True)
     # What has started goes on with what it was planned with, even while none of that exists.
     has_started = bool(given.job.workers) or given.status.plan is not None
     at_work = [attempt for attempt in measured.attempts if attempt.state == "measuring"]
     usable = measured.known if has_started else measured.known & measured.there
     if usable and (has_started or not at_work):
-        waiting = tuple(attempt.name for attempt in measured.attempts if attempt.state == "waiting")
+        unneeded = [attempt for attempt in measured.attempts if attempt.state == "waiting" and not attempt.begun_for]
+        waiting = tuple(attempt.name for attempt in unneeded)
         stopping = (StopMeasuring(jobs=waiting),) if waiting else ()
         return _ready(given, measured, usable, given.shared, actions=(*measured.clearing, *stopping))
     if usable:
-        return _wait(given, measured, [_how_far(attempt) for attempt in at_work])
+        return _wait(given, measured, [_how_far(attempt) for attempt in at_work], awaited=at_work)
     if not any(attempt.is_open for attempt in measured.attempts):
         predicted, shared = _predict(given)
         if predicted:
@@ -75,56 +80,39 @@ def profile(given: PolicyInput) -> Outcome:
 
 def _look(given: PolicyInput) -> Measured:
     job, model, allowed = given.job, given.spec.model, given.spec.gpus.classes
-    classes = {found.spec.device_class for found in matching(given.shared.profiles, model)}
+    classes = {found.spec.device_class for found in matching(given.profiles, model)}
     known = frozenset(name for name in classes if not allowed or name in allowed)
     outdated = outdated_attempts(job, model)
-    there = given.shared.devices.classes_of(job.namespace, given.spec, named=known.union(allowed))
+    there = frozenset(given.shared.devices.classes_of(job.namespace, given.spec, named=known.union(allowed)))
+    shared = given.shared.attempts if _is_for_everybody(given) else None
+    own_names = [_shared_name(given, name) for name in _measurable(given, there)]
     return Measured(
-        attempts=[_unless_taken(given, attempt) for attempt in attempts_of(job, model)],
+        attempts=[*attempts_of(job, model), *(shared[name] for name in own_names if shared and name in shared)],
         known=known,
-        there=frozenset(there),
+        there=there,
         clearing=(StopMeasuring(jobs=outdated),) if outdated else (),
     )
 
 
-def _store(given: PolicyInput, measured: Measured) -> Shared | None:
-    """Return the profiles with what attempts have measured of classes that had none; None if that is nothing new."""
-    # A job that was profiled already knows its classes: a Job that measured one of them is read once.
-    known = measured.known if is_true(given.status, ConditionType.PROFILED) else frozenset()
-    existing = {found.name for found in given.shared.profiles}
-    made = [
-        found
-        for attempt in measured.attempts
-        if attempt.device_class not in known
-        for found in _profiles_of(given, attempt)
-    ]
-    if not any(found.name not in existing for found in made):
+def _is_for_everybody(given: PolicyInput) -> bool:
+    """Return whether what is measured for the job is measured where no tenant can touch it, and so for all jobs."""
+    return given.shared.attempts is not None and not given.spec.worker.has_own_software
+
+
+def _shared_name(given: PolicyInput, device_class: str) -> str:
+    return shared_name(given.spec, device_class, image=given.worker_image)
+
+
+def _keep(given: PolicyInput, measured: Measured) -> JobStatus | None:
+    """Return the status with what was measured for this job alone; None if that is nothing new."""
+    new = pack_own(
+        attempt for attempt in measured.attempts if not attempt.begun_for and attempt.device_class not in measured.known
+    )
+    if not new:
         return None
-    shared = given.shared
-    for found in made:
-        shared = shared.with_profile(found)
-    return shared
-
-
-def _profiles_of(given: PolicyInput, attempt: Attempt) -> list[GPUProfile]:
-    """Return the profiles that the attempt makes; none before it is done."""
-    if attempt.found is None:
-        return []
-    # An image of the job's own is not named in the profile: nobody would measure with it again.
-    image_name = "" if given.spec.worker.image else given.worker_image
-    node = given.nodes.get(attempt.node)
-    spec = with_provenance(attempt.found, node=node, image_name=image_name)
-    return profiles_of(spec, node=node, profiles=given.shared.profiles)
-
-
-def _unless_taken(given: PolicyInput, attempt: Attempt) -> Attempt:
-    """Return the attempt; a failed one if somebody else's profile has the name of one that it makes."""
-    theirs = {found.name for found in given.shared.profiles if not is_managed(found)}
-    taken = ", ".join(sorted(theirs & {found.name for found in _profiles_of(given, attempt)}))
-    if not taken:
-        return attempt
-    message = f"the GPUProfile {taken} was made by somebody else and has the name under which it would be kept"
-    return replace(attempt, state="failed", found=None, message=message)
+    # What is about another model, before an edit, is of no more use.
+    still = keep_own(given.status.own_profiles, given.spec.model)
+    return given.status.replace(own_profiles=(*still, *new)[-MAX_OWN_PROFILES:])
 
 
 def _predict(given: PolicyInput) -> tuple[frozenset[str], Shared]:
@@ -145,44 +133,65 @@ def _predict(given: PolicyInput) -> tuple[frozenset[str], Shared]:
 
 def _measure(given: PolicyInput, measured: Measured) -> Outcome:
     """Start measuring every class that has a free device, and say how far the others are."""
-    subject = model_subject(given.spec.model)
-    elsewhere, measurable = measured_elsewhere(given.shared.measuring, given.job, subject), _measurable(given, measured)
     tried = {attempt.device_class for attempt in measured.attempts}
-    wanted = [name for name in measurable if name not in tried and name not in elsewhere]
+    wanted = [name for name in _measurable(given, measured.there) if name not in tried]
     free = given.shared.devices.free_for_one(given.job.namespace, given.spec, classes=wanted)
+    now = [name for name in wanted if free[name]]
+    at_once = _may_begin(given)
     is_allowed = given.now_us >= given.memory.refused_until_us
-    started = [name for name in wanted if free[name] and is_allowed]
+    still_open = [attempt for attempt in measured.attempts if attempt.is_open]
     states = [
-        *(_how_far(attempt) for attempt in measured.attempts if attempt.is_open),
-        *(f"{name}: its pod is being started" for name in wanted if free[name]),
-        *(f"{name}: is being measured for the job {elsewhere[name]}" for name in measurable if name in elsewhere),
+        *(_how_far(attempt) for attempt in still_open),
+        *(f"{name}: its pod is being started" for name in now[:at_once]),
+        *(f"{name}: waits for what else is measured for jobs of {given.job.namespace}" for name in now[at_once:]),
     ]
     if states:
-        return _wait(given, measured, states, started=started)
+        return _wait(given, measured, states, awaited=still_open, started=now[:at_once] if is_allowed else ())
     if measured.known:  # of classes that do not exist now, such as a pool that was scaled to nothing
         return _ready(given, measured, measured.known, given.shared, actions=measured.clearing)
     return _unprofiled(given, measured, busy=wanted)
 
 
-def _measurable(given: PolicyInput, measured: Measured) -> list[str]:
+def _may_begin(given: PolicyInput) -> int:
+    """Return how many classes more may be measured for jobs of this namespace at the same time."""
+    if not _is_for_everybody(given):
+        return MAX_OWN_PROFILES
+    attempts = (given.shared.attempts or {}).values()
+    return max(0, MAX_AT_ONCE - sum(each.is_open and each.begun_for == given.job.namespace for each in attempts))
+
+
+def _measurable(given: PolicyInput, there: Collection[str]) -> list[str]:
     """Return the classes that may be measured: those that the job names, or else all GPUs if its engine is for them."""
     if given.spec.gpus.classes:
-        return [name for name in given.spec.gpus.classes if name in measured.there]
+        return [name for name in given.spec.gpus.classes if name in there]
     if runs_on_cpu(given.spec.model.engine):
         return []
-    return sorted(name for name in measured.there if not CPU_CLASS.match(name))
+    return sorted(name for name in there if not CPU_CLASS.match(name))
 
 
-def _wait(given: PolicyInput, measured: Measured, states: Sequence[str], *, started: Sequence[str] = ()) -> Outcome:
-    shared, job = given.shared, given.job
-    for name in started:
-        shared = shared.without_devices(job.namespace, given.spec, device_class=name, count=1).with_measurement(
-            name, model_subject(given.spec.model), "/".join(job.key)
-        )
+def _wait(
+    given: PolicyInput,
+    measured: Measured,
+    states: Sequence[str],
+    *,
+    awaited: Sequence[Attempt],
+    started: Sequence[str] = (),
+) -> Outcome:
+    shared, job, for_everybody = given.shared, given.job, _is_for_everybody(given)
+    if for_everybody:  # its pods give way to workers, so no device is taken from anybody
+        begun = [
+            Attempt(name=_shared_name(given, name), device_class=name, begun_for=job.namespace, state="waiting")
+            for name in started
+        ]
+        shared = shared.awaiting([*awaited, *begun])
+    else:
+        for name in started:
+            shared = shared.without_devices(job.namespace, given.spec, device_class=name, count=1)
+    starting = (MeasureClass(device_class=name, for_everybody=for_everybody) for name in started)
     message = profile_messages.measuring(given.spec.model, states)
     return Outcome(
         conditions=(NewCondition(reason=Reason.PROFILING, message=message),),
-        actions=(*measured.clearing, *(MeasureClass(device_class=name) for name in started)),
+        actions=(*measured.clearing, *starting),
         shared=shared,
         ends=True,
     )
@@ -191,7 +200,9 @@ def _wait(given: PolicyInput, measured: Measured, states: Sequence[str], *, star
 def _ready(
     given: PolicyInput, measured: Measured, classes: frozenset[str], shared: Shared, *, actions: tuple[Action, ...]
 ) -> Outcome:
-    used = [p for p in matching(shared.profiles, given.spec.model) if p.spec.device_class in classes]
+    used = [
+        p for p in matching(replace(given, shared=shared).profiles, given.spec.model) if p.spec.device_class in classes
+    ]
     left_out = [
         f"{attempt.device_class} is left out, since measuring it failed: {attempt.message}"
         for attempt in measured.failed

@@ -21,7 +21,7 @@ def build_model(given: PolicyInput) -> JobModel:
     job, spec, status = given.job, given.spec, given.status
     if status.images is None:
         raise ValueError(f"{job.namespace}/{job.name} is planned before its images are counted")
-    profiles = tuple(matching(given.shared.profiles, spec.model))
+    profiles = tuple(matching(given.profiles, spec.model))
     classes = sorted({profile.spec.device_class for profile in profiles})
     workers = tuple(_with_known_class(worker, classes) for worker in job.workers)
     own = Counter(w.assignment.device_class for w in workers if not w.is_gone and w.state != "queued")

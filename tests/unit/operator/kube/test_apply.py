@@ -98,6 +98,21 @@ def test_a_cron_job_of_somebody_else_is_no_success() -> None:
     assert isinstance(carried_out(server, Add(kind=cron_jobs, document=made)), NameTaken)
 
 
+@pytest.mark.parametrize(
+    ("labels", "raised"),
+    [
+        pytest.param({"a": "1", "b": "2"}, None, id="ours, by its labels"),
+        pytest.param({"a": "2"}, NameTaken, id="somebody else's"),
+    ],
+)
+def test_what_has_no_owner_is_known_by_its_labels(labels: dict[str, str], raised: type[DueByError] | None) -> None:
+    made, there = (document("Job", owner=None, labels=each) for each in ({"a": "1"}, labels))
+    error = carried_out(KeptObjects({JOB: there}), Add(kind=paths.batch_path("team"), document=made))
+    assert error is None if raised is None else isinstance(error, raised)
+    if error:
+        assert "isn't the operator's: it belongs to nobody" in str(error)
+
+
 def test_nothing_is_deleted_that_was_made_in_the_place_of_what_was_seen() -> None:
     server = KeptObjects({JOB: document("Job", uid="of-another")})
     assert carried_out(server, Delete(path=JOB, uid="seen")) is None

@@ -108,20 +108,11 @@ def test_a_job_that_has_begun_goes_on_while_its_nodes_are_out_of_sight() -> None
     assert not created(found)
 
 
-def test_what_is_measured_for_one_job_is_not_measured_for_another() -> None:
-    first = job(infj())
-    second = job(infj(metadata={"name": "other", "uid": "u-2"}))
-    third = job(infj(metadata={"name": "third", "uid": "u-3"}, gpus={"classes": ["NVIDIA-H100"]}))
-    found = look_at(cluster(first, second, third, profiles=(), nodes=TWO))
-    assert [classes_begun(each) for each in found] == [[A100, L4], [], []]
-    assert f"{A100}: is being measured for the job team/job" in condition(found[1]).message
-    assert condition(found[2]).reason == "NoProfile"
-
-    only_a100 = {"gpus": {"classes": [A100]}}
-    (create,) = begun(A100, **only_a100)
-    at_work = seen(infj(**only_a100), job_of(create), pods=[])
-    _, other = look_at(cluster(at_work, second, profiles=(), nodes=TWO))
-    assert classes_begun(other) == [L4]
+def test_what_is_measured_for_one_job_alone_is_measured_for_another_too() -> None:
+    one, two = gpu_node("gpu-0", gpus=1), gpu_node("gpu-1", L4)
+    first, second = job(infj()), job(infj(metadata={"name": "other", "uid": "u-2"}))
+    found = look_at(cluster(first, second, profiles=(), nodes=nodes(one, two)))
+    assert [classes_begun(each) for each in found] == [[A100, L4], [L4]], "as far as a device is left"
 
 
 def test_an_edit_of_the_model_ends_what_is_measured_for_the_one_before() -> None:

@@ -7,7 +7,7 @@ import pytest
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.plan import PlannedGroup
 from dueby_operator.model.writes import Delete
-from support.decisions import SETTINGS, Look, indexed, infj, look, pod_of
+from support.decisions import Look, indexed, infj, look, pod_of
 from support.operator import profile
 from support.profiling import (
     A100,
@@ -25,6 +25,8 @@ from support.profiling import (
     seen,
     words,
 )
+
+CLASS = "nvidia-a100-sxm4-40gb-efficientnet-lite0-224-fp32-openvino"
 
 
 def new_profiles(found: Look) -> tuple[GPUProfile, ...]:
@@ -67,72 +69,32 @@ def test_a_pod_that_does_not_start_is_explained() -> None:
     assert f"{A100}: ImagePullBackOff: no such image" in condition(found).message
 
 
-def test_what_was_measured_is_stored_as_the_nodes_and_as_the_classs_and_then_planned_on() -> None:
-    (create,) = begun(A100)
-    there = nodes(gpu_node("gpu-0"))
-    document = infj(status=indexed())
-    measuring = seen(document, job_of(create, Complete="Done"), pods=[ended_pod(create, words(measured()))])
-    found = look(measuring, profiles=(), nodes=there)
+@pytest.mark.parametrize("worker", [{}, {"image": "mine:1"}, {"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]}])
+def test_what_a_tenants_pod_has_measured_is_kept_for_that_job_alone(worker: dict[str, Any]) -> None:
+    there, spec = nodes(gpu_node("gpu-0")), {"worker": worker}
+    (create,) = begun(A100, **spec)
+    complete, pod = job_of(create, Complete="Done"), ended_pod(create, words(measured()))
+    found = look(seen(infj(status=indexed(), **spec), complete, pods=[pod]), profiles=(), nodes=there)
     assert condition(found).reason == "Profiling"
-    own, of_class = (found.document() for found in new_profiles(found))
-    assert own["metadata"]["name"] == f"{of_class['metadata']['name']}-gpu-0"
-    assert of_class["metadata"]["name"] == "nvidia-a100-sxm4-40gb-efficientnet-lite0-224-fp32-openvino"
-    assert own["metadata"]["ownerReferences"] == [
-        {"apiVersion": "v1", "kind": "Node", "name": "gpu-0", "uid": "uid-gpu-0"}
-    ]
-    assert "ownerReferences" not in of_class["metadata"]
-    assert own["spec"]["device"]["node"] == "gpu-0"
-    assert "node" not in of_class["spec"].get("device", {})
-
-    stored = new_profiles(found)
-    after = look(measuring, profiles=stored, nodes=there)
-    assert condition(after).reason == "Profiled"
-    assert not new_profiles(after)
-    assert [group.device_class for group in planned_groups(after)] == [A100]
-    half = look(measuring, profiles=stored[:1], nodes=there)
-    assert len(new_profiles(half)) == 2, "an operator was killed in between"
-
-
-def test_what_was_measured_is_not_stored_in_the_place_of_somebody_elses_profile() -> None:
-    (create,) = begun(A100)
-    name = "nvidia-a100-sxm4-40gb-efficientnet-lite0-224-fp32-openvino"
-    theirs = profile("NVIDIA-OLD")
-    of_another = theirs.spec.replace(model=theirs.spec.model.replace(name="resnet18"))
-    theirs = theirs.replace(metadata=theirs.metadata.replace(name=name), spec=of_another)
-    measuring = seen(infj(), job_of(create, Complete="Done"), pods=[ended_pod(create, words(measured()))])
-    found = look(measuring, profiles=(theirs,), nodes=nodes(gpu_node("gpu-0")))
     assert not new_profiles(found)
-    assert condition(found).reason == "ProfilingFailed"
-    assert f"the GPUProfile {name} was made by somebody else" in condition(found).message
+
+    # Its pod may go, and the operator be started again: the job's status has it.
+    status = found.status.document()
+    after = look(infj(status=status, **spec), profiles=(), nodes=there)
+    assert condition(after).reason == "Profiled"
+    (group,) = planned_groups(after)
+    assert (group.device_class, group.profile) == (A100, f"{CLASS}-own")
+    assert after.status.own_profiles == found.status.own_profiles
+    again = look(seen(infj(status=after.status.document(), **spec), complete, pods=[pod]), profiles=(), nodes=there)
+    assert again.status.own_profiles == found.status.own_profiles
+
+    edited = look(infj(status=status, model={"name": "resnet18"}, **spec), profiles=(), nodes=there)
+    assert classes_begun(edited) == [A100], "it is of another model"
 
 
-@pytest.mark.parametrize(
-    ("worker", "software"),
-    [
-        pytest.param({}, {"image": "sha256:1", "imageName": SETTINGS.image}, id="the operator's"),
-        pytest.param({"image": "mine:1"}, {"image": "sha256:1"}, id="one of the job's own, by no name"),
-    ],
-)
-def test_a_profile_says_what_driver_and_image_it_comes_from(worker: dict[str, str], software: dict[str, str]) -> None:
-    (create,) = begun(A100, worker=worker)
-    pod = ended_pod(create, words(measured()))
-    pod["status"]["containerStatuses"][0]["imageID"] = "docker.io/dueby/worker@sha256:1"
-    there = nodes(gpu_node("gpu-0", labels={"nvidia.com/cuda.driver-version.full": "580.95.05"}))
-    measuring = seen(infj(worker=worker), job_of(create, Complete="Done"), pods=[pod])
-    found = look(measuring, profiles=(), nodes=there)
-    assert new_profiles(found)
-    for made in new_profiles(found):
-        document = made.document()
-        assert document["spec"]["device"]["driver"] == "580.95.05"
-        assert document["spec"]["software"] == software
-
-
-def test_a_node_that_is_gone_leaves_the_classs_profile() -> None:
-    (create,) = begun(A100)
-    measuring = seen(infj(), job_of(create, Complete="Done"), pods=[ended_pod(create, words(measured()), node="gone")])
-    found = look(measuring, profiles=(), nodes=nodes(gpu_node("gpu-0")))
-    (made,) = new_profiles(found)
-    assert "node" not in made.document()["spec"].get("device", {})
+def test_what_a_status_keeps_that_cannot_be_read_is_measured_again() -> None:
+    there = nodes(gpu_node("gpu-0"))
+    assert classes_begun(look(infj(status=indexed(ownProfiles=["H4sI"])), profiles=(), nodes=there)) == [A100]
 
 
 def test_those_at_work_are_waited_for_and_those_that_have_not_begun_are_not() -> None:
@@ -144,9 +106,6 @@ def test_those_at_work_are_waited_for_and_those_that_have_not_begun_are_not() ->
     assert condition(found).reason == "Profiling"
     waiting = seen(document, *jobs, pods=[ended, pod_of(second, phase="Pending")])
     found = look(waiting, profiles=(profile(A100),), nodes=TWO)
-    # Its own profile is still to be stored, as the node's; once it is, the job is planned.
-    stored = new_profiles(found)
-    found = look(waiting, profiles=(profile(A100), *stored), nodes=TWO)
     assert condition(found).reason == "Profiled"
     assert [write.path.rpartition("/")[2] for write in found.writes if isinstance(write, Delete)] == [
         second.job["metadata"]["name"]
@@ -185,7 +144,6 @@ def test_a_class_that_failed_is_left_out_of_the_plan_and_named() -> None:
     jobs = job_of(first, Complete="Done"), job_of(second, Failed="BackoffLimitExceeded")
     pods = [ended_pod(first, words(measured())), ended_pod(second, '{"error":"boom"}', code=1, node="gpu-1")]
     found = look(seen(document, *jobs, pods=pods), profiles=(), nodes=TWO)
-    stored = new_profiles(found)
-    found = look(seen(document, *jobs, pods=pods), profiles=stored, nodes=TWO)
+    found = look(seen(infj(status=found.status.document()), *jobs, pods=pods), profiles=(), nodes=TWO)
     assert condition(found).message == f"{L4} is left out, since measuring it failed: boom"
     assert [group.device_class for group in planned_groups(found)] == [A100]

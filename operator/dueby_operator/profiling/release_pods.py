@@ -1,0 +1,115 @@
+"""The pods that measure for everybody, in the operator's own namespace, where no tenant can touch them. Pure.
+
+Settings that have reasons: the pods' priority is below every worker's, so that they get a device only while nobody
+wants it and leave it at once when somebody does; being put out so is no failure. What a pod is told is an annotation of
+its own that a volume shows it, so that no ConfigMap must be kept in step; it is the workers' format, so the index
+selects the subject.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dueby_api.engines import runs_on_cpu
+from dueby_api.inference_job import Model
+from dueby_operator.cluster.nodes import CPU_CLASS, DeviceKind
+from dueby_operator.cluster.requests import TOLERATIONS, cpus_of
+from dueby_operator.jobs import names
+from dueby_operator.jobs.pod_templates import (
+    CONFIG_FOLDER,
+    CONFIG_MOUNTS,
+    CONTAINER_SECURITY,
+    GRACE_S,
+    POD_SECURITY,
+    PORT,
+    SCRATCH,
+    VOLUME_SECURITY,
+)
+from dueby_operator.settings import OperatorSettings, ProfilerSettings
+
+# Includes the image's pull. Measuring itself takes 45 s, more where engines take long to build.
+LIMIT_S = 600
+COMMAND = ["python", "-m", "dueby_profiler"]
+ARGUMENTS = ["--config", f"{CONFIG_FOLDER}/config.json"]
+# Being put out by a worker is no failure.
+YIELDING = {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]}
+Document = dict[str, Any]
+
+
+def subject_of(model: Model) -> Model:
+    """Return what is measured of a job's model: weights and labels don't change the time."""
+    return model.replace(weights="none", labels=None, classes=None)
+
+
+def pod_config(name: str, device_class: str, subjects: Sequence[Model], settings: OperatorSettings) -> str:
+    """Return what the pods of a Job are told, one subject for each index."""
+    config = {
+        "job": name,
+        "deviceClass": device_class,
+        "threads": cpus_of(device_class, settings),
+        "host": "0.0.0.0",
+        "port": PORT,
+        "workers": [
+            {"model": model.document(), "gpu": not (CPU_CLASS.match(device_class) or runs_on_cpu(model.engine))}
+            for model in subjects
+        ],
+    }
+    return json.dumps(config, separators=(",", ":"))
+
+
+def measuring_pod(
+    subjects: Sequence[Model],
+    settings: OperatorSettings,
+    profiler: ProfilerSettings,
+    *,
+    device_class: str,
+    device: DeviceKind,
+    affinity: Mapping[str, Any] | None = None,
+    tolerations: Sequence[Mapping[str, Any]] = (),
+    selector: Mapping[str, str] | None = None,
+) -> Document:
+    """Return a pod with one device of the class, without its metadata."""
+    config = {"path": "config.json", "fieldRef": {"fieldPath": f"metadata.annotations['{names.CONFIG}']"}}
+    optional = {"affinity": affinity, "nodeSelector": {**(selector or {}), **device.selector}}
+    return {
+        "spec": {
+            "restartPolicy": "Never",
+            "serviceAccountName": profiler.name,
+            "automountServiceAccountToken": False,
+            "priorityClassName": profiler.name,
+            "activeDeadlineSeconds": LIMIT_S,
+            "terminationGracePeriodSeconds": GRACE_S,
+            "securityContext": {**POD_SECURITY, **VOLUME_SECURITY},
+            **{name: value for name, value in optional.items() if value},
+            "tolerations": [*TOLERATIONS, *profiler.tolerations, *tolerations],
+            "containers": [_container(device_class, device, subjects, settings)],
+            "volumes": [
+                {"name": "dueby-config", "downwardAPI": {"items": [config]}},
+                {"name": "dueby-scratch", "emptyDir": {}},
+            ],
+        },
+    }
+
+
+def _container(
+    device_class: str, device: DeviceKind, subjects: Sequence[Model], settings: OperatorSettings
+) -> Document:
+    resource = {device.resource: "1"} if device.resource else {}
+    cpus = str(cpus_of(device_class, settings))
+    # As a worker: a CPU engine has its cores and no more, a GPU's host process may use more.
+    on_cpus = device.resource is None or all(runs_on_cpu(model.engine) for model in subjects)
+    return {
+        "name": "dueby",
+        "image": settings.image,
+        "imagePullPolicy": settings.pull_policy,
+        "command": COMMAND,
+        "args": ARGUMENTS,
+        "env": [{"name": "HOME", "value": SCRATCH}],
+        "ports": [{"name": "http", "containerPort": PORT}],
+        "resources": {
+            "requests": {"cpu": cpus, "memory": settings.worker_memory, **resource},
+            "limits": {**resource, **({"cpu": cpus} if on_cpus else {})},
+        },
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": list(CONFIG_MOUNTS),
+    }

@@ -1,0 +1,179 @@
+"""Profile: what is measured for everybody, in the operator's namespace, and who waits for it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.schema import validate
+from dueby_api.step_config import ProfileConfig
+from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.control.policies.profile import MAX_AT_ONCE
+from dueby_operator.jobs import names
+from dueby_operator.model.writes import Delete
+from support.decisions import MADE, SETTINGS, indexed, infj
+from support.node_profiles import NAMESPACE, NIGHT, PROFILER, ended
+from support.on_demand import Document, added, begun_for_all, look_for_all, there_now
+from support.operator import profile
+from support.profiling import A100, L4, TWO, condition, gpu_node, measured, nodes
+
+ONE = nodes(gpu_node("gpu-0"))
+CLASS = "nvidia-a100-sxm4-40gb-efficientnet-lite0-224-fp32-openvino"
+
+
+def done(*, node: str = "gpu-0", **spec: Any) -> tuple[Document, Document]:
+    """Return a Job that has measured the class of the only node, and its pod."""
+    (document,) = begun_for_all(there=ONE, **spec)
+    complete = there_now(document, Complete="Done")
+    return complete, ended(complete, measured(measured_at=NIGHT).spec, node=node, image="sha256:1")
+
+
+def other(number: int, namespace: str = "other", **spec: Any) -> Document:
+    """Return a job of another tenant."""
+    metadata = {"name": f"job-{number}", "namespace": namespace, "uid": f"{namespace}-{number}"}
+    return infj(metadata=metadata, **spec)
+
+
+def test_it_is_measured_with_the_operators_image_where_no_tenant_can_touch_it() -> None:
+    worker = {
+        "nodeSelector": {"pool": "a"},
+        "tolerations": [{"key": "team", "operator": "Exists"}],
+        "priorityClassName": "urgent",
+        "envFrom": [{"secretRef": {"name": "keys"}}],
+        "serviceAccountName": "reader",
+        "labels": {"team": "a"},
+        "volumes": [{"name": "data", "emptyDir": {}}],
+    }
+    there = nodes(gpu_node("gpu-0", labels={"pool": "a"}), gpu_node("gpu-1", L4))
+    (found,) = look_for_all(infj(worker=worker), there=there)
+    (document,) = added(found)
+    metadata, pod = document["metadata"], document["spec"]["template"]["spec"]
+    assert (metadata["namespace"], metadata["labels"][names.PROFILED]) == (NAMESPACE, metadata["name"])
+    assert "team" not in document["spec"]["template"]["metadata"]["labels"]
+    assert "ownerReferences" not in metadata
+    (container,) = pod["containers"]
+    assert container["image"] == SETTINGS.image
+    assert {entry["name"] for entry in container["env"]} == {"HOME"}
+    assert container.get("envFrom", []) == []
+    assert (pod["serviceAccountName"], pod["priorityClassName"]) == (PROFILER.name, PROFILER.name)
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.product": A100, "pool": "a"}
+    assert {"key": "team", "operator": "Exists"} in pod["tolerations"]
+    assert [volume["name"] for volume in pod["volumes"]] == ["dueby-config", "dueby-scratch"]
+    told = json.loads(document["spec"]["template"]["metadata"]["annotations"][names.CONFIG])
+    (subject,) = told.pop("workers")
+    config = validate(ProfileConfig, told | subject)
+    assert (config.device_class, config.gpu, config.model.weights) == (A100, True, "none")
+
+
+def test_jobs_of_all_tenants_that_wait_for_the_same_share_it() -> None:
+    first, second, third = look_for_all(infj(), other(1), other(2, gpus={"classes": [L4]}))
+    assert [len(added(found)) for found in (first, second, third)] == [2, 0, 0]
+    assert [condition(found).reason for found in (first, second, third)] == ["Profiling"] * 3
+    there = [there_now(document) for document in added(first)]
+    pod = ended(there[0], measured().spec, node="gpu-0") | {"status": {"phase": "Running", "podIP": "10.0.0.1"}}
+    said = {"doing": "growing the mini-batch: 4", "leftSeconds": 31}
+    (second, third) = look_for_all(
+        other(1), other(2, gpus={"classes": [L4]}), made=there, pods=[pod], progress={pod["metadata"]["name"]: said}
+    )
+    assert f"{A100}: growing the mini-batch: 4, at most 35s left; {L4}: its pod is being" in condition(second).message
+    assert A100 not in condition(third).message
+    assert not second.decisions.clearing
+
+
+def test_what_nobody_waits_for_any_more_ends() -> None:
+    there = begun_for_all()
+    (found,) = look_for_all(other(1, gpus={"classes": [L4]}), made=there)
+    ends = [write for write in found.decisions.clearing if isinstance(write, Delete)]
+    (gone,) = [document for document in there if document["metadata"]["annotations"][names.DEVICE_CLASS] == A100]
+    assert [(write.path.rpartition("/")[2], write.uid) for write in ends] == [
+        (gone["metadata"]["name"], gone["metadata"]["uid"])
+    ]
+    (suspended,) = look_for_all(infj(suspend=True), made=there)
+    assert len(suspended.decisions.clearing) == 2
+
+
+def test_nobody_waits_for_a_node_that_another_has_chosen() -> None:
+    chosen = {"worker": {"nodeSelector": {"kubernetes.io/hostname": "gpu-0"}}}
+    there = nodes(gpu_node("gpu-0", labels={"kubernetes.io/hostname": "gpu-0"}), gpu_node("gpu-1"))
+    begun = begun_for_all(there=there, **chosen)
+    _, found = look_for_all(infj(**chosen), other(1), made=begun, there=there)
+    assert len(added(found)) == 1
+
+
+def test_what_was_measured_is_the_nodes_and_the_classs_and_every_job_is_planned_on_it_at_once() -> None:
+    complete, pod = done()
+    driver = {"nvidia.com/cuda.driver-version.full": "580.95.05"}
+    there = nodes(gpu_node("gpu-0", labels=driver))
+    first, second = look_for_all(infj(status=indexed()), other(1), made=[complete], pods=[pod], there=there)
+    stored = first.decisions.new_profiles
+    own, of_class = (found.document() for found in stored)
+    assert (own["metadata"]["name"], of_class["metadata"]["name"]) == (f"{CLASS}-gpu-0", CLASS)
+    owner = {"apiVersion": "v1", "kind": "Node", "name": "gpu-0", "uid": "uid-gpu-0"}
+    assert own["metadata"]["ownerReferences"] == [owner]
+    assert "ownerReferences" not in of_class["metadata"]
+    for made in (own, of_class):
+        assert made["spec"]["software"] == {"image": "sha256:1", "imageName": SETTINGS.image}
+        assert made["spec"]["device"]["driver"] == "580.95.05"
+    assert [condition(found).reason for found in (first, second)] == ["Profiled"] * 2
+    assert first.status.plan is not None
+    assert [(group.device_class, group.profile) for group in first.status.plan.groups] == [(A100, CLASS)]
+    (again,) = look_for_all(other(1), made=[complete], pods=[pod], there=there, profiles=stored)
+    assert not again.decisions.new_profiles
+    (again,) = look_for_all(other(1), made=[complete], pods=[pod], there=there, profiles=stored[:1])
+    assert [found.name for found in again.decisions.new_profiles] == [CLASS], "an operator was killed in between"
+
+
+def test_a_node_that_is_gone_leaves_the_classs_profile() -> None:
+    complete, pod = done(node="gone")
+    (found,) = look_for_all(infj(), made=[complete], pods=[pod], there=ONE)
+    (made,) = found.decisions.new_profiles
+    assert (made.name, made.spec.device.node) == (CLASS, None)
+
+
+def test_what_was_measured_is_not_stored_in_the_place_of_somebody_elses_profile() -> None:
+    theirs = profile("NVIDIA-OLD")
+    of_another = theirs.spec.replace(model=theirs.spec.model.replace(name="resnet18"))
+    theirs = theirs.replace(metadata=theirs.metadata.replace(name=CLASS), spec=of_another)
+    complete, pod = done()
+    (found,) = look_for_all(infj(), made=[complete], pods=[pod], there=ONE, profiles=[theirs])
+    assert not found.decisions.new_profiles
+    assert condition(found).reason == "ProfilingFailed"
+    assert f"the GPUProfile {CLASS} was made by somebody else" in condition(found).message
+
+
+def test_what_failed_is_tried_again_when_its_job_is_gone() -> None:
+    (document,) = begun_for_all(there=ONE)
+    assert document["spec"]["ttlSecondsAfterFinished"] == 3600
+    failed = there_now(document, Failed="DeadlineExceeded")
+    (found,) = look_for_all(infj(), made=[failed], there=ONE)
+    name = document["metadata"]["name"]
+    assert condition(found).reason == "ProfilingFailed"
+    assert "it took longer than 1h00m." in condition(found).message
+    assert f"an hour later, or after `kubectl delete job {name} -n {NAMESPACE}`" in condition(found).message
+    assert not added(found)
+    assert len(begun_for_all(there=ONE)) == 1
+
+
+def test_one_namespace_has_so_much_measured_at_the_same_time_and_no_more() -> None:
+    flood = [other(n, "flood", model={"name": "resnet18", "imageSize": 100 + n}) for n in range(20)]
+    *found, last = look_for_all(*flood, infj(metadata={"creationTimestamp": MADE}, deadline="1000h"), there=ONE)
+    assert sum(len(added(each)) for each in found) == MAX_AT_ONCE
+    assert f"{A100}: waits for what else is measured for jobs of flood" in condition(found[-1]).message
+    assert len(added(last)) == 1
+    left = last.decisions.left.devices
+    assert isinstance(left, ClusterDevices)
+    assert not left.unscheduled, "it gives way to workers"
+
+
+@pytest.mark.parametrize("worker", [{"image": "mine:1"}, {"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]}])
+def test_a_job_with_software_of_its_own_waits_for_nobodys_measurement(worker: dict[str, Any]) -> None:
+    (found,) = look_for_all(infj(worker=worker), made=begun_for_all())
+    assert len(found.created) == 3, "the index step, and a Job of its own for each class"
+    assert not added(found)
+
+
+def test_a_classs_profile_serves_a_job_with_software_of_its_own_too() -> None:
+    known: list[GPUProfile] = [profile(A100)]
+    (found,) = look_for_all(infj(status=indexed(), worker={"image": "mine:1"}), profiles=known, there=TWO)
+    assert condition(found).reason == "Profiled"
