@@ -13,6 +13,8 @@ from dueby_api.schema import LenientSpec, Meta, field, validate
 
 # Labels and annotations below it are the operator's own: it finds its pods by them.
 OWN_PREFIX = "dueby.dev/"
+# No volume has half as many.
+MAX_LEVELS = 20
 Name = Annotated[str, Meta(max_length=253)]
 Text = Annotated[str, Meta(max_length=2048)]
 Amounts = dict[str, Amount]
@@ -75,8 +77,10 @@ class VolumeMount(NamedPart, frozen=True, kw_only=True):
 
 
 def require_shape(name: str, kind: type[LenientSpec], documents: Iterable[Mapping[str, Any]]) -> None:
-    """Raise ValueError, with the field, unless every document has this shape."""
+    """Raise ValueError, with the field, unless every document has this shape and can be written again."""
     for place, document in enumerate(documents):
+        if _is_deeper(document, MAX_LEVELS):
+            raise ValueError(f"{name}[{place}]: is nested too deeply")
         try:
             validate(kind, document, origin=f"{name}[{place}]")
         except Invalid as error:
@@ -88,3 +92,15 @@ def require_foreign(name: str, entries: Mapping[str, str] | None) -> None:
     for key in entries or ():
         if key.startswith(OWN_PREFIX):
             raise ValueError(f"{name}: {key[:80]} is the operator's own; choose another prefix than {OWN_PREFIX}")
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Return whether there is something below so many levels."""
+    layer = [value]
+    for _ in range(levels):
+        layer = [inner for outer in layer for inner in _inside(outer)]
+    return bool(layer)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()

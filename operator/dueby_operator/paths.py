@@ -1,5 +1,11 @@
-"""Where the API server keeps objects: the path of each kind, namespace and name."""
+"""Where the API server keeps objects: the path of each kind, namespace and name.
 
+Names come from outside, so each is one segment of the path, whatever it holds: `a/b` is no way to another object.
+"""
+
+from urllib.parse import quote
+
+from dueby_api.errors import Invalid
 from dueby_api.inference_job import API_VERSION
 
 
@@ -38,6 +44,18 @@ def node_lease_path(node: str) -> str:
     return lease_path("kube-node-lease", node)
 
 
+def queue_path(version: str, kind: str, name: str, namespace: str | None = None) -> str:
+    """Return the path of an object of Kueue: a LocalQueue, a ClusterQueue, a ResourceFlavor."""
+    return _path(f"/apis/{version}", namespace, kind, name)
+
+
 def _path(api: str, namespace: str | None, kind: str, name: str, subresource: str = "") -> str:
-    place = f"/namespaces/{namespace}" if namespace else ""
-    return "/".join(filter(None, (f"{api}{place}/{kind}", name, subresource)))
+    place = f"/namespaces/{_segment(namespace)}" if namespace else ""
+    return "/".join(filter(None, (f"{api}{place}/{kind}", _segment(name), subresource)))
+
+
+def _segment(name: str) -> str:
+    """Return the name as one segment. Raise Invalid for what every client takes for a way up or to the same place."""
+    if name in (".", ".."):
+        raise Invalid("name", f"{name!r} is not the name of an object")
+    return quote(name, safe="")

@@ -10,12 +10,13 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlencode
 
 import aiohttp
 
 from dueby_api.errors import DueByError, Transient
+from dueby_operator.kube.documents import Document, read_document
 from dueby_operator.kube.trouble import Trouble
 
 # An API server that is there connects within milliseconds; a list of a large cluster may take seconds.
@@ -32,7 +33,6 @@ MAX_LINE = 4 * 2**20
 # Tokens of service accounts change every hour; the file is read again so often.
 SIGN_IN_S = 60.0
 JSON, MERGE = "application/json", "application/merge-patch+json"
-Document = dict[str, Any]
 Count = Callable[[str, str, int | None], None]
 # Codes of an API server that can't answer anybody now. The others show that it is there.
 TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
@@ -148,7 +148,7 @@ class Kube:
                     raise _failure(answer.status, await answer.text())
                 opened()
                 async for line in answer.content:
-                    event: Document = json.loads(line)
+                    event = read_document(line)
                     if event["type"] == "ERROR":
                         raise _failure(event["object"].get("code", 500), json.dumps(event["object"]))
                     yield event
@@ -216,8 +216,7 @@ class Kube:
         self._record(method, path, answer.status)
         if answer.status >= 400:
             raise _failure(answer.status, text)
-        found: Document = json.loads(text)
-        return found
+        return read_document(text)
 
     def _record(self, method: str, path: str, code: int | None) -> None:
         if self._count:

@@ -26,7 +26,7 @@ from dueby_operator.jobs import names
 from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.progress import ONCE, JobObserver
-from dueby_operator.kube.queues import read_queue
+from dueby_operator.kube.queues import read_queues
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.scope import Scope
 from dueby_operator.model.fault import Fault
@@ -144,8 +144,7 @@ class Gatherer:
             for job in jobs
             if isinstance(job.manifest, InferenceJob) and job.manifest.spec.queue_name and not is_over(job.status)
         }
-        found = {key: await read_queue(self._kube, *key) for key in sorted(named)}
-        return {key: queue for key, queue in found.items() if queue is not None}
+        return await read_queues(self._kube, named)
 
     async def _on_demand(self, pods: Sequence[Pod]) -> OnDemandSnapshot | None:
         """Return what is measured on demand for everybody; None if there is no namespace for it."""

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from dueby_api.errors import DueByError
-from dueby_operator.kube.client import Conflict, Document, Kube
+from dueby_operator.kube.client import Conflict, Kube
+from dueby_operator.kube.documents import Document
 from dueby_operator.kube.trouble import Trouble
 
 log = logging.getLogger(__name__)

@@ -1,27 +1,30 @@
 """Read Kueue's queues, as far as plans need them."""
 
-from collections.abc import Mapping
-from typing import Any
+import logging
+from collections.abc import Iterable
 
 from dueby_api.errors import Invalid
 from dueby_api.schema import LenientSpec, field
+from dueby_operator import paths
 from dueby_operator.cluster.queues import ClusterQueue, Queue, read_groups
-from dueby_operator.kube.client import Kube, Missing
+from dueby_operator.kube.client import Kube, Missing, Refused
+from dueby_operator.kube.documents import Document
 from dueby_operator.objects.parse import parse
 
+log = logging.getLogger(__name__)
 GROUP_PATH = "/apis/kueue.x-k8s.io"
 
 
 class LocalQueueSpec(LenientSpec, frozen=True, kw_only=True):
     """Which ClusterQueue a LocalQueue leads to."""
 
-    cluster_queue: str = ""
+    cluster_queue: str
 
 
 class LocalQueue(LenientSpec, frozen=True, kw_only=True):
     """A LocalQueue."""
 
-    spec: LocalQueueSpec = field(default_factory=LocalQueueSpec)
+    spec: LocalQueueSpec
 
 
 class FlavorSpec(LenientSpec, frozen=True, kw_only=True):
@@ -48,19 +51,41 @@ class ApiGroup(LenientSpec, frozen=True, kw_only=True):
     preferred_version: ApiVersion = field(default_factory=ApiVersion)
 
 
-async def read_queue(kube: Kube, namespace: str, name: str) -> Queue | None:
-    """Return the LocalQueue with its ClusterQueue and flavors; None if any of them doesn't exist or can't be read."""
-    try:
-        served = parse(ApiGroup, await kube.get(GROUP_PATH))
-        api = f"/apis/{served.preferred_version.group_version}"
-        local = parse(LocalQueue, await kube.get(f"{api}/namespaces/{namespace}/localqueues/{name}"))
-        queue = parse(ClusterQueue, await kube.get(f"{api}/clusterqueues/{local.spec.cluster_queue}"))
-        labels = await _flavor_labels(kube, api, queue)
-    except (Missing, Invalid):
-        return None
-    return Queue(groups=read_groups(queue, labels))
+async def read_queues(kube: Kube, named: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Queue]:
+    """Return the LocalQueues by namespace and name, each with its ClusterQueue and flavors.
+
+    One that doesn't exist, or can't be read, is left out and logged: it concerns the jobs that name it, and no others.
+    """
+    found: dict[tuple[str, str], Queue] = {}
+    reader = _QueueReader(kube)
+    for namespace, name in sorted(set(named)):
+        try:
+            found[namespace, name] = await reader.read(namespace, name)
+        except (Missing, Refused, Invalid, ValueError) as error:  # ValueError: a quota that is no quantity
+            log.warning("the LocalQueue %s/%s is left out: %s", namespace, name, error)
+    return found
 
 
-async def _flavor_labels(kube: Kube, api: str, queue: ClusterQueue) -> Mapping[str, Mapping[str, str]]:
-    found: dict[str, Any] = {name: await kube.get(f"{api}/resourceflavors/{name}") for name in queue.flavor_names}
-    return {name: parse(ResourceFlavor, document).spec.node_labels for name, document in found.items()}
+class _QueueReader:
+    """Reads queues, and what they have in common once."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self._documents: dict[str, Document] = {}
+
+    async def read(self, namespace: str, name: str) -> Queue:
+        """Return the queue. Raise Missing, Refused, Invalid or ValueError if that can't be done."""
+        served = parse(ApiGroup, await self._get(GROUP_PATH)).preferred_version.group_version
+        local = parse(LocalQueue, await self._get(paths.queue_path(served, "localqueues", name, namespace)))
+        whole = await self._get(paths.queue_path(served, "clusterqueues", local.spec.cluster_queue))
+        queue = parse(ClusterQueue, whole)
+        flavors = {
+            name: await self._get(paths.queue_path(served, "resourceflavors", name)) for name in queue.flavor_names
+        }
+        labels = {name: parse(ResourceFlavor, document).spec.node_labels for name, document in flavors.items()}
+        return Queue(groups=read_groups(queue, labels))
+
+    async def _get(self, path: str) -> Document:
+        if path not in self._documents:
+            self._documents[path] = await self._kube.get(path)
+        return self._documents[path]

@@ -1,0 +1,76 @@
+"""Kueue's queues as they are read: one that is odd concerns the jobs that name it, and no others."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from dueby_api.errors import Invalid
+from dueby_operator import paths
+from dueby_operator.kube.queues import GROUP_PATH, read_queues
+from support.api import served
+
+VERSION = "kueue.x-k8s.io/v1beta1"
+API = f"/apis/{VERSION}"
+
+
+def local(cluster_queue: Any) -> dict[str, Any]:
+    return {"spec": {"clusterQueue": cluster_queue}}
+
+
+def whole(quota: Any, flavor: str = "any") -> dict[str, Any]:
+    resources = [{"name": "cpu", "nominalQuota": quota}]
+    return {"spec": {"resourceGroups": [{"flavors": [{"name": flavor, "resources": resources}]}]}}
+
+
+THERE: dict[str, Any] = {
+    GROUP_PATH: {"preferredVersion": {"groupVersion": VERSION}},
+    f"{API}/resourceflavors/any": {"spec": {"nodeLabels": {"zone": "a"}}},
+    f"{API}/clusterqueues/night": whole("40"),
+    f"{API}/clusterqueues/lots": whole("lots"),
+    f"{API}/clusterqueues/flavorless": whole("40", "gone"),
+    f"{API}/namespaces/team/localqueues/night": local("night"),
+    f"{API}/namespaces/team/localqueues/lots": local("lots"),
+    f"{API}/namespaces/team/localqueues/flavorless": local("flavorless"),
+    f"{API}/namespaces/team/localqueues/number": local(7),
+    f"{API}/namespaces/team/localqueues/up": local(".."),
+    f"{API}/namespaces/team/localqueues/way": local("../../../../api/v1/nodes"),
+    f"{API}/namespaces/team/localqueues/nowhere": local("nowhere"),
+    f"{API}/namespaces/team/localqueues/forbidden": 403,
+    f"{API}/namespaces/team/localqueues/wrong": 422,
+}
+ODD = ("lots", "flavorless", "number", "up", "way", "nowhere", "forbidden", "wrong", "absent", "a/b")
+
+
+def test_an_odd_queue_is_left_out_and_the_others_are_read() -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.raw_path)
+        found = THERE.get(request.raw_path, 404)
+        if isinstance(found, int):
+            return web.json_response({"message": "no"}, status=found)
+        return web.json_response(found)
+
+    async def read() -> None:
+        async with served(answer) as kube:
+            named = [("team", name) for name in (*ODD, "night", "night")]
+            found = await read_queues(kube, named)
+            assert list(found) == [("team", "night")]
+            ((flavor,),) = found["team", "night"].groups
+            assert (flavor.nominal, flavor.node_labels) == ({"cpu": 40.0}, {"zone": "a"})
+
+    asyncio.run(read())
+    assert f"{API}/namespaces/team/localqueues/a%2Fb" in asked
+    assert f"{API}/clusterqueues/..%2F..%2F..%2F..%2Fapi%2Fv1%2Fnodes" in asked
+    assert len(asked) == len(set(asked)), "what queues have in common is read once"
+
+
+def test_a_name_is_one_segment_of_a_path() -> None:
+    assert paths.jobs_path("team", "a") == "/apis/dueby.dev/v1alpha1/namespaces/team/inferencejobs/a"
+    assert paths.core_path("pods", "a/b", "c?d#e%f") == "/api/v1/namespaces/a%2Fb/pods/c%3Fd%23e%25f"
+    assert paths.batch_path("team") == "/apis/batch/v1/namespaces/team/jobs"
+    for name in (".", ".."):
+        with pytest.raises(Invalid, match="is not the name of an object"):
+            paths.jobs_path("team", name)
