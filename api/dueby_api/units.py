@@ -19,6 +19,9 @@ _UNIT_MICROS = {
     "us": 1,
 }
 
+# 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the times that a datetime and RFC 3339 can say.
+_FIRST_MOMENT, _LAST_MOMENT = -62_135_596_800 * MICROS_PER_SECOND, 253_402_300_799 * MICROS_PER_SECOND
+
 # Go's notation, which Kubernetes and CEL's duration() read, limited to 11 years of hours: Go's ends at 292 years, and
 # the API server answers a sum beyond that with an error of its own.
 DURATION_PATTERN = r"^([0-9]{1,5}(\.[0-9]{1,6})?h|[0-9]{1,7}(\.[0-9]{1,6})?(m|s|ms|us))+$"
@@ -69,8 +72,11 @@ def to_micros(moment: datetime) -> int:
 
 
 def from_micros(micros: int) -> datetime:
-    """Return the aware datetime of microseconds since 1970."""
-    seconds, rest = divmod(micros, MICROS_PER_SECOND)
+    """Return the aware datetime of microseconds since 1970; beyond the years 1 to 9999 the first or last one there is.
+
+    A job of 10 ** 12 images on one slow device ends so late, which is to say never.
+    """
+    seconds, rest = divmod(max(_FIRST_MOMENT, min(micros, _LAST_MOMENT)), MICROS_PER_SECOND)
     return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=rest)
 
 
@@ -84,4 +90,4 @@ def parse_time_us(text: str) -> int:
 
 def format_time(micros: int) -> str:
     """Return microseconds since 1970 as RFC 3339 in UTC, to the second."""
-    return from_micros(micros).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return from_micros(micros).replace(microsecond=0, tzinfo=None).isoformat() + "Z"

@@ -128,3 +128,20 @@ def test_a_moment_comes_back_to_the_microsecond(moment: datetime) -> None:
 
 def test_a_moment_counts_from_1970_in_utc_wherever_it_was_written() -> None:
     assert to_micros(datetime(1970, 1, 1, 2, tzinfo=timezone(timedelta(hours=1)))) == 3_600 * S
+
+
+@pytest.mark.parametrize(
+    ("micros", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (10**15 + 999_999, "2001-09-09T01:46:40Z"),
+        (253_402_300_799 * 10**6, "9999-12-31T23:59:59Z"),
+        (253_402_300_800 * 10**6, "9999-12-31T23:59:59Z"),
+        (10**40, "9999-12-31T23:59:59Z"),
+        (-(10**40), "0001-01-01T00:00:00Z"),
+        (-30_641_760_000 * 10**6, "0999-01-01T00:00:00Z"),
+    ],
+)
+def test_a_time_that_nobody_can_write_is_the_last_or_first_that_one_can(micros: int, text: str) -> None:
+    assert format_time(micros) == text
+    assert format_time(parse_time_us(text)) == text
