@@ -16,6 +16,7 @@ from multiprocessing import get_context
 from typing import Protocol
 
 from dueby_api.grid import Grid
+from dueby_api.parts import parts_of
 from dueby_operator.control.work.decide import decide_workers
 from dueby_operator.control.work.decision import Refuse, Start, Stop
 from dueby_operator.model.job_model import GONE, Assignment, JobModel, WorkerModel, WorkerState
@@ -254,7 +255,7 @@ class Simulation:
         """What the control loop sees."""
         self.model = replace(
             self.model,
-            parts_there=frozenset(self.there),
+            parts_there=parts_of(self.there),
             workers=tuple(
                 WorkerModel(
                     assignment=worker.assignment,

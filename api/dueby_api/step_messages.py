@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from dueby_api.inference_job import MAX_N
 from dueby_api.input_cost import InputCost
+from dueby_api.parts import MAX_RUNS
 from dueby_api.schema import LenientSpec, Meta, Spec, field
 
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
@@ -187,5 +188,5 @@ class StepError(LenientSpec, frozen=True, kw_only=True):
 class SinkParts(Spec, frozen=True, kw_only=True):
     """What a worker's /parts shows: the parts that are in the sink."""
 
-    runs: Annotated[tuple[tuple[Count, Count], ...], Meta(max_length=1_000_000)]
+    runs: Annotated[tuple[tuple[Count, Count], ...], Meta(max_length=MAX_RUNS)]
     """Runs of parts, each as its first part and the one after its last, ascending."""

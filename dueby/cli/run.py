@@ -33,6 +33,7 @@ from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.grid import Grid
 from dueby_api.inference_job import InferenceJob
+from dueby_api.parts import NONE, Parts, parts_of
 from dueby_api.run_record import Summary
 from dueby_api.step_messages import FinishResult
 from dueby_api.units import from_micros
@@ -101,7 +102,7 @@ class Session:
         job = first_snapshot(
             self.job,
             indexed,
-            parts_there=_parts_there(self.sink, indexed.images, part_size) if part_size else frozenset(),
+            parts_there=_parts_there(self.sink, indexed.images, part_size) if part_size else NONE,
             accepted_us=self.start_us,
         )
         record = Record(start_us=self.start_us, deadline_us=self.deadline_us, images=indexed.images, cost=indexed.cost)
@@ -194,8 +195,8 @@ def without_secrets(job: InferenceJob) -> dict[str, Any]:
     return document
 
 
-def _parts_there(sink: Store, images: int, part_size: int) -> frozenset[int]:
-    return frozenset(parts_among(sink.list_names(), Grid(images=images, part_size=part_size)))
+def _parts_there(sink: Store, images: int, part_size: int) -> Parts:
+    return parts_of(parts_among(sink.list_names(), Grid(images=images, part_size=part_size)))
 
 
 def _profiles(job: InferenceJob, paths: list[str]) -> list[GPUProfile]:

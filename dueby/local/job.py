@@ -3,6 +3,7 @@
 from dueby.local.steps import Indexed
 from dueby_api.conditions import Reason
 from dueby_api.inference_job import InferenceJob
+from dueby_api.parts import Parts
 from dueby_api.status import JobStatus
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.job_snapshot import JobSnapshot
@@ -11,9 +12,7 @@ from dueby_operator.model.job_snapshot import JobSnapshot
 NAMESPACE = ""
 
 
-def first_snapshot(
-    job: InferenceJob, indexed: Indexed, *, parts_there: frozenset[int], accepted_us: int
-) -> JobSnapshot:
+def first_snapshot(job: InferenceJob, indexed: Indexed, *, parts_there: Parts, accepted_us: int) -> JobSnapshot:
     """Return an indexed job before its first plan. `parts_there` are those of a sink that was begun before."""
     found = [NewCondition(reason=Reason.INDEXED, message=f"{indexed.images:,} images.")]
     return JobSnapshot(

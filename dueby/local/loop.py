@@ -19,6 +19,7 @@ from dueby.local.this_machine import LocalPool
 from dueby_api.conditions import Reason
 from dueby_api.errors import DueByError, Invalid
 from dueby_api.inference_job import InferenceJob
+from dueby_api.parts import Parts
 from dueby_api.schema import Spec
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.conditions import has_reason, is_over
@@ -55,7 +56,7 @@ class Status:
 class Seams:
     """What the loop needs of the world."""
 
-    parts_there: Callable[[int, int], frozenset[int]]
+    parts_there: Callable[[int, int], Parts]
     """Parts in the sink, of a grid of N images in parts of so many."""
     keep: Callable[[str, bytes], None]
     """Write a document into the run's folder of the sink."""
@@ -184,7 +185,7 @@ class Loop:
         self.seams.say(self.record.replans[-1].message or "")
         self.processes.stop(stop.workers, are_lost=stop.reason == "WorkerLost")
 
-    def _parts_there(self, lost: int) -> frozenset[int]:
+    def _parts_there(self, lost: int) -> Parts:
         """List the sink when a worker says that it has committed, or has ended; a listing of S3 isn't free."""
         plan, images = self.job.status.plan, self.job.status.images
         if plan is None or images is None:

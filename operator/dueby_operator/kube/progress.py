@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.grid import Grid
+from dueby_api.parts import MAX_RUNS, NONE, Parts, all_parts, parts_of_runs
 from dueby_api.schema import Spec, decode
 from dueby_api.step_messages import IndexResult, ProfilingProgress, SinkParts, WorkerProgress
 from dueby_operator import paths
@@ -30,28 +31,37 @@ from dueby_operator.jobs.pod_state import (
 )
 from dueby_operator.kube.client import Kube, Missing, Refused
 from dueby_operator.kube.worker_client import Ask
+from dueby_operator.kube.worker_poll import WorkerPoll
 from dueby_operator.model.actions import StepName
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import Assignment, WorkerModel
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.parse import parse_index
 from dueby_operator.objects.pods import Pod
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer", bound=Spec)
 # The steps that there are once for a job.
 ONCE: tuple[StepName, ...] = ("index", "finish")
+# Workers of a job that are asked in one pass which parts there are, one after the other until one answers.
+MAX_ASKED_FOR_PARTS = 2
 
 
 @dataclass(kw_only=True)
 class JobCache:
     """What is remembered of a job that was observed."""
 
-    parts_there: frozenset[int] = frozenset()
+    parts_there: Parts = NONE
     commits: int = -1
     """Parts that workers had committed when `parts_there` was asked for."""
     absent_since: dict[PodKey, int] = field(default_factory=dict)
     """Since when a worker has had no node, by Job and index, in microseconds since 1970."""
+
+    def add(self, there: Parts) -> None:
+        """Note an answer. Each worker lists the sink at times of its own, so none takes parts away."""
+        both = self.parts_there | there
+        self.parts_there = both if len(both.runs) <= MAX_RUNS else there
 
 
 class JobObserver:
@@ -59,7 +69,7 @@ class JobObserver:
 
     def __init__(self, kube: Kube, *, ask: Ask) -> None:
         self._kube = kube
-        self._ask = ask
+        self._poll = WorkerPoll(ask)
         self._assignments: dict[str, list[Assignment]] = {}
         self._heartbeats = NodeHeartbeats()
         self._caches: dict[str, JobCache] = defaultdict(JobCache)
@@ -76,6 +86,7 @@ class JobObserver:
 
         `batch` and `pods` are their Jobs and the pods of those, by the uids of the jobs.
         """
+        self._poll.begin(pod for found in pods.values() for pod in found)
         seen = await asyncio.gather(
             *(_guarded(job, self._look(job, batch.get(job.uid, ()), pods.get(job.uid, ()))) for job in jobs)
         )
@@ -132,13 +143,13 @@ class JobObserver:
 
     async def _worker_job(self, found: BatchJob) -> WorkerJob | None:
         """Return a Job of workers; None if it says no revision, and so isn't one of ours."""
-        revision, uid = found.metadata.labels.get(names.REVISION, ""), found.metadata.uid
-        if not revision.isdecimal():
+        revision, uid = parse_index(found.metadata.labels.get(names.REVISION, "")), found.metadata.uid
+        if revision is None:
             return None
         if uid not in self._assignments:
             path = paths.core_path("configmaps", found.metadata.namespace, found.name)
             self._assignments[uid] = read_assignments(await self._kube.get(path))
-        return WorkerJob(job=found, revision=int(revision), assignments=self._assignments[uid])
+        return WorkerJob(job=found, revision=revision, assignments=self._assignments[uid])
 
     async def _ask_all(self, pods: Sequence[Pod], page: str, kind: type[Answer]) -> dict[str, Answer]:
         """Return the answers by pod, of the pods that answer with this kind."""
@@ -146,7 +157,7 @@ class JobObserver:
         return {pod.name: answer for pod, answer in zip(pods, answers, strict=True) if answer is not None}
 
     async def _ask_one(self, pod: Pod, page: str, kind: type[Answer]) -> Answer | None:
-        data = await self._ask(pod, page)
+        data = await self._poll.ask(pod, page)
         if data is None:
             return None
         try:
@@ -155,21 +166,23 @@ class JobObserver:
             log.info("pod %s answers %s with something else: %s", pod.name, page, error)
             return None
 
-    async def _parts_there(self, job: JobSnapshot, workers: Sequence[WorkerModel]) -> frozenset[int]:
+    async def _parts_there(self, job: JobSnapshot, workers: Sequence[WorkerModel]) -> Parts:
         """Return the parts in the sink. One running worker is asked, when a worker has committed another part."""
         plan, images = job.status.plan, job.status.images
         if plan is None or not images:
-            return frozenset()
+            return NONE
+        parts = Grid(images=images, part_size=plan.part_size).parts
         if any(worker.state == "done" for worker in workers) and not _may_be_spent(job):
             # A worker is done once every part is there.
-            return frozenset(range(Grid(images=images, part_size=plan.part_size).parts))
+            return all_parts(parts)
         cache = self._caches[job.uid]
         commits = sum(report.parts_committed for report in job.progress.values())
         if commits != cache.commits:
-            for pod in answering_pods(job.pods, "work"):
+            heard = [pod for pod in answering_pods(job.pods, "work") if pod.name in job.progress]
+            for pod in heard[:MAX_ASKED_FOR_PARTS]:
                 answer = await self._ask_one(pod, "/parts", SinkParts)
                 if answer is not None:
-                    cache.parts_there |= _parts_of(answer, images=images, part_size=plan.part_size)
+                    cache.add(parts_of_runs(answer.runs, of=parts))
                     cache.commits = commits
                     break
         return cache.parts_there
@@ -228,9 +241,3 @@ def _begun_part_size(index_step: BatchJob | None, pods: Sequence[Pod]) -> int | 
 def _may_be_spent(job: JobSnapshot) -> bool:
     """Return whether a worker may end with parts missing, since it has run its iterations."""
     return isinstance(job.manifest, Invalid) or job.manifest.spec.gpus.max_iterations is not None
-
-
-def _parts_of(answer: SinkParts, *, images: int, part_size: int) -> frozenset[int]:
-    """Return the parts of an answer that the grid has."""
-    parts = Grid(images=images, part_size=part_size).parts
-    return frozenset(part for first, end in answer.runs for part in range(first, min(end, parts)))

@@ -12,6 +12,7 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import JobSpec
 from dueby_api.input_cost import FREE, InputCost
+from dueby_api.parts import NONE, Parts, all_parts
 from dueby_api.step_messages import StoreWait, WorkerProgress
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.capacity import DeviceChoice
@@ -143,7 +144,7 @@ class JobModel:
     """Cores of a GPU's worker."""
     part_size: int | None = None
     """P, once a plan has frozen it."""
-    parts_there: frozenset[int] = frozenset()
+    parts_there: Parts = NONE
     """Parts that are in the sink."""
     revision: int = 0
     """The last revision of the plan; 0 before the first."""
@@ -155,10 +156,10 @@ class JobModel:
     """What earlier readings of the workers' lag have left."""
 
     @cached_property
-    def missing_parts(self) -> tuple[int, ...]:
-        """Parts that are not in the sink, ascending."""
+    def missing_parts(self) -> Parts:
+        """Parts that are not in the sink."""
         grid = Grid(images=self.images, part_size=self.part_size or self.images)
-        return tuple(part for part in range(grid.parts) if part not in self.parts_there)
+        return all_parts(grid.parts) - self.parts_there
 
     @property
     def next_number(self) -> int:

@@ -10,6 +10,7 @@ from functools import cached_property
 from dueby_api.errors import Invalid
 from dueby_api.grid import Share
 from dueby_api.inference_job import InferenceJob
+from dueby_api.parts import NONE, Parts
 from dueby_api.status import JobStatus
 from dueby_api.step_messages import ProfilingProgress, WorkerProgress
 from dueby_operator.model.actions import StepName
@@ -75,7 +76,7 @@ class JobSnapshot:
     """P of a sink that was begun before, by another job or run; None for a new one."""
     workers: tuple[WorkerModel, ...] = ()
     """Every worker that was ever started, in the order of its start."""
-    parts_there: frozenset[int] = frozenset()
+    parts_there: Parts = NONE
     """Parts in the sink, as the workers know."""
     steps: Mapping[StepName, BatchJob] = field(default_factory=dict)
     """The Jobs of the steps that there are once."""

@@ -5,6 +5,7 @@ but their input, so that a restarted operator cuts the same ones.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from dueby_api.grid import Share
 
@@ -25,7 +26,17 @@ def cut_shares(parts: int, planned: Sequence[int]) -> tuple[Share, ...]:
     return tuple(shares)
 
 
-def cut_runs(missing: Sequence[int], planned: Sequence[int]) -> tuple[Share, ...]:
+class Numbers(Protocol):
+    """Ascending numbers, such as a list or Parts."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, place: int, /) -> int:
+        """Return the number at the place."""
+
+
+def cut_runs(missing: Numbers, planned: Sequence[int]) -> tuple[Share, ...]:
     """Return one contiguous share per worker that together hold every missing part (ascending) once, for a re-plan.
 
     A share may include parts that are done; workers skip those.

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from dueby_api.grid import Grid
+from dueby_api.parts import Parts, all_parts, parts_of_runs
 from dueby_operator.model.job_model import Assignment, JobModel
 from dueby_planner.model.capacity import Capacity
 from dueby_planner.model.plan import Plan
@@ -43,20 +45,12 @@ def assign_helpers(model: JobModel, added: Sequence[tuple[Capacity, int]]) -> tu
     )
 
 
-def _missing_parts(model: JobModel, part_size: int) -> list[int]:
+def _missing_parts(model: JobModel, part_size: int) -> Parts:
     """Return the missing parts of a grid that may be new."""
-    parts = -(-model.images // part_size)
-    return [part for part in range(parts) if part not in model.parts_there]
+    return all_parts(Grid(images=model.images, part_size=part_size).parts) - model.parts_there
 
 
-def _orphaned_parts(model: JobModel) -> list[int]:
+def _orphaned_parts(model: JobModel) -> Parts:
     """Return the missing parts that are in no living worker's share."""
-    shares = sorted((worker.assignment.share for worker in model.alive), key=lambda share: share.first, reverse=True)
-    orphaned, end = [], 0
-    # One walk: a large job has thousands of shares and a million parts.
-    for part in model.missing_parts:
-        while shares and shares[-1].first <= part:
-            end = max(end, shares.pop().end)
-        if part >= end:
-            orphaned.append(part)
-    return orphaned
+    shares = (worker.assignment.share for worker in model.alive)
+    return model.missing_parts - parts_of_runs((share.first, share.end) for share in shares)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dueby_api.parts import all_parts, parts_of
 from dueby_operator.control.work.decide import decide_workers
 from dueby_operator.control.work.decision import Refuse, Start, Stop, WorkDecision
 from dueby_operator.control.work.watch import HANG_US
@@ -24,7 +25,7 @@ def running(*workers: object, **changes: object) -> JobModel:
     """The job with its first plan started: half of the parts done, 5,000 images left, ten seconds to go."""
     fields: dict[str, Any] = {
         "part_size": PART,
-        "parts_there": frozenset(range(50)),
+        "parts_there": all_parts(50),
         "revision": 1,
         "workers": workers,
         "deadline_us": NOW + 10 * SECOND,
@@ -51,7 +52,7 @@ def test_a_new_job_starts_the_planned_workers_on_shares_that_hold_every_part_onc
 
 
 def test_a_resumed_job_plans_only_what_is_left_and_keeps_its_grid() -> None:
-    there = frozenset(range(0, 100, 2))
+    there = parts_of(range(0, 100, 2))
     fresh = started(decide_workers(model(part_size=PART)))
     resumed = started(decide_workers(model(part_size=PART, parts_there=there)))
 
@@ -59,11 +60,11 @@ def test_a_resumed_job_plans_only_what_is_left_and_keeps_its_grid() -> None:
     assert resumed.part_size == PART
     assert len(resumed.assignments) < len(fresh.assignments)
     covered = {part for a in resumed.assignments for part in range(a.share.first, a.share.end)}
-    assert covered >= set(range(100)) - there
+    assert covered >= set(range(100)) - set(there)
 
 
 def test_a_job_whose_parts_are_all_there_is_complete_and_starts_nothing() -> None:
-    there = model(part_size=PART, parts_there=frozenset(range(100)))
+    there = model(part_size=PART, parts_there=all_parts(100))
 
     assert there.is_complete
     assert decide_workers(there).action is None

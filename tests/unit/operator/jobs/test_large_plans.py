@@ -12,6 +12,7 @@ import pytest
 from dueby_api.conditions import Reason
 from dueby_api.grid import Share
 from dueby_api.inference_job import InferenceJob
+from dueby_api.parts import parts_of
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.control.render import render
 from dueby_operator.control.work.assign import assign_helpers
@@ -170,7 +171,7 @@ class TestHelpers:
     def test_helpers_get_what_lost_workers_left(self) -> None:
         kept = [worker(f"w{n}", first=first, end=end) for n, (first, end) in enumerate([(8, 12), (0, 3), (5, 9)])]
         lost = worker("w3", first=3, end=20, state="lost")
-        there = model(workers=(*kept, lost), part_size=500, parts_there=frozenset({4}))
+        there = model(workers=(*kept, lost), part_size=500, parts_there=parts_of({4}))
         (helper,) = assign_helpers(there, [(self.CAPACITY, 1)])
         assert (helper.share.first, helper.share.end) == (3, 20)
 

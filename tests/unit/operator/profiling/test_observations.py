@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dueby_api.gpu_profile import GPUProfile, ObservedJob, parse_profile
+from dueby_api.parts import all_parts
 from dueby_api.status import ProfileStatus
 from dueby_api.units import format_time
 from dueby_operator.jobs import names
@@ -25,7 +26,7 @@ FINE = {
     "modelMicrosMean": STEP_US,
     "startupMicros": 2 * SECOND,
 }
-ALL_PARTS = frozenset(range(10_000))
+ALL_PARTS = all_parts(10_000)
 
 
 def managed(**labels: str) -> GPUProfile:

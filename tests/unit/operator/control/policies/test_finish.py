@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dueby_api.parts import all_parts
 from dueby_api.units import format_time
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Create
@@ -13,7 +14,7 @@ from support.decisions import MADE, NOW, SECOND, Started, infj, look, pod_of, st
 
 def done(begun: Started, **changes: Any) -> JobSnapshot:
     """The job once every part is in the sink."""
-    return begun.job(parts_there=frozenset(range(10_000)), **changes)
+    return begun.job(parts_there=all_parts(10_000), **changes)
 
 
 def finish_step(begun: Started) -> Create:

@@ -1,0 +1,69 @@
+"""Let only so many things happen at once, and let tenants, and each tenant's jobs, take turns.
+
+Whoever has the fewest under way goes next. So a tenant whose pods all keep silent fills what nobody else wants: another
+one's answers, which take milliseconds, wait for one turn at most.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+Who = TypeVar("Who")
+
+
+class Turns:
+    """Gives so many turns at once."""
+
+    def __init__(self, at_once: int) -> None:
+        self._free = at_once
+        self._waiting: dict[str, dict[str, deque[asyncio.Future[None]]]] = {}
+        """By tenant and job, in the order in which they came."""
+        self._tenants: Counter[str] = Counter()
+        self._jobs: Counter[tuple[str, str]] = Counter()
+        """How many turns each has now."""
+
+    @asynccontextmanager
+    async def take(self, tenant: str, job: str) -> AsyncIterator[None]:
+        """Wait for a turn, and give it back at the end."""
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._waiting.setdefault(tenant, {}).setdefault(job, deque()).append(turn)
+        # Not at once: whoever asks in the same moment takes part in the choice.
+        loop.call_soon(self._give)
+        try:
+            await turn
+            yield
+        finally:
+            if turn.done() and not turn.cancelled():
+                self._count(tenant, job, -1)
+                self._give()
+
+    def _give(self) -> None:
+        """Give what is free to those that wait."""
+        while self._free and self._waiting:
+            tenant = _least(self._waiting, self._tenants)
+            jobs = self._waiting[tenant]
+            job = _least(jobs, {name: self._jobs[tenant, name] for name in jobs})
+            turn = jobs[job].popleft()
+            if not jobs[job]:
+                del jobs[job]
+            if not jobs:
+                del self._waiting[tenant]
+            if not turn.done():  # else its asker has given up
+                self._count(tenant, job, +1)
+                turn.set_result(None)
+
+    def _count(self, tenant: str, job: str, change: int) -> None:
+        self._free -= change
+        self._tenants[tenant] += change
+        self._jobs[tenant, job] += change
+        # Nothing is kept of those that have no turn.
+        self._tenants += Counter()
+        self._jobs += Counter()
+
+
+def _least(names: Iterable[Who], busy: Mapping[Who, int]) -> Who:
+    """Return the first name with the least number."""
+    return min(names, key=lambda name: busy.get(name, 0))

@@ -1,0 +1,100 @@
+"""Ask workers within the time of a pass, whatever they do.
+
+A pass waits for its questions, so they have a time in all; what was not asked by then keeps its last answer for a
+while. Tenants take turns. A pod that lets questions run into their time limit is asked less often, since that is what
+costs others their turns; one that refuses at once costs nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from dueby_operator.jobs import names
+from dueby_operator.kube.turns import Turns
+from dueby_operator.kube.worker_client import AT_ONCE, Ask
+from dueby_operator.objects.pods import Pod
+
+# Of one pass. The operator's probe fails after 120 s without a pass.
+BUDGET_S = 10.0
+# A silence that took less than this is a refused connection.
+COSTLY_S = 0.5
+# After so many silences in a row a pod is asked after a pause, which doubles up to the longest one.
+PATIENCE, FIRST_PAUSE_S, LONGEST_PAUSE_S = 2, 10.0, 60.0
+# An answer that is older says nothing about now.
+KEPT_S = 60.0
+
+
+@dataclass(kw_only=True)
+class PodMemory:
+    """What is remembered of a pod between passes."""
+
+    silences: int = 0
+    """Costly ones in a row."""
+    again_s: float = 0.0
+    """When it may be asked again."""
+    answers: dict[str, tuple[float, bytes]] = field(default_factory=dict)
+    """When each page was answered last, and how."""
+
+
+class WorkerPoll:
+    """Asks the workers of all jobs."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+        budget_s: float = BUDGET_S,
+        at_once: int = AT_ONCE,
+    ) -> None:
+        self._ask = ask
+        self._clock_s = clock_s
+        self._budget_s = budget_s
+        self._turns = Turns(at_once)
+        self._end_s = clock_s() + budget_s
+        self._memories: dict[str, PodMemory] = {}
+
+    def begin(self, pods: Iterable[Pod]) -> None:
+        """Begin a pass over these pods: its time runs from now, and others are forgotten."""
+        self._end_s = self._clock_s() + self._budget_s
+        there = {_key(pod) for pod in pods}
+        self._memories = {key: found for key, found in self._memories.items() if key in there}
+
+    async def ask(self, pod: Pod, page: str) -> bytes | None:
+        """Return the page; its last answer if the pass had no time to ask; None while the pod is silent."""
+        memory = self._memories.setdefault(_key(pod), PodMemory())
+        if self._clock_s() < memory.again_s:
+            return None
+        try:
+            async with (
+                asyncio.timeout(self._end_s - self._clock_s()),
+                self._turns.take(pod.metadata.namespace, pod.metadata.labels.get(names.JOB, "")),
+            ):
+                began_s = self._clock_s()
+                if began_s >= self._end_s:
+                    return self._last(memory, page)
+                answer = await self._ask(pod, page)
+        except TimeoutError:
+            return self._last(memory, page)
+        self._note(memory, page, answer, began_s)
+        return answer
+
+    def _last(self, memory: PodMemory, page: str) -> bytes | None:
+        at_s, answer = memory.answers.get(page, (0.0, None))
+        return answer if self._clock_s() - at_s < KEPT_S else None
+
+    def _note(self, memory: PodMemory, page: str, answer: bytes | None, began_s: float) -> None:
+        now_s = self._clock_s()
+        if answer is not None:
+            memory.silences, memory.again_s = 0, 0.0
+            memory.answers[page] = now_s, answer
+        elif now_s - began_s >= COSTLY_S:
+            memory.silences += 1
+            doubled = min(memory.silences - PATIENCE, 10)
+            if doubled >= 0:
+                memory.again_s = now_s + min(FIRST_PAUSE_S * 2**doubled, LONGEST_PAUSE_S)
+
+
+def _key(pod: Pod) -> str:
+    return f"{pod.metadata.namespace}/{pod.name}/{pod.metadata.uid}"

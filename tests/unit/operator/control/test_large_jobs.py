@@ -1,0 +1,39 @@
+"""The largest job that anybody may ask for: it takes its own devices and time, and none of the operator's."""
+
+import time
+from typing import Any
+
+from dueby_api.inference_job import MAX_N
+from dueby_api.parts import parts_of_runs
+from support.decisions import indexed, infj, job, look, pod_of, worker_job_of
+from support.operator import profile
+
+SPEC: dict[str, Any] = {"images": MAX_N, "source": {"synthetic": {}}, "deadlineClass": "Soft"}
+MAX_S = 5.0
+
+
+def test_a_million_millions_of_images_are_planned_and_watched_in_no_time() -> None:
+    began_s = time.monotonic()
+    first = look(infj(status=indexed(images=MAX_N), **SPEC))
+    (create,) = first.created
+    plan = first.status.plan
+    assert plan
+    assert MAX_N // plan.part_size > 10**7
+    pods = [pod_of(create, index) for index in range(create.job["spec"]["completions"])]
+    document = infj(status=first.status.document(), **SPEC)
+    there = parts_of_runs([(0, 5), (10, 11)])
+    second = look(job(document, worker_jobs=[worker_job_of(create)], pods=pods, memory=first.memory, parts_there=there))
+    assert second.status.progress
+    assert second.status.progress.images_done == 6 * plan.part_size
+    assert time.monotonic() - began_s < MAX_S
+
+
+def test_a_finish_beyond_all_calendars_is_the_last_moment_of_them() -> None:
+    slow = profile()
+    step = slow.spec.steps[-1]
+    latency = step.latency_micros.replace(mean=6 * 10**7)
+    slow = slow.replace(spec=slow.spec.replace(steps=(step.replace(latency_micros=latency),)))
+    found = look(infj(status=indexed(images=MAX_N), **SPEC), profiles=(slow,))
+    assert found.said("Feasible") == ("False", "Late")
+    assert found.status.plan
+    assert found.status.plan.expected_finish == "9999-12-31T23:59:59Z"

@@ -1,0 +1,94 @@
+"""What workers say of their job's parts, as it is believed: parts of the grid, however many they claim."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Mapping
+
+import pytest
+from aiohttp import web
+
+from dueby_api.parts import MAX_RUNS, NONE, Parts, all_parts, parts_of_runs
+from dueby_operator.kube.progress import JobObserver
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects.pods import Pod
+from support.api import served
+from support.decisions import NOW, Started, started
+
+BEGUN = started(deadline="20s")
+PROGRESS = b'{"worker": "w0", "batches": 3, "imagesDone": 48, "partsCommitted": 3}'
+
+
+def observe(begun: Started, pages: Mapping[str, bytes | None], *, asked: Counter[str] | None = None) -> JobSnapshot:
+    """The job as it is observed while each of its pods answers with these pages."""
+    (create,) = begun.look.created
+
+    async def ask(pod: Pod, page: str) -> bytes | None:
+        if asked is not None:
+            asked[page] += 1
+        return pages.get(page)
+
+    async def answer(request: web.Request) -> web.Response:
+        if "/configmaps/" in request.path:
+            return web.json_response(create.config_map)
+        return web.json_response({"spec": {"renewTime": "2023-11-14T22:13:20Z"}})
+
+    async def run() -> JobSnapshot:
+        async with served(answer) as kube:
+            observer = JobObserver(kube, ask=ask)
+            seen = begun.job()
+            batch = {seen.uid: [worker_job.job for worker_job in begun.worker_jobs]}
+            (found,), _ = await observer.observe([seen], batch, {seen.uid: seen.pods}, now_us=NOW)
+            return found
+
+    return asyncio.run(run())
+
+
+def parts_of_grid() -> int:
+    plan, images = BEGUN.look.status.plan, BEGUN.look.status.images
+    assert plan
+    assert images
+    return -(-images // plan.part_size)
+
+
+def runs(*found: tuple[int, int]) -> bytes:
+    return json.dumps({"runs": found}).encode()
+
+
+@pytest.mark.parametrize(
+    ("page", "parts"),
+    [
+        pytest.param(runs((0, 2), (5, 6)), parts_of_runs([(0, 2), (5, 6)]), id="some parts"),
+        pytest.param(runs((0, 10**12)), all_parts(parts_of_grid()), id="a million millions"),
+        pytest.param(runs((10**11, 10**12)), NONE, id="parts that the grid hasn't"),
+        pytest.param(runs((3, 1), (1, 1)), NONE, id="runs that end before they begin"),
+        pytest.param(runs((1, 3), (0, 2)), all_parts(3), id="runs in any order"),
+        pytest.param(runs(*[(0, 1)] * (MAX_RUNS + 1)), NONE, id="too many runs"),
+        pytest.param(runs((-1, 2)), NONE, id="a part before the first"),
+        pytest.param(b'{"runs": ' + b"[" * 4000, NONE, id="lists without an end"),
+        pytest.param(b'{"runs": [[0, 1e400]]}', NONE, id="beyond a double"),
+        pytest.param(b"\xff", NONE, id="no text"),
+        pytest.param(None, NONE, id="nothing"),
+    ],
+)
+def test_parts_are_believed_as_far_as_the_grid_has_them(page: bytes | None, parts: Parts) -> None:
+    found = observe(BEGUN, {"/progress": PROGRESS, "/parts": page})
+    assert found.parts_there == parts
+    assert {report.batches for report in found.progress.values()} == {3}
+
+
+@pytest.mark.parametrize("page", [b"", b"[1]", b"[" * 4000, b'{"batches": NaN}', b'{"state": 5}', b'{"share": [1]}'])
+def test_progress_that_makes_no_sense_is_no_answer(page: bytes) -> None:
+    found = observe(BEGUN, {"/progress": page, "/parts": runs((0, 1))})
+    assert not found.progress
+    assert found.parts_there == NONE
+    assert not found.fault
+
+
+def test_only_workers_that_have_just_answered_are_asked_for_the_parts_and_few_of_them() -> None:
+    asked: Counter[str] = Counter()
+    observe(BEGUN, {"/progress": PROGRESS}, asked=asked)
+    assert asked["/progress"] == len(BEGUN.pods) > 2
+    assert asked["/parts"] == 2
+    observe(BEGUN, {"/parts": runs((0, 1))}, asked=(silent := Counter[str]()))
+    assert silent == {"/progress": len(BEGUN.pods)}
