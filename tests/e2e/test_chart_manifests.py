@@ -145,3 +145,17 @@ def test_nobody_reaches_what_measures_nodes_but_the_operator_what_measures_on_de
         "podSelector": {"matchExpressions": [{"key": names.PROFILED, "operator": "Exists"}]},
         "policyTypes": ["Ingress"],
     }
+
+
+def test_the_operator_leaves_a_lost_node_within_seconds_and_tolerates_what_it_is_told_to() -> None:
+    told = {"key": "dedicated", "operator": "Exists"}
+    (deployment,) = of_kind(rendered(lostNodeSeconds=7, tolerations=[told]), "Deployment").values()
+    pod = deployment["spec"]["template"]["spec"]
+    assert [(each["key"], each.get("tolerationSeconds")) for each in pod["tolerations"]] == [
+        ("node.kubernetes.io/not-ready", 7),
+        ("node.kubernetes.io/unreachable", 7),
+        ("dedicated", None),
+    ]
+    (container,) = pod["containers"]
+    assert "--pod-uid=$(POD_UID)" in container["args"]
+    assert "POD_UID" in {each["name"] for each in container["env"]}

@@ -237,8 +237,17 @@ class Kube:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=secure, limit=0, socket_factory=open_socket),
                 read_bufsize=MAX_LINE,
+                middlewares=(self._ask_before_each_attempt,),
             )
         return self._session
+
+    async def _ask_before_each_attempt(
+        self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send the request if a write may be sent now: aiohttp tries again by itself when a connection was cut."""
+        if request.method != "GET" and self._seconds_to_write is not None:
+            self._seconds_to_write()
+        return await send(request)
 
     def _signed_in(self) -> Access:
         if self._access is None or time.monotonic() - self._signed_in_s > SIGN_IN_S:

@@ -59,6 +59,29 @@ def test_without_any_time_no_write_is_sent_and_reads_are() -> None:
     assert server.asked == [("GET", "")]
 
 
+def test_a_write_whose_connection_was_cut_is_not_sent_again_after_the_lease() -> None:
+    writes: list[str] = []
+
+    def seconds_to_write() -> float:
+        return run_out() if writes else 10.0
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method != "GET":
+            writes.append(request.path)
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({})
+
+    async def go() -> None:
+        async with served(answer, seconds_to_write=seconds_to_write) as kube:
+            await kube.get("/a")
+            with pytest.raises(LeaseLost):
+                await kube.replace("/a", {})
+
+    asyncio.run(go())
+    assert writes == ["/a"]
+
+
 def test_a_client_that_is_closed_asks_nothing_more() -> None:
     server = Server()
 
