@@ -23,6 +23,7 @@ from dueby.cli.plan_table import print_plan
 from dueby.cli.screen import Screen
 from dueby.cli.summary import EXIT_LATE, print_summary, summarise
 from dueby.local import steps
+from dueby.local.clock import now_us
 from dueby.local.edits import ManifestWatch
 from dueby.local.job import first_snapshot
 from dueby.local.loop import Loop, LoopEnd, Seams
@@ -86,7 +87,7 @@ class Session:
         self.pool = pool
         self.file = file
         self.folder = folder
-        self.start_us = _now_us()
+        self.start_us = now_us()
         self.deadline_us = job.spec.deadline_us(accepted_us=self.start_us)
         self.name = datetime.fromtimestamp(self.start_us // 10**6, tz=UTC).strftime("%Y%m%dT%H%M%SZ")
         if self.deadline_us <= self.start_us:
@@ -143,7 +144,7 @@ class Session:
             show=screen.show,
             say=screen.say,
             show_plan=lambda verdict: print_plan(verdict, screen.console, cost=indexed.cost),
-            now_us=_now_us,
+            now_us=now_us,
             sleep_s=time.sleep,
         )
 
@@ -213,10 +214,6 @@ def _profiles(job: InferenceJob, paths: list[str]) -> list[GPUProfile]:
         measure(job.spec.model, home, quick=True)
         found = read_profiles([str(home)])
     return found
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dueby.local.clock import now_us
 from dueby.local.slots import Slot
 from dueby_api.engines import EngineName
 from dueby_api.errors import DueByError, Invalid, Transient
@@ -173,7 +174,7 @@ class Processes:
             assignment=assignment,
             slot=slot,
             process=process,
-            created_us=time.time_ns() // 1000,
+            created_us=now_us(),
             folder=folder,
             part_size=part_size,
         )
@@ -221,7 +222,7 @@ def _refresh(process: Process) -> None:
     """Look at the process, then ask it how far it is."""
     code = process.process.poll()
     if code is not None:
-        process.ended_us = time.time_ns() // 1000
+        process.ended_us = now_us()
         if (result := _last_words(WorkResult, process.folder)) and result.progress.worker:
             process.progress, process.read_us = result.progress, process.ended_us
         process.state = _end_state(process, code)
@@ -230,7 +231,7 @@ def _refresh(process: Process) -> None:
         port = int((process.folder / "port").read_text())
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/progress", timeout=SCRAPE_TIMEOUT_S) as answer:
             process.progress = decode(WorkerProgress, answer.read())
-        process.read_us = time.time_ns() // 1000
+        process.read_us = now_us()
     except (OSError, ValueError, Invalid):  # not listening yet, or too busy to answer: no news
         return
     if process.progress.batches:
@@ -250,6 +251,8 @@ def _model_of(process: Process) -> WorkerModel:
         created_us=process.created_us,
         progress=process.progress,
         read_us=process.read_us,
+        # Nobody else looks after processes of this machine: one that doesn't answer hangs, too.
+        answers_since_us=process.created_us,
         part_size=process.part_size,
     )
 

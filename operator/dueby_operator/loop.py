@@ -26,6 +26,7 @@ from dueby_operator.kube.client import Access, Kube
 from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.lease import Lease, LeaseLost, LeaseTimes, Term
 from dueby_operator.kube.progress import JobObserver
+from dueby_operator.kube.server_clock import ServerClock
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.kube.worker_client import WorkerClient
 from dueby_operator.metrics import count_fault, count_request, record_reconcile
@@ -104,6 +105,7 @@ class ControlLoop:
         self._sign_in = sign_in
         self._claim = claim
         self._clock_s = clock_s
+        self._clock = ServerClock()
         self._outage = Trouble("the API server does not answer", "the API server answers again", clock_s=clock_s)
         self._passes = Trouble(
             "reconciling fails", "reconciling works again", within=self._outage, short_s=FAILING_S, clock_s=clock_s
@@ -208,7 +210,7 @@ class ControlLoop:
         try:
             observer = JobObserver(kube, ask=workers.ask)
             gatherer = Gatherer(kube, self.settings, observer=observer, nodes=tables.nodes, scope=tables.scope)
-            await self.repeat(Reconciler(kube, gatherer, now_us=lambda: time.time_ns() // 1000, faults=self._faults))
+            await self.repeat(Reconciler(kube, gatherer, now_us=self._clock.now_us, faults=self._faults))
         finally:
             await workers.close()
             await kube.close()
@@ -222,7 +224,7 @@ class ControlLoop:
             pass
 
     def _kube(self, **options: Any) -> Kube:
-        return Kube(self._sign_in, count=count_request, outage=self._outage, **options)
+        return Kube(self._sign_in, count=count_request, outage=self._outage, hear=self._clock.hear, **options)
 
     def _lease(self, claim: Claim) -> Lease:
         return Lease(

@@ -54,9 +54,12 @@ class Answers:
 
 @asynccontextmanager
 async def served(
-    handler: Callable[[web.Request], Any], *, seconds_to_write: Callable[[], float] | None = None
+    handler: Callable[[web.Request], Any],
+    *,
+    seconds_to_write: Callable[[], float] | None = None,
+    hear: Callable[[str | None], None] = lambda date: None,
 ) -> AsyncIterator[Kube]:
-    """A client of a server that answers so."""
+    """A client of a server that answers so; `hear` gets the times in its answers."""
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
@@ -64,7 +67,7 @@ async def served(
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     address = runner.addresses[0]
-    kube = Kube(lambda: Open(f"http://{address[0]}:{address[1]}"), seconds_to_write=seconds_to_write)
+    kube = Kube(lambda: Open(f"http://{address[0]}:{address[1]}"), seconds_to_write=seconds_to_write, hear=hear)
     try:
         yield kube
     finally:

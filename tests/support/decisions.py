@@ -92,6 +92,7 @@ def job(
         worker_jobs,
         found,
         reports,
+        answered_since=dict.fromkeys(reports, NOW),
         part_size=part_size,
         silent_nodes=silent_nodes,
         absent=absent,

@@ -84,6 +84,7 @@ def worker(
         "created_us": NOW - 5 * SECOND,
         "step_us": STEP_US,
         "last_step_us": NOW,
+        "answers_since_us": NOW - 4 * SECOND,
     } | changes
     return WorkerModel(**fields)
 

@@ -232,7 +232,7 @@ def _completed(job: JobSnapshot, status: JobStatus, manifest: InferenceJob | Inv
 def _service_order(job: JobSnapshot) -> tuple[int, int]:
     if isinstance(job.manifest, Invalid) or job.fault:  # it takes nothing
         return 0, job.created_us
-    return job.manifest.spec.deadline_us(accepted_us=job.created_us), job.created_us
+    return job.manifest.spec.deadline_us(accepted_us=job.accepted_us), job.created_us
 
 
 def _guarded(make: Callable[[], Found], otherwise: Found, *, stage: Stage, faults: list[Fault]) -> Found:

@@ -73,12 +73,16 @@ def worker_models(
     pods: Iterable[Pod],
     progress: Mapping[str, WorkerProgress],
     *,
+    answered_since: Mapping[str, int],
     part_size: int,
     silent_nodes: Collection[str],
     absent: Collection[PodKey],
     now_us: int,
 ) -> tuple[WorkerModel, ...]:
-    """Return every worker that was ever started, in the order of its start."""
+    """Return every worker that was ever started, in the order of its start.
+
+    `answered_since` says since when the pods have answered that answer now, by name.
+    """
     latest = latest_pods(pods)
     found = []
     for worker_job in worker_jobs:
@@ -97,6 +101,7 @@ def worker_models(
                     created_us=now_us if started_us is None else started_us,
                     progress=report,
                     read_us=now_us,
+                    answers_since_us=answered_since.get(pod.name) if pod else None,
                     part_size=part_size,
                     group=worker_job.name,
                     can_shrink=names.QUEUE not in worker_job.job.metadata.labels,

@@ -86,12 +86,15 @@ class Kube:
         seconds_to_write: Callable[[], float] | None = None,
         outage: Trouble | None = None,
         answer_s: float = ANSWER_S,
+        hear: Callable[[str | None], None] = lambda date: None,
     ) -> None:
         """`count` is told of every request: method, path, and the answer's code, None where there was none.
 
         `seconds_to_write` is asked directly before each write how long it may take, and raises if there may be none.
         `outage` is told whether the API server answers. No request waits longer than `answer_s`.
+        `hear` gets each answer's header `Date`.
         """
+        self._hear = hear
         self._sign_in = sign_in
         self._count = count
         self._seconds_to_write = seconds_to_write
@@ -214,6 +217,7 @@ class Kube:
                 self._outage.failed(repr(error))
             raise Transient(f"the API server: {error!r}") from None
         self._record(method, path, answer.status)
+        self._hear(answer.headers.get("Date"))
         if answer.status >= 400:
             raise _failure(answer.status, text)
         return read_document(text)

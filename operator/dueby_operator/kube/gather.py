@@ -202,7 +202,8 @@ def read_job(document: Document, memories: Mapping[str, JobMemory], *, now_us: i
         uid=metadata.uid,
         generation=metadata.generation,
         resource_version=metadata.resource_version,
-        created_us=now_us if metadata.created_us is None else metadata.created_us,
+        # API servers' clocks differ, and a job is not from the future.
+        created_us=now_us if metadata.created_us is None else min(now_us, metadata.created_us),
         is_deleting=metadata.is_deleting,
         fault=fault,
         manifest=manifest,

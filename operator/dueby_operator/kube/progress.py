@@ -55,6 +55,8 @@ class JobCache:
     parts_there: Parts = NONE
     commits: int = -1
     """Parts that workers had committed when `parts_there` was asked for."""
+    answered_since: dict[str, int] = field(default_factory=dict)
+    """When a pod answered first, by its name, in microseconds since 1970."""
     absent_since: dict[PodKey, int] = field(default_factory=dict)
     """Since when a worker has had no node, by Job and index, in microseconds since 1970."""
 
@@ -134,6 +136,7 @@ class JobObserver:
             job.worker_jobs,
             job.pods,
             job.progress,
+            answered_since=self._answered_since(job, now_us),
             part_size=job.status.plan.part_size if job.status.plan else 1,
             silent_nodes=silent,
             absent=absent,
@@ -210,6 +213,13 @@ class JobObserver:
             return False
         renewed = (lease.get("spec") or {}).get("renewTime")
         return self._heartbeats.is_silent(node, str(renewed), now_us=now_us)
+
+    def _answered_since(self, job: JobSnapshot, now_us: int) -> dict[str, int]:
+        """Return since when the workers have answered that answer now, by pod."""
+        since = self._caches[job.uid].answered_since
+        for gone in since.keys() - {pod.name for pod in job.pods}:
+            del since[gone]
+        return {name: since.setdefault(name, now_us) for name in job.progress}
 
     def _absent(self, job: JobSnapshot, now_us: int) -> frozenset[PodKey]:
         """Return the workers that have been without a node for too long."""

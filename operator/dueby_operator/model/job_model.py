@@ -68,6 +68,8 @@ class WorkerModel:
     """When its last mini-batch was done, in microseconds since 1970 by the clock of whoever decides."""
     waits_for: StoreWait | None = None
     """The store that it waits for, as it said last; None while it waits for none."""
+    answers_since_us: int | None = None
+    """Since when it has answered questions, in microseconds since 1970; None while it doesn't."""
     group: str = ""
     """What it was started with and ends with, such as a Job."""
     can_shrink: bool = True
@@ -91,6 +93,7 @@ def worker_model(
     created_us: int,
     progress: WorkerProgress,
     read_us: int,
+    answers_since_us: int | None,
     part_size: int,
     group: str = "",
     can_shrink: bool = True,
@@ -111,6 +114,7 @@ def worker_model(
         step_us=progress.step_us,
         last_step_us=None if age_s is None else read_us - round(age_s * MICROS_PER_SECOND),
         waits_for=progress.waits_for,
+        answers_since_us=answers_since_us,
         group=group,
         can_shrink=can_shrink,
     )

@@ -13,12 +13,13 @@ from dueby_api.inference_job import InferenceJob
 from dueby_api.parts import NONE, Parts
 from dueby_api.status import JobStatus
 from dueby_api.step_messages import ProfilingProgress, WorkerProgress
+from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.model.actions import StepName
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import Assignment, WorkerModel
 from dueby_operator.model.memory import NOTHING, JobMemory
 from dueby_operator.objects.jobs import BatchJob
-from dueby_operator.objects.parse import parse_indices
+from dueby_operator.objects.parse import micros_of, parse_indices
 from dueby_operator.objects.pods import Pod
 
 JobKey = tuple[str, str]
@@ -91,6 +92,15 @@ class JobSnapshot:
     """What profiling pods reported last, by pod."""
     absent: frozenset[tuple[str, int]] = frozenset()
     """Workers that have had no node for so long that the rest is planned without them, by Job and index."""
+
+    @property
+    def accepted_us(self) -> int:
+        """When its clock began, in microseconds since 1970: recorded once, whatever clocks have done since."""
+        recorded = micros_of(self.status.accepted_time)
+        # The status has it to the second.
+        if recorded is None or abs(recorded - self.created_us) < MICROS_PER_SECOND:
+            return self.created_us
+        return recorded
 
     @property
     def key(self) -> JobKey:

@@ -32,7 +32,7 @@ def parse(
         return refusal(manifest)
     measured = {profile.spec.device_class for profile in shared.profiles}
     spec = shared.devices.with_own_classes(manifest.spec, measured=measured)
-    deadline_us = spec.deadline_us(accepted_us=job.created_us)
+    deadline_us = spec.deadline_us(accepted_us=job.accepted_us)
     return PolicyInput(
         job=job,
         manifest=manifest.replace(spec=spec),
@@ -40,7 +40,7 @@ def parse(
         now_us=now_us,
         nodes=nodes or {},
         worker_image=worker_image,
-        status=_with_times(job.status, accepted_us=job.created_us, deadline_us=deadline_us),
+        status=_with_times(job.status, accepted_us=job.accepted_us, deadline_us=deadline_us),
         memory=job.memory,
         shared=shared,
     )

@@ -133,16 +133,23 @@ def _max_more(model: JobModel, there: int) -> int:
 
 
 def _hanging(model: JobModel) -> tuple[str, ...]:
-    """Return the workers that have shown no sign of life for too long."""
+    """Return the workers that do nothing and say so, for too long."""
     return tuple(
         worker.name for worker in model.alive if worker.state != "queued" and _is_hanging(worker, model.now_us)
     )
 
 
 def _is_hanging(worker: WorkerModel, now_us: int) -> bool:
+    """Return whether the worker says itself that it has done nothing for too long.
+
+    Silence alone is none: an image may be on its way, or a NetworkPolicy between it and the operator, and a process
+    that answers nobody is restarted by the kubelet, which asks it from beside it.
+    """
     choice = worker.assignment.choice
+    if worker.answers_since_us is None or worker.waits_for:
+        return False
     if worker.last_step_us is None:
-        return now_us - worker.created_us > HANG_US + HANG_STEPS * choice.start_us
+        return now_us - worker.answers_since_us > HANG_US + HANG_STEPS * choice.start_us
     return now_us - worker.last_step_us > HANG_US + HANG_STEPS * (worker.step_us or choice.latency_us)
 
 

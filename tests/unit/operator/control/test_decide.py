@@ -1,5 +1,6 @@
 """One decision for all jobs: their order, what one leaves for the next, and what a second pass changes."""
 
+from dueby_api.units import format_time
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.control.decide import decide
 from support.decisions import NOW, SECOND, cluster, indexed, infj, job, look, look_at, started
@@ -44,6 +45,17 @@ def test_a_second_look_at_an_unchanged_cluster_changes_nothing() -> None:
     document = {**begun.document, "status": first.status.document()}
     second = look(begun.job(document=document, memory=first.memory), now_us=NOW + SECOND)
     assert (second.writes, second.status) == ((), first.status)
+
+
+def test_the_clock_of_a_job_begins_once_whatever_clocks_do_since() -> None:
+    first = look(infj(metadata={"creationTimestamp": format_time(NOW + 3600 * SECOND)}))
+    assert (first.status.accepted_time, first.status.deadline_time) == (
+        format_time(NOW),
+        format_time(NOW + 60 * SECOND),
+    )
+    document = infj(metadata={"creationTimestamp": format_time(NOW + 3600 * SECOND)}, status=first.status.document())
+    second = look(document, now_us=NOW + 10 * SECOND)
+    assert second.status.deadline_time == first.status.deadline_time
 
 
 def test_a_job_that_is_over_or_on_its_way_out_is_not_decided_on() -> None:

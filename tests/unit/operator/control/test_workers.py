@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from dueby_api.parts import all_parts, parts_of
+from dueby_api.step_messages import StoreWait
 from dueby_operator.control.work.decide import decide_workers
 from dueby_operator.control.work.decision import Refuse, Start, Stop, WorkDecision
 from dueby_operator.control.work.watch import HANG_US
 from dueby_operator.model.job_model import JobModel, WorkerModel
 from dueby_planner.replan import LagMemory
-from support.operator import NOW, SECOND, STEP_US, model, profile, spec, worker
+from support.operator import NOW, SECOND, STEP_US, choice, model, profile, spec, worker
 
 PART = 100
 
@@ -137,11 +138,28 @@ def test_when_every_worker_is_gone_new_ones_take_what_they_left() -> None:
     assert parts == list(range(50, 100))
 
 
-def test_a_worker_without_a_sign_of_life_is_stopped() -> None:
-    alive = team(4)
-    hung = worker("w4", first=99, end=100, last_step_us=NOW - HANG_US - 21 * STEP_US)
+# After this long without a mini-batch, or in starting, a worker hangs if it says so itself.
+LONG_US = HANG_US + 21 * (STEP_US + choice().start_us)
+BEGAN = {"state": "starting", "last_step_us": None, "step_us": None}
+STORE = StoreWait(store="sink", error="No space left on device", seconds=3000)
 
-    assert decide_workers(running(*alive, hung)).action == Stop(workers=("w4",), reason="WorkerLost")
+
+@pytest.mark.parametrize(
+    ("seen", "is_stopped"),
+    [
+        pytest.param({"last_step_us": NOW - LONG_US}, True, id="one that answers and has done nothing for long"),
+        pytest.param({**BEGAN, "answers_since_us": NOW - LONG_US}, True, id="one that answers and never begins"),
+        pytest.param({"last_step_us": NOW - STEP_US}, False, id="not one at work"),
+        pytest.param({"last_step_us": NOW - LONG_US, "waits_for": STORE}, False, id="not one whose sink is full"),
+        pytest.param({"last_step_us": NOW - LONG_US, "answers_since_us": None}, False, id="not one that is silent"),
+        pytest.param({**BEGAN, "created_us": NOW - LONG_US, "answers_since_us": None}, False, id="not during a pull"),
+        pytest.param({**BEGAN, "created_us": NOW - LONG_US, "answers_since_us": NOW}, False, id="not after a pull"),
+    ],
+)
+def test_a_worker_that_hangs_is_stopped(seen: dict[str, Any], is_stopped: bool) -> None:
+    decision = decide_workers(running(*team(6), worker("w6", first=99, end=100, **seen)))
+
+    assert (decision.action == Stop(workers=("w6",), reason="WorkerLost")) is is_stopped
 
 
 def test_one_worker_is_given_back_when_the_others_have_time_to_spare() -> None:

@@ -73,7 +73,7 @@ def size_of(create: Create) -> int:
 
 
 def models_of(worker_jobs: Sequence[WorkerJob]) -> tuple[WorkerModel, ...]:
-    return worker_models(worker_jobs, [], {}, part_size=1, silent_nodes=(), absent=(), now_us=NOW)
+    return worker_models(worker_jobs, [], {}, answered_since={}, part_size=1, silent_nodes=(), absent=(), now_us=NOW)
 
 
 @pytest.mark.parametrize("count", [4096, 10_000])

@@ -55,7 +55,16 @@ def pod(index: int, *, name: str = "p", phase: str = "Running", made: str = MADE
 
 def workers(batch: WorkerJob, *pods: Pod, progress: dict[str, Any] | None = None) -> tuple[WorkerModel, ...]:
     reports = {name: validate(WorkerProgress, report) for name, report in (progress or {}).items()}
-    return worker_models([batch], pods, reports, part_size=10, silent_nodes=(), absent=(), now_us=READ_US)
+    return worker_models(
+        [batch],
+        pods,
+        reports,
+        answered_since=dict.fromkeys(reports, READ_US - 9),
+        part_size=10,
+        silent_nodes=(),
+        absent=(),
+        now_us=READ_US,
+    )
 
 
 def states(found: tuple[WorkerModel, ...]) -> list[WorkerState]:
@@ -64,6 +73,11 @@ def states(found: tuple[WorkerModel, ...]) -> list[WorkerState]:
 
 def test_a_job_without_pods_has_starting_workers() -> None:
     assert states(workers(job())) == ["starting"] * 3
+
+
+def test_a_worker_that_doesnt_answer_now_has_no_time_since_when_it_answers() -> None:
+    found = workers(job(), pod(0, name="a"), pod(1, name="b"), progress={"a": {"batches": 3}})
+    assert [each.answers_since_us for each in found] == [READ_US - 9, None, None]
 
 
 def test_a_worker_runs_once_it_has_done_a_mini_batch() -> None:

@@ -1,0 +1,57 @@
+"""What time it is in the cluster: the API server's time, carried on by a clock of this machine that nobody sets.
+
+Deadlines are counted from times that the API server has written, so its clock is the one to compare them with, and
+each of its answers says what it shows. This machine's time of day is not used: it may be wrong, or be set while the
+operator runs. Nor is a jump of the API server's clock followed at once, because pauses and the ages of workers are
+measured with this clock, too: it runs at most 5 % faster or slower than it should.
+"""
+
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+from dueby_api.units import MICROS_PER_SECOND, to_micros
+
+# How much faster or slower it runs to make up for a difference.
+SLEW = 0.05
+# An answer says its time in whole seconds, rounded down: half a second more is right on average.
+ROUNDED_US = MICROS_PER_SECOND // 2
+# It goes on while the machine sleeps, and so do deadlines. Only Linux has it by this name.
+STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class ServerClock:
+    """The time in the cluster, in microseconds since 1970."""
+
+    def __init__(
+        self,
+        *,
+        steady_us: Callable[[], int] = lambda: time.clock_gettime_ns(STEADY) // 1000,
+        wall_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        """`wall_us` serves until the API server has answered for the first time."""
+        self._steady_us = steady_us
+        self._wall_us = wall_us
+        self._offset_us: int | None = None
+        """The cluster's time less the steady clock's."""
+        self._heard_us = 0
+        """When an answer was heard last, by the steady clock."""
+
+    def now_us(self) -> int:
+        """Return the time."""
+        return self._wall_us() if self._offset_us is None else self._steady_us() + self._offset_us
+
+    def hear(self, date: str | None) -> None:
+        """Take the time from an answer's header `Date`. One that is missing or no time is ignored."""
+        try:
+            said_us = to_micros(parsedate_to_datetime(date or "")) + ROUNDED_US
+        except (TypeError, ValueError):  # TypeError: it has no offset from UTC
+            return
+        here_us = self._steady_us()
+        wanted_us = said_us - here_us
+        if self._offset_us is None:
+            self._offset_us = wanted_us
+        else:
+            most_us = round(SLEW * (here_us - self._heard_us))
+            self._offset_us += max(-most_us, min(most_us, wanted_us - self._offset_us))
+        self._heard_us = here_us
