@@ -28,6 +28,7 @@ def look_for_all(
     progress: Mapping[str, Document] | None = None,
     there: Mapping[str, Node] = TWO,
     profiles: Sequence[GPUProfile] = (),
+    **more: Any,
 ) -> list[Look]:
     """Decide on the jobs, with what there is of measuring for everybody."""
     on_demand = OnDemandSnapshot(
@@ -37,11 +38,8 @@ def look_for_all(
     )
     seen = [each if isinstance(each, JobSnapshot) else job(each) for each in jobs]
     settings = replace(SETTINGS, profiler=PROFILER)
-    return look_at(
-        cluster(
-            *seen, nodes=there, profiles=tuple(profiles), settings=settings, on_demand=on_demand, keeps_profiles=True
-        )
-    )
+    whole = {"settings": settings, "on_demand": on_demand, "keeps_profiles": True, **more}
+    return look_at(cluster(*seen, nodes=there, profiles=tuple(profiles), **whole))
 
 
 def added(found: Look) -> list[Document]:

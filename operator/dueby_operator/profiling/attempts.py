@@ -18,7 +18,7 @@ from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.on_demand_jobs import PATIENCE_S
-from dueby_operator.profiling.provenance import image_name_of, image_of, with_provenance
+from dueby_operator.profiling.provenance import image_name_of, image_of, with_provenance, with_time_of
 from dueby_operator.profiling.release_pods import LIMIT_S
 
 AttemptState = Literal["waiting", "measuring", "done", "failed"]
@@ -121,7 +121,7 @@ def _done(attempt: Attempt, pods: Sequence[Pod], ending: Ending, subject: str) -
         return replace(attempt, state="failed", message=str(error)[:MAX_WORDS])
     if pod is None:
         return replace(attempt, state="done", found=found)
-    found = with_provenance(found, image=image_of(pod), image_name=image_name_of(pod))
+    found = with_provenance(with_time_of(pod, found), image=image_of(pod), image_name=image_name_of(pod))
     return replace(attempt, state="done", found=found, node=pod.spec.node_name)
 
 

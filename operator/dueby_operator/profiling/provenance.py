@@ -5,6 +5,7 @@ the device is, so the operator writes them down beside the measurement and notic
 """
 
 from dueby_api.gpu_profile import ProfileSpec
+from dueby_api.units import MICROS_PER_SECOND, from_micros
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.objects.pods import CONTAINER, Pod
 
@@ -16,6 +17,8 @@ DRIVER_PARTS = (
 )
 # In `spec.software`: the image's digest, and the name by which it was asked for.
 IMAGE, IMAGE_NAME = "image", "imageName"
+# From when a pod was made to when it has measured something, waiting for a device included.
+LONGEST_US = 24 * 3600 * MICROS_PER_SECOND
 
 
 def driver_of(node: Node) -> str:
@@ -48,6 +51,18 @@ def with_provenance(
     software = {**spec.software, **{name: value for name, value in known.items() if value}}
     driver = spec.device.driver or (driver_of(node) if node else "") or None
     return spec.replace(software=software, device=spec.device.replace(driver=driver))
+
+
+def with_time_of(pod: Pod, spec: ProfileSpec) -> ProfileSpec:
+    """Return the measurement with a time that the pod can have measured at.
+
+    A node's clock may be wrong, and nothing newer would ever come after a measurement from the future. The API server's
+    clock says when the pod was made, and such a pod ends within hours.
+    """
+    made_us = pod.metadata.created_us
+    if made_us is None or made_us <= measured_s(spec) * MICROS_PER_SECOND <= made_us + LONGEST_US:
+        return spec
+    return spec.replace(measured_at=from_micros(made_us).replace(microsecond=0))
 
 
 def measured_s(spec: ProfileSpec) -> float:

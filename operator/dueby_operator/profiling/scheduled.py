@@ -31,7 +31,7 @@ from dueby_operator.objects.jobs import BatchJob, CronJob
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.class_profiles import profiles_of
 from dueby_operator.profiling.managed import node_subject, profile_name
-from dueby_operator.profiling.provenance import image_name_of, image_of, measured_s, with_provenance
+from dueby_operator.profiling.provenance import image_name_of, image_of, measured_s, with_provenance, with_time_of
 from dueby_operator.profiling.release_pods import subject_of
 from dueby_operator.profiling.scheduled_jobs import cron_job
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
@@ -113,6 +113,7 @@ def measurements_in(pods: Iterable[Pod], jobs: Iterable[BatchJob], nodes: Mappin
             spec = _checked(pod, job)
         except Invalid:  # cut off, or of an image that says something else
             continue
+        spec = with_time_of(pod, spec)
         spec = with_provenance(spec, node=node, image=image_of(pod), image_name=image_name_of(pod))
         found.append(Measurement(spec=spec, node=node))
     return found

@@ -20,6 +20,7 @@ from dueby_api.status import MAX_OWN_PROFILES, JobStatus
 from dueby_api.subject import profile_subject
 from dueby_operator.cluster.nodes import CPU_CLASS
 from dueby_operator.control.chain import Outcome, PolicyInput
+from dueby_operator.control.conditions import has_reason
 from dueby_operator.control.shared import Shared
 from dueby_operator.model.actions import Action, MeasureClass, StopMeasuring
 from dueby_operator.model.conditions import NewCondition
@@ -62,7 +63,9 @@ def profile(given: PolicyInput) -> Outcome:
         return Outcome(conditions=(condition,), status=kept, actions=measured.clearing, ends=True)
     # What has started goes on with what it was planned with, even while none of that exists.
     has_started = bool(given.job.workers) or given.status.plan is not None
-    at_work = [attempt for attempt in measured.attempts if attempt.state == "measuring"]
+    # Others may have a class measured, too. A job that has a profile doesn't begin to wait for that.
+    is_waiting = has_reason(given.status, Reason.PROFILING)
+    at_work = [a for a in measured.attempts if a.state == "measuring" and (is_waiting or not a.begun_for)]
     usable = measured.known if has_started else measured.known & measured.there
     if usable and (has_started or not at_work):
         unneeded = [attempt for attempt in measured.attempts if attempt.state == "waiting" and not attempt.begun_for]
@@ -71,7 +74,7 @@ def profile(given: PolicyInput) -> Outcome:
         return _ready(given, measured, usable, given.shared, actions=(*measured.clearing, *stopping))
     if usable:
         return _wait(given, measured, [_how_far(attempt) for attempt in at_work], awaited=at_work)
-    if not any(attempt.is_open for attempt in measured.attempts):
+    if not any(a.state == "measuring" or (a.is_open and not a.begun_for) for a in measured.attempts):
         predicted, shared = _predict(given)
         if predicted:
             return _ready(given, measured, predicted, shared, actions=measured.clearing)

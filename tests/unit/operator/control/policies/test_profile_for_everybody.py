@@ -9,6 +9,7 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.schema import validate
 from dueby_api.step_config import ProfileConfig
 from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.cluster.queues import Flavor, Queue
 from dueby_operator.control.policies.profile import MAX_AT_ONCE
 from dueby_operator.jobs import names
 from dueby_operator.model.writes import Delete
@@ -177,3 +178,29 @@ def test_a_classs_profile_serves_a_job_with_software_of_its_own_too() -> None:
     known: list[GPUProfile] = [profile(A100)]
     (found,) = look_for_all(infj(status=indexed(), worker={"image": "mine:1"}), profiles=known, there=TWO)
     assert condition(found).reason == "Profiled"
+
+
+def test_a_job_with_a_profile_does_not_wait_for_what_others_have_measured() -> None:
+    there = begun_for_all(gpus={"classes": [L4]})
+    pod = ended(there[0], measured(L4).spec, node="gpu-1") | {"status": {"phase": "Running"}}
+    wants_l4 = other(1, gpus={"classes": [L4]})
+    known: dict[str, Any] = {"profiles": [profile(A100)], "made": there, "pods": [pod]}
+    *_, found = look_for_all(wants_l4, infj(status=indexed(), deadline="1000h"), **known)
+    assert condition(found).reason == "Profiled"
+    waiting = {"type": "Profiled", "status": "False", "reason": "Profiling", "message": "", "lastTransitionTime": MADE}
+    status = indexed()
+    status["conditions"].append(waiting)
+    *_, found = look_for_all(wants_l4, infj(status=status, deadline="1000h"), **known)
+    assert condition(found).reason == "Profiling", "but one that has waited so long waits for the rest"
+
+
+def test_a_job_in_a_queue_has_a_class_measured_while_its_quota_would_cover_a_worker() -> None:
+    quota = {"cpu": 8.0, "memory": 2.0**36, "nvidia.com/gpu": 1.0}
+
+    def begun(used: float) -> int:
+        flavor = Flavor(node_labels={}, nominal=quota, used={"nvidia.com/gpu": used})
+        queues = {("team", "night"): Queue(groups=((flavor,),))}
+        (found,) = look_for_all(infj(queueName="night"), there=ONE, queues=queues)
+        return len(added(found))
+
+    assert (begun(0), begun(1)) == (1, 0)
