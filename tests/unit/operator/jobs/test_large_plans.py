@@ -13,6 +13,7 @@ from dueby_api.conditions import Reason
 from dueby_api.grid import Share
 from dueby_api.inference_job import InferenceJob
 from dueby_api.parts import parts_of
+from dueby_api.status import AlternativesStatus
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.control.render import render
 from dueby_operator.control.work.assign import assign_helpers
@@ -151,6 +152,19 @@ def test_of_a_large_plan_in_a_queue_each_job_is_admitted_for_itself() -> None:
     first = made[1].job["metadata"]["name"]
     assert said.message.startswith(first)
     assert " and 1 more wait in the queue night" in said.message
+
+
+def test_the_status_of_a_job_on_thousands_of_gpus_has_room_even_if_each_node_is_slow_in_its_own_way() -> None:
+    """512 nodes of 8 GPUs: a class, a group, a warning and a proposal for each."""
+    begun = started().look.status
+    assert begun.plan is not None
+    classes = [f"{'N' * 63}@{n:0>253}" for n in range(512)]
+    (group,) = begun.plan.groups
+    groups = tuple(group.replace(device_class=name, count=8, profile="p" * 253, interpolated=True) for name in classes)
+    warnings = tuple(f"the profile of {name}: {'w' * 100}" for name in classes)
+    alternatives = AlternativesStatus(extra_gpus=dict.fromkeys(classes, 4096))
+    status = begun.replace(plan=begun.plan.replace(groups=groups, warnings=warnings), alternatives=alternatives)
+    assert len(json.dumps(status.document())) < MAX_REQUEST / 2
 
 
 class TestHelpers:
