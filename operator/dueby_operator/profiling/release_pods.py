@@ -13,7 +13,7 @@ from typing import Any
 from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import Model
 from dueby_operator.cluster.nodes import CPU_CLASS, DeviceKind
-from dueby_operator.cluster.requests import TOLERATIONS, cpus_of
+from dueby_operator.cluster.requests import TOLERATIONS, container_resources, cpus_of
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import (
     CONFIG_FOLDER,
@@ -24,6 +24,7 @@ from dueby_operator.jobs.pod_templates import (
     PORT,
     SCRATCH,
     VOLUME_SECURITY,
+    scratch_volume,
 )
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
 
@@ -85,7 +86,7 @@ def measuring_pod(
             "containers": [_container(device_class, device, subjects, settings)],
             "volumes": [
                 {"name": "dueby-config", "downwardAPI": {"items": [config]}},
-                {"name": "dueby-scratch", "emptyDir": {}},
+                scratch_volume(settings),
             ],
         },
     }
@@ -98,6 +99,12 @@ def _container(
     cpus = str(cpus_of(device_class, settings))
     # As a worker: a CPU engine has its cores and no more, a GPU's host process may use more.
     on_cpus = device.resource is None or all(runs_on_cpu(model.engine) for model in subjects)
+    resources = container_resources(
+        None,
+        settings,
+        requests={"cpu": cpus, "memory": settings.worker_memory, **resource},
+        limits={**resource, **({"cpu": cpus} if on_cpus else {})},
+    )
     return {
         "name": "dueby",
         "image": settings.image,
@@ -106,10 +113,7 @@ def _container(
         "args": ARGUMENTS,
         "env": [{"name": "HOME", "value": SCRATCH}],
         "ports": [{"name": "http", "containerPort": PORT}],
-        "resources": {
-            "requests": {"cpu": cpus, "memory": settings.worker_memory, **resource},
-            "limits": {**resource, **({"cpu": cpus} if on_cpus else {})},
-        },
+        "resources": resources.document(),
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": list(CONFIG_MOUNTS),
     }

@@ -22,6 +22,9 @@ from dueby_operator.settings import OperatorSettings, ProfilerSettings, Window
 LATEST_START_S = 3600
 # What a run leaves is read within seconds; it is kept for a day for people.
 KEPT_S = 86_400
+# What the pods are told is an annotation, and all of those have room for 256 KiB together: a name of 63 letters of
+# another script is 378 as JSON. A run measures about 80 subjects in its hour.
+MAX_SUBJECTS = 300
 Document = dict[str, Any]
 
 
@@ -33,7 +36,11 @@ def cron_job(
     settings: OperatorSettings,
     profiler: ProfilerSettings,
 ) -> Document:
-    """Return the CronJob, with the digest by which a change of it is noticed."""
+    """Return the CronJob, with the digest by which a change of it is noticed.
+
+    Of too many subjects the first are measured; they come in the order of when they were measured last.
+    """
+    subjects = subjects[:MAX_SUBJECTS]
     name = names.node_profiling_name(node.name, device_class)
     labels = {**names.MANAGED, names.PROFILED: name}
     about = {names.DEVICE_CLASS: device_class, names.NODE: node.name}

@@ -29,6 +29,7 @@ WORKERS = st.fixed_dictionaries(
     {"job": jobs, "uid": st.uuids().map(str), "revision": numbers, "device_class": classes, "chunk": st.integers(0, 99)}
 )
 MEASURING = st.fixed_dictionaries({"job": jobs, "uid": st.uuids().map(str), "device_class": classes, "model": models})
+FOR_EVERYBODY = st.fixed_dictionaries({"device_class": classes, "model": models, "image": models})
 ON_NODE = st.fixed_dictionaries({"node": nodes, "device_class": classes})
 
 
@@ -40,15 +41,22 @@ def profile_of(node: str, device_class: str) -> str:
     return names.profile_object_name(device_class, "efficientnet_b0", "224", "fp16", "cudagraph", node)
 
 
+def for_everybody(device_class: str, model: str, image: str) -> str:
+    return names.on_demand_name(device_class, model, image, "null")
+
+
 KINDS: dict[str, tuple[Callable[..., str], Any]] = {
     "workers": (names.workers_name, WORKERS),
     "measuring for a job": (names.profiling_name, MEASURING),
+    "measuring for everybody": (for_everybody, FOR_EVERYBODY),
     "measuring a node": (names.node_profiling_name, ON_NODE),
     "measuring a node again": (again, ON_NODE),
 }
 
 
-@pytest.mark.parametrize("kind", ["workers", "measuring for a job", "measuring a node again"])
+@pytest.mark.parametrize(
+    "kind", ["workers", "measuring for a job", "measuring for everybody", "measuring a node again"]
+)
 @given(data=st.data(), count=counts)
 def test_an_indexed_jobs_name_leaves_room_for_its_largest_index(kind: str, data: st.DataObject, count: int) -> None:
     name, things = KINDS[kind]

@@ -1,5 +1,6 @@
 """The CronJob that measures a node: what its pods have, how they yield, and when it is their time."""
 
+import json
 from typing import Any
 
 from dueby_api.inference_job import Model
@@ -22,7 +23,7 @@ class TestTemplate:
 
     def test_a_pod_has_one_device_of_its_node_and_yields_it(self) -> None:
         pod = self.template()["template"]["spec"]
-        assert pod["containers"][0]["resources"]["limits"] == {GPU: "1"}
+        assert pod["containers"][0]["resources"]["limits"] == {GPU: "1", "memory": "8192Mi"}
         (term,) = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
         assert term == {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}
         assert pod["priorityClassName"] == "dueby-profiler"
@@ -47,7 +48,11 @@ class TestTemplate:
 
     def test_engines_on_cpus_have_their_cores_and_no_more(self) -> None:
         template = self.template(models=(Model(name="resnet18", engine="eager"),))
-        assert template["template"]["spec"]["containers"][0]["resources"]["limits"] == {GPU: "1", "cpu": "2"}
+        assert template["template"]["spec"]["containers"][0]["resources"]["limits"] == {
+            GPU: "1",
+            "cpu": "2",
+            "memory": "8192Mi",
+        }
 
     def test_taints_that_the_chart_names_are_borne(self) -> None:
         mine = {"key": "team", "operator": "Exists"}
@@ -65,6 +70,15 @@ class TestTemplate:
             ("alexnet", True, A100),
             ("resnet18", False, A100),
         ]
+
+    def test_what_it_is_told_has_room_however_many_subjects_there_are(self) -> None:
+        models = tuple(Model(name=chr(0x4E00 + n) * 63, labels="l" * 99) for n in range(1000))
+        template = self.template(models=models)
+        annotations = template["template"]["metadata"]["annotations"]
+        assert sum(len(f"{name}{value}".encode()) for name, value in annotations.items()) < 2**18
+        told = [each["model"]["name"] for each in json.loads(annotations[names.CONFIG])["workers"]]
+        assert told == [model.name for model in models[:300]]
+        assert template["completions"] == len(told)
 
 
 class TestSchedule:
