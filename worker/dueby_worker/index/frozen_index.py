@@ -22,6 +22,7 @@ from dueby_api.inference_job import Source
 from dueby_api.input_cost import InputCost
 from dueby_api.schema import Spec, validate
 from dueby_worker.images.synthetic import SyntheticImages, synthetic_uris
+from dueby_worker.index.listing import canonical_source
 from dueby_worker.index.sampling import sample_synthetic
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.storage.store import NotFound, Store, Unavailable
@@ -135,13 +136,25 @@ def open_index(sink: Store) -> Index:
 
 
 def resolve_index(source: Source, sink: Store, *, images: int, preprocessing: Preprocessing) -> Index:
-    """Return a worker's index: the sink's, or that of synthetic images.
+    """Return a worker's index: the sink's, or that of synthetic images. Raise Invalid if the sink's is another's.
 
-    Whether it is this job's index is checked with the sink's manifest, because the digest is part of the fingerprint.
+    Whether it is this job's index in every other way is checked with the sink's manifest, because the digest is part of
+    the fingerprint.
     """
     if source.synthetic is None:
-        return open_index(sink)
+        return _require_source(open_index(sink), canonical_source(source))
     return Index(store=sink, document=describe_synthetic(sized(source, preprocessing), images, preprocessing))
+
+
+def _require_source(found: Index, source: Source) -> Index:
+    there = found.document.source
+    if there != source:
+        raise Invalid(
+            found.store.field,
+            f"{found.store.uri} holds the index of another source ({there.document()}, not {source.document()}): the "
+            "job was edited, or another one has used the sink. Create the job anew, with a sink of its own",
+        )
+    return found
 
 
 def sized(source: Source, preprocessing: Preprocessing) -> Source:

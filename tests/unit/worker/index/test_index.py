@@ -56,6 +56,15 @@ def test_an_index_of_another_source_is_refused(tmp_path: Path, sink: Store) -> N
         build(Source(uri=str(tmp_path / "in")), sink, limit=2)
 
 
+def test_a_worker_does_not_take_the_index_of_another_source(tmp_path: Path, sink: Store) -> None:
+    sources = [Source(uri=str(tmp_path / name)) for name in ("in", "other")]
+    write_photos(tmp_path / "in", 5)
+    build(sources[0], sink)
+    assert resolve_index(sources[0], sink, images=5, preprocessing=SMALL).images == 5
+    with pytest.raises(Invalid, match="holds the index of another source"):
+        resolve_index(sources[1], sink, images=5, preprocessing=SMALL)
+
+
 def test_an_index_step_that_was_killed_before_its_last_write_is_made_again(tmp_path: Path, sink: Store) -> None:
     write_photos(tmp_path / "in", 5)
     build(Source(uri=str(tmp_path / "in")), sink)
