@@ -146,6 +146,11 @@ class Reason(Enum):
         "Objects of before, such as those of a deleted job of the same name, are still being deleted.",
         "wait for some seconds; if it lasts, `kubectl get` the object that the message names: a finalizer may hold it",
     )
+    ASSIGNMENTS_LOST = _NOT_ADMITTED(
+        "AssignmentsLost",
+        "ConfigMaps that say what workers do are gone. Their Jobs are deleted, and others take over what is left.",
+        "find out what deletes ConfigMaps",
+    )
     ON_TRACK = ReasonEntry(
         ConditionType.ON_TRACK, "True", "InTime", "The workers will be in time, by what they have reported."
     )
@@ -176,6 +181,13 @@ class Reason(Enum):
         "False",
         "Stopped",
         "The deadline passed, and `spec.onDeadline` is Stop.",
+    )
+    FINISHING = ReasonEntry(
+        ConditionType.COMPLETE,
+        "False",
+        "Finishing",
+        "Every part is there, and the finish Job counts the rows. Where its pod can't start, the message says why.",
+        "wait, or mend what the message says",
     )
     EVERY_IMAGE_HAS_A_ROW = ReasonEntry(
         ConditionType.COMPLETE, "True", "EveryImageHasARow", "Every part and `_SUCCESS` are in the sink."

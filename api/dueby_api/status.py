@@ -144,6 +144,8 @@ class JobStatus(LenientSpec, frozen=True, kw_only=True):
     """What the results depend on: index, weights, model, image size, precision."""
     input_cost: InputCost | None = None
     """What reading and decoding an image costs, as the index step sampled it."""
+    part_size: int | None = None
+    """Images in a part of a sink that was begun before, by another job or run; absent for a new one."""
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
     """What is true of the job."""
     own_profiles: Annotated[

@@ -25,9 +25,9 @@ def first_snapshot(job: InferenceJob, indexed: Indexed, *, parts_there: Parts, a
             images=indexed.images,
             fingerprint=indexed.fingerprint,
             input_cost=indexed.cost,
+            part_size=indexed.part_size,
             conditions=merge_conditions((), found, generation=1, now_us=accepted_us),
         ),
-        part_size=indexed.part_size,
         parts_there=parts_there,
     )
 

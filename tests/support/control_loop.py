@@ -28,6 +28,9 @@ Document = dict[str, Any]
 MADE = {"creationTimestamp": infj()["metadata"]["creationTimestamp"]}
 
 
+LISTED = ("gpuprofiles", "inferencejobs", "jobs", "nodes", "pods", "resourcequotas")
+
+
 class Store:
     """The objects that are there, by their path, and what was written, in its order."""
 
@@ -48,6 +51,8 @@ class Store:
             if found := self.objects.get(path):
                 return web.json_response(found)
             kind = path.rpartition("/")[2]
+            if kind not in LISTED:
+                return web.json_response({"message": "not found"}, status=404)
             items = [document for place, document in self.objects.items() if f"/{kind}/" in place]
             return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
         body = json.loads(await request.read())
@@ -71,7 +76,10 @@ class Store:
                 del self.objects[path]
             return web.json_response({})
         name = body["metadata"].setdefault("name", f"event-{len(self.written)}")
-        self.objects[f"{path}/{name}"] = {**body, "metadata": {**body["metadata"], "uid": f"u-{name}", **MADE}}
+        self.objects[f"{path}/{name}"] = {
+            **body,
+            "metadata": {**body["metadata"], "uid": f"u-{name}-{len(self.written)}", **MADE},
+        }
         return web.json_response(body)
 
     def start_pods(self) -> None:

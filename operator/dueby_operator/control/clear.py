@@ -48,9 +48,9 @@ def clear(job: JobSnapshot, *, now_us: int, time_to_live_us: int | None = None) 
     return tuple(deletions)
 
 
-def delete_job(job: BatchJob) -> Delete:
-    """Return what deletes the Job."""
-    return Delete(path=paths.batch_path(job.metadata.namespace, job.name), uid=job.metadata.uid)
+def delete_job(job: BatchJob, *, waits: bool = False) -> Delete:
+    """Return what deletes the Job, which stays until its pods are gone if it `waits`."""
+    return Delete(path=paths.batch_path(job.metadata.namespace, job.name), uid=job.metadata.uid, waits=waits)
 
 
 def _is_expired(job: JobSnapshot, ended_us: int, now_us: int, usual_us: int | None) -> bool:

@@ -73,7 +73,7 @@ def message_of(status: JobStatus) -> str:
 
 
 # The statuses with which a condition matters, where that is not False alone. Failed is False while it is not settled.
-_NEWS = {ConditionType.FAILED: ("True", "False"), ConditionType.COMPLETE: ("True",)}
+_NEWS = {ConditionType.FAILED: ("True", "False"), ConditionType.COMPLETE: ("True", "False")}
 _BY_WEIGHT = (
     ConditionType.FAILED,
     ConditionType.COMPLETE,

@@ -34,6 +34,8 @@ from dueby_operator.control.policies.parse import parse
 from dueby_operator.control.policies.plan import plan
 from dueby_operator.control.policies.profile import profile
 from dueby_operator.control.policies.queue import queue
+from dueby_operator.control.policies.recover import recover
+from dueby_operator.control.policies.stop import stop
 from dueby_operator.control.policies.suspend import suspend
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.snapshot import ClusterSnapshot
@@ -55,7 +57,7 @@ from dueby_operator.profiling.used_models import jobs_to_measure_for
 
 Found = TypeVar("Found")
 # Parse makes the input of these, in this order.
-POLICIES: tuple[Policy, ...] = (index, suspend, queue, profile, plan, finish)
+POLICIES: tuple[Policy, ...] = (stop, index, suspend, queue, profile, recover, plan, finish)
 # What can't be made for now is tried again after this long: another manifest would mend neither a full quota nor a name
 # that isn't free.
 TRIED_AGAIN_US = {Reason.FORBIDDEN: 30_000_000, Reason.NAME_TAKEN: 30_000_000, Reason.WAITING_FOR_CLEANUP: 0}

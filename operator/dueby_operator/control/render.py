@@ -1,7 +1,7 @@
 """From what was decided about a job to what is written: actions become Jobs, ConfigMaps and deletions. Pure."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
@@ -10,14 +10,16 @@ from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.control.clear import delete_job
 from dueby_operator.jobs import names
-from dueby_operator.jobs.manifests import MAX_WORKERS_OF_JOB, Owner, step_objects, worker_objects
+from dueby_operator.jobs.manifests import MAX_WORKERS_OF_JOB, Objects, Owner, step_objects, worker_objects
 from dueby_operator.jobs.pod_state import index_of, job_of
+from dueby_operator.jobs.repeats import attempt_of
 from dueby_operator.model.actions import (
     Action,
     MeasureClass,
     StartStep,
     StartWorkers,
     StopEverything,
+    StopJobs,
     StopMeasuring,
     StopWorkers,
 )
@@ -39,8 +41,7 @@ def render(
 def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevices) -> Sequence[Write]:
     match action:
         case StartStep():
-            made = step_objects(owner, devices.settings, action.step)
-            return [Create(config_map=made.config_map, job=made.job)]
+            return _in_place(step_objects(owner, devices.settings, action.step), job.steps.values())
         case StartWorkers():
             return _start_workers(action, owner, devices)
         case StopWorkers():
@@ -50,7 +51,12 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
         case StopMeasuring():
             return [delete_job(found) for found in job.profiling if found.name in action.jobs]
         case StopEverything():
-            return [delete_job(found) for found in (*(each.job for each in job.worker_jobs), *job.profiling)]
+            there = (*(each.job for each in job.worker_jobs), *job.profiling, *job.without_config)
+            return [delete_job(found) for found in {each.metadata.uid: each for each in there}.values()]
+        case StopJobs():
+            outdated = (found for jobs in job.outdated_steps.values() for found in jobs)
+            meant = (found for found in (*outdated, *job.without_config) if found.name in action.jobs)
+            return [delete_job(found, waits=True) for found in meant]
 
 
 def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices) -> list[Write]:
@@ -89,6 +95,16 @@ def _measure(action: MeasureClass, owner: Owner, devices: ClusterDevices) -> Wri
         return Add(kind=paths.batch_path(settings.profiler.namespace), document=document)
     made = private_objects(owner, settings, device_class=name, device=device, avoid=avoid)
     return Create(config_map=made.config_map, job=made.job)
+
+
+def _in_place(made: Objects, there: Iterable[BatchJob]) -> list[Write]:
+    """Return what creates the objects, in the place of the Job of that name if there is one."""
+    create = Create(config_map=made.config_map, job=made.job)
+    before = next((found for found in there if found.name == made.job["metadata"]["name"]), None)
+    if before is None:
+        return [create]
+    made.job["metadata"].setdefault("annotations", {})[names.ATTEMPT] = str(attempt_of(before) + 1)
+    return [delete_job(before), create]
 
 
 def _stop_workers(stop: StopWorkers, job: JobSnapshot) -> list[Write]:

@@ -58,9 +58,15 @@ class Objects:
     job: Document
 
 
+def step_job_name(owner: Owner, step: StepName) -> str:
+    """Return the name of a step's Job. After an edit of what the step or its pod is told, it is another."""
+    told = {"config": _STEP_CONFIGS[step](owner.job), "worker": owner.job.spec.worker.document()}
+    return names.step_name(owner.name, owner.uid, step, told=json.dumps(told, sort_keys=True))
+
+
 def step_objects(owner: Owner, settings: OperatorSettings, step: StepName) -> Objects:
     """Return ConfigMap and Job of a step that there is once."""
-    name, labels = names.step_name(owner.name, step), names.labels(owner.name, step)
+    name, labels = step_job_name(owner, step), names.labels(owner.name, step)
     request = PodRequest(step=step, config_map=name, labels=labels, requests={"cpu": "100m", "memory": "1Gi"})
     return Objects(
         config_map=config_map_document(name, owner, {"config.json": _STEP_CONFIGS[step](owner.job)}, labels),

@@ -23,6 +23,8 @@ PROFILED = f"{GROUP}/profiled"
 NODE, CONFIG, DIGEST, REASON = (f"{GROUP}/{word}" for word in ("node", "config", "digest", "reason"))
 # On a Job that measures a class for everybody, and on its pod. An annotation says for whose namespace it was begun.
 ON_DEMAND, BEGUN_FOR = f"{GROUP}/on-demand", f"{GROUP}/begun-for"
+# On a Job whose work is done again since what came of it was lost: which attempt it is.
+ATTEMPT = f"{GROUP}/attempt"
 # The step that measures a device. A job may have several.
 PROFILE = "profile"
 INDEX_OF_POD = "batch.kubernetes.io/job-completion-index"
@@ -46,9 +48,9 @@ def labels(job: str, step: str) -> dict[str, str]:
     return {**MANAGED, JOB: job, STEP: step}
 
 
-def step_name(job: str, step: str) -> str:
-    """Return the name of the Job of a step that there is once: index, finish."""
-    return f"{job}-{step}"
+def step_name(job: str, uid: str, step: str, *, told: str) -> str:
+    """Return the name of the Job of a step that there is once: index, finish. One that is told else has another."""
+    return _fit(f"{job}-{step}", step, uid, job, told, longest=_MAX_JOB)
 
 
 def workers_name(job: str, uid: str, *, revision: int, device_class: str, chunk: int = 0) -> str:

@@ -43,7 +43,7 @@ async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
             case Put():
                 await _put(kube, write)
             case Delete():
-                await kube.delete(write.path, uid=write.uid)
+                await kube.delete(write.path, uid=write.uid, waits=write.waits)
 
 
 async def _create_both(kube: Kube, create: Create) -> None:

@@ -179,12 +179,12 @@ class Kube:
                 raise Conflict(error.message) from None
             raise
 
-    async def delete(self, path: str, *, uid: str) -> None:
-        """Delete the object of this uid and, in the background, what it owns.
+    async def delete(self, path: str, *, uid: str, waits: bool = False) -> None:
+        """Delete the object of this uid and, in the background, what it owns; or that first, if the object `waits`.
 
         One that is gone is no error, nor is another that has its name by now, which stays.
         """
-        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        options = {"propagationPolicy": "Foreground" if waits else "Background", "preconditions": {"uid": uid}}
         try:
             await self._call("DELETE", path, body={"apiVersion": "v1", "kind": "DeleteOptions", **options})
         except (Missing, Conflict):

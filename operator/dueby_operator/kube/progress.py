@@ -15,26 +15,27 @@ from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.grid import Grid
 from dueby_api.parts import MAX_RUNS, NONE, Parts, all_parts, parts_of_runs
 from dueby_api.schema import Spec, decode
-from dueby_api.step_messages import IndexResult, ProfilingProgress, SinkParts, WorkerProgress
+from dueby_api.step_messages import ProfilingProgress, SinkParts, WorkerProgress
 from dueby_operator import paths
 from dueby_operator.cluster.node_heartbeat import NodeHeartbeats
 from dueby_operator.jobs import names
-from dueby_operator.jobs.manifests import read_assignments
+from dueby_operator.jobs.manifests import Owner, step_job_name
 from dueby_operator.jobs.pod_state import (
     ABSENT_US,
     PodKey,
     absent_workers,
     answering_pods,
-    ending_of,
+    job_of,
     progress_of_ended,
     worker_models,
 )
 from dueby_operator.kube.client import Kube, Missing, Refused
+from dueby_operator.kube.config_maps import ConfigMaps, is_slow_to_start
 from dueby_operator.kube.worker_client import Ask
 from dueby_operator.kube.worker_poll import WorkerPoll
 from dueby_operator.model.actions import StepName
 from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_model import Assignment, WorkerModel
+from dueby_operator.model.job_model import WorkerModel
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import parse_index
@@ -72,7 +73,7 @@ class JobObserver:
     def __init__(self, kube: Kube, *, ask: Ask) -> None:
         self._kube = kube
         self._poll = WorkerPoll(ask)
-        self._assignments: dict[str, list[Assignment]] = {}
+        self._config_maps = ConfigMaps(kube)
         self._heartbeats = NodeHeartbeats()
         self._caches: dict[str, JobCache] = defaultdict(JobCache)
 
@@ -90,7 +91,10 @@ class JobObserver:
         """
         self._poll.begin(pod for found in pods.values() for pod in found)
         seen = await asyncio.gather(
-            *(_guarded(job, self._look(job, batch.get(job.uid, ()), pods.get(job.uid, ()))) for job in jobs)
+            *(
+                _guarded(job, self._look(job, batch.get(job.uid, ()), pods.get(job.uid, ()), now_us=now_us))
+                for job in jobs
+            )
         )
         silent = await self._silent_nodes(seen, now_us=now_us)
         observed = await asyncio.gather(*(_guarded(job, self._complete(job, silent, now_us=now_us)) for job in seen))
@@ -105,27 +109,50 @@ class JobObserver:
         known, there = {job.uid for job in jobs}, {found.metadata.uid for found in batch}
         for uid in self._caches.keys() - known:
             del self._caches[uid]
-        for uid in self._assignments.keys() - there:
-            del self._assignments[uid]
+        self._config_maps.forget_all_but(there)
 
-    async def _look(self, job: JobSnapshot, batch: Sequence[BatchJob], pods: Sequence[Pod]) -> JobSnapshot:
+    async def _look(
+        self, job: JobSnapshot, batch: Sequence[BatchJob], pods: Sequence[Pod], *, now_us: int
+    ) -> JobSnapshot:
         """Return the job with its Jobs, its pods and what they answer."""
         by_step: dict[str, list[BatchJob]] = defaultdict(list)
         for found in batch:
             by_step[found.metadata.labels.get(names.STEP, "")].append(found)
-        worker_jobs = [await self._worker_job(found) for found in by_step["work"]]
+        worker_jobs, untold = await self._worker_jobs(job, by_step["work"])
+        steps, outdated = _current_and_outdated(job, by_step)
+        slow = {job_of(pod) for pod in pods if is_slow_to_start(pod, now_us=now_us)}
+        told = [*(found.job for found in worker_jobs), *steps.values()]
+        missed = [
+            found
+            for found in told
+            if found.name in slow and await self._config_maps.is_missed(found, owner=job.uid, now_us=now_us)
+        ]
         workers = await self._ask_all(answering_pods(pods, "work"), "/progress", WorkerProgress)
-        steps = {step: by_step[step][-1] for step in ONCE if by_step[step]}
         return replace(
             job,
-            worker_jobs=[found for found in worker_jobs if found],
+            worker_jobs=worker_jobs,
             profiling=by_step[names.PROFILE],
             steps=steps,
-            part_size=_begun_part_size(steps.get("index"), pods),
+            outdated_steps=outdated,
+            without_config=(*untold, *missed),
             pods=pods,
             progress=workers | progress_of_ended(pods),
             profiling_progress=await self.ask_profiling(pods),
         )
+
+    async def _worker_jobs(self, job: JobSnapshot, batch: Sequence[BatchJob]) -> tuple[list[WorkerJob], list[BatchJob]]:
+        """Return the Jobs of workers, and those of which nobody knows any more what their workers do."""
+        worker_jobs, untold = [], []
+        for found in batch:
+            revision = parse_index(found.metadata.labels.get(names.REVISION, ""))
+            if revision is None:  # it isn't one that the operator made
+                continue
+            assignments = await self._config_maps.assignments(found, owner=job.uid)
+            if assignments is None:
+                untold.append(found)
+            else:
+                worker_jobs.append(WorkerJob(job=found, revision=revision, assignments=assignments))
+        return worker_jobs, untold
 
     async def _complete(self, job: JobSnapshot, silent: Collection[str], *, now_us: int) -> JobSnapshot:
         """Return the job with its workers, and with the parts that are in the sink."""
@@ -143,16 +170,6 @@ class JobObserver:
             now_us=now_us,
         )
         return replace(job, absent=absent, workers=workers, parts_there=await self._parts_there(job, workers))
-
-    async def _worker_job(self, found: BatchJob) -> WorkerJob | None:
-        """Return a Job of workers; None if it says no revision, and so isn't one of ours."""
-        revision, uid = parse_index(found.metadata.labels.get(names.REVISION, "")), found.metadata.uid
-        if revision is None:
-            return None
-        if uid not in self._assignments:
-            path = paths.core_path("configmaps", found.metadata.namespace, found.name)
-            self._assignments[uid] = read_assignments(await self._kube.get(path))
-        return WorkerJob(job=found, revision=revision, assignments=self._assignments[uid])
 
     async def _ask_all(self, pods: Sequence[Pod], page: str, kind: type[Answer]) -> dict[str, Answer]:
         """Return the answers by pod, of the pods that answer with this kind."""
@@ -242,10 +259,23 @@ async def _guarded(job: JobSnapshot, seen: Awaitable[JobSnapshot]) -> JobSnapsho
         return replace(job, fault=Fault(stage="observing", error=error))
 
 
-def _begun_part_size(index_step: BatchJob | None, pods: Sequence[Pod]) -> int | None:
-    """Return the part size that the index step found in a sink that was begun before."""
-    result = None if index_step is None else ending_of(pods, index_step.name).read(IndexResult)
-    return None if result is None else result.part_size
+def _current_and_outdated(
+    job: JobSnapshot, by_step: Mapping[str, Sequence[BatchJob]]
+) -> tuple[dict[StepName, BatchJob], dict[StepName, Sequence[BatchJob]]]:
+    """Return the Jobs of the steps that there are once, and those that were made of the job before an edit."""
+    current: dict[StepName, BatchJob] = {}
+    outdated: dict[StepName, Sequence[BatchJob]] = {}
+    if isinstance(job.manifest, Invalid):
+        return current, outdated
+    owner = Owner(job=job.manifest, namespace=job.namespace, uid=job.uid)
+    for step in ONCE:
+        name = step_job_name(owner, step)
+        for found in by_step.get(step, ()):
+            if found.name == name:
+                current[step] = found
+            else:
+                outdated[step] = (*outdated.get(step, ()), found)
+    return current, outdated
 
 
 def _may_be_spent(job: JobSnapshot) -> bool:

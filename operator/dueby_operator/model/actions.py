@@ -15,7 +15,7 @@ StepName = Literal["index", "finish"]
 
 @dataclass(frozen=True, kw_only=True)
 class StartStep:
-    """Start a step that there is once for a job."""
+    """Start a step that there is once for a job, in the place of its Job if there is one."""
 
     step: StepName
 
@@ -68,4 +68,11 @@ class StopMeasuring:
     jobs: tuple[str, ...]
 
 
-Action = StartStep | StartWorkers | StopWorkers | StopEverything | MeasureClass | StopMeasuring
+@dataclass(frozen=True, kw_only=True)
+class StopJobs:
+    """Stop these Jobs, of steps or workers, of which nothing will come; each stays until its pods are gone."""
+
+    jobs: tuple[str, ...]
+
+
+Action = StartStep | StartWorkers | StopWorkers | StopEverything | StopJobs | MeasureClass | StopMeasuring

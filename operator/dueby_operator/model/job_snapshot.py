@@ -73,14 +73,16 @@ class JobSnapshot:
     status: JobStatus = field(default_factory=JobStatus)
     """As the last pass left it."""
     memory: JobMemory = NOTHING
-    part_size: int | None = None
-    """P of a sink that was begun before, by another job or run; None for a new one."""
     workers: tuple[WorkerModel, ...] = ()
     """Every worker that was ever started, in the order of its start."""
     parts_there: Parts = NONE
     """Parts in the sink, as the workers know."""
     steps: Mapping[StepName, BatchJob] = field(default_factory=dict)
     """The Jobs of the steps that there are once."""
+    outdated_steps: Mapping[StepName, Sequence[BatchJob]] = field(default_factory=dict)
+    """Jobs of those steps that were made of the job before an edit."""
+    without_config: Sequence[BatchJob] = ()
+    """Jobs whose ConfigMap is gone, or isn't theirs: pods that start anew never do, or nobody knows what they do."""
     worker_jobs: Sequence[WorkerJob] = ()
     profiling: Sequence[BatchJob] = ()
     """The Jobs that measure device classes for it."""

@@ -54,6 +54,8 @@ class Delete:
     path: str
     uid: str
     """Of the object that is meant."""
+    waits: bool = False
+    """Whether the object stays until what it owns is gone."""
 
 
 Write = Create | Add | Change | Put | Delete

@@ -2,7 +2,8 @@
 
 the deadline passed, and onDeadline is Stop     Failed, Stopped; what was done is kept
 parts are missing                               nothing
-every part is there, no finish step yet         the step is started: it counts rows and writes _SUCCESS
+every part is there                             Finishing: a step counts rows and writes _SUCCESS; it is started, or
+                                                started anew
 the step failed                                 Failed, FinishFailed
 the step is done                                Complete, or Failed with TooManyFailedImages; DeadlineMet either way
 """
@@ -12,12 +13,12 @@ from dueby_api.status import ProgressStatus
 from dueby_api.step_messages import FinishResult
 from dueby_api.units import format_count, format_duration, format_time
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
-from dueby_operator.jobs.pod_state import ending_of
-from dueby_operator.model.actions import StartStep
+from dueby_operator.control.steps import follow_step
 from dueby_operator.model.conditions import NewCondition
-from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import micros_of
 
+COUNTING = "Every part is there; the rows are being counted."
+OTHER_ROWS = "the rows are not of this job's images and model; use another sink, or set sink.ifExists: Overwrite"
 STOPPED = "The deadline has passed, and spec.onDeadline is Stop. What was done is kept."
 
 
@@ -27,21 +28,25 @@ def finish(given: PolicyInput) -> Outcome:
     if model is None:
         return Outcome()
     if model.is_complete:
-        step = given.job.steps.get("finish")
-        return Outcome(actions=(StartStep(step="finish"),)) if step is None else _read_step(given, step)
-    if model.must_stop:
-        return failed(Reason.STOPPED, STOPPED, NewCondition(reason=Reason.STOPPED_AT_DEADLINE, message=STOPPED))
-    return Outcome()
+        return _count(given)
+    return stop_at_deadline() if model.must_stop else Outcome()
 
 
-def _read_step(given: PolicyInput, step: BatchJob) -> Outcome:
-    ending = ending_of(given.job.pods, step.name)
-    if step.is_failed or ending.is_final:
-        return failed(Reason.FINISH_FAILED, ending.sentence or "the finish step failed; see the log of its pod")
-    result = ending.read(FinishResult) if step.is_complete else None
-    if result is None:
-        return Outcome()
-    return close(given, result, ended_us=micros_of(step.status.completion_time) or given.now_us)
+def stop_at_deadline() -> Outcome:
+    """Return the end of a job that is to stop at its deadline."""
+    return failed(Reason.STOPPED, STOPPED, NewCondition(reason=Reason.STOPPED_AT_DEADLINE, message=STOPPED))
+
+
+def _count(given: PolicyInput) -> Outcome:
+    step = follow_step(given, "finish", FinishResult)
+    if step.failure:
+        return failed(Reason.FINISH_FAILED, step.failure)
+    if step.result is None or step.job is None:
+        finishing = NewCondition(reason=Reason.FINISHING, message=step.message or COUNTING)
+        return Outcome(conditions=(finishing,), actions=step.actions)
+    if given.status.fingerprint and step.result.fingerprint not in ("", given.status.fingerprint):
+        return failed(Reason.FINISH_FAILED, f"{given.spec.sink.uri}: {OTHER_ROWS}")
+    return close(given, step.result, ended_us=micros_of(step.job.status.completion_time) or given.now_us)
 
 
 def close(given: PolicyInput, result: FinishResult, *, ended_us: int) -> Outcome:

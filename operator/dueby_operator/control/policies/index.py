@@ -2,11 +2,11 @@
 
     indexed already                          nothing
     synthetic images of the model's size     indexed at once: there is nothing to list
-    no index step yet                        the step is started
     the step failed                          Failed, IndexFailed
-    the step is done                         N, fingerprint and input cost are recorded
-    the step is at work                      Indexing, with what keeps its pod from starting
+    the step is done                         N, fingerprint, input cost and the sink's grid are recorded
+    otherwise                                Indexing, with what the step waits for; it is started, or started anew
 
+What the step depends on is part of its Job's name, so that after an edit nothing that was found before it counts.
 A job that isn't indexed goes on to be profiled meanwhile; only its plan waits.
 """
 
@@ -14,12 +14,9 @@ from dueby_api.conditions import ConditionType, Reason
 from dueby_api.step_messages import IndexResult
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
 from dueby_operator.control.conditions import is_true
-from dueby_operator.jobs.pod_diagnosis import diagnose_step
-from dueby_operator.jobs.pod_state import ending_of
-from dueby_operator.model.actions import StartStep
+from dueby_operator.control.steps import follow_step
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.step_configs import images_without_index
-from dueby_operator.objects.jobs import BatchJob
 
 LISTING = "The source is being listed."
 
@@ -28,27 +25,27 @@ def index(given: PolicyInput) -> Outcome:
     """Return whether the source is indexed, and start what indexes it."""
     if is_true(given.status, ConditionType.INDEXED):
         return Outcome()
-    step = given.job.steps.get("index")
-    if step is not None:
-        return _read_step(given, step)
-    if images := images_without_index(given.spec):
+    is_begun = "index" in given.job.steps or "index" in given.job.outdated_steps
+    if not is_begun and (images := images_without_index(given.spec)):
         indexed = NewCondition(reason=Reason.INDEXED, message=f"{images:,} synthetic images.")
         return Outcome(conditions=(indexed,), status=given.status.replace(images=images))
-    return Outcome(
-        conditions=(NewCondition(reason=Reason.INDEXING, message=LISTING),), actions=(StartStep(step="index"),)
-    )
+    step = follow_step(given, "index", IndexResult)
+    if step.failure:
+        unreadable = NewCondition(reason=Reason.SOURCE_UNREADABLE, message=step.failure)
+        return failed(Reason.INDEX_FAILED, step.failure, unreadable)
+    if step.result is None:
+        listing = NewCondition(reason=Reason.INDEXING, message=step.message or LISTING)
+        return Outcome(conditions=(listing,), actions=step.actions)
+    return _record(given, step.result)
 
 
-def _read_step(given: PolicyInput, step: BatchJob) -> Outcome:
-    ending = ending_of(given.job.pods, step.name)
-    if step.is_failed or ending.is_final:
-        message = ending.sentence or "the index step failed; see the log of its pod"
-        return failed(Reason.INDEX_FAILED, message, NewCondition(reason=Reason.SOURCE_UNREADABLE, message=message))
-    result = ending.read(IndexResult) if step.is_complete else None
-    if result is None:
-        message = diagnose_step(given.job.pods, step.name) or LISTING
-        return Outcome(conditions=(NewCondition(reason=Reason.INDEXING, message=message),))
+def _record(given: PolicyInput, found: IndexResult) -> Outcome:
     return Outcome(
-        conditions=(NewCondition(reason=Reason.INDEXED, message=f"{result.images:,} images."),),
-        status=given.status.replace(images=result.images, fingerprint=result.fingerprint, input_cost=result.input_cost),
+        conditions=(NewCondition(reason=Reason.INDEXED, message=f"{found.images:,} images."),),
+        status=given.status.replace(
+            images=found.images,
+            fingerprint=found.fingerprint,
+            input_cost=found.input_cost,
+            part_size=found.part_size,
+        ),
     )

@@ -42,7 +42,7 @@ def build_model(given: PolicyInput) -> JobModel:
         warnings=offer.warnings,
         is_one_class=bool(spec.queue_name),
         cpus=given.shared.devices.worker_cpus,
-        part_size=status.plan.part_size if status.plan else job.part_size,
+        part_size=status.plan.part_size if status.plan else status.part_size,
         parts_there=job.parts_there,
         revision=revision,
         workers=workers,

@@ -36,7 +36,7 @@ def ended(begun: Started, words: dict[str, Any], *, at_us: int = NOW, code: int 
 def test_the_finish_step_starts_once_every_part_is_there_and_only_once() -> None:
     begun = started()
     first = look(done(begun))
-    assert first.started_names == ["job-finish"]
+    assert [name.rpartition("-")[0] for name in first.started_names] == ["job-finish"]
     again = look(done(begun, steps={"finish": first.created[0].job}))
     assert not again.writes
     assert again.status.phase == "Finishing"
@@ -68,6 +68,12 @@ def test_a_finish_step_that_fails_ends_the_job_in_its_words() -> None:
     found = look(ended(started(), {"field": "spec.sink", "error": "rows is full"}, code=2))
     assert found.said("Failed") == ("True", "FinishFailed")
     assert "rows is full" in found.message("Failed")
+
+
+def test_rows_of_other_images_or_another_model_are_not_taken_for_this_jobs() -> None:
+    found = look(ended(started(), {"rows": 10_000, "errors": 0, "fingerprint": "of another"}))
+    assert found.said("Failed") == ("True", "FinishFailed")
+    assert "not of this job's images and model" in found.message("Failed")
 
 
 def test_a_job_that_is_to_stop_at_its_deadline_stops_there() -> None:

@@ -23,7 +23,7 @@ def ended_job(create: Create, condition: str) -> dict[str, Any]:
 
 def test_a_new_job_is_indexed_first() -> None:
     found = look(infj())
-    assert found.started_names == ["job-index"]
+    assert [name.rpartition("-")[0] for name in found.started_names] == ["job-index"]
     assert found.said("Indexed") == ("False", "Indexing")
     assert found.status.phase == "Indexing"
 
@@ -49,7 +49,8 @@ def test_a_new_job_is_indexed_first() -> None:
     ],
 )
 def test_synthetic_images_are_indexed_only_where_there_is_something_to_do(change: dict[str, Any], first: str) -> None:
-    assert look(infj(images=1000, **change)).started_names == [first]
+    (name,) = look(infj(images=1000, **change)).started_names
+    assert name.startswith(first)
 
 
 def test_workers_without_an_index_step_are_told_n_and_no_fingerprint() -> None:

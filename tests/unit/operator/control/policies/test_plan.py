@@ -38,7 +38,7 @@ def test_a_quota_bounds_the_plan() -> None:
 
 
 def test_a_sink_that_was_begun_before_keeps_its_grid() -> None:
-    plan = look(job(infj(status=indexed()), part_size=77)).status.plan
+    plan = look(infj(status=indexed(partSize=77))).status.plan
     assert plan is not None
     assert plan.part_size == 77
 

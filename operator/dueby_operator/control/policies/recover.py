@@ -1,0 +1,30 @@
+"""Recover: is it known of every Job of workers what its workers do?
+
+every ConfigMap can be read     nothing
+one is gone                     Admitted False, AssignmentsLost; its Job is deleted, and what is left is planned anew
+
+Pods of such a Job that are started again never start, and hold a device while they try. An operator that has just
+started knows nothing of the workers either. The parts that they have done are in the sink, so nothing is lost but time.
+"""
+
+from dueby_api.conditions import Reason
+from dueby_operator.control.chain import Outcome, PolicyInput
+from dueby_operator.jobs import names
+from dueby_operator.jobs.repeats import is_leaving
+from dueby_operator.model.actions import StopJobs
+from dueby_operator.model.conditions import NewCondition
+
+
+def recover(given: PolicyInput) -> Outcome:
+    """Delete the Jobs of workers of which nobody knows what they do."""
+    lost = [found for found in given.job.without_config if found.metadata.labels.get(names.STEP) == "work"]
+    stopping = tuple(found.name for found in lost if not found.metadata.is_deleting)
+    if not stopping and not any(is_leaving(found, now_us=given.now_us) for found in lost):
+        return Outcome()
+    jobs = ", ".join(found.name for found in lost)
+    message = (
+        f"ConfigMaps of workers ({jobs}) are gone or can't be read. Their Jobs are deleted, and others take over what "
+        "is left. Find out what deletes ConfigMaps."
+    )
+    condition = NewCondition(reason=Reason.ASSIGNMENTS_LOST, message=message)
+    return Outcome(conditions=(condition,), actions=(StopJobs(jobs=stopping),) if stopping else (), ends=True)

@@ -1,0 +1,88 @@
+"""A step that there is once for a job: how far it is, and what is done where nothing comes of it. Pure.
+
+a Job of before an edit                 is stopped; the step waits until its pods are gone
+no Job                                  the step is started
+the Job failed, or refused its input    the step has failed
+its pod's last words can be read        the step is done
+they are lost, or its ConfigMap is      it is started anew in its place, MAX_ATTEMPTS times in all; then it has failed
+otherwise                               it is at work, or the message says what keeps its pod from starting
+"""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from dueby_api.schema import LenientSpec
+from dueby_operator.control.chain import PolicyInput
+from dueby_operator.jobs.pod_diagnosis import diagnose_step
+from dueby_operator.jobs.pod_state import Ending, ending_of
+from dueby_operator.jobs.repeats import MAX_ATTEMPTS, attempt_of, is_given_up, is_leaving, is_long_complete
+from dueby_operator.model.actions import Action, StartStep, StepName, StopJobs
+from dueby_operator.objects.jobs import BatchJob
+
+Result = TypeVar("Result", bound=LenientSpec)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepProgress(Generic[Result]):
+    """How far a step is."""
+
+    message: str = ""
+    """What it waits for; empty where it is at work."""
+    actions: tuple[Action, ...] = ()
+    failure: str = ""
+    """Why it has failed; empty if it hasn't."""
+    result: Result | None = None
+    """What it has found, once it is done."""
+    job: BatchJob | None = None
+    """Its Job, if there is one."""
+
+
+def follow_step(given: PolicyInput, step: StepName, kind: type[Result]) -> StepProgress[Result]:
+    """Return how far the step is. Its last words are of this kind."""
+    outdated = given.job.outdated_steps.get(step, ())
+    going = tuple(found.name for found in outdated if not found.metadata.is_deleting)
+    if going or any(is_leaving(found, now_us=given.now_us) for found in outdated):
+        message = f"The job was edited: the {step} step is being stopped, and then it is started anew."
+        return StepProgress(message=message, actions=(StopJobs(jobs=going),) if going else ())
+    job = given.job.steps.get(step)
+    if job is None:
+        is_allowed = given.now_us >= given.memory.refused_until_us
+        return StepProgress(actions=(StartStep(step=step),) if is_allowed else ())
+    if job.metadata.is_deleting:
+        return StepProgress(message=f"Job {job.name} is being deleted; then the {step} step is started anew.", job=job)
+    return _read(given, step, job, kind)
+
+
+def _read(given: PolicyInput, step: StepName, job: BatchJob, kind: type[Result]) -> StepProgress[Result]:
+    ending = ending_of(given.job.pods, job.name)
+    if job.is_failed or ending.is_final:
+        return StepProgress(failure=ending.sentence or f"the {step} step failed; see the log of its pod", job=job)
+    result = ending.read(kind) if job.is_complete else None
+    if result is not None:
+        return StepProgress(result=result, job=job)
+    if lost := _lost(given, job, ending):
+        return _again(step, job, lost)
+    message = diagnose_step(given.job.pods, job.name)
+    attempt = attempt_of(job)
+    if attempt > 1:
+        message = f"The {step} step is done again, attempt {attempt} of {MAX_ATTEMPTS}. {message}".strip()
+    return StepProgress(message=message, job=job)
+
+
+def _lost(given: PolicyInput, job: BatchJob, ending: Ending) -> str:
+    """Return why nothing will come of the Job; empty if something may."""
+    if job in given.job.without_config:
+        return f"the ConfigMap {job.name} is gone, without which its pod doesn't start"
+    if not is_long_complete(job, now_us=given.now_us):
+        return ""
+    what = "left no result that can be read" if ending.message else "was gone before its result was read"
+    return f"its pod {what}"
+
+
+def _again(step: StepName, job: BatchJob, lost: str) -> StepProgress[Result]:
+    attempt = attempt_of(job)
+    if is_given_up(job):
+        message = f"the {step} step was started {attempt} times, and nothing came of it: at last {lost}"
+        return StepProgress(failure=message, job=job)
+    message = f"The {step} step is started anew ({attempt + 1} of {MAX_ATTEMPTS}), since {lost}."
+    return StepProgress(message=message, actions=(StartStep(step=step),), job=job)

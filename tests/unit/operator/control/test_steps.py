@@ -1,0 +1,145 @@
+"""The steps that there are once: done again where what came of them is lost, and made anew after an edit."""
+
+import json
+from typing import Any
+
+import pytest
+
+from dueby_api.parts import all_parts
+from dueby_api.units import format_time
+from dueby_operator.jobs import names
+from dueby_operator.jobs.repeats import LEAVING_US, LOST_US
+from dueby_operator.model.writes import Create, Delete
+from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.parse import parse
+from support.decisions import MADE, NOW, SECOND, Look, indexed, infj, job, look, pod_of, started
+
+Document = dict[str, Any]
+FOUND = json.dumps({"images": 5000, "fingerprint": "f", "partSize": 77})
+
+
+def index_step(*, attempt: int = 1, is_complete: bool = False, **metadata: Any) -> tuple[Create, Document]:
+    """What created the index step, and its Job as it is there; one that is complete ended when jobs are made."""
+    (create,) = look(infj()).created
+    annotations = {names.ATTEMPT: str(attempt)} if attempt > 1 else {}
+    document = {
+        **create.job,
+        "metadata": {**create.job["metadata"], "uid": "j", "annotations": annotations, **metadata},
+    }
+    if is_complete:
+        complete = {"type": "Complete", "status": "True"}
+        document["status"] = {"conditions": [complete], "completionTime": MADE}
+    return create, document
+
+
+def started_anew(found: Look) -> tuple[str, str]:
+    """The uid of the Job that is deleted, and which attempt is made in its place."""
+    delete, create = found.writes
+    assert isinstance(delete, Delete)
+    assert isinstance(create, Create)
+    assert delete.path.endswith(create.job["metadata"]["name"])
+    return delete.uid, create.job["metadata"]["annotations"][names.ATTEMPT]
+
+
+def test_a_step_whose_pod_is_gone_is_started_anew_in_its_place() -> None:
+    _, there = index_step(is_complete=True)
+    seen = job(infj(), steps={"index": there})
+    at_once = look(seen, now_us=NOW + SECOND)
+    assert not at_once.writes, "the pod may still be seen"
+    found = look(seen, now_us=NOW + LOST_US + SECOND)
+    assert started_anew(found) == ("j", "2")
+    assert found.said("Indexed") == ("False", "Indexing")
+    assert "started anew (2 of 3), since its pod was gone" in found.message("Indexed")
+
+
+def test_a_step_that_is_done_again_says_so_and_its_result_counts() -> None:
+    create, there = index_step(attempt=2)
+    assert "attempt 2 of 3" in look(job(infj(), steps={"index": there})).message("Indexed")
+    _, complete = index_step(attempt=2, is_complete=True)
+    terminated = {"exitCode": 0, "message": FOUND, "finishedAt": MADE}
+    pod = pod_of(create, phase="Succeeded", containerStatuses=[{"name": "dueby", "state": {"terminated": terminated}}])
+    found = look(job(infj(), steps={"index": complete}, pods=[pod]))
+    assert (found.status.images, found.status.part_size) == (5000, 77)
+    assert found.status.plan is not None
+    assert found.status.plan.part_size == 77
+
+
+def test_a_step_is_not_done_for_ever() -> None:
+    _, there = index_step(attempt=3, is_complete=True)
+    found = look(job(infj(), steps={"index": there}), now_us=NOW + LOST_US + SECOND)
+    assert found.said("Failed") == ("True", "IndexFailed")
+    assert "was started 3 times" in found.message("Failed")
+    assert not found.writes
+
+
+def test_a_step_whose_config_map_is_gone_is_started_anew() -> None:
+    _, there = index_step()
+    found = look(job(infj(), steps={"index": there}, without_config=(parse(BatchJob, there),)))
+    assert started_anew(found) == ("j", "2")
+    assert "the ConfigMap" in found.message("Indexed")
+
+
+def test_the_finish_step_is_started_anew_too_and_says_what_it_waits_for() -> None:
+    begun = started()
+    done = {"parts_there": all_parts(10_000)}
+    first = look(begun.job(**done))
+    assert first.said("Complete") == ("False", "Finishing")
+    (create,) = first.created
+    complete = {"conditions": [{"type": "Complete", "status": "True"}], "completionTime": MADE}
+    there = {**create.job, "metadata": {**create.job["metadata"], "uid": "f"}, "status": complete}
+    found = look(begun.job(**done, steps={"finish": there}), now_us=NOW + LOST_US + SECOND)
+    assert started_anew(found) == ("f", "2")
+    assert "its pod was gone" in found.message("Complete")
+    assert found.status.message == found.message("Complete")
+
+    pod = pod_of(
+        create, phase="Pending", conditions=[{"type": "PodScheduled", "status": "False", "message": "no room"}]
+    )
+    waits = look(begun.job(**done, steps={"finish": create.job}, pods=[*begun.pods, pod]))
+    assert waits.message("Complete") == "no room"
+
+
+@pytest.mark.parametrize(
+    ("edit", "is_another"),
+    [
+        pytest.param({"source": {"uri": "others"}}, True, id="the source"),
+        pytest.param({"images": 9}, True, id="the limit"),
+        pytest.param({"sink": {"uri": "elsewhere"}}, True, id="the sink"),
+        pytest.param({"model": {"name": "resnet18"}}, True, id="the model"),
+        pytest.param({"worker": {"image": "mine:1"}}, True, id="the pod"),
+        pytest.param({"deadline": "9m"}, False, id="what the step doesn't depend on"),
+    ],
+)
+def test_the_name_of_a_step_follows_what_it_depends_on(edit: Document, is_another: bool) -> None:
+    (before,), (after,) = look(infj()).started_names, look(infj(**edit)).started_names
+    assert (before != after) == is_another
+
+
+def test_an_edit_while_indexing_stops_the_step_before_another_is_started() -> None:
+    _, there = index_step(is_complete=True)
+    edited = infj(source={"uri": "others"})
+    found = look(job(edited, outdated_steps={"index": (parse(BatchJob, there),)}))
+    (delete,) = found.writes
+    assert delete == Delete(
+        path=f"/apis/batch/v1/namespaces/team/jobs/{there['metadata']['name']}", uid="j", waits=True
+    )
+    assert "The job was edited" in found.message("Indexed")
+
+    _, leaving = index_step(deletionTimestamp=format_time(NOW))
+    seen = job(edited, outdated_steps={"index": (parse(BatchJob, leaving),)})
+    assert not look(seen, now_us=NOW + SECOND).writes
+    (create,) = look(seen, now_us=NOW + LEAVING_US + SECOND).created
+    assert json.loads(create.config_map["data"]["config.json"])["source"] == {"uri": "others"}
+
+
+def test_a_step_that_somebody_deletes_is_waited_for() -> None:
+    _, there = index_step(deletionTimestamp=format_time(NOW))
+    found = look(job(infj(), steps={"index": there}))
+    assert not found.writes
+    assert "is being deleted" in found.message("Indexed")
+
+
+def test_a_job_that_is_indexed_does_not_mind_what_its_step_is_told_now() -> None:
+    _, there = index_step(is_complete=True)
+    seen = job(infj(status=indexed(), worker={"image": "mine:1"}), outdated_steps={"index": (parse(BatchJob, there),)})
+    assert look(seen).started_names[0].startswith("job-r1-")
