@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-deep lint format clean
+.PHONY: help install demo test test-deep lint format lock sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,6 +16,11 @@ STAMP := $(VENV)/.installed
 PIP_ARGS ?=
 # More options for pytest, such as `make test PYTEST_ARGS="-k shares -x"`.
 PYTEST_ARGS ?=
+# More options for uv, such as `make lock LOCK_ARGS=--upgrade`.
+LOCK_ARGS ?=
+# More options for docker, such as `make sbom DOCKER_ARGS="--build-arg BASE=..."`, and the images that they are for.
+DOCKER_ARGS ?=
+IMAGES ?= operator worker
 SOURCES := dueby api planner operator worker profiler study
 CHECKED := $(wildcard $(SOURCES) tests benchmarks examples)
 
@@ -47,6 +52,28 @@ lint: $(STAMP) ## ruff and mypy alone
 format: $(STAMP) ## lay the code out anew and mend what ruff can mend
 	$(BIN)/ruff check --fix-only $(CHECKED)
 	$(BIN)/ruff format $(CHECKED)
+
+# PyTorch and the libraries that come with PyPI's build of it, for CUDA; nvidia-ml-py is the profiler's.
+TORCH := /^(torch|torchvision|triton|cuda-|nvidia-)/ && !/^nvidia-ml-py=/
+LOCK = build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command 'make lock' --constraint build/tested.txt $(LOCK_ARGS)
+
+lock: $(STAMP) ## lock what images install, with hashes, to the versions that are in .venv and so are tested
+	$(BIN)/python -m venv build/uv
+	build/uv/bin/pip install --disable-pip-version-check --quiet $(PIP_ARGS) 'uv>=0.9'
+	$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable | sed 's/+.*//' > build/tested.txt
+	$(LOCK) pyproject.toml --extra operator --output-file requirements/operator.txt
+	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | $(LOCK) - --output-file requirements/build.txt
+	echo 'cyclonedx-bom>=7' | $(LOCK) - --output-file requirements/sbom.txt
+	$(LOCK) pyproject.toml --extra worker --output-file build/worker.txt
+	awk '/^#/ {print > "requirements/torch.txt"} /^[a-z]/ {to = $(TORCH) ? "torch" : "worker"} \
+	  {print > ("requirements/" (to ? to : "worker") ".txt")}' build/worker.txt
+
+sbom: ## say what Python packages are in the images, as CycloneDX: build/sbom/IMAGE/sbom.cdx.json (needs Docker)
+	@for image in $(IMAGES); do \
+	  docker build --quiet -f Dockerfile.$$image --target sbom --output build/sbom/$$image $(DOCKER_ARGS) . ; \
+	  ls build/sbom/$$image/sbom.cdx.json; \
+	done
 
 clean: ## remove what was made here: .venv, build, caches
 	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

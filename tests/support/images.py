@@ -1,8 +1,8 @@
 """The images of this code for the tests' cluster.
 
 `PYTHONPATH=tests python3 -m support.images` builds them beforehand, with nothing installed. DUEBY_BASE_IMAGE is the
-base of the worker's image where the usual one won't do, DUEBY_WORKER_PIP_ARGS goes to pip in the worker's, and
-DUEBY_TEST_CLUSTER is the name of the cluster and the images' tag.
+base of the worker's image where the usual one won't do, DUEBY_WORKER_PIP_ARGS is what pip installs in it instead of
+PyPI's PyTorch, and DUEBY_TEST_CLUSTER is the name of the cluster and the images' tag.
 """
 
 import os
@@ -15,14 +15,19 @@ TAG = NAME
 OPERATOR_IMAGE, WORKER_IMAGE = f"dueby/operator:{TAG}", f"dueby/worker:{TAG}"
 
 
+def build_options(image: str) -> list[str]:
+    """Return the options for docker with which this machine's operator or worker is built."""
+    if image == "operator":
+        return []
+    given = {"BASE": os.environ.get("DUEBY_BASE_IMAGE"), "TORCH": os.environ.get("DUEBY_WORKER_PIP_ARGS")}
+    return [word for name, value in given.items() if value for word in ("--build-arg", f"{name}={value}")]
+
+
 def build_images() -> None:
     """Build the operator's and the worker's image; a second time only what has changed."""
-    base, pip_args = os.environ.get("DUEBY_BASE_IMAGE"), os.environ.get("DUEBY_WORKER_PIP_ARGS", "")
-    for_worker = {"PIP_ARGS": pip_args, **({"BASE": base} if base else {})}
-    for name, tag, arguments in (("operator", OPERATOR_IMAGE, {}), ("worker", WORKER_IMAGE, for_worker)):
-        options = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
-        file = REPOSITORY / f"Dockerfile.{name}"
-        command = ["docker", "build", "-q", "-f", str(file), "-t", tag, *options, str(REPOSITORY)]
+    for image, tag in (("operator", OPERATOR_IMAGE), ("worker", WORKER_IMAGE)):
+        file = REPOSITORY / f"Dockerfile.{image}"
+        command = ["docker", "build", "-q", "-f", str(file), "-t", tag, *build_options(image), str(REPOSITORY)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
 
