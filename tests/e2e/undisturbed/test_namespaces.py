@@ -46,8 +46,10 @@ def test_it_needs_no_right_elsewhere_and_goes_on_without_a_namespace(cluster: Cl
     assert [may(elsewhere, *right) for right in rights] == [False] * len(rights)
     assert may(elsewhere, "list", "pods"), "to know which devices are free"
 
-    since = datetime.now(UTC)
     taken_away.kubectl("delete", "rolebinding", "dueby-jobs")
+    # The next one begins without that namespace.
+    since = datetime.now(UTC)
+    cluster.kill_operator()
     elsewhere.apply(job(elsewhere, "elsewhere"))
     folder = share_photos(cluster, "within", COUNT)
     cluster.apply(job(cluster, "within"))
@@ -58,5 +60,7 @@ def test_it_needs_no_right_elsewhere_and_goes_on_without_a_namespace(cluster: Cl
     assert refused_in(cluster, since) == {taken_away.namespace}
     log = cluster.kubectl("logs", "-n", OPERATOR_NAMESPACE, "deploy/dueby-operator")
     assert f"the namespace {taken_away.namespace} is left out" in log
+    (pod,) = cluster.items("pods", "app.kubernetes.io/name=dueby", namespace=OPERATOR_NAMESPACE)
+    assert [each["restartCount"] for each in pod["status"]["containerStatuses"]] == [0]
     assert "status" not in elsewhere.get("infj", "elsewhere")
     cluster.kubectl("delete", "namespace", taken_away.namespace, elsewhere.namespace, "--wait=false")
