@@ -10,6 +10,8 @@ at any point, because of its order: `_SUCCESS` is deleted first, since it stops 
 no other job takes the remaining parts for its own while the manifest is there.
 """
 
+import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -29,14 +31,39 @@ from dueby_worker.output.sink_manifest import (
     require_same_grid,
     require_same_job,
 )
-from dueby_worker.storage.store import NotFound, Store
+from dueby_worker.storage.store import CREATE_ONLY_ADVICE, NotFound, Store, Unavailable
 
 SUCCESS = "_SUCCESS"
+_PROBE = "_dueby/probe"
 _DELETING_THREADS = 16
 # The share of its time that a worker may spend on listing: 100,000 parts are 100 requests of 1,000 names on S3.
 _LISTING_SHARE = 0.05
 _MIN_LISTING_INTERVAL_S = 2.0
 _MIN_WATCH_INTERVAL_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+def require_create_only(store: Store) -> None:
+    """Write a small object twice and delete it. Raise Invalid if the store lets the second write replace the first.
+
+    A store that takes no notice of the condition would let workers write the same part over each other. Whoever begins
+    a sink finds that out, and at once whether the sink can be read and written at all.
+    """
+    path = f"{_PROBE}-{secrets.token_hex(8)}"
+    try:
+        store.exists(path)
+    except Unavailable as error:
+        raise Invalid(SINK_FIELD, f"{store.uri} can't be read: {error}") from error
+    store.create(path, b"probe")
+    try:
+        if store.create(path, b"probe"):
+            raise Invalid(SINK_FIELD, f"{store.uri} lets a second writer replace an object. {CREATE_ONLY_ADVICE}")
+    finally:
+        try:
+            store.delete(path)
+        except Invalid as error:
+            log.info("%s; it may stay there", error)
 
 
 def read_sink_manifest(store: Store) -> SinkManifest | None:
@@ -57,7 +84,11 @@ def require_sink_manifest(store: Store, wanted: SinkManifest) -> None:
             raise Invalid(
                 SINK_FIELD, f"{store.uri} holds parts but no {SINK_MANIFEST}, so their job is unknown; {ADVICE}"
             )
+        was_written = store.was_written
         if store.create(SINK_MANIFEST, encode_sink_manifest(wanted)):
+            if not was_written:
+                # There was no index step: this worker begins the sink.
+                require_create_only(store)
             return
         found = read_sink_manifest(store)
     if found is None:

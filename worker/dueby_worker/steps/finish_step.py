@@ -27,6 +27,7 @@ _SHOWN = 3
 
 def finish(store: Store) -> FinishResult:
     """Write `_SUCCESS` and return what it holds. Raise Transient while parts are missing, Invalid if some are wrong."""
+    store.remember_written()  # the workers have
     manifest = read_sink_manifest(store)
     if manifest is None:
         raise Invalid(SINK_FIELD, f"{store.uri} has no {SINK_MANIFEST}; no worker has run into it yet")

@@ -14,7 +14,7 @@ from dueby_api.step_messages import IndexResult
 from dueby_worker.index.build import build_index
 from dueby_worker.models.loading import load_model
 from dueby_worker.output.parts import parts_among
-from dueby_worker.output.sink import apply_if_exists
+from dueby_worker.output.sink import apply_if_exists, require_create_only
 from dueby_worker.output.sink_manifest import SinkManifest, components_of, require_same_job
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
@@ -25,6 +25,7 @@ _REPORT_EVERY_S = 1.0
 def index_source(config: IndexConfig) -> IndexResult:
     """Index the source and return N, the fingerprint, the input cost, and what the sink already holds of this job."""
     store = open_store(config.sink.uri)
+    require_create_only(store)
     manifest = apply_if_exists(store, config.sink.if_exists)
     loaded = load_model(config.model)
     summary = build_index(

@@ -31,6 +31,9 @@ def work(config: WorkConfig, *, process_age_us: Callable[[], int]) -> WorkResult
     port_file = Path(config.port_file) if config.port_file else None
     serve_progress(progress, host=config.host, port=config.port, port_file=port_file)
     store = open_store(config.sink.uri, retry=replace(DEFAULT_RETRY, waits=progress.sink_waits))
+    if config.fingerprint is not None:
+        # The index step has written to the sink. If it refuses now, something has changed and will be mended.
+        store.remember_written()
     is_complete = _is_complete_already(config, store)
     if not is_complete:
         from dueby_worker.steps.worker_run import run_worker

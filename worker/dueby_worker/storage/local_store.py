@@ -18,7 +18,7 @@ from pathlib import Path
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_worker.storage.regular_file import open_regular, read_at_most
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import BLOCK_BYTES, NotFound, Store, Unavailable
+from dueby_worker.storage.store import BLOCK_BYTES, NotFound, Refused, Store, Unavailable
 from dueby_worker.storage.uris import file_path, file_uri
 
 _TEMPORARY = ".dueby-"
@@ -158,7 +158,7 @@ class LocalStore(Store):
     def _writing_failed(self, error: OSError) -> DueByError:
         if error.errno in _TROUBLE:
             return Transient(_words(error))
-        return Invalid(self.field, f"{error.filename or self._root}: {_words(error)}")
+        return Refused(f"{error.filename or self._root}: {_words(error)}")
 
 
 def _reading_failed(error: OSError) -> DueByError:

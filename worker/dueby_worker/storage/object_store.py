@@ -17,7 +17,16 @@ from pyarrow import fs
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_worker.storage.remote import CONNECT_S, READ_S, GcsWriter, S3Access, S3Writer, gcs_emulator
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import BLOCK_BYTES, NotFound, Store, TooLarge, Unavailable
+from dueby_worker.storage.store import (
+    BLOCK_BYTES,
+    CREATE_ONLY_ADVICE,
+    NotFound,
+    Refused,
+    Store,
+    TooLarge,
+    Unavailable,
+    Unsupported,
+)
 from dueby_worker.storage.uris import split
 
 # How pyarrow words errors that are the fault of one object. Any other error may be the store's.
@@ -95,8 +104,10 @@ class ObjectStore(Store):
     def _put(self, path: str, data: bytes, *, only_new: bool) -> None:
         try:
             self._writer.put(self._bucket, self._key(path), data, only_new=only_new)
+        except Unsupported as error:
+            raise Invalid(self.field, f"{self.uri_of(path)} can't be written: {error}. {CREATE_ONLY_ADVICE}") from error
         except Unavailable as error:
-            raise Invalid(self.field, f"{self.uri_of(path)} can't be written: {error}") from error
+            raise Refused(f"{self.uri_of(path)} can't be written: {error}") from error
 
     def _list(self, folder: str) -> tuple[list[str], list[str]]:
         prefix = self._key(f"{folder}/" if folder else "")
@@ -107,7 +118,7 @@ class ObjectStore(Store):
                 names += [key[len(prefix) :] for key in page.keys if key != prefix]
                 folders += [found[len(prefix) : -1] for found in page.prefixes]
         except Unavailable as error:
-            raise Invalid(self.field, f"{self.uri} can't be listed: {error}") from error
+            raise Refused(f"{self.uri} can't be listed: {error}") from error
         return names, folders
 
     def _delete(self, path: str) -> None:
@@ -116,7 +127,7 @@ class ObjectStore(Store):
         except NotFound:
             return
         except Unavailable as error:
-            raise Invalid(self.field, f"{self.uri_of(path)} can't be deleted: {error}") from error
+            raise Refused(f"{self.uri_of(path)} can't be deleted: {error}") from error
 
     def _key(self, path: str) -> str:
         return self._prefix + path

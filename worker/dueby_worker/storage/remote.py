@@ -23,13 +23,14 @@ from botocore.utils import parse_timestamp  # type: ignore[import-untyped]
 from fsspec.asyn import sync
 
 from dueby_api.errors import DueByError, Transient
-from dueby_worker.storage.store import BLOCK_BYTES, NotFound, TooLarge, Unavailable
+from dueby_worker.storage.store import BLOCK_BYTES, NotFound, TooLarge, Unavailable, Unsupported
 
 CONNECT_S, READ_S = 5, 60
 # The largest image that is read, in this time, is 3 MB/s. A server that sends a byte a minute would never time out.
 _IMAGE_S = 120.0
+_NOT_IMPLEMENTED = 501
 # HTTP statuses that say that the server has trouble or too many requests. A retry would not change any other answer.
-_BUSY = {408, 409, 425, 429, *range(500, 600)}
+_BUSY = {408, 409, 425, 429, *range(500, 600)} - {_NOT_IMPLEMENTED}
 _USERS_FAULT = (PermissionError, NoCredentialsError, PartialCredentialsError, ParamValidationError)
 # Packages whose exceptions are about a request; exceptions of other packages are bugs.
 _LIBRARIES = {"botocore", "aiobotocore", "s3fs", "gcsfs", "google", "requests", "aiohttp", "fsspec"}
@@ -220,6 +221,8 @@ def _failure_of(error: Exception) -> DueByError:
     status, words = _status(error), _words(error)
     if isinstance(error, FileNotFoundError) or status in (404, 410):
         return NotFound(words)
+    if status == _NOT_IMPLEMENTED:
+        return Unsupported(words)
     if isinstance(error, _USERS_FAULT) or (status is not None and 400 <= status < 500 and status not in _BUSY):
         return Unavailable(words)
     return Transient(words)

@@ -2,7 +2,9 @@
 
 A `Store` is rooted at a URI, and every path is relative to it. Three kinds of failure are told apart, because they
 mean different things to a job: `Unavailable` is the fault of one object and becomes a row's error; `Transient` is the
-store's fault, is retried and never becomes an image's error; `Invalid` is the user's fault.
+store's fault, is retried and never becomes an image's error; `Invalid` is the user's fault. Which of the last two a
+refusal is, depends on what was before it: a store that has never been written to was named or set up wrong, and one
+that has been has changed, as when a key is rotated or a disk is remounted, and is waited for.
 
 Parts are committed with `create`: a reader sees the whole object or none, and of several writers one wins.
 local_store.py and object_store.py say how each store gets there.
@@ -12,13 +14,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import NoReturn, TypeVar
 
-from dueby_api.errors import DueByError, Invalid
+from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.schemes import SCHEMES
 from dueby_worker.storage.retry import RetryPolicy
 
 Answer = TypeVar("Answer")
 # Objects larger than memory are read in pieces of this size.
 BLOCK_BYTES = 1 << 20
+# What to do about a store that can't create an object on the condition that there is none.
+CREATE_ONLY_ADVICE = (
+    "Results need a store with conditional writes, which create an object only if there is none (If-None-Match of S3's "
+    "PutObject). AWS S3, Google Cloud Storage and newer versions of most S3 servers have them: use one of these"
+)
 
 
 class Unavailable(DueByError):
@@ -39,6 +46,14 @@ class TooLarge(Unavailable):
         self.size = size
 
 
+class Unsupported(Unavailable):
+    """The store lacks what the request asks for, and says so."""
+
+
+class Refused(DueByError):
+    """The store does not let this process write or list. The text is a sentence."""
+
+
 class Store(ABC):
     """The objects below a URI. Paths are relative to it, with `/` between names; `""` is the root itself."""
 
@@ -49,34 +64,50 @@ class Store(ABC):
         self.uri = uri.rstrip("/")
         self.field = field
         self.retry = retry
+        self._was_written = False
+
+    @property
+    def was_written(self) -> bool:
+        """Whether it is known that the store can be written to, so that a refusal will pass."""
+        return self._was_written
+
+    def remember_written(self) -> None:
+        """Note that an earlier step of the job has written to the store."""
+        self._was_written = True
 
     def read(self, path: str) -> bytes:
         """Return the whole object. Raise Unavailable, or its subclass NotFound, if that is not possible."""
-        return self._ask(lambda: self._read(path, max_bytes=None))
+        return self._use(lambda: self._read(path, max_bytes=None))
 
     def create(self, path: str, data: bytes) -> bool:
         """Write the object and return True, or return False if it exists. All or nothing, durable, one winner."""
-        return self._ask(lambda: self._create(path, data))
+        return self._write(lambda: self._create(path, data))
 
     def replace(self, path: str, data: bytes) -> None:
         """Write the object, whether it exists or not. All or nothing, durable."""
-        self._ask(lambda: self._replace(path, data))
+        self._write(lambda: self._replace(path, data))
 
     def exists(self, path: str) -> bool:
         """Return whether the object exists now. A folder is not an object."""
-        return self._ask(lambda: self._exists(path))
+        return self._use(lambda: self._exists(path))
 
     def list_names(self, folder: str = "") -> list[str]:
         """Return the sorted names of the objects directly in the folder; none if there is no such folder."""
-        return sorted(self._ask(lambda: self._list(folder))[0])
+        return sorted(self._use(lambda: self._list(folder))[0])
 
     def list_folders(self, folder: str = "") -> list[str]:
         """Return the sorted names of the folders directly in the folder."""
-        return sorted(self._ask(lambda: self._list(folder))[1])
+        return sorted(self._use(lambda: self._list(folder))[1])
 
     def delete(self, path: str) -> None:
-        """Delete the object. It is no error if it is gone already."""
-        self._ask(lambda: self._delete(path))
+        """Delete the object. It is no error if it is gone already.
+
+        A refusal is final: who may write need not be allowed to delete.
+        """
+        try:
+            self._ask(lambda: self._delete(path))
+        except Refused as refusal:
+            raise Invalid(self.field, str(refusal)) from refusal
 
     def sweep(self, folder: str = "") -> int:
         """Delete what killed writers left in the folder, invisible to readers; return the number of files."""
@@ -92,6 +123,29 @@ class Store(ABC):
     def exists_once(self, path: str) -> bool:
         """Answer as `exists` does, without retries: for callers with a retry policy of their own."""
         return self._exists(path)
+
+    def _write(self, write: Callable[[], Answer]) -> Answer:
+        answer = self._use(write)
+        self._was_written = True
+        return answer
+
+    def _use(self, request: Callable[[], Answer]) -> Answer:
+        """Return the request's answer. Wait out a refusal by a store that was written to before; others are final."""
+        return self._ask(lambda: self._judge(request))
+
+    def _judge(self, request: Callable[[], Answer]) -> Answer:
+        try:
+            return request()
+        except Refused as refusal:
+            if self._was_written:
+                raise Transient(str(refusal)) from refusal
+            raise Invalid(self.field, str(refusal)) from refusal
+        except NotFound:
+            raise
+        except Unavailable as failure:
+            if self._was_written:
+                raise Transient(str(failure)) from failure
+            raise
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         return self.retry.call(question, what=self.uri)
