@@ -25,6 +25,7 @@ from support.examples import DEEP, DEEP_EXAMPLES, USUAL_EXAMPLES, load_profiles
 from support.kind_cluster import CLUSTER, remove_cluster
 from support.lanes import E2E, INTEGRATION, LANES, UNDISTURBED
 from support.shared_run import IS_FIRST, RUN
+from support.small_disk import may_mount
 from support.work_units import WorkUnits
 
 # Before anything imports torch or OpenBLAS, which read these once: a test that needs more threads asks for them.
@@ -89,6 +90,12 @@ NEEDS = {
         is_there=lambda: shutil.which("prometheus") is not None,
         required_by="DUEBY_REQUIRE_PROMETHEUS",
         how="install Prometheus (Debian: apt-get install prometheus)",
+    ),
+    "disk": Need(
+        because="mount a small disk",
+        is_there=may_mount,
+        required_by="DUEBY_REQUIRE_DISK",
+        how="run them as root, in a container with the capability SYS_ADMIN",
     ),
     "compiler": Need(
         because="need a C compiler",

@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -30,7 +31,7 @@ from dueby.local.loop import Loop, LoopEnd, Seams
 from dueby.local.processes import Processes
 from dueby.local.record import Record
 from dueby.local.this_machine import LocalPool, cache_folder, find_pool, machine_record
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, Transient
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.grid import Grid
 from dueby_api.inference_job import InferenceJob
@@ -42,6 +43,7 @@ from dueby_planner.profiles.class_profiles import matching
 from dueby_planner.profiles.size_prediction import predictions
 from dueby_worker.engines.host import process_environment
 from dueby_worker.output.parts import parts_among
+from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 
@@ -99,6 +101,11 @@ class Session:
         """Run until the job is over and return the exit code."""
         indexed = steps.index(self.job, self.folder)
         self.sink = open_store(self.job.spec.sink.uri)
+        # The loop can't wait for a sink that is full or away: it shows that the workers do.
+        self.sink_at_once = open_store(self.job.spec.sink.uri, retry=RetryPolicy(total_s=0))
+        if indexed.fingerprint is not None:  # by a step that has written to the sink
+            self.sink.remember_written()
+            self.sink_at_once.remember_written()
         part_size = indexed.part_size
         job = first_snapshot(
             self.job,
@@ -138,8 +145,8 @@ class Session:
 
     def _seams(self, screen: Screen, indexed: steps.Indexed) -> Seams:
         return Seams(
-            parts_there=lambda images, part_size: _parts_there(self.sink, images, part_size),
-            keep=self._keep,
+            parts_there=self._parts_there_at_once,
+            keep=self._keep_at_once,
             edited_job=ManifestWatch(self.file, self.job, screen.say).edited_job,
             show=screen.show,
             say=screen.say,
@@ -169,8 +176,10 @@ class Session:
             processes=processes.started,
             machine=machine_record(self.pool),
         )
-        self._keep("job.yaml", to_yaml(without_secrets(self.job)).encode())
-        self._keep("summary.json", json.dumps(summary.document(), ensure_ascii=False, indent=1).encode())
+        # Who presses Ctrl-C since the sink is full does not wait for it.
+        keep = self._keep if outcome else self._keep_at_once
+        keep("job.yaml", to_yaml(without_secrets(self.job)).encode())
+        keep("summary.json", json.dumps(summary.document(), ensure_ascii=False, indent=1).encode())
         print_summary(summary, self.job.spec.sink.uri)
         return summary
 
@@ -185,7 +194,20 @@ class Session:
         return closed
 
     def _keep(self, document: str, data: bytes) -> None:
-        self.sink.replace(f"_dueby/runs/{self.name}/{document}", data)
+        self.sink.replace(self._path_of(document), data)
+
+    def _keep_at_once(self, document: str, data: bytes) -> None:
+        with suppress(Transient):
+            self.sink_at_once.replace(self._path_of(document), data)
+
+    def _path_of(self, document: str) -> str:
+        return f"_dueby/runs/{self.name}/{document}"
+
+    def _parts_there_at_once(self, images: int, part_size: int) -> Parts | None:
+        try:
+            return _parts_there(self.sink_at_once, images, part_size)
+        except Transient:
+            return None
 
 
 def without_secrets(job: InferenceJob) -> dict[str, Any]:

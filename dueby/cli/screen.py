@@ -54,11 +54,14 @@ class Screen:
         elif time.monotonic() >= self.line_due:
             self.line_due = time.monotonic() + LINE_EVERY_S
             self.console.print(Text(f"  {_counts(status)}; {_forecast(status)}"))
+            if status.waits:
+                self.console.print(Text(f"  {status.waits}"))
 
 
 def _overall(status: Status) -> Group:
     bar = ProgressBar(total=status.model.images, completed=status.model.images_done, width=60)
-    return Group(Text(_counts(status)), bar, Text(_forecast(status)), Text())
+    waits = [Text(status.waits, style="yellow")] if status.waits else []
+    return Group(Text(_counts(status)), bar, Text(_forecast(status)), *waits, Text())
 
 
 def _counts(status: Status) -> str:

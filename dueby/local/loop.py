@@ -26,6 +26,7 @@ from dueby_operator.control.conditions import has_reason, is_over
 from dueby_operator.control.decide import JobDecision, decide
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.control.work.decision import Refuse, WorkDecision
+from dueby_operator.control.work.store_waits import waits_sentence
 from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
 from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
@@ -50,16 +51,18 @@ class Status:
     failed: int
     """Images of this run that could not be read."""
     images_per_second: float
+    waits: str
+    """Which store the workers wait for, and what to do about it; empty if for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seams:
     """What the loop needs of the world."""
 
-    parts_there: Callable[[int, int], Parts]
-    """Parts in the sink, of a grid of N images in parts of so many."""
+    parts_there: Callable[[int, int], Parts | None]
+    """Parts in the sink, of a grid of N images in parts of so many; None if the sink is away just now."""
     keep: Callable[[str, bytes], None]
-    """Write a document into the run's folder of the sink."""
+    """Write a document into the run's folder of the sink, unless the sink is full or away just now."""
     edited_job: Callable[[], InferenceJob | None]
     """The job as it was edited since the last call; None while it wasn't."""
     show: Callable[[Status], None]
@@ -108,7 +111,7 @@ class Loop:
                 [decision] = decide(self.snapshot()).jobs
                 model, work = _decided(decision)
                 self.act(decision)
-                self.show(model, work)
+                self.show(model, work, waits=waits_sentence(decision.status))
                 if ended := _end_of(decision, work):
                     refused = work.action.verdict if isinstance(work.action, Refuse) else None
                     return LoopEnd(ended=ended, model=model, verdict=refused or self.verdict)
@@ -154,7 +157,7 @@ class Loop:
                 case StopWorkers():
                     self._stop(action, before)
 
-    def show(self, model: JobModel, work: WorkDecision) -> None:
+    def show(self, model: JobModel, work: WorkDecision, *, waits: str) -> None:
         """Tell the screen and the record."""
         started = self.processes.started
         failed = sum(process.progress.images_failed for process in started)
@@ -162,7 +165,9 @@ class Loop:
         self.record.sample(started, now_us=self.now_us, done=model.images_done, failed=failed)
         if self.now_us - self.kept_us >= KEEP_EVERY_US:
             self.keep()
-        self.seams.show(Status(model=model, work=work, processes=self.processes, failed=failed, images_per_second=rate))
+        self.seams.show(
+            Status(model=model, work=work, processes=self.processes, failed=failed, images_per_second=rate, waits=waits)
+        )
 
     def keep(self) -> None:
         """Write what is known of the run into its folder."""
@@ -192,15 +197,17 @@ class Loop:
             return self.job.parts_there
         started = self.processes.started
         commits = sum(process.progress.parts_committed + process.is_gone for process in started)
+        self.losses_since_commit += lost
         if commits == self.commits:
             return self.job.parts_there
-        self.commits = commits
         there = self.seams.parts_there(images, plan.part_size)
-        grew = len(there) > len(self.job.parts_there)
-        self.losses_since_commit = 0 if grew else self.losses_since_commit + lost
+        if there is not None:
+            self.commits = commits
+            if len(there) > len(self.job.parts_there):
+                self.losses_since_commit = 0
         if self.losses_since_commit >= MAX_LOSSES:
             raise self.processes.fault_of_losses()
-        return there
+        return self.job.parts_there if there is None else there
 
     def _take_edit(self) -> None:
         edited = self.seams.edited_job()

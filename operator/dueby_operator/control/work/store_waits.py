@@ -4,8 +4,10 @@ A full sink or a source that is away ends no job: workers ask again until the st
 reads their logs meanwhile, so a condition says what is wrong and what to do.
 """
 
-from dueby_api.conditions import Reason
+from dueby_api.conditions import ConditionType, Reason
 from dueby_api.inference_job import Source
+from dueby_api.status import JobStatus
+from dueby_operator.control.conditions import condition, has_reason
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_model import JobModel
 
@@ -28,6 +30,13 @@ def diagnose_stores(model: JobModel) -> NewCondition | None:
         return NewCondition(reason=Reason.SINK_NOT_WRITABLE, message=f"{message} the store: {_GO_ON}")
     message = f"{workers} can't read from {_name_of(model.spec.source)}: {error}. Renew the credentials or mend"
     return NewCondition(reason=Reason.SOURCE_NOT_READABLE, message=f"{message} the store: {_GO_ON}")
+
+
+def waits_sentence(status: JobStatus) -> str:
+    """Return what a status says of a store that the workers wait for; empty if nothing."""
+    found = condition(status, ConditionType.ON_TRACK)
+    is_about_stores = has_reason(status, Reason.SINK_NOT_WRITABLE, Reason.SOURCE_NOT_READABLE)
+    return found.message if found and is_about_stores else ""
 
 
 def _name_of(source: Source) -> str:
