@@ -57,6 +57,11 @@ class ProfilerSettings(Spec, frozen=True, kw_only=True):
         require_duration("timeLimit", self.time_limit)
 
     @property
+    def on_demand_priority(self) -> str:
+        """The PriorityClass of what a job waits for: above what is measured on a clock, and below every worker's."""
+        return f"{self.name}-on-demand"
+
+    @property
     def limit_s(self) -> int:
         """The time limit in seconds, at least one."""
         return max(1, parse_duration_us(self.time_limit) // MICROS_PER_SECOND)

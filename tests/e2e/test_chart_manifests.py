@@ -8,6 +8,7 @@ import yaml
 
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
+from dueby_operator.settings import read_profiler
 from support.chart import of_kind, rendered
 from support.cluster import CHART, OPERATOR_NAMESPACE
 
@@ -69,7 +70,18 @@ def test_one_of_some_namespaces_changes_nothing_elsewhere_but_profiles() -> None
         *("create gpuprofiles", "update gpuprofiles", "delete gpuprofiles", "patch gpuprofiles/status")
     }
     assert {"list pods", "watch pods"} < found["cluster"]
-    assert {"list cronjobs", "create jobs", "list jobs", "list pods", "watch pods"} < found[""]
+    assert {"list cronjobs", "create jobs", "delete jobs", "list jobs", "list pods", "watch pods"} < found[""]
+
+
+def test_what_a_job_waits_for_goes_before_what_is_measured_on_a_clock_and_after_all_workers() -> None:
+    documents = rendered()
+    (deployment,) = of_kind(documents, "Deployment").values()
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (text,) = [word.partition("=")[2] for word in container["args"] if word.startswith("--profiler=")]
+    profiler, classes = read_profiler(text), of_kind(documents, "PriorityClass")
+    on_demand, on_a_clock = (classes["", name] for name in (profiler.on_demand_priority, profiler.name))
+    assert on_a_clock["value"] < on_demand["value"] < 0
+    assert on_demand.get("preemptionPolicy", "PreemptLowerPriority") == "PreemptLowerPriority"
 
 
 def test_it_need_not_see_the_pods_of_others() -> None:

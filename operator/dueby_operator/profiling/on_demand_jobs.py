@@ -73,6 +73,7 @@ def shared_job(
         profiler,
         device_class=device_class,
         device=device,
+        priority=profiler.on_demand_priority,
         affinity=node_affinity(device.node, avoid),
         tolerations=[toleration.document() for toleration in worker.tolerations],
         selector=worker.node_selector,

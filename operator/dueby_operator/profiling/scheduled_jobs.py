@@ -50,6 +50,7 @@ def cron_job(
         profiler,
         device_class=device_class,
         device=replace(device, selector={}),
+        priority=profiler.name,
         affinity=node_affinity(node.name),
     )
     config = pod_config(name, device_class, subjects, settings)

@@ -57,7 +57,7 @@ def test_it_is_measured_with_the_operators_image_where_no_tenant_can_touch_it() 
     assert container["image"] == SETTINGS.image
     assert {entry["name"] for entry in container["env"]} == {"HOME"}
     assert container.get("envFrom", []) == []
-    assert (pod["serviceAccountName"], pod["priorityClassName"]) == (PROFILER.name, PROFILER.name)
+    assert (pod["serviceAccountName"], pod["priorityClassName"]) == (PROFILER.name, f"{PROFILER.name}-on-demand")
     assert pod["nodeSelector"] == {"nvidia.com/gpu.product": A100, "pool": "a"}
     assert {"key": "team", "operator": "Exists"} in pod["tolerations"]
     assert [volume["name"] for volume in pod["volumes"]] == ["dueby-config", "dueby-scratch"]
