@@ -15,6 +15,7 @@ from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.scope import Scope
+from dueby_operator.kube.worker_client import Ask
 from dueby_operator.model.writes import Create
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
@@ -39,6 +40,7 @@ class Store:
         self.written: list[tuple[str, str]] = []
         self.refuses: Callable[[str, Document], bool] = lambda path, body: False
         """Whether what is written there is refused."""
+        self.refused: list[tuple[str, Document]] = []
 
     def add(self, path: str, document: Document) -> None:
         self.objects[path] = document
@@ -52,11 +54,12 @@ class Store:
                 return web.json_response(found)
             kind = path.rpartition("/")[2]
             if kind not in LISTED:
-                return web.json_response({"message": "not found"}, status=404)
+                return web.json_response({"message": f"{path} not found"}, status=404)
             items = [document for place, document in self.objects.items() if f"/{kind}/" in place]
             return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
         body = json.loads(await request.read())
         if self.refuses(path, body):
+            self.refused.append((path, body))
             return web.json_response({"message": "status: Invalid value"}, status=422)
         if request.method == "POST" and f"{path}/{body['metadata'].get('name')}" in self.objects:
             return web.json_response({"message": "there already"}, status=409)
@@ -86,14 +89,17 @@ class Store:
         """Those of the Jobs, as their controller would."""
         for path, config_map in list(self.objects.items()):
             if "/configmaps/" in path:
-                job = self.objects[paths.batch_path("team", config_map["metadata"]["name"])]
+                namespace = config_map["metadata"]["namespace"]
+                job = self.objects.get(paths.batch_path(namespace, config_map["metadata"]["name"]))
+                if job is None:
+                    continue
                 create = Create(config_map=config_map, job=job)
                 for index in range(job["spec"]["completions"]):
                     pod = pod_of(create, index)
                     owner = {"kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}
                     name = pod["metadata"]["name"]
-                    pod["metadata"] |= {"namespace": "team", "uid": f"u-{name}", "ownerReferences": [owner]}
-                    self.objects[paths.core_path("pods", "team", pod["metadata"]["name"])] = pod
+                    pod["metadata"] |= {"namespace": namespace, "uid": f"u-{name}", "ownerReferences": [owner]}
+                    self.objects[paths.core_path("pods", namespace, name)] = pod
 
     def take_written(self) -> list[str]:
         """The kinds that were written since this was asked last."""
@@ -111,15 +117,21 @@ class Clock:
     now_us = NOW
 
 
-@asynccontextmanager
-async def reconciler(store: Store, clock: Clock, answers: Mapping[str, Any]) -> AsyncIterator[Reconciler]:
-    """A loop on a cluster with one node and one profile; its workers answer all the same."""
+def answering(answers: Mapping[str, Any]) -> Ask:
+    """Workers that answer all the same, but those for whose pod there is an exception."""
 
     async def ask(pod: Pod, page: str) -> bytes | None:
         if isinstance(answers.get(pod.name), Exception):
             raise answers[pod.name]
         return json.dumps(answers, default=str).encode() if page == "/progress" and answers else None
 
+    return ask
+
+
+@asynccontextmanager
+async def reconciler(store: Store, clock: Clock, answers: Mapping[str, Any] | Ask) -> AsyncIterator[Reconciler]:
+    """A loop on a cluster with one node and one profile; its workers answer all the same, or as they are asked."""
+    ask = answers if callable(answers) else answering(answers)
     found = node_document()
     store.add(f"{paths.core_path('nodes')}/n", {**found, "metadata": {**found["metadata"], "uid": "uid-of-n"}})
     store.add(f"{paths.profiles_path()}/cpu-1", profile().document())

@@ -1,0 +1,103 @@
+"""Whatever a tenant puts before the operator stays that tenant's trouble: a property over whole passes of the loop."""
+
+import asyncio
+import json
+from datetime import datetime
+from itertools import count, cycle
+from typing import Any
+
+import jsonschema
+from hypothesis import given
+
+from dueby_api.conditions import Reason
+from dueby_operator import paths
+from dueby_operator.kube.worker_client import Ask
+from dueby_operator.objects.pods import Pod
+from support.control_loop import Clock, Store, reconciler
+from support.decisions import SECOND, infj, node_document
+from support.hostile import SCHEMA, Hostile, lay_over, tenants
+from support.operator import profile
+
+Document = dict[str, Any]
+FORMATS = jsonschema.FormatChecker([])
+FORMATS.checks("date-time", raises=ValueError)(lambda text: bool(datetime.fromisoformat(text)))
+CHECKER = jsonschema.Draft4Validator(SCHEMA["properties"]["status"], format_checker=FORMATS)
+# Nobody else tolerates it, and the class is of this node alone.
+OWN = "own"
+
+
+def is_bad_status(path: str, body: Document) -> bool:
+    """Whether the CRD refuses the status."""
+    return path.endswith("/status") and not CHECKER.is_valid(json.loads(json.dumps(body["status"])))
+
+
+def friend() -> Document:
+    """The job beside them: on a node of its own, so that nobody is before it in a queue."""
+    tolerations = [{"key": OWN, "operator": "Exists"}]
+    spec: Document = {"images": 10_000, "source": {"synthetic": {}}, "gpus": {"classes": [OWN]}}
+    return infj(metadata={"name": "friend", "uid": "uid-of-friend"}, worker={"tolerations": tolerations}, **spec)
+
+
+def own_node() -> Document:
+    node = node_document(OWN, cpus=64)
+    node["metadata"] |= {"uid": "uid-of-own", "labels": {"nvidia.com/gpu.product": OWN}}
+    node["spec"] = {"taints": [{"key": OWN, "value": "", "effect": "NoSchedule"}]}
+    node["status"]["allocatable"]["nvidia.com/gpu"] = "8"
+    return node
+
+
+class Tenant:
+    """Pods and workers that do what hypothesis has thought of."""
+
+    def __init__(self, hostile: Hostile) -> None:
+        self.words, self.pods = cycle(hostile.said), cycle(hostile.pods)
+        self.job_statuses = cycle(hostile.job_statuses)
+
+    @property
+    def ask(self) -> Ask:
+        async def ask(pod: Pod, page: str) -> bytes | None:
+            return None if pod.name.startswith("friend") else next(self.words)
+
+        return ask
+
+    def spoil(self, store: Store) -> None:
+        for path, found in store.objects.items():
+            if "/pods/" in path and "hostile" in path:
+                lay_over(found, next(self.pods), next(self.words))
+            if "/jobs/" in path and "hostile" in path:
+                found["status"] = next(self.job_statuses)
+
+
+async def passes(hostile: Hostile, store: Store) -> None:
+    """Three operators one after the other, each with three passes; what is made and said comes in between."""
+    clock, tenant = Clock(), Tenant(hostile)
+    for _ in range(3):
+        async with reconciler(store, clock, tenant.ask) as loop:
+            for _ in range(3):
+                await loop.reconcile()
+                clock.now_us += 10 * SECOND
+        store.start_pods()
+        tenant.spoil(store)
+
+
+@given(tenants)
+def test_no_tenant_stops_the_loop_or_another_tenants_job(hostile: Hostile) -> None:
+    store, versions = Store(), count()
+    for document in [*hostile.jobs, friend()]:
+        metadata = document["metadata"]
+        document["metadata"]["resourceVersion"] = str(next(versions))
+        store.add(paths.jobs_path(metadata["namespace"], metadata["name"]), document)
+    store.add(f"{paths.core_path('nodes')}/{OWN}", own_node())
+    store.add(f"{paths.profiles_path()}/{OWN}", profile(OWN).document())
+    store.refuses = is_bad_status
+
+    asyncio.run(passes(hostile, store))
+    told = {
+        path: found.get("status", {"phase": ""}) for path, found in store.objects.items() if "/inferencejobs/" in path
+    }
+    assert store.refused == []
+    assert all(status["phase"] for status in told.values())
+    assert told[paths.jobs_path("team", "friend")]["plan"]["gpus"] >= 1
+    # Whatever it is, it is expected: it becomes a sentence about the job, and no fault of the operator's.
+    reasons = {condition["reason"] for status in told.values() for condition in status.get("conditions", ())}
+    assert not reasons & {Reason.OPERATOR_RETRYING.word, Reason.OPERATOR_ERROR.word}
