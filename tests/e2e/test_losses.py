@@ -1,12 +1,19 @@
-"""What goes wrong in clusters: a node dies, no node takes a pod, a quota is full, an image or a volume isn't there."""
+"""What goes wrong in clusters: a node dies, no node takes a pod, a quota is full, an image or a volume isn't there.
+
+And what people do to a job's objects: they edit the job, delete a ConfigMap, or have one of its names.
+"""
 
 from datetime import datetime
 from typing import Any
 
+import pyarrow.dataset as ds
 import pytest
 
+from dueby_api.inference_job import parse_job
+from dueby_operator.jobs.manifests import Owner, step_job_name
 from support.cluster import Cluster, call
 from support.cluster_job import condition, indices_of, job, share_photos, wait_until_told
+from support.run import write_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 
@@ -67,6 +74,56 @@ def test_a_template_that_the_api_server_refuses_fails_the_job_with_the_field(clu
     assert failed["reason"] == "InvalidTemplate"
     assert "valeu" in failed["message"]
     assert not cluster.items("jobs,configmaps", "dueby.dev/job=bad-template")
+
+
+def test_an_edit_while_indexing_counts_and_neither_a_deleted_nor_a_planted_config_map_hangs_a_job(
+    cluster: Cluster,
+) -> None:
+    folder = share_photos(cluster, "edited", 300)
+    write_photos(folder / "other", 200)
+    document = job(cluster, "edited", deadline="30m")
+    # No node has the label yet, so the step waits.
+    document["spec"]["worker"]["nodeSelector"] = {**cluster.node_selector, "dueby.test/late": "yes"}
+    cluster.apply(document)
+    wait_until_told(cluster, "edited", "Indexed", "didn't match")
+    (before,) = index_jobs(cluster)
+    # A patch with another uid is refused with these words, by which the operator knows it.
+    other = '{"metadata":{"uid":"another"},"spec":{"parallelism":0}}'
+    is_done, told = cluster.attempt("patch", "job", before, "--type=merge", "-p", other)
+    assert (is_done, "metadata.uid" in told) == (False, True), told
+
+    cluster.kubectl("patch", "infj", "edited", "--type=merge", "-p", '{"spec":{"source":{"uri":"/data/other"}}}')
+    (after,) = cluster.wait(lambda: index_jobs(cluster).keys() - {before}, "there is another step")
+    cluster.kubectl("delete", "configmap", after)
+    taken = finish_name(cluster, "edited")
+    cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": taken}, "data": {"config.json": "{}"}})
+    cluster.kubectl("label", "node", cluster.nodes[0], "dueby.test/late=yes")
+    try:
+        cluster.wait(lambda: index_jobs(cluster) == {after: "2"}, "the step is done again")
+        wait_until_told(cluster, "edited", "Admitted", taken, reason="NameTaken")
+        assert not cluster.items("jobs", "dueby.dev/job=edited,dueby.dev/step=finish")
+        cluster.kubectl("delete", "configmap", taken)
+        done = cluster.wait_for_phase("edited", "Succeeded", "Failed")
+    finally:
+        cluster.kubectl("label", "node", cluster.nodes[0], "dueby.test/late-")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    assert indices_of(folder / "rows") == list(range(200))
+    rows = ds.dataset([str(part) for part in (folder / "rows").glob("part-*.parquet")])
+    assert all("/other/" in uri for uri in rows.to_table(columns=["uri"]).column("uri").to_pylist())
+
+
+def index_jobs(cluster: Cluster) -> dict[str, str]:
+    """The index Jobs of `edited` by name, each with which attempt it is."""
+    found = cluster.items("jobs", "dueby.dev/job=edited,dueby.dev/step=index")
+    named = {each["metadata"]["name"]: each["metadata"].get("annotations", {}) for each in found}
+    return {name: annotations.get("dueby.dev/attempt", "1") for name, annotations in named.items()}
+
+
+def finish_name(cluster: Cluster, name: str) -> str:
+    """The name that the job's finish step will have."""
+    document = cluster.get("infj", name)
+    owner = Owner(job=parse_job(document), namespace=cluster.namespace, uid=document["metadata"]["uid"])
+    return step_job_name(owner, "finish")
 
 
 def test_a_quota_without_room_is_waited_for_and_respected(cluster: Cluster) -> None:

@@ -34,6 +34,38 @@ def test_an_operator_that_is_killed_again_and_again_while_it_applies_does_everyt
     assert indices_of(folder / "rows") == list(range(2000))
 
 
+def test_what_is_lost_while_there_is_no_operator_is_done_again(cluster: Cluster) -> None:
+    folder = share_photos(cluster, "drained", 3000)
+    document = job(cluster, "drained", deadline="30m")
+    document["spec"]["worker"]["nodeSelector"] = {**cluster.node_selector, "dueby.test/late": "yes"}
+    cluster.apply(document)
+    index = partial(cluster.items, "jobs", "dueby.dev/job=drained,dueby.dev/step=index")
+    cluster.wait(index, "the step waits for a node")
+    scale(cluster, 0)
+    cluster.kubectl("label", "node", cluster.nodes[0], "dueby.test/late=yes")
+    try:
+        cluster.wait(lambda: index()[0].get("status", {}).get("succeeded"), "the source is listed")
+        cluster.kubectl("delete", "pod", "-l", "dueby.dev/job=drained")
+        scale(cluster, 1)
+        cluster.wait_for_phase("drained", "Running")
+        assert index()[0]["metadata"]["annotations"]["dueby.dev/attempt"] == "2"
+        cluster.kubectl("delete", "configmap", "-l", "dueby.dev/job=drained,dueby.dev/step=work")
+        cluster.kill_operator()
+        done = cluster.wait_for_phase("drained", "Succeeded", "Failed")
+    finally:
+        cluster.kubectl("label", "node", cluster.nodes[0], "dueby.test/late-")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    (work,) = cluster.items("jobs", "dueby.dev/job=drained,dueby.dev/step=work")
+    assert work["metadata"]["labels"]["dueby.dev/revision"] == "2"
+    assert indices_of(folder / "rows") == list(range(3000))
+
+
+def scale(cluster: Cluster, operators: int) -> None:
+    deployment = ("-n", OPERATOR_NAMESPACE, "deployment/dueby-operator")
+    cluster.kubectl("scale", f"--replicas={operators}", *deployment)
+    cluster.kubectl("rollout", "status", *deployment, "--timeout=120s")
+
+
 def test_of_two_operators_the_second_waits_for_the_lease(cluster: Cluster) -> None:
     def holder() -> str:
         return str(cluster.get("lease", "dueby-operator", namespace=OPERATOR_NAMESPACE)["spec"]["holderIdentity"])
