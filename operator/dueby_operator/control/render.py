@@ -1,7 +1,7 @@
 """From what was decided about a job to what is written: actions become Jobs, ConfigMaps and deletions. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
@@ -10,7 +10,7 @@ from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.control.clear import delete_job
 from dueby_operator.jobs import names
-from dueby_operator.jobs.manifests import MAX_WORKERS_OF_JOB, Objects, Owner, step_objects, worker_objects
+from dueby_operator.jobs.manifests import MAX_WORKERS_OF_JOB, Owner, step_objects, worker_objects
 from dueby_operator.jobs.pod_state import index_of, job_of
 from dueby_operator.jobs.repeats import attempt_of
 from dueby_operator.model.actions import (
@@ -25,9 +25,10 @@ from dueby_operator.model.actions import (
 )
 from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
-from dueby_operator.model.writes import Add, Change, Create, Delete, Write
+from dueby_operator.model.writes import Add, Change, Create, Delete, Document, Write
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.profiling.on_demand_jobs import private_objects, shared_job
+from dueby_operator.settings import OperatorSettings
 
 
 def render(
@@ -41,13 +42,13 @@ def render(
 def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevices) -> Sequence[Write]:
     match action:
         case StartStep():
-            return _in_place(step_objects(owner, devices.settings, action.step), job.steps.values())
+            return _start_step(action, job, owner, devices.settings)
         case StartWorkers():
             return _start_workers(action, owner, devices)
         case StopWorkers():
             return _stop_workers(action, job)
         case MeasureClass():
-            return [_measure(action, owner, devices)]
+            return _measure(action, owner, devices)
         case StopMeasuring():
             return [delete_job(found) for found in job.profiling if found.name in action.jobs]
         case StopEverything():
@@ -79,7 +80,7 @@ def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices) -
     return made
 
 
-def _measure(action: MeasureClass, owner: Owner, devices: ClusterDevices) -> Write:
+def _measure(action: MeasureClass, owner: Owner, devices: ClusterDevices) -> list[Write]:
     name, settings = action.device_class, devices.settings
     device, avoid = devices.kind_of(name) or DeviceKind(), devices.avoided_nodes(name)
     if action.for_everybody and settings.profiler is not None:
@@ -92,19 +93,28 @@ def _measure(action: MeasureClass, owner: Owner, devices: ClusterDevices) -> Wri
             device=device,
             avoid=avoid,
         )
-        return Add(kind=paths.batch_path(settings.profiler.namespace), document=document)
-    made = private_objects(owner, settings, device_class=name, device=device, avoid=avoid)
-    return Create(config_map=made.config_map, job=made.job)
+        create: Add | Create = Add(kind=paths.batch_path(settings.profiler.namespace), document=document)
+    else:
+        made = private_objects(owner, settings, device_class=name, device=device, avoid=avoid)
+        document, create = made.job, Create(config_map=made.config_map, job=made.job)
+    return _in_place(create, document, uid=action.in_place_of, attempt=action.attempt)
 
 
-def _in_place(made: Objects, there: Iterable[BatchJob]) -> list[Write]:
-    """Return what creates the objects, in the place of the Job of that name if there is one."""
+def _start_step(start: StartStep, job: JobSnapshot, owner: Owner, settings: OperatorSettings) -> list[Write]:
+    made, before = step_objects(owner, settings, start.step), job.steps.get(start.step)
     create = Create(config_map=made.config_map, job=made.job)
-    before = next((found for found in there if found.name == made.job["metadata"]["name"]), None)
     if before is None:
         return [create]
-    made.job["metadata"].setdefault("annotations", {})[names.ATTEMPT] = str(attempt_of(before) + 1)
-    return [delete_job(before), create]
+    return _in_place(create, made.job, uid=before.metadata.uid, attempt=attempt_of(before) + 1)
+
+
+def _in_place(create: Add | Create, document: Document, *, uid: str, attempt: int) -> list[Write]:
+    """Return what creates the Job, in the place of the one of its name that has this uid, if there is one."""
+    if not uid:
+        return [create]
+    metadata = document["metadata"]
+    metadata["annotations"] = {**metadata.get("annotations", {}), names.ATTEMPT: str(attempt)}
+    return [Delete(path=paths.batch_path(metadata["namespace"], metadata["name"]), uid=uid), create]
 
 
 def _stop_workers(stop: StopWorkers, job: JobSnapshot) -> list[Write]:

@@ -59,6 +59,9 @@ class MeasureClass:
     device_class: str
     for_everybody: bool = False
     """Whether it is measured in the operator's namespace, so that all jobs may use it."""
+    in_place_of: str = ""
+    """The uid of the Job that has done so before, if what it has measured was lost."""
+    attempt: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

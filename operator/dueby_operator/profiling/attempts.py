@@ -14,6 +14,7 @@ from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_diagnosis import diagnose_step
 from dueby_operator.jobs.pod_state import Ending, ending_of, is_queued, job_of
+from dueby_operator.jobs.repeats import attempt_of, is_given_up, is_long_complete
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.pods import Pod
@@ -21,7 +22,8 @@ from dueby_operator.profiling.on_demand_jobs import PATIENCE_S
 from dueby_operator.profiling.provenance import image_name_of, image_of, with_provenance, with_time_of
 from dueby_operator.profiling.release_pods import LIMIT_S
 
-AttemptState = Literal["waiting", "measuring", "done", "failed"]
+# One that is lost is made again: its pod was gone before what it has measured was read.
+AttemptState = Literal["waiting", "measuring", "done", "failed", "lost"]
 # The seconds left are shown in steps, since each change of the message is a write of the job's status.
 STEP_S = 5
 # Of a pod's own words: a condition has room for 4,096 letters.
@@ -46,6 +48,8 @@ class Attempt:
     namespace: str = ""
     uid: str = ""
     """Empty if it is only about to be made."""
+    number: int = 1
+    """Which attempt it is, of those that were lost before it."""
     device_class: str
     begun_for: str = ""
     """The namespace of the job that it was begun for, if it measures for everybody; empty if it is one job's own."""
@@ -63,16 +67,16 @@ class Attempt:
         return self.state in ("waiting", "measuring")
 
 
-def attempts_of(job: JobSnapshot, model: Model) -> list[Attempt]:
+def attempts_of(job: JobSnapshot, model: Model, *, now_us: int) -> list[Attempt]:
     """Return the attempts to measure this model for this job alone."""
     subject = str(model_subject(model))
     found = [each for each in _alive(job.profiling) if _subject_of(each) == subject]
-    return [_read(each, job.pods, job.profiling_progress) for each in found]
+    return [_read(each, job.pods, job.profiling_progress, now_us=now_us) for each in found]
 
 
-def shared_attempts(snapshot: OnDemandSnapshot) -> dict[str, Attempt]:
+def shared_attempts(snapshot: OnDemandSnapshot, *, now_us: int) -> dict[str, Attempt]:
     """Return the attempts to measure something for everybody, by name."""
-    found = (_read(each, snapshot.pods, snapshot.progress) for each in _alive(snapshot.jobs))
+    found = (_read(each, snapshot.pods, snapshot.progress, now_us=now_us) for each in _alive(snapshot.jobs))
     return {attempt.name: attempt for attempt in found}
 
 
@@ -90,17 +94,22 @@ def _subject_of(job: BatchJob) -> str:
     return job.metadata.annotations.get(names.MODEL, "")
 
 
-def _read(found: BatchJob, all_pods: Sequence[Pod], progress: Mapping[str, ProfilingProgress]) -> Attempt:
+def _read(
+    found: BatchJob, all_pods: Sequence[Pod], progress: Mapping[str, ProfilingProgress], *, now_us: int
+) -> Attempt:
     pods = [pod for pod in all_pods if job_of(pod) == found.name]
     attempt = Attempt(
         name=found.name,
         namespace=found.metadata.namespace,
         uid=found.metadata.uid,
+        number=attempt_of(found),
         device_class=found.metadata.annotations.get(names.DEVICE_CLASS, ""),
         begun_for=found.metadata.annotations.get(names.BEGUN_FOR, ""),
         state="waiting",
     )
     ending = ending_of(pods, found.name)
+    if found.is_complete and not ending.message:
+        return _without_words(attempt, found, now_us=now_us)
     if found.is_complete:
         return _done(attempt, pods, ending, _subject_of(found))
     if found.is_failed or ending.is_final:
@@ -111,6 +120,16 @@ def _read(found: BatchJob, all_pods: Sequence[Pod], progress: Mapping[str, Profi
     if pod is None:
         return replace(attempt, message=diagnose_step(pods, found.name) or "its pod is being started")
     return replace(attempt, state="measuring", message=_progress_message(progress.get(pod.name)))
+
+
+def _without_words(attempt: Attempt, found: BatchJob, *, now_us: int) -> Attempt:
+    """Return the attempt whose pod is gone, or isn't seen yet as it ended."""
+    if not is_long_complete(found, now_us=now_us):
+        return replace(attempt, state="measuring", message="what it has measured is being read")
+    if is_given_up(found):
+        message = f"it was measured {attempt.number} times, and each time its pod was gone before that was read"
+        return replace(attempt, state="failed", message=message)
+    return replace(attempt, state="lost", message="its pod is gone, and what it has measured with it")
 
 
 def _done(attempt: Attempt, pods: Sequence[Pod], ending: Ending, subject: str) -> Attempt:
@@ -129,7 +148,7 @@ def _checked(ending: Ending, subject: str, device_class: str) -> ProfileSpec:
     """Return the profile in a pod's last words, if it is of what was to be measured."""
     result = ending.read(ProfilingResult)
     if result is None:
-        raise Invalid("profile", "its pod is gone, and what it has measured with it")
+        raise Invalid("profile", "its pod has left something else")
     spec = unpack_profile(result.profile, origin="profile")
     about = profile_subject(spec).about
     asked = (str(about), str(replace(about, engine="auto")))

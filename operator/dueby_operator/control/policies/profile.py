@@ -5,6 +5,7 @@
     none                                    every class that may be used and has a free device is measured, side by side
     one is done                             planned, once those that are at work are done too; the rest is left out
     an image or variables of its own        measured by a pod of the job, for this job alone
+    one is lost with its pod                measured again, a few times
     a class that can't be measured          left out and named; if no class can be, the condition says what to do
 
 Measuring has a time limit, and it runs beside the index step. It takes free devices only. Jobs that wait for the same
@@ -89,8 +90,9 @@ def _look(given: PolicyInput) -> Measured:
     there = frozenset(given.shared.devices.classes_of(job.namespace, given.spec, named=known.union(allowed)))
     shared = given.shared.attempts if _is_for_everybody(given) else None
     own_names = [_shared_name(given, name) for name in _measurable(given, there)]
+    private = attempts_of(job, model, now_us=given.now_us)
     return Measured(
-        attempts=[*attempts_of(job, model), *(shared[name] for name in own_names if shared and name in shared)],
+        attempts=[*private, *(shared[name] for name in own_names if shared and name in shared)],
         known=known,
         there=there,
         clearing=(StopMeasuring(jobs=outdated),) if outdated else (),
@@ -136,7 +138,7 @@ def _predict(given: PolicyInput) -> tuple[frozenset[str], Shared]:
 
 def _measure(given: PolicyInput, measured: Measured) -> Outcome:
     """Start measuring every class that has a free device, and say how far the others are."""
-    tried = {attempt.device_class for attempt in measured.attempts}
+    tried = {attempt.device_class for attempt in measured.attempts if attempt.state != "lost"}
     wanted = [name for name in _measurable(given, measured.there) if name not in tried]
     free = given.shared.devices.free_for_one(given.job.namespace, given.spec, classes=wanted)
     now = [name for name in wanted if free[name]]
@@ -190,13 +192,22 @@ def _wait(
     else:
         for name in started:
             shared = shared.without_devices(job.namespace, given.spec, device_class=name, count=1)
-    starting = (MeasureClass(device_class=name, for_everybody=for_everybody) for name in started)
+    lost = {attempt.device_class: attempt for attempt in measured.attempts if attempt.state == "lost"}
+    starting = [_start(lost.get(name), name, for_everybody=for_everybody) for name in started]
     message = profile_messages.measuring(given.spec.model, states)
     return Outcome(
         conditions=(NewCondition(reason=Reason.PROFILING, message=message),),
         actions=(*measured.clearing, *starting),
         shared=shared,
         ends=True,
+    )
+
+
+def _start(lost: Attempt | None, device_class: str, *, for_everybody: bool) -> MeasureClass:
+    if lost is None:
+        return MeasureClass(device_class=device_class, for_everybody=for_everybody)
+    return MeasureClass(
+        device_class=device_class, for_everybody=for_everybody, in_place_of=lost.uid, attempt=lost.number + 1
     )
 
 

@@ -12,8 +12,9 @@ from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.queues import Flavor, Queue
 from dueby_operator.control.policies.profile import MAX_AT_ONCE
 from dueby_operator.jobs import names
-from dueby_operator.model.writes import Delete
-from support.decisions import MADE, SETTINGS, indexed, infj
+from dueby_operator.jobs.repeats import LOST_US
+from dueby_operator.model.writes import Add, Delete
+from support.decisions import MADE, NOW, SETTINGS, indexed, infj
 from support.node_profiles import NAMESPACE, NIGHT, PROFILER, ended
 from support.on_demand import Document, added, begun_for_all, look_for_all, there_now
 from support.operator import profile
@@ -80,6 +81,18 @@ def test_jobs_of_all_tenants_that_wait_for_the_same_share_it() -> None:
     assert f"{A100}: growing the mini-batch: 4, at most 35s left; {L4}: its pod is being" in condition(second).message
     assert A100 not in condition(third).message
     assert not second.decisions.clearing
+
+
+def test_what_was_measured_for_everybody_and_is_gone_with_its_pod_is_measured_again() -> None:
+    complete, _ = done()
+    complete["status"]["completionTime"] = MADE
+    (found,) = look_for_all(infj(), there=ONE, made=[complete], now_us=NOW + LOST_US + 1)
+    delete, add = found.writes[-2:]
+    assert isinstance(delete, Delete)
+    assert delete.uid == complete["metadata"]["uid"]
+    assert isinstance(add, Add)
+    assert add.document["metadata"]["name"] == complete["metadata"]["name"]
+    assert add.document["metadata"]["annotations"][names.ATTEMPT] == "2"
 
 
 def test_what_nobody_waits_for_any_more_ends() -> None:

@@ -6,8 +6,11 @@ import pytest
 
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.plan import PlannedGroup
+from dueby_operator import paths
+from dueby_operator.jobs import names
+from dueby_operator.jobs.repeats import LOST_US
 from dueby_operator.model.writes import Delete
-from support.decisions import Look, indexed, infj, look, pod_of
+from support.decisions import MADE, NOW, Look, indexed, infj, look, pod_of
 from support.operator import profile
 from support.profiling import (
     A100,
@@ -97,6 +100,24 @@ def test_what_a_status_keeps_that_cannot_be_read_is_measured_again() -> None:
     assert classes_begun(look(infj(status=indexed(ownProfiles=["H4sI"])), profiles=(), nodes=there)) == [A100]
 
 
+def test_what_was_measured_and_is_gone_with_its_pod_is_measured_again_but_not_for_ever() -> None:
+    (create,) = begun(A100)
+    there, late_us = nodes(gpu_node("gpu-0")), NOW + LOST_US + 1
+    complete = job_of(create, Complete="Done")
+    complete["status"]["completionTime"] = MADE
+    at_once = look(seen(infj(), complete, pods=[]), profiles=(), nodes=there)
+    assert not created(at_once)
+    later = look(seen(infj(), complete, pods=[]), profiles=(), nodes=there, now_us=late_us)
+    assert later.writes[-2] == Delete(path=paths.batch_path("team", complete["metadata"]["name"]), uid="j")
+    (again,) = created(later)
+    assert again.job["metadata"]["annotations"][names.ATTEMPT] == "2"
+
+    complete["metadata"]["annotations"][names.ATTEMPT] = "3"
+    last = look(seen(infj(), complete, pods=[]), profiles=(), nodes=there, now_us=late_us)
+    assert condition(last).reason == "ProfilingFailed"
+    assert "it was measured 3 times" in condition(last).message
+
+
 def test_those_at_work_are_waited_for_and_those_that_have_not_begun_are_not() -> None:
     first, second = begun(A100, L4)
     document = infj(status=indexed())
@@ -119,7 +140,7 @@ def test_those_at_work_are_waited_for_and_those_that_have_not_begun_are_not() ->
         pytest.param('{"error":"boom"}', 1, {"Failed": "BackoffLimitExceeded"}, "boom", id="it failed twice"),
         pytest.param("", 143, {"Failed": "DeadlineExceeded"}, "it took longer than 10m00s", id="it took too long"),
         pytest.param('{"profile":"H4sI"}', 0, {"Complete": "Done"}, "no packed profile", id="its words were cut off"),
-        pytest.param("{}", 0, {"Complete": "Done"}, "its pod is gone", id="its words are gone"),
+        pytest.param("{}", 0, {"Complete": "Done"}, "has left something else", id="it left no profile"),
         pytest.param(words(measured(L4)), 0, {"Complete": "Done"}, f"is of {L4}", id="it measured something else"),
         pytest.param(f'{{"error":"{"x" * 2000}"}}', 2, {}, "x" * 400, id="it said a lot"),
     ],
