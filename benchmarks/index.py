@@ -72,7 +72,7 @@ def measure(port: int, images: int) -> dict[str, Any]:
         with listed.open("w") as file:
             file.writelines(f"http://127.0.0.1:{port}/photos/{number:09d}.jpg\n" for number in range(images))
         config = Path(folder) / "config.json"
-        source, sink = {"manifest": {"uri": str(listed)}}, {"uri": f"{folder}/sink"}
+        source, sink = {"manifest": {"uri": str(listed), "anyHost": True}}, {"uri": f"{folder}/sink"}
         config.write_text(json.dumps({"job": "benchmark", "model": MODEL, "source": source, "sink": sink}))
         began_s = time.monotonic()
         command = [sys.executable, "-m", "dueby_worker", "index", "--config", str(config)]

@@ -71,6 +71,9 @@ class Manifest(Spec, frozen=True, kw_only=True):
 
     uri: Uri
     """A text file (one URI a line), a CSV or a Parquet file with a column `uri`."""
+    any_host: bool = False
+    """Whether rows may lie elsewhere than the list itself: at another scheme, bucket or host. Workers fetch what they
+    name from their own network and with their own credentials, so say true only if you trust who wrote the list."""
 
 
 class Synthetic(Spec, frozen=True, kw_only=True):

@@ -128,6 +128,16 @@ def test_a_manifest_of_a_web_server_is_relative_to_its_folder(tmp_path: Path, si
 
 
 @pytest.mark.parametrize(
+    "row", ["//{other}/a.jpg", "http://{other}/a.jpg", "http://{own}@{other}/a.jpg", "file:///a.jpg"]
+)
+def test_a_manifest_of_a_web_server_leads_to_no_other(tmp_path: Path, site: Site, row: str) -> None:
+    own = site.url.partition("://")[2]
+    (site.folder / "list.txt").write_text(row.format(own=own, other="169.254.169.254") + "\n")
+    with pytest.raises(Invalid, match=rf"line 1: .* is not at {site.url}, as the list itself is"):
+        build(Source(manifest=Manifest(uri=f"{site.url}/list.txt")), tmp_path)
+
+
+@pytest.mark.parametrize(
     ("path", "sentence"),
     [
         pytest.param("/nowhere", "spec.source.uri: {}/nowhere: ", id="no such folder"),

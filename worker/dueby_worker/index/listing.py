@@ -29,7 +29,8 @@ def canonical_source(source: Source) -> Source:
 def list_source(source: Source, *, scratch: Path, retry: RetryPolicy) -> Iterator[str]:
     """Yield every image of the source. Raise Invalid, with the field, if the source is wrong."""
     if source.manifest is not None:
-        return list_source_manifest(_canonical(source.manifest.uri, MANIFEST_FIELD), scratch=scratch, retry=retry)
+        manifest = source.manifest.replace(uri=_canonical(source.manifest.uri, MANIFEST_FIELD))
+        return list_source_manifest(manifest, scratch=scratch, retry=retry)
     return _list_uri(_canonical(source.uri or "", FIELD), retry=retry)
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid
+from dueby_api.inference_job import Manifest
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store
@@ -22,13 +23,20 @@ from dueby_worker.storage.uris import parent, resolver, split
 FIELD = "spec.source.manifest.uri"
 COLUMN = "uri"
 _KINDS = "a manifest is a text file with one URI per line, or a CSV or Parquet file with a column `uri`"
+_ALLOW = "if you trust who wrote the list, set source.manifest.anyHost: true"
+# How many characters of a row a message shows.
+_SHOWN = 200
 _PARQUET_MAGIC = b"PAR1"
 # How many columns a message lists.
 _SHOWN_COLUMNS = 10
 
 
-def list_source_manifest(uri: str, *, scratch: Path, retry: RetryPolicy) -> Iterator[str]:
-    """Yield the absolute URIs of the manifest's rows, in its order. Raise Invalid, with the row, if one is wrong."""
+def list_source_manifest(manifest: Manifest, *, scratch: Path, retry: RetryPolicy) -> Iterator[str]:
+    """Yield the absolute URIs of the manifest's rows, in its order. Raise Invalid, with the row, if one is wrong.
+
+    The manifest's own URI is absolute.
+    """
+    uri = manifest.uri
     root, path = split(uri)
     copy = scratch / "manifest"
     store = open_store(root, field=FIELD, retry=retry)
@@ -40,9 +48,13 @@ def list_source_manifest(uri: str, *, scratch: Path, retry: RetryPolicy) -> Iter
     resolve = resolver(parent(uri))
     for row, name in _reader_of(uri, copy)(copy):
         try:
-            yield resolve(name)
+            found = resolve(name)
         except ValueError as error:
             raise Invalid(FIELD, f"{row}: {error}") from None
+        # Whoever writes a list is not lent the workers' credentials and network.
+        if not manifest.any_host and split(found)[0] != root:
+            raise Invalid(FIELD, f"{row}: {found[:_SHOWN]} is not at {root}, as the list itself is; {_ALLOW}")
+        yield found
 
 
 def _reader_of(uri: str, copy: Path) -> Callable[[Path], Iterator[tuple[str, str]]]:
