@@ -65,6 +65,11 @@ class PlannedWorker(LenientSpec, frozen=True, kw_only=True):
     step_ratio: Annotated[float, Meta(gt=0, le=1000)] = 1.0
     """What the measured L was multiplied with, by what other jobs have shown."""
 
+    def __post_init__(self) -> None:
+        first, end = self.share
+        if first > end:
+            raise ValueError(f"share: [{first}, {end}] is not a run of parts")
+
     @property
     def startup_s(self) -> float:
         """S as expected, in seconds."""

@@ -24,11 +24,20 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
         {"deadline": None, "deadlineTime": "6 o'clock"},
         "spec.deadlineTime in body must be of type date-time",
     ),
+    "a time of another age": (
+        {"deadline": None, "deadlineTime": "0999-01-01T00:00:00Z"},
+        "spec.deadlineTime in body should match",
+    ),
+    "a time that nobody sees": (
+        {"deadline": None, "deadlineTime": "9999-12-31T23:59:59-14:00"},
+        "spec.deadlineTime in body should match",
+    ),
     "a class": ({"deadlineClass": "Tough"}, 'supported values: "BestEffort", "Hard", "Relaxed", "Soft"'),
     "a low confidence": ({"confidence": 0.4}, "should be greater than or equal to 0.5"),
     "certainty": ({"confidence": 1.0}, "spec.confidence in body should be less than or equal to"),
     "what to do at the deadline": ({"onDeadline": "Panic"}, 'supported values: "Continue", "Stop"'),
     "a share too large": ({"maxFailedImages": "200%"}, "must be a number of images from 0, or a share"),
+    "more than there are may fail": ({"maxFailedImages": 10**13}, "must be a number of images from 0 to"),
     "fewer than none may fail": ({"maxFailedImages": -1}, "must be a number of images from 0, or a share"),
     "an objective": ({"objective": "MaxFun"}, 'supported values: "MinGPUs"'),
     "no images": ({"images": 0}, "spec.images in body should be greater than or equal to 1"),
@@ -62,6 +71,15 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "a class without a name": ({"gpus": {"classes": [""]}}, "should be at least 1 chars long"),
     "one class as a word": ({"gpus": {"classes": "A100"}}, 'spec.gpus.classes in body must be of type array: "string"'),
     "a queue's name too long": ({"queueName": "q" * 64}, "spec.queueName: Too long: may not be more than 63"),
+    "a queue that is a path": ({"queueName": "team/a"}, "spec.queueName in body should match"),
+    "requests in a word": (
+        {"worker": {"resources": {"requests": "4"}}},
+        'spec.worker.resources.requests in body must be of type object: "string"',
+    ),
+    "a toleration of a number": (
+        {"worker": {"tolerations": [{"key": 5}]}},
+        'spec.worker.tolerations[0].key in body must be of type string: "integer"',
+    ),
     "a time to live of nothing": ({"ttlAfterFinished": "0s"}, "must be longer than 0"),
     "suspended by a word": ({"suspend": "yes"}, 'spec.suspend in body must be of type boolean: "string"'),
     "a field that isn't there": ({"imagez": 3}, 'unknown field "spec.imagez"'),
@@ -128,10 +146,12 @@ def attempt_dry(cluster: Cluster, document: dict[str, Any]) -> tuple[bool, str]:
 
 def test_what_the_results_depend_on_cannot_change_once_the_images_are_counted(cluster: Cluster) -> None:
     share_photos(cluster, "fixed", 1)
-    cluster.apply(job(cluster, "fixed", suspend=True))
+    good = job(cluster, "fixed", suspend=True)
+    good["spec"]["worker"] |= {"resources": {"requests": {"cpu": 0.5}}, "tolerations": [{"operator": "Exists"}]}
+    cluster.apply(good)
     cluster.wait(lambda: cluster.get("infj", "fixed").get("status", {}).get("images"), "the images are counted")
     for change in ({"source": {"uri": "/x"}}, {"sink": {"uri": "/x"}}, {"model": {"name": "x"}}, {"images": 5}):
-        told = cluster.refusal(changed(job(cluster, "fixed", suspend=True), change))
+        told = cluster.refusal(changed(good, change))
         assert f"spec.{next(iter(change))}: can't change once the images are counted" in told
     cluster.kubectl("delete", "infj", "fixed")
 

@@ -74,6 +74,8 @@ class JobObserver:
         self._kube = kube
         self._poll = WorkerPoll(ask)
         self._config_maps = ConfigMaps(kube)
+        self._told: set[str] = set()
+        """Pods whose answers made no sense, by uid."""
         self._heartbeats = NodeHeartbeats()
         self._caches: dict[str, JobCache] = defaultdict(JobCache)
 
@@ -89,7 +91,9 @@ class JobObserver:
 
         `batch` and `pods` are their Jobs and the pods of those, by the uids of the jobs.
         """
-        self._poll.begin(pod for found in pods.values() for pod in found)
+        there = [pod for found in pods.values() for pod in found]
+        self._poll.begin(there)
+        self._told &= {pod.metadata.uid for pod in there}
         seen = await asyncio.gather(
             *(
                 _guarded(job, self._look(job, batch.get(job.uid, ()), pods.get(job.uid, ()), now_us=now_us))
@@ -183,8 +187,14 @@ class JobObserver:
         try:
             return decode(kind, data)
         except Invalid as error:
-            log.info("pod %s answers %s with something else: %s", pod.name, page, error)
+            self._tell(pod, page, error)
             return None
+
+    def _tell(self, pod: Pod, page: str, error: Invalid) -> None:
+        """Log once for each pod that it answers with something else: there may be thousands, in each pass."""
+        if pod.metadata.uid not in self._told:
+            self._told.add(pod.metadata.uid)
+            log.info("pod %s/%s answers %s with something else: %s", pod.metadata.namespace, pod.name, page, error)
 
     async def _parts_there(self, job: JobSnapshot, workers: Sequence[WorkerModel]) -> Parts:
         """Return the parts in the sink. One running worker is asked, when a worker has committed another part."""

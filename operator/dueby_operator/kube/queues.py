@@ -61,7 +61,9 @@ async def read_queues(kube: Kube, named: Iterable[tuple[str, str]]) -> dict[tupl
     for namespace, name in sorted(set(named)):
         try:
             found[namespace, name] = await reader.read(namespace, name)
-        except (Missing, Refused, Invalid, ValueError) as error:  # ValueError: a quota that is no quantity
+        except Missing:  # the job's condition says so
+            continue
+        except (Refused, Invalid, ValueError) as error:  # ValueError: a quota that is no quantity
             log.warning("the LocalQueue %s/%s is left out: %s", namespace, name, error)
     return found
 

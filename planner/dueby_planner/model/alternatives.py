@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import MAX_CONFIDENCE, MIN_CONFIDENCE
+from dueby_api.inference_job import MAX_CONFIDENCE, MAX_N, MIN_CONFIDENCE
 from dueby_planner.model.problem import Problem, find_least
 
 # Confidence is searched in steps of a millionth, so that the search is over integers.
@@ -31,7 +31,8 @@ def find_alternatives(problem: Problem) -> Alternatives:
     classes = sorted({group.device_class for group in problem.pool.groups})
     return Alternatives(
         earliest_us=problem.earliest_us(),
-        largest_images=problem.largest_images(),
+        # No job may ask for more.
+        largest_images=min(problem.largest_images(), MAX_N),
         extra_gpus={name: _extra(problem, name) for name in classes},
         possible_confidence=_possible_confidence(problem),
     )

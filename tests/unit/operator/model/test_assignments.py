@@ -3,14 +3,16 @@
 import json
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.engines import ENGINES
+from dueby_api.errors import Invalid
 from dueby_api.grid import Share
 from dueby_api.inference_job import parse_job
 from dueby_api.plan import PlannedWorker
-from dueby_api.schema import decode
+from dueby_api.schema import decode, validate
 from dueby_api.step_config import WorkConfig
 from dueby_operator.model.assignments import assignment_of, planned_worker
 from dueby_operator.model.job_model import Assignment
@@ -68,3 +70,9 @@ def test_a_workers_configuration_says_what_its_assignment_says(tmp_path: Path) -
     assert (told.own_share, told.place) == (second.share, 1)
     assert (told.images, told.part_size, told.fingerprint, told.threads) == (200, 10, "f", 3)
     assert (told.model, told.source, told.sink) == (job.spec.model, job.spec.source, job.spec.sink)
+
+
+def test_a_share_that_ends_before_it_begins_is_no_plan() -> None:
+    document = planned_worker(worker("w0", first=3, end=5).assignment).document()
+    with pytest.raises(Invalid, match=r"^PlannedWorker: share: \[5, 3\] is not a run of parts$|^share: \[5, 3\]"):
+        validate(PlannedWorker, {**document, "share": [5, 3]})
