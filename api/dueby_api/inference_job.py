@@ -20,7 +20,7 @@ from dueby_api.pod_fields import (
     require_foreign,
     require_shape,
 )
-from dueby_api.schema import Duration, LenientSpec, Meta, Spec, Time, require_duration, require_time, validate
+from dueby_api.schema import Duration, LenientSpec, Meta, Spec, Time, matching, require_duration, require_time, validate
 from dueby_api.schemes import READ_ONLY, SCHEMES, WRITABLE
 from dueby_api.units import parse_duration_us, to_micros
 
@@ -42,7 +42,7 @@ QUEUE_NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
 
 DeadlineClass = Literal["Hard", "Soft", "Relaxed", "BestEffort"]
 Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
-Percent = Annotated[str, Meta(pattern=r"^(100|[0-9]{1,2}(\.[0-9]{1,4})?)%$")]
+Percent = Annotated[str, matching(r"^(100|[0-9]{1,2}(\.[0-9]{1,4})?)%$")]
 
 
 class Model(Spec, frozen=True, kw_only=True):
@@ -211,7 +211,7 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     """The worker pods. Without a cluster only `env` is used."""
     suspend: bool = False
     """True: give the devices back and wait. The clock runs on."""
-    queue_name: Annotated[str, Meta(max_length=63, pattern=QUEUE_NAME)] = ""
+    queue_name: Annotated[str, Meta(max_length=63), matching(QUEUE_NAME)] = ""
     """The Kueue LocalQueue that the workers wait in."""
     ttl_after_finished: Duration | None = None
     """How long the finished job is kept; by default as the operator's installation says, usually for good. Its pods and
@@ -248,7 +248,7 @@ class JobSpec(Spec, frozen=True, kw_only=True):
 class JobMetadata(LenientSpec, frozen=True, kw_only=True):
     """Name of the job, and what Kubernetes keeps beside it."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+    name: Annotated[str, Meta(min_length=1, max_length=40), matching(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
     """At most 40 letters, digits and dashes, since the names of the job's pods begin with it."""
     namespace: str | None = None
     """Namespace of the job."""

@@ -18,6 +18,7 @@ from dueby_api.errors import Invalid
 from dueby_api.units import DURATION_PATTERN, parse_duration_us
 
 __all__ = [
+    "END",
     "Duration",
     "LenientSpec",
     "Meta",
@@ -26,6 +27,7 @@ __all__ = [
     "decode",
     "field",
     "json_schemas",
+    "matching",
     "require_duration",
     "require_time",
     "specs_within",
@@ -55,10 +57,17 @@ _BOUNDS = {
     " > ": " above ",
     " matching regex ": " that matches ",
 }
+# The end of a text in Python's patterns; in those of Go and of JSON schemas it is `$`.
+END = r"\Z"
 # Where msgspec's message says that something is wrong.
 _PLACE = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
 # What is wrong is shown in a message if its text is shorter.
 MAX_SHOWN = 80
+
+
+def matching(pattern: str) -> Meta:
+    """Return what holds a text to a pattern that ends with `$`. Python's own `$` lets a line end pass."""
+    return Meta(pattern=pattern.removesuffix("$") + END)
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel", omit_defaults=False):
@@ -161,6 +170,7 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
     if expected := re.match(r"Expected `([a-z |]+)`(.*)", what):
         types = " or ".join(_TYPES.get(name, name) for name in expected[1].split(" | ") if name != "null")
         bound = re.sub(r", got .*", "", expected[2])
+        bound = bound.replace(f"{END}'", "$'")
         for sign, words in _BOUNDS.items():
             bound = bound.replace(sign, words)
         return path, f"must be {types}{bound}{but}"

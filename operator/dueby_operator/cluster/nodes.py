@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dueby_api.subject import AT, node_of, own_class
-from dueby_operator.cluster.quantities import quantities, requests_of
+from dueby_operator.cluster.quantities import readable_quantities, requests_of
 from dueby_operator.objects.nodes import NodeObject, Taint, Toleration
 from dueby_operator.objects.pods import Pod
 from dueby_operator.settings import CLASS_LABELS
@@ -75,7 +75,7 @@ class PodRow:
 
 def read_node(found: NodeObject, class_labels: Sequence[str] = CLASS_LABELS) -> Node:
     """Return a node with all that it allocates."""
-    free = quantities(found.status.allocatable)
+    free = readable_quantities(found.status.allocatable)
     labels = found.metadata.labels
     is_ready = any(condition.type == "Ready" and condition.status == "True" for condition in found.status.conditions)
     return Node(

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from dueby_api.quantities import Amount, quantity
 from dueby_operator.objects.pods import Container, PodSpec
@@ -10,6 +11,15 @@ from dueby_operator.objects.pods import Container, PodSpec
 def quantities(amounts: Mapping[str, Amount]) -> dict[str, float]:
     """Return quantities by name as numbers."""
     return {name: quantity(value) for name, value in amounts.items()}
+
+
+def readable_quantities(amounts: Mapping[str, Amount]) -> dict[str, float]:
+    """Return quantities by name as numbers, without those that can't be read: there is nothing of them."""
+    found = {}
+    for name, amount in amounts.items():
+        with suppress(ValueError):
+            found[name] = quantity(amount)
+    return found
 
 
 def requests_of(spec: PodSpec) -> dict[str, float]:

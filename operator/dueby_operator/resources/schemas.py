@@ -8,7 +8,7 @@ import ast
 import inspect
 from typing import Any
 
-from dueby_api.schema import Spec, json_schemas, specs_within
+from dueby_api.schema import END, Spec, json_schemas, specs_within
 from dueby_operator.resources.rules import RULES
 
 Schema = dict[str, Any]
@@ -31,6 +31,8 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
         found = {key: value for key, value in node.items() if key not in ("title", "description", "default")}
         if "enum" in found:
             found |= {"type": "string", "enum": list(found["enum"])}
+        if "pattern" in found:
+            found["pattern"] = found["pattern"].replace(END, "$")
         if found.get("type") == "integer":
             found["format"] = "int64"
         for side in ("Minimum", "Maximum"):  # OpenAPI 3.0 has the bound in the one field and a flag in the other

@@ -1,10 +1,15 @@
 """What is free on nodes: allocatable less every tenant's pods, by device class."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dueby_api.errors import Invalid
 from dueby_operator.cluster.nodes import Node, PodRow, free_devices, pod_row, read_node, take_pods
+from dueby_operator.cluster.quantities import readable_quantities
 from dueby_operator.objects.nodes import NodeObject, Toleration
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
@@ -115,3 +120,34 @@ def test_mig_slices_are_classes_of_their_own() -> None:
 def test_cpu_slices_are_on_nodes_without_gpus() -> None:
     nodes = [node("cpu", cpu="7500m"), node("gpu", gpus=1)]
     assert free(nodes, pod("cpu", cpu="500m"), classes=("cpu-2",)) == {"cpu-2": 3}
+
+
+def test_what_a_node_has_of_something_that_cant_be_read_is_nothing() -> None:
+    odd = node(gpus=2)
+    odd["status"]["allocatable"] |= {GPU: "two", "memory": "1e400", "example.org/a": "-4"}
+    found = read(odd)
+    assert not found.devices
+    assert free_devices([found], "cpu-2", asked=SMALL) == 8
+    assert free_devices([found], "cpu-2", asked={**SMALL, "example.org/a": 1.0}) == 0
+    assert free_devices([found], "cpu-2", asked={**SMALL, GPU: 1.0}) == 0
+
+
+AMOUNTS = st.dictionaries(
+    st.sampled_from(["cpu", "memory", "pods", GPU, "nvidia.com/mig-1g.5gb", "x"]),
+    st.text(alphabet="0123456789.eEmkMGiEn-") | st.integers() | st.floats(),
+)
+
+
+@given(AMOUNTS, AMOUNTS)
+def test_any_amounts_leave_a_number_of_devices(there: Document, asked: Document) -> None:
+    odd = node()
+    odd["status"]["allocatable"] = there
+    odd["metadata"]["labels"] = {"nvidia.com/gpu.product": A100}
+    wanted = {name: abs(value) for name, value in readable_quantities(asked).items()}
+    try:
+        rows = [found for found in [row(pod("n"))] if found]
+        nodes = take_pods([read(odd)], [replace(found, requests=wanted) for found in rows])
+    except Invalid:
+        return
+    for device_class in (A100, "cpu-1"):
+        assert free_devices(nodes.values(), device_class, asked=wanted) >= 0
