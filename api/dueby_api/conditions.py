@@ -226,6 +226,11 @@ class Reason(Enum):
         "report it with the job's manifest and the traceback in the operator's log; a job that is created anew goes on "
         "with the parts that are in its sink",
     )
+    NO_PROGRESS = _FAILED(
+        "NoProgress",
+        "Lost workers were replaced three times in a row, and no part was written in between.",
+        "see the logs of the job's pods: an image may crash as it starts, or an object of the source kill whoever reads it",
+    )
     TOO_MANY_FAILED_IMAGES = _FAILED(
         "TooManyFailedImages",
         "More rows have an error than `spec.maxFailedImages` allows. All rows are there.",

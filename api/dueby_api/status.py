@@ -125,6 +125,8 @@ class Replan(LenientSpec, frozen=True, kw_only=True):
     """Workers before it."""
     after: int = field(name="to")
     """Workers after it."""
+    images_in_sink: int | None = None
+    """Images of the parts that were in the sink then."""
 
 
 class JobStatus(LenientSpec, frozen=True, kw_only=True):

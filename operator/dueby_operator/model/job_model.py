@@ -190,6 +190,11 @@ class JobModel:
         return max(0, self.images - grid.images_in(self.parts_there) - opened)
 
     @property
+    def images_in_sink(self) -> int:
+        """Images of the parts that are in the sink."""
+        return Grid(images=self.images, part_size=self.part_size or self.images).images_in(self.parts_there)
+
+    @property
     def images_done(self) -> int:
         """Images in the sink or classified in a worker's open parts."""
         return self.images - self.images_left

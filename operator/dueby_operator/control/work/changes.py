@@ -9,6 +9,7 @@ from dueby_api.units import format_time
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
 from dueby_operator.control.work.build_model import PLANNED_AS_SOFT
 from dueby_operator.control.work.decision import Refuse, Start, Stop, WorkDecision
+from dueby_operator.control.work.fruitless import fruitless_message, is_fruitless
 from dueby_operator.model.actions import StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_model import JobModel
@@ -19,6 +20,8 @@ from dueby_planner.deadline_classes import Verdict
 def change_workers(given: PolicyInput, model: JobModel, work: WorkDecision) -> Outcome:
     """Return what the decision about the workers does, and how it shows in the status."""
     match work.action:
+        case Start(reason="WorkerLost") if is_fruitless(given.job, given.status.replans, model):
+            return failed(Reason.NO_PROGRESS, fruitless_message(given.job))
         case Start():
             return _start(given, model, work.action)
         case Stop():
@@ -118,5 +121,11 @@ def _refuse(given: PolicyInput, model: JobModel, verdict: Verdict) -> Outcome:
 
 def _with_replan(status: JobStatus, model: JobModel, reason: str, *, change: int) -> JobStatus:
     before = len(model.alive)
-    entry = Replan(time=format_time(model.now_us), reason=reason, before=before, after=before + change)
+    entry = Replan(
+        time=format_time(model.now_us),
+        reason=reason,
+        before=before,
+        after=before + change,
+        images_in_sink=model.images_in_sink,
+    )
     return status.replace(replans=(*status.replans, entry)[-MAX_REPLANS:])

@@ -1,0 +1,42 @@
+"""When is it no use to start workers again? Pure.
+
+Workers that are lost are replaced, since nodes fail. If they are lost again and again, and none of them has written a
+part in between, then it is not the nodes: an image crashes as it starts, or an object of the source kills whoever reads
+it. Such a job would keep devices from all others for ever.
+"""
+
+from dueby_api.status import Replan
+from dueby_operator.jobs.pod_state import ending_of
+from dueby_operator.model.job_model import JobModel
+from dueby_operator.model.job_snapshot import JobSnapshot
+
+# Replacements in a row without a part. Each one's workers have been started seven times by their Jobs, minutes apart.
+MAX_FRUITLESS = 3
+# Of a pod's own words: a condition has room for 4,096 letters.
+MAX_WORDS = 400
+
+
+def is_fruitless(job: JobSnapshot, replans: tuple[Replan, ...], model: JobModel) -> bool:
+    """Return whether the last replacements of lost workers have brought no part to the sink.
+
+    `dueby run` counts its lost processes itself, and its workers have no Jobs.
+    """
+    last = replans[-MAX_FRUITLESS:]
+    return (
+        bool(job.worker_jobs)
+        and len(last) == MAX_FRUITLESS
+        and all(replan.reason == "WorkerLost" and replan.images_in_sink == model.images_in_sink for replan in last)
+    )
+
+
+def fruitless_message(job: JobSnapshot) -> str:
+    """Return the sentence for a job whose workers are lost again and again, with their last words if there are any."""
+    words = next(
+        (words for found in reversed(job.worker_jobs) if (words := ending_of(job.pods, found.name).sentence)), ""
+    )
+    said = f' The last one said: "{words[:MAX_WORDS]}".' if words else ""
+    return (
+        f"Workers were lost and replaced {MAX_FRUITLESS} times in a row, and none of them has written a part."
+        f"{said} See the logs of the job's pods (`kubectl logs -l dueby.dev/job={job.name} --prefix`). What is in the "
+        "sink is kept; a job that is created anew goes on from there."
+    )

@@ -1,0 +1,51 @@
+"""Workers that are lost again and again: replaced while it may help, and no longer."""
+
+from typing import Any
+
+import pytest
+
+from dueby_operator.control.work.fruitless import MAX_FRUITLESS
+from support.decisions import FIRST_WORKERS, MADE, Look, look, started
+
+LOST = {"time": MADE, "reason": "WorkerLost", "from": 1, "to": 2, "imagesInSink": 0}
+
+
+def look_after(replans: list[dict[str, Any]], **more: Any) -> Look:
+    """Lose all workers of a job that has been replanned so before, and look at it."""
+    begun = started(deadline="600s")
+    status = {**begun.document["status"], "replans": replans}
+    count = len(begun.pods)
+    lost = [begun.worker_jobs[0]]
+    absent = frozenset((FIRST_WORKERS, index) for index in range(count))
+    return look(begun.job(document={**begun.document, "status": status}, worker_jobs=lost, absent=absent, **more))
+
+
+def test_lost_workers_are_replaced() -> None:
+    found = look_after([LOST] * (MAX_FRUITLESS - 1))
+    assert found.created
+    assert [replan.images_in_sink for replan in found.status.replans] == [0] * MAX_FRUITLESS
+
+
+def test_a_job_whose_workers_are_lost_again_and_again_without_a_part_has_failed() -> None:
+    found = look_after([LOST] * MAX_FRUITLESS)
+    assert found.said("Failed") == ("True", "NoProgress")
+    assert f"replaced {MAX_FRUITLESS} times in a row" in found.message("Failed")
+    assert not found.created
+
+
+def test_it_says_what_the_last_worker_said() -> None:
+    state = {"name": "dueby", "state": {"terminated": {"exitCode": 1, "message": "Killed by an image"}}}
+    pods = [{**pod, "status": {**pod["status"], "containerStatuses": [state]}} for pod in started().pods]
+    assert 'The last one said: "Killed by an image".' in look_after([LOST] * MAX_FRUITLESS, pods=pods).message("Failed")
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        pytest.param({**LOST, "imagesInSink": 500}, id="if a part came to the sink meanwhile"),
+        pytest.param({**LOST, "reason": "Lagging"}, id="if one was for another reason"),
+        pytest.param({name: value for name, value in LOST.items() if name != "imagesInSink"}, id="if it isn't known"),
+    ],
+)
+def test_they_are_replaced(last: dict[str, Any]) -> None:
+    assert look_after([LOST] * (MAX_FRUITLESS - 1) + [last]).created
