@@ -5,7 +5,8 @@ no Job                                  the step is started
 the Job failed, or refused its input    the step has failed
 its pod's last words can be read        the step is done
 they are lost, or its ConfigMap is      it is started anew in its place, MAX_ATTEMPTS times in all; then it has failed
-otherwise                               it is at work, or the message says what keeps its pod from starting
+otherwise                               it is at work, or the message says what keeps its pod from starting, or why the
+                                        pod before it gave up
 """
 
 from dataclasses import dataclass
@@ -62,11 +63,18 @@ def _read(given: PolicyInput, step: StepName, job: BatchJob, kind: type[Result])
         return StepProgress(result=result, job=job)
     if lost := _lost(given, job, ending):
         return _again(step, job, lost)
-    message = diagnose_step(given.job.pods, job.name)
+    message = diagnose_step(given.job.pods, job.name) or _last_failure(step, ending)
     attempt = attempt_of(job)
     if attempt > 1:
         message = f"The {step} step is done again, attempt {attempt} of {MAX_ATTEMPTS}. {message}".strip()
     return StepProgress(message=message, job=job)
+
+
+def _last_failure(step: StepName, ending: Ending) -> str:
+    """Return why the pod before the one at work gave up, such as a store that is full or away; empty if none has."""
+    if not ending.exit_code:
+        return ""
+    return f"The {step} step is tried again. Its last try ended with: {ending.sentence or 'no word'}"
 
 
 def _lost(given: PolicyInput, job: BatchJob, ending: Ending) -> str:

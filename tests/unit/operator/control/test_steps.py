@@ -98,6 +98,11 @@ def test_the_finish_step_is_started_anew_too_and_says_what_it_waits_for() -> Non
     waits = look(begun.job(**done, steps={"finish": create.job}, pods=[*begun.pods, pod]))
     assert waits.message("Complete") == "no room"
 
+    full = {"exitCode": 75, "message": '{"error": "no space left on device"}', "finishedAt": MADE}
+    failed = pod_of(create, phase="Failed", containerStatuses=[{"name": "dueby", "state": {"terminated": full}}])
+    again = look(begun.job(**done, steps={"finish": create.job}, pods=[*begun.pods, failed]))
+    assert again.message("Complete").endswith("Its last try ended with: no space left on device")
+
 
 @pytest.mark.parametrize(
     ("edit", "is_another"),

@@ -92,5 +92,17 @@ def test_what_keeps_the_steps_pod_from_starting_is_said() -> None:
     assert not found.writes
 
 
+def test_a_store_that_the_step_cannot_reach_is_said_while_it_is_tried_again() -> None:
+    (step,) = look(infj()).created
+    gave_up = ended(step, '{"error": "spec.source.uri: the images can\'t be listed: connection refused"}', code=75)
+    found = look(job(infj(), steps={"index": step.job}, pods=[gave_up, pod_of(step)]))
+    assert found.said("Indexed") == ("False", "Indexing")
+    assert found.message("Indexed") == (
+        "The index step is tried again. Its last try ended with: spec.source.uri: the images can't be listed: "
+        "connection refused"
+    )
+    assert not found.writes
+
+
 def test_a_job_that_is_indexed_starts_no_step() -> None:
     assert look(infj(status=indexed())).started_names == [FIRST_WORKERS]
