@@ -14,7 +14,7 @@ from dueby_worker.output.sink import require_create_only
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.store_waits import StoreWaits
-from support.fault_proxy import FORBIDDEN, NOT_IMPLEMENTED, Fault, FaultProxy, Refusal, Request, fault_proxy
+from support.fault_proxy import FORBIDDEN, NOT_IMPLEMENTED, Fault, FaultProxy, Refusal, Request, fault_proxy, no_fault
 from support.processes import ProcessJob, make_photos, wait_for
 from support.s3 import S3Server, versitygw_server
 
@@ -109,7 +109,7 @@ def test_a_refusal_by_a_sink_that_was_written_to_is_waited_out(proxy: FaultProxy
     thread.start()
     said = wait_for(lambda: waits.longest(now_s=0), "a call that waits")
     assert re.search("(?i)access.denied", said.error)
-    proxy.fault = lambda request: None
+    proxy.fault = no_fault
     thread.join(60)
     assert answers == [{"PUT": True, "GET": ["part-0"], "HEAD": False}[method]]
 
@@ -130,3 +130,22 @@ def test_without_an_index_step_the_first_worker_tries_the_sink(proxy: FaultProxy
     for place in range(2):
         job.work_here(place)
     assert proxy.asked("PUT", "_dueby/probe-") == 2
+
+
+def test_a_worker_that_is_started_while_its_key_is_revoked_says_so_and_then_does_its_work(
+    proxy: FaultProxy, sink: str, tmp_path: Path
+) -> None:
+    photos = make_photos(tmp_path / "photos", 16)
+    job = ProcessJob(folder=tmp_path, source={"uri": str(photos)}, sink=sink, images=16, part_size=8)
+    fingerprint = job.index_here()["fingerprint"]
+    proxy.fault = lambda request: FORBIDDEN
+    try:
+        worker = job.work(fingerprint=fingerprint)
+        said = wait_for(lambda: worker.progress().get("waitsFor"), "a worker that says what it waits for")
+        assert said["store"] == "sink"
+        assert re.search("(?i)permission denied|access.denied", said["error"])
+        proxy.fault = no_fault
+        assert worker.result()["progress"].get("waitsFor") is None
+    finally:
+        job.stop_all()
+    assert job.finish_here()["rows"] == 16
