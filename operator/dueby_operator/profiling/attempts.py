@@ -80,9 +80,12 @@ def shared_attempts(snapshot: OnDemandSnapshot, *, now_us: int) -> dict[str, Att
     return {attempt.name: attempt for attempt in found}
 
 
-def outdated_attempts(job: JobSnapshot, model: Model) -> tuple[str, ...]:
-    """Return the names of the Jobs that still measure what the job was about before an edit."""
-    subject = str(model_subject(model))
+def outdated_attempts(job: JobSnapshot, model: Model | None) -> tuple[str, ...]:
+    """Return the names of the Jobs that still measure for the job alone what it was about before an edit.
+
+    Without a model nothing is measured for it alone any more.
+    """
+    subject = str(model_subject(model)) if model else ""
     return tuple(found.name for found in _alive(job.profiling) if _subject_of(found) != subject and not found.is_over)
 
 

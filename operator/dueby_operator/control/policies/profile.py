@@ -86,13 +86,14 @@ def _look(given: PolicyInput) -> Measured:
     job, model, allowed = given.job, given.spec.model, given.spec.gpus.classes
     classes = {found.spec.device_class for found in matching(given.profiles, model)}
     known = frozenset(name for name in classes if not allowed or name in allowed)
-    outdated = outdated_attempts(job, model)
+    for_everybody = _is_for_everybody(given)
+    outdated = outdated_attempts(job, None if for_everybody else model)
     there = frozenset(given.shared.devices.classes_of(job.namespace, given.spec, named=known.union(allowed)))
-    shared = given.shared.attempts if _is_for_everybody(given) else None
-    own_names = [_shared_name(given, name) for name in _measurable(given, there)]
-    private = attempts_of(job, model, now_us=given.now_us)
+    shared = given.shared.attempts or {}
+    waited_for = [_shared_name(given, name) for name in _measurable(given, there)]
+    everybodys = [shared[name] for name in waited_for if name in shared]
     return Measured(
-        attempts=[*private, *(shared[name] for name in own_names if shared and name in shared)],
+        attempts=everybodys if for_everybody else attempts_of(job, model, now_us=given.now_us),
         known=known,
         there=there,
         clearing=(StopMeasuring(jobs=outdated),) if outdated else (),
@@ -110,9 +111,8 @@ def _shared_name(given: PolicyInput, device_class: str) -> str:
 
 def _keep(given: PolicyInput, measured: Measured) -> JobStatus | None:
     """Return the status with what was measured for this job alone; None if that is nothing new."""
-    new = pack_own(
-        attempt for attempt in measured.attempts if not attempt.begun_for and attempt.device_class not in measured.known
-    )
+    unknown = (one for one in measured.attempts if not one.begun_for and one.device_class not in measured.known)
+    new = tuple(packed for packed in pack_own(unknown) if packed not in given.status.own_profiles)
     if not new:
         return None
     # What is about another model, before an edit, is of no more use.

@@ -18,7 +18,20 @@ from support.decisions import MADE, NOW, SETTINGS, indexed, infj
 from support.node_profiles import NAMESPACE, NIGHT, PROFILER, ended
 from support.on_demand import Document, added, begun_for_all, look_for_all, there_now
 from support.operator import profile
-from support.profiling import A100, L4, TWO, condition, gpu_node, measured, nodes
+from support.profiling import (
+    A100,
+    L4,
+    TWO,
+    begun,
+    condition,
+    ended_pod,
+    gpu_node,
+    job_of,
+    measured,
+    nodes,
+    seen,
+    words,
+)
 
 ONE = nodes(gpu_node("gpu-0"))
 CLASS = "nvidia-a100-sxm4-40gb-efficientnet-lite0-224-fp32-openvino"
@@ -217,3 +230,14 @@ def test_a_job_in_a_queue_has_a_class_measured_while_its_quota_would_cover_a_wor
         return len(added(found))
 
     assert (begun(0), begun(1)) == (1, 0)
+
+
+@pytest.mark.parametrize("ended", [{}, {"Complete": "Done"}])
+def test_an_edit_to_the_operators_image_has_it_measured_for_everybody(ended: dict[str, str]) -> None:
+    own = {"worker": {"image": "mine:1"}, "gpus": {"classes": [A100]}}
+    (create,) = begun(A100, **own)
+    pods = [ended_pod(create, words(measured()))] if ended else []
+    (found,) = look_for_all(seen(infj(gpus={"classes": [A100]}), job_of(create, **ended), pods=pods), there=ONE)
+    assert len(added(found)) == 1
+    ends = [write.path.rpartition("/")[2] for write in found.writes if isinstance(write, Delete)]
+    assert ends == ([] if ended else [create.job["metadata"]["name"]])

@@ -95,6 +95,18 @@ def test_what_a_tenants_pod_has_measured_is_kept_for_that_job_alone(worker: dict
     assert classes_begun(edited) == [A100], "it is of another model"
 
 
+def test_what_was_measured_of_a_class_that_an_edit_has_left_out_holds_nobody_up() -> None:
+    (create,) = begun(A100)
+    complete, pod = job_of(create, Complete="Done"), ended_pod(create, words(measured()))
+    status = indexed()
+    for _ in range(2):
+        edited = seen(infj(status=status, gpus={"classes": [L4]}), complete, pods=[pod])
+        found = look(edited, profiles=(profile(L4),), nodes=TWO)
+        status = found.status.document()
+    assert condition(found).reason == "Profiled"
+    assert len(found.status.own_profiles) == 1
+
+
 def test_what_a_status_keeps_that_cannot_be_read_is_measured_again() -> None:
     there = nodes(gpu_node("gpu-0"))
     assert classes_begun(look(infj(status=indexed(ownProfiles=["H4sI"])), profiles=(), nodes=there)) == [A100]
