@@ -156,6 +156,8 @@ def decide_job(job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared) -> t
     undecided = JobDecision(job=job, manifest=job.manifest, status=job.status, memory=job.memory)
     if is_resting(job.memory, now_us=snapshot.now_us):
         return undecided, shared
+    if job.forbidden:
+        return refuse(undecided, Reason.FORBIDDEN, job.forbidden, now_us=snapshot.now_us), shared
     fault = job.fault
     if fault is None:
         try:

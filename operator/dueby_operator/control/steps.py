@@ -63,7 +63,7 @@ def _read(given: PolicyInput, step: StepName, job: BatchJob, kind: type[Result])
         return StepProgress(result=result, job=job)
     if lost := _lost(given, job, ending):
         return _again(step, job, lost)
-    message = diagnose_step(given.job.pods, job.name) or _last_failure(step, ending)
+    message = diagnose_step(job, given.job.pods, now_us=given.now_us) or _last_failure(step, ending)
     attempt = attempt_of(job)
     if attempt > 1:
         message = f"The {step} step is done again, attempt {attempt} of {MAX_ATTEMPTS}. {message}".strip()

@@ -11,16 +11,33 @@ from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import is_queued, job_of, not_starting, unschedulable
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.pods import Pod
 
+# Their controller makes 20 pods a second for all Jobs of the cluster together.
+NO_POD_US = 30_000_000
+# An image of some gigabytes is pulled within this time.
+SLOW_START_US = 180_000_000
 # Jobs that a message names.
 MAX_LISTED = 3
 
 
-def diagnose_step(pods: Iterable[Pod], job_name: str) -> str:
-    """Return why a step's pod doesn't start; empty if nothing is wrong."""
-    own = (pod for pod in pods if job_of(pod) == job_name)
-    return next((sentence for pod in own if (sentence := unschedulable(pod) or not_starting(pod))), "")
+def diagnose_step(job: BatchJob, pods: Iterable[Pod], *, now_us: int) -> str:
+    """Return why the pod of a step's Job doesn't start; empty if nothing is wrong."""
+    own = [pod for pod in pods if job_of(pod) == job.name]
+    if not own and now_us - (job.metadata.created_us or now_us) > NO_POD_US:
+        return f"Job {job.name} has no pod; `kubectl describe job {job.name}` says why: a quota, a policy"
+    found = (unschedulable(pod) or not_starting(pod) or slow_to_start(pod, now_us=now_us) for pod in own)
+    return next(filter(None, found), "")
+
+
+def slow_to_start(pod: Pod, *, now_us: int) -> str:
+    """Return that the pod's node has had it for long and has not started it; empty if not."""
+    is_pending = bool(pod.spec.node_name) and pod.status.phase == "Pending" and not pod.metadata.is_deleting
+    if not is_pending or now_us - (pod.metadata.created_us or now_us) <= SLOW_START_US:
+        return ""
+    where = f"pod {pod.name} is on node {pod.spec.node_name} and has not started for minutes"
+    return f"{where}; `kubectl describe pod {pod.name}` says why: a volume is missing, or a large image is pulled"
 
 
 def diagnose_admission(job: JobSnapshot) -> NewCondition:
@@ -51,9 +68,9 @@ def _listed(jobs: Sequence[str]) -> str:
     return ", ".join(jobs[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
-def diagnose_start(pods: Iterable[Pod]) -> NewCondition | None:
+def diagnose_start(pods: Iterable[Pod], *, now_us: int) -> NewCondition | None:
     """Return why workers' containers don't start; None if nothing is wrong."""
-    sentences = [sentence for pod in pods if (sentence := not_starting(pod))]
+    sentences = [sentence for pod in pods if (sentence := not_starting(pod) or slow_to_start(pod, now_us=now_us))]
     if not sentences:
         return None
     return NewCondition(reason=Reason.PODS_NOT_STARTING, message=f"{len(sentences)} pods don't start: {sentences[0]}")

@@ -160,7 +160,7 @@ class JobObserver:
 
     async def _complete(self, job: JobSnapshot, silent: Collection[str], *, now_us: int) -> JobSnapshot:
         """Return the job with its workers, and with the parts that are in the sink."""
-        if job.unreadable or job.fault:
+        if job.unreadable or job.forbidden or job.fault:
             return job
         absent = self._absent(job, now_us)
         workers = worker_models(
@@ -262,6 +262,8 @@ async def _guarded(job: JobSnapshot, seen: Awaitable[JobSnapshot]) -> JobSnapsho
     """Return the job as it is seen; if it can't be, as it was, with the reason: the others don't wait for it."""
     try:
         return await seen
+    except Refused as error:
+        return replace(job, forbidden=str(error))
     except DueByError as error:
         log.warning("%s/%s is left alone: %s", job.namespace, job.name, error)
         return replace(job, unreadable=str(error))

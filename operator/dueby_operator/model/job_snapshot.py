@@ -66,6 +66,8 @@ class JobSnapshot:
     is_deleting: bool = False
     unreadable: str = ""
     """Why it could not be observed; empty if it was. It is left alone meanwhile."""
+    forbidden: str = ""
+    """What the API server has said against observing it; empty if nothing."""
     fault: Fault | None = None
     """What the operator itself did wrong when it observed the job."""
     manifest: InferenceJob | Invalid

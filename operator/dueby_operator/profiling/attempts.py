@@ -121,7 +121,7 @@ def _read(
         return replace(attempt, message="waits in its queue; `kubectl describe workloads` says for what")
     pod = next((pod for pod in pods if pod.status.phase in ("Running", "Succeeded")), None)
     if pod is None:
-        return replace(attempt, message=diagnose_step(pods, found.name) or "its pod is being started")
+        return replace(attempt, message=diagnose_step(found, pods, now_us=now_us) or "its pod is being started")
     return replace(attempt, state="measuring", message=_progress_message(progress.get(pod.name)))
 
 

@@ -35,4 +35,4 @@ def track_conditions(job: JobSnapshot, model: JobModel, work: WorkDecision) -> t
         return ()
     is_late = work.is_short or model.now_us > model.deadline_us
     in_time = NewCondition(reason=Reason.LAGGING if is_late else Reason.ON_TRACK)
-    return (diagnose_start(job.pods) or diagnose_stores(model) or in_time,)
+    return (diagnose_start(job.pods, now_us=model.now_us) or diagnose_stores(model) or in_time,)

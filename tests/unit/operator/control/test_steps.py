@@ -7,6 +7,7 @@ import pytest
 
 from dueby_api.parts import all_parts
 from dueby_api.units import format_time
+from dueby_operator.control.policies.index import LISTING
 from dueby_operator.jobs import names
 from dueby_operator.jobs.repeats import LEAVING_US, LOST_US
 from dueby_operator.model.writes import Create, Delete
@@ -135,6 +136,31 @@ def test_an_edit_while_indexing_stops_the_step_before_another_is_started() -> No
     assert not look(seen, now_us=NOW + SECOND).writes
     (create,) = look(seen, now_us=NOW + LEAVING_US + SECOND).created
     assert json.loads(create.config_map["data"]["config.json"])["source"] == {"uri": "others"}
+
+
+def test_a_step_without_a_pod_says_where_the_reason_is() -> None:
+    _, there = index_step(creationTimestamp=MADE)
+    seen = job(infj(), steps={"index": there})
+    assert look(seen, now_us=NOW + SECOND).message("Indexed") == LISTING
+    assert "has no pod; `kubectl describe job" in look(seen, now_us=NOW + 31 * SECOND).message("Indexed")
+
+
+def test_a_pod_that_does_not_start_for_no_reason_that_its_status_tells_is_named() -> None:
+    create, there = index_step()
+    step = job(infj(), steps={"index": there}, pods=[pod_of(create, phase="Pending")])
+    assert look(step, now_us=NOW + 60 * SECOND).message("Indexed") == LISTING
+    assert "is on node n and has not started" in look(step, now_us=NOW + 181 * SECOND).message("Indexed")
+
+    begun = started(deadline="1h")
+    pods = [pod | {"status": {"phase": "Pending"}} for pod in begun.pods]
+    assert look(begun.job(pods=pods), now_us=NOW + 60 * SECOND).said("OnTrack")[1] != "PodsNotStarting"
+    assert look(begun.job(pods=pods), now_us=NOW + 181 * SECOND).said("OnTrack") == ("False", "PodsNotStarting")
+
+
+def test_a_job_that_the_operator_may_not_observe_says_so_and_is_left_alone() -> None:
+    found = look(job(infj(status=indexed()), forbidden='configmaps "job-r1" is forbidden'))
+    assert found.said("Admitted") == ("False", "Forbidden")
+    assert not found.writes
 
 
 def test_a_step_that_somebody_deletes_is_waited_for() -> None:
