@@ -6,8 +6,8 @@ given assignments for, and for a limited time. A worker that waits for what neve
 Job that somebody made by hand, withholds nothing for longer than that.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import index_of, job_of
@@ -40,18 +40,19 @@ class WithheldDevices:
 def unscheduled_workers(job: JobSnapshot) -> Counter[str]:
     """Return the workers by device class that should be there and are on no node yet; what measures counts as one."""
     wanted: Counter[str] = Counter()
+    placed = _placed_by_job(job.pods)
     for worker_job in job.worker_jobs:
         if _is_under_way(worker_job.job):
-            ended, placed = worker_job.done | worker_job.given_up, _placed(job.pods, worker_job.name)
+            gone = worker_job.done | worker_job.given_up | placed[worker_job.name]
             wanted.update(
                 assignment.device_class
                 for index, assignment in enumerate(worker_job.assignments[: worker_job.job.spec.completions])
-                if index not in ended and index not in placed
+                if index not in gone
             )
     measured = {
         found.metadata.annotations.get(names.DEVICE_CLASS, "")
         for found in job.profiling
-        if _is_under_way(found) and not _placed(job.pods, found.name)
+        if _is_under_way(found) and not placed[found.name]
     }
     return wanted + Counter(measured - {""})
 
@@ -73,10 +74,11 @@ def _is_under_way(job: BatchJob) -> bool:
     return not (job.spec.suspend or job.is_over or job.metadata.is_deleting)
 
 
-def _placed(pods: Iterable[Pod], job_name: str) -> Collection[int | None]:
-    """Return the indices of the Job's pods that are on a node."""
-    return {
-        index_of(pod)
-        for pod in pods
-        if job_of(pod) == job_name and pod.spec.node_name and pod.status.phase not in ("Succeeded", "Failed")
-    }
+def _placed_by_job(pods: Iterable[Pod]) -> dict[str, set[int]]:
+    """Return the indices of each Job's pods that are on a node."""
+    placed: dict[str, set[int]] = defaultdict(set)
+    for pod in pods:
+        index = index_of(pod)
+        if index is not None and pod.spec.node_name and pod.status.phase not in ("Succeeded", "Failed"):
+            placed[job_of(pod)].add(index)
+    return placed
