@@ -22,19 +22,25 @@ _MAX_DOUBLINGS = 30
 
 
 class WaitListener(Protocol):
-    """Is told of the calls that wait for their store. Calls come from many threads."""
+    """Is told of every call to a store, from many threads."""
 
-    def note(self, call: object, failure: Transient, *, since_s: float) -> None:
-        """Note that the call, begun at this reading of the monotonic clock, has failed and will be repeated."""
+    def begin(self, call: object, *, at_s: float) -> None:
+        """Note that the call begins, at this reading of the monotonic clock."""
+
+    def fail(self, call: object, failure: Transient) -> None:
+        """Note that the call has failed and will be repeated."""
 
     def end(self, call: object) -> None:
-        """Note that the call waits no longer. Most calls have never waited."""
+        """Note that the call is over."""
 
 
 class _Nobody:
     """Listens to nothing."""
 
-    def note(self, call: object, failure: Transient, *, since_s: float) -> None:
+    def begin(self, call: object, *, at_s: float) -> None:
+        pass
+
+    def fail(self, call: object, failure: Transient) -> None:
         pass
 
     def end(self, call: object) -> None:
@@ -56,14 +62,23 @@ class RetryPolicy:
 
         `what` names the store in the warnings.
         """
-        call = object()
+        call, started_s = object(), time.monotonic()
+        self.waits.begin(call, at_s=started_s)
         try:
-            return self._call(ask, call, what=what, cancelled=cancelled)
+            return self._call(ask, call, started_s, what=what, cancelled=cancelled)
         finally:
             self.waits.end(call)
 
-    def _call(self, ask: Callable[[], Answer], call: object, *, what: str, cancelled: threading.Event | None) -> Answer:
-        started_s, attempt = time.monotonic(), 0
+    def _call(
+        self,
+        ask: Callable[[], Answer],
+        call: object,
+        started_s: float,
+        *,
+        what: str,
+        cancelled: threading.Event | None,
+    ) -> Answer:
+        attempt = 0
         while True:
             attempt += 1
             try:
@@ -74,7 +89,7 @@ class RetryPolicy:
                 cancelled = cancelled or threading.Event()
                 if elapsed_s >= self.total_s or cancelled.is_set():
                     raise
-                self.waits.note(call, failure, since_s=started_s)
+                self.waits.fail(call, failure)
                 pause_s = self._pause_s(attempt)
                 logger.warning(
                     "%s can't be used: %s. Attempt %d failed after %.0f s; trying again in %.1f s, "

@@ -14,6 +14,7 @@ from dueby_api.step_messages import MAX_STORE_ERROR, ParityCheck, SinkParts, Sto
 from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.telemetry.serve import serve_progress
 from dueby_worker.telemetry.step_statistics import StepStatistics
+from dueby_worker.telemetry.store_waits import SLOW_S
 
 
 class Clock:
@@ -111,8 +112,10 @@ def test_the_readers_of_progress_get_what_the_worker_counted(  # type: ignore[no
 def test_a_worker_says_what_it_waits_for_and_for_how_long(ask) -> None:  # type: ignore[no-untyped-def]
     clock, call = Clock(), object()
     progress = a_running_progress(clock)
-    progress.sink_waits.note(call, Transient("no space left on device"), since_s=clock.now_s)
-    progress.sink_waits.note(object(), Transient("it is late"), since_s=clock.now_s + 30)
+    later = object()
+    for each, failure, at_s in ((call, "no space left on device", 0), (later, "it is late", 30)):
+        progress.sink_waits.begin(each, at_s=clock.now_s + at_s)
+        progress.sink_waits.fail(each, Transient(failure))
     clock.now_s += 40
     said = json.loads(ask(progress, "/progress")[1])["waitsFor"]
     assert said == {"store": "sink", "error": "no space left on device", "seconds": 40.0}
@@ -127,7 +130,9 @@ def test_a_worker_says_what_it_waits_for_and_for_how_long(ask) -> None:  # type:
 def test_a_worker_that_does_mini_batches_is_not_held_up_by_its_source() -> None:
     clock = Clock()
     progress = a_progress(clock)
-    progress.source_waits.note(object(), Transient("input/output error"), since_s=clock.now_s)
+    call = object()
+    progress.source_waits.begin(call, at_s=clock.now_s)
+    progress.source_waits.fail(call, Transient("input/output error"))
     clock.now_s += 20
     assert progress.waits_for == StoreWait(store="source", error="input/output error", seconds=20)
     progress.add_step(step_us=100_000, model_us=90_000, images=32)
@@ -135,9 +140,21 @@ def test_a_worker_that_does_mini_batches_is_not_held_up_by_its_source() -> None:
     assert progress.waits_for == StoreWait(store="source", error="input/output error", seconds=1)
 
 
+def test_a_store_that_never_answers_is_waited_for_though_nothing_has_failed_yet() -> None:
+    clock = Clock()
+    progress = a_progress(clock)
+    progress.sink_waits.begin(object(), at_s=clock.now_s)
+    clock.now_s += SLOW_S - 1
+    assert progress.waits_for is None
+    clock.now_s += 1
+    assert progress.waits_for == StoreWait(store="sink", error="", seconds=SLOW_S)
+
+
 def test_of_a_store_s_words_only_so_many_are_passed_on(ask) -> None:  # type: ignore[no-untyped-def]
     progress = a_progress()
-    progress.sink_waits.note(object(), Transient("a" * 10_000), since_s=0)
+    call = object()
+    progress.sink_waits.begin(call, at_s=0)
+    progress.sink_waits.fail(call, Transient("a" * 10_000))
     found = decode(WorkerProgress, ask(progress, "/progress")[1])
     assert found.waits_for is not None
     assert len(found.waits_for.error) == MAX_STORE_ERROR
