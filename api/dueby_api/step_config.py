@@ -15,6 +15,12 @@ from dueby_api.schema import Meta, Spec
 # 300 MB as RGB. Larger images are not photos, and some are made to fill a memory.
 MAX_PIXELS = 100_000_000
 
+# The environment variable that says how often this worker, or others of its run, were lost before.
+LOSSES_VARIABLE = "DUEBY_LOSSES"
+# From so many losses on an image may be the reason, and workers decode each image in a process that it may kill. One
+# loss is what nodes and people do.
+CAREFUL_AFTER = 2
+
 Count = Annotated[int, Meta(ge=1, le=MAX_N)]
 Threads = Annotated[int, Meta(ge=1, le=1024)]
 PartNumber = Annotated[int, Meta(ge=0, le=MAX_N)]

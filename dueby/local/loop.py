@@ -35,7 +35,8 @@ from dueby_planner.profiles.pool import build_pool
 
 # The documents of a run are rewritten so often, for whoever looks at a run that was killed.
 KEEP_EVERY_US = 10 * MICROS_PER_SECOND
-# So many workers lost in a row, with no part committed in between, are no accident.
+# So many careful workers lost in a row, with no part committed in between, are no accident, and no image's doing. Other
+# workers don't count: all of them may come to the same image before a careful one has done its part.
 MAX_LOSSES = 6
 
 Ended = Literal["Complete", "Stopped", "Refused"]
@@ -126,12 +127,13 @@ class Loop:
         workers = self.processes.observe()
         self.processes.raise_fault()
         lost = {worker.name for worker in workers if worker.state == "lost"} - before
+        careful = {process.assignment.worker for process in self.processes.started if process.is_careful}
         self.now_us = self.seams.now_us()
         self.job = replace(
             self.job,
             workers=workers,
             progress={process.assignment.worker: process.progress for process in self.processes.started},
-            parts_there=self._parts_there(len(lost)),
+            parts_there=self._parts_there(len(lost & careful)),
         )
         for name in sorted(lost):
             self.seams.say(f"worker {name} was lost")

@@ -25,6 +25,7 @@ from dueby_api.engines import EngineName
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import InferenceJob
 from dueby_api.schema import Spec, decode
+from dueby_api.step_config import CAREFUL_AFTER, LOSSES_VARIABLE
 from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError, WorkerProgress, WorkResult
 from dueby_operator.model.job_model import GONE, Assignment, WorkerModel, WorkerState, worker_model
 from dueby_operator.model.step_configs import common_config, own_config
@@ -50,6 +51,8 @@ class Process:
     created_us: int
     folder: Path
     part_size: int
+    losses: int = 0
+    """Workers of this run that were lost before it was started."""
     state: WorkerState = "starting"
     progress: WorkerProgress = field(default_factory=WorkerProgress)
     read_us: int = 0
@@ -62,6 +65,11 @@ class Process:
     def is_gone(self) -> bool:
         """Whether it does nothing more."""
         return self.state in GONE
+
+    @property
+    def is_careful(self) -> bool:
+        """Whether no image can be what it is lost to."""
+        return self.losses >= CAREFUL_AFTER
 
 
 class Processes:
@@ -149,6 +157,7 @@ class Processes:
         slot = next(s for s in self.slots if s.device_class == assignment.device_class and s.name not in taken)
         folder = self.folder / assignment.worker
         folder.mkdir(parents=True)
+        losses = sum(process.state == "lost" for process in self.started)
         config = folder / "config.json"
         document = self._config(assignment, slot, folder, part_size=part_size, shares=shares, rank=rank)
         config.write_text(json.dumps(document, indent=1), encoding="utf-8")
@@ -157,6 +166,7 @@ class Processes:
             **{variable["name"]: str(variable.get("value", "")) for variable in self.job.spec.worker.env},
             **self.environment_of(assignment.choice.engine, slot.threads),
             "DUEBY_TERMINATION_LOG": str(folder / "last-words.json"),
+            LOSSES_VARIABLE: str(losses),
             **({"CUDA_VISIBLE_DEVICES": slot.gpu} if slot.gpu else {}),
         }
         with (folder / "log.txt").open("wb") as log:
@@ -177,6 +187,7 @@ class Processes:
             created_us=now_us(),
             folder=folder,
             part_size=part_size,
+            losses=losses,
         )
 
     def _config(

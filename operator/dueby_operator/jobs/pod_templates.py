@@ -6,6 +6,7 @@ from typing import Any
 
 from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import InferenceJob
+from dueby_api.step_config import LOSSES_VARIABLE
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import TOLERATIONS, container_resources, cpus_of
 from dueby_operator.model.job_model import Assignment
@@ -33,6 +34,11 @@ CONFIG_MOUNTS = (
     {"name": "dueby-scratch", "mountPath": SCRATCH},
 )
 Document = dict[str, Any]
+# The Job's controller writes on each pod how many of the same index failed before it.
+LOSSES: Document = {
+    "name": LOSSES_VARIABLE,
+    "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['batch.kubernetes.io/job-index-failure-count']"}},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +164,7 @@ def worker_pod(
         avoid=avoid,
     )
     pod = device_pod(job, settings, request, step="work", config_map=config_map, labels=labels)
+    pod["spec"]["containers"][0]["env"].append(LOSSES)
     pod["spec"]["containers"][0] |= {
         "ports": [{"name": "http", "containerPort": PORT}],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 5},

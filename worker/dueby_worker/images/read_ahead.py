@@ -19,6 +19,7 @@ from dueby_api.inference_job import Source
 from dueby_api.step_config import MAX_PIXELS
 from dueby_worker.images.decode import decode_image
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher
+from dueby_worker.images.isolation import IsolatedDecoder
 from dueby_worker.images.room import SMALL_FILE_BYTES, Room
 from dueby_worker.images.synthetic import SyntheticImages
 from dueby_worker.images.unreadable import UnreadableImage
@@ -51,26 +52,41 @@ def read_images(
     max_pixels: int = MAX_PIXELS,
     witnesses: Sequence[str] = (),
     retry: RetryPolicy = DEFAULT_RETRY,
+    is_isolated: bool = False,
 ) -> Generator[DecodedImage, None, None]:
     """Yield every image of `items` (index, URI) in order. Raise Transient if a store stays away.
 
-    The threads of this generator end when it is exhausted or closed.
+    The threads and children of this generator end when it is exhausted or closed. There are children if `is_isolated`:
+    an image may then kill its decoder.
     """
     if source.synthetic is not None:
         # Making one costs microseconds, so it needs no threads.
         made = SyntheticImages.of(source, preprocessing)
         return (DecodedImage(index, uri, made.pixels(index), None) for index, uri in items)
     fetcher = Fetcher(witnesses=witnesses, retry=retry)
-    decode = partial(decode_image, preprocessing=preprocessing, max_pixels=max_pixels)
-    reader = _Reader(fetcher=fetcher, decode=decode, threads=threads)
+    decode, close = _decoder(preprocessing, max_pixels, processes=threads if is_isolated else 0)
+    reader = _Reader(fetcher=fetcher, decode=decode, close=close, threads=threads)
     return _in_order(reader, items, workers=min(threads + READERS, ahead), ahead=ahead)
+
+
+def _decoder(
+    preprocessing: Preprocessing, max_pixels: int, *, processes: int
+) -> tuple[Callable[[bytes], Pixels], Callable[[], None]]:
+    """Return what decodes an image, in one of these processes or in this one if there are none, and what ends them."""
+    if not processes:
+        return partial(decode_image, preprocessing=preprocessing, max_pixels=max_pixels), lambda: None
+    decoder = IsolatedDecoder(preprocessing=preprocessing, max_pixels=max_pixels, processes=processes)
+    return lambda data: decoder.decode(data).pixels, decoder.close
 
 
 class _Reader:
     """Reads and decodes one image in the calling thread."""
 
-    def __init__(self, *, fetcher: Fetcher, decode: Callable[[bytes], Pixels], threads: int) -> None:
+    def __init__(
+        self, *, fetcher: Fetcher, decode: Callable[[bytes], Pixels], close: Callable[[], None], threads: int
+    ) -> None:
         self.fetcher = fetcher
+        self.close = close
         self._decode = decode
         self._decoding = threading.Semaphore(threads)
         self._room = Room()
@@ -112,3 +128,4 @@ def _in_order(
         # Without this, closing would wait for threads that are between two attempts at a store that is away.
         reader.fetcher.cancel()
         pool.shutdown(wait=True, cancel_futures=True)
+        reader.close()

@@ -7,12 +7,14 @@ belongs to another job and is refused.
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Source
 from dueby_api.step_config import MAX_PIXELS
 from dueby_worker.images.fetch import Fetcher
+from dueby_worker.images.isolation import IsolatedDecoder
 from dueby_worker.index.freeze import freeze
 from dueby_worker.index.frozen_index import (
     DOCUMENT,
@@ -59,14 +61,14 @@ def build_index(
         return describe_synthetic(source, limit, preprocessing).summary
     if not replace and (found := find_index(sink)) is not None:
         return _require_same(found, source, limit)
-    with tempfile.TemporaryDirectory(prefix="dueby-index-") as scratch:
+    decoder = IsolatedDecoder(preprocessing=preprocessing, max_pixels=max_pixels, processes=1)
+    with closing(decoder), tempfile.TemporaryDirectory(prefix="dueby-index-") as scratch:
         frozen = freeze(source, Path(scratch), limit, on_progress, retry)
         for number in range(frozen.chunks):
             sink.create(chunk_path(frozen.digest, number), frozen.chunk(number).read_bytes())
         cost, witnesses = sample_files(
             frozen.uris(choose(frozen.images, seed=frozen.digest)),
-            preprocessing=preprocessing,
-            max_pixels=max_pixels,
+            decoder=decoder,
             fetcher=Fetcher(retry=retry),
             on_progress=lambda count: on_progress("sampling", count),
         )

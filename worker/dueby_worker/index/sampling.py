@@ -2,7 +2,8 @@
 
 A profile measures the model alone. What its input costs is a property of the job, and on a CPU it adds to the model's
 time. Costs are core-time. Getting is measured by the clock of the process, because libraries fetch in threads of their
-own; decoding is measured by the clock of the thread. The bandwidth is what one worker gets, because the sample is read
+own; decoding is measured by the clock of the thread, in another process, because the sample may hold an image that
+kills its decoder. The bandwidth is what one worker gets, because the sample is read
 with as many requests in flight as a worker has.
 """
 
@@ -15,13 +16,12 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from dueby_api.input_cost import InputCost
-from dueby_worker.images.decode import decode_image
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher
+from dueby_worker.images.isolation import IsolatedDecoder
 from dueby_worker.images.read_ahead import READERS
 from dueby_worker.images.room import SMALL_FILE_BYTES
 from dueby_worker.images.synthetic import SyntheticImages
 from dueby_worker.images.unreadable import UnreadableImage
-from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.storage.store import TooLarge, Unavailable
 
 MIN_SAMPLE, MAX_SAMPLE = 64, 256
@@ -61,8 +61,7 @@ def choose(images: int, *, seed: str) -> list[int]:
 def sample_files(
     uris: Sequence[str],
     *,
-    preprocessing: Preprocessing,
-    max_pixels: int,
+    decoder: IsolatedDecoder,
     fetcher: Fetcher,
     on_progress: Callable[[int], None],
     clock: Callable[[], float] = time.monotonic,
@@ -70,17 +69,17 @@ def sample_files(
     """Return the cost of an image, and witnesses: images that could be read."""
     tally, began = _Tally(), clock()
     with ThreadPoolExecutor(READERS, thread_name_prefix="sample") as pool:
-        _warm_up(uris, preprocessing, max_pixels, fetcher)
+        _warm_up(uris, decoder, fetcher)
         for start in range(0, len(uris), READERS):
             if start >= MIN_SAMPLE and clock() - began > _ENOUGH_S:
                 break
             batch = uris[start : start + READERS]
             files, large = _get(batch, pool, fetcher, tally, max_bytes=SMALL_FILE_BYTES)
-            _decode(files, preprocessing, max_pixels, tally)
+            _decode(files, decoder, tally)
             # One after another, since together they might not fit in memory.
             for uri in large:
                 files, too_large = _get([uri], pool, fetcher, tally, max_bytes=MAX_IMAGE_BYTES)
-                _decode(files, preprocessing, max_pixels, tally)
+                _decode(files, decoder, tally)
                 tally.unreadable += len(too_large)
             on_progress(start + len(batch))
     return tally.cost(), tuple(tally.witnesses[:_WITNESSES])
@@ -97,10 +96,10 @@ def sample_synthetic(made: SyntheticImages) -> InputCost:
     return tally.cost()
 
 
-def _warm_up(uris: Sequence[str], preprocessing: Preprocessing, max_pixels: int, fetcher: Fetcher) -> None:
+def _warm_up(uris: Sequence[str], decoder: IsolatedDecoder, fetcher: Fetcher) -> None:
     """Read and decode one image, because connecting and loading the decoders happen once and not per image."""
     with contextlib.suppress(Unavailable, UnreadableImage):
-        decode_image(fetcher.read(uris[0]), preprocessing, max_pixels=max_pixels)
+        decoder.decode(fetcher.read(uris[0]))
 
 
 def _get(
@@ -125,14 +124,12 @@ def _get(
     return files, large
 
 
-def _decode(files: Sequence[bytes], preprocessing: Preprocessing, max_pixels: int, tally: _Tally) -> None:
+def _decode(files: Sequence[bytes], decoder: IsolatedDecoder, tally: _Tally) -> None:
     """Decode the files one after another: at the same time they would slow each other down."""
     for data in files:
-        began_ns = time.thread_time_ns()
         try:
-            decode_image(data, preprocessing, max_pixels=max_pixels)
+            tally.decode_ns += decoder.decode(data).cpu_ns
         except UnreadableImage:
             tally.unreadable += 1
             continue
         tally.decoded += 1
-        tally.decode_ns += time.thread_time_ns() - began_ns

@@ -34,7 +34,7 @@ from dueby_api.step_messages import (
     WorkResult,
 )
 from dueby_worker.engines.host import process_environment
-from dueby_worker.steps.config import load_config
+from dueby_worker.steps.config import load_config, read_losses
 from dueby_worker.steps.process_exit import leave_message
 
 # The field of /proc/<pid>/stat that holds the start time, counted after the command's name.
@@ -100,7 +100,7 @@ def _work(path: Path, index: int | None) -> WorkResult:
     _require_environment(config)
     from dueby_worker.steps.work_step import work
 
-    return work(config, process_age_us=process_age_us)
+    return work(config, process_age_us=process_age_us, losses=read_losses())
 
 
 def _require_environment(config: WorkConfig) -> None:

@@ -12,9 +12,12 @@ from typing import Any, TypeVar
 
 from dueby_api.errors import Invalid
 from dueby_api.schema import Spec, validate
+from dueby_api.step_config import LOSSES_VARIABLE
 
 # Kubernetes sets this in every pod of an Indexed Job.
 COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
+# Whatever is longer is no number of losses.
+_MAX_DIGITS = 9
 
 Kind = TypeVar("Kind", bound=Spec)
 
@@ -34,6 +37,12 @@ def load_config(
             document, index if index is not None else environment.get(COMPLETION_INDEX), origin=str(path)
         )
     return validate(kind, document, origin=str(path))
+
+
+def read_losses(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how often this worker was lost before; 0 if nobody says so, as where Kubernetes doesn't count it."""
+    text = environment.get(LOSSES_VARIABLE, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else 0
 
 
 def _select(document: dict[str, Any], index: int | str | None, *, origin: str) -> dict[str, Any]:

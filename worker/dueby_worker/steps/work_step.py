@@ -19,8 +19,8 @@ from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.telemetry.serve import serve_progress
 
 
-def work(config: WorkConfig, *, process_age_us: Callable[[], int]) -> WorkResult:
-    """Do the worker's share, help with other shares, and return the result.
+def work(config: WorkConfig, *, process_age_us: Callable[[], int], losses: int = 0) -> WorkResult:
+    """Do the worker's share, help with other shares, and return the result. It was lost so many times before.
 
     The state in the result is "done" if every part is in the sink, and "spent" if parts are missing but the worker may
     run no further mini-batch.
@@ -38,7 +38,7 @@ def work(config: WorkConfig, *, process_age_us: Callable[[], int]) -> WorkResult
     if not is_complete:
         from dueby_worker.steps.worker_run import run_worker
 
-        is_complete = run_worker(config, store=store, progress=progress, process_age_us=process_age_us)
+        is_complete = run_worker(config, store=store, progress=progress, process_age_us=process_age_us, losses=losses)
     progress.enter("done" if is_complete else "spent")
     return WorkResult(
         progress=progress.report(),

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from dueby_api.errors import Invalid
-from dueby_api.step_config import WorkConfig
+from dueby_api.step_config import CAREFUL_AFTER, WorkConfig
 from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.interface import MAX_CLASSES, Engine, TopK
 from dueby_worker.engines.parity import compare
@@ -38,19 +38,28 @@ log = logging.getLogger(__name__)
 
 
 def run_worker(
-    config: WorkConfig, *, store: Store, progress: ProgressTracker, process_age_us: Callable[[], int]
+    config: WorkConfig, *, store: Store, progress: ProgressTracker, process_age_us: Callable[[], int], losses: int
 ) -> bool:
     """Do the share and help with other shares. Return whether every part is in the sink."""
     loaded = load_model(config.model)
-    run = WorkerRun(config, loaded=loaded, store=store, progress=progress)
+    run = WorkerRun(config, loaded=loaded, store=store, progress=progress, is_careful=_is_careful(config, losses))
     return run.run(lambda: _build_engine(config, loaded), process_age_us=process_age_us)
 
 
 class WorkerRun:
     """One run of one worker, with everything that it is made of. `run` may be called once."""
 
-    def __init__(self, config: WorkConfig, *, loaded: LoadedModel, store: Store, progress: ProgressTracker) -> None:
+    def __init__(
+        self,
+        config: WorkConfig,
+        *,
+        loaded: LoadedModel,
+        store: Store,
+        progress: ProgressTracker,
+        is_careful: bool = False,
+    ) -> None:
         self._config = config
+        self._is_careful = is_careful
         self._loaded = loaded
         self._store = store
         self._progress = progress
@@ -129,6 +138,7 @@ class WorkerRun:
             max_pixels=config.max_pixels,
             witnesses=self._index.witnesses,
             retry=replace(DEFAULT_RETRY, waits=self._progress.source_waits),
+            is_isolated=self._is_careful,
         )
 
     def _check_parity(self, engine: Engine, batch: MiniBatch, top: TopK) -> None:
@@ -163,6 +173,13 @@ class WorkerRun:
                 self._feed.fail(error)
 
         threading.Thread(target=watch, name="watch", daemon=True).start()
+
+
+def _is_careful(config: WorkConfig, losses: int) -> bool:
+    """Return whether an image may be what workers are lost to: after some losses, or among images that failed."""
+    if losses >= CAREFUL_AFTER:
+        log.warning("lost %d times before; each image is decoded in a process that it may kill", losses)
+    return losses >= CAREFUL_AFTER or config.retry_failed
 
 
 def _manifest_of(config: WorkConfig, loaded: LoadedModel, index: Index) -> SinkManifest:

@@ -10,7 +10,7 @@ import pytest
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import parse_job
 from dueby_api.schema import Spec, validate
-from dueby_api.step_config import FinishConfig, IndexConfig, WorkConfig
+from dueby_api.step_config import LOSSES_VARIABLE, FinishConfig, IndexConfig, WorkConfig
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.jobs.manifests import Objects, Owner, read_assignments, step_objects, worker_objects
 from dueby_operator.model.actions import StartWorkers, StepName
@@ -112,6 +112,12 @@ def test_helpers_keep_away_from_nodes_that_have_fallen_silent() -> None:
         ("metadata.name", "NotIn", ["a"]),
         ("metadata.name", "NotIn", ["b"]),
     ]
+
+
+def test_a_worker_is_told_how_often_it_was_lost() -> None:
+    variables = {variable["name"]: variable for variable in pod_of(workers().job)["containers"][0]["env"]}
+    path = "metadata.annotations['batch.kubernetes.io/job-index-failure-count']"
+    assert variables[LOSSES_VARIABLE]["valueFrom"] == {"fieldRef": {"fieldPath": path}}
 
 
 def test_everything_goes_with_the_job() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from dueby_api.errors import Invalid
 from dueby_api.grid import Share
-from dueby_api.step_config import IndexConfig, WorkConfig
-from dueby_worker.steps.config import load_config
+from dueby_api.step_config import LOSSES_VARIABLE, IndexConfig, WorkConfig
+from dueby_worker.steps.config import load_config, read_losses
 
 
 def a_document(**changes: Any) -> dict[str, Any]:
@@ -131,3 +131,9 @@ def test_the_index_step_is_told_source_sink_and_model(tmp_path: Path) -> None:
     document = {name: a_document()[name] for name in ("job", "model", "source", "sink")}
     config = load_config(IndexConfig, write(tmp_path / "c.json", document))
     assert (config.images, config.sink.if_exists) == (None, "Resume")
+
+
+@pytest.mark.parametrize(("text", "losses"), [("0", 0), ("6", 6), ("", 0), ("-1", 0), ("two", 0), ("9" * 5_000, 0)])
+def test_what_is_no_number_of_losses_is_none(text: str, losses: int) -> None:
+    assert read_losses({LOSSES_VARIABLE: text}) == losses
+    assert read_losses({}) == 0
