@@ -96,13 +96,14 @@ def test_an_edit_while_indexing_counts_and_neither_a_deleted_nor_a_planted_confi
     (after,) = cluster.wait(lambda: index_jobs(cluster).keys() - {before}, "there is another step")
     cluster.kubectl("delete", "configmap", after)
     taken = finish_name(cluster, "edited")
-    cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": taken}, "data": {"config.json": "{}"}})
+    cluster.apply(*planted(taken))
     cluster.kubectl("label", "node", cluster.nodes[0], "dueby.test/late=yes")
     try:
         cluster.wait(lambda: index_jobs(cluster) == {after: "2"}, "the step is done again")
-        wait_until_told(cluster, "edited", "Admitted", taken, reason="NameTaken")
-        assert not cluster.items("jobs", "dueby.dev/job=edited,dueby.dev/step=finish")
-        cluster.kubectl("delete", "configmap", taken)
+        for kind in ("Job", "ConfigMap"):
+            wait_until_told(cluster, "edited", "Admitted", f"{kind} {cluster.namespace}/{taken}", reason="NameTaken")
+            assert not cluster.items("jobs", "dueby.dev/job=edited,dueby.dev/step=finish")
+            cluster.kubectl("delete", kind.lower(), taken)
         done = cluster.wait_for_phase("edited", "Succeeded", "Failed")
     finally:
         cluster.kubectl("label", "node", cluster.nodes[0], "dueby.test/late-")
@@ -110,6 +111,17 @@ def test_an_edit_while_indexing_counts_and_neither_a_deleted_nor_a_planted_confi
     assert indices_of(folder / "rows") == list(range(200))
     rows = ds.dataset([str(part) for part in (folder / "rows").glob("part-*.parquet")])
     assert all("/other/" in uri for uri in rows.to_table(columns=["uri"]).column("uri").to_pylist())
+
+
+def planted(name: str) -> list[dict[str, Any]]:
+    """A ConfigMap and a Job of somebody else with this name."""
+    metadata = {"name": name}
+    container = {"name": "c", "image": "nowhere.invalid/image:1"}
+    spec = {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
+    return [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"config.json": "{}"}},
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec},
+    ]
 
 
 def index_jobs(cluster: Cluster) -> dict[str, str]:
