@@ -45,7 +45,7 @@ def largest_objects(namespace: str) -> Iterator[Document]:
         yield made.config_map
         yield made.job if made.job["spec"].get("completionMode") is None else with_most_pods(made.job)
     profiler = ProfilerSettings(namespace=namespace, name="dueby-profiler")
-    yield shared_job(owner.job, SETTINGS, profiler, namespace=namespace, device_class=CLASS, device=GPU)
+    yield with_most_pods(shared_job(owner.job, SETTINGS, profiler, namespace=namespace, device_class=CLASS, device=GPU))
     yield from _on_a_node(profiler)
 
 
