@@ -57,7 +57,7 @@ from dueby_operator.profiling.used_models import jobs_to_measure_for
 
 Found = TypeVar("Found")
 # Parse makes the input of these, in this order.
-POLICIES: tuple[Policy, ...] = (stop, index, suspend, queue, profile, recover, plan, finish)
+POLICIES: tuple[Policy, ...] = (index, suspend, queue, profile, recover, plan, finish)
 # What can't be made for now is tried again after this long: another manifest would mend neither a full quota nor a name
 # that isn't free.
 TRIED_AGAIN_US = {Reason.FORBIDDEN: 30_000_000, Reason.NAME_TAKEN: 30_000_000, Reason.WAITING_FOR_CLEANUP: 0}
@@ -189,7 +189,7 @@ def _decide_job(job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared) -> 
         )
         status = _completed(job, job.status.replace(conditions=found), job.manifest)
         return _decision(job, status, job.memory), shared
-    end = run_chain(parsed, POLICIES)
+    end = stop(run_chain(parsed, POLICIES))
     if is_over(end.status):
         for observed in observed_profiles(job, end.shared.profiles, now_us=snapshot.now_us):
             end = replace(end, shared=end.shared.with_profile(observed))
