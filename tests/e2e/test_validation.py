@@ -36,9 +36,15 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "a low confidence": ({"confidence": 0.4}, "should be greater than or equal to 0.5"),
     "certainty": ({"confidence": 1.0}, "spec.confidence in body should be less than or equal to"),
     "what to do at the deadline": ({"onDeadline": "Panic"}, 'supported values: "Continue", "Stop"'),
-    "a share too large": ({"maxFailedImages": "200%"}, "must be a number of images from 0, or a share"),
+    "a share too large": (
+        {"maxFailedImages": "200%"},
+        "must be a number of images from 0 to 10",
+    ),
     "more than there are may fail": ({"maxFailedImages": 10**13}, "must be a number of images from 0 to"),
-    "fewer than none may fail": ({"maxFailedImages": -1}, "must be a number of images from 0, or a share"),
+    "fewer than none may fail": (
+        {"maxFailedImages": -1},
+        "must be a number of images from 0 to 10",
+    ),
     "an objective": ({"objective": "MaxFun"}, 'supported values: "MinGPUs"'),
     "no images": ({"images": 0}, "spec.images in body should be greater than or equal to 1"),
     "more images than there are numbers": ({"images": 10**15}, "spec.images in body should be less than or equal to"),
