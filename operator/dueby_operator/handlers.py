@@ -10,7 +10,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Any
 
@@ -22,7 +22,6 @@ from dueby_operator.kube.client import ANSWER_S, CONNECT_S
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.loop import Claim, ControlLoop, Stuck
 from dueby_operator.settings import OperatorSettings
-from dueby_operator.tables import job_version
 
 # Between two attempts to watch after Kopf has ended.
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 8.0
@@ -40,24 +39,6 @@ class Retries:
     def __iter__(self) -> Iterator[float]:
         """Return them in their order."""
         return chain(RETRIES_S, repeat(NEXT_RETRIES_S))
-
-
-class JobVersions:
-    """What was last seen of each job, to tell an edit from a status that the loop has written itself."""
-
-    def __init__(self) -> None:
-        self._versions: dict[str, tuple[Any, Any]] = {}
-        """Generation and deletion of each job, by its uid."""
-
-    def is_news(self, kind: str | None, job: Mapping[str, Any]) -> bool:
-        """Return whether the event is of a job that came, goes or was edited."""
-        uid, version = job["metadata"]["uid"], job_version(job)
-        if kind == "DELETED":
-            self._versions.pop(uid, None)
-            return True
-        before = self._versions.get(uid)
-        self._versions[uid] = version
-        return before != version
 
 
 def sign_in() -> kopf.ConnectionInfo:
@@ -142,17 +123,11 @@ def leave_out_kopfs(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
 
 
 def watch(loop: ControlLoop, registry: kopf.OperatorRegistry) -> None:
-    """Register the watches that wake the loop."""
-    versions = JobVersions()
+    """Register the watches of Kopf's that wake the loop. InferenceJobs are watched elsewhere (tables.py)."""
 
     def wake(**_: Any) -> None:
         loop.wake.set()
 
-    def on_job_event(type: str | None, body: Mapping[str, Any], **_: Any) -> None:
-        if versions.is_news(type, body):
-            loop.wake.set()
-
     kopf.on.event(names.GROUP, names.VERSION, "gpuprofiles", registry=registry)(wake)
     if not loop.settings.watch_namespaces:
-        kopf.on.event(names.GROUP, names.VERSION, "inferencejobs", registry=registry)(on_job_event)
         kopf.on.event("batch", "v1", "jobs", labels={names.JOB: kopf.PRESENT}, registry=registry)(wake)

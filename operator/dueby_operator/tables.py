@@ -1,4 +1,4 @@
-"""What watches keep: the tables of nodes and pods, and, for an operator of some namespaces, what wakes its loop."""
+"""What watches keep: the tables of nodes and pods, and what wakes the loop and is not Kopf's to watch."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,13 +27,14 @@ class Tables:
         self.nodes = Reflector(
             kube, paths.core_path("nodes"), reduce=self._node_row, changed=self._changed, outage=outage
         )
-        # In single namespaces Kopf would end with the first that it may not watch.
+        namespaces = settings.watch_namespaces
         self._wakers: list[Reflector[Any]] = [
             Reflector(kube, path, reduce=version, changed=self._changed, outage=outage)
-            for namespace in settings.watch_namespaces
             for path, version in (
-                (paths.jobs_path(namespace), job_version),
-                (paths.batch_path(namespace), _batch_version),
+                # Kopf would end with the first job of which a tenant has nested a field deeper than Kopf reads.
+                *((paths.jobs_path(namespace), _job_version) for namespace in namespaces or (None,)),
+                # In single namespaces Kopf would end with the first that it may not watch.
+                *((paths.batch_path(namespace), _batch_version) for namespace in namespaces),
             )
         ]
 
@@ -52,7 +53,7 @@ class Tables:
         return read_node(parse(NodeObject, node), self._settings.class_labels)
 
 
-def job_version(job: Mapping[str, Any]) -> tuple[Any, Any]:
+def _job_version(job: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return what changes when a job is edited or goes, and not when its status is written."""
     return job["metadata"].get("generation"), job["metadata"].get("deletionTimestamp")
 

@@ -30,8 +30,8 @@ class OutageServer:
 
     @property
     def passes(self) -> int:
-        """How many times jobs were listed."""
-        return sum(path.endswith("/inferencejobs") for _, path in self.requests)
+        """How many times profiles were listed, which passes alone do."""
+        return sum(path.endswith("/gpuprofiles") for _, path in self.requests)
 
     def go_away(self) -> None:
         """Answer nobody, and break what is open."""

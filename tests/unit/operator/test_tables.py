@@ -1,0 +1,65 @@
+"""What wakes the loop: jobs that come, are edited or go, and none of them keeps the others from being seen."""
+
+import asyncio
+import json
+from typing import Any
+
+from aiohttp import web
+
+from dueby_operator import paths
+from dueby_operator.kube.trouble import Trouble
+from dueby_operator.settings import OperatorSettings
+from dueby_operator.tables import Tables
+from support.api import served
+
+DEEP = '{"a":' * 2000 + "1" + "}" * 2000
+
+
+def job(name: str, **metadata: Any) -> dict[str, Any]:
+    found = {"name": name, "uid": name, "resourceVersion": "7", "generation": 1, **metadata}
+    return {"metadata": found, "spec": {"worker": {"volumes": "@"}}, "status": {"phase": "Running"}}
+
+
+def event(kind: str, found: dict[str, Any]) -> str:
+    return json.dumps({"type": kind, "object": found})
+
+
+def wakes(*events: str) -> int:
+    """How often these events wake the loop, after a list that has a job of its own."""
+    woken: list[None] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        is_ours = request.path == paths.jobs_path()
+        if "watch" not in request.query:
+            found = {"metadata": {"resourceVersion": "1"}, "items": [job("old")] if is_ours else []}
+            return web.json_response(text=json.dumps(found).replace('"@"', DEEP))
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for text in (*events, event("ADDED", job("last", generation=99))) if is_ours else ():
+            await response.write(text.replace('"@"', DEEP).encode() + b"\n")
+        await asyncio.sleep(3600)
+        return response
+
+    async def run() -> None:
+        settings, outage = OperatorSettings(image="dueby/worker:1"), Trouble("it is away", "it is back")
+        async with served(answer) as kube:
+            tables = Tables(kube, settings, wake=lambda: woken.append(None), outage=outage).all()
+            tasks = [asyncio.create_task(table.run()) for table in tables]
+            try:
+                async with asyncio.timeout(20):
+                    while (99, None) not in [row for table in tables for row in await table.rows()]:
+                        await asyncio.sleep(0.01)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+
+    asyncio.run(run())
+    return len(woken) - 2  # for the list, and for the last job
+
+
+def test_a_job_that_comes_is_edited_or_goes_wakes_the_loop_and_a_status_does_not() -> None:
+    assert wakes(event("ADDED", job("new"))) == 1
+    assert wakes(event("MODIFIED", job("old"))) == 0
+    assert wakes(event("MODIFIED", job("old", generation=2))) == 1
+    assert wakes(event("MODIFIED", job("old", deletionTimestamp="now")), event("DELETED", job("old"))) == 2
