@@ -6,11 +6,11 @@ one's answers, which take milliseconds, wait for one turn at most.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-Who = TypeVar("Who")
+Who = TypeVar("Who", bound=Hashable)
 
 
 class Turns:
@@ -43,9 +43,9 @@ class Turns:
     def _give(self) -> None:
         """Give what is free to those that wait."""
         while self._free and self._waiting:
-            tenant = _least(self._waiting, self._tenants)
+            tenant = _least(self._waiting, self._tenants.__getitem__)
             jobs = self._waiting[tenant]
-            job = _least(jobs, {name: self._jobs[tenant, name] for name in jobs})
+            job = self._least_of(tenant)
             turn = jobs[job].popleft()
             if not jobs[job]:
                 del jobs[job]
@@ -55,15 +55,23 @@ class Turns:
                 self._count(tenant, job, +1)
                 turn.set_result(None)
 
+    def _least_of(self, tenant: str) -> str:
+        """Return the tenant's job with the fewest turns."""
+        return _least(self._waiting[tenant], lambda job: self._jobs[tenant, job])
+
     def _count(self, tenant: str, job: str, change: int) -> None:
         self._free -= change
-        self._tenants[tenant] += change
-        self._jobs[tenant, job] += change
-        # Nothing is kept of those that have no turn.
-        self._tenants += Counter()
-        self._jobs += Counter()
+        _add(self._tenants, tenant, change)
+        _add(self._jobs, (tenant, job), change)
 
 
-def _least(names: Iterable[Who], busy: Mapping[Who, int]) -> Who:
-    """Return the first name with the least number."""
-    return min(names, key=lambda name: busy.get(name, 0))
+def _add(counter: Counter[Who], who: Who, change: int) -> None:
+    """Change the count, and keep nothing of those that have none."""
+    counter[who] += change
+    if not counter[who]:
+        del counter[who]
+
+
+def _least(names: Iterable[str], busy: Callable[[str], int]) -> str:
+    """Return the first name with the least number. No more have one than there are turns, so a free one is near."""
+    return next((name for name in names if not busy(name)), None) or min(names, key=busy)
