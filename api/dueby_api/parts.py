@@ -12,8 +12,8 @@ from itertools import accumulate
 
 Run = tuple[int, int]
 """The first part, and the one after the last."""
-# Of one answer of a worker. Each of some thousand workers leaves a few.
-MAX_RUNS = 100_000
+# Of one answer of a worker. A job has at most 20,000 workers, and each leaves about one; more would fill a memory.
+MAX_RUNS = 25_000
 
 
 @dataclass(frozen=True)

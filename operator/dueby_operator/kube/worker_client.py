@@ -16,8 +16,8 @@ from dueby_operator.objects.pods import Pod
 TIMEOUT_S = 3.0
 # Connections. Some thousand workers are asked in each pass.
 AT_ONCE = 64
-# The longest answers: progress is a kilobyte, and the parts of the largest sinks are some ten thousand runs.
-MAX_BYTES: Mapping[str, int] = {"/progress": 2**16, "/parts": 2**21}
+# The longest answers: progress is a kilobyte, and the parts of the largest sinks are twenty thousand runs.
+MAX_BYTES: Mapping[str, int] = {"/progress": 2**14, "/parts": 2**20}
 CHUNK = 2**16
 Ask = Callable[[Pod, str], Awaitable[bytes | None]]
 """Returns a page of a worker's pod; None while it doesn't answer."""

@@ -21,8 +21,8 @@ BUDGET_S = 10.0
 COSTLY_S = 0.5
 # After so many silences in a row a pod is asked after a pause, which doubles up to the longest one.
 PATIENCE, FIRST_PAUSE_S, LONGEST_PAUSE_S = 2, 10.0, 60.0
-# An answer that is older says nothing about now.
-KEPT_S = 60.0
+# An answer that is older says nothing about now, and progress is a kilobyte; there are thousands to keep.
+KEPT_S, KEPT_BYTES = 60.0, 2**12
 
 
 @dataclass(kw_only=True)
@@ -88,7 +88,9 @@ class WorkerPoll:
         now_s = self._clock_s()
         if answer is not None:
             memory.silences, memory.again_s = 0, 0.0
-            memory.answers[page] = now_s, answer
+            memory.answers.pop(page, None)
+            if len(answer) <= KEPT_BYTES:
+                memory.answers[page] = now_s, answer
         elif now_s - began_s >= COSTLY_S:
             memory.silences += 1
             doubled = min(memory.silences - PATIENCE, 10)

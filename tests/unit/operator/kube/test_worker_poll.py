@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from dueby_operator.jobs import names
 from dueby_operator.kube.turns import Turns
-from dueby_operator.kube.worker_poll import BUDGET_S, KEPT_S, WorkerPoll
+from dueby_operator.kube.worker_poll import BUDGET_S, KEPT_BYTES, KEPT_S, WorkerPoll
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 
@@ -176,3 +176,19 @@ def test_a_turn_that_was_waited_for_no_longer_is_not_lost() -> None:
         await asyncio.wait_for(hold(), 5)
 
     asyncio.run(run())
+
+
+def test_only_small_answers_are_kept_since_there_may_be_thousands() -> None:
+    now_s = [0.0]
+
+    async def answer(pod: Pod, page: str) -> bytes | None:
+        return b" " * (KEPT_BYTES + (pod.name == "large"))
+
+    async def passes() -> None:
+        poll, pods = WorkerPoll(answer, clock_s=lambda: now_s[0]), (pod("large"), pod("small"))
+        assert len(await look(poll, *pods)) == 2
+        poll.begin(pods)
+        now_s[0] += BUDGET_S
+        assert [await poll.ask(each, PAGE) is not None for each in pods] == [False, True]
+
+    asyncio.run(passes())
