@@ -23,7 +23,8 @@ CAREFUL_AFTER = 2
 
 Count = Annotated[int, Meta(ge=1, le=MAX_N)]
 Threads = Annotated[int, Meta(ge=1, le=1024)]
-PartNumber = Annotated[int, Meta(ge=0, le=MAX_N)]
+Whole = Annotated[int, Meta(ge=0, le=MAX_N)]
+PartNumber = Whole
 PartRun = tuple[PartNumber, PartNumber]
 
 
@@ -40,7 +41,7 @@ class IndexConfig(Spec, frozen=True, kw_only=True):
     """Where the index goes, and later the rows."""
     images: Count | None = None
     """The job's `images`: needed for a synthetic source, otherwise an upper limit."""
-    max_pixels: Annotated[int, Meta(ge=1)] = MAX_PIXELS
+    max_pixels: Count = MAX_PIXELS
     """Larger images are not decoded."""
 
 
@@ -58,7 +59,7 @@ class WorkConfig(Spec, frozen=True, kw_only=True):
 
     job: str
     """Name of the job."""
-    revision: Annotated[int, Meta(ge=0)]
+    revision: Whole
     """Revision of the plan."""
     worker: str
     """Name of this worker, unique within the job."""
@@ -68,21 +69,21 @@ class WorkConfig(Spec, frozen=True, kw_only=True):
     """The engine, never `auto`: the plan has chosen."""
     threads: Threads
     """Threads of the model: the slice."""
-    cores: tuple[Annotated[int, Meta(ge=0)], ...] | None = None
+    cores: tuple[Whole, ...] | None = None
     """Cores that the process is pinned to; none: wherever the system puts it."""
     decode_threads: Threads
     """Threads that read and decode ahead of the model."""
     mini_batch_size: Annotated[int, Meta(ge=1, le=10**6)]
     """mbs of the study."""
-    iterations: Annotated[int, Meta(ge=0)]
+    iterations: Whole
     """t of the study: mini-batches planned after the first."""
-    max_iterations: Annotated[int, Meta(ge=0)] | None = None
+    max_iterations: Whole | None = None
     """M of the study: the most mini-batches after the first that this worker runs; absent: no limit."""
     share: PartRun
     """First part of this worker's share, and the part after its last."""
     shares: tuple[PartRun, ...]
     """Everyone's shares, this one's among them: where to help when one's own is done."""
-    rank: Annotated[int, Meta(ge=0)] | None = None
+    rank: Whole | None = None
     """Place of this worker in `shares`; by default the first place that equals `share`."""
     images: Count
     """N."""
@@ -106,7 +107,7 @@ class WorkConfig(Spec, frozen=True, kw_only=True):
     """File that the real port is written to."""
     cache_dir: str | None = None
     """Folder for compiled models, shared by all workers of the machine."""
-    max_pixels: Annotated[int, Meta(ge=1)] = MAX_PIXELS
+    max_pixels: Count = MAX_PIXELS
     """Larger images are rows with an error, refused by their header."""
 
     def __post_init__(self) -> None:

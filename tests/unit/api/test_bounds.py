@@ -14,6 +14,7 @@ from dueby_api.inference_job import JobSpec
 from dueby_api.input_cost import InputCost
 from dueby_api.plan import PlannedWorker
 from dueby_api.schema import Meta, Spec, decode, specs_within, validate
+from dueby_api.step_config import FinishConfig, IndexConfig, ProfileConfig, WorkConfig
 from dueby_api.step_messages import (
     FinishResult,
     IndexResult,
@@ -36,6 +37,7 @@ MESSAGES = (
     WorkerProgress,
     WorkResult,
 )
+BOUNDED = (JobSpec, ProfileSpec, PlannedWorker, FinishConfig, IndexConfig, ProfileConfig, WorkConfig, *MESSAGES)
 WORDS = ["progress", "images", "fingerprint", "inputCost", "profile", "runs", "rows", "errors", "share", "worker"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -64,7 +66,7 @@ def unbounded(kind: type[Spec], *types: type) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("kind", [JobSpec, ProfileSpec, PlannedWorker, *MESSAGES], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", BOUNDED, ids=lambda kind: kind.__name__)
 def test_every_number_is_bounded(kind: type[Spec]) -> None:
     found = [name for spec in specs_within(kind) for name in unbounded(spec, int, float)]
     # Amounts are bounded where they are read (dueby_api/quantities.py).
