@@ -229,7 +229,7 @@ class Reason(Enum):
     NO_PROGRESS = _FAILED(
         "NoProgress",
         "Lost workers were replaced three times in a row, and no part was written in between.",
-        "see the logs of the job's pods: the image may crash as it starts, or an object of the source kill its readers",
+        "see the logs of the job's pods: the image may crash as it starts, or have too little memory for the model",
     )
     TOO_MANY_FAILED_IMAGES = _FAILED(
         "TooManyFailedImages",

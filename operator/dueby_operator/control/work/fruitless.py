@@ -1,8 +1,9 @@
 """When is it no use to start workers again? Pure.
 
 Workers that are lost are replaced, since nodes fail. If they are lost again and again, and none of them has written a
-part in between, then it is not the nodes: an image crashes as it starts, or an object of the source kills whoever reads
-it. Such a job would keep devices from all others for ever.
+part in between, then it is not the nodes: their image crashes as it starts, or their memory is too little for the
+model. Such a job would keep devices from all others for ever. (An object of the source that kills its reader costs a
+worker two lives at most: docs/decisions/0011.)
 """
 
 from dueby_api.status import Replan
