@@ -11,7 +11,7 @@ from support.run import MODEL, write_photos
 
 def job(cluster: Cluster, name: str, **spec: Any) -> dict[str, Any]:
     """Return a job on the folder that the nodes of this file share with this machine."""
-    volume = {"name": "shared", "hostPath": {"path": f"{SHARED}/{name}"}}
+    volume = {"name": "shared", "hostPath": {"path": f"{SHARED}/{cluster.namespace}/{name}"}}
     return {
         "apiVersion": "dueby.dev/v1alpha1",
         "kind": "InferenceJob",
@@ -40,7 +40,8 @@ def share_photos(cluster: Cluster, name: str, count: int) -> Path:
 
 def share_folder(cluster: Cluster, name: str) -> Path:
     """The job's folder, which the pods' user may write to."""
-    folder = cluster.shared / name
+    # Tests of different files may call their jobs the same.
+    folder = cluster.shared / cluster.namespace / name
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o777)
     return folder
