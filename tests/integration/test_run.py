@@ -94,12 +94,14 @@ def test_interrupted_it_says_how_far_it_was_and_can_be_resumed(make_job: MakeJob
     assert_each_image_once(job, 2 * PHOTOS)
 
 
-def test_a_killed_worker_is_noticed_and_its_images_are_done_by_others(make_job: MakeJob) -> None:
+def test_killed_workers_are_noticed_and_their_images_are_done_by_others(make_job: MakeJob) -> None:
     # The profile says 30 images a second, so that both slices are planned: 480 images within 12 s of work.
     job = make_job(photos=2 * PHOTOS, deadline="40s", profile=profile_document(latency_us=500_000))
     process = job.start()
     wait_until(lambda: job.worker_pids() and job.parts(), "workers have committed a part")
-    kill(job.worker_pids()[0])
+    # Not one alone: this machine is faster than the profile says, so that one may be on its way out already.
+    for pid in job.worker_pids():
+        kill(pid)
 
     assert process.wait(120) in (0, 4), job.said()  # in time or late: this machine may be busy
     assert "was lost" in job.said()
