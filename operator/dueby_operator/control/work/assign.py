@@ -31,17 +31,19 @@ def assign_plan(model: JobModel, plan: Plan) -> tuple[Assignment, ...]:
 def assign_helpers(model: JobModel, added: Sequence[tuple[Capacity, int]]) -> tuple[Assignment, ...]:
     """Return helpers on the parts that lost workers left. With none of those, they take from everybody's tails."""
     devices = [capacity for capacity, count in added for _ in range(count)]
-    shares = cut_runs(_orphaned_parts(model), [capacity.images for capacity in devices])
+    # Long after the deadline there is time for more images than the job has.
+    images = [min(capacity.images, model.images) for capacity in devices]
+    shares = cut_runs(_orphaned_parts(model), images)
     return tuple(
         Assignment(
             worker=f"w{number}",
             revision=model.revision + 1,
             device_class=capacity.group.device_class,
             choice=capacity.choice,
-            iterations=max(0, capacity.images // capacity.choice.mini_batch_size - 1),
+            iterations=max(0, most // capacity.choice.mini_batch_size - 1),
             share=share,
         )
-        for number, (capacity, share) in enumerate(zip(devices, shares, strict=True), model.next_number)
+        for number, (capacity, most, share) in enumerate(zip(devices, images, shares, strict=True), model.next_number)
     )
 
 

@@ -138,6 +138,14 @@ def test_when_every_worker_is_gone_new_ones_take_what_they_left() -> None:
     assert parts == list(range(50, 100))
 
 
+def test_help_for_a_job_that_is_late_is_told_of_no_more_mini_batches_than_the_job_has() -> None:
+    lost = worker("w0", first=50, end=100, state="lost")
+
+    start = started(decide_workers(running(lost, deadline_us=NOW - 3600 * SECOND, news="WorkerLost")))
+
+    assert all(a.iterations < 10_000 // a.choice.mini_batch_size for a in start.assignments)
+
+
 # After this long without a mini-batch, or in starting, a worker hangs if it says so itself.
 LONG_US = HANG_US + 21 * (STEP_US + choice().start_us)
 BEGAN = {"state": "starting", "last_step_us": None, "step_us": None}
