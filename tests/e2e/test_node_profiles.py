@@ -241,10 +241,10 @@ def test_steps_that_take_longer_in_jobs_go_into_plans_and_are_measured_again(
 
 
 def slow_job(cluster: Cluster, name: str, images: int) -> dict[str, Any]:
-    """Workers that may use half a core, where a whole one was measured."""
+    """Workers that may use a quarter of a core, where a whole one was measured: half of one beside other tests."""
     share_folder(cluster, name)
     document = job(cluster, name, model=ASKED, source={"synthetic": {}}, images=images, gpus={"classes": [CLASS]})
-    document["spec"]["worker"]["resources"] = {"requests": {"cpu": "300m"}, "limits": {"cpu": "500m"}}
+    document["spec"]["worker"]["resources"] = {"requests": {"cpu": "250m"}, "limits": {"cpu": "250m"}}
     return document
 
 
