@@ -157,7 +157,9 @@ class ProcessGroup:
             member.process.wait()
             for stream in (member.process.stdin, member.process.stdout, member.errors):
                 if stream is not None:
-                    stream.close()
+                    # What a process was still to be told when it died: it is closed all the same.
+                    with suppress(BrokenPipeError):
+                        stream.close()
 
     def _ask(self, message: Message, kind: type[Kind], *, timeout_s: float = ANSWER_TIMEOUT_S) -> list[Kind]:
         """Send everyone the same message, and wait for everyone's answer; return them in the order of the slices."""

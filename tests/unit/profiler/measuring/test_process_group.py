@@ -86,6 +86,13 @@ sys.stdin.readline()
     assert len({ready.startup_us for ready in built}) == 2
 
 
+def test_a_process_that_died_before_it_was_told_anything_is_put_away_without_a_word() -> None:
+    with a_group("import os, signal; os.kill(os.getpid(), signal.SIGKILL)") as group:
+        wait_until(lambda: not any(is_running(pid) for pid in group.pids))
+        with pytest.raises(OutOfMemory):
+            group.build(8)
+
+
 @pytest.mark.parametrize(
     ("script", "error", "sentence"),
     [
