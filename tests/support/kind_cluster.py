@@ -27,7 +27,8 @@ def make_cluster(folder: Path) -> Cluster:
     """Make it: images, a control plane, the nodes of each lane, and the chart."""
     build_images()
     shared = folder / "shared"
-    shared.mkdir()
+    # Whoever mounts something in it, for all nodes to see, has made it before.
+    shared.mkdir(exist_ok=True)
     shared.chmod(0o777)
     remove_cluster()
     kubeconfig = folder / KUBECONFIG

@@ -1,0 +1,193 @@
+"""The cluster that chaos.py plays with: the tests' kind cluster, and what its jobs need in it.
+
+The operator, the API server and the S3 server are on the control plane's node, which stays; the other nodes come and
+go. A small disk lies in the folder that all nodes share with this machine, so that it outlives a node that is killed.
+libfaketime comes from the Debian of each image, since it must fit that one's libc.
+"""
+
+import http.client
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+
+import yaml
+
+from support.cluster import SHARED, Cluster, call
+from support.images import OPERATOR_IMAGE, WORKER_IMAGE
+from support.kind_cluster import load_image
+from support.kube_api import NotFoundError
+from support.lanes import CONTROL_PLANE
+from support.run import profile_document, write_photos
+
+S3_IMAGE = os.environ.get("DUEBY_S3_IMAGE", "ghcr.io/versity/versitygw:v1.8.0")
+S3_NAMESPACE, S3_PORT, S3_ROWS = "chaos-s3", 7070, "rows"
+S3_KEYS = {"ROOT_ACCESS_KEY": "dueby", "ROOT_SECRET_KEY": "dueby-secret"}
+HOSTILE = "chaos-hostile"
+CLOCK_LIBRARY = "libfaketimeMT.so.1"
+CLOCKS = {"worker": WORKER_IMAGE, "operator": OPERATOR_IMAGE}
+# What the library is told: steps of the clock alone are skewed, and neither durations nor times of files.
+CLOCK_SETTINGS = {
+    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    "FAKETIME_CACHE_DURATION": "1",
+    "NO_FAKE_STAT": "1",
+}
+# kubectl's words where the API server itself has said no. Everything else may be an outage.
+REFUSALS = ("(Invalid)", "(BadRequest)", "(AlreadyExists)", "(NotFound)", "(Forbidden)", " is invalid", "(Conflict)")
+OUTAGE_S = 600.0
+Document = dict[str, Any]
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The cluster, and what chaos.py knows of it."""
+
+    cluster: Cluster
+    namespaces: Mapping[str, Cluster]
+    """The cluster as seen from each namespace that has jobs."""
+    nodes: Sequence[str]
+    """Those that workers run on."""
+    has_disk: bool
+    has_clocks: bool
+    over: Event
+    """Set when no more is to begin."""
+    aborted: Event
+    """Set when nothing is to be waited for."""
+
+
+class AbortedError(Exception):
+    """Whoever runs this wants it to end."""
+
+
+def seen(ask: Callable[[], Found]) -> Found | None:
+    """What the API server answers; None while it doesn't."""
+    try:
+        return ask()
+    except NotFoundError:
+        raise
+    except (OSError, ValueError, http.client.HTTPException, AssertionError):
+        return None
+
+
+def insist(world: World, cluster: Cluster, *arguments: str, stdin: str | None = None) -> tuple[bool, str]:
+    """Ask with kubectl until the API server has said yes or no; which it was, and its words."""
+    give_up = time.monotonic() + OUTAGE_S
+    while True:
+        is_done, told = cluster.attempt("--request-timeout=15s", *arguments, stdin=stdin)
+        if is_done or any(words in told for words in REFUSALS):
+            return is_done, told
+        if world.aborted.wait(2.0):
+            raise AbortedError
+        if time.monotonic() > give_up:
+            raise AssertionError(f"after {OUTAGE_S:.0f} s still no answer to kubectl {' '.join(arguments)}: {told}")
+
+
+def apply(world: World, cluster: Cluster, *documents: Document) -> None:
+    """Apply them, however often it takes."""
+    is_done, told = insist(world, cluster, "apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
+    assert is_done, told
+
+
+def in_node(node: str, *command: str) -> tuple[bool, str]:
+    """Run a command in a node; whether it went well, and what it printed."""
+    done = subprocess.run(["docker", "exec", node, *command], capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode == 0, f"{done.stdout}{done.stderr}"
+
+
+# ---- what is put into the cluster before the first job
+
+
+def furnish(cluster: Cluster, *, photos: int) -> None:
+    """Put the profile, the photos, the namespaces' S3 server and everything else there that jobs need."""
+    cluster.apply(profile_document())
+    # They end whenever they lose their Lease, and kubelet waits longer each time before it starts them again.
+    for name in ("kube-controller-manager", "kube-scheduler"):
+        manifest = f"/etc/kubernetes/manifests/{name}.yaml"
+        call("docker", "exec", CONTROL_PLANE, "sed", "-i", "s/--leader-elect=true/--leader-elect=false/", manifest)
+    # A name server on a node that is killed would be away for minutes, and with it every store.
+    pinned = {"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": CONTROL_PLANE}}}}}
+    cluster.kubectl("patch", "deployment", "coredns", "-n", "kube-system", "-p", yaml.safe_dump(pinned))
+    write_photos(cluster.shared / "photos", photos)
+    bucket = cluster.shared / "s3" / "photos"
+    write_photos(bucket, photos)
+    (cluster.shared / "s3" / S3_ROWS).mkdir()
+    for path in (cluster.shared / "s3", *(cluster.shared / "s3").rglob("*")):
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    if "DUEBY_S3_IMAGE" in os.environ:
+        load_image(S3_IMAGE, [CONTROL_PLANE], shared=cluster.shared)
+    there = cluster.within(S3_NAMESPACE)
+    there.wait(lambda: there.attempt("get", "serviceaccount", "default")[0], "pods can be made in a new namespace")
+    there.apply(*_s3_server())
+    there.kubectl("wait", "pod/s3", "--for=condition=Ready", "--timeout=180s")
+
+
+def _s3_server() -> list[Document]:
+    """An S3 server that is started again where it is killed; its objects are files of the shared folder."""
+    container = {
+        "name": "s3",
+        "image": S3_IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["--port", f":{S3_PORT}", "posix", "/data"],
+        "env": [{"name": name, "value": value} for name, value in S3_KEYS.items()],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+        "readinessProbe": {"tcpSocket": {"port": S3_PORT}, "periodSeconds": 1},
+    }
+    pod = {
+        "nodeSelector": {"kubernetes.io/hostname": CONTROL_PLANE},
+        "tolerations": [{"operator": "Exists"}],
+        "containers": [container],
+        "volumes": [{"name": "data", "hostPath": {"path": f"{SHARED}/s3"}}],
+    }
+    metadata = {"name": "s3", "labels": {"app": "s3"}}
+    service = {"selector": {"app": "s3"}, "ports": [{"port": S3_PORT}]}
+    return [
+        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod},
+    ]
+
+
+def s3_credentials() -> Document:
+    """The secret with which a job reaches the S3 server."""
+    data = {
+        "AWS_ACCESS_KEY_ID": S3_KEYS["ROOT_ACCESS_KEY"],
+        "AWS_SECRET_ACCESS_KEY": S3_KEYS["ROOT_SECRET_KEY"],
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://s3.{S3_NAMESPACE}.svc:{S3_PORT}",
+    }
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-credentials"}, "stringData": data}
+
+
+def bring_clocks(shared: Path) -> str:
+    """Put libfaketime for both images into the shared folder; empty, or why there is none."""
+    script = (
+        "apt-get -qq update && cd /tmp && apt-get -qq download libfaketime && dpkg-deb -x libfaketime_*.deb unpacked"
+        f" && install -m 0644 unpacked/usr/lib/*/faketime/{CLOCK_LIBRARY} /out/"
+    )
+    for who, image in CLOCKS.items():
+        folder = shared / "clocks" / who
+        folder.mkdir(parents=True)
+        command = ["docker", "run", "--rm", "--user", "0", "--entrypoint", "sh", "--volume", f"{folder}:/out", image]
+        done = subprocess.run([*command, "-c", script], capture_output=True, text=True, check=False)
+        if done.returncode:
+            return f"libfaketime can't be had for the {who}'s image: {done.stderr.strip()[-300:]}"
+    return ""
+
+
+def versions(cluster: Cluster) -> dict[str, str]:
+    """What ran."""
+    server = yaml.safe_load(cluster.kubectl("version", "-o", "yaml"))["serverVersion"]["gitVersion"]
+    root = str(Path(__file__).parents[1])
+    return {
+        "commit": call("git", "-C", root, "describe", "--always", "--dirty", "--abbrev=12").strip(),
+        "kubernetes": server,
+        "kind": call("kind", "version").strip(),
+        "docker": call("docker", "version", "--format", "{{.Server.Version}}").strip(),
+        "s3Image": S3_IMAGE,
+        "kernel": os.uname().release,
+        "cores": str(os.cpu_count()),
+    }
