@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dueby_operator.kube.lease import LeaseTimes, suspended_clock_s
+from dueby_operator.kube.lease import LeaseTimes
+from dueby_operator.kube.steady_clock import steady_clock_s
 from support.outage_server import OutageServer, outage_server
 
 LIMIT_S = 120.0
@@ -83,8 +84,8 @@ def test_a_process_that_is_stopped_while_another_takes_the_lease_wakes_without_a
             await until(lambda: server.passes, lines)
             process.send_signal(signal.SIGSTOP)
             server.lease.put(holderIdentity="successor", renewTime="now", leaseDurationSeconds=3600)
-            stopped_s = suspended_clock_s()
-            await until(lambda: suspended_clock_s() > stopped_s + LeaseTimes().duration_s, lines)
+            stopped_s = steady_clock_s()
+            await until(lambda: steady_clock_s() > stopped_s + LeaseTimes().duration_s, lines)
             asked = len(server.requests)
             process.send_signal(signal.SIGCONT)
             await until(lambda: any("stopped: the Lease" in line for line in lines), lines)

@@ -59,9 +59,14 @@ class PolicyInput:
         return self.manifest.spec
 
     @property
+    def is_measured_for_everybody(self) -> bool:
+        """Whether what is measured for the job is measured where no tenant can touch it, and so for all jobs."""
+        return self.shared.attempts is not None and not self.spec.worker.has_own_software
+
+    @property
     def profiles(self) -> tuple[GPUProfile, ...]:
         """What the job is planned on: what was measured for it alone, and beside that what everybody uses."""
-        if not self.spec.worker.has_own_software and self.shared.attempts is not None:
+        if self.is_measured_for_everybody:
             return self.shared.profiles
         own = own_profiles(self.status.own_profiles)
         subjects = {profile_subject(profile.spec) for profile in own}

@@ -26,6 +26,13 @@ def has_reason(status: JobStatus, *reasons: Reason) -> bool:
     )
 
 
+def without_reasons(status: JobStatus, *reasons: Reason) -> JobStatus:
+    """Return the status without the conditions that have one of these reasons now."""
+    taken_back = {(reason.type, reason.status, reason.word) for reason in reasons}
+    kept = (found for found in status.conditions if (found.type, found.status, found.reason) not in taken_back)
+    return status.replace(conditions=tuple(kept))
+
+
 def is_over(status: JobStatus) -> bool:
     """Return whether nothing more will be done for the job."""
     return is_true(status, ConditionType.COMPLETE) or is_true(status, ConditionType.FAILED)

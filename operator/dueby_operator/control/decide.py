@@ -25,7 +25,7 @@ from dueby_operator import paths
 from dueby_operator.cluster.nodes import set_apart
 from dueby_operator.control.chain import Outcome, Policy, run_chain
 from dueby_operator.control.clear import clear
-from dueby_operator.control.conditions import JobStage, has_reason, is_over, is_true, message_of, phase_of
+from dueby_operator.control.conditions import JobStage, is_over, is_true, message_of, phase_of, without_reasons
 from dueby_operator.control.events import NewEvent, events_between
 from dueby_operator.control.faults import is_resting, memory_with_fault, status_with_fault
 from dueby_operator.control.policies.finish import finish
@@ -117,10 +117,9 @@ class Decisions:
 def decide(snapshot: ClusterSnapshot) -> Decisions:
     """Return what to do about all jobs and profiles."""
     faults: list[Fault] = []
-    as_they_are = KeptProfiles(profiles=snapshot.profiles)
-    kept = as_they_are
+    kept = KeptProfiles(profiles=snapshot.profiles)
     if snapshot.keeps_profiles:
-        kept = _guarded(lambda: keep_profiles(snapshot.profiles), as_they_are, stage="profiling", faults=faults)
+        kept = _guarded(lambda: keep_profiles(snapshot.profiles), kept, stage="profiling", faults=faults)
     snapshot = replace(snapshot, nodes=set_apart(snapshot.nodes, kept.slow))
     shared = Shared(
         devices=snapshot.devices.with_slow_nodes(kept.slow),
@@ -133,14 +132,13 @@ def decide(snapshot: ClusterSnapshot) -> Decisions:
         decision, shared = decide_job(job, snapshot, shared)
         decided.append(decision)
     made = {profile.name: profile for profile in (*kept.new, *shared.new_profiles)}
-    left = shared
     return Decisions(
         jobs=tuple(decided),
-        left=left,
+        left=shared,
         new_profiles=tuple(made.values()),
         gone_profiles=kept.gone,
-        clearing=(*_clearing(snapshot, faults), *_unawaited(left)),
-        upkeep=_guarded(lambda: _upkeep(snapshot, left, kept), (), stage="profiling", faults=faults),
+        clearing=(*_clearing(snapshot, faults), *_unawaited(shared)),
+        upkeep=_guarded(lambda: _upkeep(snapshot, shared, kept), (), stage="profiling", faults=faults),
         faults=tuple(faults),
     )
 
@@ -177,7 +175,7 @@ def suffer(decision: JobDecision, fault: Fault, *, now_us: int) -> JobDecision:
 
 def _decide_job(job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared) -> tuple[JobDecision, Shared]:
     parsed = parse(
-        replace(job, status=_without_refusal(job, snapshot.now_us)),
+        replace(job, status=_to_be_tried(job, snapshot.now_us)),
         shared=shared,
         now_us=snapshot.now_us,
         nodes=snapshot.nodes,
@@ -208,12 +206,10 @@ def refuse(decision: JobDecision, reason: Reason, message: str, *, now_us: int) 
     return replace(decision, status=status, events=events_between(job.status, status), memory=memory)
 
 
-def _without_refusal(job: JobSnapshot, now_us: int) -> JobStatus:
-    """Return the status without the word that an object can't be made, once it is tried again."""
-    if now_us < job.memory.refused_until_us or not has_reason(job.status, *TRIED_AGAIN_US):
-        return job.status
-    kept = tuple(found for found in job.status.conditions if found.type != ConditionType.ADMITTED)
-    return job.status.replace(conditions=kept)
+def _to_be_tried(job: JobSnapshot, now_us: int) -> JobStatus:
+    """Return the status without what is about to be tried again: the job itself, or an object that can't be made."""
+    tried = () if now_us < job.memory.refused_until_us else tuple(TRIED_AGAIN_US)
+    return without_reasons(job.status, Reason.OPERATOR_RETRYING, *tried)
 
 
 def _decision(job: JobSnapshot, status: JobStatus, memory: JobMemory) -> JobDecision:

@@ -52,9 +52,3 @@ def memory_with_fault(memory: JobMemory, *, now_us: int) -> JobMemory:
 def pause_us(faults: int) -> int:
     """Return how long a job is left alone after so many faults in a row."""
     return FIRST_PAUSE_US << max(0, min(faults, MAX_FAULTS) - 1)
-
-
-def without_retrying(status: JobStatus) -> JobStatus:
-    """Return the status of a job that can be handled again."""
-    word = Reason.OPERATOR_RETRYING.word
-    return status.replace(conditions=tuple(found for found in status.conditions if found.reason != word))

@@ -7,6 +7,7 @@ that the name stands for, so that two things never have one name.
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from dueby_api.inference_job import API_VERSION
@@ -46,6 +47,11 @@ _DIGEST = 10
 def labels(job: str, step: str) -> dict[str, str]:
     """Return the labels of a step's Job and pods."""
     return {**MANAGED, JOB: job, STEP: step}
+
+
+def is_managed(labels: Mapping[str, str]) -> bool:
+    """Return whether an object with these labels is one that the operator makes."""
+    return MANAGED.items() <= labels.items()
 
 
 def step_name(job: str, uid: str, step: str, *, told: str) -> str:

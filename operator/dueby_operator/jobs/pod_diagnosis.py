@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from dueby_api.conditions import Reason
 from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_state import is_queued, job_of, not_starting, unschedulable
+from dueby_operator.jobs.pod_state import is_queued, is_slow_to_start, job_of, not_starting, unschedulable
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.jobs import BatchJob
@@ -33,8 +33,7 @@ def diagnose_step(job: BatchJob, pods: Iterable[Pod], *, now_us: int) -> str:
 
 def slow_to_start(pod: Pod, *, now_us: int) -> str:
     """Return that the pod's node has had it for long and has not started it; empty if not."""
-    is_pending = bool(pod.spec.node_name) and pod.status.phase == "Pending" and not pod.metadata.is_deleting
-    if not is_pending or now_us - (pod.metadata.created_us or now_us) <= SLOW_START_US:
+    if not is_slow_to_start(pod, SLOW_START_US, now_us=now_us):
         return ""
     where = f"pod {pod.name} is on node {pod.spec.node_name} and has not started for minutes"
     return f"{where}; `kubectl describe pod {pod.name}` says why: a volume is missing, or a large image is pulled"

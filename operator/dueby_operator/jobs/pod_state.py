@@ -5,6 +5,7 @@ same share: the Job's own controller sees to that. It is lost when the Job has g
 and it have fallen silent, or when it has had no node for some time; in these two cases it may come back.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -167,6 +168,20 @@ def not_starting(pod: Pod) -> str:
     if waiting and waiting.reason in NOT_STARTING:
         return ": ".join(filter(None, (waiting.reason, waiting.message)))
     return ""
+
+
+def jobs_by_step(batch: Iterable[BatchJob]) -> Mapping[str, list[BatchJob]]:
+    """Return a job's Jobs by the step that their label names; no Jobs for other steps."""
+    by_step: dict[str, list[BatchJob]] = defaultdict(list)
+    for found in batch:
+        by_step[found.metadata.labels.get(names.STEP, "")].append(found)
+    return by_step
+
+
+def is_slow_to_start(pod: Pod, limit_us: int, *, now_us: int) -> bool:
+    """Return whether the pod is on a node and has not started for longer than the limit."""
+    is_pending = bool(pod.spec.node_name) and pod.status.phase == "Pending" and not pod.metadata.is_deleting
+    return is_pending and now_us - (pod.metadata.created_us or now_us) > limit_us
 
 
 def is_queued(job: BatchJob) -> bool:

@@ -98,7 +98,7 @@ async def _put(kube: Kube, put: Put) -> None:
     except Conflict:
         path = f"{put.kind}/{metadata['name']}"
         found = parse(ObjectMeta, (await kube.get(path))["metadata"])
-        if not names.MANAGED.items() <= found.labels.items():
+        if not names.is_managed(found.labels):
             raise NameTaken(
                 f"{put.document['kind']} {metadata['name']} was made by somebody else and stays as it is, so what was "
                 "measured isn't stored. Rename it, to have both."

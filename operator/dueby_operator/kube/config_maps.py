@@ -14,7 +14,6 @@ from dueby_operator.model.job_model import Assignment
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.meta import ObjectMeta
 from dueby_operator.objects.parse import parse
-from dueby_operator.objects.pods import Pod
 
 # A pod that has not started after this long may lack its ConfigMap, although most such pods pull a large image.
 SLOW_START_US = 30_000_000
@@ -63,9 +62,3 @@ class ConfigMaps:
         except Missing:
             return None
         return found if parse(ObjectMeta, found.get("metadata") or {}).is_owned_by(owner) else None
-
-
-def is_slow_to_start(pod: Pod, *, now_us: int) -> bool:
-    """Return whether the pod is on a node and has not started for a while."""
-    is_pending = bool(pod.spec.node_name) and pod.status.phase == "Pending" and not pod.metadata.is_deleting
-    return is_pending and now_us - (pod.metadata.created_us or now_us) > SLOW_START_US

@@ -23,6 +23,7 @@ from dueby_operator.cluster.quotas import room_by_namespace, take
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
+from dueby_operator.jobs.pod_state import jobs_by_step
 from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.progress import ONCE, JobObserver
@@ -249,9 +250,7 @@ def _by_owner(objects: Iterable[Any], owners: Mapping[tuple[str, str], str]) -> 
 
 def _with_jobs(job: JobSnapshot, batch: Sequence[BatchJob]) -> JobSnapshot:
     """Return a job that is over with its Jobs, which are cleared away."""
-    steps: dict[str, list[BatchJob]] = defaultdict(list)
-    for found in batch:
-        steps[found.metadata.labels.get(names.STEP, "")].append(found)
+    steps = jobs_by_step(batch)
     return replace(
         job,
         worker_jobs=[WorkerJob(job=found, revision=0, assignments=()) for found in steps["work"]],

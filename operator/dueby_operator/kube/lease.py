@@ -13,7 +13,6 @@ time in which a machine was suspended, so that a process that was stopped knows 
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,14 +20,10 @@ from datetime import UTC, datetime
 from dueby_api.errors import DueByError
 from dueby_operator.kube.client import Conflict, Kube
 from dueby_operator.kube.documents import Document
+from dueby_operator.kube.steady_clock import steady_clock_s
 from dueby_operator.kube.trouble import Trouble
 
 log = logging.getLogger(__name__)
-
-
-def suspended_clock_s() -> float:
-    """Return seconds of a clock that never goes back and, on Linux, goes on while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +88,7 @@ class Lease:
     times: LeaseTimes = field(default_factory=LeaseTimes)
     outage: Trouble | None = None
     """The API server's own, of which others tell."""
-    clock_s: Callable[[], float] = suspended_clock_s
+    clock_s: Callable[[], float] = steady_clock_s
     was_held: bool = False
     """Whether it was ever taken."""
 

@@ -25,12 +25,14 @@ from dueby_operator.jobs.pod_state import (
     PodKey,
     absent_workers,
     answering_pods,
+    is_slow_to_start,
     job_of,
+    jobs_by_step,
     progress_of_ended,
     worker_models,
 )
 from dueby_operator.kube.client import Kube, Missing, Refused
-from dueby_operator.kube.config_maps import ConfigMaps, is_slow_to_start
+from dueby_operator.kube.config_maps import SLOW_START_US, ConfigMaps
 from dueby_operator.kube.worker_client import Ask
 from dueby_operator.kube.worker_poll import WorkerPoll
 from dueby_operator.model.actions import StepName
@@ -119,12 +121,10 @@ class JobObserver:
         self, job: JobSnapshot, batch: Sequence[BatchJob], pods: Sequence[Pod], *, now_us: int
     ) -> JobSnapshot:
         """Return the job with its Jobs, its pods and what they answer."""
-        by_step: dict[str, list[BatchJob]] = defaultdict(list)
-        for found in batch:
-            by_step[found.metadata.labels.get(names.STEP, "")].append(found)
+        by_step = jobs_by_step(batch)
         worker_jobs, untold = await self._worker_jobs(job, by_step["work"])
         steps, outdated = _current_and_outdated(job, by_step)
-        slow = {job_of(pod) for pod in pods if is_slow_to_start(pod, now_us=now_us)}
+        slow = {job_of(pod) for pod in pods if is_slow_to_start(pod, SLOW_START_US, now_us=now_us)}
         told = [*(found.job for found in worker_jobs), *steps.values()]
         missed = [
             found

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 from dueby_api.units import MICROS_PER_SECOND, to_micros
+from dueby_operator.kube.steady_clock import steady_clock_s
 
 # How much faster or slower it runs to make up for a difference.
 SLEW = 0.05
 # An answer says its time in whole seconds, rounded down: half a second more is right on average.
 ROUNDED_US = MICROS_PER_SECOND // 2
-# It goes on while the machine sleeps, and so do deadlines. Only Linux has it by this name.
-STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class ServerClock:
@@ -26,7 +25,7 @@ class ServerClock:
     def __init__(
         self,
         *,
-        steady_us: Callable[[], int] = lambda: time.clock_gettime_ns(STEADY) // 1000,
+        steady_us: Callable[[], int] = lambda: int(steady_clock_s() * MICROS_PER_SECOND),
         wall_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         """`wall_us` serves until the API server has answered for the first time."""

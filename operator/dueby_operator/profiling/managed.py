@@ -30,7 +30,7 @@ def node_subject(spec: ProfileSpec) -> Subject:
 
 def is_managed(profile: GPUProfile) -> bool:
     """Return whether the operator made it."""
-    return names.MANAGED.items() <= (profile.metadata.labels or {}).items()
+    return names.is_managed(profile.metadata.labels or {})
 
 
 def is_of_slow_node(profile: GPUProfile) -> bool:

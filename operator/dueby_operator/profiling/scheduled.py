@@ -81,7 +81,7 @@ def follow_nodes(
     """Return the writes that turn the existing CronJobs into the desired ones."""
     wanted = {made["metadata"]["name"]: made for made in _wanted(nodes, jobs, settings, profiler, profiles)}
     # Who else uses the label keeps what is theirs.
-    found = {cron.name: cron for cron in existing if names.MANAGED.items() <= cron.metadata.labels.items()}
+    found = {cron.name: cron for cron in existing if names.is_managed(cron.metadata.labels)}
     path = paths.cron_jobs_path(profiler.namespace)
     return [
         *(Delete(path=f"{path}/{name}", uid=found[name].metadata.uid) for name in sorted(found.keys() - wanted.keys())),

@@ -13,7 +13,6 @@ from dueby_api.status import JobStatus
 from dueby_api.units import format_time
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.control.chain import Outcome, PolicyInput, refusal
-from dueby_operator.control.faults import without_retrying
 from dueby_operator.control.shared import Shared
 from dueby_operator.model.job_snapshot import JobSnapshot
 
@@ -47,5 +46,4 @@ def parse(
 
 
 def _with_times(status: JobStatus, *, accepted_us: int, deadline_us: int) -> JobStatus:
-    begun = without_retrying(status)
-    return begun.replace(accepted_time=format_time(accepted_us), deadline_time=format_time(deadline_us))
+    return status.replace(accepted_time=format_time(accepted_us), deadline_time=format_time(deadline_us))

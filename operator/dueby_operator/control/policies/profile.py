@@ -86,7 +86,7 @@ def _look(given: PolicyInput) -> Measured:
     job, model, allowed = given.job, given.spec.model, given.spec.gpus.classes
     classes = {found.spec.device_class for found in matching(given.profiles, model)}
     known = frozenset(name for name in classes if not allowed or name in allowed)
-    for_everybody = _is_for_everybody(given)
+    for_everybody = given.is_measured_for_everybody
     outdated = outdated_attempts(job, None if for_everybody else model)
     there = frozenset(given.shared.devices.classes_of(job.namespace, given.spec, named=known.union(allowed)))
     shared = given.shared.attempts or {}
@@ -98,11 +98,6 @@ def _look(given: PolicyInput) -> Measured:
         there=there,
         clearing=(StopMeasuring(jobs=outdated),) if outdated else (),
     )
-
-
-def _is_for_everybody(given: PolicyInput) -> bool:
-    """Return whether what is measured for the job is measured where no tenant can touch it, and so for all jobs."""
-    return given.shared.attempts is not None and not given.spec.worker.has_own_software
 
 
 def _shared_name(given: PolicyInput, device_class: str) -> str:
@@ -159,7 +154,7 @@ def _measure(given: PolicyInput, measured: Measured) -> Outcome:
 
 def _may_begin(given: PolicyInput) -> int:
     """Return how many classes more may be measured for jobs of this namespace at the same time."""
-    if not _is_for_everybody(given):
+    if not given.is_measured_for_everybody:
         return MAX_OWN_PROFILES
     attempts = (given.shared.attempts or {}).values()
     return max(0, MAX_AT_ONCE - sum(each.is_open and each.begun_for == given.job.namespace for each in attempts))
@@ -182,7 +177,7 @@ def _wait(
     awaited: Sequence[Attempt],
     started: Sequence[str] = (),
 ) -> Outcome:
-    shared, job, for_everybody = given.shared, given.job, _is_for_everybody(given)
+    shared, job, for_everybody = given.shared, given.job, given.is_measured_for_everybody
     if for_everybody:  # its pods give way to workers, so no device is taken from anybody
         begun = [
             Attempt(name=_shared_name(given, name), device_class=name, begun_for=job.namespace, state="waiting")
