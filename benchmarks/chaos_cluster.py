@@ -17,16 +17,14 @@ from typing import Any, TypeVar
 
 import yaml
 
-from support.cluster import SHARED, Cluster, call
+from support.cluster import Cluster, call
 from support.images import OPERATOR_IMAGE, WORKER_IMAGE
-from support.kind_cluster import load_image
 from support.kube_api import NotFoundError
 from support.lanes import CONTROL_PLANE
 from support.run import profile_document, write_photos
+from support.s3_in_cluster import S3_IMAGE, start_s3
 
-S3_IMAGE = os.environ.get("DUEBY_S3_IMAGE", "ghcr.io/versity/versitygw:v1.8.0")
-S3_NAMESPACE, S3_PORT, S3_ROWS = "chaos-s3", 7070, "rows"
-S3_KEYS = {"ROOT_ACCESS_KEY": "dueby", "ROOT_SECRET_KEY": "dueby-secret"}
+S3_NAMESPACE, S3_ROWS = "chaos-s3", "rows"
 HOSTILE = "chaos-hostile"
 CLOCK_LIBRARY = "libfaketimeMT.so.1"
 CLOCKS = {"worker": WORKER_IMAGE, "operator": OPERATOR_IMAGE}
@@ -116,50 +114,11 @@ def furnish(cluster: Cluster, *, photos: int) -> None:
     bucket = cluster.shared / "s3" / "photos"
     write_photos(bucket, photos)
     (cluster.shared / "s3" / S3_ROWS).mkdir()
-    for path in (cluster.shared / "s3", *(cluster.shared / "s3").rglob("*")):
-        path.chmod(0o777 if path.is_dir() else 0o666)
-    if "DUEBY_S3_IMAGE" in os.environ:
-        load_image(S3_IMAGE, [CONTROL_PLANE], shared=cluster.shared)
     there = cluster.within(S3_NAMESPACE)
     there.wait(lambda: there.attempt("get", "serviceaccount", "default")[0], "pods can be made in a new namespace")
-    there.apply(*_s3_server())
-    there.kubectl("wait", "pod/s3", "--for=condition=Ready", "--timeout=180s")
-
-
-def _s3_server() -> list[Document]:
-    """An S3 server that is started again where it is killed; its objects are files of the shared folder."""
-    container = {
-        "name": "s3",
-        "image": S3_IMAGE,
-        "imagePullPolicy": "IfNotPresent",
-        "args": ["--port", f":{S3_PORT}", "posix", "/data"],
-        "env": [{"name": name, "value": value} for name, value in S3_KEYS.items()],
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-        "readinessProbe": {"tcpSocket": {"port": S3_PORT}, "periodSeconds": 1},
-    }
-    pod = {
-        "nodeSelector": {"kubernetes.io/hostname": CONTROL_PLANE},
-        "tolerations": [{"operator": "Exists"}],
-        "containers": [container],
-        "volumes": [{"name": "data", "hostPath": {"path": f"{SHARED}/s3"}}],
-    }
-    metadata = {"name": "s3", "labels": {"app": "s3"}}
-    service = {"selector": {"app": "s3"}, "ports": [{"port": S3_PORT}]}
-    return [
-        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service},
-        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod},
-    ]
-
-
-def s3_credentials() -> Document:
-    """The secret with which a job reaches the S3 server."""
-    data = {
-        "AWS_ACCESS_KEY_ID": S3_KEYS["ROOT_ACCESS_KEY"],
-        "AWS_SECRET_ACCESS_KEY": S3_KEYS["ROOT_SECRET_KEY"],
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://s3.{S3_NAMESPACE}.svc:{S3_PORT}",
-    }
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-credentials"}, "stringData": data}
+    # It is started again there where it is killed.
+    place = {"kubernetes.io/hostname": CONTROL_PLANE}
+    start_s3(there, nodes=[CONTROL_PLANE], nodeSelector=place, tolerations=[{"operator": "Exists"}])
 
 
 def bring_clocks(shared: Path) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 from chaos_cluster import (
     CLOCK_LIBRARY,
     CLOCK_SETTINGS,
+    S3_NAMESPACE,
     S3_ROWS,
     AbortedError,
     Document,
     World,
     apply,
     insist,
-    s3_credentials,
     seen,
 )
 from chaos_log import Log
@@ -24,6 +24,7 @@ from chaos_schedule import PlannedJob
 from support.cluster import SHARED, Cluster
 from support.cluster_job import job, share_folder
 from support.kube_api import NotFoundError
+from support.s3_in_cluster import s3_credentials
 
 # Beyond its deadline a job is not waited for.
 MAX_LATE_S = 900.0
@@ -150,7 +151,7 @@ def mount(worker: Document, name: str, path: str, at: str, *, is_read_only: bool
 def environment(planned: PlannedJob) -> Iterator[Document]:
     """What the job's variables come from: with `env` it would be measured for itself, with `envFrom` it isn't."""
     if planned.store == "s3":
-        yield s3_credentials()
+        yield s3_credentials(S3_NAMESPACE)
     if planned.store == "clock":
         data = {
             "LD_PRELOAD": f"/clocks/{CLOCK_LIBRARY}",

@@ -39,24 +39,19 @@ class Setting:
 Make = Callable[[Setting, PlannedFault], Hit]
 
 
-@contextmanager
-def node_killed(setting: Setting, planned: PlannedFault) -> Iterator[str | None]:
-    node = setting.world.nodes[planned.draw % len(setting.world.nodes)]
-    call("docker", "kill", node)
-    try:
-        yield node
-    finally:
-        call("docker", "start", node)
+def node_is(away: str, back: str) -> Make:
+    """Return the fault that does the one to a node, as Docker calls it, and the other in the end."""
 
+    @contextmanager
+    def hit(setting: Setting, planned: PlannedFault) -> Iterator[str | None]:
+        node = setting.world.nodes[planned.draw % len(setting.world.nodes)]
+        call("docker", away, node)
+        try:
+            yield node
+        finally:
+            call("docker", back, node)
 
-@contextmanager
-def node_paused(setting: Setting, planned: PlannedFault) -> Iterator[str | None]:
-    node = setting.world.nodes[planned.draw % len(setting.world.nodes)]
-    call("docker", "pause", node)
-    try:
-        yield node
-    finally:
-        call("docker", "unpause", node)
+    return hit
 
 
 @contextmanager
@@ -147,8 +142,8 @@ def mend(world: World) -> None:
 
 
 SERVER_FAULTS: Mapping[str, Make] = {
-    "node killed": node_killed,
-    "node paused": node_paused,
+    "node killed": node_is("kill", "start"),
+    "node paused": node_is("pause", "unpause"),
     "operator killed": operator_killed,
     "operator paused": operator_paused,
     "operator's clock an hour ahead": operator_clock,

@@ -4,23 +4,18 @@ A pod that is on no node counts against its class, whichever nodes it may be on:
 another test, there is a slice less to plan with.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.cluster import SHARED, Cluster
+from support.cluster import Cluster
 from support.cluster_job import indices_of, job, share_photos, wait_until_told
 from support.example_jobs import PHOTOS, example, run_example
-from support.kind_cluster import load_image
 from support.run import MODEL, profile_document, write_photos
+from support.s3_in_cluster import s3_credentials, start_s3
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
-# On a machine with internet it is pulled; elsewhere it is brought to the nodes.
-IS_S3_HERE = "DUEBY_S3_IMAGE" in os.environ
-S3_IMAGE = os.environ.get("DUEBY_S3_IMAGE", "ghcr.io/versity/versitygw:v1.8.0")
-S3_PORT, S3_KEYS = 7070, {"ROOT_ACCESS_KEY": "dueby", "ROOT_SECRET_KEY": "dueby-secret"}
 
 
 def test_a_lower_limit_takes_workers_away_and_the_others_go_on(cluster: Cluster) -> None:
@@ -68,48 +63,8 @@ def s3(cluster: Cluster) -> Iterator[Path]:
     folder = cluster.shared / "s3"
     write_photos(folder / "shop" / "catalog" / "shoes", PHOTOS)
     (folder / "shop-classified").mkdir()
-    for path in (folder, *folder.rglob("*")):
-        path.chmod(0o777 if path.is_dir() else 0o666)
-    if IS_S3_HERE:
-        load_image(S3_IMAGE, cluster.nodes, shared=cluster.shared)
-    metadata, labels = {"name": "s3"}, {"app": "s3"}
-    container = {
-        "name": "s3",
-        "image": S3_IMAGE,
-        "imagePullPolicy": "IfNotPresent",
-        "args": ["--port", f":{S3_PORT}", "posix", "/data"],
-        "env": [{"name": name, "value": value} for name, value in S3_KEYS.items()],
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-        "readinessProbe": {"tcpSocket": {"port": S3_PORT}, "periodSeconds": 1},
-    }
-    volume = {"name": "data", "hostPath": {"path": f"{SHARED}/s3"}}
-    credentials = {
-        "AWS_ACCESS_KEY_ID": S3_KEYS["ROOT_ACCESS_KEY"],
-        "AWS_SECRET_ACCESS_KEY": S3_KEYS["ROOT_SECRET_KEY"],
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://s3.{cluster.namespace}.svc:{S3_PORT}",
-    }
-    cluster.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {**metadata, "name": "s3-credentials"},
-            "stringData": credentials,
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata,
-            "spec": {"selector": labels, "ports": [{"port": S3_PORT}]},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {**metadata, "labels": labels},
-            "spec": {"nodeSelector": cluster.node_selector, "containers": [container], "volumes": [volume]},
-        },
-    )
-    cluster.kubectl("wait", "pod/s3", "--for=condition=Ready", "--timeout=120s")
+    cluster.apply(s3_credentials(cluster.namespace))
+    start_s3(cluster, nodes=cluster.nodes, nodeSelector=cluster.node_selector)
     yield folder
     cluster.kubectl("delete", "pod/s3", "service/s3", "secret/s3-credentials", "--wait=false")
 
