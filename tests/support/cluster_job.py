@@ -47,6 +47,11 @@ def share_folder(cluster: Cluster, name: str) -> Path:
     return folder
 
 
+def workers_of(cluster: Cluster, name: str) -> set[str]:
+    """The uids of the pods of the job's workers."""
+    return {pod["metadata"]["uid"] for pod in cluster.items("pods", f"dueby.dev/job={name},dueby.dev/step=work")}
+
+
 def condition(document: dict[str, Any], kind: str) -> dict[str, Any]:
     """The condition of this type."""
     found: dict[str, Any] = next(c for c in document["status"]["conditions"] if c["type"] == kind)

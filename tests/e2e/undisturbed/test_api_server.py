@@ -1,20 +1,72 @@
-"""The API server is killed while a job runs."""
+"""The API server is away for longer than the operator's Lease while a job runs, and comes back."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from support.cluster import Cluster, call
-from support.cluster_job import indices_of, job, share_photos
+from support.audit import is_list_of_jobs, requests_of
+from support.cluster import OPERATOR_NAMESPACE, Cluster, call
+from support.cluster_job import indices_of, job, share_photos, workers_of
 from support.lanes import CONTROL_PLANE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
+MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+ASIDE = "/root/kube-apiserver.yaml"
+# From the first answer of an API server to the first pass: the longest pause between two attempts, and a busy machine.
+BACK_S = 30.0
+TOLD = ("the API server does not answer", "the API server answers again after", "stopped: the Lease")
 
 
-def test_the_api_server_is_restarted_and_the_job_goes_on(cluster: Cluster) -> None:
+@contextmanager
+def api_server_away() -> Iterator[None]:
+    """Stop it at once; afterwards have kubelet start it."""
+    call("docker", "exec", CONTROL_PLANE, "sh", "-c", f"mv {MANIFEST} {ASIDE}; pkill -9 kube-apiserver; true")
+    try:
+        yield
+    finally:
+        call("docker", "exec", CONTROL_PLANE, "mv", ASIDE, MANIFEST)
+
+
+def logged(pod: str) -> list[str]:
+    """What the operator has logged, by kubelet's file: there is no API server to ask for it."""
+    files = f"/var/log/pods/{OPERATOR_NAMESPACE}_{pod}_*/operator/*.log"
+    return call("docker", "exec", CONTROL_PLANE, "sh", "-c", f"cat {files}").splitlines()
+
+
+def operator_pod(cluster: Cluster) -> dict[str, Any]:
+    (pod,) = cluster.items("pods", "app.kubernetes.io/name=dueby", namespace=OPERATOR_NAMESPACE)
+    return pod
+
+
+def test_the_api_server_is_away_for_longer_than_the_lease_and_the_same_operator_goes_on(cluster: Cluster) -> None:
     folder = share_photos(cluster, "restarted", 3000)
     cluster.apply(job(cluster, "restarted"))
     cluster.wait_for_phase("restarted", "Running")
-    call("docker", "exec", CONTROL_PLANE, "pkill", "-9", "kube-apiserver")
+    before, workers = operator_pod(cluster), workers_of(cluster, "restarted")
+    operator = before["metadata"]["name"]
+    lines = len(logged(operator))
+    with api_server_away():
+        cluster.wait(
+            lambda: any("stopped: the Lease" in line for line in logged(operator)[lines:]), "it has lost its Lease"
+        )
     cluster.wait(lambda: cluster.attempt("get", "--raw", "/readyz")[0], "the API server is back")
+    ready, ready_s = datetime.now(UTC), time.monotonic()
+    cluster.wait(lambda: any(map(is_list_of_jobs, requests_of(cluster, operator, since=ready))), "the loop is back")
+    assert time.monotonic() - ready_s < BACK_S
     done = cluster.wait_for_phase("restarted", "Succeeded", "Failed")
     assert done["status"]["phase"] == "Succeeded", done["status"]
     assert indices_of(folder / "rows") == list(range(3000))
+    assert workers_of(cluster, "restarted") >= workers
+    after = operator_pod(cluster)
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    restarts = [pod["status"]["containerStatuses"][0]["restartCount"] for pod in (before, after)]
+    assert restarts[0] == restarts[1]
+    of_outage = logged(operator)[lines:]
+    # A server that starts may fail once more after its first answers.
+    assert all(sum(told in line for line in of_outage) in (1, 2) for told in TOLD), of_outage
+    assert len([line for line in of_outage if " WARNING " in line or " ERROR " in line]) < 10, of_outage
+    assert not [line for line in of_outage if "Traceback" in line], of_outage

@@ -1,13 +1,19 @@
-"""The operator is killed, and there are two. Meanwhile it misses what lasts for seconds in the jobs of others."""
+"""The operator is killed, and there are two, one of which stands still. All others' jobs would miss it meanwhile."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
 
-from support.cluster import OPERATOR_NAMESPACE, Cluster
-from support.cluster_job import indices_of, job, share_photos
+from support.audit import is_write, requests_of
+from support.cluster import OPERATOR_NAMESPACE, Cluster, call
+from support.cluster_job import indices_of, job, share_photos, workers_of
+from support.lanes import CONTROL_PLANE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
+OURS = ("-n", OPERATOR_NAMESPACE)
 
 
 def test_a_killed_operator_goes_on_and_a_killed_worker_is_replaced(cluster: Cluster) -> None:
@@ -66,25 +72,52 @@ def scale(cluster: Cluster, operators: int) -> None:
     cluster.kubectl("rollout", "status", *deployment, "--timeout=120s")
 
 
-def test_of_two_operators_the_second_waits_for_the_lease(cluster: Cluster) -> None:
-    def holder() -> str:
-        return str(cluster.get("lease", "dueby-operator", namespace=OPERATOR_NAMESPACE)["spec"]["holderIdentity"])
-
-    ours = ("-n", OPERATOR_NAMESPACE)
-    first = cluster.wait(holder, "somebody holds the Lease")
-    cluster.kubectl("scale", *ours, "deployment", "dueby-operator", "--replicas=2")
-    (other,) = cluster.wait(
-        lambda: [pod for pod in operators(cluster) if not first.startswith(pod)], "there is a second operator"
-    )
+def test_an_operator_that_is_stopped_loses_the_lease_to_the_second_and_wakes_without_a_write(cluster: Cluster) -> None:
+    folder = share_photos(cluster, "stopped", 3000)
+    first = cluster.wait(lambda: holder(cluster), "somebody holds the Lease")
+    cluster.kubectl("scale", *OURS, "deployment", "dueby-operator", "--replicas=2")
+    (other,) = cluster.wait(lambda: [pod for pod in operators(cluster) if pod != first], "there is a second operator")
     cluster.wait(
-        lambda: "the Lease is held by" in cluster.attempt("logs", *ours, other)[1],
+        lambda: "the Lease is held by" in cluster.attempt("logs", *OURS, other)[1],
         "the second one says whom it waits for",
     )
-    assert holder() == first
-    cluster.kubectl("delete", *ours, "pod", first.partition("_")[0], "--wait=false")
-    cluster.wait(lambda: holder().partition("_")[0] not in ("", first.partition("_")[0]), "the Lease has moved")
-    cluster.kubectl("scale", *ours, "deployment", "dueby-operator", "--replicas=1")
-    cluster.kubectl("rollout", "status", *ours, "deployment/dueby-operator", "--timeout=120s")
+    assert holder(cluster) == first
+    cluster.apply(job(cluster, "stopped"))
+    cluster.wait_for_phase("stopped", "Running")
+    workers = workers_of(cluster, "stopped")
+    with stopped(first):
+        cluster.wait(lambda: holder(cluster) == other, "the second one has the Lease")
+        taken = datetime.now(UTC)
+    cluster.wait(lambda: "stopped: the Lease" in cluster.attempt("logs", *OURS, first)[1], "the first one has woken")
+    done = cluster.wait_for_phase("stopped", "Succeeded", "Failed")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    assert indices_of(folder / "rows") == list(range(3000))
+    assert workers_of(cluster, "stopped") >= workers
+    assert not list(filter(is_write, requests_of(cluster, first, since=taken)))
+    assert list(filter(is_write, requests_of(cluster, other, since=taken)))
+    cluster.kubectl("delete", *OURS, "pod", other, "--wait=false")
+    cluster.wait(lambda: holder(cluster) not in ("", other), "the Lease has moved")
+    cluster.kubectl("scale", *OURS, "deployment", "dueby-operator", "--replicas=1")
+    cluster.kubectl("rollout", "status", *OURS, "deployment/dueby-operator", "--timeout=120s")
+
+
+def holder(cluster: Cluster) -> str:
+    """The pod that holds the Lease."""
+    lease = cluster.get("lease", "dueby-operator", namespace=OPERATOR_NAMESPACE)
+    return str(lease["spec"]["holderIdentity"]).partition("_")[0]
+
+
+@contextmanager
+def stopped(pod: str) -> Iterator[None]:
+    """Stop the operator in this pod, as a machine that is frozen does, and let it go on."""
+    found = f"for p in /proc/[0-9]*; do grep -qz ^HOSTNAME={pod}$ $p/environ && grep -q dueby_operator $p/cmdline"
+    pid = call("docker", "exec", CONTROL_PLANE, "sh", "-c", f"{found} && echo ${{p#/proc/}}; done; true").strip()
+    assert pid.isdecimal(), pid
+    call("docker", "exec", CONTROL_PLANE, "kill", "-STOP", pid)
+    try:
+        yield
+    finally:
+        call("docker", "exec", CONTROL_PLANE, "kill", "-CONT", pid)
 
 
 def operators(cluster: Cluster) -> list[str]:
