@@ -66,11 +66,12 @@ def clock_off(setting: Setting, planned: PlannedFault) -> Iterator[str | None]:
         yield None
         return
     name, ahead_s = tracked.planned.name, HOUR_S if planned.draw % 2 else -HOUR_S
-    set_clock(setting.world.cluster, name, ahead_s)
+    cluster = setting.world.namespaces[tracked.planned.namespace]
+    set_clock(cluster, name, ahead_s)
     try:
         yield f"{name}, {ahead_s:+d} s"
     finally:
-        set_clock(setting.world.cluster, name, 0)
+        set_clock(cluster, name, 0)
 
 
 @contextmanager

@@ -164,7 +164,7 @@ def environment(planned: PlannedJob) -> Iterator[Document]:
 
 def set_clock(cluster: Cluster, name: str, seconds: int) -> None:
     """Set the clock of the job's processes so far ahead, or back."""
-    (cluster.shared / name / CLOCK_FILE).write_text(f"{seconds:+d}\n")
+    (share_folder(cluster, name) / CLOCK_FILE).write_text(f"{seconds:+d}\n")
 
 
 def other_value(planned: PlannedJob, draw: random.Random, what: str) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from chaos_cluster import S3_ROWS, Document, World
 from chaos_schedule import PlannedJob
-from support.cluster_job import indices_of
+from support.cluster_job import indices_of, share_folder
 
 # The small disk, in the shared folder and in the pods.
 DISK = "disk"
@@ -73,7 +73,7 @@ def rows_folder(world: World, planned: PlannedJob) -> Path:
     """The job's sink, as this machine sees it."""
     shared = world.cluster.shared
     places = {"s3": shared / "s3" / S3_ROWS / planned.name, "disk": shared / DISK / planned.name}
-    return places.get(planned.store, shared / planned.name / "rows")
+    return places.get(planned.store, share_folder(world.namespaces[planned.namespace], planned.name) / "rows")
 
 
 def judge(world: World, tracked: Tracked, ended: Document, probability: float | None, *, seconds: float) -> JobResult:
