@@ -159,6 +159,8 @@ class Reconciler:
                 return read
             except Refused as error:
                 log.warning("%s/%s: the API server refuses the status: %s", job.namespace, job.name, error)
+            except Exception as error:  # a fault while one is told of is as much this job's alone
+                self._faults.record(Fault(stage="applying", error=error), about=f"{job.namespace}/{job.name}")
         return read
 
     async def _carry_out(self, decision: JobDecision, devices: ClusterDevices) -> JobDecision:

@@ -199,7 +199,8 @@ def refuse(decision: JobDecision, reason: Reason, message: str, *, now_us: int) 
     """Return the decision about a job of which an object can't be made: for now, or ever."""
     job, new = decision.job, NewCondition(reason=reason, message=message)
     # What the decision has taken back of the condition is put in its place again, so that it is as old as it was.
-    before = {found.type: found for found in (*job.status.conditions, *decision.status.conditions)}
+    seen = without_reasons(job.status, Reason.OPERATOR_RETRYING).conditions
+    before = {found.type: found for found in (*seen, *decision.status.conditions)}
     conditions = merge_conditions(before.values(), [new], generation=job.generation, now_us=now_us)
     status = _completed(job, decision.status.replace(conditions=conditions), decision.manifest)
     memory = replace(decision.memory, refused_until_us=now_us + TRIED_AGAIN_US.get(reason, 0))

@@ -12,6 +12,7 @@ from dueby_operator.control.clear import KEPT_COMPLETE_US
 from dueby_operator.control.faults import MAX_FAULTS
 from dueby_operator.jobs import names
 from dueby_operator.jobs.withheld import WITHHELD_US
+from dueby_operator.kube.client import Kube
 from dueby_operator.reconciler import PROGRESS_US, Reconciler
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import MADE, NOW, SECOND
@@ -166,6 +167,27 @@ def test_a_status_that_is_refused_concerns_this_job_alone_and_says_so() -> None:
     (job,) = [path for path in store.objects if path.startswith(paths.batch_path("team"))]
     assert job.startswith(f"{paths.batch_path('team')}/good-r1-cpu-1-")
     assert store.objects[paths.jobs_path("team", "good")]["status"]["phase"] == "Starting"
+
+
+def test_a_fault_while_a_fault_is_told_of_concerns_this_job_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look(store: Store, clock: Clock, loop: Reconciler) -> None:
+        replace = Kube.replace
+
+        async def replace_or_raise(client: Kube, path: str, document: Document) -> Document:
+            if path.endswith("bad/status"):
+                raise RuntimeError("an answer without a version")
+            return await replace(client, path, document)
+
+        monkeypatch.setattr(Kube, "replace", replace_or_raise)
+        await loop.reconcile()
+        monkeypatch.undo()
+        clock.now_us += 100 * SECOND
+        await loop.reconcile()
+
+    store = with_two_jobs(look)
+    for name in ("bad", "good"):
+        assert store.objects[paths.jobs_path("team", name)]["status"]["phase"] == "Starting"
+    assert not failed_condition(store, "bad")
 
 
 def test_a_job_that_cant_be_observed_concerns_nobody_else(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from dueby_api.conditions import ConditionType, Reason
+from dueby_api.status import JobStatus
 from dueby_operator.control.conditions import condition
 from dueby_operator.control.decide import refuse
 from dueby_operator.jobs import names
+from dueby_operator.model.conditions import NewCondition, merge_conditions
 from support.decisions import FIRST_WORKERS, NOW, SECOND, a_batch, indexed, infj, job, look, started, worker_job_of
 
 
@@ -68,6 +70,14 @@ def test_a_name_that_is_not_free_is_told_of_and_taken_back_once_it_is() -> None:
     assert again.status == taken.status
     assert not again.events
     assert condition(still.status, ConditionType.ADMITTED) is None
+
+
+def test_a_refusal_ends_the_tries_after_a_fault() -> None:
+    fault = NewCondition(reason=Reason.OPERATOR_RETRYING, message="The operator could not handle this job.")
+    status = JobStatus(conditions=merge_conditions((), [fault], generation=1, now_us=NOW))
+    retried = look(infj(status=status.document()))
+    forbidden = refuse(retried.decision, Reason.FORBIDDEN, "exceeded quota: jobs", now_us=NOW)
+    assert condition(forbidden.status, ConditionType.FAILED) is None
 
 
 def test_a_worker_on_a_silent_node_is_lost_and_help_keeps_away_from_the_node() -> None:
