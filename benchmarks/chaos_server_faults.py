@@ -23,6 +23,7 @@ from support.lanes import CONTROL_PLANE
 
 API_SERVER, S3_SERVER = "kube-apiserver", "versitygw"
 HOUR_S = 3600
+DOCKER_TRIES = 5
 DEPLOYMENT = ("-n", OPERATOR_NAMESPACE, "deployment/dueby-operator")
 Hit = AbstractContextManager[str | None]
 
@@ -45,13 +46,23 @@ def node_is(away: str, back: str) -> Make:
     @contextmanager
     def hit(setting: Setting, planned: PlannedFault) -> Iterator[str | None]:
         node = setting.world.nodes[planned.draw % len(setting.world.nodes)]
-        call("docker", away, node)
+        _tell_docker(setting, away, node)
         try:
             yield node
         finally:
-            call("docker", back, node)
+            _tell_docker(setting, back, node)
 
     return hit
+
+
+def _tell_docker(setting: Setting, verb: str, node: str) -> None:
+    """Do it, at the latest at the last try: a node that starts processes just then may not be to be paused."""
+    for _ in range(DOCKER_TRIES - 1):
+        with suppress(AssertionError):
+            call("docker", verb, node)
+            return
+        setting.world.aborted.wait(1.0)
+    call("docker", verb, node)
 
 
 @contextmanager
