@@ -1,8 +1,8 @@
-"""What became of a healthy job of chaos.py, and whether every image has exactly one row.
+"""What became of a healthy job of chaos.py, and whether every image has exactly one row, with a result.
 
-Rows are counted in the sinks themselves, which all lie in the folder that this machine shares with the nodes. A job is
-late if its condition DeadlineMet says so; beside it stands what the time of its _SUCCESS file says, which no clock of
-the cluster's processes has written.
+All images are whole, so that an outage is to blame where a row has an error. Rows are counted in the sinks themselves,
+which all lie in the folder that this machine shares with the nodes. A job is late if its condition DeadlineMet says so;
+beside it stands what the time of its _SUCCESS file says, which no clock of the cluster's processes has written.
 """
 
 import threading
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from chaos_cluster import S3_ROWS, Document, World
 from chaos_schedule import PlannedJob
-from support.cluster_job import indices_of, share_folder
+from support.cluster_job import errors_in, indices_of, share_folder
 
 # The small disk, in the shared folder and in the pods.
 DISK = "disk"
@@ -45,8 +45,12 @@ class JobResult:
     doubled: int
     strange: int
     """Rows of no image of the job."""
+    failed: int
+    """Rows with an error instead of a result."""
     examples: list[int]
     """Some of the images that were lost or doubled, and of the rows of no image."""
+    errors: list[str]
+    """Some of the errors."""
     is_late: bool
     is_late_by_files: bool | None
     """Whether _SUCCESS was written after the deadline; None without one."""
@@ -61,8 +65,8 @@ class JobResult:
 
     @property
     def is_good(self) -> bool:
-        """Whether it has succeeded, with one row for each image."""
-        return self.phase == "Succeeded" and not (self.lost or self.doubled or self.strange)
+        """Whether it has succeeded, with one row for each image, and a result in each."""
+        return self.phase == "Succeeded" and not (self.lost or self.doubled or self.strange or self.failed)
 
     def document(self) -> Document:
         """The same as JSON."""
@@ -80,7 +84,9 @@ def judge(world: World, tracked: Tracked, ended: Document, probability: float | 
     """Count the rows of a job that has ended, and say how it did."""
     planned, status = tracked.planned, ended.get("status", {})
     folder = rows_folder(world, planned)
-    rows = Counter(indices_of(folder) if any(folder.glob("part-*.parquet")) else ())
+    is_begun = any(folder.glob("part-*.parquet"))
+    rows = Counter(indices_of(folder) if is_begun else ())
+    errors = errors_in(folder) if is_begun else {}
     phase = status.get("phase", "")
     conditions = {each["type"]: each for each in status.get("conditions", [])}
     wanted = set(range(planned.images))
@@ -95,7 +101,9 @@ def judge(world: World, tracked: Tracked, ended: Document, probability: float | 
         lost=len(lost),
         doubled=rows.total() - len(rows),
         strange=len(strange),
+        failed=len(errors),
         examples=sorted(lost | doubled | strange)[:20],
+        errors=[f"{uri}: {error}" for uri, error in sorted(errors.items())[:20]],
         is_late=conditions.get("DeadlineMet", {}).get("status") != "True",
         is_late_by_files=late_by_files(folder, status.get("deadlineTime")),
         first_probability=probability,
@@ -126,7 +134,9 @@ def uncounted(planned: PlannedJob, message: str) -> JobResult:
         lost=0,
         doubled=0,
         strange=0,
+        failed=0,
         examples=[],
+        errors=[],
         is_late=True,
         is_late_by_files=None,
         first_probability=None,
@@ -140,6 +150,10 @@ def uncounted(planned: PlannedJob, message: str) -> JobResult:
 
 def sentence_of(result: JobResult) -> str:
     """The result in a line."""
-    rows = f"{result.rows} rows, {result.lost} lost, {result.doubled} doubled, {result.strange} of no image"
+    rows = (
+        f"{result.rows} rows, {result.lost} lost, {result.doubled} doubled, {result.strange} of no image,"
+        f" {result.failed} with an error"
+    )
     when = "late" if result.is_late else "in time"
-    return f"{result.planned.name}: {result.phase} {when} after {result.seconds:.0f} s; {rows} {result.message}".strip()
+    told = "" if result.is_good else f" {result.message} {' '.join(result.errors)}"
+    return f"{result.planned.name}: {result.phase} {when} after {result.seconds:.0f} s; {rows}{told}".strip()

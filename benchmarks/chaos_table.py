@@ -83,6 +83,7 @@ def bars(outcome: Outcome) -> list[Bar]:
         Bar(name="rows lost", value=sum(job.lost for job in jobs), most=0),
         Bar(name="rows doubled", value=sum(job.doubled for job in jobs), most=0),
         Bar(name="rows of no image", value=sum(job.strange for job in jobs), most=0),
+        Bar(name="rows with an error", value=sum(job.failed for job in jobs), most=0),
         Bar(name="healthy jobs late", value=late, most=most_late(jobs), note=expected),
         Bar(name="healthy jobs that did not succeed", value=len(unexpected), most=0, note=", ".join(unexpected)),
         Bar(name="hostile cases that ended otherwise", value=len(hostile), most=0, note=", ".join(hostile)),
