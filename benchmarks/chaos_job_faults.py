@@ -19,8 +19,8 @@ from support.small_disk import fill, make_room
 
 # By their command lines. The brackets keep pgrep from finding whoever asks for it.
 WORKER_PROCESSES = "[d]ueby_worker work"
-# So long it is waited for something to hit.
-TARGET_S = 25
+# So long it is waited for something to hit, and for a job on a store that only some are on.
+TARGET_S, RARE_TARGET_S = 25, 180
 Target = TypeVar("Target")
 
 
@@ -61,7 +61,7 @@ def worker_stopped(setting: Setting, planned: PlannedFault) -> Iterator[str | No
 @contextmanager
 def clock_off(setting: Setting, planned: PlannedFault) -> Iterator[str | None]:
     """All processes of a job with libfaketime are an hour ahead, or behind."""
-    tracked = _target(setting, planned, lambda: setting.jobs.running("clock"))
+    tracked = _target(setting, planned, lambda: setting.jobs.running("clock"), wait_s=RARE_TARGET_S)
     if tracked is None:
         yield None
         return
@@ -77,7 +77,7 @@ def clock_off(setting: Setting, planned: PlannedFault) -> Iterator[str | None]:
 @contextmanager
 def disk_full(setting: Setting, planned: PlannedFault) -> Iterator[str | None]:
     """Nothing more can be written to the small disk, which is the sink of one job or several."""
-    tracked = _target(setting, planned, lambda: setting.jobs.running(DISK))
+    tracked = _target(setting, planned, lambda: setting.jobs.running(DISK), wait_s=RARE_TARGET_S)
     if tracked is None:
         yield None
         return
@@ -158,9 +158,11 @@ def _worker_processes(world: World) -> list[tuple[str, str]]:
     return found
 
 
-def _target(setting: Setting, planned: PlannedFault, find: Callable[[], Sequence[Target]]) -> Target | None:
+def _target(
+    setting: Setting, planned: PlannedFault, find: Callable[[], Sequence[Target]], *, wait_s: int = TARGET_S
+) -> Target | None:
     """Which of them is hit, once there is any; None if there is none for long."""
-    for _ in range(TARGET_S):
+    for _ in range(wait_s):
         if found := find():
             return found[planned.draw % len(found)]
         if setting.world.over.wait(1.0):

@@ -66,7 +66,7 @@ FAULTS: Mapping[str, FaultKind] = {
     "job deleted and made again": FaultKind(lane="edits"),
 }
 # How often a job is on each kind of store.
-STORES: Mapping[str, int] = {"folder": 4, "s3": 3, "synthetic": 2, "clock": 2, "disk": 1}
+STORES: Mapping[str, int] = {"folder": 4, "s3": 3, "synthetic": 2, "clock": 2, "disk": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
