@@ -7,6 +7,7 @@ in 10 ms, and `dueby plan` has half a second for everything.
 
 import difflib
 import re
+import reprlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self, TypeVar, get_args
@@ -63,6 +64,10 @@ END = r"\Z"
 _PLACE = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
 # What is wrong is shown in a message if its text is shorter.
 MAX_SHOWN = 80
+# Shows the beginning of a value, whatever it is: a value can be so large that nobody waits for the whole of it.
+_SHOW = reprlib.Repr()
+_SHOW.maxlevel = 3
+_SHOW.maxstring = _SHOW.maxlong = _SHOW.maxother = MAX_SHOWN
 
 
 def matching(pattern: str) -> Meta:
@@ -164,6 +169,8 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
     if unknown := re.match(r"Object contains unknown field `(.+)`", what):
         name = unknown[1][:MAX_SHOWN]
         return _join(path, name), f"there is no such field; {_advice(name, _fields_at(kind, path))}"
+    if place and place[0].startswith(" - at `key`"):
+        return path, "has a field whose name is no text; put the name into quotes"
     but = _but(_find(document, path))
     if what.startswith("Invalid enum value"):
         return path, f"must be one of {', '.join(map(str, _choices_at(kind, path)))}{but}"
@@ -181,8 +188,8 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
 def _but(found: object) -> str:
     """Return what was found instead, unless that is long: a message is a sentence."""
     try:
-        text = repr(found)
-    except (RecursionError, ValueError):  # nested deeply, or a number of thousands of digits
+        text = _SHOW.repr(found)
+    except ValueError:  # a number of thousands of digits
         return ""
     return f", but is {text}" if len(text) < MAX_SHOWN else ""
 

@@ -4,25 +4,29 @@ JSON is read too, since it is YAML, and so is the List that `kubectl get -o yaml
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from dueby.cli.yaml_text import parse_yaml
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.inference_job import InferenceJob, parse_job
 from dueby_profiler.files import write_text
 
-# libyaml's loader is ten times as fast as Python's, but PyYAML is built without it on some platforms.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Characters of a file. No job has more, since the API server of a cluster takes no object of 1.5 MiB.
+MAX_JOB = 2**20
+# A List of a thousand profiles has 10 million.
+MAX_PROFILES = 2**26
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def read_job(path: str) -> InferenceJob:
     """Return the one InferenceJob in the file; `-` is standard input."""
-    documents = list(_documents(path))
+    documents = list(_documents(path, most=MAX_JOB))
     if len(documents) != 1:
         raise Invalid(path, f"expected one InferenceJob, found {len(documents)} documents")
     return parse_job(documents[0], origin=path)
@@ -37,12 +41,14 @@ def read_profiles(paths: Sequence[str]) -> list[GPUProfile]:
     profiles = []
     for path in paths:
         if os.path.isdir(path):
-            files = sorted(str(p) for p in Path(path).iterdir() if p.suffix in _SUFFIXES)
             found = [
-                (f, d) for f in files for d in _documents(f) if isinstance(d, dict) and d.get("kind") == "GPUProfile"
+                (file, document)
+                for file in _files_in(path)
+                for document in _documents(file, most=MAX_PROFILES)
+                if isinstance(document, dict) and document.get("kind") == "GPUProfile"
             ]
         else:
-            found = [(path, document) for document in _documents(path)]
+            found = [(path, document) for document in _documents(path, most=MAX_PROFILES)]
         profiles += [parse_profile(document, origin=file) for file, document in found]
     return profiles
 
@@ -72,8 +78,16 @@ def require_folder(folder: Path) -> None:
         raise Invalid("--output", f"{folder} can't be created: {error.strerror}") from None
 
 
-def _documents(path: str) -> Iterator[Any]:
-    for document in _parse(path):
+def _files_in(folder: str) -> list[str]:
+    try:
+        # Whatever else has such a name, a pipe or a folder, holds no profile.
+        return sorted(str(path) for path in Path(folder).iterdir() if path.suffix in _SUFFIXES and path.is_file())
+    except OSError as error:
+        raise Invalid(folder, f"can't be read: {error.strerror}") from None
+
+
+def _documents(path: str, *, most: int) -> Iterator[Any]:
+    for document in parse_yaml(_text(path, most=most), origin=path):
         if (
             isinstance(document, dict)
             and isinstance(document.get("items"), list)
@@ -84,25 +98,19 @@ def _documents(path: str) -> Iterator[Any]:
             yield document
 
 
-def _parse(path: str) -> Iterable[Any]:
+def _text(path: str, *, most: int) -> str:
     try:
-        text = _text(path)
-        return list(yaml.load_all(text, Loader=_LOADER))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise Invalid(path, f"is not YAML{where}: {error.problem or 'it ends too early'}") from None
-    except yaml.YAMLError as error:
-        raise Invalid(path, f"is not YAML: {error}") from None
+        if path == "-":
+            text = sys.stdin.read(most + 1)
+        else:
+            with open(path, encoding="utf-8") as file:
+                text = file.read(most + 1)
     except UnicodeDecodeError:
         raise Invalid(path, "is not a text file") from None
     except OSError as error:
         raise Invalid(path, f"can't be read: {error.strerror}") from None
-
-
-def _text(path: str) -> str:
-    if path == "-":
-        import sys
-
-        return sys.stdin.read()
-    return Path(path).read_text(encoding="utf-8")
+    except ValueError as error:  # a NUL in the name
+        raise Invalid(path, f"can't be read: {error}") from None
+    if len(text) > most:
+        raise Invalid(path, f"has more than {most:,} characters; no such file needs so many")
+    return text

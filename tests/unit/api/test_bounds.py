@@ -127,3 +127,13 @@ def test_what_is_wrong_is_refused_however_deep_or_long_it_is() -> None:
         with pytest.raises(Invalid) as caught:
             validate(WorkerProgress, {"batches": wrong})
         assert len(str(caught.value)) < 200
+
+
+def test_a_value_that_is_there_a_thousand_million_times_is_shown_by_its_beginning() -> None:
+    bomb: Any = ["x"] * 10
+    for _ in range(8):
+        bomb = [bomb] * 10
+    with pytest.raises(Invalid, match=r"^batches: must be an integer"):
+        validate(WorkerProgress, {"batches": bomb})
+    with pytest.raises(Invalid, match=r"but is \[0, 1, 2, 3, 4, 5, \.\.\.\]$"):
+        validate(WorkerProgress, {"batches": list(range(1000))})

@@ -1,0 +1,104 @@
+"""Documents in YAML texts that anybody may have written: a sentence with the line for whatever is wrong with one.
+
+PyYAML takes what nobody means: of a key that is given twice the last one, a list that contains itself, and a text of
+one kilobyte whose aliases make it a document of gigabytes. The nodes of each document are looked at before anything is
+made of them. JSON is read too, since it is YAML.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
+
+from dueby_api.errors import Invalid
+
+# Values that the aliases of a document may add to those that are written down.
+MAX_ALIASED = 100_000
+# No resource of Kubernetes has half as many.
+MAX_LEVELS = 100
+# libyaml's loader is ten times as fast as Python's, but PyYAML is built without it on some platforms.
+_BASE: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_BASE):  # type: ignore[misc, valid-type]
+    """A loader that says where a value is that is none of its type, such as the 45th of a month."""
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        # What Python's own conversions raise; for a time that is none, PyYAML asks a match that isn't there.
+        except (ValueError, AttributeError) as error:
+            what = node.tag.rpartition(":")[2]
+            sentence = f"{str(node.value)[:40]!r} can't be read as {what}; put a text into quotes"
+            raise yaml.constructor.ConstructorError(None, None, sentence, node.start_mark) from error
+
+
+def parse_yaml(text: str, *, origin: str) -> list[Any]:
+    """Return the documents in the text. Raise Invalid, which blames `origin`, with the line and a sentence."""
+    try:
+        return list(_documents(text, origin))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise Invalid(origin, f"is not YAML{where}: {error.problem or 'it ends too early'}") from None
+    except yaml.YAMLError as error:
+        raise Invalid(origin, f"is not YAML: {error}") from None
+
+
+def _documents(text: str, origin: str) -> Iterator[Any]:
+    loader = _Loader(text)
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            _Inspection(origin).size_of(node)
+            yield loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+class _Inspection:
+    """A look at the nodes of one document; those that aliases repeat are looked at once."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self.sizes: dict[Node, int] = {}
+        self.above: set[Node] = set()
+        self.written = 0
+
+    def size_of(self, node: Node) -> int:
+        """Return how many values the node is, with all that its aliases repeat; raise Invalid for what nobody means."""
+        if node in self.above:
+            raise self._invalid(node, "contains itself, by an alias; write out what it shall contain")
+        if len(self.above) > MAX_LEVELS:
+            raise self._invalid(node, "is nested too deeply")
+        if node not in self.sizes:
+            self.written += 1
+            self.above.add(node)
+            self.sizes[node] = 1 + sum(map(self.size_of, self._below(node)))
+            self.above.remove(node)
+            if self.sizes[node] - self.written > MAX_ALIASED:
+                raise self._invalid(node, f"is more than {MAX_ALIASED:,} values by its aliases; write fewer of them")
+        return self.sizes[node]
+
+    def _below(self, node: Node) -> Iterator[Node]:
+        if isinstance(node, MappingNode):
+            self._require_single_keys(node)
+            for key, value in node.value:
+                yield key
+                yield value
+        elif isinstance(node, CollectionNode):
+            yield from node.value
+
+    def _require_single_keys(self, node: MappingNode) -> None:
+        firsts: dict[tuple[str, str], Node] = {}
+        for key, _ in node.value:
+            if not isinstance(key, ScalarNode):
+                continue
+            first = firsts.setdefault((key.tag, key.value), key)
+            if first is not key:
+                line = first.start_mark.line + 1
+                raise self._invalid(key, f"gives {key.value[:40]!r} again, which line {line} has given; keep one")
+
+    def _invalid(self, node: Node, sentence: str) -> Invalid:
+        return Invalid(self.origin, f"line {node.start_mark.line + 1} {sentence}")
