@@ -9,11 +9,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from typing import Annotated
+
+from dueby_api.schema import Meta, matching
 
 Run = tuple[int, int]
 """The first part, and the one after the last."""
 # Of one answer of a worker. A job has at most 20,000 workers, and each leaves about one; more would fill a memory.
 MAX_RUNS = 25_000
+# As text parts fit into a pod's last words, which hold 4,096 bytes, beside what else is said there.
+MAX_TEXT = 2400
+_RUN = "[0-9]{1,15}(-[0-9]{1,15})?"
+PartsText = Annotated[str, Meta(max_length=MAX_TEXT), matching(f"^({_RUN}(,{_RUN})*)?$")]
+"""Parts such as `0-11,40`: the first and the last part of each run."""
 
 
 @dataclass(frozen=True)
@@ -92,3 +100,26 @@ def parts_of(numbers: Iterable[int]) -> Parts:
 def all_parts(parts: int) -> Parts:
     """Return every part of a grid of so many."""
     return parts_of_runs([(0, parts)])
+
+
+def text_of_parts(parts: Parts) -> str:
+    """Return the parts as text. Of more runs than there is room for, the longest are in it."""
+    kept: list[Run] = []
+    room = MAX_TEXT
+    for run in sorted(parts.runs, key=lambda run: run[0] - run[1]):
+        room -= len(_text_of_run(run)) + 1
+        if room < 0:
+            break
+        kept.append(run)
+    return ",".join(map(_text_of_run, sorted(kept)))
+
+
+def parts_of_text(text: str, *, of: int) -> Parts:
+    """Return the parts that the text names of a grid of so many. It is a PartsText."""
+    runs = (run.partition("-") for run in text.split(",") if run)
+    return parts_of_runs(((int(first), int(last or first) + 1) for first, _, last in runs), of=of)
+
+
+def _text_of_run(run: Run) -> str:
+    first, end = run
+    return f"{first}-{end - 1}" if end - first > 1 else f"{first}"

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 from dueby_api.conditions import Truth
 from dueby_api.errors import Invalid
 from dueby_api.input_cost import InputCost
+from dueby_api.parts import PartsText
 from dueby_api.plan import PlannedGroup
 from dueby_api.schema import LenientSpec, Meta, field, validate
 
@@ -148,6 +149,8 @@ class JobStatus(LenientSpec, frozen=True, kw_only=True):
     """What reading and decoding an image costs, as the index step sampled it."""
     part_size: int | None = None
     """Images in a part of a sink that was begun before, by another job or run; absent for a new one."""
+    parts_there: PartsText | None = None
+    """Parts that were in that sink when the job came to it, such as 0-11,40; of very many runs the longest."""
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
     """What is true of the job."""
     own_profiles: Annotated[

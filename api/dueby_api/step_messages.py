@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from dueby_api.inference_job import MAX_N
 from dueby_api.input_cost import InputCost
-from dueby_api.parts import MAX_RUNS
+from dueby_api.parts import MAX_RUNS, PartsText
 from dueby_api.schema import LenientSpec, Meta, Spec, field
 
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
@@ -132,10 +132,8 @@ class IndexResult(LenientSpec, frozen=True, kw_only=True):
     """What getting and decoding an image costs."""
     part_size: Annotated[int, Meta(ge=1, le=MAX_N)] | None = None
     """The part size of a sink that was begun before; absent for a new one."""
-    parts_done: Count | None = None
-    """Parts that are in that sink."""
-    images_done: Count | None = None
-    """Images in those parts."""
+    parts_there: PartsText = ""
+    """Parts that are in that sink; of very many runs the longest."""
 
 
 class FinishResult(LenientSpec, frozen=True, kw_only=True):
@@ -178,6 +176,10 @@ class StepError(LenientSpec, frozen=True, kw_only=True):
     """What was wrong, in a sentence."""
     field: Word = ""
     """The field of the job that was wrong; empty if it was something else."""
+    part_size: Annotated[int, Meta(ge=1, le=MAX_N)] | None = None
+    """The part size of a sink that was begun with another than the worker was told; absent if that wasn't it."""
+    parts_there: PartsText = ""
+    """Parts that are in that sink; of very many runs the longest."""
 
     @property
     def sentence(self) -> str:

@@ -22,7 +22,7 @@ from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
 from dueby.cli.plan import EXIT_INFEASIBLE
 from dueby.cli.plan_table import print_plan
 from dueby.cli.screen import Screen
-from dueby.cli.summary import EXIT_LATE, print_summary, summarise
+from dueby.cli.summary import EXIT_LATE, print_complete, print_summary, summarise
 from dueby.local import steps
 from dueby.local.clock import now_us
 from dueby.local.edits import ManifestWatch
@@ -75,8 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the job and return the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     job = read_job(arguments.file)
-    pool = find_pool(_profiles(job, arguments.profiles), job.spec.model)
     with tempfile.TemporaryDirectory(prefix="dueby-run-") as folder:
+        if not arguments.retry_failed and (closed := steps.finish_if_complete(job, Path(folder))):
+            return print_complete(job, closed)
+        pool = find_pool(_profiles(job, arguments.profiles), job.spec.model)
         session = Session(job, pool, file=arguments.file, folder=Path(folder))
         return session.run(retry_failed=arguments.retry_failed)
 
@@ -125,8 +127,6 @@ class Session:
         if outcome.ended == "Refused" and outcome.verdict:
             print_plan(outcome.verdict, people_console(stderr=True))
             return EXIT_INFEASIBLE
-        if outcome.ended == "Complete" and not processes.started:
-            print("Every part is in the sink already; nothing to do.", file=sys.stderr)
         closed = self._close(outcome, indexed, retry_failed)
         summary = self._summarise(loop.now_us, record, processes, outcome=outcome, closed=closed)
         return 0 if summary.verdict == "Succeeded" else EXIT_LATE

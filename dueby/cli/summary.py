@@ -11,7 +11,9 @@ from dueby.local.processes import Process
 from dueby.local.record import Record
 from dueby_api.inference_job import InferenceJob
 from dueby_api.run_record import MachineRecord, RunVerdict, Summary
+from dueby_api.step_messages import FinishResult
 from dueby_api.units import format_duration, parse_duration_us
+from dueby_api.words import counted
 from dueby_planner.deadline_classes import Verdict
 
 EXIT_LATE = 4
@@ -91,6 +93,20 @@ def print_summary(summary: Summary, sink: str) -> None:
     if summary.weights_warning:
         console.print(Text(f"Warning: {summary.weights_warning}.", style="bold red"))
     console.print(Text(f"Results: {sink}   Report: dueby report {sink}"))
+
+
+def print_complete(job: InferenceJob, closed: FinishResult) -> int:
+    """Print that there was nothing to do, and return the exit code."""
+    console, failed = people_console(stderr=True), closed.errors > job.spec.allowed_failures(closed.rows)
+    unreadable = f", {closed.errors:,} of them with an error" if closed.errors else ""
+    console.print(
+        Text.assemble(
+            ("Failed", "bold red") if failed else ("Succeeded", "bold green"),
+            f": every part is in the sink already; nothing to do. {counted(closed.rows, 'row')}{unreadable}.",
+        )
+    )
+    console.print(Text(f"Results: {job.spec.sink.uri}   Report: dueby report {job.spec.sink.uri}"))
+    return EXIT_LATE if failed else 0
 
 
 def _seconds(value: float | None) -> str:

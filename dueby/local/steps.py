@@ -23,7 +23,9 @@ from dueby_operator.model.job_model import Assignment, JobModel
 from dueby_operator.model.step_configs import finish_config, images_without_index, index_config
 from dueby_planner.model.capacity import best_capacities
 from dueby_planner.profiles.pool import build_pool
-from dueby_worker.output.sink import read_sink_manifest
+from dueby_worker.output.sink import parts_there, read_sink_manifest
+from dueby_worker.storage.retry import RetryPolicy
+from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store
 
 Kind = TypeVar("Kind", bound=Spec)
@@ -54,6 +56,26 @@ def index(job: InferenceJob, folder: Path) -> Indexed:
     return Indexed(
         images=found.images, fingerprint=found.fingerprint, part_size=found.part_size, cost=found.input_cost or FREE
     )
+
+
+def finish_if_complete(job: InferenceJob, folder: Path) -> FinishResult | None:
+    """Return the rows and errors of a sink that holds every part of this job already; None if there is more to do.
+
+    It needs no device, no profile and no time, so it is asked for before anything else. Raise Invalid if the rows are
+    of other images or another model.
+    """
+    if job.spec.sink.if_exists != "Resume":
+        return None
+    # A store that doesn't answer, or has something else, is the index step's to tell of.
+    store = open_store(job.spec.sink.uri, retry=RetryPolicy(total_s=0))
+    try:
+        manifest = read_sink_manifest(store)
+        if manifest is None or len(parts_there(store, manifest)) < manifest.grid.parts:
+            return None
+    except (Transient, Unavailable):
+        return None
+    index(job, folder)
+    return finish(job, folder)
 
 
 def finish(job: InferenceJob, folder: Path) -> FinishResult:

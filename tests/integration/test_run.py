@@ -65,6 +65,46 @@ def test_a_job_runs_to_its_rows_and_a_second_run_has_nothing_to_do(make_job: Mak
     assert [path.stat().st_mtime_ns for path in job.parts()] == before
 
 
+def test_a_full_sink_needs_neither_time_nor_a_profile_and_another_models_rows_are_still_refused(
+    make_job: MakeJob,
+) -> None:
+    job = make_job(photos=24)
+    assert job.run() == 0, job.said()
+    runs = sorted((job.sink / "_dueby" / "runs").iterdir())
+
+    (job.folder / "profiles" / "cpu-1.yaml").unlink()
+    job.spec.pop("deadline")
+    job.write(deadlineTime="2020-01-01T00:00:00Z")
+    assert job.run() == 0, job.said()
+    assert "nothing to do. 24 rows" in job.said()
+    assert sorted((job.sink / "_dueby" / "runs").iterdir()) == runs
+    job.write(model=job.spec["model"] | {"imageSize": 96})
+    assert job.run() == 2, job.said()
+    assert "its image size was 64 (now 96)" in job.said()
+
+
+@pytest.mark.parametrize("source", [{}, {"source": {"synthetic": {}}, "images": 2 * PHOTOS}], ids=["files", "made"])
+def test_with_another_deadline_the_job_goes_on_with_the_parts_of_its_sink(
+    make_job: MakeJob, source: dict[str, Any]
+) -> None:
+    # Of 480 images that take half a minute, the part size is 4 by the long deadline, and 2 by the short one.
+    job = make_job(photos=2 * PHOTOS, deadline="10m", **source)
+    process = job.start()
+    wait_until(lambda: has_parts(job, 3), "parts are there")
+    process.kill()
+    process.wait()
+    wait_until(lambda: not job.worker_pids(), "the workers are gone with their parent")
+    kept = {path: path.stat().st_mtime_ns for path in job.parts()}
+    begun = job.part_size()
+
+    job.write(deadline="40s", deadlineClass="Soft")
+    assert job.run() in (0, 4), job.said()  # in time or late: this machine may be busy
+    assert job.part_size() == begun
+    assert job.record("plan.json")["revisions"][0]["plan"]["partSize"] == begun
+    assert_each_image_once(job, 2 * PHOTOS)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
+
+
 def test_killed_at_any_time_the_same_command_goes_on_and_its_workers_die_with_it(make_job: MakeJob) -> None:
     job = make_job(photos=2 * PHOTOS)
     for at_least in (1, 20):

@@ -127,6 +127,10 @@ class Job:
         document: dict[str, Any] = json.loads((newest / name).read_text())
         return document
 
+    def part_size(self) -> int:
+        """Images in a part, as the sink's manifest says."""
+        return int(json.loads((self.sink / "_dueby" / "job.json").read_text())["partSize"])
+
     def worker_pids(self) -> list[int]:
         """Worker processes of this job: they inherit the mark of the command that started them."""
         mark = f"{MARK}={self.folder}"

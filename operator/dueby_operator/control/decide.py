@@ -28,6 +28,7 @@ from dueby_operator.control.clear import clear
 from dueby_operator.control.conditions import JobStage, is_over, is_true, message_of, phase_of, without_reasons
 from dueby_operator.control.events import NewEvent, events_between
 from dueby_operator.control.faults import is_resting, memory_with_fault, status_with_fault
+from dueby_operator.control.policies.complete import complete
 from dueby_operator.control.policies.finish import finish
 from dueby_operator.control.policies.index import index
 from dueby_operator.control.policies.parse import parse
@@ -35,6 +36,7 @@ from dueby_operator.control.policies.plan import plan
 from dueby_operator.control.policies.profile import profile
 from dueby_operator.control.policies.queue import queue
 from dueby_operator.control.policies.recover import recover
+from dueby_operator.control.policies.regrid import regrid
 from dueby_operator.control.policies.stop import stop
 from dueby_operator.control.policies.suspend import suspend
 from dueby_operator.control.shared import Shared
@@ -57,7 +59,7 @@ from dueby_operator.profiling.used_models import jobs_to_measure_for
 
 Found = TypeVar("Found")
 # Parse makes the input of these, in this order.
-POLICIES: tuple[Policy, ...] = (index, suspend, queue, profile, recover, plan, finish)
+POLICIES: tuple[Policy, ...] = (index, suspend, regrid, complete, queue, profile, recover, plan, finish)
 # What can't be made for now is tried again after this long: another manifest would mend neither a full quota nor a name
 # that isn't free.
 TRIED_AGAIN_US = {Reason.FORBIDDEN: 30_000_000, Reason.NAME_TAKEN: 30_000_000, Reason.WAITING_FOR_CLEANUP: 0}

@@ -62,11 +62,16 @@ class Ending:
 
 def ending_of(pods: Iterable[Pod], job_name: str) -> Ending:
     """Return how the Job's pod ended that ended last."""
+    return next(reversed(endings_of(pods, job_name)), Ending())
+
+
+def endings_of(pods: Iterable[Pod], job_name: str) -> list[Ending]:
+    """Return how the Job's pods ended that have ended, in the order of time."""
     ended = [found for pod in pods if job_of(pod) == job_name and (found := _terminated(pod))]
-    if not ended:
-        return Ending()
-    last = max(ended, key=lambda found: found.finished_at or "")
-    return Ending(message=last.message or last.reason, exit_code=last.exit_code)
+    return [
+        Ending(message=found.message or found.reason, exit_code=found.exit_code)
+        for found in sorted(ended, key=lambda found: found.finished_at or "")
+    ]
 
 
 def worker_models(

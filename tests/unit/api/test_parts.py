@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_api.parts import NONE, Parts, all_parts, parts_of, parts_of_runs
+from dueby_api.parts import MAX_TEXT, NONE, Parts, all_parts, parts_of, parts_of_runs, parts_of_text, text_of_parts
 
 NUMBERS = st.sets(st.integers(0, 60))
 RUNS = st.lists(st.tuples(st.integers(-5, 70), st.integers(-5, 70)))
@@ -43,3 +43,23 @@ def test_a_million_millions_are_one_run() -> None:
         NONE[0]
     with pytest.raises(IndexError):
         Parts(((1, 2),))[1]
+
+
+@given(NUMBERS)
+def test_as_text_they_are_the_same_parts(numbers: set[int]) -> None:
+    assert parts_of_text(text_of_parts(parts_of(numbers)), of=61) == parts_of(numbers)
+
+
+def test_as_text_they_are_short_and_of_the_grid() -> None:
+    assert text_of_parts(parts_of([0, 1, 2, 7])) == "0-2,7"
+    assert parts_of_text("0-2,7,9-30", of=10) == parts_of([0, 1, 2, 7, 9])
+    assert parts_of_text("7-3", of=10) == NONE
+
+
+def test_of_more_runs_than_a_text_has_room_for_the_longest_are_kept() -> None:
+    scattered = parts_of_runs([(0, 100_000), *((first, first + 1) for first in range(200_000, 300_000, 2))])
+    text = text_of_parts(scattered)
+    assert MAX_TEXT - 10 < len(text) <= MAX_TEXT
+    kept = parts_of_text(text, of=300_000)
+    assert kept.runs[0] == (0, 100_000)
+    assert not kept - scattered

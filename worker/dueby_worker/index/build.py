@@ -1,7 +1,8 @@
 """Build the frozen index of a source: list its images, freeze and sample them, and put the result into the sink.
 
-A source is listed once. An index of the same images that is in the sink already is taken as it is; one of other images
-belongs to another job and is refused.
+A source is listed once. An index of the same source that is in the sink already is taken as it is. Where the source is
+named in another way, or another limit is given, it is listed again: the same images are the same index, and one of
+other images belongs to another job and is refused.
 """
 
 import json
@@ -53,17 +54,20 @@ def build_index(
 ) -> IndexSummary:
     """List, freeze and sample the source, put the index into the sink unless it is synthetic, and return its summary.
 
-    An index of the same source and limit that is in the sink stays, unless `replace`; one of others raises Invalid.
+    An index of the same images that is in the sink stays, unless `replace`; one of others raises Invalid.
     `on_progress` is called with "listing", "freezing" or "sampling" and the number of images.
     """
     source = sized(canonical_source(source), preprocessing)
     if source.synthetic is not None:
         return describe_synthetic(source, limit, preprocessing).summary
-    if not replace and (found := find_index(sink)) is not None:
-        return _require_same(found, source, limit)
+    found = None if replace else find_index(sink)
+    if found is not None and (found.document.source, found.document.limit) == (source, limit):
+        return found.document.summary
     decoder = IsolatedDecoder(preprocessing=preprocessing, max_pixels=max_pixels, processes=1)
     with closing(decoder), tempfile.TemporaryDirectory(prefix="dueby-index-") as scratch:
         frozen = freeze(source, Path(scratch), limit, on_progress, retry)
+        if found is not None:
+            return _rename(found, source, limit, digest=frozen.digest)
         for number in range(frozen.chunks):
             sink.create(chunk_path(frozen.digest, number), frozen.chunk(number).read_bytes())
         cost, witnesses = sample_files(
@@ -84,6 +88,18 @@ def _commit(sink: Store, document: IndexDocument, *, replace: bool) -> IndexSumm
         sink.replace(DOCUMENT, data)
     elif not sink.create(DOCUMENT, data):
         return _require_same(open_index(sink), document.source, document.limit)
+    return document.summary
+
+
+def _rename(found: Index, source: Source, limit: int | None, *, digest: str) -> IndexSummary:
+    """Note by what source and limit the index is known now, and return its summary. Raise Invalid if its images differ.
+
+    Workers compare their job's source with the index's.
+    """
+    if found.digest != digest:
+        return _require_same(found, source, limit)
+    document = found.document.replace(source=source, limit=limit)
+    found.store.replace(DOCUMENT, json.dumps(document.document(), indent=1).encode())
     return document.summary
 
 

@@ -20,6 +20,9 @@ from typing import Literal
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Grid
+from dueby_api.parts import Parts, parts_of
+from dueby_api.words import counted
+from dueby_worker.output.other_grid import OtherGrid
 from dueby_worker.output.parts import is_part_name, part_name, parts_among, runs_of
 from dueby_worker.output.sink_manifest import (
     ADVICE,
@@ -28,7 +31,6 @@ from dueby_worker.output.sink_manifest import (
     SinkManifest,
     decode_sink_manifest,
     encode_sink_manifest,
-    require_same_grid,
     require_same_job,
 )
 from dueby_worker.storage.store import CREATE_ONLY_ADVICE, NotFound, Store, Unavailable
@@ -96,7 +98,28 @@ def require_sink_manifest(store: Store, wanted: SinkManifest) -> None:
             f"{store.uri}: {SINK_MANIFEST} existed a moment ago and is gone; is another job emptying the sink?"
         )
     require_same_job(found, wanted.components, sink=store.uri)
-    require_same_grid(found, wanted, sink=store.uri)
+    _require_same_grid(store, found, wanted)
+
+
+def _require_same_grid(store: Store, found: SinkManifest, wanted: SinkManifest) -> None:
+    """Raise if the sink's results are cut into other parts: a job's first plan fixes the grid."""
+    if found.images != wanted.images:
+        raise Invalid(
+            SINK_FIELD, f"{store.uri} was begun with images {found.images}, not {wanted.images}. To go on, {ADVICE}"
+        )
+    if found.part_size != wanted.part_size:
+        size = counted(found.part_size, "image")
+        raise OtherGrid(
+            f"{store.uri} was begun in parts of {size}, not of {wanted.part_size}; run the job again, and it goes on "
+            "with those",
+            part_size=found.part_size,
+            parts_there=parts_there(store, found),
+        )
+
+
+def parts_there(store: Store, manifest: SinkManifest) -> Parts:
+    """Return the parts of the manifest's grid that are in the sink."""
+    return parts_of(parts_among(store.list_names(), manifest.grid))
 
 
 def apply_if_exists(store: Store, if_exists: Literal["Resume", "Fail", "Overwrite"]) -> SinkManifest | None:

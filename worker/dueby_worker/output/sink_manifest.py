@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from dueby_api.errors import Invalid
+from dueby_api.grid import Grid
 from dueby_api.inference_job import Model
 from dueby_api.schema import Spec, validate
 from dueby_worker.models.preprocessing import Preprocessing
@@ -66,6 +67,11 @@ class SinkManifest(Spec, frozen=True, kw_only=True):
     """N."""
     part_size: int
     """Images in a part."""
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of its parts."""
+        return Grid(images=self.images, part_size=self.part_size)
 
 
 class LoadedFacts(Protocol):
@@ -129,13 +135,6 @@ def require_same_job(found: SinkManifest, components: Components, *, sink: str) 
         raise Invalid(
             SINK_FIELD, f"{sink} holds the results of another job: {'; '.join(differences)}. To go on, {ADVICE}"
         )
-
-
-def require_same_grid(found: SinkManifest, wanted: SinkManifest, *, sink: str) -> None:
-    """Raise Invalid if the sink's results are cut into other parts: a job's first plan fixes the grid."""
-    for name, has, wants in (("images", found.images, wanted.images), ("partSize", found.part_size, wanted.part_size)):
-        if has != wants:
-            raise Invalid(name, f"{sink} was begun with {name} {has}, not {wants}; plan with {name} {has}, or {ADVICE}")
 
 
 # A sentence for each component that may differ, most telling first.

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dueby_api.errors import Invalid, Transient
+from dueby_api.parts import text_of_parts
 from dueby_api.schema import Spec
 from dueby_api.step_config import FinishConfig, IndexConfig, WorkConfig
 from dueby_api.step_messages import (
@@ -34,9 +35,12 @@ from dueby_api.step_messages import (
     WorkResult,
 )
 from dueby_worker.engines.host import process_environment
+from dueby_worker.output.other_grid import OtherGrid
 from dueby_worker.steps.config import load_config, read_losses
 from dueby_worker.steps.process_exit import leave_message
 
+# Beside the parts of a sink there is less room than MAX_SENTENCE.
+MAX_GRID_SENTENCE = 1000
 # The field of /proc/<pid>/stat that holds the start time, counted after the command's name.
 _START_TIME_FIELD = 19
 
@@ -52,6 +56,17 @@ def run_to_end(step: Callable[[], Spec]) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         leave_message(step())
+    except OtherGrid as error:
+        print(error, file=sys.stderr)
+        leave_message(
+            StepError(
+                error=error.message[:MAX_GRID_SENTENCE],
+                field=error.field,
+                part_size=error.part_size,
+                parts_there=text_of_parts(error.parts_there),
+            )
+        )
+        return EXIT_INVALID
     except Invalid as error:
         print(error, file=sys.stderr)
         leave_message(StepError(error=error.message[:MAX_SENTENCE], field=error.field[:MAX_WORD]))

@@ -31,7 +31,7 @@ def finish(store: Store) -> FinishResult:
     manifest = read_sink_manifest(store)
     if manifest is None:
         raise Invalid(SINK_FIELD, f"{store.uri} has no {SINK_MANIFEST}; no worker has run into it yet")
-    grid = Grid(images=manifest.images, part_size=manifest.part_size)
+    grid = manifest.grid
     _require_every_part(store.list_names(), grid, sink=store.uri)
     footers = _read_footers(store, grid)
     _require_own_rows(footers, grid, manifest, sink=store.uri)

@@ -8,15 +8,13 @@ fingerprint is computed here, where the model can be loaded, and every worker ch
 import sys
 import time
 
-from dueby_api.grid import Grid
+from dueby_api.parts import text_of_parts
 from dueby_api.step_config import IndexConfig
 from dueby_api.step_messages import IndexResult
 from dueby_worker.index.build import build_index
 from dueby_worker.models.loading import load_model
-from dueby_worker.output.parts import parts_among
-from dueby_worker.output.sink import apply_if_exists, require_create_only
-from dueby_worker.output.sink_manifest import SinkManifest, components_of, require_same_job
-from dueby_worker.storage.store import Store
+from dueby_worker.output.sink import apply_if_exists, parts_there, require_create_only
+from dueby_worker.output.sink_manifest import components_of, require_same_job
 from dueby_worker.storage.stores import open_store
 
 _REPORT_EVERY_S = 1.0
@@ -48,14 +46,9 @@ def index_source(config: IndexConfig) -> IndexResult:
     if manifest is None:
         return result
     require_same_job(manifest, components, sink=store.uri)
-    return _with_state_of(manifest, store, result)
-
-
-def _with_state_of(manifest: SinkManifest, store: Store, result: IndexResult) -> IndexResult:
-    """Add the grid that the job goes on with, and how much of it is done."""
-    grid = Grid(images=manifest.images, part_size=manifest.part_size)
-    done = parts_among(store.list_names(), grid)
-    return result.replace(part_size=manifest.part_size, parts_done=len(done), images_done=grid.images_in(done))
+    # The job goes on with the sink's grid, and with what is there of it.
+    there = parts_there(store, manifest)
+    return result.replace(part_size=manifest.part_size, parts_there=text_of_parts(there))
 
 
 class _ProgressPrinter:

@@ -28,7 +28,7 @@ def finish(given: PolicyInput) -> Outcome:
     if model is None:
         return Outcome()
     if model.is_complete:
-        return _count(given)
+        return count_rows(given)
     return stop_at_deadline() if model.must_stop else Outcome()
 
 
@@ -37,7 +37,8 @@ def stop_at_deadline() -> Outcome:
     return failed(Reason.STOPPED, STOPPED, NewCondition(reason=Reason.STOPPED_AT_DEADLINE, message=STOPPED))
 
 
-def _count(given: PolicyInput) -> Outcome:
+def count_rows(given: PolicyInput) -> Outcome:
+    """Return how far the step is that counts the rows of a full sink; the job's end, once it is done."""
     step = follow_step(given, "finish", FinishResult)
     if step.failure:
         return failed(Reason.FINISH_FAILED, step.failure)

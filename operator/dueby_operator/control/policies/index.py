@@ -47,5 +47,6 @@ def _record(given: PolicyInput, found: IndexResult) -> Outcome:
             fingerprint=found.fingerprint,
             input_cost=found.input_cost,
             part_size=found.part_size,
+            parts_there=found.parts_there or None,
         ),
     )

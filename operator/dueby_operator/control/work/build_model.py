@@ -9,6 +9,7 @@ from dueby_api.input_cost import FREE
 from dueby_api.subject import class_of, node_of
 from dueby_api.units import parse_time_us
 from dueby_operator.control.chain import PolicyInput
+from dueby_operator.model.begun_sink import begun_parts
 from dueby_operator.model.job_model import MAX_WORKERS, JobModel, News, WorkerModel
 from dueby_planner.profiles.class_profiles import matching
 
@@ -43,7 +44,7 @@ def build_model(given: PolicyInput) -> JobModel:
         is_one_class=bool(spec.queue_name),
         cpus=given.shared.devices.worker_cpus,
         part_size=status.plan.part_size if status.plan else status.part_size,
-        parts_there=job.parts_there,
+        parts_there=job.parts_there | begun_parts(status),
         revision=revision,
         workers=workers,
         news=news,

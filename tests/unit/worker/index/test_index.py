@@ -56,6 +56,20 @@ def test_an_index_of_another_source_is_refused(tmp_path: Path, sink: Store) -> N
         build(Source(uri=str(tmp_path / "in")), sink, limit=2)
 
 
+def test_the_same_images_by_another_name_or_limit_are_the_same_index(tmp_path: Path, sink: Store) -> None:
+    write_photos(tmp_path / "in", 5)
+    source, other = Source(uri=str(tmp_path / "in")), Source(uri=str(tmp_path / "in" / "*.jpg"))
+    first = build(source, sink)
+    assert build(source, sink, limit=5) == first
+    assert build(source, sink, limit=100) == first
+    assert build(other, sink) == first
+    # Workers compare their job's source with it.
+    assert resolve_index(other, sink, images=5, preprocessing=SMALL).digest == first.digest
+    write_photos(tmp_path / "in", 6)
+    with pytest.raises(Invalid, match="another limit"):
+        build(source, sink, limit=6)
+
+
 def test_a_worker_does_not_take_the_index_of_another_source(tmp_path: Path, sink: Store) -> None:
     sources = [Source(uri=str(tmp_path / name)) for name in ("in", "other")]
     write_photos(tmp_path / "in", 5)

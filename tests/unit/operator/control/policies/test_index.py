@@ -72,6 +72,25 @@ def test_what_the_step_has_found_is_recorded_and_the_job_goes_on_to_its_plan() -
     assert found.started_names == [FIRST_WORKERS]
 
 
+def test_what_the_sink_holds_already_is_recorded_and_only_the_rest_is_planned() -> None:
+    (step,) = look(infj()).created
+    found = {}
+    for there in ("", "0-899"):
+        words = json.dumps({"images": 10_000, "fingerprint": "f", "partSize": 10, "partsThere": there})
+        found[there] = look(job(infj(), steps={"index": ended_job(step, "Complete")}, pods=[ended(step, words)]))
+    status = found["0-899"].status
+    assert (status.part_size, status.parts_there) == (10, "0-899")
+    assert status.progress is None or status.progress.images_done == 9_000
+    plans = {there: each.status.plan for there, each in found.items()}
+    assert plans["0-899"]
+    assert plans[""]
+    assert plans["0-899"].part_size == 10
+    assert plans["0-899"].gpus < plans[""].gpus
+    (create,) = found["0-899"].created
+    shares = [worker["share"] for worker in json.loads(create.config_map["data"]["config.json"])["workers"]]
+    assert (shares[0][0], shares[-1][1]) == (900, 1000)
+
+
 def test_a_source_that_cannot_be_read_ends_the_job_in_the_steps_words() -> None:
     (step,) = look(infj()).created
     pod = ended(step, '{"field": "spec.source.uri", "error": "photos is no folder"}', code=2)
