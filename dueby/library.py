@@ -43,7 +43,8 @@ def read_results(sink: AnyPath) -> "Table":
     """Return the rows in a job's sink as a pyarrow Table, sorted by index; of a running job, those of finished parts.
 
     `sink` is the job's sink.uri: a folder, s3:// or gs://, with the credentials that the job uses. The columns are
-    index, uri, classes, labels and scores (the best answer first), and error, which is null for a classified image.
+    index, uri, classes, labels and scores (the best answer first), error, which is null for a classified image, and
+    warning, which says what is wrong with the file of an image that was classified all the same.
 
         rows = dueby.read_results("results").to_pandas()
         rows[rows.error.notna()]

@@ -119,7 +119,7 @@ def load_photos(rows: tuple[Classified, ...]) -> tuple[Photo, ...]:
 
     def load(row: Classified) -> Photo:
         try:
-            pixels = decode_image(fetcher.read(row.uri), square)
+            pixels = decode_image(fetcher.read(row.uri), square).pixels
             return Photo(row=row, picture=to_data_uri(encode(pixels, quality=QUALITY)))
         except Invalid as error:
             return Photo(row=row, picture=None, reason=f"The photo can't be read now: {error.message}")

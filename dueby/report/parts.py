@@ -48,6 +48,9 @@ class FailedImage:
     error: str
 
 
+# No rows, and the column that older parts lack.
+_NO_WARNINGS = pa.table({"warning": pa.array([], type=pa.string())})
+
 Read = Callable[[str], bytes]
 Table: TypeAlias = pa.Table
 
@@ -99,8 +102,10 @@ def read_table(parts: Sequence[Part], read: Read) -> Table:
     """Return all rows of the parts, in the order of the parts."""
     with ThreadPoolExecutor(_READERS) as pool:
         tables = list(pool.map(lambda part: pq.read_table(pa.BufferReader(read(part.name))), parts))
-    # A part's metadata say how it was made; the engine may differ from part to part, and tables with it.
-    return pa.concat_tables(table.replace_schema_metadata(None) for table in tables)
+    # A part's metadata say how it was made; the engine may differ from part to part, and tables with it. Parts of an
+    # older DueBy have no warnings.
+    plain = [table.replace_schema_metadata(None) for table in tables]
+    return pa.concat_tables((*plain, _NO_WARNINGS), promote_options="default")
 
 
 def _pick(data: bytes, indices: Sequence[int]) -> list[Classified]:

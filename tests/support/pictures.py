@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dueby_worker.models.preprocessing import Interpolation, Preprocessing
+from dueby_worker.images.decode import decode_image
+from dueby_worker.models.preprocessing import Interpolation, Pixels, Preprocessing
 
 ORIENTATION = 0x0112
 
@@ -92,6 +93,13 @@ def tiff_with_a_tile_of(side: int) -> bytes:
     entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in (*tags, *tiles))
     directory = struct.pack("<H", len(tags) + len(tiles)) + entries + struct.pack("<I", 0)
     return b"II*\0" + struct.pack("<I", 18) + b"\0" * 10 + directory
+
+
+def decode_pixels(data: bytes, preprocessing: Preprocessing, **limits: int) -> Pixels:
+    """Return the square that a model sees, of a file that has no fault."""
+    picture = decode_image(data, preprocessing, **limits)
+    assert picture.warning is None
+    return picture.pixels
 
 
 def write_photos(folder: Path, count: int, *, size: tuple[int, int] = (64, 48), kind: str = "jpg") -> list[Path]:

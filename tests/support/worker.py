@@ -5,6 +5,8 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dueby_api.engines import EngineName, Precision
 from dueby_api.grid import Grid, Share
@@ -55,6 +57,7 @@ class Picture:
 
     pixels: Pixels | None
     error: str | None
+    warning: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -62,6 +65,8 @@ class Album:
     """Reads numbered images, of which some are unreadable."""
 
     unreadable: frozenset[int] = frozenset()
+    faulty: frozenset[int] = frozenset()
+    """Those that are read with a warning."""
 
     def read(self, items: Iterator[tuple[int, str]]) -> Generator[Picture, None, None]:
         for index, _ in items:
@@ -69,7 +74,8 @@ class Album:
                 yield Picture(None, f"{index} is damaged")
             else:
                 pixels = np.frombuffer(index.to_bytes(SIDE * SIDE * 3, "little"), dtype=np.uint8)
-                yield Picture(pixels.reshape(SIDE, SIDE, 3), None)
+                warning = f"{index} is padded" if index in self.faulty else None
+                yield Picture(pixels.reshape(SIDE, SIDE, 3), None, warning)
 
 
 @dataclass(kw_only=True)
@@ -178,6 +184,14 @@ class WorkerUnderTest:
 def rows_in(store: Store) -> list[Rows]:
     """Return the rows of every part in the store, in the order of the parts' names."""
     return [decode_rows(store.read(name))[0] for name in store.list_names() if name.startswith("part-")]
+
+
+def as_older(data: bytes) -> bytes:
+    """Return a part as a DueBy wrote it that knew no warnings."""
+    table = pq.read_table(pa.BufferReader(data)).drop_columns(["warning"])
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd")
+    return bytes(buffer.getvalue().to_pybytes())
 
 
 def run_together(workers: Sequence[WorkerUnderTest]) -> None:

@@ -15,6 +15,7 @@ from dueby.cli.main import main
 from dueby_api.errors import Invalid
 from support.planner import A100, job_document, profile_document
 from support.report import small_run, write_sink
+from support.worker import as_older
 
 
 @pytest.fixture
@@ -64,9 +65,21 @@ def test_what_is_infeasible_is_an_answer_and_what_is_wrong_an_error(profiles: Pa
 def test_the_rows_of_a_sink_are_read_in_the_order_of_the_index(tmp_path: Path) -> None:
     sink = write_sink(tmp_path / "sink", replace(small_run(), failed={7: "It is empty."}))
     rows = dueby.read_results(sink)
-    assert rows.column_names == ["index", "uri", "classes", "labels", "scores", "error"]
+    assert rows.column_names == ["index", "uri", "classes", "labels", "scores", "error", "warning"]
     assert rows["index"].to_pylist() == list(range(4000))
     assert [error for error in rows["error"].to_pylist() if error] == ["It is empty."]
+
+
+@pytest.mark.parametrize("older", ["part-000000000000", "part-", "none"], ids=["the first", "all", "none"])
+def test_a_sink_that_an_older_dueby_began_has_the_same_columns(tmp_path: Path, older: str) -> None:
+    sink = write_sink(tmp_path, small_run())
+    before = dueby.read_results(sink)
+    for part in sink.glob(f"{older}*.parquet"):
+        part.write_bytes(as_older(part.read_bytes()))
+    rows = dueby.read_results(sink)
+    assert rows.schema.equals(before.schema)
+    assert rows.column_names[-2:] == ["error", "warning"]
+    assert rows.equals(before)
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:

@@ -3,10 +3,15 @@
 The order of the checks keeps a worker alive: first the kind of file by its first bytes, then the size in its header
 against the limit, and only then decoding. (A file of 380 bytes that claims 60000 x 60000 pixels took torchvision 37 s
 and 10.6 GB, *and succeeded*.) Whatever a decoder raises on damaged bytes is that image's error, never the worker's.
+
+A file that is faulty but has every pixel is read, with a warning that says what is wrong (docs/formats.md).
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from dueby_api.step_config import MAX_PIXELS
-from dueby_worker.images import jpeg, pillow_formats
+from dueby_worker.images import jpeg, jpeg_header, pillow_formats
 from dueby_worker.images.geometry import cut_out, plan_cut, turn
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
@@ -36,15 +41,22 @@ _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def decode_image(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """Return the square that a model sees, before normalisation: contiguous uint8 RGB (crop, crop, 3).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """The square that a model sees, before normalisation."""
 
-    Raise UnreadableImage, with one sentence, if that is not possible.
-    """
+    pixels: Pixels
+    """Contiguous uint8 RGB (crop, crop, 3)."""
+    warning: str | None = None
+    """What is wrong with the file, in a sentence, if it is faulty and yet has every pixel."""
+
+
+def decode_image(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Return the square that a model sees. Raise UnreadableImage, with one sentence, if that is not possible."""
     if not data:
         raise UnreadableImage("The file is empty.")
     try:
-        if data.startswith(jpeg.MAGIC):
+        if data.startswith(jpeg_header.MAGIC):
             return _decode_jpeg(data, preprocessing, max_pixels)
         return _decode_other(data, preprocessing, max_pixels)
     except UnreadableImage:
@@ -56,27 +68,33 @@ def decode_image(data: bytes, preprocessing: Preprocessing, *, max_pixels: int =
         raise UnreadableImage(f"It is damaged or truncated: {_first_line(error)}.") from error
 
 
-def _decode_jpeg(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Pixels:
-    header = jpeg.read_header(data)
+def _decode_jpeg(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Picture:
+    header = jpeg_header.read_header(data)
     _require_size(header.width, header.height, header.width * header.height, max_pixels)
     cut = plan_cut(header.width, header.height, header.orientation, preprocessing)
-    pixels, extent = jpeg.decode(data, header, cut)
+    pixels, extent, faults = jpeg.decode(data, header, cut)
     if cut.width * cut.height > _PANORAMA * cut.side**2:
         square = pillow_formats.cut_square(pillow_formats.from_pixels(pixels), cut, preprocessing, extent)
     else:
         square = cut_out(pixels, cut, preprocessing, extent)
-    return turn(square, header.orientation)
+    return Picture(pixels=turn(square, header.orientation), warning=_warning(faults))
 
 
-def _decode_other(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Pixels:
+def _decode_other(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Picture:
     try:
         with pillow_formats.open_picture(data) as picture:
             _require_size(picture.width, picture.height, pillow_formats.stored_pixels(picture), max_pixels)
             orientation = pillow_formats.orientation_of(picture)
             cut = plan_cut(picture.width, picture.height, orientation, preprocessing)
-            return turn(pillow_formats.cut_square(pillow_formats.to_rgb(picture), cut, preprocessing), orientation)
+            faults = pillow_formats.faults_of(picture)
+            square = pillow_formats.cut_square(pillow_formats.to_rgb(picture), cut, preprocessing)
+            return Picture(pixels=turn(square, orientation), warning=_warning(faults))
     except pillow_formats.UnidentifiedImageError:
         raise UnreadableImage(_describe(data)) from None
+
+
+def _warning(faults: Sequence[str]) -> str | None:
+    return f"It is whole, although {' and '.join(faults)}." if faults else None
 
 
 def _require_size(width: int, height: int, pixels: int, max_pixels: int) -> None:

@@ -26,10 +26,10 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
-from dueby_worker.images.decode import decode_image
+from dueby_worker.images.decode import Picture, decode_image
 from dueby_worker.images.memory_left import data_bytes, memory_left_bytes
 from dueby_worker.images.unreadable import UnreadableImage
-from dueby_worker.models.preprocessing import Pixels, Preprocessing
+from dueby_worker.models.preprocessing import Preprocessing
 
 # Of each child, beside others: enough for photos of 30 million pixels in every format.
 SHARED_BYTES = 512 * 1024**2
@@ -49,9 +49,9 @@ _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """An image's pixels, and the time that its decoder took of a core."""
+    """An image, and the time that its decoder took of a core."""
 
-    pixels: Pixels
+    picture: Picture
     cpu_ns: int
 
 
@@ -192,10 +192,10 @@ def _serve(pipe: Connection) -> None:
 def _decode(data: bytes, question: _Question) -> Decoded | str:
     began_ns = time.thread_time_ns()
     try:
-        pixels = decode_image(data, question.preprocessing, max_pixels=question.max_pixels)
+        picture = decode_image(data, question.preprocessing, max_pixels=question.max_pixels)
     except UnreadableImage as error:
         return str(error)
-    return Decoded(pixels=pixels, cpu_ns=time.thread_time_ns() - began_ns)
+    return Decoded(picture=picture, cpu_ns=time.thread_time_ns() - began_ns)
 
 
 def _limit(kind: int, value: int) -> None:

@@ -1,4 +1,4 @@
-"""Decode every format but JPEG with Pillow: PNG, WebP, GIF, BMP and TIFF.
+"""Decode every format but JPEG with Pillow: PNG, WebP, GIF, BMP, DIB and TIFF.
 
 Only the readers of these formats may touch the data, because others of Pillow's start programs or have no limits.
 Pillow's own limit on pixels is off: it only warns, lets 144 million pixels through, and is one for the whole process.
@@ -20,7 +20,9 @@ from dueby_worker.images.geometry import Cut, Extent, cut_out
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
-_FORMATS = ("PNG", "WEBP", "GIF", "BMP", "TIFF")
+_FORMATS = ("PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF")
+# A bitmap as it is in memory and on the clipboard of Windows. Files named .dib are this or BMP.
+_HEADLESS = "DIB"
 # The tag of the orientation in EXIF.
 _ORIENTATION = 0x0112
 # Modes of 16-bit grey. Pillow's own conversion to 8 bits clips them: everything above 255 turns white.
@@ -53,6 +55,11 @@ def stored_pixels(picture: Image.Image) -> int:
         # As integers of Python: others wrap around at 2**64, and the product of two sides may come to nothing then.
         pixels = max(pixels, prod(int(side) for side in tile))
     return pixels
+
+
+def faults_of(picture: Image.Image) -> tuple[str, ...]:
+    """Return what is wrong in the file beside its pixels, each as the end of "It is whole, although "."""
+    return ("it is a bitmap without a file header",) if picture.format == _HEADLESS else ()
 
 
 def orientation_of(picture: Image.Image) -> int:

@@ -17,7 +17,7 @@ from functools import partial
 
 from dueby_api.inference_job import Source
 from dueby_api.step_config import MAX_PIXELS
-from dueby_worker.images.decode import decode_image
+from dueby_worker.images.decode import Picture, decode_image
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher
 from dueby_worker.images.isolation import IsolatedDecoder
 from dueby_worker.images.room import SMALL_FILE_BYTES, Room
@@ -40,6 +40,8 @@ class DecodedImage:
     pixels: Pixels | None
     """uint8 RGB (side, side, 3). It may be a read-only view that the next image reuses, so copy it at once."""
     error: str | None
+    warning: str | None = None
+    """What is wrong with an image's file although it has every pixel."""
 
 
 def read_images(
@@ -71,19 +73,19 @@ def read_images(
 
 def _decoder(
     preprocessing: Preprocessing, max_pixels: int, *, processes: int
-) -> tuple[Callable[[bytes], Pixels], Callable[[], None]]:
+) -> tuple[Callable[[bytes], Picture], Callable[[], None]]:
     """Return what decodes an image, in one of these processes or in this one if there are none, and what ends them."""
     if not processes:
         return partial(decode_image, preprocessing=preprocessing, max_pixels=max_pixels), lambda: None
     decoder = IsolatedDecoder(preprocessing=preprocessing, max_pixels=max_pixels, processes=processes)
-    return lambda data: decoder.decode(data).pixels, decoder.close
+    return lambda data: decoder.decode(data).picture, decoder.close
 
 
 class _Reader:
     """Reads and decodes one image in the calling thread."""
 
     def __init__(
-        self, *, fetcher: Fetcher, decode: Callable[[bytes], Pixels], close: Callable[[], None], threads: int
+        self, *, fetcher: Fetcher, decode: Callable[[bytes], Picture], close: Callable[[], None], threads: int
     ) -> None:
         self.fetcher = fetcher
         self.close = close
@@ -93,13 +95,14 @@ class _Reader:
 
     def read(self, index: int, uri: str) -> DecodedImage:
         try:
-            return DecodedImage(index, uri, self._pixels(uri), None)
+            picture = self._picture(uri)
+            return DecodedImage(index, uri, picture.pixels, None, picture.warning)
         except UnreadableImage as error:
             return DecodedImage(index, uri, None, str(error))
         except Unavailable as error:
             return DecodedImage(index, uri, None, f"It can't be read: {error}.")
 
-    def _pixels(self, uri: str) -> Pixels:
+    def _picture(self, uri: str) -> Picture:
         try:
             return self._decoded(self.fetcher.read(uri, max_bytes=SMALL_FILE_BYTES))
         except TooLarge as large:
@@ -107,7 +110,7 @@ class _Reader:
         with self._room.hold(size):
             return self._decoded(self.fetcher.read(uri))
 
-    def _decoded(self, data: bytes) -> Pixels:
+    def _decoded(self, data: bytes) -> Picture:
         with self._decoding:
             return self._decode(data)
 

@@ -16,6 +16,7 @@ from dueby_worker.output.rows import ENGINES_JOINED, Rows
 
 _NAME = re.compile(r"part-(\d{12})-(\d{12})\.parquet")
 Positions = NDArray[np.int64]
+_NONE: Mapping[int, str] = MappingProxyType({})
 
 
 def part_name(grid: Grid, part: int) -> str:
@@ -66,6 +67,7 @@ class OpenPart:
         self._classes = np.zeros((len(uris), k), dtype=np.int32)
         self._scores = np.zeros((len(uris), k), dtype=np.float32)
         self._errors: dict[int, str] = {}
+        self._warnings: dict[int, str] = {}
 
     @classmethod
     def retry(cls, part: int, rows: Rows, *, engine: str, k: int) -> "OpenPart":
@@ -73,6 +75,7 @@ class OpenPart:
         opened = cls(part, first=rows.first, uris=rows.uris, k=k)
         opened._classes[:, : rows.classes.shape[1]] = rows.classes
         opened._scores[:, : rows.scores.shape[1]] = rows.scores
+        opened._warnings.update(rows.warnings)
         opened._waiting = sorted(rows.errors)
         opened.kept_engines = frozenset(engine.split(ENGINES_JOINED))
         return opened
@@ -86,12 +89,15 @@ class OpenPart:
         positions: Positions,
         classes: NDArray[np.int32],
         scores: NDArray[np.float32],
-        errors: Mapping[int, str] = MappingProxyType({}),
+        *,
+        errors: Mapping[int, str] = _NONE,
+        warnings: Mapping[int, str] = _NONE,
     ) -> None:
         """Take the results of the images at these positions, and the errors of those that have none."""
         self._classes[positions] = classes
         self._scores[positions] = scores
         self._errors.update(errors)
+        self._warnings.update(warnings)
         self.received += len(positions)
 
     @property
@@ -111,4 +117,11 @@ class OpenPart:
 
     def rows(self) -> Rows:
         """Return all rows of the complete part."""
-        return Rows(first=self.first, uris=self.uris, classes=self._classes, scores=self._scores, errors=self._errors)
+        return Rows(
+            first=self.first,
+            uris=self.uris,
+            classes=self._classes,
+            scores=self._scores,
+            errors=self._errors,
+            warnings=self._warnings,
+        )

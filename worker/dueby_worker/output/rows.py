@@ -1,14 +1,17 @@
 """Encode the rows of a part as a Parquet file in memory, and read them back.
 
-    index: int64, uri: string, classes: list<int32>, labels: list<string>, scores: list<float>, error: string
+    index: int64, uri: string, classes: list<int32>, labels: list<string>, scores: list<float>, error: string,
+    warning: string
 
 The lists hold the best classes, best first: 5 of them, or fewer if the model has fewer. If an image could not be read,
 `error` says why and the three lists are null. (They are not empty, because nothing is known about the image.)
-Otherwise `error` is null. The file's key-value metadata says what made the rows. Equal rows give equal bytes.
+Otherwise `error` is null. `warning` says what is wrong with the file of an image that was read whole all the same, and
+is null in all other rows; parts of an older DueBy have no such column. The file's key-value metadata says what made the
+rows. Equal rows give equal bytes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,6 +28,7 @@ SCHEMA = pa.schema(
         ("labels", pa.list_(pa.string())),
         ("scores", pa.list_(pa.float32())),
         ("error", pa.string()),
+        ("warning", pa.string()),
     ]
 )
 # Stands between the names of engines if another engine computed some of a part's rows again.
@@ -60,6 +64,8 @@ class Rows:
     """(n, k)."""
     errors: Mapping[int, str]
     """Why an image could not be read, by position in the part."""
+    warnings: Mapping[int, str] = field(default_factory=dict)
+    """What is wrong with the file of an image that was read, by position in the part."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +98,8 @@ def encode_rows(rows: Rows, *, labels: Sequence[str], origin: Origin) -> bytes:
             lists(pa.array(classes)),
             lists(pa.array(labels, type=pa.string()).take(pa.array(classes))),
             lists(pa.array(scores)),
-            pa.array([rows.errors.get(position) for position in range(total)], type=pa.string()),
+            _texts(rows.errors, total),
+            _texts(rows.warnings, total),
         ],
         schema=SCHEMA.with_metadata(_metadata(origin)),
     )
@@ -104,7 +111,7 @@ def encode_rows(rows: Rows, *, labels: Sequence[str], origin: Origin) -> bytes:
 def decode_rows(data: bytes) -> tuple[Rows, Origin]:
     """Return the rows of a part's file, and what made them."""
     table = pq.read_table(pa.BufferReader(data))
-    errors = {position: text for position, text in enumerate(table["error"].to_pylist()) if text is not None}
+    errors = _texts_in(table, "error")
     classes, scores = table["classes"].combine_chunks(), table["scores"].combine_chunks()
     rows = Rows(
         first=table["index"][0].as_py(),
@@ -112,6 +119,7 @@ def decode_rows(data: bytes) -> tuple[Rows, Origin]:
         classes=_square(classes, errors, np.dtype(np.int32)),
         scores=_square(scores, errors, np.dtype(np.float32)),
         errors=errors,
+        warnings=_texts_in(table, "warning") if "warning" in table.column_names else {},
     )
     return rows, _origin(table.schema.metadata)
 
@@ -121,14 +129,25 @@ def read_footer(file: BinaryIO) -> PartFooter:
     parquet = pq.ParquetFile(file)
     footer = parquet.metadata
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-    # `error` is the last column, and null in rows without one; `index` is the first.
-    fine = sum(group.column(group.num_columns - 1).statistics.null_count for group in groups)
+    # `error` is null in rows without one. Its place is that of the leaf: a list is one, too.
+    place = footer.schema.names.index("error")
+    fine = sum(group.column(place).statistics.null_count for group in groups)
     return PartFooter(
         first=min((group.column(0).statistics.min for group in groups), default=None),
         rows=footer.num_rows,
         errors=footer.num_rows - fine,
         origin=_origin(parquet.schema_arrow.metadata),
     )
+
+
+def _texts(texts: Mapping[int, str], total: int) -> pa.Array:
+    """Return a column of texts, null where there is none."""
+    return pa.array([texts.get(position) for position in range(total)], type=pa.string())
+
+
+def _texts_in(table: pa.Table, name: str) -> dict[int, str]:
+    """Return the texts of a column by position."""
+    return {position: text for position, text in enumerate(table[name].to_pylist()) if text is not None}
 
 
 def _offsets(failed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:

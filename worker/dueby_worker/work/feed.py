@@ -26,6 +26,8 @@ class PixelsOrError(Protocol):
     def pixels(self) -> Pixels | None: ...
     @property
     def error(self) -> str | None: ...
+    @property
+    def warning(self) -> str | None: ...
 
 
 # Reads and decodes the images of a stretch ahead, and yields them in their order.
@@ -43,6 +45,8 @@ class Piece:
     """Their positions in the part."""
     errors: dict[int, str] = field(default_factory=dict)
     """Why an image could not be read, by its position. Its pixels in the mini-batch are meaningless."""
+    warnings: dict[int, str] = field(default_factory=dict)
+    """What is wrong with the file of an image that was read, by its position."""
 
 
 @dataclass(kw_only=True)
@@ -63,6 +67,8 @@ class MiniBatch:
             piece.errors[item.position] = read.error or ""
         else:
             self.pixels[self.images] = read.pixels
+        if read.warning is not None:
+            piece.warnings[item.position] = read.warning
         self.images += 1
 
 

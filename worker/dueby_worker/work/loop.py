@@ -93,7 +93,13 @@ class InferenceLoop:
         if self._is_done_elsewhere(part):
             return
         self._open.add(part)
-        part.put(np.array(piece.positions), top.classes[piece.slot : end], top.scores[piece.slot : end], piece.errors)
+        part.put(
+            np.array(piece.positions),
+            top.classes[piece.slot : end],
+            top.scores[piece.slot : end],
+            errors=piece.errors,
+            warnings=piece.warnings,
+        )
         self.progress.add_rows(images=len(piece.positions), failed=len(piece.errors))
         if part.is_complete:
             self._open.remove(part)

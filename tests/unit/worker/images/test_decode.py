@@ -9,10 +9,9 @@ from PIL import Image, ImageOps, ImageSequence
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
-from dueby_worker.images.decode import decode_image
 from dueby_worker.images.geometry import plan_cut
 from dueby_worker.models.preprocessing import Interpolation, Pixels, Preprocessing
-from support.pictures import SMALL, a_preprocessing, encode, exif, photo, png, png_of_16_bits
+from support.pictures import SMALL, a_preprocessing, decode_pixels, encode, exif, photo, png, png_of_16_bits
 
 
 def as_torchvision(picture: Image.Image, preprocessing: Preprocessing) -> Pixels:
@@ -50,7 +49,7 @@ def test_pixels_are_those_of_torchvisions_preset(
 ) -> None:
     preprocessing = a_preprocessing(resize_side=resize_side, interpolation=interpolation)
     data = encode(photo(size=size), kind)
-    pixels = decode_image(data, preprocessing)
+    pixels = decode_pixels(data, preprocessing)
     assert pixels.shape == (224, 224, 3)
     assert pixels.dtype == np.uint8
     assert pixels.flags.c_contiguous
@@ -68,7 +67,7 @@ def test_a_large_jpeg_decoded_smaller_differs_little_from_torchvisions(size: tup
     data = encode(photo("astronaut", size=size), "JPEG", quality=90)
     with Image.open(io.BytesIO(data)) as picture:
         reference = as_torchvision(picture, preprocessing)
-    pixels = decode_image(data, preprocessing)
+    pixels = decode_pixels(data, preprocessing)
     assert mean_difference(pixels, reference) < 0.5
     assert largest_difference(pixels, reference) <= 12
 
@@ -81,7 +80,7 @@ def test_a_picture_is_turned_as_exif_says(kind: str, size: tuple[int, int], orie
     data = encode(photo(size=size), kind, exif=exif(orientation), **options)
     with Image.open(io.BytesIO(data)) as picture:
         reference = as_torchvision(ImageOps.exif_transpose(picture), SMALL)
-    assert largest_difference(decode_image(data, SMALL), reference) <= 2
+    assert largest_difference(decode_pixels(data, SMALL), reference) <= 2
 
 
 @pytest.mark.parametrize(
@@ -97,7 +96,7 @@ def test_a_picture_is_turned_as_exif_says(kind: str, size: tuple[int, int], orie
 def test_exif_that_makes_no_sense_turns_nothing(block: bytes) -> None:
     data = encode(CAT, "JPEG")
     segment = b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block
-    assert np.array_equal(decode_image(data[:2] + segment + data[2:], SMALL), decode_image(data, SMALL))
+    assert np.array_equal(decode_pixels(data[:2] + segment + data[2:], SMALL), decode_pixels(data, SMALL))
 
 
 def _palette(transparency: object) -> bytes:
@@ -147,7 +146,7 @@ def test_every_kind_of_file_is_read_as_torchvision_reads_it(data: bytes, toleran
     with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as picture:
         warnings.simplefilter("ignore")
         reference = as_torchvision(picture, a_preprocessing())
-    assert largest_difference(decode_image(data, a_preprocessing()), reference) <= tolerance
+    assert largest_difference(decode_pixels(data, a_preprocessing()), reference) <= tolerance
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "PNG"])
@@ -155,7 +154,7 @@ def test_the_first_frame_or_page_counts(kind: str) -> None:
     data = _frames(kind)
     with Image.open(io.BytesIO(data)) as picture:
         assert len(list(ImageSequence.Iterator(picture))) == 3
-    assert mean_difference(decode_image(data, SMALL), decode_image(encode(CAT, "PNG"), SMALL)) < 6
+    assert mean_difference(decode_pixels(data, SMALL), decode_pixels(encode(CAT, "PNG"), SMALL)) < 6
 
 
 DEEP = (np.asarray(CAT).astype(np.uint16) * 257) + np.uint16(40)
@@ -174,7 +173,7 @@ DEEP_GREY = (np.asarray(CAT.convert("L")).astype(np.uint16) * 257)[:, :, None]
     ],
 )
 def test_sixteen_bits_are_scaled_to_eight(data: bytes, shown: Image.Image) -> None:
-    assert largest_difference(decode_image(data, SMALL), decode_image(encode(shown, "PNG"), SMALL)) <= 1
+    assert largest_difference(decode_pixels(data, SMALL), decode_pixels(encode(shown, "PNG"), SMALL)) <= 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -184,7 +183,7 @@ def test_a_panorama_is_read_as_any_picture_is(kind: str) -> None:
     assert cut.width == 50 * cut.height
     with Image.open(io.BytesIO(data)) as picture:
         reference = as_torchvision(picture, a_preprocessing())
-    assert largest_difference(decode_image(data, a_preprocessing()), reference) <= 1
+    assert largest_difference(decode_pixels(data, a_preprocessing()), reference) <= 1
 
 
 @pytest.mark.parametrize(
@@ -195,12 +194,12 @@ def test_a_panorama_is_read_as_any_picture_is(kind: str) -> None:
     ],
 )
 def test_a_line_of_pixels_does_not_fill_the_memory(data: bytes) -> None:
-    assert not decode_image(data, a_preprocessing()).any()
+    assert not decode_pixels(data, a_preprocessing()).any()
 
 
 def test_an_unfiltered_resize_is_the_same_for_all_formats() -> None:
     preprocessing = a_preprocessing(antialias=False)
     picture = photo(size=(640, 480))
-    jpeg = decode_image(encode(picture, "JPEG", quality=100, subsampling=0), preprocessing)
-    assert mean_difference(jpeg, decode_image(encode(picture, "PNG"), preprocessing)) < 0.5
-    assert mean_difference(jpeg, decode_image(encode(picture, "PNG"), a_preprocessing())) > 1
+    jpeg = decode_pixels(encode(picture, "JPEG", quality=100, subsampling=0), preprocessing)
+    assert mean_difference(jpeg, decode_pixels(encode(picture, "PNG"), preprocessing)) < 0.5
+    assert mean_difference(jpeg, decode_pixels(encode(picture, "PNG"), a_preprocessing())) > 1

@@ -111,6 +111,14 @@ def test_an_image_that_can_not_be_read_is_a_row_with_an_error(photos: list[Path]
     assert all((image.error is None) != (image.pixels is None) for image in images)
 
 
+def test_a_faulty_file_is_an_image_with_a_warning(photos: list[Path]) -> None:
+    whole = photos[1].read_bytes()
+    photos[1].write_bytes(whole[:-2] + bytes(99) + whole[-2:])
+    images = list(read(uris_of(photos[:3])))
+    assert [image.warning for image in images] == [None, "It is whole, although there is padding before its end.", None]
+    assert all(image.error is None for image in images)
+
+
 def test_the_limit_on_pixels_is_kept(photos: list[Path]) -> None:
     (image,) = read(uris_of(photos[:1]), max_pixels=48 * 36 - 1)
     assert image.error == "It has 48 x 36 pixels, more than the limit of 1,727."

@@ -14,7 +14,7 @@ from dueby_worker.images.isolation import SHARED_BYTES, IsolatedDecoder
 from dueby_worker.images.memory_left import memory_left_bytes
 from dueby_worker.images.read_ahead import read_images
 from dueby_worker.images.unreadable import UnreadableImage
-from support.pictures import SMALL, encode, photo, write_photos
+from support.pictures import SMALL, decode_pixels, encode, photo, write_photos
 
 MAX_PIXELS = 100_000_000
 GIB = 1024**3
@@ -31,8 +31,15 @@ def test_an_image_is_what_it_is_elsewhere(decoder: IsolatedDecoder) -> None:
     for kind in ("JPEG", "PNG"):
         data = encode(photo(), kind)
         decoded = decoder.decode(data)
-        assert np.array_equal(decoded.pixels, decode_image(data, SMALL))
+        assert np.array_equal(decoded.picture.pixels, decode_pixels(data, SMALL))
         assert decoded.cpu_ns > 0
+
+
+def test_a_faulty_file_has_the_same_warning(decoder: IsolatedDecoder) -> None:
+    data = encode(photo(size=(40, 30)), "DIB")
+    warning = decoder.decode(data).picture.warning
+    assert warning is not None
+    assert warning == decode_image(data, SMALL).warning
 
 
 def test_an_image_that_can_not_be_decoded_has_the_same_error(decoder: IsolatedDecoder) -> None:
@@ -49,7 +56,7 @@ def test_an_image_that_needs_more_memory_than_its_share_is_decoded_alone(decoder
     buffer = io.BytesIO()
     grey.save(buffer, "PNG", compress_level=1)
     assert SHARED_BYTES < 16 * 6_000 * 7_000  # bytes that decoding it takes
-    assert decoder.decode(buffer.getvalue()).pixels.shape == (32, 32, 3)
+    assert decoder.decode(buffer.getvalue()).picture.pixels.shape == (32, 32, 3)
 
 
 def test_a_decoder_that_does_not_end_is_given_up() -> None:

@@ -9,10 +9,10 @@ import pytest
 from dueby_api.grid import Grid
 from dueby_worker.output.parts import OpenPart, is_part_name, part_name, parts_among
 from dueby_worker.output.rows import Rows, decode_rows, encode_rows, read_footer
-from support.worker import LABELS, ORIGIN
+from support.worker import LABELS, ORIGIN, as_older
 
 
-def some_rows(*, errors: dict[int, str] | None = None, total: int = 4) -> Rows:
+def some_rows(*, errors: dict[int, str] | None = None, warnings: dict[int, str] | None = None, total: int = 4) -> Rows:
     classes = np.arange(total * 2, dtype=np.int32).reshape(total, 2)
     return Rows(
         first=40,
@@ -20,6 +20,7 @@ def some_rows(*, errors: dict[int, str] | None = None, total: int = 4) -> Rows:
         classes=classes,
         scores=(classes / 100).astype(np.float32),
         errors=errors or {},
+        warnings=warnings or {},
     )
 
 
@@ -62,6 +63,7 @@ def test_the_file_has_the_columns_that_are_promised_and_says_what_made_it() -> N
         ("labels", "list<element: string>"),
         ("scores", "list<element: float>"),
         ("error", "string"),
+        ("warning", "string"),
     ]
     assert table.to_pylist()[1] == {
         "index": 41,
@@ -70,6 +72,7 @@ def test_the_file_has_the_columns_that_are_promised_and_says_what_made_it() -> N
         "labels": ["label 2", "label 3"],
         "scores": pytest.approx([0.02, 0.03]),
         "error": None,
+        "warning": None,
     }
     assert {name.decode(): value.decode() for name, value in table.schema.metadata.items()} == {
         "dueby.engine": "eager",
@@ -109,6 +112,29 @@ def test_rows_are_read_back_as_they_were_written(errors: dict[int, str]) -> None
     assert (footer.first, footer.rows, footer.errors, footer.origin) == (40, 4, len(errors), ORIGIN)
 
 
+def test_a_warning_stands_beside_the_results() -> None:
+    data = encode_rows(some_rows(errors={0: "damaged"}, warnings={2: "padded"}), labels=LABELS, origin=ORIGIN)
+    table = pq.read_table(io.BytesIO(data))
+    assert table["warning"].to_pylist() == [None, None, "padded", None]
+    assert table["classes"].to_pylist()[2] == [4, 5]
+    assert read_footer(io.BytesIO(data)).errors == 1
+    retried = OpenPart.retry(3, decode_rows(data)[0], engine="eager", k=2)
+    retried.put(np.array([0]), np.array([[8, 9]], np.int32), np.ones((1, 2), np.float32), warnings={0: "headless"})
+    assert (retried.rows().errors, retried.rows().warnings) == ({}, {0: "headless", 2: "padded"})
+
+
+def test_a_part_of_an_older_dueby_is_read_counted_and_done_over() -> None:
+    old = as_older(encode_rows(some_rows(errors={1: "damaged"}), labels=LABELS, origin=ORIGIN))
+    assert "warning" not in pq.read_schema(io.BytesIO(old)).names
+    footer = read_footer(io.BytesIO(old))
+    assert (footer.first, footer.rows, footer.errors, footer.origin) == (40, 4, 1, ORIGIN)
+    rows, _ = decode_rows(old)
+    assert (rows.errors, rows.warnings) == ({1: "damaged"}, {})
+    retried = OpenPart.retry(3, rows, engine="eager", k=2)
+    retried.put(np.array([1]), np.array([[8, 9]], np.int32), np.ones((1, 2), np.float32))
+    assert decode_rows(encode_rows(retried.rows(), labels=LABELS, origin=ORIGIN))[0].errors == {}
+
+
 def test_the_same_rows_give_the_same_bytes() -> None:
     first, second = (encode_rows(some_rows(errors={2: "x"}), labels=LABELS, origin=ORIGIN) for _ in range(2))
     assert first == second
@@ -118,7 +144,7 @@ def test_an_open_part_is_complete_when_every_row_came_in_whatever_the_order() ->
     part = OpenPart(3, first=40, uris=some_rows().uris, k=2)
     part.put(np.array([3, 1]), some_rows().classes[[3, 1]], some_rows().scores[[3, 1]])
     assert not part.is_complete
-    part.put(np.array([0, 2]), some_rows().classes[[0, 2]], some_rows().scores[[0, 2]], {2: "It is damaged."})
+    part.put(np.array([0, 2]), some_rows().classes[[0, 2]], some_rows().scores[[0, 2]], errors={2: "It is damaged."})
     assert part.is_complete
     assert part.failed == 1
     np.testing.assert_array_equal(part.rows().classes, some_rows().classes)
@@ -127,7 +153,7 @@ def test_an_open_part_is_complete_when_every_row_came_in_whatever_the_order() ->
 def test_a_retried_part_waits_for_its_failed_rows_alone_and_keeps_the_others() -> None:
     part = OpenPart.retry(3, some_rows(errors={1: "a", 2: "b"}), engine="openvino", k=2)
     assert list(part.waiting_positions()) == [1, 2]
-    part.put(np.array([1, 2]), np.array([[8, 9], [0, 0]], np.int32), np.ones((2, 2), np.float32), {2: "still"})
+    part.put(np.array([1, 2]), np.array([[8, 9], [0, 0]], np.int32), np.ones((2, 2), np.float32), errors={2: "still"})
     assert part.is_complete
     rows = part.rows()
     assert rows.errors == {2: "still"}

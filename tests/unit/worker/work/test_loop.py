@@ -117,6 +117,16 @@ def test_an_image_that_can_not_be_read_is_a_row_with_an_error(store: Store) -> N
     assert progress.images_failed == 3
 
 
+def test_an_image_of_a_faulty_file_has_a_result_and_a_warning(store: Store) -> None:
+    album = Album(unreadable=frozenset({3}), faulty=frozenset({2, 9, 19}))
+    grid = Grid(images=20, part_size=8)
+    progress = WorkerUnderTest(store=store, grid=grid, shares=cut_shares(3, [1]), album=album).run()
+    require_each_image_once(store, 20)
+    warnings = {part.first + position: text for part in rows_in(store) for position, text in part.warnings.items()}
+    assert warnings == {2: "2 is padded", 9: "9 is padded", 19: "19 is padded"}
+    assert progress.images_failed == 1
+
+
 def test_rows_with_errors_are_done_over_when_asked_and_the_others_stay(store: Store) -> None:
     grid = Grid(images=32, part_size=8)
     shares = cut_shares(4, [1])
