@@ -6,6 +6,9 @@ the rest of S, plus W. With K_i the images that each of them can still do until 
     too few    sum K_i < N_left                    add the fewest devices with  sum K_i + top_a(C) >= N_left (1 + h)
     too many   the others can do N_left (1 + 2h)   give one back
 
+Nothing is gained by a device that is given back within 2 (S + W) of the end: by the time that others could use it, it
+is free anyway. So the last workers of a job end together.
+
 Noise must not make workers come and go. So it takes two low readings in a row to add a device, or one after a loss or
 an edit, and nothing changes for 2 (S + W) after a change. For "too many" the K_i count only until the promised finish,
 not until the deadline, and the others must be accepted at the job's confidence. Without that, every plan with some
@@ -95,13 +98,13 @@ def read_lag(
 
     `free` are the devices without a worker, and `max_added` is how many of them may be used. `rule` is the acceptance
     rule for the images that are left. `time_us` is the time until the deadline, `promised_us` the time until the
-    promised finish, and `pause_us` the 2 (S + W) between changes. With `at_once`, after a loss or an edit, one low
-    reading is enough, even within the pause. `max_iterations` is M, for the devices that are added.
+    promised finish, and `pause_us` the 2 (S + W) between changes and before the end. With `at_once`, after a loss or an
+    edit, one low reading is enough, even within the pause. `max_iterations` is M, for the devices that are added.
     """
     left, quiet = rule.images, LagMemory(quiet_until_us=now_us + pause_us)
     if sum(worker.images_within(time_us) for worker in ongoing) >= left:
         spare = _spare(ongoing, rule, promised_us)
-        if spare and now_us >= memory.quiet_until_us:
+        if spare and now_us >= memory.quiet_until_us and not _ends_within(pause_us, ongoing, left):
             return WorkerChange(give_back=spare, memory=quiet)
         return WorkerChange(memory=LagMemory(quiet_until_us=memory.quiet_until_us))
     lows = memory.low_readings + 1
@@ -135,6 +138,11 @@ def _spare(ongoing: Sequence[OngoingWorker], rule: Rule, promised_us: int) -> st
     others = [(images, 1) for images, _ in able[:-1]]
     enough = sum(images for images, _ in others) >= rule.images * (1 + 2 * HYSTERESIS)
     return able[-1][1] if others and enough and rule.accepts(others, len(others)) else None
+
+
+def _ends_within(time_us: int, ongoing: Sequence[OngoingWorker], left: int) -> bool:
+    """Return whether the workers will have done what is left by then."""
+    return sum(worker.images_within(time_us) for worker in ongoing) >= left
 
 
 def _additions(

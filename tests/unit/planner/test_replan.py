@@ -12,7 +12,7 @@ from dueby_planner.model.rule import Rule, Spreads
 from dueby_planner.replan import FRESH, LagMemory, OngoingWorker, WorkerChange, read_lag
 from support.planner import NO_SPREADS, WORKERS, choice, group, worker
 
-LEFT, TIME_US, PAUSE_US = 1_000, 1_000, 600
+LEFT, TIME_US, PAUSE_US = 1_000, 1_000, 100
 FREE = group(choice(10, 10, 100), count=8)  # each does 910 images by then
 
 
@@ -191,6 +191,19 @@ def test_in_the_pause_none_is_given_back() -> None:
     assert read(worker("w0"), worker("w1"), left=10, memory=LagMemory(quiet_until_us=5_001)).give_back is None
 
 
+@pytest.mark.parametrize(
+    ("left", "given_back"),
+    [
+        pytest.param(201, "w0", id="the two do 200 within the pause, so that it ends later"),
+        pytest.param(200, None, id="it ends within the pause"),
+        pytest.param(1, None, id="at the very end"),
+    ],
+)
+def test_none_is_given_back_so_shortly_before_the_end_that_nobody_gains(left: int, given_back: str | None) -> None:
+    two = worker("w0"), worker("w1")
+    assert read(*two, left=left, pause_us=100).give_back in ({given_back, "w1"} if given_back else {None})
+
+
 def test_the_last_one_is_never_given_back() -> None:
     assert read(worker("w0"), left=1).give_back is None
 
@@ -222,7 +235,7 @@ def test_each_of_the_others_counts_with_what_it_does_itself() -> None:
 
 
 def test_six_percent_more_to_the_image_are_enough_to_give_one_back() -> None:
-    assert read(worker("w0", size=53, step=TIME_US), worker("w1", size=1, step=TIME_US), left=50).give_back == "w1"
+    assert read(worker("w0", size=53, rest=900), worker("w1", size=1, rest=900), left=50).give_back == "w1"
 
 
 def test_one_that_came_back_would_not_be_asked_for_at_once() -> None:
