@@ -114,6 +114,9 @@ class Loop:
                 self.act(decision)
                 self.show(model, work, waits=waits_sentence(decision.status))
                 if ended := _end_of(decision, work):
+                    # The sink is ahead of what the workers said before it was listed.
+                    self.processes.observe()
+                    self.record.close(self.processes.started, now_us=self.now_us)
                     refused = work.action.verdict if isinstance(work.action, Refuse) else None
                     return LoopEnd(ended=ended, model=model, verdict=refused or self.verdict)
                 self.seams.sleep_s(TICK_S)

@@ -95,6 +95,14 @@ class Record:
             self.worker_samples = {name: own[::2] for name, own in self.worker_samples.items()}
             self.every_s *= 2
 
+    def close(self, processes: Sequence[Process], *, now_us: int) -> None:
+        """Note what each worker has done in all: the last samples may be older than its last images."""
+        for process in processes:
+            own = self.worker_samples.setdefault(process.assignment.worker, [])
+            images = process.progress.images_done
+            if (own[-1][1] if own else 0) != images:
+                own.append((self.at(now_us), images))
+
     @property
     def done(self) -> int:
         """Images done at the last sample."""

@@ -23,6 +23,18 @@ CUT_OFF = """
         .map(e => e.textContent)
 """
 
+# Words of a chart that are printed over each other. A few pixels of a letter's box are empty.
+OVERPRINTED = """
+    [...document.querySelectorAll('svg.plot')].flatMap(chart => {
+        const words = [...chart.querySelectorAll('text')]
+            .map(e => [e.textContent, e.getBoundingClientRect()]).filter(([_, r]) => r.width);
+        return words.flatMap(([one, a], i) => words.slice(i + 1)
+            .filter(([_, b]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+                && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3)
+            .map(([other]) => `${one} | ${other}`));
+    })
+"""
+
 
 def catalog(sink: Path) -> None:
     """A loss, a re-plan, failed images."""
@@ -37,6 +49,11 @@ def killed(sink: Path) -> None:
 def late(sink: Path) -> None:
     """The deadline inside the figures."""
     write_sink(sink, edit(small_run(), "summary.json", verdict="Late", inTime=False, deadlineSeconds=17.0))
+
+
+def early(sink: Path) -> None:
+    """The end in the middle of the figures."""
+    write_sink(sink, edit(small_run(), "summary.json", deadlineSeconds=44.0))
 
 
 def many(sink: Path) -> None:
@@ -68,7 +85,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield opened
 
 
-@pytest.mark.parametrize("prepare", [catalog, killed, late, many, long_words], ids=lambda prepare: prepare.__name__)
+@pytest.mark.parametrize(
+    "prepare", [catalog, killed, late, early, many, long_words], ids=lambda prepare: prepare.__name__
+)
 def test_the_page_is_clean_and_fits_every_width(
     browser: Browser, prepare: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +100,7 @@ def test_the_page_is_clean_and_fits_every_width(
         assert browser.ask("innerWidth") == width
         assert browser.ask("document.documentElement.scrollWidth") <= width, f"too wide at {width} px"
         assert browser.ask(CUT_OFF) == []
+        assert browser.ask(OVERPRINTED) == [], f"at {width} px"
         assert browser.ask("[...document.images].every(e => e.complete && e.naturalWidth > 0)")
         assert browser.complaints == []
         assert [uri for uri in browser.requests if not uri.startswith("data:")] == [page.as_uri()]
@@ -119,9 +139,11 @@ CONTRAST = """
 def test_the_browser_notices_what_these_tests_look_for(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "bad.html"
     wide = "<meta charset=utf-8><p style='width: 500px; margin-left: -9px'>x</p>"
-    page.write_text(f"{wide}<script src=gone.js></script><script>nothing()</script>")
+    chart = "<svg class=plot><text x=20 y=40>one</text><text x=24 y=44>two</text><text x=20 y=70>three</text></svg>"
+    page.write_text(f"{wide}{chart}<script src=gone.js></script><script>nothing()</script>")
     browser.open(page, width=400)
     assert browser.ask("document.documentElement.scrollWidth") > 400
     assert browser.ask(CUT_OFF) == ["x"]
+    assert browser.ask(OVERPRINTED) == ["one | two"]
     assert any("nothing is not defined" in complaint for complaint in browser.complaints)
     assert any(uri.endswith("gone.js") for uri in browser.requests)

@@ -57,7 +57,9 @@ def test_a_job_runs_to_its_rows_and_a_second_run_has_nothing_to_do(make_job: Mak
     assert not [path for path in job.sink.rglob("*") if path.is_file() and b"a-secret" in path.read_bytes()]
     assert plan["revisions"][0]["inputCost"]["decodeMicros"] > 0
     assert (summary["verdict"], summary["imagesDone"], summary["imagesFailed"]) == ("Succeeded", PHOTOS + 1, 1)
-    assert job.record("progress.json")["samples"][-1][1] == PHOTOS + 1
+    progress = job.record("progress.json")
+    assert progress["samples"][-1][1] == PHOTOS + 1
+    assert sum(worker["samples"][-1][1] for worker in progress["workers"].values()) == PHOTOS + 1
 
     before = [path.stat().st_mtime_ns for path in job.parts()]
     assert job.run() == 0, job.said()

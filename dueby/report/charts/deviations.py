@@ -93,8 +93,10 @@ def _draw_scale(reach: float, bottom: float) -> list[Markup]:
         x = _place(ratio, reach)
         marks.append(vertical_line(x, top=_TOP - 6, bottom=bottom, class_="as-planned" if ratio == 1 else "grid"))
         name = _NAMES.get(ratio) or change(ratio, 1).replace(".0", "")
-        marks.append(text(name, x=x, y=bottom + 18, anchor="middle", class_="tick"))
-    marks.append(text("a dot for each worker; medians", x="50%", y=12, anchor="middle", class_="axis-name"))
+        # The style sheet hides what would run into others on a narrow page.
+        minor = " minor" if ratio != 1 and abs(log(ratio)) < 0.4 * reach else ""
+        marks.append(text(name, x=x, y=bottom + 18, anchor="middle", class_=f"tick{minor}"))
+    marks.append(text("a dot for each worker; medians", x="50%", y=12, anchor="middle", class_="axis-name wide-only"))
     marks.append(text("← shorter", x=0, y=12, class_="axis-name"))
     marks.append(text("longer →", x="100%", y=12, anchor="end", class_="axis-name"))
     return marks

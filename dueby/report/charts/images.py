@@ -109,13 +109,14 @@ def _draw_totals(run: Run, axis: TimeAxis, images: int, actual: Points, plans: S
     deadline_name = f"deadline {duration(run.deadline_s)}"
     full = _TOP + _HEIGHT * (1 - images / most)
     # A tick close to the line of N would have its value printed over the line's label.
-    ticks = [value for value in value_ticks(most) if value <= 0.93 * images]
+    ticks = [value for value in value_ticks(most) if value <= 0.85 * images]
     return chart(
         time_scale(axis, top=_TOP, bottom=bottom),
         value_scale(ticks, top=_TOP, bottom=bottom, most=most),
         deadline_mark(axis, top=_TOP, bottom=bottom, name=deadline_name),
         element("line", x1=0, x2="100%", y1=full, y2=full, class_="full"),
-        text(f"N = {number(images)}", x=0, y=full - 7, class_="full-name"),
+        # Below its line: above it are the names of the end and of the deadline.
+        text(f"N = {number(images)}", x=0, y=full + 16, class_="full-name"),
         stretched(lines, curve(place(actual), class_="actual"), top=_TOP, height=_HEIGHT),
         _mark_confidence(run, axis, full),
         _name_curves(run, axis, most, actual, plans),

@@ -4,10 +4,13 @@ from collections import defaultdict
 
 from dueby.report.run import Run
 from dueby.report.sections.facts import Facts, flatten
+from dueby.report.wording import size
 from dueby_api.inference_job import JobSpec
+from dueby_api.run_record import MachineRecord
 
 # Names of workers that say the same of their parity, before an ellipsis stands for the others.
 _MAX_NAMES = 4
+_MIB = 2**20
 
 
 def about(run: Run) -> dict[str, Facts]:
@@ -16,7 +19,7 @@ def about(run: Run) -> dict[str, Facts]:
     blocks: dict[str, Facts] = {
         "Job": _job_facts(run.job.spec) if run.job else (),
         "Model": list(flatten(model.document())) if model else (),
-        "Machine": list(flatten(machine.document())) if machine else (),
+        "Machine": _machine_facts(machine) if machine else (),
         "Software": list(flatten(run.summary.software)),
         "Parity with torch eager": _parity_facts(run),
     }
@@ -29,6 +32,13 @@ def _job_facts(spec: JobSpec) -> Facts:
     facts = [*source, ("sink.uri", spec.sink.uri), ("sink.ifExists", spec.sink.if_exists)]
     limits = [(name, value) for name, value in flatten(spec.gpus.document(), "gpus.") if value != "0"]
     return [("deadlineClass", spec.deadline_class), ("maxFailedImages", str(spec.max_failed_images)), *facts, *limits]
+
+
+def _machine_facts(machine: MachineRecord) -> Facts:
+    facts = [("cores", None if machine.cores is None else f"{machine.cores:g}")]
+    facts += [("memory", None if machine.memory_mib is None else size(machine.memory_mib * _MIB))]
+    facts += [(f"devices of {name}", f"{count:,}") for name, count in machine.devices.items()]
+    return [(name, value) for name, value in facts if value is not None]
 
 
 def _parity_facts(run: Run) -> Facts:

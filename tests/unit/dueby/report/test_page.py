@@ -42,6 +42,18 @@ def test_the_headline_says_how_the_run_ended(small: SampleRun, changes: dict[str
     assert said in words_of(page_of(run_of(edit(small, "summary.json", **changes))))
 
 
+def test_the_machine_is_said_in_people_s_words(small: SampleRun) -> None:
+    machine = {"cores": 2.0, "memoryMiB": 23_679, "devices": {"cpu-1": 2}}
+    page = page_of(run_of(edit(small, "summary.json", machine=machine)))
+    assert re.search(r"<dt>cores</dt><dd>2</dd>", page)
+    assert re.search(r"<dt>memory</dt><dd>24\.8 GB</dd>", page)
+    assert "memoryMiB" not in page
+
+
+def test_the_rate_of_the_whole_run_is_not_taken_for_the_chart_s(small: SampleRun) -> None:
+    assert "images per second, start-up included" in words_of(page_of(run_of(small)))
+
+
 def test_the_proof_is_in_the_headline(small: SampleRun) -> None:
     assert "No fewer can: 1 CPU slice can do at most 3,800 of 4,000 by then." in words_of(page_of(run_of(small)))
 

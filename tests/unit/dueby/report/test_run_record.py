@@ -188,6 +188,21 @@ def default_of(kind: type[Spec], name: str, *, otherwise: object = None) -> obje
     return otherwise if found.default is msgspec.NODEFAULT else found.default
 
 
+def test_what_workers_did_after_the_last_sample_is_not_lost(tmp_path: Path) -> None:
+    written = Record(start_us=START_US, deadline_us=START_US + 30 * SECOND, images=160, cost=None)
+    workers = [
+        process(assignment(name, share=Share(first=0, end=10)), images=images, folder=tmp_path)
+        for name, images in (("w0", 74), ("w1", 80))
+    ]
+    written.sample(workers, now_us=START_US + SECOND, done=154, failed=0)
+    # The sink was listed after the workers were asked.
+    written.sample(workers, now_us=START_US + 2 * SECOND, done=160, failed=0)
+    workers[0].progress = workers[0].progress.replace(images_done=80)
+    written.close(workers, now_us=START_US + 2 * SECOND)
+    samples = {name: worker.samples for name, worker in written.progress_file(workers).workers.items()}
+    assert [own[-1] for own in samples.values()] == [(2.0, 80), (2.0, 80)]
+
+
 def test_every_declared_field_is_written_by_some_run(runs: tuple[Written, ...]) -> None:
     parts = [part for run in runs for document in run.documents().values() for part in within(document)]
     unwritten = [
