@@ -13,3 +13,8 @@ def people_console(*, stderr: bool = False) -> Console:
     if console.is_terminal:
         return console
     return Console(highlight=False, stderr=stderr, width=_WIDTH_OF_FILES, soft_wrap=True)
+
+
+def can_redraw(console: Console) -> bool:
+    """Return whether what was drawn can be drawn over; elsewhere progress is a line now and then."""
+    return console.is_terminal and not console.is_dumb_terminal

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dueby.cli.tables import Column, fitted_table
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_planner.answer import device_word, proof_sentence
@@ -16,6 +17,7 @@ from dueby_planner.model.plan import Infeasible, Plan
 CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confidence and this pool."
 # What the claim is about; with `interpolate`, sizes between the measured ones are part of it.
 _MEASURED = "measured mini-batch sizes"
+_HEADINGS = ("CLASS", "ENGINE", "COUNT", "BATCH", "ITERATIONS", "IMAGES EACH", "S + W", "STEP", "FINISH")
 
 
 def print_plan(verdict: Verdict, console: Console, *, cost: InputCost = FREE) -> None:
@@ -35,14 +37,9 @@ def print_plan(verdict: Verdict, console: Console, *, cost: InputCost = FREE) ->
 
 
 def _print_groups(console: Console, plan: Plan) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("CLASS", no_wrap=True)
-    table.add_column("ENGINE", no_wrap=True)
-    for heading in ("COUNT", "BATCH", "ITERATIONS", "IMAGES EACH", "S + W", "STEP", "FINISH"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for group in plan.groups:
-        table.add_row(
-            Text(group.device_class),
+    rows = [
+        (
+            group.device_class,
             group.choice.engine,
             f"{group.count:,}",
             f"{group.choice.mini_batch_size:,}",
@@ -52,7 +49,13 @@ def _print_groups(console: Console, plan: Plan) -> None:
             f"{group.choice.latency_us / 1000:,.1f} ms",
             format_duration(group.expected_finish_us),
         )
-    console.print(table)
+        for group in plan.groups
+    ]
+    columns = [
+        Column(heading=heading, cells=cells, is_text=heading in ("CLASS", "ENGINE"))
+        for heading, *cells in zip(_HEADINGS, *rows, strict=True)
+    ]
+    console.print(fitted_table(columns, width=console.width))
     console.print()
 
 

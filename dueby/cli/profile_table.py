@@ -3,35 +3,36 @@
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from dueby.cli.tables import Column, fitted_table
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.units import MICROS_PER_SECOND, format_duration
+
+_HEADINGS = ("BATCH", "STEP L", "P95", "IMAGES/S", "WARM-UP W", "MEMORY", "STEPS")
 
 
 def print_profile(profile: GPUProfile, console: Console) -> None:
     """Print what was measured, and the facts that hold for every size."""
     spec = profile.spec
     slices = f", {spec.device.slices} side by side" if (spec.device.slices or 1) > 1 else ""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("BATCH", "STEP L", "P95", "IMAGES/S", "WARM-UP W", "MEMORY", "STEPS"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for step in spec.steps:
-        latency, warmup = step.latency_micros, step.warmup_micros
-        table.add_row(
+    rows = [
+        (
             f"{step.mini_batch_size:,}",
-            _milliseconds(latency.mean),
-            _milliseconds(latency.p95),
-            f"{step.mini_batch_size * MICROS_PER_SECOND / latency.mean:,.1f}",
-            _milliseconds(warmup.p50 if warmup else None),
+            _milliseconds(step.latency_micros.mean),
+            _milliseconds(step.latency_micros.p95),
+            f"{step.mini_batch_size * MICROS_PER_SECOND / step.latency_micros.mean:,.1f}",
+            _milliseconds(step.warmup_micros.p50 if step.warmup_micros else None),
             f"{step.memory_mib:,} MiB" if step.memory_mib else "",
             f"{step.samples:,}" if step.samples else "",
         )
+        for step in spec.steps
+    ]
+    columns = [Column(heading=heading, cells=cells) for heading, *cells in zip(_HEADINGS, *rows, strict=True)]
     console.print()
     model = f"{spec.model.name}, {spec.model.image_size} px, {spec.model.precision}, {spec.engine}"
     console.print(Text(f"{spec.device_class}{slices}: {model}", style="bold"))
-    console.print(table)
+    console.print(fitted_table(columns, width=console.width))
     console.print(Text(", ".join(_facts(profile))))
 
 

@@ -180,7 +180,7 @@ class Session:
         keep = self._keep if outcome else self._keep_at_once
         keep("job.yaml", to_yaml(without_secrets(self.job)).encode())
         keep("summary.json", json.dumps(summary.document(), ensure_ascii=False, indent=1).encode())
-        print_summary(summary, self.job.spec.sink.uri)
+        print_summary(summary, self.job.spec.sink.uri, people_console(stderr=True))
         return summary
 
     def _close(self, outcome: LoopEnd, indexed: steps.Indexed, retry_failed: bool) -> FinishResult | None:

@@ -1,9 +1,11 @@
 """The end of a run: summary.json, which the report reads, and the last lines on the screen."""
 
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
+from rich.console import Console
 from rich.text import Text
 
 from dueby.cli.console import people_console
@@ -76,23 +78,19 @@ def software_versions() -> dict[str, str]:
     return found
 
 
-def print_summary(summary: Summary, sink: str) -> None:
+def print_summary(summary: Summary, sink: str, console: Console) -> None:
     """Print how the run ended, and where the results and the report are."""
-    console = people_console(stderr=True)
     style = {"Succeeded": "bold green", "Interrupted": "bold yellow"}.get(summary.verdict or "", "bold red")
     unreadable = f", {summary.images_failed:,} of them with an error" if summary.images_failed else ""
-    times = (summary.actual_seconds, summary.expected_seconds, summary.deadline_seconds)
-    actual, expected, deadline = map(_seconds, times)
     console.print(
         Text.assemble(
             (summary.verdict or "", style),
-            f": {summary.images_done:,} of {summary.images:,} images{unreadable}, after {actual} "
-            f"(expected {expected}, deadline {deadline}).",
+            f": {summary.images_done:,} of {summary.images:,} images{unreadable}{_times(summary)}.",
         )
     )
     if summary.weights_warning:
         console.print(Text(f"Warning: {summary.weights_warning}.", style="bold red"))
-    console.print(Text(f"Results: {sink}   Report: dueby report {sink}"))
+    _print_places(sink, console)
 
 
 def print_complete(job: InferenceJob, closed: FinishResult) -> int:
@@ -105,9 +103,26 @@ def print_complete(job: InferenceJob, closed: FinishResult) -> int:
             f": every part is in the sink already; nothing to do. {counted(closed.rows, 'row')}{unreadable}.",
         )
     )
-    console.print(Text(f"Results: {job.spec.sink.uri}   Report: dueby report {job.spec.sink.uri}"))
+    _print_places(job.spec.sink.uri, console)
     return EXIT_LATE if failed else 0
 
 
-def _seconds(value: float | None) -> str:
-    return "unknown" if value is None else format_duration(parse_duration_us(f"{max(0.0, value):.6f}s"))
+def _print_places(sink: str, console: Console) -> None:
+    # In lines of their own that are never broken, so that they can be copied into a shell.
+    console.print(Text(f"Results: {sink}"), soft_wrap=True)
+    console.print(Text(f"Report:  dueby report {shlex.quote(sink)}"), soft_wrap=True)
+
+
+def _times(summary: Summary) -> str:
+    """Return when the run ended, and when it should have; a run that found nothing to do had no plan to expect."""
+    known = {
+        "after": summary.actual_seconds,
+        "expected": summary.expected_seconds,
+        "deadline": summary.deadline_seconds,
+    }
+    after, *others = (f"{word} {_duration(value_s)}" for word, value_s in known.items() if value_s is not None)
+    return f", {after} ({', '.join(others)})" if others else f", {after}"
+
+
+def _duration(value_s: float) -> str:
+    return format_duration(parse_duration_us(f"{max(0.0, value_s):.6f}s"))

@@ -111,7 +111,7 @@ def _run_step(step: str, config: dict[str, Any], folder: Path, kind: type[Kind])
     """Run the step's process and return its result; raise what its last words say was wrong."""
     path = folder / f"{step}.json"
     path.write_text(json.dumps(config), encoding="utf-8")
-    command = [sys.executable, "-m", "dueby_worker", step, "--config", str(path)]
+    command = [sys.executable, "-m", "dueby_worker", step, "--config", str(path), "--for-people"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # stderr is for people
     last_line = (done.stdout.strip().splitlines() or [""])[-1]
     if done.returncode == 0:

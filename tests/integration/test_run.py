@@ -1,5 +1,6 @@
 """`dueby run` as a person uses it: from photos to rows, killed, interrupted, edited, and started again."""
 
+import re
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -177,9 +178,20 @@ def test_a_hard_deadline_out_of_reach_is_refused_before_anything_starts(make_job
 def test_a_soft_deadline_out_of_reach_is_run_late_and_says_so(make_job: MakeJob) -> None:
     job = make_job(photos=40, deadline="1s")
 
-    assert job.run() == 4, job.said()
+    assert job.run_in_terminal(columns=80) == 4, job.said()
     assert_each_image_once(job, 40)
     assert job.record("summary.json")["verdict"] == "Late"
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", job.said()))
+    last_view = lines[len(lines) - 1 - lines[::-1].index("40/40 images") :]
+    assert re.fullmatch(r"all images are done, \S+ after the deadline", last_view[2])
+    headings = ["WORKER", "CLASS", "ENGINE", "STATE", "SHARE", "IMAGES", "IMAGES/S", "STEP"]
+    assert headings in [line.split() for line in last_view]
+    assert [line for line in last_view if line.startswith("Late: 40 of 40 images")]
+    assert max(len(line) for line in last_view if str(job.folder) not in line) <= 80
+    assert "…" not in job.said()
+    # What the steps log is no raw log line.
+    assert "Warning: spec.model.weights" in job.said()
+    assert " WARNING " not in job.said()
 
 
 def test_on_deadline_stop_ends_with_what_there_is_and_a_later_run_does_the_rest(make_job: MakeJob) -> None:

@@ -1,12 +1,17 @@
 """A small real job for `dueby run`: real files, a real model, real processes, and profiles written down beforehand."""
 
+import fcntl
 import json
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,6 +115,25 @@ class Job:
     def run(self, *options: str) -> int:
         """`dueby run` to its end; the exit code."""
         return self.start(*options).wait(MAX_WAIT_S)
+
+    def run_in_terminal(self, *, columns: int, rows: int = 24) -> int:
+        """`dueby run` to its end in a terminal of this size; the exit code."""
+        primary, secondary = pty.openpty()
+        fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        process = subprocess.Popen(
+            self._command(),
+            stdin=subprocess.DEVNULL,
+            stdout=secondary,
+            stderr=secondary,
+            env=os.environ | {MARK: str(self.folder), "TERM": "xterm-256color"},
+        )
+        self.running.append(process)
+        os.close(secondary)
+        with (self.folder / "said.txt").open("ab") as said, suppress(OSError):  # EIO: the terminal's last user is gone
+            while data := os.read(primary, 65_536):
+                said.write(data)
+        os.close(primary)
+        return process.wait(MAX_WAIT_S)
 
     def said(self) -> str:
         return (self.folder / "said.txt").read_text()

@@ -43,17 +43,21 @@ from dueby_worker.steps.process_exit import leave_message
 MAX_GRID_SENTENCE = 1000
 # The field of /proc/<pid>/stat that holds the start time, counted after the command's name.
 _START_TIME_FIELD = 19
+_OWN_PACKAGES = ("dueby_worker", "dueby_profiler")
 
 
 def run_step(argv: Sequence[str]) -> int:
     """Run the step and return the exit code."""
     options = _parse(argv)
-    return run_to_end(lambda: _STEPS[options.step](options.config, options.index))
+    return run_to_end(lambda: _STEPS[options.step](options.config, options.index), for_people=options.for_people)
 
 
-def run_to_end(step: Callable[[], Spec]) -> int:
-    """Call the step, leave its result or its error as the process's last words, and return the exit code."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+def run_to_end(step: Callable[[], Spec], *, for_people: bool = False) -> int:
+    """Call the step, leave its result or its error as the process's last words, and return the exit code.
+
+    Somebody who watches wants sentences; a log that is read later has the time and the level of each.
+    """
+    _log_to_stderr(_Sentences() if for_people else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     try:
         leave_message(step())
     except OtherGrid as error:
@@ -83,6 +87,24 @@ def run_to_end(step: Callable[[], Spec]) -> int:
     return EXIT_DONE
 
 
+class _Sentences(logging.Formatter):
+    """Messages as the command prints its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message, after a word that says so if it is a warning."""
+        word = "" if record.levelno < logging.WARNING else "Warning: "
+        return word + super().format(record)
+
+
+def _log_to_stderr(formatter: logging.Formatter) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    # Libraries tell of what is no news, such as botocore of where it has found credentials.
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    for package in _OWN_PACKAGES:
+        logging.getLogger(package).setLevel(logging.INFO)
+
+
 def process_age_us() -> int:
     """Return the time since this process was created, as the kernel knows it: to 10 ms."""
     # The command's name is in brackets and may hold spaces, so fields are counted after the last bracket.
@@ -97,6 +119,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, required=True, help="the step's configuration, a JSON file")
     parser.add_argument(
         "--index", type=int, help="which worker of the configuration this is (default: $JOB_COMPLETION_INDEX)"
+    )
+    parser.add_argument(
+        "--for-people", action="store_true", help="print messages as sentences, without the time and the level of each"
     )
     return parser.parse_args(argv)
 

@@ -3,6 +3,7 @@
 import io
 import re
 
+import pytest
 from rich.console import Console
 
 from dueby.cli.plan_table import CLAIM, print_plan
@@ -20,6 +21,20 @@ def test_the_table_shows_the_groups(plan: Plan) -> None:
     assert re.split(r" {2,}", headings.strip()) == named
     figures = [A100, "cudagraph", "5", "64", "1 + 624", "40,000", "900ms", "14.0 ms", "9.6s"]
     assert re.split(r" {2,}", row.strip()) == figures
+
+
+@pytest.mark.parametrize("width", [72, 80, 120, 200])
+def test_the_table_fits_terminals_and_nothing_in_it_is_cut(width: int) -> None:
+    found = group(choice(64, 14_000, 900_000), count=8, name="NVIDIA-A100-SXM4-40GB-MIG-1g.5gb")
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=True, color_system=None)
+    print_plan(judge(problem(found, images=200_000, time=10_000_000), "Soft"), console)
+    lines = out.getvalue().splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= width
+    assert "…" not in out.getvalue()
+    table = " ".join(lines[: lines.index("")]).split()
+    assert {"CLASS", "ENGINE", "COUNT", "BATCH", "ITERATIONS", "EACH", "STEP", "FINISH", "64", "14.0"} <= set(table)
+    assert "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb" in "".join(word for word in table if re.search(r"-|\dg", word))
 
 
 def test_the_proof_is_a_sentence_and_says_what_it_holds_for(plan: Plan) -> None:

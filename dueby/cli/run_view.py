@@ -1,0 +1,146 @@
+"""The live view of a run, as a function of what is known: what people see is tested without a job that runs.
+
+It is drawn anew at whatever width and height the terminal has by then.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from dueby.cli.tables import Column, fitted_table
+from dueby_api.units import format_count, format_duration
+
+_BAR = 60
+_SHARE, _NARROW_SHARE, _NARROW = 20, 10, 100
+# Lines beside the workers': the counts, the bar, the forecast, a gap, the headings, and the one with the cursor.
+_OTHER_LINES = 6
+_COLOURS = {"lost": "red", "stopped": "yellow", "done": "green"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerView:
+    """What is shown of one worker."""
+
+    name: str
+    device_class: str
+    engine: str
+    mini_batch_size: int
+    state: str
+    is_gone: bool = False
+    share_done: float = 0.0
+    """Of the parts that it was given: 0 to 1."""
+    images: int = 0
+    images_per_second: float = 0.0
+    step_us: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """What is shown of a run; rich draws it."""
+
+    images: int
+    images_done: int
+    failed: int
+    """Images of this run that could not be read."""
+    images_per_second: float
+    now_us: int
+    deadline_us: int
+    expected_finish_us: int | None
+    waits: str
+    """Which store the workers wait for, and what to do about it; empty if for none."""
+    workers: Sequence[WorkerView]
+
+    @property
+    def line(self) -> str:
+        """How far the run is and when it will end, in one line."""
+        return f"{_counts(self)}; {_forecast(self)}"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        yield Text(_counts(self))
+        # A bar ends without a new line, and what follows would be glued to it; padding is whole lines.
+        bar = ProgressBar(total=max(1, self.images), completed=self.images_done, width=min(_BAR, width))
+        yield Padding(bar, 0, expand=False)
+        yield Text(_forecast(self))
+        if self.waits:
+            yield Text(self.waits, style="yellow")
+        yield Text()
+        lines_of_waits = ceil(len(self.waits) / width)
+        yield from _workers(self.workers, width=width, lines=console.height - _OTHER_LINES - lines_of_waits)
+
+
+def _counts(view: RunView) -> str:
+    failed = f", {view.failed:,} unreadable" if view.failed else ""
+    done, images = format_count(view.images_done), format_count(view.images)
+    rate = "" if _is_done(view) else f", {_rate(view.images_per_second)} images/s"
+    return f"{done}/{images} images{failed}{rate}"
+
+
+def _is_done(view: RunView) -> bool:
+    return view.images_done >= view.images
+
+
+def _forecast(view: RunView) -> str:
+    rest_us = view.deadline_us - view.now_us
+    if view.images_done >= view.images:
+        return (
+            f"all images are done, {format_duration(abs(rest_us))} {'before' if rest_us >= 0 else 'after'} the deadline"
+        )
+    rest = f"deadline in {format_duration(rest_us)}" if rest_us > 0 else f"deadline {format_duration(-rest_us)} ago"
+    finish_us = view.expected_finish_us
+    if finish_us is None:
+        return rest
+    slack_us = view.deadline_us - finish_us
+    words = f"slack {format_duration(slack_us)}" if slack_us >= 0 else f"late by {format_duration(-slack_us)}"
+    return f"expected to finish in {format_duration(max(0, finish_us - view.now_us))}, {rest}: {words}"
+
+
+def _workers(workers: Sequence[WorkerView], *, width: int, lines: int) -> Iterator[Text | Table]:
+    """Yield a table of as many workers as there are lines for, and how many there are besides."""
+    shown = list(workers)
+    if len(workers) > lines:
+        # Who works is shown before who is gone. One line is for the sentence about the others.
+        first = sorted(range(len(workers)), key=lambda at: (workers[at].is_gone, at))[: max(1, lines - 1)]
+        shown = [workers[at] for at in sorted(first)]
+    bar = _SHARE if width >= _NARROW else _NARROW_SHARE
+    columns = (
+        Column(heading="WORKER", cells=[worker.name for worker in shown], is_text=True),
+        Column(heading="CLASS", cells=[worker.device_class for worker in shown], is_text=True, expendable=3),
+        Column(heading="ENGINE", cells=[_engine(worker) for worker in shown], is_text=True, expendable=2),
+        Column(heading="STATE", cells=[_state(worker) for worker in shown], is_text=True),
+        Column(
+            heading="SHARE",
+            cells=[ProgressBar(total=1.0, completed=worker.share_done, width=bar) for worker in shown],
+            is_text=True,
+        ),
+        Column(heading="IMAGES", cells=[f"{worker.images:,}" for worker in shown]),
+        Column(heading="IMAGES/S", cells=[_rate(worker.images_per_second) for worker in shown]),
+        Column(heading="STEP", cells=[_step(worker.step_us) for worker in shown], expendable=1),
+    )
+    if shown:
+        yield fitted_table(columns, width=width)
+    if len(shown) < len(workers):
+        yield Text(f"and {len(workers) - len(shown):,} more")
+
+
+def _engine(worker: WorkerView) -> str:
+    return f"{worker.engine} x{worker.mini_batch_size}"
+
+
+def _state(worker: WorkerView) -> Text:
+    return Text(worker.state, style=_COLOURS.get(worker.state, ""))
+
+
+def _rate(images_per_second: float) -> str:
+    # A slow model on one core does less than one image a second, and that isn't none.
+    return f"{images_per_second:,.{0 if images_per_second >= 10 or not images_per_second else 1}f}"
+
+
+def _step(step_us: int | None) -> str:
+    return "" if step_us is None else f"{step_us / 1000:,.1f} ms"

@@ -1,0 +1,43 @@
+"""The last lines of `dueby run`."""
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from dueby.cli.summary import print_summary
+from dueby_api.run_record import Summary
+
+SUMMARY: dict[str, Any] = {
+    "job": "photos",
+    "images": 2_400,
+    "images_done": 2_400,
+    "images_failed": 2,
+    "actual_seconds": 26.0,
+    "expected_seconds": 24.0,
+    "deadline_seconds": 31.0,
+    "verdict": "Succeeded",
+}
+
+
+def printed(*, sink: str = "rows", **changes: Any) -> list[str]:
+    out = io.StringIO()
+    print_summary(Summary(**SUMMARY | changes), sink, Console(file=out, width=80))
+    return out.getvalue().splitlines()
+
+
+def test_it_says_how_the_run_ended_beside_what_was_expected() -> None:
+    *sentence, results, report = printed()
+    said = "Succeeded: 2,400 of 2,400 images, 2 of them with an error, after 26s (expected 24s, deadline 31s)."
+    assert "".join(sentence) == said
+    assert (results, report) == ("Results: rows", "Report:  dueby report rows")
+
+
+def test_a_run_that_had_nothing_to_do_says_nothing_of_an_expectation() -> None:
+    found = printed(expected_seconds=None, images_failed=0, actual_seconds=1.2)
+    assert found[0] == "Succeeded: 2,400 of 2,400 images, after 1.2s (deadline 31s)."
+
+
+def test_what_is_to_be_copied_is_in_one_line_and_quoted() -> None:
+    sink = f"s3://bucket/{'a-long-prefix/' * 8}my rows"
+    assert printed(sink=sink)[-2:] == [f"Results: {sink}", f"Report:  dueby report '{sink}'"]

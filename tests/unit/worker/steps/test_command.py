@@ -1,0 +1,43 @@
+"""What a step's process prints on stderr for whoever watches it, and what its log has."""
+
+import re
+import subprocess
+import sys
+
+# In a process of its own: a step sets up the logging of the whole process.
+SCRIPT = """
+import logging
+from dueby_api.step_messages import FinishResult
+from dueby_worker.steps.command import run_to_end
+
+def step():
+    logging.getLogger("botocore.credentials").info("Found credentials in environment variables.")
+    logging.getLogger("botocore.credentials").warning("these credentials expire soon")
+    logging.getLogger("dueby_worker.output.sink").info("a file may stay there")
+    logging.getLogger("dueby_worker.models.loading").warning("the weights are random")
+    return FinishResult(rows=1, errors=0)
+
+raise SystemExit(run_to_end(step, for_people={for_people}))
+"""
+
+
+def logged(*, for_people: bool) -> list[str]:
+    command = [sys.executable, "-c", SCRIPT.format(for_people=for_people)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
+
+
+def test_people_get_sentences_and_nothing_of_what_libraries_tell_by_the_way() -> None:
+    assert logged(for_people=True) == [
+        "Warning: these credentials expire soon",
+        "a file may stay there",
+        "Warning: the weights are random",
+    ]
+
+
+def test_a_log_has_the_time_and_the_level_of_each_line() -> None:
+    found = logged(for_people=False)
+    assert [re.sub(r"^[-\d]{10} [:,\d]{12} ", "", line) for line in found] == [
+        "WARNING these credentials expire soon",
+        "INFO a file may stay there",
+        "WARNING the weights are random",
+    ]
