@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from dueby_api.engines import EngineName, Precision
 from dueby_api.objectives import ObjectiveName
+from dueby_api.places import require_apart, require_folder, require_name
 from dueby_api.pod_fields import (
     EnvSource,
     EnvVariable,
@@ -75,6 +76,9 @@ class Manifest(Spec, frozen=True, kw_only=True):
     """Whether rows may lie elsewhere than the list itself: at another scheme, bucket or host. Workers fetch what they
     name from their own network and with their own credentials, so say true only if you trust who wrote the list."""
 
+    def __post_init__(self) -> None:
+        require_name("uri", self.uri)
+
 
 class Synthetic(Spec, frozen=True, kw_only=True):
     """Images that are generated, the same for the same index: the study's dummy images."""
@@ -98,18 +102,20 @@ class Source(Spec, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if sum(part is not None for part in (self.uri, self.manifest, self.synthetic)) != 1:
             raise ValueError("give exactly one of uri, manifest and synthetic")
+        require_name("uri", self.uri or "")
 
 
 class Sink(Spec, frozen=True, kw_only=True):
     """Where the result rows go."""
 
     uri: Uri
-    """A folder at file, s3 or gs. It is created if it does not exist."""
+    """A folder at file, s3 or gs, which is not in the source. It is created if it does not exist."""
     if_exists: Literal["Resume", "Fail", "Overwrite"] = "Resume"
     """Resume: keep the finished parts of the same job and do the rest. Fail: refuse a sink in use. Overwrite: start
     anew, even over another job's rows."""
 
     def __post_init__(self) -> None:
+        require_folder("uri", self.uri)
         if self.uri.lower().startswith(tuple(f"{scheme}://" for scheme in READ_ONLY)):
             raise ValueError(f"uri: {READ_ONLY_SINK}")
 
@@ -208,7 +214,7 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     gpus: Gpus = Gpus()
     """The devices."""
     worker: Worker = Worker()
-    """The worker pods. Without a cluster only `env` is used."""
+    """The worker pods. Without a cluster only `env` is used; what has a `valueFrom` comes from your own environment."""
     suspend: bool = False
     """True: give the devices back and wait. The clock runs on."""
     queue_name: Annotated[str, Meta(max_length=63), matching(QUEUE_NAME)] = ""
@@ -225,6 +231,8 @@ class JobSpec(Spec, frozen=True, kw_only=True):
             raise ValueError("give exactly one of deadline and deadlineTime")
         if self.source.synthetic is not None and self.images is None:
             raise ValueError("images: is missing; a synthetic source has as many images as you say")
+        listed = self.source.manifest.uri if self.source.manifest else None
+        require_apart("sink.uri", self.sink.uri, source=self.source.uri, manifest=listed)
 
     @property
     def planned_confidence(self) -> float:

@@ -15,6 +15,8 @@ from dueby_api.schema import LenientSpec, Meta, field, validate
 OWN_PREFIX = "dueby.dev/"
 # No volume has half as many.
 MAX_LEVELS = 20
+# Linux starts no process with a variable of 128 KiB: name, `=`, value and a NUL.
+MAX_VARIABLE = 2**17 - 3
 Name = Annotated[str, Meta(max_length=253)]
 Text = Annotated[str, Meta(max_length=2048)]
 Amounts = dict[str, Amount]
@@ -60,6 +62,15 @@ class EnvVariable(NamedPart, frozen=True, kw_only=True):
 
     value: str | None = None
     value_from: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        # Of what Kubernetes refuses itself, this is what no process of any system can be started with.
+        if "=" in self.name or "\0" in self.name:
+            raise ValueError(f"name: {self.name[:63]!r} can't be a variable's name; leave out = and NUL")
+        if "\0" in (self.value or ""):
+            raise ValueError("value: has a NUL character, which no variable can have")
+        if len(self.name) + len((self.value or "").encode(errors="replace")) > MAX_VARIABLE:
+            raise ValueError(f"value: is too long; a variable has at most {MAX_VARIABLE:,} bytes, with its name")
 
 
 class EnvSource(LenientSpec, frozen=True, kw_only=True):

@@ -8,9 +8,10 @@ import json
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
+from dueby.cli.places import require_places
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob, JobSpec
@@ -69,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def judge_job(job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int]) -> Verdict:
     """Return what would be done with the job now; without paths or counts, by this machine's profiles and devices."""
+    require_places(job.spec)
     profiles = read_profiles(paths or default_profiles())
     profiles += predictions(profiles, job.spec.model)
     counts = counts or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
@@ -89,8 +91,13 @@ def plan_job(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, in
     )
 
 
+def require_plannable(spec: JobSpec, profiles: Sequence[GPUProfile], counts: Mapping[str, int]) -> None:
+    """Raise Invalid if no plan can be made, however many images there are and whenever the deadline is."""
+    _ = problem_of(spec, profiles, counts, images=1, time_us=1).rule
+
+
 def problem_of(
-    spec: JobSpec, profiles: list[GPUProfile], counts: dict[str, int], *, images: int, time_us: int
+    spec: JobSpec, profiles: Sequence[GPUProfile], counts: Mapping[str, int], *, images: int, time_us: int
 ) -> Problem:
     """Return the job as the planner's problem."""
     return Problem(

@@ -118,7 +118,10 @@ def measure(
     from dueby_profiler.machine.machine import this_machine
     from dueby_profiler.presets import FULL, QUICK
     from dueby_profiler.profiling import profile_machine
+    from dueby_worker.models.loading import describe_model
 
+    # A name that no model has is refused now, not by the first process that measures.
+    describe_model(model)
     console = people_console(stderr=True)
     require_folder(folder)
     machine = this_machine()
@@ -146,7 +149,9 @@ def measure_memory(model: Model, folder: Path, *, classes: Sequence[str] = ()) -
     """Measure this machine's memory map with the model, write it into the folder, and return its path."""
     from dueby_profiler.machine.machine import this_machine
     from dueby_profiler.measuring.memory_map import map_memory
+    from dueby_worker.models.loading import describe_model
 
+    describe_model(model)
     console = people_console(stderr=True)
     require_folder(folder)
     with show_progress(console) as listener:

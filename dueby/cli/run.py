@@ -19,7 +19,8 @@ from typing import Any
 
 from dueby.cli.console import people_console
 from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
-from dueby.cli.plan import EXIT_INFEASIBLE
+from dueby.cli.places import require_places
+from dueby.cli.plan import EXIT_INFEASIBLE, require_plannable
 from dueby.cli.plan_table import print_plan
 from dueby.cli.screen import Screen
 from dueby.cli.summary import EXIT_LATE, print_complete, print_summary, summarise
@@ -74,13 +75,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the job and return the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
-    job = read_job(arguments.file)
+    job = read_placed_job(arguments.file)
     with tempfile.TemporaryDirectory(prefix="dueby-run-") as folder:
         if not arguments.retry_failed and (closed := steps.finish_if_complete(job, Path(folder))):
             return print_complete(job, closed)
-        pool = find_pool(_profiles(job, arguments.profiles), job.spec.model)
+        pool = find_devices(job, arguments.profiles)
         session = Session(job, pool, file=arguments.file, folder=Path(folder))
         return session.run(retry_failed=arguments.retry_failed)
+
+
+def read_placed_job(file: str) -> InferenceJob:
+    """Return the job in the file; raise Invalid if it is none, or reads or writes where nothing can be."""
+    job = read_job(file)
+    require_places(job.spec)
+    return job
+
+
+def find_devices(job: InferenceJob, paths: list[str]) -> LocalPool:
+    """Return this machine's devices for the job; raise Invalid for whatever `dueby plan` refuses of them."""
+    pool = find_pool(_profiles(job, paths), job.spec.model, classes=job.spec.gpus.classes)
+    require_plannable(job.spec, pool.profiles, pool.counts)
+    return pool
 
 
 class Session:

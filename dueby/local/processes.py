@@ -163,7 +163,7 @@ class Processes:
         config.write_text(json.dumps(document, indent=1), encoding="utf-8")
         environment = {
             **os.environ,
-            **{variable["name"]: str(variable.get("value", "")) for variable in self.job.spec.worker.env},
+            **own_variables(self.job),
             **self.environment_of(assignment.choice.engine, slot.threads),
             "DUEBY_TERMINATION_LOG": str(folder / "last-words.json"),
             LOSSES_VARIABLE: str(losses),
@@ -210,6 +210,18 @@ class Processes:
             "portFile": str(folder / "port"),
             "cacheDir": str(self.cache_folder),
         }
+
+
+def own_variables(job: InferenceJob) -> dict[str, str]:
+    """Return the environment variables that the job gives its workers.
+
+    What a variable takes from an object of a cluster (`valueFrom`) is here what the user's own environment has.
+    """
+    return {
+        variable["name"]: variable.get("value") or ""
+        for variable in job.spec.worker.env
+        if not variable.get("valueFrom")
+    }
 
 
 def log_tail(folder: Path, lines: int = 3) -> str:

@@ -4,7 +4,7 @@ The layouts are the profiler's own, so that a job runs on exactly what was measu
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,14 +32,14 @@ class LocalPool:
         return min(slot.threads for slot in self.slots)
 
 
-def find_pool(profiles: Sequence[GPUProfile], model: Model) -> LocalPool:
-    """Return the pool of this machine: all profiled GPUs, or else the fastest layout of its cores.
+def find_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Collection[str] = ()) -> LocalPool:
+    """Return the pool of this machine: all profiled GPUs, or else the fastest layout of its cores; of these classes.
 
     Raise Invalid if nothing of it was profiled for the model.
     """
     layouts = {layout.device_class: layout for layout in this_machine().layouts}
     here = tuple(p for p in profiles if p.spec.device_class in layouts)
-    wanted = machine_pool(here, model)
+    wanted = machine_pool(here, model, classes=classes)
     counts = {name: min(count, len(layouts[name].slices)) for name, count in wanted.items()}
     return LocalPool(
         profiles=here,

@@ -64,6 +64,11 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
         {"sink": {"uri": "HTTPS://example.org/rows"}},
         "uri: a web server can only be read from; use a folder, s3:// or gs://",
     ),
+    "a sink of many folders": ({"sink": {"uri": "rows/*"}}, "uri: is a glob, but results go to one folder"),
+    "a sink that is the source": (
+        {"source": {"uri": "a"}, "sink": {"uri": "a"}},
+        "sink.uri: is the folder of the source; give the results a folder of their own",
+    ),
     "what to do with a sink in use": (
         {"sink": {"uri": "a", "ifExists": "Delete"}},
         'supported values: "Fail", "Overwrite", "Resume"',

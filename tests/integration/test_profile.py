@@ -45,7 +45,7 @@ def test_slices_are_measured_while_all_of_them_are_busy() -> None:
     [
         pytest.param(["--image-size", "7"], "the model: imageSize: must be an integer of at least 32", id="size"),
         pytest.param(["--class", "cpu-3x"], "--class: this machine has no devices of the class cpu-3x", id="class"),
-        pytest.param(["--model", "resnet19"], "spec.model.name: there is no model 'resnet19'", id="model"),
+        pytest.param(["--model", "resnet19"], "spec.model.name: There is no model 'resnet19'", id="model"),
         pytest.param(["--engine", "cuda", "--class", "cpu-1"], "--engine: cuda doesn't run on cpu-1", id="engine"),
         pytest.param(["--memory-map", "--monitor"], "--monitor: can't be used with --memory-map", id="both"),
     ],

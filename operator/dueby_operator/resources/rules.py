@@ -39,6 +39,11 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
             "!has(self.source.synthetic) || has(self.images)",
             "images: is missing; a synthetic source has as many images as you say",
         ),
+        # Other spellings of it, and folders in it, are found where the job is parsed.
+        (
+            "!has(self.source.uri) || self.source.uri != self.sink.uri",
+            "sink.uri: is the folder of the source; give the results a folder of their own",
+        ),
     ),
     ("InferenceJob", "spec.deadline"): (("duration(self) > duration('0s')", "must be longer than 0"),),
     ("InferenceJob", "spec.ttlAfterFinished"): (("duration(self) > duration('0s')", "must be longer than 0"),),
@@ -59,6 +64,10 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
         (
             f"!self.uri.lowerAscii().matches('^({'|'.join(READ_ONLY)})://')",
             f"uri: {READ_ONLY_SINK}",
+        ),
+        (
+            "!self.uri.contains('*') && !self.uri.contains('?')",
+            "uri: is a glob, but results go to one folder; leave out * and ?",
         ),
     ),
     ("GPUProfile", "spec"): (

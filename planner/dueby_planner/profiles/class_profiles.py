@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 
+from dueby_api.classifiers import CLASSIFIERS, unknown_model
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import (
     GPUProfile,
@@ -32,6 +33,11 @@ def matching(profiles: Iterable[GPUProfile], model: Model) -> list[GPUProfile]:
     """Return the profiles of this model, image size and precision, and of its engine unless that is `auto`."""
     wanted = model_subject(model)
     return [profile for profile in profiles if wanted.admits(profile_subject(profile.spec).about)]
+
+
+def advice_without_profile(model: Model) -> str:
+    """Return what to do about a model that no profile is of: to measure it, or to spell it as it is called."""
+    return "Run `dueby profile`." if model.name in CLASSIFIERS else f"{unknown_model(model.name)}."
 
 
 def class_profiles(profiles: Iterable[GPUProfile]) -> dict[str, tuple[GPUProfile, ...]]:

@@ -12,7 +12,7 @@ from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec, images_per_second
 from dueby_api.inference_job import Model
 from dueby_api.subject import model_subject, profile_subject
-from dueby_planner.profiles.class_profiles import matching
+from dueby_planner.profiles.class_profiles import advice_without_profile, matching
 
 
 def machine_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Collection[str] = ()) -> dict[str, int]:
@@ -53,4 +53,4 @@ def _profiles_of(profiles: Sequence[GPUProfile], model: Model, classes: Collecti
 def _no_profile(profiles: Sequence[GPUProfile], model: Model) -> str:
     there = ", ".join(sorted({profile_subject(profile.spec).about.sentence for profile in profiles}))
     others = f"there are profiles of {there}" if there else "there are no profiles at all"
-    return f"No profile of {model_subject(model).sentence}; {others}. Run `dueby profile`."
+    return f"No profile of {model_subject(model).sentence}; {others}. {advice_without_profile(model)}"

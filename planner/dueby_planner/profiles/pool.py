@@ -16,7 +16,7 @@ from dueby_api.subject import model_subject, profile_subject
 from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
 from dueby_planner.model.input_cost import latency_with_input_us
 from dueby_planner.model.rule import ASSUMED_SPREADS, Spreads
-from dueby_planner.profiles.class_profiles import class_profiles, matching
+from dueby_planner.profiles.class_profiles import advice_without_profile, class_profiles, matching
 from dueby_planner.profiles.fits import MIN_POINTS
 from dueby_planner.profiles.interpolation import ModelTimes, fit_of, times_of
 from dueby_planner.profiles.observed import LearnedProfile, learn
@@ -94,7 +94,8 @@ def _no_profile(name: str, model: Model, known: Mapping[str, Sequence[GPUProfile
         others = f"there are profiles of {_listed(known)}"
     else:
         others = "there are no profiles at all"
-    return f"No profile of {model_subject(model).sentence} for device class {name}; {others}. Run `dueby profile`."
+    wanted = f"{model_subject(model).sentence} for device class {name}"
+    return f"No profile of {wanted}; {others}. {advice_without_profile(model)}"
 
 
 def _groups(

@@ -5,7 +5,6 @@ their labels, and how images are prepared for them. All of it is read from torch
 models. Only the special cases of its builders (a vision transformer's positions, Inception's input) are handled here.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ import torchvision.models
 from torch import nn
 from torchvision.models import WeightsEnum
 
+from dueby_api.classifiers import LITE0, unknown_model
 from dueby_api.errors import Invalid
 from dueby_worker.models.lite0 import build_lite0, package_weights, rename_lite0
 from dueby_worker.models.preprocessing import Interpolation, Preprocessing
 from dueby_worker.models.weights import FIELD, State, fetch_weights, read_weights
 
-LITE0 = "efficientnet_lite0"
 # The name of the weights that are recommended for a model.
 DEFAULT = "DEFAULT"
 _FILTERS: dict[str, Interpolation] = {"nearest": "nearest", "bilinear": "bilinear", "bicubic": "bicubic"}
@@ -65,12 +64,7 @@ def find_entry(name: str) -> ModelEntry:
     """Return the model's entry. Raise Invalid, which suggests similar names, if there is no such model."""
     known = [LITE0, *torchvision.models.list_models(module=torchvision.models)]
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or ["efficientnet_b0", LITE0]
-        raise Invalid(
-            "spec.model.name",
-            f"there is no model {name!r}; did you mean {' or '.join(near)}? "
-            f"There are torchvision's {len(known) - 1} classifiers and {LITE0}",
-        )
+        raise Invalid("spec.model.name", unknown_model(name, known))
     return _lite0() if name == LITE0 else _torchvision(name)
 
 

@@ -55,7 +55,8 @@ def run_step(argv: Sequence[str]) -> int:
 def run_to_end(step: Callable[[], Spec], *, for_people: bool = False) -> int:
     """Call the step, leave its result or its error as the process's last words, and return the exit code.
 
-    Somebody who watches wants sentences; a log that is read later has the time and the level of each.
+    Somebody who watches wants sentences, and is told of an error by the command that has started the step; a log that
+    is read later has the time and the level of each line, and the error.
     """
     _log_to_stderr(_Sentences() if for_people else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     try:
@@ -72,11 +73,13 @@ def run_to_end(step: Callable[[], Spec], *, for_people: bool = False) -> int:
         )
         return EXIT_INVALID
     except Invalid as error:
-        print(error, file=sys.stderr)
+        if not for_people:
+            print(error, file=sys.stderr)
         leave_message(StepError(error=error.message[:MAX_SENTENCE], field=error.field[:MAX_WORD]))
         return EXIT_INVALID
     except Transient as error:
-        print(error, file=sys.stderr)
+        if not for_people:
+            print(error, file=sys.stderr)
         leave_message(StepError(error=str(error)[:MAX_SENTENCE]))
         return EXIT_TRY_AGAIN
     # Everything else is a bug, including what is no Exception: whoever started the step must hear of it.
@@ -121,7 +124,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--index", type=int, help="which worker of the configuration this is (default: $JOB_COMPLETION_INDEX)"
     )
     parser.add_argument(
-        "--for-people", action="store_true", help="print messages as sentences, without the time and the level of each"
+        "--for-people",
+        action="store_true",
+        help="print messages as sentences, without the time and the level of each, and no error",
     )
     return parser.parse_args(argv)
 

@@ -148,7 +148,7 @@ def test_no_text_becomes_markup() -> None:
     ("options", "sentence"),
     [
         pytest.param(["--stage", "memroy"], "--stage: there is no stage 'memroy'; there are subject", id="stage"),
-        pytest.param(["--model", "resnet19"], "there is no model 'resnet19'; did you mean", id="model"),
+        pytest.param(["--model", "resnet19"], "There is no model 'resnet19'; did you mean", id="model"),
         pytest.param(["--image-size", "7"], "the model: imageSize: must be an integer of at least 32", id="image size"),
         pytest.param(["--engine", "cuda"], "cuda doesn't run on", id="engine"),
     ],

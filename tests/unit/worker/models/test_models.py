@@ -9,12 +9,17 @@ import torch
 import torchvision.models
 from torchvision.models import get_model_weights
 
+from dueby_api.classifiers import CLASSIFIERS, LITE0
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_worker.models.loading import describe_model
 from support.models import IMAGENET_NAMES, SMALL, load, loaded, logits, trained, written
 
 # Names
+
+
+def test_the_names_for_who_has_no_torch_are_those_that_torchvision_has() -> None:
+    assert sorted(CLASSIFIERS) == sorted([LITE0, *torchvision.models.list_models(module=torchvision.models)])
 
 
 @pytest.mark.parametrize("name", [*torchvision.models.list_models(module=torchvision.models), "efficientnet_lite0"])
@@ -37,7 +42,7 @@ def test_every_classifier_is_known_with_its_labels(name: str) -> None:
             ["did you mean", "efficientnet_b7"],
             id="a name nearly right",
         ),
-        pytest.param({"name": "qqqq"}, "spec.model.name", ["efficientnet_lite0"], id="a name far off"),
+        pytest.param({"name": "qqqq"}, "spec.model.name", ["There are alexnet, convnext*"], id="a name far off"),
         pytest.param(
             {"name": "fcn_resnet50"}, "spec.model.name", ["no model 'fcn_resnet50'"], id="a model that doesn't classify"
         ),

@@ -1,8 +1,12 @@
 """What a step's process prints on stderr for whoever watches it, and what its log has."""
 
+import json
 import re
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 # In a process of its own: a step sets up the logging of the whole process.
 SCRIPT = """
@@ -41,3 +45,17 @@ def test_a_log_has_the_time_and_the_level_of_each_line() -> None:
         "INFO a file may stay there",
         "WARNING the weights are random",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "times"),
+    [
+        pytest.param([], 1, id="in a pod its log has the sentence"),
+        pytest.param(["--for-people"], 0, id="the command that has started it tells it"),
+    ],
+)
+def test_an_error_is_told_once(tmp_path: Path, options: list[str], times: int) -> None:
+    command = [sys.executable, "-m", "dueby_worker", "index", "--config", str(tmp_path / "none.json"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout)["error"] == "can't be read: No such file or directory"
+    assert done.stderr.count("can't be read") == times

@@ -1,0 +1,139 @@
+"""Whatever a job or a profile says, `dueby plan` and `dueby run` answer with a plan or a sentence, never a traceback.
+
+`dueby run` is tried up to where it would start: what it refuses, it refuses before it has measured or written anything.
+"""
+
+import contextlib
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dueby.cli.main import main
+from dueby.cli.run import find_devices, read_placed_job
+from dueby_api.errors import Invalid
+from dueby_operator.resources.crds import profile_crd
+from support.hostile import SCHEMA, accepted
+from support.planner import A100, job_document
+from support.run import profile_document
+from support.schema_values import objects, plain, values_of
+
+Document = dict[str, Any]
+PROFILES: Document = profile_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+ALLOWED: dict[str, Document] = SCHEMA["properties"]["spec"]["properties"]
+# What the CRD lets in, what it doesn't, and what has no field of that name.
+_changes = st.fixed_dictionaries({}, optional={name: values_of(schema) for name, schema in ALLOWED.items()})
+_spoiled = st.dictionaries(st.sampled_from(sorted(ALLOWED)), plain | objects, max_size=2)
+jobs = st.builds(
+    lambda changes, spoiled: job_document(**{**accepted({**job_document()["spec"], **changes}), **spoiled}),
+    st.dictionaries(st.sampled_from(sorted(ALLOWED)), st.none(), max_size=2).flatmap(
+        lambda names: _changes.map(lambda made: {name: made[name] for name in names if name in made})
+    ),
+    _spoiled,
+)
+_wrong_parts = st.fixed_dictionaries({}, optional={n: values_of(s) for n, s in PROFILES["properties"].items()})
+
+
+def profile_with(changes: Document) -> Document:
+    whole = profile_document()
+    return {**whole, "spec": {**whole["spec"], **changes}}
+
+
+profiles = st.builds(profile_with, _wrong_parts | st.dictionaries(st.sampled_from(sorted(PROFILES)), plain))
+
+
+def written(path: Path, document: Document) -> str:
+    # Not as YAML: its aliases would make another document of one that says something twice.
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+@given(job=jobs, profile=profiles, pool=st.sampled_from([A100, "cpu-1"]))
+def test_any_job_and_any_profile_are_planned_or_refused_with_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, job: Document, profile: Document, pool: str
+) -> None:
+    folder = tmp_path_factory.mktemp("plan")
+    file, other = written(folder / "job.json", job), written(folder / "profile.json", profile)
+    assert main(["plan", "-f", file, "--profiles", other, "--pool", f"{pool}=3", "-o", "json"]) in (0, 2, 3)
+
+
+@given(job=jobs, profile=profiles)
+def test_any_job_can_be_started_or_is_refused_before_anything_is_written(
+    tmp_path_factory: pytest.TempPathFactory, job: Document, profile: Document
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    file, other = written(folder / "job.json", job), written(folder / "profile.json", profile)
+    with contextlib.suppress(Invalid):
+        find_devices(read_placed_job(file), [other])
+    assert sorted(path.name for path in folder.iterdir()) == ["job.json", "profile.json"]
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """`dueby run` ends on SIGTERM in its own way, which the tests after it shall not."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def refusals(folder: Path, capsys: pytest.CaptureFixture[str], **spec: Any) -> list[str]:
+    """What `dueby plan` and `dueby run` say of the job, without the program's name."""
+    places = {"source": {"uri": str(folder / "photos")}, "sink": {"uri": str(folder / "rows")}}
+    (folder / "job.yaml").write_text(yaml.safe_dump(job_document(**places | spec)))
+    (folder / "profile.yaml").write_text(yaml.safe_dump(profile_document()))
+    said = []
+    for command in ("plan", "run"):
+        words = ["-f", str(folder / "job.yaml"), "--profiles", str(folder / "profile.yaml")]
+        assert main([command, *words]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        said.append(captured.err.removeprefix(f"dueby {command}: "))
+    return said
+
+
+MODEL = {"name": "mobilenet_v3_small", "weights": "none", "imageSize": 64, "engine": "eager"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({"model": {"name": "resnet999"}}, "There is no model 'resnet999'; did you mean resnet"),
+        ({"model": {"name": "resnet999"}}, "There are alexnet, convnext*, densenet*, efficientnet*"),
+        ({"model": {"name": "resnet50"}}, "Run `dueby profile`."),
+        ({"model": MODEL, "sink": {"uri": "ftp://host/rows"}}, "spec.sink.uri: ftp:// is not supported; use one of"),
+        ({"model": MODEL, "sink": {"uri": "s3://"}}, "spec.sink.uri: 's3://' has no bucket after s3://"),
+        ({"model": MODEL, "source": {"uri": "file://other/a"}}, "spec.source.uri: 'file://other/a' is not the URI"),
+        ({"model": MODEL, "gpus": {"classes": ["cpu-9"]}}, "No profile for device class cpu-9; there are profiles of"),
+    ],
+)
+def test_what_plan_refuses_run_refuses_in_the_same_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spec: dict[str, Any], sentence: str
+) -> None:
+    plan, run = refusals(tmp_path, capsys, **spec)
+    assert sentence in plan
+    assert plan == run
+    assert plan.count("\n") == 1
+
+
+def test_a_link_to_the_source_is_the_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "rows").symlink_to(tmp_path / "photos")
+    places = {"source": {"uri": str(tmp_path / "photos")}, "sink": {"uri": str(tmp_path / "rows")}}
+    plan, run = refusals(tmp_path, capsys, model=MODEL, **places)
+    assert "spec.sink.uri: " in plan
+    assert "is the folder of the source" in plan
+    assert plan == run
+
+
+def test_profile_refuses_a_model_that_there_is_not_before_it_measures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["profile", "--model", "resnet999", "-o", str(tmp_path / "profiles")]) == 2
+    assert "did you mean resnet" in capsys.readouterr().err
+    assert not (tmp_path / "profiles").exists()
