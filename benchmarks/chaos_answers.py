@@ -5,6 +5,7 @@ last words and ends. As `sitecustomize` on a job's PYTHONPATH it takes the place
 HOSTILE_STEP says which, and HOSTILE_DOES what it does instead.
 """
 
+import argparse
 import gzip
 import itertools
 import os
@@ -133,4 +134,8 @@ def take_over() -> None:
 if __name__ == "sitecustomize":
     take_over()
 elif __name__ == "__main__":
-    serve() if sys.argv[1] == "serve" else words(int(sys.argv[2]))
+    parser = argparse.ArgumentParser(description="Answer as a hostile worker does.")
+    parser.add_argument("what", choices=("serve", "words"), help="answer every question, or leave last words")
+    parser.add_argument("number", type=int, nargs="?", default=0, help="which last words")
+    parsed = parser.parse_args()
+    serve() if parsed.what == "serve" else words(parsed.number)

@@ -6,6 +6,7 @@ The real step, as a process of its own, over manifests of 10,000 and 1,000,000 U
 has the same photo for every path. The peak is the whole process's, PyTorch and the model included.
 """
 
+import argparse
 import io
 import json
 import os
@@ -51,6 +52,7 @@ class Photo(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Both sizes, side by side."""
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "JPEG")

@@ -6,9 +6,9 @@ process of its own, so that its time is nobody else's.
     python benchmarks/made_up_workers.py PORT IMAGES_PER_SECOND...     # of each 64 nodes
 """
 
+import argparse
 import asyncio
 import json
-import sys
 import time
 
 
@@ -53,8 +53,12 @@ class Workers:
 
 
 async def main() -> None:
-    workers = Workers([float(rate) for rate in sys.argv[2:]])
-    server = await asyncio.start_server(workers.answer, "0.0.0.0", int(sys.argv[1]), backlog=4096)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("port", type=int, metavar="PORT")
+    parser.add_argument("rates", type=float, nargs="+", metavar="IMAGES_PER_SECOND", help="of each 64 nodes")
+    parsed = parser.parse_args()
+    workers = Workers(parsed.rates)
+    server = await asyncio.start_server(workers.answer, "0.0.0.0", parsed.port, backlog=4096)
     async with server:
         await server.serve_forever()
 

@@ -8,6 +8,7 @@ processes write on their status pages, so that is timed separately. The monitor'
 its samples took.
 """
 
+import argparse
 import json
 import tempfile
 import time
@@ -47,6 +48,7 @@ console = Console(width=110)
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     layout = next(layout for layout in this_machine().layouts if not layout.is_gpu)
     page_us = time_status_page()
     console.print(f"A measuring process spends {page_us:.2f} us a step on its status page.")

@@ -13,6 +13,7 @@ Every repetition makes new random profiles and asks all ways about them, in an o
 differ, the run says so and fails.
 """
 
+import argparse
 import json
 import statistics
 import sys
@@ -130,6 +131,7 @@ WAYS: dict[str, tuple[float, Callable[[Problem], Answer]]] = {
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     began = time.perf_counter()
     rows = [row for repetition in range(REPETITIONS + 1) for size in SIZES for row in ask_all(size, repetition)]
     results = summarize([row for row in rows if row["repetition"]])  # the first one only warms up

@@ -8,6 +8,7 @@
 2. Peak memory (VmHWM) of worker processes over 2,000 and over 20,000 JPEGs.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -62,6 +63,7 @@ PHOTO_SIDE = 96
 
 def main() -> None:
     """Both measurements, as a table, a JSON document and a picture."""
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     # Variables that libraries read when they are loaded: start again with them.
     wanted = process_environment("eager", 1)
     if any(os.environ.get(name) != value for name, value in wanted.items()):

@@ -1,7 +1,8 @@
 """The `dueby` command. Each subcommand has a file of its own, which is imported only when it is called.
 
 Exit codes: 0: done, and in time. 2: the input is wrong. 3: the deadline can't be met. 4: the job ran, but was late or
-failed more images than allowed. 1: anything else. Text for people goes to stderr or to a terminal.
+failed more images than allowed. 1: anything else. What was asked for goes to stdout, and everything
+else that is for people to stderr.
 """
 
 import argparse
@@ -22,6 +23,12 @@ SUBCOMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = parser_of(words).parse_args(words)
+    return exit_code(f"dueby {parsed.command}", lambda: int(parsed.run(parsed)))
+
+
+def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of these words: it knows the options of their subcommand alone."""
     parser = argparse.ArgumentParser(
         prog="dueby",
         description="Classify N images by a deadline on the fewest GPUs, with a proof that fewer can't do it.",
@@ -42,8 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module.add_arguments(command)
             command.epilog = module.EXAMPLES
             command.set_defaults(run=module.run)
-    parsed = parser.parse_args(words)
-    return exit_code(f"dueby {parsed.command}", lambda: int(parsed.run(parsed)))
+    return parser
 
 
 def exit_code(program: str, run: Callable[[], int]) -> int:

@@ -30,6 +30,7 @@ EXAMPLES = """\
 examples:
   dueby plan -f job.yaml                                                 on this machine
   dueby plan -f job.yaml --profiles profiles --pool NVIDIA-L4=8 -o json  on devices that you don't have
+  dueby plan -f - < job.yaml > plan.txt                                  from standard input, into a file
 """
 
 
@@ -136,13 +137,13 @@ def parse_pool(entries: list[str]) -> dict[str, int]:
 
 
 def print_answer(verdict: Verdict, output: str) -> None:
-    """Print a document for scripts on stdout, or a table for people on the terminal or stderr."""
+    """Print the answer on stdout: a table for people, or a document for scripts. A table's warnings go to stderr."""
     if output == "table":
         # Imported here because rich takes 50 ms, which a script that plans many jobs shall not pay.
         from dueby.cli.console import people_console
         from dueby.cli.plan_table import print_plan
 
-        print_plan(verdict, people_console(stderr=not sys.stdout.isatty()))
+        print_plan(verdict, people_console(), warnings_on=people_console(stderr=True))
         return
     document = answer_document(verdict)
     sys.stdout.write(

@@ -20,8 +20,13 @@ _MEASURED = "measured mini-batch sizes"
 _HEADINGS = ("CLASS", "ENGINE", "COUNT", "BATCH", "ITERATIONS", "IMAGES EACH", "S + W", "STEP", "FINISH")
 
 
-def print_plan(verdict: Verdict, console: Console, *, cost: InputCost = FREE) -> None:
-    """Print the plan of the verdict, or what would be feasible instead; with the job's input cost if it is known."""
+def print_plan(
+    verdict: Verdict, console: Console, *, cost: InputCost = FREE, warnings_on: Console | None = None
+) -> None:
+    """Print the plan of the verdict, or what would be feasible instead; with the job's input cost if it is known.
+
+    Warnings are printed on a console of their own if there is one.
+    """
     warnings = verdict.plan.warnings if verdict.plan else ()
     if verdict.infeasible:
         warnings = warnings or verdict.infeasible.problem.pool.warnings
@@ -33,7 +38,7 @@ def print_plan(verdict: Verdict, console: Console, *, cost: InputCost = FREE) ->
         if cost != FREE:
             console.print(Text(_terms(cost)))
     for warning in warnings:
-        console.print(Text(f"Warning: {warning}.", style="yellow"))
+        (warnings_on or console).print(Text(f"Warning: {warning}.", style="yellow"))
 
 
 def _print_groups(console: Console, plan: Plan) -> None:

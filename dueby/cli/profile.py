@@ -32,6 +32,7 @@ EXAMPLES = """\
 examples:
   dueby profile -o profiles                             measure efficientnet_b0
   dueby profile --model resnet50 --quick -o profiles    measure another model, in a hurry
+  dueby profile --class cpu-1 --monitor -o profiles     measure one class, and record the machine meanwhile
 """
 
 

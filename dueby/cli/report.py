@@ -31,6 +31,7 @@ _READERS = 8
 EXAMPLES = """\
 examples:
   dueby report results                           the newest run into results/
+  dueby report results --run 20261201T060000Z    an earlier run
   dueby report s3://bucket/results -o run.html   a run into a remote sink
 """
 

@@ -51,6 +51,7 @@ from dueby_worker.storage.stores import open_store
 EXAMPLES = """\
 examples:
   dueby run -f job.yaml                   run the job, or continue it where it was stopped
+  dueby run -f job.yaml --profiles .      plan it with the profiles in this folder
   dueby run -f job.yaml --retry-failed    afterwards, try the unreadable images again
 """
 

@@ -6,6 +6,7 @@ It prints how soon k devices can finish the job. Then it writes the job with a d
 devices can meet, and one device fewer can't. It asks the planner what `dueby plan` asks it, but in Python.
 """
 
+import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,12 @@ _INDEX_S = 4.0
 
 def main() -> None:
     """Print the table and write the job."""
-    manifest, folder, out = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("manifest", metavar="JOB.yaml", help="the job, whose deadline makes no difference")
+    parser.add_argument("folder", metavar="PROFILES", help="folder of this machine's profiles")
+    parser.add_argument("out", metavar="OUT.yaml", help="file for the job with its deadline")
+    parsed = parser.parse_args()
+    manifest, folder, out = parsed.manifest, parsed.folder, parsed.out
     spec, profiles = read_job(manifest).spec, read_profiles([folder])
     counts = machine_pool(profiles, spec.model)
     problem = Problem(

@@ -8,6 +8,7 @@ there because every real folder has some: each becomes a row with an error, and 
     python examples/demo/make_photos.py FOLDER [COUNT]
 """
 
+import argparse
 import random
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -66,7 +67,15 @@ def damage(folder: Path) -> None:
 
 def main() -> None:
     """Write the photos into the folder that is named on the command line."""
-    folder, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else COUNT
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder for the photos; it is created")
+    parser.add_argument(
+        "count", type=int, nargs="?", default=COUNT, metavar="COUNT", help="files (default: %(default)s)"
+    )
+    parsed = parser.parse_args()
+    folder, count = parsed.folder, parsed.count
+    if count < DAMAGED + len(PHOTOS):
+        parser.error(f"COUNT must be at least {DAMAGED + len(PHOTOS)}: a view of each photo, and the damaged files")
     folder.mkdir(parents=True, exist_ok=True)
     photos = photo_folder()
     views = [(count - DAMAGED + index) // len(PHOTOS) for index in range(len(PHOTOS))]
