@@ -7,14 +7,12 @@ kill -9, a power cut), the same command continues where it stopped.
 
 import argparse
 import json
-import signal
 import sys
 import tempfile
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from dueby.cli.console import people_console
@@ -48,6 +46,8 @@ from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 
+# Once the rows are there, the record of the run is worth so much waiting, not a worker's ten minutes.
+_RECORD_RETRY_S = 30.0
 EXAMPLES = """\
 examples:
   dueby run -f job.yaml                   run the job, or continue it where it was stopped
@@ -75,7 +75,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the job and return the exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
     job = read_placed_job(arguments.file)
     with tempfile.TemporaryDirectory(prefix="dueby-run-") as folder:
         if not arguments.retry_failed and (closed := steps.finish_if_complete(job, Path(folder))):
@@ -121,9 +120,10 @@ class Session:
         self.sink = open_store(self.job.spec.sink.uri)
         # The loop can't wait for a sink that is full or away: it shows that the workers do.
         self.sink_at_once = open_store(self.job.spec.sink.uri, retry=RetryPolicy(total_s=0))
+        self.sink_soon = open_store(self.job.spec.sink.uri, retry=RetryPolicy(total_s=_RECORD_RETRY_S))
         if indexed.fingerprint is not None:  # by a step that has written to the sink
-            self.sink.remember_written()
-            self.sink_at_once.remember_written()
+            for store in (self.sink, self.sink_at_once, self.sink_soon):
+                store.remember_written()
         part_size = indexed.part_size
         job = first_snapshot(
             self.job,
@@ -138,13 +138,15 @@ class Session:
             try:
                 outcome = loop.run()
             except KeyboardInterrupt:
-                self._summarise(loop.now_us, record, processes, outcome=None, closed=None)
+                self._end(loop.now_us, record, processes, outcome=None, closed=None)
                 raise
+            finally:
+                loop.keep()
         if outcome.ended == "Refused" and outcome.verdict:
             print_plan(outcome.verdict, people_console(stderr=True))
             return EXIT_INFEASIBLE
         closed = self._close(outcome, indexed, retry_failed)
-        summary = self._summarise(loop.now_us, record, processes, outcome=outcome, closed=closed)
+        summary = self._end(loop.now_us, record, processes, outcome=outcome, closed=closed)
         return 0 if summary.verdict == "Succeeded" else EXIT_LATE
 
     def _processes(self, indexed: steps.Indexed, *, retry_failed: bool = False) -> Processes:
@@ -171,7 +173,7 @@ class Session:
             sleep_s=time.sleep,
         )
 
-    def _summarise(
+    def _end(
         self,
         now_us: int,
         record: Record,
@@ -180,7 +182,9 @@ class Session:
         outcome: LoopEnd | None,
         closed: FinishResult | None,
     ) -> Summary:
-        """Write the run's documents, print how it ended, and return its summary."""
+        """Print how the run ended, write its last documents, and return its summary. It was interrupted if `outcome`
+        is None.
+        """
         summary = summarise(
             self.job,
             record,
@@ -192,11 +196,17 @@ class Session:
             processes=processes.started,
             machine=machine_record(self.pool),
         )
-        # Who presses Ctrl-C since the sink is full does not wait for it.
-        keep = self._keep if outcome else self._keep_at_once
-        keep("job.yaml", to_yaml(without_secrets(self.job)).encode())
-        keep("summary.json", json.dumps(summary.document(), ensure_ascii=False, indent=1).encode())
+        # First for people: a store that doesn't answer may hold up what follows.
         print_summary(summary, self.job.spec.sink.uri, people_console(stderr=True))
+        # Who presses Ctrl-C since the sink is full does not wait for it.
+        sink = self.sink_soon if outcome else self.sink_at_once
+        try:
+            sink.replace(self._path_of("job.yaml"), to_yaml(without_secrets(self.job)).encode())
+            sink.replace(
+                self._path_of("summary.json"), json.dumps(summary.document(), ensure_ascii=False, indent=1).encode()
+            )
+        except Transient as error:
+            print(f"The record of this run could not be written: {error}. Its rows are not affected.", file=sys.stderr)
         return summary
 
     def _close(self, outcome: LoopEnd, indexed: steps.Indexed, retry_failed: bool) -> FinishResult | None:
@@ -208,9 +218,6 @@ class Session:
             steps.retry_failed(self._processes(indexed, retry_failed=True), outcome.model)
             closed = steps.finish(self.job, self.folder)
         return closed
-
-    def _keep(self, document: str, data: bytes) -> None:
-        self.sink.replace(self._path_of(document), data)
 
     def _keep_at_once(self, document: str, data: bytes) -> None:
         with suppress(Transient):
@@ -252,7 +259,3 @@ def _profiles(job: InferenceJob, paths: list[str]) -> list[GPUProfile]:
         measure(job.spec.model, home, quick=True)
         found = read_profiles([str(home)])
     return found
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

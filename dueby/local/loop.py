@@ -122,7 +122,6 @@ class Loop:
                 self.seams.sleep_s(TICK_S)
         finally:
             self.processes.stop_all()
-            self.keep()
 
     def look(self) -> None:
         """Look at the workers, the sink and the manifest."""

@@ -5,7 +5,6 @@ It is observed as a pod is, by scraping `/progress` with a short timeout; a scra
 the process does. Workers die with this process, however it dies, so that nothing is left running behind a user's back.
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -29,15 +28,14 @@ from dueby_api.step_config import CAREFUL_AFTER, LOSSES_VARIABLE
 from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError, WorkerProgress, WorkResult
 from dueby_operator.model.job_model import GONE, Assignment, WorkerModel, WorkerState, worker_model
 from dueby_operator.model.step_configs import common_config, own_config
+from dueby_worker.system.end_with_parent import ending_with_me
 
 # How often workers are looked at.
 TICK_S = 0.5
 # A worker that is busy for longer is asked again at the next tick.
 SCRAPE_TIMEOUT_S = 1.0
 # A worker is gone 2 s after SIGTERM; a hanging one is killed then.
-STOP_TIMEOUT_S = 5.0
-# prctl's option: a signal to this process when its parent dies. Python has no name for it.
-_PR_SET_PDEATHSIG = 1
+STOP_TIMEOUT_S = 2.0
 Kind = TypeVar("Kind", bound=Spec)
 
 
@@ -178,7 +176,7 @@ class Processes:
                 env=environment,
                 # Ctrl-C is for this process; it tells its workers.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=ending_with_me(),
             )
         return Process(
             assignment=assignment,
@@ -278,7 +276,3 @@ def _model_of(process: Process) -> WorkerModel:
         answers_since_us=process.created_us,
         part_size=process.part_size,
     )
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -27,6 +27,7 @@ from dueby_worker.output.sink import parts_there, read_sink_manifest
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store
+from dueby_worker.system.end_with_parent import ending_with_me
 
 Kind = TypeVar("Kind", bound=Spec)
 # Long enough for a device's rate alone to decide which is the fastest.
@@ -112,7 +113,15 @@ def _run_step(step: str, config: dict[str, Any], folder: Path, kind: type[Kind])
     path = folder / f"{step}.json"
     path.write_text(json.dumps(config), encoding="utf-8")
     command = [sys.executable, "-m", "dueby_worker", step, "--config", str(path), "--for-people"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # stderr is for people
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        # Ctrl-C is for this process, which ends the step. stderr is for people, who need not read of it twice.
+        start_new_session=True,
+        preexec_fn=ending_with_me(),
+    )
     last_line = (done.stdout.strip().splitlines() or [""])[-1]
     if done.returncode == 0:
         return decode(kind, last_line, origin=f"the {step} step")

@@ -13,7 +13,7 @@ import pytest
 
 from dueby.cli.files import read_profiles
 from dueby_profiler.progress_listener import ProgressListener
-from dueby_study.command import write_pages
+from dueby_study.make import write_pages
 from dueby_study.study import run_study
 from support.browser import open_browser
 from support.study import a_context, measure_all, real_context

@@ -7,7 +7,7 @@ inside the worker
     steps ──▶ work ──▶ engines ──▶ models
       │        ├─────▶ output ───▶ models, storage
       │        └─────▶ telemetry
-      └─────▶ index ──▶ images ──▶ models, storage
+      └─────▶ index ──▶ images ──▶ models, storage        several of them ──▶ system
 
 and inside the operator
 
@@ -42,13 +42,14 @@ MAY_IMPORT = {
 # Which other folders of its own package each folder may import. Files beside the folders belong to the one named first.
 FOLDERS_MAY_IMPORT: Mapping[str, Mapping[str, set[str]]] = {
     "dueby_worker": {
-        "steps": {"engines", "images", "index", "models", "output", "storage", "telemetry", "work"},
-        "storage": set(),
+        "steps": {"engines", "images", "index", "models", "output", "storage", "system", "telemetry", "work"},
+        "system": set(),
+        "storage": {"system"},
         "models": set(),
         "telemetry": set(),
-        "images": {"models", "storage"},
-        "index": {"images", "models", "storage"},
-        "engines": {"models"},
+        "images": {"models", "storage", "system"},
+        "index": {"images", "models", "storage", "system"},
+        "engines": {"models", "system"},
         "output": {"models", "storage"},
         "work": {"engines", "models", "output", "storage", "telemetry"},
     },

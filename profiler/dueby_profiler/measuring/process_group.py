@@ -3,7 +3,7 @@
 A process that is killed for its memory has found the memory's limit. One that dies otherwise is a bug, and the end of
 its standard error goes into the message. However the group ends (done, an error, Ctrl-C), its processes are gone
 afterwards: each is in a session of its own, so that Ctrl-C reaches only the profiler, which then kills the whole
-session; and each leaves when its input ends, so that even a profiler that is killed leaves no process behind.
+session; and each ends with the profiler, so that even one that is killed leaves no process behind.
 """
 
 import os
@@ -38,6 +38,7 @@ from dueby_profiler.measuring.messages import (
     read_message,
     write_message,
 )
+from dueby_worker.system.end_with_parent import ending_with_me
 
 MEASURE = (sys.executable, "-m", "dueby_profiler.measuring.measure")
 # On top of the time that a process was given: a step, a build or slow imports may take minutes, a hang never ends.
@@ -145,6 +146,7 @@ class ProcessGroup:
             stderr=errors,
             env=dict(environment),
             start_new_session=True,
+            preexec_fn=ending_with_me(),
             pass_fds=inherited,
         )
         return Member(process=process, errors=errors)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import get_args
 
 from dueby.cli.files import read_profiles, write_profile
+from dueby.cli.main import exit_code
 from dueby_api.engines import EngineName, runs_on_cpu
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
@@ -50,14 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         add_arguments(verbs.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."))
     options = parser.parse_args(arguments)
+    return exit_code("warmup", lambda: _do(options), is_resumed=options.do is measure)
+
+
+def _do(options: argparse.Namespace) -> int:
     try:
         options.do(options)
-    except Invalid as error:
-        print(f"warmup: {error}", file=sys.stderr)
-        return 2
     except ModuleNotFoundError as error:
-        print(f"warmup: needs {error.name}; install it with: pip install 'dueby[study]'", file=sys.stderr)
-        return 2
+        raise Invalid("this command", f"needs {error.name}; install it with: pip install 'dueby[study]'") from error
     return 0
 
 

@@ -30,6 +30,7 @@ from dueby_worker.images.decode import Picture, decode_image
 from dueby_worker.images.memory_left import data_bytes, memory_left_bytes
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.system.end_with_parent import end_with_parent
 
 # Of each child, beside others: enough for photos of 30 million pixels in every format.
 SHARED_BYTES = 512 * 1024**2
@@ -175,6 +176,8 @@ class _Child:
 
 def _serve(pipe: Connection) -> None:
     """Decode what comes through the pipe until it is closed."""
+    # The forkserver ends as soon as the worker does. Nobody waits for an image that takes minutes then.
+    end_with_parent()
     pipe.send(_READY)
     loaded_bytes = data_bytes()
     while True:

@@ -90,6 +90,8 @@ class S3Writer:
             # Otherwise an instance made for another endpoint may be returned.
             skip_instance_cache=True,
         )
+        # s3fs tries five times by itself, which takes five minutes at a server that doesn't answer.
+        self._files.retries = 1
 
     def put(self, bucket: str, key: str, data: bytes, *, only_new: bool) -> None:
         """Write the object. Raise FileExistsError if `only_new` and it exists."""

@@ -4,7 +4,8 @@ import shlex
 
 import pytest
 
-from dueby.cli.main import SUBCOMMANDS, main, parser_of
+from dueby.cli.arguments import parser_of
+from dueby.cli.main import SUBCOMMANDS, main
 
 
 def examples_of(command: str, capsys: pytest.CaptureFixture[str]) -> list[str]:

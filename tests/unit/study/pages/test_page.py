@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from dueby_api.schema import validate
-from dueby_study.command import main, write_pages
+from dueby_study.command import main
+from dueby_study.make import write_pages
 from dueby_study.measurements.features import FeatureRanking, RankedFeature
 from dueby_study.pages.document import Chapter, Picture, StudyPage, Table, render_study
 from dueby_study.pages.markdown import render_text

@@ -1,0 +1,147 @@
+"""`dueby-study`: repeat the study "On Serving Image Classification Models" on this machine, as one page.
+
+Everything is measured point by point and kept, so the same command continues where it was stopped. The page is made
+anew each time from what has been measured so far.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from dueby.cli.console import people_console
+from dueby.cli.files import require_folder
+from dueby.cli.profile import add_subject_arguments
+from dueby.cli.progress_bar import show_progress
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import Model
+from dueby_api.schema import validate
+from dueby_api.units import format_duration
+from dueby_profiler.files import write_text
+
+if TYPE_CHECKING:
+    from dueby_study.summary import StudySummary
+
+PAGE = "study.html"
+TEXT = "study.md"
+_EXAMPLES = """\
+examples:
+  dueby-study --quick -o study                                  measure everything, write study/study.html
+  dueby-study --model resnet50 --stage memory -o study-resnet50 measure the memory of another model only
+"""
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="dueby-study",
+        description="Measure on this machine what the study behind DueBy measured, and write it as one HTML page. "
+        "The same command continues a study that was stopped.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder of the study")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="fewer rounds and sizes: under 30 minutes on 2 cores instead of more than an hour",
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        dest="models",
+        metavar="NAME",
+        help="the classifier that the figures are about; if repeated, the others appear in the table of models only "
+        "(default: efficientnet_b0, and four others in the table)",
+    )
+    add_subject_arguments(parser)
+    parser.add_argument(
+        "--stage",
+        action="append",
+        default=[],
+        dest="stages",
+        metavar="NAME",
+        help="measure only this stage and those it needs; may be repeated: subject, memory, times, together, models, "
+        "features (default: all)",
+    )
+
+
+def make(arguments: argparse.Namespace) -> int:
+    """Measure what is missing; write numbers, figures and the page. Return 0."""
+    # Imported here, so that --help and errors in the arguments don't wait for matplotlib and scikit-learn.
+    try:
+        from dueby.local.this_machine import cache_folder
+        from dueby_profiler.machine.machine import this_machine
+        from dueby_study import presets
+        from dueby_study.context import StudyContext
+        from dueby_study.measurements.models import DEFAULT
+        from dueby_study.row_store import RowStore
+        from dueby_study.stages import select
+        from dueby_study.study import run_study
+    except ModuleNotFoundError as error:
+        raise Invalid("this command", f"needs {error.name}; install it with: pip install 'dueby[study]'") from error
+
+    models = tuple(dict.fromkeys(arguments.models)) or DEFAULT
+    select(arguments.stages)
+    subjects = _models(arguments, models)
+    require_folder(arguments.output)
+    console = people_console(stderr=True)
+    with show_progress(console) as listener:
+        context = StudyContext(
+            folder=arguments.output,
+            machine=this_machine(),
+            subject=subjects[0],
+            models=models,
+            preset=presets.QUICK if arguments.quick else presets.FULL,
+            row_store=RowStore(arguments.output),
+            cache_dir=cache_folder(),
+            listener=listener,
+        )
+        summary = run_study(context, arguments.stages)
+    for stage, seconds in summary.seconds.items():
+        console.print(Text(f"{stage}: {format_duration(round(1e6 * seconds))}"))
+    for path in write_pages(summary, arguments.output):
+        console.print(Text(f"Written: {path}"))
+    return 0
+
+
+def write_pages(summary: "StudySummary", folder: Path) -> list[Path]:
+    """Write the page of these numbers and of the figures in the folder, and its text as Markdown; return the files."""
+    from dueby_study.figures.files import FOLDER
+    from dueby_study.pages.document import render_study
+    from dueby_study.pages.markdown import render_text
+    from dueby_study.pages.page import study_page
+
+    pictures = {path.stem: path.read_bytes() for path in sorted((folder / FOLDER).glob("*.png"))}
+    page = study_page(summary, pictures)
+    return [write_text(folder / PAGE, render_study(page)), write_text(folder / TEXT, render_text(page))]
+
+
+def _models(arguments: argparse.Namespace, names: tuple[str, ...]) -> list[Model]:
+    """Return each model as a job would name it; raise Invalid before anything is measured."""
+    from dueby_worker.models.registry import find_entry
+
+    for name in names:
+        find_entry(name)
+    return [
+        validate(
+            Model,
+            {
+                "name": name,
+                "weights": "none",
+                "imageSize": arguments.image_size,
+                "precision": arguments.precision,
+                "engine": arguments.engine,
+            },
+            origin="the model",
+        )
+        for name in names
+    ]

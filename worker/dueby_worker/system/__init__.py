@@ -1,0 +1,1 @@
+"""What a process has of the operating system: temporary folders, and an end together with its parent."""
