@@ -8,10 +8,8 @@ kill -9, a power cut), the same command continues where it stopped.
 import argparse
 import json
 import sys
-import tempfile
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +43,7 @@ from dueby_worker.output.parts import parts_among
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
+from dueby_worker.system.scratch import scratch_folder
 
 # Once the rows are there, the record of the run is worth so much waiting, not a worker's ten minutes.
 _RECORD_RETRY_S = 30.0
@@ -76,11 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the job and return the exit code."""
     job = read_placed_job(arguments.file)
-    with tempfile.TemporaryDirectory(prefix="dueby-run-") as folder:
-        if not arguments.retry_failed and (closed := steps.finish_if_complete(job, Path(folder))):
+    with scratch_folder("run") as folder:
+        if not arguments.retry_failed and (closed := steps.finish_if_complete(job, folder)):
             return print_complete(job, closed)
         pool = find_devices(job, arguments.profiles)
-        session = Session(job, pool, file=arguments.file, folder=Path(folder))
+        session = Session(job, pool, file=arguments.file, folder=folder)
         return session.run(retry_failed=arguments.retry_failed)
 
 
@@ -108,7 +107,8 @@ class Session:
         self.folder = folder
         self.start_us = now_us()
         self.deadline_us = job.spec.deadline_us(accepted_us=self.start_us)
-        self.name = datetime.fromtimestamp(self.start_us // 10**6, tz=UTC).strftime("%Y%m%dT%H%M%SZ")
+        # To the microsecond, so that two runs that begin together have each a folder of its own.
+        self.name = from_micros(self.start_us).strftime("%Y%m%dT%H%M%S.%fZ")
         if self.deadline_us <= self.start_us:
             raise Invalid(
                 "spec.deadlineTime", f"{from_micros(self.deadline_us)} is in the past; give a time in the future"

@@ -111,14 +111,15 @@ class Loop:
                 self.look()
                 [decision] = decide(self.snapshot()).jobs
                 model, work = _decided(decision)
+                if isinstance(work.action, Refuse):
+                    return LoopEnd(ended="Refused", model=model, verdict=work.action.verdict)
                 self.act(decision)
                 self.show(model, work, waits=waits_sentence(decision.status))
-                if ended := _end_of(decision, work):
+                if ended := _end_of(decision):
                     # The sink is ahead of what the workers said before it was listed.
                     self.processes.observe()
                     self.record.close(self.processes.started, now_us=self.now_us)
-                    refused = work.action.verdict if isinstance(work.action, Refuse) else None
-                    return LoopEnd(ended=ended, model=model, verdict=refused or self.verdict)
+                    return LoopEnd(ended=ended, model=model, verdict=self.verdict)
                 self.seams.sleep_s(TICK_S)
         finally:
             self.processes.stop_all()
@@ -174,7 +175,9 @@ class Loop:
         )
 
     def keep(self) -> None:
-        """Write what is known of the run into its folder."""
+        """Write what is known of the run into its folder. One that has never begun, as a job was refused, has none."""
+        if not self.record.samples:
+            return
         self.kept_us = self.now_us
         self.seams.keep("plan.json", _json(self.record.plan_file()))
         self.seams.keep("progress.json", _json(self.record.progress_file(self.processes.started)))
@@ -242,12 +245,10 @@ def _decided(decision: JobDecision) -> tuple[JobModel, WorkDecision]:
     return decision.model, decision.work
 
 
-def _end_of(decision: JobDecision, work: WorkDecision) -> Ended | None:
+def _end_of(decision: JobDecision) -> Ended | None:
     """Return how the job ends with this decision; None if it goes on. Raise if something is wrong with the job."""
     if StartStep(step="finish") in decision.actions:
         return "Complete"
-    if isinstance(work.action, Refuse):
-        return "Refused"
     if has_reason(decision.status, Reason.STOPPED):
         return "Stopped"
     if is_over(decision.status):

@@ -29,6 +29,7 @@ from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError, Wor
 from dueby_operator.model.job_model import GONE, Assignment, WorkerModel, WorkerState, worker_model
 from dueby_operator.model.step_configs import common_config, own_config
 from dueby_worker.system.end_with_parent import ending_with_me
+from dueby_worker.system.scratch import temporary_files_in
 
 # How often workers are looked at.
 TICK_S = 0.5
@@ -161,6 +162,7 @@ class Processes:
         config.write_text(json.dumps(document, indent=1), encoding="utf-8")
         environment = {
             **os.environ,
+            **temporary_files_in(self.folder),
             **own_variables(self.job),
             **self.environment_of(assignment.choice.engine, slot.threads),
             "DUEBY_TERMINATION_LOG": str(folder / "last-words.json"),

@@ -4,6 +4,7 @@ Each is a process of the worker's, as it is a Job in a cluster.
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.system.end_with_parent import ending_with_me
+from dueby_worker.system.scratch import temporary_files_in
 
 Kind = TypeVar("Kind", bound=Spec)
 # Long enough for a device's rate alone to decide which is the fastest.
@@ -118,6 +120,7 @@ def _run_step(step: str, config: dict[str, Any], folder: Path, kind: type[Kind])
         stdout=subprocess.PIPE,
         text=True,
         check=False,
+        env={**os.environ, **temporary_files_in(folder)},
         # Ctrl-C is for this process, which ends the step. stderr is for people, who need not read of it twice.
         start_new_session=True,
         preexec_fn=ending_with_me(),

@@ -4,7 +4,6 @@ The other engines of a layout get a short comparison only, because measuring the
 plan would use them. Whatever is left out or is in doubt is reported as a message.
 """
 
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget, Sur
 from dueby_profiler.measuring.start_group import start_group
 from dueby_profiler.presets import Preset
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
+from dueby_worker.system.scratch import scratch_folder
 
 # Engines are compared at the largest explored size up to this one: past the knee of CPUs and near that of GPUs.
 _COMPARED_UP_TO = 64
@@ -71,15 +71,15 @@ def profile_machine(
             listener.on_message(f"{choice.layout.device_class} is left out to save time.")
     total_budget = Budget.starting(preset.layout_s * len(choices), machine.clock)
     profiles: list[GPUProfile] = []
-    with tempfile.TemporaryDirectory(prefix="dueby-profile-") as temporary:
+    with scratch_folder("profile") as temporary:
         for index, choice in enumerate(choices):
             profiler = _LayoutProfiler(
                 machine=machine,
                 model=model,
                 preset=preset,
                 choice=choice,
-                cache_dir=cache_dir or Path(temporary),
-                folder=Path(temporary) / "pictures",
+                cache_dir=cache_dir or temporary,
+                folder=temporary / "pictures",
                 listener=listener,
                 total_budget=total_budget,
                 layouts_after=len(choices) - index - 1,

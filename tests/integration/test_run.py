@@ -173,6 +173,7 @@ def test_a_hard_deadline_out_of_reach_is_refused_before_anything_starts(make_job
     assert job.run() == 3, job.said()
     assert "Infeasible" in job.said()
     assert not job.parts()
+    assert not (job.sink / "_dueby" / "runs").exists()
 
 
 def test_a_soft_deadline_out_of_reach_is_run_late_and_says_so(make_job: MakeJob) -> None:

@@ -5,7 +5,6 @@ A pair that would not fit, by the line through smaller ones, is not tried; one w
 limit. The map has no number for either.
 """
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from dueby_profiler.measuring.messages import Point
 from dueby_profiler.measuring.process_group import OutOfMemory
 from dueby_profiler.measuring.start_group import start_group
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
+from dueby_worker.system.scratch import scratch_folder
 
 # Enough for a line in each direction, within 3 minutes.
 IMAGE_SIZES = (128, 224, 320)
@@ -69,12 +69,12 @@ def map_memory(
     `known` are cells of the same engine that need not be measured again.
     """
     choice = choose(machine.layouts, model, classes)[0]
-    with tempfile.TemporaryDirectory(prefix="dueby-memory-") as cache:
+    with scratch_folder("memory") as cache:
         mapper = _MemoryMapper(
             model=model,
             machine=machine,
             layout=choice.layout,
-            cache_dir=Path(cache),
+            cache_dir=cache,
             known={(cell.image_size, cell.mini_batch_size): cell.memory_mib for cell in known},
             listener=listener or ProgressListener(),
         )

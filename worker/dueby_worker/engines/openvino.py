@@ -13,7 +13,6 @@ import importlib.util
 import json
 import os
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from dueby_worker.engines.interface import MAX_CLASSES, TopK
 from dueby_worker.engines.network import Logits, best_classes
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels
+from dueby_worker.system.scratch import scratch_folder
 
 # OpenVINO's names of the precisions.
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
@@ -143,8 +143,8 @@ def _cached(loaded: LoadedModel, cache_dir: Path) -> Path:
     if file.exists():
         return file
     entry.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".new-") as folder:
-        made = Path(folder) / "made"
+    with scratch_folder("network", parent=entry.parent) as folder:
+        made = folder / "made"
         made.mkdir()
         # By default weights are saved in fp16, which shifts logits by 0.08.
         _import_openvino().save_model(_convert(loaded), made / file.name, compress_to_fp16=False)

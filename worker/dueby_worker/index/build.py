@@ -6,10 +6,8 @@ other images belongs to another job and is refused.
 """
 
 import json
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Source
@@ -34,6 +32,7 @@ from dueby_worker.index.sampling import choose, sample_files
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
+from dueby_worker.system.scratch import scratch_folder
 
 # Listing is the first request to a store. A wrong address should be noticed in a minute, not at the deadline.
 LISTING_RETRY = RetryPolicy(max_pause_s=10.0, total_s=60.0)
@@ -64,8 +63,8 @@ def build_index(
     if found is not None and (found.document.source, found.document.limit) == (source, limit):
         return found.document.summary
     decoder = IsolatedDecoder(preprocessing=preprocessing, max_pixels=max_pixels, processes=1)
-    with closing(decoder), tempfile.TemporaryDirectory(prefix="dueby-index-") as scratch:
-        frozen = freeze(source, Path(scratch), limit, on_progress, retry)
+    with closing(decoder), scratch_folder("index") as scratch:
+        frozen = freeze(source, scratch, limit, on_progress, retry)
         if found is not None:
             return _rename(found, source, limit, digest=frozen.digest)
         for number in range(frozen.chunks):

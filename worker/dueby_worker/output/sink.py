@@ -36,7 +36,8 @@ from dueby_worker.output.sink_manifest import (
 from dueby_worker.storage.store import CREATE_ONLY_ADVICE, NotFound, Store, Unavailable
 
 SUCCESS = "_SUCCESS"
-_PROBE = "_dueby/probe"
+_DUEBY = "_dueby"
+_PROBE = f"{_DUEBY}/probe"
 _DELETING_THREADS = 16
 # The share of its time that a worker may spend on listing: 100,000 parts are 100 requests of 1,000 names on S3.
 _LISTING_SHARE = 0.05
@@ -143,6 +144,13 @@ def empty_sink(store: Store) -> None:
     with ThreadPoolExecutor(_DELETING_THREADS) as threads:
         list(threads.map(store.delete, names))
     store.delete(SINK_MANIFEST)
+
+
+def sweep_sink(store: Store) -> None:
+    """Delete what killed writers have left among the rows, and among what is kept beside them."""
+    store.sweep()
+    # Not below the whole sink, in which a user may keep other things.
+    store.sweep(_DUEBY, is_deep=True)
 
 
 class KnownParts:

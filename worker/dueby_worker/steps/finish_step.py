@@ -15,7 +15,7 @@ from dueby_api.grid import Grid
 from dueby_api.step_messages import FinishResult
 from dueby_worker.output.parts import is_part_name, part_name, parts_among
 from dueby_worker.output.rows import PartFooter, read_footer
-from dueby_worker.output.sink import SUCCESS, read_sink_manifest
+from dueby_worker.output.sink import SUCCESS, read_sink_manifest, sweep_sink
 from dueby_worker.output.sink_manifest import ADVICE, SINK_FIELD, SINK_MANIFEST, SinkManifest
 from dueby_worker.storage.store import Store
 
@@ -44,7 +44,7 @@ def finish(store: Store) -> FinishResult:
         fingerprint=manifest.fingerprint,
     )
     store.replace(SUCCESS, json.dumps(result.document()).encode())
-    store.sweep()
+    sweep_sink(store)
     return result
 
 

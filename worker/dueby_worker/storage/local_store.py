@@ -20,9 +20,10 @@ from dueby_worker.storage.regular_file import open_regular, read_at_most
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import BLOCK_BYTES, NotFound, Refused, Store, Unavailable
 from dueby_worker.storage.uris import file_path, file_uri
+from dueby_worker.system.owner_lock import hold, is_left
 
 _TEMPORARY = ".dueby-"
-# A writer needs seconds; a temporary file of this age was left by one that was killed.
+# Where a file system knows no locks, a temporary file of this age was left by a writer that was killed.
 _LEFTOVER_AGE_S = 3600.0
 # Errors of a disk, a mount or the machine, not of one file: worth retrying.
 _TROUBLE = {
@@ -134,15 +135,10 @@ class LocalStore(Store):
         except OSError as error:
             raise self._writing_failed(error) from error
 
-    def sweep(self, folder: str = "") -> int:
-        """Delete temporary files that are older than an hour; return how many."""
-        swept = 0
-        for path in Path(self._path(folder)).glob(f"{_TEMPORARY}*"):
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _LEFTOVER_AGE_S:
-                    path.unlink()
-                    swept += 1
-        return swept
+    def sweep(self, folder: str = "", *, is_deep: bool = False) -> int:
+        """Delete temporary files whose writers have ended; return how many."""
+        pattern = f"**/{_TEMPORARY}*" if is_deep else f"{_TEMPORARY}*"
+        return sum(map(_delete_if_left, Path(self._path(folder)).glob(pattern)))
 
     def _path(self, path: str) -> str:
         return os.path.join(self._root, path) if path else self._root
@@ -175,17 +171,42 @@ def _words(error: OSError) -> str:
 
 @contextlib.contextmanager
 def _temporary_file(folder: str, data: bytes) -> Iterator[str]:
-    """Write the data to a synced temporary file. It is deleted afterwards unless it was renamed."""
+    """Write the data to a synced temporary file, and hold it. It is deleted afterwards unless it was renamed."""
     path = os.path.join(folder, f"{_TEMPORARY}{secrets.token_hex(8)}")
     try:
         with open(path, "xb") as file:
+            if not hold(file.fileno()):
+                # A sweep came between the two lines and has taken it for one that was left.
+                raise OSError(errno.EAGAIN, "was swept away", path)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        yield path
+            yield path
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def _delete_if_left(path: Path) -> bool:
+    """Delete the temporary file if its writer has ended; return whether it was deleted."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            is_to_go = _is_left(descriptor)
+            if is_to_go:
+                path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+    except OSError:  # another user's, or gone meanwhile
+        return False
+    return is_to_go
+
+
+def _is_left(descriptor: int) -> bool:
+    try:
+        return is_left(descriptor)
+    except OSError:
+        return time.time() - os.fstat(descriptor).st_mtime > _LEFTOVER_AGE_S
 
 
 def _link_or_rename(temporary: str, final: str) -> bool:

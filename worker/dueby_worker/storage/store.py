@@ -109,8 +109,11 @@ class Store(ABC):
         except Refused as refusal:
             raise Invalid(self.field, str(refusal)) from refusal
 
-    def sweep(self, folder: str = "") -> int:
-        """Delete what killed writers left in the folder, invisible to readers; return the number of files."""
+    def sweep(self, folder: str = "", *, is_deep: bool = False) -> int:
+        """Delete what killed writers left in the folder, invisible to readers, and in those below it if `is_deep`.
+
+        Return the number of files.
+        """
         return 0
 
     def read_once(self, path: str, *, max_bytes: int) -> bytes:

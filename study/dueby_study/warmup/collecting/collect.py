@@ -4,7 +4,6 @@ Only the first mini-batch of a process is a warm-up, so each row costs a start o
 journal as they come, and points that are in it are not measured again.
 """
 
-import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -32,6 +31,7 @@ from dueby_profiler.monitor.warmup_rows import known_facts, open_sampled_group, 
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_study.warmup.collecting.points import KEY, WarmupPoint
 from dueby_study.warmup.collecting.rows import WarmupJournal
+from dueby_worker.system.scratch import scratch_folder
 
 # How long a point takes until one has been measured, and how many of the last points predict the next one.
 _GUESS_S = 6.0
@@ -68,7 +68,7 @@ def collect_warmups(
         collector = _Collector(
             machine=machine,
             layouts=layouts,
-            cache_dir=cache_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dueby-warmup-"))),
+            cache_dir=cache_dir or stack.enter_context(scratch_folder("warmup")),
             host=Host(),
             read_gpu=stack.enter_context(nvml.observe_gpus()),
         )

@@ -18,6 +18,7 @@ from dueby_worker.output.sink import (
     empty_sink,
     read_sink_manifest,
     require_sink_manifest,
+    sweep_sink,
 )
 from dueby_worker.output.sink_manifest import SINK_MANIFEST
 from dueby_worker.storage.store import Store
@@ -232,3 +233,16 @@ def test_watching_ends_when_it_is_told_to(store: Store) -> None:
     known_parts.stop_watching()
     known_parts.watch({9})
     assert not known_parts.is_complete
+
+
+def test_what_killed_writers_left_is_swept_beside_the_rows_and_all_that_goes_with_them(
+    tmp_path: Path, store: Store
+) -> None:
+    folders = ["", "_dueby", "_dueby/index", "_dueby/runs/a"]
+    for folder in [*folders, "mine"]:
+        store.create(f"{folder}/kept".lstrip("/"), b"")
+        (tmp_path / "sink" / folder / ".dueby-left").write_text("")
+    sweep_sink(store)
+    left = sorted(str(path.relative_to(tmp_path / "sink")) for path in (tmp_path / "sink").rglob(".dueby-*"))
+    assert left == ["mine/.dueby-left"]  # another sink, or whatever it is
+    assert len(list((tmp_path / "sink").rglob("kept"))) == 5

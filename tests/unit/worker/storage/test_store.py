@@ -3,8 +3,10 @@
 import errno
 import os
 import re
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +16,9 @@ from dueby_api.errors import Invalid, Transient
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.stores import open_store
+from dueby_worker.system.owner_lock import hold
 from dueby_worker.telemetry.store_waits import StoreWaits
 from support.store import HURRIED, StoreContract
-
-AN_HOUR_AGO = 3_700
 
 
 @pytest.fixture
@@ -111,16 +112,47 @@ def test_a_folder_is_not_read_as_a_file(tmp_path: Path) -> None:
         open_store(str(tmp_path)).read("folder")
 
 
-def test_what_a_killed_writer_left_is_swept_away_after_an_hour(tmp_path: Path) -> None:
+def test_what_a_killed_writer_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    for name, age_s in (("old", AN_HOUR_AGO), ("new", 0)):
-        path = tmp_path / f".dueby-{name}"
-        path.write_text("")
-        os.utime(path, (path.stat().st_mtime - age_s,) * 2)
     (tmp_path / "part").write_text("")
-    assert store.list_names() == ["part"]
+    (tmp_path / ".dueby-left").write_text("")
+    with (tmp_path / ".dueby-written").open("wb") as file:
+        assert hold(file.fileno())
+        os.utime(file.fileno(), (0, 0))  # age says nothing: it may have been stopped
+        assert store.list_names() == ["part"]
+        assert store.sweep() == 1
+        assert sorted(os.listdir(tmp_path)) == [".dueby-written", "part"]
     assert store.sweep() == 1
-    assert sorted(os.listdir(tmp_path)) == [".dueby-new", "part"]
+
+
+def test_a_sweep_goes_into_the_folders_below_if_it_is_to(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    for folder in (tmp_path, tmp_path / "a", tmp_path / "a" / "b"):
+        folder.mkdir(exist_ok=True)
+        (folder / ".dueby-left").write_text("")
+    assert store.sweep("a", is_deep=True) == 2
+    assert store.sweep() == 1
+    assert store.sweep("nowhere", is_deep=True) == 0
+
+
+def test_writers_and_sweeps_do_not_get_into_each_other_s_way(tmp_path: Path, open_again: Callable[[], Store]) -> None:
+    stores = [open_again() for _ in range(2)]
+    written = threading.Event()
+
+    def sweep() -> None:
+        while not written.is_set():
+            open_again().sweep()
+
+    with ThreadPoolExecutor() as threads:
+        sweeping = threads.submit(sweep)
+        try:
+            names = [f"{number:03d}" for number in range(100)]
+            for number, name in enumerate(names):
+                assert stores[number % 2].create(name, b"rows")
+        finally:
+            written.set()
+        sweeping.result()
+    assert stores[0].list_names() == names
 
 
 class TestRetryPolicy:
