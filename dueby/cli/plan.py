@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from dueby.cli.deadline_advice import advise_deadline
 from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
 from dueby.cli.places import require_places
 from dueby_api.errors import Invalid
@@ -64,8 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan the job and print the plan; return 0, or 3 if the deadline can't be met."""
-    verdict = judge_job(read_job(arguments.file), paths=arguments.profiles, counts=parse_pool(arguments.pool))
-    print_answer(verdict, arguments.output)
+    job = read_job(arguments.file)
+    verdict = judge_job(job, paths=arguments.profiles, counts=parse_pool(arguments.pool))
+    print_answer(verdict, arguments.output, spec=job.spec)
     return EXIT_INFEASIBLE if verdict.infeasible else 0
 
 
@@ -136,14 +138,20 @@ def parse_pool(entries: list[str]) -> dict[str, int]:
     return counts
 
 
-def print_answer(verdict: Verdict, output: str) -> None:
+def print_answer(verdict: Verdict, output: str, *, spec: JobSpec) -> None:
     """Print the answer on stdout: a table for people, or a document for scripts. A table's warnings go to stderr."""
     if output == "table":
         # Imported here because rich takes 50 ms, which a script that plans many jobs shall not pay.
         from dueby.cli.console import people_console
         from dueby.cli.plan_table import print_plan
 
-        print_plan(verdict, people_console(), warnings_on=people_console(stderr=True))
+        now_us = time.time_ns() // 1000
+        print_plan(
+            verdict,
+            people_console(),
+            warnings_on=people_console(stderr=True),
+            advise=lambda earliest_us: advise_deadline(spec, earliest_us, now_us=now_us, start_us=now_us),
+        )
         return
     document = answer_document(verdict)
     sys.stdout.write(

@@ -3,13 +3,15 @@
 `dueby plan` and `dueby run` print the same. If the deadline can't be met, the ways out come first, then the late plan.
 """
 
+from collections.abc import Callable
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from dueby.cli.tables import Column, fitted_table
 from dueby_api.input_cost import FREE, InputCost
-from dueby_api.units import MICROS_PER_SECOND, format_duration
+from dueby_api.units import format_duration
 from dueby_planner.answer import device_word, proof_sentence
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.plan import Infeasible, Plan
@@ -21,16 +23,24 @@ _HEADINGS = ("CLASS", "ENGINE", "COUNT", "BATCH", "ITERATIONS", "IMAGES EACH", "
 
 
 def print_plan(
-    verdict: Verdict, console: Console, *, cost: InputCost = FREE, warnings_on: Console | None = None
+    verdict: Verdict,
+    console: Console,
+    *,
+    cost: InputCost = FREE,
+    advise: Callable[[int], str] = format_duration,
+    warnings_on: Console | None = None,
 ) -> None:
     """Print the plan of the verdict, or what would be feasible instead; with the job's input cost if it is known.
 
-    Warnings are printed on a console of their own if there is one.
+    `advise` makes of the least time that the job takes from now what to write into its manifest. Warnings are printed
+    on a console of their own if there is one.
     """
     warnings = verdict.plan.warnings if verdict.plan else ()
     if verdict.infeasible:
         warnings = warnings or verdict.infeasible.problem.pool.warnings
-        _print_infeasible(console, verdict.infeasible, verdict.plan)
+        _print_infeasible(console, verdict.infeasible, advise)
+        if verdict.plan:
+            console.print("\nThe plan that ends earliest, which a Soft or Relaxed job starts although it is late:\n")
     if verdict.plan:
         _print_groups(console, verdict.plan)
         _print_proof(console, verdict.plan)
@@ -66,9 +76,10 @@ def _print_groups(console: Console, plan: Plan) -> None:
 
 def _print_proof(console: Console, plan: Plan) -> None:
     problem, word = plan.problem, device_word(plan)
+    within = f"in {format_duration(problem.time_us)}" if problem.time_us > 0 else "after the deadline"
     console.print(
         f"[bold]{plan.gpus:,} {word(plan.gpus)}[/bold] for {problem.images:,} images "
-        f"in {format_duration(problem.time_us)}: expected after {format_duration(plan.expected_finish_us)}, "
+        f"{within}: expected after {format_duration(plan.expected_finish_us)}, "
         f"at confidence {problem.confidence:g} after {format_duration(plan.finish_at_confidence_us)}, "
         f"slack {format_duration(plan.slack_us)}."
     )
@@ -96,16 +107,24 @@ def _terms(cost: InputCost) -> str:
     return f"{words}."
 
 
-def _print_infeasible(console: Console, infeasible: Infeasible, late: Plan | None) -> None:
+def _print_infeasible(console: Console, infeasible: Infeasible, advise: Callable[[int], str]) -> None:
     problem, found = infeasible.problem, infeasible.alternatives
     what = "GPUs" if problem.pool.is_gpu else "CPU slices"
+    more_time = "never with this pool" if found.earliest_us is None else advise(found.earliest_us)
+    if problem.time_us <= 0:
+        passed = format_duration(-problem.time_us)
+        console.print(
+            f"[bold red]Infeasible[/bold red]: the deadline passed {passed} ago, before work on {problem.images:,} "
+            f"images could begin. What it takes: {more_time}"
+        )
+        return
     console.print(
         f"[bold red]Infeasible[/bold red]: all {problem.most:,} {what} can do at most {found.largest_images:,} of "
         f"{problem.images:,} images in {format_duration(problem.time_us)} at confidence {problem.confidence:g} "
         f"({infeasible.proof}). Any one of these would be enough:"
     )
     lines: list[tuple[str | Text, str]] = [
-        ("a deadline of", "never with this pool" if found.earliest_us is None else _exact(found.earliest_us)),
+        ("more time", more_time),
         ("at most", f"{found.largest_images:,} images"),
         ("a confidence of", "none" if found.possible_confidence is None else f"{found.possible_confidence:g}"),
         *(
@@ -117,9 +136,3 @@ def _print_infeasible(console: Console, infeasible: Infeasible, late: Plan | Non
     for row in lines:
         table.add_row(*row)
     console.print(table)
-    if late:
-        console.print("\nThe plan that ends earliest, which a Soft or Relaxed job starts although it is late:\n")
-
-
-def _exact(micros: int) -> str:
-    return f"{format_duration(micros)} ({micros / MICROS_PER_SECOND:,.6f} s)"

@@ -13,7 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from dueby.cli.console import people_console
+from dueby.cli.deadline_advice import advise_deadline
 from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
 from dueby.cli.places import require_places
 from dueby.cli.plan import EXIT_INFEASIBLE, require_plannable
@@ -36,6 +39,7 @@ from dueby_api.parts import NONE, Parts, parts_of
 from dueby_api.run_record import Summary
 from dueby_api.step_messages import FinishResult
 from dueby_api.units import from_micros
+from dueby_planner.deadline_classes import Verdict
 from dueby_planner.profiles.class_profiles import matching
 from dueby_planner.profiles.size_prediction import predictions
 from dueby_worker.engines.host import process_environment
@@ -143,7 +147,7 @@ class Session:
             finally:
                 loop.keep()
         if outcome.ended == "Refused" and outcome.verdict:
-            print_plan(outcome.verdict, people_console(stderr=True))
+            self._print_plan(outcome.verdict, people_console(stderr=True), indexed)
             return EXIT_INFEASIBLE
         closed = self._close(outcome, indexed, retry_failed)
         summary = self._end(loop.now_us, record, processes, outcome=outcome, closed=closed)
@@ -168,10 +172,16 @@ class Session:
             edited_job=ManifestWatch(self.file, self.job, screen.say).edited_job,
             show=screen.show,
             say=screen.say,
-            show_plan=lambda verdict: print_plan(verdict, screen.console, cost=indexed.cost),
+            show_plan=lambda verdict: self._print_plan(verdict, screen.console, indexed),
             now_us=now_us,
             sleep_s=time.sleep,
         )
+
+    def _print_plan(self, verdict: Verdict, console: Console, indexed: steps.Indexed) -> None:
+        def advise(earliest_us: int) -> str:
+            return advise_deadline(self.job.spec, earliest_us, now_us=now_us(), start_us=self.start_us)
+
+        print_plan(verdict, console, cost=indexed.cost, advise=advise)
 
     def _end(
         self,

@@ -122,6 +122,8 @@ def alternatives_sentence(infeasible: Infeasible) -> str:
         advice = f"Do one of: {'; '.join(ways)}."
     else:
         advice = "No later deadline, fewer images, more devices or lower confidence would be enough."
+    if problem.time_us <= 0:
+        return f"The deadline passed {format_duration(-problem.time_us)} ago. {advice}"
     return (
         f"{devices} can do at most {found.largest_images:,} of {problem.images:,} images in "
         f"{format_duration(problem.time_us)} at confidence {problem.confidence:g}. {advice}"

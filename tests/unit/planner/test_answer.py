@@ -1,6 +1,7 @@
 """From plans to documents: what is written is read back as it was, and every field that is declared is written."""
 
 import json
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -231,6 +232,13 @@ def test_a_pool_of_one_device_is_not_called_all_of_them() -> None:
     alone = group(choice(64, SECOND, SECOND), name="a")
     found = reason_of(judge(asked(alone, images=5_000, confidence=0.5), "Hard"))
     assert alternatives_sentence(found).startswith("The only device can do at most 640 of 5,000 images in 10s")
+
+
+def test_a_deadline_that_has_passed_is_no_time_for_images() -> None:
+    late = replace(asked(images=5_000, confidence=0.5), time_us=-12_000_000)
+    assert alternatives_sentence(reason_of(judge(late, "Hard"))).startswith(
+        "The deadline passed 12s ago. Do one of: move the deadline to "
+    )
 
 
 def test_where_no_change_would_be_enough_the_sentence_says_so() -> None:

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from dueby.cli.plan_table import CLAIM, print_plan
+from dueby_api.inference_job import DeadlineClass
 from dueby_api.input_cost import InputCost
 from dueby_planner.deadline_classes import judge
 from support.plan_command import Plan, profile
@@ -78,12 +79,24 @@ def test_infeasible_is_told_with_what_would_do(plan: Plan) -> None:
     assert code == 3
     assert "all 8 GPUs can do at most 333,312 of 400,000 images in 10s at confidence 0.5" in out
     lines = [" ".join(line.split()) for line in out.splitlines()[1:]]
-    assert lines == [
-        "a deadline of 12s (11.834000 s)",
+    assert re.fullmatch(r"more time deadline: 11\.834s \(until \S+Z, started now\)", lines[0])
+    assert lines[1:] == [
         "at most 333,312 images",
         "a confidence of none",
         f"more {A100} 2",
     ]
+
+
+@pytest.mark.parametrize("deadline_class", ["Hard", "Soft"])
+def test_a_deadline_that_has_passed_is_said_to_have(deadline_class: DeadlineClass) -> None:
+    verdict = judge(problem(group(choice(64, 14_000, 900_000)), images=1_000, time=-12_000_000), deadline_class)
+    out = io.StringIO()
+    print_plan(verdict, Console(file=out, width=400), advise=lambda earliest_us: f"deadline: {earliest_us}us")
+    first = out.getvalue().splitlines()[0]
+    assert first.startswith("Infeasible: the deadline passed 12s ago, before work on 1,000 images could begin.")
+    assert re.search(r"What it takes: deadline: \d+us$", first)
+    assert " in -" not in out.getvalue()
+    assert " 0 images" not in out.getvalue()
 
 
 def test_a_late_plan_is_shown_under_the_alternatives(plan: Plan) -> None:
