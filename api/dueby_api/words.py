@@ -1,10 +1,32 @@
-"""Counts as sentences have them: the one place where a plural is made.
+"""Counts and times as sentences have them: the one place where a plural is made, and where a time gets its direction.
 
-`counted(1, "device")` is "1 device". Nouns that don't just take an s say their plural. A sentence that counts something
-and doesn't call this is found by tests/unit/test_words.py.
+"1 devices" and "in -1m01s" are what sentences say that put a number beside a noun. tests/unit/test_words.py finds
+sentences that count something and don't call this. Columns and charts have room for a sign, and keep it.
 """
+
+from dueby_api.units import format_duration
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
     """Return the count with its noun: 1 device, 2,400 images."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+    return f"{count:,} {noun_of(count, noun, plural)}"
+
+
+def noun_of(count: int, noun: str, plural: str = "") -> str:
+    """Return the noun for so many, which stands apart from the count: of 1 to 3 workers."""
+    return noun if count == 1 else plural or noun + "s"
+
+
+def times(count: int) -> str:
+    """Return once, twice or 3 times."""
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
+
+
+def from_now(micros: int) -> str:
+    """Return when something is that is so far away: in 5.0s, or 1m01s ago."""
+    return f"{format_duration(-micros)} ago" if micros < 0 else f"in {format_duration(micros)}"
+
+
+def slack_words(micros: int) -> str:
+    """Return how a finish stands to its deadline: slack 5.0s, or late by 1m01s."""
+    return f"late by {format_duration(-micros)}" if micros < 0 else f"slack {format_duration(micros)}"

@@ -12,6 +12,7 @@ from rich.text import Text
 from dueby.cli.tables import Column, fitted_table
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.units import format_duration
+from dueby_api.words import counted, slack_words
 from dueby_planner.answer import device_word, proof_sentence
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.plan import Infeasible, Plan
@@ -75,16 +76,16 @@ def _print_groups(console: Console, plan: Plan) -> None:
 
 
 def _print_proof(console: Console, plan: Plan) -> None:
-    problem, word = plan.problem, device_word(plan)
+    problem = plan.problem
+    devices, images = counted(plan.gpus, device_word(problem.pool)), counted(problem.images, "image")
     within = f"in {format_duration(problem.time_us)}" if problem.time_us > 0 else "after the deadline"
     console.print(
-        f"[bold]{plan.gpus:,} {word(plan.gpus)}[/bold] for {problem.images:,} images "
-        f"{within}: expected after {format_duration(plan.expected_finish_us)}, "
+        f"[bold]{devices}[/bold] for {images} {within}: expected after {format_duration(plan.expected_finish_us)}, "
         f"at confidence {problem.confidence:g} after {format_duration(plan.finish_at_confidence_us)}, "
-        f"slack {format_duration(plan.slack_us)}."
+        f"{slack_words(plan.slack_us)}."
     )
     odds = "over 0.9999" if plan.probability > 0.9999 else f"{plan.probability:.4f}"
-    console.print(f"Probability of being in time: {odds}. Parts of {plan.part_size:,} images.")
+    console.print(f"Probability of being in time: {odds}. Parts of {counted(plan.part_size, 'image')}.")
     console.print(f"Proof ({plan.proof}, {plan.solve_us / 1000:.1f} ms): {proof_sentence(plan)} {_claim(plan)}")
 
 
@@ -109,23 +110,23 @@ def _terms(cost: InputCost) -> str:
 
 def _print_infeasible(console: Console, infeasible: Infeasible, advise: Callable[[int], str]) -> None:
     problem, found = infeasible.problem, infeasible.alternatives
-    what = "GPUs" if problem.pool.is_gpu else "CPU slices"
+    devices, images = counted(problem.most, device_word(problem.pool)), counted(problem.images, "image")
     more_time = "never with this pool" if found.earliest_us is None else advise(found.earliest_us)
     if problem.time_us <= 0:
         passed = format_duration(-problem.time_us)
         console.print(
-            f"[bold red]Infeasible[/bold red]: the deadline passed {passed} ago, before work on {problem.images:,} "
-            f"images could begin. What it takes: {more_time}"
+            f"[bold red]Infeasible[/bold red]: the deadline passed {passed} ago, before work on {images} "
+            f"could begin. What it takes: {more_time}"
         )
         return
     console.print(
-        f"[bold red]Infeasible[/bold red]: all {problem.most:,} {what} can do at most {found.largest_images:,} of "
-        f"{problem.images:,} images in {format_duration(problem.time_us)} at confidence {problem.confidence:g} "
-        f"({infeasible.proof}). Any one of these would be enough:"
+        f"[bold red]Infeasible[/bold red]: {devices} can do at most {found.largest_images:,} of "
+        f"{images} in {format_duration(problem.time_us)} "
+        f"at confidence {problem.confidence:g} ({infeasible.proof}). Any one of these would be enough:"
     )
     lines: list[tuple[str | Text, str]] = [
         ("more time", more_time),
-        ("at most", f"{found.largest_images:,} images"),
+        ("at most", counted(found.largest_images, "image")),
         ("a confidence of", "none" if found.possible_confidence is None else f"{found.possible_confidence:g}"),
         *(
             (Text(f"more {name}"), "no number is enough" if n is None else f"{n:,}")

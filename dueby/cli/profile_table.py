@@ -8,6 +8,7 @@ from rich.text import Text
 from dueby.cli.tables import Column, fitted_table
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.units import MICROS_PER_SECOND, format_duration
+from dueby_api.words import counted
 
 _HEADINGS = ("BATCH", "STEP L", "P95", "IMAGES/S", "WARM-UP W", "MEMORY", "STEPS")
 
@@ -49,7 +50,7 @@ def _facts(profile: GPUProfile) -> Iterator[str]:
     if spec.contention > 1:
         yield f"while decoding, {spec.contention:.2f} times as slow as model and decoding in sum"
     if spec.processes:
-        yield f"{spec.processes} processes"
+        yield counted(spec.processes, "process", "processes")
 
 
 def _milliseconds(micros: int | None) -> str:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from dueby.cli.tables import Column, fitted_table
 from dueby_api.units import format_count, format_duration
+from dueby_api.words import from_now, noun_of, slack_words
 
 _BAR = 60
 _SHARE, _NARROW_SHARE, _NARROW = 20, 10, 100
@@ -79,7 +80,7 @@ def _counts(view: RunView) -> str:
     failed = f", {view.failed:,} unreadable" if view.failed else ""
     done, images = format_count(view.images_done), format_count(view.images)
     rate = "" if _is_done(view) else f", {_rate(view.images_per_second)} images/s"
-    return f"{done}/{images} images{failed}{rate}"
+    return f"{done}/{images} {noun_of(view.images, 'image')}{failed}{rate}"
 
 
 def _is_done(view: RunView) -> bool:
@@ -92,13 +93,12 @@ def _forecast(view: RunView) -> str:
         return (
             f"all images are done, {format_duration(abs(rest_us))} {'before' if rest_us >= 0 else 'after'} the deadline"
         )
-    rest = f"deadline in {format_duration(rest_us)}" if rest_us > 0 else f"deadline {format_duration(-rest_us)} ago"
+    rest = f"deadline {from_now(rest_us)}"
     finish_us = view.expected_finish_us
     if finish_us is None:
         return rest
     slack_us = view.deadline_us - finish_us
-    words = f"slack {format_duration(slack_us)}" if slack_us >= 0 else f"late by {format_duration(-slack_us)}"
-    return f"expected to finish in {format_duration(max(0, finish_us - view.now_us))}, {rest}: {words}"
+    return f"expected to finish {from_now(max(0, finish_us - view.now_us))}, {rest}: {slack_words(slack_us)}"
 
 
 def _workers(workers: Sequence[WorkerView], *, width: int, lines: int) -> Iterator[Text | Table]:

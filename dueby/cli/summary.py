@@ -85,7 +85,7 @@ def print_summary(summary: Summary, sink: str, console: Console) -> None:
     console.print(
         Text.assemble(
             (summary.verdict or "", style),
-            f": {summary.images_done:,} of {summary.images:,} images{unreadable}{_times(summary)}.",
+            f": {summary.images_done:,} of {counted(summary.images or 0, 'image')}{unreadable}{_times(summary)}.",
         )
     )
     if summary.weights_warning:

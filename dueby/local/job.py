@@ -5,6 +5,7 @@ from dueby_api.conditions import Reason
 from dueby_api.inference_job import InferenceJob
 from dueby_api.parts import Parts
 from dueby_api.status import JobStatus
+from dueby_api.words import counted
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.job_snapshot import JobSnapshot
 
@@ -14,7 +15,7 @@ NAMESPACE = ""
 
 def first_snapshot(job: InferenceJob, indexed: Indexed, *, parts_there: Parts, accepted_us: int) -> JobSnapshot:
     """Return an indexed job before its first plan. `parts_there` are those of a sink that was begun before."""
-    found = [NewCondition(reason=Reason.INDEXED, message=f"{indexed.images:,} images.")]
+    found = [NewCondition(reason=Reason.INDEXED, message=f"{counted(indexed.images, 'image')}.")]
     return JobSnapshot(
         namespace=NAMESPACE,
         name=job.metadata.name,

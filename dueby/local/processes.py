@@ -26,6 +26,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_api.schema import Spec, decode
 from dueby_api.step_config import CAREFUL_AFTER, LOSSES_VARIABLE
 from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError, WorkerProgress, WorkResult
+from dueby_api.words import counted
 from dueby_operator.model.job_model import GONE, Assignment, WorkerModel, WorkerState, worker_model
 from dueby_operator.model.step_configs import common_config, own_config
 from dueby_worker.system.end_with_parent import ending_with_me
@@ -149,7 +150,7 @@ class Processes:
             return Transient(f"worker {last.assignment.worker} gave up: {words}")
         code = last.process.returncode
         how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
-        return DueByError(f"{len(lost)} workers ended before their work, the last with {how}: {words}")
+        return DueByError(f"{counted(len(lost), 'worker')} ended before their time, the last with {how}: {words}")
 
     def _start(self, assignment: Assignment, *, part_size: int, shares: list[list[int]], rank: int) -> Process:
         taken = {process.slot.name for process in self.started if not process.is_gone}

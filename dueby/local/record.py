@@ -10,6 +10,7 @@ from dueby.local.processes import Process
 from dueby_api.input_cost import InputCost
 from dueby_api.run_record import PlanFile, ProgressFile, ReplanRecord, Revision, WorkerRecord
 from dueby_api.units import MICROS_PER_SECOND, seconds
+from dueby_api.words import counted
 from dueby_operator.model.actions import StartWorkers
 from dueby_operator.model.assignments import planned_worker
 from dueby_operator.model.job_model import StartReason
@@ -69,7 +70,7 @@ class Record:
                 reason=reason,
                 before=before,
                 after=after,
-                message=f"{_WORDS[reason]}: {before} to {after} workers",
+                message=f"{_WORDS[reason]}: {before} to {counted(after, 'worker')}",
             )
         )
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from dueby_api import words
 from dueby_api.units import MICROS_PER_SECOND, format_duration, from_micros
 
 NOTHING = "–"
@@ -87,7 +88,7 @@ def moment(unix_us: int | None) -> str:
 
 def counted(count: int | None, noun: str, plural: str = "") -> str:
     """Return 1 device or 2 devices."""
-    return f"{number(count)} {noun if count == 1 else plural or noun + 's'}"
+    return f"{NOTHING} {plural or noun + 's'}" if count is None else words.counted(count, noun, plural)
 
 
 def _day(when: datetime) -> str:

@@ -38,8 +38,8 @@ from dueby_operator.model.writes import Delete, Put, Write
 BUSY_S, IDLE_S = 2.0, 30.0
 # Jobs, and other objects, that are written at once.
 AT_ONCE = 16
-# Progress changes in every pass. If nothing else has, it is written this often: otherwise 100 jobs were 50 writes a
-# second.
+# Progress, and what messages say of it, changes in every pass. If nothing else has, it is written this often: otherwise
+# 100 jobs were 50 writes a second, and each is another row of `kubectl get --watch`.
 PROGRESS_US = 10_000_000
 # HTTP status of a quota or an admission policy that says no.
 FORBIDDEN = 403
@@ -186,7 +186,7 @@ class Reconciler:
         job, status = decision.job, decision.status
         if status == stored.status:
             return stored
-        is_progress = status.replace(progress=None) == stored.status.replace(progress=None)
+        is_progress = without_words(status) == without_words(stored.status)
         now_us = self.snapshot.now_us
         if is_progress and now_us < self._written_us.get(job.uid, 0) + PROGRESS_US:
             return stored
@@ -239,6 +239,12 @@ def memory_after(decision: JobDecision, *, now_us: int) -> JobMemory:
     if decision.fault or is_resting(decision.memory, now_us=now_us):
         return decision.memory
     return replace(decision.memory, faults=0, retry_us=0)
+
+
+def without_words(status: JobStatus) -> JobStatus:
+    """Return the status without what changes while nothing happens: progress, and the messages beside reasons."""
+    conditions = tuple(found.replace(message="") for found in status.conditions)
+    return status.replace(progress=None, message=None, conditions=conditions)
 
 
 def least_status(status: JobStatus) -> JobStatus:

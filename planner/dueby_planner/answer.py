@@ -5,15 +5,16 @@ dueby_api.status): what `dueby plan -o json` prints, what a run's record keeps, 
 a document declares and that nothing here writes fails a test.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup
 from dueby_api.status import AlternativesStatus, PlanStatus
 from dueby_api.units import format_duration, format_time, seconds
+from dueby_api.words import counted
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.alternatives import Alternatives
 from dueby_planner.model.plan import Infeasible, Plan
+from dueby_planner.profiles.pool import Pool
 
 
 def planned_groups(plan: Plan) -> tuple[PlannedGroup, ...]:
@@ -116,7 +117,8 @@ def alternatives_status(infeasible: Infeasible, *, now_us: int) -> AlternativesS
 def alternatives_sentence(infeasible: Infeasible) -> str:
     """Return why the deadline can't be met, and every change that would help."""
     problem, found = infeasible.problem, infeasible.alternatives
-    devices = "The only device" if problem.most == 1 else f"All {problem.most:,} devices"
+    # Others may hold more, and the job's limits may leave some out.
+    devices = "The only device" if problem.most == 1 else f"The {counted(problem.most, 'device')}"
     ways = _ways(found)
     if ways:
         advice = f"Do one of: {'; '.join(ways)}."
@@ -125,7 +127,7 @@ def alternatives_sentence(infeasible: Infeasible) -> str:
     if problem.time_us <= 0:
         return f"The deadline passed {format_duration(-problem.time_us)} ago. {advice}"
     return (
-        f"{devices} can do at most {found.largest_images:,} of {problem.images:,} images in "
+        f"{devices} that the job may use can do at most {_some(found.largest_images, problem.images)} in "
         f"{format_duration(problem.time_us)} at confidence {problem.confidence:g}. {advice}"
     )
 
@@ -144,19 +146,23 @@ def _ways(found: Alternatives) -> list[str]:
 
 def proof_sentence(plan: Plan) -> str:
     """Return why no fewer devices are enough."""
-    what = device_word(plan)
+    what = device_word(plan.problem.pool)
     if plan.gpus == 1:
-        return f"No plan has fewer than 1 {what(1)}."
+        return f"No plan has fewer than 1 {what}."
     fewer = plan.gpus - 1
     if not plan.is_in_time:
         ends = format_duration(plan.finish_at_confidence_us)
-        none = f"No single {what(1)} of this pool ends" if fewer == 1 else f"No {fewer:,} {what(2)} of this pool end"
+        none = f"No single {what} of this pool ends" if fewer == 1 else f"No {counted(fewer, what)} of this pool end"
         return f"{none} within {ends}, as these {plan.gpus:,} do."
     most, images = plan.max_images_of_fewer, plan.problem.images
-    return f"{fewer:,} {what(fewer)} can do at most {most:,} of {images:,} images by the deadline."
+    return f"{counted(fewer, what)} can do at most {_some(most, images)} by the deadline."
 
 
-def device_word(plan: Plan) -> Callable[[int], str]:
-    """Return a function from a number of devices to their name: `GPU`, `GPUs`, `CPU slice` or `CPU slices`."""
-    word = "GPU" if plan.problem.pool.is_gpu else "CPU slice"
-    return lambda count: word if count == 1 else word + "s"
+def device_word(pool: Pool) -> str:
+    """Return what a device of the pool is called: `GPU` or `CPU slice`."""
+    return "GPU" if pool.is_gpu else "CPU slice"
+
+
+def _some(count: int, images: int) -> str:
+    """Return `640 of 5,000 images`."""
+    return f"{count:,} of {counted(images, 'image')}"

@@ -33,8 +33,8 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
         "spec.deadlineTime in body should match",
     ),
     "a class": ({"deadlineClass": "Tough"}, 'supported values: "BestEffort", "Hard", "Relaxed", "Soft"'),
-    "a low confidence": ({"confidence": 0.4}, "should be greater than or equal to 0.5"),
-    "certainty": ({"confidence": 1.0}, "spec.confidence in body should be less than or equal to"),
+    "a low confidence": ({"confidence": 0.4}, "must be a number of at least 0.5 and at most 0.999"),
+    "certainty": ({"confidence": 1}, "must be a number of at least 0.5 and at most 0.999"),
     "what to do at the deadline": ({"onDeadline": "Panic"}, 'supported values: "Continue", "Stop"'),
     "a share too large": (
         {"maxFailedImages": "200%"},

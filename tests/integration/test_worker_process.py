@@ -192,7 +192,7 @@ def test_finish_names_what_is_missing_and_what_is_another_job_s(new_job: Any, tm
     sink = tmp_path / "sink"
     part = sink / "part-000000000016-000000000031.parquet"
     aside = part.rename(tmp_path / "aside")
-    with pytest.raises(Transient, match="1 of 3 parts are still missing"):
+    with pytest.raises(Transient, match="still lacks 1 of 3 parts"):
         job.finish_here()
     part.write_bytes((sink / "part-000000000032-000000000047.parquet").read_bytes())
     with pytest.raises(Invalid, match="covers the images 32 to 47, not 16 to 31"):
@@ -231,7 +231,7 @@ def test_a_worker_that_has_run_its_last_mini_batch_ends_well_as_spent(new_job: A
 
     spent = job.work(0, fingerprint=fingerprint, maxIterations=8).result()["progress"]
     assert (spent["state"], spent["batches"], spent["partsCommitted"]) == ("spent", 9, 9)
-    with pytest.raises(Transient, match="3 of 12 parts are still missing"):
+    with pytest.raises(Transient, match="still lacks 3 of 12 parts"):
         job.finish_here()
 
     rest = job.work_here(1, fingerprint=fingerprint, maxIterations=8)["progress"]

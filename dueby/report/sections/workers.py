@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dueby.report.charts.svg import Markup
 from dueby.report.charts.workers import STATES, choose_lanes, draw_workers
 from dueby.report.run import Run
-from dueby.report.wording import duration, number, reason
+from dueby.report.wording import counted, duration, number, reason
 from dueby_api.run_record import ReplanRecord
 
 _KEY = {**STATES, "done": "idle", "planned": "planned finish"}
@@ -34,6 +34,6 @@ def workers_section(run: Run) -> WorkersSection | None:
 
 
 def _replan_sentence(replan: ReplanRecord) -> str:
-    counts = "" if replan.after is None else f": {number(replan.before)} to {number(replan.after)} workers"
+    counts = "" if replan.after is None else f": {number(replan.before)} to {counted(replan.after, 'worker')}"
     message = replan.message or f"{reason(replan.reason)}{counts}"
     return f"After {duration(replan.at_seconds)}: {message.rstrip('.')}."

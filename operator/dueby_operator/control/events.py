@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.status import Condition, JobStatus
+from dueby_api.words import counted
 from dueby_operator.control.conditions import condition
 
 # The conditions whose changes are told, and the status of each that is bad news; empty: no status is.
@@ -23,9 +24,11 @@ BAD_NEWS: Mapping[ConditionType, str] = {
     ConditionType.FAILED: "True",
 }
 # Bad news, although the condition is not what it is called.
-_ALARMING = frozenset({Reason.OPERATOR_RETRYING.word})
+_ALARMING = frozenset({Reason.OPERATOR_RETRYING.word, Reason.SOURCE_UNREADABLE.word})
 # False, and yet no bad news.
 _PASSING = frozenset({Reason.PROFILING.word})
+# What a reason means, for a condition that has no message of its own.
+_MEANINGS = {(reason.type, reason.status, reason.word): reason.value.meaning for reason in Reason}
 # Not worth an Event when a condition appears with it.
 _USUAL = {(reason.type, reason.word) for reason in (Reason.PROFILED, Reason.ADMITTED, Reason.ON_TRACK)}
 
@@ -49,7 +52,7 @@ def events_between(before: JobStatus, after: JobStatus) -> tuple[NewEvent, ...]:
     replans = [
         NewEvent(
             reason="Replanned",
-            message=f"{replan.reason}: from {replan.before} workers to {replan.after}.",
+            message=f"{replan.reason}: from {counted(replan.before, 'worker')} to {replan.after}.",
             is_warning=replan.reason == "WorkerLost",
         )
         for replan in after.replans
@@ -66,4 +69,8 @@ def _is_news(kind: ConditionType, before: Condition | None, now: Condition) -> b
 
 def _event_of(kind: ConditionType, now: Condition) -> NewEvent:
     is_bad = now.reason in _ALARMING or (now.status == BAD_NEWS[kind] and now.reason not in _PASSING)
-    return NewEvent(reason=now.reason, message=now.message or kind, is_warning=is_bad)
+    return NewEvent(reason=now.reason, message=now.message or _meaning(kind, now), is_warning=is_bad)
+
+
+def _meaning(kind: ConditionType, now: Condition) -> str:
+    return _MEANINGS.get((kind, now.status, now.reason), now.reason)

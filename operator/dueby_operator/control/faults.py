@@ -12,6 +12,7 @@ from dataclasses import replace
 from dueby_api.conditions import Reason
 from dueby_api.status import JobStatus
 from dueby_api.units import MICROS_PER_SECOND, format_duration
+from dueby_api.words import times
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobSnapshot
@@ -33,7 +34,7 @@ def status_with_fault(
 ) -> JobStatus:
     """Return the status that says so. `memory` is that after the fault."""
     if memory.faults >= MAX_FAULTS:
-        message = f"The operator could not handle this job, {memory.faults} times in a row: {fault.sentence}"
+        message = f"The operator could not handle this job, {times(memory.faults)} in a row: {fault.sentence}"
         found = NewCondition(reason=Reason.OPERATOR_ERROR, message=message)
     else:
         pause = format_duration(pause_us(memory.faults))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from dueby_api.schema import LenientSpec
+from dueby_api.words import times
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.jobs.pod_diagnosis import diagnose_step
 from dueby_operator.jobs.pod_state import Ending, ending_of
@@ -90,7 +91,7 @@ def _lost(given: PolicyInput, job: BatchJob, ending: Ending) -> str:
 def _again(step: StepName, job: BatchJob, lost: str) -> StepProgress[Result]:
     attempt = attempt_of(job)
     if is_given_up(job):
-        message = f"the {step} step was started {attempt} times, and nothing came of it: at last {lost}"
+        message = f"the {step} step was started {times(attempt)}, and nothing came of it: at last {lost}"
         return StepProgress(failure=message, job=job)
     message = f"The {step} step is started anew ({attempt + 1} of {MAX_ATTEMPTS}), since {lost}."
     return StepProgress(message=message, actions=(StartStep(step=step),), job=job)

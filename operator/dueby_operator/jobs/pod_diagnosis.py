@@ -7,6 +7,7 @@ is wrong, and the plan goes on without the workers that it concerns.
 from collections.abc import Iterable, Sequence
 
 from dueby_api.conditions import Reason
+from dueby_api.words import counted
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import is_queued, is_slow_to_start, job_of, not_starting, unschedulable
 from dueby_operator.model.conditions import NewCondition
@@ -49,14 +50,14 @@ def diagnose_admission(job: JobSnapshot) -> NewCondition:
         return NewCondition(reason=Reason.QUEUED, message=message)
     if not job.absent:
         return NewCondition(reason=Reason.ADMITTED)
-    count = len(job.absent)
+    workers = counted(len(job.absent), "worker")
     scheduler_says = next((sentence for pod in job.pods if (sentence := unschedulable(pod))), "")
     if scheduler_says:
-        message = f"{count} workers are on no node, and the rest is planned without them: {scheduler_says}"
+        message = f"No node takes {workers}, and the plan goes on with the others: {scheduler_says}"
         return NewCondition(reason=Reason.UNSCHEDULABLE, message=message)
     name = min(name for name, _ in job.absent)
     message = (
-        f"{count} workers have no pod, and the rest is planned without them. `kubectl describe job {name}` says why."
+        f"There is no pod for {workers}, and the plan goes on with the others. `kubectl describe job {name}` says why."
     )
     return NewCondition(reason=Reason.PODS_NOT_CREATED, message=message)
 
@@ -72,4 +73,5 @@ def diagnose_start(pods: Iterable[Pod], *, now_us: int) -> NewCondition | None:
     sentences = [sentence for pod in pods if (sentence := not_starting(pod) or slow_to_start(pod, now_us=now_us))]
     if not sentences:
         return None
-    return NewCondition(reason=Reason.PODS_NOT_STARTING, message=f"{len(sentences)} pods don't start: {sentences[0]}")
+    pods_that, verb = counted(len(sentences), "pod"), "doesn't" if len(sentences) == 1 else "don't"
+    return NewCondition(reason=Reason.PODS_NOT_STARTING, message=f"{pods_that} {verb} start: {sentences[0]}")

@@ -11,6 +11,7 @@ from dueby_api.packed_profile import unpack_profile
 from dueby_api.step_messages import ProfilingProgress, ProfilingResult
 from dueby_api.subject import model_subject, profile_subject
 from dueby_api.units import MICROS_PER_SECOND, format_duration
+from dueby_api.words import times
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_diagnosis import diagnose_step
 from dueby_operator.jobs.pod_state import Ending, ending_of, is_queued, job_of
@@ -130,7 +131,7 @@ def _without_words(attempt: Attempt, found: BatchJob, *, now_us: int) -> Attempt
     if not is_long_complete(found, now_us=now_us):
         return replace(attempt, state="measuring", message="what it has measured is being read")
     if is_given_up(found):
-        message = f"it was measured {attempt.number} times, and each time its pod was gone before that was read"
+        message = f"it was measured {times(attempt.number)}, and each time its pod was gone before that was read"
         return replace(attempt, state="failed", message=message)
     return replace(attempt, state="lost", message="its pod is gone, and what it has measured with it")
 

@@ -22,6 +22,7 @@ from dueby_api.gpu_profile import GPUProfile, ProfileSpec
 from dueby_api.schema import LenientSpec, decode, field, validate
 from dueby_api.subject import ModelSubject, Subject, model_subject, node_of, profile_subject
 from dueby_api.units import MICROS_PER_SECOND
+from dueby_api.words import counted
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.jobs import names
@@ -216,7 +217,8 @@ def _steps(spec: ProfileSpec, now: Now) -> Drift | None:
     if off is None or shown is None:
         return None
     how = "longer" if off > 0 else "shorter"
-    message = f"In {shown.jobs} jobs ({shown.steps:,} steps) its class's steps were {abs(off):.0%} {how} than measured"
+    seen_in = f"{counted(shown.jobs, 'job')} ({counted(shown.steps, 'step')})"
+    message = f"In {seen_in} its class's steps were {abs(off):.0%} {how} than measured"
     return Drift(reason=Reason.STEPS_OFF, message=message)
 
 

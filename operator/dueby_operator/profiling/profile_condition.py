@@ -10,6 +10,7 @@ from dueby_api.conditions import Reason
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
 from dueby_api.status import ProfileStatus
 from dueby_api.subject import Subject, node_of
+from dueby_api.words import counted
 from dueby_operator import paths
 from dueby_operator.jobs import names
 from dueby_operator.model.conditions import NewCondition, merge_conditions
@@ -113,7 +114,7 @@ def _of_classes(profiles: Sequence[GPUProfile], drifted: Mapping[str, Drift | No
 
 def _of_class(nodes: Sequence[GPUProfile], drifted: Mapping[str, Drift | None]) -> NewCondition:
     off = [(profile, drift) for profile in nodes if (drift := drifted[profile.name])]
-    of_all = f"Of {len(nodes)} node{'s' if len(nodes) > 1 else ''}"
+    of_all = f"Of {counted(len(nodes), 'node')}"
     if not off:
         return NewCondition(reason=Reason.MEASURED, message=f"{of_all}.")
     named = ", ".join(f"{profile.spec.device.node} ({drift.reason.word})" for profile, drift in off[:MAX_NAMED])

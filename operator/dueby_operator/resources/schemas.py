@@ -9,9 +9,10 @@ import inspect
 from typing import Any
 
 from dueby_api.schema import END, Spec, json_schemas, specs_within
-from dueby_operator.resources.rules import RULES
+from dueby_operator.resources.rules import RULES, Rule
 
 Schema = dict[str, Any]
+_BOUND_WORDS = {">=": "at least", "<=": "at most"}
 
 
 def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
@@ -38,13 +39,14 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
         for side in ("Minimum", "Maximum"):  # OpenAPI 3.0 has the bound in the one field and a flag in the other
             if f"exclusive{side}" in found:
                 found[side.lower()], found[f"exclusive{side}"] = found[f"exclusive{side}"], True
+        bounds = _take_broken_bounds(found)
         if "items" in found:
             found["items"] = convert(found["items"], f"{path}[]")
         if found.get("type") == "object" and "additionalProperties" not in found:
             found["x-kubernetes-preserve-unknown-fields"] = True
         if isinstance(found.get("additionalProperties"), dict):
             found["additionalProperties"] = convert(found["additionalProperties"], f"{path}{{}}")
-        return _with_default(node, with_rules(found, resource, path), path)
+        return _with_default(node, with_rules(found, resource, path, *bounds), path)
 
     def either(choices: list[Schema], path: str) -> Schema:
         choices = [choice for choice in choices if choice != {"type": "null"}]
@@ -92,11 +94,27 @@ def _with_default(node: Schema, found: Schema, path: str) -> Schema:
     return {**found, "default": node["default"]} if has_default else found
 
 
-def with_rules(found: Schema, resource: str, path: str) -> Schema:
-    rules = RULES.get((resource, path))
+def with_rules(found: Schema, resource: str, path: str, *more: Rule) -> Schema:
+    rules = (*RULES.get((resource, path), ()), *more)
     if rules:
         found["x-kubernetes-validations"] = [{"rule": rule, "message": sentence} for rule, sentence in rules]
     return found
+
+
+def _take_broken_bounds(found: Schema) -> tuple[Rule, ...]:
+    """Take the bounds of a number out of its schema if one is no whole number; return the rule that says the same.
+
+    The API server compares an integer, such as 1, with the bounds cut to integers: it would refuse `confidence: 1`
+    since it is not "less than or equal to 0", and take `confidence: 0`.
+    """
+    bounds = {sign: found[name] for name, sign in (("minimum", ">="), ("maximum", "<=")) if name in found}
+    if found.get("type") != "number" or all(float(bound).is_integer() for bound in bounds.values()):
+        return ()
+    rule = " && ".join(f"self {sign} {float(bound)}" for sign, bound in bounds.items())
+    words = " and ".join(f"{_BOUND_WORDS[sign]} {bound:g}" for sign, bound in bounds.items())
+    for name in ("minimum", "maximum"):
+        found.pop(name, None)
+    return ((rule, f"must be a number of {words}"),)
 
 
 def _one_line(text: str | None) -> str:

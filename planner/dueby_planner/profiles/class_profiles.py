@@ -23,6 +23,7 @@ from dueby_api.gpu_profile import (
 )
 from dueby_api.inference_job import Model
 from dueby_api.subject import Subject, model_subject, profile_subject
+from dueby_api.words import counted
 from dueby_planner.profiles.interpolation import describe_fit, warmup_of
 
 Device = tuple[str | None, str | None]
@@ -96,7 +97,7 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
     # Of the aggregated steps: an error of some node's own fit would say nothing about them.
     spec = spec.replace(latency_fit=describe_fit(spec))
     return first.replace(
-        metadata=first.metadata.replace(name=f"{spec.device_class} (of {len(nodes)} nodes)"), spec=spec
+        metadata=first.metadata.replace(name=f"{spec.device_class} (of {counted(len(nodes), 'node')})"), spec=spec
     )
 
 

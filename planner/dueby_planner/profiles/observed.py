@@ -28,6 +28,7 @@ from math import sqrt
 from statistics import fmean, median_high, median_low, stdev
 
 from dueby_api.gpu_profile import Latency, ObservedJob, ProfileSpec, Quantiles, Spread
+from dueby_api.words import counted
 from dueby_planner.small_samples import foresight
 
 # From how many jobs, steps and starts on they count; and from how many jobs on they outweigh the measured spread.
@@ -103,7 +104,7 @@ def learn(spec: ProfileSpec, *, namespace: str | None = None) -> LearnedProfile:
         remarks.append(f"is predicted from {source}, at {spec.predicted.image_size} px, and was not measured{doubt}")
     if starts:
         spec = spec.replace(startup_micros=startup)
-        remarks.append(f"the start-up time includes those of {starts} workers of earlier jobs")
+        remarks.append(f"the start-up time includes those of {counted(starts, 'worker')} of earlier jobs")
     if shown is None:
         return LearnedProfile(spec=spec, remarks=tuple(remarks))
     steps = tuple(
@@ -111,8 +112,8 @@ def learn(spec: ProfileSpec, *, namespace: str | None = None) -> LearnedProfile:
         for step in spec.steps
     )
     remarks.append(
-        f"steps are planned at {shown.ratio:.3f} times the measured latency, as in {shown.jobs} earlier jobs "
-        f"({shown.steps:,} steps)"
+        f"steps are planned at {shown.ratio:.3f} times the measured latency, as in "
+        f"{counted(shown.jobs, 'earlier job')} ({counted(shown.steps, 'step')})"
     )
     spread = _spread_of_own(spec, shown) if shown_by_own else _spread_of_others(spec, shown)
     return LearnedProfile(spec=spec.replace(steps=steps, spread=spread), ratio=shown.ratio, remarks=tuple(remarks))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from statistics import median
 
+from dueby_api.words import counted
 from dueby_planner.small_samples import Z95
 from dueby_profiler.analysis.document import run_spread
 from dueby_profiler.analysis.points import Measurements
@@ -19,7 +20,7 @@ def remarks(found: Measurements, *, end: End, rounds_left_out: int) -> Iterator[
             "that of processes that had already run other sizes (too short)"
         )
     elif rounds_left_out:
-        yield f"no time was left for {rounds_left_out} more rounds of fresh processes"
+        yield f"no time was left for {counted(rounds_left_out, 'more round')} of fresh processes"
     yield describe_certainty(found)
 
 
@@ -29,7 +30,7 @@ def describe_certainty(found: Measurements) -> str:
     errors = [relative_error(visit.durations_us) for visit in found.visits[size]]
     error, wanted = median(errors), f"{WANTED_ERROR:.0%}"
     known = f"known within {max(error, 0.001):.1%}" if error < 1 else "known from a few steps only"
-    clauses = [f"{found.processes} processes, the mean step of each {known} (aim: {wanted})"]
+    clauses = [f"{counted(found.processes, 'process', 'processes')}, the mean step of each {known} (aim: {wanted})"]
     spread = run_spread(found)
     if spread is None:
         clauses.append("the spread between runs was not measured, so plans will assume one")

@@ -14,6 +14,7 @@ from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.schema import Spec, field
+from dueby_api.words import counted
 from dueby_profiler.analysis.memory import fitting_size
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine, software_versions
@@ -125,7 +126,7 @@ class _MemoryMapper:
         for number, (size, group) in enumerate(rounds):
             new = [side for side in group if (side, size) not in self.known]
             sides = [side for side in new if self._may_fit(size, peaks[side])]
-            doing = f"mini-batches of {size} images of {', '.join(map(str, sides))} px"
+            doing = f"mini-batches of {counted(size, 'image')} of {', '.join(map(str, sides))} px"
             self.listener.on_progress(ProgressUpdate(doing=doing, left_s=took_s * (len(rounds) - number)))
             began_s = self.machine.clock()
             for side, peak in zip(sides, self._peaks(engine, size, sides), strict=True):

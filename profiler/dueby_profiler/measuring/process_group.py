@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO, Self, TypeVar
 
 from dueby_api.errors import DueByError, Invalid
+from dueby_api.words import counted
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.measuring.messages import (
     Build,
@@ -55,7 +56,7 @@ class OutOfMemory(DueByError):
     """A mini-batch of this size needs more memory than there is."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"a mini-batch of {size} images does not fit into memory")
+        super().__init__(f"a mini-batch of {counted(size, 'image')} does not fit into memory")
         self.size = size
 
 

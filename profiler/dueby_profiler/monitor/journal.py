@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from dueby_api.engines import EngineName
+from dueby_api.words import counted
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.monitor.sampler import Row, Sampler
 from dueby_profiler.monitor.sampling_thread import sampling
@@ -70,8 +71,8 @@ class Journal:
         """A message: how many samples were taken, and what they cost."""
         period_s = self._period_s or 0.0
         return (
-            f"{self.layout.device_class}: the monitor took {self._samples:,} samples, one every {period_s:g} s, and "
-            f"used {self.share_of_a_core:.2%} of a core."
+            f"{self.layout.device_class}: the monitor took {counted(self._samples, 'sample')}, "
+            f"one every {period_s:g} s, and used {self.share_of_a_core:.2%} of a core."
         )
 
     def close(self) -> Path:

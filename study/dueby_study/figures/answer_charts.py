@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from dueby_api.units import format_count
+from dueby_api.words import counted
 from dueby_profiler.analysis.figures import COLOURS
 from dueby_study.answers import Answers, Curve, Map, edges
 
@@ -46,7 +47,7 @@ def draw_most(found: Answers) -> Figure:
     figure, (most, sizes) = pyplot.subplots(1, 2, figsize=(9.6, 3.7), layout="constrained")
     for curve, colour in zip(found.curves, COLOURS, strict=False):
         known = [(time_us / 1e6, images) for time_us, images in zip(curve.times_us, curve.images) if images]
-        what = "1 device" if curve.devices == 1 else f"{curve.devices} devices"
+        what = counted(curve.devices, "device")
         most.plot(*zip(*known, strict=True), color=colour, marker="o", markersize=3, label=what)
     most.set(yscale="log", ylabel="images", title="The most images by T: model (2)")
     most.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_count(round(value))))
@@ -78,7 +79,7 @@ def draw_printed(found: Answers) -> Figure:
     values = (printed.most, printed.most_printed)
     drawn = most.bar(("as meant", "as printed"), values, color=COLOURS[:2], width=0.5)
     most.bar_label(drawn, labels=[f"{value:,}" for value in values], padding=3, fontsize=9)
-    most.set(yscale="log", ylabel="images", title=f"Model (2), {found.devices} devices")
+    most.set(yscale="log", ylabel="images", title=f"Model (2), {counted(found.devices, 'device')}")
     most.set_ylim(max(0.5, min(values) / 10), 8 * max(values))
     most.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_count(round(value))))
     most.set_axisbelow(True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 
 from dueby_api.schema import Spec
+from dueby_api.words import counted
 from dueby_profiler.analysis.points import while_all_busy
 from dueby_profiler.machine import nvml
 from dueby_profiler.machine.layouts import Layout
@@ -131,10 +132,10 @@ def rates_of(rows: Sequence[Row]) -> tuple[Rate, ...]:
 
 def words_of(processes: int, threads: int, *, gpu: bool) -> str:
     """Describe the arrangement for people."""
-    many = "1 process" if processes == 1 else f"{processes} processes"
+    many = counted(processes, "process", "processes")
     if gpu:
         return f"{many} on a GPU"
-    cores = "1 core" if threads == 1 else f"{threads} cores"
+    cores = counted(threads, "core")
     return f"{many} of {cores}" if processes == 1 else f"{many} of {cores} each"
 
 

@@ -50,7 +50,7 @@ def test_a_pod_that_no_node_takes_is_planned_without(cluster: Cluster) -> None:
     document = job(cluster, "one-node", images=1_000_000, source={"synthetic": {}}, model={**MODEL, "imageSize": 32})
     document["spec"]["worker"]["volumes"] = [{"name": "shared", "persistentVolumeClaim": {"claimName": "one-node"}}]
     cluster.apply(claim, profile, document)
-    wait_until_told(cluster, "one-node", "Admitted", "1 workers are on no node", reason="Unschedulable")
+    wait_until_told(cluster, "one-node", "Admitted", "No node takes 1 worker", reason="Unschedulable")
     wait_until_told(cluster, "one-node", "OnTrack", reason="Late")
     assert cluster.get("infj", "one-node")["status"]["plan"]["gpus"] == 2
     cluster.kubectl("delete", "infj/one-node", "gprof/hasty-32")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dueby_api.status import Condition, JobStatus
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.control.clear import KEPT_COMPLETE_US
@@ -13,7 +14,7 @@ from dueby_operator.control.faults import MAX_FAULTS
 from dueby_operator.jobs import names
 from dueby_operator.jobs.withheld import WITHHELD_US
 from dueby_operator.kube.client import Kube
-from dueby_operator.reconciler import PROGRESS_US, Reconciler
+from dueby_operator.reconciler import PROGRESS_US, Reconciler, without_words
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import MADE, NOW, SECOND
 from support.operator import profile
@@ -59,6 +60,16 @@ def test_progress_alone_is_written_once_in_a_while_and_news_at_once() -> None:
     asyncio.run(look())
     assert store.objects[paths.jobs_path("team", "a")]["status"]["phase"] == "Running"
     assert found == [["inferencejobs"], [], [], ["inferencejobs"], []]
+
+
+def test_other_words_beside_the_same_reason_are_no_news_and_another_reason_is() -> None:
+    def status(reason: str, message: str) -> JobStatus:
+        found = Condition(type="Profiled", status="False", reason=reason, message=message, last_transition_time=MADE)
+        return JobStatus(conditions=(found,), message=message)
+
+    first = status("Profiling", "at most 50s left")
+    assert without_words(first) == without_words(status("Profiling", "at most 40s left"))
+    assert without_words(first) != without_words(status("NoProfile", "at most 50s left"))
 
 
 def test_devices_are_withheld_for_jobs_own_workers_only_and_not_for_long() -> None:

@@ -223,7 +223,8 @@ def test_the_proof_says_what_fewer_devices_can_not_do(name: str, sentence: str) 
 
 def test_alternatives_are_offered_one_beside_the_other() -> None:
     assert alternatives_sentence(reason_of(judge(asked(images=5_000, confidence=0.5), "Hard"))) == (
-        "All 4 devices can do at most 2,560 of 5,000 images in 10s at confidence 0.5. Do one of: move the deadline to "
+        "The 4 devices that the job may use can do at most 2,560 of 5,000 images in 10s at confidence 0.5. "
+        "Do one of: move the deadline to "
         "20s from now; lower images to 2,560; add 4 more of a."
     )
 
@@ -231,7 +232,7 @@ def test_alternatives_are_offered_one_beside_the_other() -> None:
 def test_a_pool_of_one_device_is_not_called_all_of_them() -> None:
     alone = group(choice(64, SECOND, SECOND), name="a")
     found = reason_of(judge(asked(alone, images=5_000, confidence=0.5), "Hard"))
-    assert alternatives_sentence(found).startswith("The only device can do at most 640 of 5,000 images in 10s")
+    assert alternatives_sentence(found).startswith("The only device that the job may use can do at most 640 of")
 
 
 def test_a_deadline_that_has_passed_is_no_time_for_images() -> None:
@@ -245,6 +246,7 @@ def test_where_no_change_would_be_enough_the_sentence_says_so() -> None:
     # A hand-over loses a part of 64 images, which is all that a device may do.
     asked_in_vain = asked(images=5_000, part_size=64, max_iterations=0)
     assert alternatives_sentence(reason_of(judge(asked_in_vain, "Hard"))) == (
-        "All 4 devices can do at most 0 of 5,000 images in 10s at confidence 0.95. No later deadline, fewer images, "
+        "The 4 devices that the job may use can do at most 0 of 5,000 images in 10s at confidence 0.95. "
+        "No later deadline, fewer images, "
         "more devices or lower confidence would be enough."
     )

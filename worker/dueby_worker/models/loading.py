@@ -15,6 +15,7 @@ from torch import nn
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
+from dueby_api.words import counted
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.models.registry import DEFAULT, ModelEntry, PublishedWeights, find_entry
 from dueby_worker.models.weights import FIELD, digest_weights, first_line, fit_weights, read_weights
@@ -132,7 +133,7 @@ def _resolve_labels(
         field = field if own else "spec.model.classes"
         raise Invalid(
             field,
-            f"{published.name} has {len(published.labels)} classes, not {classes}; "
+            f"{published.name} has {counted(len(published.labels), 'class', 'classes')}, not {classes}; "
             f"give the path of weights that have {classes}",
         )
     if own:
@@ -140,7 +141,10 @@ def _resolve_labels(
     if classes == len(default.labels):
         return default.labels, ()
     numbers = tuple(map(str, range(classes)))
-    return numbers, (f"{field}: absent, and {classes} classes have no default labels; results show class numbers",)
+    return numbers, (
+        f"{field}: absent, and there are no default labels for {counted(classes, 'class', 'classes')}; results show "
+        "class numbers",
+    )
 
 
 def _path(written: str) -> Path:

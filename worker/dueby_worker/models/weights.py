@@ -21,6 +21,7 @@ from torch import nn
 from torchvision.models import WeightsEnum
 
 from dueby_api.errors import Invalid
+from dueby_api.words import counted
 
 FIELD = "spec.model.weights"
 State = dict[str, torch.Tensor]
@@ -104,9 +105,11 @@ def _refuse_outputs(outputs: set[int], origin: str, classes: int) -> None:
     """Raise Invalid if the weights differ from the model only in the number of outputs."""
     if len(outputs) == 1:
         (count,) = outputs
-        advice = f"set classes to {count}, or labels to a file of {count} lines"
+        advice = f"set classes to {count}, or labels to a file of {counted(count, 'line')}"
         raise Invalid(
-            "spec.model.classes", f"{origin} has {count} outputs, but the job has {classes} classes; {advice}"
+            "spec.model.classes",
+            f"{origin} has {counted(count, 'output')}, but the job has {counted(classes, 'class', 'classes')}; "
+            f"{advice}",
         )
 
 

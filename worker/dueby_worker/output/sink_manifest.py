@@ -17,6 +17,7 @@ from dueby_api.errors import Invalid
 from dueby_api.grid import Grid
 from dueby_api.inference_job import Model
 from dueby_api.schema import Spec, validate
+from dueby_api.words import counted
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.output.rows import FORMAT_VERSION
 
@@ -144,7 +145,7 @@ _DIFFERENCES: dict[str, Callable[[Any, Any], str]] = {
     "weights": lambda was, now: f"its weights were others ({was[:_SHOWN_DIGITS]}, now {now[:_SHOWN_DIGITS]})",
     "image_size": lambda was, now: f"its image size was {was} (now {now})",
     "precision": lambda was, now: f"its precision was {was} (now {now})",
-    "classes": lambda was, now: f"it had {was} classes (now {now})",
+    "classes": lambda was, now: f"it had {counted(was, 'class', 'classes')} (now {now})",
     "labels": lambda was, now: "its labels were others",
     "preprocessing": lambda was, now: f"its preprocessing was different ({_changed(was, now)})",
 }

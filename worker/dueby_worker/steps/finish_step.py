@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Grid
 from dueby_api.step_messages import FinishResult
+from dueby_api.words import counted
 from dueby_worker.output.parts import is_part_name, part_name, parts_among
 from dueby_worker.output.rows import PartFooter, read_footer
 from dueby_worker.output.sink import SUCCESS, read_sink_manifest, sweep_sink
@@ -52,7 +53,7 @@ def _require_every_part(names: list[str], grid: Grid, *, sink: str) -> None:
     found = parts_among(names, grid)
     if missing := sorted(set(range(grid.parts)) - found):
         shown = ", ".join(part_name(grid, part) for part in missing[:_SHOWN])
-        raise Transient(f"{sink}: {len(missing)} of {grid.parts} parts are still missing ({shown}, ...)")
+        raise Transient(f"{sink} still lacks {len(missing):,} of {counted(grid.parts, 'part')} ({shown}, ...)")
     # Readers of the folder would take the rows of foreign parts for this job's.
     own = {part_name(grid, part) for part in found}
     if foreign := sorted(name for name in names if is_part_name(name) and name not in own):

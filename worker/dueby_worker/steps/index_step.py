@@ -11,6 +11,7 @@ import time
 from dueby_api.parts import text_of_parts
 from dueby_api.step_config import IndexConfig
 from dueby_api.step_messages import IndexResult
+from dueby_api.words import counted
 from dueby_worker.index.build import build_index
 from dueby_worker.models.loading import load_model
 from dueby_worker.output.sink import apply_if_exists, parts_there, require_create_only
@@ -61,5 +62,5 @@ class _ProgressPrinter:
         """Print that so many images are listed, frozen or sampled."""
         now_s = time.monotonic()
         if stage != self._stage or now_s >= self._next_s:
-            print(f"{stage}: {images} images", file=sys.stderr, flush=True)
+            print(f"{stage}: {counted(images, 'image')}", file=sys.stderr, flush=True)
             self._stage, self._next_s = stage, now_s + _REPORT_EVERY_S

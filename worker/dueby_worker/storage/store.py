@@ -16,6 +16,7 @@ from typing import NoReturn, TypeVar
 
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.schemes import SCHEMES
+from dueby_api.words import counted
 from dueby_worker.storage.retry import RetryPolicy
 
 Answer = TypeVar("Answer")
@@ -41,7 +42,7 @@ class TooLarge(Unavailable):
 
     def __init__(self, *, size: int | None, max_bytes: int) -> None:
         """Take the object's size, None if it isn't known, and the limit."""
-        known = f"it has {size:,} bytes" if size is not None else "it goes on"
+        known = f"it has {counted(size, 'byte')}" if size is not None else "it goes on"
         super().__init__(f"{known}, more than the limit of {max_bytes:,} bytes")
         self.size = size
 

@@ -12,6 +12,7 @@ A job that isn't indexed goes on to be profiled meanwhile; only its plan waits.
 
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.step_messages import IndexResult
+from dueby_api.words import counted
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
 from dueby_operator.control.conditions import is_true
 from dueby_operator.control.steps import follow_step
@@ -27,7 +28,7 @@ def index(given: PolicyInput) -> Outcome:
         return Outcome()
     is_begun = "index" in given.job.steps or "index" in given.job.outdated_steps
     if not is_begun and (images := images_without_index(given.spec)):
-        indexed = NewCondition(reason=Reason.INDEXED, message=f"{images:,} synthetic images.")
+        indexed = NewCondition(reason=Reason.INDEXED, message=f"{counted(images, 'synthetic image')}.")
         return Outcome(conditions=(indexed,), status=given.status.replace(images=images))
     step = follow_step(given, "index", IndexResult)
     if step.failure:
@@ -41,7 +42,7 @@ def index(given: PolicyInput) -> Outcome:
 
 def _record(given: PolicyInput, found: IndexResult) -> Outcome:
     return Outcome(
-        conditions=(NewCondition(reason=Reason.INDEXED, message=f"{found.images:,} images."),),
+        conditions=(NewCondition(reason=Reason.INDEXED, message=f"{counted(found.images, 'image')}."),),
         status=given.status.replace(
             images=found.images,
             fingerprint=found.fingerprint,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from dueby_api.conditions import Reason
 from dueby_api.status import MAX_REPLANS, AlternativesStatus, JobStatus, Replan
 from dueby_api.units import format_time
+from dueby_api.words import counted
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
 from dueby_operator.control.work.build_model import PLANNED_AS_SOFT
 from dueby_operator.control.work.decision import Refuse, Start, Stop, WorkDecision
@@ -75,7 +76,7 @@ def _feasible(given: PolicyInput, verdict: Verdict) -> NewCondition:
         reason = Reason.STARTED_LATE if verdict.plan else Reason.DEADLINE_TOO_EARLY
         return NewCondition(reason=reason, message=alternatives_sentence(verdict.infeasible) + note)
     made = verdict.plan
-    message = f"{made.gpus} devices: {proof_sentence(made)}" if made else ""
+    message = f"{counted(made.gpus, 'device')}: {proof_sentence(made)}" if made else ""
     return NewCondition(reason=Reason.PLANNED, message=message + note)
 
 

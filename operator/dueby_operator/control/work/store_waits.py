@@ -7,6 +7,7 @@ reads their logs meanwhile, so a condition says what is wrong and what to do.
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.inference_job import Source
 from dueby_api.status import JobStatus
+from dueby_api.words import counted
 from dueby_operator.control.conditions import condition, has_reason
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_model import JobModel
@@ -24,7 +25,7 @@ def diagnose_stores(model: JobModel) -> NewCondition | None:
     longest = max(waits, key=lambda wait: wait.seconds)
     count = sum(wait.store == longest.store for wait in waits)
     # Without the seconds: a message that changes with each pass would be written with each pass.
-    workers, error = f"{count} of {len(model.alive)} workers", longest.error or "it does not answer"
+    workers, error = f"{count} of {counted(len(model.alive), 'worker')}", longest.error or "it does not answer"
     if longest.store == "sink":
         message = f"{workers} can't write to {model.spec.sink.uri}: {error}. Free space, renew the credentials or mend"
         return NewCondition(reason=Reason.SINK_NOT_WRITABLE, message=f"{message} the store: {_GO_ON}")

@@ -43,10 +43,26 @@ PLANNED: tuple[str, Truth, str] = ("Feasible", "True", "Planned")
         pytest.param(
             JobStatus(), status(("Failed", "True", "IndexFailed")), [("Warning", "IndexFailed")], id="it failed"
         ),
+        pytest.param(
+            JobStatus(),
+            status(("Indexed", "False", "SourceUnreadable")),
+            [("Warning", "SourceUnreadable")],
+            id="the source could not be read",
+        ),
+        pytest.param(
+            JobStatus(), status(("Indexed", "False", "Indexing")), [("Normal", "Indexing")], id="it is being listed"
+        ),
     ],
 )
 def test_a_change_is_told_once(before: JobStatus, after: JobStatus, events: list[tuple[str, str]]) -> None:
     assert told(before, after) == events
+
+
+def test_a_condition_without_a_message_is_told_in_the_words_of_its_reason() -> None:
+    late = status(("OnTrack", "False", "Late"))
+    silent = late.replace(conditions=tuple(found.replace(message="") for found in late.conditions))
+    (event,) = events_between(JobStatus(), silent)
+    assert event.message == "The workers will be late, by what they have reported."
 
 
 def test_each_replan_is_told() -> None:

@@ -58,7 +58,7 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
     deadlines = [f"{seconds}s" for seconds in (*range(5, 12), 60)]
     progress = {pod["metadata"]["name"]: a_batch() for pod in begun.pods}
     cases = [
-        look(infj(status=indexed(inputCost=COST, partSize=77))),
+        look(infj(status=indexed(inputCost=COST, partSize=77, partsThere="0-3"))),
         look(infj(status=indexed(), deadline="5s")),
         look(begun.job(progress=progress)),
         look(begun.job(document=infj(status=begun.document["status"], gpus={"max": 1}), progress=progress)),

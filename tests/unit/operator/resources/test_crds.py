@@ -76,7 +76,6 @@ def test_every_example_is_valid_by_the_schema(example: Path) -> None:
     "change",
     [
         pytest.param({"deadlineClass": "Tough"}, id="a class that isn't there"),
-        pytest.param({"confidence": 0.2}, id="a confidence below the least"),
         pytest.param({"images": 0}, id="no images"),
         pytest.param({"deadline": "1d"}, id="days"),
         pytest.param({"gpus": {"max": 0}}, id="no GPUs"),
@@ -96,3 +95,20 @@ def test_what_the_schema_refuses_dueby_run_refuses_too(change: dict[str, Any]) -
         jsonschema.validate(document, schema_of(job_crd()), cls=jsonschema.Draft4Validator)
     with pytest.raises(Invalid):
         parse_job(document)
+
+
+@pytest.mark.parametrize("schema", BOTH)
+def test_no_bound_of_a_number_is_cut_to_an_integer_by_the_api_server(schema: dict[str, Any]) -> None:
+    bounds = ("minimum", "maximum")
+    assert not [
+        path
+        for path, node in nodes(schema)
+        if node.get("type") == "number" and any(not float(node.get(bound, 0)).is_integer() for bound in bounds)
+    ]
+
+
+def test_a_confidence_out_of_range_is_refused_with_the_range() -> None:
+    confidence = schema_of(job_crd())["properties"]["spec"]["properties"]["confidence"]
+    assert confidence["x-kubernetes-validations"] == [
+        {"rule": "self >= 0.5 && self <= 0.999", "message": "must be a number of at least 0.5 and at most 0.999"}
+    ]

@@ -197,7 +197,7 @@ def test_weights_with_another_class_count_say_which(tmp_path: Path) -> None:
     weights = written(tmp_path / "a.pth", trained(classes=10).state_dict())
 
     with pytest.raises(
-        Invalid, match=r"a\.pth has 10 outputs, but the job has 1000 classes; set classes to 10"
+        Invalid, match=r"a\.pth has 10 outputs, but the job has 1,000 classes; set classes to 10"
     ) as refused:
         load(weights=weights)
 
