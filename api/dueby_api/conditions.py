@@ -102,8 +102,9 @@ class Reason(Enum):
         ConditionType.FEASIBLE,
         "Unknown",
         "Waiting",
-        "No device is free now, or a ResourceQuota has no room for a worker.",
-        "wait, free some, or ask for quota",
+        "No node has room for a worker and its device now, or a ResourceQuota has none; the message says what is "
+        "missing where.",
+        "wait, free some, lower `spec.worker.resources` or the chart's `worker.gpuCpus`, or ask for quota",
     )
     ADMITTED = ReasonEntry(ConditionType.ADMITTED, "True", "Admitted", "The cluster has taken every worker.")
     SUSPENDED = _NOT_ADMITTED(

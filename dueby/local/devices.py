@@ -29,6 +29,10 @@ class LocalDevices:
         """Return what is free."""
         return {name: self.free.get(name, 0) for name in classes}
 
+    def shortage(self, spec: JobSpec, device_class: str) -> str:
+        """Return nothing: here a device has all that its worker needs."""
+        return ""
+
     def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> Self:
         """Return what is left after so many workers have one each."""
         return replace(self, free={**self.free, device_class: max(0, self.free.get(device_class, 0) - count)})

@@ -24,6 +24,7 @@ from dueby_operator.cluster.nodes import (
 from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import max_pods, take
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
+from dueby_operator.cluster.shortage import describe_shortage
 from dueby_operator.model.devices import Offer
 from dueby_operator.settings import OperatorSettings
 
@@ -115,6 +116,17 @@ class ClusterDevices:
             return free
         unused = self._in_queue(namespace, spec, classes, unused=True)
         return {name: min(free[name], unused[name]) for name in classes}
+
+    def shortage(self, spec: JobSpec, device_class: str) -> str:
+        """Return what nodes lack for one more worker on such a device; empty if it isn't nodes that lack something."""
+        asked = worker_requests(spec, self.settings, device_class)
+        return describe_shortage(
+            (node for node in self.nodes.values() if node.name not in self.silent_nodes),
+            device_class,
+            asked={name: asked[name] for name in _PER_NODE},
+            tolerations=tolerations_of(spec),
+            selector=spec.worker.node_selector,
+        )
 
     def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> "ClusterDevices":
         """Return what is left after so many workers of the job are created and on no node yet."""

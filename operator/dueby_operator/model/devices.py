@@ -41,6 +41,9 @@ class Devices(Protocol):
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
         """Return the devices of each class of which a single pod of the job could have one now."""
 
+    def shortage(self, spec: JobSpec, device_class: str) -> str:
+        """Return what nodes lack for one more worker on such a device; empty if it isn't nodes that lack something."""
+
     def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> Self:
         """Return what is left after so many workers of the job have one each."""
 

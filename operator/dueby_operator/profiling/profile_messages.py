@@ -40,13 +40,13 @@ def _again(failed: Sequence[Attempt]) -> str:
     return f"It is tried again an hour later, or after `kubectl delete job {jobs} -n {namespace}`"
 
 
-def no_profile(spec: JobSpec, *, busy: Sequence[str]) -> str:
-    """Say why there is nothing to plan with, and what to do. `busy` classes wait for a free device."""
+def no_profile(spec: JobSpec, *, busy: Sequence[str], missing: Sequence[str] = ()) -> str:
+    """Say why there is nothing to plan with, and what to do. `busy` classes wait for a free device: nodes lack that."""
     subject = _sentence(spec.model)
     if busy:
         return (
             f"There is no GPUProfile for {subject}, and no device of {', '.join(busy)} is free to measure one: that is "
-            f"done once one is. Wait, {_BY_HAND}."
+            f"done once one is{''.join(f'; {words}' for words in missing)}. Wait, {_BY_HAND}."
         )
     named = ", ".join(spec.gpus.classes) or "GPUs that this job could use"
     hint = "" if spec.gpus.classes else " (slices of CPUs are measured if spec.gpus.classes names them: cpu-2)"

@@ -63,8 +63,11 @@ def _fault_of(job: JobSnapshot) -> str:
 
 
 def _waiting(given: PolicyInput, model: JobModel) -> NewCondition:
-    message = f"No device of the classes {', '.join(sorted(model.counts))} is free"
-    if given.shared.devices.has_quota(given.job.namespace):
+    classes, devices = sorted(model.counts), given.shared.devices
+    message = f"No device of the classes {', '.join(classes)} is free"
+    if missing := [words for name in classes if (words := devices.shortage(given.spec, name))]:
+        message += f": {'; '.join(missing)}"
+    if devices.has_quota(given.job.namespace):
         message += ", or the namespace's ResourceQuota has no room for one (`kubectl describe quota`)"
     return NewCondition(reason=Reason.WAITING, message=f"{message}. The job waits for one.")
 

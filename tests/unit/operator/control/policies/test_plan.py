@@ -30,6 +30,13 @@ def test_no_device_free_is_waited_for() -> None:
     assert not found.writes
 
 
+def test_a_job_that_waits_says_which_resource_its_nodes_lack() -> None:
+    wants = {"worker": {"resources": {"requests": {"cpu": "16"}}}}
+    found = look(infj(status=indexed(), **wants))
+    assert found.said("Feasible") == ("Unknown", "Waiting")
+    assert "n has 8 of 16 cpu" in found.message("Feasible")
+
+
 def test_a_quota_bounds_the_plan() -> None:
     plan = look(infj(status=indexed()), room={"team": {"requests.cpu": 1.5}}).status.plan
     assert plan is not None

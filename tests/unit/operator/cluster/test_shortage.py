@@ -1,0 +1,53 @@
+"""Why no node has room for a worker: which resource is missing, on which nodes."""
+
+import pytest
+
+from dueby_operator.cluster.nodes import DeviceKind, Node
+from dueby_operator.cluster.shortage import describe_shortage
+
+GIB = 2**30
+ASKED = {"cpu": 8.0, "memory": 2.0 * GIB, "pods": 1.0}
+L4 = {"L4": DeviceKind(resource="nvidia.com/gpu", count=1)}
+
+
+def gpu_node(name: str, *, cpu: float = 16, memory: float = 64 * GIB, gpus: float = 1, is_ready: bool = True) -> Node:
+    free = {"cpu": cpu, "memory": memory, "pods": 100.0, "nvidia.com/gpu": gpus}
+    return Node(name=name, labels={}, is_ready=is_ready, devices=L4, free=free)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "device_class", "words"),
+    [
+        pytest.param([gpu_node("a")], "L4", "", id="nothing is missing"),
+        pytest.param([gpu_node("a", cpu=3.5), gpu_node("b")], "L4", "", id="one node is enough"),
+        pytest.param(
+            [gpu_node("a", cpu=3.5)],
+            "L4",
+            "a worker on L4 finds too little: a has 3.5 of 8 cpu",
+            id="cores beside a free GPU",
+        ),
+        pytest.param(
+            [gpu_node("a", cpu=3.5, memory=GIB), gpu_node("b", gpus=0)],
+            "L4",
+            "a worker on L4 finds too little: a has 3.5 of 8 cpu and 1,024 MiB of 2,048 MiB memory, "
+            "b has 0 of 1 nvidia.com/gpu",
+            id="something else on each node",
+        ),
+        pytest.param(
+            [gpu_node(name, cpu=1) for name in "abcd"],
+            "L4",
+            "a worker on L4 finds too little: a has 1 of 8 cpu, b has 1 of 8 cpu, c has 1 of 8 cpu, and 1 more node "
+            "too little",
+            id="many nodes",
+        ),
+        pytest.param([gpu_node("a")], "T4", "no node has T4", id="no such device"),
+        pytest.param(
+            [gpu_node("a", is_ready=False)],
+            "L4",
+            "of 1 node with L4 none is ready, selected by the job and without taints that it doesn't tolerate",
+            id="no node that takes pods",
+        ),
+    ],
+)
+def test_it_names_the_resource_and_the_nodes(nodes: list[Node], device_class: str, words: str) -> None:
+    assert describe_shortage(nodes, device_class, asked=ASKED) == words
