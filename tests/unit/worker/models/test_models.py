@@ -78,7 +78,7 @@ def test_every_classifier_is_known_with_its_labels(name: str) -> None:
         pytest.param(
             {"classes": 10},
             "spec.model.classes",
-            ["1000 classes, not 10"],
+            ["1,000 classes, not 10"],
             id="a class count that the weights don't have",
         ),
         pytest.param(
@@ -168,7 +168,7 @@ def test_classes_without_labels_are_numbered_with_a_warning() -> None:
         pytest.param(
             b"a\nb\n", {"classes": 3, "weights": "none"}, "spec.model.labels", ["2 labels", "is 3"], id="not that many"
         ),
-        pytest.param(b"a\nb\n", {}, "spec.model.labels", ["1000 classes, not 2"], id="not the weights' number"),
+        pytest.param(b"a\nb\n", {}, "spec.model.labels", ["1,000 classes, not 2"], id="not the weights' number"),
         pytest.param(b"a\n\nb\n", {"weights": "none"}, "spec.model.labels", ["line 2"], id="an empty line"),
         pytest.param(b"", {"weights": "none"}, "spec.model.labels", ["line 1"], id="an empty file"),
         pytest.param(b"\xff\xfe\x00", {"weights": "none"}, "spec.model.labels", ["text"], id="not a text"),
