@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from dueby.cli.interruption import EXIT_INTERRUPTED, Interruption
-from dueby_api.errors import Invalid, Transient
+from dueby_api.errors import DueByError, Invalid, Transient
 
 SUBCOMMANDS = ("profile", "plan", "run", "report")
 # Those that continue where they were stopped.
@@ -40,6 +40,9 @@ def exit_code(program: str, run: Callable[[], int], *, is_resumed: bool = False)
         return 2
     except Transient as error:
         print(f"{program}: {error}. Try the same command again later.", file=sys.stderr)
+        return 1
+    except DueByError as error:
+        print(f"{program}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         interruption.tell()
