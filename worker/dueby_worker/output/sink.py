@@ -123,11 +123,12 @@ def parts_there(store: Store, manifest: SinkManifest) -> Parts:
     return parts_of(parts_among(store.list_names(), manifest.grid))
 
 
-def apply_if_exists(store: Store, if_exists: Literal["Resume", "Fail", "Overwrite"]) -> SinkManifest | None:
-    """Do what `sink.ifExists` says if the sink is in use. Return the manifest to resume with; None for a new sink."""
-    if if_exists == "Overwrite":
-        empty_sink(store)
-    found = read_sink_manifest(store)
+def manifest_to_resume(store: Store, if_exists: Literal["Resume", "Fail", "Overwrite"]) -> SinkManifest | None:
+    """Return the manifest that `sink.ifExists` has the job go on with; None if it begins anew.
+
+    Raise Invalid if the sink is in use and is not to be. What is to be overwritten is still there: see empty_sink.
+    """
+    found = None if if_exists == "Overwrite" else read_sink_manifest(store)
     if found is not None and if_exists == "Fail":
         raise Invalid(
             SINK_FIELD,

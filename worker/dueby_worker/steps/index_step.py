@@ -14,7 +14,7 @@ from dueby_api.step_messages import IndexResult
 from dueby_api.words import counted
 from dueby_worker.index.build import build_index
 from dueby_worker.models.loading import load_model
-from dueby_worker.output.sink import apply_if_exists, parts_there, require_create_only
+from dueby_worker.output.sink import empty_sink, manifest_to_resume, parts_there, require_create_only
 from dueby_worker.output.sink_manifest import components_of, require_same_job
 from dueby_worker.storage.stores import open_store
 
@@ -25,7 +25,7 @@ def index_source(config: IndexConfig) -> IndexResult:
     """Index the source and return N, the fingerprint, the input cost, and what the sink already holds of this job."""
     store = open_store(config.sink.uri)
     require_create_only(store)
-    manifest = apply_if_exists(store, config.sink.if_exists)
+    manifest = manifest_to_resume(store, config.sink.if_exists)
     loaded = load_model(config.model)
     summary = build_index(
         config.source,
@@ -36,6 +36,9 @@ def index_source(config: IndexConfig) -> IndexResult:
         replace=manifest is None,
         on_progress=_ProgressPrinter().show,
     )
+    if config.sink.if_exists == "Overwrite":
+        # Only now: a misspelt source or model is to cost nobody the rows of the job before.
+        empty_sink(store)
     components = components_of(loaded, config.model, index_digest=summary.digest)
     result = IndexResult(
         images=summary.images,

@@ -14,8 +14,8 @@ from dueby_worker.output.parts import part_name
 from dueby_worker.output.sink import (
     SUCCESS,
     KnownParts,
-    apply_if_exists,
     empty_sink,
+    manifest_to_resume,
     read_sink_manifest,
     require_sink_manifest,
     sweep_sink,
@@ -140,23 +140,25 @@ def test_other_files_in_a_sink_don_t_matter(store: Store) -> None:
 
 
 def test_fail_refuses_a_sink_in_use_and_takes_a_new_one(store: Store) -> None:
-    assert apply_if_exists(store, "Fail") is None
+    assert manifest_to_resume(store, "Fail") is None
     require_sink_manifest(store, a_manifest())
     with pytest.raises(Invalid, match=r"is in use by job catalog, and sink\.ifExists is Fail"):
-        apply_if_exists(store, "Fail")
+        manifest_to_resume(store, "Fail")
 
 
 def test_resume_goes_on_with_the_manifest_that_is_there(store: Store) -> None:
-    assert apply_if_exists(store, "Resume") is None
+    assert manifest_to_resume(store, "Resume") is None
     require_sink_manifest(store, a_manifest())
-    assert apply_if_exists(store, "Resume") == a_manifest()
+    assert manifest_to_resume(store, "Resume") == a_manifest()
 
 
 def test_overwrite_leaves_nothing_of_the_old_job(store: Store) -> None:
     require_sink_manifest(store, a_manifest(components=COMPONENTS.replace(model="resnet50")))
     put_parts(store, 0, 5)
     store.create(SUCCESS, b"{}")
-    assert apply_if_exists(store, "Overwrite") is None
+    assert manifest_to_resume(store, "Overwrite") is None
+    assert store.exists(SUCCESS)
+    empty_sink(store)
     assert store.list_names() == []
     require_sink_manifest(store, a_manifest())
 

@@ -1,13 +1,19 @@
-"""The index step: what it finds out before it reads anything of the source."""
+"""The index step: what it finds out before it reads anything of the source, and before it deletes anything."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dueby_api.errors import Invalid
+from dueby_api.grid import Grid
 from dueby_api.schema import validate
 from dueby_api.step_config import IndexConfig
+from dueby_worker.output.parts import part_name
+from dueby_worker.output.sink import require_sink_manifest
 from dueby_worker.steps.index_step import index_source
+from dueby_worker.storage.stores import open_store
+from support.worker import a_manifest
 
 
 def test_a_sink_that_can_not_be_written_is_refused_before_the_source_is_listed(
@@ -25,3 +31,33 @@ def test_a_sink_that_can_not_be_written_is_refused_before_the_source_is_listed(
         index_source(validate(IndexConfig, document))
     assert caught.value.field == "spec.sink.uri"
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [({"source": {"uri": "nowhere"}}, "spec.source.uri"), ({"model": {"name": "resnet999"}}, "spec.model.name")],
+    ids=["source", "model"],
+)
+def test_what_is_to_be_overwritten_stays_if_the_job_can_not_begin(
+    tmp_path: Path, wrong: dict[str, Any], field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = open_store(str(tmp_path / "rows"))
+    require_sink_manifest(store, a_manifest())
+    for part in (0, 5):
+        store.create(part_name(Grid(images=100, part_size=10), part), b"rows")
+    document = {
+        "job": "catalog",
+        "sink": {"uri": str(tmp_path / "rows"), "ifExists": "Overwrite"},
+        "source": {"synthetic": {"width": 64, "height": 48}},
+        "images": 4,
+        "model": {"name": "mobilenet_v3_small", "weights": "none"},
+    }
+    with pytest.raises(Invalid) as caught:
+        index_source(validate(IndexConfig, document | wrong))
+    assert caught.value.field == field
+    names = store.list_names()
+    assert len(names) == 2
+
+    index_source(validate(IndexConfig, document))
+    assert store.list_names() == []
