@@ -20,24 +20,30 @@ class Request:
     path: str
     is_conditional: bool
     """Whether an object is to be created only if there is none."""
+    connection: int
+    """Which of the client's connections it comes by."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """An answer of S3's that says what went wrong."""
+    """An answer of S3's that says what went wrong; without a code it is somebody else's, and empty."""
 
     status: int
-    code: str
-    message: str
+    code: str = ""
+    message: str = ""
 
     @property
     def body(self) -> bytes:
+        if not self.code:
+            return b""
         return f"<Error><Code>{self.code}</Code><Message>{self.message}</Message></Error>".encode()
 
 
 NOT_IMPLEMENTED = Refusal(
     status=501, code="NotImplemented", message="A header you provided implies functionality that is not implemented."
 )
+# What a gateway says that has lost the server behind it.
+GATEWAYS_404 = Refusal(status=404)
 FORBIDDEN = Refusal(status=403, code="AccessDenied", message="Access Denied.")
 Fault = Callable[[Request], Refusal | None]
 
@@ -85,7 +91,10 @@ def _handler_of(proxy: FaultProxy, upstream: str) -> type[BaseHTTPRequestHandler
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             request = Request(
-                method=self.command, path=self.path, is_conditional=self.headers.get("If-None-Match") == "*"
+                method=self.command,
+                path=self.path,
+                is_conditional=self.headers.get("If-None-Match") == "*",
+                connection=self.client_address[1],
             )
             proxy.requests.append(request)
             refusal = proxy.fault(request)

@@ -28,7 +28,7 @@ from dueby_worker.storage.store import BLOCK_BYTES, NotFound, TooLarge, Unavaila
 CONNECT_S, READ_S = 5, 60
 # The largest image that is read, in this time, is 3 MB/s. A server that sends a byte a minute would never time out.
 _IMAGE_S = 120.0
-_NOT_IMPLEMENTED = 501
+_NOT_IMPLEMENTED, _NO_SUCH_RANGE = 501, 416
 # HTTP statuses that say that the server has trouble or too many requests. A retry would not change any other answer.
 _BUSY = {408, 409, 425, 429, *range(500, 600)} - {_NOT_IMPLEMENTED}
 _USERS_FAULT = (PermissionError, NoCredentialsError, PartialCredentialsError, ParamValidationError)
@@ -93,6 +93,18 @@ class S3Writer:
         # s3fs tries five times by itself, which takes five minutes at a server that doesn't answer.
         self._files.retries = 1
 
+    def first_bytes(self, bucket: str, key: str, size: int | None) -> bytes:
+        """Return so many bytes of the object, from its beginning, or all of it.
+
+        Raise Unavailable if S3 itself says that it can't be read, and Transient if something says so that isn't S3.
+        """
+        try:
+            return _first_bytes(self._files, f"{bucket}/{key}", size)
+        except Unavailable as failure:
+            if _is_by_s3(failure):
+                raise
+            raise Transient(f"what answers for it is no S3 server ({failure})") from failure
+
     def put(self, bucket: str, key: str, data: bytes, *, only_new: bool) -> None:
         """Write the object. Raise FileExistsError if `only_new` and it exists."""
         with translate_failures():
@@ -131,6 +143,10 @@ class GcsWriter:
     def __init__(self) -> None:
         token = "anon" if gcs_emulator() else "google_default"
         self._files = fsspec.filesystem("gs", token=token, use_listings_cache=False, skip_instance_cache=True)
+
+    def first_bytes(self, bucket: str, key: str, size: int | None) -> bytes:
+        """Return so many bytes of the object, or all of it. Raise Unavailable if it can't be read."""
+        return _first_bytes(self._files, f"{bucket}/{key}", size)
 
     def put(self, bucket: str, key: str, data: bytes, *, only_new: bool) -> None:
         """Write the object. Raise FileExistsError if `only_new` and it exists."""
@@ -216,6 +232,30 @@ def translate_failures() -> Iterator[None]:
         if isinstance(error, OSError | TimeoutError) or type(error).__module__.partition(".")[0] in _LIBRARIES:
             raise _failure_of(error) from error
         raise
+
+
+def _first_bytes(files: Any, path: str, size: int | None) -> bytes:
+    try:
+        with translate_failures():
+            # With a range, so that it is one request and its answer has a body that names the error.
+            data: bytes = files.cat_file(path, start=0, end=size)
+            return data
+    except Unavailable as failure:
+        if _status(failure) == _NO_SUCH_RANGE:  # an empty object has no first byte
+            return b""
+        raise
+
+
+def _is_by_s3(failure: BaseException) -> bool:
+    """Return whether it is S3's own answer, which names its error.
+
+    A gateway between it and us may answer 404 or 403 for anything while the server behind it is away; botocore then
+    takes the number for the name.
+    """
+    response = getattr(failure, "response", None)
+    if isinstance(response, dict):
+        return not str(response.get("Error", {}).get("Code", "")).isdigit()
+    return failure.__cause__ is None or _is_by_s3(failure.__cause__)
 
 
 def _failure_of(error: Exception) -> DueByError:

@@ -1,0 +1,123 @@
+"""A gateway before S3 that answers 404 to everything while it has lost the server: a real server behind a proxy."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dueby_api.errors import Transient
+from dueby_api.inference_job import Source
+from dueby_worker.images.read_ahead import DecodedImage, read_images
+from dueby_worker.index.build import build_index
+from dueby_worker.index.frozen_index import Index, open_index
+from dueby_worker.storage.retry import RetryPolicy
+from dueby_worker.storage.store import NotFound, Store
+from dueby_worker.storage.stores import open_store
+from support.fault_proxy import GATEWAYS_404, FaultProxy, Refusal, Request, fault_proxy, no_fault
+from support.pictures import SMALL, write_photos
+from support.s3 import S3Server, versitygw_server
+from support.store import HURRIED
+
+pytestmark = pytest.mark.s3
+PATIENT = RetryPolicy(first_pause_s=0.01, max_pause_s=0.05, total_s=60)
+IMAGES = 40
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with versitygw_server(tmp_path_factory.mktemp("s3")) as server:
+        write_photos(server.folder / "in", IMAGES)
+        yield server
+
+
+@pytest.fixture
+def proxy(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    with fault_proxy(server.endpoint) as proxy:
+        for name, value in {**server.env, "AWS_ENDPOINT_URL": proxy.endpoint}.items():
+            monkeypatch.setenv(name, value)
+        yield proxy
+
+
+@pytest.fixture
+def index(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> Index:
+    """Of all images, through the proxy."""
+    sink = open_store(str(tmp_path / "sink"))
+    build_index(Source(uri=server.uri("in")), sink, limit=None, preprocessing=SMALL, retry=HURRIED)
+    return open_index(sink)
+
+
+@pytest.fixture
+def store(server: S3Server, proxy: FaultProxy) -> Store:
+    return open_store(server.uri("in"), retry=HURRIED)
+
+
+def read(index: Index, *, retry: RetryPolicy) -> list[DecodedImage]:
+    images = read_images(
+        index.items(0, index.images - 1),
+        source=index.document.source,
+        preprocessing=SMALL,
+        threads=2,
+        ahead=16,
+        witnesses=index.witnesses,
+        retry=retry,
+    )
+    return list(images)
+
+
+def test_an_image_of_which_a_gateway_says_that_it_is_not_there_is_read(
+    index: Index, proxy: FaultProxy, server: S3Server, tmp_path: Path
+) -> None:
+    gone = server.folder / "in" / "00007.jpg"
+    gone.rename(tmp_path / gone.name)
+    chance = random.Random(1)
+    proxy.fault = lambda request: GATEWAYS_404 if chance.random() < 0.4 else None
+    try:
+        errors = {image.index: image.error for image in read(index, retry=PATIENT) if image.error}
+    finally:
+        (tmp_path / gone.name).rename(gone)
+    assert errors == {7: "It can't be read: there is no such object."}
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_gateway_that_says_so_of_every_image_is_waited_for(index: Index, proxy: FaultProxy, status: int) -> None:
+    proxy.fault = lambda request: Refusal(status=status)
+    with pytest.raises(Transient):
+        read(index, retry=HURRIED)
+
+
+def test_a_connection_that_leads_to_a_gateway_is_left(store: Store, proxy: FaultProxy) -> None:
+    lost: set[int] = set()
+
+    def lose(request: Request) -> Refusal | None:
+        if len(lost) < 1:
+            lost.add(request.connection)
+        return GATEWAYS_404 if request.connection in lost else None
+
+    photo = store.read("00000.jpg")
+    proxy.fault = lose
+    assert all(store.read("00000.jpg") == photo for _ in range(10))
+    assert [request.connection in lost for request in proxy.requests].count(True) <= 2 + 2
+
+
+def test_what_is_there_exists_whatever_a_gateway_says(store: Store, proxy: FaultProxy) -> None:
+    proxy.fault = lambda request: GATEWAYS_404 if request.method == "HEAD" else None
+    assert store.exists("00000.jpg")
+    assert not store.exists("nowhere.jpg")
+    assert store.read("00000.jpg")[:2] == b"\xff\xd8"
+    proxy.fault = lambda request: GATEWAYS_404
+    with pytest.raises(Transient, match="no S3 server"):
+        store.exists("00000.jpg")
+
+
+def test_an_empty_object_exists(store: Store, proxy: FaultProxy) -> None:
+    store.create("empty", b"")
+    proxy.fault = lambda request: GATEWAYS_404 if request.method == "HEAD" else None
+    try:
+        assert store.exists("empty")
+        assert store.read("empty") == b""
+    finally:
+        proxy.fault = no_fault
+        store.delete("empty")
+    with pytest.raises(NotFound, match="there is no such object"):
+        store.read("empty")
