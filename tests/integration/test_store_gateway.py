@@ -110,6 +110,20 @@ def test_what_is_there_exists_whatever_a_gateway_says(store: Store, proxy: Fault
         store.exists("00000.jpg")
 
 
+def test_nothing_is_taken_for_deleted_of_which_a_gateway_says_that_it_is_not_there(
+    store: Store, proxy: FaultProxy
+) -> None:
+    store.create("old", b"rows")
+    proxy.fault = lambda request: GATEWAYS_404
+    with pytest.raises(Transient, match="no S3 server"):
+        store.delete("old")
+    proxy.fault = no_fault
+    assert store.exists("old")
+    store.delete("old")
+    store.delete("old")
+    assert not store.exists("old")
+
+
 def test_an_empty_object_exists(store: Store, proxy: FaultProxy) -> None:
     store.create("empty", b"")
     proxy.fault = lambda request: GATEWAYS_404 if request.method == "HEAD" else None

@@ -98,12 +98,8 @@ class S3Writer:
 
         Raise Unavailable if S3 itself says that it can't be read, and Transient if something says so that isn't S3.
         """
-        try:
+        with _believe_s3_alone():
             return _first_bytes(self._files, f"{bucket}/{key}", size)
-        except Unavailable as failure:
-            if _is_by_s3(failure):
-                raise
-            raise Transient(f"what answers for it is no S3 server ({failure})") from failure
 
     def put(self, bucket: str, key: str, data: bytes, *, only_new: bool) -> None:
         """Write the object. Raise FileExistsError if `only_new` and it exists."""
@@ -112,7 +108,7 @@ class S3Writer:
 
     def delete(self, bucket: str, key: str) -> None:
         """Delete the object. It is no error if it is gone already."""
-        with translate_failures():
+        with _believe_s3_alone(), translate_failures():
             self._files.call_s3("delete_object", Bucket=bucket, Key=key)
 
     def pages(self, bucket: str, prefix: str, *, delimiter: str, page_size: int = 1000) -> Iterator[ListingPage]:
@@ -238,20 +234,29 @@ def _first_bytes(files: Any, path: str, size: int | None) -> bytes:
     try:
         with translate_failures():
             # With a range, so that it is one request and its answer has a body that names the error.
-            data: bytes = files.cat_file(path, start=0, end=size)
-            return data
+            return bytes(files.cat_file(path, start=0, end=size))
     except Unavailable as failure:
         if _status(failure) == _NO_SUCH_RANGE:  # an empty object has no first byte
             return b""
         raise
 
 
-def _is_by_s3(failure: BaseException) -> bool:
-    """Return whether it is S3's own answer, which names its error.
+@contextmanager
+def _believe_s3_alone() -> Iterator[None]:
+    """Raise Transient where something says that an object isn't there that isn't S3.
 
-    A gateway between it and us may answer 404 or 403 for anything while the server behind it is away; botocore then
-    takes the number for the name.
+    A gateway between it and us may answer 404 or 403 for anything while the server behind it is away.
     """
+    try:
+        yield
+    except Unavailable as failure:
+        if _is_by_s3(failure):
+            raise
+        raise Transient(f"what answers for it is no S3 server ({failure})") from failure
+
+
+def _is_by_s3(failure: BaseException) -> bool:
+    """Return whether it is S3's own answer, which names its error. Of others botocore takes the number for the name."""
     response = getattr(failure, "response", None)
     if isinstance(response, dict):
         return not str(response.get("Error", {}).get("Code", "")).isdigit()
