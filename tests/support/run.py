@@ -21,7 +21,7 @@ import pyarrow.dataset as ds
 import yaml
 from PIL import Image
 
-MAX_WAIT_S = 120.0
+MAX_WAIT_S = 400.0
 MARK = "DUEBY_TEST_JOB"
 MODEL = {"name": "mobilenet_v3_small", "weights": "none", "imageSize": 64, "engine": "eager"}
 
