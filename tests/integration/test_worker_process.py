@@ -158,7 +158,7 @@ def test_synthetic_images_need_no_index_step(new_job: Any, tmp_path: Path) -> No
         pytest.param({"images": 31}, "its images were others", id="N"),
         pytest.param({"source": {"synthetic": {"width": 80}}}, "its images were others", id="their size"),
         pytest.param({"model": {**MODEL, "weights": "none"}}, "its weights were others", id="weights"),
-        pytest.param({"part_size": 8}, "was begun with partSize 16", id="the grid"),
+        pytest.param({"part_size": 8}, "was begun in parts of 16 images, not of 8", id="the grid"),
     ],
 )
 def test_a_worker_that_was_told_no_fingerprint_takes_no_other_job_s_rows_for_its_own(
