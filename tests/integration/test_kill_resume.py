@@ -21,7 +21,7 @@ from support.processes import ProcessJob, Step, make_photos, wait_for
 from support.s3 import versitygw_server
 from support.worker import rows_in
 
-IMAGES = 640
+IMAGES = 320
 PART_SIZE = 16
 WORKERS = 2
 ROUNDS = 3
@@ -29,7 +29,7 @@ ROUNDS = 3
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_photos(tmp_path_factory.mktemp("source") / "photos", IMAGES, damaged=(100, 101, 639))
+    return make_photos(tmp_path_factory.mktemp("source") / "photos", IMAGES, damaged=(100, 101, 319))
 
 
 @pytest.fixture(scope="module")
