@@ -154,7 +154,7 @@ def pytest_unconfigure() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put tests that wait for others behind them, in whatever order the files were named."""
-    last = next((place for place, item in reversed(list(enumerate(items))) if item.path.is_relative_to(E2E)), -1) + 1
+    last = max((place + 1 for place, item in enumerate(items) if item.path.is_relative_to(E2E)), default=0)
     items[:last] = sorted(items[:last], key=lambda item: item.path.is_relative_to(E2E / UNDISTURBED))
     items.sort(key=lambda item: item.path.is_relative_to(INTEGRATION / UNDISTURBED))
 

@@ -14,7 +14,7 @@ from dueby_worker.output.sink import require_create_only
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.store_waits import StoreWaits
-from support.fault_proxy import FORBIDDEN, NOT_IMPLEMENTED, Fault, FaultProxy, Refusal, Request, fault_proxy, no_fault
+from support.fault_proxy import FORBIDDEN, NOT_IMPLEMENTED, Fault, FaultProxy, Refusal, Request, no_fault, proxied
 from support.processes import ProcessJob, make_photos, wait_for
 from support.s3 import S3Server, versitygw_server
 
@@ -29,10 +29,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def proxy(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    with fault_proxy(server.endpoint) as proxy:
-        for name, value in {**server.env, "AWS_ENDPOINT_URL": proxy.endpoint}.items():
-            monkeypatch.setenv(name, value)
+def proxy(server: S3Server) -> Iterator[FaultProxy]:
+    with proxied(server) as proxy:
         yield proxy
 
 

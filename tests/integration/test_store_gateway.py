@@ -14,7 +14,7 @@ from dueby_worker.index.frozen_index import Index, open_index
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import NotFound, Store
 from dueby_worker.storage.stores import open_store
-from support.fault_proxy import GATEWAYS_404, FaultProxy, Refusal, Request, fault_proxy, no_fault
+from support.fault_proxy import GATEWAYS_404, FaultProxy, Refusal, Request, no_fault, proxied
 from support.pictures import SMALL, write_photos
 from support.s3 import S3Server, versitygw_server
 from support.store import HURRIED
@@ -32,10 +32,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def proxy(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    with fault_proxy(server.endpoint) as proxy:
-        for name, value in {**server.env, "AWS_ENDPOINT_URL": proxy.endpoint}.items():
-            monkeypatch.setenv(name, value)
+def proxy(server: S3Server) -> Iterator[FaultProxy]:
+    with proxied(server) as proxy:
         yield proxy
 
 

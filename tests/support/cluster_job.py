@@ -75,12 +75,14 @@ def wait_until_told(
 
 def indices_of(rows: Path) -> list[int]:
     """Of every row, sorted."""
-    parts = [str(part) for part in rows.glob("part-*.parquet")]
-    return sorted(ds.dataset(parts).to_table(columns=["index"]).column("index").to_pylist())
+    return sorted(_parts_in(rows).to_table(columns=["index"]).column("index").to_pylist())
 
 
 def errors_in(rows: Path) -> dict[str, str]:
     """The errors of the rows that have one, by URI."""
-    parts = [str(part) for part in rows.glob("part-*.parquet")]
-    table = ds.dataset(parts).to_table(columns=["uri", "error"], filter=ds.field("error").is_valid())
+    table = _parts_in(rows).to_table(columns=["uri", "error"], filter=ds.field("error").is_valid())
     return dict(zip(table["uri"].to_pylist(), table["error"].to_pylist(), strict=True))
+
+
+def _parts_in(rows: Path) -> ds.Dataset:
+    return ds.dataset([str(part) for part in rows.glob("part-*.parquet")])

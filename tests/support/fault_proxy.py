@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
+from support.s3 import S3Server
+
 _LIMIT_S = 30.0
 # These are about one connection, and the proxy has two.
 _OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length"}
@@ -81,6 +85,15 @@ def fault_proxy(upstream: str) -> Iterator[FaultProxy]:
         server.shutdown()
         thread.join(_LIMIT_S)
         server.server_close()
+
+
+@contextmanager
+def proxied(server: S3Server) -> Iterator[FaultProxy]:
+    """Run a proxy in front of the server, which whoever opens a store meanwhile is sent to."""
+    with fault_proxy(server.endpoint) as proxy, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**server.env, "AWS_ENDPOINT_URL": proxy.endpoint}.items():
+            patch.setenv(name, value)
+        yield proxy
 
 
 def _handler_of(proxy: FaultProxy, upstream: str) -> type[BaseHTTPRequestHandler]:
