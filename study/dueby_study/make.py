@@ -15,11 +15,11 @@ from dueby.cli.console import people_console
 from dueby.cli.files import require_folder
 from dueby.cli.profile import add_subject_arguments
 from dueby.cli.progress_bar import show_progress
-from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
 from dueby_api.units import format_duration
 from dueby_profiler.files import write_text
+from dueby_study.extra import requires_extra
 
 if TYPE_CHECKING:
     from dueby_study.summary import StudySummary
@@ -77,7 +77,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def make(arguments: argparse.Namespace) -> int:
     """Measure what is missing; write numbers, figures and the page. Return 0."""
     # Imported here, so that --help and errors in the arguments don't wait for matplotlib and scikit-learn.
-    try:
+    with requires_extra():
         from dueby.local.this_machine import cache_folder
         from dueby_profiler.machine.machine import this_machine
         from dueby_study import presets
@@ -86,8 +86,6 @@ def make(arguments: argparse.Namespace) -> int:
         from dueby_study.row_store import RowStore
         from dueby_study.stages import select
         from dueby_study.study import run_study
-    except ModuleNotFoundError as error:
-        raise Invalid("this command", f"needs {error.name}; install it with: pip install 'dueby[study]'") from error
 
     models = tuple(dict.fromkeys(arguments.models)) or DEFAULT
     select(arguments.stages)

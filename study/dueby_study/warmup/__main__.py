@@ -20,9 +20,9 @@ from typing import get_args
 from dueby.cli.files import read_profiles, write_profile
 from dueby.cli.main import exit_code
 from dueby_api.engines import EngineName, runs_on_cpu
-from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_profiler.files import write_text
+from dueby_study.extra import requires_extra
 
 _EXAMPLES = """\
 examples:
@@ -55,10 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do(options: argparse.Namespace) -> int:
-    try:
+    with requires_extra():
         options.do(options)
-    except ModuleNotFoundError as error:
-        raise Invalid("this command", f"needs {error.name}; install it with: pip install 'dueby[study]'") from error
     return 0
 
 
