@@ -1,7 +1,8 @@
 """A gateway before S3 that answers 404 to everything while it has lost the server: a real server behind a proxy."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ from dueby_api.inference_job import Source
 from dueby_worker.images.read_ahead import DecodedImage, read_images
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index, open_index
+from dueby_worker.index.listing import list_source
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import NotFound, Store
 from dueby_worker.storage.stores import open_store
-from support.fault_proxy import GATEWAYS_404, FaultProxy, Refusal, Request, no_fault, proxied
+from support.fault_proxy import GATEWAYS_404, Fault, FaultProxy, Refusal, Request, no_fault, proxied
 from support.pictures import SMALL, write_photos
+from support.processes import wait_for
 from support.s3 import S3Server, versitygw_server
 from support.store import HURRIED
 
@@ -96,6 +99,64 @@ def test_a_connection_that_leads_to_a_gateway_is_left(store: Store, proxy: Fault
     proxy.fault = lose
     assert all(store.read("00000.jpg") == photo for _ in range(10))
     assert [request.connection in lost for request in proxy.requests].count(True) <= 2 + 2
+
+
+def test_a_writers_connection_that_leads_to_a_gateway_is_left(store: Store, proxy: FaultProxy) -> None:
+    lost: set[int] = set()
+
+    def lose_the_first(request: Request) -> Refusal | None:
+        if not lost:
+            lost.add(request.connection)
+        return GATEWAYS_404 if request.connection in lost else None
+
+    uses: dict[str, Callable[[], object]] = {
+        "create": lambda: store.create("written/new", b"rows"),
+        "replace": lambda: store.replace("written/new", b"rows"),
+        "list": lambda: store.list_names("written"),
+        "delete": lambda: store.delete("written/new"),
+    }
+    store.replace("written/first", b"rows")
+    for name, use in uses.items():
+        lost.clear()
+        before = len(proxy.requests)
+        proxy.fault = lose_the_first
+        use()
+        assert len(proxy.requests) == before + 2, f"{name}: one request is answered by the gateway, the next by S3"
+        proxy.fault = no_fault
+    store.delete("written/first")
+
+
+def test_calls_that_wait_together_leave_the_gateway_together(server: S3Server, proxy: FaultProxy) -> None:
+    store, calls = open_store(server.uri("shared"), retry=PATIENT), 30
+    store.replace("first", b"rows")
+    lost: set[int] = set()
+    proxy.fault = lambda request: GATEWAYS_404
+    with ThreadPoolExecutor(calls) as pool:
+        waiting = [pool.submit(store.create, str(number), b"rows") for number in range(calls)]
+        wait_for(lambda: len({request.path for request in proxy.requests}) > calls, "every call asks the gateway")
+        lost |= {request.connection for request in proxy.requests}
+        proxy.fault = lambda request: GATEWAYS_404 if request.connection in lost else None
+        assert all(call.result() for call in waiting)
+    proxy.fault = no_fault
+    for name in store.list_names():
+        store.delete(name)
+
+
+def test_a_gateway_at_the_first_request_is_waited_for(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> None:
+    def answers_404_first() -> Fault:
+        left = iter([GATEWAYS_404] * 5)
+        return lambda request: next(left, None)
+
+    proxy.fault = answers_404_first()
+    source = Source(uri=server.uri("in"))
+    assert len(list(list_source(source, scratch=tmp_path, retry=PATIENT))) == IMAGES
+    proxy.fault = answers_404_first()
+    store = open_store(server.uri("first"), retry=PATIENT)
+    assert store.create("first", b"rows")
+    store.delete("first")
+    proxy.fault = lambda request: GATEWAYS_404
+    with pytest.raises(Transient, match=r"^what answers for it is no S3 server \("):
+        list(list_source(source, scratch=tmp_path, retry=HURRIED))
 
 
 def test_what_is_there_exists_whatever_a_gateway_says(store: Store, proxy: FaultProxy) -> None:

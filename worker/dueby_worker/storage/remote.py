@@ -1,4 +1,4 @@
-"""Object stores and web servers through fsspec, for what pyarrow.fs can't do, and what their failures mean.
+"""Object stores and web servers through fsspec, for what pyarrow.fs can't do.
 
 fsspec creates and lists objects, because pyarrow has no create-only writes and collects a whole listing in memory. It
 also speaks HTTP. fsspec and the libraries behind it are imported only here.
@@ -14,26 +14,17 @@ from typing import Any
 import aiobotocore.session  # type: ignore[import-untyped]
 import aiohttp
 import fsspec
-from botocore.exceptions import (  # type: ignore[import-untyped]
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-)
 from botocore.utils import parse_timestamp  # type: ignore[import-untyped]
 from fsspec.asyn import sync
 
 from dueby_api.errors import DueByError, Transient
-from dueby_worker.storage.store import BLOCK_BYTES, NotFound, TooLarge, Unavailable, Unsupported
+from dueby_worker.storage.failures import is_by_s3, status_of, translate_failures
+from dueby_worker.storage.store import BLOCK_BYTES, TooLarge, Unavailable, Unsupported
 
 CONNECT_S, READ_S = 5, 60
 # The largest image that is read, in this time, is 3 MB/s. A server that sends a byte a minute would never time out.
 _IMAGE_S = 120.0
-_NOT_IMPLEMENTED, _NO_SUCH_RANGE = 501, 416
-# HTTP statuses that say that the server has trouble or too many requests. A retry would not change any other answer.
-_BUSY = {408, 409, 425, 429, *range(500, 600)} - {_NOT_IMPLEMENTED}
-_USERS_FAULT = (PermissionError, NoCredentialsError, PartialCredentialsError, ParamValidationError)
-# Packages whose exceptions are about a request; exceptions of other packages are bugs.
-_LIBRARIES = {"botocore", "aiobotocore", "s3fs", "gcsfs", "google", "requests", "aiohttp", "fsspec"}
+_NO_SUCH_RANGE = 416
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,51 +63,33 @@ class S3Writer:
     """Creates, lists and deletes objects on S3. Failures are raised as DueBy's own errors."""
 
     def __init__(self, access: S3Access) -> None:
-        session = aiobotocore.session.AioSession()
+        self._access = access
+        self._session = aiobotocore.session.AioSession()
         # By default botocore parses each key's time stamp with dateutil, which is two thirds of the cost of listing.
-        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
-        # A private server has no host name for each bucket.
-        addressing = {"s3": {"addressing_style": "path"}} if access.endpoint else {}
-        # One attempt only: RetryPolicy does the retrying, with a warning each time.
-        settings = {"retries": {"max_attempts": 1}, "connect_timeout": CONNECT_S, "read_timeout": READ_S, **addressing}
-        self._files = fsspec.filesystem(
-            "s3",
-            session=session,
-            endpoint_url=access.endpoint,
-            client_kwargs={"region_name": access.region} if access.region else {},
-            config_kwargs=settings,
-            # Otherwise `exists` gives stale answers after `ls`.
-            use_listings_cache=False,
-            # Otherwise an instance made for another endpoint may be returned.
-            skip_instance_cache=True,
-        )
-        # s3fs tries five times by itself, which takes five minutes at a server that doesn't answer.
-        self._files.retries = 1
+        self._session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
+        self._files = self._connect()
 
     def first_bytes(self, bucket: str, key: str, size: int | None) -> bytes:
-        """Return so many bytes of the object, from its beginning, or all of it.
-
-        Raise Unavailable if S3 itself says that it can't be read, and Transient if something says so that isn't S3.
-        """
-        with _believe_s3_alone():
-            return _first_bytes(self._files, f"{bucket}/{key}", size)
+        """Return so many bytes of the object, from its beginning, or all. Raise Unavailable if it can't be read."""
+        with self._request() as files:
+            return _first_bytes(files, f"{bucket}/{key}", size)
 
     def put(self, bucket: str, key: str, data: bytes, *, only_new: bool) -> None:
         """Write the object. Raise FileExistsError if `only_new` and it exists."""
-        with translate_failures():
-            self._files.pipe_file(f"{bucket}/{key}", data, mode="create" if only_new else "overwrite")
+        with self._request() as files:
+            files.pipe_file(f"{bucket}/{key}", data, mode="create" if only_new else "overwrite")
 
     def delete(self, bucket: str, key: str) -> None:
         """Delete the object. It is no error if it is gone already."""
-        with _believe_s3_alone(), translate_failures():
-            self._files.call_s3("delete_object", Bucket=bucket, Key=key)
+        with self._request() as files:
+            files.call_s3("delete_object", Bucket=bucket, Key=key)
 
     def pages(self, bucket: str, prefix: str, *, delimiter: str, page_size: int = 1000) -> Iterator[ListingPage]:
         """Yield pages of the keys that begin with the prefix."""
         more: dict[str, str] = {}
         while True:
-            with translate_failures():
-                answer = self._files.call_s3(
+            with self._request() as files:
+                answer = files.call_s3(
                     "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter=delimiter, MaxKeys=page_size, **more
                 )
             yield ListingPage(
@@ -126,6 +99,47 @@ class S3Writer:
             if not answer.get("IsTruncated"):
                 return
             more = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    @contextmanager
+    def _request(self) -> Iterator[Any]:
+        """Give fsspec's file system for one request. Raise Transient if something refuses it that isn't S3.
+
+        A gateway between S3 and us may answer 404 or 403 to everything while it has lost the server. Those who wait
+        would keep alive, by asking, a connection to it, so the next request comes by new connections.
+        """
+        files = self._files
+        try:
+            with translate_failures():
+                yield files
+        except DueByError as failure:
+            if is_by_s3(failure):
+                raise
+            if self._files is files:
+                self._files = self._connect()
+            if isinstance(failure, Unavailable) and not isinstance(failure, Unsupported):
+                raise Transient(f"what answers for it is no S3 server ({failure})") from failure
+            raise
+
+    def _connect(self) -> Any:
+        """Return a file system with connections of its own, which are closed when nobody uses it any more."""
+        # A private server has no host name for each bucket.
+        addressing = {"s3": {"addressing_style": "path"}} if self._access.endpoint else {}
+        # One attempt only: RetryPolicy does the retrying, with a warning each time.
+        settings = {"retries": {"max_attempts": 1}, "connect_timeout": CONNECT_S, "read_timeout": READ_S, **addressing}
+        files = fsspec.filesystem(
+            "s3",
+            session=self._session,
+            endpoint_url=self._access.endpoint,
+            client_kwargs={"region_name": self._access.region} if self._access.region else {},
+            config_kwargs=settings,
+            # Otherwise `exists` gives stale answers after `ls`.
+            use_listings_cache=False,
+            # Otherwise an instance made for another endpoint may be returned.
+            skip_instance_cache=True,
+        )
+        # s3fs tries five times by itself, which takes five minutes at a server that doesn't answer.
+        files.retries = 1
+        return files
 
 
 def gcs_emulator() -> str | None:
@@ -214,82 +228,15 @@ def _timeout(total_s: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S, sock_read=READ_S)
 
 
-@contextmanager
-def translate_failures() -> Iterator[None]:
-    """Raise failures of requests as DueBy's own errors.
-
-    FileExistsError passes, because it is an answer. So does any exception that is not about a request: it is a bug.
-    """
-    try:
-        yield
-    except FileExistsError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError | TimeoutError) or type(error).__module__.partition(".")[0] in _LIBRARIES:
-            raise _failure_of(error) from error
-        raise
-
-
 def _first_bytes(files: Any, path: str, size: int | None) -> bytes:
     try:
         with translate_failures():
             # With a range, so that it is one request and its answer has a body that names the error.
             return bytes(files.cat_file(path, start=0, end=size))
     except Unavailable as failure:
-        if _status(failure) == _NO_SUCH_RANGE:  # an empty object has no first byte
+        if status_of(failure) == _NO_SUCH_RANGE:  # an empty object has no first byte
             return b""
         raise
-
-
-@contextmanager
-def _believe_s3_alone() -> Iterator[None]:
-    """Raise Transient where something says that an object isn't there that isn't S3.
-
-    A gateway between it and us may answer 404 or 403 for anything while the server behind it is away.
-    """
-    try:
-        yield
-    except Unavailable as failure:
-        if _is_by_s3(failure):
-            raise
-        raise Transient(f"what answers for it is no S3 server ({failure})") from failure
-
-
-def _is_by_s3(failure: BaseException) -> bool:
-    """Return whether it is S3's own answer, which names its error. Of others botocore takes the number for the name."""
-    response = getattr(failure, "response", None)
-    if isinstance(response, dict):
-        return not str(response.get("Error", {}).get("Code", "")).isdigit()
-    return failure.__cause__ is None or _is_by_s3(failure.__cause__)
-
-
-def _failure_of(error: Exception) -> DueByError:
-    """Return the failure as the object's or the user's fault, or as the store's, which is worth a retry."""
-    status, words = _status(error), _words(error)
-    if isinstance(error, FileNotFoundError) or status in (404, 410):
-        return NotFound(words)
-    if status == _NOT_IMPLEMENTED:
-        return Unsupported(words)
-    if isinstance(error, _USERS_FAULT) or (status is not None and 400 <= status < 500 and status not in _BUSY):
-        return Unavailable(words)
-    return Transient(words)
-
-
-def _status(error: BaseException) -> int | None:
-    """Return the HTTP status in the error of botocore, aiohttp or gcsfs, or in the error that caused it."""
-    response = getattr(error, "response", None)
-    if isinstance(response, dict):
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    else:
-        status = getattr(error, "status", None) or getattr(error, "code", None)
-    if isinstance(status, int):
-        return status
-    return _status(error.__cause__) if error.__cause__ is not None else None
-
-
-def _words(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error) or type(error).__name__
-    return str(text).splitlines()[0].rstrip(".")
 
 
 def _parse_timestamp(text: Any) -> datetime:
