@@ -23,6 +23,7 @@ CAREFUL_AFTER = 2
 
 Count = Annotated[int, Meta(ge=1, le=MAX_N)]
 Threads = Annotated[int, Meta(ge=1, le=1024)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
 Whole = Annotated[int, Meta(ge=0, le=MAX_N)]
 PartNumber = Whole
 PartRun = tuple[PartNumber, PartNumber]
@@ -43,6 +44,10 @@ class IndexConfig(Spec, frozen=True, kw_only=True):
     """The job's `images`: needed for a synthetic source, otherwise an upper limit."""
     max_pixels: Count = MAX_PIXELS
     """Larger images are not decoded."""
+    host: str = "127.0.0.1"
+    """Address to listen on; a pod listens on 0.0.0.0 or ::."""
+    port: Port | None = None
+    """Port of /progress; absent: nobody asks."""
 
 
 class FinishConfig(Spec, frozen=True, kw_only=True):
@@ -52,6 +57,10 @@ class FinishConfig(Spec, frozen=True, kw_only=True):
     """Name of the job."""
     sink: Sink
     """The sink, whose `job.json` says the rest."""
+    host: str = "127.0.0.1"
+    """Address to listen on; a pod listens on 0.0.0.0 or ::."""
+    port: Port | None = None
+    """Port of /progress; absent: nobody asks."""
 
 
 class WorkConfig(Spec, frozen=True, kw_only=True):
@@ -101,7 +110,7 @@ class WorkConfig(Spec, frozen=True, kw_only=True):
     """Whether rows with errors in finished parts of the share are done over."""
     host: str = "127.0.0.1"
     """Address to listen on; a pod listens on 0.0.0.0 or ::."""
-    port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    port: Port = 0
     """Port of /metrics, /healthz, /readyz and /progress; 0: any free one."""
     port_file: str | None = None
     """File that the real port is written to."""
@@ -159,5 +168,5 @@ class ProfileConfig(Spec, frozen=True, kw_only=True):
     """Cores that the model or, beside a GPU, its host process may use."""
     host: str = "127.0.0.1"
     """Address to listen on."""
-    port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    port: Port = 0
     """Port of /progress; 0: any free one."""

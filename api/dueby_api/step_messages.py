@@ -47,14 +47,21 @@ class ParityCheck(LenientSpec, frozen=True, kw_only=True):
 
 
 class StoreWait(LenientSpec, frozen=True, kw_only=True):
-    """A store that a worker waits for: requests to it fail, and are sent again until it takes them."""
+    """A store that a step waits for: requests to it fail, and are sent again until it takes them."""
 
     store: Literal["sink", "source"]
     """Which of the job's stores it is."""
     error: Annotated[str, Meta(max_length=MAX_STORE_ERROR)] = ""
     """What the store, or the way to it, said last."""
     seconds: Annotated[float, Meta(ge=0, le=10**9)] = 0
-    """How long the worker has been waiting at this answer."""
+    """How long the step has been waiting at this answer."""
+
+
+class OnceProgress(LenientSpec, frozen=True, kw_only=True):
+    """What the /progress of an index or finish step shows, of which a job has one each."""
+
+    waits_for: StoreWait | None = None
+    """The store that it waits for; absent while it waits for none."""
 
 
 class WorkerProgress(LenientSpec, frozen=True, kw_only=True):

@@ -14,9 +14,9 @@ from dueby_worker.output.sink import require_create_only
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.store_waits import StoreWaits
-from support.fault_proxy import FORBIDDEN, NOT_IMPLEMENTED, Fault, FaultProxy, Refusal, Request, no_fault, proxied
+from support.fault_proxy import BUSY, FORBIDDEN, NOT_IMPLEMENTED, Fault, FaultProxy, Refusal, Request, no_fault, proxied
 from support.processes import ProcessJob, make_photos, wait_for
-from support.s3 import S3Server, versitygw_server
+from support.s3 import S3Server, free_port, versitygw_server
 
 pytestmark = pytest.mark.s3
 PATIENT = RetryPolicy(first_pause_s=0.01, max_pause_s=0.05, total_s=60)
@@ -147,3 +147,25 @@ def test_a_worker_that_is_started_while_its_key_is_revoked_says_so_and_then_does
     finally:
         job.stop_all()
     assert job.finish_here()["rows"] == 16
+
+
+@pytest.mark.parametrize("step", ["index", "finish"])
+def test_a_step_says_which_store_it_waits_for_and_then_does_its_work(
+    server: S3Server, proxy: FaultProxy, sink: str, tmp_path: Path, step: str
+) -> None:
+    photos = make_photos(tmp_path / "photos", 16)
+    job = ProcessJob(folder=tmp_path, source={"uri": str(photos)}, sink=sink, images=16, part_size=8)
+    if step == "finish":
+        job.work_here(fingerprint=job.index_here()["fingerprint"])
+    port = free_port()
+    proxy.fault = lambda request: BUSY
+    try:
+        at_work = job.index(port=port) if step == "index" else job.finish(port=port)
+        (at_work.folder / "port").write_text(str(port))
+        said = wait_for(lambda: at_work.progress().get("waitsFor"), "a step that says what it waits for")
+        assert said["store"] == "sink"
+        assert "503" in said["error"]
+        proxy.fault = no_fault
+        assert at_work.result()
+    finally:
+        job.stop_all()

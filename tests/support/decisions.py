@@ -8,7 +8,7 @@ from dueby_api.conditions import ConditionType
 from dueby_api.errors import Invalid
 from dueby_api.schema import validate
 from dueby_api.status import Condition, JobStatus
-from dueby_api.step_messages import ProfilingProgress, WorkerProgress
+from dueby_api.step_messages import ProfilingProgress, StoreWait, WorkerProgress
 from dueby_api.units import format_time
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node, read_node
@@ -78,6 +78,7 @@ def job(
     profiling: Sequence[Document] = (),
     pods: Sequence[Document] = (),
     progress: Mapping[str, Document] | None = None,
+    step_waits: Mapping[str, Document] | None = None,
     profiling_progress: Mapping[str, Document] | None = None,
     silent_nodes: Collection[str] = (),
     absent: frozenset[tuple[str, int]] = frozenset(),
@@ -105,6 +106,7 @@ def job(
         profiling=[parse(BatchJob, each) for each in profiling],
         pods=found,
         progress=reports,
+        step_waits={name: validate(StoreWait, said) for name, said in (step_waits or {}).items()},
         profiling_progress={
             name: validate(ProfilingProgress, said) for name, said in (profiling_progress or {}).items()
         },

@@ -48,6 +48,7 @@ NOT_IMPLEMENTED = Refusal(
 )
 # What a gateway says that has lost the server behind it.
 GATEWAYS_404 = Refusal(status=404)
+BUSY = Refusal(status=503)
 FORBIDDEN = Refusal(status=403, code="AccessDenied", message="Access Denied.")
 Fault = Callable[[Request], Refusal | None]
 

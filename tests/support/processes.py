@@ -150,9 +150,9 @@ class ProcessJob:
         """Start a worker."""
         return self._start("work", {**self._work_document(place), **changes})
 
-    def finish(self) -> Step:
+    def finish(self, **changes: Any) -> Step:
         """Start the finish step."""
-        return self._start("finish", self._common_document())
+        return self._start("finish", {**self._common_document(), **changes})
 
     def index_here(self, **changes: Any) -> dict[str, Any]:
         """Run the index step in this process, which has loaded the model's libraries already."""

@@ -5,8 +5,8 @@ no Job                                  the step is started
 the Job failed, or refused its input    the step has failed
 its pod's last words can be read        the step is done
 they are lost, or its ConfigMap is      it is started anew in its place, MAX_ATTEMPTS times in all; then it has failed
-otherwise                               it is at work, or the message says what keeps its pod from starting, or why the
-                                        pod before it gave up
+otherwise                               it is at work, or the message says what keeps its pod from starting, which store
+                                        it waits for, or why the pod before it gave up
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,9 @@ from typing import Generic, TypeVar
 from dueby_api.schema import LenientSpec
 from dueby_api.words import times
 from dueby_operator.control.chain import PolicyInput
+from dueby_operator.control.work.store_waits import step_waits_sentence
 from dueby_operator.jobs.pod_diagnosis import diagnose_step
-from dueby_operator.jobs.pod_state import Ending, ending_of
+from dueby_operator.jobs.pod_state import Ending, ending_of, job_of
 from dueby_operator.jobs.repeats import MAX_ATTEMPTS, attempt_of, is_given_up, is_leaving, is_long_complete
 from dueby_operator.model.actions import Action, StartStep, StepName, StopJobs
 from dueby_operator.objects.jobs import BatchJob
@@ -64,7 +65,12 @@ def _read(given: PolicyInput, step: StepName, job: BatchJob, kind: type[Result])
         return StepProgress(result=result, job=job)
     if lost := _lost(given, job, ending):
         return _again(step, job, lost)
-    message = diagnose_step(job, given.job.pods, now_us=given.now_us) or _last_failure(step, ending)
+    waits = [wait for pod in given.job.pods if job_of(pod) == job.name and (wait := given.job.step_waits.get(pod.name))]
+    message = (
+        diagnose_step(job, given.job.pods, now_us=given.now_us)
+        or step_waits_sentence(step, waits, given.spec)
+        or _last_failure(step, ending)
+    )
     attempt = attempt_of(job)
     if attempt > 1:
         message = f"The {step} step is done again, attempt {attempt} of {MAX_ATTEMPTS}. {message}".strip()

@@ -33,6 +33,8 @@ MAX_WORKERS_OF_JOB = 1000
 # A worker's number is its place among all of the job's.
 _WORKER = re.compile(r"w[0-9]{1,6}")
 Document = dict[str, Any]
+# Where the operator asks pods how far they are.
+LISTENS = {"host": "0.0.0.0", "port": PORT}
 _STEP_CONFIGS = {"index": index_config, "finish": finish_config}
 
 
@@ -68,8 +70,9 @@ def step_objects(owner: Owner, settings: OperatorSettings, step: StepName) -> Ob
     """Return ConfigMap and Job of a step that there is once."""
     name, labels = step_job_name(owner, step), names.labels(owner.name, step)
     request = PodRequest(step=step, config_map=name, labels=labels, requests={"cpu": "100m", "memory": "1Gi"})
+    config = {**_STEP_CONFIGS[step](owner.job), **LISTENS}
     return Objects(
-        config_map=config_map_document(name, owner, {"config.json": _STEP_CONFIGS[step](owner.job)}, labels),
+        config_map=config_map_document(name, owner, {"config.json": config}, labels),
         job=job_document(
             name,
             owner,
@@ -109,8 +112,7 @@ def worker_objects(
             part_size=start.part_size,
             fingerprint=start.fingerprint,
         ),
-        "host": "0.0.0.0",
-        "port": PORT,
+        **LISTENS,
         "cacheDir": f"{SCRATCH}/dueby",
         "shares": [[share.first, share.end] for share in everyone],
         "workers": [own_config(assignment, rank=assignment.number) for assignment in assignments],

@@ -24,9 +24,10 @@ from dueby_operator.control.conditions import is_over
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import jobs_by_step
+from dueby_operator.jobs.step_jobs import ONCE
 from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
 from dueby_operator.kube.client import Kube, Refused
-from dueby_operator.kube.progress import ONCE, JobObserver
+from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.queues import read_queues
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.scope import Scope

@@ -15,11 +15,10 @@ from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.grid import Grid
 from dueby_api.parts import MAX_RUNS, NONE, Parts, all_parts, parts_of_runs
 from dueby_api.schema import Spec, decode
-from dueby_api.step_messages import ProfilingProgress, SinkParts, WorkerProgress
+from dueby_api.step_messages import OnceProgress, ProfilingProgress, SinkParts, WorkerProgress
 from dueby_operator import paths
 from dueby_operator.cluster.node_heartbeat import NodeHeartbeats
 from dueby_operator.jobs import names
-from dueby_operator.jobs.manifests import Owner, step_job_name
 from dueby_operator.jobs.pod_state import (
     ABSENT_US,
     PodKey,
@@ -31,11 +30,11 @@ from dueby_operator.jobs.pod_state import (
     progress_of_ended,
     worker_models,
 )
+from dueby_operator.jobs.step_jobs import ONCE, current_and_outdated
 from dueby_operator.kube.client import Kube, Missing, Refused
 from dueby_operator.kube.config_maps import SLOW_START_US, ConfigMaps
 from dueby_operator.kube.worker_client import Ask
 from dueby_operator.kube.worker_poll import WorkerPoll
-from dueby_operator.model.actions import StepName
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import WorkerModel
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
@@ -45,8 +44,6 @@ from dueby_operator.objects.pods import Pod
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer", bound=Spec)
-# The steps that there are once for a job.
-ONCE: tuple[StepName, ...] = ("index", "finish")
 # Workers of a job that are asked in one pass which parts there are, one after the other until one answers.
 MAX_ASKED_FOR_PARTS = 2
 
@@ -123,7 +120,7 @@ class JobObserver:
         """Return the job with its Jobs, its pods and what they answer."""
         by_step = jobs_by_step(batch)
         worker_jobs, untold = await self._worker_jobs(job, by_step["work"])
-        steps, outdated = _current_and_outdated(job, by_step)
+        steps, outdated = current_and_outdated(job, by_step)
         slow = {job_of(pod) for pod in pods if is_slow_to_start(pod, SLOW_START_US, now_us=now_us)}
         told = [*(found.job for found in worker_jobs), *steps.values()]
         missed = [
@@ -132,6 +129,8 @@ class JobObserver:
             if found.name in slow and await self._config_maps.is_missed(found, owner=job.uid, now_us=now_us)
         ]
         workers = await self._ask_all(answering_pods(pods, "work"), "/progress", WorkerProgress)
+        of_steps = [pod for step in ONCE for pod in answering_pods(pods, step)]
+        once = await self._ask_all(of_steps, "/progress", OnceProgress)
         return replace(
             job,
             worker_jobs=worker_jobs,
@@ -141,6 +140,7 @@ class JobObserver:
             without_config=(*untold, *missed),
             pods=pods,
             progress=workers | progress_of_ended(pods),
+            step_waits={pod: said.waits_for for pod, said in once.items() if said.waits_for},
             profiling_progress=await self.ask_profiling(pods),
         )
 
@@ -269,25 +269,6 @@ async def _guarded(job: JobSnapshot, seen: Awaitable[JobSnapshot]) -> JobSnapsho
         return replace(job, unreadable=str(error))
     except Exception as error:  # whatever it is, it is this job's alone
         return replace(job, fault=Fault(stage="observing", error=error))
-
-
-def _current_and_outdated(
-    job: JobSnapshot, by_step: Mapping[str, Sequence[BatchJob]]
-) -> tuple[dict[StepName, BatchJob], dict[StepName, Sequence[BatchJob]]]:
-    """Return the Jobs of the steps that there are once, and those that were made of the job before an edit."""
-    current: dict[StepName, BatchJob] = {}
-    outdated: dict[StepName, Sequence[BatchJob]] = {}
-    if isinstance(job.manifest, Invalid):
-        return current, outdated
-    owner = Owner(job=job.manifest, namespace=job.namespace, uid=job.uid)
-    for step in ONCE:
-        name = step_job_name(owner, step)
-        for found in by_step.get(step, ()):
-            if found.name == name:
-                current[step] = found
-            else:
-                outdated[step] = (*outdated.get(step, ()), found)
-    return current, outdated
 
 
 def _may_be_spent(job: JobSnapshot) -> bool:

@@ -12,7 +12,7 @@ from dueby_api.grid import Share
 from dueby_api.inference_job import InferenceJob
 from dueby_api.parts import NONE, Parts
 from dueby_api.status import JobStatus
-from dueby_api.step_messages import ProfilingProgress, WorkerProgress
+from dueby_api.step_messages import ProfilingProgress, StoreWait, WorkerProgress
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.model.actions import StepName
 from dueby_operator.model.fault import Fault
@@ -92,6 +92,8 @@ class JobSnapshot:
     """Of all those Jobs."""
     progress: Mapping[str, WorkerProgress] = field(default_factory=dict)
     """What workers reported last, by pod."""
+    step_waits: Mapping[str, StoreWait] = field(default_factory=dict)
+    """The stores that pods of those steps wait for, by pod."""
     profiling_progress: Mapping[str, ProfilingProgress] = field(default_factory=dict)
     """What profiling pods reported last, by pod."""
     absent: frozenset[tuple[str, int]] = frozenset()

@@ -161,10 +161,9 @@ def _require_environment(config: WorkConfig) -> None:
 
 def _finish(path: Path, index: int | None) -> FinishResult:
     config = load_config(FinishConfig, path, index=index)
-    from dueby_worker.steps.finish_step import finish
-    from dueby_worker.storage.stores import open_store
+    from dueby_worker.steps.finish_step import finish_sink
 
-    return finish(open_store(config.sink.uri))
+    return finish_sink(config)
 
 
 _STEPS: dict[str, Callable[[Path, int | None], Spec]] = {"index": _index, "work": _work, "finish": _finish}

@@ -9,21 +9,35 @@ import io
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Grid
+from dueby_api.step_config import FinishConfig
 from dueby_api.step_messages import FinishResult
 from dueby_api.words import counted
 from dueby_worker.output.parts import is_part_name, part_name, parts_among
 from dueby_worker.output.rows import PartFooter, read_footer
 from dueby_worker.output.sink import SUCCESS, read_sink_manifest, sweep_sink
 from dueby_worker.output.sink_manifest import ADVICE, SINK_FIELD, SINK_MANIFEST, SinkManifest
+from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.store import Store
+from dueby_worker.storage.stores import open_store
+from dueby_worker.telemetry.serve import serve_waits
+from dueby_worker.telemetry.store_waits import StoreWaits
 
 # Parts that are read at the same time.
 _READERS = 16
 # How many parts a message lists.
 _SHOWN = 3
+
+
+def finish_sink(config: FinishConfig) -> FinishResult:
+    """Finish the sink of the configuration; while it can't be used, say so to whoever asks."""
+    waits = StoreWaits("sink")
+    if config.port is not None:
+        serve_waits(waits, StoreWaits("source"), host=config.host, port=config.port)
+    return finish(open_store(config.sink.uri, retry=replace(DEFAULT_RETRY, waits=waits)))
 
 
 def finish(store: Store) -> FinishResult:

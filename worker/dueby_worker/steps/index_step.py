@@ -7,23 +7,30 @@ fingerprint is computed here, where the model can be loaded, and every worker ch
 
 import sys
 import time
+from dataclasses import replace
 
 from dueby_api.parts import text_of_parts
 from dueby_api.step_config import IndexConfig
 from dueby_api.step_messages import IndexResult
 from dueby_api.words import counted
-from dueby_worker.index.build import build_index
+from dueby_worker.index.build import LISTING_RETRY, build_index
 from dueby_worker.models.loading import load_model
 from dueby_worker.output.sink import empty_sink, manifest_to_resume, parts_there, require_create_only
 from dueby_worker.output.sink_manifest import components_of, require_same_job
+from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.stores import open_store
+from dueby_worker.telemetry.serve import serve_waits
+from dueby_worker.telemetry.store_waits import StoreWaits
 
 _REPORT_EVERY_S = 1.0
 
 
 def index_source(config: IndexConfig) -> IndexResult:
     """Index the source and return N, the fingerprint, the input cost, and what the sink already holds of this job."""
-    store = open_store(config.sink.uri)
+    sink_waits, source_waits = StoreWaits("sink"), StoreWaits("source")
+    if config.port is not None:
+        serve_waits(sink_waits, source_waits, host=config.host, port=config.port)
+    store = open_store(config.sink.uri, retry=replace(DEFAULT_RETRY, waits=sink_waits))
     require_create_only(store)
     manifest = manifest_to_resume(store, config.sink.if_exists)
     loaded = load_model(config.model)
@@ -35,6 +42,7 @@ def index_source(config: IndexConfig) -> IndexResult:
         max_pixels=config.max_pixels,
         replace=manifest is None,
         on_progress=_ProgressPrinter().show,
+        retry=replace(LISTING_RETRY, waits=source_waits),
     )
     if config.sink.if_exists == "Overwrite":
         # Only now: a misspelt source or model is to cost nobody the rows of the job before.

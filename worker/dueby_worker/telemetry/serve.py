@@ -1,6 +1,7 @@
 """A worker's pages: /metrics for Prometheus, /healthz and /readyz for the kubelet, two pages for the operator.
 
 /progress shows how far this worker is. /parts lists the parts in the sink, for which the operator has no credentials.
+An index or finish step has /progress alone, which says what store it waits for.
 
 The standard library's server is enough for a handful of requests per second. Port 0 takes any free port, and the real
 one is written to a file, which is how local workers are found: no port has to be agreed on, and none can be taken.
@@ -11,14 +12,16 @@ import os
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from dueby_api.errors import Invalid
 from dueby_api.schema import Spec
-from dueby_api.step_messages import SinkParts
+from dueby_api.step_messages import OnceProgress, SinkParts
 from dueby_worker.telemetry.progress import ProgressTracker
+from dueby_worker.telemetry.store_waits import StoreWaits
 
 # A client that stalls must not hold a thread forever.
 _REQUEST_TIMEOUT_S = 10
@@ -43,6 +46,18 @@ class _Server(ThreadingHTTPServer):
 def serve_progress(progress: ProgressTracker, *, host: str, port: int, port_file: Path | None) -> int:
     """Answer requests about a worker from now on; return the port."""
     return serve_pages(lambda path: _page(progress, path), host=host, port=port, port_file=port_file)
+
+
+def serve_waits(sink: StoreWaits, source: StoreWaits, *, host: str, port: int) -> int:
+    """Answer from now on which store a step waits for, the sink before the source; return the port."""
+
+    def page(path: str) -> Page:
+        if path != "/progress":
+            return 404, "text/plain", b"there is /progress"
+        now_s = time.monotonic()
+        return _json_page(OnceProgress(waits_for=sink.longest(now_s=now_s) or source.longest(now_s=now_s)))
+
+    return serve_pages(page, host=host, port=port)
 
 
 def serve_pages(page: Callable[[str], Page], *, host: str, port: int, port_file: Path | None = None) -> int:

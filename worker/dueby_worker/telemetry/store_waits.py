@@ -1,8 +1,8 @@
 """What the calls to one store wait for.
 
-A store that is full or away shows nowhere but in a worker's log, unless the worker says so: its parts wait in memory,
-and it looks like one that hangs. The retry policy tells of the calls (dueby_worker/storage/retry.py), and /progress
-shows the one that has been waiting for longest.
+A store that is full or away shows nowhere but in a step's log, unless the step says so: a worker's parts wait in
+memory, and it looks like one that hangs. The retry policy tells of the calls (dueby_worker/storage/retry.py), and
+/progress shows the one that has been waiting for longest.
 """
 
 import threading

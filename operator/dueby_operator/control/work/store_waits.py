@@ -1,14 +1,18 @@
-"""Which store keeps a job's workers waiting. Pure.
+"""Which store keeps a job's workers waiting, or one of its steps. Pure.
 
 A full sink or a source that is away ends no job: workers ask again until the store is mended, and lose no row. Nobody
 reads their logs meanwhile, so a condition says what is wrong and what to do.
 """
 
+from collections.abc import Iterable
+
 from dueby_api.conditions import ConditionType, Reason
-from dueby_api.inference_job import Source
+from dueby_api.inference_job import JobSpec, Source
 from dueby_api.status import JobStatus
+from dueby_api.step_messages import StoreWait
 from dueby_api.words import counted
 from dueby_operator.control.conditions import condition, has_reason
+from dueby_operator.model.actions import StepName
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_model import JobModel
 
@@ -24,13 +28,17 @@ def diagnose_stores(model: JobModel) -> NewCondition | None:
         return None
     longest = max(waits, key=lambda wait: wait.seconds)
     count = sum(wait.store == longest.store for wait in waits)
-    # Without the seconds: a message that changes with each pass would be written with each pass.
-    workers, error = f"{count} of {counted(len(model.alive), 'worker')}", longest.error or "it does not answer"
-    if longest.store == "sink":
-        message = f"{workers} can't write to {model.spec.sink.uri}: {error}. Free space, renew the credentials or mend"
-        return NewCondition(reason=Reason.SINK_NOT_WRITABLE, message=f"{message} the store: {_GO_ON}")
-    message = f"{workers} can't read from {_name_of(model.spec.source)}: {error}. Renew the credentials or mend"
-    return NewCondition(reason=Reason.SOURCE_NOT_READABLE, message=f"{message} the store: {_GO_ON}")
+    workers = f"{count} of {counted(len(model.alive), 'worker')}"
+    reason = Reason.SINK_NOT_WRITABLE if longest.store == "sink" else Reason.SOURCE_NOT_READABLE
+    return NewCondition(reason=reason, message=f"{_sentence(workers, longest, model.spec)} {_GO_ON}")
+
+
+def step_waits_sentence(step: StepName, waits: Iterable[StoreWait], spec: JobSpec) -> str:
+    """Return what a step waits for that there is once for a job; empty if no store is to blame."""
+    longest = max(waits, key=lambda wait: wait.seconds, default=None)
+    if longest is None or longest.seconds < MIN_WAIT_S:
+        return ""
+    return f"{_sentence(f'The {step} step', longest, spec)} the step goes on by itself then."
 
 
 def waits_sentence(status: JobStatus) -> str:
@@ -38,6 +46,16 @@ def waits_sentence(status: JobStatus) -> str:
     found = condition(status, ConditionType.ON_TRACK)
     is_about_stores = has_reason(status, Reason.SINK_NOT_WRITABLE, Reason.SOURCE_NOT_READABLE)
     return found.message if found and is_about_stores else ""
+
+
+def _sentence(who: str, wait: StoreWait, spec: JobSpec) -> str:
+    """Return what is wrong and what to do. Without the seconds: it would be written anew with each pass."""
+    error = wait.error or "it does not answer"
+    if wait.store == "sink":
+        wrong, mend = f"write to {spec.sink.uri}", "Free space, renew the credentials or mend the store:"
+    else:
+        wrong, mend = f"read from {_name_of(spec.source)}", "Renew the credentials or mend the store:"
+    return f"{who} can't {wrong}: {error}. {mend}"
 
 
 def _name_of(source: Source) -> str:

@@ -105,6 +105,30 @@ def test_the_finish_step_is_started_anew_too_and_says_what_it_waits_for() -> Non
     assert again.message("Complete").endswith("Its last try ended with: no space left on device")
 
 
+def test_a_store_that_keeps_a_step_waiting_is_said_while_it_does() -> None:
+    create, there = index_step()
+    pod = pod_of(create)
+    name = pod["metadata"]["name"]
+
+    def seen(*, seconds: float, store: str = "sink", error: str = "disk quota exceeded") -> str:
+        waits: dict[str, Document] = {
+            name: {"store": store, "error": error, "seconds": seconds},
+            "another-jobs": {"store": "source"},
+        }
+        return look(job(infj(), steps={"index": there}, pods=[pod], step_waits=waits)).message("Indexed")
+
+    assert seen(seconds=9) == LISTING
+    assert seen(seconds=40) == seen(seconds=41)
+    assert seen(seconds=40) == (
+        "The index step can't write to rows: disk quota exceeded. Free space, renew the credentials or mend the store: "
+        "the step goes on by itself then."
+    )
+    assert seen(seconds=40, store="source", error="") == (
+        "The index step can't read from photos: it does not answer. Renew the credentials or mend the store: "
+        "the step goes on by itself then."
+    )
+
+
 @pytest.mark.parametrize(
     ("edit", "is_another"),
     [

@@ -51,6 +51,7 @@ def test_what_the_steps_are_told_is_what_they_take() -> None:
     for step, kind in steps:
         told = json.loads(step_objects(owner(), SETTINGS, step).config_map["data"]["config.json"])
         assert validate(kind, told)
+        assert (told["host"], told["port"]) == ("0.0.0.0", 8080), "where the operator asks"
 
 
 def test_every_worker_finds_its_share_by_its_index(tmp_path: Path) -> None:

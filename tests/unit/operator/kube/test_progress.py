@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 from aiohttp import web
@@ -13,14 +13,20 @@ from dueby_operator.kube.progress import JobObserver
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.pods import Pod
 from support.api import served
-from support.decisions import NOW, Started, started
+from support.decisions import NOW, Document, Started, infj, look, pod_of, started
 
 BEGUN = started(deadline="20s")
 PROGRESS = b'{"worker": "w0", "batches": 3, "imagesDone": 48, "partsCommitted": 3}'
 
 
-def observe(begun: Started, pages: Mapping[str, bytes | None], *, asked: Counter[str] | None = None) -> JobSnapshot:
-    """The job as it is observed while each of its pods answers with these pages."""
+def observe(
+    begun: Started,
+    pages: Mapping[str, bytes | None],
+    *,
+    asked: Counter[str] | None = None,
+    more: Sequence[Document] = (),
+) -> JobSnapshot:
+    """The job as it is observed while each of its pods, and `more`, answers with these pages."""
     (create,) = begun.look.created
 
     async def ask(pod: Pod, page: str) -> bytes | None:
@@ -36,7 +42,7 @@ def observe(begun: Started, pages: Mapping[str, bytes | None], *, asked: Counter
     async def run() -> JobSnapshot:
         async with served(answer) as kube:
             observer = JobObserver(kube, ask=ask)
-            seen = begun.job()
+            seen = begun.job(pods=[*begun.pods, *more])
             batch = {seen.uid: [worker_job.job for worker_job in begun.worker_jobs]}
             (found,), _ = await observer.observe([seen], batch, {seen.uid: seen.pods}, now_us=NOW)
             return found
@@ -92,3 +98,17 @@ def test_only_workers_that_have_just_answered_are_asked_for_the_parts_and_few_of
     assert asked["/parts"] == 2
     observe(BEGUN, {"/parts": runs((0, 1))}, asked=(silent := Counter[str]()))
     assert silent == {"/progress": len(BEGUN.pods)}
+
+
+def test_steps_say_which_store_they_wait_for_and_are_believed_as_far_as_it_makes_sense() -> None:
+    (create,) = look(infj()).created
+    pod = pod_of(create)
+    waits = b'{"waitsFor": {"store": "sink", "error": "no space left on device", "seconds": 31.5}}'
+    found = observe(BEGUN, {"/progress": waits}, more=[pod])
+    assert {name: (wait.store, wait.seconds) for name, wait in found.step_waits.items()} == {
+        pod["metadata"]["name"]: ("sink", 31.5)
+    }
+    for page in (None, b"{}", b"[" * 4000, b'{"waitsFor": 3}', b'{"waitsFor": {"store": "sink", "seconds": -1}}'):
+        silent = observe(BEGUN, {"/progress": page}, more=[pod])
+        assert not silent.step_waits
+        assert not silent.fault
