@@ -40,11 +40,11 @@ class Fill:
 async def fill(kube: Kube, wanted: Fill) -> float:
     """Make it, and wait until every pod runs; the mean size of a pod in bytes of JSON."""
     products = wanted.products
-    await _each([_node(number, product, wanted.gpus_each) for number, product in enumerate(products)], kube, _make_node)
+    await each([_node(number, product, wanted.gpus_each) for number, product in enumerate(products)], kube, _make_node)
     await kube.create(paths.core_path("namespaces"), {"metadata": {"name": "others"}})
     await until(lambda: _has_account(kube, "others"), "the namespace of the other pods is ready")
     pods = [_other_pod(number, number % len(products)) for number in range(wanted.pods)]
-    await _each(pods, kube, lambda kube, pod: kube.create(paths.core_path("pods", "others"), pod))
+    await each(pods, kube, lambda kube, pod: kube.create(paths.core_path("pods", "others"), pod))
     path = paths.core_path("pods", "others")
 
     async def all_run() -> bool:
@@ -55,7 +55,8 @@ async def fill(kube: Kube, wanted: Fill) -> float:
     return sum(len(json.dumps(pod, separators=(",", ":"))) for pod in some) / len(some)
 
 
-async def _each(documents: Sequence[Document], kube: Kube, make: Any) -> None:
+async def each(documents: Sequence[Document], kube: Kube, make: Any) -> None:
+    """Have each document made, some at once."""
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(document: Document) -> None:

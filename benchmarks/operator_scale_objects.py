@@ -18,6 +18,8 @@ FILL = Fill(nodes={FAST: NODES_OF_A_NET, SLOW: 1000 - NODES_OF_A_NET}, gpus_each
 SIZES = (16, 32, 64, 128, 256)
 STARTUP_US = 5_000_000
 DEADLINE_S = 2 * 3600
+# Of jobs that have ended.
+ACCEPTED, ENDED, DEADLINE = "2026-01-01T00:00:00Z", "2026-01-01T01:50:00Z", "2026-01-01T02:00:00Z"
 # Fast devices that a job would take: from 1 to 5, 3 in the mean. The last jobs find slow ones left, and take more.
 DEVICES_OF = [1 + number * 3 % 5 for number in range(JOBS)]
 
@@ -66,6 +68,57 @@ def inference_job(number: int) -> Document:
             "source": {"synthetic": {}},
             "sink": {"uri": f"s3://bucket/job-{number:03d}"},
         },
+    }
+
+
+def finished_job(number: int) -> Document:
+    """A job like the others, of another name."""
+    job = inference_job(number % JOBS)
+    return {**job, "metadata": {**job["metadata"], "name": f"finished-{number:05d}"}}
+
+
+def finished_status(job: Document) -> Document:
+    """The status that a job ends with that ran as it was planned to."""
+    images = job["spec"]["images"]
+    conditions = {
+        "Indexed": ("Indexed", f"{images:,} synthetic images."),
+        "Profiled": ("Profiled", ""),
+        "Feasible": ("Planned", "2 devices meet the deadline with probability 0.99, and 1 can't."),
+        "Admitted": ("Admitted", ""),
+        "DeadlineMet": ("InTime", f"Ended at {ENDED}; the deadline was {DEADLINE}."),
+        "Complete": (
+            "EveryImageHasARow",
+            f"{images:,} rows, 0 of them with an error, in {job['spec']['sink']['uri']}.",
+        ),
+    }
+    group = {"deviceClass": FAST, "miniBatchSize": SIZES[-1], "iterations": 12_000, "engine": "cudagraph"}
+    return {
+        "observedGeneration": 1,
+        "phase": "Succeeded",
+        "acceptedTime": ACCEPTED,
+        "deadlineTime": DEADLINE,
+        "images": images,
+        "fingerprint": "0" * 64,
+        "conditions": [
+            {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": ENDED}
+            for kind, (reason, message) in conditions.items()
+        ],
+        "plan": {
+            "revision": 1,
+            "gpus": 2,
+            "lowerBound": 2,
+            "proof": "ClosedForm+CBC",
+            "proofSentence": "1 device could do 89 % of the images by the deadline.",
+            "confidence": 0.95,
+            "probability": 0.99,
+            "partSize": 4096,
+            "solveMicros": 12_000,
+            "expectedFinish": ENDED,
+            "finishAtConfidence": ENDED,
+            "slack": "10m",
+            "groups": [{**group, "count": 2}],
+        },
+        "progress": {"images": f"{images}/{images}", "imagesDone": images, "imagesFailed": 0, "slack": "10m"},
     }
 
 

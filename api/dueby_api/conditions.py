@@ -29,7 +29,7 @@ class Reason(Enum):
         ConditionType.INDEXED,
         "False",
         "Indexing",
-        "The index Job is at work. Where its pod can't start, the message is the scheduler's or the kubelet's.",
+        "The index Job is at work. The message says which store it waits for, or why its pod can't start.",
         "wait, or mend what the message says",
     )
     SOURCE_UNREADABLE = ReasonEntry(
