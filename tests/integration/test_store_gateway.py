@@ -155,7 +155,7 @@ def test_a_gateway_at_the_first_request_is_waited_for(server: S3Server, proxy: F
     assert store.create("first", b"rows")
     store.delete("first")
     proxy.fault = lambda request: GATEWAYS_404
-    with pytest.raises(Transient, match=r"^what answers for it is no S3 server \("):
+    with pytest.raises(Transient, match=rf"^what answers at {proxy.endpoint} is no S3 server \("):
         list(list_source(source, scratch=tmp_path, retry=HURRIED))
 
 

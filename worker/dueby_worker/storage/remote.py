@@ -117,7 +117,8 @@ class S3Writer:
             if self._files is files:
                 self._files = self._connect()
             if isinstance(failure, Unavailable) and not isinstance(failure, Unsupported):
-                raise Transient(f"what answers for it is no S3 server ({failure})") from failure
+                where = f"at {self._access.endpoint}" if self._access.endpoint else "for it"
+                raise Transient(f"what answers {where} is no S3 server ({failure})") from failure
             raise
 
     def _connect(self) -> Any:
