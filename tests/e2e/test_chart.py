@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.cluster import CHART, Cluster, call
+from support.cluster import CHART, CPU_VALUES, Cluster, call
 from support.cluster_job import indices_of, job, share_photos
 from support.images import OPERATOR_IMAGE
 from support.prometheus import prometheus_beside
@@ -28,6 +28,7 @@ def test_the_operators_image_is_small(cluster: Cluster) -> None:
 
 def test_lint_has_nothing_to_say() -> None:
     assert "0 chart(s) failed" in call("helm", "lint", "--strict", str(CHART))
+    assert "0 chart(s) failed" in call("helm", "lint", "--strict", str(CHART), "--values", str(CPU_VALUES))
 
 
 @pytest.mark.parametrize(

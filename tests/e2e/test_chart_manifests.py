@@ -9,11 +9,18 @@ import yaml
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
 from dueby_operator.settings import read_profiler
-from support.chart import of_kind, rendered
+from support.chart import WITHOUT_GPUS, Document, of_kind, rendered
 from support.cluster import CHART, OPERATOR_NAMESPACE
 
 pytestmark = pytest.mark.cluster
 DIGEST = "sha256:" + "ab" * 32
+
+
+def options(documents: list[Document]) -> dict[str, str]:
+    """What the operator is told, by the options' names."""
+    (deployment,) = of_kind(documents, "Deployment").values()
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return {name: value for name, _, value in (word.partition("=") for word in container["args"])}
 
 
 def images(**values: Any) -> tuple[str, str, str]:
@@ -22,8 +29,7 @@ def images(**values: Any) -> tuple[str, str, str]:
     (deployment,) = of_kind(documents, "Deployment").values()
     (pod,) = of_kind(documents, "Pod").values()
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    (worker,) = [word for word in container["args"] if word.startswith("--worker-image=")]
-    return container["image"], pod["spec"]["containers"][0]["image"], worker.removeprefix("--worker-image=")
+    return container["image"], pod["spec"]["containers"][0]["image"], options(documents)["--worker-image"]
 
 
 def test_a_digest_wins_over_a_tag() -> None:
@@ -75,10 +81,7 @@ def test_one_of_some_namespaces_changes_nothing_elsewhere_but_profiles() -> None
 
 def test_what_a_job_waits_for_goes_before_what_is_measured_on_a_clock_and_after_all_workers() -> None:
     documents = rendered()
-    (deployment,) = of_kind(documents, "Deployment").values()
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    (text,) = [word.partition("=")[2] for word in container["args"] if word.startswith("--profiler=")]
-    profiler, classes = read_profiler(text), of_kind(documents, "PriorityClass")
+    profiler, classes = read_profiler(options(documents)["--profiler"]), of_kind(documents, "PriorityClass")
     on_demand, on_a_clock = (classes["", name] for name in (profiler.on_demand_priority, profiler.name))
     assert on_a_clock["value"] < on_demand["value"] < 0
     assert on_demand.get("preemptionPolicy", "PreemptLowerPriority") == "PreemptLowerPriority"
@@ -87,9 +90,8 @@ def test_what_a_job_waits_for_goes_before_what_is_measured_on_a_clock_and_after_
 def test_it_need_not_see_the_pods_of_others() -> None:
     found = rights(watchNamespaces=["a"], countAllPods=False)
     assert found["cluster"] == rights(watchNamespaces=["a"])["cluster"] - {"list pods", "watch pods"}
-    (deployment,) = of_kind(rendered(watchNamespaces=["a"], countAllPods=False), "Deployment").values()
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert {"--watch-namespace=a", "--ignore-other-pods"} < set(container["args"])
+    told = options(rendered(watchNamespaces=["a"], countAllPods=False))
+    assert (told["--watch-namespace"], "--ignore-other-pods" in told) == ("a", True)
     with pytest.raises(AssertionError, match="countAllPods: false needs watchNamespaces"):
         rendered(countAllPods=False)
 
@@ -171,3 +173,14 @@ def test_the_operator_leaves_a_lost_node_within_seconds_and_tolerates_what_it_is
     (container,) = pod["containers"]
     assert "--pod-uid=$(POD_UID)" in container["args"]
     assert "POD_UID" in {each["name"] for each in container["env"]}
+
+
+def test_without_gpus_workers_are_small_and_what_jobs_name_is_measured_all_the_same() -> None:
+    documents = rendered(**WITHOUT_GPUS)
+    told = options(documents)
+    assert (told["--worker-memory"], told["--scratch-size"]) == ("1Gi", "4Gi")
+    profiler = read_profiler(told["--profiler"])
+    assert (profiler.enabled, profiler.namespace) == (False, OPERATOR_NAMESPACE)
+    # What pods that measure on demand are made with is there.
+    assert ("", profiler.name) in of_kind(documents, "ServiceAccount")
+    assert ("", profiler.on_demand_priority) in of_kind(documents, "PriorityClass")

@@ -63,5 +63,5 @@ def test_a_queue_that_is_not_there_is_said(cluster: Cluster) -> None:
 
 
 def test_there_is_a_test_for_each() -> None:
-    tested = {"minimal", "synthetic", "pvc", "s3", "mixed-gpus", "kueue"}
+    tested = {"minimal", "synthetic", "pvc", "s3", "mixed-gpus", "kueue", "cpu"}
     assert {path.stem for path in EXAMPLES.glob("*.yaml")} == tested

@@ -1,11 +1,15 @@
-"""A model that was never measured, on GPUs that only the scheduler believes in: profiled for everybody, then run."""
+"""A model that was never measured, on a core or on GPUs that only the scheduler believes in: profiled, then run."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support.cluster import OPERATOR_NAMESPACE, Cluster
+from support.cluster import OPERATOR_NAMESPACE, Cluster, call
 from support.cluster_job import indices_of, job, share_photos, wait_until_told
+from support.example_jobs import example_documents
 from support.gpus import GPU, add_gpus, remove_gpus
 from support.run import MODEL, profile_document
 
@@ -25,10 +29,17 @@ def gpu(cluster: Cluster) -> Iterator[str]:
     add_gpus(cluster, node, CLASS)
     yield node
     remove_gpus(cluster, node)
+    forget(cluster, CLASS)
+
+
+def forget(cluster: Cluster, device_class: str) -> None:
+    """Delete what was measured of the class on demand."""
     # What its pod has measured is written down for as long as it is there.
     cluster.kubectl("delete", "job", "-n", OPERATOR_NAMESPACE, "-l", ON_DEMAND, "--wait")
     cluster.wait(lambda: not cluster.items("pods", ON_DEMAND, namespace=OPERATOR_NAMESPACE), "what measured it is gone")
-    cluster.kubectl("delete", "gprof", NAME, f"{NAME}-{node}")
+    found = cluster.items("gprof", "app.kubernetes.io/managed-by=dueby")
+    made = [each["metadata"]["name"] for each in found if each["spec"]["deviceClass"] == device_class]
+    cluster.kubectl("delete", "gprof", *made)
 
 
 def table(cluster: Cluster) -> dict[str, list[str]]:
@@ -71,3 +82,42 @@ def test_a_model_that_was_never_measured_is_profiled_and_then_run(cluster: Clust
     assert shown[f"{NAME}-{gpu}"][6] == gpu
     assert [(owner["kind"], owner["name"]) for owner in own["metadata"]["ownerReferences"]] == [("Node", gpu)]
     assert "ownerReferences" not in cluster.get("gprof", NAME)["metadata"]
+
+
+@pytest.fixture
+def core_example(cluster: Cluster) -> Iterator[dict[str, Any]]:
+    """The job of examples/cluster/cpu.yaml, applied with its claim as they are, but for the nodes of this file."""
+    claim, document = example_documents("cpu")
+    document["spec"]["worker"]["nodeSelector"] = cluster.node_selector
+    cluster.apply(claim, document)
+    yield document
+    cluster.kubectl("delete", "infj", document["metadata"]["name"])
+    cluster.kubectl("delete", "pvc", claim["metadata"]["name"], "--wait=false")
+    forget(cluster, "cpu-1")
+
+
+def copy_of_claim(cluster: Cluster, claim: str, folder: Path) -> Path:
+    """Copy what is on the claim from the node whose disk it is on into the folder."""
+
+    def spec_of(kind: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(cluster.kubectl("get", kind, name, "-o", "json"))["spec"]
+        return found
+
+    volume = spec_of("pv", spec_of("pvc", claim)["volumeName"])
+    # Which of the two it is depends on the version of kind.
+    place = volume.get("hostPath") or volume["local"]
+    call("docker", "cp", f"{cluster.nodes[0]}:{place['path']}/.", str(folder))
+    return folder
+
+
+def test_the_example_without_gpus_runs_as_it_is(cluster: Cluster, core_example: dict[str, Any], tmp_path: Path) -> None:
+    name, spec = core_example["metadata"]["name"], core_example["spec"]
+    wait_until_told(cluster, name, "Profiled", "cpu-1: ", reason="Profiling")
+    wait_until_told(cluster, name, "Profiled", reason="Profiled")
+    status = cluster.wait_for_phase(name, "Succeeded", "Failed")["status"]
+    assert status["phase"] == "Succeeded", status
+    assert {group["deviceClass"] for group in status["plan"]["groups"]} == {"cpu-1"}
+    (volume,) = spec["worker"]["volumes"]
+    rows = copy_of_claim(cluster, volume["persistentVolumeClaim"]["claimName"], tmp_path)
+    assert indices_of(rows) == list(range(spec["images"]))
+    assert (rows / "_SUCCESS").exists()

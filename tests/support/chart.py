@@ -4,10 +4,12 @@ from typing import Any
 
 import yaml
 
-from support.cluster import CHART, OPERATOR_NAMESPACE, call
+from support.cluster import CHART, CPU_VALUES, OPERATOR_NAMESPACE, call
 
 # Which API there is; helm by itself supposes one that is too old for the chart.
 KUBERNETES = "1.34.0"
+# The values for clusters without GPUs.
+WITHOUT_GPUS: dict[str, Any] = yaml.safe_load(CPU_VALUES.read_text())
 Document = dict[str, Any]
 
 

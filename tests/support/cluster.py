@@ -20,13 +20,15 @@ MAX_WAIT_S = 300.0
 CHART = REPOSITORY / "charts" / "dueby"
 # Where the chart is installed, and the jobs are that measure nodes.
 OPERATOR_NAMESPACE = "dueby"
-# What the chart is installed with: images of this code, workers for a machine of two cores, and the operator beside the
+# What the chart is installed with, for no node has a GPU.
+CPU_VALUES = CHART / "values-cpu.yaml"
+# And what differs: images of this code, a profiler and a core for what tests call GPUs, and the operator beside the
 # control plane, for tests take the other nodes away.
 VALUES = {
     "image.tag": TAG,
     "worker.image.tag": TAG,
-    "worker.memory": "1Gi",
     "worker.gpuCpus": "1",
+    "profiler.enabled": "true",
     "nodeSelector.kubernetes\\.io/hostname": CONTROL_PLANE,
     "tolerations[0].operator": "Exists",
 }
@@ -100,7 +102,7 @@ class Cluster:
         """Install the chart with its values and these, or upgrade to it, and wait until the operator is up."""
         settings = [word for name, value in {**self.values, **values}.items() for word in ("--set", f"{name}={value}")]
         wait = ("--create-namespace", "--wait", "--timeout", "180s")
-        self.helm("upgrade", "--install", "dueby", str(CHART), *wait, *settings)
+        self.helm("upgrade", "--install", "dueby", str(CHART), "--values", str(CPU_VALUES), *wait, *settings)
 
     def kill_operator(self) -> None:
         """Kill the operator without a word of warning; its Deployment starts another."""

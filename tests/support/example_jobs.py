@@ -16,9 +16,14 @@ EXAMPLES = REPOSITORY / "examples" / "cluster"
 PHOTOS = 120
 
 
+def example_documents(name: str) -> list[dict[str, Any]]:
+    """Return what is in the manifest, as it is."""
+    return list(yaml.safe_load_all((EXAMPLES / f"{name}.yaml").read_text()))
+
+
 def example(cluster: Cluster, name: str) -> dict[str, Any]:
     """Return the manifest, with a model that is there, for the nodes of this file."""
-    document: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text())
+    (document,) = example_documents(name)
     document["spec"]["model"] = MODEL
     document["spec"].setdefault("worker", {})["nodeSelector"] = cluster.node_selector
     if isinstance(moment := document["spec"].get("deadlineTime"), datetime):  # which kubectl leaves as it is written

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.cluster import CHART, OPERATOR_NAMESPACE, VALUES, Cluster
+from support.chart import WITHOUT_GPUS
+from support.cluster import CHART, OPERATOR_NAMESPACE, Cluster
 from support.cluster_job import condition, indices_of, job, share_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
@@ -43,7 +44,7 @@ def test_an_upgrade_and_a_rollback_leave_a_running_job_alone(cluster: Cluster, r
     cluster.helm("rollback", "dueby", "--wait", "--timeout", "180s")
     operator = cluster.get("deployment", "dueby-operator", namespace=OPERATOR_NAMESPACE)["spec"]["template"]
     assert "note" not in operator["metadata"].get("annotations", {})
-    assert f"--worker-memory={VALUES['worker.memory']}" in operator["spec"]["containers"][0]["args"]
+    assert f"--worker-memory={WITHOUT_GPUS['worker']['memory']}" in operator["spec"]["containers"][0]["args"]
     assert not cluster.items("configmaps", "grafana_dashboard=1", namespace=OPERATOR_NAMESPACE)
 
     done = cluster.wait_for_phase("upgraded", "Succeeded", "Failed")

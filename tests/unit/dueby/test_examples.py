@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,6 +22,21 @@ def name(path: Path) -> str:
     return str(path.relative_to(REPOSITORY))
 
 
+def documents_of(example: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The example's resources of DueBy, and the claims that it brings for them."""
+    documents = list(yaml.safe_load_all(example.read_text()))
+    ours = [document for document in documents if document["apiVersion"] == "dueby.dev/v1alpha1"]
+    others = [document for document in documents if document not in ours]
+    assert {document["kind"] for document in others} <= {"PersistentVolumeClaim"}
+    return ours, others
+
+
+def claims_of(jobs: list[dict[str, Any]]) -> set[str]:
+    """The names of the claims that the jobs mount."""
+    volumes = [volume for job in jobs for volume in job["spec"].get("worker", {}).get("volumes", [])]
+    return {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume}
+
+
 def shown_resources() -> Iterator[tuple[str, str]]:
     """Document and text of every complete resource that a document shows."""
     for document in DOCUMENTS:
@@ -31,16 +47,29 @@ def shown_resources() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=name)
 def test_the_example_is_a_valid_resource_and_says_what_it_is(example: Path) -> None:
-    text = example.read_text()
-    assert text.startswith("# ")
-    document = yaml.safe_load(text)
-    PARSERS[document["kind"]](document, origin=name(example))
+    assert example.read_text().startswith("# ")
+    ours, others = documents_of(example)
+    for document in ours:
+        PARSERS[document["kind"]](document, origin=name(example))
+    assert ours
+    assert all(document["metadata"]["name"] in claims_of(ours) for document in others)
 
 
 @pytest.mark.parametrize(("document", "block"), tuple(shown_resources()))
 def test_the_resource_that_a_document_shows_is_valid(document: str, block: str) -> None:
     resource = yaml.safe_load(block)
     PARSERS[resource["kind"]](resource, origin=document)
+
+
+def test_the_example_without_gpus_brings_all_that_it_needs() -> None:
+    (job,), claims = documents_of(REPOSITORY / "examples" / "cluster" / "cpu.yaml")
+    spec = parse_job(job).spec
+    assert claims_of([job]) == {claim["metadata"]["name"] for claim in claims}
+    assert all("storageClassName" not in claim["spec"] for claim in claims), "the cluster's default is what there is"
+    assert spec.source.synthetic is not None
+    assert (spec.model.weights, spec.worker.env_from) == ("none", ())
+    assert all(re.fullmatch(r"cpu-\d+", name) for name in spec.gpus.classes)
+    assert spec.gpus.classes
 
 
 def test_there_are_examples_and_the_readme_shows_one() -> None:

@@ -21,6 +21,7 @@ from support.source_tree import REPOSITORY
 
 CHART = REPOSITORY / "charts" / "dueby"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+WITHOUT_GPUS: dict[str, Any] = yaml.safe_load((CHART / "values-cpu.yaml").read_text())
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 TEMPLATES = {
     path.name: path.read_text() for path in (CHART / "templates").rglob("*") if path.suffix in (".yaml", ".tpl", ".txt")
@@ -46,8 +47,8 @@ def leaves(schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple
 LEAVES = {path: schema for path, schema in leaves(SCHEMA) if path != ("global",)}
 
 
-def default_of(path: tuple[str, ...]) -> Any:
-    found: Any = VALUES
+def default_of(path: tuple[str, ...], values: dict[str, Any] = VALUES) -> Any:
+    found: Any = values
     for key in path:
         found = found.get(key, ABSENT) if found is not ABSENT else ABSENT
     return found
@@ -67,6 +68,13 @@ def test_the_values_and_what_the_templates_read_are_those_of_the_schema() -> Non
     for template, text in TEMPLATES.items():
         for used in re.findall(r"\.Values\.([\w.]+)", text):
             assert any(".".join(path).startswith(used) for path in LEAVES), f"{template} reads {used}"
+
+
+def test_the_values_without_gpus_are_valid_and_each_differs_from_the_default() -> None:
+    jsonschema.validate(WITHOUT_GPUS, SCHEMA)
+    changed = {path: value for path in LEAVES if (value := default_of(path, WITHOUT_GPUS)) is not ABSENT}
+    assert changed
+    assert all(value != default_of(path) for path, value in changed.items())
 
 
 def test_the_profilers_values_are_what_the_operator_takes_and_its_defaults() -> None:

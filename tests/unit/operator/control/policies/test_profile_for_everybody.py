@@ -1,6 +1,7 @@
 """Profile: what is measured for everybody, in the operator's namespace, and who waits for it."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from dueby_operator.control.policies.profile import MAX_AT_ONCE
 from dueby_operator.jobs import names
 from dueby_operator.jobs.repeats import LOST_US
 from dueby_operator.model.writes import Add, Delete
-from support.decisions import MADE, NOW, SETTINGS, indexed, infj
+from support.decisions import MADE, NOW, SETTINGS, indexed, infj, node
 from support.node_profiles import NAMESPACE, NIGHT, PROFILER, ended
 from support.on_demand import Document, added, begun_for_all, look_for_all, there_now
 from support.operator import profile
@@ -79,6 +80,16 @@ def test_it_is_measured_with_the_operators_image_where_no_tenant_can_touch_it() 
     (subject,) = told.pop("workers")
     config = validate(ProfileConfig, told | subject)
     assert (config.device_class, config.gpu, config.model.weights) == (A100, True, "none")
+
+
+def test_a_slice_of_cores_that_a_job_names_is_measured_also_where_nothing_is_measured_on_a_clock() -> None:
+    settings = replace(SETTINGS, profiler=PROFILER.replace(enabled=False))
+    (found,) = look_for_all(infj(gpus={"classes": ["cpu-1"]}), there=nodes(node()), settings=settings)
+    assert condition(found).reason == "Profiling"
+    (document,) = added(found)
+    assert document["metadata"]["annotations"][names.DEVICE_CLASS] == "cpu-1"
+    (container,) = document["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"]["cpu"] == "1"
 
 
 def test_jobs_of_all_tenants_that_wait_for_the_same_share_it() -> None:
