@@ -1,6 +1,7 @@
 """What the chart renders for its values; no cluster is asked."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
 from dueby_operator.settings import read_profiler
-from support.chart import WITHOUT_GPUS, Document, of_kind, rendered
+from support.chart import WITHOUT_GPUS, Document, of_kind, rendered, rendered_with_notes
 from support.cluster import CHART, OPERATOR_NAMESPACE
 
 pytestmark = pytest.mark.cluster
@@ -184,3 +185,49 @@ def test_without_gpus_workers_are_small_and_what_jobs_name_is_measured_all_the_s
     # What pods that measure on demand are made with is there.
     assert ("", profiler.name) in of_kind(documents, "ServiceAccount")
     assert ("", profiler.on_demand_priority) in of_kind(documents, "PriorityClass")
+
+
+MONITORED = {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}
+INSTALLED = [
+    pytest.param({}, id="as it is"),
+    pytest.param(WITHOUT_GPUS, id="without GPUs"),
+    pytest.param({"admissionPolicy": {"enabled": False}, "watchNamespaces": ["a", "b"]}, id="some namespaces"),
+    pytest.param({"serviceMonitor": {"enabled": True}}, id="one of two monitors"),
+    pytest.param(MONITORED, id="both monitors"),
+]
+
+
+@pytest.mark.parametrize("values", INSTALLED)
+def test_what_the_notes_ask_for_can_be_done(tmp_path: Path, values: dict[str, Any]) -> None:
+    notes, documents = rendered_with_notes(tmp_path, **values)
+    asked = {line.strip() for line in notes.splitlines() if line.startswith("    ")}
+    definitions = of_kind(documents, "CustomResourceDefinition").values()
+    ours = {definition["spec"]["names"]["plural"] for definition in definitions}
+    assert asked - {f"kubectl delete cronjobs -n {OPERATOR_NAMESPACE} -l {names.PROFILED}"} == {
+        f"helm test dueby --namespace {OPERATOR_NAMESPACE}",
+        "kubectl apply -f job.yaml",
+        "kubectl get inferencejobs --all-namespaces --watch",
+        "kubectl get gpuprofiles",
+    }
+    assert ours == {"inferencejobs", "gpuprofiles"}
+    (tested,) = of_kind(documents, "Pod").values()
+    assert tested["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    service = of_kind(documents, "Service")["", "dueby-operator"]
+    (port,) = [port["port"] for port in service["spec"]["ports"] if port["name"] == "metrics"]
+    assert f"Metrics: Service dueby-operator, port {port}, path /metrics" in notes
+
+
+@pytest.mark.parametrize("values", INSTALLED)
+def test_the_notes_tell_of_what_is_installed_and_of_nothing_else(tmp_path: Path, values: dict[str, Any]) -> None:
+    notes, documents = rendered_with_notes(tmp_path, **values)
+    told = options(documents)
+    is_on_a_clock = read_profiler(told["--profiler"]).enabled
+    assert ("measured by CronJobs" in notes, "delete cronjobs" in notes) == (is_on_a_clock, is_on_a_clock)
+    is_guarded = ("", "dueby-inferencejobs") in of_kind(documents, "ValidatingAdmissionPolicy")
+    assert ("must be allowed to create pods" in notes, "admissionPolicy.enabled is false" in notes) == (
+        is_guarded,
+        not is_guarded,
+    )
+    is_monitored = bool(of_kind(documents, "ServiceMonitor")) and bool(of_kind(documents, "PodMonitor"))
+    assert ("for the Prometheus operator set" in notes) == (not is_monitored)
+    assert ("these namespaces only: a, b" in notes) == ("--watch-namespace" in told)

@@ -1,5 +1,7 @@
 """What the chart renders, without a cluster."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,11 +15,26 @@ WITHOUT_GPUS: dict[str, Any] = yaml.safe_load(CPU_VALUES.read_text())
 Document = dict[str, Any]
 
 
-def rendered(**values: Any) -> list[Document]:
+def rendered(chart: Path = CHART, **values: Any) -> list[Document]:
     """Return the documents of a release with these values, hooks among them."""
-    command = ("helm", "template", "dueby", str(CHART), "--namespace", OPERATOR_NAMESPACE, "--values", "-")
+    command = ("helm", "template", "dueby", str(chart), "--namespace", OPERATOR_NAMESPACE, "--values", "-")
     text = call(*command, "--kube-version", KUBERNETES, stdin=yaml.safe_dump(values))
     return [document for document in yaml.safe_load_all(text) if document]
+
+
+def rendered_with_notes(folder: Path, **values: Any) -> tuple[str, list[Document]]:
+    """Return what helm prints after an installation with these values, and the documents that it installs.
+
+    `helm template` leaves the notes out, and `helm install --dry-run` asks a cluster. So a copy of the chart in the
+    folder has a template that renders them.
+    """
+    chart = shutil.copytree(CHART, folder / "chart")
+    (chart / "templates" / "NOTES.txt").rename(chart / "files" / "NOTES.txt")
+    notes = 'kind: Notes\nmetadata: {name: notes}\ntext: {{ tpl (.Files.Get "files/NOTES.txt") . | toJson }}\n'
+    (chart / "templates" / "notes.yaml").write_text(notes)
+    documents = rendered(chart, **values)
+    (made,) = of_kind(documents, "Notes").values()
+    return made["text"], documents
 
 
 def of_kind(documents: list[Document], kind: str) -> dict[tuple[str, str], Document]:
