@@ -141,6 +141,8 @@ class Summary(LenientSpec, frozen=True, kw_only=True):
     """Images that have a row."""
     images_failed: int | None = None
     """Images whose row has an error."""
+    images_warned: int | None = None
+    """Images whose row has a warning; absent unless every image has a row."""
     start_unix_micros: int | None = None
     """The run's start, in microseconds since 1970."""
     deadline_seconds: float | None = None

@@ -156,6 +156,8 @@ class FinishResult(LenientSpec, frozen=True, kw_only=True):
     """Rows in them."""
     errors: Count
     """Rows with an error."""
+    warnings: Count = 0
+    """Rows with a warning: of images that were classified although their files are faulty."""
     fingerprint: Word = ""
     """The job's fingerprint."""
 

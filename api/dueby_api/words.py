@@ -22,6 +22,12 @@ def times(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
+def faults(errors: int, warnings: int) -> str:
+    """Return what follows a count of rows: ", 2 of them with an error and 3 with a warning"; empty if all are fine."""
+    told = [f"{count:,} with {what}" for count, what in ((errors, "an error"), (warnings, "a warning")) if count]
+    return f", {' and '.join(told)}".replace(" with", " of them with", 1) if told else ""
+
+
 def from_now(micros: int) -> str:
     """Return when something is that is so far away: in 5.0s, or 1m01s ago."""
     return f"{format_duration(-micros)} ago" if micros < 0 else f"in {format_duration(micros)}"

@@ -202,6 +202,7 @@ class Session:
             verdict=outcome.verdict if outcome else None,
             done=closed.rows if closed else record.done,
             failed=closed.errors if closed else record.failed,
+            warned=closed.warnings if closed else None,
             interrupted=outcome is None,
             processes=processes.started,
             machine=machine_record(self.pool),

@@ -15,7 +15,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_api.run_record import MachineRecord, RunVerdict, Summary
 from dueby_api.step_messages import FinishResult
 from dueby_api.units import format_duration, parse_duration_us
-from dueby_api.words import counted
+from dueby_api.words import counted, faults
 from dueby_planner.deadline_classes import Verdict
 
 EXIT_LATE = 4
@@ -29,6 +29,7 @@ def summarise(
     verdict: Verdict | None,
     done: int,
     failed: int,
+    warned: int | None,
     interrupted: bool,
     processes: Sequence[Process],
     machine: MachineRecord,
@@ -45,6 +46,7 @@ def summarise(
         images=record.images,
         images_done=done,
         images_failed=failed,
+        images_warned=warned,
         start_unix_micros=record.start_us,
         deadline_seconds=record.at(record.deadline_us),
         expected_seconds=record.expected_s,
@@ -81,11 +83,11 @@ def software_versions() -> dict[str, str]:
 def print_summary(summary: Summary, sink: str, console: Console) -> None:
     """Print how the run ended, and where the results and the report are."""
     style = {"Succeeded": "bold green", "Interrupted": "bold yellow"}.get(summary.verdict or "", "bold red")
-    unreadable = f", {summary.images_failed:,} of them with an error" if summary.images_failed else ""
+    faulty = faults(summary.images_failed or 0, summary.images_warned or 0)
     console.print(
         Text.assemble(
             (summary.verdict or "", style),
-            f": {summary.images_done:,} of {counted(summary.images or 0, 'image')}{unreadable}{_times(summary)}.",
+            f": {summary.images_done:,} of {counted(summary.images or 0, 'image')}{faulty}{_times(summary)}.",
         )
     )
     if summary.weights_warning:
@@ -96,11 +98,11 @@ def print_summary(summary: Summary, sink: str, console: Console) -> None:
 def print_complete(job: InferenceJob, closed: FinishResult) -> int:
     """Print that there was nothing to do, and return the exit code."""
     console, failed = people_console(stderr=True), closed.errors > job.spec.allowed_failures(closed.rows)
-    unreadable = f", {closed.errors:,} of them with an error" if closed.errors else ""
+    faulty = faults(closed.errors, closed.warnings)
     console.print(
         Text.assemble(
             ("Failed", "bold red") if failed else ("Succeeded", "bold green"),
-            f": every part is in the sink already; nothing to do. {counted(closed.rows, 'row')}{unreadable}.",
+            f": every part is in the sink already; nothing to do. {counted(closed.rows, 'row')}{faulty}.",
         )
     )
     _print_places(job.spec.sink.uri, console)

@@ -111,6 +111,11 @@ class Run:
         return _first(self.summary.images_failed, last)
 
     @property
+    def warned(self) -> int:
+        """Images that were classified although their files are faulty, as far as they are counted."""
+        return self.summary.images_warned or 0
+
+    @property
     def expected_s(self) -> float | None:
         """When the first plan expected the last image."""
         return _first(self.summary.expected_seconds, self.first.expected_s if self.first else None)

@@ -44,6 +44,8 @@ def new_job(tmp_path: Path) -> Iterator[Any]:
 
 def test_photos_become_rows_from_the_index_to_success(new_job: Any, tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos", 50, damaged=(7,))
+    padded = photos / "000009.jpg"
+    padded.write_bytes(padded.read_bytes()[:-2] + bytes(12) + b"\xff\xd9")
     job = new_job(source={"uri": str(photos)}, images=50)
 
     indexed = job.index(images=None).result()
@@ -73,11 +75,13 @@ def test_photos_become_rows_from_the_index_to_success(new_job: Any, tmp_path: Pa
         "parts": 4,
         "rows": 50,
         "errors": 1,
+        "warnings": 1,
         "fingerprint": indexed["fingerprint"],
     }
     rows = rows_in(open_store(job.sink))
     assert [uri for part in rows for uri in part.uris] == [f"file://{photos}/{n:06d}.jpg" for n in range(50)]
     assert [part.first + position for part in rows for position in part.errors] == [7]
+    assert [part.first + position for part in rows for position in part.warnings] == [9]
 
     resumed = job.index_here(images=None)
     assert (resumed["partSize"], resumed["partsThere"]) == (16, "0-3")

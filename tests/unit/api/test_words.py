@@ -2,7 +2,7 @@
 
 import pytest
 
-from dueby_api.words import counted, from_now, slack_words, times
+from dueby_api.words import counted, faults, from_now, slack_words, times
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,19 @@ def test_a_count_agrees_with_its_noun(count: int, noun: tuple[str, ...], words: 
 @pytest.mark.parametrize(("count", "words"), [(1, "once"), (2, "twice"), (3, "3 times"), (1000, "1,000 times")])
 def test_how_often(count: int, words: str) -> None:
     assert times(count) == words
+
+
+@pytest.mark.parametrize(
+    ("errors", "warnings", "words"),
+    [
+        (0, 0, ""),
+        (2, 0, ", 2 of them with an error"),
+        (0, 1, ", 1 of them with a warning"),
+        (1200, 3, ", 1,200 of them with an error and 3 with a warning"),
+    ],
+)
+def test_how_many_rows_are_faulty(errors: int, warnings: int, words: str) -> None:
+    assert faults(errors, warnings) == words
 
 
 @pytest.mark.parametrize(

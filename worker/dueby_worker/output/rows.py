@@ -76,6 +76,7 @@ class PartFooter:
     """Index of the first image; None if there are no rows."""
     rows: int
     errors: int
+    warnings: int
     origin: Origin
 
 
@@ -129,13 +130,19 @@ def read_footer(file: BinaryIO) -> PartFooter:
     parquet = pq.ParquetFile(file)
     footer = parquet.metadata
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-    # `error` is null in rows without one. Its place is that of the leaf: a list is one, too.
-    place = footer.schema.names.index("error")
-    fine = sum(group.column(place).statistics.null_count for group in groups)
+    names = footer.schema.names
+
+    def count(text: str) -> int:
+        """Return the rows that have such a text. Its place is that of the leaf: a list is one, too."""
+        place = names.index(text)
+        found: int = footer.num_rows - sum(group.column(place).statistics.null_count for group in groups)
+        return found
+
     return PartFooter(
         first=min((group.column(0).statistics.min for group in groups), default=None),
         rows=footer.num_rows,
-        errors=footer.num_rows - fine,
+        errors=count("error"),
+        warnings=count("warning") if "warning" in names else 0,
         origin=_origin(parquet.schema_arrow.metadata),
     )
 

@@ -1,8 +1,8 @@
-"""The finish step: check that every part is there and is this job's, count rows and errors, write `_SUCCESS`.
+"""The finish step: check that every part is there and is this job's, count its rows, write `_SUCCESS`.
 
 A job is complete when its parts say so, not when its workers do. The names of the parts show that 0..N-1 is covered
-once, because the grid is fixed. The footers give rows, errors and the fingerprint of what made them, which exposes a
-worker of an older job that outlived an Overwrite.
+once, because the grid is fixed. The footers give rows, errors, warnings and the fingerprint of what made them, which
+exposes a worker of an older job that outlived an Overwrite.
 """
 
 import io
@@ -56,6 +56,7 @@ def finish(store: Store) -> FinishResult:
         parts=grid.parts,
         rows=sum(footer.rows for footer in footers),
         errors=sum(footer.errors for footer in footers),
+        warnings=sum(footer.warnings for footer in footers),
         fingerprint=manifest.fingerprint,
     )
     store.replace(SUCCESS, json.dumps(result.document()).encode())

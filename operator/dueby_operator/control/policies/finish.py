@@ -12,7 +12,7 @@ from dueby_api.conditions import Reason
 from dueby_api.status import ProgressStatus
 from dueby_api.step_messages import FinishResult
 from dueby_api.units import format_count, format_duration, format_time
-from dueby_api.words import counted
+from dueby_api.words import counted, faults
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
 from dueby_operator.control.steps import follow_step
 from dueby_operator.model.conditions import NewCondition
@@ -66,7 +66,8 @@ def close(given: PolicyInput, result: FinishResult, *, ended_us: int) -> Outcome
         expected_finish=given.status.progress.expected_finish if given.status.progress else None,
         slack=format_duration(given.deadline_us - ended_us),
     )
-    summary = f"{counted(result.rows, 'row')}, {result.errors:,} of them with an error, in {given.spec.sink.uri}."
+    faulty = faults(result.errors, result.warnings)
+    summary = f"{counted(result.rows, 'row')}{faulty}{',' if faulty else ''} in {given.spec.sink.uri}."
     has_too_many = result.errors > given.spec.allowed_failures(result.rows)
     reason = Reason.TOO_MANY_FAILED_IMAGES if has_too_many else Reason.EVERY_IMAGE_HAS_A_ROW
     return Outcome(

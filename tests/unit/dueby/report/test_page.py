@@ -124,6 +124,12 @@ def test_equal_parity_is_said_once_for_all_workers(catalog: SampleRun) -> None:
     assert "w0, w1, w2, w3, …" in page
 
 
+def test_rows_with_a_warning_are_counted_where_there_are_any(small: SampleRun) -> None:
+    said = "rows with a warning: the image is classified, and the column warning says what is wrong with its file."
+    assert f"1,200 {said}" in words_of(page_of(run_of(edit(small, "summary.json", imagesWarned=1200))))
+    assert said not in words_of(page_of(run_of(small)))
+
+
 # What is missing
 
 

@@ -144,6 +144,7 @@ def record(verdict: Verdict, folder: Path) -> Written:
         verdict=verdict,
         done=160,
         failed=2,
+        warned=3,
         interrupted=False,
         processes=processes,
         machine=MachineRecord(cores=8.0, memory_mib=16_384, devices={"a": 2}),

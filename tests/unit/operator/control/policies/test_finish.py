@@ -56,6 +56,14 @@ def test_a_job_whose_rows_are_counted_is_complete_and_says_whether_in_time() -> 
     assert late.said("DeadlineMet") == ("False", "Late")
 
 
+def test_faulty_rows_are_counted() -> None:
+    begun = started()
+    clean = look(ended(begun, {"rows": 10_000, "errors": 0}))
+    assert clean.message("Complete") == "10,000 rows in rows."
+    faulty = look(ended(begun, {"rows": 10_000, "errors": 2, "warnings": 3}))
+    assert faulty.message("Complete") == "10,000 rows, 2 of them with an error and 3 with a warning, in rows."
+
+
 @pytest.mark.parametrize(("errors", "reason"), [(100, "EveryImageHasARow"), (101, "TooManyFailedImages")])
 def test_more_failed_images_than_the_job_allows_fail_it(errors: int, reason: str) -> None:
     words = {"rows": 10_000, "errors": errors}
