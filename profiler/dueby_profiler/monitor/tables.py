@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dueby_profiler.files import part_of, replacing
+from dueby_profiler.files import PartFile, replacing
 from dueby_profiler.monitor.features.columns import FEATURES, MOMENT, WARMUP, Key
 from dueby_profiler.monitor.sampler import Row
 
@@ -48,12 +48,11 @@ class SampleFile:
     """A file of samples while it is being written."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._part = path, part_of(path)
+        self._part = PartFile(path)
         self._rows: list[Row] = []
         # The first conversion imports pandas, if it is installed: 0.3 s that must not fall into a measurement.
         _table([{}], SAMPLES)
-        self._writer = pq.ParquetWriter(self._part, SAMPLES, compression="zstd")
+        self._writer = pq.ParquetWriter(self._part.path, SAMPLES, compression="zstd")
 
     def add(self, rows: Sequence[Row]) -> None:
         """Keep these rows, and write the kept ones once there are enough."""
@@ -66,12 +65,12 @@ class SampleFile:
         self._write()
         self._writer.add_key_value_metadata(dict(facts))
         self._writer.close()
-        return self._part.replace(self._path)
+        return self._part.keep()
 
     def drop(self) -> None:
         """Delete the file."""
         self._writer.close()
-        self._part.unlink()
+        self._part.drop()
 
     def _write(self) -> None:
         if self._rows:

@@ -79,7 +79,7 @@ def test_a_study_that_was_stopped_continues_at_the_point_where_it_was(tmp_path: 
 def test_an_incomplete_file_counts_as_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "raw" / "trial"
     folder.mkdir(parents=True)
-    (folder / "a.part123").write_bytes(b"half")
+    (folder / ".dueby-half").write_bytes(b"half")
     trial = Trial()
     assert run_stages(a_context(tmp_path), [trial.stage]) == 3
     assert len(RowStore(tmp_path).rows("trial")) == 3

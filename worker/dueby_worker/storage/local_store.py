@@ -2,16 +2,13 @@
 
 `create` writes a temporary file in the same folder, syncs it, gives it its name with `os.link`, which fails if the
 name is taken, and syncs the folder. fsspec is not used for this: its local writes leave a truncated file under the
-final name when killed, and its transaction moves through /tmp without any sync. Names of temporary files begin with a
-dot, because readers of Parquet ignore such files.
+final name when killed, and its transaction moves through /tmp without any sync.
 """
 
 import contextlib
 import errno
 import os
-import secrets
 import stat
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,11 +17,8 @@ from dueby_worker.storage.regular_file import open_regular, read_at_most
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import BLOCK_BYTES, NotFound, Refused, Store, Unavailable
 from dueby_worker.storage.uris import file_path, file_uri
-from dueby_worker.system.owner_lock import hold, is_left
+from dueby_worker.system.temporary_files import PREFIX, make_temporary, sweep_temporary
 
-_TEMPORARY = ".dueby-"
-# Where a file system knows no locks, a temporary file of this age was left by a writer that was killed.
-_LEFTOVER_AGE_S = 3600.0
 # Errors of a disk, a mount or the machine, not of one file: worth retrying.
 _TROUBLE = {
     errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN,
@@ -119,7 +113,7 @@ class LocalStore(Store):
         try:
             with os.scandir(self._path(folder)) as entries:
                 for entry in entries:
-                    if not entry.name.startswith(_TEMPORARY):
+                    if not entry.name.startswith(PREFIX):
                         (folders if entry.is_dir() else files).append(entry.name)
         except (FileNotFoundError, NotADirectoryError):
             return [], []
@@ -137,8 +131,7 @@ class LocalStore(Store):
 
     def sweep(self, folder: str = "", *, is_deep: bool = False) -> int:
         """Delete temporary files whose writers have ended; return how many."""
-        pattern = f"**/{_TEMPORARY}*" if is_deep else f"{_TEMPORARY}*"
-        return sum(map(_delete_if_left, Path(self._path(folder)).glob(pattern)))
+        return sweep_temporary(Path(self._path(folder)), is_deep=is_deep)
 
     def _path(self, path: str) -> str:
         return os.path.join(self._root, path) if path else self._root
@@ -172,41 +165,15 @@ def _words(error: OSError) -> str:
 @contextlib.contextmanager
 def _temporary_file(folder: str, data: bytes) -> Iterator[str]:
     """Write the data to a synced temporary file, and hold it. It is deleted afterwards unless it was renamed."""
-    path = os.path.join(folder, f"{_TEMPORARY}{secrets.token_hex(8)}")
-    try:
-        with open(path, "xb") as file:
-            if not hold(file.fileno()):
-                # A sweep came between the two lines and has taken it for one that was left.
-                raise OSError(errno.EAGAIN, "was swept away", path)
+    with make_temporary(Path(folder)) as file:
+        try:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            yield path
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-
-
-def _delete_if_left(path: Path) -> bool:
-    """Delete the temporary file if its writer has ended; return whether it was deleted."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-        try:
-            is_to_go = _is_left(descriptor)
-            if is_to_go:
-                path.unlink(missing_ok=True)
+            yield file.name
         finally:
-            os.close(descriptor)
-    except OSError:  # another user's, or gone meanwhile
-        return False
-    return is_to_go
-
-
-def _is_left(descriptor: int) -> bool:
-    try:
-        return is_left(descriptor)
-    except OSError:
-        return time.time() - os.fstat(descriptor).st_mtime > _LEFTOVER_AGE_S
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(file.name)
 
 
 def _link_or_rename(temporary: str, final: str) -> bool:
