@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dueby_api.errors import Invalid
-from dueby_worker.output.sink import require_create_only
+from dueby_worker.output.sink import require_create_only, sweep_sink
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.store_waits import StoreWaits
@@ -78,6 +78,19 @@ def test_a_store_that_ignores_conditions_is_found_out(server: S3Server, proxy: F
     assert not objects_in(server, sink)
 
 
+def test_a_probe_that_is_swept_meanwhile_is_not_taken_for_one_that_was_replaced(
+    server: S3Server, proxy: FaultProxy, sink: str
+) -> None:
+    def sweep_once(request: Request) -> None:
+        if request.method == "PUT" and proxy.asked("PUT", "_dueby/probe-") == 2:
+            sweep_sink(open_store(sink, retry=PATIENT))
+
+    proxy.fault = sweep_once
+    require_create_only(open_store(sink, retry=PATIENT))
+    assert proxy.asked("PUT", "_dueby/probe-") == 3
+    assert not objects_in(server, sink)
+
+
 def test_a_sink_that_one_may_not_write_to_is_refused_at_once(proxy: FaultProxy, sink: str) -> None:
     proxy.fault = refuse_writes(FORBIDDEN)
     with pytest.raises(Invalid, match=r"^spec.sink.uri: .*can't be written: Access Denied$"):
@@ -85,10 +98,17 @@ def test_a_sink_that_one_may_not_write_to_is_refused_at_once(proxy: FaultProxy, 
     assert proxy.asked("PUT", "") == 1
 
 
-def test_who_may_not_delete_may_use_the_sink(proxy: FaultProxy, sink: str) -> None:
+def test_who_may_not_delete_may_use_the_sink_and_the_next_one_who_may_sweeps_it(
+    server: S3Server, proxy: FaultProxy, sink: str
+) -> None:
     proxy.fault = lambda request: FORBIDDEN if request.method == "DELETE" else None
     require_create_only(open_store(sink, retry=PATIENT))
-    assert proxy.asked("DELETE", "_dueby/probe-") == 1
+    sweep_sink(open_store(sink, retry=PATIENT))
+    assert proxy.asked("DELETE", "_dueby/probe-") == 2
+    assert len(objects_in(server, sink)) == 1
+    proxy.fault = no_fault
+    sweep_sink(open_store(sink, retry=PATIENT))
+    assert not objects_in(server, sink)
 
 
 @pytest.mark.parametrize("method", ["PUT", "GET", "HEAD"])

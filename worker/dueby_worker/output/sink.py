@@ -37,7 +37,7 @@ from dueby_worker.storage.store import CREATE_ONLY_ADVICE, NotFound, Store, Unav
 
 SUCCESS = "_SUCCESS"
 _DUEBY = "_dueby"
-_PROBE = f"{_DUEBY}/probe"
+_PROBE = "probe-"
 _DELETING_THREADS = 16
 # The share of its time that a worker may spend on listing: 100,000 parts are 100 requests of 1,000 names on S3.
 _LISTING_SHARE = 0.05
@@ -53,20 +53,25 @@ def require_create_only(store: Store) -> None:
     A store that takes no notice of the condition would let workers write the same part over each other. Whoever begins
     a sink finds that out, and at once whether the sink can be read and written at all.
     """
-    path = f"{_PROBE}-{secrets.token_hex(8)}"
+    path = f"{_DUEBY}/{_PROBE}{secrets.token_hex(8)}"
     try:
         store.exists(path)
     except Unavailable as error:
         raise Invalid(SINK_FIELD, f"{store.uri} can't be read: {error}") from error
     store.create(path, b"probe")
     try:
-        if store.create(path, b"probe"):
+        # Twice, since a sweep of another process may take the object for one that was left, once.
+        if store.create(path, b"probe") and store.create(path, b"probe"):
             raise Invalid(SINK_FIELD, f"{store.uri} lets a second writer replace an object. {CREATE_ONLY_ADVICE}")
     finally:
-        try:
-            store.delete(path)
-        except Invalid as error:
-            log.info("%s; it may stay there", error)
+        _delete_probe(store, path)
+
+
+def _delete_probe(store: Store, path: str) -> None:
+    try:
+        store.delete(path)
+    except Invalid as error:  # who may write need not be allowed to delete
+        log.info("%s; it may stay there", error)
 
 
 def read_sink_manifest(store: Store) -> SinkManifest | None:
@@ -152,6 +157,9 @@ def sweep_sink(store: Store) -> None:
     store.sweep()
     # Not below the whole sink, in which a user may keep other things.
     store.sweep(_DUEBY, is_deep=True)
+    for name in store.list_names(_DUEBY):
+        if name.startswith(_PROBE):
+            _delete_probe(store, f"{_DUEBY}/{name}")
 
 
 class KnownParts:

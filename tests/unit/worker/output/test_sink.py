@@ -244,7 +244,9 @@ def test_what_killed_writers_left_is_swept_beside_the_rows_and_all_that_goes_wit
     for folder in [*folders, "mine"]:
         store.create(f"{folder}/kept".lstrip("/"), b"")
         (tmp_path / "sink" / folder / ".dueby-left").write_text("")
+    store.create("_dueby/probe-0123", b"probe")
     sweep_sink(store)
+    assert not store.exists("_dueby/probe-0123")
     left = sorted(str(path.relative_to(tmp_path / "sink")) for path in (tmp_path / "sink").rglob(".dueby-*"))
     assert left == ["mine/.dueby-left"]  # another sink, or whatever it is
     assert len(list((tmp_path / "sink").rglob("kept"))) == 5
