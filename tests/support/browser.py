@@ -69,10 +69,10 @@ class Browser:
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         return answer["result"].get("value")
 
-    def picture(self) -> bytes:
-        """The whole page as a PNG."""
+    def picture(self, *, height: float | None = None) -> bytes:
+        """The page as a PNG, whole or down to this height."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"], "scale": 1}
         return b64decode(self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"])
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
