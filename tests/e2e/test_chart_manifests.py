@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dueby_operator.cluster.requests import NODE_PATIENCE_S
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
 from dueby_operator.settings import read_profiler
@@ -14,6 +15,9 @@ from support.chart import WITHOUT_GPUS, Document, of_kind, rendered, rendered_wi
 from support.cluster import CHART, OPERATOR_NAMESPACE
 
 pytestmark = pytest.mark.cluster
+# Kubelets report every 10 s and are looked at every 5 s, so for so long after an outage of the API server their nodes
+# count as lost.
+REPORTED_S = 10 + 5
 DIGEST = "sha256:" + "ab" * 32
 
 
@@ -171,6 +175,10 @@ def test_the_operator_leaves_a_lost_node_within_seconds_and_tolerates_what_it_is
         ("node.kubernetes.io/unreachable", 7),
         ("dedicated", None),
     ]
+    (usual,) = of_kind(rendered(), "Deployment").values()
+    patience = {each["tolerationSeconds"] for each in usual["spec"]["template"]["spec"]["tolerations"]}
+    assert patience == {NODE_PATIENCE_S}, "as long as workers'"
+    assert min(patience) > REPORTED_S
     (container,) = pod["containers"]
     assert "--pod-uid=$(POD_UID)" in container["args"]
     assert "POD_UID" in {each["name"] for each in container["env"]}

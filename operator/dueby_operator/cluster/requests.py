@@ -16,8 +16,10 @@ from dueby_operator.cluster.quantities import quantities
 from dueby_operator.objects.nodes import Toleration
 from dueby_operator.settings import OperatorSettings
 
-# A pod leaves a node that doesn't answer after this long, instead of Kubernetes' 300 s.
-NODE_PATIENCE_S = 5
+# A pod leaves a node that Kubernetes has found lost after this long, instead of 300 s. The operator has long had others
+# do its work then. Nodes that live count as lost for up to 15 s after an outage of the API server: they report every
+# 10 s, and Kubernetes looks every 5 s.
+NODE_PATIENCE_S = 20
 TOLERATIONS: tuple[dict[str, str | int], ...] = (
     *(
         {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": NODE_PATIENCE_S}

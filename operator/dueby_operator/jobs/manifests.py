@@ -1,8 +1,9 @@
 """The Kubernetes objects of a job: index, workers, finish. Pure: from the job and what was decided to documents.
 
 Every object is created once and never changed; what a step is told lies in an immutable ConfigMap. Settings that have
-reasons: pods that lost their node are replaced after 63 s with `podReplacementPolicy: TerminatingOrFailed` and short
-tolerations, and never at all with a podFailurePolicy; a TTL on a worker Job would make a stateless loop start it again.
+reasons: pods that lost their node are replaced in little more than a minute with `podReplacementPolicy:
+TerminatingOrFailed` and short tolerations, and never at all with a podFailurePolicy; a TTL on a worker Job would make a
+stateless loop start it again.
 """
 
 import json
