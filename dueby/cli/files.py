@@ -3,6 +3,7 @@
 JSON is read too, since it is YAML, and so is the List that `kubectl get -o yaml` prints.
 """
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from dueby.cli.yaml_text import parse_yaml
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.inference_job import InferenceJob, parse_job
+from dueby_api.words import counted
 from dueby_profiler.files import write_text
 
 # Characters of a file. No job has more, since the API server of a cluster takes no object of 1.5 MiB.
@@ -25,11 +27,15 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def read_job(path: str) -> InferenceJob:
-    """Return the one InferenceJob in the file; `-` is standard input."""
+    """Return the one InferenceJob in the file; `-` is standard input.
+
+    What else there is of other kinds is for a cluster, such as the claim for the job's rows.
+    """
     documents = list(_documents(path, most=MAX_JOB))
-    if len(documents) != 1:
-        raise Invalid(path, f"expected one InferenceJob, found {len(documents)} documents")
-    return parse_job(documents[0], origin=path)
+    jobs = [found for found in documents if isinstance(found, dict) and found.get("kind") == "InferenceJob"]
+    if len(documents) != 1 and len(jobs) != 1:
+        raise Invalid(path, f"expected one InferenceJob, found {len(jobs)} among {counted(len(documents), 'document')}")
+    return parse_job((jobs or documents)[0], origin=path)
 
 
 def read_profiles(paths: Sequence[str]) -> list[GPUProfile]:
@@ -60,7 +66,10 @@ def write_profile(profile: GPUProfile, folder: Path) -> Path:
 
 def to_yaml(document: Any) -> str:
     """Return the document as YAML, with its fields in their order."""
-    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120))
+    # PyYAML writes Unicode's own line breaks as they are, and reads them as others.
+    text = json.dumps(document, ensure_ascii=False, default=str)
+    is_plain = not any(line_break in text for line_break in "\x85\u2028\u2029")
+    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=is_plain, width=120))
 
 
 def profile_home() -> Path:
