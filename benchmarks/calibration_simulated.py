@@ -20,7 +20,7 @@ from calibration_promises import SECOND, SEED, promises_s, reliability
 from dueby_api.gpu_profile import GPUProfile, ObservedJob, ProfileSpec
 from dueby_api.inference_job import parse_job
 from dueby_operator.model.job_model import JobModel
-from dueby_operator.profiling.observations import MIN_STEPS, Observation, row_of
+from dueby_operator.model.observations import MIN_STEPS, Observation, row_of
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.pool import build_pool
 from dueby_profiler.presets import ENOUGH_GROUPS

@@ -101,7 +101,7 @@ class ObservedJob(Spec, frozen=True, kw_only=True):
     """What a job has shown of the device class."""
 
     job: Annotated[str, Meta(min_length=1, max_length=64)]
-    """The InferenceJob's uid, so that it is counted once."""
+    """The InferenceJob's uid, so that it is counted once; on one machine, the name of the run."""
     namespace: Annotated[str, Meta(max_length=63)] = ""
     """The InferenceJob's namespace. Plans of other namespaces believe the row only within bounds."""
     time: Time

@@ -3,10 +3,12 @@
 JSON is read too, since it is YAML, and so is the List that `kubectl get -o yaml` prints.
 """
 
+import fcntl
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,25 @@ def read_profiles(paths: Sequence[str]) -> list[GPUProfile]:
 
 def write_profile(profile: GPUProfile, folder: Path) -> Path:
     """Write the profile as NAME.yaml, whole or not at all, and return the path."""
-    return write_text(folder / f"{profile.name}.yaml", to_yaml(profile.document()))
+    with sole_writer(folder):
+        return write_text(folder / f"{profile.name}.yaml", to_yaml(profile.document()))
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Wait until no other command changes profiles in the folder, and let none do so within the block.
+
+    The folder is made if need be.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Some network file systems can't lock a folder. There, of two runs that end at once one may go unnoted.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def to_yaml(document: Any) -> str:

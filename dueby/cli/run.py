@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rich.console import Console
 from dueby.cli.console import people_console
 from dueby.cli.deadline_advice import advise_deadline
 from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
+from dueby.cli.observations import note_rows
 from dueby.cli.places import require_places
 from dueby.cli.plan import EXIT_INFEASIBLE, require_plannable
 from dueby.cli.plan_table import print_plan
@@ -28,6 +30,7 @@ from dueby.local.clock import now_us
 from dueby.local.edits import ManifestWatch
 from dueby.local.job import first_snapshot
 from dueby.local.loop import Loop, LoopEnd, Seams
+from dueby.local.observations import rows_of_run
 from dueby.local.processes import Processes
 from dueby.local.record import Record
 from dueby.local.this_machine import LocalPool, cache_folder, find_pool, machine_record
@@ -83,7 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.retry_failed and (closed := steps.finish_if_complete(job, folder)):
             return print_complete(job, closed)
         pool = find_devices(job, arguments.profiles)
-        session = Session(job, pool, file=arguments.file, folder=folder)
+        profiles = arguments.profiles or [str(profile_home())]
+        session = Session(job, pool, file=arguments.file, folder=folder, profiles=profiles)
         return session.run(retry_failed=arguments.retry_failed)
 
 
@@ -104,8 +108,12 @@ def find_devices(job: InferenceJob, paths: list[str]) -> LocalPool:
 class Session:
     """One run of a job on a known pool."""
 
-    def __init__(self, job: InferenceJob, pool: LocalPool, *, file: str, folder: Path) -> None:
+    def __init__(
+        self, job: InferenceJob, pool: LocalPool, *, file: str, folder: Path, profiles: Sequence[str] = ()
+    ) -> None:
+        """`profiles` are the files and folders of profiles in which to note what the run shows."""
         self.job = job
+        self.profiles = profiles
         self.pool = pool
         self.file = file
         self.folder = folder
@@ -151,6 +159,7 @@ class Session:
             return EXIT_INFEASIBLE
         closed = self._close(outcome, indexed, retry_failed)
         summary = self._end(loop.now_us, record, processes, outcome=outcome, closed=closed)
+        self._note(processes, record, loop.now_us)
         return 0 if summary.verdict == "Succeeded" else EXIT_LATE
 
     def _processes(self, indexed: steps.Indexed, *, retry_failed: bool = False) -> Processes:
@@ -219,6 +228,12 @@ class Session:
         except Transient as error:
             print(f"The record of this run could not be written: {error}. Its rows are not affected.", file=sys.stderr)
         return summary
+
+    def _note(self, processes: Processes, record: Record, now_us: int) -> None:
+        """Note in this machine's profiles how long the steps of the run took."""
+        rows = rows_of_run(self.name, self.job, self.pool, processes.started, record=record, now_us=now_us)
+        for sentence in note_rows(rows, self.pool.profiles, self.profiles, node=self.pool.node):
+            print(sentence, file=sys.stderr)
 
     def _close(self, outcome: LoopEnd, indexed: steps.Indexed, retry_failed: bool) -> FinishResult | None:
         """Finish the sink if every part is there, and return its rows and errors; None if parts are missing."""

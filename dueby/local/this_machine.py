@@ -25,6 +25,8 @@ class LocalPool:
     """Those of this machine's devices."""
     counts: Mapping[str, int]
     slots: tuple[Slot, ...]
+    node: str = ""
+    """This host's name, as its profiles have it."""
 
     @property
     def worker_cpus(self) -> int:
@@ -37,7 +39,8 @@ def find_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Collecti
 
     Raise Invalid if nothing of it was profiled for the model.
     """
-    layouts = {layout.device_class: layout for layout in this_machine().layouts}
+    machine = this_machine()
+    layouts = {layout.device_class: layout for layout in machine.layouts}
     here = tuple(p for p in profiles if p.spec.device_class in layouts)
     wanted = machine_pool(here, model, classes=classes)
     counts = {name: min(count, len(layouts[name].slices)) for name, count in wanted.items()}
@@ -45,6 +48,7 @@ def find_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Collecti
         profiles=here,
         counts=counts,
         slots=tuple(slot for name, count in counts.items() for slot in _slots(layouts[name])[:count]),
+        node=machine.node,
     )
 
 
