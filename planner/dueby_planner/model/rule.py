@@ -58,6 +58,8 @@ class Spreads:
 
 ASSUMED_SPREADS = Spreads(run=0.02, node=0.03)
 """What is assumed for a profile that does not say how much its runs or nodes differ. The plan has a warning then."""
+WIDE_SPREAD = 0.10
+"""From this spread between runs on, a plan has a warning, too: it keeps a sixth or more spare, at confidence 0.95."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,17 @@ from dueby_api.input_cost import FREE, InputCost
 from dueby_api.subject import model_subject, profile_subject
 from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
 from dueby_planner.model.input_cost import latency_with_input_us
-from dueby_planner.model.rule import ASSUMED_SPREADS, Spreads
+from dueby_planner.model.rule import ASSUMED_SPREADS, WIDE_SPREAD, Spreads, quantile
 from dueby_planner.profiles.class_profiles import advice_without_profile, class_profiles, matching
 from dueby_planner.profiles.fits import MIN_POINTS
 from dueby_planner.profiles.interpolation import ModelTimes, fit_of, times_of
 from dueby_planner.profiles.observed import LearnedProfile, learn
+
+QUIETER = (
+    "to keep less, close other programs and profile again when the machine is idle; if it is always as busy, jobs need "
+    "this spare time"
+)
+"""What to do about a wide spread between runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +75,7 @@ def build_pool(
         groups=tuple(groups),
         spreads=_spreads(used),
         is_gpu=any(not runs_on_cpu(p.spec.engine) for p in used),
-        warnings=(*_warnings(used, interpolate=job.interpolate), *remarks),
+        warnings=(*_warnings(used, job), *remarks),
     )
 
 
@@ -146,7 +152,7 @@ def _spreads(profiles: Sequence[GPUProfile]) -> Spreads:
     return Spreads(run=run, node=node)
 
 
-def _warnings(profiles: Sequence[GPUProfile], *, interpolate: bool) -> Iterable[str]:
+def _warnings(profiles: Sequence[GPUProfile], job: JobSpec) -> Iterable[str]:
     for profile in profiles:
         spec = profile.spec
         for kind, known, assumed in (
@@ -155,7 +161,11 @@ def _warnings(profiles: Sequence[GPUProfile], *, interpolate: bool) -> Iterable[
         ):
             if known is None:
                 yield f"{profile.name} has no spread {kind}; {assumed} is assumed"
-        if interpolate and fit_of(spec) is None:
+        run = spec.spread.run or 0.0
+        # At a confidence of 0.5 nothing is kept spare.
+        if run >= WIDE_SPREAD and (spare := run * quantile(job.planned_confidence)):
+            yield f"the spread between runs of {profile.name} is {run:.1%}, so {spare:.0%} are kept spare; {QUIETER}"
+        if job.interpolate and fit_of(spec) is None:
             yield f"{profile.name} has fewer than {MIN_POINTS} mini-batch sizes, so no sizes between them are planned"
         if spec.startup_micros is None:
             yield f"{profile.name} has no start-up time; 0 is assumed, so workers will start later than planned"

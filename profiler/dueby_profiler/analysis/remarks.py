@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from statistics import median
 
 from dueby_api.words import counted
+from dueby_planner.model.rule import WIDE_SPREAD
+from dueby_planner.profiles.pool import QUIETER
 from dueby_planner.small_samples import Z95
 from dueby_profiler.analysis.document import run_spread
 from dueby_profiler.analysis.points import Measurements
@@ -39,4 +41,6 @@ def describe_certainty(found: Measurements) -> str:
             f"spread between runs {spread:.1%}, widened because {found.groups} starts were measured: plans at "
             f"confidence 0.95 keep {Z95 * spread:.0%} spare"
         )
+        if spread >= WIDE_SPREAD:
+            clauses.append(QUIETER)
     return "; ".join(clauses)

@@ -121,6 +121,28 @@ def test_what_makes_a_plan_doubtful_is_a_warning(spec: dict[str, Any], warning: 
     assert pool(profile(**spec)).warnings == (warning,)
 
 
+ADVICE = (
+    "to keep less, close other programs and profile again when the machine is idle; if it is always as busy, jobs need "
+    "this spare time"
+)
+
+
+@pytest.mark.parametrize(
+    ("run", "job_spec", "warnings"),
+    [
+        pytest.param(0.308, {}, (f"is 30.8%, so 51% are kept spare; {ADVICE}",), id="at the default confidence"),
+        pytest.param(0.1, {"confidence": 0.99}, (f"is 10.0%, so 23% are kept spare; {ADVICE}",), id="at 0.99"),
+        pytest.param(0.308, {"confidence": 0.5}, (), id="without a margin"),
+        pytest.param(0.099, {}, (), id="a spread that isn't wide"),
+    ],
+)
+def test_of_a_wide_spread_a_plan_says_what_it_costs_and_what_to_do(
+    run: float, job_spec: dict[str, Any], warnings: tuple[str, ...]
+) -> None:
+    found = pool(profile(spread={"run": run, "node": 0.02}), **job_spec).warnings
+    assert found == tuple(f"the spread between runs of a100 {warning}" for warning in warnings)
+
+
 # ---- what can't be planned
 
 

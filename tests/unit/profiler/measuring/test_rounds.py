@@ -115,6 +115,16 @@ def test_the_remark_on_the_spread_names_the_number_of_starts_that_widen_it() -> 
     assert "widened because 5 starts were measured" in five
 
 
+def test_the_remark_on_a_wide_spread_says_what_to_do_about_it() -> None:
+    narrow = describe_certainty(some_measurements({8: [9900, 10_000, 10_000, 10_000, 10_100]}))
+    assert "close other programs" not in narrow
+    wide = describe_certainty(some_measurements({8: [8000, 10_000, 10_000, 10_000, 13_000]}))
+    assert wide.endswith(
+        "spare; to keep less, close other programs and profile again when the machine is idle; if it is always as "
+        "busy, jobs need this spare time"
+    )
+
+
 def test_a_budget_gives_shares_of_what_is_left() -> None:
     now = [0.0]
     budget = Budget.starting(100, lambda: now[0])
