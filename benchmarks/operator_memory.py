@@ -1,7 +1,8 @@
 """What finished jobs cost the operator: memory and CPU beside none, 1,000 and 3,000 of them, and 10,000 pods of others.
 
 On the real API server of a kind cluster, with nodes and pods made up by kwok (large_cluster.py). The finished jobs have
-the status that a job ends with. A fresh operator, a process beside the cluster, is left alone with each number of them.
+the status that a job ends with. A fresh operator, a process beside the cluster, is left alone with each number of them
+and a job that runs, for which it looks at the cluster every few seconds.
 
     python benchmarks/operator_memory.py        # 15 minutes; needs Docker, kind, kubectl and kwok
 
@@ -26,10 +27,10 @@ from rich.table import Table
 from dueby_operator import paths
 from dueby_operator.handlers import sign_in
 from dueby_operator.kube.client import Kube
-from large_cluster import OPERATOR, REPOSITORY, Document, LargeCluster, large_cluster, make_user
+from large_cluster import OPERATOR, REPOSITORY, Document, LargeCluster, large_cluster, make_user, until
 from large_cluster_fill import each, fill
-from operator_scale import cpu_s, figures, operator
-from operator_scale_objects import DEVICES, FILL, finished_job, finished_status, profile
+from operator_scale import cpu_s, figures, made_up_workers, operator
+from operator_scale_objects import DEVICES, FILL, finished_job, finished_status, inference_job, profile
 
 RESULTS = Path(__file__).parent / "results"
 # Memory of the last third of the time against that of the first.
@@ -42,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--name", default="dueby-benchmark", help="of the kind cluster that is made")
     parser.add_argument("--finished", type=int, nargs="+", default=[0, 1000, 3000], help="ascending (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=150, help="with each of them (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=120, help="with each of them (%(default)s)")
     parser.add_argument("--output", type=Path, default=RESULTS / "operator_memory.json")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the cluster goes with it
@@ -64,14 +65,17 @@ async def measure(cluster: LargeCluster, counts: list[int], *, seconds: float) -
     user = await make_user(cluster, kube, OPERATOR)
     console.print(f"Filling: {len(FILL.products):,} nodes, {FILL.pods:,} pods ...", style="dim")
     await fill(kube, FILL)
+    await kube.create(paths.jobs_path("default"), inference_job(0))
     there, rows = 0, []
-    for count in counts:
-        console.print(f"Beside {count:,} finished jobs ...", style="dim")
-        await each([finished_job(number) for number in range(there, count)], kube, finish)
-        there = count
-        async with operator(cluster, user) as process:
-            rows.append({"finishedJobs": count, **await watch(cluster, process, seconds=seconds)})
-        console.print(json.dumps(rows[-1]), style="dim")
+    with made_up_workers():
+        for count in counts:
+            console.print(f"Beside {count:,} finished jobs ...", style="dim")
+            await each([finished_job(number) for number in range(there, count)], kube, finish)
+            there = count
+            async with operator(cluster, user) as process:
+                await until(lambda: runs(kube), "the job runs")
+                rows.append({"finishedJobs": count, **await watch(cluster, process, seconds=seconds)})
+            console.print(json.dumps(rows[-1]), style="dim")
     await kube.close()
     return rows
 
@@ -81,6 +85,12 @@ async def finish(kube: Kube, job: Document) -> None:
     await kube.create(paths.jobs_path("default"), job)
     status = {"status": finished_status(job)}
     await kube.merge(paths.jobs_path("default", job["metadata"]["name"], "status"), status)
+
+
+async def runs(kube: Kube) -> bool:
+    """Whether the job runs that isn't finished."""
+    job = await kube.get(paths.jobs_path("default", inference_job(0)["metadata"]["name"]))
+    return bool(job.get("status", {}).get("phase") == "Running")
 
 
 async def watch(cluster: LargeCluster, process: psutil.Process, *, seconds: float) -> Document:

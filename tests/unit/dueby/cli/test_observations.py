@@ -1,5 +1,6 @@
 """What is noted in a profile's file: whole, once for each run, and only where `dueby profile` has written here."""
 
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,6 @@ from dueby.cli.files import read_profiles, write_profile
 from dueby.cli.observations import note_rows
 from dueby_api.gpu_profile import GPUProfile, ObservedJob, parse_profile
 from dueby_planner.profiles.observed import MAX_JOBS, learn
-from dueby_profiler.files import part_of
 from support.planner import profile_document
 
 NODE = "this-host"
@@ -108,11 +108,16 @@ def test_so_is_a_profile_of_another_machine(tmp_path: Path) -> None:
     assert noted(path) == ()
 
 
-def test_a_file_that_can_t_be_written_is_named_and_stays_as_it_was(tmp_path: Path) -> None:
+def test_a_file_that_can_t_be_written_is_named_and_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_profile(PROFILE, tmp_path)
-    part_of(path).mkdir()
-    (sentence,) = note(path, row(1))
-    assert sentence.startswith(f"What this run has shown could not be noted in {path}: ")
+
+    def fill_the_disk(path: Path, text: str) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("dueby.cli.observations.write_text", fill_the_disk)
+    assert note(path, row(1)) == [f"What this run has shown could not be noted in {path}: No space left on device."]
     assert noted(path) == ()
 
 
