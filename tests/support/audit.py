@@ -14,6 +14,11 @@ def received(entry: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(entry["requestReceivedTimestamp"])
 
 
+def seconds_of(entry: dict[str, Any]) -> float:
+    """Return how long the API server took to answer the request."""
+    return (datetime.fromisoformat(entry["stageTimestamp"]) - received(entry)).total_seconds()
+
+
 def requests_of(cluster: Cluster, pod: str, *, since: datetime) -> list[dict[str, Any]]:
     """Return what this pod has asked since then."""
     return [

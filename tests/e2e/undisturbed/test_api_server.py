@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.audit import is_list_of_jobs, requests_of
+from support.audit import is_list_of_jobs, is_write, requests_of, seconds_of
 from support.cluster import OPERATOR_NAMESPACE, Cluster, call
 from support.cluster_job import indices_of, job, share_photos, workers_of
 from support.lanes import CONTROL_PLANE
@@ -96,13 +96,15 @@ def test_the_api_server_is_away_for_longer_than_the_lease_and_the_same_operator_
 @pytest.mark.deep
 def test_an_operator_whose_etcd_takes_seconds_for_each_write_does_its_work(cluster: Cluster) -> None:
     folder = share_photos(cluster, "slow-etcd", 3000)
-    before = operator_pod(cluster)
+    before, began = operator_pod(cluster), datetime.now(UTC)
     with slow_etcd():
         cluster.apply(job(cluster, "slow-etcd", deadline="20m"))
         done = cluster.wait_for_phase("slow-etcd", "Succeeded", "Failed")
     assert done["status"]["phase"] == "Succeeded", done["status"]
     assert indices_of(folder / "rows") == list(range(3000))
     assert not cluster.items("jobs", "dueby.dev/job=slow-etcd,dueby.dev/revision=2")
+    writes = filter(is_write, requests_of(cluster, before["metadata"]["name"], since=began))
+    assert max(map(seconds_of, writes)) > STOPPED_S / 2, "it was slow"
     after = operator_pod(cluster)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     restarts = [pod["status"]["containerStatuses"][0]["restartCount"] for pod in (before, after)]
