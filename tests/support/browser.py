@@ -3,6 +3,7 @@
 Its windows can't be narrower than 500 px, so the page's width is the emulated one.
 """
 
+import fcntl
 import json
 import os
 import select
@@ -117,18 +118,24 @@ class Browser:
             self.requests.append(told["request"]["url"])
 
 
+def _pipe() -> tuple[int, int]:
+    """A pipe whose ends are none of the child's descriptors, which would be overwritten before they are used."""
+    ends = os.pipe()
+    reading, writing = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 5) for end in ends)
+    for end in ends:
+        os.close(end)
+    return reading, writing
+
+
 @contextmanager
 def open_browser(program: str, *, profile: Path) -> Iterator[Browser]:
     """The browser, with a new profile; it is gone afterwards."""
-    commands, to = os.pipe()
-    back, answers = os.pipe()
+    (commands, to), (back, answers) = _pipe(), _pipe()
     arguments = [program, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"]
     # The protocol is spoken over descriptors 3 and 4. The child leads a group of its own, for its children's sake.
     actions = [
-        (os.POSIX_SPAWN_DUP2, commands, 63),
-        (os.POSIX_SPAWN_DUP2, answers, 64),
-        (os.POSIX_SPAWN_DUP2, 63, 3),
-        (os.POSIX_SPAWN_DUP2, 64, 4),
+        (os.POSIX_SPAWN_DUP2, commands, 3),
+        (os.POSIX_SPAWN_DUP2, answers, 4),
         (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
     ]
     child = os.posix_spawnp(program, arguments, os.environ, file_actions=actions, setpgroup=0)
