@@ -29,38 +29,34 @@ PartNumber = Whole
 PartRun = tuple[PartNumber, PartNumber]
 
 
-class IndexConfig(Spec, frozen=True, kw_only=True):
-    """The index step: list and freeze the source, sample it, and see that the sink is this job's to use."""
+class OnceConfig(Spec, frozen=True, kw_only=True):
+    """A step that there is once for a job."""
 
     job: str
     """Name of the job."""
+    sink: Sink
+    """Where the index goes, and later the rows. Its `job.json` says the rest of a job that has begun."""
+    host: str = "127.0.0.1"
+    """Address to listen on; a pod listens on 0.0.0.0 or ::."""
+    port: Port | None = None
+    """Port of /progress; absent: nobody asks."""
+
+
+class IndexConfig(OnceConfig, frozen=True, kw_only=True):
+    """The index step: list and freeze the source, sample it, and see that the sink is this job's to use."""
+
     model: Model
     """The job's model, for the fingerprint and for the cost of decoding to its image size."""
     source: Source
     """The images."""
-    sink: Sink
-    """Where the index goes, and later the rows."""
     images: Count | None = None
     """The job's `images`: needed for a synthetic source, otherwise an upper limit."""
     max_pixels: Count = MAX_PIXELS
     """Larger images are not decoded."""
-    host: str = "127.0.0.1"
-    """Address to listen on; a pod listens on 0.0.0.0 or ::."""
-    port: Port | None = None
-    """Port of /progress; absent: nobody asks."""
 
 
-class FinishConfig(Spec, frozen=True, kw_only=True):
+class FinishConfig(OnceConfig, frozen=True, kw_only=True):
     """The finish step: see that every part is there, count rows and errors, write `_SUCCESS`."""
-
-    job: str
-    """Name of the job."""
-    sink: Sink
-    """The sink, whose `job.json` says the rest."""
-    host: str = "127.0.0.1"
-    """Address to listen on; a pod listens on 0.0.0.0 or ::."""
-    port: Port | None = None
-    """Port of /progress; absent: nobody asks."""
 
 
 class WorkConfig(Spec, frozen=True, kw_only=True):

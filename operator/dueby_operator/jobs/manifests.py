@@ -19,7 +19,7 @@ from dueby_api.schema import decode
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import cpus_of
 from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_templates import PORT, SCRATCH, PodRequest, step_pod, worker_pod
+from dueby_operator.jobs.pod_templates import LISTENS, SCRATCH, PodRequest, step_pod, worker_pod
 from dueby_operator.model.actions import StartWorkers, StepName
 from dueby_operator.model.assignments import assignment_of, planned_worker
 from dueby_operator.model.job_model import Assignment
@@ -34,8 +34,6 @@ MAX_WORKERS_OF_JOB = 1000
 # A worker's number is its place among all of the job's.
 _WORKER = re.compile(r"w[0-9]{1,6}")
 Document = dict[str, Any]
-# Where the operator asks pods how far they are.
-LISTENS = {"host": "0.0.0.0", "port": PORT}
 _STEP_CONFIGS = {"index": index_config, "finish": finish_config}
 
 

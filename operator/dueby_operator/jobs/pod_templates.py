@@ -15,6 +15,8 @@ from dueby_operator.settings import OperatorSettings
 
 # Of /metrics, /progress and /parts, in each pod's own network.
 PORT = 8080
+# What a step is told of it.
+LISTENS = {"host": "0.0.0.0", "port": PORT}
 CONFIG_FOLDER, SCRATCH = "/etc/dueby", "/tmp"
 # A worker is gone 2 s after SIGTERM.
 GRACE_S = 5

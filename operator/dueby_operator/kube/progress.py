@@ -128,9 +128,12 @@ class JobObserver:
             for found in told
             if found.name in slow and await self._config_maps.is_missed(found, owner=job.uid, now_us=now_us)
         ]
-        workers = await self._ask_all(answering_pods(pods, "work"), "/progress", WorkerProgress)
         of_steps = [pod for step in ONCE for pod in answering_pods(pods, step)]
-        once = await self._ask_all(of_steps, "/progress", OnceProgress)
+        workers, once, profiling = await asyncio.gather(
+            self._ask_all(answering_pods(pods, "work"), "/progress", WorkerProgress),
+            self._ask_all(of_steps, "/progress", OnceProgress),
+            self.ask_profiling(pods),
+        )
         return replace(
             job,
             worker_jobs=worker_jobs,
@@ -141,7 +144,7 @@ class JobObserver:
             pods=pods,
             progress=workers | progress_of_ended(pods),
             step_waits={pod: said.waits_for for pod, said in once.items() if said.waits_for},
-            profiling_progress=await self.ask_profiling(pods),
+            profiling_progress=profiling,
         )
 
     async def _worker_jobs(self, job: JobSnapshot, batch: Sequence[BatchJob]) -> tuple[list[WorkerJob], list[BatchJob]]:

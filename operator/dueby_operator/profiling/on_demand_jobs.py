@@ -21,7 +21,7 @@ from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import cpus_of
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import Objects, Owner, config_map_document, job_document, queue_up
-from dueby_operator.jobs.pod_templates import PORT, DeviceRequest, device_pod, node_affinity
+from dueby_operator.jobs.pod_templates import LISTENS, PORT, DeviceRequest, device_pod, node_affinity
 from dueby_operator.model.step_configs import profile_config
 from dueby_operator.profiling.release_pods import (
     ARGUMENTS,
@@ -113,8 +113,7 @@ def private_objects(
     on_cpu = device.resource is None or runs_on_cpu(owner.job.spec.model.engine)
     config = {
         **profile_config(owner.job, device_class, gpu=not on_cpu, threads=cpus),
-        "host": "0.0.0.0",
-        "port": PORT,
+        **LISTENS,
     }
     request = DeviceRequest(device=device, cpus=cpus, on_cpu=on_cpu, avoid=avoid)
     bare = _without_data(owner.job)

@@ -20,6 +20,7 @@ from dueby_operator.jobs.pod_templates import (
     CONFIG_MOUNTS,
     CONTAINER_SECURITY,
     GRACE_S,
+    LISTENS,
     POD_SECURITY,
     PORT,
     SCRATCH,
@@ -48,8 +49,7 @@ def pod_config(name: str, device_class: str, subjects: Sequence[Model], settings
         "job": name,
         "deviceClass": device_class,
         "threads": cpus_of(device_class, settings),
-        "host": "0.0.0.0",
-        "port": PORT,
+        **LISTENS,
         "workers": [
             {"model": model.document(), "gpu": not (CPU_CLASS.match(device_class) or runs_on_cpu(model.engine))}
             for model in subjects

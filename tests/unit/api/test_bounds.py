@@ -18,6 +18,7 @@ from dueby_api.step_config import FinishConfig, IndexConfig, ProfileConfig, Work
 from dueby_api.step_messages import (
     FinishResult,
     IndexResult,
+    OnceProgress,
     ProfilingProgress,
     ProfilingResult,
     SinkParts,
@@ -30,6 +31,7 @@ MESSAGES = (
     FinishResult,
     IndexResult,
     InputCost,
+    OnceProgress,
     ProfilingProgress,
     ProfilingResult,
     SinkParts,

@@ -24,7 +24,6 @@ from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.serve import serve_waits
-from dueby_worker.telemetry.store_waits import StoreWaits
 
 # Parts that are read at the same time.
 _READERS = 16
@@ -34,9 +33,7 @@ _SHOWN = 3
 
 def finish_sink(config: FinishConfig) -> FinishResult:
     """Finish the sink of the configuration; while it can't be used, say so to whoever asks."""
-    waits = StoreWaits("sink")
-    if config.port is not None:
-        serve_waits(waits, StoreWaits("source"), host=config.host, port=config.port)
+    waits, _ = serve_waits(config)
     return finish(open_store(config.sink.uri, retry=replace(DEFAULT_RETRY, waits=waits)))
 
 

@@ -20,16 +20,13 @@ from dueby_worker.output.sink_manifest import components_of, require_same_job
 from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.serve import serve_waits
-from dueby_worker.telemetry.store_waits import StoreWaits
 
 _REPORT_EVERY_S = 1.0
 
 
 def index_source(config: IndexConfig) -> IndexResult:
     """Index the source and return N, the fingerprint, the input cost, and what the sink already holds of this job."""
-    sink_waits, source_waits = StoreWaits("sink"), StoreWaits("source")
-    if config.port is not None:
-        serve_waits(sink_waits, source_waits, host=config.host, port=config.port)
+    sink_waits, source_waits = serve_waits(config)
     store = open_store(config.sink.uri, retry=replace(DEFAULT_RETRY, waits=sink_waits))
     require_create_only(store)
     manifest = manifest_to_resume(store, config.sink.if_exists)

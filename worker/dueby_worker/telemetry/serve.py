@@ -19,6 +19,7 @@ from pathlib import Path
 
 from dueby_api.errors import Invalid
 from dueby_api.schema import Spec
+from dueby_api.step_config import OnceConfig
 from dueby_api.step_messages import OnceProgress, SinkParts
 from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.telemetry.store_waits import StoreWaits
@@ -48,8 +49,9 @@ def serve_progress(progress: ProgressTracker, *, host: str, port: int, port_file
     return serve_pages(lambda path: _page(progress, path), host=host, port=port, port_file=port_file)
 
 
-def serve_waits(sink: StoreWaits, source: StoreWaits, *, host: str, port: int) -> int:
-    """Answer from now on which store a step waits for, the sink before the source; return the port."""
+def serve_waits(config: OnceConfig) -> tuple[StoreWaits, StoreWaits]:
+    """Return what notes a step's waits for its sink and for its source; from now on, tell of them whoever asks."""
+    sink, source = StoreWaits("sink"), StoreWaits("source")
 
     def page(path: str) -> Page:
         if path != "/progress":
@@ -57,7 +59,9 @@ def serve_waits(sink: StoreWaits, source: StoreWaits, *, host: str, port: int) -
         now_s = time.monotonic()
         return _json_page(OnceProgress(waits_for=sink.longest(now_s=now_s) or source.longest(now_s=now_s)))
 
-    return serve_pages(page, host=host, port=port)
+    if config.port is not None:
+        serve_pages(page, host=config.host, port=config.port)
+    return sink, source
 
 
 def serve_pages(page: Callable[[str], Page], *, host: str, port: int, port_file: Path | None = None) -> int:
