@@ -4,7 +4,7 @@ On the real API server of a kind cluster, with nodes and pods made up by kwok (l
 the status that a job ends with. A fresh operator, a process beside the cluster, is left alone with each number of them
 and a job that runs, for which it looks at the cluster every few seconds.
 
-    python benchmarks/operator_memory.py        # 15 minutes; needs Docker, kind, kubectl and kwok
+    python benchmarks/operator_memory.py        # 12 minutes; needs Docker, kind, kubectl and kwok
 
 Memory is that of the process, sampled every few seconds: from the first passes to the last it should stay as it is.
 """
@@ -20,23 +20,20 @@ from pathlib import Path
 from statistics import median
 
 import psutil
-import yaml
-from rich.console import Console
 from rich.table import Table
 
 from dueby_operator import paths
 from dueby_operator.handlers import sign_in
 from dueby_operator.kube.client import Kube
-from large_cluster import OPERATOR, REPOSITORY, Document, LargeCluster, large_cluster, make_user, until
-from large_cluster_fill import each, fill
-from operator_scale import cpu_s, figures, made_up_workers, operator
-from operator_scale_objects import DEVICES, FILL, finished_job, finished_status, inference_job, profile
+from large_cluster import OPERATOR, Document, LargeCluster, large_cluster, make_user, until
+from large_cluster_fill import each
+from operator_scale import console, cpu_s, figures, furnish, made_up_workers, operator
+from operator_scale_objects import FILL, finished_job, finished_status, inference_job
 
 RESULTS = Path(__file__).parent / "results"
 # Memory of the last third of the time against that of the first.
 BAR_GROWTH = 1.05
 SAMPLE_S = 2.0
-console = Console(width=120)
 
 
 def main() -> None:
@@ -59,12 +56,8 @@ def main() -> None:
 async def measure(cluster: LargeCluster, counts: list[int], *, seconds: float) -> list[Document]:
     """Fill the cluster, then add finished jobs up to each count and watch an operator beside them."""
     kube = Kube(sign_in)
-    cluster.kubectl("apply", "-f", str(REPOSITORY / "crds"))
-    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-    cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(profile(name) for name in DEVICES))
     user = await make_user(cluster, kube, OPERATOR)
-    console.print(f"Filling: {len(FILL.products):,} nodes, {FILL.pods:,} pods ...", style="dim")
-    await fill(kube, FILL)
+    await furnish(cluster, kube)
     await kube.create(paths.jobs_path("default"), inference_job(0))
     there, rows = 0, []
     with made_up_workers():

@@ -64,12 +64,8 @@ def main() -> None:
 async def measure(cluster: LargeCluster, *, rounds: int, output: Path) -> Document:
     """Fill the cluster, then every round both ways, in an order that alternates; the quiet minute in the last one."""
     kube = Kube(sign_in)
-    cluster.kubectl("apply", "-f", str(REPOSITORY / "crds"))
-    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-    cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(profile(name) for name in DEVICES))
     users = {user: await make_user(cluster, kube, user) for user in (OPERATOR, BY_HAND)}
-    console.print(f"Filling: {len(FILL.products):,} nodes, {FILL.pods:,} pods ...", style="dim")
-    pod_bytes = await fill(kube, FILL)
+    pod_bytes = await furnish(cluster, kube)
     document: Document = {
         "jobs": JOBS,
         "nodes": FILL.nodes,
@@ -93,6 +89,15 @@ async def measure(cluster: LargeCluster, *, rounds: int, output: Path) -> Docume
             console.print(json.dumps(row), style="dim")
     await kube.close()
     return document
+
+
+async def furnish(cluster: LargeCluster, kube: Kube) -> float:
+    """Make what there is beside the jobs; the mean size of a pod in bytes of JSON."""
+    cluster.kubectl("apply", "-f", str(REPOSITORY / "crds"))
+    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(profile(name) for name in DEVICES))
+    console.print(f"Filling: {len(FILL.products):,} nodes, {FILL.pods:,} pods ...", style="dim")
+    return await fill(kube, FILL)
 
 
 # ---- one way and the other

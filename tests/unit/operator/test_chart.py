@@ -17,11 +17,11 @@ from dueby_operator.metrics import Metrics
 from dueby_operator.settings import ProfilerSettings, read_profiler
 from dueby_worker.telemetry.metrics import render
 from dueby_worker.telemetry.progress import ProgressTracker
+from support.chart import WITHOUT_GPUS
+from support.cluster import CHART
 from support.source_tree import REPOSITORY
 
-CHART = REPOSITORY / "charts" / "dueby"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
-WITHOUT_GPUS: dict[str, Any] = yaml.safe_load((CHART / "values-cpu.yaml").read_text())
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 TEMPLATES = {
     path.name: path.read_text() for path in (CHART / "templates").rglob("*") if path.suffix in (".yaml", ".tpl", ".txt")

@@ -1,15 +1,12 @@
 """Files that are written whole or not at all, and what of them a killed process leaves."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from dueby_profiler.files import replacing, write_text
+from support.killed import process_that_holds
 
 WRITE = """
 import sys
@@ -21,17 +18,6 @@ with replacing(Path(sys.argv[1])) as part:
     print(part, flush=True)
     sys.stdin.read()
 """
-
-
-@contextmanager
-def process_that_writes(path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """A process, and the name to which it has written half of the file."""
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITE, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process, Path(process.stdout.readline().strip())
-        process.kill()
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -64,7 +50,7 @@ def test_half_a_file_is_not_taken_for_one_of_its_kind(tmp_path: Path) -> None:
 
 
 def test_half_a_file_of_a_killed_process_goes_when_the_next_one_is_written(tmp_path: Path) -> None:
-    with process_that_writes(tmp_path / "a.yaml") as (process, left):
+    with process_that_holds(WRITE, tmp_path / "a.yaml") as (process, left):
         process.kill()
         process.wait()
         assert left.read_text() == "half"
@@ -73,7 +59,7 @@ def test_half_a_file_of_a_killed_process_goes_when_the_next_one_is_written(tmp_p
 
 
 def test_half_a_file_of_a_living_process_stays_however_old_it_is(tmp_path: Path) -> None:
-    with process_that_writes(tmp_path / "a.yaml") as (_, held):
+    with process_that_holds(WRITE, tmp_path / "a.yaml") as (_, held):
         os.utime(held, (0, 0))
         write_text(tmp_path / "b.yaml", "whole")
         assert held.read_text() == "half"

@@ -1,13 +1,10 @@
 """Temporary folders: gone with the block, swept if their process was killed, and left alone while it lives."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from dueby_worker.system.scratch import scratch_folder
+from support.killed import process_that_holds
 
 MAKE = """
 import sys
@@ -22,16 +19,6 @@ with scratch_folder("run", parent=Path(sys.argv[1])) as folder:
 """
 
 
-@contextmanager
-def process_with_a_folder(parent: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    with subprocess.Popen(
-        [sys.executable, "-c", MAKE, str(parent)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process, Path(process.stdout.readline().strip())
-        process.kill()
-
-
 def test_it_is_gone_with_the_block(tmp_path: Path) -> None:
     with scratch_folder("index", parent=tmp_path) as folder:
         (folder / "file").write_text("")
@@ -41,7 +28,7 @@ def test_it_is_gone_with_the_block(tmp_path: Path) -> None:
 
 
 def test_that_of_a_killed_process_is_swept_when_the_next_one_is_made(tmp_path: Path) -> None:
-    with process_with_a_folder(tmp_path) as (process, left):
+    with process_that_holds(MAKE, tmp_path) as (process, left):
         process.kill()
         process.wait()
         assert (left / "inner" / "file").exists()
@@ -50,14 +37,14 @@ def test_that_of_a_killed_process_is_swept_when_the_next_one_is_made(tmp_path: P
 
 
 def test_that_of_a_child_that_was_killed_meanwhile_is_swept_at_the_end(tmp_path: Path) -> None:
-    with scratch_folder("run", parent=tmp_path), process_with_a_folder(tmp_path) as (process, _):
+    with scratch_folder("run", parent=tmp_path), process_that_holds(MAKE, tmp_path) as (process, _):
         process.kill()
         process.wait()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_that_of_a_living_process_stays_however_old_it_is(tmp_path: Path) -> None:
-    with process_with_a_folder(tmp_path) as (_, held):
+    with process_that_holds(MAKE, tmp_path) as (_, held):
         os.utime(held, (0, 0))
         with scratch_folder("index", parent=tmp_path):
             assert (held / "inner" / "file").read_text() == "kept"
