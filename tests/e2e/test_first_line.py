@@ -31,6 +31,8 @@ def test_photos_become_rows_and_kubectl_tells_the_story(cluster: Cluster) -> Non
     headings, row = cluster.kubectl("get", "infj", "photos").splitlines()
     assert headings.split() == ["NAME", "PHASE", "GPUS", "IMAGES", "DEADLINE", "SLACK", "AGE"]
     assert row.split()[:4] == ["photos", "Succeeded", "1", f"{PHOTOS + 1}/{PHOTOS + 1}"]
+    selected = cluster.kubectl("get", "infj", "--field-selector", "status.phase=Succeeded", "-o", "name")
+    assert "inferencejob.dueby.dev/photos" in selected.splitlines()
 
 
 def test_a_source_that_cannot_be_read_fails_the_job_with_its_reason(cluster: Cluster) -> None:

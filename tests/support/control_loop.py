@@ -56,6 +56,7 @@ class Store:
             if kind not in LISTED:
                 return web.json_response({"message": f"{path} not found"}, status=404)
             items = [document for place, document in self.objects.items() if f"/{kind}/" in place]
+            items = selected(items, request.query.get("fieldSelector", ""))
             return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
         body = json.loads(await request.read())
         if self.refuses(path, body):
@@ -105,6 +106,18 @@ class Store:
         """The kinds that were written since this was asked last."""
         taken, self.written = self.written, []
         return [path.removesuffix("/status").split("/")[-2 if method == "PUT" else -1] for method, path in taken]
+
+
+def selected(documents: list[Document], selector: str) -> list[Document]:
+    """Those of which every field in the selector is not what it says there, as in `status.phase!=Failed`."""
+    refused = [tuple(term.split("!=")) for term in filter(None, selector.split(","))]
+
+    def value(document: Document, path: str) -> str:
+        for key in path.split("."):
+            document = document.get(key) or {}
+        return str(document or "")
+
+    return [found for found in documents if all(value(found, path) != other for path, other in refused)]
 
 
 def synthetic(name: str) -> Document:

@@ -124,9 +124,12 @@ class Gatherer:
         return max(0.0, (self._profiling_us + PROFILING_US - now_us) / 1e6)
 
     async def _list(self, memories: Mapping[str, JobMemory], *, now_us: int) -> Lists:
-        found, profiles = await asyncio.gather(self._scope.read(), self._kube.list(paths.profiles_path()))
+        def read_jobs(documents: Iterable[Document]) -> list[JobSnapshot]:
+            return _each(documents, lambda document: read_job(document, memories, now_us=now_us))
+
+        found, profiles = await asyncio.gather(self._scope.read(read_jobs), self._kube.list(paths.profiles_path()))
         ours = [row.ours for row in found.rows if row.ours is not None]
-        jobs = _each(found.jobs, lambda document: read_job(document, memories, now_us=now_us))
+        jobs = found.jobs
         batch = _by_owner(_parse_all(BatchJob, found.batch), {(job.namespace, job.uid): job.uid for job in jobs})
         owners = {(each.metadata.namespace, each.metadata.uid): uid for uid, owned in batch.items() for each in owned}
         return Lists(
@@ -251,6 +254,8 @@ def _by_owner(objects: Iterable[Any], owners: Mapping[tuple[str, str], str]) -> 
 
 def _with_jobs(job: JobSnapshot, batch: Sequence[BatchJob]) -> JobSnapshot:
     """Return a job that is over with its Jobs, which are cleared away."""
+    if not batch:
+        return job
     steps = jobs_by_step(batch)
     return replace(
         job,

@@ -14,8 +14,10 @@ from dueby_operator import paths
 from dueby_operator.cluster.nodes import PodRow
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Kube, Refused
+from dueby_operator.kube.job_list import JobList, ReadJobs
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.trouble import Trouble
+from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.settings import EVERYWHERE, OperatorSettings
 
 log = logging.getLogger(__name__)
@@ -24,9 +26,9 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class NamespacedObjects:
-    """What there is in the namespaces, as the API server lists it."""
+    """What there is in the namespaces."""
 
-    jobs: Sequence[Document] = ()
+    jobs: Sequence[JobSnapshot] = ()
     """InferenceJobs."""
     batch: Sequence[Document] = ()
     """Kubernetes' Jobs of their steps and workers."""
@@ -57,6 +59,7 @@ class Scope:
             )
             for namespace in settings.pod_namespaces
         }
+        self._jobs = {namespace: JobList(kube, paths.jobs_path(namespace)) for namespace in self._namespaces}
         self._refusals: dict[str, str] = {}
         """Why a namespace is left out, by its name."""
 
@@ -64,10 +67,13 @@ class Scope:
         """Return the tables of pods."""
         return list(self._pods.values())
 
-    async def read(self) -> NamespacedObjects:
-        """Return what there is in all of them. Raise Refused if nothing of the cluster may be read."""
+    async def read(self, read_jobs: ReadJobs) -> NamespacedObjects:
+        """Return what there is in all of them. Raise Refused if nothing of the cluster may be read.
+
+        `read_jobs` makes InferenceJobs of documents; it may leave some out.
+        """
         everywhere = dict.fromkeys([*self._namespaces, *self._pods])
-        found = await asyncio.gather(*(self._read_unless_refused(namespace) for namespace in everywhere))
+        found = await asyncio.gather(*(self._read_unless_refused(namespace, read_jobs) for namespace in everywhere))
         return NamespacedObjects(
             jobs=[job for one in found for job in one.jobs],
             batch=[job for one in found for job in one.batch],
@@ -75,9 +81,9 @@ class Scope:
             rows=[row for one in found for row in one.rows],
         )
 
-    async def _read_unless_refused(self, namespace: str) -> NamespacedObjects:
+    async def _read_unless_refused(self, namespace: str, read_jobs: ReadJobs) -> NamespacedObjects:
         try:
-            found = await self._read_one(namespace)
+            found = await self._read_one(namespace, read_jobs)
         except Refused as error:
             if namespace == EVERYWHERE:
                 raise
@@ -89,12 +95,12 @@ class Scope:
             log.info("the namespace %s can be read again", namespace)
         return found
 
-    async def _read_one(self, namespace: str) -> NamespacedObjects:
+    async def _read_one(self, namespace: str, read_jobs: ReadJobs) -> NamespacedObjects:
         rows = await self._pods[namespace].rows() if namespace in self._pods else []
         if namespace not in self._namespaces:
             return NamespacedObjects(rows=rows)
         jobs, batch, quotas = await asyncio.gather(
-            self._kube.list(paths.jobs_path(namespace)),
+            self._jobs[namespace].read(read_jobs),
             self._kube.list(paths.batch_path(namespace), labelSelector=names.JOB),
             self._kube.list(paths.core_path("resourcequotas", namespace)),
         )

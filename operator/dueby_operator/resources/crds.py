@@ -25,6 +25,8 @@ def job_crd() -> Schema:
         spec=JobSpec,
         status=JobStatus,
         columns=JOB_COLUMNS,
+        # Known from Kubernetes 1.31 on, dropped by older ones.
+        selectable=(".status.phase",),
     )
 
 
@@ -57,25 +59,8 @@ def _crd(
     spec: type[Spec],
     status: type[Spec],
     columns: tuple[Column, ...],
+    selectable: tuple[str, ...] = (),
 ) -> Schema:
-    below = {
-        "spec": structural_schema(spec, resource=kind, path="spec"),
-        "status": structural_schema(status, resource=kind, path="status"),
-    }
-    below["status"]["properties"].get("conditions", {}).update(
-        {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-    )
-    schema = {
-        "type": "object",
-        "description": description,
-        "required": ["spec"],
-        "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": {"type": "object"},
-            **below,
-        },
-    }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -96,14 +81,39 @@ def _crd(
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "schema": {"openAPIV3Schema": with_rules(schema, kind, "")},
+                    "schema": {
+                        "openAPIV3Schema": with_rules(_object_schema(kind, description, spec, status), kind, "")
+                    },
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": [
                         {"name": name, "type": of, "jsonPath": where, "priority": wide}
                         for name, of, where, wide in columns
                     ],
+                    **({"selectableFields": [{"jsonPath": where} for where in selectable]} if selectable else {}),
                 }
             ],
+        },
+    }
+
+
+def _object_schema(kind: str, description: str, spec: type[Spec], status: type[Spec]) -> Schema:
+    """Return the schema of a whole object."""
+    below = {
+        "spec": structural_schema(spec, resource=kind, path="spec"),
+        "status": structural_schema(status, resource=kind, path="status"),
+    }
+    below["status"]["properties"].get("conditions", {}).update(
+        {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    )
+    return {
+        "type": "object",
+        "description": description,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            **below,
         },
     }
 

@@ -7,9 +7,12 @@ the operator ask.
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
+from dueby_operator.kube.job_list import UNDER_WAY
+from support.audit import is_list_of_jobs
 from support.cluster import OPERATOR_NAMESPACE, Cluster
 from support.cluster_job import job, share_photos, wait_until_told
 from support.run import MODEL
@@ -53,10 +56,12 @@ def test_a_look_at_an_unchanged_cluster_sends_nothing_but_questions(cluster: Clu
         entries = cluster.requests()
         return [e for e in entries if datetime.fromisoformat(e["requestReceivedTimestamp"]) > since]
 
-    def looks() -> int:
-        return sum(asked(entry) == ("dueby.dev", "inferencejobs", "list") for entry in later())
+    def looks() -> list[dict[str, Any]]:
+        return [entry for entry in later() if is_list_of_jobs(entry)]
 
-    cluster.wait(lambda: looks() >= 3, "it has looked three times")
+    cluster.wait(lambda: len(looks()) >= 3, "it has looked three times")
+    assert any(UNDER_WAY in unquote(entry["requestURI"]) for entry in looks()), "jobs that are over are left out"
+    assert {entry["responseStatus"]["code"] for entry in looks()} == {200}
     writes = {asked(entry) for entry in later() if entry["verb"] not in READS}
     assert writes <= {("coordination.k8s.io", "leases", "update")}
     cluster.kubectl("delete", "infj", "unchanged")

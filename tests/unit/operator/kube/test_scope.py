@@ -1,7 +1,7 @@
 """What an operator of some namespaces asks the API server, and what it does without one that it may not read."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import pytest
@@ -10,11 +10,14 @@ from aiohttp import web
 from dueby_operator.cluster.nodes import PodRow, pod_row
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Refused
+from dueby_operator.kube.gather import read_job
 from dueby_operator.kube.scope import NamespacedObjects, Scope
+from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
 from support.api import served
+from support.decisions import NOW
 
 PROFILER = ProfilerSettings(namespace="release", name="p")
 OURS, BATCH, CORE = "/apis/dueby.dev/v1alpha1", "/apis/batch/v1", "/api/v1"
@@ -51,6 +54,10 @@ def read_pod(document: dict[str, Any]) -> PodRow | None:
     return pod_row(parse(Pod, document), label=names.JOB)
 
 
+def read_jobs(documents: Iterable[dict[str, Any]]) -> list[JobSnapshot]:
+    return [read_job(document, {}, now_us=NOW) for document in documents]
+
+
 def read(
     server: Server, told: OperatorSettings, *, again: Callable[[NamespacedObjects], bool] = lambda _: False
 ) -> NamespacedObjects:
@@ -62,7 +69,7 @@ def read(
             tasks = [asyncio.create_task(table.run()) for table in scope.tables()]
             try:
                 async with asyncio.timeout(20):
-                    while again(found := await scope.read()):
+                    while again(found := await scope.read(read_jobs)):
                         await asyncio.sleep(0.1)
                 return found
             finally:
@@ -73,9 +80,9 @@ def read(
 
 
 def names_of(found: NamespacedObjects) -> set[str]:
-    documents = [*found.jobs, *found.batch, *found.quotas]
-    pods = [row.ours.name for row in found.rows if row.ours]
-    return {str(each["metadata"]["name"]) for each in documents} | set(pods)
+    listed = {str(each["metadata"]["name"]) for each in (*found.batch, *found.quotas)}
+    pods = {row.ours.name for row in found.rows if row.ours}
+    return listed | pods | {job.name for job in found.jobs}
 
 
 def of(*namespaces: str, kinds: str = "inferencejobs jobs resourcequotas pods") -> set[str]:
