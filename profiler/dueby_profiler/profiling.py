@@ -217,8 +217,7 @@ class _LayoutProfiler:
     def _documents(self, survey: Survey, *, busy: bool) -> list[GPUProfile]:
         devices = self.machine.devices(self.choice.layout)
         profiles = []
-        for number, device in enumerate(devices):
-            found = survey.found if len(devices) == 1 else survey.found.of_device(number, len(devices))
+        for device, found in zip(devices, survey.found_by_profile(), strict=True):
             facts = Facts(
                 device_class=self.choice.layout.device_class,
                 model=self.model,

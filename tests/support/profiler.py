@@ -52,6 +52,11 @@ class SimulatedMachine:
     build_s: float = 0.3
     latency_s: Callable[[int], float] = lambda size: 0.002 + 0.012 * size
     noise: float = 0.03
+    """Relative standard deviation of steps, and of processes side by side."""
+    moments: float = 0.0
+    """Relative standard deviation of process groups."""
+    steady_slices: int = 0
+    """So many of the slices don't notice which group they are in."""
     base_mib: int = 400
     image_mib: int = 4
     memory_mib: int = 8192
@@ -96,7 +101,11 @@ class SimulatedGroup:
     def __init__(self, machine: SimulatedMachine) -> None:
         self.began_s = 0.0
         self.machine, self.size, self.peak, self.is_fresh = machine, 0, 0, True
-        self.bias = [machine.random.gauss(1, machine.noise) for _ in range(machine.slices)]
+        moment = machine.random.gauss(1, machine.moments)
+        self.bias = [
+            machine.random.gauss(1, machine.noise) * (1 if number < machine.steady_slices else moment)
+            for number in range(machine.slices)
+        ]
 
     def __enter__(self) -> Self:
         self.machine.groups += 1

@@ -25,12 +25,19 @@ from dueby_api.gpu_profile import (
     Step,
 )
 from dueby_api.inference_job import API_VERSION, Model
+from dueby_planner.model.rule import WIDE_SPREAD
 from dueby_planner.profiles.interpolation import describe_fit
 from dueby_planner.profiles.observed import MAX_SPREAD, MIN_SPREAD
 from dueby_planner.small_samples import Z95, foresight, widening
 from dueby_profiler.analysis.memory import Largest
 from dueby_profiler.analysis.points import Measurements
-from dueby_profiler.analysis.statistics import pooled_spread, quantile, slowness
+from dueby_profiler.analysis.statistics import (
+    WANTED_SPREAD_ERROR,
+    pooled_spread,
+    quantile,
+    slowness,
+    spread_error,
+)
 from dueby_profiler.presets import ENOUGH_GROUPS
 
 # Of a Kubernetes object.
@@ -127,6 +134,13 @@ def run_spread(found: Measurements) -> float | None:
     # A few groups may agree by chance: they must not promise less spread than the planner assumes without any.
     lower_limit = MIN_SPREAD if len(slow) < ENOUGH_GROUPS else 0.0
     return round(min(MAX_SPREAD, max(lower_limit, spread)), 4)
+
+
+def is_spread_known(found: Measurements) -> bool:
+    """Return whether more groups would hardly change a plan: the spread's own error is small, or the spread is."""
+    spread = run_spread(found)
+    # Plans say nothing of a spread below WIDE_SPREAD, not even of one that is widened because there are few groups.
+    return spread is not None and (spread < WIDE_SPREAD or spread_error(found.groups) <= WANTED_SPREAD_ERROR)
 
 
 def contention_factor(factors: Sequence[float]) -> float:

@@ -5,7 +5,8 @@
     contention  decoding beside the model, at the fastest size                  the first round's group
 
 Rounds for which there is no time are left out. If all of them are, start-up and warm-up are those seen while the sizes
-grew. Within a round the sizes come in turns, and each gets an equal share of the time left.
+grew. If the rounds differ widely, more of them follow while there is time, until it is known how widely. Within a round
+the sizes come in turns, and each gets an equal share of the time left.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dueby_api.engines import EngineName
+from dueby_profiler.analysis.document import is_spread_known
 from dueby_profiler.analysis.memory import fitting_size
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.machine.layouts import Layout
@@ -131,29 +133,42 @@ class Survey:
             peaks_mib[size] = max(self.target.peaks_mib(points))
 
     def measure(self) -> None:
-        """Run rounds of fresh processes at the explored sizes, as many as the budget allows."""
-        while self.rounds_done < ROUNDS:
-            affordable = int(self.budget.left_s // self._min_round_s())
-            rounds = min(ROUNDS - self.rounds_done, affordable)
-            if rounds == 0:
-                break
+        """Run rounds of fresh processes at the explored sizes, as many as the budget allows and the spread needs."""
+        while rounds := self._rounds_to_come():
             began_s = self.target.clock()
             try:
-                self._round(self.rounds_done, self.budget.share(1 / rounds), rounds)
+                self._round(self.rounds_done, self.budget.share(1 / rounds))
                 self.rounds_done += 1
                 self.round_s = self.target.clock() - began_s
             except OutOfMemory as error:
                 self._forget(error.size)
-        self.rounds_left_out = ROUNDS - self.rounds_done
+        self.rounds_left_out = max(0, ROUNDS - self.rounds_done)
 
-    def _round(self, number: int, budget: Budget, rounds: int) -> None:
+    def found_by_profile(self) -> list[Measurements]:
+        """Return what each profile is made of: each GPU has one of its own, in the order of the layout's slices."""
+        layout = self.target.layout
+        if not layout.is_gpu:
+            return [self.found]
+        return [self.found.of_device(number, len(layout.slices)) for number in range(len(layout.slices))]
+
+    def _rounds_to_come(self) -> int:
+        """Return how many rounds are to share the time left; 0 if there are to be no more."""
+        missing = ROUNDS - self.rounds_done
+        if missing > 0:
+            return min(missing, int(self.budget.left_s // self._min_round_s()))
+        if all(is_spread_known(found) for found in self.found_by_profile()):
+            return 0
+        # A shorter round than the last one would differ from the others for that alone.
+        return 1 if self.budget.left_s >= self.round_s else 0
+
+    def _round(self, number: int, budget: Budget) -> None:
         """Run one round: the first size shows start-up, warm-up and memory, the others their steady steps."""
         firsts = warmup_sizes(self.found.sizes)
         first = firsts[number % len(firsts)]
         # If time runs short, the slowest sizes go without: plans hardly use them.
         others = sorted(set(self.found.sizes) - {first}, key=self.found.images_per_second, reverse=True)
         process = (number + 1) * len(self.target.layout.slices)
-        self.on_phase(f"fresh processes, first size {first}", min(self.budget.left_s, rounds * self.round_s))
+        self.on_phase(f"fresh processes, first size {first}", self.budget.left_s)
         # A GPU computes while the host's cores decode, so only slices of cores have contention.
         contend = number == 0 and not self.target.layout.is_gpu
         steady = budget.without(contention_s(self.preset.contention_s) if contend else 0)

@@ -41,7 +41,9 @@ def test_a_tiny_model_is_profiled_on_two_slices(tmp_path: Path) -> None:
     assert parse_profile(profile.document()) == profile
     spec = profile.spec
     assert (spec.device_class, spec.device.node, spec.device.threads, spec.device.slices) == ("cpu-1", "node-a", 1, 2)
-    assert (spec.engine, spec.processes) == ("eager", 2 * ENOUGH_GROUPS)
+    assert spec.engine == "eager"
+    assert spec.processes is not None
+    assert spec.processes >= 2 * ENOUGH_GROUPS
     assert [step.mini_batch_size for step in spec.steps][:4] == [1, 2, 4, 8]
     assert sum(step.warmup_micros is not None for step in spec.steps) == 3
     assert spec.startup_micros is not None

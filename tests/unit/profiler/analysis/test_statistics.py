@@ -14,6 +14,7 @@ from dueby_profiler.analysis.statistics import (
     pooled_spread,
     quantile,
     relative_error,
+    spread_error,
 )
 
 times = st.lists(st.integers(1, 10**9), min_size=1, max_size=60)
@@ -77,6 +78,11 @@ def test_sizes_pool_their_degrees_of_freedom() -> None:
     one = pooled_spread({1: [95.0, 100.0, 105.0]})
     assert one is not None
     assert isclose(pooled_spread({1: [95.0, 100.0, 105.0], 8: [950.0, 1000.0, 1050.0]}) or 0, one)
+
+
+@pytest.mark.parametrize(("samples", "error"), [(2, 0.707), (5, 0.354), (9, 0.25)])
+def test_the_spread_of_more_samples_is_known_better(samples: int, error: float) -> None:
+    assert spread_error(samples) == pytest.approx(error, abs=1e-3)
 
 
 def test_there_is_no_spread_where_every_size_was_measured_once() -> None:

@@ -5,12 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.gpu_profile import parse_profile
+from dueby_planner.model.rule import WIDE_SPREAD
+from dueby_profiler.analysis.document import run_spread
 from dueby_profiler.analysis.remarks import describe_certainty, remarks
+from dueby_profiler.analysis.statistics import WANTED_SPREAD_ERROR, spread_error
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.process_group import OutOfMemory
 from dueby_profiler.measuring.rounds import measure_rate
 from dueby_profiler.measuring.sweep import End
-from dueby_profiler.presets import ENOUGH_GROUPS, FULL, QUICK, Preset
+from dueby_profiler.presets import ENOUGH_GROUPS, FULL, QUICK, ROUNDS, Preset
 from support.examples import examples
 from support.profiler import SimulatedMachine, profile_of, some_measurements
 
@@ -49,6 +52,36 @@ def test_a_full_profile_of_the_demos_model_has_enough_groups_and_three_warm_ups(
     assert spec.processes >= ENOUGH_GROUPS * slices
     assert sum(step.warmup_micros is not None for step in spec.steps) == 3
     assert sum(step.memory_mib is not None for step in spec.steps) == 3
+
+
+def test_more_rounds_follow_until_it_is_known_how_widely_rounds_differ() -> None:
+    found = SimulatedMachine(moments=0.2, noise=0.003).measured(FULL).found
+    assert spread_error(found.groups - 1) > WANTED_SPREAD_ERROR >= spread_error(found.groups)
+    spread = run_spread(found)
+    assert spread is not None
+    assert spread > WIDE_SPREAD
+
+
+def test_a_wide_spread_takes_no_more_time_than_there_is() -> None:
+    machine = SimulatedMachine(moments=0.2, noise=0.003, latency_s=lambda size: 0.005 * size)
+    began_s = machine.now_s
+    survey = machine.measured(QUICK)
+    assert survey.found.groups > ENOUGH_GROUPS
+    assert spread_error(survey.found.groups) > WANTED_SPREAD_ERROR
+    assert survey.budget.left_s < survey.round_s
+    assert machine.now_s - began_s <= QUICK.layout_s
+
+
+def test_rounds_that_agree_are_no_more_than_before() -> None:
+    survey = SimulatedMachine(noise=0.003).measured(FULL)
+    assert survey.found.groups == ENOUGH_GROUPS
+    assert survey.budget.left_s > survey.round_s
+
+
+def test_one_gpu_of_which_the_spread_is_not_known_is_enough_for_more_rounds() -> None:
+    machine = SimulatedMachine(moments=0.2, noise=0.003, steady_slices=1)
+    survey = machine.measured(FULL, gpu=True)
+    assert survey.rounds_done > ROUNDS
 
 
 def test_each_gpu_is_measured_by_enough_processes_of_its_own() -> None:
