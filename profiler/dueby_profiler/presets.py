@@ -8,9 +8,6 @@ from dataclasses import dataclass
 
 # With fewer groups of fresh processes, the spread between moments and between processes is too uncertain to plan with.
 ENOUGH_GROUPS = 5
-# The group that explored the sizes is one of the five; the others are rounds. Each round begins with another of three
-# sizes, to measure its warm-up and memory. If the groups differ widely, more rounds follow while there is time.
-ROUNDS = ENOUGH_GROUPS - 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from dueby_api.inference_job import Model
 from dueby_profiler.analysis.document import Facts, build_profile
 from dueby_profiler.analysis.memory import largest
 from dueby_profiler.analysis.remarks import remarks
-from dueby_profiler.machine.interference import BUSY_CORES, foreign_cores, read_times
+from dueby_profiler.machine.interference import BUSY_CORES, read_times
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine, software_versions
 from dueby_profiler.measuring.budget import Budget
@@ -115,20 +115,18 @@ class _LayoutProfiler:
     def profiles(self) -> list[GPUProfile]:
         """Return the layout's profile, or one profile for each of its GPUs."""
         machine, layout = self.machine, self.choice.layout
-        watched = machine.limits.cores
         used = machine.is_gpu_used(layout)
-        before = read_times(watched, clock=machine.clock)
         survey = self._measure(self.total_budget.share(1 / (1 + self.layouts_after)))
-        foreign = foreign_cores(before, read_times(watched, clock=machine.clock))
-        busy = used or foreign > machine.spare_cores + BUSY_CORES
+        groups = survey.groups
+        busy = used or groups.is_disturbed
         if busy:
-            what = "one of its GPUs" if used else f"{foreign:.1f} cores"
+            what = "one of its GPUs" if used else f"up to {groups.disturbance:.1f} cores"
             # A profile of a busy machine is kept: it may be the only one to be had, and plans made from it say so.
             self.listener.on_message(
-                f"Warning: another program used {what} while {layout.device_class} was measured. Its profile is "
+                f"Warning: other programs used {what} while {layout.device_class} was measured. Its profile is "
                 "marked busy: true; measure again when the machine is idle."
             )
-        for clause in remarks(survey.found, end=survey.end, rounds_left_out=survey.rounds_left_out):
+        for clause in remarks(groups, end=survey.end):
             self.listener.on_message(f"{layout.device_class}: {clause}.")
         if survey.disagreement:
             self.listener.on_message(f"Warning: {layout.device_class}: {survey.target.engine} {survey.disagreement}.")
@@ -212,12 +210,14 @@ class _LayoutProfiler:
             peaks_mib=lambda points: self.machine.peaks_mib(layout, points),
             folder=self.folder,
             clock=clock,
+            read_times=lambda: read_times(self.machine.limits.cores, clock=clock),
+            allowed_cores=self.machine.spare_cores + BUSY_CORES,
         )
 
     def _documents(self, survey: Survey, *, busy: bool) -> list[GPUProfile]:
         devices = self.machine.devices(self.choice.layout)
         profiles = []
-        for device, found in zip(devices, survey.found_by_profile(), strict=True):
+        for device, found in zip(devices, survey.groups.counted_by_profile, strict=True):
             facts = Facts(
                 device_class=self.choice.layout.device_class,
                 model=self.model,

@@ -16,6 +16,7 @@ from dueby_profiler.analysis.document import Facts, build_profile
 from dueby_profiler.analysis.memory import largest
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.analysis.statistics import is_known
+from dueby_profiler.machine.interference import BUSY_CORES, CpuTimes
 from dueby_profiler.machine.layouts import Layout, Slice
 from dueby_profiler.machine.limits import Limits, read_limits
 from dueby_profiler.machine.machine import Machine
@@ -43,6 +44,19 @@ def two_slices() -> Machine:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Burst:
+    """A time, by the simulated clock, in which another program uses cores and makes every step take longer."""
+
+    begin_s: float = 0.0
+    end_s: float = float("inf")
+    cores: float = 1.0
+
+    def core_s(self, now_s: float) -> float:
+        """Return the CPU time that the program has used up to now."""
+        return self.cores * max(0.0, min(now_s, self.end_s) - self.begin_s)
+
+
 @dataclass(kw_only=True)
 class SimulatedMachine:
     """Devices with a given start-up, latency and memory, and with a clock that moves only while they work."""
@@ -64,6 +78,7 @@ class SimulatedMachine:
     killed_from: int = 10**9
     """Mini-batches of this size and more are killed for their memory."""
     contention: float = 1.2
+    bursts: list[Burst] = field(default_factory=list)
     now_s: float = 1000.0
     groups: int = 0
     seed: int = 0
@@ -83,9 +98,21 @@ class SimulatedMachine:
             peaks_mib=lambda points: [point.peak_mib for point in points],
             folder=Path("/nowhere"),
             clock=lambda: self.now_s,
+            read_times=self.read_times,
+            allowed_cores=BUSY_CORES,
         )
         budget = Budget.starting(preset.layout_s, target.clock)
         return Survey(target=target, preset=preset, budget=budget, on_phase=lambda doing, left_s: None)
+
+    def read_times(self) -> CpuTimes:
+        """Return the CPU time of the bursts; that of the processes themselves makes no difference."""
+        foreign_s = sum(burst.core_s(self.now_s) for burst in self.bursts)
+        return CpuTimes(at_s=self.now_s, machine_s=foreign_s, own_s=0.0)
+
+    def step_s(self, size: int) -> float:
+        """Return the latency now."""
+        foreign = sum(burst.cores for burst in self.bursts if burst.begin_s <= self.now_s < burst.end_s)
+        return (1 + foreign) * self.latency_s(size)
 
     def measured(self, preset: Preset, *, gpu: bool = False) -> Survey:
         """Return a survey that is done."""
@@ -127,7 +154,7 @@ class SimulatedGroup:
 
     def run(self, limit_s: float) -> list[Point]:
         """See MeasuringGroup."""
-        machine, step_s = self.machine, self.machine.latency_s(self.size)
+        machine, step_s = self.machine, self.machine.step_s(self.size)
         if self.size >= machine.killed_from:
             raise OutOfMemory(self.size)
         began_s = machine.now_s + 1.7 * step_s
@@ -179,9 +206,10 @@ def some_facts(*, model: Model | None = None, device: Device | None = None) -> F
 
 def profile_of(survey: Survey) -> GPUProfile:
     """Return the profile of a survey that is done."""
-    peaks = {size: max(peaks) for size, peaks in survey.found.peak_mib.items()}
-    mb = largest(survey.found.sizes, peaks, survey.target.usable_mib, failed=survey.failed_size)
-    return build_profile(survey.found, some_facts(), mb)
+    found = survey.groups.counted
+    peaks = {size: max(peaks) for size, peaks in found.peak_mib.items()}
+    mb = largest(found.sizes, peaks, survey.target.usable_mib, failed=survey.failed_size)
+    return build_profile(found, some_facts(), mb)
 
 
 def a_point(size: int = 8, *, starts_us: int, durations_us: Sequence[int], warmup_us: int = 900) -> Point:

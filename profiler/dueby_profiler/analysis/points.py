@@ -112,6 +112,19 @@ class Measurements:
         """Add the warm-up at a size that was not the first of its processes."""
         self.rough_warmups_us[points[0].size] = max(point.warmup_us for point in points)
 
+    def add(self, other: "Measurements") -> None:
+        """Add what other processes measured."""
+        for size, visits in other.visits.items():
+            self.visits[size].extend(visits)
+        for size, warmups_us in other.warmups_us.items():
+            self.warmups_us[size].extend(warmups_us)
+        for size, peaks_mib in other.peak_mib.items():
+            self.peak_mib[size].extend(peaks_mib)
+        self.startups_us.extend(other.startups_us)
+        self.contentions.extend(other.contentions)
+        self.rough_startups_us.extend(other.rough_startups_us)
+        self.rough_warmups_us.update(other.rough_warmups_us)
+
     def of_device(self, number: int, devices: int) -> "Measurements":
         """Return only what device `number` of several measured; the processes of each group are numbered device by
         device.

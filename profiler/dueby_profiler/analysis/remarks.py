@@ -8,21 +8,28 @@ from dueby_planner.model.rule import WIDE_SPREAD
 from dueby_planner.profiles.pool import QUIETER
 from dueby_planner.small_samples import Z95
 from dueby_profiler.analysis.document import run_spread
+from dueby_profiler.analysis.groups import MeasuredGroups
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.analysis.statistics import WANTED_ERROR, relative_error
 from dueby_profiler.measuring.sweep import End
 
 
-def remarks(found: Measurements, *, end: End, rounds_left_out: int) -> Iterator[str]:
+def remarks(groups: MeasuredGroups, *, end: End) -> Iterator[str]:
     """Yield clauses, each without the layout's name and without a full stop."""
+    found = groups.counted
     yield f"mini-batch sizes up to {found.sizes[-1]}: {end.value}"
     if not found.startups_us:
         yield (
             "no time was left for fresh processes, so the start-up includes compiling (too long) and the warm-up is "
             "that of processes that had already run other sizes (too short)"
         )
-    elif rounds_left_out:
-        yield f"no time was left for {counted(rounds_left_out, 'more round')} of fresh processes"
+    elif groups.missing:
+        yield f"no time was left for {counted(groups.missing, 'more round')} of fresh processes"
+    if left_out := len(groups.every) - len(groups.counting):
+        yield (
+            f"the times leave out {left_out} of {counted(len(groups.every), 'start')}, because other programs used up "
+            f"to {groups.disturbance:.1f} cores meanwhile"
+        )
     yield describe_certainty(found)
 
 

@@ -1,4 +1,4 @@
-"""Find out whether another program used the machine while it was measured.
+"""Find out whether another program used the machine while a group of processes measured it.
 
 One core's worth of foreign work makes a mini-batch take up to 15 times as long (two spinning threads on one free core),
 and nothing in the steps themselves tells that from a slow machine. So the CPU time of the measured cores is compared
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# With more foreign work than this, the profile is marked as measured on a busy machine.
+# A process group that met more foreign work than this is disturbed.
 BUSY_CORES = 0.15
 # Columns of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal, and then guest times, which are part of
 # user and nice already.

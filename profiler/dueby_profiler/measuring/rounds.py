@@ -5,26 +5,29 @@
     contention  decoding beside the model, at the fastest size                  the first round's group
 
 Rounds for which there is no time are left out. If all of them are, start-up and warm-up are those seen while the sizes
-grew. If the rounds differ widely, more of them follow while there is time, until it is known how widely. Within a round
-the sizes come in turns, and each gets an equal share of the time left.
+grew. A round during which other programs were seen to use the cores is made again while there is time. If the rounds
+differ widely, more of them follow, until it is known how widely. Within a round the sizes come in turns, and each gets
+an equal share of the time left.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from dueby_api.engines import EngineName
 from dueby_profiler.analysis.document import is_spread_known
+from dueby_profiler.analysis.groups import MeasuredGroups
 from dueby_profiler.analysis.memory import fitting_size
 from dueby_profiler.analysis.points import Measurements
+from dueby_profiler.machine.interference import CpuTimes, foreign_cores
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.messages import Built, Contended, Point
 from dueby_profiler.measuring.process_group import OutOfMemory, contention_s
 from dueby_profiler.measuring.sweep import STEPS_OF_A_POINT, End, next_size, warmup_sizes
-from dueby_profiler.presets import ROUNDS, Preset
+from dueby_profiler.presets import ENOUGH_GROUPS, Preset
 
 OnPhase = Callable[[str, float], None]
 """Called with what is being done, and with the most seconds that the rest of this layout may take."""
@@ -62,6 +65,10 @@ class MeasuringTarget:
     folder: Path
     """A folder that is deleted afterwards."""
     clock: Callable[[], float]
+    read_times: Callable[[], CpuTimes]
+    """Reads the CPU time of the cores that are measured."""
+    allowed_cores: float
+    """Other programs that use more cores than this disturb what is measured."""
 
 
 @dataclass(kw_only=True)
@@ -72,24 +79,27 @@ class Survey:
     preset: Preset
     budget: Budget
     on_phase: OnPhase
-    found: Measurements = field(init=False)
+    groups: MeasuredGroups = field(init=False)
     end: End = End.LARGEST
     """Why no larger size was measured."""
     failed_size: int | None = None
     """The size that did not fit, if one was tried."""
     disagreement: str | None = None
     """What is wrong with the engine's results, if anything."""
-    rounds_done: int = 0
-    rounds_left_out: int = 0
     round_s: float = float("inf")
     """How long the last round took."""
     build_s: dict[int, float] = field(default_factory=dict)
     """How long it lately took to build an engine of each size."""
 
     def __post_init__(self) -> None:
-        layout = self.target.layout
-        # Slices of cores share one profile; each GPU has a profile of its own.
-        self.found = Measurements(group_size=1 if layout.is_gpu else len(layout.slices))
+        target = self.target
+        slices, is_gpu = len(target.layout.slices), target.layout.is_gpu
+        self.groups = MeasuredGroups(slices=slices, is_gpu=is_gpu, allowed_cores=target.allowed_cores)
+
+    @property
+    def found(self) -> Measurements:
+        """What was measured, in disturbed groups, too."""
+        return self.groups.found
 
     def explore(self) -> None:
         """Grow the sizes from 1.
@@ -98,29 +108,40 @@ class Survey:
         """
         self.on_phase("growing the mini-batch: 1", self.budget.left_s)
         try:
-            with self.target.open_group() as group:
+            with self._fresh_processes() as (group, found):
                 built = self._build(group, 1)
                 budget = self._growing_time(1e-6 * built[0].startup_us)
                 points = group.run(self.preset.explore_s)
                 peaks = self.target.peaks_mib(points)
                 # All slices run the same model with the same engine: one check stands for all of them.
                 self.disagreement = points[0].disagreement
-                self.found.add_fresh(built, points, peaks, cached=False)
-                self.found.add_steady(0, points)
-                self._grow(group, {1: max(peaks)}, budget)
+                found.add_fresh(built, points, peaks, cached=False)
+                found.add_steady(0, points)
+                self._grow(group, found, {1: max(peaks)}, budget)
         except OutOfMemory as error:
             self._forget(error.size)
+
+    @contextmanager
+    def _fresh_processes(self) -> Iterator[tuple[MeasuringGroup, Measurements]]:
+        """Start a group; yield it with what is to be filled with what it measures, and see whether it was disturbed."""
+        # Whole groups only: the CPU time of processes that are still alive can't be told from that of others.
+        before, measured = self.target.read_times(), self.groups.begin()
+        try:
+            with self.target.open_group() as group:
+                yield group, measured.found
+        finally:
+            measured.foreign_cores = foreign_cores(before, self.target.read_times())
 
     def _growing_time(self, startup_s: float) -> Budget:
         """Return a share of the time left, or all of it if no second start-up would fit into the rest."""
         budget = self.budget.share(_EXPLORE_SHARE)
         return budget if self.budget.left_s - budget.left_s > startup_s else self.budget
 
-    def _grow(self, group: MeasuringGroup, peaks_mib: dict[int, int], budget: Budget) -> None:
+    def _grow(self, group: MeasuringGroup, found: Measurements, peaks_mib: dict[int, int], budget: Budget) -> None:
         """Measure ever larger sizes until there is a reason to stop."""
         while True:
             fitting = fitting_size(peaks_mib, self.target.usable_mib)
-            latency_us = {size: self.found.mean_us(size) for size in self.found.sizes}
+            latency_us = {size: found.mean_us(size) for size in found.sizes}
             size = next_size(latency_us, max_fitting=fitting, point_s=budget.left_s / 2)
             if isinstance(size, End):
                 self.end = size
@@ -128,65 +149,69 @@ class Survey:
             self.on_phase(f"growing the mini-batch: {size}", self.budget.left_s)
             self._build(group, size)
             points = group.run(self.preset.explore_s)
-            self.found.add_rough(points)
-            self.found.add_steady(0, points)
+            found.add_rough(points)
+            found.add_steady(0, points)
             peaks_mib[size] = max(self.target.peaks_mib(points))
 
     def measure(self) -> None:
-        """Run rounds of fresh processes at the explored sizes, as many as the budget allows and the spread needs."""
+        """Run rounds of fresh processes at the explored sizes, as many as the budget allows and the profile needs."""
         while rounds := self._rounds_to_come():
             began_s = self.target.clock()
             try:
-                self._round(self.rounds_done, self.budget.share(1 / rounds))
-                self.rounds_done += 1
+                self._round(self.budget.share(1 / rounds))
                 self.round_s = self.target.clock() - began_s
             except OutOfMemory as error:
+                # The round is made again without this size.
+                self.groups.every.pop()
                 self._forget(error.size)
-        self.rounds_left_out = max(0, ROUNDS - self.rounds_done)
-
-    def found_by_profile(self) -> list[Measurements]:
-        """Return what each profile is made of: each GPU has one of its own, in the order of the layout's slices."""
-        layout = self.target.layout
-        if not layout.is_gpu:
-            return [self.found]
-        return [self.found.of_device(number, len(layout.slices)) for number in range(len(layout.slices))]
 
     def _rounds_to_come(self) -> int:
         """Return how many rounds are to share the time left; 0 if there are to be no more."""
-        missing = ROUNDS - self.rounds_done
+        # The group that explored the sizes counts, too.
+        missing = ENOUGH_GROUPS - len(self.groups.quiet)
         if missing > 0:
             return min(missing, int(self.budget.left_s // self._min_round_s()))
-        if all(is_spread_known(found) for found in self.found_by_profile()):
+        if all(is_spread_known(found) for found in self.groups.counted_by_profile):
             return 0
         # A shorter round than the last one would differ from the others for that alone.
         return 1 if self.budget.left_s >= self.round_s else 0
 
-    def _round(self, number: int, budget: Budget) -> None:
+    def _round(self, budget: Budget) -> None:
         """Run one round: the first size shows start-up, warm-up and memory, the others their steady steps."""
-        firsts = warmup_sizes(self.found.sizes)
-        first = firsts[number % len(firsts)]
+        first = self._first_size()
         # If time runs short, the slowest sizes go without: plans hardly use them.
         others = sorted(set(self.found.sizes) - {first}, key=self.found.images_per_second, reverse=True)
-        process = (number + 1) * len(self.target.layout.slices)
+        process = len(self.groups.every) * len(self.target.layout.slices)
         self.on_phase(f"fresh processes, first size {first}", self.budget.left_s)
-        # A GPU computes while the host's cores decode, so only slices of cores have contention.
-        contend = number == 0 and not self.target.layout.is_gpu
+        contend = self._is_contention_due(budget)
         steady = budget.without(contention_s(self.preset.contention_s) if contend else 0)
-        with self.target.open_group() as group:
+        with self._fresh_processes() as (group, found):
             built = self._build(group, first)
             points = group.run(self._point_s(steady, 1 + len(others)))
             peaks = self.target.peaks_mib(points)
-            self.found.add_fresh(built, points, peaks, cached=True)
-            self.found.add_steady(process, points)
+            found.add_fresh(built, points, peaks, cached=True)
+            found.add_steady(process, points)
             for index, size in enumerate(others):
                 if self._min_point_s(size) <= steady.left_s:
                     self._build(group, size)
                     points = group.run(self._point_s(steady, len(others) - index))
-                    self.found.add_steady(process, points)
+                    found.add_steady(process, points)
             if contend:
-                self._contend(group)
+                self._contend(group, found)
 
-    def _contend(self, group: MeasuringGroup) -> None:
+    def _first_size(self) -> int:
+        """Return the size whose warm-up the fewest processes have shown: quiet ones, or else any."""
+        seen = [self.groups.quiet_found.warmups_us, self.found.warmups_us]
+        return min(warmup_sizes(self.found.sizes), key=lambda size: [len(warmups[size]) for warmups in seen])
+
+    def _is_contention_due(self, budget: Budget) -> bool:
+        # A GPU computes while the host's cores decode, so only slices of cores have contention.
+        if self.target.layout.is_gpu or self.groups.quiet_found.contentions:
+            return False
+        # Where it was disturbed, it is measured again if that leaves the steps as much of the round as it takes.
+        return not self.found.contentions or 2 * contention_s(self.preset.contention_s) <= budget.left_s
+
+    def _contend(self, group: MeasuringGroup, found: Measurements) -> None:
         """Measure contention at the fastest size of which enough mini-batches fit into a phase."""
         phase_us = 1e6 * self.preset.contention_s
         fitting = [size for size in self.found.sizes if _MIN_CONTENDING * self.found.mean_us(size) <= phase_us]
@@ -195,7 +220,7 @@ class Survey:
         self._build(group, size)
         threads = self.target.layout.slices[0].threads
         for times in group.contend(self.preset.contention_s, self.target.folder):
-            self.found.contentions.append(times.both_us / (times.model_us + size * times.decode_us / threads))
+            found.contentions.append(times.both_us / (times.model_us + size * times.decode_us / threads))
 
     def _build(self, group: MeasuringGroup, size: int) -> list[Built]:
         built = group.build(size)
@@ -218,7 +243,8 @@ class Survey:
     def _forget(self, failed_size: int) -> None:
         """Note that this size doesn't fit, and keep the smaller ones."""
         self.end, self.failed_size = End.MEMORY, failed_size
-        self.found.drop_from(failed_size)
+        for group in self.groups.every:
+            group.found.drop_from(failed_size)
         if not self.found.sizes:  # not even one image fits
             raise OutOfMemory(failed_size)
 

@@ -13,7 +13,7 @@ from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.process_group import OutOfMemory
 from dueby_profiler.measuring.rounds import measure_rate
 from dueby_profiler.measuring.sweep import End
-from dueby_profiler.presets import ENOUGH_GROUPS, FULL, QUICK, ROUNDS, Preset
+from dueby_profiler.presets import ENOUGH_GROUPS, FULL, QUICK, Preset
 from support.examples import examples
 from support.profiler import SimulatedMachine, profile_of, some_measurements
 
@@ -81,13 +81,13 @@ def test_rounds_that_agree_are_no_more_than_before() -> None:
 def test_one_gpu_of_which_the_spread_is_not_known_is_enough_for_more_rounds() -> None:
     machine = SimulatedMachine(moments=0.2, noise=0.003, steady_slices=1)
     survey = machine.measured(FULL, gpu=True)
-    assert survey.rounds_done > ROUNDS
+    assert len(survey.groups.every) > ENOUGH_GROUPS
 
 
 def test_each_gpu_is_measured_by_enough_processes_of_its_own() -> None:
     survey = SimulatedMachine(slices=4).measured(FULL, gpu=True)
     assert survey.found.of_device(2, 4).processes >= ENOUGH_GROUPS
-    assert len(survey.found.of_device(2, 4).startups_us) == survey.rounds_done
+    assert len(survey.found.of_device(2, 4).startups_us) == len(survey.groups.every) - 1
 
 
 def test_contention_is_measured_on_cpus_and_not_on_gpus() -> None:
@@ -98,11 +98,10 @@ def test_contention_is_measured_on_cpus_and_not_on_gpus() -> None:
 def test_a_start_up_that_takes_nearly_all_of_the_time_still_gives_a_profile() -> None:
     machine = SimulatedMachine(startup_s=0.9 * QUICK.layout_s)
     survey = machine.measured(QUICK)
-    assert survey.rounds_done == 0
     assert machine.groups == 1
     spec = profile_of(survey).spec
     assert spec.steps[-1].warmup_micros is not None
-    clauses = " ".join(remarks(survey.found, end=survey.end, rounds_left_out=survey.rounds_left_out))
+    clauses = " ".join(remarks(survey.groups, end=survey.end))
     assert "no time was left for fresh processes" in clauses
 
 
