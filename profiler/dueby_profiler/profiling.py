@@ -23,17 +23,13 @@ from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine, software_versions
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.choices import ENGINE_FIELD, LayoutChoice, choose, shorten
+from dueby_profiler.measuring.comparison import EngineComparison, compared_size
 from dueby_profiler.measuring.process_group import OutOfMemory, ProcessGroup
-from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget, Survey, measure_rate
+from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget, Survey
 from dueby_profiler.measuring.start_group import start_group
 from dueby_profiler.presets import Preset
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_worker.system.scratch import scratch_folder
-
-# Engines are compared at the largest explored size up to this one: past the knee of CPUs and near that of GPUs.
-_COMPARED_UP_TO = 64
-# Comparing one more engine may take at most this share of the time left; the rest is needed to measure the fastest.
-_MAX_COMPARE_SHARE = 0.4
 
 
 class Watcher(Protocol):
@@ -136,8 +132,8 @@ class _LayoutProfiler:
         """Explore the engine that is likely the fastest, compare the others with it, and measure the fastest one in
         full.
         """
-        explored, others = self._explore_first(budget, self.choice.engines)
-        fastest = self._fastest(explored, others) if others else explored.target.engine
+        explored, comparison = self._explore_first(budget, self.choice.engines)
+        fastest = self._fastest(explored, comparison)
         if fastest != explored.target.engine:
             # What was explored is of another engine: the sizes have to be grown again.
             explored = self._survey(fastest, budget)
@@ -145,39 +141,35 @@ class _LayoutProfiler:
         explored.measure()
         return explored
 
-    def _explore_first(self, budget: Budget, engines: Sequence[EngineName]) -> tuple[Survey, Sequence[EngineName]]:
-        """Explore the first engine that runs here; return it with the engines after it. Raise Invalid if none runs."""
+    def _explore_first(self, budget: Budget, engines: Sequence[EngineName]) -> tuple[Survey, EngineComparison]:
+        """Explore the first engine that runs here, and begin to compare it with the engines after it. Raise Invalid if
+        none runs.
+        """
         survey = self._survey(engines[0], budget)
+        comparison = EngineComparison(
+            others=engines[1:],
+            open_target=self._target,
+            seconds=self.preset.compare_s,
+            takes_turns=self.monitor is None and not self.choice.layout.is_gpu,
+            on_phase=self._report,
+            on_left_out=self._leave_out,
+        )
         try:
-            survey.explore()
+            survey.explore(lambda group, peak_mib: comparison.take_turns(survey, group, peak_mib))
         except Invalid as error:
             # Only a process that tries to build an engine finds out whether it runs here.
             if error.field != ENGINE_FIELD or len(engines) == 1:
                 raise
             self._leave_out(engines[0], error.message)
             return self._explore_first(budget, engines[1:])
-        return survey, engines[1:]
+        return survey, comparison
 
-    def _fastest(self, explored: Survey, others: Sequence[EngineName]) -> EngineName:
+    def _fastest(self, explored: Survey, comparison: EngineComparison) -> EngineName:
         """Return the engine that classifies the most images per second at one size."""
-        name, found = self.choice.layout.device_class, explored.found
-        size = max(size for size in found.sizes if size <= _COMPARED_UP_TO)
-        rates = {explored.target.engine: len(self.choice.layout.slices) * found.images_per_second(size)}
-        # Every comparison needs fresh processes of its own.
-        compare_s = self.preset.compare_s + max(found.rough_startups_us) / 1e6
-        for engine in others:
-            if compare_s > _MAX_COMPARE_SHARE * explored.budget.left_s:
-                self._leave_out(engine, "there was no time to compare it")
-                continue
-            self._report(f"comparing engines: {engine}", explored.budget.left_s)
-            try:
-                rates[engine] = measure_rate(self._target(engine), size=size, seconds=self.preset.compare_s)
-            except Invalid as error:
-                if error.field != ENGINE_FIELD:
-                    raise
-                self._leave_out(engine, error.message)
+        rates = comparison.rates(explored)
         best = max(rates, key=lambda engine: rates[engine])
         if len(rates) > 1:
+            name, size = self.choice.layout.device_class, compared_size(explored.found)
             measured = ", ".join(f"{engine} {rate:,.0f}" for engine, rate in rates.items())
             self.listener.on_message(
                 f"{name}: {best} is the fastest engine; images/s at mini-batch size {size}: {measured}."

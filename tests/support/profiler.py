@@ -10,6 +10,7 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
+from dueby_api.engines import EngineName, runs_on
 from dueby_api.gpu_profile import Device, GPUProfile
 from dueby_api.inference_job import Model
 from dueby_profiler.analysis.document import Facts, build_profile
@@ -89,11 +90,18 @@ class SimulatedMachine:
 
     def survey(self, preset: Preset, *, gpu: bool = False) -> Survey:
         """Return a survey of this machine's only layout that has yet to begin."""
+        target = self.target("cuda" if gpu else "openvino")
+        budget = Budget.starting(preset.layout_s, target.clock)
+        return Survey(target=target, preset=preset, budget=budget, on_phase=lambda doing, left_s: None)
+
+    def target(self, engine: EngineName, *, slowness: float = 1.0) -> MeasuringTarget:
+        """Return an engine on this machine's only layout, which takes so many times the machine's latency."""
+        gpu = runs_on(engine) == "gpu"
         slices = tuple(Slice(threads=1, gpu=f"GPU-{i}" if gpu else None) for i in range(self.slices))
-        target = MeasuringTarget(
+        return MeasuringTarget(
             layout=Layout(device_class="NVIDIA-L4" if gpu else "cpu-1", slices=slices),
-            engine="cuda" if gpu else "openvino",
-            open_group=lambda: SimulatedGroup(self),
+            engine=engine,
+            open_group=lambda: SimulatedGroup(self, slowness),
             usable_mib=self.memory_mib,
             peaks_mib=lambda points: [point.peak_mib for point in points],
             folder=Path("/nowhere"),
@@ -101,8 +109,6 @@ class SimulatedMachine:
             read_times=self.read_times,
             allowed_cores=BUSY_CORES,
         )
-        budget = Budget.starting(preset.layout_s, target.clock)
-        return Survey(target=target, preset=preset, budget=budget, on_phase=lambda doing, left_s: None)
 
     def read_times(self) -> CpuTimes:
         """Return the CPU time of the bursts; that of the processes themselves makes no difference."""
@@ -125,12 +131,12 @@ class SimulatedMachine:
 class SimulatedGroup:
     """Measures as ProcessGroup does, in simulated time."""
 
-    def __init__(self, machine: SimulatedMachine) -> None:
+    def __init__(self, machine: SimulatedMachine, slowness: float) -> None:
         self.began_s = 0.0
         self.machine, self.size, self.peak, self.is_fresh = machine, 0, 0, True
         moment = machine.random.gauss(1, machine.moments)
         self.bias = [
-            machine.random.gauss(1, machine.noise) * (1 if number < machine.steady_slices else moment)
+            slowness * machine.random.gauss(1, machine.noise) * (1 if number < machine.steady_slices else moment)
             for number in range(machine.slices)
         ]
 

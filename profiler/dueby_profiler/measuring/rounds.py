@@ -29,6 +29,8 @@ from dueby_profiler.measuring.process_group import OutOfMemory, contention_s
 from dueby_profiler.measuring.sweep import STEPS_OF_A_POINT, End, next_size, warmup_sizes
 from dueby_profiler.presets import ENOUGH_GROUPS, Preset
 
+WhileAlive = Callable[["MeasuringGroup", int], None]
+"""Called with a group that has grown its sizes, and with the peak memory of its processes in MiB."""
 OnPhase = Callable[[str, float], None]
 """Called with what is being done, and with the most seconds that the rest of this layout may take."""
 # Share of a layout's time; the rest is for the rounds, whose measurements count for more.
@@ -101,8 +103,8 @@ class Survey:
         """What was measured, in disturbed groups, too."""
         return self.groups.found
 
-    def explore(self) -> None:
-        """Grow the sizes from 1.
+    def explore(self, before_end: WhileAlive = lambda group, peak_mib: None) -> None:
+        """Grow the sizes from 1; call `before_end` then, unless a size was too large for the processes to survive it.
 
         Memory seen here only decides where to stop: the process is not fresh at any but its first size.
         """
@@ -117,7 +119,9 @@ class Survey:
                 self.disagreement = points[0].disagreement
                 found.add_fresh(built, points, peaks, cached=False)
                 found.add_steady(0, points)
-                self._grow(group, found, {1: max(peaks)}, budget)
+                peaks_mib = {1: max(peaks)}
+                self._grow(group, found, peaks_mib, budget)
+                before_end(group, max(peaks_mib.values()))
         except OutOfMemory as error:
             self._forget(error.size)
 
@@ -247,12 +251,3 @@ class Survey:
             group.found.drop_from(failed_size)
         if not self.found.sizes:  # not even one image fits
             raise OutOfMemory(failed_size)
-
-
-def measure_rate(target: MeasuringTarget, *, size: int, seconds: float) -> float:
-    """Measure briefly, and return the images per second of all the layout's devices together at one size."""
-    found = Measurements()
-    with target.open_group() as group:
-        group.build(size)
-        found.add_steady(0, group.run(seconds))
-    return len(target.layout.slices) * found.images_per_second(size)

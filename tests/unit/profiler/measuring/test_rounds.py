@@ -11,7 +11,6 @@ from dueby_profiler.analysis.remarks import describe_certainty, remarks
 from dueby_profiler.analysis.statistics import WANTED_SPREAD_ERROR, spread_error
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.process_group import OutOfMemory
-from dueby_profiler.measuring.rounds import measure_rate
 from dueby_profiler.measuring.sweep import End
 from dueby_profiler.presets import ENOUGH_GROUPS, FULL, QUICK, Preset
 from support.examples import examples
@@ -133,11 +132,6 @@ def test_a_size_that_would_not_fit_is_not_tried() -> None:
     spec = profile_of(survey).spec
     assert (survey.end, survey.failed_size) == (End.MEMORY, None)
     assert (spec.max_mini_batch_size, spec.extrapolated) == (16, False)
-
-
-def test_a_brief_comparison_counts_all_devices_together() -> None:
-    machine = SimulatedMachine(slices=3, latency_s=lambda size: 0.1, noise=0.0)
-    assert measure_rate(machine.survey(QUICK).target, size=8, seconds=1.0) == pytest.approx(240)
 
 
 def test_the_remark_on_the_spread_names_the_number_of_starts_that_widen_it() -> None:

@@ -1,0 +1,143 @@
+"""Compare the engines of a layout with the one that is being explored, briefly and at one size.
+
+If another program works while one engine is measured and rests while the other is, it decides which one seems faster.
+So both engines' processes are alive at once and take short turns, A B A B A B. Each turn is compared with its
+neighbours: wherever a burst begins and ends, it spoils two of the five ratios, and the median is one of the others.
+
+Engines are measured one after the other where both might not fit into memory, where there is no time for the turns, and
+if the explored engine's processes have run out of memory. So they are on GPUs, which a driver may give to one process
+only and which others' use of the cores hardly slows, and beside the monitor, which watches one group at a time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+
+from dueby_api.engines import EngineName
+from dueby_api.errors import Invalid
+from dueby_profiler.analysis.points import Measurements
+from dueby_profiler.measuring.choices import ENGINE_FIELD
+from dueby_profiler.measuring.process_group import OutOfMemory
+from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget, OnPhase, Survey
+
+# Engines are compared at the largest explored size up to this one: past the knee of CPUs and near that of GPUs.
+_COMPARED_UP_TO = 64
+# Comparing one more engine may take at most this share of the time left; the rest is needed to measure the fastest.
+_MAX_COMPARE_SHARE = 0.4
+# Turns of each engine. With two there would be three ratios, and a burst could spoil two of them.
+_TURNS = 3
+# What a turn takes beside its time: a warm-up, which may take as long as two steps, and the rest of the last step.
+_STEPS_BESIDE = 3
+
+
+@dataclass(kw_only=True)
+class EngineComparison:
+    """The comparison of one layout's explored engine with others."""
+
+    others: Sequence[EngineName]
+    open_target: Callable[[EngineName], MeasuringTarget]
+    seconds: float
+    """Steady steps of each engine."""
+    takes_turns: bool
+    """Whether two groups of processes may be alive at once."""
+    on_phase: OnPhase
+    on_left_out: Callable[[EngineName, str], None]
+    """Called with an engine that can't be compared, and why."""
+    ratios: dict[EngineName, float] = field(default_factory=dict)
+    """Throughput relative to the explored engine's, of engines that were compared in turns."""
+    left_out: set[EngineName] = field(default_factory=set)
+    """Engines that can't be compared."""
+
+    def take_turns(self, explored: Survey, group: MeasuringGroup, peak_mib: int) -> None:
+        """Compare in turns, while the explored engine's group is alive and has taken so much memory.
+
+        Engines for which that is not possible are left for `rates`.
+        """
+        # The other engine is unlikely to take less than this one.
+        if not self.takes_turns or 2 * peak_mib > explored.target.usable_mib:
+            return
+        size = compared_size(explored.found)
+        beside_s = _TURNS * _STEPS_BESIDE * 1e-6 * explored.found.mean_us(size)
+        for engine in self.others:
+            if not self._is_affordable(explored, 2 * (self.seconds + beside_s)):
+                return
+            try:
+                with self._trying(engine, explored), self.open_target(engine).open_group() as other:
+                    self.ratios[engine] = relative_rate(group, other, size=size, seconds=self.seconds)
+            except OutOfMemory:
+                # Either group may be the one that is gone.
+                return
+
+    def rates(self, explored: Survey) -> dict[EngineName, float]:
+        """Return images per second of all devices together, of each engine that can be compared.
+
+        Engines that have not taken turns with the explored one are measured now.
+        """
+        size, target = compared_size(explored.found), explored.target
+        own = len(target.layout.slices) * explored.found.images_per_second(size)
+        rates = {target.engine: own} | {engine: own * ratio for engine, ratio in self.ratios.items()}
+        for engine in self.others:
+            if engine in rates or engine in self.left_out:
+                continue
+            if not self._is_affordable(explored, self.seconds):
+                self._leave_out(engine, "there was no time to compare it")
+                continue
+            try:
+                with self._trying(engine, explored):
+                    rates[engine] = measure_rate(self.open_target(engine), size=size, seconds=self.seconds)
+            except OutOfMemory as error:
+                self._leave_out(engine, str(error))
+        return rates
+
+    def _is_affordable(self, explored: Survey, seconds: float) -> bool:
+        """Return whether there is time for another engine's start-up and so many seconds."""
+        startup_s = max(explored.found.rough_startups_us) / 1e6
+        return startup_s + seconds <= _MAX_COMPARE_SHARE * explored.budget.left_s
+
+    @contextmanager
+    def _trying(self, engine: EngineName, explored: Survey) -> Iterator[None]:
+        """Leave the engine out if it doesn't run here, which only a process that tries to build it finds out."""
+        self.on_phase(f"comparing engines: {engine}", explored.budget.left_s)
+        try:
+            yield
+        except Invalid as error:
+            if error.field != ENGINE_FIELD:
+                raise
+            self._leave_out(engine, error.message)
+
+    def _leave_out(self, engine: EngineName, reason: str) -> None:
+        self.left_out.add(engine)
+        self.on_left_out(engine, reason)
+
+
+def compared_size(found: Measurements) -> int:
+    """Return the size at which engines are compared."""
+    return max(size for size in found.sizes if size <= _COMPARED_UP_TO)
+
+
+def relative_rate(first: MeasuringGroup, second: MeasuringGroup, *, size: int, seconds: float) -> float:
+    """Measure both groups in turns, each for so many seconds in all; return the second one's throughput relative to
+    the first one's. The group whose turn it isn't waits idle.
+    """
+    groups = (first, second)
+    for group in groups:
+        group.build(size)
+    rates = [_rate(group, size, seconds / _TURNS) for _ in range(_TURNS) for group in groups]
+    ratios = [later / earlier for earlier, later in pairwise(rates)]
+    return median(1 / ratio if number % 2 else ratio for number, ratio in enumerate(ratios))
+
+
+def measure_rate(target: MeasuringTarget, *, size: int, seconds: float) -> float:
+    """Measure briefly, and return the images per second of all the layout's devices together at one size."""
+    with target.open_group() as group:
+        group.build(size)
+        return len(target.layout.slices) * _rate(group, size, seconds)
+
+
+def _rate(group: MeasuringGroup, size: int, seconds: float) -> float:
+    """Return the images per second of one device."""
+    found = Measurements()
+    found.add_steady(0, group.run(seconds))
+    return found.images_per_second(size)
