@@ -7,6 +7,7 @@ cores have two layouts, which makes 3 minutes. `QUICK` measures one layout of th
 from dataclasses import dataclass
 
 # With fewer groups of fresh processes, the spread between moments and between processes is too uncertain to plan with.
+# The group that explores the sizes is one of the five; the others are rounds.
 ENOUGH_GROUPS = 5
 
 

@@ -171,7 +171,6 @@ class Survey:
 
     def _rounds_to_come(self) -> int:
         """Return how many rounds are to share the time left; 0 if there are to be no more."""
-        # The group that explored the sizes counts, too.
         missing = ENOUGH_GROUPS - len(self.groups.quiet)
         if missing > 0:
             return min(missing, int(self.budget.left_s // self._min_round_s()))

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_profiler.analysis.groups import MIN_QUIET_GROUPS, MeasuredGroups
+from dueby_profiler.analysis.groups import MIN_QUIET_GROUPS
 from dueby_profiler.analysis.remarks import remarks
 from dueby_profiler.measuring.rounds import Survey
 from dueby_profiler.presets import ENOUGH_GROUPS, FULL, QUICK, Preset
 from support.examples import examples
-from support.profiler import Burst, SimulatedMachine, a_point, profile_of
+from support.profiler import Burst, SimulatedMachine, profile_of
 
 # Exploring takes 8 s, each round about 10 s.
 EXPLORING, FIRST_ROUND, LATER = 1000.0, 1010.0, 1030.0
@@ -57,28 +57,6 @@ def test_with_too_few_quiet_groups_all_are_kept_and_the_profile_says_so() -> Non
     assert "leave out" not in said(survey)
 
 
-def test_as_many_quiet_groups_as_a_profile_can_do_with_are_enough() -> None:
-    groups = groups_of([0.0, 0.0, 2.0])
-    assert (len(groups.counting), groups.is_disturbed) == (3, True)
-    groups = groups_of([0.0, 0.0, 2.0, 0.15])
-    assert (len(groups.counting), groups.is_disturbed) == (3, False)
-    assert groups.counted.group_means_us(8) == {0: 1000, 1: 1000, 3: 1000}
-    assert groups.missing == ENOUGH_GROUPS - 3
-
-
-def test_a_slow_group_that_nobody_is_seen_to_disturb_counts() -> None:
-    groups = groups_of([0.0] * 4)
-    groups.begin().found.add_steady(4, [a_point(starts_us=0, durations_us=[9000] * 10)])
-    assert len(groups.counting) == 5
-    assert groups.counted.group_means_us(8)[4] == 9000
-
-
-def test_memory_is_that_of_disturbed_groups_too() -> None:
-    groups = groups_of([0.0, 0.0, 0.0, 2.0])
-    groups.every[-1].found.peak_mib[64].append(900)
-    assert groups.counted.peak_mib == {64: [900]}
-
-
 def test_a_machine_that_is_always_busy_gets_its_profile_in_time() -> None:
     machine = a_quiet_machine(Burst())
     survey = machine.measured(FULL)
@@ -108,13 +86,3 @@ def test_the_time_is_kept_whenever_others_work(
     assert spec.steps[-1].warmup_micros is not None
     disturbed = [group for group in survey.groups.counting if group.foreign_cores > survey.target.allowed_cores]
     assert not disturbed or survey.groups.is_disturbed
-
-
-def groups_of(foreign_cores: list[float]) -> MeasuredGroups:
-    """Return groups of one process, disturbed by so many cores; a disturbed one takes twice as long."""
-    groups = MeasuredGroups(slices=1, is_gpu=False, allowed_cores=0.15)
-    for number, cores in enumerate(foreign_cores):
-        group = groups.begin()
-        group.foreign_cores = cores
-        group.found.add_steady(number, [a_point(starts_us=0, durations_us=[2000 if cores > 0.15 else 1000] * 10)])
-    return groups
