@@ -7,6 +7,8 @@ import fcntl
 import json
 import os
 import sys
+import tempfile
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -99,12 +101,29 @@ def profile_home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "dueby" / "profiles"
 
 
+def folder_name(text: str) -> Path:
+    """Return the folder that --output names, for argparse; an empty name, as of an unset variable, is refused."""
+    if not text:
+        raise ArgumentTypeError("is empty; name a folder, or . for this one")
+    return Path(text)
+
+
 def require_folder(folder: Path) -> None:
-    """Create the folder of --output; raise Invalid if it can't be, now rather than after minutes of measuring."""
+    """Create the folder of --output; raise Invalid if that fails, or if nothing can be written into it.
+
+    It is tried now, so that nobody learns of it after minutes of measuring.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Invalid("--output", f"{folder} can't be created: {error.strerror}") from None
+    except ValueError as error:  # a NUL in the name
+        raise Invalid("--output", f"{str(folder)!r} can't be created: {error}") from None
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"probe")
+    except OSError as error:
+        raise Invalid("--output", f"nothing can be written into {folder}: {error.strerror}") from None
 
 
 def _files_in(folder: str) -> list[str]:

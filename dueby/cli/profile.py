@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, get_args
 from rich.text import Text
 
 from dueby.cli.console import people_console
-from dueby.cli.files import require_folder, write_profile
+from dueby.cli.files import folder_name, require_folder, write_profile
 from dueby.cli.profile_table import print_profile
 from dueby.cli.progress_bar import show_progress
 from dueby_api.engines import EngineName, Precision
@@ -68,7 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="record this machine's hardware meanwhile, and write the record as Parquet into DIR/monitor",
     )
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder for the profiles")
+    parser.add_argument(
+        "-o", "--output", required=True, type=folder_name, metavar="DIR", help="folder for the profiles"
+    )
 
 
 def add_subject_arguments(parser: argparse.ArgumentParser) -> None:

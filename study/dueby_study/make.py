@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from dueby.cli.console import people_console
-from dueby.cli.files import require_folder
+from dueby.cli.files import folder_name, require_folder
 from dueby.cli.profile import add_subject_arguments
 from dueby.cli.progress_bar import show_progress
+from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
 from dueby_api.units import format_duration
@@ -47,7 +48,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder of the study")
+    parser.add_argument("-o", "--output", required=True, type=folder_name, metavar="DIR", help="folder of the study")
     parser.add_argument(
         "--quick",
         action="store_true",
@@ -80,6 +81,7 @@ def make(arguments: argparse.Namespace) -> int:
     with requires_extra():
         from dueby.local.this_machine import cache_folder
         from dueby_profiler.machine.machine import this_machine
+        from dueby_profiler.measuring.choices import choose
         from dueby_study import presets
         from dueby_study.context import StudyContext
         from dueby_study.measurements.models import DEFAULT
@@ -90,12 +92,16 @@ def make(arguments: argparse.Namespace) -> int:
     models = tuple(dict.fromkeys(arguments.models)) or DEFAULT
     select(arguments.stages)
     subjects = _models(arguments, models)
+    machine = this_machine()
+    # Refuses an engine or a precision that this machine hasn't. All models have the same.
+    choose(machine.layouts, subjects[0], ())
     require_folder(arguments.output)
+    _require_places(arguments.output)
     console = people_console(stderr=True)
     with show_progress(console) as listener:
         context = StudyContext(
             folder=arguments.output,
-            machine=this_machine(),
+            machine=machine,
             subject=subjects[0],
             models=models,
             preset=presets.QUICK if arguments.quick else presets.FULL,
@@ -123,13 +129,29 @@ def write_pages(summary: "StudySummary", folder: Path) -> list[Path]:
     return [write_text(folder / PAGE, render_study(page)), write_text(folder / TEXT, render_text(page))]
 
 
+def _require_places(folder: Path) -> None:
+    """Raise Invalid if there is a folder where the study writes a file, or something else where it makes a folder."""
+    from dueby_study import settings, summary
+    from dueby_study.figures import files
+    from dueby_study.measurements import profiles
+    from dueby_study.row_store import LOG, RAW
+
+    for name in (settings.FILE, summary.FILE, PAGE, TEXT, LOG):
+        if (folder / name).is_dir():
+            raise Invalid("--output", f"{folder / name} is a folder where a study has a file; name another folder")
+    for name in (RAW, profiles.FOLDER, files.FOLDER):
+        if (folder / name).exists() and not (folder / name).is_dir():
+            raise Invalid("--output", f"{folder / name} is a file where a study has a folder; name another folder")
+
+
 def _models(arguments: argparse.Namespace, names: tuple[str, ...]) -> list[Model]:
     """Return each model as a job would name it; raise Invalid before anything is measured."""
+    from dueby_worker.models.loading import require_image_size
     from dueby_worker.models.registry import find_entry
 
     for name in names:
         find_entry(name)
-    return [
+    models = [
         validate(
             Model,
             {
@@ -143,3 +165,6 @@ def _models(arguments: argparse.Namespace, names: tuple[str, ...]) -> list[Model
         )
         for name in names
     ]
+    for model in models:
+        require_image_size(model)
+    return models

@@ -29,6 +29,8 @@ _TYPES = {
     "bool": pa.bool_(),
     "int64s": pa.list_(pa.int64()),
 }
+RAW = "raw"
+LOG = f"{RAW}/log.jsonl"
 Row = dict[str, Any]
 """Values by column; a missing column is null."""
 
@@ -72,10 +74,10 @@ class RowStore:
     def seconds(self) -> Mapping[str, float]:
         """Return how long the points took, by stage."""
         took: dict[str, float] = defaultdict(float)
-        lines = self._log.read_text(encoding="utf-8").splitlines() if self._log.exists() else []
-        for line in lines:
+        text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
+        for line in text.splitlines():
             # A study that was killed leaves half a line, and the next line was appended to it: skip that line.
-            with suppress(ValueError):
+            with suppress(ValueError, TypeError, KeyError):
                 entry = json.loads(line)
                 took[entry["stage"]] += entry["seconds"]
         return took
@@ -98,13 +100,13 @@ class RowStore:
 
     @property
     def _log(self) -> Path:
-        return self.folder / "raw" / "log.jsonl"
+        return self.folder / LOG
 
     def _files(self, stage: str) -> Iterable[Path]:
-        return (self.folder / "raw" / stage).glob("*.parquet")
+        return (self.folder / RAW / stage).glob("*.parquet")
 
     def _path(self, stage: str, point: str) -> Path:
-        return self.folder / "raw" / stage / f"{point}.parquet"
+        return self.folder / RAW / stage / f"{point}.parquet"
 
 
 def _read(path: Path) -> Any:

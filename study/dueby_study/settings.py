@@ -72,7 +72,7 @@ def read_settings(folder: Path) -> StudySettings:
     path = folder / FILE
     try:
         return validate(StudySettings, json.loads(path.read_bytes()), origin=str(path))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise Invalid(str(path), f"does not hold the settings of a study: {error}") from None
 
 

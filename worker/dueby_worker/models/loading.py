@@ -74,6 +74,14 @@ def describe_model(spec: Model) -> ModelFacts:
     )
 
 
+def require_image_size(spec: Model) -> None:
+    """Raise Invalid if the network can't take images of that size. It is built on torch's meta device, without memory
+    and without its weights.
+    """
+    with torch.device("meta"):
+        _build(find_entry(spec.name), spec.replace(weights=NO_WEIGHTS), classes=1)
+
+
 def load_model(spec: Model) -> LoadedModel:
     """Return the model with its weights, and log warnings. Raise Invalid if the job or its weights are wrong."""
     facts, entry = describe_model(spec), find_entry(spec.name)
