@@ -94,6 +94,14 @@ def to_yaml(document: Any) -> str:
     return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=is_plain, width=120))
 
 
+def without_secrets(job: InferenceJob) -> dict[str, Any]:
+    """Return the manifest as it is kept beside the results: its environment variables have no values."""
+    document = job.document()
+    for variable in document["spec"]["worker"]["env"]:
+        variable.pop("value", None)
+    return document
+
+
 def profile_home() -> Path:
     """Return the folder of this machine's profiles, which is used if no other one is named."""
     if named := os.environ.get("DUEBY_PROFILES"):

@@ -8,17 +8,18 @@ kill -9, a power cut), the same command continues where it stopped.
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from dueby.cli.console import people_console
 from dueby.cli.deadline_advice import advise_deadline
-from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
+from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml, without_secrets
 from dueby.cli.observations import note_rows
 from dueby.cli.places import require_places
 from dueby.cli.plan import EXIT_INFEASIBLE, require_plannable
@@ -31,7 +32,7 @@ from dueby.local.edits import ManifestWatch
 from dueby.local.job import first_snapshot
 from dueby.local.loop import Loop, LoopEnd, Seams
 from dueby.local.observations import rows_of_run
-from dueby.local.processes import Processes
+from dueby.local.processes import Processes, SinkBegun
 from dueby.local.record import Record
 from dueby.local.this_machine import LocalPool, cache_folder, find_pool, machine_record
 from dueby_api.errors import Invalid, Transient
@@ -42,6 +43,7 @@ from dueby_api.parts import NONE, Parts, parts_of
 from dueby_api.run_record import Summary
 from dueby_api.step_messages import FinishResult
 from dueby_api.units import from_micros
+from dueby_api.words import counted
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.profiles.class_profiles import matching
 from dueby_planner.profiles.size_prediction import predictions
@@ -136,6 +138,21 @@ class Session:
         if indexed.fingerprint is not None:  # by a step that has written to the sink
             for store in (self.sink, self.sink_at_once, self.sink_soon):
                 store.remember_written()
+        try:
+            return self._work(indexed, retry_failed=retry_failed)
+        except SinkBegun as begun:
+            # As the operator does (control/policies/regrid.py), and a second time isn't believed either.
+            if indexed.part_size is not None:
+                raise
+            size = counted(begun.part_size, "image")
+            print(f"Another run has begun the sink, in parts of {size}: planning anew for them.", file=sys.stderr)
+            return self._work(replace(indexed, part_size=begun.part_size), retry_failed=retry_failed)
+
+    def _work(self, indexed: steps.Indexed, *, retry_failed: bool) -> int:
+        """Plan and run workers until the job is over, and return the exit code.
+
+        Raise SinkBegun, with no worker left, if the sink was begun in other parts.
+        """
         part_size = indexed.part_size
         job = first_snapshot(
             self.job,
@@ -166,7 +183,7 @@ class Session:
         return Processes(
             self.job,
             self.pool.slots,
-            folder=self.folder / ("retry" if retry_failed else "workers"),
+            folder=Path(tempfile.mkdtemp(prefix="retry-" if retry_failed else "workers-", dir=self.folder)),
             cache_folder=cache_folder(),
             images=indexed.images,
             fingerprint=indexed.fingerprint,
@@ -257,14 +274,6 @@ class Session:
             return _parts_there(self.sink_at_once, images, part_size)
         except Transient:
             return None
-
-
-def without_secrets(job: InferenceJob) -> dict[str, Any]:
-    """Return the manifest as it is kept beside the results: its environment variables have no values."""
-    document = job.document()
-    for variable in document["spec"]["worker"]["env"]:
-        variable.pop("value", None)
-    return document
 
 
 def _parts_there(sink: Store, images: int, part_size: int) -> Parts:

@@ -41,6 +41,14 @@ STOP_TIMEOUT_S = 2.0
 Kind = TypeVar("Kind", bound=Spec)
 
 
+class SinkBegun(Invalid):
+    """The sink holds rows of this very job, in parts of another size than the workers were told."""
+
+    def __init__(self, field: str, message: str, *, part_size: int) -> None:
+        super().__init__(field, message)
+        self.part_size = part_size
+
+
 @dataclass(kw_only=True)
 class Process:
     """A worker's process and what was last heard of it."""
@@ -135,10 +143,15 @@ class Processes:
         return tuple(_model_of(process) for process in self.started)
 
     def raise_fault(self) -> None:
-        """Raise what a worker said was wrong with the job: no other worker would do better."""
+        """Raise what a worker said was wrong with the job: no other worker would do better.
+
+        It is SinkBegun if another run has begun the sink since this one looked at it.
+        """
         for process in self.started:
             if process.state == "lost" and process.process.returncode == EXIT_INVALID:
                 error = _last_words(StepError, process.folder) or StepError()
+                if error.part_size:
+                    raise SinkBegun(error.field, error.error, part_size=error.part_size)
                 raise Invalid(error.field or "spec", error.error or log_tail(process.folder))
 
     def fault_of_losses(self) -> DueByError:
