@@ -155,6 +155,11 @@ class Run:
         return None if self.deadline_s is None else self.end_s <= self.deadline_s
 
     @property
+    def is_late(self) -> bool:
+        """Whether the deadline passed before the run was done."""
+        return self.verdict == "Late" or (self.deadline_s is not None and self.end_s > self.deadline_s)
+
+    @property
     def replans(self) -> tuple[ReplanRecord, ...]:
         """Changes of plan, from the summary or, if that is missing, from the plans themselves."""
         if self.summary.replans:

@@ -51,6 +51,21 @@ def late(sink: Path) -> None:
     write_sink(sink, edit(small_run(), "summary.json", verdict="Late", inTime=False, deadlineSeconds=17.0))
 
 
+def stuck(sink: Path, until_s: float = 24.0) -> None:
+    """Nothing is done until the end: the curve stays on the axis."""
+    samples = [[moment * until_s / 4, 0, 0] for moment in range(5)]
+    sample = edit(edit(small_run(), "progress.json", samples=samples), "summary.json", deadlineSeconds=22.0)
+    is_late = until_s > 22
+    verdict = "Late" if is_late else "Interrupted"
+    changes = {"verdict": verdict, "inTime": not is_late, "imagesDone": 0, "actualSeconds": until_s}
+    write_sink(sink, replace(edit(sample, "summary.json", **changes), done=0))
+
+
+def stuck_at_once(sink: Path) -> None:
+    """The same, soon after the start."""
+    stuck(sink, until_s=3.0)
+
+
 def early(sink: Path) -> None:
     """The end in the middle of the figures."""
     write_sink(sink, edit(small_run(), "summary.json", deadlineSeconds=44.0))
@@ -86,7 +101,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.mark.parametrize(
-    "prepare", [catalog, killed, late, early, many, long_words], ids=lambda prepare: prepare.__name__
+    "prepare",
+    [catalog, killed, late, stuck, stuck_at_once, early, many, long_words],
+    ids=lambda prepare: prepare.__name__,
 )
 def test_the_page_is_clean_and_fits_every_width(
     browser: Browser, prepare: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -33,6 +33,8 @@ _TOP, _HEIGHT, _RATE_TOP, _RATE_HEIGHT = 36, 260, 24, 96
 WHOLE_PLANS = ("Started", "Resumed")
 # Room above the line of N for the label on it.
 _HEADROOM = 1.08
+# Of a label below a curve, from the curve to the label's base line; and of one that would be below the axis, above it.
+_BELOW, _ON_AXIS = 18, 6
 # Each rate is a mean over one of these windows: short enough to show a loss, long enough to smooth out mini-batches.
 _WINDOWS = 48
 Points = Sequence[tuple[float, float]]
@@ -147,15 +149,20 @@ def _name_curves(run: Run, axis: TimeAxis, most: float, actual: Points, plans: S
         return _TOP + _HEIGHT * (1 - interpolate(points, moment) / most)
 
     marks: list[Markup] = []
-    # Names at different fractions of the lines, so that they don't meet when the run goes as planned.
+    # Names at different fractions of the lines, so that they don't meet when the run goes as planned. The plan's is not
+    # on the axis, where the name of a run that has done nothing is.
     if plans:
-        moment = 0.42 * plans[0][-1][0]
+        (_, least), (_, whole) = plans[0][0], plans[0][-1]
+        moment = interpolate([(done, seconds) for seconds, done in plans[0]], least + 0.42 * (whole - least))
         marks.append(text("plan", x=axis.at(moment), y=height(plans[0], moment) - 8, anchor="end", class_="plan-name"))
     if len(actual) > 1:
-        moment = 0.6 * actual[-1][0]
-        marks.append(text("actual", x=axis.at(moment), y=height(actual, moment) + 18, dx=8, class_="actual-name"))
-        last, y = actual[-1], height(actual, actual[-1][0])
+        moment, last, y = 0.6 * actual[-1][0], actual[-1], height(actual, actual[-1][0])
         name = f"{number(last[1])} at {duration(run.end_s)}"
+        below = height(actual, moment) + _BELOW
+        if below > _TOP + _HEIGHT:  # no room: the name of the curve's end is that of the curve
+            name = f"actual: {name}"
+        else:
+            marks.append(text("actual", x=axis.at(moment), y=below, dx=8, class_="actual-name"))
         marks.append(element("circle", cx=axis.at(last[0]), cy=round(y, 1), r=4, class_="end-dot"))
         marks.append(_name_end(name, share=axis.share(last[0]), y=y, is_done=last[1] >= (run.images or 0)))
     return marks
@@ -165,7 +172,8 @@ def _name_end(name: str, *, share: float, y: float, is_done: bool) -> Markup:
     """Return the last dot's label: above it, or on its right if the plan's line goes on above it."""
     if is_done or share > 50:
         return label_beside(name, share=share, y=y - 9, class_="actual-name", gap=0)
-    return label_beside(name, share=share, y=y + 18, class_="actual-name", gap=8)
+    y = min(y + _BELOW, _TOP + _HEIGHT - _ON_AXIS)
+    return label_beside(name, share=share, y=y, class_="actual-name", gap=8)
 
 
 def _draw_rates(axis: TimeAxis, actual: Points, plans: Sequence[Points]) -> Markup | None:

@@ -1,11 +1,12 @@
 """The report's charts and numbers: segments, planned curves, rates, axes, and how values are written."""
 
 import json
+import re
 
 import pytest
 
 from dueby.report.charts.axes import name_time, time_axis, time_ticks, value_ticks
-from dueby.report.charts.images import planned_points, rates
+from dueby.report.charts.images import draw_images, planned_points, rates
 from dueby.report.charts.workers import choose_lanes, segments
 from dueby.report.run import parse_run
 from dueby.report.sections.comparison import compare
@@ -56,6 +57,16 @@ def test_the_planned_curve_begins_after_the_index_step_and_the_start_up(small: S
     run = run_of(edit(small, "plan.json", **plan))
     assert run.first is not None
     assert planned_points(run.first, images=40) == [(0.0, 0.0), (13.0, 0.0), (14.0, 4.0), (18.5, 40.0)]
+
+
+@pytest.mark.parametrize("end_s", [0.5, 5.0, 12.0, 23.0])
+def test_a_curve_that_stays_at_0_is_named_above_the_axis(small: SampleRun, end_s: float) -> None:
+    nothing = edit(small, "progress.json", samples=[[0.0, 0, 0], [end_s / 2, 0, 0], [end_s, 0, 0]])
+    totals, _ = draw_images(run_of(edit(nothing, "summary.json", imagesDone=0, actualSeconds=end_s)))
+    names = re.findall(r'<text x="[^"]+" y="([\d.]+)"[^>]*class="(plan|actual)-name">([^<]*)<', str(totals))
+    [axis] = re.findall(r'y1="([\d.]+)"[^>]*class="grid base"', str(totals))
+    assert [name for _, _, name in names] == ["plan", f"actual: 0 at {duration(end_s)}"]
+    assert all(float(y) < float(axis) for y, _, _ in names)
 
 
 def test_rates_add_up_to_the_images() -> None:

@@ -67,6 +67,26 @@ def test_a_proof_that_is_a_sentence_of_its_own_stays_as_it_is(small: SampleRun) 
     assert "No fewer can" not in page
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_late"),
+    [
+        pytest.param({}, False, id="in time"),
+        pytest.param({"verdict": "Late", "deadlineSeconds": 20.0, "inTime": False}, True, id="late"),
+        pytest.param({"verdict": "Failed", "deadlineSeconds": 20.0, "inTime": False}, True, id="failed and late"),
+        pytest.param(
+            {"verdict": "Late", "imagesDone": 3000, "actualSeconds": 26.0}, True, id="stopped at the deadline"
+        ),
+        pytest.param({"verdict": "Interrupted", "imagesDone": 15, "actualSeconds": 9.5}, False, id="interrupted"),
+    ],
+)
+def test_of_a_late_run_the_plan_is_not_said_to_meet_the_deadline(
+    small: SampleRun, changes: dict[str, Any], is_late: bool
+) -> None:
+    page = words_of(page_of(run_of(edit(small, "summary.json", **changes))))
+    assert ("CPU slices of this pool that meet the deadline" in page) is not is_late
+    assert ("They did not meet it." in page) is is_late
+
+
 def test_a_resumed_run_says_what_was_there_and_plans_only_the_rest(small: SampleRun) -> None:
     first = small.files["plan.json"]["revisions"][0]
     left = {**first, "reason": "Resumed", "plan": {**first["plan"], "images": 3000}}
