@@ -25,7 +25,12 @@ QUIETER = (
     "to keep less, close other programs and profile again when the machine is idle; if it is always as busy, jobs need "
     "this spare time"
 )
-"""What to do about a wide spread between runs."""
+"""What to do about a wide spread between runs on a machine of one's own."""
+QUIETER_NODES = (
+    "to keep less, have its nodes measured while nothing else runs on them (docs/profiling.md, “Quiet nodes”); if they "
+    "are always as busy, jobs need this spare time"
+)
+"""The same in a cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +80,7 @@ def build_pool(
         groups=tuple(groups),
         spreads=_spreads(used),
         is_gpu=any(not runs_on_cpu(p.spec.engine) for p in used),
-        warnings=(*_warnings(used, job), *remarks),
+        warnings=(*_warnings(used, job, in_cluster=namespace is not None), *remarks),
     )
 
 
@@ -152,7 +157,7 @@ def _spreads(profiles: Sequence[GPUProfile]) -> Spreads:
     return Spreads(run=run, node=node)
 
 
-def _warnings(profiles: Sequence[GPUProfile], job: JobSpec) -> Iterable[str]:
+def _warnings(profiles: Sequence[GPUProfile], job: JobSpec, *, in_cluster: bool) -> Iterable[str]:
     for profile in profiles:
         spec = profile.spec
         for kind, known, assumed in (
@@ -164,7 +169,9 @@ def _warnings(profiles: Sequence[GPUProfile], job: JobSpec) -> Iterable[str]:
         run = spec.spread.run or 0.0
         # At a confidence of 0.5 nothing is kept spare.
         if run >= WIDE_SPREAD and (spare := run * quantile(job.planned_confidence)):
-            yield f"the spread between runs of {profile.name} is {run:.1%}, so {spare:.0%} are kept spare; {QUIETER}"
+            # `dueby plan` may be given what a cluster has: only Kubernetes gives an object a uid.
+            advice = QUIETER_NODES if in_cluster or profile.metadata.uid else QUIETER
+            yield f"the spread between runs of {profile.name} is {run:.1%}, so {spare:.0%} are kept spare; {advice}"
         if job.interpolate and fit_of(spec) is None:
             yield f"{profile.name} has fewer than {MIN_POINTS} mini-batch sizes, so no sizes between them are planned"
         if spec.startup_micros is None:

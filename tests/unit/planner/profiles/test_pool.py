@@ -143,6 +143,23 @@ def test_of_a_wide_spread_a_plan_says_what_it_costs_and_what_to_do(
     assert found == tuple(f"the spread between runs of a100 {warning}" for warning in warnings)
 
 
+@pytest.mark.parametrize(
+    ("uid", "namespace"),
+    [
+        pytest.param(None, "vision", id="planned by the operator"),
+        pytest.param("0a1b", None, id="planned here with what kubectl has printed"),
+    ],
+)
+def test_of_a_cluster_s_wide_spread_a_plan_says_what_helps_in_a_cluster(uid: str | None, namespace: str | None) -> None:
+    wide = profile(spread={"run": 0.308, "node": 0.02})
+    wide = wide.replace(metadata=wide.metadata.replace(uid=uid))
+    assert build_pool(job().spec, [wide], {A100: 4}, namespace=namespace).warnings == (
+        "the spread between runs of a100 is 30.8%, so 51% are kept spare; to keep less, have its nodes measured while "
+        "nothing else runs on them (docs/profiling.md, “Quiet nodes”); if they are always as busy, jobs need this "
+        "spare time",
+    )
+
+
 # ---- what can't be planned
 
 
