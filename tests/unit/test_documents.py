@@ -46,6 +46,15 @@ def test_what_a_document_names_is_there(document: Path) -> None:
     assert not list(missing(document, document.read_text()))
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_commands_ask_for_the_release_where_others_have_installed_it(document: Path) -> None:
+    text = document.read_text().replace("\\\n", "")
+    commands = re.findall(
+        r"(?:^    |`)(helm (?:install|test) dueby[^`\n]*|kubectl [^`\n]*-l dueby\.dev/pro[^`\n]*)", text, re.M
+    )
+    assert [command for command in commands if " -n dueby" not in command] == []
+
+
 def test_what_is_not_there_is_noticed() -> None:
     document = REPOSITORY / "README.md"
     assert list(missing(document, "see `docs/nothing.md`")) == ["docs/nothing.md"]
