@@ -66,7 +66,9 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `dueby run`."""
-    parser.add_argument("-f", "--file", required=True, metavar="JOB", help="file of the InferenceJob")
+    parser.add_argument(
+        "-f", "--file", required=True, metavar="JOB", help="the InferenceJob's file; - is standard input"
+    )
     parser.add_argument(
         "--profiles",
         action="append",

@@ -29,8 +29,8 @@ PAGE = "study.html"
 TEXT = "study.md"
 _EXAMPLES = """\
 examples:
-  dueby-study --quick -o study                                  measure everything, write study/study.html
-  dueby-study --model resnet50 --stage memory -o study-resnet50 measure the memory of another model only
+  dueby-study --quick -o study                               measure everything, write study/study.html
+  dueby-study --model resnet50 --stage memory -o resnet50    measure only the memory of another model
 """
 
 
@@ -38,8 +38,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the command's arguments."""
     parser = argparse.ArgumentParser(
         prog="dueby-study",
-        description="Measure on this machine what the study behind DueBy measured, and write it as one HTML page. "
-        "The same command continues a study that was stopped.",
+        # With its own line ends: the formatter leaves them as they are, here and in the examples.
+        description="Measure on this machine what the study behind DueBy measured, and write it\n"
+        "as one HTML page. The same command continues a study that was stopped.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -141,7 +141,12 @@ def _add_measure(parser: argparse.ArgumentParser) -> None:
     )
     engines = get_args(EngineName)
     parser.add_argument(
-        "--engines", nargs="+", choices=engines, default=ENGINES, metavar="NAME", help=f"of {', '.join(engines)}"
+        "--engines",
+        nargs="+",
+        choices=engines,
+        default=ENGINES,
+        metavar="NAME",
+        help=f"of {', '.join(engines)} {_default(ENGINES)}",
     )
     parser.add_argument("--models", nargs="+", default=MODELS, metavar="NAME", help=_default(MODELS))
     parser.add_argument(

@@ -1,10 +1,14 @@
 """The study's two commands: their help, and what they say where the extra `study` is not installed."""
 
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from dueby_study.make import parse
 
 COMMANDS = {
     "dueby-study": ("dueby_study.command", ["--quick", "-o", "study"]),
@@ -24,8 +28,16 @@ def test_without_the_extra_the_command_names_what_to_install(module: str, argume
 
 
 @pytest.mark.parametrize("module", ["dueby_study.command", "dueby_study.warmup"])
-def test_the_help_has_two_examples(module: str) -> None:
-    done = subprocess.run([sys.executable, "-m", module, "--help"], stdout=subprocess.PIPE, text=True, check=True)
-    examples = done.stdout.partition("examples:\n")[2].splitlines()
-    assert len(examples) == 2
-    assert all(example.strip().startswith(("dueby-study ", "python -m dueby_study.warmup ")) for example in examples)
+def test_the_help_has_two_examples_and_fits_a_terminal(module: str) -> None:
+    words = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(words, env=os.environ | {"COLUMNS": "80"}, stdout=subprocess.PIPE, text=True, check=True)
+    options, _, examples = done.stdout.partition("examples:\n")
+    assert max(map(len, options.splitlines())) <= 80
+    commands = [line.strip().partition("   ")[0] for line in examples.splitlines()]
+    assert len(commands) == 2
+    for command in commands:
+        program, *words = shlex.split(command)
+        if program == "dueby-study":
+            assert str(parse(words).output) in words
+        else:
+            assert [program, *words][:3] == ["python", "-m", "dueby_study.warmup"]
