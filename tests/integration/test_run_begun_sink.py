@@ -4,6 +4,9 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from support.run import Job, write_photos
 
@@ -16,9 +19,12 @@ if not os.path.exists({sink!r} + "/_dueby/job.json"):
 """
 
 
-def test_a_run_whose_sink_is_begun_by_another_while_it_plans_goes_on_with_the_others_parts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spec", [{}, {"source": {"synthetic": {}}, "images": PHOTOS}], ids=["files", "made"])
+def test_a_run_whose_sink_is_begun_by_another_while_it_plans_goes_on_with_the_others_parts(
+    tmp_path: Path, spec: dict[str, Any]
+) -> None:
     write_photos(tmp_path / "photos", PHOTOS)
-    job = Job(folder=tmp_path)
+    job = Job(folder=tmp_path, spec=spec)
     assert job.run() == 0, job.said()
     size = job.part_size() + 5
     begun = json.loads((job.sink / "_dueby" / "job.json").read_text()) | {"partSize": size}

@@ -131,6 +131,16 @@ def test_a_link_to_the_source_is_the_source(tmp_path: Path, capsys: pytest.Captu
     assert plan == run
 
 
+def test_profile_refuses_a_folder_that_can_t_be_written_to_before_it_measures(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["profile", "-o", "/proc"]) == 2
+    assert "dueby profile: --output: nothing can be written into /proc: " in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["profile", "-o", ""])
+    assert "is empty; name a folder, or . for this one" in capsys.readouterr().err
+
+
 def test_profile_refuses_a_model_that_there_is_not_before_it_measures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

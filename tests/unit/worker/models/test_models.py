@@ -12,7 +12,7 @@ from torchvision.models import get_model_weights
 from dueby_api.classifiers import CLASSIFIERS, LITE0
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
-from dueby_worker.models.loading import describe_model
+from dueby_worker.models.loading import describe_model, require_image_size
 from support.models import IMAGENET_NAMES, SMALL, load, loaded, logits, trained, written
 
 # Names
@@ -123,6 +123,9 @@ def test_an_image_size_that_the_model_can_not_take_is_refused(name: str, side: i
         load(name, weights="none", image_size=side)
 
     assert refused.value.field == "spec.model.imageSize"
+    with pytest.raises(Invalid, match=f"{name} can't take images of {side} px: .+"):
+        require_image_size(Model(name=name, image_size=side))
+    require_image_size(Model(name=name, image_size=448))
 
 
 # No weights
