@@ -56,6 +56,14 @@ def format_duration(micros: int) -> str:
     return f"{sign}{minutes // 60}h{minutes % 60:02d}m"
 
 
+def format_at_least(micros: int) -> str:
+    """Return a duration for people that is no shorter than this, as advice has to be: 2h04m for 2 h 3 min 1 s."""
+    units = (1000, MICROS_PER_SECOND // 10, MICROS_PER_SECOND, 60 * MICROS_PER_SECOND)
+    limits = (999_000, 99 * MICROS_PER_SECOND // 10, 3599 * MICROS_PER_SECOND)
+    unit = next((unit for unit, limit in zip(units, limits, strict=False) if micros <= limit), units[-1])
+    return format_duration(-(-micros // unit) * unit)
+
+
 def format_count(number: int) -> str:
     """Return a count in the width of a column, rounded down: 950, 41k, 1.2M, 3G."""
     for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):

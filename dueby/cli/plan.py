@@ -31,14 +31,19 @@ EXAMPLES = """\
 examples:
   dueby plan -f job.yaml                                                 on this machine
   dueby plan -f job.yaml --profiles profiles --pool NVIDIA-L4=8 -o json  on devices that you don't have
-  dueby plan -f - < job.yaml > plan.txt                                  from standard input, into a file
+  dueby plan -f a.yaml -f b.yaml --profiles profiles                     two jobs, on the same devices
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `dueby plan`."""
     parser.add_argument(
-        "-f", "--file", required=True, metavar="JOB", help="the InferenceJob's file; - is standard input"
+        "-f",
+        "--file",
+        action="append",
+        required=True,
+        metavar="JOB",
+        help="the InferenceJob's file; - is standard input; several of them are planned together, on one pool",
     )
     parser.add_argument(
         "--profiles",
@@ -65,10 +70,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan the job and print the plan; return 0, or 3 if the deadline can't be met."""
-    job = read_job(arguments.file)
+    if len(arguments.file) > 1:
+        return _run_all(arguments)
+    job = read_job(arguments.file[0])
     verdict = judge_job(job, paths=arguments.profiles, counts=parse_pool(arguments.pool))
     print_answer(verdict, arguments.output, spec=job.spec)
     return EXIT_INFEASIBLE if verdict.infeasible else 0
+
+
+def _run_all(arguments: argparse.Namespace) -> int:
+    # Imported here, since one job doesn't need it.
+    from dueby.cli.plan_calendar import plan_all
+
+    jobs = [read_job(file) for file in arguments.file]
+    for job in jobs:
+        require_places(job.spec)
+    profiles = read_profiles(arguments.profiles or default_profiles())
+    return plan_all(jobs, profiles, parse_pool(arguments.pool), output=arguments.output)
 
 
 def judge_job(job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int]) -> Verdict:
@@ -82,6 +100,11 @@ def judge_job(job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int]
 
 def plan_job(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Verdict:
     """Return what would be done with the job by its deadline class if it were created now."""
+    return judge(plan_problem(job, profiles, counts, now_us=now_us), job.spec.deadline_class)
+
+
+def plan_problem(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Problem:
+    """Return the job as the planner's problem if it were created now. Raise Invalid without N or time."""
     if job.spec.images is None:
         raise Invalid("spec.images", "is missing; a plan needs N, because it doesn't count the images of the source")
     time_us = job.spec.deadline_us(accepted_us=now_us) - now_us
@@ -89,9 +112,7 @@ def plan_job(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, in
         raise Invalid(
             "spec.deadlineTime", f"is in the past, by {-time_us / MICROS_PER_SECOND:,.0f} s; give a time in the future"
         )
-    return judge(
-        problem_of(job.spec, profiles, counts, images=job.spec.images, time_us=time_us), job.spec.deadline_class
-    )
+    return problem_of(job.spec, profiles, counts, images=job.spec.images, time_us=time_us)
 
 
 def require_plannable(spec: JobSpec, profiles: Sequence[GPUProfile], counts: Mapping[str, int]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup
 from dueby_api.status import AlternativesStatus, PlanStatus
-from dueby_api.units import format_duration, format_time, seconds
+from dueby_api.units import format_at_least, format_duration, format_time, seconds
 from dueby_api.words import counted
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.alternatives import Alternatives
@@ -135,7 +135,7 @@ def alternatives_sentence(infeasible: Infeasible) -> str:
 def _ways(found: Alternatives) -> list[str]:
     ways = []
     if found.earliest_us is not None:
-        ways.append(f"move the deadline to {format_duration(found.earliest_us)} from now")
+        ways.append(f"move the deadline to {format_at_least(found.earliest_us)} from now")
     if found.largest_images:
         ways.append(f"lower images to {found.largest_images:,}")
     ways += [f"add {count} more of {name}" for name, count in found.extra_gpus.items() if count]

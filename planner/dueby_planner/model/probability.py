@@ -4,7 +4,7 @@ It is the confidence at which the acceptance rule only just accepts them. The ru
 quantile z, so the search is a bisection over z.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import NormalDist
 from typing import Protocol
@@ -48,6 +48,11 @@ def probability_in_time(problem: Problem, groups: Sequence[ChosenDevices], *, pa
         ]
         return rule.surplus(sorted(able, reverse=True), z) >= 0
 
+    return confidence_of(suffice)
+
+
+def confidence_of(suffice: Callable[[float], bool]) -> float:
+    """Return the confidence of the largest normal quantile at which devices suffice."""
     low, high = -_SURE_Z, _SURE_Z
     if not suffice(low):
         return 0.0

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.units import (
+    MICROS_PER_SECOND,
+    format_at_least,
     format_count,
     format_duration,
     format_time,
@@ -145,3 +147,17 @@ def test_a_moment_counts_from_1970_in_utc_wherever_it_was_written() -> None:
 def test_a_time_that_nobody_can_write_is_the_last_or_first_that_one_can(micros: int, text: str) -> None:
     assert format_time(micros) == text
     assert format_time(parse_time_us(text)) == text
+
+
+@given(st.integers(1, 10**12))
+def test_a_duration_that_is_at_least_as_long_is_hardly_longer(micros: int) -> None:
+    at_least = parse_duration_us(format_at_least(micros))
+    assert micros <= at_least <= micros + max(100_000, min(MICROS_PER_SECOND, micros // 10), micros // 50)
+
+
+@pytest.mark.parametrize(
+    ("micros", "text"),
+    [(1, "1ms"), (9_949_999, "10s"), (10_000_001, "11s"), (3_599_000_001, "1h00m"), (7_381_000_000, "2h04m")],
+)
+def test_a_duration_in_advice_is_rounded_up(micros: int, text: str) -> None:
+    assert format_at_least(micros) == text

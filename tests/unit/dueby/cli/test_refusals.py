@@ -21,6 +21,7 @@ from dueby_api.errors import Invalid
 from dueby_operator.resources.crds import profile_crd
 from support.hostile import SCHEMA, accepted
 from support.planner import A100, job_document
+from support.planner import profile_document as measured_document
 from support.run import profile_document
 from support.schema_values import objects, plain, values_of
 
@@ -61,6 +62,20 @@ def test_any_job_and_any_profile_are_planned_or_refused_with_a_sentence(
     folder = tmp_path_factory.mktemp("plan")
     file, other = written(folder / "job.json", job), written(folder / "profile.json", profile)
     assert main(["plan", "-f", file, "--profiles", other, "--pool", f"{pool}=3", "-o", "json"]) in (0, 2, 3)
+
+
+@given(first=jobs, second=jobs, pool=st.sampled_from([A100, "cpu-1"]))
+def test_any_two_jobs_are_planned_together_or_refused_with_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, first: Document, second: Document, pool: str
+) -> None:
+    folder = tmp_path_factory.mktemp("plan")
+    other = written(folder / "profile.json", measured_document())
+    words = []
+    for name, job in (("first", first), ("second", second)):
+        # Of the model that was measured, so that more than refusals comes of it.
+        spec = {**job["spec"], "model": {"name": "efficientnet_b0", "weights": "none", "precision": "fp32"}}
+        words += ["-f", written(folder / f"{name}.json", {**job, "metadata": {"name": name}, "spec": spec})]
+    assert main(["plan", *words, "--profiles", other, "--pool", f"{pool}=3", "-o", "json"]) in (0, 2, 3)
 
 
 @given(job=jobs, profile=profiles)

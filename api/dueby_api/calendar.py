@@ -1,0 +1,96 @@
+"""The calendar of several jobs as documents spell it: what `dueby plan -o json` prints for more than one job.
+
+Inside the program it is dueby_planner.calendar.calendar.Calendar, which dueby_planner/calendar/answer.py turns into
+this, and nothing else does.
+"""
+
+from dueby_api.schema import LenientSpec, field
+
+
+class PlannedWindow(LenientSpec, frozen=True, kw_only=True):
+    """Devices that a job holds from one time to another, each with a worker that runs without interruption."""
+
+    device_class: str
+    """Device class."""
+    engine: str
+    """Engine that runs the model on them."""
+    from_seconds: float = field(name="from")
+    """When the workers are started, from now."""
+    to_seconds: float = field(name="to")
+    """When the devices are free again, from now."""
+    count: int
+    """Number of devices."""
+    mini_batch_size: int
+    """Images in a mini-batch."""
+    images: int
+    """What these devices do together, at the job's confidence."""
+
+
+class PlannedJob(LenientSpec, frozen=True, kw_only=True):
+    """What is done with one job. Times count from now."""
+
+    name: str
+    """Name of the job."""
+    deadline_class: str
+    """Its deadline class."""
+    action: str
+    """Start, Reserve, Hold, StartLate, Refuse or Wait."""
+    gpus: int | None = None
+    """Devices at most at once; null if it has none."""
+    lower_bound: int | None = None
+    """No fewer devices can do it, on the whole pool alone; null: no number can."""
+    probability: float | None = None
+    """Probability of being in time."""
+    expected_seconds: float | None = None
+    """When to expect the end."""
+    slack_seconds: float | None = None
+    """The deadline less the finish at the confidence; negative if it is late."""
+    starts: int | None = None
+    """Workers that are started."""
+    gpu_seconds: float | None = None
+    """How long devices are held, added up over all of them."""
+    windows: tuple[PlannedWindow, ...] = ()
+    """What it holds."""
+
+
+class PlannedPool(LenientSpec, frozen=True, kw_only=True):
+    """The devices of a class."""
+
+    device_class: str
+    """Device class."""
+    devices: int
+    """How many there are."""
+    peak: int
+    """How many are held at most at once."""
+
+
+class PlannedCut(LenientSpec, frozen=True, kw_only=True):
+    """Why a Hard job is refused: it and others need more device time than there is."""
+
+    jobs: tuple[str, ...]
+    """Their names, by deadline."""
+    until: float
+    """The last deadline among them, in seconds from now."""
+    needed_gpu_seconds: float = field(name="neededGpuSeconds")
+    """Device time that they take at least."""
+    available_gpu_seconds: float = field(name="availableGpuSeconds")
+    """Device time that there is for them until then."""
+    sentence: str
+    """The same in words, and what would help."""
+
+
+class CalendarAnswer(LenientSpec, frozen=True, kw_only=True):
+    """All jobs on one pool."""
+
+    feasible: bool
+    """Whether every Hard job is placed."""
+    proof: str
+    """Calendar if they are, Cut if one is refused by a cut, NoScheduleFound otherwise."""
+    jobs: tuple[PlannedJob, ...]
+    """In the order in which they were given."""
+    pool: tuple[PlannedPool, ...]
+    """The devices."""
+    cut: PlannedCut | None = None
+    """The proof of a refusal."""
+    warnings: tuple[str, ...] = ()
+    """What makes the plan less sure than it looks."""

@@ -1,0 +1,89 @@
+"""`dueby plan` for several jobs: all of them on one pool, each as its deadline class promises."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from dueby.cli.files import to_yaml
+from dueby.cli.plan import EXIT_INFEASIBLE, plan_problem
+from dueby_api.errors import Invalid
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.inference_job import InferenceJob
+from dueby_planner.calendar.answer import calendar_answer
+from dueby_planner.calendar.calendar import Calendar, make_calendar
+from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.verify import verify_calendar
+from dueby_planner.profiles.machine_pool import machine_pool
+from dueby_planner.profiles.size_prediction import predictions
+
+
+def plan_all(jobs: Sequence[InferenceJob], profiles: list[GPUProfile], counts: dict[str, int], *, output: str) -> int:
+    """Plan the jobs on the devices by class, or on this machine's, and print the calendar; return the exit code.
+
+    It is 0 if every Hard and every Soft job is in time, and 3 otherwise.
+    """
+    calendar = calendar_of(jobs, profiles, counts or _machine(jobs, profiles), now_us=time.time_ns() // 1000)
+    print_calendar(calendar, output)
+    urgent = [found for found in calendar.placements if found.job.deadline_class in ("Hard", "Soft")]
+    return 0 if all(found.is_in_time for found in urgent) else EXIT_INFEASIBLE
+
+
+def calendar_of(
+    jobs: Sequence[InferenceJob], profiles: list[GPUProfile], counts: Mapping[str, int], *, now_us: int
+) -> Calendar:
+    """Return the calendar of jobs that are created now. Raise Invalid if one of them can't be planned."""
+    seen: set[str] = set()
+    placed = []
+    for job in jobs:
+        if job.metadata.name in seen:
+            raise Invalid("--file", f"two jobs are named {job.metadata.name}; give each a name of its own")
+        seen.add(job.metadata.name)
+        known = [*profiles, *predictions(profiles, job.spec.model)]
+        try:
+            problem = plan_problem(job, known, dict(counts), now_us=now_us)
+            _ = problem.rule  # which refuses a confidence that is too high for the profiles
+        except Invalid as error:
+            raise Invalid(error.field, f"{error.message} (job {job.metadata.name})") from None
+        placed.append(CalendarJob(name=job.metadata.name, deadline_class=job.spec.deadline_class, problem=problem))
+    calendar = make_calendar(placed, counts)
+    verify_calendar(calendar)
+    return calendar
+
+
+def print_calendar(calendar: Calendar, output: str) -> None:
+    """Print the calendar on stdout: a table for people, or a document for scripts. A table's warnings go to stderr."""
+    answer = calendar_answer(calendar)
+    if output == "table":
+        # Imported here because rich takes 50 ms, which a script shall not pay.
+        from dueby.cli.calendar_table import print_table
+        from dueby.cli.console import people_console
+
+        print_table(calendar, answer, people_console(), warnings_on=people_console(stderr=True))
+        return
+    document = answer.complete_document()
+    sys.stdout.write(
+        json.dumps(document, indent=2, ensure_ascii=False) + "\n" if output == "json" else to_yaml(document)
+    )
+
+
+def _machine(jobs: Sequence[InferenceJob], profiles: list[GPUProfile]) -> dict[str, int]:
+    """Return this machine's devices, if all jobs take the same of them."""
+    pools = {
+        job.metadata.name: machine_pool(
+            [*profiles, *predictions(profiles, job.spec.model)], job.spec.model, classes=job.spec.gpus.classes
+        )
+        for job in jobs
+    }
+    first = jobs[0].metadata.name
+    for name, pool in pools.items():
+        if pool != pools[first]:
+            one, other = (
+                ", ".join(f"{device}={count}" for device, count in found.items()) for found in (pools[first], pool)
+            )
+            raise Invalid(
+                "--pool",
+                f"is missing: {first} is fastest on {one} of this machine and {name} on {other}, which are the same "
+                "cores. Give the devices to plan with.",
+            )
+    return pools[first]

@@ -1,0 +1,47 @@
+"""What would give a refused job its place: a later deadline, or more devices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dueby_planner.calendar.free_devices import FreeDevices, Step
+from dueby_planner.calendar.place import suffices
+from dueby_planner.model.problem import NEVER_US, Problem, find_least
+
+# Nobody adds more devices than this to a pool.
+_MAX_MORE = 2**16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """Each of these alone would be enough, beside the jobs that have their place."""
+
+    earliest_us: int | None
+    """The earliest deadline that can be met, from now; None: none."""
+    more_devices: Mapping[str, int]
+    """By class; a class of which no number would do is left out."""
+
+
+def advise(problem: Problem, free: Mapping[str, FreeDevices]) -> Advice:
+    """Return what would be enough beside what others hold. `free` is what they leave."""
+    more = {name: _more(problem, free, name) for name in dict.fromkeys(group.device_class for group in problem.groups)}
+    return Advice(
+        earliest_us=earliest_us(problem, free), more_devices={name: count for name, count in more.items() if count}
+    )
+
+
+def earliest_us(problem: Problem, free: Mapping[str, FreeDevices]) -> int | None:
+    """Return the earliest time by which the job can be done on what is free; None if never."""
+    high_us = max(1, problem.time_us)
+    while not suffices(problem, free, high_us):
+        high_us *= 2
+        if high_us > NEVER_US:
+            return None
+    return find_least(lambda time_us: suffices(problem, free, time_us), 0, high_us)
+
+
+def _more(problem: Problem, free: Mapping[str, FreeDevices], name: str) -> int | None:
+    def enough(count: int) -> bool:
+        more = tuple(Step(step.from_us, step.to_us, step.free + count) for step in free[name])
+        return suffices(problem.with_more(name, count), {**free, name: more}, problem.time_us)
+
+    return find_least(enough, 1, _MAX_MORE) if enough(_MAX_MORE) else None

@@ -1,0 +1,149 @@
+"""The mapping from a calendar to its document, and to sentences for people."""
+
+from collections import Counter
+from itertools import accumulate
+
+from dueby_api.calendar import CalendarAnswer, PlannedCut, PlannedJob, PlannedPool, PlannedWindow
+from dueby_api.units import MICROS_PER_SECOND, format_at_least, format_duration, seconds
+from dueby_api.words import counted
+from dueby_planner.answer import alternatives_sentence, device_word
+from dueby_planner.calendar.advice import Advice
+from dueby_planner.calendar.calendar import Calendar, Placement
+from dueby_planner.calendar.cut import Cut
+from dueby_planner.calendar.reservation import (
+    Lane,
+    Window,
+    device_us,
+    devices_at_most,
+    expected_finish_us,
+    finish_at_confidence_us,
+    probability_by,
+    starts,
+)
+from dueby_planner.model.plan import Infeasible, plan_fewest
+
+_MINUTE_US, _HOUR_US = 60 * MICROS_PER_SECOND, 3600 * MICROS_PER_SECOND
+# Jobs that a sentence names; of more it says how many there are.
+_NAMED = 3
+
+
+def calendar_answer(calendar: Calendar) -> CalendarAnswer:
+    """Return the calendar as a document. Its times count from now."""
+    cut = calendar.cut
+    warnings = [warning for found in calendar.placements for warning in found.job.problem.pool.warnings]
+    return CalendarAnswer(
+        feasible=calendar.is_feasible,
+        proof="Calendar" if calendar.is_feasible else "Cut" if cut else "NoScheduleFound",
+        jobs=tuple(_planned_job(found) for found in calendar.placements),
+        pool=tuple(
+            PlannedPool(device_class=name, devices=count, peak=_peak(calendar, name))
+            for name, count in calendar.pool.items()
+        ),
+        cut=_planned_cut(calendar, cut) if cut else None,
+        # Jobs of one model have the same profiles, and the same warnings.
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def refusal_sentence(calendar: Calendar, found: Placement) -> str:
+    """Return why a Hard job has no place, and what would help."""
+    cut, job = calendar.cut, found.job
+    if cut is not None and job in cut.jobs:
+        return _cut_sentence(calendar, cut)
+    if isinstance(alone := plan_fewest(job.problem), Infeasible):
+        return alternatives_sentence(alone)
+    reason = "It does not fit beside the jobs before it"
+    if found.action == "Hold":
+        reason += ", which is not proved to be impossible"
+    return f"{reason}. {_advice(calendar.advice[job.name])}"
+
+
+def _planned_job(found: Placement) -> PlannedJob:
+    job, held, problem = found.job, found.reservation, found.job.problem
+    answer = PlannedJob(
+        name=job.name, deadline_class=job.deadline_class, action=found.action, lower_bound=problem.fewest()
+    )
+    if not held:
+        return answer
+    return answer.replace(
+        gpus=devices_at_most(held),
+        probability=probability_by(held, problem, problem.time_us),
+        expected_seconds=seconds(expected_finish_us(held, problem)),
+        slack_seconds=seconds(problem.time_us - finish_at_confidence_us(held, problem)),
+        starts=starts(held),
+        gpu_seconds=seconds(device_us(held)),
+        windows=tuple(
+            _planned_window(lane, window)
+            for window, lane in sorted(
+                ((window, lane) for lane in held for window in lane.windows),
+                key=lambda pair: (pair[0].from_us, pair[1].device_class, pair[0].to_us),
+            )
+        ),
+    )
+
+
+def _planned_window(lane: Lane, window: Window) -> PlannedWindow:
+    return PlannedWindow(
+        device_class=lane.device_class,
+        engine=window.choice.engine,
+        from_seconds=seconds(window.from_us),
+        to_seconds=seconds(window.to_us),
+        count=lane.count,
+        mini_batch_size=window.choice.mini_batch_size,
+        images=lane.count * window.images,
+    )
+
+
+def _peak(calendar: Calendar, name: str) -> int:
+    changes: Counter[int] = Counter()
+    for lane in (lane for found in calendar.placements for lane in found.reservation if lane.device_class == name):
+        for window in lane.windows:
+            changes[window.from_us] += lane.count
+            changes[window.to_us] -= lane.count
+    return max(accumulate(changes[at_us] for at_us in sorted(changes)), default=0)
+
+
+def _planned_cut(calendar: Calendar, cut: Cut) -> PlannedCut:
+    return PlannedCut(
+        jobs=tuple(job.name for job in cut.jobs),
+        until=seconds(cut.until_us),
+        needed_gpu_seconds=seconds(cut.needed_us),
+        available_gpu_seconds=seconds(cut.available_us),
+        sentence=_cut_sentence(calendar, cut),
+    )
+
+
+def _cut_sentence(calendar: Calendar, cut: Cut) -> str:
+    refused = next(job for job in cut.jobs if job.name in calendar.advice)
+    names = [refused.name, *(job.name for job in cut.jobs if job is not refused)]
+    if len(names) > _NAMED:
+        who = f"{names[0]} and {counted(len(names) - 1, 'other job')}"
+    else:
+        who = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    word = device_word(refused.problem.pool)
+    needed, there = (_device_time(micros, word) for micros in (cut.needed_us, cut.available_us))
+    need = "needs" if len(names) == 1 else "need"
+    return (
+        f"Within {format_duration(cut.until_us)} {who} {need} at least {needed}, and there are {there} for "
+        f"{'it' if len(names) == 1 else 'them'}. {_advice(calendar.advice[refused.name])}"
+    )
+
+
+def _advice(advice: Advice) -> str:
+    ways = [f"{count:,} more {name}" for name, count in advice.more_devices.items()]
+    if advice.earliest_us is not None:
+        ways.insert(0, f"a deadline of {format_at_least(advice.earliest_us)} from now")
+    if not ways:
+        return "Neither a later deadline nor more devices would be enough."
+    listed = " or ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
+    return f"{listed[0].upper()}{listed[1:]} would be enough."
+
+
+def _device_time(micros: int, word: str) -> str:
+    """Return `412.0 GPU-hours`."""
+    unit, size = next(
+        (name, size)
+        for name, size in (("hours", _HOUR_US), ("minutes", _MINUTE_US), ("seconds", MICROS_PER_SECOND))
+        if micros >= size or size == MICROS_PER_SECOND
+    )
+    return f"{micros / size:,.1f} {word}-{unit}"

@@ -1,0 +1,145 @@
+"""`dueby plan` of several jobs: the document to the letter, exit codes, and the table at 80 columns."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dueby.cli.main import main
+from support.plan_command import profile
+from support.planner import A100, job_document
+
+PlanAll = Callable[..., tuple[int, str, str]]
+FIELDS = ["feasible", "proof", "jobs", "pool", "cut", "warnings"]
+JOB_FIELDS = [
+    *("name", "deadlineClass", "action", "gpus", "lowerBound", "probability", "expectedSeconds", "slackSeconds"),
+    *("starts", "gpuSeconds", "windows"),
+]
+WINDOW_FIELDS = ["deviceClass", "engine", "from", "to", "count", "miniBatchSize", "images"]
+CUT_FIELDS = ["jobs", "until", "neededGpuSeconds", "availableGpuSeconds", "sentence"]
+# The study's own model: 64 images in 14 ms, the first after 900 ms. In 10 s a device does 651 times 64 = 41,664.
+EXACT: dict[str, Any] = {"confidence": 0.5, "deadline": "10s", "deadlineClass": "Hard"}
+
+
+@pytest.fixture
+def plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> PlanAll:
+    """`dueby plan` of jobs by name, on A100s."""
+
+    def call(*options: str, devices: int = 2, jobs: dict[str, dict[str, Any]]) -> tuple[int, str, str]:
+        profiles = tmp_path / "profile.yaml"
+        profiles.write_text(yaml.safe_dump(profile()))
+        words = ["plan", "--profiles", str(profiles), "--pool", f"{A100}={devices}", *options]
+        for number, (name, spec) in enumerate(jobs.items()):
+            document = job_document(**(EXACT | spec))
+            document["metadata"]["name"] = name.rstrip("'")
+            file = tmp_path / f"job-{number}.yaml"
+            file.write_text(yaml.safe_dump(document))
+            words += ["-f", str(file)]
+        code = main(words)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_jobs_that_fit_are_a_calendar(plan: PlanAll) -> None:
+    code, out, err = plan(
+        "-o", "json", devices=1, jobs={"late": {"deadline": "20s", "images": 41_664}, "a": {"images": 41_664}}
+    )
+    document = json.loads(out)
+    assert (code, err) == (0, "")
+    assert list(document) == FIELDS
+    assert [list(job) for job in document["jobs"]] == [JOB_FIELDS] * 2
+    assert (document["feasible"], document["proof"], document["cut"]) == (True, "Calendar", None)
+    assert document["pool"] == [{"deviceClass": A100, "devices": 1, "peak": 1}]
+    late, first = document["jobs"]
+    assert [first[name] for name in ("name", "action", "gpus", "lowerBound", "starts")] == ["a", "Start", 1, 1, 1]
+    window = {"deviceClass": A100, "engine": "cudagraph", "count": 1, "miniBatchSize": 64, "images": 41_664}
+    assert first["windows"] == [{**window, "from": 0.0, "to": 10.0}]
+    # 651 mini-batches end after 0.9 s and 650 steps, and so much later where they begin later.
+    assert (first["expectedSeconds"], first["slackSeconds"], first["gpuSeconds"]) == (10.0, 0.0, 10.0)
+    assert (late["action"], late["windows"]) == ("Reserve", [{**window, "from": 10.0, "to": 20.0}])
+    assert list(first["windows"][0]) == WINDOW_FIELDS
+    assert first["probability"] == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_hard_job_that_does_not_fit_is_refused_by_a_cut(plan: PlanAll) -> None:
+    jobs = {name: {"images": 41_000} for name in ("a", "b", "c")}
+    code, out, _ = plan("-o", "json", jobs=jobs)
+    document = json.loads(out)
+    assert code == 3
+    assert (document["feasible"], document["proof"]) == (False, "Cut")
+    assert [job["action"] for job in document["jobs"]] == ["Start", "Start", "Refuse"]
+    refused = document["jobs"][2]
+    assert refused["windows"] == []
+    assert [refused[name] for name in JOB_FIELDS[3:-1]] == [None, 1, *[None] * 5]
+    cut = document["cut"]
+    assert list(cut) == CUT_FIELDS
+    assert (cut["jobs"], cut["until"], cut["availableGpuSeconds"]) == (["a", "b", "c"], 10.0, 20.0)
+    # Each takes 41,000 images of 14 ms / 64, and 0.9 s less one step for its start.
+    assert cut["neededGpuSeconds"] == pytest.approx(3 * (41_000 * 0.014 / 64 + 0.886), abs=1e-5)
+    assert cut["sentence"] == (
+        "Within 10s c, a and b need at least 29.6 GPU-seconds, and there are 20.0 GPU-seconds for them. "
+        f"A deadline of 16s from now or 1 more {A100} would be enough."
+    )
+
+
+def test_a_late_soft_job_is_no_success_and_a_waiting_one_of_best_effort_is(plan: PlanAll) -> None:
+    hard = {"images": 80_000}
+    code, out, _ = plan("-o", "json", jobs={"hard": hard, "soft": {"images": 80_000, "deadlineClass": "Soft"}})
+    late = json.loads(out)["jobs"][1]
+    assert (code, late["action"]) == (3, "StartLate")
+    assert late["slackSeconds"] < 0
+    assert late["probability"] < 0.5
+    code, out, _ = plan("-o", "json", jobs={"hard": hard, "rest": {"deadlineClass": "BestEffort"}})
+    assert (code, json.loads(out)["jobs"][1]["action"]) == (0, "Wait")
+
+
+def test_yaml_says_the_same(plan: PlanAll) -> None:
+    jobs = {"a": {"images": 1000}, "b": {"images": 1000}}
+    _, as_json, _ = plan("-o", "json", jobs=jobs)
+    _, as_yaml, _ = plan("-o", "yaml", jobs=jobs)
+    assert yaml.safe_load(as_yaml) == json.loads(as_json)
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_table_shows_who_has_what_when(plan: PlanAll, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    jobs: dict[str, dict[str, Any]] = {
+        "catalog": {"images": 41_664},
+        "sweep": {"images": 41_664, "deadline": "20s"},
+        "hopeless": {"images": 10_000_000},
+        "rest": {"images": 1000, "deadlineClass": "BestEffort"},
+    }
+    code, out, _ = plan(jobs=jobs, devices=1)
+    lines = out.splitlines()
+    assert code == 3
+    assert max(map(len, lines)) <= columns or lines[0].startswith("JOB")
+    assert lines[0].split()[:4] == ["JOB", "CLASS", "ACTION", "DEVICES"]
+    rows = {line.split()[0]: line for line in lines[1:5]}
+    assert rows["catalog"].split()[1:5] == ["Hard", "Start", "1", "now"]
+    assert rows["sweep"].split()[1:5] == ["Hard", "Reserve", "1", "10s"]
+    # One device of one is held: in the first half of the time, and in the second.
+    assert rows["catalog"].endswith("█" * 12 + "╎" + " " * 11)
+    assert rows["sweep"].endswith(" " * 12 + "█" * 12)
+    text = " ".join(out.split())
+    assert f"{A100}: at most 1 of 1 GPU are held at once." in text
+    assert "hopeless: Within 10s hopeless needs at least" in text
+    assert "and there are 10.0 GPU-seconds for it. A deadline of" in text
+    assert "rest waits: no device is left for it now." in text
+
+
+def test_two_jobs_of_one_name_are_refused(plan: PlanAll) -> None:
+    code, out, err = plan(jobs={"a": {"images": 10}, "a'": {"images": 10}})
+    assert (code, out) == (2, "")
+    assert err == "dueby plan: --file: two jobs are named a; give each a name of its own\n"
+
+
+def test_what_is_wrong_with_one_job_is_said_of_that_job(plan: PlanAll) -> None:
+    code, out, err = plan(jobs={"a": {"images": 10}, "b": {"images": None}})
+    assert (code, out) == (2, "")
+    assert "spec.images: is missing" in err
+    assert err.endswith("(job b)\n")

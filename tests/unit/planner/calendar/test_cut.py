@@ -1,0 +1,66 @@
+"""The proof that jobs can't be done: by hand, and that what it says is needed is needed indeed."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dueby_planner.calendar.cut import available_us, find_cut, needed_us
+from dueby_planner.calendar.free_devices import always_free
+from dueby_planner.model.capacity import DeviceChoice, capacity
+from support.calendar import calendar_job, planned
+from support.planner import choice
+
+FREE = {"a": always_free(2)}
+CHOICES = st.lists(
+    st.builds(choice, st.integers(1, 20), st.integers(1, 30), st.integers(0, 60)),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda found: found.mini_batch_size,
+)
+
+
+@given(choices=CHOICES, lengths=st.lists(st.tuples(st.integers(1, 300), st.integers(0, 2)), min_size=1, max_size=5))
+def test_no_windows_do_so_many_images_in_less(choices: list[DeviceChoice], lengths: list[tuple[int, int]]) -> None:
+    images = sum(capacity(choices[size % len(choices)], time_us=length_us) for length_us, size in lengths)
+    if images:
+        job = calendar_job("a", images=images, time=300, choices=tuple(choices))
+        needed = needed_us(job.problem)
+        assert needed is not None
+        assert needed <= sum(length_us for length_us, _ in lengths)
+
+
+def test_what_is_needed_is_steps_and_the_least_number_of_starts() -> None:
+    # 10 images in 10 us; a start loses 20 - 10 us, and a device does 90 images in 100 us: 180 take two starts.
+    assert needed_us(calendar_job("a", images=180, time=100).problem) == 180 + 2 * 10
+    assert needed_us(calendar_job("a", images=181, time=100).problem) == 181 + 3 * 10
+
+
+def test_a_job_for_which_no_device_is_soon_enough_is_no_matter_of_device_time() -> None:
+    job = calendar_job("a", images=1, time=10)
+    assert needed_us(job.problem) is None
+    assert find_cut([job], FREE, job) is None
+
+
+def test_what_there_is_ends_with_each_deadline_and_with_what_the_jobs_may_hold() -> None:
+    early = calendar_job("early", images=10, time=50, max_gpus=1)
+    late = calendar_job("late", images=10, time=100)
+    assert available_us([early], FREE) == 50
+    assert available_us([late], FREE) == 200
+    assert available_us([early, late], FREE) == 200
+    one = calendar_job("one", images=10, time=100, max_gpus=1)
+    assert available_us([early, one], FREE) == 2 * 50 + 50
+
+
+def test_the_cut_names_those_only_without_whom_it_is_none() -> None:
+    # `big` and `late` need 300 of the 300 us until the last deadline, and a start of each.
+    small = calendar_job("small", images=10, time=150)
+    big = calendar_job("big", images=130, time=150)
+    late = calendar_job("late", images=160, time=150)
+    calendar = planned(small, big, late)
+    assert calendar.cut is not None
+    assert [job.name for job in calendar.cut.jobs] == ["big", "late"]
+    assert (calendar.cut.needed_us, calendar.cut.available_us) == (140 + 180, 300)
+
+
+def test_a_cut_is_no_cut_for_those_who_fit() -> None:
+    jobs = [calendar_job(name, images=90, time=100) for name in ("a", "b")]
+    assert find_cut(jobs, FREE, jobs[1]) is None

@@ -1,0 +1,76 @@
+"""Free devices over time, against a count at each moment."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dueby_planner.calendar.free_devices import FreeDevices, Taken, always_free, level_spans, without
+from dueby_planner.model.problem import NEVER_US
+
+END = 15
+TAKEN = st.builds(
+    lambda from_us, length, devices: Taken(from_us, from_us + length, devices),
+    st.integers(0, 9),
+    st.integers(1, 5),
+    st.integers(1, 3),
+)
+
+
+def at(free: FreeDevices, time_us: int) -> int:
+    return next(step.free for step in free if step.from_us <= time_us < step.to_us)
+
+
+def free_beside(count: int, taken: Sequence[Taken]) -> FreeDevices:
+    """Take all that are there of these, one after the other."""
+    free = always_free(count)
+    for each in taken:
+        if all(at(free, time_us) >= each.devices for time_us in range(each.from_us, each.to_us)):
+            free = without(free, [each])
+    return free
+
+
+@given(count=st.integers(0, 5), taken=st.lists(TAKEN, max_size=6))
+def test_what_is_taken_is_missing_exactly_then(count: int, taken: list[Taken]) -> None:
+    free = always_free(count)
+    there = [count] * END
+    for each in taken:
+        held = range(each.from_us, each.to_us)
+        if all(there[time_us] >= each.devices for time_us in held):
+            free = without(free, [each])
+            for time_us in held:
+                there[time_us] -= each.devices
+    assert [at(free, time_us) for time_us in range(END)] == there
+    assert (free[0].from_us, free[-1].to_us) == (0, NEVER_US)
+    assert all(one.to_us == other.from_us for one, other in pairwise(free))
+
+
+def test_devices_that_are_not_free_can_not_be_taken() -> None:
+    free = without(always_free(3), [Taken(0, 10, 2)])
+    with pytest.raises(ValueError, match="more devices are taken than are free"):
+        without(free, [Taken(5, 15, 2)])
+
+
+@given(count=st.integers(0, 5), taken=st.lists(TAKEN, max_size=6), until=st.integers(0, END))
+def test_a_level_is_there_exactly_while_so_many_devices_are_free(count: int, taken: list[Taken], until: int) -> None:
+    free = free_beside(count, taken)
+    spans = level_spans(free, until)
+    for time_us in range(until):
+        there = [
+            level
+            for span in spans
+            if span.from_us <= time_us < span.to_us
+            for level in range(span.low + 1, span.high + 1)
+        ]
+        assert sorted(there) == list(range(1, at(free, time_us) + 1))
+    assert all(span.to_us <= until for span in spans)
+
+
+@given(count=st.integers(1, 5), taken=st.lists(TAKEN, max_size=6))
+def test_a_level_is_not_cut_where_it_goes_on(count: int, taken: list[Taken]) -> None:
+    spans = level_spans(free_beside(count, taken), END)
+    for level in range(1, count + 1):
+        times = sorted((span.from_us, span.to_us) for span in spans if span.low < level <= span.high)
+        assert all(one[1] < other[0] for one, other in pairwise(times))

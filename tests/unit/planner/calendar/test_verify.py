@@ -1,0 +1,71 @@
+"""The check outside the search: whatever a calendar does wrong, it is found."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dueby_planner.calendar.calendar import Calendar, Placement
+from dueby_planner.calendar.reservation import Lane, Window
+from dueby_planner.calendar.verify import verify_calendar
+from dueby_planner.model.verify import WrongPlan
+from support.calendar import CHOICE, calendar_job, planned
+
+Break = Callable[[Placement], Placement]
+
+
+def calendar() -> Calendar:
+    """Two jobs, each on one of two devices, and one that is refused by a cut."""
+    return planned(*(calendar_job(name, images=90, time=100) for name in ("a", "b", "c")))
+
+
+def lane(change: Callable[[Lane], Lane]) -> Break:
+    return lambda found: replace(found, reservation=tuple(map(change, found.reservation)))
+
+
+def window(**changes: Any) -> Break:
+    return lane(lambda found: replace(found, windows=tuple(each._replace(**changes) for each in found.windows)))
+
+
+BREAKS: dict[str, tuple[str, Break]] = {
+    "more devices than there are": ("has 2 x a, and 3 are held", lane(lambda found: replace(found, count=2))),
+    "a late end": ("is Hard and ends after its deadline", window(to_us=109)),
+    "too few images": ("does not do its images", window(to_us=90, images=80)),
+    "more images than fit": ("does 90 images, and 91 are planned", window(images=91)),
+    "a start in the past": ("begins in the past", window(from_us=-1)),
+    "a size that nobody measured": ("that was not measured", window(choice=replace(CHOICE, latency_us=9))),
+    "devices without windows": ("devices without windows", lane(lambda found: replace(found, windows=()))),
+    "windows of one device at once": (
+        "windows overlap",
+        lane(lambda found: replace(found, windows=(*found.windows, Window(50, 60, CHOICE, 0)))),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_it_notices(name: str) -> None:
+    sentence, change = BREAKS[name]
+    right = calendar()
+    verify_calendar(right)
+    first, *others = right.placements
+    with pytest.raises(WrongPlan, match=sentence):
+        verify_calendar(replace(right, placements=(change(first), *others)))
+
+
+def test_it_notices_more_devices_than_the_job_may_have() -> None:
+    right = planned(calendar_job("a", images=180, time=100))
+    limited = replace(right.placements[0], job=calendar_job("a", images=180, time=100, max_gpus=1))
+    with pytest.raises(WrongPlan, match="has 2 devices, and may have 1"):
+        verify_calendar(replace(right, placements=(limited,)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [({"available_us": 10**6}, "leaves enough"), ({"available_us": 100}, "200 us of devices are there, not 100")],
+)
+def test_it_notices_a_cut_that_is_none(changes: dict[str, Any], sentence: str) -> None:
+    right = calendar()
+    assert right.cut is not None
+    with pytest.raises(WrongPlan, match=sentence):
+        verify_calendar(replace(right, cut=replace(right.cut, **changes)))
