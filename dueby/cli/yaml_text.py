@@ -41,7 +41,10 @@ def parse_yaml(text: str, *, origin: str) -> list[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" in line {mark.line + 1}" if mark else ""
-        raise Invalid(origin, f"is not YAML{where}: {error.problem or 'it ends too early'}") from None
+        problem = error.problem or "it ends too early"
+        if mark and text[mark.index : mark.index + 1] == "\t":
+            problem += "; it is a tab, and YAML indents with spaces"
+        raise Invalid(origin, f"is not YAML{where}: {problem}") from None
     except yaml.YAMLError as error:
         raise Invalid(origin, f"is not YAML: {error}") from None
 

@@ -39,6 +39,7 @@ def refusal(text: str) -> str:
         pytest.param("a: &a\n  b: *a", "line 1 contains itself, by an alias", id="a mapping in itself"),
         pytest.param("&a [1, [*a]]", "line 1 contains itself", id="a list in itself"),
         pytest.param(BOMB, f"is more than {MAX_ALIASED:,} values by its aliases; write fewer", id="a bomb"),
+        pytest.param("a:\n\tb: 1", "found character that cannot start any token; it is a tab, and YAML", id="a tab"),
         pytest.param("a: *b", "is not YAML in line 1: found undefined alias", id="an alias of nothing"),
         pytest.param("a: 1\nb: 2026-13-45", "line 2: '2026-13-45' can't be read as timestamp", id="a 45th"),
         pytest.param("a: !!timestamp x", "line 1: 'x' can't be read as timestamp; put a text", id="no time"),
