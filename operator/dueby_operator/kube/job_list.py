@@ -17,7 +17,8 @@ from dueby_operator.kube.steady_clock import steady_clock_s
 from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
 
 log = logging.getLogger(__name__)
-ReadJobs = Callable[[Iterable[dict[str, Any]]], Sequence[JobSnapshot]]
+Document = dict[str, Any]
+ReadJobs = Callable[[Iterable[Document]], Sequence[JobSnapshot]]
 Jobs = dict[JobKey, JobSnapshot]
 # That a job which is over was deleted, or its time to live edited, is seen so much later at most.
 ALL_S = 60.0
@@ -67,5 +68,25 @@ class JobList:
 
     async def _list(self, read_jobs: ReadJobs, **query: str) -> Jobs:
         # Page by page, so that the documents of one page are gone before those of the next come.
-        pages = [read_jobs(page.get("items", ())) async for page in self._kube.pages(self._path, **query)]
+        pages = [self._read(page.get("items", ()), read_jobs) async for page in self._kube.pages(self._path, **query)]
         return {job.key: job for page in pages for job in page}
+
+    def _read(self, documents: Iterable[Document], read_jobs: ReadJobs) -> list[JobSnapshot]:
+        """Read the documents, but for jobs that are over and have not changed since."""
+        kept, others = [], []
+        for document in documents:
+            seen = self._seen.get(_key(document))
+            if seen is not None and is_over(seen.status) and seen.resource_version == _version(document):
+                kept.append(seen)
+            else:
+                others.append(document)
+        return [*kept, *read_jobs(others)]
+
+
+def _key(document: Document) -> JobKey:
+    metadata = document.get("metadata") or {}
+    return metadata.get("namespace", ""), metadata.get("name", "")
+
+
+def _version(document: Document) -> str | None:
+    return (document.get("metadata") or {}).get("resourceVersion")

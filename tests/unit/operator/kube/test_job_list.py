@@ -27,6 +27,7 @@ class Server:
 
     def __init__(self, **phases: str) -> None:
         self.jobs: dict[str, Document] = {}
+        self.version = 0
         for name, phase in phases.items():
             self.put(name, phase)
         self.asked: list[str] = []
@@ -41,6 +42,8 @@ class Server:
         job["metadata"]["uid"] = uid or job["metadata"]["uid"]
         made = {"status": "True", "reason": "Made", "message": "", "lastTransitionTime": "2023-11-14T22:13:20Z"}
         conditions = [{"type": OVER[phase], **made}] if phase in OVER else []
+        self.version += 1
+        job["metadata"]["resourceVersion"] = str(self.version)
         self.jobs[name] = {**job, "status": {"phase": phase, "conditions": conditions}}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -92,6 +95,27 @@ def test_jobs_that_are_over_are_listed_once_a_minute() -> None:
             assert await loop.look() == {"a": "Running", "b": "Succeeded", "c": "Failed"}
             asked += server.asked
         assert asked == [ALL, *[UNDER_WAY] * (round(ALL_S) // 2 - 1), ALL, UNDER_WAY]
+
+    passes(server, go)
+
+
+def test_a_job_that_is_over_is_read_again_if_it_has_changed_only() -> None:
+    server = Server(a="Running", b="Succeeded", c="Failed")
+    read: list[str] = []
+
+    async def go(loop: Passes) -> None:
+        def note(documents: Iterable[Document]) -> list[JobSnapshot]:
+            found = read_jobs(documents)
+            read.extend(job.name for job in found)
+            return found
+
+        await loop.jobs.read(note)
+        assert sorted(read) == ["a", "b", "c"]
+        server.now_s += ALL_S
+        server.put("c", "Failed")
+        read.clear()
+        assert phases(await loop.jobs.read(note)) == {"a": "Running", "b": "Succeeded", "c": "Failed"}
+        assert sorted(read) == ["a", "c"]
 
     passes(server, go)
 
