@@ -31,10 +31,12 @@ OPTIONS = ["--model", MODEL, "--image-size", "64", "--engine", "eager", "--class
 def test_a_tiny_model_is_profiled_on_two_slices(tmp_path: Path) -> None:
     messages: list[str] = []
     updates: list[ProgressUpdate] = []
+    # Where other programs use the cores, all of the time is taken, in search of quiet rounds.
+    preset = replace(BRIEF, layout_s=60)
     (profile,) = profile_machine(
         model=TINY,
         machine=two_slices(),
-        preset=BRIEF,
+        preset=preset,
         listener=ProgressListener(on_message=messages.append, on_progress=updates.append),
         cache_dir=tmp_path,
     )
@@ -54,7 +56,7 @@ def test_a_tiny_model_is_profiled_on_two_slices(tmp_path: Path) -> None:
     assert spec.contention >= 1
     assert spec.software["torch"]
     assert any("cpu-2 is left out" in message for message in messages)
-    assert all(update.left_s <= BRIEF.layout_s for update in updates)
+    assert all(update.left_s <= preset.layout_s for update in updates)
 
 
 def test_a_pod_measures_its_slice_under_the_clusters_name_and_leaves_the_profile_behind() -> None:
