@@ -37,7 +37,7 @@ from dueby_planner.model.rule import Spreads
 from dueby_planner.profiles.pool import Pool
 
 RESULTS = Path(__file__).parent / "results"
-SEED, SETS, LIMIT_S = 1, 400, 20.0
+SEED, SETS, LIMIT_S = 1, 400, 10.0
 # Of the sets that have a calendar.
 BAR_MISSED = 0.02
 CLASS = "gpu"
