@@ -80,7 +80,7 @@ class _Planning:
         self._idle: Free = {name: always_free(count) for name, count in pool.items()}
         self._free: Free = self._idle
         self._in_time: list[CalendarJob] = []
-        """Hard and Soft jobs that are placed so that they are in time."""
+        """Jobs that are placed so that they are in time."""
         self._reservations: dict[str, Reservation] = {}
         """By the job's name."""
         self._left: Free = self._idle
