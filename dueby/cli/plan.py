@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dueby.cli.deadline_advice import advise_deadline
 from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
@@ -174,7 +175,11 @@ def print_answer(verdict: Verdict, output: str, *, spec: JobSpec) -> None:
             advise=lambda earliest_us: advise_deadline(spec, earliest_us, now_us=now_us, start_us=now_us),
         )
         return
-    document = answer_document(verdict)
+    print_document(answer_document(verdict), output)
+
+
+def print_document(document: dict[str, Any], output: str) -> None:
+    """Print the document on stdout, as JSON or as YAML."""
     sys.stdout.write(
         json.dumps(document, indent=2, ensure_ascii=False) + "\n" if output == "json" else to_yaml(document)
     )

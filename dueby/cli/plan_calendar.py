@@ -1,12 +1,9 @@
 """`dueby plan` for several jobs: all of them on one pool, each as its deadline class promises."""
 
-import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from dueby.cli.files import to_yaml
-from dueby.cli.plan import EXIT_INFEASIBLE, plan_problem
+from dueby.cli.plan import EXIT_INFEASIBLE, plan_problem, print_document
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
@@ -61,10 +58,7 @@ def print_calendar(calendar: Calendar, output: str) -> None:
 
         print_table(calendar, answer, people_console(), warnings_on=people_console(stderr=True))
         return
-    document = answer.complete_document()
-    sys.stdout.write(
-        json.dumps(document, indent=2, ensure_ascii=False) + "\n" if output == "json" else to_yaml(document)
-    )
+    print_document(answer.complete_document(), output)
 
 
 def _machine(jobs: Sequence[InferenceJob], profiles: list[GPUProfile]) -> dict[str, int]:

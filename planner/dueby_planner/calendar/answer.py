@@ -1,8 +1,5 @@
 """The mapping from a calendar to its document, and to sentences for people."""
 
-from collections import Counter
-from itertools import accumulate
-
 from dueby_api.calendar import CalendarAnswer, PlannedCut, PlannedJob, PlannedPool, PlannedWindow
 from dueby_api.units import MICROS_PER_SECOND, format_at_least, format_duration, seconds
 from dueby_api.words import counted
@@ -95,12 +92,8 @@ def _planned_window(lane: Lane, window: Window) -> PlannedWindow:
 
 
 def _peak(calendar: Calendar, name: str) -> int:
-    changes: Counter[int] = Counter()
-    for lane in (lane for found in calendar.placements for lane in found.reservation if lane.device_class == name):
-        for window in lane.windows:
-            changes[window.from_us] += lane.count
-            changes[window.to_us] -= lane.count
-    return max(accumulate(changes[at_us] for at_us in sorted(changes)), default=0)
+    lanes = (lane for found in calendar.placements for lane in found.reservation if lane.device_class == name)
+    return devices_at_most(tuple(lanes))
 
 
 def _planned_cut(calendar: Calendar, cut: Cut) -> PlannedCut:
