@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dueby_planner.calendar.free_devices import FreeDevices, Step
 from dueby_planner.calendar.place import suffices
-from dueby_planner.model.problem import NEVER_US, Problem, find_least
+from dueby_planner.model.problem import NEVER_US, Problem, find_least_near
 
 # Nobody adds more devices than this to a pool.
 _MAX_MORE = 2**16
@@ -31,12 +31,8 @@ def advise(problem: Problem, free: Mapping[str, FreeDevices]) -> Advice:
 
 def earliest_us(problem: Problem, free: Mapping[str, FreeDevices]) -> int | None:
     """Return the earliest time by which the job can be done on what is free; None if never."""
-    high_us = max(1, problem.time_us)
-    while not suffices(problem, free, high_us):
-        high_us *= 2
-        if high_us > NEVER_US:
-            return None
-    return find_least(lambda time_us: suffices(problem, free, time_us), 0, high_us)
+    near_us = max(1, problem.time_us)
+    return find_least_near(lambda time_us: suffices(problem, free, time_us), 0, near=near_us, most=NEVER_US)
 
 
 def _more(problem: Problem, free: Mapping[str, FreeDevices], name: str) -> int | None:
@@ -44,4 +40,4 @@ def _more(problem: Problem, free: Mapping[str, FreeDevices], name: str) -> int |
         more = tuple(Step(step.from_us, step.to_us, step.free + count) for step in free[name])
         return suffices(problem.with_more(name, count), {**free, name: more}, problem.time_us)
 
-    return find_least(enough, 1, _MAX_MORE) if enough(_MAX_MORE) else None
+    return find_least_near(enough, 1, near=1, most=_MAX_MORE)

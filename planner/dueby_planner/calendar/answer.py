@@ -1,5 +1,7 @@
 """The mapping from a calendar to its document, and to sentences for people."""
 
+from collections.abc import Sequence
+
 from dueby_api.calendar import CalendarAnswer, PlannedCut, PlannedJob, PlannedPool, PlannedWindow
 from dueby_api.units import MICROS_PER_SECOND, format_at_least, format_duration, seconds
 from dueby_api.words import counted
@@ -109,10 +111,8 @@ def _planned_cut(calendar: Calendar, cut: Cut) -> PlannedCut:
 def _cut_sentence(calendar: Calendar, cut: Cut) -> str:
     refused = next(job for job in cut.jobs if job.name in calendar.advice)
     names = [refused.name, *(job.name for job in cut.jobs if job is not refused)]
-    if len(names) > _NAMED:
-        who = f"{names[0]} and {counted(len(names) - 1, 'other job')}"
-    else:
-        who = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    others = [counted(len(names) - 1, "other job")] if len(names) > _NAMED else names[1:]
+    who = _listed([names[0], *others], "and")
     word = device_word(refused.problem.pool)
     needed, there = (_device_time(micros, word) for micros in (cut.needed_us, cut.available_us))
     need = "needs" if len(names) == 1 else "need"
@@ -128,8 +128,13 @@ def _advice(advice: Advice) -> str:
         ways.insert(0, f"a deadline of {format_at_least(advice.earliest_us)} from now")
     if not ways:
         return "Neither a later deadline nor more devices would be enough."
-    listed = " or ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
+    listed = _listed(ways, "or")
     return f"{listed[0].upper()}{listed[1:]} would be enough."
+
+
+def _listed(words: Sequence[str], last: str) -> str:
+    """Return `a, b and c`."""
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _device_time(micros: int, word: str) -> str:

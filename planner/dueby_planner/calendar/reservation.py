@@ -37,11 +37,6 @@ class Lane:
     windows: tuple[Window, ...]
     """One after the other."""
 
-    @property
-    def images(self) -> int:
-        """What each of its devices does, at the job's confidence."""
-        return sum(window.images for window in self.windows)
-
     def taken(self) -> list[Taken]:
         """Return the devices that it takes."""
         return [Taken(window.from_us, window.to_us, self.count) for window in self.windows]

@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import MAX_CONFIDENCE, MAX_N, MIN_CONFIDENCE
-from dueby_planner.model.problem import Problem, find_least
+from dueby_planner.model.problem import Problem, find_least, find_least_near
 
 # Confidence is searched in steps of a millionth, so that the search is over integers.
 _STEPS = 1_000_000
 # A class of which so many more devices are not enough is taken never to be enough.
-_MAX_EXTRA = 10**12
+_MAX_EXTRA = 2**39
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +42,7 @@ def _extra(problem: Problem, device_class: str) -> int | None:
     def suffices(more: int) -> bool:
         return problem.with_more(device_class, more).fewest() is not None
 
-    high = 1
-    while not suffices(high):
-        high *= 2
-        if high > _MAX_EXTRA:
-            return None
-    return find_least(suffices, 1, high)
+    return find_least_near(suffices, 1, near=1, most=_MAX_EXTRA)
 
 
 def _possible_confidence(problem: Problem) -> float | None:

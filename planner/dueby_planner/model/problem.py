@@ -86,12 +86,7 @@ class Problem:
         if within_us is not None:
             return find_least(suffices, 0, within_us)
         # With a limit on iterations, or with parts that lose all that a device adds, no time is long enough.
-        if not suffices(NEVER_US):
-            return None
-        high = max(1, self.time_us)
-        while not suffices(high):
-            high *= 2
-        return find_least(suffices, 0, high)
+        return find_least_near(suffices, 0, near=max(1, self.time_us), most=NEVER_US)
 
     def largest_images(self, most: int | None = None) -> int:
         """Return the largest N that at most that many devices are accepted for by the deadline; 0 if there is none."""
@@ -140,3 +135,16 @@ def find_least(holds: Callable[[int], bool], low: int, high: int) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle + 1, high)
     return high
+
+
+def find_least_near(holds: Callable[[int], bool], low: int, *, near: int, most: int) -> int | None:
+    """Return the least integer in low..most for which a monotone condition holds; None if it holds for none.
+
+    It is sought around `near`, since large numbers may take longer to try.
+    """
+    if not holds(most):
+        return None
+    high = near
+    while high < most and not holds(high):
+        high *= 2
+    return find_least(holds, low, min(high, most))
