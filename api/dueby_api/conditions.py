@@ -84,6 +84,12 @@ class Reason(Enum):
     PLANNED = ReasonEntry(
         ConditionType.FEASIBLE, "True", "Planned", "The plan meets the deadline; the message is the proof."
     )
+    RESERVED = ReasonEntry(
+        ConditionType.FEASIBLE,
+        "True",
+        "Reserved",
+        "Devices are reserved for a later time; the message says from when, and when the job ends.",
+    )
     STARTED_LATE = ReasonEntry(
         ConditionType.FEASIBLE,
         "False",

@@ -20,6 +20,7 @@ Phase = Literal[
     "Profiling",
     "Planning",
     "Queued",
+    "Scheduled",
     "Starting",
     "Running",
     "Finishing",
@@ -33,6 +34,8 @@ MAX_MESSAGE = 4096
 MAX_PACKED, MAX_OWN_PROFILES = 4096, 64
 # A status is read and written whole, so it keeps the newest ones.
 MAX_REPLANS = 20
+# Of a job. A reservation of more windows than this is not made: the job waits for longer ones.
+MAX_WINDOWS = 256
 
 
 class Condition(LenientSpec, frozen=True, kw_only=True):
@@ -52,13 +55,32 @@ class Condition(LenientSpec, frozen=True, kw_only=True):
     """The generation of the object that this is about."""
 
 
+class WindowStatus(LenientSpec, frozen=True, kw_only=True):
+    """Devices that are reserved for a job from one time to another."""
+
+    device_class: str
+    """Device class."""
+    engine: str
+    """Engine that runs the model on them."""
+    from_time: Moment = field(name="from")
+    """When their workers are started."""
+    to_time: Moment = field(name="to")
+    """When they are free again."""
+    count: Annotated[int, Meta(ge=1)]
+    """Number of devices."""
+    mini_batch_size: Annotated[int, Meta(ge=1)]
+    """Images in a mini-batch."""
+    images: Annotated[int, Meta(ge=0)]
+    """What these devices do together, at the job's confidence."""
+
+
 class PlanStatus(LenientSpec, frozen=True, kw_only=True):
     """Which devices do what, and why no fewer can."""
 
     revision: int
-    """1 for the first plan, one more for each addition to it."""
+    """0 while nothing has been started, 1 for the first plan, one more for each addition to it."""
     gpus: int
-    """Devices planned."""
+    """Devices planned, at most at once."""
     lower_bound: int
     """No fewer devices can do it, for the measured sizes, this confidence and this pool."""
     proof: str
@@ -83,6 +105,8 @@ class PlanStatus(LenientSpec, frozen=True, kw_only=True):
     """What makes the plan less sure than it looks."""
     groups: tuple[PlannedGroup, ...] = ()
     """The devices."""
+    windows: Annotated[tuple[WindowStatus, ...], Meta(max_length=MAX_WINDOWS)] = ()
+    """What is reserved for the job and has not begun, by time. The operator has no other calendar than these."""
 
 
 class AlternativesStatus(LenientSpec, frozen=True, kw_only=True):
@@ -143,6 +167,12 @@ class JobStatus(LenientSpec, frozen=True, kw_only=True):
     """T as a time."""
     images: int | None = None
     """N, as the index step counted it."""
+    gpus: int | None = None
+    """Devices that its workers have now; absent if it has no workers."""
+    starts: Moment | None = None
+    """When its first workers are to start, or did."""
+    ends: Moment | None = None
+    """When to expect the end; of a job that is over, when that was."""
     fingerprint: str | None = None
     """What the results depend on: index, weights, model, image size, precision."""
     input_cost: InputCost | None = None

@@ -99,3 +99,8 @@ def parse_time_us(text: str) -> int:
 def format_time(micros: int) -> str:
     """Return microseconds since 1970 as RFC 3339 in UTC, to the second."""
     return from_micros(micros).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+
+
+def format_exact_time(micros: int) -> str:
+    """Return microseconds since 1970 as RFC 3339 in UTC, to the microsecond."""
+    return from_micros(micros).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -5,8 +5,10 @@ Column = tuple[str, str, str, int]
 
 JOB_COLUMNS: tuple[Column, ...] = (
     ("Phase", "string", ".status.phase", 0),
-    ("GPUs", "integer", ".status.plan.gpus", 0),
+    ("GPUs", "integer", ".status.gpus", 0),
     ("Images", "string", ".status.progress.images", 0),
+    ("Starts", "string", ".status.starts", 0),
+    ("Ends", "string", ".status.ends", 0),
     ("Deadline", "string", ".status.deadlineTime", 0),
     ("Slack", "string", ".status.progress.slack", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
@@ -14,7 +16,6 @@ JOB_COLUMNS: tuple[Column, ...] = (
     ("Model", "string", ".spec.model.name", 1),
     ("Images/s", "integer", ".status.progress.imagesPerSecond", 1),
     ("Failed", "integer", ".status.progress.imagesFailed", 1),
-    ("Expected", "string", ".status.progress.expectedFinish", 1),
     ("Message", "string", ".status.message", 1),
 )
 PROFILE_COLUMNS: tuple[Column, ...] = (
