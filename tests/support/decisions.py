@@ -13,7 +13,8 @@ from dueby_api.units import format_time
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node, read_node
 from dueby_operator.control.conditions import condition
-from dueby_operator.control.decide import Decisions, JobDecision, decide
+from dueby_operator.control.decide import Decisions, decide
+from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.control.render import render
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names

@@ -58,8 +58,10 @@ class Node:
     uid: str = ""
     is_slow: bool = False
     """Whether its devices are a class of their own."""
+    allocatable: Mapping[str, float] = field(default_factory=dict)
+    """All that it gives to pods, by resource; `pods` among them."""
     free: Mapping[str, float] = field(default_factory=dict)
-    """By resource: allocatable less what pods ask for; `pods` among them."""
+    """Allocatable less what pods ask for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,7 @@ def read_node(found: NodeObject, class_labels: Sequence[str] = CLASS_LABELS) -> 
         devices=_devices(free, labels, class_labels),
         taints=found.spec.taints,
         is_ready=is_ready and not found.spec.unschedulable,
+        allocatable=free,
         free=free,
     )
 

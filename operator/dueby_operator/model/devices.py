@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from dueby_api.inference_job import JobSpec
+from dueby_operator.model.stacks import Claimant, Stacks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class Offer:
     """By device class."""
     most: int | None = None
     """The most in all; None if nothing limits the sum."""
+    quota: int | None = None
+    """The most in all that a quota has room for, whatever is free; None if there is no quota."""
     warnings: tuple[str, ...] = ()
     """What makes these numbers less sure than they look."""
 
@@ -37,6 +40,9 @@ class Devices(Protocol):
         In a queue that is its quota: all of it for a first plan, since the job waits for it, and the unused rest for
         a job that has started.
         """
+
+    def stacks(self, claimants: Sequence[Claimant]) -> Stacks:
+        """Return the devices that these jobs may use, free or not, for whom they are."""
 
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
         """Return the devices of each class of which a single pod of the job could have one now."""

@@ -7,7 +7,7 @@ import pytest
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.status import JobStatus
 from dueby_operator.control.conditions import condition
-from dueby_operator.control.decide import refuse
+from dueby_operator.control.job_decision import refuse
 from dueby_operator.jobs import names
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from support.decisions import FIRST_WORKERS, NOW, SECOND, a_batch, indexed, infj, job, look, started, worker_job_of
@@ -136,9 +136,9 @@ def test_an_image_that_cannot_be_pulled_is_said_in_the_kubelets_words() -> None:
 
 
 @pytest.mark.parametrize("deadline_class", ["Relaxed", "BestEffort"])
-def test_a_class_that_needs_a_calendar_is_planned_as_soft_and_says_so(deadline_class: str) -> None:
+def test_a_job_that_gives_way_to_others_starts_at_once_where_devices_are_idle(deadline_class: str) -> None:
     in_time = look(infj(deadlineClass=deadline_class, status=indexed()))
-    assert in_time.message("Feasible").endswith(f"{deadline_class} is planned as Soft.")
+    assert in_time.said("Feasible") == ("True", "Planned")
     late = look(infj(deadlineClass=deadline_class, deadline="5s", status=indexed()))
     assert late.said("Feasible") == ("False", "Late")
     assert late.created
