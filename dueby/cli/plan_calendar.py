@@ -10,6 +10,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_planner.calendar.answer import calendar_answer
 from dueby_planner.calendar.calendar import Calendar, make_calendar
 from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.pool import idle_pool
 from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_planner.profiles.size_prediction import predictions
@@ -43,7 +44,7 @@ def calendar_of(
         except Invalid as error:
             raise Invalid(error.field, f"{error.message} (job {job.metadata.name})") from None
         placed.append(CalendarJob(name=job.metadata.name, deadline_class=job.spec.deadline_class, problem=problem))
-    calendar = make_calendar(placed, counts)
+    calendar = make_calendar(placed, idle_pool(counts))
     verify_calendar(calendar)
     return calendar
 
