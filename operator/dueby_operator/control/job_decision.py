@@ -132,7 +132,9 @@ def suffer(decision: JobDecision, fault: Fault, *, now_us: int) -> JobDecision:
     """Return the decision about a job that the operator could not handle: another try, or the end."""
     job = decision.job
     memory = memory_with_fault(decision.memory, now_us=now_us)
-    status = _completed(job, status_with_fault(job.status, job, fault, memory, now_us=now_us), decision.manifest, now_us)
+    status = _completed(
+        job, status_with_fault(job.status, job, fault, memory, now_us=now_us), decision.manifest, now_us
+    )
     return replace(_decision(job, status, memory), manifest=decision.manifest, fault=fault)
 
 

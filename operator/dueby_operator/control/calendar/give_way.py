@@ -7,14 +7,13 @@ and workers whose own time on their device is up; a device that is idle, or come
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from dueby_planner.calendar.pool import CLASSES
-
 from dueby_api.inference_job import DeadlineClass
 from dueby_operator.control.calendar.holds import by_readiness
 from dueby_operator.control.calendar.ledger import Hold
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.calendar import Placement
+from dueby_planner.calendar.pool import CLASSES
 
 
 def find_who_gives_way(

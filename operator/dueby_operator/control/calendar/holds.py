@@ -5,14 +5,13 @@ from collections.abc import Iterable
 from fractions import Fraction
 from math import ceil
 
-from dueby_planner.calendar.pool import CLASSES
-
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.calendar.entries import Entry
 from dueby_operator.control.calendar.ledger import Hold
 from dueby_operator.control.work.watch import ongoing, pause_us
 from dueby_operator.model.job_model import WorkerModel
 from dueby_operator.model.stacks import Stacks
+from dueby_planner.calendar.pool import CLASSES
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.replan import HYSTERESIS, finish_us
 

@@ -8,12 +8,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dueby_planner.calendar.pool import CLASSES, CalendarPool
-
 from dueby_api.inference_job import DeadlineClass
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.free_devices import FreeDevices, Taken, always_free, without
+from dueby_planner.calendar.pool import CLASSES, CalendarPool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,15 +106,11 @@ def _start(entry: Entry, placement: Placement, room: Room, starting: list[Due]) 
     plan = reserved_plan(
         placement, room.stacks, now_us=model.now_us, starting=starting, part_size=part_size, revision=0
     )
-    reason: StartReason
-    if entry.has_started:
-        reason = model.news or "WindowBegins"
-    else:
-        reason = "Resumed" if model.parts_there else "Started"
+    first: StartReason = "Resumed" if model.parts_there else "Started"
     start = Start(
         assignments=assign_windows(model, starting, part_size=part_size),
         part_size=part_size,
-        reason=reason,
+        reason=(model.news or "WindowBegins") if entry.has_started else first,
         by_windows=plan,
     )
     quiet_us = model.now_us + pause_us(each.window.choice.start_us for each in starting)

@@ -1,7 +1,7 @@
 """Plan all jobs that are ready for workers together: who has which devices now, and who has them later. Pure.
 
     running, Hard and Soft            watched; where they will be late, helpers on idle devices that nobody is promised
-    waiting, and running that lag     the planner's calendar: what was reserved is kept, others are placed beside it, and
+    waiting, and running that lag     the planner's calendar: what was reserved is kept, others are placed beside it;
                                       windows that begin are started
     running, Relaxed and BestEffort   those give way whose devices are reserved; the others are watched
     in a queue                        each for itself, on its queue's quota

@@ -66,10 +66,8 @@ def assign_windows(model: JobModel, starting: Sequence[Due], *, part_size: int) 
     """Return a worker for each device: with runs of missing parts, or as a helper if the job has workers."""
     devices = [each for each in starting for _ in range(each.count)]
     images = [min(each.window.images, model.images) for each in devices]
-    if model.revision == 0:
-        shares = cut_missing(model, images, part_size=part_size)
-    else:
-        shares = cut_orphaned(model, images)
+    is_first = model.revision == 0
+    shares = cut_missing(model, images, part_size=part_size) if is_first else cut_orphaned(model, images)
     return tuple(
         Assignment(
             worker=f"w{number}",
