@@ -10,6 +10,7 @@ from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 from dueby_api.status import JobStatus
+from dueby_api.units import format_time, parse_time_us
 from dueby_operator.control.calendar.plan_all import plan_all
 from dueby_operator.control.chain import Outcome, Policy, PolicyInput, run_chain
 from dueby_operator.control.conditions import JobStage, is_over, message_of, phase_of, without_reasons
@@ -37,7 +38,8 @@ from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.profiling.observations import observed_profiles
 
-# Parse makes the input of these, in this order. Jobs that none of them holds back are planned together; then comes finish.
+# Parse makes the input of these, in this order. Jobs that none of them holds back are planned together, and then asked
+# whether they are finished.
 POLICIES: tuple[Policy, ...] = (index, suspend, regrid, complete, queue, profile, recover, ready)
 # What can't be made for now is tried again after this long: another manifest would mend neither a full quota nor a name
 # that isn't free.
@@ -219,7 +221,8 @@ def _starts(before: JobStatus, status: JobStatus, now_us: int) -> str | None:
     if plan is None:
         return None
     if not plan.revision:
-        return min((window.from_time for window in plan.windows), default=None)
+        begins = [parse_time_us(window.from_time) for window in plan.windows]
+        return format_time(min(begins)) if begins else None
     had_started = before.plan is not None and before.plan.revision > 0
     return before.starts if had_started else format_time(now_us)
 

@@ -176,7 +176,8 @@ def test_a_status_that_is_refused_concerns_this_job_alone_and_says_so() -> None:
     assert (told["status"], told["reason"]) == ("True", "OperatorError")
     assert "Refused: status: Invalid value (applying, client.py:" in told["message"]
     jobs = [path for path in store.objects if path.startswith(paths.batch_path("team"))]
-    assert jobs and all(job.startswith(f"{paths.batch_path('team')}/good-r") for job in jobs)
+    assert jobs
+    assert all(job.startswith(f"{paths.batch_path('team')}/good-r") for job in jobs)
     assert store.objects[paths.jobs_path("team", "good")]["status"]["phase"] == "Starting"
 
 
