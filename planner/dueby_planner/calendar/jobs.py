@@ -31,6 +31,9 @@ class CalendarJob:
     """What is left of the job, alone on all the devices that it could ever have. None of them need be free now."""
     stored: tuple[StoredWindow, ...] = ()
     """What it was given before."""
+    least_images: int | None = None
+    """What is stored is kept if it does so many images, which may be less than what is planned anew; None: all of them.
+    """
 
 
 def by_deadline(jobs: Iterable[CalendarJob], *classes: DeadlineClass) -> list[CalendarJob]:

@@ -6,7 +6,7 @@ it does by the deadline is still accepted. A window that should have begun and w
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dueby_planner.calendar.free_devices import FreeDevices, Taken, without
 from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
@@ -97,4 +97,5 @@ def _is_enough(job: CalendarJob, reservation: Reservation) -> bool:
         held = sum(lane.count for lane in reservation if lane.device_class == name)
         if held > sum(group.count for group in problem.groups if group.device_class == name):
             return False
-    return 0 < count <= problem.most and problem.rule.accepts(done_by(reservation, problem, problem.time_us), count)
+    rule = problem.rule if job.least_images is None else replace(problem.rule, images=job.least_images)
+    return 0 < count <= problem.most and rule.accepts(done_by(reservation, problem, problem.time_us), count)

@@ -6,6 +6,7 @@ computed again from their lengths, and the acceptance rule is applied to that.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from dueby_planner.calendar.calendar import Calendar, Placement
@@ -45,7 +46,9 @@ def _verify_job(found: Placement) -> None:
         able.append((sum(_images(problem, window, until_us) for window in lane.windows), lane.count))
     count = sum(lane.count for lane in found.reservation)
     _require(count <= problem.most, f"{name} has {count} devices, and may have {problem.most}")
-    _require(problem.rule.accepts(sorted(able, reverse=True), count), f"{name} does not do its images")
+    least = found.job.least_images if found.kept else None
+    rule = problem.rule if least is None else replace(problem.rule, images=least)
+    _require(rule.accepts(sorted(able, reverse=True), count), f"{name} does not do its images")
     ends_us = max(lane.windows[-1].to_us for lane in found.reservation)
     if is_hard and not found.kept:
         _require(ends_us <= problem.time_us, f"{name} is Hard and ends after its deadline")

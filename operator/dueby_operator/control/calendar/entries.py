@@ -86,12 +86,16 @@ class Entry:
             for window in self.windows
         )
 
-    def missing(self, *, generously: bool) -> int:
-        """Return the images that its workers won't do by the deadline; with h more than that, if some are missing."""
+    def to_place(self) -> tuple[int, int]:
+        """Return the images that its workers won't do by the deadline, or all if it has none, and the least of them.
+
+        More are placed anew than what was placed before has to do: noise must not move it.
+        """
         left = self.model.images_left
         done = sum(worker.images_within(max(0, self.time_us)) for worker in ongoing(self.model))
-        share = 1 + (HYSTERESIS if generously else 0)
-        return max(0, ceil(left * share) - done)
+        if not self.has_started:
+            return left, max(1, ceil(left * (1 - HYSTERESIS)))
+        return max(0, ceil(left * (1 + HYSTERESIS)) - done), max(1, left - done)
 
     def with_more(self, devices: Mapping[str, int]) -> JobModel:
         """Return the job with so many more devices of each class, as far as it may have them."""
@@ -137,7 +141,7 @@ class Usable:
             counts[self.stacks.class_of(group.device_class)] += group.count
         return counts
 
-    def job(self, *, images: int) -> CalendarJob:
+    def job(self, *, images: int, least: int | None = None) -> CalendarJob:
         """Return the job as the planner's calendar takes it, with so many images to place."""
         entry = self.entry
         return CalendarJob(
@@ -145,6 +149,7 @@ class Usable:
             deadline_class=entry.deadline_class,
             problem=self.problem(images=images),
             stored=entry.stored(self.stacks),
+            least_images=least,
         )
 
     def problem(self, *, images: int) -> Problem:

@@ -5,7 +5,7 @@ and workers whose own time on their device is up; a device that is idle, or come
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_operator.control.calendar.holds import by_readiness
@@ -17,7 +17,7 @@ from dueby_planner.calendar.pool import CLASSES
 
 
 def find_who_gives_way(
-    placements: Iterable[Placement], holds: Sequence[Hold], stacks: Stacks
+    placements: Mapping[JobKey, Placement], holds: Sequence[Hold], stacks: Stacks
 ) -> Mapping[JobKey, tuple[str, ...]]:
     """Return the names of the workers that are to stop now, by job."""
     claims = _claims(placements)
@@ -28,8 +28,8 @@ def find_who_gives_way(
         for hold in by_readiness(each for each in there if each.can_give_way):
             wanted = sum(
                 count
-                for beside, from_us, count in claims[stack.name]
-                if from_us <= hold.gives_way_us and _yields(hold, beside)
+                for key, beside, from_us, count in claims[stack.name]
+                if key != hold.key and from_us <= hold.gives_way_us and _yields(hold, beside)
             )
             others = [each for each in there if each not in asked and each is not hold]
             coming = sum(each.ends_us <= hold.gives_way_us for each in others)
@@ -40,13 +40,13 @@ def find_who_gives_way(
     return {key: tuple(names) for key, names in stopping.items()}
 
 
-def _claims(placements: Iterable[Placement]) -> Mapping[str, list[tuple[DeadlineClass, int, int]]]:
-    """Return by stack the class beside whose workers each window was placed, when it begins, and its devices."""
-    found: dict[str, list[tuple[DeadlineClass, int, int]]] = defaultdict(list)
-    for placement in placements:
+def _claims(placements: Mapping[JobKey, Placement]) -> Mapping[str, list[tuple[JobKey, DeadlineClass, int, int]]]:
+    """Return each window by stack: whose it is, the class beside whose workers it is, its beginning, its devices."""
+    found: dict[str, list[tuple[JobKey, DeadlineClass, int, int]]] = defaultdict(list)
+    for key, placement in placements.items():
         for lane in placement.reservation:
             for window in lane.windows[:1]:
-                found[lane.device_class].append((placement.beside, window.from_us, lane.count))
+                found[lane.device_class].append((key, placement.beside, window.from_us, lane.count))
     return found
 
 

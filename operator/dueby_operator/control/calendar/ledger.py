@@ -100,7 +100,8 @@ def _held(holds: Iterable[Hold], stack: str, kind: DeadlineClass, *, surely: boo
         if hold.stack == stack:
             end_us = hold.surely_ends_us if surely else hold.ends_us
             if CLASSES.index(hold.deadline_class) > CLASSES.index(kind):
-                end_us = min(end_us, hold.gives_way_us)
+                # What was reserved before is kept, however long it takes until the worker is gone.
+                end_us = min(end_us, hold.gives_way_us if surely else 1)
             ends[max(1, end_us)] += 1
     return [Taken(0, end_us, count) for end_us, count in ends.items()]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from dueby_api.status import AlternativesStatus
 from dueby_api.units import format_time
 from dueby_operator.control.calendar.entries import Entry, Usable
-from dueby_operator.control.calendar.ledger import Ledger
 from dueby_operator.control.calendar.windows import (
     Due,
+    Room,
     assign_windows,
     devices_by_stack,
     due,
@@ -23,20 +23,9 @@ from dueby_operator.model.job_model import Assignment, StartReason
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.answer import refusal_sentence
 from dueby_planner.calendar.calendar import Calendar, Placement
-from dueby_planner.calendar.reservation import begins_us, ends_us, expected_finish_us
-from dueby_planner.model.problem import NEVER_US
+from dueby_planner.calendar.reservation import Window, begins_us, ends_us, expected_finish_us
+from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.replan import LagMemory
-
-
-@dataclass(frozen=True, kw_only=True)
-class Room:
-    """What there is for one job, beside what all others hold and have reserved."""
-
-    stacks: Stacks
-    ledger: Callable[[], Ledger]
-    """What is free beside all others."""
-    idle: Mapping[str, int]
-    """Devices by stack on which a worker could be started now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,23 +42,37 @@ def decide_placed(usable: Usable, placement: Placement, calendar: Calendar, room
     entry, reservation = usable.entry, placement.reservation
     if not reservation:
         return Placed(work=_unplaced(usable, placement, calendar))
-    if begins_us(reservation) <= 0:
-        if not entry.has_started and (found := _at_once(usable, placement, room)):
-            return found
-        if starting := due(placement, room.stacks, room.idle):
-            return Placed(work=_start(entry, placement, room, starting), begun=devices_by_stack(starting))
+    if not entry.has_started and (found := _at_once(usable, placement, room)):
+        return found
+    if starting := due(placement, room, least_us=_least_us(entry, placement)):
+        return Placed(work=_start(entry, placement, room, starting), begun=devices_by_stack(starting))
     return Placed(work=_reserve(entry, placement, room))
+
+
+def _least_us(entry: Entry, placement: Placement) -> Callable[[Window], int]:
+    """Return how long a window has to be: for a job that gives way, as long as two starts and a part take."""
+    if entry.deadline_class in ("Hard", "Soft"):
+        return lambda window: 0
+    part_size = entry.model.part_size or part_size_of(placement)
+
+    def least_us(window: Window) -> int:
+        choice = window.choice
+        return pause_us([choice.start_us]) + -(-part_size // choice.mini_batch_size) * choice.latency_us
+
+    return least_us
 
 
 def _at_once(usable: Usable, placement: Placement, room: Room) -> Placed | None:
     """Return the start of an ordinary plan, if devices that nobody needs before its end are enough for one."""
     entry, problem = usable.entry, placement.job.problem
     horizon_us = max(problem.time_us, ends_us(placement.reservation))
+    idle = {group.device_class: max(0, room.idle.get(group.device_class, 0)) for group in problem.groups}
+    if not _would_do(problem, idle, horizon_us):
+        return None
     ledger = room.ledger()
-    free = {
-        group.device_class: min(room.idle.get(group.device_class, 0), ledger.idle(group.device_class, horizon_us))
-        for group in problem.groups
-    }
+    free = {name: min(count, ledger.idle(name, horizon_us)) for name, count in idle.items()}
+    if not _would_do(problem, free, horizon_us):
+        return None
     work = decide_workers(entry.with_more(by_class(free, room.stacks)))
     action = work.action
     if not isinstance(action, Start) or action.verdict is None:
@@ -78,6 +81,13 @@ def _at_once(usable: Usable, placement: Placement, room: Room) -> Placed | None:
     if plan is None or plan.finish_at_confidence_us > horizon_us or placement.is_in_time > plan.is_in_time:
         return None
     return Placed(work=work, begun=spread(action.assignments, free, room.stacks))
+
+
+def _would_do(problem: Problem, devices: Mapping[str, int], until_us: int) -> bool:
+    """Return whether so many devices of each stack, from now on, are enough."""
+    pool = problem.pool
+    groups = tuple(replace(group, count=devices[group.device_class]) for group in pool.groups)
+    return replace(problem, pool=replace(pool, groups=groups)).fewest(until_us) is not None
 
 
 def spread(assignments: Iterable[Assignment], free: Mapping[str, int], stacks: Stacks) -> Counter[str]:

@@ -19,13 +19,14 @@ from dueby_operator.control.calendar.entries import Entry, Usable
 from dueby_operator.control.calendar.give_way import find_who_gives_way
 from dueby_operator.control.calendar.holds import find_holds
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
-from dueby_operator.control.calendar.place_now import Room, by_class, decide_placed, spread
+from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread
+from dueby_operator.control.calendar.windows import Room
 from dueby_operator.control.chain import Outcome, PolicyInput, refusal
 from dueby_operator.control.policies.plan import plan, wait_for_devices
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.work.build_model import build_model
 from dueby_operator.control.work.decide import decide_workers
-from dueby_operator.control.work.decision import Start, Stop, WorkDecision
+from dueby_operator.control.work.decision import Reserve, Start, Stop, WorkDecision
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobKey
@@ -33,10 +34,15 @@ from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
 from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.pool import CLASSES
+from dueby_planner.calendar.reservation import begins_us
 from dueby_planner.calendar.verify import verify_calendar
+from dueby_planner.model.problem import NEVER_US
 
 _PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
 _YIELDING: tuple[DeadlineClass, ...] = ("Relaxed", "BestEffort")
+Placed = Mapping[JobKey, tuple[Placement, Calendar]]
+"""Each job's placement, and the calendar that it is from."""
 
 
 def plan_all(ready: Sequence[PolicyInput], shared: Shared) -> tuple[Mapping[JobKey, PolicyInput | Fault], Shared]:
@@ -71,14 +77,21 @@ class _Planning:
         self._open()
         for entry in self._running(*_PROMISED):
             self._guarded(entry.given, self._watch, entry)
-        placements = self._place()
-        stopping = find_who_gives_way(placements.values(), self._holds, self._stacks)
+        placed = self._place()
+        self._decide(placed, *_PROMISED)
+        placements = {key: placement for key, (placement, _) in placed.items() if key not in self.done}
+        stopping = find_who_gives_way(placements, self._holds, self._stacks)
         for key, workers in stopping.items():
             model = self._entries[key].model
             self._work[key] = model, WorkDecision(action=Stop(workers=workers, reason="GaveWay"), lag=model.lag)
-        for entry in self._running(*_YIELDING):
-            if entry.key not in self._work and entry.key not in placements:
-                self._guarded(entry.given, self._watch, entry)
+        for kind in _YIELDING:
+            above = CLASSES[: CLASSES.index(kind)]
+            taken = {key: found for key, found in placements.items() if found.job.deadline_class in above}
+            self._beside[kind] = self._ledger.take(_taken(taken))
+            for entry in self._running(kind):
+                if entry.key not in self._work and entry.key not in placements:
+                    self._guarded(entry.given, self._watch, entry)
+            self._decide(placed, kind)
         for entry in self._open_entries():
             self._guarded(entry.given, self._carry_out, entry)
 
@@ -151,39 +164,29 @@ class _Planning:
         self._ledger = self._ledger.take(found)
         self._beside = {kind: ledger.take(found) for kind, ledger in self._beside.items()}
 
-    def _place(self) -> Mapping[JobKey, Placement]:
-        """Place the jobs that wait and those that lag, and decide what begins now."""
+    def _place(self) -> Placed:
+        """Place the jobs that wait and those that lag."""
         jobs: dict[str, Entry] = {}
         wanted: dict[str, CalendarJob] = {}
         for entry in self._open_entries():
             if not entry.is_queued:
                 self._guarded(entry.given, self._ask_for_place, entry, jobs, wanted)
-        placed = self._calendar(list(wanted.values()), jobs)
-        placements = {key: placement for key, (placement, _) in placed.items()}
-        for key, (placement, calendar) in placed.items():
-            entry = self._entries[key]
-            self._guarded(entry.given, self._decide, entry, placement, placements, calendar)
-        beside = self._ledger.take(_taken(placements))
-        self._beside = {**self._beside, **dict.fromkeys(_YIELDING, beside)}
-        return {key: found for key, found in placements.items() if key not in self.done}
+        return self._calendar(list(wanted.values()), jobs)
 
     def _ask_for_place(self, entry: Entry, jobs: dict[str, Entry], wanted: dict[str, CalendarJob]) -> None:
         model = entry.model
         if model.is_complete or model.must_stop or model.most == 0 or not self._stacks.of(entry.key):
             return
-        if not entry.has_started:
-            images = entry.model.images_left
-        else:
-            _, work = self._work.get(entry.key, (entry.model, WorkDecision()))
-            lags = work.is_short or not entry.model.alive or bool(entry.windows)
-            images = entry.missing(generously=True) if lags and work.action is None else 0
+        if model.alive and entry.deadline_class in _YIELDING:  # it has what is idle, and takes it as it comes
+            return
+        _, work = self._work.get(entry.key, (model, WorkDecision()))
+        lags = work.is_short or not model.alive or bool(entry.windows)
+        images, least = entry.to_place() if lags and work.action is None else (0, 0)
         if images > 0:
             jobs[entry.name] = entry
-            wanted[entry.name] = self._usable_of(entry).job(images=images)
+            wanted[entry.name] = self._usable_of(entry).job(images=images, least=least)
 
-    def _calendar(
-        self, wanted: Sequence[CalendarJob], jobs: Mapping[str, Entry]
-    ) -> Mapping[JobKey, tuple[Placement, Calendar]]:
+    def _calendar(self, wanted: Sequence[CalendarJob], jobs: Mapping[str, Entry]) -> Placed:
         """Return each job's placement, and the calendar that it is from."""
         if not wanted:
             return {}
@@ -205,9 +208,7 @@ class _Planning:
     ) -> None:
         found.update(self._placed([job], jobs, ledger))
 
-    def _placed(
-        self, wanted: Sequence[CalendarJob], jobs: Mapping[str, Entry], ledger: Ledger
-    ) -> Mapping[JobKey, tuple[Placement, Calendar]]:
+    def _placed(self, wanted: Sequence[CalendarJob], jobs: Mapping[str, Entry], ledger: Ledger) -> Placed:
         running = [
             self._usable_of(entry).job(images=entry.model.images_left)
             for entry in self._running("Hard")
@@ -217,14 +218,25 @@ class _Planning:
         verify_calendar(calendar)
         return {jobs[found.job.name].key: (found, calendar) for found in calendar.placements}
 
-    def _decide(
-        self, entry: Entry, placement: Placement, placements: Mapping[JobKey, Placement], calendar: Calendar
-    ) -> None:
-        others = {key: other for key, other in placements.items() if key != entry.key}
+    def _decide(self, placed: Placed, *classes: DeadlineClass) -> None:
+        """Decide what begins now of the jobs of these classes."""
+        of_class = {key: found for key, (found, _) in placed.items() if found.job.deadline_class in classes}
+        for key in sorted(of_class, key=lambda key: _urgency(of_class[key])):
+            entry = self._entries[key]
+            self._guarded(entry.given, self._decide_one, entry, placed)
+
+    def _decide_one(self, entry: Entry, placed: Placed) -> None:
+        placement, calendar = placed[entry.key]
+        # What is kept for nobody is left to those that are promised something.
+        others = {
+            key: other
+            for key, (other, _) in placed.items()
+            if key != entry.key and (other.job.deadline_class in _PROMISED or entry.deadline_class in _YIELDING)
+        }
         room = Room(stacks=self._stacks, ledger=lambda: self._ledger.take(_taken(others)), idle=self._idle)
-        placed = decide_placed(self._usable_of(entry), placement, calendar, room)
-        self._idle.subtract(placed.begun)
-        self._work[entry.key] = entry.model, placed.work
+        found = decide_placed(self._usable_of(entry), placement, calendar, room)
+        self._idle.subtract(found.begun)
+        self._work[entry.key] = entry.model, found.work
 
     def _carry_out(self, entry: Entry) -> None:
         """Turn what was decided about a job into what is done about it."""
@@ -237,7 +249,7 @@ class _Planning:
             outcome = plan(given, entry.model, decide_workers(entry.model))
         else:
             outcome = wait_for_devices(given, entry.model)
-        after = given.after(outcome)
+        after = _without_old_windows(given.after(outcome), self._work.get(entry.key))
         self.shared = after.shared
         self.done[entry.key] = after
 
@@ -263,3 +275,21 @@ def _stored(entry: Entry, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
 def _taken(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:
     lanes = (lane for placement in placements.values() for lane in placement.reservation)
     return [(lane.device_class, each) for lane in lanes for each in lane.taken()]
+
+
+def _without_old_windows(after: PolicyInput, decided: tuple[JobModel, WorkDecision] | None) -> PolicyInput:
+    """Return the job without windows that it was not given in this pass."""
+    plan = after.status.plan
+    if plan is None or not plan.windows:
+        return after
+    action = decided[1].action if decided else None
+    if isinstance(action, Reserve) or (isinstance(action, Start) and action.by_windows):
+        return after
+    return replace(after, status=after.status.replace(plan=plan.replace(windows=())))
+
+
+def _urgency(placement: Placement) -> tuple[bool, int, str]:
+    """Order jobs by when they are to begin: first those that will be in time."""
+    begin = begins_us(placement.reservation) if placement.reservation else NEVER_US
+    is_late = placement.action not in ("Start", "Reserve")
+    return is_late, begin, placement.job.name

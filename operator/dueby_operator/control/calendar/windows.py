@@ -1,13 +1,14 @@
 """A job's windows: which of them begin now, how the others are kept in its status, and how they are said. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dueby_api.plan import PlannedGroup
 from dueby_api.status import MAX_WINDOWS, PlanStatus, WindowStatus
 from dueby_api.units import MICROS_PER_SECOND, format_duration, format_exact_time, format_time
 from dueby_api.words import counted
+from dueby_operator.control.calendar.ledger import Ledger
 from dueby_operator.control.work.assign import cut_missing, cut_orphaned
 from dueby_operator.model.job_model import Assignment, JobModel
 from dueby_operator.model.stacks import Stacks
@@ -27,6 +28,19 @@ from dueby_planner.model.problem import Problem
 
 # Windows that begin together are waited for so long, so that a job's workers share its parts from the start.
 PATIENCE_US = 15 * MICROS_PER_SECOND
+# A window that begins within this time is begun at once on a device that is idle until then.
+EARLY_US = 35 * MICROS_PER_SECOND
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What there is for one job, beside what all others hold and have reserved."""
+
+    stacks: Stacks
+    ledger: Callable[[], Ledger]
+    """What is free beside all others."""
+    idle: Mapping[str, int]
+    """Devices by stack on which a worker could be started now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,24 +55,30 @@ class Due:
     window: Window
 
 
-def due(placement: Placement, stacks: Stacks, idle: Mapping[str, int]) -> list[Due]:
-    """Return what can be started now of the windows that have begun; nothing while it is worth to wait for the rest."""
-    left = Counter(idle)
+def due(placement: Placement, room: Room, *, least_us: Callable[[Window], int]) -> list[Due]:
+    """Return what can be started now of the windows that have begun; nothing while it is worth to wait for the rest.
+
+    A window that begins soon has begun if its device is idle until then. One that is shorter than `least_us` is not
+    worth a start.
+    """
+    left = Counter(room.idle)
     found: list[Due] = []
     wanted, waited_us = 0, 0
     for number, lane in enumerate(placement.reservation):
-        first = lane.windows[0]
-        if first.from_us > 0:
+        first, name = lane.windows[0], lane.device_class
+        if first.from_us > EARLY_US or first.to_us - max(0, first.from_us) < least_us(first):
             continue
-        count = min(lane.count, max(0, left[lane.device_class]))
-        left[lane.device_class] -= count
-        wanted, waited_us = wanted + lane.count, max(waited_us, -first.from_us)
-        device_class = stacks.class_of(lane.device_class)
+        count = min(lane.count, max(0, left[name]))
+        if first.from_us > 0 and count:
+            others = room.ledger().idle(name, first.from_us) - (room.idle[name] - left[name])
+            count = min(count, max(0, others))
+        left[name] -= count
+        if first.from_us <= 0:
+            wanted, waited_us = wanted + lane.count, max(waited_us, -first.from_us)
         if count:
-            found.append(
-                Due(lane=number, stack=lane.device_class, device_class=device_class, count=count, window=first)
-            )
-    is_whole = sum(each.count for each in found) == wanted
+            device_class = room.stacks.class_of(name)
+            found.append(Due(lane=number, stack=name, device_class=device_class, count=count, window=first))
+    is_whole = sum(each.count for each in found) >= wanted
     return found if is_whole or waited_us >= PATIENCE_US else []
 
 

@@ -50,6 +50,9 @@ def _start(given: PolicyInput, model: JobModel, start: Start) -> Outcome:
         )
         conditions = (_feasible(start.verdict),)
         promised_us = model.now_us + made.expected_finish_us
+    elif start.by_windows and before and model.revision:
+        plan = before.replace(revision=revision, part_size=start.part_size, windows=start.by_windows.windows)
+        status = status.replace(plan=plan)
     elif start.by_windows:
         status = status.replace(plan=start.by_windows.replace(revision=revision, part_size=start.part_size))
         conditions = (_by_windows(start.by_windows, model),)

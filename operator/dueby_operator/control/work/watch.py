@@ -73,7 +73,8 @@ def _read_lag(model: JobModel, pool: Pool, there: Sequence[OngoingWorker]) -> Wo
         now_us=model.now_us,
         pause_us=pause_us(worker.assignment.choice.start_us for worker in model.workers),
         memory=model.lag,
-        at_once=model.news is not None or not there,
+        # What is idle costs nobody anything.
+        at_once=model.news is not None or not there or model.spec.deadline_class == "Relaxed",
         max_iterations=model.spec.gpus.max_iterations,
     )
 
