@@ -78,6 +78,9 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
     beside the pool's free devices; but a proof that a job is impossible counts what they need.
     """
     draft = place_arrivals(jobs, keep_stored(jobs, pool), running)
+    for job in by_deadline(jobs, "Hard"):
+        if job.goes_on and job.name not in draft.placed:
+            place_soon(draft, job, "Hard")
     for job in by_deadline(jobs, "Soft"):
         if job.name not in draft.placed:
             place_soon(draft, job, "Soft")

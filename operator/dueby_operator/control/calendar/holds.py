@@ -49,7 +49,7 @@ def _holds_of(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
                 stack=stack,
                 deadline_class=entry.deadline_class,
                 ends_us=1 if worker.is_gone else min(rest_us, bound_us),
-                surely_ends_us=_EXIT_US if worker.is_gone else min(surely_us, bound_us),
+                surely_ends_us=_EXIT_US if worker.is_gone else min(surely_us + _EXIT_US, bound_us),
                 gives_way_us=_gives_way_us(entry, worker),
                 can_give_way=not (worker.is_gone or protected) and worker.can_shrink and _is_old_enough(entry, worker),
                 until_us=left_us,
