@@ -149,6 +149,7 @@ class Usable:
             deadline_class=entry.deadline_class,
             problem=self.problem(images=images),
             stored=entry.stored(self.stacks),
+            goes_on=entry.has_started,
             least_images=least,
         )
 
