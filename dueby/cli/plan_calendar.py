@@ -14,31 +14,32 @@ from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_planner.profiles.size_prediction import predictions
 
+Known = Sequence[tuple[InferenceJob, list[GPUProfile]]]
+"""Each job with the profiles that are known of its model, measured and predicted."""
+
 
 def plan_all(jobs: Sequence[InferenceJob], profiles: list[GPUProfile], counts: dict[str, int], *, output: str) -> int:
     """Plan the jobs on the devices by class, or on this machine's, and print the calendar; return the exit code.
 
     It is 0 if every Hard and every Soft job is in time, and 3 otherwise.
     """
-    calendar = calendar_of(jobs, profiles, counts or _machine(jobs, profiles), now_us=time.time_ns() // 1000)
+    known = [(job, [*profiles, *predictions(profiles, job.spec.model)]) for job in jobs]
+    calendar = calendar_of(known, counts or _machine(known), now_us=time.time_ns() // 1000)
     print_calendar(calendar, output)
     urgent = [found for found in calendar.placements if found.job.deadline_class in ("Hard", "Soft")]
     return 0 if all(found.is_in_time for found in urgent) else EXIT_INFEASIBLE
 
 
-def calendar_of(
-    jobs: Sequence[InferenceJob], profiles: list[GPUProfile], counts: Mapping[str, int], *, now_us: int
-) -> Calendar:
+def calendar_of(known: Known, counts: Mapping[str, int], *, now_us: int) -> Calendar:
     """Return the calendar of jobs that are created now. Raise Invalid if one of them can't be planned."""
     seen: set[str] = set()
     placed = []
-    for job in jobs:
+    for job, profiles in known:
         if job.metadata.name in seen:
             raise Invalid("--file", f"two jobs are named {job.metadata.name}; give each a name of its own")
         seen.add(job.metadata.name)
-        known = [*profiles, *predictions(profiles, job.spec.model)]
         try:
-            problem = plan_problem(job, known, dict(counts), now_us=now_us)
+            problem = plan_problem(job, profiles, dict(counts), now_us=now_us)
             _ = problem.rule  # which refuses a confidence that is too high for the profiles
         except Invalid as error:
             raise Invalid(error.field, f"{error.message} (job {job.metadata.name})") from None
@@ -61,15 +62,13 @@ def print_calendar(calendar: Calendar, output: str) -> None:
     print_document(answer.complete_document(), output)
 
 
-def _machine(jobs: Sequence[InferenceJob], profiles: list[GPUProfile]) -> dict[str, int]:
+def _machine(known: Known) -> dict[str, int]:
     """Return this machine's devices, if all jobs take the same of them."""
     pools = {
-        job.metadata.name: machine_pool(
-            [*profiles, *predictions(profiles, job.spec.model)], job.spec.model, classes=job.spec.gpus.classes
-        )
-        for job in jobs
+        job.metadata.name: machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
+        for job, profiles in known
     }
-    first = jobs[0].metadata.name
+    first = known[0][0].metadata.name
     for name, pool in pools.items():
         if pool != pools[first]:
             one, other = (
