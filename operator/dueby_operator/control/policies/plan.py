@@ -8,6 +8,7 @@ the workers will be late                      the fewest helpers are started
 fewer workers would do, or they hang          one is stopped
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dueby_api.conditions import ConditionType, Reason
@@ -36,8 +37,10 @@ def plan(given: PolicyInput) -> Outcome:
         return Outcome(ends=True)
     model = build_model(given)
     admission = diagnose_admission(given.job)
-    if not model.workers and (model.most == 0 or not any(model.counts.values())):
-        return Outcome(conditions=(admission, _waiting(given, model)), ends=True)
+    # Profiles may be of classes that the job doesn't name.
+    named = [name for name in sorted(model.counts) if name in (model.spec.gpus.classes or model.counts)]
+    if not model.workers and (model.most == 0 or not any(model.counts[name] for name in named)):
+        return Outcome(conditions=(admission, _waiting(given, named)), ends=True)
     work = decide_workers(model)
     decided = replace(given, memory=_remember(given, model, work)).after(
         Outcome(
@@ -62,8 +65,8 @@ def _fault_of(job: JobSnapshot) -> str:
     return next((ending.sentence or "a worker refused the job" for ending in endings if ending.is_final), "")
 
 
-def _waiting(given: PolicyInput, model: JobModel) -> NewCondition:
-    classes, devices = sorted(model.counts), given.shared.devices
+def _waiting(given: PolicyInput, classes: Sequence[str]) -> NewCondition:
+    devices = given.shared.devices
     message = f"No device of the classes {', '.join(classes)} is free"
     if missing := [words for name in classes if (words := devices.shortage(given.spec, name))]:
         message += f": {'; '.join(missing)}"

@@ -11,6 +11,7 @@ from dueby_operator.control.decide import refuse
 from dueby_operator.jobs import names
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from support.decisions import FIRST_WORKERS, NOW, SECOND, a_batch, indexed, infj, job, look, started, worker_job_of
+from support.operator import profile
 
 
 def test_an_indexed_job_is_planned_and_its_plan_is_written_before_its_workers_are_made() -> None:
@@ -28,6 +29,13 @@ def test_no_device_free_is_waited_for() -> None:
     found = look(infj(status=indexed()), nodes={})
     assert found.said("Feasible") == ("Unknown", "Waiting")
     assert not found.writes
+
+
+def test_free_devices_of_classes_that_the_job_does_not_name_are_none() -> None:
+    document = infj(status=indexed(), gpus={"classes": ["cpu-16"]})
+    found = look(document, profiles=(profile("cpu-1"), profile("cpu-16")))
+    assert found.said("Feasible") == ("Unknown", "Waiting")
+    assert "No device of the classes cpu-16 is free" in found.message("Feasible")
 
 
 def test_a_job_that_waits_says_which_resource_its_nodes_lack() -> None:
