@@ -68,7 +68,8 @@ def _fault_of(job: JobSnapshot) -> str:
 def _waiting(given: PolicyInput, classes: Sequence[str]) -> NewCondition:
     devices = given.shared.devices
     message = f"No device of the classes {', '.join(classes)} is free"
-    if missing := [words for name in classes if (words := devices.shortage(given.spec, name))]:
+    shortages = [devices.shortage(given.spec, name) for name in classes]
+    if missing := [words for words in (*shortages, devices.uncounted) if words]:
         message += f": {'; '.join(missing)}"
     if devices.has_quota(given.job.namespace):
         message += ", or the namespace's ResourceQuota has no room for one (`kubectl describe quota`)"

@@ -45,6 +45,15 @@ def test_a_job_that_waits_says_which_resource_its_nodes_lack() -> None:
     assert "n has 8 of 16 cpu" in found.message("Feasible")
 
 
+def test_gpus_that_workers_cant_ask_for_are_told_of_while_a_job_waits_and_in_its_plan() -> None:
+    uncounted = "GPUs in the ResourceSlices of n are not counted, since of that"
+    waits = look(infj(status=indexed()), nodes={}, uncounted=uncounted)
+    assert f"{uncounted}. The job waits" in waits.message("Feasible")
+    plan = look(infj(status=indexed()), uncounted=uncounted).status.plan
+    assert plan is not None
+    assert uncounted in plan.warnings
+
+
 def test_a_quota_bounds_the_plan() -> None:
     plan = look(infj(status=indexed()), room={"team": {"requests.cpu": 1.5}}).status.plan
     assert plan is not None
