@@ -45,6 +45,11 @@ class LocalDevices:
         """Return nothing: here a device has all that its worker needs."""
         return ""
 
+    @property
+    def uncounted(self) -> str:
+        """Return nothing: what is here is counted."""
+        return ""
+
     def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> Self:
         """Return what is left after so many workers have one each."""
         return replace(self, free={**self.free, device_class: max(0, self.free.get(device_class, 0) - count)})

@@ -50,6 +50,8 @@ class ClusterDevices:
     """The LocalQueues that jobs name and that exist, by namespace and name."""
     silent_nodes: frozenset[str] = frozenset()
     """Nodes whose kubelet has stopped renewing its Lease, before Kubernetes calls them not ready."""
+    uncounted: str = ""
+    """Which nodes publish GPUs that workers can't ask for, and why; empty if none does."""
     _counted: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
     """Nodes' free devices by what was asked: a thousand nodes take 2 ms, and most jobs ask in the same words."""
 
@@ -148,7 +150,7 @@ class ClusterDevices:
 
     def _free_now(self, namespace: str, spec: JobSpec, classes: Sequence[str]) -> Offer:
         free = {name: max(0, self._count(spec, name) - self.unscheduled.get(name, 0)) for name in classes}
-        warnings = (_BLIND,) if self.settings.ignores_other_pods else ()
+        warnings = tuple(filter(None, (_BLIND if self.settings.ignores_other_pods else "", self.uncounted)))
         room = self.room.get(namespace)
         if not room or not classes:
             return Offer(counts=free, warnings=warnings)

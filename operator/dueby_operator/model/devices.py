@@ -50,6 +50,10 @@ class Devices(Protocol):
     def shortage(self, spec: JobSpec, device_class: str) -> str:
         """Return what nodes lack for one more worker on such a device; empty if it isn't nodes that lack something."""
 
+    @property
+    def uncounted(self) -> str:
+        """Which devices are there and can't be asked for, and why; empty if there are none."""
+
     def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> Self:
         """Return what is left after so many workers of the job have one each."""
 

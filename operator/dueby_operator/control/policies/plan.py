@@ -10,6 +10,7 @@ others need their devices                     those workers are stopped that giv
 What the job may have is decided for all jobs together (control/calendar).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dueby_api.conditions import Reason
@@ -52,7 +53,9 @@ def plan(given: PolicyInput, model: JobModel, work: WorkDecision) -> Outcome:
 
 def wait_for_devices(given: PolicyInput, model: JobModel) -> Outcome:
     """Return that there is no device that the job could have, neither now nor when others end."""
-    conditions = (diagnose_admission(given.job), _waiting(given, model), *_overdue(given, model))
+    # Profiles may be of classes that the job doesn't name.
+    named = [name for name in sorted(model.counts) if name in (model.spec.gpus.classes or model.counts)]
+    conditions = (diagnose_admission(given.job), _waiting(given, named), *_overdue(given, model))
     return Outcome(conditions=conditions, status=given.status.replace(plan=None), ends=True)
 
 
@@ -64,10 +67,11 @@ def _overdue(given: PolicyInput, model: JobModel) -> tuple[NewCondition, ...]:
     return (NewCondition(reason=Reason.MISSED, message=message),)
 
 
-def _waiting(given: PolicyInput, model: JobModel) -> NewCondition:
-    classes, devices = sorted(model.counts), given.shared.devices
+def _waiting(given: PolicyInput, classes: Sequence[str]) -> NewCondition:
+    devices = given.shared.devices
     message = f"No device of the classes {', '.join(classes)} is free"
-    if missing := [words for name in classes if (words := devices.shortage(given.spec, name))]:
+    shortages = [devices.shortage(given.spec, name) for name in classes]
+    if missing := [words for words in (*shortages, devices.uncounted) if words]:
         message += f": {'; '.join(missing)}"
     if devices.has_quota(given.job.namespace):
         message += ", or the namespace's ResourceQuota has no room for one (`kubectl describe quota`)"

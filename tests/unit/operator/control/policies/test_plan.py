@@ -11,6 +11,7 @@ from dueby_operator.control.job_decision import refuse
 from dueby_operator.jobs import names
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from support.decisions import FIRST_WORKERS, NOW, SECOND, a_batch, indexed, infj, job, look, started, worker_job_of
+from support.operator import profile
 
 
 def test_an_indexed_job_is_planned_and_its_plan_is_written_before_its_workers_are_made() -> None:
@@ -30,11 +31,27 @@ def test_no_device_free_is_waited_for() -> None:
     assert not found.writes
 
 
+def test_free_devices_of_classes_that_the_job_does_not_name_are_none() -> None:
+    document = infj(status=indexed(), gpus={"classes": ["cpu-16"]})
+    found = look(document, profiles=(profile("cpu-1"), profile("cpu-16")))
+    assert found.said("Feasible") == ("Unknown", "Waiting")
+    assert "No device of the classes cpu-16 is free" in found.message("Feasible")
+
+
 def test_a_job_that_waits_says_which_resource_its_nodes_lack() -> None:
     wants = {"worker": {"resources": {"requests": {"cpu": "16"}}}}
     found = look(infj(status=indexed(), **wants))
     assert found.said("Feasible") == ("Unknown", "Waiting")
     assert "n has 8 of 16 cpu" in found.message("Feasible")
+
+
+def test_gpus_that_workers_cant_ask_for_are_told_of_while_a_job_waits_and_in_its_plan() -> None:
+    uncounted = "GPUs in the ResourceSlices of n are not counted, since of that"
+    waits = look(infj(status=indexed()), nodes={}, uncounted=uncounted)
+    assert f"{uncounted}. The job waits" in waits.message("Feasible")
+    plan = look(infj(status=indexed()), uncounted=uncounted).status.plan
+    assert plan is not None
+    assert uncounted in plan.warnings
 
 
 def test_a_quota_bounds_the_plan() -> None:
