@@ -21,7 +21,7 @@ from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition, merge_conditions
-from dueby_operator.model.job_model import Assignment, WorkerModel
+from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.job_snapshot import JobSnapshot
 from support.decisions import NOW, SETTINGS, indexed, infj, node
 from support.decisions import job as job_of
@@ -222,10 +222,10 @@ class SharedCluster:
     def _model(self, worker: Working, *, open_images: int) -> WorkerModel:
         has_begun = worker.images >= 1
         leaves = worker.stopped_us is not None and self.now_us < worker.stopped_us + LEAVING_US
-        state = "lost" if worker.is_lost else "stopped" if worker.is_gone else "running" if has_begun else "starting"
+        alive: WorkerState = "running" if has_begun else "starting"
         return WorkerModel(
             assignment=worker.assignment,
-            state=state,
+            state="lost" if worker.is_lost else "stopped" if worker.is_gone else alive,
             created_us=worker.born_us,
             open_images=open_images,
             batches=int(worker.images) // 16,

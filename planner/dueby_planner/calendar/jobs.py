@@ -32,7 +32,7 @@ class CalendarJob:
     stored: tuple[StoredWindow, ...] = ()
     """What it was given before."""
     goes_on: bool = False
-    """Whether the job has workers, or had some: it is not refused any more, and ends as soon as it can if it is late."""
+    """Whether the job has or had workers: it is not refused any more, and ends as soon as it can if it is late."""
     least_images: int | None = None
     """What is stored is kept if it does so many images, which may be less than what is planned anew; None: all of them.
     """
