@@ -149,7 +149,7 @@ class Usable:
             deadline_class=entry.deadline_class,
             problem=self.problem(images=images),
             stored=entry.stored(self.stacks),
-            goes_on=entry.has_started,
+            goes_on=entry.has_started or bool(entry.windows),
             least_images=least,
         )
 

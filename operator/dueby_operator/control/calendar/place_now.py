@@ -50,8 +50,9 @@ def decide_placed(usable: Usable, placement: Placement, calendar: Calendar, room
 
 
 def _least_us(entry: Entry, placement: Placement) -> Callable[[Window], int]:
-    """Return how long a window has to be: for a job that gives way, as long as two starts and a part take."""
-    if entry.deadline_class in ("Hard", "Soft"):
+    """Return how long a window has to be: for a job that gives way and won't end in it, two starts and a part."""
+    first = sum(lane.count * lane.windows[0].images for lane in placement.reservation)
+    if entry.deadline_class in ("Hard", "Soft") or first >= placement.job.problem.images:
         return lambda window: 0
     part_size = entry.model.part_size or part_size_of(placement)
 
