@@ -83,8 +83,13 @@ def message_of(status: JobStatus) -> str:
     return status.plan.proof_sentence if status.plan else ""
 
 
-# The statuses with which a condition matters, where that is not False alone. Failed is False while it is not settled.
-_NEWS = {ConditionType.FAILED: ("True", "False"), ConditionType.COMPLETE: ("True", "False")}
+# The statuses with which a condition matters, where that is not False alone. Failed is False while it is not settled,
+# and Feasible is Unknown while a job waits.
+_NEWS = {
+    ConditionType.FAILED: ("True", "False"),
+    ConditionType.COMPLETE: ("True", "False"),
+    ConditionType.FEASIBLE: ("False", "Unknown"),
+}
 _BY_WEIGHT = (
     ConditionType.FAILED,
     ConditionType.COMPLETE,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from dueby_api.conditions import Reason
 from dueby_api.status import MAX_REPLANS, AlternativesStatus, JobStatus, PlanStatus, Replan
-from dueby_api.units import format_time, parse_time_us
+from dueby_api.units import clock_time, format_time, parse_time_us
 from dueby_api.words import counted
 from dueby_operator.control.calendar.windows import reserved_sentence
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
@@ -90,10 +90,11 @@ def _feasible(verdict: Verdict) -> NewCondition:
 
 
 def _by_windows(plan: PlanStatus, model: JobModel) -> NewCondition:
-    is_late = parse_time_us(plan.finish_at_confidence) > model.deadline_us
-    message = f"{counted(plan.gpus, 'device')} at most at once. {plan.proof_sentence}".rstrip()
+    is_late = plan.slack.startswith("-")
+    message = f"{counted(plan.gpus, 'device')} at most at once. {plan.proof_sentence}"
     if is_late:
-        message = f"Ends at {plan.finish_at_confidence}, {plan.slack.removeprefix('-')} after the deadline. {message}"
+        ends = clock_time(parse_time_us(plan.finish_at_confidence), now_us=model.now_us)
+        message = f"Ends at {ends}, {plan.slack.removeprefix('-')} after the deadline. {message}"
     return NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.PLANNED, message=message)
 
 
@@ -101,7 +102,7 @@ def _reserve(given: PolicyInput, reserve: Reserve) -> Outcome:
     before, plan = given.status.plan, reserve.plan
     if before is not None and before.revision:
         return Outcome(status=given.status.replace(plan=before.replace(windows=plan.windows)))
-    message = reserved_sentence(plan, starts_us=reserve.starts_us)
+    message = reserved_sentence(plan, starts_us=reserve.starts_us, now_us=given.now_us)
     is_late = plan.slack.startswith("-")
     reserved = NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.RESERVED, message=message)
     return Outcome(conditions=(reserved,), status=given.status.replace(plan=plan, alternatives=None))
