@@ -5,6 +5,7 @@ the process does.
 """
 
 import subprocess
+import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,13 +41,18 @@ class Process:
     read_us: int = 0
     """When it said so."""
     ended_us: int | None = None
-    state_if_stopped: WorkerState | None = None
-    """What it is once it is gone, if it was told to stop; None while it wasn't."""
+    kill_at_s: float | None = None
+    """When it is killed if it is still there, by the monotonic clock; None unless it was told to go."""
 
     @property
     def is_gone(self) -> bool:
-        """Whether it does nothing more."""
+        """Whether it does nothing more, or was told to go."""
         return self.state in GONE
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether it is still there, so that nobody else may have its slot."""
+        return self.ended_us is None
 
     @property
     def is_careful(self) -> bool:
@@ -62,6 +68,8 @@ class Process:
                 self.progress, self.read_us = result.progress, self.ended_us
             self.state = self._end_state(code)
             return
+        if self.kill_at_s is not None and time.monotonic() > self.kill_at_s:
+            self.process.kill()
         try:
             port = int((self.folder / "port").read_text())
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/progress", timeout=SCRAPE_TIMEOUT_S) as answer:
@@ -69,7 +77,7 @@ class Process:
             self.read_us = now_us()
         except (OSError, ValueError, Invalid):  # not listening yet, or too busy to answer: no news
             return
-        if self.progress.batches:
+        if self.progress.batches and not self.is_gone:
             self.state = "running"
 
     def model(self) -> WorkerModel:
@@ -102,5 +110,5 @@ class Process:
 
     def _end_state(self, code: int) -> WorkerState:
         if code:
-            return self.state_if_stopped or "lost"
+            return self.state if self.is_gone else "lost"
         return "spent" if self.progress.state == "spent" else "done"

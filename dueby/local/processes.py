@@ -31,7 +31,9 @@ from dueby_worker.system.scratch import temporary_files_in
 
 # How often workers are looked at.
 TICK_S = 0.5
-# A worker is gone 2 s after SIGTERM; a hanging one is killed then.
+# A worker that is told to go may take so long to finish its open part ...
+GRACE_S = 30
+# ... and is gone 2 s later, or 2 s after Ctrl-C; a hanging one is killed then.
 STOP_TIMEOUT_S = 2.0
 
 
@@ -77,16 +79,22 @@ class Processes:
         for rank, assignment in enumerate(added, start=len(alive)):
             self.started.append(self._start(assignment, part_size=part_size, shares=shares, rank=rank))
 
+    def dismiss(self, workers: Iterable[str]) -> None:
+        """Have workers finish their open parts, if GRACE_S are enough, and go. They have their slots until then."""
+        for process in self._there(workers):
+            process.state, process.kill_at_s = "stopped", time.monotonic() + GRACE_S + STOP_TIMEOUT_S
+            process.process.terminate()
+
     def stop(self, workers: Iterable[str], *, are_lost: bool = False) -> None:
-        """Send SIGTERM, and SIGKILL to who doesn't go; return when they are gone.
+        """Have workers drop their open parts, and kill who doesn't go; return when they are gone.
 
         Workers that are given up, since they hang, count as lost: the next decision makes up for them.
         """
-        named = set(workers)
-        stopping = [p for p in self.started if p.assignment.worker in named and not p.is_gone]
+        stopping = self._there(workers)
         for process in stopping:
-            process.state_if_stopped = "lost" if are_lost else "stopped"
-            process.process.terminate()
+            process.state = "lost" if are_lost else "stopped"
+            # SIGTERM would leave them the time to finish.
+            process.process.send_signal(signal.SIGINT)
         give_up = time.monotonic() + STOP_TIMEOUT_S
         for process in stopping:
             try:
@@ -102,7 +110,7 @@ class Processes:
 
     def observe(self) -> tuple[WorkerModel, ...]:
         """Return every worker as it is now."""
-        list(self.scrapers.map(Process.refresh, [process for process in self.started if not process.is_gone]))
+        list(self.scrapers.map(Process.refresh, [process for process in self.started if process.has_slot]))
         return tuple(process.model() for process in self.started)
 
     def raise_fault(self) -> None:
@@ -128,8 +136,12 @@ class Processes:
         how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
         return DueByError(f"{counted(len(lost), 'worker')} ended before their time, the last with {how}: {words}")
 
+    def _there(self, workers: Iterable[str]) -> list[Process]:
+        named = set(workers)
+        return [process for process in self.started if process.assignment.worker in named and process.has_slot]
+
     def _start(self, assignment: Assignment, *, part_size: int, shares: list[list[int]], rank: int) -> Process:
-        taken = {process.slot.name for process in self.started if not process.is_gone}
+        taken = {process.slot.name for process in self.started if process.has_slot}
         slot = next(s for s in self.slots if s.device_class == assignment.device_class and s.name not in taken)
         folder = self.folder / assignment.worker
         folder.mkdir(parents=True)
@@ -184,6 +196,7 @@ class Processes:
             "cores": None if slot.cores is None else list(slot.cores),
             "shares": shares,
             "retryFailed": self.retry_failed,
+            "graceSeconds": GRACE_S,
             "portFile": str(folder / "port"),
             "cacheDir": str(self.cache_folder),
         }
