@@ -16,7 +16,7 @@ from rich.text import Text
 from dueby.cli.console import can_redraw, people_console
 from dueby.cli.run_view import RunView, WorkerView
 from dueby.local.loop import Status
-from dueby.local.processes import Process
+from dueby.local.process import Process
 
 # Often enough to see that it goes on, rarely enough for a log of a run that takes hours.
 LINE_EVERY_S = 10.0

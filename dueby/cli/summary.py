@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dueby.cli.console import people_console
-from dueby.local.processes import Process
+from dueby.local.process import Process
 from dueby.local.record import Record
 from dueby_api.inference_job import InferenceJob
 from dueby_api.run_record import MachineRecord, RunVerdict, Summary

@@ -145,7 +145,7 @@ class Loop:
 
     def snapshot(self) -> ClusterSnapshot:
         """Return the machine as a cluster of one job."""
-        busy = Counter(worker.assignment.device_class for worker in self.job.workers if not worker.is_gone)
+        busy = Counter(process.slot.device_class for process in self.processes.started if process.has_slot)
         devices = LocalDevices(
             free={name: max(0, count - busy[name]) for name, count in self.pool.counts.items()},
             held=busy,
@@ -197,7 +197,10 @@ class Loop:
         after = before - len(stop.workers)
         self.record.replanned(stop.reason, now_us=self.now_us, before=before, after=after)
         self.seams.say(self.record.replans[-1].message or "")
-        self.processes.stop(stop.workers, are_lost=stop.reason == "WorkerLost")
+        if stop.reason == "WorkerLost":
+            self.processes.stop(stop.workers, are_lost=True)
+        else:
+            self.processes.dismiss(stop.workers)
 
     def _parts_there(self, lost: int) -> Parts:
         """List the sink when a worker says that it has committed, or has ended; a listing of S3 isn't free."""
@@ -205,7 +208,7 @@ class Loop:
         if plan is None or images is None:
             return self.job.parts_there
         started = self.processes.started
-        commits = sum(process.progress.parts_committed + process.is_gone for process in started)
+        commits = sum(process.progress.parts_committed + (not process.has_slot) for process in started)
         self.losses_since_commit += lost
         if commits == self.commits:
             return self.job.parts_there

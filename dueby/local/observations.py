@@ -11,7 +11,7 @@ say how long that took.
 from collections import defaultdict
 from collections.abc import Sequence
 
-from dueby.local.processes import Process
+from dueby.local.process import Process
 from dueby.local.record import Record
 from dueby.local.this_machine import LocalPool
 from dueby_api.engines import runs_on_cpu

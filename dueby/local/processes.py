@@ -1,8 +1,7 @@
 """The local backend: a process where the cluster has a pod.
 
 Each worker gets its configuration as a file, its slot's cores or GPU, a log of its own and a port that it writes down.
-It is observed as a pod is, by scraping `/progress` with a short timeout; a scrape that fails says nothing, the end of
-the process does. Workers die with this process, however it dies, so that nothing is left running behind a user's back.
+Workers die with this process, however it dies, so that nothing is left running behind a user's back.
 """
 
 import json
@@ -11,34 +10,31 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dueby.local.clock import now_us
+from dueby.local.process import Process
 from dueby.local.slots import Slot
 from dueby_api.engines import EngineName
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import InferenceJob
-from dueby_api.schema import Spec, decode
-from dueby_api.step_config import CAREFUL_AFTER, LOSSES_VARIABLE
-from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError, WorkerProgress, WorkResult
+from dueby_api.step_config import LOSSES_VARIABLE
+from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError
 from dueby_api.words import counted
-from dueby_operator.model.job_model import GONE, Assignment, WorkerModel, WorkerState, worker_model
+from dueby_operator.model.job_model import Assignment, WorkerModel
 from dueby_operator.model.step_configs import common_config, own_config
 from dueby_worker.system.end_with_parent import ending_with_me
 from dueby_worker.system.scratch import temporary_files_in
 
 # How often workers are looked at.
 TICK_S = 0.5
-# A worker that is busy for longer is asked again at the next tick.
-SCRAPE_TIMEOUT_S = 1.0
-# A worker is gone 2 s after SIGTERM; a hanging one is killed then.
+# A worker that is told to go may take so long to finish its open part ...
+GRACE_S = 30
+# ... and is gone 2 s later, or 2 s after Ctrl-C; a hanging one is killed then.
 STOP_TIMEOUT_S = 2.0
-Kind = TypeVar("Kind", bound=Spec)
 
 
 class SinkBegun(Invalid):
@@ -47,37 +43,6 @@ class SinkBegun(Invalid):
     def __init__(self, field: str, message: str, *, part_size: int) -> None:
         super().__init__(field, message)
         self.part_size = part_size
-
-
-@dataclass(kw_only=True)
-class Process:
-    """A worker's process and what was last heard of it."""
-
-    assignment: Assignment
-    slot: Slot
-    process: subprocess.Popen[bytes]
-    created_us: int
-    folder: Path
-    part_size: int
-    losses: int = 0
-    """Workers of this run that were lost before it was started."""
-    state: WorkerState = "starting"
-    progress: WorkerProgress = field(default_factory=WorkerProgress)
-    read_us: int = 0
-    """When it said so."""
-    ended_us: int | None = None
-    state_if_stopped: WorkerState | None = None
-    """What it is once it is gone, if it was told to stop; None while it wasn't."""
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether it does nothing more."""
-        return self.state in GONE
-
-    @property
-    def is_careful(self) -> bool:
-        """Whether no image can be what it is lost to."""
-        return self.losses >= CAREFUL_AFTER
 
 
 class Processes:
@@ -114,16 +79,22 @@ class Processes:
         for rank, assignment in enumerate(added, start=len(alive)):
             self.started.append(self._start(assignment, part_size=part_size, shares=shares, rank=rank))
 
+    def dismiss(self, workers: Iterable[str]) -> None:
+        """Have workers finish their open parts, if GRACE_S are enough, and go. They have their slots until then."""
+        for process in self._there(workers):
+            process.state, process.kill_at_s = "stopped", time.monotonic() + GRACE_S + STOP_TIMEOUT_S
+            process.process.terminate()
+
     def stop(self, workers: Iterable[str], *, are_lost: bool = False) -> None:
-        """Send SIGTERM, and SIGKILL to who doesn't go; return when they are gone.
+        """Have workers drop their open parts, and kill who doesn't go; return when they are gone.
 
         Workers that are given up, since they hang, count as lost: the next decision makes up for them.
         """
-        named = set(workers)
-        stopping = [p for p in self.started if p.assignment.worker in named and not p.is_gone]
+        stopping = self._there(workers)
         for process in stopping:
-            process.state_if_stopped = "lost" if are_lost else "stopped"
-            process.process.terminate()
+            process.state = "lost" if are_lost else "stopped"
+            # SIGTERM would leave them the time to finish.
+            process.process.send_signal(signal.SIGINT)
         give_up = time.monotonic() + STOP_TIMEOUT_S
         for process in stopping:
             try:
@@ -139,8 +110,8 @@ class Processes:
 
     def observe(self) -> tuple[WorkerModel, ...]:
         """Return every worker as it is now."""
-        list(self.scrapers.map(_refresh, [process for process in self.started if not process.is_gone]))
-        return tuple(_model_of(process) for process in self.started)
+        list(self.scrapers.map(Process.refresh, [process for process in self.started if process.has_slot]))
+        return tuple(process.model() for process in self.started)
 
     def raise_fault(self) -> None:
         """Raise what a worker said was wrong with the job: no other worker would do better.
@@ -149,24 +120,28 @@ class Processes:
         """
         for process in self.started:
             if process.state == "lost" and process.process.returncode == EXIT_INVALID:
-                error = _last_words(StepError, process.folder) or StepError()
+                error = process.last_words(StepError) or StepError()
                 if error.part_size:
                     raise SinkBegun(error.field, error.error, part_size=error.part_size)
-                raise Invalid(error.field or "spec", error.error or log_tail(process.folder))
+                raise Invalid(error.field or "spec", error.error or process.log_tail())
 
     def fault_of_losses(self) -> DueByError:
         """Return the error to raise when workers are lost again and again."""
         lost = [p for p in self.started if p.state == "lost"]
         last = lost[-1]
-        words = log_tail(last.folder)
+        words = last.log_tail()
         if last.process.returncode == EXIT_TRY_AGAIN:
             return Transient(f"worker {last.assignment.worker} gave up: {words}")
         code = last.process.returncode
         how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
         return DueByError(f"{counted(len(lost), 'worker')} ended before their time, the last with {how}: {words}")
 
+    def _there(self, workers: Iterable[str]) -> list[Process]:
+        named = set(workers)
+        return [process for process in self.started if process.assignment.worker in named and process.has_slot]
+
     def _start(self, assignment: Assignment, *, part_size: int, shares: list[list[int]], rank: int) -> Process:
-        taken = {process.slot.name for process in self.started if not process.is_gone}
+        taken = {process.slot.name for process in self.started if process.has_slot}
         slot = next(s for s in self.slots if s.device_class == assignment.device_class and s.name not in taken)
         folder = self.folder / assignment.worker
         folder.mkdir(parents=True)
@@ -221,6 +196,7 @@ class Processes:
             "cores": None if slot.cores is None else list(slot.cores),
             "shares": shares,
             "retryFailed": self.retry_failed,
+            "graceSeconds": GRACE_S,
             "portFile": str(folder / "port"),
             "cacheDir": str(self.cache_folder),
         }
@@ -236,59 +212,3 @@ def own_variables(job: InferenceJob) -> dict[str, str]:
         for variable in job.spec.worker.env
         if not variable.get("valueFrom")
     }
-
-
-def log_tail(folder: Path, lines: int = 3) -> str:
-    """Return the end of a worker's log."""
-    try:
-        text = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return "it left no log"
-    return " / ".join(text.splitlines()[-lines:]) or "it left no word"
-
-
-def _last_words(kind: type[Kind], folder: Path) -> Kind | None:
-    """Return the process's last words; None if it left none of this kind."""
-    try:
-        return decode(kind, (folder / "last-words.json").read_bytes())
-    except (OSError, Invalid):
-        return None
-
-
-def _refresh(process: Process) -> None:
-    """Look at the process, then ask it how far it is."""
-    code = process.process.poll()
-    if code is not None:
-        process.ended_us = now_us()
-        if (result := _last_words(WorkResult, process.folder)) and result.progress.worker:
-            process.progress, process.read_us = result.progress, process.ended_us
-        process.state = _end_state(process, code)
-        return
-    try:
-        port = int((process.folder / "port").read_text())
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/progress", timeout=SCRAPE_TIMEOUT_S) as answer:
-            process.progress = decode(WorkerProgress, answer.read())
-        process.read_us = now_us()
-    except (OSError, ValueError, Invalid):  # not listening yet, or too busy to answer: no news
-        return
-    if process.progress.batches:
-        process.state = "running"
-
-
-def _end_state(process: Process, code: int) -> WorkerState:
-    if code:
-        return process.state_if_stopped or "lost"
-    return "spent" if process.progress.state == "spent" else "done"
-
-
-def _model_of(process: Process) -> WorkerModel:
-    return worker_model(
-        process.assignment,
-        process.state,
-        created_us=process.created_us,
-        progress=process.progress,
-        read_us=process.read_us,
-        # Nobody else looks after processes of this machine: one that doesn't answer hangs, too.
-        answers_since_us=process.created_us,
-        part_size=process.part_size,
-    )

@@ -6,7 +6,7 @@ killed run leaves what it knew.
 
 from collections.abc import Sequence
 
-from dueby.local.processes import Process
+from dueby.local.process import Process
 from dueby_api.input_cost import InputCost
 from dueby_api.run_record import PlanFile, ProgressFile, ReplanRecord, Revision, WorkerRecord
 from dueby_api.units import MICROS_PER_SECOND, seconds

@@ -50,6 +50,11 @@ def test_what_is_no_digest_is_refused() -> None:
         rendered(image={"digest": "latest"})
 
 
+def test_the_time_that_workers_have_for_their_open_parts_is_the_charts() -> None:
+    assert options(rendered())["--worker-grace-seconds"] == "30"
+    assert options(rendered(worker={"graceSeconds": 0}))["--worker-grace-seconds"] == "0"
+
+
 def rights(**values: Any) -> dict[str, set[str]]:
     """What the operator may do by namespace, each right as `verb resource`. Its own namespace and none are both ""."""
     documents = rendered(**values)

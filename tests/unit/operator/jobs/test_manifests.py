@@ -121,6 +121,13 @@ def test_a_worker_is_told_how_often_it_was_lost() -> None:
     assert variables[LOSSES_VARIABLE]["valueFrom"] == {"fieldRef": {"fieldPath": path}}
 
 
+def test_a_worker_has_the_time_for_its_open_part_before_its_pod_is_killed() -> None:
+    made = workers()
+    config = json.loads(made.config_map["data"]["config.json"])
+    assert (config["graceSeconds"], pod_of(made.job)["terminationGracePeriodSeconds"]) == (30, 35)
+    assert pod_of(step_objects(owner(), SETTINGS, "index").job)["terminationGracePeriodSeconds"] == 5
+
+
 def test_everything_goes_with_the_job() -> None:
     made = workers()
     for document in (made.config_map, made.job):
