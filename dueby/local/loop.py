@@ -13,7 +13,7 @@ from typing import Literal
 
 from dueby.local.devices import LocalDevices
 from dueby.local.job import as_decided
-from dueby.local.processes import TICK_S, Processes
+from dueby.local.processes import GRACE_S, TICK_S, Processes
 from dueby.local.record import Record
 from dueby.local.this_machine import LocalPool
 from dueby_api.conditions import Reason
@@ -150,6 +150,7 @@ class Loop:
             free={name: max(0, count - busy[name]) for name, count in self.pool.counts.items()},
             held=busy,
             worker_cpus=self.pool.worker_cpus,
+            worker_grace_s=GRACE_S,
         )
         return ClusterSnapshot(now_us=self.now_us, jobs=(self.job,), devices=devices, profiles=self.pool.profiles)
 

@@ -67,6 +67,11 @@ class ClusterDevices:
         """Cores of a GPU's worker."""
         return self.settings.gpu_worker_cpus
 
+    @property
+    def worker_grace_s(self) -> int:
+        """How long a worker that is told to stop may take to finish the part that it is at."""
+        return self.settings.worker_grace_s
+
     def kind_of(self, device_class: str) -> DeviceKind | None:
         """Return how a device of the class is asked for; None if no node has GPUs of it."""
         slice_kind = DeviceKind(node=node_of(device_class)) if CPU_CLASS.match(device_class) else None

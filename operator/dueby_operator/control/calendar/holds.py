@@ -15,9 +15,7 @@ from dueby_planner.calendar.pool import CLASSES
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.replan import HYSTERESIS, finish_us
 
-# A worker that is told to stop ends the part that it is at if that takes no longer than its pod is granted, and is gone
-# a little later either way.
-MAX_GIVES_WAY_US = 35 * MICROS_PER_SECOND
+# From a worker's end until its device is seen to be free.
 _EXIT_US = 5 * MICROS_PER_SECOND
 
 
@@ -90,10 +88,13 @@ def _rest_us(entry: Entry, margin: Fraction) -> int:
 
 
 def _gives_way_us(entry: Entry, worker: WorkerModel) -> int:
-    """Return how soon the worker would be gone: at the end of its part, and not just after its start."""
+    """Return how soon the worker would be gone: at the end of its part, and not just after its start.
+
+    A part that takes longer than it is granted is dropped at once, but what it takes is known only roughly.
+    """
     choice = worker.assignment.choice
     part = -(-(entry.model.part_size or 1) // choice.mini_batch_size) * (worker.step_us or choice.latency_us)
-    gone_us = min(part + _EXIT_US, MAX_GIVES_WAY_US)
+    gone_us = min(part, entry.model.grace_s * MICROS_PER_SECOND) + _EXIT_US
     return max(gone_us, worker.created_us + pause_us([choice.start_us]) - entry.model.now_us)
 
 
