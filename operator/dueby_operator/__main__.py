@@ -65,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         default=30,
         help="how long a worker that is told to stop may take to finish its open part",
     )
+    parser.add_argument(
+        "--best-effort-priority", default="", metavar="NAME", help="the PriorityClass of BestEffort jobs' workers"
+    )
     parser.add_argument("--ttl-after-finished", default="", help="how long a finished job is kept (default: for good)")
     parser.add_argument(
         "--liveness", default=None, metavar="URL", help="where to answer probes, such as http://:8081/healthz"
@@ -123,6 +126,7 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         memory_limit_factor=max(1.0, options.memory_limit_factor),
         scratch_size=options.scratch_size,
         worker_grace_s=options.worker_grace_seconds,
+        best_effort_priority=options.best_effort_priority,
         ttl_after_finished=options.ttl_after_finished,
         class_labels=tuple(options.class_labels or CLASS_LABELS),
         profiler=read_profiler(options.profiler) if options.profiler else None,

@@ -167,6 +167,8 @@ def worker_pod(
     )
     pod = device_pod(job, settings, request, step="work", config_map=config_map, labels=labels)
     pod["spec"]["terminationGracePeriodSeconds"] = settings.worker_grace_s + GRACE_S
+    if job.spec.deadline_class == "BestEffort" and settings.best_effort_priority:
+        pod["spec"].setdefault("priorityClassName", settings.best_effort_priority)
     pod["spec"]["containers"][0]["env"].append(LOSSES)
     pod["spec"]["containers"][0] |= {
         "ports": [{"name": "http", "containerPort": PORT}],
