@@ -28,9 +28,9 @@ def change_workers(given: PolicyInput, model: JobModel, work: WorkDecision) -> O
         case Stop():
             return _stop(given, model, work.action)
         case Reserve():
-            return _reserve(given, work.action)
+            return _reserve(given, model, work.action)
         case Hold():
-            return _hold(given, work.action)
+            return _hold(given, model, work.action)
         case Refuse():
             return _refuse(given, model, work.action)
         case None:
@@ -98,21 +98,23 @@ def _by_windows(plan: PlanStatus, model: JobModel) -> NewCondition:
     return NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.PLANNED, message=message)
 
 
-def _reserve(given: PolicyInput, reserve: Reserve) -> Outcome:
+def _reserve(given: PolicyInput, model: JobModel, reserve: Reserve) -> Outcome:
     before, plan = given.status.plan, reserve.plan
-    if before is not None and before.revision:
+    if before is not None and model.alive:
         return Outcome(status=given.status.replace(plan=before.replace(windows=plan.windows)))
+    if before is not None and before.revision:
+        plan = plan.replace(revision=before.revision, part_size=before.part_size)
     message = reserved_sentence(plan, starts_us=reserve.starts_us, now_us=given.now_us)
     is_late = plan.slack.startswith("-")
     reserved = NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.RESERVED, message=message)
     return Outcome(conditions=(reserved,), status=given.status.replace(plan=plan, alternatives=None))
 
 
-def _hold(given: PolicyInput, hold: Hold) -> Outcome:
+def _hold(given: PolicyInput, model: JobModel, hold: Hold) -> Outcome:
     plan = given.status.plan
     kept = plan.replace(windows=()) if plan and plan.revision else None
     waiting = NewCondition(reason=Reason.WAITING, message=hold.message)
-    return Outcome(conditions=() if kept else (waiting,), status=given.status.replace(plan=kept))
+    return Outcome(conditions=() if model.alive else (waiting,), status=given.status.replace(plan=kept))
 
 
 def _alternatives(verdict: Verdict, now_us: int) -> AlternativesStatus | None:
