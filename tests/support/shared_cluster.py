@@ -169,7 +169,7 @@ class SharedCluster:
                     running.workers += [self._started(each) for each in action.assignments]
                     running.most = max(running.most, len(running.alive))
                 case StopWorkers():
-                    for worker in running.workers:
+                    for worker in running.alive:
                         if worker.assignment.worker in action.workers:
                             worker.stopped_us = self.now_us
                 case StartStep():

@@ -86,6 +86,7 @@ def _remember(given: PolicyInput, model: JobModel, work: WorkDecision) -> JobMem
         given.memory,
         lag=work.lag,
         generation=given.job.generation,
+        waited_for_windows=work.waits_for_windows,
         lost=frozenset(worker.name for worker in model.workers if worker.state == "lost"),
         queued=frozenset(worker.name for worker in model.workers if worker.state == "queued"),
         promised_us=model.promised_us,
