@@ -65,7 +65,7 @@ class _Planning:
         """What is decided, before it is carried out."""
         self._stacks = Stacks(all=())
         self._ledger = Ledger(stacks=self._stacks, free={}, expected={})
-        self._holds: Sequence[Hold] = ()
+        self._holds: list[Hold] = []
         self._beside: dict[DeadlineClass, Ledger] = {}
         """What is free for running jobs of each class: reserved devices of the classes above it are not."""
         self._idle: Counter[str] = Counter()
@@ -117,15 +117,16 @@ class _Planning:
 
     def _open(self) -> None:
         """Count what there is, and what is free beside the workers that run."""
-        entries = self._open_entries()
-        self._stacks = self.shared.devices.stacks([entry.claimant for entry in entries])
-        for entry in entries:
-            if entry.windows and not entry.is_queued and self._stacks.of(entry.key):
-                self._guarded(entry.given, self._with_reserved, entry)
-        self._holds = find_holds(self._open_entries(), self._stacks)
+        try:
+            self._count(*self._open_entries())
+        except Exception:  # one of them is the reason: alone it shows which
+            for entry in self._open_entries():
+                self._guarded(entry.given, self._count, entry)
+            self._count(*self._open_entries())
+        self._idle = Counter({stack.name: stack.idle for stack in self._stacks.all})
+        for entry in self._open_entries():
+            self._guarded(entry.given, self._hold, entry)
         self._ledger = open_ledger(self._stacks, self._holds)
-        held = Counter(hold.stack for hold in self._holds if hold.is_on_its_way)
-        self._idle = Counter({stack.name: stack.idle - held[stack.name] for stack in self._stacks.all})
         hard, soft = (self._reserved_for(kind) for kind in _PROMISED)
         self._beside = {"Hard": self._ledger.take(hard), "Soft": self._ledger.take([*hard, *soft])}
 
@@ -133,9 +134,16 @@ class _Planning:
         found = [entry for entry in self._open_entries() if entry.deadline_class == kind and entry.windows]
         return [taken for entry in found for taken in taken_by_status(entry, self._stacks)]
 
-    def _with_reserved(self, entry: Entry) -> None:
-        usable = self._usable_of(entry)
-        self._entries[entry.key] = replace(entry, model=replace(entry.model, reserved=usable.reserved()))
+    def _count(self, *entries: Entry) -> None:
+        self._stacks = self.shared.devices.stacks([entry.claimant for entry in entries])
+
+    def _hold(self, entry: Entry) -> None:
+        """Note what the job's workers have, and what they will have."""
+        if entry.windows and not entry.is_queued and self._stacks.of(entry.key):
+            reserved = self._usable_of(entry).reserved()
+            entry = replace(entry, model=replace(entry.model, reserved=reserved))
+            self._entries[entry.key] = entry
+        self._holds += find_holds(entry, self._stacks, self._idle)
 
     def _usable_of(self, entry: Entry) -> Usable:
         if entry.key not in self._usable:
