@@ -20,6 +20,7 @@ from dueby_operator.control.calendar.give_way import find_who_gives_way
 from dueby_operator.control.calendar.holds import find_holds
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread
+from dueby_operator.control.calendar.unused import find_unused
 from dueby_operator.control.calendar.windows import Room
 from dueby_operator.control.chain import Outcome, PolicyInput, refusal
 from dueby_operator.control.policies.plan import plan, wait_for_devices
@@ -94,6 +95,7 @@ class _Planning:
             self._decide(placed, kind)
         for entry in self._open_entries():
             self._guarded(entry.given, self._carry_out, entry)
+        self.shared = replace(self.shared, unused=find_unused(self.done, self._stacks, self._idle))
 
     def _guarded(self, given: PolicyInput, step: Callable[..., None], *arguments: object) -> None:
         try:
