@@ -21,6 +21,7 @@ from dueby_operator.control.calendar.holds import find_holds
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread
 from dueby_operator.control.calendar.reserved import taken_by_placements, taken_by_status, without_old_windows
+from dueby_operator.control.calendar.unused import find_unused
 from dueby_operator.control.calendar.windows import Room
 from dueby_operator.control.chain import Outcome, PolicyInput, refusal
 from dueby_operator.control.policies.plan import plan, wait_for_devices
@@ -95,6 +96,7 @@ class _Planning:
             self._decide(placed, kind)
         for entry in self._open_entries():
             self._guarded(entry.given, self._carry_out, entry)
+        self.shared = replace(self.shared, unused=find_unused(self.done, self._stacks, self._idle))
 
     def _guarded(self, given: PolicyInput, step: Callable[..., None], *arguments: object) -> None:
         try:
