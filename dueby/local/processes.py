@@ -1,8 +1,7 @@
 """The local backend: a process where the cluster has a pod.
 
 Each worker gets its configuration as a file, its slot's cores or GPU, a log of its own and a port that it writes down.
-It is observed as a pod is, by scraping `/progress` with a short timeout; a scrape that fails says nothing, the end of
-the process does. Workers die with this process, however it dies, so that nothing is left running behind a user's back.
+Workers die with this process, however it dies, so that nothing is left running behind a user's back.
 """
 
 import json
@@ -10,35 +9,27 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dueby.local.clock import now_us
+from dueby.local.process import Process, last_words, log_tail, model_of, refresh, stop
 from dueby.local.slots import Slot
 from dueby_api.engines import EngineName
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import InferenceJob
-from dueby_api.schema import Spec, decode
-from dueby_api.step_config import CAREFUL_AFTER, LOSSES_VARIABLE
-from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError, WorkerProgress, WorkResult
+from dueby_api.step_config import LOSSES_VARIABLE
+from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError
 from dueby_api.words import counted
-from dueby_operator.model.job_model import GONE, Assignment, WorkerModel, WorkerState, worker_model
+from dueby_operator.model.job_model import Assignment, WorkerModel
 from dueby_operator.model.step_configs import common_config, own_config
 from dueby_worker.system.end_with_parent import ending_with_me
 from dueby_worker.system.scratch import temporary_files_in
 
 # How often workers are looked at.
 TICK_S = 0.5
-# A worker that is busy for longer is asked again at the next tick.
-SCRAPE_TIMEOUT_S = 1.0
-# A worker is gone 2 s after SIGTERM; a hanging one is killed then.
-STOP_TIMEOUT_S = 2.0
-Kind = TypeVar("Kind", bound=Spec)
 
 
 class SinkBegun(Invalid):
@@ -47,37 +38,6 @@ class SinkBegun(Invalid):
     def __init__(self, field: str, message: str, *, part_size: int) -> None:
         super().__init__(field, message)
         self.part_size = part_size
-
-
-@dataclass(kw_only=True)
-class Process:
-    """A worker's process and what was last heard of it."""
-
-    assignment: Assignment
-    slot: Slot
-    process: subprocess.Popen[bytes]
-    created_us: int
-    folder: Path
-    part_size: int
-    losses: int = 0
-    """Workers of this run that were lost before it was started."""
-    state: WorkerState = "starting"
-    progress: WorkerProgress = field(default_factory=WorkerProgress)
-    read_us: int = 0
-    """When it said so."""
-    ended_us: int | None = None
-    state_if_stopped: WorkerState | None = None
-    """What it is once it is gone, if it was told to stop; None while it wasn't."""
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether it does nothing more."""
-        return self.state in GONE
-
-    @property
-    def is_careful(self) -> bool:
-        """Whether no image can be what it is lost to."""
-        return self.losses >= CAREFUL_AFTER
 
 
 class Processes:
@@ -94,9 +54,12 @@ class Processes:
         fingerprint: str | None,
         retry_failed: bool,
         environment_of: Callable[[EngineName, int], Mapping[str, str]],
+        on_machine: list[Process] | None = None,
     ) -> None:
+        """`on_machine` are the processes of all jobs that share the slots; those of this job are added to it."""
         self.job = job
         self.slots = tuple(slots)
+        self.on_machine = [] if on_machine is None else on_machine
         self.folder = folder
         self.cache_folder = cache_folder
         self.images = images
@@ -112,7 +75,9 @@ class Processes:
         alive = [process.assignment for process in self.started if not process.is_gone]
         shares = [[a.share.first, a.share.end] for a in (*alive, *added)]
         for rank, assignment in enumerate(added, start=len(alive)):
-            self.started.append(self._start(assignment, part_size=part_size, shares=shares, rank=rank))
+            process = self._start(assignment, part_size=part_size, shares=shares, rank=rank)
+            self.started.append(process)
+            self.on_machine.append(process)
 
     def stop(self, workers: Iterable[str], *, are_lost: bool = False) -> None:
         """Send SIGTERM, and SIGKILL to who doesn't go; return when they are gone.
@@ -120,27 +85,17 @@ class Processes:
         Workers that are given up, since they hang, count as lost: the next decision makes up for them.
         """
         named = set(workers)
-        stopping = [p for p in self.started if p.assignment.worker in named and not p.is_gone]
-        for process in stopping:
-            process.state_if_stopped = "lost" if are_lost else "stopped"
-            process.process.terminate()
-        give_up = time.monotonic() + STOP_TIMEOUT_S
-        for process in stopping:
-            try:
-                process.process.wait(max(0.0, give_up - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.process.kill()
-                process.process.wait()
+        stop((p for p in self.started if p.assignment.worker in named), "lost" if are_lost else "stopped")
         self.observe()
 
     def stop_all(self) -> None:
         """Stop every worker that is still there."""
-        self.stop([process.assignment.worker for process in self.started])
+        stop_together([self])
 
     def observe(self) -> tuple[WorkerModel, ...]:
         """Return every worker as it is now."""
-        list(self.scrapers.map(_refresh, [process for process in self.started if not process.is_gone]))
-        return tuple(_model_of(process) for process in self.started)
+        list(self.scrapers.map(refresh, [process for process in self.started if not process.is_gone]))
+        return tuple(model_of(process) for process in self.started)
 
     def raise_fault(self) -> None:
         """Raise what a worker said was wrong with the job: no other worker would do better.
@@ -149,7 +104,7 @@ class Processes:
         """
         for process in self.started:
             if process.state == "lost" and process.process.returncode == EXIT_INVALID:
-                error = _last_words(StepError, process.folder) or StepError()
+                error = last_words(StepError, process.folder) or StepError()
                 if error.part_size:
                     raise SinkBegun(error.field, error.error, part_size=error.part_size)
                 raise Invalid(error.field or "spec", error.error or log_tail(process.folder))
@@ -165,9 +120,13 @@ class Processes:
         how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
         return DueByError(f"{counted(len(lost), 'worker')} ended before their time, the last with {how}: {words}")
 
+    def free_slot(self, device_class: str) -> Slot:
+        """Return a slot of the class that no worker has, of this job or of another."""
+        taken = {process.slot.name for process in self.on_machine if not process.is_gone}
+        return next(slot for slot in self.slots if slot.device_class == device_class and slot.name not in taken)
+
     def _start(self, assignment: Assignment, *, part_size: int, shares: list[list[int]], rank: int) -> Process:
-        taken = {process.slot.name for process in self.started if not process.is_gone}
-        slot = next(s for s in self.slots if s.device_class == assignment.device_class and s.name not in taken)
+        slot = self.free_slot(assignment.device_class)
         folder = self.folder / assignment.worker
         folder.mkdir(parents=True)
         losses = sum(process.state == "lost" for process in self.started)
@@ -226,6 +185,14 @@ class Processes:
         }
 
 
+def stop_together(jobs: Iterable[Processes]) -> None:
+    """Stop every worker of these jobs at the same time; return when they are gone."""
+    all_of_them = tuple(jobs)
+    stop((process for job in all_of_them for process in job.started), "stopped")
+    for job in all_of_them:
+        job.observe()
+
+
 def own_variables(job: InferenceJob) -> dict[str, str]:
     """Return the environment variables that the job gives its workers.
 
@@ -236,59 +203,3 @@ def own_variables(job: InferenceJob) -> dict[str, str]:
         for variable in job.spec.worker.env
         if not variable.get("valueFrom")
     }
-
-
-def log_tail(folder: Path, lines: int = 3) -> str:
-    """Return the end of a worker's log."""
-    try:
-        text = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return "it left no log"
-    return " / ".join(text.splitlines()[-lines:]) or "it left no word"
-
-
-def _last_words(kind: type[Kind], folder: Path) -> Kind | None:
-    """Return the process's last words; None if it left none of this kind."""
-    try:
-        return decode(kind, (folder / "last-words.json").read_bytes())
-    except (OSError, Invalid):
-        return None
-
-
-def _refresh(process: Process) -> None:
-    """Look at the process, then ask it how far it is."""
-    code = process.process.poll()
-    if code is not None:
-        process.ended_us = now_us()
-        if (result := _last_words(WorkResult, process.folder)) and result.progress.worker:
-            process.progress, process.read_us = result.progress, process.ended_us
-        process.state = _end_state(process, code)
-        return
-    try:
-        port = int((process.folder / "port").read_text())
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/progress", timeout=SCRAPE_TIMEOUT_S) as answer:
-            process.progress = decode(WorkerProgress, answer.read())
-        process.read_us = now_us()
-    except (OSError, ValueError, Invalid):  # not listening yet, or too busy to answer: no news
-        return
-    if process.progress.batches:
-        process.state = "running"
-
-
-def _end_state(process: Process, code: int) -> WorkerState:
-    if code:
-        return process.state_if_stopped or "lost"
-    return "spent" if process.progress.state == "spent" else "done"
-
-
-def _model_of(process: Process) -> WorkerModel:
-    return worker_model(
-        process.assignment,
-        process.state,
-        created_us=process.created_us,
-        progress=process.progress,
-        read_us=process.read_us,
-        # Nobody else looks after processes of this machine: one that doesn't answer hangs, too.
-        answers_since_us=process.created_us,
-        part_size=process.part_size,
-    )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dueby.local.observations import rows_of_run
-from dueby.local.processes import Process
+from dueby.local.process import Process
 from dueby.local.record import Record
 from dueby.local.slots import Slot
 from dueby.local.this_machine import LocalPool

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from dueby.cli.summary import summarise
-from dueby.local.processes import Process
+from dueby.local.process import Process
 from dueby.local.record import Record
 from dueby.local.slots import Slot
 from dueby.report.page import Report, render_page
