@@ -20,6 +20,8 @@ LOSSES_VARIABLE = "DUEBY_LOSSES"
 # From so many losses on an image may be the reason, and workers decode each image in a process that it may kill. One
 # loss is what nodes and people do.
 CAREFUL_AFTER = 2
+# Whoever wants the device of a worker that leaves may have to wait for so long.
+MAX_GRACE_S = 3600
 
 Count = Annotated[int, Meta(ge=1, le=MAX_N)]
 Threads = Annotated[int, Meta(ge=1, le=1024)]
@@ -104,6 +106,8 @@ class WorkConfig(Spec, frozen=True, kw_only=True):
     """What the index step found; the worker refuses to run with other weights or another index. Null: not compared."""
     retry_failed: bool = False
     """Whether rows with errors in finished parts of the share are done over."""
+    grace_seconds: Annotated[int, Meta(ge=0, le=MAX_GRACE_S)] = 0
+    """After SIGTERM the worker finishes its open part if that takes no longer; 0: it drops it and is gone in 2 s."""
     host: str = "127.0.0.1"
     """Address to listen on; a pod listens on 0.0.0.0 or ::."""
     port: Port = 0

@@ -103,6 +103,8 @@ class WorkerProgress(LenientSpec, frozen=True, kw_only=True):
     """Age of its last mini-batch at this answer, so that no two machines' clocks are compared; absent before one."""
     waits_for: StoreWait | None = None
     """The store that it waits for; absent while it waits for none."""
+    leaving: bool = False
+    """Whether it was told to stop, and goes when the part that it has open is in the sink."""
     parity: ParityCheck | None = None
     """How far its engine's first results are from plain PyTorch's; absent before its first mini-batch."""
 

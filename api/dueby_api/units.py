@@ -104,3 +104,10 @@ def format_time(micros: int) -> str:
 def format_exact_time(micros: int) -> str:
     """Return microseconds since 1970 as RFC 3339 in UTC, to the microsecond."""
     return from_micros(micros).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def clock_time(micros: int, *, now_us: int) -> str:
+    """Return microseconds since 1970 for people, in UTC: `02:14:05 UTC`, with the date if that isn't today's."""
+    moment = from_micros(micros)
+    is_today = moment.date() == from_micros(now_us).date()
+    return f"{moment:%H:%M:%S} UTC" if is_today else f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -19,6 +19,8 @@ class LocalDevices:
     """Devices of each class that workers have."""
     worker_cpus: int
     """Cores of a GPU's worker."""
+    worker_grace_s: int = 0
+    """How long a worker that is told to stop may take to finish the part that it is at."""
 
     def classes_of(self, namespace: str, spec: JobSpec, *, named: Collection[str]) -> set[str]:
         """Return the classes that the job may use; which of them are named makes no difference here."""

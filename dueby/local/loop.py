@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dueby.local.devices import LocalDevices
-from dueby.local.processes import TICK_S, stop_together
+from dueby.local.processes import GRACE_S, TICK_S, stop_together
 from dueby.local.running_job import JobEnd, RunningJob, Status
 from dueby.local.this_machine import LocalPool
 from dueby_api.errors import DueByError
@@ -88,12 +88,13 @@ class Loop:
 
     def _snapshot(self) -> ClusterSnapshot:
         """Return the machine as a cluster."""
-        workers = [worker for job in self.jobs for worker in job.job.workers if not worker.is_gone]
-        busy = Counter(worker.assignment.device_class for worker in workers)
+        processes = [process for job in self.jobs for process in job.processes.started if process.has_slot]
+        busy = Counter(process.slot.device_class for process in processes)
         devices = LocalDevices(
             free={name: max(0, count - busy[name]) for name, count in self.pool.counts.items()},
             held=busy,
             worker_cpus=self.pool.worker_cpus,
+            worker_grace_s=GRACE_S,
         )
         jobs = tuple(job.job for job in self.jobs)
         return ClusterSnapshot(now_us=self.now_us, jobs=jobs, devices=devices, profiles=self.pool.profiles)

@@ -1,4 +1,4 @@
-"""A worker's process on this machine, and what was last heard of it.
+"""One worker's process on this machine, and what was last heard of it.
 
 It is observed as a pod is, by scraping `/progress` with a short timeout; a scrape that fails says nothing, the end of
 the process does.
@@ -7,7 +7,6 @@ the process does.
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -22,8 +21,8 @@ from dueby_operator.model.job_model import GONE, Assignment, WorkerModel, Worker
 
 # A worker that is busy for longer is asked again at the next tick.
 SCRAPE_TIMEOUT_S = 1.0
-# A worker is gone 2 s after SIGTERM; a hanging one is killed then.
-STOP_TIMEOUT_S = 2.0
+# Where a worker is that was told to go and is still there.
+_HERE = "here"
 Kind = TypeVar("Kind", bound=Spec)
 
 
@@ -44,86 +43,76 @@ class Process:
     read_us: int = 0
     """When it said so."""
     ended_us: int | None = None
-    state_if_stopped: WorkerState | None = None
-    """What it is once it is gone, if it was told to stop; None while it wasn't."""
+    kill_at_s: float | None = None
+    """When it is killed if it is still there, by the monotonic clock; None unless it was told to go."""
 
     @property
     def is_gone(self) -> bool:
-        """Whether it does nothing more."""
+        """Whether it does nothing more, or was told to go."""
         return self.state in GONE
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether it is still there, so that nobody else may have its slot."""
+        return self.ended_us is None
 
     @property
     def is_careful(self) -> bool:
         """Whether no image can be what it is lost to."""
         return self.losses >= CAREFUL_AFTER
 
-
-def stop(processes: Iterable[Process], state: WorkerState) -> None:
-    """Send SIGTERM, and SIGKILL to who doesn't go; return when they are gone. `state` is what they are then."""
-    stopping = [process for process in processes if not process.is_gone]
-    for process in stopping:
-        process.state_if_stopped = state
-        process.process.terminate()
-    give_up = time.monotonic() + STOP_TIMEOUT_S
-    for process in stopping:
+    def refresh(self) -> None:
+        """Look at the process, then ask it how far it is."""
+        code = self.process.poll()
+        if code is not None:
+            self.ended_us = now_us()
+            if (result := self.last_words(WorkResult)) and result.progress.worker:
+                self.progress, self.read_us = result.progress, self.ended_us
+            self.state = self._end_state(code)
+            return
+        if self.kill_at_s is not None and time.monotonic() > self.kill_at_s:
+            self.process.kill()
         try:
-            process.process.wait(max(0.0, give_up - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.process.kill()
-            process.process.wait()
+            port = int((self.folder / "port").read_text())
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/progress", timeout=SCRAPE_TIMEOUT_S) as answer:
+                self.progress = decode(WorkerProgress, answer.read())
+            self.read_us = now_us()
+        except (OSError, ValueError, Invalid):  # not listening yet, or too busy to answer: no news
+            return
+        if self.progress.batches and not self.is_gone:
+            self.state = "running"
 
+    def model(self) -> WorkerModel:
+        """Return the worker as it was last seen."""
+        return worker_model(
+            self.assignment,
+            self.state,
+            created_us=self.created_us,
+            progress=self.progress,
+            read_us=self.read_us,
+            # Nobody else looks after processes of this machine: one that doesn't answer hangs, too.
+            answers_since_us=self.created_us,
+            part_size=self.part_size,
+            # So that its device is counted as one that will soon be free.
+            node=_HERE if self.is_gone and self.has_slot else "",
+        )
 
-def log_tail(folder: Path, lines: int = 3) -> str:
-    """Return the end of a worker's log."""
-    try:
-        text = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return "it left no log"
-    return " / ".join(text.splitlines()[-lines:]) or "it left no word"
+    def last_words(self, kind: type[Kind]) -> Kind | None:
+        """Return the process's last words; None if it left none of this kind."""
+        try:
+            return decode(kind, (self.folder / "last-words.json").read_bytes())
+        except (OSError, Invalid):
+            return None
 
+    def log_tail(self, lines: int = 3) -> str:
+        """Return the end of its log."""
+        try:
+            text = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return "it left no log"
+        return " / ".join(text.splitlines()[-lines:]) or "it left no word"
 
-def last_words(kind: type[Kind], folder: Path) -> Kind | None:
-    """Return the process's last words; None if it left none of this kind."""
-    try:
-        return decode(kind, (folder / "last-words.json").read_bytes())
-    except (OSError, Invalid):
-        return None
-
-
-def refresh(process: Process) -> None:
-    """Look at the process, then ask it how far it is."""
-    code = process.process.poll()
-    if code is not None:
-        process.ended_us = now_us()
-        if (result := last_words(WorkResult, process.folder)) and result.progress.worker:
-            process.progress, process.read_us = result.progress, process.ended_us
-        process.state = _end_state(process, code)
-        return
-    try:
-        port = int((process.folder / "port").read_text())
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/progress", timeout=SCRAPE_TIMEOUT_S) as answer:
-            process.progress = decode(WorkerProgress, answer.read())
-        process.read_us = now_us()
-    except (OSError, ValueError, Invalid):  # not listening yet, or too busy to answer: no news
-        return
-    if process.progress.batches:
-        process.state = "running"
-
-
-def _end_state(process: Process, code: int) -> WorkerState:
-    if code:
-        return process.state_if_stopped or "lost"
-    return "spent" if process.progress.state == "spent" else "done"
-
-
-def model_of(process: Process) -> WorkerModel:
-    return worker_model(
-        process.assignment,
-        process.state,
-        created_us=process.created_us,
-        progress=process.progress,
-        read_us=process.read_us,
-        # Nobody else looks after processes of this machine: one that doesn't answer hangs, too.
-        answers_since_us=process.created_us,
-        part_size=process.part_size,
-    )
+    def _end_state(self, code: int) -> WorkerState:
+        if code:
+            return self.state if self.is_gone else "lost"
+        return "spent" if self.progress.state == "spent" else "done"

@@ -9,13 +9,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from dueby.local.clock import now_us
-from dueby.local.process import Process, last_words, log_tail, model_of, refresh, stop
+from dueby.local.process import Process
 from dueby.local.slots import Slot
 from dueby_api.engines import EngineName
 from dueby_api.errors import DueByError, Invalid, Transient
@@ -23,13 +24,17 @@ from dueby_api.inference_job import InferenceJob
 from dueby_api.step_config import LOSSES_VARIABLE
 from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError
 from dueby_api.words import counted
-from dueby_operator.model.job_model import Assignment, WorkerModel
+from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.step_configs import common_config, own_config
 from dueby_worker.system.end_with_parent import ending_with_me
 from dueby_worker.system.scratch import temporary_files_in
 
 # How often workers are looked at.
 TICK_S = 0.5
+# A worker that is told to go may take so long to finish its open part ...
+GRACE_S = 30
+# ... and is gone 2 s later, or 2 s after Ctrl-C; a hanging one is killed then.
+STOP_TIMEOUT_S = 2.0
 
 
 class SinkBegun(Invalid):
@@ -79,13 +84,18 @@ class Processes:
             self.started.append(process)
             self.on_machine.append(process)
 
+    def dismiss(self, workers: Iterable[str]) -> None:
+        """Have workers finish their open parts, if GRACE_S are enough, and go. They have their slots until then."""
+        for process in self._there(workers):
+            process.state, process.kill_at_s = "stopped", time.monotonic() + GRACE_S + STOP_TIMEOUT_S
+            process.process.terminate()
+
     def stop(self, workers: Iterable[str], *, are_lost: bool = False) -> None:
-        """Send SIGTERM, and SIGKILL to who doesn't go; return when they are gone.
+        """Have workers drop their open parts, and kill who doesn't go; return when they are gone.
 
         Workers that are given up, since they hang, count as lost: the next decision makes up for them.
         """
-        named = set(workers)
-        stop((p for p in self.started if p.assignment.worker in named), "lost" if are_lost else "stopped")
+        _stop(self._there(workers), "lost" if are_lost else "stopped")
         self.observe()
 
     def stop_all(self) -> None:
@@ -94,8 +104,8 @@ class Processes:
 
     def observe(self) -> tuple[WorkerModel, ...]:
         """Return every worker as it is now."""
-        list(self.scrapers.map(refresh, [process for process in self.started if not process.is_gone]))
-        return tuple(model_of(process) for process in self.started)
+        list(self.scrapers.map(Process.refresh, [process for process in self.started if process.has_slot]))
+        return tuple(process.model() for process in self.started)
 
     def raise_fault(self) -> None:
         """Raise what a worker said was wrong with the job: no other worker would do better.
@@ -104,16 +114,16 @@ class Processes:
         """
         for process in self.started:
             if process.state == "lost" and process.process.returncode == EXIT_INVALID:
-                error = last_words(StepError, process.folder) or StepError()
+                error = process.last_words(StepError) or StepError()
                 if error.part_size:
                     raise SinkBegun(error.field, error.error, part_size=error.part_size)
-                raise Invalid(error.field or "spec", error.error or log_tail(process.folder))
+                raise Invalid(error.field or "spec", error.error or process.log_tail())
 
     def fault_of_losses(self) -> DueByError:
         """Return the error to raise when workers are lost again and again."""
         lost = [p for p in self.started if p.state == "lost"]
         last = lost[-1]
-        words = log_tail(last.folder)
+        words = last.log_tail()
         if last.process.returncode == EXIT_TRY_AGAIN:
             return Transient(f"worker {last.assignment.worker} gave up: {words}")
         code = last.process.returncode
@@ -122,8 +132,12 @@ class Processes:
 
     def free_slot(self, device_class: str) -> Slot:
         """Return a slot of the class that no worker has, of this job or of another."""
-        taken = {process.slot.name for process in self.on_machine if not process.is_gone}
+        taken = {process.slot.name for process in self.on_machine if process.has_slot}
         return next(slot for slot in self.slots if slot.device_class == device_class and slot.name not in taken)
+
+    def _there(self, workers: Iterable[str]) -> list[Process]:
+        named = set(workers)
+        return [process for process in self.started if process.assignment.worker in named and process.has_slot]
 
     def _start(self, assignment: Assignment, *, part_size: int, shares: list[list[int]], rank: int) -> Process:
         slot = self.free_slot(assignment.device_class)
@@ -180,17 +194,32 @@ class Processes:
             "cores": None if slot.cores is None else list(slot.cores),
             "shares": shares,
             "retryFailed": self.retry_failed,
+            "graceSeconds": GRACE_S,
             "portFile": str(folder / "port"),
             "cacheDir": str(self.cache_folder),
         }
 
 
 def stop_together(jobs: Iterable[Processes]) -> None:
-    """Stop every worker of these jobs at the same time; return when they are gone."""
+    """Have every worker of these jobs drop its open part, all at once; return when they are gone."""
     all_of_them = tuple(jobs)
-    stop((process for job in all_of_them for process in job.started), "stopped")
+    _stop([process for job in all_of_them for process in job.started if process.has_slot], "stopped")
     for job in all_of_them:
         job.observe()
+
+
+def _stop(stopping: Sequence[Process], state: WorkerState) -> None:
+    for process in stopping:
+        process.state = state
+        # SIGTERM would leave them the time to finish.
+        process.process.send_signal(signal.SIGINT)
+    give_up = time.monotonic() + STOP_TIMEOUT_S
+    for process in stopping:
+        try:
+            process.process.wait(max(0.0, give_up - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.process.kill()
+            process.process.wait()
 
 
 def own_variables(job: InferenceJob) -> dict[str, str]:

@@ -180,7 +180,10 @@ class RunningJob:
         after = before - len(stop.workers)
         self.record.replanned(stop.reason, now_us=self.now_us, before=before, after=after)
         self.seams.say(self.record.replans[-1].message or "")
-        self.processes.stop(stop.workers, are_lost=stop.reason == "WorkerLost")
+        if stop.reason == "WorkerLost":
+            self.processes.stop(stop.workers, are_lost=True)
+        else:
+            self.processes.dismiss(stop.workers)
 
     def _show(self, model: JobModel, work: WorkDecision, status: JobStatus) -> Status:
         """Tell the record; return what the screen shows."""
@@ -208,7 +211,7 @@ class RunningJob:
         if plan is None or images is None or not self.processes.started:
             return self.job.parts_there
         started = self.processes.started
-        commits = sum(process.progress.parts_committed + process.is_gone for process in started)
+        commits = sum(process.progress.parts_committed + (not process.has_slot) for process in started)
         self.losses_since_commit += lost
         if commits == self.commits:
             return self.job.parts_there

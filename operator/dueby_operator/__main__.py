@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from dueby_api.errors import Invalid
 from dueby_api.quantities import quantity
+from dueby_api.step_config import MAX_GRACE_S
 from dueby_api.units import parse_duration_us
 from dueby_operator import metrics
 from dueby_operator.handlers import operate
@@ -58,6 +59,15 @@ def _parser() -> argparse.ArgumentParser:
         help="how many times the memory that it asks for a pod may use",
     )
     parser.add_argument("--scratch-size", default="16Gi", help="what a pod may keep on its node's disk")
+    parser.add_argument(
+        "--worker-grace-seconds",
+        type=int,
+        default=30,
+        help="how long a worker that is told to stop may take to finish its open part",
+    )
+    parser.add_argument(
+        "--best-effort-priority", default="", metavar="NAME", help="the PriorityClass of BestEffort jobs' workers"
+    )
     parser.add_argument("--ttl-after-finished", default="", help="how long a finished job is kept (default: for good)")
     parser.add_argument(
         "--liveness", default=None, metavar="URL", help="where to answer probes, such as http://:8081/healthz"
@@ -104,6 +114,8 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         raise Invalid("--ignore-other-pods", "needs --watch-namespace: without it, there are no other namespaces")
     _require("--worker-memory", options.worker_memory, quantity)
     _require("--scratch-size", options.scratch_size, quantity)
+    if not 0 <= options.worker_grace_seconds <= MAX_GRACE_S:
+        raise Invalid("--worker-grace-seconds", f"must be from 0 to {MAX_GRACE_S}")
     if options.ttl_after_finished:
         _require("--ttl-after-finished", options.ttl_after_finished, parse_duration_us)
     return OperatorSettings(
@@ -113,6 +125,8 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         worker_memory=options.worker_memory,
         memory_limit_factor=max(1.0, options.memory_limit_factor),
         scratch_size=options.scratch_size,
+        worker_grace_s=options.worker_grace_seconds,
+        best_effort_priority=options.best_effort_priority,
         ttl_after_finished=options.ttl_after_finished,
         class_labels=tuple(options.class_labels or CLASS_LABELS),
         profiler=read_profiler(options.profiler) if options.profiler else None,

@@ -86,6 +86,10 @@ class OperatorSettings:
     image of 100 million pixels holds 600 MB for a moment, and a large mini-batch on cores takes a few GB."""
     scratch_size: str = "16Gi"
     """The most that a pod may keep on its node's disk: weights and compiled models, of which the largest have 3 GB."""
+    worker_grace_s: int = 30
+    """How long a worker that is told to stop may take to finish the part that it has open."""
+    best_effort_priority: str = ""
+    """The PriorityClass of BestEffort jobs' workers, if the job names none; empty: as other pods."""
     ttl_after_finished: str = ""
     """How long a job that is over is kept, if it doesn't say; empty: for good."""
     class_labels: tuple[str, ...] = CLASS_LABELS

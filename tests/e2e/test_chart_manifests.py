@@ -50,6 +50,20 @@ def test_what_is_no_digest_is_refused() -> None:
         rendered(image={"digest": "latest"})
 
 
+def test_the_time_that_workers_have_for_their_open_parts_is_the_charts() -> None:
+    assert options(rendered())["--worker-grace-seconds"] == "30"
+    assert options(rendered(worker={"graceSeconds": 0}))["--worker-grace-seconds"] == "0"
+
+
+def test_best_effort_workers_get_no_node_bought_and_stand_above_what_is_measured() -> None:
+    documents = rendered()
+    classes = of_kind(documents, "PriorityClass")
+    name = options(documents)["--best-effort-priority"]
+    value = classes["", name]["value"]
+    assert value < -10, "autoscalers buy no node below that"
+    assert all(found["value"] < value for (_, other), found in classes.items() if other != name)
+
+
 def rights(**values: Any) -> dict[str, set[str]]:
     """What the operator may do by namespace, each right as `verb resource`. Its own namespace and none are both ""."""
     documents = rendered(**values)

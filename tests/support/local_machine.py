@@ -12,7 +12,7 @@ from typing import Any
 
 from dueby.local.job import first_snapshot
 from dueby.local.loop import Loop, Seams
-from dueby.local.process import Process, model_of
+from dueby.local.process import Process
 from dueby.local.processes import Processes
 from dueby.local.record import Record
 from dueby.local.running_job import JobEnd, JobSeams, RunningJob, Status
@@ -78,14 +78,13 @@ class SleepingProcesses(Processes):
 
     def observe(self) -> tuple[WorkerModel, ...]:
         for process in self.started:
-            if process.is_gone:
-                continue
-            if process.process.poll() is not None:
-                process.state, process.ended_us = process.state_if_stopped or "lost", self.clock.now_us
-                continue
-            self._work(process)
+            if process.has_slot and process.process.poll() is not None:
+                process.ended_us = self.clock.now_us
+                process.state = process.state if process.is_gone else "lost"
+            elif not process.is_gone:
+                self._work(process)
         self.seen_us = self.clock.now_us
-        return tuple(model_of(process) for process in self.started)
+        return tuple(process.model() for process in self.started)
 
     def raise_fault(self) -> None:
         if self.fault:
@@ -180,7 +179,7 @@ class LocalMachine:
         return (self.ends[name].now_us - NOW) / SECOND
 
     def _alive(self) -> list[Process]:
-        return [process for process in self.on_machine if not process.is_gone]
+        return [process for process in self.on_machine if process.has_slot]
 
     def _arrived(self, may_wait: bool) -> Sequence[RunningJob] | None:
         if not self.coming:

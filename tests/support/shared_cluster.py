@@ -169,7 +169,7 @@ class SharedCluster:
                     running.workers += [self._started(each) for each in action.assignments]
                     running.most = max(running.most, len(running.alive))
                 case StopWorkers():
-                    for worker in running.workers:
+                    for worker in running.alive:
                         if worker.assignment.worker in action.workers:
                             worker.stopped_us = self.now_us
                 case StartStep():
@@ -213,11 +213,16 @@ class SharedCluster:
         whole = parts if running.done >= running.images else int(running.done) // part_size if part_size else 0
         rest = max(0.0, min(running.done, running.images) - whole * part_size) if part_size else 0.0
         alive = running.alive
+        # A Job of which all workers are stopped is deleted, and nobody knows of them any more.
+        is_deleted = not alive and all(self._is_away(worker) for worker in running.workers)
         workers = tuple(
             self._model(worker, open_images=int(rest) if alive and worker is alive[0] else 0)
-            for worker in running.workers
+            for worker in ([] if is_deleted else running.workers)
         )
         return replace(running.snapshot, workers=workers, parts_there=parts_of_runs([(0, whole)] if whole else []))
+
+    def _is_away(self, worker: Working) -> bool:
+        return worker.stopped_us is not None and self.now_us >= worker.stopped_us + LEAVING_US
 
     def _model(self, worker: Working, *, open_images: int) -> WorkerModel:
         has_begun = worker.images >= 1

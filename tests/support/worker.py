@@ -20,6 +20,7 @@ from dueby_worker.storage.store import Store
 from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.work.budget import BatchBudget
 from dueby_worker.work.commits import Commits
+from dueby_worker.work.departure import Departure
 from dueby_worker.work.feed import Feed
 from dueby_worker.work.loop import InferenceLoop
 from dueby_worker.work.order import Order
@@ -124,6 +125,9 @@ class WorkerUnderTest:
     retry_failed: bool = False
     max_iterations: int | None = None
     origin: Origin = ORIGIN
+    grace_s: float = 0.0
+    departure: Departure | None = None
+    """How it leaves, once it runs."""
 
     def __post_init__(self) -> None:
         self.engine = NumberEngine(batch=self.batch, depth=self.depth)
@@ -150,6 +154,14 @@ class WorkerUnderTest:
             commit=commits.put,
             is_in_sink=self.known_parts.__contains__,
             on_skip=self.budget.give_back,
+        )
+        self.departure = Departure(
+            grace_s=self.grace_s,
+            mini_batch_size=self.batch,
+            loop=loop,
+            commits=commits,
+            known_parts=self.known_parts,
+            progress=self.progress,
         )
         feed.start(self.order().stretches(retry_failed=self.retry_failed), self.album.read)
         try:

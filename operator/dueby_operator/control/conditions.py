@@ -47,6 +47,8 @@ class JobStage:
     """Whether it has a plan, or workers."""
     is_running: bool
     """Whether a worker has done a mini-batch."""
+    has_workers: bool
+    """Whether it has workers, or is given some."""
     is_finishing: bool
     """Whether the finish step was started."""
 
@@ -62,11 +64,11 @@ def phase_of(status: JobStatus, stage: JobStage) -> Phase:
         (_is_false(status, ConditionType.PROFILED), "Pending"),
         (stage.is_finishing, "Finishing"),
         (has_reason(status, Reason.QUEUED, Reason.QUEUE_NOT_FOUND) and not stage.is_running, "Queued"),
+        (not stage.has_workers and has_reason(status, Reason.WAITING), "Queued"),
+        (not stage.has_workers and status.plan is not None and bool(status.plan.windows), "Scheduled"),
         # A worker that is replaced, or doesn't answer for a moment, doesn't set the job back.
         (stage.has_started and (stage.is_running or status.phase == "Running"), "Running"),
         (stage.has_started, "Starting"),
-        (has_reason(status, Reason.WAITING), "Queued"),
-        (status.plan is not None, "Scheduled"),
     )
     return next((phase for holds, phase in stages if holds), "Planning")
 
@@ -83,8 +85,13 @@ def message_of(status: JobStatus) -> str:
     return status.plan.proof_sentence if status.plan else ""
 
 
-# The statuses with which a condition matters, where that is not False alone. Failed is False while it is not settled.
-_NEWS = {ConditionType.FAILED: ("True", "False"), ConditionType.COMPLETE: ("True", "False")}
+# The statuses with which a condition matters, where that is not False alone. Failed is False while it is not settled,
+# and Feasible is Unknown while a job waits.
+_NEWS = {
+    ConditionType.FAILED: ("True", "False"),
+    ConditionType.COMPLETE: ("True", "False"),
+    ConditionType.FEASIBLE: ("False", "Unknown"),
+}
 _BY_WEIGHT = (
     ConditionType.FAILED,
     ConditionType.COMPLETE,

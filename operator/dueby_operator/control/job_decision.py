@@ -172,7 +172,9 @@ def _with_observed(end: PolicyInput) -> PolicyInput:
 
 
 def _decided(job: JobSnapshot, end: PolicyInput) -> JobDecision:
-    decision = _decision(job, _completed(job, end.status, end.manifest, end.now_us), end.memory)
+    starts = any(isinstance(action, StartWorkers) for action in end.actions)
+    status = _completed(job, end.status, end.manifest, end.now_us, gives_workers=starts)
+    decision = _decision(job, status, end.memory)
     return replace(decision, manifest=end.manifest, actions=end.actions, model=end.model, work=end.work)
 
 
@@ -199,13 +201,16 @@ def _decision(job: JobSnapshot, status: JobStatus, memory: JobMemory) -> JobDeci
     return JobDecision(job=job, manifest=job.manifest, status=status, events=events, memory=memory)
 
 
-def _completed(job: JobSnapshot, status: JobStatus, manifest: InferenceJob | Invalid, now_us: int) -> JobStatus:
+def _completed(
+    job: JobSnapshot, status: JobStatus, manifest: InferenceJob | Invalid, now_us: int, *, gives_workers: bool = False
+) -> JobStatus:
     """Return the status with what follows from the rest of it."""
     has_plan = status.plan is not None and status.plan.revision > 0
     stage = JobStage(
         is_suspended=isinstance(manifest, InferenceJob) and manifest.spec.suspend,
         has_started=bool(job.workers) or has_plan,
         is_running=any(worker.state == "running" for worker in job.workers),
+        has_workers=gives_workers or any(not worker.is_gone for worker in job.workers),
         is_finishing="finish" in job.steps,
     )
     status = status.replace(observed_generation=job.generation)

@@ -113,6 +113,7 @@ def worker_objects(
         ),
         **LISTENS,
         "cacheDir": f"{SCRATCH}/dueby",
+        "graceSeconds": settings.worker_grace_s,
         "shares": [[share.first, share.end] for share in everyone],
         "workers": [own_config(assignment, rank=assignment.number) for assignment in assignments],
     }

@@ -18,7 +18,7 @@ PORT = 8080
 # What a step is told of it.
 LISTENS = {"host": "0.0.0.0", "port": PORT}
 CONFIG_FOLDER, SCRATCH = "/etc/dueby", "/tmp"
-# A worker is gone 2 s after SIGTERM.
+# A step is gone 2 s after SIGTERM, and a worker 2 s after the time that it has for its open part.
 GRACE_S = 5
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 POD_SECURITY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
@@ -166,6 +166,9 @@ def worker_pod(
         avoid=avoid,
     )
     pod = device_pod(job, settings, request, step="work", config_map=config_map, labels=labels)
+    pod["spec"]["terminationGracePeriodSeconds"] = settings.worker_grace_s + GRACE_S
+    if job.spec.deadline_class == "BestEffort" and settings.best_effort_priority:
+        pod["spec"].setdefault("priorityClassName", settings.best_effort_priority)
     pod["spec"]["containers"][0]["env"].append(LOSSES)
     pod["spec"]["containers"][0] |= {
         "ports": [{"name": "http", "containerPort": PORT}],

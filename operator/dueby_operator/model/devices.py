@@ -73,5 +73,9 @@ class Devices(Protocol):
     def worker_cpus(self) -> int:
         """Cores of a GPU's worker."""
 
+    @property
+    def worker_grace_s(self) -> int:
+        """How long a worker that is told to stop may take to finish the part that it is at."""
+
     def has_quota(self, namespace: str) -> bool:
         """Return whether a quota limits the namespace."""

@@ -158,6 +158,8 @@ class JobModel:
     """Whether all workers must have devices of one class, as in a queue that admits a Job whole."""
     cpus: int = 1
     """Cores of a GPU's worker."""
+    grace_s: int = 0
+    """How long a worker that is told to stop may take to finish the part that it is at."""
     part_size: int | None = None
     """P, once a plan has frozen it."""
     parts_there: Parts = NONE

@@ -13,6 +13,8 @@ class JobMemory:
     """Readings of the workers' lag."""
     generation: int | None = None
     """Generation of the spec that was last decided on."""
+    waited_for_windows: bool = False
+    """Whether its windows did not do then."""
     lost: frozenset[str] = frozenset()
     """Workers that were lost then."""
     queued: frozenset[str] = frozenset()

@@ -106,9 +106,14 @@ class OpenPart:
         return bool(self.kept_engines)
 
     @property
+    def left(self) -> int:
+        """Rows that have not arrived yet."""
+        return len(self._waiting) - self.received
+
+    @property
     def is_complete(self) -> bool:
         """Whether every row has arrived."""
-        return self.received == len(self._waiting)
+        return not self.left
 
     @property
     def failed(self) -> int:

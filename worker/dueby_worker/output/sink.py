@@ -211,6 +211,11 @@ class KnownParts:
             self._is_watched = False
             self._changed.notify_all()
 
+    def wait_for(self, parts: Collection[int], *, limit_s: float) -> None:
+        """Return when all of `parts` are known to be in the sink, or when the time is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._known.issuperset(parts), limit_s)
+
     def add(self, *parts: int) -> None:
         """Note that these parts are in the sink."""
         with self._changed:

@@ -1,10 +1,13 @@
-"""How a worker's process exits: by itself, with a last message, or by a signal within two seconds.
+"""How a worker's process exits: by itself, with a last message, or by a signal.
 
 A mini-batch can take 16 s (eager, 320 px, 256 images), and Python runs a signal handler only between two bytecodes of
 the main thread. So SIGTERM and SIGINT are blocked before anything is imported, because threads that libraries start
-inherit the mask, and a thread waits for them. When one comes, the process exits at once: the open part is dropped, and
-a commit in progress is atomic in any case. The signals' default actions would not do, because process 1 of a container
-ignores them.
+inherit the mask, and a thread waits for them. When one comes, the process exits within two seconds: the open part is
+dropped, and a commit in progress is atomic in any case. The signals' default actions would not do, because process 1 of
+a container ignores them.
+
+A worker that has begun may finish something first, but only on the first SIGTERM (work/departure.py). Ctrl-C, and any
+second signal, end it at once.
 """
 
 import json
@@ -12,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from dueby_api.schema import Spec
@@ -23,6 +27,7 @@ TERMINATION_LOG = "DUEBY_TERMINATION_LOG"
 # ... and how much of it Kubernetes keeps.
 MAX_MESSAGE_BYTES = 4096
 _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+_finish: Callable[[], None] | None = None
 
 
 def exit_on_signals() -> None:
@@ -31,7 +36,24 @@ def exit_on_signals() -> None:
     threading.Thread(target=_wait_for_signal, name="signals", daemon=True).start()
 
 
+def finish_first(finish: Callable[[], None]) -> None:
+    """On SIGTERM, call `finish` in a thread before the process exits. It limits its own time."""
+    global _finish
+    _finish = finish
+
+
 def _wait_for_signal() -> None:
+    number = signal.sigwait(_SIGNALS)
+    if number == signal.SIGTERM and _finish is not None:
+        threading.Thread(target=_exit_on_next_signal, name="second signal", daemon=True).start()
+        # In a thread of its own: the process exits even if it raises.
+        finishing = threading.Thread(target=_finish, name="finish", daemon=True)
+        finishing.start()
+        finishing.join()
+    os._exit(128 + number)
+
+
+def _exit_on_next_signal() -> None:
     os._exit(128 + signal.sigwait(_SIGNALS))
 
 

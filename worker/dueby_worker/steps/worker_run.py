@@ -23,11 +23,13 @@ from dueby_worker.output.parts import OpenPart, part_name
 from dueby_worker.output.rows import Origin, decode_rows
 from dueby_worker.output.sink import KnownParts, require_sink_manifest
 from dueby_worker.output.sink_manifest import SinkManifest, components_of
+from dueby_worker.steps.process_exit import finish_first
 from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.store import Store
 from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.work.budget import BatchBudget
 from dueby_worker.work.commits import Commits
+from dueby_worker.work.departure import Departure
 from dueby_worker.work.feed import Feed, MiniBatch
 from dueby_worker.work.loop import InferenceLoop
 from dueby_worker.work.order import Order
@@ -109,6 +111,15 @@ class WorkerRun:
             on_first=partial(self._check_parity, engine),
             on_skip=self._budget.give_back,
         )
+        departure = Departure(
+            grace_s=self._config.grace_seconds,
+            mini_batch_size=self._config.mini_batch_size,
+            loop=loop,
+            commits=commits,
+            known_parts=self._known_parts,
+            progress=self._progress,
+        )
+        finish_first(departure.leave)
         loop.run()
         commits.close()
         self._known_parts.stop_watching()

@@ -47,6 +47,8 @@ class ProgressTracker:
     """Mini-batches submitted and not collected."""
     is_computing: bool = False
     """Whether the loop is in the model, and not waiting for input or for the sink."""
+    is_leaving: bool = False
+    """Whether the worker was told to stop and finishes its open part."""
     startup_us: int | None = None
     last_batch_at: float | None = None
     """When the last mini-batch was done, in seconds since 1970 by this machine's clock: for people only."""
@@ -154,5 +156,6 @@ class ProgressTracker:
                 images_per_second=self.steps.images_per_second,
                 seconds_since_batch=self.seconds_since_batch,
                 waits_for=self.waits_for,
+                leaving=self.is_leaving,
                 parity=self.parity,
             )

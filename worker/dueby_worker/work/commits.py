@@ -5,13 +5,16 @@ a sink that is slower than the model stops the worker instead of filling its mem
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from queue import Queue
 
+from dueby_api.errors import Invalid
 from dueby_worker.output.parts import OpenPart, part_name
 from dueby_worker.output.rows import ENGINES_JOINED, Origin, encode_rows
-from dueby_worker.output.sink import KnownParts
+from dueby_worker.output.sink import KnownParts, read_sink_manifest
+from dueby_worker.output.sink_manifest import SINK_FIELD
 from dueby_worker.storage.store import Store
 from dueby_worker.telemetry.progress import ProgressTracker
 
@@ -38,13 +41,18 @@ class Commits:
         self._progress = progress
         self._on_failure = on_failure
         self._failure: BaseException | None = None
-        self._parts: Queue[OpenPart | None] = Queue(_MAX_WAITING)
+        self._parts: Queue[tuple[OpenPart, float] | None] = Queue(_MAX_WAITING)
+        self.newest: OpenPart | None = None
+        """The part that was handed over last."""
+        self.last_took_s = 0.0
+        """How long the last commit took, from the part's last row to the sink; 0 before there is one."""
         self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
         self._thread.start()
 
     def put(self, part: OpenPart) -> None:
         """Hand over a complete part. Block while two others wait."""
-        self._parts.put(part)
+        self.newest = part
+        self._parts.put((part, time.monotonic()))
 
     def close(self) -> None:
         """Return when every part is in the sink. Raise what prevented that."""
@@ -54,12 +62,14 @@ class Commits:
             raise self._failure
 
     def _run(self) -> None:
-        while (part := self._parts.get()) is not None:
+        while (handed_over := self._parts.get()) is not None:
             if self._failure is not None:
                 # Keep emptying the queue, so that the loop is not blocked in `put` and comes to see the failure.
                 continue
+            part, at_s = handed_over
             try:
                 self._commit(part)
+                self.last_took_s = time.monotonic() - at_s
             except BaseException as error:
                 self._failure = error
                 self._on_failure(error)
@@ -67,6 +77,8 @@ class Commits:
     def _commit(self, part: OpenPart) -> None:
         name = part_name(self._known_parts.grid, part.part)
         data = encode_rows(part.rows(), labels=self._labels, origin=self._origin_of(part))
+        if self._progress.is_leaving:
+            self._require_own_sink()
         if part.is_retry:
             self._store.replace(name, data)
         elif not self._store.create(name, data):
@@ -75,6 +87,13 @@ class Commits:
             return
         self._progress.add_committed_part()
         self._known_parts.add(part.part)
+
+    def _require_own_sink(self) -> None:
+        """Raise Invalid if the sink isn't this job's any more: whoever deletes a job may start another one there."""
+        own = (self._origin.fingerprint, self._known_parts.grid.part_size)
+        manifest = read_sink_manifest(self._store)
+        if manifest is None or (manifest.fingerprint, manifest.part_size) != own:
+            raise Invalid(SINK_FIELD, f"{self._store.uri} was emptied, or is another job's now")
 
     def _origin_of(self, part: OpenPart) -> Origin:
         """Return this worker's origin, joined with the engines of rows that are kept."""

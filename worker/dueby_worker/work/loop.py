@@ -34,6 +34,8 @@ class InferenceLoop:
     on_skip: Callable[[], None] = lambda: None
     """Called when a mini-batch is not run because its parts are in the sink."""
     clock_ns: Callable[[], int] = time.perf_counter_ns
+    open_part: OpenPart | None = None
+    """The part of the next row to come from the model; None while nothing is known to come."""
     _in_flight: deque[MiniBatch] = field(default_factory=deque)
     _open: set[OpenPart] = field(default_factory=set)
     _last_ns: int = 0
@@ -65,6 +67,7 @@ class InferenceLoop:
         self.engine.submit(batch.pixels)
         self._leave_model(started_ns)
         self._in_flight.append(batch)
+        self.open_part = self.open_part or batch.pieces[0].part
         self.progress.in_flight = len(self._in_flight)
 
     def _collect(self) -> None:
@@ -86,7 +89,13 @@ class InferenceLoop:
             self._last_ns = self.clock_ns()
         for piece in batch.pieces:
             self._hand_over(piece, top)
+        self.open_part = self._next_part(after=batch.pieces[-1].part)
         self.feed.give_back(batch)
+
+    def _next_part(self, *, after: OpenPart) -> OpenPart | None:
+        if not after.is_complete:
+            return after
+        return self._in_flight[0].pieces[0].part if self._in_flight else None
 
     def _hand_over(self, piece: Piece, top: TopK) -> None:
         part, end = piece.part, piece.slot + len(piece.positions)

@@ -124,6 +124,18 @@ class Entry:
         pool = replace(pool, groups=tuple(_without_rivals(groups, stacks)))
         return Usable(entry=self, pool=pool, stacks=stacks)
 
+    def not_for_more(self) -> Counter[str]:
+        """Return by class the devices that its workers have, and those that no node has given to one so far.
+
+        There the scheduler knows of something that the nodes don't show, such as a volume that is bound to another.
+        """
+        found = Counter(worker.assignment.device_class for worker in self.model.alive)
+        jobs = {worker_job.name: worker_job.assignments for worker_job in self.given.job.worker_jobs}
+        for name, index in self.given.job.absent:
+            if index < len(jobs.get(name, ())):
+                found[jobs[name][index].device_class] += 1
+        return found
+
 
 @dataclass(frozen=True, kw_only=True)
 class Usable:
@@ -141,6 +153,25 @@ class Usable:
             counts[self.stacks.class_of(group.device_class)] += group.count
         return counts
 
+    @cached_property
+    def for_more(self) -> Pool:
+        """The devices that more workers of the job could ever have."""
+        gone, groups = self.entry.not_for_more(), []
+        idle = {stack.name: stack.idle for stack in self.stacks.all}
+        for group in sorted(self.pool.groups, key=lambda group: (-idle[group.device_class], group.device_class)):
+            device_class = self.stacks.class_of(group.device_class)
+            taken = min(group.count, gone[device_class])
+            gone[device_class] -= taken
+            if group.count > taken:
+                groups.append(replace(group, count=group.count - taken))
+        return replace(self.pool, groups=tuple(sorted(groups, key=lambda group: group.device_class)))
+
+    def demand(self) -> CalendarJob:
+        """Return what is left of a running job, for the devices that all jobs need together."""
+        images = self.entry.model.images_left
+        problem = replace(self.problem(images=images), pool=self.pool, max_gpus=self.entry.model.spec.gpus.max)
+        return CalendarJob(name=self.entry.name, deadline_class=self.entry.deadline_class, problem=problem)
+
     def job(self, *, images: int, least: int | None = None) -> CalendarJob:
         """Return the job as the planner's calendar takes it, with so many images to place."""
         entry = self.entry
@@ -149,7 +180,7 @@ class Usable:
             deadline_class=entry.deadline_class,
             problem=self.problem(images=images),
             stored=entry.stored(self.stacks),
-            goes_on=entry.has_started,
+            goes_on=entry.has_started or bool(entry.windows),
             least_images=least,
         )
 
@@ -159,7 +190,7 @@ class Usable:
         gpus = model.spec.gpus
         limit = min((most for most in (gpus.max, model.limit) if most is not None), default=None)
         return Problem(
-            pool=self.pool,
+            pool=self.for_more,
             images=max(1, images),
             time_us=self.entry.time_us,
             confidence=model.spec.planned_confidence,

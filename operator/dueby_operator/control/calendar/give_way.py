@@ -25,14 +25,17 @@ def find_who_gives_way(
     for stack in stacks.all:
         there = [hold for hold in holds if hold.stack == stack.name]
         asked: list[Hold] = []
-        for hold in by_readiness(each for each in there if each.can_give_way):
+        # Who is about to end anyway would not be gone sooner.
+        able = (each for each in there if each.can_give_way and each.ends_us > each.gives_way_us)
+        for hold in by_readiness(able):
             wanted = sum(
                 count
                 for key, beside, from_us, count in claims[stack.name]
                 if key != hold.key and from_us <= hold.gives_way_us and _yields(hold, beside)
             )
-            others = [each for each in there if each not in asked and each is not hold]
-            coming = sum(each.ends_us <= hold.gives_way_us for each in others)
+            if not wanted:
+                continue
+            coming = sum(each.ends_us <= hold.gives_way_us for each in there if each not in asked)
             if wanted > stack.idle + coming + len(asked):
                 asked.append(hold)
         for hold in asked:

@@ -15,23 +15,17 @@ from dueby_planner.calendar.pool import CLASSES
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.replan import HYSTERESIS, finish_us
 
-# A worker that is told to stop ends the part that it is at if that takes no longer than its pod is granted, and is gone
-# a little later either way.
-MAX_GIVES_WAY_US = 35 * MICROS_PER_SECOND
+# From a worker's end until its device is seen to be free.
 _EXIT_US = 5 * MICROS_PER_SECOND
 
 
-def find_holds(entries: Iterable[Entry], stacks: Stacks) -> list[Hold]:
-    """Return the devices that workers have, and those that workers which were stopped are about to leave."""
-    idle = Counter({stack.name: stack.idle for stack in stacks.all})
-    held: list[Hold] = []
-    for entry in entries:
-        if any(not worker.is_gone or worker.node for worker in entry.model.workers):
-            held += _holds_of(entry, stacks, idle)
-    return held
+def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
+    """Return the devices that a job's workers have, and those that workers which were stopped are about to leave.
 
-
-def _holds_of(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
+    Workers that are on no node yet are taken off `idle`, the devices of each stack that nobody has.
+    """
+    if not any(not worker.is_gone or worker.node for worker in entry.model.workers):
+        return []
     rest_us, surely_us = _rest_us(entry, Fraction(0)), _rest_us(entry, HYSTERESIS)
     protected = is_protected(entry)
     found = []
@@ -50,7 +44,7 @@ def _holds_of(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
                 deadline_class=entry.deadline_class,
                 ends_us=1 if worker.is_gone else min(rest_us, bound_us),
                 surely_ends_us=_EXIT_US if worker.is_gone else min(surely_us + _EXIT_US, bound_us),
-                gives_way_us=_gives_way_us(entry, worker),
+                gives_way_us=_gives_way_us(entry, worker, is_protected=protected),
                 can_give_way=not (worker.is_gone or protected) and worker.can_shrink and _is_old_enough(entry, worker),
                 until_us=left_us,
                 is_on_its_way=not worker.node and bool(stacks.nodes),
@@ -89,12 +83,20 @@ def _rest_us(entry: Entry, margin: Fraction) -> int:
     return NEVER_US if rest_us is None else max(1, rest_us)
 
 
-def _gives_way_us(entry: Entry, worker: WorkerModel) -> int:
-    """Return how soon the worker would be gone: at the end of its part, and not just after its start."""
-    choice = worker.assignment.choice
-    part = -(-(entry.model.part_size or 1) // choice.mini_batch_size) * (worker.step_us or choice.latency_us)
-    gone_us = min(part + _EXIT_US, MAX_GIVES_WAY_US)
-    return max(gone_us, worker.created_us + pause_us([choice.start_us]) - entry.model.now_us)
+def _gives_way_us(entry: Entry, worker: WorkerModel, *, is_protected: bool) -> int:
+    """Return how soon the worker would be gone: at the end of its part, and not just after its start.
+
+    A part that takes longer than it is granted is dropped at once, but what it takes is known only roughly.
+    """
+    if not worker.can_shrink:
+        return NEVER_US
+    model, choice = entry.model, worker.assignment.choice
+    step_us = worker.step_us or choice.latency_us
+    part_us = -(-(model.part_size or 1) // choice.mini_batch_size) * step_us
+    gone_us = min(part_us, model.grace_s * MICROS_PER_SECOND) + _EXIT_US
+    if is_protected:  # its next part comes first
+        gone_us += choice.start_us + part_us
+    return max(gone_us, worker.created_us + pause_us([choice.start_us]) - model.now_us)
 
 
 def _is_old_enough(entry: Entry, worker: WorkerModel) -> bool:

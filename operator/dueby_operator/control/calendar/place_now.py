@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dueby_api.status import AlternativesStatus
-from dueby_api.units import format_time
+from dueby_api.units import clock_time, format_time
 from dueby_operator.control.calendar.entries import Entry, Usable
 from dueby_operator.control.calendar.windows import (
     Due,
@@ -46,12 +46,15 @@ def decide_placed(usable: Usable, placement: Placement, calendar: Calendar, room
         return found
     if starting := due(placement, room, least_us=_least_us(entry, placement)):
         return Placed(work=_start(entry, placement, room, starting), begun=devices_by_stack(starting))
+    if entry.deadline_class == "BestEffort":  # nothing is kept for it
+        return Placed(work=_wait(usable, placement, calendar))
     return Placed(work=_reserve(entry, placement, room))
 
 
 def _least_us(entry: Entry, placement: Placement) -> Callable[[Window], int]:
-    """Return how long a window has to be: for a job that gives way, as long as two starts and a part take."""
-    if entry.deadline_class in ("Hard", "Soft"):
+    """Return how long a window has to be: for a job that gives way and won't end in it, two starts and a part."""
+    first = sum(lane.count * lane.windows[0].images for lane in placement.reservation)
+    if entry.deadline_class in ("Hard", "Soft") or first >= placement.job.problem.images:
         return lambda window: 0
     part_size = entry.model.part_size or part_size_of(placement)
 
@@ -151,9 +154,9 @@ def _reserve(entry: Entry, placement: Placement, room: Room) -> WorkDecision:
 def _unplaced(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecision:
     """Return that a job is refused, or what it waits for."""
     entry, model = usable.entry, usable.entry.model
-    waits = WorkDecision(action=Hold(message=_waiting_sentence(usable, placement, calendar)), lag=model.lag)
+    waits = _wait(usable, placement, calendar)
     if entry.has_started or placement.action != "Refuse":
-        return replace(waits, is_short=entry.has_started)
+        return waits
     if placement.job.problem.fewest() is not None:
         refuse = Refuse(
             sentence=refusal_sentence(calendar, placement), alternatives=_alternatives(placement, calendar, usable)
@@ -165,6 +168,11 @@ def _unplaced(usable: Usable, placement: Placement, calendar: Calendar) -> WorkD
     return alone if isinstance(alone.action, Refuse) and not has_quota else waits
 
 
+def _wait(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecision:
+    hold = Hold(message=_waiting_sentence(usable, placement, calendar))
+    return WorkDecision(action=hold, lag=usable.entry.model.lag, is_short=usable.entry.has_started)
+
+
 def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -> str:
     entry = usable.entry
     if entry.deadline_class != "Hard":
@@ -174,7 +182,8 @@ def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) 
     if needed_us is None or needed_us >= NEVER_US:
         return f"{sentence} It waits."
     latest_us = entry.model.deadline_us - needed_us
-    return f"{sentence} It is tried again at each change until {format_time(latest_us)}, its latest start."
+    latest = clock_time(latest_us, now_us=entry.model.now_us)
+    return f"{sentence} It is tried again at each change until {latest}, its latest start."
 
 
 def _alternatives(placement: Placement, calendar: Calendar, usable: Usable) -> AlternativesStatus:

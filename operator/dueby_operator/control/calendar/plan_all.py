@@ -20,13 +20,14 @@ from dueby_operator.control.calendar.give_way import find_who_gives_way
 from dueby_operator.control.calendar.holds import find_holds
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread
+from dueby_operator.control.calendar.reserved import taken_by_placements, taken_by_status, without_old_windows
 from dueby_operator.control.calendar.windows import Room
 from dueby_operator.control.chain import Outcome, PolicyInput, refusal
 from dueby_operator.control.policies.plan import plan, wait_for_devices
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.work.build_model import build_model
 from dueby_operator.control.work.decide import decide_workers
-from dueby_operator.control.work.decision import Reserve, Start, Stop, WorkDecision
+from dueby_operator.control.work.decision import Start, Stop, WorkDecision
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobKey
@@ -64,7 +65,7 @@ class _Planning:
         """What is decided, before it is carried out."""
         self._stacks = Stacks(all=())
         self._ledger = Ledger(stacks=self._stacks, free={}, expected={})
-        self._holds: Sequence[Hold] = ()
+        self._holds: list[Hold] = []
         self._beside: dict[DeadlineClass, Ledger] = {}
         """What is free for running jobs of each class: reserved devices of the classes above it are not."""
         self._idle: Counter[str] = Counter()
@@ -87,7 +88,7 @@ class _Planning:
         for kind in _YIELDING:
             above = CLASSES[: CLASSES.index(kind)]
             taken = {key: found for key, found in placements.items() if found.job.deadline_class in above}
-            self._beside[kind] = self._ledger.take(_taken(taken))
+            self._beside[kind] = self._ledger.take(taken_by_placements(taken))
             for entry in self._running(kind):
                 if entry.key not in self._work and entry.key not in placements:
                     self._guarded(entry.given, self._watch, entry)
@@ -116,25 +117,33 @@ class _Planning:
 
     def _open(self) -> None:
         """Count what there is, and what is free beside the workers that run."""
-        entries = self._open_entries()
-        self._stacks = self.shared.devices.stacks([entry.claimant for entry in entries])
-        for entry in entries:
-            if entry.windows and not entry.is_queued and self._stacks.of(entry.key):
-                self._guarded(entry.given, self._with_reserved, entry)
-        self._holds = find_holds(self._open_entries(), self._stacks)
+        try:
+            self._count(*self._open_entries())
+        except Exception:  # one of them is the reason: alone it shows which
+            for entry in self._open_entries():
+                self._guarded(entry.given, self._count, entry)
+            self._count(*self._open_entries())
+        self._idle = Counter({stack.name: stack.idle for stack in self._stacks.all})
+        for entry in self._open_entries():
+            self._guarded(entry.given, self._hold, entry)
         self._ledger = open_ledger(self._stacks, self._holds)
-        held = Counter(hold.stack for hold in self._holds if hold.is_on_its_way)
-        self._idle = Counter({stack.name: stack.idle - held[stack.name] for stack in self._stacks.all})
         hard, soft = (self._reserved_for(kind) for kind in _PROMISED)
         self._beside = {"Hard": self._ledger.take(hard), "Soft": self._ledger.take([*hard, *soft])}
 
     def _reserved_for(self, kind: DeadlineClass) -> list[tuple[str, Taken]]:
         found = [entry for entry in self._open_entries() if entry.deadline_class == kind and entry.windows]
-        return [taken for entry in found for taken in _stored(entry, self._stacks)]
+        return [taken for entry in found for taken in taken_by_status(entry, self._stacks)]
 
-    def _with_reserved(self, entry: Entry) -> None:
-        usable = self._usable_of(entry)
-        self._entries[entry.key] = replace(entry, model=replace(entry.model, reserved=usable.reserved()))
+    def _count(self, *entries: Entry) -> None:
+        self._stacks = self.shared.devices.stacks([entry.claimant for entry in entries])
+
+    def _hold(self, entry: Entry) -> None:
+        """Note what the job's workers have, and what they will have."""
+        if entry.windows and not entry.is_queued and self._stacks.of(entry.key):
+            reserved = self._usable_of(entry).reserved()
+            entry = replace(entry, model=replace(entry.model, reserved=reserved))
+            self._entries[entry.key] = entry
+        self._holds += find_holds(entry, self._stacks, self._idle)
 
     def _usable_of(self, entry: Entry) -> Usable:
         if entry.key not in self._usable:
@@ -145,19 +154,22 @@ class _Planning:
         """Decide on a running job with the idle devices that nobody is promised before it would be done with them."""
         ledger = self._beside[entry.deadline_class]
         horizon_us = max(1, entry.time_us)
-        free = {
-            stack.name: min(self._idle[stack.name], ledger.idle(stack.name, horizon_us))
-            for stack in self._stacks.of(entry.key)
-        }
-        counts = by_class(free, self._stacks)
-        offered = {name: min(count, entry.model.offered.get(name, 0)) for name, count in counts.items()}
-        model = entry.with_more(offered)
+        free = {name: min(count, ledger.idle(name, horizon_us)) for name, count in self._idle_for(entry).items()}
+        model = entry.with_more(by_class(free, self._stacks))
         work = decide_workers(model)
         self._work[entry.key] = model, work
         if isinstance(work.action, Start):
             begun = spread(work.action.assignments, free, self._stacks)
             self._take((name, Taken(0, horizon_us, count)) for name, count in begun.items())
             self._idle.subtract(begun)
+
+    def _idle_for(self, entry: Entry) -> Mapping[str, int]:
+        """Return the devices by stack on which a worker of the job could be started now."""
+        left, idle = Counter(entry.model.offered), {}
+        for stack in self._stacks.of(entry.key):
+            idle[stack.name] = max(0, min(self._idle[stack.name], left[stack.device_class]))
+            left[stack.device_class] -= idle[stack.name]
+        return idle
 
     def _take(self, taken: Iterable[tuple[str, Taken]]) -> None:
         found = list(taken)
@@ -182,9 +194,9 @@ class _Planning:
         _, work = self._work.get(entry.key, (model, WorkDecision()))
         lags = work.is_short or not model.alive or bool(entry.windows)
         images, least = entry.to_place() if lags and work.action is None else (0, 0)
-        if images > 0:
+        if images > 0 and (usable := self._usable_of(entry)).for_more.groups:
             jobs[entry.name] = entry
-            wanted[entry.name] = self._usable_of(entry).job(images=images, least=least)
+            wanted[entry.name] = usable.job(images=images, least=least)
 
     def _calendar(self, wanted: Sequence[CalendarJob], jobs: Mapping[str, Entry]) -> Placed:
         """Return each job's placement, and the calendar that it is from."""
@@ -195,7 +207,9 @@ class _Planning:
         except Exception:  # one of them is the reason: without the others it shows which
             found: dict[JobKey, tuple[Placement, Calendar]] = {}
             for job in wanted:
-                ledger = self._ledger.take(_taken({key: placement for key, (placement, _) in found.items()}))
+                ledger = self._ledger.take(
+                    taken_by_placements({key: placement for key, (placement, _) in found.items()})
+                )
                 self._guarded(jobs[job.name].given, self._place_alone, job, jobs, ledger, found)
             return found
 
@@ -210,7 +224,7 @@ class _Planning:
 
     def _placed(self, wanted: Sequence[CalendarJob], jobs: Mapping[str, Entry], ledger: Ledger) -> Placed:
         running = [
-            self._usable_of(entry).job(images=entry.model.images_left)
+            self._usable_of(entry).demand()
             for entry in self._running("Hard")
             if entry.name not in jobs and entry.model.images_left and self._stacks.of(entry.key)
         ]
@@ -227,13 +241,20 @@ class _Planning:
 
     def _decide_one(self, entry: Entry, placed: Placed) -> None:
         placement, calendar = placed[entry.key]
+        if _may_be_noise(entry, placement):
+            self._work[entry.key] = entry.model, WorkDecision(lag=entry.model.lag, waits_for_windows=True)
+            return
         # What is kept for nobody is left to those that are promised something.
         others = {
             key: other
             for key, (other, _) in placed.items()
             if key != entry.key and (other.job.deadline_class in _PROMISED or entry.deadline_class in _YIELDING)
         }
-        room = Room(stacks=self._stacks, ledger=lambda: self._ledger.take(_taken(others)), idle=self._idle)
+        room = Room(
+            stacks=self._stacks,
+            ledger=lambda: self._ledger.take(taken_by_placements(others)),
+            idle=self._idle_for(entry),
+        )
         found = decide_placed(self._usable_of(entry), placement, calendar, room)
         self._idle.subtract(found.begun)
         self._work[entry.key] = entry.model, found.work
@@ -249,7 +270,7 @@ class _Planning:
             outcome = plan(given, entry.model, decide_workers(entry.model))
         else:
             outcome = wait_for_devices(given, entry.model)
-        after = _without_old_windows(given.after(outcome), self._work.get(entry.key))
+        after = without_old_windows(given.after(outcome), self._work[entry.key][1] if entry.key in self._work else None)
         self.shared = after.shared
         self.done[entry.key] = after
 
@@ -260,32 +281,11 @@ class _Planning:
         return plan(given, model, decide_workers(model))
 
 
-def _stored(entry: Entry, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
-    """Yield what is reserved for a job of each stack, as its status says."""
-    there = {stack.name: stack.devices for stack in stacks.all}
-    for window in entry.stored(stacks):
-        left = window.count
-        for name in window.devices:
-            count = min(left, there[name])
-            left -= count
-            if count:
-                yield name, Taken(max(0, window.from_us), max(1, window.to_us), count)
-
-
-def _taken(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:
-    lanes = (lane for placement in placements.values() for lane in placement.reservation)
-    return [(lane.device_class, each) for lane in lanes for each in lane.taken()]
-
-
-def _without_old_windows(after: PolicyInput, decided: tuple[JobModel, WorkDecision] | None) -> PolicyInput:
-    """Return the job without windows that it was not given in this pass."""
-    plan = after.status.plan
-    if plan is None or not plan.windows:
-        return after
-    action = decided[1].action if decided else None
-    if isinstance(action, Reserve) or (isinstance(action, Start) and action.by_windows):
-        return after
-    return replace(after, status=after.status.replace(plan=plan.replace(windows=())))
+def _may_be_noise(entry: Entry, placement: Placement) -> bool:
+    """Return whether the job's windows no longer do by this reading alone, and nothing has happened."""
+    is_moved = bool(entry.windows) and not placement.kept and entry.deadline_class in _PROMISED
+    memory = entry.given.memory
+    return is_moved and entry.model.news is None and memory.generation is not None and not memory.waited_for_windows
 
 
 def _urgency(placement: Placement) -> tuple[bool, int, str]:

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 
 from dueby_api.plan import PlannedGroup
 from dueby_api.status import MAX_WINDOWS, PlanStatus, WindowStatus
-from dueby_api.units import MICROS_PER_SECOND, format_duration, format_exact_time, format_time
+from dueby_api.units import (
+    MICROS_PER_SECOND,
+    clock_time,
+    format_duration,
+    format_exact_time,
+    format_time,
+    parse_time_us,
+)
 from dueby_api.words import counted
 from dueby_operator.control.calendar.ledger import Ledger
 from dueby_operator.control.work.assign import cut_missing, cut_orphaned
@@ -175,21 +182,23 @@ def part_size_of(placement: Placement) -> int:
     return problem.part_size or part_size_for(problem, able, sum(lane.count for lane in reservation))
 
 
-def reserved_sentence(plan: PlanStatus, *, starts_us: int) -> str:
+def reserved_sentence(plan: PlanStatus, *, starts_us: int, now_us: int) -> str:
     """Return from when to when the job runs, for people."""
     confident = f"{plan.confidence:.1%}".replace(".0%", "%").replace("%", " %")
+    ends, surely = (parse_time_us(time) for time in (plan.expected_finish, plan.finish_at_confidence))
     return (
-        f"Starts at {format_time(starts_us)}, ends at {plan.expected_finish} (at {confident}: "
-        f"{plan.finish_at_confidence}), on {counted(plan.gpus, 'device')} at most. {plan.proof_sentence}"
-    ).rstrip()
+        f"Starts at {clock_time(starts_us, now_us=now_us)}, ends at {clock_time(ends, now_us=now_us)} (at {confident}: "
+        f"{clock_time(surely, now_us=now_us)}), on {counted(plan.gpus, 'device')} at most. {plan.proof_sentence}"
+    )
 
 
 def _proof(problem: Problem, reservation: Reservation) -> str:
-    fewest, gpus = problem.fewest(), devices_at_most(reservation)
-    word = device_word(problem.pool)
-    if fewest is None or fewest >= gpus:
-        return ""
-    return f"All of it alone, {counted(fewest, word)} would be enough; others have some of them meanwhile."
+    fewest, word = problem.fewest(), device_word(problem.pool)
+    if fewest is None:
+        return "All devices that the job may use would be too few to be in time."
+    if fewest >= devices_at_most(reservation):
+        return f"No fewer than {counted(fewest, word)} would be in time."
+    return f"Without other jobs {counted(fewest, word)} would be enough."
 
 
 def devices_by_stack(starting: Iterable[Due]) -> Counter[str]:

@@ -56,7 +56,10 @@ def wait_for_devices(given: PolicyInput, model: JobModel) -> Outcome:
     # Profiles may be of classes that the job doesn't name.
     named = [name for name in sorted(model.counts) if name in (model.spec.gpus.classes or model.counts)]
     conditions = (diagnose_admission(given.job), _waiting(given, named), *_overdue(given, model))
-    return Outcome(conditions=conditions, status=given.status.replace(plan=None), ends=True)
+    plan = given.status.plan
+    # A plan that was started keeps its grid and the number of its revision.
+    kept = plan.replace(windows=()) if plan and plan.revision else None
+    return Outcome(conditions=conditions, status=given.status.replace(plan=kept), ends=True)
 
 
 def _overdue(given: PolicyInput, model: JobModel) -> tuple[NewCondition, ...]:
@@ -83,6 +86,7 @@ def _remember(given: PolicyInput, model: JobModel, work: WorkDecision) -> JobMem
         given.memory,
         lag=work.lag,
         generation=given.job.generation,
+        waited_for_windows=work.waits_for_windows,
         lost=frozenset(worker.name for worker in model.workers if worker.state == "lost"),
         queued=frozenset(worker.name for worker in model.workers if worker.state == "queued"),
         promised_us=model.promised_us,

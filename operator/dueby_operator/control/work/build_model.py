@@ -43,6 +43,7 @@ def build_model(given: PolicyInput) -> JobModel:
         warnings=offer.warnings,
         is_one_class=bool(spec.queue_name),
         cpus=given.shared.devices.worker_cpus,
+        grace_s=given.shared.devices.worker_grace_s,
         part_size=plan.part_size if plan else status.part_size,
         parts_there=job.parts_there | begun_parts(status),
         revision=revision,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from dueby_api.conditions import Reason
 from dueby_api.status import MAX_REPLANS, AlternativesStatus, JobStatus, PlanStatus, Replan
-from dueby_api.units import format_time, parse_time_us
+from dueby_api.units import clock_time, format_time, parse_time_us
 from dueby_api.words import counted
 from dueby_operator.control.calendar.windows import reserved_sentence
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
@@ -28,9 +28,9 @@ def change_workers(given: PolicyInput, model: JobModel, work: WorkDecision) -> O
         case Stop():
             return _stop(given, model, work.action)
         case Reserve():
-            return _reserve(given, work.action)
+            return _reserve(given, model, work.action)
         case Hold():
-            return _hold(given, work.action)
+            return _hold(given, model, work.action)
         case Refuse():
             return _refuse(given, model, work.action)
         case None:
@@ -90,28 +90,31 @@ def _feasible(verdict: Verdict) -> NewCondition:
 
 
 def _by_windows(plan: PlanStatus, model: JobModel) -> NewCondition:
-    is_late = parse_time_us(plan.finish_at_confidence) > model.deadline_us
-    message = f"{counted(plan.gpus, 'device')} at most at once. {plan.proof_sentence}".rstrip()
+    is_late = plan.slack.startswith("-")
+    message = f"{counted(plan.gpus, 'device')} at most at once. {plan.proof_sentence}"
     if is_late:
-        message = f"Ends at {plan.finish_at_confidence}, {plan.slack.removeprefix('-')} after the deadline. {message}"
+        ends = clock_time(parse_time_us(plan.finish_at_confidence), now_us=model.now_us)
+        message = f"Ends at {ends}, {plan.slack.removeprefix('-')} after the deadline. {message}"
     return NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.PLANNED, message=message)
 
 
-def _reserve(given: PolicyInput, reserve: Reserve) -> Outcome:
+def _reserve(given: PolicyInput, model: JobModel, reserve: Reserve) -> Outcome:
     before, plan = given.status.plan, reserve.plan
-    if before is not None and before.revision:
+    if before is not None and model.alive:
         return Outcome(status=given.status.replace(plan=before.replace(windows=plan.windows)))
-    message = reserved_sentence(plan, starts_us=reserve.starts_us)
+    if before is not None and before.revision:
+        plan = plan.replace(revision=before.revision, part_size=before.part_size)
+    message = reserved_sentence(plan, starts_us=reserve.starts_us, now_us=given.now_us)
     is_late = plan.slack.startswith("-")
     reserved = NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.RESERVED, message=message)
     return Outcome(conditions=(reserved,), status=given.status.replace(plan=plan, alternatives=None))
 
 
-def _hold(given: PolicyInput, hold: Hold) -> Outcome:
+def _hold(given: PolicyInput, model: JobModel, hold: Hold) -> Outcome:
     plan = given.status.plan
     kept = plan.replace(windows=()) if plan and plan.revision else None
     waiting = NewCondition(reason=Reason.WAITING, message=hold.message)
-    return Outcome(conditions=() if kept else (waiting,), status=given.status.replace(plan=kept))
+    return Outcome(conditions=() if model.alive else (waiting,), status=given.status.replace(plan=kept))
 
 
 def _alternatives(verdict: Verdict, now_us: int) -> AlternativesStatus | None:

@@ -63,6 +63,8 @@ class WorkDecision:
 
     action: Start | Stop | Reserve | Hold | Refuse | None = None
     lag: LagMemory = FRESH
+    waits_for_windows: bool = False
+    """Whether its windows don't do any more, and are left as they are for one reading, which may be noise."""
     is_short: bool = False
     """Whether the deadline is out of reach with all the devices that may be used."""
     expected_finish_us: int | None = None

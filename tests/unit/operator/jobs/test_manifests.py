@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,14 @@ def owner(**spec: Any) -> Owner:
     return Owner(job=parse_job(document), namespace="team", uid="u-1")
 
 
-def workers(*, device: DeviceKind = SLICE, avoid: Sequence[str] = (), **spec: Any) -> Objects:
+def workers(
+    *, device: DeviceKind = SLICE, avoid: Sequence[str] = (), settings: OperatorSettings = SETTINGS, **spec: Any
+) -> Objects:
     assignments = tuple(worker(f"w{i}", first=10 * i, end=10 * i + 10).assignment for i in range(2))
     start = StartWorkers(
         assignments=assignments, revision=1, images=200, part_size=10, fingerprint="f", reason="Started"
     )
-    return worker_objects(owner(**spec), SETTINGS, start, assignments=assignments, device=device, avoid=avoid)
+    return worker_objects(owner(**spec), settings, start, assignments=assignments, device=device, avoid=avoid)
 
 
 def pod_of(job: dict[str, Any]) -> dict[str, Any]:
@@ -119,6 +122,28 @@ def test_a_worker_is_told_how_often_it_was_lost() -> None:
     variables = {variable["name"]: variable for variable in pod_of(workers().job)["containers"][0]["env"]}
     path = "metadata.annotations['batch.kubernetes.io/job-index-failure-count']"
     assert variables[LOSSES_VARIABLE]["valueFrom"] == {"fieldRef": {"fieldPath": path}}
+
+
+def test_a_worker_has_the_time_for_its_open_part_before_its_pod_is_killed() -> None:
+    made = workers()
+    config = json.loads(made.config_map["data"]["config.json"])
+    assert (config["graceSeconds"], pod_of(made.job)["terminationGracePeriodSeconds"]) == (30, 35)
+    assert pod_of(step_objects(owner(), SETTINGS, "index").job)["terminationGracePeriodSeconds"] == 5
+
+
+@pytest.mark.parametrize(
+    ("spec", "priority"),
+    [
+        ({"deadlineClass": "BestEffort"}, "dueby-best-effort"),
+        ({"deadlineClass": "BestEffort", "worker": {"priorityClassName": "mine"}}, "mine"),
+        ({"deadlineClass": "Relaxed"}, None),
+    ],
+)
+def test_workers_of_best_effort_jobs_are_below_all_others(spec: dict[str, Any], priority: str | None) -> None:
+    settings = replace(SETTINGS, best_effort_priority="dueby-best-effort")
+    made = workers(settings=settings, **spec)
+    assert pod_of(made.job).get("priorityClassName") == priority
+    assert "priorityClassName" not in pod_of(workers(deadlineClass="BestEffort").job)
 
 
 def test_everything_goes_with_the_job() -> None:

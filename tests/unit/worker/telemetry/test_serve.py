@@ -82,6 +82,7 @@ def test_progress_is_what_a_backend_reads(ask) -> None:  # type: ignore[no-untyp
         "imagesPerSecond": 320.0,
         "secondsSinceBatch": 0.0,
         "waitsFor": None,
+        "leaving": False,
         "parity": None,
     }
 

@@ -1,0 +1,42 @@
+"""What is reserved: by what statuses say, and by what was placed in this pass. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from dueby_operator.control.calendar.entries import Entry
+from dueby_operator.control.chain import PolicyInput
+from dueby_operator.control.work.decision import Reserve, Start, WorkDecision
+from dueby_operator.model.job_snapshot import JobKey
+from dueby_operator.model.stacks import Stacks
+from dueby_planner.calendar.calendar import Placement
+from dueby_planner.calendar.free_devices import Taken
+
+
+def taken_by_status(entry: Entry, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
+    """Yield what is reserved for a job of each stack, as its status says."""
+    there = {stack.name: stack.devices for stack in stacks.all}
+    for window in entry.stored(stacks):
+        left = window.count
+        for name in window.devices:
+            count = min(left, there[name])
+            left -= count
+            if count:
+                yield name, Taken(max(0, window.from_us), max(1, window.to_us), count)
+
+
+def taken_by_placements(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:
+    """Return what these jobs were given, of each stack."""
+    lanes = (lane for placement in placements.values() for lane in placement.reservation)
+    return [(lane.device_class, each) for lane in lanes for each in lane.taken()]
+
+
+def without_old_windows(after: PolicyInput, work: WorkDecision | None) -> PolicyInput:
+    """Return the job without windows that it was not given in this pass."""
+    plan = after.status.plan
+    if plan is None or not plan.windows:
+        return after
+    if work is not None:
+        starts = isinstance(work.action, Start) and work.action.by_windows is not None
+        if work.waits_for_windows or isinstance(work.action, Reserve) or starts:
+            return after
+    return replace(after, status=after.status.replace(plan=plan.replace(windows=())))

@@ -1,0 +1,105 @@
+"""Jobs of several deadline classes on two GPUs of one node, which only the scheduler and the operator believe in.
+
+By their profile they do less than this machine does, so that jobs end earlier than planned. What a job has shown of its
+devices counts for the jobs after it, so each test has a class of its own.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from support.cluster import Cluster
+from support.cluster_job import condition, indices_of, job, share_folder, wait_until_told, workers_of
+from support.gpus import SMALL, add_gpus, gpu_profile, remove_gpus, wait_for_gpus
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
+# Of 8 images: a GPU does 100 a second.
+LATENCY_US = 80_000
+
+
+@contextmanager
+def two_gpus(cluster: Cluster, device_class: str) -> Iterator[None]:
+    """Two of the class on a node."""
+    node = cluster.nodes[0]
+    add_gpus(cluster, node, device_class, count=2)
+    cluster.apply(gpu_profile(device_class, LATENCY_US))
+    wait_for_gpus(cluster, node)
+    try:
+        yield
+    finally:
+        remove_gpus(cluster, node)
+        cluster.kubectl("delete", "gprof", device_class.lower())
+
+
+def made_up(cluster: Cluster, name: str, *, device_class: str, **spec: Any) -> dict[str, Any]:
+    """A job of made-up images on these GPUs."""
+    document = job(cluster, name, gpus={"classes": [device_class]}, source={"synthetic": {}}, **spec)
+    document["spec"]["worker"]["resources"] = SMALL
+    return document
+
+
+def test_a_relaxed_job_gives_a_device_to_a_hard_one_and_takes_it_back(cluster: Cluster) -> None:
+    long, short = share_folder(cluster, "relaxed"), share_folder(cluster, "hard")
+    on = {"device_class": "NVIDIA-T4"}
+    with two_gpus(cluster, **on):
+        # It can't be in time, so it has both.
+        cluster.apply(made_up(cluster, "relaxed", images=200_000, deadline="40s", deadlineClass="Relaxed", **on))
+        cluster.wait_for_phase("relaxed", "Running")
+        assert len(workers_of(cluster, "relaxed")) == 2
+        cluster.wait(lambda: list((long / "rows").glob("part-*.parquet")), "a part is there")
+
+        # One GPU does it in a minute.
+        cluster.apply(made_up(cluster, "hard", images=6000, deadline="2m", deadlineClass="Hard", **on))
+        done = cluster.wait_for_phase("hard", "Succeeded", "Failed")
+        assert done["status"]["phase"] == "Succeeded", done["status"]
+        assert condition(done, "DeadlineMet")["status"] == "True"
+        done = cluster.wait_for_phase("relaxed", "Succeeded", "Failed")
+        assert done["status"]["phase"] == "Succeeded", done["status"]
+    changes = [(replan["reason"], replan["from"], replan["to"]) for replan in done["status"]["replans"]]
+    assert ("GaveWay", 2, 1) in changes
+    assert ("Lagging", 1, 2) in changes[changes.index(("GaveWay", 2, 1)) :]
+    assert indices_of(short / "rows") == list(range(6000))
+    assert indices_of(long / "rows") == list(range(200_000))
+
+
+def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time(cluster: Cluster) -> None:
+    """With an operator that is killed while the second one waits for its window."""
+    folders = {name: share_folder(cluster, name) for name in ("first", "second")}
+    on = {"device_class": "NVIDIA-L40S"}
+    with two_gpus(cluster, **on):
+        # Both GPUs together take more than a minute for each of them.
+        cluster.apply(made_up(cluster, "first", images=16_000, deadline="100s", deadlineClass="Hard", **on))
+        cluster.wait_for_phase("first", "Starting", "Running")
+        cluster.apply(made_up(cluster, "second", images=16_000, deadline="220s", deadlineClass="Hard", **on))
+        reserved = wait_until_told(cluster, "second", "Feasible", reason="Reserved")
+        assert reserved["message"].startswith("Starts at ")
+        waiting = cluster.get("infj", "second")["status"]
+        assert waiting["phase"] == "Scheduled"
+        assert waiting["plan"]["windows"]
+        cluster.kill_operator()
+        headings, _ = cluster.kubectl("get", "infj", "second").splitlines()
+        assert headings.split()[:6] == ["NAME", "PHASE", "GPUS", "IMAGES", "STARTS", "ENDS"]
+
+        done = {name: cluster.wait_for_phase(name, "Succeeded", "Failed") for name in folders}
+    for name, document in done.items():
+        assert document["status"]["phase"] == "Succeeded", document["status"]
+        assert condition(document, "DeadlineMet")["status"] == "True"
+        assert indices_of(folders[name] / "rows") == list(range(16_000))
+    assert done["second"]["status"]["starts"] >= done["first"]["status"]["starts"]
+
+
+def test_what_fits_beside_no_promise_is_refused_with_the_jobs_and_numbers(cluster: Cluster) -> None:
+    share_folder(cluster, "promised")
+    on = {"device_class": "NVIDIA-A10"}
+    with two_gpus(cluster, **on):
+        cluster.apply(made_up(cluster, "promised", images=20_000, deadline="150s", deadlineClass="Hard", **on))
+        cluster.wait_for_phase("promised", "Starting", "Running")
+        cluster.apply(made_up(cluster, "refused", images=20_000, deadline="130s", deadlineClass="Hard", **on))
+        refused = condition(cluster.wait_for_phase("refused", "Failed"), "Failed")
+        cluster.kubectl("delete", "infj", "promised", "refused")
+    assert refused["reason"] == "Infeasible"
+    assert "promised" in refused["message"]
+    assert re.search(r"need at least [0-9.]+ .+-(seconds|minutes), and there are", refused["message"])

@@ -1,0 +1,146 @@
+"""Real workers of this machine that are told to go: they finish their open parts, unless the command is interrupted."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dueby.local.clock import now_us
+from dueby.local.job import first_snapshot
+from dueby.local.loop import Loop, Seams
+from dueby.local.process import Process
+from dueby.local.processes import Processes
+from dueby.local.record import Record
+from dueby.local.slots import Slot
+from dueby.local.steps import Indexed
+from dueby.local.this_machine import LocalPool
+from dueby_api.gpu_profile import parse_profile
+from dueby_api.grid import Grid, Share
+from dueby_api.inference_job import InferenceJob
+from dueby_api.input_cost import FREE
+from dueby_api.parts import NONE, Parts, parts_of
+from dueby_operator.model.job_model import Assignment
+from dueby_worker.engines.host import process_environment
+from dueby_worker.output.parts import parts_among
+from dueby_worker.storage.stores import open_store
+from support.planner import choice, job, profile_document, step_document
+from support.processes import MODEL, wait_for
+from support.worker import rows_in
+
+IMAGES, PART_SIZE = 1200, 400
+SLOTS = tuple(Slot(name=f"cpu-1/{place}", device_class="cpu-1", threads=1) for place in (0, 1))
+# By it, one worker takes 75 s for all images.
+PROFILE = parse_profile(
+    profile_document(
+        name="mine",
+        device_class="cpu-1",
+        model={"name": MODEL["name"], "imageSize": MODEL["imageSize"], "precision": MODEL["precision"]},
+        engine="eager",
+        device={"threads": 1, "slices": 2},
+        steps=[step_document(8, 500_000, 500_000)],
+    )
+)
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Processes]:
+    """The workers of `dueby run` on two slots, before there is one."""
+    made = Processes(
+        job(
+            deadline="60s",
+            images=IMAGES,
+            model=MODEL | {"weights": "none"},
+            source={"synthetic": {}},
+            sink={"uri": str(tmp_path / "rows")},
+        ),
+        SLOTS,
+        folder=tmp_path / "workers",
+        cache_folder=tmp_path / "cache",
+        images=IMAGES,
+        fingerprint=None,
+        retry_failed=False,
+        environment_of=process_environment,
+    )
+    yield made
+    made.stop_all()
+
+
+def start(workers: Processes, *names: str) -> list[Process]:
+    """Start workers whose shares are all parts, and wait until they are in the middle of the first one."""
+    size = choice(8, 10_000, engine="eager")
+    share = Share(first=0, end=IMAGES // PART_SIZE)
+    workers.start(
+        [
+            Assignment(worker=name, revision=1, device_class="cpu-1", choice=size, iterations=0, share=share)
+            for name in names
+        ],
+        part_size=PART_SIZE,
+    )
+    started = [process for process in workers.started if process.assignment.worker in names]
+
+    def are_busy() -> bool:
+        workers.observe()
+        return all(process.progress.batches > 3 for process in started)
+
+    wait_for(are_busy, "workers in the middle of a part")
+    return started
+
+
+def test_one_that_is_dismissed_finishes_its_part_and_keeps_its_slot_until_then(workers: Processes) -> None:
+    (worker,) = start(workers, "w0")
+    workers.dismiss(["w0"])
+    (model,) = workers.observe()
+    assert (model.state, worker.has_slot) == ("stopped", True)
+    (other,) = start(workers, "w1")
+    assert other.slot != worker.slot
+    workers.stop(["w1"])
+
+    def is_gone() -> bool:
+        workers.observe()
+        return not worker.has_slot
+
+    wait_for(is_gone, "it is gone")
+    assert (worker.state, worker.process.returncode) == ("stopped", 143)
+    assert rows_in(open_store(workers.job.spec.sink.uri))
+
+
+def test_interrupted_no_worker_is_waited_for(workers: Processes) -> None:
+    both = start(workers, "w0", "w1")
+    workers.dismiss(["w0"])
+    workers.stop_all()
+    assert [(each.has_slot, each.state, each.process.returncode) for each in both] == [(False, "stopped", 130)] * 2
+    assert not rows_in(open_store(workers.job.spec.sink.uri))
+
+
+def test_the_loop_dismisses_the_worker_that_an_edit_takes_away(workers: Processes) -> None:
+    store, started_us = open_store(workers.job.spec.sink.uri), now_us()
+    edits = [workers.job.replace(spec=workers.job.spec.replace(gpus=workers.job.spec.gpus.replace(max=1)))]
+
+    def parts_there(images: int, part_size: int) -> Parts:
+        return parts_of(parts_among(store.list_names(), Grid(images=images, part_size=part_size)))
+
+    def edited_job() -> InferenceJob | None:
+        are_busy = len(workers.started) == 2 and all(process.progress.batches for process in workers.started)
+        return edits.pop() if edits and are_busy else None
+
+    indexed = Indexed(images=IMAGES, fingerprint=None, part_size=None, cost=FREE)
+    loop = Loop(
+        first_snapshot(workers.job, indexed, parts_there=NONE, accepted_us=started_us),
+        LocalPool(profiles=(PROFILE,), counts={"cpu-1": 2}, slots=SLOTS),
+        processes=workers,
+        record=Record(start_us=started_us, deadline_us=started_us + 60_000_000, images=IMAGES, cost=FREE),
+        seams=Seams(
+            parts_there=parts_there,
+            keep=lambda name, document: None,
+            edited_job=edited_job,
+            show=lambda status: None,
+            say=lambda sentence: None,
+            show_plan=lambda verdict: None,
+            now_us=now_us,
+            sleep_s=time.sleep,
+        ),
+    )
+    assert loop.run().ended == "Complete"
+    assert sorted(str(process.process.returncode) for process in workers.started) == ["0", "143"]
+    assert sum(len(part.uris) for part in rows_in(store)) == IMAGES

@@ -1,0 +1,49 @@
+"""What raises for one job while all are planned together is that job's fault, and the others are planned without it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.control.calendar import plan_all
+from dueby_operator.control.job_decision import JobDecision
+from support.decisions import cluster, indexed, infj, job, look_at
+
+
+def raising(original: Callable[..., Any], *, argument: int = 0) -> Callable[..., Any]:
+    """The function, but that it raises where the job `bad` is in one of its arguments."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        about = getattr(arguments[argument], "entry", arguments[argument])
+        if "'bad'" in repr(about) or "team/bad" in repr(about):
+            raise ZeroDivisionError("one of them")
+        return original(*arguments, **named)
+
+    return call
+
+
+def decided() -> dict[str, JobDecision]:
+    made = [
+        job(infj(status=indexed(), metadata={"name": name, "uid": f"u-{name}"}, gpus={"max": 2}))
+        for name in ("bad", "good", "other")
+    ]
+    return {found.decision.job.name: found.decision for found in look_at(cluster(*made))}
+
+
+@pytest.mark.parametrize("name", ["build_model", "find_holds", "make_calendar", "decide_placed"])
+def test_a_fault_of_one_job_is_that_jobs_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_all, name, raising(getattr(plan_all, name)))
+    found = decided()
+    assert isinstance(found["bad"].fault.error if found["bad"].fault else None, ZeroDivisionError)
+    for other in ("good", "other"):
+        assert found[other].fault is None
+        assert found[other].actions
+
+
+def test_a_job_that_cannot_be_counted_is_planned_by_nobody_and_the_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ClusterDevices, "stacks", raising(ClusterDevices.stacks, argument=1))
+    found = decided()
+    assert found["bad"].fault
+    assert found["good"].actions
+    assert found["other"].actions

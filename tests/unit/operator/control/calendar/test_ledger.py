@@ -1,0 +1,72 @@
+"""What is free over time beside running workers, by deadline class."""
+
+from dataclasses import replace
+
+import pytest
+
+from dueby_api.inference_job import DeadlineClass
+from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
+from dueby_operator.model.stacks import Stack, Stacks
+from dueby_planner.calendar.free_devices import Step, Taken
+from dueby_planner.calendar.pool import CLASSES
+from dueby_planner.model.problem import NEVER_US
+
+KEY = ("team", "job")
+
+
+def stack(name: str = "a", *, devices: int = 4, idle: int = 4) -> Stack:
+    return Stack(name=name, device_class=name, devices=devices, idle=idle, users=frozenset({KEY}))
+
+
+def hold(deadline_class: DeadlineClass = "Soft", *, ends: int = 100, surely: int = 103, gives_way: int = 10) -> Hold:
+    return Hold(
+        key=KEY,
+        worker="w0",
+        stack="a",
+        deadline_class=deadline_class,
+        ends_us=ends,
+        surely_ends_us=surely,
+        gives_way_us=gives_way,
+    )
+
+
+def steps(ledger: Ledger, kind: DeadlineClass) -> list[tuple[int, int]]:
+    """From when how many are free."""
+    return [(step.from_us, step.free) for step in ledger.free[kind]["a"]]
+
+
+@pytest.mark.parametrize("deadline_class", CLASSES)
+def test_a_worker_is_there_until_it_ends_and_gives_way_to_the_classes_above_its_own(
+    deadline_class: DeadlineClass,
+) -> None:
+    ledger = open_ledger(Stacks(all=(stack(idle=3),)), [hold(deadline_class)])
+    for kind in CLASSES:
+        gives_way = CLASSES.index(kind) < CLASSES.index(deadline_class)
+        assert steps(ledger, kind) == [(0, 3), (10 if gives_way else 103, 4)]
+        # What was reserved before counts on it as it is expected, and waits for who gives way.
+        assert ledger.expected[kind]["a"] == (
+            Step(0, 1 if gives_way else 100, 3),
+            Step(1 if gives_way else 100, NEVER_US, 4),
+        )
+
+
+def test_a_worker_on_its_way_has_a_device_that_counts_as_idle_yet() -> None:
+    ledger = open_ledger(Stacks(all=(stack(idle=4),)), [replace(hold(), is_on_its_way=True)])
+    assert steps(ledger, "BestEffort") == [(0, 3), (103, 4)]
+
+
+def test_what_is_taken_is_gone_of_the_rivals_too_and_of_no_table_more_than_it_has() -> None:
+    rivals = {"a": {"b": 2}, "b": {"a": 1}}
+    stacks = Stacks(all=(stack(), stack("b", devices=3, idle=3)), rivals=rivals)
+    left = open_ledger(stacks, []).take([("a", Taken(0, 50, 2))])
+    assert left.idle("a", 50) == 2
+    assert left.idle("b", 50) == 0
+    assert left.free["Hard"]["b"][-1].free == 3
+    assert left.idle("a", 51) == 2
+    assert open_ledger(stacks, []).take([("b", Taken(60, 70, 3))]).idle("a", 60) == 4
+
+
+def test_idle_means_all_the_time() -> None:
+    ledger = open_ledger(Stacks(all=(stack(),)), []).take([("a", Taken(20, 30, 3))])
+    assert [ledger.idle("a", within) for within in (1, 20, 21, 100)] == [4, 4, 1, 1]
+    assert ledger.idle("elsewhere", 1) == 0
