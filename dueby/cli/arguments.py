@@ -7,7 +7,7 @@ from collections.abc import Sequence
 _PURPOSES = {
     "profile": "measure this machine and write a GPUProfile for each of its device classes",
     "plan": "show what would run, without running it",
-    "run": "index, plan and run a job on this machine",
+    "run": "index, plan and run jobs on this machine",
     "calendar": "show which job of a cluster has which devices when",
     "report": "write an HTML page about a run",
 }

@@ -1,6 +1,10 @@
 """The console on which the command speaks to people: a terminal, or a file that is read later."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from rich.console import Console
+from rich.text import Text
 
 # Wide enough for the widest table, so that a log file has each row on one line.
 _WIDTH_OF_FILES = 110
@@ -18,3 +22,21 @@ def people_console(*, stderr: bool = False) -> Console:
 def can_redraw(console: Console) -> bool:
     """Return whether what was drawn can be drawn over; elsewhere progress is a line now and then."""
     return console.is_terminal and not console.is_dumb_terminal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teller:
+    """Who tells people of one job."""
+
+    console: Console
+    prefix: str = ""
+    """The job's name, if there are others."""
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence."""
+        self.console.print(Text(f"{self.prefix}{sentence}"))
+
+    @property
+    def say_of_step(self) -> Callable[[str], None] | None:
+        """Say what a step's process has said; None if that may speak for itself, since nothing else is shown."""
+        return self.say if self.prefix else None

@@ -4,6 +4,7 @@ The texts are compared where the job is parsed. Here relative paths have a worki
 """
 
 import os
+from collections.abc import Sequence
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import JobSpec
@@ -26,6 +27,16 @@ def require_places(spec: JobSpec) -> None:
         )
     except ValueError as error:
         raise Invalid(_SINK, str(error).removeprefix(f"{_SINK}: ")) from None
+
+
+def require_sinks_apart(specs: Sequence[JobSpec]) -> None:
+    """Raise Invalid if two jobs write to the same place."""
+    seen: set[str] = set()
+    for spec in specs:
+        sink = _real(_SINK, spec.sink.uri)
+        if sink in seen:
+            raise Invalid(_SINK, f"two jobs write to {spec.sink.uri}; give each a place of its own")
+        seen.add(sink)
 
 
 def _real(field: str, uri: str) -> str:

@@ -62,6 +62,11 @@ class RunView:
         """How far the run is and when it will end, in one line."""
         return f"{_counts(self)}; {_forecast(self)}"
 
+    @property
+    def lines(self) -> Sequence[str]:
+        """The same, and what it waits for in a line of its own."""
+        return [self.line, self.waits] if self.waits else [self.line]
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width
         yield Text(_counts(self))
@@ -79,7 +84,7 @@ class RunView:
 def _counts(view: RunView) -> str:
     failed = f", {view.failed:,} unreadable" if view.failed else ""
     done, images = format_count(view.images_done), format_count(view.images)
-    rate = "" if _is_done(view) else f", {_rate(view.images_per_second)} images/s"
+    rate = "" if _is_done(view) else f", {rate_words(view.images_per_second)} images/s"
     return f"{done}/{images} {noun_of(view.images, 'image')}{failed}{rate}"
 
 
@@ -120,7 +125,7 @@ def _workers(workers: Sequence[WorkerView], *, width: int, lines: int) -> Iterat
             is_text=True,
         ),
         Column(heading="IMAGES", cells=[f"{worker.images:,}" for worker in shown]),
-        Column(heading="IMAGES/S", cells=[_rate(worker.images_per_second) for worker in shown]),
+        Column(heading="IMAGES/S", cells=[rate_words(worker.images_per_second) for worker in shown]),
         Column(heading="STEP", cells=[_step(worker.step_us) for worker in shown], expendable=1),
     )
     if shown:
@@ -137,7 +142,7 @@ def _state(worker: WorkerView) -> Text:
     return Text(worker.state, style=_COLOURS.get(worker.state, ""))
 
 
-def _rate(images_per_second: float) -> str:
+def rate_words(images_per_second: float) -> str:
     # A slow model on one core does less than one image a second, and that isn't none.
     return f"{images_per_second:,.{0 if images_per_second >= 10 or not images_per_second else 1}f}"
 

@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from rich.console import Console
 from rich.text import Text
 
-from dueby.cli.console import people_console
 from dueby.local.process import Process
 from dueby.local.record import Record
 from dueby_api.inference_job import InferenceJob
@@ -80,12 +79,13 @@ def software_versions() -> dict[str, str]:
     return found
 
 
-def print_summary(summary: Summary, sink: str, console: Console) -> None:
-    """Print how the run ended, and where the results and the report are."""
+def print_summary(summary: Summary, sink: str, console: Console, *, prefix: str = "") -> None:
+    """Print how the run ended, and where the results and the report are. The prefix names the job, if need be."""
     style = {"Succeeded": "bold green", "Interrupted": "bold yellow"}.get(summary.verdict or "", "bold red")
     faulty = faults(summary.images_failed or 0, summary.images_warned or 0)
     console.print(
         Text.assemble(
+            prefix,
             (summary.verdict or "", style),
             f": {summary.images_done:,} of {counted(summary.images or 0, 'image')}{faulty}{_times(summary)}.",
         )
@@ -95,12 +95,13 @@ def print_summary(summary: Summary, sink: str, console: Console) -> None:
     _print_places(sink, console)
 
 
-def print_complete(job: InferenceJob, closed: FinishResult) -> int:
-    """Print that there was nothing to do, and return the exit code."""
-    console, failed = people_console(stderr=True), closed.errors > job.spec.allowed_failures(closed.rows)
+def print_complete(job: InferenceJob, closed: FinishResult, console: Console, *, prefix: str = "") -> int:
+    """Print that there was nothing to do, and return the exit code. The prefix names the job, if need be."""
+    failed = closed.errors > job.spec.allowed_failures(closed.rows)
     faulty = faults(closed.errors, closed.warnings)
     console.print(
         Text.assemble(
+            prefix,
             ("Failed", "bold red") if failed else ("Succeeded", "bold green"),
             f": every part is in the sink already; nothing to do. {counted(closed.rows, 'row')}{faulty}.",
         )

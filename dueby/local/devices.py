@@ -31,10 +31,15 @@ class LocalDevices:
         return Offer(counts={name: self.free.get(name, 0) for name in classes})
 
     def stacks(self, claimants: Sequence[Claimant]) -> Stacks:
-        """Return the devices of each class; every job may use them."""
-        users = frozenset(claimant.key for claimant in claimants)
+        """Return the devices of each class, for the jobs that may use them."""
         stacks = (
-            Stack(name=name, device_class=name, devices=idle + self.held.get(name, 0), idle=idle, users=users)
+            Stack(
+                name=name,
+                device_class=name,
+                devices=idle + self.held.get(name, 0),
+                idle=idle,
+                users=frozenset(claimant.key for claimant in claimants if name in claimant.classes),
+            )
             for name, idle in sorted(self.free.items())
         )
         return Stacks(all=tuple(stacks))

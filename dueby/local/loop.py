@@ -1,266 +1,108 @@
-"""The control loop without a cluster: look, decide, act, twice a second, until the job is over.
+"""The control loop without a cluster: look, decide, act, twice a second, until every job is over.
 
-The decision is the operator's (dueby_operator/control/decide.py): this machine is a cluster of one job. What the loop
-needs of the world is handed in as `Seams` (the sink, the manifest, the screen, the clock), so that it is the same under
-test, and this package imports nothing of the worker's.
+The decision is the operator's (dueby_operator/control/decide.py): this machine is a small cluster, and its jobs share
+its devices by one calendar. What the loop needs of the world is handed in as `Seams`.
 """
 
-import json
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from dueby.local.devices import LocalDevices
-from dueby.local.job import as_decided
-from dueby.local.processes import GRACE_S, TICK_S, Processes
-from dueby.local.record import Record
+from dueby.local.processes import GRACE_S, TICK_S, stop_together
+from dueby.local.running_job import JobEnd, RunningJob, Status
 from dueby.local.this_machine import LocalPool
-from dueby_api.conditions import Reason
-from dueby_api.errors import DueByError, Invalid
-from dueby_api.inference_job import InferenceJob
-from dueby_api.parts import Parts
-from dueby_api.schema import Spec
-from dueby_api.units import MICROS_PER_SECOND
-from dueby_operator.control.conditions import has_reason, is_over
+from dueby_api.errors import DueByError
 from dueby_operator.control.decide import decide
 from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.control.snapshot import ClusterSnapshot
-from dueby_operator.control.work.decision import Refuse, WorkDecision
-from dueby_operator.control.work.store_waits import waits_sentence
-from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
-from dueby_operator.model.job_model import JobModel
-from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_planner.deadline_classes import Verdict
-from dueby_planner.profiles.pool import build_pool
-
-# The documents of a run are rewritten so often, for whoever looks at a run that was killed.
-KEEP_EVERY_US = 10 * MICROS_PER_SECOND
-# So many careful workers lost in a row, with no part committed in between, are no accident, and no image's doing. Other
-# workers don't count: all of them may come to the same image before a careful one has done its part.
-MAX_LOSSES = 6
-
-Ended = Literal["Complete", "Stopped", "Refused"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """What people see of a running job."""
-
-    model: JobModel
-    work: WorkDecision
-    processes: Processes
-    failed: int
-    """Images of this run that could not be read."""
-    images_per_second: float
-    waits: str
-    """Which store the workers wait for, and what to do about it; empty if for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seams:
     """What the loop needs of the world."""
 
-    parts_there: Callable[[int, int], Parts | None]
-    """Parts in the sink, of a grid of N images in parts of so many; None if the sink is away just now."""
-    keep: Callable[[str, bytes], None]
-    """Write a document into the run's folder of the sink, unless the sink is full or away just now."""
-    edited_job: Callable[[], InferenceJob | None]
-    """The job as it was edited since the last call; None while it wasn't."""
-    show: Callable[[Status], None]
-    say: Callable[[str], None]
-    """A sentence for people."""
-    show_plan: Callable[[Verdict], None]
+    arrived: Callable[[bool], Sequence[RunningJob] | None]
+    """The jobs that have been indexed since the last call; None once no more will come. It may wait for the first of
+    them for a moment if it is told so, since there is nothing else to do."""
+    ended: Callable[[RunningJob, JobEnd], None]
+    """Take note of a job's end; its workers are gone."""
+    show: Callable[[Sequence[Status]], None]
     now_us: Callable[[], int]
     sleep_s: Callable[[float], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoopEnd:
-    """How the loop ended."""
-
-    ended: Ended
-    model: JobModel
-    """As the last decision saw it."""
-    verdict: Verdict | None
-    """Of the plan that was started first, or that was refused."""
-
-
 class Loop:
-    """One job's control loop. Its state is the job as it was last seen, and the record."""
+    """The control loop of all jobs of one command."""
 
-    def __init__(
-        self, job: JobSnapshot, pool: LocalPool, *, processes: Processes, record: Record, seams: Seams
-    ) -> None:
-        """Raise Invalid if the job can't be planned on the pool at all."""
-        self.job = job
+    def __init__(self, pool: LocalPool, seams: Seams) -> None:
         self.pool = pool
-        self.processes = processes
-        self.record = record
         self.seams = seams
-        self.now_us = job.created_us
-        self.verdict: Verdict | None = None
-        self.kept_us = 0
-        self.commits = -1
-        self.losses_since_commit = 0
-        self._require_pool(job.manifest)
+        self.jobs: list[RunningJob] = []
+        """Those that aren't over, as they came."""
+        self.now_us = 0
 
-    def run(self) -> LoopEnd:
-        """Run until the job is over. The workers are gone when this returns or raises."""
+    def run(self) -> None:
+        """Run until all jobs are over. Their workers are gone when this returns or raises."""
         try:
             while True:
-                self.look()
-                [decision] = decide(self.snapshot()).jobs
-                model, work = _decided(decision)
-                if isinstance(work.action, Refuse):
-                    return LoopEnd(ended="Refused", model=model, verdict=work.action.verdict)
-                self.act(decision)
-                self.show(model, work, waits=waits_sentence(decision.status))
-                if ended := _end_of(decision):
-                    # The sink is ahead of what the workers said before it was listed.
-                    self.processes.observe()
-                    self.record.close(self.processes.started, now_us=self.now_us)
-                    return LoopEnd(ended=ended, model=model, verdict=self.verdict)
-                self.seams.sleep_s(TICK_S)
+                arrived = self.seams.arrived(not self.jobs)
+                self.jobs += arrived or ()
+                if arrived is None and not self.jobs:
+                    return
+                self._look()
+                if self._decide(is_last=arrived is None):
+                    self.seams.sleep_s(TICK_S)
         finally:
-            self.processes.stop_all()
+            stop_together(job.processes for job in self.jobs)
 
-    def look(self) -> None:
-        """Look at the workers, the sink and the manifest."""
-        before = {worker.name for worker in self.job.workers if worker.state == "lost"}
-        workers = self.processes.observe()
-        self.processes.raise_fault()
-        lost = {worker.name for worker in workers if worker.state == "lost"} - before
-        careful = {process.assignment.worker for process in self.processes.started if process.is_careful}
+    def _look(self) -> None:
         self.now_us = self.seams.now_us()
-        self.job = replace(
-            self.job,
-            workers=workers,
-            progress={process.assignment.worker: process.progress for process in self.processes.started},
-            parts_there=self._parts_there(len(lost & careful)),
-        )
-        for name in sorted(lost):
-            self.seams.say(f"worker {name} was lost")
-        self._take_edit()
+        for job in list(self.jobs):
+            try:
+                job.look(self.now_us)
+            except DueByError as error:
+                self._fail(job, error)
 
-    def snapshot(self) -> ClusterSnapshot:
-        """Return the machine as a cluster of one job."""
-        busy = Counter(process.slot.device_class for process in self.processes.started if process.has_slot)
+    def _decide(self, *, is_last: bool) -> bool:
+        """Decide on all jobs together and carry it out; return whether jobs are left to wait for."""
+        by_key = {job.job.key: job for job in self.jobs}
+        is_alone = is_last and len(self.jobs) == 1
+        shown = []
+        for decision in decide(self._snapshot()).jobs:
+            status = self._follow(by_key[decision.job.key], decision, is_alone=is_alone)
+            shown += [status] if status else []
+        if shown:
+            self.seams.show(shown)
+        return bool(self.jobs)
+
+    def _follow(self, job: RunningJob, decision: JobDecision, *, is_alone: bool) -> Status | None:
+        try:
+            shown, end = job.follow(decision, is_alone=is_alone)
+        except DueByError as error:
+            self._fail(job, error)
+            return None
+        if end:
+            self._end(job, end)
+        return shown
+
+    def _snapshot(self) -> ClusterSnapshot:
+        """Return the machine as a cluster."""
+        processes = [process for job in self.jobs for process in job.processes.started if process.has_slot]
+        busy = Counter(process.slot.device_class for process in processes)
         devices = LocalDevices(
             free={name: max(0, count - busy[name]) for name, count in self.pool.counts.items()},
             held=busy,
             worker_cpus=self.pool.worker_cpus,
             worker_grace_s=GRACE_S,
         )
-        return ClusterSnapshot(now_us=self.now_us, jobs=(self.job,), devices=devices, profiles=self.pool.profiles)
+        jobs = tuple(job.job for job in self.jobs)
+        return ClusterSnapshot(now_us=self.now_us, jobs=jobs, devices=devices, profiles=self.pool.profiles)
 
-    def act(self, decision: JobDecision) -> None:
-        """Carry the decision out."""
-        before = sum(not worker.is_gone for worker in self.job.workers)
-        self.job = replace(self.job, status=decision.status, memory=decision.memory)
-        for action in decision.actions:
-            match action:
-                case StartWorkers():
-                    self._start(action, before)
-                case StopWorkers():
-                    self._stop(action, before)
+    def _fail(self, job: RunningJob, error: DueByError) -> None:
+        self._end(job, JobEnd(ended="Failed", now_us=self.now_us, error=error))
 
-    def show(self, model: JobModel, work: WorkDecision, *, waits: str) -> None:
-        """Tell the screen and the record."""
-        started = self.processes.started
-        failed = sum(process.progress.images_failed for process in started)
-        rate = sum(process.progress.images_per_second or 0.0 for process in started if not process.is_gone)
-        self.record.sample(started, now_us=self.now_us, done=model.images_done, failed=failed)
-        if self.now_us - self.kept_us >= KEEP_EVERY_US:
-            self.keep()
-        self.seams.show(
-            Status(model=model, work=work, processes=self.processes, failed=failed, images_per_second=rate, waits=waits)
-        )
-
-    def keep(self) -> None:
-        """Write what is known of the run into its folder. One that has never begun, as a job was refused, has none."""
-        if not self.record.samples:
-            return
-        self.kept_us = self.now_us
-        self.seams.keep("plan.json", _json(self.record.plan_file()))
-        self.seams.keep("progress.json", _json(self.record.progress_file(self.processes.started)))
-
-    def _start(self, start: StartWorkers, before: int) -> None:
-        if start.verdict:
-            self.verdict = start.verdict
-            self.seams.show_plan(start.verdict)
-        self.record.started(start, now_us=self.now_us, before=before)
-        if start.reason not in ("Started", "Resumed"):
-            self.seams.say(self.record.replans[-1].message or "")
-        self.processes.start(start.assignments, part_size=start.part_size)
-
-    def _stop(self, stop: StopWorkers, before: int) -> None:
-        after = before - len(stop.workers)
-        self.record.replanned(stop.reason, now_us=self.now_us, before=before, after=after)
-        self.seams.say(self.record.replans[-1].message or "")
-        if stop.reason == "WorkerLost":
-            self.processes.stop(stop.workers, are_lost=True)
-        else:
-            self.processes.dismiss(stop.workers)
-
-    def _parts_there(self, lost: int) -> Parts:
-        """List the sink when a worker says that it has committed, or has ended; a listing of S3 isn't free."""
-        plan, images = self.job.status.plan, self.job.status.images
-        if plan is None or images is None:
-            return self.job.parts_there
-        started = self.processes.started
-        commits = sum(process.progress.parts_committed + (not process.has_slot) for process in started)
-        self.losses_since_commit += lost
-        if commits == self.commits:
-            return self.job.parts_there
-        there = self.seams.parts_there(images, plan.part_size)
-        if there is not None:
-            self.commits = commits
-            if len(there) > len(self.job.parts_there):
-                self.losses_since_commit = 0
-        if self.losses_since_commit >= MAX_LOSSES:
-            raise self.processes.fault_of_losses()
-        return self.job.parts_there if there is None else there
-
-    def _take_edit(self) -> None:
-        edited = self.seams.edited_job()
-        if edited is None:
-            return
-        job = as_decided(edited)
-        try:
-            self._require_pool(job)
-        except Invalid as error:
-            self.seams.say(f"the edit is not taken: {error}")
-            return
-        self.job = replace(self.job, manifest=job, generation=self.job.generation + 1)
-        self.record.deadline_us = job.spec.deadline_us(accepted_us=self.record.start_us)
-
-    def _require_pool(self, manifest: InferenceJob | Invalid) -> None:
-        """Raise Invalid if this machine has nothing that the job may use."""
-        if isinstance(manifest, Invalid):
-            raise manifest
-        build_pool(manifest.spec, self.pool.profiles, self.pool.counts, cpus=self.pool.worker_cpus)
-
-
-def _decided(decision: JobDecision) -> tuple[JobModel, WorkDecision]:
-    """Return what the workers were decided on and what was decided; raise if it did not come to that."""
-    if decision.fault:  # here a bug stops the process, as bugs do
-        raise decision.fault.error
-    if decision.model is None or decision.work is None:
-        raise DueByError(decision.status.message or "the job can't be planned")
-    return decision.model, decision.work
-
-
-def _end_of(decision: JobDecision) -> Ended | None:
-    """Return how the job ends with this decision; None if it goes on. Raise if something is wrong with the job."""
-    if StartStep(step="finish") in decision.actions:
-        return "Complete"
-    if has_reason(decision.status, Reason.STOPPED):
-        return "Stopped"
-    if is_over(decision.status):
-        raise DueByError(decision.status.message or "the job has failed")
-    return None
-
-
-def _json(document: Spec) -> bytes:
-    return json.dumps(document.document(), ensure_ascii=False, separators=(",", ":")).encode()
+    def _end(self, job: RunningJob, end: JobEnd) -> None:
+        job.processes.stop_all()
+        self.jobs.remove(job)
+        self.seams.ended(job, end)

@@ -2,10 +2,10 @@
 
 The rows are the operator's (dueby_operator/model/observations.py), with what is so on one machine. A profile's L was
 measured with every device busy, so a run says nothing about it that left a device idle: its first plan needed fewer,
-one was given back, or one came too late for its steps to count. Neither do careful workers, which decode in processes
-of their own. A slice of cores decodes its images itself: the plan knows how long that takes, and it isn't waiting.
-Start-ups are left out, because the measured S includes the check of the engine's first results, and a worker doesn't
-say how long that took.
+one was given back or to others, or one came too late for its steps to count. Neither do careful workers, which decode
+in processes of their own. A slice of cores decodes its images itself: the plan knows how long that takes, and it isn't
+waiting. Start-ups are left out, because the measured S includes the check of the engine's first results, and a worker
+doesn't say how long that took.
 """
 
 from collections import defaultdict
@@ -40,7 +40,7 @@ def rows_of_run(
             if found.ratio is not None:
                 busy.add(process.slot.name)
     devices = sum(pool.counts.values())
-    gave_back = any(replan.reason == "Ahead" for replan in record.replans)
+    gave_back = any(replan.reason in ("Ahead", "GaveWay") for replan in record.replans)
     if job.spec.worker.has_own_software or gave_back or min(len(busy), _planned_at_first(processes)) < devices:
         return {}
     rows = {name: row_of(run, workers, now_us=now_us) for name, workers in shown.items()}

@@ -24,7 +24,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_api.step_config import LOSSES_VARIABLE
 from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError
 from dueby_api.words import counted
-from dueby_operator.model.job_model import Assignment, WorkerModel
+from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.step_configs import common_config, own_config
 from dueby_worker.system.end_with_parent import ending_with_me
 from dueby_worker.system.scratch import temporary_files_in
@@ -59,9 +59,12 @@ class Processes:
         fingerprint: str | None,
         retry_failed: bool,
         environment_of: Callable[[EngineName, int], Mapping[str, str]],
+        on_machine: list[Process] | None = None,
     ) -> None:
+        """`on_machine` are the processes of all jobs that share the slots; those of this job are added to it."""
         self.job = job
         self.slots = tuple(slots)
+        self.on_machine = [] if on_machine is None else on_machine
         self.folder = folder
         self.cache_folder = cache_folder
         self.images = images
@@ -77,7 +80,9 @@ class Processes:
         alive = [process.assignment for process in self.started if not process.is_gone]
         shares = [[a.share.first, a.share.end] for a in (*alive, *added)]
         for rank, assignment in enumerate(added, start=len(alive)):
-            self.started.append(self._start(assignment, part_size=part_size, shares=shares, rank=rank))
+            process = self._start(assignment, part_size=part_size, shares=shares, rank=rank)
+            self.started.append(process)
+            self.on_machine.append(process)
 
     def dismiss(self, workers: Iterable[str]) -> None:
         """Have workers finish their open parts, if GRACE_S are enough, and go. They have their slots until then."""
@@ -90,23 +95,12 @@ class Processes:
 
         Workers that are given up, since they hang, count as lost: the next decision makes up for them.
         """
-        stopping = self._there(workers)
-        for process in stopping:
-            process.state = "lost" if are_lost else "stopped"
-            # SIGTERM would leave them the time to finish.
-            process.process.send_signal(signal.SIGINT)
-        give_up = time.monotonic() + STOP_TIMEOUT_S
-        for process in stopping:
-            try:
-                process.process.wait(max(0.0, give_up - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.process.kill()
-                process.process.wait()
+        _stop(self._there(workers), "lost" if are_lost else "stopped")
         self.observe()
 
     def stop_all(self) -> None:
         """Stop every worker that is still there."""
-        self.stop([process.assignment.worker for process in self.started])
+        stop_together([self])
 
     def observe(self) -> tuple[WorkerModel, ...]:
         """Return every worker as it is now."""
@@ -136,13 +130,17 @@ class Processes:
         how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
         return DueByError(f"{counted(len(lost), 'worker')} ended before their time, the last with {how}: {words}")
 
+    def free_slot(self, device_class: str) -> Slot:
+        """Return a slot of the class that no worker has, of this job or of another."""
+        taken = {process.slot.name for process in self.on_machine if process.has_slot}
+        return next(slot for slot in self.slots if slot.device_class == device_class and slot.name not in taken)
+
     def _there(self, workers: Iterable[str]) -> list[Process]:
         named = set(workers)
         return [process for process in self.started if process.assignment.worker in named and process.has_slot]
 
     def _start(self, assignment: Assignment, *, part_size: int, shares: list[list[int]], rank: int) -> Process:
-        taken = {process.slot.name for process in self.started if process.has_slot}
-        slot = next(s for s in self.slots if s.device_class == assignment.device_class and s.name not in taken)
+        slot = self.free_slot(assignment.device_class)
         folder = self.folder / assignment.worker
         folder.mkdir(parents=True)
         losses = sum(process.state == "lost" for process in self.started)
@@ -200,6 +198,28 @@ class Processes:
             "portFile": str(folder / "port"),
             "cacheDir": str(self.cache_folder),
         }
+
+
+def stop_together(jobs: Iterable[Processes]) -> None:
+    """Have every worker of these jobs drop its open part, all at once; return when they are gone."""
+    all_of_them = tuple(jobs)
+    _stop([process for job in all_of_them for process in job.started if process.has_slot], "stopped")
+    for job in all_of_them:
+        job.observe()
+
+
+def _stop(stopping: Sequence[Process], state: WorkerState) -> None:
+    for process in stopping:
+        process.state = state
+        # SIGTERM would leave them the time to finish.
+        process.process.send_signal(signal.SIGINT)
+    give_up = time.monotonic() + STOP_TIMEOUT_S
+    for process in stopping:
+        try:
+            process.process.wait(max(0.0, give_up - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.process.kill()
+            process.process.wait()
 
 
 def own_variables(job: InferenceJob) -> dict[str, str]:

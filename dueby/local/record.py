@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dueby.local.process import Process
 from dueby_api.input_cost import InputCost
 from dueby_api.run_record import PlanFile, ProgressFile, ReplanRecord, Revision, WorkerRecord
-from dueby_api.units import MICROS_PER_SECOND, seconds
+from dueby_api.status import PlanStatus
+from dueby_api.units import MICROS_PER_SECOND, parse_time_us, seconds
 from dueby_api.words import counted
 from dueby_operator.model.actions import StartWorkers
 from dueby_operator.model.assignments import planned_worker
@@ -42,12 +43,18 @@ class Record:
         """Return the seconds since the start."""
         return round((now_us - self.start_us) / MICROS_PER_SECOND, 3)
 
-    def started(self, start: StartWorkers, *, now_us: int, before: int) -> None:
-        """Note that a revision of the plan is being started beside `before` workers."""
+    def started(self, start: StartWorkers, *, now_us: int, before: int, by_windows: PlanStatus | None = None) -> None:
+        """Note that a revision of the plan is being started beside `before` workers.
+
+        `by_windows` is the whole plan, where other jobs have the devices before or after this one.
+        """
         verdict, plan = start.verdict, start.verdict.plan if start.verdict else None
         if plan and self.expected_s is None:
             self.expected_s = self.at(now_us + plan.expected_finish_us)
             self.at_confidence_s = self.at(now_us + plan.finish_at_confidence_us)
+        elif by_windows and self.expected_s is None:
+            self.expected_s = self.at(parse_time_us(by_windows.expected_finish))
+            self.at_confidence_s = self.at(parse_time_us(by_windows.finish_at_confidence))
         self.revisions.append(
             Revision(
                 at_seconds=self.at(now_us),
@@ -152,4 +159,6 @@ _WORDS: dict[StartReason, str] = {
     "Edited": "The job was edited",
     "Admitted": "Workers were admitted",
     "Ahead": "Fewer workers do as well",
+    "WindowBegins": "Its devices are free now",
+    "GaveWay": "Other jobs need the devices",
 }

@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +34,8 @@ from dueby_worker.system.end_with_parent import ending_with_me
 from dueby_worker.system.scratch import temporary_files_in
 
 Kind = TypeVar("Kind", bound=Spec)
+Say = Callable[[str], None]
+"""Tell people a sentence."""
 # Long enough for a device's rate alone to decide which is the fastest.
 _LONG_US = 24 * 3600 * MICROS_PER_SECOND
 
@@ -49,41 +53,38 @@ class Indexed:
     cost: InputCost
 
 
-def index(job: InferenceJob, folder: Path) -> Indexed:
+def index(job: InferenceJob, folder: Path, say: Say | None = None) -> Indexed:
     """List and freeze the source, or find it frozen; what was found."""
     images = images_without_index(job.spec)
     # A sink that somebody has laid claim to is looked at with the model in hand, before any of its parts count.
     if images and read_sink_manifest(open_store(job.spec.sink.uri)) is None:
         return Indexed(images=images, fingerprint=None, part_size=None, cost=FREE)
-    found = _run_step("index", index_config(job), folder, IndexResult)
+    found = _run_step("index", index_config(job), folder, IndexResult, say)
     return Indexed(
         images=found.images, fingerprint=found.fingerprint, part_size=found.part_size, cost=found.input_cost or FREE
     )
 
 
-def finish_if_complete(job: InferenceJob, folder: Path) -> FinishResult | None:
-    """Return the rows and errors of a sink that holds every part of this job already; None if there is more to do.
+def has_every_part(job: InferenceJob) -> bool:
+    """Return whether the sink holds every part of a job that may go on with it.
 
-    It needs no device, no profile and no time, so it is asked for before anything else. Raise Invalid if the rows are
-    of other images or another model.
+    It needs no device, no profile and no time, so it is asked for before anything else. Whether the rows are of these
+    images and this model, the index step finds out.
     """
     if job.spec.sink.if_exists != "Resume":
-        return None
+        return False
     # A store that doesn't answer, or has something else, is the index step's to tell of.
     store = open_store(job.spec.sink.uri, retry=RetryPolicy(total_s=0))
     try:
         manifest = read_sink_manifest(store)
-        if manifest is None or len(parts_there(store, manifest)) < manifest.grid.parts:
-            return None
+        return manifest is not None and len(parts_there(store, manifest)) >= manifest.grid.parts
     except (Transient, Unavailable):
-        return None
-    index(job, folder)
-    return finish(job, folder)
+        return False
 
 
-def finish(job: InferenceJob, folder: Path) -> FinishResult:
+def finish(job: InferenceJob, folder: Path, say: Say | None = None) -> FinishResult:
     """Count the rows and close the sink; return the rows and errors of all its parts."""
-    return _run_step("finish", finish_config(job), folder, FinishResult)
+    return _run_step("finish", finish_config(job), folder, FinishResult, say)
 
 
 def retry_failed(processes: Processes, model: JobModel) -> None:
@@ -110,29 +111,39 @@ def retry_failed(processes: Processes, model: JobModel) -> None:
         processes.stop_all()
 
 
-def _run_step(step: str, config: dict[str, Any], folder: Path, kind: type[Kind]) -> Kind:
-    """Run the step's process and return its result; raise what its last words say was wrong."""
+def _run_step(step: str, config: dict[str, Any], folder: Path, kind: type[Kind], say: Say | None = None) -> Kind:
+    """Run the step's process and return its result; raise what its last words say was wrong.
+
+    What it says meanwhile goes to `say`, or else to stderr.
+    """
     path = folder / f"{step}.json"
     path.write_text(json.dumps(config), encoding="utf-8")
     command = [sys.executable, "-m", "dueby_worker", step, "--config", str(path), "--for-people"]
-    done = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        env={**os.environ, **temporary_files_in(folder)},
-        # Ctrl-C is for this process, which ends the step. stderr is for people, who need not read of it twice.
-        start_new_session=True,
-        preexec_fn=ending_with_me(),
-    )
-    last_line = (done.stdout.strip().splitlines() or [""])[-1]
-    if done.returncode == 0:
+    with tempfile.TemporaryFile(dir=folder) as answer:
+        process = subprocess.Popen(
+            command,
+            stdout=answer,
+            stderr=subprocess.PIPE if say else None,
+            text=True,
+            env={**os.environ, **temporary_files_in(folder)},
+            # Ctrl-C is for this process, which ends the step. stderr is for people, who need not read of it twice.
+            start_new_session=True,
+            preexec_fn=ending_with_me(),
+        )
+        with process:
+            for line in process.stderr or ():
+                if say:
+                    say(line.rstrip())
+        answer.seek(0)
+        said = answer.read().decode()
+    last_line = (said.strip().splitlines() or [""])[-1]
+    if process.returncode == 0:
         return decode(kind, last_line, origin=f"the {step} step")
     try:
         error = decode(StepError, last_line)
     except Invalid:
         error = StepError()
-    sentence = error.error or f"the {step} step ended with code {done.returncode}"
-    if done.returncode == EXIT_INVALID:
+    sentence = error.error or f"the {step} step ended with code {process.returncode}"
+    if process.returncode == EXIT_INVALID:
         raise Invalid(error.field or "spec", sentence)
-    raise (Transient if done.returncode == EXIT_TRY_AGAIN else DueByError)(f"{step}: {sentence}")
+    raise (Transient if process.returncode == EXIT_TRY_AGAIN else DueByError)(f"{step}: {sentence}")

@@ -4,11 +4,13 @@ The layouts are the profiler's own, so that a job runs on exactly what was measu
 """
 
 import os
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dueby.local.slots import Slot
+from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
 from dueby_api.run_record import MachineRecord
@@ -34,6 +36,10 @@ class LocalPool:
         return min(slot.threads for slot in self.slots)
 
 
+NO_DEVICES = LocalPool(profiles=(), counts={}, slots=())
+"""What jobs need that are done."""
+
+
 def find_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Collection[str] = ()) -> LocalPool:
     """Return the pool of this machine: all profiled GPUs, or else the fastest layout of its cores; of these classes.
 
@@ -52,11 +58,32 @@ def find_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Collecti
     )
 
 
+def shared_pool(pools: Mapping[str, LocalPool]) -> LocalPool:
+    """Return the devices of this machine that several jobs share, given each job's own pool by its name.
+
+    Raise Invalid if they need the same cores in different ways. GPUs exclude each other in no way.
+    """
+    slots = {slot.name: slot for pool in pools.values() for slot in pool.slots}
+    if len({slot.device_class for slot in slots.values()}) > 1 and any(slot.gpu is None for slot in slots.values()):
+        ways = "; ".join(f"{name} on {', '.join(pool.counts)}" for name, pool in pools.items())
+        raise Invalid(
+            "spec.gpus.classes",
+            f"The jobs are fastest on slices that need the same cores: {ways}. Name the same class in each of them.",
+        )
+    counts = Counter(slot.device_class for slot in slots.values())
+    return replace(next(iter(pools.values())), counts=counts, slots=tuple(slots.values()))
+
+
 def cache_folder() -> Path:
     """Return the folder in which compiled models are kept between runs."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dueby"
     home.mkdir(parents=True, exist_ok=True)
     return home
+
+
+def runs_folder() -> Path:
+    """Return the folder in which runs say what they use."""
+    return cache_folder() / "runs"
 
 
 def machine_record(pool: LocalPool) -> MachineRecord:

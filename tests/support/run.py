@@ -63,6 +63,7 @@ class Job:
     """A manifest, its profiles and its sink in one folder."""
 
     folder: Path
+    name: str = "small"
     spec: dict[str, Any] = field(default_factory=dict)
     profile: dict[str, Any] = field(default_factory=profile_document)
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -92,7 +93,7 @@ class Job:
         document = {
             "apiVersion": "dueby.dev/v1alpha1",
             "kind": "InferenceJob",
-            "metadata": {"name": "small"},
+            "metadata": {"name": self.name},
             "spec": self.spec,
         }
         fresh = self.manifest.with_suffix(".new")

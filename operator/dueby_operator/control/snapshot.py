@@ -13,7 +13,7 @@ from dueby_operator.profiling.upkeep import ProfilingSnapshot
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSnapshot:
-    """All jobs, and what they share. One machine is a cluster of one job that keeps no profiles."""
+    """All jobs, and what they share. One machine is a cluster that keeps no profiles."""
 
     now_us: int
     """In microseconds since 1970."""

@@ -85,7 +85,7 @@ def test_any_job_can_be_started_or_is_refused_before_anything_is_written(
     folder = tmp_path_factory.mktemp("run")
     file, other = written(folder / "job.json", job), written(folder / "profile.json", profile)
     with contextlib.suppress(Invalid):
-        find_devices(read_placed_job(file), [other])
+        find_devices([read_placed_job(file)], [other])
     assert sorted(path.name for path in folder.iterdir()) == ["job.json", "profile.json"]
 
 

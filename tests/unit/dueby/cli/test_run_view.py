@@ -114,7 +114,7 @@ def test_on_a_terminal_the_last_state_stays() -> None:
     out = io.StringIO()
     with screen_on(out, environment={"TERM": "xterm"}, at_s=[0.0]) as screen:
         screen.draw(VIEW)
-        screen.say("worker w0 was lost")
+        screen.teller("catalog").say("worker w0 was lost")
         screen.draw(DONE)
     last = out.getvalue().rpartition("2.4k/2.4k images")[2]
     assert "all images are done, 5.0s before the deadline" in last

@@ -1,0 +1,155 @@
+"""All jobs of one `dueby run`: they are indexed, share the machine in one loop, and each comes to its own end.
+
+Sources are indexed one after the other, in the order of the deadlines, so that no job waits for one with a later
+deadline. That is done beside the loop, as is what follows a job's end, since others are at work meanwhile. Both are
+processes that these threads wait for; when this process ends, so do they.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+from dueby.cli.screen import Screen
+from dueby.cli.session import Session
+from dueby.local.clock import now_us
+from dueby.local.loop import Loop, Seams
+from dueby.local.process import Process
+from dueby.local.processes import TICK_S, SinkBegun
+from dueby.local.running_job import JobEnd, RunningJob
+from dueby.local.this_machine import LocalPool
+from dueby_api.errors import DueByError, Invalid
+
+# From what is worst: a failure, wrong input, a refusal, a late job.
+_WORST_FIRST = (1, 2, 3, 4, 0)
+
+
+class RunAll:
+    """The jobs' sessions and how they end."""
+
+    def __init__(
+        self,
+        sessions: Sequence[Session],
+        complete: Mapping[str, Callable[[], int]],
+        pool: LocalPool,
+        screen: Screen,
+        *,
+        retry_failed: bool = False,
+    ) -> None:
+        """`complete` has what there is to do about jobs that need no worker, by their names."""
+        self.sessions = {session.job.metadata.name: session for session in sessions}
+        self.complete = complete
+        self.screen = screen
+        self.retry_failed = retry_failed
+        self.codes: list[int] = []
+        """The exit codes of the jobs that have ended."""
+        self.errors: list[DueByError] = []
+        """What was wrong with those that have failed."""
+        self.on_machine: list[Process] = []
+        """The processes of all jobs."""
+        self.ready: SimpleQueue[RunningJob] = SimpleQueue()
+        self.preparing: list[Future[None]] = []
+        self.closing: list[Future[None]] = []
+        self.last: Callable[[], None] | None = None
+        """What follows the end of the last job, below the view of it."""
+        seams = Seams(arrived=self._arrived, ended=self._ended, show=screen.show, now_us=now_us, sleep_s=time.sleep)
+        self.loop = Loop(pool, seams)
+
+    def run(self) -> int:
+        """Run until all jobs are over; return the worst exit code. Raise what a single job fails of."""
+        in_order = sorted(self.sessions.values(), key=lambda session: session.deadline_us)
+        self.preparing.append(_in_background(partial(self._index, in_order)))
+        for name, close in self.complete.items():
+            self.closing.append(_in_background(partial(self._settle, name, close)))
+        with self.screen:
+            try:
+                self.loop.run()
+            except KeyboardInterrupt:
+                for job in self.loop.jobs:
+                    self.sessions[job.name].end(job, None, now_us=self.loop.now_us)
+                raise
+            finally:
+                for job in self.loop.jobs:
+                    job.keep()
+        if self.last:
+            self.last()
+        for closing in self.closing:
+            closing.result()
+        if self.screen.is_of_one and self.errors:
+            raise self.errors[0]
+        return worst(self.codes)
+
+    def _index(self, sessions: Sequence[Session]) -> None:
+        for session in sessions:
+            self._prepare(session, partial(session.prepare, self.on_machine))
+
+    def _prepare(self, session: Session, make: Callable[[], RunningJob]) -> None:
+        try:
+            self.ready.put(make())
+        except DueByError as error:
+            self._fail(session.job.metadata.name, error)
+
+    def _arrived(self, may_wait: bool) -> Sequence[RunningJob] | None:
+        are_all = self._are_all_ready()
+        found: list[RunningJob] = []
+        with suppress(Empty):
+            if may_wait and not are_all:
+                found.append(self.ready.get(timeout=TICK_S))
+            while True:
+                found.append(self.ready.get_nowait())
+        if found or not are_all:
+            return found
+        for preparing in self.preparing:
+            preparing.result()  # which raises what was a bug
+        return None
+
+    def _are_all_ready(self) -> bool:
+        return all(preparing.done() for preparing in self.preparing)
+
+    def _ended(self, job: RunningJob, end: JobEnd) -> None:
+        session = self.sessions[job.name]
+        if isinstance(end.error, SinkBegun) and session.can_begin_anew:
+            again = partial(self._prepare, session, partial(session.begin_anew, end.error))
+            self.preparing.append(_in_background(again))
+            return
+        close = partial(session.close, job, end, retry_failed=self.retry_failed)
+        settle = partial(self._settle, job.name, close)
+        if self.loop.jobs or not self._are_all_ready() or not self.ready.empty():
+            self.closing.append(_in_background(settle))
+        else:
+            self.last = settle
+
+    def _settle(self, name: str, close: Callable[[], int]) -> None:
+        try:
+            self.codes.append(close())
+        except DueByError as error:
+            self._fail(name, error)
+
+    def _fail(self, name: str, error: DueByError) -> None:
+        self.errors.append(error)
+        self.codes.append(2 if isinstance(error, Invalid) else 1)
+        if not self.screen.is_of_one:
+            self.screen.teller(name).say(str(error))
+
+
+def worst(codes: Sequence[int]) -> int:
+    """Return the exit code of several jobs."""
+    return min(codes, key=_WORST_FIRST.index, default=0)
+
+
+def _in_background(work: Callable[[], None]) -> Future[None]:
+    """Do it in a thread that nobody waits for at the end of this process."""
+    future: Future[None] = Future()
+
+    def do() -> None:
+        try:
+            work()
+            future.set_result(None)
+        except BaseException as error:  # it is raised where the result is asked for
+            future.set_exception(error)
+
+    Thread(target=do, daemon=True).start()
+    return future

@@ -1,0 +1,240 @@
+"""One job's run on this machine: its index step, its sink, and what is told and recorded of it.
+
+Several of them share the machine in one loop (run_all.py).
+"""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from dueby.cli.console import Teller
+from dueby.cli.deadline_advice import advise_deadline
+from dueby.cli.files import to_yaml, without_secrets
+from dueby.cli.observations import note_rows
+from dueby.cli.plan import EXIT_INFEASIBLE
+from dueby.cli.plan_table import print_plan
+from dueby.cli.summary import EXIT_LATE, print_complete, print_summary, summarise
+from dueby.local import steps
+from dueby.local.clock import now_us
+from dueby.local.edits import ManifestWatch
+from dueby.local.job import first_snapshot
+from dueby.local.observations import rows_of_run
+from dueby.local.process import Process
+from dueby.local.processes import Processes, SinkBegun
+from dueby.local.record import Record
+from dueby.local.running_job import JobEnd, JobSeams, RunningJob
+from dueby.local.this_machine import LocalPool, cache_folder, machine_record
+from dueby_api.errors import Invalid, Transient
+from dueby_api.grid import Grid
+from dueby_api.inference_job import InferenceJob
+from dueby_api.parts import NONE, Parts, parts_of
+from dueby_api.run_record import Summary
+from dueby_api.step_messages import FinishResult
+from dueby_api.units import from_micros
+from dueby_api.words import counted
+from dueby_planner.deadline_classes import Verdict
+from dueby_worker.engines.host import process_environment
+from dueby_worker.output.parts import parts_among
+from dueby_worker.storage.retry import RetryPolicy
+from dueby_worker.storage.store import Store
+from dueby_worker.storage.stores import open_store
+
+# Once the rows are there, the record of the run is worth so much waiting, not a worker's ten minutes.
+_RECORD_RETRY_S = 30.0
+
+
+class Session:
+    """One run of a job on a known pool."""
+
+    def __init__(
+        self,
+        job: InferenceJob,
+        pool: LocalPool,
+        *,
+        file: str,
+        folder: Path,
+        teller: Teller,
+        profiles: Sequence[str] = (),
+    ) -> None:
+        """`profiles` are the files and folders of profiles in which to note what the run shows. Raise Invalid if the
+        deadline has passed.
+        """
+        self.job = job
+        self.profiles = profiles
+        self.pool = pool
+        self.file = file
+        self.folder = folder
+        self.teller = teller
+        self.start_us = now_us()
+        self.deadline_us = job.spec.deadline_us(accepted_us=self.start_us)
+        # To the microsecond, so that two runs that begin together have each a folder of its own.
+        self.name = from_micros(self.start_us).strftime("%Y%m%dT%H%M%S.%fZ")
+        if self.deadline_us <= self.start_us:
+            raise Invalid(
+                "spec.deadlineTime", f"{from_micros(self.deadline_us)} is in the past; give a time in the future"
+            )
+
+    def prepare(self, on_machine: list[Process]) -> RunningJob:
+        """Index the source and return the job as it is planned. `on_machine` are the processes of all jobs."""
+        self.on_machine = on_machine
+        self.indexed = steps.index(self.job, self.folder, self.teller.say_of_step)
+        self.sink = open_store(self.job.spec.sink.uri)
+        # The loop can't wait for a sink that is full or away: it shows that the workers do.
+        self.sink_at_once = open_store(self.job.spec.sink.uri, retry=RetryPolicy(total_s=0))
+        self.sink_soon = open_store(self.job.spec.sink.uri, retry=RetryPolicy(total_s=_RECORD_RETRY_S))
+        if self.indexed.fingerprint is not None:  # by a step that has written to the sink
+            for store in (self.sink, self.sink_at_once, self.sink_soon):
+                store.remember_written()
+        return self._running_job()
+
+    @property
+    def can_begin_anew(self) -> bool:
+        """Whether it is to be believed that another run has begun the sink. The first time it is, as in the operator
+        (control/policies/regrid.py).
+        """
+        return self.indexed.part_size is None
+
+    def begin_anew(self, begun: SinkBegun) -> RunningJob:
+        """Return the job in the parts that another run has begun the sink in."""
+        size = counted(begun.part_size, "image")
+        self.teller.say(f"Another run has begun the sink, in parts of {size}: planning anew for them.")
+        self.indexed = replace(self.indexed, part_size=begun.part_size)
+        return self._running_job()
+
+    def close(self, running: RunningJob, end: JobEnd, *, retry_failed: bool = False) -> int:
+        """Finish the sink of a job that has ended, tell people how, and return the exit code.
+
+        Raise the error that it failed with.
+        """
+        running.keep()
+        if end.error:
+            raise end.error
+        if end.ended == "Refused":
+            self._print_refusal(end)
+            return EXIT_INFEASIBLE
+        closed = self._finish(end, retry_failed=retry_failed)
+        summary = self.end(running, end, now_us=end.now_us, closed=closed)
+        rows = rows_of_run(
+            self.name, self.job, self.pool, running.processes.started, record=running.record, now_us=end.now_us
+        )
+        for sentence in note_rows(rows, self.pool.profiles, self.profiles, node=self.pool.node):
+            self.teller.say(sentence)
+        return 0 if summary.verdict == "Succeeded" else EXIT_LATE
+
+    def end(
+        self, running: RunningJob, end: JobEnd | None, *, now_us: int, closed: FinishResult | None = None
+    ) -> Summary:
+        """Print how the run ended, write its last documents, and return its summary. Without an `end` it was
+        interrupted.
+        """
+        record = running.record
+        summary = summarise(
+            self.job,
+            record,
+            now_us=now_us,
+            verdict=end.verdict if end else None,
+            done=closed.rows if closed else record.done,
+            failed=closed.errors if closed else record.failed,
+            warned=closed.warnings if closed else None,
+            interrupted=end is None,
+            processes=running.processes.started,
+            machine=machine_record(self.pool),
+        )
+        # First for people: a store that doesn't answer may hold up what follows.
+        print_summary(summary, self.job.spec.sink.uri, self.teller.console, prefix=self.teller.prefix)
+        # Who presses Ctrl-C since the sink is full does not wait for it.
+        sink = self.sink_soon if end else self.sink_at_once
+        try:
+            sink.replace(self._path_of("job.yaml"), to_yaml(without_secrets(self.job)).encode())
+            sink.replace(
+                self._path_of("summary.json"), json.dumps(summary.document(), ensure_ascii=False, indent=1).encode()
+            )
+        except Transient as error:
+            self.teller.say(f"The record of this run could not be written: {error}. Its rows are not affected.")
+        return summary
+
+    def _running_job(self) -> RunningJob:
+        indexed, part_size = self.indexed, self.indexed.part_size
+        job = first_snapshot(
+            self.job,
+            indexed,
+            parts_there=_parts_there(self.sink, indexed.images, part_size) if part_size else NONE,
+            accepted_us=self.start_us,
+        )
+        record = Record(start_us=self.start_us, deadline_us=self.deadline_us, images=indexed.images, cost=indexed.cost)
+        seams = JobSeams(
+            parts_there=self._parts_there_at_once,
+            keep=self._keep_at_once,
+            edited_job=ManifestWatch(self.file, self.job, self.teller.say).edited_job,
+            say=self.teller.say,
+            show_plan=self._print_plan,
+        )
+        return RunningJob(job, self.pool, processes=self._processes(), record=record, seams=seams)
+
+    def _processes(self, *, retry_failed: bool = False) -> Processes:
+        return Processes(
+            self.job,
+            self.pool.slots,
+            folder=Path(tempfile.mkdtemp(prefix="retry-" if retry_failed else "workers-", dir=self.folder)),
+            cache_folder=cache_folder(),
+            images=self.indexed.images,
+            fingerprint=self.indexed.fingerprint,
+            retry_failed=retry_failed,
+            environment_of=process_environment,
+            on_machine=self.on_machine,
+        )
+
+    def _print_plan(self, verdict: Verdict) -> None:
+        def advise(earliest_us: int) -> str:
+            return advise_deadline(self.job.spec, earliest_us, now_us=now_us(), start_us=self.start_us)
+
+        if self.teller.prefix:
+            self.teller.say("its plan")
+        print_plan(verdict, self.teller.console, cost=self.indexed.cost, advise=advise)
+
+    def _print_refusal(self, end: JobEnd) -> None:
+        if end.verdict:
+            self._print_plan(end.verdict)
+        else:
+            self.teller.say(f"Infeasible: {end.sentence}")
+
+    def _finish(self, end: JobEnd, *, retry_failed: bool) -> FinishResult | None:
+        """Finish the sink if every part is there, and return its rows and errors; None if parts are missing."""
+        if end.ended != "Complete" or end.model is None:
+            return None
+        say = self.teller.say_of_step
+        closed = steps.finish(self.job, self.folder, say)
+        if retry_failed and closed.errors:
+            steps.retry_failed(self._processes(retry_failed=True), end.model)
+            closed = steps.finish(self.job, self.folder, say)
+        return closed
+
+    def _keep_at_once(self, document: str, data: bytes) -> None:
+        with suppress(Transient):
+            self.sink_at_once.replace(self._path_of(document), data)
+
+    def _path_of(self, document: str) -> str:
+        return f"_dueby/runs/{self.name}/{document}"
+
+    def _parts_there_at_once(self, images: int, part_size: int) -> Parts | None:
+        try:
+            return _parts_there(self.sink_at_once, images, part_size)
+        except Transient:
+            return None
+
+
+def close_complete(job: InferenceJob, folder: Path, teller: Teller) -> int:
+    """Finish a sink that holds every part already, and return the exit code.
+
+    Raise Invalid if the rows are of other images or another model.
+    """
+    steps.index(job, folder, teller.say_of_step)
+    closed = steps.finish(job, folder, teller.say_of_step)
+    return print_complete(job, closed, teller.console, prefix=teller.prefix)
+
+
+def _parts_there(sink: Store, images: int, part_size: int) -> Parts:
+    return parts_of(parts_among(sink.list_names(), Grid(images=images, part_size=part_size)))

@@ -1,0 +1,66 @@
+"""Other runs of this user on this machine: each says in a file which devices it has, for those that begin after it.
+
+A run plans with every device of the machine. Two of them give the same cores to two workers, which then take longer
+than planned; so the second is told, and nobody is stopped. The file carries a lock as long as its run lives
+(dueby_worker/system/owner_lock.py); one without is deleted.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dueby_api.errors import Invalid
+from dueby_api.schema import LenientSpec, decode
+from dueby_api.words import counted
+from dueby_worker.system.owner_lock import hold, is_left
+
+
+class OtherRun(LenientSpec, frozen=True, kw_only=True):
+    """What a run says of itself."""
+
+    pid: int
+    jobs: tuple[str, ...]
+    """Their names."""
+    slots: tuple[str, ...]
+    """The names of the devices that it may use."""
+
+    @property
+    def sentence(self) -> str:
+        """What it means for a run that begins now."""
+        return (
+            f"another dueby run (process {self.pid}: {', '.join(self.jobs)}) uses {counted(len(self.slots), 'device')} "
+            f"of this machine, too: {', '.join(self.slots)}. Where both work at once, both take longer than planned"
+        )
+
+
+@contextmanager
+def announced(folder: Path, *, node: str, jobs: Sequence[str], slots: Sequence[str]) -> Iterator[list[OtherRun]]:
+    """Say in the folder what this run uses while the block runs; yield the runs of this node that use some of it, too.
+
+    Each of those has only the slots that both use.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    others = [other for path in sorted(folder.glob(f"{node}.*.json")) for other in _living(path)]
+    shared = [other.replace(slots=tuple(name for name in other.slots if name in slots)) for other in others]
+    own = OtherRun(pid=os.getpid(), jobs=tuple(jobs), slots=tuple(slots))
+    path = folder / f"{node}.{own.pid}.json"
+    with path.open("w", encoding="utf-8") as file:
+        hold(file.fileno())
+        json.dump(own.document(), file)
+        file.flush()
+        try:
+            yield [other for other in shared if other.slots]
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _living(path: Path) -> Iterator[OtherRun]:
+    """Yield what a run has said that still lives. Delete what one has left that was killed."""
+    # It may be gone meanwhile, or its file system has no locks; and a run that just begins has said nothing yet.
+    with suppress(OSError, Invalid), path.open("rb") as file:
+        if is_left(file.fileno()):
+            path.unlink()
+        else:
+            yield decode(OtherRun, file.read())

@@ -1,0 +1,45 @@
+"""What a run is told of other runs on this machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from dueby.local.other_runs import OtherRun, announced
+
+HOLDER = """\
+import sys
+from pathlib import Path
+from dueby.local.other_runs import announced
+with announced(Path(sys.argv[1]), node="here", jobs=["nightly", "catalog"], slots=["cpu-1/0", "cpu-1/1"]):
+    print("announced", flush=True)
+    sys.stdin.read()
+"""
+
+
+def others(folder: Path, *, node: str = "here", slots: tuple[str, ...] = ("cpu-1/1", "cpu-1/2")) -> list[OtherRun]:
+    with announced(folder, node=node, jobs=["mine"], slots=slots) as found:
+        return found
+
+
+def test_a_run_is_told_who_uses_the_same_slots_while_they_live(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"announced\n"
+        [other] = others(tmp_path)
+        assert (other.pid, other.jobs, other.slots) == (holder.pid, ("nightly", "catalog"), ("cpu-1/1",))
+        assert "nightly, catalog" in other.sentence
+        assert not others(tmp_path, slots=("cpu-2/0",))
+        assert not others(tmp_path, node="elsewhere")
+        holder.kill()
+        holder.wait()
+        assert [path.name for path in tmp_path.iterdir()] == [f"here.{holder.pid}.json"]
+        assert not others(tmp_path)
+        assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_note_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "here.1.json").write_text("{")
+    assert not others(tmp_path)
+    assert not list(tmp_path.iterdir())
