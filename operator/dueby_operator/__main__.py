@@ -10,7 +10,7 @@ from dueby_api.units import parse_duration_us
 from dueby_operator import metrics
 from dueby_operator.handlers import operate
 from dueby_operator.loop import claim
-from dueby_operator.settings import CLASS_LABELS, OperatorSettings, read_profiler
+from dueby_operator.settings import CLASS_LABELS, OperatorSettings, read_maintenance, read_profiler
 
 # Of other people's loggers. Our own client tells of an outage, in two lines, and who starts Kopf again of its end.
 LEVELS = {
@@ -83,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
         help="profiling on nodes, as the chart's values say it",
     )
     parser.add_argument(
+        "--maintenance",
+        default=None,
+        metavar="JSON",
+        help="when which nodes are not there, as the chart's values say it",
+    )
+    parser.add_argument(
         "--watch-namespace",
         action="append",
         dest="watch_namespaces",
@@ -116,6 +122,7 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         ttl_after_finished=options.ttl_after_finished,
         class_labels=tuple(options.class_labels or CLASS_LABELS),
         profiler=read_profiler(options.profiler) if options.profiler else None,
+        maintenance=read_maintenance(options.maintenance) if options.maintenance else (),
         watch_namespaces=tuple(options.watch_namespaces),
         ignores_other_pods=options.ignore_other_pods,
     )

@@ -81,11 +81,12 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold]) -> Ledger:
     """Return what is free beside these workers."""
     held = Counter(hold.stack for hold in holds if not hold.is_on_its_way)
     there = {stack.name: stack.idle + held[stack.name] for stack in stacks.all}
+    away = {stack.name: [Taken(*absence, there[stack.name]) for absence in stack.away] for stack in stacks.all}
 
     def table(*, surely: bool) -> Table:
         return {
             kind: {
-                name: without(always_free(count), _held(holds, name, kind, surely=surely))
+                name: without(always_free(count), [*_held(holds, name, kind, surely=surely), *away[name]])
                 for name, count in there.items()
             }
             for kind in CLASSES

@@ -17,7 +17,7 @@ from dueby_api.errors import Invalid
 from dueby_api.inference_job import DeadlineClass
 from dueby_operator.control.calendar.entries import Entry, Usable
 from dueby_operator.control.calendar.give_way import find_who_gives_way
-from dueby_operator.control.calendar.holds import find_holds
+from dueby_operator.control.calendar.holds import find_holds, find_leaving
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread
 from dueby_operator.control.calendar.windows import Room
@@ -28,7 +28,7 @@ from dueby_operator.control.work.build_model import build_model
 from dueby_operator.control.work.decide import decide_workers
 from dueby_operator.control.work.decision import Reserve, Start, Stop, WorkDecision
 from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_model import JobModel
+from dueby_operator.model.job_model import JobModel, StartReason
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
@@ -80,10 +80,8 @@ class _Planning:
         placed = self._place()
         self._decide(placed, *_PROMISED)
         placements = {key: placement for key, (placement, _) in placed.items() if key not in self.done}
-        stopping = find_who_gives_way(placements, self._holds, self._stacks)
-        for key, workers in stopping.items():
-            model = self._entries[key].model
-            self._work[key] = model, WorkDecision(action=Stop(workers=workers, reason="GaveWay"), lag=model.lag)
+        self._stop(find_who_gives_way(placements, self._holds, self._stacks), "GaveWay")
+        self._stop(find_leaving(self._open_entries()), "NodeDrains")
         for kind in _YIELDING:
             above = CLASSES[: CLASSES.index(kind)]
             taken = {key: found for key, found in placements.items() if found.job.deadline_class in above}
@@ -94,6 +92,11 @@ class _Planning:
             self._decide(placed, kind)
         for entry in self._open_entries():
             self._guarded(entry.given, self._carry_out, entry)
+
+    def _stop(self, stopping: Mapping[JobKey, tuple[str, ...]], reason: StartReason) -> None:
+        for key, workers in stopping.items():
+            model = self._entries[key].model
+            self._work[key] = model, WorkDecision(action=Stop(workers=workers, reason=reason), lag=model.lag)
 
     def _guarded(self, given: PolicyInput, step: Callable[..., None], *arguments: object) -> None:
         try:
@@ -124,7 +127,8 @@ class _Planning:
         self._holds = find_holds(self._open_entries(), self._stacks)
         self._ledger = open_ledger(self._stacks, self._holds)
         held = Counter(hold.stack for hold in self._holds if hold.is_on_its_way)
-        self._idle = Counter({stack.name: stack.idle - held[stack.name] for stack in self._stacks.all})
+        there = (stack for stack in self._stacks.all if stack.is_there(0, 1))
+        self._idle = Counter({stack.name: stack.idle - held[stack.name] for stack in there})
         hard, soft = (self._reserved_for(kind) for kind in _PROMISED)
         self._beside = {"Hard": self._ledger.take(hard), "Soft": self._ledger.take([*hard, *soft])}
 
@@ -262,14 +266,14 @@ class _Planning:
 
 def _stored(entry: Entry, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
     """Yield what is reserved for a job of each stack, as its status says."""
-    there = {stack.name: stack.devices for stack in stacks.all}
+    there = {stack.name: stack for stack in stacks.all}
     for window in entry.stored(stacks):
-        left = window.count
+        left, times = window.count, (max(0, window.from_us), max(1, window.to_us))
         for name in window.devices:
-            count = min(left, there[name])
+            count = min(left, there[name].devices) if there[name].is_there(*times) else 0
             left -= count
             if count:
-                yield name, Taken(max(0, window.from_us), max(1, window.to_us), count)
+                yield name, Taken(*times, count)
 
 
 def _taken(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:
