@@ -11,7 +11,7 @@ from dueby_api.units import parse_duration_us
 from dueby_operator import metrics
 from dueby_operator.handlers import operate
 from dueby_operator.loop import claim
-from dueby_operator.settings import CLASS_LABELS, OperatorSettings, read_profiler
+from dueby_operator.settings import CLASS_LABELS, OperatorSettings, read_maintenance, read_profiler
 
 # Of other people's loggers. Our own client tells of an outage, in two lines, and who starts Kopf again of its end.
 LEVELS = {
@@ -48,26 +48,7 @@ def _configure_logging() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dueby_operator", description="The operator of InferenceJobs.")
-    parser.add_argument("--worker-image", required=True, help="the image of steps and workers")
-    parser.add_argument("--pull-policy", default="IfNotPresent", help="of that image")
-    parser.add_argument("--gpu-worker-cpus", type=int, default=2, help="cores of a GPU's worker, for decoding")
-    parser.add_argument("--worker-memory", default="2Gi", help="memory of a worker")
-    parser.add_argument(
-        "--memory-limit-factor",
-        type=float,
-        default=4.0,
-        help="how many times the memory that it asks for a pod may use",
-    )
-    parser.add_argument("--scratch-size", default="16Gi", help="what a pod may keep on its node's disk")
-    parser.add_argument(
-        "--worker-grace-seconds",
-        type=int,
-        default=30,
-        help="how long a worker that is told to stop may take to finish its open part",
-    )
-    parser.add_argument(
-        "--best-effort-priority", default="", metavar="NAME", help="the PriorityClass of BestEffort jobs' workers"
-    )
+    _add_worker_options(parser)
     parser.add_argument("--ttl-after-finished", default="", help="how long a finished job is kept (default: for good)")
     parser.add_argument(
         "--liveness", default=None, metavar="URL", help="where to answer probes, such as http://:8081/healthz"
@@ -93,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         help="profiling on nodes, as the chart's values say it",
     )
     parser.add_argument(
+        "--maintenance",
+        default=None,
+        metavar="JSON",
+        help="when which nodes are not there, as the chart's values say it",
+    )
+    parser.add_argument(
         "--watch-namespace",
         action="append",
         dest="watch_namespaces",
@@ -106,6 +93,29 @@ def _parser() -> argparse.ArgumentParser:
         help="read no pods of other namespaces than those; devices that they use count as free",
     )
     return parser
+
+
+def _add_worker_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--worker-image", required=True, help="the image of steps and workers")
+    parser.add_argument("--pull-policy", default="IfNotPresent", help="of that image")
+    parser.add_argument("--gpu-worker-cpus", type=int, default=2, help="cores of a GPU's worker, for decoding")
+    parser.add_argument("--worker-memory", default="2Gi", help="memory of a worker")
+    parser.add_argument(
+        "--memory-limit-factor",
+        type=float,
+        default=4.0,
+        help="how many times the memory that it asks for a pod may use",
+    )
+    parser.add_argument("--scratch-size", default="16Gi", help="what a pod may keep on its node's disk")
+    parser.add_argument(
+        "--worker-grace-seconds",
+        type=int,
+        default=30,
+        help="how long a worker that is told to stop may take to finish its open part",
+    )
+    parser.add_argument(
+        "--best-effort-priority", default="", metavar="NAME", help="the PriorityClass of BestEffort jobs' workers"
+    )
 
 
 def _settings(options: argparse.Namespace) -> OperatorSettings:
@@ -130,6 +140,7 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         ttl_after_finished=options.ttl_after_finished,
         class_labels=tuple(options.class_labels or CLASS_LABELS),
         profiler=read_profiler(options.profiler) if options.profiler else None,
+        maintenance=read_maintenance(options.maintenance) if options.maintenance else (),
         watch_namespaces=tuple(options.watch_namespaces),
         ignores_other_pods=options.ignore_other_pods,
     )

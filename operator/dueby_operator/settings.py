@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from dueby_api.inference_job import Model
-from dueby_api.schema import Duration, Meta, Spec, decode, require_duration
+from dueby_api.schema import Duration, Meta, Spec, Time, decode, field, require_duration, require_time
 from dueby_api.units import MICROS_PER_SECOND, parse_duration_us
 
 # In place of a namespace: all of them.
@@ -67,6 +67,27 @@ class ProfilerSettings(Spec, frozen=True, kw_only=True):
         return max(1, parse_duration_us(self.time_limit) // MICROS_PER_SECOND)
 
 
+class Maintenance(Spec, frozen=True, kw_only=True):
+    """A time in which some nodes are not there."""
+
+    from_time: Time = field(name="from")
+    to_time: Time = field(name="to")
+    node_selector: dict[str, str] = field(default_factory=dict)
+    """Labels of these nodes; empty: all nodes."""
+
+    def __post_init__(self) -> None:
+        require_time("from", self.from_time)
+        require_time("to", self.to_time)
+        if self.to_time <= self.from_time:
+            raise ValueError("to: must be later than from")
+
+
+class MaintenanceWindows(Spec, frozen=True, kw_only=True):
+    """The value of the option --maintenance."""
+
+    windows: Annotated[tuple[Maintenance, ...], Meta(max_length=100)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class OperatorSettings:
     """What all jobs of this operator have in common."""
@@ -96,6 +117,8 @@ class OperatorSettings:
     """Node labels that say which GPU a node has; the first that a node has counts."""
     profiler: ProfilerSettings | None = None
     """Profiling on nodes; None: there is none, and nothing of it is looked for."""
+    maintenance: tuple[Maintenance, ...] = ()
+    """When nodes are not there."""
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces whose jobs are this operator's; empty: all."""
     ignores_other_pods: bool = False
@@ -123,3 +146,8 @@ class OperatorSettings:
 def read_profiler(text: str) -> ProfilerSettings:
     """Return the value of the option --profiler. Raise Invalid with the field that is wrong."""
     return decode(ProfilerSettings, text, origin="--profiler")
+
+
+def read_maintenance(text: str) -> tuple[Maintenance, ...]:
+    """Return the value of the option --maintenance. Raise Invalid with the field that is wrong."""
+    return decode(MaintenanceWindows, text, origin="--maintenance").windows

@@ -10,7 +10,7 @@ import yaml
 from dueby_operator.cluster.requests import NODE_PATIENCE_S
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
-from dueby_operator.settings import read_profiler
+from dueby_operator.settings import read_maintenance, read_profiler
 from support.chart import WITHOUT_GPUS, Document, of_kind, rendered, rendered_with_notes
 from support.cluster import CHART, OPERATOR_NAMESPACE
 
@@ -62,6 +62,21 @@ def test_best_effort_workers_get_no_node_bought_and_stand_above_what_is_measured
     value = classes["", name]["value"]
     assert value < -10, "autoscalers buy no node below that"
     assert all(found["value"] < value for (_, other), found in classes.items() if other != name)
+
+
+def test_maintenance_windows_reach_the_operator() -> None:
+    assert "--maintenance" not in options(rendered())
+    window = {"from": "2026-12-06T02:00:00Z", "to": "2026-12-06T04:00:00Z", "nodeSelector": {"pool": "a"}}
+    (found,) = read_maintenance(options(rendered(maintenance=[window]))["--maintenance"])
+    assert (found.to_time - found.from_time).total_seconds() == 7200
+    assert found.node_selector == {"pool": "a"}
+
+
+@pytest.mark.parametrize("wrong", [{"from": "sunday"}, {"until": "x"}, {"nodeSelector": {"pool": 1}}])
+def test_what_is_no_maintenance_window_is_refused(wrong: dict[str, Any]) -> None:
+    window = {"from": "2026-12-06T02:00:00Z", "to": "2026-12-06T04:00:00Z", **wrong}
+    with pytest.raises(AssertionError, match="/maintenance/0"):
+        rendered(maintenance=[window])
 
 
 def rights(**values: Any) -> dict[str, set[str]]:

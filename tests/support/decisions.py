@@ -139,7 +139,8 @@ def cluster(*jobs: JobSnapshot, nodes: Mapping[str, Node] | None = None, **more:
     found = {"n": node()} if nodes is None else nodes
     own = ("room", "queues", "silent_nodes", "unscheduled", "uncounted")
     of_devices = {name: more.pop(name) for name in own if name in more}
-    devices = ClusterDevices(settings=more.pop("settings", SETTINGS), nodes=found, **of_devices)
+    now_us = more.get("now_us", NOW)
+    devices = ClusterDevices(settings=more.pop("settings", SETTINGS), now_us=now_us, nodes=found, **of_devices)
     fields = {"now_us": NOW, "profiles": (profile(),), "worker_image": SETTINGS.image, **more}
     return ClusterSnapshot(jobs=jobs, devices=devices, nodes=found, **fields)
 

@@ -23,6 +23,8 @@ from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.stacks import Absence
+from dueby_planner.model.problem import NEVER_US
 from support.decisions import NOW, SETTINGS, indexed, infj, node
 from support.decisions import job as job_of
 from support.operator import SECOND, profile
@@ -98,6 +100,7 @@ class SharedCluster:
         self.now_us = NOW
         self.jobs: dict[str, Running] = {}
         self._started_now: list[Working] = []
+        self._devices = ClusterDevices(settings=SETTINGS, now_us=NOW, nodes={})
 
     def add(self, name: str, *, images: int, deadline_s: int, deadline_class: str = "Hard", **spec: Any) -> None:
         """Apply a job now."""
@@ -105,6 +108,11 @@ class SharedCluster:
         asked = {"deadline": f"{deadline_s}s", "deadlineClass": deadline_class, **spec}
         made = job_of(infj(status=indexed(images=images), metadata=metadata, **asked))
         self.jobs[name] = Running(snapshot=replace(made, created_us=self.now_us), images=images)
+
+    def take_away(self, name: str, from_s: int, to_s: int | None = None) -> None:
+        """Let a node be away, in seconds after the beginning."""
+        to_us = NEVER_US if to_s is None else NOW + to_s * SECOND
+        self.nodes[name] = replace(self.nodes[name], away=(Absence(NOW + from_s * SECOND, to_us),))
 
     def edit(self, name: str, **spec: Any) -> None:
         """Edit a job."""
@@ -135,10 +143,11 @@ class SharedCluster:
         """Make one pass."""
         seen = [self._seen(running) for running in self.jobs.values()]
         nodes = self._nodes_left()
-        devices = ClusterDevices(settings=SETTINGS, nodes=nodes)
+        devices = ClusterDevices(settings=SETTINGS, now_us=self.now_us, nodes=nodes)
         snapshot = ClusterSnapshot(
             now_us=self.now_us, jobs=tuple(seen), devices=devices, profiles=self.profiles, nodes=nodes
         )
+        self._devices = devices
         decided = decide(snapshot).jobs
         for decision in sorted(decided, key=lambda each: any(isinstance(a, StartWorkers) for a in each.actions)):
             self._carry_out(self.jobs[decision.job.name], decision)
@@ -166,7 +175,7 @@ class SharedCluster:
             self._started_now = []
             match action:
                 case StartWorkers():
-                    running.workers += [self._started(each) for each in action.assignments]
+                    running.workers += [self._started(running, each) for each in action.assignments]
                     running.most = max(running.most, len(running.alive))
                 case StopWorkers():
                     for worker in running.alive:
@@ -175,8 +184,11 @@ class SharedCluster:
                 case StartStep():
                     self._end(running)
 
-    def _started(self, assignment: Assignment) -> Working:
-        left = self._nodes_left()
+    def _started(self, running: Running, assignment: Assignment) -> Working:
+        manifest: Any = running.snapshot.manifest
+        deadline_us = manifest.spec.deadline_us(accepted_us=running.snapshot.accepted_us)
+        avoid = self._devices.avoided_nodes("cpu-1", until_us=assignment.until_us or deadline_us)
+        left = {name: found for name, found in self._nodes_left().items() if found.is_ready and name not in avoid}
         name = max(left, key=lambda each: left[each].free["cpu"])
         assert left[name].free["cpu"] >= 1, f"there is no node for {assignment.worker}"
         worker = Working(assignment=assignment, node=name, born_us=self.now_us)

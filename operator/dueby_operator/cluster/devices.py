@@ -41,6 +41,8 @@ class ClusterDevices:
     """Nodes less what their pods ask for, and what limits a job besides."""
 
     settings: OperatorSettings
+    now_us: int
+    """In microseconds since 1970."""
     nodes: Mapping[str, Node]
     unscheduled: Mapping[str, int] = field(default_factory=dict)
     """By device class, workers that are wanted and on no node yet."""
@@ -62,6 +64,15 @@ class ClusterDevices:
         """How each class of GPUs that any node has is asked for."""
         return device_kinds(self.nodes.values())
 
+    @cached_property
+    def _open_nodes(self) -> Sequence[Node]:
+        """The nodes that are neither silent nor away."""
+        return [
+            node
+            for node in self.nodes.values()
+            if node.name not in self.silent_nodes and node.leaves_us(self.now_us) > self.now_us
+        ]
+
     @property
     def worker_cpus(self) -> int:
         """Cores of a GPU's worker."""
@@ -77,10 +88,15 @@ class ClusterDevices:
         slice_kind = DeviceKind(node=node_of(device_class)) if CPU_CLASS.match(device_class) else None
         return self.kinds.get(device_class, slice_kind)
 
-    def avoided_nodes(self, device_class: str) -> frozenset[str]:
-        """Return the nodes that workers of the class keep off: silent ones, and slow ones if it isn't theirs."""
+    def avoided_nodes(self, device_class: str, *, until_us: int = 0) -> frozenset[str]:
+        """Return the nodes that workers of the class keep off, if they may stay until then.
+
+        Those are silent nodes, slow ones if the class isn't theirs, and those that go away before.
+        """
         slow = () if node_of(device_class) else (node.name for node in self.nodes.values() if node.is_slow)
-        return self.silent_nodes.union(slow)
+        until_us = max(until_us, self.now_us + 1)
+        leaving = (node.name for node in self.nodes.values() if node.leaves_us(self.now_us) < until_us)
+        return self.silent_nodes.union(slow, leaving)
 
     def with_slow_nodes(self, slow: Collection[str]) -> "ClusterDevices":
         """Return the same with the devices of slow nodes as classes of their own."""
@@ -128,7 +144,7 @@ class ClusterDevices:
     def stacks(self, claimants: Sequence[Claimant]) -> Stacks:
         """Return the devices of nodes that aren't silent, for whom they are."""
         nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
-        return find_stacks(nodes, claimants, self.settings)
+        return find_stacks(nodes, claimants, self.settings, now_us=self.now_us)
 
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
         """Return the devices of each class of which a pod of the job could have one now."""
@@ -142,7 +158,7 @@ class ClusterDevices:
         """Return what nodes lack for one more worker on such a device; empty if it isn't nodes that lack something."""
         asked = worker_requests(spec, self.settings, device_class)
         return describe_shortage(
-            (node for node in self.nodes.values() if node.name not in self.silent_nodes),
+            self._open_nodes,
             device_class,
             asked={name: asked[name] for name in PER_NODE},
             tolerations=tolerations_of(spec),
@@ -189,14 +205,13 @@ class ClusterDevices:
         return found
 
     def _count(self, spec: JobSpec, device_class: str) -> int:
-        """Return the devices that workers could have on nodes that aren't silent, whoever else wants them."""
+        """Return the devices that workers could have now, whoever else wants them."""
         asked = worker_requests(spec, self.settings, device_class)
         per_node = {name: asked[name] for name in PER_NODE}
         tolerations, selector = tolerations_of(spec), spec.worker.node_selector
         key = repr((device_class, per_node, tolerations, selector, sorted(self.silent_nodes)))
         if key not in self._counted:
-            nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
             self._counted[key] = free_devices(
-                nodes, device_class, asked=per_node, tolerations=tolerations, selector=selector
+                self._open_nodes, device_class, asked=per_node, tolerations=tolerations, selector=selector
             )
         return self._counted[key]

@@ -16,9 +16,11 @@ from dataclasses import dataclass, field, replace
 from dueby_api.subject import AT, node_of, own_class
 from dueby_operator.cluster.quantities import readable_quantities, requests_of
 from dueby_operator.cluster.resource_slices import GPU, MIG, PublishedGPUs
+from dueby_operator.model.stacks import Absence
 from dueby_operator.objects.nodes import NodeObject, Taint, Toleration
 from dueby_operator.objects.pods import Pod
 from dueby_operator.settings import CLASS_LABELS
+from dueby_planner.model.problem import NEVER_US
 
 CPU_CLASS = re.compile(rf"cpu-([1-9][0-9]{{0,3}})({AT}.+)?$")
 GPU_RESOURCES = (GPU, "amd.com/gpu")
@@ -70,6 +72,12 @@ class Node:
     """By other names under which pods may ask for a resource, the resource."""
     uncounted: str = ""
     """Why GPUs that it publishes don't count; empty if all do."""
+    away: tuple[Absence, ...] = ()
+    """When it goes away and comes back, in microseconds since 1970."""
+
+    def leaves_us(self, now_us: int) -> int:
+        """Return since when it has been away, or when it will be next; NEVER_US if it stays."""
+        return next((each.from_us for each in self.away if each.to_us > now_us), NEVER_US)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,9 +193,9 @@ def free_devices(
         if not is_open(node, tolerations=tolerations, selector=selector):
             continue
         if kind := node.devices.get(device_class):
-            count += _fits(node, {**asked, **kind.request})
+            count += workers_within(node.free, {**asked, **kind.request})
         elif has_slices(node, device_class):
-            count += _fits(node, asked)
+            count += workers_within(node.free, asked)
     return count
 
 
@@ -209,9 +217,14 @@ def _is_borne(taint: Taint, tolerations: Sequence[Toleration]) -> bool:
     return taint.effect == "PreferNoSchedule" or any(toleration.covers(taint) for toleration in tolerations)
 
 
-def _fits(node: Node, asked: Mapping[str, float]) -> int:
-    rooms = (math.floor(node.free.get(name, 0.0) / value + _ROUNDING) for name, value in asked.items() if value)
-    return max(0, min(rooms, default=0))
+def workers_within(room: Mapping[str, float], asked: Mapping[str, float]) -> int:
+    """Return how many workers that ask for this there is room for."""
+    fewest: int | None = None
+    for name, value in asked.items():  # a thousand nodes are asked for each kind of job in each pass
+        if value:
+            count = math.floor(room.get(name, 0.0) / value + _ROUNDING)
+            fewest = count if fewest is None or count < fewest else fewest
+    return max(0, fewest or 0)
 
 
 def _apart(node: Node) -> Node:

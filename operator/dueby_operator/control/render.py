@@ -1,6 +1,6 @@
 """From what was decided about a job to what is written: actions become Jobs, ConfigMaps and deletions. Pure."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from dueby_api.errors import Invalid
@@ -44,7 +44,8 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
         case StartStep():
             return _start_step(action, job, owner, devices.settings)
         case StartWorkers():
-            return _start_workers(action, owner, devices)
+            deadline_us = owner.job.spec.deadline_us(accepted_us=job.accepted_us)
+            return _start_workers(action, owner, devices, keeps_until_us=deadline_us)
         case StopWorkers():
             return _stop_workers(action, job)
         case MeasureClass():
@@ -61,22 +62,29 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
             return [delete_job(found, waits=True) for found in meant]
 
 
-def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices) -> list[Write]:
-    """Return Jobs for each device class, since a Job's pods all ask for the same: one, or more of many workers."""
-    by_class: dict[str, list[Assignment]] = defaultdict(list)
+def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices, *, keeps_until_us: int) -> list[Write]:
+    """Return Jobs for each device class, since a Job's pods all ask for the same: one, or more of many workers.
+
+    Workers that may keep their devices are on nodes that stay until `keeps_until_us`, the others on nodes that stay as
+    long as they do.
+    """
+    groups: dict[tuple[str, frozenset[str]], list[Assignment]] = defaultdict(list)
     for assignment in start.assignments:
-        by_class[assignment.device_class].append(assignment)
+        until_us = assignment.until_us or keeps_until_us
+        avoid = devices.avoided_nodes(assignment.device_class, until_us=until_us)
+        groups[assignment.device_class, avoid].append(assignment)
     made: list[Write] = []
-    for device_class, assignments in by_class.items():
+    chunks: Counter[str] = Counter()
+    for (device_class, avoid), assignments in groups.items():
         device = devices.kind_of(device_class)
         if device is None:
             raise Invalid("spec.gpus.classes", f"no node has devices of the class {device_class}")
-        avoid = devices.avoided_nodes(device_class)
-        for chunk, first in enumerate(range(0, len(assignments), MAX_WORKERS_OF_JOB)):
-            some = assignments[first : first + MAX_WORKERS_OF_JOB]
+        for first in range(0, len(assignments), MAX_WORKERS_OF_JOB):
+            some, chunk = assignments[first : first + MAX_WORKERS_OF_JOB], chunks[device_class]
             objects = worker_objects(
                 owner, devices.settings, start, assignments=some, device=device, chunk=chunk, avoid=avoid
             )
+            chunks[device_class] += 1
             made.append(Create(config_map=objects.config_map, job=objects.job))
     return made
 
@@ -123,7 +131,7 @@ def _stop_workers(stop: StopWorkers, job: JobSnapshot) -> list[Write]:
 
     A Job of which all living workers are meant is deleted. Of another, an Indexed Job shrinks at its end only: the
     worker that goes is not always the one that was meant, and the others take over its share either way. A worker that
-    hangs is not taken away: its pod is, and the Job makes another one.
+    hangs, or one of those whose node goes away, is not taken away: its pod is, and the Job makes another one.
     """
     made: list[Write] = []
     for worker_job in job.worker_jobs:
@@ -132,11 +140,13 @@ def _stop_workers(stop: StopWorkers, job: JobSnapshot) -> list[Write]:
         if not meant:
             continue
         left = worker_job.job.spec.completions - len(meant)
-        if stop.reason == "WorkerLost":
+        is_queued, is_draining = names.QUEUE in worker_job.job.metadata.labels, stop.reason == "NodeDrains"
+        is_whole = len(meant) == len(alive)
+        if stop.reason == "WorkerLost" or (is_draining and not is_whole):
             made += _delete_pods(worker_job, job, meant)
-        elif left <= 0 or (len(meant) == len(alive) and names.QUEUE in worker_job.job.metadata.labels):
+        elif left <= 0 or (is_whole and (is_queued or is_draining)):
             made.append(delete_job(worker_job.job))
-        elif names.QUEUE not in worker_job.job.metadata.labels:
+        elif not is_queued:
             made.append(_shrink(worker_job.job, left))
     return made
 

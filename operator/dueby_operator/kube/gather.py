@@ -111,6 +111,7 @@ class Gatherer:
             jobs=(*observed, *over),
             devices=ClusterDevices(
                 settings=self._settings,
+                now_us=now_us,
                 nodes=nodes,
                 unscheduled=self._withheld.count(observed, now_us=now_us),
                 room=_room(lists.quotas, observed),

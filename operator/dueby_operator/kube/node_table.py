@@ -5,10 +5,14 @@ nothing else. So it is for an operator that doesn't read the pods of other names
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from dueby_api.errors import Invalid
 from dueby_operator import paths
+from dueby_operator.cluster.absences import find_absences, read_drain_at
 from dueby_operator.cluster.nodes import Node, read_node, with_published
 from dueby_operator.cluster.resource_slices import DRIVER, PublishedGPUs, read_published
 from dueby_operator.kube.client import Kube, Refused
@@ -18,6 +22,8 @@ from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.resource_slices import DeviceClass, ResourceClaim, ResourceSlice
 from dueby_operator.settings import OperatorSettings
+
+log = logging.getLogger(__name__)
 
 
 class NodeTable:
@@ -31,6 +37,8 @@ class NodeTable:
         self._changed = changed
         self._published: Mapping[str, PublishedGPUs] | None = None
         """By node; None if it has to be read anew."""
+        self._told: set[tuple[str, str]] = set()
+        """Nodes and what was logged about their annotations."""
         self._nodes = Reflector(
             kube, paths.core_path("nodes"), reduce=self._node, changed=lambda *_: changed(), outage=outage
         )
@@ -79,7 +87,20 @@ class NodeTable:
         self._published = None
 
     def _node(self, found: dict[str, Any]) -> Node:
-        return read_node(parse(NodeObject, found), self._settings.class_labels)
+        read = parse(NodeObject, found)
+        away = find_absences(read.metadata.labels, self._settings.maintenance, drain_at_us=self._drain_at_us(read))
+        return replace(read_node(read, self._settings.class_labels), away=away)
+
+    def _drain_at_us(self, node: NodeObject) -> int | None:
+        """Return when the node is to be drained. What can't be read is ignored, and logged once."""
+        try:
+            return read_drain_at(node.metadata.annotations)
+        except Invalid as error:
+            told = node.metadata.name, str(error)
+            if told not in self._told:
+                self._told.add(told)
+                log.warning("an annotation of node %s is ignored: %s", *told)
+            return None
 
 
 def _slice(found: dict[str, Any]) -> ResourceSlice | None:

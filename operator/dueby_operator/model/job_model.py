@@ -16,6 +16,7 @@ from dueby_api.parts import NONE, Parts, all_parts
 from dueby_api.step_messages import StoreWait, WorkerProgress
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.model.problem import NEVER_US
 from dueby_planner.replan import FRESH, LagMemory, OngoingWorker
 
 WorkerState = Literal["queued", "starting", "running", "done", "spent", "lost", "stopped"]
@@ -23,7 +24,16 @@ WorkerState = Literal["queued", "starting", "running", "done", "spent", "lost", 
 GONE: frozenset[WorkerState] = frozenset({"done", "spent", "lost", "stopped"})
 News = Literal["WorkerLost", "Edited", "Admitted"]
 StartReason = Literal[
-    "Started", "Resumed", "WorkerLost", "Lagging", "Edited", "Admitted", "Ahead", "WindowBegins", "GaveWay"
+    "Started",
+    "Resumed",
+    "WorkerLost",
+    "Lagging",
+    "Edited",
+    "Admitted",
+    "Ahead",
+    "WindowBegins",
+    "GaveWay",
+    "NodeDrains",
 ]
 # Workers that a job may have had, those that are gone among them. Each is told the shares of all, which is 400 KB for
 # so many, and what it is told may be 1 MiB.
@@ -76,6 +86,8 @@ class WorkerModel:
     """Since when it has answered questions, in microseconds since 1970; None while it doesn't."""
     node: str = ""
     """Where its device is; empty while it is on no node, or where there are none."""
+    leaves_us: int = NEVER_US
+    """When its node goes away, in microseconds since 1970; NEVER_US if it stays."""
     group: str = ""
     """What it was started with and ends with, such as a Job."""
     can_shrink: bool = True

@@ -1,4 +1,4 @@
-"""Devices for whom they are: a stack is devices of one class that the same jobs may use. Pure.
+"""Devices for whom they are: a stack is devices of one class that the same jobs may use at the same times. Pure.
 
 A job's devices over time are counted by stack, so that what one job may not use is never promised to it, and what only
 one job may use is never kept from it. Devices of several classes may share a node's cores, memory or pods: those are
@@ -8,9 +8,18 @@ rivals, and whoever takes one of the first takes so many of each of the others.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from dueby_api.inference_job import JobSpec
 from dueby_operator.model.job_snapshot import JobKey
+
+
+class Absence(NamedTuple):
+    """From when to when a node and its devices are not there."""
+
+    from_us: int
+    to_us: int
+    """NEVER_US if it isn't known when they come back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +34,7 @@ class Claimant:
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """Devices of one class that the same jobs may use."""
+    """Devices of one class that the same jobs may use, and that go away and come back together."""
 
     name: str
     device_class: str
@@ -39,6 +48,12 @@ class Stack:
     """The jobs that may use them."""
     nodes: frozenset[str] = frozenset()
     """Where they are; empty where there are no nodes."""
+    away: tuple[Absence, ...] = ()
+    """When they are not there, in times from now."""
+
+    def is_there(self, from_us: int, to_us: int) -> bool:
+        """Return whether they are there all the time between two times from now."""
+        return all(each.to_us <= from_us or each.from_us >= to_us for each in self.away)
 
 
 @dataclass(frozen=True, kw_only=True)

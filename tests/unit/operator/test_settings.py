@@ -5,7 +5,7 @@ import pytest
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
-from dueby_operator.settings import ProfilerSettings, Window, read_profiler
+from dueby_operator.settings import ProfilerSettings, Window, read_maintenance, read_profiler
 
 
 def test_the_charts_values_are_read() -> None:
@@ -31,6 +31,36 @@ def test_what_is_wrong_is_named(text: str, field: str) -> None:
     with pytest.raises(Invalid) as raised:
         read_profiler(text)
     assert field in str(raised.value)
+
+
+def test_maintenance_is_read() -> None:
+    (found,) = read_maintenance(
+        '{"windows": [{"from": "2026-12-06T02:00:00Z", "to": "2026-12-06T05:00:00+01:00", '
+        '"nodeSelector": {"pool": "a"}}]}'
+    )
+    assert (found.to_time - found.from_time).total_seconds() == 7200
+    assert found.node_selector == {"pool": "a"}
+
+
+@pytest.mark.parametrize(
+    ("window", "sentence"),
+    [
+        pytest.param('{"from": "2026-12-06T02:00:00Z"}', "to", id="no end"),
+        pytest.param('{"from": "sunday", "to": "2026-12-06T04:00:00Z"}', "from", id="no time"),
+        pytest.param('{"from": "2026-12-06T04:00:00", "to": "2026-12-06T05:00:00Z"}', "no offset", id="no offset"),
+        pytest.param(
+            '{"from": "2026-12-06T04:00:00Z", "to": "2026-12-06T04:00:00Z"}', "later than from", id="no time in it"
+        ),
+        pytest.param(
+            '{"from": "2026-12-06T02:00:00Z", "to": "2026-12-06T04:00:00Z", "nodes": 1}', "nodes", id="unknown"
+        ),
+    ],
+)
+def test_what_is_wrong_with_maintenance_is_named(window: str, sentence: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        read_maintenance(f'{{"windows": [{window}]}}')
+    assert "--maintenance" in str(raised.value)
+    assert sentence in str(raised.value)
 
 
 def test_it_has_defaults() -> None:

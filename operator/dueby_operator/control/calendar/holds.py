@@ -1,7 +1,7 @@
 """What running workers hold, until when, and which of them may be asked to give way. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from math import ceil
 
@@ -10,6 +10,7 @@ from dueby_operator.control.calendar.entries import Entry
 from dueby_operator.control.calendar.ledger import Hold
 from dueby_operator.control.work.watch import ongoing, pause_us
 from dueby_operator.model.job_model import WorkerModel
+from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.pool import CLASSES
 from dueby_planner.model.problem import NEVER_US
@@ -35,7 +36,8 @@ def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
             continue
         until_us = worker.assignment.until_us
         left_us = None if until_us is None else until_us - entry.model.now_us
-        bound_us = left_us if left_us is not None and left_us > 0 else NEVER_US
+        leaves_us = max(1, worker.leaves_us - entry.model.now_us)
+        bound_us = min(leaves_us, left_us if left_us is not None and left_us > 0 else NEVER_US)
         found.append(
             Hold(
                 key=entry.key,
@@ -53,6 +55,24 @@ def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
     return found
 
 
+def find_leaving(entries: Iterable[Entry]) -> Mapping[JobKey, tuple[str, ...]]:
+    """Return the names of the workers, by job, that are to stop now so that they end a part before their node goes.
+
+    One that has not begun has nothing to end, and one that is stopped may come back to the same node.
+    """
+    leaving = {
+        entry.key: tuple(
+            worker.name
+            for worker in entry.model.workers
+            if worker.state == "running"
+            and worker.can_shrink
+            and worker.leaves_us - entry.model.now_us <= _gone_us(entry, worker)
+        )
+        for entry in entries
+    }
+    return {key: names for key, names in leaving.items() if names}
+
+
 def is_protected(entry: Entry) -> bool:
     """Return whether the job gave way a short time ago, and nothing has come into its sink since."""
     replans = entry.given.status.replans
@@ -66,8 +86,8 @@ def _stack_of(entry: Entry, worker: WorkerModel, stacks: Stacks, idle: Counter[s
     if worker.node or not stacks.nodes:
         found = stacks.at(entry.key, device_class, worker.node)
         return found.name if found else None
-    open_stacks = [stack.name for stack in stacks.of(entry.key, device_class) if idle[stack.name] > 0]
-    name = max(open_stacks, key=lambda name: idle[name], default=None)
+    there = (stack.name for stack in stacks.of(entry.key, device_class) if stack.is_there(0, 1))
+    name = max((name for name in there if idle[name] > 0), key=lambda name: idle[name], default=None)
     if name is not None:
         idle[name] -= 1
     return name
@@ -81,19 +101,26 @@ def _rest_us(entry: Entry, margin: Fraction) -> int:
 
 
 def _gives_way_us(entry: Entry, worker: WorkerModel, *, is_protected: bool) -> int:
-    """Return how soon the worker would be gone: at the end of its part, and not just after its start.
+    """Return how soon the worker would be gone: at the end of its part, and not just after its start."""
+    if not worker.can_shrink:
+        return NEVER_US
+    choice, gone_us = worker.assignment.choice, _gone_us(entry, worker)
+    if is_protected:  # its next part comes first
+        gone_us += choice.start_us + _part_us(entry, worker)
+    return max(gone_us, worker.created_us + pause_us([choice.start_us]) - entry.model.now_us)
+
+
+def _gone_us(entry: Entry, worker: WorkerModel) -> int:
+    """Return how long it takes until a worker that is told to stop is gone: to the end of its part.
 
     A part that takes longer than it is granted is dropped at once, but what it takes is known only roughly.
     """
-    if not worker.can_shrink:
-        return NEVER_US
-    model, choice = entry.model, worker.assignment.choice
-    step_us = worker.step_us or choice.latency_us
-    part_us = -(-(model.part_size or 1) // choice.mini_batch_size) * step_us
-    gone_us = min(part_us, model.grace_s * MICROS_PER_SECOND) + EXIT_US
-    if is_protected:  # its next part comes first
-        gone_us += choice.start_us + part_us
-    return max(gone_us, worker.created_us + pause_us([choice.start_us]) - model.now_us)
+    return min(_part_us(entry, worker), entry.model.grace_s * MICROS_PER_SECOND) + EXIT_US
+
+
+def _part_us(entry: Entry, worker: WorkerModel) -> int:
+    choice = worker.assignment.choice
+    return -(-(entry.model.part_size or 1) // choice.mini_batch_size) * (worker.step_us or choice.latency_us)
 
 
 def _is_old_enough(entry: Entry, worker: WorkerModel) -> bool:

@@ -82,13 +82,18 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
     held = Counter(hold.stack for hold in holds if not hold.is_on_its_way)
     there = {stack.name: stack.idle + stack.leaving + held[stack.name] for stack in stacks.all}
     leaving = {stack.name: stack.leaving for stack in stacks.all}
+    away = {stack.name: [Taken(*absence, there[stack.name]) for absence in stack.away] for stack in stacks.all}
 
     def table(*, surely: bool) -> Table:
         return {
             kind: {
                 name: without(
                     always_free(count),
-                    [*_held(holds, name, kind, surely=surely), Taken(0, leave_us if surely else 1, leaving[name])],
+                    [
+                        *_held(holds, name, kind, surely=surely),
+                        Taken(0, leave_us if surely else 1, leaving[name]),
+                        *away[name],
+                    ],
                 )
                 for name, count in there.items()
             }

@@ -37,6 +37,13 @@ class Placed:
     """Devices by stack on which workers are started now."""
 
 
+def urgency(placement: Placement) -> tuple[bool, int, str]:
+    """Order jobs by when they are to begin: first those that will be in time."""
+    begin = begins_us(placement.reservation) if placement.reservation else NEVER_US
+    is_late = placement.action not in ("Start", "Reserve")
+    return is_late, begin, placement.job.name
+
+
 def decide_placed(usable: Usable, placement: Placement, calendar: Calendar, room: Room) -> Placed:
     """Return what to do now about a job for which there is a placement in the calendar."""
     entry, reservation = usable.entry, placement.reservation

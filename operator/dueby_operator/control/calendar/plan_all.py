@@ -18,9 +18,9 @@ from dueby_api.inference_job import DeadlineClass
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.calendar.entries import Entry, Usable
 from dueby_operator.control.calendar.give_way import find_who_gives_way
-from dueby_operator.control.calendar.holds import EXIT_US, find_holds
+from dueby_operator.control.calendar.holds import EXIT_US, find_holds, find_leaving
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
-from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread
+from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread, urgency
 from dueby_operator.control.calendar.reserved import taken_by_placements, taken_by_status, without_old_windows
 from dueby_operator.control.calendar.unused import find_unused
 from dueby_operator.control.calendar.windows import Room
@@ -31,16 +31,14 @@ from dueby_operator.control.work.build_model import build_model
 from dueby_operator.control.work.decide import decide_workers
 from dueby_operator.control.work.decision import Start, Stop, WorkDecision
 from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_model import JobModel
+from dueby_operator.model.job_model import JobModel, StartReason
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
 from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CLASSES
-from dueby_planner.calendar.reservation import begins_us
 from dueby_planner.calendar.verify import verify_calendar
-from dueby_planner.model.problem import NEVER_US
 
 _PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
 _YIELDING: tuple[DeadlineClass, ...] = ("Relaxed", "BestEffort")
@@ -83,10 +81,8 @@ class _Planning:
         placed = self._place()
         self._decide(placed, *_PROMISED)
         placements = {key: placement for key, (placement, _) in placed.items() if key not in self.done}
-        stopping = find_who_gives_way(placements, self._holds, self._stacks)
-        for key, workers in stopping.items():
-            model = self._entries[key].model
-            self._work[key] = model, WorkDecision(action=Stop(workers=workers, reason="GaveWay"), lag=model.lag)
+        self._stop(find_who_gives_way(placements, self._holds, self._stacks), "GaveWay")
+        self._stop(find_leaving(self._open_entries()), "NodeDrains")
         for kind in _YIELDING:
             above = CLASSES[: CLASSES.index(kind)]
             taken = {key: found for key, found in placements.items() if found.job.deadline_class in above}
@@ -98,6 +94,11 @@ class _Planning:
         for entry in self._open_entries():
             self._guarded(entry.given, self._carry_out, entry)
         self.shared = replace(self.shared, unused=find_unused(self.done, self._stacks, self._idle))
+
+    def _stop(self, stopping: Mapping[JobKey, tuple[str, ...]], reason: StartReason) -> None:
+        for key, workers in stopping.items():
+            model = self._entries[key].model
+            self._work[key] = model, WorkDecision(action=Stop(workers=workers, reason=reason), lag=model.lag)
 
     def _guarded(self, given: PolicyInput, step: Callable[..., None], *arguments: object) -> None:
         try:
@@ -126,7 +127,8 @@ class _Planning:
             for entry in self._open_entries():
                 self._guarded(entry.given, self._count, entry)
             self._count(*self._open_entries())
-        self._idle = Counter({stack.name: stack.idle for stack in self._stacks.all})
+        there = (stack for stack in self._stacks.all if stack.is_there(0, 1))
+        self._idle = Counter({stack.name: stack.idle for stack in there})
         for entry in self._open_entries():
             self._guarded(entry.given, self._hold, entry)
         grace_us = self.shared.devices.worker_grace_s * MICROS_PER_SECOND
@@ -240,7 +242,7 @@ class _Planning:
     def _decide(self, placed: Placed, *classes: DeadlineClass) -> None:
         """Decide what begins now of the jobs of these classes."""
         of_class = {key: found for key, (found, _) in placed.items() if found.job.deadline_class in classes}
-        for key in sorted(of_class, key=lambda key: _urgency(of_class[key])):
+        for key in sorted(of_class, key=lambda key: urgency(of_class[key])):
             entry = self._entries[key]
             self._guarded(entry.given, self._decide_one, entry, placed)
 
@@ -291,10 +293,3 @@ def _may_be_noise(entry: Entry, placement: Placement) -> bool:
     is_moved = bool(entry.windows) and not placement.kept and entry.deadline_class in _PROMISED
     memory = entry.given.memory
     return is_moved and entry.model.news is None and memory.generation is not None and not memory.waited_for_windows
-
-
-def _urgency(placement: Placement) -> tuple[bool, int, str]:
-    """Order jobs by when they are to begin: first those that will be in time."""
-    begin = begins_us(placement.reservation) if placement.reservation else NEVER_US
-    is_late = placement.action not in ("Start", "Reserve")
-    return is_late, begin, placement.job.name

@@ -14,14 +14,14 @@ from dueby_planner.calendar.free_devices import Taken
 
 def taken_by_status(entry: Entry, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
     """Yield what is reserved for a job of each stack, as its status says."""
-    there = {stack.name: stack.devices for stack in stacks.all}
+    there = {stack.name: stack for stack in stacks.all}
     for window in entry.stored(stacks):
-        left = window.count
+        left, times = window.count, (max(0, window.from_us), max(1, window.to_us))
         for name in window.devices:
-            count = min(left, there[name])
+            count = min(left, there[name].devices) if there[name].is_there(*times) else 0
             left -= count
             if count:
-                yield name, Taken(max(0, window.from_us), max(1, window.to_us), count)
+                yield name, Taken(*times, count)
 
 
 def taken_by_placements(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:

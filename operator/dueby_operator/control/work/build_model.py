@@ -21,7 +21,7 @@ def build_model(given: PolicyInput) -> JobModel:
         raise ValueError(f"{job.namespace}/{job.name} is planned before its images are counted")
     profiles = tuple(matching(given.profiles, spec.model))
     classes = sorted({profile.spec.device_class for profile in profiles})
-    workers = tuple(_with_known_class(worker, classes) for worker in job.workers)
+    workers = tuple(_with_leaving(_with_known_class(worker, classes), given) for worker in job.workers)
     own = Counter(w.assignment.device_class for w in workers if not w.is_gone and w.state != "queued")
     revision = job.revision
     offer = given.shared.devices.offer(job.namespace, spec, classes=classes, has_started=revision > 0)
@@ -51,6 +51,11 @@ def build_model(given: PolicyInput) -> JobModel:
         news=news,
         lag=given.memory.lag,
     )
+
+
+def _with_leaving(worker: WorkerModel, given: PolicyInput) -> WorkerModel:
+    node = given.nodes.get(worker.node)
+    return worker if node is None else replace(worker, leaves_us=node.leaves_us(given.now_us))
 
 
 def _with_known_class(worker: WorkerModel, classes: Collection[str]) -> WorkerModel:

@@ -6,6 +6,7 @@ from dueby_operator.control.work.assign import assign_helpers
 from dueby_operator.control.work.decision import Start, Stop, WorkDecision
 from dueby_operator.model.job_model import JobModel, StartReason, WorkerModel
 from dueby_planner.model.capacity import DeviceGroup, at_confidence
+from dueby_planner.model.problem import NEVER_US
 from dueby_planner.model.rule import Rule
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.replan import OngoingWorker, WorkerChange, finish_us, read_lag
@@ -107,8 +108,10 @@ def _ongoing(worker: WorkerModel, now_us: int, max_iterations: int | None) -> On
     # The first mini-batch is not one of the iterations.
     limits = [] if max_iterations is None else [max_iterations + 1 - worker.batches]
     until_us = worker.assignment.until_us
-    if until_us is not None and until_us > now_us:  # if nobody has come for its device by then, it goes on
-        limits.append(max(0, (until_us - now_us - rest_us) // latency_us + 1))
+    # If nobody has come for its device by then, it goes on; if its node goes, it doesn't.
+    end_us = min(until_us, worker.leaves_us) if until_us is not None and until_us > now_us else worker.leaves_us
+    if end_us < NEVER_US:
+        limits.append(max(0, (end_us - now_us - rest_us) // latency_us + 1))
     return OngoingWorker(
         name=worker.name,
         mini_batch_size=choice.mini_batch_size,

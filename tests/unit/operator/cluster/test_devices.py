@@ -5,13 +5,13 @@ from typing import Any
 
 from dueby_api.inference_job import JobSpec
 from dueby_operator.cluster.devices import ClusterDevices
-from support.decisions import SETTINGS, indexed, infj, look, node
+from support.decisions import NOW, SETTINGS, indexed, infj, look, node
 from support.operator import spec
 
 
 def devices(*names: str, **more: Any) -> ClusterDevices:
     """Nodes of eight cores, without GPUs."""
-    return ClusterDevices(settings=SETTINGS, nodes={name: node(name) for name in names}, **more)
+    return ClusterDevices(settings=SETTINGS, now_us=NOW, nodes={name: node(name) for name in names}, **more)
 
 
 def asking(*, cpu: str = "1", **selector: str) -> JobSpec:

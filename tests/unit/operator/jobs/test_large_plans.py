@@ -64,7 +64,7 @@ def creates(
     )
     seen = job(infj(metadata={"name": "j" * 40}, **spec))
     assert isinstance(seen.manifest, InferenceJob)
-    writes = render((start,), seen, seen.manifest, ClusterDevices(settings=SETTINGS, nodes=there))
+    writes = render((start,), seen, seen.manifest, ClusterDevices(settings=SETTINGS, now_us=NOW, nodes=there))
     return [write for write in writes if isinstance(write, Create)]
 
 

@@ -10,8 +10,11 @@ import pytest
 from aiohttp import web
 
 from dueby_operator import paths
+from dueby_operator.cluster.absences import DRAIN_AT
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.kube.node_table import NodeTable
+from dueby_operator.model.stacks import Absence
+from dueby_planner.model.problem import NEVER_US
 from support.api import served
 from support.decisions import SETTINGS, node_document
 from support.resource_slices import GPU, claim, device_class, gpu, resource_slice
@@ -34,6 +37,8 @@ class Server:
     statuses: Mapping[str, int] = field(default_factory=dict)
     """What is answered instead, by path."""
     events: Mapping[str, asyncio.Queue[Document]] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Of the node."""
     asked: set[str] = field(default_factory=set)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -47,7 +52,7 @@ class Server:
                 await response.write(json.dumps(await self.events[request.path].get()).encode() + b"\n")
             await asyncio.sleep(3600)
         node = node_document()
-        node["metadata"] |= {"uid": "u", "labels": {LABEL: A100}}
+        node["metadata"] |= {"uid": "u", "labels": {LABEL: A100}, "annotations": dict(self.annotations)}
         found = {paths.core_path("nodes"): [node], **self.objects}[request.path]
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": found})
 
@@ -113,3 +118,25 @@ def test_an_operator_that_reads_no_pods_of_others_asks_for_none_of_it() -> None:
     node, _ = asyncio.run(rows(server, ignores_other_pods=True))
     assert not node.devices
     assert server.asked == {paths.core_path("nodes")}
+
+
+def test_a_node_says_when_it_is_drained() -> None:
+    node, _ = asyncio.run(rows(Server(annotations={DRAIN_AT: "1970-01-01T00:00:05Z"})))
+    assert node.away == (Absence(5_000_000, NEVER_US),)
+
+
+def test_a_drain_that_is_no_time_is_ignored_and_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def look() -> Node:
+        queue: asyncio.Queue[Document] = asyncio.Queue()
+        server = Server(events={paths.core_path("nodes"): queue}, annotations={DRAIN_AT: "soon"})
+        again = node_document()
+        again["metadata"] |= {"uid": "u", "resourceVersion": "2", "annotations": dict(server.annotations)}
+        queue.put_nowait({"type": "MODIFIED", "object": again})
+        node, _ = await rows(server, until=lambda node: LABEL not in node.labels)
+        return node
+
+    assert asyncio.run(look()).away == ()
+    told = [record.getMessage() for record in caplog.records if DRAIN_AT in record.getMessage()]
+    assert len(told) == 1
+    assert "node n" in told[0]
+    assert "soon" in told[0]

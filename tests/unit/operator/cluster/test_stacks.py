@@ -1,0 +1,236 @@
+"""Stacks: what a job may use is counted for it exactly, and what rivals leave fits on the nodes."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.cluster.nodes import Node, PodRow, read_node, take_pods
+from dueby_operator.cluster.requests import worker_requests
+from dueby_operator.model.stacks import Absence, Claimant, Stacks
+from dueby_operator.objects.nodes import NodeObject
+from dueby_operator.objects.parse import parse
+from dueby_planner.model.problem import NEVER_US
+from support.decisions import NOW, SECOND, SETTINGS, node
+from support.operator import spec
+
+GPU, MIG, A100 = "nvidia.com/gpu", "nvidia.com/mig-1g.5gb", "NVIDIA-A100"
+CLASSES = ("cpu-1", "cpu-2", "cpu-3", A100, f"{A100}-mig-1g.5gb")
+TAINT = {"key": "dedicated", "value": "x", "effect": "NoSchedule"}
+
+
+def one_of(*values: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+@st.composite
+def some_nodes(draw: st.DrawFn) -> dict[str, Node]:
+    """A few nodes of which no two need be alike, and what strangers have of them."""
+    found, rows = [], []
+    for number in range(draw(st.integers(1, 3))):
+        name, has_gpus = f"n{number}", draw(st.booleans())
+        gpus = {GPU: str(draw(st.integers(0, 3))), MIG: str(draw(st.integers(0, 2)))} if has_gpus else {}
+        allocatable = {"cpu": draw(one_of("3", "4", "6")), "memory": draw(one_of("6Gi", "12Gi")), "pods": "5", **gpus}
+        labels = {"pool": draw(one_of("a", "b")), **({"nvidia.com/gpu.product": A100} if has_gpus else {})}
+        document = {
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"unschedulable": draw(one_of(False, False, True)), "taints": draw(one_of([], [], [TAINT]))},
+            "status": {"allocatable": allocatable, "conditions": [{"type": "Ready", "status": "True"}]},
+        }
+        away = draw(one_of((), (), (Absence(NOW + SECOND, NEVER_US),)))
+        found.append(replace(read_node(parse(NodeObject, document)), away=away))
+        taken = {GPU: 1.0} if draw(st.booleans()) and gpus.get(GPU, "0") != "0" else {}
+        rows += [PodRow(node=name, requests={"cpu": 1.5, "memory": 2.0**30, "pods": 1.0, **taken})] * draw(one_of(0, 1))
+    return take_pods(found, rows)
+
+
+def some_spec(draw: st.DrawFn) -> Any:
+    worker: dict[str, Any] = {}
+    if draw(st.booleans()):
+        worker["resources"] = {"requests": {"memory": draw(one_of("1Gi", "3Gi")), "cpu": draw(one_of("1", "2", "3"))}}
+    if draw(st.booleans()):
+        worker["nodeSelector"] = {"pool": "a"}
+    if draw(st.booleans()):
+        worker["tolerations"] = [TAINT]
+    return spec(worker=worker)
+
+
+@st.composite
+def some_claimants(draw: st.DrawFn) -> list[Claimant]:
+    classes = st.lists(st.sampled_from(CLASSES), min_size=1, max_size=3, unique=True).map(tuple)
+    return [
+        Claimant(key=("team", f"job-{number}"), spec=some_spec(draw), classes=draw(classes))
+        for number in range(draw(st.integers(1, 3)))
+    ]
+
+
+def devices_of(nodes: Mapping[str, Node]) -> ClusterDevices:
+    return ClusterDevices(settings=SETTINGS, now_us=NOW, nodes=nodes)
+
+
+@given(some_nodes(), some_claimants())
+def test_each_job_finds_exactly_what_it_is_offered_now(nodes: dict[str, Node], claimants: list[Claimant]) -> None:
+    devices = devices_of(nodes)
+    stacks = devices.stacks(claimants)
+    assert all(0 <= stack.idle <= stack.devices for stack in stacks.all)
+    assert all(stack.devices > 0 and stack.users for stack in stacks.all)
+    for claimant in claimants:
+        offer = devices.offer("team", claimant.spec, classes=claimant.classes, has_started=False)
+        there = {name: sum(stack.idle for stack in stacks.of(claimant.key, name)) for name in claimant.classes}
+        assert there == offer.counts
+        assert {stack.device_class for stack in stacks.of(claimant.key)} <= set(claimant.classes)
+
+
+@given(some_nodes(), some_claimants())
+def test_who_may_use_a_node_follows_from_its_labels_and_taints(
+    nodes: dict[str, Node], claimants: list[Claimant]
+) -> None:
+    stacks = devices_of(nodes).stacks(claimants)
+    for claimant, found in product(claimants, nodes.values()):
+        worker = claimant.spec.worker
+        may = (
+            found.is_ready
+            and (not worker.node_selector or found.labels["pool"] == "a")
+            and (not found.taints or bool(worker.tolerations))
+        )
+        uses = any(found.name in stack.nodes for stack in stacks.of(claimant.key))
+        assert may or not uses
+        empty = {found.name: replace(found, free=found.allocatable)}
+        offer = devices_of(empty).offer("team", claimant.spec, classes=claimant.classes, has_started=False)
+        assert uses == any(offer.counts.values())
+        assert not any(offer.counts.values()) or may
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What one worker asks for, and where it may be."""
+
+    asked: Mapping[str, float]
+    nodes: frozenset[str]
+
+
+def fits(workers: Sequence[Worker], free: Mapping[str, Mapping[str, float]]) -> bool:
+    """Whether there is a node for each worker, by trying all."""
+    if not workers:
+        return True
+    first, *others = workers
+    for name in first.nodes:
+        left = {resource: free[name].get(resource, 0.0) - value for resource, value in first.asked.items()}
+        if min(left.values()) >= 0 and fits(others, {**free, name: {**free[name], **left}}):
+            return True
+    return False
+
+
+def workers_of(stacks: Stacks, claimants: Sequence[Claimant], devices: ClusterDevices) -> dict[str, list[Worker]]:
+    """By stack, the workers that its users may have on it."""
+    found: dict[str, list[Worker]] = {}
+    for stack in stacks.all:
+        kind = devices.kind_of(stack.device_class)
+        found[stack.name] = [
+            Worker({**needed(each, stack.device_class), **(kind.request if kind else {})}, stack.nodes)
+            for each in claimants
+            if each.key in stack.users
+        ]
+    return found
+
+
+def needed(claimant: Claimant, device_class: str) -> dict[str, float]:
+    asked = worker_requests(claimant.spec, SETTINGS, device_class)
+    return {name: asked[name] for name in ("cpu", "memory", "pods")}
+
+
+def allowed(stacks: Stacks, order: Sequence[str], wanted: Mapping[str, int]) -> Counter[str]:
+    """What is taken of each stack if so many are wanted in this order, and each takes of its rivals."""
+    left = Counter({stack.name: stack.idle for stack in stacks.all})
+    taken: Counter[str] = Counter()
+    for name in order:
+        taken[name] = min(wanted[name], max(0, left[name]))
+        for rival, lost in stacks.rivals.get(name, {}).items():
+            left[rival] -= lost * taken[name]
+    return taken
+
+
+@given(some_nodes(), some_claimants(), st.data())
+def test_what_rivals_leave_fits_on_the_nodes(
+    nodes: dict[str, Node], claimants: list[Claimant], data: st.DataObject
+) -> None:
+    devices = devices_of(nodes)
+    stacks = devices.stacks(claimants)
+    names = [stack.name for stack in stacks.all]
+    wanted = {name: data.draw(st.integers(0, 3), label=name) for name in names}
+    taken = allowed(stacks, data.draw(st.permutations(names)), wanted)
+    users = workers_of(stacks, claimants, devices)
+    workers = [data.draw(st.sampled_from(users[name])) for name in names for _ in range(taken[name])]
+    free = {name: found.free for name, found in nodes.items()}
+    assert fits(sorted(workers, key=lambda worker: -worker.asked["cpu"])[:7], free)
+
+
+def pairs(stacks: Stacks) -> Iterator[tuple[str, str, int]]:
+    for one, lost in stacks.rivals.items():
+        for other, count in lost.items():
+            yield one, other, count
+
+
+def test_slices_of_two_sizes_are_rivals() -> None:
+    claimants = [Claimant(key=("team", name), spec=spec(), classes=(name,)) for name in ("cpu-1", "cpu-2")]
+    stacks = devices_of({"n": node(cpus=8)}).stacks(claimants)
+    assert [(stack.name, stack.devices) for stack in stacks.all] == [("cpu-1", 8), ("cpu-2", 4)]
+    assert sorted(pairs(stacks)) == [("cpu-1", "cpu-2", 1), ("cpu-2", "cpu-1", 2)]
+
+
+def test_jobs_of_which_different_numbers_fit_are_rivals_on_the_same_devices() -> None:
+    large = spec(worker={"resources": {"requests": {"memory": "32Gi"}}})
+    claimants = [
+        Claimant(key=("team", "small"), spec=spec(), classes=("cpu-1",)),
+        Claimant(key=("team", "large"), spec=large, classes=("cpu-1",)),
+    ]
+    stacks = devices_of({"n": node(cpus=8)}).stacks(claimants)
+    assert {next(iter(stack.users))[1]: stack.devices for stack in stacks.all} == {"small": 8, "large": 2}
+    (small,), (large_stack,) = stacks.of(("team", "small")), stacks.of(("team", "large"))
+    assert stacks.rivals[large_stack.name][small.name] == 16
+
+
+def test_nodes_with_the_same_future_are_one_stack() -> None:
+    goes = (Absence(NOW + 60 * SECOND, NEVER_US),)
+    was = (Absence(NOW - 60 * SECOND, NOW),)
+    nodes = {
+        "a": node("a"),
+        "b": replace(node("b"), away=was),
+        "c": replace(node("c"), away=goes),
+        "d": replace(node("d"), away=goes),
+    }
+    stacks = devices_of(nodes).stacks([Claimant(key=("team", "job"), spec=spec(), classes=("cpu-1",))])
+    found = {stack.nodes: (stack.name, stack.devices, stack.away) for stack in stacks.all}
+    assert found == {
+        frozenset("ab"): ("cpu-1", 16, ()),
+        frozenset("cd"): ("cpu-1#2", 16, (Absence(60 * SECOND, NEVER_US),)),
+    }
+    assert not any(stacks.rivals.values())
+
+
+def test_a_node_that_is_away_offers_nothing_now_and_is_kept_off() -> None:
+    away = (Absence(NOW - SECOND, NOW + SECOND),)
+    devices = devices_of({"a": node("a"), "b": replace(node("b"), away=away)})
+    assert devices.offer("team", spec(), classes=("cpu-1",), has_started=False).counts == {"cpu-1": 8}
+    assert devices.avoided_nodes("cpu-1") == {"b"}
+    later = replace(devices, now_us=NOW + SECOND, _counted={})
+    assert later.offer("team", spec(), classes=("cpu-1",), has_started=False).counts == {"cpu-1": 16}
+    assert later.avoided_nodes("cpu-1") == frozenset()
+
+
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
+def test_a_name_does_not_depend_on_the_order_of_jobs(order: tuple[str, str]) -> None:
+    pools = {"one": "a", "two": "b"}
+    claimants = [
+        Claimant(key=("team", name), spec=spec(worker={"nodeSelector": {"pool": pools[name]}}), classes=("cpu-1",))
+        for name in order
+    ]
+    nodes = {pool: replace(node(pool), labels={"pool": pool}) for pool in "ab"}
+    stacks = devices_of(nodes).stacks(claimants)
+    assert [(stack.name, *stack.nodes) for stack in stacks.all] == [("cpu-1", "a"), ("cpu-1#2", "b")]
