@@ -33,7 +33,6 @@ EXAMPLES = """\
 examples:
   dueby run -f job.yaml                   run the job, or continue it where it was stopped
   dueby run -f a.yaml -f b.yaml           run both, on the same devices; each as its deadline class promises
-  dueby run -f job.yaml --profiles .      plan it with the profiles in this folder
   dueby run -f job.yaml --retry-failed    afterwards, try the unreadable images again
 """
 
