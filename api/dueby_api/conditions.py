@@ -104,13 +104,20 @@ class Reason(Enum):
         "The deadline can't be met, and the job's deadline class says not to try.",
         _NO_FEWER_WAYS,
     )
+    PROMISED_TO_OTHERS = ReasonEntry(
+        ConditionType.FEASIBLE,
+        "False",
+        "PromisedToOthers",
+        "The deadline can't be met beside what other Hard jobs were promised; the message is the proof.",
+        _NO_FEWER_WAYS,
+    )
     WAITING = ReasonEntry(
         ConditionType.FEASIBLE,
         "Unknown",
         "Waiting",
-        "No node has room for a worker and its device now, or a ResourceQuota has none; the message says what is "
-        "missing where.",
-        "wait, free some, lower `spec.worker.resources` or the chart's `worker.gpuCpus`, or ask for quota",
+        "There is no device for the job now: other jobs have them or are promised them, no node has room for a worker, "
+        "or a ResourceQuota has none. The message says which, and what is missing where.",
+        "wait; or free some, lower `spec.worker.resources` or the chart's `worker.gpuCpus`, or ask for quota",
     )
     ADMITTED = ReasonEntry(ConditionType.ADMITTED, "True", "Admitted", "The cluster has taken every worker.")
     SUSPENDED = _NOT_ADMITTED(

@@ -17,6 +17,8 @@ class LocalDevices:
     """Devices of each class that no worker has."""
     held: Mapping[str, int] = field(default_factory=dict)
     """Devices of each class that workers have."""
+    leaving: Mapping[str, int] = field(default_factory=dict)
+    """Those of them that were told to go."""
     worker_cpus: int
     """Cores of a GPU's worker."""
     worker_grace_s: int = 0

@@ -93,6 +93,7 @@ class Loop:
         devices = LocalDevices(
             free={name: max(0, count - busy[name]) for name, count in self.pool.counts.items()},
             held=busy,
+            leaving=Counter(process.slot.device_class for process in processes if process.is_gone),
             worker_cpus=self.pool.worker_cpus,
             worker_grace_s=GRACE_S,
         )

@@ -13,7 +13,7 @@ import logging
 import socket
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -57,6 +57,7 @@ class Pass(Protocol):
     """What is done again and again, such as a Reconciler's pass."""
 
     snapshot: ClusterSnapshot
+    unused: Mapping[str, int]
 
     async def reconcile(self) -> float:
         """Do it once; return the seconds until the next time."""
@@ -166,7 +167,7 @@ class ControlLoop:
                 await asyncio.sleep(backoff.next_s())
             else:
                 self._last_good_s = self._clock_s()
-                record_reconcile(work.snapshot, seconds=self._last_good_s - began_s)
+                record_reconcile(work.snapshot, seconds=self._last_good_s - began_s, unused=work.unused)
                 self._passes.worked()
                 backoff.reset()
                 await self._rest(pause_s)

@@ -1,12 +1,12 @@
 """The operator in Prometheus' format: the jobs as the last pass saw them, and what the operator itself has done.
 
 A job's values are read from its status after each pass and replace the former ones, so that a job that is gone is gone
-here, too. The label is `inferencejob`, since Prometheus keeps `job` for what it scrapes. Misses and replans are counted
-from what is new in the statuses: an operator that starts again begins at 0, as counters do.
+here, too. The label is `inferencejob`, since Prometheus keeps `job` for what it scrapes. Misses, replans and what
+became of jobs are counted from what is new in the statuses: an operator that starts again begins at 0, as counters do.
 """
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -23,19 +23,28 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dueby_api.conditions import ConditionType
+from dueby_api.inference_job import DeadlineClass, InferenceJob
 from dueby_api.status import JobStatus, Phase
-from dueby_operator.control.conditions import condition, is_over
+from dueby_operator.control.conditions import is_over
+from dueby_operator.control.outcomes import (
+    BREAK_REASONS,
+    REFUSAL_REASONS,
+    Counted,
+    FollowedJob,
+    follow,
+    outcomes,
+    waited_s,
+)
 from dueby_operator.control.snapshot import ClusterSnapshot
-from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_state import job_of
+from dueby_operator.job_values import JOB_GAUGES, met, running_devices
 from dueby_operator.model.fault import Stage
 from dueby_operator.model.job_model import StartReason
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.objects.parse import micros_of
 
 # A pass over an idle cluster takes 20 ms; after 120 s without one the probe fails.
 RECONCILE_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+# From a job that finds a device at once to one that waits for a day.
+WAIT_BUCKETS_S = (1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
 VERBS = {"WATCH": "watch", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 # The code of a request that had no answer, as Kubernetes' own clients call it.
 NO_ANSWER = "<error>"
@@ -44,96 +53,45 @@ JOB_LABELS = ("namespace", "inferencejob")
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobGauge:
-    """A value of each job."""
+class OutcomeCounter:
+    """A counter of what became of jobs, or of their workers."""
 
     name: str
     help: str
-    read: Callable[[JobStatus], float | None]
-    """Reads it from the job's status; None if there is no value."""
-    ends_with_job: bool
-    """Whether a job that is over has no value."""
+    label: str = ""
+    values: Sequence[str] = ()
+    """Of the label: each is 0 and not nothing at first, since increase() doesn't see a series begin."""
 
 
-def _seconds_of(moment: str | None) -> float | None:
-    micros = micros_of(moment)
-    return None if micros is None else micros / 1e6
-
-
-def _slack_s(status: JobStatus) -> float | None:
-    expected = status.progress.expected_finish if status.progress else None
-    finish_s = _seconds_of(expected or (status.plan.expected_finish if status.plan else None))
-    deadline_s = _seconds_of(status.deadline_time)
-    return None if deadline_s is None or finish_s is None else deadline_s - finish_s
-
-
-def _met(status: JobStatus) -> float | None:
-    found = condition(status, ConditionType.DEADLINE_MET)
-    return {"True": 1.0, "False": 0.0}.get(found.status) if found else None
-
-
-JOB_GAUGES = (
-    JobGauge(
-        name="dueby_job_deadline_timestamp_seconds",
-        help="The job's deadline, in seconds since 1970.",
-        read=lambda status: _seconds_of(status.deadline_time),
-        ends_with_job=False,
+OUTCOME_COUNTERS: Mapping[Counted, OutcomeCounter] = {
+    "made": OutcomeCounter(name="dueby_promises_made", help="Hard jobs to which their deadline was promised."),
+    "kept": OutcomeCounter(name="dueby_promises_kept", help="Of those, jobs that ended by their deadline."),
+    "broken": OutcomeCounter(
+        name="dueby_promises_broken",
+        help="Of those, jobs that were late or failed, by what their status says of it last. While the operator is "
+        "away none is counted.",
+        label="reason",
+        values=sorted(BREAK_REASONS),
     ),
-    JobGauge(
-        name="dueby_job_slack_seconds",
-        help="The deadline less the expected finish, in seconds. Below 0 the job is late.",
-        read=_slack_s,
-        ends_with_job=True,
+    "refused": OutcomeCounter(
+        name="dueby_refusals",
+        help="Hard jobs that were refused: proved impossible alone or beside other promises, or waited for in vain.",
+        label="reason",
+        values=REFUSAL_REASONS,
     ),
-    JobGauge(
-        name="dueby_job_probability_ratio",
-        help="Probability from 0 to 1 with which the plan meets the deadline.",
-        read=lambda status: status.plan.probability if status.plan else None,
-        ends_with_job=True,
+    "started": OutcomeCounter(
+        name="dueby_workers_started",
+        help="Workers that were started, by their job's deadline class.",
+        label="deadline_class",
+        values=get_args(DeadlineClass),
     ),
-    JobGauge(
-        name="dueby_job_plan_seconds",
-        help="Duration of finding, proving and verifying the plan, in seconds.",
-        read=lambda status: status.plan.solve_micros / 1e6 if status.plan else None,
-        ends_with_job=False,
+    "gave way": OutcomeCounter(
+        name="dueby_workers_gave_way",
+        help="Workers that were stopped because others needed their devices, by their job's deadline class.",
+        label="deadline_class",
+        values=get_args(DeadlineClass),
     ),
-    JobGauge(
-        name="dueby_job_images",
-        help="Images of the job.",
-        read=lambda status: status.images,
-        ends_with_job=False,
-    ),
-    JobGauge(
-        name="dueby_job_images_done",
-        help="Images that have a row.",
-        read=lambda status: status.progress.images_done if status.progress else None,
-        ends_with_job=False,
-    ),
-    JobGauge(
-        name="dueby_job_images_failed",
-        help="Images whose row has an error.",
-        read=lambda status: status.progress.images_failed if status.progress else None,
-        ends_with_job=False,
-    ),
-    JobGauge(
-        name="dueby_job_images_per_second",
-        help="Images per second of all the job's workers together, as they last reported.",
-        read=lambda status: status.progress.images_per_second if status.progress else None,
-        ends_with_job=True,
-    ),
-    JobGauge(
-        name="dueby_job_replans",
-        help="Changes of the number of workers after the start in the job's status, which keeps the last 20.",
-        read=lambda status: float(len(status.replans)),
-        ends_with_job=False,
-    ),
-    JobGauge(
-        name="dueby_job_deadline_met",
-        help="Whether the job met its deadline: 1 or 0. There is no value before it is known.",
-        read=_met,
-        ends_with_job=False,
-    ),
-)
+}
 
 
 class JobsCollector(Collector):
@@ -189,14 +147,6 @@ def _device_families(jobs: Sequence[JobSnapshot]) -> Iterator[Metric]:
     yield running_family
 
 
-def running_devices(job: JobSnapshot) -> Tally[str]:
-    """Return the devices that running pods of the job hold, by device class."""
-    jobs = [*(worker_job.job for worker_job in job.worker_jobs), *job.profiling]
-    classes = {found.name: found.metadata.annotations.get(names.DEVICE_CLASS, "") for found in jobs}
-    running = (classes.get(job_of(pod), "") for pod in job.pods if pod.status.phase == "Running")
-    return Tally(device_class for device_class in running if device_class)
-
-
 class Metrics:
     """Everything that is shown, with a registry of its own."""
 
@@ -240,15 +190,44 @@ class Metrics:
             self._faults.labels(stage)
         for reason in get_args(StartReason):  # 0 and not nothing: increase() doesn't see a series begin
             self._replans.labels(reason)
-        self._before: dict[str, JobStatus] | None = None
+        self._outcomes = {kind: self._counter(found) for kind, found in OUTCOME_COUNTERS.items()}
+        self._waits = Histogram(
+            "dueby_wait_seconds",
+            "Time that jobs were ready for workers until their first ones were started, in seconds, by deadline class.",
+            ["deadline_class"],
+            buckets=WAIT_BUCKETS_S,
+            registry=self.registry,
+        )
+        for deadline_class in get_args(DeadlineClass):
+            self._waits.labels(deadline_class)
+        self._idle = Counter(
+            "dueby_idle_device_seconds",
+            "Device-seconds that devices were idle while jobs waited that could use them, by device class.",
+            ["device_class"],
+            registry=self.registry,
+        )
+        self._before: dict[str, FollowedJob] | None = None
+        self._unused: Mapping[str, int] = {}
+        self._seen_us = 0
+
+    def _counter(self, found: OutcomeCounter) -> Counter:
+        counter = Counter(found.name, found.help, [found.label] if found.label else [], registry=self.registry)
+        for value in found.values:
+            counter.labels(value)
+        return counter
 
     def page(self) -> str:
         """Return what a scrape reads."""
         return generate_latest(self.registry).decode()
 
-    def record_reconcile(self, snapshot: ClusterSnapshot, *, seconds: float) -> None:
-        """Record a successful pass over this snapshot."""
+    def record_reconcile(
+        self, snapshot: ClusterSnapshot, *, seconds: float, unused: Mapping[str, int] | None = None
+    ) -> None:
+        """Record a successful pass over this snapshot, and which devices it has left idle while jobs wait."""
         self._reconciles.observe(seconds)
+        for device_class, count in self._unused.items():
+            self._idle.labels(device_class).inc(count * max(0, snapshot.now_us - self._seen_us) / 1e6)
+        self._unused, self._seen_us = unused or {}, snapshot.now_us
         self._last_reconcile.set(snapshot.now_us / 1e6 + seconds)
         self._count_news(snapshot.jobs)
         self.jobs.show(snapshot.jobs)
@@ -264,15 +243,29 @@ class Metrics:
 
     def _count_news(self, jobs: Sequence[JobSnapshot]) -> None:
         """Count what was not in the statuses in the last pass. In the first one nobody knows what is new."""
-        now = {job.uid: job.status for job in jobs}
-        for uid, status in now.items() if self._before is not None else ():
-            before = (self._before or {}).get(uid, JobStatus())
-            if _met(status) == 0 and _met(before) != 0:
-                self._misses.inc()
-            for replan in status.replans:
-                if replan not in before.replans:
-                    self._replans.labels(replan.reason).inc()
+        known = self._before or {}
+        now = {job.uid: follow(known.get(job.uid), job.status, _class_of(job)) for job in jobs}
+        for uid, after in now.items() if self._before is not None else ():
+            self._count_job(known.get(uid), after)
         self._before = now
+
+    def _count_job(self, before: FollowedJob | None, after: FollowedJob) -> None:
+        status = before.status if before else JobStatus()
+        if met(after.status) == 0 and met(status) != 0:
+            self._misses.inc()
+        for replan in after.status.replans:
+            if replan not in status.replans:
+                self._replans.labels(replan.reason).inc()
+        for kind, value, count in outcomes(before, after):
+            counter = self._outcomes[kind]
+            (counter.labels(value) if value else counter).inc(count)
+        waited = waited_s(status, after.status)
+        if waited is not None:
+            self._waits.labels(after.deadline_class).observe(waited)
+
+
+def _class_of(job: JobSnapshot) -> DeadlineClass | None:
+    return job.manifest.spec.deadline_class if isinstance(job.manifest, InferenceJob) else None
 
 
 def verb_and_resource(method: str, path: str) -> tuple[str, str]:

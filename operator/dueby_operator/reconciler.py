@@ -8,7 +8,7 @@ remember between two passes are readings of lag, and when a status was written.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,12 +74,15 @@ class Reconciler:
         """When a job's status was written last, by its uid."""
         self.snapshot: ClusterSnapshot
         """Of the last pass, with the statuses that it has decided on."""
+        self.unused: Mapping[str, int] = {}
+        """By device class, devices that the last pass left idle although jobs wait that could use them."""
         self._faults = faults or FaultLog()
 
     async def reconcile(self) -> float:
         """Gather, decide and apply once; return the seconds until the next pass is due."""
         self.snapshot = snapshot = await self._gatherer.gather(self._memories, now_us=self._now_us())
         decisions = await asyncio.to_thread(decide, snapshot)
+        self.unused = decisions.left.unused
         self._forget_all_but(snapshot.jobs)
         for fault in decisions.faults:
             self._faults.record(fault, about="")

@@ -51,8 +51,8 @@ def test_a_relaxed_job_gives_a_device_to_a_hard_one_and_takes_it_back(cluster: C
         assert len(workers_of(cluster, "relaxed")) == 2
         cluster.wait(lambda: list((long / "rows").glob("part-*.parquet")), "a part is there")
 
-        # One GPU does it in a minute.
-        cluster.apply(made_up(cluster, "hard", images=6000, deadline="2m", deadlineClass="Hard", **on))
+        # One GPU does it in a minute, so it can't wait for the other job's end.
+        cluster.apply(made_up(cluster, "hard", images=6000, deadline="80s", deadlineClass="Hard", **on))
         done = cluster.wait_for_phase("hard", "Succeeded", "Failed")
         assert done["status"]["phase"] == "Succeeded", done["status"]
         assert condition(done, "DeadlineMet")["status"] == "True"

@@ -11,7 +11,7 @@ import pytest
 
 from support.cluster import Cluster
 from support.cluster_job import indices_of, wait_until_told
-from support.example_jobs import EXAMPLES, PHOTOS, claimed, example, run_example
+from support.example_jobs import EXAMPLES, PHOTOS, claimed, example, example_documents, for_tests, run_example
 from support.run import write_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
@@ -53,6 +53,16 @@ def test_pvc(cluster: Cluster, photos: Path, rows: Path) -> None:
     assert not any(row["error"] for row in found)
 
 
+def test_deadline_classes(cluster: Cluster, rows: Path) -> None:
+    jobs = [for_tests(cluster, document) for document in example_documents("deadline-classes")]
+    cluster.apply(*jobs)
+    for job in jobs:
+        status = cluster.wait_for_phase(job["metadata"]["name"], "Succeeded", "Failed")["status"]
+        assert status["phase"] == "Succeeded", status
+        assert indices_of(rows / job["metadata"]["name"]) == list(range(job["spec"]["images"]))
+    cluster.kubectl("delete", "infj", *(job["metadata"]["name"] for job in jobs))
+
+
 @pytest.mark.usefixtures("photos")
 def test_a_queue_that_is_not_there_is_said(cluster: Cluster) -> None:
     document = example(cluster, "kueue")
@@ -63,5 +73,5 @@ def test_a_queue_that_is_not_there_is_said(cluster: Cluster) -> None:
 
 
 def test_there_is_a_test_for_each() -> None:
-    tested = {"minimal", "synthetic", "pvc", "s3", "mixed-gpus", "kueue", "cpu"}
+    tested = {"minimal", "synthetic", "pvc", "s3", "mixed-gpus", "kueue", "cpu", "deadline-classes"}
     assert {path.stem for path in EXAMPLES.glob("*.yaml")} == tested

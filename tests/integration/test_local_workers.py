@@ -12,6 +12,7 @@ from dueby.local.loop import Loop, Seams
 from dueby.local.process import Process
 from dueby.local.processes import Processes
 from dueby.local.record import Record
+from dueby.local.running_job import JobSeams, RunningJob
 from dueby.local.slots import Slot
 from dueby.local.steps import Indexed
 from dueby.local.this_machine import LocalPool
@@ -125,22 +126,29 @@ def test_the_loop_dismisses_the_worker_that_an_edit_takes_away(workers: Processe
         return edits.pop() if edits and are_busy else None
 
     indexed = Indexed(images=IMAGES, fingerprint=None, part_size=None, cost=FREE)
-    loop = Loop(
+    pool = LocalPool(profiles=(PROFILE,), counts={"cpu-1": 2}, slots=SLOTS)
+    running = RunningJob(
         first_snapshot(workers.job, indexed, parts_there=NONE, accepted_us=started_us),
-        LocalPool(profiles=(PROFILE,), counts={"cpu-1": 2}, slots=SLOTS),
+        pool,
         processes=workers,
         record=Record(start_us=started_us, deadline_us=started_us + 60_000_000, images=IMAGES, cost=FREE),
-        seams=Seams(
+        seams=JobSeams(
             parts_there=parts_there,
             keep=lambda name, document: None,
             edited_job=edited_job,
-            show=lambda status: None,
             say=lambda sentence: None,
             show_plan=lambda verdict: None,
-            now_us=now_us,
-            sleep_s=time.sleep,
         ),
     )
-    assert loop.run().ended == "Complete"
+    coming, ends = [running], []
+    seams = Seams(
+        arrived=lambda may_wait: [coming.pop()] if coming else None,
+        ended=lambda job, end: ends.append(end.ended),
+        show=lambda statuses: None,
+        now_us=now_us,
+        sleep_s=time.sleep,
+    )
+    Loop(pool, seams).run()
+    assert ends == ["Complete"]
     assert sorted(str(process.process.returncode) for process in workers.started) == ["0", "143"]
     assert sum(len(part.uris) for part in rows_in(store)) == IMAGES

@@ -22,8 +22,13 @@ def example_documents(name: str) -> list[dict[str, Any]]:
 
 
 def example(cluster: Cluster, name: str) -> dict[str, Any]:
-    """Return the manifest, with a model that is there, for the nodes of this file."""
+    """Return the manifest of one job, made ready for the tests' cluster."""
     (document,) = example_documents(name)
+    return for_tests(cluster, document)
+
+
+def for_tests(cluster: Cluster, document: dict[str, Any]) -> dict[str, Any]:
+    """Return the job with a model that is there, for the nodes of this file."""
     document["spec"]["model"] = MODEL
     document["spec"].setdefault("worker", {})["nodeSelector"] = cluster.node_selector
     if isinstance(moment := document["spec"].get("deadlineTime"), datetime):  # which kubectl leaves as it is written

@@ -201,8 +201,13 @@ class SharedCluster:
             for worker in [*there, *started]
             if not worker.is_lost and (worker.stopped_us is None or self.now_us < worker.stopped_us + LEAVING_US)
         )
+        leaving = Counter(worker.node for worker in there if self._leaves(worker))
         return {
-            name: replace(found, free={**found.free, "cpu": found.free["cpu"] - taken[name]})
+            name: replace(
+                found,
+                free={**found.free, "cpu": found.free["cpu"] - taken[name]},
+                leaving={"cpu": float(leaving[name])},
+            )
             for name, found in self.nodes.items()
         }
 
@@ -221,12 +226,14 @@ class SharedCluster:
         )
         return replace(running.snapshot, workers=workers, parts_there=parts_of_runs([(0, whole)] if whole else []))
 
+    def _leaves(self, worker: Working) -> bool:
+        return worker.stopped_us is not None and not self._is_away(worker) and not worker.is_lost
+
     def _is_away(self, worker: Working) -> bool:
         return worker.stopped_us is not None and self.now_us >= worker.stopped_us + LEAVING_US
 
     def _model(self, worker: Working, *, open_images: int) -> WorkerModel:
         has_begun = worker.images >= 1
-        leaves = worker.stopped_us is not None and self.now_us < worker.stopped_us + LEAVING_US
         alive: WorkerState = "running" if has_begun else "starting"
         return WorkerModel(
             assignment=worker.assignment,
@@ -236,7 +243,7 @@ class SharedCluster:
             batches=int(worker.images) // 16,
             step_us=round(worker.assignment.choice.latency_us / worker.speed) if has_begun else None,
             last_step_us=self.now_us if has_begun else None,
-            node=worker.node if leaves or not worker.is_gone else "",
+            node="" if worker.is_gone else worker.node,
         )
 
     def _pass_time(self, time_us: int) -> None:

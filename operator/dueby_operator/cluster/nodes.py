@@ -64,6 +64,8 @@ class Node:
     """All that it gives to pods, by resource; `pods` among them."""
     free: Mapping[str, float] = field(default_factory=dict)
     """Allocatable less what pods ask for."""
+    leaving: Mapping[str, float] = field(default_factory=dict)
+    """What pods have that are being deleted."""
     other_names: Mapping[str, str] = field(default_factory=dict)
     """By other names under which pods may ask for a resource, the resource."""
     uncounted: str = ""
@@ -78,6 +80,8 @@ class PodRow:
     """Empty while it is on none."""
     requests: Mapping[str, float]
     """`pods` among them; empty once it has ended, or if it yields to workers."""
+    is_leaving: bool = False
+    """Whether it is being deleted, and has what it has for its grace period only."""
     ours: Pod | None = None
 
 
@@ -134,19 +138,27 @@ def pod_row(pod: Pod, *, label: str, yielding: str = "") -> PodRow | None:
     if not is_ours and (is_over or not pod.spec.node_name):
         return None
     requests = {} if is_over or is_yielding else {**requests_of(pod.spec), "pods": 1.0}
-    return PodRow(node=pod.spec.node_name, requests=requests, ours=pod if is_ours else None)
+    return PodRow(
+        node=pod.spec.node_name,
+        requests=requests,
+        is_leaving=pod.metadata.is_deleting,
+        ours=pod if is_ours else None,
+    )
 
 
 def take_pods(nodes: Collection[Node], pods: Iterable[PodRow]) -> dict[str, Node]:
     """Return the nodes by name, less what the pods on them ask for."""
     left, others = {node.name: dict(node.free) for node in nodes}, {node.name: node.other_names for node in nodes}
+    leaving: dict[str, dict[str, float]] = {node.name: {} for node in nodes}
     for pod in pods:
         free = left.get(pod.node)
         if free is not None:
             for asked, value in pod.requests.items():
                 name = others[pod.node].get(asked, asked)
                 free[name] = free.get(name, 0.0) - value
-    return {node.name: replace(node, free=left[node.name]) for node in nodes}
+                if pod.is_leaving:
+                    leaving[pod.node][name] = leaving[pod.node].get(name, 0.0) + value
+    return {node.name: replace(node, free=left[node.name], leaving=leaving[node.name]) for node in nodes}
 
 
 def set_apart(nodes: Mapping[str, Node], slow: Collection[str]) -> dict[str, Node]:

@@ -40,6 +40,7 @@ class _Here:
     users: frozenset[JobKey]
     devices: int
     idle: int
+    leaving: int
     asked: Mapping[str, float]
     """The most that one of the users asks for with a device."""
 
@@ -72,6 +73,7 @@ def find_stacks(nodes: Iterable[Node], claimants: Iterable[Claimant], settings: 
             device_class=key[0],
             devices=sum(here.devices for _, here in found),
             idle=sum(here.idle for _, here in found),
+            leaving=sum(here.leaving for _, here in found),
             users=key[1],
             nodes=frozenset(name for name, _ in found),
         )
@@ -94,16 +96,20 @@ def _words_of(claimant: Claimant, device_class: str, settings: OperatorSettings)
 def _here(node: Node, words: Mapping[str, _Words], users: Mapping[str, set[JobKey]]) -> dict[str, _Here]:
     """Return by class the devices of the node, and who may use them."""
     whole = replace(node, free=node.allocatable)
-    found: dict[str, list[tuple[_Words, set[JobKey], int, int]]] = defaultdict(list)
+    soon = replace(node, free={name: value + node.leaving.get(name, 0.0) for name, value in node.free.items()})
+    found: dict[str, list[tuple[_Words, set[JobKey], int, int, int]]] = defaultdict(list)
     for key, asked in words.items():
         if devices := _count(whole, asked):
-            found[asked.device_class].append((asked, users[key], devices, _count(node, asked)))
+            idle = _count(node, asked)
+            later = _count(soon, asked) - idle if node.leaving else 0
+            found[asked.device_class].append((asked, users[key], devices, idle, later))
     return {
         name: _Here(
-            users=frozenset[JobKey]().union(*(keys for _, keys, _, _ in group)),
-            devices=max(devices for _, _, devices, _ in group),
-            idle=max(idle for _, _, _, idle in group),
-            asked=_most(each.asked for each, _, _, _ in group),
+            users=frozenset[JobKey]().union(*(keys for _, keys, *_ in group)),
+            devices=max(devices for _, _, devices, *_ in group),
+            idle=max(idle for *_, idle, _ in group),
+            leaving=max(later for *_, later in group),
+            asked=_most(each.asked for each, *_ in group),
         )
         for name, group in found.items()
     }

@@ -1,7 +1,7 @@
 """What the jobs of one pass share, as a value: each job sees what the jobs before it have left. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import JobSpec
@@ -21,6 +21,8 @@ class Shared:
     """By name, what is measured for everybody; None if the operator has no namespace for it."""
     awaited: frozenset[str] = frozenset()
     """Names of those that a job waits for."""
+    unused: Mapping[str, int] = field(default_factory=dict)
+    """By device class, devices that are idle after this pass although jobs wait that could use them."""
 
     def with_profile(self, profile: GPUProfile) -> "Shared":
         """Return the same with a profile that the jobs after this one know already."""

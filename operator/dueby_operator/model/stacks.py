@@ -33,6 +33,8 @@ class Stack:
     """All there are, whoever has them now."""
     idle: int
     """Those that nobody has now."""
+    leaving: int = 0
+    """Those that nobody will have as soon as pods are gone that are being deleted."""
     users: frozenset[JobKey]
     """The jobs that may use them."""
     nodes: frozenset[str] = frozenset()

@@ -9,7 +9,8 @@ _HEAD = """# Conditions and reasons
 This page is made by `python -m dueby_operator.resources` from the table in `api/dueby_api/conditions.py`.
 
 `kubectl describe infj` shows conditions. Their reasons are fixed words, for programs; their messages are sentences with
-the numbers of the case, for people. Each change of a condition is also an Event, and so is each re-plan (`Replanned`).
+the numbers of the case, for people. Each change of a condition is also an Event. So is each re-plan (`Replanned`), and
+each move of a reservation by more than a minute (`WindowMoved`).
 
 """
 _PROFILES = """
@@ -24,7 +25,7 @@ A class's profile is Current if the profiles of all its nodes are. Its message n
 
 ## Deadline classes
 
-In a cluster, Relaxed and BestEffort are planned as Soft: they need a calendar of all jobs, and there is none yet.
+[The page about them](deadline-classes.md) says how to choose one, and what happens to whom when.
 """
 
 

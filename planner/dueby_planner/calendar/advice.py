@@ -1,6 +1,6 @@
 """What would give a refused job its place: a later deadline, or more devices."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dueby_planner.calendar.free_devices import Step, always_free
@@ -20,6 +20,26 @@ class Advice:
     """The earliest deadline that can be met, from now; None: none."""
     more_devices: Mapping[str, int]
     """By class; a class of which no number would do is left out."""
+
+
+class Advices(Mapping[str, Advice]):
+    """Advice for jobs by name, made when it is asked for: that can take longer than the calendar."""
+
+    def __init__(self, problems: Mapping[str, Problem], free: Free) -> None:
+        """`free` is what others leave."""
+        self._problems, self._free = problems, free
+        self._made: dict[str, Advice] = {}
+
+    def __getitem__(self, name: str) -> Advice:
+        if name not in self._made:
+            self._made[name] = advise(self._problems[name], self._free)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._problems)
+
+    def __len__(self) -> int:
+        return len(self._problems)
 
 
 def advise(problem: Problem, free: Free) -> Advice:

@@ -1,23 +1,23 @@
 """Hard and Soft jobs: what they were given before is kept, and the new ones get their place.
 
-    all new ones   together beside all workers, by deadline, if they fit so
-    else Hard      one by one, by deadline: beside all workers; where BestEffort workers give way; where Relaxed ones
-                   do; where Soft ones do, and what Soft jobs have reserved is placed again; all Hard jobs anew
-    then Soft      one by one, likewise, but they move no other job
+    Hard, Soft    together beside all workers, by deadline, if all new Hard jobs fit so
+    else Hard     by deadline: beside all workers; where BestEffort workers give way; where Relaxed ones do; where Soft
+                  ones do, and what Soft jobs have reserved is placed again; with all Hard jobs placed anew
+    then Soft     likewise, but they move no other job
 
 Those that then have no place stay without one here. No step breaks the promise of a Hard job.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.calendar.cut import find_cut
 from dueby_planner.calendar.draft import Draft, Placed
-from dueby_planner.calendar.free_devices import always_free
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.keep import stored_reservation
-from dueby_planner.calendar.place_set import place_set
+from dueby_planner.calendar.place import free_us, usable
+from dueby_planner.calendar.place_set import Reservations, place_set, time_alone_us
 from dueby_planner.calendar.pool import CalendarPool, Free
+from dueby_planner.calendar.reservation import device_us
 from dueby_planner.calendar.tables import Tables
 
 GIVING_WAY: tuple[DeadlineClass, ...] = ("BestEffort", "Relaxed", "Soft")
@@ -36,47 +36,72 @@ def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
     return draft
 
 
-def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[CalendarJob]) -> Draft:
+def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft) -> Draft:
     """Return the calendar with those of the Hard and Soft jobs that can be in time as well."""
-    new = [job for job in by_deadline(jobs, "Hard", "Soft") if job.name not in draft.placed]
-    together = place_set(new, draft.left("BestEffort"), draft.pool.rivals)
-    if together is not None:
-        for job, reservation in together:
-            draft.add(job, reservation, beside="BestEffort")
-        return draft
+    hard, soft = _without_place(jobs, draft, "Hard"), _without_place(jobs, draft, "Soft")
+    together = _place_beside_all(draft, [*hard, *soft], optional=soft) if soft else None
+    for job, reservation in together or _place_beside_all(draft, hard, optional=hard) or ():
+        draft.add(job, reservation, beside="BestEffort")
     count = -1
     while count < len(_hard(draft)):  # until what was placed anew makes room for no other Hard job
         count = len(_hard(draft))
-        for job in by_deadline(new, "Hard"):
-            if job.name not in draft.placed and not draft.place(job, *GIVING_WAY):
-                draft = _beside_hard_jobs(draft, job) or _anew(draft, job, running) or draft
-    for job in by_deadline(jobs, "Soft"):
-        if job.name not in draft.placed:
-            draft.place(job, *GIVING_WAY)
+        draft = _place_hard(draft, _without_place(jobs, draft, "Hard"))
+        draft = _anew(draft, _without_place(jobs, draft, "Hard")) or draft
+    for job in _without_place(jobs, draft, "Soft"):
+        draft.place(job, *GIVING_WAY)
     return draft
 
 
-def whole_pool(pool: CalendarPool) -> Free:
-    """Return all devices as if nothing ran on them."""
-    return {name: always_free(count) for name, count in pool.whole.items()}
+def _place_hard(draft: Draft, jobs: Iterable[CalendarJob]) -> Draft:
+    """Place what fits on the first table on which it does; on the last one Soft workers and reservations give way."""
+    alone = Draft(draft.pool, _hard(draft))
+    for job in jobs:
+        if draft.place(job, *GIVING_WAY):
+            alone.copy(draft.placed[job.name])
+        elif alone.place(job, "Hard"):
+            draft = Draft(draft.pool, _hard(alone))
+    return draft
 
 
-def _beside_hard_jobs(draft: Draft, job: CalendarJob) -> Draft | None:
-    """Place the job where Soft workers and reservations give way, and leave out these reservations."""
-    hard = Draft(draft.pool, _hard(draft))
-    return hard if hard.place(job, "Hard") else None
-
-
-def _anew(draft: Draft, job: CalendarJob, running: Sequence[CalendarJob]) -> Draft | None:
-    """Place the job together with all Hard jobs that don't run, and nothing else."""
-    jobs = [*(placed.job for placed in _hard(draft)), job]
-    if find_cut([*running, *jobs], whole_pool(draft.pool), job) is not None:
-        return None
-    placed = place_set(jobs, draft.pool.free["Hard"], draft.pool.rivals)
-    if placed is None:
-        return None
-    return Draft(draft.pool, [Placed(each, reservation, "Hard", kept=False) for each, reservation in placed])
+def _without_place(jobs: Iterable[CalendarJob], draft: Draft, kind: DeadlineClass) -> list[CalendarJob]:
+    return [job for job in by_deadline(jobs, kind) if job.name not in draft.placed]
 
 
 def _hard(draft: Draft) -> list[Placed]:
     return [placed for placed in draft.placed.values() if placed.job.deadline_class == "Hard"]
+
+
+def _place_beside_all(
+    draft: Draft, jobs: Sequence[CalendarJob], *, optional: Sequence[CalendarJob]
+) -> Reservations | None:
+    names = {job.name for job in optional}
+    return place_set(jobs, draft.left("BestEffort"), draft.pool.rivals, optional=names)
+
+
+def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
+    """Place all Hard jobs that don't run, and as many of the new ones as possible, and nothing else."""
+    free, promised = draft.pool.free["Hard"], _hard(draft)
+    candidates = [job for job in new if _may_fit(job, promised, free)]
+    while candidates:
+        jobs = [*(placed.job for placed in promised), *candidates]
+        placed = place_set(jobs, free, draft.pool.rivals, optional={job.name for job in candidates})
+        if placed is not None:
+            anew = [Placed(job, reservation, "Hard", kept=False) for job, reservation in placed]
+            return Draft(draft.pool, anew) if len(anew) > len(promised) else None
+        # They took the place of a promised job.
+        candidates = candidates[: len(candidates) // 2]
+    return None
+
+
+def _may_fit(job: CalendarJob, promised: Sequence[Placed], free: Free) -> bool:
+    """Return whether what the job takes alone is left beside the promised jobs that come before it.
+
+    That is not certain, since placed anew these may take less; but to try it for each job in each pass takes long.
+    """
+    until_us, names = job.problem.time_us, usable(job.problem).keys()
+    held_us = sum(
+        device_us(each.reservation)
+        for each in promised
+        if each.job.problem.time_us <= until_us and usable(each.job.problem).keys() <= names
+    )
+    return held_us + time_alone_us(job) <= free_us(free, until_us, names)

@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.calendar.advice import Advice, advise
-from dueby_planner.calendar.arrivals import keep_stored, place_arrivals, whole_pool
-from dueby_planner.calendar.cut import Cut, find_cut
+from dueby_planner.calendar.advice import Advice, Advices
+from dueby_planner.calendar.arrivals import keep_stored, place_arrivals
+from dueby_planner.calendar.cut import Cut, Cuts
 from dueby_planner.calendar.draft import Draft
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free
-from dueby_planner.calendar.reservation import Reservation, begins_us, finish_at_confidence_us
+from dueby_planner.calendar.reservation import Reservation, begins_us, done_by
 from dueby_planner.calendar.rest import place_now, place_relaxed, place_soon
 from dueby_planner.deadline_classes import Action
 
@@ -45,9 +45,9 @@ class Placement:
     @property
     def is_in_time(self) -> bool:
         """Whether the deadline is met at the job's confidence."""
-        if not self.reservation:
-            return False
-        return finish_at_confidence_us(self.reservation, self.job.problem) <= self.job.problem.time_us
+        problem = self.job.problem
+        count = sum(lane.count for lane in self.reservation)
+        return count > 0 and problem.rule.accepts(done_by(self.reservation, problem, problem.time_us), count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
     `running` are the Hard jobs that run, each with what is left of it. They are not placed, since their workers are
     beside the pool's free devices; but a proof that a job is impossible counts what they need.
     """
-    draft = place_arrivals(jobs, keep_stored(jobs, pool), running)
+    draft = place_arrivals(jobs, keep_stored(jobs, pool))
     for job in by_deadline(jobs, "Hard"):
         if job.goes_on and job.name not in draft.placed:
             place_soon(draft, job, "Hard")
@@ -91,23 +91,28 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
     without_place = [job for job in by_deadline(jobs, "Hard") if job.name not in draft.placed]
     cuts = _cuts(without_place, jobs, draft, running)
     return Calendar(
-        placements=tuple(
-            _placement(job, draft, is_cut=cuts.get(job.name) is not None, is_urgent=job.name in urgent) for job in jobs
-        ),
+        placements=tuple(_placement(job, draft, is_cut=job.name in cuts, is_urgent=job.name in urgent) for job in jobs),
         pool=pool,
         left=left,
-        cut=next((cut for cut in cuts.values() if cut), None),
-        advice={job.name: advise(job.problem, left["Hard"]) for job in without_place},
+        cut=next(iter(cuts.values()), None),
+        advice=Advices({job.name: job.problem for job in without_place}, left["Hard"]),
     )
 
 
 def _cuts(
     without_place: Sequence[CalendarJob], jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[CalendarJob]
-) -> dict[str, Cut | None]:
-    """Return for each Hard job without a place why it has none beside those that have one and those that run."""
+) -> dict[str, Cut]:
+    """Return for each Hard job why it has no place beside those that have one and those that run, where that is proved.
+
+    Only the first proof is shortened: that is the one which is shown.
+    """
     promised = [job for job in by_deadline(jobs, "Hard") if job.name in draft.placed]
-    whole = whole_pool(draft.pool)
-    return {job.name: find_cut([*running, *promised, job], whole, job) for job in without_place}
+    finder = Cuts(draft.pool.whole)
+    cuts: dict[str, Cut] = {}
+    for job in without_place:
+        if cut := finder.find([*running, *promised], job):
+            cuts[job.name] = cut if cuts else finder.shortened(cut, job)
+    return cuts
 
 
 def _placement(job: CalendarJob, draft: Draft, *, is_cut: bool, is_urgent: bool) -> Placement:

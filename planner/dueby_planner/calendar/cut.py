@@ -1,22 +1,19 @@
 """The proof that a set of jobs can't be done: they need more device time than there is for them.
 
-Of a job that runs b images in L at best, N images take at least N L / b of device time. Each start loses at least
-S + W - L of it, and no device does more than what it can from now to the deadline, which says how many starts there
-are at least. What there is until the last deadline is counted exactly: at each moment the devices of the classes that
-jobs with a later deadline may use, and no more than these jobs may hold together. All of it is integers, without any
-margin: what is impossible here is impossible at every confidence.
+What each job takes at least (needed.py) is held against all devices, whoever has them now. What there is until the last
+deadline is counted exactly: at each moment the devices of the classes that jobs with a later deadline may use, and no
+more than these jobs may hold together. All of it is integers, without any margin: what is impossible here is impossible
+at every confidence.
+
+Such jobs are sought among those that may use the same classes, or fewer.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import pairwise
-from math import ceil
 
-from dueby_planner.calendar.filling import Column, Demand, find_overfull
+from dueby_planner.calendar.filling import Demand, find_overfull
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
-from dueby_planner.calendar.pool import Free
-from dueby_planner.model.problem import Problem
+from dueby_planner.calendar.needed import needed_us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,78 +30,78 @@ class Cut:
     """Device time that there is for them."""
 
 
-def find_cut(jobs: Sequence[CalendarJob], free: Free, refused: CalendarJob) -> Cut | None:
-    """Return a cut with the refused job in it, by as few jobs as are easily found; None if none is found."""
-    demands = {
-        job.name: Demand(device_us, job.problem.time_us, job.problem.most)
-        for job in by_deadline(jobs)
-        if (device_us := needed_us(job.problem)) is not None
-    }
-    if refused.name not in demands:  # it is impossible whatever the others do
+class Cuts:
+    """What jobs need, and what there is for them: a search for cuts."""
+
+    def __init__(self, whole: Mapping[str, int]) -> None:
+        """`whole`: every device that there is, by name."""
+        self._whole = whole
+        self._needed: dict[str, int | None] = {}
+        """By the name of the job."""
+
+    def find(self, jobs: Iterable[CalendarJob], refused: CalendarJob) -> Cut | None:
+        """Return a cut with the refused job in it; None if none is found. `jobs` are the others."""
+        if self._needed_us(refused) is None:  # it is impossible whatever the others do
+            return None
+        ordered = [job for job in by_deadline([*jobs, refused]) if self._needed_us(job) is not None]
+        for names in _names(ordered, refused):
+            alike = [job for job in ordered if names.issuperset(_names_of(job))]
+            demands = [Demand(self._needed_us(job) or 0, job.problem.time_us, job.problem.most) for job in alike]
+            found = find_overfull(demands, sum(self._whole.get(name, 0) for name in names))
+            chosen = [alike[number] for number in sorted(found or ())]
+            if refused in chosen and self._is_cut(chosen):
+                return self._cut(chosen)
         return None
-    ordered = [job for job in by_deadline(jobs) if job.name in demands]
-    columns = [Column(from_us, to_us - from_us, there) for from_us, to_us, there in _times(ordered, free)]
-    found = find_overfull(list(demands.values()), columns)
-    chosen = [ordered[number] for number in sorted(found or ())]
-    if refused not in chosen or not _is_cut(chosen, free):
-        return None
-    return _cut(_fewest(chosen, free, refused), free)
+
+    def shortened(self, cut: Cut, refused: CalendarJob) -> Cut:
+        """Leave out the jobs without which it is a cut as well, the smallest first; the refused one stays."""
+        jobs = list(cut.jobs)
+        for job in sorted((job for job in cut.jobs if job is not refused), key=lambda job: self._needed_us(job) or 0):
+            rest = [other for other in jobs if other is not job]
+            if self._is_cut(rest):
+                jobs = rest
+        return self._cut(jobs)
+
+    def _is_cut(self, jobs: Sequence[CalendarJob]) -> bool:
+        return self._total_us(jobs) > available_us(jobs, self._whole)
+
+    def _cut(self, jobs: Sequence[CalendarJob]) -> Cut:
+        return Cut(
+            jobs=tuple(jobs),
+            until_us=jobs[-1].problem.time_us,
+            needed_us=self._total_us(jobs),
+            available_us=available_us(jobs, self._whole),
+        )
+
+    def _total_us(self, jobs: Iterable[CalendarJob]) -> int:
+        return sum(self._needed_us(job) or 0 for job in jobs)
+
+    def _needed_us(self, job: CalendarJob) -> int | None:
+        if job.name not in self._needed:
+            self._needed[job.name] = needed_us(job.problem)
+        return self._needed[job.name]
 
 
-def needed_us(problem: Problem) -> int | None:
-    """Return the device time that the job takes at least; None if no device starts before its deadline."""
-    choices = [choice for group in problem.groups for choice in group.choices]
-    # Where the first mini-batch takes less than the others, nothing is lost, and many starts would be the fastest.
-    pace = min(Fraction(min(each.latency_us, each.expected_start_us), each.mini_batch_size) for each in choices)
-    lost_us = max(0, min(choice.expected_start_us - choice.latency_us for choice in choices))
-    if problem.time_us <= lost_us:
-        return None
-    images_each = (problem.time_us - lost_us) / pace if pace else problem.images
-    return ceil(problem.images * pace) + ceil(problem.images / images_each) * lost_us
-
-
-def available_us(jobs: Sequence[CalendarJob], free: Free) -> int:
+def available_us(jobs: Sequence[CalendarJob], whole: Mapping[str, int]) -> int:
     """Return the device time that these jobs can have together before their deadlines."""
-    total = 0
-    for from_us, to_us, there in _times(jobs, free):
-        may_hold = sum(job.problem.most for job in jobs if job.problem.time_us > from_us)
-        total += (to_us - from_us) * min(there, may_hold)
+    total, may_hold, there = 0, 0, 0
+    names: set[str] = set()
+    latest_first = by_deadline(jobs)[::-1]
+    begins_us = [max(0, job.problem.time_us) for job in latest_first[1:]] + [0]
+    for job, from_us in zip(latest_first, begins_us, strict=True):
+        may_hold += job.problem.most
+        there += sum(whole.get(name, 0) for name in _names_of(job) - names)
+        names |= _names_of(job)
+        total += (max(0, job.problem.time_us) - from_us) * min(there, may_hold)
     return total
 
 
-def _times(jobs: Sequence[CalendarJob], free: Free) -> Iterator[tuple[int, int, int]]:
-    """Yield how many devices there are from when to when, of classes that jobs with a later deadline may use."""
-    deadlines = {job.problem.time_us for job in jobs}
-    names = {group.device_class for job in jobs for group in job.problem.groups}
-    borders = {0, *deadlines, *(step.from_us for name in names for step in free.get(name, ()))}
-    for from_us, to_us in pairwise(sorted(border for border in borders if border <= max(deadlines))):
-        open_jobs = [job.problem for job in jobs if job.problem.time_us > from_us]
-        usable = {group.device_class for problem in open_jobs for group in problem.groups}
-        there = sum(step.free for name in usable for step in free.get(name, ()) if step.from_us <= from_us < step.to_us)
-        yield from_us, to_us, there
+def _names_of(job: CalendarJob) -> frozenset[str]:
+    return frozenset(group.device_class for group in job.problem.groups)
 
 
-def _is_cut(jobs: Sequence[CalendarJob], free: Free) -> bool:
-    return _needed_us(jobs) > available_us(jobs, free)
-
-
-def _needed_us(jobs: Iterable[CalendarJob]) -> int:
-    return sum(needed_us(job.problem) or 0 for job in jobs)
-
-
-def _fewest(jobs: list[CalendarJob], free: Free, refused: CalendarJob) -> list[CalendarJob]:
-    """Leave out the jobs without which it is a cut as well, the smallest first; the refused one stays."""
-    for job in sorted((job for job in jobs if job is not refused), key=lambda job: needed_us(job.problem) or 0):
-        rest = [other for other in jobs if other is not job]
-        if _is_cut(rest, free):
-            jobs = rest
-    return jobs
-
-
-def _cut(jobs: list[CalendarJob], free: Free) -> Cut:
-    return Cut(
-        jobs=tuple(by_deadline(jobs)),
-        until_us=max(job.problem.time_us for job in jobs),
-        needed_us=_needed_us(jobs),
-        available_us=available_us(jobs, free),
-    )
+def _names(jobs: Iterable[CalendarJob], refused: CalendarJob) -> Iterator[frozenset[str]]:
+    """Yield the names of devices that one job or another may use, if the refused one may use no others; then all."""
+    sets = {_names_of(job) for job in jobs}
+    own = [names for names in sets if names.issuperset(_names_of(refused))]
+    yield from dict.fromkeys([*sorted(own, key=lambda names: (len(names), sorted(names))), frozenset().union(*sets)])

@@ -29,7 +29,7 @@ class Draft:
         """By the job's name."""
         self._tables = Tables(pool.free, pool.rivals)
         for each in placed:
-            self._add(each)
+            self.copy(each)
 
     def left(self, beside: DeadlineClass) -> Free:
         """Return what is left beside the workers of this class and of those above it."""
@@ -37,7 +37,7 @@ class Draft:
 
     def add(self, job: CalendarJob, reservation: Reservation, *, beside: DeadlineClass, kept: bool = False) -> None:
         """Give the job its windows, which are left beside the workers of this class and of those above it."""
-        self._add(Placed(job, reservation, beside, kept))
+        self.copy(Placed(job, reservation, beside, kept))
 
     def place(self, job: CalendarJob, *tables: DeadlineClass) -> bool:
         """Place the job on the first of these tables on which it is in time; return whether there is one."""
@@ -48,6 +48,7 @@ class Draft:
                 return True
         return False
 
-    def _add(self, placed: Placed) -> None:
+    def copy(self, placed: Placed) -> None:
+        """Give the job what it has in another calendar."""
         self.placed[placed.job.name] = placed
         self._tables.take(placed.reservation)

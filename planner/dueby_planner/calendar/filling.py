@@ -1,18 +1,19 @@
 """Which jobs can't be done even if their work could be divided at will and cost no starts between its pieces.
 
-Jobs are poured into the time that there is, in the order of their deadlines, each as level as it can be: from where
-most devices are left, but nowhere more than the job may hold. Where all jobs are there from the start, that finds room
-for all of them whenever there is room. If a job finds too little, the jobs that keep it from the time it would need,
-those that keep these from theirs, and so on, are together too many.
+Jobs are poured into the time of devices that are always there, in the order of their deadlines, each as level as it can
+be: from where most devices are left, but nowhere more than the job may hold. Where all jobs are there from the start,
+that finds room for all of them whenever there is room. What is left never falls with time, so neither does it with the
+next job: the job takes nothing up to one time, then all that is above a level, and from another time on as many
+devices as it may hold.
+
+If a job finds too little, the jobs that keep it from the time it would need, those that keep these from theirs, and so
+on, are together too many. The time that a job would need is all before it holds as many devices as it may.
 
 This is a search in floats; what it finds is proved in integers (cut.py).
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
-
-# Of a device: less than this is a rounding error.
-_NOTHING = 1e-7
 
 
 class Demand(NamedTuple):
@@ -24,71 +25,75 @@ class Demand(NamedTuple):
     """Devices that it may hold at once."""
 
 
-class Column(NamedTuple):
-    """What there is in a time."""
+class _Piece(NamedTuple):
+    """What is left in a time."""
 
     from_us: int
-    length_us: int
-    devices: int
+    to_us: int
+    left: float
 
 
-def find_overfull(demands: Sequence[Demand], columns: Sequence[Column]) -> set[int] | None:
+class _Poured(NamedTuple):
+    """What one job takes: nothing before `from_us`, and as many devices as it may hold after `full_us`."""
+
+    from_us: int
+    full_us: int
+
+
+def find_overfull(demands: Sequence[Demand], devices: int) -> set[int] | None:
     """Return the places of demands that are together too many; None if there is room for all.
 
-    `demands` ascend by deadline, and `columns` have a border at each deadline.
+    `demands` ascend by deadline.
     """
-    left = [float(column.devices) for column in columns]
-    poured: list[list[float]] = []
-    """Devices of each demand in each column before its deadline."""
+    pieces: list[_Piece] = []
+    poured: list[_Poured] = []
     for demand in demands:
-        open_columns = [column for column in columns if column.from_us < demand.until_us]
-        level = _level(demand, open_columns, left)
-        taken = [min(demand.at_once, max(0.0, left[at] - (level or 0.0))) for at in range(len(open_columns))]
+        ends_us = pieces[-1].to_us if pieces else 0
+        if ends_us < demand.until_us:
+            pieces.append(_Piece(ends_us, demand.until_us, devices))
+        pieces, taken, is_enough = _pour(demand, pieces)
         poured.append(taken)
-        if level is None:
-            return _in_the_way(demands, poured)
-        for at, devices in enumerate(taken):
-            left[at] -= devices
+        if not is_enough:
+            return _in_the_way(poured)
     return None
 
 
-def _level(demand: Demand, columns: Sequence[Column], left: Sequence[float]) -> float | None:
-    """Return down to how many devices the demand takes what is left, at the most; None if all is not enough."""
+def _pour(demand: Demand, pieces: list[_Piece]) -> tuple[list[_Piece], _Poured, bool]:
+    """Return what is left, what the demand takes, and whether that is enough."""
+    first = full = len(pieces)
+    """The first piece of which it takes something, and the first of which it takes as much as it may."""
+    missing, width, level = demand.device_us * (1 - 1e-9), 0, pieces[-1].left
+    while missing > 0:
+        # Down to where the next piece is reached, or one has given as much as it may.
+        reached = pieces[first - 1].left if first else 0.0
+        emptied = pieces[full - 1].left - demand.at_once if full > first else 0.0
+        below = max(0.0, reached, emptied)
+        if missing <= (level - below) * width:
+            level, missing = level - missing / width, 0.0
+            break
+        missing -= (level - below) * width
+        level = below
+        if not level:
+            break
+        if full > first and emptied == level:
+            full -= 1
+            width -= pieces[full].to_us - pieces[full].from_us
+        else:
+            first -= 1
+            width += pieces[first].to_us - pieces[first].from_us
+    until_us = pieces[-1].to_us
+    from_us, full_us = (pieces[at].from_us if at < len(pieces) else until_us for at in (first, full))
+    even = [_Piece(from_us, full_us, level)] if first < full else []
+    above = [piece._replace(left=piece.left - demand.at_once) for piece in pieces[full:]]
+    return [*pieces[:first], *even, *above], _Poured(from_us, full_us), missing <= 0
 
-    def room(level: float) -> float:
-        return sum(
-            column.length_us * min(demand.at_once, max(0.0, left[at] - level)) for at, column in enumerate(columns)
-        )
 
-    if room(0.0) < demand.device_us * (1 - 1e-9):
-        return None
-    # Between these levels the room is a straight line.
-    bends = sorted(
-        {0.0, *(bend for at in range(len(columns)) for bend in (left[at], left[at] - demand.at_once) if bend > 0)}
-    )
-    low, high = 0, len(bends) - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if room(bends[middle]) >= demand.device_us else (low, middle - 1)
-    if low + 1 == len(bends):
-        return bends[low]
-    above, below = room(bends[low]), room(bends[low + 1])
-    share = (above - demand.device_us) / (above - below) if above > below else 0.0
-    return bends[low] + max(0.0, share) * (bends[low + 1] - bends[low])
-
-
-def _in_the_way(demands: Sequence[Demand], poured: Sequence[Sequence[float]]) -> set[int]:
-    """Return the last demand, those that hold devices where it would take more, and so on."""
-    found, to_do = {len(poured) - 1}, [len(poured) - 1]
-    full: set[int] = set()
-    while to_do:
-        number = to_do.pop()
-        for at, devices in enumerate(poured[number]):
-            if at in full or devices >= demands[number].at_once - _NOTHING:
-                continue
-            full.add(at)
-            for other, taken in enumerate(poured):
-                if other not in found and at < len(taken) and taken[at] > _NOTHING:
-                    found.add(other)
-                    to_do.append(other)
+def _in_the_way(poured: Sequence[_Poured]) -> set[int]:
+    """Return the last one, those that take some of the time that it would need, and so on."""
+    last = len(poured) - 1
+    found, until_us = {last}, poured[last].full_us
+    for number in sorted(range(last), key=lambda number: poured[number].from_us):
+        if poured[number].from_us < until_us:
+            found.add(number)
+            until_us = max(until_us, poured[number].full_us)
     return found

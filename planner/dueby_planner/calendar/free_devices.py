@@ -7,8 +7,11 @@ which moment need not be known: devices are interchangeable, and no job holds mo
 Times are integer microseconds from now.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from operator import itemgetter
 from typing import NamedTuple
 
 from dueby_planner.model.problem import NEVER_US
@@ -39,6 +42,10 @@ class Taken(NamedTuple):
     devices: int
 
 
+_BEGIN = itemgetter(0)
+# To take one device after the other copies all steps each time; from so many on, they are taken together.
+_MANY = 8
+
 FreeDevices = tuple[Step, ...]
 """Steps without gaps between them, from now to NEVER_US."""
 
@@ -48,8 +55,12 @@ def always_free(count: int) -> FreeDevices:
     return (Step(0, NEVER_US, count),)
 
 
-def without(free: FreeDevices, taken: Iterable[Taken]) -> FreeDevices:
+def without(free: FreeDevices, taken: Sequence[Taken]) -> FreeDevices:
     """Return what is free beside what is taken: nothing where more is taken than was free."""
+    if len(taken) <= _MANY:
+        for each in taken:
+            free = _without_one(free, each)
+        return free
     changes: defaultdict[int, int] = defaultdict(int)
     before = 0
     for step in free:
@@ -58,29 +69,62 @@ def without(free: FreeDevices, taken: Iterable[Taken]) -> FreeDevices:
     for each in taken:
         changes[each.from_us] -= each.devices
         changes[each.to_us] += each.devices
-    begins: list[tuple[int, int]] = []
-    """From when on how many are free."""
-    there = 0
-    for at_us in sorted(changes):
-        there += changes[at_us]
-        if not begins or begins[-1][1] != max(0, there):
-            begins.append((at_us, max(0, there)))
-    ends = [*(at_us for at_us, _ in begins[1:]), NEVER_US]
-    return tuple(Step(at_us, to_us, count) for (at_us, count), to_us in zip(begins, ends, strict=True) if at_us < to_us)
+    times = sorted(changes)
+    counts = accumulate(changes[time_us] for time_us in times)
+    return _joined(zip(times, [*times[1:], NEVER_US], counts, strict=True))
+
+
+def least_free(free: FreeDevices, from_us: int, to_us: int) -> int:
+    """Return how many devices are free all the time."""
+    return min((step.free for step in _between(free, from_us, to_us)), default=0)
 
 
 def level_spans(free: FreeDevices, until_us: int, most: int) -> list[LevelSpan]:
     """Return when each level up to `most` is there until then: a tree of nested spans, at most one for each step."""
     spans: list[LevelSpan] = []
-    open_levels: list[tuple[int, int]] = []
+    open_levels: list[tuple[int, int]] = [(0, 0)]
     """Since when levels have been there, and up to which; both ascend."""
-    for step in (step for step in (*free, Step(until_us, until_us, 0)) if step.from_us <= until_us):
-        at_us, count = (step.from_us, min(step.free, most)) if step.from_us < until_us else (until_us, 0)
-        since_us = at_us
-        while open_levels and open_levels[-1][1] > count:
+    height = 0
+    for at_us, _, there in (*_between(free, 0, until_us), (until_us, until_us, 0)):
+        count = min(there, most)
+        if count == height:
+            continue
+        height, since_us = count, at_us
+        while open_levels[-1][1] > count:
             since_us, high = open_levels.pop()
-            below = open_levels[-1][1] if open_levels else 0
-            spans.append(LevelSpan(max(below, count), high, since_us, at_us))
-        if count > (open_levels[-1][1] if open_levels else 0):
+            spans.append(LevelSpan(max(open_levels[-1][1], count), high, since_us, at_us))
+        if count > open_levels[-1][1]:
             open_levels.append((since_us, count))
-    return [span for span in spans if span.from_us < span.to_us]
+    return spans
+
+
+def _between(free: FreeDevices, from_us: int, to_us: int) -> FreeDevices:
+    """Return the steps of which a part is between two times."""
+    first = bisect_right(free, from_us, key=_BEGIN) - 1
+    return free[max(0, first) : bisect_left(free, to_us, key=_BEGIN)]
+
+
+def _without_one(free: FreeDevices, taken: Taken) -> FreeDevices:
+    from_us, to_us, devices = taken
+    steps = _between(free, from_us, to_us)
+    if not steps or not devices:
+        return free
+    first = bisect_right(free, from_us, key=_BEGIN) - 1
+    # The steps beside them may have become equal to these.
+    begin, end = max(0, first - 1), first + len(steps) + 1
+    changed = [(max(from_us, at_us), min(to_us, until_us), there - devices) for at_us, until_us, there in steps]
+    head, tail = (steps[0].from_us, from_us, steps[0].free), (to_us, steps[-1].to_us, steps[-1].free)
+    return free[:begin] + _joined([*free[begin:first], head, *changed, tail, *free[end - 1 : end]]) + free[end:]
+
+
+def _joined(steps: Iterable[tuple[int, int, int]]) -> FreeDevices:
+    """Return the steps, those together that have the same number, and at least none."""
+    joined: list[Step] = []
+    for from_us, to_us, there in steps:
+        count = max(0, there)
+        if from_us >= to_us:
+            continue
+        if joined and joined[-1].free == count:
+            from_us = joined.pop().from_us
+        joined.append(Step(from_us, to_us, count))
+    return tuple(joined)

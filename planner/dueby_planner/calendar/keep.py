@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dueby_planner.calendar.free_devices import FreeDevices, Taken, without
+from dueby_planner.calendar.free_devices import Taken, least_free, without
 from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
 from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.reservation import Lane, Reservation, Window, done_by
@@ -37,7 +37,7 @@ def stored_reservation(job: CalendarJob, free: Free) -> Reservation | None:
     for stored in sorted(job.stored, key=lambda each: each.from_us):
         missing = stored.count if stored.to_us > 0 else 0
         for name, window in _windows(job, stored):
-            there = _least(left.get(name, ()), window.from_us, window.to_us)
+            there = least_free(left.get(name, ()), window.from_us, window.to_us)
             if count := min(missing, there):
                 windows[name].append((window, count))
                 left[name] = without(left[name], [Taken(window.from_us, window.to_us, count)])
@@ -65,11 +65,6 @@ def _windows(job: CalendarJob, stored: StoredWindow) -> Iterator[tuple[str, Wind
                 images = capacity(choice, time_us=length_us, max_iterations=problem.max_iterations)
                 yield name, Window(from_us, stored.to_us, choice, images)
                 break
-
-
-def _least(free: FreeDevices, from_us: int, to_us: int) -> int:
-    """Return how many devices are free all the time."""
-    return min((step.free for step in free if step.from_us < to_us and step.to_us > from_us), default=0)
 
 
 def _lanes(name: str, windows: Sequence[tuple[Window, int]]) -> list[Lane]:

@@ -11,12 +11,14 @@ keep the long ones. That places sets of jobs which the fewest devices for each c
 Of the k levels one gives back what isn't needed: the smallest one, or the largest if they are levelled.
 """
 
+import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from dueby_planner.calendar.free_devices import LevelSpan, level_spans
+from dueby_planner.calendar.needed import needed_us
 from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.reservation import Lane, Reservation, Window
 from dueby_planner.model.capacity import Capacity, best_capacities
@@ -51,31 +53,74 @@ def place(
     `until_us` takes the place of the deadline. `soon`: the device that gives time back gives back its last windows
     rather than its shortest.
     """
-    return _Levels(problem, free, problem.time_us if until_us is None else until_us).place(levelled, soon)
+    time_us = problem.time_us if until_us is None else until_us
+    if not levelled:
+        # Most jobs need few of the devices, and to look at few levels takes less time.
+        few = _Levels(problem, free, time_us, most=_twice_the_least(problem, time_us))
+        if (reservation := few.place(soon=soon)) and not few.is_cut_off:
+            return reservation
+    if not has_room(problem, free, time_us):
+        return None
+    return _Levels(problem, free, time_us).place(levelled=levelled, soon=soon)
 
 
 def suffices(problem: Problem, free: Free, until_us: int) -> bool:
     """Return whether the job can be done by then on what is free."""
-    return _Levels(problem, free, until_us).fewest(0) is not None
+    return has_room(problem, free, until_us) and _Levels(problem, free, until_us).fewest(0) is not None
+
+
+def has_room(problem: Problem, free: Free, until_us: int) -> bool:
+    """Return whether there is as much device time as the job takes at least, whatever windows it is in."""
+    needed = needed_us(problem, until_us)
+    return needed is not None and needed <= free_us(free, until_us, usable(problem))
+
+
+def free_us(free: Free, until_us: int, names: Iterable[str]) -> int:
+    """Return the device time that is free until then, of devices of these names."""
+    return sum(
+        (min(to_us, until_us) - from_us) * there
+        for name in names
+        for from_us, to_us, there in free.get(name, ())
+        if from_us < until_us
+    )
+
+
+def usable(problem: Problem) -> Mapping[str, int]:
+    """Return how many devices of each name the job may have."""
+    most: Counter[str] = Counter()
+    for group in problem.groups:
+        most[group.device_class] += group.count
+    return most
+
+
+def _twice_the_least(problem: Problem, time_us: int) -> int:
+    """Return twice the number of devices that would be enough if all were free all the time, or some."""
+    able = problem.capacities(time_us)
+    return 2 + 2 * (problem.images // able[0].images) if able else 0
 
 
 class _Levels:
     """What one job can do with each level of what is free until a time."""
 
-    def __init__(self, problem: Problem, free: Free, until_us: int) -> None:
+    def __init__(self, problem: Problem, free: Free, until_us: int, *, most: int | None = None) -> None:
+        """`most`: how many levels of each name are looked at; None: all that the job may have."""
         self._problem = problem
         self._groups = {group.device_class: group for group in problem.groups if group.count}
-        most: Counter[str] = Counter()
-        for group in problem.groups:
-            most[group.device_class] += group.count
-        self._spans = {name: level_spans(free.get(name, ()), until_us, most[name]) for name in self._groups}
         self._best: dict[tuple[str, int], Capacity | None] = {}
         """By class and length of a span."""
-        runs = [run for name in self._groups for run in self._runs_of(name)]
-        # Ties by class and level, so that every planner of the same jobs finds the same calendar.
-        self._runs = sorted(runs, key=lambda run: (-run.images, run.device_class, run.low))
+        self.is_cut_off = False
+        """Whether levels that were not looked at might have been chosen."""
+        self._spans = {}
+        for name, count in usable(problem).items():
+            self._spans[name] = level_spans(free.get(name, ()), until_us, count if most is None else min(most, count))
+        # Levels are nested, so each class yields its largest first. Ties by class and level, so that every planner of
+        # the same jobs finds the same calendar.
+        runs = heapq.merge(*(self._runs_of(name, most) for name in self._groups), key=_largest_first)
+        self._rest = iter(sorted(runs, key=_largest_first)) if problem.reserve else runs
+        self._runs: list[LevelRun] = []
+        """Those that were looked at."""
 
-    def place(self, levelled: bool, soon: bool) -> Reservation | None:
+    def place(self, *, levelled: bool = False, soon: bool = False) -> Reservation | None:
         """Return the reservation; None if the job can't be done."""
         offset = self._highest_offset() if levelled else 0
         count = self.fewest(offset)
@@ -90,26 +135,38 @@ class _Levels:
 
     def fewest(self, offset: int) -> int | None:
         """Return the least number of levels after the first `offset` that is accepted; None if none is."""
-        total = sum(run.levels for run in self._runs)
-        able = [(run.images, run.levels) for run in _within(self._runs, offset, total - offset)]
-        return self._problem.rule.fewest(able, self._problem.most)
+        most = self._problem.most
+        able = ((run.images, run.levels) for run in _within(self._largest(), offset, most))
+        return self._problem.rule.fewest(able, most)
+
+    def _largest(self) -> Iterator[LevelRun]:
+        """Yield the levels, the largest first, and work out only as many as are asked for."""
+        yield from self._runs
+        for run in self._rest:
+            self._runs.append(run)
+            yield run
 
     def _highest_offset(self) -> int:
         """Return how many of the largest levels can be left to others; 0 if the job can't be done at all."""
-        total = sum(run.levels for run in self._runs)
+        total = sum(run.levels for run in self._largest())
         return find_least(lambda offset: self.fewest(offset + 1) is None, 0, total)
 
-    def _runs_of(self, name: str) -> Iterator[LevelRun]:
-        changes: defaultdict[int, int] = defaultdict(int)
-        for span in self._spans[name]:
-            if best := self._capacity(name, span.to_us - span.from_us):
-                changes[span.low] += best.images
-                changes[span.high] -= best.images
-        images, levels = 0, sorted(changes)
-        for low, high in pairwise(levels):
-            images += changes[low]
+    def _runs_of(self, name: str, most: int | None) -> Iterator[LevelRun]:
+        spans = sorted(self._spans[name])
+        ends: defaultdict[int, int] = defaultdict(int)
+        borders = sorted({level for span in spans for level in (span.low, span.high)})
+        images, at = 0, 0
+        for low, high in pairwise(borders):
+            images -= ends[low]
+            while at < len(spans) and spans[at].low == low:
+                if best := self._capacity(name, spans[at].to_us - spans[at].from_us):
+                    images += best.images
+                    ends[spans[at].high] += best.images
+                at += 1
             if images:
                 yield LevelRun(images, name, low, high)
+        if most is not None and borders and borders[-1] == most:
+            self.is_cut_off = True
 
     def _capacity(self, name: str, length_us: int) -> Capacity | None:
         """Return what one device of the class does in one span."""
@@ -143,7 +200,11 @@ class _Levels:
         def suffice(images: int) -> bool:
             return self._problem.rule.accepts(sorted([*others, (images, 1)], reverse=True), count)
 
-        return find_least(suffice, 0, most)
+        guess, missing = most, self._problem.images - sum(images * devices for images, devices in others)
+        for _ in range(3):  # the margin of the rule changes little with what the last device does
+            margin = self._problem.rule.margin(sorted([*others, (guess, 1)], reverse=True), count)
+            guess = min(max(0, missing + margin), most)
+        return _find_least_around(suffice, guess, most)
 
     def _cut(self, lane: Lane, needed: int, soon: bool) -> Lane:
         """Return the device with as much of its time as it needs for so many images."""
@@ -168,7 +229,22 @@ class _Levels:
         return window if best is None else Window(window.from_us, window.from_us + length_us, best.choice, best.images)
 
 
-def _within(runs: Sequence[LevelRun], offset: int, count: int) -> Iterator[LevelRun]:
+def _find_least_around(holds: Callable[[int], bool], guess: int, most: int) -> int:
+    """Return the least integer in 0..most for which a monotone condition holds; it holds at `most`."""
+    low = high = guess
+    by = 1
+    while not holds(high):
+        low, high, by = high + 1, min(most, high + by), 2 * by
+    while low and holds(low - 1):
+        low, high, by = max(0, low - by), low - 1, 2 * by
+    return find_least(holds, low, high)
+
+
+def _largest_first(run: LevelRun) -> tuple[int, str, int]:
+    return -run.images, run.device_class, run.low
+
+
+def _within(runs: Iterable[LevelRun], offset: int, count: int) -> Iterator[LevelRun]:
     """Yield `count` levels after the first `offset`."""
     for run in runs:
         skipped = min(offset, run.levels)
@@ -176,6 +252,8 @@ def _within(runs: Sequence[LevelRun], offset: int, count: int) -> Iterator[Level
         offset, count = offset - skipped, count - taken
         if taken > 0:
             yield run._replace(low=run.low + skipped, high=run.low + skipped + taken)
+        if not count:
+            break
 
 
 def _one_of(chosen: Sequence[LevelRun], *, is_first: bool) -> tuple[LevelRun, list[LevelRun], int]:

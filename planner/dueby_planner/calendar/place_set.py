@@ -1,41 +1,87 @@
 """Place several jobs so that all of them are in time.
 
 They are placed in the order of deadlines with the fewest devices for each job. If a job doesn't fit, it and the m jobs
-before it are levelled (place.py), for m = 1, 2, 4, ... That finds most of the calendars there are, but not all.
+before it are levelled (place.py), for m = 1, 2, 4, 8, 16. That finds most of the calendars there are, but not all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 
+from dueby_planner.calendar.free_devices import always_free
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
-from dueby_planner.calendar.place import place
+from dueby_planner.calendar.place import free_us, place, usable
 from dueby_planner.calendar.pool import Free
-from dueby_planner.calendar.reservation import Reservation
+from dueby_planner.calendar.reservation import Reservation, device_us
 from dueby_planner.calendar.tables import Rivals, take
+from dueby_planner.model.problem import NEVER_US
 
 Reservations = list[tuple[CalendarJob, Reservation]]
+# So many jobs are levelled at most: where that finds a place at all, more are hardly ever needed.
+_MAX_LEVELLED = 16
 
 
-def place_set(jobs: Sequence[CalendarJob], free: Free, rivals: Rivals) -> Reservations | None:
-    """Return reservations with which all jobs are in time; None if none were found."""
-    ordered = by_deadline(jobs)
-    placed = _place_in_order(ordered, free, rivals, frozenset())
-    failed, before = len(placed), 1
-    while len(placed) < len(ordered):
-        levelled = ordered[max(0, failed - before) : failed + 1]
-        placed = _place_in_order(ordered, free, rivals, frozenset(job.name for job in levelled))
-        if before >= len(ordered):
-            break
-        failed, before = max(failed, len(placed)), before * 2
-    return placed if len(placed) == len(ordered) else None
+def place_set(
+    jobs: Iterable[CalendarJob], free: Free, rivals: Rivals, *, optional: Collection[str] = ()
+) -> Reservations | None:
+    """Return reservations with which the jobs are in time; None if none were found.
 
-
-def _place_in_order(jobs: Sequence[CalendarJob], free: Free, rivals: Rivals, levelled: frozenset[str]) -> Reservations:
-    """Place one job after the other; stop before the first that doesn't fit."""
+    The `optional` jobs, by name, are left out where no place is found for them. Once that has happened although jobs
+    were levelled, none are levelled for another one: where one job finds no place, others seldom do, and to try it for
+    each takes long.
+    """
     placed: Reservations = []
+    left = [free]
+    """What is left beside the first 0, 1, 2, ... of them."""
+    may_level = True
+    for job in by_deadline(jobs):
+        is_optional = job.name in optional
+        reservation = place(job.problem, left[-1])
+        if reservation is not None:
+            placed.append((job, reservation))
+            left.append(take(left[-1], reservation, rivals))
+        elif (may_level or not is_optional) and _has_room(job, left[-1]):
+            may_level = _make_room(job, placed, left, rivals)
+            if not may_level and not is_optional:
+                return None
+        elif not is_optional:
+            return None
+    return placed
+
+
+def _has_room(job: CalendarJob, free: Free) -> bool:
+    """Return whether the job's device time is left: to level jobs moves device time, and makes none."""
+    return time_alone_us(job) <= free_us(free, job.problem.time_us, free)
+
+
+def time_alone_us(job: CalendarJob) -> int:
+    """Return the device time that the job takes on idle devices; NEVER_US if it can't be done."""
+    idle = {name: always_free(count) for name, count in usable(job.problem).items()}
+    alone = place(job.problem, idle)
+    return NEVER_US if alone is None else device_us(alone)
+
+
+def _make_room(job: CalendarJob, placed: Reservations, left: list[Free], rivals: Rivals) -> bool:
+    """Level the job and as many before it as are needed; return whether that gives it a place."""
+    before = 1
+    while before <= _MAX_LEVELLED:
+        first = max(0, len(placed) - before)
+        jobs = [*(each for each, _ in placed[first:]), job]
+        if again := _levelled(jobs, left[first], rivals):
+            placed[first:], left[first + 1 :] = again
+            return True
+        if not first:
+            return False
+        before *= 2
+    return False
+
+
+def _levelled(jobs: Iterable[CalendarJob], free: Free, rivals: Rivals) -> tuple[Reservations, list[Free]] | None:
+    placed: Reservations = []
+    left = []
     for job in jobs:
-        reservation = place(job.problem, free, levelled=job.name in levelled)
+        reservation = place(job.problem, free, levelled=True)
         if reservation is None:
-            break
+            return None
         placed.append((job, reservation))
         free = take(free, reservation, rivals)
-    return placed
+        left.append(free)
+    return placed, left

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -105,6 +105,7 @@ class Passes:
     """What the passes do, one after the other; the last one for ever."""
 
     snapshot: ClusterSnapshot = cluster()
+    unused: Mapping[str, int] = {}
 
     def __init__(self, *errors: BaseException | None) -> None:
         self.errors = list(errors)

@@ -124,17 +124,15 @@ class Entry:
         pool = replace(pool, groups=tuple(_without_rivals(groups, stacks)))
         return Usable(entry=self, pool=pool, stacks=stacks)
 
-    def not_for_more(self) -> Counter[str]:
-        """Return by class the devices that its workers have, and those that no node has given to one so far.
+    @cached_property
+    def absent(self) -> Counter[str]:
+        """Devices by class that no node has given to a worker, although it looks as if it could.
 
-        There the scheduler knows of something that the nodes don't show, such as a volume that is bound to another.
+        The scheduler knows of something that nodes don't show, such as a volume that is bound to another.
         """
-        found = Counter(worker.assignment.device_class for worker in self.model.alive)
         jobs = {worker_job.name: worker_job.assignments for worker_job in self.given.job.worker_jobs}
-        for name, index in self.given.job.absent:
-            if index < len(jobs.get(name, ())):
-                found[jobs[name][index].device_class] += 1
-        return found
+        absent = ((jobs.get(name, ()), index) for name, index in self.given.job.absent)
+        return Counter(there[index].device_class for there, index in absent if index < len(there))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +154,8 @@ class Usable:
     @cached_property
     def for_more(self) -> Pool:
         """The devices that more workers of the job could ever have."""
-        gone, groups = self.entry.not_for_more(), []
+        own = Counter(worker.assignment.device_class for worker in self.entry.model.alive)
+        gone, groups = own + self.entry.absent, []
         idle = {stack.name: stack.idle for stack in self.stacks.all}
         for group in sorted(self.pool.groups, key=lambda group: (-idle[group.device_class], group.device_class)):
             device_class = self.stacks.class_of(group.device_class)

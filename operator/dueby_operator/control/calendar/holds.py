@@ -16,20 +16,20 @@ from dueby_planner.model.problem import NEVER_US
 from dueby_planner.replan import HYSTERESIS, finish_us
 
 # From a worker's end until its device is seen to be free.
-_EXIT_US = 5 * MICROS_PER_SECOND
+EXIT_US = 5 * MICROS_PER_SECOND
 
 
 def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
-    """Return the devices that a job's workers have, and those that workers which were stopped are about to leave.
+    """Return the devices that a job's workers have.
 
     Workers that are on no node yet are taken off `idle`, the devices of each stack that nobody has.
     """
-    if not any(not worker.is_gone or worker.node for worker in entry.model.workers):
+    if not entry.model.alive:
         return []
     rest_us, surely_us = _rest_us(entry, Fraction(0)), _rest_us(entry, HYSTERESIS)
     protected = is_protected(entry)
     found = []
-    for worker in entry.model.workers:
+    for worker in entry.model.alive:
         stack = None if worker.state == "queued" else _stack_of(entry, worker, stacks, idle)
         if stack is None:
             continue
@@ -42,10 +42,10 @@ def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
                 worker=worker.name,
                 stack=stack,
                 deadline_class=entry.deadline_class,
-                ends_us=1 if worker.is_gone else min(rest_us, bound_us),
-                surely_ends_us=_EXIT_US if worker.is_gone else min(surely_us + _EXIT_US, bound_us),
+                ends_us=min(rest_us, bound_us),
+                surely_ends_us=min(surely_us + EXIT_US, bound_us),
                 gives_way_us=_gives_way_us(entry, worker, is_protected=protected),
-                can_give_way=not (worker.is_gone or protected) and worker.can_shrink and _is_old_enough(entry, worker),
+                can_give_way=not protected and worker.can_shrink and _is_old_enough(entry, worker),
                 until_us=left_us,
                 is_on_its_way=not worker.node and bool(stacks.nodes),
             )
@@ -63,9 +63,6 @@ def is_protected(entry: Entry) -> bool:
 def _stack_of(entry: Entry, worker: WorkerModel, stacks: Stacks, idle: Counter[str]) -> str | None:
     """Return what the worker's device is of. One that is on no node yet takes one that nobody has."""
     device_class = worker.assignment.device_class
-    if worker.is_gone:
-        found = stacks.at(entry.key, device_class, worker.node) if worker.node else None
-        return found.name if found else None
     if worker.node or not stacks.nodes:
         found = stacks.at(entry.key, device_class, worker.node)
         return found.name if found else None
@@ -93,7 +90,7 @@ def _gives_way_us(entry: Entry, worker: WorkerModel, *, is_protected: bool) -> i
     model, choice = entry.model, worker.assignment.choice
     step_us = worker.step_us or choice.latency_us
     part_us = -(-(model.part_size or 1) // choice.mini_batch_size) * step_us
-    gone_us = min(part_us, model.grace_s * MICROS_PER_SECOND) + _EXIT_US
+    gone_us = min(part_us, model.grace_s * MICROS_PER_SECOND) + EXIT_US
     if is_protected:  # its next part comes first
         gone_us += choice.start_us + part_us
     return max(gone_us, worker.created_us + pause_us([choice.start_us]) - model.now_us)

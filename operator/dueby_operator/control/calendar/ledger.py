@@ -77,15 +77,19 @@ class Ledger:
         return min((step.free for step in steps if step.from_us < max(1, within_us)), default=0)
 
 
-def open_ledger(stacks: Stacks, holds: Sequence[Hold]) -> Ledger:
-    """Return what is free beside these workers."""
+def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> Ledger:
+    """Return what is free beside these workers. `leave_us` is how long pods may take that are being deleted."""
     held = Counter(hold.stack for hold in holds if not hold.is_on_its_way)
-    there = {stack.name: stack.idle + held[stack.name] for stack in stacks.all}
+    there = {stack.name: stack.idle + stack.leaving + held[stack.name] for stack in stacks.all}
+    leaving = {stack.name: stack.leaving for stack in stacks.all}
 
     def table(*, surely: bool) -> Table:
         return {
             kind: {
-                name: without(always_free(count), _held(holds, name, kind, surely=surely))
+                name: without(
+                    always_free(count),
+                    [*_held(holds, name, kind, surely=surely), Taken(0, leave_us if surely else 1, leaving[name])],
+                )
                 for name, count in there.items()
             }
             for kind in CLASSES

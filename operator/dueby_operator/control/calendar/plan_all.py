@@ -15,12 +15,14 @@ from dataclasses import replace
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import DeadlineClass
+from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.calendar.entries import Entry, Usable
 from dueby_operator.control.calendar.give_way import find_who_gives_way
-from dueby_operator.control.calendar.holds import find_holds
+from dueby_operator.control.calendar.holds import EXIT_US, find_holds
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread
 from dueby_operator.control.calendar.reserved import taken_by_placements, taken_by_status, without_old_windows
+from dueby_operator.control.calendar.unused import find_unused
 from dueby_operator.control.calendar.windows import Room
 from dueby_operator.control.chain import Outcome, PolicyInput, refusal
 from dueby_operator.control.policies.plan import plan, wait_for_devices
@@ -95,6 +97,7 @@ class _Planning:
             self._decide(placed, kind)
         for entry in self._open_entries():
             self._guarded(entry.given, self._carry_out, entry)
+        self.shared = replace(self.shared, unused=find_unused(self.done, self._stacks, self._idle))
 
     def _guarded(self, given: PolicyInput, step: Callable[..., None], *arguments: object) -> None:
         try:
@@ -126,7 +129,8 @@ class _Planning:
         self._idle = Counter({stack.name: stack.idle for stack in self._stacks.all})
         for entry in self._open_entries():
             self._guarded(entry.given, self._hold, entry)
-        self._ledger = open_ledger(self._stacks, self._holds)
+        grace_us = self.shared.devices.worker_grace_s * MICROS_PER_SECOND
+        self._ledger = open_ledger(self._stacks, self._holds, leave_us=grace_us + EXIT_US)
         hard, soft = (self._reserved_for(kind) for kind in _PROMISED)
         self._beside = {"Hard": self._ledger.take(hard), "Soft": self._ledger.take([*hard, *soft])}
 
@@ -166,6 +170,7 @@ class _Planning:
     def _idle_for(self, entry: Entry) -> Mapping[str, int]:
         """Return the devices by stack on which a worker of the job could be started now."""
         left, idle = Counter(entry.model.offered), {}
+        left.subtract(entry.absent)
         for stack in self._stacks.of(entry.key):
             idle[stack.name] = max(0, min(self._idle[stack.name], left[stack.device_class]))
             left[stack.device_class] -= idle[stack.name]

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from dueby_api.conditions import Truth
-from dueby_api.status import Condition, JobStatus, Replan
+from dueby_api.status import Condition, JobStatus, PlanStatus, Replan, WindowStatus
+from dueby_api.units import format_exact_time, format_time
 from dueby_operator.control.events import events_between
 from dueby_operator.reconciler import event_document
-from support.decisions import MADE, NOW, infj, job
+from support.decisions import MADE, NOW, SECOND, infj, job
 
 
 def status(*conditions: tuple[str, Truth, str], **more: Any) -> JobStatus:
@@ -69,6 +70,94 @@ def test_each_replan_is_told() -> None:
     first = Replan(time="t1", reason="Lagging", before=1, after=2)
     second = Replan(time="t2", reason="WorkerLost", before=2, after=3)
     assert told(status(replans=(first,)), status(replans=(first, second))) == [("Warning", "Replanned")]
+
+
+def reserved(*, starts_s: int = 600, ends_s: int = 900, revision: int = 0) -> PlanStatus:
+    """A plan of one window, in seconds from now."""
+    window = WindowStatus(
+        device_class="cpu-1",
+        engine="eager",
+        from_time=format_exact_time(NOW + starts_s * SECOND),
+        to_time=format_exact_time(NOW + ends_s * SECOND),
+        count=1,
+        mini_batch_size=16,
+        images=100,
+    )
+    return PlanStatus(
+        revision=revision,
+        gpus=1,
+        lower_bound=1,
+        proof="Calendar",
+        confidence=0.99,
+        probability=1,
+        part_size=10,
+        solve_micros=0,
+        expected_finish=format_time(NOW + ends_s * SECOND),
+        finish_at_confidence=format_time(NOW + ends_s * SECOND),
+        slack="1m",
+        windows=(window,),
+    )
+
+
+RESERVED: tuple[str, Truth, str] = ("Feasible", "True", "Reserved")
+BEFORE = status(RESERVED, plan=reserved(), observed_generation=1)
+GAVE_WAY = Replan(time="t", reason="GaveWay", before=2, after=1)
+
+
+@pytest.mark.parametrize(
+    ("after", "message"),
+    [
+        pytest.param(
+            BEFORE.replace(plan=reserved(starts_s=661, ends_s=900)),
+            "Starts at 2023-11-14T22:24:21Z instead of 2023-11-14T22:23:20Z: other jobs or devices have changed.",
+            id="a window begins more than a minute later",
+        ),
+        pytest.param(
+            BEFORE.replace(plan=reserved(ends_s=839)),
+            "Ends at 2023-11-14T22:27:19Z instead of 2023-11-14T22:28:20Z: other jobs or devices have changed.",
+            id="the end comes more than a minute earlier",
+        ),
+        pytest.param(
+            BEFORE.replace(plan=reserved(starts_s=0, ends_s=300), observed_generation=2),
+            "Starts at 2023-11-14T22:13:20Z instead of 2023-11-14T22:23:20Z and "
+            "ends at 2023-11-14T22:18:20Z instead of 2023-11-14T22:28:20Z: the job was edited.",
+            id="the job was edited",
+        ),
+    ],
+)
+def test_a_window_that_moves_is_told_with_why(after: JobStatus, message: str) -> None:
+    (event,) = events_between(BEFORE, after)
+    assert (event.reason, event.message, event.is_warning) == ("WindowMoved", message, False)
+
+
+def test_the_change_of_workers_that_has_moved_a_window_is_named() -> None:
+    after = BEFORE.replace(plan=reserved(starts_s=800), replans=(GAVE_WAY,))
+    assert [event.message.rpartition(": ")[2] for event in events_between(BEFORE, after)] == [
+        "from 2 workers to 1.",
+        "GaveWay.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("after", "events"),
+    [
+        pytest.param(BEFORE.replace(plan=reserved(starts_s=660, ends_s=960)), [], id="by a minute"),
+        pytest.param(BEFORE.replace(plan=reserved(starts_s=800, revision=1)), [], id="its first workers were started"),
+        pytest.param(BEFORE.replace(plan=None), [], id="nothing is reserved any more"),
+        pytest.param(
+            status(("Feasible", "False", "Late"), plan=reserved(starts_s=800)),
+            [("Warning", "Late")],
+            id="it is late now",
+        ),
+        pytest.param(
+            status(("Feasible", "True", "Planned"), plan=reserved(starts_s=800)),
+            [("Normal", "Planned")],
+            id="the condition says it",
+        ),
+    ],
+)
+def test_a_window_that_moves_is_not_told_of(after: JobStatus, events: list[tuple[str, str]]) -> None:
+    assert told(BEFORE, after) == events
 
 
 def test_an_event_is_about_its_job() -> None:

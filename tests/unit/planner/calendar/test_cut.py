@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_planner.calendar.cut import available_us, find_cut, needed_us
-from dueby_planner.calendar.free_devices import always_free
+from dueby_planner.calendar.cut import Cuts, available_us
+from dueby_planner.calendar.needed import needed_us
 from dueby_planner.model.capacity import DeviceChoice, capacity
 from support.calendar import calendar_job, planned
 from support.planner import choice
 
-FREE = {"a": always_free(2)}
+WHOLE = {"a": 2}
 CHOICES = st.lists(
     st.builds(choice, st.integers(1, 20), st.integers(1, 30), st.integers(0, 60)),
     min_size=1,
@@ -37,17 +37,17 @@ def test_what_is_needed_is_steps_and_the_least_number_of_starts() -> None:
 def test_a_job_for_which_no_device_is_soon_enough_is_no_matter_of_device_time() -> None:
     job = calendar_job("a", images=1, time=10)
     assert needed_us(job.problem) is None
-    assert find_cut([job], FREE, job) is None
+    assert Cuts(WHOLE).find([], job) is None
 
 
 def test_what_there_is_ends_with_each_deadline_and_with_what_the_jobs_may_hold() -> None:
     early = calendar_job("early", images=10, time=50, max_gpus=1)
     late = calendar_job("late", images=10, time=100)
-    assert available_us([early], FREE) == 50
-    assert available_us([late], FREE) == 200
-    assert available_us([early, late], FREE) == 200
+    assert available_us([early], WHOLE) == 50
+    assert available_us([late], WHOLE) == 200
+    assert available_us([early, late], WHOLE) == 200
     one = calendar_job("one", images=10, time=100, max_gpus=1)
-    assert available_us([early, one], FREE) == 2 * 50 + 50
+    assert available_us([early, one], WHOLE) == 2 * 50 + 50
 
 
 def test_the_cut_names_those_only_without_whom_it_is_none() -> None:
@@ -63,4 +63,23 @@ def test_the_cut_names_those_only_without_whom_it_is_none() -> None:
 
 def test_a_cut_is_no_cut_for_those_who_fit() -> None:
     jobs = [calendar_job(name, images=90, time=100) for name in ("a", "b")]
-    assert find_cut(jobs, FREE, jobs[1]) is None
+    assert Cuts(WHOLE).find(jobs[:1], jobs[1]) is None
+
+
+def test_jobs_on_other_classes_are_no_part_of_the_proof() -> None:
+    whole = {"a": 1, "b": 5}
+    other = calendar_job("other", images=10, time=100, devices={"b": 5})
+    promised, refused = (calendar_job(name, images=90, time=100, devices={"a": 1}) for name in ("promised", "refused"))
+    cut = Cuts(whole).find([promised, other], refused)
+    assert cut is not None
+    assert [job.name for job in cut.jobs] == ["promised", "refused"]
+    assert cut.available_us == 100
+
+
+def test_jobs_on_several_classes_are_part_of_the_proof_where_they_take_all_of_them() -> None:
+    whole = {"a": 1, "b": 1}
+    one = calendar_job("one", images=90, time=100, devices={"a": 1})
+    both = calendar_job("both", images=180, time=100, devices={"a": 1, "b": 1})
+    cut = Cuts(whole).find([both], one)
+    assert cut is not None
+    assert (cut.needed_us, cut.available_us) == (300, 200)

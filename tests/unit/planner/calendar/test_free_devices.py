@@ -74,3 +74,13 @@ def test_a_level_is_not_cut_where_it_goes_on(count: int, taken: list[Taken]) -> 
     for level in range(1, count + 1):
         times = sorted((span.from_us, span.to_us) for span in spans if span.low < level <= span.high)
         assert all(one[1] < other[0] for one, other in pairwise(times))
+
+
+@given(count=st.integers(0, 5), taken=st.lists(TAKEN, min_size=9, max_size=12), more=st.integers(0, 2))
+def test_to_take_many_at_once_is_to_take_one_after_the_other(count: int, taken: list[Taken], more: int) -> None:
+    free = without(always_free(count + more), [Taken(3, 9, more)])
+    one_by_one = free
+    for each in taken:
+        one_by_one = without(one_by_one, [each])
+    assert without(free, taken) == one_by_one
+    assert all(one.free != other.free for one, other in pairwise(one_by_one))

@@ -55,6 +55,7 @@ def test_a_hard_job_that_fits_beside_no_promise_is_refused_with_the_cut() -> Non
     reason, message = cluster.said("second", "Failed")
     assert reason == "Infeasible"
     assert "first" in message
+    assert cluster.said("second", "Feasible")[0] == "PromisedToOthers"
     cluster.run(70)
     assert cluster.ended_s("first") <= 60
 

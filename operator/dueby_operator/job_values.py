@@ -1,0 +1,119 @@
+"""What is shown of each job: values read from its status, and the devices that its pods hold. Pure.
+
+Prometheus' names and help texts are beside them; metrics.py makes samples of them.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dueby_api.conditions import ConditionType
+from dueby_api.status import JobStatus
+from dueby_operator.control.conditions import condition
+from dueby_operator.jobs import names
+from dueby_operator.jobs.pod_state import job_of
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects.parse import micros_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobGauge:
+    """A value of each job."""
+
+    name: str
+    help: str
+    read: Callable[[JobStatus], float | None]
+    """Reads it from the job's status; None if there is no value."""
+    ends_with_job: bool
+    """Whether a job that is over has no value."""
+
+
+def seconds_of(moment: str | None) -> float | None:
+    """Return a time of a status in seconds since 1970; None if it isn't there."""
+    micros = micros_of(moment)
+    return None if micros is None else micros / 1e6
+
+
+def _slack_s(status: JobStatus) -> float | None:
+    expected = status.progress.expected_finish if status.progress else None
+    finish_s = seconds_of(expected or (status.plan.expected_finish if status.plan else None))
+    deadline_s = seconds_of(status.deadline_time)
+    return None if deadline_s is None or finish_s is None else deadline_s - finish_s
+
+
+def met(status: JobStatus) -> float | None:
+    """Return 1 if the deadline was met and 0 if not; None before it is known."""
+    found = condition(status, ConditionType.DEADLINE_MET)
+    return {"True": 1.0, "False": 0.0}.get(found.status) if found else None
+
+
+JOB_GAUGES = (
+    JobGauge(
+        name="dueby_job_deadline_timestamp_seconds",
+        help="The job's deadline, in seconds since 1970.",
+        read=lambda status: seconds_of(status.deadline_time),
+        ends_with_job=False,
+    ),
+    JobGauge(
+        name="dueby_job_slack_seconds",
+        help="The deadline less the expected finish, in seconds. Below 0 the job is late.",
+        read=_slack_s,
+        ends_with_job=True,
+    ),
+    JobGauge(
+        name="dueby_job_probability_ratio",
+        help="Probability from 0 to 1 with which the plan meets the deadline.",
+        read=lambda status: status.plan.probability if status.plan else None,
+        ends_with_job=True,
+    ),
+    JobGauge(
+        name="dueby_job_plan_seconds",
+        help="Duration of finding, proving and verifying the plan, in seconds.",
+        read=lambda status: status.plan.solve_micros / 1e6 if status.plan else None,
+        ends_with_job=False,
+    ),
+    JobGauge(
+        name="dueby_job_images",
+        help="Images of the job.",
+        read=lambda status: status.images,
+        ends_with_job=False,
+    ),
+    JobGauge(
+        name="dueby_job_images_done",
+        help="Images that have a row.",
+        read=lambda status: status.progress.images_done if status.progress else None,
+        ends_with_job=False,
+    ),
+    JobGauge(
+        name="dueby_job_images_failed",
+        help="Images whose row has an error.",
+        read=lambda status: status.progress.images_failed if status.progress else None,
+        ends_with_job=False,
+    ),
+    JobGauge(
+        name="dueby_job_images_per_second",
+        help="Images per second of all the job's workers together, as they last reported.",
+        read=lambda status: status.progress.images_per_second if status.progress else None,
+        ends_with_job=True,
+    ),
+    JobGauge(
+        name="dueby_job_replans",
+        help="Changes of the number of workers after the start in the job's status, which keeps the last 20.",
+        read=lambda status: float(len(status.replans)),
+        ends_with_job=False,
+    ),
+    JobGauge(
+        name="dueby_job_deadline_met",
+        help="Whether the job met its deadline: 1 or 0. There is no value before it is known.",
+        read=met,
+        ends_with_job=False,
+    ),
+)
+
+
+def running_devices(job: JobSnapshot) -> Tally[str]:
+    """Return the devices that running pods of the job hold, by device class."""
+    jobs = [*(worker_job.job for worker_job in job.worker_jobs), *job.profiling]
+    classes = {found.name: found.metadata.annotations.get(names.DEVICE_CLASS, "") for found in jobs}
+    running = (classes.get(job_of(pod), "") for pod in job.pods if pod.status.phase == "Running")
+    return Tally(device_class for device_class in running if device_class)
