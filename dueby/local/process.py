@@ -21,8 +21,6 @@ from dueby_operator.model.job_model import GONE, Assignment, WorkerModel, Worker
 
 # A worker that is busy for longer is asked again at the next tick.
 SCRAPE_TIMEOUT_S = 1.0
-# Where a worker is that was told to go and is still there.
-_HERE = "here"
 Kind = TypeVar("Kind", bound=Spec)
 
 
@@ -93,8 +91,6 @@ class Process:
             # Nobody else looks after processes of this machine: one that doesn't answer hangs, too.
             answers_since_us=self.created_us,
             part_size=self.part_size,
-            # So that its device is counted as one that will soon be free.
-            node=_HERE if self.is_gone and self.has_slot else "",
         )
 
     def last_words(self, kind: type[Kind]) -> Kind | None:

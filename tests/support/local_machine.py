@@ -38,9 +38,11 @@ LATENCY_US, STARTUP_US = 100_000, 2 * SECOND
 
 @dataclass(kw_only=True)
 class Clock:
-    """A clock that the loop's sleep moves."""
+    """A clock that the loop's sleep moves, and how long things take by it."""
 
     now_us: int = NOW
+    leaving_us: int = 3 * SECOND
+    """How long a worker takes to go after it was told to."""
 
     def sleep(self, seconds: float) -> None:
         self.now_us += round(seconds * SECOND)
@@ -65,12 +67,14 @@ class SleepingProcesses(Processes):
         self.done = 0.0
         self.seen_us = clock.now_us
         self.fault: DueByError | None = None
+        self.told_us: dict[str, int] = {}
 
     def _start(self, assignment: Assignment, *, part_size: int, shares: list[list[int]], rank: int) -> Process:
         return Process(
             assignment=assignment,
             slot=self.free_slot(assignment.device_class),
-            process=subprocess.Popen(["sleep", "3600"]),
+            # Deaf to SIGTERM, as a worker is that finishes its part.
+            process=subprocess.Popen(["sh", "-c", "trap '' TERM; exec sleep 3600"]),
             created_us=self.clock.now_us,
             folder=self.folder,
             part_size=part_size,
@@ -78,6 +82,7 @@ class SleepingProcesses(Processes):
 
     def observe(self) -> tuple[WorkerModel, ...]:
         for process in self.started:
+            self._leave(process)
             if process.has_slot and process.process.poll() is not None:
                 process.ended_us = self.clock.now_us
                 process.state = process.state if process.is_gone else "lost"
@@ -85,6 +90,14 @@ class SleepingProcesses(Processes):
                 self._work(process)
         self.seen_us = self.clock.now_us
         return tuple(process.model() for process in self.started)
+
+    def _leave(self, process: Process) -> None:
+        """Let a worker that was told to go be gone in its time."""
+        if process.is_gone and process.has_slot:
+            told_us = self.told_us.setdefault(process.assignment.worker, self.clock.now_us)
+            if self.clock.now_us >= told_us + self.clock.leaving_us:
+                process.process.kill()
+                process.process.wait()
 
     def raise_fault(self) -> None:
         if self.fault:

@@ -83,6 +83,13 @@ def test_an_edit_that_makes_a_job_hard_takes_the_slice_of_another(tmp_path: Path
     machine.add("short", images=400, deadline="2h", deadlineClass="BestEffort")
     machine.edit("short", after_s=20, images=400, deadline="40s", deadlineClass="Hard")
     machine.run()
+    phases = [
+        status.status.phase
+        for shown in machine.shown
+        for status in shown
+        if status.name == "short" and status.model.spec.deadline_class == "Hard"
+    ]
+    assert "Queued" not in phases  # also while the other's worker is on its way out
     assert machine.ended_s("short") <= 40
     assert "long: Other jobs need the devices: 1 to 0 workers" in machine.said
     assert machine.ends["long"].ended == "Complete"
