@@ -20,7 +20,7 @@ from calendar_traces_cluster import (
     TraceJob,
     simulate,
 )
-from calendar_traces_dueby import DueBy
+from calendar_traces_dueby import EPOCH_US, DueBy, worker_seen
 from calendar_traces_elasticflow import ElasticFlow, without
 from calendar_traces_peers import AloneByDeadline, Fifo, Preempting
 from support.source_tree import REPOSITORY
@@ -205,6 +205,20 @@ def test_dueby_helps_a_job_whose_worker_is_slow() -> None:
     assert len(slow.workers) > 1
     assert slow.ended_us is not None
     assert slow.ended_us <= asked.deadline_us
+
+
+def test_dueby_sees_the_pace_that_a_worker_has_shown() -> None:
+    policy, cluster = DueBy(QUIET), Cluster(gpus=1, noise=QUIET, seed=1)
+    one = Job(asked=job("a", 1000, deadline_s=2000))
+    cluster.jobs.append(one)
+    policy.act(cluster, [one])
+    (assigned,) = policy.assignments["a"]
+    one.workers[0].step_us = 2 * LATENCY_US
+    starting = worker_seen(one.workers[0], assigned, START_US - 1)
+    assert (starting.state, starting.batches, starting.step_us, starting.last_step_us) == ("starting", 0, None, None)
+    running = worker_seen(one.workers[0], assigned, START_US + 5 * SECOND)
+    assert (running.state, running.batches, running.step_us) == ("running", 3, 2 * LATENCY_US)
+    assert running.last_step_us == EPOCH_US + START_US + 4 * SECOND
 
 
 # ---- traces and tables
