@@ -26,10 +26,11 @@ from ortools.sat.python import cp_model
 from rich.console import Console
 from rich.table import Table
 
-from dueby_planner.calendar.calendar import make_calendar, take
-from dueby_planner.calendar.free_devices import always_free
+from dueby_planner.calendar.calendar import make_calendar
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.place import place
+from dueby_planner.calendar.pool import idle_pool
+from dueby_planner.calendar.tables import take
 from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
 from dueby_planner.model.problem import Problem
@@ -111,7 +112,7 @@ class Compared:
 
 def compare(jobs: list[Drawn], devices: int, *, limit_s: float) -> Compared:
     began_s = time.perf_counter()
-    calendar = make_calendar([asked(job, devices) for job in jobs], {CLASS: devices})
+    calendar = make_calendar([asked(job, devices) for job in jobs], idle_pool({CLASS: devices}))
     verify_calendar(calendar)
     placed_s = time.perf_counter()
     exact = "feasible" if calendar.is_feasible else solve_exactly(jobs, devices, limit_s=limit_s)
@@ -145,12 +146,12 @@ def asked(job: Drawn, devices: int) -> CalendarJob:
 
 
 def fits_one_by_one(jobs: list[Drawn], devices: int) -> bool:
-    free = {CLASS: always_free(devices)}
+    free = idle_pool({CLASS: devices}).free["BestEffort"]
     for job in by_deadline(asked(job, devices) for job in jobs):
         reservation = place(job.problem, free)
         if reservation is None:
             return False
-        free = dict(take(free, reservation))
+        free = take(free, reservation, {})
     return True
 
 

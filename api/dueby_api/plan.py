@@ -64,6 +64,8 @@ class PlannedWorker(LenientSpec, frozen=True, kw_only=True):
     """The W in it."""
     step_ratio: Annotated[float, Meta(gt=0, le=1000)] = 1.0
     """What the measured L was multiplied with, by what other jobs have shown."""
+    until_us: Annotated[int, Meta(ge=0, le=10**17)] | None = field(default=None, name="untilMicros")
+    """When its device is meant for others, in microseconds since 1970; absent: it may be kept to the end."""
 
     def __post_init__(self) -> None:
         first, end = self.share

@@ -8,8 +8,11 @@ _PURPOSES = {
     "profile": "measure this machine and write a GPUProfile for each of its device classes",
     "plan": "show what would run, without running it",
     "run": "index, plan and run a job on this machine",
+    "calendar": "show which job of a cluster has which devices when",
     "report": "write an HTML page about a run",
 }
+# Where a subcommand's name is that of a module of Python's own.
+_MODULES = {"calendar": "show_calendar"}
 
 
 def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -30,7 +33,7 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
         )
         # Only the subcommand that is called is imported: `dueby plan` must not wait for what `dueby run` needs.
         if list(words[:1]) == [name]:
-            module = importlib.import_module(f"dueby.cli.{name}")
+            module = importlib.import_module(f"dueby.cli.{_MODULES.get(name, name)}")
             module.add_arguments(command)
             command.epilog = module.EXAMPLES
             command.set_defaults(run=module.run)

@@ -63,6 +63,25 @@ def read_profiles(paths: Sequence[str]) -> list[GPUProfile]:
     return profiles
 
 
+def read_text(path: str, *, most: int) -> str:
+    """Return the file's text; `-` is standard input. Raise Invalid if it can't be read or has more characters."""
+    try:
+        if path == "-":
+            text = sys.stdin.read(most + 1)
+        else:
+            with open(path, encoding="utf-8") as file:
+                text = file.read(most + 1)
+    except UnicodeDecodeError:
+        raise Invalid(path, "is not a text file") from None
+    except OSError as error:
+        raise Invalid(path, f"can't be read: {error.strerror}") from None
+    except ValueError as error:  # a NUL in the name
+        raise Invalid(path, f"can't be read: {error}") from None
+    if len(text) > most:
+        raise Invalid(path, f"has more than {most:,} characters; no such file needs so many")
+    return text
+
+
 def write_profile(profile: GPUProfile, folder: Path) -> Path:
     """Write the profile as NAME.yaml, whole or not at all, and return the path."""
     with sole_writer(folder):
@@ -143,7 +162,7 @@ def _files_in(folder: str) -> list[str]:
 
 
 def _documents(path: str, *, most: int) -> Iterator[Any]:
-    for document in parse_yaml(_text(path, most=most), origin=path):
+    for document in parse_yaml(read_text(path, most=most), origin=path):
         if (
             isinstance(document, dict)
             and isinstance(document.get("items"), list)
@@ -152,21 +171,3 @@ def _documents(path: str, *, most: int) -> Iterator[Any]:
             yield from document["items"]
         elif document is not None:
             yield document
-
-
-def _text(path: str, *, most: int) -> str:
-    try:
-        if path == "-":
-            text = sys.stdin.read(most + 1)
-        else:
-            with open(path, encoding="utf-8") as file:
-                text = file.read(most + 1)
-    except UnicodeDecodeError:
-        raise Invalid(path, "is not a text file") from None
-    except OSError as error:
-        raise Invalid(path, f"can't be read: {error.strerror}") from None
-    except ValueError as error:  # a NUL in the name
-        raise Invalid(path, f"can't be read: {error}") from None
-    if len(text) > most:
-        raise Invalid(path, f"has more than {most:,} characters; no such file needs so many")
-    return text

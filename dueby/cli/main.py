@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dueby.cli.interruption import EXIT_INTERRUPTED, Interruption
 from dueby_api.errors import DueByError, Invalid, Transient
 
-SUBCOMMANDS = ("profile", "plan", "run", "report")
+SUBCOMMANDS = ("profile", "plan", "run", "calendar", "report")
 # Those that continue where they were stopped.
 _RESUMED = ("run",)
 

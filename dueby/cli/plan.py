@@ -32,7 +32,7 @@ EXAMPLES = """\
 examples:
   dueby plan -f job.yaml                                                 on this machine
   dueby plan -f job.yaml --profiles profiles --pool NVIDIA-L4=8 -o json  on devices that you don't have
-  dueby plan -f a.yaml -f b.yaml --profiles profiles                     two jobs, on the same devices
+  dueby plan -f a.yaml -f b.yaml -o html > plan.html                     two jobs, on the same devices
 """
 
 
@@ -63,15 +63,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        choices=("table", "json", "yaml"),
+        choices=("table", "json", "yaml", "html"),
         default="table",
-        help="format (default: %(default)s)",
+        help="format (default: %(default)s); html is a page with a chart of the devices over time",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan the job and print the plan; return 0, or 3 if the deadline can't be met."""
-    if len(arguments.file) > 1:
+    if len(arguments.file) > 1 or arguments.output == "html":
         return _run_all(arguments)
     job = read_job(arguments.file[0])
     verdict = judge_job(job, paths=arguments.profiles, counts=parse_pool(arguments.pool))
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_all(arguments: argparse.Namespace) -> int:
-    # Imported here, since one job doesn't need it.
+    # Imported here, since the plan of one job doesn't need it.
     from dueby.cli.plan_calendar import plan_all
 
     jobs = [read_job(file) for file in arguments.file]

@@ -3,73 +3,136 @@
 import time
 from collections.abc import Mapping, Sequence
 
+from dueby.cli.calendar_html import print_page
 from dueby.cli.plan import EXIT_INFEASIBLE, plan_problem, print_document
+from dueby.report.calendar import Hold, ShownCalendar, ShownJob, ShownPool, work_words
+from dueby_api.calendar import CalendarAnswer, PlannedJob, PlannedWindow
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
-from dueby_planner.calendar.answer import calendar_answer
-from dueby_planner.calendar.calendar import Calendar, make_calendar
+from dueby_api.units import MICROS_PER_SECOND
+from dueby_planner.answer import device_word
+from dueby_planner.calendar.answer import calendar_answer, refusal_sentence
+from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
 from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.pool import idle_pool
 from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_planner.profiles.size_prediction import predictions
+
+Known = Sequence[tuple[InferenceJob, list[GPUProfile]]]
+"""Each job with the profiles that are known of its model, measured and predicted."""
 
 
 def plan_all(jobs: Sequence[InferenceJob], profiles: list[GPUProfile], counts: dict[str, int], *, output: str) -> int:
     """Plan the jobs on the devices by class, or on this machine's, and print the calendar; return the exit code.
 
-    It is 0 if every Hard and every Soft job is in time, and 3 otherwise.
+    It is 0 if every Hard and every Soft job is in time, or the only job whatever its class, and 3 otherwise.
     """
-    calendar = calendar_of(jobs, profiles, counts or _machine(jobs, profiles), now_us=time.time_ns() // 1000)
-    print_calendar(calendar, output)
-    urgent = [found for found in calendar.placements if found.job.deadline_class in ("Hard", "Soft")]
+    known = [(job, [*profiles, *predictions(profiles, job.spec.model)]) for job in jobs]
+    now_us = time.time_ns() // 1000
+    calendar = calendar_of(known, counts or _machine(known), now_us=now_us)
+    print_calendar(calendar, output, now_us=now_us)
+    urgent = [found for found in calendar.placements if len(jobs) == 1 or found.job.deadline_class in ("Hard", "Soft")]
     return 0 if all(found.is_in_time for found in urgent) else EXIT_INFEASIBLE
 
 
-def calendar_of(
-    jobs: Sequence[InferenceJob], profiles: list[GPUProfile], counts: Mapping[str, int], *, now_us: int
-) -> Calendar:
+def calendar_of(known: Known, counts: Mapping[str, int], *, now_us: int) -> Calendar:
     """Return the calendar of jobs that are created now. Raise Invalid if one of them can't be planned."""
     seen: set[str] = set()
     placed = []
-    for job in jobs:
+    for job, profiles in known:
         if job.metadata.name in seen:
             raise Invalid("--file", f"two jobs are named {job.metadata.name}; give each a name of its own")
         seen.add(job.metadata.name)
-        known = [*profiles, *predictions(profiles, job.spec.model)]
         try:
-            problem = plan_problem(job, known, dict(counts), now_us=now_us)
+            problem = plan_problem(job, profiles, dict(counts), now_us=now_us)
             _ = problem.rule  # which refuses a confidence that is too high for the profiles
         except Invalid as error:
             raise Invalid(error.field, f"{error.message} (job {job.metadata.name})") from None
         placed.append(CalendarJob(name=job.metadata.name, deadline_class=job.spec.deadline_class, problem=problem))
-    calendar = make_calendar(placed, counts)
+    calendar = make_calendar(placed, idle_pool(counts))
     verify_calendar(calendar)
     return calendar
 
 
-def print_calendar(calendar: Calendar, output: str) -> None:
-    """Print the calendar on stdout: a table for people, or a document for scripts. A table's warnings go to stderr."""
+def print_calendar(calendar: Calendar, output: str, *, now_us: int) -> None:
+    """Print the calendar on stdout: a table or a page for people, or a document for scripts.
+
+    A table's warnings go to stderr.
+    """
     answer = calendar_answer(calendar)
-    if output == "table":
-        # Imported here because rich takes 50 ms, which a script shall not pay.
-        from dueby.cli.calendar_table import print_table
-        from dueby.cli.console import people_console
-
-        print_table(calendar, answer, people_console(), warnings_on=people_console(stderr=True))
+    if output in ("json", "yaml"):
+        print_document(answer.complete_document(), output)
         return
-    print_document(answer.complete_document(), output)
+    shown = shown_plan(calendar, answer, now_us=now_us)
+    if output == "html":
+        print_page(shown)
+        return
+    # Imported here because rich takes 50 ms, which a script shall not pay.
+    from dueby.cli.calendar_table import print_table
+
+    print_table(shown)
 
 
-def _machine(jobs: Sequence[InferenceJob], profiles: list[GPUProfile]) -> dict[str, int]:
+def shown_plan(calendar: Calendar, answer: CalendarAnswer, *, now_us: int) -> ShownCalendar:
+    """Return the calendar as it is shown."""
+    return ShownCalendar(
+        now_us=now_us,
+        jobs=tuple(
+            _shown_job(calendar, found, planned)
+            for found, planned in zip(calendar.placements, answer.jobs, strict=True)
+        ),
+        pool=tuple(
+            ShownPool(device_class=pool.device_class, devices=pool.devices, peak=pool.peak) for pool in answer.pool
+        ),
+        device=device_word(calendar.placements[0].job.problem.pool),
+        warnings=answer.warnings,
+    )
+
+
+def _shown_job(calendar: Calendar, found: Placement, planned: PlannedJob) -> ShownJob:
+    deadline_s = found.job.problem.time_us / MICROS_PER_SECOND
+    is_refused = found.action in ("Refuse", "Hold")
+    sentence = ""
+    if is_refused:
+        sentence = f"{planned.name}: {refusal_sentence(calendar, found)}"
+    elif found.action == "Wait":
+        sentence = f"{planned.name} waits: no device is left for it now."
+    return ShownJob(
+        name=planned.name,
+        deadline_class=planned.deadline_class,
+        state=planned.action,
+        deadline_s=deadline_s,
+        starts_s=min((window.from_seconds for window in planned.windows), default=None),
+        expected_s=planned.expected_seconds,
+        sure_s=None if planned.slack_seconds is None else deadline_s - planned.slack_seconds,
+        confidence=found.job.problem.confidence,
+        slack_s=planned.slack_seconds,
+        gpus=planned.gpus,
+        holds=tuple(_hold(window) for window in planned.windows),
+        is_refused=is_refused,
+        sentence=sentence,
+    )
+
+
+def _hold(window: PlannedWindow) -> Hold:
+    return Hold(
+        device_class=window.device_class,
+        from_s=window.from_seconds,
+        to_s=window.to_seconds,
+        count=window.count,
+        work=work_words(images=window.images, mini_batch_size=window.mini_batch_size, engine=window.engine),
+    )
+
+
+def _machine(known: Known) -> dict[str, int]:
     """Return this machine's devices, if all jobs take the same of them."""
     pools = {
-        job.metadata.name: machine_pool(
-            [*profiles, *predictions(profiles, job.spec.model)], job.spec.model, classes=job.spec.gpus.classes
-        )
-        for job in jobs
+        job.metadata.name: machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
+        for job, profiles in known
     }
-    first = jobs[0].metadata.name
+    first = known[0][0].metadata.name
     for name, pool in pools.items():
         if pool != pools[first]:
             one, other = (

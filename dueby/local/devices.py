@@ -1,11 +1,12 @@
 """The devices of this machine, as the decision sees them: no queue, no quota, and no node beside it."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from dueby_api.inference_job import JobSpec
 from dueby_operator.model.devices import Offer
+from dueby_operator.model.stacks import Claimant, Stack, Stacks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +15,8 @@ class LocalDevices:
 
     free: Mapping[str, int]
     """Devices of each class that no worker has."""
+    held: Mapping[str, int] = field(default_factory=dict)
+    """Devices of each class that workers have."""
     worker_cpus: int
     """Cores of a GPU's worker."""
 
@@ -25,12 +28,26 @@ class LocalDevices:
         """Return what is free."""
         return Offer(counts={name: self.free.get(name, 0) for name in classes})
 
+    def stacks(self, claimants: Sequence[Claimant]) -> Stacks:
+        """Return the devices of each class; every job may use them."""
+        users = frozenset(claimant.key for claimant in claimants)
+        stacks = (
+            Stack(name=name, device_class=name, devices=idle + self.held.get(name, 0), idle=idle, users=users)
+            for name, idle in sorted(self.free.items())
+        )
+        return Stacks(all=tuple(stacks))
+
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
         """Return what is free."""
         return {name: self.free.get(name, 0) for name in classes}
 
     def shortage(self, spec: JobSpec, device_class: str) -> str:
         """Return nothing: here a device has all that its worker needs."""
+        return ""
+
+    @property
+    def uncounted(self) -> str:
+        """Return nothing: what is here is counted."""
         return ""
 
     def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> Self:

@@ -23,7 +23,8 @@ from dueby_api.parts import Parts
 from dueby_api.schema import Spec
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.conditions import has_reason, is_over
-from dueby_operator.control.decide import JobDecision, decide
+from dueby_operator.control.decide import decide
+from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.control.work.decision import Refuse, WorkDecision
 from dueby_operator.control.work.store_waits import waits_sentence
@@ -147,6 +148,7 @@ class Loop:
         busy = Counter(worker.assignment.device_class for worker in self.job.workers if not worker.is_gone)
         devices = LocalDevices(
             free={name: max(0, count - busy[name]) for name, count in self.pool.counts.items()},
+            held=busy,
             worker_cpus=self.pool.worker_cpus,
         )
         return ClusterSnapshot(now_us=self.now_us, jobs=(self.job,), devices=devices, profiles=self.pool.profiles)

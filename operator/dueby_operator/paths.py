@@ -34,6 +34,11 @@ def core_path(kind: str, namespace: str | None = None, name: str = "", subresour
     return _path("/api/v1", namespace, kind, name, subresource)
 
 
+def resource_path(kind: str) -> str:
+    """Return the path of a kind of dynamic resource allocation: resourceslices, resourceclaims, deviceclasses."""
+    return _path("/apis/resource.k8s.io/v1", None, kind, "")
+
+
 def lease_path(namespace: str, name: str) -> str:
     """Return the path of a Lease."""
     return _path("/apis/coordination.k8s.io/v1", namespace, "leases", name)

@@ -19,9 +19,10 @@ from dueby_api.status import JobStatus
 from dueby_api.units import format_time
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.control.decide import Decisions, JobDecision, decide, refuse, suffer
+from dueby_operator.control.decide import Decisions, decide
 from dueby_operator.control.events import NewEvent, events_between
 from dueby_operator.control.faults import is_resting
+from dueby_operator.control.job_decision import JobDecision, refuse, suffer
 from dueby_operator.control.render import render
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.fault_log import FaultLog

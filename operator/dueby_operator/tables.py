@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dueby_operator import paths
-from dueby_operator.cluster.nodes import Node, PodRow, pod_row, read_node
+from dueby_operator.cluster.nodes import PodRow, pod_row
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Kube
+from dueby_operator.kube.node_table import NodeTable
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.scope import Scope
 from dueby_operator.kube.trouble import Trouble
-from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 from dueby_operator.settings import OperatorSettings
@@ -21,12 +21,9 @@ class Tables:
 
     def __init__(self, kube: Kube, settings: OperatorSettings, *, wake: Callable[[], None], outage: Trouble) -> None:
         """`wake` is called when something has happened that a pass should see at once."""
-        self._settings = settings
         self._wake = wake
         self.scope = Scope(kube, settings, pod_row=_pod_row, pod_changed=self._pod_changed, outage=outage)
-        self.nodes = Reflector(
-            kube, paths.core_path("nodes"), reduce=self._node_row, changed=self._changed, outage=outage
-        )
+        self.nodes = NodeTable(kube, settings, changed=wake, outage=outage)
         namespaces = settings.watch_namespaces
         self._wakers: list[Reflector[Any]] = [
             Reflector(kube, path, reduce=version, changed=self._changed, outage=outage)
@@ -40,7 +37,7 @@ class Tables:
 
     def all(self) -> list[Reflector[Any]]:
         """Return every table, each to be kept by its own task."""
-        return [*self.scope.tables(), self.nodes, *self._wakers]
+        return [*self.scope.tables(), *self.nodes.tables(), *self._wakers]
 
     def _pod_changed(self, before: PodRow | None, after: PodRow | None) -> None:
         if any(row is not None and row.ours for row in (before, after)):
@@ -48,9 +45,6 @@ class Tables:
 
     def _changed(self, before: Any, after: Any) -> None:
         self._wake()
-
-    def _node_row(self, node: dict[str, Any]) -> Node:
-        return read_node(parse(NodeObject, node), self._settings.class_labels)
 
 
 def _job_version(job: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ columns are one, because they differ only in the alternatives that are offered.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Literal
 
 from dueby_api.inference_job import DeadlineClass
@@ -50,8 +51,11 @@ class Verdict:
     """Why the deadline can't be met, and what could be asked for instead."""
 
 
-def judge(problem: Problem, deadline_class: DeadlineClass) -> Verdict:
-    """Return what the class does with the job. The pool must hold no device that another job has reserved."""
+def judge(problem: Problem, deadline_class: DeadlineClass, *, slower: Fraction = Fraction(0)) -> Verdict:
+    """Return what the class does with the job. The pool must hold no device that another job has reserved.
+
+    A job that will be late may end later than the earliest by the share `slower`, for the sake of fewer devices.
+    """
     free = tuple(group for group in problem.pool.groups if group.available_us == 0)
     idle = replace(problem, pool=replace(problem.pool, groups=free))
     is_enough = idle.fewest() is not None
@@ -60,5 +64,5 @@ def judge(problem: Problem, deadline_class: DeadlineClass) -> Verdict:
     if isinstance(answer, Plan):
         return Verdict(action="Start" if is_enough else in_time, plan=answer)
     if too_late == "StartLate":
-        return Verdict(action=too_late, plan=plan_earliest(problem), infeasible=answer)
+        return Verdict(action=too_late, plan=plan_earliest(problem, slower=slower), infeasible=answer)
     return Verdict(action=too_late, infeasible=answer)

@@ -64,6 +64,7 @@ def rights(**values: Any) -> dict[str, set[str]]:
     return found
 
 
+PUBLISHED = ("resourceslices", "deviceclasses", "resourceclaims")
 JOBS = {"watch inferencejobs", "create jobs", "delete jobs", "create configmaps", "delete pods", "create events"}
 
 
@@ -94,7 +95,9 @@ def test_what_a_job_waits_for_goes_before_what_is_measured_on_a_clock_and_after_
 
 def test_it_need_not_see_the_pods_of_others() -> None:
     found = rights(watchNamespaces=["a"], countAllPods=False)
-    assert found["cluster"] == rights(watchNamespaces=["a"])["cluster"] - {"list pods", "watch pods"}
+    unseen = {f"{verb} {kind}" for verb in ("list", "watch") for kind in ("pods", *PUBLISHED)}
+    assert unseen < rights(watchNamespaces=["a"])["cluster"]
+    assert found["cluster"] == rights(watchNamespaces=["a"])["cluster"] - unseen
     told = options(rendered(watchNamespaces=["a"], countAllPods=False))
     assert (told["--watch-namespace"], "--ignore-other-pods" in told) == ("a", True)
     with pytest.raises(AssertionError, match="countAllPods: false needs watchNamespaces"):

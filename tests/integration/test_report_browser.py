@@ -9,31 +9,12 @@ import pytest
 
 from dueby.cli.main import main
 from support.browser import Browser, open_browser
+from support.page_checks import CONTRAST, CUT_OFF, OVERPRINTED
 from support.report import catalog_run, edit, small_run, write_sink
 from support.simulated_worker import Device
 from support.simulation import Simulation
 
 pytestmark = pytest.mark.browser
-
-# Words that stick out of the page on either side, which scrollWidth doesn't always tell: inside an SVG it doesn't.
-CUT_OFF = """
-    [...document.querySelectorAll('text, p, td, th, dt, dd, h1, h2, h3, b')]
-        .filter(e => !e.closest('.scroll'))
-        .filter(e => { const r = e.getBoundingClientRect(); return r.width && (r.left < 0 || r.right > innerWidth) })
-        .map(e => e.textContent)
-"""
-
-# Words of a chart that are printed over each other. A few pixels of a letter's box are empty.
-OVERPRINTED = """
-    [...document.querySelectorAll('svg.plot')].flatMap(chart => {
-        const words = [...chart.querySelectorAll('text')]
-            .map(e => [e.textContent, e.getBoundingClientRect()]).filter(([_, r]) => r.width);
-        return words.flatMap(([one, a], i) => words.slice(i + 1)
-            .filter(([_, b]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
-                && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3)
-            .map(([other]) => `${one} | ${other}`));
-    })
-"""
 
 
 def catalog(sink: Path) -> None:
@@ -136,21 +117,6 @@ def test_dark_and_light_differ_and_are_both_readable(
             browser.ask(CONTRAST % selector) for selector in ("h1", ".quiet", ".verdict", ".banner", "summary")
         ]
     assert min(contrasts) >= 4.5
-
-
-# WCAG's contrast of an element's words with what is behind them.
-CONTRAST = """
-(() => {
-    const light = rgb => rgb.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
-        .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-    const paint = e => getComputedStyle(e).backgroundColor;
-    const behind = e => /, 0\\)$/.test(paint(e)) ? behind(e.parentElement) : paint(e);
-    const e = document.querySelector('%s');
-    const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
-    return (a + 0.05) / (b + 0.05);
-})()
-"""
 
 
 def test_the_browser_notices_what_these_tests_look_for(browser: Browser, tmp_path: Path) -> None:

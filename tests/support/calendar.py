@@ -1,15 +1,21 @@
 """What the calendar's tests are made of: small jobs on one or two classes, and strategies that draw sets of them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
-from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.free_devices import FreeDevices, Step
+from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
+from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, idle_pool
+from dueby_planner.calendar.reservation import Reservation
+from dueby_planner.calendar.tables import Rivals
 from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.model.problem import NEVER_US
 from support.planner import choice, group, problem
 
 # A step of 10 images takes 10 us, after a start of 20 us with the first 10 of them.
@@ -35,9 +41,43 @@ def calendar_job(
 def planned(*jobs: CalendarJob) -> Calendar:
     """Return the calendar of the jobs on the devices that the first may use, verified."""
     pool = {found.device_class: found.count for found in jobs[0].problem.groups}
-    calendar = make_calendar(jobs, pool)
+    calendar = make_calendar(jobs, idle_pool(pool))
     verify_calendar(calendar)
     return calendar
+
+
+def online(pool: CalendarPool, *jobs: CalendarJob, running: Sequence[CalendarJob] = ()) -> Calendar:
+    """Return the calendar of the jobs on the pool, verified."""
+    calendar = make_calendar(jobs, pool, running=running)
+    verify_calendar(calendar)
+    return calendar
+
+
+def steps(*free: tuple[int, int]) -> FreeDevices:
+    """Return free devices from pairs of a time and how many are free from then on."""
+    ends = [at_us for at_us, _ in free[1:]] + [NEVER_US]
+    return tuple(Step(at_us, to_us, count) for (at_us, count), to_us in zip(free, ends, strict=True))
+
+
+def stored(reservation: Reservation) -> tuple[StoredWindow, ...]:
+    """Return the reservation as it is stored."""
+    return tuple(
+        StoredWindow(
+            devices=(lane.device_class,),
+            count=lane.count,
+            from_us=window.from_us,
+            to_us=window.to_us,
+            engine=window.choice.engine,
+            mini_batch_size=window.choice.mini_batch_size,
+        )
+        for lane in reservation
+        for window in lane.windows
+    )
+
+
+def again(calendar: Calendar) -> list[CalendarJob]:
+    """Return the jobs with what the calendar gave them."""
+    return [replace(found.job, stored=stored(found.reservation)) for found in calendar.placements]
 
 
 def actions(calendar: Calendar) -> dict[str, str]:
@@ -65,28 +105,77 @@ _CHOICES = st.lists(
     max_size=3,
     unique_by=lambda found: found.mini_batch_size,
 ).map(lambda found: tuple(sorted(found, key=lambda each: each.mini_batch_size)))
-_POOLS = st.fixed_dictionaries({"a": st.integers(1, 4)}, optional={"b": st.integers(1, 3)})
+_COUNTS = st.fixed_dictionaries({"a": st.integers(1, 4)}, optional={"b": st.integers(1, 3)})
 _CLASSES: st.SearchStrategy[DeadlineClass] = st.sampled_from(["Hard", "Hard", "Soft", "Relaxed", "BestEffort"])
+_RIVALS: st.SearchStrategy[Rivals] = st.sampled_from([{}, {"a": {"b": 1}, "b": {"a": 2}}])
 
 
 @st.composite
 def job_sets(draw: st.DrawFn) -> list[CalendarJob]:
     """Draw up to six jobs; the first may use every class."""
-    pool = draw(_POOLS)
+    counts = draw(_COUNTS)
+    return [
+        draw(_jobs(number, counts if number == 0 or draw(st.booleans()) else {"a": counts["a"]}))
+        for number in range(draw(st.integers(1, 6)))
+    ]
+
+
+@st.composite
+def online_sets(draw: st.DrawFn) -> tuple[list[CalendarJob], CalendarPool]:
+    """Draw up to six jobs, some with windows from before, and a pool on which others run."""
+    counts = draw(_COUNTS)
+    pool = draw(pools(counts, rivals=draw(_RIVALS)))
     jobs = []
     for number in range(draw(st.integers(1, 6))):
-        usable = pool if number == 0 or draw(st.booleans()) else {"a": pool["a"]}
-        groups = [group(*draw(_CHOICES), name=name, count=count) for name, count in usable.items()]
-        asked = problem(
-            *groups,
-            images=draw(st.integers(1, 200)),
-            time=draw(st.integers(1, 600)),
-            run=draw(st.sampled_from([0.0, 0.02])),
-            node=draw(st.sampled_from([0.0, 0.03])),
-            confidence=draw(st.sampled_from([0.5, 0.9])),
-            max_gpus=draw(st.sampled_from([None, None, 1, 2])),
-            max_iterations=draw(st.sampled_from([None, None, 10])),
-            reserve=draw(st.sampled_from([0, 0, 1])),
-        )
-        jobs.append(CalendarJob(name=f"job-{number}", deadline_class=draw(_CLASSES), problem=asked))
-    return jobs
+        name = draw(st.sampled_from(sorted(counts)))
+        is_on_one = draw(st.booleans()) or bool(pool.rivals)
+        job = draw(_jobs(number, {name: counts[name]} if is_on_one else counts))
+        jobs.append(replace(job, stored=tuple(draw(st.lists(_windows(job), max_size=2)))))
+    return jobs, pool
+
+
+@st.composite
+def pools(draw: st.DrawFn, counts: Mapping[str, int], *, rivals: Rivals) -> CalendarPool:
+    """Draw what is free for each class; without margins it is the same or more."""
+    free: dict[DeadlineClass, Free] = {beside: {} for beside in CLASSES}
+    expected = dict(free)
+    for name, count in counts.items():
+        times = [0, *sorted(draw(st.sets(st.integers(1, 400), max_size=3)))]
+        drawn = [sorted(draw(st.tuples(*[st.integers(0, count)] * len(CLASSES)))) for _ in times]
+        more = [draw(st.integers(0, 1)) for _ in times]
+        for number, beside in enumerate(reversed(CLASSES)):
+            there = [counts_then[number] for counts_then in drawn]
+            sooner = [min(count, at_once + each) for at_once, each in zip(there, more, strict=True)]
+            free[beside] = {**free[beside], name: steps(*zip(times, there, strict=True))}
+            expected[beside] = {**expected[beside], name: steps(*zip(times, sooner, strict=True))}
+    return CalendarPool(whole=counts, free=free, expected=expected, rivals=rivals)
+
+
+@st.composite
+def _jobs(draw: st.DrawFn, number: int, usable: Mapping[str, int]) -> CalendarJob:
+    asked = problem(
+        *(group(*draw(_CHOICES), name=name, count=count) for name, count in usable.items()),
+        images=draw(st.integers(1, 200)),
+        time=draw(st.integers(1, 600)),
+        run=draw(st.sampled_from([0.0, 0.02])),
+        node=draw(st.sampled_from([0.0, 0.03])),
+        confidence=draw(st.sampled_from([0.5, 0.9])),
+        max_gpus=draw(st.sampled_from([None, None, 1, 2])),
+        max_iterations=draw(st.sampled_from([None, None, 10])),
+        reserve=draw(st.sampled_from([0, 0, 1])),
+    )
+    return CalendarJob(name=f"job-{number}", deadline_class=draw(_CLASSES), problem=asked)
+
+
+@st.composite
+def _windows(draw: st.DrawFn, job: CalendarJob) -> StoredWindow:
+    found = draw(st.sampled_from(job.problem.groups))
+    from_us = draw(st.integers(-50, 200))
+    return StoredWindow(
+        devices=(found.device_class,),
+        count=draw(st.integers(1, 2)),
+        from_us=from_us,
+        to_us=from_us + draw(st.integers(1, 400)),
+        engine="cudagraph",
+        mini_batch_size=draw(st.sampled_from(found.choices)).mini_batch_size,
+    )

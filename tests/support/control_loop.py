@@ -9,15 +9,14 @@ from typing import Any
 from aiohttp import web
 
 from dueby_operator import paths
-from dueby_operator.cluster.nodes import pod_row, read_node
+from dueby_operator.cluster.nodes import pod_row
 from dueby_operator.jobs import names
 from dueby_operator.kube.gather import Gatherer
+from dueby_operator.kube.node_table import NodeTable
 from dueby_operator.kube.progress import JobObserver
-from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.scope import Scope
 from dueby_operator.kube.worker_client import Ask
 from dueby_operator.model.writes import Create
-from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 from dueby_operator.reconciler import Reconciler
@@ -37,6 +36,8 @@ class Store:
 
     def __init__(self) -> None:
         self.objects: dict[str, Document] = {}
+        self.listed = set(LISTED)
+        """The kinds that are served."""
         self.written: list[tuple[str, str]] = []
         self.refuses: Callable[[str, Document], bool] = lambda path, body: False
         """Whether what is written there is refused."""
@@ -53,7 +54,7 @@ class Store:
             if found := self.objects.get(path):
                 return web.json_response(found)
             kind = path.rpartition("/")[2]
-            if kind not in LISTED:
+            if kind not in self.listed:
                 return web.json_response({"message": f"{path} not found"}, status=404)
             items = [document for place, document in self.objects.items() if f"/{kind}/" in place]
             items = selected(items, request.query.get("fieldSelector", ""))
@@ -149,19 +150,14 @@ async def reconciler(store: Store, clock: Clock, answers: Mapping[str, Any] | As
     store.add(f"{paths.core_path('nodes')}/n", {**found, "metadata": {**found["metadata"], "uid": "uid-of-n"}})
     store.add(f"{paths.profiles_path()}/cpu-1", profile().document())
     async with served(store.answer) as kube:
-        nodes = Reflector(
-            kube,
-            paths.core_path("nodes"),
-            reduce=lambda each: read_node(parse(NodeObject, each)),
-            changed=lambda *_: None,
-        )
+        nodes = NodeTable(kube, SETTINGS, changed=lambda: None)
         scope = Scope(
             kube,
             SETTINGS,
             pod_row=lambda each: pod_row(parse(Pod, each), label=names.JOB),
             pod_changed=lambda *_: None,
         )
-        tasks = [asyncio.create_task(run) for run in (nodes.run(), *(table.run() for table in scope.tables()))]
+        tasks = [asyncio.create_task(table.run()) for table in (*nodes.tables(), *scope.tables())]
         gatherer = Gatherer(kube, SETTINGS, observer=JobObserver(kube, ask=ask), nodes=nodes, scope=scope)
         yield Reconciler(kube, gatherer, now_us=lambda: clock.now_us)
         for task in tasks:

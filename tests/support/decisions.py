@@ -13,7 +13,8 @@ from dueby_api.units import format_time
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node, read_node
 from dueby_operator.control.conditions import condition
-from dueby_operator.control.decide import Decisions, JobDecision, decide
+from dueby_operator.control.decide import Decisions, decide
+from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.control.render import render
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
@@ -136,7 +137,8 @@ def node(name: str = "n", cpus: int = 8) -> Node:
 def cluster(*jobs: JobSnapshot, nodes: Mapping[str, Node] | None = None, **more: Any) -> ClusterSnapshot:
     """One node of eight cores, and the profile of a slice of one. `more` are fields of the snapshot or its devices."""
     found = {"n": node()} if nodes is None else nodes
-    of_devices = {name: more.pop(name) for name in ("room", "queues", "silent_nodes", "unscheduled") if name in more}
+    own = ("room", "queues", "silent_nodes", "unscheduled", "uncounted")
+    of_devices = {name: more.pop(name) for name in own if name in more}
     devices = ClusterDevices(settings=more.pop("settings", SETTINGS), nodes=found, **of_devices)
     fields = {"now_us": NOW, "profiles": (profile(),), "worker_image": SETTINGS.image, **more}
     return ClusterSnapshot(jobs=jobs, devices=devices, nodes=found, **fields)

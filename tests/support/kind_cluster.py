@@ -101,6 +101,8 @@ def _kind_config(folder: Path, shared: Path) -> dict[str, Any]:
     return {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
+        # In Kubernetes 1.34 and 1.35 it is off, and the API server drops what DeviceClasses say of extended resources.
+        "featureGates": {"DRAExtendedResource": True},
         "nodes": [
             {"role": "control-plane", "extraMounts": [everywhere, *mounts], "kubeadmConfigPatches": [patch]},
             *({"role": "worker", "extraMounts": [everywhere], "labels": {LANE_LABEL: lane}} for lane in lanes),

@@ -27,6 +27,7 @@ NAMESPACED = {
     "jobs": "apis/batch/v1",
     "leases": "apis/coordination.k8s.io/v1",
     "pods": CORE,
+    "resourceclaims": "apis/resource.k8s.io/v1",
     "roles": RBAC,
     "services": CORE,
 }

@@ -28,7 +28,7 @@ class Lane:
 # They take about as long as each other. A file that is in none, such as those of undisturbed tests, is in the first.
 LANES = (
     Lane(nodes=2, files=("test_losses", "test_nodes", "test_gpus")),
-    Lane(nodes=1, files=("test_first_line", "test_examples_in_cluster", "test_images")),
+    Lane(nodes=1, files=("test_first_line", "test_examples_in_cluster", "test_images", "test_dra")),
     Lane(
         nodes=1, files=("test_node_profiles", "test_profiling", "test_chart", "test_chart_manifests", "test_validation")
     ),

@@ -74,7 +74,9 @@ def test_installed_its_packages_are_ordinary_ones_and_its_command_answers(instal
     assert (packages.stdout, packages.stderr) == ("True\n", "")
     answer = run(installed / "dueby", "--help")
     assert answer.returncode == 0, answer.stderr
-    assert {"profile", "plan", "run", "report"} <= set(answer.stdout.replace(",", " ").replace("{", " ").split())
+    assert {"profile", "plan", "run", "calendar", "report"} <= set(
+        answer.stdout.replace(",", " ").replace("{", " ").split()
+    )
 
 
 def test_installed_it_tells_a_type_checker_its_types(installed: Path, tmp_path: Path) -> None:

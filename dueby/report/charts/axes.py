@@ -121,14 +121,21 @@ def vertical_line(x: str, *, top: float, bottom: float, class_: str) -> Markup:
     return element("line", x1=x, x2=x, y1=top, y2=bottom, class_=class_)
 
 
-def time_scale(axis: TimeAxis, *, top: float, bottom: float) -> list[Markup]:
-    """Return the grid and the times under it."""
+def named_ticks(end_s: float) -> list[tuple[float, str]]:
+    """Return round moments from 0 on, with their names."""
+    return [(seconds, name_time(seconds)) for seconds in time_ticks(end_s)]
+
+
+def time_scale(
+    axis: TimeAxis, *, top: float, bottom: float, ticks: Sequence[tuple[float, str]] | None = None
+) -> list[Markup]:
+    """Return the grid and the times under it: round ones from 0 on, or those that are given with their names."""
     marks: list[Markup] = []
-    for i, seconds in enumerate(time_ticks(axis.end_s)):
+    for i, (seconds, name) in enumerate(named_ticks(axis.end_s) if ticks is None else ticks):
         # The style sheet hides every second time on a narrow page, where they would run into each other.
         x, minor = axis.at(seconds), " minor" if i % 2 else ""
         marks.append(vertical_line(x, top=top, bottom=bottom, class_="grid"))
-        marks.append(text(name_time(seconds), x=x, y=bottom + 18, anchor="middle", class_=f"tick{minor}"))
+        marks.append(text(name, x=x, y=bottom + 18, anchor="middle", class_=f"tick{minor}"))
     return marks
 
 

@@ -25,11 +25,11 @@ from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import max_pods, take
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
 from dueby_operator.cluster.shortage import describe_shortage
+from dueby_operator.cluster.stacks import PER_NODE, find_stacks
 from dueby_operator.model.devices import Offer
+from dueby_operator.model.stacks import Claimant, Stacks
 from dueby_operator.settings import OperatorSettings
 
-# What bounds workers on a node, besides their device.
-_PER_NODE = ("cpu", "memory", "pods")
 _BLIND = (
     "the operator reads no pods of other namespaces (countAllPods is false), so devices that they use count as free, "
     "and workers may wait for a node"
@@ -50,6 +50,8 @@ class ClusterDevices:
     """The LocalQueues that jobs name and that exist, by namespace and name."""
     silent_nodes: frozenset[str] = frozenset()
     """Nodes whose kubelet has stopped renewing its Lease, before Kubernetes calls them not ready."""
+    uncounted: str = ""
+    """Which nodes publish GPUs that workers can't ask for, and why; empty if none does."""
     _counted: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
     """Nodes' free devices by what was asked: a thousand nodes take 2 ms, and most jobs ask in the same words."""
 
@@ -109,6 +111,11 @@ class ClusterDevices:
             return Offer(counts=self._in_queue(namespace, spec, classes, unused=has_started))
         return self._free_now(namespace, spec, classes)
 
+    def stacks(self, claimants: Sequence[Claimant]) -> Stacks:
+        """Return the devices of nodes that aren't silent, for whom they are."""
+        nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
+        return find_stacks(nodes, claimants, self.settings)
+
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
         """Return the devices of each class of which a pod of the job could have one now."""
         free = self._free_now(namespace, spec, classes).counts
@@ -123,7 +130,7 @@ class ClusterDevices:
         return describe_shortage(
             (node for node in self.nodes.values() if node.name not in self.silent_nodes),
             device_class,
-            asked={name: asked[name] for name in _PER_NODE},
+            asked={name: asked[name] for name in PER_NODE},
             tolerations=tolerations_of(spec),
             selector=spec.worker.node_selector,
         )
@@ -143,14 +150,18 @@ class ClusterDevices:
 
     def _free_now(self, namespace: str, spec: JobSpec, classes: Sequence[str]) -> Offer:
         free = {name: max(0, self._count(spec, name) - self.unscheduled.get(name, 0)) for name in classes}
-        warnings = (_BLIND,) if self.settings.ignores_other_pods else ()
+        warnings = tuple(filter(None, (_BLIND if self.settings.ignores_other_pods else "", self.uncounted)))
         room = self.room.get(namespace)
         if not room or not classes:
             return Offer(counts=free, warnings=warnings)
         within = {name: int(min(free[name], max_pods(room, self._asked(spec, name)))) for name in classes}
         # What classes share is bounded by the one that asks for most of it, so that any mixture fits.
         together = min(max_pods(room, worker_requests(spec, self.settings, name)) for name in classes)
-        return Offer(counts=within, most=None if together == math.inf else int(together), warnings=warnings)
+        most = None if together == math.inf else int(together)
+        # Of a class that no quota bounds there may be any number.
+        bounds = [max_pods(room, self._asked(spec, name)) for name in classes]
+        quota = None if max(bounds) == math.inf else int(max(bounds))
+        return Offer(counts=within, most=most, quota=quota, warnings=warnings)
 
     def _in_queue(self, namespace: str, spec: JobSpec, classes: Sequence[str], *, unused: bool) -> dict[str, int]:
         """Return the workers of each class that the job's queue covers; of GPUs no more than exist, free or not."""
@@ -166,7 +177,7 @@ class ClusterDevices:
     def _count(self, spec: JobSpec, device_class: str) -> int:
         """Return the devices that workers could have on nodes that aren't silent, whoever else wants them."""
         asked = worker_requests(spec, self.settings, device_class)
-        per_node = {name: asked[name] for name in _PER_NODE}
+        per_node = {name: asked[name] for name in PER_NODE}
         tolerations, selector = tolerations_of(spec), spec.worker.node_selector
         key = repr((device_class, per_node, tolerations, selector, sorted(self.silent_nodes)))
         if key not in self._counted:

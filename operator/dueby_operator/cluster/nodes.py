@@ -4,6 +4,8 @@ Free is what a node allocates less what every pod on it asks for, of whichever t
 (GPU feature discovery's product by default); CPU slices of k cores are the class `cpu-k` on nodes without GPUs. A node
 that is cordoned, not ready or tainted counts for nothing unless the job tolerates it. A slow node's devices are of its
 own class `CLASS@NODE`, and not of the class that they come from.
+
+GPUs that a node publishes in ResourceSlices (resource_slices.py) are of the same classes, by the same label.
 """
 
 import math
@@ -13,15 +15,15 @@ from dataclasses import dataclass, field, replace
 
 from dueby_api.subject import AT, node_of, own_class
 from dueby_operator.cluster.quantities import readable_quantities, requests_of
+from dueby_operator.cluster.resource_slices import GPU, MIG, PublishedGPUs
 from dueby_operator.objects.nodes import NodeObject, Taint, Toleration
 from dueby_operator.objects.pods import Pod
 from dueby_operator.settings import CLASS_LABELS
 
 CPU_CLASS = re.compile(rf"cpu-([1-9][0-9]{{0,3}})({AT}.+)?$")
-GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
+GPU_RESOURCES = (GPU, "amd.com/gpu")
 # A replica of a time-sliced GPU shares it with strangers, so its times mean nothing.
 SHARED = "-SHARED"
-MIG = "nvidia.com/mig-"
 # What a worker asks for besides its device may be met to within this: sums of floats are not exact.
 _ROUNDING = 1e-9
 
@@ -58,8 +60,14 @@ class Node:
     uid: str = ""
     is_slow: bool = False
     """Whether its devices are a class of their own."""
+    allocatable: Mapping[str, float] = field(default_factory=dict)
+    """All that it gives to pods, by resource; `pods` among them."""
     free: Mapping[str, float] = field(default_factory=dict)
-    """By resource: allocatable less what pods ask for; `pods` among them."""
+    """Allocatable less what pods ask for."""
+    other_names: Mapping[str, str] = field(default_factory=dict)
+    """By other names under which pods may ask for a resource, the resource."""
+    uncounted: str = ""
+    """Why GPUs that it publishes don't count; empty if all do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +93,32 @@ def read_node(found: NodeObject, class_labels: Sequence[str] = CLASS_LABELS) -> 
         devices=_devices(free, labels, class_labels),
         taints=found.spec.taints,
         is_ready=is_ready and not found.spec.unschedulable,
+        allocatable=free,
         free=free,
+    )
+
+
+def with_published(node: Node, published: PublishedGPUs, class_labels: Sequence[str] = CLASS_LABELS) -> Node:
+    """Return a node from which nothing was taken yet, with the GPUs that it publishes in ResourceSlices as well.
+
+    What a device plugin allocates is not counted again: of such a resource the scheduler gives no published device.
+    """
+    own = {name: found for name, found in published.resources.items() if node.free.get(name, 0.0) <= 0}
+    devices = _devices({name: found.count for name, found in own.items()}, node.labels, class_labels)
+    # Beside a device plugin's, nobody misses what can't be asked for.
+    reasons = [published.uncounted] if published.uncounted and not node.devices else []
+    if own and _class_label(node.labels, class_labels) is None:
+        product = next(iter(own.values())).product
+        reasons.append(
+            f"no label of the node says their product: `kubectl label node NODE {class_labels[0]}={product}`"
+        )
+    return replace(
+        node,
+        devices={**node.devices, **devices},
+        allocatable={**node.allocatable, **{name: float(found.count) for name, found in own.items()}},
+        free={**node.free, **{name: float(found.count - found.claimed) for name, found in own.items()}},
+        other_names={found.implicit_name: name for name, found in own.items()},
+        uncounted=" and ".join(reasons),
     )
 
 
@@ -106,11 +139,12 @@ def pod_row(pod: Pod, *, label: str, yielding: str = "") -> PodRow | None:
 
 def take_pods(nodes: Collection[Node], pods: Iterable[PodRow]) -> dict[str, Node]:
     """Return the nodes by name, less what the pods on them ask for."""
-    left = {node.name: dict(node.free) for node in nodes}
+    left, others = {node.name: dict(node.free) for node in nodes}, {node.name: node.other_names for node in nodes}
     for pod in pods:
         free = left.get(pod.node)
         if free is not None:
-            for name, value in pod.requests.items():
+            for asked, value in pod.requests.items():
+                name = others[pod.node].get(asked, asked)
                 free[name] = free.get(name, 0.0) - value
     return {node.name: replace(node, free=left[node.name]) for node in nodes}
 
@@ -177,7 +211,7 @@ def _devices(
     there: Mapping[str, float], labels: Mapping[str, str], class_labels: Sequence[str]
 ) -> dict[str, DeviceKind]:
     """Return the GPUs of a node by device class."""
-    label = next((label for label in class_labels if label in labels), None)
+    label = _class_label(labels, class_labels)
     if label is None or SHARED in labels[label]:
         return {}
     product, found = labels[label], {}
@@ -188,3 +222,8 @@ def _devices(
         elif resource.startswith(MIG):
             found[f"{product}-{resource.removeprefix('nvidia.com/')}"] = kind
     return found
+
+
+def _class_label(labels: Mapping[str, str], class_labels: Sequence[str]) -> str | None:
+    """Return the label that says which GPU the node has; None if it has none."""
+    return next((label for label in class_labels if label in labels), None)

@@ -1,8 +1,10 @@
 """Why no node has room for a worker: which resource is missing, on which nodes. Pure.
 
-"No device is free" is true of a GPU beside which too few cores are left, too. Nobody finds that by looking for GPUs.
+"No device is free" is true of a GPU beside which too few cores are left, too. Nobody finds that by looking for GPUs. So
+it is with GPUs that nodes publish and that workers can't ask for.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from dueby_api.words import counted
@@ -36,6 +38,23 @@ def describe_shortage(
         missing.append(f"{node.name} has {' and '.join(lacking)}")
     more = f", and {counted(len(missing) - MAX_NAMED, 'more node')} too little" if len(missing) > MAX_NAMED else ""
     return f"a worker on {device_class} finds too little: {', '.join(missing[:MAX_NAMED])}{more}"
+
+
+def describe_uncounted(nodes: Iterable[Node]) -> str:
+    """Return which nodes publish GPUs that don't count, and why; empty if none does."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for node in nodes:
+        if node.uncounted:
+            by_reason[node.uncounted].append(node.name)
+    return "; ".join(
+        f"GPUs in the ResourceSlices of {_named(sorted(names))} are not counted, since {reason}"
+        for reason, names in sorted(by_reason.items())
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = [counted(len(names) - MAX_NAMED, "more node")] if len(names) > MAX_NAMED else []
+    return " and ".join(filter(None, (", ".join(names[:MAX_NAMED]), *more)))
 
 
 def _unusable(having: Sequence[Node], device_class: str) -> str:

@@ -108,17 +108,17 @@ class Outcome:
 Policy = Callable[[PolicyInput], Outcome]
 
 
-def run_chain(given: PolicyInput, policies: tuple[Policy, ...]) -> PolicyInput:
-    """Ask the policies in their order and return the job as they have left it."""
+def run_chain(given: PolicyInput, policies: tuple[Policy, ...]) -> tuple[PolicyInput, bool]:
+    """Ask the policies in their order; return the job as they have left it, and whether one of them has ended it."""
     for policy in policies:
         try:
             outcome = policy(given)
         except Invalid as error:
-            return given.after(refusal(error))
+            return given.after(refusal(error)), True
         given = given.after(outcome)
         if outcome.ends or is_over(given.status):
-            break
-    return given
+            return given, True
+    return given, False
 
 
 def refusal(error: Invalid) -> Outcome:

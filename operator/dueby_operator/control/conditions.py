@@ -66,6 +66,7 @@ def phase_of(status: JobStatus, stage: JobStage) -> Phase:
         (stage.has_started and (stage.is_running or status.phase == "Running"), "Running"),
         (stage.has_started, "Starting"),
         (has_reason(status, Reason.WAITING), "Queued"),
+        (status.plan is not None, "Scheduled"),
     )
     return next((phase for holds, phase in stages if holds), "Planning")
 
@@ -76,6 +77,9 @@ def message_of(status: JobStatus) -> str:
         found = condition(status, kind)
         if found and found.status in _NEWS.get(kind, ("False",)) and found.message:
             return found.message
+    reserved = condition(status, ConditionType.FEASIBLE)
+    if reserved and has_reason(status, Reason.RESERVED):
+        return reserved.message
     return status.plan.proof_sentence if status.plan else ""
 
 

@@ -109,6 +109,7 @@ def worker_models(
                     read_us=now_us,
                     answers_since_us=answered_since.get(pod.name) if pod else None,
                     part_size=part_size,
+                    node=pod.spec.node_name if pod and pod.status.phase not in ("Succeeded", "Failed") else "",
                     group=worker_job.name,
                     can_shrink=names.QUEUE not in worker_job.job.metadata.labels,
                 )

@@ -8,7 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.gpu_profile import GPUProfile, parse_profile
@@ -20,6 +20,7 @@ from dueby_operator.cluster.nodes import Node, PodRow, take_pods
 from dueby_operator.cluster.quantities import limits_of, requests_of
 from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import room_by_namespace, take
+from dueby_operator.cluster.shortage import describe_uncounted
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
@@ -29,7 +30,6 @@ from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.queues import read_queues
-from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.scope import Scope
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
@@ -67,6 +67,13 @@ class Lists:
     """Of all pods of all tenants."""
 
 
+class Nodes(Protocol):
+    """A table of nodes."""
+
+    async def rows(self) -> list[Node]:
+        """Return them as they are, whatever runs on them."""
+
+
 class Gatherer:
     """Gathers one snapshot after the other."""
 
@@ -76,7 +83,7 @@ class Gatherer:
         settings: OperatorSettings,
         *,
         observer: JobObserver,
-        nodes: Reflector[Node],
+        nodes: Nodes,
         scope: Scope,
     ) -> None:
         self._kube = kube
@@ -109,6 +116,7 @@ class Gatherer:
                 room=_room(lists.quotas, observed),
                 queues=queues,
                 silent_nodes=silent,
+                uncounted=describe_uncounted(nodes.values()),
             ),
             profiles=tuple(lists.profiles),
             nodes=nodes,

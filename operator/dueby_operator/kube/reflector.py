@@ -4,6 +4,8 @@ Ten thousand pods are 42 MB of JSON, too much to list in each pass. They are lis
 there; no more is kept of each than is needed. A watch that breaks is taken up where it broke, so that an API server
 that has just come back isn't asked for everything at once. Where it can't be, the table is made anew from a list, since
 only an absence from a list shows that an object is gone. While the watch is broken nobody gets the table: it is old.
+
+A kind that an older API server doesn't serve has an empty table, if it may be absent.
 """
 
 import asyncio
@@ -14,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from dueby_api.errors import DueByError, Transient
 from dueby_operator.kube.backoff import Backoff
-from dueby_operator.kube.client import Expired, Kube, Refused
+from dueby_operator.kube.client import Expired, Kube, Missing, Refused
 from dueby_operator.kube.trouble import Trouble
 
 Row = TypeVar("Row")
@@ -22,6 +24,8 @@ Row = TypeVar("Row")
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 4.0
 # A watch that was broken for longer begins with a list: the API server may have been restored from a backup since.
 RELIST_S = 60.0
+# Between two looks for a kind that isn't served. It may be after an upgrade, which takes longer.
+ABSENT_S = 60.0
 # Who asks for the table waits so long for a watch that is broken. Trouble that is over sooner is nobody's.
 WAIT_S = 10.0
 log = logging.getLogger(__name__)
@@ -39,16 +43,18 @@ class Reflector(Generic[Row]):
         changed: Callable[[Row | None, Row | None], None],
         outage: Trouble | None = None,
         wait_s: float = WAIT_S,
+        may_be_absent: bool = False,
     ) -> None:
         """`reduce` returns an object's row, None for one that doesn't matter; `changed` gets a row before and after.
 
-        `outage` is the API server's own, of which others tell.
+        `outage` is the API server's own, of which others tell. A kind that `may_be_absent` is served by some servers.
         """
         self._kube = kube
         self._path = path
         self._reduce = reduce
         self._changed = changed
         self._wait_s = wait_s
+        self._may_be_absent = may_be_absent
         self._trouble = Trouble(f"watching {path} fails", f"{path} are watched again", within=outage, short_s=wait_s)
         self._backoff = Backoff(first_s=FIRST_PAUSE_S, last_s=LAST_PAUSE_S)
         self._is_known = asyncio.Event()
@@ -95,11 +101,21 @@ class Reflector(Generic[Row]):
                 self._know(error)
                 self._trouble.failed(error)
             except DueByError as error:
+                if isinstance(error, Missing) and self._may_be_absent:
+                    version = ""
+                    await self._wait_to_be_served()
+                    continue
                 self._is_known.clear()
                 self._trouble.failed(error)
                 if time.monotonic() - self._watched_s > RELIST_S:
                     version = ""
             await asyncio.sleep(self._backoff.next_s())
+
+    async def _wait_to_be_served(self) -> None:
+        """Give out an empty table until it is time to ask again."""
+        self._replace({})
+        self._know(None)
+        await asyncio.sleep(ABSENT_S)
 
     def _watches(self) -> None:
         """Take note of a watch that the API server has begun; what was missed follows at once."""
@@ -120,10 +136,13 @@ class Reflector(Generic[Row]):
             for item in page.get("items") or ():
                 if (row := self._row_of(item)) is not None:
                     found[item["metadata"]["uid"]] = row
+        self._replace(found)
+        return version
+
+    def _replace(self, found: dict[str, Row]) -> None:
         before, self._rows = self._rows, found
         for uid in before.keys() | found.keys():
             self._tell(before.get(uid), found.get(uid))
-        return version
 
     def _take(self, event: dict[str, Any]) -> None:
         if event["type"] == "BOOKMARK":

@@ -26,6 +26,7 @@ def planned_worker(assignment: Assignment) -> PlannedWorker:
         expected_start_us=choice.expected_start_us,
         expected_warmup_us=choice.expected_warmup_us,
         step_ratio=choice.step_ratio,
+        until_us=assignment.until_us,
     )
 
 
@@ -51,4 +52,5 @@ def assignment_of(worker: PlannedWorker) -> Assignment:
         ),
         iterations=worker.iterations,
         share=Share(first=first, end=end),
+        until_us=worker.until_us,
     )

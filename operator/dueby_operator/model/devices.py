@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from dueby_api.inference_job import JobSpec
+from dueby_operator.model.stacks import Claimant, Stacks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class Offer:
     """By device class."""
     most: int | None = None
     """The most in all; None if nothing limits the sum."""
+    quota: int | None = None
+    """The most in all that a quota has room for, whatever is free; None if there is no quota."""
     warnings: tuple[str, ...] = ()
     """What makes these numbers less sure than they look."""
 
@@ -38,11 +41,18 @@ class Devices(Protocol):
         a job that has started.
         """
 
+    def stacks(self, claimants: Sequence[Claimant]) -> Stacks:
+        """Return the devices that these jobs may use, free or not, for whom they are."""
+
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
         """Return the devices of each class of which a single pod of the job could have one now."""
 
     def shortage(self, spec: JobSpec, device_class: str) -> str:
         """Return what nodes lack for one more worker on such a device; empty if it isn't nodes that lack something."""
+
+    @property
+    def uncounted(self) -> str:
+        """Which devices are there and can't be asked for, and why; empty if there are none."""
 
     def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> Self:
         """Return what is left after so many workers of the job have one each."""

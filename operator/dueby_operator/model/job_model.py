@@ -4,7 +4,7 @@ Both backends fill the same model: the local one from processes, the cluster's f
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -16,13 +16,15 @@ from dueby_api.parts import NONE, Parts, all_parts
 from dueby_api.step_messages import StoreWait, WorkerProgress
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.capacity import DeviceChoice
-from dueby_planner.replan import FRESH, LagMemory
+from dueby_planner.replan import FRESH, LagMemory, OngoingWorker
 
 WorkerState = Literal["queued", "starting", "running", "done", "spent", "lost", "stopped"]
 # A worker in one of these does nothing more. `spent`: it has run the iterations that gpus.maxIterations allows.
 GONE: frozenset[WorkerState] = frozenset({"done", "spent", "lost", "stopped"})
 News = Literal["WorkerLost", "Edited", "Admitted"]
-StartReason = Literal["Started", "Resumed", "WorkerLost", "Lagging", "Edited", "Admitted", "Ahead"]
+StartReason = Literal[
+    "Started", "Resumed", "WorkerLost", "Lagging", "Edited", "Admitted", "Ahead", "WindowBegins", "GaveWay"
+]
 # Workers that a job may have had, those that are gone among them. Each is told the shares of all, which is 400 KB for
 # so many, and what it is told may be 1 MiB.
 MAX_WORKERS = 20_000
@@ -43,6 +45,8 @@ class Assignment:
     """t: mini-batches planned after the first."""
     share: Share
     """Its parts; empty for a helper, which takes parts from the tails of the others at once."""
+    until_us: int | None = None
+    """When its device is meant for others, in microseconds since 1970; None: it may be kept to the end."""
 
     @property
     def number(self) -> int:
@@ -70,6 +74,8 @@ class WorkerModel:
     """The store that it waits for, as it said last; None while it waits for none."""
     answers_since_us: int | None = None
     """Since when it has answered questions, in microseconds since 1970; None while it doesn't."""
+    node: str = ""
+    """Where its device is; empty while it is on no node, or where there are none."""
     group: str = ""
     """What it was started with and ends with, such as a Job."""
     can_shrink: bool = True
@@ -95,6 +101,7 @@ def worker_model(
     read_us: int,
     answers_since_us: int | None,
     part_size: int,
+    node: str = "",
     group: str = "",
     can_shrink: bool = True,
 ) -> WorkerModel:
@@ -115,6 +122,7 @@ def worker_model(
         last_step_us=None if age_s is None else read_us - round(age_s * MICROS_PER_SECOND),
         waits_for=progress.waits_for,
         answers_since_us=answers_since_us,
+        node=node,
         group=group,
         can_shrink=can_shrink,
     )
@@ -138,8 +146,12 @@ class JobModel:
     profiles: tuple[GPUProfile, ...]
     counts: Mapping[str, int]
     """Devices of each class, free or busy with this job's workers."""
+    offered: Mapping[str, int] = field(default_factory=dict)
+    """Devices of each class that are free and that its quota has room for, whoever else they are meant for."""
     most: int | None = None
     """The most workers that there may be in all; None if `gpus.max` alone limits them."""
+    limit: int | None = None
+    """The most workers that there may be in all, whatever is free; None if `gpus.max` alone limits them."""
     warnings: tuple[str, ...] = ()
     """What makes `counts` less sure than they look."""
     is_one_class: bool = False
@@ -156,6 +168,8 @@ class JobModel:
     """All workers that were ever started in this run, in the order of their start."""
     news: News | None = None
     """What has happened since the last decision."""
+    reserved: tuple[OngoingWorker, ...] = ()
+    """What the devices will do that are reserved for it from a later time on."""
     lag: LagMemory = FRESH
     """What earlier readings of the workers' lag have left."""
 

@@ -42,15 +42,15 @@ def _again(failed: Sequence[Attempt]) -> str:
 
 def no_profile(spec: JobSpec, *, busy: Sequence[str], missing: Sequence[str] = ()) -> str:
     """Say why there is nothing to plan with, and what to do. `busy` classes wait for a free device: nodes lack that."""
-    subject = _sentence(spec.model)
+    subject, why = _sentence(spec.model), "".join(f"; {words}" for words in missing)
     if busy:
         return (
             f"There is no GPUProfile for {subject}, and no device of {', '.join(busy)} is free to measure one: that is "
-            f"done once one is{''.join(f'; {words}' for words in missing)}. Wait, {_BY_HAND}."
+            f"done once one is{why}. Wait, {_BY_HAND}."
         )
     named = ", ".join(spec.gpus.classes) or "GPUs that this job could use"
     hint = "" if spec.gpus.classes else " (slices of CPUs are measured if spec.gpus.classes names them: cpu-2)"
-    return f"There is no GPUProfile for {subject}, and no node has {named}{hint}. Add such a node, {_BY_HAND}."
+    return f"There is no GPUProfile for {subject}, and no node has {named}{hint}{why}. Add such a node, {_BY_HAND}."
 
 
 def _sentence(model: Model) -> str:

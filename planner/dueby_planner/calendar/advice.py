@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dueby_planner.calendar.free_devices import FreeDevices, Step
+from dueby_planner.calendar.free_devices import Step, always_free
 from dueby_planner.calendar.place import suffices
+from dueby_planner.calendar.pool import Free
 from dueby_planner.model.problem import NEVER_US, Problem, find_least_near
 
 # Nobody adds more devices than this to a pool.
@@ -21,7 +22,7 @@ class Advice:
     """By class; a class of which no number would do is left out."""
 
 
-def advise(problem: Problem, free: Mapping[str, FreeDevices]) -> Advice:
+def advise(problem: Problem, free: Free) -> Advice:
     """Return what would be enough beside what others hold. `free` is what they leave."""
     more = {name: _more(problem, free, name) for name in dict.fromkeys(group.device_class for group in problem.groups)}
     return Advice(
@@ -29,15 +30,15 @@ def advise(problem: Problem, free: Mapping[str, FreeDevices]) -> Advice:
     )
 
 
-def earliest_us(problem: Problem, free: Mapping[str, FreeDevices]) -> int | None:
+def earliest_us(problem: Problem, free: Free) -> int | None:
     """Return the earliest time by which the job can be done on what is free; None if never."""
     near_us = max(1, problem.time_us)
     return find_least_near(lambda time_us: suffices(problem, free, time_us), 0, near=near_us, most=NEVER_US)
 
 
-def _more(problem: Problem, free: Mapping[str, FreeDevices], name: str) -> int | None:
+def _more(problem: Problem, free: Free, name: str) -> int | None:
     def enough(count: int) -> bool:
-        more = tuple(Step(step.from_us, step.to_us, step.free + count) for step in free[name])
+        more = tuple(Step(step.from_us, step.to_us, step.free + count) for step in free.get(name, always_free(0)))
         return suffices(problem.with_more(name, count), {**free, name: more}, problem.time_us)
 
     return find_least_near(enough, 1, near=1, most=_MAX_MORE)

@@ -36,7 +36,7 @@ def calendar_answer(calendar: Calendar) -> CalendarAnswer:
         jobs=tuple(_planned_job(found) for found in calendar.placements),
         pool=tuple(
             PlannedPool(device_class=name, devices=count, peak=_peak(calendar, name))
-            for name, count in calendar.pool.items()
+            for name, count in calendar.pool.whole.items()
         ),
         cut=_planned_cut(calendar, cut) if cut else None,
         # Jobs of one model have the same profiles, and the same warnings.

@@ -1,33 +1,29 @@
 """The calendar of several jobs on one pool: who has which devices when, in the order of the deadline classes.
 
-    Hard and Soft   together in the order of their deadlines, if all of them fit so
-    otherwise       each Hard job by deadline: beside those placed before it, or with these placed anew, or refused;
-                    then each Soft job, likewise, and those that can't be in time so that they end soon
-    Relaxed         on what is left, by deadline; those that can't be in time so that they end soon
+    kept            what Hard and Soft jobs were given before (keep.py)
+    new Hard, Soft  on what is left, so that they are in time; what was given before moves only for a Hard job
+                    (arrivals.py); then Soft jobs that can't be in time, so that they end soon
+    Relaxed         on what these leave, by deadline; those that can't be in time so that they end soon (rest.py)
     BestEffort      on what is left now, whenever that ends; without an idle device they wait
 
-A set is placed in the order of deadlines with the fewest devices for each job. If a job doesn't fit, it and the m jobs
-before it are levelled (place.py), for m = 1, 2, 4, ... That finds most of the calendars there are, but not all.
-
-A Hard job is refused only with a proof: on the idle pool no number of devices is accepted, or it and others need more
-device time than there is (cut.py). Without one it is held, since another order of things might make room for it.
+A Hard job is refused only with a proof: no number of the devices that it could have is accepted, or it and other Hard
+jobs need more device time than there is (cut.py). Without one it is held, since another order of things might make room
+for it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from dueby_planner.calendar.advice import Advice, advise, earliest_us
+from dueby_api.inference_job import DeadlineClass
+from dueby_planner.calendar.advice import Advice, advise
+from dueby_planner.calendar.arrivals import keep_stored, place_arrivals, whole_pool
 from dueby_planner.calendar.cut import Cut, find_cut
-from dueby_planner.calendar.free_devices import FreeDevices, Step, always_free, without
+from dueby_planner.calendar.draft import Draft
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
-from dueby_planner.calendar.place import place
+from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free
 from dueby_planner.calendar.reservation import Reservation, begins_us, finish_at_confidence_us
+from dueby_planner.calendar.rest import place_now, place_relaxed, place_soon
 from dueby_planner.deadline_classes import Action
-from dueby_planner.model.problem import Problem
-
-Free = Mapping[str, FreeDevices]
-# A late job has the fewest devices that end within this share of the earliest end.
-LATER = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +34,13 @@ class Placement:
     action: Action
     reservation: Reservation = ()
     """Empty if the job is refused, or has to wait."""
+    kept: bool = False
+    """Whether the reservation is the stored one."""
+    beside: DeadlineClass = "BestEffort"
+    """The class on whose table of free devices the job was placed: in its windows, running workers of the classes below
+    that one have to give way. For a reservation that was kept it is the job's own class."""
+    is_urgent: bool = False
+    """Whether the job is Relaxed and can't wait any longer, and is placed like a Soft one."""
 
     @property
     def is_in_time(self) -> bool:
@@ -53,8 +56,10 @@ class Calendar:
 
     placements: tuple[Placement, ...]
     """In the order in which the jobs were given."""
-    pool: Mapping[str, int]
-    """Devices by class."""
+    pool: CalendarPool
+    """The devices."""
+    left: Mapping[DeadlineClass, Free]
+    """What is left of the pool's tables of free devices beside the reservations of Hard and Soft jobs."""
     cut: Cut | None
     """Why a Hard job is refused, where that was proved by device time."""
     advice: Mapping[str, Advice]
@@ -66,157 +71,59 @@ class Calendar:
         return all(found.reservation for found in self.placements if found.job.deadline_class == "Hard")
 
 
-def make_calendar(jobs: Sequence[CalendarJob], pool: Mapping[str, int]) -> Calendar:
-    """Return the calendar of jobs that all are there now, on an idle pool."""
-    return _Planning(jobs, pool).calendar()
+def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: Sequence[CalendarJob] = ()) -> Calendar:
+    """Return the calendar of the jobs that do not run.
+
+    `running` are the Hard jobs that run, each with what is left of it. They are not placed, since their workers are
+    beside the pool's free devices; but a proof that a job is impossible counts what they need.
+    """
+    draft = place_arrivals(jobs, keep_stored(jobs, pool), running)
+    for job in by_deadline(jobs, "Hard"):
+        if job.goes_on and job.name not in draft.placed:
+            place_soon(draft, job, "Hard")
+    for job in by_deadline(jobs, "Soft"):
+        if job.name not in draft.placed:
+            place_soon(draft, job, "Soft")
+    left = {beside: draft.left(beside) for beside in CLASSES}
+    urgent = {job.name for job in by_deadline(jobs, "Relaxed") if place_relaxed(draft, job)}
+    for job in by_deadline(jobs, "BestEffort"):
+        place_now(draft, job)
+    without_place = [job for job in by_deadline(jobs, "Hard") if job.name not in draft.placed]
+    cuts = _cuts(without_place, jobs, draft, running)
+    return Calendar(
+        placements=tuple(
+            _placement(job, draft, is_cut=cuts.get(job.name) is not None, is_urgent=job.name in urgent) for job in jobs
+        ),
+        pool=pool,
+        left=left,
+        cut=next((cut for cut in cuts.values() if cut), None),
+        advice={job.name: advise(job.problem, left["Hard"]) for job in without_place},
+    )
 
 
-class _Planning:
-    """A calendar while it is made."""
-
-    def __init__(self, jobs: Sequence[CalendarJob], pool: Mapping[str, int]) -> None:
-        self._jobs = jobs
-        self._pool = pool
-        self._idle: Free = {name: always_free(count) for name, count in pool.items()}
-        self._free: Free = self._idle
-        self._in_time: list[CalendarJob] = []
-        """Jobs that are placed so that they are in time."""
-        self._reservations: dict[str, Reservation] = {}
-        """By the job's name."""
-        self._left: Free = self._idle
-        """What Hard and Soft jobs leave."""
-
-    def calendar(self) -> Calendar:
-        """Place all jobs."""
-        urgent = by_deadline(self._jobs, "Hard", "Soft")
-        if not self._place_anew(urgent):
-            left = [job for kind in ("Hard", "Soft") for job in by_deadline(urgent, kind) if not self._place_with(job)]
-            # What was placed anew since then may have made room.
-            late = [job for job in left if not self._place_beside(job)]
-            for job in by_deadline(late, "Soft"):
-                self._place_soon(job)
-        self._left = self._free
-        for job in by_deadline(self._jobs, "Relaxed"):
-            if not self._place_beside(job):
-                self._place_soon(job)
-        for job in by_deadline(self._jobs, "BestEffort"):
-            self._place_now(job)
-        return self._result()
-
-    def _place_with(self, job: CalendarJob) -> bool:
-        """Place the job beside those that are in time, or with them anew; return whether it is in time."""
-        if self._place_beside(job):
-            return True
-        jobs = [*self._in_time, job]
-        return find_cut(jobs, self._idle, job) is None and self._place_anew(jobs)
-
-    def _place_anew(self, jobs: Sequence[CalendarJob]) -> bool:
-        """Place all these jobs in time, and no others; if that fails, change nothing."""
-        placed = place_set(jobs, self._idle)
-        if placed is None:
-            return False
-        self._reservations, self._free = placed
-        self._in_time = list(jobs)
-        return True
-
-    def _place_beside(self, job: CalendarJob) -> bool:
-        reservation = place(job.problem, self._free)
-        if reservation is not None:
-            self._reserve(job, reservation)
-            self._in_time.append(job)
-        return reservation is not None
-
-    def _place_soon(self, job: CalendarJob) -> None:
-        """Give the job the fewest devices that end little later than all that are left would."""
-        if reservation := _soon(job.problem, self._free):
-            self._reserve(job, reservation)
-
-    def _place_now(self, job: CalendarJob) -> None:
-        """Give the job devices that are idle now, if there are any for long enough to do something."""
-        idle = _idle_now(self._free)
-        reservation = place(job.problem, idle, soon=True) or _soon(job.problem, idle)
-        if reservation and begins_us(reservation) == 0:
-            self._reserve(job, reservation)
-
-    def _reserve(self, job: CalendarJob, reservation: Reservation) -> None:
-        self._reservations[job.name] = reservation
-        self._free = take(self._free, reservation)
-
-    def _result(self) -> Calendar:
-        hard = by_deadline(self._jobs, "Hard")
-        promised = [job for job in hard if job.name in self._reservations]
-        without_place = [job for job in hard if job.name not in self._reservations]
-        cuts = {job.name: find_cut([*promised, job], self._idle, job) for job in without_place}
-        return Calendar(
-            placements=tuple(self._placement(job, is_cut=cuts.get(job.name) is not None) for job in self._jobs),
-            pool=self._pool,
-            cut=next((cut for cut in cuts.values() if cut), None),
-            advice={job.name: advise(job.problem, self._left) for job in without_place},
-        )
-
-    def _placement(self, job: CalendarJob, *, is_cut: bool) -> Placement:
-        reservation = self._reservations.get(job.name, ())
-        return Placement(job=job, action=_action(job, reservation, is_cut=is_cut), reservation=reservation)
+def _cuts(
+    without_place: Sequence[CalendarJob], jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[CalendarJob]
+) -> dict[str, Cut | None]:
+    """Return for each Hard job without a place why it has none beside those that have one and those that run."""
+    promised = [job for job in by_deadline(jobs, "Hard") if job.name in draft.placed]
+    whole = whole_pool(draft.pool)
+    return {job.name: find_cut([*running, *promised, job], whole, job) for job in without_place}
 
 
-def place_set(jobs: Sequence[CalendarJob], free: Free) -> tuple[dict[str, Reservation], Free] | None:
-    """Return reservations with which all jobs are in time, and what is left; None if none were found."""
-    ordered = by_deadline(jobs)
-    placed, failed = _place_in_order(ordered, free, frozenset())
-    before = 1
-    while placed is None:
-        levelled = ordered[max(0, failed - before) : failed + 1]
-        placed, again = _place_in_order(ordered, free, frozenset(job.name for job in levelled))
-        if before >= len(ordered):
-            break
-        failed, before = max(failed, again), before * 2
-    return placed
-
-
-def take(free: Free, reservation: Reservation) -> Free:
-    """Return what is free beside the reservation."""
-    left = dict(free)
-    for lane in reservation:
-        left[lane.device_class] = without(left[lane.device_class], lane.taken())
-    return left
-
-
-def _place_in_order(
-    jobs: Sequence[CalendarJob], free: Free, levelled: frozenset[str]
-) -> tuple[tuple[dict[str, Reservation], Free] | None, int]:
-    """Place one job after the other; return None and the place of the first that doesn't fit, if one doesn't."""
-    reservations = {}
-    for number, job in enumerate(jobs):
-        reservation = place(job.problem, free, levelled=job.name in levelled)
-        if reservation is None:
-            return None, number
-        reservations[job.name] = reservation
-        free = take(free, reservation)
-    return (reservations, free), len(jobs)
-
-
-def _soon(problem: Problem, free: Free) -> Reservation | None:
-    """Return the fewest devices that end little later than all that are free would; None if that is never."""
-    soonest_us = earliest_us(problem, free)
-    if soonest_us is None:
-        return None
-    return place(problem, free, until_us=soonest_us + soonest_us // LATER, soon=True)
-
-
-def _idle_now(free: Free) -> Free:
-    """Return what is free of the devices that are free now."""
-    return {
-        name: tuple(Step(step.from_us, step.to_us, min(step.free, steps[0].free)) for step in steps)
-        for name, steps in free.items()
-    }
-
-
-def _action(job: CalendarJob, reservation: Reservation, *, is_cut: bool) -> Action:
-    problem = job.problem
-    if not reservation:
+def _placement(job: CalendarJob, draft: Draft, *, is_cut: bool, is_urgent: bool) -> Placement:
+    placed = draft.placed.get(job.name)
+    if placed is None:
         if job.deadline_class != "Hard":
-            return "Wait"
-        return "Refuse" if is_cut or problem.fewest() is None else "Hold"
-    if job.deadline_class != "BestEffort" and finish_at_confidence_us(reservation, problem) > problem.time_us:
-        return "StartLate"
-    return "Start" if begins_us(reservation) == 0 else "Reserve"
+            action: Action = "Wait"
+        else:
+            action = "Refuse" if is_cut or job.problem.fewest() is None else "Hold"
+        return Placement(job=job, action=action, is_urgent=is_urgent)
+    found = Placement(
+        job=job,
+        action="Start" if begins_us(placed.reservation) == 0 else "Reserve",
+        reservation=placed.reservation,
+        kept=placed.kept,
+        beside=placed.beside,
+        is_urgent=is_urgent,
+    )
+    return found if found.is_in_time or job.deadline_class == "BestEffort" else replace(found, action="StartLate")

@@ -7,15 +7,15 @@ jobs with a later deadline may use, and no more than these jobs may hold togethe
 margin: what is impossible here is impossible at every confidence.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil
 
 from dueby_planner.calendar.filling import Column, Demand, find_overfull
-from dueby_planner.calendar.free_devices import FreeDevices
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
+from dueby_planner.calendar.pool import Free
 from dueby_planner.model.problem import Problem
 
 
@@ -33,7 +33,7 @@ class Cut:
     """Device time that there is for them."""
 
 
-def find_cut(jobs: Sequence[CalendarJob], free: Mapping[str, FreeDevices], refused: CalendarJob) -> Cut | None:
+def find_cut(jobs: Sequence[CalendarJob], free: Free, refused: CalendarJob) -> Cut | None:
     """Return a cut with the refused job in it, by as few jobs as are easily found; None if none is found."""
     demands = {
         job.name: Demand(device_us, job.problem.time_us, job.problem.most)
@@ -63,7 +63,7 @@ def needed_us(problem: Problem) -> int | None:
     return ceil(problem.images * pace) + ceil(problem.images / images_each) * lost_us
 
 
-def available_us(jobs: Sequence[CalendarJob], free: Mapping[str, FreeDevices]) -> int:
+def available_us(jobs: Sequence[CalendarJob], free: Free) -> int:
     """Return the device time that these jobs can have together before their deadlines."""
     total = 0
     for from_us, to_us, there in _times(jobs, free):
@@ -72,19 +72,19 @@ def available_us(jobs: Sequence[CalendarJob], free: Mapping[str, FreeDevices]) -
     return total
 
 
-def _times(jobs: Sequence[CalendarJob], free: Mapping[str, FreeDevices]) -> Iterator[tuple[int, int, int]]:
+def _times(jobs: Sequence[CalendarJob], free: Free) -> Iterator[tuple[int, int, int]]:
     """Yield how many devices there are from when to when, of classes that jobs with a later deadline may use."""
     deadlines = {job.problem.time_us for job in jobs}
     names = {group.device_class for job in jobs for group in job.problem.groups}
-    borders = {0, *deadlines, *(step.from_us for name in names for step in free[name])}
+    borders = {0, *deadlines, *(step.from_us for name in names for step in free.get(name, ()))}
     for from_us, to_us in pairwise(sorted(border for border in borders if border <= max(deadlines))):
         open_jobs = [job.problem for job in jobs if job.problem.time_us > from_us]
         usable = {group.device_class for problem in open_jobs for group in problem.groups}
-        there = sum(step.free for name in usable for step in free[name] if step.from_us <= from_us < step.to_us)
+        there = sum(step.free for name in usable for step in free.get(name, ()) if step.from_us <= from_us < step.to_us)
         yield from_us, to_us, there
 
 
-def _is_cut(jobs: Sequence[CalendarJob], free: Mapping[str, FreeDevices]) -> bool:
+def _is_cut(jobs: Sequence[CalendarJob], free: Free) -> bool:
     return _needed_us(jobs) > available_us(jobs, free)
 
 
@@ -92,7 +92,7 @@ def _needed_us(jobs: Iterable[CalendarJob]) -> int:
     return sum(needed_us(job.problem) or 0 for job in jobs)
 
 
-def _fewest(jobs: list[CalendarJob], free: Mapping[str, FreeDevices], refused: CalendarJob) -> list[CalendarJob]:
+def _fewest(jobs: list[CalendarJob], free: Free, refused: CalendarJob) -> list[CalendarJob]:
     """Leave out the jobs without which it is a cut as well, the smallest first; the refused one stays."""
     for job in sorted((job for job in jobs if job is not refused), key=lambda job: needed_us(job.problem) or 0):
         rest = [other for other in jobs if other is not job]
@@ -101,7 +101,7 @@ def _fewest(jobs: list[CalendarJob], free: Mapping[str, FreeDevices], refused: C
     return jobs
 
 
-def _cut(jobs: list[CalendarJob], free: Mapping[str, FreeDevices]) -> Cut:
+def _cut(jobs: list[CalendarJob], free: Free) -> Cut:
     return Cut(
         jobs=tuple(by_deadline(jobs)),
         until_us=max(job.problem.time_us for job in jobs),

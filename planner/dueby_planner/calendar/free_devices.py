@@ -9,7 +9,6 @@ Times are integer microseconds from now.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from itertools import accumulate
 from typing import NamedTuple
 
 from dueby_planner.model.problem import NEVER_US
@@ -50,7 +49,7 @@ def always_free(count: int) -> FreeDevices:
 
 
 def without(free: FreeDevices, taken: Iterable[Taken]) -> FreeDevices:
-    """Return what is free beside what is taken; raise ValueError if that was not free."""
+    """Return what is free beside what is taken: nothing where more is taken than was free."""
     changes: defaultdict[int, int] = defaultdict(int)
     before = 0
     for step in free:
@@ -59,21 +58,24 @@ def without(free: FreeDevices, taken: Iterable[Taken]) -> FreeDevices:
     for each in taken:
         changes[each.from_us] -= each.devices
         changes[each.to_us] += each.devices
-    times = sorted(time_us for time_us, change in changes.items() if change or not time_us)
-    counts = list(accumulate(changes[time_us] for time_us in times))
-    if min(counts) < 0:
-        raise ValueError("more devices are taken than are free")
-    ends = [*times[1:], NEVER_US]
-    return tuple(Step(*step) for step in zip(times, ends, counts, strict=True) if step[0] < step[1])
+    begins: list[tuple[int, int]] = []
+    """From when on how many are free."""
+    there = 0
+    for at_us in sorted(changes):
+        there += changes[at_us]
+        if not begins or begins[-1][1] != max(0, there):
+            begins.append((at_us, max(0, there)))
+    ends = [*(at_us for at_us, _ in begins[1:]), NEVER_US]
+    return tuple(Step(at_us, to_us, count) for (at_us, count), to_us in zip(begins, ends, strict=True) if at_us < to_us)
 
 
-def level_spans(free: FreeDevices, until_us: int) -> list[LevelSpan]:
-    """Return when each level is there until then: a tree of nested spans, at most one for each step."""
+def level_spans(free: FreeDevices, until_us: int, most: int) -> list[LevelSpan]:
+    """Return when each level up to `most` is there until then: a tree of nested spans, at most one for each step."""
     spans: list[LevelSpan] = []
     open_levels: list[tuple[int, int]] = []
     """Since when levels have been there, and up to which; both ascend."""
     for step in (step for step in (*free, Step(until_us, until_us, 0)) if step.from_us <= until_us):
-        at_us, count = (step.from_us, step.free) if step.from_us < until_us else (until_us, 0)
+        at_us, count = (step.from_us, min(step.free, most)) if step.from_us < until_us else (until_us, 0)
         since_us = at_us
         while open_levels and open_levels[-1][1] > count:
             since_us, high = open_levels.pop()

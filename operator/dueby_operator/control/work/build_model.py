@@ -13,12 +13,9 @@ from dueby_operator.model.begun_sink import begun_parts
 from dueby_operator.model.job_model import MAX_WORKERS, JobModel, News, WorkerModel
 from dueby_planner.profiles.class_profiles import matching
 
-# Deadline classes that need a calendar of all jobs. Until there is one they are planned as Soft.
-PLANNED_AS_SOFT = ("Relaxed", "BestEffort")
-
 
 def build_model(given: PolicyInput) -> JobModel:
-    """Return the job with its workers, and the devices that are free or its own."""
+    """Return the job with its workers and their devices; in a queue, also with those that the queue's quota leaves."""
     job, spec, status = given.job, given.spec, given.status
     if status.images is None:
         raise ValueError(f"{job.namespace}/{job.name} is planned before its images are counted")
@@ -28,6 +25,7 @@ def build_model(given: PolicyInput) -> JobModel:
     own = Counter(w.assignment.device_class for w in workers if not w.is_gone and w.state != "queued")
     revision = job.revision
     offer = given.shared.devices.offer(job.namespace, spec, classes=classes, has_started=revision > 0)
+    plan = status.plan if status.plan and status.plan.revision else None
     news = _news(given)
     return JobModel(
         spec=_planned_spec(spec, classes),
@@ -38,12 +36,14 @@ def build_model(given: PolicyInput) -> JobModel:
         cost=status.input_cost or FREE,
         namespace=job.namespace or None,
         profiles=profiles,
-        counts={name: offer.counts.get(name, 0) + own[name] for name in classes},
+        counts={name: own[name] + (offer.counts.get(name, 0) if spec.queue_name else 0) for name in classes},
+        offered=offer.counts,
+        limit=sum(own.values()) + min(n for n in (offer.quota, MAX_WORKERS - len(job.shares)) if n is not None),
         most=min(sum(own.values()) + room for room in (offer.most, MAX_WORKERS - len(job.shares)) if room is not None),
         warnings=offer.warnings,
         is_one_class=bool(spec.queue_name),
         cpus=given.shared.devices.worker_cpus,
-        part_size=status.plan.part_size if status.plan else status.part_size,
+        part_size=plan.part_size if plan else status.part_size,
         parts_there=job.parts_there | begun_parts(status),
         revision=revision,
         workers=workers,
@@ -66,14 +66,13 @@ def _with_known_class(worker: WorkerModel, classes: Collection[str]) -> WorkerMo
 def _planned_spec(spec: JobSpec, classes: Collection[str]) -> JobSpec:
     """Return the spec as it is planned: without slow nodes that have no profile of its model, if it has others."""
     named = tuple(name for name in spec.gpus.classes if name in classes or not node_of(name))
-    spec = spec.replace(gpus=spec.gpus.replace(classes=named or spec.gpus.classes))
-    return spec.replace(deadline_class="Soft") if spec.deadline_class in PLANNED_AS_SOFT else spec
+    return spec.replace(gpus=spec.gpus.replace(classes=named or spec.gpus.classes))
 
 
 def _promised_us(given: PolicyInput) -> int | None:
     """Return when the running plan expects the end: as remembered, or after a restart as the status says."""
     plan = given.status.plan
-    if given.memory.promised_us is not None or plan is None:
+    if given.memory.promised_us is not None or plan is None or not plan.revision:
         return given.memory.promised_us
     return parse_time_us(plan.expected_finish)
 

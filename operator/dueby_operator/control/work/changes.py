@@ -4,12 +4,12 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 
 from dueby_api.conditions import Reason
-from dueby_api.status import MAX_REPLANS, AlternativesStatus, JobStatus, Replan
-from dueby_api.units import format_time
+from dueby_api.status import MAX_REPLANS, AlternativesStatus, JobStatus, PlanStatus, Replan
+from dueby_api.units import format_time, parse_time_us
 from dueby_api.words import counted
+from dueby_operator.control.calendar.windows import reserved_sentence
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
-from dueby_operator.control.work.build_model import PLANNED_AS_SOFT
-from dueby_operator.control.work.decision import Refuse, Start, Stop, WorkDecision
+from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, Stop, WorkDecision
 from dueby_operator.control.work.fruitless import fruitless_message, is_fruitless
 from dueby_operator.model.actions import StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition
@@ -27,8 +27,12 @@ def change_workers(given: PolicyInput, model: JobModel, work: WorkDecision) -> O
             return _start(given, model, work.action)
         case Stop():
             return _stop(given, model, work.action)
+        case Reserve():
+            return _reserve(given, work.action)
+        case Hold():
+            return _hold(given, work.action)
         case Refuse():
-            return _refuse(given, model, work.action.verdict)
+            return _refuse(given, model, work.action)
         case None:
             return Outcome()
 
@@ -44,11 +48,18 @@ def _start(given: PolicyInput, model: JobModel, start: Start) -> Outcome:
             plan=plan_status(made, now_us=model.now_us, revision=revision, part_size=start.part_size),
             alternatives=_alternatives(start.verdict, model.now_us),
         )
-        conditions = (_feasible(given, start.verdict),)
+        conditions = (_feasible(start.verdict),)
         promised_us = model.now_us + made.expected_finish_us
+    elif start.by_windows and before and model.revision:
+        plan = before.replace(revision=revision, part_size=start.part_size, windows=start.by_windows.windows)
+        status = status.replace(plan=plan)
+    elif start.by_windows:
+        status = status.replace(plan=start.by_windows.replace(revision=revision, part_size=start.part_size))
+        conditions = (_by_windows(start.by_windows, model),)
+        promised_us = parse_time_us(start.by_windows.expected_finish)
     elif before:
         status = status.replace(plan=before.replace(revision=revision, part_size=start.part_size))
-    if model.workers or start.verdict is None:
+    if model.workers or start.reason not in ("Started", "Resumed"):
         status = _with_replan(status, model, start.reason, change=len(start.assignments))
     shared = given.shared
     taken = Counter(assignment.device_class for assignment in start.assignments)
@@ -68,16 +79,39 @@ def _start(given: PolicyInput, model: JobModel, start: Start) -> Outcome:
     return Outcome(conditions=conditions, status=status, shared=shared, memory=memory, actions=(action,))
 
 
-def _feasible(given: PolicyInput, verdict: Verdict) -> NewCondition:
+def _feasible(verdict: Verdict) -> NewCondition:
     """Return whether the deadline can be met, and what to do if it can't."""
-    declared = given.spec.deadline_class
-    note = f" {declared} is planned as Soft." if declared in PLANNED_AS_SOFT else ""
     if verdict.infeasible:
         reason = Reason.STARTED_LATE if verdict.plan else Reason.DEADLINE_TOO_EARLY
-        return NewCondition(reason=reason, message=alternatives_sentence(verdict.infeasible) + note)
+        return NewCondition(reason=reason, message=alternatives_sentence(verdict.infeasible))
     made = verdict.plan
     message = f"{counted(made.gpus, 'device')}: {proof_sentence(made)}" if made else ""
-    return NewCondition(reason=Reason.PLANNED, message=message + note)
+    return NewCondition(reason=Reason.PLANNED, message=message)
+
+
+def _by_windows(plan: PlanStatus, model: JobModel) -> NewCondition:
+    is_late = parse_time_us(plan.finish_at_confidence) > model.deadline_us
+    message = f"{counted(plan.gpus, 'device')} at most at once. {plan.proof_sentence}".rstrip()
+    if is_late:
+        message = f"Ends at {plan.finish_at_confidence}, {plan.slack.removeprefix('-')} after the deadline. {message}"
+    return NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.PLANNED, message=message)
+
+
+def _reserve(given: PolicyInput, reserve: Reserve) -> Outcome:
+    before, plan = given.status.plan, reserve.plan
+    if before is not None and before.revision:
+        return Outcome(status=given.status.replace(plan=before.replace(windows=plan.windows)))
+    message = reserved_sentence(plan, starts_us=reserve.starts_us)
+    is_late = plan.slack.startswith("-")
+    reserved = NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.RESERVED, message=message)
+    return Outcome(conditions=(reserved,), status=given.status.replace(plan=plan, alternatives=None))
+
+
+def _hold(given: PolicyInput, hold: Hold) -> Outcome:
+    plan = given.status.plan
+    kept = plan.replace(windows=()) if plan and plan.revision else None
+    waiting = NewCondition(reason=Reason.WAITING, message=hold.message)
+    return Outcome(conditions=() if kept else (waiting,), status=given.status.replace(plan=kept))
 
 
 def _alternatives(verdict: Verdict, now_us: int) -> AlternativesStatus | None:
@@ -112,11 +146,16 @@ def _stoppable(model: JobModel, stop: Stop) -> tuple[str, ...]:
     )
 
 
-def _refuse(given: PolicyInput, model: JobModel, verdict: Verdict) -> Outcome:
-    feasible = _feasible(given, verdict)
+def _refuse(given: PolicyInput, model: JobModel, refuse: Refuse) -> Outcome:
+    verdict, status = refuse.verdict, given.status.replace(plan=None)
+    if verdict is None:
+        feasible = NewCondition(reason=Reason.DEADLINE_TOO_EARLY, message=refuse.sentence)
+        status = status.replace(alternatives=refuse.alternatives)
+        return replace(failed(Reason.INFEASIBLE, refuse.sentence, feasible), status=status)
+    feasible = _feasible(verdict)
     if verdict.action in ("Reserve", "Hold", "Wait"):
-        return Outcome(conditions=(NewCondition(reason=Reason.WAITING, message=feasible.message),))
-    status = given.status.replace(alternatives=_alternatives(verdict, model.now_us))
+        return Outcome(conditions=(NewCondition(reason=Reason.WAITING, message=feasible.message),), status=status)
+    status = status.replace(alternatives=_alternatives(verdict, model.now_us))
     return replace(failed(Reason.INFEASIBLE, feasible.message, feasible), status=status)
 
 

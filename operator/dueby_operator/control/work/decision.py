@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dueby_api.status import AlternativesStatus, PlanStatus
 from dueby_operator.model.job_model import Assignment, StartReason
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.replan import FRESH, LagMemory
@@ -16,6 +17,24 @@ class Start:
     reason: StartReason
     verdict: Verdict | None = None
     """The verdict of the plan, if it is a whole plan and not an addition."""
+    by_windows: PlanStatus | None = None
+    """The whole plan, if other jobs' windows are next to its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reserve:
+    """Start nothing yet: the job has windows that begin later."""
+
+    plan: PlanStatus
+    starts_us: int
+    """When the first window begins, in microseconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """Start nothing: there is no room for the job yet."""
+
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +49,19 @@ class Stop:
 class Refuse:
     """Start nothing: the deadline can't be met, and the deadline class says not to try."""
 
-    verdict: Verdict
+    verdict: Verdict | None = None
+    """Where the job could not be done on all devices alone."""
+    sentence: str = ""
+    """Why it can't be done beside others; empty with a verdict."""
+    alternatives: AlternativesStatus | None = None
+    """What could be asked for instead then."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkDecision:
     """What to do now, and what to remember."""
 
-    action: Start | Stop | Refuse | None = None
+    action: Start | Stop | Reserve | Hold | Refuse | None = None
     lag: LagMemory = FRESH
     is_short: bool = False
     """Whether the deadline is out of reach with all the devices that may be used."""

@@ -1,15 +1,21 @@
 """A job's first plan: the verdict of its deadline class, and who does which parts. Pure."""
 
 from dataclasses import replace
+from fractions import Fraction
 
+from dueby_api.inference_job import DeadlineClass
 from dueby_operator.control.work.assign import assign_plan
 from dueby_operator.control.work.decision import Refuse, Start, WorkDecision
 from dueby_operator.control.work.watch import max_workers, pause_us
 from dueby_operator.model.job_model import JobModel
+from dueby_planner.calendar.rest import LATER
 from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.replan import LagMemory
+
+# A late job has the fewest devices that end within this share of the earliest end.
+SLOWER = Fraction(1, LATER)
 
 
 def plan_first(model: JobModel, pool: Pool) -> WorkDecision:
@@ -51,11 +57,13 @@ def _problem_of(model: JobModel, pool: Pool) -> Problem:
 
 def _judge(problem: Problem, model: JobModel) -> Verdict:
     """Return the verdict; if only one class may be used, that of the class that needs the fewest devices."""
+    # What Relaxed and BestEffort jobs may have is idle, and they start on it like Soft ones.
+    found: DeadlineClass = "Hard" if model.spec.deadline_class == "Hard" else "Soft"
     groups = [group for group in problem.pool.groups if group.count]
     if not model.is_one_class or len(groups) < 2:
-        return judge(problem, model.spec.deadline_class)
+        return judge(problem, found, slower=SLOWER)
     alone = [replace(problem, pool=replace(problem.pool, groups=(group,))) for group in groups]
-    return min((judge(each, model.spec.deadline_class) for each in alone), key=_preference)
+    return min((judge(each, found, slower=SLOWER) for each in alone), key=_preference)
 
 
 def _preference(verdict: Verdict) -> tuple[bool, bool, int, int]:

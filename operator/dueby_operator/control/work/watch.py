@@ -64,7 +64,7 @@ def _read_lag(model: JobModel, pool: Pool, there: Sequence[OngoingWorker]) -> Wo
         part_size=model.part_size,
     )
     return read_lag(
-        there,
+        [*there, *model.reserved],
         _free_groups(model, pool),
         rule=rule,
         time_us=model.deadline_us - model.now_us,
@@ -73,13 +73,14 @@ def _read_lag(model: JobModel, pool: Pool, there: Sequence[OngoingWorker]) -> Wo
         now_us=model.now_us,
         pause_us=pause_us(worker.assignment.choice.start_us for worker in model.workers),
         memory=model.lag,
-        at_once=model.news is not None or not there,
+        # What is idle costs nobody anything.
+        at_once=model.news is not None or not there or model.spec.deadline_class == "Relaxed",
         max_iterations=model.spec.gpus.max_iterations,
     )
 
 
 def _action_of(model: JobModel, change: WorkerChange) -> Start | Stop | None:
-    if change.give_back:
+    if change.give_back in [worker.name for worker in model.alive]:
         # Right after a loss nobody knows yet how much there is to spare.
         return None if model.news == "WorkerLost" else Stop(workers=(change.give_back,), reason=model.news or "Ahead")
     if not change.add:
@@ -92,7 +93,7 @@ def _action_of(model: JobModel, change: WorkerChange) -> Start | Stop | None:
 
 
 def _expected_finish_us(model: JobModel, there: Sequence[OngoingWorker]) -> int | None:
-    rest_us = finish_us(there, model.images_left)
+    rest_us = finish_us([*there, *model.reserved], model.images_left)
     return None if rest_us is None else model.now_us + rest_us
 
 
@@ -103,13 +104,17 @@ def _ongoing(worker: WorkerModel, now_us: int, max_iterations: int | None) -> On
         rest_us = max(0, worker.created_us + choice.expected_start_us - now_us)
     else:
         rest_us = max(0, worker.last_step_us + latency_us - now_us)
+    # The first mini-batch is not one of the iterations.
+    limits = [] if max_iterations is None else [max_iterations + 1 - worker.batches]
+    until_us = worker.assignment.until_us
+    if until_us is not None and until_us > now_us:  # if nobody has come for its device by then, it goes on
+        limits.append(max(0, (until_us - now_us - rest_us) // latency_us + 1))
     return OngoingWorker(
         name=worker.name,
         mini_batch_size=choice.mini_batch_size,
         latency_us=latency_us,
         rest_us=rest_us,
-        # The first mini-batch is not one of the iterations.
-        iterations_left=None if max_iterations is None else max_iterations + 1 - worker.batches,
+        iterations_left=min(limits, default=None),
     )
 
 

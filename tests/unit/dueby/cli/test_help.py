@@ -1,5 +1,6 @@
 """The help of each subcommand ends with examples, and these are what the command takes."""
 
+import re
 import shlex
 
 import pytest
@@ -22,6 +23,7 @@ def test_each_example_parses(command: str, capsys: pytest.CaptureFixture[str]) -
     examples = examples_of(command, capsys)
     assert 2 <= len(examples) <= 3
     for example in examples:
-        program, *words = shlex.split(example.partition(" <")[0])
+        # What it reads and writes, and who writes what it reads, is the shell's.
+        program, *words = shlex.split(re.split(" [<>]", example.rpartition("| ")[2])[0])
         assert program == "dueby"
         assert parser_of(words).parse_args(words).command == command

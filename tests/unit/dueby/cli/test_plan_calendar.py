@@ -11,6 +11,7 @@ import yaml
 from dueby.cli.main import main
 from support.plan_command import profile
 from support.planner import A100, job_document
+from support.report_page import Elements, words_of
 
 PlanAll = Callable[..., tuple[int, str, str]]
 FIELDS = ["feasible", "proof", "jobs", "pool", "cut", "warnings"]
@@ -26,12 +27,18 @@ EXACT: dict[str, Any] = {"confidence": 0.5, "deadline": "10s", "deadlineClass": 
 
 @pytest.fixture
 def plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> PlanAll:
-    """`dueby plan` of jobs by name, on A100s."""
+    """`dueby plan` of jobs by name, on A100s, or on what these profiles are of."""
 
-    def call(*options: str, devices: int = 2, jobs: dict[str, dict[str, Any]]) -> tuple[int, str, str]:
+    def call(
+        *options: str,
+        devices: int = 2,
+        machine: list[dict[str, Any]] | None = None,
+        jobs: dict[str, dict[str, Any]],
+    ) -> tuple[int, str, str]:
         profiles = tmp_path / "profile.yaml"
-        profiles.write_text(yaml.safe_dump(profile()))
-        words = ["plan", "--profiles", str(profiles), "--pool", f"{A100}={devices}", *options]
+        profiles.write_text(yaml.safe_dump_all(machine or [profile()]))
+        pool = [] if machine else ["--pool", f"{A100}={devices}"]
+        words = ["plan", "--profiles", str(profiles), *pool, *options]
         for number, (name, spec) in enumerate(jobs.items()):
             document = job_document(**(EXACT | spec))
             document["metadata"]["name"] = name.rstrip("'")
@@ -130,6 +137,67 @@ def test_the_table_shows_who_has_what_when(plan: PlanAll, monkeypatch: pytest.Mo
     assert "hopeless: Within 10s hopeless needs at least" in text
     assert "and there are 10.0 GPU-seconds for it. A deadline of" in text
     assert "rest waits: no device is left for it now." in text
+
+
+def test_without_a_pool_all_jobs_share_this_machine(plan: PlanAll) -> None:
+    # The second job's image size is a prediction.
+    jobs: dict[str, dict[str, Any]] = {"a": {"images": 1000}, "b": {"images": 1000, "model": {"imageSize": 256}}}
+    code, out, _ = plan("-o", "json", machine=[slices(1, count=6)], jobs=jobs)
+    assert (code, json.loads(out)["pool"]) == (0, [{"deviceClass": "cpu-1", "devices": 6, "peak": 2}])
+
+
+def test_jobs_that_want_the_same_cores_in_other_slices_ask_for_a_pool(plan: PlanAll) -> None:
+    machine = [
+        slices(1, count=6),
+        slices(2, count=3, model={"name": "resnet50", "imageSize": 224, "precision": "fp32"}),
+    ]
+    jobs: dict[str, dict[str, Any]] = {"a": {"images": 10}, "b": {"images": 10, "model": {"name": "resnet50"}}}
+    code, out, err = plan(machine=machine, jobs=jobs)
+    assert (code, out) == (2, "")
+    assert "--pool: is missing: a is fastest on cpu-1=6 of this machine and b on cpu-2=3" in err
+
+
+def slices(cores: int, *, count: int, **spec: Any) -> dict[str, Any]:
+    """A profile of slices of this machine's cores."""
+    device = {"slices": count, "threads": cores}
+    return profile(name=f"slices-{cores}", device_class=f"cpu-{cores}", engine="openvino", device=device, **spec)
+
+
+def test_the_page_shows_the_same_calendar(plan: PlanAll) -> None:
+    jobs: dict[str, dict[str, Any]] = {name: {"images": 41_000} for name in ("a", "b", "c")}
+    code, out, err = plan("-o", "html", jobs=jobs)
+    words = words_of(out)
+    assert (code, err) == (3, "")
+    assert "3 jobs on 2 GPUs 1 job without a place" in words
+    assert "c: Within 10s c, a and b need at least 29.6 GPU-seconds" in words
+    assert f"{A100} · 2 GPUs, at most 2 held at once" in words
+    titles = [attributes["title"] or "" for _, attributes in Elements(out).found if "title" in attributes]
+    assert f"a (Hard): 1 × {A100}, 0s to 9.9s, 41,024 images in mini-batches of 64 with cudagraph" in titles
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "said"),
+    [
+        pytest.param({"images": 80_000}, 0, "1 job on 2 GPUs No job is late", id="in time"),
+        pytest.param(
+            {"images": 90_000},
+            3,
+            "1 job on 2 GPUs 1 job without a place No job has devices. a: Within 10s",
+            id="refused",
+        ),
+        pytest.param(
+            {"images": 90_000, "deadlineClass": "Relaxed"},
+            3,
+            "1 job on 2 GPUs 1 job late",
+            id="late, as without a page",
+        ),
+    ],
+)
+def test_one_job_has_the_same_page(plan: PlanAll, spec: dict[str, Any], code: int, said: str) -> None:
+    assert plan(jobs={"a": spec})[0] == code
+    found, out, err = plan("-o", "html", jobs={"a": spec})
+    assert (found, err) == (code, "")
+    assert said in words_of(out)
 
 
 def test_two_jobs_of_one_name_are_refused(plan: PlanAll) -> None:

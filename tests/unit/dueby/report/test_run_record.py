@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ KINDS = (
 )
 FIELDS = [(kind, found.name) for kind in KINDS for found in msgspec.structs.fields(kind)]
 # The operator keeps the same type in a ConfigMap, to go on with its workers after a restart; these are for it alone.
-FOR_THE_OPERATOR = {(PlannedWorker, name) for name in ("revision", "share", "start_us", "step_ratio")}
+FOR_THE_OPERATOR = {(PlannedWorker, name) for name in ("revision", "share", "start_us", "step_ratio", "until_us")}
 START_US = 1_795_572_005_000_000
 SECOND = 1_000_000
 
@@ -120,7 +120,7 @@ def record(verdict: Verdict, folder: Path) -> Written:
     )
     written = Record(start_us=START_US, deadline_us=START_US + 30 * SECOND, images=160, cost=cost)
     first = (assignment("w0", share=Share(first=0, end=10)), assignment("w1", share=Share(first=10, end=20)))
-    helper = assignment("w2", share=Share(first=0, end=0), revision=2)
+    helper = replace(assignment("w2", share=Share(first=0, end=0), revision=2), until_us=START_US + 60 * SECOND)
     began, lost = START_US + SECOND, START_US + 6 * SECOND
     grid: dict[str, Any] = {"images": 160, "part_size": 8, "fingerprint": None}
     start = StartWorkers(assignments=first, revision=1, reason="Started", verdict=verdict, **grid)

@@ -1,9 +1,11 @@
 """Why no node has room for a worker: which resource is missing, on which nodes."""
 
+from dataclasses import replace
+
 import pytest
 
 from dueby_operator.cluster.nodes import DeviceKind, Node
-from dueby_operator.cluster.shortage import describe_shortage
+from dueby_operator.cluster.shortage import describe_shortage, describe_uncounted
 
 GIB = 2**30
 ASKED = {"cpu": 8.0, "memory": 2.0 * GIB, "pods": 1.0}
@@ -51,3 +53,12 @@ def gpu_node(name: str, *, cpu: float = 16, memory: float = 64 * GIB, gpus: floa
 )
 def test_it_names_the_resource_and_the_nodes(nodes: list[Node], device_class: str, words: str) -> None:
     assert describe_shortage(nodes, device_class, asked=ASKED) == words
+
+
+def test_gpus_that_do_not_count_are_told_of_once_for_each_reason() -> None:
+    nodes = [replace(gpu_node(name), uncounted="of this") for name in "edcba"]
+    assert describe_uncounted([]) == describe_uncounted([gpu_node("a")]) == ""
+    assert describe_uncounted([*nodes, replace(gpu_node("f"), uncounted="of that")]) == (
+        "GPUs in the ResourceSlices of f are not counted, since of that; "
+        "GPUs in the ResourceSlices of a, b, c and 2 more nodes are not counted, since of this"
+    )

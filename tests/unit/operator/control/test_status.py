@@ -8,7 +8,7 @@ from dueby_api.gpu_profile import GPUProfile, Latency, Spread
 from dueby_operator.model.writes import Change
 from dueby_operator.profiling.rates import rates
 from dueby_operator.resources.crds import job_crd
-from support.decisions import a_batch, indexed, infj, look, started
+from support.decisions import a_batch, cluster, indexed, infj, job, look, look_at, started
 from support.operator import profile
 from support.source_tree import PACKAGES
 
@@ -67,6 +67,14 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
             for deadline in deadlines
         ),
     ]
+    one, other = (infj(status=indexed(), metadata={"name": name, "uid": f"u-{name}"}) for name in ("one", "other"))
+    hard = {"deadlineClass": "Hard", "images": 10_000}
+    cases += look_at(
+        cluster(
+            job({**one, "spec": {**one["spec"], **hard, "deadline": "12s"}}),
+            job({**other, "spec": {**other["spec"], **hard, "deadline": "30s", "gpus": {"max": 8}}}),
+        )
+    )
     found = {path for case in cases for path in written(case.status.document())}
     assert declared(job_crd()) - found == set()
 

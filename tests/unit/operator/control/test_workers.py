@@ -73,7 +73,7 @@ def test_a_job_whose_parts_are_all_there_is_complete_and_starts_nothing() -> Non
 
 @pytest.mark.parametrize(
     ("deadline_class", "action"),
-    [("Hard", Refuse), ("Soft", Start), ("Relaxed", Start), ("BestEffort", Refuse)],
+    [("Hard", Refuse), ("Soft", Start), ("Relaxed", Start), ("BestEffort", Start)],
 )
 def test_a_deadline_out_of_reach_is_refused_or_started_late_by_its_class(deadline_class: str, action: type) -> None:
     decision = decide_workers(model(spec=spec(deadlineClass=deadline_class), deadline_us=NOW + 2 * SECOND))

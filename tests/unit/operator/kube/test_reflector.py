@@ -116,6 +116,52 @@ def test_a_table_follows_its_kind(name: str) -> None:
     assert answers.asked[: len(asked) - 1] == asked[:-1]
 
 
+def rows_of_what_is_not_served(*, may_be_absent: bool) -> list[int]:
+    """The table of a kind that the server doesn't serve."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(text="404 page not found", status=404)
+
+    async def go() -> list[int]:
+        async with served(answer) as kube:
+            reflector = Reflector(
+                kube, "/things", reduce=value_of, changed=lambda *_: None, wait_s=0.2, may_be_absent=may_be_absent
+            )
+            task = asyncio.create_task(reflector.run())
+            try:
+                return await reflector.rows()
+            finally:
+                task.cancel()
+
+    return asyncio.run(go())
+
+
+def test_the_table_of_a_kind_that_is_not_served_is_empty_if_it_may_be_absent_and_else_withheld() -> None:
+    assert rows_of_what_is_not_served(may_be_absent=True) == []
+    with pytest.raises(Transient, match="the watch is broken"):
+        rows_of_what_is_not_served(may_be_absent=False)
+
+
+def test_a_kind_that_is_no_longer_served_leaves_an_empty_table() -> None:
+    async def go() -> None:
+        answers = Answers(lists=[listed(item("a", 1), version="10")], watches=[404])
+        gone = asyncio.Event()
+        async with served(answers.answer) as kube:
+            reflector = Reflector(
+                kube,
+                "/things",
+                reduce=value_of,
+                changed=lambda before, after: gone.set() if after is None else None,
+                may_be_absent=True,
+            )
+            task = asyncio.create_task(reflector.run())
+            await asyncio.wait_for(gone.wait(), 60)
+            assert await reflector.rows() == []
+            task.cancel()
+
+    asyncio.run(go())
+
+
 async def withheld(table: Reflector[int]) -> None:
     """Wait until nobody gets the table."""
     while True:

@@ -5,6 +5,7 @@ from hypothesis import given
 from dueby_planner.calendar.calendar import make_calendar
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.place import place
+from dueby_planner.calendar.pool import idle_pool
 from dueby_planner.calendar.verify import verify_calendar
 from support.calendar import actions, calendar_job, job_sets, placement, planned, windows
 
@@ -14,7 +15,7 @@ EIGHT = {"a": 8}
 @given(job_sets())
 def test_every_calendar_holds_what_is_there_and_does_what_is_asked(jobs: list[CalendarJob]) -> None:
     pool = {group.device_class: group.count for job in jobs for group in job.problem.groups}
-    calendar = make_calendar(jobs, pool)
+    calendar = make_calendar(jobs, idle_pool(pool))
     verify_calendar(calendar)
     assert [found.job for found in calendar.placements] == jobs
     for found in calendar.placements:
@@ -36,7 +37,7 @@ def test_no_job_changes_what_those_before_it_get(jobs: list[CalendarJob]) -> Non
     """Relaxed and BestEffort jobs take what Hard and Soft ones leave, and change nothing about them."""
     urgent = [job for job in jobs if job.deadline_class in ("Hard", "Soft")]
     pool = {group.device_class: group.count for job in jobs for group in job.problem.groups}
-    everything, alone = make_calendar(jobs, pool), make_calendar(urgent, pool)
+    everything, alone = make_calendar(jobs, idle_pool(pool)), make_calendar(urgent, idle_pool(pool))
     kept = {found.job.name: (found.action, found.reservation) for found in everything.placements}
     assert {found.job.name: (found.action, found.reservation) for found in alone.placements} == {
         job.name: kept[job.name] for job in urgent
@@ -46,7 +47,7 @@ def test_no_job_changes_what_those_before_it_get(jobs: list[CalendarJob]) -> Non
 @given(job_sets())
 def test_an_order_of_the_files_makes_no_difference(jobs: list[CalendarJob]) -> None:
     pool = {group.device_class: group.count for job in jobs for group in job.problem.groups}
-    there, back = make_calendar(jobs, pool), make_calendar(jobs[::-1], pool)
+    there, back = make_calendar(jobs, idle_pool(pool)), make_calendar(jobs[::-1], idle_pool(pool))
     assert there.placements == back.placements[::-1]
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,16 +46,17 @@ def test_what_is_taken_is_missing_exactly_then(count: int, taken: list[Taken]) -
     assert all(one.to_us == other.from_us for one, other in pairwise(free))
 
 
-def test_devices_that_are_not_free_can_not_be_taken() -> None:
-    free = without(always_free(3), [Taken(0, 10, 2)])
-    with pytest.raises(ValueError, match="more devices are taken than are free"):
-        without(free, [Taken(5, 15, 2)])
+def test_where_more_is_taken_than_is_free_nothing_is_left() -> None:
+    free = without(without(always_free(3), [Taken(0, 10, 2)]), [Taken(5, 15, 2)])
+    assert [at(free, time_us) for time_us in (0, 5, 10, 15)] == [1, 0, 1, 3]
 
 
-@given(count=st.integers(0, 5), taken=st.lists(TAKEN, max_size=6), until=st.integers(0, END))
-def test_a_level_is_there_exactly_while_so_many_devices_are_free(count: int, taken: list[Taken], until: int) -> None:
+@given(count=st.integers(0, 5), taken=st.lists(TAKEN, max_size=6), until=st.integers(0, END), most=st.integers(0, 6))
+def test_a_level_is_there_exactly_while_so_many_devices_are_free(
+    count: int, taken: list[Taken], until: int, most: int
+) -> None:
     free = free_beside(count, taken)
-    spans = level_spans(free, until)
+    spans = level_spans(free, until, most)
     for time_us in range(until):
         there = [
             level
@@ -64,13 +64,13 @@ def test_a_level_is_there_exactly_while_so_many_devices_are_free(count: int, tak
             if span.from_us <= time_us < span.to_us
             for level in range(span.low + 1, span.high + 1)
         ]
-        assert sorted(there) == list(range(1, at(free, time_us) + 1))
+        assert sorted(there) == list(range(1, min(most, at(free, time_us)) + 1))
     assert all(span.to_us <= until for span in spans)
 
 
 @given(count=st.integers(1, 5), taken=st.lists(TAKEN, max_size=6))
 def test_a_level_is_not_cut_where_it_goes_on(count: int, taken: list[Taken]) -> None:
-    spans = level_spans(free_beside(count, taken), END)
+    spans = level_spans(free_beside(count, taken), END, count)
     for level in range(1, count + 1):
         times = sorted((span.from_us, span.to_us) for span in spans if span.low < level <= span.high)
         assert all(one[1] < other[0] for one, other in pairwise(times))

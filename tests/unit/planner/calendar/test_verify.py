@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.calendar import Calendar, Placement
+from dueby_planner.calendar.pool import idle_pool
 from dueby_planner.calendar.reservation import Lane, Window
 from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.model.verify import WrongPlan
-from support.calendar import CHOICE, calendar_job, planned
+from support.calendar import CHOICE, again, calendar_job, online, planned, steps
 
 Break = Callable[[Placement], Placement]
 
@@ -69,3 +71,58 @@ def test_it_notices_a_cut_that_is_none(changes: dict[str, Any], sentence: str) -
     assert right.cut is not None
     with pytest.raises(WrongPlan, match=sentence):
         verify_calendar(replace(right, cut=replace(right.cut, **changes)))
+
+
+def moved(right: Calendar, name: str, **changes: Any) -> Calendar:
+    """Return the calendar with changes to what is said of one job."""
+    return replace(
+        right, placements=tuple(replace(one, **changes) if one.job.name == name else one for one in right.placements)
+    )
+
+
+def test_it_notices_a_table_on_which_the_job_does_not_fit() -> None:
+    idle = idle_pool({"a": 2})
+    pool = replace(idle, free={**idle.free, "BestEffort": {"a": steps((0, 1))}})
+    right = online(pool, calendar_job("a", images=180, time=100))
+    assert right.placements[0].beside == "Relaxed"
+    with pytest.raises(WrongPlan, match="beside BestEffort jobs has 1 x a, and 2 are held at 0 us"):
+        verify_calendar(moved(right, "a", beside="BestEffort"))
+
+
+def test_it_notices_jobs_that_fit_each_on_its_table_and_not_together() -> None:
+    idle = idle_pool({"a": 2})
+    pool = replace(idle, free={**idle.free, "BestEffort": {"a": steps((0, 1))}})
+    right = online(pool, *(calendar_job(name, images=90, time=100) for name in ("a", "b")))
+    assert [found.beside for found in right.placements] == ["BestEffort", "Relaxed"]
+    with pytest.raises(WrongPlan, match="beside Hard jobs has 1 x a, and 2 are held at 0 us"):
+        verify_calendar(replace(right, pool=replace(pool, free=idle_pool({"a": 1}).free)))
+
+
+@pytest.mark.parametrize(
+    ("beside", "there", "sentence"),
+    [("Hard", 0, "Hard jobs as expected has 0 x a"), ("Soft", 1, "Soft jobs as expected has 1 x a")],
+)
+def test_it_notices_what_was_kept_and_is_not_there(beside: DeadlineClass, there: int, sentence: str) -> None:
+    jobs = [
+        calendar_job("hard", images=90, time=100),
+        calendar_job("soft", images=90, time=100, deadline_class="Soft"),
+    ]
+    idle = idle_pool({"a": 2})
+    right = online(idle, *again(online(idle, *jobs)))
+    assert all(found.kept for found in right.placements)
+    pool = replace(idle, expected={**idle.expected, beside: {"a": steps((0, there))}})
+    with pytest.raises(WrongPlan, match=sentence):
+        verify_calendar(replace(right, pool=pool))
+
+
+def test_it_notices_rivals_that_are_held_together() -> None:
+    cores = idle_pool({"cpu-1": 2, "cpu-2": 1})
+    small = calendar_job("small", images=90, time=100, devices={"cpu-1": 2})
+    large = calendar_job("large", images=90, time=100, devices={"cpu-2": 1})
+    together = online(cores, small, large)
+    rivals = replace(cores, rivals={"cpu-1": {"cpu-2": 1}, "cpu-2": {"cpu-1": 2}})
+    with pytest.raises(WrongPlan, match="has 2 x cpu-1, and 1 are held at 0 us"):
+        verify_calendar(replace(together, pool=rivals))
+    # One small slice and one large one are three cores, in whatever order they were placed.
+    three = replace(rivals, whole={"cpu-1": 3, "cpu-2": 1}, free=idle_pool({"cpu-1": 3, "cpu-2": 1}).free)
+    verify_calendar(replace(together, pool=three))

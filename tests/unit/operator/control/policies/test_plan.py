@@ -7,10 +7,11 @@ import pytest
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.status import JobStatus
 from dueby_operator.control.conditions import condition
-from dueby_operator.control.decide import refuse
+from dueby_operator.control.job_decision import refuse
 from dueby_operator.jobs import names
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from support.decisions import FIRST_WORKERS, NOW, SECOND, a_batch, indexed, infj, job, look, started, worker_job_of
+from support.operator import profile
 
 
 def test_an_indexed_job_is_planned_and_its_plan_is_written_before_its_workers_are_made() -> None:
@@ -30,11 +31,27 @@ def test_no_device_free_is_waited_for() -> None:
     assert not found.writes
 
 
+def test_free_devices_of_classes_that_the_job_does_not_name_are_none() -> None:
+    document = infj(status=indexed(), gpus={"classes": ["cpu-16"]})
+    found = look(document, profiles=(profile("cpu-1"), profile("cpu-16")))
+    assert found.said("Feasible") == ("Unknown", "Waiting")
+    assert "No device of the classes cpu-16 is free" in found.message("Feasible")
+
+
 def test_a_job_that_waits_says_which_resource_its_nodes_lack() -> None:
     wants = {"worker": {"resources": {"requests": {"cpu": "16"}}}}
     found = look(infj(status=indexed(), **wants))
     assert found.said("Feasible") == ("Unknown", "Waiting")
     assert "n has 8 of 16 cpu" in found.message("Feasible")
+
+
+def test_gpus_that_workers_cant_ask_for_are_told_of_while_a_job_waits_and_in_its_plan() -> None:
+    uncounted = "GPUs in the ResourceSlices of n are not counted, since of that"
+    waits = look(infj(status=indexed()), nodes={}, uncounted=uncounted)
+    assert f"{uncounted}. The job waits" in waits.message("Feasible")
+    plan = look(infj(status=indexed()), uncounted=uncounted).status.plan
+    assert plan is not None
+    assert uncounted in plan.warnings
 
 
 def test_a_quota_bounds_the_plan() -> None:
@@ -136,9 +153,9 @@ def test_an_image_that_cannot_be_pulled_is_said_in_the_kubelets_words() -> None:
 
 
 @pytest.mark.parametrize("deadline_class", ["Relaxed", "BestEffort"])
-def test_a_class_that_needs_a_calendar_is_planned_as_soft_and_says_so(deadline_class: str) -> None:
+def test_a_job_that_gives_way_to_others_starts_at_once_where_devices_are_idle(deadline_class: str) -> None:
     in_time = look(infj(deadlineClass=deadline_class, status=indexed()))
-    assert in_time.message("Feasible").endswith(f"{deadline_class} is planned as Soft.")
+    assert in_time.said("Feasible") == ("True", "Planned")
     late = look(infj(deadlineClass=deadline_class, deadline="5s", status=indexed()))
     assert late.said("Feasible") == ("False", "Late")
     assert late.created

@@ -1,0 +1,99 @@
+"""The jobs of a cluster as a calendar that is shown: what they have now, and what is reserved for them."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from dueby.cli.cluster_jobs import ClusterJob, ClusterJobs
+from dueby.report.calendar import Hold, ShownCalendar, ShownJob, ShownPool, peak, work_words
+from dueby_api.units import MICROS_PER_SECOND
+from dueby_api.words import counted, noun_of
+
+# Jobs that can't be read of which it is said why; of more it says how many there are.
+_NAMED = 5
+
+
+def shown_cluster(found: ClusterJobs, *, now_us: int, with_namespaces: bool) -> ShownCalendar:
+    """Return the calendar as it is shown; `with_namespaces` is whether a job's name says where it is."""
+    jobs = tuple(_shown_job(job, now_us=now_us, with_namespace=with_namespaces) for job in found.jobs)
+    holds = [hold for job in jobs for hold in job.holds]
+    return ShownCalendar(
+        now_us=now_us,
+        jobs=jobs,
+        pool=tuple(
+            ShownPool(device_class=name, devices=None, peak=peak(hold for hold in holds if hold.device_class == name))
+            for name in sorted({hold.device_class for hold in holds})
+        ),
+        device="device",
+        is_of_cluster=True,
+        notes=tuple(_notes(found)),
+    )
+
+
+def _shown_job(job: ClusterJob, *, now_us: int, with_namespace: bool) -> ShownJob:
+    def seconds(moment_us: int | None) -> float | None:
+        return None if moment_us is None else (moment_us - now_us) / MICROS_PER_SECOND
+
+    # What runs is judged by what its workers report, and what waits by what is promised.
+    ends_us = job.ends_us if job.gpus else job.sure_us or job.ends_us
+    is_known = job.deadline_us is not None and ends_us is not None
+    name = f"{job.namespace}/{job.name}" if with_namespace and job.namespace else job.name
+    slack_s = ((job.deadline_us or 0) - (ends_us or 0)) / MICROS_PER_SECOND if is_known else None
+    return ShownJob(
+        name=name,
+        deadline_class=job.deadline_class,
+        state=job.phase,
+        deadline_s=seconds(job.deadline_us),
+        starts_s=seconds(job.starts_us),
+        expected_s=seconds(job.ends_us),
+        sure_s=seconds(job.sure_us),
+        confidence=job.confidence,
+        slack_s=slack_s,
+        gpus=job.gpus or job.planned_gpus,
+        holds=(*_running(job, now_us), *_reserved(job, now_us)),
+        sentence=f"{name}: {job.message}" if job.message and slack_s is not None and slack_s < 0 else "",
+    )
+
+
+def _running(job: ClusterJob, now_us: int) -> Iterator[Hold]:
+    """Yield what the job's workers have now, until it is expected to end."""
+    until_us = job.ends_us or job.deadline_us
+    if not job.gpus or until_us is None:
+        return
+    # The status counts the devices that workers have, and the plan says of which classes they were to be.
+    classes = Counter[str]()
+    for group in job.groups:
+        classes[group.device_class] += group.count
+    if classes.total() != job.gpus:
+        classes = Counter({" or ".join(classes) or "of unknown class": job.gpus})
+    for name, count in classes.items():
+        yield Hold(
+            device_class=name,
+            from_s=min(0, (job.starts_us or now_us) - now_us) / MICROS_PER_SECOND,
+            # What is overdue still has them.
+            to_s=max(0, until_us - now_us) / MICROS_PER_SECOND,
+            count=count,
+        )
+
+
+def _reserved(job: ClusterJob, now_us: int) -> Iterator[Hold]:
+    for reserved in job.windows:
+        window = reserved.window
+        if reserved.from_us < reserved.to_us and reserved.to_us > now_us:
+            yield Hold(
+                device_class=window.device_class,
+                from_s=(reserved.from_us - now_us) / MICROS_PER_SECOND,
+                to_s=(reserved.to_us - now_us) / MICROS_PER_SECOND,
+                count=window.count,
+                work=work_words(images=window.images, mini_batch_size=window.mini_batch_size, engine=window.engine),
+            )
+
+
+def _notes(found: ClusterJobs) -> Iterator[str]:
+    if found.over:
+        count = sum(found.over.values())
+        phases = ", ".join(f"{number:,} {phase}" for phase, number in found.over.items())
+        yield f"{counted(count, 'job')} {noun_of(count, 'is', 'are')} over: {phases}."
+    for name, problem in found.unreadable[:_NAMED]:
+        yield f"{name} can't be read: {problem}."
+    if len(found.unreadable) > _NAMED:
+        yield f"{counted(len(found.unreadable) - _NAMED, 'other job')} can't be read either."

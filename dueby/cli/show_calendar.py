@@ -1,0 +1,105 @@
+"""`dueby calendar`: show which job of a cluster has which devices when, from what the jobs' statuses say."""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from dueby.cli.calendar_html import print_page
+from dueby.cli.calendar_table import lines_of, print_table
+from dueby.cli.cluster_calendar import shown_cluster
+from dueby.cli.cluster_jobs import MAX_LIST, ClusterJobs, read_jobs
+from dueby.cli.console import can_redraw, people_console
+from dueby.cli.files import read_text
+from dueby.cli.kubectl import list_jobs
+from dueby.cli.plan import print_document
+from dueby.report.calendar import ShownCalendar
+from dueby_api.errors import DueByError, Invalid
+from dueby_api.units import format_time
+
+# The operator looks at running jobs every two seconds.
+WATCH_EVERY_S = 2.0
+
+EXAMPLES = """\
+examples:
+  dueby calendar -n team --watch                         a namespace's jobs, again and again
+  dueby calendar -o html > calendar.html                 all jobs of the cluster, as a page
+  kubectl get infj -A -o json | dueby calendar -f -      what kubectl has listed, from wherever it was
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `dueby calendar`."""
+    parser.add_argument("-n", "--namespace", metavar="NAMESPACE", help="show this namespace's jobs (default: all)")
+    parser.add_argument(
+        "-f",
+        "--file",
+        metavar="LIST",
+        help="read what `kubectl get infj -A -o json` has printed instead of calling kubectl; - is standard input",
+    )
+    parser.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("table", "json", "yaml", "html"),
+        default="table",
+        help="format (default: %(default)s); html is a page with a chart of the devices over time",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the calendar and return 0."""
+
+    def read() -> ClusterJobs:
+        if arguments.file is None:
+            text, origin = list_jobs(arguments.namespace), "kubectl"
+        else:
+            text, origin = read_text(arguments.file, most=MAX_LIST), arguments.file
+        return read_jobs(text, origin=origin, namespace=arguments.namespace)
+
+    def show() -> ShownCalendar:
+        return shown_cluster(read(), now_us=_now_us(), with_namespaces=arguments.namespace is None)
+
+    if arguments.watch:
+        if arguments.file is not None or arguments.output != "table":
+            raise Invalid("--watch", "shows a table of the cluster's jobs; leave out --file and --output")
+        watch(show, people_console(), pause=lambda: time.sleep(WATCH_EVERY_S))
+    elif arguments.output in ("json", "yaml"):
+        print_document(read().document(now_us=_now_us()), arguments.output)
+    elif arguments.output == "html":
+        print_page(show())
+    else:
+        print_table(show())
+    return 0
+
+
+def watch(show: Callable[[], ShownCalendar], console: Console, *, pause: Callable[[], None]) -> None:
+    """Draw the calendar over and over, until `pause` raises; where nothing can be drawn over, print one after another.
+
+    An error of the first look is raised. Later ones are shown beside what was seen last.
+    """
+    shown, error = show(), ""
+    with Live(console=console, auto_refresh=False) if can_redraw(console) else nullcontext() as live:
+        while True:
+            lines = Group(*lines_of(shown, console), Text(f"As of {format_time(shown.now_us)}."), *_failure(error))
+            if live:
+                live.update(lines, refresh=True)
+            else:
+                console.print(lines)
+            pause()
+            try:
+                shown, error = show(), ""
+            except DueByError as failure:
+                error = str(failure)
+
+
+def _failure(error: str) -> Sequence[Text]:
+    return [Text(f"{error}.", style="red")] if error else []
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,188 @@
+"""The GPUs that nodes publish in ResourceSlices, by the extended resource that workers ask for. Pure.
+
+With dynamic resource allocation a driver publishes devices in ResourceSlices, and not in what the node can allocate.
+The scheduler gives such a device to a pod that asks for an extended resource if a DeviceClass has that resource's name.
+Devices that no such class selects are of no use to workers, and are not counted.
+
+For each such pod the scheduler makes a claim. That pod is counted by what it asks for, as everywhere, so its claim is
+not counted again; all other claims are.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from dueby_operator.cluster.device_selectors import read_selector
+from dueby_operator.objects.resource_slices import Device, DeviceClass, ResourceClaim, ResourceSlice
+
+DRIVER = "gpu.nvidia.com"
+GPU, MIG = "nvidia.com/gpu", "nvidia.com/mig-"
+# On claims that the scheduler has made for a pod that asks for an extended resource.
+FOR_POD = "resource.kubernetes.io/extended-resource-claim"
+# Before a DeviceClass's name: the extended resource that each class has besides the one that it names.
+IMPLICIT = "deviceclass.resource.kubernetes.io/"
+# In the label, between the product and the profile of its MIG devices, if they have the GPU's own extended resource.
+OF_PROFILE = "-MIG-"
+_NOT_IN_LABELS = re.compile(r"[^A-Za-z0-9-_. ]")
+DeviceId = tuple[str, str]
+"""Pool and name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedResource:
+    """What a node has of an extended resource."""
+
+    count: int
+    """Devices, whoever uses them."""
+    claimed: int
+    """Those of which others have claims."""
+    device_class: str
+    """The DeviceClass that they are of."""
+    product: str
+    """As GPU feature discovery's label has it."""
+
+    @property
+    def implicit_name(self) -> str:
+        """The other name by which pods may ask for it."""
+        return f"{IMPLICIT}{self.device_class}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedGPUs:
+    """What a node has in ResourceSlices."""
+
+    resources: Mapping[str, PublishedResource]
+    """By extended resource."""
+    uncounted: str = ""
+    """Why other GPUs in them don't count; empty if all do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pool:
+    """The devices of a node, and who has them."""
+
+    devices: Mapping[DeviceId, Device]
+    claims: Mapping[DeviceId, str]
+    """By device that is allocated: for a pod by its extended resource, the DeviceClass; else an empty text."""
+
+    def is_claimed(self, found: DeviceId, device_class: str) -> bool:
+        """Return whether anybody has it, or a part of it, but a pod that asks for the class's extended resource."""
+        return self.claims.get(found, device_class) != device_class or not self._split.isdisjoint(self._sets(found))
+
+    @cached_property
+    def _split(self) -> set[tuple[str, str]]:
+        """The counters of GPUs of which somebody has a part, by pool and name."""
+        parts = (found for found, device in self.devices.items() if found in self.claims and _is_part(device))
+        return {one for found in parts for one in self._sets(found)}
+
+    def _sets(self, found: DeviceId) -> set[tuple[str, str]]:
+        return {(found[0], one.counter_set) for one in self.devices[found].consumes_counters}
+
+
+def read_published(
+    slices: Iterable[ResourceSlice], claims: Iterable[ResourceClaim], classes: Iterable[DeviceClass]
+) -> dict[str, PublishedGPUs]:
+    """Return what each node has that publishes GPUs, by its name."""
+    named, allocated = _by_resource(classes), _allocated(claims)
+    return {node: _count(_Pool(devices=devices, claims=allocated), named) for node, devices in _by_node(slices).items()}
+
+
+def product_of(device: Device) -> str:
+    """Return the product as GPU feature discovery writes it into a label."""
+    product = "-".join(_NOT_IN_LABELS.sub("", _text(device, "productName")).split())
+    return f"{product}{OF_PROFILE}{_text(device, 'profile')}" if _text(device, "type") == "mig" else product
+
+
+def _by_resource(classes: Iterable[DeviceClass]) -> dict[str, DeviceClass]:
+    """Return the class that serves each extended resource of NVIDIA's.
+
+    Of several the scheduler takes the youngest, and of those that are as young the first by name.
+    """
+    by_name = sorted(classes, key=lambda found: found.name, reverse=True)
+    youngest_last = sorted(by_name, key=lambda found: found.metadata.created_us or 0)
+    named = {found.spec.extended_resource_name: found for found in youngest_last}
+    return {resource: found for resource, found in named.items() if resource == GPU or resource.startswith(MIG)}
+
+
+def _allocated(claims: Iterable[ResourceClaim]) -> dict[DeviceId, str]:
+    """Return the devices that claims have, with the DeviceClass if it is for a pod's extended resource."""
+    found = {}
+    for claim in claims:
+        asked = {one.name: one.exactly.device_class_name for one in claim.spec.devices.requests}
+        for one in claim.status.allocation.devices.results:
+            if one.driver == DRIVER and not one.admin_access:
+                is_for_pod = FOR_POD in claim.metadata.annotations
+                found[one.pool, one.device] = asked.get(one.request, "") if is_for_pod else ""
+    return found
+
+
+def _by_node(slices: Iterable[ResourceSlice]) -> dict[str, dict[DeviceId, Device]]:
+    """Return the devices of each node, of complete pools."""
+    pools: dict[str, list[ResourceSlice]] = defaultdict(list)
+    for one in slices:
+        if one.spec.driver == DRIVER:
+            pools[one.spec.pool.name].append(one)
+    found: dict[str, dict[DeviceId, Device]] = defaultdict(dict)
+    for name, there in pools.items():
+        newest = max(one.spec.pool.generation for one in there)
+        current = [one.spec for one in there if one.spec.pool.generation == newest]
+        # As to the scheduler: until all its slices are there, nobody knows what is in a pool.
+        if len(current) == current[0].pool.resource_slice_count:
+            for spec in current:
+                if spec.node_name:
+                    found[spec.node_name].update({(name, device.name): device for device in spec.devices})
+    return found
+
+
+def _count(pool: _Pool, named: Mapping[str, DeviceClass]) -> PublishedGPUs:
+    """Return the devices by the extended resource of their class, each once."""
+    left = {found: device for found, device in pool.devices.items() if _is_usable(device)}
+    resources, mixed, unread = {}, [], []
+    for resource, device_class in sorted(named.items()):
+        selector = read_selector(device_class)
+        if selector is None:
+            unread.append(f"the operator can't read which devices the DeviceClass {device_class.name} selects")
+            continue
+        own = {found: device for found, device in left.items() if selector.selects(device, driver=DRIVER)}
+        left = {found: device for found, device in left.items() if found not in own}
+        products = sorted({product_of(device) for device in own.values()})
+        if len(products) > 1 or not all(_is_named(device, resource) for device in own.values()):
+            mixed.append(f"who asks for {resource} gets any of {', '.join(products)}")
+        elif own:
+            resources[resource] = PublishedResource(
+                count=len(own),
+                claimed=sum(pool.is_claimed(found, device_class.name) for found in own),
+                device_class=device_class.name,
+                # Of a resource that names a profile the label names the whole GPU.
+                product=products[0] if resource == GPU else products[0].partition(OF_PROFILE)[0],
+            )
+    unnamed = [f"no DeviceClass has them and an extendedResourceName that workers ask for, such as {GPU}"]
+    return PublishedGPUs(resources=resources, uncounted=" and ".join([*mixed, *((unread or unnamed) if left else [])]))
+
+
+def _is_usable(device: Device) -> bool:
+    """Return whether a worker could have it for itself.
+
+    Of GPUs that claims may split (they consume counters), only whole ones count: which parts fit beside each other is
+    for the scheduler to find.
+    """
+    is_kept_free = any(taint.effect in ("NoSchedule", "NoExecute") for taint in device.taints)
+    is_gpu = _text(device, "type") in ("gpu", "mig") and not _is_part(device)
+    return is_gpu and not is_kept_free and not device.allow_multiple_allocations
+
+
+def _is_part(device: Device) -> bool:
+    """Return whether it is a part of a GPU that claims may split."""
+    return _text(device, "type") == "mig" and bool(device.consumes_counters)
+
+
+def _is_named(device: Device, resource: str) -> bool:
+    """Return whether it is what the resource's name says: as the device plugin has it, mig-1g.10gb.me of 1g.10gb+me."""
+    return resource == GPU or resource == f"{MIG}{_text(device, 'profile').replace('+', '.')}"
+
+
+def _text(device: Device, attribute: str) -> str:
+    found = device.attributes.get(attribute)
+    return (found.string if found else None) or ""

@@ -1,0 +1,108 @@
+"""What running workers hold, until when, and which of them may be asked to give way. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable
+from fractions import Fraction
+from math import ceil
+
+from dueby_api.units import MICROS_PER_SECOND
+from dueby_operator.control.calendar.entries import Entry
+from dueby_operator.control.calendar.ledger import Hold
+from dueby_operator.control.work.watch import ongoing, pause_us
+from dueby_operator.model.job_model import WorkerModel
+from dueby_operator.model.stacks import Stacks
+from dueby_planner.calendar.pool import CLASSES
+from dueby_planner.model.problem import NEVER_US
+from dueby_planner.replan import HYSTERESIS, finish_us
+
+# A worker that is told to stop ends the part that it is at if that takes no longer than its pod is granted, and is gone
+# a little later either way.
+MAX_GIVES_WAY_US = 35 * MICROS_PER_SECOND
+_EXIT_US = 5 * MICROS_PER_SECOND
+
+
+def find_holds(entries: Iterable[Entry], stacks: Stacks) -> list[Hold]:
+    """Return the devices that workers have, and those that workers which were stopped are about to leave."""
+    idle = Counter({stack.name: stack.idle for stack in stacks.all})
+    held: list[Hold] = []
+    for entry in entries:
+        if any(not worker.is_gone or worker.node for worker in entry.model.workers):
+            held += _holds_of(entry, stacks, idle)
+    return held
+
+
+def _holds_of(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
+    rest_us, surely_us = _rest_us(entry, Fraction(0)), _rest_us(entry, HYSTERESIS)
+    protected = is_protected(entry)
+    found = []
+    for worker in entry.model.workers:
+        stack = None if worker.state == "queued" else _stack_of(entry, worker, stacks, idle)
+        if stack is None:
+            continue
+        until_us = worker.assignment.until_us
+        left_us = None if until_us is None else until_us - entry.model.now_us
+        bound_us = left_us if left_us is not None and left_us > 0 else NEVER_US
+        found.append(
+            Hold(
+                key=entry.key,
+                worker=worker.name,
+                stack=stack,
+                deadline_class=entry.deadline_class,
+                ends_us=1 if worker.is_gone else min(rest_us, bound_us),
+                surely_ends_us=_EXIT_US if worker.is_gone else min(surely_us + _EXIT_US, bound_us),
+                gives_way_us=_gives_way_us(entry, worker),
+                can_give_way=not (worker.is_gone or protected) and worker.can_shrink and _is_old_enough(entry, worker),
+                until_us=left_us,
+                is_on_its_way=not worker.node and bool(stacks.nodes),
+            )
+        )
+    return found
+
+
+def is_protected(entry: Entry) -> bool:
+    """Return whether the job gave way a short time ago, and nothing has come into its sink since."""
+    replans = entry.given.status.replans
+    last = next((replan for replan in reversed(replans) if replan.reason == "GaveWay"), None)
+    return last is not None and bool(entry.model.part_size) and last.images_in_sink == entry.model.images_in_sink
+
+
+def _stack_of(entry: Entry, worker: WorkerModel, stacks: Stacks, idle: Counter[str]) -> str | None:
+    """Return what the worker's device is of. One that is on no node yet takes one that nobody has."""
+    device_class = worker.assignment.device_class
+    if worker.is_gone:
+        found = stacks.at(entry.key, device_class, worker.node) if worker.node else None
+        return found.name if found else None
+    if worker.node or not stacks.nodes:
+        found = stacks.at(entry.key, device_class, worker.node)
+        return found.name if found else None
+    open_stacks = [stack.name for stack in stacks.of(entry.key, device_class) if idle[stack.name] > 0]
+    name = max(open_stacks, key=lambda name: idle[name], default=None)
+    if name is not None:
+        idle[name] -= 1
+    return name
+
+
+def _rest_us(entry: Entry, margin: Fraction) -> int:
+    """Return the time until the workers have done what is left, and a share of it more."""
+    left = ceil(entry.model.images_left * (1 + margin))
+    rest_us = finish_us([*ongoing(entry.model), *entry.model.reserved], left)
+    return NEVER_US if rest_us is None else max(1, rest_us)
+
+
+def _gives_way_us(entry: Entry, worker: WorkerModel) -> int:
+    """Return how soon the worker would be gone: at the end of its part, and not just after its start."""
+    choice = worker.assignment.choice
+    part = -(-(entry.model.part_size or 1) // choice.mini_batch_size) * (worker.step_us or choice.latency_us)
+    gone_us = min(part + _EXIT_US, MAX_GIVES_WAY_US)
+    return max(gone_us, worker.created_us + pause_us([choice.start_us]) - entry.model.now_us)
+
+
+def _is_old_enough(entry: Entry, worker: WorkerModel) -> bool:
+    return entry.model.now_us >= worker.created_us + pause_us([worker.assignment.choice.start_us])
+
+
+def by_readiness(holds: Iterable[Hold]) -> list[Hold]:
+    """Return the workers as they are asked to give way: those whose time is up first, then the least important."""
+    return sorted(
+        holds, key=lambda hold: (hold.until_us is None, -CLASSES.index(hold.deadline_class), hold.key, hold.worker)
+    )

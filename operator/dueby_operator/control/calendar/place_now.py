@@ -1,0 +1,190 @@
+"""What is done now about a job that the calendar has placed, or for which it has found no place. Pure."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from dueby_api.status import AlternativesStatus
+from dueby_api.units import format_time
+from dueby_operator.control.calendar.entries import Entry, Usable
+from dueby_operator.control.calendar.windows import (
+    Due,
+    Room,
+    assign_windows,
+    devices_by_stack,
+    due,
+    part_size_of,
+    reserved_plan,
+)
+from dueby_operator.control.work.decide import decide_workers
+from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, WorkDecision
+from dueby_operator.control.work.watch import pause_us
+from dueby_operator.model.job_model import Assignment, StartReason
+from dueby_operator.model.stacks import Stacks
+from dueby_planner.calendar.answer import refusal_sentence
+from dueby_planner.calendar.calendar import Calendar, Placement
+from dueby_planner.calendar.reservation import Window, begins_us, ends_us, expected_finish_us
+from dueby_planner.model.problem import NEVER_US, Problem
+from dueby_planner.replan import LagMemory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """What is done about the job."""
+
+    work: WorkDecision
+    begun: Mapping[str, int] = field(default_factory=dict)
+    """Devices by stack on which workers are started now."""
+
+
+def decide_placed(usable: Usable, placement: Placement, calendar: Calendar, room: Room) -> Placed:
+    """Return what to do now about a job for which there is a placement in the calendar."""
+    entry, reservation = usable.entry, placement.reservation
+    if not reservation:
+        return Placed(work=_unplaced(usable, placement, calendar))
+    if not entry.has_started and (found := _at_once(usable, placement, room)):
+        return found
+    if starting := due(placement, room, least_us=_least_us(entry, placement)):
+        return Placed(work=_start(entry, placement, room, starting), begun=devices_by_stack(starting))
+    return Placed(work=_reserve(entry, placement, room))
+
+
+def _least_us(entry: Entry, placement: Placement) -> Callable[[Window], int]:
+    """Return how long a window has to be: for a job that gives way, as long as two starts and a part take."""
+    if entry.deadline_class in ("Hard", "Soft"):
+        return lambda window: 0
+    part_size = entry.model.part_size or part_size_of(placement)
+
+    def least_us(window: Window) -> int:
+        choice = window.choice
+        return pause_us([choice.start_us]) + -(-part_size // choice.mini_batch_size) * choice.latency_us
+
+    return least_us
+
+
+def _at_once(usable: Usable, placement: Placement, room: Room) -> Placed | None:
+    """Return the start of an ordinary plan, if devices that nobody needs before its end are enough for one."""
+    entry, problem = usable.entry, placement.job.problem
+    horizon_us = max(problem.time_us, ends_us(placement.reservation))
+    idle = {group.device_class: max(0, room.idle.get(group.device_class, 0)) for group in problem.groups}
+    if not _would_do(problem, idle, horizon_us):
+        return None
+    ledger = room.ledger()
+    free = {name: min(count, ledger.idle(name, horizon_us)) for name, count in idle.items()}
+    if not _would_do(problem, free, horizon_us):
+        return None
+    work = decide_workers(entry.with_more(by_class(free, room.stacks)))
+    action = work.action
+    if not isinstance(action, Start) or action.verdict is None:
+        return None
+    plan = action.verdict.plan
+    if plan is None or plan.finish_at_confidence_us > horizon_us or placement.is_in_time > plan.is_in_time:
+        return None
+    return Placed(work=work, begun=spread(action.assignments, free, room.stacks))
+
+
+def _would_do(problem: Problem, devices: Mapping[str, int], until_us: int) -> bool:
+    """Return whether so many devices of each stack, from now on, are enough."""
+    pool = problem.pool
+    groups = tuple(replace(group, count=devices[group.device_class]) for group in pool.groups)
+    return replace(problem, pool=replace(pool, groups=groups)).fewest(until_us) is not None
+
+
+def spread(assignments: Iterable[Assignment], free: Mapping[str, int], stacks: Stacks) -> Counter[str]:
+    """Return how many devices of each stack these workers take: from where most are free."""
+    left = Counter(assignment.device_class for assignment in assignments)
+    taken: Counter[str] = Counter()
+    for name in sorted(free, key=lambda name: (-free[name], name)):
+        device_class = stacks.class_of(name)
+        if count := min(left[device_class], free[name]):
+            left[device_class] -= count
+            taken[name] += count
+    return taken
+
+
+def by_class(free: Mapping[str, int], stacks: Stacks) -> Counter[str]:
+    """Return the devices of each class, given those of each stack."""
+    counts: Counter[str] = Counter()
+    for name, count in free.items():
+        counts[stacks.class_of(name)] += max(0, count)
+    return counts
+
+
+def _start(entry: Entry, placement: Placement, room: Room, starting: list[Due]) -> WorkDecision:
+    model = entry.model
+    part_size = model.part_size or part_size_of(placement)
+    plan = reserved_plan(
+        placement, room.stacks, now_us=model.now_us, starting=starting, part_size=part_size, revision=0
+    )
+    first: StartReason = "Resumed" if model.parts_there else "Started"
+    start = Start(
+        assignments=assign_windows(model, starting, part_size=part_size),
+        part_size=part_size,
+        reason=(model.news or "WindowBegins") if entry.has_started else first,
+        by_windows=plan,
+    )
+    quiet_us = model.now_us + pause_us(each.window.choice.start_us for each in starting)
+    return WorkDecision(
+        action=start,
+        lag=LagMemory(quiet_until_us=quiet_us),
+        is_short=not placement.is_in_time,
+        expected_finish_us=model.now_us + expected_finish_us(placement.reservation, placement.job.problem),
+    )
+
+
+def _reserve(entry: Entry, placement: Placement, room: Room) -> WorkDecision:
+    model = entry.model
+    plan = reserved_plan(
+        placement,
+        room.stacks,
+        now_us=model.now_us,
+        starting=(),
+        part_size=model.part_size or part_size_of(placement),
+        revision=0,
+    )
+    starts_us = model.now_us + max(0, begins_us(placement.reservation))
+    return WorkDecision(
+        action=Reserve(plan=plan, starts_us=starts_us), lag=model.lag, is_short=not placement.is_in_time
+    )
+
+
+def _unplaced(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecision:
+    """Return that a job is refused, or what it waits for."""
+    entry, model = usable.entry, usable.entry.model
+    waits = WorkDecision(action=Hold(message=_waiting_sentence(usable, placement, calendar)), lag=model.lag)
+    if entry.has_started or placement.action != "Refuse":
+        return replace(waits, is_short=entry.has_started)
+    if placement.job.problem.fewest() is not None:
+        refuse = Refuse(
+            sentence=refusal_sentence(calendar, placement), alternatives=_alternatives(placement, calendar, usable)
+        )
+        return WorkDecision(action=refuse, lag=model.lag)
+    alone = decide_workers(entry.with_more(usable.devices))
+    # What a quota leaves no room for can be had once there is more room.
+    has_quota = entry.given.shared.devices.has_quota(entry.given.job.namespace)
+    return alone if isinstance(alone.action, Refuse) and not has_quota else waits
+
+
+def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -> str:
+    entry = usable.entry
+    if entry.deadline_class != "Hard":
+        return "Other jobs have the devices, or are promised them. The job waits for one."
+    sentence = refusal_sentence(calendar, placement)
+    needed_us = placement.job.problem.earliest_us()
+    if needed_us is None or needed_us >= NEVER_US:
+        return f"{sentence} It waits."
+    latest_us = entry.model.deadline_us - needed_us
+    return f"{sentence} It is tried again at each change until {format_time(latest_us)}, its latest start."
+
+
+def _alternatives(placement: Placement, calendar: Calendar, usable: Usable) -> AlternativesStatus:
+    advice, model = calendar.advice[placement.job.name], usable.entry.model
+    more: Counter[str] = Counter()
+    for name, count in advice.more_devices.items():
+        device_class = usable.stacks.class_of(name)
+        more[device_class] = min(count, more[device_class] or count)
+    earliest_us = advice.earliest_us
+    return AlternativesStatus(
+        earliest_deadline=None if earliest_us is None else format_time(model.now_us + earliest_us),
+        extra_gpus=dict(more),
+    )

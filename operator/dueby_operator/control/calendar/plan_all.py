@@ -1,0 +1,295 @@
+"""Plan all jobs that are ready for workers together: who has which devices now, and who has them later. Pure.
+
+    running, Hard and Soft            watched; where they will be late, helpers on idle devices that nobody is promised
+    waiting, and running that lag     the planner's calendar: what was reserved is kept, others are placed beside it;
+                                      windows that begin are started
+    running, Relaxed and BestEffort   those give way whose devices are reserved; the others are watched
+    in a queue                        each for itself, on its queue's quota
+
+What raises for one job is that job's fault, and the others are planned without it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import DeadlineClass
+from dueby_operator.control.calendar.entries import Entry, Usable
+from dueby_operator.control.calendar.give_way import find_who_gives_way
+from dueby_operator.control.calendar.holds import find_holds
+from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
+from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread
+from dueby_operator.control.calendar.windows import Room
+from dueby_operator.control.chain import Outcome, PolicyInput, refusal
+from dueby_operator.control.policies.plan import plan, wait_for_devices
+from dueby_operator.control.shared import Shared
+from dueby_operator.control.work.build_model import build_model
+from dueby_operator.control.work.decide import decide_workers
+from dueby_operator.control.work.decision import Reserve, Start, Stop, WorkDecision
+from dueby_operator.model.fault import Fault
+from dueby_operator.model.job_model import JobModel
+from dueby_operator.model.job_snapshot import JobKey
+from dueby_operator.model.stacks import Stacks
+from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
+from dueby_planner.calendar.free_devices import Taken
+from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.pool import CLASSES
+from dueby_planner.calendar.reservation import begins_us
+from dueby_planner.calendar.verify import verify_calendar
+from dueby_planner.model.problem import NEVER_US
+
+_PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
+_YIELDING: tuple[DeadlineClass, ...] = ("Relaxed", "BestEffort")
+Placed = Mapping[JobKey, tuple[Placement, Calendar]]
+"""Each job's placement, and the calendar that it is from."""
+
+
+def plan_all(ready: Sequence[PolicyInput], shared: Shared) -> tuple[Mapping[JobKey, PolicyInput | Fault], Shared]:
+    """Return each of these jobs as planning has left it, or its fault, and what is left of what they share."""
+    planning = _Planning(shared)
+    planning.plan(ready)
+    return planning.done, planning.shared
+
+
+class _Planning:
+    """All jobs of one pass, while they are planned."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self.done: dict[JobKey, PolicyInput | Fault] = {}
+        self._entries: dict[JobKey, Entry] = {}
+        self._usable: dict[JobKey, Usable] = {}
+        self._work: dict[JobKey, tuple[JobModel, WorkDecision]] = {}
+        """What is decided, before it is carried out."""
+        self._stacks = Stacks(all=())
+        self._ledger = Ledger(stacks=self._stacks, free={}, expected={})
+        self._holds: Sequence[Hold] = ()
+        self._beside: dict[DeadlineClass, Ledger] = {}
+        """What is free for running jobs of each class: reserved devices of the classes above it are not."""
+        self._idle: Counter[str] = Counter()
+        """Devices by stack on which a worker could be started now."""
+
+    def plan(self, ready: Sequence[PolicyInput]) -> None:
+        """Plan them."""
+        for given in ready:
+            self._guarded(given, self._enter, given)
+        self._open()
+        for entry in self._running(*_PROMISED):
+            self._guarded(entry.given, self._watch, entry)
+        placed = self._place()
+        self._decide(placed, *_PROMISED)
+        placements = {key: placement for key, (placement, _) in placed.items() if key not in self.done}
+        stopping = find_who_gives_way(placements, self._holds, self._stacks)
+        for key, workers in stopping.items():
+            model = self._entries[key].model
+            self._work[key] = model, WorkDecision(action=Stop(workers=workers, reason="GaveWay"), lag=model.lag)
+        for kind in _YIELDING:
+            above = CLASSES[: CLASSES.index(kind)]
+            taken = {key: found for key, found in placements.items() if found.job.deadline_class in above}
+            self._beside[kind] = self._ledger.take(_taken(taken))
+            for entry in self._running(kind):
+                if entry.key not in self._work and entry.key not in placements:
+                    self._guarded(entry.given, self._watch, entry)
+            self._decide(placed, kind)
+        for entry in self._open_entries():
+            self._guarded(entry.given, self._carry_out, entry)
+
+    def _guarded(self, given: PolicyInput, step: Callable[..., None], *arguments: object) -> None:
+        try:
+            step(*arguments)
+        except Invalid as error:
+            self.done[given.job.key] = given.after(refusal(error))
+        except Exception as error:  # whatever it is, it is this job's alone
+            self.done[given.job.key] = Fault(stage="deciding", error=error)
+
+    def _open_entries(self) -> list[Entry]:
+        return [entry for key, entry in self._entries.items() if key not in self.done]
+
+    def _running(self, *classes: DeadlineClass) -> list[Entry]:
+        """Return the jobs of these classes that have started, and are in no queue."""
+        found = [e for e in self._open_entries() if e.has_started and not e.is_queued and e.deadline_class in classes]
+        return sorted(found, key=lambda entry: (classes.index(entry.deadline_class), entry.time_us, entry.key))
+
+    def _enter(self, given: PolicyInput) -> None:
+        self._entries[given.job.key] = Entry(given=given, model=build_model(given))
+
+    def _open(self) -> None:
+        """Count what there is, and what is free beside the workers that run."""
+        entries = self._open_entries()
+        self._stacks = self.shared.devices.stacks([entry.claimant for entry in entries])
+        for entry in entries:
+            if entry.windows and not entry.is_queued and self._stacks.of(entry.key):
+                self._guarded(entry.given, self._with_reserved, entry)
+        self._holds = find_holds(self._open_entries(), self._stacks)
+        self._ledger = open_ledger(self._stacks, self._holds)
+        held = Counter(hold.stack for hold in self._holds if hold.is_on_its_way)
+        self._idle = Counter({stack.name: stack.idle - held[stack.name] for stack in self._stacks.all})
+        hard, soft = (self._reserved_for(kind) for kind in _PROMISED)
+        self._beside = {"Hard": self._ledger.take(hard), "Soft": self._ledger.take([*hard, *soft])}
+
+    def _reserved_for(self, kind: DeadlineClass) -> list[tuple[str, Taken]]:
+        found = [entry for entry in self._open_entries() if entry.deadline_class == kind and entry.windows]
+        return [taken for entry in found for taken in _stored(entry, self._stacks)]
+
+    def _with_reserved(self, entry: Entry) -> None:
+        usable = self._usable_of(entry)
+        self._entries[entry.key] = replace(entry, model=replace(entry.model, reserved=usable.reserved()))
+
+    def _usable_of(self, entry: Entry) -> Usable:
+        if entry.key not in self._usable:
+            self._usable[entry.key] = entry.usable(self._stacks)
+        return self._usable[entry.key]
+
+    def _watch(self, entry: Entry) -> None:
+        """Decide on a running job with the idle devices that nobody is promised before it would be done with them."""
+        ledger = self._beside[entry.deadline_class]
+        horizon_us = max(1, entry.time_us)
+        free = {
+            stack.name: min(self._idle[stack.name], ledger.idle(stack.name, horizon_us))
+            for stack in self._stacks.of(entry.key)
+        }
+        counts = by_class(free, self._stacks)
+        offered = {name: min(count, entry.model.offered.get(name, 0)) for name, count in counts.items()}
+        model = entry.with_more(offered)
+        work = decide_workers(model)
+        self._work[entry.key] = model, work
+        if isinstance(work.action, Start):
+            begun = spread(work.action.assignments, free, self._stacks)
+            self._take((name, Taken(0, horizon_us, count)) for name, count in begun.items())
+            self._idle.subtract(begun)
+
+    def _take(self, taken: Iterable[tuple[str, Taken]]) -> None:
+        found = list(taken)
+        self._ledger = self._ledger.take(found)
+        self._beside = {kind: ledger.take(found) for kind, ledger in self._beside.items()}
+
+    def _place(self) -> Placed:
+        """Place the jobs that wait and those that lag."""
+        jobs: dict[str, Entry] = {}
+        wanted: dict[str, CalendarJob] = {}
+        for entry in self._open_entries():
+            if not entry.is_queued:
+                self._guarded(entry.given, self._ask_for_place, entry, jobs, wanted)
+        return self._calendar(list(wanted.values()), jobs)
+
+    def _ask_for_place(self, entry: Entry, jobs: dict[str, Entry], wanted: dict[str, CalendarJob]) -> None:
+        model = entry.model
+        if model.is_complete or model.must_stop or model.most == 0 or not self._stacks.of(entry.key):
+            return
+        if model.alive and entry.deadline_class in _YIELDING:  # it has what is idle, and takes it as it comes
+            return
+        _, work = self._work.get(entry.key, (model, WorkDecision()))
+        lags = work.is_short or not model.alive or bool(entry.windows)
+        images, least = entry.to_place() if lags and work.action is None else (0, 0)
+        if images > 0:
+            jobs[entry.name] = entry
+            wanted[entry.name] = self._usable_of(entry).job(images=images, least=least)
+
+    def _calendar(self, wanted: Sequence[CalendarJob], jobs: Mapping[str, Entry]) -> Placed:
+        """Return each job's placement, and the calendar that it is from."""
+        if not wanted:
+            return {}
+        try:
+            return self._placed(wanted, jobs, self._ledger)
+        except Exception:  # one of them is the reason: without the others it shows which
+            found: dict[JobKey, tuple[Placement, Calendar]] = {}
+            for job in wanted:
+                ledger = self._ledger.take(_taken({key: placement for key, (placement, _) in found.items()}))
+                self._guarded(jobs[job.name].given, self._place_alone, job, jobs, ledger, found)
+            return found
+
+    def _place_alone(
+        self,
+        job: CalendarJob,
+        jobs: Mapping[str, Entry],
+        ledger: Ledger,
+        found: dict[JobKey, tuple[Placement, Calendar]],
+    ) -> None:
+        found.update(self._placed([job], jobs, ledger))
+
+    def _placed(self, wanted: Sequence[CalendarJob], jobs: Mapping[str, Entry], ledger: Ledger) -> Placed:
+        running = [
+            self._usable_of(entry).job(images=entry.model.images_left)
+            for entry in self._running("Hard")
+            if entry.name not in jobs and entry.model.images_left and self._stacks.of(entry.key)
+        ]
+        calendar = make_calendar(wanted, ledger.pool(), running=running)
+        verify_calendar(calendar)
+        return {jobs[found.job.name].key: (found, calendar) for found in calendar.placements}
+
+    def _decide(self, placed: Placed, *classes: DeadlineClass) -> None:
+        """Decide what begins now of the jobs of these classes."""
+        of_class = {key: found for key, (found, _) in placed.items() if found.job.deadline_class in classes}
+        for key in sorted(of_class, key=lambda key: _urgency(of_class[key])):
+            entry = self._entries[key]
+            self._guarded(entry.given, self._decide_one, entry, placed)
+
+    def _decide_one(self, entry: Entry, placed: Placed) -> None:
+        placement, calendar = placed[entry.key]
+        # What is kept for nobody is left to those that are promised something.
+        others = {
+            key: other
+            for key, (other, _) in placed.items()
+            if key != entry.key and (other.job.deadline_class in _PROMISED or entry.deadline_class in _YIELDING)
+        }
+        room = Room(stacks=self._stacks, ledger=lambda: self._ledger.take(_taken(others)), idle=self._idle)
+        found = decide_placed(self._usable_of(entry), placement, calendar, room)
+        self._idle.subtract(found.begun)
+        self._work[entry.key] = entry.model, found.work
+
+    def _carry_out(self, entry: Entry) -> None:
+        """Turn what was decided about a job into what is done about it."""
+        given = replace(entry.given, shared=self.shared)
+        if entry.key in self._work:
+            outcome = plan(given, *self._work[entry.key])
+        elif entry.is_queued:
+            outcome = self._plan_queued(given, entry)
+        elif entry.has_started or entry.model.is_complete or entry.model.must_stop:
+            outcome = plan(given, entry.model, decide_workers(entry.model))
+        else:
+            outcome = wait_for_devices(given, entry.model)
+        after = _without_old_windows(given.after(outcome), self._work.get(entry.key))
+        self.shared = after.shared
+        self.done[entry.key] = after
+
+    def _plan_queued(self, given: PolicyInput, entry: Entry) -> Outcome:
+        model = entry.model
+        if not model.workers and (model.most == 0 or not any(model.counts.values())):
+            return wait_for_devices(given, model)
+        return plan(given, model, decide_workers(model))
+
+
+def _stored(entry: Entry, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
+    """Yield what is reserved for a job of each stack, as its status says."""
+    there = {stack.name: stack.devices for stack in stacks.all}
+    for window in entry.stored(stacks):
+        left = window.count
+        for name in window.devices:
+            count = min(left, there[name])
+            left -= count
+            if count:
+                yield name, Taken(max(0, window.from_us), max(1, window.to_us), count)
+
+
+def _taken(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:
+    lanes = (lane for placement in placements.values() for lane in placement.reservation)
+    return [(lane.device_class, each) for lane in lanes for each in lane.taken()]
+
+
+def _without_old_windows(after: PolicyInput, decided: tuple[JobModel, WorkDecision] | None) -> PolicyInput:
+    """Return the job without windows that it was not given in this pass."""
+    plan = after.status.plan
+    if plan is None or not plan.windows:
+        return after
+    action = decided[1].action if decided else None
+    if isinstance(action, Reserve) or (isinstance(action, Start) and action.by_windows):
+        return after
+    return replace(after, status=after.status.replace(plan=plan.replace(windows=())))
+
+
+def _urgency(placement: Placement) -> tuple[bool, int, str]:
+    """Order jobs by when they are to begin: first those that will be in time."""
+    begin = begins_us(placement.reservation) if placement.reservation else NEVER_US
+    is_late = placement.action not in ("Start", "Reserve")
+    return is_late, begin, placement.job.name

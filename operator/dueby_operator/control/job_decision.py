@@ -1,0 +1,236 @@
+"""What to do about each job: through the policies, then its workers together with those of all others. Pure.
+
+What raises while one job is decided on is a fault of that job (faults.py), and the others don't notice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dueby_api.conditions import Reason
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import InferenceJob
+from dueby_api.status import JobStatus
+from dueby_api.units import format_time, parse_time_us
+from dueby_operator.control.calendar.plan_all import plan_all
+from dueby_operator.control.chain import Outcome, Policy, PolicyInput, run_chain
+from dueby_operator.control.conditions import JobStage, is_over, message_of, phase_of, without_reasons
+from dueby_operator.control.events import NewEvent, events_between
+from dueby_operator.control.faults import is_resting, memory_with_fault, status_with_fault
+from dueby_operator.control.policies.complete import complete
+from dueby_operator.control.policies.finish import finish
+from dueby_operator.control.policies.index import index
+from dueby_operator.control.policies.parse import parse
+from dueby_operator.control.policies.profile import profile
+from dueby_operator.control.policies.queue import queue
+from dueby_operator.control.policies.ready import ready
+from dueby_operator.control.policies.recover import recover
+from dueby_operator.control.policies.regrid import regrid
+from dueby_operator.control.policies.stop import stop
+from dueby_operator.control.policies.suspend import suspend
+from dueby_operator.control.shared import Shared
+from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.control.work.decision import WorkDecision
+from dueby_operator.model.actions import Action, StartWorkers
+from dueby_operator.model.conditions import NewCondition, merge_conditions
+from dueby_operator.model.fault import Fault
+from dueby_operator.model.job_model import JobModel
+from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
+from dueby_operator.model.memory import JobMemory
+from dueby_operator.profiling.observations import observed_profiles
+
+# Parse makes the input of these, in this order. Jobs that none of them holds back are planned together, and then asked
+# whether they are finished.
+POLICIES: tuple[Policy, ...] = (index, suspend, regrid, complete, queue, profile, recover, ready)
+# What can't be made for now is tried again after this long: another manifest would mend neither a full quota nor a name
+# that isn't free.
+TRIED_AGAIN_US = {Reason.FORBIDDEN: 30_000_000, Reason.NAME_TAKEN: 30_000_000, Reason.WAITING_FOR_CLEANUP: 0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobDecision:
+    """What to do about one job."""
+
+    job: JobSnapshot
+    """As it was seen."""
+    manifest: InferenceJob | Invalid
+    """What is asked for, as it was decided on."""
+    status: JobStatus
+    """What the status is to be."""
+    events: tuple[NewEvent, ...] = ()
+    """What to tell people, after the status is written."""
+    actions: tuple[Action, ...] = ()
+    memory: JobMemory
+    """What to remember."""
+    model: JobModel | None = None
+    """What the workers were decided on; None if it did not come to that."""
+    work: WorkDecision | None = None
+    """What was decided about the workers."""
+    fault: Fault | None = None
+    """What the operator itself did wrong; nothing is done about the job then."""
+
+    @property
+    def starts_workers(self) -> bool:
+        """Whether the status must be written before the actions are carried out.
+
+        The grid and the revision must be known to whoever comes after, before any worker exists.
+        """
+        return any(isinstance(action, StartWorkers) for action in self.actions)
+
+
+def decide_jobs(
+    jobs: Sequence[JobSnapshot], snapshot: ClusterSnapshot, shared: Shared
+) -> tuple[tuple[JobDecision, ...], Shared]:
+    """Return what to do about these jobs, in their order, and what is left of what they share."""
+    decided: dict[JobKey, JobDecision] = {}
+    ready_jobs: list[PolicyInput] = []
+    for job in jobs:
+        found, shared = _prepare(job, snapshot, shared)
+        if isinstance(found, JobDecision):
+            decided[job.key] = found
+        else:
+            ready_jobs.append(found)
+    planned, shared = plan_all(ready_jobs, shared)
+    for job in jobs:
+        after = planned.get(job.key)
+        if isinstance(after, Fault):
+            decided[job.key] = suffer(_undecided(job), after, now_us=snapshot.now_us)
+        elif after is not None:
+            decided[job.key], shared = _finish(job, replace(after, shared=shared))
+    return tuple(decided[job.key] for job in jobs), shared
+
+
+def _undecided(job: JobSnapshot) -> JobDecision:
+    return JobDecision(job=job, manifest=job.manifest, status=job.status, memory=job.memory)
+
+
+def _prepare(job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared) -> tuple[JobDecision | PolicyInput, Shared]:
+    """Return the job as one that is ready for workers, or what to do about it before."""
+    undecided = _undecided(job)
+    if is_resting(job.memory, now_us=snapshot.now_us):
+        return undecided, shared
+    if job.forbidden:
+        return refuse(undecided, Reason.FORBIDDEN, job.forbidden, now_us=snapshot.now_us), shared
+    fault = job.fault
+    if fault is None:
+        try:
+            return _through_policies(job, snapshot, shared)
+        except Exception as error:  # whatever it is, it is this job's alone
+            fault = Fault(stage="deciding", error=error)
+    return suffer(undecided, fault, now_us=snapshot.now_us), shared
+
+
+def _finish(job: JobSnapshot, given: PolicyInput) -> tuple[JobDecision, Shared]:
+    """Return what to do about a job whose workers were decided on."""
+    try:
+        end, _ = run_chain(given, () if is_over(given.status) else (finish,))
+        end = _with_observed(stop(end))
+        return _decided(job, end), end.shared
+    except Exception as error:  # whatever it is, it is this job's alone
+        fault = Fault(stage="deciding", error=error)
+    return suffer(_undecided(job), fault, now_us=given.now_us), given.shared
+
+
+def suffer(decision: JobDecision, fault: Fault, *, now_us: int) -> JobDecision:
+    """Return the decision about a job that the operator could not handle: another try, or the end."""
+    job = decision.job
+    memory = memory_with_fault(decision.memory, now_us=now_us)
+    status = _completed(
+        job, status_with_fault(job.status, job, fault, memory, now_us=now_us), decision.manifest, now_us
+    )
+    return replace(_decision(job, status, memory), manifest=decision.manifest, fault=fault)
+
+
+def _through_policies(
+    job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared
+) -> tuple[JobDecision | PolicyInput, Shared]:
+    parsed = parse(
+        replace(job, status=_to_be_tried(job, snapshot.now_us)),
+        shared=shared,
+        now_us=snapshot.now_us,
+        nodes=snapshot.nodes,
+        worker_image=snapshot.worker_image,
+    )
+    if isinstance(parsed, Outcome):
+        found = merge_conditions(
+            job.status.conditions, parsed.conditions, generation=job.generation, now_us=snapshot.now_us
+        )
+        status = _completed(job, job.status.replace(conditions=found), job.manifest, snapshot.now_us)
+        return _decision(job, status, job.memory), shared
+    end, has_ended = run_chain(parsed, POLICIES)
+    if not has_ended:
+        return end, end.shared
+    end = _with_observed(stop(end))
+    return _decided(job, end), end.shared
+
+
+def _with_observed(end: PolicyInput) -> PolicyInput:
+    """Return the same with what a job that is over has shown of its devices, for the jobs after it."""
+    if is_over(end.status):
+        for observed in observed_profiles(end.job, end.shared.profiles, now_us=end.now_us):
+            end = replace(end, shared=end.shared.with_profile(observed))
+    return end
+
+
+def _decided(job: JobSnapshot, end: PolicyInput) -> JobDecision:
+    decision = _decision(job, _completed(job, end.status, end.manifest, end.now_us), end.memory)
+    return replace(decision, manifest=end.manifest, actions=end.actions, model=end.model, work=end.work)
+
+
+def refuse(decision: JobDecision, reason: Reason, message: str, *, now_us: int) -> JobDecision:
+    """Return the decision about a job of which an object can't be made: for now, or ever."""
+    job, new = decision.job, NewCondition(reason=reason, message=message)
+    # What the decision has taken back of the condition is put in its place again, so that it is as old as it was.
+    seen = without_reasons(job.status, Reason.OPERATOR_RETRYING).conditions
+    before = {found.type: found for found in (*seen, *decision.status.conditions)}
+    conditions = merge_conditions(before.values(), [new], generation=job.generation, now_us=now_us)
+    status = _completed(job, decision.status.replace(conditions=conditions), decision.manifest, now_us)
+    memory = replace(decision.memory, refused_until_us=now_us + TRIED_AGAIN_US.get(reason, 0))
+    return replace(decision, status=status, events=events_between(job.status, status), memory=memory)
+
+
+def _to_be_tried(job: JobSnapshot, now_us: int) -> JobStatus:
+    """Return the status without what is about to be tried again: the job itself, or an object that can't be made."""
+    tried = () if now_us < job.memory.refused_until_us else tuple(TRIED_AGAIN_US)
+    return without_reasons(job.status, Reason.OPERATOR_RETRYING, *tried)
+
+
+def _decision(job: JobSnapshot, status: JobStatus, memory: JobMemory) -> JobDecision:
+    events = events_between(job.status, status)
+    return JobDecision(job=job, manifest=job.manifest, status=status, events=events, memory=memory)
+
+
+def _completed(job: JobSnapshot, status: JobStatus, manifest: InferenceJob | Invalid, now_us: int) -> JobStatus:
+    """Return the status with what follows from the rest of it."""
+    has_plan = status.plan is not None and status.plan.revision > 0
+    stage = JobStage(
+        is_suspended=isinstance(manifest, InferenceJob) and manifest.spec.suspend,
+        has_started=bool(job.workers) or has_plan,
+        is_running=any(worker.state == "running" for worker in job.workers),
+        is_finishing="finish" in job.steps,
+    )
+    status = status.replace(observed_generation=job.generation)
+    status = status.replace(phase=phase_of(status, stage), message=message_of(status))
+    gpus = sum(not (worker.is_gone or worker.state == "queued") for worker in job.workers)
+    starts, ends = _starts(job.status, status, now_us), _ends(job.status, status, now_us)
+    return status.replace(gpus=gpus or None, starts=starts, ends=ends)
+
+
+def _starts(before: JobStatus, status: JobStatus, now_us: int) -> str | None:
+    """Return when the first worker was started, or is to be."""
+    plan = status.plan
+    if plan is None:
+        return None
+    if not plan.revision:
+        begins = [parse_time_us(window.from_time) for window in plan.windows]
+        return format_time(min(begins)) if begins else None
+    had_started = before.plan is not None and before.plan.revision > 0
+    return before.starts if had_started else format_time(now_us)
+
+
+def _ends(before: JobStatus, status: JobStatus, now_us: int) -> str | None:
+    """Return when the job is expected to end, or did."""
+    if is_over(status):
+        return before.ends if is_over(before) else format_time(now_us)
+    if status.progress and status.progress.expected_finish:
+        return status.progress.expected_finish
+    return status.plan.expected_finish if status.plan else None

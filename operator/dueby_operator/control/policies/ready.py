@@ -1,0 +1,28 @@
+"""Ready: may the job's workers be decided on?
+
+it is not indexed yet                         the chain ends: it was profiled meanwhile
+a worker says that the job is wrong           Failed, InvalidJob: what one worker refuses, all would
+the API server has forbidden it lately        nothing until it is tried again
+otherwise                                     nothing; its workers are decided on together with those of all other jobs
+"""
+
+from dueby_api.conditions import ConditionType, Reason
+from dueby_operator.control.chain import Outcome, PolicyInput, failed
+from dueby_operator.control.conditions import is_true
+from dueby_operator.jobs.pod_state import ending_of
+from dueby_operator.model.job_snapshot import JobSnapshot
+
+
+def ready(given: PolicyInput) -> Outcome:
+    """Hold a job that isn't ready for workers, and end one that they refuse."""
+    if not is_true(given.status, ConditionType.INDEXED):
+        return Outcome(ends=True)
+    if fault := _fault_of(given.job):
+        return failed(Reason.INVALID_JOB, fault)
+    return Outcome(ends=given.now_us < given.memory.refused_until_us)
+
+
+def _fault_of(job: JobSnapshot) -> str:
+    """Return what a worker says is wrong with the job; empty if none does."""
+    endings = (ending_of(job.pods, worker_job.name) for worker_job in job.worker_jobs)
+    return next((ending.sentence or "a worker refused the job" for ending in endings if ending.is_final), "")

@@ -1,0 +1,96 @@
+"""The table of nodes, with the GPUs that they publish in ResourceSlices.
+
+Where the API server serves no ResourceSlices, or the operator may not read them, a node has what it allocates and
+nothing else. So it is for an operator that doesn't read the pods of other namespaces, and with them their claims.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dueby_operator import paths
+from dueby_operator.cluster.nodes import Node, read_node, with_published
+from dueby_operator.cluster.resource_slices import DRIVER, PublishedGPUs, read_published
+from dueby_operator.kube.client import Kube, Refused
+from dueby_operator.kube.reflector import Reflector
+from dueby_operator.kube.trouble import Trouble
+from dueby_operator.objects.nodes import NodeObject
+from dueby_operator.objects.parse import parse
+from dueby_operator.objects.resource_slices import DeviceClass, ResourceClaim, ResourceSlice
+from dueby_operator.settings import OperatorSettings
+
+
+class NodeTable:
+    """Nodes as they are, whatever runs on them."""
+
+    def __init__(
+        self, kube: Kube, settings: OperatorSettings, *, changed: Callable[[], None], outage: Trouble | None = None
+    ) -> None:
+        """Take what is called when a node has changed, or what it publishes. `outage` is what a Reflector takes."""
+        self._settings = settings
+        self._changed = changed
+        self._published: Mapping[str, PublishedGPUs] | None = None
+        """By node; None if it has to be read anew."""
+        self._nodes = Reflector(
+            kube, paths.core_path("nodes"), reduce=self._node, changed=lambda *_: changed(), outage=outage
+        )
+        self._slices, self._classes, self._claims = (
+            Reflector[Any](
+                kube, paths.resource_path(kind), reduce=reduce, changed=noted, outage=outage, may_be_absent=True
+            )
+            for kind, reduce, noted in (
+                ("resourceslices", _slice, self._publishes),
+                ("deviceclasses", _device_class, self._publishes),
+                ("resourceclaims", _claim, self._claimed),
+            )
+        )
+
+    def tables(self) -> list[Reflector[Any]]:
+        """Return what it is made of, each to be kept by its own task."""
+        more = [] if self._settings.ignores_other_pods else [self._slices, self._classes, self._claims]
+        return [self._nodes, *more]
+
+    async def rows(self) -> list[Node]:
+        """Return the nodes. Raise Transient if a table can't be had for long, Refused if nodes may not be read."""
+        nodes, published = await self._nodes.rows(), await self._read_published()
+        labels = self._settings.class_labels
+        return [
+            with_published(node, published[node.name], labels) if node.name in published else node for node in nodes
+        ]
+
+    async def _read_published(self) -> Mapping[str, PublishedGPUs]:
+        if self._settings.ignores_other_pods:
+            return {}
+        tables = (self._slices, self._claims, self._classes)
+        try:
+            slices, claims, classes = await asyncio.gather(*(table.rows() for table in tables))
+        except Refused:  # the table has told of it
+            return {}
+        if self._published is None:
+            self._published = read_published(slices, claims, classes)
+        return self._published
+
+    def _publishes(self, before: Any, after: Any) -> None:
+        self._published = None
+        self._changed()
+
+    def _claimed(self, before: Any, after: Any) -> None:
+        # As the pods of other tenants, their claims wake nobody.
+        self._published = None
+
+    def _node(self, found: dict[str, Any]) -> Node:
+        return read_node(parse(NodeObject, found), self._settings.class_labels)
+
+
+def _slice(found: dict[str, Any]) -> ResourceSlice | None:
+    read = parse(ResourceSlice, found)
+    return read if read.spec.driver == DRIVER else None
+
+
+def _device_class(found: dict[str, Any]) -> DeviceClass:
+    return parse(DeviceClass, found)
+
+
+def _claim(found: dict[str, Any]) -> ResourceClaim | None:
+    read = parse(ResourceClaim, found)
+    return read if any(one.driver == DRIVER for one in read.status.allocation.devices.results) else None

@@ -1,0 +1,53 @@
+"""A calendar while it is made: which jobs have which windows, and what is left beside them."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from dueby_api.inference_job import DeadlineClass
+from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.place import place
+from dueby_planner.calendar.pool import CalendarPool, Free
+from dueby_planner.calendar.reservation import Reservation
+from dueby_planner.calendar.tables import Tables
+
+
+class Placed(NamedTuple):
+    """What one job has, and on which table it was placed."""
+
+    job: CalendarJob
+    reservation: Reservation
+    beside: DeadlineClass
+    kept: bool
+
+
+class Draft:
+    """The jobs that are placed so far."""
+
+    def __init__(self, pool: CalendarPool, placed: Iterable[Placed] = ()) -> None:
+        self.pool = pool
+        self.placed: dict[str, Placed] = {}
+        """By the job's name."""
+        self._tables = Tables(pool.free, pool.rivals)
+        for each in placed:
+            self._add(each)
+
+    def left(self, beside: DeadlineClass) -> Free:
+        """Return what is left beside the workers of this class and of those above it."""
+        return self._tables.left(beside)
+
+    def add(self, job: CalendarJob, reservation: Reservation, *, beside: DeadlineClass, kept: bool = False) -> None:
+        """Give the job its windows, which are left beside the workers of this class and of those above it."""
+        self._add(Placed(job, reservation, beside, kept))
+
+    def place(self, job: CalendarJob, *tables: DeadlineClass) -> bool:
+        """Place the job on the first of these tables on which it is in time; return whether there is one."""
+        for beside in tables:
+            reservation = place(job.problem, self.left(beside))
+            if reservation is not None:
+                self.add(job, reservation, beside=beside)
+                return True
+        return False
+
+    def _add(self, placed: Placed) -> None:
+        self.placed[placed.job.name] = placed
+        self._tables.take(placed.reservation)

@@ -1,0 +1,41 @@
+"""What a calendar is made on: the devices that there are, and what is free of them beside the workers that run.
+
+How many devices a job may have depends on whose workers give way to it. So there is a table of free devices for each
+deadline class: what is free beside the running workers of this class and of those above it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dueby_api.inference_job import DeadlineClass
+from dueby_planner.calendar.free_devices import FreeDevices, always_free
+
+Free = Mapping[str, FreeDevices]
+"""Free devices over time, by the name of the devices. Of names that are missing there are none."""
+
+CLASSES: tuple[DeadlineClass, ...] = ("Hard", "Soft", "Relaxed", "BestEffort")
+"""The deadline classes, the most important first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalendarPool:
+    """The devices, by name: a device class, or those of a class that have the same future."""
+
+    whole: Mapping[str, int]
+    """Every device that there is, whoever has it now. Proofs count these."""
+    free: Mapping[DeadlineClass, Free]
+    """What is free beside the running workers of a class and of those above it. At no moment has a class fewer devices
+    than those below it: `free["BestEffort"]` is beside all workers, and `free["Hard"]` beside those of Hard jobs."""
+    expected: Mapping[DeadlineClass, Free]
+    """The same if running workers end when they are expected to, without a margin. What was reserved before has to fit
+    in here, so that noise moves nothing. Only that of Hard and of Soft is asked for."""
+    rivals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Devices that are made of the same cores: taking one device of a name takes so many of each of these names, or as
+    many as there are. No job may use two names that are rivals."""
+
+
+def idle_pool(counts: Mapping[str, int]) -> CalendarPool:
+    """Return a pool of so many devices on which nothing runs."""
+    free = {name: always_free(count) for name, count in counts.items()}
+    tables = dict.fromkeys(CLASSES, free)
+    return CalendarPool(whole=counts, free=tables, expected=tables)

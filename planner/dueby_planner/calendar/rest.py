@@ -1,0 +1,65 @@
+"""Jobs that no promise keeps a place for: Soft ones that are late, Relaxed ones, and BestEffort ones.
+
+They are placed anew each time, on what is left beside the jobs that are in time.
+"""
+
+from dueby_api.inference_job import DeadlineClass
+from dueby_planner.calendar.advice import earliest_us
+from dueby_planner.calendar.arrivals import GIVING_WAY
+from dueby_planner.calendar.draft import Draft
+from dueby_planner.calendar.free_devices import FreeDevices, Step, Taken, without
+from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.place import place, suffices
+from dueby_planner.calendar.pool import Free
+from dueby_planner.calendar.reservation import Reservation, begins_us
+from dueby_planner.model.problem import Problem
+
+# A late job has the fewest devices that end within this share of the earliest end.
+LATER = 10
+# Starts for which a Relaxed job can still wait. A calendar that changes does not change again within two (replan.py).
+_WAITED_STARTS = 2
+
+
+def place_soon(draft: Draft, job: CalendarJob, beside: DeadlineClass) -> None:
+    """Give the job the fewest devices that end little later than all that are left would, if it ever ends."""
+    if reservation := _soon(job.problem, draft.left(beside)):
+        draft.add(job, reservation, beside=beside)
+
+
+def place_relaxed(draft: Draft, job: CalendarJob) -> bool:
+    """Place a Relaxed job; return whether it is urgent, and is placed as a Soft one."""
+    is_urgent = not _can_wait(job.problem, draft.left("Relaxed"))
+    tables = GIVING_WAY if is_urgent else GIVING_WAY[:-1]
+    if not draft.place(job, *tables):
+        place_soon(draft, job, tables[-1])
+    return is_urgent
+
+
+def place_now(draft: Draft, job: CalendarJob) -> None:
+    """Give a BestEffort job devices that are idle now, if there are any for long enough to do something."""
+    idle = {name: _idle_now(steps) for name, steps in draft.left("BestEffort").items()}
+    reservation = place(job.problem, idle, soon=True) or _soon(job.problem, idle)
+    if reservation and begins_us(reservation) == 0:
+        draft.add(job, reservation, beside="BestEffort")
+
+
+def _soon(problem: Problem, free: Free) -> Reservation | None:
+    """Return the fewest devices that end little later than all that are free would; None if that is never."""
+    soonest_us = earliest_us(problem, free)
+    if soonest_us is None:
+        return None
+    return place(problem, free, until_us=soonest_us + soonest_us // LATER, soon=True)
+
+
+def _can_wait(problem: Problem, free: Free) -> bool:
+    """Return whether the job is in time on what is free, even if it begins a little later."""
+    wait_us = _WAITED_STARTS * max(choice.start_us for group in problem.groups for choice in group.choices)
+    later = {
+        name: without(steps, [Taken(0, wait_us, max(step.free for step in steps))]) for name, steps in free.items()
+    }
+    return suffices(problem, later, problem.time_us)
+
+
+def _idle_now(steps: FreeDevices) -> FreeDevices:
+    """Return what is free of the devices that are free now."""
+    return tuple(Step(step.from_us, step.to_us, min(step.free, steps[0].free)) for step in steps)

@@ -1,0 +1,58 @@
+"""What is left of the tables of free devices beside reservations.
+
+A reservation is taken from the tables of all classes. It fits into the one that it was placed on. In the others it may
+be where workers run, which give way to it: there nothing is left.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from dueby_api.inference_job import DeadlineClass
+from dueby_planner.calendar.free_devices import Taken, without
+from dueby_planner.calendar.pool import Free
+from dueby_planner.calendar.reservation import Reservation
+
+Rivals = Mapping[str, Mapping[str, int]]
+
+
+class Tables:
+    """What is left for each deadline class, while reservations are made."""
+
+    def __init__(self, free: Mapping[DeadlineClass, Free], rivals: Rivals) -> None:
+        self._free = free
+        self._rivals = rivals
+        self._taken: defaultdict[str, list[Taken]] = defaultdict(list)
+        self._left: dict[DeadlineClass, Free] = {}
+        """Only of the classes that were asked for: most jobs fit into the first table that is tried."""
+
+    def left(self, beside: DeadlineClass) -> Free:
+        """Return what is left beside the workers of this class and of those above it."""
+        if beside not in self._left:
+            self._left[beside] = _less(self._free[beside], self._taken)
+        return self._left[beside]
+
+    def take(self, reservation: Reservation) -> None:
+        """Take what is reserved from every table."""
+        taken = _takings(reservation, self._rivals)
+        for name, of_name in taken.items():
+            self._taken[name] += of_name
+        for beside, left in self._left.items():
+            self._left[beside] = _less(left, taken)
+
+
+def take(free: Free, reservation: Reservation, rivals: Rivals) -> Free:
+    """Return what is left beside the reservation."""
+    return _less(free, _takings(reservation, rivals))
+
+
+def _less(free: Free, taken: Mapping[str, list[Taken]]) -> Free:
+    return {**free, **{name: without(free[name], of_name) for name, of_name in taken.items() if name in free}}
+
+
+def _takings(reservation: Reservation, rivals: Rivals) -> dict[str, list[Taken]]:
+    """Return what the reservation takes of each name, and of its rivals."""
+    takings: defaultdict[str, list[Taken]] = defaultdict(list)
+    for lane in reservation:
+        for name, each in ((lane.device_class, 1), *rivals.get(lane.device_class, {}).items()):
+            takings[name] += [taken._replace(devices=each * taken.devices) for taken in lane.taken()]
+    return takings

@@ -1,0 +1,246 @@
+"""A cluster in small: decide(), and jobs whose workers do what they were planned to, a second at a time.
+
+A slice of one core does 16 images in 100 ms, and its worker's first mini-batch is done as long after its start as the
+profile says. There are no pods and Jobs here: the workers are in the snapshot as the operator has read them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dueby_api.conditions import ConditionType, Reason
+from dueby_api.gpu_profile import GPUProfile, Quantiles
+from dueby_api.grid import Grid
+from dueby_api.parts import parts_of_runs
+from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.cluster.nodes import Node
+from dueby_operator.control.conditions import condition, is_over
+from dueby_operator.control.decide import decide
+from dueby_operator.control.job_decision import JobDecision
+from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
+from dueby_operator.model.conditions import NewCondition, merge_conditions
+from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
+from dueby_operator.model.job_snapshot import JobSnapshot
+from support.decisions import NOW, SETTINGS, indexed, infj, node
+from support.decisions import job as job_of
+from support.operator import SECOND, profile
+
+# A worker that is told to stop is gone after this long.
+LEAVING_US = 2 * SECOND
+Document = dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class Working:
+    """A worker and what it has done."""
+
+    assignment: Assignment
+    node: str
+    born_us: int
+    stopped_us: int | None = None
+    is_lost: bool = False
+    speed: float = 1.0
+    images: float = 0.0
+
+    def images_in(self, from_us: int, to_us: int) -> float:
+        """What it does between two times."""
+        choice = self.assignment.choice
+        warm_us = self.born_us + choice.expected_start_us - choice.latency_us
+        end_us = to_us if self.stopped_us is None else min(to_us, self.stopped_us)
+        return max(0, end_us - max(from_us, warm_us)) * self.speed * choice.mini_batch_size / choice.latency_us
+
+    @property
+    def is_gone(self) -> bool:
+        return self.is_lost or self.stopped_us is not None
+
+
+@dataclass(kw_only=True)
+class Running:
+    """A job of the cluster."""
+
+    snapshot: JobSnapshot
+    images: int
+    workers: list[Working] = field(default_factory=list)
+    done: float = 0.0
+    ended_us: int | None = None
+    most: int = 0
+    """Workers at most at once."""
+    phases: list[str] = field(default_factory=list)
+
+    @property
+    def alive(self) -> list[Working]:
+        return [worker for worker in self.workers if not worker.is_gone]
+
+    @property
+    def is_done(self) -> bool:
+        return self.ended_us is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is done, or was refused."""
+        return is_over(self.snapshot.status)
+
+
+def slowly_started(found: GPUProfile) -> GPUProfile:
+    """The same class, with workers that take five seconds to start."""
+    startup = Quantiles(p50=5 * SECOND, p95=5 * SECOND)
+    return found.replace(spec=found.spec.replace(startup_micros=startup))
+
+
+class SharedCluster:
+    """Nodes of so many cores, and jobs that come one after the other."""
+
+    def __init__(self, cores: Mapping[str, int]) -> None:
+        self.nodes = {name: node(name, count) for name, count in cores.items()}
+        self.profiles = (slowly_started(profile()),)
+        self.now_us = NOW
+        self.jobs: dict[str, Running] = {}
+        self._started_now: list[Working] = []
+
+    def add(self, name: str, *, images: int, deadline_s: int, deadline_class: str = "Hard", **spec: Any) -> None:
+        """Apply a job now."""
+        metadata = {"name": name, "uid": f"u-{name}"}
+        asked = {"deadline": f"{deadline_s}s", "deadlineClass": deadline_class, **spec}
+        made = job_of(infj(status=indexed(images=images), metadata=metadata, **asked))
+        self.jobs[name] = Running(snapshot=replace(made, created_us=self.now_us), images=images)
+
+    def edit(self, name: str, **spec: Any) -> None:
+        """Edit a job."""
+        running = self.jobs[name]
+        manifest: Any = running.snapshot.manifest
+        running.snapshot = replace(
+            running.snapshot,
+            manifest=manifest.replace(spec=manifest.spec.replace(**spec)),
+            generation=running.snapshot.generation + 1,
+        )
+
+    def forget(self) -> None:
+        """Start the operator anew: it remembers nothing."""
+        for running in self.jobs.values():
+            fresh = job_of(infj()).memory
+            running.snapshot = replace(running.snapshot, memory=fresh)
+
+    def run(self, seconds: int, *, every_s: int = 1, until: Callable[[], bool] = lambda: False) -> None:
+        """Let the time pass, with a decision every so often."""
+        for second in range(seconds):
+            if second % every_s == 0:
+                self.decide()
+            self._pass_time(SECOND)
+            if until():
+                return
+
+    def decide(self) -> None:
+        """Make one pass."""
+        seen = [self._seen(running) for running in self.jobs.values()]
+        nodes = self._nodes_left()
+        devices = ClusterDevices(settings=SETTINGS, nodes=nodes)
+        snapshot = ClusterSnapshot(
+            now_us=self.now_us, jobs=tuple(seen), devices=devices, profiles=self.profiles, nodes=nodes
+        )
+        decided = decide(snapshot).jobs
+        for decision in sorted(decided, key=lambda each: any(isinstance(a, StartWorkers) for a in each.actions)):
+            self._carry_out(self.jobs[decision.job.name], decision)
+
+    def status(self, name: str) -> Any:
+        return self.jobs[name].snapshot.status
+
+    def said(self, name: str, kind: str) -> tuple[str, str]:
+        """The reason of a condition, and its message."""
+        found = condition(self.status(name), ConditionType(kind))
+        return (found.reason, found.message) if found else ("", "")
+
+    def ended_s(self, name: str) -> float:
+        """When the job ended, in seconds after the beginning."""
+        ended_us = self.jobs[name].ended_us
+        assert ended_us is not None, f"{name} has not ended: {self.status(name).phase} {self.status(name).message}"
+        return (ended_us - NOW) / SECOND
+
+    def _carry_out(self, running: Running, decision: JobDecision) -> None:
+        if decision.fault:
+            raise decision.fault.error
+        running.snapshot = replace(running.snapshot, status=decision.status, memory=decision.memory)
+        running.phases.append(decision.status.phase)
+        for action in decision.actions:
+            self._started_now = []
+            match action:
+                case StartWorkers():
+                    running.workers += [self._started(each) for each in action.assignments]
+                    running.most = max(running.most, len(running.alive))
+                case StopWorkers():
+                    for worker in running.workers:
+                        if worker.assignment.worker in action.workers:
+                            worker.stopped_us = self.now_us
+                case StartStep():
+                    self._end(running)
+
+    def _started(self, assignment: Assignment) -> Working:
+        left = self._nodes_left()
+        name = max(left, key=lambda each: left[each].free["cpu"])
+        assert left[name].free["cpu"] >= 1, f"there is no node for {assignment.worker}"
+        worker = Working(assignment=assignment, node=name, born_us=self.now_us)
+        self._started_now.append(worker)
+        return worker
+
+    def _end(self, running: Running) -> None:
+        running.ended_us = self.now_us
+        for worker in running.alive:
+            worker.stopped_us = self.now_us - LEAVING_US
+        status = running.snapshot.status
+        ended = NewCondition(reason=Reason.EVERY_IMAGE_HAS_A_ROW)
+        found = merge_conditions(status.conditions, [ended], generation=1, now_us=self.now_us)
+        running.snapshot = replace(running.snapshot, status=status.replace(conditions=found))
+        assert is_over(running.snapshot.status)
+
+    def _nodes_left(self) -> dict[str, Node]:
+        there = [worker for running in self.jobs.values() for worker in running.workers]
+        started = [worker for worker in self._started_now if not any(worker is each for each in there)]
+        taken = Counter(
+            worker.node
+            for worker in [*there, *started]
+            if not worker.is_lost and (worker.stopped_us is None or self.now_us < worker.stopped_us + LEAVING_US)
+        )
+        return {
+            name: replace(found, free={**found.free, "cpu": found.free["cpu"] - taken[name]})
+            for name, found in self.nodes.items()
+        }
+
+    def _seen(self, running: Running) -> JobSnapshot:
+        status = running.snapshot.status
+        part_size = status.plan.part_size if status.plan and status.plan.revision else None
+        parts = Grid(images=running.images, part_size=part_size).parts if part_size else 0
+        whole = parts if running.done >= running.images else int(running.done) // part_size if part_size else 0
+        rest = max(0.0, min(running.done, running.images) - whole * part_size) if part_size else 0.0
+        alive = running.alive
+        workers = tuple(
+            self._model(worker, open_images=int(rest) if alive and worker is alive[0] else 0)
+            for worker in running.workers
+        )
+        return replace(running.snapshot, workers=workers, parts_there=parts_of_runs([(0, whole)] if whole else []))
+
+    def _model(self, worker: Working, *, open_images: int) -> WorkerModel:
+        has_begun = worker.images >= 1
+        leaves = worker.stopped_us is not None and self.now_us < worker.stopped_us + LEAVING_US
+        alive: WorkerState = "running" if has_begun else "starting"
+        return WorkerModel(
+            assignment=worker.assignment,
+            state="lost" if worker.is_lost else "stopped" if worker.is_gone else alive,
+            created_us=worker.born_us,
+            open_images=open_images,
+            batches=int(worker.images) // 16,
+            step_us=round(worker.assignment.choice.latency_us / worker.speed) if has_begun else None,
+            last_step_us=self.now_us if has_begun else None,
+            node=worker.node if leaves or not worker.is_gone else "",
+        )
+
+    def _pass_time(self, time_us: int) -> None:
+        for running in self.jobs.values():
+            if running.is_done:
+                continue
+            for worker in running.workers:
+                if not worker.is_lost:
+                    did = worker.images_in(self.now_us, self.now_us + time_us)
+                    worker.images += did
+                    running.done += did
+        self.now_us += time_us

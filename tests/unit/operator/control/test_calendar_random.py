@@ -1,0 +1,59 @@
+"""Jobs that come at random to a small cluster: promises are kept, nobody has what isn't there, and all of them end."""
+
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.shared_cluster import SharedCluster
+
+CORES = {"a": 4, "b": 3}
+# Of a core, in images per second.
+RATE = 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """A job of one day in small."""
+
+    after_s: int
+    deadline_class: str
+    core_s: int
+    deadline_s: int
+    most: int
+
+
+arrivals = st.builds(
+    Arrival,
+    after_s=st.integers(0, 40),
+    deadline_class=st.sampled_from(["Hard", "Hard", "Soft", "Relaxed", "BestEffort"]),
+    core_s=st.integers(5, 250),
+    deadline_s=st.integers(15, 150),
+    most=st.integers(1, 7),
+)
+
+
+@given(st.lists(arrivals, min_size=1, max_size=7))
+def test_promises_are_kept_and_every_job_ends(days: list[Arrival]) -> None:
+    cluster = SharedCluster(CORES)
+    promised: dict[str, float] = {}
+    for number, each in enumerate(days):
+        cluster.run(each.after_s)
+        name = f"{each.deadline_class.lower()}-{number}"
+        cluster.add(
+            name,
+            images=each.core_s * RATE,
+            deadline_s=each.deadline_s,
+            deadline_class=each.deadline_class,
+            gpus={"max": each.most},
+        )
+        deadline_us = cluster.now_us + each.deadline_s * 10**6
+        cluster.decide()
+        if each.deadline_class == "Hard" and cluster.said(name, "Feasible")[0] in ("Planned", "Reserved"):
+            promised[name] = deadline_us
+    cluster.run(3000, until=lambda: all(running.is_over for running in cluster.jobs.values()))
+    late = [name for name, by_us in promised.items() if (cluster.jobs[name].ended_us or 10**18) > by_us + 10**6]
+    assert not late
+    assert [name for name, running in cluster.jobs.items() if not running.is_over] == []
+    stops = [replan for name in cluster.jobs for replan in cluster.status(name).replans if replan.reason == "GaveWay"]
+    assert len(stops) <= 3 * len(days)

@@ -1,0 +1,119 @@
+"""Jobs of all deadline classes on the same devices, from their arrival to their end."""
+
+import pytest
+
+from support.decisions import NOW, SECOND
+from support.shared_cluster import SharedCluster
+
+
+def test_a_relaxed_job_gives_way_to_a_hard_one_and_goes_on_afterwards() -> None:
+    cluster = SharedCluster({"a": 4, "b": 4})
+    cluster.add("relaxed", images=60_000, deadline_s=3600, deadline_class="Relaxed", gpus={"max": 8})
+    cluster.edit("relaxed", deadline="60s")  # so early that it takes every device
+    cluster.run(20)
+    assert len(cluster.jobs["relaxed"].alive) >= 6
+    cluster.add("hard", images=40_000, deadline_s=60)
+    cluster.run(70)
+    assert cluster.ended_s("hard") <= 80
+    cluster.run(200, until=lambda: cluster.jobs["relaxed"].is_done)
+    assert cluster.jobs["relaxed"].is_done
+    assert "GaveWay" in [replan.reason for replan in cluster.status("relaxed").replans]
+
+
+def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time() -> None:
+    cluster = SharedCluster({"a": 4})
+    cluster.add("first", images=30_000, deadline_s=60, gpus={"max": 4})
+    cluster.decide()
+    cluster.add("second", images=30_000, deadline_s=120)
+    cluster.run(5)
+    assert cluster.status("second").phase == "Scheduled"
+    assert cluster.said("second", "Feasible")[0] == "Reserved"
+    cluster.run(120, until=lambda: cluster.jobs["second"].is_done)
+    assert cluster.ended_s("first") <= 60
+    assert cluster.ended_s("second") <= 120
+
+
+def test_an_operator_that_starts_anew_finds_the_same_calendar() -> None:
+    cluster = SharedCluster({"a": 4})
+    cluster.add("first", images=30_000, deadline_s=60)
+    cluster.decide()
+    cluster.add("second", images=30_000, deadline_s=120)
+    cluster.run(5)
+    before = cluster.status("second").plan.windows
+    cluster.forget()
+    cluster.decide()
+    assert before
+    assert cluster.status("second").plan.windows == before
+
+
+def test_a_hard_job_that_fits_beside_no_promise_is_refused_with_the_cut() -> None:
+    cluster = SharedCluster({"a": 4})
+    cluster.add("first", images=30_000, deadline_s=60)
+    cluster.decide()
+    cluster.add("second", images=30_000, deadline_s=70)
+    cluster.decide()
+    reason, message = cluster.said("second", "Failed")
+    assert reason == "Infeasible"
+    assert "first" in message
+    cluster.run(70)
+    assert cluster.ended_s("first") <= 60
+
+
+def test_a_hopeless_best_effort_job_leaves_devices_to_whoever_comes() -> None:
+    cluster = SharedCluster({"a": 8})
+    cluster.add("best-effort", images=1_000_000, deadline_s=30, deadline_class="BestEffort")
+    cluster.run(30)
+    assert len(cluster.jobs["best-effort"].alive) >= 6
+    cluster.add("hard", images=20_000, deadline_s=60)
+    cluster.add("soft", images=20_000, deadline_s=60, deadline_class="Soft")
+    cluster.run(65)
+    assert cluster.ended_s("hard") <= 90
+    assert cluster.ended_s("soft") <= 90
+
+
+def test_a_lost_node_under_two_promises_is_made_up_for_where_devices_are_left() -> None:
+    cluster = SharedCluster({"a": 4, "b": 4})
+    cluster.add("one", images=25_000, deadline_s=100)
+    cluster.add("two", images=25_000, deadline_s=110)
+    cluster.run(20)
+    for running in cluster.jobs.values():
+        for worker in running.alive:
+            worker.is_lost = worker.node == "b"
+    del cluster.nodes["b"]
+    cluster.run(100, until=lambda: all(running.is_done for running in cluster.jobs.values()))
+    assert cluster.ended_s("one") <= 100
+    assert cluster.ended_s("two") <= 110
+
+
+def test_a_job_that_waits_keeps_its_clock() -> None:
+    cluster = SharedCluster({"a": 2})
+    cluster.add("hard", images=15_000, deadline_s=60, gpus={"max": 2})
+    cluster.decide()
+    cluster.add("soft", images=3_000, deadline_s=20, deadline_class="Soft")
+    cluster.run(40)
+    assert cluster.status("soft").phase in ("Scheduled", "Queued")
+    reasons = {found.type: found.reason for found in cluster.status("soft").conditions}
+    assert reasons["DeadlineMet"] == "Late"
+    cluster.run(60, until=lambda: cluster.jobs["soft"].is_done)
+    assert cluster.jobs["soft"].is_done
+
+
+@pytest.mark.parametrize("deadline_class", ["Hard", "Soft", "Relaxed", "BestEffort"])
+def test_one_job_alone_has_the_same_number_of_devices_in_every_class(deadline_class: str) -> None:
+    cluster = SharedCluster({"a": 8})
+    cluster.add("job", images=30_000, deadline_s=60, deadline_class=deadline_class, confidence=0.95)
+    cluster.run(3)
+    assert cluster.status("job").plan.gpus == len(cluster.jobs["job"].alive) == 4
+
+
+def test_nothing_flaps_while_nothing_happens() -> None:
+    cluster = SharedCluster({"a": 4})
+    cluster.add("first", images=30_000, deadline_s=60)
+    cluster.decide()
+    cluster.add("second", images=30_000, deadline_s=120)
+    cluster.run(1)
+    before = cluster.status("second").plan.windows
+    for _ in range(40):
+        cluster.run(1)
+        assert cluster.status("second").plan.windows == before
+    assert cluster.now_us == NOW + 41 * SECOND

@@ -1,0 +1,115 @@
+"""The table of nodes with what they publish: as before where that isn't served or may not be read."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from dueby_operator import paths
+from dueby_operator.cluster.nodes import Node
+from dueby_operator.kube.node_table import NodeTable
+from support.api import served
+from support.decisions import SETTINGS, node_document
+from support.resource_slices import GPU, claim, device_class, gpu, resource_slice
+
+Document = dict[str, Any]
+SLICES, CLASSES, CLAIMS = map(paths.resource_path, ("resourceslices", "deviceclasses", "resourceclaims"))
+LABEL, A100 = "nvidia.com/gpu.product", "NVIDIA-A100-PCIE-40GB"
+PUBLISHED = {
+    SLICES: [resource_slice("n", [gpu(number) for number in range(4)])],
+    CLASSES: [device_class()],
+    CLAIMS: [claim("c", "n", ["gpu-2"])],
+}
+
+
+@dataclass(kw_only=True)
+class Server:
+    """An API server with one node."""
+
+    objects: Mapping[str, list[Document]] = field(default_factory=lambda: PUBLISHED)
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    """What is answered instead, by path."""
+    events: Mapping[str, asyncio.Queue[Document]] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.add(request.path)
+        if status := self.statuses.get(request.path):
+            return web.json_response({"message": "no"}, status=status)
+        if "watch" in request.query:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            while request.path in self.events:
+                await response.write(json.dumps(await self.events[request.path].get()).encode() + b"\n")
+            await asyncio.sleep(3600)
+        node = node_document()
+        node["metadata"] |= {"uid": "u", "labels": {LABEL: A100}}
+        found = {paths.core_path("nodes"): [node], **self.objects}[request.path]
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": found})
+
+
+async def rows(
+    server: Server, *, until: Callable[[Node], bool] = lambda node: True, ignores_other_pods: bool = False
+) -> tuple[Node, int]:
+    """The node, once it is as it should be, and how often the loop was woken."""
+    woken: list[None] = []
+    settings = replace(SETTINGS, ignores_other_pods=ignores_other_pods)
+    async with served(server.answer) as kube:
+        table = NodeTable(kube, settings, changed=lambda: woken.append(None))
+        tasks = [asyncio.create_task(each.run()) for each in table.tables()]
+        try:
+            async with asyncio.timeout(20):
+                while True:
+                    (node,) = await table.rows()
+                    if until(node):
+                        return node, len(woken)
+                    await asyncio.sleep(0.01)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+def test_a_node_has_what_it_publishes_less_what_is_claimed() -> None:
+    node, woken = asyncio.run(rows(Server()))
+    assert node.devices[A100].resource == GPU
+    assert (node.devices[A100].count, node.free[GPU]) == (4, 3.0)
+    assert woken == 3  # for the node, the slice and the class
+
+
+def test_a_claim_that_comes_or_goes_is_seen_and_wakes_nobody() -> None:
+    async def look() -> None:
+        queue: asyncio.Queue[Document] = asyncio.Queue()
+        server = Server(events={CLAIMS: queue})
+        more = claim("d", "n", ["gpu-0", "gpu-1"])
+        more["metadata"]["resourceVersion"] = "2"
+        queue.put_nowait({"type": "ADDED", "object": more})
+        _, woken = await rows(server, until=lambda node: node.free[GPU] == 1.0)
+        assert woken == 3
+
+    asyncio.run(look())
+
+
+@pytest.mark.parametrize(
+    "statuses",
+    [
+        pytest.param(dict.fromkeys((SLICES, CLASSES, CLAIMS), 404), id="an API server without the kinds"),
+        pytest.param(dict.fromkeys((SLICES, CLASSES, CLAIMS), 403), id="no right to any of them"),
+        pytest.param({CLAIMS: 403}, id="no right to claims"),
+        pytest.param({CLASSES: 403}, id="no right to classes"),
+    ],
+)
+def test_without_them_or_the_right_to_read_them_a_node_has_what_it_allocates(statuses: Mapping[str, int]) -> None:
+    node, _ = asyncio.run(rows(Server(statuses=statuses)))
+    assert not node.devices
+
+
+def test_an_operator_that_reads_no_pods_of_others_asks_for_none_of_it() -> None:
+    server = Server()
+    node, _ = asyncio.run(rows(server, ignores_other_pods=True))
+    assert not node.devices
+    assert server.asked == {paths.core_path("nodes")}

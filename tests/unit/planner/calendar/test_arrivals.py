@@ -1,0 +1,139 @@
+"""New Hard and Soft jobs: on which table they are placed, what moves for them, and when one is refused."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from dueby_api.inference_job import DeadlineClass
+from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, idle_pool
+from support.calendar import actions, again, calendar_job, online, placement, steps, windows
+
+ONE = {"a": 1}
+
+
+def pool(*, free: Mapping[DeadlineClass, Free], whole: int) -> CalendarPool:
+    return CalendarPool(whole={"a": whole}, free=free, expected=free)
+
+
+def running(*classes: DeadlineClass, until_us: int = 1000) -> CalendarPool:
+    """One device for each of these classes, on which a worker of the class runs until then, and no others."""
+    free = {}
+    for number, beside in enumerate(CLASSES):
+        giving_way = sum(kind not in CLASSES[: number + 1] for kind in classes)
+        free[beside] = {"a": steps((0, giving_way), (until_us, len(classes)))}
+    return pool(free=free, whole=len(classes))
+
+
+def job(name: str, deadline_class: DeadlineClass = "Hard", *, images: int = 90, time: int = 100) -> CalendarJob:
+    """A job that by default takes all of one device's time."""
+    return calendar_job(name, images=images, time=time, deadline_class=deadline_class, devices={"a": 4})
+
+
+def test_a_hard_job_takes_devices_from_the_least_important_workers() -> None:
+    all_classes: tuple[DeadlineClass, ...] = ("Hard", "Soft", "Relaxed", "BestEffort")
+    beside = []
+    for number in range(1, len(all_classes) + 1):
+        calendar = online(running(*all_classes[:number]), job("new"))
+        beside.append((placement(calendar, "new").action, placement(calendar, "new").beside))
+    # Beside a table's class run only workers that don't give way.
+    assert beside == [("Hold", "BestEffort"), ("Start", "Hard"), ("Start", "Soft"), ("Start", "Relaxed")]
+
+
+def test_a_soft_job_takes_no_device_from_soft_and_hard_workers() -> None:
+    found = placement(online(running("Hard", "Soft", "Relaxed"), job("new", "Soft")), "new")
+    assert (found.action, found.beside) == ("Start", "Soft")
+    late = placement(online(running("Hard", "Soft"), job("new", "Soft")), "new")
+    assert (late.action, late.beside) == ("StartLate", "Soft")
+    assert windows(online(running("Hard", "Soft"), job("new", "Soft")), "new") == [(1000, 1100, 1)]
+
+
+def test_what_a_soft_job_has_reserved_gives_way_to_a_hard_one_and_is_placed_again() -> None:
+    one = idle_pool(ONE)
+    first = online(one, job("soft", "Soft", time=220))
+    assert windows(first, "soft") == [(0, 100, 1)]
+    calendar = online(one, *again(first), job("hard"))
+    assert actions(calendar) == {"soft": "Reserve", "hard": "Start"}
+    assert (windows(calendar, "hard"), windows(calendar, "soft")) == ([(0, 100, 1)], [(100, 200, 1)])
+    assert not placement(calendar, "soft").kept
+
+
+def test_a_soft_job_moves_no_other_job() -> None:
+    one = idle_pool(ONE)
+    first = online(one, job("long", "Soft", time=220))
+    calendar = online(one, *again(first), job("soft", "Soft"))
+    assert actions(calendar) == {"long": "Start", "soft": "StartLate"}
+    assert placement(calendar, "long").kept
+
+
+def test_hard_jobs_are_placed_anew_if_all_of_them_are_in_time_then() -> None:
+    one = idle_pool(ONE)
+    first = online(one, job("late", time=220))
+    calendar = online(one, *again(first), job("early"))
+    assert actions(calendar) == {"late": "Reserve", "early": "Start"}
+    assert windows(calendar, "late") == [(100, 200, 1)]
+    assert not placement(calendar, "late").kept
+
+
+def test_no_promise_is_broken_for_another_hard_job() -> None:
+    one = idle_pool(ONE)
+    first = online(one, job("promised", time=150))
+    calendar = online(one, *again(first), job("early"))
+    assert actions(calendar) == {"promised": "Start", "early": "Refuse"}
+    assert placement(calendar, "promised").kept
+    assert calendar.cut is not None
+    assert [found.name for found in calendar.cut.jobs] == ["early", "promised"]
+
+
+def test_what_hard_jobs_need_that_run_is_part_of_the_proof() -> None:
+    # They hold the device for 100 us. Without them, the device is enough for the new one.
+    busy = running("Hard", until_us=100)
+    new = replace(job("new", time=150), problem=calendar_job("new", images=90, time=150, devices=ONE).problem)
+    assert actions(online(busy, new)) == {"new": "Hold"}
+    ends = replace(job("runs", time=110), problem=calendar_job("runs", images=80, time=110, devices=ONE).problem)
+    calendar = online(busy, new, running=[ends])
+    assert actions(calendar) == {"new": "Refuse"}
+    assert calendar.cut is not None
+    assert [found.name for found in calendar.cut.jobs] == ["runs", "new"]
+
+
+def test_workers_that_run_are_no_proof() -> None:
+    assert actions(online(running("Hard"), job("new"))) == {"new": "Hold"}
+
+
+def test_a_hard_job_that_no_devices_can_do_is_refused_although_all_are_taken() -> None:
+    hopeless = job("new", images=10_000)
+    assert actions(online(running("Hard"), hopeless)) == {"new": "Refuse"}
+    assert actions(online(idle_pool(ONE), job("new", time=0))) == {"new": "Refuse"}
+
+
+def test_a_soft_job_whose_deadline_has_passed_is_late() -> None:
+    assert actions(online(idle_pool(ONE), job("soft", "Soft", time=-5))) == {"soft": "StartLate"}
+
+
+def test_soft_jobs_that_can_be_in_time_come_before_late_ones() -> None:
+    jobs = [job("hopeless", "Soft", images=900, time=90), job("possible", "Soft")]
+    calendar = online(idle_pool(ONE), *jobs)
+    assert actions(calendar) == {"hopeless": "StartLate", "possible": "Start"}
+    assert windows(calendar, "possible") == [(0, 100, 1)]
+
+
+def test_hard_and_soft_jobs_share_the_pool_in_the_order_of_deadlines_if_all_fit() -> None:
+    jobs = [job("hard", time=220), job("soft", "Soft")]
+    calendar = online(idle_pool(ONE), *jobs)
+    assert (windows(calendar, "soft"), windows(calendar, "hard")) == ([(0, 100, 1)], [(100, 200, 1)])
+
+
+def test_what_hard_and_soft_jobs_leave_is_said_for_each_class() -> None:
+    calendar = online(running("Soft", "BestEffort"), job("hard"), job("relaxed", "Relaxed", images=10))
+    assert calendar.left["Hard"]["a"][0].free == 1
+    assert calendar.left["Soft"]["a"][0].free == 0
+    assert calendar.left["BestEffort"]["a"][0].free == 0
+
+
+def test_rivals_are_not_held_together() -> None:
+    cores = replace(idle_pool({"cpu-1": 2, "cpu-2": 1}), rivals={"cpu-1": {"cpu-2": 1}, "cpu-2": {"cpu-1": 2}})
+    small = calendar_job("small", images=90, time=100, devices={"cpu-1": 2})
+    large = calendar_job("large", images=90, time=200, devices={"cpu-2": 1})
+    calendar = online(cores, small, large)
+    assert (windows(calendar, "small"), windows(calendar, "large")) == ([(0, 100, 1)], [(100, 200, 1)])
+    assert actions(online(replace(cores, rivals={}), small, large)) == {"small": "Start", "large": "Start"}

@@ -1,0 +1,128 @@
+"""What was given before is kept as it is, as long as it is there and does what is asked."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
+from dueby_planner.calendar.keep import stored_reservation
+from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, idle_pool
+from support.calendar import calendar_job, online, placement, steps, windows
+from support.planner import choice
+
+TWO: Free = {"a": steps((0, 2))}
+
+
+def window(from_us: int, to_us: int, **changes: Any) -> StoredWindow:
+    """A device of the class `a` with the size that the tests' jobs have."""
+    fields: dict[str, Any] = {"devices": ("a",), "count": 1, "engine": "cudagraph", "mini_batch_size": 10} | changes
+    return StoredWindow(from_us=from_us, to_us=to_us, **fields)
+
+
+def job(*stored: StoredWindow, images: int = 90, time: int = 200, **changes: Any) -> CalendarJob:
+    """Ninety images take one device 100 us."""
+    return replace(calendar_job("job", images=images, time=time, **changes), stored=stored)
+
+
+def kept(found: CalendarJob, free: Free = TWO) -> list[tuple[str, int, Sequence[tuple[int, int]]]]:
+    """The devices that are kept, and their windows."""
+    return [
+        (lane.device_class, lane.count, [(window.from_us, window.to_us) for window in lane.windows])
+        for lane in stored_reservation(found, free) or ()
+    ]
+
+
+def test_a_reservation_is_kept_as_it_is_although_another_one_would_be_better() -> None:
+    # One device from now on would be enough, too.
+    assert kept(job(window(50, 110, count=2))) == [("a", 2, [(50, 110)])]
+
+
+@pytest.mark.parametrize(
+    ("changed", "free"),
+    [
+        pytest.param(job(window(50, 150, engine="eager")), TWO, id="another engine"),
+        pytest.param(job(window(50, 150, mini_batch_size=20)), TWO, id="another size"),
+        pytest.param(job(window(50, 150)), {"a": steps((0, 1), (149, 0))}, id="a device that is gone"),
+        pytest.param(job(window(50, 150)), {}, id="no device of the class"),
+        pytest.param(job(window(50, 150), images=91), TWO, id="more images than before"),
+        pytest.param(job(window(50, 150), time=149), TWO, id="an earlier deadline"),
+        pytest.param(job(window(50, 150, count=2), images=180, max_gpus=1), TWO, id="more devices than it may have"),
+        pytest.param(job(window(50, 110, count=2), devices={"a": 1}), TWO, id="more of a class than it may have"),
+        pytest.param(job(window(-1, 99)), TWO, id="a window that has begun"),
+        pytest.param(job(window(-100, 0)), TWO, id="a window that is over"),
+        pytest.param(job(), TWO, id="nothing"),
+    ],
+)
+def test_it_is_not_kept_with(changed: CalendarJob, free: Free) -> None:
+    assert kept(changed, free) == []
+
+
+def test_a_window_that_has_begun_counts_from_now() -> None:
+    assert kept(job(window(-10, 100))) == [("a", 1, [(0, 100)])]
+    assert kept(job(window(-200, -100), window(0, 100))) == [("a", 1, [(0, 100)])]
+
+
+def test_devices_are_taken_where_they_are_in_the_order_in_which_they_are_named() -> None:
+    free = {"a": steps((0, 1)), "b": steps((0, 2))}
+    found = job(window(0, 50, devices=("gone", "a", "b"), count=3), images=120, devices={"a": 1, "b": 2})
+    assert kept(found, free) == [("a", 1, [(0, 50)]), ("b", 2, [(0, 50)])]
+
+
+def test_a_device_with_two_windows_is_one_device() -> None:
+    found = job(window(0, 40), window(60, 100), images=60, max_gpus=1)
+    assert kept(found) == [("a", 1, [(0, 40), (60, 100)])]
+
+
+def test_of_devices_that_ended_those_go_on_that_have_done_most() -> None:
+    found = job(window(0, 40, count=2), window(20, 40), window(60, 90), images=90, devices={"a": 3})
+    lanes = kept(found, {"a": steps((0, 3))})
+    assert sorted(lanes) == [("a", 1, [(0, 40)]), ("a", 1, [(0, 40), (60, 90)]), ("a", 1, [(20, 40)])]
+
+
+def noisy(free: int, expected: int) -> CalendarPool:
+    """One device of two becomes free at a time, and is expected to be at another."""
+    idle = idle_pool({"a": 2})
+    return replace(
+        idle,
+        free={beside: {"a": steps((0, 1), (free, 2))} for beside in CLASSES},
+        expected={beside: {"a": steps((0, 1), (expected, 2))} for beside in CLASSES},
+    )
+
+
+def test_noise_in_what_is_free_moves_nothing() -> None:
+    asked = [calendar_job("first", images=190, time=200), calendar_job("job", images=90, time=200)]
+    first = online(noisy(free=90, expected=80), *asked)
+    assert windows(first, "job") == [(90, 190, 1)]
+    known = [replace(asked[0], stored=(window(0, 200),)), replace(asked[1], stored=(window(90, 190),))]
+    later = online(noisy(free=95, expected=85), *known)
+    assert placement(later, "job").kept
+    assert windows(later, "job") == [(90, 190, 1)]
+    gone = online(noisy(free=100, expected=91), *known)
+    assert not placement(gone, "job").kept
+    assert windows(gone, "job") == [(100, 200, 1)]
+
+
+def test_hard_jobs_keep_theirs_before_soft_ones_do() -> None:
+    one = idle_pool({"a": 1})
+    hard = replace(job(window(50, 150)), name="hard")
+    soft = replace(job(window(40, 140), time=160), name="soft", deadline_class="Soft")
+    calendar = online(one, soft, hard)
+    assert (placement(calendar, "hard").kept, placement(calendar, "soft").kept) == (True, False)
+    assert placement(calendar, "soft").action == "StartLate"
+
+
+def test_relaxed_jobs_are_placed_anew() -> None:
+    relaxed = replace(job(window(50, 150)), deadline_class="Relaxed")
+    calendar = online(idle_pool({"a": 1}), relaxed)
+    assert not placement(calendar, "job").kept
+    assert windows(calendar, "job") == [(0, 100, 1)]
+
+
+def test_a_size_that_only_some_devices_have_is_sought_on_these() -> None:
+    other = calendar_job("job", images=90, time=200, devices={"a": 1}, choices=(choice(20, 10, 20),))
+    groups = (*job().problem.pool.groups, replace(other.problem.pool.groups[0], device_class="b"))
+    problem = replace(job().problem, pool=replace(job().problem.pool, groups=groups))
+    found = replace(job(window(0, 100, devices=("b", "a"))), problem=problem)
+    assert kept(found, {"a": steps((0, 1)), "b": steps((0, 1))}) == [("a", 1, [(0, 100)])]

@@ -1,0 +1,60 @@
+"""Relaxed and BestEffort jobs: beside whom they run, and when a Relaxed job can't wait any longer."""
+
+import pytest
+
+from dueby_api.inference_job import DeadlineClass
+from dueby_planner.calendar.calendar import Placement
+from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.pool import CalendarPool, idle_pool
+from support.calendar import calendar_job, online, placement, steps
+
+GIVES_WAY: dict[DeadlineClass, tuple[DeadlineClass, ...]] = {
+    "Soft": ("Hard",),
+    "Relaxed": ("Hard", "Soft"),
+    "BestEffort": ("Hard", "Soft", "Relaxed"),
+}
+
+
+def busy(by: DeadlineClass) -> CalendarPool:
+    """One device with a worker of the class, for 300 us."""
+    free = {
+        beside: {"a": steps((0, 1)) if beside in GIVES_WAY[by] else steps((0, 0), (300, 1))}
+        for beside in idle_pool({}).free
+    }
+    return CalendarPool(whole={"a": 1}, free=free, expected=free)
+
+
+def job(deadline_class: DeadlineClass, *, time: int) -> CalendarJob:
+    """Ninety images, which take 100 us; 40 us are two starts."""
+    return calendar_job("job", images=90, time=time, deadline_class=deadline_class, devices={"a": 1})
+
+
+def placed(pool: CalendarPool, asked: CalendarJob) -> Placement:
+    return placement(online(pool, asked), "job")
+
+
+@pytest.mark.parametrize(("time", "is_urgent"), [(140, False), (139, True), (100, True), (99, True), (-1, True)])
+def test_a_relaxed_job_is_urgent_if_it_can_not_wait_for_two_starts(time: int, is_urgent: bool) -> None:
+    found = placed(idle_pool({"a": 1}), job("Relaxed", time=time))
+    assert (found.is_urgent, found.is_in_time) == (is_urgent, time >= 100)
+    assert found.action == ("Start" if time >= 100 else "StartLate")
+
+
+@pytest.mark.parametrize(
+    ("by", "time", "expected"),
+    [
+        pytest.param("BestEffort", 200, ("Start", "Relaxed", False), id="BestEffort workers give way"),
+        pytest.param("BestEffort", 500, ("Reserve", "BestEffort", False), id="but only if they must"),
+        pytest.param("Relaxed", 200, ("Start", "Soft", True), id="Relaxed ones give way to an urgent one"),
+        pytest.param("Relaxed", 440, ("Reserve", "BestEffort", False), id="and not to one that can wait"),
+        pytest.param("Soft", 200, ("StartLate", "Soft", True), id="Soft ones don't"),
+    ],
+)
+def test_who_gives_way_to_a_relaxed_job(by: DeadlineClass, time: int, expected: tuple[str, str, bool]) -> None:
+    found = placed(busy(by), job("Relaxed", time=time))
+    assert (found.action, found.beside, found.is_urgent) == expected
+
+
+@pytest.mark.parametrize("by", GIVES_WAY)
+def test_nobody_gives_way_to_a_best_effort_job(by: DeadlineClass) -> None:
+    assert placed(busy(by), job("BestEffort", time=10**6)).action == "Wait"
