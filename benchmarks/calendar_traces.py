@@ -39,7 +39,7 @@ from calendar_traces_peers import AloneByDeadline, Fifo, Preempting
 from dueby_api.units import MICROS_PER_SECOND
 
 DATA, RESULTS = Path(__file__).parent / "data", Path(__file__).parent / "results"
-GPUS = {DATA / "elasticflow-cluster02.csv.gz": 100, DATA / "elasticflow-cluster03.csv.gz": 200}
+GPUS = {"elasticflow-cluster02.csv.gz": 100, "elasticflow-cluster03.csv.gz": 200}
 POLICIES: Mapping[str, Callable[[Noise], Policy]] = {
     "FIFO, GPUs as asked for": lambda noise: Fifo(),
     "priority with preemption, as Kueue": lambda noise: Preempting(),
@@ -54,7 +54,7 @@ console = Console(width=120)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trace", type=Path, nargs="+", default=list(GPUS), metavar="FILE", help="CSV, or CSV in gzip")
+    parser.add_argument("--trace", type=Path, nargs="+", default=[DATA / name for name in GPUS], help="CSV, or gzip")
     parser.add_argument("--gpus", type=int, help="of the cluster (for the traces in benchmarks/data: 100 and 200)")
     parser.add_argument("--load", type=float, help="(default: as the jobs arrived)")
     parser.add_argument("--jobs", type=int, help="how many of the first jobs (default: all)")
@@ -66,7 +66,7 @@ def main() -> None:
     noise = Noise(rate=options.rate_noise, start=options.start_noise)
     runs = []
     for path in options.trace:
-        gpus = options.gpus or GPUS.get(path)
+        gpus = options.gpus or GPUS.get(path.name)
         if gpus is None:
             parser.error(f"say with --gpus how many GPUs {path} is for")
         jobs = read_trace(path)[: options.jobs]

@@ -25,7 +25,8 @@ from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.inference_job import parse_job
 from dueby_api.units import MICROS_PER_SECOND, parse_time_us
 from dueby_operator.control.conditions import is_over
-from dueby_operator.control.decide import JobDecision, decide
+from dueby_operator.control.decide import decide
+from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.actions import StartWorkers, StopWorkers
 from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
@@ -60,7 +61,8 @@ class DueBy:
         if not cluster.jobs:
             return None
         jobs = {job.asked.name: job for job in cluster.jobs}
-        devices = LocalDevices(free={GPU: cluster.free}, worker_cpus=1)
+        held = cluster.gpus - cluster.free
+        devices = LocalDevices(free={GPU: cluster.free}, held={GPU: held}, worker_cpus=1)
         snapshot = ClusterSnapshot(
             now_us=EPOCH_US + cluster.now_us,
             jobs=tuple(self._seen(job, cluster.now_us) for job in cluster.jobs),
@@ -92,8 +94,10 @@ class DueBy:
             raise decision.fault.error
         for action in decision.actions:
             if isinstance(action, StopWorkers):
+                # Who gives way has been asked early enough to end its part first.
+                saves = action.reason == "GaveWay"
                 for name in action.workers:
-                    cluster.stop(job, job.workers[int(name.removeprefix("w"))], saves=False)
+                    cluster.stop(job, job.workers[int(name.removeprefix("w"))], saves=saves)
 
     def _go_on(self, decision: JobDecision, job: Job, cluster: Cluster) -> bool:
         """Start what is to be started, or refuse the job; return whether anything is otherwise than before."""
