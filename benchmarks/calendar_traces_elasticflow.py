@@ -38,8 +38,10 @@ class ElasticFlow:
             else:
                 cluster.refuse(job)
         shares = self.shares(admitted, cluster)
-        for job in by_deadline(admitted):  # what is late gets what nobody else needs
-            shares.setdefault(job.asked.name, min(asked(job, cluster), cluster.gpus - sum(shares.values())))
+        # What is late keeps what it has, or gets what was asked for, as far as the others don't need it.
+        for job in by_deadline(admitted):
+            most = max(len(job.alive), asked(job, cluster))
+            shares.setdefault(job.asked.name, min(most, cluster.gpus - sum(shares.values())))
         # GPUs are free before others take them.
         for job in sorted(admitted, key=lambda job: shares[job.asked.name] - len(job.alive)):
             cluster.resize(job, shares[job.asked.name])
