@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from calendar_traces_cluster import LATENCY_US, MINI_BATCH, START_US, Cluster, Job
-from calendar_traces_peers import asked, by_deadline, next_us
+from calendar_traces_peers import by_deadline, next_us, start_late
 from dueby_planner.model.problem import find_least
 
 Steps = list[tuple[int, int]]
@@ -38,13 +38,13 @@ class ElasticFlow:
             else:
                 cluster.refuse(job)
         shares = self.shares(admitted, cluster)
-        # What is late keeps what it has, or gets what was asked for, as far as the others don't need it.
-        for job in by_deadline(admitted):
-            most = max(len(job.alive), asked(job, cluster))
-            shares.setdefault(job.asked.name, min(most, cluster.gpus - sum(shares.values())))
+        # What would be late, if only by a second, keeps what it has.
+        late = [job for job in by_deadline(admitted) if job.asked.name not in shares]
+        shares |= {job.asked.name: len(job.alive) for job in late}
         # GPUs are free before others take them.
         for job in sorted(admitted, key=lambda job: shares[job.asked.name] - len(job.alive)):
-            cluster.resize(job, shares[job.asked.name])
+            cluster.resize(job, min(shares[job.asked.name], len(job.alive) + cluster.free))
+        start_late(late, cluster)
         return next_us(cluster)
 
     def shares(self, jobs: Sequence[Job], cluster: Cluster) -> dict[str, int]:

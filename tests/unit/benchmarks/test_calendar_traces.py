@@ -171,7 +171,7 @@ def test_elasticflow_promises_what_starts_make_impossible_unless_it_knows_them(
     assert ended_s([job("a", 950, deadline_s=1000)], ElasticFlow(knows_starts=knows_starts), gpus=1) == {"a": ends_s}
 
 
-def test_a_late_job_keeps_the_gpus_that_nobody_else_needs() -> None:
+def test_a_late_job_keeps_its_gpus() -> None:
     cluster, policy = Cluster(gpus=3, noise=QUIET, seed=1), ElasticFlow(knows_starts=True)
     late, other = Job(asked=job("late", 1400, deadline_s=600)), Job(asked=job("other", 1000, deadline_s=9999))
     cluster.jobs.append(late)
@@ -182,7 +182,7 @@ def test_a_late_job_keeps_the_gpus_that_nobody_else_needs() -> None:
         worker.step_us = 2 * LATENCY_US
     cluster.jobs.append(other)
     policy.act(cluster, [other])
-    assert (len(late.alive), len(other.alive)) == (2, 1)
+    assert (len(late.alive), len(other.alive)) == (3, 0)
 
 
 def test_the_minimum_share_is_more_where_the_jobs_before_leave_more() -> None:
