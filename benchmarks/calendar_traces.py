@@ -1,7 +1,7 @@
 """What planning all jobs together is worth: job traces on a simulated cluster, under DueBy and under what one has now.
 
     python benchmarks/calendar_traces.py                        # both traces in benchmarks/data
-    python benchmarks/calendar_traces.py --jobs 300             # the same in a minute or two, on their first jobs
+    python benchmarks/calendar_traces.py --jobs 300             # the same on their first jobs, in minutes
     python benchmarks/calendar_traces.py --trace FILE --gpus 50 --load 0.9
 
 The jobs of a trace arrive one after the other, and every policy serves the same jobs with the same noise: S + W, 60 s
