@@ -67,7 +67,8 @@ def distributions_of(library: str) -> frozenset[str]:
 @cache
 def imported(folder: str) -> dict[str, str]:
     """Foreign libraries imported below the folder, each with a place where it is."""
-    ours = {file.stem for file in (REPOSITORY / folder).rglob("*.py")} | PACKAGES.keys() | {"support"}
+    scripts = [file for root in (folder, "benchmarks") for file in (REPOSITORY / root).rglob("*.py")]
+    ours = {file.stem for file in scripts} | PACKAGES.keys() | {"support"}
     found: dict[str, str] = {}
     for file in sorted((REPOSITORY / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
