@@ -236,6 +236,8 @@ def _ends(before: JobStatus, status: JobStatus, now_us: int) -> str | None:
     """Return when the job is expected to end, or did."""
     if is_over(status):
         return before.ends if is_over(before) else format_time(now_us)
+    if status.phase == "Queued":
+        return None
     if status.progress and status.progress.expected_finish:
         return status.progress.expected_finish
     return status.plan.expected_finish if status.plan else None
