@@ -26,12 +26,13 @@ def job(tmp_path: Path) -> Iterator[Job]:
     """A job that both slices are needed for, as its deadline has passed at once, with a profile that was made here."""
     write_photos(tmp_path / "photos", PHOTOS)
     # By this L a step is little but decoding. So every run is slower than the largest ratio that counts, and whatever
-    # share of its steps the model takes, as on a busy machine, is more than was planned.
-    document = profile_document(latency_us=1)
+    # share of its steps the model takes, as on a busy machine, is more than was planned. Starts take longer than the
+    # deadline, and so little that two workers end much earlier than one.
+    document = profile_document(latency_us=1, startup_us=100_000)
     # Slow enough for both workers to be at work together, however much later the one starts.
     document["spec"]["model"]["name"] = "resnet18"
     document["spec"] |= {"device": {"node": gethostname(), "threads": 1, "slices": 2}, "observed": EARLIER}
-    found = Job(folder=tmp_path, spec={"deadline": "1s", "model": MODEL | {"name": "resnet18"}}, profile=document)
+    found = Job(folder=tmp_path, spec={"deadline": "50ms", "model": MODEL | {"name": "resnet18"}}, profile=document)
     write_profile(parse_profile(document), tmp_path / "profiles")
     yield found
     found.clean_up()
