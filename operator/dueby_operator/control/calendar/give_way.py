@@ -25,8 +25,8 @@ def find_who_gives_way(
     for stack in stacks.all:
         there = [hold for hold in holds if hold.stack == stack.name]
         asked: list[Hold] = []
-        # Who is about to end anyway would not be gone sooner.
-        able = (each for each in there if each.can_give_way and each.ends_us > each.gives_way_us)
+        # Who is about to be done anyway would not be gone sooner.
+        able = (each for each in there if each.can_give_way and each.done_us > each.gives_way_us)
         for hold in by_readiness(able):
             wanted = sum(
                 count
@@ -35,7 +35,7 @@ def find_who_gives_way(
             )
             if not wanted:
                 continue
-            coming = sum(each.ends_us <= hold.gives_way_us for each in there if each not in asked)
+            coming = sum(each.done_us <= hold.gives_way_us for each in there if each not in asked)
             if wanted > stack.idle + coming + len(asked):
                 asked.append(hold)
         for hold in asked:

@@ -28,6 +28,8 @@ class Hold:
     """When it is expected to end."""
     surely_ends_us: int
     """The same with a margin."""
+    done_us: int
+    """When its work is expected to be done, whatever else its device is meant for."""
     gives_way_us: int
     """How soon it could be gone."""
     can_give_way: bool = False

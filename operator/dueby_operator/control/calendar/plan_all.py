@@ -38,6 +38,7 @@ from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
 from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CLASSES
+from dueby_planner.calendar.reservation import begins_us
 from dueby_planner.calendar.verify import verify_calendar
 
 _PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
@@ -290,6 +291,7 @@ class _Planning:
 
 def _may_be_noise(entry: Entry, placement: Placement) -> bool:
     """Return whether the job's windows no longer do by this reading alone, and nothing has happened."""
-    is_moved = bool(entry.windows) and not placement.kept and entry.deadline_class in _PROMISED
+    begins_now = bool(placement.reservation) and begins_us(placement.reservation) <= 0
+    is_moved = bool(entry.windows) and not placement.kept and not begins_now and entry.deadline_class in _PROMISED
     memory = entry.given.memory
     return is_moved and entry.model.news is None and memory.generation is not None and not memory.waited_for_windows

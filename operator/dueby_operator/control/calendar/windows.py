@@ -76,7 +76,8 @@ def due(placement: Placement, room: Room, *, least_us: Callable[[Window], int]) 
         if first.from_us > EARLY_US or first.to_us - max(0, first.from_us) < least_us(first):
             continue
         count = min(lane.count, max(0, left[name]))
-        if first.from_us > 0 and count:
+        # What is kept for nobody leaves alone what others wait to begin on.
+        if count and (first.from_us > 0 or placement.job.deadline_class in ("Relaxed", "BestEffort")):
             others = room.ledger().idle(name, first.from_us) - (room.idle[name] - left[name])
             count = min(count, max(0, others))
         left[name] -= count

@@ -26,6 +26,7 @@ def hold(job: str, deadline_class: DeadlineClass = "Relaxed", *, worker: str = "
         deadline_class=deadline_class,
         ends_us=ends,
         surely_ends_us=ends,
+        done_us=ends,
         gives_way_us=10,
         can_give_way=True,
     )
@@ -67,6 +68,11 @@ def test_a_worker_whose_device_is_meant_for_others_by_now_gives_way_first_whatev
     over = replace(hold("hard", "Hard"), until_us=5)
     assert find_who_gives_way(placed(), [hold("best", "BestEffort"), over], stacks()) == {("team", "hard"): ("w0",)}
     assert not find_who_gives_way(placed(), [replace(over, until_us=50)], stacks())
+
+
+def test_a_worker_whose_time_is_nearly_up_is_not_taken_to_end_by_itself() -> None:
+    over = replace(hold("relaxed"), until_us=5, ends_us=5)
+    assert find_who_gives_way(placed(begins=5), [over], stacks()) == {("team", "relaxed"): ("w0",)}
 
 
 def test_a_jobs_own_windows_stop_none_of_its_workers() -> None:

@@ -26,6 +26,7 @@ def hold(deadline_class: DeadlineClass = "Soft", *, ends: int = 100, surely: int
         deadline_class=deadline_class,
         ends_us=ends,
         surely_ends_us=surely,
+        done_us=ends,
         gives_way_us=gives_way,
     )
 
