@@ -28,7 +28,10 @@ def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
     if not entry.model.alive:
         return []
     rest_us, surely_us = _rest_us(entry, Fraction(0)), _rest_us(entry, HYSTERESIS)
-    protected = is_protected(entry)
+    protected, kind = is_protected(entry), entry.deadline_class
+    pause = pause_us(worker.assignment.choice.start_us for worker in entry.model.alive)
+    if kind == "Relaxed" and rest_us + pause > entry.time_us:  # it can't wait any longer
+        kind = "Soft"
     found = []
     for worker in entry.model.alive:
         stack = None if worker.state == "queued" else _stack_of(entry, worker, stacks, idle)
@@ -43,7 +46,7 @@ def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
                 key=entry.key,
                 worker=worker.name,
                 stack=stack,
-                deadline_class=entry.deadline_class,
+                deadline_class=kind,
                 ends_us=min(rest_us, bound_us),
                 surely_ends_us=min(surely_us + EXIT_US, bound_us),
                 done_us=rest_us,
