@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.shared_cluster import SharedCluster
@@ -33,6 +33,8 @@ arrivals = st.builds(
 )
 
 
+# The same days each time: a rare one that is found by chance would be another change's failure. More of them: test-deep.
+@settings(derandomize=True)
 @given(st.lists(arrivals, min_size=1, max_size=7))
 def test_promises_are_kept_and_every_job_ends(days: list[Arrival]) -> None:
     cluster = SharedCluster(CORES)
