@@ -33,7 +33,7 @@ arrivals = st.builds(
 )
 
 
-# The same days each time: a rare one that is found by chance would be another change's failure. More of them: test-deep.
+# The same days each time: a rare one found by chance would be another change's failure. More of them: test-deep.
 @settings(derandomize=True)
 @given(st.lists(arrivals, min_size=1, max_size=7))
 def test_promises_are_kept_and_every_job_ends(days: list[Arrival]) -> None:
