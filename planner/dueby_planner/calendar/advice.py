@@ -25,21 +25,21 @@ class Advice:
 class Advices(Mapping[str, Advice]):
     """Advice for jobs by name, made when it is asked for: that can take longer than the calendar."""
 
-    def __init__(self, problems: Mapping[str, Problem], free: Free) -> None:
-        """`free` is what others leave."""
-        self._problems, self._free = problems, free
+    def __init__(self, jobs: Mapping[str, tuple[Problem, Free]]) -> None:
+        """`jobs`: each with what others leave to it."""
+        self._jobs = jobs
         self._made: dict[str, Advice] = {}
 
     def __getitem__(self, name: str) -> Advice:
         if name not in self._made:
-            self._made[name] = advise(self._problems[name], self._free)
+            self._made[name] = advise(*self._jobs[name])
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._problems)
+        return iter(self._jobs)
 
     def __len__(self) -> int:
-        return len(self._problems)
+        return len(self._jobs)
 
 
 def advise(problem: Problem, free: Free) -> Advice:

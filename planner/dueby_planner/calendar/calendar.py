@@ -21,6 +21,7 @@ from dueby_planner.calendar.cut import Cut, Cuts
 from dueby_planner.calendar.draft import Draft
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free
+from dueby_planner.calendar.quotas import within_quotas
 from dueby_planner.calendar.reservation import Reservation, begins_us, done_by
 from dueby_planner.calendar.rest import place_now, place_relaxed, place_soon
 from dueby_planner.deadline_classes import Action
@@ -95,7 +96,7 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
         pool=pool,
         left=left,
         cut=next(iter(cuts.values()), None),
-        advice=Advices({job.name: job.problem for job in without_place}, left["Hard"]),
+        advice=Advices({job.name: (job.problem, within_quotas(job, left["Hard"])) for job in without_place}),
     )
 
 

@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dueby_planner.calendar.free_devices import Taken, least_free, without
+from dueby_planner.calendar.free_devices import Taken, without
 from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
 from dueby_planner.calendar.pool import Free
+from dueby_planner.calendar.quotas import charged, least_within
 from dueby_planner.calendar.reservation import Lane, Reservation, Window, done_by
 from dueby_planner.model.capacity import capacity
 
@@ -37,10 +38,11 @@ def stored_reservation(job: CalendarJob, free: Free) -> Reservation | None:
     for stored in sorted(job.stored, key=lambda each: each.from_us):
         missing = stored.count if stored.to_us > 0 else 0
         for name, window in _windows(job, stored):
-            there = least_free(left.get(name, ()), window.from_us, window.to_us)
+            there = least_within(left, name, job.quotas, window.from_us, window.to_us)
             if count := min(missing, there):
                 windows[name].append((window, count))
-                left[name] = without(left[name], [Taken(window.from_us, window.to_us, count)])
+                for of_name, taken in charged(name, Taken(window.from_us, window.to_us, count), job.quotas):
+                    left[of_name] = without(left[of_name], [taken])
                 missing -= count
         if missing:
             return None

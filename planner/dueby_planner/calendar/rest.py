@@ -11,6 +11,7 @@ from dueby_planner.calendar.free_devices import FreeDevices, Step, Taken, withou
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.place import place, suffices
 from dueby_planner.calendar.pool import Free
+from dueby_planner.calendar.quotas import within_quotas
 from dueby_planner.calendar.reservation import Reservation, begins_us
 from dueby_planner.model.problem import Problem
 
@@ -22,13 +23,13 @@ _WAITED_STARTS = 2
 
 def place_soon(draft: Draft, job: CalendarJob, beside: DeadlineClass) -> None:
     """Give the job the fewest devices that end little later than all that are left would, if it ever ends."""
-    if reservation := _soon(job.problem, draft.left(beside)):
+    if reservation := _soon(job.problem, within_quotas(job, draft.left(beside))):
         draft.add(job, reservation, beside=beside)
 
 
 def place_relaxed(draft: Draft, job: CalendarJob) -> bool:
     """Place a Relaxed job; return whether it is urgent, and is placed as a Soft one."""
-    is_urgent = not _can_wait(job.problem, draft.left("Relaxed"))
+    is_urgent = not _can_wait(job.problem, within_quotas(job, draft.left("Relaxed")))
     tables = GIVING_WAY if is_urgent else GIVING_WAY[:-1]
     if not draft.place(job, *tables):
         place_soon(draft, job, tables[-1])
@@ -37,7 +38,7 @@ def place_relaxed(draft: Draft, job: CalendarJob) -> bool:
 
 def place_now(draft: Draft, job: CalendarJob) -> None:
     """Give a BestEffort job devices that are idle now, if there are any for long enough to do something."""
-    idle = {name: _idle_now(steps) for name, steps in draft.left("BestEffort").items()}
+    idle = {name: _idle_now(steps) for name, steps in within_quotas(job, draft.left("BestEffort")).items()}
     reservation = place(job.problem, idle, soon=True) or _soon(job.problem, idle)
     if reservation and begins_us(reservation) == 0:
         draft.add(job, reservation, beside="BestEffort")
