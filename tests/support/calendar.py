@@ -147,7 +147,11 @@ def quota_sets(draw: st.DrawFn) -> tuple[list[CalendarJob], CalendarPool]:
         expected={beside: {**pool.expected[beside], **limits.expected[beside]} for beside in CLASSES},
     )
     costs = st.fixed_dictionaries({"a": st.integers(0, 3), "b": st.integers(1, 3)})
-    return [replace(job, quotas={name: draw(costs) for name in units if draw(st.booleans())}) for job in jobs], pool
+    bound = [
+        replace(job, quotas={name: draw(costs) for name in units if draw(st.booleans())}, stays=draw(st.booleans()))
+        for job in jobs
+    ]
+    return bound, pool
 
 
 @st.composite

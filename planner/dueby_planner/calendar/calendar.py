@@ -20,11 +20,12 @@ from dueby_planner.calendar.arrivals import keep_stored, place_arrivals
 from dueby_planner.calendar.cut import Cut, Cuts
 from dueby_planner.calendar.draft import Draft
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
+from dueby_planner.calendar.place_job import free_for
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free
-from dueby_planner.calendar.quotas import within_quotas
 from dueby_planner.calendar.reservation import Reservation, begins_us, done_by
 from dueby_planner.calendar.rest import place_now, place_relaxed, place_soon
 from dueby_planner.deadline_classes import Action
+from dueby_planner.model.problem import NEVER_US
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
         pool=pool,
         left=left,
         cut=next(iter(cuts.values()), None),
-        advice=Advices({job.name: (job.problem, within_quotas(job, left["Hard"])) for job in without_place}),
+        advice=Advices({job.name: (job.problem, next(free_for(job, left["Hard"], NEVER_US))) for job in without_place}),
     )
 
 

@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.place import place
+from dueby_planner.calendar.place_job import place_job
 from dueby_planner.calendar.pool import CalendarPool, Free
-from dueby_planner.calendar.quotas import within_quotas
 from dueby_planner.calendar.reservation import Reservation
 from dueby_planner.calendar.tables import Tables
 
@@ -43,7 +42,7 @@ class Draft:
     def place(self, job: CalendarJob, *tables: DeadlineClass) -> bool:
         """Place the job on the first of these tables on which it is in time; return whether there is one."""
         for beside in tables:
-            reservation = place(job.problem, within_quotas(job, self.left(beside)))
+            reservation = place_job(job, self.left(beside))
             if reservation is not None:
                 self.add(job, reservation, beside=beside)
                 return True

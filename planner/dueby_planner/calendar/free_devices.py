@@ -86,6 +86,16 @@ def combined(one: FreeDevices, other: FreeDevices, count: Callable[[int, int], i
     return _joined(zip(times, [*times[1:], NEVER_US], counts, strict=True))
 
 
+def lasting(free: FreeDevices, until_us: int) -> FreeDevices:
+    """Return what is free from each moment until then without a gap; nothing after it."""
+    found: list[tuple[int, int, int]] = [(until_us, NEVER_US, 0)]
+    least = max((step.free for step in free), default=0)
+    for step in reversed(_between(free, 0, until_us)):
+        least = min(least, step.free)
+        found.append((step.from_us, min(step.to_us, until_us), least))
+    return _joined(reversed(found))
+
+
 def level_spans(free: FreeDevices, until_us: int, most: int) -> list[LevelSpan]:
     """Return when each level up to `most` is there until then: a tree of nested spans, at most one for each step."""
     spans: list[LevelSpan] = []

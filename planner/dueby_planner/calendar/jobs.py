@@ -38,6 +38,8 @@ class CalendarJob:
     """
     quotas: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """The quotas that bind it, and how many units of each a device of each name costs (quotas.py)."""
+    stays: bool = False
+    """Whether its workers can't be stopped: each keeps its device until the job is done (place_job.py)."""
 
 
 def by_deadline(jobs: Iterable[CalendarJob], *classes: DeadlineClass) -> list[CalendarJob]:

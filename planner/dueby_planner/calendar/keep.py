@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from dueby_planner.calendar.free_devices import Taken, without
 from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
+from dueby_planner.calendar.place_job import ends_together
 from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.quotas import charged, least_within
 from dueby_planner.calendar.reservation import Lane, Reservation, Window, done_by
@@ -94,5 +95,7 @@ def _is_enough(job: CalendarJob, reservation: Reservation) -> bool:
         held = sum(lane.count for lane in reservation if lane.device_class == name)
         if held > sum(group.count for group in problem.groups if group.device_class == name):
             return False
+    if job.stays and not ends_together(reservation):
+        return False
     rule = problem.rule if job.least_images is None else replace(problem.rule, images=job.least_images)
     return 0 < count <= problem.most and rule.accepts(done_by(reservation, problem, problem.time_us), count)

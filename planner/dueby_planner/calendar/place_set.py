@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable
 from dueby_planner.calendar.free_devices import always_free
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.place import free_us, place, usable
+from dueby_planner.calendar.place_job import place_job
 from dueby_planner.calendar.pool import Free
-from dueby_planner.calendar.quotas import within_quotas
 from dueby_planner.calendar.reservation import Reservation, device_us
 from dueby_planner.calendar.tables import Rivals, take
 from dueby_planner.model.problem import NEVER_US
@@ -37,7 +37,7 @@ def place_set(
     names = {group.device_class for job in ordered for group in job.problem.groups}
     for job in ordered:
         is_optional = job.name in optional
-        reservation = place(job.problem, within_quotas(job, left[-1]))
+        reservation = place_job(job, left[-1])
         if reservation is not None:
             placed.append((job, reservation))
             left.append(take(left[-1], reservation, rivals, job.quotas))
@@ -81,7 +81,7 @@ def _levelled(jobs: Iterable[CalendarJob], free: Free, rivals: Rivals) -> tuple[
     placed: Reservations = []
     left = []
     for job in jobs:
-        reservation = place(job.problem, within_quotas(job, free), levelled=True)
+        reservation = place_job(job, free, levelled=True)
         if reservation is None:
             return None
         placed.append((job, reservation))

@@ -53,9 +53,11 @@ def _verify_job(found: Placement) -> None:
     least = found.job.least_images if found.kept else None
     rule = problem.rule if least is None else replace(problem.rule, images=least)
     _require(rule.accepts(sorted(able, reverse=True), count), f"{name} does not do its images")
-    ends_us = max(lane.windows[-1].to_us for lane in found.reservation)
+    ends = {lane.windows[-1].to_us for lane in found.reservation}
+    is_whole = len(ends) == 1 and all(len(lane.windows) == 1 for lane in found.reservation)
+    _require(is_whole or not found.job.stays, f"{name} would have to be stopped before it is done")
     if is_hard and not found.kept:
-        _require(ends_us <= problem.time_us, f"{name} is Hard and ends after its deadline")
+        _require(max(ends) <= problem.time_us, f"{name} is Hard and ends after its deadline")
     there: Counter[str] = Counter()
     for group in problem.groups:
         there[group.device_class] += group.count
