@@ -21,6 +21,7 @@ from dueby_operator.cluster.nodes import (
     is_open,
     set_apart,
 )
+from dueby_operator.cluster.queue_quotas import find_quotas
 from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import max_pods, take
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
@@ -135,16 +136,18 @@ class ClusterDevices:
             self._open[key] = [node for node in there if is_open(node, tolerations=tolerations, selector=selector)]
         return self._open[key]
 
-    def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str], has_started: bool) -> Offer:
-        """Return what more workers of the job could have: by its queue's quota, or by what is free now."""
+    def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Offer:
+        """Return what more workers of the job could have: what is free now, and unused of its queue's quota."""
         if spec.queue_name:
-            return Offer(counts=self._in_queue(namespace, spec, classes, unused=has_started))
+            whole = self._in_queue(namespace, spec, classes, unused=False)
+            return Offer(counts=self.free_for_one(namespace, spec, classes=classes), in_queue=whole)
         return self._free_now(namespace, spec, classes)
 
     def stacks(self, claimants: Sequence[Claimant]) -> Stacks:
-        """Return the devices of nodes that aren't silent, for whom they are."""
+        """Return the devices of nodes that aren't silent, for whom they are, and the quotas of their queues."""
         nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
-        return find_stacks(nodes, claimants, self.settings, now_us=self.now_us)
+        found = find_stacks(nodes, claimants, self.settings, now_us=self.now_us)
+        return replace(found, quotas=find_quotas(self.queues, claimants, self.kinds, self._asked))
 
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
         """Return the devices of each class of which a pod of the job could have one now."""

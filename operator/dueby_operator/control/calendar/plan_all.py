@@ -4,7 +4,8 @@
     waiting, and running that lag     the planner's calendar: what was reserved is kept, others are placed beside it;
                                       windows that begin are started
     running, Relaxed and BestEffort   those give way whose devices are reserved; the others are watched
-    in a queue                        each for itself, on its queue's quota
+    in a queue                        the same within its quotas; workers are created that Kueue lets wait if others
+                                      have the quota
 
 What raises for one job is that job's fault, and the others are planned without it.
 """
@@ -21,10 +22,11 @@ from dueby_operator.control.calendar.give_way import find_who_gives_way
 from dueby_operator.control.calendar.holds import EXIT_US, find_holds, find_leaving
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread, urgency
+from dueby_operator.control.calendar.queue_up import Turns
 from dueby_operator.control.calendar.reserved import taken_by_placements, taken_by_status, without_old_windows
 from dueby_operator.control.calendar.unused import find_unused
 from dueby_operator.control.calendar.windows import Room
-from dueby_operator.control.chain import Outcome, PolicyInput, refusal
+from dueby_operator.control.chain import PolicyInput, refusal
 from dueby_operator.control.policies.plan import plan, wait_for_devices
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.work.build_model import build_model
@@ -70,7 +72,8 @@ class _Planning:
         self._beside: dict[DeadlineClass, Ledger] = {}
         """What is free for running jobs of each class: reserved devices of the classes above it are not."""
         self._idle: Counter[str] = Counter()
-        """Devices by stack on which a worker could be started now."""
+        """Devices by stack on which a worker could be started now, and units of quotas for it."""
+        self._turns = Turns(self._stacks, (), {})
 
     def plan(self, ready: Sequence[PolicyInput]) -> None:
         """Plan them."""
@@ -80,6 +83,7 @@ class _Planning:
         for entry in self._running(*_PROMISED):
             self._guarded(entry.given, self._watch, entry)
         placed = self._place()
+        self._turns = Turns(self._stacks, self._holds, {key: each for key, (each, _) in placed.items()})
         self._decide(placed, *_PROMISED)
         placements = {key: placement for key, (placement, _) in placed.items() if key not in self.done}
         self._stop(find_who_gives_way(placements, self._holds, self._stacks), "GaveWay")
@@ -113,8 +117,8 @@ class _Planning:
         return [entry for key, entry in self._entries.items() if key not in self.done]
 
     def _running(self, *classes: DeadlineClass) -> list[Entry]:
-        """Return the jobs of these classes that have started, and are in no queue."""
-        found = [e for e in self._open_entries() if e.has_started and not e.is_queued and e.deadline_class in classes]
+        """Return the jobs of these classes that have started."""
+        found = [entry for entry in self._open_entries() if entry.has_started and entry.deadline_class in classes]
         return sorted(found, key=lambda entry: (classes.index(entry.deadline_class), entry.time_us, entry.key))
 
     def _enter(self, given: PolicyInput) -> None:
@@ -128,8 +132,7 @@ class _Planning:
             for entry in self._open_entries():
                 self._guarded(entry.given, self._count, entry)
             self._count(*self._open_entries())
-        there = (stack for stack in self._stacks.all if stack.is_there(0, 1))
-        self._idle = Counter({stack.name: stack.idle for stack in there})
+        self._idle = self._stacks.idle_now()
         for entry in self._open_entries():
             self._guarded(entry.given, self._hold, entry)
         grace_us = self.shared.devices.worker_grace_s * MICROS_PER_SECOND
@@ -146,7 +149,7 @@ class _Planning:
 
     def _hold(self, entry: Entry) -> None:
         """Note what the job's workers have, and what they will have."""
-        if entry.windows and not entry.is_queued and self._stacks.of(entry.key):
+        if entry.windows and self._stacks.of(entry.key):
             reserved = self._usable_of(entry).reserved()
             entry = replace(entry, model=replace(entry.model, reserved=reserved))
             self._entries[entry.key] = entry
@@ -161,12 +164,12 @@ class _Planning:
         """Decide on a running job with the idle devices that nobody is promised before it would be done with them."""
         ledger = self._beside[entry.deadline_class]
         horizon_us = max(1, entry.time_us)
-        free = {name: min(count, ledger.idle(name, horizon_us)) for name, count in self._idle_for(entry).items()}
+        free = ledger.idle(entry.key, self._idle_for(entry), horizon_us)
         model = entry.with_more(by_class(free, self._stacks))
         work = decide_workers(model)
         self._work[entry.key] = model, work
         if isinstance(work.action, Start):
-            begun = spread(work.action.assignments, free, self._stacks)
+            begun = self._stacks.charged(entry.key, spread(work.action.assignments, free, self._stacks))
             self._take((name, Taken(0, horizon_us, count)) for name, count in begun.items())
             self._idle.subtract(begun)
 
@@ -177,7 +180,7 @@ class _Planning:
         for stack in self._stacks.of(entry.key):
             idle[stack.name] = max(0, min(self._idle[stack.name], left[stack.device_class]))
             left[stack.device_class] -= idle[stack.name]
-        return idle
+        return self._stacks.within_quotas(entry.key, idle, self._idle)
 
     def _take(self, taken: Iterable[tuple[str, Taken]]) -> None:
         found = list(taken)
@@ -189,8 +192,7 @@ class _Planning:
         jobs: dict[str, Entry] = {}
         wanted: dict[str, CalendarJob] = {}
         for entry in self._open_entries():
-            if not entry.is_queued:
-                self._guarded(entry.given, self._ask_for_place, entry, jobs, wanted)
+            self._guarded(entry.given, self._ask_for_place, entry, jobs, wanted)
         return self._calendar(list(wanted.values()), jobs)
 
     def _ask_for_place(self, entry: Entry, jobs: dict[str, Entry], wanted: dict[str, CalendarJob]) -> None:
@@ -252,6 +254,9 @@ class _Planning:
         if _may_be_noise(entry, placement):
             self._work[entry.key] = entry.model, WorkDecision(lag=entry.model.lag, waits_for_windows=True)
             return
+        if work := self._turns.queue_up(self._usable_of(entry), placement):
+            self._work[entry.key] = entry.model, work
+            return
         # What is kept for nobody is left to those that are promised something.
         others = {
             key: other
@@ -259,12 +264,13 @@ class _Planning:
             if key != entry.key and (other.job.deadline_class in _PROMISED or entry.deadline_class in _YIELDING)
         }
         room = Room(
+            key=entry.key,
             stacks=self._stacks,
             ledger=lambda: self._ledger.take(taken_by_placements(others)),
             idle=self._idle_for(entry),
         )
         found = decide_placed(self._usable_of(entry), placement, calendar, room)
-        self._idle.subtract(found.begun)
+        self._idle.subtract(self._stacks.charged(entry.key, found.begun))
         self._work[entry.key] = entry.model, found.work
 
     def _carry_out(self, entry: Entry) -> None:
@@ -272,8 +278,6 @@ class _Planning:
         given = replace(entry.given, shared=self.shared)
         if entry.key in self._work:
             outcome = plan(given, *self._work[entry.key])
-        elif entry.is_queued:
-            outcome = self._plan_queued(given, entry)
         elif entry.has_started or entry.model.is_complete or entry.model.must_stop:
             outcome = plan(given, entry.model, decide_workers(entry.model))
         else:
@@ -281,12 +285,6 @@ class _Planning:
         after = without_old_windows(given.after(outcome), self._work[entry.key][1] if entry.key in self._work else None)
         self.shared = after.shared
         self.done[entry.key] = after
-
-    def _plan_queued(self, given: PolicyInput, entry: Entry) -> Outcome:
-        model = entry.model
-        if not model.workers and (model.most == 0 or not any(model.counts.values())):
-            return wait_for_devices(given, model)
-        return plan(given, model, decide_workers(model))
 
 
 def _may_be_noise(entry: Entry, placement: Placement) -> bool:

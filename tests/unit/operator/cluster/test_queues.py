@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dueby_operator.cluster.nodes import DeviceKind
-from dueby_operator.cluster.queues import ClusterQueue, Queue, read_groups
+from dueby_operator.cluster.queues import ClusterQueue, Queue, read_queue
 from dueby_operator.jobs import names
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
@@ -55,7 +55,7 @@ SPLIT = cluster_queue(
     ],
 )
 def test_a_class_gets_what_its_flavor_has(queue: ClusterQueue, product: str, whole: int, unused: int) -> None:
-    found = Queue(groups=read_groups(queue, LABELS))
+    found = read_queue(queue, LABELS)
     kind = DeviceKind(resource=GPU, selector={LABEL: product})
     assert (found.max_workers(kind, ASKED, unused=False), found.max_workers(kind, ASKED, unused=True)) == (
         whole,
@@ -65,7 +65,7 @@ def test_a_class_gets_what_its_flavor_has(queue: ClusterQueue, product: str, who
 
 def queues(cpu: str, used: str = "0") -> dict[tuple[str, str], Queue]:
     queue = cluster_queue([flavor("any", cpu=cpu, memory="64Gi")], used={"any": {"cpu": used}})
-    return {("team", "night"): Queue(groups=read_groups(queue, {}))}
+    return {("team", "night"): read_queue(queue, {})}
 
 
 def in_queue(**more: Any) -> Look:
@@ -73,7 +73,7 @@ def in_queue(**more: Any) -> Look:
 
 
 def test_a_job_in_a_queue_is_one_suspended_job_planned_on_the_quota() -> None:
-    found = in_queue(nodes={}, queues=queues("4", used="4"))
+    found = in_queue(queues=queues("4", used="4"))
     (create,) = found.created
     assert len(found.writes) == 1
     assert create.job["spec"]["suspend"] is True

@@ -59,7 +59,7 @@ def test_an_odd_queue_is_left_out_and_the_others_are_read() -> None:
             found = await read_queues(kube, named)
             assert list(found) == [("team", "night")]
             ((flavor,),) = found["team", "night"].groups
-            assert (flavor.nominal, flavor.node_labels) == ({"cpu": 40.0}, {"zone": "a"})
+            assert (flavor.quota, flavor.node_labels) == ({"cpu": 40.0}, {"zone": "a"})
 
     asyncio.run(read())
     assert f"{API}/namespaces/team/localqueues/a%2Fb" in asked

@@ -23,12 +23,18 @@ def hold(deadline_class: DeadlineClass = "Soft", *, ends: int = 100, surely: int
         key=KEY,
         worker="w0",
         stack="a",
+        device_class="a",
         deadline_class=deadline_class,
         ends_us=ends,
         surely_ends_us=surely,
         done_us=ends,
         gives_way_us=gives_way,
     )
+
+
+def idle(ledger: Ledger, name: str, within_us: int) -> int:
+    """How many devices are free from now on."""
+    return ledger.idle(KEY, {name: 9}, within_us)[name]
 
 
 def steps(ledger: Ledger, kind: DeadlineClass) -> list[tuple[int, int]]:
@@ -60,14 +66,14 @@ def test_what_is_taken_is_gone_of_the_rivals_too_and_of_no_table_more_than_it_ha
     rivals = {"a": {"b": 2}, "b": {"a": 1}}
     stacks = Stacks(all=(stack(), stack("b", devices=3, idle=3)), rivals=rivals)
     left = open_ledger(stacks, []).take([("a", Taken(0, 50, 2))])
-    assert left.idle("a", 50) == 2
-    assert left.idle("b", 50) == 0
+    assert idle(left, "a", 50) == 2
+    assert idle(left, "b", 50) == 0
     assert left.free["Hard"]["b"][-1].free == 3
-    assert left.idle("a", 51) == 2
-    assert open_ledger(stacks, []).take([("b", Taken(60, 70, 3))]).idle("a", 60) == 4
+    assert idle(left, "a", 51) == 2
+    assert idle(open_ledger(stacks, []).take([("b", Taken(60, 70, 3))]), "a", 60) == 4
 
 
 def test_idle_means_all_the_time() -> None:
     ledger = open_ledger(Stacks(all=(stack(),)), []).take([("a", Taken(20, 30, 3))])
-    assert [ledger.idle("a", within) for within in (1, 20, 21, 100)] == [4, 4, 1, 1]
-    assert ledger.idle("elsewhere", 1) == 0
+    assert [idle(ledger, "a", within) for within in (1, 20, 21, 100)] == [4, 4, 1, 1]
+    assert idle(ledger, "elsewhere", 1) == 0
