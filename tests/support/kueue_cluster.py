@@ -1,4 +1,4 @@
-"""The cluster in small with Kueue: Jobs in a queue wait until all their workers fit into the quota, the oldest first."""
+"""The cluster in small with Kueue: a Job in a queue waits until all of it fits into the quota, the oldest Job first."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -58,7 +58,10 @@ class KueueCluster(SharedCluster):
         used = {"name": "cpu", "total": str(self.used(name))}
         document = {
             "metadata": {"name": name},
-            "spec": {"cohortName": share.cohort, "resourceGroups": [{"flavors": [{"name": "any", "resources": [quota]}]}]},
+            "spec": {
+                "cohortName": share.cohort,
+                "resourceGroups": [{"flavors": [{"name": "any", "resources": [quota]}]}],
+            },
             "status": {"flavorsUsage": [{"name": "any", "resources": [used]}]},
         }
         return parse(ClusterQueue, document)

@@ -67,6 +67,24 @@ def test_an_odd_queue_is_left_out_and_the_others_are_read() -> None:
     assert len(asked) == len(set(asked)), "what queues have in common is read once"
 
 
+def test_a_queue_is_read_with_all_cluster_queues_of_its_cohort() -> None:
+    one, two, alone = whole("4"), whole("6"), whole("50")
+    one["spec"]["cohortName"] = two["spec"]["cohortName"] = "all"
+    there = THERE | {f"{API}/clusterqueues/night": one, f"{API}/clusterqueues": {"items": [one, two, alone]}}
+
+    async def answer(request: web.Request) -> web.Response:
+        found = there.get(request.path, 404)
+        return web.json_response(found) if isinstance(found, dict) else web.json_response({}, status=404)
+
+    async def read() -> None:
+        async with served(answer) as kube:
+            found = await read_queues(kube, [("team", "night")])
+            ((flavor,),) = found["team", "night"].groups
+            assert (flavor.quota, flavor.shared) == ({"cpu": 10.0}, {"cpu": 10.0})
+
+    asyncio.run(read())
+
+
 def test_a_name_is_one_segment_of_a_path() -> None:
     assert paths.jobs_path("team", "a") == "/apis/dueby.dev/v1alpha1/namespaces/team/inferencejobs/a"
     assert paths.core_path("pods", "a/b", "c?d#e%f") == "/api/v1/namespaces/a%2Fb/pods/c%3Fd%23e%25f"
