@@ -14,6 +14,8 @@ def test_two_hard_jobs_in_a_queue_that_only_fit_one_after_the_other_are_both_in_
     assert cluster.status("second").phase == "Scheduled"
     assert cluster.said("second", "Feasible")[0] == "Reserved"
     assert not cluster.queued("second")
+    # None of its workers can be stopped before the others.
+    assert len({window.to_time for window in cluster.status("second").plan.windows}) == 1
     cluster.run(120, until=lambda: cluster.jobs["second"].is_done)
     assert cluster.ended_s("first") <= 60
     assert cluster.ended_s("second") <= 120
