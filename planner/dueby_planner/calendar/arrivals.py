@@ -44,11 +44,9 @@ def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[
     together = _place_beside_all(draft, [*hard, *soft], optional=soft) if soft else None
     for job, reservation in together or _place_beside_all(draft, hard, optional=hard) or ():
         draft.add(job, reservation, beside="BestEffort")
-    count = -1
-    while count < len(_hard(draft)):  # until what was placed anew makes room for no other Hard job
-        count = len(_hard(draft))
-        draft = _place_hard(draft, _without_place(jobs, draft, "Hard"))
-        draft = _anew(draft, _without_place(jobs, draft, "Hard")) or draft
+    draft = _place_hard(draft, _without_place(jobs, draft, "Hard"))
+    while anew := _anew(draft, _without_place(jobs, draft, "Hard")):  # it may have made room for others, too
+        draft = _place_hard(anew, _without_place(jobs, anew, "Hard"))
     draft = hand_over(draft, _without_place(jobs, draft, "Hard"), running) or draft
     for job in _without_place(jobs, draft, "Soft"):
         draft.place(job, *GIVING_WAY)
