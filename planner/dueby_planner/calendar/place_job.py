@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from dueby_planner.calendar.free_devices import lasting
 from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.place import place
+from dueby_planner.calendar.place import place, suffices
 from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.quotas import within_quotas
 from dueby_planner.calendar.reservation import Reservation, Window, ends_us
@@ -31,6 +31,11 @@ def place_on(
     """Return what the job holds of what is free for it so that it is done by then; None if that can't be."""
     found = place(job.problem, left, until_us=until_us, levelled=levelled, soon=soon)
     return _to_its_end(job, found) if found and job.stays else found
+
+
+def can_be_done(job: CalendarJob, free: Free, until_us: int) -> bool:
+    """Return whether the job can be done by then on what is free."""
+    return any(suffices(job.problem, left, until_us) for left in free_for(job, free, until_us))
 
 
 def free_for(job: CalendarJob, free: Free, until_us: int) -> Iterator[Free]:

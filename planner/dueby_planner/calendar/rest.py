@@ -10,7 +10,7 @@ from dueby_planner.calendar.draft import Draft
 from dueby_planner.calendar.free_devices import FreeDevices, Step, Taken, without
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.place import suffices
-from dueby_planner.calendar.place_job import free_for, place_job, place_on
+from dueby_planner.calendar.place_job import can_be_done, free_for, place_job, place_on
 from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.reservation import Reservation, begins_us
 from dueby_planner.model.problem import NEVER_US
@@ -54,12 +54,11 @@ def _soon(job: CalendarJob, free: Free) -> Reservation | None:
 
 def _can_wait(job: CalendarJob, free: Free) -> bool:
     """Return whether the job is in time on what is free, even if it begins a little later."""
-    problem = job.problem
-    wait_us = _WAITED_STARTS * max(choice.start_us for group in problem.groups for choice in group.choices)
+    wait_us = _WAITED_STARTS * max(choice.start_us for group in job.problem.groups for choice in group.choices)
     later = {
         name: without(steps, [Taken(0, wait_us, max(step.free for step in steps))]) for name, steps in free.items()
     }
-    return any(suffices(problem, left, problem.time_us) for left in free_for(job, later, problem.time_us))
+    return can_be_done(job, later, job.problem.time_us)
 
 
 def _idle_now(steps: FreeDevices) -> FreeDevices:

@@ -55,6 +55,11 @@ class Entry:
         return self.model.revision > 0
 
     @property
+    def waits_for_devices(self) -> bool:
+        """Whether there is nothing to decide for it before it has a device or a place in the calendar."""
+        return not self.has_started and not self.model.is_complete and not self.model.must_stop
+
+    @property
     def time_us(self) -> int:
         """The time until its deadline; negative once that has passed."""
         return self.model.deadline_us - self.model.now_us
@@ -102,6 +107,15 @@ class Entry:
         """Return the job with so many more devices of each class, as far as it may have them."""
         own = self.model.counts
         return replace(self.model, counts={name: own[name] + devices.get(name, 0) for name in own})
+
+    def idle(self, stacks: Stacks, idle: Mapping[str, int]) -> dict[str, int]:
+        """Return the devices by stack on which a worker of the job could be started now, of those that are idle."""
+        left, found = Counter(self.model.offered), {}
+        left.subtract(self.absent)
+        for stack in stacks.of(self.key):
+            found[stack.name] = max(0, min(idle[stack.name], left[stack.device_class]))
+            left[stack.device_class] -= found[stack.name]
+        return stacks.within_quotas(self.key, found, idle)
 
     def usable(self, stacks: Stacks) -> "Usable":
         """Return what the job could do with each of the devices that it may use, free or not.
@@ -168,10 +182,12 @@ class Usable:
         return replace(self.pool, groups=tuple(sorted(groups, key=lambda group: group.device_class)))
 
     def demand(self) -> CalendarJob:
-        """Return what is left of a running job, for the devices that all jobs need together."""
+        """Return all that is left of a running job, as if it had no workers."""
         images = self.entry.model.images_left
         problem = replace(self.problem(images=images), pool=self.pool, max_gpus=self.entry.model.spec.gpus.max)
-        return CalendarJob(name=self.entry.name, deadline_class=self.entry.deadline_class, problem=problem)
+        return CalendarJob(
+            name=self.entry.name, deadline_class=self.entry.deadline_class, problem=problem, goes_on=True
+        )
 
     def job(self, *, images: int, least: int | None = None) -> CalendarJob:
         """Return the job as the planner's calendar takes it, with so many images to place."""

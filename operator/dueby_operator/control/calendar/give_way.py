@@ -5,7 +5,8 @@ and workers whose own time on their device is up; a device that is idle, or come
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_operator.control.calendar.holds import by_readiness
@@ -17,16 +18,23 @@ from dueby_planner.calendar.pool import CLASSES
 
 
 def find_who_gives_way(
-    placements: Mapping[JobKey, Placement], holds: Sequence[Hold], stacks: Stacks
+    placements: Mapping[JobKey, Placement],
+    holds: Sequence[Hold],
+    stacks: Stacks,
+    handing_over: Mapping[JobKey, Collection[str]] = MappingProxyType({}),
 ) -> Mapping[JobKey, tuple[str, ...]]:
-    """Return the names of the workers that are to stop now, by job."""
+    """Return the names of the workers that are to stop now, by job, beside those that hand their devices over."""
     claims = _claims(placements)
     stopping: dict[JobKey, list[str]] = defaultdict(list)
     for stack in stacks.all:
         there = [hold for hold in holds if hold.stack == stack.name]
         asked: list[Hold] = []
         # Who is about to be done anyway would not be gone sooner.
-        able = (each for each in there if each.can_give_way and each.done_us > each.gives_way_us)
+        able = (
+            each
+            for each in there
+            if each.can_give_way and each.done_us > each.gives_way_us and each.key not in handing_over
+        )
         for hold in by_readiness(able):
             wanted = sum(
                 count
@@ -35,12 +43,19 @@ def find_who_gives_way(
             )
             if not wanted:
                 continue
-            coming = stack.leaving + sum(each.done_us <= hold.gives_way_us for each in there if each not in asked)
+            coming = stack.leaving + sum(
+                _free_us(each, handing_over) <= hold.gives_way_us for each in there if each not in asked
+            )
             if wanted > stack.idle + coming + len(asked):
                 asked.append(hold)
         for hold in asked:
             stopping[hold.key].append(hold.worker)
     return {key: tuple(names) for key, names in stopping.items()}
+
+
+def _free_us(hold: Hold, handing_over: Mapping[JobKey, Collection[str]]) -> int:
+    """Return when the device comes free without being asked for."""
+    return hold.gives_way_us if hold.worker in handing_over.get(hold.key, ()) else hold.done_us
 
 
 def _claims(placements: Mapping[JobKey, Placement]) -> Mapping[str, list[tuple[JobKey, DeadlineClass, int, int]]]:

@@ -33,6 +33,8 @@ class Hold:
     """The same with a margin."""
     done_us: int
     """When its work is expected to be done, whatever else its device is meant for."""
+    bound_us: int = NEVER_US
+    """It can't have its device for longer."""
     gives_way_us: int
     """How soon it could be gone."""
     can_give_way: bool = False

@@ -19,11 +19,17 @@ from dueby_api.inference_job import DeadlineClass
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.calendar.entries import Entry, Usable
 from dueby_operator.control.calendar.give_way import find_who_gives_way
+from dueby_operator.control.calendar.hand_over import hand_over, running_job
 from dueby_operator.control.calendar.holds import EXIT_US, find_holds, find_leaving
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread, urgency
 from dueby_operator.control.calendar.queue_up import Turns
-from dueby_operator.control.calendar.reserved import taken_by_placements, taken_by_status, without_old_windows
+from dueby_operator.control.calendar.reserved import (
+    may_be_noise,
+    taken_by_placements,
+    taken_by_status,
+    without_old_windows,
+)
 from dueby_operator.control.calendar.unused import find_unused
 from dueby_operator.control.calendar.windows import Room
 from dueby_operator.control.chain import PolicyInput, refusal
@@ -40,7 +46,6 @@ from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
 from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CLASSES
-from dueby_planner.calendar.reservation import begins_us
 from dueby_planner.calendar.verify import verify_calendar
 
 _PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
@@ -74,6 +79,8 @@ class _Planning:
         self._idle: Counter[str] = Counter()
         """Devices by stack on which a worker could be started now, and units of quotas for it."""
         self._turns = Turns(self._stacks, (), {})
+        self._handing_over: dict[JobKey, Sequence[str]] = {}
+        """Workers that stop now so that Hard jobs with earlier deadlines get their devices."""
 
     def plan(self, ready: Sequence[PolicyInput]) -> None:
         """Plan them."""
@@ -84,9 +91,12 @@ class _Planning:
             self._guarded(entry.given, self._watch, entry)
         placed = self._place()
         self._turns = Turns(self._stacks, self._holds, {key: each for key, (each, _) in placed.items()})
+        for key, workers in self._handing_over.items():
+            rest = placed[key][0].reservation if key in placed else ()
+            self._work[key] = self._entries[key].model, hand_over(self._entries[key], workers, rest, self._stacks)
         self._decide(placed, *_PROMISED)
         placements = {key: placement for key, (placement, _) in placed.items() if key not in self.done}
-        self._stop(find_who_gives_way(placements, self._holds, self._stacks), "GaveWay")
+        self._stop(find_who_gives_way(placements, self._holds, self._stacks, self._handing_over), "GaveWay")
         self._stop(find_leaving(self._open_entries()), "NodeDrains")
         for kind in _YIELDING:
             above = CLASSES[: CLASSES.index(kind)]
@@ -164,7 +174,7 @@ class _Planning:
         """Decide on a running job with the idle devices that nobody is promised before it would be done with them."""
         ledger = self._beside[entry.deadline_class]
         horizon_us = max(1, entry.time_us)
-        free = ledger.idle(entry.key, self._idle_for(entry), horizon_us)
+        free = ledger.idle(entry.key, entry.idle(self._stacks, self._idle), horizon_us)
         model = entry.with_more(by_class(free, self._stacks))
         work = decide_workers(model)
         self._work[entry.key] = model, work
@@ -172,15 +182,6 @@ class _Planning:
             begun = self._stacks.charged(entry.key, spread(work.action.assignments, free, self._stacks))
             self._take((name, Taken(0, horizon_us, count)) for name, count in begun.items())
             self._idle.subtract(begun)
-
-    def _idle_for(self, entry: Entry) -> Mapping[str, int]:
-        """Return the devices by stack on which a worker of the job could be started now."""
-        left, idle = Counter(entry.model.offered), {}
-        left.subtract(entry.absent)
-        for stack in self._stacks.of(entry.key):
-            idle[stack.name] = max(0, min(self._idle[stack.name], left[stack.device_class]))
-            left[stack.device_class] -= idle[stack.name]
-        return self._stacks.within_quotas(entry.key, idle, self._idle)
 
     def _take(self, taken: Iterable[tuple[str, Taken]]) -> None:
         found = list(taken)
@@ -217,9 +218,7 @@ class _Planning:
         except Exception:  # one of them is the reason: without the others it shows which
             found: dict[JobKey, tuple[Placement, Calendar]] = {}
             for job in wanted:
-                ledger = self._ledger.take(
-                    taken_by_placements({key: placement for key, (placement, _) in found.items()})
-                )
+                ledger = self._ledger.take(taken_by_placements({key: each for key, (each, _) in found.items()}))
                 self._guarded(jobs[job.name].given, self._place_alone, job, jobs, ledger, found)
             return found
 
@@ -233,25 +232,35 @@ class _Planning:
         found.update(self._placed([job], jobs, ledger))
 
     def _placed(self, wanted: Sequence[CalendarJob], jobs: Mapping[str, Entry], ledger: Ledger) -> Placed:
+        entries = [e for e in self._running("Hard") if e.model.images_left and self._stacks.of(e.key)]
         running = [
-            self._usable_of(entry).demand()
-            for entry in self._running("Hard")
-            if entry.name not in jobs and entry.model.images_left and self._stacks.of(entry.key)
+            running_job(self._usable_of(entry), self._holds, may_hand_over=self._may_hand_over(entry))
+            for entry in entries
         ]
         calendar = make_calendar(wanted, ledger.pool(), running=running)
         verify_calendar(calendar)
-        return {jobs[found.job.name].key: (found, calendar) for found in calendar.placements}
+        keys = {entry.name: entry.key for entry in (*entries, *jobs.values())}
+        self._handing_over |= {keys[name]: workers for name, workers in calendar.handing_over.items()}
+        return {keys[found.job.name]: (found, calendar) for found in calendar.placements}
+
+    def _may_hand_over(self, entry: Entry) -> bool:
+        _, work = self._work.get(entry.key, (entry.model, WorkDecision()))
+        return not self._handing_over and work.action is None and not work.is_short
 
     def _decide(self, placed: Placed, *classes: DeadlineClass) -> None:
         """Decide what begins now of the jobs of these classes."""
-        of_class = {key: found for key, (found, _) in placed.items() if found.job.deadline_class in classes}
+        of_class = {
+            key: found
+            for key, (found, _) in placed.items()
+            if found.job.deadline_class in classes and key not in self._handing_over
+        }
         for key in sorted(of_class, key=lambda key: urgency(of_class[key])):
             entry = self._entries[key]
             self._guarded(entry.given, self._decide_one, entry, placed)
 
     def _decide_one(self, entry: Entry, placed: Placed) -> None:
         placement, calendar = placed[entry.key]
-        if _may_be_noise(entry, placement):
+        if may_be_noise(entry, placement):
             self._work[entry.key] = entry.model, WorkDecision(lag=entry.model.lag, waits_for_windows=True)
             return
         if work := self._turns.queue_up(self._usable_of(entry), placement):
@@ -267,7 +276,7 @@ class _Planning:
             key=entry.key,
             stacks=self._stacks,
             ledger=lambda: self._ledger.take(taken_by_placements(others)),
-            idle=self._idle_for(entry),
+            idle=entry.idle(self._stacks, self._idle),
         )
         found = decide_placed(self._usable_of(entry), placement, calendar, room)
         self._idle.subtract(self._stacks.charged(entry.key, found.begun))
@@ -278,18 +287,10 @@ class _Planning:
         given = replace(entry.given, shared=self.shared)
         if entry.key in self._work:
             outcome = plan(given, *self._work[entry.key])
-        elif entry.has_started or entry.model.is_complete or entry.model.must_stop:
-            outcome = plan(given, entry.model, decide_workers(entry.model))
-        else:
+        elif entry.waits_for_devices:
             outcome = wait_for_devices(given, entry.model)
+        else:
+            outcome = plan(given, entry.model, decide_workers(entry.model))
         after = without_old_windows(given.after(outcome), self._work[entry.key][1] if entry.key in self._work else None)
         self.shared = after.shared
         self.done[entry.key] = after
-
-
-def _may_be_noise(entry: Entry, placement: Placement) -> bool:
-    """Return whether the job's windows no longer do by this reading alone, and nothing has happened."""
-    begins_now = bool(placement.reservation) and begins_us(placement.reservation) <= 0
-    is_moved = bool(entry.windows) and not placement.kept and not begins_now and entry.deadline_class in _PROMISED
-    memory = entry.given.memory
-    return is_moved and entry.model.news is None and memory.generation is not None and not memory.waited_for_windows
