@@ -40,8 +40,8 @@ class KueueCluster(SharedCluster):
         return self.shares[queue].others + len(there)
 
     def _counts(self, worker: Working) -> bool:
-        ended_us = worker.stopped_us
-        return not worker.is_queued and (ended_us is None or self.now_us < ended_us + LEAVING_US)
+        is_there = worker.stopped_us is None or self.now_us < worker.stopped_us + LEAVING_US
+        return is_there and not worker.is_queued and not worker.is_lost
 
     def _queues(self) -> Mapping[tuple[str, str], Queue]:
         read = {name: self._cluster_queue(name) for name in self.shares}

@@ -67,3 +67,17 @@ def test_while_others_use_the_quota_a_job_waits_in_its_queue_and_is_counted_once
     cluster.run(100, until=lambda: cluster.jobs["second"].is_done)
     assert len(cluster.jobs["first"].workers) == waiting
     assert max(cluster.ended_s("first"), cluster.ended_s("second")) <= 120
+
+
+def test_a_job_whose_workers_are_lost_waits_in_its_queue_anew() -> None:
+    cluster = KueueCluster(NODES, night=Share(cores=4))
+    cluster.add("job", images=12_000, deadline_s=200, queueName="night")
+    cluster.run(20)
+    for worker in cluster.jobs["job"].alive:
+        worker.is_lost = True
+    cluster.shares["night"].others = 4
+    cluster.run(20)
+    assert cluster.queued("job")
+    cluster.shares["night"].others = 0
+    cluster.run(160, until=lambda: cluster.jobs["job"].is_done)
+    assert cluster.ended_s("job") <= 200
