@@ -14,6 +14,8 @@ from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.calendar import Placement
 from dueby_planner.calendar.pool import CLASSES
+from dueby_planner.calendar.reservation import Window
+from dueby_planner.replan import HYSTERESIS
 
 
 def find_who_gives_way(
@@ -37,8 +39,8 @@ def find_who_gives_way(
         for hold in by_readiness(able):
             wanted = sum(
                 count
-                for placement, key, from_us, count in claims[stack.name]
-                if key != hold.key and from_us <= hold.gives_way_us and _yields(hold, placement)
+                for placement, key, window, count in claims[stack.name]
+                if key != hold.key and window.from_us <= hold.gives_way_us and _yields(hold, placement, window)
             )
             if not wanted:
                 continue
@@ -57,21 +59,22 @@ def _free_us(hold: Hold, handing_over: Mapping[JobKey, Collection[str]]) -> int:
     return hold.gives_way_us if hold.worker in handing_over.get(hold.key, ()) else hold.done_us
 
 
-def _claims(placements: Mapping[JobKey, Placement]) -> Mapping[str, list[tuple[Placement, JobKey, int, int]]]:
-    """Return each job's first windows by stack, with whose they are, their beginning and their devices."""
-    found: dict[str, list[tuple[Placement, JobKey, int, int]]] = defaultdict(list)
+def _claims(placements: Mapping[JobKey, Placement]) -> Mapping[str, list[tuple[Placement, JobKey, Window, int]]]:
+    """Return each job's first windows by stack, with the number of devices."""
+    found: dict[str, list[tuple[Placement, JobKey, Window, int]]] = defaultdict(list)
     for key, placement in placements.items():
         for lane in placement.reservation:
             for window in lane.windows[:1]:
-                found[lane.device_class].append((placement, key, window.from_us, lane.count))
+                found[lane.device_class].append((placement, key, window, lane.count))
     return found
 
 
-def _yields(hold: Hold, placement: Placement) -> bool:
-    """Return whether a window of the placement may have the worker's device."""
+def _yields(hold: Hold, placement: Placement, window: Window) -> bool:
+    """Return whether the placement's window may have the worker's device."""
     rank = CLASSES.index(hold.deadline_class)
     if rank > CLASSES.index(placement.beside):
         return True
-    # One whose time is up is not done, and a less important job waits for that.
-    is_up = hold.until_us is not None and hold.until_us <= hold.gives_way_us
-    return is_up and rank >= CLASSES.index(placement.job.deadline_class)
+    if hold.until_us is None or hold.until_us > hold.gives_way_us or rank < CLASSES.index(placement.job.deadline_class):
+        return False
+    # Its time is up. If it is nearly done, and the window loses no more by it than by noise, that is waited for.
+    return hold.done_us - window.from_us > HYSTERESIS * (window.to_us - window.from_us)

@@ -83,6 +83,12 @@ def test_a_worker_that_is_not_done_in_its_time_is_left_alone_by_less_important_j
     assert find_who_gives_way(placed(deadline_class="Hard"), [over], stacks())
 
 
+def test_one_that_is_nearly_done_is_waited_for_if_the_window_hardly_loses_by_it() -> None:
+    over = replace(hold("hard", "Hard", ends=11), until_us=5)
+    assert find_who_gives_way(placed(begins=5), [over], stacks())  # 6 of 100
+    assert not find_who_gives_way(placed(begins=8), [over], stacks())  # 3 of 100
+
+
 def test_a_worker_whose_time_is_nearly_up_is_not_taken_to_end_by_itself() -> None:
     over = replace(hold("relaxed"), until_us=5, ends_us=5)
     assert find_who_gives_way(placed(begins=5), [over], stacks()) == {("team", "relaxed"): ("w0",)}
