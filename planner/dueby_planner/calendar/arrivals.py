@@ -90,7 +90,7 @@ def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
             anew = [Placed(job, reservation, "Hard", kept=False) for job, reservation in placed]
             return Draft(draft.pool, anew) if len(anew) > len(promised) else None
         # They took the place of a promised job.
-        candidates = candidates[: len(candidates) // 2]
+        candidates = candidates[: len(candidates) // 4]
     return None
 
 
