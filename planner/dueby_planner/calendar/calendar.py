@@ -104,7 +104,7 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
         handing_over=draft.handing_over,
         left=left,
         cut=next(iter(cuts.values()), None),
-        advice=Advices({job.name: (job.problem, next(free_for(job, left["Hard"], NEVER_US))) for job in without_place}),
+        advice=Advices({job.name: (job, next(free_for(job, left["Hard"], NEVER_US))) for job in without_place}),
     )
 
 

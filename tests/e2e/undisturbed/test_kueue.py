@@ -23,7 +23,7 @@ KUEUE_CHART = os.environ.get("KUEUE_CHART", "oci://registry.k8s.io/kueue/charts/
 KUEUE_IMAGE, KUEUE_VERSION = "registry.k8s.io/kueue/kueue", "v0.17.0"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def photos(cluster: Cluster) -> Iterator[Path]:
     """The claim `photos`, with some in it."""
     with claimed(cluster, "photos") as folder:
@@ -101,14 +101,16 @@ def test_kueue_two_jobs_share_its_quota_one_after_the_other(cluster: Cluster, ph
 def test_kueue_a_job_waits_in_its_queue_for_what_others_use(cluster: Cluster, photos: Path) -> None:
     cluster.apply(somebody_elses_job(cluster))
     cluster.wait(lambda: cluster.get("job", "other").get("status", {}).get("active"), "the other Job is admitted")
-    cluster.apply(example(cluster, "kueue"))
+    document = example(cluster, "kueue")
+    document["spec"]["sink"]["uri"] = "/data/waited"
+    cluster.apply(document)
     wait_until_told(cluster, "queued-photos", "Admitted", "waits in the queue night", reason="Queued")
     assert cluster.get("infj", "queued-photos")["status"]["phase"] == "Queued"
     (waiting,) = work_jobs(cluster)
     assert waiting["spec"]["suspend"] is True
     cluster.kubectl("delete", "job", "other")
     assert cluster.wait_for_phase("queued-photos", "Succeeded", "Failed")["status"]["phase"] == "Succeeded"
-    assert indices_of(photos / "queued-classified") == list(range(PHOTOS))
+    assert indices_of(photos / "waited") == list(range(PHOTOS))
     cluster.kubectl("delete", "infj", "queued-photos")
 
 

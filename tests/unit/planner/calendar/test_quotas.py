@@ -133,3 +133,9 @@ def test_the_check_notices_a_quota_that_is_exceeded() -> None:
     assert Counter(actions(right).values()) == {"Start": 2}
     with pytest.raises(WrongPlan, match="has 1 x q, and 2 are held at 0 us"):
         verify_calendar(replace(right, pool=with_quota(1)))
+
+
+def test_a_job_is_not_told_to_add_devices_to_a_quota() -> None:
+    first, second = bound("first", images=90, time=100), bound("second", images=90, time=150)
+    advice = online(with_quota(1), first, second).advice["second"]
+    assert (advice.earliest_us, advice.more_devices) == (200, {})
