@@ -35,7 +35,6 @@ BY_WINDOWS = PlanStatus(
     confidence=0.95,
     probability=0.97,
     part_size=8,
-    solve_micros=0,
     expected_finish=format_time(START_US + 25 * SECOND),
     finish_at_confidence=format_time(START_US + 27 * SECOND),
     slack="3s",
