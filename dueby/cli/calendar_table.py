@@ -8,9 +8,9 @@ from rich.text import Text
 
 from dueby.cli.console import people_console
 from dueby.cli.tables import Column, fitted_table
-from dueby.report.calendar import NO_JOBS, ShownCalendar, ShownJob
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted
+from dueby_pages.calendar import NO_JOBS, ShownCalendar, ShownJob
 
 _TEXT = {"JOB", "CLASS", "ACTION", "PHASE"}
 # Columns of the console that a bar has, and what stands for a share of the pool.

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from dueby.cli.cluster_jobs import ClusterJob, ClusterJobs
-from dueby.report.calendar import Hold, ShownCalendar, ShownJob, ShownPool, peak, work_words
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import counted, noun_of
+from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool, peak, work_words
 
 # Jobs that can't be read of which it is said why; of more it says how many there are.
 _NAMED = 5

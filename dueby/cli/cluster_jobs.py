@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from dueby.report.untrusted import printable
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.plan import PlannedGroup
@@ -16,6 +15,7 @@ from dueby_api.schema import LenientSpec, Meta, decode, validate
 from dueby_api.status import JobStatus, Phase, WindowStatus
 from dueby_api.units import format_time, parse_time_us
 from dueby_api.words import counted
+from dueby_pages.untrusted import printable
 
 # Characters of a list. 5,000 jobs with a status as large as the API server takes have fewer.
 MAX_LIST = 2**30

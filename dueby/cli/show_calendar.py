@@ -17,9 +17,9 @@ from dueby.cli.console import can_redraw, people_console
 from dueby.cli.files import read_text
 from dueby.cli.kubectl import list_jobs
 from dueby.cli.plan import print_document
-from dueby.report.calendar import ShownCalendar
 from dueby_api.errors import DueByError, Invalid
 from dueby_api.units import format_time
+from dueby_pages.calendar import ShownCalendar
 
 # The operator looks at running jobs every two seconds.
 WATCH_EVERY_S = 2.0

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from dueby.cli.main import main
 from dueby.cli.show_calendar import watch
-from dueby.report.calendar import ShownCalendar
 from dueby_api.errors import DueByError
 from dueby_api.units import parse_time_us
+from dueby_pages.calendar import ShownCalendar
 from support.cluster_list import group, job, listed, moment, plan, reserved, running
 from support.report_page import words_of
 

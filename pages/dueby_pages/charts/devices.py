@@ -5,11 +5,11 @@ What is empty in a band is free. A block's name is shortened to its room, and it
 
 from collections.abc import Sequence
 
-from dueby.report.calendar import ShownCalendar, ShownJob, ShownPool
-from dueby.report.calendar_blocks import Block, stacked
-from dueby.report.charts.axes import TimeAxis, chart, time_scale, value_scale, value_ticks, vertical_line
-from dueby.report.charts.svg import Markup, element
-from dueby.report.wording import counted, duration, number
+from dueby_pages.calendar import ShownCalendar, ShownJob, ShownPool
+from dueby_pages.calendar_blocks import Block, stacked
+from dueby_pages.charts.axes import TimeAxis, chart, time_scale, value_scale, value_ticks, vertical_line
+from dueby_pages.charts.svg import Markup, element
+from dueby_pages.wording import counted, duration, number
 
 # Height of a device, and of a class of many devices: few are as easy to see as many fit on a screen.
 _DEVICE, _MAX_BAND = 26, 320

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from dueby.report.calendar import Hold, ShownCalendar, ShownJob, ShownPool
-from dueby.report.calendar_page import render_calendar
 from dueby_api.units import parse_time_us
+from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool
+from dueby_pages.calendar_page import render_calendar
 from support.report_page import Elements, words_of
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=http://evil.example/x onerror=alert(2)></td></svg>\u202e\x07"
