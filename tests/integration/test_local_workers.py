@@ -54,6 +54,7 @@ def workers(tmp_path: Path) -> Iterator[Processes]:
             model=MODEL | {"weights": "none"},
             source={"synthetic": {}},
             sink={"uri": str(tmp_path / "rows")},
+            worker={"graceSeconds": 300},  # a part takes a few seconds, and longer on a busy machine
         ),
         SLOTS,
         folder=tmp_path / "workers",

@@ -35,7 +35,7 @@ def find_who_gives_way(
             )
             if not wanted:
                 continue
-            coming = sum(each.done_us <= hold.gives_way_us for each in there if each not in asked)
+            coming = stack.leaving + sum(each.done_us <= hold.gives_way_us for each in there if each not in asked)
             if wanted > stack.idle + coming + len(asked):
                 asked.append(hold)
         for hold in asked:

@@ -14,8 +14,8 @@ from support.calendar import CHOICE, calendar_job
 NEW: JobKey = ("team", "new")
 
 
-def stacks(*, idle: int = 0) -> Stacks:
-    return Stacks(all=(Stack(name="a", device_class="a", devices=9, idle=idle, users=frozenset()),))
+def stacks(*, idle: int = 0, leaving: int = 0) -> Stacks:
+    return Stacks(all=(Stack(name="a", device_class="a", devices=9, idle=idle, leaving=leaving, users=frozenset()),))
 
 
 def hold(job: str, deadline_class: DeadlineClass = "Relaxed", *, worker: str = "w0", ends: int = 1000) -> Hold:
@@ -53,6 +53,11 @@ def test_an_idle_device_or_one_that_comes_free_in_time_saves_a_worker() -> None:
     assert not find_who_gives_way(placed(), holds, stacks(idle=1))
     assert not find_who_gives_way(placed(), holds, stacks())
     assert find_who_gives_way(placed(devices=2), holds, stacks()) == {("team", "relaxed"): ("w0",)}
+
+
+def test_nobody_else_is_asked_while_the_one_that_was_is_leaving() -> None:
+    assert not find_who_gives_way(placed(), [hold("relaxed")], stacks(leaving=1))
+    assert find_who_gives_way(placed(devices=2), [hold("relaxed")], stacks(leaving=1))
 
 
 def test_nobody_is_asked_before_it_is_time() -> None:

@@ -20,6 +20,19 @@ def test_a_relaxed_job_gives_way_to_a_hard_one_and_goes_on_afterwards() -> None:
     assert "GaveWay" in [replan.reason for replan in cluster.status("relaxed").replans]
 
 
+def test_a_hard_job_that_needs_one_device_takes_one() -> None:
+    cluster = SharedCluster({"a": 2})
+    cluster.add("soft", images=24_000, deadline_s=100, deadline_class="Soft")
+    cluster.run(14)
+    assert len(cluster.jobs["soft"].alive) == 2
+    cluster.add("hard", images=5000, deadline_s=70, gpus={"max": 1})
+    cluster.run(5)
+    assert len(cluster.jobs["hard"].alive) == 1
+    assert [(replan.reason, replan.before, replan.after) for replan in cluster.status("soft").replans] == [
+        ("GaveWay", 2, 1)
+    ]
+
+
 def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time() -> None:
     cluster = SharedCluster({"a": 4})
     cluster.add("first", images=30_000, deadline_s=60, gpus={"max": 4})
