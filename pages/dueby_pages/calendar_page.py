@@ -19,6 +19,8 @@ from dueby_pages.wording import NOTHING, counted, duration, number, percent
 
 # Lines of a chart that somebody reads; the table has every job.
 _MAX_ROWS = 200
+# Sentences about jobs, above the chart.
+_MAX_SENTENCES = 10
 _ACTIONS = {
     "Start": "starts now",
     "Reserve": "starts later",
@@ -66,8 +68,7 @@ def render_calendar(shown: ShownCalendar) -> str:
         title=_title(shown),
         sign=_sign(shown),
         story=_story(shown),
-        # Who waits is in the table. Who is refused or late is told why at once.
-        sentences=tuple(job.sentence for job in shown.jobs if job.sentence and (job.is_refused or job.is_late)),
+        sentences=_sentences(shown),
         devices=draw_devices(shown, axis, ticks) if shown.pool else None,
         rows=rows,
         drawn=min(len(rows), _MAX_ROWS),
@@ -90,6 +91,15 @@ def _sign(shown: ShownCalendar) -> Sign:
     if late:
         return Sign(name=f"{counted(late, 'job')} late", tone="late", icon=_ICONS["late"])
     return Sign(name="No job is late", tone="good", icon=_ICONS["good"])
+
+
+def _sentences(shown: ShownCalendar) -> tuple[str, ...]:
+    """Return why jobs are refused, late or without a promise. That the others wait is in the table."""
+    urgent = [job for job in shown.jobs if shown.is_of_cluster or job.is_refused or job.is_late]
+    found = [job.sentence for job in urgent if job.sentence]
+    more = len(found) - _MAX_SENTENCES
+    left_out = [f"There is something to say of {counted(more, 'other job')}, too."] if more > 0 else []
+    return (*found[:_MAX_SENTENCES], *left_out)
 
 
 def _story(shown: ShownCalendar) -> str:

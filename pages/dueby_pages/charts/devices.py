@@ -32,6 +32,7 @@ def draw_devices(shown: ShownCalendar, axis: TimeAxis, ticks: Ticks) -> Markup:
         bottom = top + min(_MAX_BAND, _DEVICE * pool.height)
         free.append(element("rect", x=0, y=top, width="100%", height=bottom - top, class_="free"))
         bands += _name_band(pool, shown.device, top=top, bottom=bottom)
+        bands += _draw_others(pool, top=top, each=(bottom - top) / pool.height)
         bands += [vertical_line(axis.at(due_s), top=top, bottom=bottom, class_="due") for due_s in flags]
         for block in stacked(shown.jobs, pool.device_class, pool.height):
             blocks.append(_draw_block(shown.jobs[block.number], block, axis, bottom, (bottom - top) / pool.height))
@@ -74,7 +75,19 @@ def _size(pool: ShownPool, device: str) -> str:
     if pool.devices is None:
         return f"at most {counted(pool.peak, device)}"
     held = f"at most {number(pool.peak)} held at once" if pool.peak else "none held"
-    return f"{counted(pool.devices, device)}, {held}"
+    others = f", {number(pool.others)} by other pods now" if pool.others else ""
+    return f"{counted(pool.devices, device)}, {held}{others}"
+
+
+def _draw_others(pool: ShownPool, *, top: float, each: float) -> list[Markup]:
+    """Return what other pods have, above the jobs: nobody knows how long they have it."""
+    if not pool.others:
+        return []
+    title = f"{pool.others:,} × {pool.device_class} held by other pods"
+    height = round(each * pool.others, 2)
+    name = element("span", "other pods") if height >= _MIN_NAMED else None
+    block = element("div", name, class_="block others", style=f"--height:{height:.1f}px", title=title)
+    return [element("foreignObject", block, x=0, y=top, width="100%", height=height)]
 
 
 def _draw_block(job: ShownJob, block: Block, axis: TimeAxis, bottom: float, each: float) -> Markup:

@@ -15,7 +15,7 @@ from dueby.cli.show_calendar import watch
 from dueby_api.errors import DueByError
 from dueby_api.units import parse_time_us
 from dueby_pages.calendar import ShownCalendar
-from support.cluster_list import group, job, listed, moment, plan, reserved, running
+from support.cluster_list import group, job, listed, moment, plan, refused, reserved, running
 from support.report_page import words_of
 
 Show = Callable[..., tuple[int, str, str]]
@@ -92,6 +92,37 @@ def test_jobs_that_are_over_are_counted(show: Show) -> None:
     assert out.splitlines() == ["No job has devices or waits for some.", "3 jobs are over: 1 Failed, 2 Succeeded."]
 
 
+def test_the_last_refusals_are_told_with_their_reasons(show: Show) -> None:
+    items: list[object] = [
+        *(refused(f"refused-{number}", at_s=-60.0 * number, message=f"Reason {number}.") for number in range(4)),
+        refused("broke", at_s=-1, message="The sink is another job's.", reason="SinkInUse"),
+        refused("long-ago", at_s=-90_000, message="It was too early."),
+    ]
+    code, out, _ = show(items=items)
+    words = " ".join(out.split())
+    assert code == 0
+    assert re.findall(r"team/refused-(\d) was refused at [^.]*\d\d:\d\d:\d\d. Reason \1.", words) == list("0123")
+    assert not [name for name in ("broke", "long-ago") if name in out]
+    assert "6 jobs are over: 6 Failed." in words
+
+
+def test_of_many_refusals_the_newest_are_told(show: Show) -> None:
+    _, out, _ = show(items=[refused(f"refused-{number}", at_s=-number, message="No.") for number in (6, 2, 4, 1, 5, 3)])
+    assert re.findall(r"team/refused-(\d) was refused", out) == list("12345")
+
+
+def test_a_refusal_whose_time_cannot_be_read_is_told_of(show: Show) -> None:
+    _, out, _ = show(items=[refused("x", at_s="noon", message="Too early.")])
+    assert "team/x can't be read: status.conditions.lastTransitionTime: must be a time" in " ".join(out.split())
+
+
+def test_a_hard_job_that_waits_for_a_promise_says_why(show: Show) -> None:
+    waits = job("waits", phase="Queued", message="It does not fit beside the promises.")
+    _, out, _ = show(items=[waits, job("soft", phase="Queued", deadline_class="Soft", message="Devices are taken.")])
+    assert "team/waits: It does not fit beside the promises." in out
+    assert "taken" not in out
+
+
 def test_a_namespace_is_chosen_and_not_repeated(show: Show) -> None:
     items: list[object] = [job("a"), job("b", namespace="other"), job("c", namespace="other", phase="Failed")]
     _, out, _ = show("-n", "team", items=items)
@@ -157,11 +188,12 @@ def test_other_kinds_are_left_out(show: Show) -> None:
 
 def test_json_and_yaml_say_the_same_in_the_words_of_the_status(show: Show) -> None:
     later = reserved("later", ("a100", 2, 1800, 3600), deadline_s=4000, message="It waits.")
-    items: list[object] = [later, running("now", gpus=4, from_s=-600, to_s=1800), job("over", phase="Failed"), 5]
+    over = refused("over", at_s=-60, message="Too early.")
+    items: list[object] = [later, running("now", gpus=4, from_s=-600, to_s=1800), over, 5]
     code, out, err = show("-o", "json", items=items)
     document = json.loads(out)
     assert (code, err) == (0, "")
-    assert list(document) == ["now", "jobs", "over", "unreadable"]
+    assert list(document) == ["now", "jobs", "over", "refused", "unreadable"]
     assert abs(parse_time_us(document["now"]) - parse_time_us(moment(0))) < 60_000_000
     now, waiting = document["jobs"]
     assert now["gpus"] == 4
@@ -178,6 +210,9 @@ def test_json_and_yaml_say_the_same_in_the_words_of_the_status(show: Show) -> No
         "message": "It waits.",
     }
     assert document["over"] == {"Failed": 1}
+    (refusal,) = document["refused"]
+    assert refusal.pop("time") == over["status"]["conditions"][0]["lastTransitionTime"]
+    assert refusal == {"namespace": "team", "name": "over", "message": "Too early."}
     assert document["unreadable"][0]["name"] == "a job without a name"
     _, as_yaml, _ = show("-o", "yaml", items=items)
     assert yaml.safe_load(as_yaml)["jobs"] == document["jobs"]
