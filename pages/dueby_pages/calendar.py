@@ -72,7 +72,7 @@ class ShownPool:
     @property
     def height(self) -> int:
         """Devices that are shown."""
-        return max(self.devices or 0, self.peak + self.others, 1)
+        return max(self.devices or 0, self.peak, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,12 +30,14 @@ def draw_devices(shown: ShownCalendar, axis: TimeAxis, ticks: Ticks) -> Markup:
     for pool in shown.pool:
         top = y + _HEADING
         bottom = top + min(_MAX_BAND, _DEVICE * pool.height)
-        free.append(element("rect", x=0, y=top, width="100%", height=bottom - top, class_="free"))
+        each = (bottom - top) / pool.height
+        there = round(each * (pool.devices or pool.height), 2)
+        free.append(element("rect", x=0, y=bottom - there, width="100%", height=there, class_="free"))
         bands += _name_band(pool, shown.device, top=top, bottom=bottom)
-        bands += _draw_others(pool, top=top, each=(bottom - top) / pool.height)
+        bands += _draw_others(pool, top=bottom - there, each=each)
         bands += [vertical_line(axis.at(due_s), top=top, bottom=bottom, class_="due") for due_s in flags]
         for block in stacked(shown.jobs, pool.device_class, pool.height):
-            blocks.append(_draw_block(shown.jobs[block.number], block, axis, bottom, (bottom - top) / pool.height))
+            blocks.append(_draw_block(shown.jobs[block.number], block, axis, bottom, each))
         y = bottom + _GAP
     return chart(
         free,
@@ -75,12 +77,14 @@ def _size(pool: ShownPool, device: str) -> str:
     if pool.devices is None:
         return f"at most {counted(pool.peak, device)}"
     held = f"at most {number(pool.peak)} held at once" if pool.peak else "none held"
+    if pool.peak > pool.devices:
+        held += " unless some jobs give way"
     others = f", {number(pool.others)} by other pods now" if pool.others else ""
     return f"{counted(pool.devices, device)}, {held}{others}"
 
 
 def _draw_others(pool: ShownPool, *, top: float, each: float) -> list[Markup]:
-    """Return what other pods have, above the jobs: nobody knows how long they have it."""
+    """Return what other pods have now, at the top and behind the jobs: nobody knows how long they have it."""
     if not pool.others:
         return []
     title = f"{pool.others:,} × {pool.device_class} held by other pods"

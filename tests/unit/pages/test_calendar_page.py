@@ -100,6 +100,31 @@ def test_many_devices_are_as_high_as_fit_and_have_no_names() -> None:
     assert "<b>1</b>" not in page
 
 
+def test_what_other_pods_have_is_at_the_top_of_what_there_is() -> None:
+    shown = replace(calendar(JOB), pool=(ShownPool(device_class="a100", devices=4, peak=2, others=1),))
+    page = render_calendar(shown)
+    assert "a100 · 4 GPUs, at most 2 held at once, 1 by other pods now" in words_of(page)
+    block = r'<foreignObject [^>]*y="(\d+)"[^>]* height="(\d+)"><div [^>]*class="block (others|hard)"'
+    assert re.findall(block, page) == [("42", "26", "others"), ("94", "52", "hard")]
+    assert "other pods free deadline" in words_of(page)
+    assert "other pods" not in words_of(render_calendar(calendar(JOB)))
+
+
+def test_more_devices_than_there_are_are_held_by_jobs_that_will_give_way() -> None:
+    gives_way = replace(JOB, deadline_class="Relaxed")
+    shown = replace(calendar(JOB, gives_way), pool=(ShownPool(device_class="a100", devices=3, peak=4),))
+    page = render_calendar(shown)
+    assert "a100 · 3 GPUs, at most 4 held at once unless some jobs give way" in words_of(page)
+    assert '<rect x="0" y="68" width="100%" height="78" class="free">' in page
+
+
+def test_of_many_sentences_the_first_are_told() -> None:
+    page = render_calendar(calendar(*(replace(REFUSED, name=f"job-{i}", sentence=f"Sentence {i}.") for i in range(12))))
+    words = words_of(page)
+    assert "Sentence 9. There is something to say of 2 other jobs, too." in words
+    assert "Sentence 10." not in words
+
+
 def test_of_very_many_jobs_the_first_are_drawn_and_all_are_in_the_table() -> None:
     page = render_calendar(calendar(*(replace(WAITS, name=f"job-{i}") for i in range(201))))
     assert page.count('<span class="who"') == 200
