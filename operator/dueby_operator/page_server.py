@@ -5,6 +5,7 @@ The standard library's server is enough for a page that a few people look at.
 """
 
 import logging
+import re
 import socketserver
 import sys
 import threading
@@ -30,6 +31,8 @@ _HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+# What a browser calls this machine, besides a port.
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 DrawPage = Callable[[], bytes | None]
 """Returns the page; None if there is nothing to show yet."""
 log = logging.getLogger(__name__)
@@ -87,13 +90,17 @@ class _Handler(BaseHTTPRequestHandler):
         kind = "text/html" if status == HTTPStatus.OK else "text/plain"
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
-        if status != HTTPStatus.NOT_FOUND:
+        if status in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE):
             self.send_header("Refresh", str(REFRESH_S))
         self.end_headers()
         if with_body:
             self.wfile.write(body)
 
     def _page(self) -> tuple[HTTPStatus, bytes]:
+        # Whose name leads to the loopback is a site that wants to read the page in a browser that may (DNS rebinding).
+        is_local = str(self.server.server_address[0]) in _LOOPBACK
+        if is_local and re.sub(r":\d+$", "", self.headers.get("Host", "localhost")) not in _LOOPBACK:
+            return HTTPStatus.MISDIRECTED_REQUEST, b"The calendar is at http://localhost.\n"
         if self.path.partition("?")[0] != "/":
             return HTTPStatus.NOT_FOUND, b"The calendar is at /.\n"
         page = self.server.draw()

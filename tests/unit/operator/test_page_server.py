@@ -20,8 +20,8 @@ def serve() -> Iterator[Serve]:
     """A server of the page on a free port."""
     with ExitStack() as stack:
 
-        def call(draw: Callable[[], bytes | None] = lambda: PAGE) -> PageServer:
-            server = serve_page(draw, "127.0.0.1:0")
+        def call(draw: Callable[[], bytes | None] = lambda: PAGE, address: str = "127.0.0.1:0") -> PageServer:
+            server = serve_page(draw, address)
             stack.callback(server.server_close)
             stack.callback(server.shutdown)
             return server
@@ -33,9 +33,9 @@ def connect(server: PageServer) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.server_port), timeout=30)
 
 
-def ask(server: PageServer, path: str = "/", *, method: str = "GET") -> Answer:
+def ask(server: PageServer, path: str = "/", *, method: str = "GET", host: str = "localhost") -> Answer:
     with closing(http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)) as connection:
-        connection.request(method, path)
+        connection.request(method, path, headers={"Host": host})
         answer = connection.getresponse()
         return answer, answer.read()
 
@@ -79,6 +79,25 @@ def test_whatever_is_asked_the_answer_runs_and_loads_nothing(serve: Serve, metho
     assert answer.headers["Access-Control-Allow-Origin"] is None
     assert (b"Jobs" in body) == (status == 200)
     assert b"<b>" not in body
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8082", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8082", 200),
+        ("evil.example:8082", 421),
+        ("localhost.x", 421),
+    ],
+)
+def test_on_the_loopback_no_other_name_leads_to_the_page(serve: Serve, host: str, status: int) -> None:
+    answer, body = ask(serve(), host=host)
+    assert (answer.status, body == PAGE) == (status, status == 200)
+
+
+def test_in_the_network_every_name_does(serve: Serve) -> None:
+    assert ask(serve(address="0.0.0.0:0"), host="calendar.example")[1] == PAGE
 
 
 def test_before_the_first_pass_the_page_says_so_and_asks_again(serve: Serve) -> None:
