@@ -65,12 +65,6 @@ def calendars_page(cluster: Cluster) -> Iterator[Callable[[], str]]:
             process.terminate()
 
 
-def find(page: str, told: str) -> str:
-    """The page's words, if these are among them."""
-    words = words_of(page)
-    return words if told in words else ""
-
-
 def test_a_relaxed_job_gives_a_device_to_a_hard_one_and_takes_it_back(cluster: Cluster) -> None:
     long, short = share_folder(cluster, "relaxed"), share_folder(cluster, "hard")
     on = {"device_class": "NVIDIA-T4"}
@@ -79,9 +73,6 @@ def test_a_relaxed_job_gives_a_device_to_a_hard_one_and_takes_it_back(cluster: C
         cluster.apply(made_up(cluster, "relaxed", images=200_000, deadline="40s", deadlineClass="Relaxed", **on))
         cluster.wait_for_phase("relaxed", "Running")
         assert len(workers_of(cluster, "relaxed")) == 2
-        with calendars_page(cluster) as page:
-            shown = cluster.wait(lambda: find(page(), f"{cluster.namespace}/relaxed Relaxed Running 2 "), "it is shown")
-        assert "NVIDIA-T4 · 2 devices, at most 2 held at once" in shown
         cluster.wait(lambda: list((long / "rows").glob("part-*.parquet")), "a part is there")
 
         # One GPU does it in a minute, so it can't wait for the other job's end.
@@ -139,9 +130,8 @@ def test_what_fits_beside_no_promise_is_refused_with_the_jobs_and_numbers(cluste
         )
         refused = condition(cluster.wait_for_phase("refused", "Failed"), "Failed")
         with calendars_page(cluster) as page:
-            words = cluster.wait(
-                lambda: find(page(), f"{cluster.namespace}/refused was refused at"), "the page says so"
-            )
+            told = f"{cluster.namespace}/refused was refused at "
+            words = cluster.wait(lambda: found if told in (found := words_of(page())) else "", "the page tells of it")
         cluster.kubectl("delete", "infj", "promised", "refused")
     assert refused["reason"] == "Infeasible"
     assert "promised" in refused["message"]
