@@ -46,6 +46,27 @@ def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time() -> N
     assert cluster.ended_s("second") <= 120
 
 
+def test_a_hard_job_hands_devices_to_one_with_an_earlier_deadline_and_both_are_in_time() -> None:
+    cluster = SharedCluster({"a": 4})
+    cluster.add("long", images=150_000, deadline_s=300)
+    cluster.run(20)
+    assert len(cluster.jobs["long"].alive) == 4
+    cluster.add("short", images=20_000, deadline_s=80)
+    cluster.run(5)
+    assert [(replan.reason, replan.before, replan.after) for replan in cluster.status("long").replans] == [
+        ("GaveWay", 4, 2)
+    ]
+    windows = cluster.status("long").plan.windows
+    assert windows
+    cluster.forget()
+    cluster.decide()
+    assert cluster.status("long").plan.windows == windows
+    cluster.run(280, until=lambda: cluster.jobs["long"].is_done)
+    assert cluster.ended_s("short") <= 100
+    assert cluster.ended_s("long") <= 300
+    assert "WindowBegins" in [replan.reason for replan in cluster.status("long").replans]
+
+
 def test_an_operator_that_starts_anew_finds_the_same_calendar() -> None:
     cluster = SharedCluster({"a": 4})
     cluster.add("first", images=30_000, deadline_s=60)
