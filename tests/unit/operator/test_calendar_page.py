@@ -127,8 +127,9 @@ def test_all_gpus_are_shown_and_slices_only_where_a_job_has_them() -> None:
     assert "cpu-1 · 8 devices, at most 1 held at once" in words(cluster(waiting("x", windows=1), nodes=nodes))
 
 
-def test_nodes_that_are_silent_count_no_more() -> None:
+def test_nodes_that_are_silent_or_not_ready_count_no_more() -> None:
     nodes = {name: gpus(name, "A100", 4) for name in ("a", "b")}
+    nodes["c"] = replace(gpus("c", "A100", 4), is_ready=False)
     assert "A100 · 4 devices, none held" in words(cluster(nodes=nodes, silent_nodes=frozenset({"a"})))
 
 

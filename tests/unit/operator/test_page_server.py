@@ -2,6 +2,8 @@
 
 import http.client
 import socket
+import struct
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 
@@ -117,7 +119,7 @@ def test_clients_that_say_nothing_are_few_and_the_next_one_is_turned_away(serve:
             assert one.makefile("rb").read().endswith(PAGE)
 
 
-def test_a_client_that_hangs_up_and_a_page_that_fails_end_no_server(
+def test_a_page_that_cannot_be_drawn_is_logged_and_the_next_one_is_served(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     failures = [True, False]
@@ -128,14 +130,33 @@ def test_a_client_that_hangs_up_and_a_page_that_fails_end_no_server(
         return PAGE
 
     server = serve(draw)
-    with connect(server) as connection:
-        connection.sendall(b"GET")
     with pytest.raises(http.client.RemoteDisconnected):
         ask(server)
     assert ask(server)[1] == PAGE
     (record,) = caplog.records
     assert record.exc_info
     assert "a bug" in caplog.text
+
+
+def test_a_client_that_hangs_up_is_not_worth_a_line(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    is_asked, has_gone = threading.Event(), threading.Event()
+
+    def draw() -> bytes:
+        is_asked.set()
+        assert has_gone.wait(30)
+        return PAGE
+
+    server = serve(draw)
+    server.daemon_threads = False  # so that closing it waits for the one that answers
+    with connect(server) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert is_asked.wait(30)
+        # Closed with a reset, not with a word of goodbye.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    has_gone.set()
+    server.shutdown()
+    server.server_close()
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("address", ["", "8082", ":8082", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "h:²"])

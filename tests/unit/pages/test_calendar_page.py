@@ -112,9 +112,10 @@ def test_what_other_pods_have_is_at_the_top_of_what_there_is() -> None:
 
 def test_more_devices_than_there_are_are_held_by_jobs_that_will_give_way() -> None:
     gives_way = replace(JOB, deadline_class="Relaxed")
-    shown = replace(calendar(JOB, gives_way), pool=(ShownPool(device_class="a100", devices=3, peak=4),))
+    shown = replace(calendar(JOB, gives_way), pool=(ShownPool(device_class="a100", devices=3, peak=4, others=1),))
     page = render_calendar(shown)
     assert "a100 · 3 GPUs, at most 4 held at once unless some jobs give way" in words_of(page)
+    assert re.findall(r'y="(\d+)"[^>]*><div [^>]*class="block others"', page) == ["68"]
     assert '<rect x="0" y="68" width="100%" height="78" class="free">' in page
 
 
