@@ -94,9 +94,12 @@ def _sign(shown: ShownCalendar) -> Sign:
 
 
 def _sentences(shown: ShownCalendar) -> tuple[str, ...]:
-    """Return why jobs are refused, late or without a promise. That the others wait is in the table."""
-    urgent = [job for job in shown.jobs if shown.is_of_cluster or job.is_refused or job.is_late]
-    found = [job.sentence for job in urgent if job.sentence]
+    """Return why jobs are refused or late, or Hard and without a promise. That the others wait is in the table."""
+
+    def is_urgent(job: ShownJob) -> bool:
+        return job.is_refused or job.is_late or (shown.is_of_cluster and job.deadline_class == "Hard")
+
+    found = [job.sentence for job in shown.jobs if job.sentence and is_urgent(job)]
     more = len(found) - _MAX_SENTENCES
     left_out = [f"There is something to say of {counted(more, 'other job')}, too."] if more > 0 else []
     return (*found[:_MAX_SENTENCES], *left_out)

@@ -119,6 +119,13 @@ def test_more_devices_than_there_are_are_held_by_jobs_that_will_give_way() -> No
     assert '<rect x="0" y="68" width="100%" height="78" class="free">' in page
 
 
+def test_of_a_clusters_jobs_that_wait_only_hard_ones_say_why_above_the_chart() -> None:
+    hard = replace(WAITS, deadline_class="Hard", sentence="It does not fit beside the promises.")
+    words = words_of(render_calendar(calendar(hard, WAITS, is_of_cluster=True)))
+    assert "It does not fit beside the promises." in words
+    assert WAITS.sentence not in words
+
+
 def test_of_many_sentences_the_first_are_told() -> None:
     page = render_calendar(calendar(*(replace(REFUSED, name=f"job-{i}", sentence=f"Sentence {i}.") for i in range(12))))
     words = words_of(page)

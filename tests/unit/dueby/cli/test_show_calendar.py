@@ -10,11 +10,14 @@ import pytest
 import yaml
 from rich.console import Console
 
+from dueby.cli.calendar_table import lines_of
+from dueby.cli.job_list import read_jobs
 from dueby.cli.main import main
 from dueby.cli.show_calendar import watch
 from dueby_api.errors import DueByError
 from dueby_api.units import parse_time_us
 from dueby_pages.calendar import ShownCalendar
+from dueby_pages.cluster_calendar import shown_cluster
 from support.cluster_list import group, job, listed, moment, plan, refused, reserved, running
 from support.report_page import words_of
 
@@ -23,9 +26,8 @@ MIX = {"a100": 2, "l4": 2}
 
 
 @pytest.fixture
-def show(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Show:
+def show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
     """`dueby calendar` of a list with these items, read from a file."""
-    monkeypatch.setenv("COLUMNS", "160")
 
     def call(*options: str, items: list[object] | str) -> tuple[int, str, str]:
         path = tmp_path / "list.json"
@@ -51,7 +53,7 @@ def test_the_table_shows_who_has_what_now_and_what_is_reserved(show: Show) -> No
     # By deadline.
     assert [line.split()[0] for line in lines[1:4]] == ["team/now", "team/later", "team/waits"]
     assert re.search(
-        r"Hard +Running +4 +-10m\d\ds +(30m00s|29m\d\ds) +(1h00m|59m\d\ds) +(30m0|29m5)\ds +█{9,11}.", lines[1]
+        r"Hard +Running +4 +10m\d\ds ago +(30m00s|29m\d\ds) +(1h00m|59m\d\ds) +(30m0|29m5)\ds +█{9,11}.", lines[1]
     )
     assert re.search(r"Relaxed +Scheduled +1 +(30m00s|29m\d\ds) .* (6m4|6m3)\ds +.[▄▅]{9,11}", lines[2])
     assert lines[3].split()[1:7] == ["BestEffort", "Queued", "-", "-", "-", "25h00m"]
@@ -69,6 +71,43 @@ def test_a_job_of_several_classes_has_those_of_its_plan(show: Show) -> None:
 def test_an_overdue_job_still_has_its_devices(show: Show) -> None:
     _, out, _ = show(items=[running("slow", gpus=2, from_s=-600, to_s=-60, deadline_s=-30, message="It is slow.")])
     assert "a100: at most 2 are held at once." in out
+    # It ends now at the earliest, whatever its workers' last word was.
+    assert re.search(r"Hard +Running +2 +10m\d\ds ago +1m\d\ds ago +[345]\ds ago +-[345]\ds ", out)
+    assert "team/slow: It is slow." in out
+
+
+def test_a_job_whose_deadline_has_passed_is_late_without_a_plan(show: Show) -> None:
+    _, out, _ = show(items=[job("held", deadline_s=-40, message="No device is free.")])
+    assert re.search(r"Planning +- +- +- +[45]\ds ago +-[45]\ds", out)
+    assert "team/held: No device is free." in out
+
+
+def test_a_job_that_waits_says_for_what_and_one_that_is_planned_does_not(show: Show) -> None:
+    items = [job("a", phase="Queued", message="It waits for 2 devices."), job("b", message="It is planned next.")]
+    _, out, _ = show(items=items)
+    assert "team/a: It waits for 2 devices." in out
+    assert "planned next" not in out
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"),
+    [pytest.param(80, {"EXPECTED", "NOW"}, id="80"), pytest.param(105, {"EXPECTED"}, id="105"), (120, set())],
+)
+def test_in_a_narrow_terminal_columns_go_before_other_jobs_names_are_broken(width: int, left_out: set[str]) -> None:
+    long = "re-classification-of-the-catalog-of-2026"
+    items = [running(name, gpus=4, from_s=-90_000, to_s=1800) for name in ("catalog-night", long)]
+    jobs = read_jobs(listed(*items), origin="here", namespace=None)
+    screen = io.StringIO()
+    console = Console(file=screen, width=width)
+    shown = shown_cluster(jobs, now_us=parse_time_us(moment(0)), with_namespaces=True)
+    console.print(*lines_of(shown, console), sep="\n")
+    lines = screen.getvalue().splitlines()
+    heading = lines[0].split()
+    assert {"EXPECTED", "NOW"} - set(heading) == left_out
+    assert heading[-3:] == ["NOW", "TO", "1h00m"] or "NOW" in left_out
+    assert "team/catalog-night" in lines[1]
+    assert "25h00m ago" in lines[1]
+    assert max(map(len, lines)) <= width
 
 
 def test_a_late_job_says_why(show: Show) -> None:
@@ -90,37 +129,6 @@ def test_a_job_without_a_status_comes_last(show: Show) -> None:
 def test_jobs_that_are_over_are_counted(show: Show) -> None:
     _, out, _ = show(items=[job("a", phase="Succeeded"), job("b", phase="Failed"), job("c", phase="Succeeded")])
     assert out.splitlines() == ["No job has devices or waits for some.", "3 jobs are over: 1 Failed, 2 Succeeded."]
-
-
-def test_the_last_refusals_are_told_with_their_reasons(show: Show) -> None:
-    items: list[object] = [
-        *(refused(f"refused-{number}", at_s=-60.0 * number, message=f"Reason {number}.") for number in range(4)),
-        refused("broke", at_s=-1, message="The sink is another job's.", reason="SinkInUse"),
-        refused("long-ago", at_s=-90_000, message="It was too early."),
-    ]
-    code, out, _ = show(items=items)
-    words = " ".join(out.split())
-    assert code == 0
-    assert re.findall(r"team/refused-(\d) was refused at [^.]*\d\d:\d\d:\d\d. Reason \1.", words) == list("0123")
-    assert not [name for name in ("broke", "long-ago") if name in out]
-    assert "6 jobs are over: 6 Failed." in words
-
-
-def test_of_many_refusals_the_newest_are_told(show: Show) -> None:
-    _, out, _ = show(items=[refused(f"refused-{number}", at_s=-number, message="No.") for number in (6, 2, 4, 1, 5, 3)])
-    assert re.findall(r"team/refused-(\d) was refused", out) == list("12345")
-
-
-def test_a_refusal_whose_time_cannot_be_read_is_told_of(show: Show) -> None:
-    _, out, _ = show(items=[refused("x", at_s="noon", message="Too early.")])
-    assert "team/x can't be read: status.conditions.lastTransitionTime: must be a time" in " ".join(out.split())
-
-
-def test_a_hard_job_that_waits_for_a_promise_says_why(show: Show) -> None:
-    waits = job("waits", phase="Queued", message="It does not fit beside the promises.")
-    _, out, _ = show(items=[waits, job("soft", phase="Queued", deadline_class="Soft", message="Devices are taken.")])
-    assert "team/waits: It does not fit beside the promises." in out
-    assert "taken" not in out
 
 
 def test_a_namespace_is_chosen_and_not_repeated(show: Show) -> None:

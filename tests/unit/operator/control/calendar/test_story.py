@@ -41,6 +41,8 @@ def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time() -> N
     cluster.run(5)
     assert cluster.status("second").phase == "Scheduled"
     assert cluster.said("second", "Feasible")[0] == "Reserved"
+    # The calendar is made for all jobs at once, so that none has a time of its own.
+    assert "solveMicros" not in cluster.status("second").plan.document()
     cluster.run(120, until=lambda: cluster.jobs["second"].is_done)
     assert cluster.ended_s("first") <= 60
     assert cluster.ended_s("second") <= 120
