@@ -108,9 +108,18 @@ class SharedCluster:
         self._started_now: list[Working] = []
         self._devices = ClusterDevices(settings=SETTINGS, now_us=NOW, nodes={})
 
-    def add(self, name: str, *, images: int, deadline_s: int, deadline_class: str = "Hard", **spec: Any) -> None:
+    def add(
+        self,
+        name: str,
+        *,
+        images: int,
+        deadline_s: int,
+        deadline_class: str = "Hard",
+        namespace: str = "team",
+        **spec: Any,
+    ) -> None:
         """Apply a job now."""
-        metadata = {"name": name, "uid": f"u-{name}"}
+        metadata = {"name": name, "namespace": namespace, "uid": f"u-{name}"}
         asked = {"deadline": f"{deadline_s}s", "deadlineClass": deadline_class, **spec}
         made = job_of(infj(status=indexed(images=images), metadata=metadata, **asked))
         self.jobs[name] = Running(snapshot=replace(made, created_us=self.now_us), images=images)

@@ -166,7 +166,8 @@ def _unplaced(usable: Usable, placement: Placement, calendar: Calendar) -> WorkD
         return waits
     if placement.job.problem.fewest() is not None:
         refuse = Refuse(
-            sentence=refusal_sentence(calendar, placement), alternatives=_alternatives(placement, calendar, usable)
+            sentence=refusal_sentence(calendar, placement, called=_called_by(entry)),
+            alternatives=_alternatives(placement, calendar, usable),
         )
         return WorkDecision(action=refuse, lag=model.lag)
     alone = decide_workers(entry.with_more(usable.devices))
@@ -184,13 +185,19 @@ def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) 
     entry = usable.entry
     if entry.deadline_class != "Hard":
         return "Other jobs have the devices, or are promised them. The job waits for one."
-    sentence = refusal_sentence(calendar, placement)
+    sentence = refusal_sentence(calendar, placement, called=_called_by(entry))
     needed_us = placement.job.problem.earliest_us()
     if needed_us is None or needed_us >= NEVER_US:
         return f"{sentence} It waits."
     latest_us = entry.model.deadline_us - needed_us
     latest = clock_time(latest_us, now_us=entry.model.now_us)
     return f"{sentence} It is tried again at each change until {latest}, its latest start."
+
+
+def _called_by(entry: Entry) -> Callable[[str], str | None]:
+    """Return how the job's owner calls jobs: by their names in its own namespace, and not at all in others."""
+    own = entry.name.removesuffix(entry.key[1])
+    return lambda name: name.removeprefix(own) if name.startswith(own) else None
 
 
 def _alternatives(placement: Placement, calendar: Calendar, usable: Usable) -> AlternativesStatus:
