@@ -118,13 +118,13 @@ def _rest_us(entry: Entry, there: Sequence[WorkerModel], margin: Fraction) -> in
 
 
 def _gives_way_us(entry: Entry, worker: WorkerModel, *, is_protected: bool) -> int:
-    """Return how soon the worker would be gone: at the end of its part, and not just after its start."""
+    """Return how soon the worker would be gone: at the end of its part, and it isn't asked just after its start."""
     if not worker.can_shrink:
         return NEVER_US
     choice, gone_us = worker.assignment.choice, _gone_us(entry, worker)
     if is_protected:  # its next part comes first
         gone_us += choice.start_us + _part_us(entry, worker)
-    return max(gone_us, worker.created_us + pause_us([choice.start_us]) - entry.model.now_us)
+    return max(0, worker.created_us + pause_us([choice.start_us]) - entry.model.now_us) + gone_us
 
 
 def _gone_us(entry: Entry, worker: WorkerModel) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support.kueue_cluster import KueueCluster, Share
@@ -36,9 +36,23 @@ arrivals = st.builds(
 in_queues = st.builds(replace, arrivals, is_queued=st.booleans())
 
 
+# Workers that have just started can't give way in time for the third one.
+AT_ONCE = [
+    Arrival(after_s=0, deadline_class=kind, core_s=core_s, deadline_s=deadline_s, most=most)
+    for kind, core_s, deadline_s, most in (
+        ("Soft", 167, 100, 3),
+        ("Hard", 167, 100, 3),
+        ("Hard", 47, 20, 4),
+        ("Hard", 87, 15, 1),
+        ("Hard", 5, 36, 5),
+    )
+]
+
+
 # The same days each time: a rare one found by chance would be another change's failure. More of them: test-deep.
 @settings(derandomize=True)
 @given(st.lists(arrivals, min_size=1, max_size=7))
+@example(AT_ONCE)
 def test_promises_are_kept_and_every_job_ends(days: list[Arrival]) -> None:
     run_day(SharedCluster(CORES), days)
 
