@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from dueby.cli.files import read_job
+from dueby.cli.manifests import read_job
+from dueby.cli.places import require_places
 from dueby.cli.plan import judge_job
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import parse_job
@@ -35,6 +36,7 @@ def plan(
         dueby.plan("job.yaml", profiles="profiles", pool={"NVIDIA-L4": 8}).gpus
     """
     parsed = parse_job(job) if isinstance(job, Mapping) else read_job(os.fspath(job))
+    require_places(parsed.spec)
     paths = [profiles] if isinstance(profiles, str | os.PathLike) else profiles
     return plan_answer(judge_job(parsed, paths=[os.fspath(path) for path in paths], counts=dict(pool or {})))
 

@@ -7,6 +7,7 @@ seconds from the run's start, the deadline too; only `startUnixMicros` is a poin
 
 from typing import Annotated, Any, Literal
 
+from dueby_api.calendar import PlannedWindow
 from dueby_api.inference_job import Model
 from dueby_api.input_cost import InputCost
 from dueby_api.plan import PlanAnswer, PlannedWorker
@@ -20,7 +21,7 @@ class Revision(LenientSpec, frozen=True, kw_only=True):
     """Workers that were started together, and why.
 
     The first revision has a whole plan. Helpers that a re-plan adds may have none, and no finish of their own: they
-    take what is left.
+    take what is left. Where other jobs have the devices before or after, the plan is one by windows.
     """
 
     at_seconds: float = 0.0
@@ -28,7 +29,9 @@ class Revision(LenientSpec, frozen=True, kw_only=True):
     reason: str = "Started"
     """Why they were started."""
     plan: PlanAnswer | None = None
-    """The plan; absent for helpers."""
+    """The plan; absent for helpers, and for a plan by windows."""
+    windows: tuple[PlannedWindow, ...] = ()
+    """The plan by windows: those of these workers, and those reserved for later; from these workers' start."""
     input_cost: InputCost | None = None
     """What reading and decoding an image costs, as planned."""
     proof_sentence: str | None = None

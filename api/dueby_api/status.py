@@ -84,7 +84,7 @@ class PlanStatus(LenientSpec, frozen=True, kw_only=True):
     lower_bound: int
     """No fewer devices can do it, for the measured sizes, this confidence and this pool."""
     proof: str
-    """ClosedForm+CBC if both agree, or the one that had an answer."""
+    """ClosedForm+CBC if both agree, or the one that had an answer. Calendar if planned together with other jobs."""
     proof_sentence: str = ""
     """Why no fewer can, in a sentence."""
     confidence: float
@@ -93,8 +93,8 @@ class PlanStatus(LenientSpec, frozen=True, kw_only=True):
     """Probability with which the plan meets it."""
     part_size: int
     """Images in a part."""
-    solve_micros: int
-    """Microseconds that finding, proving and verifying the plan took."""
+    solve_micros: int | None = None
+    """Microseconds that finding, proving and verifying the plan took. Absent if planned together with other jobs."""
     expected_finish: Moment
     """When to expect the end."""
     finish_at_confidence: Moment

@@ -7,15 +7,19 @@ from rich.table import Table
 from rich.text import Text
 
 from dueby.cli.console import people_console
-from dueby.cli.tables import Column, fitted_table
+from dueby.cli.tables import Column, broken, fitted_table
 from dueby.report.calendar import NO_JOBS, ShownCalendar, ShownJob
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted
 
-_TEXT = {"JOB", "CLASS", "ACTION", "PHASE"}
+_TEXT = {"JOB", "CLASS", "ACTION", "PHASE", "BAR"}
+# The expected end is the deadline less the slack, and a picture can be missed before a figure.
+_EXPENDABLE = {"EXPECTED": 1, "BAR": 2}
 # Columns of the console that a bar has, and what stands for a share of the pool.
 _BAR, _SHARES = 24, "▁▂▃▄▅▆▇█"
 _DEADLINE = "╎"
+# A job's name may have 63 letters, and its namespace's as many: one such name shall not take the others' bars.
+_NAME = 30
 
 
 def print_table(shown: ShownCalendar) -> None:
@@ -46,27 +50,32 @@ def lines_of(shown: ShownCalendar, console: Console) -> Iterator[Table | Text]:
 
 
 def _table(shown: ShownCalendar, *, width: int) -> Table:
-    headings = (
+    names = (
         *("JOB", "CLASS", "PHASE" if shown.is_of_cluster else "ACTION", "DEVICES"),
-        *("STARTS", "EXPECTED", "DEADLINE", "SLACK", f"NOW TO {_duration(shown.horizon_s)}"),
+        *("STARTS", "EXPECTED", "DEADLINE", "SLACK", "BAR"),
     )
     rows = [_row(job, shown) for job in shown.jobs]
     columns = [
-        Column(heading=heading, cells=cells, is_text=heading in _TEXT or heading.startswith("NOW"))
-        for heading, cells in zip(headings, zip(*rows, strict=True), strict=True)
+        Column(
+            heading=f"NOW TO {_duration(shown.horizon_s)}" if name == "BAR" else name,
+            cells=cells,
+            is_text=name in _TEXT,
+            expendable=_EXPENDABLE.get(name),
+        )
+        for name, cells in zip(names, zip(*rows, strict=True), strict=True)
     ]
     return fitted_table(columns, width=width)
 
 
 def _row(job: ShownJob, shown: ShownCalendar) -> tuple[str, ...]:
     return (
-        job.name,
+        broken(job.name, _NAME),
         job.deadline_class,
         job.state,
         "-" if job.gpus is None else f"{job.gpus:,}",
-        "now" if job.starts_s == 0 else _duration(job.starts_s),
-        _duration(job.expected_s),
-        _duration(job.deadline_s),
+        _moment(job.starts_s),
+        _moment(job.expected_s),
+        _moment(job.deadline_s),
         _duration(job.slack_s),
         _bar(job, horizon_s=shown.horizon_s, devices=sum(pool.height for pool in shown.pool)),
     )
@@ -85,6 +94,13 @@ def _bar(job: ShownJob, *, horizon_s: float, devices: int) -> str:
         if cells[at] == " ":
             cells[at] = _DEADLINE
     return "".join(cells)
+
+
+def _moment(seconds: float | None) -> str:
+    """Return when something is, or was: 29m58s, now, 1h10m ago."""
+    if seconds is None or seconds > 0:
+        return _duration(seconds)
+    return f"{_duration(-seconds)} ago" if seconds else "now"
 
 
 def _duration(seconds: float | None) -> str:

@@ -14,6 +14,8 @@ _NAMED = 5
 
 def shown_cluster(found: ClusterJobs, *, now_us: int, with_namespaces: bool) -> ShownCalendar:
     """Return the calendar as it is shown; `with_namespaces` is whether a job's name says where it is."""
+    # Statuses have times to the second, and so has what is shown of them.
+    now_us -= now_us % MICROS_PER_SECOND
     jobs = tuple(_shown_job(job, now_us=now_us, with_namespace=with_namespaces) for job in found.jobs)
     holds = [hold for job in jobs for hold in job.holds]
     return ShownCalendar(
@@ -33,11 +35,9 @@ def _shown_job(job: ClusterJob, *, now_us: int, with_namespace: bool) -> ShownJo
     def seconds(moment_us: int | None) -> float | None:
         return None if moment_us is None else (moment_us - now_us) / MICROS_PER_SECOND
 
-    # What runs is judged by what its workers report, and what waits by what is promised.
-    ends_us = job.ends_us if job.gpus else job.sure_us or job.ends_us
-    is_known = job.deadline_us is not None and ends_us is not None
     name = f"{job.namespace}/{job.name}" if with_namespace and job.namespace else job.name
-    slack_s = ((job.deadline_us or 0) - (ends_us or 0)) / MICROS_PER_SECOND if is_known else None
+    slack_s = _slack_s(job, now_us)
+    is_late = slack_s is not None and slack_s < 0
     return ShownJob(
         name=name,
         deadline_class=job.deadline_class,
@@ -50,8 +50,19 @@ def _shown_job(job: ClusterJob, *, now_us: int, with_namespace: bool) -> ShownJo
         slack_s=slack_s,
         gpus=job.gpus or job.planned_gpus,
         holds=(*_running(job, now_us), *_reserved(job, now_us)),
-        sentence=f"{name}: {job.message}" if job.message and slack_s is not None and slack_s < 0 else "",
+        sentence=f"{name}: {job.message}" if job.message and (is_late or job.phase == "Queued") else "",
     )
+
+
+def _slack_s(job: ClusterJob, now_us: int) -> float | None:
+    if job.deadline_us is None:
+        return None
+    # What runs is judged by what its workers report, and what waits by what is promised.
+    ends_us = job.ends_us if job.gpus else job.sure_us or job.ends_us
+    if ends_us is None and job.deadline_us >= now_us:
+        return None
+    # A job that isn't over ends now at the earliest.
+    return (job.deadline_us - max(ends_us or now_us, now_us)) / MICROS_PER_SECOND
 
 
 def _running(job: ClusterJob, now_us: int) -> Iterator[Hold]:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 # Wide enough for the widest table, so that a log file has each row on one line.
-_WIDTH_OF_FILES = 110
+_WIDTH_OF_FILES = 130
 
 
 def people_console(*, stderr: bool = False) -> Console:

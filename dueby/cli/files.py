@@ -19,27 +19,12 @@ import yaml
 from dueby.cli.yaml_text import parse_yaml
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, parse_profile
-from dueby_api.inference_job import InferenceJob, parse_job
-from dueby_api.words import counted
+from dueby_api.inference_job import InferenceJob
 from dueby_profiler.files import write_text
 
-# Characters of a file. No job has more, since the API server of a cluster takes no object of 1.5 MiB.
-MAX_JOB = 2**20
-# A List of a thousand profiles has 10 million.
+# Characters of a file. A List of a thousand profiles has 10 million.
 MAX_PROFILES = 2**26
 _SUFFIXES = (".yaml", ".yml", ".json")
-
-
-def read_job(path: str) -> InferenceJob:
-    """Return the one InferenceJob in the file; `-` is standard input.
-
-    What else there is of other kinds is for a cluster, such as the claim for the job's rows.
-    """
-    documents = list(_documents(path, most=MAX_JOB))
-    jobs = [found for found in documents if isinstance(found, dict) and found.get("kind") == "InferenceJob"]
-    if len(documents) != 1 and len(jobs) != 1:
-        raise Invalid(path, f"expected one InferenceJob, found {len(jobs)} among {counted(len(documents), 'document')}")
-    return parse_job((jobs or documents)[0], origin=path)
 
 
 def read_profiles(paths: Sequence[str]) -> list[GPUProfile]:
@@ -52,15 +37,25 @@ def read_profiles(paths: Sequence[str]) -> list[GPUProfile]:
     for path in paths:
         if os.path.isdir(path):
             found = [
-                (file, document)
+                (origin, document)
                 for file in _files_in(path)
-                for document in _documents(file, most=MAX_PROFILES)
+                for origin, document in documents_in(file, most=MAX_PROFILES)
                 if isinstance(document, dict) and document.get("kind") == "GPUProfile"
             ]
         else:
-            found = [(path, document) for document in _documents(path, most=MAX_PROFILES)]
-        profiles += [parse_profile(document, origin=file) for file, document in found]
+            found = list(documents_in(path, most=MAX_PROFILES))
+        profiles += [parse_profile(document, origin=origin) for origin, document in found]
     return profiles
+
+
+def documents_in(path: str, *, most: int) -> Iterator[tuple[str, Any]]:
+    """Yield the documents in the file, those of a List each for itself, with what to call each in an error.
+
+    Those that are empty don't count. Raise Invalid if the file has more than so many characters, or is no YAML.
+    """
+    documents = [found for found in parse_yaml(read_text(path, most=most), origin=path) if found is not None]
+    for number, document in enumerate(documents, 1):
+        yield from _items(path if len(documents) == 1 else f"{path}, document {number}", document)
 
 
 def read_text(path: str, *, most: int) -> str:
@@ -161,13 +156,13 @@ def _files_in(folder: str) -> list[str]:
         raise Invalid(folder, f"can't be read: {error.strerror}") from None
 
 
-def _documents(path: str, *, most: int) -> Iterator[Any]:
-    for document in parse_yaml(read_text(path, most=most), origin=path):
-        if (
-            isinstance(document, dict)
-            and isinstance(document.get("items"), list)
-            and str(document.get("kind")).endswith("List")
-        ):
-            yield from document["items"]
-        elif document is not None:
-            yield document
+def _items(origin: str, document: Any) -> Iterator[tuple[str, Any]]:
+    if (
+        isinstance(document, dict)
+        and isinstance(document.get("items"), list)
+        and str(document.get("kind")).endswith("List")
+    ):
+        for number, item in enumerate(document["items"], 1):
+            yield from _items(f"{origin}, item {number}", item)
+    else:
+        yield origin, document

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dueby.cli.deadline_advice import advise_deadline
-from dueby.cli.files import profile_home, read_job, read_profiles, to_yaml
-from dueby.cli.places import require_places
+from dueby.cli.files import profile_home, read_profiles, to_yaml
+from dueby.cli.manifests import read_manifests
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob, JobSpec
@@ -32,7 +32,7 @@ EXAMPLES = """\
 examples:
   dueby plan -f job.yaml                                                 on this machine
   dueby plan -f job.yaml --profiles profiles --pool NVIDIA-L4=8 -o json  on devices that you don't have
-  dueby plan -f a.yaml -f b.yaml -o html > plan.html                     two jobs, on the same devices
+  dueby plan -f a.yaml -f b.yaml -o html > plan.html                     all jobs in them, on the same devices
 """
 
 
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="JOB",
-        help="the InferenceJob's file; - is standard input; several of them are planned together, on one pool",
+        help="a file of InferenceJobs; - is standard input; several jobs are planned together, on one pool",
     )
     parser.add_argument(
         "--profiles",
@@ -70,29 +70,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Plan the job and print the plan; return 0, or 3 if the deadline can't be met."""
-    if len(arguments.file) > 1 or arguments.output == "html":
-        return _run_all(arguments)
-    job = read_job(arguments.file[0])
+    """Plan the jobs and print the plan; return 0, or 3 if a deadline can't be met."""
+    jobs = [manifest.job for manifest in read_manifests(arguments.file)]
+    if len(jobs) > 1 or arguments.output == "html":
+        return _run_all(jobs, arguments)
+    job = jobs[0]
     verdict = judge_job(job, paths=arguments.profiles, counts=parse_pool(arguments.pool))
     print_answer(verdict, arguments.output, spec=job.spec)
     return EXIT_INFEASIBLE if verdict.infeasible else 0
 
 
-def _run_all(arguments: argparse.Namespace) -> int:
+def _run_all(jobs: Sequence[InferenceJob], arguments: argparse.Namespace) -> int:
     # Imported here, since the plan of one job doesn't need it.
     from dueby.cli.plan_calendar import plan_all
 
-    jobs = [read_job(file) for file in arguments.file]
-    for job in jobs:
-        require_places(job.spec)
     profiles = read_profiles(arguments.profiles or default_profiles())
     return plan_all(jobs, profiles, parse_pool(arguments.pool), output=arguments.output)
 
 
 def judge_job(job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int]) -> Verdict:
     """Return what would be done with the job now; without paths or counts, by this machine's profiles and devices."""
-    require_places(job.spec)
     profiles = read_profiles(paths or default_profiles())
     profiles += predictions(profiles, job.spec.model)
     counts = counts or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from dueby.cli.calendar_html import print_page
+from dueby.cli.manifests import naming
 from dueby.cli.plan import EXIT_INFEASIBLE, plan_problem, print_document
 from dueby.report.calendar import Hold, ShownCalendar, ShownJob, ShownPool, work_words
 from dueby_api.calendar import CalendarAnswer, PlannedJob, PlannedWindow
@@ -38,18 +39,15 @@ def plan_all(jobs: Sequence[InferenceJob], profiles: list[GPUProfile], counts: d
 
 
 def calendar_of(known: Known, counts: Mapping[str, int], *, now_us: int) -> Calendar:
-    """Return the calendar of jobs that are created now. Raise Invalid if one of them can't be planned."""
-    seen: set[str] = set()
+    """Return the calendar of jobs that are created now, each with a name of its own.
+
+    Raise Invalid if one of them can't be planned.
+    """
     placed = []
     for job, profiles in known:
-        if job.metadata.name in seen:
-            raise Invalid("--file", f"two jobs are named {job.metadata.name}; give each a name of its own")
-        seen.add(job.metadata.name)
-        try:
+        with naming(job):
             problem = plan_problem(job, profiles, dict(counts), now_us=now_us)
             _ = problem.rule  # which refuses a confidence that is too high for the profiles
-        except Invalid as error:
-            raise Invalid(error.field, f"{error.message} (job {job.metadata.name})") from None
         placed.append(CalendarJob(name=job.metadata.name, deadline_class=job.spec.deadline_class, problem=problem))
     calendar = make_calendar(placed, idle_pool(counts))
     verify_calendar(calendar)

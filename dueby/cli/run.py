@@ -7,14 +7,15 @@ kill -9, a power cut), the same command continues where it stopped.
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 
 from rich.text import Text
 
-from dueby.cli.files import profile_home, read_job, read_profiles
-from dueby.cli.places import require_places, require_sinks_apart
+from dueby.cli.files import profile_home, read_profiles
+from dueby.cli.manifests import naming, read_manifests
+from dueby.cli.places import require_sinks_apart
 from dueby.cli.plan import require_plannable
 from dueby.cli.run_all import RunAll
 from dueby.cli.screen import Screen
@@ -32,7 +33,7 @@ from dueby_worker.system.scratch import scratch_folder
 EXAMPLES = """\
 examples:
   dueby run -f job.yaml                   run the job, or continue it where it was stopped
-  dueby run -f a.yaml -f b.yaml           run both, on the same devices; each as its deadline class promises
+  dueby run -f a.yaml -f b.yaml           run all jobs in them, on the same devices; each as its deadline class promises
   dueby run -f job.yaml --retry-failed    afterwards, try the unreadable images again
 """
 
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="JOB",
-        help="the InferenceJob's file; - is standard input; several of them share this machine's devices",
+        help="a file of InferenceJobs; - is standard input; several jobs share this machine's devices",
     )
     parser.add_argument(
         "--profiles",
@@ -63,34 +64,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the jobs and return the exit code; of several jobs the worst (run_all.py)."""
-    files = {}
-    for file in arguments.file:
-        job = read_placed_job(file)
-        if job.metadata.name in files:
-            raise Invalid("--file", f"two jobs are named {job.metadata.name}; give each a name of its own")
-        files[job.metadata.name] = file, job
-    jobs = [job for _, job in files.values()]
-    require_sinks_apart([job.spec for job in jobs])
-    is_one = len(jobs) == 1
+    manifests = {manifest.name: manifest for manifest in read_manifests(arguments.file)}
+    require_sinks_apart([manifest.job.spec for manifest in manifests.values()])
+    is_one = len(manifests) == 1
     if arguments.retry_failed and not is_one:
-        raise Invalid("--retry-failed", "takes one job at a time; name one --file")
+        raise Invalid("--retry-failed", "takes one job at a time; name a --file with one job")
     screen = Screen(is_of_one=is_one)
     with ExitStack() as stack:
-        folders = {name: stack.enter_context(scratch_folder("run")) for name in files}
+        folders = {name: stack.enter_context(scratch_folder("run")) for name in manifests}
         complete = {
-            name: partial(close_complete, job, folders[name], screen.teller(name))
-            for name, (_, job) in files.items()
-            if not arguments.retry_failed and steps.has_every_part(job)
+            name: partial(close_complete, manifest.job, folders[name], screen.teller(name))
+            for name, manifest in manifests.items()
+            if not arguments.retry_failed and steps.has_every_part(manifest.job)
         }
-        left = {name: found for name, found in files.items() if name not in complete}
-        pool = find_devices([job for _, job in left.values()], arguments.profiles) if left else NO_DEVICES
+        left = {name: manifest for name, manifest in manifests.items() if name not in complete}
+        jobs = [manifest.job for manifest in left.values()]
+        pool = find_devices(jobs, arguments.profiles) if left else NO_DEVICES
         sessions = []
-        for name, (file, job) in left.items():
-            with _naming(job, is_one=is_one):
+        for name, manifest in left.items():
+            with naming(manifest.job, is_one=is_one):
                 session = Session(
-                    job,
+                    manifest.job,
                     pool,
-                    file=file,
+                    file=manifest.file,
                     folder=folders[name],
                     teller=screen.teller(name),
                     profiles=arguments.profiles or [str(profile_home())],
@@ -103,34 +99,16 @@ def run(arguments: argparse.Namespace) -> int:
         return RunAll(sessions, complete, pool, screen, retry_failed=arguments.retry_failed).run()
 
 
-def read_placed_job(file: str) -> InferenceJob:
-    """Return the job in the file; raise Invalid if it is none, or reads or writes where nothing can be."""
-    job = read_job(file)
-    require_places(job.spec)
-    return job
-
-
 def find_devices(jobs: Sequence[InferenceJob], paths: Sequence[str]) -> LocalPool:
     """Return this machine's devices for the jobs; raise Invalid for whatever `dueby plan` refuses of them."""
     profiles = _profiles(jobs, paths)
     pools = {}
     for job in jobs:
-        with _naming(job, is_one=len(jobs) == 1):
+        with naming(job, is_one=len(jobs) == 1):
             pool = find_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
             require_plannable(job.spec, pool.profiles, pool.counts)
         pools[job.metadata.name] = pool
     return shared_pool(pools)
-
-
-@contextmanager
-def _naming(job: InferenceJob, *, is_one: bool) -> Iterator[None]:
-    """Name the job in what is refused of it, if there are others."""
-    try:
-        yield
-    except Invalid as error:
-        if is_one:
-            raise
-        raise Invalid(error.field, f"{error.message} (job {job.metadata.name})") from None
 
 
 def _profiles(jobs: Sequence[InferenceJob], paths: Sequence[str]) -> list[GPUProfile]:

@@ -34,7 +34,7 @@ def summarise(
     machine: MachineRecord,
 ) -> Summary:
     """Return the content of summary.json. All times are seconds from the run's start."""
-    plan = verdict.plan if verdict else None
+    plan = verdict.plan if verdict else record.by_windows
     in_time = now_us <= record.deadline_us
     too_many = failed > job.spec.allowed_failures(record.images)
     word: RunVerdict = "Succeeded" if in_time and done == record.images else "Late"

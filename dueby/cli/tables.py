@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from rich.cells import cell_len
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -53,20 +54,32 @@ def fitted_table(columns: Sequence[Column], *, width: int) -> Table:
     return table
 
 
+def broken(name: str, room: int) -> str:
+    """Return the name over several lines of at most so many columns, broken at hyphens where it has any."""
+    return "\n".join(textwrap.wrap(name.replace("\n", ""), room))
+
+
 def _fit(columns: list[Column], width: int) -> tuple[list[Column], int]:
     """Return the columns that are shown, and the gap between them."""
-    broken = [replace(column, heading=_BETWEEN_WORDS.sub("\n", column.heading)) for column in columns]
-    for shown, gap in ((columns, _GAPS[0]), *((broken, gap) for gap in _GAPS)):
+    narrow = [_with_broken_heading(column) for column in columns]
+    for shown, gap in ((columns, _GAPS[0]), *((narrow, gap) for gap in _GAPS)):
         if _total(shown, gap) <= width:
             return shown, gap
     gap = _GAPS[-1]
-    for column in sorted((c for c in broken if c.expendable is not None), key=lambda c: c.expendable or 0):
-        broken.remove(column)
-        if _total(broken, gap) <= width:
-            return broken, gap
-    first, others = broken[0], broken[1:]
+    for column in sorted((c for c in narrow if c.expendable is not None), key=lambda c: c.expendable or 0):
+        narrow.remove(column)
+        if _total(narrow, gap) <= width:
+            return narrow, gap
+    first, others = narrow[0], narrow[1:]
     room = max(_MIN_NAME, width - _total(others, gap) - gap)
-    return [replace(first, cells=[_broken(cell, room) for cell in first.cells]), *others], gap
+    names = [cell if isinstance(cell, ProgressBar) else broken(str(cell), room) for cell in first.cells]
+    return [replace(first, cells=names), *others], gap
+
+
+def _with_broken_heading(column: Column) -> Column:
+    """Return the column with its heading over several lines, if that makes it narrower."""
+    narrow = replace(column, heading=_BETWEEN_WORDS.sub("\n", column.heading))
+    return narrow if narrow.width < column.width else column
 
 
 def _total(columns: Iterable[Column], gap: int) -> int:
@@ -77,8 +90,4 @@ def _total(columns: Iterable[Column], gap: int) -> int:
 def _width(cell: Cell) -> int:
     if isinstance(cell, ProgressBar):
         return cell.width or 0
-    return Text(cell).cell_len if isinstance(cell, str) else cell.cell_len
-
-
-def _broken(cell: Cell, room: int) -> Cell:
-    return cell if isinstance(cell, ProgressBar) else "\n".join(textwrap.wrap(str(cell), room))
+    return max((cell_len(line) for line in str(cell).splitlines()), default=0)

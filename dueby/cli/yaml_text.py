@@ -13,7 +13,7 @@ from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 
 from dueby_api.errors import Invalid
 
-# Values that the aliases of a document may add to those that are written down.
+# Values that the aliases of a text may add to those that are written down.
 MAX_ALIASED = 100_000
 # No resource of Kubernetes has half as many.
 MAX_LEVELS = 100
@@ -50,24 +50,32 @@ def parse_yaml(text: str, *, origin: str) -> list[Any]:
 
 
 def _documents(text: str, origin: str) -> Iterator[Any]:
-    loader = _Loader(text)
+    loader, inspection = _Loader(text), _Inspection(origin)
     try:
         while loader.check_node():
             node = loader.get_node()
-            _Inspection(origin).size_of(node)
+            inspection.inspect(node)
             yield loader.construct_document(node)
     finally:
         loader.dispose()
 
 
 class _Inspection:
-    """A look at the nodes of one document; those that aliases repeat are looked at once."""
+    """A look at the nodes of one document after the other; those that aliases repeat are looked at once."""
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self.sizes: dict[Node, int] = {}
         self.above: set[Node] = set()
         self.written = 0
+        self.aliased = 0
+        """Values that the aliases of earlier documents have added."""
+
+    def inspect(self, document: Node) -> None:
+        """Look at the next document; raise Invalid for what nobody means."""
+        self.sizes, self.written = {}, 0
+        size = self.size_of(document)
+        self.aliased += size - self.written
 
     def size_of(self, node: Node) -> int:
         """Return how many values the node is, with all that its aliases repeat; raise Invalid for what nobody means."""
@@ -80,7 +88,7 @@ class _Inspection:
             self.above.add(node)
             self.sizes[node] = 1 + sum(map(self.size_of, self._below(node)))
             self.above.remove(node)
-            if self.sizes[node] - self.written > MAX_ALIASED:
+            if self.aliased + self.sizes[node] - self.written > MAX_ALIASED:
                 raise self._invalid(node, f"is more than {MAX_ALIASED:,} values by its aliases; write fewer of them")
         return self.sizes[node]
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 
-from dueby.cli.files import read_job
+from dueby.cli.manifests import read_job
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 
@@ -27,7 +27,7 @@ class ManifestWatch:
             return None
         self.seen = stamp
         try:
-            edited = read_job(self.path)
+            edited = read_job(self.path, name=self.job.metadata.name)
         except Invalid as error:
             self.say(f"the edit is not taken: {error}")
             return None

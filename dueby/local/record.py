@@ -7,6 +7,8 @@ killed run leaves what it knew.
 from collections.abc import Sequence
 
 from dueby.local.process import Process
+from dueby.local.windows import planned_windows
+from dueby_api.calendar import PlannedWindow
 from dueby_api.input_cost import InputCost
 from dueby_api.run_record import PlanFile, ProgressFile, ReplanRecord, Revision, WorkerRecord
 from dueby_api.status import PlanStatus
@@ -38,6 +40,8 @@ class Record:
         self.every_s = SAMPLE_EVERY_S
         self.expected_s: float | None = None
         self.at_confidence_s: float | None = None
+        self.by_windows: PlanStatus | None = None
+        """The plan that the run began with, if it was one by windows."""
 
     def at(self, now_us: int) -> float:
         """Return the seconds since the start."""
@@ -49,10 +53,16 @@ class Record:
         `by_windows` is the whole plan, where other jobs have the devices before or after this one.
         """
         verdict, plan = start.verdict, start.verdict.plan if start.verdict else None
+        windows: tuple[PlannedWindow, ...] = ()
+        proof = proof_sentence(plan) if plan else None
+        if by_windows and not verdict:
+            windows = planned_windows(start.assignments, by_windows.windows, now_us=now_us)
+            proof = by_windows.proof_sentence if windows else None
         if plan and self.expected_s is None:
             self.expected_s = self.at(now_us + plan.expected_finish_us)
             self.at_confidence_s = self.at(now_us + plan.finish_at_confidence_us)
         elif by_windows and self.expected_s is None:
+            self.by_windows = by_windows
             self.expected_s = self.at(parse_time_us(by_windows.expected_finish))
             self.at_confidence_s = self.at(parse_time_us(by_windows.finish_at_confidence))
         self.revisions.append(
@@ -60,8 +70,9 @@ class Record:
                 at_seconds=self.at(now_us),
                 reason=start.reason,
                 plan=plan_answer(verdict) if verdict else None,
+                windows=windows,
                 input_cost=self.cost,
-                proof_sentence=proof_sentence(plan) if plan else None,
+                proof_sentence=proof,
                 finish_at_confidence_seconds=seconds(plan.finish_at_confidence_us) if plan else None,
                 workers=tuple(planned_worker(assignment) for assignment in start.assignments),
             )
@@ -161,4 +172,5 @@ _WORDS: dict[StartReason, str] = {
     "Ahead": "Fewer workers do as well",
     "WindowBegins": "Its devices are free now",
     "GaveWay": "Other jobs need the devices",
+    "NodeDrains": "A node is going away",
 }

@@ -17,6 +17,9 @@ _REASONS = {
     "Edited": "the job was edited",
     "Admitted": "more workers were admitted",
     "Ahead": "fewer workers are enough",
+    "WindowBegins": "devices reserved for the job were free",
+    "GaveWay": "other jobs needed the devices",
+    "NodeDrains": "a node was going away",
 }
 
 

@@ -41,6 +41,11 @@ def _slack_s(status: JobStatus) -> float | None:
     return None if deadline_s is None or finish_s is None else deadline_s - finish_s
 
 
+def _plan_s(status: JobStatus) -> float | None:
+    solve_micros = status.plan.solve_micros if status.plan else None
+    return None if solve_micros is None else solve_micros / 1e6
+
+
 def met(status: JobStatus) -> float | None:
     """Return 1 if the deadline was met and 0 if not; None before it is known."""
     found = condition(status, ConditionType.DEADLINE_MET)
@@ -69,7 +74,7 @@ JOB_GAUGES = (
     JobGauge(
         name="dueby_job_plan_seconds",
         help="Duration of finding, proving and verifying the plan, in seconds.",
-        read=lambda status: status.plan.solve_micros / 1e6 if status.plan else None,
+        read=_plan_s,
         ends_with_job=False,
     ),
     JobGauge(

@@ -70,10 +70,11 @@ def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time(cluste
     folders = {name: share_folder(cluster, name) for name in ("first", "second")}
     on = {"device_class": "NVIDIA-L40S"}
     with two_gpus(cluster, **on):
-        # Both GPUs together take more than a minute for each of them.
-        cluster.apply(made_up(cluster, "first", images=16_000, deadline="100s", deadlineClass="Hard", **on))
-        cluster.wait_for_phase("first", "Starting", "Running")
-        cluster.apply(made_up(cluster, "second", images=16_000, deadline="220s", deadlineClass="Hard", **on))
+        # Each of them takes both GPUs for more than a minute.
+        cluster.apply(
+            made_up(cluster, "first", images=16_000, deadline="150s", deadlineClass="Hard", **on),
+            made_up(cluster, "second", images=16_000, deadline="230s", deadlineClass="Hard", **on),
+        )
         reserved = wait_until_told(cluster, "second", "Feasible", reason="Reserved")
         assert reserved["message"].startswith("Starts at ")
         waiting = cluster.get("infj", "second")["status"]

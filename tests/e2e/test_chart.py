@@ -26,6 +26,14 @@ def test_the_operators_image_is_small(cluster: Cluster) -> None:
     assert size < 250_000_000
 
 
+def test_the_operators_image_knows_time_zones(cluster: Cluster) -> None:
+    """As maintenance windows name them; Python itself brings none."""
+    code = "import zoneinfo; print(zoneinfo.ZoneInfo('Europe/Berlin'))"
+    assert call("docker", "run", "--rm", "--entrypoint", "python", OPERATOR_IMAGE, "-c", code).split() == [
+        "Europe/Berlin"
+    ]
+
+
 def test_lint_has_nothing_to_say() -> None:
     assert "0 chart(s) failed" in call("helm", "lint", "--strict", str(CHART))
     assert "0 chart(s) failed" in call("helm", "lint", "--strict", str(CHART), "--values", str(CPU_VALUES))

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
+from dueby_api.schema import validate
 from dueby_operator.cluster.requests import NODE_PATIENCE_S
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
-from dueby_operator.settings import read_maintenance, read_profiler
+from dueby_operator.settings import WeeklyWindow, read_maintenance, read_profiler
 from support.chart import WITHOUT_GPUS, Document, of_kind, rendered, rendered_with_notes
 from support.cluster import CHART, OPERATOR_NAMESPACE
 
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.cluster
 # count as lost.
 REPORTED_S = 10 + 5
 DIGEST = "sha256:" + "ab" * 32
+WEEKLY = {"days": "Sat", "start": "22:00", "hours": 8, "timeZone": "Europe/Berlin"}
 
 
 def options(documents: list[Document]) -> dict[str, str]:
@@ -68,8 +70,12 @@ def test_maintenance_windows_reach_the_operator() -> None:
     assert "--maintenance" not in options(rendered())
     window = {"from": "2026-12-06T02:00:00Z", "to": "2026-12-06T04:00:00Z", "nodeSelector": {"pool": "a"}}
     (found,) = read_maintenance(options(rendered(maintenance=[window]))["--maintenance"])
+    assert found.from_time
+    assert found.to_time
     assert (found.to_time - found.from_time).total_seconds() == 7200
     assert found.node_selector == {"pool": "a"}
+    (found,) = read_maintenance(options(rendered(maintenance=[{"weekly": WEEKLY}]))["--maintenance"])
+    assert found.weekly == validate(WeeklyWindow, WEEKLY)
 
 
 @pytest.mark.parametrize("wrong", [{"from": "sunday"}, {"until": "x"}, {"nodeSelector": {"pool": 1}}])
@@ -77,6 +83,24 @@ def test_what_is_no_maintenance_window_is_refused(wrong: dict[str, Any]) -> None
     window = {"from": "2026-12-06T02:00:00Z", "to": "2026-12-06T04:00:00Z", **wrong}
     with pytest.raises(AssertionError, match="/maintenance/0"):
         rendered(maintenance=[window])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"weekly": {**WEEKLY, "days": "Sat/2"}},
+        {"weekly": {**WEEKLY, "start": "24:00"}},
+        {"weekly": {**WEEKLY, "hours": 168}},
+        {"weekly": {**WEEKLY, "timeZone": "../UTC"}},
+        {"weekly": {"days": "Sat"}},
+        {"weekly": WEEKLY, "from": "2026-12-06T02:00:00Z"},
+        {"weekly": WEEKLY, "from": "2026-12-06T02:00:00Z", "to": "2026-12-06T04:00:00Z"},
+        {},
+    ],
+)
+def test_what_is_no_weekly_window_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(AssertionError, match="/maintenance/0"):
+        rendered(maintenance=[wrong])
 
 
 def rights(**values: Any) -> dict[str, set[str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dueby.local import processes
 from dueby.local.clock import now_us
 from dueby.local.job import first_snapshot
 from dueby.local.loop import Loop, Seams
@@ -45,8 +46,10 @@ PROFILE = parse_profile(
 
 
 @pytest.fixture
-def workers(tmp_path: Path) -> Iterator[Processes]:
+def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
     """The workers of `dueby run` on two slots, before there is one."""
+    # A part takes a few seconds, and longer on a busy machine.
+    monkeypatch.setattr(processes, "GRACE_S", 300)
     made = Processes(
         job(
             deadline="60s",

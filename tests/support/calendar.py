@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
 from dueby_planner.calendar.free_devices import FreeDevices, Step
+from dueby_planner.calendar.hand_over import RunningJob
 from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, idle_pool
 from dueby_planner.calendar.reservation import Reservation
@@ -46,7 +47,7 @@ def planned(*jobs: CalendarJob) -> Calendar:
     return calendar
 
 
-def online(pool: CalendarPool, *jobs: CalendarJob, running: Sequence[CalendarJob] = ()) -> Calendar:
+def online(pool: CalendarPool, *jobs: CalendarJob, running: Sequence[RunningJob] = ()) -> Calendar:
     """Return the calendar of the jobs on the pool, verified."""
     calendar = make_calendar(jobs, pool, running=running)
     verify_calendar(calendar)

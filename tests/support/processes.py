@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class Step:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
-        except (OSError, ValueError):
+        except (OSError, ValueError, HTTPException):  # not there yet, or gone while it answered
             return None
 
     def progress(self) -> dict[str, Any]:

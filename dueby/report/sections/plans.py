@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dueby.report.run import Run
 from dueby.report.sections.facts import Facts
 from dueby.report.wording import NOTHING, counted, duration, fine, number, percent, reason, size
+from dueby_api.calendar import PlannedWindow
 from dueby_api.input_cost import InputCost
 from dueby_api.plan import PlanAnswer, PlannedGroup
 from dueby_api.run_record import Revision
@@ -27,6 +28,8 @@ class ShownPlan:
     heading: str | None
     """When and why it was added; None for the plan of the start."""
     groups: tuple[PlannedGroup, ...]
+    windows: tuple[PlannedWindow, ...]
+    """Of a plan by windows, in place of groups. Times count from the run's start."""
     alternatives: Facts
     """What would do instead; empty if the deadline could be met."""
     facts: Facts
@@ -49,11 +52,19 @@ def _shown(run: Run, revision: Revision, *, before: Revision | None) -> ShownPla
     costs = None if before and before.input_cost == revision.input_cost else revision.input_cost
     return ShownPlan(
         heading=f"Added after {duration(revision.at_seconds)}: {reason(revision.reason)}" if before else None,
-        groups=plan.groups if plan else _groups_of(revision),
+        groups=plan.groups if plan else () if revision.windows else _groups_of(revision),
+        windows=tuple(_shifted(window, revision.at_seconds) for window in revision.windows),
         alternatives=_alternatives_facts(plan),
         facts=[*(_plan_facts(run, revision, plan) if plan else ()), *_input_facts(costs)],
         # The summary's warnings are at the top of the page already.
         warnings=tuple(warning for warning in (plan.warnings if plan else ()) if warning not in run.summary.warnings),
+    )
+
+
+def _shifted(window: PlannedWindow, by_s: float) -> PlannedWindow:
+    # A run's first workers are started some milliseconds after it has begun, which no reader needs to see.
+    return window.replace(
+        from_seconds=round(window.from_seconds + by_s, 1), to_seconds=round(window.to_seconds + by_s, 1)
     )
 
 

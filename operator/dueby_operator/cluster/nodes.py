@@ -14,12 +14,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dueby_api.subject import AT, node_of, own_class
+from dueby_operator.cluster.absences import with_weekly
 from dueby_operator.cluster.quantities import readable_quantities, requests_of
 from dueby_operator.cluster.resource_slices import GPU, MIG, PublishedGPUs
 from dueby_operator.model.stacks import Absence
 from dueby_operator.objects.nodes import NodeObject, Taint, Toleration
 from dueby_operator.objects.pods import Pod
-from dueby_operator.settings import CLASS_LABELS
+from dueby_operator.settings import CLASS_LABELS, WeeklyWindow
 from dueby_planner.model.problem import NEVER_US
 
 CPU_CLASS = re.compile(rf"cpu-([1-9][0-9]{{0,3}})({AT}.+)?$")
@@ -73,11 +74,17 @@ class Node:
     uncounted: str = ""
     """Why GPUs that it publishes don't count; empty if all do."""
     away: tuple[Absence, ...] = ()
-    """When it goes away and comes back, in microseconds since 1970."""
+    """When it goes away and comes back, in microseconds since 1970, but for weekly windows."""
+    away_weekly: tuple[WeeklyWindow, ...] = ()
+    """When it does in each week."""
+
+    def absences(self, now_us: int) -> tuple[Absence, ...]:
+        """Return both, the weekly ones some weeks ahead, in microseconds since 1970, in order, with gaps between."""
+        return with_weekly(self.away, self.away_weekly, now_us=now_us)
 
     def leaves_us(self, now_us: int) -> int:
         """Return since when it has been away, or when it will be next; NEVER_US if it stays."""
-        return next((each.from_us for each in self.away if each.to_us > now_us), NEVER_US)
+        return next((each.from_us for each in self.absences(now_us) if each.to_us > now_us), NEVER_US)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,7 @@ def find_stacks(
     collected: dict[_Key, list[tuple[str, _Here]]] = defaultdict(list)
     rivals: dict[tuple[_Key, _Key], int] = {}
     for node in nodes:
-        away = from_now(node.away, now_us)
+        away = from_now(node.absences(now_us), now_us)
         there = _here(node, words)
         for here in there:
             collected[here.device_class, here.users, away].append((node.name, here))

@@ -12,7 +12,7 @@ from typing import Any
 
 from dueby_api.errors import Invalid
 from dueby_operator import paths
-from dueby_operator.cluster.absences import find_absences, read_drain_at
+from dueby_operator.cluster.absences import find_absences, find_weekly, read_drain_at
 from dueby_operator.cluster.nodes import Node, read_node, with_published
 from dueby_operator.cluster.resource_slices import DRIVER, PublishedGPUs, read_published
 from dueby_operator.kube.client import Kube, Refused
@@ -88,8 +88,12 @@ class NodeTable:
 
     def _node(self, found: dict[str, Any]) -> Node:
         read = parse(NodeObject, found)
-        away = find_absences(read.metadata.labels, self._settings.maintenance, drain_at_us=self._drain_at_us(read))
-        return replace(read_node(read, self._settings.class_labels), away=away)
+        labels, maintenance = read.metadata.labels, self._settings.maintenance
+        return replace(
+            read_node(read, self._settings.class_labels),
+            away=find_absences(labels, maintenance, drain_at_us=self._drain_at_us(read)),
+            away_weekly=find_weekly(labels, maintenance),
+        )
 
     def _drain_at_us(self, node: NodeObject) -> int | None:
         """Return when the node is to be drained. What can't be read is ignored, and logged once."""

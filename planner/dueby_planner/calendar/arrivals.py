@@ -2,7 +2,8 @@
 
     Hard, Soft    together beside all workers, by deadline, if all new Hard jobs fit so
     else Hard     by deadline: beside all workers; where BestEffort workers give way; where Relaxed ones do; where Soft
-                  ones do, and what Soft jobs have reserved is placed again; with all Hard jobs placed anew
+                  ones do, and what Soft jobs have reserved is placed again; with all Hard jobs placed anew; one that
+                  still has no place where running Hard jobs hand devices over (hand_over.py)
     then Soft     likewise, but they move no other job
 
 Those that then have no place stay without one here. No step breaks the promise of a Hard job.
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.draft import Draft, Placed
+from dueby_planner.calendar.hand_over import RunningJob, hand_over
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.keep import stored_reservation
 from dueby_planner.calendar.place import free_us, usable
@@ -36,17 +38,16 @@ def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
     return draft
 
 
-def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft) -> Draft:
+def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[RunningJob] = ()) -> Draft:
     """Return the calendar with those of the Hard and Soft jobs that can be in time as well."""
     hard, soft = _without_place(jobs, draft, "Hard"), _without_place(jobs, draft, "Soft")
     together = _place_beside_all(draft, [*hard, *soft], optional=soft) if soft else None
     for job, reservation in together or _place_beside_all(draft, hard, optional=hard) or ():
         draft.add(job, reservation, beside="BestEffort")
-    count = -1
-    while count < len(_hard(draft)):  # until what was placed anew makes room for no other Hard job
-        count = len(_hard(draft))
-        draft = _place_hard(draft, _without_place(jobs, draft, "Hard"))
-        draft = _anew(draft, _without_place(jobs, draft, "Hard")) or draft
+    draft = _place_hard(draft, _without_place(jobs, draft, "Hard"))
+    while anew := _anew(draft, _without_place(jobs, draft, "Hard")):  # it may have made room for others, too
+        draft = _place_hard(anew, _without_place(jobs, anew, "Hard"))
+    draft = hand_over(draft, _without_place(jobs, draft, "Hard"), running) or draft
     for job in _without_place(jobs, draft, "Soft"):
         draft.place(job, *GIVING_WAY)
     return draft
@@ -89,7 +90,7 @@ def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
             anew = [Placed(job, reservation, "Hard", kept=False) for job, reservation in placed]
             return Draft(draft.pool, anew) if len(anew) > len(promised) else None
         # They took the place of a promised job.
-        candidates = candidates[: len(candidates) // 2]
+        candidates = candidates[: len(candidates) // 4]
     return None
 
 

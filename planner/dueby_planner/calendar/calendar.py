@@ -11,14 +11,15 @@ jobs need more device time than there is (cut.py). Without one it is held, since
 for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.advice import Advice, Advices
 from dueby_planner.calendar.arrivals import keep_stored, place_arrivals
 from dueby_planner.calendar.cut import Cut, Cuts
-from dueby_planner.calendar.draft import Draft
+from dueby_planner.calendar.draft import Draft, HandingOver
+from dueby_planner.calendar.hand_over import RunningJob
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free
 from dueby_planner.calendar.reservation import Reservation, begins_us, done_by
@@ -55,9 +56,11 @@ class Calendar:
     """What is done with all jobs."""
 
     placements: tuple[Placement, ...]
-    """In the order in which the jobs were given."""
+    """In the order in which the jobs were given; then what is left of running jobs that hand devices over."""
     pool: CalendarPool
-    """The devices."""
+    """The devices, as they are once workers have handed theirs over."""
+    handing_over: HandingOver
+    """Workers of running Hard jobs that are to stop now, so that another Hard job has its place."""
     left: Mapping[DeadlineClass, Free]
     """What is left of the pool's tables of free devices beside the reservations of Hard and Soft jobs."""
     cut: Cut | None
@@ -71,13 +74,16 @@ class Calendar:
         return all(found.reservation for found in self.placements if found.job.deadline_class == "Hard")
 
 
-def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: Sequence[CalendarJob] = ()) -> Calendar:
-    """Return the calendar of the jobs that do not run.
+def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: Sequence[RunningJob] = ()) -> Calendar:
+    """Return the calendar of what the running workers don't do.
 
-    `running` are the Hard jobs that run, each with what is left of it. They are not placed, since their workers are
-    beside the pool's free devices; but a proof that a job is impossible counts what they need.
+    `running` are the Hard jobs that run. Their workers are beside the pool's free devices, so they are only placed if
+    they hand devices over to a job that has no place otherwise. A proof that a job is impossible counts what they need.
     """
-    draft = place_arrivals(jobs, keep_stored(jobs, pool))
+    draft = place_arrivals(jobs, keep_stored(jobs, pool), running)
+    # Of jobs that hand devices over, what the stopped workers would have done was placed.
+    rests = [placed.job for name, placed in draft.placed.items() if name in draft.handing_over]
+    jobs = [*(job for job in jobs if job.name not in draft.handing_over), *rests]
     for job in by_deadline(jobs, "Hard"):
         if job.goes_on and job.name not in draft.placed:
             place_soon(draft, job, "Hard")
@@ -92,7 +98,8 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
     cuts = _cuts(without_place, jobs, draft, running)
     return Calendar(
         placements=tuple(_placement(job, draft, is_cut=job.name in cuts, is_urgent=job.name in urgent) for job in jobs),
-        pool=pool,
+        pool=draft.pool,
+        handing_over=draft.handing_over,
         left=left,
         cut=next(iter(cuts.values()), None),
         advice=Advices({job.name: job.problem for job in without_place}, left["Hard"]),
@@ -100,17 +107,19 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
 
 
 def _cuts(
-    without_place: Sequence[CalendarJob], jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[CalendarJob]
+    without_place: Sequence[CalendarJob], jobs: Sequence[CalendarJob], draft: Draft, running: Iterable[RunningJob]
 ) -> dict[str, Cut]:
     """Return for each Hard job why it has no place beside those that have one and those that run, where that is proved.
 
     Only the first proof is shortened: that is the one which is shown.
     """
     promised = [job for job in by_deadline(jobs, "Hard") if job.name in draft.placed]
+    names = {job.name for job in jobs} | draft.handing_over.keys()
+    beside = [each.job for each in running if each.job.name not in names]
     finder = Cuts(draft.pool.whole)
     cuts: dict[str, Cut] = {}
     for job in without_place:
-        if cut := finder.find([*running, *promised], job):
+        if cut := finder.find([*beside, *promised], job):
             cuts[job.name] = cut if cuts else finder.shortened(cut, job)
     return cuts
 

@@ -1,6 +1,6 @@
 """A calendar while it is made: which jobs have which windows, and what is left beside them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dueby_api.inference_job import DeadlineClass
@@ -9,6 +9,9 @@ from dueby_planner.calendar.place import place
 from dueby_planner.calendar.pool import CalendarPool, Free
 from dueby_planner.calendar.reservation import Reservation
 from dueby_planner.calendar.tables import Tables
+
+HandingOver = Mapping[str, Sequence[str]]
+"""Names of workers by that of their job."""
 
 
 class Placed(NamedTuple):
@@ -23,8 +26,16 @@ class Placed(NamedTuple):
 class Draft:
     """The jobs that are placed so far."""
 
-    def __init__(self, pool: CalendarPool, placed: Iterable[Placed] = ()) -> None:
+    def __init__(
+        self,
+        pool: CalendarPool,
+        placed: Iterable[Placed] = (),
+        *,
+        handing_over: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.pool = pool
+        self.handing_over = handing_over or {}
+        """Workers of running jobs that are to stop: the pool is as if they were."""
         self.placed: dict[str, Placed] = {}
         """By the job's name."""
         self._tables = Tables(pool.free, pool.rivals)

@@ -12,9 +12,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from dueby_api.grid import Share
-from dueby_api.schema import json_schemas
+from dueby_api.schema import END, json_schemas
 from dueby_operator.metrics import Metrics
-from dueby_operator.settings import ProfilerSettings, read_profiler
+from dueby_operator.settings import Maintenance, ProfilerSettings, read_profiler
 from dueby_worker.telemetry.metrics import render
 from dueby_worker.telemetry.progress import ProgressTracker
 from support.chart import WITHOUT_GPUS
@@ -83,10 +83,25 @@ def test_the_profilers_values_are_what_the_operator_takes_and_its_defaults() -> 
     values, fields = SCHEMA["properties"]["profiler"]["properties"], json_schemas(ProfilerSettings)
     assert values.keys() == fields["ProfilerSettings"]["properties"].keys() - own.keys()
     assert values["window"]["properties"].keys() == fields["Window"]["properties"].keys()
-    for name in ("start", "days"):
-        told, taken = values["window"]["properties"][name], fields["Window"]["properties"][name]
-        assert told["pattern"] == taken["pattern"]
+    assert patterns_in(values["window"]) == patterns_in(fields["Window"])
     assert values["timeLimit"]["pattern"] == fields["ProfilerSettings"]["properties"]["timeLimit"]["pattern"]
+
+
+def test_the_maintenance_that_the_values_take_is_what_the_operator_takes() -> None:
+    values, fields = SCHEMA["properties"]["maintenance"]["items"]["properties"], json_schemas(Maintenance)
+    assert values.keys() == fields["Maintenance"]["properties"].keys()
+    weekly, taken = values["weekly"], fields["WeeklyWindow"]
+    assert weekly["properties"].keys() == taken["properties"].keys()
+    assert set(weekly["required"]) == set(taken["required"])
+    assert patterns_in(weekly) == patterns_in(taken)
+    hours, bounds = weekly["properties"]["hours"], ("minimum", "maximum")
+    assert [hours[bound] for bound in bounds] == [taken["properties"]["hours"][bound] for bound in bounds]
+
+
+def patterns_in(schema: dict[str, Any]) -> dict[str, str]:
+    """The patterns of its fields, as other readers than Python's write the end of a text."""
+    fields = schema["properties"].items()
+    return {name: field["pattern"].replace(END, "$") for name, field in fields if "pattern" in field}
 
 
 def metric_names() -> set[str]:

@@ -144,6 +144,11 @@ def test_of_a_running_job_is_shown(name: str, value: float) -> None:
     assert shown(snapshot(running()))[name] == {("shop", "catalog"): value}
 
 
+def test_a_plan_that_was_made_together_with_others_has_no_time_of_its_own() -> None:
+    together = plan(("cpu-1", 2)).replace(solve_micros=None)
+    assert "dueby_job_plan_seconds" not in shown(snapshot(running(plan=together)))
+
+
 @pytest.mark.parametrize(
     "reported", [pytest.param(None, id="no progress"), pytest.param(progress(0), id="no finish expected")]
 )

@@ -1,11 +1,18 @@
 """The settings of profiling on nodes, as the chart hands them to the operator."""
 
+import json
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
-from dueby_operator.settings import ProfilerSettings, Window, read_maintenance, read_profiler
+from dueby_operator.settings import ProfilerSettings, WeeklyWindow, Window, read_maintenance, read_profiler
+
+WEEKLY = {"days": "Sat", "start": "22:00", "hours": 8}
 
 
 def test_the_charts_values_are_read() -> None:
@@ -38,6 +45,8 @@ def test_maintenance_is_read() -> None:
         '{"windows": [{"from": "2026-12-06T02:00:00Z", "to": "2026-12-06T05:00:00+01:00", '
         '"nodeSelector": {"pool": "a"}}]}'
     )
+    assert found.from_time
+    assert found.to_time
     assert (found.to_time - found.from_time).total_seconds() == 7200
     assert found.node_selector == {"pool": "a"}
 
@@ -54,6 +63,15 @@ def test_maintenance_is_read() -> None:
         pytest.param(
             '{"from": "2026-12-06T02:00:00Z", "to": "2026-12-06T04:00:00Z", "nodes": 1}', "nodes", id="unknown"
         ),
+        pytest.param("{}", "either from and to, or weekly", id="neither form"),
+        pytest.param(
+            f'{{"from": "2026-12-06T02:00:00Z", "to": "2026-12-06T04:00:00Z", "weekly": {json.dumps(WEEKLY)}}}',
+            "either from and to, or weekly",
+            id="both forms",
+        ),
+        pytest.param(
+            f'{{"to": "2026-12-06T04:00:00Z", "weekly": {json.dumps(WEEKLY)}}}', "either from and to", id="some of both"
+        ),
     ],
 )
 def test_what_is_wrong_with_maintenance_is_named(window: str, sentence: str) -> None:
@@ -61,6 +79,59 @@ def test_what_is_wrong_with_maintenance_is_named(window: str, sentence: str) -> 
         read_maintenance(f'{{"windows": [{window}]}}')
     assert "--maintenance" in str(raised.value)
     assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("days", "weekdays"),
+    [
+        pytest.param("*", "0123456", id="all"),
+        pytest.param("Sat", "5", id="a name"),
+        pytest.param("sun,0", "6", id="Sunday"),
+        pytest.param("MON-fri", "01234", id="names from to"),
+        pytest.param("0-1,3", "602", id="numbers"),
+    ],
+)
+def test_days_are_those_of_a_cron_job(days: str, weekdays: str) -> None:
+    assert validate(WeeklyWindow, {**WEEKLY, "days": days}).weekdays == set(map(int, weekdays))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        pytest.param({"days": "Sat-Sun"}, "days: sat-sun ends before it begins", id="over the end of a week"),
+        pytest.param({"days": "7"}, "days: '7' is no day", id="a day too many"),
+        pytest.param({"days": "Caturday"}, "days: 'caturday' is no day", id="no day"),
+        pytest.param({"days": "Sat,"}, "days: '' is no day", id="a comma too many"),
+        pytest.param({"days": "Sat-"}, "days: '' is no day", id="a dash too many"),
+        pytest.param({"days": "²"}, "days", id="a digit that is none"),
+        pytest.param({"start": "24:00"}, "start", id="24 h"),
+        pytest.param({"start": "22:00\n"}, "start", id="a line end"),
+        pytest.param({"hours": 0}, "hours", id="no time"),
+        pytest.param({"hours": 168}, "hours", id="a week"),
+        pytest.param({"days": "*", "hours": 24}, "hours: leaves no time", id="all days"),
+        pytest.param({"days": "0,2,4", "hours": 72}, "hours: leaves no time", id="three days of a week"),
+        pytest.param({"timeZone": "Europe/Atlantis"}, "no time zone Europe/Atlantis", id="no zone"),
+        pytest.param({"timeZone": "Europe"}, "no time zone Europe", id="a folder of zones"),
+        pytest.param({"timeZone": "../etc/passwd"}, "timeZone", id="a path"),
+    ],
+)
+def test_what_is_wrong_with_a_weekly_window_is_named(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        read_maintenance(json.dumps({"windows": [{"weekly": {**WEEKLY, **change}}]}))
+    assert str(raised.value).startswith("--maintenance: windows[0].weekly")
+    assert sentence in str(raised.value)
+
+
+@given(days=st.text("0123456789satSATunmfri*,-", min_size=1, max_size=12), hours=st.integers(1, 167))
+def test_any_days_are_read_or_refused_with_a_sentence(days: str, hours: int) -> None:
+    try:
+        found = validate(WeeklyWindow, {**WEEKLY, "days": days, "hours": hours})
+    except Invalid as error:
+        refused = error.field
+    else:
+        refused = ""
+        assert found.weekdays <= set(range(7))
+    assert refused in ("", "days", "hours")
 
 
 def test_it_has_defaults() -> None:

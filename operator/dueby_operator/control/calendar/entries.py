@@ -55,6 +55,13 @@ class Entry:
         return self.model.revision > 0
 
     @property
+    def waits_for_devices(self) -> bool:
+        """Whether there is nothing to decide for it before it has a device or a place in the calendar."""
+        if self.is_queued:
+            return not self.model.workers and (self.model.most == 0 or not any(self.model.counts.values()))
+        return not self.has_started and not self.model.is_complete and not self.model.must_stop
+
+    @property
     def time_us(self) -> int:
         """The time until its deadline; negative once that has passed."""
         return self.model.deadline_us - self.model.now_us
@@ -166,10 +173,12 @@ class Usable:
         return replace(self.pool, groups=tuple(sorted(groups, key=lambda group: group.device_class)))
 
     def demand(self) -> CalendarJob:
-        """Return what is left of a running job, for the devices that all jobs need together."""
+        """Return all that is left of a running job, as if it had no workers."""
         images = self.entry.model.images_left
         problem = replace(self.problem(images=images), pool=self.pool, max_gpus=self.entry.model.spec.gpus.max)
-        return CalendarJob(name=self.entry.name, deadline_class=self.entry.deadline_class, problem=problem)
+        return CalendarJob(
+            name=self.entry.name, deadline_class=self.entry.deadline_class, problem=problem, goes_on=True
+        )
 
     def job(self, *, images: int, least: int | None = None) -> CalendarJob:
         """Return the job as the planner's calendar takes it, with so many images to place."""

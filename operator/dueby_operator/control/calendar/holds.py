@@ -50,6 +50,7 @@ def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
                 ends_us=min(rest_us, bound_us),
                 surely_ends_us=min(surely_us + EXIT_US, bound_us),
                 done_us=rest_us,
+                bound_us=bound_us,
                 gives_way_us=_gives_way_us(entry, worker, is_protected=protected),
                 can_give_way=not protected and worker.can_shrink and _is_old_enough(entry, worker),
                 until_us=left_us,

@@ -13,6 +13,7 @@ from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.free_devices import FreeDevices, Taken, always_free, without
 from dueby_planner.calendar.pool import CLASSES, CalendarPool
+from dueby_planner.model.problem import NEVER_US
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class Hold:
     """The same with a margin."""
     done_us: int
     """When its work is expected to be done, whatever else its device is meant for."""
+    bound_us: int = NEVER_US
+    """It can't have its device for longer."""
     gives_way_us: int
     """How soon it could be gone."""
     can_give_way: bool = False

@@ -18,13 +18,19 @@ from dueby_api.inference_job import DeadlineClass
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.calendar.entries import Entry, Usable
 from dueby_operator.control.calendar.give_way import find_who_gives_way
+from dueby_operator.control.calendar.hand_over import hand_over, running_job
 from dueby_operator.control.calendar.holds import EXIT_US, find_holds, find_leaving
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread, urgency
-from dueby_operator.control.calendar.reserved import taken_by_placements, taken_by_status, without_old_windows
+from dueby_operator.control.calendar.reserved import (
+    may_be_noise,
+    taken_by_placements,
+    taken_by_status,
+    without_old_windows,
+)
 from dueby_operator.control.calendar.unused import find_unused
 from dueby_operator.control.calendar.windows import Room
-from dueby_operator.control.chain import Outcome, PolicyInput, refusal
+from dueby_operator.control.chain import PolicyInput, refusal
 from dueby_operator.control.policies.plan import plan, wait_for_devices
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.work.build_model import build_model
@@ -38,7 +44,6 @@ from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
 from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CLASSES
-from dueby_planner.calendar.reservation import begins_us
 from dueby_planner.calendar.verify import verify_calendar
 
 _PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
@@ -71,6 +76,8 @@ class _Planning:
         """What is free for running jobs of each class: reserved devices of the classes above it are not."""
         self._idle: Counter[str] = Counter()
         """Devices by stack on which a worker could be started now."""
+        self._handing_over: dict[JobKey, Sequence[str]] = {}
+        """Workers that stop now so that Hard jobs with earlier deadlines get their devices."""
 
     def plan(self, ready: Sequence[PolicyInput]) -> None:
         """Plan them."""
@@ -80,9 +87,12 @@ class _Planning:
         for entry in self._running(*_PROMISED):
             self._guarded(entry.given, self._watch, entry)
         placed = self._place()
+        for key, workers in self._handing_over.items():
+            rest = placed[key][0].reservation if key in placed else ()
+            self._work[key] = self._entries[key].model, hand_over(self._entries[key], workers, rest, self._stacks)
         self._decide(placed, *_PROMISED)
         placements = {key: placement for key, (placement, _) in placed.items() if key not in self.done}
-        self._stop(find_who_gives_way(placements, self._holds, self._stacks), "GaveWay")
+        self._stop(find_who_gives_way(placements, self._holds, self._stacks, self._handing_over), "GaveWay")
         self._stop(find_leaving(self._open_entries()), "NodeDrains")
         for kind in _YIELDING:
             above = CLASSES[: CLASSES.index(kind)]
@@ -215,9 +225,7 @@ class _Planning:
         except Exception:  # one of them is the reason: without the others it shows which
             found: dict[JobKey, tuple[Placement, Calendar]] = {}
             for job in wanted:
-                ledger = self._ledger.take(
-                    taken_by_placements({key: placement for key, (placement, _) in found.items()})
-                )
+                ledger = self._ledger.take(taken_by_placements({key: each for key, (each, _) in found.items()}))
                 self._guarded(jobs[job.name].given, self._place_alone, job, jobs, ledger, found)
             return found
 
@@ -231,25 +239,35 @@ class _Planning:
         found.update(self._placed([job], jobs, ledger))
 
     def _placed(self, wanted: Sequence[CalendarJob], jobs: Mapping[str, Entry], ledger: Ledger) -> Placed:
+        entries = [e for e in self._running("Hard") if e.model.images_left and self._stacks.of(e.key)]
         running = [
-            self._usable_of(entry).demand()
-            for entry in self._running("Hard")
-            if entry.name not in jobs and entry.model.images_left and self._stacks.of(entry.key)
+            running_job(self._usable_of(entry), self._holds, may_hand_over=self._may_hand_over(entry))
+            for entry in entries
         ]
         calendar = make_calendar(wanted, ledger.pool(), running=running)
         verify_calendar(calendar)
-        return {jobs[found.job.name].key: (found, calendar) for found in calendar.placements}
+        keys = {entry.name: entry.key for entry in (*entries, *jobs.values())}
+        self._handing_over |= {keys[name]: workers for name, workers in calendar.handing_over.items()}
+        return {keys[found.job.name]: (found, calendar) for found in calendar.placements}
+
+    def _may_hand_over(self, entry: Entry) -> bool:
+        _, work = self._work.get(entry.key, (entry.model, WorkDecision()))
+        return not self._handing_over and work.action is None and not work.is_short
 
     def _decide(self, placed: Placed, *classes: DeadlineClass) -> None:
         """Decide what begins now of the jobs of these classes."""
-        of_class = {key: found for key, (found, _) in placed.items() if found.job.deadline_class in classes}
+        of_class = {
+            key: found
+            for key, (found, _) in placed.items()
+            if found.job.deadline_class in classes and key not in self._handing_over
+        }
         for key in sorted(of_class, key=lambda key: urgency(of_class[key])):
             entry = self._entries[key]
             self._guarded(entry.given, self._decide_one, entry, placed)
 
     def _decide_one(self, entry: Entry, placed: Placed) -> None:
         placement, calendar = placed[entry.key]
-        if _may_be_noise(entry, placement):
+        if may_be_noise(entry, placement):
             self._work[entry.key] = entry.model, WorkDecision(lag=entry.model.lag, waits_for_windows=True)
             return
         # What is kept for nobody is left to those that are promised something.
@@ -272,26 +290,10 @@ class _Planning:
         given = replace(entry.given, shared=self.shared)
         if entry.key in self._work:
             outcome = plan(given, *self._work[entry.key])
-        elif entry.is_queued:
-            outcome = self._plan_queued(given, entry)
-        elif entry.has_started or entry.model.is_complete or entry.model.must_stop:
-            outcome = plan(given, entry.model, decide_workers(entry.model))
-        else:
+        elif entry.waits_for_devices:
             outcome = wait_for_devices(given, entry.model)
+        else:
+            outcome = plan(given, entry.model, decide_workers(entry.model))
         after = without_old_windows(given.after(outcome), self._work[entry.key][1] if entry.key in self._work else None)
         self.shared = after.shared
         self.done[entry.key] = after
-
-    def _plan_queued(self, given: PolicyInput, entry: Entry) -> Outcome:
-        model = entry.model
-        if not model.workers and (model.most == 0 or not any(model.counts.values())):
-            return wait_for_devices(given, model)
-        return plan(given, model, decide_workers(model))
-
-
-def _may_be_noise(entry: Entry, placement: Placement) -> bool:
-    """Return whether the job's windows no longer do by this reading alone, and nothing has happened."""
-    begins_now = bool(placement.reservation) and begins_us(placement.reservation) <= 0
-    is_moved = bool(entry.windows) and not placement.kept and not begins_now and entry.deadline_class in _PROMISED
-    memory = entry.given.memory
-    return is_moved and entry.model.news is None and memory.generation is not None and not memory.waited_for_windows

@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from dueby_api.status import PlanStatus
 from dueby_operator.control.calendar.entries import Entry
 from dueby_operator.control.chain import PolicyInput
-from dueby_operator.control.work.decision import Reserve, Start, WorkDecision
+from dueby_operator.control.work.decision import Reserve, Start, Stop, WorkDecision
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.calendar import Placement
 from dueby_planner.calendar.free_devices import Taken
+from dueby_planner.calendar.reservation import begins_us
 
 
 def taken_by_status(entry: Entry, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
@@ -36,7 +38,19 @@ def without_old_windows(after: PolicyInput, work: WorkDecision | None) -> Policy
     if plan is None or not plan.windows:
         return after
     if work is not None:
-        starts = isinstance(work.action, Start) and work.action.by_windows is not None
-        if work.waits_for_windows or isinstance(work.action, Reserve) or starts:
+        match work.action:
+            case Reserve() | Start(by_windows=PlanStatus()) | Stop(windows=tuple()):
+                return after
+        if work.waits_for_windows:
             return after
     return replace(after, status=after.status.replace(plan=plan.replace(windows=())))
+
+
+def may_be_noise(entry: Entry, placement: Placement) -> bool:
+    """Return whether the job's windows no longer do by this reading alone, and nothing has happened."""
+    begins_now = bool(placement.reservation) and begins_us(placement.reservation) <= 0
+    is_moved = (
+        bool(entry.windows) and not placement.kept and not begins_now and entry.deadline_class in ("Hard", "Soft")
+    )
+    memory = entry.given.memory
+    return is_moved and entry.model.news is None and memory.generation is not None and not memory.waited_for_windows

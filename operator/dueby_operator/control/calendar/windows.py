@@ -156,7 +156,6 @@ def reserved_plan(
         confidence=problem.confidence,
         probability=round(probability_by(reservation, problem, problem.time_us), 6),
         part_size=part_size,
-        solve_micros=0,
         expected_finish=format_time(now_us + expected_finish_us(reservation, problem)),
         finish_at_confidence=format_time(now_us + finish_us),
         slack=format_duration(problem.time_us - finish_us),

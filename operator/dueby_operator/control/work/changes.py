@@ -125,10 +125,10 @@ def _stop(given: PolicyInput, model: JobModel, stop: Stop) -> Outcome:
     workers = _stoppable(model, stop)
     if not workers:
         return Outcome()
-    return Outcome(
-        actions=(StopWorkers(workers=workers, reason=stop.reason),),
-        status=_with_replan(given.status, model, stop.reason, change=-len(workers)),
-    )
+    status = _with_replan(given.status, model, stop.reason, change=-len(workers))
+    if status.plan and stop.windows is not None:
+        status = status.replace(plan=status.plan.replace(windows=stop.windows))
+    return Outcome(actions=(StopWorkers(workers=workers, reason=stop.reason),), status=status)
 
 
 def _stoppable(model: JobModel, stop: Stop) -> tuple[str, ...]:

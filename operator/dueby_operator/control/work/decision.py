@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dueby_api.status import AlternativesStatus, PlanStatus
+from dueby_api.status import AlternativesStatus, PlanStatus, WindowStatus
 from dueby_operator.model.job_model import Assignment, StartReason
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.replan import FRESH, LagMemory
@@ -43,6 +43,8 @@ class Stop:
 
     workers: tuple[str, ...]
     reason: StartReason
+    windows: tuple[WindowStatus, ...] | None = None
+    """What is reserved for what they would have done; None if the reserved is as it was."""
 
 
 @dataclass(frozen=True, kw_only=True)

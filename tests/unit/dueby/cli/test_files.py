@@ -10,7 +10,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dueby.cli.files import MAX_JOB, read_job, read_profiles, to_yaml
+from dueby.cli.files import read_profiles, to_yaml
+from dueby.cli.manifests import MAX_JOBS, read_job
 from dueby.cli.yaml_text import MAX_ALIASED, parse_yaml
 from dueby_api.errors import Invalid
 from support.planner import job_document, profile_document
@@ -63,15 +64,6 @@ def test_aliases_and_merges_that_somebody_means_are_read() -> None:
     assert parse_yaml(text, origin="") == [{"a": {"x": 1}, "b": [{"x": 1}, {"x": 1}], "c": {"x": 1, "y": 2}}]
 
 
-def test_a_job_is_found_among_what_else_a_cluster_needs(tmp_path: Path) -> None:
-    path, claim = tmp_path / "job.yaml", "kind: PersistentVolumeClaim\n"
-    path.write_text(f"{claim}---\n{JOB}---\n{claim}")
-    assert read_job(str(path)).metadata.name == "catalog"
-    path.write_text(f"{JOB}---\n{JOB}---\n{claim}")
-    with pytest.raises(Invalid, match="expected one InferenceJob, found 2 among 3 documents"):
-        read_job(str(path))
-
-
 @given(st.text() | st.text("&*a:[]{},-?<!'\"|>\n 1", max_size=40))
 def test_any_text_is_documents_or_a_sentence(text: str) -> None:
     try:
@@ -93,7 +85,7 @@ def test_letters_are_written_as_they_are() -> None:
 
 def test_a_job_as_long_as_no_job_is_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "job.yaml"
-    path.write_text(JOB + "#" * MAX_JOB)
+    path.write_text(JOB + "#" * MAX_JOBS)
     sentence = "has more than 1,048,576 characters; no such file needs so many"
     with pytest.raises(Invalid, match=sentence):
         read_job(str(path))

@@ -148,8 +148,8 @@ def test_a_class_twice_in_the_pool_is_refused(plan: Plan) -> None:
     [
         pytest.param(None, "can't be read: No such file or directory", id="no file"),
         pytest.param("a: [1, 2\nb: 3", "is not YAML in line 2", id="broken YAML"),
-        pytest.param("", "expected one InferenceJob, found 0 among 0 documents", id="an empty file"),
-        pytest.param("a: 1\n---\na: 2", "expected one InferenceJob, found 0 among 2 documents", id="two documents"),
+        pytest.param("", "expected an InferenceJob, found none among 0 documents", id="an empty file"),
+        pytest.param("kind: A\n---\nkind: B", "found none among 2 documents", id="two of other kinds"),
         pytest.param("kind: GPUProfile", "kind: must be one of InferenceJob, but is 'GPUProfile'", id="another kind"),
         pytest.param("3", "expected a mapping of fields", id="no mapping"),
     ],

@@ -1,5 +1,6 @@
 """`dueby plan` of several jobs: the document to the letter, exit codes, and the table at 80 columns."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -200,10 +201,24 @@ def test_one_job_has_the_same_page(plan: PlanAll, spec: dict[str, Any], code: in
     assert said in words_of(out)
 
 
+def test_jobs_in_one_file_are_planned_as_those_of_several_are(
+    plan: PlanAll, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_several = plan("-o", "json", jobs={name: {"images": 41_000} for name in ("a", "b", "c")})
+    first, *others = (yaml.safe_load((tmp_path / f"job-{number}.yaml").read_text()) for number in range(3))
+    words = ["plan", "--profiles", str(tmp_path / "profile.yaml"), "--pool", f"{A100}=2", "-o", "json"]
+    monkeypatch.setattr("sys.stdin", io.StringIO(yaml.safe_dump_all([first, *others])))
+    code = main([*words, "-f", "-"])
+    assert (code, *capsys.readouterr()) == of_several
+    monkeypatch.setattr("sys.stdin", io.StringIO(yaml.safe_dump({"kind": "List", "items": others})))
+    code = main([*words, "-f", str(tmp_path / "job-0.yaml"), "-f", "-"])
+    assert (code, *capsys.readouterr()) == of_several
+
+
 def test_two_jobs_of_one_name_are_refused(plan: PlanAll) -> None:
     code, out, err = plan(jobs={"a": {"images": 10}, "a'": {"images": 10}})
     assert (code, out) == (2, "")
-    assert err == "dueby plan: --file: two jobs are named a; give each a name of its own\n"
+    assert err.startswith("dueby plan: --file: two jobs are named a, in ")
 
 
 def test_what_is_wrong_with_one_job_is_said_of_that_job(plan: PlanAll) -> None:

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby.cli.main import main
-from dueby.cli.run import find_devices, read_placed_job
+from dueby.cli.manifests import read_manifests
+from dueby.cli.run import find_devices
 from dueby_api.errors import Invalid
 from dueby_operator.resources.crds import profile_crd
 from support.hostile import SCHEMA, accepted
@@ -70,12 +71,14 @@ def test_any_two_jobs_are_planned_together_or_refused_with_a_sentence(
 ) -> None:
     folder = tmp_path_factory.mktemp("plan")
     other = written(folder / "profile.json", measured_document())
-    words = []
+    documents = []
     for name, job in (("first", first), ("second", second)):
         # Of the model that was measured, so that more than refusals comes of it.
         spec = {**job["spec"], "model": {"name": "efficientnet_b0", "weights": "none", "precision": "fp32"}}
-        words += ["-f", written(folder / f"{name}.json", {**job, "metadata": {"name": name}, "spec": spec})]
-    assert main(["plan", *words, "--profiles", other, "--pool", f"{pool}=3", "-o", "json"]) in (0, 2, 3)
+        documents.append({**job, "metadata": {"name": name}, "spec": spec})
+    file = folder / "jobs.yaml"
+    file.write_text("\n---\n".join(map(json.dumps, documents)))
+    assert main(["plan", "-f", str(file), "--profiles", other, "--pool", f"{pool}=3", "-o", "json"]) in (0, 2, 3)
 
 
 @given(job=jobs, profile=profiles)
@@ -85,7 +88,7 @@ def test_any_job_can_be_started_or_is_refused_before_anything_is_written(
     folder = tmp_path_factory.mktemp("run")
     file, other = written(folder / "job.json", job), written(folder / "profile.json", profile)
     with contextlib.suppress(Invalid):
-        find_devices([read_placed_job(file)], [other])
+        find_devices([manifest.job for manifest in read_manifests([file])], [other])
     assert sorted(path.name for path in folder.iterdir()) == ["job.json", "profile.json"]
 
 

@@ -10,6 +10,9 @@ import pytest
 import yaml
 from rich.console import Console
 
+from dueby.cli.calendar_table import lines_of
+from dueby.cli.cluster_calendar import shown_cluster
+from dueby.cli.cluster_jobs import read_jobs
 from dueby.cli.main import main
 from dueby.cli.show_calendar import watch
 from dueby.report.calendar import ShownCalendar
@@ -23,9 +26,8 @@ MIX = {"a100": 2, "l4": 2}
 
 
 @pytest.fixture
-def show(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Show:
+def show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
     """`dueby calendar` of a list with these items, read from a file."""
-    monkeypatch.setenv("COLUMNS", "160")
 
     def call(*options: str, items: list[object] | str) -> tuple[int, str, str]:
         path = tmp_path / "list.json"
@@ -51,7 +53,7 @@ def test_the_table_shows_who_has_what_now_and_what_is_reserved(show: Show) -> No
     # By deadline.
     assert [line.split()[0] for line in lines[1:4]] == ["team/now", "team/later", "team/waits"]
     assert re.search(
-        r"Hard +Running +4 +-10m\d\ds +(30m00s|29m\d\ds) +(1h00m|59m\d\ds) +(30m0|29m5)\ds +█{9,11}.", lines[1]
+        r"Hard +Running +4 +10m\d\ds ago +(30m00s|29m\d\ds) +(1h00m|59m\d\ds) +(30m0|29m5)\ds +█{9,11}.", lines[1]
     )
     assert re.search(r"Relaxed +Scheduled +1 +(30m00s|29m\d\ds) .* (6m4|6m3)\ds +.[▄▅]{9,11}", lines[2])
     assert lines[3].split()[1:7] == ["BestEffort", "Queued", "-", "-", "-", "25h00m"]
@@ -69,6 +71,43 @@ def test_a_job_of_several_classes_has_those_of_its_plan(show: Show) -> None:
 def test_an_overdue_job_still_has_its_devices(show: Show) -> None:
     _, out, _ = show(items=[running("slow", gpus=2, from_s=-600, to_s=-60, deadline_s=-30, message="It is slow.")])
     assert "a100: at most 2 are held at once." in out
+    # It ends now at the earliest, whatever its workers' last word was.
+    assert re.search(r"Hard +Running +2 +10m\d\ds ago +1m\d\ds ago +[345]\ds ago +-[345]\ds ", out)
+    assert "team/slow: It is slow." in out
+
+
+def test_a_job_whose_deadline_has_passed_is_late_without_a_plan(show: Show) -> None:
+    _, out, _ = show(items=[job("held", deadline_s=-40, message="No device is free.")])
+    assert re.search(r"Planning +- +- +- +[45]\ds ago +-[45]\ds", out)
+    assert "team/held: No device is free." in out
+
+
+def test_a_job_that_waits_says_for_what_and_one_that_is_planned_does_not(show: Show) -> None:
+    items = [job("a", phase="Queued", message="It waits for 2 devices."), job("b", message="It is planned next.")]
+    _, out, _ = show(items=items)
+    assert "team/a: It waits for 2 devices." in out
+    assert "planned next" not in out
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"),
+    [pytest.param(80, {"EXPECTED", "NOW"}, id="80"), pytest.param(105, {"EXPECTED"}, id="105"), (120, set())],
+)
+def test_in_a_narrow_terminal_columns_go_before_other_jobs_names_are_broken(width: int, left_out: set[str]) -> None:
+    long = "re-classification-of-the-catalog-of-2026"
+    items = [running(name, gpus=4, from_s=-90_000, to_s=1800) for name in ("catalog-night", long)]
+    jobs = read_jobs(listed(*items), origin="here", namespace=None)
+    screen = io.StringIO()
+    console = Console(file=screen, width=width)
+    shown = shown_cluster(jobs, now_us=parse_time_us(moment(0)), with_namespaces=True)
+    console.print(*lines_of(shown, console), sep="\n")
+    lines = screen.getvalue().splitlines()
+    heading = lines[0].split()
+    assert {"EXPECTED", "NOW"} - set(heading) == left_out
+    assert heading[-3:] == ["NOW", "TO", "1h00m"] or "NOW" in left_out
+    assert "team/catalog-night" in lines[1]
+    assert "25h00m ago" in lines[1]
+    assert max(map(len, lines)) <= width
 
 
 def test_a_late_job_says_why(show: Show) -> None:

@@ -1,25 +1,21 @@
 """The run's record: every declared field is written by some run, and the report makes something of each."""
 
 import json
-import subprocess
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
-from dueby.cli.summary import summarise
-from dueby.local.process import Process
 from dueby.local.record import Record
-from dueby.local.slots import Slot
 from dueby.report.page import Report, render_page
 from dueby.report.run import parse_run
+from dueby.report.wording import reason
+from dueby_api.calendar import PlannedWindow
 from dueby_api.grid import Share
-from dueby_api.inference_job import parse_job
-from dueby_api.input_cost import InputCost
 from dueby_api.plan import PlanAnswer, PlannedGroup, PlannedWorker
 from dueby_api.run_record import (
     MachineRecord,
@@ -31,17 +27,17 @@ from dueby_api.run_record import (
     WorkerRecord,
 )
 from dueby_api.schema import Spec
-from dueby_api.step_messages import ParityCheck, WorkerProgress
-from dueby_operator.model.actions import StartWorkers
-from dueby_operator.model.job_model import Assignment, WorkerState
-from dueby_planner.deadline_classes import Verdict, judge
-from support.planner import choice, group, job_document, problem
+from dueby_operator.model.job_model import StartReason
+from dueby_planner.deadline_classes import judge
+from support.planner import choice, group, problem
+from support.run_record import BY_WINDOWS, SECOND, START_US, Written, assignment, process, record
 
 KINDS = (
     PlanFile,
     Revision,
     PlanAnswer,
     PlannedGroup,
+    PlannedWindow,
     PlannedWorker,
     ProgressFile,
     WorkerRecord,
@@ -52,109 +48,11 @@ KINDS = (
 FIELDS = [(kind, found.name) for kind in KINDS for found in msgspec.structs.fields(kind)]
 # The operator keeps the same type in a ConfigMap, to go on with its workers after a restart; these are for it alone.
 FOR_THE_OPERATOR = {(PlannedWorker, name) for name in ("revision", "share", "start_us", "step_ratio", "until_us")}
-START_US = 1_795_572_005_000_000
-SECOND = 1_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Written:
-    """What one run leaves, before it is encoded."""
-
-    plan: PlanFile
-    progress: ProgressFile
-    summary: Summary
-
-    def documents(self) -> dict[str, Spec]:
-        return {"plan.json": self.plan, "progress.json": self.progress, "summary.json": self.summary}
-
-
-def assignment(name: str, *, share: Share, revision: int = 1) -> Assignment:
-    return Assignment(
-        worker=name,
-        revision=revision,
-        device_class="a",
-        # What other jobs have shown is part of it.
-        choice=choice(8, 500_000, 2 * SECOND, expected_warmup_us=SECOND, step_ratio=1.1, engine="openvino"),
-        iterations=9,
-        share=share,
-    )
-
-
-def process(planned: Assignment, *, images: int, folder: Path) -> Process:
-    """A running worker and its progress; in truth its process has ended already."""
-    with subprocess.Popen(["true"]) as ended:
-        ended.wait()
-    return Process(
-        assignment=planned,
-        slot=Slot(name="a/0", device_class="a", threads=1),
-        process=ended,
-        created_us=START_US,
-        folder=folder,
-        part_size=8,
-        state="running",
-        progress=WorkerProgress(
-            worker=planned.worker,
-            state="running",
-            images_done=images,
-            images_failed=2,
-            parts_committed=images // 8,
-            step_us=510_000,
-            warmup_us=SECOND,
-            startup_us=SECOND,
-            parity=ParityCheck(ok=True, max_difference=1e-6, same_top1=1.0, sentence="Within 0.000001 of eager."),
-        ),
-    )
-
-
-def record(verdict: Verdict, folder: Path) -> Written:
-    """The record of a run of two workers, of which one is lost and replaced."""
-    job = parse_job(
-        job_document(
-            images=160,
-            maxFailedImages="5%",
-            model={"name": "resnet18", "weights": "none", "labels": "labels.txt", "classes": 7, "imageSize": 64},
-        )
-    )
-    cost = InputCost(
-        decode_us=1640, get_us=212, bytes_per_image=77_300, bandwidth_bytes_per_s=4e8, sampled=64, unreadable=1
-    )
-    written = Record(start_us=START_US, deadline_us=START_US + 30 * SECOND, images=160, cost=cost)
-    first = (assignment("w0", share=Share(first=0, end=10)), assignment("w1", share=Share(first=10, end=20)))
-    helper = replace(assignment("w2", share=Share(first=0, end=0), revision=2), until_us=START_US + 60 * SECOND)
-    began, lost = START_US + SECOND, START_US + 6 * SECOND
-    grid: dict[str, Any] = {"images": 160, "part_size": 8, "fingerprint": None}
-    start = StartWorkers(assignments=first, revision=1, reason="Started", verdict=verdict, **grid)
-    written.started(start, now_us=began, before=0)
-    help_ = StartWorkers(assignments=(helper,), revision=2, reason="WorkerLost", **grid)
-    written.started(help_, now_us=lost, before=1)
-    processes = [
-        process(planned, images=images, folder=folder)
-        for planned, images in zip((*first, helper), (80, 32, 48), strict=True)
-    ]
-    for second, done in ((2, 24), (5, 88)):
-        written.sample(processes, now_us=START_US + second * SECOND, done=done, failed=2)
-    ends: tuple[WorkerState, ...] = ("done", "lost", "done")
-    for ended, state in zip(processes, ends, strict=True):
-        ended.state, ended.ended_us = state, START_US + 9 * SECOND
-    written.sample(processes, now_us=START_US + 9 * SECOND, done=160, failed=2)
-    summary = summarise(
-        job,
-        written,
-        now_us=START_US + 9 * SECOND,
-        verdict=verdict,
-        done=160,
-        failed=2,
-        warned=3,
-        interrupted=False,
-        processes=processes,
-        machine=MachineRecord(cores=8.0, memory_mib=16_384, devices={"a": 2}),
-    )
-    return Written(plan=written.plan_file(), progress=written.progress_file(processes), summary=summary)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Written, ...]:
-    """One that can be in time, at a mini-batch size that was not measured; and a Soft one that can't."""
+    """One that can be in time, at a mini-batch size that was not measured; a Soft one that can't; one by windows."""
     sizes = choice(8, 500_000, 2 * SECOND, interpolation="the next larger size's", engine="openvino")
     folder = tmp_path_factory.mktemp("worker")
     questions = (
@@ -165,7 +63,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Written, ...]:
     assert feasible.plan
     assert late.infeasible
     assert late.plan
-    return tuple(record(verdict, folder) for verdict in (feasible, late))
+    return (*(record(verdict, folder) for verdict in (feasible, late)), record(None, folder, by_windows=BY_WINDOWS))
 
 
 def within(value: object) -> Iterator[Spec]:
@@ -226,6 +124,23 @@ def test_the_report_makes_something_of_every_field(kind: type[Spec], name: str, 
             partial(changed, kind=kind, name=name, to=another),
         )
     )
+
+
+def test_a_plan_by_windows_is_a_table_of_them(runs: tuple[Written, ...]) -> None:
+    by_windows = runs[-1]
+    page = page_of(by_windows.documents())
+    (table,) = re.findall(r"<table>((?:(?!</table>).)*images together.*?)</table>", page, re.DOTALL)
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
+    # The workers have begun 1 s after the run.
+    assert rows == [["a", "openvino", "1s", "8s", "2", "8", "160"], ["a", "openvino", "20s", "27s", "3", "16", "96"]]
+    assert "Without other jobs 1 GPU would be enough." in page
+    # Three workers were started, but on two devices.
+    assert (by_windows.summary.gpus, by_windows.summary.probability) == (2, 0.97)
+
+
+@pytest.mark.parametrize("name", get_args(StartReason))
+def test_the_page_has_words_for_each_reason_to_start_or_stop_workers(name: StartReason) -> None:
+    assert " " in reason(name)
 
 
 def variants(documents: dict[str, Spec]) -> Iterator[dict[str, Spec]]:

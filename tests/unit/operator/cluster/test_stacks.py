@@ -3,19 +3,21 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dueby_api.schema import validate
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node, PodRow, read_node, take_pods
 from dueby_operator.cluster.requests import worker_requests
 from dueby_operator.model.stacks import Absence, Claimant, Stacks
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
+from dueby_operator.settings import WeeklyWindow
 from dueby_planner.model.problem import NEVER_US
 from support.decisions import NOW, SECOND, SETTINGS, node
 from support.operator import spec
@@ -212,6 +214,18 @@ def test_nodes_with_the_same_future_are_one_stack() -> None:
         frozenset("cd"): ("cpu-1#2", 16, (Absence(60 * SECOND, NEVER_US),)),
     }
     assert not any(stacks.rivals.values())
+
+
+def test_devices_are_away_in_each_week() -> None:
+    window = validate(WeeklyWindow, {"days": "*", "start": "00:00", "hours": 1})
+    (stack,) = (
+        devices_of({"a": replace(node("a"), away_weekly=(window,))})
+        .stacks([Claimant(key=("team", "job"), spec=spec(), classes=("cpu-1",))])
+        .all
+    )
+    hour_us = 3600 * SECOND
+    assert {each.to_us - each.from_us for each in stack.away if each.from_us} == {hour_us}
+    assert {other.from_us - each.from_us for each, other in pairwise(stack.away) if each.from_us} == {24 * hour_us}
 
 
 def test_a_node_that_is_away_offers_nothing_now_and_is_kept_off() -> None:

@@ -91,7 +91,6 @@ def reserved(*, starts_s: int = 600, ends_s: int = 900, revision: int = 0) -> Pl
         confidence=0.99,
         probability=1,
         part_size=10,
-        solve_micros=0,
         expected_finish=format_time(NOW + ends_s * SECOND),
         finish_at_confidence=format_time(NOW + ends_s * SECOND),
         slack="1m",

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from dueby_api.schema import validate
 from dueby_operator import paths
 from dueby_operator.cluster.absences import DRAIN_AT
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.kube.node_table import NodeTable
 from dueby_operator.model.stacks import Absence
+from dueby_operator.settings import Maintenance
 from dueby_planner.model.problem import NEVER_US
 from support.api import served
 from support.decisions import SETTINGS, node_document
@@ -58,11 +60,11 @@ class Server:
 
 
 async def rows(
-    server: Server, *, until: Callable[[Node], bool] = lambda node: True, ignores_other_pods: bool = False
+    server: Server, *, until: Callable[[Node], bool] = lambda node: True, **changes: Any
 ) -> tuple[Node, int]:
     """The node, once it is as it should be, and how often the loop was woken."""
     woken: list[None] = []
-    settings = replace(SETTINGS, ignores_other_pods=ignores_other_pods)
+    settings = replace(SETTINGS, **changes)
     async with served(server.answer) as kube:
         table = NodeTable(kube, settings, changed=lambda: woken.append(None))
         tasks = [asyncio.create_task(each.run()) for each in table.tables()]
@@ -123,6 +125,21 @@ def test_an_operator_that_reads_no_pods_of_others_asks_for_none_of_it() -> None:
 def test_a_node_says_when_it_is_drained() -> None:
     node, _ = asyncio.run(rows(Server(annotations={DRAIN_AT: "1970-01-01T00:00:05Z"})))
     assert node.away == (Absence(5_000_000, NEVER_US),)
+
+
+def test_a_node_is_away_in_the_windows_that_select_it() -> None:
+    once, weekly = (
+        {"from": "1970-01-02T00:00:00Z", "to": "1970-01-03T00:00:00Z"},
+        {"weekly": {"days": "*", "start": "00:00", "hours": 1}},
+    )
+    others = {**weekly, "nodeSelector": {"pool": "others"}}
+    maintenance = tuple(validate(Maintenance, each) for each in (once, weekly, others))
+    node, _ = asyncio.run(rows(Server(), maintenance=maintenance))
+    day_us = 24 * 3600 * 1_000_000
+    assert node.absences(day_us)[-1].from_us > 20 * day_us
+    assert [node.leaves_us(now_us) for now_us in (2, day_us // 2, day_us + 2, 3 * day_us - 1)] == [
+        *(0, day_us, day_us, 3 * day_us),
+    ]
 
 
 def test_a_drain_that_is_no_time_is_ignored_and_told_of_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dueby_api.inference_job import DeadlineClass
+from dueby_planner.calendar.hand_over import RunningJob
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, idle_pool
 from support.calendar import actions, again, calendar_job, online, placement, steps, windows
@@ -90,7 +91,7 @@ def test_what_hard_jobs_need_that_run_is_part_of_the_proof() -> None:
     new = replace(job("new", time=150), problem=calendar_job("new", images=90, time=150, devices=ONE).problem)
     assert actions(online(busy, new)) == {"new": "Hold"}
     ends = replace(job("runs", time=110), problem=calendar_job("runs", images=80, time=110, devices=ONE).problem)
-    calendar = online(busy, new, running=[ends])
+    calendar = online(busy, new, running=[RunningJob(job=ends)])
     assert actions(calendar) == {"new": "Refuse"}
     assert calendar.cut is not None
     assert [found.name for found in calendar.cut.jobs] == ["runs", "new"]

@@ -20,6 +20,19 @@ def test_a_relaxed_job_gives_way_to_a_hard_one_and_goes_on_afterwards() -> None:
     assert "GaveWay" in [replan.reason for replan in cluster.status("relaxed").replans]
 
 
+def test_a_hard_job_that_needs_one_device_takes_one() -> None:
+    cluster = SharedCluster({"a": 2})
+    cluster.add("soft", images=24_000, deadline_s=100, deadline_class="Soft")
+    cluster.run(14)
+    assert len(cluster.jobs["soft"].alive) == 2
+    cluster.add("hard", images=5000, deadline_s=70, gpus={"max": 1})
+    cluster.run(5)
+    assert len(cluster.jobs["hard"].alive) == 1
+    assert [(replan.reason, replan.before, replan.after) for replan in cluster.status("soft").replans] == [
+        ("GaveWay", 2, 1)
+    ]
+
+
 def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time() -> None:
     cluster = SharedCluster({"a": 4})
     cluster.add("first", images=30_000, deadline_s=60, gpus={"max": 4})
@@ -28,9 +41,32 @@ def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time() -> N
     cluster.run(5)
     assert cluster.status("second").phase == "Scheduled"
     assert cluster.said("second", "Feasible")[0] == "Reserved"
+    # The calendar is made for all jobs at once, so that none has a time of its own.
+    assert "solveMicros" not in cluster.status("second").plan.document()
     cluster.run(120, until=lambda: cluster.jobs["second"].is_done)
     assert cluster.ended_s("first") <= 60
     assert cluster.ended_s("second") <= 120
+
+
+def test_a_hard_job_hands_devices_to_one_with_an_earlier_deadline_and_both_are_in_time() -> None:
+    cluster = SharedCluster({"a": 4})
+    cluster.add("long", images=150_000, deadline_s=300)
+    cluster.run(20)
+    assert len(cluster.jobs["long"].alive) == 4
+    cluster.add("short", images=20_000, deadline_s=80)
+    cluster.run(5)
+    assert [(replan.reason, replan.before, replan.after) for replan in cluster.status("long").replans] == [
+        ("GaveWay", 4, 2)
+    ]
+    windows = cluster.status("long").plan.windows
+    assert windows
+    cluster.forget()
+    cluster.decide()
+    assert cluster.status("long").plan.windows == windows
+    cluster.run(280, until=lambda: cluster.jobs["long"].is_done)
+    assert cluster.ended_s("short") <= 100
+    assert cluster.ended_s("long") <= 300
+    assert "WindowBegins" in [replan.reason for replan in cluster.status("long").replans]
 
 
 def test_an_operator_that_starts_anew_finds_the_same_calendar() -> None:

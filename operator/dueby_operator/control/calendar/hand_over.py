@@ -1,0 +1,41 @@
+"""Running Hard jobs as the planner's calendar sees them, and what those do that hand devices over. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from dueby_operator.control.calendar.entries import Entry, Usable
+from dueby_operator.control.calendar.ledger import Hold
+from dueby_operator.control.calendar.windows import window_statuses
+from dueby_operator.control.work.decision import Stop, WorkDecision
+from dueby_operator.control.work.watch import ongoing, pause_us
+from dueby_operator.model.stacks import Stacks
+from dueby_planner.calendar.hand_over import RunningJob, RunningWorker
+from dueby_planner.calendar.reservation import Reservation
+
+
+def running_job(usable: Usable, holds: Iterable[Hold], *, may_hand_over: bool) -> RunningJob:
+    """Return the job with its workers; without them if it may not hand devices over now."""
+    entry = usable.entry
+    if not may_hand_over:
+        return RunningJob(job=usable.demand())
+    pause = pause_us(worker.assignment.choice.start_us for worker in entry.model.alive)
+    there = {worker.name: worker for worker in ongoing(entry.model)}
+    workers = [
+        RunningWorker(
+            name=hold.worker,
+            devices=hold.stack,
+            images=there[hold.worker].images_within(max(0, entry.time_us)),
+            ends_us=hold.surely_ends_us,
+            may_stay_us=min(entry.time_us, hold.bound_us),
+            # Who is done soon has little to hand over, and would have to start once more for it.
+            gives_way_us=hold.gives_way_us if hold.can_give_way and hold.done_us > hold.gives_way_us + pause else None,
+        )
+        for hold in holds
+        if hold.key == entry.key
+    ]
+    return RunningJob(job=usable.demand(), workers=tuple(workers))
+
+
+def hand_over(entry: Entry, workers: Sequence[str], reservation: Reservation, stacks: Stacks) -> WorkDecision:
+    """Return that these workers stop, and that devices are reserved for what they would have done."""
+    windows = window_statuses(reservation, stacks, now_us=entry.model.now_us)
+    return WorkDecision(action=Stop(workers=tuple(workers), reason="GaveWay", windows=windows), lag=entry.model.lag)

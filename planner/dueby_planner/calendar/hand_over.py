@@ -1,0 +1,174 @@
+"""Running Hard jobs that hand devices over to a Hard job with an earlier deadline, and go on later.
+
+    a job has no place, even if all that is reserved for Hard jobs is placed anew
+        of the running jobs whose deadline is later, the latest first: stop workers, as few as seem to be needed
+        place what is reserved, the job, and what the stopped workers would have done
+        not all fit: try twice as many; all fit: try fewer
+
+A worker that is stopped ends its part first. What it would have done after that is placed like a new job's images, so
+another start is paid for. The workers that stay are taken to stay until their job's deadline.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+
+from dueby_planner.calendar.draft import Draft, Placed
+from dueby_planner.calendar.free_devices import Taken, without
+from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.place import free_us, suffices, usable
+from dueby_planner.calendar.place_set import place_set, time_alone_us
+from dueby_planner.calendar.pool import CalendarPool, Free
+from dueby_planner.replan import HYSTERESIS
+
+# So many sets of workers are tried for one job.
+_MOST_TRIES = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningWorker:
+    """A worker of a running job. Times count from now."""
+
+    name: str
+    devices: str
+    """The name of the devices of which it has one."""
+    images: int
+    """What it will do by the job's deadline."""
+    ends_us: int
+    """Until then the tables of free devices are without its device."""
+    may_stay_us: int
+    """Until then it may keep its device."""
+    gives_way_us: int | None = None
+    """How soon it would be gone; None: it can't be stopped now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningJob:
+    """A Hard job that has workers."""
+
+    job: CalendarJob
+    """All that is left of it, as if it had none."""
+    workers: tuple[RunningWorker, ...] = ()
+    """Empty if none of them may be stopped."""
+
+
+Stopped = list[tuple[RunningJob, RunningWorker]]
+
+
+def hand_over(draft: Draft, new: Sequence[CalendarJob], running: Sequence[RunningJob]) -> Draft | None:
+    """Return a draft with a place for one more of the new Hard jobs, if running ones can hand devices over to it.
+
+    What is reserved for Hard jobs is placed anew, and nothing else is in that draft.
+    """
+    searches = (_Search(draft, job, running) for job in new) if running else ()
+    return next((found for search in searches if (found := search.find())), None)
+
+
+class _Search:
+    """The search for workers to stop, so that one job gets a place."""
+
+    def __init__(self, draft: Draft, job: CalendarJob, running: Sequence[RunningJob]) -> None:
+        self._draft = draft
+        self._job = job
+        self._names = usable(job.problem).keys()
+        later = [each for each in running if each.job.problem.time_us > job.problem.time_us]
+        self._order: Stopped = [
+            (each, worker)
+            for each in sorted(later, key=lambda each: (-each.job.problem.time_us, each.job.name))
+            for worker in reversed(each.workers)
+            if worker.gives_way_us is not None and worker.devices in self._names
+        ]
+        """The workers that can be stopped, in the order in which they are."""
+
+    def find(self) -> Draft | None:
+        """Return the draft with the job in it; None if none is found."""
+        most, count = len(self._order), self._seemingly_needed()
+        if count > most or not self._has_place():
+            return None
+        found, too_few = None, count - 1
+        for _ in range(_MOST_TRIES):
+            if draft := self._draft_without(self._order[:count]):
+                found, enough = draft, count
+            elif count == most:
+                return None
+            else:
+                too_few = count
+            if found and enough - too_few <= 1:
+                break
+            count = (too_few + enough) // 2 if found else min(2 * count, most)
+        return found
+
+    def _seemingly_needed(self) -> int:
+        """Return with how many workers less the device time is there that the job takes; more than there are: never."""
+        until_us = self._job.problem.time_us
+        missing_us = time_alone_us(self._job) - free_us(self._draft.left("Hard"), until_us, self._names)
+        for count, (_, worker) in enumerate(self._order, 1):
+            missing_us -= max(0, min(worker.ends_us, until_us) - (worker.gives_way_us or 0))
+            if missing_us <= 0:
+                return count
+        return len(self._order) + 1
+
+    def _has_place(self) -> bool:
+        """Return whether the job would be in time if all these workers were stopped, and went on never."""
+        free = _given_back(self._draft.left("Hard"), self._order)
+        return suffices(self._job.problem, free, self._job.problem.time_us)
+
+    def _draft_without(self, stopped: Stopped) -> Draft | None:
+        """Return the draft with all Hard jobs placed anew if these workers are stopped; None if not all of them fit."""
+        by_job: defaultdict[str, list[RunningWorker]] = defaultdict(list)
+        jobs = {running.job.name: running for running, _ in stopped}
+        for running, worker in stopped:
+            by_job[running.job.name].append(worker)
+        kept = [worker for name, running in jobs.items() for worker in running.workers if worker not in by_job[name]]
+        pool = _pool_without(self._draft.pool, stopped, kept)
+        promised = [
+            each.job
+            for name, each in self._draft.placed.items()
+            if each.job.deadline_class == "Hard" and name not in jobs
+        ]
+        rests = [rest for name, running in jobs.items() if (rest := _rest(running, by_job[name]))]
+        placed = place_set([*promised, *rests, self._job], pool.free["Hard"], pool.rivals)
+        if placed is None:
+            return None
+        names = {name: tuple(worker.name for worker in workers) for name, workers in by_job.items()}
+        return Draft(pool, (Placed(*each, "Hard", kept=False) for each in placed), handing_over=names)
+
+
+def _rest(running: RunningJob, stopped: Sequence[RunningWorker]) -> CalendarJob | None:
+    """Return what the workers that stay won't do by the deadline, and some more for noise; None if that is nothing."""
+    staying = [worker for worker in running.workers if worker not in stopped]
+    problem = running.job.problem
+    images = ceil(problem.images * (1 + HYSTERESIS)) - sum(worker.images for worker in staying)
+    if images <= 0:
+        return None
+    return replace(
+        running.job, stored=(), problem=replace(problem, images=images, max_gpus=problem.most - len(staying))
+    )
+
+
+def _pool_without(pool: CalendarPool, stopped: Stopped, staying: Iterable[RunningWorker]) -> CalendarPool:
+    """Return the pool if these workers are stopped, and the others of their jobs stay as long as they may.
+
+    What is expected to be free is only asked for where something is kept, and beside these nothing is.
+    """
+    longer = [(each.devices, Taken(each.ends_us, each.may_stay_us, 1)) for each in staying]
+    return replace(pool, free={kind: _less(_given_back(free, stopped), longer) for kind, free in pool.free.items()})
+
+
+def _given_back(free: Free, stopped: Stopped) -> Free:
+    """Return what is free if these workers are stopped."""
+    given = [
+        (each.devices, Taken(each.gives_way_us, each.ends_us, -1))
+        for _, each in stopped
+        if each.gives_way_us is not None
+    ]
+    return _less(free, given)
+
+
+def _less(free: Free, taken: Iterable[tuple[str, Taken]]) -> Free:
+    by_name: defaultdict[str, list[Taken]] = defaultdict(list)
+    for name, each in taken:
+        if each.from_us < each.to_us:
+            by_name[name].append(each)
+    return {**free, **{name: without(free[name], of_name) for name, of_name in by_name.items() if name in free}}

@@ -1,0 +1,157 @@
+"""Running Hard jobs hand devices over to a new one with an earlier deadline, if they are in time all the same."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dueby_planner.calendar.calendar import Calendar
+from dueby_planner.calendar.hand_over import RunningJob, RunningWorker
+from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.pool import CLASSES, CalendarPool
+from support.calendar import actions, calendar_job, online, steps, windows
+
+# A device does an image a microsecond, and takes 10 to start.
+DEVICES = 4
+
+
+def hard_job(name: str, *, images: int, time: int) -> CalendarJob:
+    return calendar_job(name, images=images, time=time, devices={"a": DEVICES})
+
+
+def running_job(
+    name: str, *, images: int, time: int, ends: Sequence[int], gives_way: int | None = 5, stays: int | None = None
+) -> RunningJob:
+    """A job with a worker that ends at each of these times, and could do more by its job's deadline."""
+    may_stay_us = time if stays is None else min(time, stays)
+    workers = tuple(
+        RunningWorker(
+            name=f"w{number}",
+            devices="a",
+            images=may_stay_us,
+            ends_us=ends_us,
+            may_stay_us=may_stay_us,
+            gives_way_us=gives_way,
+        )
+        for number, ends_us in enumerate(ends)
+    )
+    return RunningJob(job=hard_job(name, images=images, time=time), workers=workers)
+
+
+def pool_beside(*running: RunningJob) -> CalendarPool:
+    """Return what is free beside these jobs' workers."""
+    ends = sorted(worker.ends_us for each in running for worker in each.workers)
+    assert len(ends) <= DEVICES
+    free = steps((0, DEVICES - len(ends)), *((at, DEVICES - sum(end > at for end in ends)) for at in sorted(set(ends))))
+    tables = {beside: {"a": free} for beside in CLASSES}
+    return CalendarPool(whole={"a": DEVICES}, free=tables, expected=tables)
+
+
+def placed(new: CalendarJob, *running: RunningJob) -> Calendar:
+    return online(pool_beside(*running), new, running=running)
+
+
+def test_a_worker_of_the_later_job_is_stopped_and_what_it_would_have_done_is_placed() -> None:
+    long = running_job("long", images=2000, time=1000, ends=[500] * 4)
+    calendar = placed(hard_job("new", images=90, time=200), long)
+    assert calendar.handing_over == {"long": ("w3",)}
+    assert actions(calendar)["new"] == "Reserve"
+    assert windows(calendar, "new") == [(5, 105, 1)]
+    # Three go on until the deadline if they must; nothing of it is left to be placed.
+    assert actions(calendar).keys() == {"new"}
+
+
+def test_what_the_workers_that_stay_can_not_do_is_placed_by_the_deadline() -> None:
+    long = running_job("long", images=2000, time=600, ends=[500] * 4)
+    calendar = placed(hard_job("new", images=90, time=200), long)
+    assert calendar.handing_over == {"long": ("w3",)}
+    ((begins_us, ends_us, count),) = windows(calendar, "long")
+    assert (begins_us >= 105, ends_us <= 600, count) == (True, True, 1)
+    assert ends_us - begins_us >= 2000 - 3 * 600
+
+
+@pytest.mark.parametrize(
+    ("needed", "count"),
+    [(90, 1), (180, 1), (200, 2), (600, 4)],
+)
+def test_no_more_of_them_are_stopped_than_are_needed(needed: int, count: int) -> None:
+    long = running_job("long", images=2000, time=2000, ends=[500] * 4)
+    calendar = placed(hard_job("new", images=needed, time=200), long)
+    assert len(calendar.handing_over["long"]) == count
+
+
+def test_the_job_with_the_latest_deadline_is_the_first_to_hand_over() -> None:
+    jobs = [running_job(name, images=900, time=time, ends=[500] * 2) for name, time in (("a", 1000), ("b", 2000))]
+    assert placed(hard_job("new", images=90, time=200), *jobs).handing_over == {"b": ("w1",)}
+
+
+@pytest.mark.parametrize(
+    "running",
+    [
+        pytest.param(running_job("long", images=2000, time=200, ends=[190] * 4), id="its deadline is no later"),
+        pytest.param(running_job("long", images=2000, time=505, ends=[500] * 4), id="it would be late"),
+        pytest.param(running_job("long", images=2000, time=1000, ends=[500] * 4, gives_way=None), id="none can stop"),
+        pytest.param(running_job("long", images=2000, time=1000, ends=[500] * 4, gives_way=195), id="none in time"),
+    ],
+)
+def test_else_the_new_job_has_no_place_and_nothing_changes(running: RunningJob) -> None:
+    calendar = placed(hard_job("new", images=600, time=200), running)
+    assert not calendar.handing_over
+    assert actions(calendar)["new"] in ("Hold", "Refuse")
+
+
+def test_nobody_is_stopped_for_a_job_that_is_no_hard_one_or_has_a_place() -> None:
+    long = running_job("long", images=1500, time=1000, ends=[500] * 3)
+    assert not placed(hard_job("new", images=90, time=200), long).handing_over
+    full = running_job("long", images=2000, time=1000, ends=[500] * 4)
+    soft = calendar_job("new", images=90, time=200, deadline_class="Soft", devices={"a": DEVICES})
+    assert not placed(soft, full).handing_over
+
+
+@st.composite
+def running_jobs(draw: st.DrawFn) -> list[RunningJob]:
+    """Draw up to three jobs with workers on all devices, each in time."""
+    owners = draw(st.lists(st.integers(0, 2), min_size=DEVICES, max_size=DEVICES))
+    jobs = []
+    for number in sorted(set(owners)):
+        ends = [draw(st.integers(50, 500)) for _ in range(owners.count(number))]
+        time = max(ends) + draw(st.integers(0, 500))
+        stays = draw(st.sampled_from([None, max(ends)]))
+        gives_way = draw(st.sampled_from([5, 30, None]))
+        job = running_job(f"job-{number}", images=sum(ends), time=time, ends=ends, gives_way=gives_way, stays=stays)
+        jobs.append(job)
+    return jobs
+
+
+@given(running=running_jobs(), images=st.integers(10, 800), time=st.integers(30, 400))
+def test_no_device_is_given_twice_and_all_of_them_are_in_time(
+    running: list[RunningJob], images: int, time: int
+) -> None:
+    calendar = placed(hard_job("new", images=images, time=time), *running)
+    held: list[tuple[int, int, int]] = []
+    for each in running:
+        stopped = calendar.handing_over.get(each.job.name, ())
+        rest = windows(calendar, each.job.name) if each.job.name in actions(calendar) else []
+        held += rest
+        done = 0
+        for worker in each.workers:
+            if worker.name in stopped:
+                assert worker.gives_way_us is not None
+                held.append((0, worker.gives_way_us, 1))
+            else:
+                held.append((0, worker.may_stay_us if stopped else worker.ends_us, 1))
+                done += worker.images
+        if stopped:
+            assert "new" in actions(calendar)
+            done += sum((to_us - from_us - 10) * count for from_us, to_us, count in rest)
+            assert done >= each.job.problem.images
+            assert all(to_us <= each.job.problem.time_us for _, to_us, _ in rest)
+    _check_counts({"a": DEVICES}, held + windows(calendar, "new"))
+    if calendar.handing_over:
+        assert all(to_us <= time for _, to_us, _ in windows(calendar, "new"))
+
+
+def _check_counts(whole: Mapping[str, int], held: Sequence[tuple[int, int, int]]) -> None:
+    for at_us in {from_us for from_us, _, _ in held}:
+        assert sum(count for from_us, to_us, count in held if from_us <= at_us < to_us) <= whole["a"]
