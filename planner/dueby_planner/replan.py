@@ -22,7 +22,7 @@ from fractions import Fraction
 from math import ceil, floor
 
 from dueby_planner.model.capacity import Capacity, DeviceGroup, best_capacities
-from dueby_planner.model.problem import NEVER_US, find_least_near, take_largest
+from dueby_planner.model.problem import NEVER_US, find_least, find_least_near, take_largest
 from dueby_planner.model.rule import Rule
 
 HYSTERESIS = Fraction(3, 100)
