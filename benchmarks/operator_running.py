@@ -172,7 +172,7 @@ def tell(rounds: list[dict[str, Document]], *, seconds: float) -> bool:
     console.print(table)
     for name, row in rounds[-1].items():
         console.print(f"{name}: {json.dumps(row['jobs'])}; of its CPU time: {json.dumps(row['split'])}")
-    share = median(share for row in rounds for share in row["now"]["cpuShares"])
+    share: float = median(share for row in rounds for share in row["now"]["cpuShares"])
     console.print(f"{share:.1%} of a core, {BAR_SHARE:.0%} allowed  {'ok' if share < BAR_SHARE else 'MISSED'}")
     return share < BAR_SHARE
 
