@@ -1,7 +1,7 @@
 """What takes the operator's CPU time in operator_running.py, by samples of its stacks that py-spy takes.
 
-A sample counts for the first of these that is on the stack. Asyncio's own work, and that of the sockets, is on no
-coroutine's stack, so it can't be told for whom it is.
+A sample counts for the first of these that is on the stack; one of a thread that waits does not count. Asyncio's own
+work, and that of the sockets, is on no coroutine's stack, so it can't be told for whom it is.
 """
 
 import asyncio
@@ -22,13 +22,15 @@ PARTS = {
     "nodes less pods": ("take_pods (",),
     "lists": ("_list (", "read (dueby_operator/kube/scope.py", "read (dueby_operator/kube/job_list.py"),
     "workers' answers": ("_ask_one (", "ask (dueby_operator/kube/worker"),
-    "other observation": ("observe (", "_look (", "_complete ("),
+    "other observation": ("(dueby_operator/kube/progress.py",),
     "statuses": ("_write_status (",),
     "watches": ("_follow (",),
     "metrics": ("record_reconcile (", "collect ("),
     "sockets": ("_read_ready", "data_received (", "_write_ready", "_SelectorSocketTransport"),
 }
 OTHER = "asyncio and the rest"
+# What a thread that has nothing to do is in.
+WAITING = ("select (selectors.py", "_worker (concurrent/futures/thread.py", "wait (threading.py")
 
 
 def find_py_spy() -> str | None:
@@ -48,6 +50,8 @@ async def split(process: psutil.Process, folder: Path) -> dict[str, float]:
     samples: Counter[str] = Counter()
     for line in file.read_text().splitlines():
         stack, _, count = line.rpartition(" ")
+        if any(mark in stack.rpartition(";")[2] for mark in WAITING):
+            continue
         part = next((name for name, marks in PARTS.items() if any(mark in stack for mark in marks)), OTHER)
         samples[part] += int(count)
     return {name: round(count / samples.total(), 3) for name, count in samples.most_common()}
