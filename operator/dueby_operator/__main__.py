@@ -23,8 +23,8 @@ LEVELS = {
     "aiohttp.access": logging.WARNING,  # a line for each probe
     "aiohttp.server": logging.CRITICAL,
 }
-# Objects that are made before Python looks for cycles among them. Nodes, pods and jobs are a hundred thousand that stay,
-# and Python's own number, some hundred, has it look through all of them in most passes.
+# Objects that are made before Python looks for cycles among them. Nodes, pods and jobs are a hundred thousand that
+# stay, and Python's own number, 700, has it look through all of them in most passes.
 OBJECTS_BEFORE_COLLECTION = 20_000
 
 
