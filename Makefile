@@ -21,7 +21,7 @@ LOCK_ARGS ?=
 # More options for docker, such as `make sbom DOCKER_ARGS="--build-arg BASE=..."`, and the images that they are for.
 DOCKER_ARGS ?=
 IMAGES ?= operator worker
-SOURCES := dueby api planner operator worker profiler study
+SOURCES := dueby api planner pages operator worker profiler study
 CHECKED := $(wildcard $(SOURCES) tests benchmarks examples)
 
 help: ## say what there is to make

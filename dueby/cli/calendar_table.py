@@ -8,9 +8,9 @@ from rich.text import Text
 
 from dueby.cli.console import people_console
 from dueby.cli.tables import Column, broken, fitted_table
-from dueby.report.calendar import NO_JOBS, ShownCalendar, ShownJob
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted
+from dueby_pages.calendar import NO_JOBS, ShownCalendar, ShownJob
 
 _TEXT = {"JOB", "CLASS", "ACTION", "PHASE", "BAR"}
 # The expected end is the deadline less the slack, and a picture can be missed before a figure.

@@ -5,8 +5,8 @@ Whoever has a cluster has kubectl, which knows every way to sign in that a kubec
 
 import subprocess
 
-from dueby.report.untrusted import printable
 from dueby_api.errors import DueByError, Invalid
+from dueby_pages.untrusted import printable
 
 _RESOURCE = "inferencejobs.dueby.dev"
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dueby.cli.calendar_html import print_page
 from dueby.cli.manifests import naming
 from dueby.cli.plan import EXIT_INFEASIBLE, plan_problem, print_document
-from dueby.report.calendar import Hold, ShownCalendar, ShownJob, ShownPool, work_words
 from dueby_api.calendar import CalendarAnswer, PlannedJob, PlannedWindow
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
 from dueby_api.units import MICROS_PER_SECOND
+from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool, work_words
 from dueby_planner.answer import device_word
 from dueby_planner.calendar.answer import calendar_answer, refusal_sentence
 from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar

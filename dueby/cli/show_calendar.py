@@ -11,15 +11,16 @@ from rich.text import Text
 
 from dueby.cli.calendar_html import print_page
 from dueby.cli.calendar_table import lines_of, print_table
-from dueby.cli.cluster_calendar import shown_cluster
-from dueby.cli.cluster_jobs import MAX_LIST, ClusterJobs, read_jobs
 from dueby.cli.console import can_redraw, people_console
 from dueby.cli.files import read_text
+from dueby.cli.job_list import MAX_LIST, read_jobs
 from dueby.cli.kubectl import list_jobs
 from dueby.cli.plan import print_document
-from dueby.report.calendar import ShownCalendar
 from dueby_api.errors import DueByError, Invalid
 from dueby_api.units import format_time
+from dueby_pages.calendar import ShownCalendar
+from dueby_pages.cluster_calendar import shown_cluster
+from dueby_pages.cluster_jobs import ClusterJobs
 
 # The operator looks at running jobs every two seconds.
 WATCH_EVERY_S = 2.0

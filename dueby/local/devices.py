@@ -28,7 +28,7 @@ class LocalDevices:
         """Return the classes that the job may use; which of them are named makes no difference here."""
         return {name for name in self.free if not spec.gpus.classes or name in spec.gpus.classes}
 
-    def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str], has_started: bool) -> Offer:
+    def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Offer:
         """Return what is free."""
         return Offer(counts={name: self.free.get(name, 0) for name in classes})
 

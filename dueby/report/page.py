@@ -16,7 +16,7 @@ from dueby.report.sections.headline import headline
 from dueby.report.sections.plans import shown_plans
 from dueby.report.sections.results import contact_sheet, failures
 from dueby.report.sections.workers import workers_section
-from dueby.report.templating import render
+from dueby_pages.templating import render
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,7 @@ def render_page(report: Report) -> str:
     run = report.run
     return render(
         "report.html.j2",
+        package="dueby.report",
         report=report,
         run=run,
         headline=headline(run),

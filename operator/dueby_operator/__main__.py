@@ -10,8 +10,10 @@ from dueby_api.quantities import quantity
 from dueby_api.step_config import MAX_GRACE_S
 from dueby_api.units import parse_duration_us
 from dueby_operator import metrics
+from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.handlers import operate
 from dueby_operator.loop import claim
+from dueby_operator.page_server import serve_page
 from dueby_operator.settings import CLASS_LABELS, OperatorSettings, read_maintenance, read_profiler
 
 # Of other people's loggers. Our own client tells of an outage, in two lines, and who starts Kopf again of its end.
@@ -34,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         settings = _settings(options)
+        page = _serve_page(options.calendar_page) if options.calendar_page else None
     except Invalid as error:
         parser.error(str(error))
     _configure_logging()
@@ -41,7 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.metrics_port is not None:
         metrics.serve(options.metrics_port)
     lease = claim(options.lease, pod_uid=options.pod_uid) if options.lease else None
-    operate(settings, liveness=options.liveness, claim=lease)
+    operate(settings, liveness=options.liveness, claim=lease, page=page)
+
+
+def _serve_page(address: str) -> CalendarPage:
+    """Return the page, which is served at this address from now on. Raise Invalid if it can't be."""
+    page = CalendarPage()
+    serve_page(page.draw, address)
+    return page
 
 
 def _configure_logging() -> None:
@@ -59,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
         "--liveness", default=None, metavar="URL", help="where to answer probes, such as http://:8081/healthz"
     )
     parser.add_argument("--metrics-port", type=int, default=None, metavar="PORT", help="where to answer Prometheus")
+    parser.add_argument(
+        "--calendar-page",
+        default=None,
+        metavar="ADDRESS:PORT",
+        help="where to show the calendar to whoever reaches it, such as 127.0.0.1:8082 (default: nowhere)",
+    )
     parser.add_argument(
         "--lease", default=None, metavar="NAMESPACE/NAME", help="the Lease to hold, so that there is one operator"
     )

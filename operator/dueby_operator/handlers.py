@@ -16,6 +16,7 @@ from typing import Any
 
 import kopf
 
+from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.jobs import names
 from dueby_operator.kube.backoff import Backoff
 from dueby_operator.kube.client import ANSWER_S, CONNECT_S
@@ -50,12 +51,14 @@ def sign_in() -> kopf.ConnectionInfo:
     return found
 
 
-def operate(settings: OperatorSettings, *, liveness: str | None, claim: Claim | None) -> None:
+def operate(
+    settings: OperatorSettings, *, liveness: str | None, claim: Claim | None, page: CalendarPage | None = None
+) -> None:
     """Run the operator until it is told to stop, answering probes at the address `liveness`."""
     backoff = Backoff(first_s=FIRST_PAUSE_S, last_s=LAST_PAUSE_S)
     told = ""
     while True:
-        registry = register(ControlLoop(settings, sign_in=sign_in, claim=claim))
+        registry = register(ControlLoop(settings, sign_in=sign_in, claim=claim, page=page))
         began_s = time.monotonic()
         try:
             asyncio.run(kopf.operator(registry=registry, clusterwide=True, standalone=True, liveness_endpoint=liveness))

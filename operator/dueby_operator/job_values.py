@@ -122,3 +122,11 @@ def running_devices(job: JobSnapshot) -> Tally[str]:
     classes = {found.name: found.metadata.annotations.get(names.DEVICE_CLASS, "") for found in jobs}
     running = (classes.get(job_of(pod), "") for pod in job.pods if pod.status.phase == "Running")
     return Tally(device_class for device_class in running if device_class)
+
+
+def held_devices(job: JobSnapshot) -> Tally[str]:
+    """Return the devices that workers of the job have on nodes, running or about to, by device class."""
+    classes = {found.name: found.job.metadata.annotations.get(names.DEVICE_CLASS, "") for found in job.worker_jobs}
+    there = (pod for pod in job.pods if pod.spec.node_name and pod.status.phase in ("Pending", "Running"))
+    held = (classes.get(job_of(pod), "") for pod in there)
+    return Tally(device_class for device_class in held if device_class)

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from dueby_api.errors import DueByError
 from dueby_operator import paths
+from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.fault_log import FaultLog
 from dueby_operator.kube.backoff import Backoff
@@ -30,6 +31,7 @@ from dueby_operator.kube.server_clock import ServerClock
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.kube.worker_client import WorkerClient
 from dueby_operator.metrics import count_fault, count_request, record_reconcile
+from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
 from dueby_operator.reconciler import Reconciler
 from dueby_operator.settings import OperatorSettings
@@ -57,6 +59,7 @@ class Pass(Protocol):
     """What is done again and again, such as a Reconciler's pass."""
 
     snapshot: ClusterSnapshot
+    left: Devices
     unused: Mapping[str, int]
 
     async def reconcile(self) -> float:
@@ -98,13 +101,15 @@ class ControlLoop:
         *,
         sign_in: Callable[[], Access],
         claim: Claim | None,
+        page: CalendarPage | None = None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Without a claim nobody else may be acting."""
+        """Without a claim nobody else may be acting. The page, if there is one, shows each pass."""
         self.settings = settings
         self.wake = asyncio.Event()
         self._sign_in = sign_in
         self._claim = claim
+        self._page = page
         self._clock_s = clock_s
         self._clock = ServerClock()
         self._outage = Trouble("the API server does not answer", "the API server answers again", clock_s=clock_s)
@@ -168,6 +173,8 @@ class ControlLoop:
             else:
                 self._last_good_s = self._clock_s()
                 record_reconcile(work.snapshot, seconds=self._last_good_s - began_s, unused=work.unused)
+                if self._page:
+                    self._page.show(work.snapshot, work.left)
                 self._passes.worked()
                 backoff.reset()
                 await self._rest(pause_s)

@@ -54,6 +54,11 @@ def queue_path(version: str, kind: str, name: str, namespace: str | None = None)
     return _path(f"/apis/{version}", namespace, kind, name)
 
 
+def cluster_queues_path(version: str) -> str:
+    """Return the path of Kueue's ClusterQueues."""
+    return _path(f"/apis/{version}", None, "clusterqueues", "")
+
+
 def _path(api: str, namespace: str | None, kind: str, name: str, subresource: str = "") -> str:
     place = f"/namespaces/{_segment(namespace)}" if namespace else ""
     return "/".join(filter(None, (f"{api}{place}/{kind}", _segment(name), subresource)))

@@ -30,6 +30,7 @@ from dueby_operator.jobs import names
 from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out
 from dueby_operator.kube.client import Conflict, Kube, Missing, Refused
 from dueby_operator.kube.gather import Gatherer
+from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault, Stage
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
@@ -74,6 +75,8 @@ class Reconciler:
         """When a job's status was written last, by its uid."""
         self.snapshot: ClusterSnapshot
         """Of the last pass, with the statuses that it has decided on."""
+        self.left: Devices
+        """What the last pass has left."""
         self.unused: Mapping[str, int] = {}
         """By device class, devices that the last pass left idle although jobs wait that could use them."""
         self._faults = faults or FaultLog()
@@ -82,7 +85,7 @@ class Reconciler:
         """Gather, decide and apply once; return the seconds until the next pass is due."""
         self.snapshot = snapshot = await self._gatherer.gather(self._memories, now_us=self._now_us())
         decisions = await asyncio.to_thread(decide, snapshot)
-        self.unused = decisions.left.unused
+        self.left, self.unused = decisions.left.devices, decisions.left.unused
         self._forget_all_but(snapshot.jobs)
         for fault in decisions.faults:
             self._faults.record(fault, about="")

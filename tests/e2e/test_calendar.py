@@ -5,15 +5,18 @@ devices counts for the jobs after it, so each test has a class of its own.
 """
 
 import re
-from collections.abc import Iterator
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from support.cluster import Cluster
+from support.cluster import OPERATOR_NAMESPACE, Cluster
 from support.cluster_job import condition, indices_of, job, share_folder, wait_until_told, workers_of
 from support.gpus import SMALL, add_gpus, gpu_profile, remove_gpus, wait_for_gpus
+from support.report_page import words_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 # Of 8 images: a GPU does 100 a second.
@@ -39,6 +42,27 @@ def made_up(cluster: Cluster, name: str, *, device_class: str, **spec: Any) -> d
     document = job(cluster, name, gpus={"classes": [device_class]}, source={"synthetic": {}}, **spec)
     document["spec"]["worker"]["resources"] = SMALL
     return document
+
+
+@contextmanager
+def calendars_page(cluster: Cluster) -> Iterator[Callable[[], str]]:
+    """What asks for the page that the operator shows on its pod's loopback."""
+    kubectl = ("kubectl", "--kubeconfig", str(cluster.kubeconfig), "--namespace", OPERATOR_NAMESPACE)
+    command = (*kubectl, "port-forward", "deployment/dueby-operator", ":8082")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = re.search(r"127\.0\.0\.1:(\d+)", process.stdout.readline())
+            assert port is not None
+            url = f"http://127.0.0.1:{port[1]}/"
+
+            def ask() -> str:
+                with urllib.request.urlopen(url, timeout=30) as answer:
+                    return str(answer.read(), "utf-8")
+
+            yield ask
+        finally:
+            process.terminate()
 
 
 def test_a_relaxed_job_gives_a_device_to_a_hard_one_and_takes_it_back(cluster: Cluster) -> None:
@@ -96,11 +120,21 @@ def test_what_fits_beside_no_promise_is_refused_with_the_jobs_and_numbers(cluste
     share_folder(cluster, "promised")
     on = {"device_class": "NVIDIA-A10"}
     with two_gpus(cluster, **on):
-        cluster.apply(made_up(cluster, "promised", images=20_000, deadline="150s", deadlineClass="Hard", **on))
-        cluster.wait_for_phase("promised", "Starting", "Running")
-        cluster.apply(made_up(cluster, "refused", images=20_000, deadline="130s", deadlineClass="Hard", **on))
+        # At once, since the first one needs fewer devices as soon as it is seen to be faster than its profile says.
+        deadlines = {"promised": "130s", "refused": "150s"}
+        cluster.apply(
+            *(
+                made_up(cluster, name, images=20_000, deadline=deadline, deadlineClass="Hard", **on)
+                for name, deadline in deadlines.items()
+            )
+        )
         refused = condition(cluster.wait_for_phase("refused", "Failed"), "Failed")
+        with calendars_page(cluster) as page:
+            told = f"{cluster.namespace}/refused was refused at "
+            words = cluster.wait(lambda: found if told in (found := words_of(page())) else "", "the page tells of it")
         cluster.kubectl("delete", "infj", "promised", "refused")
     assert refused["reason"] == "Infeasible"
     assert "promised" in refused["message"]
+    assert refused["message"] in words
+    assert "NVIDIA-A10 · 2 devices" in words
     assert re.search(r"need at least [0-9.]+ .+-(seconds|minutes), and there are", refused["message"])

@@ -12,7 +12,7 @@ from dueby_operator.cluster.requests import NODE_PATIENCE_S
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
 from dueby_operator.settings import WeeklyWindow, read_maintenance, read_profiler
-from support.chart import WITHOUT_GPUS, Document, of_kind, rendered, rendered_with_notes
+from support.chart import WITHOUT_GPUS, of_kind, options, rendered, rendered_with_notes
 from support.cluster import CHART, OPERATOR_NAMESPACE
 
 pytestmark = pytest.mark.cluster
@@ -21,13 +21,6 @@ pytestmark = pytest.mark.cluster
 REPORTED_S = 10 + 5
 DIGEST = "sha256:" + "ab" * 32
 WEEKLY = {"days": "Sat", "start": "22:00", "hours": 8, "timeZone": "Europe/Berlin"}
-
-
-def options(documents: list[Document]) -> dict[str, str]:
-    """What the operator is told, by the options' names."""
-    (deployment,) = of_kind(documents, "Deployment").values()
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    return {name: value for name, _, value in (word.partition("=") for word in container["args"])}
 
 
 def images(**values: Any) -> tuple[str, str, str]:
@@ -202,7 +195,7 @@ def test_pods_of_jobs_are_reached_by_the_operator_and_prometheus_alone() -> None
 
 
 def test_the_policy_for_other_namespaces_is_the_one_that_the_readme_shows() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text(), re.S)
+    (block,) = re.findall(r"```yaml\n(apiVersion: .*?)```", (CHART / "README.md").read_text(), re.S)
     shown = yaml.safe_load(block)
     of_chart = policies(networkPolicy={"enabled": True, "namespaces": ["a"]})["a", shown["metadata"]["name"]]
     assert shown["spec"] == of_chart

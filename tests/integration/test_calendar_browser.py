@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from dueby.cli.main import main
+from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool
+from dueby_pages.calendar_page import render_calendar
 from support.browser import Browser, open_browser
 from support.cluster_list import job, listed, reserved, running
 from support.page_checks import BAD_BLOCKS, CONTRAST, CUT_OFF, OVERPRINTED
@@ -152,6 +154,21 @@ def test_dark_and_light_are_both_readable(browser: Browser, tmp_path: Path, caps
     for dark in (False, True):
         browser.open(page, width=1280, dark=dark)
         assert min(browser.ask(CONTRAST % look) for look in looks) >= 4.5
+
+
+def test_what_other_pods_have_is_readable_behind_the_jobs(browser: Browser, tmp_path: Path) -> None:
+    hold = Hold(device_class="a100", from_s=60, to_s=600, count=4)
+    waits = ShownJob(name="waits", deadline_class="Hard", state="Scheduled", deadline_s=900, holds=(hold,))
+    pool = (ShownPool(device_class="a100", devices=4, peak=4, others=2),)
+    shown = ShownCalendar(now_us=0, jobs=(waits,), pool=pool, device="device", is_of_cluster=True)
+    page = tmp_path / "page.html"
+    page.write_text(render_calendar(shown))
+    for dark in (False, True):
+        browser.open(page, width=400, dark=dark)
+        assert browser.ask(CONTRAST % ".others span") >= 4.5
+        assert browser.ask(CUT_OFF) == []
+        on_top = "[...document.querySelectorAll('.calendar .block')].at(-1).className"
+        assert browser.ask(on_top) == "block hard"
 
 
 def test_the_browser_notices_blocks_that_lie_on_each_other(browser: Browser, tmp_path: Path) -> None:

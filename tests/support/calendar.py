@@ -136,6 +136,26 @@ def online_sets(draw: st.DrawFn) -> tuple[list[CalendarJob], CalendarPool]:
 
 
 @st.composite
+def quota_sets(draw: st.DrawFn) -> tuple[list[CalendarJob], CalendarPool]:
+    """Draw jobs and a pool with up to two quotas, and some of the jobs bound by them."""
+    jobs, pool = draw(online_sets())
+    units = {f"quota-{number}": draw(st.integers(0, 9)) for number in range(draw(st.integers(0, 2)))}
+    limits = draw(pools(units, rivals={}))
+    pool = replace(
+        pool,
+        whole={**pool.whole, **units},
+        free={beside: {**pool.free[beside], **limits.free[beside]} for beside in CLASSES},
+        expected={beside: {**pool.expected[beside], **limits.expected[beside]} for beside in CLASSES},
+    )
+    costs = st.fixed_dictionaries({"a": st.integers(0, 3), "b": st.integers(1, 3)})
+    bound = [
+        replace(job, quotas={name: draw(costs) for name in units if draw(st.booleans())}, stays=draw(st.booleans()))
+        for job in jobs
+    ]
+    return bound, pool
+
+
+@st.composite
 def pools(draw: st.DrawFn, counts: Mapping[str, int], *, rivals: Rivals) -> CalendarPool:
     """Draw what is free for each class; without margins it is the same or more."""
     free: dict[DeadlineClass, Free] = {beside: {} for beside in CLASSES}

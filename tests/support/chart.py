@@ -44,3 +44,10 @@ def of_kind(documents: list[Document], kind: str) -> dict[tuple[str, str], Docum
         for each in documents
         if each["kind"] == kind
     }
+
+
+def options(documents: list[Document]) -> dict[str, str]:
+    """What the operator is told, by the options' names."""
+    (deployment,) = of_kind(documents, "Deployment").values()
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return {name: value for name, _, value in (word.partition("=") for word in container["args"])}

@@ -29,6 +29,7 @@ VALUES = {
     "worker.image.tag": TAG,
     "worker.gpuCpus": "1",
     "profiler.enabled": "true",
+    "calendarPage.enabled": "true",
     "nodeSelector.kubernetes\\.io/hostname": CONTROL_PLANE,
     "tolerations[0].operator": "Exists",
 }

@@ -56,6 +56,13 @@ def reserved(name: str, *windows: tuple[str, int, float, float], **more: Any) ->
     )
 
 
+def refused(name: str, *, at_s: float | str, message: str, reason: str = "Infeasible") -> Document:
+    """A job that has failed then."""
+    at = at_s if isinstance(at_s, str) else moment(at_s)
+    failed = {"type": "Failed", "status": "True", "reason": reason, "message": message, "lastTransitionTime": at}
+    return job(name, phase="Failed", conditions=[failed])
+
+
 def plan(end_s: float, **more: Any) -> Document:
     """A plan that ends then, as a status has it."""
     return {

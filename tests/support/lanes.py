@@ -30,7 +30,11 @@ LANES = (
     Lane(nodes=2, files=("test_losses", "test_nodes", "test_gpus")),
     Lane(nodes=1, files=("test_first_line", "test_examples_in_cluster", "test_images", "test_dra", "test_calendar")),
     Lane(
-        nodes=1, files=("test_node_profiles", "test_profiling", "test_chart", "test_chart_manifests", "test_validation")
+        nodes=1,
+        files=(
+            *("test_node_profiles", "test_profiling", "test_validation"),
+            *("test_chart", "test_chart_manifests", "test_page_manifests"),
+        ),
     ),
 )
 LANE_LABEL = "dueby.test/lane"

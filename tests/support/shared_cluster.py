@@ -15,6 +15,7 @@ from dueby_api.grid import Grid
 from dueby_api.parts import parts_of_runs
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node
+from dueby_operator.cluster.queues import Queue
 from dueby_operator.control.conditions import condition, is_over
 from dueby_operator.control.decide import decide
 from dueby_operator.control.job_decision import JobDecision
@@ -45,9 +46,14 @@ class Working:
     is_lost: bool = False
     speed: float = 1.0
     images: float = 0.0
+    group: str = ""
+    """Its Job, if that is in a queue."""
+    is_queued: bool = False
 
     def images_in(self, from_us: int, to_us: int) -> float:
         """What it does between two times."""
+        if self.is_queued:
+            return 0.0
         choice = self.assignment.choice
         warm_us = self.born_us + choice.expected_start_us - choice.latency_us
         end_us = to_us if self.stopped_us is None else min(to_us, self.stopped_us)
@@ -102,9 +108,18 @@ class SharedCluster:
         self._started_now: list[Working] = []
         self._devices = ClusterDevices(settings=SETTINGS, now_us=NOW, nodes={})
 
-    def add(self, name: str, *, images: int, deadline_s: int, deadline_class: str = "Hard", **spec: Any) -> None:
+    def add(
+        self,
+        name: str,
+        *,
+        images: int,
+        deadline_s: int,
+        deadline_class: str = "Hard",
+        namespace: str = "team",
+        **spec: Any,
+    ) -> None:
         """Apply a job now."""
-        metadata = {"name": name, "uid": f"u-{name}"}
+        metadata = {"name": name, "namespace": namespace, "uid": f"u-{name}"}
         asked = {"deadline": f"{deadline_s}s", "deadlineClass": deadline_class, **spec}
         made = job_of(infj(status=indexed(images=images), metadata=metadata, **asked))
         self.jobs[name] = Running(snapshot=replace(made, created_us=self.now_us), images=images)
@@ -143,7 +158,7 @@ class SharedCluster:
         """Make one pass."""
         seen = [self._seen(running) for running in self.jobs.values()]
         nodes = self._nodes_left()
-        devices = ClusterDevices(settings=SETTINGS, now_us=self.now_us, nodes=nodes)
+        devices = ClusterDevices(settings=SETTINGS, now_us=self.now_us, nodes=nodes, queues=self._queues())
         snapshot = ClusterSnapshot(
             now_us=self.now_us, jobs=tuple(seen), devices=devices, profiles=self.profiles, nodes=nodes
         )
@@ -184,16 +199,24 @@ class SharedCluster:
                 case StartStep():
                     self._end(running)
 
+    def _queues(self) -> Mapping[tuple[str, str], Queue]:
+        """Queues of the cluster; none here."""
+        return {}
+
     def _started(self, running: Running, assignment: Assignment) -> Working:
+        node = self._node_for(running, assignment)
+        worker = Working(assignment=assignment, node=node, born_us=self.now_us)
+        self._started_now.append(worker)
+        return worker
+
+    def _node_for(self, running: Running, assignment: Assignment) -> str:
         manifest: Any = running.snapshot.manifest
         deadline_us = manifest.spec.deadline_us(accepted_us=running.snapshot.accepted_us)
         avoid = self._devices.avoided_nodes("cpu-1", until_us=assignment.until_us or deadline_us)
         left = {name: found for name, found in self._nodes_left().items() if found.is_ready and name not in avoid}
         name = max(left, key=lambda each: left[each].free["cpu"])
         assert left[name].free["cpu"] >= 1, f"there is no node for {assignment.worker}"
-        worker = Working(assignment=assignment, node=name, born_us=self.now_us)
-        self._started_now.append(worker)
-        return worker
+        return name
 
     def _end(self, running: Running) -> None:
         running.ended_us = self.now_us
@@ -246,7 +269,7 @@ class SharedCluster:
 
     def _model(self, worker: Working, *, open_images: int) -> WorkerModel:
         has_begun = worker.images >= 1
-        alive: WorkerState = "running" if has_begun else "starting"
+        alive: WorkerState = "queued" if worker.is_queued else "running" if has_begun else "starting"
         return WorkerModel(
             assignment=worker.assignment,
             state="lost" if worker.is_lost else "stopped" if worker.is_gone else alive,
@@ -256,6 +279,8 @@ class SharedCluster:
             step_us=round(worker.assignment.choice.latency_us / worker.speed) if has_begun else None,
             last_step_us=self.now_us if has_begun else None,
             node="" if worker.is_gone else worker.node,
+            group=worker.group,
+            can_shrink=not worker.group,
         )
 
     def _pass_time(self, time_us: int) -> None:

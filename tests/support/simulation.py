@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dueby.report.wording import counted
+from dueby_pages.wording import counted
 from support.simulated_worker import Device, Worker, finish_s, planned_worker
 
 START_US = 1_795_572_005_000_000

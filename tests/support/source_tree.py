@@ -8,6 +8,7 @@ PACKAGES = {
     "dueby": REPOSITORY / "dueby",
     "dueby_api": REPOSITORY / "api" / "dueby_api",
     "dueby_planner": REPOSITORY / "planner" / "dueby_planner",
+    "dueby_pages": REPOSITORY / "pages" / "dueby_pages",
     "dueby_operator": REPOSITORY / "operator" / "dueby_operator",
     "dueby_worker": REPOSITORY / "worker" / "dueby_worker",
     "dueby_profiler": REPOSITORY / "profiler" / "dueby_profiler",

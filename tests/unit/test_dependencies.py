@@ -17,10 +17,12 @@ from support.source_tree import PACKAGES, REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = {"core": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
-# Which extras the code in each folder may count on. The report reads the rows with the worker's libraries.
+# Which extras the code in each folder may count on. The report reads the rows with the worker's libraries, and pages
+# are made with either's.
 COUNTS_ON = {
     "api": {"core"},
     "planner": {"core"},
+    "pages": {"core", "operator", "worker"},
     "operator": {"core", "operator"},
     "worker": {"core", "worker"},
     "profiler": {"core", "worker", "profiler"},

@@ -1,5 +1,6 @@
 """The wheel is whole: built from the source roots, it installs apart from them, and its packages have types."""
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -51,6 +52,14 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path
     }
     packed = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == tree
+
+
+@pytest.mark.parametrize("image", ["operator", "worker"])
+def test_each_image_is_built_from_every_package(image: str) -> None:
+    roots = {folder.relative_to(REPOSITORY).parts[0] for folder in PACKAGES.values()}
+    copied = re.findall(r"^COPY (\w+) \1$", (REPOSITORY / f"Dockerfile.{image}").read_text(), re.M)
+    assert set(copied) == roots
+    assert {f"!{root}" for root in roots} <= set((REPOSITORY / ".dockerignore").read_text().splitlines())
 
 
 def test_the_wheel_names_the_command_the_licence_and_the_extras(wheel: Path) -> None:

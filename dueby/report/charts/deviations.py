@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from math import log
 from statistics import median
 
-from dueby.report.charts.axes import chart, text, thin, vertical_line
-from dueby.report.charts.svg import Markup, element
-from dueby.report.wording import change, duration, fine
+from dueby_pages.charts.axes import chart, text, thin, vertical_line
+from dueby_pages.charts.svg import Markup, element
+from dueby_pages.wording import change, duration, fine
 
 _ROW, _TOP = 46, 30
 # More dots than this cover each other.

@@ -7,7 +7,10 @@ warm-up, then one per step. A re-plan that has a finish of its own begins a new 
 from collections import Counter
 from collections.abc import Sequence
 
-from dueby.report.charts.axes import (
+from dueby.report.run import Run
+from dueby_api.plan import PlannedWorker
+from dueby_api.run_record import Revision
+from dueby_pages.charts.axes import (
     STRETCH,
     TimeAxis,
     chart,
@@ -22,11 +25,8 @@ from dueby.report.charts.axes import (
     value_scale,
     value_ticks,
 )
-from dueby.report.charts.svg import Markup, element, join
-from dueby.report.run import Run
-from dueby.report.wording import duration, number, percent
-from dueby_api.plan import PlannedWorker
-from dueby_api.run_record import Revision
+from dueby_pages.charts.svg import Markup, element, join
+from dueby_pages.wording import duration, number, percent
 
 _TOP, _HEIGHT, _RATE_TOP, _RATE_HEIGHT = 36, 260, 24, 96
 # Reasons for which a plan covers everything that is left to do. Plans for other reasons add helpers to such a plan.

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dueby.report.charts.axes import (
+from dueby.report.run import Run
+from dueby_api.run_record import WorkerRecord
+from dueby_pages.charts.axes import (
     TimeAxis,
     chart,
     deadline_mark,
@@ -13,10 +15,8 @@ from dueby.report.charts.axes import (
     time_scale,
     vertical_line,
 )
-from dueby.report.charts.svg import Markup, element, join
-from dueby.report.run import Run
-from dueby.report.wording import counted, duration, number
-from dueby_api.run_record import WorkerRecord
+from dueby_pages.charts.svg import Markup, element, join
+from dueby_pages.wording import counted, duration, number
 
 # As many as fit a page without scrolling through what is alike.
 _MAX_LANES = 48

@@ -4,9 +4,9 @@ from collections import defaultdict
 
 from dueby.report.run import Run
 from dueby.report.sections.facts import Facts, flatten
-from dueby.report.wording import size
 from dueby_api.inference_job import JobSpec
 from dueby_api.run_record import MachineRecord
+from dueby_pages.wording import size
 
 # Names of workers that say the same of their parity, before an ellipsis stands for the others.
 _MAX_NAMES = 4

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from dueby.report.charts.deviations import Comparison, Pair, draw_deviations
-from dueby.report.charts.svg import Markup
 from dueby.report.charts.workers import FINISHED
 from dueby.report.run import Run
 from dueby.report.sections.facts import Facts
-from dueby.report.wording import change, duration, number
 from dueby_api.run_record import WorkerRecord
 from dueby_api.units import MICROS_PER_SECOND
+from dueby_pages.charts.svg import Markup
+from dueby_pages.wording import change, duration, number
 
 # The table is folded away; more rows than this are for a query of the run's files, not for a page.
 _MAX_ROWS = 64

@@ -3,21 +3,11 @@
 from dataclasses import dataclass
 
 from dueby.report.run import Run
-from dueby.report.wording import counted, duration, number, percent
+from dueby_pages.sign import Sign
+from dueby_pages.wording import counted, duration, number, percent
 
 # A deadline further off than this many times the run would make the bars too short to compare.
 _FAR_OFF = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sign:
-    """How a verdict looks."""
-
-    name: str
-    tone: str
-    """Class of the style sheet that gives the colour."""
-    icon: str
-    """Path in a box of 16."""
 
 
 _PAUSE = "M6 4v8M10 4v8"

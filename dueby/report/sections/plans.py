@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from dueby.report.run import Run
 from dueby.report.sections.facts import Facts
-from dueby.report.wording import NOTHING, counted, duration, fine, number, percent, reason, size
 from dueby_api.calendar import PlannedWindow
 from dueby_api.input_cost import InputCost
 from dueby_api.plan import PlanAnswer, PlannedGroup
 from dueby_api.run_record import Revision
 from dueby_api.units import MICROS_PER_SECOND
+from dueby_pages.wording import NOTHING, counted, duration, fine, number, percent, reason, size
 
 _PROOFS = {
     "ClosedForm+CBC": "closed form and integer program (CBC), which agree",

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from dueby.report.parts import FailedImage
 from dueby.report.photos import Photo
-from dueby.report.untrusted import without_credentials
-from dueby.report.wording import NOTHING, percent
+from dueby_pages.untrusted import without_credentials
+from dueby_pages.wording import NOTHING, percent
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from dueby.report.charts.svg import Markup
 from dueby.report.charts.workers import STATES, choose_lanes, draw_workers
 from dueby.report.run import Run
-from dueby.report.wording import counted, duration, number, reason
 from dueby_api.run_record import ReplanRecord
+from dueby_pages.charts.svg import Markup
+from dueby_pages.wording import counted, duration, number, reason
 
 _KEY = {**STATES, "done": "idle", "planned": "planned finish"}
 

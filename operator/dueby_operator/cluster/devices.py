@@ -21,6 +21,7 @@ from dueby_operator.cluster.nodes import (
     is_open,
     set_apart,
 )
+from dueby_operator.cluster.queue_quotas import find_quotas
 from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import max_pods, take
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
@@ -65,13 +66,18 @@ class ClusterDevices:
         return device_kinds(self.nodes.values())
 
     @cached_property
-    def _open_nodes(self) -> Sequence[Node]:
+    def open_nodes(self) -> Sequence[Node]:
         """The nodes that are neither silent nor away."""
         return [
             node
             for node in self.nodes.values()
             if node.name not in self.silent_nodes and node.leaves_us(self.now_us) > self.now_us
         ]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes it less sure that a free device is free, as clauses."""
+        return tuple(filter(None, (_BLIND if self.settings.ignores_other_pods else "", self.uncounted)))
 
     @property
     def worker_cpus(self) -> int:
@@ -132,16 +138,18 @@ class ClusterDevices:
             self._classes[key] = {name for node in nodes for name in node.devices} | slices
         return self._classes[key]
 
-    def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str], has_started: bool) -> Offer:
-        """Return what more workers of the job could have: by its queue's quota, or by what is free now."""
+    def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Offer:
+        """Return what more workers of the job could have: what is free now, and unused of its queue's quota."""
         if spec.queue_name:
-            return Offer(counts=self._in_queue(namespace, spec, classes, unused=has_started))
+            whole = self._in_queue(namespace, spec, classes, unused=False)
+            return Offer(counts=self.free_for_one(namespace, spec, classes=classes), in_queue=whole)
         return self._free_now(namespace, spec, classes)
 
     def stacks(self, claimants: Sequence[Claimant]) -> Stacks:
-        """Return the devices of nodes that aren't silent, for whom they are."""
+        """Return the devices of nodes that aren't silent, for whom they are, and the quotas of their queues."""
         nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
-        return find_stacks(nodes, claimants, self.settings, now_us=self.now_us)
+        found = find_stacks(nodes, claimants, self.settings, now_us=self.now_us)
+        return replace(found, quotas=find_quotas(self.queues, claimants, self.kinds, self._asked))
 
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
         """Return the devices of each class of which a pod of the job could have one now."""
@@ -155,7 +163,7 @@ class ClusterDevices:
         """Return what nodes lack for one more worker on such a device; empty if it isn't nodes that lack something."""
         asked = worker_requests(spec, self.settings, device_class)
         return describe_shortage(
-            self._open_nodes,
+            self.open_nodes,
             device_class,
             asked={name: asked[name] for name in PER_NODE},
             tolerations=tolerations_of(spec),
@@ -177,10 +185,9 @@ class ClusterDevices:
 
     def _free_now(self, namespace: str, spec: JobSpec, classes: Sequence[str]) -> Offer:
         free = {name: max(0, self._count(spec, name) - self.unscheduled.get(name, 0)) for name in classes}
-        warnings = tuple(filter(None, (_BLIND if self.settings.ignores_other_pods else "", self.uncounted)))
         room = self.room.get(namespace)
         if not room or not classes:
-            return Offer(counts=free, warnings=warnings)
+            return Offer(counts=free, warnings=self.warnings)
         within = {name: int(min(free[name], max_pods(room, self._asked(spec, name)))) for name in classes}
         # What classes share is bounded by the one that asks for most of it, so that any mixture fits.
         together = min(max_pods(room, worker_requests(spec, self.settings, name)) for name in classes)
@@ -188,7 +195,7 @@ class ClusterDevices:
         # Of a class that no quota bounds there may be any number.
         bounds = [max_pods(room, self._asked(spec, name)) for name in classes]
         quota = None if max(bounds) == math.inf else int(max(bounds))
-        return Offer(counts=within, most=most, quota=quota, warnings=warnings)
+        return Offer(counts=within, most=most, quota=quota, warnings=self.warnings)
 
     def _in_queue(self, namespace: str, spec: JobSpec, classes: Sequence[str], *, unused: bool) -> dict[str, int]:
         """Return the workers of each class that the job's queue covers; of GPUs no more than exist, free or not."""
@@ -209,6 +216,6 @@ class ClusterDevices:
         key = repr((device_class, per_node, tolerations, selector, sorted(self.silent_nodes)))
         if key not in self._counted:
             self._counted[key] = free_devices(
-                self._open_nodes, device_class, asked=per_node, tolerations=tolerations, selector=selector
+                self.open_nodes, device_class, asked=per_node, tolerations=tolerations, selector=selector
             )
         return self._counted[key]

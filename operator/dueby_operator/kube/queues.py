@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dueby_api.errors import Invalid
 from dueby_api.schema import LenientSpec, field
 from dueby_operator import paths
-from dueby_operator.cluster.queues import ClusterQueue, Queue, read_groups
+from dueby_operator.cluster.queues import ClusterQueue, Queue, read_queue
 from dueby_operator.kube.client import Kube, Missing, Refused
 from dueby_operator.kube.documents import Document
 from dueby_operator.objects.parse import parse
@@ -74,6 +74,7 @@ class _QueueReader:
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
         self._documents: dict[str, Document] = {}
+        self._cluster_queues: list[ClusterQueue] | None = None
 
     async def read(self, namespace: str, name: str) -> Queue:
         """Return the queue. Raise Missing, Refused, Invalid or ValueError if that can't be done."""
@@ -85,7 +86,14 @@ class _QueueReader:
             name: await self._get(paths.queue_path(served, "resourceflavors", name)) for name in queue.flavor_names
         }
         labels = {name: parse(ResourceFlavor, document).spec.node_labels for name, document in flavors.items()}
-        return Queue(groups=read_groups(queue, labels))
+        return read_queue(queue, labels, await self._cohort(served, queue.cohort) if queue.cohort else ())
+
+    async def _cohort(self, served: str, name: str) -> list[ClusterQueue]:
+        """Return all ClusterQueues of a cohort."""
+        if self._cluster_queues is None:
+            documents = await self._kube.list(paths.cluster_queues_path(served))
+            self._cluster_queues = [parse(ClusterQueue, document) for document in documents]
+        return [queue for queue in self._cluster_queues if queue.cohort == name]
 
     async def _get(self, path: str) -> Document:
         if path not in self._documents:

@@ -4,7 +4,7 @@ The cluster's implementation is cluster/devices.py, that of one machine is in du
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from dueby_api.inference_job import JobSpec
@@ -17,6 +17,8 @@ class Offer:
 
     counts: Mapping[str, int]
     """By device class."""
+    in_queue: Mapping[str, int] = field(default_factory=dict)
+    """By device class, what the job's queue gives it at most, whoever has that now; empty if it is in no queue."""
     most: int | None = None
     """The most in all; None if nothing limits the sum."""
     quota: int | None = None
@@ -34,12 +36,8 @@ class Devices(Protocol):
         CPU slices have no label, so only slices of the `named` classes are looked for.
         """
 
-    def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str], has_started: bool) -> Offer:
-        """Return what more workers of the job could have.
-
-        In a queue that is its quota: all of it for a first plan, since the job waits for it, and the unused rest for
-        a job that has started.
-        """
+    def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Offer:
+        """Return what more workers of the job could have."""
 
     def stacks(self, claimants: Sequence[Claimant]) -> Stacks:
         """Return the devices that these jobs may use, free or not, for whom they are."""

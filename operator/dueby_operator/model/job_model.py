@@ -160,6 +160,8 @@ class JobModel:
     """Devices of each class, free or busy with this job's workers."""
     offered: Mapping[str, int] = field(default_factory=dict)
     """Devices of each class that are free and that its quota has room for, whoever else they are meant for."""
+    in_queue: Mapping[str, int] = field(default_factory=dict)
+    """Devices of each class that its queue gives it at most, whoever has them now; empty if it is in no queue."""
     most: int | None = None
     """The most workers that there may be in all; None if `gpus.max` alone limits them."""
     limit: int | None = None

@@ -2,9 +2,11 @@
 
 A job's devices over time are counted by stack, so that what one job may not use is never promised to it, and what only
 one job may use is never kept from it. Devices of several classes may share a node's cores, memory or pods: those are
-rivals, and whoever takes one of the first takes so many of each of the others.
+rivals, and whoever takes one of the first takes so many of each of the others. A quota bounds what some jobs hold of
+several stacks together.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -57,12 +59,26 @@ class Stack:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quota:
+    """What some jobs, and others that are not known, may hold together, in units of its own."""
+
+    name: str
+    units: int
+    """All there are."""
+    used: int
+    """Those that somebody has now, workers of the jobs among them."""
+    costs: Mapping[JobKey, Mapping[str, int]]
+    """By job and device class, how many units a device costs."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stacks:
     """All devices that any of the jobs may use."""
 
     all: tuple[Stack, ...]
     rivals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """By stack, how many of each other stack's devices are gone with one of its own."""
+    quotas: tuple[Quota, ...] = ()
 
     def of(self, key: JobKey, device_class: str | None = None) -> list[Stack]:
         """Return the stacks that the job may use, of one class or of all."""
@@ -75,6 +91,38 @@ class Stacks:
     def class_of(self, name: str) -> str:
         """Return the device class of a stack."""
         return self._classes[name]
+
+    def costs(self, key: JobKey) -> Mapping[str, Mapping[str, int]]:
+        """Return by quota that binds the job how many units a device of each stack costs."""
+        return {
+            quota.name: {stack.name: quota.costs[key].get(stack.device_class, 0) for stack in self.of(key)}
+            for quota in self.quotas
+            if key in quota.costs
+        }
+
+    def charged(self, key: JobKey, devices: Mapping[str, int]) -> Counter[str]:
+        """Return these devices of the job by stack, and what they cost by quota."""
+        taken = Counter(devices)
+        for quota, costs in self.costs(key).items():
+            taken[quota] = sum(costs[name] * count for name, count in devices.items())
+        return taken
+
+    def within_quotas(self, key: JobKey, devices: Mapping[str, int], room: Mapping[str, int]) -> dict[str, int]:
+        """Return as many of these devices by stack as the room by quota covers."""
+        found = dict(devices)
+        for quota, costs in self.costs(key).items():
+            left = room[quota]
+            for name, cost in costs.items():
+                if cost and name in found:
+                    found[name] = max(0, min(found[name], left // cost))
+                    left -= cost * found[name]
+        return found
+
+    def idle_now(self) -> Counter[str]:
+        """Return the devices by stack, and the units by quota, that nobody has now."""
+        idle = Counter({stack.name: stack.idle for stack in self.all if stack.is_there(0, 1)})
+        idle.update({quota.name: quota.units - quota.used for quota in self.quotas})
+        return idle
 
     @cached_property
     def nodes(self) -> frozenset[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dueby_planner.calendar.free_devices import Step, always_free
+from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.place import suffices
 from dueby_planner.calendar.pool import Free
 from dueby_planner.model.problem import NEVER_US, Problem, find_least_near
@@ -25,26 +26,29 @@ class Advice:
 class Advices(Mapping[str, Advice]):
     """Advice for jobs by name, made when it is asked for: that can take longer than the calendar."""
 
-    def __init__(self, problems: Mapping[str, Problem], free: Free) -> None:
-        """`free` is what others leave."""
-        self._problems, self._free = problems, free
+    def __init__(self, jobs: Mapping[str, tuple[CalendarJob, Free]]) -> None:
+        """`jobs`: each with what others leave to it."""
+        self._jobs = jobs
         self._made: dict[str, Advice] = {}
 
     def __getitem__(self, name: str) -> Advice:
         if name not in self._made:
-            self._made[name] = advise(self._problems[name], self._free)
+            self._made[name] = advise(*self._jobs[name])
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._problems)
+        return iter(self._jobs)
 
     def __len__(self) -> int:
-        return len(self._problems)
+        return len(self._jobs)
 
 
-def advise(problem: Problem, free: Free) -> Advice:
+def advise(job: CalendarJob, free: Free) -> Advice:
     """Return what would be enough beside what others hold. `free` is what they leave."""
-    more = {name: _more(problem, free, name) for name in dict.fromkeys(group.device_class for group in problem.groups)}
+    problem = job.problem
+    # Whom a quota binds would have no use for more devices.
+    names = [] if job.quotas else dict.fromkeys(group.device_class for group in problem.groups)
+    more = {name: _more(problem, free, name) for name in names}
     return Advice(
         earliest_us=earliest_us(problem, free), more_devices={name: count for name, count in more.items() if count}
     )

@@ -1,6 +1,6 @@
 """The mapping from a calendar to its document, and to sentences for people."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from dueby_api.calendar import CalendarAnswer, PlannedCut, PlannedJob, PlannedPool, PlannedWindow
 from dueby_api.units import MICROS_PER_SECOND, format_at_least, format_duration, seconds
@@ -24,6 +24,8 @@ from dueby_planner.model.plan import Infeasible, plan_fewest
 _MINUTE_US, _HOUR_US = 60 * MICROS_PER_SECOND, 3600 * MICROS_PER_SECOND
 # Jobs that a sentence names; of more it says how many there are.
 _NAMED = 3
+Called = Callable[[str], str | None]
+"""What the reader of a sentence calls a job; None for one of another namespace, which is counted only."""
 
 
 def calendar_answer(calendar: Calendar) -> CalendarAnswer:
@@ -44,11 +46,11 @@ def calendar_answer(calendar: Calendar) -> CalendarAnswer:
     )
 
 
-def refusal_sentence(calendar: Calendar, found: Placement) -> str:
+def refusal_sentence(calendar: Calendar, found: Placement, *, called: Called = str) -> str:
     """Return why a Hard job has no place, and what would help."""
     cut, job = calendar.cut, found.job
     if cut is not None and job in cut.jobs:
-        return _cut_sentence(calendar, cut)
+        return _cut_sentence(calendar, cut, called)
     if isinstance(alone := plan_fewest(job.problem), Infeasible):
         return alternatives_sentence(alone)
     reason = "It does not fit beside the jobs before it"
@@ -104,22 +106,29 @@ def _planned_cut(calendar: Calendar, cut: Cut) -> PlannedCut:
         until=seconds(cut.until_us),
         needed_gpu_seconds=seconds(cut.needed_us),
         available_gpu_seconds=seconds(cut.available_us),
-        sentence=_cut_sentence(calendar, cut),
+        sentence=_cut_sentence(calendar, cut, called=str),
     )
 
 
-def _cut_sentence(calendar: Calendar, cut: Cut) -> str:
+def _cut_sentence(calendar: Calendar, cut: Cut, called: Called) -> str:
     refused = next(job for job in cut.jobs if job.name in calendar.advice)
-    names = [refused.name, *(job.name for job in cut.jobs if job is not refused)]
-    others = [counted(len(names) - 1, "other job")] if len(names) > _NAMED else names[1:]
-    who = _listed([names[0], *others], "and")
+    others = [called(job.name) for job in cut.jobs if job is not refused]
     word = device_word(refused.problem.pool)
     needed, there = (_device_time(micros, word) for micros in (cut.needed_us, cut.available_us))
-    need = "needs" if len(names) == 1 else "need"
+    who = _listed([called(refused.name) or refused.name, *_told_of(others)], "and")
+    need, them = ("need", "them") if others else ("needs", "it")
     return (
-        f"Within {format_duration(cut.until_us)} {who} {need} at least {needed}, and there are {there} for "
-        f"{'it' if len(names) == 1 else 'them'}. {_advice(calendar.advice[refused.name])}"
+        f"Within {format_duration(cut.until_us)} {who} {need} at least {needed}, and there are {there} for {them}. "
+        f"{_advice(calendar.advice[refused.name])}"
     )
+
+
+def _told_of(jobs: Sequence[str | None]) -> Iterator[str]:
+    """Yield the jobs' names, or their number if they are many, and the number of those without one."""
+    names = [name for name in jobs if name is not None]
+    yield from names if len(names) < _NAMED else [counted(len(names), "other job")]
+    if hidden := len(jobs) - len(names):
+        yield counted(hidden, "job of another namespace", "jobs of other namespaces")
 
 
 def _advice(advice: Advice) -> str:

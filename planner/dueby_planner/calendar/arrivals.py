@@ -33,7 +33,7 @@ def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
     for kind in kinds:
         for job in by_deadline(jobs, kind):
             if job.stored and (reservation := stored_reservation(job, expected.left(kind))):
-                expected.take(reservation)
+                expected.take(reservation, job.quotas)
                 draft.add(job, reservation, beside=kind, kept=True)
     return draft
 

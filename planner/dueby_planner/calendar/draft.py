@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.place import place
+from dueby_planner.calendar.place_job import place_job
 from dueby_planner.calendar.pool import CalendarPool, Free
 from dueby_planner.calendar.reservation import Reservation
 from dueby_planner.calendar.tables import Tables
@@ -53,7 +53,7 @@ class Draft:
     def place(self, job: CalendarJob, *tables: DeadlineClass) -> bool:
         """Place the job on the first of these tables on which it is in time; return whether there is one."""
         for beside in tables:
-            reservation = place(job.problem, self.left(beside))
+            reservation = place_job(job, self.left(beside))
             if reservation is not None:
                 self.add(job, reservation, beside=beside)
                 return True
@@ -62,4 +62,4 @@ class Draft:
     def copy(self, placed: Placed) -> None:
         """Give the job what it has in another calendar."""
         self.placed[placed.job.name] = placed
-        self._tables.take(placed.reservation)
+        self._tables.take(placed.reservation, placed.job.quotas)

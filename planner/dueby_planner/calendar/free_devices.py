@@ -9,7 +9,7 @@ Times are integer microseconds from now.
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from operator import itemgetter
 from typing import NamedTuple
@@ -79,6 +79,23 @@ def least_free(free: FreeDevices, from_us: int, to_us: int) -> int:
     return min((step.free for step in _between(free, from_us, to_us)), default=0)
 
 
+def combined(one: FreeDevices, other: FreeDevices, count: Callable[[int, int], int]) -> FreeDevices:
+    """Return what follows at each moment from what is free of two kinds."""
+    times = sorted({step.from_us for step in (*one, *other)})
+    counts = (count(_at(one, at_us), _at(other, at_us)) for at_us in times)
+    return _joined(zip(times, [*times[1:], NEVER_US], counts, strict=True))
+
+
+def lasting(free: FreeDevices, until_us: int) -> FreeDevices:
+    """Return what is free from each moment until then without a gap; nothing after it."""
+    found: list[tuple[int, int, int]] = [(until_us, NEVER_US, 0)]
+    least = max((step.free for step in free), default=0)
+    for step in reversed(_between(free, 0, until_us)):
+        least = min(least, step.free)
+        found.append((step.from_us, min(step.to_us, until_us), least))
+    return _joined(reversed(found))
+
+
 def level_spans(free: FreeDevices, until_us: int, most: int) -> list[LevelSpan]:
     """Return when each level up to `most` is there until then: a tree of nested spans, at most one for each step."""
     spans: list[LevelSpan] = []
@@ -96,6 +113,11 @@ def level_spans(free: FreeDevices, until_us: int, most: int) -> list[LevelSpan]:
         if count > open_levels[-1][1]:
             open_levels.append((since_us, count))
     return spans
+
+
+def _at(free: FreeDevices, at_us: int) -> int:
+    first = bisect_right(free, at_us, key=_BEGIN) - 1
+    return free[first].free if first >= 0 else 0
 
 
 def _between(free: FreeDevices, from_us: int, to_us: int) -> FreeDevices:

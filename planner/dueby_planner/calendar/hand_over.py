@@ -17,7 +17,8 @@ from math import ceil
 from dueby_planner.calendar.draft import Draft, Placed
 from dueby_planner.calendar.free_devices import Taken, without
 from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.place import free_us, suffices, usable
+from dueby_planner.calendar.place import free_us, usable
+from dueby_planner.calendar.place_job import can_be_done
 from dueby_planner.calendar.place_set import place_set, time_alone_us
 from dueby_planner.calendar.pool import CalendarPool, Free
 from dueby_planner.replan import HYSTERESIS
@@ -112,7 +113,7 @@ class _Search:
     def _has_place(self) -> bool:
         """Return whether the job would be in time if all these workers were stopped, and went on never."""
         free = _given_back(self._draft.left("Hard"), self._order)
-        return suffices(self._job.problem, free, self._job.problem.time_us)
+        return can_be_done(self._job, free, self._job.problem.time_us)
 
     def _draft_without(self, stopped: Stopped) -> Draft | None:
         """Return the draft with all Hard jobs placed anew if these workers are stopped; None if not all of them fit."""

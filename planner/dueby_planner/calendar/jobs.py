@@ -1,7 +1,7 @@
 """A job of the calendar, and in which order jobs are placed."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.problem import Problem
@@ -36,6 +36,10 @@ class CalendarJob:
     least_images: int | None = None
     """What is stored is kept if it does so many images, which may be less than what is planned anew; None: all of them.
     """
+    quotas: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The quotas that bind it, and how many units of each a device of each name costs (quotas.py)."""
+    stays: bool = False
+    """Whether its workers can't be stopped: each keeps its device until the job is done (place_job.py)."""
 
 
 def by_deadline(jobs: Iterable[CalendarJob], *classes: DeadlineClass) -> list[CalendarJob]:

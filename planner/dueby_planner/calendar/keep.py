@@ -8,9 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dueby_planner.calendar.free_devices import Taken, least_free, without
+from dueby_planner.calendar.free_devices import Taken, without
 from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
+from dueby_planner.calendar.place_job import ends_together
 from dueby_planner.calendar.pool import Free
+from dueby_planner.calendar.quotas import charged, least_within
 from dueby_planner.calendar.reservation import Lane, Reservation, Window, done_by
 from dueby_planner.model.capacity import capacity
 
@@ -37,10 +39,11 @@ def stored_reservation(job: CalendarJob, free: Free) -> Reservation | None:
     for stored in sorted(job.stored, key=lambda each: each.from_us):
         missing = stored.count if stored.to_us > 0 else 0
         for name, window in _windows(job, stored):
-            there = least_free(left.get(name, ()), window.from_us, window.to_us)
+            there = least_within(left, name, job.quotas, window.from_us, window.to_us)
             if count := min(missing, there):
                 windows[name].append((window, count))
-                left[name] = without(left[name], [Taken(window.from_us, window.to_us, count)])
+                for of_name, taken in charged(name, Taken(window.from_us, window.to_us, count), job.quotas):
+                    left[of_name] = without(left[of_name], [taken])
                 missing -= count
         if missing:
             return None
@@ -92,5 +95,7 @@ def _is_enough(job: CalendarJob, reservation: Reservation) -> bool:
         held = sum(lane.count for lane in reservation if lane.device_class == name)
         if held > sum(group.count for group in problem.groups if group.device_class == name):
             return False
+    if job.stays and not ends_together(reservation):
+        return False
     rule = problem.rule if job.least_images is None else replace(problem.rule, images=job.least_images)
     return 0 < count <= problem.most and rule.accepts(done_by(reservation, problem, problem.time_us), count)

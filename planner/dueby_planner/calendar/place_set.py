@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from dueby_planner.calendar.free_devices import always_free
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.place import free_us, place, usable
+from dueby_planner.calendar.place_job import place_job
 from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.reservation import Reservation, device_us
 from dueby_planner.calendar.tables import Rivals, take
@@ -32,13 +33,15 @@ def place_set(
     left = [free]
     """What is left beside the first 0, 1, 2, ... of them."""
     may_level = True
-    for job in by_deadline(jobs):
+    ordered = by_deadline(jobs)
+    names = {group.device_class for job in ordered for group in job.problem.groups}
+    for job in ordered:
         is_optional = job.name in optional
-        reservation = place(job.problem, left[-1])
+        reservation = place_job(job, left[-1])
         if reservation is not None:
             placed.append((job, reservation))
-            left.append(take(left[-1], reservation, rivals))
-        elif (may_level or not is_optional) and _has_room(job, left[-1]):
+            left.append(take(left[-1], reservation, rivals, job.quotas))
+        elif (may_level or not is_optional) and _has_room(job, left[-1], names):
             may_level = _make_room(job, placed, left, rivals)
             if not may_level and not is_optional:
                 return None
@@ -47,9 +50,9 @@ def place_set(
     return placed
 
 
-def _has_room(job: CalendarJob, free: Free) -> bool:
+def _has_room(job: CalendarJob, free: Free, names: Iterable[str]) -> bool:
     """Return whether the job's device time is left: to level jobs moves device time, and makes none."""
-    return time_alone_us(job) <= free_us(free, job.problem.time_us, free)
+    return time_alone_us(job) <= free_us(free, job.problem.time_us, names)
 
 
 def time_alone_us(job: CalendarJob) -> int:
@@ -78,10 +81,10 @@ def _levelled(jobs: Iterable[CalendarJob], free: Free, rivals: Rivals) -> tuple[
     placed: Reservations = []
     left = []
     for job in jobs:
-        reservation = place(job.problem, free, levelled=True)
+        reservation = place_job(job, free, levelled=True)
         if reservation is None:
             return None
         placed.append((job, reservation))
-        free = take(free, reservation, rivals)
+        free = take(free, reservation, rivals, job.quotas)
         left.append(free)
     return placed, left

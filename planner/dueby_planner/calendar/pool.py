@@ -11,7 +11,8 @@ from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.free_devices import FreeDevices, always_free
 
 Free = Mapping[str, FreeDevices]
-"""Free devices over time, by the name of the devices. Of names that are missing there are none."""
+"""Free devices over time, by the name of the devices. Of names that are missing there are none. The units of quotas
+(quotas.py) are counted like devices, under names of their own."""
 
 CLASSES: tuple[DeadlineClass, ...] = ("Hard", "Soft", "Relaxed", "BestEffort")
 """The deadline classes, the most important first."""
@@ -22,7 +23,7 @@ class CalendarPool:
     """The devices, by name: a device class, or those of a class that have the same future."""
 
     whole: Mapping[str, int]
-    """Every device that there is, whoever has it now. Proofs count these."""
+    """Every device that there is, whoever has it now, and all units of quotas. Proofs count these."""
     free: Mapping[DeadlineClass, Free]
     """What is free beside the running workers of a class and of those above it. At no moment has a class fewer devices
     than those below it: `free["BestEffort"]` is beside all workers, and `free["Hard"]` beside those of Hard jobs."""

@@ -9,10 +9,11 @@ from dueby_planner.calendar.arrivals import GIVING_WAY
 from dueby_planner.calendar.draft import Draft
 from dueby_planner.calendar.free_devices import FreeDevices, Step, Taken, without
 from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.place import place, suffices
+from dueby_planner.calendar.place import suffices
+from dueby_planner.calendar.place_job import can_be_done, free_for, place_job, place_on
 from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.reservation import Reservation, begins_us
-from dueby_planner.model.problem import Problem
+from dueby_planner.model.problem import NEVER_US
 
 # A late job has the fewest devices that end within this share of the earliest end.
 LATER = 10
@@ -22,13 +23,13 @@ _WAITED_STARTS = 2
 
 def place_soon(draft: Draft, job: CalendarJob, beside: DeadlineClass) -> None:
     """Give the job the fewest devices that end little later than all that are left would, if it ever ends."""
-    if reservation := _soon(job.problem, draft.left(beside)):
+    if reservation := _soon(job, draft.left(beside)):
         draft.add(job, reservation, beside=beside)
 
 
 def place_relaxed(draft: Draft, job: CalendarJob) -> bool:
     """Place a Relaxed job; return whether it is urgent, and is placed as a Soft one."""
-    is_urgent = not _can_wait(job.problem, draft.left("Relaxed"))
+    is_urgent = not _can_wait(job, draft.left("Relaxed"))
     tables = GIVING_WAY if is_urgent else GIVING_WAY[:-1]
     if not draft.place(job, *tables):
         place_soon(draft, job, tables[-1])
@@ -38,26 +39,26 @@ def place_relaxed(draft: Draft, job: CalendarJob) -> bool:
 def place_now(draft: Draft, job: CalendarJob) -> None:
     """Give a BestEffort job devices that are idle now, if there are any for long enough to do something."""
     idle = {name: _idle_now(steps) for name, steps in draft.left("BestEffort").items()}
-    reservation = place(job.problem, idle, soon=True) or _soon(job.problem, idle)
+    reservation = place_job(job, idle, soon=True) or _soon(job, idle)
     if reservation and begins_us(reservation) == 0:
         draft.add(job, reservation, beside="BestEffort")
 
 
-def _soon(problem: Problem, free: Free) -> Reservation | None:
+def _soon(job: CalendarJob, free: Free) -> Reservation | None:
     """Return the fewest devices that end little later than all that are free would; None if that is never."""
-    soonest_us = earliest_us(problem, free)
-    if soonest_us is None:
-        return None
-    return place(problem, free, until_us=soonest_us + soonest_us // LATER, soon=True)
+    for left in reversed([*free_for(job, free, NEVER_US)]):
+        if suffices(job.problem, left, NEVER_US) and (soonest_us := earliest_us(job.problem, left)):
+            return place_on(job, left, soonest_us + soonest_us // LATER, soon=True)
+    return None
 
 
-def _can_wait(problem: Problem, free: Free) -> bool:
+def _can_wait(job: CalendarJob, free: Free) -> bool:
     """Return whether the job is in time on what is free, even if it begins a little later."""
-    wait_us = _WAITED_STARTS * max(choice.start_us for group in problem.groups for choice in group.choices)
+    wait_us = _WAITED_STARTS * max(choice.start_us for group in job.problem.groups for choice in group.choices)
     later = {
         name: without(steps, [Taken(0, wait_us, max(step.free for step in steps))]) for name, steps in free.items()
     }
-    return suffices(problem, later, problem.time_us)
+    return can_be_done(job, later, job.problem.time_us)
 
 
 def _idle_now(steps: FreeDevices) -> FreeDevices:

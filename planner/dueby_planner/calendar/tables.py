@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.free_devices import Taken, without
 from dueby_planner.calendar.pool import Free
+from dueby_planner.calendar.quotas import Quotas, charged
 from dueby_planner.calendar.reservation import Reservation
 
 Rivals = Mapping[str, Mapping[str, int]]
@@ -31,28 +32,31 @@ class Tables:
             self._left[beside] = _less(self._free[beside], self._taken)
         return self._left[beside]
 
-    def take(self, reservation: Reservation) -> None:
-        """Take what is reserved from every table."""
-        taken = _takings(reservation, self._rivals)
+    def take(self, reservation: Reservation, quotas: Quotas) -> None:
+        """Take what is reserved, and what it costs of quotas, from every table."""
+        taken = _takings(reservation, self._rivals, quotas)
         for name, of_name in taken.items():
             self._taken[name] += of_name
         for beside, left in self._left.items():
             self._left[beside] = _less(left, taken)
 
 
-def take(free: Free, reservation: Reservation, rivals: Rivals) -> Free:
-    """Return what is left beside the reservation."""
-    return _less(free, _takings(reservation, rivals))
+def take(free: Free, reservation: Reservation, rivals: Rivals, quotas: Quotas) -> Free:
+    """Return what is left beside the reservation and what it costs of quotas."""
+    return _less(free, _takings(reservation, rivals, quotas))
 
 
 def _less(free: Free, taken: Mapping[str, list[Taken]]) -> Free:
     return {**free, **{name: without(free[name], of_name) for name, of_name in taken.items() if name in free}}
 
 
-def _takings(reservation: Reservation, rivals: Rivals) -> dict[str, list[Taken]]:
-    """Return what the reservation takes of each name, and of its rivals."""
+def _takings(reservation: Reservation, rivals: Rivals, quotas: Quotas) -> dict[str, list[Taken]]:
+    """Return what the reservation takes of each name, of its rivals and of quotas."""
     takings: defaultdict[str, list[Taken]] = defaultdict(list)
     for lane in reservation:
-        for name, each in ((lane.device_class, 1), *rivals.get(lane.device_class, {}).items()):
-            takings[name] += [taken._replace(devices=each * taken.devices) for taken in lane.taken()]
+        for taken in lane.taken():
+            for name, of_name in charged(lane.device_class, taken, quotas):
+                takings[name].append(of_name)
+            for rival, lost in rivals.get(lane.device_class, {}).items():
+                takings[rival].append(taken._replace(devices=lost * taken.devices))
     return takings

@@ -13,11 +13,15 @@ from dueby_planner.calendar.calendar import Calendar, Placement
 from dueby_planner.calendar.cut import Cut
 from dueby_planner.calendar.free_devices import always_free
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free
+from dueby_planner.calendar.quotas import Quotas
 from dueby_planner.calendar.reservation import Reservation, Window
 from dueby_planner.calendar.tables import Rivals
 from dueby_planner.model.capacity import capacity
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.model.verify import WrongPlan
+
+Held = tuple[Reservation, Quotas]
+"""What a job holds, and what that costs of its quotas."""
 
 
 def verify_calendar(calendar: Calendar) -> None:
@@ -49,14 +53,16 @@ def _verify_job(found: Placement) -> None:
     least = found.job.least_images if found.kept else None
     rule = problem.rule if least is None else replace(problem.rule, images=least)
     _require(rule.accepts(sorted(able, reverse=True), count), f"{name} does not do its images")
-    ends_us = max(lane.windows[-1].to_us for lane in found.reservation)
+    ends = {lane.windows[-1].to_us for lane in found.reservation}
+    is_whole = len(ends) == 1 and all(len(lane.windows) == 1 for lane in found.reservation)
+    _require(is_whole or not found.job.stays, f"{name} would have to be stopped before it is done")
     if is_hard and not found.kept:
-        _require(ends_us <= problem.time_us, f"{name} is Hard and ends after its deadline")
+        _require(max(ends) <= problem.time_us, f"{name} is Hard and ends after its deadline")
     there: Counter[str] = Counter()
     for group in problem.groups:
         there[group.device_class] += group.count
     may_have = {device_class: always_free(count) for device_class, count in there.items()}
-    _verify_held([], [found.reservation], may_have, {}, name)
+    _verify_held([], [(found.reservation, {})], may_have, {}, name)
 
 
 def _images(problem: Problem, window: Window, until_us: int) -> int:
@@ -78,8 +84,9 @@ def _verify_tables(calendar: Calendar) -> None:
     """
     pool = calendar.pool
 
-    def held(*, kept: bool, of: Sequence[str]) -> list[Reservation]:
-        return [each.reservation for each in calendar.placements if each.kept == kept and each.beside in of]
+    def held(*, kept: bool, of: Sequence[str]) -> list[Held]:
+        found = (each for each in calendar.placements if each.kept == kept and each.beside in of)
+        return [(each.reservation, each.job.quotas) for each in found]
 
     kept_hard, kept_soft = held(kept=True, of=["Hard"]), held(kept=True, of=["Soft"])
     _verify_held([], kept_hard, pool.expected["Hard"], pool.rivals, "Hard jobs as expected")
@@ -89,17 +96,15 @@ def _verify_tables(calendar: Calendar) -> None:
         _verify_held([*kept_hard, *kept_soft], new, pool.free[beside], pool.rivals, f"beside {beside} jobs")
 
 
-def _verify_held(
-    before: Sequence[Reservation], own: Sequence[Reservation], free: Free, rivals: Rivals, where: str
-) -> None:
-    """Check at each moment that what is held here is free beside what was held before."""
+def _verify_held(before: Sequence[Held], own: Sequence[Held], free: Free, rivals: Rivals, where: str) -> None:
+    """Check at each moment that what is held here, of devices and of quotas, is free beside what was held before."""
     changes: defaultdict[int, list[tuple[Counter[str], str, int]]] = defaultdict(list)
     held_before, held, there = Counter[str](), Counter[str](), Counter[str]()
     for counter, reservations in ((held_before, before), (held, own)):
         for name, from_us, to_us, count in _spans(reservations):
             changes[from_us].append((counter, name, count))
             changes[to_us].append((counter, name, -count))
-    for name in {lane.device_class for reservation in own for lane in reservation}:
+    for name in {name for name, *_ in _spans(own)}:
         for step in free.get(name, ()):
             changes[step.from_us].append((there, name, step.free))
             changes[step.to_us].append((there, name, -step.free))
@@ -113,11 +118,13 @@ def _verify_held(
             raise WrongPlan(f"the calendar failed its verification: {where} has {counts}")
 
 
-def _spans(reservations: Iterable[Reservation]) -> Iterator[tuple[str, int, int, int]]:
-    """Yield the name of devices, from when to when they are held, and how many."""
-    for lane in (lane for reservation in reservations for lane in reservation):
+def _spans(held: Iterable[Held]) -> Iterator[tuple[str, int, int, int]]:
+    """Yield the name of devices or of a quota, from when to when they are held, and how many or how many units."""
+    for lane, quotas in ((lane, quotas) for reservation, quotas in held for lane in reservation):
+        costs = {quota: of_quota.get(lane.device_class, 0) for quota, of_quota in quotas.items()}
         for window in lane.windows:
-            yield lane.device_class, window.from_us, window.to_us, lane.count
+            for name, each in ((lane.device_class, 1), *costs.items()):
+                yield name, window.from_us, window.to_us, each * lane.count
 
 
 def _overbooked(

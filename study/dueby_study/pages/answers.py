@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from dueby.report.wording import NOTHING, counted, duration, fine, number, percent
+from dueby_pages.wording import NOTHING, counted, duration, fine, number, percent
 from dueby_study.answers import Answers
 from dueby_study.measurements.models import ModelRow
 from dueby_study.measurements.together import Rate, words_of

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dueby.report.sections.facts import Facts
-from dueby.report.templating import render
+from dueby_pages.templating import render
 
 
 @dataclass(frozen=True, kw_only=True)

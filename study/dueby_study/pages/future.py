@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from dueby.report.wording import duration, fine, number
+from dueby_pages.wording import duration, fine, number
 from dueby_study.pages.document import Chapter, Table
 from dueby_study.summary import StudySummary
 

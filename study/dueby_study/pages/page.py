@@ -1,7 +1,7 @@
 """What a study's page says: the numbers of the run as sentences, chapter by chapter."""
 
 from dueby.report.sections.facts import Facts
-from dueby.report.wording import counted, duration
+from dueby_pages.wording import counted, duration
 from dueby_study.pages.answers import answers_chapter, models_chapter, printed_chapter, together_chapter
 from dueby_study.pages.document import StudyPage
 from dueby_study.pages.future import future_chapter

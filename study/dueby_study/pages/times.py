@@ -6,7 +6,7 @@ measure it.
 
 from collections.abc import Iterator
 
-from dueby.report.wording import counted, fine, number, percent
+from dueby_pages.wording import counted, fine, number, percent
 from dueby_study.measurements.features import FeatureRanking
 from dueby_study.measurements.times import SizeTimes
 from dueby_study.pages.document import Chapter, Table

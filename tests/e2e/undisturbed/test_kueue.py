@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from support.cluster import Cluster
 from support.cluster_job import indices_of, wait_until_told
 from support.example_jobs import PHOTOS, claimed, example
+from support.images import WORKER_IMAGE
 from support.kind_cluster import load_image
 from support.lanes import WORKER_NODES
 from support.run import write_photos
@@ -21,7 +23,7 @@ KUEUE_CHART = os.environ.get("KUEUE_CHART", "oci://registry.k8s.io/kueue/charts/
 KUEUE_IMAGE, KUEUE_VERSION = "registry.k8s.io/kueue/kueue", "v0.17.0"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def photos(cluster: Cluster) -> Iterator[Path]:
     """The claim `photos`, with some in it."""
     with claimed(cluster, "photos") as folder:
@@ -29,7 +31,7 @@ def photos(cluster: Cluster) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kueue(cluster: Cluster) -> Iterator[None]:
     """Kueue with a queue `night` whose quota is one worker."""
     if IS_KUEUE_HERE:
@@ -67,25 +69,59 @@ def kueue(cluster: Cluster) -> Iterator[None]:
     cluster.wait(lambda: cluster.attempt("apply", "-f", "-", stdin=text)[0], "Kueue's webhook answers")
     yield
     # In this order: Kueue keeps what is in use.
-    cluster.kubectl("delete", "infj", "first", "queued-photos", "--ignore-not-found")
+    cluster.kubectl("delete", "infj,jobs", "first", "queued-photos", "other", "--ignore-not-found")
     cluster.kubectl("delete", "localqueue,clusterqueue,resourceflavor", "--all", "--timeout=60s")
     cluster.helm("uninstall", "kueue", "-n", "kueue-system", "--wait")
 
 
+def work_jobs(cluster: Cluster) -> list[dict[str, Any]]:
+    """The Jobs of the example's workers."""
+    return cluster.items("jobs", "dueby.dev/job=queued-photos,dueby.dev/step=work")
+
+
 @pytest.mark.usefixtures("kueue")
-def test_kueue_of_two_jobs_with_quota_for_one_the_second_waits(cluster: Cluster, photos: Path) -> None:
+def test_kueue_two_jobs_share_its_quota_one_after_the_other(cluster: Cluster, photos: Path) -> None:
     first, second = example(cluster, "kueue"), example(cluster, "kueue")
     first["metadata"]["name"] = "first"
     first["spec"] |= {"images": 1_000_000, "source": {"synthetic": {}}, "sink": {"uri": "/data/first"}}
     cluster.apply(first)
     cluster.wait_for_phase("first", "Running")
     cluster.apply(second)
-    wait_until_told(cluster, "queued-photos", "Admitted", "waits in the queue night", reason="Queued")
-    assert cluster.get("infj", "queued-photos")["status"]["phase"] == "Queued"
+    wait_until_told(cluster, "queued-photos", "Feasible", "Starts at ", reason="Reserved")
+    assert cluster.get("infj", "queued-photos")["status"]["phase"] == "Scheduled"
     assert cluster.get("infj", "first")["status"]["phase"] == "Running"
-    (waiting,) = cluster.items("jobs", "dueby.dev/job=queued-photos,dueby.dev/step=work")
-    assert waiting["spec"]["suspend"] is True
+    assert not work_jobs(cluster)
     cluster.kubectl("delete", "infj", "first")
     assert cluster.wait_for_phase("queued-photos", "Succeeded", "Failed")["status"]["phase"] == "Succeeded"
     assert indices_of(photos / "queued-classified") == list(range(PHOTOS))
     cluster.kubectl("delete", "infj", "queued-photos")
+
+
+@pytest.mark.usefixtures("kueue")
+def test_kueue_a_job_waits_in_its_queue_for_what_others_use(cluster: Cluster, photos: Path) -> None:
+    cluster.apply(somebody_elses_job(cluster))
+    cluster.wait(lambda: cluster.get("job", "other").get("status", {}).get("active"), "the other Job is admitted")
+    document = example(cluster, "kueue")
+    document["spec"]["sink"]["uri"] = "/data/waited"
+    cluster.apply(document)
+    wait_until_told(cluster, "queued-photos", "Admitted", "waits in the queue night", reason="Queued")
+    assert cluster.get("infj", "queued-photos")["status"]["phase"] == "Queued"
+    (waiting,) = work_jobs(cluster)
+    assert waiting["spec"]["suspend"] is True
+    cluster.kubectl("delete", "job", "other")
+    assert cluster.wait_for_phase("queued-photos", "Succeeded", "Failed")["status"]["phase"] == "Succeeded"
+    assert indices_of(photos / "waited") == list(range(PHOTOS))
+    cluster.kubectl("delete", "infj", "queued-photos")
+
+
+def somebody_elses_job(cluster: Cluster) -> dict[str, Any]:
+    """A Job that uses all of the quota until it is deleted."""
+    container = {
+        "name": "waits",
+        "image": WORKER_IMAGE,
+        "command": ["python", "-c", "import signal; signal.pause()"],
+        "resources": {"requests": {"cpu": "1", "memory": "64Mi"}},
+    }
+    pod = {"restartPolicy": "Never", "nodeSelector": cluster.node_selector, "containers": [container]}
+    metadata = {"name": "other", "labels": {"kueue.x-k8s.io/queue-name": "night"}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": {"spec": pod}}}

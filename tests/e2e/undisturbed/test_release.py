@@ -28,13 +28,24 @@ def workers_of(cluster: Cluster, name: str) -> dict[str, str]:
     return {pod["metadata"]["uid"]: pod["status"]["phase"] for pod in pods}
 
 
+def page_listeners(cluster: Cluster) -> list[bool]:
+    """Whether the calendar's page is on the operator's loopback, and on its pod's address."""
+    connect = "print(socket.socket().connect_ex((host, 8082)) == 0)"
+    program = f"import socket\nfor host in ('127.0.0.1', socket.gethostname()):\n    {connect}"
+    operator = ("exec", "--namespace", OPERATOR_NAMESPACE, "deployment/dueby-operator", "--")
+    return [word == "True" for word in cluster.kubectl(*operator, "python", "-c", program).split()]
+
+
 def test_an_upgrade_and_a_rollback_leave_a_running_job_alone(cluster: Cluster, restored: None) -> None:
     folder = share_photos(cluster, "upgraded", MANY)
     cluster.apply(job(cluster, "upgraded"))
     cluster.wait_for_phase("upgraded", "Running")
     workers = workers_of(cluster, "upgraded")
 
-    cluster.install(**{"podAnnotations.note": "upgraded", "worker.memory": "1100Mi", "dashboard.enabled": "true"})
+    assert page_listeners(cluster) == [True, False]
+    other = {"podAnnotations.note": "upgraded", "worker.memory": "1100Mi", "calendarPage.enabled": "false"}
+    cluster.install(**other, **{"dashboard.enabled": "true"})
+    assert page_listeners(cluster) == [False, False]
     operator = cluster.get("deployment", "dueby-operator", namespace=OPERATOR_NAMESPACE)["spec"]["template"]
     assert operator["metadata"]["annotations"] == {"note": "upgraded"}
     assert workers_of(cluster, "upgraded") == workers, "still at work"

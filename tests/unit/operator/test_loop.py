@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dueby_api.errors import Transient
+from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.kube.lease import LeaseLost, LeaseTimes
 from dueby_operator.loop import STUCK_S, Claim, ControlLoop, Stuck, claim
+from dueby_operator.model.devices import Devices
 from support.api import Open
 from support.decisions import SETTINGS, cluster
 from support.outage_server import LEASE_PATH, OutageServer, outage_server
@@ -105,6 +107,7 @@ class Passes:
     """What the passes do, one after the other; the last one for ever."""
 
     snapshot: ClusterSnapshot = cluster()
+    left: Devices = snapshot.devices
     unused: Mapping[str, int] = {}
 
     def __init__(self, *errors: BaseException | None) -> None:
@@ -130,6 +133,19 @@ def test_a_bug_costs_a_pass_and_its_traceback_is_logged(caplog: pytest.LogCaptur
     (record,) = caplog.records
     assert record.exc_info
     assert "KeyError" in record.getMessage()
+
+
+def test_the_calendars_page_shows_what_a_pass_has_left() -> None:
+    page, passes = CalendarPage(), Passes()
+    loop = ControlLoop(SETTINGS, sign_in=lambda: Open(""), claim=None, page=page)
+
+    async def go() -> None:
+        task = asyncio.create_task(loop.repeat(passes))
+        await until(page.draw)
+        task.cancel()
+
+    assert page.draw() is None
+    asyncio.run(go())
 
 
 def test_the_loss_of_the_lease_is_no_bug() -> None:

@@ -57,8 +57,6 @@ class Entry:
     @property
     def waits_for_devices(self) -> bool:
         """Whether there is nothing to decide for it before it has a device or a place in the calendar."""
-        if self.is_queued:
-            return not self.model.workers and (self.model.most == 0 or not any(self.model.counts.values()))
         return not self.has_started and not self.model.is_complete and not self.model.must_stop
 
     @property
@@ -96,10 +94,11 @@ class Entry:
     def to_place(self) -> tuple[int, int]:
         """Return the images that its workers won't do by the deadline, or all if it has none, and the least of them.
 
-        More are placed anew than what was placed before has to do: noise must not move it.
+        More are placed anew than what was placed before has to do: noise must not move it. Workers that wait in a queue
+        are taken to be admitted now.
         """
         left = self.model.images_left
-        done = sum(worker.images_within(max(0, self.time_us)) for worker in ongoing(self.model))
+        done = sum(worker.images_within(max(0, self.time_us)) for worker in ongoing(self.model, self.model.alive))
         if not self.has_started:
             return left, max(1, ceil(left * (1 - HYSTERESIS)))
         return max(0, ceil(left * (1 + HYSTERESIS)) - done), max(1, left - done)
@@ -108,6 +107,15 @@ class Entry:
         """Return the job with so many more devices of each class, as far as it may have them."""
         own = self.model.counts
         return replace(self.model, counts={name: own[name] + devices.get(name, 0) for name in own})
+
+    def idle(self, stacks: Stacks, idle: Mapping[str, int]) -> dict[str, int]:
+        """Return the devices by stack on which a worker of the job could be started now, of those that are idle."""
+        left, found = Counter(self.model.offered), {}
+        left.subtract(self.absent)
+        for stack in stacks.of(self.key):
+            found[stack.name] = max(0, min(idle[stack.name], left[stack.device_class]))
+            left[stack.device_class] -= found[stack.name]
+        return stacks.within_quotas(self.key, found, idle)
 
     def usable(self, stacks: Stacks) -> "Usable":
         """Return what the job could do with each of the devices that it may use, free or not.
@@ -119,14 +127,15 @@ class Entry:
         for stack in there.values():
             counts[stack.device_class] += stack.devices
         model = self.model
+        most = Counter(model.in_queue) if self.is_queued else counts
         pool = build_pool(
             model.spec, model.profiles, counts, cost=model.cost, cpus=model.cpus, namespace=model.namespace
         )
         by_class = {group.device_class: group for group in pool.groups}
         groups = [
-            replace(by_class[stack.device_class], device_class=stack.name, count=stack.devices)
+            replace(by_class[stack.device_class], device_class=stack.name, count=count)
             for stack in there.values()
-            if stack.device_class in by_class and stack.devices
+            if stack.device_class in by_class and (count := min(stack.devices, most[stack.device_class]))
         ]
         pool = replace(pool, groups=tuple(_without_rivals(groups, stacks)))
         return Usable(entry=self, pool=pool, stacks=stacks)
@@ -190,6 +199,8 @@ class Usable:
             stored=entry.stored(self.stacks),
             goes_on=entry.has_started or bool(entry.windows),
             least_images=least,
+            quotas=self.stacks.costs(entry.key),
+            stays=entry.is_queued,
         )
 
     def problem(self, *, images: int) -> Problem:

@@ -18,7 +18,7 @@ def running_job(usable: Usable, holds: Iterable[Hold], *, may_hand_over: bool) -
     if not may_hand_over:
         return RunningJob(job=usable.demand())
     pause = pause_us(worker.assignment.choice.start_us for worker in entry.model.alive)
-    there = {worker.name: worker for worker in ongoing(entry.model)}
+    there = {worker.name: worker for worker in ongoing(entry.model, entry.model.alive)}
     workers = [
         RunningWorker(
             name=hold.worker,

@@ -1,7 +1,7 @@
 """What running workers hold, until when, and which of them may be asked to give way. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import ceil
 
@@ -23,19 +23,23 @@ EXIT_US = 5 * MICROS_PER_SECOND
 def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
     """Return the devices that a job's workers have.
 
-    Workers that are on no node yet are taken off `idle`, the devices of each stack that nobody has.
+    Workers that are on no node yet are taken off `idle`, what nobody has of each stack and each quota. One that waits
+    in its queue because there is no room has no device, and nobody knows when it gets one. As soon as there is quota
+    again, it is its own.
     """
     if not entry.model.alive:
         return []
-    rest_us, surely_us = _rest_us(entry, Fraction(0)), _rest_us(entry, HYSTERESIS)
+    stack_of = {worker.name: _stack_of(entry, worker, stacks, idle) for worker in entry.model.alive}
+    there = [worker for worker in entry.model.alive if worker.state != "queued" or stack_of[worker.name]]
+    rest_us, surely_us = (_rest_us(entry, there, margin) for margin in (Fraction(0), HYSTERESIS))
     protected, kind = is_protected(entry), entry.deadline_class
     pause = pause_us(worker.assignment.choice.start_us for worker in entry.model.alive)
     if kind == "Relaxed" and rest_us + pause > entry.time_us:  # it can't wait any longer
         kind = "Soft"
     found = []
     for worker in entry.model.alive:
-        stack = None if worker.state == "queued" else _stack_of(entry, worker, stacks, idle)
-        if stack is None:
+        stack, is_queued = stack_of[worker.name], worker.state == "queued"
+        if stack is None and not is_queued:
             continue
         until_us = worker.assignment.until_us
         left_us = None if until_us is None else until_us - entry.model.now_us
@@ -45,16 +49,18 @@ def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
             Hold(
                 key=entry.key,
                 worker=worker.name,
-                stack=stack,
+                stack=stack or "",
+                device_class=worker.assignment.device_class,
                 deadline_class=kind,
-                ends_us=min(rest_us, bound_us),
-                surely_ends_us=min(surely_us + EXIT_US, bound_us),
+                ends_us=min(rest_us, bound_us) if stack else NEVER_US,
+                surely_ends_us=min(surely_us + EXIT_US, bound_us) if stack else NEVER_US,
                 done_us=rest_us,
                 bound_us=bound_us,
                 gives_way_us=_gives_way_us(entry, worker, is_protected=protected),
                 can_give_way=not protected and worker.can_shrink and _is_old_enough(entry, worker),
                 until_us=left_us,
                 is_on_its_way=not worker.node and bool(stacks.nodes),
+                is_queued=is_queued,
             )
         )
     return found
@@ -91,17 +97,23 @@ def _stack_of(entry: Entry, worker: WorkerModel, stacks: Stacks, idle: Counter[s
     if worker.node or not stacks.nodes:
         found = stacks.at(entry.key, device_class, worker.node)
         return found.name if found else None
-    there = (stack.name for stack in stacks.of(entry.key, device_class) if stack.is_there(0, 1))
-    name = max((name for name in there if idle[name] > 0), key=lambda name: idle[name], default=None)
-    if name is not None:
+    there = {stack.name: idle[stack.name] for stack in stacks.of(entry.key, device_class) if stack.is_there(0, 1)}
+    name = max((name for name in there if there[name] > 0), key=lambda name: there[name], default=None)
+    if name is None:
+        return None
+    if worker.state != "queued":  # its queue counts it as used
         idle[name] -= 1
+    elif stacks.within_quotas(entry.key, {name: 1}, idle)[name]:
+        idle.subtract(stacks.charged(entry.key, {name: 1}))
+    else:
+        return None
     return name
 
 
-def _rest_us(entry: Entry, margin: Fraction) -> int:
-    """Return the time until the workers have done what is left, and a share of it more."""
+def _rest_us(entry: Entry, there: Sequence[WorkerModel], margin: Fraction) -> int:
+    """Return the time until these workers have done what is left, and a share of it more."""
     left = ceil(entry.model.images_left * (1 + margin))
-    rest_us = finish_us([*ongoing(entry.model), *entry.model.reserved], left)
+    rest_us = finish_us([*ongoing(entry.model, there), *entry.model.reserved], left)
     return NEVER_US if rest_us is None else max(1, rest_us)
 
 

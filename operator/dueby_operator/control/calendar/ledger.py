@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_operator.model.job_snapshot import JobKey
-from dueby_operator.model.stacks import Stacks
+from dueby_operator.model.stacks import Quota, Stacks
 from dueby_planner.calendar.free_devices import FreeDevices, Taken, always_free, without
 from dueby_planner.calendar.pool import CLASSES, CalendarPool
 from dueby_planner.model.problem import NEVER_US
@@ -23,6 +23,8 @@ class Hold:
     key: JobKey
     worker: str
     stack: str
+    """Empty if it has no device, and waits in its queue for what others have."""
+    device_class: str
     deadline_class: DeadlineClass
     """Of its job."""
     ends_us: int
@@ -41,6 +43,8 @@ class Hold:
     """When its device is meant for others; None: it may be kept to the end."""
     is_on_its_way: bool = False
     """Whether its device counts as idle yet."""
+    is_queued: bool = False
+    """Whether its queue hasn't admitted it yet, and counts what it is to have as unused."""
 
 
 Table = Mapping[DeadlineClass, Mapping[str, FreeDevices]]
@@ -48,7 +52,7 @@ Table = Mapping[DeadlineClass, Mapping[str, FreeDevices]]
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """What is free of each stack over time, by deadline class."""
+    """What is free of each stack and of each quota over time, by deadline class."""
 
     stacks: Stacks
     free: Table
@@ -59,14 +63,15 @@ class Ledger:
     def pool(self) -> CalendarPool:
         """Return it as the planner's calendar takes it."""
         return CalendarPool(
-            whole={stack.name: stack.devices for stack in self.stacks.all},
+            whole={stack.name: stack.devices for stack in self.stacks.all}
+            | {quota.name: quota.units for quota in self.stacks.quotas},
             free=self.free,
             expected=self.expected,
             rivals=self.stacks.rivals,
         )
 
     def take(self, taken: Iterable[tuple[str, Taken]]) -> "Ledger":
-        """Return what is left beside what is taken of each stack, and of its rivals."""
+        """Return what is left beside what is taken of each stack, and of its rivals, and of each quota."""
         of_stack: dict[str, list[Taken]] = defaultdict(list)
         for name, each in taken:
             of_stack[name].append(each)
@@ -76,18 +81,30 @@ class Ledger:
             return self
         return replace(self, free=_less(self.free, of_stack), expected=_less(self.expected, of_stack))
 
-    def idle(self, stack: str, within_us: int, *, beside: DeadlineClass = "BestEffort") -> int:
-        """Return how many devices are free from now on for so long."""
-        steps = self.free[beside].get(stack, ())
+    def idle(self, key: JobKey, devices: Mapping[str, int], within_us: int) -> dict[str, int]:
+        """Return how many of these devices by stack are free for the job from now on for so long."""
+        room = {quota: self._least(quota, within_us) for quota in self.stacks.costs(key)}
+        there = {name: min(count, self._least(name, within_us)) for name, count in devices.items()}
+        return self.stacks.within_quotas(key, there, room)
+
+    def _least(self, name: str, within_us: int) -> int:
+        steps = self.free["BestEffort"].get(name, ())
         return min((step.free for step in steps if step.from_us < max(1, within_us)), default=0)
 
 
 def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> Ledger:
     """Return what is free beside these workers. `leave_us` is how long pods may take that are being deleted."""
-    held = Counter(hold.stack for hold in holds if not hold.is_on_its_way)
-    there = {stack.name: stack.idle + stack.leaving + held[stack.name] for stack in stacks.all}
-    leaving = {stack.name: stack.leaving for stack in stacks.all}
+    held: dict[str, list[tuple[Hold, int]]] = defaultdict(list)
+    """Who has how many devices of a stack, or units of a quota."""
+    for hold in holds:
+        held[hold.stack].append((hold, 1))
+    for quota in stacks.quotas:
+        held[quota.name] = _costs(quota, holds)
+    seen = Counter(hold.stack for hold in holds if not hold.is_on_its_way)
+    there = {stack.name: stack.idle + stack.leaving + seen[stack.name] for stack in stacks.all}
     away = {stack.name: [Taken(*absence, there[stack.name]) for absence in stack.away] for stack in stacks.all}
+    leaving = {stack.name: stack.leaving for stack in stacks.all}
+    there |= {quota.name: max(0, quota.units - used_by_others(quota, holds)) for quota in stacks.quotas}
 
     def table(*, surely: bool) -> Table:
         return {
@@ -95,9 +112,9 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
                 name: without(
                     always_free(count),
                     [
-                        *_held(holds, name, kind, surely=surely),
-                        Taken(0, leave_us if surely else 1, leaving[name]),
-                        *away[name],
+                        *_held(held[name], kind, surely=surely),
+                        Taken(0, leave_us if surely else 1, leaving.get(name, 0)),
+                        *away.get(name, ()),
                     ],
                 )
                 for name, count in there.items()
@@ -108,15 +125,37 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
     return Ledger(stacks=stacks, free=table(surely=True), expected=table(surely=False))
 
 
-def _held(holds: Iterable[Hold], stack: str, kind: DeadlineClass, *, surely: bool) -> list[Taken]:
+def used_by_others(quota: Quota, holds: Iterable[Hold]) -> int:
+    """Return the units of the quota that those have who are none of these workers."""
+    return max(0, quota.used - sum(cost for hold, cost in _costs(quota, holds) if not hold.is_queued))
+
+
+def without_others(stacks: Stacks, holds: Sequence[Hold]) -> Stacks:
+    """Return the stacks and quotas as they would be if these workers were all there are."""
+    held = Counter(hold.stack for hold in holds)
+    queued = Counter(hold.stack for hold in holds if hold.is_on_its_way)
+    return replace(
+        stacks,
+        all=tuple(
+            replace(stack, idle=max(0, stack.devices - held[stack.name]) + queued[stack.name], leaving=0)
+            for stack in stacks.all
+        ),
+        quotas=tuple(replace(quota, used=quota.used - used_by_others(quota, holds)) for quota in stacks.quotas),
+    )
+
+
+def _costs(quota: Quota, holds: Iterable[Hold]) -> list[tuple[Hold, int]]:
+    return [(hold, quota.costs[hold.key].get(hold.device_class, 0)) for hold in holds if hold.key in quota.costs]
+
+
+def _held(holds: Iterable[tuple[Hold, int]], kind: DeadlineClass, *, surely: bool) -> list[Taken]:
     ends: Counter[int] = Counter()
-    for hold in holds:
-        if hold.stack == stack:
-            end_us = hold.surely_ends_us if surely else hold.ends_us
-            if CLASSES.index(hold.deadline_class) > CLASSES.index(kind):
-                # What was reserved before is kept, however long it takes until the worker is gone.
-                end_us = min(end_us, hold.gives_way_us if surely else 1)
-            ends[max(1, end_us)] += 1
+    for hold, count in holds:
+        end_us = hold.surely_ends_us if surely else hold.ends_us
+        if CLASSES.index(hold.deadline_class) > CLASSES.index(kind) and hold.gives_way_us < NEVER_US:
+            # What was reserved before is kept, however long it takes until the worker is gone.
+            end_us = min(end_us, hold.gives_way_us if surely else 1)
+        ends[max(1, end_us)] += count
     return [Taken(0, end_us, count) for end_us, count in ends.items()]
 
 

@@ -23,6 +23,7 @@ from dueby_operator.model.job_model import Assignment, StartReason
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.answer import refusal_sentence
 from dueby_planner.calendar.calendar import Calendar, Placement
+from dueby_planner.calendar.pool import CLASSES
 from dueby_planner.calendar.reservation import Window, begins_us, ends_us, expected_finish_us
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.replan import LagMemory
@@ -37,11 +38,11 @@ class Placed:
     """Devices by stack on which workers are started now."""
 
 
-def urgency(placement: Placement) -> tuple[bool, int, str]:
-    """Order jobs by when they are to begin: first those that will be in time."""
+def urgency(placement: Placement) -> tuple[bool, int, int, str]:
+    """Order jobs by when they are to begin: first those that will be in time, and of equals the more important ones."""
     begin = begins_us(placement.reservation) if placement.reservation else NEVER_US
     is_late = placement.action not in ("Start", "Reserve")
-    return is_late, begin, placement.job.name
+    return is_late, begin, CLASSES.index(placement.job.deadline_class), placement.job.name
 
 
 def decide_placed(usable: Usable, placement: Placement, calendar: Calendar, room: Room) -> Placed:
@@ -79,8 +80,7 @@ def _at_once(usable: Usable, placement: Placement, room: Room) -> Placed | None:
     idle = {group.device_class: max(0, room.idle.get(group.device_class, 0)) for group in problem.groups}
     if not _would_do(problem, idle, horizon_us):
         return None
-    ledger = room.ledger()
-    free = {name: min(count, ledger.idle(name, horizon_us)) for name, count in idle.items()}
+    free = room.ledger().idle(entry.key, idle, horizon_us)
     if not _would_do(problem, free, horizon_us):
         return None
     work = decide_workers(entry.with_more(by_class(free, room.stacks)))
@@ -166,7 +166,8 @@ def _unplaced(usable: Usable, placement: Placement, calendar: Calendar) -> WorkD
         return waits
     if placement.job.problem.fewest() is not None:
         refuse = Refuse(
-            sentence=refusal_sentence(calendar, placement), alternatives=_alternatives(placement, calendar, usable)
+            sentence=refusal_sentence(calendar, placement, called=_called_by(entry)),
+            alternatives=_alternatives(placement, calendar, usable),
         )
         return WorkDecision(action=refuse, lag=model.lag)
     alone = decide_workers(entry.with_more(usable.devices))
@@ -184,13 +185,19 @@ def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) 
     entry = usable.entry
     if entry.deadline_class != "Hard":
         return "Other jobs have the devices, or are promised them. The job waits for one."
-    sentence = refusal_sentence(calendar, placement)
+    sentence = refusal_sentence(calendar, placement, called=_called_by(entry))
     needed_us = placement.job.problem.earliest_us()
     if needed_us is None or needed_us >= NEVER_US:
         return f"{sentence} It waits."
     latest_us = entry.model.deadline_us - needed_us
     latest = clock_time(latest_us, now_us=entry.model.now_us)
     return f"{sentence} It is tried again at each change until {latest}, its latest start."
+
+
+def _called_by(entry: Entry) -> Callable[[str], str | None]:
+    """Return how the job's owner calls jobs: by their names in its own namespace, and not at all in others."""
+    own = entry.name.removesuffix(entry.key[1])
+    return lambda name: name.removeprefix(own) if name.startswith(own) else None
 
 
 def _alternatives(placement: Placement, calendar: Calendar, usable: Usable) -> AlternativesStatus:

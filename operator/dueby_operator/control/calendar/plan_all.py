@@ -4,7 +4,8 @@
     waiting, and running that lag     the planner's calendar: what was reserved is kept, others are placed beside it;
                                       windows that begin are started
     running, Relaxed and BestEffort   those give way whose devices are reserved; the others are watched
-    in a queue                        each for itself, on its queue's quota
+    in a queue                        the same within its quotas; workers are created that Kueue lets wait if others
+                                      have the quota
 
 What raises for one job is that job's fault, and the others are planned without it.
 """
@@ -22,6 +23,7 @@ from dueby_operator.control.calendar.hand_over import hand_over, running_job
 from dueby_operator.control.calendar.holds import EXIT_US, find_holds, find_leaving
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread, urgency
+from dueby_operator.control.calendar.queue_up import Turns
 from dueby_operator.control.calendar.reserved import (
     may_be_noise,
     taken_by_placements,
@@ -75,7 +77,8 @@ class _Planning:
         self._beside: dict[DeadlineClass, Ledger] = {}
         """What is free for running jobs of each class: reserved devices of the classes above it are not."""
         self._idle: Counter[str] = Counter()
-        """Devices by stack on which a worker could be started now."""
+        """Devices by stack on which a worker could be started now, and units of quotas for it."""
+        self._turns = Turns(self._stacks, (), {})
         self._handing_over: dict[JobKey, Sequence[str]] = {}
         """Workers that stop now so that Hard jobs with earlier deadlines get their devices."""
 
@@ -87,6 +90,7 @@ class _Planning:
         for entry in self._running(*_PROMISED):
             self._guarded(entry.given, self._watch, entry)
         placed = self._place()
+        self._turns = Turns(self._stacks, self._holds, {key: each for key, (each, _) in placed.items()})
         for key, workers in self._handing_over.items():
             rest = placed[key][0].reservation if key in placed else ()
             self._work[key] = self._entries[key].model, hand_over(self._entries[key], workers, rest, self._stacks)
@@ -123,8 +127,8 @@ class _Planning:
         return [entry for key, entry in self._entries.items() if key not in self.done]
 
     def _running(self, *classes: DeadlineClass) -> list[Entry]:
-        """Return the jobs of these classes that have started, and are in no queue."""
-        found = [e for e in self._open_entries() if e.has_started and not e.is_queued and e.deadline_class in classes]
+        """Return the jobs of these classes that have started."""
+        found = [entry for entry in self._open_entries() if entry.has_started and entry.deadline_class in classes]
         return sorted(found, key=lambda entry: (classes.index(entry.deadline_class), entry.time_us, entry.key))
 
     def _enter(self, given: PolicyInput) -> None:
@@ -138,8 +142,7 @@ class _Planning:
             for entry in self._open_entries():
                 self._guarded(entry.given, self._count, entry)
             self._count(*self._open_entries())
-        there = (stack for stack in self._stacks.all if stack.is_there(0, 1))
-        self._idle = Counter({stack.name: stack.idle for stack in there})
+        self._idle = self._stacks.idle_now()
         for entry in self._open_entries():
             self._guarded(entry.given, self._hold, entry)
         grace_us = self.shared.devices.worker_grace_s * MICROS_PER_SECOND
@@ -156,7 +159,7 @@ class _Planning:
 
     def _hold(self, entry: Entry) -> None:
         """Note what the job's workers have, and what they will have."""
-        if entry.windows and not entry.is_queued and self._stacks.of(entry.key):
+        if entry.windows and self._stacks.of(entry.key):
             reserved = self._usable_of(entry).reserved()
             entry = replace(entry, model=replace(entry.model, reserved=reserved))
             self._entries[entry.key] = entry
@@ -171,23 +174,14 @@ class _Planning:
         """Decide on a running job with the idle devices that nobody is promised before it would be done with them."""
         ledger = self._beside[entry.deadline_class]
         horizon_us = max(1, entry.time_us)
-        free = {name: min(count, ledger.idle(name, horizon_us)) for name, count in self._idle_for(entry).items()}
+        free = ledger.idle(entry.key, entry.idle(self._stacks, self._idle), horizon_us)
         model = entry.with_more(by_class(free, self._stacks))
         work = decide_workers(model)
         self._work[entry.key] = model, work
         if isinstance(work.action, Start):
-            begun = spread(work.action.assignments, free, self._stacks)
+            begun = self._stacks.charged(entry.key, spread(work.action.assignments, free, self._stacks))
             self._take((name, Taken(0, horizon_us, count)) for name, count in begun.items())
             self._idle.subtract(begun)
-
-    def _idle_for(self, entry: Entry) -> Mapping[str, int]:
-        """Return the devices by stack on which a worker of the job could be started now."""
-        left, idle = Counter(entry.model.offered), {}
-        left.subtract(entry.absent)
-        for stack in self._stacks.of(entry.key):
-            idle[stack.name] = max(0, min(self._idle[stack.name], left[stack.device_class]))
-            left[stack.device_class] -= idle[stack.name]
-        return idle
 
     def _take(self, taken: Iterable[tuple[str, Taken]]) -> None:
         found = list(taken)
@@ -199,8 +193,7 @@ class _Planning:
         jobs: dict[str, Entry] = {}
         wanted: dict[str, CalendarJob] = {}
         for entry in self._open_entries():
-            if not entry.is_queued:
-                self._guarded(entry.given, self._ask_for_place, entry, jobs, wanted)
+            self._guarded(entry.given, self._ask_for_place, entry, jobs, wanted)
         return self._calendar(list(wanted.values()), jobs)
 
     def _ask_for_place(self, entry: Entry, jobs: dict[str, Entry], wanted: dict[str, CalendarJob]) -> None:
@@ -270,6 +263,9 @@ class _Planning:
         if may_be_noise(entry, placement):
             self._work[entry.key] = entry.model, WorkDecision(lag=entry.model.lag, waits_for_windows=True)
             return
+        if work := self._turns.queue_up(self._usable_of(entry), placement):
+            self._work[entry.key] = entry.model, work
+            return
         # What is kept for nobody is left to those that are promised something.
         others = {
             key: other
@@ -277,12 +273,13 @@ class _Planning:
             if key != entry.key and (other.job.deadline_class in _PROMISED or entry.deadline_class in _YIELDING)
         }
         room = Room(
+            key=entry.key,
             stacks=self._stacks,
             ledger=lambda: self._ledger.take(taken_by_placements(others)),
-            idle=self._idle_for(entry),
+            idle=entry.idle(self._stacks, self._idle),
         )
         found = decide_placed(self._usable_of(entry), placement, calendar, room)
-        self._idle.subtract(found.begun)
+        self._idle.subtract(self._stacks.charged(entry.key, found.begun))
         self._work[entry.key] = entry.model, found.work
 
     def _carry_out(self, entry: Entry) -> None:

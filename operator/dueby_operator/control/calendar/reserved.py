@@ -11,11 +11,12 @@ from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.calendar import Placement
 from dueby_planner.calendar.free_devices import Taken
+from dueby_planner.calendar.quotas import charged
 from dueby_planner.calendar.reservation import begins_us
 
 
 def taken_by_status(entry: Entry, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
-    """Yield what is reserved for a job of each stack, as its status says."""
+    """Yield what is reserved for a job of each stack and each quota, as its status says."""
     there = {stack.name: stack for stack in stacks.all}
     for window in entry.stored(stacks):
         left, times = window.count, (max(0, window.from_us), max(1, window.to_us))
@@ -23,13 +24,18 @@ def taken_by_status(entry: Entry, stacks: Stacks) -> Iterable[tuple[str, Taken]]
             count = min(left, there[name].devices) if there[name].is_there(*times) else 0
             left -= count
             if count:
-                yield name, Taken(*times, count)
+                yield from charged(name, Taken(*times, count), stacks.costs(entry.key))
 
 
 def taken_by_placements(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:
-    """Return what these jobs were given, of each stack."""
-    lanes = (lane for placement in placements.values() for lane in placement.reservation)
-    return [(lane.device_class, each) for lane in lanes for each in lane.taken()]
+    """Return what these jobs were given, of each stack and each quota."""
+    return [
+        each
+        for placement in placements.values()
+        for lane in placement.reservation
+        for taken in lane.taken()
+        for each in charged(lane.device_class, taken, placement.job.quotas)
+    ]
 
 
 def without_old_windows(after: PolicyInput, work: WorkDecision | None) -> PolicyInput:

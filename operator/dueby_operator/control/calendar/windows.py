@@ -18,6 +18,7 @@ from dueby_api.words import counted
 from dueby_operator.control.calendar.ledger import Ledger
 from dueby_operator.control.work.assign import cut_missing, cut_orphaned
 from dueby_operator.model.job_model import Assignment, JobModel
+from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.answer import device_word
 from dueby_planner.calendar.calendar import Placement
@@ -43,6 +44,7 @@ EARLY_US = 35 * MICROS_PER_SECOND
 class Room:
     """What there is for one job, beside what all others hold and have reserved."""
 
+    key: JobKey
     stacks: Stacks
     ledger: Callable[[], Ledger]
     """What is free beside all others."""
@@ -78,8 +80,9 @@ def due(placement: Placement, room: Room, *, least_us: Callable[[Window], int]) 
         count = min(lane.count, max(0, left[name]))
         # What is kept for nobody leaves alone what others wait to begin on.
         if count and (first.from_us > 0 or placement.job.deadline_class in ("Relaxed", "BestEffort")):
-            others = room.ledger().idle(name, first.from_us) - (room.idle[name] - left[name])
-            count = min(count, max(0, others))
+            wanted_now = {name: count + room.idle[name] - left[name]}
+            others = room.ledger().idle(room.key, wanted_now, first.from_us)[name]
+            count = max(0, others - (room.idle[name] - left[name]))
         left[name] -= count
         if first.from_us <= 0:
             wanted, waited_us = wanted + lane.count, max(waited_us, -first.from_us)
@@ -104,7 +107,8 @@ def assign_windows(model: JobModel, starting: Sequence[Due], *, part_size: int) 
             choice=each.window.choice,
             iterations=max(0, most // each.window.choice.mini_batch_size - 1),
             share=share,
-            until_us=model.now_us + each.window.to_us,
+            # Kueue would start all workers of a Job anew if one were stopped: they end with the job.
+            until_us=None if model.spec.queue_name else model.now_us + each.window.to_us,
         )
         for number, (each, most, share) in enumerate(zip(devices, images, shares, strict=True), model.next_number)
     )

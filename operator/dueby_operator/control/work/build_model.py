@@ -15,7 +15,7 @@ from dueby_planner.profiles.class_profiles import matching
 
 
 def build_model(given: PolicyInput) -> JobModel:
-    """Return the job with its workers and their devices; in a queue, also with those that the queue's quota leaves."""
+    """Return the job with its workers and their devices."""
     job, spec, status = given.job, given.spec, given.status
     if status.images is None:
         raise ValueError(f"{job.namespace}/{job.name} is planned before its images are counted")
@@ -24,7 +24,7 @@ def build_model(given: PolicyInput) -> JobModel:
     workers = tuple(_with_leaving(_with_known_class(worker, classes), given) for worker in job.workers)
     own = Counter(w.assignment.device_class for w in workers if not w.is_gone and w.state != "queued")
     revision = job.revision
-    offer = given.shared.devices.offer(job.namespace, spec, classes=classes, has_started=revision > 0)
+    offer = given.shared.devices.offer(job.namespace, spec, classes=classes)
     plan = status.plan if status.plan and status.plan.revision else None
     news = _news(given)
     return JobModel(
@@ -36,8 +36,9 @@ def build_model(given: PolicyInput) -> JobModel:
         cost=status.input_cost or FREE,
         namespace=job.namespace or None,
         profiles=profiles,
-        counts={name: own[name] + (offer.counts.get(name, 0) if spec.queue_name else 0) for name in classes},
+        counts={name: own[name] for name in classes},
         offered=offer.counts,
+        in_queue=offer.in_queue,
         limit=sum(own.values()) + min(n for n in (offer.quota, MAX_WORKERS - len(job.shares)) if n is not None),
         most=min(sum(own.values()) + room for room in (offer.most, MAX_WORKERS - len(job.shares)) if room is not None),
         warnings=offer.warnings,

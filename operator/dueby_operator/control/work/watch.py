@@ -39,10 +39,14 @@ def watch(model: JobModel, pool: Pool) -> WorkDecision:
     )
 
 
-def ongoing(model: JobModel) -> list[OngoingWorker]:
-    """Return the workers that are there, with their observed times if there are some."""
-    limit = model.spec.gpus.max_iterations
-    return [_ongoing(worker, model.now_us, limit) for worker in model.alive if worker.state != "queued"]
+def ongoing(model: JobModel, workers: Iterable[WorkerModel] | None = None) -> list[OngoingWorker]:
+    """Return the workers that are there, with their observed times if there are some.
+
+    `workers` are others than these: a worker that waits in its queue is taken to be admitted now.
+    """
+    if workers is None:
+        workers = (worker for worker in model.alive if worker.state != "queued")
+    return [_ongoing(worker, model.now_us, model.spec.gpus.max_iterations) for worker in workers]
 
 
 def max_workers(model: JobModel) -> int | None:

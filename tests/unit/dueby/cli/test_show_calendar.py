@@ -11,14 +11,14 @@ import yaml
 from rich.console import Console
 
 from dueby.cli.calendar_table import lines_of
-from dueby.cli.cluster_calendar import shown_cluster
-from dueby.cli.cluster_jobs import read_jobs
+from dueby.cli.job_list import read_jobs
 from dueby.cli.main import main
 from dueby.cli.show_calendar import watch
-from dueby.report.calendar import ShownCalendar
 from dueby_api.errors import DueByError
 from dueby_api.units import parse_time_us
-from support.cluster_list import group, job, listed, moment, plan, reserved, running
+from dueby_pages.calendar import ShownCalendar
+from dueby_pages.cluster_calendar import shown_cluster
+from support.cluster_list import group, job, listed, moment, plan, refused, reserved, running
 from support.report_page import words_of
 
 Show = Callable[..., tuple[int, str, str]]
@@ -196,11 +196,12 @@ def test_other_kinds_are_left_out(show: Show) -> None:
 
 def test_json_and_yaml_say_the_same_in_the_words_of_the_status(show: Show) -> None:
     later = reserved("later", ("a100", 2, 1800, 3600), deadline_s=4000, message="It waits.")
-    items: list[object] = [later, running("now", gpus=4, from_s=-600, to_s=1800), job("over", phase="Failed"), 5]
+    over = refused("over", at_s=-60, message="Too early.")
+    items: list[object] = [later, running("now", gpus=4, from_s=-600, to_s=1800), over, 5]
     code, out, err = show("-o", "json", items=items)
     document = json.loads(out)
     assert (code, err) == (0, "")
-    assert list(document) == ["now", "jobs", "over", "unreadable"]
+    assert list(document) == ["now", "jobs", "over", "refused", "unreadable"]
     assert abs(parse_time_us(document["now"]) - parse_time_us(moment(0))) < 60_000_000
     now, waiting = document["jobs"]
     assert now["gpus"] == 4
@@ -217,6 +218,9 @@ def test_json_and_yaml_say_the_same_in_the_words_of_the_status(show: Show) -> No
         "message": "It waits.",
     }
     assert document["over"] == {"Failed": 1}
+    (refusal,) = document["refused"]
+    assert refusal.pop("time") == over["status"]["conditions"][0]["lastTransitionTime"]
+    assert refusal == {"namespace": "team", "name": "over", "message": "Too early."}
     assert document["unreadable"][0]["name"] == "a job without a name"
     _, as_yaml, _ = show("-o", "yaml", items=items)
     assert yaml.safe_load(as_yaml)["jobs"] == document["jobs"]

@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from dueby.report.charts.axes import name_time, time_axis, time_ticks, value_ticks
 from dueby.report.charts.images import draw_images, planned_points, rates
 from dueby.report.charts.workers import choose_lanes, segments
 from dueby.report.run import parse_run
 from dueby.report.sections.comparison import compare
-from dueby.report.wording import change, duration, fine, percent, size
 from dueby_api.run_record import WorkerRecord
+from dueby_pages.charts.axes import name_time, time_axis, time_ticks, value_ticks
+from dueby_pages.wording import change, duration, fine, percent, size
 from support.report import RUN, edit
 from support.report_page import run_of
 from support.simulation import SampleRun

@@ -13,7 +13,6 @@ import pytest
 from dueby.local.record import Record
 from dueby.report.page import Report, render_page
 from dueby.report.run import parse_run
-from dueby.report.wording import reason
 from dueby_api.calendar import PlannedWindow
 from dueby_api.grid import Share
 from dueby_api.plan import PlanAnswer, PlannedGroup, PlannedWorker
@@ -28,6 +27,7 @@ from dueby_api.run_record import (
 )
 from dueby_api.schema import Spec
 from dueby_operator.model.job_model import StartReason
+from dueby_pages.wording import reason
 from dueby_planner.deadline_classes import judge
 from support.planner import choice, group, problem
 from support.run_record import BY_WINDOWS, SECOND, START_US, Written, assignment, process, record

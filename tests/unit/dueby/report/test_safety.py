@@ -11,9 +11,9 @@ import pytest
 from jinja2 import UndefinedError
 
 from dueby.cli.main import main
-from dueby.report.charts.svg import Markup, element
-from dueby.report.templating import render
-from dueby.report.untrusted import without_credentials
+from dueby_pages.charts.svg import Markup, element
+from dueby_pages.templating import render
+from dueby_pages.untrusted import without_credentials
 from support.report import edit, write_sink
 from support.report_page import Elements, page_of, run_of
 from support.simulation import SampleRun
@@ -99,7 +99,7 @@ def test_templates_escape_everything_but_the_style_sheet() -> None:
 
 def test_a_template_that_asks_for_a_value_it_was_not_given_is_an_error() -> None:
     with pytest.raises(UndefinedError, match="'headline' is undefined"):
-        render("headline.html.j2")
+        render("headline.html.j2", package="dueby.report")
 
 
 def test_an_element_escapes_texts_and_attributes_but_not_markup() -> None:

@@ -22,7 +22,7 @@ def asking(*, cpu: str = "1", **selector: str) -> JobSpec:
 
 def slices(found: ClusterDevices, asked: JobSpec | None = None) -> int:
     """The free slices of one core."""
-    offer = found.offer("team", asked or asking(), classes=["cpu-1"], has_started=False)
+    offer = found.offer("team", asked or asking(), classes=["cpu-1"])
     assert offer.counts == found.free_for_one("team", asked or asking(), classes=["cpu-1"])
     return offer.counts["cpu-1"]
 

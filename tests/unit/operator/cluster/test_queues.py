@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dueby_operator.cluster.nodes import DeviceKind
-from dueby_operator.cluster.queues import ClusterQueue, Queue, read_groups
+from dueby_operator.cluster.queues import ClusterQueue, Queue, read_queue
 from dueby_operator.jobs import names
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
@@ -55,7 +55,7 @@ SPLIT = cluster_queue(
     ],
 )
 def test_a_class_gets_what_its_flavor_has(queue: ClusterQueue, product: str, whole: int, unused: int) -> None:
-    found = Queue(groups=read_groups(queue, LABELS))
+    found = read_queue(queue, LABELS)
     kind = DeviceKind(resource=GPU, selector={LABEL: product})
     assert (found.max_workers(kind, ASKED, unused=False), found.max_workers(kind, ASKED, unused=True)) == (
         whole,
@@ -63,9 +63,41 @@ def test_a_class_gets_what_its_flavor_has(queue: ClusterQueue, product: str, who
     )
 
 
+def of_cohort(name: str, used: str, **quota: str) -> ClusterQueue:
+    resource = {"name": "cpu", **quota}
+    document = {
+        "metadata": {"name": name},
+        "spec": {"cohortName": "all", "resourceGroups": [{"flavors": [{"name": "any", "resources": [resource]}]}]},
+        "status": {"flavorsUsage": [{"name": "any", "resources": [{"name": "cpu", "total": used}]}]},
+    }
+    return parse(ClusterQueue, document)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "whole", "unused"),
+    [
+        pytest.param({}, ("0", {}), 5, 5, id="all that the cohort has"),
+        pytest.param({"borrowingLimit": "2"}, ("0", {}), 3, 3, id="no more than it may borrow"),
+        pytest.param({}, ("8", {}), 5, 1, id="not what the others use, be it its own"),
+        pytest.param({}, ("2", {"lendingLimit": "1"}), 2, 2, id="nothing from who limits what it lends"),
+        pytest.param({"lendingLimit": "4"}, ("0", {}), 2, 2, id="its own alone if it limits what it lends"),
+    ],
+)
+def test_a_queue_has_what_it_may_borrow_as_well(
+    own: dict[str, str], other: tuple[str, dict[str, str]], whole: int, unused: int
+) -> None:
+    """Workers ask for two cores."""
+    used, more = other
+    mine, theirs = of_cohort("mine", "0", nominalQuota="4", **own), of_cohort("b", used, nominalQuota="6", **more)
+    found = read_queue(mine, {}, [mine, theirs])
+    kind = DeviceKind()
+    counts = (found.max_workers(kind, ASKED, unused=False), found.max_workers(kind, ASKED, unused=True))
+    assert counts == (whole, unused)
+
+
 def queues(cpu: str, used: str = "0") -> dict[tuple[str, str], Queue]:
     queue = cluster_queue([flavor("any", cpu=cpu, memory="64Gi")], used={"any": {"cpu": used}})
-    return {("team", "night"): Queue(groups=read_groups(queue, {}))}
+    return {("team", "night"): read_queue(queue, {})}
 
 
 def in_queue(**more: Any) -> Look:
@@ -73,7 +105,7 @@ def in_queue(**more: Any) -> Look:
 
 
 def test_a_job_in_a_queue_is_one_suspended_job_planned_on_the_quota() -> None:
-    found = in_queue(nodes={}, queues=queues("4", used="4"))
+    found = in_queue(queues=queues("4", used="4"))
     (create,) = found.created
     assert len(found.writes) == 1
     assert create.job["spec"]["suspend"] is True

@@ -83,7 +83,7 @@ def test_each_job_finds_exactly_what_it_is_offered_now(nodes: dict[str, Node], c
     assert all(0 <= stack.idle <= stack.devices for stack in stacks.all)
     assert all(stack.devices > 0 and stack.users for stack in stacks.all)
     for claimant in claimants:
-        offer = devices.offer("team", claimant.spec, classes=claimant.classes, has_started=False)
+        offer = devices.offer("team", claimant.spec, classes=claimant.classes)
         there = {name: sum(stack.idle for stack in stacks.of(claimant.key, name)) for name in claimant.classes}
         assert there == offer.counts
         assert {stack.device_class for stack in stacks.of(claimant.key)} <= set(claimant.classes)
@@ -104,7 +104,7 @@ def test_who_may_use_a_node_follows_from_its_labels_and_taints(
         uses = any(found.name in stack.nodes for stack in stacks.of(claimant.key))
         assert may or not uses
         empty = {found.name: replace(found, free=found.allocatable)}
-        offer = devices_of(empty).offer("team", claimant.spec, classes=claimant.classes, has_started=False)
+        offer = devices_of(empty).offer("team", claimant.spec, classes=claimant.classes)
         assert uses == any(offer.counts.values())
         assert not any(offer.counts.values()) or may
 
@@ -231,10 +231,10 @@ def test_devices_are_away_in_each_week() -> None:
 def test_a_node_that_is_away_offers_nothing_now_and_is_kept_off() -> None:
     away = (Absence(NOW - SECOND, NOW + SECOND),)
     devices = devices_of({"a": node("a"), "b": replace(node("b"), away=away)})
-    assert devices.offer("team", spec(), classes=("cpu-1",), has_started=False).counts == {"cpu-1": 8}
+    assert devices.offer("team", spec(), classes=("cpu-1",)).counts == {"cpu-1": 8}
     assert devices.avoided_nodes("cpu-1") == {"b"}
     later = replace(devices, now_us=NOW + SECOND, _counted={})
-    assert later.offer("team", spec(), classes=("cpu-1",), has_started=False).counts == {"cpu-1": 16}
+    assert later.offer("team", spec(), classes=("cpu-1",)).counts == {"cpu-1": 16}
     assert later.avoided_nodes("cpu-1") == frozenset()
 
 

@@ -59,12 +59,30 @@ def test_an_odd_queue_is_left_out_and_the_others_are_read() -> None:
             found = await read_queues(kube, named)
             assert list(found) == [("team", "night")]
             ((flavor,),) = found["team", "night"].groups
-            assert (flavor.nominal, flavor.node_labels) == ({"cpu": 40.0}, {"zone": "a"})
+            assert (flavor.quota, flavor.node_labels) == ({"cpu": 40.0}, {"zone": "a"})
 
     asyncio.run(read())
     assert f"{API}/namespaces/team/localqueues/a%2Fb" in asked
     assert f"{API}/clusterqueues/..%2F..%2F..%2F..%2Fapi%2Fv1%2Fnodes" in asked
     assert len(asked) == len(set(asked)), "what queues have in common is read once"
+
+
+def test_a_queue_is_read_with_all_cluster_queues_of_its_cohort() -> None:
+    one, two, alone = whole("4"), whole("6"), whole("50")
+    one["spec"]["cohortName"] = two["spec"]["cohortName"] = "all"
+    there = THERE | {f"{API}/clusterqueues/night": one, f"{API}/clusterqueues": {"items": [one, two, alone]}}
+
+    async def answer(request: web.Request) -> web.Response:
+        found = there.get(request.path, 404)
+        return web.json_response(found) if isinstance(found, dict) else web.json_response({}, status=404)
+
+    async def read() -> None:
+        async with served(answer) as kube:
+            found = await read_queues(kube, [("team", "night")])
+            ((flavor,),) = found["team", "night"].groups
+            assert (flavor.quota, flavor.shared) == ({"cpu": 10.0}, {"cpu": 10.0})
+
+    asyncio.run(read())
 
 
 def test_a_name_is_one_segment_of_a_path() -> None:

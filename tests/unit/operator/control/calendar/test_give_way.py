@@ -23,6 +23,7 @@ def hold(job: str, deadline_class: DeadlineClass = "Relaxed", *, worker: str = "
         key=("team", job),
         worker=worker,
         stack="a",
+        device_class="a",
         deadline_class=deadline_class,
         ends_us=ends,
         surely_ends_us=ends,

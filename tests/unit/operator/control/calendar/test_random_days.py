@@ -1,10 +1,11 @@
 """Jobs that come at random to a small cluster: promises are kept, nobody has what isn't there, and all of them end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.kueue_cluster import KueueCluster, Share
 from support.shared_cluster import SharedCluster
 
 CORES = {"a": 4, "b": 3}
@@ -21,6 +22,7 @@ class Arrival:
     core_s: int
     deadline_s: int
     most: int
+    is_queued: bool = False
 
 
 arrivals = st.builds(
@@ -31,13 +33,26 @@ arrivals = st.builds(
     deadline_s=st.integers(15, 150),
     most=st.integers(1, 7),
 )
+in_queues = st.builds(replace, arrivals, is_queued=st.booleans())
 
 
 # The same days each time: a rare one found by chance would be another change's failure. More of them: test-deep.
 @settings(derandomize=True)
 @given(st.lists(arrivals, min_size=1, max_size=7))
 def test_promises_are_kept_and_every_job_ends(days: list[Arrival]) -> None:
-    cluster = SharedCluster(CORES)
+    run_day(SharedCluster(CORES), days)
+
+
+@settings(derandomize=True)
+@given(st.lists(in_queues, min_size=1, max_size=7), st.integers(1, 7))
+def test_promises_are_kept_within_quotas_too(days: list[Arrival], quota: int) -> None:
+    cluster = KueueCluster(CORES, night=Share(cores=quota))
+    run_day(cluster, days)
+    assert not any(cluster.queued(name) for name in cluster.jobs)
+
+
+def run_day(cluster: SharedCluster, days: list[Arrival]) -> None:
+    """Let the jobs come, and see each of them end."""
     promised: dict[str, float] = {}
     for number, each in enumerate(days):
         cluster.run(each.after_s)
@@ -48,6 +63,7 @@ def test_promises_are_kept_and_every_job_ends(days: list[Arrival]) -> None:
             deadline_s=each.deadline_s,
             deadline_class=each.deadline_class,
             gpus={"max": each.most},
+            **({"queueName": "night"} if each.is_queued else {}),
         )
         deadline_us = cluster.now_us + each.deadline_s * 10**6
         cluster.decide()

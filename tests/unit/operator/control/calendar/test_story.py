@@ -90,10 +90,23 @@ def test_a_hard_job_that_fits_beside_no_promise_is_refused_with_the_cut() -> Non
     cluster.decide()
     reason, message = cluster.said("second", "Failed")
     assert reason == "Infeasible"
-    assert "first" in message
-    assert cluster.said("second", "Feasible")[0] == "PromisedToOthers"
+    assert "second and first need at least" in message
+    assert cluster.said("second", "Feasible") == ("PromisedToOthers", message)
     cluster.run(70)
     assert cluster.ended_s("first") <= 60
+
+
+def test_a_refusal_names_the_jobs_of_its_own_namespace_and_counts_the_others() -> None:
+    cluster = SharedCluster({"a": 4})
+    for name, namespace in (("secret-1", "other"), ("secret-2", "team-b"), ("mine", "team")):
+        cluster.add(name, images=8_000, deadline_s=60, namespace=namespace)
+        cluster.decide()
+    cluster.add("refused", images=22_000, deadline_s=70)
+    cluster.decide()
+    reason, message = cluster.said("refused", "Feasible")
+    assert reason == "PromisedToOthers"
+    assert "Within 1m10s refused, mine and 2 jobs of other namespaces need at least" in message
+    assert "secret" not in str(cluster.status("refused").document())
 
 
 def test_a_hopeless_best_effort_job_leaves_devices_to_whoever_comes() -> None:

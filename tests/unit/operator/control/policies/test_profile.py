@@ -128,7 +128,7 @@ def test_a_job_in_a_queue_measures_through_its_queue() -> None:
     quota = {"cpu": 8.0, "memory": 2.0**36, "nvidia.com/gpu": 1.0}
 
     def queues(used: float) -> dict[tuple[str, str], Queue]:
-        flavor = Flavor(node_labels={}, nominal=quota, used={"nvidia.com/gpu": used})
+        flavor = Flavor(node_labels={}, quota=quota, used={"nvidia.com/gpu": used})
         return {("team", "night"): Queue(groups=((flavor,),))}
 
     there, document = nodes(gpu_node("gpu-0")), infj(queueName="night")

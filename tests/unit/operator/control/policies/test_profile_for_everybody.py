@@ -235,7 +235,7 @@ def test_a_job_in_a_queue_has_a_class_measured_while_its_quota_would_cover_a_wor
     quota = {"cpu": 8.0, "memory": 2.0**36, "nvidia.com/gpu": 1.0}
 
     def begun(used: float) -> int:
-        flavor = Flavor(node_labels={}, nominal=quota, used={"nvidia.com/gpu": used})
+        flavor = Flavor(node_labels={}, quota=quota, used={"nvidia.com/gpu": used})
         queues = {("team", "night"): Queue(groups=((flavor,),))}
         (found,) = look_for_all(infj(queueName="night"), there=ONE, queues=queues)
         return len(added(found))

@@ -4,7 +4,7 @@ from dueby_operator.cluster.queues import Flavor, Queue
 from support.decisions import indexed, infj, look
 
 QUOTA = {"cpu": 8.0, "memory": 2.0**36}
-NIGHT = Queue(groups=((Flavor(node_labels={}, nominal=QUOTA, used={}),),))
+NIGHT = Queue(groups=((Flavor(node_labels={}, quota=QUOTA, used={}),),))
 
 
 def test_a_queue_that_is_not_there_is_waited_for() -> None:

@@ -8,7 +8,7 @@ more devices are held than there are, there is always room.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dueby.report.calendar import Hold, ShownJob
+from dueby_pages.calendar import Hold, ShownJob
 
 Rows = tuple[int, int]
 """The first device and the one after the last."""

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from dueby.report.calendar import Hold, ShownCalendar, ShownJob, ShownPool
-from dueby.report.calendar_page import render_calendar
 from dueby_api.units import parse_time_us
+from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool
+from dueby_pages.calendar_page import render_calendar
 from support.report_page import Elements, words_of
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=http://evil.example/x onerror=alert(2)></td></svg>\u202e\x07"
@@ -98,6 +98,39 @@ def test_many_devices_are_as_high_as_fit_and_have_no_names() -> None:
     assert '<rect x="0" y="42" width="100%" height="320" class="free">' in page
     assert "block hard thin" in page
     assert "<b>1</b>" not in page
+
+
+def test_what_other_pods_have_is_at_the_top_of_what_there_is() -> None:
+    shown = replace(calendar(JOB), pool=(ShownPool(device_class="a100", devices=4, peak=2, others=1),))
+    page = render_calendar(shown)
+    assert "a100 · 4 GPUs, at most 2 held at once, 1 by other pods now" in words_of(page)
+    block = r'<foreignObject [^>]*y="(\d+)"[^>]* height="(\d+)"><div [^>]*class="block (others|hard)"'
+    assert re.findall(block, page) == [("42", "26", "others"), ("94", "52", "hard")]
+    assert "other pods free deadline" in words_of(page)
+    assert "other pods" not in words_of(render_calendar(calendar(JOB)))
+
+
+def test_more_devices_than_there_are_are_held_by_jobs_that_will_give_way() -> None:
+    gives_way = replace(JOB, deadline_class="Relaxed")
+    shown = replace(calendar(JOB, gives_way), pool=(ShownPool(device_class="a100", devices=3, peak=4, others=1),))
+    page = render_calendar(shown)
+    assert "a100 · 3 GPUs, at most 4 held at once unless some jobs give way" in words_of(page)
+    assert re.findall(r'y="(\d+)"[^>]*><div [^>]*class="block others"', page) == ["68"]
+    assert '<rect x="0" y="68" width="100%" height="78" class="free">' in page
+
+
+def test_of_a_clusters_jobs_that_wait_only_hard_ones_say_why_above_the_chart() -> None:
+    hard = replace(WAITS, deadline_class="Hard", sentence="It does not fit beside the promises.")
+    words = words_of(render_calendar(calendar(hard, WAITS, is_of_cluster=True)))
+    assert "It does not fit beside the promises." in words
+    assert WAITS.sentence not in words
+
+
+def test_of_many_sentences_the_first_are_told() -> None:
+    page = render_calendar(calendar(*(replace(REFUSED, name=f"job-{i}", sentence=f"Sentence {i}.") for i in range(12))))
+    words = words_of(page)
+    assert "Sentence 9. There is something to say of 2 other jobs, too." in words
+    assert "Sentence 10." not in words
 
 
 def test_of_very_many_jobs_the_first_are_drawn_and_all_are_in_the_table() -> None:

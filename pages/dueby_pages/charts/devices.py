@@ -5,11 +5,11 @@ What is empty in a band is free. A block's name is shortened to its room, and it
 
 from collections.abc import Sequence
 
-from dueby.report.calendar import ShownCalendar, ShownJob, ShownPool
-from dueby.report.calendar_blocks import Block, stacked
-from dueby.report.charts.axes import TimeAxis, chart, time_scale, value_scale, value_ticks, vertical_line
-from dueby.report.charts.svg import Markup, element
-from dueby.report.wording import counted, duration, number
+from dueby_pages.calendar import ShownCalendar, ShownJob, ShownPool
+from dueby_pages.calendar_blocks import Block, stacked
+from dueby_pages.charts.axes import TimeAxis, chart, time_scale, value_scale, value_ticks, vertical_line
+from dueby_pages.charts.svg import Markup, element
+from dueby_pages.wording import counted, duration, number
 
 # Height of a device, and of a class of many devices: few are as easy to see as many fit on a screen.
 _DEVICE, _MAX_BAND = 26, 320
@@ -30,11 +30,14 @@ def draw_devices(shown: ShownCalendar, axis: TimeAxis, ticks: Ticks) -> Markup:
     for pool in shown.pool:
         top = y + _HEADING
         bottom = top + min(_MAX_BAND, _DEVICE * pool.height)
-        free.append(element("rect", x=0, y=top, width="100%", height=bottom - top, class_="free"))
+        each = (bottom - top) / pool.height
+        there = round(each * (pool.devices or pool.height), 2)
+        free.append(element("rect", x=0, y=bottom - there, width="100%", height=there, class_="free"))
         bands += _name_band(pool, shown.device, top=top, bottom=bottom)
+        bands += _draw_others(pool, top=bottom - there, each=each)
         bands += [vertical_line(axis.at(due_s), top=top, bottom=bottom, class_="due") for due_s in flags]
         for block in stacked(shown.jobs, pool.device_class, pool.height):
-            blocks.append(_draw_block(shown.jobs[block.number], block, axis, bottom, (bottom - top) / pool.height))
+            blocks.append(_draw_block(shown.jobs[block.number], block, axis, bottom, each))
         y = bottom + _GAP
     return chart(
         free,
@@ -74,7 +77,21 @@ def _size(pool: ShownPool, device: str) -> str:
     if pool.devices is None:
         return f"at most {counted(pool.peak, device)}"
     held = f"at most {number(pool.peak)} held at once" if pool.peak else "none held"
-    return f"{counted(pool.devices, device)}, {held}"
+    if pool.peak > pool.devices:
+        held += " unless some jobs give way"
+    others = f", {number(pool.others)} by other pods now" if pool.others else ""
+    return f"{counted(pool.devices, device)}, {held}{others}"
+
+
+def _draw_others(pool: ShownPool, *, top: float, each: float) -> list[Markup]:
+    """Return what other pods have now, at the top and behind the jobs: nobody knows how long they have it."""
+    if not pool.others:
+        return []
+    title = f"{pool.others:,} × {pool.device_class} held by other pods"
+    height = round(each * pool.others, 2)
+    name = element("span", "other pods") if height >= _MIN_NAMED else None
+    block = element("div", name, class_="block others", style=f"--height:{height:.1f}px", title=title)
+    return [element("foreignObject", block, x=0, y=top, width="100%", height=height)]
 
 
 def _draw_block(job: ShownJob, block: Block, axis: TimeAxis, bottom: float, each: float) -> Markup:

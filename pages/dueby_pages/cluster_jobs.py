@@ -1,48 +1,39 @@
-"""The jobs of a cluster, as its API server shows them: what their status says of devices and times.
+"""The jobs of a cluster, as their statuses tell of devices and times.
 
-Everything is checked as it is read. A job that can't be read is told of, and the others are shown.
+A job whose status makes no sense is told of, and the others are shown.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from dueby.report.untrusted import printable
+from dueby_api.conditions import ConditionType, Reason
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.plan import PlannedGroup
-from dueby_api.schema import LenientSpec, Meta, decode, validate
 from dueby_api.status import JobStatus, Phase, WindowStatus
 from dueby_api.units import format_time, parse_time_us
 from dueby_api.words import counted
+from dueby_pages.untrusted import printable
 
-# Characters of a list. 5,000 jobs with a status as large as the API server takes have fewer.
-MAX_LIST = 2**30
 # Devices of a job: more than any cluster has, and few enough to reckon with.
 _MAX_DEVICES = 10**9
 _OVER: tuple[Phase, ...] = ("Succeeded", "Failed")
+# Refusals that are told: the newest ones.
+_REFUSALS = 5
 
 
-class _List(LenientSpec, frozen=True, kw_only=True):
-    """What kubectl prints."""
+@dataclass(frozen=True, kw_only=True)
+class NamedStatus:
+    """A job's status, and whose it is."""
 
-    items: tuple[Any, ...]
-
-
-class _Metadata(LenientSpec, frozen=True, kw_only=True):
-    name: Annotated[str, Meta(min_length=1, max_length=253)]
-    namespace: Annotated[str, Meta(max_length=253)] = ""
-
-
-class _Spec(LenientSpec, frozen=True, kw_only=True):
-    deadline_class: DeadlineClass = "Soft"
-
-
-class _Item(LenientSpec, frozen=True, kw_only=True):
-    metadata: _Metadata
-    spec: _Spec
-    status: JobStatus | None = None
+    namespace: str
+    name: str
+    deadline_class: DeadlineClass
+    status: JobStatus
+    devices: Mapping[str, int] = field(default_factory=dict)
+    """Devices that its workers have now, by class; empty if no more is known than what the status says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +63,8 @@ class ClusterJob:
     ends_us: int | None
     sure_us: int | None
     """When its plan is done at its confidence."""
+    devices: Mapping[str, int]
+    """Devices that its workers have now, by class; empty if that isn't known."""
     groups: tuple[PlannedGroup, ...]
     """The devices of its plan."""
     windows: tuple[ReservedWindow, ...]
@@ -95,13 +88,35 @@ class ClusterJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A job that was refused."""
+
+    namespace: str
+    name: str
+    at_us: int
+    """When, in microseconds since 1970."""
+    message: str
+
+    def document(self) -> dict[str, Any]:
+        """Return it as `dueby calendar -o json` prints it."""
+        return {
+            "namespace": self.namespace,
+            "name": self.name,
+            "time": format_time(self.at_us),
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClusterJobs:
-    """The jobs of a list."""
+    """All jobs."""
 
     jobs: tuple[ClusterJob, ...]
     """Those that aren't over, the earliest deadline first; those without one yet come last."""
     over: Mapping[str, int]
     """How many others there are by phase."""
+    refused: tuple[Refusal, ...]
+    """Of these the last that were refused, the newest first."""
     unreadable: tuple[tuple[str, str], ...]
     """The name of each job that can't be read, and what is wrong with it."""
 
@@ -111,30 +126,31 @@ class ClusterJobs:
             "now": format_time(now_us),
             "jobs": [job.document() for job in self.jobs],
             "over": dict(self.over),
+            "refused": [refusal.document() for refusal in self.refused],
             "unreadable": [{"name": name, "problem": problem} for name, problem in self.unreadable],
         }
 
 
-def read_jobs(text: str, *, origin: str, namespace: str | None) -> ClusterJobs:
-    """Return the jobs of a namespace, or of all, in the List that `kubectl get infj -o json` prints.
-
-    Raise Invalid if it is none.
-    """
+def cluster_jobs(found: Iterable[NamedStatus], *, unreadable: Iterable[tuple[str, str]] = ()) -> ClusterJobs:
+    """Return the jobs that have these statuses. `unreadable` are others, each with what is wrong with it."""
     jobs: list[ClusterJob] = []
-    unreadable: list[tuple[str, str]] = []
-    for item in _items(text, origin=origin):
+    refused: list[Refusal] = []
+    over: Counter[str] = Counter()
+    wrong = list(unreadable)
+    for each in found:
         try:
-            job = _read_job(item)
+            if each.status.phase in _OVER:
+                over[each.status.phase] += 1
+                refused += _refusals(each)
+            else:
+                jobs.append(_read_job(each))
         except Invalid as error:
-            unreadable.append((_name_of(item), str(error)))
-            continue
-        if namespace in (None, job.namespace):
-            jobs.append(job)
-    open_jobs = [job for job in jobs if job.phase not in _OVER]
+            wrong.append((f"{each.namespace}/{each.name}".removeprefix("/"), str(error)))
     return ClusterJobs(
-        jobs=tuple(sorted(open_jobs, key=_by_deadline)),
-        over=dict(sorted(Counter(job.phase for job in jobs if job.phase in _OVER).items())),
-        unreadable=tuple(unreadable),
+        jobs=tuple(sorted(jobs, key=_by_deadline)),
+        over=dict(sorted(over.items())),
+        refused=tuple(sorted(refused, key=lambda refusal: -refusal.at_us)[:_REFUSALS]),
+        unreadable=tuple(wrong),
     )
 
 
@@ -142,21 +158,19 @@ def _by_deadline(job: ClusterJob) -> tuple[bool, int, str, str]:
     return job.deadline_us is None, job.deadline_us or 0, job.namespace, job.name
 
 
-def _items(text: str, *, origin: str) -> Iterator[Any]:
-    try:
-        items = decode(_List, text, origin=origin).items
-    except Invalid as error:
-        raise Invalid(error.field, f"{error.message}; give what `kubectl get infj -A -o json` prints") from None
-    for item in items:
-        if not isinstance(item, Mapping) or item.get("kind") == "InferenceJob":
-            yield item
+def _refusals(found: NamedStatus) -> Iterator[Refusal]:
+    for condition in found.status.conditions:
+        if condition.type == ConditionType.FAILED and condition.reason == Reason.INFEASIBLE.word:
+            yield Refusal(
+                namespace=found.namespace,
+                name=found.name,
+                at_us=_moment("status.conditions.lastTransitionTime", condition.last_transition_time),
+                message=printable(condition.message),
+            )
 
 
-def _read_job(item: object) -> ClusterJob:
-    if not isinstance(item, Mapping):
-        raise Invalid("items", "must hold InferenceJobs only")
-    found = validate(_Item, item)
-    status = found.status or JobStatus()
+def _read_job(found: NamedStatus) -> ClusterJob:
+    status = found.status
     plan = status.plan
     windows, groups = (plan.windows, plan.groups) if plan else ((), ())
     counts = (status.gpus or 0, plan.gpus if plan else 0, *(w.count for w in windows), *(g.count for g in groups))
@@ -164,9 +178,9 @@ def _read_job(item: object) -> ClusterJob:
         if not 0 <= count <= _MAX_DEVICES:
             raise Invalid("status", f"speaks of {counted(count, 'device')}, which no cluster has")
     return ClusterJob(
-        namespace=found.metadata.namespace,
-        name=found.metadata.name,
-        deadline_class=found.spec.deadline_class,
+        namespace=found.namespace,
+        name=found.name,
+        deadline_class=found.deadline_class,
         phase=status.phase,
         gpus=status.gpus,
         planned_gpus=plan.gpus if plan else None,
@@ -175,6 +189,7 @@ def _read_job(item: object) -> ClusterJob:
         starts_us=_micros("status.starts", status.starts),
         ends_us=_micros("status.ends", status.ends),
         sure_us=_micros("status.plan.finishAtConfidence", plan.finish_at_confidence) if plan else None,
+        devices=found.devices,
         groups=groups,
         windows=tuple(
             ReservedWindow(
@@ -188,22 +203,15 @@ def _read_job(item: object) -> ClusterJob:
     )
 
 
-def _name_of(item: object) -> str:
-    """Return what to call an item that can't be read."""
-    metadata = item.get("metadata") if isinstance(item, Mapping) else None
-    words = [metadata.get(field) for field in ("namespace", "name")] if isinstance(metadata, Mapping) else []
-    return printable("/".join(word[:253] for word in words if isinstance(word, str))) or "a job without a name"
+def _micros(name: str, text: str | None) -> int | None:
+    return None if text is None else _moment(name, text)
 
 
-def _micros(field: str, text: str | None) -> int | None:
-    return None if text is None else _moment(field, text)
-
-
-def _moment(field: str, text: str) -> int:
+def _moment(name: str, text: str) -> int:
     try:
         return parse_time_us(text)
     except ValueError:
-        raise Invalid(field, f"must be a time such as 2026-12-01T06:00:00Z, but is {text[:80]!r}") from None
+        raise Invalid(name, f"must be a time such as 2026-12-01T06:00:00Z, but is {text[:80]!r}") from None
 
 
 def _time(micros: int | None) -> str | None:

@@ -11,8 +11,8 @@ from importlib.resources import files
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from dueby.report.untrusted import printable, without_credentials
-from dueby.report.wording import change, counted, duration, fine, moment, number, percent
+from dueby_pages.untrusted import printable, without_credentials
+from dueby_pages.wording import change, counted, duration, fine, moment, number, percent
 
 _FILTERS: Mapping[str, Callable[..., str]] = {
     "change": change,
@@ -26,7 +26,7 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
 }
 
 
-def render(template: str, /, *, package: str = "dueby.report", **values: object) -> str:
+def render(template: str, /, *, package: str = "dueby_pages", **values: object) -> str:
     """Return the page that a template in the `templates` folder of a package makes of the values.
 
     Templates of other packages may extend and import those of this one.
@@ -36,7 +36,7 @@ def render(template: str, /, *, package: str = "dueby.report", **values: object)
 
 @cache
 def _environment(package: str) -> Environment:
-    folders = dict.fromkeys((package, "dueby.report"))
+    folders = dict.fromkeys((package, "dueby_pages"))
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(folder) for folder in folders]),
         # Always, and not by file name: select_autoescape() looks for .html at the end, and ours end with .j2.
@@ -49,7 +49,7 @@ def _environment(package: str) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(_FILTERS)
-    environment.globals["style"] = files("dueby.report").joinpath("style.css").read_text(encoding="utf-8")
+    environment.globals["style"] = files("dueby_pages").joinpath("style.css").read_text(encoding="utf-8")
     return environment
 
 

@@ -1,10 +1,10 @@
 """Each job of a calendar on a line of its own: when it holds devices, when it is done, and its deadline."""
 
-from dueby.report.calendar import ShownCalendar, ShownJob
-from dueby.report.charts.axes import TimeAxis, chart, time_scale, vertical_line
-from dueby.report.charts.devices import Ticks, colour, looks
-from dueby.report.charts.svg import Markup, element
-from dueby.report.wording import NOTHING, duration
+from dueby_pages.calendar import ShownCalendar, ShownJob
+from dueby_pages.charts.axes import TimeAxis, chart, time_scale, vertical_line
+from dueby_pages.charts.devices import Ticks, colour, looks
+from dueby_pages.charts.svg import Markup, element
+from dueby_pages.wording import NOTHING, duration
 
 _ROW, _BAR = 22, 12
 

@@ -5,20 +5,22 @@ Like the report of a run the page loads nothing, and everything in it that comes
 
 from dataclasses import dataclass
 
-from dueby.report.calendar import NO_JOBS, ShownCalendar, ShownJob
-from dueby.report.charts.axes import named_ticks, time_axis
-from dueby.report.charts.clock import clock_ticks, name_moment
-from dueby.report.charts.devices import colour, draw_devices, looks
-from dueby.report.charts.job_rows import draw_row, draw_scale, slack_words
-from dueby.report.charts.svg import Markup
-from dueby.report.sections.headline import Sign
-from dueby.report.templating import render
-from dueby.report.wording import NOTHING, counted, duration, number, percent
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import from_now, noun_of
+from dueby_pages.calendar import NO_JOBS, ShownCalendar, ShownJob
+from dueby_pages.charts.axes import named_ticks, time_axis
+from dueby_pages.charts.clock import clock_ticks, name_moment
+from dueby_pages.charts.devices import colour, draw_devices, looks
+from dueby_pages.charts.job_rows import draw_row, draw_scale, slack_words
+from dueby_pages.charts.svg import Markup
+from dueby_pages.sign import Sign
+from dueby_pages.templating import render
+from dueby_pages.wording import NOTHING, counted, duration, number, percent
 
 # Lines of a chart that somebody reads; the table has every job.
 _MAX_ROWS = 200
+# Sentences about jobs, above the chart.
+_MAX_SENTENCES = 10
 _ACTIONS = {
     "Start": "starts now",
     "Reserve": "starts later",
@@ -66,8 +68,7 @@ def render_calendar(shown: ShownCalendar) -> str:
         title=_title(shown),
         sign=_sign(shown),
         story=_story(shown),
-        # Who waits is in the table. Who is refused or late is told why at once.
-        sentences=tuple(job.sentence for job in shown.jobs if job.sentence and (job.is_refused or job.is_late)),
+        sentences=_sentences(shown),
         devices=draw_devices(shown, axis, ticks) if shown.pool else None,
         rows=rows,
         drawn=min(len(rows), _MAX_ROWS),
@@ -90,6 +91,18 @@ def _sign(shown: ShownCalendar) -> Sign:
     if late:
         return Sign(name=f"{counted(late, 'job')} late", tone="late", icon=_ICONS["late"])
     return Sign(name="No job is late", tone="good", icon=_ICONS["good"])
+
+
+def _sentences(shown: ShownCalendar) -> tuple[str, ...]:
+    """Return why jobs are refused or late, or Hard and without a promise. That the others wait is in the table."""
+
+    def is_urgent(job: ShownJob) -> bool:
+        return job.is_refused or job.is_late or (shown.is_of_cluster and job.deadline_class == "Hard")
+
+    found = [job.sentence for job in shown.jobs if job.sentence and is_urgent(job)]
+    more = len(found) - _MAX_SENTENCES
+    left_out = [f"There is something to say of {counted(more, 'other job')}, too."] if more > 0 else []
+    return (*found[:_MAX_SENTENCES], *left_out)
 
 
 def _story(shown: ShownCalendar) -> str:

@@ -1,19 +1,39 @@
 """The jobs of a cluster as a calendar that is shown: what they have now, and what is reserved for them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from dueby.cli.cluster_jobs import ClusterJob, ClusterJobs
-from dueby.report.calendar import Hold, ShownCalendar, ShownJob, ShownPool, peak, work_words
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import counted, noun_of
+from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool, peak, work_words
+from dueby_pages.charts.clock import name_moment
+from dueby_pages.cluster_jobs import ClusterJob, ClusterJobs, Refusal
 
 # Jobs that can't be read of which it is said why; of more it says how many there are.
 _NAMED = 5
+# A refusal is told for a day. After that it is in the job's status only.
+_NEWS_S = 86_400
 
 
-def shown_cluster(found: ClusterJobs, *, now_us: int, with_namespaces: bool) -> ShownCalendar:
-    """Return the calendar as it is shown; `with_namespaces` is whether a job's name says where it is."""
+@dataclass(frozen=True, kw_only=True)
+class ClassSize:
+    """The devices of a class that a cluster has."""
+
+    devices: int
+    others: int
+    """Those that pods have now which are no worker of a job on this class."""
+
+
+def shown_cluster(
+    found: ClusterJobs, *, now_us: int, with_namespaces: bool, sizes: Mapping[str, ClassSize] | None = None
+) -> ShownCalendar:
+    """Return the calendar as it is shown.
+
+    `with_namespaces` is whether a job's name says where it is, and `sizes` are the cluster's devices by class; without
+    them only those are known that jobs have.
+    """
+    sizes = sizes or {}
     # Statuses have times to the second, and so has what is shown of them.
     now_us -= now_us % MICROS_PER_SECOND
     jobs = tuple(_shown_job(job, now_us=now_us, with_namespace=with_namespaces) for job in found.jobs)
@@ -22,12 +42,18 @@ def shown_cluster(found: ClusterJobs, *, now_us: int, with_namespaces: bool) -> 
         now_us=now_us,
         jobs=jobs,
         pool=tuple(
-            ShownPool(device_class=name, devices=None, peak=peak(hold for hold in holds if hold.device_class == name))
-            for name in sorted({hold.device_class for hold in holds})
+            ShownPool(
+                device_class=name,
+                devices=sizes[name].devices if name in sizes else None,
+                peak=peak(hold for hold in holds if hold.device_class == name),
+                others=sizes[name].others if name in sizes else 0,
+            )
+            for name in sorted({*sizes, *(hold.device_class for hold in holds)})
         ),
         device="device",
         is_of_cluster=True,
-        notes=tuple(_notes(found)),
+        maker="dueby calendar",
+        notes=tuple(_notes(found, now_us=now_us, with_namespaces=with_namespaces)),
     )
 
 
@@ -35,7 +61,7 @@ def _shown_job(job: ClusterJob, *, now_us: int, with_namespace: bool) -> ShownJo
     def seconds(moment_us: int | None) -> float | None:
         return None if moment_us is None else (moment_us - now_us) / MICROS_PER_SECOND
 
-    name = f"{job.namespace}/{job.name}" if with_namespace and job.namespace else job.name
+    name = _called(job, with_namespace=with_namespace)
     slack_s = _slack_s(job, now_us)
     is_late = slack_s is not None and slack_s < 0
     return ShownJob(
@@ -54,6 +80,10 @@ def _shown_job(job: ClusterJob, *, now_us: int, with_namespace: bool) -> ShownJo
     )
 
 
+def _called(job: ClusterJob | Refusal, *, with_namespace: bool) -> str:
+    return f"{job.namespace}/{job.name}" if with_namespace and job.namespace else job.name
+
+
 def _slack_s(job: ClusterJob, now_us: int) -> float | None:
     if job.deadline_us is None:
         return None
@@ -70,13 +100,7 @@ def _running(job: ClusterJob, now_us: int) -> Iterator[Hold]:
     until_us = job.ends_us or job.deadline_us
     if not job.gpus or until_us is None:
         return
-    # The status counts the devices that workers have, and the plan says of which classes they were to be.
-    classes = Counter[str]()
-    for group in job.groups:
-        classes[group.device_class] += group.count
-    if classes.total() != job.gpus:
-        classes = Counter({" or ".join(classes) or "of unknown class": job.gpus})
-    for name, count in classes.items():
+    for name, count in (job.devices or _planned(job, job.gpus)).items():
         yield Hold(
             device_class=name,
             from_s=min(0, (job.starts_us or now_us) - now_us) / MICROS_PER_SECOND,
@@ -84,6 +108,14 @@ def _running(job: ClusterJob, now_us: int) -> Iterator[Hold]:
             to_s=max(0, until_us - now_us) / MICROS_PER_SECOND,
             count=count,
         )
+
+
+def _planned(job: ClusterJob, gpus: int) -> Mapping[str, int]:
+    """Return the devices that a job has by class: the status counts them, and the plan says what they were to be."""
+    classes = Counter[str]()
+    for group in job.groups:
+        classes[group.device_class] += group.count
+    return classes if classes.total() == gpus else {" or ".join(classes) or "of unknown class": gpus}
 
 
 def _reserved(job: ClusterJob, now_us: int) -> Iterator[Hold]:
@@ -99,7 +131,12 @@ def _reserved(job: ClusterJob, now_us: int) -> Iterator[Hold]:
             )
 
 
-def _notes(found: ClusterJobs) -> Iterator[str]:
+def _notes(found: ClusterJobs, *, now_us: int, with_namespaces: bool) -> Iterator[str]:
+    for refusal in found.refused:
+        ago_s = (now_us - refusal.at_us) / MICROS_PER_SECOND
+        if ago_s < _NEWS_S:
+            name = _called(refusal, with_namespace=with_namespaces)
+            yield f"{name} was refused at {name_moment(now_us, -ago_s)}. {refusal.message}"
     if found.over:
         count = sum(found.over.values())
         phases = ", ".join(f"{number:,} {phase}" for phase, number in found.over.items())

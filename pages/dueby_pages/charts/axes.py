@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, log10
 
-from dueby.report.charts.svg import Child, Markup, element
 from dueby_api.units import format_count
+from dueby_pages.charts.svg import Child, Markup, element
 
 # Seconds between ticks that people read without reckoning: parts of a minute, an hour and a day.
 _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)

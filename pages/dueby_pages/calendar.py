@@ -66,6 +66,8 @@ class ShownPool:
     """How many there are; None where only those that jobs have are known."""
     peak: int
     """How many are held at most at once."""
+    others: int = 0
+    """Those that pods have now which are no worker of a job on this class."""
 
     @property
     def height(self) -> int:
@@ -89,6 +91,8 @@ class ShownCalendar:
     """Sentences about what isn't among the jobs."""
     warnings: tuple[str, ...] = ()
     """What makes the plan less sure than it looks, as clauses."""
+    maker: str = "dueby plan"
+    """What has made it, for the foot of a page."""
 
     @property
     def horizon_s(self) -> float:

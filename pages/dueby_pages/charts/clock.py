@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from dueby.report.charts.axes import time_ticks
 from dueby_api.units import MICROS_PER_SECOND, from_micros
+from dueby_pages.charts.axes import time_ticks
 
 
 def clock_ticks(now_us: int, end_s: float) -> list[tuple[float, str]]:

@@ -1,0 +1,76 @@
+"""Jobs whose workers can't be stopped: each device is theirs until they are done."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dueby_planner.calendar.calendar import make_calendar
+from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.pool import CLASSES, CalendarPool, idle_pool
+from dueby_planner.calendar.verify import verify_calendar
+from dueby_planner.model.verify import WrongPlan
+from support.calendar import actions, again, calendar_job, online, placement, steps, windows
+
+
+def staying(name: str, *, images: int, time: int, **changes: Any) -> CalendarJob:
+    """Return a job on up to two devices whose workers can't be stopped."""
+    return replace(calendar_job(name, images=images, time=time, **changes), stays=True)
+
+
+def one_device(*free: tuple[int, int]) -> CalendarPool:
+    """Return a device that is free at these times."""
+    table = {beside: {"a": steps(*free)} for beside in CLASSES}
+    return replace(idle_pool({"a": 1}), free=table, expected=table)
+
+
+def test_a_job_that_cannot_be_stopped_begins_when_nobody_comes_for_its_device_any_more() -> None:
+    pool = one_device((0, 1), (60, 0), (100, 1))
+    assert windows(online(pool, staying("job", images=150, time=260)), "job") == [(100, 260, 1)]
+    too_early = staying("job", images=150, time=250)
+    assert actions(online(pool, too_early)) == {"job": "Hold"}
+    assert actions(online(pool, replace(too_early, stays=False))) == {"job": "Start"}
+
+
+@pytest.mark.parametrize(("gap", "is_placed"), [(130, True), (129, False)])
+def test_it_begins_before_others_if_it_is_done_by_then(gap: int, is_placed: bool) -> None:
+    calendar = online(one_device((0, 1), (gap, 0), (290, 1)), staying("job", images=120, time=300))
+    assert bool(placement(calendar, "job").reservation) == is_placed
+
+
+def test_the_device_that_could_be_given_back_is_its_own_until_the_end_too() -> None:
+    pool, job = idle_pool({"a": 2}), staying("job", images=140, time=100)
+    assert windows(online(pool, replace(job, stays=False)), "job") == [(0, 60, 1), (0, 100, 1)]
+    calendar = online(pool, job, calendar_job("other", images=10, time=200))
+    assert windows(calendar, "job") == [(0, 100, 1), (0, 100, 1)]
+    assert windows(calendar, "other") == [(100, 120, 1)]
+
+
+def test_a_late_one_ends_before_somebody_comes_if_it_can() -> None:
+    job = staying("job", images=120, time=50, deadline_class="Soft")
+    assert windows(online(one_device((0, 1), (140, 0), (150, 1)), job), "job") == [(0, 130, 1)]
+    assert windows(online(one_device((0, 1), (120, 0), (150, 1)), job), "job") == [(150, 280, 1)]
+
+
+def test_a_best_effort_one_does_not_begin_on_a_device_that_is_reserved_before_its_end() -> None:
+    hard = calendar_job("hard", images=90, time=220, devices={"a": 1})
+    stored = again(online(one_device((0, 0), (120, 1)), hard))
+    long, short = (staying("job", images=images, time=50, deadline_class="BestEffort") for images in (120, 90))
+    pool = one_device((0, 1))
+    assert actions(online(pool, *stored, long)) == {"hard": "Reserve", "job": "Wait"}
+    assert actions(online(pool, *stored, short)) == {"hard": "Reserve", "job": "Start"}
+
+
+def test_windows_that_end_one_after_the_other_are_not_kept() -> None:
+    job = replace(staying("job", images=140, time=100), stays=False)
+    stored = [replace(each, stays=True) for each in again(online(idle_pool({"a": 2}), job))]
+    assert not placement(online(idle_pool({"a": 2}), *stored), "job").kept
+
+
+def test_the_check_notices_a_job_that_would_have_to_be_stopped() -> None:
+    job = replace(staying("job", images=140, time=100), stays=False)
+    right = make_calendar([job], idle_pool({"a": 2}))
+    (found,) = right.placements
+    wrong = replace(right, placements=(replace(found, job=replace(job, stays=True)),))
+    with pytest.raises(WrongPlan, match="job would have to be stopped before it is done"):
+        verify_calendar(wrong)
