@@ -4,7 +4,7 @@ On the real API server of a kind cluster, with 1,000 nodes and pods made up by k
 answer as planned (made_up_workers.py). The jobs are of all four deadline classes (operator_running_jobs.py). Once they
 run, a fresh operator, a process beside the cluster, is left alone with them for some minutes, several times.
 
-    python benchmarks/operator_running.py                      # 15 minutes; needs Docker, kind, kubectl and kwok
+    python benchmarks/operator_running.py                      # 14 minutes; needs Docker, kind, kubectl and kwok
     python benchmarks/operator_running.py --before CHECKOUT    # in turns with the operator of another checkout
 
 CPU time is that of the process, a stretch after the other. What takes it is sampled after them, if py-spy is installed
