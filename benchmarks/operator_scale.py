@@ -191,12 +191,16 @@ async def is_planned(kube: Kube, made: dict[str, float]) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def operator(cluster: LargeCluster, kubeconfig: Path) -> AsyncIterator[psutil.Process]:
-    """The operator, once it has looked at the cluster."""
+async def operator(
+    cluster: LargeCluster, kubeconfig: Path, *, checkout: Path = REPOSITORY
+) -> AsyncIterator[psutil.Process]:
+    """The operator of this checkout, once it has looked at the cluster."""
     command = [sys.executable, "-m", "dueby_operator", "--worker-image", "dueby/worker:benchmark"]
     command += ["--metrics-port", str(METRICS_PORT)]
+    sources = ":".join(str(checkout / name) for name in ("api", "operator", "planner"))
+    environment = os.environ | {"KUBECONFIG": str(kubeconfig), "PYTHONPATH": sources}
     with (cluster.folder / "operator.log").open("wb") as log:
-        started = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"KUBECONFIG": str(kubeconfig)})
+        started = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
     async def has_looked() -> bool:
         if started.poll() is not None:

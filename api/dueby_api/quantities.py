@@ -5,6 +5,7 @@ what is closer to 0 than a billionth is a billionth.
 """
 
 import re
+from functools import lru_cache
 
 Amount = str | int | float
 """A quantity as documents spell it."""
@@ -32,6 +33,8 @@ _SUFFIXES = {
 _QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)([A-Za-z]*)")
 
 
+# In each pass the operator reads the same few texts for every job.
+@lru_cache(maxsize=4096, typed=True)
 def quantity(amount: Amount) -> float:
     """Return a quantity as a number within the bounds. Raise ValueError, with a sentence, for anything else."""
     text = str(amount) if not isinstance(amount, int) else str(max(-(2**63), min(amount, 2**63)))

@@ -19,13 +19,16 @@ the rule, none with it).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil, floor
 
 from dueby_planner.model.capacity import Capacity, DeviceGroup, best_capacities
-from dueby_planner.model.problem import NEVER_US, find_least, take_largest
+from dueby_planner.model.problem import NEVER_US, find_least, find_least_near, take_largest
 from dueby_planner.model.rule import Rule
 
 HYSTERESIS = Fraction(3, 100)
 """h. A device that was given back would not be asked for at once, because 2 h is more than h."""
+ROUNDING = 1e-9
+"""Sums of floats are not exact, but to within this share of them."""
 READINGS = 2
 """Low readings in a row that it takes to add a device: one alone may be noise."""
 
@@ -129,7 +132,14 @@ def finish_us(ongoing: Sequence[OngoingWorker], left: int) -> int | None:
     def suffices(time_us: int) -> bool:
         return sum(worker.images_within(time_us) for worker in ongoing) >= left
 
-    return find_least(suffices, 0, NEVER_US) if suffices(NEVER_US) else None
+    # With r the rate of all, each starts after its rest and does a mini-batch more than its rate at most.
+    rate = sum(worker.mini_batch_size / worker.latency_us for worker in ongoing)
+    if not rate:
+        return None
+    ahead = sum(worker.mini_batch_size for worker in ongoing)
+    low_us = max(0, floor((left - ahead) / rate * (1 - ROUNDING)) - 1)
+    near_us = ceil(left / rate) + max(worker.rest_us for worker in ongoing) + 1
+    return find_least_near(suffices, low_us, near=near_us, most=NEVER_US)
 
 
 def _spare(ongoing: Sequence[OngoingWorker], rule: Rule, promised_us: int) -> str | None:

@@ -57,8 +57,8 @@ class ClusterDevices:
     """Which nodes publish GPUs that workers can't ask for, and why; empty if none does."""
     _counted: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
     """Nodes' free devices by what was asked: a thousand nodes take 2 ms, and most jobs ask in the same words."""
-    _open: dict[str, list[Node]] = field(default_factory=dict, compare=False, repr=False)
-    """Nodes that take pods, by what these bear."""
+    _classes: dict[str, set[str]] = field(default_factory=dict, compare=False, repr=False)
+    """Classes on the nodes that take pods, by what these bear and which slices they name."""
 
     @cached_property
     def kinds(self) -> Mapping[str, DeviceKind]:
@@ -106,7 +106,7 @@ class ClusterDevices:
 
     def with_slow_nodes(self, slow: Collection[str]) -> "ClusterDevices":
         """Return the same with the devices of slow nodes as classes of their own."""
-        return replace(self, nodes=set_apart(self.nodes, slow), _counted={}, _open={})
+        return replace(self, nodes=set_apart(self.nodes, slow), _counted={}, _classes={})
 
     def has_queue(self, namespace: str, name: str) -> bool:
         """Return whether jobs of the namespace can wait in this queue."""
@@ -129,17 +129,14 @@ class ClusterDevices:
 
     def classes_of(self, namespace: str, spec: JobSpec, *, named: Collection[str]) -> set[str]:
         """Return the classes of GPUs on nodes that the job may use, and the named slices that such nodes offer."""
-        nodes = self._open_to(spec)
-        slices = {name for name in named if any(has_slices(node, name) for node in nodes)}
-        return {name for node in nodes for name in node.devices} | slices
-
-    def _open_to(self, spec: JobSpec) -> list[Node]:
         tolerations, selector = tolerations_of(spec), spec.worker.node_selector
-        key = repr((tolerations, selector))
-        if key not in self._open:
+        key = repr((tolerations, selector, sorted(named)))
+        if key not in self._classes:
             there = self.nodes.values()
-            self._open[key] = [node for node in there if is_open(node, tolerations=tolerations, selector=selector)]
-        return self._open[key]
+            nodes = [node for node in there if is_open(node, tolerations=tolerations, selector=selector)]
+            slices = {name for name in named if any(has_slices(node, name) for node in nodes)}
+            self._classes[key] = {name for node in nodes for name in node.devices} | slices
+        return self._classes[key]
 
     def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Offer:
         """Return what more workers of the job could have: what is free now, and unused of its queue's quota."""

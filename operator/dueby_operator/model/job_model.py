@@ -210,7 +210,7 @@ class JobModel:
         """Whether the deadline has passed and the job says to stop then."""
         return self.now_us >= self.deadline_us and self.spec.on_deadline == "Stop"
 
-    @property
+    @cached_property
     def images_left(self) -> int:
         """N_left: images that are neither in the sink nor classified in a worker's open parts."""
         if not self.part_size:
@@ -229,7 +229,7 @@ class JobModel:
         """Images in the sink or classified in a worker's open parts."""
         return self.images - self.images_left
 
-    @property
+    @cached_property
     def alive(self) -> tuple[WorkerModel, ...]:
         """The workers that still do something, or will."""
         return tuple(worker for worker in self.workers if not worker.is_gone)

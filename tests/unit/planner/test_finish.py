@@ -73,6 +73,25 @@ def test_the_finish_is_the_first_moment_at_which_nothing_is_left_or_never(
     assert finish_us(ongoing, left) == next(finished, None)
 
 
+@given(
+    st.lists(
+        st.builds(worker, size=st.integers(1, 1024), step=st.integers(1, 10**9), rest=st.integers(0, 10**12)),
+        min_size=1,
+        max_size=20,
+    ),
+    st.integers(1, 10**12),
+)
+def test_the_finish_of_a_large_job_is_the_first_moment_at_which_nothing_is_left(
+    ongoing: list[OngoingWorker], left: int
+) -> None:
+    def images_by(time_us: int) -> int:
+        return sum(each.images_within(time_us) for each in ongoing)
+
+    finish = finish_us(ongoing, left)
+    assert finish is not None
+    assert images_by(finish) >= left > images_by(finish - 1)
+
+
 def test_with_nothing_left_it_is_finished_and_without_workers_it_never_is() -> None:
     assert finish_us([], 0) == 0
     assert finish_us([], 1) is None
