@@ -19,6 +19,8 @@ _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10
 STRETCH = 1000
 # More points than this can't be told apart in a chart 1100 px wide, and make the page large.
 MAX_POINTS = 400
+# Names of more letters than that are moved if they are nearer to an edge of the chart than so many percent.
+_SHORT, _EDGE = 3, 4
 # A deadline further off than this many times the run would squeeze the run into a corner of the chart.
 _FAR_OFF = 3
 
@@ -135,8 +137,15 @@ def time_scale(
         # The style sheet hides every second time on a narrow page, where they would run into each other.
         x, minor = axis.at(seconds), " minor" if i % 2 else ""
         marks.append(vertical_line(x, top=top, bottom=bottom, class_="grid"))
-        marks.append(text(name, x=x, y=bottom + 18, anchor="middle", class_=f"tick{minor}"))
+        marks.append(text(name, x=x, y=bottom + 18, anchor=_anchor(name, axis.share(seconds)), class_=f"tick{minor}"))
     return marks
+
+
+def _anchor(name: str, share: float) -> str:
+    """Return which part of a name is at its position: at an edge, half of a long one would be cut off."""
+    if len(name) <= _SHORT or _EDGE <= share <= 100 - _EDGE:
+        return "middle"
+    return "start" if share < _EDGE else "end"
 
 
 def value_scale(ticks: Sequence[float], *, top: float, bottom: float, most: float) -> list[Markup]:

@@ -56,7 +56,8 @@ def kueue(cluster: Cluster) -> Iterator[None]:
             "apiVersion": api,
             "kind": "ClusterQueue",
             "metadata": {"name": "all"},
-            "spec": {"namespaceSelector": {}, "resourceGroups": [group]},
+            # In a cohort by itself, so that there is nothing to borrow.
+            "spec": {"namespaceSelector": {}, "cohortName": "company", "resourceGroups": [group]},
         },
         {
             "apiVersion": api,

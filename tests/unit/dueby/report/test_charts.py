@@ -10,7 +10,7 @@ from dueby.report.charts.workers import choose_lanes, segments
 from dueby.report.run import parse_run
 from dueby.report.sections.comparison import compare
 from dueby_api.run_record import WorkerRecord
-from dueby_pages.charts.axes import name_time, time_axis, time_ticks, value_ticks
+from dueby_pages.charts.axes import TimeAxis, name_time, time_axis, time_scale, time_ticks, value_ticks
 from dueby_pages.wording import change, duration, fine, percent, size
 from support.report import RUN, edit
 from support.report_page import run_of
@@ -128,3 +128,15 @@ def test_values_on_the_axis_are_few(top: float) -> None:
 )
 def test_numbers_are_written_for_people(written: str, expected: str) -> None:
     assert written == expected
+
+
+def test_long_names_of_times_are_not_cut_off_at_the_edges() -> None:
+    axis = TimeAxis(end_s=1000, deadline_s=None)
+    ticks = [(0, "0"), (10, "14:15"), (500, "14:23"), (990, "14:31")]
+    names = [str(mark) for mark in time_scale(axis, top=0, bottom=10, ticks=ticks)[1::2]]
+    assert [re.findall('text-anchor="([a-z]+)"', name) for name in names] == [
+        ["middle"],
+        ["start"],
+        ["middle"],
+        ["end"],
+    ]

@@ -1,4 +1,7 @@
-"""`dueby run` notes in this machine's profile how long its steps took, and the next plans know it."""
+"""`dueby run` notes in this machine's profile how long its steps took, and the next plans know it.
+
+On a busy machine one worker may have done everything before the other has started, and then nothing is noted.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
