@@ -4,7 +4,7 @@ Prometheus' names and help texts are beside them; metrics.py makes samples of th
 """
 
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dueby_api.conditions import ConditionType
@@ -13,7 +13,9 @@ from dueby_operator.control.conditions import condition
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import job_of
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import micros_of
+from dueby_operator.objects.pods import Pod
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,15 +120,20 @@ JOB_GAUGES = (
 
 def running_devices(job: JobSnapshot) -> Tally[str]:
     """Return the devices that running pods of the job hold, by device class."""
-    jobs = [*(worker_job.job for worker_job in job.worker_jobs), *job.profiling]
-    classes = {found.name: found.metadata.annotations.get(names.DEVICE_CLASS, "") for found in jobs}
-    running = (classes.get(job_of(pod), "") for pod in job.pods if pod.status.phase == "Running")
-    return Tally(device_class for device_class in running if device_class)
+    return _devices((pod for pod in job.pods if pod.status.phase == "Running"), [*_workers(job), *job.profiling])
 
 
 def held_devices(job: JobSnapshot) -> Tally[str]:
     """Return the devices that workers of the job have on nodes, running or about to, by device class."""
-    classes = {found.name: found.job.metadata.annotations.get(names.DEVICE_CLASS, "") for found in job.worker_jobs}
     there = (pod for pod in job.pods if pod.spec.node_name and pod.status.phase in ("Pending", "Running"))
-    held = (classes.get(job_of(pod), "") for pod in there)
-    return Tally(device_class for device_class in held if device_class)
+    return _devices(there, _workers(job))
+
+
+def _workers(job: JobSnapshot) -> list[BatchJob]:
+    return [worker_job.job for worker_job in job.worker_jobs]
+
+
+def _devices(pods: Iterable[Pod], jobs: Iterable[BatchJob]) -> Tally[str]:
+    """Return the devices of those of the pods that are of these Jobs, by device class."""
+    classes = {found.name: found.metadata.annotations.get(names.DEVICE_CLASS, "") for found in jobs}
+    return Tally(device_class for pod in pods if (device_class := classes.get(job_of(pod), "")))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dueby_planner.calendar.free_devices import Step, always_free
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.place import suffices
+from dueby_planner.calendar.place_job import free_for
 from dueby_planner.calendar.pool import Free
 from dueby_planner.model.problem import NEVER_US, Problem, find_least_near
 
@@ -26,14 +27,15 @@ class Advice:
 class Advices(Mapping[str, Advice]):
     """Advice for jobs by name, made when it is asked for: that can take longer than the calendar."""
 
-    def __init__(self, jobs: Mapping[str, tuple[CalendarJob, Free]]) -> None:
-        """`jobs`: each with what others leave to it."""
-        self._jobs = jobs
+    def __init__(self, jobs: Mapping[str, CalendarJob], free: Free) -> None:
+        """`free` is what others leave."""
+        self._jobs, self._free = jobs, free
         self._made: dict[str, Advice] = {}
 
     def __getitem__(self, name: str) -> Advice:
         if name not in self._made:
-            self._made[name] = advise(*self._jobs[name])
+            job = self._jobs[name]
+            self._made[name] = advise(job, next(free_for(job, self._free, NEVER_US)))
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -44,7 +46,7 @@ class Advices(Mapping[str, Advice]):
 
 
 def advise(job: CalendarJob, free: Free) -> Advice:
-    """Return what would be enough beside what others hold. `free` is what they leave."""
+    """Return what would be enough beside what others hold. `free` is what they leave to the job."""
     problem = job.problem
     # Whom a quota binds would have no use for more devices.
     names = [] if job.quotas else dict.fromkeys(group.device_class for group in problem.groups)

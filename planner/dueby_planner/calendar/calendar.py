@@ -21,12 +21,10 @@ from dueby_planner.calendar.cut import Cut, Cuts
 from dueby_planner.calendar.draft import Draft, HandingOver
 from dueby_planner.calendar.hand_over import RunningJob
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
-from dueby_planner.calendar.place_job import free_for
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free
 from dueby_planner.calendar.reservation import Reservation, begins_us, done_by
 from dueby_planner.calendar.rest import place_now, place_relaxed, place_soon
 from dueby_planner.deadline_classes import Action
-from dueby_planner.model.problem import NEVER_US
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +102,7 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
         handing_over=draft.handing_over,
         left=left,
         cut=next(iter(cuts.values()), None),
-        advice=Advices({job.name: (job, next(free_for(job, left["Hard"], NEVER_US))) for job in without_place}),
+        advice=Advices({job.name: job for job in without_place}, left["Hard"]),
     )
 
 

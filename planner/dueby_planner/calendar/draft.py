@@ -31,7 +31,7 @@ class Draft:
         pool: CalendarPool,
         placed: Iterable[Placed] = (),
         *,
-        handing_over: Mapping[str, Sequence[str]] | None = None,
+        handing_over: HandingOver | None = None,
     ) -> None:
         self.pool = pool
         self.handing_over = handing_over or {}

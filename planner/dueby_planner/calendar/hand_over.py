@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from dueby_planner.calendar.draft import Draft, Placed
-from dueby_planner.calendar.free_devices import Taken, without
+from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.place import free_us, usable
 from dueby_planner.calendar.place_job import can_be_done
 from dueby_planner.calendar.place_set import place_set, time_alone_us
-from dueby_planner.calendar.pool import CalendarPool, Free
+from dueby_planner.calendar.pool import CalendarPool, Free, less
 from dueby_planner.replan import HYSTERESIS
 
 # So many sets of workers are tried for one job.
@@ -154,7 +154,7 @@ def _pool_without(pool: CalendarPool, stopped: Stopped, staying: Iterable[Runnin
     What is expected to be free is only asked for where something is kept, and beside these nothing is.
     """
     longer = [(each.devices, Taken(each.ends_us, each.may_stay_us, 1)) for each in staying]
-    return replace(pool, free={kind: _less(_given_back(free, stopped), longer) for kind, free in pool.free.items()})
+    return replace(pool, free={kind: _beside(_given_back(free, stopped), longer) for kind, free in pool.free.items()})
 
 
 def _given_back(free: Free, stopped: Stopped) -> Free:
@@ -164,12 +164,12 @@ def _given_back(free: Free, stopped: Stopped) -> Free:
         for _, each in stopped
         if each.gives_way_us is not None
     ]
-    return _less(free, given)
+    return _beside(free, given)
 
 
-def _less(free: Free, taken: Iterable[tuple[str, Taken]]) -> Free:
+def _beside(free: Free, taken: Iterable[tuple[str, Taken]]) -> Free:
     by_name: defaultdict[str, list[Taken]] = defaultdict(list)
     for name, each in taken:
         if each.from_us < each.to_us:
             by_name[name].append(each)
-    return {**free, **{name: without(free[name], of_name) for name, of_name in by_name.items() if name in free}}
+    return less(free, by_name)

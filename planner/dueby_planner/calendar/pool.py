@@ -4,11 +4,11 @@ How many devices a job may have depends on whose workers give way to it. So ther
 deadline class: what is free beside the running workers of this class and of those above it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.calendar.free_devices import FreeDevices, always_free
+from dueby_planner.calendar.free_devices import FreeDevices, Taken, always_free, without
 
 Free = Mapping[str, FreeDevices]
 """Free devices over time, by the name of the devices. Of names that are missing there are none. The units of quotas
@@ -33,6 +33,11 @@ class CalendarPool:
     rivals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Devices that are made of the same cores: taking one device of a name takes so many of each of these names, or as
     many as there are. No job may use two names that are rivals."""
+
+
+def less(free: Free, taken: Mapping[str, Sequence[Taken]]) -> Free:
+    """Return what is left beside what is taken, by name."""
+    return {**free, **{name: without(free[name], of_name) for name, of_name in taken.items() if name in free}}
 
 
 def idle_pool(counts: Mapping[str, int]) -> CalendarPool:

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.calendar.free_devices import Taken, without
-from dueby_planner.calendar.pool import Free
+from dueby_planner.calendar.free_devices import Taken
+from dueby_planner.calendar.pool import Free, less
 from dueby_planner.calendar.quotas import Quotas, charged
 from dueby_planner.calendar.reservation import Reservation
 
@@ -29,7 +29,7 @@ class Tables:
     def left(self, beside: DeadlineClass) -> Free:
         """Return what is left beside the workers of this class and of those above it."""
         if beside not in self._left:
-            self._left[beside] = _less(self._free[beside], self._taken)
+            self._left[beside] = less(self._free[beside], self._taken)
         return self._left[beside]
 
     def take(self, reservation: Reservation, quotas: Quotas) -> None:
@@ -38,16 +38,12 @@ class Tables:
         for name, of_name in taken.items():
             self._taken[name] += of_name
         for beside, left in self._left.items():
-            self._left[beside] = _less(left, taken)
+            self._left[beside] = less(left, taken)
 
 
 def take(free: Free, reservation: Reservation, rivals: Rivals, quotas: Quotas) -> Free:
     """Return what is left beside the reservation and what it costs of quotas."""
-    return _less(free, _takings(reservation, rivals, quotas))
-
-
-def _less(free: Free, taken: Mapping[str, list[Taken]]) -> Free:
-    return {**free, **{name: without(free[name], of_name) for name, of_name in taken.items() if name in free}}
+    return less(free, _takings(reservation, rivals, quotas))
 
 
 def _takings(reservation: Reservation, rivals: Rivals, quotas: Quotas) -> dict[str, list[Taken]]:

@@ -57,7 +57,7 @@ def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
                 done_us=rest_us,
                 bound_us=bound_us,
                 gives_way_us=_gives_way_us(entry, worker, is_protected=protected),
-                can_give_way=not protected and worker.can_shrink and _is_old_enough(entry, worker),
+                can_give_way=not protected and worker.can_shrink and not _young_us(entry, worker),
                 until_us=left_us,
                 is_on_its_way=not worker.node and bool(stacks.nodes),
                 is_queued=is_queued,
@@ -124,7 +124,7 @@ def _gives_way_us(entry: Entry, worker: WorkerModel, *, is_protected: bool) -> i
     choice, gone_us = worker.assignment.choice, _gone_us(entry, worker)
     if is_protected:  # its next part comes first
         gone_us += choice.start_us + _part_us(entry, worker)
-    return max(0, worker.created_us + pause_us([choice.start_us]) - entry.model.now_us) + gone_us
+    return _young_us(entry, worker) + gone_us
 
 
 def _gone_us(entry: Entry, worker: WorkerModel) -> int:
@@ -140,8 +140,9 @@ def _part_us(entry: Entry, worker: WorkerModel) -> int:
     return -(-(entry.model.part_size or 1) // choice.mini_batch_size) * (worker.step_us or choice.latency_us)
 
 
-def _is_old_enough(entry: Entry, worker: WorkerModel) -> bool:
-    return entry.model.now_us >= worker.created_us + pause_us([worker.assignment.choice.start_us])
+def _young_us(entry: Entry, worker: WorkerModel) -> int:
+    """Return for how long the worker may not be asked to give way, because it has just started."""
+    return max(0, worker.created_us + pause_us([worker.assignment.choice.start_us]) - entry.model.now_us)
 
 
 def by_readiness(holds: Iterable[Hold]) -> list[Hold]:

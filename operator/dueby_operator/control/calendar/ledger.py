@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from dueby_api.inference_job import DeadlineClass
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Quota, Stacks
-from dueby_planner.calendar.free_devices import FreeDevices, Taken, always_free, without
-from dueby_planner.calendar.pool import CLASSES, CalendarPool
+from dueby_planner.calendar.free_devices import Taken, always_free, without
+from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, less
 from dueby_planner.model.problem import NEVER_US
 
 
@@ -47,7 +47,7 @@ class Hold:
     """Whether its queue hasn't admitted it yet, and counts what it is to have as unused."""
 
 
-Table = Mapping[DeadlineClass, Mapping[str, FreeDevices]]
+Table = Mapping[DeadlineClass, Free]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,4 @@ def _held(holds: Iterable[tuple[Hold, int]], kind: DeadlineClass, *, surely: boo
 
 
 def _less(table: Table, taken: Mapping[str, Sequence[Taken]]) -> Table:
-    return {
-        kind: {**free, **{name: without(free[name], taken[name]) for name in taken if name in free}}
-        for kind, free in table.items()
-    }
+    return {kind: less(free, taken) for kind, free in table.items()}
