@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-deep lint format lock sbom clean
+.PHONY: help install demo docs test test-deep lint format lock sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +22,7 @@ LOCK_ARGS ?=
 DOCKER_ARGS ?=
 IMAGES ?= operator worker
 SOURCES := dueby api planner pages operator worker profiler study
-CHECKED := $(wildcard $(SOURCES) tests benchmarks examples)
+CHECKED := $(wildcard $(SOURCES) tests benchmarks examples docs/site)
 
 help: ## say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -31,6 +31,10 @@ install: $(STAMP) ## make the virtual environment .venv with everything that dem
 
 demo: $(STAMP) ## profile this machine, then classify photos by a deadline on it (under 5 minutes)
 	@examples/demo/run.sh
+
+docs: $(STAMP) ## make the documents into a site: build/docs/html
+	@$(BIN)/python docs/site/make_site.py build/docs
+	@echo "build/docs/html/index.html"
 
 test: lint ## lint, check the types, run the tests on all cores and show the coverage
 	@echo "== pytest: every test but those marked deep, warnings are errors"
@@ -47,7 +51,7 @@ lint: $(STAMP) ## ruff and mypy alone
 	$(BIN)/ruff format --check $(CHECKED)
 	@echo "== mypy: types, strictly"
 	$(BIN)/mypy
-	$(BIN)/mypy tests benchmarks examples
+	$(BIN)/mypy tests benchmarks examples docs/site
 
 format: $(STAMP) ## lay the code out anew and mend what ruff can mend
 	$(BIN)/ruff check --fix-only $(CHECKED)
@@ -58,12 +62,14 @@ TORCH := /^(torch|torchvision|triton|cuda-|nvidia-)/ && !/^nvidia-ml-py=/
 LOCK = build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command 'make lock' --constraint build/tested.txt $(LOCK_ARGS)
 
+# soupsieve comes with the site's theme, and its newest version needs Python 3.11.5: it is not held to what .venv has.
 lock: $(STAMP) ## lock what images install, with hashes, to the versions that are in .venv and so are tested
 	$(BIN)/python -m venv build/uv
 	build/uv/bin/pip install --disable-pip-version-check --quiet $(PIP_ARGS) 'uv>=0.9'
-	$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable | sed 's/+.*//' > build/tested.txt
+	$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable | sed 's/+.*//; /^soupsieve=/d' > build/tested.txt
 	$(LOCK) pyproject.toml --extra operator --output-file requirements/operator.txt
 	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | $(LOCK) - --output-file requirements/build.txt
+	sed -n '/^docs = /,/^]/ s/^ *"\([^"]*\)",$$/\1/p' pyproject.toml | $(LOCK) - --output-file requirements/docs.txt
 	echo 'cyclonedx-bom>=7' | $(LOCK) - --output-file requirements/sbom.txt
 	$(LOCK) pyproject.toml --extra worker --output-file build/worker.txt
 	awk '/^#/ {print > "requirements/torch.txt"} /^[a-z]/ {to = $(TORCH) ? "torch" : "worker"} \

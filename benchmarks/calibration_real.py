@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 from calibration_promises import SECOND, SEED, finish_us, promises_s
-from dueby.cli.files import read_profiles
+from dueby.inputs.files import read_profiles
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
 from dueby_api.inference_job import parse_job
 from dueby_planner.model.problem import Problem

@@ -96,7 +96,7 @@ def show(schedule: Schedule) -> None:
         console.print(f"{int(at_s) // 60:3d}:{int(at_s) % 60:02d}  {what}", highlight=False)
     console.print("Jobs, each after the one before it in its namespace:")
     for job in schedule.jobs:
-        room = f"{job.deadline_s} s (room {job.room}), confidence {job.confidence}"
+        room = f"{job.deadline_s} s (room {job.room}), {job.deadline_class}, confidence {job.confidence}"
         console.print(f"  {job.name:<18} {job.images:>6,} images within {room}", highlight=False)
 
 
@@ -251,7 +251,7 @@ def result_document(world: World, outcome: Outcome, log: Log) -> dict[str, Any]:
     return {
         "has_disk": world.has_disk,
         "has_clocks": world.has_clocks,
-        "expected_late": round(expected_late(outcome.jobs), 2),
+        "expected_late": round(expected_late(outcome.promised), 2),
         "bars": [{**vars(bar), "is_met": bar.is_met} for bar in bars(outcome)],
         "counts": dict(counts(outcome)),
         "operator": outcome.operator.document(),

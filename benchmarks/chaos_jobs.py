@@ -73,7 +73,9 @@ class HealthyJobs:
         cluster = self._world.namespaces[planned.namespace]
         tracked = Tracked(planned=planned, document=healthy_job(cluster, planned))
         began_s = self._log.now_s()
-        self._log.say("job", f"{planned.name}: {planned.images} images within {planned.deadline_s} s")
+        self._log.say(
+            "job", f"{planned.name}: {planned.deadline_class}, {planned.images} images within {planned.deadline_s} s"
+        )
         apply(self._world, cluster, *environment(planned), tracked.document)
         with self._lock:
             self._running[planned.name] = tracked
@@ -120,6 +122,7 @@ def healthy_job(cluster: Cluster, planned: PlannedJob) -> Document:
     spec: Document = {
         "images": planned.images,
         "deadline": f"{planned.deadline_s}s",
+        "deadlineClass": planned.deadline_class,
         "confidence": planned.confidence,
         "source": {"uri": "/photos"},
     }

@@ -68,6 +68,11 @@ class JobResult:
         """Whether it has succeeded, with one row for each image, and a result in each."""
         return self.phase == "Succeeded" and not (self.lost or self.doubled or self.strange or self.failed)
 
+    @property
+    def is_promised(self) -> bool:
+        """Whether the job is to be in time with its confidence: one of `BestEffort` is promised nothing."""
+        return self.planned.deadline_class != "BestEffort"
+
     def document(self) -> Document:
         """The same as JSON."""
         return asdict(self)

@@ -8,7 +8,9 @@ and of two nodes that were killed at a time, Docker may give either the other's 
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
+
+from dueby_api.inference_job import DeadlineClass
 
 # What the profile of the tests says of one slice, which this machine need not keep: 8 images in 40 ms.
 IMAGES_PER_SECOND = 200
@@ -18,7 +20,7 @@ OVERHEAD_S = 90.0
 MIN_ROOM, MAX_ROOM = 4.0, 8.0
 MIN_IMAGES, MAX_IMAGES = 1_000, 8_000
 CONFIDENCES = (0.8, 0.9, 0.95, 0.99)
-NAMESPACES = ("chaos-a", "chaos-b", "chaos-c")
+NAMESPACES = ("chaos-a", "chaos-b", "chaos-c", "chaos-d", "chaos-e")
 # The shortest that a job can take, for how many a namespace may need.
 SHORTEST_JOB_S = 40.0
 # Nothing is done to a cluster that has just begun.
@@ -76,6 +78,7 @@ class PlannedJob:
     name: str
     namespace: str
     store: str
+    deadline_class: DeadlineClass
     images: int
     confidence: float
     room: float
@@ -142,6 +145,7 @@ def _job(draw: random.Random, namespace: str, number: int) -> PlannedJob:
         name=f"{namespace[-1]}-{number:03d}-{store}",
         namespace=namespace,
         store=store,
+        deadline_class=draw.choice(get_args(DeadlineClass)),
         images=images,
         confidence=draw.choice(CONFIDENCES),
         room=room,

@@ -8,9 +8,9 @@ from passing; it begins anew with each such disturbance.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from subprocess import TimeoutExpired
 from typing import Any
 
@@ -22,6 +22,15 @@ from support.lanes import CONTROL_PLANE
 OPERATOR_PROCESS = "[d]ueby_operator"
 PASSES, FAULTS_COUNTED = "dueby_reconcile_duration_seconds_count", "dueby_faults_total"
 PEAK = "process_resident_memory_bytes"
+# Of the calendar. What a process has counted within a second of its end is not seen.
+COUNTED = {
+    "dueby_promises_made_total": "promises made",
+    "dueby_promises_kept_total": "promises kept",
+    "dueby_promises_broken_total": "promises broken",
+    "dueby_refusals_total": "Hard jobs refused",
+    "dueby_workers_started_total": "workers started",
+    "dueby_workers_gave_way_total": "workers that gave way",
+}
 LOOK_S = 1.0
 # After a disturbance, so long a new process is taken for its consequence.
 CONSEQUENCE_S = 120.0
@@ -44,6 +53,8 @@ class Sample:
     """Since its start; None if it doesn't answer."""
     faults: float = 0.0
     memory_bytes: float = 0.0
+    counted: Mapping[str, float] = field(default_factory=dict)
+    """By what is counted."""
 
 
 def read_sample(page: str) -> Sample:
@@ -55,7 +66,7 @@ def read_sample(page: str) -> Sample:
     values: dict[str, float] = {}
     for line in page.splitlines():
         name, _, value = line.rpartition(" ")
-        if not line.startswith("#") and name.partition("{")[0] in (PASSES, FAULTS_COUNTED, PEAK):
+        if not line.startswith("#") and name.partition("{")[0] in (PASSES, FAULTS_COUNTED, PEAK, *COUNTED):
             key = name.partition("{")[0]
             values[key] = values.get(key, 0.0) + float(value)
     return Sample(
@@ -64,6 +75,7 @@ def read_sample(page: str) -> Sample:
         passes=values.get(PASSES),
         faults=values.get(FAULTS_COUNTED, 0.0),
         memory_bytes=values.get(PEAK, 0.0),
+        counted={what: values.get(name, 0.0) for name, what in COUNTED.items()},
     )
 
 
@@ -83,6 +95,8 @@ class WatchResult:
     longest_silence_at_s: float
     api_ready_share: float
     peak_memory_mib: int
+    counted: Mapping[str, int]
+    """Of the calendar, by all its processes."""
 
     def document(self) -> dict[str, Any]:
         """The same as JSON."""
@@ -104,6 +118,7 @@ class Watch:
         self._passes, self._faults, self._processes, self._restarts = 0.0, 0.0, 0, 0
         self._samples = self._answers = self._ready = 0
         self._peak_bytes = 0.0
+        self._counted = dict.fromkeys(COUNTED.values(), 0.0)
         self._silent_since_s = time.monotonic()
         self._longest_s, self._longest_at_s = 0.0, 0.0
 
@@ -149,6 +164,7 @@ class Watch:
                 longest_silence_at_s=round(self._longest_at_s, 1),
                 api_ready_share=round(self._ready / max(1, self._samples), 4),
                 peak_memory_mib=round(self._peak_bytes / 2**20),
+                counted={what: round(count) for what, count in self._counted.items()},
             )
 
     def _take(self, sample: Sample, now_s: float) -> None:
@@ -163,6 +179,8 @@ class Watch:
             self._passes += more
             faults = sample.faults - self._last.faults
             self._faults += faults
+            for what, count in sample.counted.items():
+                self._counted[what] += count - self._last.counted.get(what, 0.0)
             if faults:
                 self._log.say("wrong", f"the operator has counted {faults:.0f} faults: its log says which")
             self._last = sample

@@ -30,7 +30,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from dueby.cli.files import read_profiles
+from dueby.inputs.files import read_profiles
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import JobSpec, parse_job
 from dueby_operator.model.job_model import JobModel

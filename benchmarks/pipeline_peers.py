@@ -124,11 +124,17 @@ def _autocast(precision: str) -> AbstractContextManager[object]:
 
 def _network_of_dueby(options: argparse.Namespace) -> Classify:
     from dueby_api.inference_job import Model
-    from dueby_worker.engines.network import tuned_classifier
+    from dueby_worker.engines.network import tuned_network
     from dueby_worker.models.loading import load_model
 
     model = Model(name="efficientnet_b0", weights=str(options.weights), precision=options.precision)
-    return tuned_classifier(load_model(model), model.precision)
+    network = tuned_network(load_model(model), model.precision)
+
+    def classify(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        columns = network(pixels)
+        return columns["classes"], columns["scores"]
+
+    return classify
 
 
 def main() -> None:

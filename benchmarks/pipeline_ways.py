@@ -26,6 +26,8 @@ CORES = sorted(os.sched_getaffinity(0))
 # How many of them each of DueBy's workers has: two workers of one core are a quarter faster than one of two, here as in
 # the profiles by which `dueby run` chooses.
 WORKER_CORES = 1
+# Workers that load their model while the index step runs, which has a core to itself.
+EARLY = max(1, len(CORES) - 1)
 HERE = Path(__file__).parent
 
 
@@ -119,7 +121,10 @@ def peer_command(way: Way, bench: Bench, folder: Path) -> Command:
 
 
 def dueby_stages(way: Way, bench: Bench, folder: Path) -> list[list[Command]]:
-    """index, a worker on each slice, finish: the processes and configurations of `dueby run`."""
+    """index, a worker on each slice, finish: the processes and configurations of `dueby run`.
+
+    Where N is known, it starts some of the workers with the index, as here.
+    """
     common = {
         "job": "pipeline",
         "model": {"name": MODEL, "weights": str(bench.weights("torchvision")), "precision": bench.precision},
@@ -151,17 +156,22 @@ def dueby_stages(way: Way, bench: Bench, folder: Path) -> list[list[Command]]:
     environment = process_environment("openvino" if way.engine == "openvino" else "eager", WORKER_CORES)
     return [
         [_step("index", common, folder, {})],
-        [_step("work", worker, folder, environment) for worker in workers],
+        [_step("work", worker, folder, environment, is_early=rank < EARLY) for rank, worker in enumerate(workers)],
         [_step("finish", finish, folder, {})],
     ]
 
 
-def _step(step: str, config: Mapping[str, Any], folder: Path, environment: Mapping[str, str]) -> Command:
+def _step(
+    step: str, config: Mapping[str, Any], folder: Path, environment: Mapping[str, str], *, is_early: bool = False
+) -> Command:
     path = folder / f"{step}-{config.get('worker', '')}.json"
     path.write_text(json.dumps(config))
-    return Command(
-        arguments=[sys.executable, "-m", "dueby_worker", step, "--config", str(path)], environment=environment
-    )
+    arguments = [sys.executable, "-m", "dueby_worker", step, "--config", str(path)]
+    if is_early:
+        early = path.with_suffix(".early")
+        early.write_text(json.dumps({name: config[name] for name in ("model", "engine", "threads", "cores")}))
+        arguments += ["--early", str(early)]
+    return Command(arguments=arguments, environment=environment, is_early=is_early)
 
 
 def _steady_of_worker(summary: Mapping[str, Any]) -> float:

@@ -16,6 +16,7 @@ import torchvision
 from PIL import Image
 from torch import nn
 from torchvision.models.efficientnet import MBConv
+from torchvision.models.resnet import BasicBlock
 
 _SEED = 0
 _BATCH = 32
@@ -31,19 +32,41 @@ def write_weights(photos: Sequence[Path], classes: int, *, torchvision_file: Pat
     prepare = torchvision.models.EfficientNet_B0_Weights.IMAGENET1K_V1.transforms()
     pixels = torch.stack([prepare(Image.open(photo)) for photo in photos])
     network = torchvision.models.efficientnet_b0(weights=None).eval()
-    with torch.no_grad():
-        for block in network.modules():
-            if isinstance(block, MBConv) and block.use_res_connect:
-                block.block[-1][1].weight.fill_(_RESIDUAL_GAIN)  # the batch norm that ends the branch
-        _calibrate(network, pixels[:_BATCH])
-        features = torch.cat(
-            [network.avgpool(network.features(some)).flatten(1) for some in torch.split(pixels, _BATCH)]
-        )
-        _fit_head(network.classifier[-1], features, torch.arange(len(photos)) % classes)
+    ends = [block.block[-1][1] for block in network.modules() if isinstance(block, MBConv) and block.use_res_connect]
+    head: nn.Linear = network.classifier[-1]
+    _fit(network, nn.Sequential(network.features, network.avgpool), head, ends, pixels, classes)
     state = network.state_dict()
     torch.save(state, torchvision_file)
     names = timm.create_model("efficientnet_b0", pretrained=False).state_dict()
     torch.save(dict(zip(names, state.values(), strict=True)), timm_file)
+
+
+def write_resnet18(photos: Sequence[Path], classes: int, file: Path) -> None:
+    """The same for ResNet-18."""
+    torch.manual_seed(_SEED)
+    prepare = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms()
+    pixels = torch.stack([prepare(Image.open(photo)) for photo in photos])
+    network = torchvision.models.resnet18(weights=None).eval()
+    ends = [block.bn2 for block in network.modules() if isinstance(block, BasicBlock)]
+    _fit(network, nn.Sequential(*list(network.children())[:-1]), network.fc, ends, pixels, classes)
+    torch.save(network.state_dict(), file)
+
+
+def _fit(
+    network: nn.Module,
+    body: nn.Module,
+    head: nn.Linear,
+    ends: Sequence[nn.BatchNorm2d],
+    pixels: torch.Tensor,
+    classes: int,
+) -> None:
+    """Make the network tell its photos apart; `ends` are the batch norms that end residual branches."""
+    with torch.no_grad():
+        for norm in ends:
+            norm.weight.fill_(_RESIDUAL_GAIN)
+        _calibrate(network, pixels[:_BATCH])
+        features = torch.cat([body(some).flatten(1) for some in torch.split(pixels, _BATCH)])
+        _fit_head(head, features, torch.arange(len(pixels)) % classes)
 
 
 def _calibrate(network: nn.Module, pixels: torch.Tensor) -> None:

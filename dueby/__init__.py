@@ -2,34 +2,68 @@
 
     import dueby
 
-    answer = dueby.plan("job.yaml", profiles="profiles", pool={"NVIDIA-L4": 8})
-    answer.gpus, answer.expected_seconds              # (3, 548.2)
-    rows = dueby.read_results("s3://bucket/results")  # a pyarrow Table, sorted by index
-    rows.to_pandas()
+    dueby.profile("efficientnet_b0", quick=True)              # measure this machine
+    answer = dueby.plan("job.yaml", pool={"NVIDIA-L4": 8})    # what would run
+    answer.gpus, answer.expected_seconds                      # (3, 548.2)
+    dueby.run("job.yaml", tell=print).verdict                 # run it here
+    dueby.wait(dueby.submit("job.yaml"))                      # or in a cluster
+    dueby.read("s3://bucket/results").to_pandas()             # the rows
 
-`import dueby` itself loads nothing: what a name needs is imported when the name is first used. For more than this there
-are the packages beneath, `dueby_api` and `dueby_planner`; jobs are run by `dueby run` and by the operator.
+`import dueby` itself loads nothing: what a name needs is imported when the name is first used. docs/library.md
+describes each function. For more than this there are the packages beneath, `dueby_api` and `dueby_planner`.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dueby.library import plan, read_results
+    from dueby.library.cluster_jobs import SubmittedJob, submit, wait
+    from dueby.library.plans import Plan, plan
+    from dueby.library.profiles import Profiles, profile
+    from dueby.library.results import Results, read
+    from dueby.library.runs import Finished, run
+    from dueby_api.errors import DueByError, Invalid, Transient
 
     __version__: str
 
-__all__ = ["__version__", "plan", "read_results"]
+__all__ = [
+    "DueByError",
+    "Finished",
+    "Invalid",
+    "Plan",
+    "Profiles",
+    "Results",
+    "SubmittedJob",
+    "Transient",
+    "__version__",
+    "plan",
+    "profile",
+    "read",
+    "run",
+    "submit",
+    "wait",
+]
+
+# Where each name is. None of them is also a module of this package, which would hide it.
+_MODULES = {
+    "dueby.library.cluster_jobs": ("SubmittedJob", "submit", "wait"),
+    "dueby.library.plans": ("Plan", "plan"),
+    "dueby.library.profiles": ("Profiles", "profile"),
+    "dueby.library.results": ("Results", "read"),
+    "dueby.library.runs": ("Finished", "run"),
+    "dueby_api.errors": ("DueByError", "Invalid", "Transient"),
+}
 
 
 def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     if name == "__version__":
         from importlib.metadata import version
 
         return version("dueby")
-    if name in __all__:
-        from dueby import library
-
-        return getattr(library, name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(module), name)
     raise AttributeError(f"module 'dueby' has no attribute {name!r}")
 
 

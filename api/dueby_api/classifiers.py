@@ -5,9 +5,10 @@ to the torchvision that is installed.
 """
 
 import difflib
+import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 LITE0 = "efficientnet_lite0"
 _OF_TORCHVISION = """
@@ -22,13 +23,58 @@ shufflenet_v2_x2_0 squeezenet1_0 squeezenet1_1 swin_b swin_s swin_t swin_v2_b sw
 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32 wide_resnet101_2 wide_resnet50_2
 """
 CLASSIFIERS = (LITE0, *_OF_TORCHVISION.split())
+TIMM = "timm/"
+HUGGING_FACE = "hf/"
+ONNX = "onnx/"
+PYTHON = "python/"
+# How the names of other libraries' models begin, and the extra of this package that installs the library. What follows
+# is a name, never a path: profiles, objects and figures are called by it, and folders differ between machines.
+EXTRAS = {TIMM: "timm", HUGGING_FACE: "transformers", ONNX: "onnx", PYTHON: "worker"}
+# What follows PYTHON: a module, as Python imports it, and a function in it.
+PYTHON_NAME = r"^python/[A-Za-z_][A-Za-z0-9_]*([.][A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
+# How the path of an ONNX model ends.
+ONNX_SUFFIX = ".onnx"
+
+
+def source_of(name: str) -> str | None:
+    """Return how the names of the library's models begin; None for torchvision's names, which have no prefix."""
+    return next((prefix for prefix in EXTRAS if name.startswith(prefix)), None)
+
+
+def is_onnx(name: str) -> bool:
+    """Return whether the model is an ONNX file, which is network and weights at once."""
+    return source_of(name) == ONNX
+
+
+def is_own(name: str) -> bool:
+    """Return whether the job brings the network itself, so that two jobs may have two of one name."""
+    return source_of(name) in (ONNX, PYTHON)
+
+
+def plain_name(name: str) -> str:
+    """Return the model's name as a part of the names of files and objects, where two models have two names.
+
+    Without its signs `hf/a-b/c` would be `hf/a/b-c`, hence the digest. All other libraries' names differ in letters.
+    """
+    words = name.replace("/", "-").replace(":", "-")
+    if source_of(name) in (None, TIMM):
+        return words
+    return f"{words}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def unknown_model(name: str, known: Sequence[str] = CLASSIFIERS) -> str:
     """Return the sentences for a name that no model has: the nearest names, and which models there are."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    advice = f"; did you mean {' or '.join(near)}?" if near else "."
-    return f"There is no model {name!r}{advice} There are {_families(known)}"
+    others = (
+        f"; {TIMM}NAME is one of timm, {HUGGING_FACE}OWNER/NAME one of the Hugging Face hub, {ONNX}NAME one in the "
+        f"{ONNX_SUFFIX} file that weights names, and {PYTHON}MODULE:FUNCTION one that your own code makes"
+    )
+    return f"There is no model {name!r}{nearest(name, known)} There are {_families(known)}{others}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence about a wrong name: the names that are most like it."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else "."
 
 
 def _families(known: Sequence[str]) -> str:

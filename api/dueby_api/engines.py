@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Precision = Literal["fp32", "bf16", "fp16"]
-EngineName = Literal["cudagraph", "cuda", "openvino", "eager", "compile"]
+from dueby_api.classifiers import is_onnx
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+EngineName = Literal["cudagraph", "cuda", "onnxruntime", "tensorrt", "openvino", "eager", "compile"]
 DeviceKind = Literal["cpu", "gpu"]
+# What a model is given as: a network of PyTorch's layers, or a graph in an ONNX file.
+Format = Literal["torch", "onnx"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,8 @@ class EngineEntry:
     """The worker's module that builds it."""
     packages: tuple[str, ...] = ()
     """Python packages that it needs besides PyTorch."""
+    formats: tuple[Format, ...] = ("torch",)
+    """What it runs."""
     is_compared: bool = True
     """Whether `engine: auto` measures it. False for an engine that takes longer to build than a profile may take."""
 
@@ -44,11 +50,30 @@ ENGINES: Mapping[EngineName, EngineEntry] = {
         ),
         EngineEntry(name="cuda", device="gpu", precisions=("fp32", "bf16", "fp16"), module="dueby_worker.engines.cuda"),
         EngineEntry(
+            name="onnxruntime",
+            device="gpu",
+            precisions=("fp32",),
+            # Which imports ONNX Runtime by way of dueby_worker/models/onnx_session.py, as the reference does.
+            module="dueby_worker.engines.onnx_cuda",
+            formats=("onnx",),
+        ),
+        EngineEntry(
+            name="tensorrt",
+            device="gpu",
+            precisions=("fp32", "bf16", "fp16"),
+            # Which imports TensorRT by way of tensorrt_plan.py, beside it.
+            module="dueby_worker.engines.tensorrt",
+            formats=("torch", "onnx"),
+            # It tries kernels for every layer of every mini-batch size, which may take minutes.
+            is_compared=False,
+        ),
+        EngineEntry(
             name="openvino",
             device="cpu",
-            precisions=("fp32", "bf16"),
+            precisions=("fp32", "bf16", "int8"),
             module="dueby_worker.engines.openvino",
             packages=("openvino",),
+            formats=("torch", "onnx"),
         ),
         EngineEntry(name="eager", device="cpu", precisions=("fp32", "bf16"), module="dueby_worker.engines.eager"),
         EngineEntry(
@@ -61,6 +86,25 @@ ENGINES: Mapping[EngineName, EngineEntry] = {
         ),
     )
 }
+
+
+def format_of(model: str) -> Format:
+    """Return what the model of that name is given as."""
+    return "onnx" if is_onnx(model) else "torch"
+
+
+def engines_for(model: str) -> tuple[EngineEntry, ...]:
+    """Return the engines that run the model of that name, the likely fastest first."""
+    return tuple(entry for entry in ENGINES.values() if format_of(model) in entry.formats)
+
+
+def unsuited(engine: str, model: str) -> str | None:
+    """Return what is wrong with an engine that doesn't run such models; None if it does, or is `auto`."""
+    suited = [entry.name for entry in engines_for(model)]
+    if engine not in ENGINES or engine in suited:
+        return None
+    what = "ONNX files" if is_onnx(model) else "networks of PyTorch"
+    return f"{engine} doesn't run {what}; set auto, {', '.join(suited[:-1])} or {suited[-1]}"
 
 
 def runs_on(engine: str) -> DeviceKind | None:

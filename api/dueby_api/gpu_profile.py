@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
+from dueby_api.agreement import Agreement
 from dueby_api.engines import EngineName, Precision
-from dueby_api.inference_job import MAX_N
+from dueby_api.inference_job import MAX_MODEL_NAME, MAX_N
 from dueby_api.schema import LenientSpec, Meta, Spec, Time, field, require_time, validate
 from dueby_api.status import ProfileStatus
 
@@ -132,12 +133,12 @@ class Predicted(Spec, frozen=True, kw_only=True):
 class ProfiledModel(Spec, frozen=True, kw_only=True):
     """The model that was run."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=63)]
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_MODEL_NAME)]
     """The model's name."""
     image_size: Annotated[int, Meta(ge=1, le=4096)]
     """Side of the square that the model sees, in pixels."""
     precision: Precision
-    """fp32, bf16 or fp16."""
+    """fp32, bf16, fp16 or int8."""
 
 
 class Device(LenientSpec, frozen=True, kw_only=True):
@@ -165,8 +166,8 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     model: ProfiledModel
     """The model."""
     engine: EngineName
-    """The engine. It decides the kind of device: eager, openvino and compile run on CPUs, cuda and cudagraph on
-    GPUs."""
+    """The engine. It decides the kind of device: eager, openvino and compile run on CPUs, cuda, cudagraph,
+    onnxruntime and tensorrt on GPUs."""
     device: Device = Device()
     """The device."""
     software: dict[str, Any] = field(default_factory=dict)
@@ -191,6 +192,8 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     """How much slower a CPU slice is while it decodes as well, relative to the sum of both times."""
     busy: bool = False
     """Whether the machine was busy with something else while it was measured."""
+    agreement: Agreement | None = None
+    """How far the results are from fp32's, on photos; absent: it is fp32, or there were no photos or no weights."""
     predicted: Predicted | None = None
     """What the profile was predicted from; absent: it was measured."""
     observed: Annotated[tuple[ObservedJob, ...], Meta(max_length=20)] = ()

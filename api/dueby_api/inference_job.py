@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
 
-from dueby_api.engines import EngineName, Precision
+from dueby_api.classifiers import is_own
+from dueby_api.model import MAX_MODEL_NAME as MAX_MODEL_NAME
+from dueby_api.model import Model as Model
 from dueby_api.objectives import ObjectiveName
-from dueby_api.places import require_apart, require_folder, require_name
+from dueby_api.output import Output
+from dueby_api.places import require_apart, require_folder
 from dueby_api.pod_fields import (
     EnvSource,
     EnvVariable,
@@ -23,6 +26,7 @@ from dueby_api.pod_fields import (
 )
 from dueby_api.schema import Duration, LenientSpec, Meta, Spec, Time, matching, require_duration, require_time, validate
 from dueby_api.schemes import READ_ONLY, SCHEMES, WRITABLE
+from dueby_api.source import Source, Uri
 from dueby_api.units import parse_duration_us, to_micros
 
 API_VERSION: Final = "dueby.dev/v1alpha1"
@@ -37,72 +41,11 @@ CLASS_CONFIDENCE = {"Hard": 0.99, "Soft": 0.95, "Relaxed": 0.95, "BestEffort": 0
 # What is wrong with a sink at a read-only scheme; the CRD says the same.
 _BUCKETS = " or ".join(f"{name}://" for name in WRITABLE if SCHEMES[name].kind == "bucket")
 READ_ONLY_SINK = f"a web server can only be read from; use a folder, {_BUCKETS}"
-
 # A DNS label, as Kueue names its queues; empty: none.
 QUEUE_NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
 
 DeadlineClass = Literal["Hard", "Soft", "Relaxed", "BestEffort"]
-Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
 Percent = Annotated[str, matching(r"^(100|[0-9]{1,2}(\.[0-9]{1,4})?)%$")]
-
-
-class Model(Spec, frozen=True, kw_only=True):
-    """Which model classifies the images, at which size and precision."""
-
-    name: Annotated[str, Meta(min_length=1, max_length=63)] = "efficientnet_b0"
-    """A classifier of torchvision by its name there, or efficientnet_lite0."""
-    weights: Annotated[str, Meta(min_length=1, max_length=2048)] = "DEFAULT"
-    """DEFAULT or another of the model's weights by name (IMAGENET1K_V1); a path to a state_dict or a safetensors file;
-    or none: random weights, with which the results mean nothing."""
-    image_size: Annotated[int, Meta(ge=32, le=4096)] = 224
-    """Side of the square that the model sees, in pixels."""
-    precision: Precision = "fp32"
-    """fp32, bf16 or fp16. Results may differ between precisions, so no engine changes it."""
-    engine: Literal["auto"] | EngineName = "auto"
-    """auto: the fastest that was measured at this precision. On CPUs: eager, openvino or compile. On NVIDIA GPUs: cuda
-    or cudagraph."""
-    labels: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
-    """Path of a text file with one label per line, in the order of the model's outputs. By default the weights' own."""
-    classes: Annotated[int, Meta(ge=1, le=100_000)] | None = None
-    """Number of the model's outputs, if it differs from the number of the weights' own labels."""
-
-
-class Manifest(Spec, frozen=True, kw_only=True):
-    """A list of images."""
-
-    uri: Uri
-    """A text file (one URI a line), a CSV or a Parquet file with a column `uri`."""
-    any_host: bool = False
-    """Whether rows may lie elsewhere than the list itself: at another scheme, bucket or host. Workers fetch what they
-    name from their own network and with their own credentials, so say true only if you trust who wrote the list."""
-
-    def __post_init__(self) -> None:
-        require_name("uri", self.uri)
-
-
-class Synthetic(Spec, frozen=True, kw_only=True):
-    """Images that are generated, the same for the same index: the study's dummy images."""
-
-    width: Annotated[int, Meta(ge=1, le=16_384)] | None = None
-    """Width in pixels; the model's image size by default."""
-    height: Annotated[int, Meta(ge=1, le=16_384)] | None = None
-    """Height in pixels; the model's image size by default."""
-
-
-class Source(Spec, frozen=True, kw_only=True):
-    """Where the images come from: exactly one of uri, manifest and synthetic."""
-
-    uri: Uri | None = None
-    """A folder or a glob, at file, s3, gs, http or https."""
-    manifest: Manifest | None = None
-    """A list of images instead of a folder."""
-    synthetic: Synthetic | None = None
-    """Generated images; `images` says how many."""
-
-    def __post_init__(self) -> None:
-        if sum(part is not None for part in (self.uri, self.manifest, self.synthetic)) != 1:
-            raise ValueError("give exactly one of uri, manifest and synthetic")
-        require_name("uri", self.uri or "")
 
 
 class Sink(Spec, frozen=True, kw_only=True):
@@ -207,6 +150,8 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     error in the margin, and the plan marks them. Sizes above the largest measured one never are."""
     model: Model = Model()
     """The model."""
+    output: Output = Output()
+    """What a result row holds: the best classes, all probabilities, or an embedding."""
     source: Source
     """The images."""
     sink: Sink
@@ -232,12 +177,22 @@ class JobSpec(Spec, frozen=True, kw_only=True):
         if self.source.synthetic is not None and self.images is None:
             raise ValueError("images: is missing; a synthetic source has as many images as you say")
         listed = self.source.manifest.uri if self.source.manifest else None
-        require_apart("sink.uri", self.sink.uri, source=self.source.uri, manifest=listed)
+        require_apart("sink.uri", self.sink.uri, source=self.source.images_uri, manifest=listed)
 
     @property
     def planned_confidence(self) -> float:
         """The stated confidence, or else the deadline class's."""
         return CLASS_CONFIDENCE[self.deadline_class] if self.confidence is None else self.confidence
+
+    @property
+    def is_measured_alone(self) -> bool:
+        """Whether a cluster measures the job for itself: with its own software, or with a network that only it has."""
+        return self.worker.has_own_software or is_own(self.model.name)
+
+    @property
+    def has_own_times(self) -> bool:
+        """Whether its workers' times say nothing of the model: other software, or a network that ends at some layer."""
+        return self.worker.has_own_software or self.output.layer is not None
 
     def deadline_us(self, *, accepted_us: int) -> int:
         """Return the deadline in microseconds since 1970, for a job accepted at `accepted_us`."""

@@ -87,7 +87,7 @@ class WorkerRecord(LenientSpec, frozen=True, kw_only=True):
     warmup_us: float | None = field(default=None, name="warmupMicros")
     """Its first mini-batch."""
     startup_us: float | None = field(default=None, name="startupMicros")
-    """From the process's creation to its first mini-batch."""
+    """From the process's creation to its first mini-batch, without its wait for the plan."""
     parts_committed: int | None = None
     """Parts that it put into the sink."""
     parity: ParityCheck | None = None

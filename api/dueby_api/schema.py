@@ -122,7 +122,7 @@ def require_time(name: str, moment: datetime | None) -> None:
 def validate(kind: type[Kind], document: object, *, origin: str = "") -> Kind:
     """Return the document as `kind`. Raise Invalid with the first error's field, after `origin`, and a sentence."""
     if not isinstance(document, Mapping):
-        raise Invalid(origin or kind.__name__, f"expected a mapping of fields, as a {kind.__name__} has")
+        raise Invalid(origin or kind.__name__, f"expected a mapping of fields, as every {kind.__name__} is")
     try:
         return msgspec.convert(document, kind, strict=True)
     except msgspec.ValidationError as error:

@@ -9,8 +9,10 @@ from typing import Annotated
 
 from dueby_api.engines import EngineName
 from dueby_api.grid import Grid, Share
-from dueby_api.inference_job import MAX_N, Model, Sink, Source
+from dueby_api.inference_job import MAX_N, Model, Sink
+from dueby_api.output import Output
 from dueby_api.schema import Meta, Spec
+from dueby_api.source import Source
 
 # 300 MB as RGB. Larger images are not photos, and some are made to fill a memory.
 MAX_PIXELS = 100_000_000
@@ -49,16 +51,35 @@ class IndexConfig(OnceConfig, frozen=True, kw_only=True):
 
     model: Model
     """The job's model, for the fingerprint and for the cost of decoding to its image size."""
+    output: Output = Output()
+    """What the rows are to hold, for the fingerprint."""
     source: Source
     """The images."""
     images: Count | None = None
     """The job's `images`: needed for a synthetic source, otherwise an upper limit."""
+    cache_dir: str | None = None
+    """Folder in which workers of this machine have noted what they know of models; absent: the model is loaded."""
     max_pixels: Count = MAX_PIXELS
     """Larger images are not decoded."""
 
 
 class FinishConfig(OnceConfig, frozen=True, kw_only=True):
     """The finish step: see that every part is there, count rows and errors, write `_SUCCESS`."""
+
+
+class EarlyConfig(Spec, frozen=True, kw_only=True):
+    """A worker that is started before there is a plan: what it loads until it is told its WorkConfig."""
+
+    model: Model
+    """The job's model."""
+    output: Output = Output()
+    """What the rows hold."""
+    engine: EngineName
+    """The engine that the plan will most likely choose."""
+    threads: Threads
+    """Threads of the model: the slice."""
+    cores: tuple[Whole, ...] | None = None
+    """Cores that the process is pinned to; none: wherever the system puts it."""
 
 
 class WorkConfig(Spec, frozen=True, kw_only=True):
@@ -98,6 +119,8 @@ class WorkConfig(Spec, frozen=True, kw_only=True):
     """Images in a part; fixed by the job's first plan."""
     model: Model
     """The model."""
+    output: Output = Output()
+    """What the rows hold."""
     source: Source
     """The images."""
     sink: Sink
@@ -115,7 +138,7 @@ class WorkConfig(Spec, frozen=True, kw_only=True):
     port_file: str | None = None
     """File that the real port is written to."""
     cache_dir: str | None = None
-    """Folder for compiled models, shared by all workers of the machine."""
+    """Folder for compiled models and for what is known of models, shared by all workers of the machine."""
     max_pixels: Count = MAX_PIXELS
     """Larger images are rows with an error, refused by their header."""
 

@@ -37,9 +37,9 @@ class ParityCheck(LenientSpec, frozen=True, kw_only=True):
     """How far an engine's first results are from plain fp32 PyTorch's."""
 
     max_difference: Annotated[float, Meta(ge=0, le=10**9)] | None = None
-    """The largest difference of a probability."""
+    """The largest difference of a probability; of an embedding, the longest difference beside the vector's length."""
     same_top1: Annotated[float, Meta(ge=0, le=1)] | None = field(default=None, name="sameTop1")
-    """Share of images with the same best class."""
+    """Share of images with the same best class; absent for embeddings."""
     ok: bool = False
     """Whether that is within the engine's and the precision's limits."""
     sentence: Sentence = ""
@@ -96,7 +96,7 @@ class WorkerProgress(LenientSpec, frozen=True, kw_only=True):
     warmup_us: Micros | None = field(default=None, name="warmupMicros")
     """W: its first mini-batch."""
     startup_us: Micros | None = field(default=None, name="startupMicros")
-    """S: from the process's creation to its first mini-batch."""
+    """S: from the process's creation to its first mini-batch, without its wait for a plan."""
     images_per_second: Annotated[float, Meta(ge=0, le=10**9)] | None = None
     """Rate over its recent mini-batches."""
     seconds_since_batch: Annotated[float, Meta(ge=0, le=10**9)] | None = None

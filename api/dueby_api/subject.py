@@ -8,6 +8,7 @@ and planned separately.
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from dueby_api.classifiers import plain_name
 from dueby_api.engines import EngineName, Precision
 from dueby_api.gpu_profile import ProfileSpec
 from dueby_api.inference_job import Model
@@ -53,7 +54,7 @@ class Subject:
     def parts(self) -> tuple[str, ...]:
         """Class, model, image size, precision and engine as texts, from which names of profiles are made."""
         about = self.about
-        return self.device_class, about.model, str(about.image_size), about.precision, about.engine
+        return self.device_class, plain_name(about.model), str(about.image_size), about.precision, about.engine
 
     def of_class(self, device_class: str) -> "Subject":
         """Return the same subject on another device class."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import IO
 
 from rich.console import Console
 from rich.text import Text
@@ -17,6 +18,22 @@ def people_console(*, stderr: bool = False) -> Console:
     if console.is_terminal:
         return console
     return Console(highlight=False, stderr=stderr, width=_WIDTH_OF_FILES, soft_wrap=True)
+
+
+def plain_console(file: IO[str]) -> Console:
+    """Return a console that writes into the file, and nothing but text, wherever this process runs.
+
+    A notebook tells programs to use colours, and rich to show everything in the notebook.
+    """
+    return Console(
+        file=file,
+        highlight=False,
+        width=_WIDTH_OF_FILES,
+        soft_wrap=True,
+        color_system=None,
+        force_terminal=False,
+        force_jupyter=False,
+    )
 
 
 def can_redraw(console: Console) -> bool:
@@ -38,5 +55,5 @@ class Teller:
 
     @property
     def say_of_step(self) -> Callable[[str], None] | None:
-        """Say what a step's process has said; None if that may speak for itself, since nothing else is shown."""
-        return self.say if self.prefix else None
+        """Say what a step's process has said; None if it may speak for itself, on a stderr that shows nothing else."""
+        return None if self.console.stderr and not self.prefix else self.say

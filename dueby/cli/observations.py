@@ -8,7 +8,7 @@ measured again meanwhile are left alone.
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dueby.cli.files import read_profiles, sole_writer, to_yaml
+from dueby.inputs.files import read_profiles, sole_writer, to_yaml
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, ObservedJob
 from dueby_api.words import counted

@@ -8,22 +8,17 @@ import json
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dueby.cli.deadline_advice import advise_deadline
-from dueby.cli.files import profile_home, read_profiles, to_yaml
-from dueby.cli.manifests import read_manifests
+from dueby.inputs.files import read_profiles, to_yaml
+from dueby.inputs.manifests import read_manifests
+from dueby.planning import default_profiles, judge_job
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob, JobSpec
-from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.answer import answer_document
-from dueby_planner.deadline_classes import Verdict, judge
-from dueby_planner.model.problem import Problem
-from dueby_planner.profiles.machine_pool import machine_pool
-from dueby_planner.profiles.pool import build_pool
-from dueby_planner.profiles.size_prediction import predictions
+from dueby_planner.deadline_classes import Verdict
 
 # 1 and 2 are taken: a bug, and wrong input.
 EXIT_INFEASIBLE = 3
@@ -86,62 +81,6 @@ def _run_all(jobs: Sequence[InferenceJob], arguments: argparse.Namespace) -> int
 
     profiles = read_profiles(arguments.profiles or default_profiles())
     return plan_all(jobs, profiles, parse_pool(arguments.pool), output=arguments.output)
-
-
-def judge_job(job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int]) -> Verdict:
-    """Return what would be done with the job now; without paths or counts, by this machine's profiles and devices."""
-    profiles = read_profiles(paths or default_profiles())
-    profiles += predictions(profiles, job.spec.model)
-    counts = counts or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
-    return plan_job(job, profiles, counts, now_us=time.time_ns() // 1000)
-
-
-def plan_job(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Verdict:
-    """Return what would be done with the job by its deadline class if it were created now."""
-    return judge(plan_problem(job, profiles, counts, now_us=now_us), job.spec.deadline_class)
-
-
-def plan_problem(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Problem:
-    """Return the job as the planner's problem if it were created now. Raise Invalid without N or time."""
-    if job.spec.images is None:
-        raise Invalid("spec.images", "is missing; a plan needs N, because it doesn't count the images of the source")
-    time_us = job.spec.deadline_us(accepted_us=now_us) - now_us
-    if time_us <= 0:
-        raise Invalid(
-            "spec.deadlineTime", f"is in the past, by {-time_us / MICROS_PER_SECOND:,.0f} s; give a time in the future"
-        )
-    return problem_of(job.spec, profiles, counts, images=job.spec.images, time_us=time_us)
-
-
-def require_plannable(spec: JobSpec, profiles: Sequence[GPUProfile], counts: Mapping[str, int]) -> None:
-    """Raise Invalid if no plan can be made, however many images there are and whenever the deadline is."""
-    _ = problem_of(spec, profiles, counts, images=1, time_us=1).rule
-
-
-def problem_of(
-    spec: JobSpec, profiles: Sequence[GPUProfile], counts: Mapping[str, int], *, images: int, time_us: int
-) -> Problem:
-    """Return the job as the planner's problem."""
-    return Problem(
-        pool=build_pool(spec, profiles, counts),
-        images=images,
-        time_us=time_us,
-        confidence=spec.planned_confidence,
-        max_gpus=spec.gpus.max,
-        objective=spec.objective,
-        reserve=spec.gpus.reserve,
-        max_iterations=spec.gpus.max_iterations,
-    )
-
-
-def default_profiles() -> list[str]:
-    """Return the folder of this machine's profiles; raise Invalid if it has none."""
-    home = profile_home()
-    if not home.is_dir() or not any(home.iterdir()):
-        raise Invalid(
-            "--profiles", f"is missing, and {home} has no profiles; measure this machine with: dueby profile -o {home}"
-        )
-    return [str(home)]
 
 
 def parse_pool(entries: list[str]) -> dict[str, int]:

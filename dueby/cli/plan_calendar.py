@@ -1,28 +1,16 @@
 """`dueby plan` for several jobs: all of them on one pool, each as its deadline class promises."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from dueby.cli.calendar_html import print_page
-from dueby.cli.manifests import naming
-from dueby.cli.plan import EXIT_INFEASIBLE, plan_problem, print_document
-from dueby_api.calendar import CalendarAnswer, PlannedJob, PlannedWindow
-from dueby_api.errors import Invalid
+from dueby.cli.plan import EXIT_INFEASIBLE, print_document
+from dueby.planned_calendar import calendar_of, machine_of, shown_plan
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
-from dueby_api.units import MICROS_PER_SECOND
-from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool, work_words
-from dueby_planner.answer import device_word
-from dueby_planner.calendar.answer import calendar_answer, refusal_sentence
-from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
-from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.pool import idle_pool
-from dueby_planner.calendar.verify import verify_calendar
-from dueby_planner.profiles.machine_pool import machine_pool
+from dueby_planner.calendar.answer import calendar_answer
+from dueby_planner.calendar.calendar import Calendar
 from dueby_planner.profiles.size_prediction import predictions
-
-Known = Sequence[tuple[InferenceJob, list[GPUProfile]]]
-"""Each job with the profiles that are known of its model, measured and predicted."""
 
 
 def plan_all(jobs: Sequence[InferenceJob], profiles: list[GPUProfile], counts: dict[str, int], *, output: str) -> int:
@@ -32,26 +20,10 @@ def plan_all(jobs: Sequence[InferenceJob], profiles: list[GPUProfile], counts: d
     """
     known = [(job, [*profiles, *predictions(profiles, job.spec.model)]) for job in jobs]
     now_us = time.time_ns() // 1000
-    calendar = calendar_of(known, counts or _machine(known), now_us=now_us)
+    calendar = calendar_of(known, counts or machine_of(known), now_us=now_us)
     print_calendar(calendar, output, now_us=now_us)
     urgent = [found for found in calendar.placements if len(jobs) == 1 or found.job.deadline_class in ("Hard", "Soft")]
     return 0 if all(found.is_in_time for found in urgent) else EXIT_INFEASIBLE
-
-
-def calendar_of(known: Known, counts: Mapping[str, int], *, now_us: int) -> Calendar:
-    """Return the calendar of jobs that are created now, each with a name of its own.
-
-    Raise Invalid if one of them can't be planned.
-    """
-    placed = []
-    for job, profiles in known:
-        with naming(job):
-            problem = plan_problem(job, profiles, dict(counts), now_us=now_us)
-            _ = problem.rule  # which refuses a confidence that is too high for the profiles
-        placed.append(CalendarJob(name=job.metadata.name, deadline_class=job.spec.deadline_class, problem=problem))
-    calendar = make_calendar(placed, idle_pool(counts))
-    verify_calendar(calendar)
-    return calendar
 
 
 def print_calendar(calendar: Calendar, output: str, *, now_us: int) -> None:
@@ -71,74 +43,3 @@ def print_calendar(calendar: Calendar, output: str, *, now_us: int) -> None:
     from dueby.cli.calendar_table import print_table
 
     print_table(shown)
-
-
-def shown_plan(calendar: Calendar, answer: CalendarAnswer, *, now_us: int) -> ShownCalendar:
-    """Return the calendar as it is shown."""
-    return ShownCalendar(
-        now_us=now_us,
-        jobs=tuple(
-            _shown_job(calendar, found, planned)
-            for found, planned in zip(calendar.placements, answer.jobs, strict=True)
-        ),
-        pool=tuple(
-            ShownPool(device_class=pool.device_class, devices=pool.devices, peak=pool.peak) for pool in answer.pool
-        ),
-        device=device_word(calendar.placements[0].job.problem.pool),
-        warnings=answer.warnings,
-    )
-
-
-def _shown_job(calendar: Calendar, found: Placement, planned: PlannedJob) -> ShownJob:
-    deadline_s = found.job.problem.time_us / MICROS_PER_SECOND
-    is_refused = found.action in ("Refuse", "Hold")
-    sentence = ""
-    if is_refused:
-        sentence = f"{planned.name}: {refusal_sentence(calendar, found)}"
-    elif found.action == "Wait":
-        sentence = f"{planned.name} waits: no device is left for it now."
-    return ShownJob(
-        name=planned.name,
-        deadline_class=planned.deadline_class,
-        state=planned.action,
-        deadline_s=deadline_s,
-        starts_s=min((window.from_seconds for window in planned.windows), default=None),
-        expected_s=planned.expected_seconds,
-        sure_s=None if planned.slack_seconds is None else deadline_s - planned.slack_seconds,
-        confidence=found.job.problem.confidence,
-        slack_s=planned.slack_seconds,
-        gpus=planned.gpus,
-        holds=tuple(_hold(window) for window in planned.windows),
-        is_refused=is_refused,
-        sentence=sentence,
-    )
-
-
-def _hold(window: PlannedWindow) -> Hold:
-    return Hold(
-        device_class=window.device_class,
-        from_s=window.from_seconds,
-        to_s=window.to_seconds,
-        count=window.count,
-        work=work_words(images=window.images, mini_batch_size=window.mini_batch_size, engine=window.engine),
-    )
-
-
-def _machine(known: Known) -> dict[str, int]:
-    """Return this machine's devices, if all jobs take the same of them."""
-    pools = {
-        job.metadata.name: machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
-        for job, profiles in known
-    }
-    first = known[0][0].metadata.name
-    for name, pool in pools.items():
-        if pool != pools[first]:
-            one, other = (
-                ", ".join(f"{device}={count}" for device, count in found.items()) for found in (pools[first], pool)
-            )
-            raise Invalid(
-                "--pool",
-                f"is missing: {first} is fastest on {one} of this machine and {name} on {other}, which are the same "
-                "cores. Give the devices to plan with.",
-            )
-    return pools[first]

@@ -10,17 +10,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from rich.console import Console
 from rich.text import Text
 
 from dueby.cli.console import people_console
-from dueby.cli.files import folder_name, require_folder, write_profile
 from dueby.cli.profile_table import print_profile
 from dueby.cli.progress_bar import show_progress
+from dueby.inputs.files import folder_name, require_folder, write_profile
+from dueby_api.classifiers import is_onnx
 from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
+from dueby_api.source import Source
 from dueby_profiler.files import write_text
 
 if TYPE_CHECKING:
@@ -47,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights as in a job's manifest (default: none, which are random ones: weights don't change the times)",
     )
     add_subject_arguments(parser)
+    parser.add_argument(
+        "--photos",
+        metavar="URI",
+        help="photos, as source.uri of a job names them, on which another precision than fp32 is compared with fp32; "
+        "needs --weights",
+    )
     parser.add_argument(
         "--class",
         action="append",
@@ -85,16 +94,23 @@ def add_subject_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=("auto", *get_args(EngineName)),
         default="auto",
-        help="engine (default: auto, which takes the fastest)",
+        metavar="ENGINE",
+        help="%(choices)s (default: auto, which takes the fastest)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, write the profiles and return 0."""
     model = _model(arguments)
+    if is_onnx(model.name) and arguments.monitor:
+        raise Invalid("--monitor", "counts a network's operations, which only PyTorch's can tell; leave it out")
     if arguments.memory_map:
+        if is_onnx(model.name):
+            raise Invalid("--memory-map", "compares image sizes, and an ONNX file has its own; leave it out")
         if arguments.monitor:
             raise Invalid("--monitor", "can't be used with --memory-map, which measures no profile; leave one out")
+        if arguments.photos is not None:
+            raise Invalid("--photos", "can't be used with --memory-map, which classifies nothing; leave one out")
         measure_memory(model, arguments.output, classes=arguments.classes)
     else:
         measure(
@@ -103,6 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
             quick=arguments.quick,
             classes=arguments.classes,
             monitored=arguments.monitor,
+            source=named_photos(arguments.photos, model),
         )
     return 0
 
@@ -114,8 +131,14 @@ def measure(
     quick: bool,
     classes: Sequence[str] = (),
     monitored: bool = False,
+    source: Source | None = None,
+    console: Console | None = None,
 ) -> list[GPUProfile]:
-    """Measure this machine with the model, write its profiles into the folder, and return them."""
+    """Measure this machine with the model, write its profiles into the folder, and return them.
+
+    On the photos of `source` another precision than fp32 is compared with it. What there is to tell is printed on the
+    console, by default on stderr.
+    """
     # The profiler brings PyTorch, which takes seconds to import; --help shall not wait for it.
     from dueby.local.this_machine import cache_folder
     from dueby_profiler.machine.machine import this_machine
@@ -125,7 +148,7 @@ def measure(
 
     # A name that no model has is refused now, not by the first process that measures.
     describe_model(model)
-    console = people_console(stderr=True)
+    console = console or people_console(stderr=True)
     require_folder(folder)
     machine = this_machine()
     with ExitStack() as stack:
@@ -139,6 +162,7 @@ def measure(
             listener=listener,
             cache_dir=cache_folder(),
             monitor=monitor,
+            source=source,
         )
     paths = [write_profile(profile, folder) for profile in profiles]
     for profile in profiles:
@@ -177,6 +201,17 @@ def _model(arguments: argparse.Namespace) -> Model:
         "engine": arguments.engine,
     }
     return validate(Model, options, origin="the model")
+
+
+def named_photos(uri: str | None, model: Model) -> Source | None:
+    """Return where the photos are; None if none are named. Raise Invalid if nothing can be measured on them."""
+    if uri is None:
+        return None
+    if model.precision == "fp32":
+        raise Invalid("--photos", "shows how far a precision is from fp32; set --precision, or leave it out")
+    if model.weights == "none":
+        raise Invalid("--photos", "tells nothing of random weights; set --weights, such as --weights DEFAULT")
+    return validate(Source, {"uri": uri}, origin="--photos")
 
 
 def _monitor(folder: Path, model: Model, machine: "Machine", listener: "ProgressListener") -> "Monitor":

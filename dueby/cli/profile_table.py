@@ -10,14 +10,31 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted
 
-_HEADINGS = ("BATCH", "STEP L", "P95", "IMAGES/S", "WARM-UP W", "MEMORY", "STEPS")
+HEADINGS = ("BATCH", "STEP L", "P95", "IMAGES/S", "WARM-UP W", "MEMORY", "STEPS")
 
 
 def print_profile(profile: GPUProfile, console: Console) -> None:
     """Print what was measured, and the facts that hold for every size."""
+    columns = [
+        Column(heading=heading, cells=cells) for heading, *cells in zip(HEADINGS, *rows_of(profile), strict=True)
+    ]
+    console.print()
+    console.print(Text(title_of(profile), style="bold"))
+    console.print(fitted_table(columns, width=console.width))
+    console.print(Text(facts_of(profile)))
+
+
+def title_of(profile: GPUProfile) -> str:
+    """Return what the profile is about."""
     spec = profile.spec
     slices = f", {spec.device.slices} side by side" if (spec.device.slices or 1) > 1 else ""
-    rows = [
+    model = f"{spec.model.name}, {spec.model.image_size} px, {spec.model.precision}, {spec.engine}"
+    return f"{spec.device_class}{slices}: {model}"
+
+
+def rows_of(profile: GPUProfile) -> list[tuple[str, ...]]:
+    """Return a row of HEADINGS for each mini-batch size."""
+    return [
         (
             f"{step.mini_batch_size:,}",
             _milliseconds(step.latency_micros.mean),
@@ -27,14 +44,13 @@ def print_profile(profile: GPUProfile, console: Console) -> None:
             f"{step.memory_mib:,} MiB" if step.memory_mib else "",
             f"{step.samples:,}" if step.samples else "",
         )
-        for step in spec.steps
+        for step in profile.spec.steps
     ]
-    columns = [Column(heading=heading, cells=cells) for heading, *cells in zip(_HEADINGS, *rows, strict=True)]
-    console.print()
-    model = f"{spec.model.name}, {spec.model.image_size} px, {spec.model.precision}, {spec.engine}"
-    console.print(Text(f"{spec.device_class}{slices}: {model}", style="bold"))
-    console.print(fitted_table(columns, width=console.width))
-    console.print(Text(", ".join(_facts(profile))))
+
+
+def facts_of(profile: GPUProfile) -> str:
+    """Return what holds for every size."""
+    return ", ".join(_facts(profile))
 
 
 def _facts(profile: GPUProfile) -> Iterator[str]:
@@ -49,6 +65,8 @@ def _facts(profile: GPUProfile) -> Iterator[str]:
     # Above 1, since a model that decoding doesn't slow down is the normal case and not worth a word.
     if spec.contention > 1:
         yield f"while decoding, {spec.contention:.2f} times as slow as model and decoding in sum"
+    if spec.agreement:
+        yield spec.agreement.sentence
     if spec.processes:
         yield counted(spec.processes, "process", "processes")
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dueby.report.parts import Classified
     from dueby.report.photos import Photo
     from dueby.report.run import Run
+    from dueby_worker.images.within import Place
     from dueby_worker.storage.store import Store
 
 RUNS = "_dueby/runs"
@@ -89,7 +90,7 @@ def gather(store: Store, name: str) -> Report:
     is_clean = record.failed == 0 and not record.inherited
     failed = () if is_clean else read_failed(parts, store.read, most=_MAX_FAILED)
     rows = () if record.synthetic else read_classified(parts, store.read, count=_MAX_PHOTOS)
-    return Report(sink=store.uri, run=record, parts=len(parts), failed=failed, photos=load_photos(rows))
+    return Report(sink=store.uri, run=record, parts=len(parts), failed=failed, photos=load_photos(rows, store))
 
 
 def read_run(store: Store, name: str) -> Run:
@@ -101,13 +102,15 @@ def read_run(store: Store, name: str) -> Run:
     return parse_run(name, {file: store.read(f"{folder}/{file}") for file in FILES if file in there})
 
 
-def load_photos(rows: tuple[Classified, ...]) -> tuple[Photo, ...]:
+def load_photos(rows: tuple[Classified, ...], sink: Store) -> tuple[Photo, ...]:
     """Return each row with its photo, which is read again from the source."""
     from dueby.report.photos import QUALITY, SIDE, Photo, to_data_uri
     from dueby_worker.images.decode import decode_image
     from dueby_worker.images.fetch import Fetcher
     from dueby_worker.images.jpeg import encode
     from dueby_worker.images.unreadable import UnreadableImage
+    from dueby_worker.images.within import read_within
+    from dueby_worker.index.frozen_index import find_index
     from dueby_worker.models.preprocessing import Preprocessing
     from dueby_worker.storage.retry import RetryPolicy
     from dueby_worker.storage.store import Unavailable
@@ -118,9 +121,13 @@ def load_photos(rows: tuple[Classified, ...]) -> tuple[Photo, ...]:
         resize_side=SIDE, crop_side=SIDE, interpolation="bicubic", antialias=True, mean=(0, 0, 0), std=(1, 1, 1)
     )
 
-    def load(row: Classified) -> Photo:
+    index = find_index(sink) if rows else None
+    member_of = index.member_of if index is not None else None
+
+    def load(row: Classified, place: Place | None) -> Photo:
         try:
-            pixels = decode_image(fetcher.read(row.uri), square).pixels
+            data = fetcher.read(row.uri) if place is None else read_within(fetcher, place)
+            pixels = decode_image(data, square).pixels
             return Photo(row=row, picture=to_data_uri(encode(pixels, quality=QUALITY)))
         except Invalid as error:
             return Photo(row=row, picture=None, reason=f"The photo can't be read now: {error.message}")
@@ -128,7 +135,7 @@ def load_photos(rows: tuple[Classified, ...]) -> tuple[Photo, ...]:
             return Photo(row=row, picture=None, reason=f"The photo can't be read now: {error}")
 
     with ThreadPoolExecutor(_READERS) as pool:
-        return tuple(pool.map(load, rows))
+        return tuple(pool.map(load, rows, [member_of(row.index) if member_of else None for row in rows]))
 
 
 def write_page(page: str, *, store: Store, name: str, output: str | None) -> str:

@@ -6,23 +6,23 @@ kill -9, a power cut), the same command continues where it stopped.
 """
 
 import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
+from rich.console import Console
 from rich.text import Text
 
-from dueby.cli.files import profile_home, read_profiles
-from dueby.cli.manifests import naming, read_manifests
-from dueby.cli.places import require_sinks_apart
-from dueby.cli.plan import require_plannable
-from dueby.cli.run_all import RunAll
+from dueby.cli.run_all import RunAll, worst
 from dueby.cli.screen import Screen
-from dueby.cli.session import Session, close_complete
+from dueby.cli.session import End, Session, close_complete
+from dueby.inputs.files import profile_home, read_profiles
+from dueby.inputs.manifests import Manifest, naming, read_manifests
+from dueby.inputs.places import require_sinks_apart
 from dueby.local import steps
 from dueby.local.other_runs import announced
 from dueby.local.this_machine import NO_DEVICES, LocalPool, find_pool, runs_folder, shared_pool
+from dueby.planning import require_plannable
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
@@ -64,44 +64,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the jobs and return the exit code; of several jobs the worst (run_all.py)."""
-    manifests = {manifest.name: manifest for manifest in read_manifests(arguments.file)}
-    require_sinks_apart([manifest.job.spec for manifest in manifests.values()])
+    manifests = read_manifests(arguments.file)
+    require_sinks_apart([manifest.job.spec for manifest in manifests])
     is_one = len(manifests) == 1
     if arguments.retry_failed and not is_one:
         raise Invalid("--retry-failed", "takes one job at a time; name a --file with one job")
     screen = Screen(is_of_one=is_one)
+    ends = run_manifests(manifests, screen, paths=arguments.profiles, retry_failed=arguments.retry_failed)
+    return worst([end.code for end in ends.values()])
+
+
+def run_manifests(
+    manifests: Sequence[Manifest], screen: Screen, *, paths: Sequence[str], retry_failed: bool
+) -> Mapping[str, End]:
+    """Run the jobs on this machine and return how each ended, by its name. Raise what a single job fails of.
+
+    `paths` are files and folders of profiles, by default this machine's.
+    """
+    by_name = {manifest.name: manifest for manifest in manifests}
     with ExitStack() as stack:
-        folders = {name: stack.enter_context(scratch_folder("run")) for name in manifests}
+        folders = {name: stack.enter_context(scratch_folder("run")) for name in by_name}
+        images_left = {name: steps.images_left(manifest.job) for name, manifest in by_name.items()}
         complete = {
             name: partial(close_complete, manifest.job, folders[name], screen.teller(name))
-            for name, manifest in manifests.items()
-            if not arguments.retry_failed and steps.has_every_part(manifest.job)
+            for name, manifest in by_name.items()
+            if not retry_failed and images_left[name] == 0
         }
-        left = {name: manifest for name, manifest in manifests.items() if name not in complete}
+        left = {name: manifest for name, manifest in by_name.items() if name not in complete}
         jobs = [manifest.job for manifest in left.values()]
-        pool = find_devices(jobs, arguments.profiles) if left else NO_DEVICES
+        pool = find_devices(jobs, paths, screen.console) if left else NO_DEVICES
         sessions = []
         for name, manifest in left.items():
-            with naming(manifest.job, is_one=is_one):
+            with naming(manifest.job, is_one=screen.is_of_one):
                 session = Session(
                     manifest.job,
                     pool,
                     file=manifest.file,
                     folder=folders[name],
                     teller=screen.teller(name),
-                    profiles=arguments.profiles or [str(profile_home())],
+                    profiles=paths or [str(profile_home())],
+                    images_left=images_left[name],
                 )
             sessions.append(session)
         slots = [slot.name for slot in pool.slots]
         others = announced(runs_folder(), node=pool.node, jobs=tuple(left), slots=slots)
         for other in stack.enter_context(others):
             screen.console.print(Text(f"Warning: {other.sentence}.", style="yellow"))
-        return RunAll(sessions, complete, pool, screen, retry_failed=arguments.retry_failed).run()
+        return RunAll(sessions, complete, pool, screen, retry_failed=retry_failed).run()
 
 
-def find_devices(jobs: Sequence[InferenceJob], paths: Sequence[str]) -> LocalPool:
+def find_devices(jobs: Sequence[InferenceJob], paths: Sequence[str], console: Console) -> LocalPool:
     """Return this machine's devices for the jobs; raise Invalid for whatever `dueby plan` refuses of them."""
-    profiles = _profiles(jobs, paths)
+    profiles = _profiles(jobs, paths, console)
     pools = {}
     for job in jobs:
         with naming(job, is_one=len(jobs) == 1):
@@ -111,20 +125,21 @@ def find_devices(jobs: Sequence[InferenceJob], paths: Sequence[str]) -> LocalPoo
     return shared_pool(pools)
 
 
-def _profiles(jobs: Sequence[InferenceJob], paths: Sequence[str]) -> list[GPUProfile]:
+def _profiles(jobs: Sequence[InferenceJob], paths: Sequence[str], console: Console) -> list[GPUProfile]:
     """Return the profiles at the paths and predictions from them; by default this machine's, measured if needed."""
     models = [job.spec.model for job in jobs]
+    sources = [job.spec.source for job in jobs]
     if paths:
         given = read_profiles(paths)
         predicted = {found.name: found for model in models for found in predictions(given, model)}
         return [*given, *predicted.values()]
     home = profile_home()
     found = read_profiles([str(home)]) if home.is_dir() else []
-    for model in models:
+    for model, source in zip(models, sources, strict=True):
         if not matching(found, model):
-            print(f"No profile of {model.name} in {home}: measuring this machine first.", file=sys.stderr)
+            console.print(Text(f"No profile of {model.name} in {home}: measuring this machine first."))
             from dueby.cli.profile import measure
 
-            measure(model, home, quick=True)
+            measure(model, home, quick=True, source=source, console=console)
             found = read_profiles([str(home)])
     return found

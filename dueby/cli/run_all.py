@@ -2,10 +2,10 @@
 
 Sources are indexed one after the other, in the order of the deadlines, so that no job waits for one with a later
 deadline. That is done beside the loop, as is what follows a job's end, since others are at work meanwhile. Both are
-processes that these threads wait for; when this process ends, so do they.
+processes that these threads wait for; when this process ends, so do they. While the first source is indexed, workers of
+its job load the model (local/early_workers.py).
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -14,11 +14,11 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from dueby.cli.screen import Screen
-from dueby.cli.session import Session
+from dueby.cli.session import End, Session
 from dueby.local.clock import now_us
 from dueby.local.loop import Loop, Seams
 from dueby.local.process import Process
-from dueby.local.processes import TICK_S, SinkBegun
+from dueby.local.processes import TICK_S, SinkBegun, wait_for_an_end
 from dueby.local.running_job import JobEnd, RunningJob
 from dueby.local.this_machine import LocalPool
 from dueby_api.errors import DueByError, Invalid
@@ -33,7 +33,7 @@ class RunAll:
     def __init__(
         self,
         sessions: Sequence[Session],
-        complete: Mapping[str, Callable[[], int]],
+        complete: Mapping[str, Callable[[], End]],
         pool: LocalPool,
         screen: Screen,
         *,
@@ -44,8 +44,8 @@ class RunAll:
         self.complete = complete
         self.screen = screen
         self.retry_failed = retry_failed
-        self.codes: list[int] = []
-        """The exit codes of the jobs that have ended."""
+        self.ends: dict[str, End] = {}
+        """How those have ended that have, by their names."""
         self.errors: list[DueByError] = []
         """What was wrong with those that have failed."""
         self.on_machine: list[Process] = []
@@ -55,23 +55,28 @@ class RunAll:
         self.closing: list[Future[None]] = []
         self.last: Callable[[], None] | None = None
         """What follows the end of the last job, below the view of it."""
-        seams = Seams(arrived=self._arrived, ended=self._ended, show=screen.show, now_us=now_us, sleep_s=time.sleep)
+        seams = Seams(arrived=self._arrived, ended=self._ended, show=screen.show, now_us=now_us, sleep_s=self._sleep)
         self.loop = Loop(pool, seams)
 
-    def run(self) -> int:
-        """Run until all jobs are over; return the worst exit code. Raise what a single job fails of."""
+    def run(self) -> Mapping[str, End]:
+        """Run until all jobs are over; return how each ended, by its name. Raise what a single job fails of."""
         in_order = sorted(self.sessions.values(), key=lambda session: session.deadline_us)
         self.preparing.append(_in_background(partial(self._index, in_order)))
         for name, close in self.complete.items():
             self.closing.append(_in_background(partial(self._settle, name, close)))
         with self.screen:
             try:
+                # One source is indexed at a time, and the other jobs' models would wait in memory for long.
+                for session in in_order[:1]:
+                    session.start_early()
                 self.loop.run()
             except KeyboardInterrupt:
                 for job in self.loop.jobs:
                     self.sessions[job.name].end(job, None, now_us=self.loop.now_us)
                 raise
             finally:
+                for session in in_order:
+                    session.early.end()
                 for job in self.loop.jobs:
                     job.keep()
         if self.last:
@@ -80,7 +85,7 @@ class RunAll:
             closing.result()
         if self.screen.is_of_one and self.errors:
             raise self.errors[0]
-        return worst(self.codes)
+        return self.ends
 
     def _index(self, sessions: Sequence[Session]) -> None:
         for session in sessions:
@@ -90,6 +95,7 @@ class RunAll:
         try:
             self.ready.put(make())
         except DueByError as error:
+            session.early.end()
             self._fail(session.job.metadata.name, error)
 
     def _arrived(self, may_wait: bool) -> Sequence[RunningJob] | None:
@@ -109,6 +115,10 @@ class RunAll:
     def _are_all_ready(self) -> bool:
         return all(preparing.done() for preparing in self.preparing)
 
+    def _sleep(self, limit_s: float) -> None:
+        # Who waits for the job's end isn't to wait for the next look.
+        wait_for_an_end([process for job in self.loop.jobs for process in job.processes.started], limit_s)
+
     def _ended(self, job: RunningJob, end: JobEnd) -> None:
         session = self.sessions[job.name]
         if isinstance(end.error, SinkBegun) and session.can_begin_anew:
@@ -122,15 +132,15 @@ class RunAll:
         else:
             self.last = settle
 
-    def _settle(self, name: str, close: Callable[[], int]) -> None:
+    def _settle(self, name: str, close: Callable[[], End]) -> None:
         try:
-            self.codes.append(close())
+            self.ends[name] = close()
         except DueByError as error:
             self._fail(name, error)
 
     def _fail(self, name: str, error: DueByError) -> None:
         self.errors.append(error)
-        self.codes.append(2 if isinstance(error, Invalid) else 1)
+        self.ends[name] = End(code=2 if isinstance(error, Invalid) else 1)
         if not self.screen.is_of_one:
             self.screen.teller(name).say(str(error))
 

@@ -7,18 +7,23 @@ import json
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 
-from dueby.cli.console import Teller
+from rich.console import Console
+
+from dueby.cli.console import Teller, plain_console
 from dueby.cli.deadline_advice import advise_deadline
-from dueby.cli.files import to_yaml, without_secrets
 from dueby.cli.observations import note_rows
 from dueby.cli.plan import EXIT_INFEASIBLE
 from dueby.cli.plan_table import print_plan
 from dueby.cli.summary import EXIT_LATE, print_complete, print_summary, summarise
+from dueby.inputs.files import to_yaml, without_secrets
 from dueby.local import steps
 from dueby.local.clock import now_us
+from dueby.local.early_plan import first_devices
+from dueby.local.early_workers import EarlyWorkers
 from dueby.local.edits import ManifestWatch
 from dueby.local.job import first_snapshot
 from dueby.local.observations import rows_of_run
@@ -37,13 +42,27 @@ from dueby_api.units import from_micros
 from dueby_api.words import counted
 from dueby_planner.deadline_classes import Verdict
 from dueby_worker.engines.host import process_environment
-from dueby_worker.output.parts import parts_among
+from dueby_worker.output.part_names import parts_among
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 
 # Once the rows are there, the record of the run is worth so much waiting, not a worker's ten minutes.
 _RECORD_RETRY_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """How a job's run ended."""
+
+    code: int
+    """The exit code."""
+    run: str = ""
+    """The run's name in the sink; empty if none was begun."""
+    summary: Summary | None = None
+    """What came of it; None if it was refused or failed."""
+    refusal: str = ""
+    """Why it was refused; empty if it wasn't."""
 
 
 class Session:
@@ -58,13 +77,16 @@ class Session:
         folder: Path,
         teller: Teller,
         profiles: Sequence[str] = (),
+        images_left: int | None = None,
     ) -> None:
-        """`profiles` are the files and folders of profiles in which to note what the run shows. Raise Invalid if the
-        deadline has passed.
+        """`profiles` are the files and folders of profiles in which to note what the run shows. `images_left` are those
+        to be done, as far as that is known before the source is indexed. Raise Invalid if the deadline has passed.
         """
         self.job = job
         self.profiles = profiles
         self.pool = pool
+        self.images_left = images_left
+        self.early = EarlyWorkers()
         self.file = file
         self.folder = folder
         self.teller = teller
@@ -76,6 +98,15 @@ class Session:
             raise Invalid(
                 "spec.deadlineTime", f"{from_micros(self.deadline_us)} is in the past; give a time in the future"
             )
+
+    def start_early(self) -> None:
+        """Start workers that load the model while the source is indexed, on the devices that the plan will surely have.
+
+        To be called in the main thread.
+        """
+        time_us = self.deadline_us - now_us()
+        devices = first_devices(self.job, self.pool, images=self.images_left, time_us=time_us)
+        self.early.start(self.job, devices, folder=self._worker_folder("early"), environment_of=process_environment)
 
     def prepare(self, on_machine: list[Process]) -> RunningJob:
         """Index the source and return the job as it is planned. `on_machine` are the processes of all jobs."""
@@ -104,8 +135,8 @@ class Session:
         self.indexed = replace(self.indexed, part_size=begun.part_size)
         return self._running_job()
 
-    def close(self, running: RunningJob, end: JobEnd, *, retry_failed: bool = False) -> int:
-        """Finish the sink of a job that has ended, tell people how, and return the exit code.
+    def close(self, running: RunningJob, end: JobEnd, *, retry_failed: bool = False) -> End:
+        """Finish the sink of a job that has ended, tell people how, and return it.
 
         Raise the error that it failed with.
         """
@@ -113,8 +144,8 @@ class Session:
         if end.error:
             raise end.error
         if end.ended == "Refused":
-            self._print_refusal(end)
-            return EXIT_INFEASIBLE
+            self._show_refusal(end)
+            return End(code=EXIT_INFEASIBLE, refusal=self._refusal(end))
         closed = self._finish(end, retry_failed=retry_failed)
         summary = self.end(running, end, now_us=end.now_us, closed=closed)
         rows = rows_of_run(
@@ -122,7 +153,7 @@ class Session:
         )
         for sentence in note_rows(rows, self.pool.profiles, self.profiles, node=self.pool.node):
             self.teller.say(sentence)
-        return 0 if summary.verdict == "Succeeded" else EXIT_LATE
+        return End(code=0 if summary.verdict == "Succeeded" else EXIT_LATE, run=self.name, summary=summary)
 
     def end(
         self, running: RunningJob, end: JobEnd | None, *, now_us: int, closed: FinishResult | None = None
@@ -170,7 +201,7 @@ class Session:
             keep=self._keep_at_once,
             edited_job=ManifestWatch(self.file, self.job, self.teller.say).edited_job,
             say=self.teller.say,
-            show_plan=self._print_plan,
+            show_plan=self._show_plan,
         )
         return RunningJob(job, self.pool, processes=self._processes(), record=record, seams=seams)
 
@@ -178,28 +209,43 @@ class Session:
         return Processes(
             self.job,
             self.pool.slots,
-            folder=Path(tempfile.mkdtemp(prefix="retry-" if retry_failed else "workers-", dir=self.folder)),
+            folder=self._worker_folder("retry" if retry_failed else "workers"),
             cache_folder=cache_folder(),
             images=self.indexed.images,
             fingerprint=self.indexed.fingerprint,
             retry_failed=retry_failed,
             environment_of=process_environment,
             on_machine=self.on_machine,
+            early=None if retry_failed else self.early,
         )
 
-    def _print_plan(self, verdict: Verdict) -> None:
+    def _worker_folder(self, purpose: str) -> Path:
+        return Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=self.folder))
+
+    def _show_plan(self, verdict: Verdict) -> None:
+        if self.teller.prefix:
+            self.teller.say("its plan")
+        self._print_plan(verdict, self.teller.console)
+
+    def _print_plan(self, verdict: Verdict, console: Console) -> None:
         def advise(earliest_us: int) -> str:
             return advise_deadline(self.job.spec, earliest_us, now_us=now_us(), start_us=self.start_us)
 
-        if self.teller.prefix:
-            self.teller.say("its plan")
-        print_plan(verdict, self.teller.console, cost=self.indexed.cost, advise=advise)
+        print_plan(verdict, console, cost=self.indexed.cost, advise=advise)
 
-    def _print_refusal(self, end: JobEnd) -> None:
+    def _show_refusal(self, end: JobEnd) -> None:
         if end.verdict:
-            self._print_plan(end.verdict)
+            self._show_plan(end.verdict)
         else:
-            self.teller.say(f"Infeasible: {end.sentence}")
+            self.teller.say(_refusal_beside_others(end))
+
+    def _refusal(self, end: JobEnd) -> str:
+        """Return the same as a text."""
+        if not end.verdict:
+            return _refusal_beside_others(end)
+        text = StringIO()
+        self._print_plan(end.verdict, plain_console(text))
+        return text.getvalue().rstrip()
 
     def _finish(self, end: JobEnd, *, retry_failed: bool) -> FinishResult | None:
         """Finish the sink if every part is there, and return its rows and errors; None if parts are missing."""
@@ -226,14 +272,28 @@ class Session:
             return None
 
 
-def close_complete(job: InferenceJob, folder: Path, teller: Teller) -> int:
-    """Finish a sink that holds every part already, and return the exit code.
+def _refusal_beside_others(end: JobEnd) -> str:
+    return f"Infeasible: {end.sentence}"
+
+
+def close_complete(job: InferenceJob, folder: Path, teller: Teller) -> End:
+    """Finish a sink that holds every part already, and return how it ended.
 
     Raise Invalid if the rows are of other images or another model.
     """
     steps.index(job, folder, teller.say_of_step)
     closed = steps.finish(job, folder, teller.say_of_step)
-    return print_complete(job, closed, teller.console, prefix=teller.prefix)
+    code = print_complete(job, closed, teller.console, prefix=teller.prefix)
+    summary = Summary(
+        job=job.metadata.name,
+        images=closed.rows,
+        images_done=closed.rows,
+        images_failed=closed.errors,
+        images_warned=closed.warnings,
+        verdict="Failed" if code else "Succeeded",
+        model=job.spec.model,
+    )
+    return End(code=code, summary=summary)
 
 
 def _parts_there(sink: Store, images: int, part_size: int) -> Parts:

@@ -12,10 +12,10 @@ from rich.text import Text
 from dueby.cli.calendar_html import print_page
 from dueby.cli.calendar_table import lines_of, print_table
 from dueby.cli.console import can_redraw, people_console
-from dueby.cli.files import read_text
-from dueby.cli.job_list import MAX_LIST, read_jobs
-from dueby.cli.kubectl import list_jobs
 from dueby.cli.plan import print_document
+from dueby.cluster.job_list import MAX_LIST, read_jobs
+from dueby.cluster.kubectl import list_jobs
+from dueby.inputs.files import read_text
 from dueby_api.errors import DueByError, Invalid
 from dueby_api.units import format_time
 from dueby_pages.calendar import ShownCalendar

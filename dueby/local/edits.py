@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 
-from dueby.cli.manifests import read_job
+from dueby.inputs.manifests import read_job
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 

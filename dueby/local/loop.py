@@ -30,6 +30,7 @@ class Seams:
     show: Callable[[Sequence[Status]], None]
     now_us: Callable[[], int]
     sleep_s: Callable[[float], None]
+    """Sleep so long, or until a worker's process ends."""
 
 
 class Loop:

@@ -41,7 +41,7 @@ def rows_of_run(
                 busy.add(process.slot.name)
     devices = sum(pool.counts.values())
     gave_back = any(replan.reason in ("Ahead", "GaveWay") for replan in record.replans)
-    if job.spec.worker.has_own_software or gave_back or min(len(busy), _planned_at_first(processes)) < devices:
+    if job.spec.has_own_times or gave_back or min(len(busy), _planned_at_first(processes)) < devices:
         return {}
     rows = {name: row_of(run, workers, now_us=now_us) for name, workers in shown.items()}
     return {name: row for name, row in rows.items() if row.step_ratio is not None}

@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.request
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import TypeVar
 
@@ -75,7 +76,8 @@ class Process:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/progress", timeout=SCRAPE_TIMEOUT_S) as answer:
                 self.progress = decode(WorkerProgress, answer.read())
             self.read_us = now_us()
-        except (OSError, ValueError, Invalid):  # not listening yet, or too busy to answer: no news
+        # Not listening yet, too busy, or killed while it answers: no news.
+        except (OSError, HTTPException, ValueError, Invalid):
             return
         if self.progress.batches and not self.is_gone:
             self.state = "running"

@@ -6,28 +6,28 @@ Workers die with this process, however it dies, so that nothing is left running 
 
 import json
 import os
+import select
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from dueby.local.clock import now_us
+from dueby.local.early_workers import EarlyWorkers
 from dueby.local.process import Process
 from dueby.local.slots import Slot
+from dueby.local.worker_process import EnvironmentOf, config_path, start_worker
 from dueby_api.engines import EngineName
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import InferenceJob
-from dueby_api.step_config import LOSSES_VARIABLE
 from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError
 from dueby_api.words import counted
 from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.step_configs import common_config, own_config
-from dueby_worker.system.end_with_parent import ending_with_me
-from dueby_worker.system.scratch import temporary_files_in
 
 # How often workers are looked at.
 TICK_S = 0.5
@@ -58,10 +58,14 @@ class Processes:
         images: int,
         fingerprint: str | None,
         retry_failed: bool,
-        environment_of: Callable[[EngineName, int], Mapping[str, str]],
+        environment_of: EnvironmentOf,
         on_machine: list[Process] | None = None,
+        early: EarlyWorkers | None = None,
     ) -> None:
-        """`on_machine` are the processes of all jobs that share the slots; those of this job are added to it."""
+        """`on_machine` are the processes of all jobs that share the slots; those of this job are added to it.
+
+        `early` are those that were started before there was a plan.
+        """
         self.job = job
         self.slots = tuple(slots)
         self.on_machine = [] if on_machine is None else on_machine
@@ -71,6 +75,7 @@ class Processes:
         self.fingerprint = fingerprint
         self.retry_failed = retry_failed
         self.environment_of = environment_of
+        self.early = early or EarlyWorkers()
         self.started: list[Process] = []
         self.scrapers = ThreadPoolExecutor(16, thread_name_prefix="scrape")
 
@@ -100,7 +105,12 @@ class Processes:
 
     def stop_all(self) -> None:
         """Stop every worker that is still there."""
+        self.early.end()
         stop_together([self])
+
+    def end_early(self) -> None:
+        """End the early workers that have been given no work: the plan does without them."""
+        self.early.end()
 
     def observe(self) -> tuple[WorkerModel, ...]:
         """Return every worker as it is now."""
@@ -141,39 +151,32 @@ class Processes:
 
     def _start(self, assignment: Assignment, *, part_size: int, shares: list[list[int]], rank: int) -> Process:
         slot = self.free_slot(assignment.device_class)
-        folder = self.folder / assignment.worker
-        folder.mkdir(parents=True)
         losses = sum(process.state == "lost" for process in self.started)
-        config = folder / "config.json"
+        early = self.early.take(slot, assignment.choice.engine)
+        folder = early.folder if early else self.folder / assignment.worker
+        folder.mkdir(parents=True, exist_ok=early is not None)
         document = self._config(assignment, slot, folder, part_size=part_size, shares=shares, rank=rank)
-        config.write_text(json.dumps(document, indent=1), encoding="utf-8")
-        environment = {
-            **os.environ,
-            **temporary_files_in(self.folder),
-            **own_variables(self.job),
-            **self.environment_of(assignment.choice.engine, slot.threads),
-            "DUEBY_TERMINATION_LOG": str(folder / "last-words.json"),
-            LOSSES_VARIABLE: str(losses),
-            **({"CUDA_VISIBLE_DEVICES": slot.gpu} if slot.gpu else {}),
-        }
-        with (folder / "log.txt").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "dueby_worker", "work", "--config", str(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                # Ctrl-C is for this process; it tells its workers.
-                start_new_session=True,
-                preexec_fn=ending_with_me(),
-            )
+        config_path(folder).write_text(json.dumps(document, indent=1), encoding="utf-8")
+        if early:
+            early.tell()
         return Process(
             assignment=assignment,
             slot=slot,
-            process=process,
+            process=early.process if early else self._start_process(assignment.choice.engine, slot, folder, losses),
             created_us=now_us(),
             folder=folder,
             part_size=part_size,
+            losses=losses,
+        )
+
+    def _start_process(self, engine: EngineName, slot: Slot, folder: Path, losses: int) -> subprocess.Popen[bytes]:
+        return start_worker(
+            self.job,
+            slot,
+            engine,
+            folder=folder,
+            scratch=self.folder,
+            environment_of=self.environment_of,
             losses=losses,
         )
 
@@ -208,6 +211,20 @@ def stop_together(jobs: Iterable[Processes]) -> None:
         job.observe()
 
 
+def wait_for_an_end(processes: Iterable[Process], limit_s: float) -> None:
+    """Wait until one of the processes has ended that weren't known to have, but no longer than this."""
+    ends = select.poll()
+    with ExitStack() as stack:
+        for process in processes:
+            # It isn't reaped before it is observed, so its number is still its own. Some kernels know no such thing.
+            with suppress(OSError):
+                if process.has_slot:
+                    descriptor = os.pidfd_open(process.process.pid)
+                    stack.callback(os.close, descriptor)
+                    ends.register(descriptor, select.POLLIN)
+        ends.poll(limit_s * 1000)
+
+
 def _stop(stopping: Sequence[Process], state: WorkerState) -> None:
     for process in stopping:
         process.state = state
@@ -220,15 +237,3 @@ def _stop(stopping: Sequence[Process], state: WorkerState) -> None:
         except subprocess.TimeoutExpired:
             process.process.kill()
             process.process.wait()
-
-
-def own_variables(job: InferenceJob) -> dict[str, str]:
-    """Return the environment variables that the job gives its workers.
-
-    What a variable takes from an object of a cluster (`valueFrom`) is here what the user's own environment has.
-    """
-    return {
-        variable["name"]: variable.get("value") or ""
-        for variable in job.spec.worker.env
-        if not variable.get("valueFrom")
-    }

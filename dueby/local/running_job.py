@@ -140,6 +140,7 @@ class RunningJob:
             verdict, sentence = refused.verdict, refused.sentence
             return None, JobEnd(ended="Refused", now_us=self.now_us, model=model, verdict=verdict, sentence=sentence)
         self._act(decision)
+        self.processes.end_early()
         shown = self._show(model, work, decision.status)
         ended = _end_of(decision)
         if ended is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dueby.local.processes import TICK_S, Processes
+from dueby.local.this_machine import cache_folder
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import InferenceJob
@@ -59,27 +60,31 @@ def index(job: InferenceJob, folder: Path, say: Say | None = None) -> Indexed:
     # A sink that somebody has laid claim to is looked at with the model in hand, before any of its parts count.
     if images and read_sink_manifest(open_store(job.spec.sink.uri)) is None:
         return Indexed(images=images, fingerprint=None, part_size=None, cost=FREE)
-    found = _run_step("index", index_config(job), folder, IndexResult, say)
+    config = {**index_config(job), "cacheDir": str(cache_folder())}
+    found = _run_step("index", config, folder, IndexResult, say)
     return Indexed(
         images=found.images, fingerprint=found.fingerprint, part_size=found.part_size, cost=found.input_cost or FREE
     )
 
 
-def has_every_part(job: InferenceJob) -> bool:
-    """Return whether the sink holds every part of a job that may go on with it.
+def images_left(job: InferenceJob) -> int | None:
+    """Return how many images are to be done by what the job and its sink say; None if neither knows N.
 
-    It needs no device, no profile and no time, so it is asked for before anything else. Whether the rows are of these
-    images and this model, the index step finds out.
+    0: the sink holds every part of a job that may go on with it. That takes no device, no profile and no time, so it is
+    asked for before anything else. Whether the rows are of these images and this model, the index step finds out.
     """
     if job.spec.sink.if_exists != "Resume":
-        return False
+        return job.spec.images
     # A store that doesn't answer, or has something else, is the index step's to tell of.
     store = open_store(job.spec.sink.uri, retry=RetryPolicy(total_s=0))
     try:
         manifest = read_sink_manifest(store)
-        return manifest is not None and len(parts_there(store, manifest)) >= manifest.grid.parts
+        if manifest is None:
+            return job.spec.images
+        parts_left = max(0, manifest.grid.parts - len(parts_there(store, manifest)))
+        return min(manifest.images, parts_left * manifest.part_size)
     except (Transient, Unavailable):
-        return False
+        return job.spec.images
 
 
 def finish(job: InferenceJob, folder: Path, say: Say | None = None) -> FinishResult:

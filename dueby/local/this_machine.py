@@ -16,6 +16,7 @@ from dueby_api.inference_job import Model
 from dueby_api.run_record import MachineRecord
 from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_profiler.machine.layouts import Layout
+from dueby_profiler.machine.limits import read_limits
 from dueby_profiler.machine.machine import this_machine
 
 
@@ -90,6 +91,11 @@ def machine_record(pool: LocalPool) -> MachineRecord:
     """Return what a run's summary says of the machine."""
     limits = this_machine().limits
     return MachineRecord(cores=limits.usable, memory_mib=int(limits.memory_mib), devices=dict(pool.counts))
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may keep busy."""
+    return max(1, int(read_limits().usable))
 
 
 def _slots(layout: Layout) -> list[Slot]:

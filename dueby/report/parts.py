@@ -4,11 +4,12 @@ Parts are read as any reader of a folder of Parquet reads them, so a report can 
 The footer of a part says whether it has any errors; the columns of a part without errors are never decoded.
 """
 
+import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 _PART = re.compile(r"part-(\d{12})-(\d{12})\.parquet")
+# Where the file of a part of probabilities has its labels, as JSON.
+_LABELS = b"dueby.labels"
+# Of probabilities, so many are shown: as many as the rows have that hold no others.
+_SHOWN_ANSWERS = 5
 # These threads wait for a store and don't compute: enough of them to hide an object store's latency.
 _READERS = 8
 
@@ -31,12 +36,14 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Classified:
-    """An image and what the model saw in it, the best answer first."""
+    """An image and what the model saw in it, the best answer first; of an embedding there is nothing to tell."""
 
     index: int
     uri: str
-    labels: tuple[str, ...]
-    scores: tuple[float, ...]
+    labels: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+    values: int = 0
+    """Values of its embedding; 0 if the model has answered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,21 +109,55 @@ def read_table(parts: Sequence[Part], read: Read) -> Table:
     """Return all rows of the parts, in the order of the parts."""
     with ThreadPoolExecutor(_READERS) as pool:
         tables = list(pool.map(lambda part: pq.read_table(pa.BufferReader(read(part.name))), parts))
-    # A part's metadata say how it was made; the engine may differ from part to part, and tables with it. Parts of an
-    # older DueBy have no warnings.
-    plain = [table.replace_schema_metadata(None) for table in tables]
+    # A part's metadata say how it was made; the engine may differ from part to part, and tables with it. The labels of
+    # probabilities are the same in all. Parts of an older DueBy have no warnings.
+    plain = [table.replace_schema_metadata(_labels_in(table.schema)) for table in tables]
     return pa.concat_tables((*plain, _NO_WARNINGS), promote_options="default")
 
 
+def split_errors(table: Table) -> tuple[Table, Table]:
+    """Return the rows of the images that were classified, and index, uri and error of the others."""
+    has_error = pc.is_valid(table["error"])
+    failed = table.filter(has_error).select(["index", "uri", "error"])
+    return table.filter(pc.invert(has_error)).drop_columns(["error"]), failed
+
+
 def _pick(data: bytes, indices: Sequence[int]) -> list[Classified]:
-    table = pq.read_table(pa.BufferReader(data), columns=["index", "uri", "labels", "scores", "error"])
+    file = pq.ParquetFile(pa.BufferReader(data))
+    schema = file.schema_arrow
+    shown = ("index", "uri", "labels", "scores", "probabilities", "error")
+    table = file.read(columns=[name for name in shown if name in schema.names])
     table = table.filter(pc.is_null(table["error"]))
     places = np.unique(np.searchsorted(table["index"].to_numpy(), indices))
     rows = table.take(places[places < len(table)]).to_pylist()
+    if "embedding" in schema.names:
+        values = schema.field("embedding").type.list_size
+        return [Classified(index=row["index"], uri=row["uri"], values=values) for row in rows]
+    if "probabilities" in schema.names:
+        labels = json.loads(_labels_in(schema)[_LABELS])
+        return [_best(row, labels) for row in rows]
     return [
         Classified(index=row["index"], uri=row["uri"], labels=tuple(row["labels"]), scores=tuple(row["scores"]))
         for row in rows
     ]
+
+
+def _best(row: Mapping[str, Any], labels: Sequence[str]) -> Classified:
+    """Return a row of probabilities as one of the best classes."""
+    scores = row["probabilities"]
+    best = sorted(range(len(scores)), key=lambda number: -scores[number])[:_SHOWN_ANSWERS]
+    return Classified(
+        index=row["index"],
+        uri=row["uri"],
+        labels=tuple(labels[number] for number in best),
+        scores=tuple(scores[number] for number in best),
+    )
+
+
+def _labels_in(schema: pa.Schema) -> dict[bytes, bytes]:
+    """Return the labels in a part's metadata; nothing if the rows have labels themselves, or need none."""
+    found = schema.metadata or {}
+    return {_LABELS: found[_LABELS]} if _LABELS in found else {}
 
 
 def _errors(data: bytes) -> list[FailedImage]:

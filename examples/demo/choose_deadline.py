@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from dueby.cli.files import read_profiles
-from dueby.cli.manifests import read_job
+from dueby.inputs.files import read_profiles
+from dueby.inputs.manifests import read_job
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.machine_pool import machine_pool

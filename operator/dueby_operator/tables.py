@@ -59,4 +59,4 @@ def _batch_version(job: Mapping[str, Any]) -> str | None:
 
 
 def _pod_row(pod: dict[str, Any]) -> PodRow | None:
-    return pod_row(parse(Pod, pod), label=names.JOB, yielding=names.PROFILED)
+    return pod_row(parse(Pod, pod), label=names.JOB, worker=names.WORKER, yielding=names.PROFILED)

@@ -19,7 +19,7 @@ from dueby_pages.untrusted import printable
 
 # Devices of a job: more than any cluster has, and few enough to reckon with.
 _MAX_DEVICES = 10**9
-_OVER: tuple[Phase, ...] = ("Succeeded", "Failed")
+OVER: tuple[Phase, ...] = ("Succeeded", "Failed")
 # Refusals that are told: the newest ones.
 _REFUSALS = 5
 
@@ -139,7 +139,7 @@ def cluster_jobs(found: Iterable[NamedStatus], *, unreadable: Iterable[tuple[str
     wrong = list(unreadable)
     for each in found:
         try:
-            if each.status.phase in _OVER:
+            if each.status.phase in OVER:
                 over[each.status.phase] += 1
                 refused += _refusals(each)
             else:

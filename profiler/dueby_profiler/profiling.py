@@ -6,15 +6,17 @@ plan would use them. Whatever is left out or is in doubt is reported as a messag
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from dueby_api.agreement import Agreement
 from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
+from dueby_api.source import Source
 from dueby_profiler.analysis.document import Facts, build_profile
 from dueby_profiler.analysis.memory import largest
 from dueby_profiler.analysis.remarks import remarks
@@ -24,6 +26,7 @@ from dueby_profiler.machine.machine import Machine, software_versions
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.choices import ENGINE_FIELD, LayoutChoice, choose, shorten
 from dueby_profiler.measuring.comparison import EngineComparison, compared_size
+from dueby_profiler.measuring.photos import PhotoList, list_photos
 from dueby_profiler.measuring.process_group import OutOfMemory, ProcessGroup
 from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget, Survey
 from dueby_profiler.measuring.start_group import start_group
@@ -53,11 +56,12 @@ def profile_machine(
     listener: ProgressListener | None = None,
     cache_dir: Path | None = None,
     monitor: Watcher | None = None,
+    source: Source | None = None,
 ) -> list[GPUProfile]:
     """Measure every layout, or those of the named classes; raise Invalid if there is nothing to measure with.
 
     `cache_dir` keeps compiled models; the default is a folder that is deleted afterwards. `monitor` watches every
-    measuring process.
+    measuring process. `source` has the photos on which another precision than fp32 is compared with it.
     """
     listener = listener or ProgressListener()
     choices = choose(machine.layouts, model, classes)
@@ -65,21 +69,29 @@ def profile_machine(
         choices, left_out = shorten(choices)
         for choice in left_out:
             listener.on_message(f"{choice.layout.device_class} is left out to save time.")
-    total_budget = Budget.starting(preset.layout_s * len(choices), machine.clock)
     profiles: list[GPUProfile] = []
     with scratch_folder("profile") as temporary:
+        kept = cache_dir or temporary
+        photos = list_photos(model, source, temporary / "photos", listener.on_message)
+        if model.precision == "int8":
+            # The network is made once and kept. It would take most of a layout's time.
+            listener.on_progress(ProgressUpdate(doing="quantizing", left_s=preset.layout_s * len(choices)))
+            with _one_process(choices[0].layout, model, choices[0].engines[0], kept, machine) as group:
+                group.build(1)
+        total_budget = Budget.starting(preset.layout_s * len(choices), machine.clock)
         for index, choice in enumerate(choices):
             profiler = _LayoutProfiler(
                 machine=machine,
                 model=model,
                 preset=preset,
                 choice=choice,
-                cache_dir=cache_dir or temporary,
+                cache_dir=kept,
                 folder=temporary / "pictures",
                 listener=listener,
                 total_budget=total_budget,
                 layouts_after=len(choices) - index - 1,
                 monitor=monitor,
+                photos=photos,
             )
             try:
                 profiles += profiler.profiles()
@@ -107,6 +119,7 @@ class _LayoutProfiler:
     layouts_after: int
     """How many layouts come after this one."""
     monitor: Watcher | None
+    photos: PhotoList | None
 
     def profiles(self) -> list[GPUProfile]:
         """Return the layout's profile, or one profile for each of its GPUs."""
@@ -126,7 +139,7 @@ class _LayoutProfiler:
             self.listener.on_message(f"{layout.device_class}: {clause}.")
         if survey.disagreement:
             self.listener.on_message(f"Warning: {layout.device_class}: {survey.target.engine} {survey.disagreement}.")
-        return self._documents(survey, busy=busy)
+        return self._documents(survey, busy=busy, agreement=self._compare_photos(survey))
 
     def _measure(self, budget: Budget) -> Survey:
         """Explore the engine that is likely the fastest, compare the others with it, and measure the fastest one in
@@ -206,7 +219,25 @@ class _LayoutProfiler:
             allowed_cores=self.machine.spare_cores + BUSY_CORES,
         )
 
-    def _documents(self, survey: Survey, *, busy: bool) -> list[GPUProfile]:
+    def _compare_photos(self, survey: Survey) -> Agreement | None:
+        """Return how far the engine is from plain fp32 on photos; None if there are none, or none can be read."""
+        if self.photos is None:
+            return None
+        self._report("comparing photos with fp32", self.total_budget.left_s)
+        layout, engine = self.choice.layout, survey.target.engine
+        try:
+            with _one_process(layout, self.model, engine, self.cache_dir, self.machine) as group:
+                agreement = self.photos.compare(group, survey.found.sizes)
+            reason = "none of the photos could be read"
+        except (Invalid, OutOfMemory) as error:
+            agreement, reason = None, str(error)
+        if agreement is None:
+            self.listener.on_message(
+                f"How far {self.model.precision} is from fp32 on {layout.device_class} is not measured: {reason}."
+            )
+        return agreement
+
+    def _documents(self, survey: Survey, *, busy: bool, agreement: Agreement | None) -> list[GPUProfile]:
         devices = self.machine.devices(self.choice.layout)
         profiles = []
         for device, found in zip(devices, survey.groups.counted_by_profile, strict=True):
@@ -218,6 +249,7 @@ class _LayoutProfiler:
                 software=software_versions(),
                 measured_at=datetime.now(UTC),
                 busy=busy,
+                agreement=agreement,
             )
             peaks = {size: max(peaks) for size, peaks in found.peak_mib.items()}
             mb = largest(found.sizes, peaks, survey.target.usable_mib, failed=survey.failed_size)
@@ -227,3 +259,9 @@ class _LayoutProfiler:
     def _report(self, doing: str, left_s: float) -> None:
         left_s = min(self.total_budget.left_s, left_s + self.layouts_after * self.preset.layout_s)
         self.listener.on_progress(ProgressUpdate(doing=f"{self.choice.layout.device_class}: {doing}", left_s=left_s))
+
+
+def _one_process(layout: Layout, model: Model, engine: EngineName, cache_dir: Path, machine: Machine) -> ProcessGroup:
+    """Return a context in which a process is on the layout's first device alone."""
+    one = replace(layout, slices=layout.slices[:1])
+    return start_group(one, lambda _: model, engine, cache_dir=cache_dir, clock=machine.clock)

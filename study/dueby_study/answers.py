@@ -12,8 +12,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 from dueby_api.gpu_profile import GPUProfile
-from dueby_api.inference_job import JobSpec, Model, Sink, Source, Synthetic
+from dueby_api.inference_job import JobSpec, Model, Sink
 from dueby_api.schema import Spec
+from dueby_api.source import Source, Synthetic
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import Problem

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from dueby.cli.console import people_console
-from dueby.cli.files import folder_name, require_folder
 from dueby.cli.profile import add_subject_arguments
 from dueby.cli.progress_bar import show_progress
+from dueby.inputs.files import folder_name, require_folder
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
@@ -148,10 +148,7 @@ def _require_places(folder: Path) -> None:
 def _models(arguments: argparse.Namespace, names: tuple[str, ...]) -> list[Model]:
     """Return each model as a job would name it; raise Invalid before anything is measured."""
     from dueby_worker.models.loading import require_image_size
-    from dueby_worker.models.registry import find_entry
 
-    for name in names:
-        find_entry(name)
     models = [
         validate(
             Model,

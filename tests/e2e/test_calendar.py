@@ -9,39 +9,17 @@ import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from support.cluster import OPERATOR_NAMESPACE, Cluster
-from support.cluster_job import condition, indices_of, job, share_folder, wait_until_told, workers_of
-from support.gpus import SMALL, add_gpus, gpu_profile, remove_gpus, wait_for_gpus
+from support.cluster_job import condition, indices_of, share_folder, wait_until_told, workers_of
+from support.gpus import gpus_of_a_class, job_on_gpus
 from support.report_page import words_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 # Of 8 images: a GPU does 100 a second.
 LATENCY_US = 80_000
-
-
-@contextmanager
-def two_gpus(cluster: Cluster, device_class: str) -> Iterator[None]:
-    """Two of the class on a node."""
-    node = cluster.nodes[0]
-    add_gpus(cluster, node, device_class, count=2)
-    cluster.apply(gpu_profile(device_class, LATENCY_US))
-    wait_for_gpus(cluster, node)
-    try:
-        yield
-    finally:
-        remove_gpus(cluster, node)
-        cluster.kubectl("delete", "gprof", device_class.lower())
-
-
-def made_up(cluster: Cluster, name: str, *, device_class: str, **spec: Any) -> dict[str, Any]:
-    """A job of made-up images on these GPUs."""
-    document = job(cluster, name, gpus={"classes": [device_class]}, source={"synthetic": {}}, **spec)
-    document["spec"]["worker"]["resources"] = SMALL
-    return document
 
 
 @contextmanager
@@ -68,15 +46,15 @@ def calendars_page(cluster: Cluster) -> Iterator[Callable[[], str]]:
 def test_a_relaxed_job_gives_a_device_to_a_hard_one_and_takes_it_back(cluster: Cluster) -> None:
     long, short = share_folder(cluster, "relaxed"), share_folder(cluster, "hard")
     on = {"device_class": "NVIDIA-T4"}
-    with two_gpus(cluster, **on):
+    with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 2):
         # It can't be in time, so it has both.
-        cluster.apply(made_up(cluster, "relaxed", images=200_000, deadline="40s", deadlineClass="Relaxed", **on))
+        cluster.apply(job_on_gpus(cluster, "relaxed", images=200_000, deadline="40s", deadlineClass="Relaxed", **on))
         cluster.wait_for_phase("relaxed", "Running")
         assert len(workers_of(cluster, "relaxed")) == 2
         cluster.wait(lambda: list((long / "rows").glob("part-*.parquet")), "a part is there")
 
         # One GPU does it in a minute, so it can't wait for the other job's end.
-        cluster.apply(made_up(cluster, "hard", images=6000, deadline="80s", deadlineClass="Hard", **on))
+        cluster.apply(job_on_gpus(cluster, "hard", images=6000, deadline="80s", deadlineClass="Hard", **on))
         done = cluster.wait_for_phase("hard", "Succeeded", "Failed")
         assert done["status"]["phase"] == "Succeeded", done["status"]
         assert condition(done, "DeadlineMet")["status"] == "True"
@@ -93,11 +71,11 @@ def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time(cluste
     """With an operator that is killed while the second one waits for its window."""
     folders = {name: share_folder(cluster, name) for name in ("first", "second")}
     on = {"device_class": "NVIDIA-L40S"}
-    with two_gpus(cluster, **on):
+    with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 2):
         # Each of them takes both GPUs for more than a minute.
         cluster.apply(
-            made_up(cluster, "first", images=16_000, deadline="150s", deadlineClass="Hard", **on),
-            made_up(cluster, "second", images=16_000, deadline="230s", deadlineClass="Hard", **on),
+            job_on_gpus(cluster, "first", images=16_000, deadline="150s", deadlineClass="Hard", **on),
+            job_on_gpus(cluster, "second", images=16_000, deadline="230s", deadlineClass="Hard", **on),
         )
         reserved = wait_until_told(cluster, "second", "Feasible", reason="Reserved")
         assert reserved["message"].startswith("Starts at ")
@@ -119,12 +97,12 @@ def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time(cluste
 def test_what_fits_beside_no_promise_is_refused_with_the_jobs_and_numbers(cluster: Cluster) -> None:
     share_folder(cluster, "promised")
     on = {"device_class": "NVIDIA-A10"}
-    with two_gpus(cluster, **on):
+    with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 2):
         # At once, since the first one needs fewer devices as soon as it is seen to be faster than its profile says.
         deadlines = {"promised": "130s", "refused": "150s"}
         cluster.apply(
             *(
-                made_up(cluster, name, images=20_000, deadline=deadline, deadlineClass="Hard", **on)
+                job_on_gpus(cluster, name, images=20_000, deadline=deadline, deadlineClass="Hard", **on)
                 for name, deadline in deadlines.items()
             )
         )

@@ -49,9 +49,21 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "no images": ({"images": 0}, "spec.images in body should be greater than or equal to 1"),
     "more images than there are numbers": ({"images": 10**15}, "spec.images in body should be less than or equal to"),
     "half an image": ({"images": 1.5}, 'spec.images in body must be of type integer: "number"'),
-    "no source": ({"source": {}}, "give exactly one of uri, manifest and synthetic"),
-    "two sources": ({"source": {"uri": "a", "synthetic": {}}}, "give exactly one of uri, manifest and synthetic"),
+    "no source": ({"source": {}}, "give exactly one of uri, manifest, parquet and synthetic"),
+    "two sources": (
+        {"source": {"uri": "a", "synthetic": {}}},
+        "give exactly one of uri, manifest, parquet and synthetic",
+    ),
     "no N for synthetic images": ({"source": {"synthetic": {}}}, "images: is missing; a synthetic source has"),
+    "a list beside Parquet files": (
+        {"source": {"manifest": {"uri": "a"}, "parquet": {"uri": "b"}}},
+        "give exactly one of uri, manifest, parquet and synthetic",
+    ),
+    "Parquet files nowhere": ({"source": {"parquet": {}}}, "spec.source.parquet.uri: Required value"),
+    "results among Parquet files": (
+        {"source": {"parquet": {"uri": "a"}}, "sink": {"uri": "a"}},
+        "sink.uri: is the folder of the source",
+    ),
     "an empty source": ({"source": {"uri": ""}}, "spec.source.uri in body should be at least 1 chars long"),
     "a manifest without a place": ({"source": {"manifest": {}}}, "spec.source.manifest.uri: Required value"),
     "an image without width": (
@@ -75,8 +87,20 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a model without a name": ({"model": {"name": ""}}, "spec.model.name in body should be at least 1 chars long"),
     "a tiny image": ({"model": {"imageSize": 8}}, "spec.model.imageSize in body should be greater than or equal to 32"),
-    "a precision": ({"model": {"precision": "int4"}}, 'supported values: "bf16", "fp16", "fp32"'),
+    "a precision": ({"model": {"precision": "int4"}}, 'supported values: "bf16", "fp16", "fp32", "int8"'),
     "an engine": ({"model": {"engine": "steam"}}, "spec.model.engine: Unsupported value"),
+    "an ONNX file that is none": (
+        {"model": {"name": "onnx/a"}},
+        "weights: a model onnx/NAME is a file: give the path of",
+    ),
+    "an ONNX file for PyTorch": (
+        {"model": {"name": "onnx/a", "weights": "a.onnx", "engine": "eager"}},
+        "engine: eager doesn't run ONNX files; set auto, onnxruntime, tensorrt or openvino",
+    ),
+    "a threshold above everything": ({"output": {"threshold": {"label": "a", "above": 1}}}, "should be less than 1"),
+    "an output": ({"output": {"kind": "Caption"}}, 'supported values: "Embedding", "Probabilities", "TopK"'),
+    "classes of an embedding": ({"output": {"kind": "Embedding", "k": 3}}, "k: only the kind TopK has it"),
+    "a layer of classes": ({"output": {"layer": "layer4"}}, "layer: only the kind Embedding has it"),
     "no GPUs": ({"gpus": {"max": 0}}, "spec.gpus.max in body should be greater than or equal to 1"),
     "a debt of GPUs": ({"gpus": {"reserve": -1}}, "spec.gpus.reserve in body should be greater than or equal to 0"),
     "a class without a name": ({"gpus": {"classes": [""]}}, "should be at least 1 chars long"),
@@ -161,7 +185,13 @@ def test_what_the_results_depend_on_cannot_change_once_the_images_are_counted(cl
     good["spec"]["worker"] |= {"resources": {"requests": {"cpu": 0.5}}, "tolerations": [{"operator": "Exists"}]}
     cluster.apply(good)
     cluster.wait(lambda: cluster.get("infj", "fixed").get("status", {}).get("images"), "the images are counted")
-    for change in ({"source": {"uri": "/x"}}, {"sink": {"uri": "/x"}}, {"model": {"name": "x"}}, {"images": 5}):
+    for change in (
+        {"source": {"uri": "/x"}},
+        {"sink": {"uri": "/x"}},
+        {"model": {"name": "x"}},
+        {"images": 5},
+        {"output": {"k": 3}},
+    ):
         told = cluster.refusal(changed(good, change))
         assert f"spec.{next(iter(change))}: can't change once the images are counted" in told
     cluster.kubectl("delete", "infj", "fixed")

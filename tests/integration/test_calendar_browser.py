@@ -1,7 +1,6 @@
 """The page of a calendar in a real browser: clean, loading nothing, and readable at every width."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import yaml
 from dueby.cli.main import main
 from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool
 from dueby_pages.calendar_page import render_calendar
-from support.browser import Browser, open_browser
+from support.browser import Browser
 from support.cluster_list import job, listed, reserved, running
 from support.page_checks import BAD_BLOCKS, CONTRAST, CUT_OFF, OVERPRINTED
 from support.planner import A100, job_document, profile_document, step_document
@@ -99,14 +98,6 @@ def empty(folder: Path) -> list[str]:
     return ["calendar", "-o", "html", "-f", str(folder / "list.json")]
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    assert program is not None
-    with open_browser(program, profile=tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
 def page_of(write: Write, folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """The page that the command prints, as a file."""
     assert main(write(folder)) in (0, 3)
@@ -169,6 +160,19 @@ def test_what_other_pods_have_is_readable_behind_the_jobs(browser: Browser, tmp_
         assert browser.ask(CUT_OFF) == []
         on_top = "[...document.querySelectorAll('.calendar .block')].at(-1).className"
         assert browser.ask(on_top) == "block hard"
+
+
+def test_a_day_that_begins_has_room_for_its_name(browser: Browser, tmp_path: Path) -> None:
+    before_midnight = 1_795_820_700_000_000  # 23:05 in UTC
+    hold = Hold(device_class="a100", from_s=60, to_s=7000, count=4)
+    waits = ShownJob(name="waits", deadline_class="Hard", state="Scheduled", deadline_s=7200, holds=(hold,))
+    page = tmp_path / "page.html"
+    shown = ShownCalendar(now_us=before_midnight, jobs=(waits,), pool=(), device="device", is_of_cluster=True)
+    page.write_text(render_calendar(shown))
+    for width in (1280, 768, 650, 400):
+        browser.open(page, width=width)
+        assert browser.ask(OVERPRINTED) == [], f"at {width} px"
+    assert ">28 Nov<" in page.read_text()
 
 
 def test_the_browser_notices_blocks_that_lie_on_each_other(browser: Browser, tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from dueby_api.engines import EngineName
+from dueby_api.inference_job import Model
+from dueby_api.output import Output
 from dueby_worker.engines.build import available_engines, build_engine
 from dueby_worker.engines.parity import check_parity, made_up_images
+from dueby_worker.models.loading import load_model
 from support.models import loaded
 
 SIDE = 64
@@ -49,19 +52,20 @@ def test_an_engine_says_what_plain_fp32_says_of_any_architecture(name: EngineNam
 
 @pytest.mark.skipif("compile" not in available_engines("fp32"), reason="there is no C++ compiler")
 @pytest.mark.parametrize(
-    ("name", "weights"),
+    ("name", "weights", "output"),
     [
         # Few kernels, which are compiled in seconds.
         # The fewest kernels of all, each of which is compiled for seconds.
-        ("alexnet", "none"),
-        pytest.param("efficientnet_lite0", "DEFAULT", marks=pytest.mark.deep),
+        ("alexnet", "none", Output()),
+        ("alexnet", "none", Output(kind="Embedding", normalize=True)),
+        pytest.param("efficientnet_lite0", "DEFAULT", Output(), marks=pytest.mark.deep),
     ],
 )
 def test_compiled_code_says_what_plain_fp32_says(
-    name: str, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, weights: str, output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "elsewhere"))  # the engine sets it: undone afterwards
-    model = loaded(name, weights=weights, image_size=SIDE)
+    model = load_model(Model(name=name, weights=weights, image_size=SIDE), output)
     engine = build_engine(
         name="compile", loaded=model, mini_batch_size=2, precision="fp32", threads=1, cache_dir=tmp_path
     )
@@ -76,7 +80,7 @@ def test_compiled_code_says_what_plain_fp32_says(
     for _ in range(2):
         engine.submit(buffer)
         results.append(engine.collect())
-    assert np.array_equal(results[0].scores, results[1].scores)
+    assert all(np.array_equal(values, results[1][column]) for column, values in results[0].items())
 
 
 @pytest.mark.skipif("openvino" not in available_engines("fp32"), reason="OpenVINO is not installed")

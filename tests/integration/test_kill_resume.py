@@ -80,9 +80,11 @@ def require_each_image_once(store: Store, expected: list[Rows]) -> None:
     for part, same in zip(found, expected, strict=True):
         fine = [position for position in range(len(part.uris)) if position not in part.errors]
         # Mini-batches are cut otherwise after each resumption, which is 1e-6 of difference in fp32.
-        np.testing.assert_allclose(part.scores[fine], same.scores[fine], atol=1e-5)
-        clear = np.array([n for n in fine if part.scores[n, 0] - part.scores[n, 1] > 1e-4], dtype=np.int64)
-        np.testing.assert_array_equal(part.classes[clear, 0], same.classes[clear, 0])
+        np.testing.assert_allclose(part.columns["scores"][fine], same.columns["scores"][fine], atol=1e-5)
+        clear = np.array(
+            [n for n in fine if part.columns["scores"][n, 0] - part.columns["scores"][n, 1] > 1e-4], dtype=np.int64
+        )
+        np.testing.assert_array_equal(part.columns["classes"][clear, 0], same.columns["classes"][clear, 0])
 
 
 def kill_at(moments: dict[Step, int]) -> None:

@@ -12,6 +12,9 @@ import pytest
 from matplotlib import image
 
 from dueby.cli.main import main
+from dueby.cli.profile_table import facts_of
+from dueby_api.inference_job import Model
+from dueby_api.source import Source
 from dueby_profiler.analysis import figures
 from dueby_profiler.analysis.points import while_all_busy
 from dueby_profiler.machine import nvml
@@ -20,8 +23,11 @@ from dueby_profiler.machine.limits import read_limits
 from dueby_profiler.machine.machine import Machine
 from dueby_profiler.measuring.memory_map import map_memory
 from dueby_profiler.measuring.messages import Setup
+from dueby_profiler.measuring.photos import list_photos
 from dueby_profiler.measuring.process_group import ProcessGroup
 from dueby_profiler.profiling import profile_machine
+from dueby_worker.models.loading import load_model
+from support.pictures import write_photos
 from support.profiler import BRIEF, TINY, two_slices
 
 
@@ -47,6 +53,15 @@ def test_slices_are_measured_while_all_of_them_are_busy() -> None:
         pytest.param(["--class", "cpu-3x"], "--class: this machine has no devices of the class cpu-3x", id="class"),
         pytest.param(["--model", "resnet19"], "spec.model.name: There is no model 'resnet19'", id="model"),
         pytest.param(["--engine", "cuda", "--class", "cpu-1"], "--engine: cuda doesn't run on cpu-1", id="engine"),
+        pytest.param(["--photos", "x"], "--photos: shows how far a precision is from fp32", id="photos at fp32"),
+        pytest.param(
+            ["--photos", "x", "--precision", "bf16"], "--photos: tells nothing of random weights", id="random weights"
+        ),
+        pytest.param(
+            ["--photos", "/nowhere", "--precision", "bf16", "--model", "efficientnet_lite0", "--weights", "DEFAULT"],
+            "spec.source.uri: file:///nowhere",
+            id="no photos",
+        ),
         pytest.param(["--memory-map", "--monitor"], "--monitor: can't be used with --memory-map", id="both"),
     ],
 )
@@ -92,6 +107,32 @@ def test_memory_is_mapped_and_drawn(tmp_path: Path) -> None:
     figure = figures.draw_memory(found)
     figure.savefig(tmp_path / "memory.png")
     assert image.imread(tmp_path / "memory.png").shape[1] >= 960
+
+
+def test_another_precision_is_compared_with_fp32_on_photos(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos" / "tabby", 12)
+    model = Model(name="efficientnet_lite0", weights="DEFAULT", image_size=64, precision="bf16", engine="eager")
+    source = Source(uri=str(tmp_path / "photos"))
+    (profile,) = profile_machine(model=model, machine=two_slices(), preset=BRIEF, classes=["cpu-1"], source=source)
+    agreement = profile.spec.agreement
+    assert agreement is not None
+    assert (agreement.photos, agreement.labelled) == (12, 12)
+    assert agreement.weights_digest == load_model(model).weights_digest
+    assert "12 photos have fp32's best class" in facts_of(profile)
+
+
+@pytest.mark.parametrize(
+    ("model", "has_photos", "sentence"),
+    [
+        pytest.param(TINY.replace(precision="bf16"), True, "the weights are random", id="random weights"),
+        pytest.param(TINY.replace(precision="bf16", weights="DEFAULT"), False, "there are no photos", id="no photos"),
+    ],
+)
+def test_why_a_precision_is_not_compared_is_said(model: Model, has_photos: bool, sentence: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    source = Source(uri=str(tmp_path)) if has_photos else None
+    assert list_photos(model, source, tmp_path / "list", said.append) is None
+    assert said == [f"How far bf16 is from fp32 is not measured: {sentence}."]
 
 
 @pytest.mark.gpu

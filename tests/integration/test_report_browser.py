@@ -1,14 +1,13 @@
 """The report in a real browser: nothing on its console, nothing fetched, nothing wider than the page."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dueby.cli.main import main
-from support.browser import Browser, open_browser
+from support.browser import Browser
 from support.page_checks import CONTRAST, CUT_OFF, OVERPRINTED
 from support.report import catalog_run, edit, small_run, write_sink
 from support.simulated_worker import Device
@@ -71,14 +70,6 @@ def long_words(sink: Path) -> None:
         sink,
         edit(sample, "summary.json", imagesFailed=1, weightsWarning=word, model={"name": word[:63], "weights": word}),
     )
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    assert program is not None
-    with open_browser(program, profile=tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

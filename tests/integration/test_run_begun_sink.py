@@ -12,10 +12,15 @@ from support.run import Job, write_photos
 
 PHOTOS = 60
 BEGIN_SINK = """\
-import os, shutil
-os.makedirs({sink!r} + "/_dueby", exist_ok=True)
-if not os.path.exists({sink!r} + "/_dueby/job.json"):
-    shutil.copy({begun!r}, {sink!r} + "/_dueby/job.json")
+import os, shutil, sys
+
+def begin(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("/config.json"):
+        os.makedirs({sink!r} + "/_dueby", exist_ok=True)
+        if not os.path.exists({sink!r} + "/_dueby/job.json"):
+            shutil.copy({begun!r}, {sink!r} + "/_dueby/job.json")
+
+sys.addaudithook(begin)
 """
 
 
@@ -29,8 +34,8 @@ def test_a_run_whose_sink_is_begun_by_another_while_it_plans_goes_on_with_the_ot
     size = job.part_size() + 5
     begun = json.loads((job.sink / "_dueby" / "job.json").read_text()) | {"partSize": size}
     shutil.rmtree(job.sink)
-    # Python runs this at the start of a worker: the run has looked at the sink and has planned, and no worker has
-    # looked at it yet. The index step doesn't get the job's variables.
+    # Python runs this at the start of a worker, and it acts when the worker reads what it is to do: the run has looked
+    # at the sink and has planned, and no worker has looked at it yet. The index step doesn't get the job's variables.
     (tmp_path / "begun.json").write_text(json.dumps(begun))
     script = BEGIN_SINK.format(begun=str(tmp_path / "begun.json"), sink=str(job.sink))
     (tmp_path / "sitecustomize.py").write_text(script)

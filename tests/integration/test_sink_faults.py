@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,27 +11,14 @@ import pytest
 
 from dueby_api.errors import Invalid
 from dueby_worker.output.sink import require_create_only, sweep_sink
-from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.store_waits import StoreWaits
-from support.fault_proxy import BUSY, FORBIDDEN, NOT_IMPLEMENTED, Fault, FaultProxy, Refusal, Request, no_fault, proxied
+from support.fault_proxy import BUSY, FORBIDDEN, NOT_IMPLEMENTED, Fault, FaultProxy, Refusal, Request, no_fault
+from support.index import PATIENT
 from support.processes import ProcessJob, make_photos, wait_for
-from support.s3 import S3Server, free_port, versitygw_server
+from support.s3 import S3Server, free_port
 
 pytestmark = pytest.mark.s3
-PATIENT = RetryPolicy(first_pause_s=0.01, max_pause_s=0.05, total_s=60)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with versitygw_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(server: S3Server) -> Iterator[FaultProxy]:
-    with proxied(server) as proxy:
-        yield proxy
 
 
 @pytest.fixture

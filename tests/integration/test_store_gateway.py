@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dueby_api.errors import Transient
-from dueby_api.inference_job import Source
+from dueby_api.source import Source
 from dueby_worker.images.read_ahead import DecodedImage, read_images
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index, open_index
@@ -16,14 +16,14 @@ from dueby_worker.index.listing import list_source
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import NotFound, Store
 from dueby_worker.storage.stores import open_store
-from support.fault_proxy import GATEWAYS_404, Fault, FaultProxy, Refusal, Request, no_fault, proxied
+from support.fault_proxy import GATEWAYS_404, Fault, FaultProxy, Refusal, Request, no_fault
+from support.index import PATIENT
 from support.pictures import SMALL, write_photos
 from support.processes import wait_for
 from support.s3 import S3Server, versitygw_server
 from support.store import HURRIED
 
 pytestmark = pytest.mark.s3
-PATIENT = RetryPolicy(first_pause_s=0.01, max_pause_s=0.05, total_s=60)
 IMAGES = 40
 
 
@@ -32,12 +32,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with versitygw_server(tmp_path_factory.mktemp("s3")) as server:
         write_photos(server.folder / "in", IMAGES)
         yield server
-
-
-@pytest.fixture
-def proxy(server: S3Server) -> Iterator[FaultProxy]:
-    with proxied(server) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dueby_api.errors import Invalid, Transient
-from dueby_api.inference_job import Manifest, Source
+from dueby_api.source import Manifest, Source
 from dueby_worker.images.read_ahead import DecodedImage, read_images
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index, open_index
@@ -109,7 +109,7 @@ def test_the_keys_of_many_pages_come_in_order(server: S3Server, prefix: str, ope
     index = build(Source(uri=server.uri(f"{prefix}-in")), open_again())
     keys = sorted(f"{number % 3}/{number:04d}.jpg" for number in range(2_300))
     assert index.uris(0, 2_299) == [server.uri(f"{prefix}-in/{key}") for key in keys]
-    assert index.document.summary.input_cost.unreadable == 256
+    assert index.document.summary.input_cost.unreadable == 230  # a tenth is sampled
     assert len(open_store(server.uri(f"{prefix}-in/1")).list_names()) == 767
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dueby_api.errors import Invalid, Transient
-from dueby_api.inference_job import Manifest, Source
+from dueby_api.source import Manifest, Source
 from dueby_worker.images.read_ahead import read_images
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index, open_index

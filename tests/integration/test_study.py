@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dueby.cli.files import read_profiles
+from dueby.inputs.files import read_profiles
 from dueby_profiler.progress_listener import ProgressListener
 from dueby_study.make import write_pages
 from dueby_study.study import run_study

@@ -110,7 +110,7 @@ def test_failed_rows_are_done_over_when_the_photos_are_there_again(new_job: Any,
     assert job.finish_here()["errors"] == 1
     after = rows_in(open_store(job.sink))
     assert [part.first + position for part in after for position in part.errors] == [20]
-    np.testing.assert_array_equal(before[2].classes, after[2].classes)
+    np.testing.assert_array_equal(before[2].columns["classes"], after[2].columns["classes"])
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,12 @@ def steps(*free: tuple[int, int]) -> FreeDevices:
     return tuple(Step(at_us, to_us, count) for (at_us, count), to_us in zip(free, ends, strict=True))
 
 
+def changes(times: Sequence[int], free: Sequence[int]) -> FreeDevices:
+    """Return free devices from times and how many are free from then on, with a step for each change only."""
+    before = [None, *free]
+    return steps(*((at_us, now) for at_us, now, then in zip(times, free, before, strict=False) if now != then))
+
+
 def stored(reservation: Reservation) -> tuple[StoredWindow, ...]:
     """Return the reservation as it is stored."""
     return tuple(
@@ -167,8 +173,8 @@ def pools(draw: st.DrawFn, counts: Mapping[str, int], *, rivals: Rivals) -> Cale
         for number, beside in enumerate(reversed(CLASSES)):
             there = [counts_then[number] for counts_then in drawn]
             sooner = [min(count, at_once + each) for at_once, each in zip(there, more, strict=True)]
-            free[beside] = {**free[beside], name: steps(*zip(times, there, strict=True))}
-            expected[beside] = {**expected[beside], name: steps(*zip(times, sooner, strict=True))}
+            free[beside] = {**free[beside], name: changes(times, there)}
+            expected[beside] = {**expected[beside], name: changes(times, sooner)}
     return CalendarPool(whole=counts, free=free, expected=expected, rivals=rivals)
 
 

@@ -154,7 +154,7 @@ async def reconciler(store: Store, clock: Clock, answers: Mapping[str, Any] | As
         scope = Scope(
             kube,
             SETTINGS,
-            pod_row=lambda each: pod_row(parse(Pod, each), label=names.JOB),
+            pod_row=lambda each: pod_row(parse(Pod, each), label=names.JOB, worker=names.WORKER),
             pod_changed=lambda *_: None,
         )
         tasks = [asyncio.create_task(table.run()) for table in (*nodes.tables(), *scope.tables())]

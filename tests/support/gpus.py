@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from support.cluster import Cluster
+from support.cluster_job import job
 from support.run import profile_document
 
 GPU, LABEL, EACH = "nvidia.com/gpu", "nvidia.com/gpu.product", 4
@@ -39,6 +40,30 @@ def fake_gpus(cluster: Cluster, classes: Mapping[str, int]) -> Iterator[None]:
         for node in cluster.nodes:
             remove_gpus(cluster, node)
         cluster.kubectl("delete", "gprof", *(device_class.lower() for device_class in classes))
+
+
+@contextmanager
+def gpus_of_a_class(cluster: Cluster, device_class: str, latency_us: int, *counts: int) -> Iterator[None]:
+    """Add so many to each of the first nodes, with a profile that says how long 8 images take on one."""
+    nodes = cluster.nodes[: len(counts)]
+    for node, count in zip(nodes, counts, strict=True):
+        add_gpus(cluster, node, device_class, count=count)
+    cluster.apply(gpu_profile(device_class, latency_us))
+    for node in nodes:
+        wait_for_gpus(cluster, node)
+    try:
+        yield
+    finally:
+        for node in nodes:
+            remove_gpus(cluster, node)
+        cluster.kubectl("delete", "gprof", device_class.lower())
+
+
+def job_on_gpus(cluster: Cluster, name: str, *, device_class: str, **spec: Any) -> dict[str, Any]:
+    """A job of made-up images on these GPUs."""
+    document = job(cluster, name, **{"source": {"synthetic": {}}, "gpus": {"classes": [device_class]}, **spec})
+    document["spec"]["worker"]["resources"] = SMALL
+    return document
 
 
 def add_gpus(cluster: Cluster, node: str, device_class: str, *, count: int = 1) -> None:

@@ -67,6 +67,8 @@ def accepted(spec: Document) -> Document:
         spec.setdefault("images", 10**12)
     if spec["sink"]["uri"].lower().startswith(("http://", "https://")):
         spec["sink"] = {"uri": "rows"}
+    if (model := spec.get("model", {})).get("engine") == "onnxruntime":
+        spec["model"] = {**model, "engine": "auto"}
     failed = spec.get("maxFailedImages", 0)
     if not isinstance(failed, int) or failed < 0:
         spec["maxFailedImages"] = "0.5%"

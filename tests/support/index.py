@@ -1,8 +1,10 @@
 """Builders for tests of the index: files below a folder, and the index of a source in a sink."""
 
+from collections.abc import Generator
 from pathlib import Path
 
-from dueby_api.inference_job import Source
+from dueby_api.source import Source
+from dueby_worker.images.read_ahead import DecodedImage, read_images
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index, IndexSummary, open_index
 from dueby_worker.storage.retry import RetryPolicy
@@ -12,6 +14,7 @@ from support.pictures import SMALL, encode, photo
 
 JPEG = encode(photo(size=(40, 30)), "JPEG")
 HURRIED = RetryPolicy(first_pause_s=0.01, total_s=0.1)
+PATIENT = RetryPolicy(first_pause_s=0.01, max_pause_s=0.05, total_s=60)
 
 
 def build(source: Source, sink: Store, *, limit: int | None = None, replace: bool = False) -> IndexSummary:
@@ -23,6 +26,20 @@ def index_of(source: Source, sink: Store, *, limit: int | None = None) -> Index:
     """Build the index of the source and open it."""
     build(source, sink, limit=limit)
     return open_index(sink)
+
+
+def read(index: Index, *, ahead: int = 32, retry: RetryPolicy = HURRIED) -> Generator[DecodedImage, None, None]:
+    """Read every image of the index, as a worker does."""
+    return read_images(
+        index.items(0, index.images - 1),
+        source=index.document.source,
+        preprocessing=SMALL,
+        threads=2,
+        ahead=ahead,
+        witnesses=index.witnesses,
+        retry=retry,
+        member_of=index.member_of,
+    )
 
 
 def names_of(index: Index, folder: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """The cluster in small with Kueue: a Job in a queue waits until all of it fits into the quota, the oldest Job first."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,9 +66,9 @@ class KueueCluster(SharedCluster):
         }
         return parse(ClusterQueue, document)
 
-    def _started(self, running: Running, assignment: Assignment) -> Working:
+    def _started(self, running: Running, assignment: Assignment, rather: Collection[str]) -> Working:
         if not _queue_of(running):
-            return super()._started(running, assignment)
+            return super()._started(running, assignment, rather)
         group = f"{running.snapshot.name}-{assignment.revision}"
         return Working(assignment=assignment, node="", born_us=self.now_us, group=group, is_queued=True)
 
@@ -76,7 +76,7 @@ class KueueCluster(SharedCluster):
         for running, workers in self._waiting():
             if self._has_room(_queue_of(running), len(workers)):
                 for worker in workers:
-                    worker.node = self._node_for(running, worker.assignment)
+                    worker.node = self._node_for(running, worker.assignment, ())
                     worker.is_queued, worker.born_us = False, self.now_us
         super()._pass_time(time_us)
 

@@ -16,7 +16,7 @@ import skimage
 import yaml
 
 from dueby_api.grid import Grid
-from dueby_worker.output.parts import part_name
+from dueby_worker.output.part_names import part_name
 from dueby_worker.output.rows import Origin, Rows, encode_rows
 from dueby_worker.storage.uris import file_uri
 from support.simulated_worker import Device
@@ -120,8 +120,10 @@ def _encode(sample: SampleRun, first: int, last: int) -> bytes:
     rows = Rows(
         first=first,
         uris=[sample.hostile + uri for uri in uris],
-        classes=np.array([answer.classes for answer in chosen], dtype=np.int32),
-        scores=np.array([answer.scores for answer in chosen], dtype=np.float32),
+        columns={
+            "classes": np.array([answer.classes for answer in chosen], dtype=np.int32),
+            "scores": np.array([answer.scores for answer in chosen], dtype=np.float32),
+        },
         errors={i - first: sample.hostile + reason for i, reason in sample.failed.items() if first <= i <= last},
     )
     origin = Origin(engine="openvino", precision="fp32", device_class="cpu-1", fingerprint="f" * 64)

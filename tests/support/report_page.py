@@ -4,6 +4,7 @@ import json
 import re
 from html import unescape
 from html.parser import HTMLParser
+from typing import Protocol
 
 from dueby.report.page import Report, render_page
 from dueby.report.run import Run, parse_run
@@ -30,6 +31,19 @@ def words_of(page: str) -> str:
     """What a reader sees, in one line."""
     words = unescape(re.sub(r"<[^>]+>", " ", page.split("</head>")[1]))
     return re.sub(r"\s+", " ", words.replace("\u00a0", " "))
+
+
+class Shown(Protocol):
+    """What a notebook shows as HTML."""
+
+    def _repr_html_(self) -> str | None: ...
+
+
+def framed_page(shown: Shown) -> str:
+    """The page in the frame as which a notebook shows it; the frame lets no script run."""
+    found = re.fullmatch(r'<iframe sandbox srcdoc="([^"]*)" style="[^"<>]*"></iframe>', shown._repr_html_() or "")
+    assert found
+    return unescape(found[1])
 
 
 class Elements(HTMLParser):

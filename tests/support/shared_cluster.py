@@ -4,8 +4,8 @@ A slice of one core does 16 images in 100 ms, and its worker's first mini-batch 
 profile says. There are no pods and Jobs here: the workers are in the snapshot as the operator has read them.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from dueby_api.parts import parts_of_runs
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.cluster.queues import Queue
+from dueby_operator.cluster.requests import worker_requests
 from dueby_operator.control.conditions import condition, is_over
 from dueby_operator.control.decide import decide
 from dueby_operator.control.job_decision import JobDecision
@@ -41,6 +42,7 @@ class Working:
 
     assignment: Assignment
     node: str
+    cpus: float = 1.0
     born_us: int
     stopped_us: int | None = None
     is_lost: bool = False
@@ -97,6 +99,17 @@ def slowly_started(found: GPUProfile) -> GPUProfile:
     return found.replace(spec=found.spec.replace(startup_micros=startup))
 
 
+def asking(cores: int) -> Document:
+    """The `worker` of a job whose workers ask for so many."""
+    return {"resources": {"requests": {"cpu": str(cores)}}}
+
+
+def cpus_of(running: Running) -> float:
+    """The cores that each of the job's workers asks for."""
+    manifest: Any = running.snapshot.manifest
+    return float(worker_requests(manifest.spec, SETTINGS, "cpu-1")["cpu"])
+
+
 class SharedCluster:
     """Nodes of so many cores, and jobs that come one after the other."""
 
@@ -120,8 +133,8 @@ class SharedCluster:
     ) -> None:
         """Apply a job now."""
         metadata = {"name": name, "namespace": namespace, "uid": f"u-{name}"}
-        asked = {"deadline": f"{deadline_s}s", "deadlineClass": deadline_class, **spec}
-        made = job_of(infj(status=indexed(images=images), metadata=metadata, **asked))
+        spec |= {"deadline": f"{deadline_s}s", "deadlineClass": deadline_class}
+        made = job_of(infj(status=indexed(images=images), metadata=metadata, **spec))
         self.jobs[name] = Running(snapshot=replace(made, created_us=self.now_us), images=images)
 
     def take_away(self, name: str, from_s: int, to_s: int | None = None) -> None:
@@ -156,12 +169,9 @@ class SharedCluster:
 
     def decide(self) -> None:
         """Make one pass."""
-        seen = [self._seen(running) for running in self.jobs.values()]
-        nodes = self._nodes_left()
-        devices = ClusterDevices(settings=SETTINGS, now_us=self.now_us, nodes=nodes, queues=self._queues())
-        snapshot = ClusterSnapshot(
-            now_us=self.now_us, jobs=tuple(seen), devices=devices, profiles=self.profiles, nodes=nodes
-        )
+        seen, nodes, now_us = tuple(map(self._seen, self.jobs.values())), self._nodes_left(), self.now_us
+        devices = ClusterDevices(settings=SETTINGS, now_us=now_us, nodes=nodes, queues=self._queues())
+        snapshot = ClusterSnapshot(now_us=now_us, jobs=seen, devices=devices, profiles=self.profiles, nodes=nodes)
         self._devices = devices
         decided = decide(snapshot).jobs
         for decision in sorted(decided, key=lambda each: any(isinstance(a, StartWorkers) for a in each.actions)):
@@ -190,7 +200,8 @@ class SharedCluster:
             self._started_now = []
             match action:
                 case StartWorkers():
-                    running.workers += [self._started(running, each) for each in action.assignments]
+                    rather = action.nodes.get("cpu-1", ())
+                    running.workers += [self._started(running, each, rather) for each in action.assignments]
                     running.most = max(running.most, len(running.alive))
                 case StopWorkers():
                     for worker in running.alive:
@@ -203,27 +214,27 @@ class SharedCluster:
         """Queues of the cluster; none here."""
         return {}
 
-    def _started(self, running: Running, assignment: Assignment) -> Working:
-        node = self._node_for(running, assignment)
-        worker = Working(assignment=assignment, node=node, born_us=self.now_us)
+    def _started(self, running: Running, assignment: Assignment, rather: Collection[str]) -> Working:
+        node = self._node_for(running, assignment, rather)
+        worker = Working(assignment=assignment, node=node, cpus=cpus_of(running), born_us=self.now_us)
         self._started_now.append(worker)
         return worker
 
-    def _node_for(self, running: Running, assignment: Assignment) -> str:
+    def _node_for(self, running: Running, assignment: Assignment, rather: Collection[str]) -> str:
+        """As the scheduler chooses one: where there is room, of the preferred ones first."""
         manifest: Any = running.snapshot.manifest
         deadline_us = manifest.spec.deadline_us(accepted_us=running.snapshot.accepted_us)
         avoid = self._devices.avoided_nodes("cpu-1", until_us=assignment.until_us or deadline_us)
-        left = {name: found for name, found in self._nodes_left().items() if found.is_ready and name not in avoid}
-        name = max(left, key=lambda each: left[each].free["cpu"])
-        assert left[name].free["cpu"] >= 1, f"there is no node for {assignment.worker}"
-        return name
+        ready = {name: found.free["cpu"] for name, found in self._nodes_left().items() if found.is_ready}
+        left = {name: free for name, free in ready.items() if free >= cpus_of(running) and name not in avoid}
+        assert left, f"there is no node for {assignment.worker}"
+        return max(left, key=lambda name: (name in rather, left[name]))
 
     def _end(self, running: Running) -> None:
         running.ended_us = self.now_us
         for worker in running.alive:
             worker.stopped_us = self.now_us - LEAVING_US
-        status = running.snapshot.status
-        ended = NewCondition(reason=Reason.EVERY_IMAGE_HAS_A_ROW)
+        status, ended = running.snapshot.status, NewCondition(reason=Reason.EVERY_IMAGE_HAS_A_ROW)
         found = merge_conditions(status.conditions, [ended], generation=1, now_us=self.now_us)
         running.snapshot = replace(running.snapshot, status=status.replace(conditions=found))
         assert is_over(running.snapshot.status)
@@ -231,17 +242,16 @@ class SharedCluster:
     def _nodes_left(self) -> dict[str, Node]:
         there = [worker for running in self.jobs.values() for worker in running.workers]
         started = [worker for worker in self._started_now if not any(worker is each for each in there)]
-        taken = Counter(
-            worker.node
-            for worker in [*there, *started]
-            if not worker.is_lost and (worker.stopped_us is None or self.now_us < worker.stopped_us + LEAVING_US)
-        )
-        leaving = Counter(worker.node for worker in there if self._leaves(worker))
+        working, leaving = defaultdict[str, float](float), defaultdict[str, float](float)
+        for worker in [*there, *started]:
+            if not worker.is_lost and not self._is_away(worker):
+                (working if worker.stopped_us is None else leaving)[worker.node] += worker.cpus
         return {
             name: replace(
                 found,
-                free={**found.free, "cpu": found.free["cpu"] - taken[name]},
-                leaving={"cpu": float(leaving[name])},
+                free={**found.free, "cpu": found.free["cpu"] - working[name] - leaving[name]},
+                leaving={"cpu": leaving[name]},
+                workers={"cpu": working[name]},
             )
             for name, found in self.nodes.items()
         }
@@ -260,9 +270,6 @@ class SharedCluster:
             for worker in ([] if is_deleted else running.workers)
         )
         return replace(running.snapshot, workers=workers, parts_there=parts_of_runs([(0, whole)] if whole else []))
-
-    def _leaves(self, worker: Working) -> bool:
-        return worker.stopped_us is not None and not self._is_away(worker) and not worker.is_lost
 
     def _is_away(self, worker: Working) -> bool:
         return worker.stopped_us is not None and self.now_us >= worker.stopped_us + LEAVING_US
@@ -285,11 +292,8 @@ class SharedCluster:
 
     def _pass_time(self, time_us: int) -> None:
         for running in self.jobs.values():
-            if running.is_done:
-                continue
-            for worker in running.workers:
-                if not worker.is_lost:
-                    did = worker.images_in(self.now_us, self.now_us + time_us)
-                    worker.images += did
-                    running.done += did
+            for worker in [] if running.is_done else running.workers:
+                did = 0.0 if worker.is_lost else worker.images_in(self.now_us, self.now_us + time_us)
+                worker.images += did
+                running.done += did
         self.now_us += time_us

@@ -65,6 +65,25 @@ class StoreContract:
             store.read_once("a", max_bytes=3)
         assert caught.value.size == 4
 
+    def test_a_range_ends_where_the_object_does(self, store: Store) -> None:
+        store.create("a", b"0123456789")
+        assert store.read_range_once("a", 2, 3) == b"234"
+        assert store.read_range_once("a", 0, 10) == b"0123456789"
+        assert store.read_range_once("a", 8, 5) == b"89"
+        assert store.read_range_once("a", 10, 5) == b""
+        with pytest.raises(NotFound):
+            store.read_range_once("b", 0, 1)
+
+    def test_a_version_tells_sizes_apart(self, store: Store, open_again: Callable[[], Store]) -> None:
+        store.create("a", b"four")
+        first = store.version_once("a")
+        assert first.size == 4
+        assert open_again().version_once("a") == first
+        open_again().replace("a", b"three")
+        assert open_again().version_once("a") != first
+        with pytest.raises(NotFound):
+            store.version_once("b")
+
     def test_a_folder_is_no_object(self, store: Store) -> None:
         store.create("a/b", b"")
         assert not store.exists("a")

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from dueby_api.engines import EngineName, Precision
 from dueby_api.grid import Grid, Share
-from dueby_worker.engines.interface import TopK
+from dueby_api.output import Output
+from dueby_worker.models.columns import Columns, columns_of
 from dueby_worker.models.preprocessing import Pixels
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.rows import Origin, Rows, decode_rows
@@ -26,6 +27,8 @@ from dueby_worker.work.loop import InferenceLoop
 from dueby_worker.work.order import Order
 
 SIDE = 2
+# The two best classes.
+COLUMNS = columns_of(Output(k=2), 1000)
 LABELS = tuple(f"label {number}" for number in range(1000))
 ORIGIN = Origin(engine="eager", precision="fp32", device_class="cpu-1", fingerprint="f00")
 COMPONENTS = Components(
@@ -100,12 +103,12 @@ class NumberEngine:
         self._in_flight.append(batch)
         self.most_in_flight = max(self.most_in_flight, len(self._in_flight))
 
-    def collect(self) -> TopK:
+    def collect(self) -> Columns:
         batch = self._in_flight.pop(0)
         self.batches.append(batch.copy())
         numbers = np.array([int.from_bytes(image.tobytes()[:8], "little") % 1000 for image in batch], dtype=np.int32)
         scores = np.tile(np.array([0.75, 0.25], dtype=np.float32), (len(batch), 1))
-        return TopK(classes=np.stack((numbers, (numbers + 1) % 1000), axis=1), scores=scores)
+        return {"classes": np.stack((numbers, (numbers + 1) % 1000), axis=1), "scores": scores}
 
     def close(self) -> None:
         self._in_flight.clear()
@@ -185,12 +188,12 @@ class WorkerUnderTest:
 
     def _open(self, part: int) -> OpenPart:
         first, last = self.grid.bounds(part)
-        return OpenPart(part, first=first, uris=[uri_of(index) for index in range(first, last + 1)], k=2)
+        return OpenPart(part, first=first, uris=[uri_of(index) for index in range(first, last + 1)], columns=COLUMNS)
 
     def _open_retry(self, part: int) -> OpenPart | None:
         first, last = self.grid.bounds(part)
         rows, origin = decode_rows(self.store.read(f"part-{first:012d}-{last:012d}.parquet"))
-        return OpenPart.retry(part, rows, engine=origin.engine, k=2) if rows.errors else None
+        return OpenPart.retry(part, rows, engine=origin.engine, columns=COLUMNS) if rows.errors else None
 
 
 def rows_in(store: Store) -> list[Rows]:

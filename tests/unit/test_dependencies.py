@@ -24,18 +24,35 @@ COUNTS_ON = {
     "planner": {"core"},
     "pages": {"core", "operator", "worker"},
     "operator": {"core", "operator"},
-    "worker": {"core", "worker"},
+    "worker": {"core", "worker", "timm", "transformers", "onnx", "tensorrt", "int8"},
     "profiler": {"core", "worker", "profiler"},
     "dueby": {"core", "worker", "profiler"},
     "study": {"core", "worker", "profiler", "study"},
-    "tests": {"core", "operator", "worker", "profiler", "study", "dev"},
-    "benchmarks": {"core", "operator", "worker", "profiler", "study", "dev", "bench"},
+    "tests": {"core", "operator", "worker", "timm", "transformers", "onnx", "profiler", "study", "dev"},
+    "docs": {"core", "worker", "docs"},
+    "benchmarks": {
+        "core",
+        "operator",
+        "worker",
+        "timm",
+        "transformers",
+        "onnx",
+        "int8",
+        "profiler",
+        "study",
+        "dev",
+        "bench",
+    },
     "examples": {"core", "operator", "worker", "profiler", "dev"},
 }
 NOT_IMPORTED = {
     "gcsfs": "fsspec loads it for gs://",
     "s3fs": "fsspec loads it for s3://",
+    "furo": "Sphinx loads it",
+    "myst-parser": "Sphinx loads it",
+    "sphinx": "called as a command",
     "hatchling": "called as a command",
+    "ipykernel": "nbclient starts it",
     "mypy": "called as a command",
     "ruff": "called as a command",
     "pytest-cov": "pytest loads it",
@@ -48,8 +65,8 @@ NOT_IMPORTED = {
 }
 # One of a pair of which the other pins the version.
 COMES_WITH = {"botocore": "aiobotocore"}
-# What benchmarks compare with; not installed where the tests run.
-PEERS = {"ray", "timm"}
+# Not installed where the tests run: what benchmarks compare with, and what needs an NVIDIA GPU.
+ABSENT = {"daft", "ray", "spdl", "tensorrt", "tensorrt-cu13"}
 
 
 def normal(name: str) -> str:
@@ -69,7 +86,7 @@ def distributions_of(library: str) -> frozenset[str]:
 @cache
 def imported(folder: str) -> dict[str, str]:
     """Foreign libraries imported below the folder, each with a place where it is."""
-    scripts = [file for root in (folder, "benchmarks") for file in (REPOSITORY / root).rglob("*.py")]
+    scripts = [file for root in (folder, "benchmarks", "docs") for file in (REPOSITORY / root).rglob("*.py")]
     ours = {file.stem for file in scripts} | PACKAGES.keys() | {"support"}
     found: dict[str, str] = {}
     for file in sorted((REPOSITORY / folder).rglob("*.py")):
@@ -89,7 +106,7 @@ def test_every_import_is_declared_where_it_is_needed(folder: str) -> None:
     missing = [
         f"{place}: {library} is in none of {', '.join(sorted(COUNTS_ON[folder]))}"
         for library, place in imported(folder).items()
-        if not distributions_of(library) & declared and library not in PEERS
+        if not distributions_of(library) & declared and library not in ABSENT
     ]
     assert not missing, "\n" + "\n".join(missing)
 
@@ -103,7 +120,7 @@ def test_every_declared_library_is_used_where_it_is_declared(extra: str) -> None
         for library in imported(folder)
         for distribution in distributions_of(library)
     }
-    idle = DECLARED[extra] - used - NOT_IMPORTED.keys() - PEERS
+    idle = DECLARED[extra] - used - NOT_IMPORTED.keys() - ABSENT
     assert not idle, f"{extra}: {', '.join(sorted(idle))} is declared and not used"
 
 

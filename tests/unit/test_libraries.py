@@ -1,6 +1,8 @@
-"""Each foreign library has its one file, and `dueby plan` loads none that is slow to import."""
+"""Each foreign library has its one file, and `dueby plan` and `dueby run` load none that is slow to import."""
 
 from collections import defaultdict
+
+import pytest
 
 from support.source_modules import MODULES, Module
 
@@ -17,13 +19,18 @@ SPREAD = {
     "rich": ("dueby/cli/", "study/dueby_study/make.py"),  # what is shown to people
     "torch": ("worker/", "profiler/", "study/"),  # the models, and every engine that runs them
     "torchvision": ("worker/",),  # the registry of models, and the weights that are published for them
-    "yaml": ("operator/", "profiler/", "dueby/", "study/"),  # manifests in, manifests out
+    # manifests in, manifests out, and what is beside an ONNX file
+    "yaml": ("operator/", "profiler/", "dueby/", "study/", "worker/dueby_worker/models/onnx_description.py"),
 }
 # Nothing that `dueby plan` loads, directly or not, may import these at its top: it has half a second for everything.
 PLAN_LOADS = ("dueby.cli.main", "dueby.cli.arguments", "dueby.cli.plan")
+# Nor may what `dueby run` loads: its steps and workers are processes of their own.
+RUN_LOADS = ("dueby.cli.main", "dueby.cli.arguments", "dueby.cli.run")
 SLOW_TO_IMPORT = {
-    *("aiohttp", "fsspec", "gcsfs", "jinja2", "kopf", "kubernetes", "matplotlib", "numpy", "openvino", "pandas"),
+    *("aiohttp", "fsspec", "gcsfs", "jinja2", "kopf", "kubernetes", "matplotlib", "numpy", "onnxruntime", "openvino"),
     *(
+        "nncf",
+        "pandas",
         "PIL",
         "prometheus_client",
         "psutil",
@@ -32,8 +39,11 @@ SLOW_TO_IMPORT = {
         "safetensors",
         "simplejpeg",
         "sklearn",
+        "tensorrt",
+        "timm",
         "torch",
         "torchvision",
+        "transformers",
     ),
 }
 
@@ -85,16 +95,17 @@ def slow_imports(modules: tuple[Module, ...], *, start: tuple[str, ...]) -> list
         module = by_name[name]
         waiting += [own.module for own in module.own_imports if own.at_top]
         found += [
-            f"{module.path}:{foreign.line}: {library} is slow to import, and dueby plan loads this file"
+            f"{module.path}:{foreign.line}: {library} is slow to import, and {start[-1]} loads this file"
             for library, foreign in module.foreign_imports
             if foreign.at_top and library in SLOW_TO_IMPORT
         ]
     return found
 
 
-def test_dueby_plan_loads_nothing_slow() -> None:
-    assert {module.name for module in MODULES} >= set(PLAN_LOADS)
-    found = slow_imports(MODULES, start=PLAN_LOADS)
+@pytest.mark.parametrize("start", [PLAN_LOADS, RUN_LOADS], ids=["plan", "run"])
+def test_dueby_plan_and_run_load_nothing_slow(start: tuple[str, ...]) -> None:
+    assert {module.name for module in MODULES} >= set(start)
+    found = slow_imports(MODULES, start=start)
     assert not found, "\n" + "\n".join(found)
 
 

@@ -33,6 +33,8 @@ EXTRAS = PROJECT["optional-dependencies"]
 IMAGES = {
     "operator": Locked(files=("operator",), declared=[*PROJECT["dependencies"], *EXTRAS["operator"]]),
     "worker": Locked(files=("worker", "torch"), declared=[*PROJECT["dependencies"], *EXTRAS["worker"]]),
+    # What makes the site; the rest of what it needs is the worker's.
+    "docs": Locked(files=("docs",), declared=[line for line in EXTRAS["docs"] if not line.startswith("dueby")]),
     "build": Locked(files=("build",), declared=PYPROJECT["build-system"]["requires"]),
 }
 

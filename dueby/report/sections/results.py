@@ -28,6 +28,8 @@ class SheetEntry:
     """Width of the score's bar in percent: 0 to 100, whatever the score."""
     title: str
     """Shown on hovering: where the photo is, and all of the answers."""
+    values: int
+    """Values of its embedding; 0 if the model has answered."""
 
 
 def failures(rows: tuple[FailedImage, ...], *, count: int | None) -> Failures:
@@ -49,5 +51,6 @@ def _entry(photo: Photo) -> SheetEntry:
         label=label,
         score=score,
         bar=100 * max(0.0, min(1.0, score)),
-        title=f"{without_credentials(row.uri)}: {answers}",
+        title=": ".join(filter(None, (without_credentials(row.uri), answers))),
+        values=row.values,
     )

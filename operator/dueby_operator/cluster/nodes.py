@@ -69,6 +69,8 @@ class Node:
     """Allocatable less what pods ask for."""
     leaving: Mapping[str, float] = field(default_factory=dict)
     """What pods have that are being deleted."""
+    workers: Mapping[str, float] = field(default_factory=dict)
+    """What jobs' workers have that are not being deleted."""
     other_names: Mapping[str, str] = field(default_factory=dict)
     """By other names under which pods may ask for a resource, the resource."""
     uncounted: str = ""
@@ -97,6 +99,8 @@ class PodRow:
     """`pods` among them; empty once it has ended, or if it yields to workers."""
     is_leaving: bool = False
     """Whether it is being deleted, and has what it has for its grace period only."""
+    is_worker: bool = False
+    """Whether it is a worker of a job."""
     ours: Pod | None = None
 
 
@@ -141,8 +145,10 @@ def with_published(node: Node, published: PublishedGPUs, class_labels: Sequence[
     )
 
 
-def pod_row(pod: Pod, *, label: str, yielding: str = "") -> PodRow | None:
+def pod_row(pod: Pod, *, label: str, worker: Mapping[str, str], yielding: str = "") -> PodRow | None:
     """Return the pod's row; None if it takes nothing and isn't ours. Ours have the label, or the label `yielding`.
+
+    Those with the labels `worker` are workers.
 
     A pod with `yielding` and a priority below every worker's takes nothing: whoever wants its place gets it.
     """
@@ -157,6 +163,7 @@ def pod_row(pod: Pod, *, label: str, yielding: str = "") -> PodRow | None:
         node=pod.spec.node_name,
         requests=requests,
         is_leaving=pod.metadata.is_deleting,
+        is_worker=is_ours and worker.items() <= labels.items(),
         ours=pod if is_ours else None,
     )
 
@@ -165,15 +172,20 @@ def take_pods(nodes: Collection[Node], pods: Iterable[PodRow]) -> dict[str, Node
     """Return the nodes by name, less what the pods on them ask for."""
     left, others = {node.name: dict(node.free) for node in nodes}, {node.name: node.other_names for node in nodes}
     leaving: dict[str, dict[str, float]] = {node.name: {} for node in nodes}
+    workers: dict[str, dict[str, float]] = {node.name: {} for node in nodes}
     for pod in pods:
         free = left.get(pod.node)
         if free is not None:
             for asked, value in pod.requests.items():
                 name = others[pod.node].get(asked, asked)
                 free[name] = free.get(name, 0.0) - value
-                if pod.is_leaving:
-                    leaving[pod.node][name] = leaving[pod.node].get(name, 0.0) + value
-    return {node.name: replace(node, free=left[node.name], leaving=leaving[node.name]) for node in nodes}
+                if pod.is_leaving or pod.is_worker:
+                    some = (leaving if pod.is_leaving else workers)[pod.node]
+                    some[name] = some.get(name, 0.0) + value
+    return {
+        node.name: replace(node, free=left[node.name], leaving=leaving[node.name], workers=workers[node.name])
+        for node in nodes
+    }
 
 
 def set_apart(nodes: Mapping[str, Node], slow: Collection[str]) -> dict[str, Node]:

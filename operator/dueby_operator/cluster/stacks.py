@@ -6,7 +6,7 @@ then. Else their devices are rivals, like devices of two classes that are made o
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -46,6 +46,8 @@ class _Here:
     devices: int
     idle: int
     leaving: int
+    held: int
+    """Those that workers have, whichever class these asked for."""
     asked: Sequence[_Asked]
     """What a worker may ask for beside such a device."""
 
@@ -57,15 +59,23 @@ def find_stacks(
     words = _all_words(claimants, settings)
     collected: dict[_Key, list[tuple[str, _Here]]] = defaultdict(list)
     rivals: dict[tuple[_Key, _Key], int] = {}
+    held: dict[_Key, dict[str, int]] = defaultdict(dict)
+    harmless: dict[_Key, set[str]] = defaultdict(set)
     for node in nodes:
         away = from_now(node.absences(now_us), now_us)
         there = _here(node, words)
         for here in there:
             collected[here.device_class, here.users, away].append((node.name, here))
-        for one, other in _rivals(node, there):
+        found = list(_rivals(node, there))
+        harmful = [one for one, other in found if _harms(node, one, other)]
+        for one, other in found:
             pair = (one.device_class, one.users, away), (other.device_class, other.users, away)
             if pair not in rivals:  # it is the same on every node: what they ask for follows from who they are
                 rivals[pair] = _lost(one, other)
+            if one.held:
+                held[pair[0]][node.name] = one.held
+            if one not in harmful:
+                harmless[pair[0]].add(node.name)
     names = _names(collected)
     by_name: dict[str, dict[str, int]] = defaultdict(dict)
     for (taken, gone), lost in rivals.items():
@@ -78,6 +88,8 @@ def find_stacks(
             idle=sum(here.idle for _, here in found),
             leaving=sum(here.leaving for _, here in found),
             users=key[1],
+            held=held[key],
+            harmless=frozenset(harmless[key]),
             nodes=frozenset(name for name, _ in found),
             away=key[2],
         )
@@ -107,8 +119,8 @@ def _all_words(claimants: Iterable[Claimant], settings: OperatorSettings) -> lis
 
 def _here(node: Node, words: Iterable[_Words]) -> list[_Here]:
     """Return the devices of the node, and who may use them."""
-    soon = {name: value + node.leaving.get(name, 0.0) for name, value in node.free.items()}
-    found: dict[tuple[str, int, int, int], list[_Words]] = defaultdict(list)
+    soon, whole = _rooms(node)
+    found: dict[tuple[str, int, int, int, int], list[_Words]] = defaultdict(list)
     for each in words:
         kind = node.devices.get(each.device_class)
         if kind is None and not has_slices(node, each.device_class):
@@ -118,7 +130,14 @@ def _here(node: Node, words: Iterable[_Words]) -> list[_Here]:
         if devices := _count(node.allocatable, each.asked, kind):
             idle = min(devices, _count(node.free, each.asked, kind))
             later = min(devices, _count(soon, each.asked, kind)) - idle if node.leaving else 0
-            found[each.device_class, devices, idle, later].append(each)
+            held = min(devices, _count(whole, each.asked, kind)) - idle - later if node.workers else 0
+            found[each.device_class, devices, idle, later, held].append(each)
+    of_class = Counter(counts[0] for counts in found)
+    groups = [
+        (counts, group)
+        for counts, all_of in found.items()
+        for group in ([all_of] if of_class[counts[0]] == 1 else _alike(all_of))
+    ]
     return [
         _Here(
             device_class=device_class,
@@ -126,10 +145,25 @@ def _here(node: Node, words: Iterable[_Words]) -> list[_Here]:
             devices=devices,
             idle=idle,
             leaving=later,
+            held=held,
             asked=[each.asked for each in group],
         )
-        for (device_class, devices, idle, later), group in found.items()
+        for (device_class, devices, idle, later, held), group in groups
     ]
+
+
+def _rooms(node: Node) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Return what will be free once leaving pods are gone, and if all workers are gone as well."""
+    soon = {name: value + node.leaving.get(name, 0.0) for name, value in node.free.items()}
+    return soon, {name: value + node.workers.get(name, 0.0) for name, value in soon.items()}
+
+
+def _alike(words: Iterable[_Words]) -> list[list[_Words]]:
+    """Return them by what they ask for. Beside rivals, what fits as often now may not when some of these are gone."""
+    found: dict[tuple[tuple[str, float], ...], list[_Words]] = defaultdict(list)
+    for each in words:
+        found[tuple(sorted(each.asked.items()))].append(each)
+    return list(found.values())
 
 
 def _count(room: Mapping[str, float], asked: _Asked, kind: DeviceKind | None) -> int:
@@ -157,6 +191,21 @@ def _has_room(room: Mapping[str, float], wanted: Sequence[tuple[int, Sequence[_A
         sum(count * max(each[name] for each in asked) for count, asked in wanted) <= room.get(name, 0.0)
         for name in PER_NODE
     )
+
+
+def _harms(node: Node, one: _Here, other: _Here) -> bool:
+    """Return whether one more worker of the first leaves fewer devices of the other, now or if all others are gone."""
+    rooms = _rooms(node)
+    kind, lost_kind = (node.devices.get(each.device_class) for each in (one, other))
+
+    def count(room: Mapping[str, float]) -> int:
+        return min(_count(room, asked, lost_kind) for asked in other.asked)
+
+    def less(room: Mapping[str, float], asked: _Asked) -> dict[str, float]:
+        taken = {**asked, **(kind.request if kind else {})}
+        return {name: value - taken.get(name, 0.0) for name, value in room.items()}
+
+    return any(count(less(room, asked)) < count(room) for room in rooms for asked in one.asked)
 
 
 def _lost(one: _Here, other: _Here) -> int:

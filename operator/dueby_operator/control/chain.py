@@ -61,7 +61,7 @@ class PolicyInput:
     @property
     def is_measured_for_everybody(self) -> bool:
         """Whether what is measured for the job is measured where no tenant can touch it, and so for all jobs."""
-        return self.shared.attempts is not None and not self.spec.worker.has_own_software
+        return self.shared.attempts is not None and not self.spec.is_measured_alone
 
     @property
     def profiles(self) -> tuple[GPUProfile, ...]:

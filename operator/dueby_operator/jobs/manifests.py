@@ -101,8 +101,42 @@ def worker_objects(
         owner.name, owner.uid, revision=first.revision, device_class=first.device_class, chunk=chunk
     )
     labels = {**names.labels(owner.name, "work"), names.REVISION: str(first.revision)}
+    job = job_document(
+        name,
+        owner,
+        labels=labels,
+        pod=worker_pod(
+            owner.job,
+            settings,
+            first=first,
+            config_map=name,
+            labels=labels,
+            device=device,
+            avoid=avoid,
+            rather=start.nodes.get(first.device_class, ()),
+        ),
+        spec={
+            "completionMode": "Indexed",
+            "completions": len(assignments),
+            "parallelism": len(assignments),
+            "backoffLimitPerIndex": RETRIES,
+            "podReplacementPolicy": "TerminatingOrFailed",
+        },
+    )
+    job["metadata"]["annotations"] = {names.DEVICE_CLASS: first.device_class}
+    queue_up(owner.job, job)
+    plan = RevisionPlan.of(map(planned_worker, assignments))
+    data = {"config.json": _workers_config(owner, settings, start, assignments), "plan.json": plan.document()}
+    return Objects(config_map=config_map_document(name, owner, data, labels), job=job)
+
+
+def _workers_config(
+    owner: Owner, settings: OperatorSettings, start: StartWorkers, assignments: Sequence[Assignment]
+) -> dict[str, Any]:
+    """Return what the workers are told, each by its index."""
+    first = assignments[0]
     everyone = [*start.before, *(assignment.share for assignment in start.assignments)]
-    config = {
+    return {
         **common_config(
             owner.job,
             first,
@@ -117,24 +151,6 @@ def worker_objects(
         "shares": [[share.first, share.end] for share in everyone],
         "workers": [own_config(assignment, rank=assignment.number) for assignment in assignments],
     }
-    job = job_document(
-        name,
-        owner,
-        labels=labels,
-        pod=worker_pod(owner.job, settings, first=first, config_map=name, labels=labels, device=device, avoid=avoid),
-        spec={
-            "completionMode": "Indexed",
-            "completions": len(assignments),
-            "parallelism": len(assignments),
-            "backoffLimitPerIndex": RETRIES,
-            "podReplacementPolicy": "TerminatingOrFailed",
-        },
-    )
-    job["metadata"]["annotations"] = {names.DEVICE_CLASS: first.device_class}
-    queue_up(owner.job, job)
-    plan = RevisionPlan.of(map(planned_worker, assignments))
-    data = {"config.json": config, "plan.json": plan.document()}
-    return Objects(config_map=config_map_document(name, owner, data, labels), job=job)
 
 
 def read_assignments(config_map: Mapping[str, Any]) -> list[Assignment]:

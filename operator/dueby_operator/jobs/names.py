@@ -15,6 +15,7 @@ from dueby_api.inference_job import API_VERSION
 GROUP, _, VERSION = API_VERSION.partition("/")
 JOB = f"{GROUP}/job"
 STEP = f"{GROUP}/step"
+WORKER = {STEP: "work"}
 REVISION = f"{GROUP}/revision"
 DEVICE_CLASS = f"{GROUP}/device-class"
 MODEL = f"{GROUP}/model"

@@ -21,6 +21,7 @@ CONFIG_FOLDER, SCRATCH = "/etc/dueby", "/tmp"
 # A step is gone 2 s after SIGTERM, and a worker 2 s after the time that it has for its open part.
 GRACE_S = 5
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED, MAX_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution", 100
 POD_SECURITY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 # The group that the image runs in, so that it may write to a volume.
 FS_GROUP = 10001
@@ -114,6 +115,8 @@ class DeviceRequest:
     """Whether its engine runs on CPUs, whatever device it has."""
     avoid: Collection[str] = ()
     """Nodes that it keeps off."""
+    rather: Collection[str] = ()
+    """Nodes that it is put on if one of them has room."""
 
 
 def device_pod(
@@ -143,7 +146,7 @@ def device_pod(
     )
     if device.selector:
         pod["spec"]["nodeSelector"] = {**pod["spec"].get("nodeSelector", {}), **device.selector}
-    if affinity := node_affinity(device.node, request.avoid):
+    if affinity := node_affinity(device.node, request.avoid, request.rather):
         pod["spec"]["affinity"] = affinity
     return pod
 
@@ -157,6 +160,7 @@ def worker_pod(
     labels: Mapping[str, str],
     device: DeviceKind,
     avoid: Collection[str] = (),
+    rather: Collection[str] = (),
 ) -> Document:
     """Return the pod of a worker such as `first`: a pod with its device, its port and its probes."""
     request = DeviceRequest(
@@ -164,6 +168,7 @@ def worker_pod(
         cpus=cpus_of(first.device_class, settings),
         on_cpu=runs_on_cpu(first.choice.engine),
         avoid=avoid,
+        rather=rather,
     )
     pod = device_pod(job, settings, request, step="work", config_map=config_map, labels=labels)
     pod["spec"]["terminationGracePeriodSeconds"] = settings.worker_grace_s + GRACE_S
@@ -183,10 +188,23 @@ def worker_pod(
     return pod
 
 
-def node_affinity(node: str = "", avoid: Collection[str] = ()) -> Document | None:
-    """Return what holds a pod on this node, if one is named, and keeps it off others; None if nothing does."""
+def node_affinity(node: str = "", avoid: Collection[str] = (), rather: Collection[str] = ()) -> Document | None:
+    """Return what holds a pod on this node, if one is named, and keeps it off others; None if nothing does.
+
+    Of the nodes that are left, those are preferred that it is to be on `rather`, or the first of them: a pod is a small
+    document.
+    """
     where = [*([("In", node)] if node else []), *(("NotIn", name) for name in sorted(avoid))]
-    if not where:
-        return None
-    fields = [{"key": "metadata.name", "operator": operator, "values": [name]} for operator, name in where]
-    return {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{"matchFields": fields}]}}}
+    preferred = sorted(set(rather).difference(avoid))[:MAX_PREFERRED]
+    found: Document = {}
+    if where:
+        found[REQUIRED] = {"nodeSelectorTerms": [_on_nodes(*where)]}
+    if preferred:
+        found[PREFERRED] = [{"weight": 100, "preference": _on_nodes(("In", name))} for name in preferred]
+    return {"nodeAffinity": found} if found else None
+
+
+def _on_nodes(*where: tuple[str, str]) -> Document:
+    return {
+        "matchFields": [{"key": "metadata.name", "operator": operator, "values": [name]} for operator, name in where]
+    }

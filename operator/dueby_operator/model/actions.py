@@ -3,7 +3,8 @@
 In a cluster an action becomes Jobs and ConfigMaps (control/render.py), on one machine processes (dueby/local).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dueby_api.grid import Share
@@ -37,6 +38,8 @@ class StartWorkers:
     reason: StartReason
     verdict: Verdict | None = None
     """The verdict of the plan, if it is a whole plan and not an addition."""
+    nodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By device class, the nodes that the plan counts on, if there are others that the job could use."""
 
 
 @dataclass(frozen=True, kw_only=True)

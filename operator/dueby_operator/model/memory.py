@@ -17,6 +17,8 @@ class JobMemory:
     """Whether its windows did not do then."""
     lost: frozenset[str] = frozenset()
     """Workers that were lost then."""
+    lost_all: bool = False
+    """Whether it has no worker because one was lost, and none was started since."""
     queued: frozenset[str] = frozenset()
     """Workers that waited in a queue then."""
     promised_us: int | None = None

@@ -48,6 +48,10 @@ class Stack:
     """Those that nobody will have as soon as pods are gone that are being deleted."""
     users: frozenset[JobKey]
     """The jobs that may use them."""
+    held: Mapping[str, int] = field(default_factory=dict)
+    """By node that it shares with rivals, how many more there would be if all workers there were gone."""
+    harmless: frozenset[str] = frozenset()
+    """Nodes that it shares with rivals of which a worker on one more of its devices takes none."""
     nodes: frozenset[str] = frozenset()
     """Where they are; empty where there are no nodes."""
     away: tuple[Absence, ...] = ()
@@ -92,6 +96,23 @@ class Stacks:
         """Return the device class of a stack."""
         return self._classes[name]
 
+    def nodes_among(self, key: JobKey, taken: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+        """Return by class on which nodes the job's workers on these devices, by stack, are best for others.
+
+        That is where the devices are, and there where nothing is taken of rivals; of a class for which neither makes a
+        difference, it is none.
+        """
+        found: dict[str, tuple[str, ...]] = {}
+        for device_class in sorted({self.class_of(name) for name in taken}):
+            stacks = self.of(key, device_class)
+            wanted = [stack for stack in stacks if taken.get(stack.name)]
+            nodes = [node for stack in wanted for node in stack.harmless]
+            if not nodes and len(wanted) < len(stacks):
+                nodes = [node for stack in wanted for node in stack.nodes]
+            if nodes:
+                found[device_class] = tuple(sorted(set(nodes)))
+        return found
+
     def costs(self, key: JobKey) -> Mapping[str, Mapping[str, int]]:
         """Return by quota that binds the job how many units a device of each stack costs."""
         return {
@@ -117,6 +138,25 @@ class Stacks:
                     found[name] = max(0, min(found[name], left // cost))
                     left -= cost * found[name]
         return found
+
+    def begin(self, key: JobKey, devices: Mapping[str, int], idle: Counter[str]) -> None:
+        """Take these devices of the job off what is idle now, and all of their rivals.
+
+        Which of the rivals are gone is known as soon as the workers are on their nodes, in the next pass.
+        """
+        idle.subtract(self.charged(key, devices))
+        for name, count in devices.items():
+            if count:
+                idle.update({rival: -idle[rival] for rival in self.rivals.get(name, ()) if idle[rival] > 0})
+
+    def settle(self, idle: Counter[str]) -> None:
+        """Take the rivals of devices that are being given up off what is idle now.
+
+        Workers may have been asked to go for those devices, and these are not there if the rivals are taken.
+        """
+        for stack in self.all:
+            if stack.leaving:
+                idle.update({rival: -idle[rival] for rival in self.rivals.get(stack.name, ()) if idle[rival] > 0})
 
     def idle_now(self) -> Counter[str]:
         """Return the devices by stack, and the units by quota, that nobody has now."""

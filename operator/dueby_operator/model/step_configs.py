@@ -6,6 +6,7 @@ where things are: cores, ports, folders.
 
 from typing import Any
 
+from dueby_api.engines import EngineName
 from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_operator.model.job_model import Assignment
 
@@ -16,18 +17,25 @@ def index_config(job: InferenceJob) -> Document:
     """Return the configuration of the index step."""
     spec = job.spec
     limit = {} if spec.images is None else {"images": spec.images}
-    return {**finish_config(job), "model": spec.model.document(), "source": spec.source.document(), **limit}
+    named = {"model": spec.model.document(), "source": spec.source.document()}
+    return {**finish_config(job), **named, **_output_config(spec), **limit}
+
+
+def early_config(job: InferenceJob, engine: EngineName, *, threads: int) -> Document:
+    """Return what a worker is told that loads its model before there is a plan."""
+    return {"model": job.spec.model.document(), **_output_config(job.spec), "engine": engine, "threads": threads}
 
 
 def images_without_index(spec: JobSpec) -> int | None:
     """Return N of a job that needs no index step; None if there is something for one to do.
 
-    The step lists the source, samples what decoding costs, and empties or refuses a sink in use if the job says so. For
-    synthetic images of the model's own size there is nothing of the three. The fingerprint is then what the workers
-    find: the first one claims the sink with it, and no worker joins with another.
+    The step lists the source, samples what decoding costs, empties or refuses a sink in use if the job says so, and
+    quantizes the network of a job at int8. For synthetic images of the model's own size there may be nothing of these.
+    The fingerprint is then what the workers find: the first one claims the sink with it, and no worker joins with
+    another.
     """
     made, side = spec.source.synthetic, spec.model.image_size
-    if made is None or spec.sink.if_exists != "Resume":
+    if made is None or spec.sink.if_exists != "Resume" or spec.model.precision == "int8":
         return None
     return spec.images if (made.width or side, made.height or side) == (side, side) else None
 
@@ -39,7 +47,7 @@ def finish_config(job: InferenceJob) -> Document:
 
 def profile_config(job: InferenceJob, device_class: str, *, gpu: bool, threads: int) -> Document:
     """Return the configuration of the step that measures a device: without weights, which don't change the time."""
-    model = job.spec.model.replace(weights="none", labels=None)
+    model = job.spec.model.measured
     return {
         "job": job.metadata.name,
         "model": model.document(),
@@ -47,6 +55,11 @@ def profile_config(job: InferenceJob, device_class: str, *, gpu: bool, threads: 
         "gpu": gpu,
         "threads": threads,
     }
+
+
+def _output_config(spec: JobSpec) -> Document:
+    # What is usual is left out: an older worker image knows no outputs.
+    return {} if spec.output.is_usual else {"output": spec.output.document()}
 
 
 def common_config(

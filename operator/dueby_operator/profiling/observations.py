@@ -57,8 +57,13 @@ def observations_of(job: JobSnapshot, *, now_us: int) -> Iterator[Observation]:
 
 
 def _is_plain(job: JobSnapshot) -> bool:
-    """Return whether the job's workers have the operator's image, and no variables of its own."""
-    return isinstance(job.manifest, InferenceJob) and not job.manifest.spec.worker.has_own_software
+    """Return whether the job's workers run the whole of a known model in the operator's image, without variables of its
+    own. Two jobs' own networks may have one name.
+    """
+    if not isinstance(job.manifest, InferenceJob):
+        return False
+    spec = job.manifest.spec
+    return not (spec.has_own_times or spec.is_measured_alone)
 
 
 def _observation(assignment: Assignment, pod: Pod, progress: WorkerProgress, *, now_us: int) -> Observation:

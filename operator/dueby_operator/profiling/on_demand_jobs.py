@@ -14,6 +14,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
+from dueby_api.classifiers import is_own
 from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_api.subject import model_subject
@@ -138,11 +139,14 @@ def private_objects(
 
 
 def _without_data(job: InferenceJob) -> InferenceJob:
-    """Return the job without what leads to its data. Of the environment, what is written in the job itself stays."""
-    worker = job.spec.worker
+    """Return the job without what leads to its data. Of the environment, what is written in the job itself stays.
+
+    A network of the job's own is in one of its volumes, and is what is measured.
+    """
+    worker, has_file = job.spec.worker, is_own(job.spec.model.name)
     bare = worker.replace(
-        volumes=(),
-        volume_mounts=(),
+        volumes=worker.volumes if has_file else (),
+        volume_mounts=worker.volume_mounts if has_file else (),
         env=tuple(one for one in worker.env if "valueFrom" not in one),
         env_from=(),
         service_account_name=None,

@@ -40,7 +40,7 @@ Document = dict[str, Any]
 
 def subject_of(model: Model) -> Model:
     """Return what is measured of a job's model: weights and labels don't change the time."""
-    return model.replace(weights="none", labels=None, classes=None)
+    return model.measured.replace(classes=None)
 
 
 def pod_config(name: str, device_class: str, subjects: Sequence[Model], settings: OperatorSettings) -> str:

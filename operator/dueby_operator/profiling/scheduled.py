@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from dueby_api.classifiers import is_own
 from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
@@ -62,8 +63,11 @@ class ScheduledConfig(LenientSpec, frozen=True, kw_only=True):
 
 
 def subjects_of(jobs: Iterable[InferenceJob], node: Node, device_class: str, models: Iterable[Model]) -> list[Model]:
-    """Return what is measured on the node's devices of the class, each once, in the order of their names."""
-    used = [job.spec.model for job in jobs if _may_use(job, node, device_class)]
+    """Return what is measured on the node's devices of the class, each once, in the order of their names.
+
+    Networks of jobs' own are not there: they lie in the jobs' volumes and images.
+    """
+    used = [job.spec.model for job in jobs if _may_use(job, node, device_class) and not is_own(job.spec.model.name)]
     bare = map(subject_of, [*models, *used])
     by_name = {str(model_subject(model)): model for model in bare}
     return [by_name[name] for name in sorted(by_name)]

@@ -5,11 +5,30 @@ The classes of dueby_api say the same in `__post_init__`, for those who have no 
 
 from collections.abc import Mapping
 
+from dueby_api.classifiers import ONNX, ONNX_SUFFIX, PYTHON, PYTHON_NAME
+from dueby_api.engines import ENGINES, EngineEntry, Format, unsuited
 from dueby_api.inference_job import MAX_N, READ_ONLY_SINK
+from dueby_api.model import ONNX_WEIGHTS, PYTHON_FUNCTION, PYTHON_WEIGHTS
+from dueby_api.output import OUTPUT_FIELDS, only_of
 from dueby_api.schemes import READ_ONLY
 
 Rule = tuple[str, str]
 """CEL, and the sentence for a resource of which it doesn't hold."""
+
+# A model of each format, for the sentence about an engine that doesn't run it.
+_EXAMPLES: Mapping[Format, str] = {"torch": "resnet50", "onnx": f"{ONNX}mine"}
+
+
+def _named_as(formats: tuple[Format, ...]) -> str:
+    """Return CEL that holds of the models of that format."""
+    is_onnx = f"self.name.startsWith('{ONNX}')"
+    return is_onnx if formats == ("onnx",) else f"!{is_onnx}"
+
+
+def _unsuited(entry: EngineEntry) -> str:
+    other = next(name for one, name in _EXAMPLES.items() if one not in entry.formats)
+    return str(unsuited(entry.name, other))
+
 
 # Once the images are counted, what the results depend on stays as it is.
 _ONCE_INDEXED = "!has(oldSelf.status) || !has(oldSelf.status.images) || "
@@ -25,7 +44,7 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
                 f"{_ONCE_INDEXED}self.spec.{name} == oldSelf.spec.{name}",
                 f"spec.{name}: can't change once the images are counted: the results depend on it; make another job",
             )
-            for name in ("source", "sink", "model")
+            for name in ("source", "sink", "model", "output")
         ),
         (
             f"{_ONCE_INDEXED}has(self.spec.images) == has(oldSelf.spec.images) && "
@@ -44,6 +63,10 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
             "!has(self.source.uri) || self.source.uri != self.sink.uri",
             "sink.uri: is the folder of the source; give the results a folder of their own",
         ),
+        (
+            "!has(self.source.parquet) || self.source.parquet.uri != self.sink.uri",
+            "sink.uri: is the folder of the source; give the results a folder of their own",
+        ),
     ),
     ("InferenceJob", "spec.deadline"): (("duration(self) > duration('0s')", "must be longer than 0"),),
     ("InferenceJob", "spec.ttlAfterFinished"): (("duration(self) > duration('0s')", "must be longer than 0"),),
@@ -56,8 +79,9 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ),
     ("InferenceJob", "spec.source"): (
         (
-            "[has(self.uri), has(self.manifest), has(self.synthetic)].filter(given, given).size() == 1",
-            "give exactly one of uri, manifest and synthetic",
+            "[has(self.uri), has(self.manifest), has(self.parquet), has(self.synthetic)]"
+            ".filter(given, given).size() == 1",
+            "give exactly one of uri, manifest, parquet and synthetic",
         ),
     ),
     ("InferenceJob", "spec.sink"): (
@@ -69,6 +93,25 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
             "!self.uri.contains('*') && !self.uri.contains('?')",
             "uri: is a glob, but results go to one folder; leave out * and ?",
         ),
+    ),
+    ("InferenceJob", "spec.model"): tuple(
+        # The API server also holds the rules against the default of the whole model, which has no fields yet.
+        (f"!has(self.name) || {rule}", sentence)
+        for rule, sentence in (
+            (f"!self.name.startsWith('{ONNX}') || self.weights.endsWith('{ONNX_SUFFIX}')", f"weights: {ONNX_WEIGHTS}"),
+            (f"!self.name.startsWith('{PYTHON}') || self.name.matches('{PYTHON_NAME}')", f"name: {PYTHON_FUNCTION}"),
+            (f"!self.name.startsWith('{PYTHON}') || self.weights != 'none'", f"weights: {PYTHON_WEIGHTS}"),
+            *(
+                (f"self.engine != '{entry.name}' || {_named_as(entry.formats)}", f"engine: {_unsuited(entry)}")
+                for entry in ENGINES.values()
+                if len(entry.formats) == 1
+            ),
+        )
+    ),
+    ("InferenceJob", "spec.output"): tuple(
+        (f"!has(self.{field}) || self.kind == '{kind}'", only_of(field))
+        for kind, fields in OUTPUT_FIELDS.items()
+        for field in fields
     ),
     ("GPUProfile", "spec"): (
         (

@@ -21,6 +21,8 @@ STRETCH = 1000
 MAX_POINTS = 400
 # Names of more letters than that are moved if they are nearer to an edge of the chart than so many percent.
 _SHORT, _EDGE = 3, 4
+# A name that was moved is left out if the next one is nearer than so many percent: it would run into it.
+_ROOM = 16
 # A deadline further off than this many times the run would squeeze the run into a corner of the chart.
 _FAR_OFF = 3
 
@@ -133,11 +135,16 @@ def time_scale(
 ) -> list[Markup]:
     """Return the grid and the times under it: round ones from 0 on, or those that are given with their names."""
     marks: list[Markup] = []
-    for i, (seconds, name) in enumerate(named_ticks(axis.end_s) if ticks is None else ticks):
+    named = named_ticks(axis.end_s) if ticks is None else ticks
+    # Ticks are as far from each other as the first two.
+    is_crowded = len(named) > 1 and axis.share(named[1][0]) - axis.share(named[0][0]) < _ROOM
+    for i, (seconds, name) in enumerate(named):
         # The style sheet hides every second time on a narrow page, where they would run into each other.
         x, minor = axis.at(seconds), " minor" if i % 2 else ""
         marks.append(vertical_line(x, top=top, bottom=bottom, class_="grid"))
-        marks.append(text(name, x=x, y=bottom + 18, anchor=_anchor(name, axis.share(seconds)), class_=f"tick{minor}"))
+        anchor = _anchor(name, axis.share(seconds))
+        if anchor == "middle" or not is_crowded:
+            marks.append(text(name, x=x, y=bottom + 18, anchor=anchor, class_=f"tick{minor}"))
     return marks
 
 

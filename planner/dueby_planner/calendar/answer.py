@@ -46,17 +46,19 @@ def calendar_answer(calendar: Calendar) -> CalendarAnswer:
     )
 
 
-def refusal_sentence(calendar: Calendar, found: Placement, *, called: Called = str) -> str:
-    """Return why a Hard job has no place, and what would help."""
+def refusal_sentence(
+    calendar: Calendar, found: Placement, *, called: Called = str, class_of: Callable[[str], str] = str
+) -> str:
+    """Return why a Hard job has no place, and what would help. `class_of` is how devices of the pool are called."""
     cut, job = calendar.cut, found.job
     if cut is not None and job in cut.jobs:
-        return _cut_sentence(calendar, cut, called)
+        return _cut_sentence(calendar, cut, called, class_of)
     if isinstance(alone := plan_fewest(job.problem), Infeasible):
         return alternatives_sentence(alone)
     reason = "It does not fit beside the jobs before it"
     if found.action == "Hold":
         reason += ", which is not proved to be impossible"
-    return f"{reason}. {_advice(calendar.advice[job.name])}"
+    return f"{reason}. {_advice(calendar.advice[job.name], class_of)}"
 
 
 def _planned_job(found: Placement) -> PlannedJob:
@@ -106,11 +108,11 @@ def _planned_cut(calendar: Calendar, cut: Cut) -> PlannedCut:
         until=seconds(cut.until_us),
         needed_gpu_seconds=seconds(cut.needed_us),
         available_gpu_seconds=seconds(cut.available_us),
-        sentence=_cut_sentence(calendar, cut, called=str),
+        sentence=_cut_sentence(calendar, cut, str, str),
     )
 
 
-def _cut_sentence(calendar: Calendar, cut: Cut, called: Called) -> str:
+def _cut_sentence(calendar: Calendar, cut: Cut, called: Called, class_of: Callable[[str], str]) -> str:
     refused = next(job for job in cut.jobs if job.name in calendar.advice)
     others = [called(job.name) for job in cut.jobs if job is not refused]
     word = device_word(refused.problem.pool)
@@ -119,7 +121,7 @@ def _cut_sentence(calendar: Calendar, cut: Cut, called: Called) -> str:
     need, them = ("need", "them") if others else ("needs", "it")
     return (
         f"Within {format_duration(cut.until_us)} {who} {need} at least {needed}, and there are {there} for {them}. "
-        f"{_advice(calendar.advice[refused.name])}"
+        f"{_advice(calendar.advice[refused.name], class_of)}"
     )
 
 
@@ -131,14 +133,23 @@ def _told_of(jobs: Sequence[str | None]) -> Iterator[str]:
         yield counted(hidden, "job of another namespace", "jobs of other namespaces")
 
 
-def _advice(advice: Advice) -> str:
-    ways = [f"{count:,} more {name}" for name, count in advice.more_devices.items()]
+def _advice(advice: Advice, class_of: Callable[[str], str]) -> str:
+    more = fewest_by_class(advice, class_of)
+    ways = [f"{count:,} more {name}" for name, count in more.items()]
     if advice.earliest_us is not None:
         ways.insert(0, f"a deadline of {format_at_least(advice.earliest_us)} from now")
     if not ways:
         return "Neither a later deadline nor more devices would be enough."
     listed = _listed(ways, "or")
     return f"{listed[0].upper()}{listed[1:]} would be enough."
+
+
+def fewest_by_class(advice: Advice, class_of: Callable[[str], str]) -> dict[str, int]:
+    """Return how many more devices of each class would be enough: of several groups of it, where the fewest are."""
+    more: dict[str, int] = {}
+    for name, count in advice.more_devices.items():
+        more[class_of(name)] = min(count, more.get(class_of(name), count))
+    return more
 
 
 def _listed(words: Sequence[str], last: str) -> str:

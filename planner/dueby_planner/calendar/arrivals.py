@@ -9,7 +9,10 @@
 Those that then have no place stay without one here. No step breaks the promise of a Hard job.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from itertools import accumulate
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.draft import Draft, Placed
@@ -24,6 +27,8 @@ from dueby_planner.calendar.tables import Tables
 
 GIVING_WAY: tuple[DeadlineClass, ...] = ("BestEffort", "Relaxed", "Soft")
 """The tables that a Hard or a Soft job is placed on, in this order: first beside all workers."""
+_WORTH_IT = 100
+"""All are placed anew once more where that has brought a place to one more job for so many that have one."""
 
 
 def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
@@ -45,11 +50,25 @@ def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[
     for job, reservation in together or _place_beside_all(draft, hard, optional=hard) or ():
         draft.add(job, reservation, beside="BestEffort")
     draft = _place_hard(draft, _without_place(jobs, draft, "Hard"))
-    while anew := _anew(draft, _without_place(jobs, draft, "Hard")):  # it may have made room for others, too
-        draft = _place_hard(anew, _without_place(jobs, anew, "Hard"))
+    draft = _place_anew(jobs, draft)
     draft = hand_over(draft, _without_place(jobs, draft, "Hard"), running) or draft
     for job in _without_place(jobs, draft, "Soft"):
         draft.place(job, *GIVING_WAY)
+    return draft
+
+
+def _place_anew(jobs: Sequence[CalendarJob], draft: Draft) -> Draft:
+    """Place all Hard jobs anew, and again while that brings a place to so many more that it is worth its time.
+
+    Jobs that could still be brought a place get it in a later pass.
+    """
+    before = gained = len(_hard(draft))
+    while gained * _WORTH_IT >= before:
+        anew = _anew(draft, _without_place(jobs, draft, "Hard"))
+        if anew is None:
+            break
+        draft = _place_hard(anew, _without_place(jobs, anew, "Hard"))  # it may have made room for others, too
+        before, gained = len(draft.placed), len(draft.placed) - before
     return draft
 
 
@@ -76,16 +95,17 @@ def _place_beside_all(
     draft: Draft, jobs: Sequence[CalendarJob], *, optional: Sequence[CalendarJob]
 ) -> Reservations | None:
     names = {job.name for job in optional}
-    return place_set(jobs, draft.left("BestEffort"), draft.pool.rivals, optional=names)
+    return place_set(jobs, draft.left("BestEffort"), draft.pool, optional=names)
 
 
 def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
     """Place all Hard jobs that don't run, and as many of the new ones as possible, and nothing else."""
     free, promised = draft.pool.free["Hard"], _hard(draft)
-    candidates = [job for job in new if _may_fit(job, promised, free)]
+    held = _Promised(promised)
+    candidates = [job for job in new if _may_fit(job, held, free)]
     while candidates:
         jobs = [*(placed.job for placed in promised), *candidates]
-        placed = place_set(jobs, free, draft.pool.rivals, optional={job.name for job in candidates})
+        placed = place_set(jobs, free, draft.pool, optional={job.name for job in candidates})
         if placed is not None:
             anew = [Placed(job, reservation, "Hard", kept=False) for job, reservation in placed]
             return Draft(draft.pool, anew) if len(anew) > len(promised) else None
@@ -94,15 +114,31 @@ def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
     return None
 
 
-def _may_fit(job: CalendarJob, promised: Sequence[Placed], free: Free) -> bool:
+class _Promised:
+    """How much device time promised jobs hold, by the latest of their deadlines and by the devices they may have."""
+
+    def __init__(self, promised: Sequence[Placed]) -> None:
+        found: defaultdict[frozenset[str], list[Placed]] = defaultdict(list)
+        for each in sorted(promised, key=lambda each: each.job.problem.time_us):
+            found[frozenset(usable(each.job.problem))].append(each)
+        self._deadlines = {names: [each.job.problem.time_us for each in held] for names, held in found.items()}
+        self._totals = {
+            names: [0, *accumulate(device_us(each.reservation) for each in held)] for names, held in found.items()
+        }
+
+    def held_us(self, until_us: int, names: Collection[str]) -> int:
+        """Return what those hold whose deadline is not later, and that may have no other devices than these."""
+        return sum(
+            self._totals[theirs][bisect_right(deadlines, until_us)]
+            for theirs, deadlines in self._deadlines.items()
+            if theirs.issubset(names)
+        )
+
+
+def _may_fit(job: CalendarJob, promised: _Promised, free: Free) -> bool:
     """Return whether what the job takes alone is left beside the promised jobs that come before it.
 
     That is not certain, since placed anew these may take less; but to try it for each job in each pass takes long.
     """
     until_us, names = job.problem.time_us, usable(job.problem).keys()
-    held_us = sum(
-        device_us(each.reservation)
-        for each in promised
-        if each.job.problem.time_us <= until_us and usable(each.job.problem).keys() <= names
-    )
-    return held_us + time_alone_us(job) <= free_us(free, until_us, names)
+    return promised.held_us(until_us, names) + time_alone_us(job) <= free_us(free, until_us, names)

@@ -129,7 +129,7 @@ class _Search:
             if each.job.deadline_class == "Hard" and name not in jobs
         ]
         rests = [rest for name, running in jobs.items() if (rest := _rest(running, by_job[name]))]
-        placed = place_set([*promised, *rests, self._job], pool.free["Hard"], pool.rivals)
+        placed = place_set([*promised, *rests, self._job], pool.free["Hard"], pool)
         if placed is None:
             return None
         names = {name: tuple(worker.name for worker in workers) for name, workers in by_job.items()}

@@ -10,9 +10,9 @@ from dueby_planner.calendar.free_devices import always_free
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.place import free_us, place, usable
 from dueby_planner.calendar.place_job import place_job
-from dueby_planner.calendar.pool import Free
+from dueby_planner.calendar.pool import CalendarPool, Free
 from dueby_planner.calendar.reservation import Reservation, device_us
-from dueby_planner.calendar.tables import Rivals, take
+from dueby_planner.calendar.tables import take
 from dueby_planner.model.problem import NEVER_US
 
 Reservations = list[tuple[CalendarJob, Reservation]]
@@ -21,9 +21,9 @@ _MAX_LEVELLED = 16
 
 
 def place_set(
-    jobs: Iterable[CalendarJob], free: Free, rivals: Rivals, *, optional: Collection[str] = ()
+    jobs: Iterable[CalendarJob], free: Free, pool: CalendarPool, *, optional: Collection[str] = ()
 ) -> Reservations | None:
-    """Return reservations with which the jobs are in time; None if none were found.
+    """Return reservations on what is `free` of the pool with which the jobs are in time; None if none were found.
 
     The `optional` jobs, by name, are left out where no place is found for them. Once that has happened although jobs
     were levelled, none are levelled for another one: where one job finds no place, others seldom do, and to try it for
@@ -40,9 +40,9 @@ def place_set(
         reservation = place_job(job, left[-1])
         if reservation is not None:
             placed.append((job, reservation))
-            left.append(take(left[-1], reservation, rivals, job.quotas))
+            left.append(_less(left[-1], job, reservation, pool))
         elif (may_level or not is_optional) and _has_room(job, left[-1], names):
-            may_level = _make_room(job, placed, left, rivals)
+            may_level = _make_room(job, placed, left, pool)
             if not may_level and not is_optional:
                 return None
         elif not is_optional:
@@ -62,13 +62,13 @@ def time_alone_us(job: CalendarJob) -> int:
     return NEVER_US if alone is None else device_us(alone)
 
 
-def _make_room(job: CalendarJob, placed: Reservations, left: list[Free], rivals: Rivals) -> bool:
+def _make_room(job: CalendarJob, placed: Reservations, left: list[Free], pool: CalendarPool) -> bool:
     """Level the job and as many before it as are needed; return whether that gives it a place."""
     before = 1
     while before <= _MAX_LEVELLED:
         first = max(0, len(placed) - before)
         jobs = [*(each for each, _ in placed[first:]), job]
-        if again := _levelled(jobs, left[first], rivals):
+        if again := _levelled(jobs, left[first], pool):
             placed[first:], left[first + 1 :] = again
             return True
         if not first:
@@ -77,7 +77,7 @@ def _make_room(job: CalendarJob, placed: Reservations, left: list[Free], rivals:
     return False
 
 
-def _levelled(jobs: Iterable[CalendarJob], free: Free, rivals: Rivals) -> tuple[Reservations, list[Free]] | None:
+def _levelled(jobs: Iterable[CalendarJob], free: Free, pool: CalendarPool) -> tuple[Reservations, list[Free]] | None:
     placed: Reservations = []
     left = []
     for job in jobs:
@@ -85,6 +85,10 @@ def _levelled(jobs: Iterable[CalendarJob], free: Free, rivals: Rivals) -> tuple[
         if reservation is None:
             return None
         placed.append((job, reservation))
-        free = take(free, reservation, rivals, job.quotas)
+        free = _less(free, job, reservation, pool)
         left.append(free)
     return placed, left
+
+
+def _less(free: Free, job: CalendarJob, reservation: Reservation, pool: CalendarPool) -> Free:
+    return take(free, reservation, pool.rivals, job.quotas, change_us=pool.change_us)

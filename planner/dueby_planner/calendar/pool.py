@@ -8,11 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.calendar.free_devices import FreeDevices, Taken, always_free, without
+from dueby_api.units import MICROS_PER_SECOND
+from dueby_planner.calendar.free_devices import FreeDevices, Taken, always_free, at_most, without
 
 Free = Mapping[str, FreeDevices]
 """Free devices over time, by the name of the devices. Of names that are missing there are none. The units of quotas
 (quotas.py) are counted like devices, under names of their own."""
+
+CHANGE_US = 5 * MICROS_PER_SECOND
+"""From the end of a worker until its device is seen to be free: what a device takes to change hands."""
 
 CLASSES: tuple[DeadlineClass, ...] = ("Hard", "Soft", "Relaxed", "BestEffort")
 """The deadline classes, the most important first."""
@@ -33,6 +37,9 @@ class CalendarPool:
     rivals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Devices that are made of the same cores: taking one device of a name takes so many of each of these names, or as
     many as there are. No job may use two names that are rivals."""
+    change_us: int = 0
+    """What a device takes to change hands: so long before and after a window that is given out anew, it is no other
+    job's. Windows that were given out before are kept where they are, even if they have come closer."""
 
 
 def less(free: Free, taken: Mapping[str, Sequence[Taken]]) -> Free:
@@ -40,8 +47,26 @@ def less(free: Free, taken: Mapping[str, Sequence[Taken]]) -> Free:
     return {**free, **{name: without(free[name], of_name) for name, of_name in taken.items() if name in free}}
 
 
-def idle_pool(counts: Mapping[str, int]) -> CalendarPool:
+def less_claims(free: Free, claims: Mapping[str, Sequence[Taken]], rivals: Mapping[str, Mapping[str, int]]) -> Free:
+    """Return what is left for others beside what is claimed, by name: of the claimed names, and of their rivals.
+
+    Of a rival it is no more than leaves what is claimed, on whichever nodes others are put.
+    """
+    taken = {name: [*of_name] for name, of_name in claims.items()}
+    for name, of_name in claims.items():
+        for rival, lost in rivals.get(name, {}).items():
+            taken.setdefault(rival, []).extend(each._replace(devices=lost * each.devices) for each in of_name)
+    left = dict(less(free, taken))
+    for name, of_name in claims.items():
+        for rival in rivals.get(name, {}):
+            lost = rivals.get(rival, {}).get(name, 0)
+            if lost and name in left and rival in left:
+                left[rival] = at_most(left[rival], left[name], lost, of_name)
+    return left
+
+
+def idle_pool(counts: Mapping[str, int], *, change_us: int = 0) -> CalendarPool:
     """Return a pool of so many devices on which nothing runs."""
     free = {name: always_free(count) for name, count in counts.items()}
     tables = dict.fromkeys(CLASSES, free)
-    return CalendarPool(whole=counts, free=tables, expected=tables)
+    return CalendarPool(whole=counts, free=tables, expected=tables, change_us=change_us)

@@ -25,9 +25,9 @@ from dueby_planner.model.rule import EqualDevices
 from dueby_planner.model.solver import ask_fewest, ask_most
 from dueby_planner.model.verify import verify_fewest, verify_plan
 
-# A part is built in memory, and a killed worker loses its open one. So it is at most this many images, and at most a
-# hundredth of a worker's share.
-_MAX_PART, _PARTS_OF_A_SHARE = 65_536, 100
+# A part is built in memory, and a killed worker loses its open one. So it has at most as many images as the problem
+# says, and at most a hundredth of a worker's share.
+_PARTS_OF_A_SHARE = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,9 +182,9 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
 
 
 def part_size_for(problem: Problem, able: Sequence[EqualDevices], gpus: int) -> int:
-    """Return the largest power of two <= min(65,536, 1 % of ceil(N / k)) that keeps k accepted; 1 always does."""
+    """Return the largest power of two <= min(max_part, 1 % of ceil(N / k)) that keeps k accepted; 1 always does."""
     share = -(-problem.images // gpus)
-    size = 1 << max(0, min(_MAX_PART, share // _PARTS_OF_A_SHARE).bit_length() - 1)
+    size = 1 << max(0, min(problem.max_part, share // _PARTS_OF_A_SHARE).bit_length() - 1)
     while size > 1 and not replace(problem.rule, part_size=size).accepts(able, gpus):
         size >>= 1
     return size

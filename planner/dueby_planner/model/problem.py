@@ -11,6 +11,7 @@ from functools import cached_property
 
 from dueby_api.inference_job import MAX_N
 from dueby_api.objectives import ObjectiveName
+from dueby_api.output import MAX_PART
 from dueby_planner.model.capacity import Capacity, DeviceGroup, at_confidence, best_capacities
 from dueby_planner.model.rule import EqualDevices, Rule
 from dueby_planner.profiles.pool import Pool
@@ -38,6 +39,8 @@ class Problem:
     """M."""
     part_size: int | None = None
     """P of a grid that is frozen already; None if the plan chooses one."""
+    max_part: int = MAX_PART
+    """The largest P that a plan may choose: a part is kept in memory until it is whole."""
 
     @cached_property
     def rule(self) -> Rule:

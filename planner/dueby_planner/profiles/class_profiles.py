@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 
-from dueby_api.classifiers import CLASSIFIERS, unknown_model
+from dueby_api.classifiers import CLASSIFIERS, source_of, unknown_model
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import (
     GPUProfile,
@@ -38,7 +38,8 @@ def matching(profiles: Iterable[GPUProfile], model: Model) -> list[GPUProfile]:
 
 def advice_without_profile(model: Model) -> str:
     """Return what to do about a model that no profile is of: to measure it, or to spell it as it is called."""
-    return "Run `dueby profile`." if model.name in CLASSIFIERS else f"{unknown_model(model.name)}."
+    is_known = model.name in CLASSIFIERS or source_of(model.name)
+    return "Run `dueby profile`." if is_known else f"{unknown_model(model.name)}."
 
 
 def class_profiles(profiles: Iterable[GPUProfile]) -> dict[str, tuple[GPUProfile, ...]]:
@@ -91,6 +92,7 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
         busy=any(p.spec.busy for p in nodes),
         latency_fit=None,
         observed=(),
+        agreement=min((p.spec.agreement for p in nodes if p.spec.agreement), key=lambda a: a.same_top1, default=None),
         warmup_model=_worst_model([p.spec.warmup_model for p in nodes]),
         steps=tuple(_mean_step(size, rows) for size, rows in by_size.items()),
     )

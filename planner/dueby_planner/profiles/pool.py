@@ -31,6 +31,9 @@ QUIETER_NODES = (
     "are always as busy, jobs need this spare time"
 )
 """The same in a cluster."""
+# Below this share of photos with fp32's best class, a plan says so: whoever asked for the precision may not know.
+LOW_AGREEMENT = 0.95
+_SHOWN_DIGITS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +179,9 @@ def _warnings(profiles: Sequence[GPUProfile], job: JobSpec, *, in_cluster: bool)
             yield f"{profile.name} has fewer than {MIN_POINTS} mini-batch sizes, so no sizes between them are planned"
         if spec.startup_micros is None:
             yield f"{profile.name} has no start-up time; 0 is assumed, so workers will start later than planned"
+        if spec.agreement and spec.agreement.same_top1 < LOW_AGREEMENT:
+            weights = spec.agreement.weights_digest[:_SHOWN_DIGITS]
+            yield f"{profile.name}: at {spec.model.precision}, {spec.agreement.sentence} (weights {weights})"
         if spec.busy:
             yield f"{profile.name} was measured while the machine was busy with something else; profile it again"
 

@@ -72,6 +72,7 @@ def predict(profile: GPUProfile, image_size: int, *, namespace: str | None = Non
         max_mini_batch_size=largest,
         latency_fit=None,
         warmup_model=None,
+        agreement=None,
         observed=(),
         predicted=Predicted(profile=profile.name, image_size=profile.spec.model.image_size, error=error),
         spread=Spread(run=round(min(MAX_SPREAD, sqrt(run**2 + error**2)), 4), node=spec.spread.node),

@@ -12,6 +12,8 @@ from re import sub
 from statistics import fmean, median, stdev
 from typing import Any
 
+from dueby_api.agreement import Agreement
+from dueby_api.classifiers import plain_name
 from dueby_api.engines import EngineName
 from dueby_api.gpu_profile import (
     Device,
@@ -57,6 +59,7 @@ class Facts:
     software: Mapping[str, Any] = field(default_factory=dict)
     measured_at: datetime
     busy: bool
+    agreement: Agreement | None = None
 
 
 def build_profile(found: Measurements, facts: Facts, largest: Largest) -> GPUProfile:
@@ -77,6 +80,7 @@ def build_profile(found: Measurements, facts: Facts, largest: Largest) -> GPUPro
         spread=Spread(run=run_spread(found)),
         contention=contention_factor(found.contentions),
         busy=facts.busy,
+        agreement=facts.agreement,
         steps=_steps(found),
     )
     return GPUProfile(
@@ -96,7 +100,7 @@ def profile_name(facts: Facts) -> str:
     device = facts.device
     parts = [
         facts.device_class,
-        model.name,
+        plain_name(model.name),
         str(model.image_size),
         model.precision,
         facts.engine,

@@ -21,6 +21,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from dueby_api.classifiers import plain_name
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.schema import validate
@@ -77,7 +78,7 @@ def draw(folder: Path, output: Path) -> list[Path]:
     subjects: dict[str, list[GPUProfile]] = defaultdict(list)
     for profile in profiles:
         model = profile.spec.model
-        subjects[f"{model.name}-{model.image_size}-{model.precision}"].append(profile)
+        subjects[f"{plain_name(model.name)}-{model.image_size}-{model.precision}"].append(profile)
     figures = [(draw_latency(found), f"latency-{name}.png") for name, found in subjects.items()]
     figures += [(draw_memory(found), f"{found.name}.png") for found in maps]
     for figure, name in figures:

@@ -1,6 +1,9 @@
 """What a measuring process measures: a model loaded, and an engine built, exactly as a worker does it."""
 
 import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +13,8 @@ from dueby_profiler.monitor.readers.status_page import NoReporter, Phase, Status
 
 # Start-up time is part of what is measured, so heavy modules are imported at the moment at which a worker does it.
 if TYPE_CHECKING:
-    from dueby_worker.engines.interface import Engine, TopK
+    from dueby_worker.engines.interface import Engine
+    from dueby_worker.models.columns import Columns
     from dueby_worker.models.loading import LoadedModel
     from dueby_worker.models.preprocessing import Pixels
 
@@ -26,15 +30,42 @@ class Bench:
     def __init__(self, setup: Setup, reporter: StatusReporter | None = None) -> None:
         import dueby_worker.steps.work_step
         import dueby_worker.steps.worker_run  # noqa: F401  # so that everything is imported that a worker imports
+        from dueby_worker.models.known_model import note_model
         from dueby_worker.models.loading import load_model
 
         self.setup = setup
         self.reporter = reporter or NoReporter()
         self.loaded: LoadedModel = load_model(setup.model)
+        self.cache_dir = Path(setup.cache_dir) if setup.cache_dir else None
+        note_model(setup.model, self.loaded, self.cache_dir)
+        if setup.model.precision == "int8":
+            self._quantize_for_times()
         self.size = 0
         self.engine: Engine | None = None
         self.buffers: list[Pixels] = []
         self.is_checked = False
+
+    def _quantize_for_times(self) -> None:
+        """Give the model an int8 network, as a job's worker takes one from the sink."""
+        from dueby_worker.engines.build import require_engine
+
+        require_engine(self.setup.engine, self.loaded.name, "int8")
+        # Read and not made by all processes but the first, and so NNCF isn't part of their start-up.
+        from dueby_worker.engines.quantizing import quantize_for_times
+
+        self.loaded = replace(self.loaded, quantized=quantize_for_times(self.loaded, self.cache_dir))
+
+    def quantize_on(self, photos: "Iterator[tuple[str, Pixels]]", *, images: int) -> None:
+        """Quantize the model on the first of the photos, as the index step does it on a job's, and build it anew.
+
+        Half of the images are left, if there are few.
+        """
+        from dueby_worker.engines.quantizing import CALIBRATION_PHOTOS, quantize
+
+        taken = [pixels for _, pixels in islice(photos, min(CALIBRATION_PHOTOS, (images + 1) // 2))]
+        if taken:
+            self.loaded = replace(self.loaded, quantized=quantize(self.loaded, taken))
+            self.build(self.size)
 
     def build(self, size: int) -> Built:
         """Build the engine of this size in place of the previous one, with as many buffers as it needs."""
@@ -50,7 +81,7 @@ class Bench:
             mini_batch_size=size,
             precision=self.setup.model.precision,
             threads=self.setup.threads,
-            cache_dir=Path(self.setup.cache_dir) if self.setup.cache_dir else None,
+            cache_dir=self.cache_dir,
         )
         self.buffers = [self.engine.buffer() for _ in range(self.engine.depth)]
         ready_us = now_us()
@@ -60,7 +91,7 @@ class Bench:
         self.reporter.enter(Phase.READY, size)
         return Built(size=size, startup_us=ready_us - self.setup.spawned_us, build_us=ready_us - began_us)
 
-    def check_once(self, batch: "Pixels", top: "TopK") -> str | None:
+    def check_once(self, batch: "Pixels", columns: "Columns") -> str | None:
         """After the very first mini-batch, compare its result with plain fp32 as a worker does; return what is wrong
         with it.
         """
@@ -69,7 +100,7 @@ class Bench:
         from dueby_worker.engines.parity import compare
 
         self.is_checked = True
-        parity = compare(batch, top, loaded=self.loaded, precision=self.setup.model.precision)
+        parity = compare(batch, columns, loaded=self.loaded, precision=self.setup.model.precision)
         return None if parity.ok else parity.sentence
 
     def ready_engine(self) -> "Engine":

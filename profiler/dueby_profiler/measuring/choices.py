@@ -8,7 +8,7 @@ process builds it; finding out here would mean importing torch.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dueby_api.engines import ENGINES, EngineEntry, EngineName
+from dueby_api.engines import EngineEntry, EngineName, engines_for
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_profiler.machine.layouts import Layout
@@ -59,4 +59,4 @@ def _engines(layout: Layout, model: Model) -> tuple[EngineName, ...]:
 def _fitting(layout: Layout, model: Model) -> list[EngineEntry]:
     """Return the engines for the layout's kind of device that have the model's precision."""
     kind = "gpu" if layout.is_gpu else "cpu"
-    return [entry for entry in ENGINES.values() if entry.device == kind and model.precision in entry.precisions]
+    return [entry for entry in engines_for(model.name) if entry.device == kind and model.precision in entry.precisions]

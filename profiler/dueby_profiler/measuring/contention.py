@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dueby_api.inference_job import Source
+from dueby_api.source import Source
 from dueby_profiler.measuring.bench import Bench, now_us
 from dueby_profiler.measuring.messages import Contend, Contended
 from dueby_worker.images.decode import decode_image
 from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.jpeg import encode
-from dueby_worker.images.read_ahead import READERS, read_images
+from dueby_worker.images.read_ahead import most_ahead, read_images
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.work.feed import Feed, MiniBatch
 from dueby_worker.work.order import Item
@@ -92,7 +92,7 @@ def _both(bench: Bench, uris: list[str], *, until_us: int) -> float:
     engine, threads = bench.ready_engine(), bench.setup.threads
     feed = Feed()
     feed.supply(engine.buffer() for _ in range(engine.depth + _BUFFERS_AHEAD))
-    part = OpenPart(0, first=0, uris=uris, k=1)  # the feed needs a part; no rows are written
+    part = OpenPart(0, first=0, uris=uris, columns={})  # the feed needs a part; no rows are written
     stretch = (Item(part=part, position=0, index=index, uri=uri) for index, uri in enumerate(cycle(uris)))
     feed.start(
         [stretch],
@@ -101,7 +101,7 @@ def _both(bench: Bench, uris: list[str], *, until_us: int) -> float:
             source=Source(uri=uris[0]),
             preprocessing=bench.loaded.preprocessing,
             threads=threads,
-            ahead=max(bench.size, 2 * (threads + READERS)),
+            ahead=most_ahead(threads=threads, mini_batch_size=bench.size),
         ),
     )
     moments: list[int] = []

@@ -14,6 +14,7 @@ from dueby_api.errors import Invalid
 from dueby_profiler.analysis.statistics import is_known
 from dueby_profiler.measuring.bench import Bench, now_us
 from dueby_profiler.measuring.messages import (
+    Agree,
     Build,
     Contend,
     Failed,
@@ -139,6 +140,10 @@ def _answer(bench: Bench, message: Message, channel: Channel) -> None:
         channel.send(bench.build(message.size))
     elif isinstance(message, StartSteps):
         channel.send(run_point(bench, message, channel))
+    elif isinstance(message, Agree):
+        from dueby_profiler.measuring.photos import compare_photos
+
+        channel.send(compare_photos(bench, message))
     else:
         # Imported here, since it loads what reads and decodes images, which is not part of the start-up.
         from dueby_profiler.measuring.contention import run_contention

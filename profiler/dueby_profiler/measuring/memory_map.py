@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dueby_api.classifiers import plain_name
 from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
@@ -52,7 +53,7 @@ class MemoryMap(Spec, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Name for a file."""
-        return f"memory-{self.device_class}-{self.model}-{self.precision}-{self.engine}"
+        return f"memory-{self.device_class}-{plain_name(self.model)}-{self.precision}-{self.engine}"
 
 
 def map_memory(

@@ -6,6 +6,7 @@
     go(limit) ────────────────▶   the first mini-batch, then steady steps ──▶ known  (mean known, or out of time)
     stop ─────────────────────▶   until here it keeps its cores busy      ──▶ point
     contend(moments) ─────────▶   decoding alone, model alone, both       ──▶ contended
+    agree(photos) ────────────▶   photos through the engine and plain fp32 ─▶ agreed
     end of input ─────────────▶   leaves
 
 Every process answers before any of them gets the next message, so that all slices of a layout do the same at the same
@@ -15,10 +16,12 @@ time. Times are microseconds of the machine's monotonic clock, which all process
 import json
 from typing import TypeVar
 
+from dueby_api.agreement import Agreement
 from dueby_api.engines import EngineName
 from dueby_api.errors import DueByError
 from dueby_api.inference_job import Model
 from dueby_api.schema import Spec, validate
+from dueby_api.source import Source
 
 
 class Setup(Spec, frozen=True, kw_only=True):
@@ -103,6 +106,30 @@ class Contended(Spec, frozen=True, kw_only=True):
     """A mini-batch whose images are decoded beside it, as a worker does."""
 
 
+class Agree(Spec, frozen=True, kw_only=True):
+    """Compare the engine with plain fp32 on photos."""
+
+    source: Source
+    """Where the photos come from."""
+    folder: str
+    """Folder with the source's list, as the index step freezes one."""
+    images: int
+    """Images in the list."""
+    digest: str
+    """Digest of the list, by which photos are drawn."""
+    most: int
+    """Take no more photos than this."""
+    limit_us: int
+    """Take no more of them after this long."""
+
+
+class Agreed(Spec, frozen=True, kw_only=True):
+    """How far they agree."""
+
+    agreement: Agreement | None = None
+    """Absent if none of the photos could be read."""
+
+
 class NoMemory(Spec, frozen=True, kw_only=True):
     """An allocation failed. The process is of no further use."""
 
@@ -116,7 +143,8 @@ class Failed(Spec, frozen=True, kw_only=True):
     message: str
 
 
-Message = Setup | Build | Built | StartSteps | MeanKnown | StopSteps | Point | Contend | Contended | NoMemory | Failed
+Measured = Built | MeanKnown | Point | Contended | Agreed
+Message = Setup | Build | StartSteps | StopSteps | Contend | Agree | Measured | NoMemory | Failed
 _KINDS: dict[str, type[Message]] = {
     "setup": Setup,
     "build": Build,
@@ -127,6 +155,8 @@ _KINDS: dict[str, type[Message]] = {
     "point": Point,
     "contend": Contend,
     "contended": Contended,
+    "agree": Agree,
+    "agreed": Agreed,
     "noMemory": NoMemory,
     "failed": Failed,
 }

@@ -19,10 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
 
+from dueby_api.agreement import Agreement
 from dueby_api.errors import DueByError, Invalid
 from dueby_api.words import counted
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.measuring.messages import (
+    Agree,
+    Agreed,
     Build,
     Built,
     Contend,
@@ -104,7 +107,9 @@ class ProcessGroup:
                 setup = self._setup(number)
                 pages = self._status_pages[number : number + 1]
                 self._members.append(self._start({**self._environment, **gpu}, inherited=pages))
-                self._send(number, setup.replace(status_page=pages[0]) if pages else setup)
+                # Of a process that is gone already, the first question will tell why.
+                with suppress(BrokenPipeError):
+                    self._write(number, setup.replace(status_page=pages[0]) if pages else setup)
         except BaseException:
             # The processes are in sessions of their own: nothing else would end those that were started already.
             self._end()
@@ -131,6 +136,11 @@ class ProcessGroup:
         begin, decoded, modelled, end = (int(1e6 * (self._clock() + _PREPARATION_S + i * phase_s)) for i in range(4))
         message = Contend(moments_us=(begin, decoded, modelled, end), folder=str(folder))
         return self._ask(message, Contended, timeout_s=contention_s(phase_s) + ANSWER_TIMEOUT_S)
+
+    def agree(self, message: Agree) -> list[Agreement | None]:
+        """Let every process compare its engine with plain fp32 on photos."""
+        answers = self._ask(message, Agreed, timeout_s=1e-6 * message.limit_us + ANSWER_TIMEOUT_S)
+        return [answer.agreement for answer in answers]
 
     @property
     def pids(self) -> list[int]:
@@ -187,12 +197,15 @@ class ProcessGroup:
         return [self._check_answer(read_message(line.decode()), kind) for line in received]
 
     def _send(self, number: int, message: Message) -> None:
-        stdin = _stream(self._members[number].process.stdin)
         try:
-            stdin.write(write_message(message).encode())
-            stdin.flush()
+            self._write(number, message)
         except BrokenPipeError:
             raise self._explain_exit(number) from None
+
+    def _write(self, number: int, message: Message) -> None:
+        stdin = _stream(self._members[number].process.stdin)
+        stdin.write(write_message(message).encode())
+        stdin.flush()
 
     def _check_answer(self, message: Message, kind: type[Kind]) -> Kind:
         if isinstance(message, Failed):

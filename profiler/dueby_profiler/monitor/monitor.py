@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dueby_api.classifiers import plain_name
 from dueby_api.engines import EngineName
 from dueby_api.inference_job import Model
 from dueby_profiler.analysis.document import object_name
@@ -85,7 +86,9 @@ class Monitor:
     def _journal(self, layout: Layout) -> Journal:
         device_class, model = layout.device_class, self._model
         if device_class not in self._journals:
-            name = object_name([device_class, model.name, str(model.image_size), model.precision, self._node])
+            name = object_name(
+                [device_class, plain_name(model.name), str(model.image_size), model.precision, self._node]
+            )
             self._journals[device_class] = Journal(
                 self._folder, name, layout=layout, clock=self._clock, period_s=self._period_s
             )

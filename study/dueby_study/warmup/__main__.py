@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from dueby.cli.files import read_profiles, write_profile
 from dueby.cli.main import exit_code
+from dueby.inputs.files import read_profiles, write_profile
 from dueby_api.engines import EngineName, runs_on_cpu
 from dueby_api.inference_job import Model
 from dueby_profiler.files import write_text

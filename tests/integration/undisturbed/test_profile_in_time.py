@@ -8,8 +8,8 @@ from statistics import median
 import pyarrow.parquet as pq
 import pytest
 
-from dueby.cli.files import read_profiles
 from dueby.cli.main import main
+from dueby.inputs.files import read_profiles
 from dueby_api.gpu_profile import parse_profile
 from dueby_api.packed_profile import unpack_profile
 from dueby_api.step_config import ProfileConfig

@@ -9,8 +9,8 @@ from socket import gethostname
 
 import pytest
 
-from dueby.cli.files import read_profiles, write_profile
 from dueby.cli.main import main
+from dueby.inputs.files import read_profiles, write_profile
 from dueby_api.gpu_profile import ObservedJob, parse_profile
 from support.run import MODEL, Job, profile_document, write_photos
 

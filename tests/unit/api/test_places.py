@@ -53,6 +53,15 @@ def test_a_sink_beside_its_source_is_taken(source: str, sink: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
+        (
+            {"source": {"parquet": {"uri": "data"}}, "sink": {"uri": "data/rows"}},
+            f"spec.sink.uri: data/rows {INSIDE}, data; give",
+        ),
+        (
+            {"source": {"parquet": {"uri": "data/*.parquet"}}, "sink": {"uri": "./data/"}},
+            f"spec.sink.uri: ./data/ {EQUAL}; give",
+        ),
+        ({"source": {"parquet": {"uri": "a\0"}}}, "spec.source.parquet.uri: has a NUL character"),
         ({"source": {"manifest": {"uri": "a.csv"}}, "sink": {"uri": "./a.csv"}}, "spec.sink.uri: ./a.csv is the list"),
         ({"sink": {"uri": "rows/*"}}, "spec.sink.uri: rows/* is a glob, but results go to one folder; leave out"),
         ({"sink": {"uri": "rows?"}}, "spec.sink.uri: rows? is a glob"),

@@ -93,9 +93,27 @@ NAN, INFINITE = float("nan"), float("inf")
             id="neither of two types",
         ),
         pytest.param(
-            {"source": {}}, "spec.source: give exactly one of uri, manifest and synthetic", id="a source of nothing"
+            {"source": {}},
+            "spec.source: give exactly one of uri, manifest, parquet and synthetic",
+            id="a source of nothing",
         ),
         pytest.param({"source": None}, "spec.source: is missing", id="no source"),
+        pytest.param(
+            {"source": {"uri": "a", "parquet": {"uri": "b"}}},
+            "spec.source: give exactly one of uri, manifest, parquet and synthetic",
+            id="two sources",
+        ),
+        pytest.param({"source": {"parquet": {}}}, "spec.source.parquet.uri: is missing", id="Parquet files nowhere"),
+        pytest.param(
+            {"source": {"parquet": {"uri": "a", "columns": "b"}}},
+            "spec.source.parquet.columns: there is no such field; did you mean column?",
+            id="a column misspelt",
+        ),
+        pytest.param(
+            {"source": {"parquet": {"uri": "a", "column": ""}}},
+            "spec.source.parquet.column: must be a text of length at least 1, but is ''",
+            id="a column without a name",
+        ),
         pytest.param(
             {"source": {"synthetic": {}}, "images": None},
             "spec.images: is missing; a synthetic source has as many images as you say",
@@ -177,7 +195,8 @@ def test_a_wrong_job_is_refused_in_a_sentence_that_names_the_field(spec: dict[st
         ),
         pytest.param(
             {"engine": "gpu"},
-            "spec.engine: must be one of cudagraph, cuda, openvino, eager, compile, but is 'gpu'",
+            "spec.engine: must be one of cudagraph, cuda, onnxruntime, tensorrt, openvino, eager, compile, "
+            "but is 'gpu'",
             id="an unknown engine",
         ),
         pytest.param({"model": None}, "spec.model: is missing", id="no model"),
@@ -203,7 +222,7 @@ def test_a_profile_without_any_row_is_refused() -> None:
 
 @pytest.mark.parametrize("document", [None, 3, "job", ["a"]], ids=["nothing", "a number", "a text", "a list"])
 def test_what_is_no_mapping_is_no_job(document: Any) -> None:
-    with pytest.raises(Invalid, match=r"^catalog\.yaml: expected a mapping of fields, as a InferenceJob has$"):
+    with pytest.raises(Invalid, match=r"^catalog\.yaml: expected a mapping of fields, as every InferenceJob is$"):
         parse_job(document, origin="catalog.yaml")
 
 

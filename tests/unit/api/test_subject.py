@@ -1,10 +1,12 @@
 """Subjects: what profiles and jobs are matched by, how they are worded, and the classes of slow nodes."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from dueby_api.classifiers import plain_name
 from dueby_api.gpu_profile import parse_profile
 from dueby_api.inference_job import Model
 from dueby_api.subject import (
@@ -16,6 +18,7 @@ from dueby_api.subject import (
     own_class,
     profile_subject,
 )
+from dueby_operator.jobs.names import profile_object_name
 from support.planner import A100, profile_document
 
 ABOUT = ModelSubject(model="efficientnet_b0", image_size=224, precision="fp32", engine="cudagraph")
@@ -25,6 +28,17 @@ def test_a_profile_is_about_its_class_model_size_precision_and_engine() -> None:
     spec = parse_profile(profile_document()).spec
     assert profile_subject(spec) == Subject(device_class=A100, about=ABOUT)
     assert profile_subject(spec).parts == (A100, "efficientnet_b0", "224", "fp32", "cudagraph")
+
+
+def test_the_names_of_two_models_stay_two_where_signs_are_lost() -> None:
+    names = ["hf/a/b-c", "hf/a-b/c", "hf/a.b/c", "hf/A-b/c", "timm/resnet18.a1_in1k", "timm/resnet18", "resnet18"]
+    parts = [Subject(device_class=A100, about=replace(ABOUT, model=name)).parts for name in names]
+    objects = [profile_object_name(*part) for part in parts]
+
+    assert len(set(objects)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in objects)
+    assert "timm-resnet18-a1-in1k-224-fp32" in objects[4]
+    assert "/" not in "".join(plain_name(name) for name in names)
 
 
 def test_a_job_asks_for_its_model_and_nothing_else_of_it() -> None:

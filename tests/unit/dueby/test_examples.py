@@ -12,7 +12,8 @@ from dueby_api.gpu_profile import parse_profile
 from dueby_api.inference_job import parse_job
 from support.source_tree import REPOSITORY
 
-EXAMPLES = sorted((REPOSITORY / "examples").rglob("*.yaml"))
+# In models are descriptions of ONNX files, which the worker's tests read.
+EXAMPLES = sorted(set((REPOSITORY / "examples").rglob("*.yaml")).difference((REPOSITORY / "examples/models").iterdir()))
 DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 PARSERS = {"InferenceJob": parse_job, "GPUProfile": parse_profile}
 

@@ -3,7 +3,7 @@
 import re
 import time
 
-from dueby.cli.job_list import read_jobs
+from dueby.cluster.job_list import read_jobs
 from dueby_pages.cluster_calendar import shown_cluster
 from support.cluster_list import listed, refused
 

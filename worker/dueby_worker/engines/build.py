@@ -8,15 +8,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from dueby_api.engines import ENGINES, EngineName, Precision
+from dueby_api.engines import ENGINES, EngineName, Precision, engines_for, unsuited
 from dueby_api.errors import Invalid
 from dueby_worker.engines.interface import Engine, EngineModule
 from dueby_worker.models.loading import LoadedModel
 
 
-def available_engines(precision: Precision) -> tuple[EngineName, ...]:
-    """Return the engines that can run on this machine at that precision, in the order of the table."""
-    return tuple(name for name in ENGINES if engine_module(name).find_obstacle(precision) is None)
+def available_engines(precision: Precision, model: str = "efficientnet_b0") -> tuple[EngineName, ...]:
+    """Return the engines that can run such a model on this machine at that precision, in the order of the table."""
+    names = [entry.name for entry in engines_for(model)]
+    return tuple(name for name in names if engine_module(name).find_obstacle(precision) is None)
 
 
 def build_engine(
@@ -33,12 +34,18 @@ def build_engine(
     The arguments are those of EngineModule.build. A GPU with too little memory raises torch.OutOfMemoryError, here or
     in the first mini-batch.
     """
-    module = engine_module(name)
-    if (obstacle := module.find_obstacle(precision)) is not None:
-        raise Invalid("spec.model.engine", f"{name} at {precision}: {obstacle}")
-    return module.build(
+    require_engine(name, loaded.name, precision)
+    return engine_module(name).build(
         loaded=loaded, mini_batch_size=mini_batch_size, precision=precision, threads=threads, cache_dir=cache_dir
     )
+
+
+def require_engine(name: EngineName, model: str, precision: Precision) -> None:
+    """Raise Invalid, with the reason, if the engine can't run such a model on this machine at that precision."""
+    if (wrong := unsuited(name, model)) is not None:
+        raise Invalid("spec.model.engine", wrong)
+    if (obstacle := engine_module(name).find_obstacle(precision)) is not None:
+        raise Invalid("spec.model.engine", f"{name} at {precision}: {obstacle}")
 
 
 def engine_module(name: EngineName) -> EngineModule:

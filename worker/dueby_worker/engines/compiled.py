@@ -13,7 +13,7 @@ import torch
 
 from dueby_api.engines import Precision
 from dueby_worker.engines import eager
-from dueby_worker.engines.network import tuned_classifier
+from dueby_worker.engines.network import tuned_network
 from dueby_worker.models.loading import LoadedModel
 
 
@@ -40,8 +40,8 @@ def build(
         warnings.simplefilter("ignore", DeprecationWarning)
         # freezing makes the weights constants in oneDNN's own layout, which is 1.4 times as fast. dynamic=False,
         # because shapes never change.
-        classifier = torch.compile(tuned_classifier(loaded, precision), dynamic=False, options={"freezing": True})
-        classifier(torch.zeros(mini_batch_size, side, side, 3, dtype=torch.uint8))
+        network = torch.compile(tuned_network(loaded, precision), dynamic=False, options={"freezing": True})
+        network(torch.zeros(mini_batch_size, side, side, 3, dtype=torch.uint8))
     return eager.TorchEngine(
-        name="compile", precision=precision, classifier=classifier, mini_batch_size=mini_batch_size, side=side
+        name="compile", precision=precision, network=network, mini_batch_size=mini_batch_size, side=side
     )

@@ -1,27 +1,27 @@
 """PyTorch on an NVIDIA GPU, operation by operation: the engine `cuda`, and the parts that `cudagraph` shares with it.
 
 Two mini-batches are in flight. While one is computed, the bytes of the next (uint8, a quarter of fp32) are copied from
-pinned memory on a stream of their own. Only the best classes come back.
+pinned memory on a stream of their own. Only what the rows hold comes back.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from dueby_api.engines import EngineName, Precision
-from dueby_worker.engines.interface import TopK
-from dueby_worker.engines.network import Classifier, tuned_classifier
+from dueby_worker.engines.network import RowNetwork, tuned_network
+from dueby_worker.models.columns import Column, Columns, empty_columns
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels
 
 Shape = tuple[int, int, int, int]
-# Maps uint8 images on the GPU to classes and their probabilities, best first.
-ClassifyOnGPU = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-# Prepares the classifier to be called with mini-batches of this shape on this stream.
-Prepare = Callable[[Classifier, Shape, torch.cuda.Stream], ClassifyOnGPU]
+# Maps uint8 images on the GPU to the columns of their rows, there.
+RunOnGPU = Callable[[torch.Tensor], dict[str, torch.Tensor]]
+# Prepares the network to be called with mini-batches of this shape on this stream.
+Prepare = Callable[[RowNetwork, Shape, torch.cuda.Stream], RunOnGPU]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,8 @@ class BatchSlot:
 
     pixels: torch.Tensor
     """On the GPU."""
-    classes: torch.Tensor
-    """On the host, pinned; so are the scores."""
-    scores: torch.Tensor
+    columns: Mapping[str, torch.Tensor]
+    """On the host, pinned."""
     copied: torch.cuda.Event
     done: torch.cuda.Event
 
@@ -43,17 +42,26 @@ class CudaEngine:
     depth = 2
 
     def __init__(
-        self, *, name: EngineName, precision: Precision, classifier: Classifier, shape: Shape, prepare: Prepare
+        self,
+        *,
+        name: EngineName,
+        precision: Precision,
+        network: RowNetwork,
+        columns: Mapping[str, Column],
+        shape: Shape,
+        prepare: Prepare,
     ) -> None:
         self.name = name
         self.precision = precision
         self._shape = shape
+        # A captured graph reads the weights without holding them.
+        self._network = network
         self._copying, self._computing = torch.cuda.Stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self._free = deque(_make_slot(shape, classifier.count) for _ in range(self.depth))
+        self._free = deque(_make_slot(shape, columns) for _ in range(self.depth))
         self._in_flight: deque[BatchSlot] = deque()
         # Weights and slots were made on the default stream, which the two others don't wait for.
         torch.cuda.synchronize()
-        self._classify: ClassifyOnGPU = prepare(classifier, shape, self._computing)
+        self._run: RunOnGPU = prepare(network, shape, self._computing)
 
     def buffer(self) -> Pixels:
         """Return a new pinned array for a mini-batch."""
@@ -68,26 +76,25 @@ class CudaEngine:
             slot.copied.record()
         with torch.inference_mode(), torch.cuda.stream(self._computing):
             self._computing.wait_event(slot.copied)
-            classes, scores = self._classify(slot.pixels)
-            slot.classes.copy_(classes, non_blocking=True)
-            slot.scores.copy_(scores, non_blocking=True)
+            for name, column in self._run(slot.pixels).items():
+                slot.columns[name].copy_(column, non_blocking=True)
             slot.done.record()
         self._in_flight.append(slot)
 
-    def collect(self) -> TopK:
+    def collect(self) -> Columns:
         """Wait for the oldest mini-batch and return a copy of its result."""
         slot = self._in_flight.popleft()
         slot.done.synchronize()
-        top = TopK(classes=slot.classes.numpy().copy(), scores=slot.scores.numpy().copy())
+        columns = {name: column.numpy().copy() for name, column in slot.columns.items()}
         self._free.append(slot)
-        return top
+        return columns
 
     def close(self) -> None:
         """Wait for what is in flight, drop it and give the memory back to the GPU."""
         torch.cuda.synchronize()
         self._in_flight.clear()
         self._free.clear()
-        del self._classify
+        del self._run, self._network
         torch.cuda.empty_cache()
 
 
@@ -97,6 +104,8 @@ def find_obstacle(precision: Precision) -> str | None:
         return "there is no NVIDIA GPU here that torch can use; use the engine eager, openvino or auto"
     if precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return f"{torch.cuda.get_device_name()} has no bf16; set precision to fp16 or fp32"
+    if precision == "int8":
+        return "PyTorch's layers aren't quantized; set precision to fp16 or fp32"
     return None
 
 
@@ -111,14 +120,14 @@ def build(
         loaded=loaded,
         mini_batch_size=mini_batch_size,
         precision=precision,
-        prepare=lambda classifier, shape, stream: classifier,
+        prepare=lambda network, shape, stream: network,
     )
 
 
 def make_engine(
     *, name: EngineName, loaded: LoadedModel, mini_batch_size: int, precision: Precision, prepare: Prepare
 ) -> CudaEngine:
-    """Return an engine on the current device that calls the classifier as `prepare` returns it."""
+    """Return an engine on the current device that calls the network as `prepare` returns it."""
     # On the host, torch only prepares images in the decoders' threads, which have a core each.
     torch.set_num_threads(1)
     _refuse_tf32()
@@ -128,17 +137,18 @@ def make_engine(
     return CudaEngine(
         name=name,
         precision=precision,
-        classifier=tuned_classifier(loaded, precision).cuda(),
+        network=tuned_network(loaded, precision).cuda(),
+        columns=loaded.columns,
         shape=(mini_batch_size, side, side, 3),
         prepare=prepare,
     )
 
 
-def _make_slot(shape: Shape, count: int) -> BatchSlot:
+def _make_slot(shape: Shape, columns: Mapping[str, Column]) -> BatchSlot:
+    on_host = empty_columns(columns, shape[0])
     return BatchSlot(
         pixels=torch.empty(shape, dtype=torch.uint8, device="cuda"),
-        classes=torch.empty(shape[0], count, dtype=torch.int32, pin_memory=True),
-        scores=torch.empty(shape[0], count, dtype=torch.float32, pin_memory=True),
+        columns={name: torch.from_numpy(column).pin_memory() for name, column in on_host.items()},
         copied=torch.cuda.Event(),  # type: ignore[no-untyped-call]
         # blocking: waiting for the event sleeps. A spinning wait would take the core from the decoders.
         done=torch.cuda.Event(blocking=True),  # type: ignore[no-untyped-call]

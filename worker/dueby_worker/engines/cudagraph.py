@@ -10,7 +10,7 @@ import torch
 
 from dueby_api.engines import Precision
 from dueby_worker.engines import cuda
-from dueby_worker.engines.network import Classifier
+from dueby_worker.engines.network import RowNetwork
 from dueby_worker.models.loading import LoadedModel
 
 # cuDNN and cuBLAS choose kernels and workspaces in their first calls, which a graph may not contain.
@@ -29,24 +29,27 @@ def build(
     # The model's threads are the GPU's, and a captured graph can't be kept.
     del threads, cache_dir
     return cuda.make_engine(
-        name="cudagraph", loaded=loaded, mini_batch_size=mini_batch_size, precision=precision, prepare=_capture
+        name="cudagraph", loaded=loaded, mini_batch_size=mini_batch_size, precision=precision, prepare=capture
     )
 
 
-def _capture(classifier: Classifier, shape: cuda.Shape, stream: torch.cuda.Stream) -> cuda.ClassifyOnGPU:
-    """Return the classifier as a graph. It reads one fixed tensor, into which each mini-batch is copied on the GPU."""
+def capture(network: RowNetwork, shape: cuda.Shape, stream: torch.cuda.Stream) -> cuda.RunOnGPU:
+    """Return the network as a graph. It reads one fixed tensor, into which each mini-batch is copied on the GPU.
+
+    The network must outlive the graph, which holds none of its tensors.
+    """
     pixels = torch.zeros(shape, dtype=torch.uint8, device="cuda")
     graph = torch.cuda.CUDAGraph()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.inference_mode(), torch.cuda.stream(stream):
         for _ in range(_CALLS_BEFORE_CAPTURE):
-            classifier(pixels)
+            network(pixels)
     with torch.inference_mode(), torch.cuda.graph(graph, stream=stream):
-        classes, scores = classifier(pixels)
+        columns: dict[str, torch.Tensor] = network(pixels)
 
-    def replay(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def replay(batch: torch.Tensor) -> dict[str, torch.Tensor]:
         pixels.copy_(batch)
         graph.replay()
-        return classes, scores
+        return columns
 
     return replay

@@ -12,26 +12,26 @@ import numpy as np
 import torch
 
 from dueby_api.engines import EngineName, Precision
-from dueby_worker.engines.interface import TopK
-from dueby_worker.engines.network import tuned_classifier
+from dueby_worker.engines.network import tuned_network
+from dueby_worker.models.columns import Columns
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels
 
-# Maps uint8 images to classes and their probabilities, best first.
-Classify = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+# Maps uint8 images to the columns of their rows.
+Run = Callable[[torch.Tensor], dict[str, torch.Tensor]]
 
 
 class TorchEngine:
-    """Runs a classifier on the CPU, inside collect()."""
+    """Runs a network on the CPU, inside collect()."""
 
     depth = 1
 
     def __init__(
-        self, *, name: EngineName, precision: Precision, classifier: Classify, mini_batch_size: int, side: int
+        self, *, name: EngineName, precision: Precision, network: Run, mini_batch_size: int, side: int
     ) -> None:
         self.name = name
         self.precision = precision
-        self._classifier = classifier
+        self._network = network
         self._shape = (mini_batch_size, side, side, 3)
         self._batch: Pixels | None = None
 
@@ -43,12 +43,12 @@ class TorchEngine:
         """Keep the mini-batch for collect()."""
         self._batch = batch
 
-    def collect(self) -> TopK:
-        """Classify the submitted mini-batch."""
+    def collect(self) -> Columns:
+        """Run the submitted mini-batch."""
         with torch.inference_mode():
-            classes, scores = self._classifier(torch.from_numpy(self._batch))
+            columns = self._network(torch.from_numpy(self._batch))
         self._batch = None
-        return TopK(classes=classes.numpy(), scores=scores.numpy())
+        return {name: column.numpy() for name, column in columns.items()}
 
     def close(self) -> None:
         """Drop the submitted mini-batch. The network's memory is freed with this object."""
@@ -59,6 +59,8 @@ def find_obstacle(precision: Precision) -> str | None:
     """Return why no engine for CPUs can run at that precision; None if they can."""
     if precision == "fp16":
         return "CPUs compute fp16 slower than fp32, and far less exactly; set precision to fp32 or bf16"
+    if precision == "int8":
+        return "PyTorch's layers aren't quantized; use the engine auto or openvino"
     return None
 
 
@@ -72,7 +74,7 @@ def build(
     return TorchEngine(
         name="eager",
         precision=precision,
-        classifier=tuned_classifier(loaded, precision),
+        network=tuned_network(loaded, precision),
         mini_batch_size=mini_batch_size,
         side=loaded.preprocessing.crop_side,
     )

@@ -1,44 +1,29 @@
-"""What every engine is: it takes fixed mini-batches of uint8 images and returns the best classes.
+"""What every engine is: it takes fixed mini-batches of uint8 images and returns what their rows are to hold.
 
-An engine is built for one model, one mini-batch size and one precision, and never departs from them. It takes images as
-the decoder leaves them (uint8, NHWC, RGB), normalises them itself, because that moves a quarter of the bytes to a GPU,
-and returns softmax probabilities. The worker's loop is the same for all engines:
+An engine is built for one model, one output, one mini-batch size and one precision, and never departs from them. It
+takes images as the decoder leaves them (uint8, NHWC, RGB), normalises them itself, because that moves a quarter of the
+bytes to a GPU, and returns columns (models/columns.py). The worker's loop is the same for all engines:
 
     buffer = engine.buffer()        # one per mini-batch in flight, and more to fill in the meantime
     engine.submit(buffer)           # the buffer belongs to the engine ...
-    top = engine.collect()          # ... until its result is collected, oldest first
+    columns = engine.collect()      # ... until its results are collected, oldest first
 
 A module of an engine is named by the table in dueby_api/engines.py and offers `find_obstacle` and `build`, as
 `EngineModule` says. build.py goes by that table, parity.py compares an engine with plain fp32, and host.py prepares the
 process.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dueby_api.engines import EngineName, Precision
+from dueby_worker.models.columns import Columns
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels
 
-MAX_CLASSES = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class TopK:
-    """The best classes of each image of a mini-batch of b, best first; k = min(MAX_CLASSES, number of classes)."""
-
-    classes: NDArray[np.int32]
-    """(b, k) class numbers."""
-    scores: NDArray[np.float32]
-    """(b, k) probabilities after softmax over all classes."""
-
 
 class Engine(Protocol):
-    """A model ready to classify mini-batches of one size at one precision. Not thread-safe: one caller at a time."""
+    """A model ready for mini-batches of one size at one precision. Not thread-safe: one caller at a time."""
 
     @property
     def name(self) -> EngineName:
@@ -56,10 +41,13 @@ class Engine(Protocol):
         """Return a new array (b, side, side, 3), to be filled and submitted any number of times; pinned for GPUs."""
 
     def submit(self, batch: Pixels) -> None:
-        """Start on exactly b images. The array must not change until its result is collected."""
+        """Start on exactly b images. The array must not change until its results are collected."""
 
-    def collect(self) -> TopK:
-        """Wait for the oldest submitted mini-batch and return its result. Never called with nothing in flight."""
+    def collect(self) -> Columns:
+        """Wait for the oldest submitted mini-batch and return its columns, b rows each.
+
+        Never called with nothing in flight. The arrays are the caller's.
+        """
 
     def close(self) -> None:
         """Release the memory and drop what is in flight. The engine can't be used afterwards."""

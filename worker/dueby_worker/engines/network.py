@@ -1,8 +1,9 @@
-"""The network as torch runs it: from uint8 images to the best classes, in the fastest layout and precision.
+"""The network as torch runs it: from uint8 images to the columns of their rows, in the fastest layout and precision.
 
 Batch norms are folded into the convolutions before them. That is exact up to rounding (3e-6 in the logits), and up to
-1.4 times as fast on CPUs, where a batch norm is another pass over memory. Normalisation, softmax and top-k are in fp32
-whatever the precision of the network: they cost almost nothing, and 1,000 classes in bf16 would have ties.
+1.4 times as fast on CPUs, where a batch norm is another pass over memory. What is before and after the network (the
+normalisation, softmax and top-k, an embedding's length) is in fp32 whatever the precision of the network: it costs
+almost nothing, and 1,000 classes in bf16 would have ties.
 """
 
 import copy
@@ -10,18 +11,19 @@ from typing import cast
 
 import torch
 from torch import fx, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dueby_api.engines import Precision
-from dueby_worker.engines.interface import MAX_CLASSES
+from dueby_worker.models.columns import FLAGGED, RowRule
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Preprocessing
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Logits(nn.Module):
-    """The model with its normalisation in front: maps (b, side, side, 3) uint8 to (b, classes) logits."""
+class Network(nn.Module):
+    """The model with its normalisation in front: maps (b, side, side, 3) uint8 to the model's (b, values)."""
 
     scale: torch.Tensor
     shift: torch.Tensor
@@ -42,39 +44,65 @@ class Logits(nn.Module):
         return cast(torch.Tensor, self.module(planes.to(self.dtype)))
 
 
-class Classifier(nn.Module):
-    """Maps (b, side, side, 3) uint8 to the best classes and their probabilities."""
+class RowNetwork(nn.Module):
+    """Maps (b, side, side, 3) uint8 to the columns of b rows."""
 
-    def __init__(self, logits: nn.Module, classes: int) -> None:
+    def __init__(self, network: nn.Module, rule: RowRule) -> None:
         super().__init__()
-        self.logits = logits
-        self.count = min(MAX_CLASSES, classes)
+        self.network = network
+        self.rule = rule
 
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the best classes and their probabilities."""
-        return best_classes(self.logits(pixels), self.count)
-
-
-def best_classes(logits: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (b, count) int32 classes, best first, and their float32 probabilities."""
-    scores, classes = logits.float().softmax(dim=1).topk(count, dim=1)
-    return classes.to(torch.int32), scores
+    def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the columns by name."""
+        return columns_from(self.network(pixels), self.rule)
 
 
-def tuned_classifier(loaded: LoadedModel, precision: Precision) -> Classifier:
+def probabilities_from(values: torch.Tensor, rule: RowRule) -> torch.Tensor:
+    """Return the probability of each class, in fp32."""
+    return values.float() if rule.are_probabilities else values.float().softmax(dim=1)
+
+
+def columns_from(values: torch.Tensor, rule: RowRule) -> dict[str, torch.Tensor]:
+    """Return the columns that the network's (b, values) become, as models/columns.py describes them."""
+    output = rule.output
+    match output.kind:
+        case "TopK":
+            probabilities = probabilities_from(values, rule)
+            scores, classes = probabilities.topk(min(output.k or 1, values.shape[1]), dim=1)
+            found = {"classes": classes.to(torch.int32), "scores": scores}
+            if output.threshold is not None and rule.watched is not None:
+                found[FLAGGED] = probabilities[:, rule.watched, None] > output.threshold.above
+            return found
+        case "Probabilities":
+            return {"probabilities": probabilities_from(values, rule)}
+        case "Embedding":
+            values = values.float()
+            scaled = functional.normalize(values, dim=1) if output.normalize else values
+            return {"embedding": scaled.to(torch.float16 if output.dtype == "float16" else torch.float32)}
+
+
+def tuned_network(loaded: LoadedModel, precision: Precision) -> RowNetwork:
     """Return a copy of the model for inference: folded, channels_last, in this precision."""
     dtype = DTYPES[precision]
-    module = fold_batch_norms(loaded.module).to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Classifier(Logits(module, loaded.preprocessing, dtype), len(loaded.labels)).eval().requires_grad_(False)
+    module = fold_batch_norms(loaded.module).to(dtype=dtype)
+    for tensor in (*module.parameters(), *module.buffers()):
+        # Module.to would do the same, but fails for tensors of five dimensions, which timm's Swin has.
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return RowNetwork(Network(module, loaded.preprocessing, dtype), loaded.rule).eval().requires_grad_(False)
 
 
 def fold_batch_norms(module: nn.Module) -> nn.Module:
     """Return a copy in which a batch norm is merged into a convolution that feeds nothing else.
 
-    The module must be traceable by torch.fx, which all of torchvision's classifiers are.
+    Return a plain copy if torch.fx can't trace it, as some of timm's and transformers' can't be. People's own networks
+    may raise anything then.
     """
     # torch.fx.experimental.optimization.fuse does the same, but importing it warns of torch.jit's deprecation.
-    traced = fx.symbolic_trace(copy.deepcopy(module))
+    try:
+        traced = fx.symbolic_trace(copy.deepcopy(module))
+    except Exception:
+        return copy.deepcopy(module)
     modules = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
         before = node.args[0] if node.op == "call_module" and node.args else None

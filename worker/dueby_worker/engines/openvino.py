@@ -1,39 +1,54 @@
 """OpenVINO on the CPU: the fastest engine for these models there, 1.2 to 2.2 times as fast as tuned torch.
 
 The network is converted with its normalisation and compiled for one fixed mini-batch of uint8 images as the decoder
-leaves them. Softmax and top-k stay outside, in fp32; inside, they would run in the network's precision.
+leaves them. What follows it stays outside, in fp32; inside, it would run in the network's precision.
 
 Converting takes 2.5 s for EfficientNet-B0 and does not depend on the mini-batch size. The converted network is
 therefore kept in the cache folder, under a name that changes with everything that it depends on. Workers of one machine
 may write it at the same time.
 """
 
-import hashlib
 import importlib.util
-import json
+import io
 import os
 import sys
-import warnings
+import zipfile
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 
 from dueby_api.engines import EngineName, Precision
-from dueby_api.errors import Invalid
+from dueby_api.errors import DueByError, Invalid
+from dueby_worker.engines.cache import cache_name
 from dueby_worker.engines.eager import find_obstacle as find_cpu_obstacle
-from dueby_worker.engines.interface import MAX_CLASSES, TopK
-from dueby_worker.engines.network import Logits, best_classes
+from dueby_worker.engines.network import Network, columns_from
+from dueby_worker.engines.tracing import quiet_tracing
+from dueby_worker.models.columns import Columns, RowRule
 from dueby_worker.models.loading import LoadedModel
-from dueby_worker.models.preprocessing import Pixels
+from dueby_worker.models.onnx_network import BATCH_ADVICE, OnnxGraph, OnnxNetwork
+from dueby_worker.models.preprocessing import Pixels, Preprocessing
+from dueby_worker.models.weights import FIELD, first_line
 from dueby_worker.system.scratch import scratch_folder
 
 # OpenVINO's names of the precisions.
-_HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
+_HINTS: dict[Precision, str] = {
+    "fp32": "f32",
+    "bf16": "bf16",
+    # What is quantized says so in the network itself. The rest stays in fp32.
+    "int8": "f32",
+}
+# What is in the file of a packed network.
+_PACKED = ("network.xml", "network.bin")
 # The network is traced with 2 images: with 1, it may drop the axis of the mini-batch.
 _TRACED_IMAGES = 2
+
+
+# Makes a vector for each image of what the network gives.
+Gather = Callable[[torch.Tensor], torch.Tensor]
 
 
 class OpenVINOEngine:
@@ -42,12 +57,15 @@ class OpenVINOEngine:
     name: EngineName = "openvino"
     depth = 1
 
-    def __init__(self, *, compiled: Any, precision: Precision, shape: tuple[int, ...], classes: int) -> None:
+    def __init__(
+        self, *, compiled: Any, precision: Precision, shape: tuple[int, ...], rule: RowRule, gather: Gather
+    ) -> None:
         self.precision = precision
         self._openvino = _import_openvino()
         self._request = compiled.create_infer_request()
         self._shape = shape
-        self._count = min(MAX_CLASSES, classes)
+        self._rule = rule
+        self._gather = gather
         self._batch: Any = None
 
     def buffer(self) -> Pixels:
@@ -60,11 +78,12 @@ class OpenVINOEngine:
         self._request.set_input_tensor(self._batch)
         self._request.start_async()
 
-    def collect(self) -> TopK:
-        """Wait for the inference and return the best classes."""
+    def collect(self) -> Columns:
+        """Wait for the inference and return the columns."""
         self._request.wait()
-        classes, scores = best_classes(torch.from_numpy(self._request.get_output_tensor().data), self._count)
-        return TopK(classes=classes.numpy(), scores=scores.numpy())
+        # A copy, because an embedding may be the network's output itself, which the next mini-batch overwrites.
+        values = torch.from_numpy(self._request.get_output_tensor().data.copy())
+        return {name: column.numpy() for name, column in columns_from(self._gather(values), self._rule).items()}
 
     def close(self) -> None:
         """Cancel the inference and release its memory."""
@@ -76,6 +95,11 @@ def find_obstacle(precision: Precision) -> str | None:
     """Return why the engine can't run here at that precision; None if it can."""
     if importlib.util.find_spec("openvino") is None:
         return "OpenVINO is not installed; install it (there is one for x86-64), or use the engine eager"
+    if precision == "int8":
+        # Only the index step and the profiler quantize, but what a job needs is said before it begins.
+        if importlib.util.find_spec("nncf") is None:
+            return "int8 needs NNCF: pip install 'dueby[int8]', in the worker's image too"
+        return None
     obstacle = find_cpu_obstacle(precision)
     if obstacle is None and precision == "bf16":
         # Without such instructions OpenVINO accepts the hint and silently computes in fp32.
@@ -91,10 +115,13 @@ def build(
     # torch only prepares images in the decoders' threads; the cores are for the network.
     torch.set_num_threads(1)
     core = _import_openvino().Core()
-    network = _convert(loaded) if cache_dir is None else core.read_model(_cached(loaded, cache_dir))
+    if precision == "int8":
+        network = _unpacked(core, loaded)
+    else:
+        network = convert(loaded) if cache_dir is None else core.read_model(_cached(loaded, cache_dir))
     side = loaded.preprocessing.crop_side
     shape = (mini_batch_size, side, side, 3)
-    network.reshape(list(shape))
+    _reshape(network, shape)
     settings = {
         # Without this hint, CPUs with bf16 compute every network in bf16.
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
@@ -109,7 +136,8 @@ def build(
         raise Invalid(
             "spec.model.precision", f"OpenVINO computes in {taken} here, not in {precision}; use the engine eager"
         )
-    return OpenVINOEngine(compiled=compiled, precision=precision, shape=shape, classes=len(loaded.labels))
+    gather: Gather = loaded.module.graph.gathered if isinstance(loaded.module, OnnxNetwork) else lambda values: values
+    return OpenVINOEngine(compiled=compiled, precision=precision, shape=shape, rule=loaded.rule, gather=gather)
 
 
 def _import_openvino() -> Any:
@@ -121,24 +149,89 @@ def _import_openvino() -> Any:
     return openvino
 
 
-def _convert(loaded: LoadedModel) -> Any:
+def convert(loaded: LoadedModel) -> Any:
     """Return the network in OpenVINO's form, for any number of images."""
+    if isinstance(loaded.module, OnnxNetwork):
+        return _read_onnx(loaded.module.graph, loaded.preprocessing)
     side = loaded.preprocessing.crop_side
     example = torch.zeros(_TRACED_IMAGES, side, side, 3, dtype=torch.uint8)
-    with warnings.catch_warnings(), torch.no_grad():
-        # OpenVINO calls torch.jit.trace, which is deprecated. Converting by way of torch.export, which warns too, takes
-        # twice as long and gives the same network.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        # The tracer warns of shapes that it takes for constants, and here they are.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
-        return _import_openvino().convert_model(
-            Logits(loaded.module, loaded.preprocessing).eval(), example_input=example, input=[-1, side, side, 3]
-        )
+    # OpenVINO calls torch.jit.trace. Converting by way of torch.export takes twice as long and gives the same network.
+    with quiet_tracing(), torch.no_grad():
+        network = Network(loaded.module, loaded.preprocessing).eval()
+        try:
+            return _import_openvino().convert_model(network, example_input=example, input=[-1, side, side, 3])
+        # Of people's own networks the tracer raises anything.
+        except Exception as error:
+            sentence = f"OpenVINO can't convert {loaded.name}: {first_line(error)}; use the engine eager"
+            raise Invalid("spec.model.engine", sentence) from None
+
+
+def _read_onnx(graph: OnnxGraph, preprocessing: Preprocessing) -> Any:
+    """Return the file's network, with what makes its input of uint8 images in front."""
+    openvino = _import_openvino()
+    from openvino.preprocess import PrePostProcessor
+
+    try:
+        model = openvino.Core().read_model(graph.path)
+        names = {name for output in model.outputs for name in output.get_names()}
+        output = model.output(graph.output) if graph.output in names else model.add_outputs(graph.output)[0]
+        model = openvino.Model([output], model.get_parameters(), graph.path.stem)
+        prepared = PrePostProcessor(model)
+        image = prepared.input()
+        image.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+        image.model().set_layout(openvino.Layout("NHWC" if graph.is_nhwc else "NCHW"))
+        steps = image.preprocess()
+        if not graph.takes_bytes:
+            steps.convert_element_type(openvino.Type.f32)
+            steps.mean([255 * value for value in preprocessing.mean])
+            steps.scale([255 * value for value in preprocessing.std])
+        if graph.is_bgr:
+            steps.reverse_channels()
+        return prepared.build()
+    except RuntimeError as error:
+        raise Invalid(FIELD, f"OpenVINO can't take {graph.path}: {first_line(error)}") from None
+
+
+def _reshape(network: Any, shape: tuple[int, ...]) -> None:
+    """Fix the shape of the network's input. Raise Invalid if it can't compute so many images at once."""
+    try:
+        network.reshape(list(shape))
+        (found,) = network.outputs
+        fits = found.partial_shape.rank.get_length() > 0 and found.partial_shape[0] == shape[0]
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise Invalid(FIELD, f"the network can't take mini-batches of {shape[0]}: {BATCH_ADVICE}")
+
+
+def pack(network: Any) -> bytes:
+    """Return the network as one file, with its weights as they are."""
+    packed = io.BytesIO()
+    with scratch_folder("network") as folder:
+        _import_openvino().save_model(network, folder / _PACKED[0], compress_to_fp16=False)
+        # Stored and not compressed: weights hardly get smaller.
+        with zipfile.ZipFile(packed, "w") as file:
+            for name in _PACKED:
+                file.write(folder / name, name)
+    return packed.getvalue()
+
+
+def _unpacked(core: Any, loaded: LoadedModel) -> Any:
+    """Return the job's int8 network."""
+    if loaded.quantized is None:
+        raise DueByError(f"{loaded.name} is to run at int8 and was not quantized")
+    try:
+        with zipfile.ZipFile(io.BytesIO(loaded.quantized)) as file:
+            xml, weights = (file.read(name) for name in _PACKED)
+        return core.read_model(xml, weights)
+    except (zipfile.BadZipFile, KeyError, RuntimeError) as error:
+        advice = "delete it from the sink's _dueby/int8, and the next run quantizes again"
+        raise Invalid("spec.model.precision", f"the int8 network is damaged ({first_line(error)}); {advice}") from None
 
 
 def _cached(loaded: LoadedModel, cache_dir: Path) -> Path:
     """Return the path of the converted network, and convert it first if it is not in the cache."""
-    entry = cache_dir / "openvino" / _cache_key(loaded)
+    entry = cache_dir / "openvino" / network_key(loaded)
     file = entry / "network.xml"
     if file.exists():
         return file
@@ -147,7 +240,7 @@ def _cached(loaded: LoadedModel, cache_dir: Path) -> Path:
         made = folder / "made"
         made.mkdir()
         # By default weights are saved in fp16, which shifts logits by 0.08.
-        _import_openvino().save_model(_convert(loaded), made / file.name, compress_to_fp16=False)
+        _import_openvino().save_model(convert(loaded), made / file.name, compress_to_fp16=False)
         for written in made.iterdir():
             with written.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -160,13 +253,11 @@ def _cached(loaded: LoadedModel, cache_dir: Path) -> Path:
     return file
 
 
-def _cache_key(loaded: LoadedModel) -> str:
+def network_key(loaded: LoadedModel) -> str:
     """Return a name that changes with everything that the converted network depends on."""
-    content = {
-        "model": loaded.name,
-        "weights": loaded.weights_digest,
-        "classes": len(loaded.labels),
-        "preprocessing": loaded.preprocessing.document(),
-        "versions": [_import_openvino().__version__, torch.__version__, torchvision.__version__],
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+    return cache_name(
+        loaded,
+        preprocessing=loaded.preprocessing.document(),
+        # torchvision is not imported for this: with torch's compiler, it takes a second of a core and 60 MiB.
+        versions=[_import_openvino().__version__, torch.__version__, version("torchvision")],
+    )

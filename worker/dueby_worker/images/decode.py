@@ -7,14 +7,15 @@ and 10.6 GB, *and succeeded*.) Whatever a decoder raises on damaged bytes is tha
 A file that is faulty but has every pixel is read, with a warning that says what is wrong (docs/formats.md).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dueby_api.step_config import MAX_PIXELS
 from dueby_worker.images import jpeg, jpeg_header, pillow_formats
 from dueby_worker.images.geometry import cut_out, plan_cut, turn
-from dueby_worker.images.unreadable import UnreadableImage
-from dueby_worker.models.preprocessing import Pixels, Preprocessing
+from dueby_worker.images.picture import Picture
+from dueby_worker.images.unreadable import BeyondLimit, UnreadableImage
+from dueby_worker.models.preprocessing import Preprocessing
 
 # If resizing the whole image needs more than this many times the pixels of the square, only the square is resized:
 # an image of 100,000 x 10 pixels would otherwise fill the memory.
@@ -41,28 +42,49 @@ _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """The square that a model sees, before normalisation."""
-
-    pixels: Pixels
-    """Contiguous uint8 RGB (crop, crop, 3)."""
-    warning: str | None = None
-    """What is wrong with the file, in a sentence, if it is faulty and yet has every pixel."""
-
-
 def decode_image(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Return the square that a model sees. Raise UnreadableImage, with one sentence, if that is not possible."""
     if not data:
         raise UnreadableImage("The file is empty.")
+    decode = _decode_jpeg if data.startswith(jpeg_header.MAGIC) else _decode_other
+    return _in_one_sentence(lambda: _recompressed(decode(data, preprocessing, max_pixels), preprocessing))
+
+
+def decode_tolerantly(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode as decode_image does, or else what Pillow makes of a damaged file, with a warning that says so.
+
+    Pillow is told to be tolerant for the whole process, so that no other thread may decode meanwhile.
+    """
     try:
-        if data.startswith(jpeg_header.MAGIC):
-            return _decode_jpeg(data, preprocessing, max_pixels)
-        return _decode_other(data, preprocessing, max_pixels)
+        return decode_image(data, preprocessing, max_pixels=max_pixels)
+    except BeyondLimit:
+        raise
+    except UnreadableImage as error:
+        refusal = error
+    try:
+        with pillow_formats.tolerance():
+            picture = _in_one_sentence(
+                lambda: _recompressed(_decode_other(data, preprocessing, max_pixels, may_be_jpeg=True), preprocessing)
+            )
+    except BeyondLimit:
+        raise
+    except UnreadableImage:
+        raise refusal from None
+    return Picture(pixels=picture.pixels, warning=f"What it lacks is filled up. Strict decoding says: {refusal}")
+
+
+def _recompressed(found: Picture, preprocessing: Preprocessing) -> Picture:
+    return replace(found, pixels=pillow_formats.recompressed(found.pixels)) if preprocessing.recompresses else found
+
+
+def _in_one_sentence(decode: Callable[[], Picture]) -> Picture:
+    """Return what is decoded. Raise UnreadableImage, with one sentence, whatever the decoder raises."""
+    try:
+        return decode()
     except UnreadableImage:
         raise
     except MemoryError:
-        raise UnreadableImage("There is not enough memory to decode it.") from None
+        raise BeyondLimit("There is not enough memory to decode it.") from None
     # Decoders raise anything on damaged bytes: SyntaxError, IndexError, struct.error and more have been seen.
     except Exception as error:
         raise UnreadableImage(f"It is damaged or truncated: {_first_line(error)}.") from error
@@ -80,9 +102,9 @@ def _decode_jpeg(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> 
     return Picture(pixels=turn(square, header.orientation), warning=_warning(faults))
 
 
-def _decode_other(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Picture:
+def _decode_other(data: bytes, preprocessing: Preprocessing, max_pixels: int, *, may_be_jpeg: bool = False) -> Picture:
     try:
-        with pillow_formats.open_picture(data) as picture:
+        with pillow_formats.open_picture(data, may_be_jpeg=may_be_jpeg) as picture:
             _require_size(picture.width, picture.height, pillow_formats.stored_pixels(picture), max_pixels)
             orientation = pillow_formats.orientation_of(picture)
             cut = plan_cut(picture.width, picture.height, orientation, preprocessing)
@@ -103,7 +125,7 @@ def _require_size(width: int, height: int, pixels: int, max_pixels: int) -> None
         raise UnreadableImage(f"Its size is {width} x {height} pixels.")
     if pixels > max_pixels:
         tiles = "" if pixels == width * height else f" in tiles of {pixels:,}"
-        raise UnreadableImage(f"It has {width} x {height} pixels{tiles}, more than the limit of {max_pixels:,}.")
+        raise BeyondLimit(f"It has {width} x {height} pixels{tiles}, more than the limit of {max_pixels:,}.")
 
 
 def _describe(data: bytes) -> str:

@@ -4,7 +4,7 @@
 the key revoked; then a million rows would be recorded as failed although the images are back tomorrow. So a failure
 counts as the image's own only if a *witness* can be read: one of a few images that were read when the source was
 indexed. (The index step itself has no witnesses yet and takes each failure at its word.) If no witness can be read,
-the store is away and is asked again, with back-off and a warning.
+the store is away and is asked again, with back-off and a warning. Witnesses of images in tars are the tars.
 
 Conversely, a photo on a bad sector may never be readable, however long one waits. If its store has answered for another
 image in the meantime, the photo is given up and the failure becomes its error.
@@ -13,17 +13,37 @@ image in the meantime, the photo is given up and the failure becomes its error.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from dueby_api.errors import Transient
+from dueby_api.errors import Invalid, Transient
+from dueby_api.words import counted
 from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
 from dueby_worker.storage.store import Store, TooLarge, Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import split
 
+# Requests to a store in flight for each thread that decodes, and in all. An object on S3 takes two: at 30 ms each, as
+# between regions, 32 requests give 530 images a second, which is about what a thread decodes.
+READERS, MOST_READERS = 32, 64
 # How long an image may fail as if its store were away before a witness is read to find out.
 GIVE_UP_AFTER_S = 60.0
 # Larger files are not read: a file is in memory as a whole. An image of MAX_PIXELS has 300 MB if nothing packs it.
 MAX_IMAGE_BYTES = 320 * 1024**2
+
+
+class GetImage(Protocol):
+    """Returns an image's bytes. Raises as `Fetcher.read` does."""
+
+    def __call__(self, *, max_bytes: int) -> bytes: ...
+
+
+def changed(uri: str, how: str, *, field: str = "spec.source.uri") -> Invalid:
+    """Return the error for an object that is no longer the one whose images were indexed."""
+    return Invalid(
+        field,
+        f"{uri} has changed since the job was indexed ({how}), so its images can't be told apart any more; put the old "
+        "one back, or give the job a new sink (or set sink.ifExists: Overwrite)",
+    )
 
 
 class Fetcher:
@@ -37,7 +57,10 @@ class Fetcher:
         give_up_after_s: float = GIVE_UP_AFTER_S,
         clock: Callable[[], float] = time.monotonic,
         opener: Callable[[str], Store] = open_store,
+        field: str = "spec.source.uri",
     ) -> None:
+        self.field = field
+        """The field that says where the images are."""
         self._witnesses = tuple(witnesses)
         self._retry = retry
         self._give_up_after_s = give_up_after_s
@@ -52,39 +75,64 @@ class Fetcher:
         Raise TooLarge, which is an Unavailable, if the image has more than `max_bytes`. The retry policy is applied
         here and not by the store, because each attempt may need a witness.
         """
+        return self._read(uri, lambda store, name: store.read_once(name, max_bytes=max_bytes), is_whole=True)
+
+    def read_range(self, uri: str, offset: int, length: int, *, version: str) -> bytes:
+        """Return these bytes of an object of many images. Raise as `read` does, and Invalid if it has changed.
+
+        It was of this version when it was indexed, so that other bytes than these would be other images, or none.
+        """
+
+        def read_once(store: Store, name: str) -> bytes:
+            if (found := str(store.version_once(name))) != version:
+                raise changed(uri, f"size and etag are {found} and were {version}", field=self.field)
+            data = store.read_range_once(name, offset, length)
+            if len(data) != length:
+                raise Transient(f"{counted(len(data), 'byte')} came instead of {length:,}")
+            return data
+
+        return self._read(uri, read_once, is_whole=False)
+
+    def _read(self, uri: str, read_once: Callable[[Store, str], bytes], *, is_whole: bool) -> bytes:
         store, name = self._find(uri)
         began_s = self._clock()
+        # An image can't be its own witness. A tar can be that of an image in it, and is the only one of a single tar.
+        witnesses = [witness for witness in self._witnesses if not is_whole or witness != uri]
 
         def ask() -> bytes:
             try:
-                return store.read_once(name, max_bytes=max_bytes)
+                return read_once(store, name)
             # The store knows the image, so it is not away.
             except TooLarge:
                 raise
             except Unavailable:
-                self._require_witness(uri)
+                self._require_witness(uri, witnesses)
                 # If the store was away only for a moment, the image can be read now.
-                return store.read_once(name, max_bytes=max_bytes)
+                return read_once(store, name)
             except Transient as failure:
-                if self._clock() - began_s < self._give_up_after_s or not self._can_read_witness(uri):
+                if self._clock() - began_s < self._give_up_after_s or not self._can_read_any(witnesses, uri):
                     raise
                 raise Unavailable(f"its store answers for other images but not for this one: {failure}") from failure
 
         return self._retry.call(ask, what=store.uri, cancelled=self._cancelled)
 
+    def look_again(self, uri: str) -> None:
+        """See at the next read whether the object has changed, even if it is open."""
+        store, name = self._find(uri)
+        store.look_again(name)
+
     def cancel(self) -> None:
         """End every wait for a store, in all threads."""
         self._cancelled.set()
 
-    def _require_witness(self, uri: str) -> None:
-        if not self._can_read_witness(uri):
+    def _require_witness(self, uri: str, witnesses: Sequence[str]) -> None:
+        if not self._can_read_any(witnesses, uri):
             raise Transient(f"neither {uri} nor any image that was read earlier is there; is the source gone?")
 
-    def _can_read_witness(self, uri: str) -> bool:
+    def _can_read_any(self, witnesses: Sequence[str], uri: str) -> bool:
         """Return whether a witness answers, preferably of the same bucket or host. True if there are no witnesses."""
-        others = [witness for witness in self._witnesses if witness != uri]
-        near = [witness for witness in others if split(witness)[0] == split(uri)[0]]
-        return not others or any(self._exists(witness) for witness in near or others)
+        near = [witness for witness in witnesses if split(witness)[0] == split(uri)[0]]
+        return not witnesses or any(self._exists(witness) for witness in near or witnesses)
 
     def _exists(self, uri: str) -> bool:
         store, name = self._find(uri)

@@ -26,8 +26,8 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
-from dueby_worker.images.decode import Picture, decode_image
 from dueby_worker.images.memory_left import data_bytes, memory_left_bytes
+from dueby_worker.images.picture import Picture
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.system.end_with_parent import end_with_parent
@@ -39,7 +39,9 @@ ALONE_BYTES = 2 * 1024**3
 # The largest image takes 10 s of one core.
 MAX_DECODE_S = 120.0
 # A child has nothing of the worker's but what is sent to it. All are forked from one process, which loads the decoders
-# once; forking the worker would copy locks that its other threads hold.
+# once; forking the worker would copy locks that its other threads hold. They bring torch's library, and nothing else
+# here does: the index step is spared it.
+_DECODERS = ["dueby_worker.images.decode", "dueby_worker.images.aten"]
 _context = multiprocessing.get_context("forkserver")
 _MAX_START_S = 120.0
 _READY = "ready"
@@ -61,6 +63,7 @@ class _Question:
     preprocessing: Preprocessing
     max_pixels: int
     memory_bytes: int
+    is_tolerant: bool
 
 
 class _ChildLost(Exception):
@@ -71,10 +74,17 @@ class IsolatedDecoder:
     """Decodes images in up to `processes` children. Thread-safe."""
 
     def __init__(
-        self, *, preprocessing: Preprocessing, max_pixels: int, processes: int, max_decode_s: float = MAX_DECODE_S
+        self,
+        *,
+        preprocessing: Preprocessing,
+        max_pixels: int,
+        processes: int,
+        is_tolerant: bool = False,
+        max_decode_s: float = MAX_DECODE_S,
     ) -> None:
         self._preprocessing = preprocessing
         self._max_pixels = max_pixels
+        self._is_tolerant = is_tolerant
         self._max_decode_s = max_decode_s
         # The model may still have to take its memory, so that only a quarter of it is counted on.
         self._places = max(1, min(processes, memory_left_bytes() // 4 // SHARED_BYTES))
@@ -83,7 +93,7 @@ class IsolatedDecoder:
         for _ in range(self._places):
             self._idle.put(None)
         self._alone = threading.Lock()
-        _context.set_forkserver_preload([decode_image.__module__])
+        _context.set_forkserver_preload(_DECODERS)
         # It loads the decoders while the caller does something else.
         forkserver.ensure_running()
 
@@ -93,10 +103,17 @@ class IsolatedDecoder:
             return self._decode(data, SHARED_BYTES)
         except (UnreadableImage, _ChildLost):
             # Perhaps there was too little memory for it, which shows in many ways.
-            pass
+            return self.decode_alone(data)
+
+    def decode_alone(self, data: bytes) -> Decoded:
+        """Decode the image with what memory there is, and tolerantly if that is wanted. Raise as `decode` does.
+
+        With less memory, tolerance would make pictures of whole images that only lack memory.
+        """
         with self._alone:
             try:
-                return self._decode(data, max(SHARED_BYTES, min(ALONE_BYTES, memory_left_bytes() // 2)))
+                memory_bytes = max(SHARED_BYTES, min(ALONE_BYTES, memory_left_bytes() // 2))
+                return self._decode(data, memory_bytes, is_tolerant=self._is_tolerant)
             except _ChildLost as lost:
                 raise UnreadableImage(f"It was given up because its decoder {lost}, twice.") from lost
 
@@ -106,8 +123,13 @@ class IsolatedDecoder:
             if child := self._idle.get():
                 child.end()
 
-    def _decode(self, data: bytes, memory_bytes: int) -> Decoded:
-        question = _Question(preprocessing=self._preprocessing, max_pixels=self._max_pixels, memory_bytes=memory_bytes)
+    def _decode(self, data: bytes, memory_bytes: int, *, is_tolerant: bool = False) -> Decoded:
+        question = _Question(
+            preprocessing=self._preprocessing,
+            max_pixels=self._max_pixels,
+            memory_bytes=memory_bytes,
+            is_tolerant=is_tolerant,
+        )
         with self._child() as child:
             answer = child.ask(question, data, limit_s=self._max_decode_s)
         if isinstance(answer, str):
@@ -193,9 +215,12 @@ def _serve(pipe: Connection) -> None:
 
 
 def _decode(data: bytes, question: _Question) -> Decoded | str:
+    from dueby_worker.images.decode import decode_image, decode_tolerantly
+
+    decode = decode_tolerantly if question.is_tolerant else decode_image
     began_ns = time.thread_time_ns()
     try:
-        picture = decode_image(data, question.preprocessing, max_pixels=question.max_pixels)
+        picture = decode(data, question.preprocessing, max_pixels=question.max_pixels)
     except UnreadableImage as error:
         return str(error)
     return Decoded(picture=picture, cpu_ns=time.thread_time_ns() - began_ns)

@@ -13,7 +13,7 @@ import simplejpeg
 from dueby_worker.images.geometry import Cut, Extent
 from dueby_worker.images.jpeg_header import Header
 from dueby_worker.images.jpeg_mending import MENDS
-from dueby_worker.images.unreadable import UnreadableImage
+from dueby_worker.images.unreadable import BeyondLimit
 from dueby_worker.models.preprocessing import Pixels
 
 # Each scan of a progressive image costs a full pass, and a malicious file can repeat scans of a few bytes. Encoders
@@ -32,7 +32,7 @@ def decode(data: bytes, header: Header, cut: Cut) -> tuple[Pixels, Extent, tuple
     with an extent of 37.5. Raise ValueError with what is wrong if a pixel is lost.
     """
     if header.progressive and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
-        raise UnreadableImage(f"It has {scans} scans, more than the limit of {MAX_SCANS}.")
+        raise BeyondLimit(f"It has {scans} scans, more than the limit of {MAX_SCANS}.")
     is_cmyk = header.components == 4
     pixels, faults = _decode_whole(data, header, cut, colorspace="CMYK" if is_cmyk else "RGB")
     height, width, _ = pixels.shape

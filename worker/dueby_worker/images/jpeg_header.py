@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dueby_worker.images.unreadable import UnreadableImage
+from dueby_worker.images.unreadable import BeyondLimit, UnreadableImage
 
 MAGIC = b"\xff\xd8\xff"
 # Metadata is in segments of 64 KB, of which the largest image has 5,000. Millions of empty ones would stop all threads
@@ -65,7 +65,7 @@ def header_segments(data: bytes) -> Iterator[Segment]:
         yield marker, begin, at
         if marker == START_OF_SCAN:
             return
-    raise UnreadableImage(f"Its header has more than {MAX_MARKERS:,} markers.")
+    raise BeyondLimit(f"Its header has more than {MAX_MARKERS:,} markers.")
 
 
 def read_header(data: bytes) -> Header:

@@ -1,4 +1,4 @@
-"""Decode every format but JPEG with Pillow: PNG, WebP, GIF, BMP, DIB and TIFF.
+"""Decode every format but JPEG with Pillow: PNG, WebP, GIF, BMP, DIB and TIFF; and what is damaged, JPEG too.
 
 Only the readers of these formats may touch the data, because others of Pillow's start programs or have no limits.
 Pillow's own limit on pixels is off: it only warns, lets 144 million pixels through, and is one for the whole process.
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from math import prod
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 from PIL import UnidentifiedImageError as UnidentifiedImageError
 
 from dueby_worker.images.geometry import Cut, Extent, cut_out
@@ -21,6 +21,7 @@ from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
 _FORMATS = ("PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF")
+_WITH_JPEG = ("JPEG", *_FORMATS)
 # A bitmap as it is in memory and on the clipboard of Windows. Files named .dib are this or BMP.
 _HEADLESS = "DIB"
 # The tag of the orientation in EXIF.
@@ -40,11 +41,31 @@ Image.MAX_IMAGE_PIXELS = None
 
 
 @contextmanager
-def open_picture(data: bytes) -> Iterator[Image.Image]:
+def open_picture(data: bytes, *, may_be_jpeg: bool = False) -> Iterator[Image.Image]:
     """Open the image and read its header only. Raise UnidentifiedImageError if its format is not known."""
     _ignore_warnings()
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+    with Image.open(io.BytesIO(data), formats=_WITH_JPEG if may_be_jpeg else _FORMATS) as picture:
         yield picture
+
+
+@contextmanager
+def tolerance() -> Iterator[None]:
+    """Let Pillow fill up what is missing of an image, in this whole process: no other thread may decode meanwhile."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def recompressed(pixels: Pixels) -> Pixels:
+    """Return the image as it is after Pillow has written it as a JPEG of its usual quality."""
+    _ignore_warnings()
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="JPEG")
+    with Image.open(file, formats=("JPEG",)) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def stored_pixels(picture: Image.Image) -> int:

@@ -10,25 +10,25 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from dueby_api.inference_job import Source
+from dueby_api.source import Source
 from dueby_api.step_config import MAX_PIXELS
-from dueby_worker.images.decode import Picture, decode_image
-from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher
+from dueby_worker.images.decode import decode_image
+from dueby_worker.images.fetch import MAX_IMAGE_BYTES, MOST_READERS, READERS, Fetcher, GetImage
 from dueby_worker.images.isolation import IsolatedDecoder
+from dueby_worker.images.picture import Picture
 from dueby_worker.images.room import SMALL_FILE_BYTES, Room
 from dueby_worker.images.synthetic import SyntheticImages
+from dueby_worker.images.tolerant import TolerantDecoder
 from dueby_worker.images.unreadable import UnreadableImage
+from dueby_worker.images.within import PlaceOf, reader_of
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
 from dueby_worker.storage.store import TooLarge, Unavailable
-
-# Requests to a store in flight. At 30 ms each, as between regions, 16 requests give 500 images a second.
-READERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,19 @@ class DecodedImage:
     """What is wrong with an image's file although it has every pixel."""
 
 
+def most_ahead(*, threads: int, mini_batch_size: int) -> int:
+    """Return how many images a worker with so many threads for decoding has in work or waiting.
+
+    They are enough for a mini-batch, and for every thread that reads or decodes to have work and a result waiting.
+    """
+    return max(mini_batch_size, 2 * (threads + _readers(threads)))
+
+
+def _readers(threads: int) -> int:
+    """Return how many requests are in flight beside so many threads that decode."""
+    return min(MOST_READERS, READERS * threads)
+
+
 def read_images(
     items: Iterable[tuple[int, str]],
     *,
@@ -55,8 +68,12 @@ def read_images(
     witnesses: Sequence[str] = (),
     retry: RetryPolicy = DEFAULT_RETRY,
     is_isolated: bool = False,
+    member_of: PlaceOf | None = None,
 ) -> Generator[DecodedImage, None, None]:
     """Yield every image of `items` (index, URI) in order. Raise Transient if a store stays away.
+
+    `member_of` says where images in tars or Parquet files are, by their index; it is None for images that are objects
+    of their own.
 
     The threads and children of this generator end when it is exhausted or closed. There are children if `is_isolated`:
     an image may then kill its decoder.
@@ -65,50 +82,75 @@ def read_images(
         # Making one costs microseconds, so it needs no threads.
         made = SyntheticImages.of(source, preprocessing)
         return (DecodedImage(index, uri, made.pixels(index), None) for index, uri in items)
-    fetcher = Fetcher(witnesses=witnesses, retry=retry)
-    decode, close = _decoder(preprocessing, max_pixels, processes=threads if is_isolated else 0)
-    reader = _Reader(fetcher=fetcher, decode=decode, close=close, threads=threads)
-    return _in_order(reader, items, workers=min(threads + READERS, ahead), ahead=ahead)
+    in_parquet = source.parquet is not None
+    fetcher = Fetcher(witnesses=witnesses, retry=retry, field=f"spec.source.{'parquet.' if in_parquet else ''}uri")
+    decode, close = _decoder(source, preprocessing, max_pixels, processes=threads if is_isolated else 0)
+    within = None if member_of is None else reader_of(fetcher, member_of, in_parquet=in_parquet, threads=READERS)
+    wanted = within.read(items, most=ahead) if within is not None else _single(items, fetcher)
+
+    def end_reading() -> None:
+        # Without this, closing would wait for threads that are between two attempts at a store that is away.
+        fetcher.cancel()
+        if within is not None:
+            within.close()
+
+    reader = _Reader(decode=decode, threads=threads)
+    return _in_order(
+        reader,
+        wanted,
+        workers=min(threads + _readers(threads), ahead),
+        ahead=ahead,
+        end_reading=end_reading,
+        close=close,
+    )
+
+
+def _single(items: Iterable[tuple[int, str]], fetcher: Fetcher) -> Iterator[tuple[int, str, GetImage]]:
+    """Yield each item with the function that reads it: each image is an object."""
+    for index, uri in items:
+        yield index, uri, partial(fetcher.read, uri)
 
 
 def _decoder(
-    preprocessing: Preprocessing, max_pixels: int, *, processes: int
+    source: Source, preprocessing: Preprocessing, max_pixels: int, *, processes: int
 ) -> tuple[Callable[[bytes], Picture], Callable[[], None]]:
     """Return what decodes an image, in one of these processes or in this one if there are none, and what ends them."""
-    if not processes:
-        return partial(decode_image, preprocessing=preprocessing, max_pixels=max_pixels), lambda: None
-    decoder = IsolatedDecoder(preprocessing=preprocessing, max_pixels=max_pixels, processes=processes)
-    return lambda data: decoder.decode(data).picture, decoder.close
+    is_tolerant = source.decode == "tolerant"
+    isolated = partial(IsolatedDecoder, preprocessing=preprocessing, max_pixels=max_pixels, is_tolerant=is_tolerant)
+    if processes:
+        decoder = isolated(processes=processes)
+        return lambda data: decoder.decode(data).picture, decoder.close
+    decode = partial(decode_image, preprocessing=preprocessing, max_pixels=max_pixels)
+    if not is_tolerant:
+        return decode, lambda: None
+    tolerant = TolerantDecoder(decode, partial(isolated, processes=1))
+    return tolerant.decode, tolerant.close
 
 
 class _Reader:
     """Reads and decodes one image in the calling thread."""
 
-    def __init__(
-        self, *, fetcher: Fetcher, decode: Callable[[bytes], Picture], close: Callable[[], None], threads: int
-    ) -> None:
-        self.fetcher = fetcher
-        self.close = close
+    def __init__(self, *, decode: Callable[[bytes], Picture], threads: int) -> None:
         self._decode = decode
         self._decoding = threading.Semaphore(threads)
         self._room = Room()
 
-    def read(self, index: int, uri: str) -> DecodedImage:
+    def read(self, index: int, uri: str, get: GetImage) -> DecodedImage:
         try:
-            picture = self._picture(uri)
+            picture = self._picture(get)
             return DecodedImage(index, uri, picture.pixels, None, picture.warning)
         except UnreadableImage as error:
             return DecodedImage(index, uri, None, str(error))
         except Unavailable as error:
             return DecodedImage(index, uri, None, f"It can't be read: {error}.")
 
-    def _picture(self, uri: str) -> Picture:
+    def _picture(self, get: GetImage) -> Picture:
         try:
-            return self._decoded(self.fetcher.read(uri, max_bytes=SMALL_FILE_BYTES))
+            return self._decoded(get(max_bytes=SMALL_FILE_BYTES))
         except TooLarge as large:
             size = min(large.size or MAX_IMAGE_BYTES, MAX_IMAGE_BYTES)
         with self._room.hold(size):
-            return self._decoded(self.fetcher.read(uri))
+            return self._decoded(get(max_bytes=MAX_IMAGE_BYTES))
 
     def _decoded(self, data: bytes) -> Picture:
         with self._decoding:
@@ -116,19 +158,24 @@ class _Reader:
 
 
 def _in_order(
-    reader: _Reader, items: Iterable[tuple[int, str]], *, workers: int, ahead: int
+    reader: _Reader,
+    wanted: Iterable[tuple[int, str, GetImage]],
+    *,
+    workers: int,
+    ahead: int,
+    end_reading: Callable[[], None],
+    close: Callable[[], None],
 ) -> Generator[DecodedImage, None, None]:
     waiting: deque[Future[DecodedImage]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
     try:
-        for index, uri in items:
-            waiting.append(pool.submit(reader.read, index, uri))
+        for index, uri, get in wanted:
+            waiting.append(pool.submit(reader.read, index, uri, get))
             if len(waiting) >= ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
-        # Without this, closing would wait for threads that are between two attempts at a store that is away.
-        reader.fetcher.cancel()
+        end_reading()
         pool.shutdown(wait=True, cancel_futures=True)
-        reader.close()
+        close()

@@ -24,12 +24,38 @@ class Room:
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
         """Take room for a file, for the time of this context; wait until there is enough of it."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= size)
-            self._free -= size
+        self.take(size)
         try:
             yield
         finally:
-            with self._changed:
-                self._free += size
-                self._changed.notify_all()
+            self.free(size)
+
+    def take(self, size: int) -> None:
+        """Take room; wait until there is enough of it."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+
+    def free(self, size: int) -> None:
+        """Give room back that was taken."""
+        with self._changed:
+            self._free += size
+            self._changed.notify_all()
+
+
+class SharedRoom:
+    """Room for several images that are read together, which is given back when each of them was taken. Thread-safe."""
+
+    def __init__(self, room: Room, size: int, *, images: int) -> None:
+        """Take the room; wait until there is enough of it."""
+        room.take(size)
+        self._room, self._size, self._left = room, size, images
+        self._lock = threading.Lock()
+
+    def let_go(self) -> None:
+        """One of the images was taken."""
+        with self._lock:
+            self._left -= 1
+            is_empty = not self._left
+        if is_empty:
+            self._room.free(self._size)

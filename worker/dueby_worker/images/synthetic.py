@@ -9,8 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from dueby_api.inference_job import Source
-from dueby_worker.images.geometry import cut_out, plan_cut, turn
+from dueby_api.source import Source
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
 # Number of different images before they repeat. It is a prime, so that they don't repeat in step with the mini-batches.
@@ -44,6 +43,9 @@ class SyntheticImages:
         image = self._noise[start : start + self.width * self.height * 3].reshape(self.height, self.width, 3)
         if self._is_square:
             return image
+        # It brings torch, which nobody else here needs.
+        from dueby_worker.images.geometry import cut_out, plan_cut, turn
+
         cut = plan_cut(self.width, self.height, 1, self._preprocessing)
         return turn(cut_out(image.copy(), cut, self._preprocessing), 1)
 

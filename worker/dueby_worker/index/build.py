@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import Source
+from dueby_api.source import Source
 from dueby_api.step_config import MAX_PIXELS
 from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.isolation import IsolatedDecoder
@@ -27,8 +27,8 @@ from dueby_worker.index.frozen_index import (
     open_index,
     sized,
 )
-from dueby_worker.index.listing import canonical_source
-from dueby_worker.index.sampling import choose, sample_files
+from dueby_worker.index.listing import canonical_source, field_of
+from dueby_worker.index.sampling import choose, neighbours, sample_files
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
@@ -56,23 +56,27 @@ def build_index(
     An index of the same images that is in the sink stays, unless `replace`; one of others raises Invalid.
     `on_progress` is called with "listing", "freezing" or "sampling" and the number of images.
     """
+    is_tolerant = source.decode == "tolerant"
     source = sized(canonical_source(source), preprocessing)
     if source.synthetic is not None:
         return describe_synthetic(source, limit, preprocessing).summary
     found = None if replace else find_index(sink)
     if found is not None and (found.document.source, found.document.limit) == (source, limit):
         return found.document.summary
-    decoder = IsolatedDecoder(preprocessing=preprocessing, max_pixels=max_pixels, processes=1)
+    decoder = IsolatedDecoder(preprocessing=preprocessing, max_pixels=max_pixels, processes=1, is_tolerant=is_tolerant)
     with closing(decoder), scratch_folder("index") as scratch:
         frozen = freeze(source, scratch, limit, on_progress, retry)
         if found is not None:
             return _rename(found, source, limit, digest=frozen.digest)
         for number in range(frozen.chunks):
             sink.create(chunk_path(frozen.digest, number), frozen.chunk(number).read_bytes())
+        chosen = choose(frozen.images, seed=frozen.digest)
+        if source.parquet is not None:
+            chosen = neighbours(chosen, frozen.rows, images_in_all=frozen.images)
         cost, witnesses = sample_files(
-            frozen.uris(choose(frozen.images, seed=frozen.digest)),
+            frozen.rows(chosen),
             decoder=decoder,
-            fetcher=Fetcher(retry=retry),
+            fetcher=Fetcher(retry=retry, field=field_of(source)),
             on_progress=lambda count: on_progress("sampling", count),
         )
     summary = IndexSummary(images=frozen.images, digest=frozen.digest, input_cost=cost)

@@ -5,21 +5,26 @@ Only a part of the list is in memory at any time, whatever its length.
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count, groupby, islice
 from pathlib import Path
+from typing import TypeVar
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid, Transient
-from dueby_api.inference_job import Source
+from dueby_api.source import Source
+from dueby_worker.index.chunks import Row, cells_of, row_at, table_of
 from dueby_worker.index.frozen_index import ROWS, chunk_name
-from dueby_worker.index.listing import field_of, list_source, why_empty
+from dueby_worker.index.listing import canonical_source, field_of, list_source, shards_of, why_empty
+from dueby_worker.index.parquet_listing import list_parquet
+from dueby_worker.index.shards import list_shards
 from dueby_worker.index.sorting import sort_externally
 from dueby_worker.storage.retry import RetryPolicy
 
+Counted = TypeVar("Counted")
 # Listing reports its progress every so many images.
 _REPORT_EVERY = 10_000
 
@@ -41,12 +46,14 @@ class FrozenFiles:
         """Return the path of a file."""
         return self.folder / chunk_name(number)
 
-    def uris(self, images: Collection[int]) -> list[str]:
-        """Return the URIs of these images in the order given. Each file is read once."""
-        found: dict[int, str] = {}
+    def rows(self, images: Collection[int]) -> list[Row]:
+        """Return these images in the order given. Each file is read once."""
+        found: dict[int, Row] = {}
         for number, wanted in groupby(sorted(images), key=lambda image: image // ROWS):
-            column = pq.read_table(self.chunk(number)).column("uri")
-            found |= {image: column[image % ROWS].as_py() for image in wanted}
+            # Not read_table, which loads the library for datasets of many files.
+            with pq.ParquetFile(self.chunk(number)) as file:
+                table = file.read()
+            found |= {image: row_at(table, image % ROWS) for image in wanted}
         return [found[image] for image in images]
 
 
@@ -54,35 +61,44 @@ def freeze(
     source: Source, scratch: Path, limit: int | None, on_progress: Callable[[str, int], None], retry: RetryPolicy
 ) -> FrozenFiles:
     """List the source and write the first `limit` of its images, in order, to files in `scratch`."""
-    uris = islice(_sorted_uris(source, scratch, on_progress, retry), limit)
     digest, images = hashlib.sha256(), 0
-    for number in count():
-        chunk = list(islice(uris, ROWS))
-        if not chunk:
-            break
-        digest.update(("\0".join(chunk) + "\0").encode())
-        pq.write_table(pa.table({"uri": chunk}), scratch / chunk_name(number), compression="zstd", row_group_size=ROWS)
-        images += len(chunk)
-        on_progress("freezing", images)
+    with closing(_listed(source, scratch, on_progress, retry)) as listed:
+        rows = islice(listed, limit)
+        for number in count():
+            chunk = list(islice(rows, ROWS))
+            if not chunk:
+                break
+            digest.update("".join(f"{cell}\0" for row in chunk for cell in cells_of(row)).encode())
+            pq.write_table(table_of(chunk), scratch / chunk_name(number), compression="zstd", row_group_size=ROWS)
+            images += len(chunk)
+            on_progress("freezing", images)
     if not images:
         raise Invalid(field_of(source), f"there are no images: {why_empty(source)}")
     return FrozenFiles(folder=scratch, images=images, digest=digest.hexdigest())
 
 
-def _sorted_uris(
+def _listed(
     source: Source, scratch: Path, on_progress: Callable[[str, int], None], retry: RetryPolicy
-) -> Iterator[str]:
-    def listed() -> Iterator[str]:
-        for number, uri in enumerate(list_source(source, scratch=scratch, retry=retry), 1):
+) -> Generator[Row, None, None]:
+    """Yield the source's images in their order."""
+
+    def counted(rows: Iterable[Counted]) -> Iterator[Counted]:
+        for number, row in enumerate(rows, 1):
             if number % _REPORT_EVERY == 0:
                 on_progress("listing", number)
-            yield uri
+            yield row
 
     def sort() -> Iterator[str]:
         # Each attempt has a folder of its own and starts from the beginning: a listing can't be resumed.
-        return sort_externally(listed(), folder=Path(tempfile.mkdtemp(dir=scratch)))
+        uris = counted(list_source(source, scratch=scratch, retry=retry))
+        return sort_externally(uris, folder=Path(tempfile.mkdtemp(dir=scratch)))
 
     try:
-        return retry.call(sort, what=field_of(source))
+        if (shards := shards_of(source)) is not None:
+            yield from counted(list_shards(shards, scratch=scratch, retry=retry))
+        elif (parquet := canonical_source(source).parquet) is not None:
+            yield from counted(list_parquet(parquet, scratch=scratch, retry=retry))
+        else:
+            yield from ((uri, None) for uri in retry.call(sort, what=field_of(source)))
     except Transient as error:
         raise Transient(f"{field_of(source)}: the images can't be listed: {error}") from error

@@ -5,24 +5,27 @@ plain reads. The files lie in a folder named after the digest of the list. `inde
 are, is created last and once: an index is complete or does not exist. A killed index step is simply run again, and of
 two at the same time one wins.
 
-Synthetic images leave nothing in the sink: their index follows from their size and number. build.py makes an index.
+Images in tars and in Parquet files have rows that also say where they are (chunks.py). Synthetic images leave nothing
+in the sink: their index follows from their size and number. build.py makes an index.
 """
 
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid, Transient
-from dueby_api.inference_job import Source
 from dueby_api.input_cost import InputCost
 from dueby_api.schema import Spec, validate
+from dueby_api.source import Source
 from dueby_worker.images.synthetic import SyntheticImages, synthetic_uris
-from dueby_worker.index.listing import canonical_source
+from dueby_worker.images.within import Place
+from dueby_worker.index.chunks import member_at
+from dueby_worker.index.listing import canonical_source, shards_of
 from dueby_worker.index.sampling import sample_synthetic
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.storage.store import NotFound, Store, Unavailable
@@ -42,7 +45,8 @@ class IndexSummary(Spec, frozen=True, kw_only=True):
     images: int
     """N."""
     digest: str
-    """SHA-256 over the URIs in order, each followed by a NUL."""
+    """SHA-256 over the rows in order, each value followed by a NUL: URIs, and for images in tars or Parquet files where
+    they are."""
     input_cost: InputCost
     """What an image costs before the model sees it."""
 
@@ -63,7 +67,7 @@ class Index:
 
     store: Store
     document: IndexDocument
-    _chunks: dict[int, pa.ChunkedArray] = field(default_factory=dict, repr=False, compare=False)
+    _chunks: dict[int, pa.Table] = field(default_factory=dict, repr=False, compare=False)
     """The file that was read last, by its number."""
 
     @property
@@ -94,15 +98,26 @@ class Index:
             end = min(last + 1, (number + 1) * ROWS)
             yield from zip(range(start, end), self._read(start, end))
 
+    @property
+    def member_of(self) -> Callable[[int], Place] | None:
+        """Return the function that says where an image is; None if the images aren't in tars or Parquet files."""
+        source = self.document.source
+        if source.parquet is None and shards_of(source) is None:
+            return None
+        return lambda image: member_at(self._table(image // ROWS), image % ROWS)
+
     def _read(self, start: int, end: int) -> Iterable[str]:
         if (made := self.document.source.synthetic) is not None:
             return synthetic_uris(made.width, made.height, start, end)
-        number = start // ROWS
+        column = self._table(start // ROWS).column("uri")
+        uris: list[str] = column.slice(start % ROWS, end - start).to_pylist()
+        return uris
+
+    def _table(self, number: int) -> pa.Table:
         if number not in self._chunks:
             self._chunks.clear()
-            self._chunks[number] = pq.read_table(io.BytesIO(self._chunk(number))).column("uri")
-        uris: list[str] = self._chunks[number].slice(start % ROWS, end - start).to_pylist()
-        return uris
+            self._chunks[number] = pq.ParquetFile(io.BytesIO(self._chunk(number))).read()
+        return self._chunks[number]
 
     def _chunk(self, number: int) -> bytes:
         path = chunk_path(self.digest, number)

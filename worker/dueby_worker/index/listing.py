@@ -1,14 +1,17 @@
 """List the absolute URIs of a source's images, in no particular order, one at a time.
 
-A source is a folder, a glob, a single file, or a manifest, which is a list of images.
+A source is a folder, a glob, a single file, or a manifest, which is a list of images. Tars are listed by shards.py, and
+Parquet files of images by parquet_listing.py.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import Source
+from dueby_api.source import Source
 from dueby_worker.index.globs import IMAGE_EXTENSIONS, Selection, is_image_name, select
+from dueby_worker.index.parquet_listing import FIELD as PARQUET_FIELD
+from dueby_worker.index.shards import FIELD, names_shards
 from dueby_worker.index.source_manifest import FIELD as MANIFEST_FIELD
 from dueby_worker.index.source_manifest import list_source_manifest
 from dueby_worker.storage.retry import RetryPolicy
@@ -16,14 +19,26 @@ from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import canonical_uri, is_glob, split
 
-FIELD = "spec.source.uri"
+_EXTENSIONS = ", ".join(sorted(IMAGE_EXTENSIONS))
 
 
 def canonical_source(source: Source) -> Source:
-    """Return the source with absolute URIs, which mean the same in any working directory."""
+    """Return the source as an index knows it, which is the same for all jobs over the same images.
+
+    Its URIs are absolute, so that they mean the same in any working directory, and it doesn't say how to decode.
+    """
+    source = source.replace(decode="strict")
     if source.manifest is not None:
         return source.replace(manifest=source.manifest.replace(uri=_canonical(source.manifest.uri, MANIFEST_FIELD)))
+    if source.parquet is not None:
+        return source.replace(parquet=source.parquet.replace(uri=_canonical(source.parquet.uri, PARQUET_FIELD)))
     return source.replace(uri=_canonical(source.uri, FIELD)) if source.uri is not None else source
+
+
+def shards_of(source: Source) -> str | None:
+    """Return the absolute URI of the source's tars; None if it isn't one of tars. Raise Invalid if it is wrong."""
+    uri = None if source.uri is None else _canonical(source.uri, FIELD)
+    return uri if uri is not None and names_shards(uri) else None
 
 
 def list_source(source: Source, *, scratch: Path, retry: RetryPolicy) -> Iterator[str]:
@@ -68,6 +83,8 @@ def _canonical(uri: str, field: str) -> str:
 
 def field_of(source: Source) -> str:
     """Return the field that says where the images are."""
+    if source.parquet is not None:
+        return PARQUET_FIELD
     return MANIFEST_FIELD if source.manifest is not None else FIELD
 
 
@@ -75,7 +92,11 @@ def why_empty(source: Source) -> str:
     """Return why a source without images may have none."""
     if source.manifest is not None:
         return f"{source.manifest.uri} has no rows"
+    if source.parquet is not None:
+        return f"{source.parquet.uri} means no Parquet file, or none that has rows"
     uri = source.uri or ""
+    if shards_of(source) is not None:
+        return f"{uri} means no tar, or none in which a name has an image's extension ({_EXTENSIONS})"
     if is_glob(uri):
         return f"nothing matches {uri} (* matches within a folder, ** matches any number of folders)"
-    return f"no file below {uri} has an image's extension ({', '.join(sorted(IMAGE_EXTENSIONS))})"
+    return f"no file below {uri} has an image's extension ({_EXTENSIONS})"

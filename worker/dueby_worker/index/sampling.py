@@ -3,30 +3,46 @@
 A profile measures the model alone. What its input costs is a property of the job, and on a CPU it adds to the model's
 time. Costs are core-time. Getting is measured by the clock of the process, because libraries fetch in threads of their
 own; decoding is measured by the clock of the thread, in another process, because the sample may hold an image that
-kills its decoder. The bandwidth is what one worker gets, because the sample is read
-with as many requests in flight as a worker has.
+kills its decoder. The bandwidth is what one worker gets, because the sample is read with as many requests in flight as
+a worker has that decodes in one thread. Images in tars are read one by one here, so they cost what files do; workers,
+which read neighbours together, are a little faster than that. Of Parquet files, the first rows of some row groups are
+the sample, since what is before a row has to be read with it.
 """
 
 import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from math import ceil
 
 from dueby_api.input_cost import InputCost
-from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher
+from dueby_worker.images.fetch import MAX_IMAGE_BYTES, READERS, Fetcher
 from dueby_worker.images.isolation import IsolatedDecoder
-from dueby_worker.images.read_ahead import READERS
 from dueby_worker.images.room import SMALL_FILE_BYTES
+from dueby_worker.images.row_groups import ParquetRow, read_rows
 from dueby_worker.images.synthetic import SyntheticImages
 from dueby_worker.images.unreadable import UnreadableImage
+from dueby_worker.images.within import object_of, read_within
+from dueby_worker.index.chunks import Row
+from dueby_worker.storage.open_files import OpenFiles
 from dueby_worker.storage.store import TooLarge, Unavailable
 
 MIN_SAMPLE, MAX_SAMPLE = 64, 256
+# One image of so many is enough in between: all devices wait for the sample, and what it decodes is decoded again.
+_IMAGES_FOR_ONE = 10
 # Once it has MIN_SAMPLE images, the sample is ended after this time.
 _ENOUGH_S = 5.0
+# Of Parquet files, so many row groups are sampled, and so many rows of each.
+_GROUPS = 8
+_ROWS_OF_A_GROUP = MAX_SAMPLE // _GROUPS
+# Row groups that are read at the same time, unless their pages are so large that fewer fill this. A page has 1,024 rows
+# if its writer doesn't care.
+_GROUPS_AT_ONCE = 4
+_PAGES_BYTES = 256 * 1024**2
+_ROWS_OF_A_PAGE = 1024
 # Images that workers read to find out whether the source is still there.
 _WITNESSES = 8
 
@@ -53,36 +69,100 @@ class _Tally:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Got:
+    """What was read of a sample: the files, and how many images and bytes that would be if nothing was read in vain."""
+
+    files: list[bytes]
+    images: int
+    size: int
+
+    @classmethod
+    def one(cls, data: bytes) -> "_Got":
+        return cls(files=[data], images=1, size=len(data))
+
+
+class _Sample:
+    """An image of the sample, or some of a row group: how to read it, and what shows that the source is there."""
+
+    def __init__(self, rows: Sequence[Row], fetcher: Fetcher, ranges: Executor, footers: OpenFiles) -> None:
+        self._uri, self._place = rows[0]
+        self._group = [place for _, place in rows if isinstance(place, ParquetRow)]
+        self._fetcher = fetcher
+        self._ranges = ranges
+        self._footers = footers
+        self.images = len(rows)
+        self.witness = self._uri if self._place is None else object_of(self._place)
+
+    def at_once(self) -> int:
+        """Return how many like it are read at the same time."""
+        if not self._group:
+            return READERS
+        return max(1, min(_GROUPS_AT_ONCE, _PAGES_BYTES // (_ROWS_OF_A_PAGE * self._group[0].length)))
+
+    def get(self, *, max_bytes: int) -> _Got:
+        """Return the images that have bytes. Raise as `Fetcher.read` does."""
+        if self._group:
+            read = read_rows(self._fetcher, self._group, pool=self._ranges, footers=self._footers)
+            files = [value for value in read.values if isinstance(value, bytes)]
+            size = max(read.read_bytes, sum(map(len, files)))
+            # A page is read as a whole, and a range: other rows are read with those of the sample.
+            return _Got(files=files, images=max(len(files), size // self._group[0].length), size=size)
+        if self._place is None:
+            return _Got.one(self._fetcher.read(self._uri, max_bytes=max_bytes))
+        return _Got.one(read_within(self._fetcher, self._place, max_bytes=max_bytes))
+
+
 def choose(images: int, *, seed: str) -> list[int]:
     """Return which images to sample: random ones, but the same ones for the same seed."""
-    return random.Random(seed).sample(range(images), min(images, MAX_SAMPLE))
+    wanted = min(MAX_SAMPLE, max(MIN_SAMPLE, images // _IMAGES_FOR_ONE))
+    return random.Random(seed).sample(range(images), min(images, wanted))
+
+
+def neighbours(
+    images: Collection[int], rows: Callable[[Collection[int]], Sequence[Row]], *, images_in_all: int
+) -> list[int]:
+    """Return, in place of images in Parquet files, the first ones of some of their row groups, which lie together."""
+    firsts = [image - place.row for image, (_, place) in zip(images, rows(images)) if isinstance(place, ParquetRow)]
+    found: list[int] = []
+    for first in list(dict.fromkeys(firsts))[:_GROUPS]:
+        found += range(first, min(first + _ROWS_OF_A_GROUP, images_in_all))
+    # A short row group is followed by another one.
+    return list(dict.fromkeys(found))
 
 
 def sample_files(
-    uris: Sequence[str],
+    rows: Sequence[Row],
     *,
     decoder: IsolatedDecoder,
     fetcher: Fetcher,
     on_progress: Callable[[int], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[InputCost, tuple[str, ...]]:
-    """Return the cost of an image, and witnesses: images that could be read."""
+    """Return the cost of an image, and witnesses: images that could be read, or the tars in which they are."""
     tally, began = _Tally(), clock()
-    with ThreadPoolExecutor(READERS, thread_name_prefix="sample") as pool:
-        _warm_up(uris, decoder, fetcher)
-        for start in range(0, len(uris), READERS):
-            if start >= MIN_SAMPLE and clock() - began > _ENOUGH_S:
+    with (
+        ThreadPoolExecutor(READERS, thread_name_prefix="sample") as pool,
+        ThreadPoolExecutor(READERS, thread_name_prefix="ranges") as ranges,
+    ):
+        samples = list(_samples(rows, fetcher, ranges))
+        width = samples[0].at_once()
+        _warm_up(samples[0], decoder)
+        seen = 0
+        for start in range(0, len(samples), width):
+            if seen >= MIN_SAMPLE and clock() - began > _ENOUGH_S:
                 break
-            batch = uris[start : start + READERS]
-            files, large = _get(batch, pool, fetcher, tally, max_bytes=SMALL_FILE_BYTES)
+            batch = samples[start : start + width]
+            seen += sum(sample.images for sample in batch)
+            files, large = _get(batch, pool, tally, max_bytes=SMALL_FILE_BYTES)
             _decode(files, decoder, tally)
             # One after another, since together they might not fit in memory.
-            for uri in large:
-                files, too_large = _get([uri], pool, fetcher, tally, max_bytes=MAX_IMAGE_BYTES)
+            for sample in large:
+                files, too_large = _get([sample], pool, tally, max_bytes=MAX_IMAGE_BYTES)
                 _decode(files, decoder, tally)
                 tally.unreadable += len(too_large)
-            on_progress(start + len(batch))
-    return tally.cost(), tuple(tally.witnesses[:_WITNESSES])
+            on_progress(seen)
+    return tally.cost(), tuple(list(dict.fromkeys(tally.witnesses))[:_WITNESSES])
 
 
 def sample_synthetic(made: SyntheticImages) -> InputCost:
@@ -96,31 +176,46 @@ def sample_synthetic(made: SyntheticImages) -> InputCost:
     return tally.cost()
 
 
-def _warm_up(uris: Sequence[str], decoder: IsolatedDecoder, fetcher: Fetcher) -> None:
+def _samples(rows: Sequence[Row], fetcher: Fetcher, ranges: Executor) -> Iterator[_Sample]:
+    """Yield the images, those of a row group together."""
+
+    def group_of(numbered: tuple[int, Row]) -> tuple[str, int]:
+        number, (_, place) = numbered
+        return (place.file, place.group) if isinstance(place, ParquetRow) else ("", number)
+
+    footers = OpenFiles()
+    for _, group in groupby(enumerate(rows), key=group_of):
+        yield _Sample([row for _, row in group], fetcher, ranges, footers)
+
+
+def _warm_up(sample: _Sample, decoder: IsolatedDecoder) -> None:
     """Read and decode one image, because connecting and loading the decoders happen once and not per image."""
     with contextlib.suppress(Unavailable, UnreadableImage):
-        decoder.decode(fetcher.read(uris[0]))
+        for data in sample.get(max_bytes=MAX_IMAGE_BYTES).files[:1]:
+            decoder.decode(data)
 
 
 def _get(
-    uris: Sequence[str], pool: Executor, fetcher: Fetcher, tally: _Tally, *, max_bytes: int
-) -> tuple[list[bytes], list[str]]:
-    """Read the files concurrently. Return those that could be read, and the URIs of those that are larger."""
+    samples: Sequence[_Sample], pool: Executor, tally: _Tally, *, max_bytes: int
+) -> tuple[list[bytes], list[_Sample]]:
+    """Read the files concurrently. Return those that could be read, and the samples that are larger."""
     wall_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
-    asked = [(uri, pool.submit(fetcher.read, uri, max_bytes=max_bytes)) for uri in uris]
+    asked = [(sample, pool.submit(sample.get, max_bytes=max_bytes)) for sample in samples]
     files, large = [], []
-    for uri, answer in asked:
+    for sample, answer in asked:
         try:
-            files.append(answer.result())
-            tally.witnesses.append(uri)
+            found = answer.result()
+            files += found.files
+            tally.got += found.images
+            tally.size += found.size
+            tally.unreadable += sample.images - len(found.files)
+            tally.witnesses.append(sample.witness)
         except TooLarge:
-            large.append(uri)
+            large.append(sample)
         except Unavailable:
-            tally.unreadable += 1
+            tally.unreadable += sample.images
     tally.get_wall_ns += time.perf_counter_ns() - wall_ns
     tally.get_cpu_ns += time.process_time_ns() - cpu_ns
-    tally.got += len(files)
-    tally.size += sum(map(len, files))
     return files, large
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import Manifest
+from dueby_api.source import Manifest
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store

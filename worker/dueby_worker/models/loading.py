@@ -5,22 +5,28 @@ of classes is refused at once. `load_model` does the rest. Weights are never ran
 the results of random weights look like any others.
 """
 
+import hashlib
 import logging
 import os.path
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from dueby_api.classifiers import nearest
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
+from dueby_api.output import MAX_VALUES, Output
 from dueby_api.words import counted
+from dueby_worker.models.columns import Column, RowRule, columns_of
+from dueby_worker.models.embedding import cut_network
+from dueby_worker.models.entry import DEFAULT, NO_WEIGHTS, ModelEntry, PublishedWeights
 from dueby_worker.models.preprocessing import Preprocessing
-from dueby_worker.models.registry import DEFAULT, ModelEntry, PublishedWeights, find_entry
+from dueby_worker.models.registry import find_entry
 from dueby_worker.models.weights import FIELD, digest_weights, first_line, fit_weights, read_weights
 
-NO_WEIGHTS = "none"
 # The seed of random weights. All workers, and a run that resumes another, must have the same network.
 _SEED = 0
 # A value of spec.model.weights that ends so is meant as a path, even if there is no such file.
@@ -46,19 +52,49 @@ class LoadedModel:
 
     name: str
     module: nn.Module
-    """Maps normalised images (b, 3, side, side) to logits (b, classes); fp32, eval mode, on the CPU.
+    """Maps normalised images (b, 3, side, side) to (b, values); fp32, eval mode, on the CPU.
 
-    Engines copy it and never change it.
+    Engines copy it and never change it. Of an ONNX file it is an OnnxNetwork, whose file they read themselves.
     """
+    values: int
+    """How many values the module gives of an image: a logit for each class, or those of an embedding."""
+    output: Output
+    """What becomes of them in the rows, with every field of its kind."""
     preprocessing: Preprocessing
     labels: tuple[str, ...]
     weights_digest: str
-    """SHA-256 of the weights in hex; `random:` and the seed for `none`."""
+    """SHA-256 of the weights in hex, with that of the job's own code; `random:` and the seed for `none`."""
+    are_probabilities: bool = False
+    """Whether the values are probabilities already, and not logits."""
+    warnings: tuple[str, ...] = ()
+    """Sentences that the user must see; they have been logged."""
+    quantized: bytes | None = None
+    """The int8 network, as engines/quantizing.py packs it; None before a job at int8 has one, and for all others."""
+    files: tuple[Path, ...] | None = None
+    """The job's files, or those of published weights, that were read; None if only another library knows them."""
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """The columns of the rows, by name."""
+        return columns_of(self.output, self.values)
+
+    @property
+    def rule(self) -> RowRule:
+        """How the values become rows."""
+        threshold = self.output.threshold
+        return RowRule(
+            output=self.output,
+            are_probabilities=self.are_probabilities,
+            watched=self.labels.index(threshold.label) if threshold else None,
+        )
 
 
 def describe_model(spec: Model) -> ModelFacts:
     """Return the model's labels and preprocessing. Raise Invalid if the specification is wrong."""
-    entry = find_entry(spec.name)
+    return _describe(find_entry(spec), spec)
+
+
+def _describe(entry: ModelEntry, spec: Model) -> ModelFacts:
     published = _find_published(entry, spec.weights)
     default = published or entry.published[DEFAULT]
     labels, warnings = _resolve_labels(spec, published, default)
@@ -75,29 +111,56 @@ def describe_model(spec: Model) -> ModelFacts:
 
 
 def require_image_size(spec: Model) -> None:
-    """Raise Invalid if the network can't take images of that size. It is built on torch's meta device, without memory
-    and without its weights.
+    """Raise Invalid if the network can't take images of that size. It is built without its weights, and on torch's
+    meta device, which takes no memory.
     """
-    with torch.device("meta"):
-        _build(find_entry(spec.name), spec.replace(weights=NO_WEIGHTS), classes=1)
+    # RegNet's builder computes its widths with tensors, and those of the meta device have no values.
+    with torch.device("cpu" if spec.name.startswith("regnet_") else "meta"):
+        _build(find_entry(spec), spec.replace(weights=NO_WEIGHTS), classes=1)
 
 
-def load_model(spec: Model) -> LoadedModel:
+def load_model(spec: Model, output: Output = Output()) -> LoadedModel:  # noqa: B008
     """Return the model with its weights, and log warnings. Raise Invalid if the job or its weights are wrong."""
-    facts, entry = describe_model(spec), find_entry(spec.name)
+    # To find an entry may take reading a folder, so it is done once.
+    entry = find_entry(spec)
+    facts = _describe(entry, spec)
     for warning in facts.warnings:
         log.warning("%s", warning)
     module = _build(entry, spec, classes=len(facts.labels))
+    files = [_path(spec.labels)] if spec.labels else []
     if spec.weights == NO_WEIGHTS:
         digest = f"random:{_SEED}"
     else:
         published = _find_published(entry, spec.weights)
-        state = published.fetch() if published else read_weights(_path(spec.weights))
+        state = published.fetch() if published else _path(spec.weights)
+        if isinstance(state, Path):
+            files.append(state)
+            state = read_weights(state)
         origin = published.name if published else spec.weights
         fit_weights(module, entry.rename(state), origin=origin, classes=len(facts.labels))
         digest = digest_weights(module)
+        if entry.code:
+            digest = hashlib.sha256(f"{digest} {entry.code}".encode()).hexdigest()
+    values = len(facts.labels)
+    if output.threshold is not None:
+        _require_one(output.threshold.label, facts.labels)
+    if output.kind == "Embedding":
+        module, values = cut_network(module, output.layer, side=spec.image_size)
+    elif output.kind == "Probabilities" and values > MAX_VALUES:
+        raise Invalid(
+            "spec.output.kind", f"Probabilities are of at most {MAX_VALUES:,} classes, not {values:,}; set TopK"
+        )
     return LoadedModel(
-        name=spec.name, module=module, preprocessing=facts.preprocessing, labels=facts.labels, weights_digest=digest
+        name=spec.name,
+        module=module,
+        values=values,
+        output=output.resolved,
+        preprocessing=facts.preprocessing,
+        labels=facts.labels,
+        weights_digest=digest,
+        are_probabilities=entry.are_probabilities,
+        warnings=facts.warnings,
+        files=None if entry.files is None else (*entry.files, *files),
     )
 
 
@@ -137,6 +200,9 @@ def _resolve_labels(
     if own and spec.classes and len(own) != spec.classes:
         raise Invalid(field, f"{spec.labels} has {len(own)} labels, but spec.model.classes is {spec.classes}")
     classes = len(own) if own else spec.classes or len(default.labels)
+    if not classes:
+        advice = "set classes, or labels to a file, and weights to a file of a network that was trained for them"
+        raise Invalid("spec.model.classes", f"{spec.name} has no classes of its own; {advice}")
     if published and classes != len(published.labels):
         field = field if own else "spec.model.classes"
         raise Invalid(
@@ -153,6 +219,15 @@ def _resolve_labels(
         f"{field}: absent, and there are no default labels for {counted(classes, 'class', 'classes')}; results show "
         "class numbers",
     )
+
+
+def _require_one(label: str, labels: Sequence[str]) -> None:
+    """Raise Invalid unless exactly one class has that label."""
+    field, count = "spec.output.threshold.label", labels.count(label)
+    if count == 0:
+        raise Invalid(field, f"the model has no label {label!r}{nearest(label, labels)}".rstrip("."))
+    if count > 1:
+        raise Invalid(field, f"several classes of the model have the label {label!r}; give other names in labels")
 
 
 def _path(written: str) -> Path:

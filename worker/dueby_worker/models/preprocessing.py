@@ -23,7 +23,7 @@ class Preprocessing:
     """Resize, crop the centre, normalise."""
 
     resize_side: int
-    """The shorter side is resized to this many pixels, keeping proportions."""
+    """The shorter side is resized to this many pixels, keeping proportions; both sides if `stretches`."""
     crop_side: int
     """Side of the square cut from the centre: the job's image size."""
     interpolation: Interpolation
@@ -34,11 +34,18 @@ class Preprocessing:
     """Subtracted from each channel of an RGB image in 0..1 ..."""
     std: Channels
     """... which is then divided by this."""
+    stretches: bool = False
+    """Whether the whole image is made a square, losing its proportions."""
+    floors: bool = False
+    """Whether half a pixel before the crop is left out, as transformers does; torchvision rounds it to even."""
+    recompresses: bool = False
+    """Whether the square is then compressed as a JPEG and decoded again, as the reference of open_nsfw does."""
 
     def scaled_to(self, side: int) -> Self:
         """Return the preprocessing for another image size, in which the model sees the same part of the image."""
         return replace(self, resize_side=round(self.resize_side * side / self.crop_side), crop_side=side)
 
     def document(self) -> dict[str, Any]:
-        """Return plain data for the fingerprint of a job."""
-        return asdict(self)
+        """Return plain data for the fingerprint of a job. What is false is left out, so that older sinks stay valid."""
+        later = ("stretches", "floors", "recompresses")
+        return {name: value for name, value in asdict(self).items() if value or name not in later}

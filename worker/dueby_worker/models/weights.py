@@ -11,17 +11,20 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import nn
-from torchvision.models import WeightsEnum
 
 from dueby_api.errors import Invalid
 from dueby_api.words import counted
+
+# Not every model is torchvision's (registry.py).
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
 
 FIELD = "spec.model.weights"
 State = dict[str, torch.Tensor]
@@ -49,11 +52,14 @@ def read_weights(path: Path) -> State:
     return _as_state(content, path)
 
 
-def fetch_weights(published: WeightsEnum) -> State:
-    """Return torchvision's published weights, from torch's cache or from the internet. Raise Invalid without either."""
+def fetch_weights(published: "WeightsEnum") -> Path:
+    """Return the file of torchvision's published weights, in torch's cache, from the internet if it isn't there yet.
+
+    Raise Invalid without either.
+    """
     cache, name = Path(torch.hub.get_dir()) / "checkpoints", Path(urlsplit(published.url).path).name
     if (cache / name).is_file():
-        return read_weights(cache / name)
+        return cache / name
     try:
         with _connect_timeout(_CONNECT_TIMEOUT_S):
             published.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
@@ -63,7 +69,7 @@ def fetch_weights(published: WeightsEnum) -> State:
         raise Invalid(
             FIELD, f"{published.name} can't be downloaded from {published.url}: {first_line(error)}; {advice}"
         ) from None
-    return read_weights(cache / name)
+    return cache / name
 
 
 def fit_weights(module: nn.Module, state: Mapping[str, torch.Tensor], *, origin: str, classes: int) -> None:

@@ -1,16 +1,21 @@
 """Encode the rows of a part as a Parquet file in memory, and read them back.
 
-    index: int64, uri: string, classes: list<int32>, labels: list<string>, scores: list<float>, error: string,
-    warning: string
+    index: int64, uri: string, WHAT THE OUTPUT SAYS, error: string, warning: string
 
-The lists hold the best classes, best first: 5 of them, or fewer if the model has fewer. If an image could not be read,
-`error` says why and the three lists are null. (They are not empty, because nothing is known about the image.)
-Otherwise `error` is null. `warning` says what is wrong with the file of an image that was read whole all the same, and
-is null in all other rows; parts of an older DueBy have no such column. The file's key-value metadata says what made the
-rows. Equal rows give equal bytes.
+    TopK            classes: list<int32>, labels: list<string>, scores: list<float>, and flagged: bool with a threshold
+    Probabilities   probabilities: fixed_size_list<float>[classes]
+    Embedding       embedding: fixed_size_list<float or halffloat>[values]
+
+The lists of TopK hold the best classes, best first: k of them, or fewer if the model has fewer. With probabilities, the
+labels are in the file's metadata, as JSON, in the order of the values. If an image could not be read, `error` says why
+and its lists are null. (They are not empty, because nothing is known about the image.) Otherwise `error` is null.
+`warning` says what is wrong with the file of an image that was read whole all the same, and is null in all other rows;
+parts of an older DueBy have no such column. The file's key-value metadata says what made the rows. Equal rows give
+equal bytes.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -19,21 +24,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-FORMAT_VERSION = 1
-SCHEMA = pa.schema(
-    [
-        ("index", pa.int64()),
-        ("uri", pa.string()),
-        ("classes", pa.list_(pa.int32())),
-        ("labels", pa.list_(pa.string())),
-        ("scores", pa.list_(pa.float32())),
-        ("error", pa.string()),
-        ("warning", pa.string()),
-    ]
-)
+from dueby_worker.models.columns import FLAGGED, Columns
+from dueby_worker.output.part_names import FORMAT_VERSION
+
+_BEFORE = (("index", pa.int64()), ("uri", pa.string()))
+_AFTER = (("error", pa.string()), ("warning", pa.string()))
 # Stands between the names of engines if another engine computed some of a part's rows again.
 ENGINES_JOINED = "+"
 _PREFIX = "dueby."
+LABELS_KEY = f"{_PREFIX}labels"
+# Columns of one vector for each row.
+_VECTORS = ("probabilities", "embedding")
+# Columns of one value for each row.
+_FLAGS = (FLAGGED,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class Origin:
     engine: str
     """The engine, or several joined by ENGINES_JOINED."""
     precision: str
-    """fp32, bf16 or fp16."""
+    """fp32, bf16, fp16 or int8."""
     device_class: str
     """The device class."""
     fingerprint: str
@@ -58,10 +61,8 @@ class Rows:
     """Index of the first image."""
     uris: Sequence[str]
     """n URIs."""
-    classes: NDArray[np.int32]
-    """(n, k), best first. Meaningless in rows with an error."""
-    scores: NDArray[np.float32]
-    """(n, k)."""
+    columns: Columns
+    """What the model found, as models/columns.py says. Meaningless in rows with an error."""
     errors: Mapping[int, str]
     """Why an image could not be read, by position in the part."""
     warnings: Mapping[int, str] = field(default_factory=dict)
@@ -82,30 +83,32 @@ class PartFooter:
 
 def encode_rows(rows: Rows, *, labels: Sequence[str], origin: Origin) -> bytes:
     """Return the Parquet file."""
-    total, k = rows.classes.shape
+    total = len(rows.uris)
     failed = np.zeros(total, dtype=bool)
     failed[list(rows.errors)] = True
-    classes, scores = rows.classes[~failed].ravel(), rows.scores[~failed].ravel()
-    offsets = pa.array(_offsets(failed, k), mask=np.append(failed, False))
-
-    def lists(values: pa.Array) -> pa.Array:
-        """Return a list of k values for each row; null if the row failed."""
-        return pa.ListArray.from_arrays(offsets, values)
-
+    found = _as_lists(rows.columns, failed, labels) if "classes" in rows.columns else _as_vectors(rows.columns, failed)
+    metadata = _metadata(origin)
+    if "probabilities" in found:
+        metadata[LABELS_KEY] = json.dumps(labels)
     table = pa.table(
         [
-            pa.array(np.arange(rows.first, rows.first + total)),
-            pa.array(rows.uris, type=pa.string()),
-            lists(pa.array(classes)),
-            lists(pa.array(labels, type=pa.string()).take(pa.array(classes))),
-            lists(pa.array(scores)),
+            _numbers(np.arange(rows.first, rows.first + total)),
+            _strings(rows.uris),
+            *found.values(),
             _texts(rows.errors, total),
             _texts(rows.warnings, total),
         ],
-        schema=SCHEMA.with_metadata(_metadata(origin)),
+        schema=pa.schema([*_BEFORE, *((name, values.type) for name, values in found.items()), *_AFTER], metadata),
     )
     buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd", row_group_size=max(total, 1))
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        row_group_size=max(total, 1),
+        # A dictionary of a vector's values would be made for nothing: they are all different.
+        use_dictionary=True if "labels" in found else ["uri", "error", "warning"],
+    )
     return buffer.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
@@ -113,12 +116,14 @@ def decode_rows(data: bytes) -> tuple[Rows, Origin]:
     """Return the rows of a part's file, and what made them."""
     table = pq.read_table(pa.BufferReader(data))
     errors = _texts_in(table, "error")
-    classes, scores = table["classes"].combine_chunks(), table["scores"].combine_chunks()
     rows = Rows(
         first=table["index"][0].as_py(),
         uris=table["uri"].to_pylist(),
-        classes=_square(classes, errors, np.dtype(np.int32)),
-        scores=_square(scores, errors, np.dtype(np.float32)),
+        columns={
+            name: _square(table[name].combine_chunks(), errors)
+            for name in ("classes", "scores", *_FLAGS, *_VECTORS)
+            if name in table.column_names
+        },
         errors=errors,
         warnings=_texts_in(table, "warning") if "warning" in table.column_names else {},
     )
@@ -147,9 +152,47 @@ def read_footer(file: BinaryIO) -> PartFooter:
     )
 
 
+def _as_lists(columns: Columns, failed: NDArray[np.bool_], labels: Sequence[str]) -> dict[str, pa.Array]:
+    """Return a list of the best classes for each row, with labels and scores; null if the row failed."""
+    classes, scores = (columns[name][~failed].ravel() for name in ("classes", "scores"))
+    offsets, mask = _numbers(_offsets(failed, columns["classes"].shape[1])), _booleans(failed)
+    numbers = _numbers(classes)
+    flat = {"classes": numbers, "labels": _strings(labels).take(numbers), "scores": _numbers(scores)}
+    lists = {name: pa.ListArray.from_arrays(offsets, values, mask=mask) for name, values in flat.items()}
+    flags = {name: _booleans(columns[name][:, 0], failed) for name in _FLAGS if name in columns}
+    return lists | flags
+
+
+def _as_vectors(columns: Columns, failed: NDArray[np.bool_]) -> dict[str, pa.Array]:
+    """Return a vector of fixed size for each row; null if the row failed."""
+    return {
+        name: pa.FixedSizeListArray.from_arrays(_numbers(values.ravel()), values.shape[1], mask=_booleans(failed))
+        for name, values in columns.items()
+    }
+
+
 def _texts(texts: Mapping[int, str], total: int) -> pa.Array:
     """Return a column of texts, null where there is none."""
-    return pa.array([texts.get(position) for position in range(total)], type=pa.string())
+    return _strings(texts.get(position) for position in range(total))
+
+
+# Each of these is `pa.array` without its look at whether it was given something of pandas: if that is installed, it is
+# imported for the question, which stops a worker for half a second at its first part.
+def _numbers(values: NDArray[Any]) -> pa.Array:
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def _booleans(values: NDArray[np.bool_], failed: NDArray[np.bool_] | None = None) -> pa.Array:
+    """Return the values, null in rows that failed."""
+    valid = None if failed is None else pa.py_buffer(np.packbits(~failed, bitorder="little"))
+    return pa.Array.from_buffers(pa.bool_(), len(values), [valid, pa.py_buffer(np.packbits(values, bitorder="little"))])
+
+
+def _strings(texts: Iterable[str | None]) -> pa.Array:
+    builder = pa.lib.StringBuilder()
+    builder.append_values(list(texts))
+    return builder.finish()
 
 
 def _texts_in(table: pa.Table, name: str) -> dict[int, str]:
@@ -162,11 +205,13 @@ def _offsets(failed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:
     return np.concatenate(([0], np.cumsum(~failed) * k)).astype(np.int32)
 
 
-def _square(lists: Any, errors: Mapping[int, str], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _square(lists: Any, errors: Mapping[int, str]) -> NDArray[Any]:
     """Return a column of lists as (n, k). All lists have the same length, except for null in failed rows."""
     fine = [position for position in range(len(lists)) if position not in errors]
-    values = lists.flatten().to_numpy()
-    square = np.zeros((len(lists), len(values) // len(fine) if fine else 0), dtype=dtype)
+    # Of lists, as of vectors, this leaves out the null ones.
+    plain = lists.drop_null() if pa.types.is_boolean(lists.type) else lists.flatten()
+    values = plain.to_numpy(zero_copy_only=False)
+    square = np.zeros((len(lists), len(values) // len(fine) if fine else 0), dtype=values.dtype)
     square[fine] = values.reshape(len(fine), square.shape[1])
     return square
 

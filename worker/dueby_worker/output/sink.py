@@ -23,7 +23,7 @@ from dueby_api.grid import Grid
 from dueby_api.parts import Parts, parts_of
 from dueby_api.words import counted
 from dueby_worker.output.other_grid import OtherGrid
-from dueby_worker.output.parts import is_part_name, part_name, parts_among, runs_of
+from dueby_worker.output.part_names import is_part_name, part_name, parts_among, runs_of
 from dueby_worker.output.sink_manifest import (
     ADVICE,
     SINK_FIELD,

@@ -1,9 +1,9 @@
 """`_dueby/job.json`: the sink's own manifest, which says whose results the sink holds and how they are cut into parts.
 
-The fingerprint covers what the rows depend on: index, weights, model, preprocessing, image size, precision, labels. It
-is stored with its components, so that a sink of another job is refused with a sentence that says what differs, and old
-rows are never taken for new ones. The first worker creates the manifest, once, with the part size, which nobody can
-change from then on. Every part is younger than the manifest.
+The fingerprint covers what the rows depend on: index, weights, model, preprocessing, image size, precision, labels,
+output, how damaged images are decoded. It is stored with its components, so that a sink of another job is refused with
+a sentence that says what differs, and old rows are never taken for new ones. The first worker creates the manifest,
+once, with the part size, which nobody can change from then on. Every part is younger than the manifest.
 
 (A job's `source.manifest` is something else: a list of images. See dueby_worker/index/source_manifest.py.)
 """
@@ -11,15 +11,19 @@ change from then on. Every part is younger than the manifest.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dueby_api.errors import Invalid
 from dueby_api.grid import Grid
 from dueby_api.inference_job import Model
+from dueby_api.output import Output
 from dueby_api.schema import Spec, validate
+from dueby_api.source import Source
 from dueby_api.words import counted
-from dueby_worker.models.preprocessing import Preprocessing
-from dueby_worker.output.rows import FORMAT_VERSION
+from dueby_worker.output.part_names import FORMAT_VERSION
+
+if TYPE_CHECKING:
+    from dueby_worker.models.preprocessing import Preprocessing
 
 SINK_MANIFEST = "_dueby/job.json"
 SINK_FIELD = "spec.sink.uri"
@@ -41,11 +45,16 @@ class Components(Spec, frozen=True, kw_only=True):
     image_size: int
     """Side of the model's input in pixels."""
     precision: str
-    """fp32, bf16 or fp16."""
+    """fp32, bf16, fp16 or int8."""
     labels: str
     """Digest of the labels."""
     classes: int
     """Number of the model's outputs."""
+    output: Output | None = None
+    """What the rows hold, with every field of its kind; absent for the five best classes, which all rows held before
+    there was a choice."""
+    decode: str | None = None
+    """What becomes of damaged images; absent if they are refused, as they were before there was a choice."""
 
     @property
     def fingerprint(self) -> str:
@@ -83,13 +92,15 @@ class LoadedFacts(Protocol):
     @property
     def labels(self) -> Sequence[str]: ...
     @property
-    def preprocessing(self) -> Preprocessing: ...
+    def preprocessing(self) -> "Preprocessing": ...
     @property
     def weights_digest(self) -> str: ...
+    @property
+    def output(self) -> Output: ...
 
 
-def components_of(loaded: LoadedFacts, model: Model, *, index_digest: str) -> Components:
-    """Return the components of a job with this model over this index."""
+def components_of(loaded: LoadedFacts, model: Model, source: Source, *, index_digest: str) -> Components:
+    """Return the components of a job with this model over this index of this source."""
     return Components(
         index=index_digest,
         weights=loaded.weights_digest,
@@ -100,6 +111,8 @@ def components_of(loaded: LoadedFacts, model: Model, *, index_digest: str) -> Co
         precision=model.precision,
         labels=hashlib.sha256("\n".join(loaded.labels).encode()).hexdigest(),
         classes=len(loaded.labels),
+        output=None if loaded.output.is_usual else loaded.output,
+        decode=None if source.decode == "strict" else source.decode,
     )
 
 
@@ -144,6 +157,8 @@ _DIFFERENCES: dict[str, Callable[[Any, Any], str]] = {
     "model": lambda was, now: f"its model was {was} (now {now})",
     "weights": lambda was, now: f"its weights were others ({was[:_SHOWN_DIGITS]}, now {now[:_SHOWN_DIGITS]})",
     "image_size": lambda was, now: f"its image size was {was} (now {now})",
+    "output": lambda was, now: f"its rows held {(was or Output()).words} (now {(now or Output()).words})",
+    "decode": lambda was, now: f"its source.decode was {was or 'strict'} (now {now or 'strict'})",
     "precision": lambda was, now: f"its precision was {was} (now {now})",
     "classes": lambda was, now: f"it had {counted(was, 'class', 'classes')} (now {now})",
     "labels": lambda was, now: "its labels were others",

@@ -17,11 +17,13 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid, Transient
 from dueby_api.parts import text_of_parts
 from dueby_api.schema import Spec
-from dueby_api.step_config import FinishConfig, IndexConfig, WorkConfig
+from dueby_api.step_config import EarlyConfig, FinishConfig, IndexConfig, WorkConfig
 from dueby_api.step_messages import (
     EXIT_BUG,
     EXIT_DONE,
@@ -39,6 +41,10 @@ from dueby_worker.output.other_grid import OtherGrid
 from dueby_worker.steps.config import load_config, read_losses
 from dueby_worker.steps.process_exit import leave_message
 
+# Each step imports what it needs when it runs.
+if TYPE_CHECKING:
+    from dueby_worker.steps.early import Loaded
+
 # Beside the parts of a sink there is less room than MAX_SENTENCE.
 MAX_GRID_SENTENCE = 1000
 # The field of /proc/<pid>/stat that holds the start time, counted after the command's name.
@@ -49,7 +55,7 @@ _OWN_PACKAGES = ("dueby_worker", "dueby_profiler")
 def run_step(argv: Sequence[str]) -> int:
     """Run the step and return the exit code."""
     options = _parse(argv)
-    return run_to_end(lambda: _STEPS[options.step](options.config, options.index), for_people=options.for_people)
+    return run_to_end(lambda: _STEPS[options.step](options), for_people=options.for_people)
 
 
 def run_to_end(step: Callable[[], Spec], *, for_people: bool = False) -> int:
@@ -124,6 +130,12 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--index", type=int, help="which worker of the configuration this is (default: $JOB_COMPLETION_INDEX)"
     )
     parser.add_argument(
+        "--early",
+        type=Path,
+        metavar="FILE",
+        help="work: first load what this file names, then wait for a line on standard input: now CONFIG is there",
+    )
+    parser.add_argument(
         "--for-people",
         action="store_true",
         help="print messages as sentences, without the time and the level of each, and no error",
@@ -134,36 +146,48 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 # Each step imports what it needs when it runs, so that finishing a sink does not wait for torch.
 
 
-def _index(path: Path, index: int | None) -> IndexResult:
+def _index(options: argparse.Namespace) -> IndexResult:
     from dueby_worker.steps.index_step import index_source
 
-    return index_source(load_config(IndexConfig, path, index=index))
+    return index_source(load_config(IndexConfig, options.config, index=options.index))
 
 
-def _work(path: Path, index: int | None) -> WorkResult:
-    config = load_config(WorkConfig, path, index=index)
-    _require_environment(config)
+def _work(options: argparse.Namespace) -> WorkResult:
+    loaded = _load_early(options.early) if options.early else None
+    config = load_config(WorkConfig, options.config, index=options.index)
+    if loaded is None:
+        _require_environment(config.engine, config.threads)
     from dueby_worker.steps.work_step import work
 
-    return work(config, process_age_us=process_age_us, losses=read_losses())
+    waited_us = loaded.waited_us if loaded else 0
+    model = loaded.model_for(config) if loaded else None
+    return work(config, process_age_us=lambda: process_age_us() - waited_us, losses=read_losses(), model=model)
 
 
-def _require_environment(config: WorkConfig) -> None:
+def _load_early(path: Path) -> "Loaded":
+    config = load_config(EarlyConfig, path)
+    _require_environment(config.engine, config.threads)
+    from dueby_worker.steps.early import load_early
+
+    return load_early(config)
+
+
+def _require_environment(engine: EngineName, threads: int) -> None:
     """Start this program again, before any library is loaded, if variables are missing that libraries read on loading.
 
     Whoever starts a local worker has set them. A pod gets them here, because they depend on the worker's code.
     """
-    wanted = process_environment(config.engine, config.threads)
+    wanted = process_environment(engine, threads)
     missing = {name: value for name, value in wanted.items() if name not in os.environ}
     if missing:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **missing})
 
 
-def _finish(path: Path, index: int | None) -> FinishResult:
-    config = load_config(FinishConfig, path, index=index)
+def _finish(options: argparse.Namespace) -> FinishResult:
+    config = load_config(FinishConfig, options.config, index=options.index)
     from dueby_worker.steps.finish_step import finish_sink
 
     return finish_sink(config)
 
 
-_STEPS: dict[str, Callable[[Path, int | None], Spec]] = {"index": _index, "work": _work, "finish": _finish}
+_STEPS: dict[str, Callable[[argparse.Namespace], Spec]] = {"index": _index, "work": _work, "finish": _finish}

@@ -16,7 +16,7 @@ from dueby_api.grid import Grid
 from dueby_api.step_config import FinishConfig
 from dueby_api.step_messages import FinishResult
 from dueby_api.words import counted
-from dueby_worker.output.parts import is_part_name, part_name, parts_among
+from dueby_worker.output.part_names import is_part_name, part_name, parts_among
 from dueby_worker.output.rows import PartFooter, read_footer
 from dueby_worker.output.sink import SUCCESS, read_sink_manifest, sweep_sink
 from dueby_worker.output.sink_manifest import ADVICE, SINK_FIELD, SINK_MANIFEST, SinkManifest

@@ -2,19 +2,21 @@
 
 It is the only step that runs once per run and before any worker. So it is also the step that carries out
 `sink.ifExists`, whatever the source. An index in a sink without a manifest binds nobody and is built again. The
-fingerprint is computed here, where the model can be loaded, and every worker checks that it still finds the same one.
+fingerprint is computed here, and every worker checks that it still finds the same one. If the model is known on this
+machine (models/known_model.py), that takes no torch, and nothing else here does.
 """
 
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from dueby_api.parts import text_of_parts
 from dueby_api.step_config import IndexConfig
 from dueby_api.step_messages import IndexResult
 from dueby_api.words import counted
 from dueby_worker.index.build import LISTING_RETRY, build_index
-from dueby_worker.models.loading import load_model
+from dueby_worker.models.known_model import know_model
 from dueby_worker.output.sink import empty_sink, manifest_to_resume, parts_there, require_create_only
 from dueby_worker.output.sink_manifest import components_of, require_same_job
 from dueby_worker.storage.retry import DEFAULT_RETRY
@@ -29,13 +31,18 @@ def index_source(config: IndexConfig) -> IndexResult:
     sink_waits, source_waits = serve_waits(config)
     store = open_store(config.sink.uri, retry=replace(DEFAULT_RETRY, waits=sink_waits))
     require_create_only(store)
+    if is_int8 := config.model.precision == "int8":
+        # Before the sink is emptied.
+        from dueby_worker.steps.quantize import require_int8
+
+        require_int8()
     manifest = manifest_to_resume(store, config.sink.if_exists)
-    loaded = load_model(config.model)
+    model = know_model(config.model, config.output, Path(config.cache_dir) if config.cache_dir else None)
     summary = build_index(
         config.source,
         store,
         limit=config.images,
-        preprocessing=loaded.preprocessing,
+        preprocessing=model.preprocessing,
         max_pixels=config.max_pixels,
         replace=manifest is None,
         on_progress=_ProgressPrinter().show,
@@ -44,7 +51,15 @@ def index_source(config: IndexConfig) -> IndexResult:
     if config.sink.if_exists == "Overwrite":
         # Only now: a misspelt source or model is to cost nobody the rows of the job before.
         empty_sink(store)
-    components = components_of(loaded, config.model, index_digest=summary.digest)
+    components = components_of(model, config.model, config.source, index_digest=summary.digest)
+    if manifest is not None:
+        require_same_job(manifest, components, sink=store.uri)
+    if is_int8:
+        # It loads the model and NNCF, and takes up to a minute.
+        from dueby_worker.steps.quantize import put_quantized
+
+        retry = replace(DEFAULT_RETRY, waits=source_waits)
+        put_quantized(config, store, images=summary.images, fingerprint=components.fingerprint, retry=retry)
     result = IndexResult(
         images=summary.images,
         digest=summary.digest,
@@ -54,7 +69,6 @@ def index_source(config: IndexConfig) -> IndexResult:
     )
     if manifest is None:
         return result
-    require_same_job(manifest, components, sink=store.uri)
     # The job goes on with the sink's grid, and with what is there of it.
     there = parts_there(store, manifest)
     return result.replace(part_size=manifest.part_size, parts_there=text_of_parts(there))

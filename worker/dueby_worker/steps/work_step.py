@@ -7,6 +7,7 @@ worker that finds the sink full, as one does that is restarted after the job's e
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dueby_api.step_config import WorkConfig
 from dueby_api.step_messages import WorkResult
@@ -18,9 +19,16 @@ from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.telemetry.serve import serve_progress
 
+if TYPE_CHECKING:
+    from dueby_worker.models.loading import LoadedModel
 
-def work(config: WorkConfig, *, process_age_us: Callable[[], int], losses: int = 0) -> WorkResult:
+
+def work(
+    config: WorkConfig, *, process_age_us: Callable[[], int], losses: int = 0, model: "LoadedModel | None" = None
+) -> WorkResult:
     """Do the worker's share, help with other shares, and return the result. It was lost so many times before.
+
+    `model` is the job's if it is loaded already (early.py). `process_age_us` says how long this worker has been at it.
 
     The state in the result is "done" if every part is in the sink, and "spent" if parts are missing but the worker may
     run no further mini-batch.
@@ -38,7 +46,9 @@ def work(config: WorkConfig, *, process_age_us: Callable[[], int], losses: int =
     if not is_complete:
         from dueby_worker.steps.worker_run import run_worker
 
-        is_complete = run_worker(config, store=store, progress=progress, process_age_us=process_age_us, losses=losses)
+        is_complete = run_worker(
+            config, store=store, progress=progress, process_age_us=process_age_us, losses=losses, model=model
+        )
     progress.enter("done" if is_complete else "spent")
     return WorkResult(
         progress=progress.report(),

@@ -14,12 +14,16 @@ from pathlib import Path
 from dueby_api.errors import Invalid
 from dueby_api.step_config import CAREFUL_AFTER, WorkConfig
 from dueby_worker.engines.build import build_engine
-from dueby_worker.engines.interface import MAX_CLASSES, Engine, TopK
+from dueby_worker.engines.interface import Engine
 from dueby_worker.engines.parity import compare
-from dueby_worker.images.read_ahead import READERS, DecodedImage, read_images
+from dueby_worker.images.read_ahead import DecodedImage, most_ahead, read_images
 from dueby_worker.index.frozen_index import Index, resolve_index
+from dueby_worker.models.columns import Columns
+from dueby_worker.models.known_model import note_model
 from dueby_worker.models.loading import LoadedModel, load_model
-from dueby_worker.output.parts import OpenPart, part_name
+from dueby_worker.output.part_names import part_name
+from dueby_worker.output.parts import OpenPart
+from dueby_worker.output.quantized import read_quantized
 from dueby_worker.output.rows import Origin, decode_rows
 from dueby_worker.output.sink import KnownParts, require_sink_manifest
 from dueby_worker.output.sink_manifest import SinkManifest, components_of
@@ -40,12 +44,22 @@ log = logging.getLogger(__name__)
 
 
 def run_worker(
-    config: WorkConfig, *, store: Store, progress: ProgressTracker, process_age_us: Callable[[], int], losses: int
+    config: WorkConfig,
+    *,
+    store: Store,
+    progress: ProgressTracker,
+    process_age_us: Callable[[], int],
+    losses: int,
+    model: LoadedModel | None = None,
 ) -> bool:
-    """Do the share and help with other shares. Return whether every part is in the sink."""
-    loaded = load_model(config.model)
+    """Do the share and help with other shares. Return whether every part is in the sink.
+
+    `model` is the job's model if it is loaded already.
+    """
+    loaded = model or load_model(config.model, config.output)
+    note_model(config.model, loaded, _cache_dir(config))
     run = WorkerRun(config, loaded=loaded, store=store, progress=progress, is_careful=_is_careful(config, losses))
-    return run.run(lambda: _build_engine(config, loaded), process_age_us=process_age_us)
+    return run.run(lambda: _build_engine(config, run.with_quantized(loaded)), process_age_us=process_age_us)
 
 
 class WorkerRun:
@@ -128,6 +142,12 @@ class WorkerRun:
             self._known_parts.refresh()
         return self._known_parts.is_complete
 
+    def with_quantized(self, loaded: LoadedModel) -> LoadedModel:
+        """Return the model as the engine is to take it: at int8 with its quantized network, which is in the sink."""
+        if self._config.model.precision != "int8":
+            return loaded
+        return replace(loaded, quantized=read_quantized(self._store, self._manifest.fingerprint))
+
     def _origin(self) -> Origin:
         return Origin(
             engine=self._config.engine,
@@ -138,37 +158,34 @@ class WorkerRun:
 
     def _read(self, items: Iterator[tuple[int, str]]) -> Generator[DecodedImage, None, None]:
         config = self._config
-        # Enough for a mini-batch, and for every thread that reads or decodes to have work and a result waiting.
-        ahead = max(config.mini_batch_size, 2 * (config.decode_threads + READERS))
         yield from read_images(
             items,
             source=config.source,
             preprocessing=self._loaded.preprocessing,
             threads=config.decode_threads,
-            ahead=ahead,
+            ahead=most_ahead(threads=config.decode_threads, mini_batch_size=config.mini_batch_size),
             max_pixels=config.max_pixels,
             witnesses=self._index.witnesses,
             retry=replace(DEFAULT_RETRY, waits=self._progress.source_waits),
             is_isolated=self._is_careful,
+            member_of=self._index.member_of,
         )
 
-    def _check_parity(self, engine: Engine, batch: MiniBatch, top: TopK) -> None:
+    def _check_parity(self, engine: Engine, batch: MiniBatch, columns: Columns) -> None:
         """Compare the first mini-batch with plain fp32. This is done after it, because the warm-up is timed."""
-        parity = compare(batch.pixels, top, loaded=self._loaded, precision=engine.precision)
+        parity = compare(batch.pixels, columns, loaded=self._loaded, precision=engine.precision)
         self._progress.parity = parity
         log.log(logging.INFO if parity.ok else logging.WARNING, "%s %s", engine.name, parity.sentence)
 
     def _open_part(self, part: int) -> OpenPart:
         first, last = self._config.grid.bounds(part)
-        return OpenPart(part, first=first, uris=self._index.uris(first, last), k=self._k)
+        return OpenPart(part, first=first, uris=self._index.uris(first, last), columns=self._loaded.columns)
 
     def _open_retry(self, part: int) -> OpenPart | None:
         rows, origin = decode_rows(self._store.read(part_name(self._config.grid, part)))
-        return OpenPart.retry(part, rows, engine=origin.engine, k=self._k) if rows.errors else None
-
-    @property
-    def _k(self) -> int:
-        return min(MAX_CLASSES, len(self._loaded.labels))
+        if not rows.errors:
+            return None
+        return OpenPart.retry(part, rows, engine=origin.engine, columns=self._loaded.columns)
 
     def _on_part(self, part: int) -> None:
         self._progress.next_part = part
@@ -195,7 +212,7 @@ def _is_careful(config: WorkConfig, losses: int) -> bool:
 
 def _manifest_of(config: WorkConfig, loaded: LoadedModel, index: Index) -> SinkManifest:
     """Return the manifest that this job's sink must have. Raise Invalid if weights or index changed after indexing."""
-    components = components_of(loaded, config.model, index_digest=index.digest)
+    components = components_of(loaded, config.model, config.source, index_digest=index.digest)
     if config.fingerprint not in (None, components.fingerprint):
         raise Invalid(
             "fingerprint",
@@ -218,5 +235,9 @@ def _build_engine(config: WorkConfig, loaded: LoadedModel) -> Engine:
         mini_batch_size=config.mini_batch_size,
         precision=config.model.precision,
         threads=config.threads,
-        cache_dir=Path(config.cache_dir) if config.cache_dir else None,
+        cache_dir=_cache_dir(config),
     )
+
+
+def _cache_dir(config: WorkConfig) -> Path | None:
+    return Path(config.cache_dir) if config.cache_dir else None

@@ -10,12 +10,13 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_worker.storage.regular_file import open_regular, read_at_most
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import BLOCK_BYTES, NotFound, Refused, Store, Unavailable
+from dueby_worker.storage.store import BLOCK_BYTES, NotFound, ObjectVersion, Refused, Store, Unavailable
 from dueby_worker.storage.uris import file_path, file_uri
 from dueby_worker.system.temporary_files import PREFIX, make_temporary, sweep_temporary
 
@@ -31,6 +32,9 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EX
 
 class LocalStore(Store):
     """A folder. It is created when something is first written to it."""
+
+    # A disk reads a page or nothing.
+    request_bytes = 4096
 
     def __init__(self, uri: str, *, field: str, retry: RetryPolicy) -> None:
         super().__init__(uri, field=field, retry=retry)
@@ -68,9 +72,25 @@ class LocalStore(Store):
             raise _reading_failed(error) from error
 
     def _read(self, path: str, *, max_bytes: int | None) -> bytes:
+        with self._opened(path) as file:
+            return file.read() if max_bytes is None else read_at_most(file, max_bytes)
+
+    def _version(self, path: str) -> ObjectVersion:
+        # The time of the last change is left out: another node may have a copy.
+        with self._opened(path) as file:
+            return ObjectVersion(size=os.fstat(file.fileno()).st_size)
+
+    def _read_range(self, path: str, offset: int, length: int) -> bytes:
+        with self._opened(path) as file:
+            file.seek(offset)
+            # A file gives fewer bytes than asked for at its end only.
+            return file.read(length)
+
+    @contextlib.contextmanager
+    def _opened(self, path: str) -> Iterator[FileIO]:
         try:
             with open_regular(self._path(path)) as file:
-                return file.read() if max_bytes is None else read_at_most(file, max_bytes)
+                yield file
         except OSError as error:
             self._require_root()
             raise _reading_failed(error) from error

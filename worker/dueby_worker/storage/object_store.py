@@ -12,19 +12,23 @@ it finds the object, pyarrow gets new connections. pyarrow.fs is imported only h
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property, lru_cache
 from typing import Any
 
+import pyarrow as pa
 from pyarrow import fs
 
 from dueby_api.errors import DueByError, Invalid, Transient
+from dueby_worker.storage.open_files import OpenFiles
 from dueby_worker.storage.remote import CONNECT_S, READ_S, GcsWriter, S3Access, S3Writer, gcs_emulator
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import (
     BLOCK_BYTES,
     CREATE_ONLY_ADVICE,
     NotFound,
+    ObjectVersion,
     Refused,
     Store,
     TooLarge,
@@ -33,6 +37,9 @@ from dueby_worker.storage.store import (
 )
 from dueby_worker.storage.uris import split
 
+# pyarrow opens no more connections to S3 than it has threads for reading, or 25 if it has fewer; other requests wait.
+# Each thread starts when there is work for it, and a file that is read as a whole has none.
+MAX_CONNECTIONS = 128
 # How pyarrow words errors that are the fault of one object. Any other error may be the store's.
 _OBJECTS_FAULT = re.compile(
     r"AWS Error (ACCESS_DENIED|NO_SUCH_KEY|RESOURCE_NOT_FOUND|INVALID_OBJECT_STATE)|PERMISSION_DENIED|NOT_FOUND"
@@ -47,6 +54,7 @@ class ObjectStore(Store):
         root, prefix = split(self.uri)
         self._scheme, _, self._bucket = root.partition("://")
         self._prefix = f"{prefix}/" if prefix else ""
+        self._open_files = OpenFiles()
 
     def walk(self, folder: str = "") -> Iterator[str]:
         """Yield all keys below the folder in one flat listing: an object store has no real folders."""
@@ -103,6 +111,34 @@ class ObjectStore(Store):
                 return data
         except OSError as error:
             raise _reading_failed(error) from error
+
+    def look_again(self, path: str) -> None:
+        """Open the object anew when it is wanted again: what is there may be another one."""
+        self._open_files.forget(self._place(path))
+
+    def _version(self, path: str) -> ObjectVersion:
+        with self._ranges(path) as file:
+            # S3 and Google spell its name in two ways.
+            known = {name.lower(): value for name, value in file.metadata().items()}
+            return ObjectVersion(size=file.size(), etag=known.get("etag", b"").decode().strip('"'))
+
+    def _read_range(self, path: str, offset: int, length: int) -> bytes:
+        with self._ranges(path) as file:
+            data: bytes = file.read_at(min(length, max(file.size() - offset, 0)), offset)
+            return data
+
+    @contextmanager
+    def _ranges(self, path: str) -> Iterator[Any]:
+        """Give pyarrow's file of the object. It stays open for the next range, since opening it is a request."""
+        try:
+            yield self._open_files.get(self._place(path), self._reader.open_input_file)
+        except OSError as error:
+            # What is there now may be another object.
+            self._open_files.forget(self._place(path))
+            failure = _reading_failed(error)
+            if isinstance(failure, Unavailable) and self._is_there_after_all(path):
+                raise Transient(f"it was there, and then not ({failure})") from error
+            raise failure from error
 
     def _exists(self, path: str) -> bool:
         try:
@@ -190,6 +226,7 @@ class ObjectStore(Store):
 
 @lru_cache(maxsize=8)
 def _s3_reader(access: S3Access, bucket: str) -> fs.FileSystem:
+    pa.set_io_thread_count(max(MAX_CONNECTIONS, pa.io_thread_count()))
     if access.endpoint is not None:
         scheme, _, host = access.endpoint.rpartition("://")
         where: dict[str, Any] = {"endpoint_override": host.rstrip("/"), "scheme": scheme or "https"}

@@ -19,12 +19,13 @@ from fsspec.asyn import sync
 
 from dueby_api.errors import DueByError, Transient
 from dueby_worker.storage.failures import is_by_s3, status_of, translate_failures
-from dueby_worker.storage.store import BLOCK_BYTES, TooLarge, Unavailable, Unsupported
+from dueby_worker.storage.store import BLOCK_BYTES, ObjectVersion, TooLarge, Unavailable, Unsupported
 
 CONNECT_S, READ_S = 5, 60
 # The largest image that is read, in this time, is 3 MB/s. A server that sends a byte a minute would never time out.
 _IMAGE_S = 120.0
-_NO_SUCH_RANGE = 416
+_PARTIAL, _NO_SUCH_RANGE = 206, 416
+_UNPACKED = {"Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +203,18 @@ class Web:
             data: bytes = sync(self._files.loop, self._get, url, max_bytes)
             return data
 
+    def version(self, url: str) -> ObjectVersion:
+        """Return what the server says of the body. Raise Unavailable if it doesn't say how long it is."""
+        with translate_failures():
+            found: ObjectVersion = sync(self._files.loop, self._version, url)
+            return found
+
+    def get_range(self, url: str, offset: int, length: int) -> bytes:
+        """Return these bytes of the body. Raise Unavailable if the server can't send a part of it."""
+        with translate_failures():
+            data: bytes = sync(self._files.loop, self._get_range, url, offset, length)
+            return data
+
     def links(self, url: str) -> list[str]:
         """Return the absolute links on the page."""
         with translate_failures():
@@ -223,6 +236,31 @@ class Web:
                 if max_bytes is not None and held > max_bytes:
                     raise TooLarge(size=None, max_bytes=max_bytes)
         return b"".join(blocks)
+
+    async def _version(self, url: str) -> ObjectVersion:
+        session = await self._files.set_session()
+        # Packed, its length would be another.
+        async with session.head(self._files.encode_url(url), allow_redirects=True, headers=_UNPACKED) as answer:
+            answer.raise_for_status()
+            if answer.content_length is None:
+                raise Unavailable("its server doesn't say how long it is")
+            return ObjectVersion(size=answer.content_length, etag=answer.headers.get("ETag", "").strip('"'))
+
+    async def _get_range(self, url: str, offset: int, length: int) -> bytes:
+        session = await self._files.set_session()
+        wanted = {**_UNPACKED, "Range": f"bytes={offset}-{offset + length - 1}"}
+        limit = _timeout(self._image_s)
+        async with session.get(self._files.encode_url(url), headers=wanted, timeout=limit) as answer:
+            answer.raise_for_status()
+            if answer.status != _PARTIAL:
+                raise Unavailable("its server sends no parts of files (it doesn't know the header Range)")
+            data = b""
+            async for block in answer.content.iter_chunked(BLOCK_BYTES):
+                data += block
+                # A server need not stop where it was asked to.
+                if len(data) >= length:
+                    break
+        return data[:length]
 
 
 def _timeout(total_s: float | None) -> aiohttp.ClientTimeout:

@@ -12,6 +12,7 @@ local_store.py and object_store.py say how each store gets there.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from dueby_api.errors import DueByError, Invalid, Transient
@@ -55,11 +56,25 @@ class Refused(DueByError):
     """The store does not let this process write or list. The text is a sentence."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ObjectVersion:
+    """What is known of an object's content without reading it."""
+
+    size: int
+    etag: str = ""
+    """The store's own mark of the content; empty if it has none."""
+
+    def __str__(self) -> str:
+        return f"{self.size} {self.etag}".rstrip()
+
+
 class Store(ABC):
     """The objects below a URI. Paths are relative to it, with `/` between names; `""` is the root itself."""
 
     uri: str
     """Absolute, without `/` at its end."""
+    request_bytes = BLOCK_BYTES
+    """How many bytes cost about as much as a request: it is no gain to skip fewer."""
 
     def __init__(self, uri: str, *, field: str, retry: RetryPolicy) -> None:
         self.uri = uri.rstrip("/")
@@ -128,6 +143,18 @@ class Store(ABC):
         """Answer as `exists` does, without retries: for callers with a retry policy of their own."""
         return self._exists(path)
 
+    def version_once(self, path: str) -> ObjectVersion:
+        """Return what is known of the object's content, without retries. Raise Unavailable if it can't be read."""
+        return self._version(path)
+
+    def look_again(self, path: str) -> None:
+        """Take nothing that was known of the object for granted any more."""
+        return
+
+    def read_range_once(self, path: str, offset: int, length: int) -> bytes:
+        """Return these bytes of the object, fewer where it ends, without retries. Raise as `read_once` does."""
+        return self._read_range(path, offset, length)
+
     def _write(self, write: Callable[[], Answer]) -> Answer:
         answer = self._use(write)
         self._was_written = True
@@ -172,6 +199,12 @@ class Store(ABC):
 
     @abstractmethod
     def _read(self, path: str, *, max_bytes: int | None) -> bytes: ...
+
+    @abstractmethod
+    def _version(self, path: str) -> ObjectVersion: ...
+
+    @abstractmethod
+    def _read_range(self, path: str, offset: int, length: int) -> bytes: ...
 
     @abstractmethod
     def _create(self, path: str, data: bytes) -> bool: ...

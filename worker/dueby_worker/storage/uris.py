@@ -2,7 +2,8 @@
 
 Every image has one spelling, because the index is sorted and digested by it and the result rows carry it: an absolute
 URI. Files are `file:///...` with percent escapes, which can spell any file name, UTF-8 or not. Keys of object stores
-are written as they are, as those stores' own tools do.
+are written as they are, as those stores' own tools do. An image in a tar is `s3://bucket/000.tar#folder/name.jpg`: its
+name is a label that nobody opens.
 """
 
 import os
@@ -61,6 +62,11 @@ def file_path(uri: str) -> str:
 def file_uri(path: str) -> str:
     """Return the file:// URI of an absolute path."""
     return "file://" + quote_from_bytes(os.fsencode(path), safe=_SAFE)
+
+
+def member_uri(shard: str, name: str) -> str:
+    """Return the URI of a tar's member: the tar's, `#`, and the member's name with percent escapes."""
+    return f"{shard}#{quote_from_bytes(name.encode(errors='surrogateescape'), safe=_SAFE)}"
 
 
 def resolver(folder: str) -> Callable[[str], str]:

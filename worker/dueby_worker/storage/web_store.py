@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import cached_property, lru_cache
 
 from dueby_worker.storage.remote import Web
-from dueby_worker.storage.store import BLOCK_BYTES, NotFound, ReadOnlyStore, TooLarge
+from dueby_worker.storage.store import BLOCK_BYTES, NotFound, ObjectVersion, ReadOnlyStore, TooLarge
 from dueby_worker.storage.uris import is_glob
 
 
@@ -43,6 +43,12 @@ class WebStore(ReadOnlyStore):
 
     def _read(self, path: str, *, max_bytes: int | None) -> bytes:
         return self._web.get(self.uri_of(path), max_bytes=max_bytes)
+
+    def _version(self, path: str) -> ObjectVersion:
+        return self._web.version(self.uri_of(path))
+
+    def _read_range(self, path: str, offset: int, length: int) -> bytes:
+        return self._web.get_range(self.uri_of(path), offset, length)
 
     def _exists(self, path: str) -> bool:
         # Its beginning is read, because what counts is whether it can be.

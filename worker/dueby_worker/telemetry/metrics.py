@@ -82,7 +82,7 @@ _NUMBERS = (
     _Number(
         kind=GaugeMetricFamily,
         name="dueby_worker_startup_seconds",
-        help="From the process's creation to its first mini-batch.",
+        help="From the process's creation to its first mini-batch, without its wait for a plan.",
         read=lambda progress: (progress.startup_us or 0) / 1e6,
     ),
     _Number(

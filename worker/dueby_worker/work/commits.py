@@ -11,7 +11,8 @@ from dataclasses import replace
 from queue import Queue
 
 from dueby_api.errors import Invalid
-from dueby_worker.output.parts import OpenPart, part_name
+from dueby_worker.output.part_names import part_name
+from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.rows import ENGINES_JOINED, Origin, encode_rows
 from dueby_worker.output.sink import KnownParts, read_sink_manifest
 from dueby_worker.output.sink_manifest import SINK_FIELD

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dueby_worker.engines.interface import Engine, TopK
+from dueby_worker.engines.interface import Engine
+from dueby_worker.models.columns import Columns
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.work.feed import Drained, Feed, MiniBatch, Piece
@@ -29,7 +30,7 @@ class InferenceLoop:
     """Whether a part is known to be in the sink."""
     on_warm_up: Callable[[], None] = lambda: None
     """Called when the first mini-batch is about to be submitted."""
-    on_first: Callable[[MiniBatch, TopK], None] = lambda batch, top: None
+    on_first: Callable[[MiniBatch, Columns], None] = lambda batch, columns: None
     """Called with the first mini-batch and its result."""
     on_skip: Callable[[], None] = lambda: None
     """Called when a mini-batch is not run because its parts are in the sink."""
@@ -73,7 +74,7 @@ class InferenceLoop:
     def _collect(self) -> None:
         """Wait for the oldest mini-batch and hand its rows over."""
         started_ns = self._enter_model()
-        top = self.engine.collect()
+        columns = self.engine.collect()
         now_ns = self._leave_model(started_ns)
         batch = self._in_flight.popleft()
         self.progress.in_flight = len(self._in_flight)
@@ -83,12 +84,12 @@ class InferenceLoop:
         )
         self._last_ns, self._model_ns = now_ns, 0
         if is_first:
-            self.on_first(batch, top)
+            self.on_first(batch, columns)
             self.progress.enter("running")
             # What on_first took is no part of the next step.
             self._last_ns = self.clock_ns()
         for piece in batch.pieces:
-            self._hand_over(piece, top)
+            self._hand_over(piece, columns)
         self.open_part = self._next_part(after=batch.pieces[-1].part)
         self.feed.give_back(batch)
 
@@ -97,15 +98,14 @@ class InferenceLoop:
             return after
         return self._in_flight[0].pieces[0].part if self._in_flight else None
 
-    def _hand_over(self, piece: Piece, top: TopK) -> None:
+    def _hand_over(self, piece: Piece, columns: Columns) -> None:
         part, end = piece.part, piece.slot + len(piece.positions)
         if self._is_done_elsewhere(part):
             return
         self._open.add(part)
         part.put(
             np.array(piece.positions),
-            top.classes[piece.slot : end],
-            top.scores[piece.slot : end],
+            {name: values[piece.slot : end] for name, values in columns.items()},
             errors=piece.errors,
             warnings=piece.warnings,
         )

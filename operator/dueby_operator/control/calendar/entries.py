@@ -170,15 +170,22 @@ class Usable:
     @cached_property
     def for_more(self) -> Pool:
         """The devices that more workers of the job could ever have."""
-        own = Counter(worker.assignment.device_class for worker in self.entry.model.alive)
-        gone, groups = own + self.entry.absent, []
+        gone, own, groups = Counter(self.entry.absent), Counter[str](), []
+        for worker in self.entry.model.alive:
+            device_class = worker.assignment.device_class
+            stack = self.stacks.at(self.entry.key, device_class, worker.node) if worker.node else None
+            if stack is None:  # it is on its way to one of its class
+                gone[device_class] += 1
+            else:
+                own[stack.name] += 1
         idle = {stack.name: stack.idle for stack in self.stacks.all}
         for group in sorted(self.pool.groups, key=lambda group: (-idle[group.device_class], group.device_class)):
             device_class = self.stacks.class_of(group.device_class)
-            taken = min(group.count, gone[device_class])
+            there = max(0, group.count - own[group.device_class])
+            taken = min(there, gone[device_class])
             gone[device_class] -= taken
-            if group.count > taken:
-                groups.append(replace(group, count=group.count - taken))
+            if there > taken:
+                groups.append(replace(group, count=there - taken))
         return replace(self.pool, groups=tuple(sorted(groups, key=lambda group: group.device_class)))
 
     def demand(self) -> CalendarJob:
@@ -217,6 +224,7 @@ class Usable:
             reserve=0 if model.alive else gpus.reserve,
             max_iterations=gpus.max_iterations,
             part_size=model.part_size,
+            max_part=model.spec.output.max_part,
         )
 
     def reserved(self) -> tuple[OngoingWorker, ...]:

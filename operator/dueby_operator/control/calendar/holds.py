@@ -12,12 +12,9 @@ from dueby_operator.control.work.watch import ongoing, pause_us
 from dueby_operator.model.job_model import WorkerModel
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
-from dueby_planner.calendar.pool import CLASSES
+from dueby_planner.calendar.pool import CHANGE_US, CLASSES
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.replan import HYSTERESIS, finish_us
-
-# From a worker's end until its device is seen to be free.
-EXIT_US = 5 * MICROS_PER_SECOND
 
 
 def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
@@ -44,16 +41,18 @@ def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
         until_us = worker.assignment.until_us
         left_us = None if until_us is None else until_us - entry.model.now_us
         leaves_us = max(1, worker.leaves_us - entry.model.now_us)
-        bound_us = min(leaves_us, left_us if left_us is not None and left_us > 0 else NEVER_US)
+        own_us = left_us if left_us is not None and left_us > 0 else NEVER_US
+        bound_us = min(leaves_us, own_us)
         found.append(
             Hold(
                 key=entry.key,
                 worker=worker.name,
                 stack=stack or "",
+                node=worker.node,
                 device_class=worker.assignment.device_class,
                 deadline_class=kind,
                 ends_us=min(rest_us, bound_us) if stack else NEVER_US,
-                surely_ends_us=min(surely_us + EXIT_US, bound_us) if stack else NEVER_US,
+                surely_ends_us=min(min(surely_us, own_us) + CHANGE_US, leaves_us) if stack else NEVER_US,
                 done_us=rest_us,
                 bound_us=bound_us,
                 gives_way_us=_gives_way_us(entry, worker, is_protected=protected),
@@ -103,6 +102,7 @@ def _stack_of(entry: Entry, worker: WorkerModel, stacks: Stacks, idle: Counter[s
         return None
     if worker.state != "queued":  # its queue counts it as used
         idle[name] -= 1
+        idle.subtract(stacks.rivals.get(name, {}))
     elif stacks.within_quotas(entry.key, {name: 1}, idle)[name]:
         idle.subtract(stacks.charged(entry.key, {name: 1}))
     else:
@@ -132,7 +132,7 @@ def _gone_us(entry: Entry, worker: WorkerModel) -> int:
 
     A part that takes longer than it is granted is dropped at once, but what it takes is known only roughly.
     """
-    return min(_part_us(entry, worker), entry.model.grace_s * MICROS_PER_SECOND) + EXIT_US
+    return min(_part_us(entry, worker), entry.model.grace_s * MICROS_PER_SECOND) + CHANGE_US
 
 
 def _part_us(entry: Entry, worker: WorkerModel) -> int:

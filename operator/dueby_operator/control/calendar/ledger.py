@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_operator.model.job_snapshot import JobKey
-from dueby_operator.model.stacks import Quota, Stacks
+from dueby_operator.model.stacks import Quota, Stack, Stacks
 from dueby_planner.calendar.free_devices import Taken, always_free, without
-from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, less
+from dueby_planner.calendar.pool import CHANGE_US, CLASSES, CalendarPool, Free, less_claims
 from dueby_planner.model.problem import NEVER_US
 
 
@@ -24,6 +24,8 @@ class Hold:
     worker: str
     stack: str
     """Empty if it has no device, and waits in its queue for what others have."""
+    node: str = ""
+    """Where it is; empty where there are no nodes, and on its way."""
     device_class: str
     deadline_class: DeadlineClass
     """Of its job."""
@@ -68,18 +70,21 @@ class Ledger:
             free=self.free,
             expected=self.expected,
             rivals=self.stacks.rivals,
+            change_us=CHANGE_US,
         )
 
     def take(self, taken: Iterable[tuple[str, Taken]]) -> "Ledger":
         """Return what is left beside what is taken of each stack, and of its rivals, and of each quota."""
-        of_stack: dict[str, list[Taken]] = defaultdict(list)
+        claims: dict[str, list[Taken]] = defaultdict(list)
         for name, each in taken:
-            of_stack[name].append(each)
-            for rival, lost in self.stacks.rivals.get(name, {}).items():
-                of_stack[rival].append(each._replace(devices=each.devices * lost))
-        if not of_stack:
+            claims[name].append(each)
+        if not claims:
             return self
-        return replace(self, free=_less(self.free, of_stack), expected=_less(self.expected, of_stack))
+        free, expected = (
+            {kind: less_claims(left, claims, self.stacks.rivals) for kind, left in table.items()}
+            for table in (self.free, self.expected)
+        )
+        return replace(self, free=free, expected=expected)
 
     def idle(self, key: JobKey, devices: Mapping[str, int], within_us: int) -> dict[str, int]:
         """Return how many of these devices by stack are free for the job from now on for so long."""
@@ -101,7 +106,14 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
     for quota in stacks.quotas:
         held[quota.name] = _costs(quota, holds)
     seen = Counter(hold.stack for hold in holds if not hold.is_on_its_way)
-    there = {stack.name: stack.idle + stack.leaving + seen[stack.name] for stack in stacks.all}
+    beside = {stack.name: find_rivals(stack, holds) for stack in stacks.all if stack.held}
+    there = {
+        stack.name: stack.idle
+        + stack.leaving
+        + seen[stack.name]
+        + sum(count for count, _ in beside.get(stack.name, ()))
+        for stack in stacks.all
+    }
     away = {stack.name: [Taken(*absence, there[stack.name]) for absence in stack.away] for stack in stacks.all}
     leaving = {stack.name: stack.leaving for stack in stacks.all}
     there |= {quota.name: max(0, quota.units - used_by_others(quota, holds)) for quota in stacks.quotas}
@@ -113,6 +125,7 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
                     always_free(count),
                     [
                         *_held(held[name], kind, surely=surely),
+                        *_held_by_rivals(beside.get(name, ()), kind, surely=surely),
                         Taken(0, leave_us if surely else 1, leaving.get(name, 0)),
                         *away.get(name, ()),
                     ],
@@ -137,11 +150,34 @@ def without_others(stacks: Stacks, holds: Sequence[Hold]) -> Stacks:
     return replace(
         stacks,
         all=tuple(
-            replace(stack, idle=max(0, stack.devices - held[stack.name]) + queued[stack.name], leaving=0)
+            replace(stack, idle=max(0, stack.devices - held[stack.name]) + queued[stack.name], leaving=0, held={})
             for stack in stacks.all
         ),
         quotas=tuple(replace(quota, used=quota.used - used_by_others(quota, holds)) for quota in stacks.quotas),
     )
+
+
+def find_rivals(stack: Stack, holds: Iterable[Hold]) -> list[tuple[int, list[Hold]]]:
+    """Return the rivals' workers on each node that have something of the stack's devices, and how many these are."""
+    on_node: dict[str, list[Hold]] = defaultdict(list)
+    for hold in holds:
+        if hold.node in stack.held:
+            on_node[hold.node].append(hold)
+    found = []
+    for node, there in on_node.items():
+        rivals = [hold for hold in there if hold.stack != stack.name]
+        count = stack.held[node] - (len(there) - len(rivals))
+        if rivals and count > 0:
+            found.append((count, rivals))
+    return found
+
+
+def _held_by_rivals(
+    found: Iterable[tuple[int, Sequence[Hold]]], kind: DeadlineClass, *, surely: bool
+) -> Iterable[Taken]:
+    """Yield what rivals have on a node until the last of them is gone: before, it may be too little for a device."""
+    for count, rivals in found:
+        yield Taken(0, max(each.to_us for each in _held([(rival, 1) for rival in rivals], kind, surely=surely)), count)
 
 
 def _costs(quota: Quota, holds: Iterable[Hold]) -> list[tuple[Hold, int]]:
@@ -157,7 +193,3 @@ def _held(holds: Iterable[tuple[Hold, int]], kind: DeadlineClass, *, surely: boo
             end_us = min(end_us, hold.gives_way_us if surely else 1)
         ends[max(1, end_us)] += count
     return [Taken(0, end_us, count) for end_us, count in ends.items()]
-
-
-def _less(table: Table, taken: Mapping[str, Sequence[Taken]]) -> Table:
-    return {kind: less(free, taken) for kind, free in table.items()}

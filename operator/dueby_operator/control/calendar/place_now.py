@@ -20,8 +20,9 @@ from dueby_operator.control.work.decide import decide_workers
 from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, WorkDecision
 from dueby_operator.control.work.watch import pause_us
 from dueby_operator.model.job_model import Assignment, StartReason
+from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
-from dueby_planner.calendar.answer import refusal_sentence
+from dueby_planner.calendar.answer import fewest_by_class, refusal_sentence
 from dueby_planner.calendar.calendar import Calendar, Placement
 from dueby_planner.calendar.pool import CLASSES
 from dueby_planner.calendar.reservation import Window, begins_us, ends_us, expected_finish_us
@@ -53,7 +54,7 @@ def decide_placed(usable: Usable, placement: Placement, calendar: Calendar, room
     if not entry.has_started and (found := _at_once(usable, placement, room)):
         return found
     if starting := due(placement, room, least_us=_least_us(entry, placement)):
-        return Placed(work=_start(entry, placement, room, starting), begun=devices_by_stack(starting))
+        return _begin(usable, _start(entry, placement, room, starting), devices_by_stack(starting))
     if entry.deadline_class == "BestEffort":  # nothing is kept for it
         return Placed(work=_wait(usable, placement, calendar))
     return Placed(work=_reserve(entry, placement, room))
@@ -90,7 +91,18 @@ def _at_once(usable: Usable, placement: Placement, room: Room) -> Placed | None:
     plan = action.verdict.plan
     if plan is None or plan.finish_at_confidence_us > horizon_us or placement.is_in_time > plan.is_in_time:
         return None
-    return Placed(work=work, begun=spread(action.assignments, free, room.stacks))
+    return _begin(usable, work, spread(action.assignments, free, room.stacks))
+
+
+def _begin(usable: Usable, work: WorkDecision, taken: Mapping[str, int]) -> Placed:
+    return Placed(work=on_nodes(work, usable.entry.key, taken, usable.stacks), begun=taken)
+
+
+def on_nodes(work: WorkDecision, key: JobKey, taken: Mapping[str, int], stacks: Stacks) -> WorkDecision:
+    """Return the start of workers with the nodes of the stacks whose devices they take."""
+    if not isinstance(work.action, Start):
+        return work
+    return replace(work, action=replace(work.action, nodes=stacks.nodes_among(key, taken)))
 
 
 def _would_do(problem: Problem, devices: Mapping[str, int], until_us: int) -> bool:
@@ -101,10 +113,11 @@ def _would_do(problem: Problem, devices: Mapping[str, int], until_us: int) -> bo
 
 
 def spread(assignments: Iterable[Assignment], free: Mapping[str, int], stacks: Stacks) -> Counter[str]:
-    """Return how many devices of each stack these workers take: from where most are free."""
+    """Return how many devices of each stack these workers take: first those that the fewest jobs may use."""
     left = Counter(assignment.device_class for assignment in assignments)
+    users = {stack.name: len(stack.users) for stack in stacks.all}
     taken: Counter[str] = Counter()
-    for name in sorted(free, key=lambda name: (-free[name], name)):
+    for name in sorted(free, key=lambda name: (users[name], -free[name], name)):
         device_class = stacks.class_of(name)
         if count := min(left[device_class], free[name]):
             left[device_class] -= count
@@ -130,7 +143,7 @@ def _start(entry: Entry, placement: Placement, room: Room, starting: list[Due]) 
     start = Start(
         assignments=assign_windows(model, starting, part_size=part_size),
         part_size=part_size,
-        reason=(model.news or "WindowBegins") if entry.has_started else first,
+        reason=_why_again(entry) if entry.has_started else first,
         by_windows=plan,
     )
     quiet_us = model.now_us + pause_us(each.window.choice.start_us for each in starting)
@@ -140,6 +153,10 @@ def _start(entry: Entry, placement: Placement, room: Room, starting: list[Due]) 
         is_short=not placement.is_in_time,
         expected_finish_us=model.now_us + expected_finish_us(placement.reservation, placement.job.problem),
     )
+
+
+def _why_again(entry: Entry) -> StartReason:
+    return entry.model.news or ("WorkerLost" if entry.given.memory.lost_all else "WindowBegins")
 
 
 def _reserve(entry: Entry, placement: Placement, room: Room) -> WorkDecision:
@@ -166,7 +183,7 @@ def _unplaced(usable: Usable, placement: Placement, calendar: Calendar) -> WorkD
         return waits
     if placement.job.problem.fewest() is not None:
         refuse = Refuse(
-            sentence=refusal_sentence(calendar, placement, called=_called_by(entry)),
+            sentence=refusal_sentence(calendar, placement, called=_called_by(entry), class_of=usable.stacks.class_of),
             alternatives=_alternatives(placement, calendar, usable),
         )
         return WorkDecision(action=refuse, lag=model.lag)
@@ -185,7 +202,7 @@ def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) 
     entry = usable.entry
     if entry.deadline_class != "Hard":
         return "Other jobs have the devices, or are promised them. The job waits for one."
-    sentence = refusal_sentence(calendar, placement, called=_called_by(entry))
+    sentence = refusal_sentence(calendar, placement, called=_called_by(entry), class_of=usable.stacks.class_of)
     needed_us = placement.job.problem.earliest_us()
     if needed_us is None or needed_us >= NEVER_US:
         return f"{sentence} It waits."
@@ -202,12 +219,8 @@ def _called_by(entry: Entry) -> Callable[[str], str | None]:
 
 def _alternatives(placement: Placement, calendar: Calendar, usable: Usable) -> AlternativesStatus:
     advice, model = calendar.advice[placement.job.name], usable.entry.model
-    more: Counter[str] = Counter()
-    for name, count in advice.more_devices.items():
-        device_class = usable.stacks.class_of(name)
-        more[device_class] = min(count, more[device_class] or count)
     earliest_us = advice.earliest_us
     return AlternativesStatus(
         earliest_deadline=None if earliest_us is None else format_time(model.now_us + earliest_us),
-        extra_gpus=dict(more),
+        extra_gpus=fewest_by_class(advice, usable.stacks.class_of),
     )

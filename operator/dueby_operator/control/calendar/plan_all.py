@@ -20,9 +20,9 @@ from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.calendar.entries import Entry, Usable
 from dueby_operator.control.calendar.give_way import find_who_gives_way
 from dueby_operator.control.calendar.hand_over import hand_over, running_job
-from dueby_operator.control.calendar.holds import EXIT_US, find_holds, find_leaving
+from dueby_operator.control.calendar.holds import find_holds, find_leaving
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
-from dueby_operator.control.calendar.place_now import by_class, decide_placed, spread, urgency
+from dueby_operator.control.calendar.place_now import by_class, decide_placed, on_nodes, spread, urgency
 from dueby_operator.control.calendar.queue_up import Turns
 from dueby_operator.control.calendar.reserved import (
     may_be_noise,
@@ -45,7 +45,7 @@ from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
 from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.pool import CLASSES
+from dueby_planner.calendar.pool import CHANGE_US, CLASSES
 from dueby_planner.calendar.verify import verify_calendar
 
 _PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
@@ -98,6 +98,7 @@ class _Planning:
         placements = {key: placement for key, (placement, _) in placed.items() if key not in self.done}
         self._stop(find_who_gives_way(placements, self._holds, self._stacks, self._handing_over), "GaveWay")
         self._stop(find_leaving(self._open_entries()), "NodeDrains")
+        self._stacks.settle(self._idle)
         for kind in _YIELDING:
             above = CLASSES[: CLASSES.index(kind)]
             taken = {key: found for key, found in placements.items() if found.job.deadline_class in above}
@@ -146,7 +147,7 @@ class _Planning:
         for entry in self._open_entries():
             self._guarded(entry.given, self._hold, entry)
         grace_us = self.shared.devices.worker_grace_s * MICROS_PER_SECOND
-        self._ledger = open_ledger(self._stacks, self._holds, leave_us=grace_us + EXIT_US)
+        self._ledger = open_ledger(self._stacks, self._holds, leave_us=grace_us + CHANGE_US)
         hard, soft = (self._reserved_for(kind) for kind in _PROMISED)
         self._beside = {"Hard": self._ledger.take(hard), "Soft": self._ledger.take([*hard, *soft])}
 
@@ -179,9 +180,11 @@ class _Planning:
         work = decide_workers(model)
         self._work[entry.key] = model, work
         if isinstance(work.action, Start):
-            begun = self._stacks.charged(entry.key, spread(work.action.assignments, free, self._stacks))
+            devices = spread(work.action.assignments, free, self._stacks)
+            self._work[entry.key] = model, on_nodes(work, entry.key, devices, self._stacks)
+            begun = self._stacks.charged(entry.key, devices)
             self._take((name, Taken(0, horizon_us, count)) for name, count in begun.items())
-            self._idle.subtract(begun)
+            self._stacks.begin(entry.key, devices, self._idle)
 
     def _take(self, taken: Iterable[tuple[str, Taken]]) -> None:
         found = list(taken)
@@ -279,7 +282,7 @@ class _Planning:
             idle=entry.idle(self._stacks, self._idle),
         )
         found = decide_placed(self._usable_of(entry), placement, calendar, room)
-        self._idle.subtract(self._stacks.charged(entry.key, found.begun))
+        self._stacks.begin(entry.key, found.begun, self._idle)
         self._work[entry.key] = entry.model, found.work
 
     def _carry_out(self, entry: Entry) -> None:

@@ -17,7 +17,7 @@ from dueby_api.conditions import Reason
 from dueby_api.units import MICROS_PER_SECOND, format_time
 from dueby_operator.control.chain import Outcome, PolicyInput
 from dueby_operator.control.work.changes import change_workers
-from dueby_operator.control.work.decision import WorkDecision
+from dueby_operator.control.work.decision import Start, WorkDecision
 from dueby_operator.control.work.progress_status import progress_status, track_conditions
 from dueby_operator.jobs.pod_diagnosis import diagnose_admission
 from dueby_operator.model.conditions import NewCondition
@@ -82,12 +82,14 @@ def _waiting(given: PolicyInput, classes: Sequence[str]) -> NewCondition:
 
 
 def _remember(given: PolicyInput, model: JobModel, work: WorkDecision) -> JobMemory:
+    was_lost = given.memory.lost_all or model.news == "WorkerLost"
     return replace(
         given.memory,
         lag=work.lag,
         generation=given.job.generation,
         waited_for_windows=work.waits_for_windows,
         lost=frozenset(worker.name for worker in model.workers if worker.state == "lost"),
+        lost_all=was_lost and not model.alive and not isinstance(work.action, Start),
         queued=frozenset(worker.name for worker in model.workers if worker.state == "queued"),
         promised_us=model.promised_us,
     )

@@ -74,6 +74,7 @@ def _start(given: PolicyInput, model: JobModel, start: Start) -> Outcome:
         fingerprint=status.fingerprint,
         reason=start.reason,
         verdict=start.verdict,
+        nodes=start.nodes,
     )
     memory = replace(given.memory, promised_us=promised_us)
     return Outcome(conditions=conditions, status=status, shared=shared, memory=memory, actions=(action,))
@@ -104,7 +105,7 @@ def _reserve(given: PolicyInput, model: JobModel, reserve: Reserve) -> Outcome:
         return Outcome(status=given.status.replace(plan=before.replace(windows=plan.windows)))
     if before is not None and before.revision:
         plan = plan.replace(revision=before.revision, part_size=before.part_size)
-    message = reserved_sentence(plan, starts_us=reserve.starts_us, now_us=given.now_us)
+    message = _while_waiting(given, reserved_sentence(plan, starts_us=reserve.starts_us, now_us=given.now_us))
     is_late = plan.slack.startswith("-")
     reserved = NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.RESERVED, message=message)
     return Outcome(conditions=(reserved,), status=given.status.replace(plan=plan, alternatives=None))
@@ -113,8 +114,13 @@ def _reserve(given: PolicyInput, model: JobModel, reserve: Reserve) -> Outcome:
 def _hold(given: PolicyInput, model: JobModel, hold: Hold) -> Outcome:
     plan = given.status.plan
     kept = plan.replace(windows=()) if plan and plan.revision else None
-    waiting = NewCondition(reason=Reason.WAITING, message=hold.message)
+    waiting = NewCondition(reason=Reason.WAITING, message=_while_waiting(given, hold.message))
     return Outcome(conditions=() if model.alive else (waiting,), status=given.status.replace(plan=kept))
+
+
+def _while_waiting(given: PolicyInput, message: str) -> str:
+    """Return the message, after the reason why a job that had begun waits."""
+    return f"Its last worker was lost. {message}" if given.memory.lost_all else message
 
 
 def _alternatives(verdict: Verdict, now_us: int) -> AlternativesStatus | None:

@@ -1,6 +1,7 @@
 """What is decided about a job's workers: at most one action, and what the next decision needs to know."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from dueby_api.status import AlternativesStatus, PlanStatus, WindowStatus
 from dueby_operator.model.job_model import Assignment, StartReason
@@ -17,6 +18,8 @@ class Start:
     reason: StartReason
     verdict: Verdict | None = None
     """The verdict of the plan, if it is a whole plan and not an addition."""
+    nodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By device class, the nodes that the plan counts on, if there are others that the job could use."""
     by_windows: PlanStatus | None = None
     """The whole plan, if other jobs' windows are next to its own."""
 

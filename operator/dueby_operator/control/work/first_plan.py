@@ -52,6 +52,7 @@ def _problem_of(model: JobModel, pool: Pool) -> Problem:
         reserve=gpus.reserve,
         max_iterations=gpus.max_iterations,
         part_size=model.part_size,
+        max_part=model.spec.output.max_part,
     )
 
 

@@ -7,7 +7,8 @@ reads their logs meanwhile, so a condition says what is wrong and what to do.
 from collections.abc import Iterable
 
 from dueby_api.conditions import ConditionType, Reason
-from dueby_api.inference_job import JobSpec, Source
+from dueby_api.inference_job import JobSpec
+from dueby_api.source import Source
 from dueby_api.status import JobStatus
 from dueby_api.step_messages import StoreWait
 from dueby_api.words import counted
@@ -59,4 +60,4 @@ def _sentence(who: str, wait: StoreWait, spec: JobSpec) -> str:
 
 
 def _name_of(source: Source) -> str:
-    return source.uri or (source.manifest.uri if source.manifest else "the source")
+    return source.images_uri or (source.manifest.uri if source.manifest else "the source")

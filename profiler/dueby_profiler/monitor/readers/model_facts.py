@@ -28,8 +28,11 @@ def weigh(model: Model) -> ModelWeight:
     from dueby_worker.models.registry import find_entry
 
     classes = len(describe_model(model).labels)
+    entry = find_entry(model)
     with torch.device("meta"), torch.no_grad():
-        network = find_entry(model.name).build(image_size=model.image_size, classes=classes, trained=False).eval()
+        network = entry.build(image_size=model.image_size, classes=classes, trained=False).eval()
+        # What people's own code makes is there already.
+        network = network.to("meta")
         with FlopCounterMode(display=False) as counter:
             network(torch.empty(1, 3, model.image_size, model.image_size))
     return ModelWeight(

@@ -32,7 +32,7 @@ def run_script(script: str, *arguments: str) -> tuple[int, str]:
     [
         pytest.param("run -f job.yaml", "dueby.cli.arguments", id="the first import"),
         pytest.param("run -f job.yaml", "dueby.cli.run", id="the subcommand's"),
-        pytest.param("run -f job.yaml", "numpy", id="a library's"),
+        pytest.param("run -f job.yaml", "msgspec", id="a library's"),
     ],
 )
 def test_during_an_import_it_is_no_traceback(words: str, module: str, number: signal.Signals) -> None:

@@ -6,13 +6,7 @@ import pytest
 
 from dueby.cli.main import main
 from support.cluster_list import job, listed
-
-
-def kubectl(folder: Path, script: str) -> None:
-    """Put a kubectl there that does this."""
-    program = folder / "kubectl"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
+from support.programs import put_kubectl
 
 
 @pytest.mark.parametrize(
@@ -30,7 +24,7 @@ def test_kubectl_is_asked(
     asked: str,
 ) -> None:
     (tmp_path / "list.json").write_text(listed(job("a", namespace="x")))
-    kubectl(tmp_path, f'echo "$@" > {tmp_path}/asked; cat {tmp_path}/list.json')
+    put_kubectl(tmp_path, f'echo "$@" > {tmp_path}/asked; cat {tmp_path}/list.json')
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert main(["calendar", *options]) == 0
     assert (tmp_path / "asked").read_text().strip() == asked
@@ -69,7 +63,7 @@ def test_what_kubectl_cannot_do_is_a_sentence(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path) if script is None else f"{tmp_path}:/usr/bin:/bin")
     if script is not None:
-        kubectl(tmp_path, script)
+        put_kubectl(tmp_path, script)
     assert main(["calendar"]) == code
     captured = capsys.readouterr()
     assert captured.out == ""

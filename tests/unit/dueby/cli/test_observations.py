@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dueby.cli.files import read_profiles, write_profile
 from dueby.cli.observations import note_rows
+from dueby.inputs.files import read_profiles, write_profile
 from dueby_api.gpu_profile import GPUProfile, ObservedJob, parse_profile
 from dueby_planner.profiles.observed import MAX_JOBS, learn
 from support.planner import profile_document
@@ -132,7 +132,7 @@ def test_a_command_that_is_killed_while_it_notes_leaves_a_whole_file_that_others
     path = write_profile(PROFILE, tmp_path)
     lines = (
         "from datetime import UTC, datetime",
-        "from dueby.cli.files import read_profiles",
+        "from dueby.inputs.files import read_profiles",
         "from dueby.cli.observations import note_rows",
         "from dueby_api.gpu_profile import ObservedJob",
         f"path, node = {str(path)!r}, {NODE!r}",

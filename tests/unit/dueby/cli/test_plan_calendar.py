@@ -55,7 +55,7 @@ def plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> PlanAll:
 
 def test_jobs_that_fit_are_a_calendar(plan: PlanAll) -> None:
     code, out, err = plan(
-        "-o", "json", devices=1, jobs={"late": {"deadline": "20s", "images": 41_664}, "a": {"images": 41_664}}
+        "-o", "json", devices=1, jobs={"late": {"deadline": "25s", "images": 41_664}, "a": {"images": 41_664}}
     )
     document = json.loads(out)
     assert (code, err) == (0, "")
@@ -67,9 +67,9 @@ def test_jobs_that_fit_are_a_calendar(plan: PlanAll) -> None:
     assert [first[name] for name in ("name", "action", "gpus", "lowerBound", "starts")] == ["a", "Start", 1, 1, 1]
     window = {"deviceClass": A100, "engine": "cudagraph", "count": 1, "miniBatchSize": 64, "images": 41_664}
     assert first["windows"] == [{**window, "from": 0.0, "to": 10.0}]
-    # 651 mini-batches end after 0.9 s and 650 steps, and so much later where they begin later.
+    # 651 mini-batches end after 0.9 s and 650 steps. Then the device takes 5 s to change hands.
     assert (first["expectedSeconds"], first["slackSeconds"], first["gpuSeconds"]) == (10.0, 0.0, 10.0)
-    assert (late["action"], late["windows"]) == ("Reserve", [{**window, "from": 10.0, "to": 20.0}])
+    assert (late["action"], late["windows"]) == ("Reserve", [{**window, "from": 15.0, "to": 25.0}])
     assert list(first["windows"][0]) == WINDOW_FIELDS
     assert first["probability"] == pytest.approx(0.5, abs=1e-6)
 
@@ -91,7 +91,7 @@ def test_a_hard_job_that_does_not_fit_is_refused_by_a_cut(plan: PlanAll) -> None
     assert cut["neededGpuSeconds"] == pytest.approx(3 * (41_000 * 0.014 / 64 + 0.886), abs=1e-5)
     assert cut["sentence"] == (
         "Within 10s c, a and b need at least 29.6 GPU-seconds, and there are 20.0 GPU-seconds for them. "
-        f"A deadline of 16s from now or 1 more {A100} would be enough."
+        f"A deadline of 21s from now or 1 more {A100} would be enough."
     )
 
 
@@ -118,7 +118,7 @@ def test_the_table_shows_who_has_what_when(plan: PlanAll, monkeypatch: pytest.Mo
     monkeypatch.setenv("COLUMNS", str(columns))
     jobs: dict[str, dict[str, Any]] = {
         "catalog": {"images": 41_664},
-        "sweep": {"images": 41_664, "deadline": "20s"},
+        "sweep": {"images": 41_664, "deadline": "25s"},
         "hopeless": {"images": 10_000_000},
         "rest": {"images": 1000, "deadlineClass": "BestEffort"},
     }
@@ -129,10 +129,10 @@ def test_the_table_shows_who_has_what_when(plan: PlanAll, monkeypatch: pytest.Mo
     assert lines[0].split()[:4] == ["JOB", "CLASS", "ACTION", "DEVICES"]
     rows = {line.split()[0]: line for line in lines[1:5]}
     assert rows["catalog"].split()[1:5] == ["Hard", "Start", "1", "now"]
-    assert rows["sweep"].split()[1:5] == ["Hard", "Reserve", "1", "10s"]
-    # One device of one is held: in the first half of the time, and in the second.
-    assert rows["catalog"].endswith("█" * 12 + "╎" + " " * 11)
-    assert rows["sweep"].endswith(" " * 12 + "█" * 12)
+    assert rows["sweep"].split()[1:5] == ["Hard", "Reserve", "1", "15s"]
+    # One device of one is held for the first ten seconds, and for the last ten.
+    assert rows["catalog"].endswith("█" * 9 + "▅" + " " * 14)
+    assert rows["sweep"].endswith(" " * 14 + "▅" + "█" * 9)
     text = " ".join(out.split())
     assert f"{A100}: at most 1 of 1 GPU are held at once." in text
     assert "hopeless: Within 10s hopeless needs at least" in text

@@ -15,9 +15,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dueby.cli.console import people_console
 from dueby.cli.main import main
-from dueby.cli.manifests import read_manifests
 from dueby.cli.run import find_devices
+from dueby.inputs.manifests import read_manifests
 from dueby_api.errors import Invalid
 from dueby_operator.resources.crds import profile_crd
 from support.hostile import SCHEMA, accepted
@@ -88,7 +89,7 @@ def test_any_job_can_be_started_or_is_refused_before_anything_is_written(
     folder = tmp_path_factory.mktemp("run")
     file, other = written(folder / "job.json", job), written(folder / "profile.json", profile)
     with contextlib.suppress(Invalid):
-        find_devices([manifest.job for manifest in read_manifests([file])], [other])
+        find_devices([manifest.job for manifest in read_manifests([file])], [other], people_console(stderr=True))
     assert sorted(path.name for path in folder.iterdir()) == ["job.json", "profile.json"]
 
 
@@ -165,3 +166,20 @@ def test_profile_refuses_a_model_that_there_is_not_before_it_measures(
     assert main(["profile", "--model", "resnet999", "-o", str(tmp_path / "profiles")]) == 2
     assert "did you mean resnet" in capsys.readouterr().err
     assert not (tmp_path / "profiles").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "the model: weights: a model onnx/NAME is a file: give the path of one that ends with .onnx"),
+        (["--weights", "a.onnx"], "spec.model.weights: there is no file a.onnx"),
+        (["--weights", "a.onnx", "--engine", "eager"], "the model: engine: eager doesn't run ONNX files"),
+        (["--weights", "a.onnx", "--monitor"], "--monitor: counts a network's operations"),
+        (["--weights", "a.onnx", "--memory-map"], "--memory-map: compares image sizes"),
+    ],
+)
+def test_profile_refuses_what_can_not_be_measured_of_an_onnx_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    assert main(["profile", "--model", "onnx/mine", "-o", str(tmp_path / "profiles"), *options]) == 2
+    assert words in capsys.readouterr().err.replace("\n", " ")

@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 
 from dueby.cli.main import main
+from dueby.cli.report import load_photos
+from dueby.report.parts import Classified
+from dueby_api.source import Source
+from dueby_worker.storage.stores import open_store
+from support.index import index_of
+from support.parquets import source_of, write_parquets
 from support.report import RUN, write_sink
 from support.report_page import words_of
 from support.simulation import SampleRun
+from support.tars import write_shards
 
 
 def test_the_page_lies_beside_the_newest_run(
@@ -67,3 +74,27 @@ def test_a_photo_that_is_gone_leaves_its_row_and_the_reason(
     gone = words_of(page).count("The photo can't be read now: there is no such file")
     assert gone > 0
     assert page.count("data:image/jpeg;base64,") == 24 - gone
+
+
+def test_photos_in_parquet_files_are_shown(tmp_path: Path) -> None:
+    write_parquets(tmp_path / "in", 2, images=2)
+    sink = open_store(str(tmp_path / "sink"))
+    index = index_of(source_of(f"{tmp_path}/in"), sink)
+    rows = tuple(Classified(index=i, uri=uri, labels=("cat",), scores=(1.0,)) for i, uri in index.items(0, 3))
+    assert len({photo.picture for photo in load_photos(rows, sink) if photo.picture}) == 4
+    (tmp_path / "in" / "001.parquet").write_bytes(b"another")
+    *_, last = load_photos(rows, sink)
+    assert "001.parquet has changed since the job was indexed" in last.reason
+
+
+def test_photos_in_tars_are_shown(tmp_path: Path) -> None:
+    write_shards(tmp_path / "in", 2, images=2)
+    sink = open_store(str(tmp_path / "sink"))
+    index = index_of(Source(uri=f"{tmp_path}/in/*.tar"), sink)
+    rows = tuple(Classified(index=i, uri=uri, labels=("cat",), scores=(1.0,)) for i, uri in index.items(0, 3))
+    photos = load_photos(rows, sink)
+    assert [photo.row for photo in photos] == list(rows)
+    assert len({photo.picture for photo in photos if photo.picture}) == 4
+    (tmp_path / "in" / "001.tar").unlink()
+    reasons = [photo.reason for photo in load_photos(rows, sink)]
+    assert reasons == ["", "", *["The photo can't be read now: there is no such file"] * 2]

@@ -11,9 +11,9 @@ import yaml
 from rich.console import Console
 
 from dueby.cli.calendar_table import lines_of
-from dueby.cli.job_list import read_jobs
 from dueby.cli.main import main
 from dueby.cli.show_calendar import watch
+from dueby.cluster.job_list import read_jobs
 from dueby_api.errors import DueByError
 from dueby_api.units import parse_time_us
 from dueby_pages.calendar import ShownCalendar

@@ -133,6 +133,12 @@ def test_nor_does_one_whose_workers_had_variables_of_their_own(tmp_path: Path) -
     assert row(*both, of=job(worker={"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]})) is None
 
 
+def test_nor_does_one_whose_network_ended_at_some_layer(tmp_path: Path) -> None:
+    both = [process(place, folder=tmp_path) for place in (0, 1)]
+    assert row(*both, of=job(output={"kind": "Embedding", "layer": "blocks.3"})) is None
+    assert row(*both, of=job(output={"kind": "Embedding"})) is not None
+
+
 def test_a_lost_worker_and_the_one_in_its_place_both_count(tmp_path: Path) -> None:
     lost = process(0, folder=tmp_path, state="lost")
     found = row(lost, process(1, folder=tmp_path), process(2, folder=tmp_path, revision=2))

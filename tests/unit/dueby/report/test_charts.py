@@ -11,6 +11,7 @@ from dueby.report.run import parse_run
 from dueby.report.sections.comparison import compare
 from dueby_api.run_record import WorkerRecord
 from dueby_pages.charts.axes import TimeAxis, name_time, time_axis, time_scale, time_ticks, value_ticks
+from dueby_pages.charts.svg import Markup
 from dueby_pages.wording import change, duration, fine, percent, size
 from support.report import RUN, edit
 from support.report_page import run_of
@@ -132,11 +133,16 @@ def test_numbers_are_written_for_people(written: str, expected: str) -> None:
 
 def test_long_names_of_times_are_not_cut_off_at_the_edges() -> None:
     axis = TimeAxis(end_s=1000, deadline_s=None)
-    ticks = [(0, "0"), (10, "14:15"), (500, "14:23"), (990, "14:31")]
-    names = [str(mark) for mark in time_scale(axis, top=0, bottom=10, ticks=ticks)[1::2]]
-    assert [re.findall('text-anchor="([a-z]+)"', name) for name in names] == [
-        ["middle"],
-        ["start"],
-        ["middle"],
-        ["end"],
-    ]
+    ticks = [(10, "14:15"), (500, "14:23"), (990, "14:31")]
+    assert anchors(time_scale(axis, top=0, bottom=10, ticks=ticks)) == ["start", "middle", "end"]
+    assert anchors(time_scale(axis, top=0, bottom=10, ticks=[(0, "0"), (500, "14:23")])) == ["middle", "middle"]
+
+
+def test_a_name_at_an_edge_is_left_out_where_it_would_run_into_the_next_one() -> None:
+    axis = TimeAxis(end_s=1000, deadline_s=None)
+    ticks = [(10 + 140 * i, f"14:{15 + i}") for i in range(8)]
+    assert anchors(time_scale(axis, top=0, bottom=10, ticks=ticks)) == ["middle"] * 6
+
+
+def anchors(marks: list[Markup]) -> list[str]:
+    return re.findall('text-anchor="([a-z]+)"', "".join(map(str, marks)))

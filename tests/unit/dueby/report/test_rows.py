@@ -1,11 +1,16 @@
 """The result rows that a report shows: photos from all over the index, and the images that failed."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from dueby.report.parts import Part, find_parts, read_classified, read_failed, spread
+from dueby.report.parts import Classified, Part, find_parts, read_classified, read_failed, read_table, spread
+from dueby.report.photos import Photo
+from dueby.report.sections.results import contact_sheet
+from dueby_worker.output.rows import Origin, Rows, encode_rows
 from support.report import write_sink
 from support.simulation import SampleRun
 
@@ -39,3 +44,41 @@ def test_rows_without_a_result_are_listed_and_not_shown(small: SampleRun, tmp_pa
     assert len(shown) == len(set(shown)) == 3996
     assert shown == sorted(shown)
     assert not {0, 300, 301, 3999} & set(shown)
+
+
+ORIGIN = Origin(engine="eager", precision="fp32", device_class="cpu-1", fingerprint="f" * 64)
+PARTS = [Part(name="a", first=0, last=2), Part(name="b", first=3, last=5)]
+
+
+def reader(columns: dict[str, np.ndarray]) -> Callable[[str], bytes]:
+    """Read two parts of three images, of which the second has failed."""
+    files = {
+        part.name: encode_rows(
+            Rows(first=part.first, uris=list("xyz"), columns=columns, errors={1: "damaged"}),
+            labels=("cat", "dog", "owl"),
+            origin=replace(ORIGIN, engine=part.name),
+        )
+        for part in PARTS
+    }
+    return files.__getitem__
+
+
+def test_of_embeddings_it_is_said_how_many_values_they_have() -> None:
+    read = reader({"embedding": np.ones((3, 8), dtype=np.float16)})
+    shown = read_classified(PARTS, read, count=4)
+    assert shown == tuple(Classified(index=n, uri=uri, values=8) for n, uri in ((0, "x"), (2, "z"), (3, "x"), (5, "z")))
+    (entry, *_) = contact_sheet(tuple(Photo(row=row, picture=None) for row in shown))
+    assert (entry.values, entry.title) == (8, "x")
+    table = read_table(PARTS, read)
+    assert table.column_names == ["index", "uri", "embedding", "error", "warning"]
+    assert [row is None for row in table["embedding"].to_pylist()] == [False, True, False] * 2
+
+
+def test_of_probabilities_the_best_are_shown_and_the_labels_go_with_the_table() -> None:
+    read = reader({"probabilities": np.tile(np.array([0.2, 0.1, 0.7], dtype=np.float32), (3, 1))})
+    first = read_classified(PARTS, read, count=4)[0]
+    assert first.labels == ("owl", "cat", "dog")
+    assert first.scores == pytest.approx((0.7, 0.2, 0.1))
+    table = read_table(PARTS, read)
+    assert table.schema.metadata == {b"dueby.labels": b'["cat", "dog", "owl"]'}
+    assert len(table) == 6

@@ -43,7 +43,7 @@ def read(document: Document) -> Node:
 
 
 def row(document: Document, *, yielding: str = "") -> PodRow | None:
-    return pod_row(parse(Pod, document), label="ours", yielding=yielding)
+    return pod_row(parse(Pod, document), label="ours", worker={"step": "work"}, yielding=yielding)
 
 
 def free(

@@ -72,6 +72,10 @@ def some_claimants(draw: st.DrawFn) -> list[Claimant]:
     ]
 
 
+def claimant(name: str, **fields: Any) -> Claimant:
+    return Claimant(key=("team", name), spec=spec(**fields), classes=("cpu-1",))
+
+
 def devices_of(nodes: Mapping[str, Node]) -> ClusterDevices:
     return ClusterDevices(settings=SETTINGS, now_us=NOW, nodes=nodes)
 
@@ -196,6 +200,21 @@ def test_jobs_of_which_different_numbers_fit_are_rivals_on_the_same_devices() ->
     assert {next(iter(stack.users))[1]: stack.devices for stack in stacks.all} == {"small": 8, "large": 2}
     (small,), (large_stack,) = stacks.of(("team", "small")), stacks.of(("team", "large"))
     assert stacks.rivals[large_stack.name][small.name] == 16
+
+
+def test_what_workers_of_another_size_have_comes_back_and_where_one_more_takes_nothing_of_it() -> None:
+    # Three cores of four are a worker's. On the other node one of three cores has room only if nobody is there.
+    nodes = take_pods(
+        [node("a", cpus=4), node("b", cpus=3)],
+        [PodRow(node="a", requests={"cpu": 3.0, "pods": 1.0}, is_worker=True)],
+    )
+    narrow, wide = claimant("narrow"), claimant("wide", worker={"resources": {"requests": {"cpu": "3"}}})
+    stacks = devices_of(nodes).stacks([narrow, wide])
+    found = {next(iter(stack.users)): stack for stack in stacks.all}
+    of_narrow, of_wide = found[narrow.key], found[wide.key]
+    assert (of_narrow.devices, of_narrow.idle, of_narrow.held) == (7, 4, {"a": 3})
+    assert (of_wide.devices, of_wide.idle, of_wide.held) == (2, 1, {"a": 1})
+    assert (sorted(of_narrow.harmless), sorted(of_wide.harmless)) == (["a"], [])
 
 
 def test_nodes_with_the_same_future_are_one_stack() -> None:

@@ -88,6 +88,22 @@ def test_workers_on_a_cordoned_node_go_on_and_their_devices_come_back_for_nobody
     assert all(worker.node == "a" for worker in cluster.jobs["second"].workers)
 
 
+def test_a_job_whose_last_worker_was_lost_says_so_while_it_waits_and_when_it_goes_on() -> None:
+    cluster = SharedCluster({"a": 1, "b": 1})
+    for name in ("first", "second"):
+        cluster.add(name, images=10_000, deadline_s=240)
+        cluster.run(10)
+    (lost,) = cluster.jobs["first"].alive
+    lost.is_lost = True
+    cluster.nodes[lost.node] = replace(cluster.nodes[lost.node], is_ready=False)
+    cluster.run(3)
+    assert cluster.said("first", "Feasible")[0] == "Reserved"
+    assert cluster.said("first", "Feasible")[1].startswith("Its last worker was lost. Starts at ")
+    cluster.run(220, until=lambda: cluster.jobs["first"].is_done)
+    assert reasons(cluster, "first") == ["WorkerLost"]
+    assert cluster.ended_s("second") < cluster.ended_s("first") <= 240
+
+
 def with_draining_node(in_s: int) -> dict[str, Node]:
     """A node that stays, and one that is drained so soon."""
     return {"n": node(), "b": replace(node("b"), away=(Absence(NOW + in_s * SECOND, NEVER_US),))}
@@ -128,9 +144,8 @@ def test_workers_stay_while_there_is_time_for_another_part() -> None:
 
 def test_workers_keep_off_a_node_that_goes_before_they_would_end() -> None:
     (create,) = look(infj(status=indexed()), nodes=with_draining_node(30)).created
-    (term,) = create.job["spec"]["template"]["spec"]["affinity"]["nodeAffinity"][
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    ]["nodeSelectorTerms"]
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    (term,) = create.job["spec"]["template"]["spec"]["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
     assert term["matchFields"] == [{"key": "metadata.name", "operator": "NotIn", "values": ["b"]}]
     (later,) = look(infj(status=indexed()), nodes=with_draining_node(600)).created
-    assert "affinity" not in later.job["spec"]["template"]["spec"]
+    assert required not in later.job["spec"]["template"]["spec"].get("affinity", {}).get("nodeAffinity", {})

@@ -159,7 +159,7 @@ def test_an_edit_while_indexing_stops_the_step_before_another_is_started() -> No
     seen = job(edited, outdated_steps={"index": (parse(BatchJob, leaving),)})
     assert not look(seen, now_us=NOW + SECOND).writes
     (create,) = look(seen, now_us=NOW + LEAVING_US + SECOND).created
-    assert json.loads(create.config_map["data"]["config.json"])["source"] == {"uri": "others"}
+    assert json.loads(create.config_map["data"]["config.json"])["source"]["uri"] == "others"
 
 
 def test_a_step_without_a_pod_says_where_the_reason_is() -> None:

@@ -35,11 +35,22 @@ def owner(**spec: Any) -> Owner:
 
 
 def workers(
-    *, device: DeviceKind = SLICE, avoid: Sequence[str] = (), settings: OperatorSettings = SETTINGS, **spec: Any
+    *,
+    device: DeviceKind = SLICE,
+    avoid: Sequence[str] = (),
+    rather: Sequence[str] = (),
+    settings: OperatorSettings = SETTINGS,
+    **spec: Any,
 ) -> Objects:
     assignments = tuple(worker(f"w{i}", first=10 * i, end=10 * i + 10).assignment for i in range(2))
     start = StartWorkers(
-        assignments=assignments, revision=1, images=200, part_size=10, fingerprint="f", reason="Started"
+        assignments=assignments,
+        revision=1,
+        images=200,
+        part_size=10,
+        fingerprint="f",
+        reason="Started",
+        nodes={assignments[0].device_class: tuple(rather)},
     )
     return worker_objects(owner(**spec), settings, start, assignments=assignments, device=device, avoid=avoid)
 
@@ -115,6 +126,17 @@ def test_helpers_keep_away_from_nodes_that_have_fallen_silent() -> None:
     assert [(field["key"], field["operator"], field["values"]) for field in term["matchFields"]] == [
         ("metadata.name", "NotIn", ["a"]),
         ("metadata.name", "NotIn", ["b"]),
+    ]
+
+
+def test_of_the_nodes_that_are_left_some_are_preferred_but_not_too_many() -> None:
+    names = [f"n{number:03}" for number in range(200)]
+    affinity = pod_of(workers(rather=names, avoid=["n001"]).job)["affinity"]["nodeAffinity"]
+    terms = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+    fields = [term["preference"]["matchFields"] for term in terms]
+    wanted = [name for name in names if name != "n001"][:100]
+    assert [(one["key"], one["operator"], one["values"]) for (one,) in fields] == [
+        ("metadata.name", "In", [name]) for name in wanted
     ]
 
 

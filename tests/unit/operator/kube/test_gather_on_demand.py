@@ -57,7 +57,9 @@ def gathered() -> tuple[ClusterSnapshot, list[str]]:
             scope = Scope(
                 kube,
                 settings,
-                pod_row=lambda each: pod_row(parse(Pod, each), label=names.JOB, yielding=names.PROFILED),
+                pod_row=lambda each: pod_row(
+                    parse(Pod, each), label=names.JOB, worker=names.WORKER, yielding=names.PROFILED
+                ),
                 pod_changed=lambda *_: None,
             )
             tables = [asyncio.create_task(run) for run in (nodes.run(), *(table.run() for table in scope.tables()))]

@@ -51,7 +51,7 @@ def settings(*, ignores_other_pods: bool = False, namespaces: tuple[str, ...] = 
 
 
 def read_pod(document: dict[str, Any]) -> PodRow | None:
-    return pod_row(parse(Pod, document), label=names.JOB)
+    return pod_row(parse(Pod, document), label=names.JOB, worker=names.WORKER)
 
 
 def read_jobs(documents: Iterable[dict[str, Any]]) -> list[JobSnapshot]:

@@ -165,15 +165,20 @@ def test_a_profile_that_somebody_else_made_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("worker", "counts"),
+    ("spec", "counts"),
     [
-        pytest.param({"envFrom": [{"secretRef": {"name": "keys"}}]}, True, id="credentials change no time"),
-        pytest.param({"image": "mine:1"}, False, id="an image of its own"),
-        pytest.param({"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]}, False, id="variables of its own"),
+        pytest.param({"worker": {"envFrom": [{"secretRef": {"name": "keys"}}]}}, True, id="credentials change no time"),
+        pytest.param({"worker": {"image": "mine:1"}}, False, id="an image of its own"),
+        pytest.param({"model": {"name": "onnx/a", "weights": "/a.onnx"}}, False, id="a network that only it has"),
+        pytest.param(
+            {"worker": {"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]}}, False, id="variables of its own"
+        ),
+        pytest.param({"output": {"kind": "Embedding"}}, True, id="an embedding leaves out one layer"),
+        pytest.param({"output": {"kind": "Embedding", "layer": "layer2"}}, False, id="a network that ends early"),
     ],
 )
-def test_a_job_shows_how_fast_the_operators_workers_are_and_no_others(worker: Document, counts: bool) -> None:
-    assert bool(observed(over(FINE, document=infj(worker=worker)))) is counts
+def test_a_job_shows_how_fast_the_operators_workers_are_and_no_others(spec: Document, counts: bool) -> None:
+    assert bool(observed(over(FINE, document=infj(**spec)))) is counts
 
 
 def test_a_row_says_whose_it_is() -> None:

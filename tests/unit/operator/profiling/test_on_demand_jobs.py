@@ -77,6 +77,23 @@ def test_the_pod_has_the_workers_environment_and_neither_credentials_nor_data() 
     assert pod["imagePullSecrets"] == [{"name": "registry"}], "the image can't be pulled without"
 
 
+def test_an_onnx_file_is_measured_where_it_lies_and_without_credentials() -> None:
+    spec: dict[str, Any] = {
+        "model": {"name": "onnx/mine", "weights": "/models/mine.onnx"},
+        "worker": {
+            "envFrom": [{"secretRef": {"name": "keys"}}],
+            "volumes": [{"name": "models", "hostPath": {"path": "/models"}}],
+            "volumeMounts": [{"name": "models", "mountPath": "/models"}],
+        },
+    }
+    (create,) = begun(A100, **spec)
+    assert json.loads(create.config_map["data"]["config.json"])["model"]["weights"] == "/models/mine.onnx"
+    pod = pod_of(**spec)
+    assert "models" in [volume["name"] for volume in pod["volumes"]]
+    assert "/models" in [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
+    assert pod["containers"][0]["envFrom"] == []
+
+
 def test_everything_goes_with_the_job() -> None:
     (create,) = begun(A100)
     for made in (create.config_map, create.job):

@@ -116,6 +116,7 @@ class TestSubjects:
             pytest.param({"gpus": {"classes": [L4]}}, None, id="not on classes that it doesn't name"),
             pytest.param({"worker": {"nodeSelector": {"pool": "b"}}}, None, id="not on nodes that it doesn't select"),
             pytest.param({"deadline": "never"}, None, id="not of a job that makes no sense"),
+            pytest.param({"model": {"name": "onnx/a", "weights": "/a.onnx"}}, None, id="no file in a job's volumes"),
         ],
     )
     def test_they_are_what_jobs_can_use_on_the_node(self, spec: dict[str, Any], found: list[str] | None) -> None:

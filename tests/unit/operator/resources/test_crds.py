@@ -1,6 +1,7 @@
 """The CRDs are the one schema: made from the classes that `dueby run` validates with, and nothing else."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -10,13 +11,17 @@ import jsonschema
 import pytest
 import yaml
 
+from dueby_api.engines import ENGINES, unsuited
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import parse_job
+from dueby_api.inference_job import Model, parse_job
+from dueby_api.output import OUTPUT_FIELDS, Output
+from dueby_api.schema import validate
 from dueby_operator.resources.__main__ import generated_files
 from dueby_operator.resources.crds import job_crd, profile_crd
 from support.source_tree import REPOSITORY
 
-EXAMPLES = sorted((REPOSITORY / "examples").rglob("*.yaml"))
+# What is beside an ONNX file is no manifest.
+EXAMPLES = sorted(found for found in (REPOSITORY / "examples").rglob("*.yaml") if found.parent.name != "models")
 
 
 def schema_of(crd: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +87,8 @@ def test_every_example_is_valid_by_the_schema(example: Path) -> None:
         pytest.param({"deadline": "1d"}, id="days"),
         pytest.param({"gpus": {"max": 0}}, id="no GPUs"),
         pytest.param({"model": {"imageSize": 3}}, id="images too small"),
+        pytest.param({"output": {"kind": "Caption"}}, id="an output that isn't there"),
+        pytest.param({"output": {"k": 101}}, id="more classes than anybody reads"),
         pytest.param({"queueName": "q" * 64}, id="a long name"),
     ],
 )
@@ -107,6 +114,28 @@ def test_no_bound_of_a_number_is_cut_to_an_integer_by_the_api_server(schema: dic
         for path, node in nodes(schema)
         if node.get("type") == "number" and any(not float(node.get(bound, 0)).is_integer() for bound in bounds)
     ]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_is_refused_with_the_sentence_that_the_class_has(engine: str) -> None:
+    model = schema_of(job_crd())["properties"]["spec"]["properties"]["model"]
+    messages = [rule["message"] for rule in model["x-kubernetes-validations"]]
+    for name in ("resnet50", "onnx/a"):
+        if wrong := unsuited(engine, name):
+            with pytest.raises(Invalid, match=re.escape(f"engine: {wrong}")):
+                validate(Model, {"name": name, "weights": "a.onnx", "engine": engine})
+            assert f"engine: {wrong}" in messages
+
+
+def test_each_field_of_an_output_has_the_rule_that_the_class_has() -> None:
+    output = schema_of(job_crd())["properties"]["spec"]["properties"]["output"]
+    rules = {rule["rule"]: rule["message"] for rule in output["x-kubernetes-validations"]}
+    assert len(rules) == len(output["properties"]) - 1
+    for kind, fields in OUTPUT_FIELDS.items():
+        for field in fields:
+            given: dict[str, Any] = {"kind": "TopK" if kind != "TopK" else "Embedding", field: 1}
+            with pytest.raises(ValueError, match=re.escape(rules[f"!has(self.{field}) || self.kind == '{kind}'"])):
+                Output(**given)
 
 
 def test_a_confidence_out_of_range_is_refused_with_the_range() -> None:

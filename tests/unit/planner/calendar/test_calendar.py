@@ -1,6 +1,7 @@
 """What each deadline class gets beside the others, and that no calendar breaks a promise."""
 
 from hypothesis import given
+from hypothesis import strategies as st
 
 from dueby_planner.calendar.calendar import make_calendar
 from dueby_planner.calendar.jobs import CalendarJob
@@ -49,6 +50,23 @@ def test_an_order_of_the_files_makes_no_difference(jobs: list[CalendarJob]) -> N
     pool = {group.device_class: group.count for job in jobs for group in job.problem.groups}
     there, back = make_calendar(jobs, idle_pool(pool)), make_calendar(jobs[::-1], idle_pool(pool))
     assert there.placements == back.placements[::-1]
+
+
+@given(job_sets(), st.integers(0, 30))
+def test_a_device_has_the_time_to_change_hands(jobs: list[CalendarJob], change_us: int) -> None:
+    """Windows that were so much longer would be on as many devices, too."""
+    counts = {group.device_class: group.count for job in jobs for group in job.problem.groups}
+    calendar = make_calendar(jobs, idle_pool(counts, change_us=change_us))
+    verify_calendar(calendar)
+    held = [
+        (lane.device_class, window.from_us, window.to_us + change_us, lane.count)
+        for found in calendar.placements
+        for lane in found.reservation
+        for window in lane.windows
+    ]
+    for name, at_us, _, _ in held:
+        there = sum(count for other, from_us, to_us, count in held if other == name and from_us <= at_us < to_us)
+        assert there <= counts[name]
 
 
 def test_a_relaxed_job_leaves_a_hard_one_its_place() -> None:

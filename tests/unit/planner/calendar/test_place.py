@@ -1,8 +1,12 @@
 """One job on what is free: as many devices as alone, and windows that do its images."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import assume, given
 
+from dueby_planner.calendar import reservation as reservation_module
 from dueby_planner.calendar.free_devices import Taken, always_free, without
 from dueby_planner.calendar.place import place
 from dueby_planner.calendar.reservation import (
@@ -16,6 +20,7 @@ from dueby_planner.calendar.reservation import (
     starts,
 )
 from dueby_planner.model.capacity import Margins
+from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import quantile
 from support.calendar import calendar_job
 from support.planner import choice, problem_of, questions
@@ -58,6 +63,22 @@ def test_the_probability_of_a_plan_that_only_just_does_it_is_its_confidence() ->
     assert held is not None
     assert probability_by(held, job.problem, 10_000) == pytest.approx(0.9, abs=0.01)
     assert probability_by(held, job.problem, 7_000) < 0.01
+
+
+def test_what_was_worked_out_of_a_reservation_is_not_worked_out_again_a_pass_later(monkeypatch: Any) -> None:
+    job = calendar_job("a", images=8_000, time=10_000, confidence=0.9, run=0.05)
+    later = replace(job.problem, time_us=9_000)  # and so is everything that is free
+    held = place(job.problem, {"a": without(always_free(2), [Taken(0, 1_500, 2)])})
+    moved = place(later, {"a": without(always_free(2), [Taken(0, 500, 2)])})
+
+    def told(reservation: Reservation | None, problem: Problem) -> tuple[int, int, float]:
+        assert reservation is not None
+        finish_us, expected_us = finish_at_confidence_us(reservation, problem), expected_finish_us(reservation, problem)
+        return finish_us, expected_us, probability_by(reservation, problem, problem.time_us)
+
+    finish_us, expected_us, probability = told(held, job.problem)
+    monkeypatch.setattr(reservation_module, "capacity", None)
+    assert told(moved, later) == (finish_us - 1_000, expected_us - 1_000, probability)
 
 
 def test_the_last_device_is_held_for_as_long_as_it_needs() -> None:

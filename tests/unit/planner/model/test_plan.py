@@ -7,6 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import support.reference_planner as reference
+from dueby_api.output import Output
 from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
 from dueby_planner.model.problem import Problem
 from dueby_planner.objectives import make_plan
@@ -97,6 +98,12 @@ def test_a_part_is_the_largest_power_of_two_that_keeps_k_accepted(images: int, e
     asked = problem(group(choice(each, 1_000, 0), count=gpus), images=images, time=999, confidence=0.95)
     plan = planned(asked)
     assert (plan.gpus, plan.part_size) == (gpus, part)
+
+
+def test_parts_of_large_rows_are_smaller() -> None:
+    asked = problem(group(choice(11_000_000, 1_000, 0)), images=10_000_000, time=999, confidence=0.95)
+    assert planned(replace(asked, max_part=Output(kind="Embedding").max_part)).part_size == 4_096
+    assert planned(replace(asked, max_part=Output().max_part)).part_size == 65_536
 
 
 @pytest.mark.parametrize(

@@ -138,3 +138,14 @@ def test_a_start_up_that_one_node_lacks_is_not_the_class_s() -> None:
 
 def test_one_busy_node_makes_the_class_s_profile_doubtful() -> None:
     assert aggregated(node("a"), node("b", busy=True)).spec.busy
+
+
+def test_a_class_agrees_with_fp32_as_the_worst_of_its_nodes_does() -> None:
+    def agreeing(share: float) -> dict[str, Any]:
+        return {"photos": 100, "sameTop1": share, "weightsDigest": "ab12"}
+
+    nodes = node("a", agreement=agreeing(0.99)), node("b", agreement=agreeing(0.97)), node("c")
+    found = aggregated(*nodes).spec.agreement
+    assert found is not None
+    assert found.same_top1 == 0.97
+    assert aggregated(node("a"), node("b")).spec.agreement is None

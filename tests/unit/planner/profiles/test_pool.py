@@ -113,6 +113,19 @@ def test_a_spread_of_zero_is_one_that_was_measured() -> None:
 @pytest.mark.parametrize(
     ("spec", "warning"),
     [
+        pytest.param(
+            {
+                "agreement": {
+                    "photos": 200,
+                    "sameTop1": 0.935,
+                    "maxDifference": 0.3,
+                    "weightsDigest": "0123456789abcdef",
+                }
+            },
+            "a100: at fp32, 93.5% of 200 photos have fp32's best class, its probability differs by up to 0.3 "
+            "(weights 0123456789ab)",
+            id="another precision's answers",
+        ),
         ({"startupMicros": None}, "a100 has no start-up time; 0 is assumed, so workers will start later than planned"),
         ({"busy": True}, "a100 was measured while the machine was busy with something else; profile it again"),
     ],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dueby.cli.files import write_profile
+from dueby.inputs.files import write_profile
 from dueby_profiler.analysis.figures import main
 from dueby_profiler.measuring.memory_map import Cell, MemoryMap
 from dueby_profiler.presets import QUICK

@@ -128,13 +128,16 @@ GPU = Layout(device_class="NVIDIA-L4", slices=(Slice(threads=2, gpu="GPU-a"),))
             Model(),
             (),
             {"NVIDIA-L4": ("cudagraph", "cuda"), "cpu-1": ("openvino", "eager"), "cpu-2": ("openvino", "eager")},
-            id="auto compares all but compile, the likely fastest first",
+            id="auto compares all but compile and tensorrt, the likely fastest first",
         ),
         pytest.param(
             Model(engine="compile"),
             (),
             {"cpu-1": ("compile",), "cpu-2": ("compile",)},
             id="an engine by name leaves out the devices it can't run on",
+        ),
+        pytest.param(
+            Model(engine="tensorrt", precision="fp16"), (), {"NVIDIA-L4": ("tensorrt",)}, id="a GPU's engine by name"
         ),
         pytest.param(Model(precision="fp16"), (), {"NVIDIA-L4": ("cudagraph", "cuda")}, id="fp16 is for GPUs"),
         pytest.param(Model(engine="eager"), ("cpu-2",), {"cpu-2": ("eager",)}, id="a class by name"),

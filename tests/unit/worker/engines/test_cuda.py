@@ -5,17 +5,19 @@ import pytest
 import torch
 
 from dueby_api.engines import EngineName, Precision
-from dueby_worker.engines.build import available_engines, build_engine
+from dueby_worker.engines.build import build_engine, engine_module
 from dueby_worker.engines.interface import Engine
 from dueby_worker.engines.parity import check_parity
 from support.models import loaded, noise
 
 pytestmark = pytest.mark.gpu
 SIDE = 224
-NAMES = ["cuda", "cudagraph"]
+NAMES = ["cuda", "cudagraph", "tensorrt"]
 
 
 def build(name: EngineName, precision: Precision = "fp32", mini_batch_size: int = 8) -> Engine:
+    if (obstacle := engine_module(name).find_obstacle(precision)) is not None:
+        pytest.skip(f"{name} at {precision}: {obstacle}")
     return build_engine(
         name=name,
         loaded=loaded("efficientnet_lite0", weights="DEFAULT", image_size=SIDE),
@@ -28,9 +30,6 @@ def build(name: EngineName, precision: Precision = "fp32", mini_batch_size: int 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_an_engine_says_what_plain_fp32_says(name: EngineName, precision: Precision) -> None:
-    if name not in available_engines(precision):
-        pytest.skip(f"this GPU has no {precision}")
-
     parity = check_parity(build(name, precision), loaded("efficientnet_lite0", weights="DEFAULT", image_size=SIDE))
 
     assert parity.ok, parity.sentence
@@ -56,8 +55,8 @@ def test_two_mini_batches_in_flight_come_back_in_order(name: EngineName) -> None
     together.append(engine.collect())
 
     for one, two in zip(alone, together, strict=True):
-        assert np.array_equal(one.classes, two.classes)
-        assert np.array_equal(one.scores, two.scores)
+        assert np.array_equal(one["classes"], two["classes"])
+        assert np.array_equal(one["scores"], two["scores"])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,7 +15,7 @@ from dueby_worker.engines.interface import EngineModule
 
 # What a worker has whatever its engine.
 PYTORCH = {"numpy", "torch", "torchvision"}
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16", "int8")
 each_entry = pytest.mark.parametrize("entry", ENGINES.values(), ids=lambda entry: entry.name)
 
 

@@ -16,9 +16,10 @@ from dueby_api.errors import Invalid
 from dueby_worker.engines import openvino
 from dueby_worker.engines.build import available_engines, build_engine
 from dueby_worker.engines.host import pin_to_cores, process_environment
-from dueby_worker.engines.interface import Engine, TopK
+from dueby_worker.engines.interface import Engine
 from dueby_worker.engines.network import fold_batch_norms
 from dueby_worker.engines.parity import check_parity, made_up_images
+from dueby_worker.models.columns import Columns
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.weights import digest_weights
 from support.models import loaded, noise
@@ -38,7 +39,7 @@ def build(name: EngineName, model: LoadedModel, cache_dir: Path | None = None, *
     return build_engine(name=name, loaded=model, cache_dir=cache_dir, **options)
 
 
-def classify(engine: Engine, pictures: np.ndarray) -> TopK:
+def classify(engine: Engine, pictures: np.ndarray) -> Columns:
     engine.submit(pictures)
     return engine.collect()
 
@@ -69,8 +70,8 @@ def test_rows_do_not_depend_on_the_mini_batch_size(name: EngineName, cache_dir: 
 
     for row in range(4):
         top = classify(one_by_one, pictures[row : row + 1])
-        assert top.classes[0].tolist() == all_at_once.classes[row].tolist()
-        assert top.scores[0] == pytest.approx(all_at_once.scores[row], abs=1e-5)
+        assert top["classes"][0].tolist() == all_at_once["classes"][row].tolist()
+        assert top["scores"][0] == pytest.approx(all_at_once["scores"][row], abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -80,11 +81,11 @@ def test_the_best_five_classes_come_best_first(name: EngineName, classes: int, c
 
     top = classify(build(name, model, cache_dir), noise(2, SIDE))
 
-    assert top.classes.shape == top.scores.shape == (2, count)
-    assert (top.classes.dtype, top.scores.dtype) == (np.dtype(np.int32), np.dtype(np.float32))
-    assert (np.diff(top.scores, axis=1) <= 0).all()
-    assert all(len(set(row)) == count and set(row) <= set(range(classes)) for row in top.classes.tolist())
-    assert classes > count or top.scores.sum(axis=1) == pytest.approx(1, abs=1e-6)
+    assert top["classes"].shape == top["scores"].shape == (2, count)
+    assert (top["classes"].dtype, top["scores"].dtype) == (np.dtype(np.int32), np.dtype(np.float32))
+    assert (np.diff(top["scores"], axis=1) <= 0).all()
+    assert all(len(set(row)) == count and set(row) <= set(range(classes)) for row in top["classes"].tolist())
+    assert classes > count or top["scores"].sum(axis=1) == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -93,13 +94,13 @@ def test_a_result_outlives_the_next_mini_batch_in_the_same_buffer(name: EngineNa
     buffer = engine.buffer()
     buffer[...] = noise(2, SIDE, seed=1)
     first = classify(engine, buffer)
-    kept = first.scores.copy()
+    kept = first["scores"].copy()
 
     buffer[...] = noise(2, SIDE, seed=2)
     second = classify(engine, buffer)
 
-    assert np.array_equal(first.scores, kept)
-    assert not np.array_equal(first.scores, second.scores)
+    assert np.array_equal(first["scores"], kept)
+    assert not np.array_equal(first["scores"], second["scores"])
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -174,7 +175,7 @@ def test_openvino_never_computes_in_another_precision(cache_dir: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-@pytest.mark.parametrize("name", ["cuda", "cudagraph"])
+@pytest.mark.parametrize("name", ["cuda", "cudagraph", "tensorrt"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_without_a_gpu_its_engines_are_refused(name: EngineName, precision: Precision) -> None:
     with pytest.raises(Invalid, match="there is no NVIDIA GPU here"):
@@ -210,8 +211,8 @@ def test_a_network_is_converted_once_for_all_mini_batch_sizes(tmp_path: Path) ->
     assert converted(tmp_path) == made
     assert {path.name for path in made} == {"network.xml", "network.bin"}
     assert len(list((tmp_path / "openvino").iterdir())) == 1  # and no leftovers
-    assert np.array_equal(first.classes, second.classes[:2]) or first.scores == pytest.approx(
-        second.scores[:2], abs=1e-6
+    assert np.array_equal(first["classes"], second["classes"][:2]) or first["scores"] == pytest.approx(
+        second["scores"][:2], abs=1e-6
     )
 
 
@@ -266,7 +267,14 @@ def test_folding_leaves_no_batch_norm_behind_a_convolution(name: str, left: int)
 
 @pytest.mark.parametrize(
     ("engine", "keeps_heap"),
-    [("eager", True), ("compile", True), ("openvino", False), ("cuda", False), ("cudagraph", False)],
+    [
+        ("eager", True),
+        ("compile", True),
+        ("openvino", False),
+        ("cuda", False),
+        ("cudagraph", False),
+        ("tensorrt", False),
+    ],
 )
 def test_a_process_is_told_its_threads_and_how_to_keep_memory(engine: EngineName, keeps_heap: bool) -> None:
     environment = process_environment(engine, 3)

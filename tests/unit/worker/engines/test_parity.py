@@ -5,20 +5,20 @@ import pytest
 import torch
 
 from dueby_api.engines import Precision
-from dueby_worker.engines.interface import TopK
-from dueby_worker.engines.network import Logits
+from dueby_worker.engines.network import Network
 from dueby_worker.engines.parity import compare, made_up_images
+from dueby_worker.models.columns import Columns
 from dueby_worker.models.loading import LoadedModel
 from support.models import loaded
 
 SIDE = 64
 
 
-def expected(model: LoadedModel, pictures: np.ndarray) -> TopK:
+def expected(model: LoadedModel, pictures: np.ndarray) -> Columns:
     with torch.inference_mode():
-        logits = Logits(model.module, model.preprocessing)(torch.from_numpy(pictures))
+        logits = Network(model.module, model.preprocessing)(torch.from_numpy(pictures))
     scores, classes = logits.softmax(dim=1).topk(5)
-    return TopK(classes=classes.int().numpy(), scores=scores.numpy())
+    return {"classes": classes.int().numpy(), "scores": scores.numpy()}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_parity_is_judged_by_the_precision(
 
     parity = compare(
         pictures,
-        TopK(classes=top.classes[:, order], scores=top.scores[:, order] + np.float32(shift)),
+        {"classes": top["classes"][:, order], "scores": top["scores"][:, order] + np.float32(shift)},
         loaded=model,
         precision=precision,
     )
@@ -58,9 +58,7 @@ def test_classes_that_are_as_likely_may_change_places() -> None:
     pictures = made_up_images(2, SIDE)
     top = expected(model, pictures)
 
-    parity = compare(
-        pictures, TopK(classes=top.classes[:, ::-1], scores=top.scores[:, ::-1]), loaded=model, precision="fp32"
-    )
+    parity = compare(pictures, {name: column[:, ::-1] for name, column in top.items()}, loaded=model, precision="fp32")
 
     assert parity.ok, parity.sentence
 

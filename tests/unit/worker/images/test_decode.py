@@ -1,15 +1,18 @@
 """Decoding: every format gives what torchvision's preset gives."""
 
 import io
+import math
 import warnings
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps, ImageSequence
+from torch.nn.functional import interpolate
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
-from dueby_worker.images.geometry import plan_cut
+from dueby_worker.images.geometry import cut_out, plan_cut
 from dueby_worker.models.preprocessing import Interpolation, Pixels, Preprocessing
 from support.pictures import SMALL, a_preprocessing, decode_pixels, encode, exif, photo, png, png_of_16_bits
 
@@ -203,3 +206,35 @@ def test_an_unfiltered_resize_is_the_same_for_all_formats() -> None:
     jpeg = decode_pixels(encode(picture, "JPEG", quality=100, subsampling=0), preprocessing)
     assert mean_difference(jpeg, decode_pixels(encode(picture, "PNG"), preprocessing)) < 0.5
     assert mean_difference(jpeg, decode_pixels(encode(picture, "PNG"), a_preprocessing())) > 1
+
+
+@pytest.mark.parametrize("antialias", [True, False], ids=["antialiased", "plain"])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    "size",
+    # In 240 x 371 and 371 x 240 the part that is computed is as long as the image before. 256 is resized to 256.
+    [(451, 300), (300, 451), (61, 90), (1200, 1000), (256, 300), (300, 256), (240, 371), (371, 240), (900, 256)],
+    ids=lambda size: f"{size[0]}x{size[1]}",
+)
+def test_a_part_of_interleaved_colours_is_resized_as_whole_planes_are(
+    size: tuple[int, int], interpolation: Interpolation, antialias: bool
+) -> None:
+    preprocessing = a_preprocessing(interpolation=interpolation, antialias=antialias)
+    pixels = np.array(photo(size=size))
+    cut = plan_cut(*size, 1, preprocessing)
+    found = cut_out(pixels, cut, preprocessing)
+    # Each colour alone has no layout but one.
+    planes = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
+    if size != (cut.width, cut.height):
+        factors = (math.nextafter(cut.height / size[1], math.inf), math.nextafter(cut.width / size[0], math.inf))
+        is_smooth = antialias and interpolation != "nearest"
+        planes = interpolate(planes, scale_factor=factors, mode=interpolation, antialias=is_smooth)
+    square = planes[0, :, cut.top : cut.top + cut.side, cut.left : cut.left + cut.side].permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(found, square)
+
+
+def test_the_square_is_cut_out_with_interleaved_colours() -> None:
+    preprocessing = a_preprocessing()
+    pixels = np.array(photo())
+    square = cut_out(pixels, plan_cut(451, 300, 1, preprocessing), preprocessing)
+    assert square.strides[1:] == (3, 1), "so that it is copied by rows, which is ten times as fast as from planes"

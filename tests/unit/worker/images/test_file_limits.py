@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import Manifest, Source
+from dueby_api.source import Manifest, Source
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES
 from dueby_worker.images.read_ahead import read_images
 from dueby_worker.images.room import SMALL_FILE_BYTES, Room

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dueby_api.errors import Transient
-from dueby_api.inference_job import Source, Synthetic
+from dueby_api.source import Source, Synthetic
 from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.read_ahead import DecodedImage, read_images
 from dueby_worker.storage.local_store import LocalStore

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dueby_api.inference_job import Source
+from dueby_api.source import Source
 from dueby_worker.images.decode import decode_image
 from dueby_worker.images.isolation import SHARED_BYTES, IsolatedDecoder
 from dueby_worker.images.memory_left import memory_left_bytes

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import Source
+from dueby_api.source import Source
 from dueby_worker.index.frozen_index import find_index
 from dueby_worker.index.globs import select
 from dueby_worker.storage.store import Store

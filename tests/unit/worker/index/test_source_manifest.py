@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import Manifest, Source
+from dueby_api.source import Manifest, Source
 from dueby_worker.index.build import LISTING_RETRY
 from dueby_worker.index.frozen_index import find_index
 from dueby_worker.index.listing import list_source

@@ -1,11 +1,16 @@
 """EfficientNet-Lite0 with the weights of its package: the only model that recognises things without a download."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
+from torchvision.models import EfficientNet_B0_Weights
 
+from dueby_worker.engines.build import available_engines
 from dueby_worker.engines.eager import build
 from dueby_worker.models.lite0 import build_lite0
+from support.fresh_process import modules_after
 from support.models import loaded, photo
 
 NAME = "efficientnet_lite0"
@@ -28,8 +33,8 @@ def test_it_says_what_is_on_a_photo(file: str, labels: set[str]) -> None:
     engine.submit(photo(file, model.preprocessing))
     top = engine.collect()
 
-    assert model.labels[top.classes[0, 0]] in labels
-    assert top.scores[0, 0] > 0.2
+    assert model.labels[top["classes"][0, 0]] in labels
+    assert top["scores"][0, 0] > 0.2
 
 
 def test_it_normalises_as_its_weights_were_trained() -> None:
@@ -57,3 +62,31 @@ def test_its_weights_fit_at_every_image_size() -> None:
     assert loaded(NAME, weights="DEFAULT", image_size=224).weights_digest == (
         loaded(NAME, weights="DEFAULT", image_size=201).weights_digest
     )
+
+
+def test_its_labels_are_the_words_of_torchvision() -> None:
+    labels = loaded(NAME, weights="DEFAULT", image_size=224).labels
+
+    assert list(labels) == EfficientNet_B0_Weights.DEFAULT.meta["categories"]
+
+
+@pytest.mark.parametrize("engine", [None, "eager", "openvino"])
+def test_a_worker_with_it_loads_no_torchvision_and_no_compiler(engine: str | None, tmp_path: Path) -> None:
+    if engine not in (None, *available_engines("fp32")):
+        pytest.skip(f"{engine} doesn't run here")
+    build = (
+        "from pathlib import Path\n"
+        "from dueby_worker.engines.build import build_engine\n"
+        f"build_engine(name={engine!r}, loaded=loaded, mini_batch_size=1, precision='fp32', threads=1, "
+        f"cache_dir=Path({str(tmp_path)!r}))"
+    )
+    script = (
+        "import dueby_worker.steps.worker_run\n"
+        "from dueby_api.inference_job import Model\n"
+        "from dueby_worker.models.loading import load_model\n"
+        f"loaded = load_model(Model(name={NAME!r}))\n" + (build if engine else "")
+    )
+    # The first to build OpenVINO's engine on a machine converts the network, and the converter brings a lot.
+    if engine == "openvino":
+        modules_after(script)
+    assert not modules_after(script) & {"torchvision", "torch._dynamo"}

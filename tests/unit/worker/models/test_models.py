@@ -128,6 +128,10 @@ def test_an_image_size_that_the_model_can_not_take_is_refused(name: str, side: i
     require_image_size(Model(name=name, image_size=448))
 
 
+def test_an_image_size_is_tried_of_a_network_whose_builder_computes() -> None:
+    require_image_size(Model(name="regnet_y_400mf", image_size=160))
+
+
 # No weights
 
 

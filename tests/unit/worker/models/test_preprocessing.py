@@ -1,11 +1,13 @@
 """Preprocessing is the model's own, and follows the image size."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torchvision.models
 
 from dueby_api.inference_job import Model
+from dueby_worker.images.geometry import plan_cut
 from dueby_worker.models.loading import describe_model
 from dueby_worker.models.preprocessing import Preprocessing
 
@@ -73,3 +75,24 @@ def test_weights_may_have_a_preset_of_their_own() -> None:
     first, second = (describe_model(Model(name="resnet50", weights=f"IMAGENET1K_V{n}")).preprocessing for n in (1, 2))
 
     assert (first.resize_side, second.resize_side) == (256, 232)
+
+
+def test_a_stretched_image_loses_nothing_but_its_proportions() -> None:
+    cut = plan_cut(640, 427, 1, replace(preprocessing(), stretches=True))
+
+    assert (cut.width, cut.height, cut.left, cut.top) == (256, 256, 16, 16)
+
+
+def test_half_a_pixel_before_the_crop_is_rounded_as_the_library_rounds_it() -> None:
+    ours = preprocessing(123, 96)
+
+    assert plan_cut(640, 427, 1, ours).top == 14
+    assert plan_cut(640, 427, 1, replace(ours, floors=True)).top == 13
+
+
+def test_what_torchvision_s_models_do_not_do_is_not_in_the_fingerprint_of_their_jobs() -> None:
+    ours = preprocessing()
+
+    assert not {"stretches", "floors"} & ours.document().keys()
+    assert replace(ours, stretches=True).document()["stretches"] is True
+    assert replace(ours, floors=True).document()["floors"] is True

@@ -1,27 +1,55 @@
 """A part's name, its Parquet file, and how its rows are collected."""
 
 import io
+import json
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import ArrayLike
 
 from dueby_api.grid import Grid
-from dueby_worker.output.parts import OpenPart, is_part_name, part_name, parts_among
+from dueby_api.output import Output
+from dueby_worker.models.columns import Columns, columns_of
+from dueby_worker.output.part_names import is_part_name, part_name, parts_among
+from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.rows import Rows, decode_rows, encode_rows, read_footer
-from support.worker import LABELS, ORIGIN, as_older
+from support.fresh_process import modules_after
+from support.worker import COLUMNS, LABELS, ORIGIN, as_older
 
 
-def some_rows(*, errors: dict[int, str] | None = None, warnings: dict[int, str] | None = None, total: int = 4) -> Rows:
+def two_best(classes: ArrayLike, scores: ArrayLike) -> dict[str, np.ndarray]:
+    return {"classes": np.array(classes, dtype=np.int32), "scores": np.array(scores, dtype=np.float32)}
+
+
+def some_rows(
+    *,
+    errors: dict[int, str] | None = None,
+    warnings: dict[int, str] | None = None,
+    columns: Columns | None = None,
+    total: int = 4,
+) -> Rows:
     classes = np.arange(total * 2, dtype=np.int32).reshape(total, 2)
     return Rows(
         first=40,
         uris=[f"file:///{position}.jpg" for position in range(total)],
-        classes=classes,
-        scores=(classes / 100).astype(np.float32),
+        columns=columns or two_best(classes, classes / 100),
         errors=errors or {},
         warnings=warnings or {},
     )
+
+
+def test_to_write_a_part_takes_nothing_of_pandas() -> None:
+    script = """
+import numpy as np
+from dueby_worker.output.rows import Origin, Rows, encode_rows
+
+columns = {"classes": np.array([[1], [0]], dtype=np.int32), "scores": np.array([[0.5], [0.0]], dtype=np.float32)}
+rows = Rows(first=0, uris=["a", "b"], columns=columns, errors={1: "cut"})
+origin = Origin(engine="eager", precision="fp32", device_class="cpu-1", fingerprint="f")
+encode_rows(rows, labels=["cat", "dog"], origin=origin)
+"""
+    assert "pandas" not in modules_after(script)
 
 
 def test_a_part_is_named_after_its_first_and_last_image() -> None:
@@ -52,6 +80,19 @@ def test_the_listing_of_a_sink_says_which_parts_it_holds(name: str, found: set[i
 def test_only_the_names_of_parts_look_like_parts() -> None:
     assert is_part_name("part-000000000000-000000000019.parquet")
     assert not is_part_name("part-0-19.parquet")
+
+
+def test_a_threshold_s_flag_is_a_boolean_and_null_where_there_is_no_image() -> None:
+    best = two_best([[1, 0]] * 3, [[0.9, 0.1]] * 3)
+    flagged = {**best, "flagged": np.array([[True], [True], [False]])}
+    data = encode_rows(some_rows(columns=flagged, errors={1: "damaged"}, total=3), labels=LABELS, origin=ORIGIN)
+
+    table = pq.read_table(io.BytesIO(data))
+    assert table.column_names[2:6] == ["classes", "labels", "scores", "flagged"]
+    assert table["flagged"].to_pylist() == [True, None, False]
+    rows, _ = decode_rows(data)
+    assert rows.columns["flagged"][[0, 2]].tolist() == [[True], [False]]
+    assert rows.columns["flagged"].dtype == np.bool_
 
 
 def test_the_file_has_the_columns_that_are_promised_and_says_what_made_it() -> None:
@@ -106,8 +147,8 @@ def test_rows_are_read_back_as_they_were_written(errors: dict[int, str]) -> None
     assert origin == ORIGIN
     assert (rows.first, rows.uris, rows.errors) == (40, some_rows().uris, errors)
     if fine:
-        np.testing.assert_array_equal(rows.classes[fine], some_rows().classes[fine])
-        np.testing.assert_array_equal(rows.scores[fine], some_rows().scores[fine])
+        np.testing.assert_array_equal(rows.columns["classes"][fine], some_rows().columns["classes"][fine])
+        np.testing.assert_array_equal(rows.columns["scores"][fine], some_rows().columns["scores"][fine])
     footer = read_footer(io.BytesIO(encode_rows(rows, labels=LABELS, origin=ORIGIN)))
     assert (footer.first, footer.rows, footer.errors, footer.origin) == (40, 4, len(errors), ORIGIN)
 
@@ -119,8 +160,8 @@ def test_a_warning_stands_beside_the_results() -> None:
     assert table["classes"].to_pylist()[2] == [4, 5]
     footer = read_footer(io.BytesIO(data))
     assert (footer.errors, footer.warnings) == (1, 1)
-    retried = OpenPart.retry(3, decode_rows(data)[0], engine="eager", k=2)
-    retried.put(np.array([0]), np.array([[8, 9]], np.int32), np.ones((1, 2), np.float32), warnings={0: "headless"})
+    retried = OpenPart.retry(3, decode_rows(data)[0], engine="eager", columns=COLUMNS)
+    retried.put(np.array([0]), two_best([[8, 9]], [[1, 1]]), warnings={0: "headless"})
     assert (retried.rows().errors, retried.rows().warnings) == ({}, {0: "headless", 2: "padded"})
 
 
@@ -132,8 +173,8 @@ def test_a_part_of_an_older_dueby_is_read_counted_and_done_over() -> None:
     assert footer.origin == ORIGIN
     rows, _ = decode_rows(old)
     assert (rows.errors, rows.warnings) == ({1: "damaged"}, {})
-    retried = OpenPart.retry(3, rows, engine="eager", k=2)
-    retried.put(np.array([1]), np.array([[8, 9]], np.int32), np.ones((1, 2), np.float32))
+    retried = OpenPart.retry(3, rows, engine="eager", columns=COLUMNS)
+    retried.put(np.array([1]), two_best([[8, 9]], [[1, 1]]))
     assert decode_rows(encode_rows(retried.rows(), labels=LABELS, origin=ORIGIN))[0].errors == {}
 
 
@@ -142,21 +183,68 @@ def test_the_same_rows_give_the_same_bytes() -> None:
     assert first == second
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize(
+    "errors",
+    [
+        pytest.param({}, id="all fine"),
+        pytest.param({0: "a", 3: "b"}, id="some failed"),
+        pytest.param({0: "a", 1: "b", 2: "c", 3: "d"}, id="all failed"),
+    ],
+)
+def test_a_vector_is_a_list_of_fixed_size_and_is_read_back_as_it_was_written(
+    dtype: type[np.floating], errors: dict[int, str]
+) -> None:
+    vectors = np.random.default_rng(0).standard_normal((4, 6)).astype(dtype)
+    data = encode_rows(some_rows(columns={"embedding": vectors}, errors=errors), labels=LABELS, origin=ORIGIN)
+    table = pq.read_table(io.BytesIO(data))
+    assert table.column_names == ["index", "uri", "embedding", "error", "warning"]
+    value = "float" if dtype is np.float32 else "halffloat"
+    assert str(table.schema.field("embedding").type) == f"fixed_size_list<element: {value}>[6]"
+    fine = [position for position in range(4) if position not in errors]
+    assert [row is None for row in table["embedding"].to_pylist()] == [position in errors for position in range(4)]
+    rows, _ = decode_rows(data)
+    assert rows.errors == errors
+    if fine:
+        assert rows.columns["embedding"].dtype == dtype
+        np.testing.assert_array_equal(rows.columns["embedding"][fine], vectors[fine])
+    footer = read_footer(io.BytesIO(data))
+    assert (footer.first, footer.rows, footer.errors) == (40, 4, len(errors))
+
+
+def test_probabilities_have_their_labels_in_the_file() -> None:
+    rows = some_rows(columns={"probabilities": np.full((4, 3), 1 / 3, dtype=np.float32)})
+    table = pq.read_table(io.BytesIO(encode_rows(rows, labels=("cat", "dog", "owl"), origin=ORIGIN)))
+    assert str(table.schema.field("probabilities").type) == "fixed_size_list<element: float>[3]"
+    assert json.loads(table.schema.metadata[b"dueby.labels"]) == ["cat", "dog", "owl"]
+
+
+def test_a_retried_part_of_vectors_keeps_those_that_are_there() -> None:
+    vectors = np.arange(24, dtype=np.float32).reshape(4, 6)
+    before = some_rows(columns={"embedding": vectors}, errors={1: "a"})
+    columns = columns_of(Output(kind="Embedding"), 6)
+    part = OpenPart.retry(3, before, engine="eager", columns=columns)
+    part.put(np.array([1]), {"embedding": np.full((1, 6), 7, dtype=np.float32)})
+    assert part.is_complete
+    np.testing.assert_array_equal(part.rows().columns["embedding"][:, 0], [0, 7, 12, 18])
+
+
 def test_an_open_part_is_complete_when_every_row_came_in_whatever_the_order() -> None:
-    part = OpenPart(3, first=40, uris=some_rows().uris, k=2)
-    part.put(np.array([3, 1]), some_rows().classes[[3, 1]], some_rows().scores[[3, 1]])
+    part = OpenPart(3, first=40, uris=some_rows().uris, columns=COLUMNS)
+    part.put(np.array([3, 1]), {name: values[[3, 1]] for name, values in some_rows().columns.items()})
     assert not part.is_complete
-    part.put(np.array([0, 2]), some_rows().classes[[0, 2]], some_rows().scores[[0, 2]], errors={2: "It is damaged."})
+    others = {name: values[[0, 2]] for name, values in some_rows().columns.items()}
+    part.put(np.array([0, 2]), others, errors={2: "It is damaged."})
     assert part.is_complete
     assert part.failed == 1
-    np.testing.assert_array_equal(part.rows().classes, some_rows().classes)
+    np.testing.assert_array_equal(part.rows().columns["classes"], some_rows().columns["classes"])
 
 
 def test_a_retried_part_waits_for_its_failed_rows_alone_and_keeps_the_others() -> None:
-    part = OpenPart.retry(3, some_rows(errors={1: "a", 2: "b"}), engine="openvino", k=2)
+    part = OpenPart.retry(3, some_rows(errors={1: "a", 2: "b"}), engine="openvino", columns=COLUMNS)
     assert list(part.waiting_positions()) == [1, 2]
-    part.put(np.array([1, 2]), np.array([[8, 9], [0, 0]], np.int32), np.ones((2, 2), np.float32), errors={2: "still"})
+    part.put(np.array([1, 2]), two_best([[8, 9], [0, 0]], [[1, 1], [1, 1]]), errors={2: "still"})
     assert part.is_complete
     rows = part.rows()
     assert rows.errors == {2: "still"}
-    np.testing.assert_array_equal(rows.classes[[0, 1, 3]], [[0, 1], [8, 9], [6, 7]])
+    np.testing.assert_array_equal(rows.columns["classes"][[0, 1, 3]], [[0, 1], [8, 9], [6, 7]])

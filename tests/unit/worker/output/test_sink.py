@@ -8,9 +8,10 @@ import pytest
 
 from dueby_api.errors import Invalid
 from dueby_api.grid import Grid
+from dueby_api.output import Output
 from dueby_api.parts import parts_of
 from dueby_worker.output.other_grid import OtherGrid
-from dueby_worker.output.parts import part_name
+from dueby_worker.output.part_names import part_name
 from dueby_worker.output.sink import (
     SUCCESS,
     KnownParts,
@@ -20,10 +21,19 @@ from dueby_worker.output.sink import (
     require_sink_manifest,
     sweep_sink,
 )
-from dueby_worker.output.sink_manifest import SINK_MANIFEST
+from dueby_worker.output.sink_manifest import SINK_MANIFEST, encode_sink_manifest
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from support.worker import COMPONENTS, a_manifest
+
+OTHERS: list[dict[str, Any]] = [
+    {"k": 6},
+    {"kind": "Probabilities"},
+    {"kind": "Embedding"},
+    {"kind": "Embedding", "dtype": "float16"},
+    {"kind": "Embedding", "normalize": True},
+    {"kind": "Embedding", "layer": "layer4"},
+]
 
 GRID = Grid(images=100, part_size=10)
 
@@ -69,6 +79,11 @@ def test_the_name_of_the_job_decides_nothing(store: Store) -> None:
         pytest.param({"weights": "v" * 64}, "its weights were others (vvvvvvvvvvvv, now wwwwwwwwwwww)", id="weights"),
         pytest.param({"image_size": 320}, "its image size was 320 (now 224)", id="image size"),
         pytest.param({"precision": "bf16"}, "its precision was bf16 (now fp32)", id="precision"),
+        pytest.param(
+            {"output": Output(kind="Embedding").resolved},
+            "its rows held an embedding in float32 (now the top 5)",
+            id="output",
+        ),
         pytest.param({"classes": 2}, "it had 2 classes (now 1000)", id="classes"),
         pytest.param({"labels": "m" * 64}, "its labels were others", id="labels"),
         pytest.param(
@@ -87,6 +102,21 @@ def test_a_sink_of_another_job_is_refused_with_what_differs(
     assert caught.value.field == "spec.sink.uri"
     assert sentence in caught.value.message
     assert "ifExists: Overwrite" in caught.value.message
+
+
+def test_a_job_of_the_usual_output_has_the_fingerprint_that_it_had_before_there_were_others() -> None:
+    assert COMPONENTS.fingerprint == "4084cce1a9a5347db771ce4bb4d49fbc53a8528ffe443f75c203e15cfb86d224"
+    assert "output" not in json.loads(encode_sink_manifest(a_manifest()))["components"]
+    prints = {COMPONENTS.replace(output=Output(**each).resolved).fingerprint for each in OTHERS}
+    assert len(prints - {COMPONENTS.fingerprint}) == len(OTHERS)
+
+
+@pytest.mark.parametrize("output", OTHERS, ids=str)
+def test_the_output_is_kept_in_the_manifest(store: Store, output: dict[str, Any]) -> None:
+    components = COMPONENTS.replace(output=Output(**output).resolved)
+    require_sink_manifest(store, a_manifest(components=components))
+    require_sink_manifest(store, a_manifest(components=components))
+    assert read_sink_manifest(store) == a_manifest(components=components)
 
 
 def test_everything_that_differs_is_said_at_once(store: Store) -> None:

@@ -9,10 +9,14 @@ from dueby_api.errors import Invalid
 from dueby_api.grid import Grid
 from dueby_api.schema import validate
 from dueby_api.step_config import IndexConfig
-from dueby_worker.output.parts import part_name
+from dueby_worker.index.frozen_index import resolve_index
+from dueby_worker.models.known_model import know_model
+from dueby_worker.output.part_names import part_name
 from dueby_worker.output.sink import require_sink_manifest
+from dueby_worker.output.sink_manifest import components_of
 from dueby_worker.steps.index_step import index_source
 from dueby_worker.storage.stores import open_store
+from support.pictures import SMALL, write_photos
 from support.worker import a_manifest
 
 
@@ -61,3 +65,27 @@ def test_what_is_to_be_overwritten_stays_if_the_job_can_not_begin(
 
     index_source(validate(IndexConfig, document))
     assert store.list_names() == []
+
+
+def test_a_sink_that_was_begun_strictly_is_not_gone_on_with_tolerantly(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", 4)
+    document = {
+        "job": "catalog",
+        "sink": {"uri": str(tmp_path / "rows")},
+        "source": {"uri": str(tmp_path / "photos")},
+        "model": {"name": "mobilenet_v3_small", "weights": "none"},
+    }
+    strict = validate(IndexConfig, document)
+    tolerant = strict.replace(source=strict.source.replace(decode="tolerant"))
+    found = index_source(strict)
+    store = open_store(str(tmp_path / "rows"))
+    components = components_of(
+        know_model(strict.model, strict.output, None), strict.model, strict.source, index_digest=found.digest
+    )
+    assert components.fingerprint == found.fingerprint
+    require_sink_manifest(store, a_manifest(components=components).replace(fingerprint=components.fingerprint))
+    with pytest.raises(Invalid, match=r"its source\.decode was strict \(now tolerant\)"):
+        index_source(tolerant)
+    # Workers of the job that was there find its index as it was.
+    assert resolve_index(strict.source, store, images=4, preprocessing=SMALL).digest == found.digest
+    assert index_source(strict).fingerprint == found.fingerprint

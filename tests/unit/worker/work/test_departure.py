@@ -12,7 +12,7 @@ import pytest
 
 from dueby_api.errors import Invalid
 from dueby_api.grid import Grid, Share
-from dueby_worker.engines.interface import TopK
+from dueby_worker.models.columns import Columns, empty_columns
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.sink import KnownParts
 from dueby_worker.output.sink_manifest import SINK_MANIFEST, Components, encode_sink_manifest
@@ -24,7 +24,17 @@ from dueby_worker.work.departure import Departure
 from dueby_worker.work.feed import Feed
 from dueby_worker.work.loop import InferenceLoop
 from support.processes import wait_for
-from support.worker import COMPONENTS, LABELS, ORIGIN, NumberEngine, WorkerUnderTest, a_manifest, rows_in, uri_of
+from support.worker import (
+    COLUMNS,
+    COMPONENTS,
+    LABELS,
+    ORIGIN,
+    NumberEngine,
+    WorkerUnderTest,
+    a_manifest,
+    rows_in,
+    uri_of,
+)
 
 GRACE_S = 30.0
 BATCH = 4
@@ -50,7 +60,7 @@ class GatedEngine(NumberEngine):
 
     permits: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
-    def collect(self) -> TopK:
+    def collect(self) -> Columns:
         self.permits.acquire()
         return super().collect()
 
@@ -105,7 +115,7 @@ def test_the_open_part_is_in_the_sink_when_the_worker_goes(store: Store, depth: 
         leaving.join(timeout=60)
         assert not leaving.is_alive()
         assert [(rows.first, len(rows.uris)) for rows in rows_in(store)] == [(0, 20), (20, 20)]
-        np.testing.assert_array_equal(rows_in(store)[1].classes[:, 0], np.arange(20, 40))
+        np.testing.assert_array_equal(rows_in(store)[1].columns["classes"][:, 0], np.arange(20, 40))
 
 
 def test_the_part_in_the_model_is_open_before_its_first_row_is_there(store: Store) -> None:
@@ -156,9 +166,9 @@ def test_nothing_is_written_to_a_sink_that_is_not_this_job_s_any_more(
 
 
 def begun_part(*, left: int) -> OpenPart:
-    part = OpenPart(1, first=20, uris=[uri_of(index) for index in range(20, 40)], k=2)
+    part = OpenPart(1, first=20, uris=[uri_of(index) for index in range(20, 40)], columns=COLUMNS)
     done = np.arange(20 - left)
-    part.put(done, np.zeros((len(done), 2), dtype=np.int32), np.zeros((len(done), 2), dtype=np.float32))
+    part.put(done, empty_columns(COLUMNS, len(done)))
     return part
 
 

@@ -10,8 +10,8 @@ import pytest
 from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Grid, Share
 from dueby_planner.model.shares import cut_shares
-from dueby_worker.engines.interface import TopK
-from dueby_worker.output.parts import part_name
+from dueby_worker.models.columns import Columns
+from dueby_worker.output.part_names import part_name
 from dueby_worker.output.rows import Origin, decode_rows
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
@@ -32,7 +32,7 @@ def require_each_image_once(store: Store, images: int) -> None:
         for position, uri in enumerate(part.uris):
             number = part.first + position
             assert uri.endswith(f"{number:06d}.jpg")
-            assert position in part.errors or part.classes[position, 0] == number % 1000
+            assert position in part.errors or part.columns["classes"][position, 0] == number % 1000
 
 
 @pytest.mark.parametrize("depth", [1, 2])
@@ -165,7 +165,7 @@ def test_memory_ahead_of_the_model_is_bounded(store: Store) -> None:
     ahead: list[int] = []
 
     class Watching(NumberEngine):
-        def collect(self) -> TopK:
+        def collect(self) -> Columns:
             ahead.append(taken - len(self.batches) * self.batch)
             return super().collect()
 
@@ -207,7 +207,7 @@ def test_a_part_that_somebody_else_committed_meanwhile_is_not_computed_to_the_en
     worker = WorkerUnderTest(store=store, grid=grid, shares=shares, place=0, batch=10)
 
     class Overtaken(NumberEngine):
-        def collect(self) -> TopK:
+        def collect(self) -> Columns:
             if len(self.batches) == 5:
                 worker.known_parts.add(0, 1)
             return super().collect()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.grid import Grid, Share
-from dueby_worker.output.parts import part_name
+from dueby_worker.output.part_names import part_name
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from dueby_worker.work.budget import BatchBudget

@@ -1,12 +1,13 @@
 """Jobs that come at random to a small cluster: promises are kept, nobody has what isn't there, and all of them end."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support.kueue_cluster import KueueCluster, Share
-from support.shared_cluster import SharedCluster
+from support.shared_cluster import SharedCluster, asking
 
 CORES = {"a": 4, "b": 3}
 # Of a core, in images per second.
@@ -23,6 +24,8 @@ class Arrival:
     deadline_s: int
     most: int
     is_queued: bool = False
+    asks: int = 1
+    """Cores of a worker. It is no faster by more of them."""
 
 
 arrivals = st.builds(
@@ -34,6 +37,7 @@ arrivals = st.builds(
     most=st.integers(1, 7),
 )
 in_queues = st.builds(replace, arrivals, is_queued=st.booleans())
+of_sizes = st.builds(replace, arrivals, asks=st.sampled_from([1, 1, 2, 3]))
 
 
 # Workers that have just started can't give way in time for the third one.
@@ -48,11 +52,64 @@ AT_ONCE = [
     )
 ]
 
+# Windows of half a minute follow each other, and of each a device takes five seconds to change hands.
+SHORT = [
+    Arrival(after_s=after_s, deadline_class="Hard", core_s=core_s, deadline_s=deadline_s, most=most)
+    for after_s, core_s, deadline_s, most in (
+        (10, 477, 150, 5),
+        (21, 327, 291, 4),
+        (19, 128, 115, 3),
+        (8, 37, 82, 4),
+        (24, 336, 325, 5),
+        (31, 48, 56, 7),
+        (38, 124, 41, 7),
+    )
+]
+
+
+# Days on which jobs with workers of different sizes share cores.
+OF_SIZES = [
+    [
+        Arrival(after_s=after_s, deadline_class=kind, core_s=core_s, deadline_s=deadline_s, most=most, asks=asks)
+        for after_s, kind, core_s, deadline_s, most, asks in day
+    ]
+    for day in (
+        # Devices come free, and there are not enough for both.
+        (
+            (32, "Soft", 158, 42, 2, 2),
+            (39, "Soft", 186, 106, 5, 3),
+            (4, "BestEffort", 128, 86, 2, 1),
+            (39, "Relaxed", 102, 44, 4, 1),
+        ),
+        # A worker's own device is not the one that is idle.
+        (
+            (34, "BestEffort", 193, 47, 4, 1),
+            (8, "Hard", 158, 36, 6, 2),
+            (12, "Hard", 150, 150, 5, 1),
+            (40, "Hard", 97, 86, 6, 3),
+            (23, "Hard", 50, 62, 4, 2),
+            (39, "Hard", 158, 116, 5, 2),
+            (32, "Hard", 33, 40, 6, 2),
+        ),
+        # Who gives way would come back at once.
+        ((8, "BestEffort", 89, 31, 2, 2), (5, "Soft", 212, 25, 2, 3)),
+        # What fits as often as another size doesn't when workers of a third one are gone.
+        (
+            (36, "BestEffort", 27, 102, 4, 1),
+            (36, "Relaxed", 117, 128, 7, 3),
+            (29, "BestEffort", 124, 124, 7, 2),
+            (29, "Hard", 93, 86, 6, 1),
+            (25, "Hard", 80, 53, 6, 3),
+        ),
+    )
+]
+
 
 # The same days each time: a rare one found by chance would be another change's failure. More of them: test-deep.
 @settings(derandomize=True)
 @given(st.lists(arrivals, min_size=1, max_size=7))
 @example(AT_ONCE)
+@example(SHORT)
 def test_promises_are_kept_and_every_job_ends(days: list[Arrival]) -> None:
     run_day(SharedCluster(CORES), days)
 
@@ -65,19 +122,32 @@ def test_promises_are_kept_within_quotas_too(days: list[Arrival], quota: int) ->
     assert not any(cluster.queued(name) for name in cluster.jobs)
 
 
+@settings(derandomize=True)
+@given(st.lists(of_sizes, min_size=1, max_size=7))
+@example(OF_SIZES[0])
+@example(OF_SIZES[1])
+@example(OF_SIZES[2])
+@example(OF_SIZES[3])
+def test_promises_are_kept_where_workers_of_different_sizes_share_cores(days: list[Arrival]) -> None:
+    run_day(SharedCluster(CORES), days)
+
+
 def run_day(cluster: SharedCluster, days: list[Arrival]) -> None:
     """Let the jobs come, and see each of them end."""
     promised: dict[str, float] = {}
     for number, each in enumerate(days):
         cluster.run(each.after_s)
         name = f"{each.deadline_class.lower()}-{number}"
+        spec: dict[str, Any] = {"queueName": "night"} if each.is_queued else {}
+        if each.asks > 1:
+            spec["worker"] = asking(each.asks)
         cluster.add(
             name,
             images=each.core_s * RATE,
             deadline_s=each.deadline_s,
             deadline_class=each.deadline_class,
             gpus={"max": each.most},
-            **({"queueName": "night"} if each.is_queued else {}),
+            **spec,
         )
         deadline_us = cluster.now_us + each.deadline_s * 10**6
         cluster.decide()

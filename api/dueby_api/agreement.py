@@ -1,0 +1,38 @@
+"""How far a precision's results are from those of fp32, measured on photos."""
+
+from typing import Annotated
+
+from dueby_api.schema import Meta, Spec, field
+
+Photos = Annotated[int, Meta(ge=1, le=10**6)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Agreement(Spec, frozen=True, kw_only=True):
+    """How far the results of an engine at this precision are from plain fp32's, on photos."""
+
+    photos: Photos
+    """Photos that were classified both ways."""
+    same_top1: Share = field(name="sameTop1")
+    """Share of them whose best class is that of fp32."""
+    max_difference: Annotated[float, Meta(ge=0, le=10**9)] | None = None
+    """The largest difference of a best class's probability; absent if a result is no number."""
+    weights_digest: Annotated[str, Meta(min_length=1, max_length=256)]
+    """Digest of the weights: other weights agree better or worse."""
+    labelled: Photos | None = None
+    """Photos that lie in a folder which is called by one of the model's labels; absent if none does."""
+    accuracy: Share | None = None
+    """Share of those whose best class has that label."""
+    accuracy_fp32: Share | None = field(default=None, name="accuracyFp32")
+    """The same of fp32."""
+
+    @property
+    def sentence(self) -> str:
+        """The same for people, without a full stop."""
+        said = f"{self.same_top1:.1%} of {self.photos:,} photos have fp32's best class"
+        if self.max_difference is not None:
+            said += f", its probability differs by up to {self.max_difference:.2g}"
+        if self.labelled is None or self.accuracy is None or self.accuracy_fp32 is None:
+            return said
+        right = f"{self.accuracy:.1%} are right (fp32: {self.accuracy_fp32:.1%})"
+        return f"{said}; of {self.labelled:,} labelled photos {right}"

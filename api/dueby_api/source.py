@@ -1,0 +1,74 @@
+"""Where a job's images come from: a folder, glob or tars, a list, a column of Parquet files, or nowhere."""
+
+from typing import Annotated, Literal
+
+from dueby_api.places import require_name
+from dueby_api.schema import Meta, Spec
+
+Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
+
+
+class Manifest(Spec, frozen=True, kw_only=True):
+    """A list of images."""
+
+    uri: Uri
+    """A text file (one URI a line), a CSV or a Parquet file with a column `uri`."""
+    any_host: bool = False
+    """Whether rows may lie elsewhere than the list itself: at another scheme, bucket or host. Workers fetch what they
+    name from their own network and with their own credentials, so say true only if you trust who wrote the list."""
+
+    def __post_init__(self) -> None:
+        require_name("uri", self.uri)
+
+
+class Synthetic(Spec, frozen=True, kw_only=True):
+    """Images that are generated, the same for the same index: the study's dummy images."""
+
+    width: Annotated[int, Meta(ge=1, le=16_384)] | None = None
+    """Width in pixels; the model's image size by default."""
+    height: Annotated[int, Meta(ge=1, le=16_384)] | None = None
+    """Height in pixels; the model's image size by default."""
+
+
+class Parquet(Spec, frozen=True, kw_only=True):
+    """Images in a column of Parquet files."""
+
+    uri: Uri
+    """A Parquet file, a folder of such, a glob, or braces (s3://bucket/train-{00000..00127}.parquet, or *.parquet); at
+    file, s3, gs, http or https."""
+    column: Annotated[str, Meta(min_length=1, max_length=256)] = "image"
+    """The column of the encoded images (JPEG, PNG and so on): binary, or a struct with `bytes`, as Hugging Face's
+    datasets write it."""
+    name: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    """The column that names the images, which may lie in a struct (image.path): a row's `uri` is then FILE#NAME, and no
+    name may come twice in a file. By default it is FILE#ROW, counted from 0."""
+
+    def __post_init__(self) -> None:
+        require_name("uri", self.uri)
+
+
+class Source(Spec, frozen=True, kw_only=True):
+    """Where the images come from: exactly one of uri, manifest, parquet and synthetic."""
+
+    uri: Uri | None = None
+    """A folder, a glob, or tar shards, whose images are read where they lie (s3://bucket/{000..127}.tar, or *.tar); at
+    file, s3, gs, http or https."""
+    manifest: Manifest | None = None
+    """A list of images instead of a folder."""
+    parquet: Parquet | None = None
+    """Images in a column of Parquet files, which are read where they lie."""
+    synthetic: Synthetic | None = None
+    """Generated images; `images` says how many."""
+    decode: Literal["strict", "tolerant"] = "strict"
+    """strict: an image that is cut off or damaged has no result but an error. tolerant: what Pillow opens with
+    LOAD_TRUNCATED_IMAGES is classified, what it lacks filled up, and its row says so in `warning`."""
+
+    def __post_init__(self) -> None:
+        if sum(part is not None for part in (self.uri, self.manifest, self.parquet, self.synthetic)) != 1:
+            raise ValueError("give exactly one of uri, manifest, parquet and synthetic")
+        require_name("uri", self.uri or "")
+
+    @property
+    def images_uri(self) -> str | None:
+        """Where the images lie; None if a list says so, or if they are synthetic."""
+        return self.parquet.uri if self.parquet is not None else self.uri

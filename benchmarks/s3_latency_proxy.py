@@ -1,0 +1,153 @@
+"""A proxy before an S3 server that is far away: each answer comes so much later, and nothing else is slower.
+
+    python benchmarks/s3_latency_proxy.py HOST:PORT --delay-ms 10
+
+It prints its port and runs until it is ended. The first bytes of an answer wait for the delay and the others follow at
+once, so that the delay is that of a round trip and the bandwidth is the server's. It counts the requests that wait for
+their answers: `GET /-/counts` gives how many there were and the most at the same time, and begins to count anew.
+"""
+
+import argparse
+import asyncio
+import json
+from dataclasses import dataclass
+
+COUNTS = b"GET /-/counts "
+
+
+@dataclass(kw_only=True)
+class Counts:
+    """Requests since somebody asked."""
+
+    requests: int = 0
+    waiting: int = 0
+    most: int = 0
+
+    def begin(self) -> None:
+        """A request came."""
+        self.requests += 1
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+
+    def take(self) -> bytes:
+        """The answer with the counts so far, which begin anew."""
+        body = json.dumps({"requests": self.requests, "mostInFlight": self.most}).encode()
+        self.requests = self.most = 0
+        return b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+class FromClient(asyncio.Protocol):
+    """A client's connection, with one of its own to the server."""
+
+    def __init__(self, upstream: tuple[str, int], delay_s: float, counts: Counts) -> None:
+        self._upstream, self._delay_s, self.counts = upstream, delay_s, counts
+        self._server: asyncio.Transport | None = None
+        # What the client sent before there was a connection to the server.
+        self._early: list[bytes] = []
+        # The beginning of an answer that waits for the delay; None: there is none.
+        self._held: list[bytes] | None = None
+        self._is_waiting = False
+        self._is_closing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connect to the server."""
+        assert isinstance(transport, asyncio.Transport)
+        self._client = transport
+        self._loop = asyncio.get_running_loop()
+        self._connecting = self._loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        transport, _ = await self._loop.create_connection(lambda: FromServer(self), *self._upstream)
+        self._server = transport
+        for data in self._early:
+            transport.write(data)
+        if self._client.is_closing():
+            transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Pass it on; what follows an answer is the next request."""
+        if data.startswith(COUNTS):
+            self._client.write(self.counts.take())
+            self._client.close()
+            return
+        if not self._is_waiting:
+            self._is_waiting = True
+            self.counts.begin()
+        if self._server:
+            self._server.write(data)
+        else:
+            self._early.append(data)
+
+    def answer(self, data: bytes) -> None:
+        """Pass on what the server sent, its first bytes after the delay."""
+        if self._held is not None:
+            self._held.append(data)
+        elif self._is_waiting and self._delay_s:
+            self._held = [data]
+            self._loop.call_later(self._delay_s, self._release)
+        else:
+            self._end_waiting()
+            self._client.write(data)
+
+    def _release(self) -> None:
+        held, self._held = self._held or [], None
+        self._end_waiting()
+        self._client.write(b"".join(held))
+        if self._is_closing:
+            self._client.close()
+
+    def _end_waiting(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = False
+            self.counts.waiting -= 1
+
+    def close(self) -> None:
+        """The server has closed its connection; what it sent before still has to come through."""
+        self._is_closing = True
+        if self._held is None:
+            self._client.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has closed its connection."""
+        self._end_waiting()
+        if self._server:
+            self._server.close()
+
+
+class FromServer(asyncio.Protocol):
+    """The server's side of a client's connection."""
+
+    def __init__(self, client: FromClient) -> None:
+        self._client = client
+
+    def data_received(self, data: bytes) -> None:
+        """Hand over to the client's side."""
+        self._client.answer(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the client's side, too."""
+        self._client.close()
+
+
+async def serve(upstream: tuple[str, int], delay_s: float) -> None:
+    """Listen on a free port, print it, and serve until the process is ended."""
+    counts = Counts()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: FromClient(upstream, delay_s, counts), "127.0.0.1", 0, backlog=256
+    )
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+def main() -> None:
+    """Read the words and serve."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("server", metavar="HOST:PORT")
+    parser.add_argument("--delay-ms", type=float, required=True)
+    options = parser.parse_args()
+    host, _, port = options.server.rpartition(":")
+    asyncio.run(serve((host, int(port)), options.delay_ms / 1000))
+
+
+if __name__ == "__main__":
+    main()

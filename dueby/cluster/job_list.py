@@ -1,0 +1,90 @@
+"""The InferenceJobs that kubectl lists. Everything is checked as it is read."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import DeadlineClass
+from dueby_api.schema import LenientSpec, Meta, decode, validate
+from dueby_api.status import JobStatus
+from dueby_pages.cluster_jobs import ClusterJobs, NamedStatus, cluster_jobs
+from dueby_pages.untrusted import printable
+
+# Characters of a list. 5,000 jobs with a status as large as the API server takes have fewer.
+MAX_LIST = 2**30
+
+
+class _List(LenientSpec, frozen=True, kw_only=True):
+    """What kubectl prints."""
+
+    items: tuple[Any, ...]
+
+
+class _Metadata(LenientSpec, frozen=True, kw_only=True):
+    name: Annotated[str, Meta(min_length=1, max_length=253)]
+    namespace: Annotated[str, Meta(max_length=253)] = ""
+
+
+class _Spec(LenientSpec, frozen=True, kw_only=True):
+    deadline_class: DeadlineClass = "Soft"
+
+
+class _Item(LenientSpec, frozen=True, kw_only=True):
+    metadata: _Metadata
+    spec: _Spec
+    status: JobStatus | None = None
+
+
+def read_jobs(text: str, *, origin: str, namespace: str | None) -> ClusterJobs:
+    """Return the jobs of a namespace, or of all, in the List that `kubectl get infj -o json` prints.
+
+    Raise Invalid if it is none.
+    """
+    found: list[NamedStatus] = []
+    unreadable: list[tuple[str, str]] = []
+    for item in _items(text, origin=origin):
+        try:
+            job = _read_item(item)
+        except Invalid as error:
+            unreadable.append((_name_of(item), str(error)))
+            continue
+        if namespace in (None, job.namespace):
+            found.append(job)
+    return cluster_jobs(found, unreadable=unreadable)
+
+
+def read_job(text: str, *, origin: str) -> NamedStatus:
+    """Return the job that kubectl has printed as JSON. Raise Invalid if it is none."""
+    return _named(decode(_Item, text, origin=origin))
+
+
+def _items(text: str, *, origin: str) -> Iterator[Any]:
+    try:
+        items = decode(_List, text, origin=origin).items
+    except Invalid as error:
+        raise Invalid(error.field, f"{error.message}; give what `kubectl get infj -A -o json` prints") from None
+    for item in items:
+        if not isinstance(item, Mapping) or item.get("kind") == "InferenceJob":
+            yield item
+
+
+def _read_item(item: object) -> NamedStatus:
+    if not isinstance(item, Mapping):
+        raise Invalid("items", "must hold InferenceJobs only")
+    return _named(validate(_Item, item))
+
+
+def _named(found: _Item) -> NamedStatus:
+    return NamedStatus(
+        namespace=found.metadata.namespace,
+        name=found.metadata.name,
+        deadline_class=found.spec.deadline_class,
+        status=found.status or JobStatus(),
+    )
+
+
+def _name_of(item: object) -> str:
+    """Return what to call an item that can't be read."""
+    metadata = item.get("metadata") if isinstance(item, Mapping) else None
+    words = [metadata.get(field) for field in ("namespace", "name")] if isinstance(metadata, Mapping) else []
+    return printable("/".join(word[:253] for word in words if isinstance(word, str))) or "a job without a name"

@@ -1,0 +1,1 @@
+"""What the command and `import dueby` read: manifests, and profiles in files."""

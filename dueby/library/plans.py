@@ -1,0 +1,46 @@
+"""`dueby.plan`: what would run, as `dueby plan` says it."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from dueby.inputs.places import require_places
+from dueby.library.inputs import AnyJob, AnyPath, manifest_of, paths_of
+from dueby.library.pages import WithPage, with_page
+from dueby.planned_calendar import calendar_of, shown_plan
+from dueby.planning import devices_of, plan_job
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.inference_job import InferenceJob
+from dueby_api.plan import PlanAnswer
+from dueby_planner.answer import plan_answer
+from dueby_planner.calendar.answer import calendar_answer
+
+
+class Plan(WithPage, PlanAnswer, frozen=True, kw_only=True, dict=True):
+    """What `dueby plan -o json` prints; a notebook shows it as the page of `dueby plan -o html`."""
+
+    height_px = 620
+
+
+def plan(job: AnyJob, *, profiles: AnyPath | Sequence[AnyPath] = (), pool: Mapping[str, int] | None = None) -> Plan:
+    """Return the fewest devices that meet the job's deadline, without running it and without reading its source.
+
+    `job` is a manifest's path, its content, or an InferenceJob. `profiles` are files or folders of GPUProfiles, by
+    default this machine's. `pool` has the number of devices by class, by default those that were profiled on this
+    machine. An infeasible job is no error: `feasible` is False then, and `alternatives` says what could be asked for
+    instead. Raise Invalid if something is wrong with the job or the profiles.
+
+        dueby.plan("job.yaml", profiles="profiles", pool={"NVIDIA-L4": 8}).gpus
+    """
+    parsed = manifest_of(job).job
+    require_places(parsed.spec)
+    known, counts = devices_of(parsed, paths=paths_of(profiles), counts=dict(pool or {}))
+    now_us = time.time_ns() // 1000
+    answer = plan_answer(plan_job(parsed, known, counts, now_us=now_us))
+    return with_page(Plan, answer, lambda: _page(parsed, known, counts, now_us=now_us))
+
+
+def _page(job: InferenceJob, profiles: list[GPUProfile], counts: Mapping[str, int], *, now_us: int) -> str:
+    from dueby_pages.calendar_page import render_calendar
+
+    calendar = calendar_of([(job, profiles)], counts, now_us=now_us)
+    return render_calendar(shown_plan(calendar, calendar_answer(calendar), now_us=now_us))

@@ -1,0 +1,126 @@
+"""Devices for whom they are and while they are there: a node that one job can't use, cores of two classes, a drain.
+
+GPUs are such as only the scheduler and the operator believe in. By their profiles they take longer than this machine
+does, so that jobs end earlier than planned.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from support.cluster import Cluster
+from support.cluster_job import condition, indices_of, job, share_folder, wait_until_told
+from support.gpus import gpus_of_a_class, job_on_gpus
+from support.run import MODEL, profile_document
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
+# Of 8 images: a device does 100 a second.
+LATENCY_US = 80_000
+DRAIN_AT = "dueby.dev/drain-at"
+
+
+def on_node(document: dict[str, Any], node: str) -> dict[str, Any]:
+    """The job, with workers that can be on this node only."""
+    document["spec"]["worker"]["nodeSelector"] = {"kubernetes.io/hostname": node}
+    return document
+
+
+def nodes_used(cluster: Cluster, name: str) -> set[str]:
+    """Where the pods of the job's workers are, once all of them are somewhere."""
+
+    def there() -> set[str]:
+        pods = cluster.items("pods", f"dueby.dev/job={name},dueby.dev/step=work")
+        found = {pod["spec"].get("nodeName", "") for pod in pods}
+        return set() if "" in found else found
+
+    found: set[str] = cluster.wait(there, f"the workers of {name} are on nodes")
+    return found
+
+
+def worker_of(cluster: Cluster, name: str) -> dict[str, Any]:
+    """When the container of the job's only worker, which is done, began and ended."""
+    (pod,) = cluster.items("pods", f"dueby.dev/job={name},dueby.dev/step=work")
+    (container,) = pod["status"]["containerStatuses"]
+    ended: dict[str, Any] = container["state"]["terminated"]
+    return ended
+
+
+def require_in_time(cluster: Cluster, images: dict[str, int]) -> dict[str, Any]:
+    """Return the jobs, once they are done: each in time, with every row once."""
+    done = {name: cluster.wait_for_phase(name, "Succeeded", "Failed") for name in images}
+    for name, document in done.items():
+        assert document["status"]["phase"] == "Succeeded", document["status"]
+        assert condition(document, "DeadlineMet")["status"] == "True"
+        rows = cluster.shared / cluster.namespace / name / "rows"
+        assert indices_of(rows) == list(range(images[name]))
+    return done
+
+
+def test_a_job_that_could_be_anywhere_leaves_a_node_to_one_that_could_not(cluster: Cluster) -> None:
+    on: dict[str, Any] = {"device_class": "NVIDIA-V100"}
+    images = {"anywhere": 15_000, "picky": 15_000}
+    first, second = cluster.nodes
+    for name in images:
+        share_folder(cluster, name)
+    with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 1, 1):
+        # A GPU does each of them in two and a half minutes, so that no GPU does both in time.
+        spec = {"images": 15_000, "deadline": "4m", "deadlineClass": "Hard", **on}
+        anywhere, picky = (job_on_gpus(cluster, name, **spec) for name in images)
+        cluster.apply(anywhere, on_node(picky, first))
+        assert nodes_used(cluster, "anywhere") == {second}
+        assert nodes_used(cluster, "picky") == {first}
+        require_in_time(cluster, images)
+
+
+def test_jobs_of_two_classes_of_the_same_cores_run_one_after_the_other(cluster: Cluster) -> None:
+    (node, _), model = cluster.nodes, {**MODEL, "imageSize": 88}
+    images = {"of-one": 20_000, "of-two": 800}
+    profiles = []
+    for name, device_class in zip(images, ("cpu-1", "cpu-2"), strict=True):
+        share_folder(cluster, name)
+        profile = profile_document(latency_us=LATENCY_US)
+        profile["metadata"]["name"] = f"{device_class}-88"
+        profile["spec"] |= {"deviceClass": device_class, "model": {**profile["spec"]["model"], "imageSize": 88}}
+        profile["spec"]["device"] |= {"threads": int(device_class[-1])}
+        profiles.append(profile)
+    cluster.apply(*profiles)
+    try:
+        jobs = []
+        for name, profile in zip(images, profiles, strict=True):
+            spec = {"deadline": "8m", "deadlineClass": "Hard", "source": {"synthetic": {}}, "images": images[name]}
+            document = job(cluster, name, model=model, gpus={"classes": [profile["spec"]["deviceClass"]]}, **spec)
+            # The node has room for one of them.
+            document["spec"]["worker"]["resources"] = {"requests": {"cpu": "1200m"}}
+            jobs.append(on_node(document, node))
+        cluster.apply(jobs[0])
+        cluster.wait_for_phase("of-one", "Running")
+        cluster.apply(jobs[1])
+        told = wait_until_told(cluster, "of-two", "Feasible", reason="Reserved")
+        assert told["message"].startswith("Starts at ")
+        require_in_time(cluster, images)
+        one, two = (worker_of(cluster, name) for name in images)
+        assert two["startedAt"] >= one["finishedAt"]
+    finally:
+        cluster.kubectl("delete", "gprof", *(profile["metadata"]["name"] for profile in profiles))
+
+
+def test_nothing_is_planned_on_a_node_for_after_its_drain(cluster: Cluster) -> None:
+    on: dict[str, Any] = {"device_class": "NVIDIA-P100", "deadlineClass": "Hard"}
+    leaving, staying = cluster.nodes
+    images = {"long": 15_000, "short": 1000}
+    for name in images:
+        share_folder(cluster, name)
+    with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 1, 1):
+        goes_at = datetime.now(UTC) + timedelta(minutes=2)
+        cluster.kubectl("annotate", "node", leaving, f"{DRAIN_AT}={goes_at.isoformat(timespec='seconds')}")
+        try:
+            # Two and a half minutes, which the first node hasn't any more.
+            cluster.apply(job_on_gpus(cluster, "long", images=images["long"], deadline="5m", **on))
+            assert nodes_used(cluster, "long") == {staying}
+            # Ten seconds, for which it is there.
+            cluster.apply(job_on_gpus(cluster, "short", images=images["short"], deadline="2m", **on))
+            assert nodes_used(cluster, "short") == {leaving}
+            require_in_time(cluster, images)
+        finally:
+            cluster.kubectl("annotate", "node", leaving, f"{DRAIN_AT}-")

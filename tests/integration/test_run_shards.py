@@ -1,0 +1,60 @@
+"""`dueby run` over tar shards: one row for each image, the same as of a folder, killed and run again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dueby_worker.storage.uris import file_uri
+from support.run import Job, kill, wait_until, write_photos
+from support.tars import tar_of
+
+SHARDS, IMAGES = 3, 60
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Job]:
+    """A job over tars of photos, of which the second one in each tar is damaged."""
+    write_photos(tmp_path / "photos", SHARDS * IMAGES)
+    photos = sorted((tmp_path / "photos").iterdir())
+    for shard in range(SHARDS):
+        mine = photos[shard * IMAGES : (shard + 1) * IMAGES]
+        mine[1].write_bytes(b"not a photo")
+        members = [(f"./{path.name}", path.read_bytes()) for path in mine]
+        (tmp_path / f"{shard:03d}.tar").write_bytes(tar_of([("labels.json", b"{}" * 9000), *members], kind="pax"))
+    uri = f"{tmp_path}/{{000..{SHARDS - 1:03d}}}.tar"
+    job = Job(folder=tmp_path, spec={"source": {"uri": uri}, "maxFailedImages": SHARDS})
+    yield job
+    job.clean_up()
+
+
+def test_killed_and_run_again_each_image_has_one_row_and_it_is_the_folders(job: Job, tmp_path: Path) -> None:
+    running = job.start()
+    wait_until(lambda: len(job.parts()) >= 2, "two parts")
+    kill(running.pid)
+    running.wait()
+    assert job.run() == 0, job.said()
+    rows = job.rows()
+    assert [row["uri"] for row in rows] == [
+        f"{file_uri(str(tmp_path))}/{number // IMAGES:03d}.tar#./{number:05d}.jpg" for number in range(SHARDS * IMAGES)
+    ]
+    assert [row["index"] for row in rows if row["error"]] == [1, IMAGES + 1, 2 * IMAGES + 1]
+    assert (job.sink / "_SUCCESS").exists()
+
+    (tmp_path / "of-the-folder").mkdir()
+    spec = {"source": {"uri": str(tmp_path / "photos")}, "maxFailedImages": SHARDS}
+    other = Job(folder=tmp_path / "of-the-folder", spec=spec)
+    assert other.run() == 0, other.said()
+    names = ("index", "classes", "scores", "error", "warning")
+    assert [[row[name] for name in names] for row in rows] == [[row[name] for name in names] for row in other.rows()]
+
+
+def test_a_shard_that_changes_under_a_job_is_told(job: Job, tmp_path: Path) -> None:
+    running = job.start()
+    wait_until(lambda: len(job.parts()) >= 1, "a part")
+    kill(running.pid)
+    running.wait()
+    last = tmp_path / f"{SHARDS - 1:03d}.tar"
+    last.write_bytes(tar_of([("one.jpg", b"x")]))
+    assert job.run() != 0
+    assert f"{last} has changed since the job was indexed" in job.said()

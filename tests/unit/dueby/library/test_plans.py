@@ -1,0 +1,69 @@
+"""`dueby.plan`: plans as the command makes them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import dueby
+from dueby.cli.main import main
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import parse_job
+from support.planner import A100, job_document, profile_document
+from support.report_page import framed_page, words_of
+
+
+@pytest.fixture
+def profiles(tmp_path: Path) -> Path:
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    (folder / "a100.yaml").write_text(yaml.safe_dump(profile_document()))
+    return folder
+
+
+def test_a_plan_is_the_one_that_the_command_prints(
+    profiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = job_document(images=100_000, deadline="1m")
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(job))
+    main(["plan", "-f", str(path), "--profiles", str(profiles), "--pool", f"{A100}=8", "-o", "json"])
+    printed = json.loads(capsys.readouterr().out)
+    for given, paths in ((job, profiles), (path, [profiles]), (str(path), [str(profiles)]), (parse_job(job), profiles)):
+        answer = dueby.plan(given, profiles=paths, pool={A100: 8})
+        assert (answer.gpus, answer.expected_seconds) == (printed["gpus"], printed["expectedSeconds"])
+        assert answer.groups[0].mini_batch_size == printed["groups"][0]["miniBatchSize"]
+
+
+def test_what_is_infeasible_is_an_answer_and_what_is_wrong_an_error(profiles: Path) -> None:
+    answer = dueby.plan(job_document(images=10**9, deadline="1m"), profiles=profiles, pool={A100: 8})
+    assert not answer.feasible
+    assert answer.alternatives
+    with pytest.raises(Invalid, match=r"spec\.images: must be an integer of at least 1"):
+        dueby.plan(job_document(images=-1), profiles=profiles)
+
+
+def test_a_notebook_shows_the_page_that_the_command_prints(
+    profiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = job_document(images=100_000, deadline="1m")
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(job))
+    main(["plan", "-f", str(path), "--profiles", str(profiles), "--pool", f"{A100}=8", "-o", "html"])
+    shown = words_of(framed_page(dueby.plan(job, profiles=profiles, pool={A100: 8})))
+    assert "Devices over time" in shown
+    # The moment at which it was made is all that differs.
+    assert shown.partition(" No job is late")[2] == words_of(capsys.readouterr().out).partition(" No job is late")[2]
+
+
+def test_a_job_that_has_no_place_is_shown_with_what_would_be_enough(profiles: Path) -> None:
+    job = job_document(images=10**9, deadline="1m", deadlineClass="Hard")
+    shown = words_of(framed_page(dueby.plan(job, profiles=profiles, pool={A100: 8})))
+    assert "1 job without a place" in shown
+    assert "would be enough" in shown
+
+
+def test_a_changed_plan_is_no_longer_the_one_that_was_drawn(profiles: Path) -> None:
+    answer = dueby.plan(job_document(images=1000), profiles=profiles, pool={A100: 8})
+    assert answer.replace(gpus=7)._repr_html_() is None

@@ -1,0 +1,28 @@
+"""What a notebook shows of profiles. (That a machine is measured is in tests/integration/test_notebook.py.)"""
+
+import pytest
+
+import dueby
+from dueby_api.errors import Invalid
+from support.planner import A100, profile
+from support.report_page import Elements, framed_page, words_of
+
+
+def test_a_notebook_shows_each_profile_as_a_table_and_a_chart() -> None:
+    page = framed_page(dueby.Profiles([profile(maxMiniBatchSize=256), profile(name="b", maxMiniBatchSize=256)]))
+    assert f"{A100}: efficientnet_b0, 224 px" in words_of(page)
+    assert "BATCH STEP L P95 IMAGES/S" in words_of(page)
+    charts = [attributes for name, attributes in Elements(page).found if name == "svg" and "aria-label" in attributes]
+    assert [chart["aria-label"] for chart in charts] == ["Images per second by mini-batch size"] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"precision": "int4"}, "the model: precision: must be one of"),
+        ({"image_size": 0}, "the model: imageSize: must be"),
+    ],
+)
+def test_what_no_job_could_ask_for_is_refused(options: dict[str, object], sentence: str) -> None:
+    with pytest.raises(Invalid, match=sentence):
+        dueby.profile("efficientnet_b0", **options)  # type: ignore[arg-type]

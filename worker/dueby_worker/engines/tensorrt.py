@@ -1,0 +1,113 @@
+"""TensorRT on an NVIDIA GPU: the engine `tensorrt`, for networks of PyTorch and for ONNX files.
+
+TensorRT tries kernels for every layer at exactly the mini-batch size and keeps the fastest, as a plan. That takes from
+seconds to minutes for each size, so plans stay in the cache folder, under a name that changes with everything that they
+depend on. Workers of one machine may write it at the same time.
+
+A network of PyTorch is exported in the job's precision. Streams and slots are those of the engine `cuda`; the
+mini-batch is replayed as one graph, as in `cudagraph`; and what is before and after the network is PyTorch's, in fp32.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from dueby_api.engines import Precision
+from dueby_api.errors import Invalid
+from dueby_worker.engines import cuda, cudagraph
+from dueby_worker.engines.cache import cache_name, cached_file
+from dueby_worker.engines.network import DTYPES, Network, RowNetwork, tuned_network
+from dueby_worker.engines.onnx_export import export_onnx
+from dueby_worker.engines.tensorrt_plan import PlanNetwork, find_package_obstacle, load_plan, make_plan, version
+from dueby_worker.models.loading import LoadedModel
+from dueby_worker.models.onnx_network import OnnxNetwork
+from dueby_worker.system.scratch import scratch_folder
+
+
+def find_obstacle(precision: Precision) -> str | None:
+    """Return why the engine can't run here at that precision; None if it can."""
+    return cuda.find_obstacle(precision) or find_package_obstacle()
+
+
+def build(
+    *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
+) -> cuda.CudaEngine:
+    """Return the engine `tensorrt` on the current device."""
+    # The model's threads are the GPU's.
+    del threads
+    torch.set_num_threads(1)
+    require_fit(loaded, mini_batch_size, precision)
+    make = partial(_make_plan, loaded, mini_batch_size, precision)
+    if cache_dir is None:
+        plan = make()
+    else:
+        name = plan_name(loaded, mini_batch_size, precision, machine=_machine())
+        plan = cached_file(cache_dir / "tensorrt" / name, make)
+    graph = loaded.module.graph if isinstance(loaded.module, OnnxNetwork) else None
+    network = PlanNetwork(
+        load_plan(plan),
+        _input_shape(loaded, mini_batch_size),
+        arrange=graph.arranged if graph else torch.Tensor.contiguous,
+        gather=graph.gathered if graph else lambda values: values,
+    )
+    side = loaded.preprocessing.crop_side
+    return cuda.CudaEngine(
+        name="tensorrt",
+        precision=precision,
+        network=RowNetwork(Network(network, loaded.preprocessing, DTYPES[precision]), loaded.rule).eval().cuda(),
+        columns=loaded.columns,
+        shape=(mini_batch_size, side, side, 3),
+        prepare=cudagraph.capture,
+    )
+
+
+def require_fit(loaded: LoadedModel, mini_batch_size: int, precision: Precision) -> None:
+    """Raise Invalid if it is an ONNX file that can't be computed in that precision, or so many images at once."""
+    if not isinstance(loaded.module, OnnxNetwork):
+        return
+    graph = loaded.module.graph
+    if precision != "fp32":
+        raise Invalid("spec.model.precision", "TensorRT computes ONNX files in their own precision; set fp32")
+    graph.require_batch(mini_batch_size)
+
+
+def _input_shape(loaded: LoadedModel, mini_batch_size: int) -> tuple[int, ...]:
+    side = loaded.preprocessing.crop_side
+    is_nhwc = isinstance(loaded.module, OnnxNetwork) and loaded.module.graph.is_nhwc
+    return (mini_batch_size, side, side, 3) if is_nhwc else (mini_batch_size, 3, side, side)
+
+
+def _make_plan(loaded: LoadedModel, mini_batch_size: int, precision: Precision) -> Any:
+    shape = _input_shape(loaded, mini_batch_size)
+    if isinstance(loaded.module, OnnxNetwork):
+        graph = loaded.module.graph
+        return make_plan(loaded.module.source, origin=graph.path, output=graph.output, shape=shape)
+    with scratch_folder("onnx") as folder:
+        file = folder / "network.onnx"
+        # On the GPU, because a large mini-batch takes long on the CPU.
+        network = cast(Network, tuned_network(loaded, precision).network.cuda()).module
+        images = torch.zeros(shape, dtype=DTYPES[precision], device="cuda")
+        export_onnx(network, name=loaded.name, images=images, file=file)
+        # TensorRT asks CUDA for memory, and finds what PyTorch keeps for itself missing.
+        del network, images
+        torch.cuda.empty_cache()
+        return make_plan(file, shape=shape)
+
+
+def plan_name(loaded: LoadedModel, mini_batch_size: int, precision: Precision, *, machine: Mapping[str, Any]) -> str:
+    """Return a file name that changes with everything that the plan depends on; some of it is the machine's."""
+    shape = _input_shape(loaded, mini_batch_size)
+    return f"{cache_name(loaded, shape=shape, precision=precision, **machine)}.plan"
+
+
+def _machine() -> dict[str, Any]:
+    gpu = torch.cuda.get_device_properties(torch.cuda.current_device())
+    return {
+        # An instance of MIG has the name of its GPU, and less of it.
+        "gpu": [gpu.name, gpu.major, gpu.minor, gpu.multi_processor_count, gpu.total_memory],
+        "versions": [version(), torch.__version__, distribution_version("torchvision")],
+    }

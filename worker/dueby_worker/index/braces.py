@@ -1,0 +1,100 @@
+"""Expand braces in a URI, as shells and webdataset do: `{000..127}` are numbers, `{train,val}` are alternatives.
+
+    shards-{000..127}.tar      128 names, padded with zeros because the bounds are
+    {train-{0..9},val}.tar     11 names: braces may stand within braces
+    {0..100..10}               every tenth number; {a..e} are letters
+    {x}                        no alternatives, so it stays as it is
+
+A text says how many names it means before any of them is made: `{0..999999999}` costs nothing.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from math import prod
+
+_NUMBERS = re.compile(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})(?:\.\.(-?[0-9]{1,18}))?")
+_LETTERS = re.compile(r"([A-Za-z])\.\.([A-Za-z])(?:\.\.(-?[0-9]{1,18}))?")
+_PADDED = re.compile(r"-?0[0-9]")
+
+
+@dataclass(frozen=True)
+class Names:
+    """The texts that a text with braces means, in order."""
+
+    count: int
+    _make: Callable[[], Iterator[str]]
+
+    def __iter__(self) -> Iterator[str]:
+        return self._make()
+
+
+def expand(text: str) -> Names:
+    """Return what the text means. Raise ValueError if a brace isn't closed."""
+    return _sequence(text, 0, ends="")[0]
+
+
+def _sequence(text: str, at: int, *, ends: str) -> tuple[Names, int]:
+    """Return what the text from `at` to one of `ends` means, and where that is."""
+    pieces: list[Names] = []
+    while at < len(text) and text[at] not in ends:
+        if text[at] == "{":
+            piece, at = _brace(text, at)
+        else:
+            begin = at
+            while at < len(text) and text[at] != "{" and text[at] not in ends:
+                at += 1
+            piece = _literal(text[begin:at])
+        pieces.append(piece)
+    return Names(prod(piece.count for piece in pieces), lambda: _joined(pieces)), at
+
+
+def _brace(text: str, at: int) -> tuple[Names, int]:
+    """Return what the brace that opens at `at` means, and where the text goes on after it."""
+    begin, options = at + 1, []
+    while at == begin - 1 or text[at] == ",":
+        option, at = _sequence(text, at + 1, ends=",}")
+        if at == len(text):
+            raise ValueError("has a { without its }")
+        options.append(option)
+    if len(options) > 1:
+        return Names(sum(option.count for option in options), lambda: chain.from_iterable(options)), at + 1
+    return _range(text[begin:at]) or _in_braces(options[0]), at + 1
+
+
+def _range(body: str) -> Names | None:
+    """Return the numbers or letters that a brace's content means; None if it is something else."""
+    if found := _NUMBERS.fullmatch(body):
+        first, last = found[1], found[2]
+        width = max(len(first), len(last)) if _PADDED.match(first) or _PADDED.match(last) else 0
+        numbers = _steps(int(first), int(last), found[3])
+        return Names(len(numbers), lambda: (f"{number:0{width}d}" for number in numbers))
+    if found := _LETTERS.fullmatch(body):
+        codes = _steps(ord(found[1]), ord(found[2]), found[3])
+        return Names(len(codes), lambda: map(chr, codes))
+    return None
+
+
+def _steps(first: int, last: int, step: str | None) -> range:
+    """Return the numbers from the first to the last one, both inclusive, up or down."""
+    width = abs(int(step or 1)) or 1
+    return range(first, last + 1, width) if first <= last else range(first, last - 1, -width)
+
+
+def _literal(text: str) -> Names:
+    return Names(1, lambda: iter((text,)))
+
+
+def _in_braces(names: Names) -> Names:
+    return Names(names.count, lambda: (f"{{{name}}}" for name in names))
+
+
+def _joined(pieces: Sequence[Names]) -> Iterator[str]:
+    """Yield every combination of the pieces, of which the last one changes fastest."""
+    if not pieces:
+        yield ""
+        return
+    for first in pieces[0]:
+        for rest in _joined(pieces[1:]):
+            yield first + rest

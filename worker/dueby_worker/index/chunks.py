@@ -1,0 +1,52 @@
+"""The rows of the index's files: an image's URI and, if it is in a tar or in a Parquet file, where.
+
+A file of tars' images has columns beside `uri`: `version`, `offset`, `length` and `header`. The tar itself is the URI
+up to its last `#`, since a member's name has none (storage/uris.py). A file of images in Parquet files has `version`,
+`column`, `footer`, `group`, `row` and `length`.
+"""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from dueby_worker.images.members import Member
+from dueby_worker.images.row_groups import ParquetRow
+from dueby_worker.images.within import Place
+
+# An image: its URI, and where it is if it is within something larger.
+Row = tuple[str, Place | None]
+
+_OF_TARS = ("version", "offset", "length", "header")
+_OF_PARQUET = ("version", "column", "footer", "group", "row", "length")
+
+
+def cells_of(row: Row) -> tuple[str | int, ...]:
+    """Return what is kept of an image."""
+    uri, place = row
+    return (uri,) if place is None else (uri, *(getattr(place, name) for name in _names(place)))
+
+
+def table_of(rows: Sequence[Row]) -> pa.Table:
+    """Return a file's table. All rows are within objects of one kind, or none is."""
+    _, place = rows[0]
+    columns = zip(*map(cells_of, rows))
+    return pa.table(dict(zip(("uri", *(_names(place) if place is not None else ())), map(list, columns))))
+
+
+def row_at(table: pa.Table, row: int) -> Row:
+    """Return the image in this row."""
+    return table.column("uri")[row].as_py(), member_at(table, row) if "version" in table.column_names else None
+
+
+def member_at(table: pa.Table, row: int) -> Place:
+    """Return where the image in this row is. It is within a tar or a Parquet file."""
+    uri, *cells = (column[row].as_py() for column in table.columns)
+    whole = uri.rpartition("#")[0]
+    if "header" in table.column_names:
+        return Member(shard=whole, **dict(zip(_OF_TARS, cells)))
+    return ParquetRow(file=whole, **dict(zip(_OF_PARQUET, cells)))
+
+
+def _names(place: Place) -> tuple[str, ...]:
+    """Return the columns beside the URI."""
+    return _OF_TARS if isinstance(place, Member) else _OF_PARQUET

@@ -1,0 +1,244 @@
+"""List the images in columns of Parquet files: which files a URI names, and the rows of each by its footer.
+
+The order is that of the URI, by name in a folder and for a glob, and in a file that of its rows. An image's bytes are
+never read here. If a column names the images, that column is read, and its names are sorted on this machine's disk to
+see that none comes twice.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dueby_api.errors import Invalid
+from dueby_api.source import Parquet
+from dueby_api.words import counted
+from dueby_worker.images.page_headers import HEADER_BYTES, parse_header
+from dueby_worker.images.parquet_files import (
+    MAX_PAGE_BYTES,
+    Footer,
+    find_images,
+    find_name,
+    leaf_values,
+    open_column,
+    path_of,
+    read_footer,
+    too_large,
+)
+from dueby_worker.images.row_groups import ParquetRow
+from dueby_worker.index.chunks import Row
+from dueby_worker.index.objects import find_objects, list_each
+from dueby_worker.index.sorting import sort_externally
+from dueby_worker.storage.retry import RetryPolicy
+from dueby_worker.storage.store import Store, Unavailable
+from dueby_worker.storage.stores import open_store
+from dueby_worker.storage.uris import member_uri, split
+
+FIELD = "spec.source.parquet.uri"
+_EXTENSIONS = (".parquet", ".pq", ".parq")
+# What tables write beside their files that says which of them count.
+_TABLE = re.compile(r"(^|/)(_delta_log|\.hoodie)/|\.metadata\.json$")
+# Names that are read, or rows that are noted, at a time.
+_ROWS = 65_536
+_ROW_DIGITS = 12
+
+
+def list_parquet(source: Parquet, *, scratch: Path, retry: RetryPolicy) -> Iterator[Row]:
+    """Yield each image's URI and where it is. Raise Invalid, with the file, if one is missing or damaged.
+
+    The source's URI is absolute.
+    """
+    root, path = split(source.uri)
+    store = open_store(root, field=FIELD, retry=retry)
+    try:
+        yield from list_each(_find(store, path), partial(_list, store, source), _read, scratch=scratch)
+    except (ValueError, Unavailable) as error:
+        raise Invalid(FIELD, f"{source.uri}: {error}") from None
+
+
+def _find(store: Store, path: str) -> Iterator[str]:
+    """Yield the paths of the files that the path means."""
+    folder = path.rstrip("/")
+    is_folder = path.endswith("/") or store.is_folder(folder)
+    # A bucket may have an object and a folder of one name.
+    if not is_folder or (_is_parquet_name(folder) and store.exists(folder)):
+        yield from find_objects(store, path, kind="files", require=lambda name: None)
+        return
+    found = []
+    for name in store.walk(folder):
+        if _TABLE.search(name):
+            raise ValueError(
+                "is a table of Delta, Iceberg or Hudi, whose folder also has files that its newest version hasn't; "
+                "write what you want of it to plain Parquet files, or name those files"
+            )
+        if _is_parquet_name(name):
+            found.append(name)
+    yield from (f"{folder}/{name}".lstrip("/") for name in sorted(found))
+
+
+def _is_parquet_name(path: str) -> bool:
+    """Return whether the name is a Parquet file's, and not hidden: _metadata and .crc files have no rows."""
+    is_hidden = any(name.startswith((".", "_")) for name in path.split("/"))
+    return path.lower().endswith(_EXTENSIONS) and not is_hidden
+
+
+def _list(store: Store, source: Parquet, path: str, lines: Path, stop: threading.Event) -> Path:
+    """Write what is in the file: its URI, version, column and footer, and a line for each run of rows."""
+
+    def read(offset: int, length: int) -> bytes:
+        if stop.is_set():
+            raise Unavailable("nobody waits for it any more")
+        return store.retry.call(partial(_whole, store, path, offset, length), what=store.uri, cancelled=stop)
+
+    uri = store.uri_of(path)
+    try:
+        version = store.retry.call(partial(store.version_once, path), what=store.uri, cancelled=stop)
+        footer = read_footer(read, size=version.size)
+        with lines.open("w", encoding="utf-8") as file, TemporaryDirectory(dir=lines.parent) as scratch:
+            print(json.dumps([uri, str(version), source.column, footer.checksum]), file=file)
+            named = _named if source.name is not None else _numbered
+            for run in named(footer, source, read, size=version.size, scratch=Path(scratch)):
+                print(json.dumps(run), file=file)
+    except (ValueError, Unavailable) as error:
+        raise Invalid(FIELD, f"{uri}: {error}") from None
+    return lines
+
+
+def _whole(store: Store, path: str, offset: int, length: int) -> bytes:
+    data = store.read_range_once(path, offset, length)
+    if len(data) != length:
+        raise Unavailable("it became shorter while it was read")
+    return data
+
+
+# Row group, row in it, average bytes, and the images' names.
+_Names = tuple[int, int, int, list[str]]
+_Read = Callable[[int, int], bytes]
+
+
+def _numbered(footer: Footer, source: Parquet, read: _Read, *, size: int, scratch: Path) -> Iterator[_Names]:
+    """Yield the rows by their numbers in the file."""
+    before = 0
+    for group, rows, length in _groups(footer, source.column, read):
+        for first in range(0, rows, _ROWS):
+            names = [str(before + row) for row in range(first, min(first + _ROWS, rows))]
+            yield group, first, length, names
+        before += rows
+
+
+def _named(footer: Footer, source: Parquet, read: _Read, *, size: int, scratch: Path) -> Iterator[_Names]:
+    """Yield the rows by what a column says, and raise ValueError if two say the same."""
+    column = source.name or ""
+    groups = list(_groups(footer, source.column, read))
+    path = path_of(footer, find_name(footer, column))
+    kept = scratch / "names"
+    row = 0
+    with kept.open("w", encoding="utf-8", newline="") as file:
+        for group, rows, length in groups:
+            first = 0
+            for batch in _batches(open_column(footer, read, size=size), group, path):
+                names = [_quoted(name, column, row + at) for at, name in enumerate(leaf_values(batch).to_pylist())]
+                file.writelines(f"{name} {row + at:0{_ROW_DIGITS}d}\n" for at, name in enumerate(names))
+                yield group, first, length, names
+                first, row = first + len(names), row + len(names)
+            if first != rows:
+                raise ValueError(
+                    f"is damaged: its row group {group} has {counted(first, 'name')} for {counted(rows, 'row')}"
+                )
+    with kept.open(encoding="utf-8", newline="") as file:
+        _require_different((line.rstrip("\n") for line in file), column, scratch=scratch)
+
+
+def _require_different(lines: Iterator[str], column: str, *, scratch: Path) -> None:
+    """Raise ValueError if two lines have the same name, which is followed by a row."""
+    previous, before = "", ""
+    for line in sort_externally(lines, folder=scratch):
+        name, _, row = line.partition(" ")
+        if name == previous:
+            raise ValueError(
+                f"has the name {unquote(name)!r} twice in its column `{column}`, in rows {int(before):,} and "
+                f"{int(row):,}; names tell images apart, so take another column, or leave out source.parquet.name"
+            )
+        previous, before = name, row
+
+
+def _groups(footer: Footer, column: str, read: _Read) -> Iterator[tuple[int, int, int]]:
+    """Yield each row group that has rows: its number, its rows and their average bytes. Raise ValueError if it can't be
+    read.
+    """
+    leaf, metadata = find_images(footer, column), footer.metadata
+    if path_of(footer, leaf) != column and metadata.num_rows and _has_nulls_only(metadata, leaf):
+        raise ValueError(
+            f"has {counted(metadata.num_rows, 'row')} and no image: `{column}` has paths to other files, and no bytes. "
+            "Embed the images when you write it (datasets.table.embed_table_storage)"
+        )
+    for group in range(metadata.num_row_groups):
+        rows, chunk = metadata.row_group(group).num_rows, metadata.row_group(group).column(leaf)
+        if not rows:
+            continue
+        begin, length = footer.chunk(group, leaf)
+        if not _can_unpack(chunk.compression):
+            raise ValueError(f"is compressed by {chunk.compression}, which can't be read; write it with zstd, or plain")
+        unpacked = chunk.total_uncompressed_size
+        # Smaller ones can't have a page that is too large.
+        if unpacked > MAX_PAGE_BYTES and (page := _first_page_bytes(read, begin, length)) > MAX_PAGE_BYTES:
+            raise ValueError(too_large(group, page))
+        yield group, rows, max(1, unpacked // rows)
+
+
+def _has_nulls_only(metadata: pq.FileMetaData, leaf: int) -> bool:
+    """Return whether the footer says that no row has a value."""
+    for group in range(metadata.num_row_groups):
+        chunk = metadata.row_group(group).column(leaf)
+        known = chunk.statistics
+        if known is None or not known.has_null_count or known.null_count < chunk.num_values:
+            return False
+    return True
+
+
+def _first_page_bytes(read: _Read, begin: int, length: int) -> int:
+    header = parse_header(read(begin, min(length, HEADER_BYTES)))
+    return max(header.unpacked_bytes, header.packed_bytes) if header is not None else 0
+
+
+def _can_unpack(compression: str) -> bool:
+    try:
+        return compression == "UNCOMPRESSED" or bool(pa.Codec.is_available(compression.lower()))
+    except ValueError:  # pyarrow doesn't know its name
+        return False
+
+
+def _batches(file: object, group: int, path: str) -> Iterator[pa.Array]:
+    try:
+        for batch in file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=[path], use_threads=False):  # type: ignore[attr-defined]
+            yield batch.column(0)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"is damaged in its row group {group}: {str(error).splitlines()[0]}") from None
+
+
+def _quoted(name: object, column: str, row: int) -> str:
+    """Return a name as it stands in a URI. Raise ValueError if there is none."""
+    if name is None or name == "":
+        raise ValueError(f"has no name in its column `{column}` in row {row:,}; leave out source.parquet.name")
+    return member_uri("", str(name))[1:]
+
+
+def _read(file: Path) -> Iterator[Row]:
+    """Yield what is in the file, and delete it."""
+    with file.open(encoding="utf-8") as lines:
+        uri, version, column, footer = json.loads(next(lines))
+        for line in lines:
+            group, first, length, names = json.loads(line)
+            for row, name in enumerate(names, first):
+                place = ParquetRow(
+                    file=uri, version=version, column=column, footer=footer, group=group, row=row, length=length
+                )
+                yield f"{uri}#{name}", place
+    file.unlink()

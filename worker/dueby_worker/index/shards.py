@@ -1,0 +1,94 @@
+"""List the images in tar shards, as webdataset writes them: which tars a URI names, and what is in each.
+
+`s3://bucket/{000..127}.tar` names tars by braces, `s3://bucket/*.tar` by a glob, and both may stand in one URI. The
+order is that of the URI, and in a tar that of the tar: it is the order in which workers read, so it isn't sorted.
+
+Tars are listed side by side (objects.py), since a tar's headers have to be read one after another.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from dueby_api.errors import Invalid
+from dueby_api.words import counted
+from dueby_worker.images.members import Member
+from dueby_worker.index.braces import expand
+from dueby_worker.index.chunks import Row
+from dueby_worker.index.objects import find_objects, list_each
+from dueby_worker.index.tar_members import UNPACK, list_members
+from dueby_worker.storage.retry import RetryPolicy
+from dueby_worker.storage.store import Store, Unavailable
+from dueby_worker.storage.stores import open_store
+from dueby_worker.storage.uris import member_uri, split
+
+FIELD = "spec.source.uri"
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
+
+
+def names_shards(uri: str) -> bool:
+    """Return whether the absolute URI names tars. Raise Invalid if it names compressed ones."""
+    try:
+        first = next(iter(expand(split(uri)[1]))).lower()
+    except ValueError:
+        # It is a glob, whose reader says what is wrong with its braces.
+        return False
+    if first.endswith(_COMPRESSED):
+        raise Invalid(FIELD, f"{uri} is compressed: {UNPACK}")
+    return first.endswith(".tar")
+
+
+def list_shards(uri: str, *, scratch: Path, retry: RetryPolicy) -> Iterator[Row]:
+    """Yield each image's URI and where it is. Raise Invalid, with the shard, if one is missing or damaged."""
+    root, path = split(uri)
+    store = open_store(root, field=FIELD, retry=retry)
+    try:
+        shards = find_objects(store, path, kind="tars", require=_require_tar)
+        yield from list_each(shards, partial(_list, store), _read, scratch=scratch)
+    except (ValueError, Unavailable) as error:
+        raise Invalid(FIELD, f"{uri}: {error}") from None
+
+
+def _require_tar(name: str) -> None:
+    if not name.lower().endswith(".tar"):
+        raise ValueError(f"{name} isn't named .tar, and the first one is; all must be tars, or none")
+
+
+def _list(store: Store, shard: str, file: Path, stop: threading.Event) -> Path:
+    """Write what is in the tar to the file: its URI and version, and a line for each image."""
+
+    def read(offset: int, length: int) -> bytes:
+        if stop.is_set():
+            raise Unavailable("nobody waits for it any more")
+        return store.retry.call(lambda: _whole(store, shard, offset, length), what=store.uri, cancelled=stop)
+
+    uri = store.uri_of(shard)
+    try:
+        version = store.retry.call(lambda: store.version_once(shard), what=store.uri, cancelled=stop)
+        with file.open("w", encoding="utf-8") as lines:
+            print(json.dumps([uri, str(version)]), file=lines)
+            for found in list_members(read, size=version.size, block_bytes=store.request_bytes):
+                place = (found.offset, found.length, found.header)
+                print(json.dumps([member_uri(uri, found.name), *place]), file=lines)
+    except (ValueError, Unavailable) as error:
+        raise Invalid(FIELD, f"{uri}: {error}") from None
+    return file
+
+
+def _whole(store: Store, shard: str, offset: int, length: int) -> bytes:
+    data = store.read_range_once(shard, offset, length)
+    if len(data) != length:
+        raise Unavailable(f"it became shorter while it was read, by {counted(length - len(data), 'byte')}")
+    return data
+
+
+def _read(file: Path) -> Iterator[Row]:
+    """Yield what is in the file, and delete it."""
+    with file.open(encoding="utf-8") as lines:
+        shard, version = json.loads(next(lines))
+        for line in lines:
+            uri, offset, length, header = json.loads(line)
+            yield uri, Member(shard=shard, version=version, offset=offset, length=length, header=header)
+    file.unlink()

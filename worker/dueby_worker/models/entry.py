@@ -1,0 +1,63 @@
+"""What depends on a model's name alone: how its network is built, and which weights are published for it."""
+
+import os.path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from dueby_api.inference_job import Model
+from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.models.weights import State
+
+# The name of the weights that are recommended for a model, and of random ones.
+DEFAULT = "DEFAULT"
+NO_WEIGHTS = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedWeights:
+    """Weights that are known by a name."""
+
+    name: str
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    """At the image size at which the weights were evaluated."""
+    fetch: Callable[[], Path | State]
+    """Returns the path of their file, downloaded if need be, or their tensors, if another library has read them.
+
+    Raises Invalid if they are not available here.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """What depends on a model's name alone."""
+
+    name: str
+    published: Mapping[str, PublishedWeights]
+    """The weights by name, including DEFAULT."""
+    build: Callable[..., nn.Module]
+    """build(image_size=, classes=, trained=) returns the network with random weights.
+
+    `trained` says that weights will be loaded into it.
+    """
+    rename: Callable[[State], State]
+    """Turns older or foreign names of weights into the network's own."""
+    any_size: bool
+    """Whether the weights fit every image size. A vision transformer's do not: they hold a position for each patch."""
+    files: tuple[Path, ...] | None = ()
+    """The files that the entry itself was read from; None if only another library knows which files the model has."""
+    code: str = ""
+    """Digest of the code that the network came with, if that is not DueBy's or a library's."""
+    are_probabilities: bool = False
+    """Whether the network's values are probabilities already, and not logits."""
+
+
+def weights_folder(spec: Model) -> Path | None:
+    """Return the folder that the specification's weights are; None if they are something else."""
+    folder = Path(os.path.expanduser(spec.weights))
+    # Not Path.is_dir, which raises for a text that can't be a path, such as one with a NUL.
+    is_folder = spec.weights not in (DEFAULT, NO_WEIGHTS) and os.path.isdir(folder)
+    return folder if is_folder else None

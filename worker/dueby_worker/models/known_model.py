@@ -1,0 +1,141 @@
+"""What the fingerprint of a job needs of its model, kept from the last time that it was loaded on this machine.
+
+The index step needs no network, but labels, preprocessing and the digest of the weights, and to load a network for them
+takes seconds, in which the job's devices wait. So whoever loads a model notes these in the folder for what takes time
+once, with every file that they depend on: weights, labels, torch, and the code beside this file. What is noted holds as
+long as none of the files was touched. Where nothing is noted, the model is loaded.
+
+Every worker loads its model and computes the fingerprint itself. If it should ever differ from what was noted, the
+worker refuses the job, and has noted the right one before.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import Model
+from dueby_api.output import Output
+from dueby_api.schema import Spec, decode
+from dueby_worker.models.preprocessing import Preprocessing
+
+# Whoever knows the model already is spared torch.
+if TYPE_CHECKING:
+    from dueby_worker.models.loading import LoadedModel
+
+_FOLDER = "models"
+_LIBRARIES = ("torch", "torchvision")
+log = logging.getLogger(__name__)
+
+
+class FileStamp(Spec, frozen=True, kw_only=True):
+    """A file as it was. Nobody can change its content and leave the time of its last change as it is."""
+
+    path: str
+    size: int
+    changed_ns: int
+    """Nanoseconds since 1970, by the file system's clock."""
+
+
+class KnownModel(Spec, frozen=True, kw_only=True):
+    """A model that was loaded once, without its network."""
+
+    name: str
+    labels: tuple[str, ...]
+    """A label for each class, in the order of the network's outputs."""
+    preprocessing: Preprocessing
+    weights_digest: str
+    """As LoadedModel has it."""
+    output: Output
+    """What becomes of the network's values, which suits the network."""
+    warnings: tuple[str, ...]
+    """Sentences that the user must see."""
+    files: tuple[FileStamp, ...]
+    """What all of this depends on."""
+
+
+def know_model(spec: Model, output: Output, cache_dir: Path | None) -> KnownModel:
+    """Return what is noted of the model with this output, and log its warnings; load and note it if nothing is.
+
+    Raise Invalid if the job or its weights are wrong.
+    """
+    if (known := _recall(spec, output, cache_dir)) is not None:
+        for warning in known.warnings:
+            log.warning("%s", warning)
+        return known
+    from dueby_worker.models.loading import load_model
+
+    return note_model(spec, load_model(spec, output), cache_dir)
+
+
+def is_known(spec: Model, output: Output, cache_dir: Path | None) -> bool:
+    """Return whether something is noted of the model with this output, and holds."""
+    return _recall(spec, output, cache_dir) is not None
+
+
+def note_model(spec: Model, loaded: "LoadedModel", cache_dir: Path | None) -> KnownModel:
+    """Return what is to be known of a model that was loaded; note it in `cache_dir`, if there is one.
+
+    Nothing is noted of a model whose files only another library knows.
+    """
+    libraries = [Path(found.origin) for name in _LIBRARIES if (found := find_spec(name)) and found.origin]
+    known = KnownModel(
+        name=loaded.name,
+        labels=loaded.labels,
+        preprocessing=loaded.preprocessing,
+        weights_digest=loaded.weights_digest,
+        warnings=loaded.warnings,
+        output=loaded.output,
+        files=_stamps([*(loaded.files or ()), *libraries, *sorted(Path(__file__).parent.glob("*.*"))]),
+    )
+    if cache_dir is not None and loaded.files is not None and known != _recall(spec, loaded.output, cache_dir):
+        # What can't be noted costs the next index step some seconds, and this job nothing.
+        with suppress(OSError):
+            _write(_place(spec, loaded.output, cache_dir), json.dumps(known.document()).encode())
+    return known
+
+
+def _recall(spec: Model, output: Output, cache_dir: Path | None) -> KnownModel | None:
+    """Return what is noted of the model; None if nothing is, or if a file has changed since."""
+    if cache_dir is None:
+        return None
+    place = _place(spec, output, cache_dir)
+    try:
+        known = decode(KnownModel, place.read_bytes(), origin=str(place))
+        is_as_it_was = known.files == _stamps(Path(stamp.path) for stamp in known.files)
+    except (OSError, Invalid):  # nothing is there, or what another version has noted; or a file is gone
+        return None
+    return known if is_as_it_was else None
+
+
+def _place(spec: Model, output: Output, cache_dir: Path) -> Path:
+    """Return the path of what is noted of the model with this output, in whatever folder the job was started."""
+    own = [spec.name, _absolute(spec.weights), spec.image_size, _absolute(spec.labels), spec.classes]
+    question = [*own, output.resolved.document()]
+    return cache_dir / _FOLDER / f"{hashlib.sha256(json.dumps(question).encode()).hexdigest()}.json"
+
+
+def _absolute(written: str | None) -> str | None:
+    """Return the path of a file in full, and whatever else as it is, such as the name of weights."""
+    path = os.path.expanduser(written or "")
+    return os.path.abspath(path) if os.path.isfile(path) else written
+
+
+def _stamps(paths: Iterable[Path]) -> tuple[FileStamp, ...]:
+    found = [(path.absolute(), path.stat()) for path in paths]
+    return tuple(FileStamp(path=str(path), size=stat.st_size, changed_ns=stat.st_ctime_ns) for path, stat in found)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write the file at once: workers that start together note the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(data)
+    os.replace(file.name, path)
