@@ -10,10 +10,12 @@ may write it at the same time.
 
 import importlib.util
 import io
+import logging
 import os
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -156,7 +158,7 @@ def convert(loaded: LoadedModel) -> Any:
     side = loaded.preprocessing.crop_side
     example = torch.zeros(_TRACED_IMAGES, side, side, 3, dtype=torch.uint8)
     # OpenVINO calls torch.jit.trace. Converting by way of torch.export takes twice as long and gives the same network.
-    with quiet_tracing(), torch.no_grad():
+    with quiet_tracing(), _same_logging(), torch.no_grad():
         network = Network(loaded.module, loaded.preprocessing).eval()
         try:
             return _import_openvino().convert_model(network, example_input=example, input=[-1, side, side, 3])
@@ -164,6 +166,18 @@ def convert(loaded: LoadedModel) -> Any:
         except Exception as error:
             sentence = f"OpenVINO can't convert {loaded.name}: {first_line(error)}; use the engine eager"
             raise Invalid("spec.model.engine", sentence) from None
+
+
+@contextmanager
+def _same_logging() -> Iterator[None]:
+    """Leave the root logger as it was: OpenVINO mutes warnings while it converts, and leaves them so if it can't."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters[:], root.handlers[:] = filters, handlers
 
 
 def _read_onnx(graph: OnnxGraph, preprocessing: Preprocessing) -> Any:

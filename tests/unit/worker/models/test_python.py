@@ -1,5 +1,6 @@
 """Networks that people's own code makes: they answer as they are, and what fails becomes a sentence."""
 
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,6 +171,15 @@ def test_a_network_that_can_not_be_converted_is_refused_by_that_engine_alone() -
     build_engine(name="eager", loaded=loaded, **options)
     with pytest.raises(Invalid, match=r"OpenVINO can't convert python/own_network:make: .*; use the engine eager"):
         build_engine(name="openvino", loaded=loaded, **options)
+
+
+def test_a_network_that_can_not_be_converted_mutes_nobody() -> None:
+    root = logging.getLogger()
+    before = root.level, list(root.filters), list(root.handlers)
+    loaded = load(CODE.replace("return self.head", "assert not torch.jit.is_tracing()\n        return self.head"))
+    with pytest.raises(Invalid, match="OpenVINO can't convert"):
+        build_engine(name="openvino", loaded=loaded, mini_batch_size=2, precision="fp32", threads=1, cache_dir=None)
+    assert (root.level, root.filters, root.handlers) == before
 
 
 def test_a_file_does_not_take_the_place_of_a_library() -> None:
