@@ -27,8 +27,6 @@ from dueby_planner.calendar.tables import Tables
 
 GIVING_WAY: tuple[DeadlineClass, ...] = ("BestEffort", "Relaxed", "Soft")
 """The tables that a Hard or a Soft job is placed on, in this order: first beside all workers."""
-_WORTH_IT = 100
-"""All are placed anew once more where that has brought a place to one more job for so many that have one."""
 
 
 def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
@@ -50,25 +48,12 @@ def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[
     for job, reservation in together or _place_beside_all(draft, hard, optional=hard) or ():
         draft.add(job, reservation, beside="BestEffort")
     draft = _place_hard(draft, _without_place(jobs, draft, "Hard"))
-    draft = _place_anew(jobs, draft)
+    # Once: what this leaves out has its turn in the next pass, and seldom gets a place then.
+    if (anew := _anew(draft, _without_place(jobs, draft, "Hard"))) is not None:
+        draft = _place_hard(anew, _without_place(jobs, anew, "Hard"))  # it may have made room for others, too
     draft = hand_over(draft, _without_place(jobs, draft, "Hard"), running) or draft
     for job in _without_place(jobs, draft, "Soft"):
         draft.place(job, *GIVING_WAY)
-    return draft
-
-
-def _place_anew(jobs: Sequence[CalendarJob], draft: Draft) -> Draft:
-    """Place all Hard jobs anew, and again while that brings a place to so many more that it is worth its time.
-
-    Jobs that could still be brought a place get it in a later pass.
-    """
-    before = gained = len(_hard(draft))
-    while gained * _WORTH_IT >= before:
-        anew = _anew(draft, _without_place(jobs, draft, "Hard"))
-        if anew is None:
-            break
-        draft = _place_hard(anew, _without_place(jobs, anew, "Hard"))  # it may have made room for others, too
-        before, gained = len(draft.placed), len(draft.placed) - before
     return draft
 
 
@@ -103,15 +88,11 @@ def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
     free, promised = draft.pool.free["Hard"], _hard(draft)
     held = _Promised(promised)
     candidates = [job for job in new if _may_fit(job, held, free)]
-    while candidates:
-        jobs = [*(placed.job for placed in promised), *candidates]
-        placed = place_set(jobs, free, draft.pool, optional={job.name for job in candidates})
-        if placed is not None:
-            anew = [Placed(job, reservation, "Hard", kept=False) for job, reservation in placed]
-            return Draft(draft.pool, anew) if len(anew) > len(promised) else None
-        # They took the place of a promised job.
-        candidates = candidates[: len(candidates) // 4]
-    return None
+    jobs = [*(placed.job for placed in promised), *candidates]
+    placed = place_set(jobs, free, draft.pool, optional={job.name for job in candidates})
+    if placed is None or len(placed) <= len(promised):
+        return None
+    return Draft(draft.pool, [Placed(job, reservation, "Hard", kept=False) for job, reservation in placed])
 
 
 class _Promised:

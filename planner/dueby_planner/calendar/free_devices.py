@@ -43,6 +43,7 @@ class Taken(NamedTuple):
 
 
 _BEGIN = itemgetter(0)
+_new = tuple.__new__
 # To take one device after the other copies all steps each time; from so many on, they are taken together.
 _MANY = 8
 
@@ -146,19 +147,24 @@ def _without_one(free: FreeDevices, taken: Taken) -> FreeDevices:
     first = bisect_right(free, from_us, key=_BEGIN) - 1
     # The steps beside them may have become equal to these.
     begin, end = max(0, first - 1), first + len(steps) + 1
-    changed = [(max(from_us, at_us), min(to_us, until_us), there - devices) for at_us, until_us, there in steps]
     head, tail = (steps[0].from_us, from_us, steps[0].free), (to_us, steps[-1].to_us, steps[-1].free)
+    changed = [(at_us, until_us, there - devices) for at_us, until_us, there in steps]
+    changed[0] = (max(from_us, head[0]), *changed[0][1:])
+    changed[-1] = (changed[-1][0], min(to_us, tail[1]), changed[-1][2])
     return free[:begin] + _joined([*free[begin:first], head, *changed, tail, *free[end - 1 : end]]) + free[end:]
 
 
 def _joined(steps: Iterable[tuple[int, int, int]]) -> FreeDevices:
     """Return the steps, those together that have the same number, and at least none."""
     joined: list[Step] = []
+    before = -1
     for from_us, to_us, there in steps:
-        count = max(0, there)
+        count = there if there > 0 else 0
         if from_us >= to_us:
             continue
-        if joined and joined[-1].free == count:
-            from_us = joined.pop().from_us
-        joined.append(Step(from_us, to_us, count))
+        if count == before:
+            from_us = joined.pop()[0]
+        # As Step() does it, but without a call of it: here is where large calendars take most of their time.
+        joined.append(_new(Step, (from_us, to_us, count)))
+        before = count
     return tuple(joined)

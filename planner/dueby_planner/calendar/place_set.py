@@ -25,29 +25,43 @@ def place_set(
 ) -> Reservations | None:
     """Return reservations on what is `free` of the pool with which the jobs are in time; None if none were found.
 
-    The `optional` jobs, by name, are left out where no place is found for them. Once that has happened although jobs
-    were levelled, none are levelled for another one: where one job finds no place, others seldom do, and to try it for
-    each takes long.
+    The `optional` jobs, by name, are left out where no place is found for them, or where one of the others finds none
+    beside them. Once no place has been found for one although jobs were levelled, none are levelled for another one:
+    where one job finds no place, others seldom do, and to try it for each takes long.
     """
     placed: Reservations = []
     left = [free]
     """What is left beside the first 0, 1, 2, ... of them."""
-    may_level = True
-    ordered = by_deadline(jobs)
-    names = {group.device_class for job in ordered for group in job.problem.groups}
-    for job in ordered:
-        is_optional = job.name in optional
-        reservation = place_job(job, left[-1])
-        if reservation is not None:
+    queue = by_deadline(jobs)
+    names = {group.device_class for job in queue for group in job.problem.groups}
+    may_level, leave_out, at = True, 1, 0
+    while at < len(queue):
+        job, is_optional = queue[at], queue[at].name in optional
+        at += 1
+        if (reservation := place_job(job, left[-1])) is not None:
             placed.append((job, reservation))
             left.append(_less(left[-1], job, reservation, pool))
-        elif (may_level or not is_optional) and _has_room(job, left[-1], names):
-            may_level = _make_room(job, placed, left, pool)
-            if not may_level and not is_optional:
+            continue
+        if (may_level or not is_optional) and _has_room(job, left[-1], names):
+            if _make_room(job, placed, left, pool):
+                continue
+            may_level = may_level and not is_optional
+        if not is_optional:
+            # Go back to before the last optional jobs, and on without them; each time it is twice as many.
+            first = _latest(placed, optional, leave_out)
+            if first is None:
                 return None
-        elif not is_optional:
-            return None
+            began = queue.index(placed[first][0])
+            del placed[first:], left[first + 1 :]
+            queue[began:at] = [each for each in queue[began:at] if each.name not in optional]
+            at, leave_out = began, 2 * leave_out
     return placed
+
+
+def _latest(placed: Reservations, optional: Collection[str], count: int) -> int | None:
+    """Return where the last `count` optional jobs begin, or all of them if they are fewer; None if there are none."""
+    at = [index for index, (job, _) in enumerate(placed) if job.name in optional]
+    return at[-count:][0] if at else None
 
 
 def _has_room(job: CalendarJob, free: Free, names: Iterable[str]) -> bool:
