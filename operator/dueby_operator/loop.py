@@ -33,6 +33,7 @@ from dueby_operator.kube.worker_client import WorkerClient
 from dueby_operator.metrics import count_fault, count_request, record_reconcile
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
+from dueby_operator.pace import Pace
 from dueby_operator.reconciler import Reconciler
 from dueby_operator.settings import OperatorSettings
 from dueby_operator.tables import Tables
@@ -158,9 +159,10 @@ class ControlLoop:
 
     async def repeat(self, work: Pass) -> None:
         """Reconcile again and again: when something has happened, and when it is due."""
-        backoff = Backoff(first_s=FIRST_PAUSE_S, last_s=LAST_PAUSE_S)
+        backoff, pace = Backoff(first_s=FIRST_PAUSE_S, last_s=LAST_PAUSE_S), Pace()
         while True:
             self.wake.clear()
+            pace.begin()
             began_s = self._clock_s()
             try:
                 pause_s = await work.reconcile()
@@ -177,7 +179,7 @@ class ControlLoop:
                     self._page.show(work.snapshot, work.left)
                 self._passes.worked()
                 backoff.reset()
-                await self._rest(pause_s)
+                await self._rest(pace.rest_s(pause_s))
 
     async def _act(self, tables: Tables) -> None:
         """Reconcile while the Lease is held; take it again whenever it is lost."""
