@@ -31,6 +31,7 @@ from dueby_worker.images.picture import Picture
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.system.end_with_parent import end_with_parent
+from dueby_worker.system.scratch import room_for_sockets
 
 # Of each child, beside others: enough for photos of 30 million pixels in every format.
 SHARED_BYTES = 512 * 1024**2
@@ -95,7 +96,8 @@ class IsolatedDecoder:
         self._alone = threading.Lock()
         _context.set_forkserver_preload(_DECODERS)
         # It loads the decoders while the caller does something else.
-        forkserver.ensure_running()
+        with room_for_sockets():
+            forkserver.ensure_running()
 
     def decode(self, data: bytes) -> Decoded:
         """Decode the image in a child. Raise UnreadableImage, with one sentence, if that is not possible."""

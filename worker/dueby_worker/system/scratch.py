@@ -16,6 +16,8 @@ from dueby_worker.system.owner_lock import hold, is_left
 _PREFIX = "dueby-scratch-"
 # multiprocessing puts a socket below the folder, whose name adds 32 characters, and the kernel takes 107 in all.
 _MAX_PATH = 107 - 32
+# Where that socket goes if the folder's own path is too long. POSIX systems have this one.
+_SHORT = "/tmp"
 
 
 @contextmanager
@@ -39,6 +41,18 @@ def scratch_folder(purpose: str, *, parent: Path | None = None) -> Iterator[Path
 def temporary_files_in(folder: Path) -> dict[str, str]:
     """Return what to add to the environment of a child, so that its temporary files go with the folder."""
     return {"TMPDIR": str(folder)} if len(str(folder)) <= _MAX_PATH else {}
+
+
+@contextmanager
+def room_for_sockets() -> Iterator[None]:
+    """Let multiprocessing choose its temporary folder here, where its sockets' paths are not too long."""
+    chosen = tempfile.gettempdir()
+    if len(chosen) > _MAX_PATH:
+        tempfile.tempdir = _SHORT
+    try:
+        yield
+    finally:
+        tempfile.tempdir = chosen
 
 
 def sweep_scratch(parent: Path) -> None:

@@ -1,6 +1,9 @@
 """Decoding in processes that an image may kill. tests/integration/test_poison.py has images that do kill them."""
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +52,26 @@ def test_an_image_that_can_not_be_decoded_has_the_same_error(decoder: IsolatedDe
         with pytest.raises(UnreadableImage) as there:
             decoder.decode(data)
         assert str(there.value) == str(here.value)
+
+
+def test_the_folder_for_temporary_files_may_have_a_long_path(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    script = """
+import sys, tempfile
+from pathlib import Path
+from support.pictures import SMALL
+from dueby_worker.images.isolation import IsolatedDecoder
+
+decoder = IsolatedDecoder(preprocessing=SMALL, max_pixels=10**8, processes=1)
+print(decoder.decode(Path(sys.argv[1]).read_bytes()).picture.pixels.shape, tempfile.gettempdir())
+decoder.close()
+"""
+    (tmp_path / "photo.jpg").write_bytes(encode(photo(), "JPEG"))
+    command = [sys.executable, "-c", script, str(tmp_path / "photo.jpg")]
+    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == f"(32, 32, 3) {folder}\n", done.stderr
 
 
 def test_an_image_that_needs_more_memory_than_its_share_is_decoded_alone(decoder: IsolatedDecoder) -> None:
