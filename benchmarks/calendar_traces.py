@@ -12,7 +12,8 @@ calendar_traces_elasticflow.py.
 - late: jobs that were not refused, and ended after their deadline.
 - GPU time: of a job's workers, over its work and one start on each of the fewest GPUs that could be in time; the mean
   over the jobs that were not refused.
-- stops: workers that were stopped while there was work left, for each job.
+- stops: workers that were stopped while there was work left, for each job; of DueBy's, in parentheses, those that were
+  stopped because their job was planned again, and not to hand devices over to a job that had no place.
 - load: the work of all jobs over what the GPUs could do while they arrive. With --load the times between arrivals are
   stretched or cut; how long a job may take stays as it is.
 """
@@ -130,6 +131,7 @@ def compare(jobs: Sequence[TraceJob], *, gpus: int, noise: Noise, seed: int) -> 
             over = simulate(jobs, policy, gpus=gpus, noise=noise, seed=seed, show=show)
             row = {"policy": name, **summary(over), "seconds": round(time.perf_counter() - began_s, 1)}
             if isinstance(policy, DueBy):
+                row["replanned"] = round(policy.replanned / len(over), 3)
                 row["decisions"] = len(policy.decide_s)
                 row["decideMs"] = round(1e3 * mean(policy.decide_s), 2)
                 row["decideMs95"] = round(1e3 * quantiles(policy.decide_s, n=20)[-1], 2)
@@ -172,7 +174,7 @@ def tell(run: Document) -> None:
             f"{row['late']:,}",
             f"{row['refused']:,}",
             "" if row["gpuTime"] is None else f"{row['gpuTime']:.3f}",
-            f"{row['stops']:.2f}",
+            f"{row['stops']:.2f}" + (f" ({row['replanned']:.2f})" if "replanned" in row else ""),
             f"{row['decideMs']:.1f}, {row['decideMs95']:.1f}" if "decideMs" in row else "",
         )
     console.print(table)

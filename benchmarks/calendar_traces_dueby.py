@@ -51,6 +51,8 @@ class DueBy:
         self.assignments: dict[str, list[Assignment]] = {}
         """By job, of all its workers by their numbers."""
         self.decide_s: list[float] = []
+        self.replanned = 0
+        """Workers that were stopped because their jobs were planned again, and not to hand their devices over."""
         self.pause_us = PASS_US
 
     def act(self, cluster: Cluster, arrived: Sequence[Job]) -> int | None:
@@ -96,6 +98,7 @@ class DueBy:
             if isinstance(action, StopWorkers):
                 # Who gives way has been asked early enough to end its part first.
                 saves = action.reason == "GaveWay"
+                self.replanned += 0 if saves else len(action.workers)
                 for name in action.workers:
                     cluster.stop(job, job.workers[int(name.removeprefix("w"))], saves=saves)
 
