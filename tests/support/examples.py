@@ -16,11 +16,12 @@ USUAL_EXAMPLES, DEEP_EXAMPLES = 20, 1000
 
 def load_profiles() -> None:
     """Register the profiles and load the ordinary one; CI tries the same examples in every run."""
-    # Times vary on a shared machine, so no test fails for being slow once.
+    # Times vary on a shared machine, so no test fails for being slow once, be it at drawing its examples.
+    patient: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
     settings = hypothesis.settings
-    settings.register_profile("usual", deadline=None, max_examples=USUAL_EXAMPLES)
-    settings.register_profile("ci", deadline=None, max_examples=USUAL_EXAMPLES, derandomize=True)
-    settings.register_profile(DEEP, deadline=None, max_examples=DEEP_EXAMPLES)
+    settings.register_profile("usual", max_examples=USUAL_EXAMPLES, **patient)
+    settings.register_profile("ci", max_examples=USUAL_EXAMPLES, derandomize=True, **patient)
+    settings.register_profile(DEEP, max_examples=DEEP_EXAMPLES, **patient)
     settings.load_profile("ci" if os.environ.get("CI") else "usual")
 
 

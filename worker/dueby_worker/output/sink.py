@@ -173,7 +173,7 @@ class KnownParts:
         self._store = store
         self._clock = clock
         self._known: set[int] = set()
-        self._is_watched = True
+        self._watched_enough = threading.Event()
         self._changed = threading.Condition()
         self._next_listing_s = clock()
 
@@ -188,27 +188,28 @@ class KnownParts:
 
     def check(self, part: int) -> bool:
         """Return whether the part is in the sink now, at the cost of one request if that is not known."""
-        if part not in self:
-            if not self._store.exists(part_name(self.grid, part)):
-                return False
-            self.add(part)
-        return True
+        return part in self or self._look(part)
 
     def watch(self, parts: Collection[int]) -> None:
         """Check the missing ones of `parts`, which may grow, every second until the sink is full or `stop_watching`."""
         pause_s = _MIN_WATCH_INTERVAL_S
-        while self._is_watched and not self.is_complete:
+        while not (self._watched_enough.is_set() or self.is_complete):
             with self._changed:
                 self._changed.wait(pause_s)
             started_s = self._clock()
             for part in set(parts) - self._known:
-                self.check(part)
+                try:
+                    self._look(part, cancelled=self._watched_enough)
+                except Transient:
+                    if self._watched_enough.is_set():
+                        return
+                    raise
             pause_s = max(_MIN_WATCH_INTERVAL_S, (self._clock() - started_s) / _LISTING_SHARE)
 
     def stop_watching(self) -> None:
         """End `watch`, in whatever thread it runs."""
+        self._watched_enough.set()
         with self._changed:
-            self._is_watched = False
             self._changed.notify_all()
 
     def wait_for(self, parts: Collection[int], *, limit_s: float) -> None:
@@ -232,6 +233,13 @@ class KnownParts:
         """Return the parts that are not known to be in the sink."""
         with self._changed:
             return set(range(self.grid.parts)) - self._known
+
+    def _look(self, part: int, *, cancelled: threading.Event | None = None) -> bool:
+        """Ask the store for the part. Raise Transient if it doesn't answer and it is cancelled."""
+        is_there = self._store.exists(part_name(self.grid, part), cancelled=cancelled)
+        if is_there:
+            self.add(part)
+        return is_there
 
     def __contains__(self, part: int) -> bool:
         return part in self._known

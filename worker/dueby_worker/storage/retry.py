@@ -17,6 +17,8 @@ from dueby_api.errors import Transient
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
+# Not the module's own: nobody who seeds that shall find that a store was asked again meanwhile.
+_chance = random.Random()
 # 2 to the power of this, times any first pause, is longer than any max_pause_s; a higher power overflows a float.
 _MAX_DOUBLINGS = 30
 
@@ -102,7 +104,7 @@ class RetryPolicy:
     def _pause_s(self, attempt: int) -> float:
         """Return the pause after this attempt. It is partly random, so that workers do not all come back at once."""
         pause_s: float = self.first_pause_s * 2 ** min(attempt - 1, _MAX_DOUBLINGS)
-        return min(pause_s, self.max_pause_s) + random.uniform(0, self.first_pause_s)
+        return min(pause_s, self.max_pause_s) + _chance.uniform(0, self.first_pause_s)
 
 
 DEFAULT_RETRY = RetryPolicy()

@@ -10,6 +10,7 @@ Parts are committed with `create`: a reader sees the whole object or none, and o
 local_store.py and object_store.py say how each store gets there.
 """
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -103,9 +104,12 @@ class Store(ABC):
         """Write the object, whether it exists or not. All or nothing, durable."""
         self._write(lambda: self._replace(path, data))
 
-    def exists(self, path: str) -> bool:
-        """Return whether the object exists now. A folder is not an object."""
-        return self._use(lambda: self._exists(path))
+    def exists(self, path: str, *, cancelled: threading.Event | None = None) -> bool:
+        """Return whether the object exists now. A folder is not an object.
+
+        Once `cancelled` is set, the store is not asked again, and its failure is raised as Transient.
+        """
+        return self._ask(lambda: self._judge(lambda: self._exists(path)), cancelled=cancelled)
 
     def list_names(self, folder: str = "") -> list[str]:
         """Return the sorted names of the objects directly in the folder; none if there is no such folder."""
@@ -178,8 +182,8 @@ class Store(ABC):
                 raise Transient(str(failure)) from failure
             raise
 
-    def _ask(self, question: Callable[[], Answer]) -> Answer:
-        return self.retry.call(question, what=self.uri)
+    def _ask(self, question: Callable[[], Answer], *, cancelled: threading.Event | None = None) -> Answer:
+        return self.retry.call(question, what=self.uri, cancelled=cancelled)
 
     def uri_of(self, path: str) -> str:
         """Return the object's absolute URI."""

@@ -1,6 +1,8 @@
 """Taking a sink into use, being refused by one, emptying it, and knowing which parts it holds."""
 
 import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,11 @@ from dueby_worker.output.sink import (
     sweep_sink,
 )
 from dueby_worker.output.sink_manifest import SINK_MANIFEST, encode_sink_manifest
+from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
+from dueby_worker.telemetry.store_waits import StoreWaits
+from support.processes import wait_for
 from support.worker import COMPONENTS, a_manifest
 
 OTHERS: list[dict[str, Any]] = [
@@ -265,6 +270,20 @@ def test_watching_ends_when_it_is_told_to(store: Store) -> None:
     known_parts.stop_watching()
     known_parts.watch({9})
     assert not known_parts.is_complete
+
+
+def test_watching_ends_when_it_is_told_to_although_the_store_is_away(tmp_path: Path) -> None:
+    waits = StoreWaits("sink")
+    store = open_store(str(tmp_path / "sink"), retry=RetryPolicy(first_pause_s=60, total_s=600, waits=waits))
+    store.create("x", b"")
+    (tmp_path / "sink").rename(tmp_path / "elsewhere")
+    known_parts = KnownParts(store, GRID)
+    watching = threading.Thread(target=known_parts.watch, args=({9},), daemon=True)
+    watching.start()
+    wait_for(lambda: waits.longest(now_s=time.monotonic()) is not None, "a store that is waited for")
+    known_parts.stop_watching()
+    watching.join(30)
+    assert not watching.is_alive()
 
 
 def test_what_killed_writers_left_is_swept_beside_the_rows_and_all_that_goes_with_them(
