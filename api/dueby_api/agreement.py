@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from dueby_api.schema import Meta, Spec, field
+from dueby_api.schema import LenientSpec, Meta, field
+from dueby_api.words import counted
 
 Photos = Annotated[int, Meta(ge=1, le=10**6)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Agreement(Spec, frozen=True, kw_only=True):
+class Agreement(LenientSpec, frozen=True, kw_only=True):
     """How far the results of an engine at this precision are from plain fp32's, on photos."""
 
     photos: Photos
@@ -29,10 +30,10 @@ class Agreement(Spec, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         """The same for people, without a full stop."""
-        said = f"{self.same_top1:.1%} of {self.photos:,} photos have fp32's best class"
+        said = f"{self.same_top1:.1%} of {counted(self.photos, 'photo')} have fp32's best class"
         if self.max_difference is not None:
             said += f", its probability differs by up to {self.max_difference:.2g}"
         if self.labelled is None or self.accuracy is None or self.accuracy_fp32 is None:
             return said
         right = f"{self.accuracy:.1%} are right (fp32: {self.accuracy_fp32:.1%})"
-        return f"{said}; of {self.labelled:,} labelled photos {right}"
+        return f"{said}; of {counted(self.labelled, 'labelled photo')} {right}"

@@ -24,7 +24,12 @@ _MEASURED_AGAIN = "nothing: it is measured again; the message says by which Job,
 class Reason(Enum):
     """Every reason. Its value is its entry, so that naming a reason settles the condition and its status, too."""
 
-    INDEXED = ReasonEntry(ConditionType.INDEXED, "True", "Indexed", "The source is listed and frozen; N is known.")
+    INDEXED = ReasonEntry(
+        ConditionType.INDEXED,
+        "True",
+        "Indexed",
+        "The source is listed and frozen; N is known. At int8, the message says how far the results are from fp32's.",
+    )
     INDEXING = ReasonEntry(
         ConditionType.INDEXED,
         "False",
@@ -260,9 +265,7 @@ class Reason(Enum):
         ConditionType.CURRENT, "True", "Measured", "One would measure the same now, as far as can be known."
     )
     DRIVER_CHANGED = _OUTDATED(
-        "DriverChanged",
-        "GPU feature discovery's label of the node names another driver.",
-        _MEASURED_AGAIN,
+        "DriverChanged", "GPU feature discovery's label of the node names another driver.", _MEASURED_AGAIN
     )
     IMAGE_CHANGED = _OUTDATED(
         "ImageChanged",

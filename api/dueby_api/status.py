@@ -7,6 +7,7 @@ that another version of the operator wrote are ignored.
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
+from dueby_api.agreement import Agreement
 from dueby_api.conditions import Truth
 from dueby_api.errors import Invalid
 from dueby_api.input_cost import InputCost
@@ -178,6 +179,9 @@ class JobStatus(LenientSpec, frozen=True, kw_only=True):
     """What the results depend on: index, weights, model, image size, precision."""
     input_cost: InputCost | None = None
     """What reading and decoding an image costs, as the index step sampled it."""
+    agreement: Agreement | None = None
+    """How far the job's int8 network is from fp32, as the index step measured it on the job's images; absent at other
+    precisions, and where it was not measured."""
     part_size: int | None = None
     """Images in a part of a sink that was begun before, by another job or run; absent for a new one."""
     parts_there: PartsText | None = None

@@ -6,6 +6,7 @@ processes. It comes from outside, so every number is bounded and unknown fields 
 
 from typing import Annotated, Literal
 
+from dueby_api.agreement import Agreement
 from dueby_api.inference_job import MAX_N
 from dueby_api.input_cost import InputCost
 from dueby_api.parts import MAX_RUNS, PartsText
@@ -139,6 +140,8 @@ class IndexResult(LenientSpec, frozen=True, kw_only=True):
     """Classes that the model tells apart."""
     input_cost: InputCost | None = None
     """What getting and decoding an image costs."""
+    agreement: Agreement | None = None
+    """How far the job's int8 network is from fp32; absent at other precisions, and where it was not measured."""
     part_size: Annotated[int, Meta(ge=1, le=MAX_N)] | None = None
     """The part size of a sink that was begun before; absent for a new one."""
     parts_there: PartsText = ""

@@ -140,6 +140,8 @@ def _profiles(jobs: Sequence[InferenceJob], paths: Sequence[str], console: Conso
             console.print(Text(f"No profile of {model.name} in {home}: measuring this machine first."))
             from dueby.cli.profile import measure
 
-            measure(model, home, quick=True, source=source, console=console)
+            # At int8 the index step does it, with the very network that the workers run.
+            photos = None if model.precision == "int8" else source
+            measure(model, home, quick=True, source=photos, console=console)
             found = read_profiles([str(home)])
     return found

@@ -26,6 +26,7 @@ def first_snapshot(job: InferenceJob, indexed: Indexed, *, parts_there: Parts, a
             images=indexed.images,
             fingerprint=indexed.fingerprint,
             input_cost=indexed.cost,
+            agreement=indexed.agreement,
             part_size=indexed.part_size,
             conditions=merge_conditions((), found, generation=1, now_us=accepted_us),
         ),

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from dueby.local.processes import TICK_S, Processes
 from dueby.local.this_machine import cache_folder
+from dueby_api.agreement import Agreement
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import InferenceJob
@@ -52,6 +53,8 @@ class Indexed:
     part_size: int | None
     """The grid of a sink that was begun before; None for a new one."""
     cost: InputCost
+    agreement: Agreement | None = None
+    """How far the job's int8 network is from fp32; None if that was not measured."""
 
 
 def index(job: InferenceJob, folder: Path, say: Say | None = None) -> Indexed:
@@ -63,7 +66,11 @@ def index(job: InferenceJob, folder: Path, say: Say | None = None) -> Indexed:
     config = {**index_config(job), "cacheDir": str(cache_folder())}
     found = _run_step("index", config, folder, IndexResult, say)
     return Indexed(
-        images=found.images, fingerprint=found.fingerprint, part_size=found.part_size, cost=found.input_cost or FREE
+        images=found.images,
+        fingerprint=found.fingerprint,
+        part_size=found.part_size,
+        cost=found.input_cost or FREE,
+        agreement=found.agreement,
     )
 
 

@@ -126,13 +126,19 @@ def test_another_precision_is_compared_with_fp32_on_photos(tmp_path: Path) -> No
     [
         pytest.param(TINY.replace(precision="bf16"), True, "the weights are random", id="random weights"),
         pytest.param(TINY.replace(precision="bf16", weights="DEFAULT"), False, "there are no photos", id="no photos"),
+        pytest.param(
+            TINY.replace(precision="int8", weights="DEFAULT"),
+            False,
+            "there are no photos here, and each job measures it on its own when it is indexed",
+            id="no photos, at int8",
+        ),
     ],
 )
 def test_why_a_precision_is_not_compared_is_said(model: Model, has_photos: bool, sentence: str, tmp_path: Path) -> None:
     said: list[str] = []
     source = Source(uri=str(tmp_path)) if has_photos else None
     assert list_photos(model, source, tmp_path / "list", said.append) is None
-    assert said == [f"How far bf16 is from fp32 is not measured: {sentence}."]
+    assert said == [f"How far {model.precision} is from fp32 is not measured: {sentence}."]
 
 
 @pytest.mark.gpu

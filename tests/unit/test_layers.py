@@ -47,7 +47,7 @@ FOLDERS_MAY_IMPORT: Mapping[str, Mapping[str, set[str]]] = {
         "steps": {"engines", "images", "index", "models", "output", "storage", "system", "telemetry", "work"},
         "system": set(),
         "storage": {"system"},
-        "models": set(),
+        "models": {"system"},
         "telemetry": set(),
         "images": {"models", "storage", "system"},
         "index": {"images", "models", "storage", "system"},

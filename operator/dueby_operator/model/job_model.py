@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from dueby_api.agreement import Agreement
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import JobSpec
@@ -153,6 +154,8 @@ class JobModel:
     images: int
     """N, as it was indexed."""
     cost: InputCost = FREE
+    agreement: Agreement | None = None
+    """How far its int8 network is from fp32; None if that isn't known."""
     namespace: str | None = None
     """Whose jobs are believed about the profiles; None: everybody's, as on one's own machine."""
     profiles: tuple[GPUProfile, ...]

@@ -7,6 +7,7 @@ does not say and that is therefore assumed.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dueby_api.agreement import Agreement
 from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, Quantiles
@@ -56,11 +57,13 @@ def build_pool(
     cost: InputCost = FREE,
     cpus: int = 1,
     namespace: str | None = None,
+    agreement: Agreement | None = None,
 ) -> Pool:
     """Return the pool of a job. `counts` has the free devices of each class, or pairs of (count, free in us).
 
     Classes that are not in spec.gpus.classes are left out. In a cluster, the job's namespace decides how far its plan
-    believes what other jobs have shown; None: wholly. Raise Invalid if a class has no profile of the job's model.
+    believes what other jobs have shown; None: wholly. `agreement` is what was measured with the job's own network and
+    images, and takes the place of the profiles'. Raise Invalid if a class has no profile of the job's model.
     """
     known = class_profiles(profiles)
     _require_classes(job, known.keys() | counts.keys())
@@ -83,7 +86,11 @@ def build_pool(
         groups=tuple(groups),
         spreads=_spreads(used),
         is_gpu=any(not runs_on_cpu(p.spec.engine) for p in used),
-        warnings=(*_warnings(used, job, in_cluster=namespace is not None), *remarks),
+        warnings=(
+            *_agreement_warnings(used, job, agreement),
+            *_warnings(used, job, in_cluster=namespace is not None),
+            *remarks,
+        ),
     )
 
 
@@ -160,6 +167,15 @@ def _spreads(profiles: Sequence[GPUProfile]) -> Spreads:
     return Spreads(run=run, node=node)
 
 
+def _agreement_warnings(profiles: Sequence[GPUProfile], job: JobSpec, own: Agreement | None) -> Iterable[str]:
+    """Yield how far the answers are from fp32's, where that is much: as measured for the job, or else for profiles."""
+    known = [("", own)] if own else [(f"{profile.name}: ", profile.spec.agreement) for profile in profiles]
+    for name, agreement in known:
+        if agreement and agreement.same_top1 < LOW_AGREEMENT:
+            weights = agreement.weights_digest[:_SHOWN_DIGITS]
+            yield f"{name}at {job.model.precision}, {agreement.sentence} (weights {weights})"
+
+
 def _warnings(profiles: Sequence[GPUProfile], job: JobSpec, *, in_cluster: bool) -> Iterable[str]:
     for profile in profiles:
         spec = profile.spec
@@ -179,9 +195,6 @@ def _warnings(profiles: Sequence[GPUProfile], job: JobSpec, *, in_cluster: bool)
             yield f"{profile.name} has fewer than {MIN_POINTS} mini-batch sizes, so no sizes between them are planned"
         if spec.startup_micros is None:
             yield f"{profile.name} has no start-up time; 0 is assumed, so workers will start later than planned"
-        if spec.agreement and spec.agreement.same_top1 < LOW_AGREEMENT:
-            weights = spec.agreement.weights_digest[:_SHOWN_DIGITS]
-            yield f"{profile.name}: at {spec.model.precision}, {spec.agreement.sentence} (weights {weights})"
         if spec.busy:
             yield f"{profile.name} was measured while the machine was busy with something else; profile it again"
 

@@ -64,7 +64,9 @@ def list_photos(model: Model, source: Source | None, folder: Path, say: Callable
     """
     if model.precision == "fp32":
         return None
-    if source is None or source.synthetic is not None:
+    if source is None and model.precision == "int8":
+        reason = "there are no photos here, and each job measures it on its own when it is indexed"
+    elif source is None or source.synthetic is not None:
         reason = "there are no photos"
     elif model.weights == "none":
         reason = "the weights are random"

@@ -5,13 +5,12 @@ Each has a name that changes with everything that it depends on. Workers of one 
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dueby_worker.models.loading import LoadedModel
-from dueby_worker.system.scratch import scratch_folder
+from dueby_worker.system.whole_file import write_whole
 
 _DIGITS = 32
 
@@ -34,12 +33,5 @@ def cache_name(loaded: LoadedModel, **more: Any) -> str:
 def cached_file(file: Path, make: Callable[[], Any]) -> bytes:
     """Return what the file holds. If it isn't there, it is written first, with the buffer that `make` returns."""
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with scratch_folder("made", parent=file.parent) as folder:
-            made = folder / file.name
-            with made.open("wb") as stream:
-                stream.write(make())
-                stream.flush()
-                os.fsync(stream.fileno())
-            made.replace(file)
+        write_whole(file, make())
     return file.read_bytes()

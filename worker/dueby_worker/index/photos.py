@@ -23,7 +23,7 @@ def draw_rows(rows: RowsOf, *, images: int, digest: str, most: int) -> list[Row]
     `rows` returns images of an index by their numbers. Of Parquet files, neighbours are drawn.
     """
     chosen = random.Random(digest).sample(range(images), min(images, most))
-    return rows(neighbours(chosen, rows, images_in_all=images)[:most] or chosen)
+    return rows(neighbours(chosen, rows, images_in_all=images, wanted=most)[:most] or chosen)
 
 
 def rows_of(index: Index) -> RowsOf:

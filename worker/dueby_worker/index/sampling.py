@@ -120,13 +120,18 @@ def choose(images: int, *, seed: str) -> list[int]:
 
 
 def neighbours(
-    images: Collection[int], rows: Callable[[Collection[int]], Sequence[Row]], *, images_in_all: int
+    images: Collection[int], rows: Callable[[Collection[int]], Sequence[Row]], *, images_in_all: int, wanted: int = 0
 ) -> list[int]:
-    """Return, in place of images in Parquet files, the first ones of some of their row groups, which lie together."""
+    """Return, in place of images in Parquet files, the first ones of some of their row groups, which lie together.
+
+    Of few row groups there are more rows of each, so that there are as many as are wanted.
+    """
     firsts = [image - place.row for image, (_, place) in zip(images, rows(images)) if isinstance(place, ParquetRow)]
+    groups = list(dict.fromkeys(firsts))[:_GROUPS]
+    rows_of_a_group = max(_ROWS_OF_A_GROUP, ceil(wanted / max(1, len(groups))))
     found: list[int] = []
-    for first in list(dict.fromkeys(firsts))[:_GROUPS]:
-        found += range(first, min(first + _ROWS_OF_A_GROUP, images_in_all))
+    for first in groups:
+        found += range(first, min(first + rows_of_a_group, images_in_all))
     # A short row group is followed by another one.
     return list(dict.fromkeys(found))
 

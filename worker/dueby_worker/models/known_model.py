@@ -13,7 +13,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib.util import find_spec
@@ -25,6 +24,7 @@ from dueby_api.inference_job import Model
 from dueby_api.output import Output
 from dueby_api.schema import Spec, decode
 from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.system.whole_file import write_whole
 
 # Whoever knows the model already is spared torch.
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def note_model(spec: Model, loaded: "LoadedModel", cache_dir: Path | None) -> Kn
     if cache_dir is not None and loaded.files is not None and known != _recall(spec, loaded.output, cache_dir):
         # What can't be noted costs the next index step some seconds, and this job nothing.
         with suppress(OSError):
-            _write(_place(spec, loaded.output, cache_dir), json.dumps(known.document()).encode())
+            write_whole(_place(spec, loaded.output, cache_dir), json.dumps(known.document()).encode())
     return known
 
 
@@ -131,11 +131,3 @@ def _absolute(written: str | None) -> str | None:
 def _stamps(paths: Iterable[Path]) -> tuple[FileStamp, ...]:
     found = [(path.absolute(), path.stat()) for path in paths]
     return tuple(FileStamp(path=str(path), size=stat.st_size, changed_ns=stat.st_ctime_ns) for path, stat in found)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write the file at once: workers that start together note the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(data)
-    os.replace(file.name, path)

@@ -54,18 +54,20 @@ def index_source(config: IndexConfig) -> IndexResult:
     components = components_of(model, config.model, config.source, index_digest=summary.digest)
     if manifest is not None:
         require_same_job(manifest, components, sink=store.uri)
+    agreement = None
     if is_int8:
         # It loads the model and NNCF, and takes up to a minute.
         from dueby_worker.steps.quantize import put_quantized
 
         retry = replace(DEFAULT_RETRY, waits=source_waits)
-        put_quantized(config, store, images=summary.images, fingerprint=components.fingerprint, retry=retry)
+        agreement = put_quantized(config, store, images=summary.images, fingerprint=components.fingerprint, retry=retry)
     result = IndexResult(
         images=summary.images,
         digest=summary.digest,
         input_cost=summary.input_cost,
         fingerprint=components.fingerprint,
         classes=components.classes,
+        agreement=agreement,
     )
     if manifest is None:
         return result

@@ -129,7 +129,13 @@ class Entry:
         model = self.model
         most = Counter(model.in_queue) if self.is_queued else counts
         pool = build_pool(
-            model.spec, model.profiles, counts, cost=model.cost, cpus=model.cpus, namespace=model.namespace
+            model.spec,
+            model.profiles,
+            counts,
+            cost=model.cost,
+            cpus=model.cpus,
+            namespace=model.namespace,
+            agreement=model.agreement,
         )
         by_class = {group.device_class: group for group in pool.groups}
         groups = [

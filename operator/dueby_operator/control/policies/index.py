@@ -3,7 +3,8 @@
     indexed already                          nothing
     synthetic images of the model's size     indexed at once: there is nothing to list
     the step failed                          Failed, IndexFailed
-    the step is done                         N, fingerprint, input cost and the sink's grid are recorded
+    the step is done                         N, fingerprint, input cost, the sink's grid, and how far int8 is from fp32
+                                             are recorded
     otherwise                                Indexing, with what the step waits for; it is started, or started anew
 
 What the step depends on is part of its Job's name, so that after an edit nothing that was found before it counts.
@@ -41,12 +42,16 @@ def index(given: PolicyInput) -> Outcome:
 
 
 def _record(given: PolicyInput, found: IndexResult) -> Outcome:
+    message = f"{counted(found.images, 'image')}."
+    if found.agreement:
+        message += f" At {given.spec.model.precision}, {found.agreement.sentence}."
     return Outcome(
-        conditions=(NewCondition(reason=Reason.INDEXED, message=f"{counted(found.images, 'image')}."),),
+        conditions=(NewCondition(reason=Reason.INDEXED, message=message),),
         status=given.status.replace(
             images=found.images,
             fingerprint=found.fingerprint,
             input_cost=found.input_cost,
+            agreement=found.agreement,
             part_size=found.part_size,
             parts_there=found.parts_there or None,
         ),

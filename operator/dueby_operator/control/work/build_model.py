@@ -34,6 +34,7 @@ def build_model(given: PolicyInput) -> JobModel:
         promised_us=None if news == "Edited" else _promised_us(given),
         images=status.images,
         cost=status.input_cost or FREE,
+        agreement=status.agreement,
         namespace=job.namespace or None,
         profiles=profiles,
         counts={name: own[name] for name in classes},

@@ -26,7 +26,13 @@ def decide_workers(model: JobModel) -> WorkDecision:
         is_queued = any(worker.state == "queued" for worker in model.workers)
         return WorkDecision(lag=model.lag, is_short=not is_queued)
     pool = build_pool(
-        model.spec, model.profiles, model.counts, cost=model.cost, cpus=model.cpus, namespace=model.namespace
+        model.spec,
+        model.profiles,
+        model.counts,
+        cost=model.cost,
+        cpus=model.cpus,
+        namespace=model.namespace,
+        agreement=model.agreement,
     )
     pool = replace(pool, warnings=(*pool.warnings, *model.warnings))
     return plan_first(model, pool) if model.revision == 0 else watch(model, pool)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from dueby_api.agreement import Agreement
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_planner.profiles.pool import Pool, build_pool
@@ -132,6 +133,22 @@ def test_a_spread_of_zero_is_one_that_was_measured() -> None:
 )
 def test_what_makes_a_plan_doubtful_is_a_warning(spec: dict[str, Any], warning: str) -> None:
     assert pool(profile(**spec)).warnings == (warning,)
+
+
+@pytest.mark.parametrize(
+    ("share", "warnings"),
+    [
+        pytest.param(0.9, ("at fp32, 90.0% of 40 photos have fp32's best class (weights abc)",), id="low"),
+        pytest.param(0.95, (), id="high enough"),
+    ],
+)
+def test_what_was_measured_for_the_job_itself_takes_the_place_of_what_profiles_say(
+    share: float, warnings: tuple[str, ...]
+) -> None:
+    of_others = {"photos": 200, "sameTop1": 0.5, "weightsDigest": "def"}
+    own = Agreement(photos=40, same_top1=share, weights_digest="abc")
+    found = build_pool(job().spec, [profile(agreement=of_others)], {A100: 4}, agreement=own)
+    assert found.warnings == warnings
 
 
 ADVICE = (

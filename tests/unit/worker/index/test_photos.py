@@ -9,6 +9,7 @@ from dueby_worker.index.chunks import Row
 from dueby_worker.index.freeze import FrozenFiles, freeze
 from dueby_worker.index.photos import draw_rows, read_photos
 from dueby_worker.storage.retry import RetryPolicy
+from support.parquets import source_of, write_parquets
 from support.pictures import a_preprocessing, write_photos
 
 
@@ -29,6 +30,13 @@ def test_the_same_photos_are_drawn_each_time_from_all_over_the_source(tmp_path: 
     assert drawn == [uri for uri, _ in drawn_from(listed, 10)]
     assert set(drawn) != {path.as_uri() for path in paths[:10]}
     assert len(drawn_from(listed, 1000)) == 40
+
+
+def test_of_one_row_group_as_many_rows_are_drawn_as_of_several(tmp_path: Path) -> None:
+    for rows in (100, 10):
+        write_parquets(tmp_path / f"{rows}", 1, images=100, rows=rows)
+        drawn = drawn_from(frozen(source_of(tmp_path / f"{rows}"), tmp_path / f"list-{rows}"), 80)
+        assert len({place for _, place in drawn}) == 80
 
 
 def test_what_is_no_image_is_passed_over(tmp_path: Path) -> None:

@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
+from dueby_api.agreement import Agreement
+from dueby_api.schema import validate
+from dueby_api.status import JobStatus, read_status
 from dueby_operator.model.writes import Create
 from support.decisions import FIRST_WORKERS, MADE, indexed, infj, job, look, pod_of
+from support.operator import profile
 
 
 def ended(create: Create, message: str, *, code: int = 0) -> dict[str, Any]:
@@ -70,6 +74,33 @@ def test_what_the_step_has_found_is_recorded_and_the_job_goes_on_to_its_plan() -
     assert found.status.input_cost is not None
     assert found.status.input_cost.decode_us == 900
     assert found.started_names == [FIRST_WORKERS]
+
+
+def test_how_far_int8_is_from_fp32_is_recorded_and_the_plan_warns_of_it_in_place_of_the_profiles() -> None:
+    spec = {"model": {"name": "efficientnet_lite0", "precision": "int8"}}
+    agreement = {"photos": 64, "sameTop1": 0.9375, "maxDifference": 0.2, "weightsDigest": "0123456789abcdef"}
+    of_others = validate(Agreement, {**agreement, "photos": 900, "sameTop1": 0.5})
+    plain = profile()
+    model = plain.spec.model.replace(precision="int8")
+    measured = plain.replace(spec=plain.spec.replace(model=model, agreement=of_others))
+    (step,) = look(infj(**spec), profiles=(measured,)).created
+    for share, warns in ((0.9375, True), (0.96, False)):
+        words = json.dumps({"images": 5000, "fingerprint": "f", "agreement": {**agreement, "sameTop1": share}})
+        ended_step = job(infj(**spec), steps={"index": ended_job(step, "Complete")}, pods=[ended(step, words)])
+        found = look(ended_step, profiles=(measured,))
+        sentence = f"{share:.1%} of 64 photos have fp32's best class, its probability differs by up to 0.2"
+        assert found.status.agreement is not None
+        assert (found.status.agreement.photos, found.status.agreement.same_top1) == (64, share)
+        assert found.message("Indexed") == f"5,000 images. At int8, {sentence}."
+        # Each change of a condition is an Event.
+        assert [event.message for event in found.decision.events if event.reason == "Indexed"] == [
+            found.message("Indexed")
+        ]
+        assert found.status.plan is not None
+        said = [warning for warning in found.status.plan.warnings if "fp32's best class" in warning]
+        assert said == ([f"at int8, {sentence} (weights 0123456789ab)"] if warns else [])
+        # The operator that comes after this one reads it in the status.
+        assert read_status(JobStatus, {"status": found.status.document()}).agreement == found.status.agreement
 
 
 def test_what_the_sink_holds_already_is_recorded_and_only_the_rest_is_planned() -> None:
