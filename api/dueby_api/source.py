@@ -61,7 +61,7 @@ class Lance(Spec, frozen=True, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
     """The column that names the images, which may lie in a struct (image.path): a row's `uri` is then DATASET#NAME, and
     no name may come twice. By default it is DATASET#ROW, counted from 0."""
-    version: Annotated[int, Meta(ge=1)] | None = None
+    version: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
     """The dataset's version; by default the newest when the images are listed. Later writes change nothing."""
 
     def __post_init__(self) -> None:

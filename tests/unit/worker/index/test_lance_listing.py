@@ -82,8 +82,8 @@ def test_rows_come_in_the_order_of_the_dataset_in_every_format(path: Path, sink:
 def test_a_column_may_be_binary_a_struct_or_one_of_blobs(
     path: Path, sink: Store, table: pa.Table, fields: dict[str, Any]
 ) -> None:
-    generation = {"data_storage_version": "2.2" if "extension" in str(table.schema) else "2.1"}
-    write_lance(path, table, **generation)
+    # Only from 2.2 on may blobs be marked as they are now.
+    write_lance(path, table, data_storage_version="2.2" if "extension" in str(table.schema) else "2.1")
     require_photos(index_of(source_of(path, **fields), sink), GOOD)
 
 
