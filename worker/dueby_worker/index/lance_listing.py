@@ -5,26 +5,30 @@ names the images, that column is read, and its names are sorted on this machine'
 a blob column the descriptions are read, which say how long the blobs are, and whether they are in the dataset at all.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from dueby_api.errors import Invalid
 from dueby_api.source import Lance
 from dueby_api.words import counted
+from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.lance_rows import VERSIONS, LanceRow
 from dueby_worker.index.chunks import Row
 from dueby_worker.index.row_names import line_of, names_in, quoted_name, require_different
 from dueby_worker.storage.lance_datasets import FIELD, LanceDataset, open_dataset
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import NotFound, Unavailable
+from dueby_worker.storage.store import NotFound, Store, Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import split
 
 _NAME = "source.lance.name"
+# Returns what the function does, which is asked again while the store is away.
+_Ask = Callable[[Callable[[], Any]], Any]
 
 
 def list_lance(source: Lance, *, scratch: Path, retry: RetryPolicy) -> Iterator[Row]:
@@ -40,28 +44,35 @@ def list_lance(source: Lance, *, scratch: Path, retry: RetryPolicy) -> Iterator[
 
 
 def _list(source: Lance, scratch: Path, retry: RetryPolicy) -> Iterator[Row]:
-    dataset = _open(source, retry)
+    root, path = split(source.uri)
+    folder = partial(_require_folder, open_store(root, field=FIELD, retry=retry), path)
+    folder()
+    # What isn't found is missed only if the folder is there: a gateway that has lost its server finds nothing.
+    ask = partial(Fetcher(retry=retry, field=FIELD).persist, what=source.uri, require_source=folder)
+    dataset = _open(source, ask)
     if (fault := dataset.find_fault(source.column)) is not None:
         raise ValueError(fault)
-    ask = partial(retry.call, what=source.uri)
     rows, checksum = ask(lambda: dataset.rows), ask(lambda: dataset.checksum)
     length = ask(partial(_blob_bytes, dataset, source.column)) or ask(partial(dataset.mean_bytes, source.column))
     place = partial(
         LanceRow, dataset=source.uri, version=dataset.version, checksum=checksum, column=source.column, length=length
     )
-    with closing(_names(dataset, source, rows, scratch, retry)) as names:
+    with closing(_names(dataset, source, rows, scratch, ask)) as names:
         for row, name in enumerate(names):
             yield f"{source.uri}#{name}", place(row=row)
 
 
-def _open(source: Lance, retry: RetryPolicy) -> LanceDataset:
-    """Return the version that is wanted. Raise ValueError if there is none."""
-    root, path = split(source.uri)
-    # Our own stores believe that nothing is there only if their server says so.
-    if not open_store(root, field=FIELD, retry=retry).is_folder(f"{path}/{VERSIONS}"):
+def _require_folder(store: Store, path: str) -> None:
+    """Raise ValueError if there is no dataset: our own stores believe that only if their server says so."""
+    if not store.is_folder(f"{path}/{VERSIONS}"):
         raise ValueError(f"is no Lance dataset: there is no folder {VERSIONS} in it")
+
+
+def _open(source: Lance, ask: _Ask) -> LanceDataset:
+    """Return the version that is wanted. Raise ValueError if there is none."""
     try:
-        return retry.call(partial(open_dataset, source.uri, source.version), what=source.uri)
+        found: LanceDataset = ask(partial(open_dataset, source.uri, source.version))
+        return found
     except NotFound:
         if source.version is None:
             raise
@@ -84,9 +95,7 @@ def _blob_bytes(dataset: LanceDataset, column: str) -> int:
     return -(-size // max(row, 1))
 
 
-def _names(
-    dataset: LanceDataset, source: Lance, rows: int, scratch: Path, retry: RetryPolicy
-) -> Generator[str, None, None]:
+def _names(dataset: LanceDataset, source: Lance, rows: int, scratch: Path, ask: _Ask) -> Generator[str, None, None]:
     """Yield the rows' names, of which each is another one."""
     if source.name is None:
         yield from map(str, range(rows))
@@ -95,7 +104,7 @@ def _names(
         raise ValueError(fault)
     with TemporaryDirectory(dir=scratch) as folder:
         kept = Path(folder, "names")
-        found = retry.call(partial(_write_names, dataset, source.name, kept), what=source.uri)
+        found = ask(partial(_write_names, dataset, source.name, kept))
         if found != rows:
             raise ValueError(f"is damaged: it has {counted(found, 'name')} for {counted(rows, 'row')}")
         with kept.open(encoding="utf-8", newline="") as file:

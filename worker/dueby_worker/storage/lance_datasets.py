@@ -116,6 +116,7 @@ class LanceDataset:
         """Return the images of these rows, or why they have none: some requests for each run of neighbours."""
         path, is_blob = self._path_of(column)
         with translate_lance_failures():
+            # As many requests as a scan of these rows, and no more is read than they have.
             taken = self._dataset.take(list(rows), columns=[path]).column(0)
             cells = [cell for chunk in taken.chunks for cell in _inner(chunk, path)]
             if is_blob:

@@ -68,6 +68,14 @@ def test_rows_come_in_the_order_of_the_dataset_in_every_format(path: Path, sink:
     require_photos(index, GOOD)
 
 
+@pytest.mark.parametrize("version", FORMATS)
+def test_structs_are_read_in_every_format(path: Path, sink: Store, version: str) -> None:
+    write_lance(path, struct_of(GOOD), data_storage_version=version)
+    index = index_of(source_of(path, name="image.path"), sink)
+    assert labels_of(index, path) == [f"{row:05d}.jpg" for row in range(25)]
+    require_photos(index, GOOD)
+
+
 @pytest.mark.parametrize(
     ("table", "fields"),
     [
