@@ -35,8 +35,9 @@ _EXTERNAL = 3
 _SHOWN_COLUMNS = 10
 # For what the library keeps of a dataset's files: 1 GiB is usual, and 6 GiB for search indices, which nobody uses here.
 _CACHE_BYTES = 64 * 1024**2
-# What a scan reads ahead, instead of 2 GiB, and how many rows it gives at a time.
+# Of blobs, what is read ahead of those that are handed out.
 _AHEAD_BYTES = 32 * 1024**2
+# Names, or blobs' descriptions, that are read at a time.
 _SCAN_ROWS = 65_536
 # One attempt only: RetryPolicy does the retrying, with a warning each time.
 _ONCE = {"client_max_retries": "0", "download_retry_count": "0", "connect_timeout": "5s", "timeout": "60s"}
@@ -116,9 +117,7 @@ class LanceDataset:
         """Return the images of these rows, or why they have none: some requests for each run of neighbours."""
         path, is_blob = self._path_of(column)
         with translate_lance_failures():
-            # As many requests as a scan of these rows, and no more is read than they have.
-            taken = self._dataset.take(list(rows), columns=[path]).column(0)
-            cells = [cell for chunk in taken.chunks for cell in _inner(chunk, path)]
+            cells = [cell for array in self._at(path, rows) for cell in array]
             if is_blob:
                 return self._take_blobs(path, rows, [cell.as_py() for cell in cells], max_bytes=max_bytes)
             found = [cell.as_buffer() if cell.is_valid else None for cell in cells]
@@ -135,21 +134,19 @@ class LanceDataset:
         return [fault or _value(next(read)[1], path, max_bytes=max_bytes) for fault in faults]
 
     def _scan(self, path: str) -> Iterator[pa.Array]:
-        with translate_lance_failures():
-            scanner = self._dataset.scanner(
-                columns=[path],
-                batch_size=_SCAN_ROWS,
-                batch_readahead=1,
-                fragment_readahead=1,
-                io_buffer_size=_AHEAD_BYTES,
-            )
-            batches = iter(scanner.to_batches())
-        while True:
+        """Yield what is at the path, some rows at a time."""
+        for first in range(0, self.rows, _SCAN_ROWS):
             with translate_lance_failures():
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield batch.column(0)
+                found = self._at(path, range(first, min(first + _SCAN_ROWS, self.rows)))
+            yield from found
+
+    def _at(self, path: str, rows: Sequence[int]) -> list[pa.Array]:
+        """Return what is at the path in these rows.
+
+        A scan of neighbours takes as many requests. Of a damaged file it may end the process: its batches come by a C
+        interface, through which the library's panics can't.
+        """
+        return [_inner(chunk, path) for chunk in self._dataset.take(list(rows), columns=[path]).column(0).chunks]
 
     def _path_of(self, column: str) -> tuple[str, bool]:
         """Return the path of the column's bytes, and whether they are blobs. It has no fault."""

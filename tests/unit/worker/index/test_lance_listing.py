@@ -136,7 +136,11 @@ def test_names_that_tell_no_images_apart_are_refused(
         build(source_of(path, name="image.path"), sink)
 
 
-def test_deleted_rows_dont_count_and_names_follow_the_rows(path: Path, sink: Store) -> None:
+@pytest.mark.parametrize("at_a_time", [65_536, 7])
+def test_deleted_rows_dont_count_and_names_follow_the_rows(
+    path: Path, sink: Store, monkeypatch: pytest.MonkeyPatch, at_a_time: int
+) -> None:
+    monkeypatch.setattr("dueby_worker.storage.lance_datasets._SCAN_ROWS", at_a_time)
     write_lance(path, table_of(GOOD))
     delete(path, "key in ('k00000', 'k00007', 'k00024')")
     left = [row for row in range(25) if row not in (0, 7, 24)]
