@@ -75,6 +75,17 @@ def test_rows_are_listed_without_their_images_and_read_in_runs(
     assert index.witnesses == (uri,)
 
 
+@pytest.mark.parametrize("name", ["a b", "a%20b", "100%", "a#b", "a?b", "\u00e9", "[a]"])
+def test_a_key_may_have_any_character(bucket: Store, path: Path, tmp_path: Path, name: str) -> None:
+    folder = open_store(f"{bucket.uri}/{name}")
+    upload(path, folder)
+    (tmp_path / "scratch").mkdir()
+    source = source_of(f"{folder.uri}/photos.lance").lance
+    assert source is not None
+    listed = list(list_lance(source, scratch=tmp_path / "scratch", retry=HURRIED))
+    assert listed[-1][0] == f"{folder.uri}/photos.lance#{IMAGES - 1}"
+
+
 def test_a_gateway_that_lost_its_server_costs_no_image(index: Index, proxy: FaultProxy, uri: str) -> None:
     forget_dataset(uri, 1)
     proxy.requests.clear()

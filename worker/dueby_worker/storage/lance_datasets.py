@@ -35,6 +35,8 @@ _EXTERNAL = 3
 _SHOWN_COLUMNS = 10
 # For what the library keeps of a dataset's files: 1 GiB is usual, and 6 GiB for search indices, which nobody uses here.
 _CACHE_BYTES = 64 * 1024**2
+# What a key may have and a URI's path may not.
+_ESCAPES = str.maketrans({"%": "%25", "#": "%23", "?": "%3F"})
 # Of blobs, what is read ahead of those that are handed out.
 _AHEAD_BYTES = 32 * 1024**2
 # Names, or blobs' descriptions, that are read at a time.
@@ -180,7 +182,8 @@ def open_dataset(uri: str, version: int | None) -> LanceDataset:
     with translate_lance_failures():
         return LanceDataset(
             lance.dataset(
-                file_path(uri) if is_file else uri,
+                # It takes a path as it is, and of a URI unescapes the key.
+                file_path(uri) if is_file else uri.translate(_ESCAPES),
                 version=version,
                 storage_options=None if is_file else dict(_s3_options()),
                 metadata_cache_size_bytes=_CACHE_BYTES,
