@@ -1,4 +1,4 @@
-"""Where a job's images come from: a folder, glob or tars, a list, a column of Parquet files, or nowhere."""
+"""Where a job's images come from: a folder, glob or tars, a list, a column of Parquet files or Lance, or nowhere."""
 
 from typing import Annotated, Literal
 
@@ -6,6 +6,9 @@ from dueby_api.places import require_name
 from dueby_api.schema import Meta, Spec
 
 Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
+# Where Lance datasets aren't read, and what is said of one that is there.
+NOT_FOR_LANCE = ("gs", "http", "https")
+NO_LANCE_THERE = "Lance datasets are read at file and s3; copy this one there"
 
 
 class Manifest(Spec, frozen=True, kw_only=True):
@@ -47,8 +50,28 @@ class Parquet(Spec, frozen=True, kw_only=True):
         require_name("uri", self.uri)
 
 
+class Lance(Spec, frozen=True, kw_only=True):
+    """Images in a column of a Lance dataset."""
+
+    uri: Uri
+    """The dataset's folder (s3://bucket/photos.lance), at file or s3."""
+    column: Annotated[str, Meta(min_length=1, max_length=256)] = "image"
+    """The column of the encoded images (JPEG, PNG and so on): binary, a blob column, or a struct with `bytes`, as
+    Hugging Face's datasets write it."""
+    name: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    """The column that names the images, which may lie in a struct (image.path): a row's `uri` is then DATASET#NAME, and
+    no name may come twice. By default it is DATASET#ROW, counted from 0."""
+    version: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    """The dataset's version; by default the newest when the images are listed. Later writes change nothing."""
+
+    def __post_init__(self) -> None:
+        require_name("uri", self.uri)
+        if self.uri.lower().startswith(tuple(f"{scheme}://" for scheme in NOT_FOR_LANCE)):
+            raise ValueError(f"uri: {NO_LANCE_THERE}")
+
+
 class Source(Spec, frozen=True, kw_only=True):
-    """Where the images come from: exactly one of uri, manifest, parquet and synthetic."""
+    """Where the images come from: exactly one of uri, manifest, parquet, lance and synthetic."""
 
     uri: Uri | None = None
     """A folder, a glob, or tar shards, whose images are read where they lie (s3://bucket/{000..127}.tar, or *.tar); at
@@ -57,6 +80,8 @@ class Source(Spec, frozen=True, kw_only=True):
     """A list of images instead of a folder."""
     parquet: Parquet | None = None
     """Images in a column of Parquet files, which are read where they lie."""
+    lance: Lance | None = None
+    """Images in a column of a Lance dataset, which are read where they lie; `pip install 'dueby[lance]'`."""
     synthetic: Synthetic | None = None
     """Generated images; `images` says how many."""
     decode: Literal["strict", "tolerant"] = "strict"
@@ -64,11 +89,18 @@ class Source(Spec, frozen=True, kw_only=True):
     LOAD_TRUNCATED_IMAGES is classified, what it lacks filled up, and its row says so in `warning`."""
 
     def __post_init__(self) -> None:
-        if sum(part is not None for part in (self.uri, self.manifest, self.parquet, self.synthetic)) != 1:
-            raise ValueError("give exactly one of uri, manifest, parquet and synthetic")
+        if sum(part is not None for part in (self.uri, self.manifest, self.parquet, self.lance, self.synthetic)) != 1:
+            raise ValueError("give exactly one of uri, manifest, parquet, lance and synthetic")
         require_name("uri", self.uri or "")
 
     @property
     def images_uri(self) -> str | None:
         """Where the images lie; None if a list says so, or if they are synthetic."""
-        return self.parquet.uri if self.parquet is not None else self.uri
+        column = self.parquet or self.lance
+        return column.uri if column is not None else self.uri
+
+    @property
+    def images_field(self) -> str:
+        """The field that `images_uri` is of."""
+        kind = "parquet." if self.parquet is not None else "lance." if self.lance is not None else ""
+        return f"spec.source.{kind}uri"

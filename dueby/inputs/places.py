@@ -17,13 +17,12 @@ _SINK = "spec.sink.uri"
 def require_places(spec: JobSpec) -> None:
     """Raise Invalid if source or sink are at no place that there can be, or one is in the other."""
     source, manifest = spec.source.images_uri, spec.source.manifest
-    field = "spec.source.uri" if spec.source.parquet is None else "spec.source.parquet.uri"
     sink = _real(_SINK, spec.sink.uri)
     try:
         require_apart(
             _SINK,
             sink,
-            source=_real(field, source) if source else None,
+            source=_real(spec.source.images_field, source) if source else None,
             manifest=_real("spec.source.manifest.uri", manifest.uri) if manifest else None,
         )
     except ValueError as error:

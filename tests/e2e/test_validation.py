@@ -49,19 +49,27 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "no images": ({"images": 0}, "spec.images in body should be greater than or equal to 1"),
     "more images than there are numbers": ({"images": 10**15}, "spec.images in body should be less than or equal to"),
     "half an image": ({"images": 1.5}, 'spec.images in body must be of type integer: "number"'),
-    "no source": ({"source": {}}, "give exactly one of uri, manifest, parquet and synthetic"),
+    "no source": ({"source": {}}, "give exactly one of uri, manifest, parquet, lance and synthetic"),
     "two sources": (
         {"source": {"uri": "a", "synthetic": {}}},
-        "give exactly one of uri, manifest, parquet and synthetic",
+        "give exactly one of uri, manifest, parquet, lance and synthetic",
     ),
     "no N for synthetic images": ({"source": {"synthetic": {}}}, "images: is missing; a synthetic source has"),
     "a list beside Parquet files": (
         {"source": {"manifest": {"uri": "a"}, "parquet": {"uri": "b"}}},
-        "give exactly one of uri, manifest, parquet and synthetic",
+        "give exactly one of uri, manifest, parquet, lance and synthetic",
     ),
     "Parquet files nowhere": ({"source": {"parquet": {}}}, "spec.source.parquet.uri: Required value"),
     "results among Parquet files": (
         {"source": {"parquet": {"uri": "a"}}, "sink": {"uri": "a"}},
+        "sink.uri: is the folder of the source",
+    ),
+    "a Lance dataset at a web server": (
+        {"source": {"lance": {"uri": "https://example.com/a.lance"}}},
+        "uri: Lance datasets are read at file and s3; copy this one there",
+    ),
+    "results in a Lance dataset": (
+        {"source": {"lance": {"uri": "a"}}, "sink": {"uri": "a"}},
         "sink.uri: is the folder of the source",
     ),
     "an empty source": ({"source": {"uri": ""}}, "spec.source.uri in body should be at least 1 chars long"),

@@ -24,11 +24,11 @@ COUNTS_ON = {
     "planner": {"core"},
     "pages": {"core", "operator", "worker"},
     "operator": {"core", "operator"},
-    "worker": {"core", "worker", "timm", "transformers", "onnx", "tensorrt", "int8"},
+    "worker": {"core", "worker", "timm", "transformers", "onnx", "tensorrt", "int8", "lance"},
     "profiler": {"core", "worker", "profiler"},
     "dueby": {"core", "worker", "profiler"},
     "study": {"core", "worker", "profiler", "study"},
-    "tests": {"core", "operator", "worker", "timm", "transformers", "onnx", "profiler", "study", "dev"},
+    "tests": {"core", "operator", "worker", "timm", "transformers", "onnx", "lance", "profiler", "study", "dev"},
     "docs": {"core", "worker", "docs"},
     "benchmarks": {
         "core",

@@ -29,6 +29,7 @@ RUN_LOADS = ("dueby.cli.main", "dueby.cli.arguments", "dueby.cli.run")
 SLOW_TO_IMPORT = {
     *("aiohttp", "fsspec", "gcsfs", "jinja2", "kopf", "kubernetes", "matplotlib", "numpy", "onnxruntime", "openvino"),
     *(
+        "lance",
         "nncf",
         "pandas",
         "PIL",

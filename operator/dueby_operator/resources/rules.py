@@ -11,6 +11,7 @@ from dueby_api.inference_job import MAX_N, READ_ONLY_SINK
 from dueby_api.model import ONNX_WEIGHTS, PYTHON_FUNCTION, PYTHON_WEIGHTS
 from dueby_api.output import OUTPUT_FIELDS, only_of
 from dueby_api.schemes import READ_ONLY
+from dueby_api.source import NO_LANCE_THERE, NOT_FOR_LANCE
 
 Rule = tuple[str, str]
 """CEL, and the sentence for a resource of which it doesn't hold."""
@@ -63,9 +64,12 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
             "!has(self.source.uri) || self.source.uri != self.sink.uri",
             "sink.uri: is the folder of the source; give the results a folder of their own",
         ),
-        (
-            "!has(self.source.parquet) || self.source.parquet.uri != self.sink.uri",
-            "sink.uri: is the folder of the source; give the results a folder of their own",
+        *(
+            (
+                f"!has(self.source.{kind}) || self.source.{kind}.uri != self.sink.uri",
+                "sink.uri: is the folder of the source; give the results a folder of their own",
+            )
+            for kind in ("parquet", "lance")
         ),
     ),
     ("InferenceJob", "spec.deadline"): (("duration(self) > duration('0s')", "must be longer than 0"),),
@@ -79,10 +83,13 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ),
     ("InferenceJob", "spec.source"): (
         (
-            "[has(self.uri), has(self.manifest), has(self.parquet), has(self.synthetic)]"
+            "[has(self.uri), has(self.manifest), has(self.parquet), has(self.lance), has(self.synthetic)]"
             ".filter(given, given).size() == 1",
-            "give exactly one of uri, manifest, parquet and synthetic",
+            "give exactly one of uri, manifest, parquet, lance and synthetic",
         ),
+    ),
+    ("InferenceJob", "spec.source.lance"): (
+        (f"!self.uri.lowerAscii().matches('^({'|'.join(NOT_FOR_LANCE)})://')", f"uri: {NO_LANCE_THERE}"),
     ),
     ("InferenceJob", "spec.sink"): (
         (

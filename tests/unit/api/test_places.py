@@ -61,7 +61,12 @@ def test_a_sink_beside_its_source_is_taken(source: str, sink: str) -> None:
             {"source": {"parquet": {"uri": "data/*.parquet"}}, "sink": {"uri": "./data/"}},
             f"spec.sink.uri: ./data/ {EQUAL}; give",
         ),
+        (
+            {"source": {"lance": {"uri": "data/photos.lance"}}, "sink": {"uri": "data/photos.lance/rows"}},
+            f"spec.sink.uri: data/photos.lance/rows {INSIDE}, data/photos.lance; give",
+        ),
         ({"source": {"parquet": {"uri": "a\0"}}}, "spec.source.parquet.uri: has a NUL character"),
+        ({"source": {"lance": {"uri": "a\0"}}}, "spec.source.lance.uri: has a NUL character"),
         ({"source": {"manifest": {"uri": "a.csv"}}, "sink": {"uri": "./a.csv"}}, "spec.sink.uri: ./a.csv is the list"),
         ({"sink": {"uri": "rows/*"}}, "spec.sink.uri: rows/* is a glob, but results go to one folder; leave out"),
         ({"sink": {"uri": "rows?"}}, "spec.sink.uri: rows? is a glob"),

@@ -94,13 +94,13 @@ NAN, INFINITE = float("nan"), float("inf")
         ),
         pytest.param(
             {"source": {}},
-            "spec.source: give exactly one of uri, manifest, parquet and synthetic",
+            "spec.source: give exactly one of uri, manifest, parquet, lance and synthetic",
             id="a source of nothing",
         ),
         pytest.param({"source": None}, "spec.source: is missing", id="no source"),
         pytest.param(
             {"source": {"uri": "a", "parquet": {"uri": "b"}}},
-            "spec.source: give exactly one of uri, manifest, parquet and synthetic",
+            "spec.source: give exactly one of uri, manifest, parquet, lance and synthetic",
             id="two sources",
         ),
         pytest.param({"source": {"parquet": {}}}, "spec.source.parquet.uri: is missing", id="Parquet files nowhere"),
@@ -113,6 +113,16 @@ NAN, INFINITE = float("nan"), float("inf")
             {"source": {"parquet": {"uri": "a", "column": ""}}},
             "spec.source.parquet.column: must be a text of length at least 1, but is ''",
             id="a column without a name",
+        ),
+        pytest.param(
+            {"source": {"lance": {"uri": "a", "version": 0}}},
+            "spec.source.lance.version: must be an integer of at least 1, but is 0",
+            id="a version that there can't be",
+        ),
+        pytest.param(
+            {"source": {"lance": {"uri": "https://example.com/a.lance"}}},
+            "spec.source.lance.uri: Lance datasets are read at file and s3; copy this one there",
+            id="a Lance dataset at a web server",
         ),
         pytest.param(
             {"source": {"synthetic": {}}, "images": None},

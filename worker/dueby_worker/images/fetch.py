@@ -13,7 +13,7 @@ image in the meantime, the photo is given up and the failure becomes its error.
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.words import counted
@@ -29,6 +29,7 @@ READERS, MOST_READERS = 32, 64
 GIVE_UP_AFTER_S = 60.0
 # Larger files are not read: a file is in memory as a whole. An image of MAX_PIXELS has 300 MB if nothing packs it.
 MAX_IMAGE_BYTES = 320 * 1024**2
+Answer = TypeVar("Answer")
 
 
 class GetImage(Protocol):
@@ -95,26 +96,37 @@ class Fetcher:
 
     def _read(self, uri: str, read_once: Callable[[Store, str], bytes], *, is_whole: bool) -> bytes:
         store, name = self._find(uri)
-        began_s = self._clock()
         # An image can't be its own witness. A tar can be that of an image in it, and is the only one of a single tar.
         witnesses = [witness for witness in self._witnesses if not is_whole or witness != uri]
+        return self.persist(
+            lambda: read_once(store, name),
+            what=store.uri,
+            require_source=lambda: self._require_witness(uri, witnesses),
+        )
 
-        def ask() -> bytes:
+    def persist(self, read_once: Callable[[], Answer], *, what: str, require_source: Callable[[], None]) -> Answer:
+        """Return what `read_once` does, which is asked again while its store is away. Raise as `read` does.
+
+        `require_source` raises Transient if the source isn't there, so that what failed isn't one image's fault.
+        """
+        began_s = self._clock()
+
+        def ask() -> Answer:
             try:
-                return read_once(store, name)
+                return read_once()
             # The store knows the image, so it is not away.
             except TooLarge:
                 raise
             except Unavailable:
-                self._require_witness(uri, witnesses)
+                require_source()
                 # If the store was away only for a moment, the image can be read now.
-                return read_once(store, name)
+                return read_once()
             except Transient as failure:
-                if self._clock() - began_s < self._give_up_after_s or not self._can_read_any(witnesses, uri):
+                if self._clock() - began_s < self._give_up_after_s or not _holds(require_source):
                     raise
                 raise Unavailable(f"its store answers for other images but not for this one: {failure}") from failure
 
-        return self._retry.call(ask, what=store.uri, cancelled=self._cancelled)
+        return self._retry.call(ask, what=what, cancelled=self._cancelled)
 
     def look_again(self, uri: str) -> None:
         """See at the next read whether the object has changed, even if it is open."""
@@ -146,3 +158,11 @@ class Fetcher:
         if root not in self._stores:
             self._stores[root] = self._open(root)
         return self._stores[root], path
+
+
+def _holds(require: Callable[[], None]) -> bool:
+    try:
+        require()
+    except Transient:
+        return False
+    return True

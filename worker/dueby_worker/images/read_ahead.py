@@ -72,8 +72,8 @@ def read_images(
 ) -> Generator[DecodedImage, None, None]:
     """Yield every image of `items` (index, URI) in order. Raise Transient if a store stays away.
 
-    `member_of` says where images in tars or Parquet files are, by their index; it is None for images that are objects
-    of their own.
+    `member_of` says where images in tars, Parquet files or Lance datasets are, by their index; it is None for images
+    that are objects of their own.
 
     The threads and children of this generator end when it is exhausted or closed. There are children if `is_isolated`:
     an image may then kill its decoder.
@@ -82,10 +82,9 @@ def read_images(
         # Making one costs microseconds, so it needs no threads.
         made = SyntheticImages.of(source, preprocessing)
         return (DecodedImage(index, uri, made.pixels(index), None) for index, uri in items)
-    in_parquet = source.parquet is not None
-    fetcher = Fetcher(witnesses=witnesses, retry=retry, field=f"spec.source.{'parquet.' if in_parquet else ''}uri")
+    fetcher = Fetcher(witnesses=witnesses, retry=retry, field=source.images_field)
     decode, close = _decoder(source, preprocessing, max_pixels, processes=threads if is_isolated else 0)
-    within = None if member_of is None else reader_of(fetcher, member_of, in_parquet=in_parquet, threads=READERS)
+    within = None if member_of is None else reader_of(fetcher, member_of, source=source, threads=READERS)
     wanted = within.read(items, most=ahead) if within is not None else _single(items, fetcher)
 
     def end_reading() -> None:

@@ -1,14 +1,16 @@
-"""The rows of the index's files: an image's URI and, if it is in a tar or in a Parquet file, where.
+"""The rows of the index's files: an image's URI and, if it is in a tar, a Parquet file or a Lance dataset, where.
 
 A file of tars' images has columns beside `uri`: `version`, `offset`, `length` and `header`. The tar itself is the URI
 up to its last `#`, since a member's name has none (storage/uris.py). A file of images in Parquet files has `version`,
-`column`, `footer`, `group`, `row` and `length`.
+`column`, `footer`, `group`, `row` and `length`, and one of those in a Lance dataset has `version`, `checksum`,
+`column`, `row` and `length`.
 """
 
 from collections.abc import Sequence
 
 import pyarrow as pa
 
+from dueby_worker.images.lance_rows import LanceRow
 from dueby_worker.images.members import Member
 from dueby_worker.images.row_groups import ParquetRow
 from dueby_worker.images.within import Place
@@ -18,6 +20,7 @@ Row = tuple[str, Place | None]
 
 _OF_TARS = ("version", "offset", "length", "header")
 _OF_PARQUET = ("version", "column", "footer", "group", "row", "length")
+_OF_LANCE = ("version", "checksum", "column", "row", "length")
 
 
 def cells_of(row: Row) -> tuple[str | int, ...]:
@@ -39,14 +42,18 @@ def row_at(table: pa.Table, row: int) -> Row:
 
 
 def member_at(table: pa.Table, row: int) -> Place:
-    """Return where the image in this row is. It is within a tar or a Parquet file."""
+    """Return where the image in this row is. It is within something larger."""
     uri, *cells = (column[row].as_py() for column in table.columns)
     whole = uri.rpartition("#")[0]
     if "header" in table.column_names:
         return Member(shard=whole, **dict(zip(_OF_TARS, cells)))
+    if "checksum" in table.column_names:
+        return LanceRow(dataset=whole, **dict(zip(_OF_LANCE, cells)))
     return ParquetRow(file=whole, **dict(zip(_OF_PARQUET, cells)))
 
 
 def _names(place: Place) -> tuple[str, ...]:
     """Return the columns beside the URI."""
+    if isinstance(place, LanceRow):
+        return _OF_LANCE
     return _OF_TARS if isinstance(place, Member) else _OF_PARQUET

@@ -18,6 +18,7 @@ from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Source
 from dueby_worker.index.chunks import Row, cells_of, row_at, table_of
 from dueby_worker.index.frozen_index import ROWS, chunk_name
+from dueby_worker.index.lance_listing import list_lance
 from dueby_worker.index.listing import canonical_source, field_of, list_source, shards_of, why_empty
 from dueby_worker.index.parquet_listing import list_parquet
 from dueby_worker.index.shards import list_shards
@@ -98,6 +99,8 @@ def _listed(
             yield from counted(list_shards(shards, scratch=scratch, retry=retry))
         elif (parquet := canonical_source(source).parquet) is not None:
             yield from counted(list_parquet(parquet, scratch=scratch, retry=retry))
+        elif (lance := canonical_source(source).lance) is not None:
+            yield from counted(list_lance(lance, scratch=scratch, retry=retry))
         else:
             yield from ((uri, None) for uri in retry.call(sort, what=field_of(source)))
     except Transient as error:

@@ -5,8 +5,8 @@ plain reads. The files lie in a folder named after the digest of the list. `inde
 are, is created last and once: an index is complete or does not exist. A killed index step is simply run again, and of
 two at the same time one wins.
 
-Images in tars and in Parquet files have rows that also say where they are (chunks.py). Synthetic images leave nothing
-in the sink: their index follows from their size and number. build.py makes an index.
+Images in tars, Parquet files and Lance datasets have rows that also say where they are (chunks.py). Synthetic images
+leave nothing in the sink: their index follows from their size and number. build.py makes an index.
 """
 
 import hashlib
@@ -45,8 +45,8 @@ class IndexSummary(Spec, frozen=True, kw_only=True):
     images: int
     """N."""
     digest: str
-    """SHA-256 over the rows in order, each value followed by a NUL: URIs, and for images in tars or Parquet files where
-    they are."""
+    """SHA-256 over the rows in order, each value followed by a NUL: URIs, and for images within something larger
+    where they are."""
     input_cost: InputCost
     """What an image costs before the model sees it."""
 
@@ -100,9 +100,9 @@ class Index:
 
     @property
     def member_of(self) -> Callable[[int], Place] | None:
-        """Return the function that says where an image is; None if the images aren't in tars or Parquet files."""
+        """Return the function that says where an image is; None if the images are objects of their own."""
         source = self.document.source
-        if source.parquet is None and shards_of(source) is None:
+        if source.parquet is None and source.lance is None and shards_of(source) is None:
             return None
         return lambda image: member_at(self._table(image // ROWS), image % ROWS)
 

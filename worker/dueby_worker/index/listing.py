@@ -1,7 +1,7 @@
 """List the absolute URIs of a source's images, in no particular order, one at a time.
 
-A source is a folder, a glob, a single file, or a manifest, which is a list of images. Tars are listed by shards.py, and
-Parquet files of images by parquet_listing.py.
+A source is a folder, a glob, a single file, or a manifest, which is a list of images. Tars are listed by shards.py,
+Parquet files of images by parquet_listing.py, and Lance datasets by lance_listing.py.
 """
 
 from collections.abc import Iterator
@@ -32,6 +32,8 @@ def canonical_source(source: Source) -> Source:
         return source.replace(manifest=source.manifest.replace(uri=_canonical(source.manifest.uri, MANIFEST_FIELD)))
     if source.parquet is not None:
         return source.replace(parquet=source.parquet.replace(uri=_canonical(source.parquet.uri, PARQUET_FIELD)))
+    if source.lance is not None:
+        return source.replace(lance=source.lance.replace(uri=_canonical(source.lance.uri, source.images_field)))
     return source.replace(uri=_canonical(source.uri, FIELD)) if source.uri is not None else source
 
 
@@ -83,9 +85,7 @@ def _canonical(uri: str, field: str) -> str:
 
 def field_of(source: Source) -> str:
     """Return the field that says where the images are."""
-    if source.parquet is not None:
-        return PARQUET_FIELD
-    return MANIFEST_FIELD if source.manifest is not None else FIELD
+    return MANIFEST_FIELD if source.manifest is not None else source.images_field
 
 
 def why_empty(source: Source) -> str:
@@ -94,6 +94,8 @@ def why_empty(source: Source) -> str:
         return f"{source.manifest.uri} has no rows"
     if source.parquet is not None:
         return f"{source.parquet.uri} means no Parquet file, or none that has rows"
+    if source.lance is not None:
+        return f"{source.lance.uri} has no rows"
     uri = source.uri or ""
     if shards_of(source) is not None:
         return f"{uri} means no tar, or none in which a name has an image's extension ({_EXTENSIONS})"

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,11 +34,11 @@ from dueby_worker.images.parquet_files import (
 from dueby_worker.images.row_groups import ParquetRow
 from dueby_worker.index.chunks import Row
 from dueby_worker.index.objects import find_objects, list_each
-from dueby_worker.index.sorting import sort_externally
+from dueby_worker.index.row_names import line_of, quoted_name, require_different
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.stores import open_store
-from dueby_worker.storage.uris import member_uri, split
+from dueby_worker.storage.uris import split
 
 FIELD = "spec.source.parquet.uri"
 _EXTENSIONS = (".parquet", ".pq", ".parq")
@@ -47,7 +46,7 @@ _EXTENSIONS = (".parquet", ".pq", ".parq")
 _TABLE = re.compile(r"(^|/)(_delta_log|\.hoodie)/|\.metadata\.json$")
 # Names that are read, or rows that are noted, at a time.
 _ROWS = 65_536
-_ROW_DIGITS = 12
+_NAME = "source.parquet.name"
 
 
 def list_parquet(source: Parquet, *, scratch: Path, retry: RetryPolicy) -> Iterator[Row]:
@@ -144,8 +143,9 @@ def _named(footer: Footer, source: Parquet, read: _Read, *, size: int, scratch: 
         for group, rows, length in groups:
             first = 0
             for batch in _batches(open_column(footer, read, size=size), group, path):
-                names = [_quoted(name, column, row + at) for at, name in enumerate(leaf_values(batch).to_pylist())]
-                file.writelines(f"{name} {row + at:0{_ROW_DIGITS}d}\n" for at, name in enumerate(names))
+                told = enumerate(leaf_values(batch).to_pylist(), row)
+                names = [quoted_name(name, column, number, option=_NAME) for number, name in told]
+                file.writelines(line_of(name, number) for number, name in enumerate(names, row))
                 yield group, first, length, names
                 first, row = first + len(names), row + len(names)
             if first != rows:
@@ -153,20 +153,7 @@ def _named(footer: Footer, source: Parquet, read: _Read, *, size: int, scratch: 
                     f"is damaged: its row group {group} has {counted(first, 'name')} for {counted(rows, 'row')}"
                 )
     with kept.open(encoding="utf-8", newline="") as file:
-        _require_different((line.rstrip("\n") for line in file), column, scratch=scratch)
-
-
-def _require_different(lines: Iterator[str], column: str, *, scratch: Path) -> None:
-    """Raise ValueError if two lines have the same name, which is followed by a row."""
-    previous, before = "", ""
-    for line in sort_externally(lines, folder=scratch):
-        name, _, row = line.partition(" ")
-        if name == previous:
-            raise ValueError(
-                f"has the name {unquote(name)!r} twice in its column `{column}`, in rows {int(before):,} and "
-                f"{int(row):,}; names tell images apart, so take another column, or leave out source.parquet.name"
-            )
-        previous, before = name, row
+        require_different(file, column, option=_NAME, scratch=scratch)
 
 
 def _groups(footer: Footer, column: str, read: _Read) -> Iterator[tuple[int, int, int]]:
@@ -221,13 +208,6 @@ def _batches(file: object, group: int, path: str) -> Iterator[pa.Array]:
             yield batch.column(0)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"is damaged in its row group {group}: {str(error).splitlines()[0]}") from None
-
-
-def _quoted(name: object, column: str, row: int) -> str:
-    """Return a name as it stands in a URI. Raise ValueError if there is none."""
-    if name is None or name == "":
-        raise ValueError(f"has no name in its column `{column}` in row {row:,}; leave out source.parquet.name")
-    return member_uri("", str(name))[1:]
 
 
 def _read(file: Path) -> Iterator[Row]:

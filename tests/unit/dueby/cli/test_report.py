@@ -1,6 +1,7 @@
 """`dueby report`: where the page is written, which run it takes, and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ from dueby.report.parts import Classified
 from dueby_api.source import Source
 from dueby_worker.storage.stores import open_store
 from support.index import index_of
+from support.lances import source_of as lance_source
+from support.lances import table_of, write_lance
 from support.parquets import source_of, write_parquets
 from support.report import RUN, write_sink
 from support.report_page import words_of
 from support.simulation import SampleRun
-from support.tars import write_shards
+from support.tars import jpeg, write_shards
 
 
 def test_the_page_lies_beside_the_newest_run(
@@ -85,6 +88,18 @@ def test_photos_in_parquet_files_are_shown(tmp_path: Path) -> None:
     (tmp_path / "in" / "001.parquet").write_bytes(b"another")
     *_, last = load_photos(rows, sink)
     assert "001.parquet has changed since the job was indexed" in last.reason
+
+
+def test_photos_in_a_lance_dataset_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "photos.lance"
+    write_lance(path, table_of([jpeg(number) for number in range(4)]), rows=2)
+    sink = open_store(str(tmp_path / "sink"))
+    index = index_of(lance_source(path), sink)
+    rows = tuple(Classified(index=i, uri=uri, labels=("cat",), scores=(1.0,)) for i, uri in index.items(0, 3))
+    assert len({photo.picture for photo in load_photos(rows, sink) if photo.picture}) == 4
+    shutil.rmtree(path)
+    write_lance(path, table_of([jpeg(0)]))
+    assert "photos.lance has changed since the job was indexed" in load_photos(rows, sink)[0].reason
 
 
 def test_photos_in_tars_are_shown(tmp_path: Path) -> None:
