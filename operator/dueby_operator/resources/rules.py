@@ -11,6 +11,7 @@ from dueby_api.inference_job import MAX_N, READ_ONLY_SINK
 from dueby_api.model import ONNX_WEIGHTS, PYTHON_FUNCTION, PYTHON_WEIGHTS
 from dueby_api.output import OUTPUT_FIELDS, only_of
 from dueby_api.schemes import READ_ONLY
+from dueby_api.source import PHOTOS_ON_GPUS, STRICT_ON_GPUS
 
 Rule = tuple[str, str]
 """CEL, and the sentence for a resource of which it doesn't hold."""
@@ -83,6 +84,8 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
             ".filter(given, given).size() == 1",
             "give exactly one of uri, manifest, parquet and synthetic",
         ),
+        ("self.decoder != 'gpu' || self.decode != 'tolerant'", STRICT_ON_GPUS),
+        ("self.decoder != 'gpu' || !has(self.synthetic)", PHOTOS_ON_GPUS),
     ),
     ("InferenceJob", "spec.sink"): (
         (

@@ -103,6 +103,16 @@ NAN, INFINITE = float("nan"), float("inf")
             "spec.source: give exactly one of uri, manifest, parquet and synthetic",
             id="two sources",
         ),
+        pytest.param(
+            {"source": {"uri": "a", "decode": "tolerant", "decoder": "gpu"}},
+            "spec.source.decoder: a GPU can't decode tolerantly; set decoder to cpu, or decode to strict",
+            id="tolerance on a GPU",
+        ),
+        pytest.param(
+            {"images": 9, "source": {"synthetic": {}, "decoder": "gpu"}},
+            "spec.source.decoder: synthetic images aren't decoded; leave it out",
+            id="nothing to decode on a GPU",
+        ),
         pytest.param({"source": {"parquet": {}}}, "spec.source.parquet.uri: is missing", id="Parquet files nowhere"),
         pytest.param(
             {"source": {"parquet": {"uri": "a", "columns": "b"}}},
