@@ -6,8 +6,8 @@ The classes of dueby_api say the same in `__post_init__`, for those who have no 
 from collections.abc import Mapping
 
 from dueby_api.classifiers import ONNX, ONNX_SUFFIX, PYTHON, PYTHON_NAME
-from dueby_api.engines import ENGINES, EngineEntry, Format, unsuited
-from dueby_api.inference_job import MAX_N, READ_ONLY_SINK
+from dueby_api.engines import ENGINES, EngineEntry, Format, runs_on_cpu, unsuited
+from dueby_api.inference_job import ENGINE_BESIDE_GPU_DECODER, MAX_N, READ_ONLY_SINK
 from dueby_api.model import ONNX_WEIGHTS, PYTHON_FUNCTION, PYTHON_WEIGHTS
 from dueby_api.output import OUTPUT_FIELDS, only_of
 from dueby_api.schemes import READ_ONLY
@@ -31,6 +31,7 @@ def _unsuited(entry: EngineEntry) -> str:
     return str(unsuited(entry.name, other))
 
 
+_CPU_ENGINES = [name for name in ENGINES if runs_on_cpu(name)]
 # Once the images are counted, what the results depend on stays as it is.
 _ONCE_INDEXED = "!has(oldSelf.status) || !has(oldSelf.status.images) || "
 # By the resource's kind and the path of what the rule is about.
@@ -58,6 +59,10 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
         (
             "!has(self.source.synthetic) || has(self.images)",
             "images: is missing; a synthetic source has as many images as you say",
+        ),
+        (
+            f"self.source.decoder != 'gpu' || !(self.model.engine in {_CPU_ENGINES})",
+            f"model.engine: {ENGINE_BESIDE_GPU_DECODER}",
         ),
         # Other spellings of it, and folders in it, are found where the job is parsed.
         (

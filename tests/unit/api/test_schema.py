@@ -113,6 +113,12 @@ NAN, INFINITE = float("nan"), float("inf")
             "spec.source.decoder: synthetic images aren't decoded; leave it out",
             id="nothing to decode on a GPU",
         ),
+        pytest.param(
+            {"source": {"uri": "a", "decoder": "gpu"}, "model": {"engine": "openvino"}},
+            "spec.model.engine: runs on CPUs, but source.decoder is gpu; set it to auto or to an engine for GPUs, or "
+            "set source.decoder to cpu",
+            id="a GPU that decodes beside an engine for CPUs",
+        ),
         pytest.param({"source": {"parquet": {}}}, "spec.source.parquet.uri: is missing", id="Parquet files nowhere"),
         pytest.param(
             {"source": {"parquet": {"uri": "a", "columns": "b"}}},
