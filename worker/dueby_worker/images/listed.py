@@ -3,8 +3,9 @@
     submit(file) ──▶ JPEGs whose header says that they fit ──▶ one thread: lists ──▶ device ──▶ squares
                  └─▶ everything else ──▶ a few threads: decode_image ◀── those of which the device makes nothing
 
-A list is what waits when the device is free, up to a mini-batch. Its files are in memory anyway, and its pixels in the
-device's, which the plan has given to the model: so a list has a limit of pixels, and so has an image.
+A list is what waits when the device is free, up to a mini-batch. Its pixels are in the device's memory, which the plan
+has given to the model: so a list has a limit of pixels, and so has an image. What waits is in the host's memory: who
+submits a file waits while those that are there have more bytes than the room for them.
 
 Where a file goes depends on the file alone and never on the device or on what else is in the list, so a row is the same
 whoever computes it. decode_image has the last word on every file that the device doesn't decode: what it says of it is
@@ -12,7 +13,7 @@ what the row of any other job would say.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,13 +22,13 @@ from queue import Empty, SimpleQueue
 import torch
 from torch.nn.functional import interpolate
 
-from dueby_api.errors import Invalid
 from dueby_worker.images import jpeg_header
 from dueby_worker.images.decode import decode_image, finished, is_panorama
 from dueby_worker.images.geometry import Cut, plan_cut, turn
 from dueby_worker.images.jpeg import MAX_SCANS, count_scans
-from dueby_worker.images.nvimgcodec import NvImageCodec, find_obstacle
+from dueby_worker.images.nvimgcodec import NvImageCodec, open_codec
 from dueby_worker.images.picture import Picture
+from dueby_worker.images.room import Room
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
@@ -36,6 +37,8 @@ from dueby_worker.models.preprocessing import Pixels, Preprocessing
 MAX_IMAGE_PIXELS = 2**25
 # A list ends with the image that reaches this: 200 MB.
 LIST_PIXELS = 2**26
+# For the files that wait: more than a list has of photos of any size.
+FILES_BYTES = 256 * 1024**2
 # What nvJPEG decodes to RGB.
 _COMPONENTS = (1, 3)
 
@@ -66,6 +69,7 @@ class ListDecoder:
         threads: int,
         most: int,
         list_pixels: int = LIST_PIXELS,
+        files_bytes: int = FILES_BYTES,
     ) -> None:
         """Start the threads. `max_pixels` is decode_image's limit, and `most` is how many images a list may have."""
         self._codec = codec
@@ -73,23 +77,47 @@ class ListDecoder:
         self._max_pixels = max_pixels
         self._most = most
         self._list_pixels = list_pixels
+        self._files_bytes = files_bytes
+        self._room = Room(files_bytes)
         self._on_cpu = ThreadPoolExecutor(threads, thread_name_prefix="images")
         # None says that there is no more.
         self._waiting: SimpleQueue[_Wanted | None] = SimpleQueue()
+        self._closing = threading.Lock()
+        self._is_closed = False
         self._lists = threading.Thread(target=self._decode_lists, name="images-lists", daemon=True)
         self._lists.start()
 
     def submit(self, data: bytes) -> Future[Picture]:
-        """Begin to decode the file, and return what has its picture or raises what decode_image raises."""
+        """Begin to decode the file, once there is room for it; return what has its picture or raises as decode_image.
+
+        A file that is larger than the room has it for itself. Raise RuntimeError after `close`: a worker that fails is
+        still reading ahead then.
+        """
+        size = min(len(data), self._files_bytes)
+        self._room.take(size)
+        try:
+            picture = self._begin(data)
+        except BaseException:
+            self._room.free(size)
+            raise
+        picture.add_done_callback(lambda _: self._room.free(size))
+        return picture
+
+    def _begin(self, data: bytes) -> Future[Picture]:
         wanted = self._wanted(data)
         if wanted is None:
             return self._on_cpu.submit(self._decode_alone, data)
-        self._waiting.put(wanted)
+        with self._closing:
+            if self._is_closed:
+                raise RuntimeError("an image was submitted after its decoder was closed")
+            self._waiting.put(wanted)
         return wanted.picture
 
     def close(self) -> None:
-        """End the threads. Nothing may be submitted any more, and what was is decoded first."""
-        self._waiting.put(None)
+        """Decode what was submitted, and end the threads."""
+        with self._closing:
+            self._is_closed = True
+            self._waiting.put(None)
         self._lists.join()
         self._on_cpu.shutdown(wait=True)
 
@@ -123,9 +151,9 @@ class ListDecoder:
                 continue
             for one, square in zip(wanted, squares, strict=True):
                 if square is None:
-                    self._on_cpu.submit(self._settle_alone, one)
+                    self._on_cpu.submit(_settle, one.picture, partial(self._decode_alone, one.data))
                 else:
-                    one.picture.set_result(self._picture(square, one.header.orientation))
+                    _settle(one.picture, partial(self._picture, square, one.header.orientation))
 
     def _take(self, first: _Wanted) -> list[_Wanted]:
         """Return the first file with those that wait behind it, as many as a list may have."""
@@ -148,19 +176,17 @@ class ListDecoder:
     def _picture(self, square: Pixels, orientation: int) -> Picture:
         return finished(Picture(pixels=turn(square, orientation)), self._preprocessing)
 
-    def _settle_alone(self, one: _Wanted) -> None:
-        try:
-            one.picture.set_result(self._decode_alone(one.data))
-        except BaseException as error:  # it is raised where the picture is waited for
-            one.picture.set_exception(error)
+
+def _settle(picture: Future[Picture], make: Callable[[], Picture]) -> None:
+    try:
+        picture.set_result(make())
+    except BaseException as error:  # it is raised where the picture is waited for
+        picture.set_exception(error)
 
 
 def open_on_gpu(preprocessing: Preprocessing, *, max_pixels: int, threads: int, most: int) -> ListDecoder:
     """Return what decodes on this machine's NVIDIA GPU. Raise Invalid, with the reason, if that is not possible."""
-    device = torch.device("cuda")
-    if (obstacle := find_obstacle(device)) is not None:
-        raise Invalid("spec.source.decoder", f"gpu: {obstacle}")
-    codec = NvImageCodec(device, threads=threads)
+    codec = open_codec(torch.device("cuda"), threads=threads)
     return ListDecoder(codec, preprocessing=preprocessing, max_pixels=max_pixels, threads=threads, most=most)
 
 

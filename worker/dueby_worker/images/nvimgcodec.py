@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dueby_api.errors import Invalid
 from dueby_worker.images.jpeg import encode
 from dueby_worker.models.preprocessing import Pixels
 
@@ -80,22 +81,25 @@ class NvImageCodec:
         return torch.as_tensor(image, device="cuda")
 
 
-def find_obstacle(device: torch.device) -> str | None:
-    """Return why JPEGs can't be decoded on that device here, and what to do; None if they can."""
-    otherwise = "or set source.decoder to cpu"
+def open_codec(device: torch.device, *, threads: int) -> NvImageCodec:
+    """Return a codec that was seen to decode. Raise Invalid, with the reason and what to do, if there can be none."""
     if device.type == "cuda" and not torch.cuda.is_available():
-        return "there is no NVIDIA GPU here that torch can use; run the job on devices that have one, " + otherwise
+        raise _obstacle("there is no NVIDIA GPU here that torch can use; run the job on devices that have one")
     try:
-        codec = NvImageCodec(device, threads=1)
+        codec = NvImageCodec(device, threads=threads)
         found = codec.decode([encode(np.zeros((16, 16, 3), np.uint8), quality=90)], lambda number, pixels: pixels)
     except ImportError as error:
-        return f"nvImageCodec can't be loaded ({error}); install it with pip install '{EXTRA}', {otherwise}"
+        raise _obstacle(f"nvImageCodec can't be loaded ({error}); install it with pip install '{EXTRA}'") from error
     except RuntimeError as error:  # all that the library raises, such as for a driver of an older CUDA
-        return f"nvImageCodec fails here ({error}); install the one for this driver's CUDA, {otherwise}"
+        raise _obstacle(f"nvImageCodec fails here ({error}); install the one for this driver's CUDA") from error
     if found[0] is None:
         # It has a library for each format, and does without those that it doesn't find.
-        return f"nvImageCodec doesn't find nvJPEG; install both with pip install '{EXTRA}', {otherwise}"
-    return None
+        raise _obstacle(f"nvImageCodec doesn't find nvJPEG; install both with pip install '{EXTRA}'")
+    return codec
+
+
+def _obstacle(sentence: str) -> Invalid:
+    return Invalid("spec.source.decoder", f"gpu: {sentence}, or set source.decoder to cpu")
 
 
 def _load() -> Any:

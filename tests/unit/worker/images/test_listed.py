@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 import simplejpeg
 import torch
 
+from dueby_api.errors import Invalid
 from dueby_api.source import Source
-from dueby_worker.images import listed, nvimgcodec
+from dueby_worker.images import listed
 from dueby_worker.images.decode import decode_image
 from dueby_worker.images.geometry import plan_cut, turn
 from dueby_worker.images.listed import ListDecoder
-from dueby_worker.images.nvimgcodec import Cutter, NvImageCodec
+from dueby_worker.images.nvimgcodec import Cutter, NvImageCodec, open_codec
 from dueby_worker.images.picture import Picture
 from dueby_worker.images.read_ahead import DecodedImage, read_images
 from dueby_worker.images.unreadable import UnreadableImage
@@ -179,6 +181,22 @@ def test_a_list_has_a_limit_of_pixels(codec: Counted) -> None:
     assert codec.lists == [1, 2, 2, 1]
 
 
+def test_files_wait_for_room_before_they_are_submitted(codec: Counted) -> None:
+    codec.may_decode.clear()
+    with closing(a_decoder(codec, files_bytes=2 * len(WHOLE))) as decoder, ThreadPoolExecutor(1) as reader:
+        for _ in range(2):
+            decoder.submit(WHOLE)
+        third = reader.submit(decoder.submit, WHOLE)
+        with pytest.raises(TimeoutError):
+            third.result(0.2)
+        codec.may_decode.set()
+        assert third.result(LIMIT_S).result().warning is None
+        # One that is larger than the room isn't waited for in vain, whoever decodes it.
+        large = decoder.submit(WHOLE + bytes(9 * len(WHOLE)))
+        assert outcome(decoder.submit(b"no image" * len(WHOLE)).result)
+        assert large.result().warning is None
+
+
 def test_a_bug_in_the_library_is_raised_where_the_picture_is_waited_for() -> None:
     class Broken(NvImageCodec):
         def decode(self, files: Sequence[bytes], cut: Cutter) -> list[Pixels | None]:
@@ -243,14 +261,31 @@ def test_one_can_stop_reading_at_any_time(codec: Counted, tmp_path: Path) -> Non
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("images")]
 
 
+@pytest.mark.parametrize("data", [WHOLE, b"no image"], ids=["for the device", "for the CPU"])
+def test_a_worker_that_fails_while_it_reads_ahead_does_not_hang(codec: Counted, data: bytes) -> None:
+    decoder = a_decoder(codec, files_bytes=len(data))
+    with ThreadPoolExecutor(4) as readers:
+        codec.may_decode.clear()
+        reading = [readers.submit(decoder.submit, data) for _ in range(20)]
+        codec.may_decode.set()
+        decoder.close()
+        for read in reading:
+            error = read.exception(LIMIT_S) or read.result().exception(LIMIT_S)
+            assert error is None or isinstance(error, RuntimeError | UnreadableImage)
+        with pytest.raises(RuntimeError):
+            decoder.submit(data)
+
+
 def test_a_machine_without_a_gpu_says_what_to_do() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    obstacle = nvimgcodec.find_obstacle(torch.device("cuda"))
-    assert obstacle is not None
-    assert "no NVIDIA GPU" in obstacle
-    assert "set source.decoder to cpu" in obstacle
+    with pytest.raises(Invalid) as error:
+        open_codec(torch.device("cuda"), threads=1)
+    assert str(error.value) == (
+        "spec.source.decoder: gpu: there is no NVIDIA GPU here that torch can use; run the job on devices that have "
+        "one, or set source.decoder to cpu"
+    )
 
 
-def test_nothing_hinders_the_decoder_for_cpus() -> None:
-    assert nvimgcodec.find_obstacle(CPU) is None
+def test_a_codec_is_seen_to_decode_before_it_is_used() -> None:
+    assert isinstance(open_codec(CPU, threads=1), NvImageCodec)
