@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
 
 from dueby_api.classifiers import is_own
+from dueby_api.engines import runs_on_cpu
 from dueby_api.model import MAX_MODEL_NAME as MAX_MODEL_NAME
 from dueby_api.model import Model as Model
 from dueby_api.objectives import ObjectiveName
@@ -40,6 +41,9 @@ CLASS_CONFIDENCE = {"Hard": 0.99, "Soft": 0.95, "Relaxed": 0.95, "BestEffort": 0
 
 # What is wrong with a sink at a read-only scheme; the CRD says the same.
 _BUCKETS = " or ".join(f"{name}://" for name in WRITABLE if SCHEMES[name].kind == "bucket")
+ENGINE_BESIDE_GPU_DECODER = (
+    "runs on CPUs, but source.decoder is gpu; set it to auto or to an engine for GPUs, or set source.decoder to cpu"
+)
 READ_ONLY_SINK = f"a web server can only be read from; use a folder, {_BUCKETS}"
 # A DNS label, as Kueue names its queues; empty: none.
 QUEUE_NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
@@ -176,6 +180,8 @@ class JobSpec(Spec, frozen=True, kw_only=True):
             raise ValueError("give exactly one of deadline and deadlineTime")
         if self.source.synthetic is not None and self.images is None:
             raise ValueError("images: is missing; a synthetic source has as many images as you say")
+        if self.source.decoder == "gpu" and runs_on_cpu(self.model.engine):
+            raise ValueError(f"model.engine: {ENGINE_BESIDE_GPU_DECODER}")
         listed = self.source.manifest.uri if self.source.manifest else None
         require_apart("sink.uri", self.sink.uri, source=self.source.images_uri, manifest=listed)
 
@@ -191,8 +197,11 @@ class JobSpec(Spec, frozen=True, kw_only=True):
 
     @property
     def has_own_times(self) -> bool:
-        """Whether its workers' times say nothing of the model: other software, or a network that ends at some layer."""
-        return self.worker.has_own_software or self.output.layer is not None
+        """Whether its workers' times say nothing of the model alone.
+
+        They have other software, or a network that ends at some layer, or the GPU decodes beside it.
+        """
+        return self.worker.has_own_software or self.output.layer is not None or self.source.decoder == "gpu"
 
     def deadline_us(self, *, accepted_us: int) -> int:
         """Return the deadline in microseconds since 1970, for a job accepted at `accepted_us`."""

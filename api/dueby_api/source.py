@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from dueby_api.places import require_name
 from dueby_api.schema import Meta, Spec
 
+STRICT_ON_GPUS = "decoder: a GPU can't decode tolerantly; set decoder to cpu, or decode to strict"
+PHOTOS_ON_GPUS = "decoder: synthetic images aren't decoded; leave it out"
 Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
 # Where Lance datasets aren't read, and what is said of one that is there.
 NOT_FOR_LANCE = ("gs", "http", "https")
@@ -87,11 +89,18 @@ class Source(Spec, frozen=True, kw_only=True):
     decode: Literal["strict", "tolerant"] = "strict"
     """strict: an image that is cut off or damaged has no result but an error. tolerant: what Pillow opens with
     LOAD_TRUNCATED_IMAGES is classified, what it lacks filled up, and its row says so in `warning`."""
+    decoder: Literal["cpu", "gpu"] = "cpu"
+    """What decodes JPEGs. cpu: the worker's cores. gpu: the worker's NVIDIA GPU, by nvImageCodec, to slightly other
+    pixels; only GPUs are planned then."""
 
     def __post_init__(self) -> None:
         if sum(part is not None for part in (self.uri, self.manifest, self.parquet, self.lance, self.synthetic)) != 1:
             raise ValueError("give exactly one of uri, manifest, parquet, lance and synthetic")
         require_name("uri", self.uri or "")
+        if self.decoder == "gpu" and self.decode == "tolerant":
+            raise ValueError(STRICT_ON_GPUS)
+        if self.decoder == "gpu" and self.synthetic is not None:
+            raise ValueError(PHOTOS_ON_GPUS)
 
     @property
     def images_uri(self) -> str | None:

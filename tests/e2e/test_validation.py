@@ -59,6 +59,18 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
         {"source": {"manifest": {"uri": "a"}, "parquet": {"uri": "b"}}},
         "give exactly one of uri, manifest, parquet, lance and synthetic",
     ),
+    "tolerance on a GPU": (
+        {"source": {"uri": "a", "decode": "tolerant", "decoder": "gpu"}},
+        "decoder: a GPU can't decode tolerantly",
+    ),
+    "nothing to decode on a GPU": (
+        {"images": 1, "source": {"synthetic": {}, "decoder": "gpu"}},
+        "decoder: synthetic images aren't decoded",
+    ),
+    "a GPU that decodes beside an engine for CPUs": (
+        {"source": {"uri": "a", "decoder": "gpu"}, "model": {"engine": "openvino"}},
+        "model.engine: runs on CPUs, but source.decoder is gpu",
+    ),
     "Parquet files nowhere": ({"source": {"parquet": {}}}, "spec.source.parquet.uri: Required value"),
     "results among Parquet files": (
         {"source": {"parquet": {"uri": "a"}}, "sink": {"uri": "a"}},

@@ -24,7 +24,7 @@ COUNTS_ON = {
     "planner": {"core"},
     "pages": {"core", "operator", "worker"},
     "operator": {"core", "operator"},
-    "worker": {"core", "worker", "timm", "transformers", "onnx", "tensorrt", "int8", "lance"},
+    "worker": {"core", "worker", "timm", "transformers", "onnx", "tensorrt", "int8", "lance", "gpu-decoding"},
     "profiler": {"core", "worker", "profiler"},
     "dueby": {"core", "worker", "profiler"},
     "study": {"core", "worker", "profiler", "study"},

@@ -6,12 +6,12 @@ The classes of dueby_api say the same in `__post_init__`, for those who have no 
 from collections.abc import Mapping
 
 from dueby_api.classifiers import ONNX, ONNX_SUFFIX, PYTHON, PYTHON_NAME
-from dueby_api.engines import ENGINES, EngineEntry, Format, unsuited
-from dueby_api.inference_job import MAX_N, READ_ONLY_SINK
+from dueby_api.engines import ENGINES, EngineEntry, Format, runs_on_cpu, unsuited
+from dueby_api.inference_job import ENGINE_BESIDE_GPU_DECODER, MAX_N, READ_ONLY_SINK
 from dueby_api.model import ONNX_WEIGHTS, PYTHON_FUNCTION, PYTHON_WEIGHTS
 from dueby_api.output import OUTPUT_FIELDS, only_of
 from dueby_api.schemes import READ_ONLY
-from dueby_api.source import NO_LANCE_THERE, NOT_FOR_LANCE
+from dueby_api.source import NO_LANCE_THERE, NOT_FOR_LANCE, PHOTOS_ON_GPUS, STRICT_ON_GPUS
 
 Rule = tuple[str, str]
 """CEL, and the sentence for a resource of which it doesn't hold."""
@@ -31,6 +31,7 @@ def _unsuited(entry: EngineEntry) -> str:
     return str(unsuited(entry.name, other))
 
 
+_CPU_ENGINES = [name for name in ENGINES if runs_on_cpu(name)]
 # Once the images are counted, what the results depend on stays as it is.
 _ONCE_INDEXED = "!has(oldSelf.status) || !has(oldSelf.status.images) || "
 # By the resource's kind and the path of what the rule is about.
@@ -58,6 +59,10 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
         (
             "!has(self.source.synthetic) || has(self.images)",
             "images: is missing; a synthetic source has as many images as you say",
+        ),
+        (
+            f"self.source.decoder != 'gpu' || !(self.model.engine in {_CPU_ENGINES})",
+            f"model.engine: {ENGINE_BESIDE_GPU_DECODER}",
         ),
         # Other spellings of it, and folders in it, are found where the job is parsed.
         (
@@ -87,6 +92,8 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
             ".filter(given, given).size() == 1",
             "give exactly one of uri, manifest, parquet, lance and synthetic",
         ),
+        ("self.decoder != 'gpu' || self.decode != 'tolerant'", STRICT_ON_GPUS),
+        ("self.decoder != 'gpu' || !has(self.synthetic)", PHOTOS_ON_GPUS),
     ),
     ("InferenceJob", "spec.source.lance"): (
         (f"!self.uri.lowerAscii().matches('^({'|'.join(NOT_FOR_LANCE)})://')", f"uri: {NO_LANCE_THERE}"),

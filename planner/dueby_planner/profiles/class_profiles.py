@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 
 from dueby_api.classifiers import CLASSIFIERS, source_of, unknown_model
+from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import (
     GPUProfile,
@@ -21,7 +22,7 @@ from dueby_api.gpu_profile import (
     Step,
     WarmupModel,
 )
-from dueby_api.inference_job import Model
+from dueby_api.inference_job import JobSpec, Model
 from dueby_api.subject import Subject, model_subject, profile_subject
 from dueby_api.words import counted
 from dueby_planner.profiles.interpolation import describe_fit, warmup_of
@@ -34,6 +35,14 @@ def matching(profiles: Iterable[GPUProfile], model: Model) -> list[GPUProfile]:
     """Return the profiles of this model, image size and precision, and of its engine unless that is `auto`."""
     wanted = model_subject(model)
     return [profile for profile in profiles if wanted.admits(profile_subject(profile.spec).about)]
+
+
+def plannable(profiles: Iterable[GPUProfile], job: JobSpec) -> list[GPUProfile]:
+    """Return the profiles that the job can be planned on: its model's, and only GPUs' if a GPU is to decode."""
+    found = matching(profiles, job.model)
+    if job.source.decoder == "gpu":
+        return [profile for profile in found if not runs_on_cpu(profile.spec.engine)]
+    return found
 
 
 def advice_without_profile(model: Model) -> str:

@@ -17,7 +17,7 @@ from dueby_api.subject import model_subject, profile_subject
 from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
 from dueby_planner.model.input_cost import latency_with_input_us
 from dueby_planner.model.rule import ASSUMED_SPREADS, WIDE_SPREAD, Spreads, quantile
-from dueby_planner.profiles.class_profiles import advice_without_profile, class_profiles, matching
+from dueby_planner.profiles.class_profiles import advice_without_profile, class_profiles, matching, plannable
 from dueby_planner.profiles.fits import MIN_POINTS
 from dueby_planner.profiles.interpolation import ModelTimes, fit_of, times_of
 from dueby_planner.profiles.observed import LearnedProfile, learn
@@ -32,6 +32,11 @@ QUIETER_NODES = (
     "are always as busy, jobs need this spare time"
 )
 """The same in a cluster."""
+NOT_COUNTED = (
+    "source.decoder is gpu, and what that takes of a GPU isn't measured: steps are planned as if the worker's cores "
+    "decoded, so they may take longer, and mini-batches have less memory"
+)
+"""What a plan warns of whose GPUs decode."""
 # Below this share of photos with fp32's best class, a plan says so: whoever asked for the precision may not know.
 LOW_AGREEMENT = 0.95
 _SHOWN_DIGITS = 12
@@ -61,24 +66,30 @@ def build_pool(
 ) -> Pool:
     """Return the pool of a job. `counts` has the free devices of each class, or pairs of (count, free in us).
 
-    Classes that are not in spec.gpus.classes are left out. In a cluster, the job's namespace decides how far its plan
-    believes what other jobs have shown; None: wholly. `agreement` is what was measured with the job's own network and
-    images, and takes the place of the profiles'. Raise Invalid if a class has no profile of the job's model.
+    Classes that are not in spec.gpus.classes are left out, and those without a GPU if one is to decode. In a cluster,
+    the job's namespace decides how far its plan believes what other jobs have shown; None: wholly. `agreement` is what
+    was measured with the job's own network and images, and takes the place of the profiles'. Raise Invalid if a class
+    has no profile of the job's model, or if none is left.
     """
     known = class_profiles(profiles)
     _require_classes(job, known.keys() | counts.keys())
     groups: list[DeviceGroup] = []
     used: list[GPUProfile] = []
     remarks: list[str] = []
+    omitted: list[str] = []
     for name, count in sorted(counts.items()):
         if job.gpus.classes and name not in job.gpus.classes:
             continue
-        learned = [
-            (profile, learn(profile.spec, namespace=namespace)) for profile in _profiles_of(name, job.model, known)
-        ]
+        fitting = plannable(_profiles_of(name, job.model, known), job)
+        if not fitting:
+            omitted.append(name)
+            continue
+        learned = [(profile, learn(profile.spec, namespace=namespace)) for profile in fitting]
         used += [profile.replace(spec=now.spec) for profile, now in learned]
         remarks += [f"{profile.name}: {remark}" for profile, now in learned for remark in now.remarks]
         groups += _groups(name, count, _choices(job, learned, cost, cpus))
+    if omitted and not groups:
+        raise Invalid("spec.source.decoder", f"gpu: {_without_gpu(omitted)}; set it to cpu, or profile a GPU")
     if not any(group.count for group in groups):
         allowed = f" of the classes {_listed(job.gpus.classes)}" if job.gpus.classes else ""
         raise Invalid("pool", f"is empty: there is no device{allowed} to plan with")
@@ -90,6 +101,7 @@ def build_pool(
             *_agreement_warnings(used, job, agreement),
             *_warnings(used, job, in_cluster=namespace is not None),
             *remarks,
+            *([f"{_without_gpu(omitted)}, so that source.decoder: gpu leaves them out"] if omitted else ()),
         ),
     )
 
@@ -117,6 +129,10 @@ def _no_profile(name: str, model: Model, known: Mapping[str, Sequence[GPUProfile
         others = "there are no profiles at all"
     wanted = f"{model_subject(model).sentence} for device class {name}"
     return f"No profile of {wanted}; {others}. {advice_without_profile(model)}"
+
+
+def _without_gpu(omitted: Sequence[str]) -> str:
+    return f"the profiles of {_listed(omitted)} are of engines that run on CPUs"
 
 
 def _groups(
@@ -177,6 +193,8 @@ def _agreement_warnings(profiles: Sequence[GPUProfile], job: JobSpec, own: Agree
 
 
 def _warnings(profiles: Sequence[GPUProfile], job: JobSpec, *, in_cluster: bool) -> Iterable[str]:
+    if job.source.decoder == "gpu":
+        yield NOT_COUNTED
     for profile in profiles:
         spec = profile.spec
         for kind, known, assumed in (

@@ -103,6 +103,22 @@ NAN, INFINITE = float("nan"), float("inf")
             "spec.source: give exactly one of uri, manifest, parquet, lance and synthetic",
             id="two sources",
         ),
+        pytest.param(
+            {"source": {"uri": "a", "decode": "tolerant", "decoder": "gpu"}},
+            "spec.source.decoder: a GPU can't decode tolerantly; set decoder to cpu, or decode to strict",
+            id="tolerance on a GPU",
+        ),
+        pytest.param(
+            {"images": 9, "source": {"synthetic": {}, "decoder": "gpu"}},
+            "spec.source.decoder: synthetic images aren't decoded; leave it out",
+            id="nothing to decode on a GPU",
+        ),
+        pytest.param(
+            {"source": {"uri": "a", "decoder": "gpu"}, "model": {"engine": "openvino"}},
+            "spec.model.engine: runs on CPUs, but source.decoder is gpu; set it to auto or to an engine for GPUs, or "
+            "set source.decoder to cpu",
+            id="a GPU that decodes beside an engine for CPUs",
+        ),
         pytest.param({"source": {"parquet": {}}}, "spec.source.parquet.uri: is missing", id="Parquet files nowhere"),
         pytest.param(
             {"source": {"parquet": {"uri": "a", "columns": "b"}}},

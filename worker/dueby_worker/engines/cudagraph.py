@@ -44,7 +44,9 @@ def capture(network: RowNetwork, shape: cuda.Shape, stream: torch.cuda.Stream) -
     with torch.inference_mode(), torch.cuda.stream(stream):
         for _ in range(_CALLS_BEFORE_CAPTURE):
             network(pixels)
-    with torch.inference_mode(), torch.cuda.graph(graph, stream=stream):
+    # thread_local: the worker reads ahead meanwhile, and where the GPU decodes (images/listed.py), another thread takes
+    # memory of it, which otherwise no thread may while a graph is captured.
+    with torch.inference_mode(), torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         columns: dict[str, torch.Tensor] = network(pixels)
 
     def replay(batch: torch.Tensor) -> dict[str, torch.Tensor]:

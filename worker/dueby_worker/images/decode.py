@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dueby_api.step_config import MAX_PIXELS
 from dueby_worker.images import jpeg, jpeg_header, pillow_formats
-from dueby_worker.images.geometry import cut_out, plan_cut, turn
+from dueby_worker.images.geometry import Cut, cut_out, plan_cut, turn
 from dueby_worker.images.picture import Picture
 from dueby_worker.images.unreadable import BeyondLimit, UnreadableImage
 from dueby_worker.models.preprocessing import Preprocessing
@@ -47,7 +47,7 @@ def decode_image(data: bytes, preprocessing: Preprocessing, *, max_pixels: int =
     if not data:
         raise UnreadableImage("The file is empty.")
     decode = _decode_jpeg if data.startswith(jpeg_header.MAGIC) else _decode_other
-    return _in_one_sentence(lambda: _recompressed(decode(data, preprocessing, max_pixels), preprocessing))
+    return _in_one_sentence(lambda: finished(decode(data, preprocessing, max_pixels), preprocessing))
 
 
 def decode_tolerantly(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -64,7 +64,7 @@ def decode_tolerantly(data: bytes, preprocessing: Preprocessing, *, max_pixels: 
     try:
         with pillow_formats.tolerance():
             picture = _in_one_sentence(
-                lambda: _recompressed(_decode_other(data, preprocessing, max_pixels, may_be_jpeg=True), preprocessing)
+                lambda: finished(_decode_other(data, preprocessing, max_pixels, may_be_jpeg=True), preprocessing)
             )
     except BeyondLimit:
         raise
@@ -73,7 +73,8 @@ def decode_tolerantly(data: bytes, preprocessing: Preprocessing, *, max_pixels: 
     return Picture(pixels=picture.pixels, warning=f"What it lacks is filled up. Strict decoding says: {refusal}")
 
 
-def _recompressed(found: Picture, preprocessing: Preprocessing) -> Picture:
+def finished(found: Picture, preprocessing: Preprocessing) -> Picture:
+    """Return the square after what some models want done to it at the end."""
     return replace(found, pixels=pillow_formats.recompressed(found.pixels)) if preprocessing.recompresses else found
 
 
@@ -95,11 +96,16 @@ def _decode_jpeg(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> 
     _require_size(header.width, header.height, header.width * header.height, max_pixels)
     cut = plan_cut(header.width, header.height, header.orientation, preprocessing)
     pixels, extent, faults = jpeg.decode(data, header, cut)
-    if cut.width * cut.height > _PANORAMA * cut.side**2:
+    if is_panorama(cut):
         square = pillow_formats.cut_square(pillow_formats.from_pixels(pixels), cut, preprocessing, extent)
     else:
         square = cut_out(pixels, cut, preprocessing, extent)
     return Picture(pixels=turn(square, header.orientation), warning=_warning(faults))
+
+
+def is_panorama(cut: Cut) -> bool:
+    """Return whether the whole image is too large to be resized before its square is cut out."""
+    return cut.width * cut.height > _PANORAMA * cut.side**2
 
 
 def _decode_other(data: bytes, preprocessing: Preprocessing, max_pixels: int, *, may_be_jpeg: bool = False) -> Picture:

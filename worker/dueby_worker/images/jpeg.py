@@ -31,7 +31,7 @@ def decode(data: bytes, header: Header, cut: Cut) -> tuple[Pixels, Extent, tuple
     The pixels are in stored size or reduced to a half, 3/8, a quarter or an eighth: a half of 75 pixels are 38 pixels
     with an extent of 37.5. Raise ValueError with what is wrong if a pixel is lost.
     """
-    if header.progressive and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+    if (scans := count_scans(data, header)) > MAX_SCANS:
         raise BeyondLimit(f"It has {scans} scans, more than the limit of {MAX_SCANS}.")
     is_cmyk = header.components == 4
     pixels, faults = _decode_whole(data, header, cut, colorspace="CMYK" if is_cmyk else "RGB")
@@ -39,6 +39,11 @@ def decode(data: bytes, header: Header, cut: Cut) -> tuple[Pixels, Extent, tuple
     sizes = ((header.width * eighths / 8, header.height * eighths / 8) for eighths in _EIGHTHS)
     extent = next(size for size in sizes if (ceil(size[0]), ceil(size[1])) == (width, height))
     return (_to_rgb(pixels) if is_cmyk else pixels), extent, faults
+
+
+def count_scans(data: bytes, header: Header) -> int:
+    """Return how many scans a progressive image has; 1 for others, which cost one pass whatever is in them."""
+    return data.count(b"\xff\xda") if header.progressive else 1
 
 
 def _decode_whole(data: bytes, header: Header, cut: Cut, *, colorspace: str) -> tuple[Pixels, tuple[str, ...]]:

@@ -25,6 +25,8 @@ _LOSSLESS_FRAMES = (0xC3, 0xC7, 0xCB, 0xCF)
 _BITS = 8
 # Where EXIF is kept.
 _APP1 = 0xE1
+# Where Adobe's programs say what the components are, in the byte of this number.
+_APP14, _TRANSFORM = 0xEE, 11
 END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
 # The tag of the orientation in EXIF.
 _ORIENTATION = 0x0112
@@ -43,6 +45,8 @@ class Header:
     progressive: bool
     orientation: int
     """Orientation in EXIF, 1 to 8; 1 is upright."""
+    is_rgb: bool
+    """Whether the file says that its components are red, green and blue, and not brightness and two differences."""
 
 
 def header_segments(data: bytes) -> Iterator[Segment]:
@@ -70,7 +74,7 @@ def header_segments(data: bytes) -> Iterator[Segment]:
 
 def read_header(data: bytes) -> Header:
     """Return the header. Raise ValueError, with what is wrong, if it can't be read."""
-    orientation = 1
+    orientation, is_rgb = 1, False
     for marker, begin, end in header_segments(data):
         body = data[begin + 4 : end]
         if marker in _FRAMES and len(body) >= 6:
@@ -82,9 +86,12 @@ def read_header(data: bytes) -> Header:
                 components=components,
                 progressive=marker in PROGRESSIVE_FRAMES,
                 orientation=orientation,
+                is_rgb=is_rgb or body[6::3][:components] == b"RGB",
             )
         if marker == _APP1 and body.startswith(b"Exif\0\0"):
             orientation = _read_orientation(body[6:])
+        if marker == _APP14 and body.startswith(b"Adobe"):
+            is_rgb = body[_TRANSFORM : _TRANSFORM + 1] == b"\0"
     raise ValueError("it ends before it says its size")
 
 

@@ -3,7 +3,8 @@
 At most `ahead` images are in work or waiting, so memory does not grow with N; room.py bounds what their files take.
 Reading and decoding have limits of their
 own: a remote store is fast only with many requests in flight, but no more than `threads` images are decoded at the same
-time, because the plan counted on that many cores. Both release the interpreter's lock.
+time, because the plan counted on that many cores. Both release the interpreter's lock. Where a device decodes lists of
+images (listed.py), they wait for it without a thread each.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dueby_api.source import Source
 from dueby_api.step_config import MAX_PIXELS
@@ -29,6 +31,12 @@ from dueby_worker.images.within import PlaceOf, reader_of
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
 from dueby_worker.storage.store import TooLarge, Unavailable
+
+if TYPE_CHECKING:
+    from dueby_worker.images.listed import ListDecoder
+
+# Decodes an image or begins to, and returns what waits for the picture. Both may raise UnreadableImage.
+Begin = Callable[[bytes], Callable[[], Picture]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ def read_images(
     witnesses: Sequence[str] = (),
     retry: RetryPolicy = DEFAULT_RETRY,
     is_isolated: bool = False,
+    lists: ListDecoder | None = None,
     member_of: PlaceOf | None = None,
 ) -> Generator[DecodedImage, None, None]:
     """Yield every image of `items` (index, URI) in order. Raise Transient if a store stays away.
@@ -76,14 +85,18 @@ def read_images(
     that are objects of their own.
 
     The threads and children of this generator end when it is exhausted or closed. There are children if `is_isolated`:
-    an image may then kill its decoder.
+    an image may then kill its decoder. If there is a decoder of lists, images go to it, and it stays open.
     """
     if source.synthetic is not None:
         # Making one costs microseconds, so it needs no threads.
         made = SyntheticImages.of(source, preprocessing)
         return (DecodedImage(index, uri, made.pixels(index), None) for index, uri in items)
     fetcher = Fetcher(witnesses=witnesses, retry=retry, field=source.images_field)
-    decode, close = _decoder(source, preprocessing, max_pixels, processes=threads if is_isolated else 0)
+    if lists is not None:
+        begin, close = _begin_in(lists), lambda: None
+    else:
+        decode, close = _decoder(source, preprocessing, max_pixels, processes=threads if is_isolated else 0)
+        begin = _begin_here(decode, threads=threads)
     within = None if member_of is None else reader_of(fetcher, member_of, source=source, threads=READERS)
     wanted = within.read(items, most=ahead) if within is not None else _single(items, fetcher)
 
@@ -93,9 +106,8 @@ def read_images(
         if within is not None:
             within.close()
 
-    reader = _Reader(decode=decode, threads=threads)
     return _in_order(
-        reader,
+        _Reader(begin),
         wanted,
         workers=min(threads + _readers(threads), ahead),
         ahead=ahead,
@@ -126,34 +138,58 @@ def _decoder(
     return tolerant.decode, tolerant.close
 
 
-class _Reader:
-    """Reads and decodes one image in the calling thread."""
+def _begin_here(decode: Callable[[bytes], Picture], *, threads: int) -> Begin:
+    """Return what decodes in the calling thread, of which so many do so at the same time."""
+    decoding = threading.Semaphore(threads)
 
-    def __init__(self, *, decode: Callable[[bytes], Picture], threads: int) -> None:
-        self._decode = decode
-        self._decoding = threading.Semaphore(threads)
+    def begin(data: bytes) -> Callable[[], Picture]:
+        with decoding:
+            picture = decode(data)
+        return lambda: picture
+
+    return begin
+
+
+def _begin_in(lists: ListDecoder) -> Begin:
+    return lambda data: lists.submit(data).result
+
+
+class _Reader:
+    """Reads images, and begins to decode them."""
+
+    def __init__(self, begin: Begin) -> None:
+        self._begin = begin
         self._room = Room()
 
-    def read(self, index: int, uri: str, get: GetImage) -> DecodedImage:
+    def read(self, get: GetImage) -> Callable[[], Picture]:
+        """Read one image in the calling thread, and return what waits for its picture. Raise as both do."""
         try:
-            picture = self._picture(get)
-            return DecodedImage(index, uri, picture.pixels, None, picture.warning)
-        except UnreadableImage as error:
-            return DecodedImage(index, uri, None, str(error))
-        except Unavailable as error:
-            return DecodedImage(index, uri, None, f"It can't be read: {error}.")
-
-    def _picture(self, get: GetImage) -> Picture:
-        try:
-            return self._decoded(get(max_bytes=SMALL_FILE_BYTES))
+            return self._begin(get(max_bytes=SMALL_FILE_BYTES))
         except TooLarge as large:
             size = min(large.size or MAX_IMAGE_BYTES, MAX_IMAGE_BYTES)
         with self._room.hold(size):
-            return self._decoded(get(max_bytes=MAX_IMAGE_BYTES))
+            # The room is taken until the file is decoded.
+            picture = self._begin(get(max_bytes=MAX_IMAGE_BYTES))()
+        return lambda: picture
 
-    def _decoded(self, data: bytes) -> Picture:
-        with self._decoding:
-            return self._decode(data)
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """An image that is being read."""
+
+    index: int
+    uri: str
+    reading: Future[Callable[[], Picture]]
+
+    def image(self) -> DecodedImage:
+        """Wait for the image, and return it or why there is none."""
+        try:
+            picture = self.reading.result()()
+        except UnreadableImage as error:
+            return DecodedImage(self.index, self.uri, None, str(error))
+        except Unavailable as error:
+            return DecodedImage(self.index, self.uri, None, f"It can't be read: {error}.")
+        return DecodedImage(self.index, self.uri, picture.pixels, None, picture.warning)
 
 
 def _in_order(
@@ -165,15 +201,15 @@ def _in_order(
     end_reading: Callable[[], None],
     close: Callable[[], None],
 ) -> Generator[DecodedImage, None, None]:
-    waiting: deque[Future[DecodedImage]] = deque()
+    waiting: deque[_Awaited] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
     try:
         for index, uri, get in wanted:
-            waiting.append(pool.submit(reader.read, index, uri, get))
+            waiting.append(_Awaited(index, uri, pool.submit(reader.read, get)))
             if len(waiting) >= ahead:
-                yield waiting.popleft().result()
+                yield waiting.popleft().image()
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft().image()
     finally:
         end_reading()
         pool.shutdown(wait=True, cancel_futures=True)

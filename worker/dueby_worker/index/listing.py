@@ -27,7 +27,7 @@ def canonical_source(source: Source) -> Source:
 
     Its URIs are absolute, so that they mean the same in any working directory, and it doesn't say how to decode.
     """
-    source = source.replace(decode="strict")
+    source = source.replace(decode="strict", decoder="cpu")
     if source.manifest is not None:
         return source.replace(manifest=source.manifest.replace(uri=_canonical(source.manifest.uri, MANIFEST_FIELD)))
     if source.parquet is not None:

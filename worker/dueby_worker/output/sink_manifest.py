@@ -1,8 +1,8 @@
 """`_dueby/job.json`: the sink's own manifest, which says whose results the sink holds and how they are cut into parts.
 
 The fingerprint covers what the rows depend on: index, weights, model, preprocessing, image size, precision, labels,
-output, how damaged images are decoded. It is stored with its components, so that a sink of another job is refused with
-a sentence that says what differs, and old rows are never taken for new ones. The first worker creates the manifest,
+output, what decodes, what becomes of damaged images. It is stored with its components, so that a sink of another job is
+refused with a sentence that says what differs, and old rows are never taken for new ones. The first worker creates it,
 once, with the part size, which nobody can change from then on. Every part is younger than the manifest.
 
 (A job's `source.manifest` is something else: a list of images. See dueby_worker/index/source_manifest.py.)
@@ -55,6 +55,8 @@ class Components(Spec, frozen=True, kw_only=True):
     there was a choice."""
     decode: str | None = None
     """What becomes of damaged images; absent if they are refused, as they were before there was a choice."""
+    decoder: str | None = None
+    """What decodes JPEGs; absent if CPUs do, as they did before there was a choice."""
 
     @property
     def fingerprint(self) -> str:
@@ -113,6 +115,7 @@ def components_of(loaded: LoadedFacts, model: Model, source: Source, *, index_di
         classes=len(loaded.labels),
         output=None if loaded.output.is_usual else loaded.output,
         decode=None if source.decode == "strict" else source.decode,
+        decoder=None if source.decoder == "cpu" else source.decoder,
     )
 
 
@@ -159,6 +162,7 @@ _DIFFERENCES: dict[str, Callable[[Any, Any], str]] = {
     "image_size": lambda was, now: f"its image size was {was} (now {now})",
     "output": lambda was, now: f"its rows held {(was or Output()).words} (now {(now or Output()).words})",
     "decode": lambda was, now: f"its source.decode was {was or 'strict'} (now {now or 'strict'})",
+    "decoder": lambda was, now: f"its source.decoder was {was or 'cpu'} (now {now or 'cpu'})",
     "precision": lambda was, now: f"its precision was {was} (now {now})",
     "classes": lambda was, now: f"it had {counted(was, 'class', 'classes')} (now {now})",
     "labels": lambda was, now: "its labels were others",

@@ -7,6 +7,7 @@ takes longest, while the first images are already being decoded.
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from dueby_api.step_config import CAREFUL_AFTER, WorkConfig
 from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.interface import Engine
 from dueby_worker.engines.parity import compare
+from dueby_worker.images.listed import ListDecoder, open_on_gpu
 from dueby_worker.images.read_ahead import DecodedImage, most_ahead, read_images
 from dueby_worker.index.frozen_index import Index, resolve_index
 from dueby_worker.models.columns import Columns
@@ -58,8 +60,10 @@ def run_worker(
     """
     loaded = model or load_model(config.model, config.output)
     note_model(config.model, loaded, _cache_dir(config))
-    run = WorkerRun(config, loaded=loaded, store=store, progress=progress, is_careful=_is_careful(config, losses))
-    return run.run(lambda: _build_engine(config, run.with_quantized(loaded)), process_age_us=process_age_us)
+    is_careful = _is_careful(config, losses)
+    with _decoder_of_lists(config, loaded, is_careful=is_careful) as lists:
+        run = WorkerRun(config, loaded=loaded, store=store, progress=progress, is_careful=is_careful, lists=lists)
+        return run.run(lambda: _build_engine(config, run.with_quantized(loaded)), process_age_us=process_age_us)
 
 
 class WorkerRun:
@@ -73,9 +77,11 @@ class WorkerRun:
         store: Store,
         progress: ProgressTracker,
         is_careful: bool = False,
+        lists: ListDecoder | None = None,
     ) -> None:
         self._config = config
         self._is_careful = is_careful
+        self._lists = lists
         self._loaded = loaded
         self._store = store
         self._progress = progress
@@ -158,16 +164,19 @@ class WorkerRun:
 
     def _read(self, items: Iterator[tuple[int, str]]) -> Generator[DecodedImage, None, None]:
         config = self._config
+        # Of lists, one is decoded while the next one is read.
+        lists_ahead = 1 if self._lists is None else 2
         yield from read_images(
             items,
             source=config.source,
             preprocessing=self._loaded.preprocessing,
             threads=config.decode_threads,
-            ahead=most_ahead(threads=config.decode_threads, mini_batch_size=config.mini_batch_size),
+            ahead=most_ahead(threads=config.decode_threads, mini_batch_size=lists_ahead * config.mini_batch_size),
             max_pixels=config.max_pixels,
             witnesses=self._index.witnesses,
             retry=replace(DEFAULT_RETRY, waits=self._progress.source_waits),
             is_isolated=self._is_careful,
+            lists=self._lists,
             member_of=self._index.member_of,
         )
 
@@ -208,6 +217,25 @@ def _is_careful(config: WorkConfig, losses: int) -> bool:
     if losses >= CAREFUL_AFTER:
         log.warning("lost %d times before; each image is decoded in a process that it may kill", losses)
     return losses >= CAREFUL_AFTER or config.retry_failed
+
+
+def _decoder_of_lists(
+    config: WorkConfig, loaded: LoadedModel, *, is_careful: bool
+) -> AbstractContextManager[ListDecoder | None]:
+    """Return what decodes on the GPU, for as long as the context lasts; None if CPUs decode.
+
+    Raise Invalid, with the reason, if the job wants a GPU to decode and none here can. A careful worker decodes in
+    processes on the CPU, since one with CUDA of its own would take memory that the plan has given to the model.
+    """
+    if config.source.decoder == "cpu" or is_careful:
+        return nullcontext()
+    lists = open_on_gpu(
+        loaded.preprocessing,
+        max_pixels=config.max_pixels,
+        threads=config.decode_threads,
+        most=config.mini_batch_size,
+    )
+    return closing(lists)
 
 
 def _manifest_of(config: WorkConfig, loaded: LoadedModel, index: Index) -> SinkManifest:

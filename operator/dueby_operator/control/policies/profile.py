@@ -30,7 +30,7 @@ from dueby_operator.profiling.attempts import Attempt, attempts_of, outdated_att
 from dueby_operator.profiling.managed import managed_profile, profile_name
 from dueby_operator.profiling.on_demand import keep_own, pack_own
 from dueby_operator.profiling.on_demand_jobs import shared_name
-from dueby_planner.profiles.class_profiles import matching
+from dueby_planner.profiles.class_profiles import plannable
 from dueby_planner.profiles.size_prediction import is_bearable, predictions
 
 # Of one namespace. No quota counts these pods, and they are as many as a cluster has classes, or more.
@@ -84,7 +84,7 @@ def profile(given: PolicyInput) -> Outcome:
 
 def _look(given: PolicyInput) -> Measured:
     job, model, allowed = given.job, given.spec.model, given.spec.gpus.classes
-    classes = {found.spec.device_class for found in matching(given.profiles, model)}
+    classes = {found.spec.device_class for found in plannable(given.profiles, given.spec)}
     known = frozenset(name for name in classes if not allowed or name in allowed)
     for_everybody = given.is_measured_for_everybody
     outdated = outdated_attempts(job, None if for_everybody else model)
@@ -119,7 +119,8 @@ def _predict(given: PolicyInput) -> tuple[frozenset[str], Shared]:
     """Return the classes for which another image size tells what to expect, with their profiles kept from now on."""
     known = [found for found in given.shared.profiles if not found.spec.device.node]
     # They are kept for everybody, so they are made of what everybody believes.
-    specs = [found.spec for found in predictions(known, given.spec.model, namespace="")]
+    predicted = predictions(known, given.spec.model, namespace="")
+    specs = [found.spec for found in plannable(predicted, given.spec)]
     named = {spec.device_class for spec in specs}
     there = given.shared.devices.classes_of(given.job.namespace, given.spec, named=named)
     usable = there.intersection(given.spec.gpus.classes or named)
@@ -162,11 +163,11 @@ def _may_begin(given: PolicyInput) -> int:
 
 def _measurable(given: PolicyInput, there: Collection[str]) -> list[str]:
     """Return the classes that may be measured: those that the job names, or else all GPUs if its engine is for them."""
+    gpus = [name for name in sorted(there) if not CPU_CLASS.match(name)]
     if given.spec.gpus.classes:
-        return [name for name in given.spec.gpus.classes if name in there]
-    if runs_on_cpu(given.spec.model.engine):
-        return []
-    return sorted(name for name in there if not CPU_CLASS.match(name))
+        measurable = gpus if given.spec.source.decoder == "gpu" else there
+        return [name for name in given.spec.gpus.classes if name in measurable]
+    return [] if runs_on_cpu(given.spec.model.engine) else gpus
 
 
 def _wait(
@@ -209,9 +210,7 @@ def _start(lost: Attempt | None, device_class: str, *, for_everybody: bool) -> M
 def _ready(
     given: PolicyInput, measured: Measured, classes: frozenset[str], shared: Shared, *, actions: tuple[Action, ...]
 ) -> Outcome:
-    used = [
-        p for p in matching(replace(given, shared=shared).profiles, given.spec.model) if p.spec.device_class in classes
-    ]
+    used = [p for p in plannable(replace(given, shared=shared).profiles, given.spec) if p.spec.device_class in classes]
     left_out = [
         f"{attempt.device_class} is left out, since measuring it failed: {attempt.message}"
         for attempt in measured.failed

@@ -7,6 +7,7 @@ import pytest
 from dueby_api.agreement import Agreement
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
+from dueby_api.input_cost import InputCost
 from dueby_planner.profiles.pool import Pool, build_pool
 from support.planner import A100, job, profile, step_document
 
@@ -67,6 +68,44 @@ def test_the_job_s_classes_leave_the_others_out() -> None:
     profiles = profile(name="a"), profile(name="b", device_class=L4)
     found = pool(*profiles, counts={A100: 4, L4: 9}, gpus={"classes": [L4]})
     assert [(g.device_class, g.count) for g in found.groups] == [(L4, 9)]
+
+
+PHOTOS_ON_GPUS = {"source": {"uri": "photos", "decoder": "gpu"}}
+
+
+def test_classes_without_a_gpu_are_omitted_where_a_gpu_is_to_decode() -> None:
+    profiles = profile(), profile(name="b", device_class="cpu-2", engine="openvino")
+    found = pool(*profiles, counts={A100: 4, "cpu-2": 9}, **PHOTOS_ON_GPUS)
+    assert [(g.device_class, g.count) for g in found.groups] == [(A100, 4)]
+    assert found.warnings == (
+        "source.decoder is gpu, and what that takes of a GPU isn't measured: steps are planned as if the worker's "
+        "cores decoded, so they may take longer, and mini-batches have less memory",
+        "the profiles of cpu-2 are of engines that run on CPUs, so that source.decoder: gpu leaves them out",
+    )
+
+
+def test_where_a_gpu_is_to_decode_only_its_engines_are_planned() -> None:
+    steps = [step_document(8, 10, 5)]
+    both = profile(name="g", engine="cuda", steps=steps), profile(name="e", engine="eager", steps=steps)
+    assert [c.engine for c in pool(*both, **PHOTOS_ON_GPUS).groups[0].choices] == ["cuda"]
+
+
+def test_where_a_gpu_is_to_decode_and_there_is_none_the_plan_says_what_to_do() -> None:
+    with pytest.raises(Invalid) as error:
+        pool(profile(device_class="cpu-2", engine="openvino"), counts={"cpu-2": 4}, **PHOTOS_ON_GPUS)
+    assert str(error.value) == (
+        "spec.source.decoder: gpu: the profiles of cpu-2 are of engines that run on CPUs; set it to cpu, or profile a "
+        "GPU"
+    )
+
+
+def test_decoding_on_a_gpu_is_planned_as_if_cores_did_it() -> None:
+    cost = InputCost(decode_us=1_000)
+    for source in ({}, PHOTOS_ON_GPUS):
+        found = build_pool(job(**source).spec, [profile()], {A100: 1}, cost=cost, cpus=1)
+        assert [c.latency_us for c in found.groups[0].choices] == [
+            max(c.latency_us, c.mini_batch_size * 1_000) for c in pool(profile()).groups[0].choices
+        ]
 
 
 @pytest.mark.parametrize(("engine", "is_gpu"), [("openvino", False), ("eager", False), ("cuda", True)])

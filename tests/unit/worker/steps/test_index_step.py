@@ -67,7 +67,17 @@ def test_what_is_to_be_overwritten_stays_if_the_job_can_not_begin(
     assert store.list_names() == []
 
 
-def test_a_sink_that_was_begun_strictly_is_not_gone_on_with_tolerantly(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        ({"decode": "tolerant"}, r"its source\.decode was strict \(now tolerant\)"),
+        ({"decoder": "gpu"}, r"its source\.decoder was cpu \(now gpu\)"),
+    ],
+    ids=["tolerantly", "on GPUs"],
+)
+def test_a_sink_is_not_gone_on_with_after_decoding_otherwise(
+    tmp_path: Path, other: dict[str, str], sentence: str
+) -> None:
     write_photos(tmp_path / "photos", 4)
     document = {
         "job": "catalog",
@@ -76,7 +86,7 @@ def test_a_sink_that_was_begun_strictly_is_not_gone_on_with_tolerantly(tmp_path:
         "model": {"name": "mobilenet_v3_small", "weights": "none"},
     }
     strict = validate(IndexConfig, document)
-    tolerant = strict.replace(source=strict.source.replace(decode="tolerant"))
+    otherwise = strict.replace(source=strict.source.replace(**other))
     found = index_source(strict)
     store = open_store(str(tmp_path / "rows"))
     components = components_of(
@@ -84,8 +94,8 @@ def test_a_sink_that_was_begun_strictly_is_not_gone_on_with_tolerantly(tmp_path:
     )
     assert components.fingerprint == found.fingerprint
     require_sink_manifest(store, a_manifest(components=components).replace(fingerprint=components.fingerprint))
-    with pytest.raises(Invalid, match=r"its source\.decode was strict \(now tolerant\)"):
-        index_source(tolerant)
+    with pytest.raises(Invalid, match=sentence):
+        index_source(otherwise)
     # Workers of the job that was there find its index as it was.
     assert resolve_index(strict.source, store, images=4, preprocessing=SMALL).digest == found.digest
     assert index_source(strict).fingerprint == found.fingerprint

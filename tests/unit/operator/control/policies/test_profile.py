@@ -18,6 +18,7 @@ CPUS = nodes(node())
 BUSY = nodes(gpu_node("gpu-0", gpus=0))
 TAINTED = nodes(gpu_node("gpu-0", taints=[{"key": "team", "value": "b", "effect": "NoSchedule"}]))
 RESERVED = nodes(gpu_node("gpu-0", taints=[{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]))
+ON_GPUS = {"source": {"uri": "s3://bucket/photos", "decoder": "gpu"}}
 OPENVINO = {"name": "efficientnet_lite0", "engine": "openvino"}
 
 
@@ -31,6 +32,9 @@ OPENVINO = {"name": "efficientnet_lite0", "engine": "openvino"}
         pytest.param(TWO, {"model": OPENVINO}, "NoProfile", [], id="no GPU for an engine on CPUs"),
         pytest.param(
             TWO, {"model": OPENVINO, "gpus": {"classes": [A100]}}, "Profiling", [A100], id="unless the job names it"
+        ),
+        pytest.param(
+            CPUS, {"gpus": {"classes": ["cpu-2"]}} | ON_GPUS, "NoProfile", [], id="but none where a GPU is to decode"
         ),
         pytest.param(CPUS, {"gpus": {"classes": ["cpu-16"]}}, "NoProfile", [], id="no slice larger than its node"),
         pytest.param(BUSY, {}, "NoProfile", [], id="no class without a free device"),
@@ -78,6 +82,15 @@ def test_a_job_is_planned_at_once_by_a_profile_of_a_class_that_is_there(
     found = look(infj(status=indexed()), profiles=tuple(map(profile, profiles)), nodes=TWO)
     assert classes_begun(found) == begins
     assert condition(found).status == truth
+
+
+@pytest.mark.parametrize(("spec", "begins"), [({}, []), (ON_GPUS, [A100])], ids=["planned", "a GPU is to decode"])
+def test_a_profile_of_slices_is_none_for_a_job_whose_photos_a_gpu_decodes(
+    spec: dict[str, Any], begins: list[str]
+) -> None:
+    there = nodes(node(), gpu_node("gpu-0"))
+    found = look(infj(status=indexed(), **spec), profiles=(profile("cpu-1"),), nodes=there)
+    assert classes_begun(found) == begins
 
 
 def test_a_pool_that_was_scaled_to_nothing_is_waited_for_if_nothing_else_can_be_measured() -> None:
