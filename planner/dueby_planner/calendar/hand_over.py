@@ -137,10 +137,15 @@ class _Search:
 
 
 def _rest(running: RunningJob, stopped: Sequence[RunningWorker]) -> CalendarJob | None:
-    """Return what the workers that stay won't do by the deadline, and some more for noise; None if that is nothing."""
+    """Return what the workers that stay won't do by the deadline, and some more for noise; None if that is nothing.
+
+    Each of those that stay may lose a part, as each that is started again: where a job hands over shortly before its
+    deadline, its parts are large beside what is left.
+    """
     staying = [worker for worker in running.workers if worker not in stopped]
     problem = running.job.problem
-    images = ceil(problem.images * (1 + HYSTERESIS)) - sum(worker.images for worker in staying)
+    lost = problem.rule.loss(len(staying))
+    images = ceil(problem.images * (1 + HYSTERESIS)) + lost - sum(worker.images for worker in staying)
     if images <= 0:
         return None
     return replace(

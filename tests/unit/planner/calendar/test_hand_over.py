@@ -1,6 +1,7 @@
 """Running Hard jobs hand devices over to a new one with an earlier deadline, if they are in time all the same."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,12 +17,19 @@ from support.calendar import actions, calendar_job, online, steps, windows
 DEVICES = 4
 
 
-def hard_job(name: str, *, images: int, time: int) -> CalendarJob:
-    return calendar_job(name, images=images, time=time, devices={"a": DEVICES})
+def hard_job(name: str, *, images: int, time: int, **changes: Any) -> CalendarJob:
+    return calendar_job(name, images=images, time=time, devices={"a": DEVICES}, **changes)
 
 
 def running_job(
-    name: str, *, images: int, time: int, ends: Sequence[int], gives_way: int | None = 5, stays: int | None = None
+    name: str,
+    *,
+    images: int,
+    time: int,
+    ends: Sequence[int],
+    gives_way: int | None = 5,
+    stays: int | None = None,
+    **changes: Any,
 ) -> RunningJob:
     """A job with a worker that ends at each of these times, and could do more by its job's deadline."""
     may_stay_us = time if stays is None else min(time, stays)
@@ -36,7 +44,7 @@ def running_job(
         )
         for number, ends_us in enumerate(ends)
     )
-    return RunningJob(job=hard_job(name, images=images, time=time), workers=workers)
+    return RunningJob(job=hard_job(name, images=images, time=time, **changes), workers=workers)
 
 
 def pool_beside(*running: RunningJob) -> CalendarPool:
@@ -69,6 +77,23 @@ def test_what_the_workers_that_stay_can_not_do_is_placed_by_the_deadline() -> No
     ((begins_us, ends_us, count),) = windows(calendar, "long")
     assert (begins_us >= 105, ends_us <= 600, count) == (True, True, 1)
     assert ends_us - begins_us >= 2000 - 3 * 600
+
+
+def test_each_worker_that_stays_may_lose_a_part() -> None:
+    """Three of them could do what is left and 3 % more. With large parts, a fourth one has to come back."""
+    asked: dict[str, Any] = {"images": 2000, "time": 950, "ends": [500] * 4, "confidence": 0.9}
+    small = placed(hard_job("new", images=90, time=200), running_job("long", **asked, part_size=10))
+    large = placed(hard_job("new", images=90, time=200), running_job("long", **asked, part_size=300))
+    assert small.handing_over == large.handing_over == {"long": ("w3",)}
+    assert actions(small).keys() == {"new"}
+    ((from_us, to_us, count),) = windows(large, "long")
+    # The first 10 images are done in the 20 us of its start.
+    assert (to_us - from_us - 10, count) == (2060 + 3 * 300 - 3 * 950 + 300, 1)
+
+
+def test_a_job_whose_parts_are_too_large_for_it_hands_nothing_over() -> None:
+    long = running_job("long", images=2000, time=950, ends=[500] * 4, confidence=0.9, part_size=700)
+    assert not placed(hard_job("new", images=90, time=200), long).handing_over
 
 
 @pytest.mark.parametrize(
