@@ -2,6 +2,7 @@
 
     DueByError
     ├── Invalid      the user's input is wrong: a sentence, exit code 2, a condition on the job, no retry
+    │   └── UnknownField
     └── Transient    something outside is not ready (a store that can't be reached): retry with back-off
 
 Any other exception is a bug. It may stop the process with its traceback.
@@ -19,6 +20,10 @@ class Invalid(DueByError):
         super().__init__(f"{field}: {message}")
         self.field = field
         self.message = message
+
+
+class UnknownField(Invalid):
+    """The document has a field that this version of DueBy doesn't know. A newer one may."""
 
 
 class Transient(DueByError):

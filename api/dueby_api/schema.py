@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self, TypeVar, get_args
 import msgspec
 from msgspec import Meta, field
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, UnknownField
 from dueby_api.units import DURATION_PATTERN, parse_duration_us
 
 __all__ = [
@@ -62,6 +62,7 @@ _BOUNDS = {
 END = r"\Z"
 # Where msgspec's message says that something is wrong.
 _PLACE = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.+)`")
 # What is wrong is shown in a message if its text is shorter.
 MAX_SHOWN = 80
 # Shows the beginning of a value, whatever it is: a value can be so large that nobody waits for the whole of it.
@@ -127,7 +128,8 @@ def validate(kind: type[Kind], document: object, *, origin: str = "") -> Kind:
         return msgspec.convert(document, kind, strict=True)
     except msgspec.ValidationError as error:
         path, sentence = _explain(kind, document, str(error))
-        raise Invalid(": ".join(filter(None, (origin, path))) or kind.__name__, sentence) from None
+        wrong = UnknownField if _UNKNOWN.match(str(error)) else Invalid
+        raise wrong(": ".join(filter(None, (origin, path))) or kind.__name__, sentence) from None
     except RecursionError:
         raise Invalid(origin or kind.__name__, "is nested too deeply") from None
 
@@ -166,7 +168,7 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
     what, path = (message[: place.start()], place[1].lstrip(".")) if place else (message, "")
     if missing := re.match(r"Object missing required field `(.+)`", what):
         return _join(path, missing[1]), "is missing"
-    if unknown := re.match(r"Object contains unknown field `(.+)`", what):
+    if unknown := _UNKNOWN.match(what):
         name = unknown[1][:MAX_SHOWN]
         return _join(path, name), f"there is no such field; {_advice(name, _fields_at(kind, path))}"
     if place and place[0].startswith(" - at `key`"):

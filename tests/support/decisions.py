@@ -20,7 +20,7 @@ from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import read_assignments
 from dueby_operator.jobs.pod_state import worker_models
-from dueby_operator.kube.gather import read_job
+from dueby_operator.kube.read_job import read_job
 from dueby_operator.model.actions import StepName
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.model.memory import NOTHING, JobMemory

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-from dueby_api.errors import Invalid, Transient
+from dueby_api.errors import Transient
 from dueby_api.gpu_profile import GPUProfile, parse_profile
-from dueby_api.inference_job import InferenceJob, parse_job
-from dueby_api.status import JobStatus, ProfileStatus, read_status
+from dueby_api.inference_job import InferenceJob
+from dueby_api.status import ProfileStatus, read_status
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node, PodRow, take_pods
@@ -30,12 +30,11 @@ from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.queues import read_queues
+from dueby_operator.kube.read_job import NewerJobs, read_job
 from dueby_operator.kube.scope import Scope
-from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.objects.jobs import BatchJob, CronJob
-from dueby_operator.objects.meta import ObjectMeta
 from dueby_operator.objects.nodes import ResourceQuota
 from dueby_operator.objects.parse import Parsed, parse
 from dueby_operator.objects.pods import Pod
@@ -92,6 +91,7 @@ class Gatherer:
         self._nodes = nodes
         self._scope = scope
         self._withheld = WithheldDevices()
+        self._newer = NewerJobs()
         self._profiling_us = 0
         """When profiling on nodes was looked at last."""
 
@@ -139,6 +139,7 @@ class Gatherer:
         found, profiles = await asyncio.gather(self._scope.read(read_jobs), self._kube.list(paths.profiles_path()))
         ours = [row.ours for row in found.rows if row.ours is not None]
         jobs = found.jobs
+        self._newer.note(jobs)
         batch = _by_owner(_parse_all(BatchJob, found.batch), {(job.namespace, job.uid): job.uid for job in jobs})
         owners = {(each.metadata.namespace, each.metadata.uid): uid for uid, owned in batch.items() for each in owned}
         return Lists(
@@ -197,33 +198,6 @@ class Gatherer:
             jobs=_parse_all(BatchJob, jobs),
             pods=pods,
         )
-
-
-def read_job(document: Document, memories: Mapping[str, JobMemory], *, now_us: int) -> JobSnapshot:
-    """Return an InferenceJob as the API server shows it, with what is remembered of it."""
-    metadata = parse(ObjectMeta, document.get("metadata") or {})
-    manifest: InferenceJob | Invalid
-    fault = None
-    try:
-        manifest = parse_job(document)
-    except Invalid as error:
-        manifest = error
-    except Exception as error:  # whatever it is, it is this job's alone
-        manifest, fault = Invalid("spec", "can't be read"), Fault(stage="observing", error=error)
-    return JobSnapshot(
-        namespace=metadata.namespace,
-        name=metadata.name,
-        uid=metadata.uid,
-        generation=metadata.generation,
-        resource_version=metadata.resource_version,
-        # API servers' clocks differ, and a job is not from the future.
-        created_us=now_us if metadata.created_us is None else min(now_us, metadata.created_us),
-        is_deleting=metadata.is_deleting,
-        fault=fault,
-        manifest=manifest,
-        status=read_status(JobStatus, document),
-        memory=memories.get(metadata.uid, JobMemory()),
-    )
 
 
 def read_profile(document: Document) -> GPUProfile:

@@ -21,7 +21,7 @@ from dueby_planner.calendar.free_devices import LevelSpan, level_spans
 from dueby_planner.calendar.needed import needed_us
 from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.reservation import Lane, Reservation, Window
-from dueby_planner.model.capacity import Capacity, best_capacities
+from dueby_planner.model.capacity import Capacity, best_capacities, time_near_us
 from dueby_planner.model.problem import Problem, find_least
 from dueby_planner.model.rule import EqualDevices
 
@@ -224,14 +224,15 @@ class _Levels:
             best = self._capacity(name, length_us)
             return best is not None and best.images >= needed
 
-        length_us = find_least(suffices, 1, window.to_us - window.from_us)
+        near_us = time_near_us(self._groups[name], needed)
+        length_us = max(1, _find_least_around(suffices, near_us, window.to_us - window.from_us))
         best = self._capacity(name, length_us)
         return window if best is None else Window(window.from_us, window.from_us + length_us, best.choice, best.images)
 
 
 def _find_least_around(holds: Callable[[int], bool], guess: int, most: int) -> int:
     """Return the least integer in 0..most for which a monotone condition holds; it holds at `most`."""
-    low = high = guess
+    low = high = min(max(0, guess), most)
     by = 1
     while not holds(high):
         low, high, by = high + 1, min(most, high + by), 2 * by

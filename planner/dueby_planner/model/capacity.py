@@ -27,7 +27,7 @@ All times are integer microseconds, because floats lose a mini-batch in 8-25 % o
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, isqrt
+from math import ceil, hypot, isqrt
 
 from dueby_api.engines import EngineName
 from dueby_planner.model.rule import quantile
@@ -231,3 +231,17 @@ def best_capacities(
             best.append(Capacity(images, group, chosen))
     best.sort(key=lambda c: (-c.images, c.group.device_class, c.group.available_us))
     return best
+
+
+def time_near_us(group: DeviceGroup, images: int) -> int:
+    """Return in about which time one device does so many images: to within some microseconds, unless M limits it.
+
+    It is the inverse of C in floats, for who seeks the least time around it.
+    """
+    times = []
+    for start_us, late_us, common_margin, latency_us, size, _ in group.rows:
+        steps_us = (-(-images // size) - 1) * latency_us
+        q = common_margin / BILLION if late_us > 0 else 0.0
+        x = steps_us / (1 + q)
+        times.append(start_us + (x + hypot(late_us, q * x) if q else steps_us + late_us))
+    return ceil(min(times))

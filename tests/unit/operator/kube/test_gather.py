@@ -4,6 +4,8 @@ import asyncio
 import copy
 from typing import Any
 
+import pytest
+
 from dueby_operator import paths
 from dueby_operator.jobs import names
 from support.control_loop import Clock, Store, reconciler, synthetic
@@ -56,3 +58,33 @@ def test_jobs_and_pods_with_the_operators_labels_count_only_if_the_job_owns_them
 
     asyncio.run(look())
     assert names.JOB in store.objects[paths.batch_path("team", "planted")]["metadata"]["labels"]
+
+
+def test_a_job_with_a_field_of_a_newer_definition_is_left_alone_until_the_field_is_known(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, clock = Store(), Clock()
+    path = paths.jobs_path("team", "a")
+    store.add(path, synthetic("a"))
+
+    async def look() -> None:
+        async with reconciler(store, clock, {}) as loop:
+            await loop.reconcile()
+            before = copy.deepcopy(store.objects)
+            # As the API server shows a job that was stored before the field had a default.
+            store.objects[path]["spec"]["source"]["lens"] = "wide"
+            for _ in range(3):
+                clock.now_us += 20 * SECOND
+                await loop.reconcile()
+            del store.objects[path]["spec"]["source"]["lens"]
+            assert store.objects == before
+            store.start_pods()
+            await loop.reconcile()
+            (job,) = loop.snapshot.jobs
+            assert (job.status.phase, bool(job.workers)) == ("Starting", True)
+
+    asyncio.run(look())
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "team/a is left alone: this operator doesn't know spec.source.lens, so the resource definition is newer than "
+        "it; upgrade the operator"
+    ]

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from dueby_operator import paths
 from dueby_operator.kube.client import Refused
-from dueby_operator.kube.gather import read_job
 from dueby_operator.kube.job_list import ALL_S, UNDER_WAY, JobList
+from dueby_operator.kube.read_job import read_job
 from dueby_operator.model.job_snapshot import JobSnapshot
 from support.api import served
 from support.control_loop import selected, synthetic

@@ -10,7 +10,7 @@ from aiohttp import web
 from dueby_operator.cluster.nodes import PodRow, pod_row
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Refused
-from dueby_operator.kube.gather import read_job
+from dueby_operator.kube.read_job import read_job
 from dueby_operator.kube.scope import NamespacedObjects, Scope
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.parse import parse

@@ -2,13 +2,14 @@
 
 import math
 import random
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_planner.model.capacity import DeviceChoice, Margins, at_confidence, best_capacities, capacity
+from dueby_planner.model.capacity import DeviceChoice, Margins, at_confidence, best_capacities, capacity, time_near_us
 from dueby_planner.small_samples import Z95
 from support.planner import choice, group
 
@@ -183,3 +184,26 @@ def test_the_capacity_of_a_group_is_the_largest_of_its_sizes(data: st.DataObject
     for found in able:
         equally_good = [s.mini_batch_size for s in sizes if capacity(s, time_us=time) == most]
         assert found.choice.mini_batch_size == min(equally_good)
+
+
+@given(
+    sizes=st.dictionaries(st.integers(1, 64), st.tuples(st.integers(1, 10**6), st.integers(0, 10**8)), min_size=1),
+    spread=st.integers(0, 10**8),
+    run=st.sampled_from([0.0, 0.03]),
+    confidence=st.sampled_from([0.5, 0.95]),
+    images=st.integers(1, 10**6),
+)
+def test_the_time_near_which_so_many_images_are_done_is_within_microseconds(
+    sizes: dict[int, tuple[int, int]], spread: int, run: float, confidence: float, images: int
+) -> None:
+    choices = [
+        replace(choice(size, latency, start), start_spread_us=spread)
+        for size, (latency, start) in sorted(sizes.items())
+    ]
+    (at,) = at_confidence([group(*choices)], confidence, run=run)
+    near_us = time_near_us(at, images)
+
+    def done(time_us: int) -> int:
+        return max((found.images for found in best_capacities([at], time_us=time_us)), default=0)
+
+    assert done(near_us - 5) < images <= done(near_us + 5)
