@@ -159,7 +159,7 @@ class ControlLoop:
 
     async def repeat(self, work: Pass) -> None:
         """Reconcile again and again: when something has happened, and when it is due."""
-        backoff, pace = Backoff(first_s=FIRST_PAUSE_S, last_s=LAST_PAUSE_S), Pace()
+        backoff, pace = Backoff(first_s=FIRST_PAUSE_S, last_s=LAST_PAUSE_S), Pace(clock_s=self._clock_s)
         while True:
             self.wake.clear()
             pace.begin()

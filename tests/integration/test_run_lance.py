@@ -16,6 +16,7 @@ from support.run import MAX_WAIT_S, Job, kill, wait_until, write_photos
 from support.s3 import S3Server
 from support.source_tree import REPOSITORY
 from support.tars import jpeg
+from support.within import kill_after, require_rows_of_folder
 
 IMAGES, DELETED = 180, 7
 
@@ -50,10 +51,7 @@ def names() -> list[str]:
 def test_killed_and_run_again_each_image_has_one_row_and_it_is_the_folders(
     job: Job, path: Path, tmp_path: Path
 ) -> None:
-    running = job.start()
-    wait_until(lambda: len(job.parts()) >= 2, "two parts")
-    kill(running.pid)
-    running.wait()
+    kill_after(job, 2)
     append(path, table_of([jpeg(0)], first=IMAGES))
     delete(path, "label < 100")
     assert job.run() == 0, job.said()
@@ -61,15 +59,7 @@ def test_killed_and_run_again_each_image_has_one_row_and_it_is_the_folders(
     assert [row["uri"] for row in rows] == [f"{file_uri(str(path))}#{name}" for name in names()]
     assert [row["index"] for row in rows if row["error"]] == [1]
     assert (job.sink / "_SUCCESS").exists()
-
-    (tmp_path / "of-the-folder").mkdir()
-    spec = {"source": {"uri": str(tmp_path / "photos")}, "maxFailedImages": 1}
-    other = Job(folder=tmp_path / "of-the-folder", spec=spec)
-    assert other.run() == 0, other.said()
-    columns = ("index", "classes", "scores", "error", "warning")
-    assert [[row[name] for name in columns] for row in rows] == [
-        [row[name] for name in columns] for row in other.rows()
-    ]
+    require_rows_of_folder(job, tmp_path / "photos")
 
 
 def test_a_worker_that_is_killed_costs_no_row(job: Job) -> None:
@@ -81,10 +71,7 @@ def test_a_worker_that_is_killed_costs_no_row(job: Job) -> None:
 
 
 def test_a_version_that_is_cleaned_up_under_a_job_is_told(job: Job, path: Path) -> None:
-    running = job.start()
-    wait_until(lambda: len(job.parts()) >= 1, "a part")
-    kill(running.pid)
-    running.wait()
+    kill_after(job, 1)
     lance.write_dataset(table_of([jpeg(0)]), path, mode="overwrite")
     lance.dataset(path).cleanup_old_versions(older_than=datetime.timedelta(0), delete_unverified=True)
     assert job.run() != 0

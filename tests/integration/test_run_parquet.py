@@ -13,6 +13,7 @@ from support.parquets import dataset_of, parquet_of
 from support.run import MAX_WAIT_S, Job, kill, wait_until, write_photos
 from support.s3 import S3Server
 from support.source_tree import REPOSITORY
+from support.within import kill_after, require_rows_of_folder
 
 FILES, IMAGES = 3, 60
 
@@ -35,10 +36,7 @@ def job(tmp_path: Path) -> Iterator[Job]:
 
 
 def test_killed_and_run_again_each_image_has_one_row_and_it_is_the_folders(job: Job, tmp_path: Path) -> None:
-    running = job.start()
-    wait_until(lambda: len(job.parts()) >= 2, "two parts")
-    kill(running.pid)
-    running.wait()
+    kill_after(job, 2)
     assert job.run() == 0, job.said()
     rows = job.rows()
     assert [row["uri"] for row in rows] == [
@@ -47,13 +45,7 @@ def test_killed_and_run_again_each_image_has_one_row_and_it_is_the_folders(job: 
     ]
     assert [row["index"] for row in rows if row["error"]] == [1, IMAGES + 1, 2 * IMAGES + 1]
     assert (job.sink / "_SUCCESS").exists()
-
-    (tmp_path / "of-the-folder").mkdir()
-    spec = {"source": {"uri": str(tmp_path / "photos")}, "maxFailedImages": FILES}
-    other = Job(folder=tmp_path / "of-the-folder", spec=spec)
-    assert other.run() == 0, other.said()
-    names = ("index", "classes", "scores", "error", "warning")
-    assert [[row[name] for name in names] for row in rows] == [[row[name] for name in names] for row in other.rows()]
+    require_rows_of_folder(job, tmp_path / "photos")
 
 
 def test_a_worker_that_is_killed_costs_no_row(job: Job) -> None:
@@ -65,10 +57,7 @@ def test_a_worker_that_is_killed_costs_no_row(job: Job) -> None:
 
 
 def test_a_file_that_changes_under_a_job_is_told(job: Job, tmp_path: Path) -> None:
-    running = job.start()
-    wait_until(lambda: len(job.parts()) >= 1, "a part")
-    kill(running.pid)
-    running.wait()
+    kill_after(job, 1)
     last = tmp_path / f"train-{FILES - 1:05d}.parquet"
     last.write_bytes(parquet_of([b"x"]))
     assert job.run() != 0

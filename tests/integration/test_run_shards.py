@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from dueby_worker.storage.uris import file_uri
-from support.run import Job, kill, wait_until, write_photos
+from support.run import Job, write_photos
 from support.tars import tar_of
+from support.within import kill_after, require_rows_of_folder
 
 SHARDS, IMAGES = 3, 60
 
@@ -29,10 +30,7 @@ def job(tmp_path: Path) -> Iterator[Job]:
 
 
 def test_killed_and_run_again_each_image_has_one_row_and_it_is_the_folders(job: Job, tmp_path: Path) -> None:
-    running = job.start()
-    wait_until(lambda: len(job.parts()) >= 2, "two parts")
-    kill(running.pid)
-    running.wait()
+    kill_after(job, 2)
     assert job.run() == 0, job.said()
     rows = job.rows()
     assert [row["uri"] for row in rows] == [
@@ -40,20 +38,11 @@ def test_killed_and_run_again_each_image_has_one_row_and_it_is_the_folders(job: 
     ]
     assert [row["index"] for row in rows if row["error"]] == [1, IMAGES + 1, 2 * IMAGES + 1]
     assert (job.sink / "_SUCCESS").exists()
-
-    (tmp_path / "of-the-folder").mkdir()
-    spec = {"source": {"uri": str(tmp_path / "photos")}, "maxFailedImages": SHARDS}
-    other = Job(folder=tmp_path / "of-the-folder", spec=spec)
-    assert other.run() == 0, other.said()
-    names = ("index", "classes", "scores", "error", "warning")
-    assert [[row[name] for name in names] for row in rows] == [[row[name] for name in names] for row in other.rows()]
+    require_rows_of_folder(job, tmp_path / "photos")
 
 
 def test_a_shard_that_changes_under_a_job_is_told(job: Job, tmp_path: Path) -> None:
-    running = job.start()
-    wait_until(lambda: len(job.parts()) >= 1, "a part")
-    kill(running.pid)
-    running.wait()
+    kill_after(job, 1)
     last = tmp_path / f"{SHARDS - 1:03d}.tar"
     last.write_bytes(tar_of([("one.jpg", b"x")]))
     assert job.run() != 0

@@ -1,7 +1,6 @@
 """Lance datasets of images for tests, and reading an index of them."""
 
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,13 @@ import lance
 import pyarrow as pa
 
 from dueby_api.source import Lance, Source
-from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher
+from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.lance_rows import LanceReader, LanceRow
 from dueby_worker.index.frozen_index import Index
-from dueby_worker.storage.store import Store, Unavailable
+from dueby_worker.storage.store import Store
 from support.index import HURRIED
 from support.parquets import STRUCT
+from support.within import place_of, taken_all
 
 Images = Sequence[bytes | None]
 FORMATS = ("legacy", "2.0", "2.1", "2.2")
@@ -81,21 +81,12 @@ def source_of(uri: str | Path, **fields: Any) -> Source:
 
 def place(index: Index, image: int) -> LanceRow:
     """Return where an image of the index is."""
-    assert index.member_of is not None
-    found = index.member_of(image)
-    assert isinstance(found, LanceRow)
-    return found
+    return place_of(index, image, LanceRow)
 
 
 def take(index: Index, *, images: Sequence[int] | None = None, most: int = 1000) -> list[bytes | str]:
     """Return each image's bytes, or why it has none."""
     fetcher = Fetcher(witnesses=index.witnesses, retry=HURRIED)
-    taken: list[bytes | str] = []
     wanted = range(index.images) if images is None else images
-    with closing(LanceReader(fetcher, lambda image: place(index, image), threads=4)) as rows:
-        for _, _, get in rows.read(((image, "") for image in wanted), most=most):
-            try:
-                taken.append(get(max_bytes=MAX_IMAGE_BYTES))
-            except Unavailable as error:
-                taken.append(str(error))
-    return taken
+    rows = LanceReader(fetcher, lambda image: place(index, image), threads=4)
+    return taken_all(rows, ((image, "") for image in wanted), most=most)

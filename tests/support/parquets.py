@@ -3,7 +3,6 @@
 import io
 import os
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dueby_api.source import Parquet, Source
-from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher
+from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.parquet_rows import RowReader
 from dueby_worker.images.row_groups import ParquetRow
 from dueby_worker.index.frozen_index import Index
-from dueby_worker.storage.store import Unavailable
 from support.index import HURRIED
 from support.tars import CountingStore, jpeg
+from support.within import place_of, taken_all
 
 # Otherwise pages' headers have images as their least and largest values.
 PAGES: dict[str, Any] = {"use_dictionary": False, "write_batch_size": 1, "data_page_size": 1, "write_statistics": False}
@@ -67,24 +66,15 @@ def source_of(uri: str | Path, **fields: Any) -> Source:
 
 def place(index: Index, image: int) -> ParquetRow:
     """Return where an image of the index is."""
-    assert index.member_of is not None
-    found = index.member_of(image)
-    assert isinstance(found, ParquetRow)
-    return found
+    return place_of(index, image, ParquetRow)
 
 
 def take(index: Index, store: CountingStore, *, images: list[int] | None = None, most: int = 1000) -> list[bytes | str]:
     """Return each image's bytes, or why it has none."""
     fetcher = Fetcher(witnesses=index.witnesses, retry=HURRIED, opener=lambda root: store)
-    taken: list[bytes | str] = []
     wanted = range(index.images) if images is None else images
-    with closing(RowReader(fetcher, lambda image: place(index, image), threads=4)) as rows:
-        for _, _, get in rows.read(((image, "") for image in wanted), most=most):
-            try:
-                taken.append(get(max_bytes=MAX_IMAGE_BYTES))
-            except Unavailable as error:
-                taken.append(str(error))
-    return taken
+    rows = RowReader(fetcher, lambda image: place(index, image), threads=4)
+    return taken_all(rows, ((image, "") for image in wanted), most=most)
 
 
 def large(number: int, size: int = 1024**2) -> bytes:

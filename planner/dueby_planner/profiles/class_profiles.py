@@ -39,10 +39,12 @@ def matching(profiles: Iterable[GPUProfile], model: Model) -> list[GPUProfile]:
 
 def plannable(profiles: Iterable[GPUProfile], job: JobSpec) -> list[GPUProfile]:
     """Return the profiles that the job can be planned on: its model's, and only GPUs' if a GPU is to decode."""
-    found = matching(profiles, job.model)
-    if job.source.decoder == "gpu":
-        return [profile for profile in found if not runs_on_cpu(profile.spec.engine)]
-    return found
+    return [profile for profile in matching(profiles, job.model) if can_decode(profile, job)]
+
+
+def can_decode(profile: GPUProfile, job: JobSpec) -> bool:
+    """Return whether the job's photos can be decoded where this was measured: a GPU is there if one is to decode."""
+    return job.source.decoder != "gpu" or not runs_on_cpu(profile.spec.engine)
 
 
 def advice_without_profile(model: Model) -> str:

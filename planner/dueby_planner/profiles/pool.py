@@ -17,7 +17,7 @@ from dueby_api.subject import model_subject, profile_subject
 from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
 from dueby_planner.model.input_cost import latency_with_input_us
 from dueby_planner.model.rule import ASSUMED_SPREADS, WIDE_SPREAD, Spreads, quantile
-from dueby_planner.profiles.class_profiles import advice_without_profile, class_profiles, matching, plannable
+from dueby_planner.profiles.class_profiles import advice_without_profile, can_decode, class_profiles, matching
 from dueby_planner.profiles.fits import MIN_POINTS
 from dueby_planner.profiles.interpolation import ModelTimes, fit_of, times_of
 from dueby_planner.profiles.observed import LearnedProfile, learn
@@ -80,7 +80,7 @@ def build_pool(
     for name, count in sorted(counts.items()):
         if job.gpus.classes and name not in job.gpus.classes:
             continue
-        fitting = plannable(_profiles_of(name, job.model, known), job)
+        fitting = [profile for profile in _profiles_of(name, job.model, known) if can_decode(profile, job)]
         if not fitting:
             omitted.append(name)
             continue

@@ -8,24 +8,22 @@ neighbours are one request. Several runs are read side by side.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 from dueby_api.errors import Invalid, Transient
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher, GetImage, changed
-from dueby_worker.images.members import BLOCKS_AHEAD, MAX_BLOCK_BYTES, hand_out
-from dueby_worker.images.room import SMALL_FILE_BYTES, Room, SharedRoom
-from dueby_worker.storage.lance_datasets import LanceDataset, Value, forget_dataset, opened_dataset
+from dueby_worker.images.room import SMALL_FILE_BYTES, SharedRoom
+from dueby_worker.images.runs import MAX_BLOCK_BYTES, hand_out, require, room_for_runs, runs_of, taken_from
+from dueby_worker.storage.lance_datasets import LanceDataset, forget_dataset, opened_dataset
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import NotFound, Unavailable
+from dueby_worker.storage.store import BytesOrReason, NotFound, Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import split
 
 # Of a dataset, below its URI: there is a file in it for each version.
 VERSIONS = "_versions"
-# For all runs of rows together. Those ahead and one more must fit, or nobody would ever go on.
-_ROOM_BYTES = 2 * BLOCKS_AHEAD * SMALL_FILE_BYTES
 _ONCE = RetryPolicy(total_s=0)
 
 
@@ -54,53 +52,40 @@ class LanceReader:
         self._fetcher = fetcher
         self._row_of = row_of
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="lance")
-        self._room = Room(_ROOM_BYTES)
+        self._room = room_for_runs()
 
     def read(self, items: Iterable[tuple[int, str]], *, most: int) -> Iterator[tuple[int, str, GetImage]]:
-        """Yield each item (index, URI) with the function that waits for its bytes, as BlockReader does."""
-        yield from hand_out(self._runs(items, most), self._begin, most=most)
+        """Yield each item (index, URI) with the function that waits for its bytes, read ahead as hand_out says."""
+        runs = runs_of(items, self._row_of, most=most, joins=_has_room)
+        yield from hand_out(runs, self._begin, most=most)
 
     def close(self) -> None:
         """Begin no more runs. The fetcher's waits must have been cancelled."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _runs(self, items: Iterable[tuple[int, str]], most: int) -> Iterator[list[tuple[int, str, LanceRow]]]:
-        """Yield runs of rows, of about so many bytes as blocks have."""
-        run: list[tuple[int, str, LanceRow]] = []
-        for index, uri in items:
-            row = self._row_of(index)
-            if run and (len(run) == most or (len(run) + 1) * row.length > MAX_BLOCK_BYTES):
-                yield run
-                run = []
-            run.append((index, uri, row))
-        if run:
-            yield run
 
     def _begin(self, run: list[tuple[int, str, LanceRow]]) -> list[tuple[int, str, GetImage]]:
         rows = [row for _, _, row in run]
         size = min(rows[0].length * len(rows), SMALL_FILE_BYTES)
         share = SharedRoom(self._room, size, images=len(rows))
         data = self._pool.submit(_read_rows, self._fetcher, rows)
-        return [(index, uri, partial(self._take, data, share, place)) for place, (index, uri, _) in enumerate(run)]
+        return taken_from(data, share, run)
 
-    def _take(self, run: Future[list[Value]], share: SharedRoom, place: int, *, max_bytes: int) -> bytes:
-        """Wait for the run and return an image, once. It is in memory already, whatever `max_bytes` says."""
-        try:
-            return _require(run.result()[place])
-        finally:
-            share.let_go()
+
+def _has_room(run: Sequence[tuple[int, str, LanceRow]], row: LanceRow) -> bool:
+    """Return whether the run has about so many bytes as a block with this row, too."""
+    return (len(run) + 1) * row.length <= MAX_BLOCK_BYTES
 
 
 def read_lance_row(fetcher: Fetcher, row: LanceRow) -> bytes:
     """Return one image by a call of its own. Raise as `Fetcher.read` does, and Invalid if its version is gone."""
-    return _require(_read_rows(fetcher, [row])[0])
+    return require(_read_rows(fetcher, [row])[0])
 
 
-def _read_rows(fetcher: Fetcher, rows: Sequence[LanceRow]) -> list[Value]:
+def _read_rows(fetcher: Fetcher, rows: Sequence[LanceRow]) -> list[BytesOrReason]:
     """Return the images of these rows, or why they have none, of one dataset. Raise Invalid and Transient."""
     first = rows[0]
 
-    def read_once() -> list[Value]:
+    def read_once() -> list[BytesOrReason]:
         dataset = _open(fetcher, first)
         return dataset.take(first.column, [row.row for row in rows], max_bytes=MAX_IMAGE_BYTES)
 
@@ -137,9 +122,3 @@ def _look_again(fetcher: Fetcher, row: LanceRow) -> None:
         raise Transient(f"{row.dataset} is not there; is the source gone?") from failure
     except Unavailable as failure:
         raise Transient(f"{row.dataset} can't be opened: {failure}") from failure
-
-
-def _require(value: Value) -> bytes:
-    if isinstance(value, Unavailable):
-        raise value
-    return value

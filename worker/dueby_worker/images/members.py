@@ -10,31 +10,20 @@ The header before each image is read with it. It must be the one that was indexe
 """
 
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher, GetImage, changed
-from dueby_worker.images.room import SMALL_FILE_BYTES, Room, SharedRoom
+from dueby_worker.images.room import SMALL_FILE_BYTES, SharedRoom
+from dueby_worker.images.runs import MAX_BLOCK_BYTES, hand_out, room_for_runs, runs_of
 from dueby_worker.storage.store import BLOCK_BYTES, TooLarge, Unavailable
 
 # A tar's headers and members begin at multiples of this.
 HEADER_BYTES = 512
-# The most that is read at once. At 30 ms for a request, and 80 MB/s, reading it takes longer than asking for it.
-MAX_BLOCK_BYTES = 4 * BLOCK_BYTES
 # What lies between two images is read with them up to this size: skipping it would cost another request.
 MAX_GAP_BYTES = BLOCK_BYTES
-# Blocks that are being read while the images of another one are handed out.
-BLOCKS_AHEAD = 4
-# For all blocks together. Those ahead and one more must fit, or nobody would ever go on.
-_ROOM_BYTES = 2 * BLOCKS_AHEAD * SMALL_FILE_BYTES
-# An image of a group that is read together: its index, its URI and where it is.
-_Group = TypeVar("_Group")
-# Its index, its URI and the function that waits for its bytes.
-Taken = tuple[int, str, GetImage]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,31 +77,16 @@ class BlockReader:
         self._fetcher = fetcher
         self._member_of = member_of
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="blocks")
-        self._room = Room(_ROOM_BYTES)
+        self._room = room_for_runs()
 
     def read(self, items: Iterable[tuple[int, str]], *, most: int) -> Iterator[tuple[int, str, GetImage]]:
-        """Yield each item (index, URI) with the function that waits for its bytes.
-
-        Reading of the blocks that follow begins before, of up to `most` images or BLOCKS_AHEAD blocks. It is no gain to
-        take more: another worker may do them in the meantime. A block has `most` images or fewer, too.
-        """
-        yield from hand_out(self._groups(items, most), self._begin, most=most)
+        """Yield each item (index, URI) with the function that waits for its bytes, read ahead as hand_out says."""
+        blocks = runs_of(items, self._member_of, most=most, joins=_is_near)
+        yield from hand_out(blocks, self._begin, most=most)
 
     def close(self) -> None:
         """Begin no more blocks. The fetcher's waits must have been cancelled."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _groups(self, items: Iterable[tuple[int, str]], most: int) -> Iterator[list[tuple[int, str, Member]]]:
-        """Yield runs of neighbours, each of which is one request."""
-        group: list[tuple[int, str, Member]] = []
-        for index, uri in items:
-            member = self._member_of(index)
-            if group and (len(group) == most or not _is_near(group[0][2], group[-1][2], member)):
-                yield group
-                group = []
-            group.append((index, uri, member))
-        if group:
-            yield group
 
     def _begin(self, group: list[tuple[int, str, Member]]) -> list[tuple[int, str, GetImage]]:
         members = [member for _, _, member in group]
@@ -124,22 +98,6 @@ class BlockReader:
         data = self._pool.submit(_read, self._fetcher, members)
         block = _Block(self._fetcher, data, share, begin=members[0].begin)
         return [(index, uri, partial(block.take, member)) for index, uri, member in group]
-
-
-def hand_out(
-    groups: Iterable[list[_Group]], begin: Callable[[list[_Group]], list[Taken]], *, most: int
-) -> Iterator[Taken]:
-    """Yield the images of each group, of which some have begun before, as BlockReader.read says."""
-    ahead: deque[list[Taken]] = deque()
-    images = 0
-    for group in groups:
-        ahead.append(begin(group))
-        images += len(group)
-        while len(ahead) > BLOCKS_AHEAD or images - len(ahead[0]) >= most:
-            images -= len(ahead[0])
-            yield from ahead.popleft()
-    for begun in ahead:
-        yield from begun
 
 
 class _Block:
@@ -162,8 +120,9 @@ class _Block:
             self._share.let_go()
 
 
-def _is_near(first: Member, last: Member, member: Member) -> bool:
-    """Return whether the member may be read with those from the first to the last one."""
+def _is_near(block: Sequence[tuple[int, str, Member]], member: Member) -> bool:
+    """Return whether the member may be read with those of the block."""
+    first, last = block[0][2], block[-1][2]
     return (
         member.shard == first.shard
         and 0 <= member.begin - last.end <= MAX_GAP_BYTES

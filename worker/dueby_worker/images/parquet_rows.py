@@ -6,19 +6,17 @@ rows of a row group are decoded one after another, those of several row groups s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 from dueby_worker.images.fetch import Fetcher, GetImage
-from dueby_worker.images.members import BLOCKS_AHEAD, MAX_BLOCK_BYTES, hand_out
-from dueby_worker.images.room import SMALL_FILE_BYTES, Room, SharedRoom
-from dueby_worker.images.row_groups import RANGES_AHEAD, ParquetRow, RowGroup, Value, ask_pool, require
+from dueby_worker.images.room import SMALL_FILE_BYTES, SharedRoom
+from dueby_worker.images.row_groups import RANGES_AHEAD, ParquetRow, RowGroup, ask_pool
+from dueby_worker.images.runs import BLOCKS_AHEAD, MAX_BLOCK_BYTES, hand_out, room_for_runs, runs_of, taken_from
 from dueby_worker.storage.open_files import OpenFiles
-
-# For all runs of rows together. Those ahead and one more must fit, or nobody would ever go on.
-_ROOM_BYTES = 2 * BLOCKS_AHEAD * SMALL_FILE_BYTES
+from dueby_worker.storage.store import BytesOrReason
 
 
 class RowReader:
@@ -32,10 +30,10 @@ class RowReader:
         self._ranges = ThreadPoolExecutor(threads, thread_name_prefix="ranges")
         # They wait for ranges, and for one another in the order in which they were begun.
         self._runs = ThreadPoolExecutor(BLOCKS_AHEAD + 2, thread_name_prefix="rows")
-        self._room = Room(_ROOM_BYTES)
+        self._room = room_for_runs()
 
     def read(self, items: Iterable[tuple[int, str]], *, most: int) -> Iterator[tuple[int, str, GetImage]]:
-        """Yield each item (index, URI) with the function that waits for its bytes, as BlockReader does."""
+        """Yield each item (index, URI) with the function that waits for its bytes, read ahead as hand_out says."""
         last: _Opened | None = None
 
         def begin(run: list[tuple[int, str, ParquetRow]]) -> list[tuple[int, str, GetImage]]:
@@ -47,9 +45,10 @@ class RowReader:
             share = SharedRoom(self._room, size, images=len(rows))
             last.data = self._runs.submit(last.group.take, [row.row for row in rows], after=last.data)
             last.row = rows[-1]
-            return [(index, uri, partial(_take, last.data, share, place)) for place, (index, uri, _) in enumerate(run)]
+            return taken_from(last.data, share, run)
 
-        yield from hand_out(self._groups(items, most), begin, most=most)
+        runs = runs_of(items, self._row_of, most=most, joins=_goes_on)
+        yield from hand_out(runs, begin, most=most)
 
     def close(self) -> None:
         """Begin no more reading. The fetcher's waits must have been cancelled."""
@@ -62,22 +61,11 @@ class RowReader:
         ask = partial(ask_pool, self._ranges, self._fetcher, row)
         return RowGroup(self._fetcher, row, self._footers, ask, ahead=RANGES_AHEAD)
 
-    def _groups(self, items: Iterable[tuple[int, str]], most: int) -> Iterator[list[tuple[int, str, ParquetRow]]]:
-        """Yield runs of rows of one row group, of about so many bytes as blocks have."""
-        run: list[tuple[int, str, ParquetRow]] = []
-        for index, uri in items:
-            row = self._row_of(index)
-            if run and not (
-                len(run) < most
-                and run[-1][2].is_beside(row)
-                and run[-1][2].row < row.row
-                and (len(run) + 1) * row.length <= MAX_BLOCK_BYTES
-            ):
-                yield run
-                run = []
-            run.append((index, uri, row))
-        if run:
-            yield run
+
+def _goes_on(run: Sequence[tuple[int, str, ParquetRow]], row: ParquetRow) -> bool:
+    """Return whether the row comes after those of the run, in their row group, and the run isn't too large then."""
+    last = run[-1][2]
+    return last.is_beside(row) and last.row < row.row and (len(run) + 1) * row.length <= MAX_BLOCK_BYTES
 
 
 @dataclass(kw_only=False)
@@ -86,15 +74,7 @@ class _Opened:
 
     group: RowGroup
     row: ParquetRow
-    data: Future[list[Value]] | None = None
+    data: Future[list[BytesOrReason]] | None = None
 
     def goes_on_with(self, row: ParquetRow) -> bool:
         return self.row.is_beside(row) and (self.data is None or self.row.row < row.row)
-
-
-def _take(run: Future[list[Value]], share: SharedRoom, place: int, *, max_bytes: int) -> bytes:
-    """Wait for the run and return an image, once. It is in memory already, whatever `max_bytes` says."""
-    try:
-        return require(run.result()[place])
-    finally:
-        share.let_go()

@@ -20,7 +20,6 @@ from functools import partial
 import pyarrow as pa
 
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher, changed
-from dueby_worker.images.members import MAX_BLOCK_BYTES
 from dueby_worker.images.page_headers import WORTH_SKIPPING_BYTES, Start, find_start
 from dueby_worker.images.parquet_files import (
     MAX_PAGE_BYTES,
@@ -33,8 +32,9 @@ from dueby_worker.images.parquet_files import (
     too_large,
 )
 from dueby_worker.images.ranges import Ask, Spliced
+from dueby_worker.images.runs import MAX_BLOCK_BYTES, require
 from dueby_worker.storage.open_files import OpenFiles
-from dueby_worker.storage.store import TooLarge, Unavailable
+from dueby_worker.storage.store import BytesOrReason, TooLarge, Unavailable
 
 # Ranges of a row group that are being read beside the one that is decoded.
 RANGES_AHEAD = 4
@@ -71,15 +71,13 @@ class ParquetRow:
 
 # What pyarrow raises for rows that it can't decode, and what a file's reader does for bytes that can't be read.
 _FAULTS = (pa.ArrowException, OSError, StopIteration, Unavailable)
-# What a row holds: an image, or why it has none.
-Value = bytes | Unavailable
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowsRead:
     """Some images of a row group, or why they can't be read, and how many bytes were read for them."""
 
-    values: Sequence[Value]
+    values: Sequence[BytesOrReason]
     read_bytes: int
 
 
@@ -125,7 +123,7 @@ class RowGroup:
         """How many bytes the ranges had that were used."""
         return self._column.taken_bytes if self._column is not None else 0
 
-    def take(self, rows: Sequence[int], *, after: Future[list[Value]] | None) -> list[Value]:
+    def take(self, rows: Sequence[int], *, after: Future[list[BytesOrReason]] | None) -> list[BytesOrReason]:
         """Return the images of these rows, in ascending order and none before those of the last call.
 
         Raise Transient and Invalid as `Fetcher.read_range` does. What is after a fault can't be read either.
@@ -134,7 +132,7 @@ class RowGroup:
             wait([after])
         return [self._value(row) for row in rows]
 
-    def _value(self, row: int) -> Value:
+    def _value(self, row: int) -> BytesOrReason:
         if self._failure is None:
             try:
                 self._advance(row)
@@ -170,7 +168,7 @@ class RowGroup:
             self._held = leaf_values(next(self._batches).column(0))
             self._begin, self._end = self._end, self._end + len(self._held)
 
-    def _cell(self, row: int) -> Value:
+    def _cell(self, row: int) -> BytesOrReason:
         if self._held is None:
             raise RuntimeError(f"row {row} isn't held")
         cell = self._held[row - self._begin]
@@ -226,12 +224,6 @@ class RowGroup:
         if footer.checksum != row.footer:
             raise changed(row.file, "it has another footer", field=self._fetcher.field)
         return footer
-
-
-def require(value: Value) -> bytes:
-    if isinstance(value, Unavailable):
-        raise value
-    return value
 
 
 def ask_pool(pool: Executor, fetcher: Fetcher, row: ParquetRow, offset: int, length: int) -> Future[bytes]:

@@ -4,19 +4,23 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
+from dueby_api.words import counted
 from dueby_worker.images.fetch import READERS
 from dueby_worker.index.braces import expand
 from dueby_worker.index.chunks import Row
 from dueby_worker.index.globs import select
-from dueby_worker.storage.store import Store
+from dueby_worker.storage.store import ObjectVersion, Store, Unavailable
 from dueby_worker.storage.uris import is_glob
 
 # With 10,000 images in each, which is usual, ten billion images.
 MAX_OBJECTS = 1_000_000
 
+Answer = TypeVar("Answer")
 # Writes what is in an object to a file, and returns the file. The event says that nobody waits for it any more.
 ListOne = Callable[[str, Path, threading.Event], Path]
 # Yields what is in the file, and deletes it.
@@ -64,3 +68,31 @@ def list_each(objects: Iterable[str], list_one: ListOne, read_back: ReadBack, *,
         # A limit on the images can end the listing before the last object.
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class ListedObject:
+    """An object that is being listed: its version and its bytes, until nobody waits for them any more."""
+
+    def __init__(self, store: Store, path: str, stop: threading.Event) -> None:
+        self._store = store
+        self._path = path
+        self._stop = stop
+
+    def version(self) -> ObjectVersion:
+        """Return what is known of its content. Raise Unavailable if it can't be read."""
+        return self._ask(partial(self._store.version_once, self._path))
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return these bytes, all of them. Raise Unavailable if they can't be read, or if nobody waits for them."""
+        if self._stop.is_set():
+            raise Unavailable("nobody waits for it any more")
+        return self._ask(partial(self._whole, offset, length))
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        return self._store.retry.call(question, what=self._store.uri, cancelled=self._stop)
+
+    def _whole(self, offset: int, length: int) -> bytes:
+        data = self._store.read_range_once(self._path, offset, length)
+        if len(data) != length:
+            raise Unavailable(f"it became shorter while it was read, by {counted(length - len(data), 'byte')}")
+        return data

@@ -33,7 +33,7 @@ from dueby_worker.images.parquet_files import (
 )
 from dueby_worker.images.row_groups import ParquetRow
 from dueby_worker.index.chunks import Row
-from dueby_worker.index.objects import find_objects, list_each
+from dueby_worker.index.objects import ListedObject, find_objects, list_each
 from dueby_worker.index.row_names import line_of, quoted_name, require_different
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store, Unavailable
@@ -90,31 +90,19 @@ def _is_parquet_name(path: str) -> bool:
 
 def _list(store: Store, source: Parquet, path: str, lines: Path, stop: threading.Event) -> Path:
     """Write what is in the file: its URI, version, column and footer, and a line for each run of rows."""
-
-    def read(offset: int, length: int) -> bytes:
-        if stop.is_set():
-            raise Unavailable("nobody waits for it any more")
-        return store.retry.call(partial(_whole, store, path, offset, length), what=store.uri, cancelled=stop)
-
+    listed = ListedObject(store, path, stop)
     uri = store.uri_of(path)
     try:
-        version = store.retry.call(partial(store.version_once, path), what=store.uri, cancelled=stop)
-        footer = read_footer(read, size=version.size)
+        version = listed.version()
+        footer = read_footer(listed.read, size=version.size)
         with lines.open("w", encoding="utf-8") as file, TemporaryDirectory(dir=lines.parent) as scratch:
             print(json.dumps([uri, str(version), source.column, footer.checksum]), file=file)
             named = _named if source.name is not None else _numbered
-            for run in named(footer, source, read, size=version.size, scratch=Path(scratch)):
+            for run in named(footer, source, listed.read, size=version.size, scratch=Path(scratch)):
                 print(json.dumps(run), file=file)
     except (ValueError, Unavailable) as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
     return lines
-
-
-def _whole(store: Store, path: str, offset: int, length: int) -> bytes:
-    data = store.read_range_once(path, offset, length)
-    if len(data) != length:
-        raise Unavailable("it became shorter while it was read")
-    return data
 
 
 # Row group, row in it, average bytes, and the images' names.

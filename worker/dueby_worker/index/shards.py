@@ -13,11 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from dueby_api.errors import Invalid
-from dueby_api.words import counted
 from dueby_worker.images.members import Member
 from dueby_worker.index.braces import expand
 from dueby_worker.index.chunks import Row
-from dueby_worker.index.objects import find_objects, list_each
+from dueby_worker.index.objects import ListedObject, find_objects, list_each
 from dueby_worker.index.tar_members import UNPACK, list_members
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store, Unavailable
@@ -58,30 +57,18 @@ def _require_tar(name: str) -> None:
 
 def _list(store: Store, shard: str, file: Path, stop: threading.Event) -> Path:
     """Write what is in the tar to the file: its URI and version, and a line for each image."""
-
-    def read(offset: int, length: int) -> bytes:
-        if stop.is_set():
-            raise Unavailable("nobody waits for it any more")
-        return store.retry.call(lambda: _whole(store, shard, offset, length), what=store.uri, cancelled=stop)
-
+    listed = ListedObject(store, shard, stop)
     uri = store.uri_of(shard)
     try:
-        version = store.retry.call(lambda: store.version_once(shard), what=store.uri, cancelled=stop)
+        version = listed.version()
         with file.open("w", encoding="utf-8") as lines:
             print(json.dumps([uri, str(version)]), file=lines)
-            for found in list_members(read, size=version.size, block_bytes=store.request_bytes):
+            for found in list_members(listed.read, size=version.size, block_bytes=store.request_bytes):
                 place = (found.offset, found.length, found.header)
                 print(json.dumps([member_uri(uri, found.name), *place]), file=lines)
     except (ValueError, Unavailable) as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
     return file
-
-
-def _whole(store: Store, shard: str, offset: int, length: int) -> bytes:
-    data = store.read_range_once(shard, offset, length)
-    if len(data) != length:
-        raise Unavailable(f"it became shorter while it was read, by {counted(length - len(data), 'byte')}")
-    return data
 
 
 def _read(file: Path) -> Iterator[Row]:

@@ -17,12 +17,10 @@ import pyarrow as pa
 from dueby_api.errors import Invalid
 from dueby_worker.storage.lance_failures import translate_lance_failures
 from dueby_worker.storage.open_files import OpenFiles
-from dueby_worker.storage.store import TooLarge, Unavailable
+from dueby_worker.storage.store import BytesOrReason, TooLarge, Unavailable
 from dueby_worker.storage.uris import file_path, scheme_of
 
 FIELD = "spec.source.lance.uri"
-# What a row holds: an image, or why it has none.
-Value = bytes | Unavailable
 _BYTES_FIELD = "bytes"
 _KINDS = "images are binary, a blob column, or a struct with `bytes`, as Hugging Face's datasets write them"
 _BINARY = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
@@ -115,7 +113,7 @@ class LanceDataset:
         size = stored.get(self._field_id(path), 0) or int(known["total_files_size"])
         return max(1, size // max(1, int(known["total_data_file_rows"])))
 
-    def take(self, column: str, rows: Sequence[int], *, max_bytes: int) -> list[Value]:
+    def take(self, column: str, rows: Sequence[int], *, max_bytes: int) -> list[BytesOrReason]:
         """Return the images of these rows, or why they have none: some requests for each run of neighbours."""
         path, is_blob = self._path_of(column)
         with translate_lance_failures():
@@ -125,7 +123,9 @@ class LanceDataset:
             found = [cell.as_buffer() if cell.is_valid else None for cell in cells]
         return [_value(data, column, max_bytes=max_bytes) for data in found]
 
-    def _take_blobs(self, path: str, rows: Sequence[int], described: Sequence[Any], *, max_bytes: int) -> list[Value]:
+    def _take_blobs(
+        self, path: str, rows: Sequence[int], described: Sequence[Any], *, max_bytes: int
+    ) -> list[BytesOrReason]:
         faults = [_find_blobs_fault(blob, max_bytes=max_bytes) for blob in described]
         wanted = [row for row, fault in zip(rows, faults, strict=True) if fault is None]
         read: Iterator[tuple[int, bytes | None]] = iter(())
@@ -269,7 +269,7 @@ def _find_blobs_fault(blob: dict[str, Any] | None, *, max_bytes: int) -> Unavail
     return _too_large(size, max_bytes) if size > max_bytes else None
 
 
-def _value(data: bytes | pa.Buffer | None, column: str, *, max_bytes: int) -> Value:
+def _value(data: bytes | pa.Buffer | None, column: str, *, max_bytes: int) -> BytesOrReason:
     if data is None:
         return Unavailable(f"its row has none (`{column}` is null)")
     if len(data) > max_bytes:

@@ -35,6 +35,10 @@ class Unavailable(DueByError):
     """One object cannot be read, although its store answers. The text is a short sentence."""
 
 
+BytesOrReason = bytes | Unavailable
+"""What one of several objects that were read together holds, or why it can't be read."""
+
+
 class NotFound(Unavailable):
     """There is no such object."""
 

@@ -16,7 +16,7 @@ from dueby_api.errors import Invalid, Transient
 from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.isolation import IsolatedDecoder
 from dueby_worker.images.lance_rows import LanceReader, LanceRow, read_lance_row
-from dueby_worker.images.members import BLOCKS_AHEAD
+from dueby_worker.images.runs import BLOCKS_AHEAD
 from dueby_worker.index.frozen_index import Index
 from dueby_worker.storage.lance_datasets import forget_dataset, open_dataset, opened_dataset
 from dueby_worker.storage.stores import open_store

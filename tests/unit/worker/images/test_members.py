@@ -8,13 +8,15 @@ import pytest
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Source
-from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher
-from dueby_worker.images.members import BLOCKS_AHEAD, MAX_BLOCK_BYTES, BlockReader, Member, read_member
+from dueby_worker.images.fetch import Fetcher
+from dueby_worker.images.members import BlockReader, Member, read_member
+from dueby_worker.images.runs import BLOCKS_AHEAD, MAX_BLOCK_BYTES
 from dueby_worker.index.frozen_index import Index
-from dueby_worker.storage.store import TooLarge, Unavailable
+from dueby_worker.storage.store import TooLarge
 from dueby_worker.storage.stores import open_store
 from support.index import HURRIED, index_of, read
 from support.tars import CountingStore, jpeg, tar_of, write_shards
+from support.within import place_of, taken_all
 
 MIB = 1024**2
 
@@ -30,24 +32,14 @@ def index(folder: Path, uri: str = "*.tar") -> Index:
 
 
 def member(index: Index, image: int) -> Member:
-    assert index.member_of is not None
-    found = index.member_of(image)
-    assert isinstance(found, Member)
-    return found
+    return place_of(index, image, Member)
 
 
 def take_all(index: Index, store: CountingStore, *, most: int = 1000) -> list[bytes | str]:
     """Return each image's bytes, or why it has none."""
     fetcher = Fetcher(witnesses=index.witnesses, retry=HURRIED, opener=lambda root: store)
     blocks = BlockReader(fetcher, lambda image: member(index, image), threads=4)
-    taken: list[bytes | str] = []
-    for _, _, get in blocks.read(index.items(0, index.images - 1), most=most):
-        try:
-            taken.append(get(max_bytes=MAX_IMAGE_BYTES))
-        except Unavailable as error:
-            taken.append(str(error))
-    blocks.close()
-    return taken
+    return taken_all(blocks, index.items(0, index.images - 1), most=most)
 
 
 def root_store(**options: tuple[int, int]) -> CountingStore:
