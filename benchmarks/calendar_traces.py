@@ -147,7 +147,8 @@ def summary(over: Sequence[Job]) -> Document:
         "inTime": len(ran) - len(late),
         "late": len(late),
         "refused": len(over) - len(ran),
-        "gpuTime": round(mean(job.held_us / least_us(job.asked) for job in ran), 4) if ran else None,
+        "gpuTime": round(sum(job.held_us for job in ran) / sum(least_us(job.asked) for job in ran), 4) if ran else None,
+        "gpuTimeOfAJob": round(mean(job.held_us / least_us(job.asked) for job in ran), 4) if ran else None,
         "stops": round(mean(job.stops for job in over), 3),
         "starts": round(mean(len(job.workers) for job in over), 3),
     }
@@ -165,7 +166,7 @@ def tell(run: Document) -> None:
     title = f"{run['trace']}: {run['jobs']:,} jobs on {run['gpus']:,} GPUs, load {run['load']:.2f}"
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    for column in ("in time", "late", "refused", "GPU time", "stops", "ms a decision, 95th"):
+    for column in ("in time", "late", "refused", "GPU time", "of a job", "stops", "ms a decision, 95th"):
         table.add_column(column, justify="right")
     for row in run["policies"]:
         table.add_row(
@@ -173,7 +174,7 @@ def tell(run: Document) -> None:
             f"{row['inTime'] / run['jobs']:.1%}",
             f"{row['late']:,}",
             f"{row['refused']:,}",
-            "" if row["gpuTime"] is None else f"{row['gpuTime']:.3f}",
+            *("" if row[key] is None else f"{row[key]:.3f}" for key in ("gpuTime", "gpuTimeOfAJob")),
             f"{row['stops']:.2f}" + (f" ({row['replanned']:.2f})" if "replanned" in row else ""),
             f"{row['decideMs']:.1f}, {row['decideMs95']:.1f}" if "decideMs" in row else "",
         )

@@ -4,7 +4,7 @@ The mini-batch size of a running worker is fixed, and its e is the rest of its m
 the rest of S, plus W. With K_i the images that each of them can still do until the deadline, and h = 0.03:
 
     too few    sum K_i < N_left                    add the fewest devices with  sum K_i + top_a(C) >= N_left (1 + h)
-    too many   the others can do N_left (1 + 2h)   give one back
+    too many   the others can do N_left (1 + 2h)   give one back that somebody could use
 
 Nothing is gained by a device that is given back within 2 (S + W) of the end: by the time that others could use it, it
 is free anyway. So the last workers of a job end together.
@@ -16,7 +16,7 @@ slack would give devices back towards its end and use up its margin (simulated, 
 the rule, none with it).
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
@@ -96,6 +96,7 @@ def read_lag(
     memory: LagMemory,
     at_once: bool,
     max_iterations: int | None = None,
+    unwanted: Container[str] = (),
 ) -> WorkerChange:
     """Return the change that this reading of the workers asks for.
 
@@ -103,10 +104,11 @@ def read_lag(
     rule for the images that are left. `time_us` is the time until the deadline, `promised_us` the time until the
     promised finish, and `pause_us` the 2 (S + W) between changes and before the end. With `at_once`, after a loss or an
     edit, one low reading is enough, even within the pause. `max_iterations` is M, for the devices that are added.
+    `unwanted` are workers that are not stopped for being too many, because nobody could use their devices.
     """
     left, quiet = rule.images, LagMemory(quiet_until_us=now_us + pause_us)
     if sum(worker.images_within(time_us) for worker in ongoing) >= left:
-        spare = _spare(ongoing, rule, promised_us)
+        spare = _spare(ongoing, rule, promised_us, unwanted)
         if spare and now_us >= memory.quiet_until_us and not _ends_within(pause_us, ongoing, left):
             return WorkerChange(give_back=spare, memory=quiet)
         return WorkerChange(memory=LagMemory(quiet_until_us=memory.quiet_until_us))
@@ -142,12 +144,13 @@ def finish_us(ongoing: Sequence[OngoingWorker], left: int) -> int | None:
     return find_least_near(suffices, low_us, near=near_us, most=NEVER_US)
 
 
-def _spare(ongoing: Sequence[OngoingWorker], rule: Rule, promised_us: int) -> str | None:
-    """Return the worker that does least, if the others keep the promise without it; None otherwise."""
+def _spare(ongoing: Sequence[OngoingWorker], rule: Rule, promised_us: int, unwanted: Container[str]) -> str | None:
+    """Return the wanted worker that does least, if the others keep the promise without it; None otherwise."""
     able = sorted(((worker.images_within(promised_us), worker.name) for worker in ongoing), reverse=True)
-    others = [(images, 1) for images, _ in able[:-1]]
+    spare = next((name for _, name in reversed(able) if name not in unwanted), None)
+    others = [(images, 1) for images, name in able if name != spare]
     enough = sum(images for images, _ in others) >= rule.images * (1 + 2 * HYSTERESIS)
-    return able[-1][1] if others and enough and rule.accepts(others, len(others)) else None
+    return spare if others and enough and rule.accepts(others, len(others)) else None
 
 
 def _ends_within(time_us: int, ongoing: Sequence[OngoingWorker], left: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.cluster import Cluster, call
-from support.cluster_job import condition, indices_of, share_folder, wait_until_told, workers_of
+from support.cluster_job import condition, indices_of, parts_in, share_folder, wait_until_told, workers_of
 from support.gpus import SMALL, gpus_of_a_class, job_on_gpus
 from support.run import MODEL
 
@@ -66,7 +66,7 @@ def is_ready(cluster: Cluster, node: str) -> bool:
 
 def wait_for_a_part(cluster: Cluster, folder: Path) -> None:
     """Until a part of the job's rows is there."""
-    cluster.wait(lambda: list((folder / "rows").glob("part-*.parquet")), f"a part is in {folder}")
+    cluster.wait(lambda: parts_in(folder / "rows"), f"a part is in {folder}")
 
 
 def test_two_promises_are_kept_by_the_node_that_is_left(cluster: Cluster, lost: list[str]) -> None:

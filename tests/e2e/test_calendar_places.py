@@ -4,6 +4,8 @@ GPUs are such as only the scheduler and the operator believe in. By their profil
 does, so that jobs end earlier than planned.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from support.cluster import Cluster
 from support.cluster_job import condition, indices_of, job, share_folder, wait_until_told
-from support.gpus import gpus_of_a_class, job_on_gpus
+from support.gpus import GPU, gpus_of_a_class, job_on_gpus
 from support.run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
@@ -36,6 +38,18 @@ def nodes_used(cluster: Cluster, name: str) -> set[str]:
 
     found: set[str] = cluster.wait(there, f"the workers of {name} are on nodes")
     return found
+
+
+@contextmanager
+def quota_of_gpus(cluster: Cluster, count: int) -> Iterator[None]:
+    """Let the namespace's pods have so many GPUs at most."""
+    cluster.kubectl("create", "quota", "gpus", f"--hard=requests.{GPU}={count}")
+    try:
+        counted = ("get", "quota", "gpus", "-o", "jsonpath={.status.hard}")
+        cluster.wait(lambda: cluster.kubectl(*counted), "the quota is counted")
+        yield
+    finally:
+        cluster.kubectl("delete", "quota", "gpus")
 
 
 def worker_of(cluster: Cluster, name: str) -> dict[str, Any]:
@@ -67,7 +81,11 @@ def test_a_job_that_could_be_anywhere_leaves_a_node_to_one_that_could_not(cluste
         # A GPU does each of them in two and a half minutes, so that no GPU does both in time.
         spec = {"images": 15_000, "deadline": "4m", "deadlineClass": "Hard", **on}
         anywhere, picky = (job_on_gpus(cluster, name, **spec) for name in images)
-        cluster.apply(anywhere, on_node(picky, first))
+        with quota_of_gpus(cluster, 0):
+            cluster.apply(anywhere, on_node(picky, first))
+            for name in images:
+                wait_until_told(cluster, name, "Feasible", "ResourceQuota", reason="Waiting")
+        # Now both of them can be planned, in the same pass.
         assert nodes_used(cluster, "anywhere") == {second}
         assert nodes_used(cluster, "picky") == {first}
         require_in_time(cluster, images)

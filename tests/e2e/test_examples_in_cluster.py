@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from support.cluster import Cluster
-from support.cluster_job import indices_of, wait_until_told
+from support.cluster_job import indices_of, parts_in, wait_until_told
 from support.example_jobs import EXAMPLES, PHOTOS, claimed, example, example_documents, for_tests, run_example
 from support.run import write_photos
 
@@ -47,7 +47,7 @@ def test_pvc(cluster: Cluster, photos: Path, rows: Path) -> None:
     listed = ["uri", *(f"/photos/photos/{number:05d}.jpg" for number in range(0, PHOTOS, 2))]
     (photos / "list.csv").write_text("\n".join(listed) + "\n")
     run_example(cluster, example(cluster, "pvc"))
-    parts = [str(part) for part in (rows / "listed").glob("part-*.parquet")]
+    parts = [str(part) for part in parts_in(rows / "listed")]
     found = ds.dataset(parts).to_table(columns=["uri", "error"]).to_pylist()
     assert sorted(row["uri"] for row in found) == [f"file://{path}" for path in listed[1:]]
     assert not any(row["error"] for row in found)

@@ -4,7 +4,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from support.cluster import Cluster
-from support.cluster_job import condition, indices_of, job, share_photos, wait_until_told
+from support.cluster_job import condition, indices_of, job, parts_in, share_photos, wait_until_told
 from support.run import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
@@ -23,7 +23,7 @@ def test_photos_become_rows_and_kubectl_tells_the_story(cluster: Cluster) -> Non
     assert condition(done, "DeadlineMet")["status"] == "True"
     assert (status["plan"]["gpus"], status["plan"]["lowerBound"]) == (1, 1)
 
-    parts = sorted((folder / "rows").glob("part-*.parquet"))
+    parts = parts_in(folder / "rows")
     rows = ds.dataset([str(part) for part in parts]).to_table().sort_by("index").to_pylist()
     assert [row["index"] for row in rows] == list(range(PHOTOS + 1))
     assert [row["uri"].rpartition("/")[2] for row in rows if row["error"]] == ["zz-damaged.jpg"]
@@ -59,12 +59,12 @@ def test_a_suspended_job_gives_its_devices_back_and_goes_on_where_it_was(cluster
     folder = share_photos(cluster, "suspended", 3000)
     cluster.apply(job(cluster, "suspended"))
     cluster.wait_for_phase("suspended", "Running")
-    cluster.wait(lambda: list((folder / "rows").glob("part-*.parquet")), "a part is there")
+    cluster.wait(lambda: parts_in(folder / "rows"), "a part is there")
     cluster.apply(job(cluster, "suspended", suspend=True))
     cluster.wait(
         lambda: not cluster.items("pods", "dueby.dev/job=suspended,dueby.dev/step=work"), "its workers are gone"
     )
-    kept = {path: path.stat().st_mtime_ns for path in (folder / "rows").glob("part-*.parquet")}
+    kept = {path: path.stat().st_mtime_ns for path in parts_in(folder / "rows")}
     assert condition(cluster.get("infj", "suspended"), "Admitted")["reason"] == "Suspended"
 
     cluster.apply(job(cluster, "suspended", suspend=False))
@@ -106,7 +106,7 @@ def test_a_deleted_job_is_gone_with_its_pods_and_keeps_its_rows(cluster: Cluster
     folder = share_photos(cluster, "deleted", 3000)
     cluster.apply(job(cluster, "deleted"))
     cluster.wait_for_phase("deleted", "Running")
-    cluster.wait(lambda: list((folder / "rows").glob("part-*.parquet")), "a part is there")
+    cluster.wait(lambda: parts_in(folder / "rows"), "a part is there")
     cluster.kubectl("delete", "infj", "deleted")
     cluster.wait(lambda: not cluster.items("jobs,pods", "dueby.dev/job=deleted"), "its Jobs and pods are gone")
-    assert list((folder / "rows").glob("part-*.parquet"))
+    assert parts_in(folder / "rows")

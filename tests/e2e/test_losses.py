@@ -12,7 +12,7 @@ import pytest
 from dueby_api.inference_job import parse_job
 from dueby_operator.jobs.manifests import Owner, step_job_name
 from support.cluster import Cluster, call
-from support.cluster_job import condition, indices_of, job, share_photos, wait_until_told
+from support.cluster_job import condition, indices_of, job, parts_in, share_photos, wait_until_told
 from support.run import write_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
@@ -33,7 +33,7 @@ def test_a_workers_node_is_lost_and_help_comes_before_kubernetes_has_noticed(clu
     cluster.wait_for_phase("lost-node", "Running")
     (pod,) = cluster.items("pods", "dueby.dev/job=lost-node,dueby.dev/step=work")
     node = pod["spec"]["nodeName"]
-    cluster.wait(lambda: list((folder / "rows").glob("part-*.parquet")), "a part is there")
+    cluster.wait(lambda: parts_in(folder / "rows"), "a part is there")
     call("docker", "kill", node)
     try:
         replans = cluster.wait(lambda: cluster.get("infj", "lost-node")["status"].get("replans"), "it was re-planned")
@@ -109,7 +109,7 @@ def test_an_edit_while_indexing_counts_and_neither_a_deleted_nor_a_planted_confi
         cluster.kubectl("label", "node", cluster.nodes[0], "dueby.test/late-")
     assert done["status"]["phase"] == "Succeeded", done["status"]
     assert indices_of(folder / "rows") == list(range(200))
-    rows = ds.dataset([str(part) for part in (folder / "rows").glob("part-*.parquet")])
+    rows = ds.dataset([str(part) for part in parts_in(folder / "rows")])
     assert all("/other/" in uri for uri in rows.to_table(columns=["uri"]).column("uri").to_pylist())
 
 

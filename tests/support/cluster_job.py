@@ -73,16 +73,21 @@ def wait_until_told(
     return found
 
 
+def parts_in(rows: Path) -> list[Path]:
+    """The files of the parts that are in this folder."""
+    return sorted(rows.glob("part-*.parquet"))
+
+
 def indices_of(rows: Path) -> list[int]:
     """Of every row, sorted."""
-    return sorted(_parts_in(rows).to_table(columns=["index"]).column("index").to_pylist())
+    return sorted(_dataset(rows).to_table(columns=["index"]).column("index").to_pylist())
 
 
 def errors_in(rows: Path) -> dict[str, str]:
     """The errors of the rows that have one, by URI."""
-    table = _parts_in(rows).to_table(columns=["uri", "error"], filter=ds.field("error").is_valid())
+    table = _dataset(rows).to_table(columns=["uri", "error"], filter=ds.field("error").is_valid())
     return dict(zip(table["uri"].to_pylist(), table["error"].to_pylist(), strict=True))
 
 
-def _parts_in(rows: Path) -> ds.Dataset:
-    return ds.dataset([str(part) for part in rows.glob("part-*.parquet")])
+def _dataset(rows: Path) -> ds.Dataset:
+    return ds.dataset([str(part) for part in parts_in(rows)])

@@ -44,7 +44,10 @@ def fake_gpus(cluster: Cluster, classes: Mapping[str, int]) -> Iterator[None]:
 
 @contextmanager
 def gpus_of_a_class(cluster: Cluster, device_class: str, latency_us: int, *counts: int) -> Iterator[None]:
-    """Add so many to each of the first nodes, with a profile that says how long 8 images take on one."""
+    """Add so many to each of the first nodes, with a profile that says how long 8 images take on one.
+
+    Jobs that a test that failed has left on them are deleted: their pods would have what the next test adds.
+    """
     nodes = cluster.nodes[: len(counts)]
     for node, count in zip(nodes, counts, strict=True):
         add_gpus(cluster, node, device_class, count=count)
@@ -54,6 +57,7 @@ def gpus_of_a_class(cluster: Cluster, device_class: str, latency_us: int, *count
     try:
         yield
     finally:
+        _delete_unfinished(cluster, device_class)
         for node in nodes:
             remove_gpus(cluster, node)
         cluster.kubectl("delete", "gprof", device_class.lower())
@@ -64,6 +68,13 @@ def job_on_gpus(cluster: Cluster, name: str, *, device_class: str, **spec: Any) 
     document = job(cluster, name, **{"source": {"synthetic": {}}, "gpus": {"classes": [device_class]}, **spec})
     document["spec"]["worker"]["resources"] = SMALL
     return document
+
+
+def _delete_unfinished(cluster: Cluster, device_class: str) -> None:
+    for document in cluster.items("infj", ""):
+        is_over = document.get("status", {}).get("phase") in ("Succeeded", "Failed")
+        if document["spec"].get("gpus", {}).get("classes") == [device_class] and not is_over:
+            cluster.kubectl("delete", "infj", document["metadata"]["name"], "--cascade=foreground")
 
 
 def add_gpus(cluster: Cluster, node: str, device_class: str, *, count: int = 1) -> None:

@@ -16,6 +16,7 @@ from dueby_api.parts import parts_of_runs
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.cluster.queues import Queue
+from dueby_operator.cluster.quotas import Room
 from dueby_operator.cluster.requests import worker_requests
 from dueby_operator.control.conditions import condition, is_over
 from dueby_operator.control.decide import decide
@@ -170,7 +171,9 @@ class SharedCluster:
     def decide(self) -> None:
         """Make one pass."""
         seen, nodes, now_us = tuple(map(self._seen, self.jobs.values())), self._nodes_left(), self.now_us
-        devices = ClusterDevices(settings=SETTINGS, now_us=now_us, nodes=nodes, queues=self._queues())
+        devices = ClusterDevices(
+            settings=SETTINGS, now_us=now_us, nodes=nodes, queues=self._queues(), room=self._room()
+        )
         snapshot = ClusterSnapshot(now_us=now_us, jobs=seen, devices=devices, profiles=self.profiles, nodes=nodes)
         self._devices = devices
         decided = decide(snapshot).jobs
@@ -212,6 +215,10 @@ class SharedCluster:
 
     def _queues(self) -> Mapping[tuple[str, str], Queue]:
         """Queues of the cluster; none here."""
+        return {}
+
+    def _room(self) -> Mapping[str, Room]:
+        """What ResourceQuotas bound; nothing here."""
         return {}
 
     def _started(self, running: Running, assignment: Assignment, rather: Collection[str]) -> Working:

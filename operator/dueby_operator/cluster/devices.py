@@ -23,7 +23,7 @@ from dueby_operator.cluster.nodes import (
 )
 from dueby_operator.cluster.queue_quotas import find_quotas
 from dueby_operator.cluster.queues import Queue
-from dueby_operator.cluster.quotas import max_pods, take
+from dueby_operator.cluster.quotas import Room, find_namespace_quotas, max_pods, take
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
 from dueby_operator.cluster.shortage import describe_shortage
 from dueby_operator.cluster.stacks import PER_NODE, find_stacks
@@ -47,8 +47,8 @@ class ClusterDevices:
     nodes: Mapping[str, Node]
     unscheduled: Mapping[str, int] = field(default_factory=dict)
     """By device class, workers that are wanted and on no node yet."""
-    room: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """What ResourceQuotas leave, by namespace and name."""
+    room: Mapping[str, Room] = field(default_factory=dict)
+    """What ResourceQuotas bound, by namespace."""
     queues: Mapping[tuple[str, str], Queue] = field(default_factory=dict)
     """The LocalQueues that jobs name and that exist, by namespace and name."""
     silent_nodes: frozenset[str] = frozenset()
@@ -146,10 +146,12 @@ class ClusterDevices:
         return self._free_now(namespace, spec, classes)
 
     def stacks(self, claimants: Sequence[Claimant]) -> Stacks:
-        """Return the devices of nodes that aren't silent, for whom they are, and the quotas of their queues."""
+        """Return the devices of nodes that aren't silent, for whom they are, and the quotas that bind these jobs."""
         nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
         found = find_stacks(nodes, claimants, self.settings, now_us=self.now_us)
-        return replace(found, quotas=find_quotas(self.queues, claimants, self.kinds, self._asked))
+        of_queues = find_quotas(self.queues, claimants, self.kinds, self._asked)
+        of_namespaces = find_namespace_quotas(self.room, claimants, self._asked)
+        return replace(found, quotas=(*of_queues, *of_namespaces))
 
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
         """Return the devices of each class of which a pod of the job could have one now."""
@@ -192,10 +194,7 @@ class ClusterDevices:
         # What classes share is bounded by the one that asks for most of it, so that any mixture fits.
         together = min(max_pods(room, worker_requests(spec, self.settings, name)) for name in classes)
         most = None if together == math.inf else int(together)
-        # Of a class that no quota bounds there may be any number.
-        bounds = [max_pods(room, self._asked(spec, name)) for name in classes]
-        quota = None if max(bounds) == math.inf else int(max(bounds))
-        return Offer(counts=within, most=most, quota=quota, warnings=self.warnings)
+        return Offer(counts=within, most=most, warnings=self.warnings)
 
     def _in_queue(self, namespace: str, spec: JobSpec, classes: Sequence[str], *, unused: bool) -> dict[str, int]:
         """Return the workers of each class that the job's queue covers; of GPUs no more than exist, free or not."""

@@ -17,7 +17,7 @@ from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Claimant, Quota
 
 # Quotas are counted in thousandths: Kubernetes counts nothing in less.
-_THOUSANDTHS = 1000
+THOUSANDTHS = 1000
 Asked = Callable[[JobSpec, str], Mapping[str, float]]
 """What a worker of a job on a device of a class asks for, by resource."""
 
@@ -68,7 +68,7 @@ def find_quotas(
             for group in queue.groups:
                 flavors = matching(group, kinds.get(device_class, DeviceKind()))
                 for bound in _bounds(queue, flavors, wanted, sizes):
-                    cost = round(wanted[bound.resource] * _THOUSANDTHS)
+                    cost = round(wanted[bound.resource] * THOUSANDTHS)
                     uses[bound].append(_Use(claimant.key, device_class, cost))
     return tuple(_quota(bound, uses, sizes) for bound in sorted(uses))
 
@@ -104,7 +104,7 @@ def _quota(
     there = [sizes[bound.owner, bound.resource, name] for name in bound.flavors]
     return Quota(
         name=bound.name,
-        units=round(sum(whole for whole, _ in there) * _THOUSANDTHS),
-        used=round(sum(used for _, used in there) * _THOUSANDTHS),
+        units=round(sum(whole for whole, _ in there) * THOUSANDTHS),
+        used=round(sum(used for _, used in there) * THOUSANDTHS),
         costs=costs,
     )

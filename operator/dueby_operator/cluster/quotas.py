@@ -1,15 +1,22 @@
-"""What a namespace's ResourceQuotas leave for more workers. Pure.
+"""What a namespace's ResourceQuotas leave for more workers, now and over time. Pure.
 
-A quota bounds what all pods of a namespace ask for together. Quotas with scopes are taken as if they held for workers,
-too: a plan that is a device too careful beats pods that are never created.
+A quota bounds what all pods of a namespace ask for together. What pods of jobs ask for ends with them; what others ask
+for counts as taken for good. Quotas with scopes are taken as if they held for workers, too: a plan that is a device too
+careful beats pods that are never created.
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from dueby_api.quantities import Amount, quantity
+from dueby_operator.cluster.quantities import limits_of, requests_of
+from dueby_operator.cluster.queue_quotas import THOUSANDTHS, Asked
+from dueby_operator.model.job_snapshot import JobKey
+from dueby_operator.model.stacks import Claimant, Quota
 from dueby_operator.objects.nodes import ResourceQuota
+from dueby_operator.objects.pods import Pod, PodSpec
 
 # What a quota calls that which pods ask for. Extended resources are `requests.` and their name.
 _NAMES = {
@@ -23,48 +30,103 @@ _NAMES = {
 _ROUNDING = 1e-9
 
 
+class Bound(NamedTuple):
+    """What the pods of a namespace may ask for of something together."""
+
+    hard: float
+    """In all."""
+    left: float
+    """Less what is asked for now, or will be at once."""
+    others: float = 0.0
+    """What is asked for by pods that are no job's. Nobody knows until when."""
+
+
+Room = Mapping[str, Bound]
+"""By the name that a quota gives it."""
+
+
 def quota_names(resource: str) -> tuple[str, ...]:
     """Return the names under which a quota bounds the resource."""
     return _NAMES.get(resource, (f"requests.{resource}",))
 
 
-def room_by_namespace(quotas: Iterable[ResourceQuota]) -> dict[str, dict[str, float]]:
-    """Return what is left by namespace and name; where two quotas bound the same, of the tighter one."""
-    room: dict[str, dict[str, float]] = defaultdict(dict)
+def room_by_namespace(quotas: Iterable[ResourceQuota], pods: Iterable[Pod]) -> dict[str, Room]:
+    """Return what is bounded by namespace and name; where two quotas bound the same, by the tighter one.
+
+    `pods` are those of all jobs.
+    """
+    asked: dict[str, Counter[str]] = defaultdict(Counter)
+    for pod in pods:
+        if pod.status.phase not in ("Succeeded", "Failed"):
+            asked[pod.metadata.namespace].update(_asked_by_name(pod))
+    room: dict[str, dict[str, Bound]] = defaultdict(dict)
     for quota in quotas:
-        left = room[quota.metadata.namespace]
+        own, bounds = asked[quota.metadata.namespace], room[quota.metadata.namespace]
         for name, hard in quota.status.hard.items():
-            used = quota.status.used.get(name, 0)
-            left[name] = min(left.get(name, math.inf), _left(hard, used))
+            bound = _bound(hard, quota.status.used.get(name, 0), own[name])
+            bounds[name] = min(bounds.get(name, bound), bound, key=lambda each: (each.left, each.hard))
     return dict(room)
 
 
-def _left(hard: Amount, used: Amount) -> float:
-    """Return what is left; nothing where that can't be read, so that the job waits and says for what."""
+def _asked_by_name(pod: Pod) -> Counter[str]:
+    """Return what a quota counts a pod for, by all names that it may have there."""
+    found = Counter[str]()
+    for resource, value in asked_by(pod.spec).items():
+        found.update(dict.fromkeys(quota_names(resource), value))
+    return found
+
+
+def asked_by(spec: PodSpec) -> dict[str, float]:
+    """Return what a pod asks for and may use, by resource; `pods` is 1."""
+    return {**requests_of(spec), **limits_of(spec), "pods": 1.0}
+
+
+def _bound(hard: Amount, used: Amount, own: float) -> Bound:
+    """Return what a quota bounds; nothing is left where that can't be read, so that the job waits and says for what."""
     try:
-        return quantity(hard) - quantity(used)
+        there, asked = quantity(hard), quantity(used)
     except ValueError:
-        return 0.0
+        return Bound(hard=0.0, left=0.0)
+    return Bound(hard=there, left=there - asked, others=max(0.0, asked - own))
 
 
-def take(room: Mapping[str, float], asked: Mapping[str, float], count: int) -> dict[str, float]:
+def take(room: Room, asked: Mapping[str, float], count: int) -> Room:
     """Return what is left of the room after so many pods that ask for this by resource."""
     left = dict(room)
     for resource, value in asked.items():
         for name in quota_names(resource):
             if name in left:
-                left[name] -= count * value
+                left[name] = left[name]._replace(left=left[name].left - count * value)
     return left
 
 
-def max_pods(room: Mapping[str, float], asked: Mapping[str, float]) -> float:
+def max_pods(room: Room, asked: Mapping[str, float]) -> float:
     """Return how many pods that ask for this there is room for; infinite if nothing bounds them."""
     return min(
         (
-            max(0, math.floor(room[name] / value + _ROUNDING))
+            max(0, math.floor(room[name].left / value + _ROUNDING))
             for resource, value in asked.items()
             for name in quota_names(resource)
             if name in room and value
         ),
         default=math.inf,
     )
+
+
+def find_namespace_quotas(room: Mapping[str, Room], claimants: Iterable[Claimant], asked: Asked) -> tuple[Quota, ...]:
+    """Return what ResourceQuotas bound of these jobs, over time."""
+    costs: dict[tuple[str, str], dict[JobKey, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
+    for claimant in (claimant for claimant in claimants if claimant.key[0] in room):
+        for device_class in claimant.classes:
+            for resource, value in asked(claimant.spec, device_class).items():
+                for name in (name for name in quota_names(resource) if name in room[claimant.key[0]] and value):
+                    costs[claimant.key[0], name][claimant.key][device_class] = round(value * THOUSANDTHS)
+    return tuple(
+        _quota(f"{name} of namespace {namespace}", room[namespace][name], by_job)
+        for (namespace, name), by_job in sorted(costs.items())
+    )
+
+
+def _quota(name: str, bound: Bound, costs: Mapping[JobKey, Mapping[str, int]]) -> Quota:
+    hard, left, others = (round(each * THOUSANDTHS) for each in bound)
+    return Quota(name=name, units=hard, used=hard - left, others=others, costs=costs)

@@ -17,9 +17,8 @@ from dueby_api.status import ProfileStatus, read_status
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node, PodRow, take_pods
-from dueby_operator.cluster.quantities import limits_of, requests_of
 from dueby_operator.cluster.queues import Queue
-from dueby_operator.cluster.quotas import room_by_namespace, take
+from dueby_operator.cluster.quotas import Room, asked_by, room_by_namespace, take
 from dueby_operator.cluster.shortage import describe_uncounted
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.snapshot import ClusterSnapshot
@@ -114,7 +113,7 @@ class Gatherer:
                 now_us=now_us,
                 nodes=nodes,
                 unscheduled=self._withheld.count(observed, now_us=now_us),
-                room=_room(lists.quotas, observed),
+                room=_room(lists, observed),
                 queues=queues,
                 silent_nodes=silent,
                 uncounted=describe_uncounted(nodes.values()),
@@ -248,13 +247,11 @@ def _with_jobs(job: JobSnapshot, batch: Sequence[BatchJob]) -> JobSnapshot:
     )
 
 
-def _room(quotas: Sequence[ResourceQuota], jobs: Iterable[JobSnapshot]) -> dict[str, Mapping[str, float]]:
+def _room(lists: Lists, jobs: Iterable[JobSnapshot]) -> dict[str, Room]:
     """Return what quotas leave by namespace, without what jobs' pods will use that their controller hasn't made yet."""
-    room: dict[str, Mapping[str, float]] = dict(room_by_namespace(quotas))
+    room = room_by_namespace(lists.quotas, (pod for pods in lists.pods.values() for pod in pods))
     for job in jobs:
         if job.namespace in room:
             for found, missing in pods_to_come(job):
-                pod = found.spec.template.spec
-                asked = {**requests_of(pod), **limits_of(pod), "pods": 1.0}
-                room[job.namespace] = take(room[job.namespace], asked, missing)
+                room[job.namespace] = take(room[job.namespace], asked_by(found.spec.template.spec), missing)
     return room

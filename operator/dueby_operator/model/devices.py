@@ -21,8 +21,6 @@ class Offer:
     """By device class, what the job's queue gives it at most, whoever has that now; empty if it is in no queue."""
     most: int | None = None
     """The most in all; None if nothing limits the sum."""
-    quota: int | None = None
-    """The most in all that a quota has room for, whatever is free; None if there is no quota."""
     warnings: tuple[str, ...] = ()
     """What makes these numbers less sure than they look."""
 

@@ -187,6 +187,8 @@ class JobModel:
     """All workers that were ever started in this run, in the order of their start."""
     news: News | None = None
     """What has happened since the last decision."""
+    unwanted: frozenset[str] = frozenset()
+    """Workers whose devices nobody else could use, since others like them are idle."""
     reserved: tuple[OngoingWorker, ...] = ()
     """What the devices will do that are reserved for it from a later time on."""
     lag: LagMemory = FRESH

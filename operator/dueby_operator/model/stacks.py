@@ -71,8 +71,15 @@ class Quota:
     """All there are."""
     used: int
     """Those that somebody has now, workers of the jobs among them."""
+    others: int | None = None
+    """Those that are for good others'; None: all that are used beside the jobs' workers are."""
     costs: Mapping[JobKey, Mapping[str, int]]
     """By job and device class, how many units a device costs."""
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether jobs wait in a queue for what others use of it."""
+        return self.others is None
 
 
 @dataclass(frozen=True, kw_only=True)

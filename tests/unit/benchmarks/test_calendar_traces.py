@@ -267,7 +267,8 @@ def test_a_late_job_is_not_in_time_and_a_refused_one_is_neither() -> None:
         "inTime": 1,
         "late": 1,
         "refused": 1,
-        "gpuTime": pytest.approx((1060 / (1001 + 2 * 59) + 1) / 2, abs=1e-4),
+        "gpuTime": pytest.approx((1060 + 1060) / (1001 + 2 * 59 + 1060), abs=1e-4),
+        "gpuTimeOfAJob": pytest.approx((1060 / (1001 + 2 * 59) + 1) / 2, abs=1e-4),
         "stops": 0,
         "starts": pytest.approx(2 / 3, abs=1e-3),
     }

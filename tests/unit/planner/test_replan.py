@@ -187,6 +187,14 @@ def test_the_one_that_does_least_is_given_back_and_the_pause_begins() -> None:
     assert change == WorkerChange(give_back="w0", memory=LagMemory(quiet_until_us=5_000 + PAUSE_US))
 
 
+def test_of_those_that_somebody_could_use_the_one_that_does_least_is_given_back() -> None:
+    three = worker("w0", step=30), worker("w1"), worker("w2", step=20)
+    assert read(*three, left=300, unwanted={"w0"}).give_back == "w2"
+    assert read(*three, left=300, unwanted={"w0", "w1", "w2"}) == WorkerChange(memory=FRESH)
+    # Without w1 the others do 840 images in this time, which is not 6 % more than 800.
+    assert read(*three, left=800, unwanted={"w0", "w2"}).give_back is None
+
+
 def test_in_the_pause_none_is_given_back() -> None:
     assert read(worker("w0"), worker("w1"), left=10, memory=LagMemory(quiet_until_us=5_001)).give_back is None
 

@@ -104,7 +104,7 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
     for hold in holds:
         held[hold.stack].append((hold, 1))
     for quota in stacks.quotas:
-        held[quota.name] = _costs(quota, holds)
+        held[quota.name] = costs_of(quota, holds)
     seen = Counter(hold.stack for hold in holds if not hold.is_on_its_way)
     beside = {stack.name: find_rivals(stack, holds) for stack in stacks.all if stack.held}
     there = {
@@ -116,6 +116,7 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
     }
     away = {stack.name: [Taken(*absence, there[stack.name]) for absence in stack.away] for stack in stacks.all}
     leaving = {stack.name: stack.leaving for stack in stacks.all}
+    leaving |= {quota.name: _leaving(quota, holds) for quota in stacks.quotas}
     there |= {quota.name: max(0, quota.units - used_by_others(quota, holds)) for quota in stacks.quotas}
 
     def table(*, surely: bool) -> Table:
@@ -139,8 +140,8 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
 
 
 def used_by_others(quota: Quota, holds: Iterable[Hold]) -> int:
-    """Return the units of the quota that those have who are none of these workers."""
-    return max(0, quota.used - sum(cost for hold, cost in _costs(quota, holds) if not hold.is_queued))
+    """Return the units of the quota that are counted as taken for good."""
+    return max(0, quota.used - _used(quota, holds)) if quota.others is None else quota.others
 
 
 def without_others(stacks: Stacks, holds: Sequence[Hold]) -> Stacks:
@@ -153,7 +154,10 @@ def without_others(stacks: Stacks, holds: Sequence[Hold]) -> Stacks:
             replace(stack, idle=max(0, stack.devices - held[stack.name]) + queued[stack.name], leaving=0, held={})
             for stack in stacks.all
         ),
-        quotas=tuple(replace(quota, used=quota.used - used_by_others(quota, holds)) for quota in stacks.quotas),
+        quotas=tuple(
+            replace(quota, used=quota.used - used_by_others(quota, holds)) if quota.has_queue else quota
+            for quota in stacks.quotas
+        ),
     )
 
 
@@ -180,7 +184,18 @@ def _held_by_rivals(
         yield Taken(0, max(each.to_us for each in _held([(rival, 1) for rival in rivals], kind, surely=surely)), count)
 
 
-def _costs(quota: Quota, holds: Iterable[Hold]) -> list[tuple[Hold, int]]:
+def _used(quota: Quota, holds: Iterable[Hold]) -> int:
+    """Return the units of the quota that these workers use."""
+    return sum(cost for hold, cost in costs_of(quota, holds) if not hold.is_queued)
+
+
+def _leaving(quota: Quota, holds: Iterable[Hold]) -> int:
+    """Return the units of pods that are being deleted, and of those that do other things for the jobs."""
+    return 0 if quota.others is None else max(0, quota.used - quota.others - _used(quota, holds))
+
+
+def costs_of(quota: Quota, holds: Iterable[Hold]) -> list[tuple[Hold, int]]:
+    """Return the workers that the quota binds, with the units that each costs."""
     return [(hold, quota.costs[hold.key].get(hold.device_class, 0)) for hold in holds if hold.key in quota.costs]
 
 

@@ -16,6 +16,7 @@ from dueby_operator.control.calendar.windows import (
     part_size_of,
     reserved_plan,
 )
+from dueby_operator.control.policies.plan import FULL_QUOTA
 from dueby_operator.control.work.decide import decide_workers
 from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, WorkDecision
 from dueby_operator.control.work.watch import pause_us
@@ -200,9 +201,13 @@ def _wait(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecis
 
 def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -> str:
     entry = usable.entry
+    has_quota = entry.given.shared.devices.has_quota(entry.given.job.namespace)
     if entry.deadline_class != "Hard":
-        return "Other jobs have the devices, or are promised them. The job waits for one."
+        sentence = "Other jobs have the devices, or are promised them"
+        return f"{sentence}{f', or {FULL_QUOTA}' if has_quota else ''}. The job waits for one."
     sentence = refusal_sentence(calendar, placement, called=_called_by(entry), class_of=usable.stacks.class_of)
+    if has_quota:
+        sentence += f" It may be that {FULL_QUOTA}."
     needed_us = placement.job.problem.earliest_us()
     if needed_us is None or needed_us >= NEVER_US:
         return f"{sentence} It waits."

@@ -74,6 +74,7 @@ class _Planning:
         self._stacks = Stacks(all=())
         self._ledger = Ledger(stacks=self._stacks, free={}, expected={})
         self._holds: list[Hold] = []
+        self._own: dict[JobKey, list[Hold]] = {}
         self._beside: dict[DeadlineClass, Ledger] = {}
         """What is free for running jobs of each class: reserved devices of the classes above it are not."""
         self._idle: Counter[str] = Counter()
@@ -128,7 +129,6 @@ class _Planning:
         return [entry for key, entry in self._entries.items() if key not in self.done]
 
     def _running(self, *classes: DeadlineClass) -> list[Entry]:
-        """Return the jobs of these classes that have started."""
         found = [entry for entry in self._open_entries() if entry.has_started and entry.deadline_class in classes]
         return sorted(found, key=lambda entry: (classes.index(entry.deadline_class), entry.time_us, entry.key))
 
@@ -164,7 +164,8 @@ class _Planning:
             reserved = self._usable_of(entry).reserved()
             entry = replace(entry, model=replace(entry.model, reserved=reserved))
             self._entries[entry.key] = entry
-        self._holds += find_holds(entry, self._stacks, self._idle)
+        self._own[entry.key] = find_holds(entry, self._stacks, self._idle)
+        self._holds += self._own[entry.key]
 
     def _usable_of(self, entry: Entry) -> Usable:
         if entry.key not in self._usable:
@@ -173,10 +174,10 @@ class _Planning:
 
     def _watch(self, entry: Entry) -> None:
         """Decide on a running job with the idle devices that nobody is promised before it would be done with them."""
-        ledger = self._beside[entry.deadline_class]
         horizon_us = max(1, entry.time_us)
-        free = ledger.idle(entry.key, entry.idle(self._stacks, self._idle), horizon_us)
-        model = entry.with_more(by_class(free, self._stacks))
+        free = self._beside[entry.deadline_class].idle(entry.key, entry.idle(self._stacks, self._idle), horizon_us)
+        unwanted = frozenset(hold.worker for hold in self._own[entry.key] if free.get(hold.stack))
+        model = replace(entry.with_more(by_class(free, self._stacks)), unwanted=unwanted)
         work = decide_workers(model)
         self._work[entry.key] = model, work
         if isinstance(work.action, Start):
@@ -201,7 +202,7 @@ class _Planning:
 
     def _ask_for_place(self, entry: Entry, jobs: dict[str, Entry], wanted: dict[str, CalendarJob]) -> None:
         model = entry.model
-        if model.is_complete or model.must_stop or model.most == 0 or not self._stacks.of(entry.key):
+        if model.is_complete or model.must_stop or model.limit == 0 or not self._stacks.of(entry.key):
             return
         if model.alive and entry.deadline_class in _YIELDING:  # it has what is idle, and takes it as it comes
             return

@@ -50,7 +50,8 @@ class Turns:
         takes_what_is_idle = entry.deadline_class in ("Relaxed", "BestEffort") and not placement.is_urgent
         if placement.reservation or placement.action == "Refuse" or entry.model.alive or takes_what_is_idle:
             return False
-        return any(entry.key in quota.costs and used_by_others(quota, self._holds) for quota in self._stacks.quotas)
+        quotas = [quota for quota in self._stacks.quotas if quota.has_queue and entry.key in quota.costs]
+        return any(used_by_others(quota, self._holds) for quota in quotas)
 
     @cached_property
     def _ledger(self) -> Ledger:

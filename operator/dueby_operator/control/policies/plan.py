@@ -26,6 +26,8 @@ from dueby_operator.model.memory import JobMemory
 
 # Parts are seen in the sink a little after they are there.
 OVERDUE_US = 10 * MICROS_PER_SECOND
+FULL_QUOTA = "the namespace's ResourceQuota has no room for one (`kubectl describe quota`)"
+"""What a job may wait for that has no device, as a clause."""
 
 
 def plan(given: PolicyInput, model: JobModel, work: WorkDecision) -> Outcome:
@@ -77,7 +79,7 @@ def _waiting(given: PolicyInput, classes: Sequence[str]) -> NewCondition:
     if missing := [words for words in (*shortages, devices.uncounted) if words]:
         message += f": {'; '.join(missing)}"
     if devices.has_quota(given.job.namespace):
-        message += ", or the namespace's ResourceQuota has no room for one (`kubectl describe quota`)"
+        message += f", or {FULL_QUOTA}"
     return NewCondition(reason=Reason.WAITING, message=f"{message}. The job waits for one.")
 
 

@@ -40,7 +40,7 @@ def build_model(given: PolicyInput) -> JobModel:
         counts={name: own[name] for name in classes},
         offered=offer.counts,
         in_queue=offer.in_queue,
-        limit=sum(own.values()) + min(n for n in (offer.quota, MAX_WORKERS - len(job.shares)) if n is not None),
+        limit=sum(own.values()) + MAX_WORKERS - len(job.shares),
         most=min(sum(own.values()) + room for room in (offer.most, MAX_WORKERS - len(job.shares)) if room is not None),
         warnings=offer.warnings,
         is_one_class=bool(spec.queue_name),

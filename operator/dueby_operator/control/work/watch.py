@@ -1,6 +1,7 @@
 """The watch over a planned job: workers that hang or are too many, and help where the rest would be late. Pure."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from dueby_operator.control.work.assign import assign_helpers
 from dueby_operator.control.work.decision import Start, Stop, WorkDecision
@@ -31,9 +32,12 @@ def watch(model: JobModel, pool: Pool) -> WorkDecision:
         # They are on their way: what they will do is not known to be missing.
         return WorkDecision(lag=model.lag, expected_finish_us=_expected_finish_us(model, there) if there else None)
     change = _read_lag(model, pool, there)
+    action = _action_of(model, change)
+    is_kept = change.give_back is not None and action is None
     return WorkDecision(
-        action=_action_of(model, change),
-        lag=change.memory,
+        action=action,
+        # What doesn't change begins no pause.
+        lag=replace(model.lag, low_readings=0) if is_kept else change.memory,
         is_short=change.is_short,
         expected_finish_us=_expected_finish_us(model, there),
     )
@@ -81,6 +85,8 @@ def _read_lag(model: JobModel, pool: Pool, there: Sequence[OngoingWorker]) -> Wo
         # What is idle costs nobody anything.
         at_once=model.news is not None or not there or model.spec.deadline_class == "Relaxed",
         max_iterations=model.spec.gpus.max_iterations,
+        # Who edits a job to need fewer devices sees it have fewer.
+        unwanted=() if model.news == "Edited" else model.unwanted,
     )
 
 

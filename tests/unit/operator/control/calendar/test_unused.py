@@ -2,10 +2,11 @@
 
 import pytest
 
+from dueby_operator.cluster.quotas import Bound
 from dueby_operator.control.calendar.unused import is_waiting
 from support.decisions import indexed, infj, look, node, started
 
-NO_ROOM = {"team": {"pods": 0.0}}
+NO_ROOM = {"team": {"pods": Bound(0.0, 0.0)}}
 
 
 def test_idle_devices_that_a_job_which_waits_could_use_are_unused() -> None:
@@ -27,7 +28,7 @@ def test_devices_that_others_have_are_not() -> None:
 
 
 @pytest.mark.parametrize("room", [pytest.param({}, id="it starts"), pytest.param(NO_ROOM, id="it has workers")])
-def test_nothing_is_unused_while_no_job_waits(room: dict[str, dict[str, float]]) -> None:
+def test_nothing_is_unused_while_no_job_waits(room: dict[str, dict[str, Bound]]) -> None:
     found = look(started().job(), room=room) if room else look(infj(status=indexed()))
     assert not is_waiting(found.status)
     assert found.decisions.left.unused == {}

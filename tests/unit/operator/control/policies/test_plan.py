@@ -6,6 +6,7 @@ import pytest
 
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.status import JobStatus
+from dueby_operator.cluster.quotas import Bound
 from dueby_operator.control.conditions import condition
 from dueby_operator.control.job_decision import refuse
 from dueby_operator.jobs import names
@@ -55,10 +56,10 @@ def test_gpus_that_workers_cant_ask_for_are_told_of_while_a_job_waits_and_in_its
 
 
 def test_a_quota_bounds_the_plan() -> None:
-    plan = look(infj(status=indexed()), room={"team": {"requests.cpu": 1.5}}).status.plan
+    plan = look(infj(status=indexed()), room={"team": {"requests.cpu": Bound(1.5, 1.5)}}).status.plan
     assert plan is not None
     assert plan.gpus == 1
-    none_left = look(infj(status=indexed()), room={"team": {"pods": 0.0}})
+    none_left = look(infj(status=indexed()), room={"team": {"pods": Bound(9.0, 0.0)}})
     assert "ResourceQuota has no room" in none_left.message("Feasible")
     assert not none_left.writes
 
