@@ -132,6 +132,8 @@ def compare(jobs: Sequence[TraceJob], *, gpus: int, noise: Noise, seed: int) -> 
             row = {"policy": name, **summary(over), "seconds": round(time.perf_counter() - began_s, 1)}
             if isinstance(policy, DueBy):
                 row["replanned"] = round(policy.replanned / len(over), 3)
+                demands = [policy.demand[job.asked.name] for job in over if job.is_refused]
+                row["leastRefused"] = round(min(demands), 4) if demands else None
                 row["decisions"] = len(policy.decide_s)
                 row["decideMs"] = round(1e3 * mean(policy.decide_s), 2)
                 row["decideMs95"] = round(1e3 * quantiles(policy.decide_s, n=20)[-1], 2)
@@ -179,6 +181,11 @@ def tell(run: Document) -> None:
             f"{row['decideMs']:.1f}, {row['decideMs95']:.1f}" if "decideMs" in row else "",
         )
     console.print(table)
+    if run["policies"][-1].get("leastRefused"):
+        share = run["policies"][-1]["leastRefused"]
+        console.print(
+            f"No job was refused where it and others needed less than {share:.1%} of the GPU time that there was."
+        )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from dataclasses import replace
 from calendar_traces_cluster import (
     LATENCY_US,
     MINI_BATCH,
+    START_US,
     STARTUP_US,
     WARMUP_US,
     Cluster,
@@ -38,6 +39,8 @@ MODEL = {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precis
 EPOCH_US = 1_767_225_600 * MICROS_PER_SECOND
 # The operator's passes, and the longest time that one is left out for.
 PASS_US, MAX_PASS_US = 5 * MICROS_PER_SECOND, 300 * MICROS_PER_SECOND
+# GPU time that a start takes and no image is done in.
+LOST_US = START_US - LATENCY_US
 # Of a normal distribution.
 P95 = 1.645
 
@@ -53,6 +56,8 @@ class DueBy:
         self.decide_s: list[float] = []
         self.replanned = 0
         """Workers that were stopped because their jobs were planned again, and not to hand their devices over."""
+        self.demand: dict[str, float] = {}
+        """By job, what it and others needed of the GPU time when it arrived (see `demanded`)."""
         self.pause_us = PASS_US
 
     def act(self, cluster: Cluster, arrived: Sequence[Job]) -> int | None:
@@ -74,6 +79,8 @@ class DueBy:
         began_s = time.process_time()  # other programs on the machine take none of it
         decisions = decide(snapshot).jobs
         self.decide_s.append(time.process_time() - began_s)
+        for job in arrived:
+            self.demand[job.asked.name] = demanded(job, cluster)
         for decision in decisions:
             self._stop(decision, jobs[decision.job.name], cluster)
         has_changed = [self._go_on(decision, jobs[decision.job.name], cluster) for decision in decisions]
@@ -125,6 +132,24 @@ class DueBy:
         times = {time for plan in plans for window in plan.windows for time in (window.from_time, window.to_time)}
         times_us = [parse_time_us(time) + MICROS_PER_SECOND - EPOCH_US for time in times]
         return [time_us for time_us in times_us if time_us > cluster.now_us]
+
+
+def demanded(job: Job, cluster: Cluster) -> float:
+    """Return what jobs need at least of the GPU time until a deadline: the largest share of any cut with this job.
+
+    On equal GPUs, the jobs of such a cut are all those whose deadlines come no later than one of them, this job's or a
+    later one. Beside its work a job needs a start on each of the fewest GPUs that could be in time, less those it has.
+    """
+    by_deadline = sorted(cluster.jobs, key=lambda each: each.asked.deadline_us)
+    needed_us, share = 0, 0.0
+    for each in by_deadline:
+        left_us = each.asked.deadline_us - cluster.now_us
+        work_us = each.images_left(cluster.now_us) * LATENCY_US // MINI_BATCH
+        starts = math.ceil(work_us / max(LATENCY_US, left_us - LOST_US)) - len(each.alive)
+        needed_us += work_us + max(0, starts) * LOST_US
+        if each.asked.deadline_us >= job.asked.deadline_us and left_us > 0:
+            share = max(share, needed_us / (cluster.gpus * left_us))
+    return share
 
 
 def first_snapshot(job: Job) -> JobSnapshot:

@@ -20,7 +20,7 @@ from calendar_traces_cluster import (
     TraceJob,
     simulate,
 )
-from calendar_traces_dueby import EPOCH_US, DueBy, worker_seen
+from calendar_traces_dueby import EPOCH_US, DueBy, demanded, worker_seen
 from calendar_traces_elasticflow import ElasticFlow, without
 from calendar_traces_peers import AloneByDeadline, Fifo, Preempting
 from support.source_tree import REPOSITORY
@@ -102,6 +102,25 @@ def test_what_a_stopped_worker_had_open_is_done_again_unless_it_was_saved(saves:
     cluster.advance(None)
     assert one.ended_us == ends_s * SECOND
     assert one.stops == 1
+
+
+def test_what_jobs_demand_is_of_the_tightest_cut_with_the_one_that_has_arrived() -> None:
+    cluster = Cluster(gpus=2, noise=QUIET, seed=1)
+    first, second, later = (
+        Job(asked=job(*each, deadline_s=each[1] * 2)) for each in (("a", 500), ("b", 800), ("c", 900))
+    )
+    cluster.jobs += [first, second, later]
+    # By 1,000 s there are 2,000 s of GPU time, by 1,600 s 3,200 s, and by 1,800 s 3,600 s. Each job needs one start.
+    assert demanded(first, cluster) == pytest.approx((500 + 800 + 900 + 3 * 59) / 3600)
+    cluster.jobs.remove(later)
+    assert demanded(first, cluster) == pytest.approx((500 + 800 + 2 * 59) / 3200)
+    assert demanded(second, cluster) == demanded(first, cluster)
+    cluster.start(first, 1)
+    assert demanded(second, cluster) == pytest.approx((500 + 800 + 59) / 3200)
+    # What can only be done by two needs two starts.
+    both = Job(asked=job("d", 1800, deadline_s=1000))
+    cluster.jobs[:] = [both]
+    assert demanded(both, cluster) == pytest.approx((1800 + 2 * 59) / 2000)
 
 
 def test_no_gpu_is_given_twice() -> None:
