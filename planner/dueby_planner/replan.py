@@ -19,7 +19,8 @@ the rule, none with it).
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor
+from heapq import heappop, heappush
+from math import ceil, floor, inf
 
 from dueby_planner.model.capacity import Capacity, DeviceGroup, best_capacities
 from dueby_planner.model.problem import NEVER_US, find_least, find_least_near, take_largest
@@ -142,6 +143,36 @@ def finish_us(ongoing: Sequence[OngoingWorker], left: int) -> int | None:
     low_us = max(0, floor((left - ahead) / rate * (1 - ROUNDING)) - 1)
     near_us = ceil(left / rate) + max(worker.rest_us for worker in ongoing) + 1
     return find_least_near(suffices, low_us, near=near_us, most=NEVER_US)
+
+
+def finish_by_parts_us(
+    ongoing: Sequence[OngoingWorker], opened: Sequence[int], *, parts: int, part_size: int
+) -> int | None:
+    """Return the time until the workers have done what they have open and so many whole parts; None if they never do.
+
+    `opened` is how many images each of them has left of its open part. Whoever is done first takes the next part, and
+    a part is begun only by a worker that may run all of its mini-batches. It takes O(parts log workers).
+    """
+    free: list[tuple[int, int]] = []
+    may_run: list[float] = []
+    end_us = 0
+    for number, (worker, left) in enumerate(zip(ongoing, opened, strict=True)):
+        mini_batches = -(-left // worker.mini_batch_size)
+        free_us = worker.rest_us + (mini_batches - 1) * worker.latency_us
+        end_us = max(end_us, free_us if left else 0)
+        most = inf if worker.iterations_left is None else worker.iterations_left
+        may_run.append(most - mini_batches)
+        heappush(free, (free_us, number))
+    while parts and free:
+        free_us, number = heappop(free)
+        mini_batches = -(-part_size // ongoing[number].mini_batch_size)
+        if may_run[number] < mini_batches:
+            continue
+        may_run[number] -= mini_batches
+        free_us += mini_batches * ongoing[number].latency_us
+        end_us, parts = max(end_us, free_us), parts - 1
+        heappush(free, (free_us, number))
+    return None if parts else end_us
 
 
 def _spare(ongoing: Sequence[OngoingWorker], rule: Rule, promised_us: int, unwanted: Container[str]) -> str | None:

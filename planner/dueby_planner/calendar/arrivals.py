@@ -69,7 +69,16 @@ def _place_hard(draft: Draft, jobs: Iterable[CalendarJob]) -> Draft:
 
 
 def _without_place(jobs: Iterable[CalendarJob], draft: Draft, kind: DeadlineClass) -> list[CalendarJob]:
-    return [job for job in by_deadline(jobs, kind) if job.name not in draft.placed]
+    return [job for job in by_deadline(jobs, kind) if job.name not in draft.placed and not _is_impossible(job)]
+
+
+def _is_impossible(job: CalendarJob) -> bool:
+    """Return whether a new Hard job has too few devices that may run too few mini-batches: it is refused.
+
+    In two windows a device would run up to M each, and the job would have a place only because devices change hands.
+    """
+    is_new = job.deadline_class == "Hard" and not job.goes_on
+    return is_new and job.problem.max_iterations is not None and job.problem.fewest() is None
 
 
 def _hard(draft: Draft) -> list[Placed]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_planner.replan import OngoingWorker, finish_us
+from dueby_planner.replan import OngoingWorker, finish_by_parts_us, finish_us
 from support.planner import WORKERS, worker
 
 TIME_US = 1_000
@@ -114,3 +114,40 @@ def test_workers_that_may_run_too_few_mini_batches_never_finish(
 
 def test_what_no_worker_does_in_thirty_thousand_years_is_never_done() -> None:
     assert finish_us([worker(size=1, step=10**15)], 10**6) is None
+
+
+# ---- by whole parts
+
+
+@pytest.mark.parametrize(
+    ("workers", "opened", "parts", "finish"),
+    [
+        pytest.param((worker(), worker()), (0, 0), 3, 200, id="one of three parts is left for one of two"),
+        pytest.param((worker(), worker()), (30, 0), 3, 200, id="who is done with its open part at 30 takes another"),
+        pytest.param((worker(), worker()), (80, 0), 3, 200, id="at 80, too; the other one takes two"),
+        pytest.param((worker(), worker()), (30, 100), 0, 100, id="only what is open"),
+        pytest.param((worker(), worker(step=30)), (0, 0), 2, 280, id="a slow one that has begun a part ends it"),
+        pytest.param((worker(), worker(rest=500)), (0, 0), 2, 200, id="one that starts late takes none"),
+        pytest.param((worker(), worker(iterations_left=9)), (0, 0), 2, 200, id="one that can't end a part takes none"),
+        pytest.param((worker(iterations_left=19),), (0,), 2, None, id="nobody may run enough"),
+        pytest.param((), (), 1, None, id="nobody is there"),
+        pytest.param((), (), 0, 0, id="nothing is left"),
+        pytest.param((worker(size=30),), (0,), 2, 80, id="a part has whole mini-batches"),
+    ],
+)
+def test_who_is_done_first_takes_the_next_part(
+    workers: tuple[OngoingWorker, ...], opened: tuple[int, ...], parts: int, finish: int | None
+) -> None:
+    assert finish_by_parts_us(workers, opened, parts=parts, part_size=100) == finish
+
+
+@given(WORKERS, st.integers(0, 40), st.integers(1, 50), st.data())
+def test_by_whole_parts_it_is_never_done_before_it_could_be_image_by_image(
+    ongoing: list[OngoingWorker], parts: int, part_size: int, data: st.DataObject
+) -> None:
+    opened = [data.draw(st.integers(0, min(part_size, each.images_within(10**9)))) for each in ongoing]
+    finish = finish_by_parts_us(ongoing, opened, parts=parts, part_size=part_size)
+    fluid = finish_us(ongoing, sum(opened) + parts * part_size)
+    if finish is not None:
+        assert fluid is not None
+        assert finish >= fluid

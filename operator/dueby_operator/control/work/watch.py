@@ -10,12 +10,14 @@ from dueby_planner.model.capacity import DeviceGroup, at_confidence
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.model.rule import Rule
 from dueby_planner.profiles.pool import Pool
-from dueby_planner.replan import OngoingWorker, WorkerChange, finish_us, read_lag
+from dueby_planner.replan import OngoingWorker, WorkerChange, finish_by_parts_us, finish_us, read_lag
 
 # A worker is taken to hang if it shows no sign of life for this long, and for so many of its usual steps beside: a
 # step may take long, and so may a store's back-off, but neither takes for ever.
 HANG_US = 60_000_000
 HANG_STEPS = 20
+# Parts that each worker has yet to do, from which on it is counted who does which of them.
+FEW_PARTS = 8
 
 
 def watch(model: JobModel, pool: Pool) -> WorkDecision:
@@ -105,7 +107,28 @@ def _action_of(model: JobModel, change: WorkerChange) -> Start | Stop | None:
 
 def _expected_finish_us(model: JobModel, there: Sequence[OngoingWorker]) -> int | None:
     rest_us = finish_us([*there, *model.reserved], model.images_left)
-    return None if rest_us is None else model.now_us + rest_us
+    if rest_us is None:
+        return None
+    by_parts_us = _finish_by_parts_us(model, there) if model.part_size else None
+    return model.now_us + max(rest_us, by_parts_us or 0)
+
+
+def _finish_by_parts_us(model: JobModel, there: Sequence[OngoingWorker]) -> int | None:
+    """Return the time until the parts are done, each by one worker; None while that makes no difference to speak of."""
+    part_size, missing = model.part_size or model.images, len(model.missing_parts)
+    # So many parts each: one more or less matters.
+    if missing > FEW_PARTS * len(there):
+        return None
+    workers = [worker for worker in model.alive if worker.state != "queued"]
+    # What a worker has done beside its open part, and not committed, is on its way into the sink.
+    done = sum(worker.open_images // part_size for worker in workers)
+    # One that has done nothing of its part is as good as free for it.
+    opened = [-worker.open_images % part_size for worker in workers]
+    unopened = missing - done - sum(left > 0 for left in opened)
+    reserved = model.reserved
+    return finish_by_parts_us(
+        [*there, *reserved], [*opened, *(0 for _ in reserved)], parts=max(0, unopened), part_size=part_size
+    )
 
 
 def _ongoing(worker: WorkerModel, now_us: int, max_iterations: int | None) -> OngoingWorker:

@@ -243,3 +243,18 @@ def test_workers_that_have_few_iterations_left_are_helped_at_once() -> None:
     assert low.lag.low_readings == 1  # four workers with 6 mini-batches of 16 images each, and 5,000 images left
     start = started(decide_workers(replace(limited, lag=low.lag)))
     assert start.reason == "Lagging"
+
+
+@pytest.mark.parametrize(
+    ("missing", "opened", "mini_batches"),
+    [
+        pytest.param(6, 0, 7, id="a part each"),
+        pytest.param(7, 0, 14, id="and one more"),
+        pytest.param(7, 100 - 16, 8, id="a mini-batch each, and one more part"),
+    ],
+)
+def test_near_its_end_a_job_is_expected_to_end_with_its_last_part(missing: int, opened: int, mini_batches: int) -> None:
+    ongoing = (replace(one, open_images=opened) for one in team(6))
+    decided = decide_workers(running(*ongoing, parts_there=all_parts(100 - missing)))
+    assert decided.expected_finish_us is not None
+    assert decided.expected_finish_us - NOW == mini_batches * STEP_US

@@ -138,3 +138,12 @@ def test_rivals_are_not_held_together() -> None:
     calendar = online(cores, small, large)
     assert (windows(calendar, "small"), windows(calendar, "large")) == ([(0, 100, 1)], [(100, 200, 1)])
     assert actions(online(replace(cores, rivals={}), small, large)) == {"small": "Start", "large": "Start"}
+
+
+def test_a_hard_job_with_too_few_iterations_is_refused_although_its_device_changes_hands() -> None:
+    free = {kind: {"a": steps((0, 1), (100, 0), (200, 1))} for kind in CLASSES}
+    # In each of two windows it would run 7 mini-batches, one more than M.
+    found = calendar_job("new", images=140, time=300, devices=ONE, max_iterations=6, max_gpus=1)
+    assert placement(online(pool(free=free, whole=1), found), "new").action == "Refuse"
+    soft = replace(found, deadline_class="Soft")
+    assert placement(online(pool(free=free, whole=1), soft), "new").action == "Start"

@@ -59,7 +59,7 @@ def test_a_quota_bounds_the_plan() -> None:
     plan = look(infj(status=indexed()), room={"team": {"requests.cpu": Bound(1.5, 1.5)}}).status.plan
     assert plan is not None
     assert plan.gpus == 1
-    none_left = look(infj(status=indexed()), room={"team": {"pods": Bound(9.0, 0.0)}})
+    none_left = look(infj(status=indexed()), room={"team": {"pods": Bound(9.0, 0.0, 9.0)}})
     assert "ResourceQuota has no room" in none_left.message("Feasible")
     assert not none_left.writes
 
