@@ -123,6 +123,24 @@ def test_jobs_of_two_classes_of_the_same_cores_run_one_after_the_other(cluster: 
         cluster.kubectl("delete", "gprof", *(profile["metadata"]["name"] for profile in profiles))
 
 
+def test_jobs_of_a_namespace_with_a_quota_of_one_gpu_run_one_after_the_other(cluster: Cluster) -> None:
+    on: dict[str, Any] = {"device_class": "NVIDIA-M60", "deadlineClass": "Hard"}
+    images = {"within": 20_000, "after": 3000}
+    for name in images:
+        share_folder(cluster, name)
+    with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 1, 1), quota_of_gpus(cluster, 1):
+        cluster.apply(job_on_gpus(cluster, "within", images=images["within"], deadline="6m", **on))
+        cluster.wait_for_phase("within", "Running")
+        cluster.apply(job_on_gpus(cluster, "after", images=images["after"], deadline="6m", **on))
+        told = wait_until_told(cluster, "after", "Feasible", reason="Reserved")
+        assert told["message"].startswith("Starts at ")
+        require_in_time(cluster, images)
+    one, two = (worker_of(cluster, name) for name in images)
+    assert two["startedAt"] >= one["finishedAt"]
+    # No pod was tried that the quota has no room for.
+    assert "exceeded quota" not in cluster.kubectl("get", "events")
+
+
 def test_nothing_is_planned_on_a_node_for_after_its_drain(cluster: Cluster) -> None:
     on: dict[str, Any] = {"device_class": "NVIDIA-P100", "deadlineClass": "Hard"}
     leaving, staying = cluster.nodes
