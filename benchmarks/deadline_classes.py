@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from dueby_api.units import parse_time_us
 from support.decisions import NOW, SECOND
-from support.shared_cluster import LEAVING_US, Running, SharedCluster, Working
+from support.shared_cluster import LEAVING_US, SharedCluster
+from support.shared_cluster_jobs import Running, Working
 
 matplotlib.use("Agg")
 NODES = {"a": 4, "b": 4}

@@ -7,7 +7,8 @@ from typing import Any
 from dueby_operator.cluster.queues import ClusterQueue, Queue, read_queue
 from dueby_operator.model.job_model import Assignment
 from dueby_operator.objects.parse import parse
-from support.shared_cluster import LEAVING_US, Running, SharedCluster, Working
+from support.shared_cluster import LEAVING_US, SharedCluster
+from support.shared_cluster_jobs import Running, Working
 
 
 @dataclass(kw_only=True)

@@ -6,7 +6,7 @@ profile says. There are no pods and Jobs here: the workers are in the snapshot a
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from dueby_api.conditions import ConditionType, Reason
@@ -31,67 +31,11 @@ from dueby_planner.model.problem import NEVER_US
 from support.decisions import NOW, SETTINGS, indexed, infj, node
 from support.decisions import job as job_of
 from support.operator import SECOND, profile
+from support.shared_cluster_jobs import Running, Working
 
 # A worker that is told to stop is gone after this long.
 LEAVING_US = 2 * SECOND
 Document = dict[str, Any]
-
-
-@dataclass(kw_only=True)
-class Working:
-    """A worker and what it has done."""
-
-    assignment: Assignment
-    node: str
-    cpus: float = 1.0
-    born_us: int
-    stopped_us: int | None = None
-    is_lost: bool = False
-    speed: float = 1.0
-    images: float = 0.0
-    group: str = ""
-    """Its Job, if that is in a queue."""
-    is_queued: bool = False
-
-    def images_in(self, from_us: int, to_us: int) -> float:
-        """What it does between two times."""
-        if self.is_queued:
-            return 0.0
-        choice = self.assignment.choice
-        warm_us = self.born_us + choice.expected_start_us - choice.latency_us
-        end_us = to_us if self.stopped_us is None else min(to_us, self.stopped_us)
-        return max(0, end_us - max(from_us, warm_us)) * self.speed * choice.mini_batch_size / choice.latency_us
-
-    @property
-    def is_gone(self) -> bool:
-        return self.is_lost or self.stopped_us is not None
-
-
-@dataclass(kw_only=True)
-class Running:
-    """A job of the cluster."""
-
-    snapshot: JobSnapshot
-    images: int
-    workers: list[Working] = field(default_factory=list)
-    done: float = 0.0
-    ended_us: int | None = None
-    most: int = 0
-    """Workers at most at once."""
-    phases: list[str] = field(default_factory=list)
-
-    @property
-    def alive(self) -> list[Working]:
-        return [worker for worker in self.workers if not worker.is_gone]
-
-    @property
-    def is_done(self) -> bool:
-        return self.ended_us is not None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it is done, or was refused."""
-        return is_over(self.snapshot.status)
 
 
 def slowly_started(found: GPUProfile) -> GPUProfile:

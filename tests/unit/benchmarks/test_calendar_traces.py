@@ -105,21 +105,14 @@ def test_what_a_stopped_worker_had_open_is_done_again_unless_it_was_saved(saves:
 
 
 def test_what_jobs_demand_is_of_the_tightest_cut_with_the_one_that_has_arrived() -> None:
-    cluster = Cluster(gpus=2, noise=QUIET, seed=1)
-    first, second, later = (
-        Job(asked=job(*each, deadline_s=each[1] * 2)) for each in (("a", 500), ("b", 800), ("c", 900))
-    )
-    cluster.jobs += [first, second, later]
-    # By 1,000 s there are 2,000 s of GPU time, by 1,600 s 3,200 s, and by 1,800 s 3,600 s. Each job needs one start.
-    assert demanded(first, cluster) == pytest.approx((500 + 800 + 900 + 3 * 59) / 3600)
+    cluster, works = Cluster(gpus=2, noise=QUIET, seed=1), (500, 800, 900)
+    first, second, later = cluster.jobs = [Job(asked=job(str(work), work, deadline_s=2 * work)) for work in works]
+    assert demanded(first, cluster) == pytest.approx((2200 + 3 * 59) / 3600)
     cluster.jobs.remove(later)
-    assert demanded(first, cluster) == pytest.approx((500 + 800 + 2 * 59) / 3200)
-    assert demanded(second, cluster) == demanded(first, cluster)
+    assert demanded(first, cluster) == demanded(second, cluster) == pytest.approx((1300 + 2 * 59) / 3200)
     cluster.start(first, 1)
-    assert demanded(second, cluster) == pytest.approx((500 + 800 + 59) / 3200)
-    # What can only be done by two needs two starts.
-    both = Job(asked=job("d", 1800, deadline_s=1000))
-    cluster.jobs[:] = [both]
+    assert demanded(second, cluster) == pytest.approx((1300 + 59) / 3200)
+    cluster.jobs = [both := Job(asked=job("both", 1800, deadline_s=1000))]
     assert demanded(both, cluster) == pytest.approx((1800 + 2 * 59) / 2000)
 
 

@@ -13,7 +13,7 @@ from dueby_planner.calendar.reservation import Reservation
 
 
 def running_job(usable: Usable, holds: Iterable[Hold], *, may_hand_over: bool) -> RunningJob:
-    """Return the job with its workers; without them if it may not hand devices over now."""
+    """Return the job with its workers, which have these devices; without them if it may not hand any over now."""
     entry = usable.entry
     if not may_hand_over:
         return RunningJob(job=usable.demand())
@@ -30,7 +30,6 @@ def running_job(usable: Usable, holds: Iterable[Hold], *, may_hand_over: bool) -
             gives_way_us=hold.gives_way_us if hold.can_give_way and hold.done_us > hold.gives_way_us + pause else None,
         )
         for hold in holds
-        if hold.key == entry.key
     ]
     return RunningJob(job=usable.demand(), workers=tuple(workers))
 

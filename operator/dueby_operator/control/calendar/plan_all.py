@@ -22,6 +22,7 @@ from dueby_operator.control.calendar.give_way import find_who_gives_way
 from dueby_operator.control.calendar.hand_over import hand_over, running_job
 from dueby_operator.control.calendar.holds import find_holds, find_leaving
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
+from dueby_operator.control.calendar.place_all import Placed, place_all
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, on_nodes, spread, urgency
 from dueby_operator.control.calendar.queue_up import Turns
 from dueby_operator.control.calendar.reserved import (
@@ -42,31 +43,29 @@ from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import JobModel, StartReason
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
-from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
 from dueby_planner.calendar.free_devices import Taken
+from dueby_planner.calendar.hand_over import RunningJob
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CHANGE_US, CLASSES
-from dueby_planner.calendar.verify import verify_calendar
 
 _PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
 _YIELDING: tuple[DeadlineClass, ...] = ("Relaxed", "BestEffort")
-Placed = Mapping[JobKey, tuple[Placement, Calendar]]
-"""Each job's placement, and the calendar that it is from."""
 
 
 def plan_all(ready: Sequence[PolicyInput], shared: Shared) -> tuple[Mapping[JobKey, PolicyInput | Fault], Shared]:
     """Return each of these jobs as planning has left it, or its fault, and what is left of what they share."""
-    planning = _Planning(shared)
-    planning.plan(ready)
+    planning = _Planning(ready, shared)
+    planning.plan()
     return planning.done, planning.shared
 
 
 class _Planning:
     """All jobs of one pass, while they are planned."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, ready: Sequence[PolicyInput], shared: Shared) -> None:
         self.shared = shared
         self.done: dict[JobKey, PolicyInput | Fault] = {}
+        self._given = {given.job.key: given for given in ready}
         self._entries: dict[JobKey, Entry] = {}
         self._usable: dict[JobKey, Usable] = {}
         self._work: dict[JobKey, tuple[JobModel, WorkDecision]] = {}
@@ -80,16 +79,16 @@ class _Planning:
         self._idle: Counter[str] = Counter()
         """Devices by stack on which a worker could be started now, and units of quotas for it."""
         self._turns = Turns(self._stacks, (), {})
-        self._handing_over: dict[JobKey, Sequence[str]] = {}
+        self._handing_over: Mapping[JobKey, Sequence[str]] = {}
         """Workers that stop now so that Hard jobs with earlier deadlines get their devices."""
 
-    def plan(self, ready: Sequence[PolicyInput]) -> None:
+    def plan(self) -> None:
         """Plan them."""
-        for given in ready:
-            self._guarded(given, self._enter, given)
+        for key, given in self._given.items():
+            self._guarded(key, self._enter, given)
         self._open()
         for entry in self._running(*_PROMISED):
-            self._guarded(entry.given, self._watch, entry)
+            self._guarded(entry.key, self._watch, entry)
         placed = self._place()
         self._turns = Turns(self._stacks, self._holds, {key: each for key, (each, _) in placed.items()})
         for key, workers in self._handing_over.items():
@@ -106,10 +105,10 @@ class _Planning:
             self._beside[kind] = self._ledger.take(taken_by_placements(taken))
             for entry in self._running(kind):
                 if entry.key not in self._work and entry.key not in placements:
-                    self._guarded(entry.given, self._watch, entry)
+                    self._guarded(entry.key, self._watch, entry)
             self._decide(placed, kind)
         for entry in self._open_entries():
-            self._guarded(entry.given, self._carry_out, entry)
+            self._guarded(entry.key, self._carry_out, entry)
         self.shared = replace(self.shared, unused=find_unused(self.done, self._stacks, self._idle))
 
     def _stop(self, stopping: Mapping[JobKey, tuple[str, ...]], reason: StartReason) -> None:
@@ -117,13 +116,16 @@ class _Planning:
             model = self._entries[key].model
             self._work[key] = model, WorkDecision(action=Stop(workers=workers, reason=reason), lag=model.lag)
 
-    def _guarded(self, given: PolicyInput, step: Callable[..., None], *arguments: object) -> None:
+    def _guarded(self, key: JobKey, step: Callable[..., None], *arguments: object) -> None:
         try:
             step(*arguments)
-        except Invalid as error:
-            self.done[given.job.key] = given.after(refusal(error))
         except Exception as error:  # whatever it is, it is this job's alone
-            self.done[given.job.key] = Fault(stage="deciding", error=error)
+            self._blame(key, error)
+
+    def _blame(self, key: JobKey, error: Exception) -> None:
+        """End the pass for this job, with what is wrong with it."""
+        given, fault = self._given[key], Fault(stage="deciding", error=error)
+        self.done[key] = given.after(refusal(error)) if isinstance(error, Invalid) else fault
 
     def _open_entries(self) -> list[Entry]:
         return [entry for key, entry in self._entries.items() if key not in self.done]
@@ -141,11 +143,11 @@ class _Planning:
             self._count(*self._open_entries())
         except Exception:  # one of them is the reason: alone it shows which
             for entry in self._open_entries():
-                self._guarded(entry.given, self._count, entry)
+                self._guarded(entry.key, self._count, entry)
             self._count(*self._open_entries())
         self._idle = self._stacks.idle_now()
         for entry in self._open_entries():
-            self._guarded(entry.given, self._hold, entry)
+            self._guarded(entry.key, self._hold, entry)
         grace_us = self.shared.devices.worker_grace_s * MICROS_PER_SECOND
         self._ledger = open_ledger(self._stacks, self._holds, leave_us=grace_us + CHANGE_US)
         hard, soft = (self._reserved_for(kind) for kind in _PROMISED)
@@ -194,13 +196,14 @@ class _Planning:
 
     def _place(self) -> Placed:
         """Place the jobs that wait and those that lag."""
-        jobs: dict[str, Entry] = {}
-        wanted: dict[str, CalendarJob] = {}
+        wanted: dict[JobKey, CalendarJob] = {}
         for entry in self._open_entries():
-            self._guarded(entry.given, self._ask_for_place, entry, jobs, wanted)
-        return self._calendar(list(wanted.values()), jobs)
+            self._guarded(entry.key, self._ask_for_place, entry, wanted)
+        found = place_all(wanted, self._ledger, running=self._running_jobs, blame=self._blame)
+        self._handing_over = found.handing_over
+        return found.placed
 
-    def _ask_for_place(self, entry: Entry, jobs: dict[str, Entry], wanted: dict[str, CalendarJob]) -> None:
+    def _ask_for_place(self, entry: Entry, wanted: dict[JobKey, CalendarJob]) -> None:
         model = entry.model
         if model.is_complete or model.must_stop or model.limit == 0 or not self._stacks.of(entry.key):
             return
@@ -210,46 +213,17 @@ class _Planning:
         lags = work.is_short or not model.alive or bool(entry.windows)
         images, least = entry.to_place() if lags and work.action is None else (0, 0)
         if images > 0 and (usable := self._usable_of(entry)).for_more.groups:
-            jobs[entry.name] = entry
-            wanted[entry.name] = usable.job(images=images, least=least)
+            wanted[entry.key] = usable.job(images=images, least=least)
 
-    def _calendar(self, wanted: Sequence[CalendarJob], jobs: Mapping[str, Entry]) -> Placed:
-        """Return each job's placement, and the calendar that it is from."""
-        if not wanted:
-            return {}
-        try:
-            return self._placed(wanted, jobs, self._ledger)
-        except Exception:  # one of them is the reason: without the others it shows which
-            found: dict[JobKey, tuple[Placement, Calendar]] = {}
-            for job in wanted:
-                ledger = self._ledger.take(taken_by_placements({key: each for key, (each, _) in found.items()}))
-                self._guarded(jobs[job.name].given, self._place_alone, job, jobs, ledger, found)
-            return found
-
-    def _place_alone(
-        self,
-        job: CalendarJob,
-        jobs: Mapping[str, Entry],
-        ledger: Ledger,
-        found: dict[JobKey, tuple[Placement, Calendar]],
-    ) -> None:
-        found.update(self._placed([job], jobs, ledger))
-
-    def _placed(self, wanted: Sequence[CalendarJob], jobs: Mapping[str, Entry], ledger: Ledger) -> Placed:
+    def _running_jobs(self) -> Mapping[JobKey, RunningJob]:
+        """Return the Hard jobs that run and have something left to do."""
         entries = [e for e in self._running("Hard") if e.model.images_left and self._stacks.of(e.key)]
-        running = [
-            running_job(self._usable_of(entry), self._holds, may_hand_over=self._may_hand_over(entry))
-            for entry in entries
-        ]
-        calendar = make_calendar(wanted, ledger.pool(), running=running)
-        verify_calendar(calendar)
-        keys = {entry.name: entry.key for entry in (*entries, *jobs.values())}
-        self._handing_over |= {keys[name]: workers for name, workers in calendar.handing_over.items()}
-        return {keys[found.job.name]: (found, calendar) for found in calendar.placements}
+        return {entry.key: self._running_job(entry) for entry in entries}
 
-    def _may_hand_over(self, entry: Entry) -> bool:
+    def _running_job(self, entry: Entry) -> RunningJob:
         _, work = self._work.get(entry.key, (entry.model, WorkDecision()))
-        return not self._handing_over and work.action is None and not work.is_short
+        is_well = work.action is None and not work.is_short
+        return running_job(self._usable_of(entry), self._own[entry.key], may_hand_over=is_well)
 
     def _decide(self, placed: Placed, *classes: DeadlineClass) -> None:
         """Decide what begins now of the jobs of these classes."""
@@ -260,7 +234,7 @@ class _Planning:
         }
         for key in sorted(of_class, key=lambda key: urgency(of_class[key])):
             entry = self._entries[key]
-            self._guarded(entry.given, self._decide_one, entry, placed)
+            self._guarded(entry.key, self._decide_one, entry, placed)
 
     def _decide_one(self, entry: Entry, placed: Placed) -> None:
         placement, calendar = placed[entry.key]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.control.calendar import plan_all
+from dueby_operator.control.calendar import place_all, plan_all
 from dueby_operator.control.job_decision import JobDecision
 from support.decisions import cluster, indexed, infj, job, look_at
 
@@ -33,7 +33,8 @@ def decided() -> dict[str, JobDecision]:
 
 @pytest.mark.parametrize("name", ["build_model", "find_holds", "make_calendar", "decide_placed"])
 def test_a_fault_of_one_job_is_that_jobs_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_all, name, raising(getattr(plan_all, name)))
+    module = place_all if name == "make_calendar" else plan_all
+    monkeypatch.setattr(module, name, raising(getattr(module, name)))
     found = decided()
     assert isinstance(found["bad"].fault.error if found["bad"].fault else None, ZeroDivisionError)
     for other in ("good", "other"):
