@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from calendar_traces_cluster import LATENCY_US, MINI_BATCH, START_US, Job, Noise, Policy, TraceJob, simulate
+from calendar_traces_cluster import LATENCY_US, LOST_US, MINI_BATCH, START_US, Job, Noise, Policy, TraceJob, simulate
 from calendar_traces_dueby import DueBy
 from calendar_traces_elasticflow import ElasticFlow
 from calendar_traces_peers import AloneByDeadline, Fifo, Preempting
@@ -160,7 +160,7 @@ def least_us(job: TraceJob) -> int:
     """Return the GPU time of the work, and of one start on each of the fewest GPUs that could be in time."""
     mini_batches = max(0, (job.deadline_us - job.submitted_us - START_US) // LATENCY_US + 1)
     fewest = -(-job.work_us // (mini_batches * LATENCY_US)) if mini_batches else job.gpus
-    return job.work_us + fewest * (START_US - LATENCY_US)
+    return job.work_us + fewest * LOST_US
 
 
 def tell(run: Document) -> None:

@@ -24,6 +24,8 @@ MINI_BATCH, LATENCY_US = 100, MICROS_PER_SECOND
 # S and W; what a worker does in W is one mini-batch.
 STARTUP_US, WARMUP_US = 50 * MICROS_PER_SECOND, 10 * MICROS_PER_SECOND
 START_US = STARTUP_US + WARMUP_US
+# GPU time that a start takes and no image is done in.
+LOST_US = START_US - LATENCY_US
 # What happens within this time is answered at once, as by the operator's loop.
 DEBOUNCE_US = 300_000
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from calendar_traces_cluster import (
     LATENCY_US,
+    LOST_US,
     MINI_BATCH,
-    START_US,
     STARTUP_US,
     WARMUP_US,
     Cluster,
@@ -39,8 +39,6 @@ MODEL = {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precis
 EPOCH_US = 1_767_225_600 * MICROS_PER_SECOND
 # The operator's passes, and the longest time that one is left out for.
 PASS_US, MAX_PASS_US = 5 * MICROS_PER_SECOND, 300 * MICROS_PER_SECOND
-# GPU time that a start takes and no image is done in.
-LOST_US = START_US - LATENCY_US
 # Of a normal distribution.
 P95 = 1.645
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from calendar_traces_cluster import LATENCY_US, MINI_BATCH, START_US, Cluster, Job
+from calendar_traces_cluster import LATENCY_US, LOST_US, MINI_BATCH, Cluster, Job
 from calendar_traces_peers import by_deadline, next_us, start_late
 from dueby_planner.model.problem import find_least
 
@@ -26,7 +26,7 @@ class ElasticFlow:
     """The policy."""
 
     def __init__(self, *, knows_starts: bool) -> None:
-        self.start_us = START_US - LATENCY_US if knows_starts else 0
+        self.start_us = LOST_US if knows_starts else 0
 
     def act(self, cluster: Cluster, arrived: Sequence[Job]) -> int | None:
         """Admit what leaves everybody a share, and give all their shares."""

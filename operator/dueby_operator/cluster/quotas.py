@@ -7,7 +7,7 @@ careful beats pods that are never created.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from dueby_api.quantities import Amount, quantity
@@ -50,15 +50,15 @@ def quota_names(resource: str) -> tuple[str, ...]:
     return _NAMES.get(resource, (f"requests.{resource}",))
 
 
-def room_by_namespace(quotas: Iterable[ResourceQuota], pods: Iterable[Pod]) -> dict[str, Room]:
+def room_by_namespace(quotas: Collection[ResourceQuota], pods: Iterable[Pod]) -> dict[str, Room]:
     """Return what is bounded by namespace and name; where two quotas bound the same, by the tighter one.
 
     `pods` are those of all jobs.
     """
-    asked: dict[str, Counter[str]] = defaultdict(Counter)
+    asked = {quota.metadata.namespace: Counter[str]() for quota in quotas}
     for pod in pods:
-        if pod.status.phase not in ("Succeeded", "Failed"):
-            asked[pod.metadata.namespace].update(_asked_by_name(pod))
+        if pod.metadata.namespace in asked and pod.status.phase not in ("Succeeded", "Failed"):
+            asked[pod.metadata.namespace].update(dict(_by_name(asked_by(pod.spec))))
     room: dict[str, dict[str, Bound]] = defaultdict(dict)
     for quota in quotas:
         own, bounds = asked[quota.metadata.namespace], room[quota.metadata.namespace]
@@ -68,12 +68,11 @@ def room_by_namespace(quotas: Iterable[ResourceQuota], pods: Iterable[Pod]) -> d
     return dict(room)
 
 
-def _asked_by_name(pod: Pod) -> Counter[str]:
-    """Return what a quota counts a pod for, by all names that it may have there."""
-    found = Counter[str]()
-    for resource, value in asked_by(pod.spec).items():
-        found.update(dict.fromkeys(quota_names(resource), value))
-    return found
+def _by_name(asked: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """Yield what is asked for by resource, by all names that it may have in a quota."""
+    for resource, value in asked.items():
+        for name in quota_names(resource):
+            yield name, value
 
 
 def asked_by(spec: PodSpec) -> dict[str, float]:
@@ -93,10 +92,9 @@ def _bound(hard: Amount, used: Amount, own: float) -> Bound:
 def take(room: Room, asked: Mapping[str, float], count: int) -> Room:
     """Return what is left of the room after so many pods that ask for this by resource."""
     left = dict(room)
-    for resource, value in asked.items():
-        for name in quota_names(resource):
-            if name in left:
-                left[name] = left[name]._replace(left=left[name].left - count * value)
+    for name, value in _by_name(asked):
+        if name in left:
+            left[name] = left[name]._replace(left=left[name].left - count * value)
     return left
 
 
@@ -105,8 +103,7 @@ def max_pods(room: Room, asked: Mapping[str, float]) -> float:
     return min(
         (
             max(0, math.floor(room[name].left / value + _ROUNDING))
-            for resource, value in asked.items()
-            for name in quota_names(resource)
+            for name, value in _by_name(asked)
             if name in room and value
         ),
         default=math.inf,
@@ -117,10 +114,11 @@ def find_namespace_quotas(room: Mapping[str, Room], claimants: Iterable[Claimant
     """Return what ResourceQuotas bound of these jobs, over time."""
     costs: dict[tuple[str, str], dict[JobKey, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     for claimant in (claimant for claimant in claimants if claimant.key[0] in room):
+        namespace, _ = claimant.key
         for device_class in claimant.classes:
-            for resource, value in asked(claimant.spec, device_class).items():
-                for name in (name for name in quota_names(resource) if name in room[claimant.key[0]] and value):
-                    costs[claimant.key[0], name][claimant.key][device_class] = round(value * THOUSANDTHS)
+            for name, value in _by_name(asked(claimant.spec, device_class)):
+                if name in room[namespace] and value:
+                    costs[namespace, name][claimant.key][device_class] = round(value * THOUSANDTHS)
     return tuple(
         _quota(f"{name} of namespace {namespace}", room[namespace][name], by_job)
         for (namespace, name), by_job in sorted(costs.items())

@@ -204,7 +204,9 @@ def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) 
     has_quota = entry.given.shared.devices.has_quota(entry.given.job.namespace)
     if entry.deadline_class != "Hard":
         sentence = "Other jobs have the devices, or are promised them"
-        return f"{sentence}{f', or {FULL_QUOTA}' if has_quota else ''}. The job waits for one."
+        if has_quota:
+            sentence += f", or {FULL_QUOTA}"
+        return f"{sentence}. The job waits for one."
     sentence = refusal_sentence(calendar, placement, called=_called_by(entry), class_of=usable.stacks.class_of)
     if has_quota:
         sentence += f" It may be that {FULL_QUOTA}."

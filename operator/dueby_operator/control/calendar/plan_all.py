@@ -72,8 +72,8 @@ class _Planning:
         """What is decided, before it is carried out."""
         self._stacks = Stacks(all=())
         self._ledger = Ledger(stacks=self._stacks, free={}, expected={})
-        self._holds: list[Hold] = []
         self._own: dict[JobKey, list[Hold]] = {}
+        """What each job's workers have, and what they will have."""
         self._beside: dict[DeadlineClass, Ledger] = {}
         """What is free for running jobs of each class: reserved devices of the classes above it are not."""
         self._idle: Counter[str] = Counter()
@@ -124,8 +124,10 @@ class _Planning:
 
     def _blame(self, key: JobKey, error: Exception) -> None:
         """End the pass for this job, with what is wrong with it."""
-        given, fault = self._given[key], Fault(stage="deciding", error=error)
-        self.done[key] = given.after(refusal(error)) if isinstance(error, Invalid) else fault
+        if isinstance(error, Invalid):
+            self.done[key] = self._given[key].after(refusal(error))
+        else:
+            self.done[key] = Fault(stage="deciding", error=error)
 
     def _open_entries(self) -> list[Entry]:
         return [entry for key, entry in self._entries.items() if key not in self.done]
@@ -161,13 +163,16 @@ class _Planning:
         self._stacks = self.shared.devices.stacks([entry.claimant for entry in entries])
 
     def _hold(self, entry: Entry) -> None:
-        """Note what the job's workers have, and what they will have."""
+        """Find what the job's workers have, and what is reserved for it."""
         if entry.windows and self._stacks.of(entry.key):
             reserved = self._usable_of(entry).reserved()
             entry = replace(entry, model=replace(entry.model, reserved=reserved))
             self._entries[entry.key] = entry
         self._own[entry.key] = find_holds(entry, self._stacks, self._idle)
-        self._holds += self._own[entry.key]
+
+    @property
+    def _holds(self) -> list[Hold]:
+        return [hold for own in self._own.values() for hold in own]
 
     def _usable_of(self, entry: Entry) -> Usable:
         if entry.key not in self._usable:

@@ -50,9 +50,12 @@ def ongoing(model: JobModel, workers: Iterable[WorkerModel] | None = None) -> li
 
     `workers` are others than these: a worker that waits in its queue is taken to be admitted now.
     """
-    if workers is None:
-        workers = (worker for worker in model.alive if worker.state != "queued")
-    return [_ongoing(worker, model.now_us, model.spec.gpus.max_iterations) for worker in workers]
+    found = _admitted(model) if workers is None else workers
+    return [_ongoing(worker, model.now_us, model.spec.gpus.max_iterations) for worker in found]
+
+
+def _admitted(model: JobModel) -> list[WorkerModel]:
+    return [worker for worker in model.alive if worker.state != "queued"]
 
 
 def max_workers(model: JobModel) -> int | None:
@@ -109,17 +112,16 @@ def _expected_finish_us(model: JobModel, there: Sequence[OngoingWorker]) -> int 
     rest_us = finish_us([*there, *model.reserved], model.images_left)
     if rest_us is None:
         return None
-    by_parts_us = _finish_by_parts_us(model, there) if model.part_size else None
-    return model.now_us + max(rest_us, by_parts_us or 0)
+    return model.now_us + max(rest_us, _finish_by_parts_us(model, there) or 0)
 
 
 def _finish_by_parts_us(model: JobModel, there: Sequence[OngoingWorker]) -> int | None:
     """Return the time until the parts are done, each by one worker; None while that makes no difference to speak of."""
-    part_size, missing = model.part_size or model.images, len(model.missing_parts)
-    # So many parts each: one more or less matters.
-    if missing > FEW_PARTS * len(there):
+    part_size, missing = model.part_size, len(model.missing_parts)
+    # With few parts each, one more or less matters.
+    if part_size is None or missing > FEW_PARTS * len(there):
         return None
-    workers = [worker for worker in model.alive if worker.state != "queued"]
+    workers = _admitted(model)
     # What a worker has done beside its open part, and not committed, is on its way into the sink.
     done = sum(worker.open_images // part_size for worker in workers)
     # One that has done nothing of its part is as good as free for it.
