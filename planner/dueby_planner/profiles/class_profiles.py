@@ -103,7 +103,7 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
         busy=any(p.spec.busy for p in nodes),
         latency_fit=None,
         observed=(),
-        agreement=min((p.spec.agreement for p in nodes if p.spec.agreement), key=lambda a: a.same_top1, default=None),
+        agreement=min((p.spec.agreement for p in nodes if p.spec.agreement), key=lambda a: a.closeness, default=None),
         warmup_model=_worst_model([p.spec.warmup_model for p in nodes]),
         steps=tuple(_mean_step(size, rows) for size, rows in by_size.items()),
     )

@@ -187,7 +187,7 @@ def _agreement_warnings(profiles: Sequence[GPUProfile], job: JobSpec, own: Agree
     """Yield how far the answers are from fp32's, where that is much: as measured for the job, or else for profiles."""
     known = [("", own)] if own else [(f"{profile.name}: ", profile.spec.agreement) for profile in profiles]
     for name, agreement in known:
-        if agreement and agreement.same_top1 < LOW_AGREEMENT:
+        if agreement and agreement.closeness < LOW_AGREEMENT:
             weights = agreement.weights_digest[:_SHOWN_DIGITS]
             yield f"{name}at {job.model.precision}, {agreement.sentence} (weights {weights})"
 

@@ -1,4 +1,5 @@
-"""Measure how often an engine gives the best class of plain fp32 on photos, and how often either is right.
+"""Measure how often an engine gives the best class of plain fp32 on photos, and how often either is right; of
+embeddings, how near they are to plain fp32's.
 
 parity.py asks on a few images whether an engine does what it should, within a tolerance. This asks what a precision
 costs, so it takes many photos and has no tolerance: one whose two best classes are nearly equal counts like any other.
@@ -9,16 +10,17 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import isfinite
+from statistics import fmean
 from urllib.parse import unquote
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch.nn import functional
 
 from dueby_api.agreement import Agreement
 from dueby_worker.engines.interface import Engine
-from dueby_worker.engines.network import Network, probabilities_from
-from dueby_worker.models.columns import Columns
+from dueby_worker.engines.network import Network, columns_from, probabilities_from
+from dueby_worker.models.columns import Columns, RowRule
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels
 
@@ -31,11 +33,11 @@ def measure_agreement(
 ) -> Agreement | None:
     """Return how far the engine is from plain fp32 on the photos; None if there are none.
 
-    The model's output must be the best classes, and nothing may be in flight. It stops after the mini-batch with which
-    `is_over` becomes true.
+    The model's output must be the best classes or embeddings, and nothing may be in flight. It stops after the
+    mini-batch with which `is_over` becomes true.
     """
     network = Network(loaded.module, loaded.preprocessing).eval()
-    tally = _Tally(class_of={label: number for number, label in enumerate(loaded.labels)})
+    tally = _Vectors(rule=loaded.rule) if loaded.output.kind == "Embedding" else _Classes.of(loaded)
     batch, uris = engine.buffer(), list[str]()
 
     def classify() -> None:
@@ -43,7 +45,7 @@ def measure_agreement(
         found = engine.collect()
         with torch.inference_mode():
             values = network(torch.from_numpy(batch[: len(uris)]))
-        tally.add(uris, probabilities_from(values, loaded.rule).numpy(), found)
+        tally.add(uris, values, found)
         uris.clear()
 
     batch[...] = 0
@@ -60,7 +62,10 @@ def measure_agreement(
 
 
 @dataclass(kw_only=True)
-class _Tally:
+class _Classes:
+    """What is counted of best classes."""
+
+    rule: RowRule
     class_of: dict[str, int]
     """The model's classes by their labels."""
     photos: int = 0
@@ -70,8 +75,14 @@ class _Tally:
     right: int = 0
     right_fp32: int = 0
 
-    def add(self, uris: list[str], expected: NDArray[np.float32], found: Columns) -> None:
-        """Count photos, of which fp32 expects these probabilities. `found` may have more rows."""
+    @classmethod
+    def of(cls, loaded: LoadedModel) -> "_Classes":
+        """Return that nothing was counted yet of this model."""
+        return cls(rule=loaded.rule, class_of={label: number for number, label in enumerate(loaded.labels)})
+
+    def add(self, uris: list[str], values: torch.Tensor, found: Columns) -> None:
+        """Count photos, of which plain fp32 gives these values. `found` may have more rows."""
+        expected = probabilities_from(values, self.rule).numpy()
         for row, uri in enumerate(uris):
             best, plain_best = int(found["classes"][row, 0]), int(expected[row].argmax())
             self.photos += 1
@@ -94,6 +105,34 @@ class _Tally:
             labelled=self.labelled or None,
             accuracy=round(self.right / self.labelled, 4) if self.labelled else None,
             accuracy_fp32=round(self.right_fp32 / self.labelled, 4) if self.labelled else None,
+        )
+
+
+@dataclass(kw_only=True)
+class _Vectors:
+    """What is counted of embeddings."""
+
+    rule: RowRule
+    cosines: list[float] = field(default_factory=list)
+
+    @property
+    def photos(self) -> int:
+        return len(self.cosines)
+
+    def add(self, uris: list[str], values: torch.Tensor, found: Columns) -> None:
+        """Count photos, of which plain fp32 gives these values. `found` may have more rows."""
+        plain = columns_from(values, self.rule)["embedding"].to(torch.float64)
+        vectors = torch.from_numpy(found["embedding"][: len(uris)]).to(torch.float64)
+        self.cosines += functional.cosine_similarity(plain, vectors, dim=1).tolist()
+
+    def agreement(self, weights_digest: str) -> Agreement:
+        """Return what was counted."""
+        are_numbers = all(map(isfinite, self.cosines))
+        return Agreement(
+            photos=self.photos,
+            similarity=round(fmean(self.cosines), 6) if are_numbers else None,
+            least_similarity=round(min(self.cosines), 6) if are_numbers else None,
+            weights_digest=weights_digest,
         )
 
 

@@ -13,6 +13,7 @@ import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from dueby_api.errors import Invalid
 from dueby_worker.engines.cache import cached_file
@@ -24,6 +25,8 @@ from dueby_worker.models.weights import first_line
 
 CALIBRATION_PHOTOS = 64
 """Photos to quantize on. More of them take longer and bring the results no nearer to fp32's."""
+# Layers that leave values as they are.
+_SHAPING = ("Convert", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 # For times alone: what is in the images makes no difference to them.
 _MADE_UP = 4
 
@@ -48,11 +51,33 @@ def quantize(loaded: LoadedModel, photos: Sequence[Pixels], *, is_fast: bool = F
                 nncf.Dataset([photo[None] for photo in photos]),
                 subset_size=len(photos),
                 fast_bias_correction=is_fast,
+                model_type=nncf.ModelType.TRANSFORMER if has_attention(network) else None,
             )
     # Of people's own networks it raises anything.
     except Exception as error:
         raise Invalid("spec.model.precision", f"{loaded.name} can't be quantized: {first_line(error)}") from None
     return pack(quantized)
+
+
+def has_attention(network: Any) -> bool:
+    """Return whether an OpenVINO network is a transformer: it has attention, in one layer or written out.
+
+    NNCF has to be told, and smooths what goes into their layers: otherwise a few large values take up the whole scale.
+    """
+    return any(
+        layer.get_type_name() == "ScaledDotProductAttention"
+        or (layer.get_type_name() == "Softmax" and "MatMul" in _takers(layer))
+        for layer in network.get_ops()
+    )
+
+
+def _takers(layer: Any) -> set[str]:
+    """Return the types of the layers that take what a layer gives, other than those that only give it another shape."""
+    found: set[str] = set()
+    for each in (end.get_node() for output in layer.outputs() for end in output.get_target_inputs()):
+        kind = each.get_type_name()
+        found |= _takers(each) if kind in _SHAPING else {kind}
+    return found
 
 
 def quantize_for_times(loaded: LoadedModel, cache_dir: Path | None) -> bytes:

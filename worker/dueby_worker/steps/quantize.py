@@ -70,8 +70,6 @@ def put_quantized(
 
 def _obstacle_to_comparing(config: IndexConfig, images: int) -> str:
     """Return why there is nothing to compare; empty if there is something."""
-    if config.output.kind == "Embedding":
-        return "embeddings have no best class"
     if config.model.weights == NO_WEIGHTS:
         return "the weights are random"
     if config.source.synthetic is not None:
@@ -118,13 +116,13 @@ def _compare(loaded: LoadedModel, photos: Sequence[Photo], obstacle: str) -> Agr
 def _measure(loaded: LoadedModel, photos: Sequence[Photo]) -> Agreement | None:
     """Return how far the quantized network is from plain fp32, on as many of the photos as there is time for."""
     # Of a job that wants all probabilities, the best one is compared.
-    best = replace(loaded, output=Output().resolved)
+    compared = loaded if loaded.output.kind == "Embedding" else replace(loaded, output=Output().resolved)
     # One image at a time, so that the limit holds for any network. One thread, as OpenVINO leaves torch, too: a pod of
     # this step may have hardly any core, and several threads then wait for each other.
-    engine = build_engine(name="openvino", loaded=best, mini_batch_size=1, precision="int8", threads=1)
+    engine = build_engine(name="openvino", loaded=compared, mini_batch_size=1, precision="int8", threads=1)
     with closing(engine):
         end_s = monotonic() + _LIMIT_S
-        return measure_agreement(engine, best, photos, is_over=lambda: monotonic() >= end_s)
+        return measure_agreement(engine, compared, photos, is_over=lambda: monotonic() >= end_s)
 
 
 def _say(sentence: str) -> None:

@@ -166,6 +166,19 @@ def test_a_spread_of_zero_is_one_that_was_measured() -> None:
             "(weights 0123456789ab)",
             id="another precision's answers",
         ),
+        pytest.param(
+            {
+                "agreement": {
+                    "photos": 64,
+                    "similarity": 0.41,
+                    "leastSimilarity": 0.19,
+                    "weightsDigest": "0123456789abcdef",
+                }
+            },
+            "a100: at fp32, embeddings of 64 photos have a mean cosine of 0.4100 with fp32's, at least 0.1900 "
+            "(weights 0123456789ab)",
+            id="another precision's embeddings",
+        ),
         ({"startupMicros": None}, "a100 has no start-up time; 0 is assumed, so workers will start later than planned"),
         ({"busy": True}, "a100 was measured while the machine was busy with something else; profile it again"),
     ],

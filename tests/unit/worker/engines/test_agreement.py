@@ -5,10 +5,12 @@ import pytest
 from numpy.typing import NDArray
 
 from dueby_api.engines import EngineName, Precision
+from dueby_api.inference_job import Model
+from dueby_api.output import Output
 from dueby_worker.engines.agreement import Photo, measure_agreement
 from dueby_worker.engines.build import build_engine
 from dueby_worker.models.columns import Columns
-from dueby_worker.models.loading import LoadedModel
+from dueby_worker.models.loading import LoadedModel, load_model
 from dueby_worker.models.preprocessing import Pixels
 from support.models import loaded, photo
 
@@ -50,6 +52,18 @@ class FixedEngine:
 
     def close(self) -> None:
         self.batches.clear()
+
+
+def test_embeddings_are_counted_by_their_cosines_with_those_of_fp32() -> None:
+    model = Model(name="efficientnet_lite0", weights="DEFAULT", image_size=224)
+    given = load_model(model, Output(kind="Embedding"))
+    engine = build_engine(name="eager", loaded=given, mini_batch_size=2, precision="fp32", threads=1)
+    found = measure_agreement(engine, given, photos())
+    assert found is not None
+    assert (found.photos, found.same_top1, found.weights_digest) == (3, None, given.weights_digest)
+    assert found.similarity == pytest.approx(1, abs=1e-5)
+    assert found.closeness == found.similarity
+    assert found.sentence == "embeddings of 3 photos have a mean cosine of 1.0000 with fp32's, at least 1.0000"
 
 
 def test_an_engine_at_fp32_agrees_with_plain_fp32() -> None:

@@ -10,11 +10,14 @@ import pytest
 from dueby_api.engines import EngineName
 from dueby_api.errors import DueByError, Invalid
 from dueby_api.inference_job import Model
+from dueby_api.output import Output
 from dueby_worker.engines import openvino
 from dueby_worker.engines.agreement import measure_agreement
 from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.parity import check_parity
 from dueby_worker.models.loading import LoadedModel, load_model
+from support.foreign_models import SIDE as TIMM_SIDE
+from support.foreign_models import timm_folder, timm_network
 from support.models import loaded, noise, photo
 from support.onnx_files import SIDE, write_model
 
@@ -56,6 +59,40 @@ def test_an_onnx_file_is_quantized_like_other_models(tmp_path: Path) -> None:
     assert agreement is not None
     assert agreement.max_difference is not None
     assert 1e-6 < agreement.max_difference < 0.1
+
+
+@needs_nncf
+def test_a_transformer_s_embeddings_are_near_to_those_of_fp32(tmp_path: Path) -> None:
+    from dueby_worker.engines.quantizing import quantize
+
+    folder = timm_folder(tmp_path, timm_network())
+    model = Model(name="timm/test_vit", weights=folder, image_size=TIMM_SIDE)
+    given = load_model(model, Output(kind="Embedding"))
+    photos = [(name, photo(name, given.preprocessing)[0]) for name in PHOTOS]
+    given = replace(given, quantized=quantize(given, [pixels for _, pixels in photos]))
+    engine = build_engine(name="openvino", loaded=given, mini_batch_size=2, precision="int8", threads=1)
+    agreement = measure_agreement(engine, given, photos)
+    assert agreement is not None
+    assert agreement.least_similarity is not None
+    # Quantized like a network without attention, it is 0.2.
+    assert 0.95 < agreement.least_similarity < 1, "or it would not be int8"
+
+
+@pytest.mark.parametrize(("name", "expected"), [("test_vit", True), ("test_convnext", False), ("test_resnet", False)])
+def test_networks_with_attention_are_known(name: str, expected: bool, tmp_path: Path) -> None:
+    from dueby_worker.engines.quantizing import has_attention
+
+    folder = timm_folder(tmp_path, timm_network(name))
+    model = Model(name=f"timm/{name}", weights=folder, image_size=TIMM_SIDE)
+    assert has_attention(openvino.convert(load_model(model))) is expected
+
+
+def test_attention_that_is_written_out_is_known() -> None:
+    from dueby_worker.engines.quantizing import has_attention
+
+    network = openvino.convert(loaded("swin_t"))
+    assert "ScaledDotProductAttention" not in {layer.get_type_name() for layer in network.get_ops()}
+    assert has_attention(network)
 
 
 @needs_nncf

@@ -95,7 +95,6 @@ def test_it_is_measured_once_on_images_that_it_was_not_quantized_on(
 @pytest.mark.parametrize(
     ("changes", "photos", "reason"),
     [
-        pytest.param({"output": {"kind": "Embedding"}}, 3, "embeddings have no best class", id="embeddings"),
         pytest.param({"model": {"weights": "none"}}, 3, "the weights are random", id="random weights"),
         pytest.param({"source": {"synthetic": {}}, "images": 70}, 0, "there are no photos", id="synthetic images"),
         pytest.param({}, 3, "it was quantized on all images that there are", id="few images"),
@@ -122,6 +121,15 @@ def test_images_that_can_not_be_read_are_not_counted_and_of_all_probabilities_th
     assert found.agreement is not None
     assert found.agreement.photos == 1
     assert "of 1 photo have fp32's best class" in found.agreement.sentence
+
+
+def test_embeddings_are_compared_by_their_cosines(tmp_path: Path) -> None:
+    found = index_source(config(tmp_path, 70, output={"kind": "Embedding"}))
+    assert found.agreement is not None
+    assert found.agreement.photos == 6
+    assert found.agreement.same_top1 is None
+    assert found.agreement.similarity is not None
+    assert 0.9 < found.agreement.least_similarity <= found.agreement.similarity <= 1
 
 
 def test_a_job_whose_network_fails_meanwhile_does_not_fail_of_it(
