@@ -26,7 +26,7 @@ from dueby_operator.control.calendar.place_all import Placed, place_all
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, on_nodes, spread, urgency
 from dueby_operator.control.calendar.queue_up import Turns
 from dueby_operator.control.calendar.reserved import (
-    may_be_noise,
+    find_noise,
     taken_by_placements,
     taken_by_status,
     without_old_windows,
@@ -81,6 +81,8 @@ class _Planning:
         self._turns = Turns(self._stacks, (), {})
         self._handing_over: Mapping[JobKey, Sequence[str]] = {}
         """Workers that stop now so that Hard jobs with earlier deadlines get their devices."""
+        self._noise: frozenset[JobKey] = frozenset()
+        """Jobs that keep their windows until the next pass."""
 
     def plan(self) -> None:
         """Plan them."""
@@ -206,6 +208,7 @@ class _Planning:
             self._guarded(entry.key, self._ask_for_place, entry, wanted)
         found = place_all(wanted, self._ledger, running=self._running_jobs, blame=self._blame)
         self._handing_over = found.handing_over
+        self._noise = find_noise(self._entries, {key: placement for key, (placement, _) in found.placed.items()})
         return found.placed
 
     def _ask_for_place(self, entry: Entry, wanted: dict[JobKey, CalendarJob]) -> None:
@@ -243,7 +246,7 @@ class _Planning:
 
     def _decide_one(self, entry: Entry, placed: Placed) -> None:
         placement, calendar = placed[entry.key]
-        if may_be_noise(entry, placement):
+        if entry.key in self._noise:
             self._work[entry.key] = entry.model, WorkDecision(lag=entry.model.lag, waits_for_windows=True)
             return
         if work := self._turns.queue_up(self._usable_of(entry), placement):

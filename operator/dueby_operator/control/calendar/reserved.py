@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from dueby_api.inference_job import DeadlineClass
 from dueby_api.status import PlanStatus
 from dueby_operator.control.calendar.entries import Entry
 from dueby_operator.control.chain import PolicyInput
@@ -13,6 +14,8 @@ from dueby_planner.calendar.calendar import Placement
 from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.quotas import charged
 from dueby_planner.calendar.reservation import begins_us
+
+_PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
 
 
 def taken_by_status(entry: Entry, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
@@ -52,11 +55,26 @@ def without_old_windows(after: PolicyInput, work: WorkDecision | None) -> Policy
     return replace(after, status=after.status.replace(plan=plan.replace(windows=())))
 
 
-def may_be_noise(entry: Entry, placement: Placement) -> bool:
-    """Return whether the job's windows no longer do by this reading alone, and nothing has happened."""
-    begins_now = bool(placement.reservation) and begins_us(placement.reservation) <= 0
-    is_moved = (
-        bool(entry.windows) and not placement.kept and not begins_now and entry.deadline_class in ("Hard", "Soft")
-    )
+def find_noise(entries: Mapping[JobKey, Entry], placements: Mapping[JobKey, Placement]) -> frozenset[JobKey]:
+    """Return the jobs whose windows no longer do by this reading alone: they keep them until the next one.
+
+    Where a job gets a new place for another reason, the others that were placed anew move with it: they fit together
+    only as they are now.
+    """
+    anew = {key: placement for key, placement in placements.items() if _is_anew(placement)}
+    noise = {key for key, placement in anew.items() if _may_be_noise(entries[key], placement)}
+    if any(anew[key].reservation for key in anew.keys() - noise):
+        return frozenset(key for key in noise if not anew[key].reservation)
+    return frozenset(noise)
+
+
+def _is_anew(placement: Placement) -> bool:
+    return placement.job.deadline_class in _PROMISED and not placement.kept
+
+
+def _may_be_noise(entry: Entry, placement: Placement) -> bool:
+    """Return whether nothing has happened to a job that has other windows, or none, and isn't to begin now."""
     memory = entry.given.memory
-    return is_moved and entry.model.news is None and memory.generation is not None and not memory.waited_for_windows
+    begins_now = bool(placement.reservation) and begins_us(placement.reservation) <= 0
+    is_known = memory.generation is not None and not memory.waited_for_windows
+    return bool(entry.windows) and not begins_now and entry.model.news is None and is_known

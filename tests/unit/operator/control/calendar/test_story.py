@@ -2,6 +2,8 @@
 
 import pytest
 
+from dueby_api.status import WindowStatus
+from dueby_api.units import parse_time_us
 from support.decisions import NOW, SECOND
 from support.shared_cluster import SharedCluster
 
@@ -87,6 +89,33 @@ def test_a_hard_job_hands_devices_to_one_with_an_earlier_deadline_and_both_are_i
     assert cluster.ended_s("short") <= 100
     assert cluster.ended_s("long") <= 300
     assert "WindowBegins" in [replan.reason for replan in cluster.status("long").replans]
+
+
+def test_who_moves_for_a_new_job_moves_in_the_same_pass_and_not_again() -> None:
+    cluster = SharedCluster({"a": 4})
+    cluster.add("first", images=30_000, deadline_s=60)
+    cluster.decide()
+    cluster.add("second", images=22_000, deadline_s=140)
+    cluster.add("third", images=20_000, deadline_s=230)
+    cluster.run(3)
+    before = cluster.status("third").plan.windows
+    cluster.add("new", images=8_000, deadline_s=110)
+    cluster.decide()
+    reserved = windows_of(cluster, "second", "third", "new")
+    assert cluster.status("third").plan.windows != before
+    for begins_us in {parse_time_us(window.from_time) for window in reserved}:
+        there = [each for each in reserved if is_within(begins_us, each)]
+        assert sum(each.count for each in there) <= 4
+    cluster.run(2)
+    assert windows_of(cluster, "second", "third", "new") == reserved
+
+
+def windows_of(cluster: SharedCluster, *names: str) -> list[WindowStatus]:
+    return [window for name in names for window in cluster.status(name).plan.windows]
+
+
+def is_within(time_us: int, window: WindowStatus) -> bool:
+    return parse_time_us(window.from_time) <= time_us < parse_time_us(window.to_time)
 
 
 def test_an_operator_that_starts_anew_finds_the_same_calendar() -> None:
