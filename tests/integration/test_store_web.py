@@ -35,6 +35,8 @@ class Site:
     """A path that never ends."""
     pause_s: float = 0.0
     """What passes between two pieces of it."""
+    shows_one_page: bool = False
+    """Whether the first page is shown for every path."""
     is_over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -46,6 +48,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         super().__init__(*args, directory=str(site.folder), **kwargs)
 
     def do_GET(self) -> None:
+        if self.site.shows_one_page:
+            self.path = "/"
         status = self.site.refusals.get(self.path)
         if self.path == self.site.endless:
             self.send_response(200)
@@ -220,3 +224,10 @@ def test_a_server_in_trouble_is_no_images_error(tmp_path: Path, site: Site) -> N
         errors_of(index)
     site.refusals = {"/photos/00003.jpg": 404}
     assert [error is None for error in errors_of(index)] == [True, True, True, False, True]
+
+
+def test_a_server_that_shows_the_same_page_for_every_path_is_refused(site: Site, tmp_path: Path) -> None:
+    (site.folder / "more").mkdir()
+    site.shows_one_page = True
+    with pytest.raises(Invalid, match="its pages lead more than 64 folders down"):
+        build(Source(uri=f"{site.url}/photos/"), tmp_path)

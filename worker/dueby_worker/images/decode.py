@@ -95,7 +95,7 @@ def _decode_jpeg(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> 
     header = jpeg_header.read_header(data)
     _require_size(header.width, header.height, header.width * header.height, max_pixels)
     cut = plan_cut(header.width, header.height, header.orientation, preprocessing)
-    pixels, extent, faults = jpeg.decode(data, header, cut)
+    pixels, extent, faults = jpeg.decode(data, header, cut, may_reduce=preprocessing.averages)
     if is_panorama(cut):
         square = pillow_formats.cut_square(pillow_formats.from_pixels(pixels), cut, preprocessing, extent)
     else:

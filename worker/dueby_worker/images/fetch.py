@@ -7,7 +7,8 @@ indexed. (The index step itself has no witnesses yet and takes each failure at i
 the store is away and is asked again, with back-off and a warning. Witnesses of images in tars are the tars.
 
 Conversely, a photo on a bad sector may never be readable, however long one waits. If its store has answered for another
-image in the meantime, the photo is given up and the failure becomes its error.
+image each time that it failed, several times in a row, the photo is given up and the failure becomes its error. Once
+would not do: a store that is too busy answers every now and then.
 """
 
 import threading
@@ -25,8 +26,9 @@ from dueby_worker.storage.uris import split
 # Requests to a store in flight for each thread that decodes, and in all. An object on S3 takes two: at 30 ms each, as
 # between regions, 32 requests give 530 images a second, which is about what a thread decodes.
 READERS, MOST_READERS = 32, 64
-# How long an image may fail as if its store were away before a witness is read to find out.
-GIVE_UP_AFTER_S = 60.0
+# How long an image may fail as if its store were away before a witness is read to find out, and how many times in a row
+# the witness must be there when the image is not.
+GIVE_UP_AFTER_S, GIVE_UP_AFTER_TIMES = 60.0, 4
 # Larger files are not read: a file is in memory as a whole. An image of MAX_PIXELS has 300 MB if nothing packs it.
 MAX_IMAGE_BYTES = 320 * 1024**2
 Answer = TypeVar("Answer")
@@ -109,9 +111,10 @@ class Fetcher:
 
         `require_source` raises Transient if the source isn't there, so that what failed isn't one image's fault.
         """
-        began_s = self._clock()
+        began_s, alone = self._clock(), 0
 
         def ask() -> Answer:
+            nonlocal alone
             try:
                 return read_once()
             # The store knows the image, so it is not away.
@@ -122,7 +125,10 @@ class Fetcher:
                 # If the store was away only for a moment, the image can be read now.
                 return read_once()
             except Transient as failure:
-                if self._clock() - began_s < self._give_up_after_s or not _holds(require_source):
+                if self._clock() - began_s < self._give_up_after_s:
+                    raise
+                alone = alone + 1 if _holds(require_source) else 0
+                if alone < GIVE_UP_AFTER_TIMES:
                     raise
                 raise Unavailable(f"its store answers for other images but not for this one: {failure}") from failure
 

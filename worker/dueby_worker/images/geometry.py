@@ -69,7 +69,7 @@ def cut_out(pixels: Pixels, cut: Cut, preprocessing: Preprocessing, extent: Exte
     height, width, _ = pixels.shape
     if (width, height) != (cut.width, cut.height):
         wide, high = extent or (width, height)
-        smooth = _smooth(preprocessing.interpolation) if preprocessing.antialias else None
+        smooth = _smooth(preprocessing.interpolation) if preprocessing.averages else None
         if smooth is not None:
             # What lies right of the square or below it is not computed.
             pixels = smooth(

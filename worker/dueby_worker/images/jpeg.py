@@ -25,16 +25,19 @@ _SPARE = 2
 _EIGHTHS = (8, 4, 3, 2, 1)
 
 
-def decode(data: bytes, header: Header, cut: Cut) -> tuple[Pixels, Extent, tuple[str, ...]]:
+def decode(data: bytes, header: Header, cut: Cut, *, may_reduce: bool = True) -> tuple[Pixels, Extent, tuple[str, ...]]:
     """Return the pixels (height, width, 3), their extent, and what is wrong in the file beside them.
 
     The pixels are in stored size or reduced to a half, 3/8, a quarter or an eighth: a half of 75 pixels are 38 pixels
-    with an extent of 37.5. Raise ValueError with what is wrong if a pixel is lost.
+    with an extent of 37.5. To reduce is to average, so who resizes without that must not. Raise ValueError with what is
+    wrong if a pixel is lost.
     """
     if (scans := count_scans(data, header)) > MAX_SCANS:
         raise BeyondLimit(f"It has {scans} scans, more than the limit of {MAX_SCANS}.")
     is_cmyk = header.components == 4
-    pixels, faults = _decode_whole(data, header, cut, colorspace="CMYK" if is_cmyk else "RGB")
+    whole = header.width, header.height
+    least = tuple(map(min, (_SPARE * cut.width, _SPARE * cut.height), whole)) if may_reduce else whole
+    pixels, faults = _decode_whole(data, least, colorspace="CMYK" if is_cmyk else "RGB")
     height, width, _ = pixels.shape
     sizes = ((header.width * eighths / 8, header.height * eighths / 8) for eighths in _EIGHTHS)
     extent = next(size for size in sizes if (ceil(size[0]), ceil(size[1])) == (width, height))
@@ -46,12 +49,12 @@ def count_scans(data: bytes, header: Header) -> int:
     return data.count(b"\xff\xda") if header.progressive else 1
 
 
-def _decode_whole(data: bytes, header: Header, cut: Cut, *, colorspace: str) -> tuple[Pixels, tuple[str, ...]]:
+def _decode_whole(data: bytes, least: tuple[int, ...], *, colorspace: str) -> tuple[Pixels, tuple[str, ...]]:
     """Return the pixels, and the faults that had to be mended: each kind at most once, so that this comes to an end."""
     left, faults = list(MENDS), list[str]()
     while True:
         try:
-            return _decode_strictly(data, header, cut, colorspace), tuple(faults)
+            return _decode_strictly(data, least, colorspace), tuple(faults)
         except ValueError as error:
             warning = str(error)
             mends = ((mend, mend.apply(data)) for mend in left if mend.warning.search(warning))
@@ -63,12 +66,12 @@ def _decode_whole(data: bytes, header: Header, cut: Cut, *, colorspace: str) -> 
         data = mended
 
 
-def _decode_strictly(data: bytes, header: Header, cut: Cut, colorspace: str) -> Pixels:
+def _decode_strictly(data: bytes, least: tuple[int, ...], colorspace: str) -> Pixels:
     pixels: Pixels = simplejpeg.decode_jpeg(
         data,
         colorspace=colorspace,
-        min_width=min(_SPARE * cut.width, header.width),
-        min_height=min(_SPARE * cut.height, header.height),
+        min_width=least[0],
+        min_height=least[1],
         # Reducing to 7/8, 6/8 or 5/8 takes longer than decoding in full.
         min_factor=2,
         strict=True,

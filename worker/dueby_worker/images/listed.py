@@ -203,7 +203,7 @@ def cut_out(pixels: torch.Tensor, cut: Cut, preprocessing: Preprocessing) -> tor
             planes,
             (cut.height, cut.width),
             mode=preprocessing.interpolation,
-            antialias=preprocessing.antialias and preprocessing.interpolation != "nearest",
+            antialias=preprocessing.averages,
         )
     square = planes[0, :, cut.top : cut.top + cut.side, cut.left : cut.left + cut.side]
     return square.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)

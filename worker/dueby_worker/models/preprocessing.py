@@ -41,6 +41,11 @@ class Preprocessing:
     recompresses: bool = False
     """Whether the square is then compressed as a JPEG and decoded again, as the reference of open_nsfw does."""
 
+    @property
+    def averages(self) -> bool:
+        """Whether each pixel of a smaller image is made of all that it covers. The filter nearest takes one of them."""
+        return self.antialias and self.interpolation != "nearest"
+
     def scaled_to(self, side: int) -> Self:
         """Return the preprocessing for another image size, in which the model sees the same part of the image."""
         return replace(self, resize_side=round(self.resize_side * side / self.crop_side), crop_side=side)

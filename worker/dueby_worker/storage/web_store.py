@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from functools import cached_property, lru_cache
 
 from dueby_worker.storage.remote import Web
-from dueby_worker.storage.store import BLOCK_BYTES, NotFound, ObjectVersion, ReadOnlyStore, TooLarge
+from dueby_worker.storage.store import BLOCK_BYTES, NotFound, ObjectVersion, ReadOnlyStore, TooLarge, Unavailable
 from dueby_worker.storage.uris import is_glob
+
+# Folders within folders. A server that shows the same page for every path would be followed for ever.
+_MAX_DEPTH = 64
 
 
 class WebStore(ReadOnlyStore):
@@ -31,6 +34,9 @@ class WebStore(ReadOnlyStore):
 
     def _follow(self, folder: str) -> Iterator[str]:
         top = f"{self.uri}/{folder}"
+        if folder.count("/") > _MAX_DEPTH:
+            words = f"its pages lead more than {_MAX_DEPTH} folders down"
+            raise Unavailable(f"{words}, so it can't be listed; use a manifest instead")
         for link in self._ask(lambda: self._web.links(top)):
             name = link.removeprefix(top)
             # Links that sort the listing, lead up or elsewhere, or to the page itself, are not entries of the folder.

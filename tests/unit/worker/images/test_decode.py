@@ -63,6 +63,21 @@ def test_pixels_are_those_of_torchvisions_preset(
 
 
 @pytest.mark.parametrize(
+    ("interpolation", "antialias"), [("nearest", True), ("nearest", False), ("bilinear", False), ("bicubic", False)]
+)
+def test_a_jpeg_is_not_averaged_where_the_resize_takes_single_pixels(
+    interpolation: Interpolation, antialias: bool
+) -> None:
+    preprocessing = a_preprocessing(interpolation=interpolation, antialias=antialias)
+    data = encode(photo("astronaut", size=(1800, 1500)), "JPEG", quality=90)
+    with Image.open(io.BytesIO(data)) as picture:
+        whole = encode(picture, "PNG")
+    pixels, reference = decode_pixels(data, preprocessing), decode_pixels(whole, preprocessing)
+    # simplejpeg and Pillow may round a colour otherwise.
+    assert largest_difference(pixels, reference) <= 3
+
+
+@pytest.mark.parametrize(
     "size", [(1600, 1200), (3200, 2400), (1199, 1601), (1801, 1501)], ids=lambda size: f"{size[0]}x{size[1]}"
 )
 def test_a_large_jpeg_decoded_smaller_differs_little_from_torchvisions(size: tuple[int, int]) -> None:
