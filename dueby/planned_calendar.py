@@ -16,6 +16,7 @@ from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CHANGE_US, idle_pool
 from dueby_planner.calendar.verify import verify_calendar
+from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.machine_pool import machine_pool
 
 Known = Sequence[tuple[InferenceJob, list[GPUProfile]]]
@@ -81,7 +82,7 @@ def _shown_job(calendar: Calendar, found: Placement, planned: PlannedJob) -> Sho
     if is_refused:
         sentence = f"{planned.name}: {refusal_sentence(calendar, found)}"
     elif found.action == "Wait":
-        sentence = f"{planned.name} waits: no device is left for it now."
+        sentence = f"{planned.name} {_without_devices(found.job.problem)}."
     return ShownJob(
         name=planned.name,
         deadline_class=planned.deadline_class,
@@ -97,6 +98,19 @@ def _shown_job(calendar: Calendar, found: Placement, planned: PlannedJob) -> Sho
         is_refused=is_refused,
         sentence=sentence,
     )
+
+
+def _without_devices(problem: Problem) -> str:
+    """Return what is said of a job that has no devices and that nobody promised any."""
+    if problem.earliest_us() is not None:
+        return "waits: no device is left for it now"
+    limits = {
+        "gpus.max": problem.max_gpus is not None,
+        "gpus.reserve": problem.reserve > 0,
+        "gpus.maxIterations": problem.max_iterations is not None,
+    }
+    named = " and ".join(name for name, is_set in limits.items() if is_set)
+    return f"can't be done: on these devices no time is long enough{f' with its {named}' if named else ''}"
 
 
 def _hold(window: PlannedWindow) -> Hold:

@@ -9,8 +9,8 @@ from dueby_api.units import MICROS_PER_SECOND, format_time
 
 # Of what has passed until the plan was made; at least a second, and nothing where nothing has.
 _ALLOWANCE = 4
-# A manifest takes seven digits of seconds.
-_MAX_SECONDS = 9_999_999
+# A manifest takes seven digits of seconds and five of hours.
+_MAX_SECONDS, _MAX_HOURS = 9_999_999, 99_999
 _HOUR_US = 3600 * MICROS_PER_SECOND
 # What it takes to write a time into the manifest and to start again.
 _EDITING_US = 60 * MICROS_PER_SECOND
@@ -26,6 +26,8 @@ def advise_deadline(spec: JobSpec, earliest_us: int, *, now_us: int, start_us: i
     if spec.deadline_time is not None:
         at_us = _whole_seconds(now_us + needed_us + _EDITING_US)
         return f"deadlineTime: {format_time(at_us)} (started within a minute)"
+    if needed_us > _MAX_HOURS * _HOUR_US:
+        return f"no deadline is enough (a manifest takes at most {_MAX_HOURS}h)"
     ends = format_time(_whole_seconds(now_us + needed_us))
     return f"deadline: {_seconds(needed_us)} (until {ends}, started now)"
 

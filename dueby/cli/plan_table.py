@@ -13,7 +13,7 @@ from dueby.cli.tables import Column, fitted_table
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.units import format_duration
 from dueby_api.words import counted, slack_words
-from dueby_planner.answer import device_word, proof_sentence
+from dueby_planner.answer import device_word, limit_words, proof_sentence, sufficient_max
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.plan import Infeasible, Plan
 
@@ -128,11 +128,13 @@ def _print_infeasible(console: Console, infeasible: Infeasible, advise: Callable
         ("more time", more_time),
         ("at most", counted(found.largest_images, "image")),
         ("a confidence of", "none" if found.possible_confidence is None else f"{found.possible_confidence:g}"),
-        *(
-            (Text(f"more {name}"), "no number is enough" if n is None else f"{n:,}")
-            for name, n in found.extra_gpus.items()
-        ),
     ]
+    if enough := sufficient_max(problem):
+        lines.append(("a gpus.max of", f"{enough:,}"))
+    lines += (
+        (Text(f"more {name}"), "no number is enough" if n is None else f"{n:,}{limit_words(problem, n)}")
+        for name, n in found.extra_gpus.items()
+    )
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     for row in lines:
         table.add_row(*row)

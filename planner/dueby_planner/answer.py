@@ -5,6 +5,7 @@ dueby_api.status): what `dueby plan -o json` prints, what a run's record keeps, 
 a document declares and that nothing here writes fails a test.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup
@@ -12,8 +13,8 @@ from dueby_api.status import AlternativesStatus, PlanStatus
 from dueby_api.units import format_at_least, format_duration, format_time, seconds
 from dueby_api.words import counted
 from dueby_planner.deadline_classes import Verdict
-from dueby_planner.model.alternatives import Alternatives
 from dueby_planner.model.plan import Infeasible, Plan
+from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.pool import Pool
 
 
@@ -115,30 +116,51 @@ def alternatives_status(infeasible: Infeasible, *, now_us: int) -> AlternativesS
 
 
 def alternatives_sentence(infeasible: Infeasible) -> str:
-    """Return why the deadline can't be met, and every change that would help."""
-    problem, found = infeasible.problem, infeasible.alternatives
-    # Others may hold more, and the job's limits may leave some out.
-    devices = "The only device" if problem.most == 1 else f"The {counted(problem.most, 'device')}"
-    ways = _ways(found)
+    """Return why the deadline can't be met, and every change that would help if no other job had devices."""
+    ways = _ways(infeasible)
     if ways:
         advice = f"Do one of: {'; '.join(ways)}."
     else:
         advice = "No later deadline, fewer images, more devices or lower confidence would be enough."
+    return f"{reason_sentence(infeasible)} {advice}"
+
+
+def reason_sentence(infeasible: Infeasible) -> str:
+    """Return why the deadline can't be met, even if no other job had devices."""
+    problem, most = infeasible.problem, infeasible.alternatives.largest_images
     if problem.time_us <= 0:
-        return f"The deadline passed {format_duration(-problem.time_us)} ago. {advice}"
+        return f"The deadline passed {format_duration(-problem.time_us)} ago."
+    # Others may hold more, and the job's limits may leave some out.
+    devices = "The only device" if problem.most == 1 else f"The {counted(problem.most, 'device')}"
     return (
-        f"{devices} that the job may use can do at most {_some(found.largest_images, problem.images)} in "
-        f"{format_duration(problem.time_us)} at confidence {problem.confidence:g}. {advice}"
+        f"{devices} that the job may use can do at most {_some(most, problem.images)} in "
+        f"{format_duration(problem.time_us)} at confidence {problem.confidence:g}."
     )
 
 
-def _ways(found: Alternatives) -> list[str]:
+def limit_words(problem: Problem, more: int) -> str:
+    """Return what has to change beside so many more devices, after a space; nothing if the job may have them all."""
+    there = sum(group.count for group in problem.pool.groups)
+    if problem.max_gpus is None or there + more <= problem.max_gpus:
+        return ""
+    return " with the job's limit (gpus.max) raised by as many"
+
+
+def sufficient_max(problem: Problem) -> int | None:
+    """Return the least gpus.max that is enough on the devices that there are; None if none is, or none is set."""
+    return None if problem.max_gpus is None else replace(problem, max_gpus=None).fewest()
+
+
+def _ways(infeasible: Infeasible) -> list[str]:
+    problem, found = infeasible.problem, infeasible.alternatives
     ways = []
     if found.earliest_us is not None:
         ways.append(f"move the deadline to {format_at_least(found.earliest_us)} from now")
     if found.largest_images:
         ways.append(f"lower images to {found.largest_images:,}")
-    ways += [f"add {count} more of {name}" for name, count in found.extra_gpus.items() if count]
+    ways += [
+        f"add {count} more of {name}{limit_words(problem, count)}" for name, count in found.extra_gpus.items() if count
+    ]
     if found.possible_confidence is not None:
         ways.append(f"lower the confidence to {found.possible_confidence:g}")
     return ways

@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dueby_api.calendar import CalendarAnswer, PlannedCut, PlannedJob, PlannedPool, PlannedWindow
 from dueby_api.units import MICROS_PER_SECOND, format_at_least, format_duration, seconds
 from dueby_api.words import counted
-from dueby_planner.answer import alternatives_sentence, device_word
+from dueby_planner.answer import alternatives_sentence, device_word, limit_words, reason_sentence
 from dueby_planner.calendar.advice import Advice
 from dueby_planner.calendar.calendar import Calendar, Placement
 from dueby_planner.calendar.cut import Cut
+from dueby_planner.calendar.free_devices import least_free
+from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.place import usable
 from dueby_planner.calendar.reservation import (
     Lane,
     Window,
@@ -20,6 +23,7 @@ from dueby_planner.calendar.reservation import (
     starts,
 )
 from dueby_planner.model.plan import Infeasible, plan_fewest
+from dueby_planner.model.problem import NEVER_US
 
 _MINUTE_US, _HOUR_US = 60 * MICROS_PER_SECOND, 3600 * MICROS_PER_SECOND
 # Jobs that a sentence names; of more it says how many there are.
@@ -53,12 +57,26 @@ def refusal_sentence(
     cut, job = calendar.cut, found.job
     if cut is not None and job in cut.jobs:
         return _cut_sentence(calendar, cut, called, class_of)
-    if isinstance(alone := plan_fewest(job.problem), Infeasible):
+    if not isinstance(alone := plan_fewest(job.problem), Infeasible):
+        reason = "It does not fit beside the jobs before it"
+        if found.action == "Hold":
+            reason += ", which is not proved to be impossible"
+        return f"{reason}. {_advice(calendar, job, class_of)}"
+    # The alternatives of a job hold on idle devices. Fewer images and less confidence are only sought there.
+    if _has_idle_devices(calendar, job):
         return alternatives_sentence(alone)
-    reason = "It does not fit beside the jobs before it"
-    if found.action == "Hold":
-        reason += ", which is not proved to be impossible"
-    return f"{reason}. {_advice(calendar.advice[job.name], class_of)}"
+    return f"{reason_sentence(alone)} {_advice(calendar, job, class_of)}"
+
+
+def _has_idle_devices(calendar: Calendar, job: CalendarJob) -> bool:
+    """Return whether no other Hard job has devices, now or later, and no quota binds the job. Others would give way."""
+    table, wanted = calendar.pool.free["Hard"], usable(job.problem)
+    others = (found for found in calendar.placements if found.job is not job and found.job.deadline_class == "Hard")
+    return (
+        not job.quotas
+        and not any(found.reservation for found in others)
+        and all(least_free(table.get(name, ()), 0, NEVER_US) >= count for name, count in wanted.items())
+    )
 
 
 def _planned_job(found: Placement) -> PlannedJob:
@@ -121,7 +139,7 @@ def _cut_sentence(calendar: Calendar, cut: Cut, called: Called, class_of: Callab
     need, them = ("need", "them") if others else ("needs", "it")
     return (
         f"Within {format_duration(cut.until_us)} {who} {need} at least {needed}, and there are {there} for {them}. "
-        f"{_advice(calendar.advice[refused.name], class_of)}"
+        f"{_advice(calendar, refused, class_of)}"
     )
 
 
@@ -133,9 +151,11 @@ def _told_of(jobs: Sequence[str | None]) -> Iterator[str]:
         yield counted(hidden, "job of another namespace", "jobs of other namespaces")
 
 
-def _advice(advice: Advice, class_of: Callable[[str], str]) -> str:
+def _advice(calendar: Calendar, job: CalendarJob, class_of: Callable[[str], str]) -> str:
+    """Return what would give the job a place beside the others."""
+    advice = calendar.advice[job.name]
     more = fewest_by_class(advice, class_of)
-    ways = [f"{count:,} more {name}" for name, count in more.items()]
+    ways = [f"{count:,} more {name}{limit_words(job.problem, count)}" for name, count in more.items()]
     if advice.earliest_us is not None:
         ways.insert(0, f"a deadline of {format_at_least(advice.earliest_us)} from now")
     if not ways:

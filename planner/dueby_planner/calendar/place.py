@@ -8,7 +8,8 @@ certificate. Of equal levels those come first that are free for longest.
 `levelled` takes the smallest levels that are enough instead: those that are free for the shortest time, so that others
 keep the long ones. That places sets of jobs which the fewest devices for each can't be placed for.
 
-Of the k levels one gives back what isn't needed: the smallest one, or the largest if they are levelled.
+Of the k levels one gives back what isn't needed: the smallest one, or the largest if they are levelled. With `reserve`
+or `maxIterations` all of them do (shorten.py).
 """
 
 import heapq
@@ -21,6 +22,7 @@ from dueby_planner.calendar.free_devices import LevelSpan, level_spans
 from dueby_planner.calendar.needed import needed_us
 from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.reservation import Lane, Reservation, Window
+from dueby_planner.calendar.shorten import shortened
 from dueby_planner.model.capacity import Capacity, best_capacities, time_near_us
 from dueby_planner.model.problem import Problem, find_least
 from dueby_planner.model.rule import EqualDevices
@@ -53,7 +55,12 @@ def place(
     `until_us` takes the place of the deadline. `soon`: the device that gives time back gives back its last windows
     rather than its shortest.
     """
-    time_us = problem.time_us if until_us is None else until_us
+    found = _place(problem, free, problem.time_us if until_us is None else until_us, levelled=levelled, soon=soon)
+    return shortened(found, problem) if found else None
+
+
+def _place(problem: Problem, free: Free, time_us: int, *, levelled: bool, soon: bool) -> Reservation | None:
+    """Return the levels that the job holds, all but one of them for as long as they are free."""
     if not levelled:
         # Most jobs need few of the devices, and to look at few levels takes less time.
         few = _Levels(problem, free, time_us, most=_twice_the_least(problem, time_us))

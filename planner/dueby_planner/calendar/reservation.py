@@ -101,7 +101,7 @@ def expected_finish_us(reservation: Reservation, problem: Problem) -> int:
 
 
 def probability_by(reservation: Reservation, problem: Problem, time_us: int) -> float:
-    """Return the probability that the devices do N images by a time."""
+    """Return the probability that the devices do N images by a time: at least the confidence if they are accepted."""
     length_us = time_us - begins_us(reservation)
     return _probability_after(_from_its_begin(reservation), problem.rule, problem.max_iterations, length_us)
 
@@ -144,7 +144,12 @@ def _probability_after(reservation: Reservation, rule: Rule, max_iterations: int
         margins = Margins(z, run=rule.spreads.run)
         return rule.surplus(_done_by(reservation, length_us, max_iterations, margins), z) >= 0
 
-    return confidence_of(suffice)
+    probability = confidence_of(suffice)
+    count = sum(lane.count for lane in reservation)
+    # The rule decides in integers and this search in floats, which may differ by a hair.
+    if rule.accepts(_done_by(reservation, length_us, max_iterations), count):
+        return max(probability, rule.confidence)
+    return probability
 
 
 def _done_by(

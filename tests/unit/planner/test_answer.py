@@ -230,6 +230,18 @@ def test_alternatives_are_offered_one_beside_the_other() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("most", "words"),
+    [
+        pytest.param(4, "add 4 more of a with the job's limit (gpus.max) raised by as many.", id="all that there are"),
+        pytest.param(8, "add 4 more of a.", id="more than there are"),
+    ],
+)
+def test_more_devices_than_the_job_may_have_need_a_higher_limit(most: int, words: str) -> None:
+    found = reason_of(judge(asked(images=5_000, confidence=0.5, max_gpus=most), "Hard"))
+    assert alternatives_sentence(found).endswith(words)
+
+
 def test_a_pool_of_one_device_is_not_called_all_of_them() -> None:
     alone = group(choice(64, SECOND, SECOND), name="a")
     found = reason_of(judge(asked(alone, images=5_000, confidence=0.5), "Hard"))

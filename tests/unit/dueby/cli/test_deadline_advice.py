@@ -55,6 +55,20 @@ ABSOLUTE: dict[str, Any] = {"deadline": None, "deadlineTime": "2026-12-01T12:01:
             "deadline: 27778h (until 2030-01-31T21:46:40Z, started now)",
             id="years are hours",
         ),
+        pytest.param(
+            RELATIVE,
+            0,
+            99_999 * 3600 * S,
+            "deadline: 99999h (until 2038-04-29T03:00:00Z, started now)",
+            id="the longest deadline",
+        ),
+        pytest.param(
+            RELATIVE,
+            0,
+            99_999 * 3600 * S + 1,
+            "no deadline is enough (a manifest takes at most 99999h)",
+            id="longer than any deadline",
+        ),
     ],
 )
 def test_the_advice(spec: dict[str, Any], passed_us: int, earliest_us: int, advice: str) -> None:

@@ -140,6 +140,26 @@ def test_the_table_shows_who_has_what_when(plan: PlanAll, monkeypatch: pytest.Mo
     assert "rest waits: no device is left for it now." in text
 
 
+@pytest.mark.parametrize(
+    ("gpus", "limits"),
+    [
+        ({"reserve": 3, "max": 2}, "gpus.max and gpus.reserve"),
+        ({"maxIterations": 0}, "gpus.maxIterations"),
+    ],
+)
+@pytest.mark.parametrize("deadline_class", ["Soft", "BestEffort"])
+def test_a_job_that_no_time_is_long_enough_for_does_not_wait_for_a_device(
+    plan: PlanAll, deadline_class: str, gpus: dict[str, int], limits: str
+) -> None:
+    jobs: dict[str, dict[str, Any]] = {
+        "never": {"images": 100_000, "deadlineClass": deadline_class, "gpus": gpus},
+        "small": {"images": 1},
+    }
+    _, out, _ = plan(jobs=jobs, devices=4)
+    text = " ".join(out.split())
+    assert f"never can't be done: on these devices no time is long enough with its {limits}." in text
+
+
 def test_without_a_pool_all_jobs_share_this_machine(plan: PlanAll) -> None:
     # The second job's image size is a prediction.
     jobs: dict[str, dict[str, Any]] = {"a": {"images": 1000}, "b": {"images": 1000, "model": {"imageSize": 256}}}

@@ -87,6 +87,32 @@ def test_infeasible_is_told_with_what_would_do(plan: Plan) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("most", "images", "rows"),
+    [
+        pytest.param(
+            4,
+            200_000,
+            ["a gpus.max of 5", f"more {A100} 1 with the job's limit (gpus.max) raised by as many"],
+            id="the devices are there",
+        ),
+        pytest.param(
+            4, 400_000, [f"more {A100} 6 with the job's limit (gpus.max) raised by as many"], id="they are not"
+        ),
+        pytest.param(
+            8, 334_000, [f"more {A100} 1 with the job's limit (gpus.max) raised by as many"], id="all of them"
+        ),
+        pytest.param(20, 400_000, ["more " + A100 + " 2"], id="it may have more than there are"),
+    ],
+)
+def test_more_devices_than_the_job_may_have_need_a_higher_limit(
+    plan: Plan, most: int, images: int, rows: list[str]
+) -> None:
+    _, out, _ = plan(images=images, confidence=0.5, deadlineClass="Hard", gpus={"max": most})
+    lines = [" ".join(line.split()) for line in out.splitlines()[1:]]
+    assert lines[3:] == rows
+
+
 @pytest.mark.parametrize("deadline_class", ["Hard", "Soft"])
 def test_a_deadline_that_has_passed_is_said_to_have(deadline_class: DeadlineClass) -> None:
     verdict = judge(problem(group(choice(64, 14_000, 900_000)), images=1_000, time=-12_000_000), deadline_class)

@@ -183,3 +183,17 @@ def test_profile_refuses_what_can_not_be_measured_of_an_onnx_file(
 ) -> None:
     assert main(["profile", "--model", "onnx/mine", "-o", str(tmp_path / "profiles"), *options]) == 2
     assert words in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "there is no module nowhere"),
+        (["--weights", "none"], "the model: weights: the function makes the weights, too; leave weights out"),
+    ],
+)
+def test_profile_takes_the_weights_of_a_function_if_none_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    assert main(["profile", "--model", "python/nowhere:make", "-o", str(tmp_path / "profiles"), *options]) == 2
+    assert words in capsys.readouterr().err.replace("\n", " ")

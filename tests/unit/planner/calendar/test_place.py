@@ -55,6 +55,7 @@ def test_on_an_idle_pool_a_job_has_as_many_devices_as_alone(question: Question) 
         # What the rule decides in integers, in floats.
         done = done_by(held, problem, problem.time_us, margins=margins)
         assert problem.rule.surplus(done, z) >= -1e-6
+        assert probability_by(held, problem, problem.time_us) >= problem.confidence
 
 
 def test_the_probability_of_a_plan_that_only_just_does_it_is_its_confidence() -> None:
@@ -63,6 +64,15 @@ def test_the_probability_of_a_plan_that_only_just_does_it_is_its_confidence() ->
     assert held is not None
     assert probability_by(held, job.problem, 10_000) == pytest.approx(0.9, abs=0.01)
     assert probability_by(held, job.problem, 7_000) < 0.01
+
+
+def test_the_probability_of_what_the_rule_accepts_is_no_less_than_its_confidence() -> None:
+    sizes = (choice(1, 1, 200, expected_start_us=100),)
+    job = calendar_job("a", images=128, time=10_000, confidence=0.95, run=0.05, choices=sizes)
+    held = place(job.problem, {"a": always_free(1)})
+    assert held is not None
+    assert probability_by(held, job.problem, finish_at_confidence_us(held, job.problem)) == 0.95
+    assert probability_by(held, job.problem, finish_at_confidence_us(held, job.problem) - 1) < 0.95
 
 
 def test_what_was_worked_out_of_a_reservation_is_not_worked_out_again_a_pass_later(monkeypatch: Any) -> None:
