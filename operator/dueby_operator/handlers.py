@@ -20,6 +20,7 @@ from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.jobs import names
 from dueby_operator.kube.backoff import Backoff
 from dueby_operator.kube.client import ANSWER_S, CONNECT_S
+from dueby_operator.kube.pages import PAGE
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.loop import Claim, ControlLoop, Stuck
 from dueby_operator.settings import OperatorSettings
@@ -117,6 +118,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.error_backoffs = Retries()
     settings.networking.connect_timeout = CONNECT_S
     settings.networking.request_timeout = ANSWER_S
+    settings.watching.chunk_size = PAGE  # without it all are one answer; Kopf before 1.45 does not look at it
 
 
 def leave_out_kopfs(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -126,11 +128,9 @@ def leave_out_kopfs(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
 
 
 def watch(loop: ControlLoop, registry: kopf.OperatorRegistry) -> None:
-    """Register the watches of Kopf's that wake the loop. InferenceJobs are watched elsewhere (tables.py)."""
+    """Register the watch of Kopf's that wakes the loop. What tenants make is watched elsewhere (tables.py)."""
 
     def wake(**_: Any) -> None:
         loop.wake.set()
 
     kopf.on.event(names.GROUP, names.VERSION, "gpuprofiles", registry=registry)(wake)
-    if not loop.settings.watch_namespaces:
-        kopf.on.event("batch", "v1", "jobs", labels={names.JOB: kopf.PRESENT}, registry=registry)(wake)

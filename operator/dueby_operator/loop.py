@@ -157,9 +157,9 @@ class ControlLoop:
                 backoff.reset()
             await asyncio.sleep(backoff.next_s())
 
-    async def repeat(self, work: Pass) -> None:
+    async def repeat(self, work: Pass, *, pace: Pace | None = None) -> None:
         """Reconcile again and again: when something has happened, and when it is due."""
-        backoff, pace = Backoff(first_s=FIRST_PAUSE_S, last_s=LAST_PAUSE_S), Pace(clock_s=self._clock_s)
+        backoff, pace = Backoff(first_s=FIRST_PAUSE_S, last_s=LAST_PAUSE_S), pace or Pace(clock_s=self._clock_s)
         while True:
             self.wake.clear()
             pace.begin()
@@ -179,7 +179,7 @@ class ControlLoop:
                     self._page.show(work.snapshot, work.left)
                 self._passes.worked()
                 backoff.reset()
-                await self._rest(pace.rest_s(pause_s))
+                await self._rest(pace.rest_s(pause_s), least_s=pace.least_s)
 
     async def _act(self, tables: Tables) -> None:
         """Reconcile while the Lease is held; take it again whenever it is lost."""
@@ -225,11 +225,12 @@ class ControlLoop:
             await workers.close()
             await kube.close()
 
-    async def _rest(self, pause_s: float) -> None:
-        """Wait so long, or until something has happened."""
+    async def _rest(self, pause_s: float, *, least_s: float = 0.0) -> None:
+        """Wait so long, or until something has happened and the least time is over."""
+        began_s = self._clock_s()
         try:
             await asyncio.wait_for(self.wake.wait(), pause_s)
-            await asyncio.sleep(DEBOUNCE_S)
+            await asyncio.sleep(max(DEBOUNCE_S, began_s + least_s - self._clock_s()))
         except TimeoutError:
             pass
 

@@ -24,14 +24,14 @@ class Tables:
         self._wake = wake
         self.scope = Scope(kube, settings, pod_row=_pod_row, pod_changed=self._pod_changed, outage=outage)
         self.nodes = NodeTable(kube, settings, changed=wake, outage=outage)
-        namespaces = settings.watch_namespaces
         self._wakers: list[Reflector[Any]] = [
-            Reflector(kube, path, reduce=version, changed=self._changed, outage=outage)
-            for path, version in (
+            Reflector(kube, path(namespace), reduce=version, changed=self._changed, outage=outage, label=label)
+            for namespace in settings.watch_namespaces or (None,)
+            for path, version, label in (
                 # Kopf would end with the first job of which a tenant has nested a field deeper than Kopf reads.
-                *((paths.jobs_path(namespace), _job_version) for namespace in namespaces or (None,)),
-                # In single namespaces Kopf would end with the first that it may not watch.
-                *((paths.batch_path(namespace), _batch_version) for namespace in namespaces),
+                (paths.jobs_path, _job_version, ""),
+                # Kopf would keep as many megabytes of Jobs as a tenant labels, and end where it may not watch.
+                (paths.batch_path, _batch_version, names.JOB),
             )
         ]
 
@@ -52,10 +52,9 @@ def _job_version(job: Mapping[str, Any]) -> tuple[Any, Any]:
     return job["metadata"].get("generation"), job["metadata"].get("deletionTimestamp")
 
 
-def _batch_version(job: Mapping[str, Any]) -> str | None:
-    """Return what changes with a Job; None if it isn't an InferenceJob's."""
-    metadata = job["metadata"]
-    return str(metadata["resourceVersion"]) if names.JOB in (metadata.get("labels") or {}) else None
+def _batch_version(job: Mapping[str, Any]) -> str:
+    """Return what changes with a Job."""
+    return str(job["metadata"]["resourceVersion"])
 
 
 def _pod_row(pod: dict[str, Any]) -> PodRow | None:

@@ -5,37 +5,35 @@ No typed client: typed classes take 9 s and 730 MiB to build a list of 10,000 po
 """
 
 import json
-import socket
+import logging
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 from dueby_api.errors import DueByError, Transient
+from dueby_operator.kube.bodies import read_body, read_lines
 from dueby_operator.kube.documents import Document, read_document
+from dueby_operator.kube.pages import JSON, OBJECT_BYTES, PagedLists, TooLong
+from dueby_operator.kube.sockets import open_socket
 from dueby_operator.kube.trouble import Trouble
 
 # An API server that is there connects within milliseconds; a list of a large cluster may take seconds.
 CONNECT_S, ANSWER_S = 5.0, 30.0
-# Bytes that were not acknowledged by then are dropped by the kernel. It would send them when a partition ends minutes
-# later, whatever became of the process. Less than a Lease's margin (LeaseTimes).
-UNSENT_S = 2.0
 # A watch shows a bookmark each minute; one that is silent for longer is a connection that died without a word.
 WATCH_S, SILENCE_S = 290, 90.0
-# Objects in a page of a list, as kubectl asks for them: the API server holds a whole page in memory.
-PAGE = 500
-# The longest line of a watch: a pod with all its managed fields.
-MAX_LINE = 4 * 2**20
 # Tokens of service accounts change every hour; the file is read again so often.
 SIGN_IN_S = 60.0
-JSON, MERGE = "application/json", "application/merge-patch+json"
+MERGE = "application/merge-patch+json"
 Count = Callable[[str, str, int | None], None]
 # Codes of an API server that can't answer anybody now. The others show that it is there.
 TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
+log = logging.getLogger(__name__)
 
 
 class Missing(DueByError):
@@ -104,6 +102,7 @@ class Kube:
         self._is_closed = False
         self._access: Access | None = None
         self._signed_in_s = 0.0
+        self._lists = PagedLists(self._read_get)
 
     async def close(self) -> None:
         """Close the connection. What is under way fails, and nothing is asked any more."""
@@ -116,14 +115,9 @@ class Kube:
         return await self._call("GET", path)
 
     async def pages(self, path: str, **query: str) -> AsyncIterator[Document]:
-        """Yield a list, page by page."""
-        more = ""
-        while True:
-            page = await self._call("GET", path, query={**query, "limit": str(PAGE), "continue": more})
+        """Yield a list, page by page. An object that is too long for the memory is left out and logged."""
+        async for page in self._lists.pages(path, query):
             yield page
-            more = page.get("metadata", {}).get("continue", "")
-            if not more:
-                return
 
     async def list(self, path: str, **query: str) -> list[Document]:
         """Return the objects of a list."""
@@ -139,8 +133,10 @@ class Kube:
     ) -> AsyncIterator[Document]:
         """Yield what happens after this version, for some minutes: events ADDED, MODIFIED, DELETED and BOOKMARK.
 
-        `opened` is called once the API server has begun. Raise Expired if it has forgotten what happened since then.
+        `opened` is called once the API server has begun. Raise Expired if it has forgotten what happened since then,
+        and at the end if something was too long to be read.
         """
+        is_complete = True
         asked = {**(query or {}), "watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
         url = self._url(path, {**asked, "timeoutSeconds": str(WATCH_S)})
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
@@ -150,13 +146,20 @@ class Kube:
                 if answer.status >= 400:
                     raise _failure(answer.status, await answer.text())
                 opened()
-                async for line in answer.content:
+                async for line in read_lines(answer.content, OBJECT_BYTES):
+                    if line is None:
+                        log.warning("the watch of %s: a line is too long and left out", path)
+                        is_complete = False
+                        continue
                     event = read_document(line)
                     if event["type"] == "ERROR":
                         raise _failure(event["object"].get("code", 500), json.dumps(event["object"]))
                     yield event
-        except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise Transient(f"the watch of {path} broke: {error!r}") from None
+        except (OSError, aiohttp.ClientError, HttpProcessingError, TimeoutError, ValueError) as error:
+            if is_complete:
+                raise Transient(f"the watch of {path} broke: {error!r}") from None
+        if not is_complete:
+            raise Expired(f"the watch of {path} is not complete")
 
     async def create(self, path: str, document: Document, *, dry_run: bool = False) -> Document:
         """Create the object. Raise Refused for a field that doesn't exist, Conflict if the object exists already."""
@@ -190,7 +193,14 @@ class Kube:
         except (Missing, Conflict):
             return
 
-    async def _call(
+    async def _call(self, method: str, path: str, **asked: Any) -> Document:
+        """Return what is answered; `asked` is what `_read` takes."""
+        return read_document(await self._read(method, path, **asked))
+
+    async def _read_get(self, path: str, query: Mapping[str, str], *, limit: int, accept: str = JSON) -> bytes:
+        return await self._read("GET", path, query=query, limit=limit, accept=accept)
+
+    async def _read(
         self,
         method: str,
         path: str,
@@ -198,9 +208,12 @@ class Kube:
         query: Mapping[str, str] | None = None,
         body: Document | None = None,
         content_type: str = JSON,
-    ) -> Document:
+        accept: str = JSON,
+        limit: int = OBJECT_BYTES,
+    ) -> bytes:
+        """Return what is answered. Raise TooLong if it has more bytes than the limit."""
         data = None if body is None else json.dumps(body, separators=(",", ":"))
-        headers = {**self._headers(), "Content-Type": content_type}
+        headers = {**self._headers(), "Accept": accept, "Content-Type": content_type}
         session, limit_s = self._connection(), self._answer_s
         if method != "GET" and self._seconds_to_write is not None:
             limit_s = min(limit_s, self._seconds_to_write())
@@ -210,8 +223,8 @@ class Kube:
         url = self._url(path, query or {})
         try:
             async with session.request(method, url, data=data, headers=headers, timeout=timeout) as answer:
-                text = await answer.text()
-        except (OSError, aiohttp.ClientError, TimeoutError) as error:
+                text = await read_body(answer.content, limit)
+        except (OSError, aiohttp.ClientError, HttpProcessingError, TimeoutError) as error:
             self._record(method, path, None)
             if not isinstance(error, aiohttp.ClientSSLError):  # a server that isn't trusted is no server that is away
                 self._outage.failed(repr(error))
@@ -219,8 +232,10 @@ class Kube:
         self._record(method, path, answer.status)
         self._hear(answer.headers.get("Date"))
         if answer.status >= 400:
-            raise _failure(answer.status, text)
-        return read_document(text)
+            raise _failure(answer.status, (text or b"").decode(errors="replace"))
+        if text is None:
+            raise TooLong(f"the API server: its answer about {path} is longer than {limit >> 20} MiB")
+        return text
 
     def _record(self, method: str, path: str, code: int | None) -> None:
         if self._count:
@@ -240,7 +255,6 @@ class Kube:
             secure = access.as_ssl_context() if access.server.startswith("https:") else False
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=secure, limit=0, socket_factory=open_socket),
-                read_bufsize=MAX_LINE,
                 middlewares=(self._ask_before_each_attempt,),
             )
         return self._session
@@ -264,15 +278,6 @@ class Kube:
     def _url(self, path: str, query: Mapping[str, str]) -> str:
         asked = urlencode({name: value for name, value in query.items() if value})
         return f"{self._signed_in().server}{path}{'?' if asked else ''}{asked}"
-
-
-def open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Return a new socket that never sends anything late."""
-    family, kind, protocol, *_ = address
-    opened = socket.socket(family, kind, protocol)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNSENT_S * 1000))
-    return opened
 
 
 def _failure(status: int, body: str) -> DueByError:

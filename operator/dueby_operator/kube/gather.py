@@ -1,14 +1,11 @@
-"""Gather the snapshot: lists, the tables of nodes and pods that watches keep, and what workers answer, all parsed here.
-
-What can't be parsed is left out and logged: a pod that isn't ours, a profile that somebody wrote by hand.
-"""
+"""Gather the snapshot: lists, the tables of nodes and pods that watches keep, and what workers answer."""
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from dueby_api.errors import Transient
 from dueby_api.gpu_profile import GPUProfile, parse_profile
@@ -28,14 +25,15 @@ from dueby_operator.jobs.step_jobs import ONCE
 from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.progress import JobObserver
-from dueby_operator.kube.queues import read_queues
+from dueby_operator.kube.queues import QueueKey, Queues, read_queues
 from dueby_operator.kube.read_job import NewerJobs, read_job
+from dueby_operator.kube.read_list import parse_list, read_each, read_list
 from dueby_operator.kube.scope import Scope
+from dueby_operator.kube.trouble import Trouble
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.objects.jobs import BatchJob, CronJob
 from dueby_operator.objects.nodes import ResourceQuota
-from dueby_operator.objects.parse import Parsed, parse
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.attempts import OnDemandSnapshot
 from dueby_operator.profiling.upkeep import ProfilingSnapshot
@@ -43,7 +41,6 @@ from dueby_operator.settings import OperatorSettings
 
 log = logging.getLogger(__name__)
 Document = dict[str, Any]
-Found = TypeVar("Found")
 # Between two looks at profiling on nodes: in a large cluster that is a thousand CronJobs of some kilobytes each.
 PROFILING_US = 10_000_000
 
@@ -91,17 +88,24 @@ class Gatherer:
         self._scope = scope
         self._withheld = WithheldDevices()
         self._newer = NewerJobs()
+        self._queues: Mapping[QueueKey, Queue] = {}
+        """Those of the last pass."""
+        self._queue_trouble = Trouble("jobs in queues are left alone", "queues can be read again", short_s=0)
         self._profiling_us = 0
         """When profiling on nodes was looked at last."""
 
     async def gather(self, memories: Mapping[str, JobMemory], *, now_us: int) -> ClusterSnapshot:
         """Return everything as it is now. `memories` are what is remembered of jobs, by their uid."""
         lists = await self._list(memories, now_us=now_us)
-        queues = await self._queues(lists.jobs)
+        queues = await self._read_queues(lists.jobs)
         all_batch = [job for found in lists.batch.values() for job in found]
         self._observer.forget_all_but(lists.jobs, all_batch)
-        open_jobs = [job for job in lists.jobs if not is_over(job.status) and not job.is_deleting]
-        observed, silent = await self._observer.observe(open_jobs, lists.batch, lists.pods, now_us=now_us)
+        open_jobs = [
+            _unless_unknown(job, queues) for job in lists.jobs if not is_over(job.status) and not job.is_deleting
+        ]
+        observed, silent = await self._observer.observe(
+            open_jobs, lists.batch, lists.pods, others=lists.profiling_pods, now_us=now_us
+        )
         open_uids = {job.uid for job in open_jobs}
         over = [_with_jobs(job, lists.batch.get(job.uid, ())) for job in lists.jobs if job.uid not in open_uids]
         nodes = take_pods(await self._nodes.rows(), lists.rows)
@@ -114,7 +118,7 @@ class Gatherer:
                 nodes=nodes,
                 unscheduled=self._withheld.count(observed, now_us=now_us),
                 room=_room(lists, observed),
-                queues=queues,
+                queues=queues.found,
                 silent_nodes=silent,
                 uncounted=describe_uncounted(nodes.values()),
             ),
@@ -133,32 +137,36 @@ class Gatherer:
 
     async def _list(self, memories: Mapping[str, JobMemory], *, now_us: int) -> Lists:
         def read_jobs(documents: Iterable[Document]) -> list[JobSnapshot]:
-            return _each(documents, lambda document: read_job(document, memories, now_us=now_us))
+            return read_each(documents, lambda document: read_job(document, memories, now_us=now_us))
 
-        found, profiles = await asyncio.gather(self._scope.read(read_jobs), self._kube.list(paths.profiles_path()))
+        found, profiles = await asyncio.gather(
+            self._scope.read(read_jobs), read_list(self._kube, paths.profiles_path(), read_profile)
+        )
         ours = [row.ours for row in found.rows if row.ours is not None]
         jobs = found.jobs
         self._newer.note(jobs)
-        batch = _by_owner(_parse_all(BatchJob, found.batch), {(job.namespace, job.uid): job.uid for job in jobs})
+        batch = _by_owner(found.batch, {(job.namespace, job.uid): job.uid for job in jobs})
         owners = {(each.metadata.namespace, each.metadata.uid): uid for uid, owned in batch.items() for each in owned}
         return Lists(
             jobs=jobs,
-            profiles=_each(profiles, read_profile),
+            profiles=profiles,
             batch=batch,
             pods=_by_owner(ours, owners),
             profiling_pods=[pod for pod in ours if names.PROFILED in pod.metadata.labels],
-            quotas=_parse_all(ResourceQuota, found.quotas),
+            quotas=found.quotas,
             rows=found.rows,
         )
 
-    async def _queues(self, jobs: Iterable[JobSnapshot]) -> dict[tuple[str, str], Queue]:
-        """Return the queues that exist among those named by jobs that aren't over."""
-        named = {
-            (job.namespace, job.manifest.spec.queue_name)
-            for job in jobs
-            if isinstance(job.manifest, InferenceJob) and job.manifest.spec.queue_name and not is_over(job.status)
-        }
-        return await read_queues(self._kube, named)
+    async def _read_queues(self, jobs: Iterable[JobSnapshot]) -> Queues:
+        """Return the queues that are named by jobs that aren't over."""
+        named = {(job.namespace, name) for job in jobs if (name := _queue_name(job)) and not is_over(job.status)}
+        queues = await read_queues(self._kube, named, before=self._queues)
+        self._queues = queues.found
+        if queues.unknown:
+            self._queue_trouble.failed(next(iter(queues.unknown.values())))
+        else:
+            self._queue_trouble.worked()
+        return queues
 
     async def _on_demand(self, pods: Sequence[Pod]) -> OnDemandSnapshot | None:
         """Return what is measured on demand for everybody; None if there is no namespace for it."""
@@ -166,7 +174,9 @@ class Gatherer:
         if profiler is None:
             return None
         try:
-            jobs = await self._kube.list(paths.batch_path(profiler.namespace), labelSelector=names.ON_DEMAND)
+            jobs = await parse_list(
+                self._kube, paths.batch_path(profiler.namespace), BatchJob, labelSelector=names.ON_DEMAND
+            )
         except (Refused, Transient) as error:  # jobs with a profile go on without
             log.warning("nothing is measured on demand: %s", error)
             return OnDemandSnapshot()
@@ -174,7 +184,7 @@ class Gatherer:
         labelled = [pod for pod in pods if names.ON_DEMAND in pod.metadata.labels]
         own = [pod for pod in labelled if pod.metadata.namespace == profiler.namespace]
         progress = await self._observer.ask_profiling(own)
-        return OnDemandSnapshot(jobs=_parse_all(BatchJob, jobs), pods=own, progress=progress)
+        return OnDemandSnapshot(jobs=jobs, pods=own, progress=progress)
 
     async def _profiling(self, pods: Sequence[Pod], *, now_us: int) -> ProfilingSnapshot | None:
         """Return what there is of profiling on nodes; None if there is none, or it is not its turn."""
@@ -184,8 +194,8 @@ class Gatherer:
         self._profiling_us = now_us
         try:
             cron_jobs, jobs = await asyncio.gather(
-                self._kube.list(paths.cron_jobs_path(profiler.namespace), labelSelector=names.PROFILED),
-                self._kube.list(paths.batch_path(profiler.namespace), labelSelector=names.PROFILED),
+                parse_list(self._kube, paths.cron_jobs_path(profiler.namespace), CronJob, labelSelector=names.PROFILED),
+                parse_list(self._kube, paths.batch_path(profiler.namespace), BatchJob, labelSelector=names.PROFILED),
             )
         except (Refused, Transient) as error:  # jobs go on without
             log.warning("nodes are not profiled: %s", error)
@@ -193,8 +203,8 @@ class Gatherer:
         return ProfilingSnapshot(
             settings=self._settings,
             profiler=profiler,
-            cron_jobs=_parse_all(CronJob, cron_jobs),
-            jobs=_parse_all(BatchJob, jobs),
+            cron_jobs=cron_jobs,
+            jobs=jobs,
             pods=pods,
         )
 
@@ -204,20 +214,14 @@ def read_profile(document: Document) -> GPUProfile:
     return parse_profile(document).replace(status=read_status(ProfileStatus, document))
 
 
-def _each(documents: Iterable[Document], read: Callable[[Document], Found]) -> list[Found]:
-    """Return what can be read of the documents. The others are logged."""
-    found = []
-    for document in documents:
-        try:
-            found.append(read(document))
-        except Exception as error:  # one object that can't be read must not hold up the others
-            name = (document.get("metadata") or {}).get("name")
-            log.warning("%s %s is left out: %r", document.get("kind", "an object"), name, error)
-    return found
+def _queue_name(job: JobSnapshot) -> str:
+    return job.manifest.spec.queue_name if isinstance(job.manifest, InferenceJob) else ""
 
 
-def _parse_all(kind: type[Parsed], documents: Iterable[Document]) -> list[Parsed]:
-    return _each(documents, lambda document: parse(kind, document))
+def _unless_unknown(job: JobSnapshot, queues: Queues) -> JobSnapshot:
+    """Return the job; one whose queue can't be read now is left alone in this pass."""
+    why = queues.unknown.get((job.namespace, _queue_name(job)))
+    return replace(job, unreadable=job.unreadable or why) if why else job
 
 
 def _by_owner(objects: Iterable[Any], owners: Mapping[tuple[str, str], str]) -> dict[str, list[Any]]:

@@ -40,7 +40,7 @@ class LeaseTimes:
     """A request for the Lease waits no longer: the next attempt may find another API server."""
     margin_s: float = 3.0
     """A write ends so long before the Lease does: a timeout may be a second late, and bytes that are on their way
-    arrive within two seconds or never (client.UNSENT_S)."""
+    arrive within two seconds or never (sockets.UNSENT_S)."""
 
 
 class LeaseLost(BaseException):

@@ -6,8 +6,9 @@ How long a worker has been without a node, or a node silent, counts anew after a
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -36,7 +37,7 @@ from dueby_operator.kube.config_maps import SLOW_START_US, ConfigMaps
 from dueby_operator.kube.worker_client import Ask
 from dueby_operator.kube.worker_poll import WorkerPoll
 from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_model import WorkerModel
+from dueby_operator.model.job_model import MAX_WORKERS, WorkerModel
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import parse_index
@@ -69,9 +70,9 @@ class JobCache:
 class JobObserver:
     """Observes jobs, and remembers what is costly to ask again."""
 
-    def __init__(self, kube: Kube, *, ask: Ask) -> None:
+    def __init__(self, kube: Kube, *, ask: Ask, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._kube = kube
-        self._poll = WorkerPoll(ask)
+        self._poll = WorkerPoll(ask, clock_s=clock_s)
         self._config_maps = ConfigMaps(kube)
         self._told: set[str] = set()
         """Pods whose answers made no sense, by uid."""
@@ -84,13 +85,15 @@ class JobObserver:
         batch: Mapping[str, Sequence[BatchJob]],
         pods: Mapping[str, Sequence[Pod]],
         *,
+        others: Sequence[Pod] = (),
         now_us: int,
     ) -> tuple[list[JobSnapshot], frozenset[str]]:
         """Return the jobs as they are now, and the nodes that have fallen silent.
 
-        `batch` and `pods` are their Jobs and the pods of those, by the uids of the jobs.
+        `batch` and `pods` are their Jobs and the pods of those, by the uids of the jobs. `others` are pods that will be
+        asked in this pass, too (ask_profiling).
         """
-        there = [pod for found in pods.values() for pod in found]
+        there = [*others, *(pod for found in pods.values() for pod in found)]
         self._poll.begin(there)
         self._told &= {pod.metadata.uid for pod in there}
         seen = await asyncio.gather(
@@ -148,16 +151,23 @@ class JobObserver:
         )
 
     async def _worker_jobs(self, job: JobSnapshot, batch: Sequence[BatchJob]) -> tuple[list[WorkerJob], list[BatchJob]]:
-        """Return the Jobs of workers, and those of which nobody knows any more what their workers do."""
-        worker_jobs, untold = [], []
+        """Return the Jobs of workers, and those of which nobody knows any more what their workers do.
+
+        Of Jobs after those with MAX_WORKERS together nobody asks: the operator has not made them.
+        """
+        worker_jobs: list[WorkerJob] = []
+        untold: list[BatchJob] = []
+        workers = 0
         for found in batch:
             revision = parse_index(found.metadata.labels.get(names.REVISION, ""))
             if revision is None:  # it isn't one that the operator made
                 continue
-            assignments = await self._config_maps.assignments(found, owner=job.uid)
+            is_known = workers < MAX_WORKERS
+            assignments = await self._config_maps.assignments(found, owner=job.uid) if is_known else None
             if assignments is None:
                 untold.append(found)
             else:
+                workers += len(assignments)
                 worker_jobs.append(WorkerJob(job=found, revision=revision, assignments=assignments))
         return worker_jobs, untold
 
@@ -253,7 +263,8 @@ class JobObserver:
 
     def _absent(self, job: JobSnapshot, now_us: int) -> frozenset[PodKey]:
         """Return the workers that have been without a node for too long."""
-        since, absent = self._caches[job.uid].absent_since, set(absent_workers(job.worker_jobs, job.pods))
+        since = self._caches[job.uid].absent_since
+        absent = set(absent_workers(job.worker_jobs, job.pods, now_us=now_us))
         for key in since.keys() - absent:
             del since[key]
         for key in absent - since.keys():

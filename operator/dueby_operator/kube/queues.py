@@ -1,9 +1,12 @@
 """Read Kueue's queues, as far as plans need them."""
 
+import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from dataclasses import field as value
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, Transient
 from dueby_api.schema import LenientSpec, field
 from dueby_operator import paths
 from dueby_operator.cluster.queues import ClusterQueue, Queue, read_queue
@@ -13,6 +16,10 @@ from dueby_operator.objects.parse import parse
 
 log = logging.getLogger(__name__)
 GROUP_PATH = "/apis/kueue.x-k8s.io"
+# For one queue. A webhook that hangs would take the API server 30 s of each pass.
+WAIT_S = 5.0
+QueueKey = tuple[str, str]
+"""Namespace and name."""
 
 
 class LocalQueueSpec(LenientSpec, frozen=True, kw_only=True):
@@ -51,21 +58,49 @@ class ApiGroup(LenientSpec, frozen=True, kw_only=True):
     preferred_version: ApiVersion = field(default_factory=ApiVersion)
 
 
-async def read_queues(kube: Kube, named: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Queue]:
+@dataclass(frozen=True, kw_only=True)
+class Queues:
+    """LocalQueues, by namespace and name."""
+
+    found: Mapping[QueueKey, Queue] = value(default_factory=dict)
+    unknown: Mapping[QueueKey, str] = value(default_factory=dict)
+    """Why the others can't be read now. Whether they exist is not known."""
+
+
+async def read_queues(
+    kube: Kube,
+    named: Iterable[QueueKey],
+    *,
+    before: Mapping[QueueKey, Queue] | None = None,
+    wait_s: float = WAIT_S,
+) -> Queues:
     """Return the LocalQueues by namespace and name, each with its ClusterQueue and flavors.
 
-    One that doesn't exist, or can't be read, is left out and logged: it concerns the jobs that name it, and no others.
+    One that doesn't exist, or makes no sense, is left out and logged: it concerns the jobs that name it, and no others.
+    While Kueue's webhook is away the API server shows none of them: each is as it was `before`, or unknown.
     """
-    found: dict[tuple[str, str], Queue] = {}
-    reader = _QueueReader(kube)
+    found: dict[QueueKey, Queue] = {}
+    unknown: dict[QueueKey, str] = {}
+    reader, hangs = _QueueReader(kube), ""
     for namespace, name in sorted(set(named)):
+        key, why = (namespace, name), hangs
         try:
-            found[namespace, name] = await reader.read(namespace, name)
+            if not hangs:
+                async with asyncio.timeout(wait_s):
+                    found[key] = await reader.read(namespace, name)
         except Missing:  # the job's condition says so
             continue
         except (Refused, Invalid, ValueError) as error:  # ValueError: a quota that is no quantity
             log.warning("the LocalQueue %s/%s is left out: %s", namespace, name, error)
-    return found
+        except TimeoutError:  # the pass waits, and the next one would take as long
+            why = hangs = f"no answer within {wait_s:.0f} s"
+        except Transient as error:
+            why = str(error)
+        if why and before and key in before:
+            found[key] = before[key]
+        elif why:
+            unknown[key] = f"the LocalQueue {name} can't be read: {why}"
+    return Queues(found=found, unknown=unknown)
 
 
 class _QueueReader:

@@ -44,25 +44,30 @@ class Reflector(Generic[Row]):
         outage: Trouble | None = None,
         wait_s: float = WAIT_S,
         may_be_absent: bool = False,
+        label: str = "",
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`reduce` returns an object's row, None for one that doesn't matter; `changed` gets a row before and after.
 
         `outage` is the API server's own, of which others tell. A kind that `may_be_absent` is served by some servers.
+        With a `label`, objects that have it are all there is.
         """
         self._kube = kube
         self._path = path
+        self._query = {"labelSelector": label} if label else {}
         self._reduce = reduce
         self._changed = changed
         self._wait_s = wait_s
         self._may_be_absent = may_be_absent
         self._trouble = Trouble(f"watching {path} fails", f"{path} are watched again", within=outage, short_s=wait_s)
         self._backoff = Backoff(first_s=FIRST_PAUSE_S, last_s=LAST_PAUSE_S)
+        self._clock_s = clock_s
         self._is_known = asyncio.Event()
         """Whether the table is current, or may not be read."""
         self._refusal: Refused | None = None
         """Why it may not be read, if that was the last answer."""
         self._watched_s = float("-inf")
-        """When the watch last worked, or what it begins with was listed."""
+        """When the watch last showed something or ended as it should, or what it begins with was listed."""
         self._rows: dict[str, Row] = {}
 
     async def rows(self) -> list[Row]:
@@ -89,11 +94,13 @@ class Reflector(Generic[Row]):
             try:
                 if not version:
                     version = await self._list()
+                    self._watched_s = self._clock_s()
                     self._know(None)
-                async for event in self._kube.watch(self._path, version, opened=self._watches):
+                async for event in self._kube.watch(self._path, version, self._query, opened=self._watches):
                     version = event["object"]["metadata"]["resourceVersion"]
                     self._take(event)
-                    self._watched_s = time.monotonic()
+                    self._works()
+                self._works()
             except Expired:
                 version = ""
             except Refused as error:
@@ -107,7 +114,7 @@ class Reflector(Generic[Row]):
                     continue
                 self._is_known.clear()
                 self._trouble.failed(error)
-                if time.monotonic() - self._watched_s > RELIST_S:
+                if self._clock_s() - self._watched_s > RELIST_S:
                     version = ""
             await asyncio.sleep(self._backoff.next_s())
 
@@ -121,17 +128,20 @@ class Reflector(Generic[Row]):
         """Take note of a watch that the API server has begun; what was missed follows at once."""
         self._know(None)
         self._trouble.worked()
+
+    def _works(self) -> None:
+        """Take note that the watch does. One that has only begun may break where the one before it did."""
+        self._watched_s = self._clock_s()
         self._backoff.reset()
 
     def _know(self, refusal: Refused | None) -> None:
-        self._watched_s = time.monotonic()
         self._refusal = refusal
         self._is_known.set()
 
     async def _list(self) -> str:
         found: dict[str, Row] = {}
         version = ""
-        async for page in self._kube.pages(self._path):
+        async for page in self._kube.pages(self._path, **self._query):
             version = page["metadata"]["resourceVersion"]
             for item in page.get("items") or ():
                 if (row := self._row_of(item)) is not None:

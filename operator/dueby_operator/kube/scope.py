@@ -15,9 +15,12 @@ from dueby_operator.cluster.nodes import PodRow
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.job_list import JobList, ReadJobs
+from dueby_operator.kube.read_list import parse_list
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.nodes import ResourceQuota
 from dueby_operator.settings import EVERYWHERE, OperatorSettings
 
 log = logging.getLogger(__name__)
@@ -30,9 +33,9 @@ class NamespacedObjects:
 
     jobs: Sequence[JobSnapshot] = ()
     """InferenceJobs."""
-    batch: Sequence[Document] = ()
+    batch: Sequence[BatchJob] = ()
     """Kubernetes' Jobs of their steps and workers."""
-    quotas: Sequence[Document] = ()
+    quotas: Sequence[ResourceQuota] = ()
     """ResourceQuotas."""
     rows: Sequence[PodRow] = ()
     """Of all pods that count."""
@@ -101,7 +104,7 @@ class Scope:
             return NamespacedObjects(rows=rows)
         jobs, batch, quotas = await asyncio.gather(
             self._jobs[namespace].read(read_jobs),
-            self._kube.list(paths.batch_path(namespace), labelSelector=names.JOB),
-            self._kube.list(paths.core_path("resourcequotas", namespace)),
+            parse_list(self._kube, paths.batch_path(namespace), BatchJob, labelSelector=names.JOB),
+            parse_list(self._kube, paths.core_path("resourcequotas", namespace), ResourceQuota),
         )
         return NamespacedObjects(jobs=jobs, batch=batch, quotas=quotas, rows=rows)

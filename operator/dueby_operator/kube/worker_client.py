@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import aiohttp
 
 from dueby_operator.jobs.pod_templates import PORT
+from dueby_operator.kube.bodies import read_body
 from dueby_operator.objects.pods import Pod
 
 # A pass of the loop waits for the slowest worker, so no worker may hold it up for longer.
@@ -18,7 +19,6 @@ TIMEOUT_S = 3.0
 AT_ONCE = 64
 # The longest answers: progress is a kilobyte, and the parts of the largest sinks are twenty thousand runs.
 MAX_BYTES: Mapping[str, int] = {"/progress": 2**14, "/parts": 2**20}
-CHUNK = 2**16
 Ask = Callable[[Pod, str], Awaitable[bytes | None]]
 """Returns a page of a worker's pod; None while it doesn't answer."""
 
@@ -37,7 +37,7 @@ class WorkerClient:
             url = self._url(pod.status.pod_ip, page)
             async with self._connection().get(url, allow_redirects=False) as answer:
                 is_plain = answer.headers.get("Content-Encoding", "identity") == "identity"
-                return await _read(answer.content, MAX_BYTES[page]) if answer.status == 200 and is_plain else None
+                return await read_body(answer.content, MAX_BYTES[page]) if answer.status == 200 and is_plain else None
         except (OSError, aiohttp.ClientError, TimeoutError, ValueError):
             return None
 
@@ -63,13 +63,3 @@ class WorkerClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
-
-
-async def _read(content: aiohttp.StreamReader, limit: int) -> bytes | None:
-    """Return the whole body; None if it is longer than the limit."""
-    body = bytearray()
-    async for chunk in content.iter_chunked(CHUNK):
-        body += chunk
-        if len(body) > limit:
-            return None
-    return bytes(body)

@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dueby_api.errors import Transient
+from dueby_operator import loop as loop_module
 from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.kube.lease import LeaseLost, LeaseTimes
 from dueby_operator.loop import STUCK_S, Claim, ControlLoop, Stuck, claim
 from dueby_operator.model.devices import Devices
+from dueby_operator.pace import Pace
 from support.api import Open
 from support.decisions import SETTINGS, cluster
 from support.outage_server import LEASE_PATH, OutageServer, outage_server
@@ -133,6 +135,37 @@ def test_a_bug_costs_a_pass_and_its_traceback_is_logged(caplog: pytest.LogCaptur
     (record,) = caplog.records
     assert record.exc_info
     assert "KeyError" in record.getMessage()
+
+
+def passes_while_something_always_happens(*, cpu_s: float) -> int:
+    """How many passes of this cost there are before the clock moves on."""
+    clock, used_s, done = Clock(), [0.0], [0]
+    loop = resting(clock)
+
+    class Busy(Passes):
+        async def reconcile(self) -> float:
+            done[0] += 1
+            used_s[0] += cpu_s
+            loop.wake.set()
+            return 2.0
+
+    async def go() -> None:
+        pace = Pace(clock_s=clock, cpu_s=lambda: used_s[0])
+        task = asyncio.create_task(loop.repeat(Busy(), pace=pace))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(go())
+    return done[0]
+
+
+def test_passes_that_cost_much_leave_the_processor_a_rest_even_if_something_always_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop_module, "DEBOUNCE_S", 0.0)
+    assert passes_while_something_always_happens(cpu_s=4.0) == 1
+    assert passes_while_something_always_happens(cpu_s=0.0) > 5
 
 
 def test_the_calendars_page_shows_what_a_pass_has_left() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from dueby_operator import paths
+from dueby_operator.jobs import names
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.settings import OperatorSettings
 from dueby_operator.tables import Tables
@@ -24,18 +25,21 @@ def event(kind: str, found: dict[str, Any]) -> str:
     return json.dumps({"type": kind, "object": found})
 
 
-def wakes(*events: str) -> int:
-    """How often these events wake the loop, after a list that has a job of its own."""
+def wakes(*events: str, path: str = paths.jobs_path(), label: str | None = None) -> int:
+    """How often these events of a path wake the loop, after a list that has a job of its own.
+
+    The loop must ask for the objects with this label.
+    """
     woken: list[None] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        is_ours = request.path == paths.jobs_path()
+        is_ours = request.path == path and request.query.get("labelSelector") == label
         if "watch" not in request.query:
             found = {"metadata": {"resourceVersion": "1"}, "items": [job("old")] if is_ours else []}
             return web.json_response(text=json.dumps(found).replace('"@"', DEEP))
         response = web.StreamResponse()
         await response.prepare(request)
-        for text in (*events, event("ADDED", job("last", generation=99))) if is_ours else ():
+        for text in (*events, event("ADDED", job("last", generation=99, resourceVersion="99"))) if is_ours else ():
             await response.write(text.replace('"@"', DEEP).encode() + b"\n")
         await asyncio.sleep(3600)
         return response
@@ -47,7 +51,7 @@ def wakes(*events: str) -> int:
             tasks = [asyncio.create_task(table.run()) for table in tables]
             try:
                 async with asyncio.timeout(20):
-                    while (99, None) not in [row for table in tables for row in await table.rows()]:
+                    while not {(99, None), "99"} & {row for table in tables for row in await table.rows()}:
                         await asyncio.sleep(0.01)
             finally:
                 for task in tasks:
@@ -63,3 +67,10 @@ def test_a_job_that_comes_is_edited_or_goes_wakes_the_loop_and_a_status_does_not
     assert wakes(event("MODIFIED", job("old"))) == 0
     assert wakes(event("MODIFIED", job("old", generation=2))) == 1
     assert wakes(event("MODIFIED", job("old", deletionTimestamp="now")), event("DELETED", job("old"))) == 2
+
+
+def test_each_change_of_a_labelled_job_of_kubernetes_does_and_no_other_is_asked_for() -> None:
+    batch = paths.batch_path()
+    assert wakes(event("ADDED", job("new")), path=batch, label=names.JOB) == 1
+    assert wakes(event("MODIFIED", job("old", resourceVersion="8")), path=batch, label=names.JOB) == 1
+    assert wakes(event("DELETED", job("old")), path=batch, label=names.JOB) == 1

@@ -5,6 +5,7 @@ import copy
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from dueby_operator import paths
 from dueby_operator.jobs import names
@@ -58,6 +59,33 @@ def test_jobs_and_pods_with_the_operators_labels_count_only_if_the_job_owns_them
 
     asyncio.run(look())
     assert names.JOB in store.objects[paths.batch_path("team", "planted")]["metadata"]["labels"]
+
+
+def test_while_kueue_is_away_a_job_in_a_queue_is_left_alone_and_the_others_are_served(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class WithoutKueue(Store):
+        async def answer(self, request: web.Request) -> web.StreamResponse:
+            if "kueue" in request.path:
+                return web.json_response({"message": "conversion webhook failed"}, status=500)
+            return await super().answer(request)
+
+    store = WithoutKueue()
+    queued = synthetic("queued")
+    queued["spec"]["queueName"] = "night"
+    for job in (synthetic("a"), queued):
+        store.add(paths.jobs_path("team", job["metadata"]["name"]), job)
+
+    async def look() -> None:
+        async with reconciler(store, Clock(), {}) as loop:
+            for _ in range(2):
+                await loop.reconcile()
+
+    asyncio.run(look())
+    told = {path for path, found in store.objects.items() if "/inferencejobs/" in path and "status" in found}
+    assert told == {paths.jobs_path("team", "a")}
+    (line,) = [text for text in caplog.messages if "queue" in text]
+    assert line.startswith("jobs in queues are left alone: the LocalQueue night can't be read")
 
 
 def test_a_job_with_a_field_of_a_newer_definition_is_left_alone_until_the_field_is_known(

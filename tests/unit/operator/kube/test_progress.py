@@ -9,8 +9,11 @@ import pytest
 from aiohttp import web
 
 from dueby_api.parts import MAX_RUNS, NONE, Parts, all_parts, parts_of_runs
+from dueby_operator.jobs import names
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 from support.api import served
 from support.decisions import NOW, Document, Started, infj, look, pod_of, started
@@ -25,6 +28,7 @@ def observe(
     *,
     asked: Counter[str] | None = None,
     more: Sequence[Document] = (),
+    more_jobs: Sequence[BatchJob] = (),
 ) -> JobSnapshot:
     """The job as it is observed while each of its pods, and `more`, answers with these pages."""
     (create,) = begun.look.created
@@ -43,7 +47,7 @@ def observe(
         async with served(answer) as kube:
             observer = JobObserver(kube, ask=ask)
             seen = begun.job(pods=[*begun.pods, *more])
-            batch = {seen.uid: [worker_job.job for worker_job in begun.worker_jobs]}
+            batch = {seen.uid: [*(worker_job.job for worker_job in begun.worker_jobs), *more_jobs]}
             (found,), _ = await observer.observe([seen], batch, {seen.uid: seen.pods}, now_us=NOW)
             return found
 
@@ -112,3 +116,42 @@ def test_steps_say_which_store_they_wait_for_and_are_believed_as_far_as_it_makes
         silent = observe(BEGUN, {"/progress": page}, more=[pod])
         assert not silent.step_waits
         assert not silent.fault
+
+
+def test_no_more_workers_are_believed_than_a_job_can_have_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    (there,) = BEGUN.worker_jobs
+    forged = [
+        there.job.replace(metadata=there.job.metadata.replace(name=f"forged-{number}", uid=f"forged-{number}"))
+        for number in range(5)
+    ]
+    monkeypatch.setattr("dueby_operator.kube.progress.MAX_WORKERS", 2 * len(there.assignments))
+    found = observe(BEGUN, {"/progress": PROGRESS}, more_jobs=forged)
+    assert [worker_job.name for worker_job in found.worker_jobs] == [there.name, "forged-0"]
+    assert [job.name for job in found.without_config] == [f"forged-{number}" for number in range(1, 5)]
+
+
+def test_a_silent_pod_that_measures_for_everybody_is_asked_less_and_less_often() -> None:
+    (create,) = look(infj()).created
+    pod = parse(Pod, {**pod_of(create), "spec": {}})
+    pod = pod.replace(metadata=pod.metadata.replace(labels={names.STEP: names.PROFILE}))
+    now_s = [0.0]
+    asked: list[str] = []
+
+    async def ask(pod: Pod, page: str) -> bytes | None:
+        asked.append(page)
+        now_s[0] += 3.0
+        return None
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({})
+
+    async def run() -> None:
+        async with served(answer) as kube:
+            observer = JobObserver(kube, ask=ask, clock_s=lambda: now_s[0])
+            for _ in range(20):
+                await observer.observe([], {}, {}, others=[pod], now_us=NOW)
+                await observer.ask_profiling([pod])
+                now_s[0] += 2.0
+
+    asyncio.run(run())
+    assert 2 < len(asked) <= 5

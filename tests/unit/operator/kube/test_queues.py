@@ -8,6 +8,7 @@ from aiohttp import web
 
 from dueby_api.errors import Invalid
 from dueby_operator import paths
+from dueby_operator.cluster.queues import Queue
 from dueby_operator.kube.queues import GROUP_PATH, read_queues
 from support.api import served
 
@@ -40,6 +41,7 @@ THERE: dict[str, Any] = {
     f"{API}/namespaces/team/localqueues/forbidden": 403,
     f"{API}/namespaces/team/localqueues/wrong": 422,
 }
+KEPT = Queue(name="kept", groups=())
 ODD = ("lots", "flavorless", "number", "up", "way", "nowhere", "forbidden", "wrong", "absent", "a/b")
 
 
@@ -56,7 +58,7 @@ def test_an_odd_queue_is_left_out_and_the_others_are_read() -> None:
     async def read() -> None:
         async with served(answer) as kube:
             named = [("team", name) for name in (*ODD, "night", "night")]
-            found = await read_queues(kube, named)
+            found = (await read_queues(kube, named)).found
             assert list(found) == [("team", "night")]
             ((flavor,),) = found["team", "night"].groups
             assert (flavor.quota, flavor.node_labels) == ({"cpu": 40.0}, {"zone": "a"})
@@ -78,11 +80,43 @@ def test_a_queue_is_read_with_all_cluster_queues_of_its_cohort() -> None:
 
     async def read() -> None:
         async with served(answer) as kube:
-            found = await read_queues(kube, [("team", "night")])
+            found = (await read_queues(kube, [("team", "night")])).found
             ((flavor,),) = found["team", "night"].groups
             assert (flavor.quota, flavor.shared) == ({"cpu": 10.0}, {"cpu": 10.0})
 
     asyncio.run(read())
+
+
+def test_a_queue_that_the_server_fails_to_show_is_as_it_was_before_or_unknown_and_the_others_are_read() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith(("localqueues/kept", "localqueues/other")):
+            return web.json_response({"message": "conversion webhook failed"}, status=500)
+        return web.json_response(THERE[request.path])
+
+    async def read() -> None:
+        async with served(answer) as kube:
+            named = [("team", name) for name in ("kept", "night", "other")]
+            queues = await read_queues(kube, named, before={("team", "kept"): KEPT})
+            assert set(queues.found) == {("team", "kept"), ("team", "night")}
+            assert queues.found["team", "kept"] is KEPT
+            ((key, why),) = queues.unknown.items()
+            assert key == ("team", "other")
+            assert "conversion webhook failed" in why
+
+    asyncio.run(read())
+
+
+def test_a_webhook_that_hangs_is_not_waited_for() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        await asyncio.sleep(3600)
+        return web.json_response({})
+
+    async def read() -> None:
+        async with served(answer) as kube:
+            queues = await read_queues(kube, [("team", "night"), ("team", "other")], wait_s=0.1)
+            assert (len(queues.found), len(queues.unknown)) == (0, 2)
+
+    asyncio.run(asyncio.wait_for(read(), 60))
 
 
 def test_a_name_is_one_segment_of_a_path() -> None:

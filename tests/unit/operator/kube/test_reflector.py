@@ -1,13 +1,17 @@
 """A table kept by a watch: what comes, changes and goes, and what happens when the watch breaks."""
 
 import asyncio
+import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from dueby_api.errors import Transient
-from dueby_operator.kube.reflector import Reflector
+from dueby_operator.kube import client
+from dueby_operator.kube.reflector import RELIST_S, Reflector
 from support.api import Answers, served
 
 
@@ -202,3 +206,68 @@ def test_a_watch_that_breaks_is_taken_up_where_it_was_and_the_table_is_withheld_
     asyncio.run(asyncio.wait_for(go(), 60))
     assert answers.asked.count("list") == 1
     assert "watch from 11" in answers.asked
+
+
+def test_an_object_of_many_megabytes_takes_part_in_the_table() -> None:
+    large = {**item("large", 2, "11"), "args": "<" * 1_450_000}
+    lines = json.dumps(event("ADDED", large)).replace("<", "\\u003c")
+    assert len(lines) > 8 * 2**20
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            return web.json_response(listed(version="10"))
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(lines.encode() + b"\n")
+        await asyncio.sleep(3600)
+        return response
+
+    assert asyncio.run(first_row(answer)) == [2]
+
+
+async def first_row(answer: Callable[[web.Request], Any], clock_s: Callable[[], float] = time.monotonic) -> list[int]:
+    """The table once there is a row in it."""
+    there = asyncio.Event()
+    async with served(answer) as kube:
+        reflector = Reflector(
+            kube, "/things", reduce=value_of, changed=lambda *_: there.set(), clock_s=clock_s, wait_s=0.2
+        )
+        task = asyncio.create_task(reflector.run())
+        try:
+            await asyncio.wait_for(there.wait(), 60)
+            return await reflector.rows()
+        finally:
+            task.cancel()
+
+
+def test_after_a_line_that_is_too_long_the_watch_goes_on_and_the_next_one_begins_with_a_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "OBJECT_BYTES", 1000)
+    long = {**item("b", 7, "12"), "args": "a" * 1000}
+    answers = Answers(
+        lists=[listed(item("b", 2), version="10"), listed(item("b", 5), version="50")],
+        watches=[[event("MODIFIED", long), event("ADDED", item("a", 1, "13"))]],
+    )
+    found, changes = asyncio.run(keep(answers, until=4))
+    assert changes[:2] == [(None, 2), (None, 1)]
+    assert found == [5]
+    assert answers.asked == ["list", "watch from 10", "list", "watch from 50"]
+
+
+def test_a_watch_that_breaks_as_soon_as_it_has_begun_ends_in_a_list() -> None:
+    now_s = [0.0]
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        now_s[0] += RELIST_S + 1
+        asked.append("watch" if "watch" in request.query else "list")
+        if "watch" not in request.query:
+            return web.json_response(listed(*[item("a", 1)] * (asked.count("list") - 1), version="10"))
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"nothing of JSON\n")
+        return response
+
+    assert asyncio.run(first_row(answer, lambda: now_s[0])) == [1]
+    assert asked[:3] == ["list", "watch", "list"]

@@ -80,7 +80,7 @@ def read(
 
 
 def names_of(found: NamespacedObjects) -> set[str]:
-    listed = {str(each["metadata"]["name"]) for each in (*found.batch, *found.quotas)}
+    listed = {each.name for each in found.batch} | {each.metadata.name for each in found.quotas}
     pods = {row.ours.name for row in found.rows if row.ours}
     return listed | pods | {job.name for job in found.jobs}
 
