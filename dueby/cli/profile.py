@@ -17,7 +17,7 @@ from dueby.cli.console import people_console
 from dueby.cli.profile_table import print_profile
 from dueby.cli.progress_bar import show_progress
 from dueby.inputs.files import folder_name, require_folder, write_profile
-from dueby_api.classifiers import is_onnx
+from dueby_api.classifiers import PYTHON, is_onnx
 from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weights",
-        default="none",
-        help="weights as in a job's manifest (default: none, which are random ones: weights don't change the times)",
+        help="weights as in a job's manifest (default: none, which are random ones, because weights don't change the "
+        "times; of a python/MODULE:FUNCTION model DEFAULT, those that the function makes)",
     )
     add_subject_arguments(parser)
     parser.add_argument(
@@ -191,11 +191,16 @@ def measure_memory(model: Model, folder: Path, *, classes: Sequence[str] = ()) -
     return path
 
 
+def weights_for(name: str) -> str:
+    """Return the weights with which a model is measured if nobody names any."""
+    return "DEFAULT" if name.startswith(PYTHON) else "none"
+
+
 def _model(arguments: argparse.Namespace) -> Model:
     """Return the model as a job names it; raise Invalid if no job could."""
     options = {
         "name": arguments.model,
-        "weights": arguments.weights,
+        "weights": weights_for(arguments.model) if arguments.weights is None else arguments.weights,
         "imageSize": arguments.image_size,
         "precision": arguments.precision,
         "engine": arguments.engine,

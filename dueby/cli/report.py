@@ -88,8 +88,8 @@ def gather(store: Store, name: str) -> Report:
     parts = find_parts(store.list_names())
     # If the run began with an empty sink and no image failed, no part has a row with an error.
     is_clean = record.failed == 0 and not record.inherited
-    failed = () if is_clean else read_failed(parts, store.read, most=_MAX_FAILED)
-    rows = () if record.synthetic else read_classified(parts, store.read, count=_MAX_PHOTOS)
+    failed = () if is_clean else read_failed(parts, store, most=_MAX_FAILED)
+    rows = () if record.synthetic else read_classified(parts, store, count=_MAX_PHOTOS)
     return Report(sink=store.uri, run=record, parts=len(parts), failed=failed, photos=load_photos(rows, store))
 
 

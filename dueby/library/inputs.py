@@ -1,7 +1,7 @@
 """What callers give to the library's functions: jobs, paths, and somebody to tell how it goes."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from typing import TypeAlias
@@ -26,12 +26,23 @@ def manifest_of(job: AnyJob) -> Manifest:
         return Manifest(job=job, file=_NO_FILE, origin=_NO_FILE, document=job.document())
     if isinstance(job, Mapping):
         return Manifest(job=parse_job(job), file=_NO_FILE, origin=_NO_FILE, document=job)
-    return read_manifest(os.fspath(job))
+    return read_manifest(path_of(job, field="job", kinds="a manifest's path, its content or an InferenceJob"))
+
+
+def path_of(path: AnyPath, *, field: str, kinds: str = "a path") -> str:
+    """Return the path as text. Raise Invalid, which blames `field` and says what it may be, if it isn't a path."""
+    # Bytes may be a path for Python, but no URI.
+    found = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(found, str):
+        raise Invalid(field, f"must be {kinds}, but is of type {type(path).__name__}")
+    return found
 
 
 def paths_of(paths: AnyPath | Sequence[AnyPath]) -> list[str]:
-    """Return the paths, of which there may be one."""
-    return [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    """Return the paths of profiles, of which there may be one. Raise Invalid if one isn't a path."""
+    if isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable):
+        paths = [paths]
+    return [path_of(path, field="profiles", kinds="a path or a sequence of paths") for path in paths]
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from operator import index
 
 from dueby.inputs.places import require_places
 from dueby.library.inputs import AnyJob, AnyPath, manifest_of, paths_of
 from dueby.library.pages import WithPage, with_page
 from dueby.planned_calendar import calendar_of, shown_plan
 from dueby.planning import devices_of, plan_job
+from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
 from dueby_api.plan import PlanAnswer
@@ -33,10 +35,37 @@ def plan(job: AnyJob, *, profiles: AnyPath | Sequence[AnyPath] = (), pool: Mappi
     """
     parsed = manifest_of(job).job
     require_places(parsed.spec)
-    known, counts = devices_of(parsed, paths=paths_of(profiles), counts=dict(pool or {}))
+    known, counts = devices_of(parsed, paths=paths_of(profiles), counts=_counts_of(pool))
     now_us = time.time_ns() // 1000
     answer = plan_answer(plan_job(parsed, known, counts, now_us=now_us))
     return with_page(Plan, answer, lambda: _page(parsed, known, counts, now_us=now_us))
+
+
+def _counts_of(pool: Mapping[str, int] | None) -> dict[str, int]:
+    """Return the number of devices by class; empty if there is no pool. Raise Invalid if a number is wrong."""
+    if pool is None:
+        return {}
+    if not isinstance(pool, Mapping):
+        raise Invalid("pool", f"must be a mapping of device classes to numbers, but is of type {type(pool).__name__}")
+    return {_class_of(name): _count_of(name, count) for name, count in pool.items()}
+
+
+def _class_of(name: object) -> str:
+    if not isinstance(name, str):
+        raise Invalid("pool", f"{name!r} is not the name of a device class")
+    return name
+
+
+def _count_of(name: str, count: object) -> int:
+    """Return the number as an int of Python's. It may be one of NumPy's, which JSON and the planner don't take."""
+    try:
+        # True has an index, but means something else.
+        found = -1 if isinstance(count, bool) else index(count)  # type: ignore[arg-type]
+    except TypeError:
+        found = -1
+    if found < 0:
+        raise Invalid("pool", f"{name}: must be an integer of at least 0, but is {count!r}")
+    return found
 
 
 def _page(job: InferenceJob, profiles: list[GPUProfile], counts: Mapping[str, int], *, now_us: int) -> str:

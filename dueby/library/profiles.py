@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dueby.inputs.files import profile_home
-from dueby.library.inputs import AnyPath, Tell, Told, needing
+from dueby.library.inputs import AnyPath, Tell, Told, needing, path_of
 from dueby.library.pages import Section, framed, render_sections
 from dueby_api.engines import Precision
 from dueby_api.gpu_profile import GPUProfile
@@ -32,7 +32,7 @@ def profile(
     model: str = "efficientnet_b0",
     *,
     folder: AnyPath | None = None,
-    weights: str = "none",
+    weights: str | None = None,
     image_size: int = 224,
     precision: Precision = "fp32",
     engine: str = "auto",
@@ -43,27 +43,29 @@ def profile(
 ) -> Profiles:
     """Measure this machine with the model, write a profile for each of its device classes, and return them.
 
-    `folder` is where they are written, by default where `dueby.plan` and `dueby.run` look for them. `image_size` is in
-    pixels. `photos` is a URI of photos, as a job's source names them, on which another precision than fp32 is compared
-    with fp32; it needs weights. `classes` are the device classes to measure, such as cpu-1, by default all of them. It
-    takes up to 3 minutes, or with `quick` 45 s, and the machine should do nothing else meanwhile. `tell` is called with
-    each line that the command shows. Raise Invalid if there is no such model or nothing to measure with.
+    `folder` is where they are written, by default where `dueby.plan` and `dueby.run` look for them. `weights` are named
+    as in a job, by default "none", which are random ones, because weights don't change the times; of a
+    python/MODULE:FUNCTION model they are "DEFAULT", those that the function makes. `image_size` is in pixels. `photos`
+    is a URI of photos, as a job's source names them, on which another precision than fp32 is compared with fp32; it
+    needs weights. `classes` are the device classes to measure, such as cpu-1, by default all of them. It takes up to 3
+    minutes, or with `quick` 45 s, and the machine should do nothing else meanwhile. `tell` is called with each line
+    that the command shows. Raise Invalid if there is no such model or nothing to measure with.
 
         dueby.profile("resnet50", quick=True, tell=print)
     """
     with needing("profile", "profiler"):
         from dueby.cli.console import plain_console
-        from dueby.cli.profile import measure, named_photos
+        from dueby.cli.profile import measure, named_photos, weights_for
 
         options = {
             "name": model,
-            "weights": weights,
+            "weights": weights_for(model) if weights is None else weights,
             "imageSize": image_size,
             "precision": precision,
             "engine": engine,
         }
         subject = validate(Model, options, origin="the model")
-        home = profile_home() if folder is None else Path(folder)
+        home = profile_home() if folder is None else Path(path_of(folder, field="folder"))
         source = named_photos(photos, subject)
         console = plain_console(Told(tell))
         return Profiles(measure(subject, home, quick=quick, classes=classes, source=source, console=console))

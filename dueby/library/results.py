@@ -1,11 +1,10 @@
 """`dueby.read`: the rows in a job's sink, whether the job is done or not."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dueby.library.inputs import AnyPath, needing
+from dueby.library.inputs import AnyPath, needing, path_of
 from dueby.library.pages import Section, framed, render_sections
 from dueby_api.errors import Invalid
 from dueby_api.words import counted, faults
@@ -81,12 +80,12 @@ def read(sink: AnyPath) -> Results:
         from dueby_worker.output.sink import read_sink_manifest
         from dueby_worker.storage.stores import open_store
 
-    store = open_store(os.fspath(sink), field="sink")
+    store = open_store(path_of(sink, field="sink"), field="sink")
     manifest = read_sink_manifest(store)
     parts = _parts(store, manifest.grid if manifest else None)
     if not parts:
         raise Invalid("sink", f"{store.uri} has no results (yet); give the job's sink.uri")
-    rows, errors = split_errors(read_table(parts, store.read))
+    rows, errors = split_errors(read_table(parts, store))
     return Results(sink=store.uri, rows=rows, errors=errors, images=manifest.images if manifest else None)
 
 

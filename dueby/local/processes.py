@@ -133,7 +133,8 @@ class Processes:
         """Return the error to raise when workers are lost again and again."""
         lost = [p for p in self.started if p.state == "lost"]
         last = lost[-1]
-        words = last.log_tail()
+        said = last.last_words(StepError)
+        words = (said.sentence if said else "") or last.log_tail()
         if last.process.returncode == EXIT_TRY_AGAIN:
             return Transient(f"worker {last.assignment.worker} gave up: {words}")
         code = last.process.returncode

@@ -1,20 +1,25 @@
 """The result rows that a report shows: some classified photos from all over the index, and the images that failed.
 
 Parts are read as any reader of a folder of Parquet reads them, so a report can be made of another version's sink too.
-The footer of a part says whether it has any errors; the columns of a part without errors are never decoded.
+The footer of a part says whether it has any errors; the columns of a part without errors are never decoded. A part that
+is damaged raises Invalid.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from dueby_worker.output.damaged_parts import read_part
+from dueby_worker.storage.store import Store
 
 _PART = re.compile(r"part-(\d{12})-(\d{12})\.parquet")
 # Where the file of a part of probabilities has its labels, as JSON.
@@ -58,7 +63,6 @@ class FailedImage:
 # No rows, and the column that older parts lack.
 _NO_WARNINGS = pa.table({"warning": pa.array([], type=pa.string())})
 
-Read = Callable[[str], bytes]
 Table: TypeAlias = pa.Table
 
 
@@ -85,30 +89,30 @@ def spread(parts: Sequence[Part], count: int) -> dict[Part, list[int]]:
     return chosen
 
 
-def read_classified(parts: Sequence[Part], read: Read, *, count: int) -> tuple[Classified, ...]:
+def read_classified(parts: Sequence[Part], sink: Store, *, count: int) -> tuple[Classified, ...]:
     """Return about `count` rows without an error; for a row with an error, the next one of its part is taken."""
     chosen = spread(parts, count)
     with ThreadPoolExecutor(_READERS) as pool:
-        picked = pool.map(lambda part: _pick(read(part.name), chosen[part]), chosen)
+        picked = pool.map(lambda part: read_part(sink, part.name, partial(_pick, indices=chosen[part])), chosen)
         return tuple(row for rows in picked for row in rows)
 
 
-def read_failed(parts: Sequence[Part], read: Read, *, most: int) -> tuple[FailedImage, ...]:
+def read_failed(parts: Sequence[Part], sink: Store, *, most: int) -> tuple[FailedImage, ...]:
     """Return the first failed images, by index; parts after those that hold enough are not read."""
     found: list[FailedImage] = []
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(parts), _READERS):
-            for failures in pool.map(lambda part: _errors(read(part.name)), parts[start : start + _READERS]):
+            for failures in pool.map(lambda part: read_part(sink, part.name, _errors), parts[start : start + _READERS]):
                 found += failures
             if len(found) >= most:
                 break
     return tuple(found[:most])
 
 
-def read_table(parts: Sequence[Part], read: Read) -> Table:
+def read_table(parts: Sequence[Part], sink: Store) -> Table:
     """Return all rows of the parts, in the order of the parts."""
     with ThreadPoolExecutor(_READERS) as pool:
-        tables = list(pool.map(lambda part: pq.read_table(pa.BufferReader(read(part.name))), parts))
+        tables = list(pool.map(lambda part: read_part(sink, part.name, _table), parts))
     # A part's metadata say how it was made; the engine may differ from part to part, and tables with it. The labels of
     # probabilities are the same in all. Parts of an older DueBy have no warnings.
     plain = [table.replace_schema_metadata(_labels_in(table.schema)) for table in tables]
@@ -120,6 +124,10 @@ def split_errors(table: Table) -> tuple[Table, Table]:
     has_error = pc.is_valid(table["error"])
     failed = table.filter(has_error).select(["index", "uri", "error"])
     return table.filter(pc.invert(has_error)).drop_columns(["error"]), failed
+
+
+def _table(data: bytes) -> Table:
+    return pq.read_table(pa.BufferReader(data))
 
 
 def _pick(data: bytes, indices: Sequence[int]) -> list[Classified]:

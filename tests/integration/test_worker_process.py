@@ -145,7 +145,7 @@ def test_a_worker_with_other_weights_than_were_indexed_refuses_to_run(new_job: A
 
 def test_a_worker_without_an_index_says_what_to_do(new_job: Any, tmp_path: Path) -> None:
     photos = {"uri": str(make_photos(tmp_path / "photos", 32))}
-    with pytest.raises(Invalid, match="run the index step first"):
+    with pytest.raises(Invalid, match="has no index: it was emptied while the job ran; delete what is left of it"):
         new_job(images=32, source=photos).work_here()
 
 

@@ -69,7 +69,9 @@ def build_index(
         if found is not None:
             return _rename(found, source, limit, digest=frozen.digest)
         for number in range(frozen.chunks):
-            sink.create(chunk_path(frozen.digest, number), frozen.chunk(number).read_bytes())
+            # One of the same images has the same path. What is there may be damaged, and the reason to overwrite.
+            put = sink.replace if replace else sink.create
+            put(chunk_path(frozen.digest, number), frozen.chunk(number).read_bytes())
         chosen = choose(frozen.images, seed=frozen.digest)
         if source.parquet is not None:
             chosen = neighbours(chosen, frozen.rows, images_in_all=frozen.images)

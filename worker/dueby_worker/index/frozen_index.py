@@ -37,6 +37,8 @@ ROWS = 65_536
 FORMAT = 1
 # Enough of a digest to name a folder.
 _DIGITS = 16
+# What to do about an index that can't be used.
+_ADVICE = "use another sink, or set sink.ifExists: Overwrite"
 
 
 class IndexSummary(Spec, frozen=True, kw_only=True):
@@ -116,16 +118,24 @@ class Index:
     def _table(self, number: int) -> pa.Table:
         if number not in self._chunks:
             self._chunks.clear()
-            self._chunks[number] = pq.ParquetFile(io.BytesIO(self._chunk(number))).read()
+            self._chunks[number] = self._read_chunk(chunk_path(self.digest, number))
         return self._chunks[number]
 
-    def _chunk(self, number: int) -> bytes:
-        path = chunk_path(self.digest, number)
+    def _read_chunk(self, path: str) -> pa.Table:
+        """Return the rows of a file. Raise Invalid if it is damaged or gone, Transient if it can't be read now."""
+        uri = self.store.uri_of(path)
         try:
-            return self.store.read(path)
-        # The file was there before index.json was, so the store is at fault and not the file.
+            data = self.store.read(path)
         except Unavailable as error:
-            raise Transient(f"{self.store.uri_of(path)}, a file of the index, can't be read: {error}") from error
+            # The file was there before index.json was: it is missed only if the store is there, and shows that.
+            if isinstance(error, NotFound) and self.store.exists(DOCUMENT):
+                raise Invalid(self.store.field, f"{uri}, a file of the index, is gone; {_ADVICE}") from None
+            raise Transient(f"{uri}, a file of the index, can't be read: {error}") from error
+        try:
+            return pq.ParquetFile(io.BytesIO(data)).read()
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise Invalid(self.store.field, f"{uri}, a file of the index, is damaged ({reason}); {_ADVICE}") from None
 
 
 def find_index(sink: Store) -> Index | None:
@@ -137,16 +147,18 @@ def find_index(sink: Store) -> Index | None:
     try:
         content = json.loads(text)
     except ValueError:
-        raise Invalid(
-            sink.field, f"{sink.uri_of(DOCUMENT)} is not JSON; use another sink, or set sink.ifExists: Overwrite"
-        ) from None
+        raise Invalid(sink.field, f"{sink.uri_of(DOCUMENT)} is not JSON; {_ADVICE}") from None
     return Index(store=sink, document=validate(IndexDocument, content, origin=sink.uri_of(DOCUMENT)))
 
 
 def open_index(sink: Store) -> Index:
     """Return the sink's index. Raise Invalid if it has none."""
     if (index := find_index(sink)) is None:
-        raise Invalid(sink.field, f"{sink.uri} has no index; run the index step first")
+        raise Invalid(
+            sink.field,
+            f"{sink.uri} has no index: it was emptied while the job ran; delete what is left of it, or set "
+            "sink.ifExists: Overwrite, and run the job again",
+        )
     return index
 
 

@@ -27,6 +27,11 @@ _ALLOW = "if you trust who wrote the list, set source.manifest.anyHost: true"
 # How many characters of a row a message shows.
 _SHOWN = 200
 _PARQUET_MAGIC = b"PAR1"
+# All of these, and binary of a fixed size, can be cast to text.
+_TEXTS = (
+    *(pa.string(), pa.large_string(), pa.string_view()),
+    *(pa.binary(), pa.large_binary(), pa.binary_view(), pa.null()),
+)
 # How many columns a message lists.
 _SHOWN_COLUMNS = 10
 
@@ -107,6 +112,9 @@ def _read_parquet(copy: Path) -> Iterator[tuple[str, str]]:
             schema = file.schema_arrow
             if COLUMN not in schema.names:
                 raise Invalid(FIELD, _no_column(schema.names))
+            kind = schema.types[schema.names.index(COLUMN)]
+            if not _is_text(kind):
+                raise Invalid(FIELD, f"its column `{COLUMN}` is of type {kind}, and URIs are text: write it as string")
             row = 0
             for batch in file.iter_batches(columns=[COLUMN]):
                 for name in batch.column(0).cast(pa.string()).to_pylist():
@@ -116,6 +124,13 @@ def _read_parquet(copy: Path) -> Iterator[tuple[str, str]]:
                     yield f"row {row}", name
     except (pa.ArrowException, OSError) as error:
         raise Invalid(FIELD, f"can't be read as Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Return whether the values may be text; bytes may be, and nulls have a message of their own."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return kind in _TEXTS or pa.types.is_fixed_size_binary(kind)
 
 
 def _no_column(columns: list[str]) -> str:

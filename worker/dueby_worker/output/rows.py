@@ -227,8 +227,8 @@ def _metadata(origin: Origin) -> dict[str, str]:
     return {_PREFIX + name: value for name, value in facts.items()}
 
 
-def _origin(metadata: Mapping[bytes, bytes]) -> Origin:
-    facts = {name.decode(): value.decode() for name, value in metadata.items()}
+def _origin(metadata: Mapping[bytes, bytes] | None) -> Origin:
+    facts = {name.decode(): value.decode() for name, value in (metadata or {}).items()}
     return Origin(
         engine=facts[_PREFIX + "engine"],
         precision=facts[_PREFIX + "precision"],

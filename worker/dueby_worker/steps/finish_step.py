@@ -16,6 +16,7 @@ from dueby_api.grid import Grid
 from dueby_api.step_config import FinishConfig
 from dueby_api.step_messages import FinishResult
 from dueby_api.words import counted
+from dueby_worker.output.damaged_parts import read_part
 from dueby_worker.output.part_names import is_part_name, part_name, parts_among
 from dueby_worker.output.rows import PartFooter, read_footer
 from dueby_worker.output.sink import SUCCESS, read_sink_manifest, sweep_sink
@@ -75,10 +76,14 @@ def _require_every_part(names: list[str], grid: Grid, *, sink: str) -> None:
 
 
 def _read_footers(store: Store, grid: Grid) -> list[PartFooter]:
-    """Return the footer of every part, in order."""
+    """Return the footer of every part, in order. Raise Invalid if one is damaged."""
     with ThreadPoolExecutor(_READERS) as threads:
         names = (part_name(grid, part) for part in range(grid.parts))
-        return list(threads.map(lambda name: read_footer(io.BytesIO(store.read(name))), names))
+        return list(threads.map(lambda name: read_part(store, name, _footer_of), names))
+
+
+def _footer_of(data: bytes) -> PartFooter:
+    return read_footer(io.BytesIO(data))
 
 
 def _require_own_rows(footers: Iterable[PartFooter], grid: Grid, manifest: SinkManifest, *, sink: str) -> None:

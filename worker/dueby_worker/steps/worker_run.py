@@ -23,6 +23,7 @@ from dueby_worker.index.frozen_index import Index, resolve_index
 from dueby_worker.models.columns import Columns
 from dueby_worker.models.known_model import note_model
 from dueby_worker.models.loading import LoadedModel, load_model
+from dueby_worker.output.damaged_parts import read_part
 from dueby_worker.output.part_names import part_name
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.quantized import read_quantized
@@ -191,7 +192,7 @@ class WorkerRun:
         return OpenPart(part, first=first, uris=self._index.uris(first, last), columns=self._loaded.columns)
 
     def _open_retry(self, part: int) -> OpenPart | None:
-        rows, origin = decode_rows(self._store.read(part_name(self._config.grid, part)))
+        rows, origin = read_part(self._store, part_name(self._config.grid, part), decode_rows)
         if not rows.errors:
             return None
         return OpenPart.retry(part, rows, engine=origin.engine, columns=self._loaded.columns)

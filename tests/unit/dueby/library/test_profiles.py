@@ -26,3 +26,15 @@ def test_a_notebook_shows_each_profile_as_a_table_and_a_chart() -> None:
 def test_what_no_job_could_ask_for_is_refused(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(Invalid, match=sentence):
         dueby.profile("efficientnet_b0", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({}, "there is no module nowhere"),
+        ({"weights": "none"}, "the model: weights: the function makes the weights, too; leave weights out"),
+    ],
+)
+def test_a_function_is_measured_with_its_own_weights(options: dict[str, str], sentence: str) -> None:
+    with pytest.raises(Invalid, match=sentence):
+        dueby.profile("python/nowhere:make", **options)  # type: ignore[arg-type]

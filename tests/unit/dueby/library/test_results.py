@@ -99,3 +99,16 @@ except dueby.Invalid as error:
 """
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert said.splitlines() == ["4000", "to_pandas: needs pandas; install it with: pip install pandas"]
+
+
+def test_a_part_that_is_damaged_is_named(tmp_path: Path) -> None:
+    part = sorted(write_sink(tmp_path, small_run()).glob("part-*"))[1]
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(Invalid, match=rf"^sink: file://{part} is damaged \(.*\); delete it, and the same job"):
+        dueby.read(tmp_path)
+
+
+@pytest.mark.parametrize("sink", [3, None, b"rows"])
+def test_what_is_no_path_is_refused(sink: object) -> None:
+    with pytest.raises(Invalid, match=r"^sink: must be a path, but is of type (int|NoneType|bytes)$"):
+        dueby.read(sink)  # type: ignore[arg-type]

@@ -10,7 +10,10 @@ import pytest
 from dueby.report.parts import Classified, Part, find_parts, read_classified, read_failed, read_table, spread
 from dueby.report.photos import Photo
 from dueby.report.sections.results import contact_sheet
+from dueby_api.errors import Invalid
 from dueby_worker.output.rows import Origin, Rows, encode_rows
+from dueby_worker.storage.store import Store
+from dueby_worker.storage.stores import open_store
 from support.report import write_sink
 from support.simulation import SampleRun
 
@@ -30,17 +33,13 @@ def test_few_rows_give_few_photos_each_once(images: int, count: int) -> None:
 
 def test_rows_without_a_result_are_listed_and_not_shown(small: SampleRun, tmp_path: Path) -> None:
     sink = write_sink(tmp_path, replace(small, failed={0: "empty", 300: "bomb", 301: "bomb", 3999: "gone"}))
-    parts = find_parts(path.name for path in sink.iterdir())
-
-    def read(name: str) -> bytes:
-        return (sink / name).read_bytes()
-
-    assert [(row.index, row.error) for row in read_failed(parts, read, most=3)] == [
+    parts, store = find_parts(path.name for path in sink.iterdir()), open_store(str(sink))
+    assert [(row.index, row.error) for row in read_failed(parts, store, most=3)] == [
         (0, "empty"),
         (300, "bomb"),
         (301, "bomb"),
     ]
-    shown = [row.index for row in read_classified(parts, read, count=4000)]
+    shown = [row.index for row in read_classified(parts, store, count=4000)]
     assert len(shown) == len(set(shown)) == 3996
     assert shown == sorted(shown)
     assert not {0, 300, 301, 3999} & set(shown)
@@ -50,35 +49,48 @@ ORIGIN = Origin(engine="eager", precision="fp32", device_class="cpu-1", fingerpr
 PARTS = [Part(name="a", first=0, last=2), Part(name="b", first=3, last=5)]
 
 
-def reader(columns: dict[str, np.ndarray]) -> Callable[[str], bytes]:
-    """Read two parts of three images, of which the second has failed."""
-    files = {
-        part.name: encode_rows(
-            Rows(first=part.first, uris=list("xyz"), columns=columns, errors={1: "damaged"}),
-            labels=("cat", "dog", "owl"),
-            origin=replace(ORIGIN, engine=part.name),
-        )
-        for part in PARTS
-    }
-    return files.__getitem__
+def sink_of(folder: Path, columns: dict[str, np.ndarray]) -> Store:
+    """Write two parts of three images, of which the second has failed."""
+    sink = open_store(str(folder), field="SINK")
+    for part in PARTS:
+        rows = Rows(first=part.first, uris=list("xyz"), columns=columns, errors={1: "damaged"})
+        origin = replace(ORIGIN, engine=part.name)
+        sink.create(part.name, encode_rows(rows, labels=("cat", "dog", "owl"), origin=origin))
+    return sink
 
 
-def test_of_embeddings_it_is_said_how_many_values_they_have() -> None:
-    read = reader({"embedding": np.ones((3, 8), dtype=np.float16)})
-    shown = read_classified(PARTS, read, count=4)
+def test_of_embeddings_it_is_said_how_many_values_they_have(tmp_path: Path) -> None:
+    sink = sink_of(tmp_path, {"embedding": np.ones((3, 8), dtype=np.float16)})
+    shown = read_classified(PARTS, sink, count=4)
     assert shown == tuple(Classified(index=n, uri=uri, values=8) for n, uri in ((0, "x"), (2, "z"), (3, "x"), (5, "z")))
     (entry, *_) = contact_sheet(tuple(Photo(row=row, picture=None) for row in shown))
     assert (entry.values, entry.title) == (8, "x")
-    table = read_table(PARTS, read)
+    table = read_table(PARTS, sink)
     assert table.column_names == ["index", "uri", "embedding", "error", "warning"]
     assert [row is None for row in table["embedding"].to_pylist()] == [False, True, False] * 2
 
 
-def test_of_probabilities_the_best_are_shown_and_the_labels_go_with_the_table() -> None:
-    read = reader({"probabilities": np.tile(np.array([0.2, 0.1, 0.7], dtype=np.float32), (3, 1))})
-    first = read_classified(PARTS, read, count=4)[0]
+def test_of_probabilities_the_best_are_shown_and_the_labels_go_with_the_table(tmp_path: Path) -> None:
+    sink = sink_of(tmp_path, {"probabilities": np.tile(np.array([0.2, 0.1, 0.7], dtype=np.float32), (3, 1))})
+    first = read_classified(PARTS, sink, count=4)[0]
     assert first.labels == ("owl", "cat", "dog")
     assert first.scores == pytest.approx((0.7, 0.2, 0.1))
-    table = read_table(PARTS, read)
+    table = read_table(PARTS, sink)
     assert table.schema.metadata == {b"dueby.labels": b'["cat", "dog", "owl"]'}
     assert len(table) == 6
+
+
+@pytest.mark.parametrize("data", [b"", b"x\n"], ids=["empty", "cut off"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda sink: read_classified(PARTS, sink, count=4), id="photos"),
+        pytest.param(lambda sink: read_failed(PARTS, sink, most=9), id="errors"),
+        pytest.param(lambda sink: read_table(PARTS, sink), id="all rows"),
+    ],
+)
+def test_a_part_that_is_damaged_is_named(tmp_path: Path, read: Callable[[Store], object], data: bytes) -> None:
+    sink = sink_of(tmp_path, {"embedding": np.ones((3, 8), dtype=np.float16)})
+    sink.replace("b", data)
+    with pytest.raises(Invalid, match=r"^SINK: file://.*/b is damaged \(.*; delete it, and the same job"):
+        read(sink)

@@ -1,13 +1,14 @@
 """The frozen index: it is made once, read in pieces, and belongs to one source; the sample of its images."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Manifest, Source, Synthetic
-from dueby_worker.index.frozen_index import DOCUMENT, find_index, open_index, resolve_index
+from dueby_worker.index.frozen_index import DOCUMENT, chunk_path, find_index, open_index, resolve_index
 from dueby_worker.index.sampling import choose
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
@@ -102,8 +103,45 @@ def test_a_damaged_index_is_said_to_be_one(sink: Store, text: bytes, sentence: s
 
 
 def test_a_sink_without_an_index_says_so(sink: Store) -> None:
-    with pytest.raises(Invalid, match=r"has no index; run the index step first"):
+    with pytest.raises(Invalid, match=r"has no index: it was emptied while the job ran; delete what is left of it, or"):
         open_index(sink)
+
+
+@pytest.mark.parametrize(
+    ("keep", "sentence"),
+    [
+        pytest.param(lambda data: data[:100], r"is damaged \(.*\); use another sink, or set", id="cut off"),
+        pytest.param(lambda data: data[:50] + bytes(len(data) - 100) + data[-50:], r"is damaged \(", id="zeros"),
+        pytest.param(lambda data: b"", r"is damaged \(.*\); use another sink, or set", id="empty"),
+        pytest.param(None, r"is gone; use another sink, or set sink\.ifExists: Overwrite", id="deleted"),
+    ],
+)
+def test_a_file_of_the_index_that_is_damaged_is_named_and_mended_by_overwriting(
+    tmp_path: Path, sink: Store, keep: Callable[[bytes], bytes] | None, sentence: str
+) -> None:
+    write_photos(tmp_path / "in", 5)
+    source = Source(uri=str(tmp_path / "in"))
+    index = index_of(source, sink)
+    path = chunk_path(index.digest, 0)
+    if keep is None:
+        sink.delete(path)
+    else:
+        sink.replace(path, keep(sink.read(path)))
+    named = rf"^spec\.sink\.uri: {sink.uri_of(path)}, a file of the index, {sentence}"
+    with pytest.raises(Invalid, match=named) as caught:
+        index.uris(0, 4)
+    assert "\n" not in str(caught.value)
+    build(source, sink, replace=True)
+    assert len(open_index(sink).uris(0, 4)) == 5
+
+
+def test_a_file_of_the_index_may_come_back_if_the_whole_sink_is_away(tmp_path: Path, sink: Store) -> None:
+    write_photos(tmp_path / "in", 5)
+    index = index_of(Source(uri=str(tmp_path / "in")), sink)
+    for path in (DOCUMENT, chunk_path(index.digest, 0)):
+        sink.delete(path)
+    with pytest.raises(Transient, match="a file of the index, can't be read: there is no such file"):
+        index.uris(0, 4)
 
 
 def test_an_index_of_several_chunks_is_read_in_pieces(tmp_path: Path, sink: Store) -> None:

@@ -4,7 +4,9 @@ import csv
 import io
 import random
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -156,15 +158,43 @@ def test_a_manifest_with_a_mistake_is_refused(
     [
         pytest.param({"url": ["a.jpg"]}, "has no column `uri`; there are url", id="without the column"),
         pytest.param({"uri": ["a.jpg", None]}, "row 2 has no uri", id="with a null"),
-        pytest.param({"uri": [["a.jpg"]]}, "can't be read as Parquet: ", id="with lists"),
+        pytest.param({"uri": [["a.jpg"]]}, "its column `uri` is of type list<.*>, and URIs are", id="with lists"),
+        pytest.param({"uri": [1, 2]}, "its column `uri` is of type int64, and URIs are text", id="with integers"),
+        pytest.param({"uri": [1.5, None]}, "its column `uri` is of type double, and URIs are", id="with floats"),
+        pytest.param({"uri": [True]}, "its column `uri` is of type bool, and URIs are text", id="with booleans"),
+        pytest.param({"uri": [date(2026, 1, 1)]}, "its column `uri` is of type date32", id="with dates"),
+        pytest.param({"uri": [b"\xff"]}, "can't be read as Parquet: ", id="with bytes that aren't text"),
+        pytest.param({"uri": [None]}, "row 1 has no uri", id="with nulls only"),
     ],
 )
 def test_a_parquet_manifest_with_a_mistake_is_refused(
-    tmp_path: Path, sink: Store, table: dict[str, list[object]], sentence: str
+    tmp_path: Path, sink: Store, table: dict[str, Any], sentence: str
 ) -> None:
     pq.write_table(pa.table(table), tmp_path / "m.parquet")
     with pytest.raises(Invalid, match=sentence):
         build(Source(manifest=Manifest(uri=str(tmp_path / "m.parquet"))), sink)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view()),
+        *(pa.binary(5), pa.dictionary(pa.int32(), pa.string()), pa.dictionary(pa.int8(), pa.large_string())),
+        pa.dictionary(pa.int32(), pa.binary()),
+    ],
+    ids=str,
+)
+def test_a_parquet_manifest_may_have_its_text_in_any_of_arrows_types(tmp_path: Path, kind: pa.DataType) -> None:
+    write_files(tmp_path, "a.jpg", "b.jpg")
+    column = pa.array(["a.jpg", "b.jpg", "a.jpg"])
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    column = column.cast(pa.binary()).cast(inner) if inner == pa.binary(5) else column.cast(inner)
+    column = column.dictionary_encode().cast(kind) if inner is not kind else column
+    pq.write_table(pa.table({"uri": column}), tmp_path / "m.parquet")
+    rows = list_source(
+        Source(manifest=Manifest(uri=str(tmp_path / "m.parquet"))), scratch=tmp_path, retry=LISTING_RETRY
+    )
+    assert [Path(uri).name for uri in rows] == ["a.jpg", "b.jpg", "a.jpg"]
 
 
 def test_a_manifest_that_is_not_there_is_refused(tmp_path: Path, sink: Store) -> None:

@@ -2,18 +2,23 @@
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import ArrayLike
 
+from dueby_api.errors import Invalid
 from dueby_api.grid import Grid
 from dueby_api.output import Output
 from dueby_worker.models.columns import Columns, columns_of
+from dueby_worker.output.damaged_parts import read_part
 from dueby_worker.output.part_names import is_part_name, part_name, parts_among
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.rows import Rows, decode_rows, encode_rows, read_footer
+from dueby_worker.storage.stores import open_store
 from support.fresh_process import modules_after
 from support.worker import COLUMNS, LABELS, ORIGIN, as_older
 
@@ -248,3 +253,33 @@ def test_a_retried_part_waits_for_its_failed_rows_alone_and_keeps_the_others() -
     rows = part.rows()
     assert rows.errors == {2: "still"}
     np.testing.assert_array_equal(rows.columns["classes"][[0, 1, 3]], [[0, 1], [8, 9], [6, 7]])
+
+
+def foreign(columns: dict[str, list[object]]) -> bytes:
+    """Of another program, without what a part says of itself."""
+    data = io.BytesIO()
+    pq.write_table(pa.table(columns), data)
+    return data.getvalue()
+
+
+WHOLE = encode_rows(some_rows(), labels=LABELS, origin=ORIGIN)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"x\n", id="of a line"),
+        pytest.param(WHOLE[:-20], id="cut off"),
+        pytest.param(WHOLE[:20] + bytes(len(WHOLE) - 40) + WHOLE[-20:], id="full of zeros"),
+        pytest.param(foreign({"number": [1]}), id="with other columns"),
+        pytest.param(foreign({"index": [1], "uri": ["a"], "error": ["b"]}), id="without metadata"),
+    ],
+)
+def test_a_part_that_is_damaged_is_named_with_what_to_do(tmp_path: Path, data: bytes) -> None:
+    store = open_store(str(tmp_path))
+    store.create("part", data)
+    for decode in (decode_rows, lambda data: read_footer(io.BytesIO(data))):
+        with pytest.raises(Invalid, match=r"^spec\.sink\.uri: file://.*/part is damaged \(.*\); delete it") as caught:
+            read_part(store, "part", decode)
+        assert "\n" not in str(caught.value)

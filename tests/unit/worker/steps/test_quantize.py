@@ -69,6 +69,7 @@ def test_it_is_measured_once_on_images_that_it_was_not_quantized_on(
     assert found.agreement is not None
     # The first 64 that were drawn are for quantizing.
     assert found.agreement.photos == 6
+    assert found.agreement.same_top1 is not None
     assert 0 <= found.agreement.same_top1 <= 1
     assert found.agreement.max_difference is not None
     said = capfd.readouterr().err
@@ -129,6 +130,7 @@ def test_embeddings_are_compared_by_their_cosines(tmp_path: Path) -> None:
     assert found.agreement.photos == 6
     assert found.agreement.same_top1 is None
     assert found.agreement.similarity is not None
+    assert found.agreement.least_similarity is not None
     assert 0.9 < found.agreement.least_similarity <= found.agreement.similarity <= 1
 
 

@@ -1,0 +1,42 @@
+"""A part that a power cut has damaged: the steps that read it name it, and the job goes on when it is deleted."""
+
+from pathlib import Path
+
+import pytest
+
+from dueby_api.errors import Invalid
+from support.processes import ProcessJob
+from support.run import MODEL
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> ProcessJob:
+    """A job that is done, with a part that is empty now."""
+    job = ProcessJob(
+        folder=tmp_path,
+        source={"synthetic": {}},
+        sink=str(tmp_path / "sink"),
+        images=8,
+        part_size=4,
+        model={**MODEL, "engine": "eager"},
+        mini_batch_size=4,
+    )
+    job.work_here()
+    part_of(job).write_bytes(b"")
+    return job
+
+
+def part_of(job: ProcessJob) -> Path:
+    return Path(job.sink) / "part-000000000004-000000000007.parquet"
+
+
+def test_the_finish_step_and_the_retry_of_failed_rows_name_it(job: ProcessJob) -> None:
+    for step in (job.finish_here, lambda: job.work_here(retryFailed=True)):
+        with pytest.raises(Invalid, match=rf"^spec\.sink\.uri: file://{part_of(job)} is damaged \(.*; delete it, and"):
+            step()
+
+
+def test_without_it_the_same_job_classifies_its_images_again(job: ProcessJob) -> None:
+    part_of(job).unlink()
+    job.work_here()
+    assert job.finish_here()["rows"] == 8

@@ -1,0 +1,30 @@
+"""Read a part of a sink, and say which file it is if it is damaged.
+
+A part is written once and whole, but a power cut or a copy that was broken off can leave less of it. No step can mend
+it: whoever reads of it has to delete the file, and then its images have no rows, so that the job classifies them again.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import pyarrow as pa
+
+from dueby_api.errors import Invalid
+from dueby_worker.storage.store import Store
+
+Content = TypeVar("Content")
+# What pyarrow raises, and what our own reading of the metadata does when keys or columns aren't there.
+_FAULTS = (pa.ArrowException, OSError, ValueError, LookupError)
+
+
+def read_part(store: Store, name: str, decode: Callable[[bytes], Content]) -> Content:
+    """Return what `decode` makes of a part's file. Raise Invalid, with the file, if it is damaged."""
+    data = store.read(name)
+    try:
+        return decode(data)
+    except _FAULTS as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise Invalid(
+            store.field,
+            f"{store.uri_of(name)} is damaged ({reason}); delete it, and the same job classifies its images again",
+        ) from error
