@@ -133,6 +133,8 @@ class Index:
             raise Transient(f"{uri}, a file of the index, can't be read: {error}") from error
         try:
             return pq.ParquetFile(io.BytesIO(data)).read()
+        except MemoryError:  # pyarrow's is one of its other exceptions, too
+            raise
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0].rstrip(".")
             raise Invalid(self.store.field, f"{uri}, a file of the index, is damaged ({reason}); {_ADVICE}") from None

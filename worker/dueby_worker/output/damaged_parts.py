@@ -22,6 +22,8 @@ def read_part(store: Store, name: str, decode: Callable[[bytes], Content]) -> Co
     data = store.read(name)
     try:
         return decode(data)
+    except MemoryError:  # pyarrow's is one of its other exceptions, too, and says nothing of the file
+        raise
     except _FAULTS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise Invalid(

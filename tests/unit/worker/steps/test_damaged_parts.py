@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from dueby_api.errors import Invalid
+from dueby_worker.output.damaged_parts import read_part
+from dueby_worker.storage.stores import open_store
 from support.processes import ProcessJob
 from support.run import MODEL
 
@@ -40,3 +43,11 @@ def test_without_it_the_same_job_classifies_its_images_again(job: ProcessJob) ->
     part_of(job).unlink()
     job.work_here()
     assert job.finish_here()["rows"] == 8
+
+
+def test_a_part_for_which_there_is_no_memory_is_not_called_damaged(job: ProcessJob) -> None:
+    def decode(data: bytes) -> None:
+        raise pa.ArrowMemoryError("malloc of 512 failed")
+
+    with pytest.raises(MemoryError):
+        read_part(open_store(job.sink), part_of(job).name, decode)
