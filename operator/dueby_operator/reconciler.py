@@ -73,6 +73,8 @@ class Reconciler:
         """By the job's uid."""
         self._written_us: dict[str, int] = {}
         """When a job's status was written last, by its uid."""
+        self._deleted: set[str] = set()
+        """The uids of jobs that were deleted, and that may be listed as over for a minute yet."""
         self.snapshot: ClusterSnapshot
         """Of the last pass, with the statuses that it has decided on."""
         self.left: Devices
@@ -103,6 +105,7 @@ class Reconciler:
         known = {job.uid for job in jobs}
         self._memories = {uid: memory for uid, memory in self._memories.items() if uid in known}
         self._written_us = {uid: written for uid, written in self._written_us.items() if uid in known}
+        self._deleted &= known
 
     async def _write_profiles(self, decisions: Decisions) -> None:
         """Write the classes' profiles as nodes and jobs have made them by now."""
@@ -133,10 +136,6 @@ class Reconciler:
         async with turns:
             try:
                 decision, stored = await self._carry_out_and_tell(decision, devices)
-            except (Conflict, Missing, Transient) as error:
-                # Somebody was quicker, or the server slow: the next pass shows it.
-                log.info("%s/%s: %s", job.namespace, job.name, error)
-                return replace(decision, events=())
             except Exception as error:  # whatever it is, it is this job's alone
                 if not decision.fault:
                     decision = suffer(decision, Fault(stage="applying", error=error), now_us=self.snapshot.now_us)
@@ -148,11 +147,22 @@ class Reconciler:
     async def _carry_out_and_tell(
         self, decision: JobDecision, devices: ClusterDevices
     ) -> tuple[JobDecision, StoredStatus]:
-        stored = StoredStatus(status=decision.job.status, version=decision.job.resource_version)
-        if decision.starts_workers:
+        """Return the decision as far as it was carried out, and what is stored then."""
+        job, is_begun = decision.job, False
+        stored = StoredStatus(status=job.status, version=job.resource_version)
+        try:
+            if decision.starts_workers:
+                stored = await self._write_status(decision, stored)
+            is_begun = bool(decision.actions)
+            decision = await self._carry_out(decision, devices)
             stored = await self._write_status(decision, stored)
-        decision = await self._carry_out(decision, devices)
-        return decision, await self._write_status(decision, stored)
+        except (Conflict, Missing, Transient) as error:
+            # Somebody was quicker, or the server slow: the next pass shows it. What has begun is not begun again at
+            # once, so that a Job that can't be created is no row of lost workers.
+            log.info("%s/%s: %s", job.namespace, job.name, error)
+            memory = decision.memory if is_begun or decision.fault else job.memory
+            return replace(decision, status=stored.status, memory=memory), stored
+        return decision, stored
 
     async def _tell_of_fault(self, decision: JobDecision) -> StoredStatus:
         """Write the status that names the fault; where the API server refuses that, too, the least one that does."""
@@ -222,8 +232,12 @@ class Reconciler:
 
     async def _write(self, write: Write, stage: Stage) -> None:
         """Carry out a write that no job waits for."""
+        if isinstance(write, Delete) and write.uid in self._deleted:
+            return
         try:
             await carry_out(self._kube, [write])
+            if isinstance(write, Delete) and stage == "clearing":
+                self._deleted.add(write.uid)
         except (NameTaken, Refused) as error:
             log.warning("%s: a write is refused: %s", stage, error)
         except DueByError as error:  # the next pass shows it

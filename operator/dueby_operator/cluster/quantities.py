@@ -7,6 +7,9 @@ from contextlib import suppress
 from dueby_api.quantities import Amount, quantity
 from dueby_operator.objects.pods import Container, PodSpec
 
+# What can be said of a pod as a whole, from Kubernetes 1.34 on by default.
+_OF_PODS = ("cpu", "memory")
+
 
 def quantities(amounts: Mapping[str, Amount]) -> dict[str, float]:
     """Return quantities by name as numbers."""
@@ -23,7 +26,10 @@ def readable_quantities(amounts: Mapping[str, Amount]) -> dict[str, float]:
 
 
 def requests_of(spec: PodSpec) -> dict[str, float]:
-    """Return what a pod asks for by resource: its containers in sum, or its largest initial one, with its overhead."""
+    """Return what a pod asks for by resource, with its overhead.
+
+    It is what is said of the pod as a whole, or else its containers in sum, or its largest initial one.
+    """
     asked: dict[str, float] = defaultdict(float)
     started: dict[str, float] = defaultdict(float)
     sidecars: dict[str, float] = defaultdict(float)
@@ -37,18 +43,25 @@ def requests_of(spec: PodSpec) -> dict[str, float]:
             else:
                 started[name] = max(started[name], value + sidecars[name])
     total = {name: max(asked[name], started[name]) for name in asked.keys() | started.keys()}
+    whole = spec.resources
+    usual = {name: value for name, value in whole.limits.items() if name not in total}
+    total |= _of_pod({**usual, **whole.requests})
     for name, value in quantities(spec.overhead).items():
         total[name] = total.get(name, 0.0) + value
     return total
 
 
 def limits_of(spec: PodSpec) -> dict[str, float]:
-    """Return what a pod's containers may use in sum, as a quota names it, such as limits.memory."""
+    """Return what a pod may use, or its containers in sum, as a quota names it, such as limits.memory."""
     total: dict[str, float] = defaultdict(float)
     for container in spec.containers:
         for name, value in quantities(container.resources.limits).items():
             total[f"limits.{name}"] += value
-    return dict(total)
+    return {**total, **{f"limits.{name}": value for name, value in _of_pod(spec.resources.limits).items()}}
+
+
+def _of_pod(amounts: Mapping[str, Amount]) -> dict[str, float]:
+    return {name: quantity(amounts[name]) for name in _OF_PODS if name in amounts}
 
 
 def _asked(containers: Iterable[Container]) -> list[tuple[str, float]]:

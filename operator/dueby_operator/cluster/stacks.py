@@ -2,16 +2,17 @@
 
 Jobs that ask in the same words may use the same nodes, so a thousand nodes are looked at once for all of them. Jobs
 that ask for different amounts share devices of a node if as many workers of either fit there; any mixture of them fits
-then. Else their devices are rivals, like devices of two classes that are made of the same cores.
+then. Else their devices are rivals, like devices of two classes that are made of the same cores. Where jobs ask for
+very many different amounts, similar ones count as the largest of them.
 """
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations
 
 from dueby_operator.cluster.absences import from_now
+from dueby_operator.cluster.merged_requests import merge_requests
 from dueby_operator.cluster.nodes import DeviceKind, Node, has_slices, is_open, workers_within
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
 from dueby_operator.model.job_snapshot import JobKey
@@ -35,6 +36,8 @@ class _Words:
     tolerations: Sequence[Toleration]
     selector: Mapping[str, str]
     users: frozenset[JobKey] = frozenset()
+    is_merged: bool = False
+    """Whether some of them ask for less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,8 @@ class _Here:
     """Those that workers have, whichever class these asked for."""
     asked: Sequence[_Asked]
     """What a worker may ask for beside such a device."""
+    is_merged: bool
+    """Whether some workers ask for less than is counted."""
 
 
 def find_stacks(
@@ -66,16 +71,19 @@ def find_stacks(
         there = _here(node, words)
         for here in there:
             collected[here.device_class, here.users, away].append((node.name, here))
-        found = list(_rivals(node, there))
-        harmful = [one for one, other in found if _harms(node, one, other)]
-        for one, other in found:
-            pair = (one.device_class, one.users, away), (other.device_class, other.users, away)
-            if pair not in rivals:  # it is the same on every node: what they ask for follows from who they are
-                rivals[pair] = _lost(one, other)
+            if here.is_merged and here.held:
+                held[here.device_class, here.users, away][node.name] = here.held
+        for one in there if _are_rivals(node, there) else ():
+            key = one.device_class, one.users, away
+            others = [other for other in there if other is not one]
+            for other in others:
+                pair = key, (other.device_class, other.users, away)
+                if pair not in rivals:  # it is the same on every node: what they ask for follows from who they are
+                    rivals[pair] = _lost(one, other)
             if one.held:
-                held[pair[0]][node.name] = one.held
-            if one not in harmful:
-                harmless[pair[0]].add(node.name)
+                held[key][node.name] = one.held
+            if not any(_harms(node, one, other) for other in others):
+                harmless[key].add(node.name)
     names = _names(collected)
     by_name: dict[str, dict[str, int]] = defaultdict(dict)
     for (taken, gone), lost in rivals.items():
@@ -92,6 +100,7 @@ def find_stacks(
             harmless=frozenset(harmless[key]),
             nodes=frozenset(name for name, _ in found),
             away=key[2],
+            is_merged=any(here.is_merged for _, here in found),
         )
         for key, found in collected.items()
     )
@@ -102,19 +111,24 @@ def _all_words(claimants: Iterable[Claimant], settings: OperatorSettings) -> lis
     """Return what is asked for, each with the jobs that do."""
     words: dict[str, _Words] = {}
     users: dict[str, set[JobKey]] = defaultdict(set)
-    for claimant in claimants:
-        for device_class in claimant.classes:
-            asked = worker_requests(claimant.spec, settings, device_class)
-            found = _Words(
-                device_class=device_class,
-                asked={name: asked[name] for name in PER_NODE},
-                tolerations=tolerations_of(claimant.spec),
-                selector=claimant.spec.worker.node_selector or {},
-            )
-            key = repr((device_class, found.asked, found.tolerations, sorted(found.selector.items())))
-            words[key] = found
-            users[key].add(claimant.key)
-    return [replace(found, users=frozenset(users[key])) for key, found in words.items()]
+    merged: set[str] = set()
+    specs = {(claimant.key, name): claimant.spec for claimant in claimants for name in claimant.classes}
+    requests = {wish: worker_requests(spec, settings, wish[1]) for wish, spec in specs.items()}
+    per_node = {wish: {name: asked[name] for name in PER_NODE} for wish, asked in requests.items()}
+    for (key, device_class), asked in merge_requests(per_node).items():
+        spec = specs[key, device_class]
+        found = _Words(
+            device_class=device_class,
+            asked=asked,
+            tolerations=tolerations_of(spec),
+            selector=spec.worker.node_selector or {},
+        )
+        same = repr((device_class, asked, found.tolerations, sorted(found.selector.items())))
+        words[same] = found
+        users[same].add(key)
+        if asked != per_node[key, device_class]:
+            merged.add(same)
+    return [replace(found, users=frozenset(users[same]), is_merged=same in merged) for same, found in words.items()]
 
 
 def _here(node: Node, words: Iterable[_Words]) -> list[_Here]:
@@ -147,6 +161,7 @@ def _here(node: Node, words: Iterable[_Words]) -> list[_Here]:
             leaving=later,
             held=held,
             asked=[each.asked for each in group],
+            is_merged=any(each.is_merged for each in group),
         )
         for (device_class, devices, idle, later, held), group in groups
     ]
@@ -171,19 +186,17 @@ def _count(room: Mapping[str, float], asked: _Asked, kind: DeviceKind | None) ->
     return count if kind is None else min(count, workers_within(room, kind.request))
 
 
-def _rivals(node: Node, there: Sequence[_Here]) -> Iterable[tuple[_Here, _Here]]:
-    """Return the pairs of which the one's workers may take the other's room.
+def _are_rivals(node: Node, there: Sequence[_Here]) -> bool:
+    """Return whether the one's workers may take the other's room.
 
-    There are none if the node has room for a worker on each of its devices at once, whatever else is on it.
+    They don't if the node has room for a worker on each of its devices at once, whatever else is on it.
     """
     classes = {here.device_class for here in there}
-    if len(there) < 2 or (
+    return len(there) > 1 and not (
         len(classes) == len(there)
         and _has_room(node.allocatable, [(here.devices, here.asked) for here in there])
         and _has_room(node.free, [(here.idle, here.asked) for here in there])
-    ):
-        return ()
-    return permutations(there, 2)
+    )
 
 
 def _has_room(room: Mapping[str, float], wanted: Sequence[tuple[int, Sequence[_Asked]]]) -> bool:

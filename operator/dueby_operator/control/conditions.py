@@ -33,6 +33,11 @@ def without_reasons(status: JobStatus, *reasons: Reason) -> JobStatus:
     return status.replace(conditions=tuple(kept))
 
 
+def without(status: JobStatus, kind: ConditionType) -> JobStatus:
+    """Return the status without the condition of this type."""
+    return status.replace(conditions=tuple(found for found in status.conditions if found.type != kind))
+
+
 def is_over(status: JobStatus) -> bool:
     """Return whether nothing more will be done for the job."""
     return is_true(status, ConditionType.COMPLETE) or is_true(status, ConditionType.FAILED)
@@ -60,8 +65,9 @@ def phase_of(status: JobStatus, stage: JobStage) -> Phase:
         (is_true(status, ConditionType.COMPLETE), "Succeeded"),
         (stage.is_suspended, "Queued"),
         (not is_true(status, ConditionType.INDEXED), "Indexing"),
-        (has_reason(status, Reason.PROFILING), "Profiling"),
-        (_is_false(status, ConditionType.PROFILED), "Pending"),
+        # Workers go on while their class is measured anew.
+        (not stage.has_workers and has_reason(status, Reason.PROFILING), "Profiling"),
+        (not stage.has_workers and _is_false(status, ConditionType.PROFILED), "Pending"),
         (stage.is_finishing, "Finishing"),
         (has_reason(status, Reason.QUEUED, Reason.QUEUE_NOT_FOUND) and not stage.is_running, "Queued"),
         (not stage.has_workers and has_reason(status, Reason.WAITING), "Queued"),

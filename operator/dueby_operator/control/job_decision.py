@@ -3,7 +3,7 @@
 What raises while one job is decided on is a fault of that job (faults.py), and the others don't notice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dueby_api.conditions import Reason
@@ -12,6 +12,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_api.status import JobStatus
 from dueby_api.units import format_time, parse_time_us
 from dueby_operator.control.calendar.plan_all import plan_all
+from dueby_operator.control.calendar.reserved import LeftAlone, left_alone
 from dueby_operator.control.chain import Outcome, Policy, PolicyInput, run_chain
 from dueby_operator.control.conditions import JobStage, is_over, message_of, phase_of, without_reasons
 from dueby_operator.control.events import NewEvent, events_between
@@ -89,7 +90,7 @@ def decide_jobs(
             decided[job.key] = found
         else:
             ready_jobs.append(found)
-    planned, shared = plan_all(ready_jobs, shared)
+    planned, shared = plan_all(ready_jobs, shared, promised=_promised(snapshot, decided))
     for job in jobs:
         after = planned.get(job.key)
         if isinstance(after, Fault):
@@ -97,6 +98,22 @@ def decide_jobs(
         elif after is not None:
             decided[job.key], shared = _finish(job, replace(after, shared=shared))
     return tuple(decided[job.key] for job in jobs), shared
+
+
+def _promised(snapshot: ClusterSnapshot, decided: Mapping[JobKey, JobDecision]) -> Iterator[LeftAlone]:
+    """Yield what is promised to jobs that may go on in a later pass, whatever is decided about them in this one."""
+    for job in snapshot.jobs:
+        found = decided.get(job.key)
+        is_held = found is not None and not _is_left_alone(found, snapshot.now_us)
+        if not is_held and (promised := left_alone(job, now_us=snapshot.now_us)):
+            yield promised
+
+
+def _is_left_alone(decision: JobDecision, now_us: int) -> bool:
+    """Return whether the job was not decided on for a reason that passes, such as a fault of the operator's."""
+    memory = decision.memory
+    rests = is_resting(memory, now_us=now_us) or now_us < memory.refused_until_us
+    return not is_over(decision.status) and (rests or bool(decision.job.forbidden))
 
 
 def _undecided(job: JobSnapshot) -> JobDecision:

@@ -1,7 +1,7 @@
 """From what was decided about a job to what is written: actions become Jobs, ConfigMaps and deletions. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
@@ -139,7 +139,7 @@ def _stop_workers(stop: StopWorkers, job: JobSnapshot) -> list[Write]:
         meant = [name for name in alive if name in stop.workers]
         if not meant:
             continue
-        left = worker_job.job.spec.completions - len(meant)
+        left = _left_without(worker_job, alive, len(meant))
         is_queued, is_draining = names.QUEUE in worker_job.job.metadata.labels, stop.reason == "NodeDrains"
         is_whole = len(meant) == len(alive)
         if stop.reason == "WorkerLost" or (is_draining and not is_whole):
@@ -149,6 +149,13 @@ def _stop_workers(stop: StopWorkers, job: JobSnapshot) -> list[Write]:
         elif not is_queued:
             made.append(_shrink(worker_job.job, left))
     return made
+
+
+def _left_without(worker_job: WorkerJob, alive: Collection[str], count: int) -> int:
+    """Return how many indices the Job may keep so that so many of its living workers go, whoever is dead."""
+    names_alive, indices = set(alive), range(worker_job.job.spec.completions)
+    living = [i for i, each in zip(indices, worker_job.assignments, strict=False) if each.worker in names_alive]
+    return min(living[-count:], default=0)
 
 
 def _shrink(job: BatchJob, count: int) -> Change:

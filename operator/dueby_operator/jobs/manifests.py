@@ -16,6 +16,7 @@ from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 from dueby_api.plan import RevisionPlan
 from dueby_api.schema import decode
+from dueby_api.words import counted
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import cpus_of
 from dueby_operator.jobs import names
@@ -156,14 +157,18 @@ def _workers_config(
 def read_assignments(config_map: Mapping[str, Any]) -> list[Assignment]:
     """Return the assignments that a revision's ConfigMap holds, in the order of the Job's indices.
 
-    Raise Invalid if it holds none that can be read.
+    Raise Invalid if it holds none that can be read, or more than a Job has.
     """
     name = config_map.get("metadata", {}).get("name", "")
     text = (config_map.get("data") or {}).get("plan.json")
     if not isinstance(text, str):
         raise Invalid(f"ConfigMap {name}", "has no plan.json")
     origin = f"ConfigMap {name}: plan.json"
-    workers = decode(RevisionPlan, text, origin=origin).workers(origin=origin)
+    plan = decode(RevisionPlan, text, origin=origin)
+    # Who may write ConfigMaps and Jobs of the namespace could claim any number of workers in few bytes.
+    if len(plan.assignments) > MAX_WORKERS_OF_JOB:
+        raise Invalid(origin, f"has {counted(len(plan.assignments), 'worker')}; a Job has at most {MAX_WORKERS_OF_JOB}")
+    workers = plan.workers(origin=origin)
     if strangers := [worker.worker for worker in workers if not _WORKER.fullmatch(worker.worker)]:
         raise Invalid(origin, f"{strangers[0][:40]!r} is no worker's name, such as w12")
     return [assignment_of(worker) for worker in workers]

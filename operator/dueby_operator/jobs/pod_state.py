@@ -16,12 +16,14 @@ from dueby_api.step_messages import EXIT_INVALID, StepError, WorkerProgress, Wor
 from dueby_operator.jobs import names
 from dueby_operator.model.job_model import WorkerModel, WorkerState, worker_model
 from dueby_operator.model.job_snapshot import WorkerJob
-from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.jobs import CONTROLLER, BatchJob
 from dueby_operator.objects.parse import micros_of, parse_index
 from dueby_operator.objects.pods import ContainerTerminated, Pod
 
 # A worker without a node for this long is planned without.
 ABSENT_US = 30_000_000
+# A Job that names another controller than Kubernetes' own may wait for it for ever. It is given this time.
+BEGUN_WITHIN_US = 90_000_000
 # Reasons of the kubelet that don't go away by themselves.
 NOT_STARTING = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
@@ -117,20 +119,26 @@ def worker_models(
     return tuple(sorted(found, key=lambda worker: worker.assignment.number))
 
 
-def absent_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod]) -> Iterator[PodKey]:
+def absent_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod], *, now_us: int) -> Iterator[PodKey]:
     """Return Job and index of the workers that should be there and have no pod, or one that no node takes.
 
-    Jobs that their controller hasn't come to yet are passed over. By default it makes 20 pods a second for all Jobs of
-    the cluster together: help for such workers would wait behind them.
+    Jobs that Kubernetes hasn't come to yet are passed over. By default it makes 20 pods a second for all Jobs of the
+    cluster together: help for such workers would wait behind them.
     """
     latest = latest_pods(pods)
     for worker_job in worker_jobs:
-        if not worker_job.job.status.start_time:
+        if not worker_job.job.status.start_time and not _is_left_alone(worker_job.job, now_us):
             continue
         for index in range(len(worker_job.assignments)):
             pod = latest.get((worker_job.name, index))
             if rest_state(worker_job, index) is None and (pod is None or unschedulable(pod)):
                 yield worker_job.name, index
+
+
+def _is_left_alone(job: BatchJob, now_us: int) -> bool:
+    """Return whether a Job that has not begun names a controller that should have begun it."""
+    created_us = job.metadata.created_us
+    return job.spec.managed_by != CONTROLLER and created_us is not None and now_us > created_us + BEGUN_WITHIN_US
 
 
 def answering_pods(pods: Iterable[Pod], step: str) -> list[Pod]:

@@ -182,7 +182,9 @@ class JobModel:
     parts_there: Parts = NONE
     """Parts that are in the sink."""
     revision: int = 0
-    """The last revision of the plan; 0 before the first."""
+    """The last revision of which there are workers; 0 if there are none."""
+    has_started: bool = False
+    """Whether it had workers before, whether or not these are still there."""
     workers: tuple[WorkerModel, ...] = ()
     """All workers that were ever started in this run, in the order of their start."""
     news: News | None = None

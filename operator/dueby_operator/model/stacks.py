@@ -49,13 +49,17 @@ class Stack:
     users: frozenset[JobKey]
     """The jobs that may use them."""
     held: Mapping[str, int] = field(default_factory=dict)
-    """By node that it shares with rivals, how many more there would be if all workers there were gone."""
+    """By node that it shares with rivals, how many more there would be if all workers there were gone; if it is
+    merged, by each node of it."""
     harmless: frozenset[str] = frozenset()
     """Nodes that it shares with rivals of which a worker on one more of its devices takes none."""
     nodes: frozenset[str] = frozenset()
     """Where they are; empty where there are no nodes."""
     away: tuple[Absence, ...] = ()
     """When they are not there, in times from now."""
+    is_merged: bool = False
+    """Whether some of its users ask for less than its devices are counted by, so that more workers than it has devices
+    may be there."""
 
     def is_there(self, from_us: int, to_us: int) -> bool:
         """Return whether they are there all the time between two times from now."""

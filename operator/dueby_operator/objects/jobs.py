@@ -6,6 +6,9 @@ from dueby_api.schema import LenientSpec, field
 from dueby_operator.objects.meta import ObjectMeta, StatusCondition
 from dueby_operator.objects.pods import PodSpec
 
+# Kubernetes' own controller of Jobs.
+CONTROLLER = "kubernetes.io/job-controller"
+
 
 class PodTemplate(LenientSpec, frozen=True, kw_only=True):
     """What a Job's pods are made of."""
@@ -18,6 +21,8 @@ class BatchJobSpec(LenientSpec, frozen=True, kw_only=True):
 
     completions: int = 0
     suspend: bool = False
+    managed_by: str = CONTROLLER
+    """The controller that starts its pods."""
     template: PodTemplate = field(default_factory=PodTemplate)
 
 

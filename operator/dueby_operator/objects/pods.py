@@ -63,7 +63,7 @@ class PodStatus(LenientSpec, frozen=True, kw_only=True):
 
 
 class Resources(LenientSpec, frozen=True, kw_only=True):
-    """What a container asks for and may use."""
+    """What a container, or a pod as a whole, asks for and may use."""
 
     requests: dict[str, Amount] = field(default_factory=dict)
     limits: dict[str, Amount] = field(default_factory=dict)
@@ -86,6 +86,8 @@ class PodSpec(LenientSpec, frozen=True, kw_only=True):
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
     overhead: dict[str, Amount] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
+    """What is said of the pod as a whole counts instead of what its containers say."""
 
 
 class Pod(LenientSpec, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from dueby_api.status import Condition, JobStatus
 from dueby_operator import paths
@@ -62,6 +63,52 @@ def test_progress_alone_is_written_once_in_a_while_and_news_at_once() -> None:
     assert found == [["inferencejobs"], [], [], ["inferencejobs"], []]
 
 
+@pytest.mark.parametrize(
+    ("failing", "replans"),
+    [
+        pytest.param("/a/status", [[], ["WorkerLost"]], id="the status, so nothing was done"),
+        # Three lost workers in a row without a part would be the end of the job.
+        pytest.param("/team/jobs", [["WorkerLost"], ["WorkerLost", "Lagging"]], id="the Job after the status"),
+    ],
+)
+def test_a_lost_worker_counts_once_and_is_made_up_for_in_the_next_pass_though_a_write_fails(
+    failing: str, replans: list[list[str]]
+) -> None:
+    store, clock, failures = Store(), Clock(), [failing]
+    path = paths.jobs_path("team", "a")
+    jobs_there, shown, stored = [], [], []
+    store.add(path, {**synthetic("a"), "spec": {**synthetic("a")["spec"], "deadline": "80s"}})
+
+    async def fail_once(request: web.Request) -> web.StreamResponse:
+        if request.method in ("POST", "PUT") and failures and request.path.endswith(failures[0]):
+            failures.clear()
+            return web.json_response({"message": "not now"}, status=409 if request.method == "PUT" else 500)
+        return await Store.answer(store, request)
+
+    def jobs() -> list[str]:
+        return [each for each in store.objects if "/batch/" in each]
+
+    async def look() -> None:
+        async with reconciler(store, clock, {}) as loop:
+            await loop.reconcile()
+        store.start_pods()
+        store.objects[jobs()[0]]["status"] = {"startTime": MADE, "failedIndexes": "0"}
+        store.answer = fail_once  # type: ignore[method-assign]
+        answer = {"batches": 50, "imagesDone": 800, "secondsSinceBatch": 0.0, "stepMicros": 100_000}
+        async with reconciler(store, clock, answer) as loop:
+            for _ in range(2):
+                clock.now_us += 2 * SECOND
+                await loop.reconcile()
+                jobs_there.append(len(jobs()))
+                shown.append([replan.reason for replan in loop.snapshot.jobs[0].status.replans])
+                stored.append([each["reason"] for each in store.objects[path]["status"].get("replans", ())])
+
+    asyncio.run(look())
+    assert not failures
+    assert jobs_there == [1, 2]
+    assert shown == stored == replans
+
+
 def test_other_words_beside_the_same_reason_are_no_news_and_another_reason_is() -> None:
     def status(reason: str, message: str) -> JobStatus:
         found = Condition(type="Profiled", status="False", reason=reason, message=message, last_transition_time=MADE)
@@ -116,6 +163,35 @@ def test_of_a_job_that_is_over_no_jobs_are_left_to_list() -> None:
     left = [path for path in store.objects if path.startswith(paths.batch_path("team"))]
     assert [len(jobs) for jobs in (*found, left)] == [1, 1, 0]
     assert paths.jobs_path("team", "a") in store.objects
+
+
+def test_an_expired_job_is_deleted_once_though_it_is_remembered_for_a_minute() -> None:
+    store, clock, path = Store(), Clock(), paths.jobs_path("team", "old")
+    expired = synthetic("old")
+    expired["metadata"]["resourceVersion"] = "1"
+    expired["spec"]["ttlAfterFinished"] = "1h"
+    said = {"type": "Complete", "status": "True", "reason": "Complete", "message": "", "lastTransitionTime": MADE}
+    expired["status"] = {"phase": "Succeeded", "conditions": [said]}
+    store.add(path, expired)
+    failures = [path]
+
+    async def fail_once(request: web.Request) -> web.StreamResponse:
+        if request.method == "DELETE" and failures:
+            failures.clear()
+            return web.json_response({"message": "not now"}, status=500)
+        return await Store.answer(store, request)
+
+    async def look() -> None:
+        store.answer = fail_once  # type: ignore[method-assign]
+        async with reconciler(store, clock, {}) as loop:
+            for _ in range(4):
+                clock.now_us += 3601 * SECOND
+                await loop.reconcile()
+
+    asyncio.run(look())
+    assert not failures
+    assert path not in store.objects
+    assert store.written == [("DELETE", path)]
 
 
 def test_a_nodes_profile_makes_its_classs_once() -> None:

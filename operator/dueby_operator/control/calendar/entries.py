@@ -51,8 +51,13 @@ class Entry:
 
     @property
     def has_started(self) -> bool:
-        """Whether it has or had workers."""
+        """Whether it has or had workers, whose Jobs are still there."""
         return self.model.revision > 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it had workers before: it is not refused, however late it is."""
+        return self.has_started or self.model.has_started
 
     @property
     def waits_for_devices(self) -> bool:
@@ -78,18 +83,7 @@ class Entry:
 
     def stored(self, stacks: Stacks) -> tuple[StoredWindow, ...]:
         """Return what is reserved for it, in times from now and on stacks that it may use."""
-        now_us = self.model.now_us
-        return tuple(
-            StoredWindow(
-                devices=tuple(stack.name for stack in stacks.of(self.key, window.device_class)),
-                count=window.count,
-                from_us=parse_time_us(window.from_time) - now_us,
-                to_us=parse_time_us(window.to_time) - now_us,
-                engine=window.engine,
-                mini_batch_size=window.mini_batch_size,
-            )
-            for window in self.windows
-        )
+        return stored_windows(self.key, self.windows, stacks, now_us=self.model.now_us)
 
     def to_place(self) -> tuple[int, int]:
         """Return the images that its workers won't do by the deadline, or all if it has none, and the least of them.
@@ -210,7 +204,7 @@ class Usable:
             deadline_class=entry.deadline_class,
             problem=self.problem(images=images),
             stored=entry.stored(self.stacks),
-            goes_on=entry.has_started or bool(entry.windows),
+            goes_on=entry.goes_on or bool(entry.windows),
             least_images=least,
             quotas=self.stacks.costs(entry.key),
             stays=entry.is_queued,
@@ -261,6 +255,23 @@ class Usable:
             )
             for device in range(window.count)
         ]
+
+
+def stored_windows(
+    key: JobKey, windows: Sequence[WindowStatus], stacks: Stacks, *, now_us: int
+) -> tuple[StoredWindow, ...]:
+    """Return a job's windows as its status says them, in times from now and on stacks that it may use."""
+    return tuple(
+        StoredWindow(
+            devices=tuple(stack.name for stack in stacks.of(key, window.device_class)),
+            count=window.count,
+            from_us=parse_time_us(window.from_time) - now_us,
+            to_us=parse_time_us(window.to_time) - now_us,
+            engine=window.engine,
+            mini_batch_size=window.mini_batch_size,
+        )
+        for window in windows
+    )
 
 
 def _without_rivals(groups: Sequence[DeviceGroup], stacks: Stacks) -> list[DeviceGroup]:

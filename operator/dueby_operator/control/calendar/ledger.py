@@ -5,7 +5,7 @@ way to it, at the end of the part that they are at.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dueby_api.inference_job import DeadlineClass
@@ -73,15 +73,21 @@ class Ledger:
             change_us=CHANGE_US,
         )
 
-    def take(self, taken: Iterable[tuple[str, Taken]]) -> "Ledger":
-        """Return what is left beside what is taken of each stack, and of its rivals, and of each quota."""
+    def take(self, taken: Iterable[tuple[str, Taken]], *, of: Collection[DeadlineClass] = CLASSES) -> "Ledger":
+        """Return what is left beside what is taken of each stack, and of its rivals, and of each quota.
+
+        `of` are the deadline classes from which it is kept.
+        """
         claims: dict[str, list[Taken]] = defaultdict(list)
         for name, each in taken:
             claims[name].append(each)
         if not claims:
             return self
         free, expected = (
-            {kind: less_claims(left, claims, self.stacks.rivals) for kind, left in table.items()}
+            {
+                kind: less_claims(left, claims, self.stacks.rivals) if kind in of else left
+                for kind, left in table.items()
+            }
             for table in (self.free, self.expected)
         )
         return replace(self, free=free, expected=expected)
@@ -105,7 +111,7 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
         held[hold.stack].append((hold, 1))
     for quota in stacks.quotas:
         held[quota.name] = costs_of(quota, holds)
-    seen = Counter(hold.stack for hold in holds if not hold.is_on_its_way)
+    seen = _count_there(stacks, holds)
     beside = {stack.name: find_rivals(stack, holds) for stack in stacks.all if stack.held}
     there = {
         stack.name: stack.idle
@@ -137,6 +143,19 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
         }
 
     return Ledger(stacks=stacks, free=table(surely=True), expected=table(surely=False))
+
+
+def _count_there(stacks: Stacks, holds: Iterable[Hold]) -> Counter[str]:
+    """Return by stack how many of its devices its own workers have.
+
+    Of a merged stack, several workers on a node may have no more than one device together.
+    """
+    by_name, found = {stack.name: stack for stack in stacks.all}, Counter[str]()
+    there = Counter((hold.stack, hold.node) for hold in holds if not hold.is_on_its_way)
+    for (name, node), count in there.items():
+        stack = by_name.get(name)
+        found[name] += min(count, stack.held.get(node, 0)) if stack and stack.is_merged else count
+    return found
 
 
 def used_by_others(quota: Quota, holds: Iterable[Hold]) -> int:

@@ -180,7 +180,7 @@ def _unplaced(usable: Usable, placement: Placement, calendar: Calendar) -> WorkD
     """Return that a job is refused, or what it waits for."""
     entry, model = usable.entry, usable.entry.model
     waits = _wait(usable, placement, calendar)
-    if entry.has_started or placement.action != "Refuse":
+    if entry.goes_on or placement.action != "Refuse":
         return waits
     if placement.job.problem.fewest() is not None:
         refuse = Refuse(

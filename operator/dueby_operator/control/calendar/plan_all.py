@@ -26,7 +26,9 @@ from dueby_operator.control.calendar.place_all import Placed, place_all
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, on_nodes, spread, urgency
 from dueby_operator.control.calendar.queue_up import Turns
 from dueby_operator.control.calendar.reserved import (
+    LeftAlone,
     find_noise,
+    keep_promised,
     taken_by_placements,
     taken_by_status,
     without_old_windows,
@@ -52,9 +54,14 @@ _PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
 _YIELDING: tuple[DeadlineClass, ...] = ("Relaxed", "BestEffort")
 
 
-def plan_all(ready: Sequence[PolicyInput], shared: Shared) -> tuple[Mapping[JobKey, PolicyInput | Fault], Shared]:
-    """Return each of these jobs as planning has left it, or its fault, and what is left of what they share."""
-    planning = _Planning(ready, shared)
+def plan_all(
+    ready: Sequence[PolicyInput], shared: Shared, *, promised: Iterable[LeftAlone] = ()
+) -> tuple[Mapping[JobKey, PolicyInput | Fault], Shared]:
+    """Return each of these jobs as planning has left it, or its fault, and what is left of what they share.
+
+    What is `promised` to jobs that fail here, or were left alone before, is kept for them.
+    """
+    planning = _Planning(ready, shared, promised)
     planning.plan()
     return planning.done, planning.shared
 
@@ -62,8 +69,9 @@ def plan_all(ready: Sequence[PolicyInput], shared: Shared) -> tuple[Mapping[JobK
 class _Planning:
     """All jobs of one pass, while they are planned."""
 
-    def __init__(self, ready: Sequence[PolicyInput], shared: Shared) -> None:
+    def __init__(self, ready: Sequence[PolicyInput], shared: Shared, promised: Iterable[LeftAlone]) -> None:
         self.shared = shared
+        self._promised = {job.key: job for job in promised}
         self.done: dict[JobKey, PolicyInput | Fault] = {}
         self._given = {given.job.key: given for given in ready}
         self._entries: dict[JobKey, Entry] = {}
@@ -144,8 +152,9 @@ class _Planning:
     def _open(self) -> None:
         """Count what there is, and what is free beside the workers that run."""
         try:
-            self._count(*self._open_entries())
+            self._count(*self._open_entries(), *self._left_alone())
         except Exception:  # one of them is the reason: alone it shows which
+            self._promised = {}
             for entry in self._open_entries():
                 self._guarded(entry.key, self._count, entry)
             self._count(*self._open_entries())
@@ -153,7 +162,8 @@ class _Planning:
         for entry in self._open_entries():
             self._guarded(entry.key, self._hold, entry)
         grace_us = self.shared.devices.worker_grace_s * MICROS_PER_SECOND
-        self._ledger = open_ledger(self._stacks, self._holds, leave_us=grace_us + CHANGE_US)
+        beside_workers = open_ledger(self._stacks, self._holds, leave_us=grace_us + CHANGE_US)
+        self._ledger = keep_promised(beside_workers, self._left_alone(), self._stacks)
         hard, soft = (self._reserved_for(kind) for kind in _PROMISED)
         self._beside = {"Hard": self._ledger.take(hard), "Soft": self._ledger.take([*hard, *soft])}
 
@@ -161,8 +171,13 @@ class _Planning:
         found = [entry for entry in self._open_entries() if entry.deadline_class == kind and entry.windows]
         return [taken for entry in found for taken in taken_by_status(entry, self._stacks)]
 
-    def _count(self, *entries: Entry) -> None:
-        self._stacks = self.shared.devices.stacks([entry.claimant for entry in entries])
+    def _count(self, *jobs: Entry | LeftAlone) -> None:
+        self._stacks = self.shared.devices.stacks([job.claimant for job in jobs])
+
+    def _left_alone(self) -> list[LeftAlone]:
+        """Return the jobs about which nothing is decided, and to which something is promised."""
+        decided = {key for key in self._given if not isinstance(self.done.get(key), Fault)}
+        return [job for key, job in self._promised.items() if key not in decided]
 
     def _hold(self, entry: Entry) -> None:
         """Find what the job's workers have, and what is reserved for it."""

@@ -1,24 +1,103 @@
 """What is reserved: by what statuses say, and by what was placed in this pass. Pure."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from dueby_api.errors import Invalid
 from dueby_api.inference_job import DeadlineClass
-from dueby_api.status import PlanStatus
-from dueby_operator.control.calendar.entries import Entry
+from dueby_api.status import PlanStatus, WindowStatus
+from dueby_api.units import format_exact_time
+from dueby_operator.control.calendar.entries import Entry, stored_windows
+from dueby_operator.control.calendar.ledger import Ledger
 from dueby_operator.control.chain import PolicyInput
+from dueby_operator.control.conditions import is_over
 from dueby_operator.control.work.decision import Reserve, Start, Stop, WorkDecision
-from dueby_operator.model.job_snapshot import JobKey
-from dueby_operator.model.stacks import Stacks
+from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
+from dueby_operator.model.stacks import Claimant, Stacks
 from dueby_planner.calendar.calendar import Placement
 from dueby_planner.calendar.free_devices import Taken
+from dueby_planner.calendar.jobs import StoredWindow
+from dueby_planner.calendar.pool import CLASSES
 from dueby_planner.calendar.quotas import charged
 from dueby_planner.calendar.reservation import begins_us
 
 _PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
 
 
-def taken_by_status(entry: Entry, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
+@dataclass(frozen=True, kw_only=True)
+class LeftAlone:
+    """A job about which nothing is decided in this pass, through no fault of its own: what it was promised is kept."""
+
+    claimant: Claimant
+    deadline_class: DeadlineClass
+    windows: tuple[WindowStatus, ...]
+    """What is reserved for it, as its status says."""
+    now_us: int
+
+    @property
+    def key(self) -> JobKey:
+        """Namespace and name."""
+        return self.claimant.key
+
+    def stored(self, stacks: Stacks) -> tuple[StoredWindow, ...]:
+        """Return what is reserved for it, in times from now and on stacks that it may use."""
+        return stored_windows(self.key, self.windows, stacks, now_us=self.now_us)
+
+
+def left_alone(job: JobSnapshot, *, now_us: int) -> LeftAlone | None:
+    """Return the job with what it was promised; None if it was promised nothing, or is done with, or is to wait."""
+    plan = job.status.plan
+    if isinstance(job.manifest, Invalid) or plan is None or job.is_deleting or is_over(job.status):
+        return None
+    spec, windows = job.manifest.spec, plan.windows
+    is_forbidden = now_us < job.memory.refused_until_us and not job.workers
+    # Beyond its deadline nothing is promised to a job, however long it is forbidden.
+    if is_forbidden and spec.deadline_class == "Hard" and now_us < spec.deadline_us(accepted_us=job.accepted_us):
+        windows = (*windows, *_not_begun(plan, now_us=now_us))
+    if spec.deadline_class not in _PROMISED or spec.suspend or not windows:
+        return None
+    classes = tuple(sorted({window.device_class for window in windows}))
+    return LeftAlone(
+        claimant=Claimant(key=job.key, spec=spec, classes=classes),
+        deadline_class=spec.deadline_class,
+        windows=windows,
+        now_us=now_us,
+    )
+
+
+def _not_begun(plan: PlanStatus, *, now_us: int) -> list[WindowStatus]:
+    """Return as windows what a plan would have begun on, had the API server not forbidden its workers."""
+    return [
+        WindowStatus(
+            device_class=group.device_class,
+            engine=group.engine,
+            from_time=format_exact_time(now_us),
+            to_time=plan.finish_at_confidence,
+            count=group.count,
+            mini_batch_size=group.mini_batch_size,
+            images=group.count * (group.iterations + 1) * group.mini_batch_size,
+        )
+        for group in plan.groups
+        if plan.revision
+    ]
+
+
+def keep_promised(ledger: Ledger, jobs: Sequence[LeftAlone], stacks: Stacks) -> Ledger:
+    """Return what is free beside what was promised to these jobs. Soft jobs' is not kept from Hard ones."""
+    for kind in _PROMISED:
+        taken = [each for job in jobs if job.deadline_class == kind for each in _promised_to(job, stacks)]
+        ledger = ledger.take(taken, of=CLASSES[CLASSES.index(kind) :])
+    return ledger
+
+
+def _promised_to(job: LeftAlone, stacks: Stacks) -> list[tuple[str, Taken]]:
+    try:
+        return list(taken_by_status(job, stacks))
+    except Exception:  # that may be why it is left alone, and the others don't suffer for it
+        return []
+
+
+def taken_by_status(entry: Entry | LeftAlone, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
     """Yield what is reserved for a job of each stack and each quota, as its status says."""
     there = {stack.name: stack for stack in stacks.all}
     for window in entry.stored(stacks):

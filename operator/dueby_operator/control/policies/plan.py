@@ -14,32 +14,30 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dueby_api.conditions import Reason
-from dueby_api.units import MICROS_PER_SECOND, format_time
 from dueby_operator.control.chain import Outcome, PolicyInput
 from dueby_operator.control.work.changes import change_workers
 from dueby_operator.control.work.decision import Start, WorkDecision
+from dueby_operator.control.work.moved_deadline import judge_again
 from dueby_operator.control.work.progress_status import progress_status, track_conditions
 from dueby_operator.jobs.pod_diagnosis import diagnose_admission
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.memory import JobMemory
 
-# Parts are seen in the sink a little after they are there.
-OVERDUE_US = 10 * MICROS_PER_SECOND
 FULL_QUOTA = "the namespace's ResourceQuota has no room for one (`kubectl describe quota`)"
 """What a job may wait for that has no device, as a clause."""
 
 
 def plan(given: PolicyInput, model: JobModel, work: WorkDecision) -> Outcome:
     """Return what the decision changes about the job's workers, and how far the job is."""
-    decided = replace(given, memory=_remember(given, model, work)).after(
+    decided = replace(given, memory=_remember(given, model, work)).after(judge_again(given, model, work))
+    decided = decided.after(
         Outcome(
             conditions=(
                 diagnose_admission(given.job),
-                *track_conditions(given.job, model, work),
-                *_overdue(given, model),
+                *track_conditions(given, model, work),
             ),
-            status=given.status.replace(progress=progress_status(given, model, work)),
+            status=decided.status.replace(progress=progress_status(given, model, work)),
         )
     )
     change = change_workers(decided, model, work)
@@ -57,19 +55,11 @@ def wait_for_devices(given: PolicyInput, model: JobModel) -> Outcome:
     """Return that there is no device that the job could have, neither now nor when others end."""
     # Profiles may be of classes that the job doesn't name.
     named = [name for name in sorted(model.counts) if name in (model.spec.gpus.classes or model.counts)]
-    conditions = (diagnose_admission(given.job), _waiting(given, named), *_overdue(given, model))
+    conditions = (diagnose_admission(given.job), _waiting(given, named))
     plan = given.status.plan
     # A plan that was started keeps its grid and the number of its revision.
     kept = plan.replace(windows=()) if plan and plan.revision else None
     return Outcome(conditions=conditions, status=given.status.replace(plan=kept), ends=True)
-
-
-def _overdue(given: PolicyInput, model: JobModel) -> tuple[NewCondition, ...]:
-    """Return that the deadline has passed, once it has."""
-    if model.now_us < model.deadline_us + OVERDUE_US or model.is_complete:
-        return ()
-    message = f"The deadline was {format_time(given.deadline_us)}, and images are missing."
-    return (NewCondition(reason=Reason.MISSED, message=message),)
 
 
 def _waiting(given: PolicyInput, classes: Sequence[str]) -> NewCondition:

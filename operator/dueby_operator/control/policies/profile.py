@@ -6,6 +6,8 @@
     one is done                             planned, once those that are at work are done too; the rest is left out
     an image or variables of its own        measured by a pod of the job, for this job alone
     one is lost with its pod                measured again, a few times
+    it has workers                          they go on meanwhile, with what they were planned on
+    every part is there                     nothing is measured: only its rows are left to be counted
     a class that can't be measured          left out and named; if no class can be, the condition says what to do
 
 Measuring has a time limit, and it runs beside the index step. It takes free devices only. Jobs that wait for the same
@@ -57,6 +59,13 @@ class Measured:
 
 def profile(given: PolicyInput) -> Outcome:
     """Return whether the job can be planned; if not, what is done about it."""
+    if given.is_full:
+        return Outcome()
+    outcome = _profile(given)
+    return replace(outcome, ends=outcome.ends and not given.has_workers)
+
+
+def _profile(given: PolicyInput) -> Outcome:
     measured = _look(given)
     if kept := _keep(given, measured):
         message = profile_messages.measuring(given.spec.model, ["what was measured is being stored"])

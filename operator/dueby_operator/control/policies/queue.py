@@ -1,6 +1,7 @@
 """Queue: is the Kueue queue there that the job is to wait in?
 
 no queueName, or the queue is there     nothing
+it has workers, or every part is there  nothing: it waits for no quota
 otherwise                               Admitted False, QueueNotFound; the job waits until somebody makes it
 """
 
@@ -12,7 +13,7 @@ from dueby_operator.model.conditions import NewCondition
 def queue(given: PolicyInput) -> Outcome:
     """Hold a job whose queue doesn't exist."""
     name, namespace = given.spec.queue_name, given.job.namespace
-    if not name or given.shared.devices.has_queue(namespace, name):
+    if not name or given.has_workers or given.is_full or given.shared.devices.has_queue(namespace, name):
         return Outcome()
     message = (
         f"There is no LocalQueue {name} in the namespace {namespace}, or no Kueue. Create the queue, or leave "

@@ -1,6 +1,7 @@
 """Ready: may the job's workers be decided on?
 
 it is not indexed yet                         the chain ends: it was profiled meanwhile
+every part is there                           nothing: its rows are counted
 a worker says that the job is wrong           Failed, InvalidJob: what one worker refuses, all would
 the API server has forbidden it lately        nothing until it is tried again
 otherwise                                     nothing; its workers are decided on together with those of all other jobs
@@ -17,6 +18,8 @@ def ready(given: PolicyInput) -> Outcome:
     """Hold a job that isn't ready for workers, and end one that they refuse."""
     if not is_true(given.status, ConditionType.INDEXED):
         return Outcome(ends=True)
+    if given.is_full:
+        return Outcome()
     if fault := _fault_of(given.job):
         return failed(Reason.INVALID_JOB, fault)
     return Outcome(ends=given.now_us < given.memory.refused_until_us)

@@ -1,6 +1,7 @@
 """Recover: is it known of every Job of workers what its workers do?
 
 every ConfigMap can be read     nothing
+every part is there             nothing: workers have nothing left to do
 one is gone                     Admitted False, AssignmentsLost; its Job is deleted, and what is left is planned anew
 
 Pods of such a Job that are started again never start, and hold a device while they try. An operator that has just
@@ -18,6 +19,8 @@ from dueby_operator.model.conditions import NewCondition
 def recover(given: PolicyInput) -> Outcome:
     """Delete the Jobs of workers of which nobody knows what they do."""
     lost = [found for found in given.job.without_config if found.metadata.labels.get(names.STEP) == "work"]
+    if not lost or given.is_full:
+        return Outcome()
     stopping = tuple(found.name for found in lost if not found.metadata.is_deleting)
     if not stopping and not any(is_leaving(found, now_us=given.now_us) for found in lost):
         return Outcome()

@@ -1,11 +1,13 @@
 """Suspend: is the job to wait without devices?
 
-spec.suspend    Admitted False, Suspended; every worker and all measuring is stopped. The clock runs on
+spec.suspend    Admitted False, Suspended; every worker and all measuring is stopped. The clock runs on, and whether the
+                job will be in time isn't known
 otherwise       nothing
 """
 
-from dueby_api.conditions import Reason
+from dueby_api.conditions import ConditionType, Reason
 from dueby_operator.control.chain import Outcome, PolicyInput
+from dueby_operator.control.conditions import without
 from dueby_operator.model.actions import StopEverything
 from dueby_operator.model.conditions import NewCondition
 
@@ -15,4 +17,9 @@ def suspend(given: PolicyInput) -> Outcome:
     if not given.spec.suspend:
         return Outcome()
     suspended = NewCondition(reason=Reason.SUSPENDED, message="spec.suspend is true.")
-    return Outcome(conditions=(suspended,), actions=(StopEverything(),), ends=True)
+    status, progress = without(given.status, ConditionType.ON_TRACK), given.status.progress
+    if progress is not None:
+        progress = progress.replace(images_per_second=0, expected_finish=None, slack=None)
+    return Outcome(
+        conditions=(suspended,), actions=(StopEverything(),), status=status.replace(progress=progress), ends=True
+    )

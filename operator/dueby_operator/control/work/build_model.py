@@ -23,9 +23,7 @@ def build_model(given: PolicyInput) -> JobModel:
     classes = sorted({profile.spec.device_class for profile in profiles})
     workers = tuple(_with_leaving(_with_known_class(worker, classes), given) for worker in job.workers)
     own = Counter(w.assignment.device_class for w in workers if not w.is_gone and w.state != "queued")
-    revision = job.revision
     offer = given.shared.devices.offer(job.namespace, spec, classes=classes)
-    plan = status.plan if status.plan and status.plan.revision else None
     news = _news(given)
     return JobModel(
         spec=_planned_spec(spec, classes),
@@ -46,9 +44,10 @@ def build_model(given: PolicyInput) -> JobModel:
         is_one_class=bool(spec.queue_name),
         cpus=given.shared.devices.worker_cpus,
         grace_s=given.shared.devices.worker_grace_s,
-        part_size=plan.part_size if plan else status.part_size,
+        part_size=given.part_size,
         parts_there=job.parts_there | begun_parts(status),
-        revision=revision,
+        revision=job.revision,
+        has_started=given.has_started,
         workers=workers,
         news=news,
         lag=given.memory.lag,

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dueby_operator.control.work.decision import WorkDecision
 from dueby_operator.control.work.first_plan import plan_first
-from dueby_operator.control.work.watch import watch
+from dueby_operator.control.work.watch import watch, watch_alone
 from dueby_operator.model.job_model import JobModel
 from dueby_planner.profiles.pool import build_pool
 
@@ -22,9 +22,7 @@ def decide_workers(model: JobModel) -> WorkDecision:
     if model.is_complete or model.must_stop:
         return WorkDecision()
     if not any(model.counts.values()):
-        # Every worker is lost, or waits in a queue, and there is no other device.
-        is_queued = any(worker.state == "queued" for worker in model.workers)
-        return WorkDecision(lag=model.lag, is_short=not is_queued)
+        return watch_alone(model)
     pool = build_pool(
         model.spec,
         model.profiles,

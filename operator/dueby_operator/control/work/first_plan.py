@@ -58,8 +58,9 @@ def _problem_of(model: JobModel, pool: Pool) -> Problem:
 
 def _judge(problem: Problem, model: JobModel) -> Verdict:
     """Return the verdict; if only one class may be used, that of the class that needs the fewest devices."""
-    # What Relaxed and BestEffort jobs may have is idle, and they start on it like Soft ones.
-    found: DeadlineClass = "Hard" if model.spec.deadline_class == "Hard" else "Soft"
+    # What Relaxed and BestEffort jobs may have is idle, and they start on it like Soft ones. So does a Hard job whose
+    # workers are gone: it goes on, however late.
+    found: DeadlineClass = "Hard" if model.spec.deadline_class == "Hard" and not model.has_started else "Soft"
     groups = [group for group in problem.pool.groups if group.count]
     if not model.is_one_class or len(groups) < 2:
         return judge(problem, found, slower=SLOWER)

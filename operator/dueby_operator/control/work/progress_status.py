@@ -4,12 +4,13 @@ from dueby_api.conditions import Reason
 from dueby_api.status import ProgressStatus
 from dueby_api.units import format_count, format_duration, format_time
 from dueby_operator.control.chain import PolicyInput
-from dueby_operator.control.work.decision import WorkDecision
+from dueby_operator.control.conditions import has_reason
+from dueby_operator.control.work.decision import Hold, Reserve, Start, WorkDecision
 from dueby_operator.control.work.store_waits import diagnose_stores
 from dueby_operator.jobs.pod_diagnosis import diagnose_start
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_model import JobModel
-from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_planner.replan import HYSTERESIS
 
 
 def progress_status(given: PolicyInput, model: JobModel, work: WorkDecision) -> ProgressStatus | None:
@@ -29,10 +30,26 @@ def progress_status(given: PolicyInput, model: JobModel, work: WorkDecision) -> 
     )
 
 
-def track_conditions(job: JobSnapshot, model: JobModel, work: WorkDecision) -> tuple[NewCondition, ...]:
+def track_conditions(given: PolicyInput, model: JobModel, work: WorkDecision) -> tuple[NewCondition, ...]:
     """Return whether the workers will be in time; nothing before there is a plan."""
     if not model.part_size:
         return ()
-    is_late = work.is_short or model.now_us > model.deadline_us
-    in_time = NewCondition(reason=Reason.LAGGING if is_late else Reason.ON_TRACK)
-    return (diagnose_start(job.pods, now_us=model.now_us) or diagnose_stores(model) or in_time,)
+    was_late = has_reason(given.status, Reason.LAGGING)
+    in_time = NewCondition(reason=Reason.LAGGING if _will_be_late(model, work, was_late=was_late) else Reason.ON_TRACK)
+    return (diagnose_start(given.job.pods, now_us=model.now_us) or diagnose_stores(model) or in_time,)
+
+
+def _will_be_late(model: JobModel, work: WorkDecision, *, was_late: bool) -> bool:
+    """Return whether the expected finish is later than the deadline.
+
+    A job at the border stays what it was, so that noise in the workers' steps makes no news.
+    """
+    if work.is_short or model.now_us > model.deadline_us:
+        return True
+    # What is started or reserved now is not in the forecast yet, and does what is missing.
+    if model.is_complete or isinstance(work.action, Start | Reserve | Hold):
+        return False
+    if work.expected_finish_us is None:
+        return was_late
+    margin_us = HYSTERESIS * (model.deadline_us - model.now_us)
+    return work.expected_finish_us > model.deadline_us + (-margin_us if was_late else margin_us)

@@ -45,6 +45,15 @@ def watch(model: JobModel, pool: Pool) -> WorkDecision:
     )
 
 
+def watch_alone(model: JobModel) -> WorkDecision:
+    """Return how far the workers are of a job for which there is no other device, or none with a profile."""
+    is_queued = any(worker.state == "queued" for worker in model.workers)
+    finish_us = _expected_finish_us(model, ongoing(model))
+    # Where every worker is lost, nobody does the rest.
+    is_short = not is_queued and (finish_us is None or finish_us > model.deadline_us)
+    return WorkDecision(lag=model.lag, is_short=is_short, expected_finish_us=finish_us)
+
+
 def ongoing(model: JobModel, workers: Iterable[WorkerModel] | None = None) -> list[OngoingWorker]:
     """Return the workers that are there, with their observed times if there are some.
 

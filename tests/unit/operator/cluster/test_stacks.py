@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dueby_api.schema import validate
 from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.cluster.merged_requests import MAX_REQUESTS
 from dueby_operator.cluster.nodes import Node, PodRow, read_node, take_pods
 from dueby_operator.cluster.requests import worker_requests
 from dueby_operator.model.stacks import Absence, Claimant, Stacks
@@ -200,6 +201,24 @@ def test_jobs_of_which_different_numbers_fit_are_rivals_on_the_same_devices() ->
     assert {next(iter(stack.users))[1]: stack.devices for stack in stacks.all} == {"small": 8, "large": 2}
     (small,), (large_stack,) = stacks.of(("team", "small")), stacks.of(("team", "large"))
     assert stacks.rivals[large_stack.name][small.name] == 16
+
+
+def test_jobs_of_very_many_sizes_share_few_stacks_and_none_counts_more_than_it_could_have() -> None:
+    nodes = take_pods(
+        [node("a", cpus=8), node("b", cpus=6)],
+        [PodRow(node="a", requests={"cpu": 3.5, "pods": 1.0}, is_worker=True)],
+    )
+    asked = [f"{1000 + 17 * number}m" for number in range(200)]
+    jobs = [claimant(f"j{cpu}", worker={"resources": {"requests": {"cpu": cpu}}}) for cpu in asked]
+    devices = devices_of(nodes)
+    stacks = devices.stacks(jobs)
+    assert 2 <= len(stacks.all) <= MAX_REQUESTS
+    alone = {job.key: sum(stack.devices for stack in devices.stacks([job]).all) for job in jobs}
+    for job in jobs:
+        (stack,) = stacks.of(job.key)
+        assert stack.idle <= devices.offer("team", job.spec, classes=("cpu-1",)).counts["cpu-1"]
+        assert 0 < stack.devices <= alone[job.key]
+    assert any(stack.is_merged and stack.held for stack in stacks.all)
 
 
 def test_what_workers_of_another_size_have_comes_back_and_where_one_more_takes_nothing_of_it() -> None:

@@ -15,6 +15,7 @@ from support.source_tree import PACKAGES
 COST = {"decodeMicros": 900, "bandwidthBytesPerSecond": 5e7}
 LABELLED = {"labelled": 40, "accuracy": 0.7, "accuracyFp32": 0.75}
 AGREEMENT = {"photos": 64, "sameTop1": 0.9, "maxDifference": 0.2, "weightsDigest": "abc", **LABELLED}
+EMBEDDED = {"photos": 64, "similarity": 0.99, "leastSimilarity": 0.9, "weightsDigest": "abc"}
 
 
 def declared(crd: dict[str, Any]) -> set[str]:
@@ -61,6 +62,7 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
     progress = {pod["metadata"]["name"]: a_batch() for pod in begun.pods}
     cases = [
         look(infj(status=indexed(inputCost=COST, agreement=AGREEMENT, partSize=77, partsThere="0-3"))),
+        look(infj(status=indexed(agreement=EMBEDDED))),
         look(infj(status=indexed(), deadline="5s")),
         look(begun.job(progress=progress)),
         look(begun.job(document=infj(status=begun.document["status"], gpus={"max": 1}), progress=progress)),

@@ -13,7 +13,14 @@ from dueby_api.inference_job import parse_job
 from dueby_api.schema import Spec, validate
 from dueby_api.step_config import LOSSES_VARIABLE, FinishConfig, IndexConfig, WorkConfig
 from dueby_operator.cluster.nodes import DeviceKind
-from dueby_operator.jobs.manifests import Objects, Owner, read_assignments, step_objects, worker_objects
+from dueby_operator.jobs.manifests import (
+    MAX_WORKERS_OF_JOB,
+    Objects,
+    Owner,
+    read_assignments,
+    step_objects,
+    worker_objects,
+)
 from dueby_operator.model.actions import StartWorkers, StepName
 from dueby_operator.settings import OperatorSettings
 from dueby_worker.steps.config import load_config
@@ -89,6 +96,16 @@ def test_a_config_map_that_names_a_worker_of_no_plan_is_refused(wrong: str) -> N
     data = {"plan.json": made.config_map["data"]["plan.json"].replace('"w1"', f'"{wrong}"')}
     with pytest.raises(Invalid, match="is no worker's name, such as w12"):
         read_assignments({**made.config_map, "data": data})
+
+
+def test_a_config_map_with_more_workers_than_a_job_has_is_refused_however_short_it_is() -> None:
+    made = workers()
+    common = json.loads(made.config_map["data"]["plan.json"])["common"] | {"worker": "w0", "share": [0, 1]}
+    plans = [{"common": common, "assignments": [{}] * count} for count in (MAX_WORKERS_OF_JOB, MAX_WORKERS_OF_JOB + 1)]
+    most, more = ({**made.config_map, "data": {"plan.json": json.dumps(plan)}} for plan in plans)
+    assert len(read_assignments(most)) == MAX_WORKERS_OF_JOB
+    with pytest.raises(Invalid, match="has 1,001 workers; a Job has at most 1000"):
+        read_assignments(more)
 
 
 def test_pods_are_restricted_and_hold_no_credentials_of_kubernetes() -> None:

@@ -1,5 +1,6 @@
 """From Jobs and pods to the workers that a decision sees."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from dueby_api.errors import Invalid
 from dueby_api.schema import LenientSpec, validate
 from dueby_api.step_messages import IndexResult, StepError, WorkerProgress, WorkResult
+from dueby_api.units import parse_time_us
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import (
+    BEGUN_WITHIN_US,
     Ending,
     absent_workers,
     ending_of,
@@ -30,6 +33,7 @@ from dueby_operator.profiling.provenance import image_of
 from support.operator import worker
 
 MADE, LATER = "2026-11-25T10:00:00Z", "2026-11-25T10:05:00Z"
+MADE_US = parse_time_us(MADE)
 READ_US = 1_795_600_000_000_000
 
 
@@ -102,8 +106,23 @@ def test_a_job_that_was_shrunk_has_stopped_its_last_workers() -> None:
 
 
 def test_workers_without_a_pod_are_absent_once_their_job_was_begun() -> None:
-    assert list(absent_workers([job()], [])) == []
-    assert [index for _, index in absent_workers([job(startTime=MADE)], [pod(1)])] == [0, 2]
+    assert list(absent_workers([job()], [], now_us=MADE_US)) == []
+    assert [index for _, index in absent_workers([job(startTime=MADE)], [pod(1)], now_us=MADE_US)] == [0, 2]
+
+
+def test_workers_of_a_job_that_another_controller_never_begins_are_absent_unless_it_is_suspended() -> None:
+    late_us = MADE_US + BEGUN_WITHIN_US + 1
+
+    def absent(*, now_us: int = late_us, **spec: Any) -> list[int]:
+        made = job()
+        changed = replace(made, job=made.job.replace(spec=made.job.spec.replace(**spec)))
+        return [index for _, index in absent_workers([changed], [pod(1)], now_us=now_us)]
+
+    assert absent(managed_by="example.com/nobody") == [0, 2]
+    assert absent(managed_by="example.com/nobody", now_us=late_us - 1) == []
+    assert absent(managed_by="example.com/nobody", suspend=True) == []
+    # Where Kubernetes itself is slow, more Jobs would only wait behind these.
+    assert absent() == []
 
 
 def test_images_of_open_parts_are_those_that_are_not_committed() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from support.decisions import MADE, indexed, infj, job, look
+from support.decisions import MADE, NOW, SECOND, indexed, infj, job, look
 
 WHOLE = {"partSize": 10, "partsThere": "0-999"}
 
@@ -54,3 +54,9 @@ def test_a_full_sink_completes_the_job_without_a_worker() -> None:
 def test_a_sink_that_lacks_a_part_is_planned(there: str | None) -> None:
     found = look(infj(status=indexed(partSize=10, partsThere=there)))
     assert found.status.plan is not None
+
+
+def test_a_full_sink_is_counted_beyond_the_deadline_at_which_the_job_stops() -> None:
+    late = look(infj(status=indexed(**WHOLE), onDeadline="Stop"), now_us=NOW + 61 * SECOND)
+    assert in_phase(late)[1] == ["job-finish"]
+    assert late.said("Complete") == ("False", "Finishing")

@@ -9,7 +9,7 @@ from dueby_api.parts import all_parts
 from dueby_api.units import format_time
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Create
-from support.decisions import MADE, NOW, SECOND, Started, infj, look, pod_of, started
+from support.decisions import MADE, NOW, SECOND, Started, a_batch, infj, look, pod_of, started
 
 
 def done(begun: Started, **changes: Any) -> JobSnapshot:
@@ -92,3 +92,42 @@ def test_a_job_that_is_to_stop_at_its_deadline_stops_there() -> None:
     after = look(begun.job(document=document), now_us=NOW + 60 * SECOND)
     assert after.said("Failed") == ("True", "Stopped")
     assert after.said("DeadlineMet")[0] == "False"
+
+
+GONE_QUEUE = {"queueName": "gone"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "cluster"),
+    [
+        pytest.param(GONE_QUEUE, {}, id="its queue was deleted"),
+        pytest.param({}, {"profiles": ()}, id="its profile was deleted"),
+    ],
+)
+@pytest.mark.parametrize("at_s", [10, 500])
+def test_a_full_sink_is_counted_whatever_is_gone_that_its_workers_needed(
+    spec: dict[str, Any], cluster: dict[str, Any], at_s: int
+) -> None:
+    begun = started()
+    document = infj(status=begun.document["status"], onDeadline="Stop", **spec)
+    found = look(done(begun, document=document), now_us=NOW + at_s * SECOND, **cluster)
+    assert [name.rpartition("-")[0] for name in found.started_names] == ["job-finish"]
+    assert found.said("Complete") == ("False", "Finishing")
+
+
+@pytest.mark.parametrize(
+    ("spec", "cluster"),
+    [pytest.param(GONE_QUEUE, {}, id="no queue"), pytest.param({}, {"profiles": ()}, id="no profile")],
+)
+def test_workers_go_on_without_what_only_a_plan_needs(spec: dict[str, Any], cluster: dict[str, Any]) -> None:
+    begun = started()
+    progress = {pod["metadata"]["name"]: a_batch() for pod in begun.pods}
+    document = infj(status=begun.document["status"], onDeadline="Stop", **spec)
+    seen = begun.job(document=document, progress=progress)
+    found = look(seen, now_us=NOW + 5 * SECOND, **cluster)
+    assert found.status.phase == "Running"
+    assert found.said("OnTrack") == ("True", "InTime")
+    assert found.status.progress is not None
+    assert found.status.progress.expected_finish is not None
+    late = look(seen, now_us=NOW + 60 * SECOND, **cluster)
+    assert late.said("Failed") == ("True", "Stopped")

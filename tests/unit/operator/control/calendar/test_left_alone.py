@@ -1,0 +1,126 @@
+"""What was promised to a job is kept while nothing is decided about the job itself."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.control.calendar import plan_all
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.memory import JobMemory
+from support.decisions import NOW, SECOND, Document, Look, cluster, indexed, infj, job, look_at, node
+
+NODES = {"n": node(cpus=1)}
+THEN = NOW + 70 * SECOND
+PROMISED: Document = {"deadlineClass": "Hard", "deadline": "140s"}
+RESTING = JobMemory(faults=1, retry_us=THEN + 4 * SECOND)
+FORBIDDEN = JobMemory(refused_until_us=THEN + 20 * SECOND)
+
+
+def made(name: str, status: Document | None = None, **spec: Any) -> Document:
+    return infj(status=status or indexed(), metadata={"name": name, "uid": f"u-{name}", "namespace": name}, **spec)
+
+
+def looks(*jobs: JobSnapshot, now_us: int = NOW) -> dict[str, Look]:
+    return {each.decision.job.name: each for each in look_at(cluster(*jobs, nodes=NODES, now_us=now_us))}
+
+
+@pytest.fixture
+def promised() -> Look:
+    """A job to which the only device is promised as soon as another Hard job is done with it."""
+    found = looks(job(made("first", deadlineClass="Hard", deadline="75s")), job(made("promised", **PROMISED)))[
+        "promised"
+    ]
+    assert found.said("Feasible") == ("True", "Reserved")
+    return found
+
+
+def left_alone(promised: Look, memory: JobMemory, **seen: Any) -> JobSnapshot:
+    document = made("promised", promised.status.document(), **PROMISED)
+    return replace(job(document, memory=memory), **seen)
+
+
+def begins(seen: JobSnapshot, **spec: Any) -> bool:
+    """Return whether another job takes the device."""
+    found = looks(seen, job(made("other", **spec)), now_us=THEN)
+    return bool(found["other"].created)
+
+
+@pytest.mark.parametrize(
+    ("memory", "seen"),
+    [
+        pytest.param(JobMemory(), {"unreadable": "the API server: TimeoutError()"}, id="it can't be read"),
+        pytest.param(JobMemory(), {"forbidden": "no"}, id="it must not be read"),
+        pytest.param(RESTING, {}, id="it rests after a fault"),
+        pytest.param(FORBIDDEN, {}, id="its workers were forbidden"),
+    ],
+)
+@pytest.mark.parametrize("other", ["Hard", "Soft", "Relaxed", "BestEffort"])
+def test_a_promised_device_is_kept(promised: Look, memory: JobMemory, seen: dict[str, Any], other: str) -> None:
+    assert not begins(left_alone(promised, memory, **seen), deadlineClass=other, deadline="3600s")
+
+
+@pytest.mark.parametrize("name", ["build_model", "find_holds"])
+def test_it_is_kept_in_the_very_pass_in_which_the_job_fails(
+    promised: Look, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(plan_all, name)
+
+    def broken(about: Any, *more: Any) -> Any:
+        if "promised" in repr(about.job.key if name == "build_model" else about.key):
+            raise ZeroDivisionError("one of them")
+        return original(about, *more)
+
+    monkeypatch.setattr(plan_all, name, broken)
+    seen = left_alone(promised, promised.memory)
+    found = looks(seen, job(made("other", deadlineClass="Soft", deadline="3600s")), now_us=THEN)
+    assert found["promised"].decision.fault
+    assert not found["other"].created
+
+
+def test_what_the_api_server_has_forbidden_to_begin_on_is_kept_until_it_is_tried_again(promised: Look) -> None:
+    begun = looks(left_alone(promised, promised.memory), now_us=THEN)["promised"]
+    assert begun.created
+    memory = replace(begun.memory, refused_until_us=THEN + 30 * SECOND)
+    assert not begins(left_alone(begun, memory), deadlineClass="Soft", deadline="3600s")
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        pytest.param({"suspend": True}, id="it is suspended"),
+        pytest.param({"queueName": "nowhere"}, id="it has no queue"),
+    ],
+)
+def test_a_device_is_not_kept_for_a_job_that_is_not_to_have_it(promised: Look, gone: dict[str, Any]) -> None:
+    seen = job(made("promised", promised.status.document(), **PROMISED, **gone), memory=promised.memory)
+    assert begins(seen, deadlineClass="Soft", deadline="3600s")
+
+
+def test_what_is_reserved_for_a_soft_job_is_not_kept_from_hard_ones(promised: Look) -> None:
+    document = made("promised", promised.status.document(), **PROMISED | {"deadlineClass": "Soft"})
+    soft = job(document, memory=RESTING)
+    assert begins(soft, deadlineClass="Hard", deadline="140s")
+    assert not begins(soft, deadlineClass="Soft", deadline="3600s")
+
+
+def test_nobody_suffers_for_what_raises_about_a_job_that_is_left_alone(
+    promised: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = ClusterDevices.stacks
+
+    def broken(self: ClusterDevices, claimants: Any) -> Any:
+        if any(claimant.key[1] == "promised" for claimant in claimants):
+            raise ZeroDivisionError("one of them")
+        return original(self, claimants)
+
+    monkeypatch.setattr(ClusterDevices, "stacks", broken)
+    assert begins(left_alone(promised, RESTING), deadlineClass="Soft", deadline="3600s")
+
+
+def test_nobody_suffers_for_windows_that_cannot_be_read(promised: Look) -> None:
+    status = promised.status.document()
+    windows = [{**window, "from": "soon"} for window in status["plan"]["windows"]]
+    odd = made("promised", {**status, "plan": {**status["plan"], "windows": windows}}, **PROMISED)
+    assert begins(job(odd, memory=RESTING), deadlineClass="Soft", deadline="3600s")

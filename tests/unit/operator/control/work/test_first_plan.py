@@ -1,0 +1,38 @@
+"""The first plan of a job, and another one where all its workers are gone."""
+
+from dataclasses import replace
+
+import pytest
+
+from dueby_operator.model.memory import NOTHING, JobMemory
+from support.decisions import NOW, SECOND, look, started
+
+
+@pytest.mark.parametrize("memory", [None, NOTHING], ids=["as it is", "after a restart of the operator"])
+def test_a_hard_job_goes_on_late_where_its_jobs_of_workers_are_gone(memory: JobMemory | None) -> None:
+    begun = started(deadlineClass="Hard", deadline="300s")
+    seen = begun.job(worker_jobs=(), pods=(), memory=begun.look.memory if memory is None else memory)
+    found = look(seen, now_us=NOW + 295 * SECOND)
+    assert found.said("Feasible") == ("False", "Late")
+    assert found.status.phase == "Starting"
+    assert found.started_names[0].startswith("job-r2-")
+
+
+def test_where_it_is_too_late_it_goes_on_all_the_same() -> None:
+    begun = started(deadlineClass="Hard")
+    found = look(begun.job(worker_jobs=(), pods=()), now_us=NOW + 100 * SECOND)
+    assert found.status.phase == "Starting"
+    assert found.said("DeadlineMet") == ("False", "Late")
+
+
+def test_a_hard_job_that_finds_no_device_then_waits_for_one() -> None:
+    begun = started(deadlineClass="Hard", deadline="300s")
+    found = look(begun.job(worker_jobs=(), pods=()), nodes={}, now_us=NOW + 295 * SECOND)
+    assert found.said("Feasible") == ("Unknown", "Waiting")
+
+
+def test_a_hard_job_whose_workers_were_only_forbidden_is_refused_as_a_new_one() -> None:
+    begun = started(deadlineClass="Hard", deadline="300s")
+    memory = replace(begun.look.memory, refused_until_us=NOW + 290 * SECOND)
+    found = look(begun.job(worker_jobs=(), pods=(), memory=memory), now_us=NOW + 295 * SECOND)
+    assert found.said("Failed") == ("True", "Infeasible")
