@@ -6,17 +6,27 @@ Each has a name that changes with everything that it depends on. Workers of one 
 import hashlib
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from dueby_api.classifiers import HUGGING_FACE, PYTHON, TIMM, source_of
+from dueby_worker.engines.network import Network
+from dueby_worker.engines.parity import made_up_images
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.system.whole_file import write_whole
 
 _DIGITS = 32
+# The libraries whose next version may make another network of the same name.
+_LIBRARIES = {TIMM: "timm", HUGGING_FACE: "transformers"}
+_ASKED_IMAGES = 2
 
 
 def cache_name(loaded: LoadedModel, **more: Any) -> str:
     """Return a name that changes with the network, its weights and output, and with what else is given."""
+    source = source_of(loaded.name)
     content = {
         "model": loaded.name,
         # A folder's network may have any architecture, whatever it is called.
@@ -25,9 +35,20 @@ def cache_name(loaded: LoadedModel, **more: Any) -> str:
         "classes": len(loaded.labels),
         # What the network was cut at, if it was.
         "embedding": [loaded.output.layer] if loaded.output.kind == "Embedding" else None,
+        "library": version(_LIBRARIES[source]) if source in _LIBRARIES else None,
+        # The digest of the weights has the file of people's code and not what that imports, which shows here.
+        "answers": _digest_answers(loaded) if source == PYTHON else None,
         **more,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+
+
+def _digest_answers(loaded: LoadedModel) -> str:
+    """Return a digest of what the network makes of made-up images in plain fp32."""
+    images = torch.from_numpy(made_up_images(_ASKED_IMAGES, loaded.preprocessing.crop_side))
+    with torch.inference_mode():
+        values: torch.Tensor = Network(loaded.module, loaded.preprocessing).eval()(images)
+    return hashlib.sha256(values.numpy().tobytes()).hexdigest()
 
 
 def cached_file(file: Path, make: Callable[[], Any]) -> bytes:

@@ -7,6 +7,7 @@ almost nothing, and 1,000 classes in bf16 would have ties.
 """
 
 import copy
+from collections import Counter
 from typing import cast
 
 import torch
@@ -95,20 +96,26 @@ def tuned_network(loaded: LoadedModel, precision: Precision) -> RowNetwork:
 def fold_batch_norms(module: nn.Module) -> nn.Module:
     """Return a copy in which a batch norm is merged into a convolution that feeds nothing else.
 
-    Return a plain copy if torch.fx can't trace it, as some of timm's and transformers' can't be. People's own networks
-    may raise anything then.
+    Return a plain copy if torch.fx can't trace it, as some of timm's and transformers' can't be, or would miss a part
+    of it. People's own networks may raise anything then.
     """
+    has_own_call = type(module).__call__ is not nn.Module.__call__ and not isinstance(module, fx.GraphModule)
+    if has_own_call or not _is_unchanged(module):
+        return copy.deepcopy(module)
     # torch.fx.experimental.optimization.fuse does the same, but importing it warns of torch.jit's deprecation.
     try:
         traced = fx.symbolic_trace(copy.deepcopy(module))
     except Exception:
         return copy.deepcopy(module)
-    modules = dict(traced.named_modules())
+    uses = Counter(id(used) for node in traced.graph.nodes if (used := _used_by(node, traced)) is not None)
     for node in list(traced.graph.nodes):
         before = node.args[0] if node.op == "call_module" and node.args else None
         if not (isinstance(before, fx.Node) and before.op == "call_module" and len(before.users) == 1):
             continue
-        convolution, norm = modules[str(before.target)], modules[str(node.target)]
+        convolution, norm = traced.get_submodule(str(before.target)), traced.get_submodule(str(node.target))
+        # A layer that is used twice may have other neighbours there.
+        if not all(uses[id(layer)] == 1 and _is_unchanged(layer) for layer in (convolution, norm)):
+            continue
         if type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.track_running_stats:
             traced.set_submodule(str(before.target), fuse_conv_bn_eval(convolution, norm))
             node.replace_all_uses_with(before)
@@ -116,3 +123,19 @@ def fold_batch_norms(module: nn.Module) -> nn.Module:
     traced.recompile()
     traced.delete_all_unused_submodules()
     return traced
+
+
+def _is_unchanged(module: nn.Module) -> bool:
+    """Return whether calling the module runs the forward of its class and nothing else, such as hooks."""
+    # torch has no public way to ask for hooks.
+    return not (module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+
+
+def _used_by(node: fx.Node, traced: fx.GraphModule) -> nn.Module | None:
+    """Return the layer that the node calls, or whose weights it reads; None if it does neither."""
+    match node.op:
+        case "call_module":
+            return traced.get_submodule(str(node.target))
+        case "get_attr":
+            return traced.get_submodule(str(node.target).rpartition(".")[0])
+    return None

@@ -2,7 +2,8 @@
 
 By default that is the input of the network's last layer, the one that tells classes apart: 2,048 values of ResNet-50,
 1,280 of EfficientNet-B0, 768 of ViT-B/16. The rule is the same for all of torchvision's classifiers, and gives what
-setting `fc` or the last entry of `classifier` to Identity gives. Any other layer is found by the name that
+setting `fc` or the last entry of `classifier` to Identity gives. Networks of other libraries and people's own may have
+several last layers, or make them first, so one image is tried. Any other layer is found by the name that
 torchvision.models.feature_extraction knows it by. Its output must be a vector, or a map (channels, side, side), which
 is averaged over its places, as the networks themselves do before they classify.
 """
@@ -16,6 +17,7 @@ from torch import fx, nn
 from dueby_api.errors import Invalid
 from dueby_api.output import MAX_VALUES
 from dueby_worker.models.late_compiler import compiler_imported_late
+from dueby_worker.models.weights import first_line
 
 FIELD = "spec.output.layer"
 _VALUE = "embedding"
@@ -39,21 +41,64 @@ def cut_network(module: nn.Module, layer: str | None, *, side: int) -> tuple[nn.
     if isinstance(module, CutsItself):
         cut, values = module.cut(layer, side=side)
     else:
-        cut, values = _without_head(module) if layer is None else _up_to(module, layer, side=side)
+        cut, values = _without_head(module, side=side) if layer is None else _up_to(module, layer, side=side)
     if values > MAX_VALUES:
         where = layer or "the last layer's input"
         raise Invalid(FIELD, f"{where} has {values:,} values; an embedding has at most {MAX_VALUES:,}")
     return cut, values
 
 
-def _without_head(module: nn.Module) -> tuple[nn.Module, int]:
+def _without_head(module: nn.Module, *, side: int) -> tuple[nn.Module, int]:
     # In all of torchvision's classifiers the last layer with classes is also the last one to be made.
     layers = [item for item in module.named_modules() if item[0] and isinstance(item[1], nn.Linear | nn.Conv2d)]
     if not layers:
         raise Invalid(FIELD, "is missing, and the network has no last layer that could be left out; name a layer")
     name, head = layers[-1]
+    calls = list[tuple[torch.Tensor, torch.Tensor]]()
+    # Copies, since the next layer may compute in place.
+    hook = head.register_forward_hook(lambda _, inputs, found: calls.append((inputs[0].clone(), found.clone())))
+    # On both sides of zero, or what is positive already would pass through a ReLU unseen.
+    images = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        values = module(images)
+    hook.remove()
     module.set_submodule(name, nn.Identity())
+    if len(calls) != 1 or not _is_cut_at(head, *calls[0], values=values, cut=module, images=images):
+        sentence = f"is missing, and the values of the network are not those of {name}, its last layer, alone"
+        raise Invalid(FIELD, f"{sentence}; name a layer")
     return module, head.in_features if isinstance(head, nn.Linear) else head.in_channels
+
+
+def _is_cut_at(
+    head: nn.Module,
+    given: torch.Tensor,
+    found: torch.Tensor,
+    *,
+    values: torch.Tensor,
+    cut: nn.Module,
+    images: torch.Tensor,
+) -> bool:
+    """Return whether the head made the network's values of what it was given, which the cut network gives now.
+
+    A map is averaged over its places, as SqueezeNet averages it after its last layer.
+    """
+    channels = 1 if isinstance(head, nn.Conv2d) else given.dim() - 1
+    places = [axis for axis in range(1, given.dim()) if axis != channels]
+    has_one_place = all(given.shape[axis] == 1 for axis in places)
+    if has_one_place and not _is_close(found.flatten(1), values):
+        return False
+    try:
+        with torch.inference_mode():
+            embedding = cut(images)
+    # People's own networks may raise anything without a layer.
+    except Exception:
+        return False
+    return _is_close(given.mean(places) if places else given, embedding)
+
+
+def _is_close(one: torch.Tensor, other: torch.Tensor) -> bool:
+    # Averages of the same values differ by their rounding.
+    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-3, atol=1e-5, equal_nan=True)
 
 
 def _up_to(module: nn.Module, layer: str, *, side: int) -> tuple[nn.Module, int]:
@@ -62,8 +107,14 @@ def _up_to(module: nn.Module, layer: str, *, side: int) -> tuple[nn.Module, int]
     try:
         # The graphs of training and of evaluation may differ, in what has no part here.
         body = create_feature_extractor(module, return_nodes={layer: _VALUE}, suppress_diff_warning=True)
-    except ValueError:
-        raise Invalid(FIELD, _no_such_layer(layer, get_graph_node_names(module)[1])) from None
+    # Tracing may raise anything in networks of other libraries and in people's own.
+    except Exception:
+        try:
+            names = get_graph_node_names(module)[1]
+        except Exception as error:
+            sentence = f"{layer} can't be found, because torch.fx can't trace the network: {first_line(error)}"
+            raise Invalid(FIELD, f"{sentence}; use a network that it can trace, or leave layer out") from None
+        raise Invalid(FIELD, _no_such_layer(layer, names)) from None
     with torch.inference_mode():
         found = body.eval()(torch.zeros(1, 3, side, side))[_VALUE]
     shape = tuple(found.shape[1:]) if isinstance(found, torch.Tensor) else ()

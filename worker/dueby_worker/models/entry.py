@@ -1,9 +1,12 @@
 """What depends on a model's name alone: how its network is built, and which weights are published for it."""
 
+import hashlib
+import json
 import os.path
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -50,9 +53,14 @@ class ModelEntry:
     files: tuple[Path, ...] | None = ()
     """The files that the entry itself was read from; None if only another library knows which files the model has."""
     code: str = ""
-    """Digest of the code that the network came with, if that is not DueBy's or a library's."""
+    """Digest of what the network is made of beside its name and weights: the code or the settings that came with it."""
     are_probabilities: bool = False
     """Whether the network's values are probabilities already, and not logits."""
+
+
+def digest_settings(settings: Mapping[str, Any]) -> str:
+    """Return a digest of what JSON can hold. It is the same in every process, whatever the order of the keys."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def weights_folder(spec: Model) -> Path | None:

@@ -20,7 +20,14 @@ from torch import nn
 from dueby_api.classifiers import HUGGING_FACE
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
-from dueby_worker.models.entry import DEFAULT, NO_WEIGHTS, ModelEntry, PublishedWeights, weights_folder
+from dueby_worker.models.entry import (
+    DEFAULT,
+    NO_WEIGHTS,
+    ModelEntry,
+    PublishedWeights,
+    digest_settings,
+    weights_folder,
+)
 from dueby_worker.models.preprocessing import Interpolation, Preprocessing
 from dueby_worker.models.weights import FIELD, State, first_line
 
@@ -31,6 +38,8 @@ _FILTERS: dict[int, Interpolation] = {2: "bilinear", 3: "bicubic"}
 _PLAIN = ("Beit", "Bit", "CLIP", "DeiT", "MobileNetV1", "MobileNetV2", "Pvt", "Segformer", "Siglip", "ViT")
 # From this size on, ConvNeXt's processor stretches the image and crops nothing.
 _CONVNEXT_STRETCHES = 384
+# What a configuration holds that makes no other network: where it lay, who wrote it, and what the classes are called.
+_NO_ARCHITECTURE = ("_name_or_path", "transformers_version", "dtype", "id2label", "label2id")
 _SETTINGS, _WEIGHTS = (
     ["config.json", "preprocessor_config.json"],
     ["model*.safetensors", "model.safetensors.index.json"],
@@ -74,6 +83,7 @@ def find_hugging_face(spec: Model) -> ModelEntry:
         rename=lambda state: state,
         any_size=False,
         files=None,
+        code=digest_settings(_architecture(config.to_dict())),
     )
 
 
@@ -109,6 +119,12 @@ def _read_config(folder: Path) -> Any:
             f"{folder}/config.json says {config.problem_type}; DueBy's scores are of classes that exclude each other",
         )
     return config
+
+
+def _architecture(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a configuration, and of those in it, says which network it is."""
+    kept = {key: value for key, value in config.items() if key not in _NO_ARCHITECTURE}
+    return {key: _architecture(value) if isinstance(value, Mapping) else value for key, value in kept.items()}
 
 
 def _build(config: Any, *, image_size: int, classes: int, trained: bool) -> nn.Module:

@@ -63,7 +63,7 @@ class LoadedModel:
     preprocessing: Preprocessing
     labels: tuple[str, ...]
     weights_digest: str
-    """SHA-256 of the weights in hex, with that of the job's own code; `random:` and the seed for `none`."""
+    """SHA-256 of the weights in hex, or `random:` and the seed for `none`; hashed again with the entry's `code`."""
     are_probabilities: bool = False
     """Whether the values are probabilities already, and not logits."""
     warnings: tuple[str, ...] = ()
@@ -139,8 +139,8 @@ def load_model(spec: Model, output: Output = Output()) -> LoadedModel:  # noqa: 
         origin = published.name if published else spec.weights
         fit_weights(module, entry.rename(state), origin=origin, classes=len(facts.labels))
         digest = digest_weights(module)
-        if entry.code:
-            digest = hashlib.sha256(f"{digest} {entry.code}".encode()).hexdigest()
+    if entry.code:
+        digest = hashlib.sha256(f"{digest} {entry.code}".encode()).hexdigest()
     values = len(facts.labels)
     if output.threshold is not None:
         _require_one(output.threshold.label, facts.labels)

@@ -5,6 +5,7 @@ Hugging Face hub have it. How images are prepared, and what the classes are, is 
 weights. What of it can't be done exactly is refused.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from functools import partial
@@ -20,7 +21,7 @@ from torch import nn
 from dueby_api.classifiers import TIMM, nearest
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
-from dueby_worker.models.entry import DEFAULT, ModelEntry, PublishedWeights, weights_folder
+from dueby_worker.models.entry import DEFAULT, ModelEntry, PublishedWeights, digest_settings, weights_folder
 from dueby_worker.models.imagenet import imagenet_labels
 from dueby_worker.models.preprocessing import Interpolation, Preprocessing
 from dueby_worker.models.weights import FIELD, State, first_line, read_weights
@@ -40,10 +41,10 @@ def find_timm(spec: Model) -> ModelEntry:
     if not timm.is_model(architecture):
         raise Invalid(NAME_FIELD, f"timm has no model {architecture!r}{nearest(architecture, timm.list_models())}")
     if folder := weights_folder(spec):
-        config = _read_folder(folder, architecture)
+        config, code = _read_folder(folder, architecture)
         weights = _weights(spec.weights, config, origin=f"{folder}/config.json", fetch=partial(_read, folder))
         published = {DEFAULT: weights, spec.weights: weights}
-        return _entry(spec.name, f"local-dir:{folder}", config, published)
+        return _entry(spec.name, f"local-dir:{folder}", config, published, code=code)
     configs = {known.partition(".")[2]: cfg.to_dict() for known, cfg in get_arch_pretrained_cfgs(architecture).items()}
     if tag and tag not in configs:
         raise Invalid(NAME_FIELD, f"timm has no tag {tag!r} of {architecture}; it has {_listed(configs)}")
@@ -59,7 +60,9 @@ def find_timm(spec: Model) -> ModelEntry:
     return _entry(spec.name, architecture, config, published)
 
 
-def _entry(name: str, source: str, config: Config, published: dict[str, PublishedWeights]) -> ModelEntry:
+def _entry(
+    name: str, source: str, config: Config, published: dict[str, PublishedWeights], *, code: str = ""
+) -> ModelEntry:
     is_fixed = bool(config.get("fixed_input_size"))
     build = partial(_build, source, is_fixed)
     return ModelEntry(
@@ -69,6 +72,7 @@ def _entry(name: str, source: str, config: Config, published: dict[str, Publishe
         rename=lambda state: state,
         any_size=not is_fixed,
         files=None,
+        code=code,
     )
 
 
@@ -102,18 +106,21 @@ def _fetch(name: str, has_weights: bool) -> State:
         raise Invalid(FIELD, f"timm can't load the weights of {name}: {first_line(error)}; {advice}") from None
 
 
-def _read_folder(folder: Path, architecture: str) -> Config:
-    """Return the pretrained_cfg in a folder that holds a model of that architecture."""
+def _read_folder(folder: Path, architecture: str) -> tuple[Config, str]:
+    """Return the pretrained_cfg in a folder that holds a model of that architecture, and a digest of its settings."""
     try:
         # Built without memory, as nothing else of timm's interface reads the file.
         with torch.device("meta"):
             config: Config = timm.create_model(f"local-dir:{folder}", pretrained=False).pretrained_cfg
+        # What timm gives its builder. Sizes and classes are in the fingerprint by themselves.
+        args = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_args") or {}
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Invalid(FIELD, f"{folder} can't be read as a model of timm: {first_line(error)}") from None
     if config["architecture"] != architecture:
         advice = f"set {NAME_FIELD} to {TIMM}{config['architecture']}"
         raise Invalid(FIELD, f"{folder} holds a {config['architecture']}, not a {architecture}; {advice}")
-    return config
+    settings = {"architecture": architecture, "model_args": args, "global_pool": config.get("global_pool")}
+    return config, digest_settings(settings)
 
 
 def _read(folder: Path) -> State:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torchvision.models
 from torch import nn
 
 from dueby_api.engines import EngineName, Precision
@@ -17,7 +16,6 @@ from dueby_worker.engines import openvino
 from dueby_worker.engines.build import available_engines, build_engine
 from dueby_worker.engines.host import pin_to_cores, process_environment
 from dueby_worker.engines.interface import Engine
-from dueby_worker.engines.network import fold_batch_norms
 from dueby_worker.engines.parity import check_parity, made_up_images
 from dueby_worker.models.columns import Columns
 from dueby_worker.models.loading import LoadedModel
@@ -241,25 +239,6 @@ def test_openvino_reports_nothing_about_its_use() -> None:
     openvino.find_obstacle("bf16")
 
     assert sys.modules["openvino_telemetry"] is None
-
-
-# Folding
-
-
-@pytest.mark.parametrize(
-    ("name", "left"),
-    [
-        *((name, 0) for name in ("efficientnet_b0", "mobilenet_v3_small", "mnasnet0_5", "resnet18", "vgg11_bn")),
-        # These have them in front of a convolution too, where they can't be folded.
-        ("densenet121", 62),
-        ("maxvit_t", 11),
-    ],
-)
-def test_folding_leaves_no_batch_norm_behind_a_convolution(name: str, left: int) -> None:
-    with torch.device("meta"):
-        folded = fold_batch_norms(torchvision.models.get_model(name, weights=None).eval())
-
-    assert sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == left
 
 
 # The process

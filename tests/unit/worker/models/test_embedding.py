@@ -1,5 +1,6 @@
 """A network that is cut at a layer gives what the layer gives in the whole network."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -51,14 +52,10 @@ def seen_at(name: str, layer: str, *, is_input: bool = False) -> torch.Tensor:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_of_networks_has_a_last_layer_to_leave_out(name: str) -> None:
     side = FAMILIES[name]
-    # RegNet's builder computes its widths with tensors, which have no values on the meta device.
-    with torch.device("cpu" if name.startswith("regnet") else "meta"):
-        module = (
-            find_entry(Model(name=name, weights="none")).build(image_size=side, classes=CLASSES, trained=False).eval()
-        )
-        assert module(torch.zeros(2, 3, side, side)).shape == (2, CLASSES)
-        cut, values = cut_network(module, None, side=side)
-        assert cut(torch.zeros(2, 3, side, side)).shape == (2, values)
+    module = find_entry(Model(name=name, weights="none")).build(image_size=side, classes=CLASSES, trained=False).eval()
+    assert module(torch.zeros(2, 3, side, side)).shape == (2, CLASSES)
+    cut, values = cut_network(module, None, side=side)
+    assert cut(torch.zeros(2, 3, side, side)).shape == (2, values)
     assert values > CLASSES
 
 
@@ -118,9 +115,53 @@ def test_a_layer_that_gives_no_vector_is_refused(name: str, layer: str, sentence
     assert sentence in str(refused.value)
 
 
+class Headed(nn.Module):
+    """A network whose answer is made of two heads and a body in any way."""
+
+    def __init__(self, answer: Callable[["Headed", torch.Tensor], torch.Tensor], *, is_head_first: bool) -> None:
+        super().__init__()
+        layers = {"head": nn.Linear(8, 8), "body": nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3))}
+        for name in layers if is_head_first else reversed(layers):
+            self.add_module(name, layers[name])
+        if not is_head_first:
+            self.other = nn.Linear(8, 8)
+        self.answer = answer
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.answer(self, self.get_submodule("body")(images).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_head_first", "last"),
+    [
+        pytest.param(lambda net, x: net.head(x), True, "body.2", id="a head that is made first"),
+        pytest.param(lambda net, x: net.head(x) + net.other(x), False, "other", id="two heads"),
+        pytest.param(lambda net, x: net.head(x), False, "other", id="a last layer that isn't used"),
+        pytest.param(lambda net, x: net.other(x) + 0 * net.other(2 * x), False, "other", id="a head used twice"),
+        pytest.param(lambda net, x: net.other(x).softmax(1), False, "other", id="a softmax behind the head"),
+        pytest.param(lambda net, x: net.other(x) * net.other.weight.sum(), False, "other", id="weights used elsewhere"),
+    ],
+)
+def test_a_network_whose_values_are_not_its_last_layer_s_needs_a_layer_s_name(
+    answer: Any, is_head_first: bool, last: str
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        cut_network(Headed(answer, is_head_first=is_head_first).eval(), None, side=16)
+
+    assert refused.value.field == "spec.output.layer"
+    assert refused.value.message == (
+        f"is missing, and the values of the network are not those of {last}, its last layer, alone; name a layer"
+    )
+
+
+@pytest.mark.parametrize("name", ["levit_128", "deit_tiny_distilled_patch16_224"])
+def test_a_network_with_a_head_for_each_of_two_teachers_needs_a_layer_s_name(name: str) -> None:
+    with pytest.raises(Invalid, match="the values of the network are not those of head_dist"):
+        load_model(Model(name=f"timm/{name}", weights="none"), Output(kind="Embedding"))
+
+
 def test_rows_have_a_size_that_fits_a_memory() -> None:
-    with torch.device("meta"):
-        wide = nn.Sequential(nn.Flatten(), nn.Linear(MAX_VALUES + 1, 2))
+    wide = nn.Sequential(nn.Flatten(), nn.Linear(3, MAX_VALUES + 1), nn.Linear(MAX_VALUES + 1, 2))
     with pytest.raises(Invalid, match=f"has {MAX_VALUES + 1:,} values; an embedding has at most {MAX_VALUES:,}"):
         cut_network(wide, None, side=1)
     with pytest.raises(Invalid, match=f"Probabilities are of at most {MAX_VALUES:,} classes") as refused:

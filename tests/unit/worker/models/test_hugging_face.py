@@ -1,6 +1,7 @@
 """The Hugging Face hub's models: they answer as transformers' own pipeline does, and what is not exact is refused."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,45 @@ def test_a_folder_answers_as_transformers_does(tmp_path: Path, engine: EngineNam
     built = build_engine(name=engine, loaded=loaded, mini_batch_size=3, precision="fp32", threads=1, cache_dir=None)
     parity = check_parity(built, loaded)
     assert parity.ok, parity.sentence
+
+
+def digest_of(folder: str) -> str:
+    return load_model(Model(name="hf/mine", weights=folder, image_size=SIDE)).weights_digest
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"num_attention_heads": 4}, id="heads"),
+        pytest.param({"hidden_act": "relu"}, id="activation"),
+        pytest.param({"layer_norm_eps": 0.1}, id="the norm's constant"),
+    ],
+)
+def test_the_digest_changes_with_the_architecture_s_settings(folder: str, changes: dict[str, Any]) -> None:
+    before = digest_of(folder)
+    edit(folder, "config.json", **changes)
+
+    assert digest_of(folder) != before
+
+
+def test_a_network_with_other_settings_is_converted_anew(folder: str, tmp_path: Path) -> None:
+    for heads in (2, 4):
+        edit(folder, "config.json", num_attention_heads=heads)
+        loaded = load_model(Model(name="hf/mine", weights=folder, image_size=SIDE))
+        built = build_engine(
+            name="openvino", loaded=loaded, mini_batch_size=2, precision="fp32", threads=1, cache_dir=tmp_path / "cache"
+        )
+        parity = check_parity(built, loaded)
+        assert parity.ok, parity.sentence
+
+
+def test_the_digest_is_the_same_wherever_the_folder_lies_and_whoever_wrote_it(folder: str) -> None:
+    before = digest_of(folder)
+    edit(folder, "config.json", transformers_version="5.0.0", _name_or_path="/elsewhere", dtype="float16")
+    settings = json.loads((Path(folder) / "config.json").read_text())
+    (Path(folder) / "config.json").write_text(json.dumps(dict(reversed(settings.items()))))
+
+    assert digest_of(shutil.copytree(folder, f"{folder}-copy")) == before
 
 
 def test_how_heavy_a_model_is_can_be_counted(folder: str) -> None:

@@ -16,6 +16,7 @@ from dueby_api.inference_job import Model
 from dueby_api.output import Output
 from dueby_profiler.monitor.readers.model_facts import weigh
 from dueby_worker.engines.build import build_engine
+from dueby_worker.engines.openvino import network_key
 from dueby_worker.engines.parity import check_parity, made_up_images
 from dueby_worker.models.known_model import note_model
 from dueby_worker.models.loading import LoadedModel, load_model
@@ -104,11 +105,32 @@ def test_the_digest_is_that_of_weights_and_code_and_nothing_is_noted(tmp_path: P
     assert not (tmp_path / "cache").exists()
 
 
+def test_another_version_of_what_it_imports_is_converted_anew(tmp_path: Path) -> None:
+    code = CODE.replace("import torch\n", "import torch\nfrom factor import FACTOR\n", 1).replace(
+        "8 * found", "FACTOR * found"
+    )
+    keys = list[str]()
+    for factor in (8, 8, -80):
+        sys.modules.pop("factor", None)
+        Path("factor.py").write_text(f"FACTOR = {factor}\n")
+        loaded = load(code)
+        keys.append(network_key(loaded))
+        built = build_engine(
+            name="openvino", loaded=loaded, mini_batch_size=2, precision="fp32", threads=1, cache_dir=tmp_path / "cache"
+        )
+        parity = check_parity(built, loaded)
+        assert parity.ok, parity.sentence
+    assert keys[0] == keys[1] != keys[2]
+
+
 def test_an_embedding_is_what_goes_into_its_last_layer() -> None:
     loaded = load(CODE, kind="Embedding")
     assert loaded.values == 6
     flat = CODE.replace("self.head(found)", "found[:, :3]").replace("self.head = nn.Linear(6, 3)", "")
     assert load(flat).values == 3
+    assert "are not those of body, its last layer, alone; name a layer" in refusal(flat, kind="Embedding")
+    untraceable = CODE.replace("found.dim() == 2", "found.sum() == found.sum()")
+    assert "body can't be found, because torch.fx can't trace" in refusal(untraceable, kind="Embedding", layer="body")
     bare = flat.replace("nn.Conv2d(3, 6, 3, stride=2)", "nn.MaxPool2d(2)")
     assert "the network has no last layer that could be left out; name a layer" in refusal(bare, kind="Embedding")
 

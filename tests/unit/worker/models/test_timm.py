@@ -1,6 +1,7 @@
 """timm's models: they answer as timm's own pipeline does, and what can't be done exactly is refused."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,22 @@ def test_a_folder_answers_as_timm_does(tmp_path: Path, engine: EngineName, name:
     # The resize differs from Pillow's by at most 1 of 255.
     assert found == pytest.approx(expected, abs=0.02)
     assert max(expected.values()) - min(expected.values()) > 0.2
+
+
+def test_the_digest_changes_with_the_architecture_s_settings_and_not_with_the_folder(tmp_path: Path) -> None:
+    def digest_of(folder: Path) -> str:
+        return load_model(Model(name="timm/test_vit", weights=str(folder), image_size=SIDE)).weights_digest
+
+    first, copy, other = (tmp_path / name for name in ("first", "copy", "other"))
+    timm_folder(first, timm_network())
+    for folder in (copy, other):
+        shutil.copytree(first, folder)
+    config = json.loads((other / "config.json").read_text())
+    config["model_args"] = config.get("model_args", {}) | {"num_heads": 1}
+    (other / "config.json").write_text(json.dumps(config))
+
+    assert digest_of(copy) == digest_of(first)
+    assert digest_of(other) != digest_of(first)
 
 
 def test_a_file_of_weights_takes_the_name_s_preprocessing(tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""What engines keep of a network has another name after whatever may have changed the network."""
+
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from dueby_api.inference_job import Model
+from dueby_worker.engines import cache
+from dueby_worker.engines.cache import cache_name, cached_file
+from dueby_worker.models.loading import load_model
+from support.models import loaded
+
+
+@pytest.mark.parametrize(
+    ("library", "changes"),
+    [
+        pytest.param("timm", True, id="the library that made the network"),
+        pytest.param("transformers", False, id="another library"),
+    ],
+)
+def test_a_name_changes_with_the_version_of_the_network_s_library(
+    library: str, changes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(Model(name="timm/test_vit", weights="none", image_size=160))
+    before = cache_name(model)
+    monkeypatch.setattr(cache, "version", lambda name: "99" if name == library else version(name))
+
+    assert (cache_name(model) != before) == changes
+
+
+def test_a_name_is_the_same_each_time_and_changes_with_what_is_given() -> None:
+    assert cache_name(loaded(), size=4) == cache_name(loaded(), size=4)
+    assert cache_name(loaded(), size=4) != cache_name(loaded(), size=8)
+
+
+def test_a_file_is_made_once(tmp_path: Path) -> None:
+    found = [cached_file(tmp_path / "plan", partial(bytes, made)) for made in (b"first", b"second")]
+
+    assert found == [b"first", b"first"]
