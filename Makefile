@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo docs test test-deep lint format lock sbom clean
+.PHONY: help install demo docs test coverage test-deep lint format lock sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,12 +36,17 @@ docs: $(STAMP) ## make the documents into a site: build/docs/html
 	@$(BIN)/python docs/site/make_site.py build/docs
 	@echo "build/docs/html/index.html"
 
-test: lint ## lint, check the types, run the tests on all cores and show the coverage
+test: lint ## lint, check the types and run the tests on all cores
 	@echo "== pytest: every test but those marked deep, warnings are errors"
+	$(BIN)/pytest -n auto --durations=10 $(PYTEST_ARGS)
+
+# Tests of the planner and the calendar take twice as long so.
+coverage: lint ## run the same tests and show the lines that none of them runs
+	@echo "== pytest: every test but those marked deep, with coverage"
 	$(BIN)/pytest -n auto --cov --cov-report=term --durations=10 $(PYTEST_ARGS)
 
 # A property that takes 2 s on few examples takes two minutes on many.
-test-deep: lint ## the same with 50 times as many examples of each property, and with the tests that take long
+test-deep: lint ## run the same tests with 50 times as many examples of each property, and with the tests that take long
 	@echo "== pytest: every test, on many examples"
 	$(BIN)/pytest -n auto --hypothesis-profile=deep --timeout=7200 --durations=10 $(PYTEST_ARGS)
 

@@ -28,3 +28,11 @@ class UnknownField(Invalid):
 
 class Transient(DueByError):
     """Something outside did not answer. The same call may succeed later."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of a library's message without its full stop, or the error's name if it says nothing.
+
+    More lines are details that help nobody who reads one of our sentences.
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -17,7 +17,7 @@ from dueby.cli.console import people_console
 from dueby.cli.profile_table import print_profile
 from dueby.cli.progress_bar import show_progress
 from dueby.inputs.files import folder_name, require_folder, write_profile
-from dueby_api.classifiers import PYTHON, is_onnx
+from dueby_api.classifiers import PYTHON, is_onnx, source_of
 from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
@@ -193,7 +193,7 @@ def measure_memory(model: Model, folder: Path, *, classes: Sequence[str] = ()) -
 
 def weights_for(name: str) -> str:
     """Return the weights with which a model is measured if nobody names any."""
-    return "DEFAULT" if name.startswith(PYTHON) else "none"
+    return "DEFAULT" if source_of(name) == PYTHON else "none"
 
 
 def _model(arguments: argparse.Namespace) -> Model:

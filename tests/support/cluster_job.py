@@ -1,5 +1,6 @@
 """A job for the tests' cluster: photos in the folder that its node shares, and what came of them."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,21 @@ def wait_until_told(
 
     found: dict[str, Any] = cluster.wait(there, f"{name} says {kind} {reason} {words}")
     return found
+
+
+def wait_for_end(cluster: Cluster, name: str, rows: Path) -> dict[str, Any]:
+    """Return the InferenceJob once it is over: a busy machine takes minutes, so each new part begins the wait anew."""
+
+    def is_over() -> bool:
+        return cluster.get("infj", name).get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+    def moves(found: int) -> bool:
+        return is_over() or len(parts_in(rows)) > found
+
+    while not is_over():
+        found = len(parts_in(rows))
+        cluster.wait(partial(moves, found), f"{name} is over or has more than {found} parts")
+    return cluster.get("infj", name)
 
 
 def parts_in(rows: Path) -> list[Path]:

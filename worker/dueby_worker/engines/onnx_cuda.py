@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from dueby_api.engines import Precision
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_worker.engines import cuda
 from dueby_worker.engines.network import Network, RowNetwork
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.onnx_network import OnnxGraph, OnnxNetwork
-from dueby_worker.models.weights import FIELD, first_line
+from dueby_worker.models.weights import FIELD
 
 if TYPE_CHECKING:
     from dueby_worker.models.onnx_session import Session

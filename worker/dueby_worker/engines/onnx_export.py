@@ -15,9 +15,8 @@ from typing import cast
 import torch
 from torch import nn
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_worker.engines.tracing import quiet_tracing
-from dueby_worker.models.weights import first_line
 
 INPUT, OUTPUT = "images", "values"
 # The first version with layer norms as one operation.

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from dueby_api.engines import EngineName, Precision
-from dueby_api.errors import DueByError, Invalid
+from dueby_api.errors import DueByError, Invalid, first_line
 from dueby_worker.engines.cache import cache_name
 from dueby_worker.engines.eager import find_obstacle as find_cpu_obstacle
 from dueby_worker.engines.network import Network, columns_from
@@ -33,7 +33,7 @@ from dueby_worker.models.columns import Columns, RowRule
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.onnx_network import BATCH_ADVICE, OnnxGraph, OnnxNetwork
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
-from dueby_worker.models.weights import FIELD, first_line
+from dueby_worker.models.weights import FIELD
 from dueby_worker.system.scratch import scratch_folder
 
 # OpenVINO's names of the precisions.

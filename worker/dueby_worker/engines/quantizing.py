@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_worker.engines.cache import cached_file
 from dueby_worker.engines.openvino import convert, network_key, pack
 from dueby_worker.engines.parity import made_up_images
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels
-from dueby_worker.models.weights import first_line
 
 CALIBRATION_PHOTOS = 64
 """Photos to quantize on. More of them take longer and bring the results no nearer to fp32's."""

@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dueby_api.errors import Invalid
-from dueby_worker.models.weights import first_line
+from dueby_api.errors import Invalid, first_line
 
 _FIELD = "spec.model.engine"
 # The first version in which memory that the caller gives has a size (set_device_memory).

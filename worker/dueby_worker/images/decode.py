@@ -10,6 +10,7 @@ A file that is faulty but has every pixel is read, with a warning that says what
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from dueby_api.errors import first_line
 from dueby_api.step_config import MAX_PIXELS
 from dueby_worker.images import jpeg, jpeg_header, pillow_formats
 from dueby_worker.images.geometry import Cut, cut_out, plan_cut, turn
@@ -88,7 +89,7 @@ def _in_one_sentence(decode: Callable[[], Picture]) -> Picture:
         raise BeyondLimit("There is not enough memory to decode it.") from None
     # Decoders raise anything on damaged bytes: SyntaxError, IndexError, struct.error and more have been seen.
     except Exception as error:
-        raise UnreadableImage(f"It is damaged or truncated: {_first_line(error)}.") from error
+        raise UnreadableImage(f"It is damaged or truncated: {first_line(error)[:200]}.") from error
 
 
 def _decode_jpeg(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Picture:
@@ -142,8 +143,3 @@ def _describe(data: bytes) -> str:
     kind = next((kind for magic, kind in _LOOKS_LIKE if start.startswith(magic.lower())), None)
     kind = kind or (_BRANDS.get(data[8:12]) if data[4:8] == b"ftyp" else None)
     return f"It is not an image of a known format{f': it looks like {kind}' if kind else ''}."
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".")[:200] if lines else type(error).__name__

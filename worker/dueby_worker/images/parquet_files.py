@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dueby_api.errors import first_line
 from dueby_api.words import counted
 from dueby_worker.storage.store import BLOCK_BYTES
 
@@ -85,7 +86,7 @@ def read_footer(read: ReadRange, *, size: int) -> Footer:
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             metadata, schema = file.metadata, file.schema_arrow
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise ValueError(f"is no Parquet file, or is damaged: its footer can't be read ({_line(error)})") from None
+        raise ValueError(f"is no Parquet file, or is damaged: its footer can't be read ({first_line(error)})") from None
     if length - metadata.serialized_size == _SIGNATURE_BYTES:
         # pyarrow ends the process if it is asked for an encrypted column's place.
         raise ValueError(_ENCRYPTED)
@@ -215,7 +216,3 @@ def _shown(footer: Footer) -> str:
     fields = [f"{field.name} ({field.type})" for field in footer.schema]
     more = f" and {len(fields) - _SHOWN_COLUMNS} more" if len(fields) > _SHOWN_COLUMNS else ""
     return ", ".join(fields[:_SHOWN_COLUMNS]) + more if fields else "none"
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -19,6 +19,7 @@ from functools import partial
 
 import pyarrow as pa
 
+from dueby_api.errors import first_line
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher, changed
 from dueby_worker.images.page_headers import WORTH_SKIPPING_BYTES, Start, find_start
 from dueby_worker.images.parquet_files import (
@@ -156,7 +157,7 @@ class RowGroup:
         except Unavailable as failure:
             return failure
         except _FAULTS as error:
-            words = (str(error).splitlines() or ["it ends too early"])[0].rstrip(".")
+            words = "it ends too early" if isinstance(error, StopIteration) else first_line(error)
             return Unavailable(f"row group {self._row.group} of its file is damaged: {words}")
         return None
 

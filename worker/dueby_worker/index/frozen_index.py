@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dueby_api.errors import Invalid, Transient
+from dueby_api.errors import Invalid, Transient, first_line
 from dueby_api.input_cost import InputCost
 from dueby_api.schema import Spec, validate
 from dueby_api.source import Source
@@ -136,8 +136,8 @@ class Index:
         except MemoryError:  # pyarrow's is one of its other exceptions, too
             raise
         except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise Invalid(self.store.field, f"{uri}, a file of the index, is damaged ({reason}); {_ADVICE}") from None
+            damage = f"{uri}, a file of the index, is damaged ({first_line(error)})"
+            raise Invalid(self.store.field, f"{damage}; {_ADVICE}") from None
 
 
 def find_index(sink: Store) -> Index | None:

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_api.source import Parquet
 from dueby_api.words import counted
 from dueby_worker.images.page_headers import HEADER_BYTES, parse_header
@@ -195,7 +195,7 @@ def _batches(file: object, group: int, path: str) -> Iterator[pa.Array]:
         for batch in file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=[path], use_threads=False):  # type: ignore[attr-defined]
             yield batch.column(0)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"is damaged in its row group {group}: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"is damaged in its row group {group}: {first_line(error)}") from None
 
 
 def _read(file: Path) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_api.source import Manifest
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Unavailable
@@ -123,7 +123,7 @@ def _read_parquet(copy: Path) -> Iterator[tuple[str, str]]:
                         raise Invalid(FIELD, f"row {row} has no {COLUMN}")
                     yield f"row {row}", name
     except (pa.ArrowException, OSError) as error:
-        raise Invalid(FIELD, f"can't be read as Parquet: {str(error).splitlines()[0]}") from None
+        raise Invalid(FIELD, f"can't be read as Parquet: {first_line(error)}") from None
 
 
 def _is_text(kind: pa.DataType) -> bool:

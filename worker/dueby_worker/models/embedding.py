@@ -14,10 +14,9 @@ from typing import cast
 import torch
 from torch import fx, nn
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_api.output import MAX_VALUES
 from dueby_worker.models.late_compiler import compiler_imported_late
-from dueby_worker.models.weights import first_line
 
 FIELD = "spec.output.layer"
 _VALUE = "embedding"

@@ -18,7 +18,7 @@ from huggingface_hub import snapshot_download
 from torch import nn
 
 from dueby_api.classifiers import HUGGING_FACE
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_api.inference_job import Model
 from dueby_worker.models.entry import (
     DEFAULT,
@@ -29,7 +29,7 @@ from dueby_worker.models.entry import (
     weights_folder,
 )
 from dueby_worker.models.preprocessing import Interpolation, Preprocessing
-from dueby_worker.models.weights import FIELD, State, first_line
+from dueby_worker.models.weights import FIELD, State
 
 NAME_FIELD = "spec.model.name"
 # Pillow's numbers of the filters that torch has, too.

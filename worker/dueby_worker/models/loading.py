@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from dueby_api.classifiers import nearest
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_api.inference_job import Model
 from dueby_api.output import MAX_VALUES, Output
 from dueby_api.words import counted
@@ -25,7 +25,7 @@ from dueby_worker.models.embedding import cut_network
 from dueby_worker.models.entry import DEFAULT, NO_WEIGHTS, ModelEntry, PublishedWeights
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.models.registry import find_entry
-from dueby_worker.models.weights import FIELD, digest_weights, first_line, fit_weights, read_weights
+from dueby_worker.models.weights import FIELD, digest_weights, fit_weights, read_weights
 
 # The seed of random weights. All workers, and a run that resumes another, must have the same network.
 _SEED = 0

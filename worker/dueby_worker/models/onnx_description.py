@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 
 import yaml
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_api.schema import Meta, Spec, validate
 from dueby_worker.models.description import Labels, Preparation, Values
 from dueby_worker.models.preprocessing import Channels, Preprocessing
-from dueby_worker.models.weights import FIELD, first_line
+from dueby_worker.models.weights import FIELD
 
 SUFFIX = ".yaml"
 DOCUMENT = "docs/models.md says what it holds"

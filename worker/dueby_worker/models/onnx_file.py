@@ -9,8 +9,8 @@ import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from dueby_api.errors import Invalid
-from dueby_worker.models.weights import FIELD, first_line
+from dueby_api.errors import Invalid, first_line
+from dueby_worker.models.weights import FIELD
 
 Range = tuple[int, int]
 # In each kind of message, the numbers of the fields that lead to tensors.

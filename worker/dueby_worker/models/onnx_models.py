@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_api.inference_job import Model
 from dueby_worker.models.description import require_said
 from dueby_worker.models.entry import DEFAULT, ModelEntry, PublishedWeights
@@ -17,7 +17,7 @@ from dueby_worker.models.onnx_file import digest_files, files_of
 from dueby_worker.models.onnx_network import DIGEST, SHOWN, TYPES, OnnxGraph, OnnxNetwork, try_network
 from dueby_worker.models.onnx_session import Session, Tensor, open_session
 from dueby_worker.models.preprocessing import Preprocessing
-from dueby_worker.models.weights import FIELD, State, first_line
+from dueby_worker.models.weights import FIELD, State
 
 
 def find_onnx(spec: Model) -> ModelEntry:

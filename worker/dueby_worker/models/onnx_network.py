@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_worker.models.embedding import FIELD as LAYER_FIELD
 from dueby_worker.models.embedding import CutsItself
 from dueby_worker.models.onnx_file import with_output
-from dueby_worker.models.weights import FIELD, first_line
+from dueby_worker.models.weights import FIELD
 
 if TYPE_CHECKING:
     from dueby_worker.models.onnx_session import Session, Tensor

@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_api.words import counted
 
 # Not every model is torchvision's (registry.py).
@@ -100,11 +100,6 @@ def digest_weights(module: nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of a library's message; more lines are details that help nobody here."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _refuse_outputs(outputs: set[int], origin: str, classes: int) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_worker.storage.store import Store
 
 Content = TypeVar("Content")
@@ -25,8 +25,5 @@ def read_part(store: Store, name: str, decode: Callable[[bytes], Content]) -> Co
     except MemoryError:  # pyarrow's is one of its other exceptions, too, and says nothing of the file
         raise
     except _FAULTS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise Invalid(
-            store.field,
-            f"{store.uri_of(name)} is damaged ({reason}); delete it, and the same job classifies its images again",
-        ) from error
+        damage = f"{store.uri_of(name)} is damaged ({first_line(error)})"
+        raise Invalid(store.field, f"{damage}; delete it, and the same job classifies its images again") from error

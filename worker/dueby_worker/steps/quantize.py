@@ -13,7 +13,7 @@ from dataclasses import replace
 from time import monotonic
 
 from dueby_api.agreement import Agreement
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_api.output import Output
 from dueby_api.step_config import IndexConfig
 from dueby_api.words import counted
@@ -26,7 +26,6 @@ from dueby_worker.index.listing import field_of
 from dueby_worker.index.photos import draw_rows, read_photos, rows_of
 from dueby_worker.models.entry import NO_WEIGHTS
 from dueby_worker.models.loading import LoadedModel, load_model
-from dueby_worker.models.weights import first_line
 from dueby_worker.output.quantized import note_agreement, quantized_path, read_agreement
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store

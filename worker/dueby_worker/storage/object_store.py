@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
-from dueby_api.errors import DueByError, Invalid, Transient
+from dueby_api.errors import DueByError, Invalid, Transient, first_line
 from dueby_worker.storage.open_files import OpenFiles
 from dueby_worker.storage.remote import CONNECT_S, READ_S, GcsWriter, S3Access, S3Writer, gcs_emulator
 from dueby_worker.storage.retry import RetryPolicy
@@ -270,7 +270,7 @@ def _gcs_writer() -> GcsWriter:
 
 
 def _reading_failed(error: OSError) -> DueByError:
-    words = str(error).splitlines()[0].rstrip(".")
+    words = first_line(error)
     if isinstance(error, FileNotFoundError):
         return NotFound("there is no such object")
     if isinstance(error, PermissionError) or _OBJECTS_FAULT.search(words):
