@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,9 +112,10 @@ def test_memory_is_mapped_and_drawn(tmp_path: Path) -> None:
 
 def test_another_precision_is_compared_with_fp32_on_photos(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos" / "tabby", 12)
-    model = Model(name="efficientnet_lite0", weights="DEFAULT", image_size=64, precision="bf16", engine="eager")
+    model = Model(name="efficientnet_lite0", weights="DEFAULT", image_size=32, precision="bf16", engine="eager")
     source = Source(uri=str(tmp_path / "photos"))
-    (profile,) = profile_machine(model=model, machine=two_slices(), preset=BRIEF, classes=["cpu-1"], source=source)
+    brief = replace(BRIEF, layout_s=10)
+    (profile,) = profile_machine(model=model, machine=two_slices(), preset=brief, classes=["cpu-1"], source=source)
     agreement = profile.spec.agreement
     assert agreement is not None
     assert (agreement.photos, agreement.labelled) == (12, 12)
