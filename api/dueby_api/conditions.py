@@ -15,9 +15,11 @@ __all__ = ["ConditionType", "Reason", "ReasonEntry", "Truth"]
 # What there are many reasons of.
 _NOT_ADMITTED = partial(ReasonEntry, ConditionType.ADMITTED, "False")
 _OFF_TRACK = partial(ReasonEntry, ConditionType.ON_TRACK, "False")
+_NOT_MET = partial(ReasonEntry, ConditionType.DEADLINE_MET, "False")
 _FAILED = partial(ReasonEntry, ConditionType.FAILED, "True")
 _OUTDATED = partial(ReasonEntry, ConditionType.CURRENT, "False")
 _NO_FEWER_WAYS = "take one of the ways that the message names"
+_EDIT = f"{_NO_FEWER_WAYS}: once it is edited, the job is tried again within a minute"
 _MEASURED_AGAIN = "nothing: it is measured again; the message says by which Job, when, or why not"
 
 
@@ -99,7 +101,7 @@ class Reason(Enum):
         ConditionType.FEASIBLE,
         "False",
         "Late",
-        "The deadline can't be met; the plan that ends earliest was started.",
+        "It can't be in time. It starts, or is scheduled, on the fewest devices that end little later than all would.",
         f"nothing, or {_NO_FEWER_WAYS}",
     )
     DEADLINE_TOO_EARLY = ReasonEntry(
@@ -195,13 +197,12 @@ class Reason(Enum):
         "mend the store or renew the credentials, as the message says; the workers go on by themselves",
     )
     MET = ReasonEntry(ConditionType.DEADLINE_MET, "True", "InTime", "The job ended by its deadline.")
-    MISSED = ReasonEntry(ConditionType.DEADLINE_MET, "False", "Late", "The job ended after its deadline.")
-    STOPPED_AT_DEADLINE = ReasonEntry(
-        ConditionType.DEADLINE_MET,
-        "False",
-        "Stopped",
-        "The deadline passed, and `spec.onDeadline` is Stop.",
+    MISSED = _NOT_MET(
+        "Late",
+        "The deadline has passed and images are missing, or the job ended after it.",
+        "nothing, or move the deadline while the job runs; the condition then goes",
     )
+    STOPPED_AT_DEADLINE = _NOT_MET("Stopped", "The deadline passed, and `spec.onDeadline` is Stop.")
     FINISHING = ReasonEntry(
         ConditionType.COMPLETE,
         "False",
@@ -232,7 +233,7 @@ class Reason(Enum):
         "The API server refuses the job's pods.",
         "the message names the field of `spec.worker`",
     )
-    INFEASIBLE = _FAILED("Infeasible", "A Hard deadline can't be met.", _NO_FEWER_WAYS)
+    INFEASIBLE = _FAILED("Infeasible", "A Hard deadline can't be met.", _EDIT)
     OPERATOR_RETRYING = ReasonEntry(
         ConditionType.FAILED,
         "False",

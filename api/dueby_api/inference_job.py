@@ -84,7 +84,7 @@ class Worker(Spec, frozen=True, kw_only=True):
     """How the worker pods are made. Only these fields can be set."""
 
     image: Annotated[str, Meta(max_length=1024)] | None = None
-    """The worker image. By default the operator's own."""
+    """The image of the steps and workers. By default the chart's `worker.image`."""
     resources: WorkerResources | None = None
     """Requests and limits, without the device."""
     env: tuple[dict[str, Any], ...] = ()
@@ -138,8 +138,9 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     deadline_time: Time | None = None
     """T as a time: 2026-12-01T06:00:00Z."""
     deadline_class: DeadlineClass = "Soft"
-    """Hard: the job is refused unless the deadline can be met. Soft: the job is started in any case. Relaxed: it runs
-    on idle devices and starts no earlier than needed. BestEffort: it runs on idle devices and gives them up."""
+    """Hard: the job is refused unless the deadline can be met. Soft: the job is started in any case. Relaxed: it starts
+    at once on idle devices, gives way to Hard and Soft jobs, and is Soft when it can't wait any longer. BestEffort: it
+    runs on idle devices and gives them up."""
     confidence: Annotated[float, Meta(ge=MIN_CONFIDENCE, le=MAX_CONFIDENCE)] | None = None
     """Probability with which the deadline is to be met; 0.95 by default, 0.99 for Hard. 0.5 is the study's own model,
     without a margin."""

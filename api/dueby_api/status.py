@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
 from dueby_api.agreement import Agreement
-from dueby_api.conditions import Truth
+from dueby_api.conditions import ConditionType, Reason, Truth
 from dueby_api.errors import Invalid
 from dueby_api.input_cost import InputCost
 from dueby_api.parts import PartsText
@@ -202,6 +202,17 @@ class JobStatus(LenientSpec, frozen=True, kw_only=True):
     """The last 20 changes of the number of workers."""
     message: str | None = None
     """The state in a sentence, for `kubectl get -o wide`."""
+
+
+def is_asked_again(status: JobStatus, generation: int) -> bool:
+    """Return whether the job was refused and has been edited since, so that it is decided on once more."""
+    refused = (ConditionType.FAILED, Reason.INFEASIBLE.status, Reason.INFEASIBLE.word)
+    return any(
+        (found.type, found.status, found.reason) == refused
+        and found.observed_generation is not None
+        and found.observed_generation < generation
+        for found in status.conditions
+    )
 
 
 class ProfileStatus(LenientSpec, frozen=True, kw_only=True):

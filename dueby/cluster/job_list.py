@@ -23,6 +23,7 @@ class _List(LenientSpec, frozen=True, kw_only=True):
 class _Metadata(LenientSpec, frozen=True, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=253)]
     namespace: Annotated[str, Meta(max_length=253)] = ""
+    generation: int = 1
 
 
 class _Spec(LenientSpec, frozen=True, kw_only=True):
@@ -80,6 +81,7 @@ def _named(found: _Item) -> NamedStatus:
         name=found.metadata.name,
         deadline_class=found.spec.deadline_class,
         status=found.status or JobStatus(),
+        generation=found.metadata.generation,
     )
 
 

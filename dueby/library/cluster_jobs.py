@@ -9,6 +9,7 @@ from dueby.cluster.kubectl import apply_job, get_job
 from dueby.library.inputs import AnyJob, Tell, manifest_of
 from dueby.library.pages import framed
 from dueby_api.errors import DueByError, Invalid, Transient
+from dueby_api.status import is_asked_again
 from dueby_pages.cluster_calendar import shown_cluster
 from dueby_pages.cluster_jobs import OVER, NamedStatus, cluster_jobs
 
@@ -23,8 +24,8 @@ class SubmittedJob(NamedStatus):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will become of it: its phase is Succeeded or Failed."""
-        return self.status.phase in OVER
+        """Whether nothing more will become of it: its phase is Succeeded or Failed, and no edit has come since."""
+        return self.status.phase in OVER and not is_asked_again(self.status, self.generation)
 
     def _repr_html_(self) -> str | None:
         def page() -> str:
@@ -108,5 +109,9 @@ def follow(look: Callable[[], SubmittedJob], *, pause: Callable[[], bool], tell:
 def _parse(text: str) -> SubmittedJob:
     found = read_job(text, origin="kubectl")
     return SubmittedJob(
-        namespace=found.namespace, name=found.name, deadline_class=found.deadline_class, status=found.status
+        namespace=found.namespace,
+        name=found.name,
+        deadline_class=found.deadline_class,
+        status=found.status,
+        generation=found.generation,
     )

@@ -8,7 +8,7 @@ from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 
 # Once indexed, these decide the rows; another sink or name would be another job.
-FIXED = ("images", "model", "source", "sink")
+FIXED = ("images", "model", "output", "source", "sink")
 
 
 class ManifestWatch:

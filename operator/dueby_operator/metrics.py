@@ -175,7 +175,7 @@ class Metrics:
             registry=self.registry,
         )
         self._misses = Counter(
-            "dueby_deadline_misses", "Jobs that ended without having met their deadline.", registry=self.registry
+            "dueby_deadline_misses", "Jobs whose deadline passed before they were done.", registry=self.registry
         )
         self._replans = Counter(
             "dueby_replans", "Changes of a job's number of workers.", ["reason"], registry=self.registry

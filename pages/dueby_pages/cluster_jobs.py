@@ -32,6 +32,8 @@ class NamedStatus:
     name: str
     deadline_class: DeadlineClass
     status: JobStatus
+    generation: int = 1
+    """Of its spec, which rises with each edit."""
     devices: Mapping[str, int] = field(default_factory=dict)
     """Devices that its workers have now, by class; empty if no more is known than what the status says."""
 

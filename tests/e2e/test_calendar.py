@@ -112,7 +112,11 @@ def test_what_fits_beside_no_promise_is_refused_with_the_jobs_and_numbers(cluste
         with calendars_page(cluster) as page:
             told = f"{cluster.namespace}/refused was refused at "
             words = cluster.wait(lambda: found if told in (found := words_of(page())) else "", "the page tells of it")
+        # Jobs that are over are looked at once a minute.
+        cluster.kubectl("patch", "infj", "refused", "--type=merge", "-p", '{"spec": {"deadline": "30m"}}')
+        tried = cluster.wait_for_phase("refused", "Scheduled", "Starting", "Running", "Succeeded")
         cluster.kubectl("delete", "infj", "promised", "refused")
+    assert "Failed" not in {found["type"] for found in tried["status"]["conditions"]}
     assert refused["reason"] == "Infeasible"
     assert "promised" in refused["message"]
     assert refused["message"] in words

@@ -9,7 +9,7 @@ from dueby_api.conditions import ConditionType
 from dueby_api.errors import Invalid
 from dueby_api.units import parse_duration_us
 from dueby_operator import paths
-from dueby_operator.control.conditions import condition, is_over, is_true
+from dueby_operator.control.conditions import condition, is_done_with, is_true
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Delete
 from dueby_operator.objects.jobs import BatchJob
@@ -27,7 +27,7 @@ def clear(job: JobSnapshot, *, now_us: int, time_to_live_us: int | None = None) 
 
     The time to live is that of jobs that don't say it; None: they are kept.
     """
-    if job.is_deleting or not is_over(job.status):
+    if job.is_deleting or not is_done_with(job):
         return ()
     ended_us = max(
         micros_of(found.last_transition_time) or 0

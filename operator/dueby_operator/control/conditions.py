@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from dueby_api.conditions import ConditionType, Reason
-from dueby_api.status import Condition, JobStatus, Phase
+from dueby_api.status import Condition, JobStatus, Phase, is_asked_again
+from dueby_operator.model.job_snapshot import JobSnapshot
 
 
 def condition(status: JobStatus, kind: ConditionType) -> Condition | None:
@@ -41,6 +42,11 @@ def without(status: JobStatus, kind: ConditionType) -> JobStatus:
 def is_over(status: JobStatus) -> bool:
     """Return whether nothing more will be done for the job."""
     return is_true(status, ConditionType.COMPLETE) or is_true(status, ConditionType.FAILED)
+
+
+def is_done_with(job: JobSnapshot) -> bool:
+    """Return whether nothing more will be done for the job as it is now: one that was refused may have been edited."""
+    return is_over(job.status) and not is_asked_again(job.status, job.generation)
 
 
 @dataclass(frozen=True, kw_only=True)

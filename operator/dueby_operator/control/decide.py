@@ -23,7 +23,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import set_apart
 from dueby_operator.control.clear import clear
-from dueby_operator.control.conditions import is_over, is_true
+from dueby_operator.control.conditions import is_done_with, is_true
 from dueby_operator.control.job_decision import JobDecision, decide_jobs
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.snapshot import ClusterSnapshot
@@ -88,7 +88,7 @@ def decide(snapshot: ClusterSnapshot) -> Decisions:
 
 def jobs_to_decide(snapshot: ClusterSnapshot) -> list[JobSnapshot]:
     """Return the observed jobs that aren't over, in the order in which they are served: by deadline, then by age."""
-    there = [job for job in snapshot.jobs if not job.is_deleting and not job.unreadable and not is_over(job.status)]
+    there = [job for job in snapshot.jobs if not job.is_deleting and not job.unreadable and not is_done_with(job)]
     return sorted(there, key=_service_order)
 
 
@@ -152,6 +152,6 @@ def _upkeep(snapshot: ClusterSnapshot, shared: Shared, kept: KeptProfiles) -> tu
 def _jobs_to_measure_for(snapshot: ClusterSnapshot) -> list[InferenceJob]:
     there = [job for job in snapshot.jobs if not job.is_deleting]
     return jobs_to_measure_for(
-        [job for job in there if not is_over(job.status)],
+        [job for job in there if not is_done_with(job)],
         [job for job in there if is_true(job.status, ConditionType.COMPLETE)],
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
-from dueby_api.status import JobStatus
+from dueby_api.status import JobStatus, is_asked_again
 from dueby_api.units import format_time, parse_time_us
 from dueby_operator.control.calendar.plan_all import plan_all
 from dueby_operator.control.calendar.reserved import LeftAlone, left_alone
@@ -152,7 +152,7 @@ def suffer(decision: JobDecision, fault: Fault, *, now_us: int) -> JobDecision:
     job = decision.job
     memory = memory_with_fault(decision.memory, now_us=now_us)
     status = _completed(
-        job, status_with_fault(job.status, job, fault, memory, now_us=now_us), decision.manifest, now_us
+        job, status_with_fault(_not_refused(job), job, fault, memory, now_us=now_us), decision.manifest, now_us
     )
     return replace(_decision(job, status, memory), manifest=decision.manifest, fault=fault)
 
@@ -168,10 +168,11 @@ def _through_policies(
         worker_image=snapshot.worker_image,
     )
     if isinstance(parsed, Outcome):
+        before = _not_refused(job)
         found = merge_conditions(
-            job.status.conditions, parsed.conditions, generation=job.generation, now_us=snapshot.now_us
+            before.conditions, parsed.conditions, generation=job.generation, now_us=snapshot.now_us
         )
-        status = _completed(job, job.status.replace(conditions=found), job.manifest, snapshot.now_us)
+        status = _completed(job, before.replace(conditions=found), job.manifest, snapshot.now_us)
         return _decision(job, status, job.memory), shared
     end, has_ended = run_chain(parsed, POLICIES)
     if not has_ended:
@@ -210,7 +211,13 @@ def refuse(decision: JobDecision, reason: Reason, message: str, *, now_us: int) 
 def _to_be_tried(job: JobSnapshot, now_us: int) -> JobStatus:
     """Return the status without what is about to be tried again: the job itself, or an object that can't be made."""
     tried = () if now_us < job.memory.refused_until_us else tuple(TRIED_AGAIN_US)
-    return without_reasons(job.status, Reason.OPERATOR_RETRYING, *tried)
+    return without_reasons(_not_refused(job), Reason.OPERATOR_RETRYING, *tried)
+
+
+def _not_refused(job: JobSnapshot) -> JobStatus:
+    """Return the status without a refusal of what the job was before it was edited."""
+    edited = is_asked_again(job.status, job.generation)
+    return without_reasons(job.status, Reason.INFEASIBLE) if edited else job.status
 
 
 def _decision(job: JobSnapshot, status: JobStatus, memory: JobMemory) -> JobDecision:
@@ -233,7 +240,7 @@ def _completed(
     status = status.replace(observed_generation=job.generation)
     status = status.replace(phase=phase_of(status, stage), message=message_of(status))
     gpus = sum(not (worker.is_gone or worker.state == "queued") for worker in job.workers)
-    starts, ends = _starts(job.status, status, now_us), _ends(job.status, status, now_us)
+    starts, ends = _starts(job.status, status, now_us), _ends(_not_refused(job), status, now_us)
     return status.replace(gpus=gpus or None, starts=starts, ends=ends)
 
 

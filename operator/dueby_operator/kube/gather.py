@@ -17,7 +17,7 @@ from dueby_operator.cluster.nodes import Node, PodRow, take_pods
 from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import Room, asked_by, room_by_namespace, take
 from dueby_operator.cluster.shortage import describe_uncounted
-from dueby_operator.control.conditions import is_over
+from dueby_operator.control.conditions import is_done_with
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import jobs_by_step
@@ -101,7 +101,7 @@ class Gatherer:
         all_batch = [job for found in lists.batch.values() for job in found]
         self._observer.forget_all_but(lists.jobs, all_batch)
         open_jobs = [
-            _unless_unknown(job, queues) for job in lists.jobs if not is_over(job.status) and not job.is_deleting
+            _unless_unknown(job, queues) for job in lists.jobs if not is_done_with(job) and not job.is_deleting
         ]
         observed, silent = await self._observer.observe(
             open_jobs, lists.batch, lists.pods, others=lists.profiling_pods, now_us=now_us
@@ -159,7 +159,7 @@ class Gatherer:
 
     async def _read_queues(self, jobs: Iterable[JobSnapshot]) -> Queues:
         """Return the queues that are named by jobs that aren't over."""
-        named = {(job.namespace, name) for job in jobs if (name := _queue_name(job)) and not is_over(job.status)}
+        named = {(job.namespace, name) for job in jobs if (name := _queue_name(job)) and not is_done_with(job)}
         queues = await read_queues(self._kube, named, before=self._queues)
         self._queues = queues.found
         if queues.unknown:

@@ -10,7 +10,7 @@ from dueby_api.units import format_exact_time
 from dueby_operator.control.calendar.entries import Entry, stored_windows
 from dueby_operator.control.calendar.ledger import Ledger
 from dueby_operator.control.chain import PolicyInput
-from dueby_operator.control.conditions import is_over
+from dueby_operator.control.conditions import is_done_with
 from dueby_operator.control.work.decision import Reserve, Start, Stop, WorkDecision
 from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
 from dueby_operator.model.stacks import Claimant, Stacks
@@ -47,7 +47,7 @@ class LeftAlone:
 def left_alone(job: JobSnapshot, *, now_us: int) -> LeftAlone | None:
     """Return the job with what it was promised; None if it was promised nothing, or is done with, or is to wait."""
     plan = job.status.plan
-    if isinstance(job.manifest, Invalid) or plan is None or job.is_deleting or is_over(job.status):
+    if isinstance(job.manifest, Invalid) or plan is None or job.is_deleting or is_done_with(job):
         return None
     spec, windows = job.manifest.spec, plan.windows
     is_forbidden = now_us < job.memory.refused_until_us and not job.workers

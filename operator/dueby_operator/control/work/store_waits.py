@@ -52,11 +52,13 @@ def waits_sentence(status: JobStatus) -> str:
 def _sentence(who: str, wait: StoreWait, spec: JobSpec) -> str:
     """Return what is wrong and what to do. Without the seconds: it would be written anew with each pass."""
     error = wait.error or "it does not answer"
+    if not error.endswith(("?", ".")):
+        error += "."
     if wait.store == "sink":
         wrong, mend = f"write to {spec.sink.uri}", "Free space, renew the credentials or mend the store:"
     else:
         wrong, mend = f"read from {_name_of(spec.source)}", "Renew the credentials or mend the store:"
-    return f"{who} can't {wrong}: {error}. {mend}"
+    return f"{who} can't {wrong}: {error} {mend}"
 
 
 def _name_of(source: Source) -> str:

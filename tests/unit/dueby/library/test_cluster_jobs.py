@@ -104,6 +104,24 @@ def test_a_job_that_is_over_is_returned_at_once(folder: Path) -> None:
     assert (folder / "asked").read_text().strip() == asked
 
 
+@pytest.mark.parametrize(("generation", "is_over"), [(1, True), (2, False)])
+def test_a_job_that_was_refused_is_waited_for_once_it_is_edited(folder: Path, generation: int, is_over: bool) -> None:
+    refused = job("a", namespace="team", phase="Failed")
+    refused["metadata"]["generation"] = generation
+    refused["status"]["conditions"] = [
+        {
+            "type": "Failed",
+            "status": "True",
+            "reason": "Infeasible",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+            "observedGeneration": 1,
+        }
+    ]
+    (folder / "answer.json").write_text(json.dumps(refused))
+    put_kubectl(folder, f"cat {folder}/answer.json")
+    assert dueby.submit(job_document()).is_over == is_over
+
+
 def test_a_job_that_is_not_there_is_not_waited_for(folder: Path) -> None:
     put_kubectl(folder, "exit 0")
     with pytest.raises(Invalid, match="wait: there is no job a in namespace team"):

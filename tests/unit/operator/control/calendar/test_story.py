@@ -145,6 +145,31 @@ def test_a_hard_job_that_fits_beside_no_promise_is_refused_with_the_cut() -> Non
     assert cluster.ended_s("first") <= 60
 
 
+def test_a_job_that_was_refused_is_tried_again_once_it_is_edited() -> None:
+    cluster = SharedCluster({"a": 4})
+    cluster.add("first", images=30_000, deadline_s=60)
+    cluster.decide()
+    cluster.add("second", images=30_000, deadline_s=70)
+    cluster.decide()
+    _, refused = cluster.said("second", "Failed")
+    cluster.edit("second", deadline="80s")
+    cluster.run(2)
+    again = cluster.status("second")
+    assert cluster.said("second", "Failed")[1] not in ("", refused), "a deadline that is too early, too"
+    assert again.observed_generation == 2
+    cluster.run(2)
+    assert cluster.status("second") == again, "once"
+
+    cluster.edit("second", deadline="130s")
+    cluster.decide()
+    assert cluster.said("second", "Feasible")[0] == "Reserved"
+    assert cluster.said("second", "Failed") == ("", "")
+    assert cluster.status("second").phase == "Scheduled"
+    cluster.run(130)
+    assert cluster.ended_s("first") <= 60
+    assert cluster.ended_s("second") <= 130
+
+
 def test_a_refusal_names_the_jobs_of_its_own_namespace_and_counts_the_others() -> None:
     cluster = SharedCluster({"a": 4})
     for name, namespace in (("secret-1", "other"), ("secret-2", "team-b"), ("mine", "team")):
