@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 # Of 8 images: a GPU does 100 a second.
 LATENCY_US = 80_000
 # A job of so many is not done before one of a minute and a half has come and gone.
-MANY = 100_000
+MANY = 60_000
 
 
 @contextmanager
