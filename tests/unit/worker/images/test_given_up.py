@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from dueby_api.errors import Transient
-from dueby_api.source import Source
 from dueby_worker.images.fetch import GIVE_UP_AFTER_TIMES, Fetcher
 from dueby_worker.storage.local_store import LocalStore
 from dueby_worker.storage.retry import RetryPolicy
