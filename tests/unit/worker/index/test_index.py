@@ -8,9 +8,11 @@ import pytest
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Manifest, Source, Synthetic
+from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import DOCUMENT, chunk_path, find_index, open_index, resolve_index
 from dueby_worker.index.sampling import choose
 from dueby_worker.storage.local_store import LocalStore
+from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import file_uri
@@ -246,6 +248,18 @@ def test_an_image_on_a_bad_sector_does_not_stop_the_sample(
     index = index_of(Source(uri=str(tmp_path / "in")), sink)
     assert (index.document.summary.input_cost.sampled, index.document.summary.input_cost.unreadable) == (2, 1)
     assert {Path(witness).name for witness in index.witnesses} == {path.name for path in paths} - {paths[bad].name}
+
+
+def test_the_wait_for_an_image_on_a_bad_sector_is_not_taken_for_a_slow_store(
+    tmp_path: Path, sink: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write_photos(tmp_path / "in", 3)
+    break_disk(monkeypatch, paths[0].name)
+    patient = RetryPolicy(first_pause_s=0.1, max_pause_s=0.1, total_s=1)
+    source = Source(uri=str(tmp_path / "in"))
+    cost = build_index(source, sink, limit=None, preprocessing=SMALL, retry=patient).input_cost
+    assert cost.bandwidth_bytes_per_s is not None
+    assert cost.bandwidth_bytes_per_s > 2 * cost.bytes_per_image / patient.total_s
 
 
 def test_a_store_that_gives_no_image_at_all_is_away(
