@@ -10,7 +10,7 @@ in tars are the tars.
 Conversely, a photo on a bad sector may never be readable, however long one waits. If its store has answered for another
 image each time that it failed, several times in a row, the photo is given up and the failure becomes its error. Once
 would not do: a store that is too busy answers every now and then. If each attempt takes so long that there is no time
-for several, the witness alone is asked as often at the end, and must have been there each time before.
+for several, the witness alone is asked at the end, twice as often, and must have been there each time before.
 """
 
 import threading
@@ -156,7 +156,8 @@ class Fetcher:
 
     def _was_always_there(self, answers: list[bool], require_and_note: Callable[[], None]) -> bool:
         """Return whether every answer is that the source is there. Ask until there are enough answers to tell."""
-        while all(answers) and len(answers) < GIVE_UP_AFTER_TIMES:
+        # The image had no time to fail four times, so the witness must be there more often to show as much.
+        while all(answers) and len(answers) < 2 * GIVE_UP_AFTER_TIMES:
             if self._cancelled.wait(self._retry.first_pause_s):
                 break
             _holds(require_and_note)

@@ -121,7 +121,7 @@ def test_an_image_is_given_up_when_the_time_is_up_if_its_store_answers_for_other
         read_slowly(photos, cycle([True]))
 
 
-@pytest.mark.parametrize("answers", range(GIVE_UP_AFTER_TIMES))
+@pytest.mark.parametrize("answers", range(2 * GIVE_UP_AFTER_TIMES))
 def test_an_image_is_not_given_up_when_the_time_is_up_if_its_store_is_busy(photos: list[Path], answers: int) -> None:
     with pytest.raises(Transient, match="timed out"):
         read_slowly(photos, cycle([True] * answers + [False]))
