@@ -81,11 +81,6 @@ def resize(pixels: Pixels, *, interpolation: str, height: int, width: int, down:
         _delete_tensor(stack[0])
 
 
-def has(interpolation: str) -> bool:
-    """Return whether there is such a filter."""
-    return interpolation in _OPERATORS
-
-
 def _tensor(pixels: Pixels) -> int:
     """Return a tensor (1, channels, height, width) on the memory of the image, in which colours are interleaved."""
     height, width, channels = pixels.shape

@@ -13,14 +13,11 @@ from dataclasses import replace
 from dueby_api.errors import first_line
 from dueby_api.step_config import MAX_PIXELS
 from dueby_worker.images import jpeg, jpeg_header, pillow_formats
-from dueby_worker.images.geometry import Cut, cut_out, plan_cut, turn
+from dueby_worker.images.geometry import cut_out, is_panorama, plan_cut, turn
 from dueby_worker.images.picture import Picture
 from dueby_worker.images.unreadable import BeyondLimit, UnreadableImage
 from dueby_worker.models.preprocessing import Preprocessing
 
-# If resizing the whole image needs more than this many times the pixels of the square, only the square is resized:
-# an image of 100,000 x 10 pixels would otherwise fill the memory.
-_PANORAMA = 32
 # First bytes of the formats that Pillow reads here. If Pillow still doesn't know such a file, it is damaged.
 _KNOWN = (b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 # First bytes of what is often found among images.
@@ -102,11 +99,6 @@ def _decode_jpeg(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> 
     else:
         square = cut_out(pixels, cut, preprocessing, extent)
     return Picture(pixels=turn(square, header.orientation), warning=_warning(faults))
-
-
-def is_panorama(cut: Cut) -> bool:
-    """Return whether the whole image is too large to be resized before its square is cut out."""
-    return cut.width * cut.height > _PANORAMA * cut.side**2
 
 
 def _decode_other(data: bytes, preprocessing: Preprocessing, max_pixels: int, *, may_be_jpeg: bool = False) -> Picture:

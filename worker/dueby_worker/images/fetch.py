@@ -3,12 +3,14 @@
 "Not found" can mean that one photo was deleted. It can also mean that the disk was unmounted, the bucket deleted or
 the key revoked; then a million rows would be recorded as failed although the images are back tomorrow. So a failure
 counts as the image's own only if a *witness* can be read: one of a few images that were read when the source was
-indexed. (The index step itself has no witnesses yet and takes each failure at its word.) If no witness can be read,
-the store is away and is asked again, with back-off and a warning. Witnesses of images in tars are the tars.
+indexed. (The index step itself has no witnesses yet. It takes each failure at its word, unless it can read no image at
+all.) If no witness can be read, the store is away and is asked again, with back-off and a warning. Witnesses of images
+in tars are the tars.
 
 Conversely, a photo on a bad sector may never be readable, however long one waits. If its store has answered for another
 image each time that it failed, several times in a row, the photo is given up and the failure becomes its error. Once
-would not do: a store that is too busy answers every now and then.
+would not do: a store that is too busy answers every now and then. If each attempt takes so long that there is no time
+for several, the witness alone is asked at the end, twice as often, and must have been there each time before.
 """
 
 import threading
@@ -27,11 +29,20 @@ from dueby_worker.storage.uris import split
 # between regions, 32 requests give 530 images a second, which is about what a thread decodes.
 READERS, MOST_READERS = 32, 64
 # How long an image may fail as if its store were away before a witness is read to find out, and how many times in a row
-# the witness must be there when the image is not.
+# the witness must be there while the image is not.
 GIVE_UP_AFTER_S, GIVE_UP_AFTER_TIMES = 60.0, 4
 # Larger files are not read: a file is in memory as a whole. An image of MAX_PIXELS has 300 MB if nothing packs it.
 MAX_IMAGE_BYTES = 320 * 1024**2
 Answer = TypeVar("Answer")
+
+
+class GivenUp(Unavailable):
+    """An image failed as if its store were away, for as long as it was asked, while the store was there for others."""
+
+    def __init__(self, failure: Transient) -> None:
+        """Take the last failure."""
+        super().__init__(f"its store answers for other images but not for this one: {failure}")
+        self.failure = failure
 
 
 class GetImage(Protocol):
@@ -111,28 +122,46 @@ class Fetcher:
 
         `require_source` raises Transient if the source isn't there, so that what failed isn't one image's fault.
         """
-        began_s, alone = self._clock(), 0
+        began_s, answers = self._clock(), list[bool]()
+
+        def require_and_note() -> None:
+            answers.append(False)
+            require_source()
+            answers[-1] = True
 
         def ask() -> Answer:
-            nonlocal alone
             try:
                 return read_once()
             # The store knows the image, so it is not away.
             except TooLarge:
                 raise
             except Unavailable:
-                require_source()
+                require_and_note()
                 # If the store was away only for a moment, the image can be read now.
                 return read_once()
             except Transient as failure:
                 if self._clock() - began_s < self._give_up_after_s:
                     raise
-                alone = alone + 1 if _holds(require_source) else 0
-                if alone < GIVE_UP_AFTER_TIMES:
+                _holds(require_and_note)
+                if answers[-GIVE_UP_AFTER_TIMES:] != [True] * GIVE_UP_AFTER_TIMES:
                     raise
-                raise Unavailable(f"its store answers for other images but not for this one: {failure}") from failure
+                raise GivenUp(failure) from failure
 
-        return self._retry.call(ask, what=what, cancelled=self._cancelled)
+        try:
+            return self._retry.call(ask, what=what, cancelled=self._cancelled)
+        except Transient as failure:
+            if self._clock() - began_s < self._give_up_after_s or not self._was_always_there(answers, require_and_note):
+                raise
+            raise GivenUp(failure) from failure
+
+    def _was_always_there(self, answers: list[bool], require_and_note: Callable[[], None]) -> bool:
+        """Return whether every answer is that the source is there. Ask until there are enough answers to tell."""
+        # The image had no time to fail four times, so the witness must be there more often to show as much.
+        while all(answers) and len(answers) < 2 * GIVE_UP_AFTER_TIMES:
+            if self._cancelled.wait(self._retry.first_pause_s):
+                break
+            _holds(require_and_note)
+        return all(answers) and not self._cancelled.is_set()
 
     def look_again(self, uri: str) -> None:
         """See at the next read whether the object has changed, even if it is open."""

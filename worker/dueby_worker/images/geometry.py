@@ -3,7 +3,8 @@
 torch's antialiased resize on uint8 is the fastest of those measured: 640x480 to 256 takes 0.2 ms, Pillow 0.8 ms for the
 square alone (bilinear, with AVX2). It releases the interpreter's lock, runs in the calling thread alone, and differs by
 at most 1 of 255 from Pillow's resize, with which torchvision's presets were evaluated. Images are cut as they are
-stored and turned afterwards, when they are small.
+stored and turned afterwards, when they are small. The filters that don't antialias are torch's, too, unless they need
+the square alone: then plain_square.py has them.
 """
 
 import sys
@@ -14,12 +15,17 @@ from functools import lru_cache
 
 import numpy as np
 
+from dueby_worker.images.plain_square import Axis, interpolate, take_nearest
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
 # Width and height of an image in its own pixels. They are fractions if it was reduced while it was decoded.
 Extent = tuple[float, float]
 # Resizes as aten.resize does.
 Resize = Callable[..., Pixels]
+
+# If resizing the whole image needs more than this many times the pixels of the square, only the square is resized:
+# an image of 100,000 x 10 pixels would otherwise fill the memory.
+_PANORAMA = 32
 
 # EXIF orientation -> what turns the stored image upright: mirror top to bottom, mirror left to right, then transpose.
 _TURNS = {
@@ -61,6 +67,11 @@ def plan_cut(width: int, height: int, orientation: int, preprocessing: Preproces
     return Cut(width=wide, height=high, left=left, top=top, side=side)
 
 
+def is_panorama(cut: Cut) -> bool:
+    """Return whether the whole image is too large to be resized before its square is cut out."""
+    return cut.width * cut.height > _PANORAMA * cut.side**2
+
+
 def cut_out(pixels: Pixels, cut: Cut, preprocessing: Preprocessing, extent: Extent | None = None) -> Pixels:
     """Return the square (side, side, 3) of a stored image (height, width, 3).
 
@@ -69,41 +80,47 @@ def cut_out(pixels: Pixels, cut: Cut, preprocessing: Preprocessing, extent: Exte
     height, width, _ = pixels.shape
     if (width, height) != (cut.width, cut.height):
         wide, high = extent or (width, height)
-        smooth = _smooth(preprocessing.interpolation) if preprocessing.averages else None
-        if smooth is not None:
-            # What lies right of the square or below it is not computed.
-            pixels = smooth(
-                pixels,
-                interpolation=preprocessing.interpolation,
-                height=_end(cut.top + cut.side, height, cut.height),
-                width=_end(cut.left + cut.side, width, cut.width),
-                down=cut.height / high,
-                right=cut.width / wide,
-            )
-        else:
-            from dueby_worker.images.torch_resize import resize_plainly
-
-            pixels = resize_plainly(
-                pixels,
-                interpolation=preprocessing.interpolation,
-                height=cut.height,
-                width=cut.width,
-                extent=(wide, high),
-            )
+        if not preprocessing.averages:
+            return _cut_plainly(pixels, cut, preprocessing.interpolation, (wide, high))
+        # What lies right of the square or below it is not computed.
+        pixels = _smooth()(
+            pixels,
+            interpolation=preprocessing.interpolation,
+            height=_end(cut.top + cut.side, height, cut.height),
+            width=_end(cut.left + cut.side, width, cut.width),
+            down=cut.height / high,
+            right=cut.width / wide,
+        )
     return pixels[cut.top : cut.top + cut.side, cut.left : cut.left + cut.side]
 
 
+def _cut_plainly(pixels: Pixels, cut: Cut, interpolation: str, extent: Extent) -> Pixels:
+    """Return the square by a filter that doesn't antialias."""
+    height, width, _ = pixels.shape
+    wide, high = extent
+    if interpolation == "nearest" or is_panorama(cut):
+        down = Axis(begin=cut.top, side=cut.side, resized=cut.height, extent=high, length=height)
+        right = Axis(begin=cut.left, side=cut.side, resized=cut.width, extent=wide, length=width)
+        if interpolation == "nearest":
+            return take_nearest(pixels, down, right)
+        return interpolate(pixels, down, right, interpolation=interpolation)
+    from dueby_worker.images.torch_resize import resize_plainly
+
+    resized = resize_plainly(pixels, interpolation=interpolation, height=cut.height, width=cut.width, extent=extent)
+    return resized[cut.top : cut.top + cut.side, cut.left : cut.left + cut.side]
+
+
 @lru_cache
-def _smooth(interpolation: str) -> Resize | None:
-    """Return the antialiased resize by this filter, if there is one. Who hasn't loaded torch is spared it."""
+def _smooth() -> Resize:
+    """Return the antialiased resize. Who hasn't loaded torch is spared it."""
     if "torch" not in sys.modules:
         with suppress(ImportError):
             from dueby_worker.images import aten
 
-            return aten.resize if aten.has(interpolation) else None
+            return aten.resize
     from dueby_worker.images import torch_resize
 
-    return torch_resize.resize_smoothly if torch_resize.has_smooth(interpolation) else None
+    return torch_resize.resize_smoothly
 
 
 def _end(wanted: int, length: int, resized: int) -> int:

@@ -23,8 +23,8 @@ import torch
 from torch.nn.functional import interpolate
 
 from dueby_worker.images import jpeg_header
-from dueby_worker.images.decode import decode_image, finished, is_panorama
-from dueby_worker.images.geometry import Cut, plan_cut, turn
+from dueby_worker.images.decode import decode_image, finished
+from dueby_worker.images.geometry import Cut, is_panorama, plan_cut, turn
 from dueby_worker.images.jpeg import MAX_SCANS, count_scans
 from dueby_worker.images.nvimgcodec import NvImageCodec, open_codec
 from dueby_worker.images.picture import Picture

@@ -109,7 +109,7 @@ def from_pixels(pixels: Pixels) -> Image.Image:
 
 def cut_square(picture: Image.Image, cut: Cut, preprocessing: Preprocessing, extent: Extent | None = None) -> Pixels:
     """Cut as geometry.cut_out does, but compute only the square: the rest of a panorama would fill the memory."""
-    # Pillow's filters always antialias.
+    # Pillow's filters always antialias. The others are computed for the square alone where that matters.
     if not preprocessing.averages:
         return cut_out(np.array(picture), cut, preprocessing, extent)
     wide, high = extent or picture.size

@@ -1,10 +1,12 @@
 """torch's resize by its Python: where torch is loaded, or its library lacks what aten.py needs, and other filters."""
 
-from math import inf, nextafter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch.nn.functional import interpolate
 
+from dueby_worker.images.plain_square import factor_to
 from dueby_worker.models.preprocessing import Pixels
 
 # As interpolate(..., antialias=True) has them, which can't be told both the factors and how many pixels to compute.
@@ -12,18 +14,16 @@ _SMOOTH = {
     "bilinear": torch.ops.aten._upsample_bilinear2d_aa.default,
     "bicubic": torch.ops.aten._upsample_bicubic2d_aa.default,
 }
-
-
-def has_smooth(interpolation: str) -> bool:
-    """Return whether there is an antialiased filter of this name."""
-    return interpolation in _SMOOTH
+# What torch says if it gets none from the system. It has a class of error for the memory of GPUs only.
+_NO_MEMORY = "can't allocate memory"
 
 
 def resize_smoothly(
     pixels: Pixels, *, interpolation: str, height: int, width: int, down: float, right: float
 ) -> Pixels:
     """Return what aten.resize does."""
-    resized = _SMOOTH[interpolation](_as_batch(torch.from_numpy(pixels)), (height, width), False, down, right)
+    with _telling_of_memory():
+        resized = _SMOOTH[interpolation](_as_batch(torch.from_numpy(pixels)), (height, width), False, down, right)
     # numpy slices in a tenth of torch's time.
     found: Pixels = resized.permute(0, 2, 3, 1).numpy()[0]
     return found
@@ -37,10 +37,22 @@ def resize_plainly(
     `extent` is the width and the height that the image stands for.
     """
     wide, high = extent
-    factors = _factor(height, high, pixels.shape[0]), _factor(width, wide, pixels.shape[1])
-    resized = interpolate(_as_batch(torch.from_numpy(pixels)), scale_factor=factors, mode=interpolation)
+    factors = factor_to(height, high, pixels.shape[0]), factor_to(width, wide, pixels.shape[1])
+    with _telling_of_memory():
+        resized = interpolate(_as_batch(torch.from_numpy(pixels)), scale_factor=factors, mode=interpolation)
     found: Pixels = resized.permute(0, 2, 3, 1).numpy()[0]
     return found
+
+
+@contextmanager
+def _telling_of_memory() -> Iterator[None]:
+    """Raise MemoryError, as all others do, where torch says in words that there is no memory: no image is damaged."""
+    try:
+        yield
+    except RuntimeError as error:
+        if _NO_MEMORY in str(error):
+            raise MemoryError(str(error)) from error
+        raise
 
 
 def _as_batch(pixels: torch.Tensor) -> torch.Tensor:
@@ -52,12 +64,3 @@ def _as_batch(pixels: torch.Tensor) -> torch.Tensor:
     height, width, channels = pixels.shape
     down, right, channel = pixels.stride()
     return pixels.as_strided((1, channels, height, width), (pixels.numel(), channel, down, right))
-
-
-def _factor(wanted: int, extent: float, length: int) -> float:
-    """Return the factor from the extent to the wanted length.
-
-    torch makes floor(factor * length) pixels, and rounding must not lose the last of them.
-    """
-    factor = wanted / extent
-    return factor if int(factor * length) >= wanted else nextafter(factor, inf)

@@ -78,7 +78,7 @@ def build_index(
         cost, witnesses = sample_files(
             frozen.rows(chosen),
             decoder=decoder,
-            fetcher=Fetcher(retry=retry, field=field_of(source)),
+            fetcher=Fetcher(retry=retry, give_up_after_s=retry.total_s, field=field_of(source)),
             on_progress=lambda count: on_progress("sampling", count),
         )
     summary = IndexSummary(images=frozen.images, digest=frozen.digest, input_cost=cost)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import count
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -46,8 +47,10 @@ def _list(source: Lance, scratch: Path, retry: RetryPolicy) -> Iterator[Row]:
     root, path = split(source.uri)
     folder = partial(_require_folder, open_store(root, field=FIELD, retry=retry), path)
     folder()
-    # What isn't found is missed only if the folder is there: a gateway that has lost its server finds nothing.
-    ask = partial(Fetcher(retry=retry, field=FIELD).persist, what=source.uri, require_source=folder)
+    # What isn't found is missed only if the folder is there: a gateway that has lost its server finds nothing. What
+    # fails is never given up: it is the dataset, and not one image of many.
+    fetcher = Fetcher(retry=retry, give_up_after_s=inf, field=FIELD)
+    ask = partial(fetcher.persist, what=source.uri, require_source=folder)
     dataset = _open(source, ask)
     if (fault := dataset.find_fault(source.column)) is not None:
         raise ValueError(fault)

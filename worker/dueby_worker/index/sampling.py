@@ -7,6 +7,9 @@ kills its decoder. The bandwidth is what one worker gets, because the sample is 
 a worker has that decodes in one thread. Images in tars are read one by one here, so they cost what files do; workers,
 which read neighbours together, are a little faster than that. Of Parquet files, the first rows of some row groups are
 the sample, since what is before a row has to be read with it.
+
+An image that can't be read is left out of the sample, whatever the reason: a worker reads it again, and has witnesses.
+Only if no image can be read, the store may be to blame.
 """
 
 import contextlib
@@ -18,8 +21,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from math import ceil
 
+from dueby_api.errors import Transient
 from dueby_api.input_cost import InputCost
-from dueby_worker.images.fetch import MAX_IMAGE_BYTES, READERS, Fetcher
+from dueby_worker.images.fetch import MAX_IMAGE_BYTES, READERS, Fetcher, GivenUp
 from dueby_worker.images.isolation import IsolatedDecoder
 from dueby_worker.images.room import SMALL_FILE_BYTES
 from dueby_worker.images.row_groups import ParquetRow, read_rows
@@ -57,6 +61,12 @@ class _Tally:
     get_wall_ns: int = 0
     size: int = 0
     witnesses: list[str] = field(default_factory=list)
+    given_up: GivenUp | None = None
+
+    def require_some(self) -> None:
+        """Raise Transient if no image was read and the store may be the reason."""
+        if not self.got and self.given_up is not None:
+            raise Transient(f"no image of the sample can be read: {self.given_up.failure}")
 
     def cost(self) -> InputCost:
         return InputCost(
@@ -105,6 +115,9 @@ class _Sample:
         if self._group:
             read = read_rows(self._fetcher, self._group, pool=self._ranges, footers=self._footers)
             files = [value for value in read.values if isinstance(value, bytes)]
+            given_up = [value for value in read.values if isinstance(value, GivenUp)]
+            if given_up and not files:
+                raise given_up[0]
             size = max(read.read_bytes, sum(map(len, files)))
             # A page is read as a whole, and a range: other rows are read with those of the sample.
             return _Got(files=files, images=max(len(files), size // self._group[0].length), size=size)
@@ -144,7 +157,10 @@ def sample_files(
     on_progress: Callable[[int], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[InputCost, tuple[str, ...]]:
-    """Return the cost of an image, and witnesses: images that could be read, or the tars in which they are."""
+    """Return the cost of an image, and witnesses: images that could be read, or the tars in which they are.
+
+    Raise Transient if the store gave none.
+    """
     tally, began = _Tally(), clock()
     with (
         ThreadPoolExecutor(READERS, thread_name_prefix="sample") as pool,
@@ -167,6 +183,7 @@ def sample_files(
                 _decode(files, decoder, tally)
                 tally.unreadable += len(too_large)
             on_progress(seen)
+    tally.require_some()
     return tally.cost(), tuple(list(dict.fromkeys(tally.witnesses))[:_WITNESSES])
 
 
@@ -204,12 +221,19 @@ def _get(
     samples: Sequence[_Sample], pool: Executor, tally: _Tally, *, max_bytes: int
 ) -> tuple[list[bytes], list[_Sample]]:
     """Read the files concurrently. Return those that could be read, and the samples that are larger."""
-    wall_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
-    asked = [(sample, pool.submit(sample.get, max_bytes=max_bytes)) for sample in samples]
+
+    def get(sample: _Sample) -> tuple[_Got, int]:
+        return sample.get(max_bytes=max_bytes), time.perf_counter_ns()
+
+    began_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
+    asked = [(sample, pool.submit(get, sample)) for sample in samples]
     files, large = [], []
+    # Until the last file is there: an image that is given up in the end is waited for much longer than any is read.
+    read_ns = began_ns
     for sample, answer in asked:
         try:
-            found = answer.result()
+            found, at_ns = answer.result()
+            read_ns = max(read_ns, at_ns)
             files += found.files
             tally.got += found.images
             tally.size += found.size
@@ -217,9 +241,10 @@ def _get(
             tally.witnesses.append(sample.witness)
         except TooLarge:
             large.append(sample)
-        except Unavailable:
+        except Unavailable as failure:
             tally.unreadable += sample.images
-    tally.get_wall_ns += time.perf_counter_ns() - wall_ns
+            tally.given_up = failure if isinstance(failure, GivenUp) else tally.given_up
+    tally.get_wall_ns += read_ns - began_ns
     tally.get_cpu_ns += time.process_time_ns() - cpu_ns
     return files, large
 

@@ -17,6 +17,10 @@ Channels = tuple[float, float, float]
 # uint8 RGB: (height, width, 3), or (b, height, width, 3) for a mini-batch of b.
 Pixels = NDArray[np.uint8]
 
+# Which pixels a resize without averaging takes: since 2 those of the image in full size, by torch's filters. Rows of
+# other pixels must not go to the same sink.
+_PLAIN_REVISION = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
@@ -53,4 +57,5 @@ class Preprocessing:
     def document(self) -> dict[str, Any]:
         """Return plain data for the fingerprint of a job. What is false is left out, so that older sinks stay valid."""
         later = ("stretches", "floors", "recompresses")
-        return {name: value for name, value in asdict(self).items() if value or name not in later}
+        found = {name: value for name, value in asdict(self).items() if value or name not in later}
+        return found if self.averages else {**found, "revision": _PLAIN_REVISION}

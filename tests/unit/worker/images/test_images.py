@@ -12,11 +12,8 @@ import pytest
 
 from dueby_api.errors import Transient
 from dueby_api.source import Source, Synthetic
-from dueby_worker.images.fetch import GIVE_UP_AFTER_TIMES, Fetcher
 from dueby_worker.images.read_ahead import DecodedImage, read_images
-from dueby_worker.storage.local_store import LocalStore
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.uris import file_uri
 from support.pictures import SMALL, a_preprocessing, write_photos
 
@@ -156,67 +153,6 @@ def test_without_a_witness_a_missing_image_is_missing(photos: list[Path]) -> Non
     photos[0].unlink()
     (image,) = read(uris_of(photos[:1]))
     assert image.error == "It can't be read: there is no such file."
-
-
-class BadSectors(LocalStore):
-    """A disk on which some files can't be read, now or ever."""
-
-    def _read(self, path: str, *, max_bytes: int | None) -> bytes:
-        if path.endswith("00003.jpg"):
-            raise Transient("input/output error")
-        return super()._read(path, max_bytes=max_bytes)
-
-
-# Attempts follow one another at once, and nothing depends on how long they take.
-OFTEN = RetryPolicy(first_pause_s=0.001, max_pause_s=0.001, total_s=WAITED_FOR_S)
-
-
-def open_bad_sectors(root: str) -> Store:
-    return BadSectors(root, field="spec.source", retry=OFTEN)
-
-
-def test_an_image_that_fails_while_others_are_read_is_given_up(photos: list[Path]) -> None:
-    fetcher = Fetcher(witnesses=uris_of(photos[-2:]), retry=OFTEN, give_up_after_s=0, opener=open_bad_sectors)
-    assert fetcher.read(uris_of(photos)[0])
-    with pytest.raises(
-        Unavailable, match="its store answers for other images but not for this one: input/output error"
-    ):
-        fetcher.read(uris_of(photos)[3])
-
-
-def test_an_image_that_fails_while_none_is_read_is_not_given_up(photos: list[Path]) -> None:
-    uris = uris_of(photos)
-    for path in photos[-2:]:
-        path.unlink()
-    fetcher = Fetcher(witnesses=uris[-2:], retry=HURRIED, give_up_after_s=0.05, opener=open_bad_sectors)
-    with pytest.raises(Transient, match="input/output error"):
-        fetcher.read(uris[3])
-
-
-class Busy(LocalStore):
-    """A store that answers for others every other time, and for one image at last."""
-
-    asked = 0
-
-    def _read(self, path: str, *, max_bytes: int | None) -> bytes:
-        if path.endswith("00003.jpg") and self.asked < 6 * GIVE_UP_AFTER_TIMES:
-            raise Transient("slow down")
-        return super()._read(path, max_bytes=max_bytes)
-
-    def exists_once(self, path: str) -> bool:
-        self.asked += 1
-        if self.asked % 2:
-            raise Transient("slow down")
-        return super().exists_once(path)
-
-
-def test_an_image_is_not_given_up_by_a_store_that_answers_now_and_then(photos: list[Path]) -> None:
-    def open_busy(root: str) -> Store:
-        return Busy(root, field="spec.source", retry=OFTEN)
-
-    uris = uris_of(photos)
-    fetcher = Fetcher(witnesses=uris[-2:], retry=OFTEN, give_up_after_s=0, opener=open_busy)
-    assert fetcher.read(uris[3]) == photos[3].read_bytes()
 
 
 @pytest.mark.parametrize("taken", [0, 1, 5, 40])

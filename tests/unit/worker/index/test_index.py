@@ -8,8 +8,11 @@ import pytest
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Manifest, Source, Synthetic
+from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import DOCUMENT, chunk_path, find_index, open_index, resolve_index
 from dueby_worker.index.sampling import choose
+from dueby_worker.storage.local_store import LocalStore
+from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import file_uri
@@ -221,3 +224,50 @@ def test_images_that_are_missing_do_not_stop_the_sample(tmp_path: Path, sink: St
     index = index_of(Source(manifest=Manifest(uri=str(tmp_path / "m.txt"))), sink)
     assert (index.document.summary.input_cost.sampled, index.document.summary.input_cost.unreadable) == (2, 2)
     assert {Path(witness).name for witness in index.witnesses} == {"00000.jpg", "00001.jpg"}
+
+
+def break_disk(monkeypatch: pytest.MonkeyPatch, *bad: str) -> None:
+    """Let the files of these names be on bad sectors, for every store."""
+    read = LocalStore._read
+
+    def read_or_fail(store: LocalStore, path: str, *, max_bytes: int | None) -> bytes:
+        if path.endswith(bad):
+            raise Transient("input/output error")
+        return read(store, path, max_bytes=max_bytes)
+
+    monkeypatch.setattr(LocalStore, "_read", read_or_fail)
+
+
+@pytest.mark.parametrize("bad", range(3))
+def test_an_image_on_a_bad_sector_does_not_stop_the_sample(
+    tmp_path: Path, sink: Store, monkeypatch: pytest.MonkeyPatch, bad: int
+) -> None:
+    # Whichever of them is sampled first.
+    paths = write_photos(tmp_path / "in", 3)
+    break_disk(monkeypatch, paths[bad].name)
+    index = index_of(Source(uri=str(tmp_path / "in")), sink)
+    assert (index.document.summary.input_cost.sampled, index.document.summary.input_cost.unreadable) == (2, 1)
+    assert {Path(witness).name for witness in index.witnesses} == {path.name for path in paths} - {paths[bad].name}
+
+
+def test_the_wait_for_an_image_on_a_bad_sector_is_not_taken_for_a_slow_store(
+    tmp_path: Path, sink: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write_photos(tmp_path / "in", 3)
+    break_disk(monkeypatch, paths[0].name)
+    patient = RetryPolicy(first_pause_s=0.1, max_pause_s=0.1, total_s=1)
+    source = Source(uri=str(tmp_path / "in"))
+    cost = build_index(source, sink, limit=None, preprocessing=SMALL, retry=patient).input_cost
+    assert cost.bandwidth_bytes_per_s is not None
+    assert cost.bandwidth_bytes_per_s > 2 * cost.bytes_per_image / patient.total_s
+
+
+def test_a_store_that_gives_no_image_at_all_is_away(
+    tmp_path: Path, sink: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write_photos(tmp_path / "in", 3)
+    paths[0].unlink()
+    break_disk(monkeypatch, ".jpg")
+    with pytest.raises(Transient, match="no image of the sample can be read: input/output error"):
+        build(Source(uri=str(tmp_path / "in")), sink)
+    assert find_index(sink) is None

@@ -96,3 +96,9 @@ def test_what_torchvision_s_models_do_not_do_is_not_in_the_fingerprint_of_their_
     assert not {"stretches", "floors"} & ours.document().keys()
     assert replace(ours, stretches=True).document()["stretches"] is True
     assert replace(ours, floors=True).document()["floors"] is True
+
+
+def test_other_pixels_of_a_resize_without_averaging_are_another_fingerprint() -> None:
+    assert "revision" not in preprocessing().document()
+    for plain in (replace(preprocessing(), antialias=False), replace(preprocessing(), interpolation="nearest")):
+        assert plain.document()["revision"] == 2
