@@ -15,12 +15,13 @@ from dueby_operator.control.calendar.windows import (
     due,
     part_size_of,
     reserved_plan,
+    reserved_workers,
 )
 from dueby_operator.control.policies.plan import FULL_QUOTA
 from dueby_operator.control.work.decide import decide_workers
 from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, WorkDecision
-from dueby_operator.control.work.watch import pause_us
-from dueby_operator.model.job_model import Assignment, StartReason
+from dueby_operator.control.work.watch import forecast_us, pause_us
+from dueby_operator.model.job_model import Assignment, JobModel, StartReason
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.answer import fewest_by_class, refusal_sentence
@@ -152,8 +153,20 @@ def _start(entry: Entry, placement: Placement, room: Room, starting: list[Due]) 
         action=start,
         lag=LagMemory(quiet_until_us=quiet_us),
         is_short=not placement.is_in_time,
-        expected_finish_us=model.now_us + expected_finish_us(placement.reservation, placement.job.problem),
+        expected_finish_us=_forecast_us(model, placement)
+        or model.now_us + expected_finish_us(placement.reservation, placement.job.problem),
     )
+
+
+def keep_windows(entry: Entry) -> WorkDecision:
+    """Return that the job's windows no longer do by this reading, and are kept until the next one."""
+    finish_us = forecast_us(entry.model) if entry.model.alive else None
+    return WorkDecision(lag=entry.model.lag, waits_for_windows=True, expected_finish_us=finish_us)
+
+
+def _forecast_us(model: JobModel, placement: Placement) -> int | None:
+    """Return when a job's workers and its windows together will have done what is left; None if it has no workers."""
+    return forecast_us(replace(model, reserved=reserved_workers(placement.reservation))) if model.alive else None
 
 
 def _why_again(entry: Entry) -> StartReason:
@@ -172,7 +185,10 @@ def _reserve(entry: Entry, placement: Placement, room: Room) -> WorkDecision:
     )
     starts_us = model.now_us + max(0, begins_us(placement.reservation))
     return WorkDecision(
-        action=Reserve(plan=plan, starts_us=starts_us), lag=model.lag, is_short=not placement.is_in_time
+        action=Reserve(plan=plan, starts_us=starts_us),
+        lag=model.lag,
+        is_short=not placement.is_in_time,
+        expected_finish_us=_forecast_us(model, placement),
     )
 
 
@@ -195,8 +211,13 @@ def _unplaced(usable: Usable, placement: Placement, calendar: Calendar) -> WorkD
 
 
 def _wait(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecision:
-    hold = Hold(message=_waiting_sentence(usable, placement, calendar))
-    return WorkDecision(action=hold, lag=usable.entry.model.lag, is_short=usable.entry.has_started)
+    entry, hold = usable.entry, Hold(message=_waiting_sentence(usable, placement, calendar))
+    return WorkDecision(
+        action=hold,
+        lag=entry.model.lag,
+        is_short=entry.has_started,
+        expected_finish_us=_forecast_us(entry.model, placement),
+    )
 
 
 def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -> str:

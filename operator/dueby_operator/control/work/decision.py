@@ -73,4 +73,5 @@ class WorkDecision:
     is_short: bool = False
     """Whether the deadline is out of reach with all the devices that may be used."""
     expected_finish_us: int | None = None
-    """When the workers will have done what is left, in microseconds since 1970; None while there are none."""
+    """When what is left will be done, in microseconds since 1970: by the workers that are there or are started now, and
+    those for which devices are reserved. None while there are none."""
