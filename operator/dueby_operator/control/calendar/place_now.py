@@ -24,7 +24,7 @@ from dueby_operator.control.work.watch import forecast_us, pause_us
 from dueby_operator.model.job_model import Assignment, JobModel, StartReason
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
-from dueby_planner.calendar.answer import fewest_by_class, refusal_sentence
+from dueby_planner.calendar.answer import fewest_by_class, has_idle_devices, refusal_sentence
 from dueby_planner.calendar.calendar import Calendar, Placement
 from dueby_planner.calendar.pool import CLASSES
 from dueby_planner.calendar.reservation import Window, begins_us, ends_us, expected_finish_us
@@ -199,15 +199,23 @@ def _unplaced(usable: Usable, placement: Placement, calendar: Calendar) -> WorkD
     if entry.goes_on or placement.action != "Refuse":
         return waits
     if placement.job.problem.fewest() is not None:
-        refuse = Refuse(
-            sentence=refusal_sentence(calendar, placement, called=_called_by(entry), class_of=usable.stacks.class_of),
-            alternatives=_alternatives(placement, calendar, usable),
-        )
-        return WorkDecision(action=refuse, lag=model.lag)
+        return WorkDecision(action=_refuse_beside_others(usable, placement, calendar), lag=model.lag)
     alone = decide_workers(entry.with_more(usable.devices))
     # What a quota leaves no room for can be had once there is more room.
-    has_quota = entry.given.shared.devices.has_quota(entry.given.job.namespace)
-    return alone if isinstance(alone.action, Refuse) and not has_quota else waits
+    if not isinstance(alone.action, Refuse) or entry.given.shared.devices.has_quota(entry.given.job.namespace):
+        return waits
+    if has_idle_devices(calendar, placement.job):
+        return alone
+    refuse = _refuse_beside_others(usable, placement, calendar)
+    return replace(alone, action=replace(refuse, verdict=alone.action.verdict))
+
+
+def _refuse_beside_others(usable: Usable, placement: Placement, calendar: Calendar) -> Refuse:
+    called, class_of = _called_by(usable.entry), usable.stacks.class_of
+    return Refuse(
+        sentence=refusal_sentence(calendar, placement, called=called, class_of=class_of),
+        alternatives=_alternatives(placement, calendar, usable),
+    )
 
 
 def _wait(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecision:

@@ -55,11 +55,11 @@ class Refuse:
     """Start nothing: the deadline can't be met, and the deadline class says not to try."""
 
     verdict: Verdict | None = None
-    """Where the job could not be done on all devices alone."""
+    """Where the job could not be done on all devices alone; None where it doesn't fit beside others."""
     sentence: str = ""
-    """Why it can't be done beside others; empty with a verdict."""
+    """Why it can't be done, and what would help, beside others; empty if no other Hard job has devices."""
     alternatives: AlternativesStatus | None = None
-    """What could be asked for instead then."""
+    """What could be asked for instead beside others."""
 
 
 @dataclass(frozen=True, kw_only=True)
