@@ -229,22 +229,27 @@ def _wait(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecis
 
 
 def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -> str:
-    entry = usable.entry
+    """Return what the job waits for, and what would help."""
+    entry, stacks, problem = usable.entry, usable.stacks, placement.job.problem
     has_quota = entry.given.shared.devices.has_quota(entry.given.job.namespace)
+    is_possible = problem.fewest(NEVER_US) is not None
     if entry.deadline_class != "Hard":
-        sentence = "Other jobs have the devices, or are promised them"
-        if has_quota:
-            sentence += f", or {FULL_QUOTA}"
-        return f"{sentence}. The job waits for one."
-    sentence = refusal_sentence(calendar, placement, called=_called_by(entry), class_of=usable.stacks.class_of)
+        full = f", or {FULL_QUOTA}" if has_quota else ""
+        return f"Other jobs have the devices, or are promised them{full}. The job waits for one."
+    sentence = refusal_sentence(calendar, placement, called=_called_by(entry), class_of=stacks.class_of)
     if has_quota:
         sentence += f" It may be that {FULL_QUOTA}."
-    needed_us = placement.job.problem.earliest_us()
-    if needed_us is None or needed_us >= NEVER_US:
-        return f"{sentence} It waits."
-    latest_us = entry.model.deadline_us - needed_us
-    latest = clock_time(latest_us, now_us=entry.model.now_us)
-    return f"{sentence} It is tried again at each change until {latest}, its latest start."
+    return f"{sentence} {_until_when(entry, problem) if is_possible else 'The job waits.'}"
+
+
+def _until_when(entry: Entry, problem: Problem) -> str:
+    """Return until when a Hard job is tried that could be done if no other job had devices."""
+    if entry.goes_on:
+        return "It goes on as soon as there are devices for it."
+    latest_us, now_us = entry.model.deadline_us - (problem.earliest_us() or 0), entry.model.now_us
+    if latest_us <= now_us:
+        return "It is tried again at each change until its deadline."
+    return f"It is tried again at each change until {clock_time(latest_us, now_us=now_us)}, its latest start."
 
 
 def _called_by(entry: Entry) -> Callable[[str], str | None]:
