@@ -24,6 +24,7 @@ from dueby_operator.control.work.watch import forecast_us, pause_us
 from dueby_operator.model.job_model import Assignment, JobModel, StartReason
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
+from dueby_planner.answer import never_sentence
 from dueby_planner.calendar.answer import fewest_by_class, has_idle_devices, refusal_sentence
 from dueby_planner.calendar.calendar import Calendar, Placement
 from dueby_planner.calendar.pool import CLASSES
@@ -233,10 +234,13 @@ def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) 
     entry, stacks, problem = usable.entry, usable.stacks, placement.job.problem
     has_quota = entry.given.shared.devices.has_quota(entry.given.job.namespace)
     is_possible = problem.fewest(NEVER_US) is not None
-    if entry.deadline_class != "Hard":
+    if entry.deadline_class == "Hard":
+        sentence = refusal_sentence(calendar, placement, called=_called_by(entry), class_of=stacks.class_of)
+    elif not is_possible:
+        sentence = never_sentence(_with_classes(problem, stacks))
+    else:
         full = f", or {FULL_QUOTA}" if has_quota else ""
         return f"Other jobs have the devices, or are promised them{full}. The job waits for one."
-    sentence = refusal_sentence(calendar, placement, called=_called_by(entry), class_of=stacks.class_of)
     if has_quota:
         sentence += f" It may be that {FULL_QUOTA}."
     return f"{sentence} {_until_when(entry, problem) if is_possible else 'The job waits.'}"
@@ -250,6 +254,12 @@ def _until_when(entry: Entry, problem: Problem) -> str:
     if latest_us <= now_us:
         return "It is tried again at each change until its deadline."
     return f"It is tried again at each change until {clock_time(latest_us, now_us=now_us)}, its latest start."
+
+
+def _with_classes(problem: Problem, stacks: Stacks) -> Problem:
+    """Return the problem with the device classes of its stacks."""
+    groups = (replace(group, device_class=stacks.class_of(group.device_class)) for group in problem.pool.groups)
+    return replace(problem, pool=replace(problem.pool, groups=tuple(groups)))
 
 
 def _called_by(entry: Entry) -> Callable[[str], str | None]:

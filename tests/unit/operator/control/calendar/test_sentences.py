@@ -44,6 +44,43 @@ def test_a_job_that_is_too_large_for_idle_devices_is_told_all_that_helps() -> No
     assert cluster.status("large").alternatives.largest_images == 5529
 
 
+@pytest.mark.parametrize(
+    ("gpus", "ways"),
+    [
+        pytest.param(
+            {"maxIterations": 3},
+            "can do at most 126 of 9,600 images at confidence 0.95, however long they have. Do one of: lower images to "
+            "126; add 151 more of cpu-1; raise gpus.maxIterations to 302.",
+            id="too few iterations",
+        ),
+        pytest.param(
+            {"reserve": 2},
+            "can do at most 0 of 9,600 images at confidence 0.95, however long they have. Do one of: add 1 more of "
+            "cpu-1; lower gpus.reserve to 1.",
+            id="no device beside the reserve",
+        ),
+        pytest.param(
+            {"reserve": 1, "max": 1},
+            "can do at most 0 of 9,600 images at confidence 0.95, however long they have. Do one of: add 1 more of "
+            "cpu-1 with the job's limit (gpus.max) raised by as many; raise gpus.max to 2; lower gpus.reserve to 0.",
+            id="the limit is the reserve",
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["Soft", "Relaxed", "BestEffort"])
+def test_a_job_that_idle_devices_could_never_do_is_told_so_and_not_that_others_have_them(
+    kind: str, gpus: dict[str, int], ways: str
+) -> None:
+    cluster = SharedCluster({"a": 1, "b": 1})
+    cluster.take_away("b", 50_000)  # its device is of the same class, and apart from the other one
+    cluster.add("never", images=160 * 60, deadline_s=600, deadline_class=kind, gpus=gpus)
+    cluster.decide()
+    reason, message = cluster.said("never", "Feasible")
+    assert reason == "Waiting"
+    assert "Other jobs" not in message
+    assert message.endswith(f"that the job may use {ways} The job waits.")
+
+
 @pytest.mark.parametrize("at_s", [20, 100], ids=["after its latest start", "after its deadline"])
 def test_a_hard_job_that_had_workers_goes_on_as_soon_as_there_are_devices(at_s: int) -> None:
     begun = started(deadlineClass="Hard").once_seen()
