@@ -234,7 +234,8 @@ def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) 
     entry, stacks, problem = usable.entry, usable.stacks, placement.job.problem
     has_quota = entry.given.shared.devices.has_quota(entry.given.job.namespace)
     is_possible = problem.fewest(NEVER_US) is not None
-    if entry.deadline_class == "Hard":
+    # Beyond its deadline no other one would help a job that goes on.
+    if entry.deadline_class == "Hard" and not (entry.goes_on and entry.time_us <= 0):
         sentence = refusal_sentence(calendar, placement, called=_called_by(entry), class_of=stacks.class_of)
     elif not is_possible:
         sentence = never_sentence(_with_classes(problem, stacks))

@@ -81,13 +81,19 @@ def test_a_job_that_idle_devices_could_never_do_is_told_so_and_not_that_others_h
     assert message.endswith(f"that the job may use {ways} The job waits.")
 
 
-@pytest.mark.parametrize("at_s", [20, 100], ids=["after its latest start", "after its deadline"])
-def test_a_hard_job_that_had_workers_goes_on_as_soon_as_there_are_devices(at_s: int) -> None:
+@pytest.mark.parametrize(
+    ("at_s", "says"),
+    [
+        pytest.param(20, "would be enough. It goes on as soon as there are devices for it.", id="before its deadline"),
+        pytest.param(100, "Other jobs have the devices, or are promised them. The job waits for one.", id="after it"),
+    ],
+)
+def test_a_hard_job_that_had_workers_waits_for_devices_however_late_it_is(at_s: int, says: str) -> None:
     begun = started(deadlineClass="Hard").once_seen()
     busy = replace(ONE, free={**ONE.free, "cpu": 0.0})
     found = look(begun.job(worker_jobs=(), pods=()), now_us=NOW + at_s * SECOND, nodes={"n": busy})
     assert found.said("Feasible") == ("Unknown", "Waiting")
-    assert found.message("Feasible").endswith("It goes on as soon as there are devices for it.")
+    assert found.message("Feasible").endswith(says)
 
 
 def test_a_hard_job_that_can_wait_is_told_until_when() -> None:
