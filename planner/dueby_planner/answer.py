@@ -12,7 +12,7 @@ from typing import Any
 from dueby_api.inference_job import MAX_N
 from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup
 from dueby_api.status import AlternativesStatus, PlanStatus
-from dueby_api.units import format_at_least, format_duration, format_time, seconds
+from dueby_api.units import format_at_least, format_duration, format_time, format_time_at_least, seconds
 from dueby_api.words import counted
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.alternatives import find_alternatives
@@ -111,7 +111,7 @@ def alternatives_status(infeasible: Infeasible, *, now_us: int) -> AlternativesS
     """Return status.alternatives of a job that is judged now."""
     found = infeasible.alternatives
     return AlternativesStatus(
-        earliest_deadline=None if found.earliest_us is None else format_time(now_us + found.earliest_us),
+        earliest_deadline=None if found.earliest_us is None else format_time_at_least(now_us + found.earliest_us),
         largest_images=found.largest_images,
         extra_gpus={name: count for name, count in found.extra_gpus.items() if count is not None},
         possible_confidence=found.possible_confidence,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dueby_api.status import AlternativesStatus
-from dueby_api.units import clock_time, format_time
+from dueby_api.units import clock_time, format_time_at_least
 from dueby_operator.control.calendar.entries import Entry, Usable
 from dueby_operator.control.calendar.windows import (
     Due,
@@ -273,6 +273,6 @@ def _alternatives(placement: Placement, calendar: Calendar, usable: Usable) -> A
     advice, model = calendar.advice[placement.job.name], usable.entry.model
     earliest_us = advice.earliest_us
     return AlternativesStatus(
-        earliest_deadline=None if earliest_us is None else format_time(model.now_us + earliest_us),
+        earliest_deadline=None if earliest_us is None else format_time_at_least(model.now_us + earliest_us),
         extra_gpus=fewest_by_class(advice, usable.stacks.class_of),
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from dueby_api.units import parse_time_us
 from support.decisions import NOW, SECOND, look, node, started
 from support.shared_cluster import SharedCluster
 
@@ -29,7 +30,9 @@ def test_a_job_that_is_too_large_even_alone_is_advised_beside_the_hard_jobs_that
     alternatives = cluster.status("large").alternatives
     assert alternatives.extra_gpus == {"cpu-1": 2}
     assert alternatives.largest_images is None, "it is sought on idle devices only"
-    cluster.add("as-advised", images=160 * 60, deadline_s=11 * 60 + 31)
+    advised_us = parse_time_us(alternatives.earliest_deadline)
+    assert advised_us - cluster.now_us <= (11 * 60 + 31) * SECOND
+    cluster.add("as-advised", images=160 * 60, deadline_s=(advised_us - cluster.now_us) // SECOND)
     cluster.decide()
     assert cluster.said("as-advised", "Feasible")[0] == "Reserved"
 
