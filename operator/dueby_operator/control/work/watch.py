@@ -41,7 +41,7 @@ def watch(model: JobModel, pool: Pool) -> WorkDecision:
         # What doesn't change begins no pause.
         lag=replace(model.lag, low_readings=0) if is_kept else change.memory,
         is_short=change.is_short,
-        expected_finish_us=forecast_us(_with_helpers(model, action) if isinstance(action, Start) else model),
+        expected_finish_us=forecast_us(_changed_by(action, model)),
     )
 
 
@@ -126,13 +126,16 @@ def _action_of(model: JobModel, change: WorkerChange) -> Start | Stop | None:
     )
 
 
-def _with_helpers(model: JobModel, start: Start) -> JobModel:
-    """Return the job with what the workers will do that are started now."""
-    helpers = [
-        WorkerModel(assignment=assignment, state="starting", created_us=model.now_us)
-        for assignment in start.assignments
-    ]
-    return replace(model, reserved=(*model.reserved, *ongoing(model, helpers)))
+def _changed_by(action: Start | Stop | None, model: JobModel) -> JobModel:
+    """Return the job with what the workers will do that are started now, and without those that are stopped."""
+    match action:
+        case Start(assignments=assignments):
+            helpers = [WorkerModel(assignment=a, state="starting", created_us=model.now_us) for a in assignments]
+            return replace(model, reserved=(*model.reserved, *ongoing(model, helpers)))
+        case Stop(workers=stopped):
+            return replace(model, workers=tuple(worker for worker in model.workers if worker.name not in stopped))
+        case None:
+            return model
 
 
 def _finish_by_parts_us(model: JobModel, there: Sequence[OngoingWorker]) -> int | None:

@@ -150,6 +150,22 @@ def test_what_gets_helpers_at_once_says_when_it_ends_with_them() -> None:
     assert plan.expected_finish == progress.expected_finish == later.expected_finish
 
 
+def test_what_needs_fewer_workers_for_a_later_deadline_says_when_it_ends_without_one() -> None:
+    cluster = SharedCluster({"n": 4})
+    cluster.add("moved", images=160 * 300, deadline_s=120)
+    cluster.run(20)
+    cluster.edit("moved", deadline="600s")
+    cluster.add("other", images=160 * 300, deadline_s=600, deadline_class="Soft")  # it would have the device
+    had = len(cluster.jobs["moved"].alive)
+    cluster.run(1)
+    assert len(cluster.jobs["moved"].alive) == had - 1
+    plan, _ = plan_and_progress(cluster)
+    cluster.run(5)
+    _, later = plan_and_progress(cluster)
+    assert later.expected_finish is not None
+    assert abs(parse_time_us(plan.expected_finish) - parse_time_us(later.expected_finish)) < 3 * SECOND
+
+
 def test_what_was_late_for_the_new_deadline_is_in_time_once_it_has_help() -> None:
     cluster = SharedCluster({"n": 2})
     cluster.add("other", images=160 * 200, deadline_s=600, deadline_class="Soft")
