@@ -173,6 +173,8 @@ class JobStatus(LenientSpec, frozen=True, kw_only=True):
     """Devices that its workers have now; absent if it has no workers."""
     starts: Moment | None = None
     """When its first workers are to start, or did."""
+    workers_seen: Moment | None = None
+    """When workers of the job were first seen; absent if it never had any. From then on it goes on, however late."""
     ends: Moment | None = None
     """When to expect the end; of a job that is over, when that was."""
     fingerprint: str | None = None

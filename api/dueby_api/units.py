@@ -101,6 +101,11 @@ def format_time(micros: int) -> str:
     return from_micros(micros).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
+def format_time_at_least(micros: int) -> str:
+    """Return microseconds since 1970 as RFC 3339 in UTC, to the second and no earlier, as advice has to be."""
+    return format_time(-(-micros // MICROS_PER_SECOND) * MICROS_PER_SECOND)
+
+
 def format_exact_time(micros: int) -> str:
     """Return microseconds since 1970 as RFC 3339 in UTC, to the microsecond."""
     return from_micros(micros).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

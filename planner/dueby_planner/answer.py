@@ -5,16 +5,19 @@ dueby_api.status): what `dueby plan -o json` prints, what a run's record keeps, 
 a document declares and that nothing here writes fails a test.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from dueby_api.inference_job import MAX_N
 from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup
 from dueby_api.status import AlternativesStatus, PlanStatus
-from dueby_api.units import format_at_least, format_duration, format_time, seconds
+from dueby_api.units import format_at_least, format_duration, format_time, format_time_at_least, seconds
 from dueby_api.words import counted
 from dueby_planner.deadline_classes import Verdict
+from dueby_planner.model.alternatives import find_alternatives
 from dueby_planner.model.plan import Infeasible, Plan
-from dueby_planner.model.problem import Problem
+from dueby_planner.model.problem import NEVER_US, Problem, find_least, find_least_near
 from dueby_planner.profiles.pool import Pool
 
 
@@ -108,10 +111,22 @@ def alternatives_status(infeasible: Infeasible, *, now_us: int) -> AlternativesS
     """Return status.alternatives of a job that is judged now."""
     found = infeasible.alternatives
     return AlternativesStatus(
-        earliest_deadline=None if found.earliest_us is None else format_time(now_us + found.earliest_us),
+        earliest_deadline=None if found.earliest_us is None else format_time_at_least(now_us + found.earliest_us),
         largest_images=found.largest_images,
         extra_gpus={name: count for name, count in found.extra_gpus.items() if count is not None},
         possible_confidence=found.possible_confidence,
+    )
+
+
+def never_sentence(problem: Problem) -> str:
+    """Return why a job can't be done by any deadline, even if no other job had devices, and what would help."""
+    endless = replace(problem, time_us=NEVER_US)
+    infeasible = Infeasible(problem=endless, proof="", alternatives=find_alternatives(endless))
+    most = _some(infeasible.alternatives.largest_images, problem.images)
+    ways = "; ".join([*_ways(infeasible), *_other_limits(endless)])
+    return (
+        f"{_devices(problem)} that the job may use can do at most {most} at confidence {problem.confidence:g}, however "
+        f"long they have. {f'Do one of: {ways}.' if ways else 'Nothing that the job may ask for would be enough.'}"
     )
 
 
@@ -130,12 +145,15 @@ def reason_sentence(infeasible: Infeasible) -> str:
     problem, most = infeasible.problem, infeasible.alternatives.largest_images
     if problem.time_us <= 0:
         return f"The deadline passed {format_duration(-problem.time_us)} ago."
-    # Others may hold more, and the job's limits may leave some out.
-    devices = "The only device" if problem.most == 1 else f"The {counted(problem.most, 'device')}"
     return (
-        f"{devices} that the job may use can do at most {_some(most, problem.images)} in "
+        f"{_devices(problem)} that the job may use can do at most {_some(most, problem.images)} in "
         f"{format_duration(problem.time_us)} at confidence {problem.confidence:g}."
     )
+
+
+def _devices(problem: Problem) -> str:
+    """Return how many devices it is about: others may hold more, and the job's limits may leave some out."""
+    return "The only device" if problem.most == 1 else f"The {counted(problem.most, 'device')}"
 
 
 def limit_words(problem: Problem, more: int) -> str:
@@ -164,6 +182,25 @@ def _ways(infeasible: Infeasible) -> list[str]:
     if found.possible_confidence is not None:
         ways.append(f"lower the confidence to {found.possible_confidence:g}")
     return ways
+
+
+def _other_limits(problem: Problem) -> Iterator[str]:
+    """Yield each limit that the job's owner has set and that would be enough if it were moved."""
+    if enough := sufficient_max(problem):
+        yield f"raise gpus.max to {enough:,}"
+    iterations, reserve = problem.max_iterations, problem.reserve
+    if iterations is not None:
+        more = find_least_near(
+            lambda count: replace(problem, max_iterations=count).fewest() is not None,
+            iterations + 1,
+            near=iterations + 1,
+            most=MAX_N,
+        )
+        if more is not None:
+            yield f"raise gpus.maxIterations to {more:,}"
+    if reserve and replace(problem, reserve=0).fewest() is not None:
+        less = find_least(lambda count: replace(problem, reserve=reserve - count).fewest() is not None, 1, reserve)
+        yield f"lower gpus.reserve to {reserve - less:,}"
 
 
 def proof_sentence(plan: Plan) -> str:

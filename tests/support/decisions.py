@@ -246,6 +246,11 @@ class Started:
         fields |= changes
         return job(fields.pop("document", self.document), **fields)
 
+    def once_seen(self) -> "Started":
+        """As it is after the next pass, which has seen the workers."""
+        second = look(self.job(), now_us=NOW + SECOND)
+        return replace(self, look=second, document={**self.document, "status": second.status.document()})
+
 
 def started(**spec: Any) -> Started:
     """Plan a job and start its workers."""

@@ -83,12 +83,8 @@ class PolicyInput:
 
     @property
     def has_started(self) -> bool:
-        """Whether workers were started, whether or not their Jobs are still there."""
-        plan, progress = self.status.plan, self.status.progress
-        if self.job.workers or plan is None or not plan.revision:
-            return bool(self.job.workers)
-        # The plan is written before its workers are made, and the API server may have forbidden these ever since.
-        return not self.memory.refused_until_us or (progress is not None and progress.images_done > 0)
+        """Whether it ever had workers, whether or not their Jobs are still there."""
+        return self.status.workers_seen is not None
 
     @property
     def is_measured_for_everybody(self) -> bool:

@@ -63,12 +63,12 @@ def refusal_sentence(
             reason += ", which is not proved to be impossible"
         return f"{reason}. {_advice(calendar, job, class_of)}"
     # The alternatives of a job hold on idle devices. Fewer images and less confidence are only sought there.
-    if _has_idle_devices(calendar, job):
+    if has_idle_devices(calendar, job):
         return alternatives_sentence(alone)
     return f"{reason_sentence(alone)} {_advice(calendar, job, class_of)}"
 
 
-def _has_idle_devices(calendar: Calendar, job: CalendarJob) -> bool:
+def has_idle_devices(calendar: Calendar, job: CalendarJob) -> bool:
     """Return whether no other Hard job has devices, now or later, and no quota binds the job. Others would give way."""
     table, wanted = calendar.pool.free["Hard"], usable(job.problem)
     others = (found for found in calendar.placements if found.job is not job and found.job.deadline_class == "Hard")

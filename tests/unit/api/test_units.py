@@ -14,6 +14,7 @@ from dueby_api.units import (
     format_count,
     format_duration,
     format_time,
+    format_time_at_least,
     from_micros,
     parse_duration_us,
     parse_time_us,
@@ -115,6 +116,11 @@ def test_seconds_have_at_most_six_decimals(micros: int, written: str) -> None:
 def test_a_time_is_written_to_the_second_in_utc_and_read_back() -> None:
     assert format_time(1_764_140_400_999_999) == "2025-11-26T07:00:00Z"
     assert parse_time_us("2025-11-26T07:00:00Z") == parse_time_us("2025-11-26T08:00:00+01:00") == 1_764_140_400_000_000
+
+
+def test_a_time_in_advice_is_rounded_up_to_the_second() -> None:
+    assert format_time_at_least(1_764_140_400_000_001) == "2025-11-26T07:00:01Z"
+    assert format_time_at_least(1_764_140_400_000_000) == "2025-11-26T07:00:00Z"
 
 
 @pytest.mark.parametrize("text", ["2025-11-26T07:00:00", "soon", "2025-13-26T07:00:00Z"])

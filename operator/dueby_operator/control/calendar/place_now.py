@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dueby_api.status import AlternativesStatus
-from dueby_api.units import clock_time, format_time
+from dueby_api.units import clock_time, format_time_at_least
 from dueby_operator.control.calendar.entries import Entry, Usable
 from dueby_operator.control.calendar.windows import (
     Due,
@@ -15,15 +15,17 @@ from dueby_operator.control.calendar.windows import (
     due,
     part_size_of,
     reserved_plan,
+    reserved_workers,
 )
 from dueby_operator.control.policies.plan import FULL_QUOTA
 from dueby_operator.control.work.decide import decide_workers
 from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, WorkDecision
-from dueby_operator.control.work.watch import pause_us
-from dueby_operator.model.job_model import Assignment, StartReason
+from dueby_operator.control.work.watch import forecast_us, pause_us
+from dueby_operator.model.job_model import Assignment, JobModel, StartReason
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
-from dueby_planner.calendar.answer import fewest_by_class, refusal_sentence
+from dueby_planner.answer import never_sentence
+from dueby_planner.calendar.answer import fewest_by_class, has_idle_devices, refusal_sentence
 from dueby_planner.calendar.calendar import Calendar, Placement
 from dueby_planner.calendar.pool import CLASSES
 from dueby_planner.calendar.reservation import Window, begins_us, ends_us, expected_finish_us
@@ -152,8 +154,20 @@ def _start(entry: Entry, placement: Placement, room: Room, starting: list[Due]) 
         action=start,
         lag=LagMemory(quiet_until_us=quiet_us),
         is_short=not placement.is_in_time,
-        expected_finish_us=model.now_us + expected_finish_us(placement.reservation, placement.job.problem),
+        expected_finish_us=_forecast_us(model, placement)
+        or model.now_us + expected_finish_us(placement.reservation, placement.job.problem),
     )
+
+
+def keep_windows(entry: Entry) -> WorkDecision:
+    """Return that the job's windows no longer do by this reading, and are kept until the next one."""
+    finish_us = forecast_us(entry.model) if entry.model.alive else None
+    return WorkDecision(lag=entry.model.lag, waits_for_windows=True, expected_finish_us=finish_us)
+
+
+def _forecast_us(model: JobModel, placement: Placement) -> int | None:
+    """Return when a job's workers and its windows together will have done what is left; None if it has no workers."""
+    return forecast_us(replace(model, reserved=reserved_workers(placement.reservation))) if model.alive else None
 
 
 def _why_again(entry: Entry) -> StartReason:
@@ -172,7 +186,10 @@ def _reserve(entry: Entry, placement: Placement, room: Room) -> WorkDecision:
     )
     starts_us = model.now_us + max(0, begins_us(placement.reservation))
     return WorkDecision(
-        action=Reserve(plan=plan, starts_us=starts_us), lag=model.lag, is_short=not placement.is_in_time
+        action=Reserve(plan=plan, starts_us=starts_us),
+        lag=model.lag,
+        is_short=not placement.is_in_time,
+        expected_finish_us=_forecast_us(model, placement),
     )
 
 
@@ -183,39 +200,67 @@ def _unplaced(usable: Usable, placement: Placement, calendar: Calendar) -> WorkD
     if entry.goes_on or placement.action != "Refuse":
         return waits
     if placement.job.problem.fewest() is not None:
-        refuse = Refuse(
-            sentence=refusal_sentence(calendar, placement, called=_called_by(entry), class_of=usable.stacks.class_of),
-            alternatives=_alternatives(placement, calendar, usable),
-        )
-        return WorkDecision(action=refuse, lag=model.lag)
+        return WorkDecision(action=_refuse_beside_others(usable, placement, calendar), lag=model.lag)
     alone = decide_workers(entry.with_more(usable.devices))
     # What a quota leaves no room for can be had once there is more room.
-    has_quota = entry.given.shared.devices.has_quota(entry.given.job.namespace)
-    return alone if isinstance(alone.action, Refuse) and not has_quota else waits
+    if not isinstance(alone.action, Refuse) or entry.given.shared.devices.has_quota(entry.given.job.namespace):
+        return waits
+    if has_idle_devices(calendar, placement.job):
+        return alone
+    refuse = _refuse_beside_others(usable, placement, calendar)
+    return replace(alone, action=replace(refuse, verdict=alone.action.verdict))
+
+
+def _refuse_beside_others(usable: Usable, placement: Placement, calendar: Calendar) -> Refuse:
+    called, class_of = _called_by(usable.entry), usable.stacks.class_of
+    return Refuse(
+        sentence=refusal_sentence(calendar, placement, called=called, class_of=class_of),
+        alternatives=_alternatives(placement, calendar, usable),
+    )
 
 
 def _wait(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecision:
-    hold = Hold(message=_waiting_sentence(usable, placement, calendar))
-    return WorkDecision(action=hold, lag=usable.entry.model.lag, is_short=usable.entry.has_started)
+    entry, hold = usable.entry, Hold(message=_waiting_sentence(usable, placement, calendar))
+    return WorkDecision(
+        action=hold,
+        lag=entry.model.lag,
+        is_short=entry.has_started,
+        expected_finish_us=_forecast_us(entry.model, placement),
+    )
 
 
 def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -> str:
-    entry = usable.entry
+    """Return what the job waits for, and what would help."""
+    entry, stacks, problem = usable.entry, usable.stacks, placement.job.problem
     has_quota = entry.given.shared.devices.has_quota(entry.given.job.namespace)
-    if entry.deadline_class != "Hard":
-        sentence = "Other jobs have the devices, or are promised them"
-        if has_quota:
-            sentence += f", or {FULL_QUOTA}"
-        return f"{sentence}. The job waits for one."
-    sentence = refusal_sentence(calendar, placement, called=_called_by(entry), class_of=usable.stacks.class_of)
+    is_possible = problem.fewest(NEVER_US) is not None
+    # Beyond its deadline no other one would help a job that goes on.
+    if entry.deadline_class == "Hard" and not (entry.goes_on and entry.time_us <= 0):
+        sentence = refusal_sentence(calendar, placement, called=_called_by(entry), class_of=stacks.class_of)
+    elif not is_possible:
+        sentence = never_sentence(_with_classes(problem, stacks))
+    else:
+        full = f", or {FULL_QUOTA}" if has_quota else ""
+        return f"Other jobs have the devices, or are promised them{full}. The job waits for one."
     if has_quota:
         sentence += f" It may be that {FULL_QUOTA}."
-    needed_us = placement.job.problem.earliest_us()
-    if needed_us is None or needed_us >= NEVER_US:
-        return f"{sentence} It waits."
-    latest_us = entry.model.deadline_us - needed_us
-    latest = clock_time(latest_us, now_us=entry.model.now_us)
-    return f"{sentence} It is tried again at each change until {latest}, its latest start."
+    return f"{sentence} {_until_when(entry, problem) if is_possible else 'The job waits.'}"
+
+
+def _until_when(entry: Entry, problem: Problem) -> str:
+    """Return until when a Hard job is tried that could be done if no other job had devices."""
+    if entry.goes_on:
+        return "It goes on as soon as there are devices for it."
+    latest_us, now_us = entry.model.deadline_us - (problem.earliest_us() or 0), entry.model.now_us
+    if latest_us <= now_us:
+        return "It is tried again at each change until its deadline."
+    return f"It is tried again at each change until {clock_time(latest_us, now_us=now_us)}, its latest start."
+
+
+def _with_classes(problem: Problem, stacks: Stacks) -> Problem:
+    """Return the problem with the device classes of its stacks."""
+    groups = (replace(group, device_class=stacks.class_of(group.device_class)) for group in problem.pool.groups)
+    return replace(problem, pool=replace(problem.pool, groups=tuple(groups)))
 
 
 def _called_by(entry: Entry) -> Callable[[str], str | None]:
@@ -228,6 +273,6 @@ def _alternatives(placement: Placement, calendar: Calendar, usable: Usable) -> A
     advice, model = calendar.advice[placement.job.name], usable.entry.model
     earliest_us = advice.earliest_us
     return AlternativesStatus(
-        earliest_deadline=None if earliest_us is None else format_time(model.now_us + earliest_us),
+        earliest_deadline=None if earliest_us is None else format_time_at_least(model.now_us + earliest_us),
         extra_gpus=fewest_by_class(advice, usable.stacks.class_of),
     )

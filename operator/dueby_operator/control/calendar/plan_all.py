@@ -23,7 +23,7 @@ from dueby_operator.control.calendar.hand_over import hand_over, running_job
 from dueby_operator.control.calendar.holds import find_holds, find_leaving
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
 from dueby_operator.control.calendar.place_all import Placed, place_all
-from dueby_operator.control.calendar.place_now import by_class, decide_placed, on_nodes, spread, urgency
+from dueby_operator.control.calendar.place_now import by_class, decide_placed, keep_windows, on_nodes, spread, urgency
 from dueby_operator.control.calendar.queue_up import Turns
 from dueby_operator.control.calendar.reserved import (
     LeftAlone,
@@ -262,7 +262,7 @@ class _Planning:
     def _decide_one(self, entry: Entry, placed: Placed) -> None:
         placement, calendar = placed[entry.key]
         if entry.key in self._noise:
-            self._work[entry.key] = entry.model, WorkDecision(lag=entry.model.lag, waits_for_windows=True)
+            self._work[entry.key] = entry.model, keep_windows(entry)
             return
         if work := self._turns.queue_up(self._usable_of(entry), placement):
             self._work[entry.key] = entry.model, work

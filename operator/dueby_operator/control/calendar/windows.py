@@ -33,6 +33,7 @@ from dueby_planner.calendar.reservation import (
 )
 from dueby_planner.model.plan import part_size_for
 from dueby_planner.model.problem import Problem
+from dueby_planner.replan import OngoingWorker
 
 # Windows that begin together are waited for so long, so that a job's workers share its parts from the start.
 PATIENCE_US = 15 * MICROS_PER_SECOND
@@ -122,6 +123,26 @@ def still_reserved(placement: Placement, starting: Sequence[Due]) -> Reservation
         gone = started.get(number, 0)
         kept += [replace(lane, count=gone, windows=lane.windows[1:]), replace(lane, count=lane.count - gone)]
     return tuple(lane for lane in kept if lane.count and lane.windows)
+
+
+def reserved_workers(reservation: Reservation) -> tuple[OngoingWorker, ...]:
+    """Return what the workers will do that have the windows, whether these begin now or later."""
+    found: list[OngoingWorker] = []
+    for number, lane in enumerate(reservation):
+        for window in lane.windows:
+            choice, rest_us = window.choice, max(0, window.from_us) + window.choice.expected_start_us
+            most = max(0, (window.to_us - rest_us) // choice.latency_us + 1)
+            found += [
+                OngoingWorker(
+                    name=f"window-{number}-{device}",
+                    mini_batch_size=choice.mini_batch_size,
+                    latency_us=choice.latency_us,
+                    rest_us=rest_us,
+                    iterations_left=most,
+                )
+                for device in range(lane.count)
+            ]
+    return tuple(found)
 
 
 def window_statuses(reservation: Reservation, stacks: Stacks, *, now_us: int) -> tuple[WindowStatus, ...]:

@@ -1,8 +1,8 @@
 """Parse: is what the job asks for valid, and until when is it asked for?
 
     the manifest is wrong     Failed, InvalidJob
-    otherwise                 acceptedTime and deadlineTime are recorded, and the chain goes on; that an earlier
-                              deadline was missed is forgotten
+    otherwise                 acceptedTime and deadlineTime are recorded, and when workers were first seen, and the
+                              chain goes on; that an earlier deadline was missed is forgotten
 
 This policy makes the input of all the others.
 """
@@ -17,6 +17,8 @@ from dueby_operator.cluster.nodes import Node
 from dueby_operator.control.chain import Outcome, PolicyInput, refusal
 from dueby_operator.control.conditions import without_reasons
 from dueby_operator.control.shared import Shared
+from dueby_operator.jobs import names
+from dueby_operator.model.begun_sink import begun_grid, begun_parts
 from dueby_operator.model.job_snapshot import JobSnapshot
 
 
@@ -42,13 +44,33 @@ def parse(
         now_us=now_us,
         nodes=nodes or {},
         worker_image=worker_image,
-        status=_with_times(job.status, accepted_us=job.accepted_us, deadline_us=deadline_us, now_us=now_us),
+        status=_with_times(job, deadline_us=deadline_us, now_us=now_us),
         memory=job.memory,
         shared=shared,
     )
 
 
-def _with_times(status: JobStatus, *, accepted_us: int, deadline_us: int, now_us: int) -> JobStatus:
+def _with_times(job: JobSnapshot, *, deadline_us: int, now_us: int) -> JobStatus:
+    status = job.status
     if now_us < deadline_us:  # an earlier one that was missed is none any more
         status = without_reasons(status, Reason.MISSED)
-    return status.replace(accepted_time=format_time(accepted_us), deadline_time=format_time(deadline_us))
+    if status.workers_seen is None and (_has_workers(job) or _had_workers(status)):
+        status = status.replace(workers_seen=format_time(now_us))
+    return status.replace(accepted_time=format_time(job.accepted_us), deadline_time=format_time(deadline_us))
+
+
+def _has_workers(job: JobSnapshot) -> bool:
+    """Return whether a Job of workers is there, even one of which nobody knows any more what its workers do."""
+    return bool(job.workers) or any(found.metadata.labels.get(names.STEP) == "work" for found in job.without_config)
+
+
+def _had_workers(status: JobStatus) -> bool:
+    """Return whether a status shows that there were workers that was written by a version that didn't record it.
+
+    A plan alone shows nothing: it is written before its workers are created, and these may be forbidden. Neither do
+    parts that an earlier job has left in the sink.
+    """
+    progress, grid = status.progress, begun_grid(status)
+    begun = 0 if grid is None else grid.images_in(begun_parts(status))
+    has_done_some = progress is not None and progress.images_done > begun
+    return bool(status.gpus or status.replans) or status.phase == "Running" or has_done_some

@@ -164,7 +164,10 @@ def _refuse(given: PolicyInput, model: JobModel, refuse: Refuse) -> Outcome:
     feasible = _feasible(verdict)
     if verdict.action in ("Reserve", "Hold", "Wait"):
         return Outcome(conditions=(NewCondition(reason=Reason.WAITING, message=feasible.message),), status=status)
-    status = status.replace(alternatives=_alternatives(verdict, model.now_us))
+    alternatives = _alternatives(verdict, model.now_us)
+    if refuse.sentence:  # devices that others have are no help
+        feasible, alternatives = replace(feasible, message=refuse.sentence), refuse.alternatives
+    status = status.replace(alternatives=alternatives)
     return replace(failed(Reason.INFEASIBLE, feasible.message, feasible), status=status)
 
 

@@ -55,11 +55,11 @@ class Refuse:
     """Start nothing: the deadline can't be met, and the deadline class says not to try."""
 
     verdict: Verdict | None = None
-    """Where the job could not be done on all devices alone."""
+    """Where the job could not be done on all devices alone; None where it doesn't fit beside others."""
     sentence: str = ""
-    """Why it can't be done beside others; empty with a verdict."""
+    """Why it can't be done, and what would help, beside others; empty if no other Hard job has devices."""
     alternatives: AlternativesStatus | None = None
-    """What could be asked for instead then."""
+    """What could be asked for instead beside others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,4 +73,5 @@ class WorkDecision:
     is_short: bool = False
     """Whether the deadline is out of reach with all the devices that may be used."""
     expected_finish_us: int | None = None
-    """When the workers will have done what is left, in microseconds since 1970; None while there are none."""
+    """When what is left will be done, in microseconds since 1970: by the workers that are there or are started now, and
+    those for which devices are reserved. None while there are none."""

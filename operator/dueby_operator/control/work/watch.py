@@ -32,7 +32,7 @@ def watch(model: JobModel, pool: Pool) -> WorkDecision:
             return WorkDecision(action=Stop(workers=workers, reason=reason), lag=model.lag)
     if any(worker.state == "queued" for worker in model.workers):
         # They are on their way: what they will do is not known to be missing.
-        return WorkDecision(lag=model.lag, expected_finish_us=_expected_finish_us(model, there) if there else None)
+        return WorkDecision(lag=model.lag, expected_finish_us=forecast_us(model) if there else None)
     change = _read_lag(model, pool, there)
     action = _action_of(model, change)
     is_kept = change.give_back is not None and action is None
@@ -41,14 +41,14 @@ def watch(model: JobModel, pool: Pool) -> WorkDecision:
         # What doesn't change begins no pause.
         lag=replace(model.lag, low_readings=0) if is_kept else change.memory,
         is_short=change.is_short,
-        expected_finish_us=_expected_finish_us(model, there),
+        expected_finish_us=forecast_us(_changed_by(action, model)),
     )
 
 
 def watch_alone(model: JobModel) -> WorkDecision:
     """Return how far the workers are of a job for which there is no other device, or none with a profile."""
     is_queued = any(worker.state == "queued" for worker in model.workers)
-    finish_us = _expected_finish_us(model, ongoing(model))
+    finish_us = forecast_us(model)
     # Where every worker is lost, nobody does the rest.
     is_short = not is_queued and (finish_us is None or finish_us > model.deadline_us)
     return WorkDecision(lag=model.lag, is_short=is_short, expected_finish_us=finish_us)
@@ -65,6 +65,15 @@ def ongoing(model: JobModel, workers: Iterable[WorkerModel] | None = None) -> li
 
 def _admitted(model: JobModel) -> list[WorkerModel]:
     return [worker for worker in model.alive if worker.state != "queued"]
+
+
+def forecast_us(model: JobModel) -> int | None:
+    """Return when the workers, and those that will have what is reserved, are expected to be done; None if never."""
+    there = ongoing(model)
+    rest_us = finish_us([*there, *model.reserved], model.images_left)
+    if rest_us is None:
+        return None
+    return model.now_us + max(rest_us, _finish_by_parts_us(model, there) or 0)
 
 
 def max_workers(model: JobModel) -> int | None:
@@ -117,11 +126,16 @@ def _action_of(model: JobModel, change: WorkerChange) -> Start | Stop | None:
     )
 
 
-def _expected_finish_us(model: JobModel, there: Sequence[OngoingWorker]) -> int | None:
-    rest_us = finish_us([*there, *model.reserved], model.images_left)
-    if rest_us is None:
-        return None
-    return model.now_us + max(rest_us, _finish_by_parts_us(model, there) or 0)
+def _changed_by(action: Start | Stop | None, model: JobModel) -> JobModel:
+    """Return the job with what the workers will do that are started now, and without those that are stopped."""
+    match action:
+        case Start(assignments=assignments):
+            helpers = [WorkerModel(assignment=a, state="starting", created_us=model.now_us) for a in assignments]
+            return replace(model, reserved=(*model.reserved, *ongoing(model, helpers)))
+        case Stop(workers=stopped):
+            return replace(model, workers=tuple(worker for worker in model.workers if worker.name not in stopped))
+        case None:
+            return model
 
 
 def _finish_by_parts_us(model: JobModel, there: Sequence[OngoingWorker]) -> int | None:

@@ -99,3 +99,12 @@ def test_without_any_room_a_job_waits_and_says_for_what() -> None:
     reason, message = cluster.said("soft", "Feasible")
     assert reason == "Waiting"
     assert "the namespace's ResourceQuota has no room for one" in message
+
+
+def test_a_hard_job_whose_latest_start_has_passed_is_tried_until_its_deadline_since_quotas_are_raised() -> None:
+    cluster = QuotaCluster({"a": 2}, quota=1)
+    cluster.add("hard", images=160 * 60, deadline_s=20)
+    cluster.decide()
+    reason, message = cluster.said("hard", "Feasible")
+    assert reason == "Waiting"
+    assert message.endswith("It is tried again at each change until its deadline.")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dueby_operator.model.memory import NOTHING, JobMemory
 from support.decisions import NOW, SECOND, indexed, infj, look, started
 from support.decisions import job as job_of
 
@@ -54,7 +55,7 @@ def test_a_hard_job_that_has_not_started_by_its_deadline_is_failed(job: dict[str
 
 
 def test_a_hard_job_that_was_suspended_after_its_start_waits_on() -> None:
-    begun = started(deadlineClass="Hard")
+    begun = started(deadlineClass="Hard").once_seen()
     document = infj(status=begun.document["status"], deadlineClass="Hard", suspend=True)
     late = look(job_of(document), now_us=NOW + 70 * SECOND)
     assert late.status.phase == "Queued"
@@ -66,6 +67,29 @@ def test_a_hard_job_whose_workers_were_never_allowed_has_not_started() -> None:
     memory = replace(begun.look.memory, refused_until_us=NOW + 75 * SECOND)
     late = look(begun.job(worker_jobs=(), pods=(), memory=memory), now_us=NOW + 70 * SECOND)
     assert late.said("Failed") == ("True", "Infeasible")
+
+
+@pytest.mark.parametrize("memory", [JobMemory(refused_until_us=NOW + 30 * SECOND), NOTHING], ids=["", "restarted"])
+def test_parts_of_an_earlier_job_are_no_start_of_one_whose_workers_were_never_allowed(memory: JobMemory) -> None:
+    begun_by_another = indexed(partSize=16, partsThere="0-9")
+    first = look(infj(status=begun_by_another, deadlineClass="Hard"))
+    assert first.created
+    document = infj(status=first.status.document(), deadlineClass="Hard")
+    second = look(job_of(document, memory=memory), now_us=NOW + 32 * SECOND)
+    assert second.status.progress is not None
+    assert second.status.progress.images_done > 0
+    document = infj(status=second.status.document(), deadlineClass="Hard")
+    late = look(job_of(document, memory=second.memory), now_us=NOW + 60 * SECOND)
+    assert late.said("Failed") == ("True", "Infeasible")
+    assert not late.writes
+
+
+def test_a_hard_job_whose_workers_are_gone_before_a_part_was_done_has_started() -> None:
+    begun = started(deadlineClass="Hard").once_seen()
+    memory = replace(begun.look.memory, refused_until_us=NOW - 3600 * SECOND)  # its index step was forbidden once
+    late = look(begun.job(worker_jobs=(), pods=(), memory=memory), nodes={}, now_us=NOW + 70 * SECOND)
+    assert late.status.phase == "Queued"
+    assert late.said("DeadlineMet") == ("False", "Late")
 
 
 def test_a_deadline_that_is_moved_into_the_future_is_not_missed() -> None:
