@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dueby.inputs.files import profile_home, read_profiles
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
-from dueby_api.inference_job import DeadlineClass, InferenceJob, JobSpec
+from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.model.problem import Problem
@@ -31,13 +31,8 @@ def devices_of(
 
 
 def plan_job(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Verdict:
-    """Return what would be done with the job by its deadline class if it were created now, and no other were there."""
-    return judge_alone(plan_problem(job, profiles, counts, now_us=now_us), job.spec.deadline_class)
-
-
-def judge_alone(problem: Problem, deadline_class: DeadlineClass) -> Verdict:
-    """Return what is done with a job on devices that are all idle: Relaxed and BestEffort ones start like Soft ones."""
-    return judge(problem, "Hard" if deadline_class == "Hard" else "Soft")
+    """Return what would be done with the job by its deadline class if it were created now."""
+    return judge(plan_problem(job, profiles, counts, now_us=now_us), job.spec.deadline_class)
 
 
 def plan_problem(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Problem:

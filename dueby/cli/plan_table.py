@@ -41,7 +41,9 @@ def print_plan(
         warnings = warnings or verdict.infeasible.problem.pool.warnings
         _print_infeasible(console, verdict.infeasible, advise)
         if verdict.plan:
-            console.print("\nThe plan with which a job starts although it is late, if it is not Hard:\n")
+            console.print(
+                "\nThe plan that ends earliest (a Soft or Relaxed job starts although it is late, if possible on fewer devices):\n"
+            )
     if verdict.plan:
         _print_groups(console, verdict.plan)
         _print_proof(console, verdict.plan)

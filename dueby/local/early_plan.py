@@ -8,12 +8,13 @@ import os.path
 
 from dueby.local.slots import Slot
 from dueby.local.this_machine import LocalPool, cache_folder, usable_cores
-from dueby.planning import judge_alone, problem_of
+from dueby.planning import problem_of
 from dueby_api.classifiers import source_of
 from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 from dueby_operator.model.step_configs import images_without_index
+from dueby_planner.deadline_classes import judge
 from dueby_planner.model.problem import Problem
 
 
@@ -40,7 +41,7 @@ def first_devices(
 
 
 def _planned(problem: Problem, job: InferenceJob) -> list[tuple[str, EngineName, int]]:
-    plan = judge_alone(problem, job.spec.deadline_class).plan
+    plan = judge(problem, job.spec.deadline_class).plan
     return [(group.device_class, group.choice.engine, group.count) for group in plan.groups] if plan else []
 
 

@@ -28,9 +28,6 @@ from dueby_planner.objectives import make_plan
 
 Action = Literal["Start", "Reserve", "Hold", "StartLate", "Refuse", "Wait"]
 
-# A late job has the fewest devices that end within this share of the earliest end.
-LATER = 10
-
 # What to do if the devices that come free in time are enough, and if they are not.
 _ACTIONS: Mapping[DeadlineClass, tuple[Action, Action]] = {
     "Hard": ("Reserve", "Refuse"),
@@ -46,16 +43,19 @@ class Verdict:
 
     action: Action
     """Start: start it now. Reserve: keep devices for it, so that it starts in time. Hold: keep the reservation, and
-    start no earlier than needed. StartLate: start on the fewest devices that end little later than all would, although
-    that will be late. Refuse and Wait: start nothing."""
+    start no earlier than needed. StartLate: start the plan that ends earliest, although it will be late. Refuse and
+    Wait: start nothing."""
     plan: Plan | None = None
     """The plan to start or to reserve devices for."""
     infeasible: Infeasible | None = None
     """Why the deadline can't be met, and what could be asked for instead."""
 
 
-def judge(problem: Problem, deadline_class: DeadlineClass) -> Verdict:
-    """Return what the class does with the job. The pool must hold no device that another job has reserved."""
+def judge(problem: Problem, deadline_class: DeadlineClass, *, slower: Fraction = Fraction(0)) -> Verdict:
+    """Return what the class does with the job. The pool must hold no device that another job has reserved.
+
+    A job that will be late may end later than the earliest by the share `slower`, for the sake of fewer devices.
+    """
     free = tuple(group for group in problem.pool.groups if group.available_us == 0)
     idle = replace(problem, pool=replace(problem.pool, groups=free))
     is_enough = idle.fewest() is not None
@@ -64,5 +64,5 @@ def judge(problem: Problem, deadline_class: DeadlineClass) -> Verdict:
     if isinstance(answer, Plan):
         return Verdict(action="Start" if is_enough else in_time, plan=answer)
     if too_late == "StartLate":
-        return Verdict(action=too_late, plan=plan_earliest(problem, slower=Fraction(1, LATER)), infeasible=answer)
+        return Verdict(action=too_late, plan=plan_earliest(problem, slower=slower), infeasible=answer)
     return Verdict(action=too_late, infeasible=answer)

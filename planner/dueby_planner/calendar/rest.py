@@ -13,9 +13,10 @@ from dueby_planner.calendar.place import suffices
 from dueby_planner.calendar.place_job import can_be_done, free_for, place_job, place_on
 from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.reservation import Reservation, begins_us
-from dueby_planner.deadline_classes import LATER
 from dueby_planner.model.problem import NEVER_US
 
+# A late job has the fewest devices that end within this share of the earliest end.
+LATER = 10
 # Starts for which a Relaxed job can still wait. A calendar that changes does not change again within two (replan.py).
 _WAITED_STARTS = 2
 

@@ -1,16 +1,21 @@
 """A job's first plan: the verdict of its deadline class, and who does which parts. Pure."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_operator.control.work.assign import assign_plan
 from dueby_operator.control.work.decision import Refuse, Start, WorkDecision
 from dueby_operator.control.work.watch import max_workers, pause_us
 from dueby_operator.model.job_model import JobModel
+from dueby_planner.calendar.rest import LATER
 from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.replan import LagMemory
+
+# A late job has the fewest devices that end within this share of the earliest end.
+SLOWER = Fraction(1, LATER)
 
 
 def plan_first(model: JobModel, pool: Pool) -> WorkDecision:
@@ -58,9 +63,9 @@ def _judge(problem: Problem, model: JobModel) -> Verdict:
     found: DeadlineClass = "Hard" if model.spec.deadline_class == "Hard" and not model.has_started else "Soft"
     groups = [group for group in problem.pool.groups if group.count]
     if not model.is_one_class or len(groups) < 2:
-        return judge(problem, found)
+        return judge(problem, found, slower=SLOWER)
     alone = [replace(problem, pool=replace(problem.pool, groups=(group,))) for group in groups]
-    return min((judge(each, found) for each in alone), key=_preference)
+    return min((judge(each, found, slower=SLOWER) for each in alone), key=_preference)
 
 
 def _preference(verdict: Verdict) -> tuple[bool, bool, int, int]:
