@@ -119,8 +119,8 @@ def _answers_alike(traced: fx.GraphModule, module: nn.Module, images: torch.Tens
     try:
         # Not inference_mode: what networks keep of a call must be of use outside of it, too.
         with torch.no_grad():
-            # Not by a call, of whose errors torch.fx prints the traced code.
-            return is_close(traced.forward(images), module(images))
+            # Not by a call, of whose errors torch.fx prints the traced code. Clones, since it may compute in place.
+            return is_close(traced.forward(images.clone()), module(images.clone()))
     except Exception:
         return False
 

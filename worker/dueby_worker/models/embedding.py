@@ -61,7 +61,7 @@ def _without_head(module: nn.Module, *, side: int) -> tuple[nn.Module, int]:
     name, head = layers[-1]
     try:
         with torch.inference_mode():
-            is_cut = _cut_at(module, name, head, images=tried_images(side))
+            is_cut = _cut_at(module, name, head, side=side)
     # People's own networks may raise anything.
     except Exception as error:
         sentence = f"is missing, and {name}, the network's last layer, can't be left out: {first_line(error)}"
@@ -72,7 +72,7 @@ def _without_head(module: nn.Module, *, side: int) -> tuple[nn.Module, int]:
     return module, head.in_features if isinstance(head, nn.Linear) else head.in_channels
 
 
-def _cut_at(module: nn.Module, name: str, head: nn.Linear | nn.Conv2d, *, images: torch.Tensor) -> bool:
+def _cut_at(module: nn.Module, name: str, head: nn.Linear | nn.Conv2d, *, side: int) -> bool:
     """Leave the head out of the network.
 
     Return whether it made the network's values of what it was given, which the cut network gives now. A map is averaged
@@ -85,7 +85,7 @@ def _cut_at(module: nn.Module, name: str, head: nn.Linear | nn.Conv2d, *, images
         calls.append((next(iter((*inputs, *named.values()))).clone(), found.clone()))
 
     hook = head.register_forward_hook(note, with_kwargs=True)
-    values = module(images)
+    values = module(tried_images(side))
     hook.remove()
     module.set_submodule(name, nn.Identity())
     if len(calls) != 1:
@@ -99,7 +99,7 @@ def _cut_at(module: nn.Module, name: str, head: nn.Linear | nn.Conv2d, *, images
     if has_one_place and not any(is_close(way.flatten(1), values) for way in ways):
         return False
     try:
-        embedding = module(images)
+        embedding = module(tried_images(side))
     # Whatever needs as many values as there are classes.
     except Exception:
         return False
@@ -142,15 +142,15 @@ def _up_to(module: nn.Module, layer: str, *, side: int) -> tuple[nn.Module, int]
 
 def _is_whole(module: nn.Module, layer: str, found: torch.Tensor, *, side: int) -> bool:
     """Return whether the layer gives what was found when the network runs untraced."""
-    images = tried_images(side)
-    if any(is_close(found, given) for given in _outputs_of(module, layer, images)):
+    if any(is_close(found, given) for given in _outputs_of(module, layer, side=side)):
         return True
     # It is a function, of which the network shows nothing, or torchvision numbers layers otherwise than the network, as
     # ViT's ln_1. If the trace of the whole network missed anything, its values would differ.
-    return is_close(fx.symbolic_trace(module).eval().forward(images), module(images))
+    traced = fx.symbolic_trace(module).eval().forward(tried_images(side))
+    return is_close(traced, module(tried_images(side)))
 
 
-def _outputs_of(module: nn.Module, layer: str, images: torch.Tensor) -> list[torch.Tensor]:
+def _outputs_of(module: nn.Module, layer: str, *, side: int) -> list[torch.Tensor]:
     """Return what the layer gives at each of its calls when the network runs; nothing if it is no module."""
     seen = list[torch.Tensor]()
 
@@ -164,7 +164,7 @@ def _outputs_of(module: nn.Module, layer: str, images: torch.Tensor) -> list[tor
     except AttributeError:
         return []
     try:
-        module(images)
+        module(tried_images(side))
     finally:
         # The cut network has the layer, too.
         hook.remove()

@@ -16,7 +16,7 @@ _LAST_PLACES = 4
 
 
 def tried_images(side: int) -> torch.Tensor:
-    """Return (2, 3, side, side) images that are the same at every call.
+    """Return (2, 3, side, side) images that are the same at every call, each time in memory of their own.
 
     They are on both sides of zero, or what is positive already would pass through a ReLU unseen.
     """
@@ -27,7 +27,7 @@ def is_close(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Return whether both hold the same values but for rounding, which is coarser in types of 16 bits."""
     if one.shape != other.shape:
         return False
-    coarsest = max(torch.finfo(each.dtype).eps for each in (one, other) if each.is_floating_point())
+    coarsest = max((torch.finfo(each.dtype).eps for each in (one, other) if each.is_floating_point()), default=0.0)
     one, other = one.float(), other.float()
     # Networks with random weights may give infinite values.
     largest = float(other.nan_to_num(0, 0, 0).abs().max())

@@ -146,6 +146,7 @@ def in_16_bits(net: Small, x: torch.Tensor) -> torch.Tensor:
         pytest.param(lambda net, x: net.head(input=pooled(net, x)), id="an input by its name"),
         pytest.param(lambda net, x: net.head(pooled(net, x)).to(torch.bfloat16), id="values of 16 bits"),
         pytest.param(in_16_bits, id="autocast"),
+        pytest.param(lambda net, x: net.head(pooled(net, x.sub_(0.5))), id="images that are changed in place"),
         pytest.param(lambda net, x: in_16_bits(net, x).float(), id="autocast, and values of 32 bits"),
     ],
 )
