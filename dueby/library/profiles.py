@@ -59,7 +59,8 @@ def profile(
 
         options = {
             "name": model,
-            "weights": weights_for(model) if weights is None else weights,
+            # Of what is no text, `validate` says so.
+            "weights": weights_for(str(model)) if weights is None else weights,
             "imageSize": image_size,
             "precision": precision,
             "engine": engine,

@@ -48,7 +48,8 @@ def _digest_answers(loaded: LoadedModel) -> str:
     images = torch.from_numpy(made_up_images(_ASKED_IMAGES, loaded.preprocessing.crop_side))
     with torch.inference_mode():
         values: torch.Tensor = Network(loaded.module, loaded.preprocessing).eval()(images)
-    return hashlib.sha256(values.numpy().tobytes()).hexdigest()
+    # NumPy has no bfloat16, which people's own networks may return.
+    return hashlib.sha256(values.float().numpy().tobytes()).hexdigest()
 
 
 def cached_file(file: Path, make: Callable[[], Any]) -> bytes:

@@ -15,10 +15,12 @@ from torch import fx, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from dueby_api.classifiers import source_of
 from dueby_api.engines import Precision
 from dueby_worker.models.columns import FLAGGED, RowRule
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.models.trial import is_close, tried_images
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -85,7 +87,9 @@ def columns_from(values: torch.Tensor, rule: RowRule) -> dict[str, torch.Tensor]
 def tuned_network(loaded: LoadedModel, precision: Precision) -> RowNetwork:
     """Return a copy of the model for inference: folded, channels_last, in this precision."""
     dtype = DTYPES[precision]
-    module = fold_batch_norms(loaded.module).to(dtype=dtype)
+    # torchvision's networks are known to be traced whole. Of others, the trial takes as long as four images do.
+    images = None if source_of(loaded.name) is None else tried_images(loaded.preprocessing.crop_side)
+    module = fold_batch_norms(loaded.module, images).to(dtype=dtype)
     for tensor in (*module.parameters(), *module.buffers()):
         # Module.to would do the same, but fails for tensors of five dimensions, which timm's Swin has.
         if tensor.dim() == 4:
@@ -93,11 +97,11 @@ def tuned_network(loaded: LoadedModel, precision: Precision) -> RowNetwork:
     return RowNetwork(Network(module, loaded.preprocessing, dtype), loaded.rule).eval().requires_grad_(False)
 
 
-def fold_batch_norms(module: nn.Module) -> nn.Module:
+def fold_batch_norms(module: nn.Module, images: torch.Tensor | None = None) -> nn.Module:
     """Return a copy in which a batch norm is merged into a convolution that feeds nothing else.
 
     Return a plain copy if torch.fx can't trace it, as some of timm's and transformers' can't be, or would miss a part
-    of it. People's own networks may raise anything then.
+    of it. Whether it does shows on the images, if there are any. People's own networks may raise anything then.
     """
     has_own_call = type(module).__call__ is not nn.Module.__call__ and not isinstance(module, fx.GraphModule)
     if has_own_call or not _is_unchanged(module):
@@ -107,6 +111,21 @@ def fold_batch_norms(module: nn.Module) -> nn.Module:
         traced = fx.symbolic_trace(copy.deepcopy(module))
     except Exception:
         return copy.deepcopy(module)
+    _fold(traced)
+    return traced if images is None or _answers_alike(traced, module, images) else copy.deepcopy(module)
+
+
+def _answers_alike(traced: fx.GraphModule, module: nn.Module, images: torch.Tensor) -> bool:
+    try:
+        # Not inference_mode: what networks keep of a call must be of use outside of it, too.
+        with torch.no_grad():
+            # Not by a call, of whose errors torch.fx prints the traced code. Clones, since it may compute in place.
+            return is_close(traced.forward(images.clone()), module(images.clone()))
+    except Exception:
+        return False
+
+
+def _fold(traced: fx.GraphModule) -> None:
     uses = Counter(id(used) for node in traced.graph.nodes if (used := _used_by(node, traced)) is not None)
     for node in list(traced.graph.nodes):
         before = node.args[0] if node.op == "call_module" and node.args else None
@@ -122,7 +141,6 @@ def fold_batch_norms(module: nn.Module) -> nn.Module:
             traced.graph.erase_node(node)
     traced.recompile()
     traced.delete_all_unused_submodules()
-    return traced
 
 
 def _is_unchanged(module: nn.Module) -> bool:

@@ -3,13 +3,14 @@
 By default that is the input of the network's last layer, the one that tells classes apart: 2,048 values of ResNet-50,
 1,280 of EfficientNet-B0, 768 of ViT-B/16. The rule is the same for all of torchvision's classifiers, and gives what
 setting `fc` or the last entry of `classifier` to Identity gives. Networks of other libraries and people's own may have
-several last layers, or make them first, so one image is tried. Any other layer is found by the name that
-torchvision.models.feature_extraction knows it by. Its output must be a vector, or a map (channels, side, side), which
-is averaged over its places, as the networks themselves do before they classify.
+several last layers, or make them first. Any other layer is found by the name that torchvision.models.feature_extraction
+knows it by, and torch.fx, which cuts there, may miss a part of the network. So every cut is tried on two images. The
+layer's output must be a vector, or a map (channels, side, side), which is averaged over its places, as the networks
+themselves do before they classify.
 """
 
 import difflib
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import fx, nn
@@ -17,11 +18,16 @@ from torch import fx, nn
 from dueby_api.errors import Invalid, first_line
 from dueby_api.output import MAX_VALUES
 from dueby_worker.models.late_compiler import compiler_imported_late
+from dueby_worker.models.trial import is_close, tried_images
 
 FIELD = "spec.output.layer"
 _VALUE = "embedding"
 # How many names of layers a message lists.
 _SHOWN = 5
+_WHOLE_ADVICE = (
+    "torch.fx, which cuts it, misses hooks, calls of its own and conditions on the input's type: put them into the "
+    "network's plain code, or leave layer out"
+)
 
 
 class CutsItself(nn.Module):
@@ -53,51 +59,51 @@ def _without_head(module: nn.Module, *, side: int) -> tuple[nn.Module, int]:
     if not layers:
         raise Invalid(FIELD, "is missing, and the network has no last layer that could be left out; name a layer")
     name, head = layers[-1]
-    calls = list[tuple[torch.Tensor, torch.Tensor]]()
-    # Copies, since the next layer may compute in place.
-    hook = head.register_forward_hook(lambda _, inputs, found: calls.append((inputs[0].clone(), found.clone())))
-    # On both sides of zero, or what is positive already would pass through a ReLU unseen.
-    images = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        values = module(images)
-    hook.remove()
-    module.set_submodule(name, nn.Identity())
-    if len(calls) != 1 or not _is_cut_at(head, *calls[0], values=values, cut=module, images=images):
+    try:
+        with torch.inference_mode():
+            is_cut = _cut_at(module, name, head, side=side)
+    # People's own networks may raise anything.
+    except Exception as error:
+        sentence = f"is missing, and {name}, the network's last layer, can't be left out: {first_line(error)}"
+        raise Invalid(FIELD, f"{sentence}; name a layer") from None
+    if not is_cut:
         sentence = f"is missing, and the values of the network are not those of {name}, its last layer, alone"
         raise Invalid(FIELD, f"{sentence}; name a layer")
     return module, head.in_features if isinstance(head, nn.Linear) else head.in_channels
 
 
-def _is_cut_at(
-    head: nn.Module,
-    given: torch.Tensor,
-    found: torch.Tensor,
-    *,
-    values: torch.Tensor,
-    cut: nn.Module,
-    images: torch.Tensor,
-) -> bool:
-    """Return whether the head made the network's values of what it was given, which the cut network gives now.
+def _cut_at(module: nn.Module, name: str, head: nn.Linear | nn.Conv2d, *, side: int) -> bool:
+    """Leave the head out of the network.
 
-    A map is averaged over its places, as SqueezeNet averages it after its last layer.
+    Return whether it made the network's values of what it was given, which the cut network gives now. A map is averaged
+    over its places, as SqueezeNet averages it after its last layer.
     """
+    calls = list[tuple[torch.Tensor, torch.Tensor]]()
+
+    def note(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], found: torch.Tensor) -> None:
+        # Copies, since the next layer may compute in place.
+        calls.append((next(iter((*inputs, *named.values()))).clone(), found.clone()))
+
+    hook = head.register_forward_hook(note, with_kwargs=True)
+    values = module(tried_images(side))
+    hook.remove()
+    module.set_submodule(name, nn.Identity())
+    if len(calls) != 1:
+        return False
+    ((given, found),) = calls
     channels = 1 if isinstance(head, nn.Conv2d) else given.dim() - 1
     places = [axis for axis in range(1, given.dim()) if axis != channels]
     has_one_place = all(given.shape[axis] == 1 for axis in places)
-    if has_one_place and not _is_close(found.flatten(1), values):
+    # SqueezeNet has a ReLU behind its last layer.
+    ways = [found, found.relu()] if isinstance(head, nn.Conv2d) else [found]
+    if has_one_place and not any(is_close(way.flatten(1), values) for way in ways):
         return False
     try:
-        with torch.inference_mode():
-            embedding = cut(images)
-    # People's own networks may raise anything without a layer.
+        embedding = module(tried_images(side))
+    # Whatever needs as many values as there are classes.
     except Exception:
         return False
-    return _is_close(given.mean(places) if places else given, embedding)
-
-
-def _is_close(one: torch.Tensor, other: torch.Tensor) -> bool:
-    # Averages of the same values differ by their rounding.
-    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-3, atol=1e-5, equal_nan=True)
+    return is_close(given.mean(places) if places else given, embedding)
 
 
 def _up_to(module: nn.Module, layer: str, *, side: int) -> tuple[nn.Module, int]:
@@ -114,8 +120,15 @@ def _up_to(module: nn.Module, layer: str, *, side: int) -> tuple[nn.Module, int]
             sentence = f"{layer} can't be found, because torch.fx can't trace the network: {first_line(error)}"
             raise Invalid(FIELD, f"{sentence}; use a network that it can trace, or leave layer out") from None
         raise Invalid(FIELD, _no_such_layer(layer, names)) from None
-    with torch.inference_mode():
-        found = body.eval()(torch.zeros(1, 3, side, side))[_VALUE]
+    try:
+        with torch.inference_mode():
+            # Not by a call, of whose errors torch.fx prints the traced code.
+            found = body.eval().forward(tried_images(side))[_VALUE]
+            is_whole = not isinstance(found, torch.Tensor) or _is_whole(module, layer, found, side=side)
+    except Exception as error:
+        raise Invalid(FIELD, f"the network up to {layer} fails: {first_line(error)}; {_WHOLE_ADVICE}") from None
+    if not is_whole:
+        raise Invalid(FIELD, f"the network up to {layer} gives other values than in the whole one; {_WHOLE_ADVICE}")
     shape = tuple(found.shape[1:]) if isinstance(found, torch.Tensor) else ()
     # Images are square, and so are maps of them: (height, width, channels) is none.
     if len(shape) != 1 and not (len(shape) == 3 and shape[1] == shape[2]):
@@ -125,6 +138,37 @@ def _up_to(module: nn.Module, layer: str, *, side: int) -> tuple[nn.Module, int]
         )
     # Traced, because torchvision's extractor holds two graphs, and a copy of it is in training mode.
     return fx.symbolic_trace(_Layer(body, is_map=len(shape) > 1).eval()).eval(), shape[0]
+
+
+def _is_whole(module: nn.Module, layer: str, found: torch.Tensor, *, side: int) -> bool:
+    """Return whether the layer gives what was found when the network runs untraced."""
+    if any(is_close(found, given) for given in _outputs_of(module, layer, side=side)):
+        return True
+    # It is a function, of which the network shows nothing, or torchvision numbers layers otherwise than the network, as
+    # ViT's ln_1. If the trace of the whole network missed anything, its values would differ.
+    traced = fx.symbolic_trace(module).eval().forward(tried_images(side))
+    return is_close(traced, module(tried_images(side)))
+
+
+def _outputs_of(module: nn.Module, layer: str, *, side: int) -> list[torch.Tensor]:
+    """Return what the layer gives at each of its calls when the network runs; nothing if it is no module."""
+    seen = list[torch.Tensor]()
+
+    def note(_: nn.Module, inputs: Any, given: Any) -> None:
+        if isinstance(given, torch.Tensor):
+            # A copy, since the next layer may compute in place.
+            seen.append(given.clone())
+
+    try:
+        hook = module.get_submodule(layer).register_forward_hook(note)
+    except AttributeError:
+        return []
+    try:
+        module(tried_images(side))
+    finally:
+        # The cut network has the layer, too.
+        hook.remove()
+    return seen
 
 
 class _Layer(nn.Module):

@@ -7,6 +7,8 @@ that can't be done exactly is refused.
 """
 
 import copy
+import json
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -38,8 +40,12 @@ _FILTERS: dict[int, Interpolation] = {2: "bilinear", 3: "bicubic"}
 _PLAIN = ("Beit", "Bit", "CLIP", "DeiT", "MobileNetV1", "MobileNetV2", "Pvt", "Segformer", "Siglip", "ViT")
 # From this size on, ConvNeXt's processor stretches the image and crops nothing.
 _CONVNEXT_STRETCHES = 384
-# What a configuration holds that makes no other network: where it lay, who wrote it, and what the classes are called.
-_NO_ARCHITECTURE = ("_name_or_path", "transformers_version", "dtype", "id2label", "label2id")
+# What a configuration holds that makes no other network: where it lay, who wrote it, what the classes are called, and
+# what is for training or for other users of the network.
+_NO_ARCHITECTURE = re.compile(
+    "_name_or_path|transformers_version|(torch_)?dtype|id2label|label2id|problem_type|torchscript|return_dict"
+    "|output_(attentions|hidden_states)|initializer_.*|.*drop(out|_path)?(_rate|_prob)?|gradient_checkpointing"
+)
 _SETTINGS, _WEIGHTS = (
     ["config.json", "preprocessor_config.json"],
     ["model*.safetensors", "model.safetensors.index.json"],
@@ -83,7 +89,9 @@ def find_hugging_face(spec: Model) -> ModelEntry:
         rename=lambda state: state,
         any_size=False,
         files=None,
-        code=digest_settings(_architecture(config.to_dict())),
+        # The file's own settings. Of those that it leaves out, each version of transformers has its defaults, which it
+        # changes and adds to.
+        code=digest_settings(_architecture(json.loads((folder / "config.json").read_text(encoding="utf-8")))),
     )
 
 
@@ -123,7 +131,7 @@ def _read_config(folder: Path) -> Any:
 
 def _architecture(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of a configuration, and of those in it, says which network it is."""
-    kept = {key: value for key, value in config.items() if key not in _NO_ARCHITECTURE}
+    kept = {key: value for key, value in config.items() if not _NO_ARCHITECTURE.fullmatch(key)}
     return {key: _architecture(value) if isinstance(value, Mapping) else value for key, value in kept.items()}
 
 

@@ -12,12 +12,13 @@ from dueby_api.errors import Invalid
 from dueby_api.schema import decode
 from dueby_worker.storage.store import NotFound, Store
 
+QUANTIZED_FOLDER = "_dueby/int8"
 _DIGITS = 32
 
 
 def quantized_path(fingerprint: str) -> str:
     """Return the path, in the sink, of the quantized network of the job with this fingerprint."""
-    return f"_dueby/int8/{fingerprint[:_DIGITS]}.zip"
+    return f"{QUANTIZED_FOLDER}/{fingerprint[:_DIGITS]}.zip"
 
 
 def read_quantized(store: Store, fingerprint: str) -> bytes:
@@ -47,4 +48,4 @@ def read_agreement(store: Store, fingerprint: str) -> Agreement | None:
 
 
 def _agreement_path(fingerprint: str) -> str:
-    return f"_dueby/int8/{fingerprint[:_DIGITS]}.json"
+    return f"{QUANTIZED_FOLDER}/{fingerprint[:_DIGITS]}.json"

@@ -2,6 +2,7 @@
 
     part-<first>-<last>.parquet    rows; each file is written once and whole
     _dueby/job.json                the sink's manifest: whose rows these are, and how they are cut into parts
+    _dueby/int8/                   the quantized network of a job at int8
     _dueby/index/, _dueby/runs/    the frozen index; plans, progress and summaries of runs
     _SUCCESS                       every part is there
 
@@ -24,6 +25,7 @@ from dueby_api.parts import Parts, parts_of
 from dueby_api.words import counted
 from dueby_worker.output.other_grid import OtherGrid
 from dueby_worker.output.part_names import is_part_name, part_name, parts_among, runs_of
+from dueby_worker.output.quantized import QUANTIZED_FOLDER
 from dueby_worker.output.sink_manifest import (
     ADVICE,
     SINK_FIELD,
@@ -144,9 +146,15 @@ def manifest_to_resume(store: Store, if_exists: Literal["Resume", "Fail", "Overw
 
 
 def empty_sink(store: Store) -> None:
-    """Delete all rows, and then the manifest."""
+    """Delete the quantized networks and all rows, and then the manifest.
+
+    In a sink that no worker has begun, networks stay: a step that quantized and was killed is repeated without that.
+    """
     store.delete(SUCCESS)
     names = [name for name in store.list_names() if is_part_name(name)]
+    if names or store.exists(SINK_MANIFEST):
+        for name in store.list_names(QUANTIZED_FOLDER):
+            store.delete(f"{QUANTIZED_FOLDER}/{name}")
     with ThreadPoolExecutor(_DELETING_THREADS) as threads:
         list(threads.map(store.delete, names))
     store.delete(SINK_MANIFEST)

@@ -1,5 +1,7 @@
 """What a notebook shows of profiles. (That a machine is measured is in tests/integration/test_notebook.py.)"""
 
+from pathlib import Path
+
 import pytest
 
 import dueby
@@ -26,6 +28,12 @@ def test_a_notebook_shows_each_profile_as_a_table_and_a_chart() -> None:
 def test_what_no_job_could_ask_for_is_refused(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(Invalid, match=sentence):
         dueby.profile("efficientnet_b0", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("model", "shown"), [(3, "3"), (None, "None"), (Path("resnet50"), "resnet50")])
+def test_a_model_is_called_by_a_text(model: object, shown: str) -> None:
+    with pytest.raises(Invalid, match=f"^the model: name: must be a text, but is .*{shown}"):
+        dueby.profile(model)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

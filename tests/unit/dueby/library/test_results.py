@@ -104,7 +104,9 @@ except dueby.Invalid as error:
 def test_a_part_that_is_damaged_is_named(tmp_path: Path) -> None:
     part = sorted(write_sink(tmp_path, small_run()).glob("part-*"))[1]
     part.write_bytes(part.read_bytes()[:100])
-    with pytest.raises(Invalid, match=rf"^sink: file://{part} is damaged \(.*\); delete it, and the same job"):
+    with pytest.raises(
+        Invalid, match=rf"^sink: file://{part} is damaged \(.*\); delete it and run the job again; in a"
+    ):
         dueby.read(tmp_path)
 
 

@@ -92,5 +92,5 @@ def test_of_probabilities_the_best_are_shown_and_the_labels_go_with_the_table(tm
 def test_a_part_that_is_damaged_is_named(tmp_path: Path, read: Callable[[Store], object], data: bytes) -> None:
     sink = sink_of(tmp_path, {"embedding": np.ones((3, 8), dtype=np.float16)})
     sink.replace("b", data)
-    with pytest.raises(Invalid, match=r"^SINK: file://.*/b is damaged \(.*; delete it, and the same job"):
+    with pytest.raises(Invalid, match=r"^SINK: file://.*/b is damaged \(.*; delete it and run the job again; in a"):
         read(sink)

@@ -1,10 +1,13 @@
 """What engines keep of a network has another name after whatever may have changed the network."""
 
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from dueby_api.inference_job import Model
 from dueby_worker.engines import cache
@@ -33,6 +36,15 @@ def test_a_name_changes_with_the_version_of_the_network_s_library(
 def test_a_name_is_the_same_each_time_and_changes_with_what_is_given() -> None:
     assert cache_name(loaded(), size=4) == cache_name(loaded(), size=4)
     assert cache_name(loaded(), size=4) != cache_name(loaded(), size=8)
+
+
+def test_networks_of_people_s_own_may_answer_in_16_bits() -> None:
+    class Coarse(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean((2, 3)).bfloat16()
+
+    model = replace(loaded(), name="python/own:make", module=Coarse())
+    assert cache_name(model) == cache_name(model)
 
 
 def test_a_file_is_made_once(tmp_path: Path) -> None:

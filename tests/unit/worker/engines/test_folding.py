@@ -1,6 +1,7 @@
 """Batch norms are folded only where the network answers as before."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import torch
 import torchvision.models
 from torch import nn
 
-from dueby_worker.engines.network import fold_batch_norms
+from dueby_worker.engines.network import fold_batch_norms, tuned_network
+from dueby_worker.models.trial import tried_images
+from support.models import loaded
 
 
 class Small(nn.Module):
@@ -45,15 +48,16 @@ def doubled(*values: Any) -> Any:
     return (2 * values[1][0],) if len(values) == 2 else 2 * values[2]
 
 
-def folded_of(net: nn.Module) -> tuple[nn.Module, float]:
+def folded_of(net: nn.Module, *, is_tried: bool = False) -> tuple[nn.Module, float]:
     """Return the folded network and by how much its answers differ."""
     net = net.eval().requires_grad_(False)
     for norm in (module for module in net.modules() if isinstance(module, nn.BatchNorm2d)):
         for tensor in (norm.running_mean, norm.running_var, norm.weight, norm.bias):
             assert isinstance(tensor, torch.Tensor)
             tensor.uniform_(0.5, 2)
-    folded, images = fold_batch_norms(net), torch.rand(2, 3, 8, 8)
-    return folded, float((net(images) - folded(images)).abs().max())
+    images = torch.rand(2, 3, 8, 8)
+    folded = fold_batch_norms(net, tried_images(8) if is_tried else None)
+    return folded, float((net(images.clone()) - folded(images.clone())).abs().max())
 
 
 def norms(net: nn.Module) -> int:
@@ -134,6 +138,43 @@ def test_a_network_that_a_trace_would_miss_a_part_of_is_left_as_it_is(make: Call
 
     assert difference == 0
     assert norms(folded) == 2
+
+
+class AskingForTensors(Small):
+    """A network that does more with a tensor than with what torch.fx gives it."""
+
+    def forward(self, images: Any) -> torch.Tensor:
+        return self.answer(self, 4 * (images - 0.5) if isinstance(images, torch.Tensor) else images)
+
+
+class TakingMappings(Small):
+    """A network that torch.fx takes the wrong way through."""
+
+    def forward(self, images: Any) -> torch.Tensor:
+        return self.answer(self, images if torch.is_tensor(images) else images["image"])
+
+
+@pytest.mark.parametrize("kind", [AskingForTensors, TakingMappings])
+def test_a_network_whose_trace_answers_otherwise_is_left_as_it_is(kind: type[Small]) -> None:
+    folded, difference = folded_of(kind(plain), is_tried=True)
+
+    assert difference == 0
+    assert norms(folded) == 2
+
+
+@pytest.mark.parametrize("answer", [plain, lambda net, x: plain(net, x.mul_(2))], ids=["plainly", "in place"])
+def test_a_network_whose_trace_answers_alike_is_folded(answer: Any) -> None:
+    folded, difference = folded_of(Small(answer), is_tried=True)
+
+    assert difference < 1e-5
+    assert norms(folded) == 0
+
+
+@pytest.mark.parametrize(("name", "left"), [("python/own:make", 2), ("timm/own", 2), ("resnet18", 0)])
+def test_only_torchvision_s_networks_are_trusted(name: str, left: int) -> None:
+    model = replace(loaded(), name=name, module=AskingForTensors(plain).eval())
+
+    assert norms(tuned_network(model, "fp32")) == left
 
 
 @pytest.mark.parametrize(

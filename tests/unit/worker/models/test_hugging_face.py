@@ -148,6 +148,32 @@ def test_the_digest_is_the_same_wherever_the_folder_lies_and_whoever_wrote_it(fo
     assert digest_of(shutil.copytree(folder, f"{folder}-copy")) == before
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}, id="dropout"),
+        pytest.param({"drop_path_rate": 0.1, "classifier_dropout": 0.1, "dropout": 0.1}, id="other dropout"),
+        pytest.param({"initializer_range": 0.01}, id="first weights"),
+        pytest.param({"output_hidden_states": False, "torch_dtype": "float16"}, id="what the network gives besides"),
+        pytest.param({"problem_type": "single_label_classification"}, id="how it was trained"),
+    ],
+)
+def test_the_digest_is_the_same_after_what_changes_no_row(folder: str, changes: dict[str, Any]) -> None:
+    before = digest_of(folder)
+    edit(folder, "config.json", **changes)
+
+    assert digest_of(folder) == before
+
+
+def test_the_digest_is_the_same_with_a_transformers_that_has_more_settings(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, plain = digest_of(folder), ViTConfig.to_dict
+    monkeypatch.setattr(ViTConfig, "to_dict", lambda config: plain(config) | {"tie_word_embeddings": True})
+
+    assert digest_of(folder) == before
+
+
 def test_how_heavy_a_model_is_can_be_counted(folder: str) -> None:
     weight = weigh(Model(name="hf/mine", weights=folder, image_size=SIDE))
 

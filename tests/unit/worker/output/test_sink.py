@@ -12,6 +12,7 @@ from dueby_api.output import Output
 from dueby_api.parts import parts_of
 from dueby_worker.output.other_grid import OtherGrid
 from dueby_worker.output.part_names import part_name
+from dueby_worker.output.quantized import quantized_path
 from dueby_worker.output.sink import (
     SUCCESS,
     empty_sink,
@@ -180,6 +181,19 @@ def test_overwrite_leaves_nothing_of_the_old_job(store: Store) -> None:
     empty_sink(store)
     assert store.list_names() == []
     require_sink_manifest(store, a_manifest())
+
+
+def test_overwrite_leaves_no_quantized_network_of_a_job_that_began(store: Store) -> None:
+    paths = [quantized_path(name * 32) for name in ("ab", "cd")]
+    for path in paths:
+        store.create(path, b"damaged")
+    # No worker has begun: the index step was killed when it had quantized, and is repeated.
+    empty_sink(store)
+    assert all(map(store.exists, paths))
+
+    require_sink_manifest(store, a_manifest())
+    empty_sink(store)
+    assert not any(map(store.exists, paths))
 
 
 class Killed(Exception):

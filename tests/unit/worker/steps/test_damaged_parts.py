@@ -29,13 +29,16 @@ def job(tmp_path: Path) -> ProcessJob:
     return job
 
 
+ADVICE = "delete it and run the job again; in a cluster delete the InferenceJob, too, and apply it again"
+
+
 def part_of(job: ProcessJob) -> Path:
     return Path(job.sink) / "part-000000000004-000000000007.parquet"
 
 
 def test_the_finish_step_and_the_retry_of_failed_rows_name_it(job: ProcessJob) -> None:
     for step in (job.finish_here, lambda: job.work_here(retryFailed=True)):
-        with pytest.raises(Invalid, match=rf"^spec\.sink\.uri: file://{part_of(job)} is damaged \(.*; delete it, and"):
+        with pytest.raises(Invalid, match=rf"^spec\.sink\.uri: file://{part_of(job)} is damaged \(.*; {ADVICE}$"):
             step()
 
 
