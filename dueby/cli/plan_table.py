@@ -41,9 +41,7 @@ def print_plan(
         warnings = warnings or verdict.infeasible.problem.pool.warnings
         _print_infeasible(console, verdict.infeasible, advise)
         if verdict.plan:
-            console.print(
-                "\nThe plan that ends earliest (a Soft or Relaxed job starts although it is late, if possible on fewer devices):\n"
-            )
+            console.print("\nThe plan that ends earliest, which a Soft or Relaxed job starts although it is late:\n")
     if verdict.plan:
         _print_groups(console, verdict.plan)
         _print_proof(console, verdict.plan)
