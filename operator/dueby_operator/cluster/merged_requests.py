@@ -22,6 +22,9 @@ MAX_REQUESTS = 24
 MIN_OF_CLASS = 4
 # So many of a namespace and class are, tried in this order, where there are more in all.
 _OF_NAMESPACE = (8, 7, 6, 5, 4, 3, 2)
+# Where requests are merged, those are counted as one that differ by no more than so many doublings, which is 19 %: jobs
+# that share a stack start in one pass, and rivals one after the other.
+_SIMILAR = 0.25
 # In how many doublings an amount may lie below the largest one that is asked for. Smaller ones are as good as nothing.
 _DOUBLINGS = 20
 _Wish = tuple[JobKey, str]
@@ -85,13 +88,13 @@ def _at_most(wishes: Mapping[_Wish, _Amounts], most: int) -> dict[_Wish, _Amount
 def _merge(requests: Collection[_Amounts], most: int) -> Mapping[_Amounts, _Amounts]:
     """Return what each is counted as, at most so many: the largest, by resource, of those that are similar to it.
 
-    The group in which requests differ most is halved, until there are enough groups.
+    The group in which requests differ most is halved, until there are enough groups, or they hardly differ.
     """
     largest = _largest_of(requests)
     groups = [_Group([(_places(asked, largest), asked) for asked in sorted(requests)])]
     while len(groups) < most:
         widest = max(groups, key=lambda group: group.width)
-        if not widest.width:
+        if widest.width <= _SIMILAR:
             break
         groups.remove(widest)
         groups += widest.halves()

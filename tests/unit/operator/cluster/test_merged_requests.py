@@ -88,7 +88,7 @@ CROWD = {
 TEAMS = {
     "more teams than requests are told apart": (
         {wish(f"team-{k}", 0): asked(1 + k / 50) for k in range(MAX_REQUESTS + 1)},
-        1.1,
+        1.2,
     ),
     "a hundred teams of all sizes": (
         {wish(f"team-{k}", 0): asked(2.0 ** (k % 10 / 2), 2.0 ** (30 + k // 10 / 2)) for k in range(100)},
@@ -96,7 +96,7 @@ TEAMS = {
     ),
     "two requests of each team": (
         {wish(f"team-{k}", job): asked((1 + k / 50) * 16**job) for k in range(20) for job in range(2)},
-        1.1,
+        1.2,
     ),
     "seven teams on four classes": (
         {
