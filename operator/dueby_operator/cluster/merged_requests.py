@@ -62,7 +62,7 @@ def _merge_group(classes: list[dict[_Wish, _Amounts]]) -> Iterable[Mapping[_Wish
 
 
 def _merge_class(wishes: Mapping[_Wish, _Amounts], most: int) -> Mapping[_Wish, _Amounts]:
-    """Return the requests of one class, at most so many."""
+    """Return the requests of one class, at most so many: those of each namespace merged, and at last those of all."""
     if len(set(wishes.values())) <= most:
         return wishes
     by_namespace: dict[str, dict[_Wish, _Amounts]] = defaultdict(dict)
@@ -80,8 +80,12 @@ def _merge_class(wishes: Mapping[_Wish, _Amounts], most: int) -> Mapping[_Wish, 
     return _at_most(found, most)
 
 
-def _at_most(wishes: Mapping[_Wish, _Amounts], most: int) -> dict[_Wish, _Amounts]:
-    merged = _merge(set(wishes.values()), most)
+def _at_most(wishes: Mapping[_Wish, _Amounts], most: int) -> Mapping[_Wish, _Amounts]:
+    """Return these requests if they are no more than so many; otherwise merged ones."""
+    requests = set(wishes.values())
+    if len(requests) <= most:
+        return wishes
+    merged = _merge(requests, most)
     return {wish: merged[asked] for wish, asked in wishes.items()}
 
 

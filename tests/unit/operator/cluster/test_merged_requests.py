@@ -44,6 +44,13 @@ def test_a_namespace_with_many_leaves_those_of_others_as_they_were() -> None:
     assert len(counted(found)) <= MAX_REQUESTS
 
 
+def test_a_namespace_with_few_keeps_even_those_that_hardly_differ() -> None:
+    few = {wish("team", number): asked(1 + number / 50) for number in range(3)}
+    many = {wish("crowd", number): asked(1 + number / 50) for number in range(200)}
+    found = merge_requests({**many, **few})
+    assert {key: found[key] for key in few} == few
+
+
 def test_similar_ones_are_merged_into_the_largest_of_them() -> None:
     wishes = {wish("team", number): asked(1 + number / 50) for number in range(100)}
     found = merge_requests(wishes)
