@@ -110,12 +110,20 @@ class Queue:
     """Of its ClusterQueue; empty if that has none."""
     groups: tuple[tuple[Flavor, ...], ...]
     """The flavors of each group of resources. A workload gets one flavor of each group."""
+    is_unknown: bool = False
+    """Whether nothing is known of its quota. What is too much for it Kueue lets wait."""
 
     def max_workers(self, kind: DeviceKind, asked: Mapping[str, float], *, unused: bool) -> int:
         """Return how many workers of a class the quota covers: all of it, or what is unused now."""
+        if self.is_unknown:
+            return UNBOUNDED
         if kind.resource and not any(kind.resource in flavor.quota for group in self.groups for flavor in group):
             return 0
         return min((_max_of(group, kind, asked, unused=unused) for group in self.groups), default=0)
+
+
+# A queue that can't be read now.
+UNKNOWN = Queue(groups=(), is_unknown=True)
 
 
 def read_queue(

@@ -3,7 +3,7 @@
 Jobs that ask in the same words may use the same nodes, so a thousand nodes are looked at once for all of them. Jobs
 that ask for different amounts share devices of a node if as many workers of either fit there; any mixture of them fits
 then. Else their devices are rivals, like devices of two classes that are made of the same cores. Where jobs ask for
-very many different amounts, similar ones count as the largest of them.
+very many different amounts, similar ones count as the largest of them. What fits no node is left out.
 """
 
 import math
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dueby_operator.cluster.absences import from_now
+from dueby_operator.cluster.fitting_requests import LargestRooms, classes_together
 from dueby_operator.cluster.merged_requests import merge_requests
 from dueby_operator.cluster.nodes import DeviceKind, Node, has_slices, is_open, workers_within
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
@@ -25,6 +26,8 @@ PER_NODE = ("cpu", "memory", "pods")
 _Key = tuple[str, frozenset[JobKey], tuple[Absence, ...]]
 """Device class, the jobs that may use the devices, and when the devices are away."""
 _Asked = Mapping[str, float]
+_Wish = tuple[JobKey, str]
+"""A job and a device class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class _Words:
     asked: _Asked
     tolerations: Sequence[Toleration]
     selector: Mapping[str, str]
-    users: frozenset[JobKey] = frozenset()
+    users: frozenset[JobKey]
     is_merged: bool = False
     """Whether some of them ask for less."""
 
@@ -61,7 +64,8 @@ def find_stacks(
     nodes: Iterable[Node], claimants: Iterable[Claimant], settings: OperatorSettings, *, now_us: int
 ) -> Stacks:
     """Return the stacks of these nodes for these jobs."""
-    words = _all_words(claimants, settings)
+    nodes = list(nodes)
+    words = _all_words(nodes, claimants, settings)
     collected: dict[_Key, list[tuple[str, _Here]]] = defaultdict(list)
     rivals: dict[tuple[_Key, _Key], int] = {}
     held: dict[_Key, dict[str, int]] = defaultdict(dict)
@@ -107,28 +111,38 @@ def find_stacks(
     return Stacks(all=tuple(sorted(stacks, key=lambda stack: stack.name)), rivals=by_name)
 
 
-def _all_words(claimants: Iterable[Claimant], settings: OperatorSettings) -> list[_Words]:
-    """Return what is asked for, each with the jobs that do."""
-    words: dict[str, _Words] = {}
-    users: dict[str, set[JobKey]] = defaultdict(set)
-    merged: set[str] = set()
-    specs = {(claimant.key, name): claimant.spec for claimant in claimants for name in claimant.classes}
-    requests = {wish: worker_requests(spec, settings, wish[1]) for wish, spec in specs.items()}
-    per_node = {wish: {name: asked[name] for name in PER_NODE} for wish, asked in requests.items()}
-    for (key, device_class), asked in merge_requests(per_node).items():
-        spec = specs[key, device_class]
-        found = _Words(
-            device_class=device_class,
-            asked=asked,
-            tolerations=tolerations_of(spec),
-            selector=spec.worker.node_selector or {},
+def _all_words(nodes: Sequence[Node], claimants: Iterable[Claimant], settings: OperatorSettings) -> list[_Words]:
+    """Return what is asked for that fits a node, each with the jobs that do."""
+    found: dict[_Wish, _Words] = {}
+    rooms = LargestRooms(nodes, PER_NODE)
+    for claimant in claimants:
+        tolerations, selector = tolerations_of(claimant.spec), claimant.spec.worker.node_selector or {}
+        for name in claimant.classes:
+            asked = worker_requests(claimant.spec, settings, name)
+            words = _Words(
+                device_class=name,
+                asked={resource: asked[resource] for resource in PER_NODE},
+                tolerations=tolerations,
+                selector=selector,
+                users=frozenset([claimant.key]),
+            )
+            if rooms.has_room(name, words.asked, tolerations=tolerations, selector=selector):
+                found[claimant.key, name] = words
+    together = classes_together(nodes, {name for _, name in found})
+    merged = merge_requests({wish: words.asked for wish, words in found.items()}, together)
+    by_words: dict[str, list[_Words]] = defaultdict(list)
+    for wish, words in found.items():
+        counted = replace(words, asked=merged[wish], is_merged=merged[wish] != words.asked)
+        same = (counted.device_class, counted.asked, counted.tolerations, sorted(counted.selector.items()))
+        by_words[repr(same)].append(counted)
+    return [
+        replace(
+            same[0],
+            users=frozenset().union(*(words.users for words in same)),
+            is_merged=any(words.is_merged for words in same),
         )
-        same = repr((device_class, asked, found.tolerations, sorted(found.selector.items())))
-        words[same] = found
-        users[same].add(key)
-        if asked != per_node[key, device_class]:
-            merged.add(same)
-    return [replace(found, users=frozenset(users[same]), is_merged=same in merged) for same, found in words.items()]
+        for same in by_words.values()
+    ]
 
 
 def _here(node: Node, words: Iterable[_Words]) -> list[_Here]:

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field, replace
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
-from dueby_api.grid import Grid
 from dueby_api.inference_job import InferenceJob, JobSpec
-from dueby_api.parts import all_parts
 from dueby_api.status import JobStatus
 from dueby_api.subject import profile_subject
 from dueby_operator.cluster.nodes import Node
@@ -20,7 +18,7 @@ from dueby_operator.control.conditions import is_over
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.work.decision import WorkDecision
 from dueby_operator.model.actions import Action
-from dueby_operator.model.begun_sink import begun_parts
+from dueby_operator.model.begun_sink import is_full, part_size_of
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
@@ -64,22 +62,17 @@ class PolicyInput:
     @property
     def is_full(self) -> bool:
         """Whether every part is in the sink, so that only its rows are left to be counted."""
-        images, part_size = self.status.images, self.part_size
-        if images is None or part_size is None:
-            return False
-        there = self.job.parts_there | begun_parts(self.status)
-        return not all_parts(Grid(images=images, part_size=part_size).parts) - there
+        return is_full(self.status, self.job.parts_there)
 
     @property
     def part_size(self) -> int | None:
         """Images of a part, by the plan that was started, or by a sink that was begun before; None before both."""
-        plan = self.status.plan
-        return plan.part_size if plan and plan.revision else self.status.part_size
+        return part_size_of(self.status)
 
     @property
     def has_workers(self) -> bool:
         """Whether a worker still does something, or will."""
-        return any(not worker.is_gone for worker in self.job.workers)
+        return self.job.has_workers
 
     @property
     def has_started(self) -> bool:

@@ -234,7 +234,7 @@ def _completed(
         is_suspended=isinstance(manifest, InferenceJob) and manifest.spec.suspend,
         has_started=bool(job.workers) or has_plan,
         is_running=any(worker.state == "running" for worker in job.workers),
-        has_workers=gives_workers or any(not worker.is_gone for worker in job.workers),
+        has_workers=gives_workers or job.has_workers,
         is_finishing="finish" in job.steps,
     )
     status = status.replace(observed_generation=job.generation)

@@ -14,7 +14,7 @@ from dueby_api.status import ProfileStatus, read_status
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node, PodRow, take_pods
-from dueby_operator.cluster.queues import Queue
+from dueby_operator.cluster.queues import UNKNOWN, Queue
 from dueby_operator.cluster.quotas import Room, asked_by, room_by_namespace, take
 from dueby_operator.cluster.shortage import describe_uncounted
 from dueby_operator.control.conditions import is_done_with
@@ -30,6 +30,7 @@ from dueby_operator.kube.read_job import NewerJobs, read_job
 from dueby_operator.kube.read_list import parse_list, read_each, read_list
 from dueby_operator.kube.scope import Scope
 from dueby_operator.kube.trouble import Trouble
+from dueby_operator.model.begun_sink import is_full
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.objects.jobs import BatchJob, CronJob
@@ -90,7 +91,7 @@ class Gatherer:
         self._newer = NewerJobs()
         self._queues: Mapping[QueueKey, Queue] = {}
         """Those of the last pass."""
-        self._queue_trouble = Trouble("jobs in queues are left alone", "queues can be read again", short_s=0)
+        self._queue_trouble = Trouble("jobs that wait in queues are left alone", "queues can be read again", short_s=0)
         self._profiling_us = 0
         """When profiling on nodes was looked at last."""
 
@@ -100,12 +101,11 @@ class Gatherer:
         queues = await self._read_queues(lists.jobs)
         all_batch = [job for found in lists.batch.values() for job in found]
         self._observer.forget_all_but(lists.jobs, all_batch)
-        open_jobs = [
-            _unless_unknown(job, queues) for job in lists.jobs if not is_done_with(job) and not job.is_deleting
-        ]
-        observed, silent = await self._observer.observe(
+        open_jobs = [job for job in lists.jobs if not is_done_with(job) and not job.is_deleting]
+        seen, silent = await self._observer.observe(
             open_jobs, lists.batch, lists.pods, others=lists.profiling_pods, now_us=now_us
         )
+        observed = [_unless_unknown(job, queues) for job in seen]
         open_uids = {job.uid for job in open_jobs}
         over = [_with_jobs(job, lists.batch.get(job.uid, ())) for job in lists.jobs if job.uid not in open_uids]
         nodes = take_pods(await self._nodes.rows(), lists.rows)
@@ -118,7 +118,7 @@ class Gatherer:
                 nodes=nodes,
                 unscheduled=self._withheld.count(observed, now_us=now_us),
                 room=_room(lists, observed),
-                queues=queues.found,
+                queues={**queues.found, **dict.fromkeys(queues.unknown, UNKNOWN)},
                 silent_nodes=silent,
                 uncounted=describe_uncounted(nodes.values()),
             ),
@@ -219,9 +219,14 @@ def _queue_name(job: JobSnapshot) -> str:
 
 
 def _unless_unknown(job: JobSnapshot, queues: Queues) -> JobSnapshot:
-    """Return the job; one whose queue can't be read now is left alone in this pass."""
+    """Return the job; one that waits for a queue that can't be read now is left alone in this pass.
+
+    One that has workers, or all parts, waits for no quota: its deadline, its losses and its end are seen as always.
+    """
     why = queues.unknown.get((job.namespace, _queue_name(job)))
-    return replace(job, unreadable=job.unreadable or why) if why else job
+    if not why or job.has_workers or is_full(job.status, job.parts_there):
+        return job
+    return replace(job, unreadable=job.unreadable or why)
 
 
 def _by_owner(objects: Iterable[Any], owners: Mapping[tuple[str, str], str]) -> dict[str, list[Any]]:

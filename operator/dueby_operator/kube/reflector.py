@@ -24,6 +24,8 @@ Row = TypeVar("Row")
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 4.0
 # A watch that was broken for longer begins with a list: the API server may have been restored from a backup since.
 RELIST_S = 60.0
+# A watch that was open for so long works, whatever ends it then: a load balancer cuts connections that are quiet.
+STEADY_S = 5.0
 # Between two looks for a kind that isn't served. It may be after an upgrade, which takes longer.
 ABSENT_S = 60.0
 # Who asks for the table waits so long for a watch that is broken. Trouble that is over sooner is nobody's.
@@ -67,7 +69,9 @@ class Reflector(Generic[Row]):
         self._refusal: Refused | None = None
         """Why it may not be read, if that was the last answer."""
         self._watched_s = float("-inf")
-        """When the watch last showed something or ended as it should, or what it begins with was listed."""
+        """When the watch last showed that it works, or what it begins with was listed."""
+        self._opened_s: float | None = None
+        """When the watch that is tried now was begun; None before that."""
         self._rows: dict[str, Row] = {}
 
     async def rows(self) -> list[Row]:
@@ -91,6 +95,7 @@ class Reflector(Generic[Row]):
     async def _follow(self) -> None:
         version = ""
         while True:
+            self._opened_s = None
             try:
                 if not version:
                     version = await self._list()
@@ -99,8 +104,8 @@ class Reflector(Generic[Row]):
                 async for event in self._kube.watch(self._path, version, self._query, opened=self._watches):
                     version = event["object"]["metadata"]["resourceVersion"]
                     self._take(event)
-                    self._works()
-                self._works()
+                    self._works(self._clock_s())
+                self._works(self._clock_s())
             except Expired:
                 version = ""
             except Refused as error:
@@ -114,6 +119,8 @@ class Reflector(Generic[Row]):
                     continue
                 self._is_known.clear()
                 self._trouble.failed(error)
+                if self._opened_s is not None and self._clock_s() - self._opened_s >= STEADY_S:
+                    self._works(max(self._watched_s, self._opened_s))  # what ended it may have been a long silence
                 if self._clock_s() - self._watched_s > RELIST_S:
                     version = ""
             await asyncio.sleep(self._backoff.next_s())
@@ -126,12 +133,16 @@ class Reflector(Generic[Row]):
 
     def _watches(self) -> None:
         """Take note of a watch that the API server has begun; what was missed follows at once."""
+        self._opened_s = self._clock_s()
         self._know(None)
         self._trouble.worked()
 
-    def _works(self) -> None:
-        """Take note that the watch does. One that has only begun may break where the one before it did."""
-        self._watched_s = self._clock_s()
+    def _works(self, at_s: float) -> None:
+        """Take note that the watch did at this time: it showed something, ended as it should, or began and stayed.
+
+        One that has only begun may break where the one before it did.
+        """
+        self._watched_s = at_s
         self._backoff.reset()
 
     def _know(self, refusal: Refused | None) -> None:

@@ -114,6 +114,11 @@ class JobSnapshot:
         return self.namespace, self.name
 
     @property
+    def has_workers(self) -> bool:
+        """Whether a worker still does something, or will."""
+        return any(not worker.is_gone for worker in self.workers)
+
+    @property
     def revision(self) -> int:
         """The last revision of which there are workers; 0 if there are none."""
         return max((worker.assignment.revision for worker in self.workers), default=0)

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from dueby_operator.cluster.nodes import DeviceKind
-from dueby_operator.cluster.queues import ClusterQueue, Queue, read_queue
+from dueby_operator.cluster.queues import UNKNOWN, ClusterQueue, Queue, read_queue
 from dueby_operator.jobs import names
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.objects.parse import parse
-from support.decisions import NOW, SECOND, Look, indexed, infj, job, look, worker_job_of
+from support.decisions import NOW, SECOND, Look, indexed, infj, job, look, node, worker_job_of
 from support.operator import profile
 
 GPU, LABEL = "nvidia.com/gpu", "nvidia.com/gpu.product"
@@ -154,3 +154,11 @@ def test_of_two_classes_the_one_that_needs_fewer_devices_is_taken_alone() -> Non
     assert len(found.writes) == 1
     assert found.status.plan is not None
     assert len(found.status.plan.groups) == 1
+
+
+def test_a_queue_that_cannot_be_read_covers_as_many_as_there_are_devices_for() -> None:
+    found = in_queue(queues={("team", "night"): UNKNOWN}, nodes={"n": node(cpus=1)})
+    (create,) = found.created
+    assert create.job["spec"]["suspend"] is True
+    gpu = DeviceKind(resource="nvidia.com/gpu")
+    assert UNKNOWN.max_workers(gpu, ASKED, unused=True) == UNKNOWN.max_workers(DeviceKind(), {}, unused=False)

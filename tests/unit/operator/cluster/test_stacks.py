@@ -221,6 +221,16 @@ def test_jobs_of_very_many_sizes_share_few_stacks_and_none_counts_more_than_it_c
     assert any(stack.is_merged and stack.held for stack in stacks.all)
 
 
+def test_jobs_that_fit_no_node_take_no_part_in_what_is_told_apart() -> None:
+    def made(namespace: str, name: str, **requests: str) -> Claimant:
+        return replace(claimant(name, worker={"resources": {"requests": requests}}), key=(namespace, name))
+
+    nodes = {name: node(name, cpus=60) for name in "abcd"}
+    teams = [made(f"team-{k}", "job", cpu=f"{1000 + 20 * k}m") for k in range(MAX_REQUESTS)]
+    crowd = [made("crowd", f"job-{k}", cpu=f"{2**k}", memory="2Ti") for k in range(42)]
+    assert devices_of(nodes).stacks([*teams, *crowd]) == devices_of(nodes).stacks(teams)
+
+
 def test_what_workers_of_another_size_have_comes_back_and_where_one_more_takes_nothing_of_it() -> None:
     # Three cores of four are a worker's. On the other node one of three cores has room only if nobody is there.
     nodes = take_pods(

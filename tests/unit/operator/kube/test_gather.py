@@ -61,15 +61,18 @@ def test_jobs_and_pods_with_the_operators_labels_count_only_if_the_job_owns_them
     assert names.JOB in store.objects[paths.batch_path("team", "planted")]["metadata"]["labels"]
 
 
-def test_while_kueue_is_away_a_job_in_a_queue_is_left_alone_and_the_others_are_served(
+class WithoutKueue(Store):
+    """An API server that Kueue's webhook doesn't answer."""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if "kueue" in request.path:
+            return web.json_response({"message": "conversion webhook failed"}, status=500)
+        return await super().answer(request)
+
+
+def test_while_kueue_is_away_a_job_that_waits_in_a_queue_is_left_alone_and_the_others_are_served(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class WithoutKueue(Store):
-        async def answer(self, request: web.Request) -> web.StreamResponse:
-            if "kueue" in request.path:
-                return web.json_response({"message": "conversion webhook failed"}, status=500)
-            return await super().answer(request)
-
     store = WithoutKueue()
     queued = synthetic("queued")
     queued["spec"]["queueName"] = "night"
@@ -85,7 +88,46 @@ def test_while_kueue_is_away_a_job_in_a_queue_is_left_alone_and_the_others_are_s
     told = {path for path, found in store.objects.items() if "/inferencejobs/" in path and "status" in found}
     assert told == {paths.jobs_path("team", "a")}
     (line,) = [text for text in caplog.messages if "queue" in text]
-    assert line.startswith("jobs in queues are left alone: the LocalQueue night can't be read")
+    assert line.startswith("jobs that wait in queues are left alone: the LocalQueue night can't be read")
+
+
+@pytest.mark.parametrize(
+    ("workers", "after_s", "made", "told"),
+    [
+        pytest.param({}, 1, [], "Starting", id="nothing happens"),
+        pytest.param({}, 3600, [], "Failed", id="its deadline passes"),
+        pytest.param({"failedIndexes": "0"}, 1, ["work"], "Queued", id="it loses a worker"),
+        pytest.param({"failedIndexes": "0-9"}, 1, [], "Starting", id="it loses all, and waits for quota again"),
+        pytest.param({"completedIndexes": "0-9"}, 1, ["finish"], "Finishing", id="every part is there"),
+    ],
+)
+def test_a_job_with_workers_goes_on_if_the_operator_starts_while_kueue_is_away(
+    workers: Document, after_s: int, made: list[str], told: str
+) -> None:
+    store, clock, path = WithoutKueue(), Clock(), paths.jobs_path("team", "a")
+    document = synthetic("a")
+    document["spec"] |= {"deadline": "40s", "onDeadline": "Stop"}
+    store.add(path, document)
+    store.add(paths.node_lease_path("n"), {"spec": {"renewTime": "now"}})
+
+    async def start_operator() -> None:
+        async with reconciler(store, clock, {}) as loop:
+            for _ in range(2):
+                await loop.reconcile()
+                clock.now_us += SECOND
+
+    asyncio.run(start_operator())
+    store.start_pods()
+    asyncio.run(start_operator())
+    (work,) = (found for place, found in store.objects.items() if "/jobs/" in place)
+    assert work["spec"]["completions"] > 1
+    work["status"] = workers
+    store.objects[path]["spec"]["queueName"] = "night"
+    clock.now_us += after_s * SECOND
+    asyncio.run(start_operator())
+    jobs = [found for place, found in store.objects.items() if "/jobs/" in place]
+    assert [found["metadata"]["labels"][names.STEP] for found in jobs if found is not work] == made
+    assert store.objects[path]["status"]["phase"] == told
 
 
 def test_a_job_with_a_field_of_a_newer_definition_is_left_alone_until_the_field_is_known(

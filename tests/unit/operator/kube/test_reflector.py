@@ -2,34 +2,15 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from aiohttp import web
 
 from dueby_api.errors import Transient
 from dueby_operator.kube import client
-from dueby_operator.kube.reflector import RELIST_S, Reflector
+from dueby_operator.kube.reflector import Reflector
 from support.api import Answers, served
-
-
-def item(name: str, value: int = 0, version: str = "1") -> dict[str, Any]:
-    return {"metadata": {"uid": name, "name": name, "resourceVersion": version}, "value": value}
-
-
-def listed(*items: dict[str, Any], version: str) -> dict[str, Any]:
-    return {"metadata": {"resourceVersion": version}, "items": list(items)}
-
-
-def event(kind: str, found: dict[str, Any]) -> dict[str, Any]:
-    return {"type": kind, "object": found}
-
-
-def value_of(found: dict[str, Any]) -> int | None:
-    value: int = found["value"]
-    return None if value < 0 else value
+from support.reflector import event, first_row, item, listed, value_of
 
 
 async def keep(answers: Answers, *, until: int) -> tuple[list[int], list[tuple[int | None, int | None]]]:
@@ -225,21 +206,6 @@ def test_an_object_of_many_megabytes_takes_part_in_the_table() -> None:
     assert asyncio.run(first_row(answer)) == [2]
 
 
-async def first_row(answer: Callable[[web.Request], Any], clock_s: Callable[[], float] = time.monotonic) -> list[int]:
-    """The table once there is a row in it."""
-    there = asyncio.Event()
-    async with served(answer) as kube:
-        reflector = Reflector(
-            kube, "/things", reduce=value_of, changed=lambda *_: there.set(), clock_s=clock_s, wait_s=0.2
-        )
-        task = asyncio.create_task(reflector.run())
-        try:
-            await asyncio.wait_for(there.wait(), 60)
-            return await reflector.rows()
-        finally:
-            task.cancel()
-
-
 def test_after_a_line_that_is_too_long_the_watch_goes_on_and_the_next_one_begins_with_a_list(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -253,21 +219,3 @@ def test_after_a_line_that_is_too_long_the_watch_goes_on_and_the_next_one_begins
     assert changes[:2] == [(None, 2), (None, 1)]
     assert found == [5]
     assert answers.asked == ["list", "watch from 10", "list", "watch from 50"]
-
-
-def test_a_watch_that_breaks_as_soon_as_it_has_begun_ends_in_a_list() -> None:
-    now_s = [0.0]
-    asked: list[str] = []
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        now_s[0] += RELIST_S + 1
-        asked.append("watch" if "watch" in request.query else "list")
-        if "watch" not in request.query:
-            return web.json_response(listed(*[item("a", 1)] * (asked.count("list") - 1), version="10"))
-        response = web.StreamResponse()
-        await response.prepare(request)
-        await response.write(b"nothing of JSON\n")
-        return response
-
-    assert asyncio.run(first_row(answer, lambda: now_s[0])) == [1]
-    assert asked[:3] == ["list", "watch", "list"]
