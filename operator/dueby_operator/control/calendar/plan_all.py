@@ -22,12 +22,12 @@ from dueby_operator.control.calendar.give_way import find_who_gives_way
 from dueby_operator.control.calendar.hand_over import hand_over, running_job
 from dueby_operator.control.calendar.holds import find_holds, find_leaving
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
-from dueby_operator.control.calendar.place_all import Placed, place_all
+from dueby_operator.control.calendar.noise import place_beside_noise
+from dueby_operator.control.calendar.place_all import Placed
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, on_nodes, spread, urgency
 from dueby_operator.control.calendar.queue_up import Turns
 from dueby_operator.control.calendar.reserved import (
     LeftAlone,
-    find_noise,
     keep_promised,
     taken_by_placements,
     taken_by_status,
@@ -89,8 +89,6 @@ class _Planning:
         self._turns = Turns(self._stacks, (), {})
         self._handing_over: Mapping[JobKey, Sequence[str]] = {}
         """Workers that stop now so that Hard jobs with earlier deadlines get their devices."""
-        self._noise: frozenset[JobKey] = frozenset()
-        """Jobs that keep their windows until the next pass."""
 
     def plan(self) -> None:
         """Plan them."""
@@ -221,9 +219,14 @@ class _Planning:
         wanted: dict[JobKey, CalendarJob] = {}
         for entry in self._open_entries():
             self._guarded(entry.key, self._ask_for_place, entry, wanted)
-        found = place_all(wanted, self._ledger, running=self._running_jobs, blame=self._blame)
+        found, noise = place_beside_noise(
+            wanted, self._entries, self._ledger, running=self._running_jobs, blame=self._blame
+        )
         self._handing_over = found.handing_over
-        self._noise = find_noise(self._entries, {key: placement for key, (placement, _) in found.placed.items()})
+        for key in noise:
+            model = self._entries[key].model
+            self._work[key] = model, WorkDecision(lag=model.lag, waits_for_windows=True)
+        self._ledger = keep_promised(self._ledger, [self._entries[key] for key in noise], self._stacks)
         return found.placed
 
     def _ask_for_place(self, entry: Entry, wanted: dict[JobKey, CalendarJob]) -> None:
@@ -261,9 +264,6 @@ class _Planning:
 
     def _decide_one(self, entry: Entry, placed: Placed) -> None:
         placement, calendar = placed[entry.key]
-        if entry.key in self._noise:
-            self._work[entry.key] = entry.model, WorkDecision(lag=entry.model.lag, waits_for_windows=True)
-            return
         if work := self._turns.queue_up(self._usable_of(entry), placement):
             self._work[entry.key] = entry.model, work
             return

@@ -19,7 +19,6 @@ from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.jobs import StoredWindow
 from dueby_planner.calendar.pool import CLASSES
 from dueby_planner.calendar.quotas import charged
-from dueby_planner.calendar.reservation import begins_us
 
 _PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
 
@@ -82,7 +81,7 @@ def _not_begun(plan: PlanStatus, *, now_us: int) -> list[WindowStatus]:
     ]
 
 
-def keep_promised(ledger: Ledger, jobs: Sequence[LeftAlone], stacks: Stacks) -> Ledger:
+def keep_promised(ledger: Ledger, jobs: Sequence[LeftAlone | Entry], stacks: Stacks) -> Ledger:
     """Return what is free beside what was promised to these jobs. Soft jobs' is not kept from Hard ones."""
     for kind in _PROMISED:
         taken = [each for job in jobs if job.deadline_class == kind for each in _promised_to(job, stacks)]
@@ -90,7 +89,7 @@ def keep_promised(ledger: Ledger, jobs: Sequence[LeftAlone], stacks: Stacks) -> 
     return ledger
 
 
-def _promised_to(job: LeftAlone, stacks: Stacks) -> list[tuple[str, Taken]]:
+def _promised_to(job: LeftAlone | Entry, stacks: Stacks) -> list[tuple[str, Taken]]:
     try:
         return list(taken_by_status(job, stacks))
     except Exception:  # that may be why it is left alone, and the others don't suffer for it
@@ -132,28 +131,3 @@ def without_old_windows(after: PolicyInput, work: WorkDecision | None) -> Policy
         if work.waits_for_windows:
             return after
     return replace(after, status=after.status.replace(plan=plan.replace(windows=())))
-
-
-def find_noise(entries: Mapping[JobKey, Entry], placements: Mapping[JobKey, Placement]) -> frozenset[JobKey]:
-    """Return the jobs whose windows no longer do by this reading alone: they keep them until the next one.
-
-    Where a job gets a new place for another reason, the others that were placed anew move with it: they fit together
-    only as they are now.
-    """
-    anew = {key: placement for key, placement in placements.items() if _is_anew(placement)}
-    noise = {key for key, placement in anew.items() if _may_be_noise(entries[key], placement)}
-    if any(anew[key].reservation for key in anew.keys() - noise):
-        return frozenset(key for key in noise if not anew[key].reservation)
-    return frozenset(noise)
-
-
-def _is_anew(placement: Placement) -> bool:
-    return placement.job.deadline_class in _PROMISED and not placement.kept
-
-
-def _may_be_noise(entry: Entry, placement: Placement) -> bool:
-    """Return whether nothing has happened to a job that has other windows, or none, and isn't to begin now."""
-    memory = entry.given.memory
-    begins_now = bool(placement.reservation) and begins_us(placement.reservation) <= 0
-    is_known = memory.generation is not None and not memory.waited_for_windows
-    return bool(entry.windows) and not begins_now and entry.model.news is None and is_known
