@@ -49,11 +49,13 @@ def left_alone(job: JobSnapshot, *, now_us: int) -> LeftAlone | None:
     if isinstance(job.manifest, Invalid) or plan is None or job.is_deleting or is_done_with(job):
         return None
     spec, windows = job.manifest.spec, plan.windows
-    is_forbidden = now_us < job.memory.refused_until_us and not job.workers
-    # Beyond its deadline nothing is promised to a job, however long it is forbidden.
-    if is_forbidden and spec.deadline_class == "Hard" and now_us < spec.deadline_us(accepted_us=job.accepted_us):
+    # Beyond its deadline nothing is promised to a job, however long it is left alone.
+    is_promised = spec.deadline_class in _PROMISED and now_us < spec.deadline_us(accepted_us=job.accepted_us)
+    if spec.suspend or not is_promised:
+        return None
+    if spec.deadline_class == "Hard" and now_us < job.memory.refused_until_us and not job.workers:
         windows = (*windows, *_not_begun(plan, now_us=now_us))
-    if spec.deadline_class not in _PROMISED or spec.suspend or not windows:
+    if not windows:
         return None
     classes = tuple(sorted({window.device_class for window in windows}))
     return LeftAlone(
@@ -97,10 +99,10 @@ def _promised_to(job: LeftAlone | Entry, stacks: Stacks) -> list[tuple[str, Take
 
 
 def taken_by_status(entry: Entry | LeftAlone, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
-    """Yield what is reserved for a job of each stack and each quota, as its status says."""
+    """Yield what is still reserved for a job of each stack and each quota, as its status says."""
     there = {stack.name: stack for stack in stacks.all}
-    for window in entry.stored(stacks):
-        left, times = window.count, (max(0, window.from_us), max(1, window.to_us))
+    for window in (window for window in entry.stored(stacks) if window.to_us > 0):
+        left, times = window.count, (max(0, window.from_us), window.to_us)
         for name in window.devices:
             count = min(left, there[name].devices) if there[name].is_there(*times) else 0
             left -= count

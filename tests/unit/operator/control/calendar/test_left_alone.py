@@ -41,9 +41,9 @@ def left_alone(promised: Look, memory: JobMemory, **seen: Any) -> JobSnapshot:
     return replace(job(document, memory=memory), **seen)
 
 
-def begins(seen: JobSnapshot, **spec: Any) -> bool:
+def begins(seen: JobSnapshot, *, now_us: int = THEN, **spec: Any) -> bool:
     """Return whether another job takes the device."""
-    found = looks(seen, job(made("other", **spec)), now_us=THEN)
+    found = looks(seen, job(made("other", **spec)), now_us=now_us)
     return bool(found["other"].created)
 
 
@@ -96,6 +96,20 @@ def test_what_the_api_server_has_forbidden_to_begin_on_is_kept_until_it_is_tried
 def test_a_device_is_not_kept_for_a_job_that_is_not_to_have_it(promised: Look, gone: dict[str, Any]) -> None:
     seen = job(made("promised", promised.status.document(), **PROMISED, **gone), memory=promised.memory)
     assert begins(seen, deadlineClass="Soft", deadline="3600s")
+
+
+@pytest.mark.parametrize(
+    ("deadline", "then"),
+    [
+        pytest.param("100s", NOW + 101 * SECOND, id="its deadline has passed"),
+        pytest.param("3600s", NOW + 200 * SECOND, id="its windows have"),
+    ],
+)
+@pytest.mark.parametrize("other", ["Hard", "Soft", "Relaxed", "BestEffort"])
+def test_a_device_is_not_kept_longer_than_it_was_promised(promised: Look, other: str, deadline: str, then: int) -> None:
+    document = made("promised", promised.status.document(), deadlineClass="Hard", deadline=deadline)
+    seen = replace(job(document), unreadable="no")
+    assert begins(seen, now_us=then, deadlineClass=other, deadline="3600s")
 
 
 def test_what_is_reserved_for_a_soft_job_is_not_kept_from_hard_ones(promised: Look) -> None:
