@@ -174,8 +174,7 @@ class _Planning:
 
     def _left_alone(self) -> list[LeftAlone]:
         """Return the jobs about which nothing is decided, and to which something is promised."""
-        decided = {key for key in self._given if not isinstance(self.done.get(key), Fault)}
-        return [job for key, job in self._promised.items() if key not in decided]
+        return [job for key, job in self._promised.items() if key not in self._given or key in self.done]
 
     def _hold(self, entry: Entry) -> None:
         """Find what the job's workers have, and what is reserved for it."""

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from dueby_api.errors import Invalid
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.control.calendar import plan_all
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
 from support.decisions import NOW, SECOND, Document, Look, cluster, indexed, infj, job, look_at, node
+from support.operator import profile
 
 NODES = {"n": node(cpus=1)}
 THEN = NOW + 70 * SECOND
@@ -62,21 +64,39 @@ def test_a_promised_device_is_kept(promised: Look, memory: JobMemory, seen: dict
 
 
 @pytest.mark.parametrize("name", ["build_model", "find_holds"])
+@pytest.mark.parametrize("error", [ZeroDivisionError("one of them"), Invalid("profiles", "contradict each other")])
 def test_it_is_kept_in_the_very_pass_in_which_the_job_fails(
-    promised: Look, name: str, monkeypatch: pytest.MonkeyPatch
+    promised: Look, name: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = getattr(plan_all, name)
 
     def broken(about: Any, *more: Any) -> Any:
         if "promised" in repr(about.job.key if name == "build_model" else about.key):
-            raise ZeroDivisionError("one of them")
+            raise error
         return original(about, *more)
 
     monkeypatch.setattr(plan_all, name, broken)
     seen = left_alone(promised, promised.memory)
     found = looks(seen, job(made("other", deadlineClass="Soft", deadline="3600s")), now_us=THEN)
-    assert found["promised"].decision.fault
+    assert bool(found["promised"].decision.fault) != isinstance(error, Invalid)
     assert not found["other"].created
+
+
+@pytest.mark.parametrize("other", ["Hard", "Soft", "Relaxed", "BestEffort"])
+def test_a_promised_device_is_kept_while_a_policy_holds_the_job_back(promised: Look, other: str) -> None:
+    """Here its profile is gone, as it is for a moment where somebody has it measured anew."""
+    found = profile()
+    model = found.spec.model.replace(name="resnet18")
+    of_other = found.replace(metadata=found.metadata.replace(name="other"), spec=found.spec.replace(model=model))
+    jobs = [
+        left_alone(promised, promised.memory),
+        job(made("other", deadlineClass=other, deadline="3600s", model={"name": "resnet18"})),
+    ]
+    looked = look_at(cluster(*jobs, nodes=NODES, now_us=THEN, profiles=(of_other,)))
+    by_name = {each.decision.job.name: each for each in looked}
+    assert by_name["promised"].said("Profiled")[0] == "False"
+    assert by_name["promised"].status.plan == promised.status.plan
+    assert not by_name["other"].created
 
 
 def test_what_the_api_server_has_forbidden_to_begin_on_is_kept_until_it_is_tried_again(promised: Look) -> None:
