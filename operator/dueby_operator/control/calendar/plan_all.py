@@ -152,10 +152,10 @@ class _Planning:
         try:
             self._count(*self._open_entries(), *self._left_alone())
         except Exception:  # one of them is the reason: alone it shows which
-            self._promised = {}
             for entry in self._open_entries():
                 self._guarded(entry.key, self._count, entry)
-            self._count(*self._open_entries())
+            self._promised = {job.key: job for job in self._left_alone() if self._can_count(job)}
+            self._count(*self._open_entries(), *self._left_alone())
         self._idle = self._stacks.idle_now()
         for entry in self._open_entries():
             self._guarded(entry.key, self._hold, entry)
@@ -171,6 +171,13 @@ class _Planning:
 
     def _count(self, *jobs: Entry | LeftAlone) -> None:
         self._stacks = self.shared.devices.stacks([job.claimant for job in jobs])
+
+    def _can_count(self, job: LeftAlone) -> bool:
+        try:
+            self._count(job)
+        except Exception:  # it may be why the job is left alone
+            return False
+        return True
 
     def _left_alone(self) -> list[LeftAlone]:
         """Return the jobs about which nothing is decided, and to which something is promised."""

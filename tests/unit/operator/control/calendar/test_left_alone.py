@@ -139,18 +139,30 @@ def test_what_is_reserved_for_a_soft_job_is_not_kept_from_hard_ones(promised: Lo
     assert not begins(soft, deadlineClass="Soft", deadline="3600s")
 
 
-def test_nobody_suffers_for_what_raises_about_a_job_that_is_left_alone(
-    promised: Look, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def uncountable(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a job of which the devices that it may use can't be counted."""
     original = ClusterDevices.stacks
 
     def broken(self: ClusterDevices, claimants: Any) -> Any:
-        if any(claimant.key[1] == "promised" for claimant in claimants):
+        if any(claimant.key[1] == "uncountable" for claimant in claimants):
             raise ZeroDivisionError("one of them")
         return original(self, claimants)
 
     monkeypatch.setattr(ClusterDevices, "stacks", broken)
-    assert begins(left_alone(promised, RESTING), deadlineClass="Soft", deadline="3600s")
+    return "uncountable"
+
+
+def test_nobody_suffers_for_what_raises_about_a_job_that_is_left_alone(promised: Look, uncountable: str) -> None:
+    alone = job(made(uncountable, promised.status.document(), **PROMISED), memory=RESTING)
+    assert begins(alone, deadlineClass="Soft", deadline="3600s")
+
+
+def test_nor_do_others_that_are_left_alone(promised: Look, uncountable: str) -> None:
+    alone = job(made(uncountable, promised.status.document(), **PROMISED), memory=RESTING)
+    other = job(made("other", deadlineClass="Soft", deadline="3600s"))
+    found = looks(alone, left_alone(promised, RESTING), other, now_us=THEN)
+    assert not found["other"].created
 
 
 def test_nobody_suffers_for_windows_that_cannot_be_read(promised: Look) -> None:
