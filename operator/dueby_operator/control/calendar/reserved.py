@@ -110,6 +110,12 @@ def taken_by_status(entry: Entry | LeftAlone, stacks: Stacks) -> Iterable[tuple[
                 yield from charged(name, Taken(*times, count), stacks.costs(entry.key))
 
 
+def taken_by_class(entries: Iterable[Entry], kind: DeadlineClass, stacks: Stacks) -> list[tuple[str, Taken]]:
+    """Return what is still reserved for the jobs of a deadline class, as their statuses say."""
+    found = [entry for entry in entries if entry.deadline_class == kind and entry.windows]
+    return [taken for entry in found for taken in taken_by_status(entry, stacks)]
+
+
 def taken_by_placements(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:
     """Return what these jobs were given, of each stack and each quota."""
     return [

@@ -65,3 +65,21 @@ def test_a_promise_behind_a_running_job_is_kept(happen: Callable[[Cluster], None
     cluster.is_unreadable, cluster.profiles = False, (FIRST, OTHERS)
     cluster.run(300, until=lambda: all(job.is_over for job in cluster.jobs.values()))
     assert cluster.ended_s("promised") <= 163
+
+
+def test_a_running_job_keeps_its_later_windows_while_its_profile_is_gone() -> None:
+    cluster = SharedCluster({"a": 4})
+    cluster.profiles = (FIRST, OTHERS)
+    cluster.add("long", images=90_000, deadline_s=300)
+    cluster.run(20)
+    cluster.add("rush", images=30_000, deadline_s=80, model={"name": "resnet18"})
+    cluster.run(15)
+    before = cluster.status("long").plan.windows
+    assert before
+    cluster.profiles = (OTHERS,)
+    cluster.add("new", images=90_000, deadline_s=300, model={"name": "resnet18"})
+    cluster.run(3)
+    assert cluster.status("long").plan.windows == before
+    cluster.profiles = (FIRST, OTHERS)
+    cluster.run(300, until=lambda: cluster.jobs["long"].is_over)
+    assert cluster.ended_s("long") <= 300
