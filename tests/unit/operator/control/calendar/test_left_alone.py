@@ -116,6 +116,9 @@ def test_what_the_api_server_has_forbidden_to_begin_on_is_kept_until_it_is_tried
 def test_a_device_is_not_kept_for_a_job_that_is_not_to_have_it(promised: Look, gone: dict[str, Any]) -> None:
     seen = job(made("promised", promised.status.document(), **PROMISED, **gone), memory=promised.memory)
     assert begins(seen, deadlineClass="Soft", deadline="3600s")
+    # When it is to have one again, others may have been promised it.
+    (found,) = look_at(cluster(seen, nodes=NODES, now_us=THEN))
+    assert found.status.plan is None
 
 
 @pytest.mark.parametrize(
