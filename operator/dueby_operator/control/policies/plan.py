@@ -16,6 +16,7 @@ from dataclasses import replace
 from dueby_api.conditions import Reason
 from dueby_api.status import JobStatus
 from dueby_operator.control.chain import Outcome, PolicyInput
+from dueby_operator.control.conditions import without_reasons
 from dueby_operator.control.work.changes import change_workers
 from dueby_operator.control.work.decision import Start, WorkDecision
 from dueby_operator.control.work.moved_deadline import judge_again
@@ -64,7 +65,8 @@ def give_up_windows(status: JobStatus) -> JobStatus:
     """Return the status of a job for which nothing is reserved any more."""
     plan = status.plan
     # A plan that was started keeps its grid and the number of its revision.
-    return status.replace(plan=plan.replace(windows=()) if plan and plan.revision else None)
+    kept = plan.replace(windows=()) if plan and plan.revision else None
+    return without_reasons(status, Reason.RESERVED).replace(plan=kept)
 
 
 def _waiting(given: PolicyInput, classes: Sequence[str]) -> NewCondition:

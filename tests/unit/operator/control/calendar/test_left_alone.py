@@ -119,6 +119,7 @@ def test_a_device_is_not_kept_for_a_job_that_is_not_to_have_it(promised: Look, g
     # When it is to have one again, others may have been promised it.
     (found,) = look_at(cluster(seen, nodes=NODES, now_us=THEN))
     assert found.status.plan is None
+    assert all(condition.reason != "Reserved" for condition in found.status.conditions)
 
 
 @pytest.mark.parametrize(
