@@ -106,6 +106,15 @@ def test_what_the_api_server_has_forbidden_to_begin_on_is_kept_until_it_is_tried
     assert not begins(left_alone(begun, memory), deadlineClass="Soft", deadline="3600s")
 
 
+def test_what_was_promised_and_could_not_begin_in_time_comes_before_a_new_job(promised: Look) -> None:
+    document = made("promised", promised.status.document(), deadlineClass="Hard", deadline="200s")
+    seen = job(document, memory=promised.memory)
+    # Its window has begun 17 s ago: what is left of it is too little, and only one of the two jobs can be in time.
+    found = looks(seen, job(made("other", deadlineClass="Hard", deadline="190s")), now_us=NOW + 86 * SECOND)
+    assert found["promised"].created
+    assert not found["other"].created
+
+
 @pytest.mark.parametrize(
     "gone",
     [
