@@ -41,6 +41,7 @@ class LocalDevices:
                 devices=idle + self.held.get(name, 0),
                 idle=idle,
                 leaving=self.leaving.get(name, 0),
+                worked_on=self.held.get(name, 0) - self.leaving.get(name, 0),
                 users=frozenset(claimant.key for claimant in claimants if name in claimant.classes),
             )
             for name, idle in sorted(self.free.items())

@@ -60,7 +60,7 @@ class SharedCluster:
 
     def __init__(self, cores: Mapping[str, int]) -> None:
         self.nodes = {name: node(name, count) for name, count in cores.items()}
-        self.profiles = (slowly_started(profile()),)
+        self.profiles: tuple[GPUProfile, ...] = (slowly_started(profile()),)
         self.now_us = NOW
         self.jobs: dict[str, Running] = {}
         self._started_now: list[Working] = []

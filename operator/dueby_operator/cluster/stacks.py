@@ -99,6 +99,7 @@ def find_stacks(
             devices=sum(here.devices for _, here in found),
             idle=sum(here.idle for _, here in found),
             leaving=sum(here.leaving for _, here in found),
+            worked_on=sum(here.held for _, here in found),
             users=key[1],
             held=held[key],
             harmless=frozenset(harmless[key]),

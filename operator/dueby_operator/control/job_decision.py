@@ -14,7 +14,7 @@ from dueby_api.units import format_time, parse_time_us
 from dueby_operator.control.calendar.plan_all import plan_all
 from dueby_operator.control.calendar.reserved import LeftAlone, left_alone
 from dueby_operator.control.chain import Outcome, Policy, PolicyInput, run_chain
-from dueby_operator.control.conditions import JobStage, is_over, message_of, phase_of, without_reasons
+from dueby_operator.control.conditions import JobStage, has_reason, is_over, message_of, phase_of, without_reasons
 from dueby_operator.control.events import NewEvent, events_between
 from dueby_operator.control.faults import is_resting, memory_with_fault, status_with_fault
 from dueby_operator.control.policies.complete import complete
@@ -104,16 +104,17 @@ def _promised(snapshot: ClusterSnapshot, decided: Mapping[JobKey, JobDecision]) 
     """Yield what is promised to jobs that may go on in a later pass, whatever is decided about them in this one."""
     for job in snapshot.jobs:
         found = decided.get(job.key)
-        is_held = found is not None and not _is_left_alone(found, snapshot.now_us)
+        is_held = found is not None and not _may_go_on(found)
         if not is_held and (promised := left_alone(job, now_us=snapshot.now_us)):
             yield promised
 
 
-def _is_left_alone(decision: JobDecision, now_us: int) -> bool:
-    """Return whether the job was not decided on for a reason that passes, such as a fault of the operator's."""
-    memory = decision.memory
-    rests = is_resting(memory, now_us=now_us) or now_us < memory.refused_until_us
-    return not is_over(decision.status) and (rests or bool(decision.job.forbidden))
+def _may_go_on(decision: JobDecision) -> bool:
+    """Return whether what holds the job back may pass, such as a fault of the operator's, or a profile that is gone.
+
+    Whoever takes a job's queue away means it to have no devices, as one does that suspends it.
+    """
+    return not is_over(decision.status) and not has_reason(decision.status, Reason.QUEUE_NOT_FOUND)
 
 
 def _undecided(job: JobSnapshot) -> JobDecision:

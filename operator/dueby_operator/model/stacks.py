@@ -46,6 +46,8 @@ class Stack:
     """Those that nobody has now."""
     leaving: int = 0
     """Those that nobody will have as soon as pods are gone that are being deleted."""
+    worked_on: int = 0
+    """Those that workers have, whichever job these are of and whatever is known of it."""
     users: frozenset[JobKey]
     """The jobs that may use them."""
     held: Mapping[str, int] = field(default_factory=dict)

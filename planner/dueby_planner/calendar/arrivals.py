@@ -1,9 +1,10 @@
 """Hard and Soft jobs: what they were given before is kept, and the new ones get their place.
 
     Hard, Soft    together beside all workers, by deadline, if all new Hard jobs fit so
-    else Hard     by deadline: beside all workers; where BestEffort workers give way; where Relaxed ones do; where Soft
-                  ones do, and what Soft jobs have reserved is placed again; with all Hard jobs placed anew; one that
-                  still has no place where running Hard jobs hand devices over (hand_over.py)
+    else Hard     by deadline, those that go on before new ones: beside all workers; where BestEffort workers give way;
+                  where Relaxed ones do; where Soft ones do, and what Soft jobs have reserved is placed again; with all
+                  Hard jobs placed anew; one that still has no place where running Hard jobs hand devices over
+                  (hand_over.py)
     then Soft     likewise, but they move no other job
 
 Those that then have no place stay without one here. No step breaks the promise of a Hard job.
@@ -44,9 +45,13 @@ def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
 def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[RunningJob] = ()) -> Draft:
     """Return the calendar with those of the Hard and Soft jobs that can be in time as well."""
     hard, soft = _without_place(jobs, draft, "Hard"), _without_place(jobs, draft, "Soft")
-    together = _place_beside_all(draft, [*hard, *soft], optional=soft) if soft else None
-    for job, reservation in together or _place_beside_all(draft, hard, optional=hard) or ():
-        draft.add(job, reservation, beside="BestEffort")
+    new = [job for job in hard if not job.goes_on]
+    all_fit = bool(soft) and _add_beside_all(draft, [*hard, *soft], optional=soft)
+    # No new job gets a place before one to which something was promised.
+    if not all_fit and not _add_beside_all(draft, hard, optional=new):
+        going_on = [job for job in hard if job.goes_on]
+        _add_beside_all(draft, going_on, optional=going_on)
+        _add_beside_all(draft, new, optional=new)
     draft = _place_hard(draft, _without_place(jobs, draft, "Hard"))
     # Once: what this leaves out has its turn in the next pass, and seldom gets a place then.
     if (anew := _anew(draft, _without_place(jobs, draft, "Hard"))) is not None:
@@ -58,9 +63,12 @@ def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[
 
 
 def _place_hard(draft: Draft, jobs: Iterable[CalendarJob]) -> Draft:
-    """Place what fits on the first table on which it does; on the last one Soft workers and reservations give way."""
+    """Place what fits on the first table on which it does; on the last one Soft workers and reservations give way.
+
+    Jobs to which something was promised, and that can't keep it as it was, come before new ones.
+    """
     alone = Draft(draft.pool, _hard(draft))
-    for job in jobs:
+    for job in sorted(jobs, key=lambda job: not job.goes_on):
         if draft.place(job, *GIVING_WAY):
             alone.copy(draft.placed[job.name])
         elif alone.place(job, "Hard"):
@@ -83,6 +91,14 @@ def _is_impossible(job: CalendarJob) -> bool:
 
 def _hard(draft: Draft) -> list[Placed]:
     return [placed for placed in draft.placed.values() if placed.job.deadline_class == "Hard"]
+
+
+def _add_beside_all(draft: Draft, jobs: Sequence[CalendarJob], *, optional: Sequence[CalendarJob]) -> bool:
+    """Give the jobs their places beside all workers; return False if they have none, without the optional ones."""
+    found = _place_beside_all(draft, jobs, optional=optional)
+    for job, reservation in found or ():
+        draft.add(job, reservation, beside="BestEffort")
+    return found is not None
 
 
 def _place_beside_all(

@@ -76,10 +76,15 @@ class Entry:
         classes = tuple(name for name in self.model.counts if not named or name in named)
         return Claimant(key=self.key, spec=self.given.spec, classes=classes)
 
+    @property
+    def has_profiles(self) -> bool:
+        """Whether anything tells what it could do with a device; while that is gone, its workers go on."""
+        return bool(self.model.profiles)
+
     @cached_property
     def windows(self) -> tuple[WindowStatus, ...]:
-        """What is reserved for it, as its status says."""
-        return self.given.status.plan.windows if self.given.status.plan else ()
+        """What is reserved for it, as its status says; nothing while it has no profiles, and it is left alone."""
+        return self.given.status.plan.windows if self.given.status.plan and self.has_profiles else ()
 
     def stored(self, stacks: Stacks) -> tuple[StoredWindow, ...]:
         """Return what is reserved for it, in times from now and on stacks that it may use."""

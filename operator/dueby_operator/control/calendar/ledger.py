@@ -120,20 +120,24 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
         + sum(count for count, _ in beside.get(stack.name, ()))
         for stack in stacks.all
     }
-    away = {stack.name: [Taken(*absence, there[stack.name]) for absence in stack.away] for stack in stacks.all}
+    away = {stack.name: [Taken(*absence, stack.devices) for absence in stack.away] for stack in stacks.all}
     leaving = {stack.name: stack.leaving for stack in stacks.all}
+    unseen = {stack.name: _unseen(stack, there[stack.name]) for stack in stacks.all}
     leaving |= {quota.name: _leaving(quota, holds) for quota in stacks.quotas}
     there |= {quota.name: max(0, quota.units - used_by_others(quota, holds)) for quota in stacks.quotas}
 
     def table(*, surely: bool) -> Table:
+        # Nobody knows when they are left, so nothing is given out on them, and what was given out before is kept.
+        coming = {} if surely else unseen
         return {
             kind: {
                 name: without(
-                    always_free(count),
+                    always_free(count + coming.get(name, 0)),
                     [
                         *_held(held[name], kind, surely=surely),
                         *_held_by_rivals(beside.get(name, ()), kind, surely=surely),
                         Taken(0, leave_us if surely else 1, leaving.get(name, 0)),
+                        Taken(0, 1, coming.get(name, 0)),
                         *away.get(name, ()),
                     ],
                 )
@@ -156,6 +160,14 @@ def _count_there(stacks: Stacks, holds: Iterable[Hold]) -> Counter[str]:
         stack = by_name.get(name)
         found[name] += min(count, stack.held.get(node, 0)) if stack and stack.is_merged else count
     return found
+
+
+def _unseen(stack: Stack, seen: int) -> int:
+    """Return how many devices workers have of jobs that are left alone in this pass, or not there any more.
+
+    `seen` are those that are idle, are being given up, or that the other jobs' workers have.
+    """
+    return max(0, min(stack.devices, stack.idle + stack.leaving + stack.worked_on) - seen)
 
 
 def used_by_others(quota: Quota, holds: Iterable[Hold]) -> int:

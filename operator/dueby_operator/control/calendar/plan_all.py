@@ -17,20 +17,21 @@ from dataclasses import replace
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.units import MICROS_PER_SECOND
+from dueby_operator.control.calendar.count import count_devices
 from dueby_operator.control.calendar.entries import Entry, Usable
 from dueby_operator.control.calendar.give_way import find_who_gives_way
 from dueby_operator.control.calendar.hand_over import hand_over, running_job
 from dueby_operator.control.calendar.holds import find_holds, find_leaving
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
-from dueby_operator.control.calendar.place_all import Placed, place_all
+from dueby_operator.control.calendar.noise import place_beside_noise
+from dueby_operator.control.calendar.place_all import Placed
 from dueby_operator.control.calendar.place_now import by_class, decide_placed, keep_windows, on_nodes, spread, urgency
 from dueby_operator.control.calendar.queue_up import Turns
 from dueby_operator.control.calendar.reserved import (
     LeftAlone,
-    find_noise,
     keep_promised,
+    taken_by_class,
     taken_by_placements,
-    taken_by_status,
     without_old_windows,
 )
 from dueby_operator.control.calendar.unused import find_unused
@@ -89,8 +90,6 @@ class _Planning:
         self._turns = Turns(self._stacks, (), {})
         self._handing_over: Mapping[JobKey, Sequence[str]] = {}
         """Workers that stop now so that Hard jobs with earlier deadlines get their devices."""
-        self._noise: frozenset[JobKey] = frozenset()
-        """Jobs that keep their windows until the next pass."""
 
     def plan(self) -> None:
         """Plan them."""
@@ -151,37 +150,34 @@ class _Planning:
 
     def _open(self) -> None:
         """Count what there is, and what is free beside the workers that run."""
-        try:
-            self._count(*self._open_entries(), *self._left_alone())
-        except Exception:  # one of them is the reason: alone it shows which
-            self._promised = {}
-            for entry in self._open_entries():
-                self._guarded(entry.key, self._count, entry)
-            self._count(*self._open_entries())
+        jobs: list[Entry | LeftAlone] = [*self._open_entries(), *self._left_alone()]
+        self._stacks = count_devices(self.shared.devices, jobs, blame=self._leave_out)
         self._idle = self._stacks.idle_now()
         for entry in self._open_entries():
             self._guarded(entry.key, self._hold, entry)
         grace_us = self.shared.devices.worker_grace_s * MICROS_PER_SECOND
         beside_workers = open_ledger(self._stacks, self._holds, leave_us=grace_us + CHANGE_US)
         self._ledger = keep_promised(beside_workers, self._left_alone(), self._stacks)
-        hard, soft = (self._reserved_for(kind) for kind in _PROMISED)
+        hard, soft = (taken_by_class(self._open_entries(), kind, self._stacks) for kind in _PROMISED)
         self._beside = {"Hard": self._ledger.take(hard), "Soft": self._ledger.take([*hard, *soft])}
 
-    def _reserved_for(self, kind: DeadlineClass) -> list[tuple[str, Taken]]:
-        found = [entry for entry in self._open_entries() if entry.deadline_class == kind and entry.windows]
-        return [taken for entry in found for taken in taken_by_status(entry, self._stacks)]
-
-    def _count(self, *jobs: Entry | LeftAlone) -> None:
-        self._stacks = self.shared.devices.stacks([job.claimant for job in jobs])
+    def _leave_out(self, job: Entry | LeftAlone, error: Exception) -> None:
+        if isinstance(job, Entry):
+            self._blame(job.key, error)
+        else:
+            del self._promised[job.key]
 
     def _left_alone(self) -> list[LeftAlone]:
-        """Return the jobs about which nothing is decided, and to which something is promised."""
-        decided = {key for key in self._given if not isinstance(self.done.get(key), Fault)}
+        """Return the jobs of which no windows are decided on, and to which something is promised."""
+        decided = {entry.key for entry in self._open_entries() if entry.has_profiles}
         return [job for key, job in self._promised.items() if key not in decided]
+
+    def _may_have_more(self, entry: Entry) -> bool:
+        return entry.has_profiles and bool(self._stacks.of(entry.key))
 
     def _hold(self, entry: Entry) -> None:
         """Find what the job's workers have, and what is reserved for it."""
-        if entry.windows and self._stacks.of(entry.key):
+        if entry.windows and self._may_have_more(entry):
             reserved = self._usable_of(entry).reserved()
             entry = replace(entry, model=replace(entry.model, reserved=reserved))
             self._entries[entry.key] = entry
@@ -221,14 +217,18 @@ class _Planning:
         wanted: dict[JobKey, CalendarJob] = {}
         for entry in self._open_entries():
             self._guarded(entry.key, self._ask_for_place, entry, wanted)
-        found = place_all(wanted, self._ledger, running=self._running_jobs, blame=self._blame)
+        found, noise = place_beside_noise(
+            wanted, self._entries, self._ledger, running=self._running_jobs, blame=self._blame
+        )
         self._handing_over = found.handing_over
-        self._noise = find_noise(self._entries, {key: placement for key, (placement, _) in found.placed.items()})
+        for key in noise:
+            self._work[key] = self._entries[key].model, keep_windows(self._entries[key])
+        self._ledger = keep_promised(self._ledger, [self._entries[key] for key in noise], self._stacks)
         return found.placed
 
     def _ask_for_place(self, entry: Entry, wanted: dict[JobKey, CalendarJob]) -> None:
         model = entry.model
-        if model.is_complete or model.must_stop or model.limit == 0 or not self._stacks.of(entry.key):
+        if model.is_complete or model.must_stop or model.limit == 0 or not self._may_have_more(entry):
             return
         if model.alive and entry.deadline_class in _YIELDING:  # it has what is idle, and takes it as it comes
             return
@@ -240,7 +240,7 @@ class _Planning:
 
     def _running_jobs(self) -> Mapping[JobKey, RunningJob]:
         """Return the Hard jobs that run and have something left to do."""
-        entries = [e for e in self._running("Hard") if e.model.images_left and self._stacks.of(e.key)]
+        entries = [e for e in self._running("Hard") if e.model.images_left and self._may_have_more(e)]
         return {entry.key: self._running_job(entry) for entry in entries}
 
     def _running_job(self, entry: Entry) -> RunningJob:
@@ -261,9 +261,6 @@ class _Planning:
 
     def _decide_one(self, entry: Entry, placed: Placed) -> None:
         placement, calendar = placed[entry.key]
-        if entry.key in self._noise:
-            self._work[entry.key] = entry.model, keep_windows(entry)
-            return
         if work := self._turns.queue_up(self._usable_of(entry), placement):
             self._work[entry.key] = entry.model, work
             return
@@ -292,6 +289,8 @@ class _Planning:
             outcome = wait_for_devices(given, entry.model)
         else:
             outcome = plan(given, entry.model, decide_workers(entry.model))
-        after = without_old_windows(given.after(outcome), self._work[entry.key][1] if entry.key in self._work else None)
+        after = given.after(outcome)
+        if entry.has_profiles:
+            after = without_old_windows(after, self._work[entry.key][1] if entry.key in self._work else None)
         self.shared = after.shared
         self.done[entry.key] = after

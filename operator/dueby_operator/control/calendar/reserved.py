@@ -19,7 +19,6 @@ from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.jobs import StoredWindow
 from dueby_planner.calendar.pool import CLASSES
 from dueby_planner.calendar.quotas import charged
-from dueby_planner.calendar.reservation import begins_us
 
 _PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
 
@@ -50,11 +49,13 @@ def left_alone(job: JobSnapshot, *, now_us: int) -> LeftAlone | None:
     if isinstance(job.manifest, Invalid) or plan is None or job.is_deleting or is_done_with(job):
         return None
     spec, windows = job.manifest.spec, plan.windows
-    is_forbidden = now_us < job.memory.refused_until_us and not job.workers
-    # Beyond its deadline nothing is promised to a job, however long it is forbidden.
-    if is_forbidden and spec.deadline_class == "Hard" and now_us < spec.deadline_us(accepted_us=job.accepted_us):
+    # Beyond its deadline nothing is promised to a job, however long it is left alone.
+    is_promised = spec.deadline_class in _PROMISED and now_us < spec.deadline_us(accepted_us=job.accepted_us)
+    if spec.suspend or not is_promised:
+        return None
+    if spec.deadline_class == "Hard" and now_us < job.memory.refused_until_us and not job.workers:
         windows = (*windows, *_not_begun(plan, now_us=now_us))
-    if spec.deadline_class not in _PROMISED or spec.suspend or not windows:
+    if not windows:
         return None
     classes = tuple(sorted({window.device_class for window in windows}))
     return LeftAlone(
@@ -82,7 +83,7 @@ def _not_begun(plan: PlanStatus, *, now_us: int) -> list[WindowStatus]:
     ]
 
 
-def keep_promised(ledger: Ledger, jobs: Sequence[LeftAlone], stacks: Stacks) -> Ledger:
+def keep_promised(ledger: Ledger, jobs: Sequence[LeftAlone | Entry], stacks: Stacks) -> Ledger:
     """Return what is free beside what was promised to these jobs. Soft jobs' is not kept from Hard ones."""
     for kind in _PROMISED:
         taken = [each for job in jobs if job.deadline_class == kind for each in _promised_to(job, stacks)]
@@ -90,7 +91,7 @@ def keep_promised(ledger: Ledger, jobs: Sequence[LeftAlone], stacks: Stacks) -> 
     return ledger
 
 
-def _promised_to(job: LeftAlone, stacks: Stacks) -> list[tuple[str, Taken]]:
+def _promised_to(job: LeftAlone | Entry, stacks: Stacks) -> list[tuple[str, Taken]]:
     try:
         return list(taken_by_status(job, stacks))
     except Exception:  # that may be why it is left alone, and the others don't suffer for it
@@ -98,15 +99,21 @@ def _promised_to(job: LeftAlone, stacks: Stacks) -> list[tuple[str, Taken]]:
 
 
 def taken_by_status(entry: Entry | LeftAlone, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
-    """Yield what is reserved for a job of each stack and each quota, as its status says."""
+    """Yield what is still reserved for a job of each stack and each quota, as its status says."""
     there = {stack.name: stack for stack in stacks.all}
-    for window in entry.stored(stacks):
-        left, times = window.count, (max(0, window.from_us), max(1, window.to_us))
+    for window in (window for window in entry.stored(stacks) if window.to_us > 0):
+        left, times = window.count, (max(0, window.from_us), window.to_us)
         for name in window.devices:
             count = min(left, there[name].devices) if there[name].is_there(*times) else 0
             left -= count
             if count:
                 yield from charged(name, Taken(*times, count), stacks.costs(entry.key))
+
+
+def taken_by_class(entries: Iterable[Entry], kind: DeadlineClass, stacks: Stacks) -> list[tuple[str, Taken]]:
+    """Return what is still reserved for the jobs of a deadline class, as their statuses say."""
+    found = [entry for entry in entries if entry.deadline_class == kind and entry.windows]
+    return [taken for entry in found for taken in taken_by_status(entry, stacks)]
 
 
 def taken_by_placements(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:
@@ -132,28 +139,3 @@ def without_old_windows(after: PolicyInput, work: WorkDecision | None) -> Policy
         if work.waits_for_windows:
             return after
     return replace(after, status=after.status.replace(plan=plan.replace(windows=())))
-
-
-def find_noise(entries: Mapping[JobKey, Entry], placements: Mapping[JobKey, Placement]) -> frozenset[JobKey]:
-    """Return the jobs whose windows no longer do by this reading alone: they keep them until the next one.
-
-    Where a job gets a new place for another reason, the others that were placed anew move with it: they fit together
-    only as they are now.
-    """
-    anew = {key: placement for key, placement in placements.items() if _is_anew(placement)}
-    noise = {key for key, placement in anew.items() if _may_be_noise(entries[key], placement)}
-    if any(anew[key].reservation for key in anew.keys() - noise):
-        return frozenset(key for key in noise if not anew[key].reservation)
-    return frozenset(noise)
-
-
-def _is_anew(placement: Placement) -> bool:
-    return placement.job.deadline_class in _PROMISED and not placement.kept
-
-
-def _may_be_noise(entry: Entry, placement: Placement) -> bool:
-    """Return whether nothing has happened to a job that has other windows, or none, and isn't to begin now."""
-    memory = entry.given.memory
-    begins_now = bool(placement.reservation) and begins_us(placement.reservation) <= 0
-    is_known = memory.generation is not None and not memory.waited_for_windows
-    return bool(entry.windows) and not begins_now and entry.model.news is None and is_known

@@ -68,15 +68,16 @@ class Due:
 def due(placement: Placement, room: Room, *, least_us: Callable[[Window], int]) -> list[Due]:
     """Return what can be started now of the windows that have begun; nothing while it is worth to wait for the rest.
 
-    A window that begins soon has begun if its device is idle until then. One that is shorter than `least_us` is not
-    worth a start.
+    A window that begins soon has begun if its device is idle until then. One that is shorter than `least_us`, or in
+    which nothing can be done any more, is not worth a start.
     """
     left = Counter(room.idle)
     found: list[Due] = []
     wanted, waited_us = 0, 0
     for number, lane in enumerate(placement.reservation):
         first, name = lane.windows[0], lane.device_class
-        if first.from_us > EARLY_US or first.to_us - max(0, first.from_us) < least_us(first):
+        is_worth_it = first.images > 0 and first.to_us - max(0, first.from_us) >= least_us(first)
+        if first.from_us > EARLY_US or not is_worth_it:
             continue
         count = min(lane.count, max(0, left[name]))
         # What is kept for nobody leaves alone what others wait to begin on.

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dueby_api.conditions import Reason
+from dueby_api.status import JobStatus
 from dueby_operator.control.chain import Outcome, PolicyInput
+from dueby_operator.control.conditions import without_reasons
 from dueby_operator.control.work.changes import change_workers
 from dueby_operator.control.work.decision import Start, WorkDecision
 from dueby_operator.control.work.moved_deadline import judge_again
@@ -56,10 +58,15 @@ def wait_for_devices(given: PolicyInput, model: JobModel) -> Outcome:
     # Profiles may be of classes that the job doesn't name.
     named = [name for name in sorted(model.counts) if name in (model.spec.gpus.classes or model.counts)]
     conditions = (diagnose_admission(given.job), _waiting(given, named))
-    plan = given.status.plan
+    return Outcome(conditions=conditions, status=give_up_windows(given.status), ends=True)
+
+
+def give_up_windows(status: JobStatus) -> JobStatus:
+    """Return the status of a job for which nothing is reserved any more."""
+    plan = status.plan
     # A plan that was started keeps its grid and the number of its revision.
     kept = plan.replace(windows=()) if plan and plan.revision else None
-    return Outcome(conditions=conditions, status=given.status.replace(plan=kept), ends=True)
+    return without_reasons(status, Reason.RESERVED).replace(plan=kept)
 
 
 def _waiting(given: PolicyInput, classes: Sequence[str]) -> NewCondition:

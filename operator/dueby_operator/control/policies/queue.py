@@ -2,11 +2,13 @@
 
 no queueName, or the queue is there     nothing
 it has workers, or every part is there  nothing: it waits for no quota
-otherwise                               Admitted False, QueueNotFound; the job waits until somebody makes it
+otherwise                               Admitted False, QueueNotFound; the job waits until somebody makes it, and what
+                                        is reserved is left to others
 """
 
 from dueby_api.conditions import Reason
 from dueby_operator.control.chain import Outcome, PolicyInput
+from dueby_operator.control.policies.plan import give_up_windows
 from dueby_operator.model.conditions import NewCondition
 
 
@@ -19,4 +21,5 @@ def queue(given: PolicyInput) -> Outcome:
         f"There is no LocalQueue {name} in the namespace {namespace}, or no Kueue. Create the queue, or leave "
         "spec.queueName out."
     )
-    return Outcome(conditions=(NewCondition(reason=Reason.QUEUE_NOT_FOUND, message=message),), ends=True)
+    missing = NewCondition(reason=Reason.QUEUE_NOT_FOUND, message=message)
+    return Outcome(conditions=(missing,), status=give_up_windows(given.status), ends=True)

@@ -57,6 +57,15 @@ def test_a_worker_is_there_until_it_ends_and_gives_way_to_the_classes_above_its_
         )
 
 
+def test_devices_of_workers_that_nobody_sees_are_kept_for_whom_they_were_promised_and_given_to_nobody_else() -> None:
+    unseen = replace(stack(idle=1), worked_on=3)
+    ledger = open_ledger(Stacks(all=(unseen,)), [hold()])
+    for kind in CLASSES:
+        assert max(step.free for step in ledger.free[kind]["a"]) == 2
+        assert ledger.expected[kind]["a"][-1].free == 4
+        assert ledger.expected[kind]["a"][0] == Step(0, 1, 1)
+
+
 def test_a_worker_on_its_way_has_a_device_that_counts_as_idle_yet() -> None:
     ledger = open_ledger(Stacks(all=(stack(idle=4),)), [replace(hold(), is_on_its_way=True)])
     assert steps(ledger, "BestEffort") == [(0, 3), (103, 4)]

@@ -230,6 +230,23 @@ def test_one_job_alone_has_the_same_number_of_devices_in_every_class(deadline_cl
     assert cluster.status("job").plan.gpus == len(cluster.jobs["job"].alive) == 4
 
 
+def test_a_job_that_goes_on_after_it_was_suspended_takes_nothing_back_that_was_promised_meanwhile() -> None:
+    cluster = SharedCluster({"n": 1})
+    cluster.add("first", images=160 * 60, deadline_s=100)
+    cluster.run(3)
+    cluster.add("suspended", images=160 * 60, deadline_s=160)
+    cluster.run(3)
+    cluster.edit("suspended", suspend=True)
+    cluster.run(3)
+    cluster.add("promised", images=160 * 60, deadline_s=170)
+    cluster.run(3)
+    before = cluster.status("promised").plan.windows
+    cluster.edit("suspended", suspend=False)
+    cluster.run(5)
+    assert cluster.said("promised", "Feasible")[0] == "Reserved"
+    assert cluster.status("promised").plan.windows == before
+
+
 def test_nothing_flaps_while_nothing_happens() -> None:
     cluster = SharedCluster({"a": 4})
     cluster.add("first", images=30_000, deadline_s=60)

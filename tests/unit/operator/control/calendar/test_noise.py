@@ -1,0 +1,44 @@
+"""A single slow reading moves no job, whoever else waits for a place in the same pass."""
+
+import pytest
+
+from support.shared_cluster import SharedCluster
+
+
+def promised() -> SharedCluster:
+    """A device on which one Hard job runs, and that is promised to another one after it."""
+    cluster = SharedCluster({"n": 1})
+    cluster.add("first", images=160 * 60, deadline_s=100)
+    cluster.run(3)
+    cluster.add("promised", images=160 * 80, deadline_s=160)
+    cluster.run(10)
+    assert cluster.said("promised", "Feasible")[0] == "Reserved"
+    return cluster
+
+
+def test_a_new_job_does_not_get_what_was_promised_to_another_by_one_reading() -> None:
+    cluster = promised()
+    cluster.run(10)
+    before = cluster.status("promised").plan.windows
+    cluster.jobs["first"].workers[0].speed = 0.7
+    cluster.add("new", images=160 * 60, deadline_s=177)
+    cluster.decide()
+    cluster.jobs["first"].workers[0].speed = 1.0
+    assert cluster.status("promised").plan.windows == before
+    assert cluster.status("new").phase == "Queued"
+    cluster.run(3)
+    assert cluster.status("promised").plan.windows == before
+    assert cluster.said("new", "Feasible")[0] == "PromisedToOthers"
+    cluster.run(300, until=lambda: all(job.is_over for job in cluster.jobs.values()))
+    assert cluster.ended_s("promised") <= 163
+
+
+@pytest.mark.parametrize("passes", [10, 11])
+def test_a_late_job_that_waits_does_not_make_a_reading_count_at_once(passes: int) -> None:
+    cluster = promised()
+    cluster.add("late", images=160 * 100, deadline_s=30, deadline_class="Soft")
+    cluster.run(passes)
+    before = cluster.status("promised").plan.windows
+    cluster.jobs["first"].workers[0].speed = 0.7
+    cluster.decide()
+    assert cluster.status("promised").plan.windows == before
