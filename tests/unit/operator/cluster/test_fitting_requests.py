@@ -28,7 +28,7 @@ NODES = [
     with_room("theirs", cpu=128, gib=1024, taints=[validate(Taint, TAINT)]),
     with_room("of-pool-a", cpu=96, gib=8, labels={"pool": "a"}),
 ]
-CASES = {
+CASES: dict[str, tuple[int, int, dict[str, Any], bool]] = {
     "what fits an empty node, however full that is": (64, 16, {}, True),
     "what fits another": (8, 256, {}, True),
     "of no node both": (64, 256, {}, False),

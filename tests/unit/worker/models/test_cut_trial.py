@@ -31,7 +31,8 @@ class Small(nn.Module):
         return self.answer(x)
 
     def answer(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.pool(self.body(x).relu()).flatten(1))
+        scores: torch.Tensor = self.head(self.pool(self.body(x).relu()).flatten(1))
+        return scores
 
 
 class AskingForTensors(Small):
@@ -130,12 +131,14 @@ def answering(answer: Callable[[Small, torch.Tensor], torch.Tensor]) -> nn.Modul
 
 
 def pooled(net: Small, x: torch.Tensor) -> torch.Tensor:
-    return net.pool(net.body(x).relu()).flatten(1)
+    values: torch.Tensor = net.pool(net.body(x).relu()).flatten(1)
+    return values
 
 
 def in_16_bits(net: Small, x: torch.Tensor) -> torch.Tensor:
     with torch.autocast("cpu", torch.bfloat16):
-        return net.head(pooled(net, x))
+        scores: torch.Tensor = net.head(pooled(net, x))
+    return scores
 
 
 @pytest.mark.parametrize(
@@ -160,7 +163,8 @@ def test_what_the_trial_raises_becomes_a_sentence() -> None:
     def answer(net: Small, x: torch.Tensor) -> torch.Tensor:
         if x.min() < 0:
             raise LookupError("no negative images\nplease")
-        return net.head(pooled(net, x))
+        scores: torch.Tensor = net.head(pooled(net, x))
+        return scores
 
     sentence = "head, the network's last layer, can't be left out: no negative images; name a layer"
     assert refusal(answering(answer), None) == f"is missing, and {sentence}"
