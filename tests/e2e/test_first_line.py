@@ -46,6 +46,8 @@ def test_a_source_that_cannot_be_read_fails_the_job_with_its_reason(cluster: Clu
 
 def test_a_hard_deadline_out_of_reach_is_refused_with_what_would_do(cluster: Cluster) -> None:
     share_photos(cluster, "hard", 1)
+    # Beside a pod that is just leaving, fewer images are no advice.
+    cluster.wait(lambda: not at_work(cluster), "the pods of the jobs before it are done")
     asked = {"images": 10**7, "source": {"synthetic": {}}, "deadline": "2m", "deadlineClass": "Hard"}
     cluster.apply(job(cluster, "hard", **asked))
     document = cluster.wait_for_phase("hard", "Failed")
@@ -53,6 +55,12 @@ def test_a_hard_deadline_out_of_reach_is_refused_with_what_would_do(cluster: Clu
     assert "move the deadline to" in condition(document, "Feasible")["message"]
     assert document["status"]["alternatives"]["largestImages"] < 10**7
     assert not cluster.items("jobs", "dueby.dev/job=hard")  # nor an index step: nothing is to be listed
+
+
+def at_work(cluster: Cluster) -> list[str]:
+    """The names of the pods that have a node and have not ended."""
+    pods = cluster.items("pods", "dueby.dev/job")
+    return [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] in ("Pending", "Running")]
 
 
 def test_a_suspended_job_gives_its_devices_back_and_goes_on_where_it_was(cluster: Cluster) -> None:
