@@ -44,7 +44,7 @@ def test_an_edit_that_makes_room_is_a_waiting_jobs_chance(cluster: Cluster) -> N
         assert indices_of(rows) == list(range(4000))
         running = cluster.get("infj", "large")["status"]
         assert running["phase"] == "Running"
-        # Killed after it has written the decision down, and before it has carried it out, the operator decides once more.
+        # Killed after it has written a decision down, and before it has carried it out, the operator decides once more.
         assert {(each["reason"], each["from"], each["to"]) for each in running["replans"]} == {("Edited", 2, 1)}
         cluster.kubectl("delete", "infj", "large", "waiting")
 

@@ -9,7 +9,7 @@ from dueby_planner.answer import alternatives_sentence, device_word, limit_words
 from dueby_planner.calendar.advice import Advice
 from dueby_planner.calendar.calendar import Calendar, Placement
 from dueby_planner.calendar.cut import Cut
-from dueby_planner.calendar.free_devices import least_free
+from dueby_planner.calendar.free_devices import FreeDevices, least_free
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.place import usable
 from dueby_planner.calendar.reservation import (
@@ -75,8 +75,14 @@ def has_idle_devices(calendar: Calendar, job: CalendarJob) -> bool:
     return (
         not job.quotas
         and not any(found.reservation for found in others)
-        and all(least_free(table.get(name, ()), 0, NEVER_US) >= count for name, count in wanted.items())
+        and all(_is_idle(table.get(name, ()), count) for name, count in wanted.items() if count)
     )
+
+
+def _is_idle(free: FreeDevices, count: int) -> bool:
+    """Return whether none of so many devices is taken that comes free later: what is taken for good is no job's."""
+    most = max((step.free for step in free), default=0)
+    return 0 < min(count, most) <= least_free(free, 0, NEVER_US)
 
 
 def _planned_job(found: Placement) -> PlannedJob:

@@ -47,6 +47,16 @@ def test_a_job_that_is_too_large_for_idle_devices_is_told_all_that_helps() -> No
     assert cluster.status("large").alternatives.largest_images == 5529
 
 
+def test_beside_pods_that_are_no_jobs_a_job_is_told_all_that_helps_too() -> None:
+    cluster = SharedCluster({"n": 2})
+    theirs = cluster.nodes["n"]
+    cluster.nodes["n"] = replace(theirs, free={**theirs.free, "cpu": 1.0})
+    cluster.add("large", images=160 * 6000, deadline_s=40)
+    cluster.decide()
+    assert "Do one of: move the deadline to" in cluster.said("large", "Feasible")[1]
+    assert cluster.status("large").alternatives.largest_images
+
+
 @pytest.mark.parametrize(
     ("gpus", "ways"),
     [
