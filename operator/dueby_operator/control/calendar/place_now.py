@@ -196,15 +196,14 @@ def _reserve(entry: Entry, placement: Placement, room: Room) -> WorkDecision:
 def _unplaced(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecision:
     """Return that a job is refused, or what it waits for."""
     entry, model = usable.entry, usable.entry.model
-    waits = _wait(usable, placement, calendar)
     if entry.goes_on or placement.action != "Refuse":
-        return waits
+        return _wait(usable, placement, calendar)
     if placement.job.problem.fewest() is not None:
         return WorkDecision(action=_refuse_beside_others(usable, placement, calendar), lag=model.lag)
     alone = decide_workers(entry.with_more(usable.devices))
     # What a quota leaves no room for can be had once there is more room.
     if not isinstance(alone.action, Refuse) or entry.given.shared.devices.has_quota(entry.given.job.namespace):
-        return waits
+        return _wait(usable, placement, calendar)
     if has_idle_devices(calendar, placement.job):
         return alone
     refuse = _refuse_beside_others(usable, placement, calendar)

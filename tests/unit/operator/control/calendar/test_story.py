@@ -131,12 +131,18 @@ def test_an_operator_that_starts_anew_finds_the_same_calendar() -> None:
     assert cluster.status("second").plan.windows == before
 
 
-def test_a_hard_job_that_fits_beside_no_promise_is_refused_with_the_cut() -> None:
+def with_one_refused() -> SharedCluster:
+    """Two Hard jobs, of which the second fits beside no promise."""
     cluster = SharedCluster({"a": 4})
     cluster.add("first", images=30_000, deadline_s=60)
     cluster.decide()
     cluster.add("second", images=30_000, deadline_s=70)
     cluster.decide()
+    return cluster
+
+
+def test_a_hard_job_that_fits_beside_no_promise_is_refused_with_the_cut() -> None:
+    cluster = with_one_refused()
     reason, message = cluster.said("second", "Failed")
     assert reason == "Infeasible"
     assert "second and first need at least" in message
@@ -146,11 +152,7 @@ def test_a_hard_job_that_fits_beside_no_promise_is_refused_with_the_cut() -> Non
 
 
 def test_a_job_that_was_refused_is_tried_again_once_it_is_edited() -> None:
-    cluster = SharedCluster({"a": 4})
-    cluster.add("first", images=30_000, deadline_s=60)
-    cluster.decide()
-    cluster.add("second", images=30_000, deadline_s=70)
-    cluster.decide()
+    cluster = with_one_refused()
     _, refused = cluster.said("second", "Failed")
     cluster.edit("second", deadline="80s")
     cluster.run(2)
