@@ -27,7 +27,7 @@ _OF_NAMESPACE = (8, 7, 6, 5, 4, 3, 2)
 _SIMILAR = 0.25
 # In how many doublings an amount may lie below the largest one that is asked for. Smaller ones are as good as nothing.
 _DOUBLINGS = 20
-_Wish = tuple[JobKey, str]
+Wish = tuple[JobKey, str]
 """A job and a device class."""
 _Asked = Mapping[str, float]
 _Amounts = tuple[tuple[str, float], ...]
@@ -35,13 +35,13 @@ _Amounts = tuple[tuple[str, float], ...]
 _Places = tuple[float, ...]
 
 
-def merge_requests(wishes: Mapping[_Wish, _Asked], together: Iterable[Collection[str]] = ()) -> Mapping[_Wish, _Asked]:
+def merge_requests(wishes: Mapping[Wish, _Asked], together: Iterable[Collection[str]] = ()) -> Mapping[Wish, _Asked]:
     """Return what each job's worker on each class is counted as: what it asks for, or more where there are too many.
 
     `together` are the classes in groups that are on the same nodes, each in one at most. The others are one more group.
     """
     group_of = {name: number for number, group in enumerate(together) for name in group}
-    by_group: dict[int | None, dict[str, dict[_Wish, _Amounts]]] = defaultdict(lambda: defaultdict(dict))
+    by_group: dict[int | None, dict[str, dict[Wish, _Amounts]]] = defaultdict(lambda: defaultdict(dict))
     for wish, asked in wishes.items():
         by_group[group_of.get(wish[1])][wish[1]][wish] = tuple(asked.items())
     merged = {
@@ -53,7 +53,7 @@ def merge_requests(wishes: Mapping[_Wish, _Asked], together: Iterable[Collection
     return {wish: merged[wish] for wish in wishes}
 
 
-def _merge_group(classes: list[dict[_Wish, _Amounts]]) -> Iterable[Mapping[_Wish, _Amounts]]:
+def _merge_group(classes: list[dict[Wish, _Amounts]]) -> Iterable[Mapping[Wish, _Amounts]]:
     """Return the requests of each class on the same nodes, at most MAX_REQUESTS of them, or MIN_OF_CLASS of each."""
     counts = [len(set(wishes.values())) for wishes in classes]
     parts = range(MAX_REQUESTS, MIN_OF_CLASS, -1)
@@ -61,14 +61,14 @@ def _merge_group(classes: list[dict[_Wish, _Amounts]]) -> Iterable[Mapping[_Wish
     return [_merge_class(wishes, most) for wishes in classes]
 
 
-def _merge_class(wishes: Mapping[_Wish, _Amounts], most: int) -> Mapping[_Wish, _Amounts]:
+def _merge_class(wishes: Mapping[Wish, _Amounts], most: int) -> Mapping[Wish, _Amounts]:
     """Return the requests of one class, at most so many: those of each namespace merged, and at last those of all."""
     if len(set(wishes.values())) <= most:
         return wishes
-    by_namespace: dict[str, dict[_Wish, _Amounts]] = defaultdict(dict)
+    by_namespace: dict[str, dict[Wish, _Amounts]] = defaultdict(dict)
     for wish, asked in wishes.items():
         by_namespace[wish[0][0]][wish] = asked
-    found: dict[_Wish, _Amounts] = {}
+    found: dict[Wish, _Amounts] = {}
     for of_namespace in _OF_NAMESPACE:
         found = {
             wish: amounts
@@ -80,7 +80,7 @@ def _merge_class(wishes: Mapping[_Wish, _Amounts], most: int) -> Mapping[_Wish, 
     return _at_most(found, most)
 
 
-def _at_most(wishes: Mapping[_Wish, _Amounts], most: int) -> Mapping[_Wish, _Amounts]:
+def _at_most(wishes: Mapping[Wish, _Amounts], most: int) -> Mapping[Wish, _Amounts]:
     """Return these requests if they are no more than so many; otherwise merged ones."""
     requests = set(wishes.values())
     if len(requests) <= most:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from dueby_operator.cluster.absences import from_now
 from dueby_operator.cluster.fitting_requests import LargestRooms, classes_together
-from dueby_operator.cluster.merged_requests import merge_requests
+from dueby_operator.cluster.merged_requests import Wish, merge_requests
 from dueby_operator.cluster.nodes import DeviceKind, Node, has_slices, is_open, workers_within
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
 from dueby_operator.model.job_snapshot import JobKey
@@ -26,8 +26,6 @@ PER_NODE = ("cpu", "memory", "pods")
 _Key = tuple[str, frozenset[JobKey], tuple[Absence, ...]]
 """Device class, the jobs that may use the devices, and when the devices are away."""
 _Asked = Mapping[str, float]
-_Wish = tuple[JobKey, str]
-"""A job and a device class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +112,7 @@ def find_stacks(
 
 def _all_words(nodes: Sequence[Node], claimants: Iterable[Claimant], settings: OperatorSettings) -> list[_Words]:
     """Return what is asked for that fits a node, each with the jobs that do."""
-    found: dict[_Wish, _Words] = {}
+    found: dict[Wish, _Words] = {}
     rooms = LargestRooms(nodes, PER_NODE)
     for claimant in claimants:
         tolerations, selector = tolerations_of(claimant.spec), claimant.spec.worker.node_selector or {}

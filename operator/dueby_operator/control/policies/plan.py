@@ -17,7 +17,7 @@ from dueby_api.conditions import Reason
 from dueby_api.status import JobStatus
 from dueby_operator.control.chain import Outcome, PolicyInput
 from dueby_operator.control.conditions import without_reasons
-from dueby_operator.control.work.changes import change_workers
+from dueby_operator.control.work.changes import change_workers, without_windows
 from dueby_operator.control.work.decision import Start, WorkDecision
 from dueby_operator.control.work.moved_deadline import judge_again
 from dueby_operator.control.work.progress_status import progress_status, track_conditions
@@ -63,10 +63,7 @@ def wait_for_devices(given: PolicyInput, model: JobModel) -> Outcome:
 
 def give_up_windows(status: JobStatus) -> JobStatus:
     """Return the status of a job for which nothing is reserved any more."""
-    plan = status.plan
-    # A plan that was started keeps its grid and the number of its revision.
-    kept = plan.replace(windows=()) if plan and plan.revision else None
-    return without_reasons(status, Reason.RESERVED).replace(plan=kept)
+    return without_windows(without_reasons(status, Reason.RESERVED))
 
 
 def _waiting(given: PolicyInput, classes: Sequence[str]) -> NewCondition:

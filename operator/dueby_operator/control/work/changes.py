@@ -112,10 +112,14 @@ def _reserve(given: PolicyInput, model: JobModel, reserve: Reserve) -> Outcome:
 
 
 def _hold(given: PolicyInput, model: JobModel, hold: Hold) -> Outcome:
-    plan = given.status.plan
-    kept = plan.replace(windows=()) if plan and plan.revision else None
     waiting = NewCondition(reason=Reason.WAITING, message=_while_waiting(given, hold.message))
-    return Outcome(conditions=() if model.alive else (waiting,), status=given.status.replace(plan=kept))
+    return Outcome(conditions=() if model.alive else (waiting,), status=without_windows(given.status))
+
+
+def without_windows(status: JobStatus) -> JobStatus:
+    """Return the status with nothing reserved. A plan that was started keeps its grid and its revision."""
+    plan = status.plan
+    return status.replace(plan=plan.replace(windows=()) if plan and plan.revision else None)
 
 
 def _while_waiting(given: PolicyInput, message: str) -> str:
