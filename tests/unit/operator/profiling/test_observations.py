@@ -120,6 +120,12 @@ def test_it_is_written_once_and_with_the_rows_of_jobs_before() -> None:
     assert [row.job for row in rows(observed(other, *first))] == ["u-1", "u-2"]
 
 
+@pytest.mark.parametrize("step_us", [1, STEP_US * 1000], ids=["next to no time", "a thousand times as long"])
+def test_what_a_worker_cannot_mean_still_makes_a_profile_that_can_be_written(step_us: int) -> None:
+    (found,) = observed(over(FINE | {"batches": 21, "stepMicrosMean": step_us, "modelMicrosMean": step_us}))
+    assert parse_profile(found.document()) == found
+
+
 def test_the_profile_keeps_its_status() -> None:
     status = ProfileStatus(images_per_second=160)
     (found,) = observed(over(FINE), managed().replace(status=status))
