@@ -75,11 +75,8 @@ def profiles_of(spec: ProfileSpec, *, node: Node | None, profiles: Sequence[GPUP
     class that has a profile under another name keeps that one.
     """
     subject = node_subject(spec)
-    if node is None:  # nothing will be kept up by it
-        found = None if node_of(spec.device_class) else class_profile(subject, [], before=spec)
-        alike = [profile for profile in profiles if node_subject(profile.spec) == subject]
-        is_taken = found is None or any(p.name != found.name or p.spec.device.node for p in alike)
-        return [] if found is None or is_taken else [found]
+    if node is None:
+        return _of_lost_node(subject, spec, [known for known in profiles if node_subject(known.spec) == subject])
     device = spec.device.replace(node=node.name)
     own = managed_profile(
         profile_name(subject, node.name), spec.replace(device_class=subject.device_class, device=device), node=node
@@ -90,6 +87,23 @@ def profiles_of(spec: ProfileSpec, *, node: Node | None, profiles: Sequence[GPUP
     kept = keep_profiles([*others, own])
     made = [p for p in kept.profiles if node_subject(p.spec) == subject and not p.spec.device.node and is_managed(p)]
     return [own, *made]
+
+
+def _of_lost_node(subject: Subject, spec: ProfileSpec, alike: Sequence[GPUProfile]) -> list[GPUProfile]:
+    """Return the class's profile, of a measurement whose node is gone; nothing if the class has one that is as new.
+
+    What was measured is seen in every pass for as long as its Job is kept.
+    """
+    name = profile_name(subject)
+    is_taken = any(known.name != name or known.spec.device.node for known in alike)
+    if node_of(spec.device_class) or is_taken:
+        return []
+    before = next(iter(alike), None)
+    if before and measured_s(before.spec) >= measured_s(spec):
+        return []
+    kept = spec.replace(observed=keep_valid_rows(before.spec, spec) if before else spec.observed)
+    found = class_profile(subject, [], before=kept)
+    return [_in_place_of(before, found)] if found else []
 
 
 def class_profile(
