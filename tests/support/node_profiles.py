@@ -50,6 +50,8 @@ class Site:
     now_us: int = to_micros(NIGHT + timedelta(days=2))
     generation: int = 1
     """Of every profile."""
+    mirror: str = ""
+    """What the cluster puts before the name of every image, as it makes pods."""
 
     @property
     def settings(self) -> OperatorSettings:
@@ -107,7 +109,9 @@ class Site:
             self.batch[name] = job_now(parse(CronJob, cron), name, reason="")
             self.batch[name]["metadata"]["uid"] = f"uid-of-{name}"
             del self.batch[name]["metadata"]["annotations"][names.REASON]
-        self.pods.append(ended(self.batch[name], spec, node=node, **changes))
+        pod = ended(self.batch[name], spec, node=node, **changes)
+        containers = [{**each, "image": f"{self.mirror}{each['image']}"} for each in pod["spec"]["containers"]]
+        self.pods.append({**pod, "spec": {**pod["spec"], "containers": containers}})
 
     def end(self, job: str) -> None:
         """The Job is complete."""

@@ -43,7 +43,8 @@ def decide_upkeep(
     """Return what is to be written: profiles and their conditions, CronJobs, and Jobs out of turn."""
     stored = store(measurements_in(snapshot.pods, snapshot.jobs, nodes), profiles)
     new = {profile.name: profile for profile in stored}
-    current = [new.get(profile.name, profile) for profile in profiles]
+    # What was known of a profile is known of the one that takes its place.
+    current = [new.get(profile.name, profile).replace(status=profile.status) for profile in profiles]
     following = follow_nodes(
         nodes.values(), jobs, snapshot.settings, snapshot.profiler, profiles=current, existing=snapshot.cron_jobs
     )

@@ -63,17 +63,33 @@ def test_a_drift_is_tried_once_and_then_by_the_schedule() -> None:
     assert site.reconcile() == []
 
 
-def test_what_measuring_does_not_cure_is_not_measured_again_and_again() -> None:
+def test_what_measuring_does_not_cure_is_left_to_the_schedule() -> None:
     site = measured_site(device=Device(driver="580.95.05", uuid="GPU-gpu"))
     drift(site, "driver")
     (first,) = jobs(site.reconcile())
     stale = Device(driver="580.95.05", uuid="GPU-gpu")  # the label is ahead of the driver
-    measure(site, first["metadata"]["name"], days=1, device=stale)
-    assert site.condition(OWN).status == "False"
-    site.now_us += REST_US - SECOND
-    assert jobs(site.reconcile()) == []
-    site.now_us += 2 * SECOND
-    assert len(jobs(site.reconcile())) == 1
+    measure(site, first["metadata"]["name"], days=3, device=stale)
+    for days in (4, 5, 6):
+        site.now_us = to_micros(NIGHT) + days * STEPS_REST_US + 2 * REST_US
+        measure(site, f"night-{days}", days=days, device=stale)
+        assert len([name for name in site.batch if not name.startswith("night-")]) == 2, "the first one, and at once"
+        assert site.condition(OWN).status == "False"
+        assert jobs(site.reconcile()) == []
+        assert "It will be measured again by the CronJob" in site.condition(OWN).message
+    site.nodes = [with_driver("600.10.01")]
+    assert len(jobs(site.reconcile())) == 1, "the next change is measured at once"
+
+
+def test_an_image_that_the_cluster_gives_another_name_is_not_measured_again_and_again() -> None:
+    site = measured_site()
+    site.mirror = "mirror.example/"
+    measure(site, "nightly", days=1)
+    for again in range(1, 9):
+        site.now_us += 2 * REST_US
+        for made in [name for name, job in site.batch.items() if "status" not in job]:
+            measure(site, made, days=2 + again)
+    assert site.condition(OWN).reason == "ImageChanged"
+    assert len(site.batch) <= 3, "the nightly one, one at once, and what has measured it first"
 
 
 def test_while_it_is_being_measured_nothing_is_made() -> None:
