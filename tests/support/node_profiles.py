@@ -71,12 +71,13 @@ class Site:
 
     def reconcile(self) -> list[Write]:
         """Decide once, as every pass does: first classes follow their nodes. Carry out what was decided."""
-        kept = keep_profiles([self._read_profile(name) for name in sorted(self.profiles)])
+        nodes = {node.name: node for node in self.nodes}
+        kept = keep_profiles([self._read_profile(name) for name in sorted(self.profiles)], nodes)
         manifests = [job(document).manifest for document in self.jobs]
         upkeep = decide_upkeep(
             self.snapshot,
             profiles=kept.profiles,
-            nodes=set_apart({node.name: node for node in self.nodes}, kept.slow),
+            nodes=set_apart(nodes, kept.slow),
             jobs=[manifest for manifest in manifests if isinstance(manifest, InferenceJob)],
             now_us=self.now_us,
         )

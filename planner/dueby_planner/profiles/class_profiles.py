@@ -26,6 +26,7 @@ from dueby_api.inference_job import JobSpec, Model
 from dueby_api.subject import Subject, model_subject, profile_subject
 from dueby_api.words import counted
 from dueby_planner.profiles.interpolation import describe_fit, warmup_of
+from dueby_planner.profiles.observed import MAX_SPREAD
 
 Device = tuple[str | None, str | None]
 """Node and UUID."""
@@ -129,7 +130,7 @@ def _common_sizes(nodes: Sequence[GPUProfile], largest: int) -> list[int]:
 def _spread_between(rows: Sequence[Step]) -> float:
     """Return the relative standard deviation between the nodes at one size."""
     latencies = [step.latency_micros.mean for step in rows]
-    return stdev(latencies) / fmean(latencies)
+    return min(MAX_SPREAD, stdev(latencies) / fmean(latencies))
 
 
 def _step(spec: ProfileSpec, size: int) -> Step:

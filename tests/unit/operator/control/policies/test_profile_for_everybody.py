@@ -31,6 +31,7 @@ from support.profiling import (
     job_of,
     measured,
     nodes,
+    on,
     seen,
     words,
 )
@@ -168,6 +169,20 @@ def test_a_node_that_is_gone_leaves_the_classs_profile() -> None:
     (found,) = look_for_all(infj(), made=[complete], pods=[pod], there=ONE)
     (made,) = found.decisions.new_profiles
     assert (made.name, made.spec.device.node) == (CLASS, None)
+
+
+@pytest.mark.parametrize("keeps_profiles", [True, False])
+def test_no_job_is_planned_with_what_a_node_says_of_devices_that_it_does_not_have(keeps_profiles: bool) -> None:
+    forged = on("gpu-1", 1, A100)
+    (found,) = look_for_all(infj(gpus={"classes": [A100]}), profiles=[forged], keeps_profiles=keeps_profiles)
+    assert condition(found).reason == "Profiling"
+    assert not found.decisions.new_profiles
+
+
+def test_what_was_measured_on_devices_that_a_node_no_longer_has_is_not_stored() -> None:
+    complete, pod = done()
+    (found,) = look_for_all(infj(), made=[complete], pods=[pod], there=nodes(gpu_node("gpu-0", L4)))
+    assert not found.decisions.new_profiles
 
 
 def test_of_a_node_that_is_gone_the_classs_profile_is_written_once_and_keeps_what_jobs_have_shown() -> None:
