@@ -18,8 +18,9 @@ show.
 What a job shows is the word of whoever runs it. So a plan believes the jobs of its own namespace, once they are enough.
 Until then others' rows count, and all of them together move L by no more than 10 %, raise a spread to no more than 0.1
 and S to no more than twice the measured p95, and lower neither. No namespace can have the rows of another one dropped
-before it has fewer itself. Without a namespace, as for files on one's own machine, every row is believed; there, no
-run moves the mean ratio by more than 10 % (`moderated`).
+before it has fewer itself. Without a namespace, as for files on one's own machine, every row is believed. Whoever is
+believed, no job moves the mean ratio of its namespace by more than 10 % (`moderated`): one that was slow for a reason
+of its own would make the spread so wide that the next twenty could be promised nothing.
 """
 
 from collections import Counter, defaultdict
@@ -155,10 +156,11 @@ def with_job(spec: ProfileSpec, row: ObservedJob) -> ProfileSpec:
 
 
 def moderated(spec: ProfileSpec, row: ObservedJob) -> ObservedJob:
-    """Return the row with a ratio that moves the mean of all ratios by no more than 10 %, however odd the job was."""
+    """Return the row with a ratio that moves its namespace's mean by no more than 10 %, however odd the job was."""
     if row.step_ratio is None:
         return row
-    before = [known.step_ratio for known in spec.observed if known.step_ratio is not None]
+    rows = _rows_of(spec, row.namespace)
+    before = [known.step_ratio for known in rows if known.step_ratio is not None]
     mean, most = fmean(before) if before else 1.0, OFF * min(MAX_JOBS, len(before) + 1)
     return row.replace(step_ratio=bounded_ratio(min((1 + most) * mean, max((1 - most) * mean, row.step_ratio))))
 
