@@ -98,7 +98,7 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
     spec = first.spec.replace(
         device=first.spec.device.replace(node=None, uuid=None),
         max_mini_batch_size=largest,
-        startup_micros=_worst(startups) if len(startups) == len(nodes) else None,
+        startup_micros=_worst(startups) if startups else None,
         spread=Spread(run=max(runs) if runs else None, node=max(map(_spread_between, by_size.values()))),
         contention=max(p.spec.contention for p in nodes),
         busy=any(p.spec.busy for p in nodes),

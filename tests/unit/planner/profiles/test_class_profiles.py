@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import GPUProfile
+from dueby_api.gpu_profile import GPUProfile, Quantiles
 from dueby_api.inference_job import Model
 from dueby_planner.profiles.class_profiles import class_profiles, matching
 from support.planner import A100, profile, step_document
@@ -132,8 +132,12 @@ def test_nodes_without_a_size_in_common_are_refused_with_their_names() -> None:
         class_profiles(nodes)
 
 
-def test_a_start_up_that_one_node_lacks_is_not_the_class_s() -> None:
-    assert aggregated(node("a"), node("b", startupMicros=None)).spec.startup_micros is None
+def test_a_node_without_a_start_up_does_not_make_the_others_start_in_no_time() -> None:
+    known = {"startupMicros": {"p50": 5_000_000, "p95": 6_000_000}}
+    assert aggregated(node("a", **known), node("b", startupMicros=None)).spec.startup_micros == Quantiles(
+        p50=5_000_000, p95=6_000_000
+    )
+    assert aggregated(node("a", startupMicros=None), node("b", startupMicros=None)).spec.startup_micros is None
 
 
 def test_one_busy_node_makes_the_class_s_profile_doubtful() -> None:
