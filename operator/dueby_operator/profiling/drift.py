@@ -14,7 +14,7 @@ kinds have several builds of one image, and would have each other measured for e
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
@@ -134,16 +134,26 @@ def measure_again(
     found: Mapping[tuple[str, str], Clock],
     jobs: Iterable[BatchJob],
     *,
+    profiles: Iterable[GPUProfile],
     now_us: int,
 ) -> list[Add]:
-    """Return the Jobs that measure at once what has changed, one for each CronJob that measures it."""
+    """Return the Jobs that measure at once what has changed, one for each CronJob that measures it.
+
+    `profiles` are all that there are.
+    """
+    lately = _last_measured(profiles)
     jobs_of: dict[str, list[BatchJob]] = defaultdict(list)
     for job in jobs:
         jobs_of[job.metadata.labels.get(names.PROFILED, "")].append(job)
     waiting: dict[str, tuple[Clock, ProfileSpec, Drift]] = {}
     for profile, drift in sorted(drifted, key=lambda one: measured_s(one[0].spec)):
         clock = clock_of(profile, found)
-        if clock and not (_is_rumour(drift, profile.spec, now_us) or _is_uncured(drift, profile)):
+        if clock is None or _is_rumour(drift, profile.spec, now_us):
+            continue
+        # An engine that only `auto` stands for was measured when another one won, too.
+        is_named = profile_subject(profile.spec).about in clock.subjects
+        last_s = measured_s(profile.spec) if is_named else lately[_of_any_engine(profile)]
+        if not _is_uncured(drift, profile, last_s):
             waiting[clock.name] = clock, profile.spec, drift
     made = []
     for clock, latest, drift in waiting.values():
@@ -177,8 +187,23 @@ def _is_rumour(drift: Drift, spec: ProfileSpec, now_us: int) -> bool:
     return drift.reason is Reason.STEPS_OFF and now_us < measured_s(spec) * MICROS_PER_SECOND + STEPS_REST_US
 
 
-def _is_uncured(drift: Drift, profile: GPUProfile) -> bool:
-    """Return whether the profile was measured since this was noticed, and nothing has changed by that.
+def _of_any_engine(profile: GPUProfile) -> tuple[str, Subject]:
+    """Return a node, and what the profile is about there but for the engine."""
+    subject = node_subject(profile.spec)
+    return str(profile.spec.device.node), replace(subject, about=replace(subject.about, engine="auto"))
+
+
+def _last_measured(profiles: Iterable[GPUProfile]) -> dict[tuple[str, Subject], float]:
+    """Return when each node's subjects were measured last, with whichever engine, in seconds since 1970."""
+    found: dict[tuple[str, Subject], float] = defaultdict(float)
+    for profile in profiles:
+        about = _of_any_engine(profile)
+        found[about] = max(found[about], measured_s(profile.spec))
+    return found
+
+
+def _is_uncured(drift: Drift, profile: GPUProfile, last_s: float) -> bool:
+    """Return whether it was measured since this was noticed, and nothing has changed by that. `last_s` is when.
 
     Measuring doesn't cure everything, such as a label that is behind its driver, or an image that the cluster gives
     another name.
@@ -188,7 +213,7 @@ def _is_uncured(drift: Drift, profile: GPUProfile) -> bool:
     if before is None or not before.message.startswith(f"{drift.message}. "):
         return False
     noticed_us = micros_of(before.last_transition_time)
-    return noticed_us is not None and measured_s(profile.spec) * MICROS_PER_SECOND > noticed_us
+    return noticed_us is not None and last_s * MICROS_PER_SECOND > noticed_us
 
 
 def _driver(spec: ProfileSpec, now: Now) -> Drift | None:

@@ -53,7 +53,7 @@ def decide_upkeep(
     found = clocks(cron for cron in snapshot.cron_jobs if cron.name not in changing)
     drifted = drifts(current, nodes, image=snapshot.settings.image)
     off = [(profile, drift) for profile in current if (drift := drifted.get(profile.name))]
-    again = measure_again(off, found, snapshot.jobs, now_us=now_us)
+    again = measure_again(off, found, snapshot.jobs, profiles=(*current, *stored), now_us=now_us)
     conditions = profile_conditions(
         current, drifted, found, jobs_at_work(snapshot.jobs) | _starting(again), now_us=now_us, new=new
     )

@@ -92,6 +92,19 @@ def test_an_image_that_the_cluster_gives_another_name_is_not_measured_again_and_
     assert len(site.batch) <= 3, "the nightly one, one at once, and what has measured it first"
 
 
+def test_an_engine_that_auto_no_longer_takes_is_not_measured_again_and_again() -> None:
+    site = measured_site()
+    drift(site, "image")
+    (made,) = jobs(site.reconcile())
+    measure(site, made["metadata"]["name"], days=3, engine="cuda")
+    assert site.condition(OWN).reason == "ImageChanged"
+    for days in (4, 5, 6):
+        site.now_us = to_micros(NIGHT) + days * STEPS_REST_US
+        site.batch.clear()  # a day has passed
+        site.pods.clear()
+        assert jobs(site.reconcile()) == []
+
+
 def test_while_it_is_being_measured_nothing_is_made() -> None:
     site = measured_site()
     site.batch["by-hand"] = {**site.batch["first-gpu"], "metadata": {**site.batch["first-gpu"]["metadata"]}}
