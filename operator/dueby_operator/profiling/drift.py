@@ -14,7 +14,7 @@ kinds have several builds of one image, and would have each other measured for e
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
@@ -189,8 +189,7 @@ def _is_rumour(drift: Drift, spec: ProfileSpec, now_us: int) -> bool:
 
 def _of_any_engine(profile: GPUProfile) -> tuple[str, Subject]:
     """Return a node, and what the profile is about there but for the engine."""
-    subject = node_subject(profile.spec)
-    return str(profile.spec.device.node), replace(subject, about=replace(subject.about, engine="auto"))
+    return str(profile.spec.device.node), node_subject(profile.spec).of_any_engine()
 
 
 def _last_measured(profiles: Iterable[GPUProfile]) -> dict[tuple[str, Subject], float]:
