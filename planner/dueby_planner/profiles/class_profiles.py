@@ -25,9 +25,12 @@ from dueby_api.gpu_profile import (
 from dueby_api.inference_job import JobSpec, Model
 from dueby_api.subject import Subject, model_subject, profile_subject
 from dueby_api.words import counted
+from dueby_planner.model.rule import ASSUMED_SPREADS
 from dueby_planner.profiles.interpolation import describe_fit, warmup_of
 from dueby_planner.profiles.observed import MAX_SPREAD
 
+# From so many nodes on, what they differ by is believed also where it is less than what is assumed.
+SURE_NODES = 5
 Device = tuple[str | None, str | None]
 """Node and UUID."""
 
@@ -99,7 +102,7 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
         device=first.spec.device.replace(node=None, uuid=None),
         max_mini_batch_size=largest,
         startup_micros=_worst(startups) if startups else None,
-        spread=Spread(run=max(runs) if runs else None, node=max(map(_spread_between, by_size.values()))),
+        spread=Spread(run=max(runs) if runs else None, node=_spread_of(by_size.values(), nodes)),
         contention=max(p.spec.contention for p in nodes),
         busy=any(p.spec.busy for p in nodes),
         latency_fit=None,
@@ -127,10 +130,20 @@ def _common_sizes(nodes: Sequence[GPUProfile], largest: int) -> list[int]:
     return sizes
 
 
+def _spread_of(sizes: Iterable[Sequence[Step]], nodes: Sequence[GPUProfile]) -> float:
+    """Return the largest relative standard deviation between the nodes at any size.
+
+    A few nodes may agree by chance: they must not promise less spread than is assumed without any.
+    """
+    names = {profile.spec.device.node for profile in nodes}
+    lower_limit = ASSUMED_SPREADS.node if len(names) < SURE_NODES else 0.0
+    return min(MAX_SPREAD, max(lower_limit, *map(_spread_between, sizes)))
+
+
 def _spread_between(rows: Sequence[Step]) -> float:
     """Return the relative standard deviation between the nodes at one size."""
     latencies = [step.latency_micros.mean for step in rows]
-    return min(MAX_SPREAD, stdev(latencies) / fmean(latencies))
+    return stdev(latencies) / fmean(latencies)
 
 
 def _step(spec: ProfileSpec, size: int) -> Step:

@@ -132,6 +132,16 @@ def test_nodes_without_a_size_in_common_are_refused_with_their_names() -> None:
         class_profiles(nodes)
 
 
+@pytest.mark.parametrize(("count", "spread"), [(2, 0.03), (4, 0.03), (5, 0.0)])
+def test_a_few_nodes_that_agree_promise_no_less_spread_than_is_assumed_without_any(count: int, spread: float) -> None:
+    assert aggregated(*(node(f"n{number}") for number in range(count))).spec.spread.node == spread
+
+
+def test_devices_of_one_node_say_nothing_about_others() -> None:
+    gpus = [profile(name=f"gpu-{n}", device={"node": "a", "uuid": f"GPU-{n}"}) for n in range(8)]
+    assert aggregated(*gpus).spec.spread.node == 0.03
+
+
 def test_a_node_without_a_start_up_does_not_make_the_others_start_in_no_time() -> None:
     known = {"startupMicros": {"p50": 5_000_000, "p95": 6_000_000}}
     assert aggregated(node("a", **known), node("b", startupMicros=None)).spec.startup_micros == Quantiles(
