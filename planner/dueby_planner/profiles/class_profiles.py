@@ -31,6 +31,9 @@ from dueby_planner.profiles.observed import MAX_SPREAD
 
 # From so many nodes on, what they differ by is believed also where it is less than what is assumed.
 SURE_NODES = 5
+# A size at which the nodes differ by more, although they don't at others, was measured wrongly on some of them. It
+# would make the class so unsure that no plan at a confidence of 0.99 could use any size of it.
+MAX_BETWEEN = 0.4
 Device = tuple[str | None, str | None]
 """Node and UUID."""
 
@@ -90,12 +93,13 @@ def _doubles(first: GPUProfile, second: GPUProfile) -> str:
 
 
 def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
-    """Return the class's profile from its nodes', over the sizes that every node has measured."""
+    """Return the class's profile from its nodes', over the sizes that every node has measured, and none has wrongly."""
     first = nodes[0]
     if len(nodes) == 1:
         return first
     largest = min(p.spec.max_mini_batch_size or p.spec.steps[-1].mini_batch_size for p in nodes)
-    by_size = {size: [_step(p.spec, size) for p in nodes] for size in _common_sizes(nodes, largest)}
+    measured = {size: [_step(p.spec, size) for p in nodes] for size in _common_sizes(nodes, largest)}
+    by_size = {size: rows for size, rows in measured.items() if _spread_between(rows) < MAX_BETWEEN} or measured
     startups = [p.spec.startup_micros for p in nodes if p.spec.startup_micros]
     runs = [p.spec.spread.run for p in nodes if p.spec.spread.run is not None]
     spec = first.spec.replace(

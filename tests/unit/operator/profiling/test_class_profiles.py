@@ -84,13 +84,6 @@ def test_a_node_says_nothing_about_classes_that_it_does_not_have(device_class: s
     assert without_foreign([forged], {}) == (forged,), "a machine that is no node of the cluster"
 
 
-def test_nodes_that_differ_however_widely_make_a_profile_that_can_be_written() -> None:
-    even = dict.fromkeys(range(1, 17), 100)
-    kept = after(*(on(f"n{number}", even) for number in range(9)), on("odd", dict.fromkeys(even, 65) | {16: 900}))
-    (found,) = (profile for profile in kept.profiles if not profile.spec.device.node)
-    assert found.spec.spread.node == 0.99
-
-
 def test_a_second_pass_writes_nothing() -> None:
     first = after(on("a", 100), on("b", 140), on("c", 104), on("a", 7, A100))
     assert (len(first.new), first.gone) == (3, ())

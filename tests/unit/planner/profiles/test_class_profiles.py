@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import GPUProfile, Quantiles
+from dueby_api.gpu_profile import GPUProfile, Quantiles, parse_profile
 from dueby_api.inference_job import Model
+from dueby_planner.model.rule import quantile
 from dueby_planner.profiles.class_profiles import class_profiles, matching
-from support.planner import A100, profile, step_document
+from dueby_planner.profiles.pool import build_pool
+from support.planner import A100, job, profile, step_document
 
 SUBJECT = "efficientnet_b0 at 224 px, fp32, engine cudagraph"
 
@@ -140,6 +142,28 @@ def test_a_few_nodes_that_agree_promise_no_less_spread_than_is_assumed_without_a
 def test_devices_of_one_node_say_nothing_about_others() -> None:
     gpus = [profile(name=f"gpu-{n}", device={"node": "a", "uuid": f"GPU-{n}"}) for n in range(8)]
     assert aggregated(*gpus).spec.spread.node == 0.03
+
+
+def test_a_size_that_went_wrong_on_one_node_is_not_planned_and_makes_no_other_size_unsure() -> None:
+    sizes = {size: 10_000 * size for size in (1, 2, 4, 8, 16)}
+
+    def steps(found: dict[int, int]) -> list[dict[str, Any]]:
+        return [step_document(size, us, 100) for size, us in found.items()]
+
+    found = aggregated(node("a", steps=steps(sizes)), node("b", steps=steps(sizes | {16: 800_000})))
+    assert [step.mini_batch_size for step in found.spec.steps] == [1, 2, 4, 8]
+    assert found.spec.spread.node == 0.03
+    counts = {A100: 4}
+    assert build_pool(job(confidence=0.99).spec, [found], counts).spreads.node * quantile(0.99) < 1
+    everywhere = {size: 5 * us for size, us in sizes.items()}
+    found = aggregated(node("a", steps=steps(sizes)), node("b", steps=steps(everywhere)))
+    assert len(found.spec.steps) == 5, "nodes that differ at every size do differ"
+
+
+def test_nodes_that_differ_however_widely_make_a_profile_that_can_be_written() -> None:
+    found = aggregated(*(node(name, steps=[step_document(8, us, 1)]) for name, us in (("a", 10), ("b", 10**7))))
+    assert found.spec.spread.node == 0.99
+    assert parse_profile(found.document()) == found
 
 
 def test_a_node_without_a_start_up_does_not_make_the_others_start_in_no_time() -> None:
