@@ -5,8 +5,8 @@ direction: the mean latency, the worst start-up and warm-up, the least memory, a
 profiles of the same thing are refused, because nothing says which one is right.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean, stdev
 
 from dueby_api.classifiers import CLASSIFIERS, source_of, unknown_model
@@ -16,7 +16,6 @@ from dueby_api.gpu_profile import (
     GPUProfile,
     Latency,
     PredictedWarmup,
-    ProfileSpec,
     Quantiles,
     Spread,
     Step,
@@ -93,12 +92,12 @@ def _doubles(first: GPUProfile, second: GPUProfile) -> str:
 
 
 def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
-    """Return the class's profile from its nodes', over the sizes that every node has measured, and none has wrongly."""
+    """Return the class's profile from its nodes', over the sizes that most have measured, and none has wrongly."""
     first = nodes[0]
     if len(nodes) == 1:
         return first
     largest = min(p.spec.max_mini_batch_size or p.spec.steps[-1].mini_batch_size for p in nodes)
-    measured = {size: [_step(p.spec, size) for p in nodes] for size in _common_sizes(nodes, largest)}
+    measured = {size: list(_steps(nodes, size)) for size in _common_sizes(nodes, largest)}
     by_size = {size: rows for size, rows in measured.items() if _spread_between(rows) < MAX_BETWEEN} or measured
     startups = [p.spec.startup_micros for p in nodes if p.spec.startup_micros]
     runs = [p.spec.spread.run for p in nodes if p.spec.spread.run is not None]
@@ -123,15 +122,18 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
 
 
 def _common_sizes(nodes: Sequence[GPUProfile], largest: int) -> list[int]:
-    measured = set.intersection(*({step.mini_batch_size for step in p.spec.steps} for p in nodes))
-    sizes = [size for size in sorted(measured) if size <= largest]
-    if not sizes:
+    """Return the sizes up to MB that most nodes have measured. Raise Invalid if there is none that all have.
+
+    A node that had no time for larger sizes, although it has the memory, must not keep the others from them.
+    """
+    counts = Counter(step.mini_batch_size for p in nodes for step in p.spec.steps if step.mini_batch_size <= largest)
+    if len(nodes) not in counts.values():
         raise Invalid(
             "profiles",
             f"{', '.join(sorted(p.name for p in nodes))} have no mini-batch size in common that fits all of them. "
             "Measure the same sizes on every node.",
         )
-    return sizes
+    return sorted(size for size, count in counts.items() if 2 * count > len(nodes))
 
 
 def _spread_of(sizes: Iterable[Sequence[Step]], nodes: Sequence[GPUProfile]) -> float:
@@ -150,9 +152,12 @@ def _spread_between(rows: Sequence[Step]) -> float:
     return stdev(latencies) / fmean(latencies)
 
 
-def _step(spec: ProfileSpec, size: int) -> Step:
-    step = next(s for s in spec.steps if s.mini_batch_size == size)
-    return step.replace(warmup_micros=warmup_of(spec, size))
+def _steps(nodes: Sequence[GPUProfile], size: int) -> Iterator[Step]:
+    """Yield what the nodes have measured at this size, as far as they have."""
+    for profile in nodes:
+        for step in profile.spec.steps:
+            if step.mini_batch_size == size:
+                yield step.replace(warmup_micros=warmup_of(profile.spec, size))
 
 
 def _mean_step(size: int, rows: Sequence[Step]) -> Step:

@@ -144,6 +144,22 @@ def test_devices_of_one_node_say_nothing_about_others() -> None:
     assert aggregated(*gpus).spec.spread.node == 0.03
 
 
+def test_a_node_that_ran_out_of_time_takes_no_size_from_the_others() -> None:
+    whole = [step_document(size, 10 * size, 100 + size) for size in (1, 2, 64)]
+    short = [step_document(size, 13 * size, 500) for size in (1, 2)]
+    found = aggregated(node("a", steps=whole), node("b", steps=whole), node("c", steps=short, maxMiniBatchSize=512))
+    assert [(step.mini_batch_size, step.latency_micros.mean) for step in found.spec.steps] == [
+        (1, 11),
+        (2, 22),
+        (64, 640),
+    ]
+    assert found.spec.steps[-1].warmup_micros == Quantiles(p50=164, p95=164)
+    found = aggregated(node("a", steps=whole), node("c", steps=short, maxMiniBatchSize=512))
+    assert [step.mini_batch_size for step in found.spec.steps] == [1, 2], "one of two is not most"
+    found = aggregated(node("a", steps=whole), node("b", steps=whole), node("c", steps=short, maxMiniBatchSize=32))
+    assert [step.mini_batch_size for step in found.spec.steps] == [1, 2], "what one has no memory for is nobody's size"
+
+
 def test_a_size_that_went_wrong_on_one_node_is_not_planned_and_makes_no_other_size_unsure() -> None:
     sizes = {size: 10_000 * size for size in (1, 2, 4, 8, 16)}
 
