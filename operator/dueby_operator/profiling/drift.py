@@ -33,7 +33,7 @@ from dueby_operator.objects.parse import micros_of
 from dueby_operator.profiling.managed import is_managed, node_subject
 from dueby_operator.profiling.provenance import IMAGE, IMAGE_NAME, driver_of, measured_s
 from dueby_operator.profiling.scheduled import ScheduledConfig
-from dueby_operator.profiling.scheduled_jobs import job_now
+from dueby_operator.profiling.scheduled_jobs import KEPT_S, job_now
 from dueby_planner.profiles.observed import find_drift, summarize_steps
 
 # From one Job that is made for a drift to the next one of the same CronJob.
@@ -153,7 +153,7 @@ def measure_again(
         # An engine that only `auto` stands for was measured when another one won, too.
         is_named = profile_subject(profile.spec).about in clock.subjects
         last_s = measured_s(profile.spec) if is_named else lately[_of_any_engine(profile)]
-        if not _is_uncured(drift, profile, last_s):
+        if not _is_left(drift, profile, last_s, now_us):
             waiting[clock.name] = clock, profile.spec, drift
     made = []
     for clock, latest, drift in waiting.values():
@@ -201,18 +201,18 @@ def _last_measured(profiles: Iterable[GPUProfile]) -> dict[tuple[str, Subject], 
     return found
 
 
-def _is_uncured(drift: Drift, profile: GPUProfile, last_s: float) -> bool:
-    """Return whether it was measured since this was noticed, and nothing has changed by that. `last_s` is when.
+def _is_left(drift: Drift, profile: GPUProfile, last_s: float, now_us: int) -> bool:
+    """Return whether this is left to the schedule: noticed a day ago, or before it was measured last, at `last_s`.
 
     Measuring doesn't cure everything, such as a label that is behind its driver, or an image that the cluster gives
-    another name.
+    another name; and not everything can be measured again. The Job that was made for it is kept for a day.
     """
     conditions = (profile.status or ProfileStatus()).conditions
     before = next((known for known in conditions if known.type == str(drift.reason.type)), None)
     if before is None or not before.message.startswith(f"{drift.message}. "):
         return False
     noticed_us = micros_of(before.last_transition_time)
-    return noticed_us is not None and last_s * MICROS_PER_SECOND > noticed_us
+    return noticed_us is not None and noticed_us < max(last_s * MICROS_PER_SECOND, now_us - KEPT_S * MICROS_PER_SECOND)
 
 
 def _driver(spec: ProfileSpec, now: Now) -> Drift | None:

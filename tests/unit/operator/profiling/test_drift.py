@@ -105,6 +105,16 @@ def test_an_engine_that_auto_no_longer_takes_is_not_measured_again_and_again() -
         assert jobs(site.reconcile()) == []
 
 
+def test_what_can_not_be_measured_any_more_is_tried_once_and_then_by_the_schedule() -> None:
+    site = measured_site()
+    drift(site, "driver")
+    assert len(jobs(site.reconcile())) == 1
+    for _ in range(3):
+        site.now_us += STEPS_REST_US + SECOND
+        site.batch.clear()  # they are kept for a day
+        assert jobs(site.reconcile()) == []
+
+
 def test_while_it_is_being_measured_nothing_is_made() -> None:
     site = measured_site()
     site.batch["by-hand"] = {**site.batch["first-gpu"], "metadata": {**site.batch["first-gpu"]["metadata"]}}
