@@ -118,6 +118,9 @@ class ObservedJob(Spec, frozen=True, kw_only=True):
     startup_micros: Annotated[tuple[Micros, ...], Meta(max_length=16)] = ()
     """S of its workers, ascending: from the pod's scheduling to the beginning of the first mini-batch; at most 16."""
 
+    def __post_init__(self) -> None:
+        require_time("time", self.time)
+
 
 class Predicted(Spec, frozen=True, kw_only=True):
     """What a profile was predicted from, if it was not measured."""

@@ -64,6 +64,10 @@ class Subject:
         """Return the same subject at another image size."""
         return replace(self, about=replace(self.about, image_size=image_size))
 
+    def of_any_engine(self) -> "Subject":
+        """Return the same subject with `auto` for its engine."""
+        return replace(self, about=replace(self.about, engine="auto"))
+
 
 def model_subject(model: Model) -> ModelSubject:
     """Return what has to be measured for a job's model."""

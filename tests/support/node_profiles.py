@@ -50,6 +50,8 @@ class Site:
     now_us: int = to_micros(NIGHT + timedelta(days=2))
     generation: int = 1
     """Of every profile."""
+    mirror: str = ""
+    """What the cluster puts before the name of every image, as it makes pods."""
 
     @property
     def settings(self) -> OperatorSettings:
@@ -69,12 +71,13 @@ class Site:
 
     def reconcile(self) -> list[Write]:
         """Decide once, as every pass does: first classes follow their nodes. Carry out what was decided."""
-        kept = keep_profiles([self._read_profile(name) for name in sorted(self.profiles)])
+        nodes = {node.name: node for node in self.nodes}
+        kept = keep_profiles([self._read_profile(name) for name in sorted(self.profiles)], nodes)
         manifests = [job(document).manifest for document in self.jobs]
         upkeep = decide_upkeep(
             self.snapshot,
             profiles=kept.profiles,
-            nodes=set_apart({node.name: node for node in self.nodes}, kept.slow),
+            nodes=set_apart(nodes, kept.slow),
             jobs=[manifest for manifest in manifests if isinstance(manifest, InferenceJob)],
             now_us=self.now_us,
         )
@@ -107,7 +110,9 @@ class Site:
             self.batch[name] = job_now(parse(CronJob, cron), name, reason="")
             self.batch[name]["metadata"]["uid"] = f"uid-of-{name}"
             del self.batch[name]["metadata"]["annotations"][names.REASON]
-        self.pods.append(ended(self.batch[name], spec, node=node, **changes))
+        pod = ended(self.batch[name], spec, node=node, **changes)
+        containers = [{**each, "image": f"{self.mirror}{each['image']}"} for each in pod["spec"]["containers"]]
+        self.pods.append({**pod, "spec": {**pod["spec"], "containers": containers}})
 
     def end(self, job: str) -> None:
         """The Job is complete."""

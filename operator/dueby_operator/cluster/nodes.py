@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dueby_api.subject import AT, node_of, own_class
+from dueby_api.subject import AT, class_of, node_of, own_class
 from dueby_operator.cluster.absences import with_weekly
 from dueby_operator.cluster.quantities import readable_quantities, requests_of
 from dueby_operator.cluster.resource_slices import GPU, MIG, PublishedGPUs
@@ -224,6 +224,12 @@ def has_slices(node: Node, device_class: str) -> bool:
     if node.devices or not CPU_CLASS.match(device_class):
         return False
     return node_of(device_class) == (node.name if node.is_slow else "")
+
+
+def has_class(node: Node, device_class: str) -> bool:
+    """Return whether the node has devices of this class, or has had them before it was slow, whoever uses them."""
+    name = class_of(device_class)
+    return name in map(class_of, node.devices) or (not node.devices and CPU_CLASS.match(name) is not None)
 
 
 def is_open(node: Node, *, tolerations: Sequence[Toleration], selector: Mapping[str, str] | None) -> bool:

@@ -31,7 +31,7 @@ from dueby_operator.model.fault import Fault, Stage
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Delete, Write
 from dueby_operator.profiling.attempts import shared_attempts
-from dueby_operator.profiling.class_profiles import KeptProfiles, keep_profiles
+from dueby_operator.profiling.class_profiles import KeptProfiles, keep_profiles, without_foreign
 from dueby_operator.profiling.on_demand import store_attempts
 from dueby_operator.profiling.rates import rates
 from dueby_operator.profiling.upkeep import decide_upkeep
@@ -63,9 +63,10 @@ class Decisions:
 def decide(snapshot: ClusterSnapshot) -> Decisions:
     """Return what to do about all jobs and profiles."""
     faults: list[Fault] = []
-    kept = KeptProfiles(profiles=snapshot.profiles)
+    kept = KeptProfiles(profiles=without_foreign(snapshot.profiles, snapshot.nodes))
     if snapshot.keeps_profiles:
-        kept = _guarded(lambda: keep_profiles(snapshot.profiles), kept, stage="profiling", faults=faults)
+        keep = partial(keep_profiles, snapshot.profiles, snapshot.nodes)
+        kept = _guarded(keep, kept, stage="profiling", faults=faults)
     snapshot = replace(snapshot, nodes=set_apart(snapshot.nodes, kept.slow))
     shared = Shared(
         devices=snapshot.devices.with_slow_nodes(kept.slow),

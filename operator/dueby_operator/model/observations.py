@@ -13,13 +13,11 @@ from dueby_api.gpu_profile import ObservedJob
 from dueby_api.step_messages import WorkerProgress
 from dueby_api.units import from_micros
 from dueby_operator.model.job_model import Assignment
-from dueby_planner.profiles.observed import thin_out_starts
+from dueby_planner.profiles.observed import MAX_SPREAD, bounded_ratio, thin_out_starts
 
 # A worker's steps count from this many on, and if the model took this share of what a plan gives it of them: below it,
 # the worker waited for input.
 MIN_STEPS, MIN_SHARE = 20, 0.8
-# A profile takes no ratio above the one, and no spread that isn't below 1.
-_MAX_RATIO, _MAX_SPREAD = 100.0, 0.99
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +62,7 @@ def row_of(job: str, workers: Sequence[Observation], *, namespace: str = "", now
         time=from_micros(now_us).replace(microsecond=0),
         workers=len(workers),
         steps=sum(steps for steps, _ in counted),
-        step_ratio=round(min(fmean(ratios), _MAX_RATIO), 4) if ratios else None,
-        step_spread=None if spread is None else round(min(spread, _MAX_SPREAD), 4),
+        step_ratio=bounded_ratio(fmean(ratios)) if ratios else None,
+        step_spread=None if spread is None else round(min(spread, MAX_SPREAD), 4),
         startup_micros=thin_out_starts([worker.startup_us for worker in workers if worker.startup_us is not None]),
     )

@@ -6,14 +6,14 @@ and classes that have a profile of another name.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
 from dueby_api.subject import Subject, node_of, own_class, profile_subject
-from dueby_operator.cluster.nodes import Node
+from dueby_operator.cluster.nodes import Node, has_class
 from dueby_operator.profiling.managed import (
     is_managed,
     is_of_slow_node,
@@ -23,7 +23,7 @@ from dueby_operator.profiling.managed import (
     profile_name,
 )
 from dueby_operator.profiling.provenance import measured_s
-from dueby_operator.profiling.slow_nodes import slow_nodes
+from dueby_operator.profiling.slow_nodes import slow_nodes, without_fast
 from dueby_planner.profiles.class_profiles import aggregate
 from dueby_planner.profiles.observed import keep_valid_rows
 
@@ -41,17 +41,33 @@ class KeptProfiles:
     """Names of profiles to delete."""
 
 
-def keep_profiles(profiles: Sequence[GPUProfile]) -> KeptProfiles:
-    """Return every class's profile made of its nodes' as they are now. A second time there is nothing to write."""
-    slow = slow_nodes(profiles)
-    there = {profile.name: profile for profile in profiles}
-    wanted = {found.name: found for found in _wanted(profiles, slow)}
+def without_foreign(profiles: Iterable[GPUProfile], nodes: Mapping[str, Node]) -> tuple[GPUProfile, ...]:
+    """Return the profiles without those that name a node of the cluster and a class which that node doesn't have.
+
+    A node's token may write whatever is about its node, and must not speak for other nodes' devices by that.
+    """
+    return tuple(
+        profile
+        for profile in profiles
+        if (node := nodes.get(profile.spec.device.node or "")) is None or has_class(node, profile.spec.device_class)
+    )
+
+
+def keep_profiles(profiles: Sequence[GPUProfile], nodes: Mapping[str, Node] | None = None) -> KeptProfiles:
+    """Return every class's profile made of its nodes' as they are now. A second time there is nothing to write.
+
+    `nodes` are those of the cluster; without them no profile is foreign.
+    """
+    there, own = {profile.name: profile for profile in profiles}, without_foreign(profiles, nodes or {})
+    foreign = there.keys() - {profile.name for profile in own}
+    slow = slow_nodes(own)
+    wanted = {found.name: found for found in _wanted(own, slow, there)}
     new = {
         name: _in_place_of(there.get(name), found)
         for name, found in wanted.items()
         if name not in there or found.spec != there[name].spec
     }
-    known = [*profiles, *wanted.values()]
+    known = [*own, *wanted.values()]
     measured = {profile_subject(found.spec) for found in known if found.spec.predicted is None}
     gone = {
         name
@@ -61,7 +77,7 @@ def keep_profiles(profiles: Sequence[GPUProfile]) -> KeptProfiles:
     }
     after = there | new
     return KeptProfiles(
-        profiles=tuple(after[name] for name in sorted(after.keys() - gone)),
+        profiles=tuple(after[name] for name in sorted(after.keys() - gone - foreign)),
         slow=slow,
         new=tuple(new.values()),
         gone=tuple(sorted(gone)),
@@ -75,11 +91,8 @@ def profiles_of(spec: ProfileSpec, *, node: Node | None, profiles: Sequence[GPUP
     class that has a profile under another name keeps that one.
     """
     subject = node_subject(spec)
-    if node is None:  # nothing will be kept up by it
-        found = None if node_of(spec.device_class) else class_profile(subject, [], before=spec)
-        alike = [profile for profile in profiles if node_subject(profile.spec) == subject]
-        is_taken = found is None or any(p.name != found.name or p.spec.device.node for p in alike)
-        return [] if found is None or is_taken else [found]
+    if node is None:
+        return _of_lost_node(subject, spec, [known for known in profiles if node_subject(known.spec) == subject])
     device = spec.device.replace(node=node.name)
     own = managed_profile(
         profile_name(subject, node.name), spec.replace(device_class=subject.device_class, device=device), node=node
@@ -90,6 +103,23 @@ def profiles_of(spec: ProfileSpec, *, node: Node | None, profiles: Sequence[GPUP
     kept = keep_profiles([*others, own])
     made = [p for p in kept.profiles if node_subject(p.spec) == subject and not p.spec.device.node and is_managed(p)]
     return [own, *made]
+
+
+def _of_lost_node(subject: Subject, spec: ProfileSpec, alike: Sequence[GPUProfile]) -> list[GPUProfile]:
+    """Return the class's profile, of a measurement whose node is gone; nothing if the class has one that is as new.
+
+    What was measured is seen in every pass for as long as its Job is kept.
+    """
+    name = profile_name(subject)
+    is_taken = any(known.name != name or known.spec.device.node for known in alike)
+    if node_of(spec.device_class) or is_taken:
+        return []
+    before = next(iter(alike), None)
+    if before and measured_s(before.spec) >= measured_s(spec):
+        return []
+    kept = spec.replace(observed=keep_valid_rows(before.spec, spec) if before else spec.observed)
+    found = class_profile(subject, [], before=kept)
+    return [_in_place_of(before, found)] if found else []
 
 
 def class_profile(
@@ -134,9 +164,10 @@ def _is_outdated(predicted: ProfileSpec, measured: Collection[Subject], slow: Co
     return profile_subject(predicted) in measured or bool(node and node not in slow)
 
 
-def _wanted(profiles: Sequence[GPUProfile], slow: frozenset[str]) -> Iterator[GPUProfile]:
-    """Return the classes' profiles that the operator has to keep, as they are to be."""
-    by_name = {profile.name: profile for profile in profiles}
+def _wanted(
+    profiles: Iterable[GPUProfile], slow: frozenset[str], by_name: Mapping[str, GPUProfile]
+) -> Iterator[GPUProfile]:
+    """Return the classes' profiles that the operator has to keep, as they are to be. `by_name` are all there are."""
     of_class: dict[Subject, list[GPUProfile]] = defaultdict(list)
     of_nodes: dict[Subject, dict[str, list[GPUProfile]]] = defaultdict(lambda: defaultdict(list))
     for profile in profiles:
@@ -151,4 +182,4 @@ def _wanted(profiles: Sequence[GPUProfile], slow: frozenset[str]) -> Iterator[GP
             there = [*of_class[about], *([by_name[name]] if name in by_name else [])]
             if all(found.name == name and is_managed(found) and not found.spec.device.node for found in there):
                 before = there[0].spec if there else None
-                yield from filter(None, [class_profile(subject, members, own=own, before=before)])
+                yield from filter(None, [class_profile(subject, without_fast(members), own=own, before=before)])

@@ -7,9 +7,9 @@
     build         spec.software.image, a digest    of the same
     steps         spec.steps                       what jobs have shown of the class since (spec.observed), if enough
 
-What differs is measured anew at once, by a Job of the node's CronJob that is made once for a drift; what comes of it
-is the CronJob's affair, at its own time. Digests and torch are compared on one node only: nodes of several kinds have
-several builds of one image, and would have each other measured for ever.
+What differs is measured anew at once, by a Job of the node's CronJob that is made once for a drift; what measuring
+doesn't cure is the CronJob's affair, at its own time. Digests and torch are compared on one node only: nodes of several
+kinds have several builds of one image, and would have each other measured for ever.
 """
 
 from collections import defaultdict
@@ -20,6 +20,7 @@ from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
 from dueby_api.schema import LenientSpec, decode, field, validate
+from dueby_api.status import ProfileStatus
 from dueby_api.subject import ModelSubject, Subject, model_subject, node_of, profile_subject
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import counted
@@ -28,13 +29,14 @@ from dueby_operator.cluster.nodes import Node
 from dueby_operator.jobs import names
 from dueby_operator.model.writes import Add
 from dueby_operator.objects.jobs import BatchJob, CronJob
+from dueby_operator.objects.parse import micros_of
 from dueby_operator.profiling.managed import is_managed, node_subject
 from dueby_operator.profiling.provenance import IMAGE, IMAGE_NAME, driver_of, measured_s
 from dueby_operator.profiling.scheduled import ScheduledConfig
-from dueby_operator.profiling.scheduled_jobs import job_now
+from dueby_operator.profiling.scheduled_jobs import KEPT_S, job_now
 from dueby_planner.profiles.observed import find_drift, summarize_steps
 
-# Measuring doesn't cure everything, such as a label that is behind its driver: it is not repeated within this time.
+# From one Job that is made for a drift to the next one of the same CronJob.
 REST_US = 3_600_000_000
 # What jobs say is their tenants' word, and has no node measured more than once a day.
 STEPS_REST_US = 24 * REST_US
@@ -132,15 +134,26 @@ def measure_again(
     found: Mapping[tuple[str, str], Clock],
     jobs: Iterable[BatchJob],
     *,
+    profiles: Iterable[GPUProfile],
     now_us: int,
 ) -> list[Add]:
-    """Return the Jobs that measure at once what has changed, one for each CronJob that measures it."""
+    """Return the Jobs that measure at once what has changed, one for each CronJob that measures it.
+
+    `profiles` are all that there are.
+    """
+    lately = _last_measured(profiles)
     jobs_of: dict[str, list[BatchJob]] = defaultdict(list)
     for job in jobs:
         jobs_of[job.metadata.labels.get(names.PROFILED, "")].append(job)
     waiting: dict[str, tuple[Clock, ProfileSpec, Drift]] = {}
     for profile, drift in sorted(drifted, key=lambda one: measured_s(one[0].spec)):
-        if (clock := clock_of(profile, found)) and not _is_rumour(drift, profile.spec, now_us):
+        clock = clock_of(profile, found)
+        if clock is None or _is_rumour(drift, profile.spec, now_us):
+            continue
+        # An engine that only `auto` stands for was measured when another one won, too.
+        is_named = profile_subject(profile.spec).about in clock.subjects
+        last_s = measured_s(profile.spec) if is_named else lately[_of_any_engine(profile)]
+        if not _is_left(drift, profile, last_s, now_us):
             waiting[clock.name] = clock, profile.spec, drift
     made = []
     for clock, latest, drift in waiting.values():
@@ -172,6 +185,34 @@ def _is_recent(job: BatchJob, now_us: int) -> bool:
 def _is_rumour(drift: Drift, spec: ProfileSpec, now_us: int) -> bool:
     """Return whether only jobs say so, of what was measured a short while ago."""
     return drift.reason is Reason.STEPS_OFF and now_us < measured_s(spec) * MICROS_PER_SECOND + STEPS_REST_US
+
+
+def _of_any_engine(profile: GPUProfile) -> tuple[str, Subject]:
+    """Return a node, and what the profile is about there but for the engine."""
+    return str(profile.spec.device.node), node_subject(profile.spec).of_any_engine()
+
+
+def _last_measured(profiles: Iterable[GPUProfile]) -> dict[tuple[str, Subject], float]:
+    """Return when each node's subjects were measured last, with whichever engine, in seconds since 1970."""
+    found: dict[tuple[str, Subject], float] = defaultdict(float)
+    for profile in profiles:
+        about = _of_any_engine(profile)
+        found[about] = max(found[about], measured_s(profile.spec))
+    return found
+
+
+def _is_left(drift: Drift, profile: GPUProfile, last_s: float, now_us: int) -> bool:
+    """Return whether this is left to the schedule: noticed a day ago, or before it was measured last, at `last_s`.
+
+    Measuring doesn't cure everything, such as a label that is behind its driver, or an image that the cluster gives
+    another name; and not everything can be measured again. The Job that was made for it is kept for a day.
+    """
+    conditions = (profile.status or ProfileStatus()).conditions
+    before = next((known for known in conditions if known.type == str(drift.reason.type)), None)
+    if before is None or not before.message.startswith(f"{drift.message}. "):
+        return False
+    noticed_us = micros_of(before.last_transition_time)
+    return noticed_us is not None and noticed_us < max(last_s * MICROS_PER_SECOND, now_us - KEPT_S * MICROS_PER_SECOND)
 
 
 def _driver(spec: ProfileSpec, now: Now) -> Drift | None:

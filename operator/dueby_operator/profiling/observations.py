@@ -22,7 +22,7 @@ from dueby_operator.model.observations import Observation, observation_of, row_o
 from dueby_operator.objects.parse import micros_of
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.managed import is_managed
-from dueby_planner.profiles.observed import with_job
+from dueby_planner.profiles.observed import moderated, with_job
 
 # The API server's clock and the operator's may be so far apart.
 CLOCKS_US = 60_000_000
@@ -39,7 +39,8 @@ def observed_profiles(job: JobSnapshot, profiles: Iterable[GPUProfile], *, now_u
             row = row_of(job.uid, by_profile[profile.name], namespace=job.namespace, now_us=now_us)
             # A clock that was ahead has left rows that would stay the newest.
             known = tuple(old for old in profile.spec.observed if old.time <= row.time)
-            spec = with_job(profile.spec.replace(observed=known), row)
+            before = profile.spec.replace(observed=known)
+            spec = with_job(before, moderated(before, row))
             if spec != profile.spec:
                 found.append(profile.replace(spec=spec))
     return found

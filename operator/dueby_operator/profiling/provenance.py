@@ -4,7 +4,10 @@ A pod sees a driver only through an engine that uses it, and never the image tha
 the device is, so the operator writes them down beside the measurement and notices when they change.
 """
 
-from dueby_api.gpu_profile import ProfileSpec
+from collections.abc import Sequence
+
+from dueby_api.gpu_profile import GPUProfile, ProfileSpec
+from dueby_api.subject import profile_subject
 from dueby_api.units import MICROS_PER_SECOND, from_micros
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.objects.pods import CONTAINER, Pod
@@ -63,6 +66,25 @@ def with_time_of(pod: Pod, spec: ProfileSpec) -> ProfileSpec:
     if made_us is None or made_us <= measured_s(spec) * MICROS_PER_SECOND <= made_us + LONGEST_US:
         return spec
     return spec.replace(measured_at=from_micros(made_us).replace(microsecond=0))
+
+
+def without_former_engines(profiles: Sequence[GPUProfile], *, image: str) -> tuple[GPUProfile, ...]:
+    """Return the profiles without those that another image has left of engines that `auto` no longer takes.
+
+    `auto` measures one engine in full, the fastest. After an update that may be another one, and the profile of the
+    first one says no more how fast its engine is with this image, or whether it runs.
+    """
+    now = {
+        profile_subject(profile.spec).of_any_engine()
+        for profile in profiles
+        if profile.spec.software.get(IMAGE_NAME) == image
+    }
+    return tuple(
+        profile
+        for profile in profiles
+        if profile.spec.software.get(IMAGE_NAME) in (None, image)
+        or profile_subject(profile.spec).of_any_engine() not in now
+    )
 
 
 def measured_s(spec: ProfileSpec) -> float:

@@ -24,7 +24,7 @@ from dueby_api.schema import LenientSpec, decode
 from dueby_api.step_messages import ProfilingResult
 from dueby_api.subject import Subject, class_of, model_subject, node_of, profile_subject
 from dueby_operator import paths
-from dueby_operator.cluster.nodes import Node
+from dueby_operator.cluster.nodes import Node, has_class
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import ending_of, index_of, job_of
 from dueby_operator.model.writes import Add, Change, Delete
@@ -124,9 +124,13 @@ def measurements_in(pods: Iterable[Pod], jobs: Iterable[BatchJob], nodes: Mappin
 
 
 def store(measurements: Iterable[Measurement], profiles: Sequence[GPUProfile]) -> list[GPUProfile]:
-    """Return the profiles of what is newer than what exists. What was applied by hand for the same device stands."""
+    """Return the profiles of what is newer than what exists. What was applied by hand for the same device stands.
+
+    Nothing comes of a device that its node no longer has: the profile of that, if there is one, is not among these.
+    """
     newest: dict[tuple[Subject, str], Measurement] = {}
-    for one in sorted(measurements, key=lambda one: measured_s(one.spec)):
+    still_there = (one for one in measurements if has_class(one.node, one.spec.device_class))
+    for one in sorted(still_there, key=lambda one: measured_s(one.spec)):
         newest[node_subject(one.spec), one.node.name] = one
     known: dict[tuple[Subject, str], list[GPUProfile]] = defaultdict(list)
     for profile in profiles:

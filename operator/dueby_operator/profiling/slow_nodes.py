@@ -5,6 +5,9 @@ have measured, too, the mean of its L divided by the lower median of theirs. Bei
 the node slow, and whatever was measured there is the profile of a class of its own, `CLASS@NODE`. It stays one until
 it is within 15 %, so that a node at the border doesn't come and go. A node without others to compare it with stays as
 it is.
+
+A node that is as much faster than its class stays in it, but its profile is no part of the class's: a single one that
+is wrong would make the class look faster than it is, and its nodes so different that no plan could be sure of them.
 """
 
 from bisect import bisect_left
@@ -35,10 +38,22 @@ def slow_nodes(profiles: Iterable[GPUProfile]) -> frozenset[str]:
     return frozenset(slow)
 
 
-def relative_latencies(nodes: Mapping[str, Steps]) -> dict[str, float | None]:
+def without_fast(profiles: Sequence[GPUProfile]) -> list[GPUProfile]:
+    """Return the nodes' profiles of one subject without those of nodes that are much faster than most of the others."""
+    fast = {
+        node
+        for nodes in _by_node(profiles).values()
+        for node, ratio in relative_latencies(nodes, to_upper=True).items()
+        if ratio is not None and ratio * SLOW < 1
+    }
+    return [profile for profile in profiles if profile.spec.device.node not in fast] or list(profiles)
+
+
+def relative_latencies(nodes: Mapping[str, Steps], *, to_upper: bool = False) -> dict[str, float | None]:
     """Return each node's latency relative to the lower median of the other nodes, averaged over mini-batch sizes.
 
-    Only sizes that another node has measured, too, count; None if there are none.
+    Only sizes that another node has measured, too, count; None if there are none. `to_upper`: relative to the upper
+    median instead.
     """
     by_size: dict[int, list[float]] = defaultdict(list)
     for sizes in nodes.values():
@@ -48,14 +63,15 @@ def relative_latencies(nodes: Mapping[str, Steps]) -> dict[str, float | None]:
         steps.sort()
     found = {}
     for node, sizes in nodes.items():
-        ratios = [us / _median_of_others(by_size[size], us) for size, us in sizes.items() if len(by_size[size]) > 1]
+        shared = [(by_size[size], us) for size, us in sizes.items() if len(by_size[size]) > 1]
+        ratios = [us / _median_of_others(steps, us, is_upper=to_upper) for steps, us in shared]
         found[node] = fmean(ratios) if ratios else None
     return found
 
 
-def _median_of_others(ascending: Sequence[float], own: float) -> float:
-    """Return the lower median without one value that is `own`. So a thousand nodes are sorted once."""
-    middle = (len(ascending) - 2) // 2
+def _median_of_others(ascending: Sequence[float], own: float, *, is_upper: bool) -> float:
+    """Return the lower or upper median without one value that is `own`. So a thousand nodes are sorted once."""
+    middle = (len(ascending) - 1 if is_upper else len(ascending) - 2) // 2
     return ascending[middle if middle < bisect_left(ascending, own) else middle + 1]
 
 

@@ -43,7 +43,8 @@ def decide_upkeep(
     """Return what is to be written: profiles and their conditions, CronJobs, and Jobs out of turn."""
     stored = store(measurements_in(snapshot.pods, snapshot.jobs, nodes), profiles)
     new = {profile.name: profile for profile in stored}
-    current = [new.get(profile.name, profile) for profile in profiles]
+    # What was known of a profile is known of the one that takes its place.
+    current = [new.get(profile.name, profile).replace(status=profile.status) for profile in profiles]
     following = follow_nodes(
         nodes.values(), jobs, snapshot.settings, snapshot.profiler, profiles=current, existing=snapshot.cron_jobs
     )
@@ -52,7 +53,7 @@ def decide_upkeep(
     found = clocks(cron for cron in snapshot.cron_jobs if cron.name not in changing)
     drifted = drifts(current, nodes, image=snapshot.settings.image)
     off = [(profile, drift) for profile in current if (drift := drifted.get(profile.name))]
-    again = measure_again(off, found, snapshot.jobs, now_us=now_us)
+    again = measure_again(off, found, snapshot.jobs, profiles=(*current, *stored), now_us=now_us)
     conditions = profile_conditions(
         current, drifted, found, jobs_at_work(snapshot.jobs) | _starting(again), now_us=now_us, new=new
     )

@@ -5,8 +5,8 @@ direction: the mean latency, the worst start-up and warm-up, the least memory, a
 profiles of the same thing are refused, because nothing says which one is right.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean, stdev
 
 from dueby_api.classifiers import CLASSIFIERS, source_of, unknown_model
@@ -16,7 +16,6 @@ from dueby_api.gpu_profile import (
     GPUProfile,
     Latency,
     PredictedWarmup,
-    ProfileSpec,
     Quantiles,
     Spread,
     Step,
@@ -25,8 +24,15 @@ from dueby_api.gpu_profile import (
 from dueby_api.inference_job import JobSpec, Model
 from dueby_api.subject import Subject, model_subject, profile_subject
 from dueby_api.words import counted
+from dueby_planner.model.rule import ASSUMED_SPREADS
 from dueby_planner.profiles.interpolation import describe_fit, warmup_of
+from dueby_planner.profiles.observed import MAX_SPREAD
 
+# From so many nodes on, what they differ by is believed also where it is less than what is assumed.
+SURE_NODES = 5
+# A size at which the nodes differ by more, although they don't at others, was measured wrongly on some of them. It
+# would make the class so unsure that no plan at a confidence of 0.99 could use any size of it.
+MAX_BETWEEN = 0.4
 Device = tuple[str | None, str | None]
 """Node and UUID."""
 
@@ -86,19 +92,20 @@ def _doubles(first: GPUProfile, second: GPUProfile) -> str:
 
 
 def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
-    """Return the class's profile from its nodes', over the sizes that every node has measured."""
+    """Return the class's profile from its nodes', over the sizes that most have measured, and none has wrongly."""
     first = nodes[0]
     if len(nodes) == 1:
         return first
     largest = min(p.spec.max_mini_batch_size or p.spec.steps[-1].mini_batch_size for p in nodes)
-    by_size = {size: [_step(p.spec, size) for p in nodes] for size in _common_sizes(nodes, largest)}
+    measured = {size: list(_steps(nodes, size)) for size in _common_sizes(nodes, largest)}
+    by_size = {size: rows for size, rows in measured.items() if _spread_between(rows) < MAX_BETWEEN} or measured
     startups = [p.spec.startup_micros for p in nodes if p.spec.startup_micros]
     runs = [p.spec.spread.run for p in nodes if p.spec.spread.run is not None]
     spec = first.spec.replace(
         device=first.spec.device.replace(node=None, uuid=None),
         max_mini_batch_size=largest,
-        startup_micros=_worst(startups) if len(startups) == len(nodes) else None,
-        spread=Spread(run=max(runs) if runs else None, node=max(map(_spread_between, by_size.values()))),
+        startup_micros=_worst(startups) if startups else None,
+        spread=Spread(run=max(runs) if runs else None, node=_spread_of(by_size.values(), nodes)),
         contention=max(p.spec.contention for p in nodes),
         busy=any(p.spec.busy for p in nodes),
         latency_fit=None,
@@ -115,15 +122,28 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
 
 
 def _common_sizes(nodes: Sequence[GPUProfile], largest: int) -> list[int]:
-    measured = set.intersection(*({step.mini_batch_size for step in p.spec.steps} for p in nodes))
-    sizes = [size for size in sorted(measured) if size <= largest]
-    if not sizes:
+    """Return the sizes up to MB that most nodes have measured. Raise Invalid if there is none that all have.
+
+    A node that had no time for larger sizes, although it has the memory, must not keep the others from them.
+    """
+    counts = Counter(step.mini_batch_size for p in nodes for step in p.spec.steps if step.mini_batch_size <= largest)
+    if len(nodes) not in counts.values():
         raise Invalid(
             "profiles",
             f"{', '.join(sorted(p.name for p in nodes))} have no mini-batch size in common that fits all of them. "
             "Measure the same sizes on every node.",
         )
-    return sizes
+    return sorted(size for size, count in counts.items() if 2 * count > len(nodes))
+
+
+def _spread_of(sizes: Iterable[Sequence[Step]], nodes: Sequence[GPUProfile]) -> float:
+    """Return the largest relative standard deviation between the nodes at any size.
+
+    A few nodes may agree by chance: they must not promise less spread than is assumed without any.
+    """
+    names = {profile.spec.device.node for profile in nodes}
+    lower_limit = ASSUMED_SPREADS.node if len(names) < SURE_NODES else 0.0
+    return min(MAX_SPREAD, max(lower_limit, *map(_spread_between, sizes)))
 
 
 def _spread_between(rows: Sequence[Step]) -> float:
@@ -132,9 +152,12 @@ def _spread_between(rows: Sequence[Step]) -> float:
     return stdev(latencies) / fmean(latencies)
 
 
-def _step(spec: ProfileSpec, size: int) -> Step:
-    step = next(s for s in spec.steps if s.mini_batch_size == size)
-    return step.replace(warmup_micros=warmup_of(spec, size))
+def _steps(nodes: Sequence[GPUProfile], size: int) -> Iterator[Step]:
+    """Yield what the nodes have measured at this size, as far as they have."""
+    for profile in nodes:
+        for step in profile.spec.steps:
+            if step.mini_batch_size == size:
+                yield step.replace(warmup_micros=warmup_of(profile.spec, size))
 
 
 def _mean_step(size: int, rows: Sequence[Step]) -> Step:

@@ -18,8 +18,9 @@ show.
 What a job shows is the word of whoever runs it. So a plan believes the jobs of its own namespace, once they are enough.
 Until then others' rows count, and all of them together move L by no more than 10 %, raise a spread to no more than 0.1
 and S to no more than twice the measured p95, and lower neither. No namespace can have the rows of another one dropped
-before it has fewer itself. Without a namespace, as for files on one's own machine, every row is believed; there, no
-run moves the mean ratio by more than 10 % (`moderated`).
+before it has fewer itself. Without a namespace, as for files on one's own machine, every row is believed. Whoever is
+believed, no job moves the mean ratio of its namespace by more than 10 % (`moderated`): one that was slow for a reason
+of its own would make the spread so wide that the next twenty could be promised nothing.
 """
 
 from collections import Counter, defaultdict
@@ -37,6 +38,8 @@ ENOUGH_JOBS, ENOUGH_STEPS, SURE_JOBS = 3, 200, 5
 ENOUGH_STARTS = 5
 # Jobs that happened to take the same time do not prove that the next one will; and a spread must be below 1.
 MIN_SPREAD, MAX_SPREAD = 0.02, 0.99
+# A profile's ratios are written with four digits and must be above 0 and up to 100, whatever a worker says.
+_RATIO_DIGITS, _MIN_RATIO, _MAX_RATIO = 4, 0.0001, 100.0
 # The newest jobs whose rows are kept, and the start-ups that are kept of each: a profile must stay a small document.
 MAX_JOBS, MAX_STARTS = 20, 16
 # A profile that is off by more than this has to be measured again.
@@ -80,7 +83,7 @@ def summarize_steps(spec: ProfileSpec) -> ObservedSteps | None:
     if len(rows) < ENOUGH_JOBS or steps < ENOUGH_STEPS:
         return None
     ratios = [ratio for _, ratio in rows]
-    mean = round(fmean(ratios), 4)
+    mean = bounded_ratio(fmean(ratios))
     within = [row.step_spread for row, _ in rows if row.step_spread is not None]
     run = stdev(ratios) / mean * foresight(len(ratios))
     return ObservedSteps(
@@ -153,12 +156,18 @@ def with_job(spec: ProfileSpec, row: ObservedJob) -> ProfileSpec:
 
 
 def moderated(spec: ProfileSpec, row: ObservedJob) -> ObservedJob:
-    """Return the row with a ratio that moves the mean of all ratios by no more than 10 %, however odd the job was."""
+    """Return the row with a ratio that moves its namespace's mean by no more than 10 %, however odd the job was."""
     if row.step_ratio is None:
         return row
-    before = [known.step_ratio for known in spec.observed if known.step_ratio is not None]
+    rows = _rows_of(spec, row.namespace)
+    before = [known.step_ratio for known in rows if known.step_ratio is not None]
     mean, most = fmean(before) if before else 1.0, OFF * min(MAX_JOBS, len(before) + 1)
-    return row.replace(step_ratio=round(min((1 + most) * mean, max((1 - most) * mean, row.step_ratio)), 4))
+    return row.replace(step_ratio=bounded_ratio(min((1 + most) * mean, max((1 - most) * mean, row.step_ratio))))
+
+
+def bounded_ratio(ratio: float) -> float:
+    """Return the ratio as a profile takes it."""
+    return round(min(_MAX_RATIO, max(_MIN_RATIO, ratio)), _RATIO_DIGITS)
 
 
 def keep_valid_rows(before: ProfileSpec, now: ProfileSpec) -> tuple[ObservedJob, ...]:

@@ -45,9 +45,11 @@ class Machine:
     def spare_cores(self) -> float:
         """Cores that others may use without taking anything from what is measured.
 
-        A pod has a slice of its node's cores; other pods may use the rest.
+        A pod has a slice of its node's cores, and a container with a quota so many cores' worth of its host's; others
+        may use the rest.
         """
-        return 0.0 if self.part is None else max(0.0, len(self.limits.cores) - float(self.part.slices[0].threads))
+        own = self.limits.usable if self.part is None else float(self.part.slices[0].threads)
+        return max(0.0, len(self.limits.cores) - own)
 
     def usable_mib(self, layout: Layout) -> int:
         """Return the memory of one device of the layout."""

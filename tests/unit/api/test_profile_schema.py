@@ -85,6 +85,11 @@ NAN, INFINITE = float("nan"), float("inf")
         ),
         pytest.param({"model": None}, "spec.model: is missing", id="no model"),
         pytest.param(
+            {"observed": [{"job": "a", "time": "2026-11-25T02:00:00", "workers": 1}]},
+            "spec.observed[0].time: 2026-11-25T02:00:00 has no offset from UTC; end it with Z or +01:00",
+            id="a job's time without an offset, which can't be compared with others'",
+        ),
+        pytest.param(
             {"measuredAt": "yesterday"},
             "spec.measuredAt: Invalid RFC3339 encoded datetime",
             id="not a time",

@@ -196,7 +196,7 @@ def test_an_expired_job_is_deleted_once_though_it_is_remembered_for_a_minute() -
 
 def test_a_nodes_profile_makes_its_classs_once() -> None:
     store, found = Store(), []
-    document = profile("NVIDIA-L4").document()
+    document = profile("cpu-2").document()
     document["metadata"]["name"] = "measured"
     document["spec"]["device"] = {"node": "n"}
     store.add(f"{paths.profiles_path()}/measured", document)
@@ -209,7 +209,7 @@ def test_a_nodes_profile_makes_its_classs_once() -> None:
 
     asyncio.run(look())
     assert found == [["gpuprofiles"], []]
-    made = store.objects[f"{paths.profiles_path()}/nvidia-l4-efficientnet-lite0-224-fp32-openvino"]
+    made = store.objects[f"{paths.profiles_path()}/cpu-2-efficientnet-lite0-224-fp32-openvino"]
     assert made["metadata"]["labels"] == names.MANAGED
     assert made["status"] == {"imagesPerSecond": 160}
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,11 @@ def test_a_pod_measures_one_slice_and_not_the_cores_of_the_node() -> None:
 
 def test_a_whole_machine_has_no_cores_to_spare_for_others() -> None:
     assert machine().spare_cores == 0
+
+
+def test_a_container_with_a_quota_leaves_the_rest_of_the_cores_to_others() -> None:
+    whole = machine()
+    assert replace(whole, limits=replace(whole.limits, usable=2.5)).spare_cores == 13.5
 
 
 def test_a_pod_that_sees_no_gpu_says_what_to_check() -> None:

@@ -11,6 +11,7 @@ from dueby_api.units import parse_time_us
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.model.begun_sink import begun_parts
 from dueby_operator.model.job_model import MAX_WORKERS, JobModel, News, WorkerModel
+from dueby_operator.profiling.provenance import without_former_engines
 from dueby_planner.profiles.class_profiles import plannable
 
 
@@ -19,7 +20,8 @@ def build_model(given: PolicyInput) -> JobModel:
     job, spec, status = given.job, given.spec, given.status
     if status.images is None:
         raise ValueError(f"{job.namespace}/{job.name} is planned before its images are counted")
-    profiles = tuple(plannable(given.profiles, spec))
+    image = spec.worker.image or given.worker_image
+    profiles = without_former_engines(plannable(given.profiles, spec), image=image)
     classes = sorted({profile.spec.device_class for profile in profiles})
     workers = tuple(_with_leaving(_with_known_class(worker, classes), given) for worker in job.workers)
     own = Counter(w.assignment.device_class for w in workers if not w.is_gone and w.state != "queued")

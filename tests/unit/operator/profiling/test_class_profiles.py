@@ -3,9 +3,9 @@
 import pytest
 
 from dueby_api.gpu_profile import GPUProfile, parse_profile
-from dueby_operator.profiling.class_profiles import KeptProfiles, keep_profiles, profiles_of
+from dueby_operator.profiling.class_profiles import KeptProfiles, keep_profiles, profiles_of, without_foreign
 from support.operator import profile
-from support.profiling import A100, L4, gpu_node, on
+from support.profiling import A100, L4, gpu_node, nodes, on
 
 NAME = "nvidia-l4-efficientnet-lite0-224-fp32-openvino"
 OWN = "nvidia-l4-b-efficientnet-lite0-224-fp32-openvino"
@@ -46,6 +46,42 @@ def test_the_class_has_the_least_memory_and_the_spread_between_its_nodes() -> No
     (found,) = (profile for profile in kept.profiles if not profile.spec.device.node)
     assert found.spec.max_mini_batch_size == 32
     assert found.spec.spread.node == pytest.approx(0.0673, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("ms", "of_class"),
+    [
+        pytest.param([100, 100, 102, 1], 100, id="one that is much faster than the others"),
+        pytest.param([100, 100, 102, 90, 1, 1], 98, id="two of six"),
+        pytest.param([100, 100, 102, 84], 96, id="one within a fifth counts"),
+        pytest.param([{8: 50, 16: 100}] * 3 + [{8: 50, 16: 80}], 95, id="by the mean over the sizes"),
+    ],
+)
+def test_a_node_that_is_too_fast_stays_in_its_class_but_says_nothing_about_it(
+    ms: list[int | dict[int, int]], of_class: int
+) -> None:
+    kept = after(*(on(node, found) for node, found in zip("abcdef", ms, strict=False)))
+    assert not kept.slow
+    assert classes(kept) == {L4: of_class}
+    assert is_settled(keep_profiles(kept.profiles))
+
+
+@pytest.mark.parametrize(
+    ("device_class", "counts"),
+    [
+        pytest.param(L4, True, id="the node's own class"),
+        pytest.param(A100, False, id="GPUs that it doesn't have"),
+        pytest.param(f"{A100}@other", False, id="a slow node's"),
+        pytest.param("cpu-2", False, id="cores of a node with GPUs"),
+    ],
+)
+def test_a_node_says_nothing_about_classes_that_it_does_not_have(device_class: str, counts: bool) -> None:
+    there = nodes(gpu_node("b", L4))
+    forged = on("b", 1, device_class)
+    assert bool(keep_profiles([forged], there).new) is counts
+    assert (forged in keep_profiles([forged], there).profiles) is counts
+    assert (without_foreign([forged], there) == (forged,)) is counts
+    assert without_foreign([forged], {}) == (forged,), "a machine that is no node of the cluster"
 
 
 def test_a_second_pass_writes_nothing() -> None:

@@ -63,17 +63,56 @@ def test_a_drift_is_tried_once_and_then_by_the_schedule() -> None:
     assert site.reconcile() == []
 
 
-def test_what_measuring_does_not_cure_is_not_measured_again_and_again() -> None:
+def test_what_measuring_does_not_cure_is_left_to_the_schedule() -> None:
     site = measured_site(device=Device(driver="580.95.05", uuid="GPU-gpu"))
     drift(site, "driver")
     (first,) = jobs(site.reconcile())
     stale = Device(driver="580.95.05", uuid="GPU-gpu")  # the label is ahead of the driver
-    measure(site, first["metadata"]["name"], days=1, device=stale)
-    assert site.condition(OWN).status == "False"
-    site.now_us += REST_US - SECOND
-    assert jobs(site.reconcile()) == []
-    site.now_us += 2 * SECOND
+    measure(site, first["metadata"]["name"], days=3, device=stale)
+    for days in (4, 5, 6):
+        site.now_us = to_micros(NIGHT) + days * STEPS_REST_US + 2 * REST_US
+        measure(site, f"night-{days}", days=days, device=stale)
+        assert len([name for name in site.batch if not name.startswith("night-")]) == 2, "the first one, and at once"
+        assert site.condition(OWN).status == "False"
+        assert jobs(site.reconcile()) == []
+        assert "It will be measured again by the CronJob" in site.condition(OWN).message
+    site.nodes = [with_driver("600.10.01")]
+    assert len(jobs(site.reconcile())) == 1, "the next change is measured at once"
+
+
+def test_an_image_that_the_cluster_gives_another_name_is_not_measured_again_and_again() -> None:
+    site = measured_site()
+    site.mirror = "mirror.example/"
+    measure(site, "nightly", days=1)
+    for again in range(1, 9):
+        site.now_us += 2 * REST_US
+        for made in [name for name, job in site.batch.items() if "status" not in job]:
+            measure(site, made, days=2 + again)
+    assert site.condition(OWN).reason == "ImageChanged"
+    assert len(site.batch) <= 3, "the nightly one, one at once, and what has measured it first"
+
+
+def test_an_engine_that_auto_no_longer_takes_is_not_measured_again_and_again() -> None:
+    site = measured_site()
+    drift(site, "image")
+    (made,) = jobs(site.reconcile())
+    measure(site, made["metadata"]["name"], days=3, engine="cuda")
+    assert site.condition(OWN).reason == "ImageChanged"
+    for days in (4, 5, 6):
+        site.now_us = to_micros(NIGHT) + days * STEPS_REST_US
+        site.batch.clear()  # a day has passed
+        site.pods.clear()
+        assert jobs(site.reconcile()) == []
+
+
+def test_what_can_not_be_measured_any_more_is_tried_once_and_then_by_the_schedule() -> None:
+    site = measured_site()
+    drift(site, "driver")
     assert len(jobs(site.reconcile())) == 1
+    for _ in range(3):
+        site.now_us += STEPS_REST_US + SECOND
+        site.batch.clear()  # they are kept for a day
+        assert jobs(site.reconcile()) == []
 
 
 def test_while_it_is_being_measured_nothing_is_made() -> None:

@@ -15,6 +15,7 @@ from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.observations import observed_profiles
+from dueby_planner.profiles.observed import learn
 from support.decisions import MADE, NOW, SECOND, Look, indexed, infj, job, look, pod_of, worker_job_of
 from support.operator import STEP_US, profile
 
@@ -120,6 +121,12 @@ def test_it_is_written_once_and_with_the_rows_of_jobs_before() -> None:
     assert [row.job for row in rows(observed(other, *first))] == ["u-1", "u-2"]
 
 
+@pytest.mark.parametrize("step_us", [1, STEP_US * 1000], ids=["next to no time", "a thousand times as long"])
+def test_what_a_worker_cannot_mean_still_makes_a_profile_that_can_be_written(step_us: int) -> None:
+    (found,) = observed(over(FINE | {"batches": 21, "stepMicrosMean": step_us, "modelMicrosMean": step_us}))
+    assert parse_profile(found.document()) == found
+
+
 def test_the_profile_keeps_its_status() -> None:
     status = ProfileStatus(images_per_second=160)
     (found,) = observed(over(FINE), managed().replace(status=status))
@@ -190,7 +197,22 @@ def test_what_takes_more_time_than_has_passed_is_not_believed() -> None:
     (row,) = rows(observed(over(lie)))
     assert (row.step_ratio, row.startup_micros) == (None, ())
     (row,) = rows(observed_profiles(over(lie), [managed()], now_us=NOW + 2 * 3600 * SECOND))
-    assert (row.step_ratio, len(row.startup_micros)) == (11.0, 1)
+    assert (row.step_ratio, len(row.startup_micros)) == (1.1, 1)
+
+
+def test_one_job_that_was_slow_for_a_reason_of_its_own_is_no_obstacle_to_the_next_ones() -> None:
+    known = [
+        {"job": f"u{n}", "namespace": "team", "time": MADE, "workers": 1, "steps": 1000, "stepRatio": 1.0 + n / 100}
+        for n in range(9)
+    ]
+    theirs = [{**row, "job": f"t{n}", "namespace": "other", "stepRatio": 5.0} for n, row in enumerate(known)]
+    document = managed().document()
+    document["spec"]["observed"] = [*known, *theirs]
+    noisy = FINE | {"stepMicrosMean": STEP_US * 8, "modelMicrosMean": STEP_US * 8}
+    (found,) = observed_profiles(over(noisy), [parse_profile(document)], now_us=NOW + 3600 * SECOND)
+    learned = learn(found.spec, namespace="team")
+    assert learned.ratio == pytest.approx(1.04 * 1.1, abs=1e-3)
+    assert (learned.spec.spread.run or 0) < 0.5
 
 
 def test_a_row_from_the_future_goes() -> None:

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import GPUProfile
+from dueby_api.gpu_profile import GPUProfile, Quantiles, parse_profile
 from dueby_api.inference_job import Model
+from dueby_planner.model.rule import quantile
 from dueby_planner.profiles.class_profiles import class_profiles, matching
-from support.planner import A100, profile, step_document
+from dueby_planner.profiles.pool import build_pool
+from support.planner import A100, job, profile, step_document
 
 SUBJECT = "efficientnet_b0 at 224 px, fp32, engine cudagraph"
 
@@ -132,8 +134,60 @@ def test_nodes_without_a_size_in_common_are_refused_with_their_names() -> None:
         class_profiles(nodes)
 
 
-def test_a_start_up_that_one_node_lacks_is_not_the_class_s() -> None:
-    assert aggregated(node("a"), node("b", startupMicros=None)).spec.startup_micros is None
+@pytest.mark.parametrize(("count", "spread"), [(2, 0.03), (4, 0.03), (5, 0.0)])
+def test_a_few_nodes_that_agree_promise_no_less_spread_than_is_assumed_without_any(count: int, spread: float) -> None:
+    assert aggregated(*(node(f"n{number}") for number in range(count))).spec.spread.node == spread
+
+
+def test_devices_of_one_node_say_nothing_about_others() -> None:
+    gpus = [profile(name=f"gpu-{n}", device={"node": "a", "uuid": f"GPU-{n}"}) for n in range(8)]
+    assert aggregated(*gpus).spec.spread.node == 0.03
+
+
+def test_a_node_that_ran_out_of_time_takes_no_size_from_the_others() -> None:
+    whole = [step_document(size, 10 * size, 100 + size) for size in (1, 2, 64)]
+    short = [step_document(size, 13 * size, 500) for size in (1, 2)]
+    found = aggregated(node("a", steps=whole), node("b", steps=whole), node("c", steps=short, maxMiniBatchSize=512))
+    assert [(step.mini_batch_size, step.latency_micros.mean) for step in found.spec.steps] == [
+        (1, 11),
+        (2, 22),
+        (64, 640),
+    ]
+    assert found.spec.steps[-1].warmup_micros == Quantiles(p50=164, p95=164)
+    found = aggregated(node("a", steps=whole), node("c", steps=short, maxMiniBatchSize=512))
+    assert [step.mini_batch_size for step in found.spec.steps] == [1, 2], "one of two is not most"
+    found = aggregated(node("a", steps=whole), node("b", steps=whole), node("c", steps=short, maxMiniBatchSize=32))
+    assert [step.mini_batch_size for step in found.spec.steps] == [1, 2], "what one has no memory for is nobody's size"
+
+
+def test_a_size_that_went_wrong_on_one_node_is_not_planned_and_makes_no_other_size_unsure() -> None:
+    sizes = {size: 10_000 * size for size in (1, 2, 4, 8, 16)}
+
+    def steps(found: dict[int, int]) -> list[dict[str, Any]]:
+        return [step_document(size, us, 100) for size, us in found.items()]
+
+    found = aggregated(node("a", steps=steps(sizes)), node("b", steps=steps(sizes | {16: 800_000})))
+    assert [step.mini_batch_size for step in found.spec.steps] == [1, 2, 4, 8]
+    assert found.spec.spread.node == 0.03
+    counts = {A100: 4}
+    assert build_pool(job(confidence=0.99).spec, [found], counts).spreads.node * quantile(0.99) < 1
+    everywhere = {size: 5 * us for size, us in sizes.items()}
+    found = aggregated(node("a", steps=steps(sizes)), node("b", steps=steps(everywhere)))
+    assert len(found.spec.steps) == 5, "nodes that differ at every size do differ"
+
+
+def test_nodes_that_differ_however_widely_make_a_profile_that_can_be_written() -> None:
+    found = aggregated(*(node(name, steps=[step_document(8, us, 1)]) for name, us in (("a", 10), ("b", 10**7))))
+    assert found.spec.spread.node == 0.99
+    assert parse_profile(found.document()) == found
+
+
+def test_a_node_without_a_start_up_does_not_make_the_others_start_in_no_time() -> None:
+    known = {"startupMicros": {"p50": 5_000_000, "p95": 6_000_000}}
+    assert aggregated(node("a", **known), node("b", startupMicros=None)).spec.startup_micros == Quantiles(
+        p50=5_000_000, p95=6_000_000
+    )
+    assert aggregated(node("a", startupMicros=None), node("b", startupMicros=None)).spec.startup_micros is None
 
 
 def test_one_busy_node_makes_the_class_s_profile_doubtful() -> None:

@@ -60,6 +60,14 @@ def test_steps_count_once_enough_jobs_have_shown_enough_of_them(
     assert (shown and shown.ratio) == (None if ratio is None else pytest.approx(ratio))
 
 
+@pytest.mark.parametrize("ratio", [1e-9, 100.0])
+def test_of_steps_that_no_device_has_a_plan_can_be_made(ratio: float) -> None:
+    found = observed(ratio, ratio, ratio)
+    learned = learn(found.spec).spec
+    assert parse_profile(found.replace(spec=learned).document()).spec == learned
+    assert pool(found).groups[0].choices[0].latency_us == max(1, round(10_000 * max(1e-4, ratio)))
+
+
 def test_a_plan_takes_the_steps_as_jobs_have_shown_them_and_says_so() -> None:
     found = pool(observed(1.1, 1.2, 1.3))
     (choice,) = found.groups[0].choices

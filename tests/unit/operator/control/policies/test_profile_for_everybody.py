@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from dueby_api.gpu_profile import GPUProfile
+from dueby_api.gpu_profile import GPUProfile, ObservedJob
 from dueby_api.schema import validate
 from dueby_api.step_config import ProfileConfig
 from dueby_operator.cluster.devices import ClusterDevices
@@ -30,6 +31,7 @@ from support.profiling import (
     job_of,
     measured,
     nodes,
+    on,
     seen,
     words,
 )
@@ -167,6 +169,36 @@ def test_a_node_that_is_gone_leaves_the_classs_profile() -> None:
     (found,) = look_for_all(infj(), made=[complete], pods=[pod], there=ONE)
     (made,) = found.decisions.new_profiles
     assert (made.name, made.spec.device.node) == (CLASS, None)
+
+
+@pytest.mark.parametrize("keeps_profiles", [True, False])
+def test_no_job_is_planned_with_what_a_node_says_of_devices_that_it_does_not_have(keeps_profiles: bool) -> None:
+    forged = on("gpu-1", 1, A100)
+    (found,) = look_for_all(infj(gpus={"classes": [A100]}), profiles=[forged], keeps_profiles=keeps_profiles)
+    assert condition(found).reason == "Profiling"
+    assert not found.decisions.new_profiles
+
+
+def test_what_was_measured_on_devices_that_a_node_no_longer_has_is_not_stored() -> None:
+    complete, pod = done()
+    (found,) = look_for_all(infj(), made=[complete], pods=[pod], there=nodes(gpu_node("gpu-0", L4)))
+    assert not found.decisions.new_profiles
+
+
+def test_of_a_node_that_is_gone_the_classs_profile_is_written_once_and_keeps_what_jobs_have_shown() -> None:
+    complete, pod = done(node="gone")
+    (found,) = look_for_all(infj(), made=[complete], pods=[pod], there=ONE)
+    (made,) = found.decisions.new_profiles
+    row = ObservedJob(job="u-2", time=NIGHT + timedelta(hours=1), workers=1, steps=500, step_ratio=1.0)
+    shown = made.replace(spec=made.spec.replace(observed=(row,)))
+    later = made.replace(spec=shown.spec.replace(measured_at=NIGHT + timedelta(hours=2)))
+    for there in (made, shown, later):
+        (again,) = look_for_all(other(1), made=[complete], pods=[pod], there=ONE, profiles=[there])
+        assert not again.decisions.new_profiles
+    earlier = shown.replace(spec=shown.spec.replace(measured_at=NIGHT - timedelta(days=1)))
+    (again,) = look_for_all(other(1), made=[complete], pods=[pod], there=ONE, profiles=[earlier])
+    (made,) = again.decisions.new_profiles
+    assert (made.spec.measured_at, made.spec.observed) == (NIGHT, (row,))
 
 
 def test_what_was_measured_is_not_stored_in_the_place_of_somebody_elses_profile() -> None:
