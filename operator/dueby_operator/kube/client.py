@@ -155,6 +155,9 @@ class Kube:
                     if event["type"] == "ERROR":
                         raise _failure(event["object"].get("code", 500), json.dumps(event["object"]))
                     yield event
+        except DueByError:  # a line that was cut, or an error instead of an event
+            if is_complete:
+                raise
         except (OSError, aiohttp.ClientError, HttpProcessingError, TimeoutError, ValueError) as error:
             if is_complete:
                 raise Transient(f"the watch of {path} broke: {error!r}") from None
