@@ -54,7 +54,9 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
             return [delete_job(found) for found in job.profiling if found.name in action.jobs]
         case StopEverything():
             there = (*(each.job for each in job.worker_jobs), *job.profiling, *job.without_config)
-            return [delete_job(found) for found in {each.metadata.uid: each for each in there}.values()]
+            # One that is on its way out stays until its pods are gone, if it was told to, or somebody's finalizer is.
+            going = {each.metadata.uid: each for each in there if not each.metadata.is_deleting}
+            return [delete_job(found) for found in going.values()]
         case StopJobs():
             outdated = (found for jobs in job.outdated_steps.values() for found in jobs)
             there = (*outdated, *job.without_config, *(each.job for each in job.worker_jobs))
