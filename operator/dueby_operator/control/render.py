@@ -52,7 +52,8 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
         case MeasureClass():
             return _measure(action, owner, devices)
         case StopMeasuring():
-            return [delete_job(found) for found in job.profiling if found.name in action.jobs]
+            named = set(action.jobs)
+            return [delete_job(found) for found in job.profiling if found.name in named][:MAX_STOPPED]
         case StopEverything():
             there = (*(each.job for each in job.worker_jobs), *job.profiling, *job.without_config)
             # One that is on its way out stays until its pods are gone, if it was told to, or somebody's finalizer is.

@@ -72,7 +72,7 @@ class MeasureClass:
 
 @dataclass(frozen=True, kw_only=True)
 class StopMeasuring:
-    """Stop these Jobs that measure for the job."""
+    """Stop these Jobs that measure for the job, MAX_STOPPED of them."""
 
     jobs: tuple[str, ...]
 

@@ -7,7 +7,7 @@ worker two lives at most: docs/decisions/0011.)
 """
 
 from dueby_api.status import Replan
-from dueby_operator.jobs.pod_state import ending_of
+from dueby_operator.jobs.pod_state import ending_of, pods_by_job
 from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
 
@@ -32,9 +32,9 @@ def is_fruitless(job: JobSnapshot, replans: tuple[Replan, ...], model: JobModel)
 
 def fruitless_message(job: JobSnapshot) -> str:
     """Return the sentence for a job whose workers are lost again and again, with their last words if there are any."""
-    words = next(
-        (words for found in reversed(job.worker_jobs) if (words := ending_of(job.pods, found.name).sentence)), ""
-    )
+    by_job = pods_by_job(job.pods)
+    endings = (ending_of(by_job.get(found.name, ()), found.name) for found in reversed(job.worker_jobs))
+    words = next(filter(None, (ending.sentence for ending in endings)), "")
     said = f' The last one said: "{words[:MAX_WORDS]}".' if words else ""
     return (
         f"Workers were lost and replaced {MAX_FRUITLESS} times in a row, and none of them has written a part."
