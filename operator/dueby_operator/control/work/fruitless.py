@@ -7,7 +7,7 @@ worker two lives at most: docs/decisions/0011.)
 """
 
 from dueby_api.status import Replan
-from dueby_operator.jobs.pod_state import ending_of, pods_by_job
+from dueby_operator.jobs.pod_state import ending_of, pods_by_job, rest_state
 from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
 
@@ -25,9 +25,24 @@ def is_fruitless(job: JobSnapshot, replans: tuple[Replan, ...], model: JobModel)
     last = replans[-MAX_FRUITLESS:]
     return (
         bool(job.worker_jobs)
+        and not _lack_nodes_alone(job, model)
         and len(last) == MAX_FRUITLESS
         and all(replan.reason == "WorkerLost" and replan.images_in_sink == model.images_in_sink for replan in last)
     )
+
+
+def _lack_nodes_alone(job: JobSnapshot, model: JobModel) -> bool:
+    """Return whether workers are at work, and those that were lost never got as far, since no node has taken them.
+
+    They have been without a node for half a minute, while the others may still be loading the model.
+    """
+    lost = {
+        (found.name, index)
+        for found in job.worker_jobs
+        for index in range(len(found.assignments))
+        if rest_state(found, index) == "lost"
+    }
+    return bool(model.alive) and bool(job.absent) and not lost
 
 
 def fruitless_message(job: JobSnapshot) -> str:

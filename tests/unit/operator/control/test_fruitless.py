@@ -1,5 +1,6 @@
 """Workers that are lost again and again: replaced while it may help, and no longer."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,6 +32,27 @@ def test_a_job_whose_workers_are_lost_again_and_again_without_a_part_has_failed(
     assert found.said("Failed") == ("True", "NoProgress")
     assert f"replaced {MAX_FRUITLESS} times in a row" in found.message("Failed")
     assert not found.created
+
+
+@pytest.mark.parametrize(
+    ("given_up", "has_failed"),
+    [
+        pytest.param("", False, id="that no node takes, while others load the model"),
+        pytest.param("1", True, id="one of which was given up"),
+    ],
+)
+def test_workers_that_never_were_on_a_node_do_not_end_the_job_of_those_that_are(
+    given_up: str, has_failed: bool
+) -> None:
+    begun = started(deadline="20s")
+    (there,) = begun.worker_jobs
+    assert len(begun.pods) > 2
+    status = {**begun.document["status"], "replans": [LOST] * MAX_FRUITLESS}
+    seen = replace(there, job=there.job.replace(status=there.job.status.replace(failed_indexes=given_up)))
+    absent = frozenset({(there.name, 0)})
+    found = look(begun.job(document={**begun.document, "status": status}, worker_jobs=[seen], absent=absent))
+    assert bool(found.created) != has_failed
+    assert ("Failed" in [each.type for each in found.status.conditions]) == has_failed
 
 
 def test_it_says_what_the_last_worker_said() -> None:
