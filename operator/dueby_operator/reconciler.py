@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dueby_api.conditions import ConditionType, Reason
+from dueby_api.conditions import ConditionType
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import API_VERSION, InferenceJob
 from dueby_api.status import JobStatus
@@ -27,8 +27,8 @@ from dueby_operator.control.render import render
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.fault_log import FaultLog
 from dueby_operator.jobs import names
-from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out
-from dueby_operator.kube.client import Conflict, Kube, Missing, Refused
+from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out, reason_of
+from dueby_operator.kube.client import Conflict, Kube, Missing, Refused, WebhookAway
 from dueby_operator.kube.gather import Gatherer
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault, Stage
@@ -43,8 +43,6 @@ AT_ONCE = 16
 # Progress, and what messages say of it, changes in every pass. If nothing else has, it is written this often: otherwise
 # 100 jobs were 50 writes a second, and each is another row of `kubectl get --watch`.
 PROGRESS_US = 10_000_000
-# HTTP status of a quota or an admission policy that says no.
-FORBIDDEN = 403
 # Kubernetes keeps no longer message of an Event.
 MAX_EVENT = 1024
 COMPONENT = "dueby-operator"
@@ -187,15 +185,8 @@ class Reconciler:
         now_us = self.snapshot.now_us
         try:
             await carry_out(self._kube, render(decision.actions, decision.job, decision.manifest, devices))
-        except NameTaken as error:
-            return refuse(decision, Reason.NAME_TAKEN, str(error), now_us=now_us)
-        except NotYetGone as error:
-            return refuse(decision, Reason.WAITING_FOR_CLEANUP, str(error), now_us=now_us)
-        except Refused as error:
-            reason = Reason.FORBIDDEN if error.status == FORBIDDEN else Reason.INVALID_TEMPLATE
-            return refuse(decision, reason, str(error), now_us=now_us)
-        except Invalid as error:
-            return refuse(decision, Reason.INVALID_TEMPLATE, str(error), now_us=now_us)
+        except (NameTaken, NotYetGone, WebhookAway, Refused, Invalid) as error:
+            return refuse(decision, reason_of(error), str(error), now_us=now_us)
         return decision
 
     async def _write_status(self, decision: JobDecision, stored: StoredStatus) -> StoredStatus:

@@ -7,14 +7,17 @@ InferenceJob that was deleted and made anew meets what its predecessor has left.
 import logging
 from collections.abc import Iterable
 
+from dueby_api.conditions import Reason
 from dueby_api.errors import DueByError
 from dueby_operator import paths
 from dueby_operator.jobs import names
-from dueby_operator.kube.client import Conflict, Kube
+from dueby_operator.kube.client import Conflict, Kube, Refused, WebhookAway
 from dueby_operator.model.writes import Add, Change, Create, Delete, Document, Put, Write
 from dueby_operator.objects.meta import ObjectMeta
 from dueby_operator.objects.parse import parse
 
+# HTTP status of a quota or an admission policy that says no.
+FORBIDDEN = 403
 log = logging.getLogger(__name__)
 
 
@@ -24,6 +27,21 @@ class NameTaken(DueByError):
 
 class NotYetGone(DueByError):
     """An object of the name is on its way out; the name is free after that."""
+
+
+def reason_of(error: DueByError) -> Reason:
+    """Return why a job's objects can't be made, by what was raised when they were."""
+    match error:
+        case NameTaken():
+            return Reason.NAME_TAKEN
+        case NotYetGone():
+            return Reason.WAITING_FOR_CLEANUP
+        case WebhookAway():
+            return Reason.WEBHOOK_AWAY
+        case Refused() if error.status == FORBIDDEN:
+            return Reason.FORBIDDEN
+        case _:
+            return Reason.INVALID_TEMPLATE
 
 
 async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
