@@ -85,3 +85,5 @@ class StopJobs:
 
 
 Action = StartStep | StartWorkers | StopWorkers | StopEverything | StopJobs | MeasureClass | StopMeasuring
+# Those by which something is made.
+MAKING = (StartStep, StartWorkers, MeasureClass)
