@@ -11,6 +11,7 @@ from dueby_api.conditions import Reason
 from dueby_api.errors import DueByError
 from dueby_operator import paths
 from dueby_operator.jobs import names
+from dueby_operator.jobs.manifests import PLAN_KEY
 from dueby_operator.kube.client import Conflict, Kube, Refused, WebhookAway
 from dueby_operator.model.writes import Add, Change, Create, Delete, Document, Put, Write
 from dueby_operator.objects.meta import ObjectMeta
@@ -67,10 +68,23 @@ async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
 async def _create_both(kube: Kube, create: Create) -> None:
     """Create both. The Job is tried dry first, so that one that is refused leaves nothing behind."""
     namespace = create.job["metadata"]["namespace"]
-    path = paths.batch_path(namespace)
+    path, config_maps = paths.batch_path(namespace), paths.core_path("configmaps", namespace)
     if await _create(kube, path, create.job, dry_run=True):
-        await _create(kube, paths.core_path("configmaps", namespace), create.config_map)
+        if not await _create(kube, config_maps, create.config_map):
+            await _require_same_workers(kube, config_maps, create.config_map)
         await _create(kube, path, create.job)
+
+
+async def _require_same_workers(kube: Kube, kind: str, wanted: Document) -> None:
+    """Raise NotYetGone unless the ConfigMap that is there tells the same to as many workers.
+
+    It is of a plan whose Job was never made. That was taken back, so its number is that of the plan of now; the next
+    one has another number, and a ConfigMap of its own.
+    """
+    found = await kube.get(f"{kind}/{wanted['metadata']['name']}")
+    told, told_there = ((each.get("data") or {}).get(PLAN_KEY) for each in (wanted, found))
+    if told != told_there:
+        raise NotYetGone(f"{_name_of(wanted)} is of a plan that was taken back. The job is planned once more.")
 
 
 async def _create(kube: Kube, kind: str, document: Document, *, dry_run: bool = False) -> bool:
