@@ -4,6 +4,8 @@ Workers that are lost are replaced, since nodes fail. If they are lost again and
 part in between, then it is not the nodes: their image crashes as it starts, or their memory is too little for the
 model. Such a job would keep devices from all others for ever. (An object of the source that kills its reader costs a
 worker two lives at most: docs/decisions/0011.)
+
+A worker that no node takes has shown nothing of that while others are at work. It waits for a node, as more would.
 """
 
 from dueby_api.status import Replan
@@ -22,12 +24,18 @@ def is_fruitless(job: JobSnapshot, replans: tuple[Replan, ...], model: JobModel)
 
     `dueby run` counts its lost processes itself, and its workers have no Jobs.
     """
+    return bool(job.worker_jobs) and _are_in_vain(replans, model, "WorkerLost") and not _lack_nodes_alone(job, model)
+
+
+def is_no_use(job: JobSnapshot, replans: tuple[Replan, ...], model: JobModel) -> bool:
+    """Return whether more workers would wait for a node, too, as those did that were started last."""
+    return _are_in_vain(replans, model, "WorkerLost", "Lagging") and _lack_nodes_alone(job, model)
+
+
+def _are_in_vain(replans: tuple[Replan, ...], model: JobModel, *reasons: str) -> bool:
     last = replans[-MAX_FRUITLESS:]
-    return (
-        bool(job.worker_jobs)
-        and not _lack_nodes_alone(job, model)
-        and len(last) == MAX_FRUITLESS
-        and all(replan.reason == "WorkerLost" and replan.images_in_sink == model.images_in_sink for replan in last)
+    return len(last) == MAX_FRUITLESS and all(
+        replan.reason in reasons and replan.images_in_sink == model.images_in_sink for replan in last
     )
 
 
@@ -36,13 +44,10 @@ def _lack_nodes_alone(job: JobSnapshot, model: JobModel) -> bool:
 
     They have been without a node for half a minute, while the others may still be loading the model.
     """
-    lost = {
-        (found.name, index)
-        for found in job.worker_jobs
-        for index in range(len(found.assignments))
-        if rest_state(found, index) == "lost"
-    }
-    return bool(model.alive) and bool(job.absent) and not lost
+    was_given_up = any(
+        rest_state(found, index) == "lost" for found in job.worker_jobs for index in range(len(found.assignments))
+    )
+    return bool(model.alive) and bool(job.absent) and not was_given_up
 
 
 def fruitless_message(job: JobSnapshot) -> str:

@@ -34,25 +34,32 @@ def test_a_job_whose_workers_are_lost_again_and_again_without_a_part_has_failed(
     assert not found.created
 
 
-@pytest.mark.parametrize(
-    ("given_up", "has_failed"),
-    [
-        pytest.param("", False, id="that no node takes, while others load the model"),
-        pytest.param("1", True, id="one of which was given up"),
-    ],
-)
-def test_workers_that_never_were_on_a_node_do_not_end_the_job_of_those_that_are(
-    given_up: str, has_failed: bool
-) -> None:
+def look_without_a_node(last: dict[str, Any], *, given_up: str = "") -> Look:
+    """Look at a job of which one worker finds no node, after it was replaced again and again."""
     begun = started(deadline="20s")
     (there,) = begun.worker_jobs
     assert len(begun.pods) > 2
-    status = {**begun.document["status"], "replans": [LOST] * MAX_FRUITLESS}
+    status = {**begun.document["status"], "replans": [LOST] * (MAX_FRUITLESS - 1) + [last]}
     seen = replace(there, job=there.job.replace(status=there.job.status.replace(failed_indexes=given_up)))
     absent = frozenset({(there.name, 0)})
-    found = look(begun.job(document={**begun.document, "status": status}, worker_jobs=[seen], absent=absent))
-    assert bool(found.created) != has_failed
-    assert ("Failed" in [each.type for each in found.status.conditions]) == has_failed
+    return look(begun.job(document={**begun.document, "status": status}, worker_jobs=[seen], absent=absent))
+
+
+@pytest.mark.parametrize("reason", ["WorkerLost", "Lagging"])
+def test_a_worker_that_finds_no_node_does_not_end_the_job_of_those_that_do_and_is_not_replaced_for_ever(
+    reason: str,
+) -> None:
+    found = look_without_a_node({**LOST, "reason": reason})
+    assert "Failed" not in [each.type for each in found.status.conditions]
+    assert not found.created
+
+
+def test_it_is_replaced_again_once_the_others_have_written_a_part() -> None:
+    assert look_without_a_node({**LOST, "imagesInSink": 500}).created
+
+
+def test_a_worker_that_was_given_up_meanwhile_ends_the_job() -> None:
+    assert look_without_a_node(LOST, given_up="1").said("Failed") == ("True", "NoProgress")
 
 
 def test_it_says_what_the_last_worker_said() -> None:
