@@ -13,6 +13,7 @@ from dueby_api.condition_types import ConditionType, ReasonEntry, Truth
 __all__ = ["ConditionType", "Reason", "ReasonEntry", "Truth"]
 
 # What there are many reasons of.
+_NOT_PROFILED = partial(ReasonEntry, ConditionType.PROFILED, "False")
 _NOT_ADMITTED = partial(ReasonEntry, ConditionType.ADMITTED, "False")
 _OFF_TRACK = partial(ReasonEntry, ConditionType.ON_TRACK, "False")
 _NOT_MET = partial(ReasonEntry, ConditionType.DEADLINE_MET, "False")
@@ -59,31 +60,23 @@ class Reason(Enum):
         "The model was measured at another image size; the message names the profiles that the job is planned on.",
         "nothing: the job's first steps correct the plan; or measure it, as the message says",
     )
-    PROFILING = ReasonEntry(
-        ConditionType.PROFILED,
-        "False",
+    PROFILING = _NOT_PROFILED(
         "Profiling",
         "There was no profile, so free devices are being measured. The message says how far each class is.",
         "wait about a minute",
     )
-    PROFILING_FAILED = ReasonEntry(
-        ConditionType.PROFILED,
-        "False",
+    PROFILING_FAILED = _NOT_PROFILED(
         "ProfilingFailed",
         "No class could be measured; the message says why.",
         "mend it and delete the Job that the message names, or run `dueby profile` on such a node and `kubectl apply` "
         "the profile",
     )
-    NO_PROFILE = ReasonEntry(
-        ConditionType.PROFILED,
-        "False",
+    NO_PROFILE = _NOT_PROFILED(
         "NoProfile",
         "There is no profile and nothing to measure: no device is free, or no node has one that the job may use.",
         "wait, add a node, name slices such as `cpu-2` in `spec.gpus.classes`, or measure by hand",
     )
-    PROFILES_UNUSABLE = ReasonEntry(
-        ConditionType.PROFILED,
-        "False",
+    PROFILES_UNUSABLE = _NOT_PROFILED(
         "ProfilesUnusable",
         "Two profiles describe the same class, or every profile is invalid.",
         "the message names them",
@@ -156,6 +149,12 @@ class Reason(Enum):
         "Forbidden",
         "The API server has forbidden one of the job's objects. It is tried again every 30 s.",
         "the message says what forbids it",
+    )
+    WEBHOOK_AWAY = _NOT_ADMITTED(
+        "WebhookAway",
+        "A webhook that has a say in the job's objects doesn't answer the API server, so none can be made. It is tried "
+        "again every 5 s.",
+        "see why the webhook that the message names is away: it is another program of the cluster, such as Kueue",
     )
     NAME_TAKEN = _NOT_ADMITTED(
         "NameTaken",

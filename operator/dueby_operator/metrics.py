@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 
 from dueby_api.inference_job import DeadlineClass, InferenceJob
 from dueby_api.status import JobStatus, Phase
+from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.outcomes import (
     BREAK_REASONS,
@@ -48,6 +49,8 @@ WAIT_BUCKETS_S = (1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
 VERBS = {"WATCH": "watch", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 # The code of a request that had no answer, as Kubernetes' own clients call it.
 NO_ANSWER = "<error>"
+# API servers' clocks differ by less, so a job that wasn't in the last pass and is older than that by this isn't new.
+CLOCKS_US = 10 * MICROS_PER_SECOND
 LAST_RECONCILE = "dueby_last_successful_reconcile_timestamp_seconds"
 JOB_LABELS = ("namespace", "inferencejob")
 
@@ -227,9 +230,9 @@ class Metrics:
         self._reconciles.observe(seconds)
         for device_class, count in self._unused.items():
             self._idle.labels(device_class).inc(count * max(0, snapshot.now_us - self._seen_us) / 1e6)
-        self._unused, self._seen_us = unused or {}, snapshot.now_us
         self._last_reconcile.set(snapshot.now_us / 1e6 + seconds)
         self._count_news(snapshot.jobs)
+        self._unused, self._seen_us = unused or {}, snapshot.now_us
         self.jobs.show(snapshot.jobs)
 
     def count_request(self, method: str, path: str, code: int | None) -> None:
@@ -242,11 +245,15 @@ class Metrics:
         self._faults.labels(stage).inc()
 
     def _count_news(self, jobs: Sequence[JobSnapshot]) -> None:
-        """Count what was not in the statuses in the last pass. In the first one nobody knows what is new."""
+        """Count what was not in the statuses in the last pass. In the first one nobody knows what is new.
+
+        Nor is it known of a job that is older than the last pass and was not in it: its namespace was left out.
+        """
         known = self._before or {}
         now = {job.uid: follow(known.get(job.uid), job.status, _class_of(job)) for job in jobs}
-        for uid, after in now.items() if self._before is not None else ():
-            self._count_job(known.get(uid), after)
+        for job in jobs if self._before is not None else ():
+            if job.uid in known or job.created_us >= self._seen_us - CLOCKS_US:
+                self._count_job(known.get(job.uid), now[job.uid])
         self._before = now
 
     def _count_job(self, before: FollowedJob | None, after: FollowedJob) -> None:

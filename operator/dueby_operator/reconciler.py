@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dueby_api.conditions import ConditionType, Reason
+from dueby_api.conditions import ConditionType
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import API_VERSION, InferenceJob
 from dueby_api.status import JobStatus
@@ -27,9 +27,10 @@ from dueby_operator.control.render import render
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.fault_log import FaultLog
 from dueby_operator.jobs import names
-from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out
-from dueby_operator.kube.client import Conflict, Kube, Missing, Refused
+from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out, reason_of
+from dueby_operator.kube.client import Conflict, Kube, Missing, Refused, WebhookAway
 from dueby_operator.kube.gather import Gatherer
+from dueby_operator.model.actions import MAKING
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault, Stage
 from dueby_operator.model.job_snapshot import JobSnapshot
@@ -43,8 +44,6 @@ AT_ONCE = 16
 # Progress, and what messages say of it, changes in every pass. If nothing else has, it is written this often: otherwise
 # 100 jobs were 50 writes a second, and each is another row of `kubectl get --watch`.
 PROGRESS_US = 10_000_000
-# HTTP status of a quota or an admission policy that says no.
-FORBIDDEN = 403
 # Kubernetes keeps no longer message of an Event.
 MAX_EVENT = 1024
 COMPONENT = "dueby-operator"
@@ -82,6 +81,8 @@ class Reconciler:
         self.unused: Mapping[str, int] = {}
         """By device class, devices that the last pass left idle although jobs wait that could use them."""
         self._faults = faults or FaultLog()
+        self._away: dict[str, str] = {}
+        """By namespace, what this pass was told of a webhook without which nothing can be made there."""
 
     async def reconcile(self) -> float:
         """Gather, decide and apply once; return the seconds until the next pass is due."""
@@ -118,7 +119,7 @@ class Reconciler:
 
     async def _apply_jobs(self, decisions: Decisions) -> list[JobDecision]:
         """Carry the decisions out; return them as the API server's refusals have changed them."""
-        turns = asyncio.Semaphore(AT_ONCE)
+        turns, self._away = asyncio.Semaphore(AT_ONCE), {}
         devices = decisions.left.devices
         if not isinstance(devices, ClusterDevices):
             raise TypeError("the cluster's devices became something else in the decision")
@@ -184,18 +185,16 @@ class Reconciler:
         """Carry the actions out; return the decision as the API server's refusal changes it, if there is one."""
         if not isinstance(decision.manifest, InferenceJob):
             return decision
-        now_us = self.snapshot.now_us
+        now_us, namespace = self.snapshot.now_us, decision.job.namespace
         try:
+            # One that hangs takes ten seconds and more for each job, and the pass waits for all of them.
+            if (away := self._away.get(namespace)) and any(isinstance(action, MAKING) for action in decision.actions):
+                raise WebhookAway(away)
             await carry_out(self._kube, render(decision.actions, decision.job, decision.manifest, devices))
-        except NameTaken as error:
-            return refuse(decision, Reason.NAME_TAKEN, str(error), now_us=now_us)
-        except NotYetGone as error:
-            return refuse(decision, Reason.WAITING_FOR_CLEANUP, str(error), now_us=now_us)
-        except Refused as error:
-            reason = Reason.FORBIDDEN if error.status == FORBIDDEN else Reason.INVALID_TEMPLATE
-            return refuse(decision, reason, str(error), now_us=now_us)
-        except Invalid as error:
-            return refuse(decision, Reason.INVALID_TEMPLATE, str(error), now_us=now_us)
+        except (NameTaken, NotYetGone, WebhookAway, Refused, Invalid) as error:
+            if isinstance(error, WebhookAway):
+                self._away[namespace] = str(error)
+            return refuse(decision, reason_of(error), str(error), now_us=now_us)
         return decision
 
     async def _write_status(self, decision: JobDecision, stored: StoredStatus) -> StoredStatus:

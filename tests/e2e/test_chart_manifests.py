@@ -57,6 +57,7 @@ def test_best_effort_workers_get_no_node_bought_and_stand_above_what_is_measured
     value = classes["", name]["value"]
     assert value < -10, "autoscalers buy no node below that"
     assert all(found["value"] < value for (_, other), found in classes.items() if other != name)
+    assert classes["", name].get("preemptionPolicy", "PreemptLowerPriority") == "PreemptLowerPriority"
 
 
 def test_maintenance_windows_reach_the_operator() -> None:

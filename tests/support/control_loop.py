@@ -41,6 +41,8 @@ class Store:
         self.written: list[tuple[str, str]] = []
         self.refuses: Callable[[str, Document], bool] = lambda path, body: False
         """Whether what is written there is refused."""
+        self.refusal = (422, "status: Invalid value")
+        """The status and the message of the answer then."""
         self.refused: list[tuple[str, Document]] = []
 
     def add(self, path: str, document: Document) -> None:
@@ -62,7 +64,8 @@ class Store:
         body = json.loads(await request.read())
         if self.refuses(path, body):
             self.refused.append((path, body))
-            return web.json_response({"message": "status: Invalid value"}, status=422)
+            status, message = self.refusal
+            return web.json_response({"message": message}, status=status)
         if request.method == "POST" and f"{path}/{body['metadata'].get('name')}" in self.objects:
             return web.json_response({"message": "there already"}, status=409)
         if "dryRun" in request.query:

@@ -44,7 +44,13 @@ from dueby_operator.profiling.observations import observed_profiles
 POLICIES: tuple[Policy, ...] = (index, suspend, regrid, complete, queue, profile, recover, ready)
 # What can't be made for now is tried again after this long: another manifest would mend neither a full quota nor a name
 # that isn't free.
-TRIED_AGAIN_US = {Reason.FORBIDDEN: 30_000_000, Reason.NAME_TAKEN: 30_000_000, Reason.WAITING_FOR_CLEANUP: 0}
+TRIED_AGAIN_US = {
+    Reason.FORBIDDEN: 30_000_000,
+    Reason.NAME_TAKEN: 30_000_000,
+    Reason.WAITING_FOR_CLEANUP: 0,
+    # It is soon back where it is only being replaced.
+    Reason.WEBHOOK_AWAY: 5_000_000,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from dueby_operator.jobs.manifests import MAX_WORKERS_OF_JOB, Owner, step_object
 from dueby_operator.jobs.pod_state import index_of, job_of
 from dueby_operator.jobs.repeats import attempt_of
 from dueby_operator.model.actions import (
+    MAX_STOPPED,
     Action,
     MeasureClass,
     StartStep,
@@ -51,10 +52,13 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
         case MeasureClass():
             return _measure(action, owner, devices)
         case StopMeasuring():
-            return [delete_job(found) for found in job.profiling if found.name in action.jobs]
+            named = set(action.jobs)
+            return [delete_job(found) for found in job.profiling if found.name in named][:MAX_STOPPED]
         case StopEverything():
             there = (*(each.job for each in job.worker_jobs), *job.profiling, *job.without_config)
-            return [delete_job(found) for found in {each.metadata.uid: each for each in there}.values()]
+            # One that is on its way out stays until its pods are gone, if it was told to, or somebody's finalizer is.
+            going = {each.metadata.uid: each for each in there if not each.metadata.is_deleting}
+            return [delete_job(found) for found in going.values()][:MAX_STOPPED]
         case StopJobs():
             outdated = (found for jobs in job.outdated_steps.values() for found in jobs)
             there = (*outdated, *job.without_config, *(each.job for each in job.worker_jobs))

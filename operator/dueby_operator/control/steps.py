@@ -19,7 +19,7 @@ from dueby_operator.control.work.store_waits import step_waits_sentence
 from dueby_operator.jobs.pod_diagnosis import diagnose_step
 from dueby_operator.jobs.pod_state import Ending, ending_of, job_of
 from dueby_operator.jobs.repeats import MAX_ATTEMPTS, attempt_of, is_given_up, is_leaving, is_long_complete
-from dueby_operator.model.actions import Action, StartStep, StepName, StopJobs
+from dueby_operator.model.actions import MAX_STOPPED, Action, StartStep, StepName, StopJobs
 from dueby_operator.objects.jobs import BatchJob
 
 Result = TypeVar("Result", bound=LenientSpec)
@@ -46,7 +46,7 @@ def follow_step(given: PolicyInput, step: StepName, kind: type[Result]) -> StepP
     going = tuple(found.name for found in outdated if not found.metadata.is_deleting)
     if going or any(is_leaving(found, now_us=given.now_us) for found in outdated):
         message = f"The job was edited: the {step} step is being stopped, and then it is started anew."
-        return StepProgress(message=message, actions=(StopJobs(jobs=going),) if going else ())
+        return StepProgress(message=message, actions=(StopJobs(jobs=going[:MAX_STOPPED]),) if going else ())
     job = given.job.steps.get(step)
     if job is None:
         is_allowed = given.now_us >= given.memory.refused_until_us

@@ -32,6 +32,8 @@ RETRIES = 6
 # A ConfigMap has room for 1 MiB: what so many workers are told each for itself is at most 500 KB, and everyone's shares
 # are at most as much (MAX_WORKERS).
 MAX_WORKERS_OF_JOB = 1000
+# What workers of a Job do, in its ConfigMap.
+PLAN_KEY = "plan.json"
 # A worker's number is its place among all of the job's.
 _WORKER = re.compile(r"w[0-9]{1,6}")
 Document = dict[str, Any]
@@ -127,7 +129,7 @@ def worker_objects(
     job["metadata"]["annotations"] = {names.DEVICE_CLASS: first.device_class}
     queue_up(owner.job, job)
     plan = RevisionPlan.of(map(planned_worker, assignments))
-    data = {"config.json": _workers_config(owner, settings, start, assignments), "plan.json": plan.document()}
+    data = {"config.json": _workers_config(owner, settings, start, assignments), PLAN_KEY: plan.document()}
     return Objects(config_map=config_map_document(name, owner, data, labels), job=job)
 
 
@@ -160,7 +162,7 @@ def read_assignments(config_map: Mapping[str, Any]) -> list[Assignment]:
     Raise Invalid if it holds none that can be read, or more than a Job has.
     """
     name = config_map.get("metadata", {}).get("name", "")
-    text = (config_map.get("data") or {}).get("plan.json")
+    text = (config_map.get("data") or {}).get(PLAN_KEY)
     if not isinstance(text, str):
         raise Invalid(f"ConfigMap {name}", "has no plan.json")
     origin = f"ConfigMap {name}: plan.json"

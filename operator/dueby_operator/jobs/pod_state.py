@@ -6,7 +6,7 @@ and it have fallen silent, or when it has had no node for some time; in these tw
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -60,6 +60,14 @@ class Ending:
     def is_final(self) -> bool:
         """Whether the input is wrong, so that the same step would end so again."""
         return self.exit_code == EXIT_INVALID
+
+
+def pods_by_job(pods: Iterable[Pod]) -> Mapping[str, Sequence[Pod]]:
+    """Return the pods by the Job that they say they belong to: to look for each Job's among thousands takes seconds."""
+    found: dict[str, list[Pod]] = defaultdict(list)
+    for pod in pods:
+        found[job_of(pod)].append(pod)
+    return found
 
 
 def ending_of(pods: Iterable[Pod], job_name: str) -> Ending:

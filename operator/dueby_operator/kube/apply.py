@@ -7,14 +7,18 @@ InferenceJob that was deleted and made anew meets what its predecessor has left.
 import logging
 from collections.abc import Iterable
 
+from dueby_api.conditions import Reason
 from dueby_api.errors import DueByError
 from dueby_operator import paths
 from dueby_operator.jobs import names
-from dueby_operator.kube.client import Conflict, Kube
+from dueby_operator.jobs.manifests import PLAN_KEY
+from dueby_operator.kube.client import Conflict, Kube, Refused, WebhookAway
 from dueby_operator.model.writes import Add, Change, Create, Delete, Document, Put, Write
 from dueby_operator.objects.meta import ObjectMeta
 from dueby_operator.objects.parse import parse
 
+# HTTP status of a quota or an admission policy that says no.
+FORBIDDEN = 403
 log = logging.getLogger(__name__)
 
 
@@ -24,6 +28,21 @@ class NameTaken(DueByError):
 
 class NotYetGone(DueByError):
     """An object of the name is on its way out; the name is free after that."""
+
+
+def reason_of(error: DueByError) -> Reason:
+    """Return why a job's objects can't be made, by what was raised when they were."""
+    match error:
+        case NameTaken():
+            return Reason.NAME_TAKEN
+        case NotYetGone():
+            return Reason.WAITING_FOR_CLEANUP
+        case WebhookAway():
+            return Reason.WEBHOOK_AWAY
+        case Refused() if error.status == FORBIDDEN:
+            return Reason.FORBIDDEN
+        case _:
+            return Reason.INVALID_TEMPLATE
 
 
 async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
@@ -49,10 +68,23 @@ async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
 async def _create_both(kube: Kube, create: Create) -> None:
     """Create both. The Job is tried dry first, so that one that is refused leaves nothing behind."""
     namespace = create.job["metadata"]["namespace"]
-    path = paths.batch_path(namespace)
+    path, config_maps = paths.batch_path(namespace), paths.core_path("configmaps", namespace)
     if await _create(kube, path, create.job, dry_run=True):
-        await _create(kube, paths.core_path("configmaps", namespace), create.config_map)
+        if not await _create(kube, config_maps, create.config_map):
+            await _require_same_workers(kube, config_maps, create.config_map)
         await _create(kube, path, create.job)
+
+
+async def _require_same_workers(kube: Kube, kind: str, wanted: Document) -> None:
+    """Raise NotYetGone unless the ConfigMap that is there tells the same to as many workers.
+
+    It is of a plan whose Job was never made. That was taken back, so its number is that of the plan of now; the next
+    one has another number, and a ConfigMap of its own.
+    """
+    found = await kube.get(f"{kind}/{wanted['metadata']['name']}")
+    told, told_there = ((each.get("data") or {}).get(PLAN_KEY) for each in (wanted, found))
+    if told != told_there:
+        raise NotYetGone(f"{_name_of(wanted)} is of a plan that was taken back. The job is planned once more.")
 
 
 async def _create(kube: Kube, kind: str, document: Document, *, dry_run: bool = False) -> bool:

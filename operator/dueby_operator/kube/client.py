@@ -6,17 +6,17 @@ No typed client: typed classes take 9 s and 730 MiB to build a list of 10,000 po
 
 import json
 import logging
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from dueby_api.errors import DueByError, Transient
+from dueby_operator.kube.access import Access
 from dueby_operator.kube.bodies import read_body, read_lines
 from dueby_operator.kube.documents import Document, read_document
 from dueby_operator.kube.pages import JSON, OBJECT_BYTES, PagedLists, TooLong
@@ -33,6 +33,8 @@ MERGE = "application/merge-patch+json"
 Count = Callable[[str, str, int | None], None]
 # Codes of an API server that can't answer anybody now. The others show that it is there.
 TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
+# As it says that such a webhook keeps it from taking an object.
+WEBHOOK_AWAY = "failed calling webhook"
 log = logging.getLogger(__name__)
 
 
@@ -59,18 +61,8 @@ class Refused(DueByError):
         return self.message
 
 
-class Access(Protocol):
-    """Where the API server is and what to show it, such as kopf.ConnectionInfo."""
-
-    @property
-    def server(self) -> str:
-        """Address, with its scheme."""
-
-    def as_http_headers(self) -> dict[str, str]:
-        """Return the credentials that are sent with each request."""
-
-    def as_ssl_context(self) -> ssl.SSLContext:
-        """Return the credentials that the connection is made with."""
+class WebhookAway(Transient):
+    """A webhook that has a say in the object doesn't answer (500)."""
 
 
 class Kube:
@@ -155,6 +147,9 @@ class Kube:
                     if event["type"] == "ERROR":
                         raise _failure(event["object"].get("code", 500), json.dumps(event["object"]))
                     yield event
+        except DueByError:  # a line that was cut, or an error instead of an event
+            if is_complete:
+                raise
         except (OSError, aiohttp.ClientError, HttpProcessingError, TimeoutError, ValueError) as error:
             if is_complete:
                 raise Transient(f"the watch of {path} broke: {error!r}") from None
@@ -289,5 +284,7 @@ def _failure(status: int, body: str) -> DueByError:
     kinds: Mapping[int, type[DueByError]] = {404: Missing, 409: Conflict, 410: Expired}
     if status in kinds:
         return kinds[status](message)
+    if status >= SERVER_ERROR and WEBHOOK_AWAY in message:
+        return WebhookAway(message)
     # A token that has just run out is answered with 401; it is read anew before the next call.
     return Refused(status, message) if 400 <= status < 500 and status not in (401, 408, 429) else Transient(message)

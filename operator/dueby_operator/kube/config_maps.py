@@ -2,9 +2,13 @@
 
 They are immutable, so each is read once. One that is deleted later is missed when a pod of its Job doesn't start: the
 kubelet waits for it for ever, and says so nowhere but in an Event. Only then, and not often, is it asked for again.
+
+Nor is one asked for often that isn't there. Anybody may make thousands of Jobs without one for a job of theirs, and a
+finalizer keeps them; and a pass waits for every answer.
 """
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Collection, Sequence
 
 from dueby_api.errors import Invalid
 from dueby_operator import paths
@@ -18,6 +22,8 @@ from dueby_operator.objects.parse import parse
 # A pod that has not started after this long may lack its ConfigMap, although most such pods pull a large image.
 SLOW_START_US = 30_000_000
 CHECK_US = 30_000_000
+# ConfigMaps of a job that are asked for at once.
+AT_ONCE = 16
 
 
 class ConfigMaps:
@@ -27,25 +33,35 @@ class ConfigMaps:
         self._kube = kube
         self._assignments: dict[str, list[Assignment]] = {}
         self._checked_us: dict[str, int] = {}
-        """Both by the uid of the Job."""
+        """When it was looked whether one that was known is still there."""
+        self._lacked_us: dict[str, int] = {}
+        """When one was asked for in vain. All three by the uid of the Job."""
 
     def forget_all_but(self, uids: Collection[str]) -> None:
         """Forget what is known of other Jobs than these."""
         self._assignments = {uid: found for uid, found in self._assignments.items() if uid in uids}
         self._checked_us = {uid: at_us for uid, at_us in self._checked_us.items() if uid in uids}
+        self._lacked_us = {uid: at_us for uid, at_us in self._lacked_us.items() if uid in uids}
 
-    async def assignments(self, job: BatchJob, *, owner: str) -> list[Assignment] | None:
-        """Return the assignments of a Job of workers; None if there is no ConfigMap of this owner that says them."""
+    async def assignments(
+        self, jobs: Sequence[BatchJob], *, owner: str, now_us: int
+    ) -> dict[str, list[Assignment] | None]:
+        """Return the assignments of some Jobs of workers, by their uids.
+
+        Those are None if there was no ConfigMap of this owner that says them when it was asked for last.
+        """
+        found = await asyncio.gather(*(self._of(job, owner, now_us) for job in jobs))
+        return {job.metadata.uid: assignments for job, assignments in zip(jobs, found, strict=True)}
+
+    async def _of(self, job: BatchJob, owner: str, now_us: int) -> list[Assignment] | None:
         uid = job.metadata.uid
-        if uid not in self._assignments:
+        if uid not in self._assignments and now_us - self._lacked_us.get(uid, -CHECK_US) >= CHECK_US:
             document = await self._read(job, owner)
-            if document is None:
-                return None
             try:
-                self._assignments[uid] = read_assignments(document)
+                self._assignments[uid] = read_assignments(document or {})
             except Invalid:
-                return None
-        return self._assignments[uid]
+                self._lacked_us[uid] = now_us
+        return self._assignments.get(uid)
 
     async def is_missed(self, job: BatchJob, *, owner: str, now_us: int) -> bool:
         """Return whether a Job of which a pod is slow to start has no ConfigMap of this owner any more."""

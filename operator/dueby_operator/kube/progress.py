@@ -33,7 +33,7 @@ from dueby_operator.jobs.pod_state import (
 )
 from dueby_operator.jobs.step_jobs import ONCE, current_and_outdated
 from dueby_operator.kube.client import Kube, Missing, Refused
-from dueby_operator.kube.config_maps import SLOW_START_US, ConfigMaps
+from dueby_operator.kube.config_maps import AT_ONCE, SLOW_START_US, ConfigMaps
 from dueby_operator.kube.worker_client import Ask
 from dueby_operator.kube.worker_poll import WorkerPoll
 from dueby_operator.model.fault import Fault
@@ -122,7 +122,7 @@ class JobObserver:
     ) -> JobSnapshot:
         """Return the job with its Jobs, its pods and what they answer."""
         by_step = jobs_by_step(batch)
-        worker_jobs, untold = await self._worker_jobs(job, by_step["work"])
+        worker_jobs, untold = await self._worker_jobs(job, by_step["work"], now_us=now_us)
         steps, outdated = current_and_outdated(job, by_step)
         slow = {job_of(pod) for pod in pods if is_slow_to_start(pod, SLOW_START_US, now_us=now_us)}
         told = [*(found.job for found in worker_jobs), *steps.values()]
@@ -150,7 +150,9 @@ class JobObserver:
             profiling_progress=profiling,
         )
 
-    async def _worker_jobs(self, job: JobSnapshot, batch: Sequence[BatchJob]) -> tuple[list[WorkerJob], list[BatchJob]]:
+    async def _worker_jobs(
+        self, job: JobSnapshot, batch: Sequence[BatchJob], *, now_us: int
+    ) -> tuple[list[WorkerJob], list[BatchJob]]:
         """Return the Jobs of workers, and those of which nobody knows any more what their workers do.
 
         Of Jobs after those with MAX_WORKERS together nobody asks: the operator has not made them.
@@ -158,17 +160,21 @@ class JobObserver:
         worker_jobs: list[WorkerJob] = []
         untold: list[BatchJob] = []
         workers = 0
-        for found in batch:
-            revision = parse_index(found.metadata.labels.get(names.REVISION, ""))
-            if revision is None:  # it isn't one that the operator made
-                continue
-            is_known = workers < MAX_WORKERS
-            assignments = await self._config_maps.assignments(found, owner=job.uid) if is_known else None
-            if assignments is None:
-                untold.append(found)
-            else:
-                workers += len(assignments)
-                worker_jobs.append(WorkerJob(job=found, revision=revision, assignments=assignments))
+        read = {found.metadata.uid: parse_index(found.metadata.labels.get(names.REVISION, "")) for found in batch}
+        revisions = {uid: revision for uid, revision in read.items() if revision is not None}
+        ours = [found for found in batch if found.metadata.uid in revisions]
+        for first in range(0, len(ours), AT_ONCE):
+            some = ours[first : first + AT_ONCE]
+            asked = some if workers < MAX_WORKERS else ()
+            told = await self._config_maps.assignments(asked, owner=job.uid, now_us=now_us)
+            for found in some:
+                assignments = told.get(found.metadata.uid)
+                if assignments is None or workers >= MAX_WORKERS:
+                    untold.append(found)
+                else:
+                    workers += len(assignments)
+                    revision = revisions[found.metadata.uid]
+                    worker_jobs.append(WorkerJob(job=found, revision=revision, assignments=assignments))
         return worker_jobs, untold
 
     async def _complete(self, job: JobSnapshot, silent: Collection[str], *, now_us: int) -> JobSnapshot:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as value
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 GROUP_PATH = "/apis/kueue.x-k8s.io"
 # For one queue. A webhook that hangs would take the API server 30 s of each pass.
 WAIT_S = 5.0
+# Queues that are asked for at once. Each of thousands of jobs may name another one, and a pass waits for all of them.
+AT_ONCE = 16
 QueueKey = tuple[str, str]
 """Namespace and name."""
 
@@ -81,35 +84,51 @@ async def read_queues(
     """
     found: dict[QueueKey, Queue] = {}
     unknown: dict[QueueKey, str] = {}
-    reader, hangs = _QueueReader(kube), ""
-    for namespace, name in sorted(set(named)):
-        key, why = (namespace, name), hangs
-        try:
-            if not hangs:
-                async with asyncio.timeout(wait_s):
-                    found[key] = await reader.read(namespace, name)
-        except Missing:  # the job's condition says so
-            continue
-        except (Refused, Invalid, ValueError) as error:  # ValueError: a quota that is no quantity
-            log.warning("the LocalQueue %s/%s is left out: %s", namespace, name, error)
-        except TimeoutError:  # the pass waits, and the next one would take as long
-            why = hangs = f"no answer within {wait_s:.0f} s"
-        except Transient as error:
-            why = str(error)
-        if why and before and key in before:
-            found[key] = before[key]
-        elif why:
-            unknown[key] = f"the LocalQueue {name} can't be read: {why}"
+    reader, hangs, keys = _QueueReader(kube, wait_s=wait_s), "", sorted(set(named))
+    for first in range(0, len(keys), AT_ONCE):
+        some = keys[first : first + AT_ONCE]
+        # Where one has hung, the pass doesn't wait for the others, which would take as long.
+        read = [hangs] * len(some) if hangs else await asyncio.gather(*map(reader.read_or_say_why, some))
+        for key, answer in zip(some, read, strict=True):
+            if isinstance(answer, Queue):
+                found[key] = answer
+            elif answer and before and key in before:
+                found[key] = before[key]
+            elif answer:
+                unknown[key] = f"the LocalQueue {key[1]} can't be read: {answer}"
+        hangs = hangs or reader.hangs
     return Queues(found=found, unknown=unknown)
 
 
 class _QueueReader:
     """Reads queues, and what they have in common once."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: Kube, *, wait_s: float) -> None:
         self._kube = kube
-        self._documents: dict[str, Document] = {}
+        self._wait_s = wait_s
+        self._asking: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._documents: dict[str, Document | None] = {}
+        """By path; None of what is not there."""
         self._cluster_queues: list[ClusterQueue] | None = None
+        self.hangs = ""
+        """That there was no answer in time; empty if there was."""
+
+    async def read_or_say_why(self, key: QueueKey) -> Queue | str:
+        """Return the queue, or why nothing is known of it now; that is empty if there is none that makes sense."""
+        namespace, name = key
+        try:
+            async with asyncio.timeout(self._wait_s):
+                return await self.read(namespace, name)
+        except Missing:  # the job's condition says so
+            return ""
+        except (Refused, Invalid, ValueError) as error:  # ValueError: a quota that is no quantity
+            log.warning("the LocalQueue %s/%s is left out: %s", namespace, name, error)
+            return ""
+        except TimeoutError:
+            self.hangs = f"no answer within {self._wait_s:.0f} s"
+            return self.hangs
+        except Transient as error:
+            return str(error)
 
     async def read(self, namespace: str, name: str) -> Queue:
         """Return the queue. Raise Missing, Refused, Invalid or ValueError if that can't be done."""
@@ -125,12 +144,21 @@ class _QueueReader:
 
     async def _cohort(self, served: str, name: str) -> list[ClusterQueue]:
         """Return all ClusterQueues of a cohort."""
-        if self._cluster_queues is None:
-            documents = await self._kube.list(paths.cluster_queues_path(served))
-            self._cluster_queues = [parse(ClusterQueue, document) for document in documents]
+        path = paths.cluster_queues_path(served)
+        async with self._asking[path]:
+            if self._cluster_queues is None:
+                documents = await self._kube.list(path)
+                self._cluster_queues = [parse(ClusterQueue, document) for document in documents]
         return [queue for queue in self._cluster_queues if queue.cohort == name]
 
     async def _get(self, path: str) -> Document:
-        if path not in self._documents:
-            self._documents[path] = await self._kube.get(path)
-        return self._documents[path]
+        async with self._asking[path]:
+            if path not in self._documents:
+                try:
+                    self._documents[path] = await self._kube.get(path)
+                except Missing:
+                    self._documents[path] = None
+        found = self._documents[path]
+        if found is None:
+            raise Missing(path)
+        return found

@@ -12,6 +12,9 @@ from dueby_operator.model.job_model import Assignment, StartReason
 from dueby_planner.deadline_classes import Verdict
 
 StepName = Literal["index", "finish"]
+# Jobs of one job that are stopped in one pass, which waits for each of them. Anybody may make thousands for a job of
+# theirs; the others are stopped in the passes after it.
+MAX_STOPPED = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,7 @@ class StopWorkers:
 
 @dataclass(frozen=True, kw_only=True)
 class StopEverything:
-    """Stop every worker, and all measuring for the job."""
+    """Stop every worker, and all measuring for the job: in a cluster MAX_STOPPED of their Jobs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ class MeasureClass:
 
 @dataclass(frozen=True, kw_only=True)
 class StopMeasuring:
-    """Stop these Jobs that measure for the job."""
+    """Stop these Jobs that measure for the job, MAX_STOPPED of them."""
 
     jobs: tuple[str, ...]
 
@@ -82,3 +85,5 @@ class StopJobs:
 
 
 Action = StartStep | StartWorkers | StopWorkers | StopEverything | StopJobs | MeasureClass | StopMeasuring
+# Those by which something is made.
+MAKING = (StartStep, StartWorkers, MeasureClass)

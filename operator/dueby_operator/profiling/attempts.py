@@ -14,7 +14,7 @@ from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import times
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_diagnosis import diagnose_step
-from dueby_operator.jobs.pod_state import Ending, ending_of, is_queued, job_of
+from dueby_operator.jobs.pod_state import Ending, ending_of, is_queued, pods_by_job
 from dueby_operator.jobs.repeats import attempt_of, is_given_up, is_long_complete
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.jobs import BatchJob
@@ -72,12 +72,14 @@ def attempts_of(job: JobSnapshot, model: Model, *, now_us: int) -> list[Attempt]
     """Return the attempts to measure this model for this job alone."""
     subject = str(model_subject(model))
     found = [each for each in _alive(job.profiling) if _subject_of(each) == subject]
-    return [_read(each, job.pods, job.profiling_progress, now_us=now_us) for each in found]
+    by_job = pods_by_job(job.pods)
+    return [_read(each, by_job.get(each.name, ()), job.profiling_progress, now_us=now_us) for each in found]
 
 
 def shared_attempts(snapshot: OnDemandSnapshot, *, now_us: int) -> dict[str, Attempt]:
     """Return the attempts to measure something for everybody, by name."""
-    found = (_read(each, snapshot.pods, snapshot.progress, now_us=now_us) for each in _alive(snapshot.jobs))
+    by_job, there = pods_by_job(snapshot.pods), _alive(snapshot.jobs)
+    found = (_read(each, by_job.get(each.name, ()), snapshot.progress, now_us=now_us) for each in there)
     return {attempt.name: attempt for attempt in found}
 
 
@@ -98,10 +100,7 @@ def _subject_of(job: BatchJob) -> str:
     return job.metadata.annotations.get(names.MODEL, "")
 
 
-def _read(
-    found: BatchJob, all_pods: Sequence[Pod], progress: Mapping[str, ProfilingProgress], *, now_us: int
-) -> Attempt:
-    pods = [pod for pod in all_pods if job_of(pod) == found.name]
+def _read(found: BatchJob, pods: Sequence[Pod], progress: Mapping[str, ProfilingProgress], *, now_us: int) -> Attempt:
     attempt = Attempt(
         name=found.name,
         namespace=found.metadata.namespace,

@@ -60,6 +60,17 @@ def test_an_operator_that_starts_again_counts_what_ends_and_not_what_began_befor
     assert values(metrics, "dueby_promises_kept_total") == {(): 1}
 
 
+def test_a_job_whose_namespace_was_left_out_for_a_while_is_not_counted_again() -> None:
+    metrics = Metrics()
+    seen(metrics, NEW, at_s=60)
+    late = after(after(NEW, Reason.RESERVED), Reason.MISSED)
+    for at_s, jobs in enumerate([[late], [], [late], [late]], start=61):
+        seen(metrics, *jobs, at_s=at_s)
+    assert values(metrics, "dueby_promises_made_total") == {(): 1}
+    assert values(metrics, "dueby_promises_broken_total") == {("Late",): 1}
+    assert values(metrics, "dueby_deadline_misses_total") == {(): 1}
+
+
 def test_starts_and_waiting_are_counted_by_deadline_class() -> None:
     metrics = Metrics()
     seen(metrics, NEW)

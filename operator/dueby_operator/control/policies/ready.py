@@ -10,7 +10,7 @@ otherwise                                     nothing; its workers are decided o
 from dueby_api.conditions import ConditionType, Reason
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
 from dueby_operator.control.conditions import is_true
-from dueby_operator.jobs.pod_state import ending_of
+from dueby_operator.jobs.pod_state import ending_of, pods_by_job
 from dueby_operator.model.job_snapshot import JobSnapshot
 
 
@@ -27,5 +27,6 @@ def ready(given: PolicyInput) -> Outcome:
 
 def _fault_of(job: JobSnapshot) -> str:
     """Return what a worker says is wrong with the job; empty if none does."""
-    endings = (ending_of(job.pods, worker_job.name) for worker_job in job.worker_jobs)
+    by_job = pods_by_job(job.pods)
+    endings = (ending_of(by_job.get(found.name, ()), found.name) for found in job.worker_jobs)
     return next((ending.sentence or "a worker refused the job" for ending in endings if ending.is_final), "")

@@ -12,7 +12,7 @@ from dueby_api.conditions import Reason
 from dueby_operator.control.chain import Outcome, PolicyInput
 from dueby_operator.jobs import names
 from dueby_operator.jobs.repeats import is_leaving
-from dueby_operator.model.actions import StopJobs
+from dueby_operator.model.actions import MAX_STOPPED, StopJobs
 from dueby_operator.model.conditions import NewCondition
 
 
@@ -24,6 +24,7 @@ def recover(given: PolicyInput) -> Outcome:
     stopping = tuple(found.name for found in lost if not found.metadata.is_deleting)
     if not stopping and not any(is_leaving(found, now_us=given.now_us) for found in lost):
         return Outcome()
+    stopping = stopping[:MAX_STOPPED]
     jobs = ", ".join(found.name for found in lost)
     message = (
         f"ConfigMaps of workers ({jobs}) are gone or can't be read. Their Jobs are deleted, and others take over what "

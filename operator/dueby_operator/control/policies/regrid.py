@@ -15,7 +15,7 @@ from dueby_api.conditions import Reason
 from dueby_api.step_messages import EXIT_INVALID, StepError
 from dueby_api.words import counted
 from dueby_operator.control.chain import Outcome, PolicyInput
-from dueby_operator.jobs.pod_state import endings_of
+from dueby_operator.jobs.pod_state import endings_of, pods_by_job
 from dueby_operator.jobs.repeats import is_leaving
 from dueby_operator.model.actions import StopJobs
 from dueby_operator.model.conditions import NewCondition
@@ -47,8 +47,9 @@ def regrid(given: PolicyInput) -> Outcome:
 
 def _grids_told(job: JobSnapshot) -> Iterator[StepError]:
     """Yield what workers say that were refused by their sink for its grid."""
+    by_job = pods_by_job(job.pods)
     for worker_job in job.worker_jobs:
-        for ending in endings_of(job.pods, worker_job.name):
+        for ending in endings_of(by_job.get(worker_job.name, ()), worker_job.name):
             error = ending.read(StepError) if ending.exit_code == EXIT_INVALID else None
             if error and error.part_size:
                 yield error

@@ -10,7 +10,7 @@ from dueby_api.words import counted
 from dueby_operator.control.calendar.windows import reserved_sentence
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
 from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, Stop, WorkDecision
-from dueby_operator.control.work.fruitless import fruitless_message, is_fruitless
+from dueby_operator.control.work.fruitless import fruitless_message, is_fruitless, is_no_use
 from dueby_operator.model.actions import StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_model import JobModel
@@ -23,6 +23,8 @@ def change_workers(given: PolicyInput, model: JobModel, work: WorkDecision) -> O
     match work.action:
         case Start(reason="WorkerLost") if is_fruitless(given.job, given.status.replans, model):
             return failed(Reason.NO_PROGRESS, fruitless_message(given.job))
+        case Start(reason="WorkerLost" | "Lagging") if is_no_use(given.job, given.status.replans, model):
+            return Outcome()
         case Start():
             return _start(given, model, work.action)
         case Stop():

@@ -4,10 +4,12 @@ Workers that are lost are replaced, since nodes fail. If they are lost again and
 part in between, then it is not the nodes: their image crashes as it starts, or their memory is too little for the
 model. Such a job would keep devices from all others for ever. (An object of the source that kills its reader costs a
 worker two lives at most: docs/decisions/0011.)
+
+A worker that no node takes has shown nothing of that while others are at work. It waits for a node, as more would.
 """
 
 from dueby_api.status import Replan
-from dueby_operator.jobs.pod_state import ending_of
+from dueby_operator.jobs.pod_state import ending_of, pods_by_job, rest_state
 from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
 
@@ -22,19 +24,37 @@ def is_fruitless(job: JobSnapshot, replans: tuple[Replan, ...], model: JobModel)
 
     `dueby run` counts its lost processes itself, and its workers have no Jobs.
     """
+    return bool(job.worker_jobs) and _are_in_vain(replans, model, "WorkerLost") and not _lack_nodes_alone(job, model)
+
+
+def is_no_use(job: JobSnapshot, replans: tuple[Replan, ...], model: JobModel) -> bool:
+    """Return whether more workers would wait for a node, too, as those did that were started last."""
+    return _are_in_vain(replans, model, "WorkerLost", "Lagging") and _lack_nodes_alone(job, model)
+
+
+def _are_in_vain(replans: tuple[Replan, ...], model: JobModel, *reasons: str) -> bool:
     last = replans[-MAX_FRUITLESS:]
-    return (
-        bool(job.worker_jobs)
-        and len(last) == MAX_FRUITLESS
-        and all(replan.reason == "WorkerLost" and replan.images_in_sink == model.images_in_sink for replan in last)
+    return len(last) == MAX_FRUITLESS and all(
+        replan.reason in reasons and replan.images_in_sink == model.images_in_sink for replan in last
     )
+
+
+def _lack_nodes_alone(job: JobSnapshot, model: JobModel) -> bool:
+    """Return whether workers are at work, and those that were lost never got as far, since no node has taken them.
+
+    They have been without a node for half a minute, while the others may still be loading the model.
+    """
+    was_given_up = any(
+        rest_state(found, index) == "lost" for found in job.worker_jobs for index in range(len(found.assignments))
+    )
+    return bool(model.alive) and bool(job.absent) and not was_given_up
 
 
 def fruitless_message(job: JobSnapshot) -> str:
     """Return the sentence for a job whose workers are lost again and again, with their last words if there are any."""
-    words = next(
-        (words for found in reversed(job.worker_jobs) if (words := ending_of(job.pods, found.name).sentence)), ""
-    )
+    by_job = pods_by_job(job.pods)
+    endings = (ending_of(by_job.get(found.name, ()), found.name) for found in reversed(job.worker_jobs))
+    words = next(filter(None, (ending.sentence for ending in endings)), "")
     said = f' The last one said: "{words[:MAX_WORDS]}".' if words else ""
     return (
         f"Workers were lost and replaced {MAX_FRUITLESS} times in a row, and none of them has written a part."

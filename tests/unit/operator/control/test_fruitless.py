@@ -1,5 +1,6 @@
 """Workers that are lost again and again: replaced while it may help, and no longer."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,6 +32,34 @@ def test_a_job_whose_workers_are_lost_again_and_again_without_a_part_has_failed(
     assert found.said("Failed") == ("True", "NoProgress")
     assert f"replaced {MAX_FRUITLESS} times in a row" in found.message("Failed")
     assert not found.created
+
+
+def look_without_a_node(last: dict[str, Any], *, given_up: str = "") -> Look:
+    """Look at a job of which one worker finds no node, after it was replaced again and again."""
+    begun = started(deadline="20s")
+    (there,) = begun.worker_jobs
+    assert len(begun.pods) > 2
+    status = {**begun.document["status"], "replans": [LOST] * (MAX_FRUITLESS - 1) + [last]}
+    seen = replace(there, job=there.job.replace(status=there.job.status.replace(failed_indexes=given_up)))
+    absent = frozenset({(there.name, 0)})
+    return look(begun.job(document={**begun.document, "status": status}, worker_jobs=[seen], absent=absent))
+
+
+@pytest.mark.parametrize("reason", ["WorkerLost", "Lagging"])
+def test_a_worker_that_finds_no_node_does_not_end_the_job_of_those_that_do_and_is_not_replaced_for_ever(
+    reason: str,
+) -> None:
+    found = look_without_a_node({**LOST, "reason": reason})
+    assert "Failed" not in [each.type for each in found.status.conditions]
+    assert not found.created
+
+
+def test_it_is_replaced_again_once_the_others_have_written_a_part() -> None:
+    assert look_without_a_node({**LOST, "imagesInSink": 500}).created
+
+
+def test_a_worker_that_was_given_up_meanwhile_ends_the_job() -> None:
+    assert look_without_a_node(LOST, given_up="1").said("Failed") == ("True", "NoProgress")
 
 
 def test_it_says_what_the_last_worker_said() -> None:

@@ -10,6 +10,7 @@ from dueby_api.units import format_time
 from dueby_operator.control.policies.index import LISTING
 from dueby_operator.jobs import names
 from dueby_operator.jobs.repeats import LEAVING_US, LOST_US
+from dueby_operator.model.actions import MAX_STOPPED
 from dueby_operator.model.writes import Create, Delete
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import parse
@@ -160,6 +161,16 @@ def test_an_edit_while_indexing_stops_the_step_before_another_is_started() -> No
     assert not look(seen, now_us=NOW + SECOND).writes
     (create,) = look(seen, now_us=NOW + LEAVING_US + SECOND).created
     assert json.loads(create.config_map["data"]["config.json"])["source"]["uri"] == "others"
+
+
+def test_of_very_many_outdated_steps_some_are_stopped_in_a_pass() -> None:
+    _, there = index_step()
+    forged = [
+        parse(BatchJob, {**there, "metadata": {**there["metadata"], "name": f"forged-{number}", "uid": f"u-{number}"}})
+        for number in range(MAX_STOPPED + 20)
+    ]
+    found = look(job(infj(source={"uri": "others"}), outdated_steps={"index": forged}))
+    assert len(found.writes) == MAX_STOPPED
 
 
 def test_a_step_without_a_pod_says_where_the_reason_is() -> None:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from dueby_api.parts import MAX_RUNS, NONE, Parts, all_parts, parts_of_runs
 from dueby_operator.jobs import names
+from dueby_operator.kube.config_maps import CHECK_US
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.jobs import BatchJob
@@ -128,6 +129,33 @@ def test_no_more_workers_are_believed_than_a_job_can_have_had(monkeypatch: pytes
     found = observe(BEGUN, {"/progress": PROGRESS}, more_jobs=forged)
     assert [worker_job.name for worker_job in found.worker_jobs] == [there.name, "forged-0"]
     assert [job.name for job in found.without_config] == [f"forged-{number}" for number in range(1, 5)]
+
+
+def test_a_config_map_that_is_not_there_is_asked_for_seldom() -> None:
+    (there,) = BEGUN.worker_jobs
+    forged = [
+        there.job.replace(metadata=there.job.metadata.replace(name=f"forged-{number}", uid=f"forged-{number}"))
+        for number in range(50)
+    ]
+    asked: list[int] = []
+    now_us = [NOW]
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(now_us[0])
+        return web.json_response({"message": "not found"}, status=404)
+
+    async def ask(pod: Pod, page: str) -> bytes | None:
+        return None
+
+    async def run() -> None:
+        async with served(answer) as kube:
+            observer, seen = JobObserver(kube, ask=ask), BEGUN.job(pods=())
+            for now_us[0] in (NOW, NOW + CHECK_US // 2, NOW + CHECK_US):
+                (found,), _ = await observer.observe([seen], {seen.uid: forged}, {}, now_us=now_us[0])
+                assert list(found.without_config) == forged
+
+    asyncio.run(run())
+    assert Counter(asked) == {NOW: len(forged), NOW + CHECK_US: len(forged)}
 
 
 def test_a_silent_pod_that_measures_for_everybody_is_asked_less_and_less_often() -> None:

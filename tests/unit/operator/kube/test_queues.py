@@ -1,6 +1,7 @@
 """Kueue's queues as they are read: one that is odd concerns the jobs that name it, and no others."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from aiohttp import web
 from dueby_api.errors import Invalid
 from dueby_operator import paths
 from dueby_operator.cluster.queues import Queue
-from dueby_operator.kube.queues import GROUP_PATH, read_queues
+from dueby_operator.kube.queues import AT_ONCE, GROUP_PATH, read_queues
 from support.api import served
 
 VERSION = "kueue.x-k8s.io/v1beta1"
@@ -117,6 +118,35 @@ def test_a_webhook_that_hangs_is_not_waited_for() -> None:
             assert (len(queues.found), len(queues.unknown)) == (0, 2)
 
     asyncio.run(asyncio.wait_for(read(), 60))
+
+
+@pytest.mark.parametrize("there", [pytest.param(THERE, id="of Kueue's"), pytest.param({}, id="without Kueue")])
+def test_queues_that_are_not_there_are_asked_for_several_at_once(there: dict[str, Any]) -> None:
+    together: list[web.Request] = []
+    requests: Counter[str] = Counter()
+    most = 0
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal most
+        together.append(request)
+        most = max(most, len(together))
+        requests[request.path] += 1
+        await asyncio.sleep(0.05)
+        together.remove(request)
+        found = there.get(request.path)
+        return web.json_response(found or {}, status=200 if found else 404)
+
+    async def read() -> None:
+        async with served(answer) as kube:
+            queues = await read_queues(kube, [("team", f"q-{number}") for number in range(3 * AT_ONCE)])
+            assert not queues.found
+            assert not queues.unknown
+
+    asyncio.run(read())
+    assert requests[GROUP_PATH] == 1
+    assert len(requests) == (1 + 3 * AT_ONCE if there else 1)
+    assert most <= AT_ONCE
+    assert most > 1 or not there
 
 
 def test_a_name_is_one_segment_of_a_path() -> None:

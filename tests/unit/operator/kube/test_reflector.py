@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -206,14 +207,22 @@ def test_an_object_of_many_megabytes_takes_part_in_the_table() -> None:
     assert asyncio.run(first_row(answer)) == [2]
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        pytest.param([], id="its end"),
+        pytest.param([{"type": "ERROR", "object": {"code": 500, "message": "etcd has no leader"}}], id="an error"),
+        pytest.param([{"type": "ERROR", "object": {"code": 429, "message": "later"}}], id="too many requests"),
+    ],
+)
 def test_after_a_line_that_is_too_long_the_watch_goes_on_and_the_next_one_begins_with_a_list(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, last: list[dict[str, Any]]
 ) -> None:
     monkeypatch.setattr(client, "OBJECT_BYTES", 1000)
     long = {**item("b", 7, "12"), "args": "a" * 1000}
     answers = Answers(
         lists=[listed(item("b", 2), version="10"), listed(item("b", 5), version="50")],
-        watches=[[event("MODIFIED", long), event("ADDED", item("a", 1, "13"))]],
+        watches=[[event("MODIFIED", long), event("ADDED", item("a", 1, "13")), *last]],
     )
     found, changes = asyncio.run(keep(answers, until=4))
     assert changes[:2] == [(None, 2), (None, 1)]

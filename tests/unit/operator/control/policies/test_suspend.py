@@ -1,8 +1,11 @@
 """Suspend: is the job to wait without devices?"""
 
+from dataclasses import replace
+
+from dueby_api.units import format_time
 from dueby_operator import paths
 from dueby_operator.model.writes import Delete
-from support.decisions import a_batch, indexed, infj, look, started
+from support.decisions import NOW, a_batch, indexed, infj, look, started
 
 
 def test_a_suspended_job_gives_all_its_workers_back() -> None:
@@ -10,6 +13,18 @@ def test_a_suspended_job_gives_all_its_workers_back() -> None:
     document = infj(suspend=True, status=begun.document["status"])
     found = look(begun.job(document=document))
     assert found.writes == (Delete(path=paths.batch_path("team", begun.name), uid="j"),)
+    assert found.said("Admitted") == ("False", "Suspended")
+
+
+def test_what_is_on_its_way_out_is_not_deleted_again_in_each_pass() -> None:
+    begun = started()
+    leaving = [
+        replace(found, job=found.job.replace(metadata=found.job.metadata.replace(deletion_timestamp=format_time(NOW))))
+        for found in begun.worker_jobs
+    ]
+    document = infj(suspend=True, status=begun.document["status"])
+    found = look(begun.job(document=document, worker_jobs=leaving, without_config=[each.job for each in leaving]))
+    assert not found.writes
     assert found.said("Admitted") == ("False", "Suspended")
 
 
