@@ -15,7 +15,7 @@ from dueby_worker.index.braces import expand
 from dueby_worker.index.chunks import Row
 from dueby_worker.index.globs import select
 from dueby_worker.storage.store import ObjectVersion, Store, Unavailable
-from dueby_worker.storage.uris import is_glob
+from dueby_worker.storage.uris import below, is_glob
 
 # With 10,000 images in each, which is usual, ten billion images.
 MAX_OBJECTS = 1_000_000
@@ -46,7 +46,7 @@ def find_objects(store: Store, path: str, *, kind: str, require: Callable[[str],
             continue
         wanted = select(name)
         for found in sorted(path for path in store.walk(wanted.folder) if path in wanted):
-            yield f"{wanted.folder}/{found}".lstrip("/")
+            yield below(wanted.folder, found)
 
 
 def list_each(objects: Iterable[str], list_one: ListOne, read_back: ReadBack, *, scratch: Path) -> Iterator[Row]:

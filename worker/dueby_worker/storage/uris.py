@@ -102,6 +102,12 @@ def split(uri: str) -> tuple[str, str]:
     return f"{scheme}://{root}", path
 
 
+def below(folder: str, name: str) -> str:
+    """Return the path of what is called so in the folder, which is the root itself if it is empty."""
+    # A key may begin with a /, which belongs to its name.
+    return f"{folder}/{name}" if folder else name
+
+
 def parent(uri: str) -> str:
     """Return the folder in which the object lies, without `/` at its end."""
     return uri.rpartition("/")[0]
