@@ -1,8 +1,8 @@
-"""Read a part of a sink, and say which file it is if it is damaged.
+"""Read a part of a sink, and say which file it is if it is damaged, or holds other rows than it should.
 
 A part is written once and whole, but a power cut or a copy that was broken off can leave less of it. No step can mend
 it: whoever reads of it has to delete the file, and then its images have no rows, so that the job, if it is run again,
-classifies them.
+classifies them. The same goes for a part that a worker of an older job has left, which had outlived an Overwrite.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,8 @@ from typing import TypeVar
 import pyarrow as pa
 
 from dueby_api.errors import Invalid, first_line
+from dueby_worker.output.part_names import part_name
+from dueby_worker.output.sink_manifest import SINK_FIELD, SinkManifest
 from dueby_worker.storage.store import Store
 
 Content = TypeVar("Content")
@@ -30,3 +32,20 @@ def read_part(store: Store, name: str, decode: Callable[[bytes], Content]) -> Co
     except _FAULTS as error:
         damage = f"{store.uri_of(name)} is damaged ({first_line(error)})"
         raise Invalid(store.field, f"{damage}; {_ADVICE}") from error
+
+
+def require_own_rows(store: Store, part: int, *, manifest: SinkManifest, first: int | None, rows: int, by: str) -> None:
+    """Raise Invalid, with the file, unless it holds the rows of its part: so many from the first, by this job.
+
+    `by` is the fingerprint of the job that made them.
+    """
+    begin, last = manifest.grid.bounds(part)
+    if by != manifest.fingerprint:
+        wrong = "was made by another job"
+    elif first is None or (first, first + rows - 1) != (begin, last):
+        found = f"{first} to {first + rows - 1}" if first is not None else "none"
+        wrong = f"covers the images {found}, not {begin} to {last}"
+    else:
+        return
+    name = part_name(manifest.grid, part)
+    raise Invalid(SINK_FIELD, f"{store.uri}/{name} {wrong}; delete that file and run this job again")
