@@ -9,6 +9,7 @@ import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Grid
@@ -66,9 +67,10 @@ def finish(store: Store) -> FinishResult:
 
 def _require_every_part(names: list[str], grid: Grid, *, sink: str) -> None:
     found = parts_among(names, grid)
-    if missing := sorted(set(range(grid.parts)) - found):
-        shown = ", ".join(part_name(grid, part) for part in missing[:_SHOWN])
-        raise Transient(f"{sink} still lacks {len(missing):,} of {counted(grid.parts, 'part')} ({shown}, ...)")
+    if missing := grid.parts - len(found):
+        first = islice((part for part in range(grid.parts) if part not in found), _SHOWN)
+        shown = ", ".join(part_name(grid, part) for part in first)
+        raise Transient(f"{sink} still lacks {missing:,} of {counted(grid.parts, 'part')} ({shown}, ...)")
     # Readers of the folder would take the rows of foreign parts for this job's.
     own = {part_name(grid, part) for part in found}
     if foreign := sorted(name for name in names if is_part_name(name) and name not in own):
