@@ -16,6 +16,8 @@ from dueby_worker.output.sink_manifest import SINK_FIELD, SinkManifest
 from dueby_worker.storage.store import Store
 
 Content = TypeVar("Content")
+# How a file ends, what is read of its end at first, and the longest footer. It is long if it has many labels.
+_MAGIC, _END_BYTES, _MAX_FOOTER_BYTES = b"PAR1", 64 * 1024, 256 * 1024**2
 # In a cluster the job has failed, and an applied manifest that is as before changes nothing.
 _ADVICE = "delete it and run the job again; in a cluster delete the InferenceJob, too, and apply it again"
 # What pyarrow raises, and what our own reading of the metadata does when keys or columns aren't there.
@@ -24,7 +26,21 @@ _FAULTS = (pa.ArrowException, OSError, ValueError, LookupError)
 
 def read_part(store: Store, name: str, decode: Callable[[bytes], Content]) -> Content:
     """Return what `decode` makes of a part's file. Raise Invalid, with the file, if it is damaged."""
-    data = store.read(name)
+    return _decoded(store, name, store.read(name), decode)
+
+
+def read_end_of_part(store: Store, name: str, decode: Callable[[bytes], Content]) -> Content:
+    """Return what `decode` makes of the end of a part's file, where its whole footer is. Raise as `read_part` does.
+
+    The rows may be gigabytes in all, of which whoever counts them needs nothing.
+    """
+    end = store.read_end(name, _END_BYTES)
+    if end.endswith(_MAGIC) and (needed := int.from_bytes(end[-8:-4], "little") + 8) > len(end):
+        end = store.read_end(name, min(needed, _MAX_FOOTER_BYTES))
+    return _decoded(store, name, end, decode)
+
+
+def _decoded(store: Store, name: str, data: bytes, decode: Callable[[bytes], Content]) -> Content:
     try:
         return decode(data)
     except MemoryError:  # pyarrow's is one of its other exceptions, too, and says nothing of the file

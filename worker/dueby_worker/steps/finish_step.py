@@ -16,7 +16,7 @@ from dueby_api.grid import Grid
 from dueby_api.step_config import FinishConfig
 from dueby_api.step_messages import FinishResult
 from dueby_api.words import counted
-from dueby_worker.output.damaged_parts import read_part, require_own_rows
+from dueby_worker.output.damaged_parts import read_end_of_part, require_own_rows
 from dueby_worker.output.part_names import is_part_name, part_name, parts_among
 from dueby_worker.output.rows import PartFooter, read_footer
 from dueby_worker.output.sink import SUCCESS, read_sink_manifest, sweep_sink
@@ -83,7 +83,7 @@ def _read_footers(store: Store, grid: Grid) -> list[PartFooter]:
     """Return the footer of every part, in order. Raise Invalid if one is damaged."""
     with ThreadPoolExecutor(_READERS) as threads:
         names = (part_name(grid, part) for part in range(grid.parts))
-        return list(threads.map(lambda name: read_part(store, name, _footer_of), names))
+        return list(threads.map(lambda name: read_end_of_part(store, name, _footer_of), names))
 
 
 def _footer_of(data: bytes) -> PartFooter:

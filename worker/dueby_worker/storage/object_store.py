@@ -90,7 +90,7 @@ class ObjectStore(Store):
         try:
             if not self._has_empty_name(path):
                 return self._read_fast(path, max_bytes=max_bytes)
-            data = self._writer.first_bytes(self._bucket, self._key(path), size)
+            data = self._writer.some_bytes(self._bucket, self._key(path), 0, size)
         except TooLarge:
             raise
         except Unavailable as failure:
@@ -109,6 +109,10 @@ class ObjectStore(Store):
                 return data
         except OSError as error:
             raise reading_failed(error) from error
+
+    def _read_end(self, path: str, length: int) -> bytes:
+        # One request; pyarrow would ask for the size first.
+        return self._writer.some_bytes(self._bucket, self._key(path), -length, None)[-length:]
 
     def look_again(self, path: str) -> None:
         """Open the object anew when it is wanted again: what is there may be another one."""
@@ -164,7 +168,7 @@ class ObjectStore(Store):
     def _first_bytes(self, path: str, size: int | None, *, otherwise: Unavailable) -> bytes:
         """Return so many bytes of the object, or all, though pyarrow can't read it. Raise `otherwise` if nobody can."""
         try:
-            data = self._writer.first_bytes(self._bucket, self._key(path), size)
+            data = self._writer.some_bytes(self._bucket, self._key(path), 0, size)
         except Unavailable:
             raise otherwise from otherwise.__cause__
         if not self._has_empty_name(path):

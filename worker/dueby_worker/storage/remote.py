@@ -86,10 +86,10 @@ class S3Writer:
         self._session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
         self._files = self._connect()
 
-    def first_bytes(self, bucket: str, key: str, size: int | None) -> bytes:
-        """Return so many bytes of the object, from its beginning, or all. Raise Unavailable if it can't be read."""
+    def some_bytes(self, bucket: str, key: str, start: int, end: int | None) -> bytes:
+        """Return these bytes of the object, or its last ones if `start` is negative. Raise Unavailable if it can't."""
         with self._request() as files:
-            return _first_bytes(files, f"{bucket}/{key}", size)
+            return _some_bytes(files, f"{bucket}/{key}", start, end)
 
     def put(self, bucket: str, key: str, data: bytes, *, only_new: bool) -> None:
         """Write the object. Raise FileExistsError if `only_new` and it exists."""
@@ -169,9 +169,9 @@ class GcsWriter:
         token = "anon" if gcs_emulator() else "google_default"
         self._files = fsspec.filesystem("gs", token=token, use_listings_cache=False, skip_instance_cache=True)
 
-    def first_bytes(self, bucket: str, key: str, size: int | None) -> bytes:
-        """Return so many bytes of the object, or all of it. Raise Unavailable if it can't be read."""
-        return _first_bytes(self._files, f"{bucket}/{key}", size)
+    def some_bytes(self, bucket: str, key: str, start: int, end: int | None) -> bytes:
+        """Return these bytes of the object, or its last ones if `start` is negative. Raise Unavailable if it can't."""
+        return _some_bytes(self._files, f"{bucket}/{key}", start, end)
 
     def put(self, bucket: str, key: str, data: bytes, *, only_new: bool) -> None:
         """Write the object. Raise FileExistsError if `only_new` and it exists."""
@@ -276,11 +276,11 @@ def _timeout(total_s: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S, sock_read=READ_S)
 
 
-def _first_bytes(files: Any, path: str, size: int | None) -> bytes:
+def _some_bytes(files: Any, path: str, start: int, end: int | None) -> bytes:
     try:
         with translate_failures():
             # With a range, so that it is one request and its answer has a body that names the error.
-            return bytes(files.cat_file(path, start=0, end=size))
+            return bytes(files.cat_file(path, start=start, end=end))
     except Unavailable as failure:
         if status_of(failure) == _NO_SUCH_RANGE:  # an empty object has no first byte
             return b""

@@ -100,6 +100,10 @@ class Store(ABC):
         """Return the whole object. Raise Unavailable, or its subclass NotFound, if that is not possible."""
         return self._use(lambda: self._read(path, max_bytes=None))
 
+    def read_end(self, path: str, length: int) -> bytes:
+        """Return the object's last bytes, so many of them, or all if it has fewer. Raise as `read` does."""
+        return self._use(lambda: self._read_end(path, length))
+
     def create(self, path: str, data: bytes) -> bool:
         """Write the object and return True, or return False if it exists. All or nothing, durable, one winner."""
         return self._write(lambda: self._create(path, data))
@@ -209,6 +213,9 @@ class Store(ABC):
     def _read(self, path: str, *, max_bytes: int | None) -> bytes: ...
 
     @abstractmethod
+    def _read_end(self, path: str, length: int) -> bytes: ...
+
+    @abstractmethod
     def _version(self, path: str) -> ObjectVersion: ...
 
     @abstractmethod
@@ -238,6 +245,9 @@ class ReadOnlyStore(Store):
 
     def _replace(self, path: str, data: bytes) -> None:
         self._refuse()
+
+    def _read_end(self, path: str, length: int) -> bytes:
+        return self._read(path, max_bytes=None)[-length:]
 
     def _list(self, folder: str) -> tuple[list[str], list[str]]:
         self._refuse()
