@@ -164,6 +164,13 @@ def test_a_long_listing_goes_on_at_the_page_that_failed(server: S3Server, proxy:
     assert names == [f"{number:04d}.jpg" for number in range(2_300)]
 
 
+def test_a_long_list_of_images_is_read_on_at_the_block_that_failed(server: S3Server, proxy: FaultProxy) -> None:
+    data = bytes(range(256)) * 16_000
+    (server.folder / "long.txt").write_bytes(data)
+    proxy.fault = lambda request: BUSY if request.method == "GET" and proxy.asked("GET", "long.txt") % 3 else None
+    assert b"".join(open_store(server.uri(), retry=PATIENT).blocks("long.txt")) == data
+
+
 def test_what_is_there_exists_whatever_a_gateway_says(store: Store, proxy: FaultProxy) -> None:
     proxy.fault = lambda request: GATEWAYS_404 if request.method == "HEAD" else None
     assert store.exists("00000.jpg")

@@ -9,7 +9,6 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from dueby_api.words import counted
 from dueby_worker.images.fetch import READERS
 from dueby_worker.index.braces import expand
 from dueby_worker.index.chunks import Row
@@ -86,13 +85,7 @@ class ListedObject:
         """Return these bytes, all of them. Raise Unavailable if they can't be read, or if nobody waits for them."""
         if self._stop.is_set():
             raise Unavailable("nobody waits for it any more")
-        return self._ask(partial(self._whole, offset, length))
+        return self._ask(partial(self._store.read_block_once, self._path, offset, length))
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         return self._store.retry.call(question, what=self._store.uri, cancelled=self._stop)
-
-    def _whole(self, offset: int, length: int) -> bytes:
-        data = self._store.read_range_once(self._path, offset, length)
-        if len(data) != length:
-            raise Unavailable(f"it became shorter while it was read, by {counted(length - len(data), 'byte')}")
-        return data

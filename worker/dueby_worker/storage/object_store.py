@@ -75,15 +75,10 @@ class ObjectStore(Store):
         if self._has_empty_name(path):
             yield self._read(path, max_bytes=None)
             return
-        try:
-            with self._reader.open_input_stream(self._place(path)) as stream:
-                while block := stream.read(BLOCK_BYTES):
-                    yield block
-        except OSError as error:
-            failure = reading_failed(error)
-            if isinstance(failure, Unavailable) and self._is_there_after_all(path):
-                raise Transient(f"it was there, and then not ({failure})") from error
-            raise failure from error
+        size = self._ask(lambda: self._version(path)).size
+        # Each block is asked for again by itself, as a page of a listing is.
+        for offset in range(0, size, BLOCK_BYTES):
+            yield self._ask(partial(self.read_block_once, path, offset, min(BLOCK_BYTES, size - offset)))
 
     def _read(self, path: str, *, max_bytes: int | None) -> bytes:
         size = None if max_bytes is None else max_bytes + 1

@@ -167,6 +167,13 @@ class Store(ABC):
         """Return these bytes of the object, fewer where it ends, without retries. Raise as `read_once` does."""
         return self._read_range(path, offset, length)
 
+    def read_block_once(self, path: str, offset: int, length: int) -> bytes:
+        """Return these bytes, all of them, as `read_range_once` does. Raise Unavailable if the object ends before."""
+        data = self.read_range_once(path, offset, length)
+        if len(data) != length:
+            raise Unavailable(f"it became shorter while it was read, by {counted(length - len(data), 'byte')}")
+        return data
+
     def _write(self, write: Callable[[], Answer]) -> Answer:
         answer = self._use(write)
         self._was_written = True
