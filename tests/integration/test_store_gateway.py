@@ -16,7 +16,7 @@ from dueby_worker.index.listing import list_source
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import NotFound, Store
 from dueby_worker.storage.stores import open_store
-from support.fault_proxy import GATEWAYS_404, Fault, FaultProxy, Refusal, Request, no_fault
+from support.fault_proxy import BUSY, GATEWAYS_404, Fault, FaultProxy, Refusal, Request, no_fault
 from support.index import PATIENT
 from support.pictures import SMALL, write_photos
 from support.processes import wait_for
@@ -151,6 +151,24 @@ def test_a_gateway_at_the_first_request_is_waited_for(server: S3Server, proxy: F
     proxy.fault = lambda request: GATEWAYS_404
     with pytest.raises(Transient, match=rf"^what answers at {proxy.endpoint} is no S3 server \("):
         list(list_source(source, scratch=tmp_path, retry=HURRIED))
+
+
+def test_a_long_listing_goes_on_at_the_page_that_failed(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> None:
+    """It takes longer than one waits for a store, so it could not begin anew."""
+    for number in range(2_300):
+        (server.folder / "long" / f"{number:04d}.jpg").parent.mkdir(exist_ok=True)
+        (server.folder / "long" / f"{number:04d}.jpg").touch()
+    # botocore asks twice by itself.
+    proxy.fault = lambda request: BUSY if proxy.asked("GET", request.path) <= 2 else None
+    names = list(open_store(server.uri("long"), retry=PATIENT).walk())
+    assert names == [f"{number:04d}.jpg" for number in range(2_300)]
+
+
+def test_a_long_list_of_images_is_read_on_at_the_block_that_failed(server: S3Server, proxy: FaultProxy) -> None:
+    data = bytes(range(256)) * 16_000
+    (server.folder / "long.txt").write_bytes(data)
+    proxy.fault = lambda request: BUSY if request.method == "GET" and proxy.asked("GET", "long.txt") % 3 else None
+    assert b"".join(open_store(server.uri(), retry=PATIENT).blocks("long.txt")) == data
 
 
 def test_what_is_there_exists_whatever_a_gateway_says(store: Store, proxy: FaultProxy) -> None:

@@ -74,6 +74,16 @@ class StoreContract:
         with pytest.raises(NotFound):
             store.read_range_once("b", 0, 1)
 
+    def test_its_end_is_read_or_all_if_it_is_shorter(self, store: Store) -> None:
+        store.create("a", b"0123456789")
+        store.create("empty", b"")
+        assert store.read_end("a", 3) == b"789"
+        assert store.read_end("a", 10) == b"0123456789"
+        assert store.read_end("a", 99) == b"0123456789"
+        assert store.read_end("empty", 3) == b""
+        with pytest.raises(NotFound):
+            store.read_end("b", 3)
+
     def test_a_version_tells_sizes_apart(self, store: Store, open_again: Callable[[], Store]) -> None:
         store.create("a", b"four")
         first = store.version_once("a")

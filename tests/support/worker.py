@@ -16,7 +16,7 @@ from dueby_worker.models.preprocessing import Pixels
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.rows import Origin, Rows, decode_rows
 from dueby_worker.output.sink import KnownParts
-from dueby_worker.output.sink_manifest import Components, SinkManifest
+from dueby_worker.output.sink_manifest import SINK_MANIFEST, Components, SinkManifest, encode_sink_manifest
 from dueby_worker.storage.store import Store
 from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.work.budget import BatchBudget
@@ -140,6 +140,7 @@ class WorkerUnderTest:
         self.budget = BatchBudget(mini_batch_size=self.batch, limit=limit)
 
     def run(self) -> ProgressTracker:
+        self._begin_sink()
         feed = Feed()
         feed.supply(self.engine.buffer() for _ in range(self.depth + 2))
         commits = Commits(
@@ -173,6 +174,11 @@ class WorkerUnderTest:
             feed.stop()
         commits.close()
         return self.progress
+
+    def _begin_sink(self) -> None:
+        manifest = a_manifest(images=self.grid.images, part_size=self.grid.part_size)
+        own = manifest.replace(fingerprint=self.origin.fingerprint)
+        self.store.create(SINK_MANIFEST, encode_sink_manifest(own))
 
     def order(self) -> Order:
         return Order(

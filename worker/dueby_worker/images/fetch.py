@@ -10,7 +10,8 @@ in tars are the tars.
 Conversely, a photo on a bad sector may never be readable, however long one waits. If its store has answered for another
 image each time that it failed, several times in a row, the photo is given up and the failure becomes its error. Once
 would not do: a store that is too busy answers every now and then. If each attempt takes so long that there is no time
-for several, the witness alone is asked at the end, twice as often, and must have been there each time before.
+for several, the witness alone is asked at the end, twice as often, and must have been there each time before; then the
+photo is asked for once more.
 """
 
 import threading
@@ -149,9 +150,19 @@ class Fetcher:
 
         try:
             return self._retry.call(ask, what=what, cancelled=self._cancelled)
-        except Transient as failure:
+        except Transient:
             if self._clock() - began_s < self._give_up_after_s or not self._was_always_there(answers, require_and_note):
                 raise
+            return self._read_at_last(read_once)
+
+    def _read_at_last(self, read_once: Callable[[], Answer]) -> Answer:
+        """Return what `read_once` does, whose store is there now. Raise GivenUp if that makes no difference.
+
+        A process that was stopped meanwhile, or a machine, has asked hardly once, however much time has passed.
+        """
+        try:
+            return read_once()
+        except Transient as failure:
             raise GivenUp(failure) from failure
 
     def _was_always_there(self, answers: list[bool], require_and_note: Callable[[], None]) -> bool:

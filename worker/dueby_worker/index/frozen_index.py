@@ -148,7 +148,7 @@ def find_index(sink: Store) -> Index | None:
         return None
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Invalid(sink.field, f"{sink.uri_of(DOCUMENT)} is not JSON; {_ADVICE}") from None
     return Index(store=sink, document=validate(IndexDocument, content, origin=sink.uri_of(DOCUMENT)))
 

@@ -17,7 +17,7 @@ from dueby_worker.index.source_manifest import list_source_manifest
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store
-from dueby_worker.storage.uris import canonical_uri, is_glob, split
+from dueby_worker.storage.uris import below, canonical_uri, is_glob, split
 
 _EXTENSIONS = ", ".join(sorted(IMAGE_EXTENSIONS))
 
@@ -64,7 +64,7 @@ def _list_uri(uri: str, *, retry: RetryPolicy) -> Iterator[str]:
         wanted = Selection(folder=path.rstrip("/"), pattern=None) if is_folder else select(path)
         for name in store.walk(wanted.folder):
             if name in wanted:
-                yield store.uri_of(f"{wanted.folder}/{name}".lstrip("/"))
+                yield store.uri_of(below(wanted.folder, name))
     except (ValueError, Unavailable) as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
 

@@ -9,13 +9,12 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from dueby_api.words import counted
 from dueby_worker.images.fetch import READERS
 from dueby_worker.index.braces import expand
 from dueby_worker.index.chunks import Row
 from dueby_worker.index.globs import select
 from dueby_worker.storage.store import ObjectVersion, Store, Unavailable
-from dueby_worker.storage.uris import is_glob
+from dueby_worker.storage.uris import below, is_glob
 
 # With 10,000 images in each, which is usual, ten billion images.
 MAX_OBJECTS = 1_000_000
@@ -46,7 +45,7 @@ def find_objects(store: Store, path: str, *, kind: str, require: Callable[[str],
             continue
         wanted = select(name)
         for found in sorted(path for path in store.walk(wanted.folder) if path in wanted):
-            yield f"{wanted.folder}/{found}".lstrip("/")
+            yield below(wanted.folder, found)
 
 
 def list_each(objects: Iterable[str], list_one: ListOne, read_back: ReadBack, *, scratch: Path) -> Iterator[Row]:
@@ -86,13 +85,7 @@ class ListedObject:
         """Return these bytes, all of them. Raise Unavailable if they can't be read, or if nobody waits for them."""
         if self._stop.is_set():
             raise Unavailable("nobody waits for it any more")
-        return self._ask(partial(self._whole, offset, length))
+        return self._ask(partial(self._store.read_block_once, self._path, offset, length))
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         return self._store.retry.call(question, what=self._store.uri, cancelled=self._stop)
-
-    def _whole(self, offset: int, length: int) -> bytes:
-        data = self._store.read_range_once(self._path, offset, length)
-        if len(data) != length:
-            raise Unavailable(f"it became shorter while it was read, by {counted(length - len(data), 'byte')}")
-        return data

@@ -38,7 +38,7 @@ from dueby_worker.index.row_names import line_of, quoted_name, require_different
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.stores import open_store
-from dueby_worker.storage.uris import split
+from dueby_worker.storage.uris import below, split
 
 FIELD = "spec.source.parquet.uri"
 _EXTENSIONS = (".parquet", ".pq", ".parq")
@@ -79,7 +79,7 @@ def _find(store: Store, path: str) -> Iterator[str]:
             )
         if _is_parquet_name(name):
             found.append(name)
-    yield from (f"{folder}/{name}".lstrip("/") for name in sorted(found))
+    yield from (below(folder, name) for name in sorted(found))
 
 
 def _is_parquet_name(path: str) -> bool:

@@ -15,7 +15,7 @@ equal bytes.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -115,6 +115,7 @@ def encode_rows(rows: Rows, *, labels: Sequence[str], origin: Origin) -> bytes:
 def decode_rows(data: bytes) -> tuple[Rows, Origin]:
     """Return the rows of a part's file, and what made them."""
     table = pq.read_table(pa.BufferReader(data))
+    _require_index(table.schema)
     errors = _texts_in(table, "error")
     rows = Rows(
         first=table["index"][0].as_py(),
@@ -133,23 +134,35 @@ def decode_rows(data: bytes) -> tuple[Rows, Origin]:
 def read_footer(file: BinaryIO) -> PartFooter:
     """Return the counts of a part's file from its footer, without reading the columns."""
     parquet = pq.ParquetFile(file)
+    _require_index(parquet.schema_arrow)
     footer = parquet.metadata
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     names = footer.schema.names
 
+    def statistics(place: int) -> Iterator[Any]:
+        for group in groups:
+            known = group.column(place).statistics
+            if known is None or not known.has_null_count:
+                raise ValueError(f"it has no statistics of its column {names[place]}")
+            yield known
+
     def count(text: str) -> int:
         """Return the rows that have such a text. Its place is that of the leaf: a list is one, too."""
-        place = names.index(text)
-        found: int = footer.num_rows - sum(group.column(place).statistics.null_count for group in groups)
+        found: int = footer.num_rows - sum(known.null_count for known in statistics(names.index(text)))
         return found
 
     return PartFooter(
-        first=min((group.column(0).statistics.min for group in groups), default=None),
+        first=min((known.min for known in statistics(0) if known.has_min_max), default=None),
         rows=footer.num_rows,
         errors=count("error"),
         warnings=count("warning") if "warning" in names else 0,
         origin=_origin(parquet.schema_arrow.metadata),
     )
+
+
+def _require_index(schema: pa.Schema) -> None:
+    if schema.names[:1] != ["index"] or schema.types[0] != pa.int64():
+        raise ValueError("it has no column `index`")
 
 
 def _as_lists(columns: Columns, failed: NDArray[np.bool_], labels: Sequence[str]) -> dict[str, pa.Array]:

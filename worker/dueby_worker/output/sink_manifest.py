@@ -19,6 +19,7 @@ from dueby_api.inference_job import Model
 from dueby_api.output import Output
 from dueby_api.schema import Spec, validate
 from dueby_api.source import Source
+from dueby_api.step_config import Count
 from dueby_api.words import counted
 from dueby_worker.output.part_names import FORMAT_VERSION
 
@@ -75,9 +76,9 @@ class SinkManifest(Spec, frozen=True, kw_only=True):
     """Fingerprint of the components."""
     components: Components
     """What the rows depend on."""
-    images: int
+    images: Count
     """N."""
-    part_size: int
+    part_size: Count
     """Images in a part."""
 
     @property
@@ -129,7 +130,7 @@ def decode_sink_manifest(data: bytes, *, sink: str) -> SinkManifest:
     origin = f"{SINK_FIELD}: {SINK_MANIFEST} in {sink}"
     try:
         document = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(origin, f"is not JSON ({error}); {ADVICE}") from None
     # The version comes first, because another version may have other fields.
     if isinstance(document, dict) and document.get("formatVersion") != FORMAT_VERSION:

@@ -10,12 +10,14 @@ if it failed (dueby_api/step_messages.py). Output for people goes to stderr.
 """
 
 import argparse
+import json
 import logging
 import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +47,9 @@ from dueby_worker.steps.process_exit import leave_message
 if TYPE_CHECKING:
     from dueby_worker.steps.early import Loaded
 
-# Beside the parts of a sink there is less room than MAX_SENTENCE.
-MAX_GRID_SENTENCE = 1000
+# Of a pod's 4,096 last bytes, how many an error may take, fewer beside the parts of a sink, and how many its field. A
+# character that isn't ASCII takes six or twelve.
+_ERROR_BYTES, _GRID_ERROR_BYTES, _FIELD_BYTES = 3000, 1000, 600
 # The field of /proc/<pid>/stat that holds the start time, counted after the command's name.
 _START_TIME_FIELD = 19
 _OWN_PACKAGES = ("dueby_worker", "dueby_profiler")
@@ -71,7 +74,7 @@ def run_to_end(step: Callable[[], Spec], *, for_people: bool = False) -> int:
         print(error, file=sys.stderr)
         leave_message(
             StepError(
-                error=error.message[:MAX_GRID_SENTENCE],
+                error=_begin(error.message, _GRID_ERROR_BYTES),
                 field=error.field,
                 part_size=error.part_size,
                 parts_there=text_of_parts(error.parts_there),
@@ -81,19 +84,26 @@ def run_to_end(step: Callable[[], Spec], *, for_people: bool = False) -> int:
     except Invalid as error:
         if not for_people:
             print(error, file=sys.stderr)
-        leave_message(StepError(error=error.message[:MAX_SENTENCE], field=error.field[:MAX_WORD]))
+        leave_message(StepError(error=_begin(error.message), field=_begin(error.field[:MAX_WORD], _FIELD_BYTES)))
         return EXIT_INVALID
     except Transient as error:
         if not for_people:
             print(error, file=sys.stderr)
-        leave_message(StepError(error=str(error)[:MAX_SENTENCE]))
+        leave_message(StepError(error=_begin(str(error))))
         return EXIT_TRY_AGAIN
     # Everything else is a bug, including what is no Exception: whoever started the step must hear of it.
     except BaseException as error:
         traceback.print_exc()
-        leave_message(StepError(error=repr(error)[:MAX_SENTENCE]))
+        leave_message(StepError(error=_begin(repr(error))))
         return EXIT_BUG
     return EXIT_DONE
+
+
+def _begin(text: str, most: int = _ERROR_BYTES) -> str:
+    """Return the beginning of a text, with so many bytes as JSON: last words that are cut off are no JSON any more."""
+    text = text[:MAX_SENTENCE]
+    ends = accumulate(len(json.dumps(character)) - len('""') for character in text)
+    return text[: sum(end <= most for end in ends)]
 
 
 class _Sentences(logging.Formatter):

@@ -7,20 +7,20 @@ exposes a worker of an older job that outlived an Overwrite.
 
 import io
 import json
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Grid
 from dueby_api.step_config import FinishConfig
 from dueby_api.step_messages import FinishResult
 from dueby_api.words import counted
-from dueby_worker.output.damaged_parts import read_part
+from dueby_worker.output.damaged_parts import read_end_of_part, require_own_rows
 from dueby_worker.output.part_names import is_part_name, part_name, parts_among
 from dueby_worker.output.rows import PartFooter, read_footer
 from dueby_worker.output.sink import SUCCESS, read_sink_manifest, sweep_sink
-from dueby_worker.output.sink_manifest import ADVICE, SINK_FIELD, SINK_MANIFEST, SinkManifest
+from dueby_worker.output.sink_manifest import ADVICE, SINK_FIELD, SINK_MANIFEST
 from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
@@ -47,7 +47,10 @@ def finish(store: Store) -> FinishResult:
     grid = manifest.grid
     _require_every_part(store.list_names(), grid, sink=store.uri)
     footers = _read_footers(store, grid)
-    _require_own_rows(footers, grid, manifest, sink=store.uri)
+    for part, found in enumerate(footers):
+        require_own_rows(
+            store, part, manifest=manifest, first=found.first, rows=found.rows, by=found.origin.fingerprint
+        )
     result = FinishResult(
         job=manifest.job,
         images=manifest.images,
@@ -64,9 +67,10 @@ def finish(store: Store) -> FinishResult:
 
 def _require_every_part(names: list[str], grid: Grid, *, sink: str) -> None:
     found = parts_among(names, grid)
-    if missing := sorted(set(range(grid.parts)) - found):
-        shown = ", ".join(part_name(grid, part) for part in missing[:_SHOWN])
-        raise Transient(f"{sink} still lacks {len(missing):,} of {counted(grid.parts, 'part')} ({shown}, ...)")
+    if missing := grid.parts - len(found):
+        first = islice((part for part in range(grid.parts) if part not in found), _SHOWN)
+        shown = ", ".join(part_name(grid, part) for part in first)
+        raise Transient(f"{sink} still lacks {missing:,} of {counted(grid.parts, 'part')} ({shown}, ...)")
     # Readers of the folder would take the rows of foreign parts for this job's.
     own = {part_name(grid, part) for part in found}
     if foreign := sorted(name for name in names if is_part_name(name) and name not in own):
@@ -79,22 +83,8 @@ def _read_footers(store: Store, grid: Grid) -> list[PartFooter]:
     """Return the footer of every part, in order. Raise Invalid if one is damaged."""
     with ThreadPoolExecutor(_READERS) as threads:
         names = (part_name(grid, part) for part in range(grid.parts))
-        return list(threads.map(lambda name: read_part(store, name, _footer_of), names))
+        return list(threads.map(lambda name: read_end_of_part(store, name, _footer_of), names))
 
 
 def _footer_of(data: bytes) -> PartFooter:
     return read_footer(io.BytesIO(data))
-
-
-def _require_own_rows(footers: Iterable[PartFooter], grid: Grid, manifest: SinkManifest, *, sink: str) -> None:
-    for part, footer in enumerate(footers):
-        first, last = grid.bounds(part)
-        wrong = None
-        if footer.origin.fingerprint != manifest.fingerprint:
-            wrong = "was made by another job"
-        elif footer.first is None or (footer.first, footer.first + footer.rows - 1) != (first, last):
-            found = f"{footer.first} to {footer.first + footer.rows - 1}" if footer.first is not None else "none"
-            wrong = f"covers the images {found}, not {first} to {last}"
-        if wrong:
-            name = part_name(grid, part)
-            raise Invalid(SINK_FIELD, f"{sink}/{name} {wrong}; delete that file and run this job again")

@@ -23,7 +23,7 @@ from dueby_worker.index.frozen_index import Index, resolve_index
 from dueby_worker.models.columns import Columns
 from dueby_worker.models.known_model import note_model
 from dueby_worker.models.loading import LoadedModel, load_model
-from dueby_worker.output.damaged_parts import read_part
+from dueby_worker.output.damaged_parts import read_part, require_own_rows
 from dueby_worker.output.part_names import part_name
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.quantized import read_quantized
@@ -193,6 +193,15 @@ class WorkerRun:
 
     def _open_retry(self, part: int) -> OpenPart | None:
         rows, origin = read_part(self._store, part_name(self._config.grid, part), decode_rows)
+        # What is kept of the part is written as this job's.
+        require_own_rows(
+            self._store,
+            part,
+            manifest=self._manifest,
+            first=rows.first,
+            rows=len(rows.uris),
+            by=origin.fingerprint,
+        )
         if not rows.errors:
             return None
         return OpenPart.retry(part, rows, engine=origin.engine, columns=self._loaded.columns)

@@ -86,6 +86,11 @@ class LocalStore(Store):
             # A file gives fewer bytes than asked for at its end only.
             return file.read(length)
 
+    def _read_end(self, path: str, length: int) -> bytes:
+        with self._opened(path) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - length))
+            return file.read(length)
+
     @contextlib.contextmanager
     def _opened(self, path: str) -> Iterator[FileIO]:
         try:

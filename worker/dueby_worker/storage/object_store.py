@@ -7,22 +7,22 @@ FileExistsError, which therefore counts as done.
 
 That there is no such object is believed only if S3 says so by name, and pyarrow knows the status alone. A gateway that
 has lost its server answers 404 to everything, and a connection to it stays open and in use. So fsspec is asked, too; if
-it finds the object, pyarrow gets new connections. pyarrow.fs is imported only here.
+it finds the object, pyarrow gets new connections.
+
+pyarrow takes no key with an empty name in it, such as `a//b.jpg`, though S3 and Google do. fsspec reads those.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
-import pyarrow as pa
 from pyarrow import fs
 
-from dueby_api.errors import DueByError, Invalid, Transient, first_line
+from dueby_api.errors import Invalid, Transient
+from dueby_worker.storage.arrow_readers import forget_readers, gcs_reader, reading_failed, s3_reader
 from dueby_worker.storage.open_files import OpenFiles
-from dueby_worker.storage.remote import CONNECT_S, READ_S, GcsWriter, S3Access, S3Writer, gcs_emulator
+from dueby_worker.storage.remote import Ask, GcsWriter, ListingPage, S3Access, S3Writer, pages
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import (
     BLOCK_BYTES,
@@ -36,14 +36,6 @@ from dueby_worker.storage.store import (
     Unsupported,
 )
 from dueby_worker.storage.uris import split
-
-# pyarrow opens no more connections to S3 than it has threads for reading, or 25 if it has fewer; other requests wait.
-# Each thread starts when there is work for it, and a file that is read as a whole has none.
-MAX_CONNECTIONS = 128
-# How pyarrow words errors that are the fault of one object. Any other error may be the store's.
-_OBJECTS_FAULT = re.compile(
-    r"AWS Error (ACCESS_DENIED|NO_SUCH_KEY|RESOURCE_NOT_FOUND|INVALID_OBJECT_STATE)|PERMISSION_DENIED|NOT_FOUND"
-)
 
 
 class ObjectStore(Store):
@@ -60,7 +52,8 @@ class ObjectStore(Store):
         """Yield all keys below the folder in one flat listing: an object store has no real folders."""
         prefix = self._key(f"{folder}/" if folder else "")
         found = False
-        for page in self._writer.pages(self._bucket, prefix, delimiter=""):
+        # Each page is asked for again by itself: in a long listing one fails, and it can't begin anew each time.
+        for page in self._pages(prefix, delimiter="", ask=self._ask):
             for key in page.keys:
                 found = True
                 # Web consoles create objects named folder/ to show empty folders.
@@ -74,28 +67,28 @@ class ObjectStore(Store):
         if not path:
             return True
         prefix = self._key(f"{path.rstrip('/')}/")
-        page = self._ask(lambda: next(self._writer.pages(self._bucket, prefix, delimiter="/", page_size=1)))
+        page = next(self._pages(prefix, delimiter="/", most=1, ask=self._ask))
         return bool(page.keys or page.prefixes)
 
     def blocks(self, path: str) -> Iterator[bytes]:
-        """Yield the object in blocks."""
-        try:
-            with self._reader.open_input_stream(self._place(path)) as stream:
-                while block := stream.read(BLOCK_BYTES):
-                    yield block
-        except OSError as error:
-            failure = _reading_failed(error)
-            if isinstance(failure, Unavailable) and self._is_there_after_all(path):
-                raise Transient(f"it was there, and then not ({failure})") from error
-            raise failure from error
+        """Yield the object in blocks; in one, if pyarrow doesn't take its key."""
+        if self._has_empty_name(path):
+            yield self._read(path, max_bytes=None)
+            return
+        size = self._ask(lambda: self._version(path)).size
+        # Each block is asked for again by itself, as a page of a listing is.
+        for offset in range(0, size, BLOCK_BYTES):
+            yield self._ask(partial(self.read_block_once, path, offset, min(BLOCK_BYTES, size - offset)))
 
     def _read(self, path: str, *, max_bytes: int | None) -> bytes:
+        size = None if max_bytes is None else max_bytes + 1
         try:
-            return self._read_fast(path, max_bytes=max_bytes)
+            if not self._has_empty_name(path):
+                return self._read_fast(path, max_bytes=max_bytes)
+            data = self._writer.some_bytes(self._bucket, self._key(path), 0, size)
         except TooLarge:
             raise
         except Unavailable as failure:
-            size = None if max_bytes is None else max_bytes + 1
             data = self._first_bytes(path, size, otherwise=failure)
         if max_bytes is not None and len(data) > max_bytes:
             raise TooLarge(size=None, max_bytes=max_bytes)
@@ -110,7 +103,11 @@ class ObjectStore(Store):
                 data: bytes = file.read()
                 return data
         except OSError as error:
-            raise _reading_failed(error) from error
+            raise reading_failed(error) from error
+
+    def _read_end(self, path: str, length: int) -> bytes:
+        # One request; pyarrow would ask for the size first.
+        return self._writer.some_bytes(self._bucket, self._key(path), -length, None)[-length:]
 
     def look_again(self, path: str) -> None:
         """Open the object anew when it is wanted again: what is there may be another one."""
@@ -130,21 +127,25 @@ class ObjectStore(Store):
     @contextmanager
     def _ranges(self, path: str) -> Iterator[Any]:
         """Give pyarrow's file of the object. It stays open for the next range, since opening it is a request."""
+        if self._has_empty_name(path):
+            raise Unavailable("its key has an empty name between two /, and of such an object no ranges are read")
         try:
             yield self._open_files.get(self._place(path), self._reader.open_input_file)
         except OSError as error:
             # What is there now may be another object.
             self._open_files.forget(self._place(path))
-            failure = _reading_failed(error)
+            failure = reading_failed(error)
             if isinstance(failure, Unavailable) and self._is_there_after_all(path):
                 raise Transient(f"it was there, and then not ({failure})") from error
             raise failure from error
 
     def _exists(self, path: str) -> bool:
+        if self._has_empty_name(path):
+            return self._is_there_after_all(path)
         try:
             found = self._reader.get_file_info(self._place(path)).type == fs.FileType.File
         except OSError as error:
-            failure = _reading_failed(error)
+            failure = reading_failed(error)
             if isinstance(failure, Unavailable):
                 self._first_bytes(path, 1, otherwise=failure)
                 return True
@@ -162,12 +163,12 @@ class ObjectStore(Store):
     def _first_bytes(self, path: str, size: int | None, *, otherwise: Unavailable) -> bytes:
         """Return so many bytes of the object, or all, though pyarrow can't read it. Raise `otherwise` if nobody can."""
         try:
-            data = self._writer.first_bytes(self._bucket, self._key(path), size)
+            data = self._writer.some_bytes(self._bucket, self._key(path), 0, size)
         except Unavailable:
             raise otherwise from otherwise.__cause__
-        _s3_reader.cache_clear()
-        _gcs_reader.cache_clear()
-        self.__dict__.pop("_reader", None)
+        if not self._has_empty_name(path):
+            forget_readers()
+            self.__dict__.pop("_reader", None)
         return data
 
     def _create(self, path: str, data: bytes) -> bool:
@@ -193,12 +194,17 @@ class ObjectStore(Store):
         names: list[str] = []
         folders: list[str] = []
         try:
-            for page in self._writer.pages(self._bucket, prefix, delimiter="/"):
+            # Not so here: `list_names` asks for the whole again.
+            for page in self._pages(prefix, delimiter="/", ask=lambda request: request()):
                 names += [key[len(prefix) :] for key in page.keys if key != prefix]
                 folders += [found[len(prefix) : -1] for found in page.prefixes]
         except Unavailable as error:
             raise Refused(f"{self.uri} can't be listed: {error}") from error
         return names, folders
+
+    def _pages(self, prefix: str, *, delimiter: str, ask: Ask, most: int = 1000) -> Iterator[ListingPage]:
+        """Yield pages of at most so many keys that begin with the prefix. `ask` makes the request for each."""
+        return pages(partial(self._writer.page, self._bucket, prefix, delimiter=delimiter, most=most), ask)
 
     def _delete(self, path: str) -> None:
         try:
@@ -215,38 +221,16 @@ class ObjectStore(Store):
         """Return pyarrow's name of the object."""
         return f"{self._bucket}/{self._key(path)}"
 
+    def _has_empty_name(self, path: str) -> bool:
+        return "//" in self._place(path)
+
     @cached_property
     def _reader(self) -> fs.FileSystem:
-        return _s3_reader(S3Access.from_environment(), self._bucket) if self._scheme == "s3" else _gcs_reader()
+        return s3_reader(S3Access.from_environment(), self._bucket) if self._scheme == "s3" else gcs_reader()
 
     @cached_property
     def _writer(self) -> S3Writer | GcsWriter:
         return _s3_writer(S3Access.from_environment()) if self._scheme == "s3" else _gcs_writer()
-
-
-@lru_cache(maxsize=8)
-def _s3_reader(access: S3Access, bucket: str) -> fs.FileSystem:
-    pa.set_io_thread_count(max(MAX_CONNECTIONS, pa.io_thread_count()))
-    if access.endpoint is not None:
-        scheme, _, host = access.endpoint.rpartition("://")
-        where: dict[str, Any] = {"endpoint_override": host.rstrip("/"), "scheme": scheme or "https"}
-        # Such a server has no regions, but the signature needs one.
-        region = access.region or "us-east-1"
-    else:
-        where, region = {}, access.region or _region_of(bucket)
-    # One attempt only: RetryPolicy does the retrying, with a warning each time.
-    once = fs.AwsStandardS3RetryStrategy(max_attempts=1)
-    return fs.S3FileSystem(
-        region=region, retry_strategy=once, connect_timeout=CONNECT_S, request_timeout=READ_S, **where
-    )
-
-
-def _region_of(bucket: str) -> str:
-    try:
-        region: str = fs.resolve_s3_region(bucket)
-    except OSError as error:
-        raise _reading_failed(error) from error
-    return region
 
 
 @lru_cache(maxsize=8)
@@ -255,25 +239,5 @@ def _s3_writer(access: S3Access) -> S3Writer:
 
 
 @lru_cache(maxsize=1)
-def _gcs_reader() -> fs.FileSystem:
-    # Too short for a second attempt: RetryPolicy does the retrying.
-    once = timedelta(seconds=CONNECT_S)
-    if (emulator := gcs_emulator()) is not None:
-        scheme, _, host = emulator.rpartition("://")
-        return fs.GcsFileSystem(anonymous=True, scheme=scheme or "http", endpoint_override=host, retry_time_limit=once)
-    return fs.GcsFileSystem(retry_time_limit=once)
-
-
-@lru_cache(maxsize=1)
 def _gcs_writer() -> GcsWriter:
     return GcsWriter()
-
-
-def _reading_failed(error: OSError) -> DueByError:
-    words = first_line(error)
-    if isinstance(error, FileNotFoundError):
-        return NotFound("there is no such object")
-    if isinstance(error, PermissionError) or _OBJECTS_FAULT.search(words):
-        # S3 answers "access denied" for a missing object too if the user may not list the bucket.
-        return Unavailable(f"permission denied, or there is no such object ({words})")
-    return Transient(words)

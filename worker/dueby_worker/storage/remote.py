@@ -5,10 +5,11 @@ also speaks HTTP. fsspec and the libraries behind it are imported only here.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import aiobotocore.session  # type: ignore[import-untyped]
@@ -35,6 +36,8 @@ class ListingPage:
     keys: list[str]
     prefixes: list[str]
     """The folders, if the listing stops at a delimiter."""
+    more: str | None
+    """What asks for the next page; None if this is the last one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,19 @@ class S3Access:
         )
 
 
+# Makes a request for a page, and returns the page.
+Ask = Callable[[Callable[[], ListingPage]], ListingPage]
+
+
+def pages(get: Callable[..., ListingPage], ask: Ask) -> Iterator[ListingPage]:
+    """Yield every page that `get` returns, which takes the `more` of the page before. `ask` makes the requests."""
+    page = ask(partial(get, more=None))
+    yield page
+    while page.more is not None:
+        page = ask(partial(get, more=page.more))
+        yield page
+
+
 class S3Writer:
     """Creates, lists and deletes objects on S3. Failures are raised as DueBy's own errors."""
 
@@ -70,10 +86,10 @@ class S3Writer:
         self._session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
         self._files = self._connect()
 
-    def first_bytes(self, bucket: str, key: str, size: int | None) -> bytes:
-        """Return so many bytes of the object, from its beginning, or all. Raise Unavailable if it can't be read."""
+    def some_bytes(self, bucket: str, key: str, start: int, end: int | None) -> bytes:
+        """Return these bytes of the object, or its last ones if `start` is negative. Raise Unavailable if it can't."""
         with self._request() as files:
-            return _first_bytes(files, f"{bucket}/{key}", size)
+            return _some_bytes(files, f"{bucket}/{key}", start, end)
 
     def put(self, bucket: str, key: str, data: bytes, *, only_new: bool) -> None:
         """Write the object. Raise FileExistsError if `only_new` and it exists."""
@@ -85,21 +101,18 @@ class S3Writer:
         with self._request() as files:
             files.call_s3("delete_object", Bucket=bucket, Key=key)
 
-    def pages(self, bucket: str, prefix: str, *, delimiter: str, page_size: int = 1000) -> Iterator[ListingPage]:
-        """Yield pages of the keys that begin with the prefix."""
-        more: dict[str, str] = {}
-        while True:
-            with self._request() as files:
-                answer = files.call_s3(
-                    "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter=delimiter, MaxKeys=page_size, **more
-                )
-            yield ListingPage(
-                keys=[item["Key"] for item in answer.get("Contents", ())],
-                prefixes=[item["Prefix"] for item in answer.get("CommonPrefixes", ())],
-            )
-            if not answer.get("IsTruncated"):
-                return
-            more = {"ContinuationToken": answer["NextContinuationToken"]}
+    def page(self, bucket: str, prefix: str, *, delimiter: str, most: int, more: str | None) -> ListingPage:
+        """Return a page of the keys that begin with the prefix: the first, or the one that `more` asks for."""
+        wanted = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter, "MaxKeys": most}
+        if more is not None:
+            wanted["ContinuationToken"] = more
+        with self._request() as files:
+            answer = files.call_s3("list_objects_v2", **wanted)
+        return ListingPage(
+            keys=[item["Key"] for item in answer.get("Contents", ())],
+            prefixes=[item["Prefix"] for item in answer.get("CommonPrefixes", ())],
+            more=answer["NextContinuationToken"] if answer.get("IsTruncated") else None,
+        )
 
     @contextmanager
     def _request(self) -> Iterator[Any]:
@@ -156,9 +169,9 @@ class GcsWriter:
         token = "anon" if gcs_emulator() else "google_default"
         self._files = fsspec.filesystem("gs", token=token, use_listings_cache=False, skip_instance_cache=True)
 
-    def first_bytes(self, bucket: str, key: str, size: int | None) -> bytes:
-        """Return so many bytes of the object, or all of it. Raise Unavailable if it can't be read."""
-        return _first_bytes(self._files, f"{bucket}/{key}", size)
+    def some_bytes(self, bucket: str, key: str, start: int, end: int | None) -> bytes:
+        """Return these bytes of the object, or its last ones if `start` is negative. Raise Unavailable if it can't."""
+        return _some_bytes(self._files, f"{bucket}/{key}", start, end)
 
     def put(self, bucket: str, key: str, data: bytes, *, only_new: bool) -> None:
         """Write the object. Raise FileExistsError if `only_new` and it exists."""
@@ -170,21 +183,17 @@ class GcsWriter:
         with translate_failures():
             self._files.call("DELETE", "b/{}/o/{}", bucket, key)
 
-    def pages(self, bucket: str, prefix: str, *, delimiter: str, page_size: int = 1000) -> Iterator[ListingPage]:
-        """Yield pages of the keys that begin with the prefix."""
-        wanted = {"prefix": prefix, "maxResults": page_size, "fields": "items/name,prefixes,nextPageToken"}
-        if delimiter:
-            wanted["delimiter"] = delimiter
-        while True:
-            with translate_failures():
-                answer = self._files.call("GET", "b/{}/o", bucket, json_out=True, **wanted)
-            yield ListingPage(
-                keys=[item["name"] for item in answer.get("items", ())],
-                prefixes=list(answer.get("prefixes", ())),
-            )
-            if not (token := answer.get("nextPageToken")):
-                return
-            wanted["pageToken"] = token
+    def page(self, bucket: str, prefix: str, *, delimiter: str, most: int, more: str | None) -> ListingPage:
+        """Return a page of the keys that begin with the prefix: the first, or the one that `more` asks for."""
+        wanted = {"prefix": prefix, "maxResults": most, "fields": "items/name,prefixes,nextPageToken"}
+        wanted |= {name: text for name, text in (("delimiter", delimiter), ("pageToken", more)) if text}
+        with translate_failures():
+            answer = self._files.call("GET", "b/{}/o", bucket, json_out=True, **wanted)
+        return ListingPage(
+            keys=[item["name"] for item in answer.get("items", ())],
+            prefixes=list(answer.get("prefixes", ())),
+            more=answer.get("nextPageToken") or None,
+        )
 
 
 class Web:
@@ -267,11 +276,11 @@ def _timeout(total_s: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S, sock_read=READ_S)
 
 
-def _first_bytes(files: Any, path: str, size: int | None) -> bytes:
+def _some_bytes(files: Any, path: str, start: int, end: int | None) -> bytes:
     try:
         with translate_failures():
             # With a range, so that it is one request and its answer has a body that names the error.
-            return bytes(files.cat_file(path, start=0, end=size))
+            return bytes(files.cat_file(path, start=start, end=end))
     except Unavailable as failure:
         if status_of(failure) == _NO_SUCH_RANGE:  # an empty object has no first byte
             return b""

@@ -100,6 +100,10 @@ class Store(ABC):
         """Return the whole object. Raise Unavailable, or its subclass NotFound, if that is not possible."""
         return self._use(lambda: self._read(path, max_bytes=None))
 
+    def read_end(self, path: str, length: int) -> bytes:
+        """Return the object's last bytes, so many of them, or all if it has fewer. Raise as `read` does."""
+        return self._use(lambda: self._read_end(path, length))
+
     def create(self, path: str, data: bytes) -> bool:
         """Write the object and return True, or return False if it exists. All or nothing, durable, one winner."""
         return self._write(lambda: self._create(path, data))
@@ -163,6 +167,13 @@ class Store(ABC):
         """Return these bytes of the object, fewer where it ends, without retries. Raise as `read_once` does."""
         return self._read_range(path, offset, length)
 
+    def read_block_once(self, path: str, offset: int, length: int) -> bytes:
+        """Return these bytes, all of them, as `read_range_once` does. Raise Unavailable if the object ends before."""
+        data = self.read_range_once(path, offset, length)
+        if len(data) != length:
+            raise Unavailable(f"it became shorter while it was read, by {counted(length - len(data), 'byte')}")
+        return data
+
     def _write(self, write: Callable[[], Answer]) -> Answer:
         answer = self._use(write)
         self._was_written = True
@@ -209,6 +220,9 @@ class Store(ABC):
     def _read(self, path: str, *, max_bytes: int | None) -> bytes: ...
 
     @abstractmethod
+    def _read_end(self, path: str, length: int) -> bytes: ...
+
+    @abstractmethod
     def _version(self, path: str) -> ObjectVersion: ...
 
     @abstractmethod
@@ -238,6 +252,9 @@ class ReadOnlyStore(Store):
 
     def _replace(self, path: str, data: bytes) -> None:
         self._refuse()
+
+    def _read_end(self, path: str, length: int) -> bytes:
+        return self._read(path, max_bytes=None)[-length:]
 
     def _list(self, folder: str) -> tuple[list[str], list[str]]:
         self._refuse()

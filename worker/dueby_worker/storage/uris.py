@@ -88,9 +88,20 @@ def resolver(folder: str) -> Callable[[str], str]:
         # An absolute path in a manifest of a bucket is a file of this machine.
         if kind == "folder" or uri.startswith("/"):
             return file_uri(posixpath.normpath(posixpath.join(top, uri)))
-        return f"{root}/{posixpath.normpath(posixpath.join(top, uri)).lstrip('/')}"
+        return f"{root}/{_key_of(top, uri)}"
 
     return resolve
+
+
+def _key_of(top: str, name: str) -> str:
+    """Return the key that a name in the folder `top` means. An empty name, as in a//b, is part of a key."""
+    names = top.split("/") if top else []
+    for part in name.split("/"):
+        if part == "..":
+            del names[-1:]
+        elif part != ".":
+            names.append(part)
+    return "/".join(names)
 
 
 def split(uri: str) -> tuple[str, str]:
@@ -100,6 +111,12 @@ def split(uri: str) -> tuple[str, str]:
     scheme, _, rest = uri.partition("://")
     root, _, path = rest.partition("/")
     return f"{scheme}://{root}", path
+
+
+def below(folder: str, name: str) -> str:
+    """Return the path of what is called so in the folder, which is the root itself if it is empty."""
+    # A key may begin with a /, which belongs to its name.
+    return f"{folder}/{name}" if folder else name
 
 
 def parent(uri: str) -> str:

@@ -2,12 +2,16 @@
 
 Encoding and writing a part takes from milliseconds to seconds, during which the model goes on. At most two parts wait:
 a sink that is slower than the model stops the worker instead of filling its memory.
+
+A worker may have been stopped for long, or be cut off from whoever has given its sink to another job meanwhile. So it
+looks whose sink it is before it writes, unless it has done so a moment ago.
 """
 
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from queue import Queue
 
 from dueby_api.errors import Invalid
@@ -20,6 +24,8 @@ from dueby_worker.storage.store import Store
 from dueby_worker.telemetry.progress import ProgressTracker
 
 _MAX_WAITING = 2
+# For so long a worker takes the sink for its own after it has looked: a look is a request, and parts may be small.
+_OWN_FOR_S = 10.0
 
 
 class Commits:
@@ -34,6 +40,7 @@ class Commits:
         origin: Origin,
         progress: ProgressTracker,
         on_failure: Callable[[BaseException], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._known_parts = known_parts
@@ -41,6 +48,8 @@ class Commits:
         self._origin = origin
         self._progress = progress
         self._on_failure = on_failure
+        self._clock = clock
+        self._looked_s = -inf
         self._failure: BaseException | None = None
         self._parts: Queue[tuple[OpenPart, float] | None] = Queue(_MAX_WAITING)
         self.newest: OpenPart | None = None
@@ -78,7 +87,9 @@ class Commits:
     def _commit(self, part: OpenPart) -> None:
         name = part_name(self._known_parts.grid, part.part)
         data = encode_rows(part.rows(), labels=self._labels, origin=self._origin_of(part))
-        if self._progress.is_leaving:
+        is_certain = self._clock() - self._looked_s <= _OWN_FOR_S
+        # A worker that leaves has often lost its job, and what replaces a part had better be right.
+        if self._progress.is_leaving or part.is_retry or not is_certain:
             self._require_own_sink()
         if part.is_retry:
             self._store.replace(name, data)
@@ -91,10 +102,13 @@ class Commits:
 
     def _require_own_sink(self) -> None:
         """Raise Invalid if the sink isn't this job's any more: whoever deletes a job may start another one there."""
+        # The time before the look, during which the process may be stopped, too.
+        looked_s = self._clock()
         own = (self._origin.fingerprint, self._known_parts.grid.part_size)
         manifest = read_sink_manifest(self._store)
         if manifest is None or (manifest.fingerprint, manifest.part_size) != own:
             raise Invalid(SINK_FIELD, f"{self._store.uri} was emptied, or is another job's now")
+        self._looked_s = looked_s
 
     def _origin_of(self, part: OpenPart) -> Origin:
         """Return this worker's origin, joined with the engines of rows that are kept."""

@@ -127,6 +127,30 @@ def test_an_image_is_not_given_up_when_the_time_is_up_if_its_store_is_busy(photo
         read_slowly(photos, cycle([True] * answers + [False]))
 
 
+class Stopped(LocalStore):
+    """A store whose connections have all broken while the process was stopped, or its machine."""
+
+    is_broken = True
+
+    def _read(self, path: str, *, max_bytes: int | None) -> bytes:
+        if self.is_broken:
+            self.is_broken = False
+            raise Transient("connection reset by peer")
+        return super()._read(path, max_bytes=max_bytes)
+
+
+def test_an_image_is_not_given_up_because_its_worker_was_stopped_for_longer_than_one_waits(photos: list[Path]) -> None:
+    uris = uris_of(photos)
+    times_s = iter([0.0])
+    fetcher = Fetcher(
+        witnesses=uris[-2:],
+        retry=ONE_LONG_ATTEMPT,
+        clock=lambda: next(times_s, 3600.0),
+        opener=lambda root: Stopped(root, field="spec.source", retry=OFTEN),
+    )
+    assert fetcher.read(uris[3]) == photos[3].read_bytes()
+
+
 def test_no_image_is_given_up_because_its_reader_ends(photos: list[Path]) -> None:
     with pytest.raises(Transient, match="timed out"):
         read_slowly(photos, cycle([True]), cancel=True)

@@ -96,6 +96,7 @@ def test_an_index_step_that_was_killed_before_its_last_write_is_made_again(tmp_p
     ("text", "sentence"),
     [
         pytest.param(b"{", r"index.json is not JSON", id="not JSON"),
+        pytest.param(b"[" * 200_000, r"index.json is not JSON", id="nested too deep"),
         pytest.param(json.dumps({"format": 1}).encode(), r"index.json: source: is missing", id="another document"),
     ],
 )

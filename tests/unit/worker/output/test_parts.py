@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from dueby_api.errors import Invalid
 from dueby_api.grid import Grid
 from dueby_api.output import Output
 from dueby_worker.models.columns import Columns, columns_of
-from dueby_worker.output.damaged_parts import read_part
+from dueby_worker.output.damaged_parts import read_end_of_part, read_part
 from dueby_worker.output.part_names import is_part_name, part_name, parts_among
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.rows import Rows, decode_rows, encode_rows, read_footer
@@ -279,7 +280,11 @@ WHOLE = encode_rows(some_rows(), labels=LABELS, origin=ORIGIN)
 def test_a_part_that_is_damaged_is_named_with_what_to_do(tmp_path: Path, data: bytes) -> None:
     store = open_store(str(tmp_path))
     store.create("part", data)
-    for decode in (decode_rows, lambda data: read_footer(io.BytesIO(data))):
+    reads: list[Callable[[], object]] = [
+        lambda: read_part(store, "part", decode_rows),
+        lambda: read_end_of_part(store, "part", lambda end: read_footer(io.BytesIO(end))),
+    ]
+    for read in reads:
         with pytest.raises(Invalid, match=r"^spec\.sink\.uri: file://.*/part is damaged \(.*\); delete it") as caught:
-            read_part(store, "part", decode)
+            read()
         assert "\n" not in str(caught.value)

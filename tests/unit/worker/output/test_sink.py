@@ -133,11 +133,22 @@ def test_a_manifest_of_another_n_is_refused(store: Store) -> None:
     ("content", "sentence"),
     [
         pytest.param(b"{", "is not JSON", id="cut short"),
+        pytest.param(b"[" * 200_000, "is not JSON", id="nested too deep"),
         pytest.param(b"[]", "expected a mapping", id="a list"),
         pytest.param(
             b'{"formatVersion": 2}', "has format version 2, but this DueBy writes version 1", id="of a later DueBy"
         ),
         pytest.param(b'{"formatVersion": 1}', "is missing", id="without its fields"),
+        pytest.param(
+            encode_sink_manifest(a_manifest()).replace(b'"partSize": 10', b'"partSize": 0'),
+            "partSize: must be an integer of at least 1",
+            id="without images in a part",
+        ),
+        pytest.param(
+            encode_sink_manifest(a_manifest()).replace(b'"images": 100', b'"images": -5'),
+            "images: must be an integer of at least 1",
+            id="without images",
+        ),
     ],
 )
 def test_a_manifest_that_can_not_be_read_is_the_sink_s_fault(store: Store, content: bytes, sentence: str) -> None:

@@ -1,6 +1,7 @@
 """What a step's process prints on stderr for whoever watches it, and what its log has."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -59,3 +60,35 @@ def test_an_error_is_told_once(tmp_path: Path, options: list[str], times: int) -
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert json.loads(done.stdout)["error"] == "can't be read: No such file or directory"
     assert done.stderr.count("can't be read") == times
+
+
+FAILING = """
+from dueby_api.errors import Invalid, Transient
+from dueby_api.parts import parts_of
+from dueby_worker.output.other_grid import OtherGrid
+from dueby_worker.steps.command import run_to_end
+
+def step():
+    raise {error}
+
+run_to_end(step)
+"""
+
+
+@pytest.mark.parametrize("letter", ["x", '"', "\n", "ф", "图", "\U0001f4f7"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param("Invalid(text, text)", id="the input is wrong"),
+        pytest.param("Transient(text)", id="a store doesn't answer"),
+        pytest.param("RuntimeError(text)", id="a bug"),
+        pytest.param(
+            "OtherGrid(text, part_size=1, parts_there=parts_of(range(10**6, 10**6 + 1000, 2)))", id="another grid"
+        ),
+    ],
+)
+def test_a_pods_last_words_are_whole_in_any_language(tmp_path: Path, error: str, letter: str) -> None:
+    script = FAILING.format(error=error.replace("text", repr(5000 * letter)))
+    environment = {**os.environ, "DUEBY_TERMINATION_LOG": str(tmp_path / "last-words")}
+    subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, check=True)
+    assert letter in json.loads((tmp_path / "last-words").read_text())["error"].replace("\\n", "\n")

@@ -1,0 +1,75 @@
+"""S3 and Google Cloud Storage through pyarrow, which reads, and what its errors mean."""
+
+import re
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import fs
+
+from dueby_api.errors import DueByError, Transient, first_line
+from dueby_worker.storage.remote import CONNECT_S, READ_S, S3Access, gcs_emulator
+from dueby_worker.storage.store import NotFound, Unavailable
+
+# pyarrow opens no more connections to S3 than it has threads for reading, or 25 if it has fewer; other requests wait.
+# Each thread starts when there is work for it, and a file that is read as a whole has none.
+MAX_CONNECTIONS = 128
+# How pyarrow words errors that are the fault of one object. Any other error may be the store's.
+_OBJECTS_FAULT = re.compile(
+    r"AWS Error (ACCESS_DENIED|NO_SUCH_KEY|RESOURCE_NOT_FOUND|INVALID_OBJECT_STATE)|PERMISSION_DENIED|NOT_FOUND"
+)
+
+
+@lru_cache(maxsize=8)
+def s3_reader(access: S3Access, bucket: str) -> fs.FileSystem:
+    """Return what reads a bucket with this access."""
+    pa.set_io_thread_count(max(MAX_CONNECTIONS, pa.io_thread_count()))
+    if access.endpoint is not None:
+        scheme, _, host = access.endpoint.rpartition("://")
+        where: dict[str, Any] = {"endpoint_override": host.rstrip("/"), "scheme": scheme or "https"}
+        # Such a server has no regions, but the signature needs one.
+        region = access.region or "us-east-1"
+    else:
+        where, region = {}, access.region or _region_of(bucket)
+    # One attempt only: RetryPolicy does the retrying, with a warning each time.
+    once = fs.AwsStandardS3RetryStrategy(max_attempts=1)
+    return fs.S3FileSystem(
+        region=region, retry_strategy=once, connect_timeout=CONNECT_S, request_timeout=READ_S, **where
+    )
+
+
+@lru_cache(maxsize=1)
+def gcs_reader() -> fs.FileSystem:
+    """Return what reads Google's buckets."""
+    # Too short for a second attempt: RetryPolicy does the retrying.
+    once = timedelta(seconds=CONNECT_S)
+    if (emulator := gcs_emulator()) is not None:
+        scheme, _, host = emulator.rpartition("://")
+        return fs.GcsFileSystem(anonymous=True, scheme=scheme or "http", endpoint_override=host, retry_time_limit=once)
+    return fs.GcsFileSystem(retry_time_limit=once)
+
+
+def forget_readers() -> None:
+    """Make the next readers connect anew."""
+    s3_reader.cache_clear()
+    gcs_reader.cache_clear()
+
+
+def reading_failed(error: OSError) -> DueByError:
+    """Return what an error of pyarrow's means."""
+    words = first_line(error)
+    if isinstance(error, FileNotFoundError):
+        return NotFound("there is no such object")
+    if isinstance(error, PermissionError) or _OBJECTS_FAULT.search(words):
+        # S3 answers "access denied" for a missing object too if the user may not list the bucket.
+        return Unavailable(f"permission denied, or there is no such object ({words})")
+    return Transient(words)
+
+
+def _region_of(bucket: str) -> str:
+    try:
+        region: str = fs.resolve_s3_region(bucket)
+    except OSError as error:
+        raise reading_failed(error) from error
+    return region
