@@ -113,9 +113,11 @@ def _cuts(
 
     Only the first proof is shortened: that is the one which is shown.
     """
-    promised = [job for job in by_deadline(jobs, "Hard") if job.name in draft.placed]
-    names = {job.name for job in jobs} | draft.handing_over.keys()
-    beside = [each.job for each in running if each.job.name not in names]
+    # Of a running job all that is left counts, with the workers that it has: of what is placed for it, more is placed
+    # than is left, and with another start.
+    beside = [each.job for each in running]
+    names = {job.name for job in beside}
+    promised = [job for job in by_deadline(jobs, "Hard") if job.name in draft.placed and job.name not in names]
     finder = Cuts(draft.pool.whole)
     cuts: dict[str, Cut] = {}
     for job in without_place:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.problem import Problem
+from dueby_planner.replan import OngoingWorker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,8 @@ class CalendarJob:
     """
     quotas: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """The quotas that bind it, and how many units of each a device of each name costs (quotas.py)."""
+    at_work: tuple[OngoingWorker, ...] = ()
+    """The workers that it has, if the problem is all that is left: what these do takes no other start (needed.py)."""
     stays: bool = False
     """Whether its workers can't be stopped: each keeps its device until the job is done (place_job.py)."""
 

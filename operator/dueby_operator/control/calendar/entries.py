@@ -198,7 +198,11 @@ class Usable:
         images = self.entry.model.images_left
         problem = replace(self.problem(images=images), pool=self.pool, max_gpus=self.entry.model.spec.gpus.max)
         return CalendarJob(
-            name=self.entry.name, deadline_class=self.entry.deadline_class, problem=problem, goes_on=True
+            name=self.entry.name,
+            deadline_class=self.entry.deadline_class,
+            problem=problem,
+            goes_on=True,
+            at_work=tuple(ongoing(self.entry.model, self.entry.model.alive)),
         )
 
     def job(self, *, images: int, least: int | None = None) -> CalendarJob:
