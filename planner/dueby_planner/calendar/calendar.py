@@ -45,10 +45,11 @@ class Placement:
 
     @property
     def is_in_time(self) -> bool:
-        """Whether the deadline is met at the job's confidence."""
+        """Whether the deadline is met at the job's confidence; what was kept does what it has to do at least."""
         problem = self.job.problem
+        rule = self.job.rule_for_kept if self.kept else problem.rule
         count = sum(lane.count for lane in self.reservation)
-        return count > 0 and problem.rule.accepts(done_by(self.reservation, problem, problem.time_us), count)
+        return count > 0 and rule.accepts(done_by(self.reservation, problem, problem.time_us), count)
 
 
 @dataclass(frozen=True, kw_only=True)

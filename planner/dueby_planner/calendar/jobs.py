@@ -1,10 +1,11 @@
 """A job of the calendar, and in which order jobs are placed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.problem import Problem
+from dueby_planner.model.rule import Rule
 from dueby_planner.replan import OngoingWorker
 
 
@@ -43,6 +44,12 @@ class CalendarJob:
     """The workers that it has, if the problem is all that is left: what these do takes no other start (needed.py)."""
     stays: bool = False
     """Whether its workers can't be stopped: each keeps its device until the job is done (place_job.py)."""
+
+    @property
+    def rule_for_kept(self) -> Rule:
+        """The rule that says whether what is stored still does."""
+        rule = self.problem.rule
+        return rule if self.least_images is None else replace(rule, images=self.least_images)
 
 
 def by_deadline(jobs: Iterable[CalendarJob], *classes: DeadlineClass) -> list[CalendarJob]:
