@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from dueby_api.inference_job import DeadlineClass
+from dueby_api.status import MAX_WINDOWS
 from dueby_planner.calendar.calendar import make_calendar
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, idle_pool
+from dueby_planner.calendar.reservation import devices_at_most, windows_stored
 from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.model.verify import WrongPlan
 from support.calendar import actions, again, calendar_job, online, placement, steps, windows
@@ -30,6 +33,35 @@ def test_a_job_that_cannot_be_stopped_begins_when_nobody_comes_for_its_device_an
     too_early = staying("job", images=150, time=250)
     assert actions(online(pool, too_early)) == {"job": "Hold"}
     assert actions(online(pool, replace(too_early, stays=False))) == {"job": "Start"}
+
+
+MANY = 400
+
+
+def coming_free(apart_us: int) -> CalendarPool:
+    """Return devices that come free one after the other."""
+    table = {beside: {"a": steps(*((apart_us * number, number) for number in range(MANY + 1)))} for beside in CLASSES}
+    return replace(idle_pool({"a": MANY}), free=table, expected=table)
+
+
+def large(time_us: int, deadline_class: DeadlineClass = "Hard") -> CalendarJob:
+    """Return a job that all of the devices together do in 2.5 s."""
+    return calendar_job("job", images=10**9, time=time_us, deadline_class=deadline_class, devices={"a": MANY})
+
+
+def test_a_job_has_no_more_windows_than_its_status_can_keep() -> None:
+    pool = coming_free(3_000)
+    calendar = online(pool, large(3_800_000))
+    found = placement(calendar, "job")
+    assert found.action == "Reserve"
+    assert windows_stored(found.reservation) <= MAX_WINDOWS < devices_at_most(found.reservation)
+    assert placement(online(pool, *again(calendar)), "job").kept
+
+
+@pytest.mark.parametrize(("kind", "action"), [("Hard", "Hold"), ("Soft", "Reserve")])
+def test_one_that_would_need_more_is_promised_nothing(kind: DeadlineClass, action: str) -> None:
+    # Each device is needed from the moment on at which it comes free.
+    assert actions(online(coming_free(1_000), large(3_450_000, kind))) == {"job": action}
 
 
 @pytest.mark.parametrize(("gap", "is_placed"), [(130, True), (129, False)])
