@@ -3,7 +3,7 @@
     kept            what Hard and Soft jobs were given before (keep.py)
     new Hard, Soft  on what is left, so that they are in time; what was given before moves only for a Hard job
                     (arrivals.py); then Soft jobs that can't be in time, so that they end soon
-    Relaxed         on what these leave, by deadline; those that can't be in time so that they end soon (rest.py)
+    Relaxed         on what these leave, by deadline; then those that can't be in time, so that they end soon (rest.py)
     BestEffort      on what is left now, whenever that ends; without an idle device they wait
 
 A Hard job is refused only with a proof: no number of the devices that it could have is accepted, or it and other Hard
@@ -92,7 +92,7 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
         if job.name not in draft.placed:
             place_soon(draft, job, "Soft")
     left = {beside: draft.left(beside) for beside in CLASSES}
-    urgent = {job.name for job in by_deadline(jobs, "Relaxed") if place_relaxed(draft, job)}
+    urgent = place_relaxed(draft, by_deadline(jobs, "Relaxed"))
     for job in by_deadline(jobs, "BestEffort"):
         place_now(draft, job)
     without_place = [job for job in by_deadline(jobs, "Hard") if job.name not in draft.placed]

@@ -3,6 +3,8 @@
 They are placed anew each time, on what is left beside the jobs that are in time.
 """
 
+from collections.abc import Sequence
+
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.advice import earliest_us
 from dueby_planner.calendar.arrivals import GIVING_WAY
@@ -27,13 +29,22 @@ def place_soon(draft: Draft, job: CalendarJob, beside: DeadlineClass) -> None:
         draft.add(job, reservation, beside=beside)
 
 
-def place_relaxed(draft: Draft, job: CalendarJob) -> bool:
-    """Place a Relaxed job; return whether it is urgent, and is placed as a Soft one."""
-    is_urgent = not _can_wait(job, draft.left("Relaxed"))
-    tables = GIVING_WAY if is_urgent else GIVING_WAY[:-1]
-    if not draft.place(job, *tables):
-        place_soon(draft, job, tables[-1])
-    return is_urgent
+def place_relaxed(draft: Draft, jobs: Sequence[CalendarJob]) -> set[str]:
+    """Place the Relaxed jobs; return the names of those that are urgent, and are placed as Soft ones.
+
+    As with those, what is late makes no other one late.
+    """
+    urgent, late = set(), []
+    for job in jobs:
+        tables = GIVING_WAY[:-1]
+        if not _can_wait(job, draft.left("Relaxed")):
+            urgent.add(job.name)
+            tables = GIVING_WAY
+        if not draft.place(job, *tables):
+            late.append((job, tables[-1]))
+    for job, beside in late:
+        place_soon(draft, job, beside)
+    return urgent
 
 
 def place_now(draft: Draft, job: CalendarJob) -> None:

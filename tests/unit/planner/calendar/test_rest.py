@@ -1,12 +1,14 @@
 """Relaxed and BestEffort jobs: beside whom they run, and when a Relaxed job can't wait any longer."""
 
+from dataclasses import replace
+
 import pytest
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.calendar import Placement
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CalendarPool, idle_pool
-from support.calendar import calendar_job, online, placement, steps
+from support.calendar import actions, calendar_job, online, placement, steps, windows
 
 GIVES_WAY: dict[DeadlineClass, tuple[DeadlineClass, ...]] = {
     "Soft": ("Hard",),
@@ -38,6 +40,13 @@ def test_a_relaxed_job_is_urgent_if_it_can_not_wait_for_two_starts(time: int, is
     found = placed(idle_pool({"a": 1}), job("Relaxed", time=time))
     assert (found.is_urgent, found.is_in_time) == (is_urgent, time >= 100)
     assert found.action == ("Start" if time >= 100 else "StartLate")
+
+
+def test_a_relaxed_job_that_is_late_anyway_makes_no_other_one_late() -> None:
+    first, second = (replace(job("Relaxed", time=time), name=name) for name, time in (("first", 50), ("second", 110)))
+    calendar = online(idle_pool({"a": 1}), first, second)
+    assert actions(calendar) == {"first": "StartLate", "second": "Start"}
+    assert windows(calendar, "first") == [(100, 200, 1)]
 
 
 @pytest.mark.parametrize(
