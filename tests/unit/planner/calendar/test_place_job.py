@@ -93,6 +93,26 @@ def test_a_best_effort_one_does_not_begin_on_a_device_that_is_reserved_before_it
     assert actions(online(pool, *stored, short)) == {"hard": "Reserve", "job": "Start"}
 
 
+@pytest.mark.parametrize(
+    ("free", "earliest_us"),
+    [
+        pytest.param([(0, 1), (140, 0), (150, 1)], 130, id="before somebody comes"),
+        pytest.param([(0, 1), (140, 0)], 130, id="before the device is gone for good"),
+        pytest.param([(0, 1), (120, 0), (150, 1)], 280, id="after somebody has left"),
+        pytest.param([(0, 1), (120, 0)], None, id="never"),
+    ],
+)
+def test_the_earliest_deadline_is_the_one_by_which_it_has_a_place(
+    free: list[tuple[int, int]], earliest_us: int | None
+) -> None:
+    pool, job = one_device(*free), staying("job", images=120, time=50)
+    assert online(pool, job).advice["job"].earliest_us == earliest_us
+    if earliest_us is not None:
+        for time_us in (earliest_us - 1, earliest_us):
+            later = replace(job, problem=replace(job.problem, time_us=time_us))
+            assert bool(placement(online(pool, later), "job").reservation) == (time_us == earliest_us)
+
+
 def test_windows_that_end_one_after_the_other_are_not_kept() -> None:
     job = replace(staying("job", images=140, time=100), stays=False)
     stored = [replace(each, stays=True) for each in again(online(idle_pool({"a": 2}), job))]
