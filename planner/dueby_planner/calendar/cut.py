@@ -83,7 +83,7 @@ class Cuts:
 
     def _needed_us(self, job: CalendarJob) -> int | None:
         if job.name not in self._needed:
-            self._needed[job.name] = needed_us(job.problem, at_work=job.at_work)
+            self._needed[job.name] = needed_us(job.problem, at_work=job.at_work, elsewhere=job.elsewhere)
         return self._needed[job.name]
 
 

@@ -42,6 +42,8 @@ class CalendarJob:
     """The quotas that bind it, and how many units of each a device of each name costs (quotas.py)."""
     at_work: tuple[OngoingWorker, ...] = ()
     """The workers that it has, if the problem is all that is left: what these do takes no other start (needed.py)."""
+    elsewhere: int = 0
+    """Images that workers of it do on devices that no table counts, such as those of a node that takes no new pods."""
     stays: bool = False
     """Whether its workers can't be stopped: each keeps its device until the job is done (place_job.py)."""
 

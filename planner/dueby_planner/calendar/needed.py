@@ -14,10 +14,12 @@ from dueby_planner.model.problem import Problem
 from dueby_planner.replan import OngoingWorker
 
 
-def needed_us(problem: Problem, until_us: int | None = None, *, at_work: Sequence[OngoingWorker] = ()) -> int | None:
+def needed_us(
+    problem: Problem, until_us: int | None = None, *, at_work: Sequence[OngoingWorker] = (), elsewhere: int = 0
+) -> int | None:
     """Return the device time that the job takes at least; None if no device does anything by then, or the deadline.
 
-    `at_work` are workers that do some of its images.
+    `at_work` are workers that do some of its images; `elsewhere` are images that take none of this time.
     """
     time_us = problem.time_us if until_us is None else until_us
     choices = [choice for group in problem.groups for choice in group.choices]
@@ -30,9 +32,9 @@ def needed_us(problem: Problem, until_us: int | None = None, *, at_work: Sequenc
     lost_us = max(0, min(choice.expected_start_us - choice.latency_us for choice in choices))
     if time_us <= lost_us:
         return None
-    work = max(0, problem.images - sum(worker.mini_batch_size for worker in at_work)) * pace
+    work = max(0, problem.images - elsewhere - sum(worker.mini_batch_size for worker in at_work)) * pace
     beside = max(0, work - len(at_work) * time_us * unit)
-    starts = max(0 if at_work else 1, _ceil(beside, (time_us - lost_us) * unit))
+    starts = max(0 if at_work or not work else 1, _ceil(beside, (time_us - lost_us) * unit))
     return _ceil(work, unit) + starts * lost_us
 
 

@@ -59,6 +59,13 @@ def test_a_worker_that_is_faster_than_planned_takes_less() -> None:
     assert needed_us(calendar_job("a", images=110, time=100).problem, at_work=[worker(size=10, step=5, rest=0)]) == 50
 
 
+def test_what_is_done_on_devices_that_are_not_counted_takes_nothing_of_those_that_are() -> None:
+    problem = calendar_job("a", images=100, time=100).problem
+    assert needed_us(problem, elsewhere=40) == 60 + 10
+    assert needed_us(problem, elsewhere=40, at_work=[worker(size=10, step=10, rest=0)]) == 50
+    assert needed_us(problem, elsewhere=100) == needed_us(problem, elsewhere=110) == 0
+
+
 def test_jobs_that_are_late_without_it_prove_nothing_of_another() -> None:
     late, refused = calendar_job("late", images=500, time=100), calendar_job("refused", images=30, time=50)
     assert Cuts(WHOLE).find([late], refused) is None
