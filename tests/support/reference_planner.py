@@ -183,8 +183,10 @@ def fewest(question: Question, time: int | None = None) -> int | None:
 
 
 def part_size(question: Question, gpus: int) -> int:
-    """Return the largest power of two <= min(65,536, 1 % of ceil(N / k)) that keeps k accepted, else 1."""
-    bound = min(65_536, -(-question.images // gpus) / 100)
+    """Return the largest power of two <= min(65,536, 1 % of ceil(N / k), 2 minutes) that keeps k accepted, else 1."""
+    chosen = best_gpus(question, question.time)[:gpus]
+    in_two_minutes = min(120_000_000 // gpu.size.latency * gpu.size.batch for gpu in chosen)
+    bound = min(65_536, -(-question.images // gpus) / 100, in_two_minutes)
     powers = [2**n for n in range(17) if 2**n <= bound]
     kept = [size for size in powers if is_accepted_at(question, gpus, question.time, size)]
     return max(kept, default=1)

@@ -22,8 +22,8 @@ MAX_REQUESTS = 24
 MIN_OF_CLASS = 4
 # So many of a namespace and class are, tried in this order, where there are more in all.
 _OF_NAMESPACE = (8, 7, 6, 5, 4, 3, 2)
-# Where requests are merged, those are counted as one that differ by no more than so many doublings, which is 19 %: jobs
-# that share a stack start in one pass, and rivals one after the other.
+# Where requests are merged, those are counted as one that differ by no more than so many doublings, which is 19 %: of
+# rivals each counts as the most that it can take.
 _SIMILAR = 0.25
 # In how many doublings an amount may lie below the largest one that is asked for. Smaller ones are as good as nothing.
 _DOUBLINGS = 20

@@ -152,30 +152,10 @@ class Stacks:
                     left -= cost * found[name]
         return found
 
-    def begin(self, key: JobKey, devices: Mapping[str, int], idle: Counter[str]) -> None:
-        """Take these devices of the job off what is idle now, and all of their rivals.
-
-        Which of the rivals are gone is known as soon as the workers are on their nodes, in the next pass.
-        """
-        idle.subtract(self.charged(key, devices))
-        for name, count in devices.items():
-            if count:
-                idle.update({rival: -idle[rival] for rival in self.rivals.get(name, ()) if idle[rival] > 0})
-
-    def settle(self, idle: Counter[str]) -> None:
-        """Take the rivals of devices that are being given up off what is idle now.
-
-        Workers may have been asked to go for those devices, and these are not there if the rivals are taken.
-        """
-        for stack in self.all:
-            if stack.leaving:
-                idle.update({rival: -idle[rival] for rival in self.rivals.get(stack.name, ()) if idle[rival] > 0})
-
-    def idle_now(self) -> Counter[str]:
-        """Return the devices by stack, and the units by quota, that nobody has now."""
-        idle = Counter({stack.name: stack.idle for stack in self.all if stack.is_there(0, 1)})
-        idle.update({quota.name: quota.units - quota.used for quota in self.quotas})
-        return idle
+    def has_rivals(self, key: JobKey) -> bool:
+        """Return whether the job may use devices that are made of the same cores, memory or pods."""
+        names = {stack.name for stack in self.of(key)}
+        return any(names & self.rivals.get(name, {}).keys() for name in names)
 
     @cached_property
     def nodes(self) -> frozenset[str]:

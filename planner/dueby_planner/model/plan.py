@@ -11,7 +11,7 @@ The steps run in this order, and each keeps what the steps before it have fixed:
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -28,6 +28,8 @@ from dueby_planner.model.verify import verify_fewest, verify_plan
 # A part is built in memory, and a killed worker loses its open one. So it has at most as many images as the problem
 # says, and at most a hundredth of a worker's share.
 _PARTS_OF_A_SHARE = 100
+# Whoever gives a device up ends its part or drops it: no more than this is waited for, or done again.
+_PART_US = 120_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +160,8 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
     needed = problem.images + problem.rule.margin(able, gpus)
     # The solver works on its answer while the plan is made.
     second = ask_fewest(able, needed)
-    part_size = problem.part_size or part_size_for(problem, able, gpus)
+    chosen = (capacity.choice for capacity, _ in take_largest(problem.capacities(), gpus))
+    part_size = problem.part_size or part_size_for(problem, able, chosen, gpus=gpus)
     held = problem.with_part_size(part_size)
     earliest_us = held.earliest_us(gpus, within_us=problem.time_us)
     if earliest_us is None:
@@ -181,10 +184,14 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
     )
 
 
-def part_size_for(problem: Problem, able: Sequence[EqualDevices], gpus: int) -> int:
-    """Return the largest power of two <= min(max_part, 1 % of ceil(N / k)) that keeps k accepted; 1 always does."""
+def part_size_for(problem: Problem, able: Sequence[EqualDevices], choices: Iterable[DeviceChoice], *, gpus: int) -> int:
+    """Return the largest power of two that is not above any of these bounds, and keeps k accepted; 1 always does.
+
+    They are max_part, 1 % of ceil(N / k), and what the slowest of the devices does in two minutes by its choice.
+    """
     share = -(-problem.images // gpus)
-    size = 1 << max(0, min(problem.max_part, share // _PARTS_OF_A_SHARE).bit_length() - 1)
+    soon = min(_PART_US // choice.latency_us * choice.mini_batch_size for choice in choices)
+    size = 1 << max(0, min(problem.max_part, share // _PARTS_OF_A_SHARE, soon).bit_length() - 1)
     while size > 1 and not replace(problem.rule, part_size=size).accepts(able, gpus):
         size >>= 1
     return size

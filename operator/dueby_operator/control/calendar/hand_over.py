@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from dueby_operator.control.calendar.entries import Entry, Usable
+from dueby_operator.control.calendar.entries import Entry
 from dueby_operator.control.calendar.ledger import Hold
+from dueby_operator.control.calendar.usable import Usable
 from dueby_operator.control.calendar.windows import window_statuses
 from dueby_operator.control.work.decision import Stop, WorkDecision
 from dueby_operator.control.work.watch import ongoing, pause_us

@@ -1,6 +1,5 @@
 """What running workers hold, until when, and which of them may be asked to give way. Pure."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import ceil
@@ -9,6 +8,7 @@ from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.calendar.entries import Entry
 from dueby_operator.control.calendar.ledger import Hold
 from dueby_operator.control.work.watch import ongoing, pause_us
+from dueby_operator.model.idle_devices import IdleDevices
 from dueby_operator.model.job_model import WorkerModel
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
@@ -17,7 +17,7 @@ from dueby_planner.model.problem import NEVER_US
 from dueby_planner.replan import HYSTERESIS, finish_us
 
 
-def find_holds(entry: Entry, stacks: Stacks, idle: Counter[str]) -> list[Hold]:
+def find_holds(entry: Entry, stacks: Stacks, idle: IdleDevices) -> list[Hold]:
     """Return the devices that a job's workers have.
 
     Workers that are on no node yet are taken off `idle`, what nobody has of each stack and each quota. One that waits
@@ -90,24 +90,15 @@ def is_protected(entry: Entry) -> bool:
     return last is not None and bool(entry.model.part_size) and last.images_in_sink == entry.model.images_in_sink
 
 
-def _stack_of(entry: Entry, worker: WorkerModel, stacks: Stacks, idle: Counter[str]) -> str | None:
+def _stack_of(entry: Entry, worker: WorkerModel, stacks: Stacks, idle: IdleDevices) -> str | None:
     """Return what the worker's device is of. One that is on no node yet takes one that nobody has."""
     device_class = worker.assignment.device_class
     if worker.node or not stacks.nodes:
         found = stacks.at(entry.key, device_class, worker.node)
         return found.name if found else None
-    there = {stack.name: idle[stack.name] for stack in stacks.of(entry.key, device_class) if stack.is_there(0, 1)}
-    name = max((name for name in there if there[name] > 0), key=lambda name: there[name], default=None)
-    if name is None:
-        return None
-    if worker.state != "queued":  # its queue counts it as used
-        idle[name] -= 1
-        idle.subtract(stacks.rivals.get(name, {}))
-    elif stacks.within_quotas(entry.key, {name: 1}, idle)[name]:
-        idle.subtract(stacks.charged(entry.key, {name: 1}))
-    else:
-        return None
-    return name
+    if worker.state == "queued":  # its queue counts it as used
+        return idle.could_leave_queue(entry.key, device_class)
+    return idle.has_started(entry.key, device_class)
 
 
 def _rest_us(entry: Entry, there: Sequence[WorkerModel], margin: Fraction) -> int:

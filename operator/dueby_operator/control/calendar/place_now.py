@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from dueby_api.status import AlternativesStatus
 from dueby_api.units import clock_time, format_time_at_least
-from dueby_operator.control.calendar.entries import Entry, Usable
+from dueby_operator.control.calendar.entries import Entry
+from dueby_operator.control.calendar.usable import Usable
 from dueby_operator.control.calendar.windows import (
     Due,
     Room,

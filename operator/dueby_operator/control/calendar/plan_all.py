@@ -10,7 +10,6 @@
 What raises for one job is that job's fault, and the others are planned without it.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,7 +17,7 @@ from dueby_api.errors import Invalid
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.calendar.count import count_devices
-from dueby_operator.control.calendar.entries import Entry, Usable
+from dueby_operator.control.calendar.entries import Entry
 from dueby_operator.control.calendar.give_way import find_who_gives_way
 from dueby_operator.control.calendar.hand_over import hand_over, running_job
 from dueby_operator.control.calendar.holds import find_holds, find_leaving
@@ -35,6 +34,7 @@ from dueby_operator.control.calendar.reserved import (
     without_old_windows,
 )
 from dueby_operator.control.calendar.unused import find_unused
+from dueby_operator.control.calendar.usable import Usables
 from dueby_operator.control.calendar.windows import Room
 from dueby_operator.control.chain import PolicyInput, refusal
 from dueby_operator.control.policies.plan import plan, wait_for_devices
@@ -43,6 +43,7 @@ from dueby_operator.control.work.build_model import build_model
 from dueby_operator.control.work.decide import decide_workers
 from dueby_operator.control.work.decision import Start, Stop, WorkDecision
 from dueby_operator.model.fault import Fault
+from dueby_operator.model.idle_devices import IdleDevices
 from dueby_operator.model.job_model import JobModel, StartReason
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
@@ -76,7 +77,6 @@ class _Planning:
         self.done: dict[JobKey, PolicyInput | Fault] = {}
         self._given = {given.job.key: given for given in ready}
         self._entries: dict[JobKey, Entry] = {}
-        self._usable: dict[JobKey, Usable] = {}
         self._work: dict[JobKey, tuple[JobModel, WorkDecision]] = {}
         """What is decided, before it is carried out."""
         self._stacks = Stacks(all=())
@@ -85,8 +85,8 @@ class _Planning:
         """What each job's workers have, and what they will have."""
         self._beside: dict[DeadlineClass, Ledger] = {}
         """What is free for running jobs of each class: reserved devices of the classes above it are not."""
-        self._idle: Counter[str] = Counter()
-        """Devices by stack on which a worker could be started now, and units of quotas for it."""
+        self._usables = Usables(self._stacks)
+        self._idle = IdleDevices(self._stacks)
         self._turns = Turns(self._stacks, (), {})
         self._handing_over: Mapping[JobKey, Sequence[str]] = {}
         """Workers that stop now so that Hard jobs with earlier deadlines get their devices."""
@@ -107,7 +107,7 @@ class _Planning:
         placements = {key: placement for key, (placement, _) in placed.items() if key not in self.done}
         self._stop(find_who_gives_way(placements, self._holds, self._stacks, self._handing_over), "GaveWay")
         self._stop(find_leaving(self._open_entries()), "NodeDrains")
-        self._stacks.settle(self._idle)
+        self._idle.keep_leaving()
         for kind in _YIELDING:
             above = CLASSES[: CLASSES.index(kind)]
             taken = {key: found for key, found in placements.items() if found.job.deadline_class in above}
@@ -152,7 +152,7 @@ class _Planning:
         """Count what there is, and what is free beside the workers that run."""
         jobs: list[Entry | LeftAlone] = [*self._open_entries(), *self._left_alone()]
         self._stacks = count_devices(self.shared.devices, jobs, blame=self._leave_out)
-        self._idle = self._stacks.idle_now()
+        self._usables, self._idle = Usables(self._stacks), IdleDevices(self._stacks)
         for entry in self._open_entries():
             self._guarded(entry.key, self._hold, entry)
         grace_us = self.shared.devices.worker_grace_s * MICROS_PER_SECOND
@@ -172,13 +172,10 @@ class _Planning:
         decided = {entry.key for entry in self._open_entries() if entry.has_profiles}
         return [job for key, job in self._promised.items() if key not in decided]
 
-    def _may_have_more(self, entry: Entry) -> bool:
-        return entry.has_profiles and bool(self._stacks.of(entry.key))
-
     def _hold(self, entry: Entry) -> None:
         """Find what the job's workers have, and what is reserved for it."""
-        if entry.windows and self._may_have_more(entry):
-            reserved = self._usable_of(entry).reserved()
+        if entry.windows and self._usables.are_there(entry):
+            reserved = self._usables.of(entry).reserved()
             entry = replace(entry, model=replace(entry.model, reserved=reserved))
             self._entries[entry.key] = entry
         self._own[entry.key] = find_holds(entry, self._stacks, self._idle)
@@ -187,15 +184,10 @@ class _Planning:
     def _holds(self) -> list[Hold]:
         return [hold for own in self._own.values() for hold in own]
 
-    def _usable_of(self, entry: Entry) -> Usable:
-        if entry.key not in self._usable:
-            self._usable[entry.key] = entry.usable(self._stacks)
-        return self._usable[entry.key]
-
     def _watch(self, entry: Entry) -> None:
         """Decide on a running job with the idle devices that nobody is promised before it would be done with them."""
         horizon_us = max(1, entry.time_us)
-        free = self._beside[entry.deadline_class].idle(entry.key, entry.idle(self._stacks, self._idle), horizon_us)
+        free = self._beside[entry.deadline_class].idle(entry.key, self._offered(entry), horizon_us)
         unwanted = frozenset(hold.worker for hold in self._own[entry.key] if free.get(hold.stack))
         model = replace(entry.with_more(by_class(free, self._stacks)), unwanted=unwanted)
         work = decide_workers(model)
@@ -205,7 +197,11 @@ class _Planning:
             self._work[entry.key] = model, on_nodes(work, entry.key, devices, self._stacks)
             begun = self._stacks.charged(entry.key, devices)
             self._take((name, Taken(0, horizon_us, count)) for name, count in begun.items())
-            self._stacks.begin(entry.key, devices, self._idle)
+            self._idle.take(entry.key, devices)
+
+    def _offered(self, entry: Entry) -> dict[str, int]:
+        """Return by stack on how many devices workers of the job could be started now."""
+        return self._idle.offered(entry.key, entry.could_have, self._usables.stack_names(entry))
 
     def _take(self, taken: Iterable[tuple[str, Taken]]) -> None:
         found = list(taken)
@@ -228,25 +224,29 @@ class _Planning:
 
     def _ask_for_place(self, entry: Entry, wanted: dict[JobKey, CalendarJob]) -> None:
         model = entry.model
-        if model.is_complete or model.must_stop or model.limit == 0 or not self._may_have_more(entry):
+        if model.is_complete or model.must_stop or model.limit == 0 or not self._usables.are_there(entry):
             return
         if model.alive and entry.deadline_class in _YIELDING:  # it has what is idle, and takes it as it comes
             return
         _, work = self._work.get(entry.key, (model, WorkDecision()))
         lags = work.is_short or not model.alive or bool(entry.windows)
         images, least = entry.to_place() if lags and work.action is None else (0, 0)
-        if images > 0 and (usable := self._usable_of(entry)).for_more.groups:
+        if images > 0 and (usable := self._usables.of(entry)).for_more.groups:
             wanted[entry.key] = usable.job(images=images, least=least)
 
     def _running_jobs(self) -> Mapping[JobKey, RunningJob]:
         """Return the Hard jobs that run and have something left to do."""
-        entries = [e for e in self._running("Hard") if e.model.images_left and self._may_have_more(e)]
-        return {entry.key: self._running_job(entry) for entry in entries}
+        found: dict[JobKey, RunningJob] = {}
+        for entry in self._running("Hard"):
+            self._guarded(entry.key, self._enter_running, entry, found)
+        return found
 
-    def _running_job(self, entry: Entry) -> RunningJob:
-        _, work = self._work.get(entry.key, (entry.model, WorkDecision()))
-        is_well = work.action is None and not work.is_short
-        return running_job(self._usable_of(entry), self._own[entry.key], may_hand_over=is_well)
+    def _enter_running(self, entry: Entry, found: dict[JobKey, RunningJob]) -> None:
+        if entry.model.images_left and self._usables.are_there(entry):
+            _, work = self._work.get(entry.key, (entry.model, WorkDecision()))
+            is_well = work.action is None and not work.is_short
+            own = self._own[entry.key]
+            found[entry.key] = running_job(self._usables.of(entry), own, may_hand_over=is_well)
 
     def _decide(self, placed: Placed, *classes: DeadlineClass) -> None:
         """Decide what begins now of the jobs of these classes."""
@@ -261,7 +261,7 @@ class _Planning:
 
     def _decide_one(self, entry: Entry, placed: Placed) -> None:
         placement, calendar = placed[entry.key]
-        if work := self._turns.queue_up(self._usable_of(entry), placement):
+        if work := self._turns.queue_up(self._usables.of(entry), placement):
             self._work[entry.key] = entry.model, work
             return
         # What is kept for nobody is left to those that are promised something.
@@ -274,10 +274,10 @@ class _Planning:
             key=entry.key,
             stacks=self._stacks,
             ledger=lambda: self._ledger.take(taken_by_placements(others)),
-            idle=entry.idle(self._stacks, self._idle),
+            idle=self._offered(entry),
         )
-        found = decide_placed(self._usable_of(entry), placement, calendar, room)
-        self._stacks.begin(entry.key, found.begun, self._idle)
+        found = decide_placed(self._usables.of(entry), placement, calendar, room)
+        self._idle.take(entry.key, found.begun)
         self._work[entry.key] = entry.model, found.work
 
     def _carry_out(self, entry: Entry) -> None:

@@ -8,10 +8,10 @@ admits them as soon as it can. Jobs that take what is idle don't wait so.
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from dueby_operator.control.calendar.entries import Usable
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger, used_by_others, without_others
 from dueby_operator.control.calendar.place_now import decide_placed
 from dueby_operator.control.calendar.reserved import taken_by_placements
+from dueby_operator.control.calendar.usable import Usable
 from dueby_operator.control.calendar.windows import Room
 from dueby_operator.control.work.decision import Start, WorkDecision
 from dueby_operator.model.job_snapshot import JobKey

@@ -205,7 +205,8 @@ def part_size_of(placement: Placement) -> int:
     """Return the images of a part of a job that is planned by windows, unless its sink has a grid already."""
     problem, reservation = placement.job.problem, placement.reservation
     able = done_by(reservation, problem, max(problem.time_us, finish_at_confidence_us(reservation, problem)))
-    return problem.part_size or part_size_for(problem, able, sum(lane.count for lane in reservation))
+    choices = [window.choice for lane in reservation for window in lane.windows]
+    return problem.part_size or part_size_for(problem, able, choices, gpus=sum(lane.count for lane in reservation))
 
 
 def reserved_sentence(plan: PlanStatus, *, starts_us: int, now_us: int) -> str:

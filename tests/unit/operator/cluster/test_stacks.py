@@ -2,83 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise, product
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.schema import validate
-from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.merged_requests import MAX_REQUESTS
-from dueby_operator.cluster.nodes import Node, PodRow, read_node, take_pods
-from dueby_operator.cluster.requests import worker_requests
+from dueby_operator.cluster.nodes import Node, PodRow, take_pods
 from dueby_operator.model.stacks import Absence, Claimant, Stacks
-from dueby_operator.objects.nodes import NodeObject
-from dueby_operator.objects.parse import parse
 from dueby_operator.settings import WeeklyWindow
 from dueby_planner.model.problem import NEVER_US
-from support.decisions import NOW, SECOND, SETTINGS, node
+from support.decisions import NOW, SECOND, node
 from support.operator import spec
-
-GPU, MIG, A100 = "nvidia.com/gpu", "nvidia.com/mig-1g.5gb", "NVIDIA-A100"
-CLASSES = ("cpu-1", "cpu-2", "cpu-3", A100, f"{A100}-mig-1g.5gb")
-TAINT = {"key": "dedicated", "value": "x", "effect": "NoSchedule"}
-
-
-def one_of(*values: Any) -> st.SearchStrategy[Any]:
-    return st.sampled_from(values)
-
-
-@st.composite
-def some_nodes(draw: st.DrawFn) -> dict[str, Node]:
-    """A few nodes of which no two need be alike, and what strangers have of them."""
-    found, rows = [], []
-    for number in range(draw(st.integers(1, 3))):
-        name, has_gpus = f"n{number}", draw(st.booleans())
-        gpus = {GPU: str(draw(st.integers(0, 3))), MIG: str(draw(st.integers(0, 2)))} if has_gpus else {}
-        allocatable = {"cpu": draw(one_of("3", "4", "6")), "memory": draw(one_of("6Gi", "12Gi")), "pods": "5", **gpus}
-        labels = {"pool": draw(one_of("a", "b")), **({"nvidia.com/gpu.product": A100} if has_gpus else {})}
-        document = {
-            "metadata": {"name": name, "labels": labels},
-            "spec": {"unschedulable": draw(one_of(False, False, True)), "taints": draw(one_of([], [], [TAINT]))},
-            "status": {"allocatable": allocatable, "conditions": [{"type": "Ready", "status": "True"}]},
-        }
-        away = draw(one_of((), (), (Absence(NOW + SECOND, NEVER_US),)))
-        found.append(replace(read_node(parse(NodeObject, document)), away=away))
-        taken = {GPU: 1.0} if draw(st.booleans()) and gpus.get(GPU, "0") != "0" else {}
-        rows += [PodRow(node=name, requests={"cpu": 1.5, "memory": 2.0**30, "pods": 1.0, **taken})] * draw(one_of(0, 1))
-    return take_pods(found, rows)
-
-
-def some_spec(draw: st.DrawFn) -> Any:
-    worker: dict[str, Any] = {}
-    if draw(st.booleans()):
-        worker["resources"] = {"requests": {"memory": draw(one_of("1Gi", "3Gi")), "cpu": draw(one_of("1", "2", "3"))}}
-    if draw(st.booleans()):
-        worker["nodeSelector"] = {"pool": "a"}
-    if draw(st.booleans()):
-        worker["tolerations"] = [TAINT]
-    return spec(worker=worker)
-
-
-@st.composite
-def some_claimants(draw: st.DrawFn) -> list[Claimant]:
-    classes = st.lists(st.sampled_from(CLASSES), min_size=1, max_size=3, unique=True).map(tuple)
-    return [
-        Claimant(key=("team", f"job-{number}"), spec=some_spec(draw), classes=draw(classes))
-        for number in range(draw(st.integers(1, 3)))
-    ]
-
-
-def claimant(name: str, **fields: Any) -> Claimant:
-    return Claimant(key=("team", name), spec=spec(**fields), classes=("cpu-1",))
-
-
-def devices_of(nodes: Mapping[str, Node]) -> ClusterDevices:
-    return ClusterDevices(settings=SETTINGS, now_us=NOW, nodes=nodes)
+from support.stacks import Worker, claimant, devices_of, some_claimants, some_nodes, workers_of
 
 
 @given(some_nodes(), some_claimants())
@@ -87,11 +26,11 @@ def test_each_job_finds_exactly_what_it_is_offered_now(nodes: dict[str, Node], c
     stacks = devices.stacks(claimants)
     assert all(0 <= stack.idle <= stack.devices for stack in stacks.all)
     assert all(stack.devices > 0 and stack.users for stack in stacks.all)
-    for claimant in claimants:
-        offer = devices.offer("team", claimant.spec, classes=claimant.classes)
-        there = {name: sum(stack.idle for stack in stacks.of(claimant.key, name)) for name in claimant.classes}
+    for each in claimants:
+        offer = devices.offer("team", each.spec, classes=each.classes)
+        there = {name: sum(stack.idle for stack in stacks.of(each.key, name)) for name in each.classes}
         assert there == offer.counts
-        assert {stack.device_class for stack in stacks.of(claimant.key)} <= set(claimant.classes)
+        assert {stack.device_class for stack in stacks.of(each.key)} <= set(each.classes)
 
 
 @given(some_nodes(), some_claimants())
@@ -99,27 +38,19 @@ def test_who_may_use_a_node_follows_from_its_labels_and_taints(
     nodes: dict[str, Node], claimants: list[Claimant]
 ) -> None:
     stacks = devices_of(nodes).stacks(claimants)
-    for claimant, found in product(claimants, nodes.values()):
-        worker = claimant.spec.worker
+    for each, found in product(claimants, nodes.values()):
+        worker = each.spec.worker
         may = (
             found.is_ready
             and (not worker.node_selector or found.labels["pool"] == "a")
             and (not found.taints or bool(worker.tolerations))
         )
-        uses = any(found.name in stack.nodes for stack in stacks.of(claimant.key))
+        uses = any(found.name in stack.nodes for stack in stacks.of(each.key))
         assert may or not uses
         empty = {found.name: replace(found, free=found.allocatable)}
-        offer = devices_of(empty).offer("team", claimant.spec, classes=claimant.classes)
+        offer = devices_of(empty).offer("team", each.spec, classes=each.classes)
         assert uses == any(offer.counts.values())
         assert not any(offer.counts.values()) or may
-
-
-@dataclass(frozen=True)
-class Worker:
-    """What one worker asks for, and where it may be."""
-
-    asked: Mapping[str, float]
-    nodes: frozenset[str]
 
 
 def fits(workers: Sequence[Worker], free: Mapping[str, Mapping[str, float]]) -> bool:
@@ -132,24 +63,6 @@ def fits(workers: Sequence[Worker], free: Mapping[str, Mapping[str, float]]) -> 
         if min(left.values()) >= 0 and fits(others, {**free, name: {**free[name], **left}}):
             return True
     return False
-
-
-def workers_of(stacks: Stacks, claimants: Sequence[Claimant], devices: ClusterDevices) -> dict[str, list[Worker]]:
-    """By stack, the workers that its users may have on it."""
-    found: dict[str, list[Worker]] = {}
-    for stack in stacks.all:
-        kind = devices.kind_of(stack.device_class)
-        found[stack.name] = [
-            Worker({**needed(each, stack.device_class), **(kind.request if kind else {})}, stack.nodes)
-            for each in claimants
-            if each.key in stack.users
-        ]
-    return found
-
-
-def needed(claimant: Claimant, device_class: str) -> dict[str, float]:
-    asked = worker_requests(claimant.spec, SETTINGS, device_class)
-    return {name: asked[name] for name in ("cpu", "memory", "pods")}
 
 
 def allowed(stacks: Stacks, order: Sequence[str], wanted: Mapping[str, int]) -> Counter[str]:
@@ -173,7 +86,7 @@ def test_what_rivals_leave_fits_on_the_nodes(
     wanted = {name: data.draw(st.integers(0, 3), label=name) for name in names}
     taken = allowed(stacks, data.draw(st.permutations(names)), wanted)
     users = workers_of(stacks, claimants, devices)
-    workers = [data.draw(st.sampled_from(users[name])) for name in names for _ in range(taken[name])]
+    workers = [data.draw(st.sampled_from(list(users[name].values()))) for name in names for _ in range(taken[name])]
     free = {name: found.free for name, found in nodes.items()}
     assert fits(sorted(workers, key=lambda worker: -worker.asked["cpu"])[:7], free)
 

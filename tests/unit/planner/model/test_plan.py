@@ -107,6 +107,22 @@ def test_parts_of_large_rows_are_smaller() -> None:
 
 
 @pytest.mark.parametrize(
+    ("latencies", "images", "part"),
+    [
+        pytest.param([7_300], 7_000_000, 65_536, id="two minutes are 16,438 steps of 4, and 65,536 the most"),
+        pytest.param([7_400], 7_000_000, 32_768, id="16,216 steps are fewer than 65,536 images"),
+        pytest.param([7_300, 30_000], 36_000_000, 8_192, id="the slower one does 4,000 steps"),
+        pytest.param([121_000_000], 7_000_000, 1, id="not even one step"),
+    ],
+)
+def test_no_part_takes_a_device_longer_than_two_minutes(latencies: list[int], images: int, part: int) -> None:
+    # The slowest of them does eight million images.
+    groups = [group(choice(4, latency, 0), name=f"of-{latency}") for latency in latencies]
+    plan = planned(problem(*groups, images=images, time=2_000_000 * max(latencies)))
+    assert (plan.gpus, plan.part_size) == (len(latencies), part)
+
+
+@pytest.mark.parametrize(
     ("each", "part"),
     [
         pytest.param(1_024, 8, id="128 parts of 8 fit each"),

@@ -1,14 +1,16 @@
 """What raises for one job while all are planned together is that job's fault, and the others are planned without it."""
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from dueby_api.errors import Invalid
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.control.calendar import place_all, plan_all
+from dueby_operator.control.calendar import place_all, plan_all, usable
 from dueby_operator.control.job_decision import JobDecision
-from support.decisions import cluster, indexed, infj, job, look_at
+from support.decisions import NOW, SECOND, cluster, indexed, infj, job, look_at, started
 
 
 def raising(original: Callable[..., Any], *, argument: int = 0) -> Callable[..., Any]:
@@ -47,4 +49,38 @@ def test_a_job_that_cannot_be_counted_is_planned_by_nobody_and_the_others_are(mo
     found = decided()
     assert found["bad"].fault
     assert found["good"].actions
+    assert found["other"].actions
+
+
+def beside_a_running_job(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, error: Exception
+) -> dict[str, JobDecision]:
+    """What is decided about a job that runs and one that waits if this raises for the first."""
+    running = started(deadlineClass="Hard").once_seen()
+    waiting = job(infj(status=indexed(), metadata={"name": "other", "uid": "u-other"}, deadlineClass="Hard"))
+    original = getattr(module, name)
+
+    def call(about: Any, *arguments: Any, **named: Any) -> Any:
+        if getattr(about, "entry", about).has_started:
+            raise error
+        return original(about, *arguments, **named)
+
+    monkeypatch.setattr(module, name, call)
+    seen = cluster(running.job(), waiting, now_us=NOW + SECOND)
+    return {found.decision.job.name: found.decision for found in look_at(seen)}
+
+
+def test_a_fault_about_a_running_job_is_none_of_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = beside_a_running_job(monkeypatch, plan_all, "running_job", ZeroDivisionError("one of them"))
+    assert isinstance(found["job"].fault.error if found["job"].fault else None, ZeroDivisionError)
+    assert found["other"].fault is None
+    assert found["other"].actions
+
+
+def test_a_running_job_that_can_have_no_other_device_goes_on_and_the_others_are_planned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = beside_a_running_job(monkeypatch, usable, "_find_usable", Invalid("spec.source.decoder", "no GPU is left"))
+    assert found["job"].fault is None
+    assert found["job"].status.phase in ("Starting", "Running")
     assert found["other"].actions

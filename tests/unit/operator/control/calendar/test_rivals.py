@@ -59,3 +59,11 @@ def test_what_would_be_enough_is_told_by_class() -> None:
     assert reason in ("Waiting", "PromisedToOthers")
     assert "1 more cpu-1 would be enough" in message
     assert "#" not in message
+
+
+def test_workers_of_several_sizes_start_in_one_pass_wherever_they_may_be_placed() -> None:
+    cluster = SharedCluster({"a": 8, "b": 8})
+    for cores in (1, 2, 3):
+        cluster.add(f"of-{cores}", images=5000, deadline_s=100, worker=asking(cores), gpus={"max": 1})
+    cluster.decide()
+    assert [len(running.alive) for running in cluster.jobs.values()] == [1, 1, 1]

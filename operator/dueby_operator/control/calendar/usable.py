@@ -1,0 +1,223 @@
+"""What a job could do with the devices that it may use, free or not: each stack is a class of its own. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from dueby_api.errors import Invalid
+from dueby_api.status import WindowStatus
+from dueby_api.units import parse_time_us
+from dueby_operator.control.calendar.entries import Entry
+from dueby_operator.control.work.watch import ongoing
+from dueby_operator.model.job_snapshot import JobKey
+from dueby_operator.model.stacks import Stacks
+from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
+from dueby_planner.model.problem import Problem
+from dueby_planner.profiles.pool import Pool, build_pool
+from dueby_planner.replan import OngoingWorker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usable:
+    """A job with the devices that it may use, each stack a class of its own."""
+
+    entry: Entry
+    pool: Pool
+    stacks: Stacks
+
+    @property
+    def devices(self) -> Mapping[str, int]:
+        """All of them by class, free or not."""
+        counts: Counter[str] = Counter()
+        for group in self.pool.groups:
+            counts[self.stacks.class_of(group.device_class)] += group.count
+        return counts
+
+    @property
+    def stack_names(self) -> list[str]:
+        """The stacks that it is planned on, first those that do most."""
+        return [group.device_class for group in sorted(self.pool.groups, key=_by_rate)]
+
+    @cached_property
+    def for_more(self) -> Pool:
+        """The devices that more workers of the job could ever have."""
+        gone, own, groups = Counter(self.entry.absent), Counter[str](), []
+        for worker in self.entry.model.alive:
+            device_class = worker.assignment.device_class
+            stack = self.stacks.at(self.entry.key, device_class, worker.node) if worker.node else None
+            if stack is None:  # it is on its way to one of its class
+                gone[device_class] += 1
+            else:
+                own[stack.name] += 1
+        idle = {stack.name: stack.idle for stack in self.stacks.all}
+        for group in sorted(self.pool.groups, key=lambda group: (-idle[group.device_class], group.device_class)):
+            device_class = self.stacks.class_of(group.device_class)
+            there = max(0, group.count - own[group.device_class])
+            taken = min(there, gone[device_class])
+            gone[device_class] -= taken
+            if there > taken:
+                groups.append(replace(group, count=there - taken))
+        return replace(self.pool, groups=tuple(sorted(groups, key=lambda group: group.device_class)))
+
+    def demand(self) -> CalendarJob:
+        """Return all that is left of a running job, as if it had no workers."""
+        entry, model = self.entry, self.entry.model
+        problem = replace(self.problem(images=model.images_left), pool=self.pool, max_gpus=model.spec.gpus.max)
+        gone = {
+            worker.name
+            for worker in model.alive
+            if worker.node and self.stacks.at(entry.key, worker.assignment.device_class, worker.node) is None
+        }
+        workers = ongoing(model, model.alive)
+        return CalendarJob(
+            name=entry.name,
+            deadline_class=entry.deadline_class,
+            problem=problem,
+            goes_on=True,
+            at_work=tuple(worker for worker in workers if worker.name not in gone),
+            elsewhere=sum(worker.images_within(max(0, entry.time_us)) for worker in workers if worker.name in gone),
+        )
+
+    def job(self, *, images: int, least: int | None = None) -> CalendarJob:
+        """Return the job as the planner's calendar takes it, with so many images to place."""
+        entry = self.entry
+        return CalendarJob(
+            name=entry.name,
+            deadline_class=entry.deadline_class,
+            problem=self.problem(images=images),
+            stored=entry.stored(self.stacks),
+            goes_on=entry.goes_on or bool(entry.windows),
+            least_images=least,
+            quotas=self.stacks.costs(entry.key),
+            stays=entry.is_queued,
+        )
+
+    def problem(self, *, images: int) -> Problem:
+        """Return the job's problem on all of these devices."""
+        model = self.entry.model
+        gpus = model.spec.gpus
+        limit = min((most for most in (gpus.max, model.limit) if most is not None), default=None)
+        return Problem(
+            pool=self.for_more,
+            images=max(1, images),
+            time_us=self.entry.time_us,
+            confidence=model.spec.planned_confidence,
+            max_gpus=None if limit is None else max(0, limit - len(model.alive)),
+            reserve=0 if model.alive else gpus.reserve,
+            max_iterations=gpus.max_iterations,
+            part_size=model.part_size,
+            max_part=model.spec.output.max_part,
+        )
+
+    def reserved(self) -> tuple[OngoingWorker, ...]:
+        """Return what the devices will do that are reserved for the job from a later time on."""
+        choices: dict[tuple[str, str, int], DeviceChoice] = {
+            (self.stacks.class_of(group.device_class), choice.engine, choice.mini_batch_size): choice
+            for group in self.pool.groups
+            for choice in group.choices
+        }
+        found: list[OngoingWorker] = []
+        for number, window in enumerate(self.entry.windows):
+            choice = choices.get((window.device_class, window.engine, window.mini_batch_size))
+            if choice is not None:
+                found += self._workers(number, window, choice)
+        return tuple(found)
+
+    def _workers(self, number: int, window: WindowStatus, choice: DeviceChoice) -> list[OngoingWorker]:
+        now_us = self.entry.model.now_us
+        rest_us = max(0, parse_time_us(window.from_time) - now_us) + choice.expected_start_us
+        spare_us = parse_time_us(window.to_time) - now_us - rest_us
+        return [
+            OngoingWorker(
+                name=f"window-{number}-{device}",
+                mini_batch_size=choice.mini_batch_size,
+                latency_us=choice.latency_us,
+                rest_us=rest_us,
+                iterations_left=max(0, spare_us // choice.latency_us + 1),
+            )
+            for device in range(window.count)
+        ]
+
+
+class Usables:
+    """What each job of a pass could do with the devices there are, found once."""
+
+    def __init__(self, stacks: Stacks) -> None:
+        self._stacks = stacks
+        self._found: dict[JobKey, Usable] = {}
+
+    def of(self, entry: Entry) -> Usable:
+        """Return what the job could do. Raise Invalid if its profiles can't be planned on."""
+        if entry.key not in self._found:
+            self._found[entry.key] = _find_usable(entry, self._stacks)
+        return self._found[entry.key]
+
+    def are_there(self, entry: Entry) -> bool:
+        """Return whether there are devices that the job may have.
+
+        There are none for a job that goes on if it can't be planned on them: its workers are not to blame for that.
+        """
+        if not entry.has_profiles or not self._stacks.of(entry.key):
+            return False
+        try:
+            self.of(entry)
+        except Invalid:
+            return not entry.goes_on
+        return True
+
+    def stack_names(self, entry: Entry) -> list[str]:
+        """Return the stacks that workers of the job could have devices of; where some are rivals, the best first."""
+        names = [stack.name for stack in self._stacks.of(entry.key)]
+        if self._stacks.has_rivals(entry.key) and self.are_there(entry):
+            best = self.of(entry).stack_names
+            return [*best, *(name for name in names if name not in best)]
+        return names
+
+
+def _find_usable(entry: Entry, stacks: Stacks) -> Usable:
+    """Return what the job could do with each of the devices that it may use, free or not.
+
+    Raise Invalid if its profiles can't be planned on.
+    """
+    there = {stack.name: stack for stack in stacks.of(entry.key)}
+    counts: Counter[str] = Counter()
+    for stack in there.values():
+        counts[stack.device_class] += stack.devices
+    model = entry.model
+    most = Counter(model.in_queue) if entry.is_queued else counts
+    pool = build_pool(
+        model.spec,
+        model.profiles,
+        counts,
+        cost=model.cost,
+        cpus=model.cpus,
+        namespace=model.namespace,
+        agreement=model.agreement,
+    )
+    by_class = {group.device_class: group for group in pool.groups}
+    groups = [
+        replace(by_class[stack.device_class], device_class=stack.name, count=count)
+        for stack in there.values()
+        if stack.device_class in by_class and (count := min(stack.devices, most[stack.device_class]))
+    ]
+    pool = replace(pool, groups=tuple(_without_rivals(groups, stacks)))
+    return Usable(entry=entry, pool=pool, stacks=stacks)
+
+
+def _without_rivals(groups: Sequence[DeviceGroup], stacks: Stacks) -> list[DeviceGroup]:
+    """Return groups of which none is taken by taking of another: those that do most together, first."""
+    kept: list[DeviceGroup] = []
+    for group in sorted(groups, key=_by_rate):
+        others = {name for one in kept for name in stacks.rivals.get(one.device_class, ())}
+        if group.device_class not in others:
+            kept.append(group)
+    return sorted(kept, key=lambda group: group.device_class)
+
+
+def _by_rate(group: DeviceGroup) -> tuple[float, str]:
+    """Order groups by images a second of all their devices, at the best size."""
+    choices = [choice for choice in group.choices if choice.latency_us]
+    each = max((choice.mini_batch_size / choice.latency_us for choice in choices), default=0.0)
+    return -group.count * each, group.device_class
