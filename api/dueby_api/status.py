@@ -35,7 +35,7 @@ MAX_MESSAGE = 4096
 MAX_PACKED, MAX_OWN_PROFILES = 4096, 64
 # A status is read and written whole, so it keeps the newest ones.
 MAX_REPLANS = 20
-# Of a job. A reservation of more windows than this is not made: the job waits for longer ones.
+# Of a job. A Hard job that would need more windows than this waits for longer ones.
 MAX_WINDOWS = 256
 
 

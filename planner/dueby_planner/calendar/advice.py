@@ -34,8 +34,7 @@ class Advices(Mapping[str, Advice]):
 
     def __getitem__(self, name: str) -> Advice:
         if name not in self._made:
-            job = self._jobs[name]
-            self._made[name] = advise(job, next(free_for(job, self._free, NEVER_US)))
+            self._made[name] = advise(self._jobs[name], self._free)
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -46,13 +45,16 @@ class Advices(Mapping[str, Advice]):
 
 
 def advise(job: CalendarJob, free: Free) -> Advice:
-    """Return what would be enough beside what others hold. `free` is what they leave to the job."""
+    """Return what would be enough beside what others hold. `free` is what they leave."""
     problem = job.problem
+    lefts = [*free_for(job, free, NEVER_US)]
+    # What ends first is free for most: where a job that can't be stopped has a place in it, that is the earliest.
+    soonest = next((left for left in reversed(lefts) if suffices(problem, left, NEVER_US)), lefts[0])
     # Whom a quota binds would have no use for more devices.
     names = [] if job.quotas else dict.fromkeys(group.device_class for group in problem.groups)
-    more = {name: _more(problem, free, name) for name in names}
+    more = {name: _more(problem, lefts[0], name) for name in names}
     return Advice(
-        earliest_us=earliest_us(problem, free), more_devices={name: count for name, count in more.items() if count}
+        earliest_us=earliest_us(problem, soonest), more_devices={name: count for name, count in more.items() if count}
     )
 
 

@@ -26,6 +26,8 @@ from dueby_planner.model.plan import Infeasible, plan_fewest
 from dueby_planner.model.problem import NEVER_US
 
 _MINUTE_US, _HOUR_US = 60 * MICROS_PER_SECOND, 3600 * MICROS_PER_SECOND
+# With so many less one, an hour and a microsecond more look different.
+_MOST_DIGITS = 11
 # Jobs that a sentence names; of more it says how many there are.
 _NAMED = 3
 Called = Callable[[str], str | None]
@@ -140,7 +142,7 @@ def _cut_sentence(calendar: Calendar, cut: Cut, called: Called, class_of: Callab
     refused = next(job for job in cut.jobs if job.name in calendar.advice)
     others = [called(job.name) for job in cut.jobs if job is not refused]
     word = device_word(refused.problem.pool)
-    needed, there = (_device_time(micros, word) for micros in (cut.needed_us, cut.available_us))
+    needed, there = (f"{time} {word}-{unit}" for time, unit in _apart(cut.needed_us, cut.available_us))
     who = _listed([called(refused.name) or refused.name, *_told_of(others)], "and")
     need, them = ("need", "them") if others else ("needs", "it")
     return (
@@ -183,11 +185,12 @@ def _listed(words: Sequence[str], last: str) -> str:
     return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def _device_time(micros: int, word: str) -> str:
-    """Return `412.0 GPU-hours`."""
-    unit, size = next(
-        (name, size)
-        for name, size in (("hours", _HOUR_US), ("minutes", _MINUTE_US), ("seconds", MICROS_PER_SECOND))
-        if micros >= size or size == MICROS_PER_SECOND
-    )
-    return f"{micros / size:,.1f} {word}-{unit}"
+def _apart(more_us: int, less_us: int) -> list[tuple[str, str]]:
+    """Return both times in one unit, such as 412.0 hours; where they would look the same, with more digits."""
+    units = {"hours": _HOUR_US, "minutes": _MINUTE_US, "seconds": MICROS_PER_SECOND}
+    unit = next((name for name, size in units.items() if less_us >= size), "seconds")
+    for digits in range(1, _MOST_DIGITS):
+        more, less = (f"{micros / units[unit]:,.{digits}f}" for micros in (more_us, less_us))
+        if more != less:
+            break
+    return [(more, unit), (less, unit)]

@@ -3,7 +3,7 @@
     kept            what Hard and Soft jobs were given before (keep.py)
     new Hard, Soft  on what is left, so that they are in time; what was given before moves only for a Hard job
                     (arrivals.py); then Soft jobs that can't be in time, so that they end soon
-    Relaxed         on what these leave, by deadline; those that can't be in time so that they end soon (rest.py)
+    Relaxed         on what these leave, by deadline; then those that can't be in time, so that they end soon (rest.py)
     BestEffort      on what is left now, whenever that ends; without an idle device they wait
 
 A Hard job is refused only with a proof: no number of the devices that it could have is accepted, or it and other Hard
@@ -45,10 +45,11 @@ class Placement:
 
     @property
     def is_in_time(self) -> bool:
-        """Whether the deadline is met at the job's confidence."""
+        """Whether the deadline is met at the job's confidence; what was kept does what it has to do at least."""
         problem = self.job.problem
+        rule = self.job.rule_for_kept if self.kept else problem.rule
         count = sum(lane.count for lane in self.reservation)
-        return count > 0 and problem.rule.accepts(done_by(self.reservation, problem, problem.time_us), count)
+        return count > 0 and rule.accepts(done_by(self.reservation, problem, problem.time_us), count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
         if job.name not in draft.placed:
             place_soon(draft, job, "Soft")
     left = {beside: draft.left(beside) for beside in CLASSES}
-    urgent = {job.name for job in by_deadline(jobs, "Relaxed") if place_relaxed(draft, job)}
+    urgent = place_relaxed(draft, by_deadline(jobs, "Relaxed"))
     for job in by_deadline(jobs, "BestEffort"):
         place_now(draft, job)
     without_place = [job for job in by_deadline(jobs, "Hard") if job.name not in draft.placed]
@@ -113,9 +114,11 @@ def _cuts(
 
     Only the first proof is shortened: that is the one which is shown.
     """
-    promised = [job for job in by_deadline(jobs, "Hard") if job.name in draft.placed]
-    names = {job.name for job in jobs} | draft.handing_over.keys()
-    beside = [each.job for each in running if each.job.name not in names]
+    # Of a running job all that is left counts, with the workers that it has: of what is placed for it, more is placed
+    # than is left, and with another start.
+    beside = [each.job for each in running]
+    names = {job.name for job in beside}
+    promised = [job for job in by_deadline(jobs, "Hard") if job.name in draft.placed and job.name not in names]
     finder = Cuts(draft.pool.whole)
     cuts: dict[str, Cut] = {}
     for job in without_place:

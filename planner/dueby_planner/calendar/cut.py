@@ -49,7 +49,7 @@ class Cuts:
             demands = [Demand(self._needed_us(job) or 0, job.problem.time_us, job.problem.most) for job in alike]
             found = find_overfull(demands, sum(self._whole.get(name, 0) for name in names))
             chosen = [alike[number] for number in sorted(found or ())]
-            if refused in chosen and self._is_cut(chosen):
+            if refused in chosen and self._is_proof(chosen, refused):
                 return self._cut(chosen)
         return None
 
@@ -58,9 +58,14 @@ class Cuts:
         jobs = list(cut.jobs)
         for job in sorted((job for job in cut.jobs if job is not refused), key=lambda job: self._needed_us(job) or 0):
             rest = [other for other in jobs if other is not job]
-            if self._is_cut(rest):
+            if self._is_proof(rest, refused):
                 jobs = rest
         return self._cut(jobs)
+
+    def _is_proof(self, jobs: Sequence[CalendarJob], refused: CalendarJob) -> bool:
+        """Return whether the jobs can't all be done, and this is not so without the refused one: some may be late."""
+        others = [job for job in jobs if job is not refused]
+        return self._is_cut(jobs) and not (others and self._is_cut(others))
 
     def _is_cut(self, jobs: Sequence[CalendarJob]) -> bool:
         return self._total_us(jobs) > available_us(jobs, self._whole)
@@ -78,7 +83,7 @@ class Cuts:
 
     def _needed_us(self, job: CalendarJob) -> int | None:
         if job.name not in self._needed:
-            self._needed[job.name] = needed_us(job.problem)
+            self._needed[job.name] = needed_us(job.problem, at_work=job.at_work, elsewhere=job.elsewhere)
         return self._needed[job.name]
 
 

@@ -10,7 +10,7 @@ Times are integer microseconds from now.
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -107,6 +107,13 @@ def lasting(free: FreeDevices, until_us: int) -> FreeDevices:
         least = min(least, step.free)
         found.append((step.from_us, min(step.to_us, until_us), least))
     return _joined(reversed(found))
+
+
+def rounded(free: FreeDevices, unit_us: int) -> FreeDevices:
+    """Return what is free from one multiple of the unit to the next without a gap: it changes at these only."""
+    times = sorted({at_us for step in free for at_us in (step.from_us // unit_us, -(-step.from_us // unit_us))})
+    spans = [*pairwise([*(at * unit_us for at in times), NEVER_US])]
+    return _joined((from_us, to_us, least_free(free, from_us, to_us)) for from_us, to_us in spans)
 
 
 def level_spans(free: FreeDevices, until_us: int, most: int) -> list[LevelSpan]:

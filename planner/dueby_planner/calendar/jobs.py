@@ -1,10 +1,12 @@
 """A job of the calendar, and in which order jobs are placed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.problem import Problem
+from dueby_planner.model.rule import Rule
+from dueby_planner.replan import OngoingWorker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +40,18 @@ class CalendarJob:
     """
     quotas: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """The quotas that bind it, and how many units of each a device of each name costs (quotas.py)."""
+    at_work: tuple[OngoingWorker, ...] = ()
+    """The workers that it has, if the problem is all that is left: what these do takes no other start (needed.py)."""
+    elsewhere: int = 0
+    """Images that workers of it do on devices that no table counts, such as those of a node that takes no new pods."""
     stays: bool = False
     """Whether its workers can't be stopped: each keeps its device until the job is done (place_job.py)."""
+
+    @property
+    def rule_for_kept(self) -> Rule:
+        """The rule that says whether what is stored still does."""
+        rule = self.problem.rule
+        return rule if self.least_images is None else replace(rule, images=self.least_images)
 
 
 def by_deadline(jobs: Iterable[CalendarJob], *classes: DeadlineClass) -> list[CalendarJob]:

@@ -6,7 +6,7 @@ it does by the deadline is still accepted. A window that should have begun and w
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dueby_planner.calendar.free_devices import Taken, without
 from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
@@ -97,5 +97,6 @@ def _is_enough(job: CalendarJob, reservation: Reservation) -> bool:
             return False
     if job.stays and not ends_together(reservation):
         return False
-    rule = problem.rule if job.least_images is None else replace(problem.rule, images=job.least_images)
-    return 0 < count <= problem.most and rule.accepts(done_by(reservation, problem, problem.time_us), count)
+    return 0 < count <= problem.most and job.rule_for_kept.accepts(
+        done_by(reservation, problem, problem.time_us), count
+    )

@@ -3,18 +3,23 @@
 Workers that can't be stopped keep their devices until their job is done, so such a job is placed on what is free from
 some time until it ends, without a gap. When that is at the latest is tried: by its deadline, and by each time at which
 something that is free for it is taken.
+
+A status has room for so many windows. Where devices come free one by one, a job that needs many of them would get more:
+it is placed on what is free from one second to the next, or between times that are further apart.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 
-from dueby_planner.calendar.free_devices import lasting
+from dueby_api.status import MAX_WINDOWS
+from dueby_api.units import MICROS_PER_SECOND
+from dueby_planner.calendar.free_devices import lasting, rounded
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.place import place, suffices
 from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.quotas import within_quotas
-from dueby_planner.calendar.reservation import Reservation, Window, ends_us
+from dueby_planner.calendar.reservation import Reservation, Window, ends_us, windows_stored
 from dueby_planner.model.capacity import capacity
 
 
@@ -29,8 +34,26 @@ def place_on(
     job: CalendarJob, left: Free, until_us: int, *, levelled: bool = False, soon: bool = False
 ) -> Reservation | None:
     """Return what the job holds of what is free for it so that it is done by then; None if that can't be."""
-    found = place(job.problem, left, until_us=until_us, levelled=levelled, soon=soon)
+
+    def placed(free: Free) -> Reservation | None:
+        return place(job.problem, free, until_us=until_us, levelled=levelled, soon=soon)
+
+    found = placed(left)
+    if found and windows_stored(found) > MAX_WINDOWS:
+        is_promise = job.deadline_class == "Hard" and not soon
+        # What is no promise is placed anew in the next pass, where it can't be kept.
+        found = _in_few_windows(placed, left) or (None if is_promise else found)
     return _to_its_end(job, found) if found and job.stays else found
+
+
+def _in_few_windows(placed: Callable[[Free], Reservation | None], left: Free) -> Reservation | None:
+    """Return a reservation of as many windows as are stored; None if the job has no place in so few."""
+    unit_us = MICROS_PER_SECOND
+    while found := placed({name: rounded(steps, unit_us) for name, steps in left.items()}):
+        if windows_stored(found) <= MAX_WINDOWS:
+            return found
+        unit_us *= 2
+    return None
 
 
 def can_be_done(job: CalendarJob, free: Free, until_us: int) -> bool:

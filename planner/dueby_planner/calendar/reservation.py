@@ -71,6 +71,11 @@ def starts(reservation: Reservation) -> int:
     return sum(lane.count * len(lane.windows) for lane in reservation)
 
 
+def windows_stored(reservation: Reservation) -> int:
+    """Return how many windows a status would have of it: those that are the same are one there."""
+    return len({(lane.device_class, window) for lane in reservation for window in lane.windows})
+
+
 def begins_us(reservation: Reservation) -> int:
     """Return when the first window begins."""
     return min(window.from_us for lane in reservation for window in lane.windows)

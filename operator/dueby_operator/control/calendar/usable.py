@@ -9,6 +9,7 @@ from dueby_api.errors import Invalid
 from dueby_api.status import WindowStatus
 from dueby_api.units import parse_time_us
 from dueby_operator.control.calendar.entries import Entry
+from dueby_operator.control.work.watch import ongoing
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.jobs import CalendarJob
@@ -62,10 +63,21 @@ class Usable:
 
     def demand(self) -> CalendarJob:
         """Return all that is left of a running job, as if it had no workers."""
-        images = self.entry.model.images_left
-        problem = replace(self.problem(images=images), pool=self.pool, max_gpus=self.entry.model.spec.gpus.max)
+        entry, model = self.entry, self.entry.model
+        problem = replace(self.problem(images=model.images_left), pool=self.pool, max_gpus=model.spec.gpus.max)
+        gone = {
+            worker.name
+            for worker in model.alive
+            if worker.node and self.stacks.at(entry.key, worker.assignment.device_class, worker.node) is None
+        }
+        workers = ongoing(model, model.alive)
         return CalendarJob(
-            name=self.entry.name, deadline_class=self.entry.deadline_class, problem=problem, goes_on=True
+            name=entry.name,
+            deadline_class=entry.deadline_class,
+            problem=problem,
+            goes_on=True,
+            at_work=tuple(worker for worker in workers if worker.name not in gone),
+            elsewhere=sum(worker.images_within(max(0, entry.time_us)) for worker in workers if worker.name in gone),
         )
 
     def job(self, *, images: int, least: int | None = None) -> CalendarJob:

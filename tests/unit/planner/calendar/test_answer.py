@@ -33,6 +33,24 @@ def test_of_many_jobs_their_number_is_told() -> None:
     assert "z, 3 other jobs and 1 job of another namespace need at least" in sentence
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        pytest.param(9_000_000, "need at least 18.5 GPU-seconds, and there are 10.0 GPU-seconds", id="by much"),
+        pytest.param(520_000, "need at least 10.02 GPU-seconds, and there are 10.00 GPU-seconds", id="by little"),
+        pytest.param(499_990, "need at least 10.00001 GPU-seconds, and there are 10.00000 GPU-seconds", id="by a step"),
+    ],
+)
+def test_what_is_needed_looks_more_than_what_is_there(more: int, words: str) -> None:
+    # Each of them loses 10 us by its start.
+    first, second = (
+        calendar_job(name, images=images, time=10_000_000, devices={"a": 1})
+        for name, images in (("first", 9_500_000), ("second", more))
+    )
+    calendar = planned(first, second)
+    assert words in refusal_sentence(calendar, placement(calendar, "second"))
+
+
 def too_large(**changes: Any) -> CalendarJob:
     """Return a Hard job that would fit on an idle device, but for its margin."""
     asked: dict[str, Any] = {"images": 1100, "time": 1200, "confidence": 0.99, "run": 0.05, "devices": {"a": 1}}

@@ -8,6 +8,7 @@ from dueby_planner.calendar.hand_over import RunningJob
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, idle_pool
 from support.calendar import actions, again, calendar_job, online, placement, steps, windows
+from support.planner import worker
 
 ONE = {"a": 1}
 
@@ -95,6 +96,28 @@ def test_what_hard_jobs_need_that_run_is_part_of_the_proof() -> None:
     assert actions(calendar) == {"new": "Refuse"}
     assert calendar.cut is not None
     assert [found.name for found in calendar.cut.jobs] == ["runs", "new"]
+
+
+def test_a_running_job_needs_no_start_for_what_its_workers_do() -> None:
+    # The new one takes 100 us. The worker may be done after 50, and holds the device for 5 more to be sure.
+    busy = running("Hard", until_us=55)
+    new = replace(job("new", time=150), problem=calendar_job("new", images=90, time=150, devices=ONE).problem)
+    runs = replace(job("runs", time=110), problem=calendar_job("runs", images=50, time=110, devices=ONE).problem)
+    assert actions(online(busy, new, running=[RunningJob(job=runs)])) == {"new": "Refuse"}, "as if it began anew"
+    runs = replace(runs, at_work=(worker(size=10, step=10, rest=10),))
+    assert actions(online(busy, new, running=[RunningJob(job=runs)])) == {"new": "Hold"}
+
+
+def test_of_a_running_job_the_proof_counts_what_is_left_and_not_what_is_placed() -> None:
+    # Its only worker was lost, and 3 % more is placed for it than is left.
+    new, left, placed = (
+        calendar_job(name, images=images, time=1140, devices=ONE)
+        for name, images in (("new", 90), ("runs", 1020), ("runs", 1051))
+    )
+    lost = replace(placed, goes_on=True)
+    assert actions(online(idle_pool(ONE), lost, new)) == {"runs": "Start", "new": "Refuse"}
+    calendar = online(idle_pool(ONE), lost, new, running=[RunningJob(job=replace(left, goes_on=True))])
+    assert actions(calendar) == {"runs": "Start", "new": "Hold"}
 
 
 def test_workers_that_run_are_no_proof() -> None:

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from dueby_planner.calendar.cut import Cuts, available_us
 from dueby_planner.calendar.needed import needed_us
 from dueby_planner.model.capacity import DeviceChoice, capacity
+from dueby_planner.replan import OngoingWorker
 from support.calendar import calendar_job, planned
-from support.planner import choice
+from support.planner import WORKERS, choice, worker
 
 WHOLE = {"a": 2}
 CHOICES = st.lists(
@@ -26,6 +27,49 @@ def test_no_windows_do_so_many_images_in_less(choices: list[DeviceChoice], lengt
         needed = needed_us(job.problem)
         assert needed is not None
         assert needed <= sum(length_us for length_us, _ in lengths)
+
+
+@given(
+    choices=CHOICES,
+    lengths=st.lists(st.tuples(st.integers(1, 300), st.integers(0, 2)), max_size=4),
+    at_work=WORKERS,
+    until_us=st.integers(1, 300),
+)
+def test_nor_do_workers_that_are_there_already(
+    choices: list[DeviceChoice], lengths: list[tuple[int, int]], at_work: list[OngoingWorker], until_us: int
+) -> None:
+    starts = [(min(length_us, until_us), choices[size % len(choices)]) for length_us, size in lengths]
+    new = sum(capacity(found, time_us=length_us) for length_us, found in starts)
+    images = new + sum(each.images_within(until_us) for each in at_work)
+    if images:
+        job = calendar_job("a", images=images, time=until_us, choices=tuple(choices))
+        needed = needed_us(job.problem, at_work=at_work)
+        assert needed is None or needed <= sum(length_us for length_us, _ in starts) + len(at_work) * until_us
+
+
+def test_what_a_worker_does_that_is_there_takes_no_start() -> None:
+    # It is about to end a mini-batch of 10, and does no more than 110 by the deadline.
+    running = worker(size=10, step=10, rest=0)
+    assert needed_us(calendar_job("a", images=100, time=100).problem, at_work=[running]) == 90
+    assert needed_us(calendar_job("a", images=111, time=100).problem, at_work=[running]) == 101 + 10
+    assert needed_us(calendar_job("a", images=10, time=100).problem, at_work=[running]) == 0
+
+
+def test_a_worker_that_is_faster_than_planned_takes_less() -> None:
+    assert needed_us(calendar_job("a", images=110, time=100).problem, at_work=[worker(size=10, step=5, rest=0)]) == 50
+
+
+def test_what_is_done_on_devices_that_are_not_counted_takes_nothing_of_those_that_are() -> None:
+    problem = calendar_job("a", images=100, time=100).problem
+    assert needed_us(problem, elsewhere=40) == 60 + 10
+    assert needed_us(problem, elsewhere=40, at_work=[worker(size=10, step=10, rest=0)]) == 50
+    assert needed_us(problem, elsewhere=100) == needed_us(problem, elsewhere=110) == 0
+
+
+def test_jobs_that_are_late_without_it_prove_nothing_of_another() -> None:
+    late, refused = calendar_job("late", images=500, time=100), calendar_job("refused", images=30, time=50)
+    assert Cuts(WHOLE).find([late], refused) is None
+    assert Cuts(WHOLE).find([calendar_job("promised", images=150, time=100)], refused) is not None
 
 
 def test_what_is_needed_is_steps_and_the_least_number_of_starts() -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_planner.calendar.free_devices import FreeDevices, Taken, always_free, level_spans, without
+from dueby_planner.calendar.free_devices import FreeDevices, Taken, always_free, level_spans, rounded, without
 from dueby_planner.model.problem import NEVER_US
 
 END = 15
@@ -44,6 +44,17 @@ def test_what_is_taken_is_missing_exactly_then(count: int, taken: list[Taken]) -
     assert [at(free, time_us) for time_us in range(END)] == there
     assert (free[0].from_us, free[-1].to_us) == (0, NEVER_US)
     assert all(one.to_us == other.from_us for one, other in pairwise(free))
+
+
+@given(count=st.integers(0, 5), taken=st.lists(TAKEN, max_size=6), unit=st.integers(1, 4))
+def test_rounded_is_what_is_free_all_the_time_between_two_multiples(count: int, taken: list[Taken], unit: int) -> None:
+    free = free_beside(count, taken)
+    coarse = rounded(free, unit)
+    assert all(one.to_us == other.from_us and one.free != other.free for one, other in pairwise(coarse))
+    assert (coarse[0].from_us, coarse[-1].to_us) == (0, NEVER_US)
+    for time_us in range(END):
+        first = time_us // unit * unit
+        assert at(coarse, time_us) == min(at(free, first + other) for other in range(unit))
 
 
 def test_where_more_is_taken_than_is_free_nothing_is_left() -> None:

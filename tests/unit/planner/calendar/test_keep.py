@@ -39,6 +39,12 @@ def test_a_reservation_is_kept_as_it_is_although_another_one_would_be_better() -
     assert kept(job(window(50, 110, count=2))) == [("a", 2, [(50, 110)])]
 
 
+def test_what_is_kept_since_it_does_the_least_is_in_time() -> None:
+    # In 100 us the device does 90 images.
+    found = placement(online(idle_pool({"a": 2}), replace(job(window(0, 100), images=92), least_images=90)), "job")
+    assert (found.kept, found.is_in_time, found.action) == (True, True, "Start")
+
+
 @pytest.mark.parametrize(
     ("changed", "free"),
     [

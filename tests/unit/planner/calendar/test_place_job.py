@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from dueby_api.inference_job import DeadlineClass
+from dueby_api.status import MAX_WINDOWS
 from dueby_planner.calendar.calendar import make_calendar
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, idle_pool
+from dueby_planner.calendar.reservation import devices_at_most, windows_stored
 from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.model.verify import WrongPlan
 from support.calendar import actions, again, calendar_job, online, placement, steps, windows
@@ -30,6 +33,35 @@ def test_a_job_that_cannot_be_stopped_begins_when_nobody_comes_for_its_device_an
     too_early = staying("job", images=150, time=250)
     assert actions(online(pool, too_early)) == {"job": "Hold"}
     assert actions(online(pool, replace(too_early, stays=False))) == {"job": "Start"}
+
+
+MANY = 400
+
+
+def coming_free(apart_us: int) -> CalendarPool:
+    """Return devices that come free one after the other."""
+    table = {beside: {"a": steps(*((apart_us * number, number) for number in range(MANY + 1)))} for beside in CLASSES}
+    return replace(idle_pool({"a": MANY}), free=table, expected=table)
+
+
+def large(time_us: int, deadline_class: DeadlineClass = "Hard") -> CalendarJob:
+    """Return a job that all of the devices together do in 2.5 s."""
+    return calendar_job("job", images=10**9, time=time_us, deadline_class=deadline_class, devices={"a": MANY})
+
+
+def test_a_job_has_no_more_windows_than_its_status_can_keep() -> None:
+    pool = coming_free(3_000)
+    calendar = online(pool, large(3_800_000))
+    found = placement(calendar, "job")
+    assert found.action == "Reserve"
+    assert windows_stored(found.reservation) <= MAX_WINDOWS < devices_at_most(found.reservation)
+    assert placement(online(pool, *again(calendar)), "job").kept
+
+
+@pytest.mark.parametrize(("kind", "action"), [("Hard", "Hold"), ("Soft", "Reserve")])
+def test_one_that_would_need_more_is_promised_nothing(kind: DeadlineClass, action: str) -> None:
+    # Each device is needed from the moment on at which it comes free.
+    assert actions(online(coming_free(1_000), large(3_450_000, kind))) == {"job": action}
 
 
 @pytest.mark.parametrize(("gap", "is_placed"), [(130, True), (129, False)])
@@ -59,6 +91,26 @@ def test_a_best_effort_one_does_not_begin_on_a_device_that_is_reserved_before_it
     pool = one_device((0, 1))
     assert actions(online(pool, *stored, long)) == {"hard": "Reserve", "job": "Wait"}
     assert actions(online(pool, *stored, short)) == {"hard": "Reserve", "job": "Start"}
+
+
+@pytest.mark.parametrize(
+    ("free", "earliest_us"),
+    [
+        pytest.param([(0, 1), (140, 0), (150, 1)], 130, id="before somebody comes"),
+        pytest.param([(0, 1), (140, 0)], 130, id="before the device is gone for good"),
+        pytest.param([(0, 1), (120, 0), (150, 1)], 280, id="after somebody has left"),
+        pytest.param([(0, 1), (120, 0)], None, id="never"),
+    ],
+)
+def test_the_earliest_deadline_is_the_one_by_which_it_has_a_place(
+    free: list[tuple[int, int]], earliest_us: int | None
+) -> None:
+    pool, job = one_device(*free), staying("job", images=120, time=50)
+    assert online(pool, job).advice["job"].earliest_us == earliest_us
+    if earliest_us is not None:
+        for time_us in (earliest_us - 1, earliest_us):
+            later = replace(job, problem=replace(job.problem, time_us=time_us))
+            assert bool(placement(online(pool, later), "job").reservation) == (time_us == earliest_us)
 
 
 def test_windows_that_end_one_after_the_other_are_not_kept() -> None:

@@ -1,18 +1,45 @@
 """Relaxed and BestEffort jobs: beside whom they run, and when a Relaxed job can't wait any longer."""
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from dueby_api.inference_job import DeadlineClass
+from dueby_planner.calendar import advice
 from dueby_planner.calendar.calendar import Placement
 from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.pool import CalendarPool, idle_pool
-from support.calendar import calendar_job, online, placement, steps
+from dueby_planner.calendar.place import suffices
+from dueby_planner.calendar.pool import CLASSES, CalendarPool, idle_pool
+from dueby_planner.calendar.reservation import devices_at_most, ends_us
+from support.calendar import actions, calendar_job, changes, online, placement, steps, windows
 
 GIVES_WAY: dict[DeadlineClass, tuple[DeadlineClass, ...]] = {
     "Soft": ("Hard",),
     "Relaxed": ("Hard", "Soft"),
     "BestEffort": ("Hard", "Soft", "Relaxed"),
 }
+
+
+@given(images=st.integers(1, 10**9), time=st.integers(-5, 10**9), taken=st.lists(st.integers(0, 10**9), max_size=5))
+def test_a_late_job_has_the_fewest_devices_that_end_little_later_than_all_would(
+    images: int, time: int, taken: list[int]
+) -> None:
+    # Each comes free at its own time.
+    free = {"a": changes([0, *sorted(set(taken))], range(1, 2 + len(set(taken))))}
+    tables = dict.fromkeys(CLASSES, free)
+    pool = CalendarPool(whole={"a": 6}, free=tables, expected=tables)
+    late = calendar_job("late", images=images, time=time, deadline_class="Soft", devices={"a": 6})
+    found = placement(online(pool, late), "late")
+    assume(not found.is_in_time)
+    earliest_us = advice.earliest_us(late.problem, free)
+    assert earliest_us is not None
+    assert earliest_us <= ends_us(found.reservation) <= earliest_us * 1.1
+    devices = devices_at_most(found.reservation)
+    if devices > 1:
+        fewer = replace(late.problem, max_gpus=devices - 1)
+        assert not suffices(fewer, free, int(earliest_us * 1.09))
 
 
 def busy(by: DeadlineClass) -> CalendarPool:
@@ -38,6 +65,13 @@ def test_a_relaxed_job_is_urgent_if_it_can_not_wait_for_two_starts(time: int, is
     found = placed(idle_pool({"a": 1}), job("Relaxed", time=time))
     assert (found.is_urgent, found.is_in_time) == (is_urgent, time >= 100)
     assert found.action == ("Start" if time >= 100 else "StartLate")
+
+
+def test_a_relaxed_job_that_is_late_anyway_makes_no_other_one_late() -> None:
+    first, second = (replace(job("Relaxed", time=time), name=name) for name, time in (("first", 50), ("second", 110)))
+    calendar = online(idle_pool({"a": 1}), first, second)
+    assert actions(calendar) == {"first": "StartLate", "second": "Start"}
+    assert windows(calendar, "first") == [(100, 200, 1)]
 
 
 @pytest.mark.parametrize(

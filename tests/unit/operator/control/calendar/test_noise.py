@@ -42,3 +42,21 @@ def test_a_late_job_that_waits_does_not_make_a_reading_count_at_once(passes: int
     cluster.jobs["first"].workers[0].speed = 0.7
     cluster.decide()
     assert cluster.status("promised").plan.windows == before
+
+
+def test_a_job_whose_windows_are_kept_with_a_little_less_is_in_time() -> None:
+    """It was given 3 % more than is left, and needs no more than what is left."""
+    cluster = SharedCluster({"n": 2})
+    cluster.add("first", images=160 * 60, deadline_s=70)
+    cluster.run(3)
+    cluster.add("second", images=160 * 120, deadline_s=102)
+    cluster.run(20)
+    windows = cluster.status("second").plan.windows
+    assert windows, "of the device that `first` has"
+    for speed in (1.0, 0.99, 1.0):
+        cluster.jobs["second"].workers[0].speed = speed
+        cluster.run(1)
+        assert cluster.status("second").plan.windows == windows
+        assert cluster.said("second", "OnTrack")[0] == "InTime"
+    cluster.run(100, until=lambda: cluster.jobs["second"].is_over)
+    assert cluster.ended_s("second") <= 105

@@ -1,5 +1,7 @@
 """Jobs of all deadline classes on the same devices, from their arrival to their end."""
 
+from dataclasses import replace
+
 import pytest
 
 from dueby_api.status import WindowStatus
@@ -149,6 +151,27 @@ def test_a_hard_job_that_fits_beside_no_promise_is_refused_with_the_cut() -> Non
     assert cluster.said("second", "Feasible") == ("PromisedToOthers", message)
     cluster.run(70)
     assert cluster.ended_s("first") <= 60
+
+
+def test_a_job_that_runs_on_a_node_which_takes_no_new_pods_is_no_part_of_the_proof() -> None:
+    cluster = SharedCluster({"n0": 1, "n1": 1})
+    cluster.add("away", images=160 * 100, deadline_s=140)
+    cluster.run(3)
+    cluster.add("here", images=160 * 40, deadline_s=70)
+    cluster.run(20)
+    node = cluster.jobs["away"].alive[0].node
+    assert node != cluster.jobs["here"].alive[0].node
+    cluster.nodes[node] = replace(cluster.nodes[node], is_ready=False)
+    cluster.run(2)
+    # It would fit if `here` ended as soon as it is expected to.
+    cluster.add("new", images=160 * 72, deadline_s=103)
+    cluster.decide()
+    assert cluster.said("new", "Feasible")[0] == "Waiting"
+    cluster.edit("new", deadline="99s")
+    cluster.decide()
+    reason, message = cluster.said("new", "Feasible")
+    assert reason == "PromisedToOthers"
+    assert "new and here need at least" in message
 
 
 def test_a_job_that_was_refused_is_tried_again_once_it_is_edited() -> None:
