@@ -15,10 +15,10 @@ from rich.console import Console
 
 from dueby.cli.console import Teller, plain_console
 from dueby.cli.deadline_advice import advise_deadline
+from dueby.cli.exit_codes import EXIT_INFEASIBLE, EXIT_LATE
 from dueby.cli.observations import note_rows
-from dueby.cli.plan import EXIT_INFEASIBLE
 from dueby.cli.plan_table import print_plan
-from dueby.cli.summary import EXIT_LATE, print_complete, print_summary, summarise
+from dueby.cli.summary import print_complete, print_summary, summarise
 from dueby.inputs.files import to_yaml, without_secrets
 from dueby.local import steps
 from dueby.local.clock import now_us

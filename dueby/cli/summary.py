@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from rich.console import Console
 from rich.text import Text
 
+from dueby.cli.exit_codes import EXIT_LATE
 from dueby.local.process import Process
 from dueby.local.record import Record
 from dueby_api.inference_job import InferenceJob
@@ -16,8 +17,6 @@ from dueby_api.step_messages import FinishResult
 from dueby_api.units import format_duration, parse_duration_us
 from dueby_api.words import counted, faults
 from dueby_planner.deadline_classes import Verdict
-
-EXIT_LATE = 4
 
 
 def summarise(
