@@ -13,9 +13,10 @@ from functools import partial
 from rich.console import Console
 from rich.text import Text
 
+from dueby.cli.complete import close_complete
 from dueby.cli.run_all import RunAll, worst
 from dueby.cli.screen import Screen
-from dueby.cli.session import End, Session, close_complete
+from dueby.cli.session import End, Session
 from dueby.inputs.files import profile_home, read_profiles
 from dueby.inputs.manifests import Manifest, naming, read_manifests
 from dueby.inputs.places import require_sinks_apart

@@ -99,6 +99,8 @@ class RunningJob:
         self.processes = processes
         self.record = record
         self.seams = seams
+        self.edited: InferenceJob | None = None
+        """The manifest as it was edited last; None if it never was."""
         self.now_us = job.created_us
         self.verdict: Verdict | None = None
         self.kept_us = 0
@@ -235,6 +237,7 @@ class RunningJob:
         except Invalid as error:
             self.seams.say(f"the edit is not taken: {error}")
             return
+        self.edited = self.processes.job = edited
         self.job = replace(self.job, manifest=job, generation=self.job.generation + 1)
         self.record.deadline_us = job.spec.deadline_us(accepted_us=self.record.start_us)
 

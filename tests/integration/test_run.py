@@ -167,6 +167,19 @@ def test_an_edit_of_the_deadline_is_taken_and_one_of_the_model_refused(make_job:
     assert_each_image_once(job, 2 * PHOTOS)
 
 
+def test_an_edit_of_the_images_that_may_fail_decides_how_the_job_ends(make_job: MakeJob) -> None:
+    job = make_job(photos=2 * PHOTOS, maxFailedImages=0)
+    (job.folder / "photos" / "zz-damaged.jpg").write_bytes(b"not a photo")
+    process = job.start()
+    wait_until(job.parts, "a part is there")
+    job.write(maxFailedImages="1%")
+
+    assert process.wait(120) == 0, job.said()
+    assert job.record("summary.json")["verdict"] == "Succeeded"
+    newest = max((job.sink / "_dueby" / "runs").iterdir())
+    assert yaml.safe_load((newest / "job.yaml").read_text())["spec"]["maxFailedImages"] == "1%"
+
+
 def test_a_hard_deadline_out_of_reach_is_refused_before_anything_starts(make_job: MakeJob) -> None:
     job = make_job(deadline="60s", deadlineClass="Hard", profile=profile_document(latency_us=300_000_000))
 
