@@ -149,7 +149,9 @@ class Session:
             self._show_refusal(end)
             return End(code=EXIT_INFEASIBLE, refusal=self._refusal(end))
         closed = self._finish(end, retry_failed=retry_failed)
-        summary = self.end(running, end, now_us=end.now_us, closed=closed)
+        # What is done over is done after the loop's end.
+        ended_us = now_us() if retry_failed else end.now_us
+        summary = self.end(running, end, now_us=ended_us, closed=closed)
         rows = rows_of_run(
             self.name, self.job, self.pool, running.processes.started, record=running.record, now_us=end.now_us
         )

@@ -233,6 +233,9 @@ def test_more_failed_images_than_allowed_fail_the_job_and_retry_failed_mends_the
         path.write_bytes(data)
     assert job.run("--retry-failed") == 0, job.said()
     assert_each_image_once(job, 40)
+    summary = job.record("summary.json")
+    ended_s = summary["startUnixMicros"] / 1e6 + summary["actualSeconds"]
+    assert ended_s >= max(path.stat().st_mtime for path in job.parts())
     assert not [row for row in job.rows() if row["error"]]
 
 
