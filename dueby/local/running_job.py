@@ -32,6 +32,8 @@ from dueby_planner.profiles.pool import build_pool
 
 # The documents of a run are rewritten so often, for whoever looks at a run that was killed.
 KEEP_EVERY_US = 10 * MICROS_PER_SECOND
+# As often as people are shown how far the job is.
+LIST_EVERY_US = 10 * MICROS_PER_SECOND
 # So many careful workers lost in a row, with no part committed in between, are no accident, and no image's doing. Other
 # workers don't count: all of them may come to the same image before a careful one has done its part.
 MAX_LOSSES = 6
@@ -105,6 +107,7 @@ class RunningJob:
         self.verdict: Verdict | None = None
         self.kept_us = 0
         self.commits = -1
+        self.listed_us = 0
         self.losses_since_commit = 0
         self._require_pool(job.manifest)
 
@@ -209,15 +212,19 @@ class RunningJob:
         )
 
     def _parts_there(self, lost: int) -> Parts:
-        """List the sink when a worker says that it has committed, or has ended; a listing of S3 isn't free."""
+        """List the sink when a worker says that it has committed, or has ended; a listing of S3 isn't free.
+
+        Another run may put parts into it, too, so it is listed now and then in any case.
+        """
         plan, images = self.job.status.plan, self.job.status.images
         if plan is None or images is None or not self.processes.started:
             return self.job.parts_there
         started = self.processes.started
         commits = sum(process.progress.parts_committed + (not process.has_slot) for process in started)
         self.losses_since_commit += lost
-        if commits == self.commits:
+        if commits == self.commits and self.now_us - self.listed_us < LIST_EVERY_US:
             return self.job.parts_there
+        self.listed_us = self.now_us
         there = self.seams.parts_there(images, plan.part_size)
         if there is not None:
             self.commits = commits
