@@ -58,6 +58,25 @@ def test_a_hard_job_that_does_not_fit_is_refused_and_the_others_go_on(machine: L
     assert machine.ends["second"].verdict is None
 
 
+@pytest.mark.parametrize("gpus", [{"reserve": 2}, {"maxIterations": 1}], ids=["reserve", "iterations"])
+@pytest.mark.parametrize("deadline_class", ["Soft", "Relaxed", "BestEffort"])
+def test_what_no_deadline_is_long_enough_for_is_refused_and_does_not_wait(
+    machine: LocalMachine, gpus: dict[str, int], deadline_class: str
+) -> None:
+    for name in ("one", "two"):
+        machine.add(name, images=2_000, deadline="60s", deadlineClass=deadline_class, gpus=gpus)
+
+    def give_up() -> None:
+        assert not machine.is_after(10)
+
+    machine.run(each_time=give_up)
+    assert {name: end.ended for name, end in machine.ends.items()} == {"one": "Refused", "two": "Refused"}
+    verdict = machine.ends["one"].verdict
+    assert verdict is not None
+    assert verdict.infeasible is not None
+    assert verdict.infeasible.alternatives.earliest_us is None
+
+
 def test_what_is_wrong_with_one_job_ends_that_one_alone(machine: LocalMachine) -> None:
     machine.add("sound", images=4_000, deadline="120s")
     wrong = machine.add("wrong", images=4_000, deadline="120s")
