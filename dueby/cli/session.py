@@ -181,6 +181,8 @@ class Session:
         )
         # First for people: a store that doesn't answer may hold up what follows.
         print_summary(summary, self.job.spec.sink.uri, self.teller.console, prefix=self.teller.prefix)
+        if end is None and (word := self.job.spec.sink.if_exists) != "Resume":
+            self.teller.say(f"To go on with these rows, set sink.ifExists to Resume first; it is {word}.")
         # Who presses Ctrl-C since the sink is full does not wait for it.
         sink = self.sink_soon if end else self.sink_at_once
         try:

@@ -137,6 +137,17 @@ def test_interrupted_it_says_how_far_it_was_and_can_be_resumed(make_job: MakeJob
     assert_each_image_once(job, 2 * PHOTOS)
 
 
+def test_interrupted_with_a_sink_that_is_not_gone_on_with_it_says_what_to_set(make_job: MakeJob) -> None:
+    job = make_job(photos=2 * PHOTOS)
+    job.write(sink={"uri": str(job.sink), "ifExists": "Fail"})
+    process = job.start()
+    wait_until(job.parts, "a part is there")
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(30) == 1, job.said()
+    assert "To go on with these rows, set sink.ifExists to Resume first; it is Fail." in job.said()
+
+
 def test_killed_workers_are_noticed_and_their_images_are_done_by_others(make_job: MakeJob) -> None:
     # The profile says 30 images a second, so that both slices are planned: 480 images within 12 s of work.
     job = make_job(photos=2 * PHOTOS, deadline="40s", profile=profile_document(latency_us=500_000))
