@@ -17,7 +17,8 @@ import time
 from types import FrameType, TracebackType
 from typing import Self
 
-EXIT_INTERRUPTED = 1
+from dueby.cli.exit_codes import EXIT_INTERRUPTED
+
 GRACE_S = 4.0
 # Some wrappers pass on a Ctrl-C that the terminal has sent already: two so close together are one.
 _ECHO_S = 0.5

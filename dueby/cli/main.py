@@ -10,7 +10,8 @@ Whatever takes time to import is imported by functions here, so that a Ctrl-C th
 import sys
 from collections.abc import Callable, Sequence
 
-from dueby.cli.interruption import EXIT_INTERRUPTED, Interruption
+from dueby.cli.exit_codes import EXIT_INTERRUPTED, EXIT_INVALID
+from dueby.cli.interruption import Interruption
 from dueby_api.errors import DueByError, Invalid, Transient
 
 SUBCOMMANDS = ("profile", "plan", "run", "calendar", "report")
@@ -37,7 +38,7 @@ def exit_code(program: str, run: Callable[[], int], *, is_resumed: bool = False)
             return run()
     except Invalid as error:
         print(f"{program}: {error}", file=sys.stderr)
-        return 2
+        return EXIT_INVALID
     except Transient as error:
         print(f"{program}: {error}. Try the same command again later.", file=sys.stderr)
         return 1

@@ -4,24 +4,20 @@ It answers in well under half a second, so nothing that is slow to import is imp
 """
 
 import argparse
-import json
 import re
-import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from dueby.cli.deadline_advice import advise_deadline
-from dueby.inputs.files import read_profiles, to_yaml
+from dueby.cli.documents import print_document
+from dueby.cli.exit_codes import EXIT_INFEASIBLE
+from dueby.inputs.files import read_profiles
 from dueby.inputs.manifests import read_manifests
 from dueby.planning import default_profiles, judge_job
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_planner.answer import answer_document
 from dueby_planner.deadline_classes import Verdict
-
-# 1 and 2 are taken: a bug, and wrong input.
-EXIT_INFEASIBLE = 3
 
 EXAMPLES = """\
 examples:
@@ -112,10 +108,3 @@ def print_answer(verdict: Verdict, output: str, *, spec: JobSpec) -> None:
         )
         return
     print_document(answer_document(verdict), output)
-
-
-def print_document(document: dict[str, Any], output: str) -> None:
-    """Print the document on stdout, as JSON or as YAML."""
-    sys.stdout.write(
-        json.dumps(document, indent=2, ensure_ascii=False) + "\n" if output == "json" else to_yaml(document)
-    )

@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 
 from dueby.cli.calendar_html import print_page
-from dueby.cli.plan import EXIT_INFEASIBLE, print_document
+from dueby.cli.documents import print_document
+from dueby.cli.exit_codes import EXIT_INFEASIBLE
 from dueby.planned_calendar import calendar_of, machine_of, shown_plan
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob

@@ -133,11 +133,12 @@ def measure(
     monitored: bool = False,
     source: Source | None = None,
     console: Console | None = None,
+    field: str = "--output",
 ) -> list[GPUProfile]:
     """Measure this machine with the model, write its profiles into the folder, and return them.
 
     On the photos of `source` another precision than fp32 is compared with it. What there is to tell is printed on the
-    console, by default on stderr.
+    console, by default on stderr. `field` has named the folder.
     """
     # The profiler brings PyTorch, which takes seconds to import; --help shall not wait for it.
     from dueby.local.this_machine import cache_folder
@@ -149,7 +150,7 @@ def measure(
     # A name that no model has is refused now, not by the first process that measures.
     describe_model(model)
     console = console or people_console(stderr=True)
-    require_folder(folder)
+    require_folder(folder, field=field)
     machine = this_machine()
     with ExitStack() as stack:
         listener = stack.enter_context(show_progress(console))

@@ -13,10 +13,11 @@ from functools import partial
 from rich.console import Console
 from rich.text import Text
 
+from dueby.cli.complete import close_complete
 from dueby.cli.run_all import RunAll, worst
 from dueby.cli.screen import Screen
-from dueby.cli.session import End, Session, close_complete
-from dueby.inputs.files import profile_home, read_profiles
+from dueby.cli.session import End, Session
+from dueby.inputs.files import PROFILES_VARIABLE, profile_home, read_profiles
 from dueby.inputs.manifests import Manifest, naming, read_manifests
 from dueby.inputs.places import require_sinks_apart
 from dueby.local import steps
@@ -142,6 +143,6 @@ def _profiles(jobs: Sequence[InferenceJob], paths: Sequence[str], console: Conso
 
             # At int8 the index step does it, with the very network that the workers run.
             photos = None if model.precision == "int8" else source
-            measure(model, home, quick=True, source=photos, console=console)
+            measure(model, home, quick=True, source=photos, console=console, field=PROFILES_VARIABLE)
             found = read_profiles([str(home)])
     return found

@@ -15,10 +15,10 @@ from rich.console import Console
 
 from dueby.cli.console import Teller, plain_console
 from dueby.cli.deadline_advice import advise_deadline
+from dueby.cli.exit_codes import EXIT_INFEASIBLE, EXIT_LATE
 from dueby.cli.observations import note_rows
-from dueby.cli.plan import EXIT_INFEASIBLE
 from dueby.cli.plan_table import print_plan
-from dueby.cli.summary import EXIT_LATE, print_complete, print_summary, summarise
+from dueby.cli.summary import print_summary, summarise
 from dueby.inputs.files import to_yaml, without_secrets
 from dueby.local import steps
 from dueby.local.clock import now_us
@@ -128,8 +128,9 @@ class Session:
         """
         return self.indexed.part_size is None
 
-    def begin_anew(self, begun: SinkBegun) -> RunningJob:
+    def begin_anew(self, running: RunningJob, begun: SinkBegun) -> RunningJob:
         """Return the job in the parts that another run has begun the sink in."""
+        self._take_edit(running)
         size = counted(begun.part_size, "image")
         self.teller.say(f"Another run has begun the sink, in parts of {size}: planning anew for them.")
         self.indexed = replace(self.indexed, part_size=begun.part_size)
@@ -141,13 +142,16 @@ class Session:
         Raise the error that it failed with.
         """
         running.keep()
+        self._take_edit(running)
         if end.error:
             raise end.error
         if end.ended == "Refused":
             self._show_refusal(end)
             return End(code=EXIT_INFEASIBLE, refusal=self._refusal(end))
         closed = self._finish(end, retry_failed=retry_failed)
-        summary = self.end(running, end, now_us=end.now_us, closed=closed)
+        # What is done over is done after the loop's end.
+        ended_us = now_us() if retry_failed else end.now_us
+        summary = self.end(running, end, now_us=ended_us, closed=closed)
         rows = rows_of_run(
             self.name, self.job, self.pool, running.processes.started, record=running.record, now_us=end.now_us
         )
@@ -161,6 +165,7 @@ class Session:
         """Print how the run ended, write its last documents, and return its summary. Without an `end` it was
         interrupted.
         """
+        self._take_edit(running)
         record = running.record
         summary = summarise(
             self.job,
@@ -176,6 +181,8 @@ class Session:
         )
         # First for people: a store that doesn't answer may hold up what follows.
         print_summary(summary, self.job.spec.sink.uri, self.teller.console, prefix=self.teller.prefix)
+        if end is None and (word := self.job.spec.sink.if_exists) != "Resume":
+            self.teller.say(f"To go on with these rows, set sink.ifExists to Resume first; it is {word}.")
         # Who presses Ctrl-C since the sink is full does not wait for it.
         sink = self.sink_soon if end else self.sink_at_once
         try:
@@ -186,6 +193,10 @@ class Session:
         except Transient as error:
             self.teller.say(f"The record of this run could not be written: {error}. Its rows are not affected.")
         return summary
+
+    def _take_edit(self, running: RunningJob) -> None:
+        """Go on with the manifest as it was edited last."""
+        self.job, self.deadline_us = running.edited or self.job, running.record.deadline_us
 
     def _running_job(self) -> RunningJob:
         indexed, part_size = self.indexed, self.indexed.part_size
@@ -274,26 +285,6 @@ class Session:
 
 def _refusal_beside_others(end: JobEnd) -> str:
     return f"Infeasible: {end.sentence}"
-
-
-def close_complete(job: InferenceJob, folder: Path, teller: Teller) -> End:
-    """Finish a sink that holds every part already, and return how it ended.
-
-    Raise Invalid if the rows are of other images or another model.
-    """
-    steps.index(job, folder, teller.say_of_step)
-    closed = steps.finish(job, folder, teller.say_of_step)
-    code = print_complete(job, closed, teller.console, prefix=teller.prefix)
-    summary = Summary(
-        job=job.metadata.name,
-        images=closed.rows,
-        images_done=closed.rows,
-        images_failed=closed.errors,
-        images_warned=closed.warnings,
-        verdict="Failed" if code else "Succeeded",
-        model=job.spec.model,
-    )
-    return End(code=code, summary=summary)
 
 
 def _parts_there(sink: Store, images: int, part_size: int) -> Parts:

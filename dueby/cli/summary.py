@@ -8,16 +8,15 @@ from importlib.metadata import PackageNotFoundError, version
 from rich.console import Console
 from rich.text import Text
 
+from dueby.cli.exit_codes import EXIT_LATE
 from dueby.local.process import Process
 from dueby.local.record import Record
 from dueby_api.inference_job import InferenceJob
 from dueby_api.run_record import MachineRecord, RunVerdict, Summary
 from dueby_api.step_messages import FinishResult
-from dueby_api.units import format_duration, parse_duration_us
+from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted, faults
 from dueby_planner.deadline_classes import Verdict
-
-EXIT_LATE = 4
 
 
 def summarise(
@@ -128,4 +127,4 @@ def _times(summary: Summary) -> str:
 
 
 def _duration(value_s: float) -> str:
-    return format_duration(parse_duration_us(f"{max(0.0, value_s):.6f}s"))
+    return format_duration(max(0, round(value_s * MICROS_PER_SECOND)))

@@ -24,6 +24,8 @@ from dueby_profiler.files import write_text
 
 # Characters of a file. A List of a thousand profiles has 10 million.
 MAX_PROFILES = 2**26
+# Names the folder of this machine's profiles.
+PROFILES_VARIABLE = "DUEBY_PROFILES"
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -118,9 +120,22 @@ def without_secrets(job: InferenceJob) -> dict[str, Any]:
 
 def profile_home() -> Path:
     """Return the folder of this machine's profiles, which is used if no other one is named."""
-    if named := os.environ.get("DUEBY_PROFILES"):
+    if named := os.environ.get(PROFILES_VARIABLE):
         return Path(named)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "dueby" / "profiles"
+    return user_folder("XDG_DATA_HOME", ".local/share") / "dueby" / "profiles"
+
+
+def user_folder(variable: str, usual: str) -> Path:
+    """Return the user's folder that the variable names, or else the usual one in their home.
+
+    Raise Invalid if they have none.
+    """
+    if named := os.environ.get(variable):
+        return Path(named)
+    try:
+        return Path.home() / usual
+    except RuntimeError:  # as of a user of a container whom nobody has given a name
+        raise Invalid(variable, "is missing, and this user has no home; name a folder that can be written to") from None
 
 
 def folder_name(text: str) -> Path:
@@ -130,22 +145,22 @@ def folder_name(text: str) -> Path:
     return Path(text)
 
 
-def require_folder(folder: Path) -> None:
-    """Create the folder of --output; raise Invalid if that fails, or if nothing can be written into it.
+def require_folder(folder: Path, *, field: str = "--output") -> None:
+    """Create the folder that the field names; raise Invalid if that fails, or if nothing can be written into it.
 
     It is tried now, so that nobody learns of it after minutes of measuring.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Invalid("--output", f"{folder} can't be created: {error.strerror}") from None
+        raise Invalid(field, f"{folder} can't be created: {error.strerror}") from None
     except ValueError as error:  # a NUL in the name
-        raise Invalid("--output", f"{str(folder)!r} can't be created: {error}") from None
+        raise Invalid(field, f"{str(folder)!r} can't be created: {error}") from None
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"probe")
     except OSError as error:
-        raise Invalid("--output", f"nothing can be written into {folder}: {error.strerror}") from None
+        raise Invalid(field, f"nothing can be written into {folder}: {error.strerror}") from None
 
 
 def _files_in(folder: str) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dueby.inputs.files import profile_home
+from dueby.inputs.files import PROFILES_VARIABLE, profile_home
 from dueby.library.inputs import AnyPath, Tell, Told, needing, path_of
 from dueby.library.pages import Section, framed, render_sections
 from dueby_api.engines import Precision
@@ -67,9 +67,12 @@ def profile(
         }
         subject = validate(Model, options, origin="the model")
         home = profile_home() if folder is None else Path(path_of(folder, field="folder"))
+        field = PROFILES_VARIABLE if folder is None else "folder"
         source = named_photos(photos, subject)
         console = plain_console(Told(tell))
-        return Profiles(measure(subject, home, quick=quick, classes=classes, source=source, console=console))
+        return Profiles(
+            measure(subject, home, quick=quick, classes=classes, source=source, console=console, field=field)
+        )
 
 
 def _section(found: GPUProfile) -> Section:

@@ -1,6 +1,7 @@
 """Edits of the manifest while the job runs: changes that are allowed are taken, others are refused with a sentence."""
 
 import os
+import stat
 from collections.abc import Callable
 
 from dueby.inputs.manifests import read_job
@@ -18,7 +19,8 @@ class ManifestWatch:
         self.path = path
         self.job = job
         self.say = say
-        self.seen = self._stamp()
+        # The job was read before its source was indexed, which may take long: an edit meanwhile counts, too.
+        self.seen: tuple[int, int] | None = None
 
     def edited_job(self) -> InferenceJob | None:
         """Return the edited job; None if nothing has changed, or nothing that may."""
@@ -46,4 +48,5 @@ class ManifestWatch:
             status = os.stat(self.path)
         except OSError:  # standard input, or a file that an editor is just replacing
             return None
-        return status.st_mtime_ns, status.st_ino
+        # What comes from a pipe is there once.
+        return (status.st_mtime_ns, status.st_ino) if stat.S_ISREG(status.st_mode) else None

@@ -8,7 +8,7 @@ than planned; so the second is told, and nobody is stopped. The file carries a l
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dueby_api.errors import Invalid
@@ -41,19 +41,27 @@ def announced(folder: Path, *, node: str, jobs: Sequence[str], slots: Sequence[s
 
     Each of those has only the slots that both use.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     others = [other for path in sorted(folder.glob(f"{node}.*.json")) for other in _living(path)]
     shared = [other.replace(slots=tuple(name for name in other.slots if name in slots)) for other in others]
     own = OtherRun(pid=os.getpid(), jobs=tuple(jobs), slots=tuple(slots))
-    path = folder / f"{node}.{own.pid}.json"
-    with path.open("w", encoding="utf-8") as file:
-        hold(file.fileno())
-        json.dump(own.document(), file)
-        file.flush()
-        try:
-            yield [other for other in shared if other.slots]
-        finally:
-            path.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        # It is for others alone: a run that has no room to say it, or no right to, runs all the same.
+        with suppress(OSError):
+            stack.enter_context(_told(own, folder / f"{node}.{own.pid}.json"))
+        yield [other for other in shared if other.slots]
+
+
+@contextmanager
+def _told(own: OtherRun, path: Path) -> Iterator[None]:
+    """Say it in the file while the block runs. Raise OSError if it can't be written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("wb", buffering=0) as file:
+            hold(file.fileno())
+            file.write(json.dumps(own.document()).encode())
+            yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _living(path: Path) -> Iterator[OtherRun]:

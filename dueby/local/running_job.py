@@ -13,6 +13,7 @@ from dueby.local.job import as_decided
 from dueby.local.processes import Processes
 from dueby.local.record import Record
 from dueby.local.this_machine import LocalPool
+from dueby.planning import problem_of
 from dueby_api.conditions import Reason
 from dueby_api.errors import DueByError, Invalid
 from dueby_api.inference_job import InferenceJob
@@ -22,16 +23,18 @@ from dueby_api.status import JobStatus
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.conditions import has_reason, is_over
 from dueby_operator.control.job_decision import JobDecision
-from dueby_operator.control.work.decision import Refuse, WorkDecision
+from dueby_operator.control.work.decision import Hold, Refuse, WorkDecision
 from dueby_operator.control.work.store_waits import waits_sentence
 from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
 from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_planner.deadline_classes import Verdict
+from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.profiles.pool import build_pool
 
 # The documents of a run are rewritten so often, for whoever looks at a run that was killed.
 KEEP_EVERY_US = 10 * MICROS_PER_SECOND
+# As often as people are shown how far the job is.
+LIST_EVERY_US = 10 * MICROS_PER_SECOND
 # So many careful workers lost in a row, with no part committed in between, are no accident, and no image's doing. Other
 # workers don't count: all of them may come to the same image before a careful one has done its part.
 MAX_LOSSES = 6
@@ -99,10 +102,15 @@ class RunningJob:
         self.processes = processes
         self.record = record
         self.seams = seams
+        self.edited: InferenceJob | None = None
+        """The manifest as it was edited last; None if it never was."""
         self.now_us = job.created_us
         self.verdict: Verdict | None = None
         self.kept_us = 0
+        self.may_wait = False
+        """Whether it is known that the devices of this machine can do it at some time."""
         self.commits = -1
+        self.listed_us = 0
         self.losses_since_commit = 0
         self._require_pool(job.manifest)
 
@@ -139,6 +147,8 @@ class RunningJob:
             refused = work.action
             verdict, sentence = refused.verdict, refused.sentence
             return None, JobEnd(ended="Refused", now_us=self.now_us, model=model, verdict=verdict, sentence=sentence)
+        if isinstance(work.action, Hold) and not self.processes.started and (never := self._refuse_for_ever(model)):
+            return None, JobEnd(ended="Refused", now_us=self.now_us, model=model, verdict=never)
         self._act(decision)
         self.processes.end_early()
         shown = self._show(model, work, decision.status)
@@ -157,6 +167,21 @@ class RunningJob:
         self.kept_us = self.now_us
         self.seams.keep("plan.json", _json(self.record.plan_file()))
         self.seams.keep("progress.json", _json(self.record.progress_file(self.processes.started)))
+
+    def _refuse_for_ever(self, model: JobModel) -> Verdict | None:
+        """Return the refusal of a job that no time is long enough for on this machine; None if it only waits.
+
+        In a cluster it waits for more devices, which a machine doesn't get.
+        """
+        if not self.may_wait:
+            time_us = model.deadline_us - model.now_us
+            problem = problem_of(
+                model.spec, self.pool.profiles, self.pool.counts, images=model.images_left, time_us=time_us
+            )
+            if problem.earliest_us() is None:
+                return judge(problem, model.spec.deadline_class)
+        self.may_wait = True
+        return None
 
     def _act(self, decision: JobDecision) -> None:
         before = sum(not worker.is_gone for worker in self.job.workers)
@@ -207,15 +232,19 @@ class RunningJob:
         )
 
     def _parts_there(self, lost: int) -> Parts:
-        """List the sink when a worker says that it has committed, or has ended; a listing of S3 isn't free."""
+        """List the sink when a worker says that it has committed, or has ended; a listing of S3 isn't free.
+
+        Another run may put parts into it, too, so it is listed now and then in any case.
+        """
         plan, images = self.job.status.plan, self.job.status.images
         if plan is None or images is None or not self.processes.started:
             return self.job.parts_there
         started = self.processes.started
         commits = sum(process.progress.parts_committed + (not process.has_slot) for process in started)
         self.losses_since_commit += lost
-        if commits == self.commits:
+        if commits == self.commits and self.now_us - self.listed_us < LIST_EVERY_US:
             return self.job.parts_there
+        self.listed_us = self.now_us
         there = self.seams.parts_there(images, plan.part_size)
         if there is not None:
             self.commits = commits
@@ -235,6 +264,8 @@ class RunningJob:
         except Invalid as error:
             self.seams.say(f"the edit is not taken: {error}")
             return
+        self.edited = self.processes.job = edited
+        self.may_wait = False
         self.job = replace(self.job, manifest=job, generation=self.job.generation + 1)
         self.record.deadline_us = job.spec.deadline_us(accepted_us=self.record.start_us)
 

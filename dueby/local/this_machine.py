@@ -3,12 +3,12 @@
 The layouts are the profiler's own, so that a job runs on exactly what was measured.
 """
 
-import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dueby.inputs.files import user_folder
 from dueby.local.slots import Slot
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
@@ -76,15 +76,26 @@ def shared_pool(pools: Mapping[str, LocalPool]) -> LocalPool:
 
 
 def cache_folder() -> Path:
-    """Return the folder in which compiled models are kept between runs."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dueby"
-    home.mkdir(parents=True, exist_ok=True)
+    """Return the folder in which compiled models are kept between runs. Raise Invalid if it can't be created."""
+    home = _cache_home()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        # Most often of a user without a home, as containers have them.
+        advice = "name a folder that can be written to in the variable XDG_CACHE_HOME"
+        raise Invalid(
+            "XDG_CACHE_HOME", f"{home}, for compiled models, can't be created: {error.strerror}; {advice}"
+        ) from None
     return home
 
 
 def runs_folder() -> Path:
     """Return the folder in which runs say what they use."""
-    return cache_folder() / "runs"
+    return _cache_home() / "runs"
+
+
+def _cache_home() -> Path:
+    return user_folder("XDG_CACHE_HOME", ".cache") / "dueby"
 
 
 def machine_record(pool: LocalPool) -> MachineRecord:

@@ -78,8 +78,9 @@ class Run:
     @property
     def inherited(self) -> int:
         """Images that earlier runs had done."""
-        resumed = self.first is not None and self.first.reason == "Resumed" and self.progress.samples
-        return int(self.progress.samples[0][1]) if resumed else 0
+        # A run that found all of them done has no plan.
+        may_have = self.first is None or self.first.reason == "Resumed"
+        return int(self.progress.samples[0][1]) if may_have and self.progress.samples else 0
 
     @property
     def start_us(self) -> int | None:

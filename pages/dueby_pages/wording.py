@@ -6,6 +6,8 @@ from dueby_api import words
 from dueby_api.units import MICROS_PER_SECOND, format_duration, from_micros
 
 NOTHING = "–"
+# From this part of a unit on, three digits of it are 1: of the one below they would be 1e+03.
+_WHOLE = 0.9995
 # A space at which no line is broken.
 SPACE = "\u00a0"
 # Why the number of workers changed: reasons of the run's record in words.
@@ -39,7 +41,7 @@ def fine(seconds: float | None) -> str:
     """Return a short time with three digits: 294 ms, 1.53 s, 24.1 s."""
     if seconds is None:
         return NOTHING
-    if seconds < 1:
+    if seconds < _WHOLE:
         return f"{seconds * 1000:.3g} ms"
     return f"{seconds:.3g} s" if seconds < 100 else duration(seconds)
 
@@ -78,8 +80,8 @@ def size(byte_count: float | None) -> str:
     """Return 77 KB or 1.2 GB."""
     if byte_count is None:
         return NOTHING
-    for unit, bytes_each in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if byte_count >= bytes_each:
+    for unit, bytes_each in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if byte_count >= bytes_each * _WHOLE:
             return f"{byte_count / bytes_each:.3g} {unit}"
     return f"{byte_count:.0f} B"
 

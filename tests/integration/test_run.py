@@ -137,6 +137,17 @@ def test_interrupted_it_says_how_far_it_was_and_can_be_resumed(make_job: MakeJob
     assert_each_image_once(job, 2 * PHOTOS)
 
 
+def test_interrupted_with_a_sink_that_is_not_gone_on_with_it_says_what_to_set(make_job: MakeJob) -> None:
+    job = make_job(photos=2 * PHOTOS)
+    job.write(sink={"uri": str(job.sink), "ifExists": "Fail"})
+    process = job.start()
+    wait_until(job.parts, "a part is there")
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(30) == 1, job.said()
+    assert "To go on with these rows, set sink.ifExists to Resume first; it is Fail." in job.said()
+
+
 def test_killed_workers_are_noticed_and_their_images_are_done_by_others(make_job: MakeJob) -> None:
     # The profile says 30 images a second, so that both slices are planned: 480 images within 12 s of work.
     job = make_job(photos=2 * PHOTOS, deadline="40s", profile=profile_document(latency_us=500_000))
@@ -165,6 +176,19 @@ def test_an_edit_of_the_deadline_is_taken_and_one_of_the_model_refused(make_job:
     assert process.wait(120) == 0, job.said()
     assert job.record("summary.json")["deadlineSeconds"] == pytest.approx(1200)
     assert_each_image_once(job, 2 * PHOTOS)
+
+
+def test_an_edit_of_the_images_that_may_fail_decides_how_the_job_ends(make_job: MakeJob) -> None:
+    job = make_job(photos=2 * PHOTOS, maxFailedImages=0)
+    (job.folder / "photos" / "zz-damaged.jpg").write_bytes(b"not a photo")
+    process = job.start()
+    wait_until(job.parts, "a part is there")
+    job.write(maxFailedImages="1%")
+
+    assert process.wait(120) == 0, job.said()
+    assert job.record("summary.json")["verdict"] == "Succeeded"
+    newest = max((job.sink / "_dueby" / "runs").iterdir())
+    assert yaml.safe_load((newest / "job.yaml").read_text())["spec"]["maxFailedImages"] == "1%"
 
 
 def test_a_hard_deadline_out_of_reach_is_refused_before_anything_starts(make_job: MakeJob) -> None:
@@ -220,6 +244,9 @@ def test_more_failed_images_than_allowed_fail_the_job_and_retry_failed_mends_the
         path.write_bytes(data)
     assert job.run("--retry-failed") == 0, job.said()
     assert_each_image_once(job, 40)
+    summary = job.record("summary.json")
+    ended_s = summary["startUnixMicros"] / 1e6 + summary["actualSeconds"]
+    assert ended_s >= max(path.stat().st_mtime for path in job.parts())
     assert not [row for row in job.rows() if row["error"]]
 
 

@@ -65,6 +65,7 @@ class SleepingProcesses(Processes):
         )
         self.clock = clock
         self.done = 0.0
+        self.is_idle = False
         self.seen_us = clock.now_us
         self.fault: DueByError | None = None
         self.told_us: dict[str, int] = {}
@@ -86,7 +87,7 @@ class SleepingProcesses(Processes):
             if process.has_slot and process.process.poll() is not None:
                 process.ended_us = self.clock.now_us
                 process.state = process.state if process.is_gone else "lost"
-            elif not process.is_gone:
+            elif not process.is_gone and not self.is_idle:
                 self._work(process)
         self.seen_us = self.clock.now_us
         return tuple(process.model() for process in self.started)
@@ -190,6 +191,10 @@ class LocalMachine:
     def ended_s(self, name: str) -> float:
         """When the job ended, in seconds after the beginning."""
         return (self.ends[name].now_us - NOW) / SECOND
+
+    def is_after(self, seconds: float) -> bool:
+        """Whether so many seconds are over."""
+        return self.clock.now_us - NOW > seconds * SECOND
 
     def _alive(self) -> list[Process]:
         return [process for process in self.on_machine if process.has_slot]

@@ -197,6 +197,22 @@ def test_a_clock_anywhere_below_the_decision_is_noticed() -> None:
     assert world_in_decision((decision, client))
 
 
+def in_circles(modules: tuple[Module, ...]) -> list[str]:
+    """Modules that import themselves by way of others, in whatever way."""
+    own = {module.name: tuple(found.module for found in module.own_imports) for module in modules}
+    return [module.path for module in modules if module in loaded_by(modules, start=own[module.name])]
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert not in_circles(MODULES)
+
+
+def test_a_circle_of_modules_is_noticed() -> None:
+    one = Module(path="dueby/one.py", source="from dueby.two import f")
+    two = Module(path="dueby/two.py", source="def f():\n    from dueby.one import g")
+    assert len(in_circles((one, two))) == 2
+
+
 def test_each_folder_is_an_ordinary_package() -> None:
     folders = {file.parent for folder in PACKAGES.values() for file in folder.rglob("*.py")}
     missing = [str(folder) for folder in folders if not (folder / "__init__.py").is_file()]

@@ -82,6 +82,8 @@ def _story(run: Run) -> str:
     devices = f" on {counted(run.devices, run.noun)}" if run.devices else ""
     before = f" Earlier runs had classified {number(run.inherited)} of {number(run.images)}." if run.inherited else ""
     left = None if run.images is None else run.images - run.inherited
+    if run.is_complete and left == 0:
+        return f"Each of the {counted(run.images, 'image')} had a row before this run."
     if run.is_complete:
         return f"{counted(left, 'image')} classified in {duration(run.end_s)}{devices}{_against_deadline(run)}.{before}"
     if not run.promise.feasible and not run.workers:

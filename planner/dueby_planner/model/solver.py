@@ -75,6 +75,8 @@ def _solve(
         problem.solve(_Cbc(when_running))
     except (pulp.PulpSolverError, OSError):  # no CBC for this platform, or nowhere to write its files
         return None
+    except (IndexError, ValueError):  # the disk had no room for all of CBC's answer, which PuLP doesn't notice
+        return None
     return read_answer(problem, devices)
 
 

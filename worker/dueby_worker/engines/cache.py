@@ -5,6 +5,7 @@ Each has a name that changes with everything that it depends on. Workers of one 
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,8 @@ from dueby_worker.engines.network import Network
 from dueby_worker.engines.parity import made_up_images
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.system.whole_file import write_whole
+
+log = logging.getLogger(__name__)
 
 _DIGITS = 32
 # The libraries whose next version may make another network of the same name.
@@ -53,7 +56,12 @@ def _digest_answers(loaded: LoadedModel) -> str:
 
 
 def cached_file(file: Path, make: Callable[[], Any]) -> bytes:
-    """Return what the file holds. If it isn't there, it is written first, with the buffer that `make` returns."""
-    if not file.exists():
-        write_whole(file, make())
-    return file.read_bytes()
+    """Return what the file holds. If it isn't there, return what `make` does, and keep it there if that works."""
+    if file.exists():
+        return file.read_bytes()
+    made = bytes(make())
+    try:
+        write_whole(file, made)
+    except OSError as error:  # a full or read-only disk, on which the next worker takes the time again
+        log.warning("what took long to make can't be kept in %s: %s", file.parent, error.strerror)
+    return made

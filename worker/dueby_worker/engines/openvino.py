@@ -36,6 +36,8 @@ from dueby_worker.models.preprocessing import Pixels, Preprocessing
 from dueby_worker.models.weights import FIELD
 from dueby_worker.system.scratch import scratch_folder
 
+log = logging.getLogger(__name__)
+
 # OpenVINO's names of the precisions.
 _HINTS: dict[Precision, str] = {
     "fp32": "f32",
@@ -120,7 +122,7 @@ def build(
     if precision == "int8":
         network = _unpacked(core, loaded)
     else:
-        network = convert(loaded) if cache_dir is None else core.read_model(_cached(loaded, cache_dir))
+        network = convert(loaded) if cache_dir is None else _converted(core, loaded, cache_dir)
     side = loaded.preprocessing.crop_side
     shape = (mini_batch_size, side, side, 3)
     _reshape(network, shape)
@@ -243,18 +245,28 @@ def _unpacked(core: Any, loaded: LoadedModel) -> Any:
         raise Invalid("spec.model.precision", f"the int8 network is damaged ({first_line(error)}); {advice}") from None
 
 
-def _cached(loaded: LoadedModel, cache_dir: Path) -> Path:
-    """Return the path of the converted network, and convert it first if it is not in the cache."""
-    entry = cache_dir / "openvino" / network_key(loaded)
-    file = entry / "network.xml"
-    if file.exists():
-        return file
+def _converted(core: Any, loaded: LoadedModel, cache_dir: Path) -> Any:
+    """Return the converted network from the cache. If it isn't there, it is converted, and kept there if that works."""
+    file = cache_dir / "openvino" / network_key(loaded) / "network.xml"
+    if not file.exists():
+        network = convert(loaded)
+        try:
+            _keep(network, file)
+        except (OSError, RuntimeError) as error:  # a full or read-only disk; OpenVINO says it in a RuntimeError
+            log.warning("the converted network can't be kept in %s: %s", cache_dir, first_line(error))
+            return network
+    return core.read_model(file)
+
+
+def _keep(network: Any, file: Path) -> None:
+    """Write the network as the file, whole, in a folder of its own. Raise OSError or RuntimeError if that fails."""
+    entry = file.parent
     entry.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder("network", parent=entry.parent) as folder:
         made = folder / "made"
         made.mkdir()
         # By default weights are saved in fp16, which shifts logits by 0.08.
-        _import_openvino().save_model(convert(loaded), made / file.name, compress_to_fp16=False)
+        _import_openvino().save_model(network, made / file.name, compress_to_fp16=False)
         for written in made.iterdir():
             with written.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -264,7 +276,6 @@ def _cached(loaded: LoadedModel, cache_dir: Path) -> Path:
             # If the file exists now, another worker was faster and made the same network.
             if not file.exists():
                 raise
-    return file
 
 
 def network_key(loaded: LoadedModel) -> str:

@@ -43,6 +43,11 @@ def test_a_run_that_had_nothing_to_do_says_nothing_of_an_expectation() -> None:
     assert found[0] == "Succeeded: 2,400 of 2,400 images, after 1.2s (deadline 31s)."
 
 
+def test_a_deadline_may_be_years_away() -> None:
+    found = "".join(printed(deadline_seconds=97_579_644.034, actual_seconds=-0.5)[:-2])
+    assert found.endswith(", after 0s (expected 24s, deadline 27105h27m).")
+
+
 def test_what_is_to_be_copied_is_in_one_line_and_quoted() -> None:
     sink = f"s3://bucket/{'a-long-prefix/' * 8}my rows"
     assert printed(sink=sink)[-2:] == [f"Results: {sink}", f"Report:  dueby report '{sink}'"]

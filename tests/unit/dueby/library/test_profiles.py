@@ -30,6 +30,15 @@ def test_what_no_job_could_ask_for_is_refused(options: dict[str, object], senten
         dueby.profile("efficientnet_b0", **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("options", [{"folder": "/proc/profiles"}, {}], ids=["named", "usual"])
+def test_a_folder_that_can_not_be_written_to_is_called_by_what_has_named_it(
+    options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUEBY_PROFILES", "/proc/profiles")
+    with pytest.raises(Invalid, match="^folder: /proc" if options else "^DUEBY_PROFILES: /proc"):
+        dueby.profile("efficientnet_lite0", **options)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("model", "shown"), [(3, "3"), (None, "None"), (Path("resnet50"), "resnet50")])
 def test_a_model_is_called_by_a_text(model: object, shown: str) -> None:
     with pytest.raises(Invalid, match=f"^the model: name: must be a text, but is .*{shown}"):

@@ -1,10 +1,13 @@
 """Several jobs in one loop: who has which slice when, and how each ends. Workers sleep, and the clock is the test's."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from dueby_api.errors import Invalid
+from dueby_api.parts import parts_of_runs
 from support.local_machine import LocalMachine
 
 # What two slices of 80 images a second do in a minute, less their start.
@@ -55,6 +58,25 @@ def test_a_hard_job_that_does_not_fit_is_refused_and_the_others_go_on(machine: L
     assert machine.ends["second"].verdict is None
 
 
+@pytest.mark.parametrize("gpus", [{"reserve": 2}, {"maxIterations": 1}], ids=["reserve", "iterations"])
+@pytest.mark.parametrize("deadline_class", ["Soft", "Relaxed", "BestEffort"])
+def test_what_no_deadline_is_long_enough_for_is_refused_and_does_not_wait(
+    machine: LocalMachine, gpus: dict[str, int], deadline_class: str
+) -> None:
+    for name in ("one", "two"):
+        machine.add(name, images=2_000, deadline="60s", deadlineClass=deadline_class, gpus=gpus)
+
+    def give_up() -> None:
+        assert not machine.is_after(10)
+
+    machine.run(each_time=give_up)
+    assert {name: end.ended for name, end in machine.ends.items()} == {"one": "Refused", "two": "Refused"}
+    verdict = machine.ends["one"].verdict
+    assert verdict is not None
+    assert verdict.infeasible is not None
+    assert verdict.infeasible.alternatives.earliest_us is None
+
+
 def test_what_is_wrong_with_one_job_ends_that_one_alone(machine: LocalMachine) -> None:
     machine.add("sound", images=4_000, deadline="120s")
     wrong = machine.add("wrong", images=4_000, deadline="120s")
@@ -93,6 +115,25 @@ def test_an_edit_that_makes_a_job_hard_takes_the_slice_of_another(tmp_path: Path
     assert machine.ended_s("short") <= 40
     assert "long: Other jobs need the devices: 1 to 0 workers" in machine.said
     assert machine.ends["long"].ended == "Complete"
+
+
+def test_parts_that_another_run_puts_into_the_sink_count(machine: LocalMachine) -> None:
+    job = machine.add("one", images=2_000, deadline="1h")
+    # Its own worker commits nothing, as it does what the other run has just done.
+    job.processes.is_idle = True  # type: ignore[attr-defined]
+    there = {False: parts_of_runs([]), True: parts_of_runs([(0, 3)])}
+    seen = partial(machine.is_after, 5)
+    job.seams = replace(job.seams, parts_there=lambda images, part_size: there[seen()])
+
+    def interrupt() -> None:
+        if machine.is_after(20):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        machine.run(each_time=interrupt)
+    assert job.job.status.plan is not None
+    done = [status.model.images_done for shown in machine.shown for status in shown]
+    assert (done[0], done[-1]) == (0, 3 * job.job.status.plan.part_size)
 
 
 def test_whatever_stops_the_loop_no_worker_is_left(machine: LocalMachine) -> None:

@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from dueby.local.other_runs import OtherRun, announced
+from support.small_disk import fill, remount, small_disk
 
 HOLDER = """\
 import sys
@@ -37,6 +41,20 @@ def test_a_run_is_told_who_uses_the_same_slots_while_they_live(tmp_path: Path) -
         assert [path.name for path in tmp_path.iterdir()] == [f"here.{holder.pid}.json"]
         assert not others(tmp_path)
         assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_can_say_nothing_of_itself_runs_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert not others(tmp_path / "file" / "runs")
+
+
+@pytest.mark.disk
+@pytest.mark.parametrize("spoil", [fill, lambda disk: remount(disk, "ro")], ids=["full", "read-only"])
+def test_nor_does_a_full_or_read_only_disk_stop_it(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        spoil(disk)
+        assert not others(disk)
+        assert not list(disk.glob("*.json"))
 
 
 def test_what_is_no_note_is_ignored(tmp_path: Path) -> None:

@@ -125,6 +125,9 @@ def test_values_on_the_axis_are_few(top: float) -> None:
         (change(103, 100), "+3.0\u00a0%"),
         (change(1, 0), "–"),
         (size(77_300), "77.3 KB"),
+        (size(999_700), "1 MB"),
+        (size(2_160_000_000_000), "2.16 TB"),
+        (fine(0.9997), "1 s"),
     ],
 )
 def test_numbers_are_written_for_people(written: str, expected: str) -> None:

@@ -99,6 +99,13 @@ def test_a_resumed_run_says_what_was_there_and_plans_only_the_rest(small: Sample
     assert planned_points(run.first, images=4000, done=1000)[0] == (0.0, 1000.0)
 
 
+def test_a_run_that_found_every_row_there_claims_none_of_them(small: SampleRun) -> None:
+    nothing = edit(edit(small, "plan.json", revisions=[]), "progress.json", samples=[[1.0, 4000, 0]], workers={})
+    page = words_of(page_of(run_of(edit(nothing, "summary.json", actualSeconds=1.1, gpus=0))))
+    assert "Each of the 4,000 images had a row before this run." in page
+    assert "classified in" not in page
+
+
 def test_an_infeasible_plan_shows_what_would_do(small: SampleRun) -> None:
     plan = {
         "feasible": False,

@@ -1,6 +1,7 @@
 """The second opinion: integer programs by classes, answers that are read with care, and plans without an answer."""
 
 from concurrent.futures import Future
+from pathlib import Path
 
 import pulp
 import pytest
@@ -143,6 +144,17 @@ def test_an_answer_to_model_2_counts_only_if_it_is_the_closed_form_s(answer: Sol
 
 def test_a_cbc_that_can_not_be_started_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulp.PULP_CBC_CMD, "pulp_cbc_path", "/nowhere/cbc")
+    assert ask_fewest([(10, 3)], 25).result() is None
+
+
+@pytest.mark.parametrize("written", ["", "Optimal - objective value 3\n      0 n0"])
+def test_an_answer_that_the_disk_has_no_room_for_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: str
+) -> None:
+    cbc = tmp_path / "cbc"
+    cbc.write_text(f"#!/bin/sh\nfor last; do :; done\nprintf %s '{written}' > \"$last\"\n")
+    cbc.chmod(0o755)
+    monkeypatch.setattr(pulp.PULP_CBC_CMD, "pulp_cbc_path", str(cbc))
     assert ask_fewest([(10, 3)], 25).result() is None
 
 

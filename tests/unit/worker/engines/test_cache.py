@@ -1,5 +1,6 @@
 """What engines keep of a network has another name after whatever may have changed the network."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -11,9 +12,11 @@ from torch import nn
 
 from dueby_api.inference_job import Model
 from dueby_worker.engines import cache
+from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.cache import cache_name, cached_file
 from dueby_worker.models.loading import load_model
 from support.models import loaded
+from support.small_disk import fill, remount, small_disk
 
 
 @pytest.mark.parametrize(
@@ -51,3 +54,22 @@ def test_a_file_is_made_once(tmp_path: Path) -> None:
     found = [cached_file(tmp_path / "plan", partial(bytes, made)) for made in (b"first", b"second")]
 
     assert found == [b"first", b"first"]
+
+
+@pytest.mark.disk
+@pytest.mark.parametrize("spoil", [fill, lambda disk: remount(disk, "ro")], ids=["full", "read-only"])
+def test_what_can_not_be_kept_is_used_all_the_same(
+    tmp_path: Path, spoil: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        spoil(disk)
+        assert cached_file(disk / "tensorrt" / "plan", partial(bytes, b"made")) == b"made"
+        engine = build_engine(
+            loaded=loaded(), name="openvino", mini_batch_size=2, precision="fp32", threads=1, cache_dir=disk
+        )
+        engine.submit(engine.buffer())
+        assert len(engine.collect()["classes"]) == 2
+        engine.close()
+        assert not list(disk.rglob("*.xml"))
+    assert "what took long to make can't be kept in" in caplog.messages[0]
+    assert "the converted network can't be kept in" in caplog.messages[1]
