@@ -5,7 +5,8 @@ part in between, then it is not the nodes: their image crashes as it starts, or 
 model. Such a job would keep devices from all others for ever. (An object of the source that kills its reader costs a
 worker two lives at most: docs/decisions/0011.)
 
-A worker that no node takes has shown nothing of that while others are at work. It waits for a node, as more would.
+A worker that no node takes has shown nothing of that: others' pods may have what it was planned on, and leave one day.
+It waits for a node, as more would, until the job's deadline.
 """
 
 from dueby_api.status import Replan
@@ -24,12 +25,12 @@ def is_fruitless(job: JobSnapshot, replans: tuple[Replan, ...], model: JobModel)
 
     `dueby run` counts its lost processes itself, and its workers have no Jobs.
     """
-    return bool(job.worker_jobs) and _are_in_vain(replans, model, "WorkerLost") and not _lack_nodes_alone(job, model)
+    return bool(job.worker_jobs) and _are_in_vain(replans, model, "WorkerLost") and not _lack_nodes_alone(job)
 
 
 def is_no_use(job: JobSnapshot, replans: tuple[Replan, ...], model: JobModel) -> bool:
     """Return whether more workers would wait for a node, too, as those did that were started last."""
-    return _are_in_vain(replans, model, "WorkerLost", "Lagging") and _lack_nodes_alone(job, model)
+    return _are_in_vain(replans, model, "WorkerLost", "Lagging") and _lack_nodes_alone(job)
 
 
 def _are_in_vain(replans: tuple[Replan, ...], model: JobModel, *reasons: str) -> bool:
@@ -39,15 +40,12 @@ def _are_in_vain(replans: tuple[Replan, ...], model: JobModel, *reasons: str) ->
     )
 
 
-def _lack_nodes_alone(job: JobSnapshot, model: JobModel) -> bool:
-    """Return whether workers are at work, and those that were lost never got as far, since no node has taken them.
-
-    They have been without a node for half a minute, while the others may still be loading the model.
-    """
+def _lack_nodes_alone(job: JobSnapshot) -> bool:
+    """Return whether the workers that were lost have been on no node for half a minute, and none was given up."""
     was_given_up = any(
         rest_state(found, index) == "lost" for found in job.worker_jobs for index in range(len(found.assignments))
     )
-    return bool(model.alive) and bool(job.absent) and not was_given_up
+    return bool(job.absent) and not was_given_up
 
 
 def fruitless_message(job: JobSnapshot) -> str:

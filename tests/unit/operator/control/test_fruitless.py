@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dueby_operator.control.work.fruitless import MAX_FRUITLESS
-from support.decisions import FIRST_WORKERS, MADE, Look, look, started
+from support.decisions import MADE, Look, look, started
 
 LOST = {"time": MADE, "reason": "WorkerLost", "from": 1, "to": 2, "imagesInSink": 0}
 
@@ -15,10 +15,10 @@ def look_after(replans: list[dict[str, Any]], **more: Any) -> Look:
     """Lose all workers of a job that has been replanned so before, and look at it."""
     begun = started(deadline="600s")
     status = {**begun.document["status"], "replans": replans}
-    count = len(begun.pods)
-    lost = [begun.worker_jobs[0]]
-    absent = frozenset((FIRST_WORKERS, index) for index in range(count))
-    return look(begun.job(document={**begun.document, "status": status}, worker_jobs=lost, absent=absent, **more))
+    (there,) = begun.worker_jobs
+    crashed = there.job.status.replace(failed_indexes=f"0-{len(begun.pods) - 1}")
+    lost = [replace(there, job=there.job.replace(status=crashed))]
+    return look(begun.job(document={**begun.document, "status": status}, worker_jobs=lost, **more))
 
 
 def test_lost_workers_are_replaced() -> None:
@@ -34,22 +34,21 @@ def test_a_job_whose_workers_are_lost_again_and_again_without_a_part_has_failed(
     assert not found.created
 
 
-def look_without_a_node(last: dict[str, Any], *, given_up: str = "") -> Look:
-    """Look at a job of which one worker finds no node, after it was replaced again and again."""
+def look_without_a_node(last: dict[str, Any], *, given_up: str = "", workers: int = 1) -> Look:
+    """Look at a job of which so many workers find no node, after they were replaced again and again."""
     begun = started(deadline="20s")
     (there,) = begun.worker_jobs
     assert len(begun.pods) > 2
     status = {**begun.document["status"], "replans": [LOST] * (MAX_FRUITLESS - 1) + [last]}
     seen = replace(there, job=there.job.replace(status=there.job.status.replace(failed_indexes=given_up)))
-    absent = frozenset({(there.name, 0)})
+    absent = frozenset((there.name, index) for index in range(min(workers, len(begun.pods))))
     return look(begun.job(document={**begun.document, "status": status}, worker_jobs=[seen], absent=absent))
 
 
+@pytest.mark.parametrize("workers", [1, 99])
 @pytest.mark.parametrize("reason", ["WorkerLost", "Lagging"])
-def test_a_worker_that_finds_no_node_does_not_end_the_job_of_those_that_do_and_is_not_replaced_for_ever(
-    reason: str,
-) -> None:
-    found = look_without_a_node({**LOST, "reason": reason})
+def test_workers_that_find_no_node_do_not_end_the_job_and_are_not_replaced_for_ever(reason: str, workers: int) -> None:
+    found = look_without_a_node({**LOST, "reason": reason}, workers=workers)
     assert "Failed" not in [each.type for each in found.status.conditions]
     assert not found.created
 
