@@ -18,6 +18,7 @@ from dueby_api.step_messages import StoreWait, WorkerProgress
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.model.problem import NEVER_US
+from dueby_planner.profiles.pool import Pool, build_pool
 from dueby_planner.replan import FRESH, LagMemory, OngoingWorker
 
 WorkerState = Literal["queued", "starting", "running", "done", "spent", "lost", "stopped"]
@@ -240,3 +241,15 @@ class JobModel:
     def alive(self) -> tuple[WorkerModel, ...]:
         """The workers that still do something, or will."""
         return tuple(worker for worker in self.workers if not worker.is_gone)
+
+    def pool(self, counts: Mapping[str, int]) -> Pool:
+        """Return what it would be planned on with so many devices of each class. Raise Invalid if it can't be."""
+        return build_pool(
+            self.spec,
+            self.profiles,
+            counts,
+            cost=self.cost,
+            cpus=self.cpus,
+            namespace=self.namespace,
+            agreement=self.agreement,
+        )

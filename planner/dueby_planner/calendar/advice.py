@@ -58,10 +58,16 @@ def advise(job: CalendarJob, free: Free) -> Advice:
     )
 
 
-def earliest_us(problem: Problem, free: Free) -> int | None:
-    """Return the earliest time by which the job can be done on what is free; None if never."""
-    near_us = max(1, problem.time_us)
-    return find_least_near(lambda time_us: suffices(problem, free, time_us), 0, near=near_us, most=NEVER_US)
+def earliest_us(problem: Problem, free: Free, *, nearly: int | None = None) -> int | None:
+    """Return the earliest time by which the job can be done on what is free; None if never.
+
+    With `nearly` it is less by up to such a part, as of `find_least`.
+    """
+
+    def is_enough(time_us: int) -> bool:
+        return suffices(problem, free, time_us)
+
+    return find_least_near(is_enough, 0, near=max(1, problem.time_us), most=NEVER_US, nearly=nearly)
 
 
 def _more(problem: Problem, free: Free, name: str) -> int | None:

@@ -49,7 +49,7 @@ class RunningJob:
     """A Hard job that has workers."""
 
     job: CalendarJob
-    """All that is left of it, as if it had none."""
+    """All that is left of it, with the workers that it has."""
     workers: tuple[RunningWorker, ...] = ()
     """Empty if none of them may be stopped."""
 

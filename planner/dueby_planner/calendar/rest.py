@@ -6,15 +6,15 @@ They are placed anew each time, on what is left beside the jobs that are in time
 from collections.abc import Sequence
 
 from dueby_api.inference_job import DeadlineClass
+from dueby_planner.calendar.advice import earliest_us
 from dueby_planner.calendar.arrivals import GIVING_WAY
 from dueby_planner.calendar.draft import Draft
 from dueby_planner.calendar.free_devices import FreeDevices, Step, Taken, without
 from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.place import suffices
 from dueby_planner.calendar.place_job import can_be_done, free_for, place_job, place_on
 from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.reservation import Reservation, begins_us
-from dueby_planner.model.problem import NEVER_US, Problem
+from dueby_planner.model.problem import NEVER_US
 
 # A late job has the fewest devices that end within this share of the earliest end, and that one is sought to within
 # a far smaller share: to the microsecond would take three times as long, and late jobs are many where there are some.
@@ -58,24 +58,9 @@ def place_now(draft: Draft, job: CalendarJob) -> None:
 def _soon(job: CalendarJob, free: Free) -> Reservation | None:
     """Return the fewest devices that end little later than all that are free would; None if that is never."""
     for left in reversed([*free_for(job, free, NEVER_US)]):
-        if suffices(job.problem, left, NEVER_US):
-            soonest_us = _nearly_soonest_us(job.problem, left)
+        if (soonest_us := earliest_us(job.problem, left, nearly=_NEARLY)) is not None:
             return place_on(job, left, soonest_us + soonest_us // LATER, soon=True)
     return None
-
-
-def _nearly_soonest_us(problem: Problem, free: Free) -> int:
-    """Return a time before which the job can't be done, and a little after which it can: by NEVER_US it must be."""
-    low_us, high_us = 0, max(1, problem.time_us)
-    while high_us < NEVER_US and not suffices(problem, free, high_us):
-        low_us, high_us = high_us, 2 * high_us
-    while high_us - low_us > 1 + high_us // _NEARLY:
-        middle_us = (low_us + high_us) // 2
-        if suffices(problem, free, middle_us):
-            high_us = middle_us
-        else:
-            low_us = middle_us
-    return low_us + 1
 
 
 def _can_wait(job: CalendarJob, free: Free) -> bool:

@@ -132,22 +132,28 @@ def take_largest(capacities: list[Capacity], gpus: int) -> list[tuple[Capacity, 
     return taken
 
 
-def find_least(holds: Callable[[int], bool], low: int, high: int) -> int:
-    """Return the least integer in low..high for which a monotone condition holds. It must hold at high."""
-    while low < high:
+def find_least(holds: Callable[[int], bool], low: int, high: int, *, nearly: int | None = None) -> int:
+    """Return the least integer in low..high for which a monotone condition holds. It must hold at high.
+
+    With `nearly` it is that number or a little less, which takes fewer tries: the condition holds for none below it,
+    and for one that is greater by at most 1 / `nearly` of itself.
+    """
+    while high - low > (high // nearly if nearly else 0):
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle + 1, high)
-    return high
+    return min(low, high)
 
 
-def find_least_near(holds: Callable[[int], bool], low: int, *, near: int, most: int) -> int | None:
+def find_least_near(
+    holds: Callable[[int], bool], low: int, *, near: int, most: int, nearly: int | None = None
+) -> int | None:
     """Return the least integer in low..most for which a monotone condition holds; None if it holds for none.
 
-    It is sought around `near`, since large numbers may take longer to try.
+    It is sought around `near`, since large numbers may take longer to try; `nearly` is as in `find_least`.
     """
     if not holds(most):
         return None
     high = near
     while high < most and not holds(high):
-        high *= 2
-    return find_least(holds, low, min(high, most))
+        low, high = high + 1, 2 * high
+    return find_least(holds, low, min(high, most), nearly=nearly)

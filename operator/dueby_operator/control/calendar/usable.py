@@ -15,7 +15,7 @@ from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
 from dueby_planner.model.problem import Problem
-from dueby_planner.profiles.pool import Pool, build_pool
+from dueby_planner.profiles.pool import Pool
 from dueby_planner.replan import OngoingWorker
 
 
@@ -62,7 +62,7 @@ class Usable:
         return replace(self.pool, groups=tuple(sorted(groups, key=lambda group: group.device_class)))
 
     def demand(self) -> CalendarJob:
-        """Return all that is left of a running job, as if it had no workers."""
+        """Return all that is left of a running job, to be done by the workers that it has and others."""
         entry, model = self.entry, self.entry.model
         problem = replace(self.problem(images=model.images_left), pool=self.pool, max_gpus=model.spec.gpus.max)
         gone = {
@@ -187,15 +187,7 @@ def _find_usable(entry: Entry, stacks: Stacks) -> Usable:
         counts[stack.device_class] += stack.devices
     model = entry.model
     most = Counter(model.in_queue) if entry.is_queued else counts
-    pool = build_pool(
-        model.spec,
-        model.profiles,
-        counts,
-        cost=model.cost,
-        cpus=model.cpus,
-        namespace=model.namespace,
-        agreement=model.agreement,
-    )
+    pool = model.pool(counts)
     by_class = {group.device_class: group for group in pool.groups}
     groups = [
         replace(by_class[stack.device_class], device_class=stack.name, count=count)

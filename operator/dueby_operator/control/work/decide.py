@@ -14,7 +14,6 @@ from dueby_operator.control.work.decision import WorkDecision
 from dueby_operator.control.work.first_plan import plan_first
 from dueby_operator.control.work.watch import watch, watch_alone
 from dueby_operator.model.job_model import JobModel
-from dueby_planner.profiles.pool import build_pool
 
 
 def decide_workers(model: JobModel) -> WorkDecision:
@@ -23,14 +22,6 @@ def decide_workers(model: JobModel) -> WorkDecision:
         return WorkDecision()
     if not any(model.counts.values()):
         return watch_alone(model)
-    pool = build_pool(
-        model.spec,
-        model.profiles,
-        model.counts,
-        cost=model.cost,
-        cpus=model.cpus,
-        namespace=model.namespace,
-        agreement=model.agreement,
-    )
+    pool = model.pool(model.counts)
     pool = replace(pool, warnings=(*pool.warnings, *model.warnings))
     return plan_first(model, pool) if model.revision == 0 else watch(model, pool)
