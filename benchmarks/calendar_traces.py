@@ -132,8 +132,9 @@ def compare(jobs: Sequence[TraceJob], *, gpus: int, noise: Noise, seed: int) -> 
             row = {"policy": name, **summary(over), "seconds": round(time.perf_counter() - began_s, 1)}
             if isinstance(policy, DueBy):
                 row["replanned"] = round(policy.replanned / len(over), 3)
-                demands = [policy.demand[job.asked.name] for job in over if job.is_refused]
-                row["leastRefused"] = round(min(demands), 4) if demands else None
+                refused = [job.asked.name for job in over if job.is_refused]
+                for key, shares in (("leastRefused", policy.demand), ("leastRefusedPromised", policy.promised)):
+                    row[key] = round(min(shares[name] for name in refused), 4) if refused else None
                 row["decisions"] = len(policy.decide_s)
                 row["decideMs"] = round(1e3 * mean(policy.decide_s), 2)
                 row["decideMs95"] = round(1e3 * quantiles(policy.decide_s, n=20)[-1], 2)
@@ -181,10 +182,11 @@ def tell(run: Document) -> None:
             f"{row['decideMs']:.1f}, {row['decideMs95']:.1f}" if "decideMs" in row else "",
         )
     console.print(table)
-    if run["policies"][-1].get("leastRefused"):
-        share = run["policies"][-1]["leastRefused"]
+    of_dueby = run["policies"][-1]
+    if of_dueby.get("leastRefused"):
         console.print(
-            f"No job was refused where it and others needed less than {share:.1%} of the GPU time that there was."
+            f"No job was refused where it and others needed less than {of_dueby['leastRefused']:.1%} of the GPU time "
+            f"that there was, or {of_dueby['leastRefusedPromised']:.1%} with the margins of a promise."
         )
 
 

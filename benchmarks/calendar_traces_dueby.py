@@ -8,12 +8,13 @@ changed nothing the next is later, but not later than a reserved window begins o
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from calendar_traces_cluster import (
     LATENCY_US,
     LOST_US,
     MINI_BATCH,
+    START_US,
     STARTUP_US,
     WARMUP_US,
     Cluster,
@@ -23,7 +24,7 @@ from calendar_traces_cluster import (
 )
 from dueby.local.devices import LocalDevices
 from dueby_api.gpu_profile import GPUProfile, parse_profile
-from dueby_api.inference_job import parse_job
+from dueby_api.inference_job import CLASS_CONFIDENCE, parse_job
 from dueby_api.units import MICROS_PER_SECOND, parse_time_us
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.decide import decide
@@ -32,6 +33,7 @@ from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.actions import StartWorkers, StopWorkers
 from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_planner.model.rule import quantile
 
 GPU = "NVIDIA-L4"
 MODEL = {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precision": "fp32"}
@@ -56,6 +58,9 @@ class DueBy:
         """Workers that were stopped because their jobs were planned again, and not to hand their devices over."""
         self.demand: dict[str, float] = {}
         """By job, what it and others needed of the GPU time when it arrived (see `demanded`)."""
+        self.margins = promised(noise)
+        self.promised: dict[str, float] = {}
+        """The same with the margins of a promise."""
         self.pause_us = PASS_US
 
     def act(self, cluster: Cluster, arrived: Sequence[Job]) -> int | None:
@@ -79,6 +84,7 @@ class DueBy:
         self.decide_s.append(time.process_time() - began_s)
         for job in arrived:
             self.demand[job.asked.name] = demanded(job, cluster)
+            self.promised[job.asked.name] = demanded(job, cluster, self.margins)
         for decision in decisions:
             self._stop(decision, jobs[decision.job.name], cluster)
         has_changed = [self._go_on(decision, jobs[decision.job.name], cluster) for decision in decisions]
@@ -132,22 +138,48 @@ class DueBy:
         return [time_us for time_us in times_us if time_us > cluster.now_us]
 
 
-def demanded(job: Job, cluster: Cluster) -> float:
+@dataclass(frozen=True, kw_only=True)
+class Margins:
+    """How much more than in the median a promise plans with."""
+
+    late_us: int = 0
+    """How much longer a start is planned."""
+    rate: float = 0.0
+    """Share by which one device is planned slower; of k devices it is this over the root of k."""
+
+
+def promised(noise: Noise) -> Margins:
+    """Return the margins of the confidence that Hard jobs are promised at."""
+    z = quantile(CLASS_CONFIDENCE["Hard"])
+    return Margins(late_us=round(START_US * (math.exp(P95 * noise.start) - 1) * z / P95), rate=z * noise.rate)
+
+
+def demanded(job: Job, cluster: Cluster, margins: Margins = Margins()) -> float:
     """Return what jobs need at least of the GPU time until a deadline: the largest share of any cut with this job.
 
     On equal GPUs, the jobs of such a cut are all those whose deadlines come no later than one of them, this job's or a
     later one. Beside its work a job needs a start on each of the fewest GPUs that could be in time, less those it has.
     """
     by_deadline = sorted(cluster.jobs, key=lambda each: each.asked.deadline_us)
-    needed_us, share = 0, 0.0
+    needed_us, share = 0.0, 0.0
     for each in by_deadline:
         left_us = each.asked.deadline_us - cluster.now_us
-        work_us = each.images_left(cluster.now_us) * LATENCY_US // MINI_BATCH
-        starts = math.ceil(work_us / max(LATENCY_US, left_us - LOST_US)) - len(each.alive)
-        needed_us += work_us + max(0, starts) * LOST_US
+        needed_us += _needed_us(each, cluster.now_us, left_us, margins)
         if each.asked.deadline_us >= job.asked.deadline_us and left_us > 0:
             share = max(share, needed_us / (cluster.gpus * left_us))
     return share
+
+
+def _needed_us(job: Job, now_us: int, left_us: int, margins: Margins) -> float:
+    """Return the GPU time that the job needs: its work, and its starts."""
+    work_us = job.images_left(now_us) * LATENCY_US // MINI_BATCH
+    lost_us = LOST_US + margins.late_us
+    each_us, gpus = max(LATENCY_US, left_us - lost_us), 1
+    # More and more of them, until those are enough that the margin is of.
+    while gpus < (least := math.ceil(work_us / (each_us * (1 - margins.rate / math.sqrt(gpus))))):
+        gpus = least
+    starts = max(0, (gpus if work_us else 0) - len(job.alive))
+    return work_us / (1 - margins.rate / math.sqrt(gpus)) + starts * lost_us
 
 
 def first_snapshot(job: Job) -> JobSnapshot:

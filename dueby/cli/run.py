@@ -19,7 +19,6 @@ from dueby.cli.screen import Screen
 from dueby.cli.session import End, Session
 from dueby.inputs.files import PROFILES_VARIABLE, profile_home, read_profiles
 from dueby.inputs.manifests import Manifest, naming, read_manifests
-from dueby.inputs.places import require_sinks_apart
 from dueby.local import steps
 from dueby.local.other_runs import announced
 from dueby.local.this_machine import NO_DEVICES, LocalPool, find_pool, runs_folder, shared_pool
@@ -66,7 +65,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the jobs and return the exit code; of several jobs the worst (run_all.py)."""
     manifests = read_manifests(arguments.file)
-    require_sinks_apart([manifest.job.spec for manifest in manifests])
     is_one = len(manifests) == 1
     if arguments.retry_failed and not is_one:
         raise Invalid("--retry-failed", "takes one job at a time; name a --file with one job")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dueby.inputs.files import documents_in
-from dueby.inputs.places import require_places
+from dueby.inputs.places import require_places, require_sinks_apart
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob, parse_job
 from dueby_api.words import counted
@@ -39,7 +39,7 @@ class Manifest:
 def read_manifests(files: Sequence[str]) -> list[Manifest]:
     """Return the jobs in the files, in their order; `-` is standard input.
 
-    Raise Invalid if a file has none, if two have one name, or if one reads or writes where nothing can be.
+    Raise Invalid if a file has none, if two have one name or one sink, or if one reads or writes where nothing can be.
     """
     manifests = [manifest for file in files for manifest in _manifests_in(file)]
     firsts: dict[str, Manifest] = {}
@@ -50,6 +50,7 @@ def read_manifests(files: Sequence[str]) -> list[Manifest]:
             raise Invalid("--file", f"two jobs are named {manifest.name}, {where}; give each a name of its own")
         with naming(manifest.job, is_one=len(manifests) == 1):
             require_places(manifest.job.spec)
+    require_sinks_apart([manifest.job.spec for manifest in manifests])
     return manifests
 
 

@@ -128,7 +128,7 @@ class Rule:
         The left side of the rule need not grow with k, so every k is examined, a run of equal devices at a time.
         """
         images, squares, taken = 0, 0, 0
-        for capacity, run in self._without_reserve(able, most):
+        for capacity, run in self._without_reserve(first_devices(able, most)):
             for count, loss, each in self._loss_lines(taken, taken + run):
                 more = self._fewest_more(images - loss - self.images, squares, capacity, count, each)
                 if more is not None:
@@ -149,23 +149,21 @@ class Rule:
 
     def surplus(self, able: Iterable[EqualDevices], z: float) -> float:
         """Return how many images these devices do beyond what the rule asks for at z; negative if it rejects them."""
-        images, squares, taken = _sums(self._without_reserve(able, None))
+        images, squares, taken = _sums(self._without_reserve(able))
         common, own = self.spreads.run * self.images, self.spreads.node**2 * squares
         return images - self.loss(taken) - self.images - z * sqrt(common**2 + own)
 
     def _add_up(self, able: Iterable[EqualDevices], count: int) -> tuple[int, int, int]:
         """Return the sums over the first `count` devices, less the f largest."""
-        # In the exact mode, where less than C may count, the squares are multiplied by 0.
-        return _sums((self.counted(c), n) for c, n in self._without_reserve(able, count))
+        found = self._without_reserve(first_devices(able, count))
+        if self.is_exact_study:
+            # Here, where less than C may count, the squares are multiplied by 0.
+            found = [(self.counted(c), n) for c, n in found]
+        return _sums(found)
 
-    def _without_reserve(self, able: Iterable[EqualDevices], count: int | None) -> Iterable[EqualDevices]:
-        """Yield the first `count` devices, or all, less the f largest."""
-        spare = self.reserve
-        for capacity, devices in able if count is None else first_devices(able, count):
-            dropped = min(spare, devices)
-            spare -= dropped
-            if devices > dropped:
-                yield capacity, devices - dropped
+    def _without_reserve(self, able: Iterable[EqualDevices]) -> Iterable[EqualDevices]:
+        """Return the devices less the f largest."""
+        return _less_first(able, self.reserve) if self.reserve else able
 
     def _height(self, surplus: int, squares: int) -> int:
         """Return D^2 - z^2 (...), times the common denominator."""
@@ -209,6 +207,15 @@ def first_devices(able: Iterable[EqualDevices], count: int) -> Iterable[EqualDev
         count -= taken
         if taken:
             yield capacity, taken
+
+
+def _less_first(able: Iterable[EqualDevices], count: int) -> Iterable[EqualDevices]:
+    """Yield the devices but the first `count`."""
+    for capacity, devices in able:
+        dropped = min(count, devices)
+        count -= dropped
+        if devices > dropped:
+            yield capacity, devices - dropped
 
 
 def _sums(able: Iterable[EqualDevices]) -> tuple[int, int, int]:

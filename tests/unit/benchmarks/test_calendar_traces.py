@@ -20,7 +20,7 @@ from calendar_traces_cluster import (
     TraceJob,
     simulate,
 )
-from calendar_traces_dueby import EPOCH_US, DueBy, demanded, worker_seen
+from calendar_traces_dueby import EPOCH_US, DueBy, Margins, demanded, worker_seen
 from calendar_traces_elasticflow import ElasticFlow, without
 from calendar_traces_peers import AloneByDeadline, Fifo, Preempting
 from support.source_tree import REPOSITORY
@@ -114,6 +114,8 @@ def test_what_jobs_demand_is_of_the_tightest_cut_with_the_one_that_has_arrived()
     assert demanded(second, cluster) == pytest.approx((1300 + 59) / 3200)
     cluster.jobs = [both := Job(asked=job("both", 1800, deadline_s=1000))]
     assert demanded(both, cluster) == pytest.approx((1800 + 2 * 59) / 2000)
+    assert demanded(both, cluster, Margins(late_us=50 * SECOND)) == pytest.approx((1800 + 3 * 109) / 2000)
+    assert demanded(both, cluster, Margins(rate=0.1)) == pytest.approx((1800 / (1 - 0.1 / 3**0.5) + 3 * 59) / 2000)
 
 
 def test_no_gpu_is_given_twice() -> None:

@@ -41,7 +41,8 @@ def plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> PlanAll:
         pool = [] if machine else ["--pool", f"{A100}={devices}"]
         words = ["plan", "--profiles", str(profiles), *pool, *options]
         for number, (name, spec) in enumerate(jobs.items()):
-            document = job_document(**(EXACT | spec))
+            sink = {"uri": f"s3://bucket/rows-{number}/"}
+            document = job_document(**({"sink": sink} | EXACT | spec))
             document["metadata"]["name"] = name.rstrip("'")
             file = tmp_path / f"job-{number}.yaml"
             file.write_text(yaml.safe_dump(document))

@@ -19,7 +19,7 @@ CLAIM: dict[str, Any] = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "m
 
 
 def job(name: str = "catalog", **spec: Any) -> dict[str, Any]:
-    return {**job_document(**spec), "metadata": {"name": name}}
+    return {**job_document(**({"sink": {"uri": f"s3://bucket/{name}-rows/"}} | spec)), "metadata": {"name": name}}
 
 
 def listed(*items: Any, kind: str = "List") -> dict[str, Any]:
@@ -81,6 +81,9 @@ WRONG = job("b", images=-1)
         pytest.param([job("a"), job("b"), job("a")], "two jobs are named a, in {0}, document 1 and", id="a name twice"),
         pytest.param(
             [job("a"), job("b", sink={"uri": "s3://"})], "has no bucket after s3:// (job b)", id="a sink nowhere"
+        ),
+        pytest.param(
+            [job("a"), job("b", sink={"uri": "s3://bucket/a-rows"})], "two jobs write to s3://bucket/a-rows;", id="a sink"
         ),
     ],
 )
@@ -149,5 +152,5 @@ def test_an_edit_is_taken_from_the_job_s_own_document(tmp_path: Path) -> None:
     assert edited("b", job("a"), job("c")) is None
     assert said == [f"the edit is not taken: {file}: expected one InferenceJob, found 0 of name b"]
     # The only job of a file is the one that was edited, whatever it is called now.
-    assert edited("a", job("c")) is None
+    assert edited("a", {**job("a"), "metadata": {"name": "c"}}) is None
     assert "metadata.name can't change" in said[1]
