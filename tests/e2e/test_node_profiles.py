@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from support.cluster import OPERATOR_NAMESPACE, Cluster
-from support.cluster_job import indices_of, job, share_folder, share_photos
+from support.cluster_job import indices_of, job, share_photos
 from support.forger import forged, remove_forger, start_forger
 from support.gpus import add_gpus, remove_gpus, set_gpus
 from support.images import WORKER_IMAGE
 from support.lanes import CONTROL_PLANE, nodes_of
+from support.many_steps import job_of_many_steps, rows_of_many_steps
 from support.run import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
@@ -26,6 +27,8 @@ NAME = "nvidia-t4-mobilenet-v3-small-72-fp32-eager"
 (HERE,), ELSEWHERE = nodes_of("test_node_profiles"), CONTROL_PLANE
 IMAGES = 60
 JOBS_AT_ONCE, TIMES_SHORTER, LARGEST = 3, 10, 32
+# 100 steps with the largest mini-batches.
+SLOW: dict[str, Any] = {"model": ASKED, "gpus": {"classes": [CLASS]}, "images": 100 * LARGEST}
 OURS = "dueby.dev/profiled"
 # Where nodes are measured, those of other files too.
 THERE = ("-n", OPERATOR_NAMESPACE)
@@ -206,25 +209,19 @@ def test_steps_that_take_longer_in_jobs_go_into_plans_and_are_measured_again(
     # One measurement an hour is made for what has changed, and a test before this one had it.
     cluster.kubectl("delete", "jobs", *THERE, *(job["metadata"]["name"] for job in measuring_here(cluster, "jobs")))
     set_gpus(cluster, gpu, JOBS_AT_ONCE)
-    # 200 steps in three jobs are enough, of the largest mini-batches, too. A worker that starts again loses some.
-    images = 100 * LARGEST
-    jobs = [job_of_many_steps(cluster, f"slow-{number}", images) for number in range(JOBS_AT_ONCE)]
-    cluster.apply(*jobs)
-    done = [cluster.wait_for_phase(document["metadata"]["name"], "Succeeded", "Failed") for document in jobs]
-    assert [one["status"]["phase"] for one in done] == ["Succeeded"] * JOBS_AT_ONCE, done
+    rows = rows_of_many_steps(cluster, NAME, JOBS_AT_ONCE, **SLOW)
 
     off = current(cluster, f"{NAME}-{gpu}", status="False", reason="StepsOff")
     (said,) = off["status"]["conditions"]
-    assert f"In {JOBS_AT_ONCE} jobs (" in said["message"]
+    assert f"In {len(rows)} jobs (" in said["message"]
     assert "longer than measured" in said["message"]
     assert "The CronJob that measures it is suspended." in said["message"]
-    observed = current(cluster, NAME, status="False", reason="StepsOff")["spec"]["observed"]
-    assert {row["job"] for row in observed} >= {one["metadata"]["uid"] for one in done}
+    assert current(cluster, NAME, status="False", reason="StepsOff")
 
-    cluster.apply(job_of_many_steps(cluster, "planned-slow", images))
+    cluster.apply(job_of_many_steps(cluster, "planned-slow", **SLOW))
     plan = cluster.wait(lambda: cluster.get("infj", "planned-slow").get("status", {}).get("plan"), "it has a plan")
     cluster.kubectl("delete", "infj", "planned-slow")
-    told = f"times the measured latency, as in {JOBS_AT_ONCE} earlier jobs"
+    told = f"times the measured latency, as in {len(rows)} earlier jobs"
     assert any(told in warning for warning in plan["warnings"]), plan["warnings"]
 
     set_gpus(cluster, gpu, 1)
@@ -250,14 +247,6 @@ def say_that_steps_are_shorter(cluster: Cluster, name: str, times: int) -> None:
         step["latencyMicros"] = {key: max(1, value // times) for key, value in step["latencyMicros"].items()}
     cluster.kubectl("patch", "gprof", name, "--type=merge", "-p", json.dumps({"spec": {"steps": steps}}))
     cluster.wait(lambda: current(cluster, NAME)["spec"]["steps"] == steps, "the class's profile says so, too")
-
-
-def job_of_many_steps(cluster: Cluster, name: str, images: int) -> dict[str, Any]:
-    """Of made-up images, with a worker that fits beside others."""
-    share_folder(cluster, name)
-    document = job(cluster, name, model=ASKED, source={"synthetic": {}}, images=images, gpus={"classes": [CLASS]})
-    document["spec"]["worker"]["resources"] = {"requests": {"cpu": "250m"}}
-    return document
 
 
 @pytest.fixture

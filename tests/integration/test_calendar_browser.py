@@ -46,7 +46,7 @@ def plan_of(folder: Path, count: int, **pool: int) -> list[str]:
 
 def job_file(folder: Path, *, name: str, **spec: Any) -> list[str]:
     """Write a job's manifest and return the option that names it."""
-    document = job_document(**spec)
+    document = job_document(sink={"uri": f"s3://bucket/{name}-rows/"}, **spec)
     document["metadata"]["name"] = name
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(document))

@@ -45,7 +45,7 @@ class Cuts:
             return None
         ordered = [job for job in by_deadline([*jobs, refused]) if self._needed_us(job) is not None]
         for names in _names(ordered, refused):
-            alike = [job for job in ordered if names.issuperset(_names_of(job))]
+            alike = [job for job in ordered if names.issuperset(job.device_names)]
             demands = [Demand(self._needed_us(job) or 0, job.problem.time_us, job.problem.most) for job in alike]
             found = find_overfull(demands, sum(self._whole.get(name, 0) for name in names))
             chosen = [alike[number] for number in sorted(found or ())]
@@ -95,18 +95,14 @@ def available_us(jobs: Sequence[CalendarJob], whole: Mapping[str, int]) -> int:
     begins_us = [max(0, job.problem.time_us) for job in latest_first[1:]] + [0]
     for job, from_us in zip(latest_first, begins_us, strict=True):
         may_hold += job.problem.most
-        there += sum(whole.get(name, 0) for name in _names_of(job) - names)
-        names |= _names_of(job)
+        there += sum(whole.get(name, 0) for name in job.device_names - names)
+        names |= job.device_names
         total += (max(0, job.problem.time_us) - from_us) * min(there, may_hold)
     return total
 
 
-def _names_of(job: CalendarJob) -> frozenset[str]:
-    return frozenset(group.device_class for group in job.problem.groups)
-
-
 def _names(jobs: Iterable[CalendarJob], refused: CalendarJob) -> Iterator[frozenset[str]]:
     """Yield the names of devices that one job or another may use, if the refused one may use no others; then all."""
-    sets = {_names_of(job) for job in jobs}
-    own = [names for names in sets if names.issuperset(_names_of(refused))]
+    sets = {job.device_names for job in jobs}
+    own = [names for names in sets if names.issuperset(refused.device_names)]
     yield from dict.fromkeys([*sorted(own, key=lambda names: (len(names), sorted(names))), frozenset().union(*sets)])

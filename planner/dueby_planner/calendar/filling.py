@@ -84,7 +84,7 @@ def _pour(demand: Demand, pieces: list[_Piece]) -> tuple[list[_Piece], _Poured, 
     until_us = pieces[-1].to_us
     from_us, full_us = (pieces[at].from_us if at < len(pieces) else until_us for at in (first, full))
     even = [_Piece(from_us, full_us, level)] if first < full else []
-    above = [piece._replace(left=piece.left - demand.at_once) for piece in pieces[full:]]
+    above = [_Piece(begins_us, ends_us, left - demand.at_once) for begins_us, ends_us, left in pieces[full:]]
     return [*pieces[:first], *even, *above], _Poured(from_us, full_us), missing <= 0
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.problem import Problem
@@ -46,6 +47,11 @@ class CalendarJob:
     """Images that workers of it do on devices that no table counts, such as those of a node that takes no new pods."""
     stays: bool = False
     """Whether its workers can't be stopped: each keeps its device until the job is done (place_job.py)."""
+
+    @cached_property
+    def device_names(self) -> frozenset[str]:
+        """The names of the devices that it may use."""
+        return frozenset(group.device_class for group in self.problem.groups)
 
     @property
     def rule_for_kept(self) -> Rule:

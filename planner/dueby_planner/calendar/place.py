@@ -259,7 +259,8 @@ def _within(runs: Iterable[LevelRun], offset: int, count: int) -> Iterator[Level
         taken = min(count, run.levels - skipped)
         offset, count = offset - skipped, count - taken
         if taken > 0:
-            yield run._replace(low=run.low + skipped, high=run.low + skipped + taken)
+            low = run.low + skipped
+            yield LevelRun(run.images, run.device_class, low, low + taken)
         if not count:
             break
 

@@ -67,7 +67,7 @@ def free_for(job: CalendarJob, free: Free, until_us: int) -> Iterator[Free]:
     if not job.stays:
         yield left
         return
-    names = {group.device_class for group in job.problem.groups}
+    names = job.device_names
     ends = {
         step.from_us
         for name in names

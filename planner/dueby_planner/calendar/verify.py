@@ -98,6 +98,8 @@ def _verify_tables(calendar: Calendar) -> None:
 
 def _verify_held(before: Sequence[Held], own: Sequence[Held], free: Free, rivals: Rivals, where: str) -> None:
     """Check at each moment that what is held here, of devices and of quotas, is free beside what was held before."""
+    if not own:
+        return
     changes: defaultdict[int, list[tuple[Counter[str], str, int]]] = defaultdict(list)
     held_before, held, there = Counter[str](), Counter[str](), Counter[str]()
     for counter, reservations in ((held_before, before), (held, own)):

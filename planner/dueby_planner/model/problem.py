@@ -58,7 +58,7 @@ class Problem:
         """The pool's groups at the confidence; at 0.5, the study's exact mode, with S and W at p50."""
         return at_confidence(self.pool.groups, self.confidence, run=self.pool.spreads.run)
 
-    @property
+    @cached_property
     def most(self) -> int:
         """The most devices that may be used: NGPU, or all there are if these are fewer."""
         there = sum(group.count for group in self.pool.groups)

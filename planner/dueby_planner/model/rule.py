@@ -128,7 +128,10 @@ class Rule:
         The left side of the rule need not grow with k, so every k is examined, a run of equal devices at a time.
         """
         images, squares, taken = 0, 0, 0
-        for capacity, run in self._without_reserve(first_devices(able, most)):
+        for capacity, devices in self._without_reserve(able):
+            run = min(devices, most - self.reserve - taken)
+            if run <= 0:
+                break
             for count, loss, each in self._loss_lines(taken, taken + run):
                 more = self._fewest_more(images - loss - self.images, squares, capacity, count, each)
                 if more is not None:
@@ -203,6 +206,8 @@ class Rule:
 def first_devices(able: Iterable[EqualDevices], count: int) -> Iterable[EqualDevices]:
     """Yield the first `count` devices."""
     for capacity, devices in able:
+        if count <= 0:
+            break
         taken = min(devices, count)
         count -= taken
         if taken:

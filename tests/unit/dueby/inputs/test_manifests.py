@@ -83,7 +83,9 @@ WRONG = job("b", images=-1)
             [job("a"), job("b", sink={"uri": "s3://"})], "has no bucket after s3:// (job b)", id="a sink nowhere"
         ),
         pytest.param(
-            [job("a"), job("b", sink={"uri": "s3://bucket/a-rows"})], "two jobs write to s3://bucket/a-rows;", id="a sink"
+            [job("a"), job("b", sink={"uri": "s3://bucket/a-rows"})],
+            "two jobs write to s3://bucket/a-rows;",
+            id="one sink",
         ),
     ],
 )
