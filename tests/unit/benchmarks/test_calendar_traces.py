@@ -9,17 +9,7 @@ from pathlib import Path
 import pytest
 
 from calendar_traces import POLICIES, at_load, least_us, load_of, read_trace, summary
-from calendar_traces_cluster import (
-    LATENCY_US,
-    MINI_BATCH,
-    START_US,
-    Cluster,
-    Job,
-    Noise,
-    Policy,
-    TraceJob,
-    simulate,
-)
+from calendar_traces_cluster import LATENCY_US, MINI_BATCH, START_US, Cluster, Job, Noise, Policy, TraceJob, simulate
 from calendar_traces_dueby import EPOCH_US, DueBy, Margins, demanded, worker_seen
 from calendar_traces_elasticflow import ElasticFlow, without
 from calendar_traces_peers import AloneByDeadline, Fifo, Preempting
