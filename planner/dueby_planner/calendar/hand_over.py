@@ -6,7 +6,9 @@
         not all fit: try twice as many; all fit: try fewer
 
 A worker that is stopped ends its part first. What it would have done after that is placed like a new job's images, so
-another start is paid for. The workers that stay are taken to stay until their job's deadline.
+another start is paid for. The workers that stay are taken to stay until their job's deadline. With its device a worker
+hands over what that costs of its job's quotas: a job that has no place for want of a quota is helped by those alone who
+have some of it.
 """
 
 from collections import defaultdict
@@ -21,6 +23,7 @@ from dueby_planner.calendar.place import free_us, usable
 from dueby_planner.calendar.place_job import can_be_done
 from dueby_planner.calendar.place_set import place_set, time_alone_us
 from dueby_planner.calendar.pool import CalendarPool, Free, less
+from dueby_planner.calendar.quotas import charged, within_quotas
 from dueby_planner.replan import HYSTERESIS
 
 # So many sets of workers are tried for one job.
@@ -54,7 +57,7 @@ class RunningJob:
     """Empty if none of them may be stopped."""
 
 
-Stopped = list[tuple[RunningJob, RunningWorker]]
+Workers = list[tuple[RunningJob, RunningWorker]]
 
 
 def hand_over(draft: Draft, new: Sequence[CalendarJob], running: Sequence[RunningJob]) -> Draft | None:
@@ -73,12 +76,13 @@ class _Search:
         self._draft = draft
         self._job = job
         self._names = usable(job.problem).keys()
+        self._is_quota_short = bool(job.quotas) and self._is_done_on(draft.left("Hard"), replace(job, quotas={}))
         later = [each for each in running if each.job.problem.time_us > job.problem.time_us]
-        self._order: Stopped = [
+        self._order: Workers = [
             (each, worker)
             for each in sorted(later, key=lambda each: (-each.job.problem.time_us, each.job.name))
             for worker in reversed(each.workers)
-            if worker.gives_way_us is not None and worker.devices in self._names
+            if worker.gives_way_us is not None and self._helps(each, worker)
         ]
         """The workers that can be stopped, in the order in which they are."""
 
@@ -100,10 +104,17 @@ class _Search:
             count = (too_few + enough) // 2 if found else min(2 * count, most)
         return found
 
+    def _helps(self, running: RunningJob, worker: RunningWorker) -> bool:
+        """Return whether the job could use what the worker has."""
+        if self._is_quota_short:
+            return any(running.job.quotas.get(quota, {}).get(worker.devices) for quota in self._job.quotas)
+        return worker.devices in self._names
+
     def _seemingly_needed(self) -> int:
         """Return with how many workers less the device time is there that the job takes; more than there are: never."""
         until_us = self._job.problem.time_us
-        missing_us = time_alone_us(self._job) - free_us(self._draft.left("Hard"), until_us, self._names)
+        left = within_quotas(self._job, self._draft.left("Hard"))
+        missing_us = time_alone_us(self._job) - free_us(left, until_us, self._names)
         for count, (_, worker) in enumerate(self._order, 1):
             missing_us -= max(0, min(worker.ends_us, until_us) - (worker.gives_way_us or 0))
             if missing_us <= 0:
@@ -112,16 +123,23 @@ class _Search:
 
     def _has_place(self) -> bool:
         """Return whether the job would be in time if all these workers were stopped, and went on never."""
-        free = _given_back(self._draft.left("Hard"), self._order)
-        return can_be_done(self._job, free, self._job.problem.time_us)
+        return self._is_done_on(_given_back(self._draft.left("Hard"), self._order), self._job)
 
-    def _draft_without(self, stopped: Stopped) -> Draft | None:
+    def _is_done_on(self, free: Free, job: CalendarJob) -> bool:
+        return can_be_done(job, free, job.problem.time_us)
+
+    def _draft_without(self, stopped: Workers) -> Draft | None:
         """Return the draft with all Hard jobs placed anew if these workers are stopped; None if not all of them fit."""
         by_job: defaultdict[str, list[RunningWorker]] = defaultdict(list)
         jobs = {running.job.name: running for running, _ in stopped}
         for running, worker in stopped:
             by_job[running.job.name].append(worker)
-        kept = [worker for name, running in jobs.items() for worker in running.workers if worker not in by_job[name]]
+        kept = [
+            (running, worker)
+            for name, running in jobs.items()
+            for worker in running.workers
+            if worker not in by_job[name]
+        ]
         pool = _pool_without(self._draft.pool, stopped, kept)
         promised = [
             each.job
@@ -153,28 +171,30 @@ def _rest(running: RunningJob, stopped: Sequence[RunningWorker]) -> CalendarJob 
     )
 
 
-def _pool_without(pool: CalendarPool, stopped: Stopped, staying: Iterable[RunningWorker]) -> CalendarPool:
+def _pool_without(pool: CalendarPool, stopped: Workers, staying: Workers) -> CalendarPool:
     """Return the pool if these workers are stopped, and the others of their jobs stay as long as they may.
 
     What is expected to be free is only asked for where something is kept, and beside these nothing is.
     """
-    longer = [(each.devices, Taken(each.ends_us, each.may_stay_us, 1)) for each in staying]
+    longer = [(running, each.devices, Taken(each.ends_us, each.may_stay_us, 1)) for running, each in staying]
     return replace(pool, free={kind: _beside(_given_back(free, stopped), longer) for kind, free in pool.free.items()})
 
 
-def _given_back(free: Free, stopped: Stopped) -> Free:
+def _given_back(free: Free, stopped: Workers) -> Free:
     """Return what is free if these workers are stopped."""
     given = [
-        (each.devices, Taken(each.gives_way_us, each.ends_us, -1))
-        for _, each in stopped
+        (running, each.devices, Taken(each.gives_way_us, each.ends_us, -1))
+        for running, each in stopped
         if each.gives_way_us is not None
     ]
     return _beside(free, given)
 
 
-def _beside(free: Free, taken: Iterable[tuple[str, Taken]]) -> Free:
+def _beside(free: Free, taken: Iterable[tuple[RunningJob, str, Taken]]) -> Free:
+    """Return what is left beside what these jobs take of devices, and with them of their quotas."""
     by_name: defaultdict[str, list[Taken]] = defaultdict(list)
-    for name, each in taken:
+    for running, devices, each in taken:
         if each.from_us < each.to_us:
-            by_name[name].append(each)
+            for name, of_name in charged(devices, each, running.job.quotas):
+                by_name[name].append(of_name)
     return less(free, by_name)

@@ -76,6 +76,7 @@ class Usable:
             deadline_class=entry.deadline_class,
             problem=problem,
             goes_on=True,
+            quotas=self.stacks.costs(entry.key),
             at_work=tuple(worker for worker in workers if worker.name not in gone),
             elsewhere=sum(worker.images_within(max(0, entry.time_us)) for worker in workers if worker.name in gone),
         )

@@ -1,6 +1,7 @@
 """Running Hard jobs hand devices over to a new one with an earlier deadline, if they are in time all the same."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -132,6 +133,25 @@ def test_nobody_is_stopped_for_a_job_that_is_no_hard_one_or_has_a_place() -> Non
     full = running_job("long", images=2000, time=1000, ends=[500] * 4)
     soft = calendar_job("new", images=90, time=200, deadline_class="Soft", devices={"a": DEVICES})
     assert not placed(soft, full).handing_over
+
+
+OURS: Mapping[str, Mapping[str, int]] = {"ours": {"a": 2}}
+
+
+def test_for_want_of_a_quota_those_hand_over_who_have_some_of_it_and_what_they_do_later_is_within_it() -> None:
+    ours, theirs = (running_job(name, images=500, time=time, ends=[500]) for name, time in (("b", 1000), ("c", 2000)))
+    ours = replace(ours, job=replace(ours.job, quotas=OURS))
+    new = replace(hard_job("new", images=170, time=200), quotas=OURS)
+    pool = pool_beside(ours, theirs)
+    tables = {beside: {**free, "ours": steps((0, 0), (500, 2))} for beside, free in pool.free.items()}
+    calendar = online(
+        replace(pool, whole={"a": DEVICES, "ours": 2}, free=tables, expected=tables), new, running=[ours, theirs]
+    )
+    assert calendar.handing_over == {"b": ("w0",)}
+    assert windows(calendar, "new") == [(5, 185, 1)]
+    # Two devices are free all the time, but there is quota for one.
+    ((begins_us, ends_us, count),) = windows(calendar, "b")
+    assert (begins_us >= 185, ends_us <= 1000, count) == (True, True, 1)
 
 
 @st.composite

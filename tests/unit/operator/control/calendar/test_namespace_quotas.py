@@ -48,6 +48,22 @@ def test_a_job_gives_way_to_one_of_its_own_namespace_for_room_in_the_quota() -> 
     assert "GaveWay" in [replan.reason for replan in cluster.status("relaxed").replans]
 
 
+def test_a_hard_job_hands_room_in_the_quota_over_to_one_that_is_due_sooner_and_goes_on_later() -> None:
+    cluster = QuotaCluster({"a": 8}, quota=4)
+    cluster.add("long", images=50_000, deadline_s=200)
+    cluster.add("beside", images=50_000, deadline_s=400, namespace="other")
+    cluster.run(20)
+    there = len(cluster.jobs["beside"].alive)
+    assert len(cluster.jobs["long"].alive) + there <= 8
+    cluster.add("soon", images=10_000, deadline_s=40)
+    cluster.run(380, until=lambda: all(running.is_done for running in cluster.jobs.values()))
+    assert cluster.ended_s("soon") <= 60
+    assert cluster.ended_s("long") <= 200
+    assert cluster.ended_s("beside") <= 400
+    assert "GaveWay" in [replan.reason for replan in cluster.status("long").replans]
+    assert not cluster.status("beside").replans
+
+
 @pytest.mark.parametrize("change", [{"quota": 0}, {"others": 4}])
 def test_a_quota_that_is_lowered_or_taken_ends_no_worker_and_what_was_reserved_waits(change: dict[str, int]) -> None:
     cluster = QuotaCluster({"a": 8}, quota=4)
