@@ -24,10 +24,10 @@ from dueby_profiler.machine.interference import BUSY_CORES, read_times
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine, software_versions
 from dueby_profiler.measuring.budget import Budget
-from dueby_profiler.measuring.choices import ENGINE_FIELD, LayoutChoice, choose, shorten
+from dueby_profiler.measuring.choices import LayoutChoice, choose, shorten, why_unusable
 from dueby_profiler.measuring.comparison import EngineComparison, compared_size
 from dueby_profiler.measuring.photos import PhotoList, list_photos
-from dueby_profiler.measuring.process_group import OutOfMemory, ProcessGroup
+from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, ProcessGroup
 from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget, Survey
 from dueby_profiler.measuring.start_group import start_group
 from dueby_profiler.presets import Preset
@@ -169,11 +169,11 @@ class _LayoutProfiler:
         )
         try:
             survey.explore(lambda group, peak_mib: comparison.take_turns(survey, group, peak_mib))
-        except Invalid as error:
+        except (Invalid, Crashed) as error:
             # Only a process that tries to build an engine finds out whether it runs here.
-            if error.field != ENGINE_FIELD or len(engines) == 1:
+            if (reason := why_unusable(error)) is None or len(engines) == 1:
                 raise
-            self._leave_out(engines[0], error.message)
+            self._leave_out(engines[0], reason)
             return self._explore_first(budget, engines[1:])
         return survey, comparison
 

@@ -27,6 +27,7 @@ from dueby_profiler.measuring.messages import Setup
 from dueby_profiler.measuring.photos import list_photos
 from dueby_profiler.measuring.process_group import ProcessGroup
 from dueby_profiler.profiling import profile_machine
+from dueby_profiler.progress_listener import ProgressListener
 from dueby_worker.models.loading import load_model
 from support.pictures import write_photos
 from support.profiler import BRIEF, TINY, two_slices
@@ -45,6 +46,19 @@ def test_slices_are_measured_while_all_of_them_are_busy() -> None:
     began, ended = [point.started_us for point in points], [point.ended_us[-1] for point in points]
     assert min(ended) - max(began) > (max(ended) - min(began)) // 2
     assert all(len(durations) >= 2 for durations in while_all_busy(points))
+
+
+def test_an_engine_that_crashes_here_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "openvino").mkdir()
+    crash = "import os, sys; print('no such instruction', file=sys.stderr, flush=True); os.abort()"
+    (tmp_path / "openvino" / "__init__.py").write_text(crash)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    messages: list[str] = []
+    listener = ProgressListener(on_message=messages.append)
+    model, brief = TINY.replace(engine="auto"), replace(BRIEF, layout_s=20)
+    (profile,) = profile_machine(model=model, machine=two_slices(), preset=brief, classes=["cpu-1"], listener=listener)
+    assert profile.spec.engine == "eager"
+    assert "cpu-1: openvino is left out: a measuring process ended with exit code -6: no such instruction." in messages
 
 
 @pytest.mark.parametrize(

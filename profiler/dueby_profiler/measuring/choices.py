@@ -12,9 +12,17 @@ from dueby_api.engines import EngineEntry, EngineName, engines_for
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_profiler.machine.layouts import Layout
+from dueby_profiler.measuring.process_group import Crashed
 
 # The field that the worker names if a process can't build its engine; then the next engine is tried.
 ENGINE_FIELD = "spec.model.engine"
+
+
+def why_unusable(error: Invalid | Crashed) -> str | None:
+    """Return why the engine whose processes raised this is of no use here; None if something else is wrong."""
+    if isinstance(error, Crashed):
+        return error.brief
+    return error.message if error.field == ENGINE_FIELD else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ So both engines' processes are alive at once and take short turns, A B A B A B. 
 neighbours: wherever a burst begins and ends, it spoils two of the five ratios, and the median is one of the others.
 
 Engines are measured one after the other where both might not fit into memory, where there is no time for the turns, and
-if the explored engine's processes have run out of memory. So they are on GPUs, which a driver may give to one process
-only and which others' use of the cores hardly slows, and beside the monitor, which watches one group at a time.
+if the explored engine's processes have run out of memory, or any have crashed. So they are on GPUs, which a driver may
+give to one process only and which others' use of the cores hardly slows, and beside the monitor, which watches one
+group at a time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +19,8 @@ from statistics import median
 from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
 from dueby_profiler.analysis.points import Measurements
-from dueby_profiler.measuring.choices import ENGINE_FIELD
-from dueby_profiler.measuring.process_group import OutOfMemory
+from dueby_profiler.measuring.choices import why_unusable
+from dueby_profiler.measuring.process_group import Crashed, OutOfMemory
 from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget, OnPhase, Survey
 
 # Engines are compared at the largest explored size up to this one: past the knee of CPUs and near that of GPUs.
@@ -66,7 +67,7 @@ class EngineComparison:
             try:
                 with self._trying(engine, explored), self.open_target(engine).open_group() as other:
                     self.ratios[engine] = relative_rate(group, other, size=size, seconds=self.seconds)
-            except OutOfMemory:
+            except (OutOfMemory, Crashed):
                 # Either group may be the one that is gone.
                 return
 
@@ -89,6 +90,8 @@ class EngineComparison:
                     rates[engine] = measure_rate(self.open_target(engine), size=size, seconds=self.seconds)
             except OutOfMemory as error:
                 self._leave_out(engine, str(error))
+            except Crashed as error:
+                self._leave_out(engine, error.brief)
         return rates
 
     def _is_affordable(self, explored: Survey, seconds: float) -> bool:
@@ -103,9 +106,9 @@ class EngineComparison:
         try:
             yield
         except Invalid as error:
-            if error.field != ENGINE_FIELD:
+            if (reason := why_unusable(error)) is None:
                 raise
-            self._leave_out(engine, error.message)
+            self._leave_out(engine, reason)
 
     def _leave_out(self, engine: EngineName, reason: str) -> None:
         self.left_out.add(engine)

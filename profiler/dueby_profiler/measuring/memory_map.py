@@ -19,9 +19,9 @@ from dueby_api.words import counted
 from dueby_profiler.analysis.memory import fitting_size
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine, software_versions
-from dueby_profiler.measuring.choices import ENGINE_FIELD, choose
+from dueby_profiler.measuring.choices import choose, why_unusable
 from dueby_profiler.measuring.messages import Point
-from dueby_profiler.measuring.process_group import OutOfMemory
+from dueby_profiler.measuring.process_group import Crashed, OutOfMemory
 from dueby_profiler.measuring.start_group import start_group
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_worker.system.scratch import scratch_folder
@@ -99,10 +99,10 @@ class _MemoryMapper:
         """Return the map with the first engine that runs."""
         try:
             cells = self._cells(engines[0], image_sizes, sorted(sizes))
-        except Invalid as error:
-            if error.field != ENGINE_FIELD or len(engines) == 1:
+        except (Invalid, Crashed) as error:
+            if (reason := why_unusable(error)) is None or len(engines) == 1:
                 raise
-            self.listener.on_message(f"{engines[0]} is left out: {error.message}.")
+            self.listener.on_message(f"{engines[0]} is left out: {reason}.")
             return self.map(engines[1:], image_sizes, sizes)
         return MemoryMap(
             model=self.model.name,

@@ -1,9 +1,9 @@
 """The measuring processes of a layout, one for each slice: started, asked and ended together.
 
-A process that is killed for its memory has found the memory's limit. One that dies otherwise is a bug, and the end of
-its standard error goes into the message. However the group ends (done, an error, Ctrl-C), its processes are gone
-afterwards: each is in a session of its own, so that Ctrl-C reaches only the profiler, which then kills the whole
-session; and each ends with the profiler, so that even one that is killed leaves no process behind.
+A process that is killed for its memory has found the memory's limit. One that dies otherwise is a bug, ours or its
+engine's, and the end of its standard error goes into the message. However the group ends (done, an error, Ctrl-C), its
+processes are gone afterwards: each is in a session of its own, so that Ctrl-C reaches only the profiler, which then
+kills the whole session; and each ends with the profiler, so that even one that is killed leaves no process behind.
 """
 
 import os
@@ -61,6 +61,17 @@ class OutOfMemory(DueByError):
     def __init__(self, size: int) -> None:
         super().__init__(f"a mini-batch of {counted(size, 'image')} does not fit into memory")
         self.size = size
+
+
+class Crashed(DueByError):
+    """A measuring process ended by itself."""
+
+    def __init__(self, code: int, errors: str) -> None:
+        ended = f"a measuring process ended with exit code {code}"
+        super().__init__(f"{ended}:\n{errors}")
+        last = errors.splitlines()[-1:]
+        self.brief = ": ".join([ended, *last])
+        """The same in a line."""
 
 
 def contention_s(phase_s: float) -> float:
@@ -223,7 +234,7 @@ class ProcessGroup:
             return OutOfMemory(self._size)
         member.errors.seek(0)
         text = member.errors.read()[-_ERROR_CHARACTERS:].decode(errors="replace").strip()
-        return DueByError(f"a measuring process ended with exit code {code}:\n{text}")
+        return Crashed(code, text)
 
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:

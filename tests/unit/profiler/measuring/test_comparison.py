@@ -13,7 +13,7 @@ from dueby_api.errors import Invalid
 from dueby_profiler.measuring.choices import ENGINE_FIELD
 from dueby_profiler.measuring.comparison import EngineComparison, measure_rate, relative_rate
 from dueby_profiler.measuring.messages import Built, Contended, Point
-from dueby_profiler.measuring.process_group import OutOfMemory
+from dueby_profiler.measuring.process_group import Crashed, OutOfMemory
 from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget
 from dueby_profiler.presets import FULL
 from support.profiler import Burst, SimulatedMachine, a_point
@@ -121,16 +121,32 @@ def test_engines_that_would_not_fit_together_are_measured_one_after_the_other() 
     assert machine.now_s < together.now_s - 1
 
 
-def test_processes_that_are_killed_beside_the_explored_ones_are_tried_alone() -> None:
-    trial = Trial(machine=a_machine(), slowness=0.8, open_first=[killed])
+def killed() -> AbstractContextManager[MeasuringGroup]:
+    raise OutOfMemory(8)
+
+
+def crashed() -> AbstractContextManager[MeasuringGroup]:
+    raise Crashed(-11, "Fatal error\nno kernel for this device")
+
+
+GONE = [
+    pytest.param(killed, "a mini-batch of 8 images does not fit into memory", id="killed"),
+    pytest.param(crashed, "a measuring process ended with exit code -11: no kernel for this device", id="crashed"),
+]
+
+
+@pytest.mark.parametrize(("gone", "reason"), GONE)
+def test_processes_that_end_beside_the_explored_ones_are_tried_alone(gone: OpenGroup, reason: str) -> None:
+    trial = Trial(machine=a_machine(), slowness=0.8, open_first=[gone])
     assert ratio(trial) == pytest.approx(1.25, rel=0.02)
     assert not trial.left_out
 
 
-def test_an_engine_that_does_not_fit_alone_is_left_out() -> None:
-    trial = Trial(machine=a_machine(), slowness=0.8, open_first=[killed, killed])
+@pytest.mark.parametrize(("gone", "reason"), GONE)
+def test_an_engine_whose_processes_end_alone_is_left_out(gone: OpenGroup, reason: str) -> None:
+    trial = Trial(machine=a_machine(), slowness=0.8, open_first=[gone, gone])
     assert list(trial.rates()) == ["openvino"]
-    assert trial.left_out == {"eager": "a mini-batch of 8 images does not fit into memory"}
+    assert trial.left_out == {"eager": reason}
 
 
 def test_an_engine_that_does_not_run_here_is_left_out_and_tried_once() -> None:
@@ -153,10 +169,6 @@ def test_an_engine_for_which_there_is_no_time_is_left_out() -> None:
     trial = Trial(machine=SimulatedMachine(startup_s=0.4 * FULL.layout_s), slowness=0.8)
     assert list(trial.rates()) == ["openvino"]
     assert trial.left_out == {"eager": "there was no time to compare it"}
-
-
-def killed() -> AbstractContextManager[MeasuringGroup]:
-    raise OutOfMemory(8)
 
 
 def refusing(name: str) -> AbstractContextManager[MeasuringGroup]:
