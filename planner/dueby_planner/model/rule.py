@@ -129,10 +129,10 @@ class Rule:
         """
         images, squares, taken = 0, 0, 0
         for capacity, devices in self._without_reserve(able):
-            run = min(devices, most - self.reserve - taken)
-            if run <= 0:
+            left = most - self.reserve - taken
+            if left <= 0:
                 break
-            for count, loss, each in self._loss_lines(taken, taken + run):
+            for count, loss, each in self._loss_lines(taken, taken + min(devices, left)):
                 more = self._fewest_more(images - loss - self.images, squares, capacity, count, each)
                 if more is not None:
                     return self.reserve + taken + more
