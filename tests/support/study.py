@@ -33,7 +33,7 @@ from dueby_study.row_store import Row, RowStore
 from dueby_study.study import run_study
 
 BRIEF = Preset(
-    name="brief", layout_s=60, compare_s=0.1, explore_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False
+    name="brief", layout_s=15, compare_s=0.1, explore_s=0.1, point_s=0.2, contention_s=0.2, all_layouts=False
 )
 TINY = StudyPreset(
     name="tiny",
