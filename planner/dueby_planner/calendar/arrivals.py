@@ -20,7 +20,7 @@ from dueby_planner.calendar.draft import Draft, Placed
 from dueby_planner.calendar.hand_over import RunningJob, hand_over
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.keep import stored_reservation
-from dueby_planner.calendar.place import free_us, usable
+from dueby_planner.calendar.place import free_us
 from dueby_planner.calendar.place_set import Reservations, place_set, time_alone_us
 from dueby_planner.calendar.pool import CalendarPool, Free
 from dueby_planner.calendar.reservation import device_us
@@ -126,7 +126,7 @@ class _Promised:
     def __init__(self, promised: Sequence[Placed]) -> None:
         found: defaultdict[frozenset[str], list[Placed]] = defaultdict(list)
         for each in sorted(promised, key=lambda each: each.job.problem.time_us):
-            found[frozenset(usable(each.job.problem))].append(each)
+            found[each.job.device_names].append(each)
         self._deadlines = {names: [each.job.problem.time_us for each in held] for names, held in found.items()}
         self._totals = {
             names: [0, *accumulate(device_us(each.reservation) for each in held)] for names, held in found.items()
@@ -146,5 +146,5 @@ def _may_fit(job: CalendarJob, promised: _Promised, free: Free) -> bool:
 
     That is not certain, since placed anew these may take less; but to try it for each job in each pass takes long.
     """
-    until_us, names = job.problem.time_us, usable(job.problem).keys()
+    until_us, names = job.problem.time_us, job.device_names
     return promised.held_us(until_us, names) + time_alone_us(job) <= free_us(free, until_us, names)

@@ -19,7 +19,7 @@ from math import ceil
 from dueby_planner.calendar.draft import Draft, Placed
 from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.place import free_us, usable
+from dueby_planner.calendar.place import free_us
 from dueby_planner.calendar.place_job import can_be_done
 from dueby_planner.calendar.place_set import place_set, time_alone_us
 from dueby_planner.calendar.pool import CalendarPool, Free, less
@@ -75,7 +75,6 @@ class _Search:
     def __init__(self, draft: Draft, job: CalendarJob, running: Sequence[RunningJob]) -> None:
         self._draft = draft
         self._job = job
-        self._names = usable(job.problem).keys()
         self._is_quota_short = bool(job.quotas) and self._is_done_on(draft.left("Hard"), replace(job, quotas={}))
         later = [each for each in running if each.job.problem.time_us > job.problem.time_us]
         self._order: Workers = [
@@ -108,13 +107,13 @@ class _Search:
         """Return whether the job could use what the worker has."""
         if self._is_quota_short:
             return any(running.job.quotas.get(quota, {}).get(worker.devices) for quota in self._job.quotas)
-        return worker.devices in self._names
+        return worker.devices in self._job.device_names
 
     def _seemingly_needed(self) -> int:
         """Return with how many workers less the device time is there that the job takes; more than there are: never."""
         until_us = self._job.problem.time_us
         left = within_quotas(self._job, self._draft.left("Hard"))
-        missing_us = time_alone_us(self._job) - free_us(left, until_us, self._names)
+        missing_us = time_alone_us(self._job) - free_us(left, until_us, self._job.device_names)
         for count, (_, worker) in enumerate(self._order, 1):
             missing_us -= max(0, min(worker.ends_us, until_us) - (worker.gives_way_us or 0))
             if missing_us <= 0:

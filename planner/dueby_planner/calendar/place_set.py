@@ -33,7 +33,7 @@ def place_set(
     left = [free]
     """What is left beside the first 0, 1, 2, ... of them."""
     queue = by_deadline(jobs)
-    names = {group.device_class for job in queue for group in job.problem.groups}
+    names = frozenset[str]().union(*(job.device_names for job in queue))
     may_level, leave_out, at = True, 1, 0
     while at < len(queue):
         job, is_optional = queue[at], queue[at].name in optional

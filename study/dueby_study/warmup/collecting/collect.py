@@ -18,7 +18,7 @@ from dueby_profiler.machine import nvml
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine
 from dueby_profiler.measuring.budget import Budget
-from dueby_profiler.measuring.choices import ENGINE_FIELD
+from dueby_profiler.measuring.choices import why_unusable
 from dueby_profiler.measuring.process_group import OutOfMemory, ProcessGroup
 from dueby_profiler.measuring.start_group import start_group
 from dueby_profiler.monitor.readers.host import Host
@@ -105,11 +105,11 @@ def _measure_all(
         except OutOfMemory as error:
             listener.on_message(f"{_describe(point)} is left out: {error}.")
         except Invalid as error:
-            if error.field != ENGINE_FIELD:
+            if (reason := why_unusable(error)) is None:
                 raise
             # The engine doesn't run on this class: none of its other points would either.
             without.add((point.device_class, point.engine))
-            listener.on_message(f"{point.device_class}: {point.engine} is left out: {error.message}.")
+            listener.on_message(f"{point.device_class}: {point.engine} is left out: {reason}.")
         took_s.append(clock() - began_s)
 
 
