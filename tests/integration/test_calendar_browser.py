@@ -13,7 +13,7 @@ from dueby_pages.calendar_page import render_calendar
 from support.browser import Browser
 from support.cluster_list import job, listed, reserved, running
 from support.page_checks import BAD_BLOCKS, CONTRAST, CUT_OFF, OVERPRINTED
-from support.planner import A100, job_document, profile_document, step_document
+from support.planner import A100, named_job_document, profile_document, step_document
 
 pytestmark = pytest.mark.browser
 
@@ -46,10 +46,8 @@ def plan_of(folder: Path, count: int, **pool: int) -> list[str]:
 
 def job_file(folder: Path, *, name: str, **spec: Any) -> list[str]:
     """Write a job's manifest and return the option that names it."""
-    document = job_document(sink={"uri": f"s3://bucket/{name}-rows/"}, **spec)
-    document["metadata"]["name"] = name
     path = folder / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(document))
+    path.write_text(yaml.safe_dump(named_job_document(name, **spec)))
     return ["-f", str(path)]
 
 

@@ -115,6 +115,11 @@ def job_document(**spec: Any) -> dict[str, Any]:
     }
 
 
+def named_job_document(name: str, **spec: Any) -> dict[str, Any]:
+    """Return an InferenceJob of this name, with a sink of its own."""
+    return {**job_document(**({"sink": {"uri": f"s3://bucket/{name}-rows/"}} | spec)), "metadata": {"name": name}}
+
+
 def profile(**spec: Any) -> GPUProfile:
     """Return the parsed profile."""
     return parse_profile(profile_document(**spec))

@@ -11,7 +11,7 @@ import yaml
 
 from dueby.cli.main import main
 from support.plan_command import profile
-from support.planner import A100, job_document
+from support.planner import A100, named_job_document
 from support.report_page import Elements, words_of
 
 PlanAll = Callable[..., tuple[int, str, str]]
@@ -41,11 +41,8 @@ def plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> PlanAll:
         pool = [] if machine else ["--pool", f"{A100}={devices}"]
         words = ["plan", "--profiles", str(profiles), *pool, *options]
         for number, (name, spec) in enumerate(jobs.items()):
-            sink = {"uri": f"s3://bucket/rows-{number}/"}
-            document = job_document(**({"sink": sink} | EXACT | spec))
-            document["metadata"]["name"] = name.rstrip("'")
             file = tmp_path / f"job-{number}.yaml"
-            file.write_text(yaml.safe_dump(document))
+            file.write_text(yaml.safe_dump(named_job_document(name.rstrip("'"), **(EXACT | spec))))
             words += ["-f", str(file)]
         code = main(words)
         captured = capsys.readouterr()

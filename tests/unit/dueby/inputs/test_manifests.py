@@ -13,13 +13,10 @@ from dueby.inputs.manifests import MAX_JOBS, read_job, read_manifests
 from dueby.inputs.yaml_text import MAX_ALIASED
 from dueby.local.edits import ManifestWatch
 from dueby_api.errors import Invalid
-from support.planner import job_document, profile_document
+from support.planner import named_job_document as job
+from support.planner import profile_document
 
 CLAIM: dict[str, Any] = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "rows"}}
-
-
-def job(name: str = "catalog", **spec: Any) -> dict[str, Any]:
-    return {**job_document(**({"sink": {"uri": f"s3://bucket/{name}-rows/"}} | spec)), "metadata": {"name": name}}
 
 
 def listed(*items: Any, kind: str = "List") -> dict[str, Any]:
