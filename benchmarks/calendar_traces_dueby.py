@@ -58,7 +58,7 @@ class DueBy:
         """Workers that were stopped because their jobs were planned again, and not to hand their devices over."""
         self.demand: dict[str, float] = {}
         """By job, what it and others needed of the GPU time when it arrived (see `demanded`)."""
-        self.margins = promised(noise)
+        self.margins = margins_of_promises(noise)
         self.promised: dict[str, float] = {}
         """The same with the margins of a promise."""
         self.pause_us = PASS_US
@@ -148,7 +148,7 @@ class Margins:
     """Share by which one device is planned slower; of k devices it is this over the root of k."""
 
 
-def promised(noise: Noise) -> Margins:
+def margins_of_promises(noise: Noise) -> Margins:
     """Return the margins of the confidence that Hard jobs are promised at."""
     z = quantile(CLASS_CONFIDENCE["Hard"])
     return Margins(late_us=round(START_US * (math.exp(P95 * noise.start) - 1) * z / P95), rate=z * noise.rate)
@@ -174,12 +174,17 @@ def _needed_us(job: Job, now_us: int, left_us: int, margins: Margins) -> float:
     """Return the GPU time that the job needs: its work, and its starts."""
     work_us = job.images_left(now_us) * LATENCY_US // MINI_BATCH
     lost_us = LOST_US + margins.late_us
-    each_us, gpus = max(LATENCY_US, left_us - lost_us), 1
-    # More and more of them, until those are enough that the margin is of.
-    while gpus < (least := math.ceil(work_us / (each_us * (1 - margins.rate / math.sqrt(gpus))))):
-        gpus = least
-    starts = max(0, (gpus if work_us else 0) - len(job.alive))
-    return work_us / (1 - margins.rate / math.sqrt(gpus)) + starts * lost_us
+    each_us = max(LATENCY_US, left_us - lost_us)
+
+    def planned_us(gpus: int) -> float:
+        return work_us / (1 - margins.rate / math.sqrt(gpus))
+
+    # Without a margin these are the fewest, and with one a few more.
+    fewest = max(1, math.ceil(work_us / each_us))
+    while fewest * each_us < planned_us(fewest):
+        fewest += 1
+    starts = max(0, (fewest if work_us else 0) - len(job.alive))
+    return planned_us(fewest) + starts * lost_us
 
 
 def first_snapshot(job: Job) -> JobSnapshot:

@@ -106,6 +106,9 @@ def test_what_jobs_demand_is_of_the_tightest_cut_with_the_one_that_has_arrived()
     assert demanded(both, cluster) == pytest.approx((1800 + 2 * 59) / 2000)
     assert demanded(both, cluster, Margins(late_us=50 * SECOND)) == pytest.approx((1800 + 3 * 109) / 2000)
     assert demanded(both, cluster, Margins(rate=0.1)) == pytest.approx((1800 / (1 - 0.1 / 3**0.5) + 3 * 59) / 2000)
+    # One GPU's margin would ask for three; that of two is smaller, and two are enough.
+    cluster.jobs = [two := Job(asked=job("two", 1700, deadline_s=1000))]
+    assert demanded(two, cluster, Margins(rate=0.12)) == pytest.approx((1700 / (1 - 0.12 / 2**0.5) + 2 * 59) / 2000)
 
 
 def test_no_gpu_is_given_twice() -> None:
