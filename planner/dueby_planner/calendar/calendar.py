@@ -119,10 +119,10 @@ def _cuts(
     beside = [each.job for each in running]
     names = {job.name for job in beside}
     promised = [job for job in by_deadline(jobs, "Hard") if job.name in draft.placed and job.name not in names]
-    finder = Cuts(draft.pool.whole)
+    finder = Cuts([*beside, *promised], draft.pool.whole)
     cuts: dict[str, Cut] = {}
     for job in without_place:
-        if cut := finder.find([*beside, *promised], job):
+        if cut := finder.find(job):
             cuts[job.name] = cut if cuts else finder.shortened(cut, job)
     return cuts
 

@@ -8,11 +8,12 @@ at every confidence.
 Such jobs are sought among those that may use the same classes, or fewer.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dueby_planner.calendar.filling import Demand, find_overfull
-from dueby_planner.calendar.jobs import CalendarJob, by_deadline
+from dueby_planner.calendar.filling import Demand, Filling
+from dueby_planner.calendar.jobs import CalendarJob, by_deadline, deadline_order
 from dueby_planner.calendar.needed import needed_us
 
 
@@ -31,27 +32,40 @@ class Cut:
 
 
 class Cuts:
-    """What jobs need, and what there is for them: a search for cuts."""
+    """What jobs need, and what there is for them: a search for cuts with one more job."""
 
-    def __init__(self, whole: Mapping[str, int]) -> None:
-        """`whole`: every device that there is, by name."""
+    def __init__(self, jobs: Iterable[CalendarJob], whole: Mapping[str, int]) -> None:
+        """`jobs`: those that have devices or a place; `whole`: every device that there is, by name."""
         self._whole = whole
         self._needed: dict[str, int | None] = {}
         """By the name of the job."""
+        self._jobs = [job for job in by_deadline(jobs) if self._needed_us(job) is not None]
+        self._fillings: dict[frozenset[str], tuple[list[CalendarJob], Filling]] = {}
+        """Those of the jobs that use no other devices than these, and what is left beside them."""
 
-    def find(self, jobs: Iterable[CalendarJob], refused: CalendarJob) -> Cut | None:
-        """Return a cut with the refused job in it; None if none is found. `jobs` are the others."""
+    def find(self, refused: CalendarJob) -> Cut | None:
+        """Return a cut with the refused job in it; None if none is found."""
         if self._needed_us(refused) is None:  # it is impossible whatever the others do
             return None
-        ordered = [job for job in by_deadline([*jobs, refused]) if self._needed_us(job) is not None]
-        for names in _names(ordered, refused):
-            alike = [job for job in ordered if names.issuperset(job.device_names)]
-            demands = [Demand(self._needed_us(job) or 0, job.problem.time_us, job.problem.most) for job in alike]
-            found = find_overfull(demands, sum(self._whole.get(name, 0) for name in names))
-            chosen = [alike[number] for number in sorted(found or ())]
-            if refused in chosen and self._is_proof(chosen, refused):
+        for names in _names(self._jobs, refused):
+            alike, filling = self._filling(names)
+            place = bisect_left(alike, deadline_order(refused), key=deadline_order)
+            found = filling.find_overfull(self._demand(refused), place) or set()
+            with_it = [*alike[:place], refused, *alike[place:]]
+            chosen = [with_it[number] for number in sorted(found)]
+            if place in found and self._is_proof(chosen, refused):
                 return self._cut(chosen)
         return None
+
+    def _filling(self, names: frozenset[str]) -> tuple[list[CalendarJob], Filling]:
+        if names not in self._fillings:
+            alike = [job for job in self._jobs if names.issuperset(job.device_names)]
+            devices = sum(self._whole.get(name, 0) for name in names)
+            self._fillings[names] = alike, Filling([self._demand(job) for job in alike], devices)
+        return self._fillings[names]
+
+    def _demand(self, job: CalendarJob) -> Demand:
+        return Demand(self._needed_us(job) or 0, job.problem.time_us, job.problem.most)
 
     def shortened(self, cut: Cut, refused: CalendarJob) -> Cut:
         """Leave out the jobs without which it is a cut as well, the smallest first; the refused one stays."""
@@ -103,6 +117,6 @@ def available_us(jobs: Sequence[CalendarJob], whole: Mapping[str, int]) -> int:
 
 def _names(jobs: Iterable[CalendarJob], refused: CalendarJob) -> Iterator[frozenset[str]]:
     """Yield the names of devices that one job or another may use, if the refused one may use no others; then all."""
-    sets = {job.device_names for job in jobs}
+    sets = {refused.device_names, *(job.device_names for job in jobs)}
     own = [names for names in sets if names.issuperset(refused.device_names)]
     yield from dict.fromkeys([*sorted(own, key=lambda names: (len(names), sorted(names))), frozenset().union(*sets)])

@@ -40,26 +40,48 @@ class _Poured(NamedTuple):
     full_us: int
 
 
-def find_overfull(demands: Sequence[Demand], devices: int) -> set[int] | None:
-    """Return the places of demands that are together too many; None if there is room for all.
+class Filling:
+    """Demands that are poured into the time of so many devices; they ascend by deadline.
 
-    `demands` ascend by deadline.
+    What each leaves is kept for those that are asked about one more demand: only what comes after it is poured anew.
     """
-    pieces: list[_Piece] = []
-    poured: list[_Poured] = []
-    for demand in demands:
+
+    def __init__(self, demands: Sequence[Demand], devices: int) -> None:
+        self._demands = demands
+        self._devices = devices
+        self._left: list[list[_Piece]] = [[]]
+        """What there is for each demand, as far as anybody has asked."""
+        self._poured: list[_Poured] = []
+
+    def find_overfull(self, more: Demand, place: int) -> set[int] | None:
+        """Return the places of demands that are together too many, with `more` before the one that is at `place` now.
+
+        None if there is room for all, or not even for those before it.
+        """
+        while len(self._poured) < place:
+            pieces, taken, is_enough = self._pour(self._demands[len(self._poured)], self._left[-1])
+            if not is_enough:
+                return None
+            self._left.append(pieces)
+            self._poured.append(taken)
+        pieces, poured = self._left[place], self._poured[:place]
+        for demand in (more, *self._demands[place:]):
+            pieces, taken, is_enough = self._pour(demand, pieces)
+            poured.append(taken)
+            if not is_enough:
+                return _in_the_way(poured)
+        return None
+
+    def _pour(self, demand: Demand, pieces: list[_Piece]) -> tuple[list[_Piece], _Poured, bool]:
+        """Return what is left, what the demand takes, and whether that is enough."""
         ends_us = pieces[-1].to_us if pieces else 0
         if ends_us < demand.until_us:
-            pieces.append(_Piece(ends_us, demand.until_us, devices))
-        pieces, taken, is_enough = _pour(demand, pieces)
-        poured.append(taken)
-        if not is_enough:
-            return _in_the_way(poured)
-    return None
+            pieces = [*pieces, _Piece(ends_us, demand.until_us, self._devices)]
+        return _pour(demand, pieces)
 
 
-def _pour(demand: Demand, pieces: list[_Piece]) -> tuple[list[_Piece], _Poured, bool]:
-    """Return what is left, what the demand takes, and whether that is enough."""
+def _pour(demand: Demand, pieces: Sequence[_Piece]) -> tuple[list[_Piece], _Poured, bool]:
+    """Do so for a demand that ends with the last piece."""
     first = full = len(pieces)
     """The first piece of which it takes something, and the first of which it takes as much as it may."""
     missing, width, level = demand.device_us * (1 - 1e-9), 0, pieces[-1].left

@@ -63,4 +63,9 @@ class CalendarJob:
 def by_deadline(jobs: Iterable[CalendarJob], *classes: DeadlineClass) -> list[CalendarJob]:
     """Return the jobs of these deadline classes, or all of them, the earliest deadline first."""
     found = [job for job in jobs if not classes or job.deadline_class in classes]
-    return sorted(found, key=lambda job: (job.problem.time_us, job.name))
+    return sorted(found, key=deadline_order)
+
+
+def deadline_order(job: CalendarJob) -> tuple[int, str]:
+    """Return what jobs are sorted by: the deadline, then the name."""
+    return job.problem.time_us, job.name

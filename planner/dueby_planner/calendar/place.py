@@ -143,7 +143,7 @@ class _Levels:
     def fewest(self, offset: int) -> int | None:
         """Return the least number of levels after the first `offset` that is accepted; None if none is."""
         most = self._problem.most
-        able = ((run.images, run.levels) for run in _within(self._largest(), offset, most))
+        able = ((images, high - low) for images, _, low, high in _within(self._largest(), offset, most))
         return self._problem.rule.fewest(able, most)
 
     def _largest(self) -> Iterator[LevelRun]:
@@ -255,12 +255,14 @@ def _largest_first(run: LevelRun) -> tuple[int, str, int]:
 def _within(runs: Iterable[LevelRun], offset: int, count: int) -> Iterator[LevelRun]:
     """Yield `count` levels after the first `offset`."""
     for run in runs:
-        skipped = min(offset, run.levels)
-        taken = min(count, run.levels - skipped)
+        images, name, low, high = run
+        skipped = min(offset, high - low)
+        taken = min(count, high - low - skipped)
         offset, count = offset - skipped, count - taken
-        if taken > 0:
-            low = run.low + skipped
-            yield LevelRun(run.images, run.device_class, low, low + taken)
+        if taken == high - low:
+            yield run
+        elif taken:
+            yield LevelRun(images, name, low + skipped, low + skipped + taken)
         if not count:
             break
 

@@ -68,8 +68,8 @@ def test_what_is_done_on_devices_that_are_not_counted_takes_nothing_of_those_tha
 
 def test_jobs_that_are_late_without_it_prove_nothing_of_another() -> None:
     late, refused = calendar_job("late", images=500, time=100), calendar_job("refused", images=30, time=50)
-    assert Cuts(WHOLE).find([late], refused) is None
-    assert Cuts(WHOLE).find([calendar_job("promised", images=150, time=100)], refused) is not None
+    assert Cuts([late], WHOLE).find(refused) is None
+    assert Cuts([calendar_job("promised", images=150, time=100)], WHOLE).find(refused) is not None
 
 
 def test_what_is_needed_is_steps_and_the_least_number_of_starts() -> None:
@@ -81,7 +81,7 @@ def test_what_is_needed_is_steps_and_the_least_number_of_starts() -> None:
 def test_a_job_for_which_no_device_is_soon_enough_is_no_matter_of_device_time() -> None:
     job = calendar_job("a", images=1, time=10)
     assert needed_us(job.problem) is None
-    assert Cuts(WHOLE).find([], job) is None
+    assert Cuts([], WHOLE).find(job) is None
 
 
 def test_what_there_is_ends_with_each_deadline_and_with_what_the_jobs_may_hold() -> None:
@@ -107,14 +107,14 @@ def test_the_cut_names_those_only_without_whom_it_is_none() -> None:
 
 def test_a_cut_is_no_cut_for_those_who_fit() -> None:
     jobs = [calendar_job(name, images=90, time=100) for name in ("a", "b")]
-    assert Cuts(WHOLE).find(jobs[:1], jobs[1]) is None
+    assert Cuts(jobs[:1], WHOLE).find(jobs[1]) is None
 
 
 def test_jobs_on_other_classes_are_no_part_of_the_proof() -> None:
     whole = {"a": 1, "b": 5}
     other = calendar_job("other", images=10, time=100, devices={"b": 5})
     promised, refused = (calendar_job(name, images=90, time=100, devices={"a": 1}) for name in ("promised", "refused"))
-    cut = Cuts(whole).find([promised, other], refused)
+    cut = Cuts([promised, other], whole).find(refused)
     assert cut is not None
     assert [job.name for job in cut.jobs] == ["promised", "refused"]
     assert cut.available_us == 100
@@ -124,6 +124,6 @@ def test_jobs_on_several_classes_are_part_of_the_proof_where_they_take_all_of_th
     whole = {"a": 1, "b": 1}
     one = calendar_job("one", images=90, time=100, devices={"a": 1})
     both = calendar_job("both", images=180, time=100, devices={"a": 1, "b": 1})
-    cut = Cuts(whole).find([both], one)
+    cut = Cuts([both], whole).find(one)
     assert cut is not None
     assert (cut.needed_us, cut.available_us) == (300, 200)
