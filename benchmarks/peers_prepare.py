@@ -36,7 +36,7 @@ DEVICE_CLASS = "cpu-1"
 # Photos that ResNet-18's weights are made from.
 FITTED_PHOTOS = 128
 # auto chooses among these; compiling takes longer than a job this short.
-ENGINES: tuple[EngineName, ...] = ("eager", "openvino")
+ENGINES: tuple[EngineName, ...] = ("eager", "openvino", "ncnn")
 
 
 def write_networks(folder: Path, photos: Path, models: Sequence[str]) -> None:

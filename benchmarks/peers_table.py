@@ -22,6 +22,8 @@ SAME_SCORE = 0.04
 SAME_MEAN = 1.0
 # Of its tables in a document.
 NAME = "peers"
+# Before the engine, in the names of DueBy's ways.
+_DUEBY = "dueby-"
 Rounds = Mapping[str, Sequence[Run | None]]
 
 
@@ -120,8 +122,7 @@ def _table(model: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
     most = groups[0]
     heads = [f"{TITLES[model]}, {most['photos']:,} photos"]
     for group in groups:
-        cores = f"{group['cores']} cores" if group["cores"] > 1 else "1 core"
-        heads += [f"images/s, {cores}", f"DueBy is faster, {cores}"]
+        heads += [f"images/s, {cores_of(group)}", f"DueBy is faster, {cores_of(group)}"]
     heads += ["images/s once it runs", "first rows after", "CPU ms an image", "peak MiB", "same label"]
     lines = [f"| {' | '.join(heads)} |", f"| {' | '.join(['---'] * len(heads))} |"]
     for name in dict.fromkeys(way["name"] for group in groups for way in group["ways"]):
@@ -138,6 +139,11 @@ def _table(model: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def cores_of(group: Mapping[str, Any]) -> str:
+    """The group's cores, as headings name them."""
+    return f"{group['cores']} cores" if group["cores"] > 1 else "1 core"
+
+
 def _last_cells(way: Mapping[str, Any] | None, photos: int, *, is_decoding: bool) -> list[str]:
     """What is said of the most cores only."""
     if way is None:
@@ -152,12 +158,14 @@ def _last_cells(way: Mapping[str, Any] | None, photos: int, *, is_decoding: bool
 
 
 def _verdict(result: Mapping[str, Any], model: str, choice: str) -> str:
-    """Whether auto was right: the other engine's time over its choice's, by number of cores."""
+    """Whether auto was right: the other engines' times over its choice's, by number of cores."""
     said = []
-    for group in result["groups"]:
-        for way in group["ways"]:
-            if group["model"] == model and way["name"].startswith("dueby-") and way["name"] != group["reference"]:
-                found = way["wallOverDueby"]
-                if found:
-                    said.append(f"{say(found, '.2f')} times as long on {group['cores']}")
-    return f"The other engine took {' and '.join(said)} (cores)." if said else ""
+    for group in (group for group in result["groups"] if group["model"] == model):
+        others = [
+            f"{way['name'].removeprefix(_DUEBY)} {say(found, '.2f')}"
+            for way in group["ways"]
+            if way["name"].startswith(_DUEBY) and way["name"] != group["reference"] and (found := way["wallOverDueby"])
+        ]
+        if others:
+            said.append(f"{' and '.join(others)} times as long on {cores_of(group)}")
+    return f"Other engines took: {'; '.join(said)}." if said else ""

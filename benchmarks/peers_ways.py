@@ -65,6 +65,7 @@ WAYS = (
     Way(name="daft-tuned", title="Daft, tuned", package="daft", program="daft"),
     Way(name="dueby-eager", title="DueBy, eager", engine="eager"),
     Way(name="dueby-openvino", title="DueBy, OpenVINO", package="openvino", engine="openvino"),
+    Way(name="dueby-ncnn", title="DueBy, ncnn", package="ncnn", engine="ncnn"),
     # Only for the task without a network.
     Way(name="dueby-decode", title="DueBy", program="dueby_decode"),
 )

@@ -14,7 +14,7 @@ from typing import Literal
 from dueby_api.classifiers import is_onnx
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
-EngineName = Literal["cudagraph", "cuda", "onnxruntime", "tensorrt", "openvino", "eager", "compile"]
+EngineName = Literal["cudagraph", "cuda", "onnxruntime", "tensorrt", "openvino", "ncnn", "eager", "compile"]
 DeviceKind = Literal["cpu", "gpu"]
 # What a model is given as: a network of PyTorch's layers, or a graph in an ONNX file.
 Format = Literal["torch", "onnx"]
@@ -74,6 +74,13 @@ ENGINES: Mapping[EngineName, EngineEntry] = {
             module="dueby_worker.engines.openvino",
             packages=("openvino",),
             formats=("torch", "onnx"),
+        ),
+        EngineEntry(
+            name="ncnn",
+            device="cpu",
+            precisions=("fp32",),
+            module="dueby_worker.engines.ncnn",
+            packages=("ncnn", "pnnx"),
         ),
         EngineEntry(name="eager", device="cpu", precisions=("fp32", "bf16"), module="dueby_worker.engines.eager"),
         EngineEntry(

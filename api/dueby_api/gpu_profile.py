@@ -169,8 +169,8 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     model: ProfiledModel
     """The model."""
     engine: EngineName
-    """The engine. It decides the kind of device: eager, openvino and compile run on CPUs, cuda, cudagraph,
-    onnxruntime and tensorrt on GPUs."""
+    """The engine. It decides the kind of device: eager, openvino, ncnn and compile run on CPUs, cuda,
+    cudagraph, onnxruntime and tensorrt on GPUs."""
     device: Device = Device()
     """The device."""
     software: dict[str, Any] = field(default_factory=dict)

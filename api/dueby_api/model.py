@@ -34,8 +34,8 @@ class Model(Spec, frozen=True, kw_only=True):
     """fp32; bf16 or fp16, with which results are nearly the same; or int8, on CPUs: the network is quantized on some of
     the job's photos, which costs accuracy. Results may differ between precisions, so no engine changes it."""
     engine: Literal["auto"] | EngineName = "auto"
-    """auto: the fastest that was measured at this precision. On CPUs: eager, openvino or compile. On NVIDIA GPUs: cuda,
-    cudagraph or tensorrt. Of ONNX files: openvino on CPUs, onnxruntime or tensorrt on NVIDIA GPUs."""
+    """auto: the fastest that was measured at this precision. On CPUs: eager, openvino, ncnn or compile. On NVIDIA GPUs:
+    cuda, cudagraph or tensorrt. Of ONNX files: openvino on CPUs, onnxruntime or tensorrt on NVIDIA GPUs."""
     labels: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
     """Path of a text file with one label per line, in the order of the model's outputs. By default the weights' own."""
     classes: Annotated[int, Meta(ge=1, le=100_000)] | None = None

@@ -66,7 +66,7 @@ def summarise(
 
 WEIGHTS_WARNING = "the model has random weights: the results mean nothing"
 # Packages whose versions change how fast a run is, or what it answers.
-_SOFTWARE = ("dueby", "torch", "torchvision", "openvino", "pillow", "simplejpeg", "timm", "transformers")
+_SOFTWARE = ("dueby", "torch", "torchvision", "openvino", "ncnn", "pillow", "simplejpeg", "timm", "transformers")
 
 
 def software_versions() -> dict[str, str]:

@@ -16,7 +16,7 @@ from dueby_profiler.machine.limits import Limits, read_limits
 from dueby_profiler.measuring.messages import Point
 
 # Packages whose version changes how fast a mini-batch is.
-_SOFTWARE = ("torch", "torchvision", "openvino", "dueby")
+_SOFTWARE = ("torch", "torchvision", "openvino", "ncnn", "dueby")
 
 
 @dataclass(frozen=True, kw_only=True)

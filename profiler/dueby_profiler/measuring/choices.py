@@ -1,12 +1,13 @@
 """Choose the layouts to measure and the engines to compare: what the machine has, what was asked for, what time allows.
 
 The engine decides the device, so an engine asked for by name excludes the layouts that it can't run on. Which engines
-`auto` compares, and in which order, is in the table `dueby_api.engines`. Whether an engine really runs shows when a
-process builds it; finding out here would mean importing torch.
+`auto` compares, and in which order, is in the table `dueby_api.engines`; those whose packages aren't installed are
+omitted. Whether an engine really runs shows when a process builds it; finding out here would mean importing torch.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from dueby_api.engines import EngineEntry, EngineName, engines_for
 from dueby_api.errors import Invalid
@@ -60,8 +61,12 @@ def _engines(layout: Layout, model: Model) -> tuple[EngineName, ...]:
     """Return the engines to compare, the likely fastest first, which is the table's order."""
     fitting = _fitting(layout, model)
     if model.engine == "auto":
-        return tuple(entry.name for entry in fitting if entry.is_compared)
+        return tuple(entry.name for entry in fitting if entry.is_compared and _is_installed(entry))
     return tuple(entry.name for entry in fitting if entry.name == model.engine)
+
+
+def _is_installed(entry: EngineEntry) -> bool:
+    return all(find_spec(package) is not None for package in entry.packages)
 
 
 def _fitting(layout: Layout, model: Model) -> list[EngineEntry]:

@@ -4,6 +4,9 @@ If another program works while one engine is measured and rests while the other 
 So both engines' processes are alive at once and take short turns, A B A B A B. Each turn is compared with its
 neighbours: wherever a burst begins and ends, it spoils two of the five ratios, and the median is one of the others.
 
+Before, an engine is tried at the smallest size. One that is many times slower there can't win, and turns of it at a
+larger size could take minutes.
+
 Engines are measured one after the other where both might not fit into memory, where there is no time for the turns, and
 if the explored engine's processes have run out of memory, or any have crashed. So they are on GPUs, which a driver may
 give to one process only and which others' use of the cores hardly slows, and beside the monitor, which watches one
@@ -23,12 +26,16 @@ from dueby_profiler.measuring.choices import why_unusable
 from dueby_profiler.measuring.process_group import Crashed, OutOfMemory
 from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget, OnPhase, Survey
 
-# Engines are compared at the largest explored size up to this one: past the knee of CPUs and near that of GPUs.
-_COMPARED_UP_TO = 64
+# Engines are compared at a size within these, if one was explored: the least is past the knee of most engines on CPUs,
+# the most near that of GPUs. On CPUs some are fastest between them, and slower where activations outgrow the caches.
+_COMPARED = range(8, 65)
 # Comparing one more engine may take at most this share of the time left; the rest is needed to measure the fastest.
 _MAX_COMPARE_SHARE = 0.4
 # Turns of each engine. With two there would be three ratios, and a burst could spoil two of them.
 _TURNS = 3
+# An engine that is so many times slower at the smallest size isn't compared at a larger one. That is more than what an
+# engine's own cost for each mini-batch makes of it there, and more than a burst of other programs does.
+_HOPELESS = 5
 # What a turn takes beside its time: a warm-up, which may take as long as two steps, and the rest of the last step.
 _STEPS_BESIDE = 3
 
@@ -66,7 +73,8 @@ class EngineComparison:
                 return
             try:
                 with self._trying(engine, explored), self.open_target(engine).open_group() as other:
-                    self.ratios[engine] = relative_rate(group, other, size=size, seconds=self.seconds)
+                    if self._may_win(engine, explored, other):
+                        self.ratios[engine] = relative_rate(group, other, size=size, seconds=self.seconds)
             except (OutOfMemory, Crashed):
                 # Either group may be the one that is gone.
                 return
@@ -86,8 +94,10 @@ class EngineComparison:
                 self._leave_out(engine, "there was no time to compare it")
                 continue
             try:
-                with self._trying(engine, explored):
-                    rates[engine] = measure_rate(self.open_target(engine), size=size, seconds=self.seconds)
+                with self._trying(engine, explored), self.open_target(engine).open_group() as other:
+                    if self._may_win(engine, explored, other):
+                        other.build(size)
+                        rates[engine] = len(target.layout.slices) * _rate(other, size, self.seconds)
             except OutOfMemory as error:
                 self._leave_out(engine, str(error))
             except Crashed as error:
@@ -98,6 +108,15 @@ class EngineComparison:
         """Return whether there is time for another engine's start-up and so many seconds."""
         startup_s = max(explored.found.rough_startups_us) / 1e6
         return startup_s + seconds <= _MAX_COMPARE_SHARE * explored.budget.left_s
+
+    def _may_win(self, engine: EngineName, explored: Survey, other: MeasuringGroup) -> bool:
+        """Try the engine at the smallest size, and leave it out if it is hopeless."""
+        size = explored.found.sizes[0]
+        other.build(size)
+        slowness = explored.found.images_per_second(size) / _rate(other, size, self.seconds / _TURNS)
+        if slowness > _HOPELESS:
+            self._leave_out(engine, f"it takes {slowness:.0f} times as long at a mini-batch size of {size}")
+        return slowness <= _HOPELESS
 
     @contextmanager
     def _trying(self, engine: EngineName, explored: Survey) -> Iterator[None]:
@@ -116,8 +135,9 @@ class EngineComparison:
 
 
 def compared_size(found: Measurements) -> int:
-    """Return the size at which engines are compared."""
-    return max(size for size in found.sizes if size <= _COMPARED_UP_TO)
+    """Return the size at which engines are compared: of those at which any may be fast, the explored one's fastest."""
+    within = [size for size in found.sizes if size in _COMPARED]
+    return max(within, key=found.images_per_second) if within else found.sizes[-1]
 
 
 def relative_rate(first: MeasuringGroup, second: MeasuringGroup, *, size: int, seconds: float) -> float:
@@ -130,13 +150,6 @@ def relative_rate(first: MeasuringGroup, second: MeasuringGroup, *, size: int, s
     rates = [_rate(group, size, seconds / _TURNS) for _ in range(_TURNS) for group in groups]
     ratios = [later / earlier for earlier, later in pairwise(rates)]
     return median(1 / ratio if number % 2 else ratio for number, ratio in enumerate(ratios))
-
-
-def measure_rate(target: MeasuringTarget, *, size: int, seconds: float) -> float:
-    """Measure briefly, and return the images per second of all the layout's devices together at one size."""
-    with target.open_group() as group:
-        group.build(size)
-        return len(target.layout.slices) * _rate(group, size, seconds)
 
 
 def _rate(group: MeasuringGroup, size: int, seconds: float) -> float:

@@ -6,6 +6,7 @@ Each has a name that changes with everything that it depends on. Workers of one 
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from dueby_api.classifiers import HUGGING_FACE, PYTHON, TIMM, source_of
 from dueby_worker.engines.network import Network
 from dueby_worker.engines.parity import made_up_images
 from dueby_worker.models.loading import LoadedModel
+from dueby_worker.system.scratch import scratch_folder
 from dueby_worker.system.whole_file import write_whole
 
 log = logging.getLogger(__name__)
@@ -65,3 +67,24 @@ def cached_file(file: Path, make: Callable[[], Any]) -> bytes:
     except OSError as error:  # a full or read-only disk, on which the next worker takes the time again
         log.warning("what took long to make can't be kept in %s: %s", file.parent, error.strerror)
     return made
+
+
+def keep_folder(entry: Path, write: Callable[[Path], None]) -> None:
+    """Make the folder, whole, of the files that `write` puts into the empty folder that it is given.
+
+    Raise OSError if that fails, and what `write` raises. Nothing is left then.
+    """
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder("network", parent=entry.parent) as folder:
+        made = folder / "made"
+        made.mkdir()
+        write(made)
+        for written in made.iterdir():
+            with written.open("rb") as stream:
+                os.fsync(stream.fileno())
+        try:
+            made.rename(entry)
+        except OSError:
+            # If it exists now, another worker was faster and made the same.
+            if not entry.exists():
+                raise

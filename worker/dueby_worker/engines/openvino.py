@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the fastest engine for these models there, 1.2 to 2.2 times as fast as tuned torch.
+"""OpenVINO on the CPU: the fastest engine for most networks there (docs/benchmarks.md has them side by side).
 
 The network is converted with its normalisation and compiled for one fixed mini-batch of uint8 images as the decoder
 leaves them. What follows it stays outside, in fp32; inside, it would run in the network's precision.
@@ -11,11 +11,11 @@ may write it at the same time.
 import importlib.util
 import io
 import logging
-import os
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import torch
 
 from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import DueByError, Invalid, first_line
-from dueby_worker.engines.cache import cache_name
+from dueby_worker.engines.cache import cache_name, keep_folder
 from dueby_worker.engines.eager import find_obstacle as find_cpu_obstacle
 from dueby_worker.engines.network import Network, columns_from
 from dueby_worker.engines.tracing import quiet_tracing
@@ -45,7 +45,7 @@ _HINTS: dict[Precision, str] = {
     # What is quantized says so in the network itself. The rest stays in fp32.
     "int8": "f32",
 }
-# What is in the file of a packed network.
+# The files of a network.
 _PACKED = ("network.xml", "network.bin")
 # The network is traced with 2 images: with 1, it may drop the axis of the mini-batch.
 _TRACED_IMAGES = 2
@@ -224,7 +224,7 @@ def pack(network: Any) -> bytes:
     """Return the network as one file, with its weights as they are."""
     packed = io.BytesIO()
     with scratch_folder("network") as folder:
-        _import_openvino().save_model(network, folder / _PACKED[0], compress_to_fp16=False)
+        _save(network, folder)
         # Stored and not compressed: weights hardly get smaller.
         with zipfile.ZipFile(packed, "w") as file:
             for name in _PACKED:
@@ -247,35 +247,20 @@ def _unpacked(core: Any, loaded: LoadedModel) -> Any:
 
 def _converted(core: Any, loaded: LoadedModel, cache_dir: Path) -> Any:
     """Return the converted network from the cache. If it isn't there, it is converted, and kept there if that works."""
-    file = cache_dir / "openvino" / network_key(loaded) / "network.xml"
+    file = cache_dir / "openvino" / network_key(loaded) / _PACKED[0]
     if not file.exists():
         network = convert(loaded)
         try:
-            _keep(network, file)
+            keep_folder(file.parent, partial(_save, network))
         except (OSError, RuntimeError) as error:  # a full or read-only disk; OpenVINO says it in a RuntimeError
             log.warning("the converted network can't be kept in %s: %s", cache_dir, first_line(error))
             return network
     return core.read_model(file)
 
 
-def _keep(network: Any, file: Path) -> None:
-    """Write the network as the file, whole, in a folder of its own. Raise OSError or RuntimeError if that fails."""
-    entry = file.parent
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder("network", parent=entry.parent) as folder:
-        made = folder / "made"
-        made.mkdir()
-        # By default weights are saved in fp16, which shifts logits by 0.08.
-        _import_openvino().save_model(network, made / file.name, compress_to_fp16=False)
-        for written in made.iterdir():
-            with written.open("rb") as stream:
-                os.fsync(stream.fileno())
-        try:
-            made.rename(entry)
-        except OSError:
-            # If the file exists now, another worker was faster and made the same network.
-            if not file.exists():
-                raise
+def _save(network: Any, folder: Path) -> None:
+    # By default weights are saved in fp16, which shifts logits by 0.08.
+    _import_openvino().save_model(network, folder / _PACKED[0], compress_to_fp16=False)
 
 
 def network_key(loaded: LoadedModel) -> str:

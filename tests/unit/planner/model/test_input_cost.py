@@ -55,7 +55,7 @@ def test_on_a_gpu_the_slowest_decides(cost: dict[str, float], cpus: int, latency
 
 
 @given(
-    st.sampled_from(["eager", "openvino", "compile", "cuda", "cudagraph"]),
+    st.sampled_from(["eager", "openvino", "ncnn", "compile", "cuda", "cudagraph"]),
     st.integers(1, 10**7),
     st.integers(1, 512),
     st.floats(0, 10**6),

@@ -9,6 +9,7 @@ from dueby_api.inference_job import Model
 from dueby_profiler.machine.interference import CpuTimes, foreign_cores, read_times
 from dueby_profiler.machine.layouts import Layout, Slice, cpu_layouts, gpu_layouts
 from dueby_profiler.machine.limits import Limits, read_limits
+from dueby_profiler.measuring import choices
 from dueby_profiler.measuring.choices import choose, shorten
 
 GIB = 1024**3
@@ -127,7 +128,11 @@ GPU = Layout(device_class="NVIDIA-L4", slices=(Slice(threads=2, gpu="GPU-a"),))
         pytest.param(
             Model(),
             (),
-            {"NVIDIA-L4": ("cudagraph", "cuda"), "cpu-1": ("openvino", "eager"), "cpu-2": ("openvino", "eager")},
+            {
+                "NVIDIA-L4": ("cudagraph", "cuda"),
+                "cpu-1": ("openvino", "ncnn", "eager"),
+                "cpu-2": ("openvino", "ncnn", "eager"),
+            },
             id="auto compares all but compile and tensorrt, the likely fastest first",
         ),
         pytest.param(
@@ -143,9 +148,23 @@ GPU = Layout(device_class="NVIDIA-L4", slices=(Slice(threads=2, gpu="GPU-a"),))
         pytest.param(Model(engine="eager"), ("cpu-2",), {"cpu-2": ("eager",)}, id="a class by name"),
     ],
 )
-def test_what_is_measured_with_what(model: Model, classes: tuple[str, ...], expected: dict[str, tuple[str]]) -> None:
+def test_what_is_measured_with_what(
+    model: Model, classes: tuple[str, ...], expected: dict[str, tuple[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # OpenVINO is not there on every processor.
+    monkeypatch.setattr(choices, "find_spec", lambda package: package)
     chosen = choose([GPU, ONE, TWO], model, classes)
     assert {choice.layout.device_class: choice.engines for choice in chosen} == expected
+
+
+@pytest.mark.parametrize("missing", ["ncnn", "pnnx"])
+def test_auto_starts_no_process_of_an_engine_that_is_not_installed(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choices, "find_spec", lambda package: None if package == missing else package)
+    assert [choice.engines for choice in choose([ONE], Model(), ())] == [("openvino", "eager")]
+    # A process says what is missing.
+    assert [choice.engines for choice in choose([ONE], Model(engine="ncnn"), ())] == [("ncnn",)]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 
 from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
+from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.measuring.choices import ENGINE_FIELD
-from dueby_profiler.measuring.comparison import EngineComparison, measure_rate, relative_rate
+from dueby_profiler.measuring.comparison import EngineComparison, compared_size, relative_rate
 from dueby_profiler.measuring.messages import Built, Contended, Point
 from dueby_profiler.measuring.process_group import Crashed, OutOfMemory
 from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget
@@ -161,8 +162,37 @@ def test_what_else_is_wrong_is_no_reason_to_take_another_engine() -> None:
 
 
 def test_a_brief_comparison_counts_all_devices_together() -> None:
-    machine = SimulatedMachine(slices=3, latency_s=lambda size: 0.1, noise=0.0)
-    assert measure_rate(machine.target("openvino"), size=8, seconds=1.0) == pytest.approx(240)
+    machine = SimulatedMachine(slices=3, latency_s=lambda size: 0.01 * size, noise=0.0)
+    rates = Trial(machine=machine, slowness=0.5, takes_turns=False).rates()
+    assert rates == {"openvino": pytest.approx(300), "eager": pytest.approx(600)}
+
+
+@pytest.mark.parametrize("takes_turns", [True, False])
+def test_an_engine_that_is_many_times_slower_is_given_up_at_the_smallest_size(takes_turns: bool) -> None:
+    # 64 images of it take 77 s.
+    slow, alone = a_machine(), a_machine()
+    trial = Trial(machine=slow, slowness=100, takes_turns=takes_turns)
+    assert list(trial.rates()) == ["openvino"]
+    assert trial.left_out == {"eager": "it takes 100 times as long at a mini-batch size of 1"}
+    alone.survey(FULL).explore()
+    assert slow.now_s < alone.now_s + 15
+
+
+@pytest.mark.parametrize(
+    ("ms_an_image", "size"),
+    [
+        pytest.param(
+            {1: 20, 2: 14, 4: 10, 8: 12, 16: 11, 32: 13, 64: 15, 128: 9}, 16, id="its fastest, not the largest"
+        ),
+        pytest.param({1: 20, 8: 12, 64: 11, 256: 5}, 64, id="but none that takes too long"),
+        pytest.param({1: 20, 2: 14, 4: 15}, 4, id="the largest, if all are small"),
+    ],
+)
+def test_engines_are_compared_where_the_explored_one_is_fast(ms_an_image: dict[int, int], size: int) -> None:
+    found = Measurements()
+    for each, ms in ms_an_image.items():
+        found.add_steady(0, [a_point(each, starts_us=0, durations_us=[1000 * each * ms] * 5)])
+    assert compared_size(found) == size
 
 
 def test_an_engine_for_which_there_is_no_time_is_left_out() -> None:

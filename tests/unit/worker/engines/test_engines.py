@@ -24,7 +24,7 @@ from support.models import loaded, noise
 
 SIDE = 64
 # torch.compile has a test of its own, among the slow ones; those of GPUs are in test_cuda.py.
-ENGINES = [name for name in available_engines("fp32") if name in ("eager", "openvino")]
+ENGINES = [name for name in available_engines("fp32") if name in ("eager", "openvino", "ncnn")]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_an_engine_has_the_threads_of_its_slice(threads: int) -> None:
 # Precision
 
 
-@pytest.mark.parametrize("name", ["eager", "openvino", "compile"])
+@pytest.mark.parametrize("name", ["eager", "openvino", "ncnn", "compile"])
 def test_no_cpu_engine_takes_fp16(name: EngineName) -> None:
     with pytest.raises(Invalid, match=f"{name} at fp16: CPUs compute fp16 slower") as refused:
         build(name, loaded(image_size=SIDE), precision="fp16")
@@ -250,6 +250,7 @@ def test_openvino_reports_nothing_about_its_use() -> None:
         ("eager", True),
         ("compile", True),
         ("openvino", False),
+        ("ncnn", False),
         ("cuda", False),
         ("cudagraph", False),
         ("tensorrt", False),

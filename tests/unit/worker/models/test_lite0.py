@@ -70,7 +70,7 @@ def test_its_labels_are_the_words_of_torchvision() -> None:
     assert list(labels) == EfficientNet_B0_Weights.DEFAULT.meta["categories"]
 
 
-@pytest.mark.parametrize("engine", [None, "eager", "openvino"])
+@pytest.mark.parametrize("engine", [None, "eager", "openvino", "ncnn"])
 def test_a_worker_with_it_loads_no_torchvision_and_no_compiler(engine: str | None, tmp_path: Path) -> None:
     if engine not in (None, *available_engines("fp32")):
         pytest.skip(f"{engine} doesn't run here")
