@@ -57,7 +57,7 @@ def test_an_engine_that_crashes_here_is_left_out(tmp_path: Path, monkeypatch: py
     listener = ProgressListener(on_message=messages.append)
     model, brief = TINY.replace(engine="auto"), replace(BRIEF, layout_s=10)
     (profile,) = profile_machine(model=model, machine=two_slices(), preset=brief, classes=["cpu-1"], listener=listener)
-    assert profile.spec.engine == "eager"
+    assert profile.spec.engine in ("ncnn", "eager")
     assert "cpu-1: openvino is left out: a measuring process ended with exit code -6: no such instruction." in messages
 
 

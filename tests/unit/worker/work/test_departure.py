@@ -126,7 +126,9 @@ def test_the_part_in_the_model_is_open_before_its_first_row_is_there(store: Stor
         assert [rows.first for rows in rows_in(store)] == [0, 20]
 
 
-def test_when_the_time_is_over_it_goes_in_any_case(store: Store) -> None:
+def test_when_the_time_is_over_it_goes_in_any_case(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The part was expected in time: on a busy machine, the last mini-batch alone may have taken longer than this.
+    monkeypatch.setattr(Departure, "_expected_s", lambda departure, part: 0.0)
     with running(store, batches=7, grace_s=0.1) as (worker, _):
         assert worker.departure
         worker.departure.leave()
