@@ -32,6 +32,11 @@ OUTPUTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
 def load(**output: Any) -> LoadedModel:
     return load_model(Model(name="efficientnet_lite0", image_size=SIDE), Output(**output))
 
@@ -57,10 +62,10 @@ def run(name: EngineName, model: LoadedModel, cache_dir: Path, images: np.ndarra
 @pytest.mark.parametrize("output", OUTPUTS.values(), ids=OUTPUTS)
 @pytest.mark.parametrize("name", ENGINES)
 def test_each_output_has_its_columns_and_the_values_of_plain_fp32(
-    name: EngineName, output: dict[str, Any], tmp_path: Path
+    name: EngineName, output: dict[str, Any], cache_dir: Path
 ) -> None:
     model = load(**output)
-    found = run(name, model, tmp_path)
+    found = run(name, model, cache_dir)
 
     assert {name: (column.shape, column.dtype) for name, column in found.items()} == {
         name: ((3, column.width), column.dtype) for name, column in model.columns.items()
@@ -72,27 +77,27 @@ def test_each_output_has_its_columns_and_the_values_of_plain_fp32(
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_probabilities_and_vectors_are_what_they_are_called(name: EngineName, tmp_path: Path) -> None:
-    probabilities = run(name, load(kind="Probabilities"), tmp_path)["probabilities"]
+def test_probabilities_and_vectors_are_what_they_are_called(name: EngineName, cache_dir: Path) -> None:
+    probabilities = run(name, load(kind="Probabilities"), cache_dir)["probabilities"]
     assert probabilities.shape == (3, 1000)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    best = run(name, load(), tmp_path)
+    best = run(name, load(), cache_dir)
     np.testing.assert_array_equal(probabilities.argmax(axis=1), best["classes"][:, 0])
 
-    vectors = run(name, load(kind="Embedding"), tmp_path)["embedding"]
-    normalized = run(name, load(kind="Embedding", normalize=True), tmp_path)["embedding"]
+    vectors = run(name, load(kind="Embedding"), cache_dir)["embedding"]
+    normalized = run(name, load(kind="Embedding", normalize=True), cache_dir)["embedding"]
     np.testing.assert_allclose(np.linalg.norm(normalized, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(normalized, vectors / np.linalg.norm(vectors, axis=1)[:, None], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_a_threshold_is_of_one_label_wherever_it_ranks(name: EngineName, tmp_path: Path) -> None:
-    probabilities = run(name, load(kind="Probabilities"), tmp_path)["probabilities"]
+def test_a_threshold_is_of_one_label_wherever_it_ranks(name: EngineName, cache_dir: Path) -> None:
+    probabilities = run(name, load(kind="Probabilities"), cache_dir)["probabilities"]
     labels = load().labels
     best = probabilities.argmax(axis=1)
     between = float(np.sort(probabilities[:, best[0]])[-2:].mean())  # one image is above it, and two below
 
-    found = run(name, load(k=1, threshold=Threshold(label=labels[best[0]], above=between)), tmp_path)
+    found = run(name, load(k=1, threshold=Threshold(label=labels[best[0]], above=between)), cache_dir)
 
     assert found["flagged"][:, 0].tolist() == (probabilities[:, best[0]] > between).tolist()
     assert found["flagged"].sum() == 1
