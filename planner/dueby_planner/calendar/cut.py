@@ -9,7 +9,7 @@ Such jobs are sought among those that may use the same classes, or fewer.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dueby_planner.calendar.filling import Demand, Filling
@@ -40,6 +40,7 @@ class Cuts:
         self._needed: dict[str, int | None] = {}
         """By the name of the job."""
         self._jobs = [job for job in by_deadline(jobs) if self._needed_us(job) is not None]
+        self._names = {job.device_names for job in self._jobs}
         self._fillings: dict[frozenset[str], tuple[list[CalendarJob], Filling]] = {}
         """Those of the jobs that use no other devices than these, and what is left beside them."""
 
@@ -47,13 +48,15 @@ class Cuts:
         """Return a cut with the refused job in it; None if none is found."""
         if self._needed_us(refused) is None:  # it is impossible whatever the others do
             return None
-        for names in _names(self._jobs, refused):
+        for names in _wider(self._names | {refused.device_names}, refused.device_names):
             alike, filling = self._filling(names)
             place = bisect_left(alike, deadline_order(refused), key=deadline_order)
-            found = filling.find_overfull(self._demand(refused), place) or set()
+            found = filling.find_overfull(self._demand(refused), place)
+            if found is None or place not in found:
+                continue
             with_it = [*alike[:place], refused, *alike[place:]]
             chosen = [with_it[number] for number in sorted(found)]
-            if place in found and self._is_proof(chosen, refused):
+            if self._is_proof(chosen, refused):
                 return self._cut(chosen)
         return None
 
@@ -115,8 +118,7 @@ def available_us(jobs: Sequence[CalendarJob], whole: Mapping[str, int]) -> int:
     return total
 
 
-def _names(jobs: Iterable[CalendarJob], refused: CalendarJob) -> Iterator[frozenset[str]]:
-    """Yield the names of devices that one job or another may use, if the refused one may use no others; then all."""
-    sets = {refused.device_names, *(job.device_names for job in jobs)}
-    own = [names for names in sets if names.issuperset(refused.device_names)]
+def _wider(sets: Collection[frozenset[str]], least: frozenset[str]) -> Iterator[frozenset[str]]:
+    """Yield the sets of names that have at least those in them, the smallest first; then the names of all sets."""
+    own = [names for names in sets if names.issuperset(least)]
     yield from dict.fromkeys([*sorted(own, key=lambda names: (len(names), sorted(names))), frozenset().union(*sets)])
