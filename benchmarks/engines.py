@@ -16,12 +16,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from statistics import median
 
+from document_tables import say
 from dueby_api.engines import EngineName
 from dueby_api.inference_job import Model
 from dueby_worker.engines.build import available_engines, build_engine
 from dueby_worker.engines.host import pin_to_cores, process_environment
 from dueby_worker.engines.parity import made_up_images
 from dueby_worker.models.loading import load_model
+from pipeline_table import spread
 
 ENGINES: dict[EngineName, str] = {"openvino": "OpenVINO", "ncnn": "ncnn", "eager": "PyTorch eager"}
 MODELS = (
@@ -57,9 +59,8 @@ def row(model: str, engines: Sequence[EngineName]) -> list[str]:
         turns = [{name: take_turn(process) for name, process in served.items()} for _ in range(TURNS)]
     middle = {name: median(turn[name] for turn in turns) for name in engines}
     best, *others = sorted(engines, key=middle.__getitem__)
-    ratios = sorted(turn[others[0]] / turn[best] for turn in turns)
-    faster = f"{median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
-    return [*(f"{middle[name]:.1f}" for name in engines), ENGINES[best], faster]
+    ratios = spread([turn[others[0]] / turn[best] for turn in turns])
+    return [*(f"{middle[name]:.1f}" for name in engines), ENGINES[best], say(ratios, ".2f")]
 
 
 @contextmanager

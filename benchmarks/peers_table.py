@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from document_tables import say
+from dueby_api.words import counted
 from peers_task import DECODE
 from peers_ways import BY_NAME, Group, Run
 from pipeline_table import QUIET_CORES, spread
@@ -122,7 +123,8 @@ def _table(model: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
     most = groups[0]
     heads = [f"{TITLES[model]}, {most['photos']:,} photos"]
     for group in groups:
-        heads += [f"images/s, {cores_of(group)}", f"DueBy is faster, {cores_of(group)}"]
+        cores = counted(group["cores"], "core")
+        heads += [f"images/s, {cores}", f"DueBy is faster, {cores}"]
     heads += ["images/s once it runs", "first rows after", "CPU ms an image", "peak MiB", "same label"]
     lines = [f"| {' | '.join(heads)} |", f"| {' | '.join(['---'] * len(heads))} |"]
     for name in dict.fromkeys(way["name"] for group in groups for way in group["ways"]):
@@ -137,11 +139,6 @@ def _table(model: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
         cells += _last_cells(ways[0], most["photos"], is_decoding=model == DECODE)
         lines.append(f"| {' | '.join(cells)} |")
     return lines
-
-
-def cores_of(group: Mapping[str, Any]) -> str:
-    """The group's cores, as headings name them."""
-    return f"{group['cores']} cores" if group["cores"] > 1 else "1 core"
 
 
 def _last_cells(way: Mapping[str, Any] | None, photos: int, *, is_decoding: bool) -> list[str]:
@@ -167,5 +164,5 @@ def _verdict(result: Mapping[str, Any], model: str, choice: str) -> str:
             if way["name"].startswith(_DUEBY) and way["name"] != group["reference"] and (found := way["wallOverDueby"])
         ]
         if others:
-            said.append(f"{' and '.join(others)} times as long on {cores_of(group)}")
+            said.append(f"{' and '.join(others)} times as long on {counted(group['cores'], 'core')}")
     return f"Other engines took: {'; '.join(said)}." if said else ""

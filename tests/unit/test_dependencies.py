@@ -17,6 +17,8 @@ from support.source_tree import PACKAGES, REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = {"core": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+# Models of other libraries.
+MODELS = ("timm", "transformers", "onnx")
 # Which extras the code in each folder may count on. The report reads the rows with the worker's libraries, and pages
 # are made with either's.
 COUNTS_ON = {
@@ -24,37 +26,13 @@ COUNTS_ON = {
     "planner": {"core"},
     "pages": {"core", "operator", "worker"},
     "operator": {"core", "operator"},
-    "worker": {"core", "worker", "timm", "transformers", "onnx", "ncnn", "tensorrt", "int8", "lance", "gpu-decoding"},
+    "worker": {"core", "worker", *MODELS, "ncnn", "tensorrt", "int8", "lance", "gpu-decoding"},
     "profiler": {"core", "worker", "profiler"},
     "dueby": {"core", "worker", "profiler"},
     "study": {"core", "worker", "profiler", "study"},
-    "tests": {
-        "core",
-        "operator",
-        "worker",
-        "timm",
-        "transformers",
-        "onnx",
-        "ncnn",
-        "lance",
-        "profiler",
-        "study",
-        "dev",
-    },
+    "tests": {"core", "operator", "worker", *MODELS, "ncnn", "lance", "profiler", "study", "dev"},
     "docs": {"core", "worker", "docs"},
-    "benchmarks": {
-        "core",
-        "operator",
-        "worker",
-        "timm",
-        "transformers",
-        "onnx",
-        "int8",
-        "profiler",
-        "study",
-        "dev",
-        "bench",
-    },
+    "benchmarks": {"core", "operator", "worker", *MODELS, "int8", "profiler", "study", "dev", "bench"},
     "examples": {"core", "operator", "worker", "profiler", "dev"},
 }
 NOT_IMPORTED = {
