@@ -7,13 +7,13 @@ omitted. Whether an engine really runs shows when a process builds it; finding o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from dueby_api.engines import EngineEntry, EngineName, engines_for
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.measuring.process_group import Crashed
+from dueby_worker.engines.host import missing_packages
 
 # The field that the worker names if a process can't build its engine; then the next engine is tried.
 ENGINE_FIELD = "spec.model.engine"
@@ -61,12 +61,8 @@ def _engines(layout: Layout, model: Model) -> tuple[EngineName, ...]:
     """Return the engines to compare, the likely fastest first, which is the table's order."""
     fitting = _fitting(layout, model)
     if model.engine == "auto":
-        return tuple(entry.name for entry in fitting if entry.is_compared and _is_installed(entry))
+        return tuple(entry.name for entry in fitting if entry.is_compared and not missing_packages(entry.name))
     return tuple(entry.name for entry in fitting if entry.name == model.engine)
-
-
-def _is_installed(entry: EngineEntry) -> bool:
-    return all(find_spec(package) is not None for package in entry.packages)
 
 
 def _fitting(layout: Layout, model: Model) -> list[EngineEntry]:

@@ -28,7 +28,7 @@ def find_obstacle(precision: Precision) -> str | None:
 
 def build(
     *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
-) -> eager.TorchEngine:
+) -> eager.SynchronousEngine:
     """Return the engine `compile`, compiled for this mini-batch size."""
     torch.set_num_threads(threads)
     if cache_dir is not None:
@@ -42,6 +42,6 @@ def build(
         # because shapes never change.
         network = torch.compile(tuned_network(loaded, precision), dynamic=False, options={"freezing": True})
         network(torch.zeros(mini_batch_size, side, side, 3, dtype=torch.uint8))
-    return eager.TorchEngine(
+    return eager.SynchronousEngine(
         name="compile", precision=precision, network=network, mini_batch_size=mini_batch_size, side=side
     )

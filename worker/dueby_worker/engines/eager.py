@@ -21,7 +21,7 @@ from dueby_worker.models.preprocessing import Pixels
 Run = Callable[[torch.Tensor], dict[str, torch.Tensor]]
 
 
-class TorchEngine:
+class SynchronousEngine:
     """Runs a network on the CPU, inside collect()."""
 
     depth = 1
@@ -66,12 +66,12 @@ def find_obstacle(precision: Precision) -> str | None:
 
 def build(
     *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
-) -> TorchEngine:
+) -> SynchronousEngine:
     """Return the engine `eager`."""
     # Nothing is converted or compiled, so there is nothing to keep.
     del cache_dir
     torch.set_num_threads(threads)
-    return TorchEngine(
+    return SynchronousEngine(
         name="eager",
         precision=precision,
         network=tuned_network(loaded, precision),

@@ -1,12 +1,13 @@
-"""What a worker process needs from its host: environment variables set before it starts, and cores of its own.
+"""What a worker process needs from its host: packages, environment variables set before it starts, cores of its own.
 
 Nothing here imports torch or OpenVINO, so that whatever starts workers can ask without loading either.
 """
 
 import os
 from collections.abc import Iterable
+from importlib.util import find_spec
 
-from dueby_api.engines import EngineName
+from dueby_api.engines import ENGINES, EngineName
 
 # glibc maps and unmaps every block above 32 MB, and the kernel clears each page again. torch's activations are such
 # blocks, in every layer. Keeping them on the heap doubles torch's speed (41 -> 86 images/s as it comes, 58 -> 105 with
@@ -28,6 +29,11 @@ def process_environment(engine: EngineName, threads: int) -> dict[str, str]:
         # By default the compiler keeps a process for each core of the machine.
         names.append("TORCHINDUCTOR_COMPILE_THREADS")
     return dict.fromkeys(names, str(threads)) | (_KEEP_HEAP if engine in _TORCH_ON_CPU else {})
+
+
+def missing_packages(engine: EngineName) -> list[str]:
+    """Return the packages that the engine needs and that aren't installed here."""
+    return [package for package in ENGINES[engine].packages if find_spec(package) is None]
 
 
 def pin_to_cores(cores: Iterable[int]) -> None:

@@ -10,25 +10,25 @@ two files. That takes seconds, and 20 of them for VGG's weights, so the files ar
 that changes with everything that they depend on.
 """
 
-import importlib.util
 import logging
 import shutil
 import subprocess
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
-from dueby_api.engines import EngineName, Precision
+from dueby_api.engines import Precision
 from dueby_api.errors import DueByError, Invalid, first_line
+from dueby_worker.engines import eager
 from dueby_worker.engines.cache import cache_name, keep_folder
-from dueby_worker.engines.eager import find_obstacle as find_cpu_obstacle
+from dueby_worker.engines.host import missing_packages
 from dueby_worker.engines.network import columns_from
 from dueby_worker.engines.tracing import quiet_tracing
-from dueby_worker.models.columns import Columns, RowRule
+from dueby_worker.models.columns import RowRule
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 from dueby_worker.system.scratch import scratch_folder
@@ -48,39 +48,20 @@ _NO_MEMORY = -100
 _INSTALL = "pip install 'dueby[ncnn]', in the worker's image too"
 
 
-class NcnnEngine:
-    """Computes a mini-batch's images one after the other, inside collect()."""
+class NcnnNetwork:
+    """Maps (b, side, side, 3) uint8 to the columns of b rows, one image after the other."""
 
-    name: EngineName = "ncnn"
-    precision: Precision = "fp32"
-    depth = 1
-
-    def __init__(self, network: Any, *, mini_batch_size: int, preprocessing: Preprocessing, rule: RowRule) -> None:
-        self._network = network
-        self._shape = (mini_batch_size, preprocessing.crop_side, preprocessing.crop_side, 3)
+    def __init__(self, network: Any, *, preprocessing: Preprocessing, rule: RowRule) -> None:
+        self.network = network
         # What ncnn subtracts from a channel, and multiplies it by then.
         self._shift = [255 * mean for mean in preprocessing.mean]
         self._scale = [1 / (255 * std) for std in preprocessing.std]
         self._rule = rule
-        self._batch: Pixels | None = None
 
-    def buffer(self) -> Pixels:
-        """Return a new array for a mini-batch."""
-        return np.empty(self._shape, dtype=np.uint8)
-
-    def submit(self, batch: Pixels) -> None:
-        """Keep the mini-batch for collect()."""
-        self._batch = batch
-
-    def collect(self) -> Columns:
-        """Compute the submitted mini-batch. ncnn holds no lock of Python's meanwhile."""
-        batch, self._batch = cast(Pixels, self._batch), None
-        values = torch.from_numpy(np.stack([self._values(image) for image in batch]))
-        return {name: column.numpy() for name, column in columns_from(values, self._rule).items()}
-
-    def close(self) -> None:
-        """Release the network's memory and drop the submitted mini-batch."""
-        self._network = self._batch = None
+    def __call__(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the columns by name. ncnn holds no lock of Python's meanwhile."""
+        values = torch.from_numpy(np.stack([self._values(image) for image in pixels.numpy()]))
+        return columns_from(values, self._rule)
 
     def _values(self, image: Pixels) -> np.ndarray:
         """Return what the network makes of one image, (values,)."""
@@ -88,7 +69,7 @@ class NcnnEngine:
         height, width, _ = image.shape
         planes = ncnn.Mat.from_pixels(image, ncnn.Mat.PixelType.PIXEL_RGB, width, height)
         planes.substract_mean_normalize(self._shift, self._scale)
-        extractor = self._network.create_extractor()
+        extractor = self.network.create_extractor()
         extractor.input(_INPUT, planes)
         failure, values = extractor.extract(_OUTPUT)
         if failure == _NO_MEMORY:
@@ -103,22 +84,25 @@ def find_obstacle(precision: Precision) -> str | None:
     """Return why the engine can't run here at that precision; None if it can."""
     if precision in ("bf16", "int8"):
         return f"ncnn computes in fp32 here, not in {precision}; use the engine auto or openvino"
-    missing = [package for package in ("ncnn", "pnnx") if importlib.util.find_spec(package) is None]
-    if missing:
+    if missing := missing_packages("ncnn"):
         return f"{' and '.join(missing)} must be installed: {_INSTALL}"
-    return find_cpu_obstacle(precision)
+    return eager.find_obstacle(precision)
 
 
 def build(
     *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
-) -> NcnnEngine:
+) -> eager.SynchronousEngine:
     """Return the engine `ncnn`."""
-    # There is no other.
-    del precision
     # torch only prepares images in the decoders' threads; the cores are for the network.
     torch.set_num_threads(1)
     network = _network(loaded, threads=threads, cache_dir=cache_dir)
-    return NcnnEngine(network, mini_batch_size=mini_batch_size, preprocessing=loaded.preprocessing, rule=loaded.rule)
+    return eager.SynchronousEngine(
+        name="ncnn",
+        precision=precision,
+        network=NcnnNetwork(network, preprocessing=loaded.preprocessing, rule=loaded.rule),
+        mini_batch_size=mini_batch_size,
+        side=loaded.preprocessing.crop_side,
+    )
 
 
 def _import_ncnn() -> Any:
@@ -162,6 +146,7 @@ def convert(loaded: LoadedModel, folder: Path) -> None:
         layers, weights = workplace / _LAYERS, workplace / _WEIGHTS
         _run_pnnx(loaded, traced, f"inputshape=[1,3,{side},{side}]", f"ncnnparam={layers}", f"ncnnbin={weights}")
         _require_layers(loaded, layers)
+        # Not written there by pnnx, which doesn't tell a full disk from a network that it can't convert.
         for file in (layers, weights):
             shutil.move(file, folder / file.name)
 

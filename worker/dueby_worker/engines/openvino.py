@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the fastest engine for most networks there (docs/benchmarks.md has them side by side).
+"""OpenVINO on the CPU: fast there on every kind of network (docs/benchmarks.md), and the one for ONNX files and int8.
 
 The network is converted with its normalisation and compiled for one fixed mini-batch of uint8 images as the decoder
 leaves them. What follows it stays outside, in fp32; inside, it would run in the network's precision.

@@ -9,8 +9,8 @@ from dueby_api.inference_job import Model
 from dueby_profiler.machine.interference import CpuTimes, foreign_cores, read_times
 from dueby_profiler.machine.layouts import Layout, Slice, cpu_layouts, gpu_layouts
 from dueby_profiler.machine.limits import Limits, read_limits
-from dueby_profiler.measuring import choices
 from dueby_profiler.measuring.choices import choose, shorten
+from dueby_worker.engines import host
 
 GIB = 1024**3
 FOUR_CORES = frozenset(range(4))
@@ -152,7 +152,7 @@ def test_what_is_measured_with_what(
     model: Model, classes: tuple[str, ...], expected: dict[str, tuple[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # OpenVINO is not there on every processor.
-    monkeypatch.setattr(choices, "find_spec", lambda package: package)
+    monkeypatch.setattr(host, "find_spec", lambda package: package)
     chosen = choose([GPU, ONE, TWO], model, classes)
     assert {choice.layout.device_class: choice.engines for choice in chosen} == expected
 
@@ -161,7 +161,7 @@ def test_what_is_measured_with_what(
 def test_auto_starts_no_process_of_an_engine_that_is_not_installed(
     missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choices, "find_spec", lambda package: None if package == missing else package)
+    monkeypatch.setattr(host, "find_spec", lambda package: None if package == missing else package)
     assert [choice.engines for choice in choose([ONE], Model(), ())] == [("openvino", "eager")]
     # A process says what is missing.
     assert [choice.engines for choice in choose([ONE], Model(engine="ncnn"), ())] == [("ncnn",)]

@@ -13,7 +13,8 @@ from torch import nn
 
 from dueby_api.errors import DueByError, Invalid
 from dueby_worker.engines import ncnn
-from dueby_worker.engines.ncnn import NcnnEngine, build, find_obstacle, network_key
+from dueby_worker.engines.eager import SynchronousEngine
+from dueby_worker.engines.ncnn import NcnnNetwork, build, find_obstacle, network_key
 from dueby_worker.engines.parity import check_parity
 from dueby_worker.models.loading import LoadedModel
 from support.models import loaded, noise
@@ -39,7 +40,7 @@ def own(module: nn.Module) -> LoadedModel:
     return replace(loaded(image_size=SIDE), name="python/own:make", module=module)
 
 
-def built(model: LoadedModel, cache_dir: Path | None = None, *, mini_batch_size: int = 2) -> NcnnEngine:
+def built(model: LoadedModel, cache_dir: Path | None = None, *, mini_batch_size: int = 2) -> SynchronousEngine:
     return build(loaded=model, mini_batch_size=mini_batch_size, precision="fp32", threads=1, cache_dir=cache_dir)
 
 
@@ -80,7 +81,8 @@ def test_a_slice_s_threads_are_ncnn_s(tmp_path: Path) -> None:
         engine = build(
             loaded=loaded(image_size=SIDE), mini_batch_size=1, precision="fp32", threads=threads, cache_dir=tmp_path
         )
-        assert engine._network.opt.num_threads == threads
+        assert isinstance(engine._network, NcnnNetwork)
+        assert engine._network.network.opt.num_threads == threads
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_a_folder_that_is_a_file_is_done_without(tmp_path: Path, caplog: pytest.
 
 def test_what_is_missing_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_obstacle("fp32") is None
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("dueby_worker.engines.host.find_spec", lambda name: None)
 
     assert find_obstacle("fp32") == (
         "ncnn and pnnx must be installed: pip install 'dueby[ncnn]', in the worker's image too"
