@@ -161,30 +161,46 @@ def demanded(job: Job, cluster: Cluster, margins: Margins = Margins()) -> float:
     later one. Beside its work a job needs a start on each of the fewest GPUs that could be in time, less those it has.
     """
     by_deadline = sorted(cluster.jobs, key=lambda each: each.asked.deadline_us)
-    needed_us, share = 0.0, 0.0
+    cuts, needed_us, share = [Cut()], 0.0, 0.0
     for each in by_deadline:
         left_us = each.asked.deadline_us - cluster.now_us
-        needed_us += _needed_us(each, cluster.now_us, left_us, margins)
+        needed_us += _needed_us(each, cluster, left_us, margins, cuts)
+        cuts.append(Cut(end_us=left_us, room_us=cluster.gpus * left_us - needed_us))
         if each.asked.deadline_us >= job.asked.deadline_us and left_us > 0:
             share = max(share, needed_us / (cluster.gpus * left_us))
     return share
 
 
-def _needed_us(job: Job, now_us: int, left_us: int, margins: Margins) -> float:
-    """Return the GPU time that the job needs: its work, and its starts."""
-    work_us = job.images_left(now_us) * LATENCY_US // MINI_BATCH
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """A deadline, and the most GPU time before it that is left to jobs with later ones."""
+
+    end_us: int = 0
+    room_us: float = 0.0
+
+
+def _needed_us(job: Job, cluster: Cluster, left_us: int, margins: Margins, cuts: Sequence[Cut]) -> float:
+    """Return the GPU time that the job needs: its work, and its starts.
+
+    It has no more than a cut's room before the cut's end, and after it no more than all of its GPUs' time.
+    """
+    work_us = job.images_left(cluster.now_us) * LATENCY_US // MINI_BATCH
+    if not work_us:
+        return 0.0
     lost_us = LOST_US + margins.late_us
-    each_us = max(LATENCY_US, left_us - lost_us)
+    there = len(job.alive)
 
     def planned_us(gpus: int) -> float:
-        return work_us / (1 - margins.rate / math.sqrt(gpus))
+        return work_us / (1 - margins.rate / math.sqrt(gpus)) + max(0, gpus - there) * lost_us
 
-    # Without a margin these are the fewest, and with one a few more.
-    fewest = max(1, math.ceil(work_us / each_us))
-    while fewest * each_us < planned_us(fewest):
-        fewest += 1
-    starts = max(0, (fewest if work_us else 0) - len(job.alive))
-    return planned_us(fewest) + starts * lost_us
+    # What a GPU more adds between a cut's end and the deadline is more than its start takes.
+    within = [(left_us - cut.end_us, max(0.0, cut.room_us)) for cut in cuts if left_us - cut.end_us > lost_us]
+
+    def may_do(gpus: int) -> bool:
+        return all(planned_us(gpus) <= room_us + gpus * each_us for each_us, room_us in within)
+
+    # More than there are can't be, and then the cut's share is too large in any case.
+    return planned_us(next(filter(may_do, range(1, cluster.gpus)), cluster.gpus))
 
 
 def first_snapshot(job: Job) -> JobSnapshot:

@@ -27,6 +27,7 @@ from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import DueByError, Invalid, first_line
 from dueby_worker.engines.cache import cache_name, keep_folder
 from dueby_worker.engines.eager import find_obstacle as find_cpu_obstacle
+from dueby_worker.engines.host import missing_packages
 from dueby_worker.engines.network import Network, columns_from
 from dueby_worker.engines.tracing import quiet_tracing
 from dueby_worker.models.columns import Columns, RowRule
@@ -97,7 +98,7 @@ class OpenVINOEngine:
 
 def find_obstacle(precision: Precision) -> str | None:
     """Return why the engine can't run here at that precision; None if it can."""
-    if importlib.util.find_spec("openvino") is None:
+    if missing_packages("openvino"):
         return "OpenVINO is not installed; install it (there is one for x86-64), or use the engine eager"
     if precision == "int8":
         # Only the index step and the profiler quantize, but what a job needs is said before it begins.

@@ -17,7 +17,7 @@ MAX_S = 5.0
 
 
 def test_a_million_millions_of_images_are_planned_and_watched_in_no_time() -> None:
-    began_s = time.monotonic()
+    began_s = time.process_time()
     first = look(infj(status=indexed(images=MAX_N), **SPEC))
     (create,) = first.created
     plan = first.status.plan
@@ -29,7 +29,7 @@ def test_a_million_millions_of_images_are_planned_and_watched_in_no_time() -> No
     second = look(job(document, worker_jobs=[worker_job_of(create)], pods=pods, memory=first.memory, parts_there=there))
     assert second.status.progress
     assert second.status.progress.images_done == 6 * plan.part_size
-    assert time.monotonic() - began_s < MAX_S
+    assert time.process_time() - began_s < MAX_S
 
 
 def test_thousands_of_jobs_and_pods_of_one_job_are_looked_through_in_no_time() -> None:
@@ -48,9 +48,9 @@ def test_thousands_of_jobs_and_pods_of_one_job_are_looked_through_in_no_time() -
         for number in range(count)
         for _ in range(3)
     ]
-    began_s = time.monotonic()
+    began_s = time.process_time()
     look(replace(begun.job(worker_jobs=jobs), pods=pods))
-    assert time.monotonic() - began_s < MAX_S
+    assert time.process_time() - began_s < MAX_S
 
 
 def test_a_finish_beyond_all_calendars_is_the_last_moment_of_them() -> None:
