@@ -26,6 +26,8 @@ STARTUP_US, WARMUP_US = 50 * MICROS_PER_SECOND, 10 * MICROS_PER_SECOND
 START_US = STARTUP_US + WARMUP_US
 # GPU time that a start takes and no image is done in.
 LOST_US = START_US - LATENCY_US
+# The 95th percentile of a normal distribution, in standard deviations.
+P95 = 1.645
 # What happens within this time is answered at once, as by the operator's loop.
 DEBOUNCE_US = 300_000
 

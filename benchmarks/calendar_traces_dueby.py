@@ -8,13 +8,12 @@ changed nothing the next is later, but not later than a reserved window begins o
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from calendar_traces_cluster import (
     LATENCY_US,
-    LOST_US,
     MINI_BATCH,
-    START_US,
+    P95,
     STARTUP_US,
     WARMUP_US,
     Cluster,
@@ -22,9 +21,10 @@ from calendar_traces_cluster import (
     Noise,
     Worker,
 )
+from calendar_traces_demand import demanded, margins_of_promises
 from dueby.local.devices import LocalDevices
 from dueby_api.gpu_profile import GPUProfile, parse_profile
-from dueby_api.inference_job import CLASS_CONFIDENCE, parse_job
+from dueby_api.inference_job import parse_job
 from dueby_api.units import MICROS_PER_SECOND, parse_time_us
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.decide import decide
@@ -33,7 +33,6 @@ from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.actions import StartWorkers, StopWorkers
 from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_planner.model.rule import quantile
 
 GPU = "NVIDIA-L4"
 MODEL = {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precision": "fp32"}
@@ -41,8 +40,6 @@ MODEL = {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precis
 EPOCH_US = 1_767_225_600 * MICROS_PER_SECOND
 # The operator's passes, and the longest time that one is left out for.
 PASS_US, MAX_PASS_US = 5 * MICROS_PER_SECOND, 300 * MICROS_PER_SECOND
-# Of a normal distribution.
-P95 = 1.645
 
 
 class DueBy:
@@ -136,71 +133,6 @@ class DueBy:
         times = {time for plan in plans for window in plan.windows for time in (window.from_time, window.to_time)}
         times_us = [parse_time_us(time) + MICROS_PER_SECOND - EPOCH_US for time in times]
         return [time_us for time_us in times_us if time_us > cluster.now_us]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Margins:
-    """How much more than in the median a promise plans with."""
-
-    late_us: int = 0
-    """How much longer a start is planned."""
-    rate: float = 0.0
-    """Share by which one device is planned slower; of k devices it is this over the root of k."""
-
-
-def margins_of_promises(noise: Noise) -> Margins:
-    """Return the margins of the confidence that Hard jobs are promised at."""
-    z = quantile(CLASS_CONFIDENCE["Hard"])
-    return Margins(late_us=round(START_US * (math.exp(P95 * noise.start) - 1) * z / P95), rate=z * noise.rate)
-
-
-def demanded(job: Job, cluster: Cluster, margins: Margins = Margins()) -> float:
-    """Return what jobs need at least of the GPU time until a deadline: the largest share of any cut with this job.
-
-    On equal GPUs, the jobs of such a cut are all those whose deadlines come no later than one of them, this job's or a
-    later one. Beside its work a job needs a start on each of the fewest GPUs that could be in time, less those it has.
-    """
-    by_deadline = sorted(cluster.jobs, key=lambda each: each.asked.deadline_us)
-    cuts, needed_us, share = [Cut()], 0.0, 0.0
-    for each in by_deadline:
-        left_us = each.asked.deadline_us - cluster.now_us
-        needed_us += _needed_us(each, cluster, left_us, margins, cuts)
-        cuts.append(Cut(end_us=left_us, room_us=cluster.gpus * left_us - needed_us))
-        if each.asked.deadline_us >= job.asked.deadline_us and left_us > 0:
-            share = max(share, needed_us / (cluster.gpus * left_us))
-    return share
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cut:
-    """A deadline, and the most GPU time before it that is left to jobs with later ones."""
-
-    end_us: int = 0
-    room_us: float = 0.0
-
-
-def _needed_us(job: Job, cluster: Cluster, left_us: int, margins: Margins, cuts: Sequence[Cut]) -> float:
-    """Return the GPU time that the job needs: its work, and its starts.
-
-    It has no more than a cut's room before the cut's end, and after it no more than all of its GPUs' time.
-    """
-    work_us = job.images_left(cluster.now_us) * LATENCY_US // MINI_BATCH
-    if not work_us:
-        return 0.0
-    lost_us = LOST_US + margins.late_us
-    there = len(job.alive)
-
-    def planned_us(gpus: int) -> float:
-        return work_us / (1 - margins.rate / math.sqrt(gpus)) + max(0, gpus - there) * lost_us
-
-    # What a GPU more adds between a cut's end and the deadline is more than its start takes.
-    within = [(left_us - cut.end_us, max(0.0, cut.room_us)) for cut in cuts if left_us - cut.end_us > lost_us]
-
-    def may_do(gpus: int) -> bool:
-        return all(planned_us(gpus) <= room_us + gpus * each_us for each_us, room_us in within)
-
-    # More than there are can't be, and then the cut's share is too large in any case.
-    return planned_us(next(filter(may_do, range(1, cluster.gpus)), cluster.gpus))
 
 
 def first_snapshot(job: Job) -> JobSnapshot:

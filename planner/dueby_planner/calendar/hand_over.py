@@ -1,9 +1,12 @@
-"""Running Hard jobs that hand devices over to a Hard job with an earlier deadline, and go on later.
+"""Running Hard jobs that hand devices over to a Hard job that has no place otherwise, and go on later.
 
     a job has no place, even if all that is reserved for Hard jobs is placed anew
-        of the running jobs whose deadline is later, the latest first: stop workers, as few as seem to be needed
+        of the running jobs, that with the latest deadline first: stop workers, as few as seem to be needed
         place what is reserved, the job, and what the stopped workers would have done
         not all fit: try twice as many; all fit: try fewer
+
+Mostly it is a job with a later deadline that can go on later. One with an earlier deadline can help where it has more
+devices than it needs by now.
 
 A worker that is stopped ends its part first. What it would have done after that is placed like a new job's images, so
 another start is paid for. The workers that stay are taken to stay until their job's deadline. With its device a worker
@@ -76,10 +79,9 @@ class _Search:
         self._draft = draft
         self._job = job
         self._is_quota_short = bool(job.quotas) and self._is_done_on(draft.left("Hard"), replace(job, quotas={}))
-        later = [each for each in running if each.job.problem.time_us > job.problem.time_us]
         self._order: Workers = [
             (each, worker)
-            for each in sorted(later, key=lambda each: (-each.job.problem.time_us, each.job.name))
+            for each in sorted(running, key=lambda each: (-each.job.problem.time_us, each.job.name))
             for worker in reversed(each.workers)
             if worker.gives_way_us is not None and self._helps(each, worker)
         ]

@@ -1,4 +1,4 @@
-"""Running Hard jobs hand devices over to a new one with an earlier deadline, if they are in time all the same."""
+"""Running Hard jobs hand devices over to a new one, if they are in time all the same."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -112,10 +112,19 @@ def test_the_job_with_the_latest_deadline_is_the_first_to_hand_over() -> None:
     assert placed(hard_job("new", images=90, time=200), *jobs).handing_over == {"b": ("w1",)}
 
 
+def test_a_job_with_an_earlier_deadline_hands_over_what_it_needs_no_more() -> None:
+    # Three of its workers do all of it by its deadline, a little later than four would.
+    early = running_job("early", images=550, time=200, ends=[185] * 4)
+    calendar = placed(hard_job("new", images=190, time=215), early)
+    assert calendar.handing_over == {"early": ("w3",)}
+    assert windows(calendar, "new") == [(5, 205, 1)]
+    assert "early" not in actions(calendar)
+
+
 @pytest.mark.parametrize(
     "running",
     [
-        pytest.param(running_job("long", images=2000, time=200, ends=[190] * 4), id="its deadline is no later"),
+        pytest.param(running_job("long", images=800, time=200, ends=[190] * 4), id="it needs all of them until then"),
         pytest.param(running_job("long", images=2000, time=505, ends=[500] * 4), id="it would be late"),
         pytest.param(running_job("long", images=2000, time=1000, ends=[500] * 4, gives_way=None), id="none can stop"),
         pytest.param(running_job("long", images=2000, time=1000, ends=[500] * 4, gives_way=195), id="none in time"),
