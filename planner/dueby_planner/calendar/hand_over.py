@@ -156,15 +156,16 @@ class _Search:
 
 
 def _rest(running: RunningJob, stopped: Sequence[RunningWorker]) -> CalendarJob | None:
-    """Return what the workers that stay won't do by the deadline, and some more for noise; None if that is nothing.
+    """Return what the workers that stay may not do by the deadline; None if at the job's confidence that is nothing.
 
     Each of those that stay may lose a part, as each that is started again: where a job hands over shortly before its
     deadline, its parts are large beside what is left.
     """
-    staying = [worker for worker in running.workers if worker not in stopped]
+    staying = sorted((worker.images for worker in running.workers if worker not in stopped), reverse=True)
     problem = running.job.problem
-    lost = problem.rule.loss(len(staying))
-    images = ceil(problem.images * (1 + HYSTERESIS)) + lost - sum(worker.images for worker in staying)
+    margin = problem.rule.margin([(images, 1) for images in staying], len(staying))
+    noise = ceil(problem.images * HYSTERESIS) + problem.rule.loss(len(staying))
+    images = problem.images + max(margin, noise) - sum(staying)
     if images <= 0:
         return None
     return replace(

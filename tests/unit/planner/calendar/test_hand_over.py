@@ -92,6 +92,15 @@ def test_each_worker_that_stays_may_lose_a_part() -> None:
     assert (to_us - from_us - 10, count) == (2060 + 3 * 300 - 3 * 950 + 300, 1)
 
 
+@pytest.mark.parametrize(("node", "is_sure"), [(0.0, True), (0.1, False)])
+def test_what_its_confidence_asks_for_beyond_the_workers_that_stay_is_placed(node: float, is_sure: bool) -> None:
+    # The worker that stays could do a twentieth more than what is left, if it is as fast as expected.
+    pair = running_job("pair", images=950, time=1000, ends=[500] * 2, confidence=0.9, part_size=1, node=node)
+    calendar = placed(hard_job("new", images=500, time=200), pair)
+    assert calendar.handing_over == {"pair": ("w1",)}
+    assert ("pair" not in actions(calendar)) is is_sure
+
+
 def test_a_job_whose_parts_are_too_large_for_it_hands_nothing_over() -> None:
     long = running_job("long", images=2000, time=950, ends=[500] * 4, confidence=0.9, part_size=700)
     assert not placed(hard_job("new", images=90, time=200), long).handing_over
