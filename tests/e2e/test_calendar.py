@@ -14,14 +14,15 @@ import pytest
 
 from support.cluster import OPERATOR_NAMESPACE, Cluster
 from support.cluster_job import condition, indices_of, parts_in, share_folder, wait_for_end, wait_until_told, workers_of
-from support.gpus import gpus_of_a_class, job_on_gpus
+from support.gpus import SMALL, gpus_of_a_class, job_on_gpus
 from support.report_page import words_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 # Of 8 images: a GPU does 100 a second.
 LATENCY_US = 80_000
-# A job of so many is not done before one of a minute and a half has come and gone.
-MANY = 60_000
+# A job of so many is not done before a shorter one has come and gone: its workers have a quarter of a core each, and an
+# image takes a millisecond of one.
+MANY, SLOW = 40_000, {"requests": {**SMALL["requests"], "cpu": "250m"}, "limits": {"cpu": "250m"}}
 
 
 @contextmanager
@@ -50,13 +51,17 @@ def test_a_relaxed_job_gives_a_device_to_a_hard_one_and_takes_it_back(cluster: C
     on = {"device_class": "NVIDIA-T4"}
     with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 2):
         # It can't be in time, so it has both.
-        cluster.apply(job_on_gpus(cluster, "relaxed", images=MANY, deadline="40s", deadlineClass="Relaxed", **on))
+        relaxed = job_on_gpus(cluster, "relaxed", images=MANY, deadline="40s", deadlineClass="Relaxed", **on)
+        relaxed["spec"]["worker"]["resources"] = SLOW
+        cluster.apply(relaxed)
         cluster.wait_for_phase("relaxed", "Running")
         assert len(workers_of(cluster, "relaxed")) == 2
         cluster.wait(lambda: parts_in(long / "rows"), "a part is there")
 
-        # One GPU does it in a minute and a half, and it can't wait for the other job's end.
-        cluster.apply(job_on_gpus(cluster, "hard", images=6000, deadline="110s", deadlineClass="Hard", **on))
+        # The one GPU that it may have takes a minute and a half, so it can't wait for the other job's end.
+        alone = {"classes": [on["device_class"]], "max": 1}
+        hard = {"images": 6000, "deadline": "110s", "deadlineClass": "Hard", "gpus": alone}
+        cluster.apply(job_on_gpus(cluster, "hard", **hard, **on))
         done = cluster.wait_for_phase("hard", "Succeeded", "Failed")
         assert done["status"]["phase"] == "Succeeded", done["status"]
         assert condition(done, "DeadlineMet")["status"] == "True"
