@@ -59,9 +59,9 @@ def test_a_relaxed_job_gives_a_device_to_a_hard_one_and_takes_it_back(cluster: C
         cluster.wait(lambda: parts_in(long / "rows"), "a part is there")
 
         # The one GPU that it may have takes a minute and a half, so it can't wait for the other job's end.
-        alone = {"classes": [on["device_class"]], "max": 1}
-        hard = {"images": 6000, "deadline": "110s", "deadlineClass": "Hard", "gpus": alone}
-        cluster.apply(job_on_gpus(cluster, "hard", **hard, **on))
+        hard = job_on_gpus(cluster, "hard", images=6000, deadline="110s", deadlineClass="Hard", **on)
+        hard["spec"]["gpus"]["max"] = 1
+        cluster.apply(hard)
         done = cluster.wait_for_phase("hard", "Succeeded", "Failed")
         assert done["status"]["phase"] == "Succeeded", done["status"]
         assert condition(done, "DeadlineMet")["status"] == "True"
