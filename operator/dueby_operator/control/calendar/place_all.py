@@ -21,7 +21,7 @@ class Placing:
 
     placed: Placed = field(default_factory=dict)
     handing_over: Mapping[JobKey, Sequence[str]] = field(default_factory=dict)
-    """Workers that are to stop, so that Hard jobs get their devices that have no place otherwise."""
+    """Workers that are to stop, so that Hard jobs that have no place otherwise get their devices."""
 
 
 def place_all(

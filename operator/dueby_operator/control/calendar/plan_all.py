@@ -89,7 +89,7 @@ class _Planning:
         self._idle = IdleDevices(self._stacks)
         self._turns = Turns(self._stacks, (), {})
         self._handing_over: Mapping[JobKey, Sequence[str]] = {}
-        """Workers that stop now so that Hard jobs get their devices that have no place otherwise."""
+        """Workers that stop now so that Hard jobs that have no place otherwise get their devices."""
 
     def plan(self) -> None:
         """Plan them."""
