@@ -4,7 +4,7 @@ The mini-batch size of a running worker is fixed, and its e is the rest of its m
 the rest of S, plus W. With K_i the images that each of them can still do until the deadline, and h = 0.03:
 
     too few    sum K_i < N_left                    add the fewest devices with  sum K_i + top_a(C) >= N_left (1 + h)
-    too many   the others can do N_left (1 + 2h)   give one back that somebody could use
+    too many   the others can do N_left (1 + 2h)   give one back that somebody would gain by
 
 Nothing is gained by a device that is given back within 2 (S + W) of the end: by the time that others could use it, it
 is free anyway. So the last workers of a job end together.
@@ -105,7 +105,7 @@ def read_lag(
     rule for the images that are left. `time_us` is the time until the deadline, `promised_us` the time until the
     promised finish, and `pause_us` the 2 (S + W) between changes and before the end. With `at_once`, after a loss or an
     edit, one low reading is enough, even within the pause. `max_iterations` is M, for the devices that are added.
-    `unwanted` are workers that are not stopped for being too many, because nobody could use their devices.
+    `unwanted` are workers that are not stopped for being too many, because nobody would gain by their devices.
     """
     left, quiet = rule.images, LagMemory(quiet_until_us=now_us + pause_us)
     if sum(worker.images_within(time_us) for worker in ongoing) >= left:

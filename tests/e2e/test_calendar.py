@@ -74,6 +74,29 @@ def test_a_relaxed_job_gives_a_device_to_a_hard_one_and_takes_it_back(cluster: C
     assert indices_of(long / "rows") == list(range(MANY))
 
 
+def test_a_hard_job_hands_its_devices_to_one_that_has_no_place_otherwise(cluster: Cluster) -> None:
+    folders = {name: share_folder(cluster, name) for name in ("running", "urgent")}
+    on = {"device_class": "NVIDIA-V100"}
+    with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 3):
+        running = job_on_gpus(cluster, "running", images=MANY, deadline="6m", deadlineClass="Hard", **on)
+        running["spec"]["worker"]["resources"] = SLOW
+        cluster.apply(running)
+        cluster.wait_for_phase("running", "Running")
+        assert len(workers_of(cluster, "running")) == 2
+        # By then it is known how fast they are.
+        cluster.wait(lambda: len(parts_in(folders["running"] / "rows")) >= 10, "ten parts are there")
+
+        # It needs all three devices for nearly all of its time, so that it can't wait for the other job's end.
+        cluster.apply(job_on_gpus(cluster, "urgent", images=27_500, deadline="110s", deadlineClass="Hard", **on))
+        done = {name: wait_for_end(cluster, name, folder / "rows") for name, folder in folders.items()}
+    for name, document in done.items():
+        assert document["status"]["phase"] == "Succeeded", document["status"]
+        assert condition(document, "DeadlineMet")["status"] == "True"
+        assert indices_of(folders[name] / "rows") == list(range(document["spec"]["images"]))
+    # It may have given one back before, since it is faster than planned.
+    assert ("GaveWay", 0) in [(each["reason"], each["to"]) for each in done["running"]["status"]["replans"]]
+
+
 def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time(cluster: Cluster) -> None:
     """With an operator that is killed while the second one waits for its window."""
     folders = {name: share_folder(cluster, name) for name in ("first", "second")}

@@ -132,6 +132,10 @@ class SharedCluster:
         found = condition(self.status(name), ConditionType(kind))
         return (found.reason, found.message) if found else ("", "")
 
+    def changes(self, name: str) -> list[tuple[str, int, int]]:
+        """Why the number of the job's workers was changed, from how many and to how many."""
+        return [(replan.reason, replan.before, replan.after) for replan in self.status(name).replans]
+
     def ended_s(self, name: str) -> float:
         """When the job ended, in seconds after the beginning."""
         ended_us = self.jobs[name].ended_us

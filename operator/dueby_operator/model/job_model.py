@@ -191,7 +191,7 @@ class JobModel:
     news: News | None = None
     """What has happened since the last decision."""
     unwanted: frozenset[str] = frozenset()
-    """Workers whose devices nobody else could use, since others like them are idle."""
+    """Workers whose devices nobody would gain by, if they were given back."""
     reserved: tuple[OngoingWorker, ...] = ()
     """What the devices will do that are reserved for it from a later time on."""
     lag: LagMemory = FRESH

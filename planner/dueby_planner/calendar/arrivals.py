@@ -113,9 +113,12 @@ def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
     free, promised = draft.pool.free["Hard"], _hard(draft)
     held = _Promised(promised)
     candidates = [job for job in new if _may_fit(job, held, free)]
+    if not candidates:
+        return None
     jobs = [*(placed.job for placed in promised), *candidates]
-    placed = place_set(jobs, free, draft.pool, optional={job.name for job in candidates})
-    if placed is None or len(placed) <= len(promised):
+    names = {job.name for job in candidates}
+    placed = place_set(jobs, free, draft.pool, optional=names, at_least=len(promised) + 1)
+    if placed is None:
         return None
     return Draft(draft.pool, [Placed(job, reservation, "Hard", kept=False) for job, reservation in placed])
 

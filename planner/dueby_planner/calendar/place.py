@@ -143,8 +143,8 @@ class _Levels:
     def fewest(self, offset: int) -> int | None:
         """Return the least number of levels after the first `offset` that is accepted; None if none is."""
         most = self._problem.most
-        able = ((images, high - low) for images, _, low, high in _within(self._largest(), offset, most))
-        return self._problem.rule.fewest(able, most)
+        runs = _within(self._largest(), offset, most) if offset else self._largest()
+        return self._problem.rule.fewest(((images, high - low) for images, _, low, high in runs), most)
 
     def _largest(self) -> Iterator[LevelRun]:
         """Yield the levels, the largest first, and work out only as many as are asked for."""

@@ -21,9 +21,11 @@ _MAX_LEVELLED = 16
 
 
 def place_set(
-    jobs: Iterable[CalendarJob], free: Free, pool: CalendarPool, *, optional: Collection[str] = ()
+    jobs: Iterable[CalendarJob], free: Free, pool: CalendarPool, *, optional: Collection[str] = (), at_least: int = 0
 ) -> Reservations | None:
     """Return reservations on what is `free` of the pool with which the jobs are in time; None if none were found.
+
+    None as well if they would be fewer than `at_least`.
 
     The `optional` jobs, by name, are left out where no place is found for them, or where one of the others finds none
     beside them. Once no place has been found for one although jobs were levelled, none are levelled for another one:
@@ -35,7 +37,9 @@ def place_set(
     queue = by_deadline(jobs)
     names = frozenset[str]().union(*(job.device_names for job in queue))
     may_level, leave_out, at = True, 1, 0
-    while at < len(queue):
+    while len(placed) + len(queue) - at >= at_least:
+        if at == len(queue):
+            return placed
         job, is_optional = queue[at], queue[at].name in optional
         at += 1
         if (reservation := place_job(job, left[-1])) is not None:
@@ -55,7 +59,7 @@ def place_set(
             del placed[first:], left[first + 1 :]
             queue[began:at] = [each for each in queue[began:at] if each.name not in optional]
             at, leave_out = began, 2 * leave_out
-    return placed
+    return None
 
 
 def _latest(placed: Reservations, optional: Collection[str], count: int) -> int | None:

@@ -132,7 +132,13 @@ class Rule:
             left = most - self.reserve - taken
             if left <= 0:
                 break
-            for count, loss, each in self._loss_lines(taken, taken + min(devices, left)):
+            end = taken + min(devices, left)
+            if images + (end - taken) * capacity < self.images:  # not enough without any margin: so are most runs
+                images += (end - taken) * self.counted(capacity)
+                squares += (end - taken) * capacity * capacity
+                taken = end
+                continue
+            for count, loss, each in self._loss_lines(taken, end):
                 more = self._fewest_more(images - loss - self.images, squares, capacity, count, each)
                 if more is not None:
                     return self.reserve + taken + more

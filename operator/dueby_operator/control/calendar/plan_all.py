@@ -34,6 +34,7 @@ from dueby_operator.control.calendar.reserved import (
     without_old_windows,
 )
 from dueby_operator.control.calendar.unused import find_unused
+from dueby_operator.control.calendar.unwanted import find_in_time, find_unwanted
 from dueby_operator.control.calendar.usable import Usables
 from dueby_operator.control.calendar.windows import Room
 from dueby_operator.control.chain import PolicyInput, refusal
@@ -87,6 +88,7 @@ class _Planning:
         """What is free for running jobs of each class: reserved devices of the classes above it are not."""
         self._usables = Usables(self._stacks)
         self._idle = IdleDevices(self._stacks)
+        self._in_time: Mapping[str, frozenset[JobKey]] = {}
         self._turns = Turns(self._stacks, (), {})
         self._handing_over: Mapping[JobKey, Sequence[str]] = {}
         """Workers that stop now so that Hard jobs that have no place otherwise get their devices."""
@@ -155,6 +157,7 @@ class _Planning:
         self._usables, self._idle = Usables(self._stacks), IdleDevices(self._stacks)
         for entry in self._open_entries():
             self._guarded(entry.key, self._hold, entry)
+        self._in_time = find_in_time(self._open_entries(), self._stacks)
         grace_us = self.shared.devices.worker_grace_s * MICROS_PER_SECOND
         beside_workers = open_ledger(self._stacks, self._holds, leave_us=grace_us + CHANGE_US)
         self._ledger = keep_promised(beside_workers, self._left_alone(), self._stacks)
@@ -188,7 +191,7 @@ class _Planning:
         """Decide on a running job with the idle devices that nobody is promised before it would be done with them."""
         horizon_us = max(1, entry.time_us)
         free = self._beside[entry.deadline_class].idle(entry.key, self._offered(entry), horizon_us)
-        unwanted = frozenset(hold.worker for hold in self._own[entry.key] if free.get(hold.stack))
+        unwanted = find_unwanted(self._own[entry.key], free, self._in_time)
         model = replace(entry.with_more(by_class(free, self._stacks)), unwanted=unwanted)
         work = decide_workers(model)
         self._work[entry.key] = model, work

@@ -14,10 +14,10 @@ FIRST = calendar_job("first", images=40, time=60, devices=ONE)
 SECOND = calendar_job("second", images=40, time=110, devices=ONE)
 
 
-def placed(*jobs: CalendarJob, optional: tuple[str, ...]) -> list[str] | None:
+def placed(*jobs: CalendarJob, optional: tuple[str, ...], at_least: int = 0) -> list[str] | None:
     """Return the names of the jobs that have a place on one device."""
     pool = idle_pool(ONE)
-    found = place_set(jobs, pool.free["Hard"], pool, optional=optional)
+    found = place_set(jobs, pool.free["Hard"], pool, optional=optional, at_least=at_least)
     return None if found is None else [job.name for job, _ in found]
 
 
@@ -41,6 +41,11 @@ def test_what_has_no_place_with_nothing_to_leave_out_is_not_placed() -> None:
 
 def test_one_that_has_no_place_itself_is_left_out_alone() -> None:
     assert placed(FIRST, SECOND, last(160), optional=("last",)) == ["first", "second"]
+
+
+def test_fewer_than_are_asked_for_are_none() -> None:
+    assert placed(FIRST, SECOND, last(160), optional=("last",), at_least=2) == ["first", "second"]
+    assert placed(FIRST, SECOND, last(160), optional=("last",), at_least=3) is None
 
 
 @given(job_sets(), st.data())
