@@ -48,7 +48,7 @@ def calendars_page(cluster: Cluster) -> Iterator[Callable[[], str]]:
 
 def test_a_relaxed_job_gives_a_device_to_a_hard_one_and_takes_it_back(cluster: Cluster) -> None:
     long, short = share_folder(cluster, "relaxed"), share_folder(cluster, "hard")
-    on = {"device_class": "NVIDIA-T4"}
+    on = {"device_class": "NVIDIA-L20"}
     with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 2):
         # It can't be in time, so it has both.
         relaxed = job_on_gpus(cluster, "relaxed", images=MANY, deadline="40s", deadlineClass="Relaxed", **on)
@@ -76,7 +76,7 @@ def test_a_relaxed_job_gives_a_device_to_a_hard_one_and_takes_it_back(cluster: C
 
 def test_a_hard_job_hands_its_devices_to_one_that_has_no_place_otherwise(cluster: Cluster) -> None:
     folders = {name: share_folder(cluster, name) for name in ("running", "urgent")}
-    on = {"device_class": "NVIDIA-V100"}
+    on = {"device_class": "NVIDIA-A16"}
     with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 3):
         running = job_on_gpus(cluster, "running", images=MANY, deadline="6m", deadlineClass="Hard", **on)
         running["spec"]["worker"]["resources"] = SLOW
@@ -126,7 +126,7 @@ def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time(cluste
 
 def test_what_fits_beside_no_promise_is_refused_with_the_jobs_and_numbers(cluster: Cluster) -> None:
     share_folder(cluster, "promised")
-    on = {"device_class": "NVIDIA-A10"}
+    on = {"device_class": "NVIDIA-A40"}
     with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 2):
         # At once, since the first one needs fewer devices as soon as it is seen to be faster than its profile says.
         deadlines = {"promised": "130s", "refused": "150s"}
@@ -148,5 +148,5 @@ def test_what_fits_beside_no_promise_is_refused_with_the_jobs_and_numbers(cluste
     assert refused["reason"] == "Infeasible"
     assert "promised" in refused["message"]
     assert refused["message"] in words
-    assert "NVIDIA-A10 · 2 devices" in words
+    assert "NVIDIA-A40 · 2 devices" in words
     assert re.search(r"need at least [0-9.]+ .+-(seconds|minutes), and there are", refused["message"])
