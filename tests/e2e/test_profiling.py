@@ -64,7 +64,9 @@ def test_a_model_that_was_never_measured_is_profiled_and_then_run(cluster: Clust
     assert said["status"] == "False"
     assert f"{CLASS}: " in said["message"]
     assert not cluster.items("jobs", "dueby.dev/job=profiled,dueby.dev/step=profile"), "no pod that a tenant can touch"
-    (work,) = cluster.items("jobs", ON_DEMAND, namespace=OPERATOR_NAMESPACE)
+    # Other lanes may have classes measured, too.
+    measuring = cluster.items("jobs", ON_DEMAND, namespace=OPERATOR_NAMESPACE)
+    (work,) = [each for each in measuring if CLASS.lower() in each["metadata"]["name"]]
     pod = work["spec"]["template"]["spec"]
     assert pod["containers"][0]["resources"]["limits"][GPU] == "1"
     assert pod["automountServiceAccountToken"] is False
