@@ -9,6 +9,8 @@ import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,17 +48,22 @@ def calendars_page(cluster: Cluster) -> Iterator[Callable[[], str]]:
             process.terminate()
 
 
+def start_slow_job(cluster: Cluster, name: str, folder: Path, *, parts: int, **spec: Any) -> None:
+    """Start a job that takes long on its two devices, and wait until so many parts of it are there."""
+    document = job_on_gpus(cluster, name, images=MANY, **spec)
+    document["spec"]["worker"]["resources"] = SLOW
+    cluster.apply(document)
+    cluster.wait_for_phase(name, "Running")
+    assert len(workers_of(cluster, name)) == 2
+    cluster.wait(lambda: len(parts_in(folder / "rows")) >= parts, f"{parts} parts of {name} are there")
+
+
 def test_a_relaxed_job_gives_a_device_to_a_hard_one_and_takes_it_back(cluster: Cluster) -> None:
     long, short = share_folder(cluster, "relaxed"), share_folder(cluster, "hard")
     on = {"device_class": "NVIDIA-L20"}
     with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 2):
         # It can't be in time, so it has both.
-        relaxed = job_on_gpus(cluster, "relaxed", images=MANY, deadline="40s", deadlineClass="Relaxed", **on)
-        relaxed["spec"]["worker"]["resources"] = SLOW
-        cluster.apply(relaxed)
-        cluster.wait_for_phase("relaxed", "Running")
-        assert len(workers_of(cluster, "relaxed")) == 2
-        cluster.wait(lambda: parts_in(long / "rows"), "a part is there")
+        start_slow_job(cluster, "relaxed", long, parts=1, deadline="40s", deadlineClass="Relaxed", **on)
 
         # The one GPU that it may have takes a minute and a half, so it can't wait for the other job's end.
         hard = job_on_gpus(cluster, "hard", images=6000, deadline="110s", deadlineClass="Hard", **on)
@@ -78,13 +85,8 @@ def test_a_hard_job_hands_its_devices_to_one_that_has_no_place_otherwise(cluster
     folders = {name: share_folder(cluster, name) for name in ("running", "urgent")}
     on = {"device_class": "NVIDIA-A16"}
     with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 3):
-        running = job_on_gpus(cluster, "running", images=MANY, deadline="6m", deadlineClass="Hard", **on)
-        running["spec"]["worker"]["resources"] = SLOW
-        cluster.apply(running)
-        cluster.wait_for_phase("running", "Running")
-        assert len(workers_of(cluster, "running")) == 2
-        # By then it is known how fast they are.
-        cluster.wait(lambda: len(parts_in(folders["running"] / "rows")) >= 10, "ten parts are there")
+        # After ten parts it is known how fast its workers are.
+        start_slow_job(cluster, "running", folders["running"], parts=10, deadline="6m", deadlineClass="Hard", **on)
 
         # It needs all three devices for nearly all of its time, so that it can't wait for the other job's end.
         cluster.apply(job_on_gpus(cluster, "urgent", images=27_500, deadline="110s", deadlineClass="Hard", **on))

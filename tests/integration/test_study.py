@@ -51,6 +51,7 @@ def test_a_study_that_is_killed_continues_where_it_was(tmp_path: Path) -> None:
     sizes = steady_sizes(context.profile().spec, context.preset)
     assert [seen.mini_batch_size for seen in summary.times.sizes] == sizes
     assert len(sizes) > 1
+    assert sizes == [1, 4, 16][: len(sizes)]
     assert all(seen.warmup_us > 0 and seen.mean_us > 0 for seen in summary.times.sizes)
     assert summary.together is not None
     assert summary.seconds.keys() == {"subject", "times", "together"}

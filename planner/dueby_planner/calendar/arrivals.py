@@ -113,8 +113,6 @@ def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
     free, promised = draft.pool.free["Hard"], _hard(draft)
     held = _Promised(promised)
     candidates = [job for job in new if _may_fit(job, held, free)]
-    if not candidates:
-        return None
     jobs = [*(placed.job for placed in promised), *candidates]
     names = {job.name for job in candidates}
     placed = place_set(jobs, free, draft.pool, optional=names, at_least=len(promised) + 1)

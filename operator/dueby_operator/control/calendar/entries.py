@@ -62,6 +62,12 @@ class Entry:
         return not self.has_started and not self.model.is_complete and not self.model.must_stop
 
     @property
+    def could_use_devices(self) -> bool:
+        """Whether there is anything left that more devices could do for it."""
+        model = self.model
+        return not (model.is_complete or model.must_stop or model.limit == 0)
+
+    @property
     def time_us(self) -> int:
         """The time until its deadline; negative once that has passed."""
         return self.model.deadline_us - self.model.now_us

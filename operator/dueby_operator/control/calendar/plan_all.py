@@ -89,6 +89,7 @@ class _Planning:
         self._usables = Usables(self._stacks)
         self._idle = IdleDevices(self._stacks)
         self._in_time: Mapping[str, frozenset[JobKey]] = {}
+        """By stack, the jobs that wait for it, where all of them are in time."""
         self._turns = Turns(self._stacks, (), {})
         self._handing_over: Mapping[JobKey, Sequence[str]] = {}
         """Workers that stop now so that Hard jobs that have no place otherwise get their devices."""
@@ -227,7 +228,7 @@ class _Planning:
 
     def _ask_for_place(self, entry: Entry, wanted: dict[JobKey, CalendarJob]) -> None:
         model = entry.model
-        if model.is_complete or model.must_stop or model.limit == 0 or not self._usables.are_there(entry):
+        if not entry.could_use_devices or not self._usables.are_there(entry):
             return
         if model.alive and entry.deadline_class in _YIELDING:  # it has what is idle, and takes it as it comes
             return

@@ -19,7 +19,7 @@ def find_in_time(entries: Iterable[Entry], stacks: Stacks) -> Mapping[str, froze
     in_need: set[JobKey] = set()
     for entry in entries:
         model = entry.model
-        if model.is_complete or model.must_stop or model.limit == 0:
+        if not entry.could_use_devices:
             continue
         if model.lag.low_readings or not (model.alive or entry.windows):
             in_need.add(entry.key)
