@@ -48,48 +48,57 @@ def calendars_page(cluster: Cluster) -> Iterator[Callable[[], str]]:
             process.terminate()
 
 
-def start_slow_job(cluster: Cluster, name: str, folder: Path, *, parts: int, **spec: Any) -> None:
-    """Start a job that takes long on its two devices, and wait until so many parts of it are there."""
-    document = job_on_gpus(cluster, name, images=MANY, **spec)
+def start_slow_job(
+    cluster: Cluster, name: str, folder: Path, *, on: str, parts: int, gpus: int = 2, **spec: Any
+) -> None:
+    """Start a job that takes long on so many devices, and wait until so many parts of it are there."""
+    document = job_on_gpus(cluster, name, images=MANY, device_class=on, **spec)
+    document["spec"]["gpus"]["max"] = gpus
     document["spec"]["worker"]["resources"] = SLOW
     cluster.apply(document)
     cluster.wait_for_phase(name, "Running")
-    assert len(workers_of(cluster, name)) == 2
+    assert len(workers_of(cluster, name)) == gpus
     cluster.wait(lambda: len(parts_in(folder / "rows")) >= parts, f"{parts} parts of {name} are there")
 
 
-def test_a_relaxed_job_gives_a_device_to_a_hard_one_and_takes_it_back(cluster: Cluster) -> None:
-    long, short = share_folder(cluster, "relaxed"), share_folder(cluster, "hard")
-    on = {"device_class": "NVIDIA-L20"}
-    with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 2):
-        # It can't be in time, so it has both.
-        start_slow_job(cluster, "relaxed", long, parts=1, deadline="40s", deadlineClass="Relaxed", **on)
+def test_jobs_of_four_classes_get_what_was_promised_to_each(cluster: Cluster) -> None:
+    """With an operator that is killed while the Hard one has all devices."""
+    folders = {name: share_folder(cluster, name) for name in ("sweep", "archive", "preview", "catalog")}
+    on = "NVIDIA-L20"
+    with gpus_of_a_class(cluster, on, LATENCY_US, 3):
+        # Neither can be in time: the first one has two devices, and the other what is left.
+        for name, gpus, deadline, kind in (("sweep", 2, "40s", "Relaxed"), ("archive", 1, "10s", "BestEffort")):
+            asked = {"deadline": deadline, "deadlineClass": kind}
+            start_slow_job(cluster, name, folders[name], on=on, parts=1, gpus=gpus, **asked)
 
-        # The one GPU that it may have takes a minute and a half, so it can't wait for the other job's end.
-        hard = job_on_gpus(cluster, "hard", images=6000, deadline="110s", deadlineClass="Hard", **on)
-        hard["spec"]["gpus"]["max"] = 1
-        cluster.apply(hard)
-        done = cluster.wait_for_phase("hard", "Succeeded", "Failed")
-        assert done["status"]["phase"] == "Succeeded", done["status"]
-        assert condition(done, "DeadlineMet")["status"] == "True"
-        done = wait_for_end(cluster, "relaxed", long / "rows")
-        assert done["status"]["phase"] == "Succeeded", done["status"]
-    changes = [(replan["reason"], replan["from"], replan["to"]) for replan in done["status"]["replans"]]
-    assert ("GaveWay", 2, 1) in changes
-    assert ("Lagging", 1, 2) in changes[changes.index(("GaveWay", 2, 1)) :]
-    assert indices_of(short / "rows") == list(range(6000))
-    assert indices_of(long / "rows") == list(range(MANY))
+        # The Hard one needs all three for nearly all of its time, and the Soft one two of them by an earlier deadline.
+        cluster.apply(
+            job_on_gpus(cluster, "preview", device_class=on, images=10_000, deadline="60s", deadlineClass="Soft"),
+            job_on_gpus(cluster, "catalog", device_class=on, images=27_500, deadline="110s", deadlineClass="Hard"),
+        )
+        cluster.wait_for_phase("catalog", "Running", "Finishing", "Succeeded")
+        cluster.kill_operator()
+        done = {name: wait_for_end(cluster, name, folder / "rows") for name, folder in folders.items()}
+    for name, document in done.items():
+        assert document["status"]["phase"] == "Succeeded", document["status"]
+        assert indices_of(folders[name] / "rows") == list(range(document["spec"]["images"]))
+    assert condition(done["catalog"], "DeadlineMet")["status"] == "True"
+    for name in ("sweep", "archive"):
+        # It was done later, so it got devices again.
+        assert "GaveWay" in {each["reason"] for each in done[name]["status"]["replans"]}, done[name]["status"]
+        assert done["catalog"]["status"]["ends"] < done[name]["status"]["ends"]
 
 
 def test_a_hard_job_hands_its_devices_to_one_that_has_no_place_otherwise(cluster: Cluster) -> None:
     folders = {name: share_folder(cluster, name) for name in ("running", "urgent")}
-    on = {"device_class": "NVIDIA-A16"}
-    with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 3):
+    on = "NVIDIA-A16"
+    with gpus_of_a_class(cluster, on, LATENCY_US, 3):
         # After ten parts it is known how fast its workers are.
-        start_slow_job(cluster, "running", folders["running"], parts=10, deadline="6m", deadlineClass="Hard", **on)
+        start_slow_job(cluster, "running", folders["running"], on=on, parts=10, deadline="6m", deadlineClass="Hard")
 
         # It needs all three devices for nearly all of its time, so that it can't wait for the other job's end.
-        cluster.apply(job_on_gpus(cluster, "urgent", images=27_500, deadline="110s", deadlineClass="Hard", **on))
+        urgent = job_on_gpus(cluster, "urgent", device_class=on, images=27_500, deadline="110s", deadlineClass="Hard")
+        cluster.apply(urgent)
         done = {name: wait_for_end(cluster, name, folder / "rows") for name, folder in folders.items()}
     for name, document in done.items():
         assert document["status"]["phase"] == "Succeeded", document["status"]

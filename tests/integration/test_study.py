@@ -47,10 +47,10 @@ def test_a_study_that_is_killed_continues_where_it_was(tmp_path: Path) -> None:
     assert messages[0].startswith("Continuing the study")
     assert {path: path.stat().st_mtime_ns for path in there} == there
     assert summary.times is not None
-    # A slow machine's profile may end at a smaller size than the study's largest.
+    # A slow machine's profile may end at a smaller size than the study's largest, a busy one's even at the first.
     sizes = steady_sizes(context.profile().spec, context.preset)
     assert [seen.mini_batch_size for seen in summary.times.sizes] == sizes
-    assert len(sizes) > 1
+    assert sizes
     assert sizes == [1, 4, 16][: len(sizes)]
     assert all(seen.warmup_us > 0 and seen.mean_us > 0 for seen in summary.times.sizes)
     assert summary.together is not None

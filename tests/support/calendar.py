@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
 from dueby_planner.calendar.free_devices import FreeDevices, Step
-from dueby_planner.calendar.hand_over import RunningJob
 from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, idle_pool
 from dueby_planner.calendar.reservation import Reservation
+from dueby_planner.calendar.running import RunningJob
 from dueby_planner.calendar.tables import Rivals
 from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.model.capacity import DeviceChoice

@@ -89,8 +89,13 @@ def set_gpus(cluster: Cluster, node: str, count: int) -> None:
 
 
 def wait_for_gpus(cluster: Cluster, node: str) -> None:
-    """Until the kubelet, at its next report, allocates what the capacity says."""
-    cluster.wait(lambda: GPU in cluster.get("node", node)["status"]["allocatable"], f"{node} allocates its GPUs")
+    """Until the kubelet, at its next report, allocates what the capacity says: before, those of the last test."""
+
+    def is_there() -> bool:
+        status = cluster.get("node", node)["status"]
+        return bool(status["allocatable"].get(GPU) == status["capacity"][GPU])
+
+    cluster.wait(is_there, f"{node} allocates its GPUs")
 
 
 def remove_gpus(cluster: Cluster, node: str) -> None:

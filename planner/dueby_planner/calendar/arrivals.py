@@ -17,13 +17,14 @@ from itertools import accumulate
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.draft import Draft, Placed
-from dueby_planner.calendar.hand_over import RunningJob, hand_over
+from dueby_planner.calendar.hand_over import hand_over
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.keep import stored_reservation
 from dueby_planner.calendar.place import free_us
 from dueby_planner.calendar.place_set import Reservations, place_set, time_alone_us
 from dueby_planner.calendar.pool import CalendarPool, Free
 from dueby_planner.calendar.reservation import device_us
+from dueby_planner.calendar.running import RunningJob
 from dueby_planner.calendar.tables import Tables
 
 GIVING_WAY: tuple[DeadlineClass, ...] = ("BestEffort", "Relaxed", "Soft")

@@ -19,11 +19,11 @@ from dueby_planner.calendar.advice import Advice, Advices
 from dueby_planner.calendar.arrivals import keep_stored, place_arrivals
 from dueby_planner.calendar.cut import Cut, Cuts
 from dueby_planner.calendar.draft import Draft, HandingOver
-from dueby_planner.calendar.hand_over import RunningJob
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free
 from dueby_planner.calendar.reservation import Reservation, begins_us, done_by
 from dueby_planner.calendar.rest import place_now, place_relaxed, place_soon
+from dueby_planner.calendar.running import RunningJob
 from dueby_planner.deadline_classes import Action
 
 

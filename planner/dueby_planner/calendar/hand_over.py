@@ -2,65 +2,44 @@
 
     a job has no place, even if all that is reserved for Hard jobs is placed anew
         of the running jobs, that with the latest deadline first: stop workers, as few as seem to be needed
-        place what is reserved, the job, and what the stopped workers would have done
+        place what is reserved, the job, and what the stopped workers would have done (running.py)
         not all fit: try twice as many; all fit: try fewer
 
 Mostly it is a job with a later deadline that can go on later. One with an earlier deadline can help where it has more
-devices than it needs by now.
+devices than it needs by now. A job that has no place for want of a quota is helped by those alone who have some of it.
 
-A worker that is stopped ends its part first. What it would have done after that is placed like a new job's images, so
-another start is paid for. The workers that stay are taken to stay until their job's deadline. With its device a worker
-hands over what that costs of its job's quotas: a job that has no place for want of a quota is helped by those alone who
-have some of it.
+Each try takes as long as a calendar does. So where many jobs have no place, a few of them are tried in each pass.
 """
 
-from collections import defaultdict
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from math import ceil
+from dataclasses import replace
+from functools import cached_property
+from itertools import accumulate
+from math import sqrt
+from operator import itemgetter
+from typing import TypeVar
 
+from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.calendar.draft import Draft, Placed
-from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.place import free_us
 from dueby_planner.calendar.place_job import can_be_done
 from dueby_planner.calendar.place_set import place_set, time_alone_us
-from dueby_planner.calendar.pool import CalendarPool, Free, less
-from dueby_planner.calendar.quotas import charged, within_quotas
-from dueby_planner.replan import HYSTERESIS
+from dueby_planner.calendar.pool import Free
+from dueby_planner.calendar.quotas import within_quotas
+from dueby_planner.calendar.reservation import device_us
+from dueby_planner.calendar.running import RunningJob, RunningWorker, Stopped, Workers, given_back
 
 # So many sets of workers are tried for one job.
 _MOST_TRIES = 6
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunningWorker:
-    """A worker of a running job. Times count from now."""
-
-    name: str
-    devices: str
-    """The name of the devices of which it has one."""
-    images: int
-    """What it will do by the job's deadline."""
-    ends_us: int
-    """Until then the tables of free devices are without its device."""
-    may_stay_us: int
-    """Until then it may keep its device."""
-    gives_way_us: int | None = None
-    """How soon it would be gone; None: it can't be stopped now."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunningJob:
-    """A Hard job that has workers."""
-
-    job: CalendarJob
-    """All that is left of it, with the workers that it has."""
-    workers: tuple[RunningWorker, ...] = ()
-    """Empty if none of them may be stopped."""
-
-
-Workers = list[tuple[RunningJob, RunningWorker]]
+# So many jobs are looked at in one pass, and of these as many are tried as, times the jobs that have places, make so
+# many; but one at least. That is about as much as a calendar itself takes.
+_MOST_LOOKED_AT, _MOST_PLACED = 16, 200
+# Jobs that are placed anew may take less than they hold, but in benchmarks/calendar_speed.py never by as much.
+_SAVED = 0.01
+_GOLDEN_RATIO = (1 + sqrt(5)) / 2
+_Some = TypeVar("_Some")
 
 
 def hand_over(draft: Draft, new: Sequence[CalendarJob], running: Sequence[RunningJob]) -> Draft | None:
@@ -68,8 +47,27 @@ def hand_over(draft: Draft, new: Sequence[CalendarJob], running: Sequence[Runnin
 
     What is reserved for Hard jobs is placed anew, and nothing else is in that draft.
     """
-    searches = (_Search(draft, job, running) for job in new) if running else ()
-    return next((found for search in searches if (found := search.find())), None)
+    if not running or not new:
+        return None
+    seconds = new[0].problem.time_us / MICROS_PER_SECOND
+    looked_at = (_Search(draft, job, running) for job in _in_turn(new, _MOST_LOOKED_AT, seconds))
+    hopeful: Sequence[_Search] = [search for search in looked_at if search.may_find()]
+    most = max(1, _MOST_PLACED // (1 + len(draft.placed)))
+    if len(hopeful) > most:
+        hopeful = _in_turn([search for search in hopeful if search.has_device_time()], most, seconds)
+    return next((found for search in hopeful if (found := search.find())), None)
+
+
+def _in_turn(items: Sequence[_Some], most: int, seconds: float) -> Sequence[_Some]:
+    """Return as many of them, in their order, and after some seconds others.
+
+    Nothing is remembered from one pass to the next, and yet each has its turn: multiples of the golden ratio, modulo 1,
+    are spread evenly, whatever the seconds between passes.
+    """
+    if len(items) <= most:
+        return items
+    first = int(len(items) * (seconds * _GOLDEN_RATIO % 1))
+    return [items[at] for at in sorted((first + offset) % len(items) for offset in range(most))]
 
 
 class _Search:
@@ -87,14 +85,27 @@ class _Search:
         ]
         """The workers that can be stopped, in the order in which they are."""
 
+    def may_find(self) -> bool:
+        """Return whether the job would be in time if all these workers were stopped, and went on never."""
+        is_time_enough = self._seemingly_needed <= len(self._order)
+        return is_time_enough and self._is_done_on(given_back(self._draft.left("Hard"), self._order), self._job)
+
+    def has_device_time(self) -> bool:
+        """Return whether there seems to be enough for all Hard jobs if as few workers are stopped as seem to be needed.
+
+        That is not certain, but a try takes long.
+        """
+        stopped = Stopped(self._order[: self._seemingly_needed])
+        takes = [(placed.job, device_us(placed.reservation)) for placed in self._promised(stopped)]
+        takes += [(job, time_alone_us(job)) for job in (*stopped.rests(), self._job)]
+        return _has_device_time(takes, stopped.free(self._draft.pool.free["Hard"]), self._job.device_names)
+
     def find(self) -> Draft | None:
         """Return the draft with the job in it; None if none is found."""
-        most, count = len(self._order), self._seemingly_needed()
-        if count > most or not self._has_place():
-            return None
+        most, count = len(self._order), self._seemingly_needed
         found, too_few = None, count - 1
         for _ in range(_MOST_TRIES):
-            if draft := self._draft_without(self._order[:count]):
+            if draft := self._draft_without(Stopped(self._order[:count])):
                 found, enough = draft, count
             elif count == most:
                 return None
@@ -111,8 +122,9 @@ class _Search:
             return any(running.job.quotas.get(quota, {}).get(worker.devices) for quota in self._job.quotas)
         return worker.devices in self._job.device_names
 
+    @cached_property
     def _seemingly_needed(self) -> int:
-        """Return with how many workers less the device time is there that the job takes; more than there are: never."""
+        """With how many workers less the device time is there that the job takes; more than there are: never."""
         until_us = self._job.problem.time_us
         left = within_quotas(self._job, self._draft.left("Hard"))
         missing_us = time_alone_us(self._job) - free_us(left, until_us, self._job.device_names)
@@ -122,81 +134,45 @@ class _Search:
                 return count
         return len(self._order) + 1
 
-    def _has_place(self) -> bool:
-        """Return whether the job would be in time if all these workers were stopped, and went on never."""
-        return self._is_done_on(_given_back(self._draft.left("Hard"), self._order), self._job)
-
     def _is_done_on(self, free: Free, job: CalendarJob) -> bool:
         return can_be_done(job, free, job.problem.time_us)
 
-    def _draft_without(self, stopped: Workers) -> Draft | None:
-        """Return the draft with all Hard jobs placed anew if these workers are stopped; None if not all of them fit."""
-        by_job: defaultdict[str, list[RunningWorker]] = defaultdict(list)
-        jobs = {running.job.name: running for running, _ in stopped}
-        for running, worker in stopped:
-            by_job[running.job.name].append(worker)
-        kept = [
-            (running, worker)
-            for name, running in jobs.items()
-            for worker in running.workers
-            if worker not in by_job[name]
-        ]
-        pool = _pool_without(self._draft.pool, stopped, kept)
-        promised = [
-            each.job
+    def _promised(self, stopped: Stopped) -> list[Placed]:
+        """Return the Hard jobs that have a place, but for what is placed anew of those that hand over."""
+        return [
+            each
             for name, each in self._draft.placed.items()
-            if each.job.deadline_class == "Hard" and name not in jobs
+            if each.job.deadline_class == "Hard" and name not in stopped.names
         ]
-        rests = [rest for name, running in jobs.items() if (rest := _rest(running, by_job[name]))]
-        placed = place_set([*promised, *rests, self._job], pool.free["Hard"], pool)
+
+    def _draft_without(self, stopped: Stopped) -> Draft | None:
+        """Return the draft with all Hard jobs placed anew if these workers are stopped; None if not all of them fit."""
+        pool = self._draft.pool
+        jobs = [*(each.job for each in self._promised(stopped)), *stopped.rests(), self._job]
+        placed = place_set(jobs, stopped.free(pool.free["Hard"]), pool)
         if placed is None:
             return None
-        names = {name: tuple(worker.name for worker in workers) for name, workers in by_job.items()}
-        return Draft(pool, (Placed(*each, "Hard", kept=False) for each in placed), handing_over=names)
+        found = (Placed(*each, "Hard", kept=False) for each in placed)
+        return Draft(stopped.pool(pool), found, handing_over=stopped.names)
 
 
-def _rest(running: RunningJob, stopped: Sequence[RunningWorker]) -> CalendarJob | None:
-    """Return what the workers that stay may not do by the deadline; None if at the job's confidence that is nothing.
+def _has_device_time(takes: Iterable[tuple[CalendarJob, int]], free: Free, names: frozenset[str]) -> bool:
+    """Return whether by each deadline there is as much as jobs take that have to be done by then, less what is saved.
 
-    Each of those that stay may lose a part, as each that is started again: where a job hands over shortly before its
-    deadline, its parts are large beside what is left.
+    They are those that may have no devices but these.
     """
-    staying = sorted((worker.images for worker in running.workers if worker not in stopped), reverse=True)
-    problem = running.job.problem
-    margin = problem.rule.margin([(images, 1) for images in staying], len(staying))
-    noise = ceil(problem.images * HYSTERESIS) + problem.rule.loss(len(staying))
-    images = problem.images + max(margin, noise) - sum(staying)
-    if images <= 0:
-        return None
-    return replace(
-        running.job, stored=(), problem=replace(problem, images=images, max_gpus=problem.most - len(staying))
-    )
-
-
-def _pool_without(pool: CalendarPool, stopped: Workers, staying: Workers) -> CalendarPool:
-    """Return the pool if these workers are stopped, and the others of their jobs stay as long as they may.
-
-    What is expected to be free is only asked for where something is kept, and beside these nothing is.
-    """
-    longer = [(running, each.devices, Taken(each.ends_us, each.may_stay_us, 1)) for running, each in staying]
-    return replace(pool, free={kind: _beside(_given_back(free, stopped), longer) for kind, free in pool.free.items()})
-
-
-def _given_back(free: Free, stopped: Workers) -> Free:
-    """Return what is free if these workers are stopped."""
-    given = [
-        (running, each.devices, Taken(each.gives_way_us, each.ends_us, -1))
-        for running, each in stopped
-        if each.gives_way_us is not None
+    tables = [
+        (steps, [0, *accumulate((step.to_us - step.from_us) * step.free for step in steps)])
+        for name in names
+        if (steps := free.get(name, ()))
     ]
-    return _beside(free, given)
-
-
-def _beside(free: Free, taken: Iterable[tuple[RunningJob, str, Taken]]) -> Free:
-    """Return what is left beside what these jobs take of devices, and with them of their quotas."""
-    by_name: defaultdict[str, list[Taken]] = defaultdict(list)
-    for running, devices, each in taken:
-        if each.from_us < each.to_us:
-            for name, of_name in charged(devices, each, running.job.quotas):
-                by_name[name].append(of_name)
-    return less(free, by_name)
+    taken_us = 0
+    for until_us, of_job_us in sorted((job.problem.time_us, us) for job, us in takes if job.device_names <= names):
+        taken_us += of_job_us
+        there_us = 0
+        for steps, totals in tables:
+            at = max(0, bisect_left(steps, until_us, key=itemgetter(0)) - 1)
+            there_us += totals[at] + (until_us - steps[at].from_us) * steps[at].free
+        if taken_us > (1 + _SAVED) * there_us:
+            return False
+    return True

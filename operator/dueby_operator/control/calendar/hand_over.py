@@ -9,8 +9,8 @@ from dueby_operator.control.calendar.windows import window_statuses
 from dueby_operator.control.work.decision import Stop, WorkDecision
 from dueby_operator.control.work.watch import ongoing, pause_us
 from dueby_operator.model.stacks import Stacks
-from dueby_planner.calendar.hand_over import RunningJob, RunningWorker
 from dueby_planner.calendar.reservation import Reservation
+from dueby_planner.calendar.running import RunningJob, RunningWorker
 
 
 def running_job(usable: Usable, holds: Iterable[Hold], *, may_hand_over: bool) -> RunningJob:

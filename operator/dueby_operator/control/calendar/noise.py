@@ -14,9 +14,9 @@ from dueby_operator.control.calendar.place_all import Placing, place_all
 from dueby_operator.control.calendar.reserved import keep_promised
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_planner.calendar.calendar import Placement
-from dueby_planner.calendar.hand_over import RunningJob
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.reservation import begins_us
+from dueby_planner.calendar.running import RunningJob
 
 
 def place_beside_noise(

@@ -7,8 +7,8 @@ from dueby_operator.control.calendar.ledger import Ledger
 from dueby_operator.control.calendar.reserved import taken_by_placements
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
-from dueby_planner.calendar.hand_over import RunningJob
 from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.running import RunningJob
 from dueby_planner.calendar.verify import verify_calendar
 
 Placed = Mapping[JobKey, tuple[Placement, Calendar]]

@@ -49,9 +49,9 @@ from dueby_operator.model.job_model import JobModel, StartReason
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.free_devices import Taken
-from dueby_planner.calendar.hand_over import RunningJob
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CHANGE_US, CLASSES
+from dueby_planner.calendar.running import RunningJob
 
 _PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
 _YIELDING: tuple[DeadlineClass, ...] = ("Relaxed", "BestEffort")

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.calendar.hand_over import RunningJob
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, idle_pool
+from dueby_planner.calendar.running import RunningJob
 from support.calendar import actions, again, calendar_job, online, placement, steps, windows
 from support.planner import worker
 

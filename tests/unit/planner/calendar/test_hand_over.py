@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_planner.calendar.calendar import Calendar
-from dueby_planner.calendar.hand_over import RunningJob, RunningWorker
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CLASSES, CalendarPool
+from dueby_planner.calendar.running import RunningJob, RunningWorker
 from support.calendar import actions, calendar_job, online, steps, windows
 
 # A device does an image a microsecond, and takes 10 to start.
