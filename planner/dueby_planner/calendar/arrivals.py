@@ -10,19 +10,16 @@
 Those that then have no place stay without one here. No step breaks the promise of a Hard job.
 """
 
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
 
 from dueby_api.inference_job import DeadlineClass
+from dueby_planner.calendar.device_time import DeviceTime
 from dueby_planner.calendar.draft import Draft, Placed
 from dueby_planner.calendar.hand_over import hand_over
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.keep import stored_reservation
-from dueby_planner.calendar.place import free_us
 from dueby_planner.calendar.place_set import Reservations, place_set, time_alone_us
-from dueby_planner.calendar.pool import CalendarPool, Free
+from dueby_planner.calendar.pool import CalendarPool
 from dueby_planner.calendar.reservation import device_us
 from dueby_planner.calendar.running import RunningJob
 from dueby_planner.calendar.tables import Tables
@@ -112,41 +109,11 @@ def _place_beside_all(
 def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
     """Place all Hard jobs that don't run, and as many of the new ones as possible, and nothing else."""
     free, promised = draft.pool.free["Hard"], _hard(draft)
-    held = _Promised(promised)
-    candidates = [job for job in new if _may_fit(job, held, free)]
+    time = DeviceTime(((placed.job, device_us(placed.reservation)) for placed in promised), free)
+    candidates = [job for job in new if time_alone_us(job) <= time.left_us(job.problem.time_us, job.device_names)]
     jobs = [*(placed.job for placed in promised), *candidates]
     names = {job.name for job in candidates}
     placed = place_set(jobs, free, draft.pool, optional=names, at_least=len(promised) + 1)
     if placed is None:
         return None
     return Draft(draft.pool, [Placed(job, reservation, "Hard", kept=False) for job, reservation in placed])
-
-
-class _Promised:
-    """How much device time promised jobs hold, by the latest of their deadlines and by the devices they may have."""
-
-    def __init__(self, promised: Sequence[Placed]) -> None:
-        found: defaultdict[frozenset[str], list[Placed]] = defaultdict(list)
-        for each in sorted(promised, key=lambda each: each.job.problem.time_us):
-            found[each.job.device_names].append(each)
-        self._deadlines = {names: [each.job.problem.time_us for each in held] for names, held in found.items()}
-        self._totals = {
-            names: [0, *accumulate(device_us(each.reservation) for each in held)] for names, held in found.items()
-        }
-
-    def held_us(self, until_us: int, names: Collection[str]) -> int:
-        """Return what those hold whose deadline is not later, and that may have no other devices than these."""
-        return sum(
-            self._totals[theirs][bisect_right(deadlines, until_us)]
-            for theirs, deadlines in self._deadlines.items()
-            if theirs.issubset(names)
-        )
-
-
-def _may_fit(job: CalendarJob, promised: _Promised, free: Free) -> bool:
-    """Return whether what the job takes alone is left beside the promised jobs that come before it.
-
-    That is not certain, since placed anew these may take less; but to try it for each job in each pass takes long.
-    """
-    until_us, names = job.problem.time_us, job.device_names
-    return promised.held_us(until_us, names) + time_alone_us(job) <= free_us(free, until_us, names)

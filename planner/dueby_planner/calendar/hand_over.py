@@ -11,16 +11,14 @@ devices than it needs by now. A job that has no place for want of a quota is hel
 Each try takes as long as a calendar does. So where many jobs have no place, a few of them are tried in each pass.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import accumulate
 from math import sqrt
-from operator import itemgetter
 from typing import TypeVar
 
 from dueby_api.units import MICROS_PER_SECOND
+from dueby_planner.calendar.device_time import DeviceTime
 from dueby_planner.calendar.draft import Draft, Placed
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.place import free_us
@@ -36,8 +34,6 @@ _MOST_TRIES = 6
 # So many jobs are looked at in one pass, and of these as many are tried as, times the jobs that have places, make so
 # many; but one at least. That is about as much as a calendar itself takes.
 _MOST_LOOKED_AT, _MOST_PLACED = 16, 200
-# Jobs that are placed anew may take less than they hold, but in benchmarks/calendar_speed.py never by as much.
-_SAVED = 0.01
 _GOLDEN_RATIO = (1 + sqrt(5)) / 2
 _Some = TypeVar("_Some")
 
@@ -97,8 +93,10 @@ class _Search:
         """
         stopped = Stopped(self._order[: self._seemingly_needed])
         takes = [(placed.job, device_us(placed.reservation)) for placed in self._promised(stopped)]
-        takes += [(job, time_alone_us(job)) for job in (*stopped.rests(), self._job)]
-        return _has_device_time(takes, stopped.free(self._draft.pool.free["Hard"]), self._job.device_names)
+        takes += [(rest, time_alone_us(rest)) for rest in stopped.rests()]
+        time, names = DeviceTime(takes, stopped.free(self._draft.pool.free["Hard"])), self._job.device_names
+        left_us = time.left_us(self._job.problem.time_us, names)
+        return time.left_us(0, names) >= 0 and left_us >= time_alone_us(self._job)
 
     def find(self) -> Draft | None:
         """Return the draft with the job in it; None if none is found."""
@@ -154,25 +152,3 @@ class _Search:
             return None
         found = (Placed(*each, "Hard", kept=False) for each in placed)
         return Draft(stopped.pool(pool), found, handing_over=stopped.names)
-
-
-def _has_device_time(takes: Iterable[tuple[CalendarJob, int]], free: Free, names: frozenset[str]) -> bool:
-    """Return whether by each deadline there is as much as jobs take that have to be done by then, less what is saved.
-
-    They are those that may have no devices but these.
-    """
-    tables = [
-        (steps, [0, *accumulate((step.to_us - step.from_us) * step.free for step in steps)])
-        for name in names
-        if (steps := free.get(name, ()))
-    ]
-    taken_us = 0
-    for until_us, of_job_us in sorted((job.problem.time_us, us) for job, us in takes if job.device_names <= names):
-        taken_us += of_job_us
-        there_us = 0
-        for steps, totals in tables:
-            at = max(0, bisect_left(steps, until_us, key=itemgetter(0)) - 1)
-            there_us += totals[at] + (until_us - steps[at].from_us) * steps[at].free
-        if taken_us > (1 + _SAVED) * there_us:
-            return False
-    return True

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_planner.calendar.calendar import Calendar
+from dueby_planner.calendar.draft import HandingOver
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CLASSES, CalendarPool
 from dueby_planner.calendar.running import RunningJob, RunningWorker
@@ -218,3 +219,32 @@ def test_no_device_is_given_twice_and_all_of_them_are_in_time(
 def _check_counts(whole: Mapping[str, int], held: Sequence[tuple[int, int, int]]) -> None:
     for at_us in {from_us for from_us, _, _ in held}:
         assert sum(count for from_us, to_us, count in held if from_us <= at_us < to_us) <= whole["a"]
+
+
+SECOND = 1_000_000
+
+
+def test_where_many_jobs_have_no_place_each_has_its_turn_at_some_pass() -> None:
+    """Of forty-one jobs, which are too many to look at all of them, one has a place."""
+
+    def handing_over(passed_us: int) -> HandingOver:
+        time_us = 500 * SECOND - passed_us
+        long = running_job("long", images=5000 * SECOND, time=5000 * SECOND, ends=[2000 * SECOND] * DEVICES)
+        hopeless = [hard_job(f"{n}", images=DEVICES * 500 * SECOND, time=time_us) for n in range(40)]
+        helped = hard_job("helped", images=90 * SECOND, time=time_us + 1)
+        return online(pool_beside(long), *hopeless, helped, running=[long]).handing_over
+
+    found = [handing_over(5 * SECOND * number) for number in range(12)]
+    assert {} in found
+    assert {"long": ("w3",)} in found
+
+
+def test_where_many_have_no_place_those_are_not_tried_for_which_there_is_no_device_time() -> None:
+    long = running_job("long", images=3300, time=1000, ends=[500] * DEVICES)
+    reserved = [hard_job(f"reserved-{n}", images=5, time=900) for n in range(20)]
+    # They would be before it if as many as possible were tried.
+    large = [hard_job(f"large-{n}", images=300, time=200) for n in range(12)]
+    helped = hard_job("helped", images=90, time=210)
+    calendar = online(pool_beside(long), *reserved, *large, helped, running=[long])
+    assert calendar.handing_over == {"long": ("w3",)}
+    assert actions(calendar)["helped"] == "Reserve"
