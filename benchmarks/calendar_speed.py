@@ -1,6 +1,6 @@
 """How long a calendar takes: planned, verified and, where a job is refused, proved.
 
-    python benchmarks/calendar_speed.py            # five minutes; writes results/calendar_speed.json
+    python benchmarks/calendar_speed.py            # six minutes; writes results/calendar_speed.json
 
 Each set has jobs of random sizes with deadlines within eight hours, on GPUs of one class. Half of these are busy at
 first, each for a random time of up to an hour. No two jobs have the same times. Times are of the processor.
@@ -10,6 +10,8 @@ first, each for a random time of up to an hour. No two jobs have the same times.
 - reserved: the same, where all jobs but one in a hundred have what they were given before.
 - too many: all jobs are Hard and need about 120 %, so that some are refused or held.
 - reserved, too many: the same, where those that fit have what they were given before.
+- running, too many: the same, where the busy half is held by 20 running Hard jobs, which could hand devices over. Each
+  of their workers ends at a time of its own, within 3 % of when its job ends.
 """
 
 import argparse
@@ -31,6 +33,7 @@ from dueby_planner.calendar.free_devices import Taken, always_free, without
 from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
 from dueby_planner.calendar.pool import CLASSES, CalendarPool
 from dueby_planner.calendar.reservation import Reservation
+from dueby_planner.calendar.running import RunningJob, RunningWorker
 from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
 from dueby_planner.model.problem import Problem
@@ -40,10 +43,12 @@ from dueby_planner.profiles.pool import Pool
 RESULTS = Path(__file__).parent / "results"
 SEED, ROUNDS = 1, 5
 SIZES = ((10, 100), (100, 1_000), (1_000, 4_096))
-# The median of each kind has to be within so many milliseconds.
+# The median of each kind has to be within so many milliseconds, but for the one in which running jobs are asked for
+# devices: to see whether they can hand any over, all jobs that have places are placed anew up to six times.
 BARS = {(100, 1_000): 100, (1_000, 4_096): 3_000}
 CLASS, SECOND_US, HOUR_US = "gpu", 1_000_000, 3_600_000_000
-HORIZON_US = 8 * HOUR_US
+HORIZON_US, RUNNING = 8 * HOUR_US, 20
+RUNNING_TOO = "running, too many"
 LOAD, OVERLOAD = 0.85, 1.2
 MIXED: Sequence[DeadlineClass] = ("Hard", "Hard", "Hard", "Soft", "Relaxed", "BestEffort")
 console = Console(width=120)
@@ -93,19 +98,30 @@ def time_calendars(chance: random.Random, jobs: int, devices: int) -> list[Timed
     for what, load, classes in (("from nothing", LOAD, MIXED), ("too many", OVERLOAD, ("Hard",))):
         drawn = [draw_job(chance, number, jobs, devices, load, classes) for number in range(jobs)]
         calendar, timed = time_one(drawn, pool, what)
-        known = [
-            replace(placed.job, stored=stored(placed.reservation)) if chance.random() > 0.01 else placed.job
-            for placed in calendar.placements
-        ]
-        found += [timed, time_one(known, pool, "reserved" if what == "from nothing" else "reserved, too many")[1]]
-    return found
+        reserved = "reserved" if what == "from nothing" else "reserved, too many"
+        found += [timed, time_one(known(chance, calendar), pool, reserved)[1]]
+    pool, running = draw_running(chance, jobs, devices)
+    drawn = [draw_job(chance, number, jobs, devices, OVERLOAD, ("Hard",)) for number in range(jobs)]
+    calendar = make_calendar(drawn, pool)
+    return [*found, time_one(known(chance, calendar), pool, RUNNING_TOO, running)[1]]
 
 
-def time_one(jobs: list[CalendarJob], pool: CalendarPool, what: str) -> tuple[Calendar, Timed]:
+def known(chance: random.Random, calendar: Calendar) -> list[CalendarJob]:
+    """Return the jobs with what they were given, but for about one in a hundred."""
+    return [
+        replace(placed.job, stored=stored(placed.reservation)) if chance.random() > 0.01 else placed.job
+        for placed in calendar.placements
+    ]
+
+
+def time_one(
+    jobs: list[CalendarJob], pool: CalendarPool, what: str, running: Sequence[RunningJob] = ()
+) -> tuple[Calendar, Timed]:
     # What a problem computes once is computed again: each pass of the operator makes its problems anew.
     fresh = [replace(job, problem=replace(job.problem)) for job in jobs]
+    going_on = [replace(each, job=replace(each.job, problem=replace(each.job.problem))) for each in running]
     began_s = time.process_time()
-    calendar = make_calendar(fresh, pool)
+    calendar = make_calendar(fresh, pool, running=going_on)
     verify_calendar(calendar)
     took_ms = (time.process_time() - began_s) * 1000
     actions = [placed.action for placed in calendar.placements]
@@ -124,12 +140,41 @@ def draw_pool(chance: random.Random, devices: int) -> CalendarPool:
     """Half of the devices are busy, each for up to an hour, by workers of all classes."""
     there = {CLASS: always_free(devices)}
     free = dict.fromkeys(CLASSES, there)
-    for _ in range(20):
+    for _ in range(RUNNING):
         running = chance.randrange(len(CLASSES))
-        taken = Taken(0, chance.randint(60 * SECOND_US, HOUR_US), devices // 40)
+        taken = Taken(0, chance.randint(60 * SECOND_US, HOUR_US), devices // (2 * RUNNING))
         for beside in CLASSES[running:]:
             free[beside] = {CLASS: without(free[beside][CLASS], [taken])}
     return CalendarPool(whole={CLASS: devices}, free=free, expected=free)
+
+
+def draw_running(chance: random.Random, jobs: int, devices: int) -> tuple[CalendarPool, list[RunningJob]]:
+    """Half of the devices are busy, each for up to an hour, by workers of Hard jobs that could go on later."""
+    free, running = always_free(devices), []
+    for number in range(RUNNING):
+        job = draw_job(chance, number, jobs, devices, OVERLOAD, ("Hard",))
+        about_us = chance.randint(60 * SECOND_US, HOUR_US)
+        ends_us = [round(about_us * chance.uniform(0.97, 1.03)) for _ in range(devices // (2 * RUNNING))]
+        free = without(free, [Taken(0, end_us, 1) for end_us in ends_us])
+        time_us = chance.randint(2 * about_us, HORIZON_US)
+        best = max(job.problem.groups[0].choices, key=lambda choice: choice.mini_batch_size / choice.latency_us)
+        done = [end_us // best.latency_us * best.mini_batch_size for end_us in (*ends_us, time_us)]
+        workers = tuple(
+            RunningWorker(
+                name=f"worker-{worker}",
+                devices=CLASS,
+                images=done[-1],
+                ends_us=end_us,
+                may_stay_us=time_us,
+                gives_way_us=chance.randint(0, 60 * SECOND_US),
+            )
+            for worker, end_us in enumerate(ends_us)
+        )
+        left = replace(job.problem, images=sum(done[:-1]), time_us=time_us)
+        running.append(RunningJob(job=replace(job, name=f"running-{number}", problem=left), workers=workers))
+    there = {CLASS: free}
+    tables = dict.fromkeys(CLASSES, there)
+    return CalendarPool(whole={CLASS: devices}, free=tables, expected=tables), running
 
 
 def draw_job(
@@ -194,7 +239,7 @@ def tell(found: list[Timed]) -> bool:
         of_kind = [timed for timed in found if (timed.jobs, timed.devices, timed.what) == (jobs, devices, what)]
         times = [timed.milliseconds for timed in of_kind]
         low, middle, high = quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
-        is_fast = is_fast and middle <= BARS.get((jobs, devices), middle)
+        is_fast = is_fast and (what == RUNNING_TOO or middle <= BARS.get((jobs, devices), middle))
         counts = (
             sum(getattr(timed, name) for timed in of_kind) / len(of_kind) for name in ("placed", "refused", "held")
         )

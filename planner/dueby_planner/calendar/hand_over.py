@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import sqrt
-from typing import TypeVar
 
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.calendar.device_time import DeviceTime
@@ -31,11 +30,10 @@ from dueby_planner.calendar.running import RunningJob, RunningWorker, Stopped, W
 
 # So many sets of workers are tried for one job.
 _MOST_TRIES = 6
-# So many jobs are looked at in one pass, and of these as many are tried as, times the jobs that have places, make so
-# many; but one at least. That is about as much as a calendar itself takes.
-_MOST_LOOKED_AT, _MOST_PLACED = 16, 200
+# In one pass so many jobs are looked at if they are more than can be tried. For one that is tried all jobs that have
+# places are placed anew: as many are tried as that is so many in all, but one at least.
+_MOST_LOOKED_AT, _MOST_PLACED = 16, 100
 _GOLDEN_RATIO = (1 + sqrt(5)) / 2
-_Some = TypeVar("_Some")
 
 
 def hand_over(draft: Draft, new: Sequence[CalendarJob], running: Sequence[RunningJob]) -> Draft | None:
@@ -45,25 +43,29 @@ def hand_over(draft: Draft, new: Sequence[CalendarJob], running: Sequence[Runnin
     """
     if not running or not new:
         return None
-    seconds = new[0].problem.time_us / MICROS_PER_SECOND
-    looked_at = (_Search(draft, job, running) for job in _in_turn(new, _MOST_LOOKED_AT, seconds))
-    hopeful: Sequence[_Search] = [search for search in looked_at if search.may_find()]
-    most = max(1, _MOST_PLACED // (1 + len(draft.placed)))
-    if len(hopeful) > most:
-        hopeful = _in_turn([search for search in hopeful if search.has_device_time()], most, seconds)
-    return next((found for search in hopeful if (found := search.find())), None)
+    tries = max(1, _MOST_PLACED // (1 + len(draft.placed)))
+    are_many = len(new) > tries
+    for job in _in_turn(new)[:_MOST_LOOKED_AT] if are_many else new:
+        search = _Search(draft, job, running)
+        if not search.may_find() or (are_many and not search.has_device_time()):
+            continue
+        if found := search.find():
+            return found
+        tries -= 1
+        if not tries:
+            break
+    return None
 
 
-def _in_turn(items: Sequence[_Some], most: int, seconds: float) -> Sequence[_Some]:
-    """Return as many of them, in their order, and after some seconds others.
+def _in_turn(jobs: Sequence[CalendarJob]) -> Sequence[CalendarJob]:
+    """Return the jobs, and at another time with another one as the first.
 
     Nothing is remembered from one pass to the next, and yet each has its turn: multiples of the golden ratio, modulo 1,
-    are spread evenly, whatever the seconds between passes.
+    are spread evenly, whatever the time between passes is.
     """
-    if len(items) <= most:
-        return items
-    first = int(len(items) * (seconds * _GOLDEN_RATIO % 1))
-    return [items[at] for at in sorted((first + offset) % len(items) for offset in range(most))]
+    seconds = jobs[0].problem.time_us / MICROS_PER_SECOND
+    first = int(len(jobs) * (seconds * _GOLDEN_RATIO % 1))
+    return [*jobs[first:], *jobs[:first]]
 
 
 class _Search:

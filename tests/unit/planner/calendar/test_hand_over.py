@@ -230,9 +230,10 @@ def test_where_many_jobs_have_no_place_each_has_its_turn_at_some_pass() -> None:
     def handing_over(passed_us: int) -> HandingOver:
         time_us = 500 * SECOND - passed_us
         long = running_job("long", images=5000 * SECOND, time=5000 * SECOND, ends=[2000 * SECOND] * DEVICES)
-        hopeless = [hard_job(f"{n}", images=DEVICES * 500 * SECOND, time=time_us) for n in range(40)]
+        reserved = [hard_job(f"reserved-{n}", images=SECOND, time=4000 * SECOND) for n in range(9)]
+        hopeless = [hard_job(f"hopeless-{n}", images=DEVICES * 500 * SECOND, time=time_us) for n in range(40)]
         helped = hard_job("helped", images=90 * SECOND, time=time_us + 1)
-        return online(pool_beside(long), *hopeless, helped, running=[long]).handing_over
+        return online(pool_beside(long), *reserved, *hopeless, helped, running=[long]).handing_over
 
     found = [handing_over(5 * SECOND * number) for number in range(12)]
     assert {} in found
