@@ -1,7 +1,8 @@
 """How much device time is left for one more job beside others, by its deadline and by each later one.
 
 What is left by a deadline is what is free until then, less what those jobs take that have to be done by then. A job
-that takes more than is left by its own deadline, or by a later one, has no place, wherever the others are placed.
+that takes more than is left by its own deadline, or by a later one, hardly has a place. It may have one, since the
+others may take less if they are placed anew, and a little of that is allowed for. But to place them all takes long.
 """
 
 from bisect import bisect_left, bisect_right
@@ -17,10 +18,7 @@ _SAVED = 0.01
 
 
 class DeviceTime:
-    """What is left beside jobs and the device time that each takes.
-
-    That is not exact, since placed anew the jobs may take less. But to place them takes long.
-    """
+    """What is left beside jobs and the device time that each takes."""
 
     def __init__(self, takes: Iterable[tuple[CalendarJob, int]], free: Free) -> None:
         self._takes = sorted(takes, key=lambda each: each[0].problem.time_us)
