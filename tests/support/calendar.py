@@ -1,5 +1,6 @@
 """What the calendar's tests are made of: small jobs on one or two classes, and strategies that draw sets of them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -93,12 +94,12 @@ def actions(calendar: Calendar) -> dict[str, str]:
 
 
 def windows(calendar: Calendar, name: str) -> list[tuple[int, int, int]]:
-    """Return from when to when the job holds how many devices."""
-    return sorted(
-        (window.from_us, window.to_us, lane.count)
-        for lane in placement(calendar, name).reservation
-        for window in lane.windows
-    )
+    """Return from when to when the job holds how many devices, each time once."""
+    counts: Counter[tuple[int, int]] = Counter()
+    for lane in placement(calendar, name).reservation:
+        for window in lane.windows:
+            counts[window.from_us, window.to_us] += lane.count
+    return sorted((from_us, to_us, count) for (from_us, to_us), count in counts.items())
 
 
 def placement(calendar: Calendar, name: str) -> Placement:
