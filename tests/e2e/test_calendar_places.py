@@ -88,6 +88,7 @@ def test_a_job_that_could_be_anywhere_leaves_a_node_to_one_that_could_not(cluste
         # Now both of them can be planned, in the same pass.
         assert nodes_used(cluster, "anywhere") == {second}
         assert nodes_used(cluster, "picky") == {first}
+        cluster.kill_operator()
         require_in_time(cluster, images)
 
 
@@ -116,6 +117,7 @@ def test_jobs_of_two_classes_of_the_same_cores_run_one_after_the_other(cluster: 
         cluster.apply(jobs[1])
         told = wait_until_told(cluster, "of-two", "Feasible", reason="Reserved")
         assert told["message"].startswith("Starts at ")
+        cluster.kill_operator()
         require_in_time(cluster, images)
         one, two = (worker_of(cluster, name) for name in images)
         assert two["startedAt"] >= one["finishedAt"]
