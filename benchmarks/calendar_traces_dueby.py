@@ -2,7 +2,8 @@
 
 What the operator would see of the workers is in the snapshot, and its actions start and stop them. The operator makes a
 pass at each event and every few seconds; here passes at which nothing can have changed are left out: after one that
-changed nothing the next is later, but not later than a reserved window begins or ends.
+changed nothing, or only back what the one before had changed, the next is later, but not later than a reserved window
+begins or ends.
 """
 
 import math
@@ -33,6 +34,7 @@ from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.actions import StartWorkers, StopWorkers
 from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.memory import JobMemory
 
 GPU = "NVIDIA-L4"
 MODEL = {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precision": "fp32"}
@@ -48,6 +50,8 @@ class DueBy:
     def __init__(self, noise: Noise) -> None:
         self.profiles = (profile(noise),)
         self.known: dict[str, JobSnapshot] = {}
+        self.memories: dict[str, JobMemory] = {}
+        """By job, what was remembered of it before the last pass."""
         self.assignments: dict[str, list[Assignment]] = {}
         """By job, of all its workers by their numbers."""
         self.decide_s: list[float] = []
@@ -113,6 +117,8 @@ class DueBy:
     def _go_on(self, decision: JobDecision, job: Job, cluster: Cluster) -> bool:
         """Start what is to be started, or refuse the job; return whether anything is otherwise than before."""
         before = decision.job
+        has_changed = decision.memory not in (before.memory, self.memories.get(job.asked.name))
+        self.memories[job.asked.name] = before.memory
         self.known[job.asked.name] = replace(before, status=decision.status, memory=decision.memory)
         for action in decision.actions:
             match action:
@@ -125,7 +131,7 @@ class DueBy:
                     raise ValueError(f"{job.asked.name}: workers of a simulation can't do {action}")
         if is_over(decision.status):
             cluster.refuse(job, breaks_promise=before.status.plan is not None)
-        return bool(decision.actions) or decision.memory != before.memory
+        return bool(decision.actions) or has_changed
 
     def _window_ends(self, cluster: Cluster) -> list[int]:
         """Return when reserved windows have begun or ended, to the second in which the status has it."""
