@@ -1,13 +1,14 @@
 """Hard and Soft jobs: what they were given before is kept, and the new ones get their place.
 
-    Hard, Soft    together beside all workers, by deadline, if all new Hard jobs fit so
-    else Hard     by deadline, those that go on before new ones: beside all workers; where BestEffort workers give way;
-                  where Relaxed ones do; where Soft ones do, and what Soft jobs have reserved is placed again; with all
-                  Hard jobs placed anew; one that still has no place where running Hard jobs hand devices over
-                  (hand_over.py)
-    then Soft     likewise, but they move no other job
+    promised  Hard jobs, by deadline: beside all workers; where BestEffort workers give way; where Relaxed ones do;
+              where Soft ones do, and what Soft jobs have reserved is placed again; with all Hard jobs placed anew; one
+              that still has no place where running Hard jobs hand devices over (hand_over.py); those that can't be in
+              time any more: as soon as possible beside all that are
+    new       Hard and Soft ones together beside all workers, by deadline, if all Hard ones fit so; else the Hard ones
+              as above; then the Soft ones likewise, but they move no other job
 
-Those that then have no place stay without one here. No step breaks the promise of a Hard job.
+Those that then have no place stay without one here. No step breaks the promise of a Hard job. One whose promise is
+broken comes before all new jobs: what it lacks may be little, and by the next reading of its workers it may be in time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,7 @@ from dueby_planner.calendar.place_set import Reservations, place_set, time_alone
 from dueby_planner.calendar.pool import CalendarPool
 from dueby_planner.calendar.reservation import device_us
 from dueby_planner.calendar.running import RunningJob
+from dueby_planner.calendar.soon import reserve_soon
 from dueby_planner.calendar.tables import Tables
 
 GIVING_WAY: tuple[DeadlineClass, ...] = ("BestEffort", "Relaxed", "Soft")
@@ -41,36 +43,42 @@ def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
 
 
 def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[RunningJob] = ()) -> Draft:
-    """Return the calendar with those of the Hard and Soft jobs that can be in time as well."""
+    """Return the calendar with those of the Hard and Soft jobs that can be in time as well, and all promised ones."""
+    if promised := [job for job in _without_place(jobs, draft, "Hard") if job.goes_on]:
+        _add_beside_all(draft, promised, optional=promised)
+        draft = _make_room(promised, draft, running)
+        for job in _without_place(promised, draft, "Hard"):
+            if reservation := reserve_soon(job, draft.left("Hard")):
+                draft.add_late(job, reservation)
     hard, soft = _without_place(jobs, draft, "Hard"), _without_place(jobs, draft, "Soft")
-    new = [job for job in hard if not job.goes_on]
     all_fit = bool(soft) and _add_beside_all(draft, [*hard, *soft], optional=soft)
-    # No new job gets a place before one to which something was promised.
-    if not all_fit and not _add_beside_all(draft, hard, optional=new):
-        going_on = [job for job in hard if job.goes_on]
-        _add_beside_all(draft, going_on, optional=going_on)
-        _add_beside_all(draft, new, optional=new)
-    draft = _place_hard(draft, _without_place(jobs, draft, "Hard"))
-    # Once: what this leaves out has its turn in the next pass, and seldom gets a place then.
-    if (anew := _anew(draft, _without_place(jobs, draft, "Hard"))) is not None:
-        draft = _place_hard(anew, _without_place(jobs, anew, "Hard"))  # it may have made room for others, too
-    draft = hand_over(draft, _without_place(jobs, draft, "Hard"), running) or draft
+    if not all_fit:
+        _add_beside_all(draft, hard, optional=hard)
+        draft = _make_room(hard, draft, running)
     for job in _without_place(jobs, draft, "Soft"):
         draft.place(job, *GIVING_WAY)
     return draft
 
 
-def _place_hard(draft: Draft, jobs: Iterable[CalendarJob]) -> Draft:
-    """Place what fits on the first table on which it does; on the last one Soft workers and reservations give way.
+def _make_room(hard: Sequence[CalendarJob], draft: Draft, running: Sequence[RunningJob]) -> Draft:
+    """Return the calendar with those of the Hard jobs for which others give way or move, or hand devices over."""
+    draft = _place_hard(draft, _without_place(hard, draft, "Hard"))
+    # Once: what this leaves out has its turn in the next pass, and seldom gets a place then.
+    if (anew := _anew(draft, _without_place(hard, draft, "Hard"))) is not None:
+        draft = _place_hard(anew, _without_place(hard, anew, "Hard"))  # it may have made room for others, too
+    if draft.handing_over:
+        return draft
+    return hand_over(draft, _without_place(hard, draft, "Hard"), running) or draft
 
-    Jobs to which something was promised, and that can't keep it as it was, come before new ones.
-    """
-    alone = Draft(draft.pool, _hard(draft))
-    for job in sorted(jobs, key=lambda job: not job.goes_on):
+
+def _place_hard(draft: Draft, jobs: Iterable[CalendarJob]) -> Draft:
+    """Place what fits on the first table on which it does; on the last one Soft workers and reservations give way."""
+    alone = draft.only(draft.hard)
+    for job in jobs:
         if draft.place(job, *GIVING_WAY):
             alone.copy(draft.placed[job.name])
         elif alone.place(job, "Hard"):
-            draft = Draft(draft.pool, _hard(alone))
+            draft = alone.only(alone.hard)
     return draft
 
 
@@ -85,10 +93,6 @@ def _is_impossible(job: CalendarJob) -> bool:
     """
     is_new = job.deadline_class == "Hard" and not job.goes_on
     return is_new and job.problem.max_iterations is not None and job.problem.fewest() is None
-
-
-def _hard(draft: Draft) -> list[Placed]:
-    return [placed for placed in draft.placed.values() if placed.job.deadline_class == "Hard"]
 
 
 def _add_beside_all(draft: Draft, jobs: Sequence[CalendarJob], *, optional: Sequence[CalendarJob]) -> bool:
@@ -108,7 +112,7 @@ def _place_beside_all(
 
 def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
     """Place all Hard jobs that don't run, and as many of the new ones as possible, and nothing else."""
-    free, promised = draft.pool.free["Hard"], _hard(draft)
+    free, promised = draft.only(()).left("Hard"), draft.hard
     time = DeviceTime(((placed.job, device_us(placed.reservation)) for placed in promised), free)
     candidates = [job for job in new if time_alone_us(job) <= time.left_us(job.problem.time_us, job.device_names)]
     jobs = [*(placed.job for placed in promised), *candidates]
@@ -116,4 +120,4 @@ def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
     placed = place_set(jobs, free, draft.pool, optional=names, at_least=len(promised) + 1)
     if placed is None:
         return None
-    return Draft(draft.pool, [Placed(job, reservation, "Hard", kept=False) for job, reservation in placed])
+    return draft.only(Placed(job, reservation, "Hard", kept=False) for job, reservation in placed)

@@ -31,16 +31,30 @@ class Draft:
         pool: CalendarPool,
         placed: Iterable[Placed] = (),
         *,
+        late: Iterable[Placed] = (),
         handing_over: HandingOver | None = None,
     ) -> None:
         self.pool = pool
+        self.late = {each.job.name: each for each in late}
+        """Hard jobs to which something was promised, and that can't be in time any more. No other one moves them."""
         self.handing_over = handing_over or {}
         """Workers of running jobs that are to stop: the pool is as if they were."""
         self.placed: dict[str, Placed] = {}
         """By the job's name."""
         self._tables = Tables(pool.free, pool.rivals, change_us=pool.change_us)
-        for each in placed:
+        for each in (*self.late.values(), *placed):
             self.copy(each)
+
+    @property
+    def hard(self) -> list[Placed]:
+        """The Hard jobs that are in time."""
+        return [
+            each for name, each in self.placed.items() if each.job.deadline_class == "Hard" and name not in self.late
+        ]
+
+    def only(self, placed: Iterable[Placed]) -> "Draft":
+        """Return a calendar with these jobs, and those that are late."""
+        return Draft(self.pool, placed, late=self.late.values(), handing_over=self.handing_over)
 
     def left(self, beside: DeadlineClass) -> Free:
         """Return what is left beside the workers of this class and of those above it."""
@@ -58,6 +72,11 @@ class Draft:
                 self.add(job, reservation, beside=beside)
                 return True
         return False
+
+    def add_late(self, job: CalendarJob, reservation: Reservation) -> None:
+        """Give a Hard job that can't be in time what is left beside Hard jobs."""
+        self.late[job.name] = Placed(job, reservation, "Hard", kept=False)
+        self.copy(self.late[job.name])
 
     def copy(self, placed: Placed) -> None:
         """Give the job what it has in another calendar."""

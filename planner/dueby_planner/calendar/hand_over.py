@@ -96,7 +96,7 @@ class _Search:
         stopped = Stopped(self._order[: self._seemingly_needed])
         takes = [(placed.job, device_us(placed.reservation)) for placed in self._promised(stopped)]
         takes += [(rest, time_alone_us(rest)) for rest in stopped.rests()]
-        time, names = DeviceTime(takes, stopped.free(self._draft.pool.free["Hard"])), self._job.device_names
+        time, names = DeviceTime(takes, stopped.free(self._draft.only(()).left("Hard"))), self._job.device_names
         left_us = time.left_us(self._job.problem.time_us, names)
         return time.left_us(0, names) >= 0 and left_us >= time_alone_us(self._job)
 
@@ -139,18 +139,14 @@ class _Search:
 
     def _promised(self, stopped: Stopped) -> list[Placed]:
         """Return the Hard jobs that have a place, but for what is placed anew of those that hand over."""
-        return [
-            each
-            for name, each in self._draft.placed.items()
-            if each.job.deadline_class == "Hard" and name not in stopped.names
-        ]
+        return [each for each in self._draft.hard if each.job.name not in stopped.names]
 
     def _draft_without(self, stopped: Stopped) -> Draft | None:
         """Return the draft with all Hard jobs placed anew if these workers are stopped; None if not all of them fit."""
         pool = self._draft.pool
         jobs = [*(each.job for each in self._promised(stopped)), *stopped.rests(), self._job]
-        placed = place_set(jobs, stopped.free(pool.free["Hard"]), pool)
+        placed = place_set(jobs, stopped.free(self._draft.only(()).left("Hard")), pool)
         if placed is None:
             return None
         found = (Placed(*each, "Hard", kept=False) for each in placed)
-        return Draft(stopped.pool(pool), found, handing_over=stopped.names)
+        return Draft(stopped.pool(pool), found, late=self._draft.late.values(), handing_over=stopped.names)

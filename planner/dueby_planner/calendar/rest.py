@@ -6,26 +6,24 @@ They are placed anew each time, on what is left beside the jobs that are in time
 from collections.abc import Sequence
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.calendar.advice import earliest_us
 from dueby_planner.calendar.arrivals import GIVING_WAY
 from dueby_planner.calendar.draft import Draft
 from dueby_planner.calendar.free_devices import FreeDevices, Step, Taken, without
 from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.place_job import can_be_done, free_for, place_job, place_on
+from dueby_planner.calendar.place_job import can_be_done, place_job
 from dueby_planner.calendar.pool import Free
-from dueby_planner.calendar.reservation import Reservation, begins_us
-from dueby_planner.model.problem import NEVER_US
+from dueby_planner.calendar.reservation import begins_us
+from dueby_planner.calendar.soon import reserve_soon
 
-# A late job has the fewest devices that end within this share of the earliest end, and that one is sought to within
-# a far smaller share: to the microsecond would take three times as long, and late jobs are many where there are some.
-LATER, _NEARLY = 10, 1024
+# A late job has the fewest devices that end within this part of the earliest end.
+LATER = 10
 # Starts for which a Relaxed job can still wait. A calendar that changes does not change again within two (replan.py).
 _WAITED_STARTS = 2
 
 
 def place_soon(draft: Draft, job: CalendarJob, beside: DeadlineClass) -> None:
     """Give the job the fewest devices that end little later than all that are left would, if it ever ends."""
-    if reservation := _soon(job, draft.left(beside)):
+    if reservation := reserve_soon(job, draft.left(beside), later=LATER):
         draft.add(job, reservation, beside=beside)
 
 
@@ -50,17 +48,9 @@ def place_relaxed(draft: Draft, jobs: Sequence[CalendarJob]) -> set[str]:
 def place_now(draft: Draft, job: CalendarJob) -> None:
     """Give a BestEffort job devices that are idle now, if there are any for long enough to do something."""
     idle = {name: _idle_now(steps) for name, steps in draft.left("BestEffort").items()}
-    reservation = place_job(job, idle, soon=True) or _soon(job, idle)
+    reservation = place_job(job, idle, soon=True) or reserve_soon(job, idle, later=LATER)
     if reservation and begins_us(reservation) == 0:
         draft.add(job, reservation, beside="BestEffort")
-
-
-def _soon(job: CalendarJob, free: Free) -> Reservation | None:
-    """Return the fewest devices that end little later than all that are free would; None if that is never."""
-    for left in reversed([*free_for(job, free, NEVER_US)]):
-        if (soonest_us := earliest_us(job.problem, left, nearly=_NEARLY)) is not None:
-            return place_on(job, left, soonest_us + soonest_us // LATER, soon=True)
-    return None
 
 
 def _can_wait(job: CalendarJob, free: Free) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
+
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, idle_pool
@@ -170,3 +172,29 @@ def test_a_hard_job_with_too_few_iterations_is_refused_although_its_device_chang
     assert placement(online(pool(free=free, whole=1), found), "new").action == "Refuse"
     soft = replace(found, deadline_class="Soft")
     assert placement(online(pool(free=free, whole=1), soft), "new").action == "Start"
+
+
+def until_100(devices: int, then: int) -> CalendarPool:
+    """So many devices until then, and so many from 1000 on."""
+    there: Free = {"a": steps((0, devices), (100, then), (1000, devices))}
+    return pool(free=dict.fromkeys(CLASSES, there), whole=devices)
+
+
+@pytest.mark.parametrize(("devices", "action"), [(2, "Hold"), (3, "Start")])
+def test_what_was_promised_and_is_a_little_late_comes_before_a_new_job(devices: int, action: str) -> None:
+    two = calendar_job("late", images=190, time=100, devices={"a": 4}, max_gpus=2)
+    calendar = online(until_100(devices, then=0), replace(two, goes_on=True), job("new"))
+    # It has all that there is before its deadline, though it ends long after it.
+    assert windows(calendar, "late")[0] == (0, 100, 2)
+    # The new one is not refused: what the other one lacks may be less by the next reading.
+    assert actions(calendar) == {"late": "StartLate", "new": action}
+
+
+def test_others_move_for_a_new_job_but_not_what_is_late() -> None:
+    one = calendar_job("late", images=110, time=100, devices={"a": 4}, max_gpus=1)
+    late, later = replace(one, goes_on=True), job("later", images=80, time=215)
+    first = online(until_100(2, then=1), late, later)
+    assert (windows(first, "late"), windows(first, "later")) == ([(0, 121, 1)], [(0, 90, 1)])
+    calendar = online(until_100(2, then=1), late, again(first)[1], job("new"))
+    assert actions(calendar) == {"late": "StartLate", "later": "Reserve", "new": "Start"}
+    assert windows(calendar, "late") == [(0, 121, 1)]
