@@ -112,7 +112,7 @@ def _place_beside_all(
 
 def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
     """Place all Hard jobs that don't run, and as many of the new ones as possible, and nothing else."""
-    free, promised = draft.only(()).left("Hard"), draft.hard
+    free, promised = draft.free, draft.hard
     time = DeviceTime(((placed.job, device_us(placed.reservation)) for placed in promised), free)
     candidates = [job for job in new if time_alone_us(job) <= time.left_us(job.problem.time_us, job.device_names)]
     jobs = [*(placed.job for placed in promised), *candidates]

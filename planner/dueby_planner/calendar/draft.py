@@ -52,6 +52,11 @@ class Draft:
             each for name, each in self.placed.items() if each.job.deadline_class == "Hard" and name not in self.late
         ]
 
+    @property
+    def free(self) -> Free:
+        """What there is for Hard jobs if all but those that are late are placed anew."""
+        return self.only(()).left("Hard")
+
     def only(self, placed: Iterable[Placed]) -> "Draft":
         """Return a calendar with these jobs, and those that are late."""
         return Draft(self.pool, placed, late=self.late.values(), handing_over=self.handing_over)

@@ -78,6 +78,7 @@ class _Search:
         self._order: Workers = [
             (each, worker)
             for each in sorted(running, key=lambda each: (-each.job.problem.time_us, each.job.name))
+            if each.job.name not in draft.late
             for worker in reversed(each.workers)
             if worker.gives_way_us is not None and self._helps(each, worker)
         ]
@@ -96,7 +97,7 @@ class _Search:
         stopped = Stopped(self._order[: self._seemingly_needed])
         takes = [(placed.job, device_us(placed.reservation)) for placed in self._promised(stopped)]
         takes += [(rest, time_alone_us(rest)) for rest in stopped.rests()]
-        time, names = DeviceTime(takes, stopped.free(self._draft.only(()).left("Hard"))), self._job.device_names
+        time, names = DeviceTime(takes, stopped.free(self._draft.free)), self._job.device_names
         left_us = time.left_us(self._job.problem.time_us, names)
         return time.left_us(0, names) >= 0 and left_us >= time_alone_us(self._job)
 
@@ -145,7 +146,7 @@ class _Search:
         """Return the draft with all Hard jobs placed anew if these workers are stopped; None if not all of them fit."""
         pool = self._draft.pool
         jobs = [*(each.job for each in self._promised(stopped)), *stopped.rests(), self._job]
-        placed = place_set(jobs, stopped.free(self._draft.only(()).left("Hard")), pool)
+        placed = place_set(jobs, stopped.free(self._draft.free), pool)
         if placed is None:
             return None
         found = (Placed(*each, "Hard", kept=False) for each in placed)
