@@ -2,16 +2,18 @@
 
     promised  Hard jobs, by deadline: beside all workers; where BestEffort workers give way; where Relaxed ones do;
               where Soft ones do, and what Soft jobs have reserved is placed again; with all Hard jobs placed anew; one
-              that still has no place where running Hard jobs hand devices over (hand_over.py); those that can't be in
-              time any more: as soon as possible beside all that are
+              that still has no place where running Hard jobs hand devices over (hand_over.py); those that will be a
+              little late: as soon as possible beside all that are in time
     new       Hard and Soft ones together beside all workers, by deadline, if all Hard ones fit so; else the Hard ones
               as above; then the Soft ones likewise, but they move no other job
 
-Those that then have no place stay without one here. No step breaks the promise of a Hard job. One whose promise is
-broken comes before all new jobs: what it lacks may be little, and by the next reading of its workers it may be in time.
+Those that then have no place stay without one here. No step breaks the promise of a Hard job. Who will be a little late
+by one reading of its workers may be in time by the next one, so nobody new gets its time.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from math import ceil
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.device_time import DeviceTime
@@ -19,8 +21,9 @@ from dueby_planner.calendar.draft import Draft, Placed
 from dueby_planner.calendar.hand_over import hand_over
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.keep import stored_reservation
+from dueby_planner.calendar.place_job import can_be_done
 from dueby_planner.calendar.place_set import Reservations, place_set, time_alone_us
-from dueby_planner.calendar.pool import CalendarPool
+from dueby_planner.calendar.pool import CalendarPool, Free
 from dueby_planner.calendar.reservation import device_us
 from dueby_planner.calendar.running import RunningJob
 from dueby_planner.calendar.soon import reserve_soon
@@ -28,6 +31,8 @@ from dueby_planner.calendar.tables import Tables
 
 GIVING_WAY: tuple[DeadlineClass, ...] = ("BestEffort", "Relaxed", "Soft")
 """The tables that a Hard or a Soft job is placed on, in this order: first beside all workers."""
+# Readings of workers differ by some hundredths. A job is little late if it can do this part of its images in time.
+_MOST = 0.9
 
 
 def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
@@ -43,13 +48,13 @@ def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
 
 
 def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[RunningJob] = ()) -> Draft:
-    """Return the calendar with those of the Hard and Soft jobs that can be in time as well, and all promised ones."""
+    """Return the calendar with those of the Hard and Soft jobs that can be in time as well, or nearly."""
     if promised := [job for job in _without_place(jobs, draft, "Hard") if job.goes_on]:
         _add_beside_all(draft, promised, optional=promised)
         draft = _make_room(promised, draft, running)
         for job in _without_place(promised, draft, "Hard"):
-            if reservation := reserve_soon(job, draft.left("Hard")):
-                draft.add_late(job, reservation)
+            if _is_little_late(job, draft.left("Hard")) and (found := reserve_soon(job, draft.left("Hard"))):
+                draft.add_late(job, found)
     hard, soft = _without_place(jobs, draft, "Hard"), _without_place(jobs, draft, "Soft")
     all_fit = bool(soft) and _add_beside_all(draft, [*hard, *soft], optional=soft)
     if not all_fit:
@@ -69,6 +74,12 @@ def _make_room(hard: Sequence[CalendarJob], draft: Draft, running: Sequence[Runn
     if draft.handing_over:
         return draft
     return hand_over(draft, _without_place(hard, draft, "Hard"), running) or draft
+
+
+def _is_little_late(job: CalendarJob, free: Free) -> bool:
+    """Return whether the job can do most of its images by its deadline."""
+    most = replace(job, problem=replace(job.problem, images=ceil(job.problem.images * _MOST)))
+    return can_be_done(most, free, job.problem.time_us)
 
 
 def _place_hard(draft: Draft, jobs: Iterable[CalendarJob]) -> Draft:

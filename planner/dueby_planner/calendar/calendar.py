@@ -85,6 +85,9 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
     # Of jobs that hand devices over, what the stopped workers would have done was placed.
     rests = [placed.job for name, placed in draft.placed.items() if name in draft.handing_over]
     jobs = [*(job for job in jobs if job.name not in draft.handing_over), *rests]
+    for job in by_deadline(jobs, "Hard"):
+        if job.goes_on and job.name not in draft.placed:
+            place_soon(draft, job, "Hard")
     for job in by_deadline(jobs, "Soft"):
         if job.name not in draft.placed:
             place_soon(draft, job, "Soft")
@@ -109,7 +112,7 @@ def _cuts(
 ) -> dict[str, Cut]:
     """Return for each Hard job why it has no place beside those that have one and those that run, where that is proved.
 
-    Those that are late don't count: by the next reading of their workers they may need less.
+    Those that are a little late don't count: by the next reading of their workers they may need less.
     Only the first proof is shortened: that is the one which is shown.
     """
     # Of a running job all that is left counts, with the workers that it has: of what is placed for it, more is placed

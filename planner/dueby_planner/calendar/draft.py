@@ -36,7 +36,7 @@ class Draft:
     ) -> None:
         self.pool = pool
         self.late = {each.job.name: each for each in late}
-        """Hard jobs to which something was promised, and that can't be in time any more. No other one moves them."""
+        """Hard jobs to which something was promised, and that will be a little late. No other one moves them."""
         self.handing_over = handing_over or {}
         """Workers of running jobs that are to stop: the pool is as if they were."""
         self.placed: dict[str, Placed] = {}
@@ -79,7 +79,7 @@ class Draft:
         return False
 
     def add_late(self, job: CalendarJob, reservation: Reservation) -> None:
-        """Give a Hard job that can't be in time what is left beside Hard jobs."""
+        """Give a Hard job that will be a little late what is left beside Hard jobs."""
         self.late[job.name] = Placed(job, reservation, "Hard", kept=False)
         self.copy(self.late[job.name])
 

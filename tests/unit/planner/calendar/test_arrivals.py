@@ -191,10 +191,16 @@ def test_what_was_promised_and_is_a_little_late_comes_before_a_new_job(devices: 
 
 
 def test_others_move_for_a_new_job_but_not_what_is_late() -> None:
-    one = calendar_job("late", images=110, time=100, devices={"a": 4}, max_gpus=1)
-    late, later = replace(one, goes_on=True), job("later", images=80, time=215)
+    one = calendar_job("late", images=95, time=100, devices={"a": 4}, max_gpus=1)
+    late, later = replace(one, goes_on=True), job("later", images=80, time=200)
     first = online(until_100(2, then=1), late, later)
-    assert (windows(first, "late"), windows(first, "later")) == ([(0, 121, 1)], [(0, 90, 1)])
+    assert (windows(first, "late"), windows(first, "later")) == ([(0, 110, 1)], [(0, 90, 1)])
     calendar = online(until_100(2, then=1), late, again(first)[1], job("new"))
     assert actions(calendar) == {"late": "StartLate", "later": "Reserve", "new": "Start"}
-    assert windows(calendar, "late") == [(0, 121, 1)]
+    assert windows(calendar, "late") == [(0, 110, 1)]
+
+
+def test_who_is_hopelessly_late_comes_after_new_jobs() -> None:
+    late = replace(calendar_job("late", images=400, time=100, devices={"a": 4}, max_gpus=2), goes_on=True)
+    calendar = online(until_100(2, then=0), late, job("new"))
+    assert actions(calendar) == {"late": "StartLate", "new": "Start"}
