@@ -94,12 +94,20 @@ def actions(calendar: Calendar) -> dict[str, str]:
 
 
 def windows(calendar: Calendar, name: str) -> list[tuple[int, int, int]]:
-    """Return from when to when the job holds how many devices, each time once."""
+    """Return from when to when the job holds how many devices."""
+    return sorted(
+        (window.from_us, window.to_us, lane.count)
+        for lane in placement(calendar, name).reservation
+        for window in lane.windows
+    )
+
+
+def devices_held(calendar: Calendar, name: str) -> Counter[tuple[int, int]]:
+    """Return how many devices the job holds from when to when, whichever of its windows are of one device."""
     counts: Counter[tuple[int, int]] = Counter()
-    for lane in placement(calendar, name).reservation:
-        for window in lane.windows:
-            counts[window.from_us, window.to_us] += lane.count
-    return sorted((from_us, to_us, count) for (from_us, to_us), count in counts.items())
+    for from_us, to_us, count in windows(calendar, name):
+        counts[from_us, to_us] += count
+    return counts
 
 
 def placement(calendar: Calendar, name: str) -> Placement:

@@ -6,7 +6,7 @@ hands over what that costs of its job's quotas.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -53,31 +53,32 @@ class Stopped:
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
-        self._jobs = {running.job.name: running for running, _ in workers}
-        by_job: defaultdict[str, list[RunningWorker]] = defaultdict(list)
+        jobs: dict[str, RunningJob] = {}
+        stopped: defaultdict[str, list[str]] = defaultdict(list)
         for running, worker in workers:
-            by_job[running.job.name].append(worker)
-        self._by_job: Mapping[str, Sequence[RunningWorker]] = by_job
-
-    @property
-    def names(self) -> HandingOver:
+            jobs[running.job.name] = running
+            stopped[running.job.name].append(worker.name)
+        self.names: HandingOver = {name: tuple(workers) for name, workers in stopped.items()}
         """The workers."""
-        return {name: tuple(worker.name for worker in workers) for name, workers in self._by_job.items()}
+        chosen = {name: frozenset(workers) for name, workers in stopped.items()}
+        self._staying = [
+            (running, [worker for worker in running.workers if worker.name not in chosen[name]])
+            for name, running in jobs.items()
+        ]
+        """The other workers of their jobs."""
 
     def rests(self) -> list[CalendarJob]:
         """Return what of their jobs is to be placed, beside the workers that stay."""
-        found = (_rest(running, self._by_job[name]) for name, running in self._jobs.items())
-        return [rest for rest in found if rest]
+        return [rest for running, staying in self._staying if (rest := _rest(running, staying))]
 
     def free(self, free: Free) -> Free:
         """Return what is free then, if the workers that stay do so for as long as they may."""
-        staying = [
+        longer = [
             (running, worker.devices, Taken(worker.ends_us, worker.may_stay_us, 1))
-            for name, running in self._jobs.items()
-            for worker in running.workers
-            if worker not in self._by_job[name]
+            for running, staying in self._staying
+            for worker in staying
         ]
-        return _beside(given_back(free, self._workers), staying)
+        return _beside(given_back(free, self._workers), longer)
 
     def pool(self, pool: CalendarPool) -> CalendarPool:
         """Return the pool as it is then.
@@ -97,13 +98,13 @@ def given_back(free: Free, stopped: Workers) -> Free:
     return _beside(free, given)
 
 
-def _rest(running: RunningJob, stopped: Sequence[RunningWorker]) -> CalendarJob | None:
+def _rest(running: RunningJob, workers: Sequence[RunningWorker]) -> CalendarJob | None:
     """Return what the workers that stay may not do by the deadline; None if at the job's confidence that is nothing.
 
     Each of those that stay may lose a part, as each that is started again: where a job hands over shortly before its
     deadline, its parts are large beside what is left.
     """
-    staying = sorted((worker.images for worker in running.workers if worker not in stopped), reverse=True)
+    staying = sorted((worker.images for worker in workers), reverse=True)
     problem = running.job.problem
     margin = problem.rule.margin([(images, 1) for images in staying], len(staying))
     noise = ceil(problem.images * HYSTERESIS) + problem.rule.loss(len(staying))

@@ -9,7 +9,7 @@ from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, idle_pool
 from dueby_planner.calendar.running import RunningJob
-from support.calendar import actions, again, calendar_job, online, placement, steps, windows
+from support.calendar import actions, again, calendar_job, devices_held, online, placement, steps, windows
 from support.planner import worker
 
 ONE = {"a": 1}
@@ -185,7 +185,7 @@ def test_what_was_promised_and_is_a_little_late_comes_before_a_new_job(devices: 
     two = calendar_job("late", images=190, time=100, devices={"a": 4}, max_gpus=2)
     calendar = online(until_100(devices, then=0), replace(two, goes_on=True), job("new"))
     # It has all that there is before its deadline, though it ends long after it.
-    assert windows(calendar, "late")[0] == (0, 100, 2)
+    assert devices_held(calendar, "late")[0, 100] == 2
     # The new one is not refused: what the other one lacks may be less by the next reading.
     assert actions(calendar) == {"late": "StartLate", "new": action}
 

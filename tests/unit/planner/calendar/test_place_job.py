@@ -74,7 +74,7 @@ def test_the_device_that_could_be_given_back_is_its_own_until_the_end_too() -> N
     pool, job = idle_pool({"a": 2}), staying("job", images=140, time=100)
     assert windows(online(pool, replace(job, stays=False)), "job") == [(0, 60, 1), (0, 100, 1)]
     calendar = online(pool, job, calendar_job("other", images=10, time=200))
-    assert windows(calendar, "job") == [(0, 100, 2)]
+    assert windows(calendar, "job") == [(0, 100, 1), (0, 100, 1)]
     assert windows(calendar, "other") == [(100, 120, 1)]
 
 

@@ -100,12 +100,14 @@ def test_every_job_that_is_placed_is_done_by_the_end_of_its_windows(problem: Pro
 @pytest.mark.parametrize(
     ("asked", "held"),
     [
-        pytest.param({"images": 30, "reserve": 1}, [(0, 40, 2)], id="a device to spare until both are done"),
+        pytest.param(
+            {"images": 30, "reserve": 1}, [(0, 40, 1), (0, 40, 1)], id="a device to spare until both are done"
+        ),
         pytest.param({"images": 10, "max_iterations": 0, "devices": {"a": 1}}, [(0, 20, 1)], id="the first mini-batch"),
-        pytest.param({"images": 20, "max_iterations": 0}, [(0, 20, 2)], id="on two devices"),
-        pytest.param({"images": 60, "max_iterations": 2}, [(0, 40, 2)], id="with iterations"),
+        pytest.param({"images": 20, "max_iterations": 0}, [(0, 20, 1), (0, 20, 1)], id="on two devices"),
+        pytest.param({"images": 60, "max_iterations": 2}, [(0, 40, 1), (0, 40, 1)], id="with iterations"),
         pytest.param({"images": 30}, [(0, 40, 1)], id="neither: as it was"),
-        pytest.param({"images": 1980}, [(0, 1000, 2)], id="neither: to the deadline"),
+        pytest.param({"images": 1980}, [(0, 1000, 1), (0, 1000, 1)], id="neither: to the deadline"),
     ],
 )
 def test_devices_are_held_for_as_long_as_they_have_something_to_do(asked: dict[str, Any], held: Any) -> None:
