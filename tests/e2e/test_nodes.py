@@ -7,7 +7,7 @@ import pytest
 
 from support.cluster import Cluster
 from support.cluster_job import condition, indices_of, job, share_photos
-from support.gpus import SMALL, add_gpus, remove_gpus, wait_for_gpus
+from support.gpus import SMALL, add_gpus, remove_gpus
 from support.lanes import nodes_of
 from support.run import MODEL, profile_document
 
@@ -33,8 +33,6 @@ def two_nodes(cluster: Cluster) -> Iterator[None]:
     """One GPU of the class on each of two nodes."""
     for node in cluster.nodes:
         add_gpus(cluster, node, CLASS)
-    for node in cluster.nodes:
-        wait_for_gpus(cluster, node)
     yield
     for node in cluster.nodes:
         remove_gpus(cluster, node)
