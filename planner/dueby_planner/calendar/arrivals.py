@@ -2,24 +2,25 @@
 
     promised  Hard jobs, by deadline: beside all workers; where BestEffort workers give way; where Relaxed ones do;
               where Soft ones do, and what Soft jobs have reserved is placed again; with all Hard jobs placed anew; one
-              that still has no place where running Hard jobs hand devices over (hand_over.py); those that will be a
-              little late: as soon as possible beside all that are in time
+              that still has no place where running Hard jobs hand devices over (hand_over.py); with no more images than
+              their old windows had to do; those that will be a little late: as soon as possible beside all in time
     new       Hard and Soft ones together beside all workers, by deadline, if all Hard ones fit so; else the Hard ones
               as above; then the Soft ones likewise, but they move no other job
 
-Those that then have no place stay without one here. No step breaks the promise of a Hard job. Who will be a little late
-by one reading of its workers may be in time by the next one, so nobody new gets its time.
+Those that then have no place stay without one here. No step breaks the promise of a Hard job. Of one that goes on, more
+images are placed than its windows have to do to be kept, lest noise moves it again; where that doesn't fit, it needs no
+more than these. Who will be a little late by one reading of its workers may be in time by the next one, so nobody new
+gets its time.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from math import ceil
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.device_time import DeviceTime
 from dueby_planner.calendar.draft import Draft, Placed
 from dueby_planner.calendar.hand_over import hand_over
-from dueby_planner.calendar.jobs import CalendarJob, by_deadline
+from dueby_planner.calendar.jobs import CalendarJob, by_deadline, with_images
 from dueby_planner.calendar.keep import stored_reservation
 from dueby_planner.calendar.place_job import can_be_done
 from dueby_planner.calendar.place_set import Reservations, place_set, time_alone_us
@@ -52,6 +53,7 @@ def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[
     if promised := [job for job in _without_place(jobs, draft, "Hard") if job.goes_on]:
         _add_beside_all(draft, promised, optional=promised)
         draft = _make_room(promised, draft, running)
+        draft = _place_hard(draft, map(_at_least, _without_place(promised, draft, "Hard")))
         for job in _without_place(promised, draft, "Hard"):
             if _is_little_late(job, draft.left("Hard")) and (found := reserve_soon(job, draft.left("Hard"))):
                 draft.add_late(job, found)
@@ -76,9 +78,15 @@ def _make_room(hard: Sequence[CalendarJob], draft: Draft, running: Sequence[Runn
     return hand_over(draft, _without_place(hard, draft, "Hard"), running) or draft
 
 
+def _at_least(job: CalendarJob) -> CalendarJob:
+    """Return the job with no more images than what is stored has to do to be kept."""
+    return job if job.least_images is None else with_images(job, job.least_images)
+
+
 def _is_little_late(job: CalendarJob, free: Free) -> bool:
-    """Return whether the job can do most of its images by its deadline."""
-    most = replace(job, problem=replace(job.problem, images=ceil(job.problem.images * _MOST)))
+    """Return whether the job can do most of the images that it has to do by its deadline."""
+    least = _at_least(job)
+    most = with_images(least, ceil(least.problem.images * _MOST))
     return can_be_done(most, free, job.problem.time_us)
 
 

@@ -138,7 +138,7 @@ def _placement(job: CalendarJob, draft: Draft, *, is_cut: bool, is_urgent: bool)
             action = "Refuse" if is_cut or job.problem.fewest() is None else "Hold"
         return Placement(job=job, action=action, is_urgent=is_urgent)
     found = Placement(
-        job=job,
+        job=placed.job,
         action="Start" if begins_us(placed.reservation) == 0 else "Reserve",
         reservation=placed.reservation,
         kept=placed.kept,

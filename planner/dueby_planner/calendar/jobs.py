@@ -60,6 +60,11 @@ class CalendarJob:
         return rule if self.least_images is None else replace(rule, images=self.least_images)
 
 
+def with_images(job: CalendarJob, images: int) -> CalendarJob:
+    """Return the job with so many images to place, and no fewer to keep."""
+    return replace(job, problem=replace(job.problem, images=images), least_images=None)
+
+
 def by_deadline(jobs: Iterable[CalendarJob], *classes: DeadlineClass) -> list[CalendarJob]:
     """Return the jobs of these deadline classes, or all of them, the earliest deadline first."""
     found = [job for job in jobs if not classes or job.deadline_class in classes]

@@ -190,6 +190,27 @@ def test_what_was_promised_and_is_a_little_late_comes_before_a_new_job(devices: 
     assert actions(calendar) == {"late": "StartLate", "new": action}
 
 
+def promised(*, images: int, least: int) -> CalendarJob:
+    """A job that goes on, on two devices at most, and has lost its windows: by 100 they do 180 images."""
+    found = calendar_job("promised", images=images, time=100, devices={"a": 4}, max_gpus=2)
+    return replace(found, goes_on=True, least_images=least)
+
+
+def test_what_was_promised_is_in_time_on_what_does_as_much_as_its_old_windows_had_to() -> None:
+    calendar = online(until_100(2, then=0), promised(images=190, least=180), job("new"))
+    assert actions(calendar) == {"promised": "Start", "new": "Hold"}
+    assert placement(calendar, "promised").is_in_time
+    # Where there is more, more is placed, lest noise moves it again.
+    roomy = placement(online(until_100(2, then=2), promised(images=170, least=80)), "promised")
+    assert roomy.job.problem.images == 170
+
+
+def test_how_late_it_is_follows_from_what_it_has_to_do() -> None:
+    calendar = online(until_100(2, then=0), promised(images=240, least=190), job("new"))
+    assert actions(calendar) == {"promised": "StartLate", "new": "Hold"}
+    assert devices_held(calendar, "promised")[0, 100] == 2
+
+
 def test_others_move_for_a_new_job_but_not_what_is_late() -> None:
     one = calendar_job("late", images=95, time=100, devices={"a": 4}, max_gpus=1)
     late, later = replace(one, goes_on=True), job("later", images=80, time=200)
