@@ -3,7 +3,7 @@
 What the operator would see of the workers is in the snapshot, and its actions start and stop them. The operator makes a
 pass at each event and every few seconds; here passes at which nothing can have changed are left out: after one that
 changed nothing, or only back what the one before had changed, the next is later, but not later than a reserved window
-begins or ends.
+begins or ends, or than a worker is to be asked to end its part before its device is meant for others.
 """
 
 import math
@@ -35,6 +35,7 @@ from dueby_operator.model.actions import StartWorkers, StopWorkers
 from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
+from dueby_planner.calendar.pool import CHANGE_US
 
 GPU = "NVIDIA-L4"
 MODEL = {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precision": "fp32"}
@@ -90,7 +91,7 @@ class DueBy:
             self._stop(decision, jobs[decision.job.name], cluster)
         has_changed = [self._go_on(decision, jobs[decision.job.name], cluster) for decision in decisions]
         self.pause_us = PASS_US if arrived or any(has_changed) else min(2 * self.pause_us, MAX_PASS_US)
-        return min([cluster.now_us + self.pause_us, *self._window_ends(cluster)])
+        return min([cluster.now_us + self.pause_us, *self._window_ends(cluster), *self._asks(cluster)])
 
     def _seen(self, job: Job, now_us: int) -> JobSnapshot:
         """Return the job as the operator would see it."""
@@ -138,6 +139,17 @@ class DueBy:
         plans = [plan for job in cluster.jobs if (plan := self.known[job.asked.name].status.plan)]
         times = {time for plan in plans for window in plan.windows for time in (window.from_time, window.to_time)}
         times_us = [parse_time_us(time) + MICROS_PER_SECOND - EPOCH_US for time in times]
+        return [time_us for time_us in times_us if time_us > cluster.now_us]
+
+    def _asks(self, cluster: Cluster) -> list[int]:
+        """Return when workers are to be asked to end their parts, to the second after which they are."""
+        found = {
+            assigned.until_us - EPOCH_US - job.grid.part_size // MINI_BATCH * worker.step_us - CHANGE_US
+            for job in cluster.jobs
+            for worker, assigned in zip(job.workers, self.assignments[job.asked.name], strict=True)
+            if worker.state == "working" and assigned.until_us is not None and job.grid is not None
+        }
+        times_us = [time_us + MICROS_PER_SECOND for time_us in found]
         return [time_us for time_us in times_us if time_us > cluster.now_us]
 
 

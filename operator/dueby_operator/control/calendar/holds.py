@@ -41,7 +41,10 @@ def find_holds(entry: Entry, stacks: Stacks, idle: IdleDevices) -> list[Hold]:
         until_us = worker.assignment.until_us
         left_us = None if until_us is None else until_us - entry.model.now_us
         leaves_us = max(1, worker.leaves_us - entry.model.now_us)
+        gives_way_us = _gives_way_us(entry, worker, is_protected=protected)
         own_us = left_us if left_us is not None and left_us > 0 else NEVER_US
+        if entry.model.is_up(worker):
+            own_us = gives_way_us
         bound_us = min(leaves_us, own_us)
         found.append(
             Hold(
@@ -55,7 +58,7 @@ def find_holds(entry: Entry, stacks: Stacks, idle: IdleDevices) -> list[Hold]:
                 surely_ends_us=min(min(surely_us, own_us) + CHANGE_US, leaves_us) if stack else NEVER_US,
                 done_us=rest_us,
                 bound_us=bound_us,
-                gives_way_us=_gives_way_us(entry, worker, is_protected=protected),
+                gives_way_us=gives_way_us,
                 can_give_way=not protected and worker.can_shrink and not _young_us(entry, worker),
                 until_us=left_us,
                 is_on_its_way=not worker.node and bool(stacks.nodes),

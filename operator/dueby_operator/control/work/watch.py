@@ -60,7 +60,7 @@ def ongoing(model: JobModel, workers: Iterable[WorkerModel] | None = None) -> li
     `workers` are others than these: a worker that waits in its queue is taken to be admitted now.
     """
     found = _admitted(model) if workers is None else workers
-    return [_ongoing(worker, model.now_us, model.spec.gpus.max_iterations) for worker in found]
+    return [_ongoing(worker, model) for worker in found]
 
 
 def _admitted(model: JobModel) -> list[WorkerModel]:
@@ -156,8 +156,8 @@ def _finish_by_parts_us(model: JobModel, there: Sequence[OngoingWorker]) -> int 
     )
 
 
-def _ongoing(worker: WorkerModel, now_us: int, max_iterations: int | None) -> OngoingWorker:
-    choice = worker.assignment.choice
+def _ongoing(worker: WorkerModel, model: JobModel) -> OngoingWorker:
+    choice, now_us, max_iterations = worker.assignment.choice, model.now_us, model.spec.gpus.max_iterations
     latency_us = worker.step_us or choice.latency_us
     if worker.last_step_us is None:
         rest_us = max(0, worker.created_us + choice.expected_start_us - now_us)
@@ -166,8 +166,9 @@ def _ongoing(worker: WorkerModel, now_us: int, max_iterations: int | None) -> On
     # The first mini-batch is not one of the iterations.
     limits = [] if max_iterations is None else [max_iterations + 1 - worker.batches]
     until_us = worker.assignment.until_us
-    # If nobody has come for its device by then, it goes on; if its node goes, it doesn't.
-    end_us = min(until_us, worker.leaves_us) if until_us is not None and until_us > now_us else worker.leaves_us
+    # If nobody comes for its device, it goes on; if its node goes, it doesn't.
+    is_bound = until_us is not None and (until_us > now_us or model.is_up(worker))
+    end_us = min(until_us, worker.leaves_us) if until_us is not None and is_bound else worker.leaves_us
     if end_us < NEVER_US:
         limits.append(max(0, (end_us - now_us - rest_us) // latency_us + 1))
     return OngoingWorker(

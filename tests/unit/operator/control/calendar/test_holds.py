@@ -1,0 +1,67 @@
+"""What running workers hold, and until when."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dueby_operator.control.calendar import plan_all
+from dueby_operator.control.calendar.ledger import Hold, open_ledger
+from support.operator import SECOND
+from support.shared_cluster import SharedCluster
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[Hold]:
+    """What all workers held in the last pass."""
+    found: list[Hold] = []
+
+    def recorded(stacks: Any, holds: list[Hold], **options: Any) -> Any:
+        found[:] = holds
+        return open_ledger(stacks, holds, **options)
+
+    monkeypatch.setattr(plan_all, "open_ledger", recorded)
+    return found
+
+
+def handed_over() -> SharedCluster:
+    """Two workers whose job goes on in later windows, and whose time is up in ten seconds."""
+    cluster = SharedCluster({"a": 4})
+    cluster.add("long", images=150_000, deadline_s=300)
+    cluster.run(20)
+    cluster.add("short", images=20_000, deadline_s=80)
+    cluster.run(5)
+    staying = cluster.jobs["long"].alive
+    assert len(staying) == 2
+    assert cluster.status("long").plan.windows
+    for worker in staying:
+        worker.assignment = replace(worker.assignment, until_us=cluster.now_us + 10 * SECOND)
+    cluster.run(9)
+    return cluster
+
+
+def ends_s(held: list[Hold]) -> list[float]:
+    """When the devices of the long job are expected to be free, in seconds from now."""
+    return [hold.ends_us / SECOND for hold in held if hold.key == ("team", "long")]
+
+
+def test_a_device_is_still_meant_for_others_when_the_operator_comes_late(held: list[Hold]) -> None:
+    cluster = handed_over()
+    assert max(ends_s(held)) <= 10
+    cluster.run(1)
+    for away_s in (60, 180):
+        for _ in range(away_s):
+            cluster._pass_time(SECOND)
+        cluster.decide()
+        # It is asked for now, and has a part to end.
+        assert ends_s(held)
+        assert all(0 < end <= 10 for end in ends_s(held))
+
+
+def test_a_worker_for_whose_device_nobody_comes_keeps_it(held: list[Hold]) -> None:
+    cluster = handed_over()
+    cluster.run(1)
+    for worker in cluster.jobs["long"].alive:
+        worker.assignment = replace(worker.assignment, until_us=cluster.now_us - 300 * SECOND)
+    cluster.decide()
+    assert min(ends_s(held)) > 10
