@@ -2,7 +2,8 @@
 
 Where a job gets a new place in time for another reason, others that were placed anew move with it, if their new places
 are in time, too: they fit together only as they are now. What is late is no place to move to. Who has no other keeps
-its windows, and those are promised to nobody else meanwhile: what the others get is found again beside them.
+its windows, and those are promised to nobody else meanwhile: what the others get is found again beside them. Nobody
+hands devices over because of one reading.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -34,11 +35,16 @@ def place_beside_noise(
         found = place_all(wanted, beside, running=_without(running, kept), blame=blame)
         anew = {key: placement for key, (placement, _) in found.placed.items() if _is_anew(placement)}
         noise = frozenset(key for key, placement in anew.items() if _may_be_noise(entries[key], placement))
-        moving = {anew[key].job.deadline_class for key in anew.keys() - noise if anew[key].is_in_time}
+        reasons = anew.keys() - noise - found.handing_over.keys()
+        moving = {anew[key].job.deadline_class for key in reasons if anew[key].is_in_time}
         staying = frozenset(key for key in noise if not _moves_with(anew[key], moving))
-        if not staying or not moving:
-            left = {key: each for key, each in found.placed.items() if key not in staying}
-            return Placing(placed=left, handing_over=found.handing_over), kept | staying
+        if not staying:
+            return found, kept
+        if not moving:
+            # Who keeps its windows needs nobody's devices yet.
+            gone = staying | found.handing_over.keys()
+            left = {key: each for key, each in found.placed.items() if key not in gone}
+            return Placing(placed=left), kept | staying
         # Few passes come so far, and hardly any a third time.
         kept |= noise if kept else staying
         wanted = {key: wanted[key] for key in found.placed if key in wanted and key not in kept}

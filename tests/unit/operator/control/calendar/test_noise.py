@@ -60,3 +60,24 @@ def test_a_job_whose_windows_are_kept_with_a_little_less_is_in_time() -> None:
         assert cluster.said("second", "OnTrack")[0] == "InTime"
     cluster.run(100, until=lambda: cluster.jobs["second"].is_over)
     assert cluster.ended_s("second") <= 105
+
+
+def test_nobody_hands_a_device_over_because_of_one_reading() -> None:
+    cluster = SharedCluster({"n": 2})
+    cluster.add("first", images=160 * 60, deadline_s=100)
+    cluster.add("long", images=160 * 150, deadline_s=600)
+    cluster.run(3)
+    cluster.add("promised", images=160 * 80, deadline_s=160)
+    cluster.run(17)
+    assert [len(cluster.jobs[name].alive) for name in ("first", "long", "promised")] == [1, 1, 0]
+    before = cluster.status("promised").plan.windows
+    cluster.jobs["first"].workers[0].speed = 0.5
+    cluster.decide()
+    assert cluster.status("promised").plan.windows == before
+    assert not cluster.changes("long")
+    # What stays so slow is no noise.
+    cluster.run(3)
+    assert cluster.changes("long") == [("GaveWay", 1, 0)]
+    cluster.run(600, until=lambda: all(job.is_over for job in cluster.jobs.values()))
+    assert cluster.ended_s("promised") <= 163
+    assert cluster.ended_s("long") <= 600
