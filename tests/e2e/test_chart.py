@@ -116,30 +116,34 @@ def panels() -> dict[str, list[str]]:
 
 @pytest.mark.prometheus
 def test_every_query_of_the_dashboard_has_data_while_a_job_runs(cluster: Cluster, tmp_path: Path) -> None:
-    folder = share_photos(cluster, "watched", MANY)
     open_queries = {query for queries in panels().values() for query in queries}
     assert len(open_queries) > 20
+    watched: list[str] = []
     with prometheus_beside(cluster, tmp_path) as prometheus:
-        cluster.apply(job(cluster, "watched"))
 
-        # From the beginning: half a minute after a job's start, the rate of waiting jobs no longer knows of it.
         def is_answered() -> bool:
             for query in sorted(open_queries):
                 # NaN is what a rate over no time is divided to.
                 if any(series["value"][1] != "NaN" for series in prometheus.query(query)):
                     open_queries.discard(query)
-            phase = cluster.get("infj", "watched").get("status", {}).get("phase")
+            phase = cluster.get("infj", watched[-1]).get("status", {}).get("phase")
             return not open_queries or phase in ("Succeeded", "Failed")
 
-        cluster.wait(is_answered, "every query has data, or the job is over")
+        # A test beside this one may kill the operator, which then never counts for how long a job has waited.
+        while open_queries and len(watched) < 3:
+            watched.append(f"watched-{len(watched)}")
+            folder = share_photos(cluster, watched[-1], MANY)
+            # From the beginning: half a minute after a job's start, the rate of waiting jobs no longer knows of it.
+            cluster.apply(job(cluster, watched[-1]))
+            cluster.wait(is_answered, "every query has data, or the job is over")
         assert not open_queries
         here = f'{{namespace="{cluster.namespace}"}}'
-        assert prometheus.label_values(f"dueby_worker_images_total{here}", "inferencejob") == ["watched"]
-        assert "watched" in prometheus.label_values(f"dueby_job_replans{here}", "inferencejob")
-        ours = {"namespace": cluster.namespace, "inferencejob": "watched"}
-        (counted,) = [s for s in prometheus.query("dueby_job_images") if s["metric"]["inferencejob"] == "watched"]
+        assert prometheus.label_values(f"dueby_worker_images_total{here}", "inferencejob") == watched
+        assert set(watched) <= set(prometheus.label_values(f"dueby_job_replans{here}", "inferencejob"))
+        ours = {"namespace": cluster.namespace, "inferencejob": watched[-1]}
+        (counted,) = [s for s in prometheus.query("dueby_job_images") if s["metric"]["inferencejob"] == watched[-1]]
         assert (counted["metric"].items() >= ours.items(), counted["value"][1]) == (True, str(MANY))
-    cluster.wait_for_phase("watched", "Succeeded")
+    cluster.wait_for_phase(watched[-1], "Succeeded")
     assert indices_of(folder / "rows") == list(range(MANY))
 
 

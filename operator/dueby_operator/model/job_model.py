@@ -229,7 +229,7 @@ class JobModel:
         opened = sum(worker.open_images for worker in self.alive)
         return max(0, self.images - grid.images_in(self.parts_there) - opened)
 
-    def is_up(self, worker: WorkerModel) -> bool:
+    def time_is_up(self, worker: WorkerModel) -> bool:
         """Return whether the worker's time is up, its job goes on in a later window, and others may yet come.
 
         They may be late, such as after an operator was away. If nobody has come in five minutes, the worker keeps its

@@ -43,7 +43,7 @@ def find_holds(entry: Entry, stacks: Stacks, idle: IdleDevices) -> list[Hold]:
         leaves_us = max(1, worker.leaves_us - entry.model.now_us)
         gives_way_us = _gives_way_us(entry, worker, is_protected=protected)
         own_us = left_us if left_us is not None and left_us > 0 else NEVER_US
-        if entry.model.is_up(worker):
+        if entry.model.time_is_up(worker):
             own_us = gives_way_us
         bound_us = min(leaves_us, own_us)
         found.append(

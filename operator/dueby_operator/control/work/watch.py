@@ -167,7 +167,7 @@ def _ongoing(worker: WorkerModel, model: JobModel) -> OngoingWorker:
     limits = [] if max_iterations is None else [max_iterations + 1 - worker.batches]
     until_us = worker.assignment.until_us
     # If nobody comes for its device, it goes on; if its node goes, it doesn't.
-    is_bound = until_us is not None and (until_us > now_us or model.is_up(worker))
+    is_bound = until_us is not None and (until_us > now_us or model.time_is_up(worker))
     end_us = min(until_us, worker.leaves_us) if until_us is not None and is_bound else worker.leaves_us
     if end_us < NEVER_US:
         limits.append(max(0, (end_us - now_us - rest_us) // latency_us + 1))
