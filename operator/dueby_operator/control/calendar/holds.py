@@ -43,9 +43,11 @@ def find_holds(entry: Entry, stacks: Stacks, idle: IdleDevices) -> list[Hold]:
         leaves_us = max(1, worker.leaves_us - entry.model.now_us)
         gives_way_us = _gives_way_us(entry, worker, is_protected=protected)
         own_us = left_us if left_us is not None and left_us > 0 else NEVER_US
-        if entry.model.time_is_up(worker):
+        if is_up := entry.model.time_is_up(worker):
             own_us = gives_way_us
         bound_us = min(leaves_us, own_us)
+        # What is reserved on its device from now on is kept, however long it takes until the worker is gone.
+        expected_us = 1 if is_up else bound_us
         found.append(
             Hold(
                 key=entry.key,
@@ -54,7 +56,7 @@ def find_holds(entry: Entry, stacks: Stacks, idle: IdleDevices) -> list[Hold]:
                 node=worker.node,
                 device_class=worker.assignment.device_class,
                 deadline_class=kind,
-                ends_us=min(rest_us, bound_us) if stack else NEVER_US,
+                ends_us=min(rest_us, expected_us) if stack else NEVER_US,
                 surely_ends_us=min(min(surely_us, own_us) + CHANGE_US, leaves_us) if stack else NEVER_US,
                 done_us=rest_us,
                 bound_us=bound_us,

@@ -57,6 +57,15 @@ def test_a_device_is_still_meant_for_others_when_the_operator_comes_late(held: l
         assert all(0 < end <= 10 for end in ends_s(held))
 
 
+def test_it_is_given_up_for_a_job_that_comes_then_however_far_passes_are_apart() -> None:
+    cluster = handed_over()
+    cluster.run(1)
+    cluster.add("next", images=4000, deadline_s=75)
+    cluster.run(44, every_s=11)
+    # Its window was to begin before the pass after the one that placed it.
+    assert cluster.jobs["next"].alive
+
+
 def test_a_worker_for_whose_device_nobody_comes_keeps_it(held: list[Hold]) -> None:
     cluster = handed_over()
     cluster.run(1)
