@@ -8,6 +8,10 @@
 Mostly it is a job with a later deadline that can go on later. One with an earlier deadline can help where it has more
 devices than it needs by now. A job that has no place for want of a quota is helped by those alone who have some of it.
 
+Where many jobs come within a minute, the first of them have devices that later ones need sooner. So workers that have
+just started are stopped, too, but only where all Hard jobs together need less than 95 % of the device time: to start
+once more costs time, and where there is little left, a slow start or step would break a promise then.
+
 Each try takes as long as a calendar does. So where many jobs have no place, a few of them are tried in each pass.
 """
 
@@ -27,12 +31,15 @@ from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.quotas import within_quotas
 from dueby_planner.calendar.reservation import device_us
 from dueby_planner.calendar.running import RunningJob, RunningWorker, Stopped, Workers, given_back
+from dueby_planner.model.problem import NEVER_US
 
 # So many sets of workers are tried for one job.
 _MOST_TRIES = 6
 # In one pass so many jobs are looked at if they are more than can be tried. For one that is tried all jobs that have
 # places are placed anew: as many are tried as that is so many in all, but one at least.
 _MOST_LOOKED_AT, _MOST_PLACED = 16, 100
+# If Hard jobs need no more than this part of the device time, those who have just started are stopped, too.
+_ROOMY = 0.95
 _GOLDEN_RATIO = (1 + sqrt(5)) / 2
 
 
@@ -45,8 +52,10 @@ def hand_over(draft: Draft, new: Sequence[CalendarJob], running: Sequence[Runnin
         return None
     tries = max(1, _MOST_PLACED // (1 + len(draft.placed)))
     are_many = len(new) > tries
+    roomy = _roomy(draft, running)
     for job in _in_turn(new)[:_MOST_LOOKED_AT] if are_many else new:
-        search = _Search(draft, job, running)
+        may_stop_young = roomy is not None and _has_time(roomy, job)
+        search = _Search(draft, job, running, may_stop_young=may_stop_young)
         if not search.may_find() or (are_many and not search.has_device_time()):
             continue
         if found := search.find():
@@ -55,6 +64,36 @@ def hand_over(draft: Draft, new: Sequence[CalendarJob], running: Sequence[Runnin
         if not tries:
             break
     return None
+
+
+def _roomy(draft: Draft, running: Sequence[RunningJob]) -> DeviceTime | None:
+    """Return what is left if all workers are stopped whose jobs can go on later; None if none has just started."""
+    workers: list[tuple[RunningJob, RunningWorker]] = []
+    for each in running:
+        own = [(each, worker) for worker in each.workers if worker.gives_way_us is not None]
+        if all(time_alone_us(rest) < NEVER_US for rest in Stopped(own).rests()):
+            workers += own
+    if not any(worker.is_young for _, worker in workers):
+        return None
+    stopped = Stopped(workers)
+    return DeviceTime(_takes(draft, stopped), stopped.free(draft.free), part=_ROOMY)
+
+
+def _has_time(time: DeviceTime, job: CalendarJob) -> bool:
+    """Return whether the job has the device time that it takes, and so have all others."""
+    left_us, names = time.left_us(job.problem.time_us, job.device_names), job.device_names
+    return time.left_us(0, names) >= 0 and left_us >= time_alone_us(job)
+
+
+def _takes(draft: Draft, stopped: Stopped) -> list[tuple[CalendarJob, int]]:
+    """Return the device time of the Hard jobs that have a place, and of what is placed anew."""
+    takes = [(placed.job, device_us(placed.reservation)) for placed in _promised(draft, stopped)]
+    return takes + [(rest, time_alone_us(rest)) for rest in stopped.rests()]
+
+
+def _promised(draft: Draft, stopped: Stopped) -> list[Placed]:
+    """Return the Hard jobs that have a place, but for what is placed anew of those that hand over."""
+    return [each for each in draft.hard if each.job.name not in stopped.names]
 
 
 def _in_turn(jobs: Sequence[CalendarJob]) -> Sequence[CalendarJob]:
@@ -71,7 +110,7 @@ def _in_turn(jobs: Sequence[CalendarJob]) -> Sequence[CalendarJob]:
 class _Search:
     """The search for workers to stop, so that one job gets a place."""
 
-    def __init__(self, draft: Draft, job: CalendarJob, running: Sequence[RunningJob]) -> None:
+    def __init__(self, draft: Draft, job: CalendarJob, running: Sequence[RunningJob], *, may_stop_young: bool) -> None:
         self._draft = draft
         self._job = job
         self._is_quota_short = bool(job.quotas) and self._is_done_on(draft.left("Hard"), replace(job, quotas={}))
@@ -80,7 +119,7 @@ class _Search:
             for each in sorted(running, key=lambda each: (-each.job.problem.time_us, each.job.name))
             if each.job.name not in draft.late
             for worker in reversed(each.workers)
-            if worker.gives_way_us is not None and self._helps(each, worker)
+            if worker.gives_way_us is not None and (may_stop_young or not worker.is_young) and self._helps(each, worker)
         ]
         """The workers that can be stopped, in the order in which they are."""
 
@@ -95,11 +134,7 @@ class _Search:
         That is not certain, but a try takes long.
         """
         stopped = Stopped(self._order[: self._seemingly_needed])
-        takes = [(placed.job, device_us(placed.reservation)) for placed in self._promised(stopped)]
-        takes += [(rest, time_alone_us(rest)) for rest in stopped.rests()]
-        time, names = DeviceTime(takes, stopped.free(self._draft.free)), self._job.device_names
-        left_us = time.left_us(self._job.problem.time_us, names)
-        return time.left_us(0, names) >= 0 and left_us >= time_alone_us(self._job)
+        return _has_time(DeviceTime(_takes(self._draft, stopped), stopped.free(self._draft.free)), self._job)
 
     def find(self) -> Draft | None:
         """Return the draft with the job in it; None if none is found."""
@@ -138,14 +173,10 @@ class _Search:
     def _is_done_on(self, free: Free, job: CalendarJob) -> bool:
         return can_be_done(job, free, job.problem.time_us)
 
-    def _promised(self, stopped: Stopped) -> list[Placed]:
-        """Return the Hard jobs that have a place, but for what is placed anew of those that hand over."""
-        return [each for each in self._draft.hard if each.job.name not in stopped.names]
-
     def _draft_without(self, stopped: Stopped) -> Draft | None:
         """Return the draft with all Hard jobs placed anew if these workers are stopped; None if not all of them fit."""
         pool = self._draft.pool
-        jobs = [*(each.job for each in self._promised(stopped)), *stopped.rests(), self._job]
+        jobs = [*(each.job for each in _promised(self._draft, stopped)), *stopped.rests(), self._job]
         placed = place_set(jobs, stopped.free(self._draft.free), pool)
         if placed is None:
             return None

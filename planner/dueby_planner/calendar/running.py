@@ -33,6 +33,8 @@ class RunningWorker:
     """Until then it may keep its device."""
     gives_way_us: int | None = None
     """How soon it would be gone; None: it can't be stopped now."""
+    is_young: bool = False
+    """Whether it has just started, and is stopped only where there is time enough."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,7 +109,7 @@ class _Asking:
 
 def _free_us(hold: Hold, handing_over: Mapping[JobKey, Collection[str]]) -> int:
     """Return when the device comes free without being asked for."""
-    return hold.gives_way_us if hold.worker in handing_over.get(hold.key, ()) else hold.done_us
+    return hold.hands_over_us if hold.worker in handing_over.get(hold.key, ()) else hold.done_us
 
 
 def _claims(placements: Mapping[JobKey, Placement]) -> Mapping[str, list[_Claim]]:

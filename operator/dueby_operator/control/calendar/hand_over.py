@@ -28,7 +28,8 @@ def running_job(usable: Usable, holds: Iterable[Hold], *, may_hand_over: bool) -
             ends_us=hold.surely_ends_us,
             may_stay_us=min(entry.time_us, hold.bound_us),
             # Who is done soon has little to hand over, and would have to start once more for it.
-            gives_way_us=hold.gives_way_us if hold.can_give_way and hold.done_us > hold.gives_way_us + pause else None,
+            gives_way_us=hold.hands_over_us if hold.done_us > hold.hands_over_us + pause else None,
+            is_young=not hold.can_give_way,
         )
         for hold in holds
     ]

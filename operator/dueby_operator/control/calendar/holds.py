@@ -62,6 +62,7 @@ def find_holds(entry: Entry, stacks: Stacks, idle: IdleDevices) -> list[Hold]:
                 bound_us=bound_us,
                 gives_way_us=gives_way_us,
                 can_give_way=not protected and worker.can_shrink and not _young_us(entry, worker),
+                hands_over_us=NEVER_US if protected or not worker.can_shrink else _gone_us(entry, worker),
                 until_us=left_us,
                 is_on_its_way=not worker.node and bool(stacks.nodes),
                 is_queued=is_queued,

@@ -41,6 +41,8 @@ class Hold:
     """How soon it could be gone."""
     can_give_way: bool = False
     """Whether it may be asked to now."""
+    hands_over_us: int = NEVER_US
+    """How soon it could be gone if its job hands devices over, even just after its start; NEVER_US: not now."""
     until_us: int | None = None
     """When its device is meant for others; None: it may be kept to the end."""
     is_on_its_way: bool = False

@@ -31,6 +31,7 @@ def running_job(
     ends: Sequence[int],
     gives_way: int | None = 5,
     stays: int | None = None,
+    young: bool = False,
     **changes: Any,
 ) -> RunningJob:
     """A job with a worker that ends at each of these times, and could do more by its job's deadline."""
@@ -43,6 +44,7 @@ def running_job(
             ends_us=ends_us,
             may_stay_us=may_stay_us,
             gives_way_us=gives_way,
+            is_young=young,
         )
         for number, ends_us in enumerate(ends)
     )
@@ -115,6 +117,22 @@ def test_no_more_of_them_are_stopped_than_are_needed(needed: int, count: int) ->
     long = running_job("long", images=2000, time=2000, ends=[500] * 4)
     calendar = placed(hard_job("new", images=needed, time=200), long)
     assert len(calendar.handing_over["long"]) == count
+
+
+@pytest.mark.parametrize(("images", "young", "does"), [(2000, True, True), (2100, True, False), (2100, False, True)])
+def test_who_has_just_started_is_stopped_only_where_less_than_95_percent_of_the_time_is_needed(
+    images: int, young: bool, does: bool
+) -> None:
+    # Its images and 3 % more, four starts, and the 100 of the new job, of 4 x 595: 92 or 97 %.
+    long = running_job("long", images=images, time=600, ends=[600] * 4, young=young)
+    assert bool(placed(hard_job("new", images=90, time=200), long).handing_over) == does
+
+
+def test_a_job_that_could_not_start_again_in_time_does_not_keep_others_from_being_stopped() -> None:
+    short = running_job("short", images=150, time=150, ends=[150], young=True, max_gpus=1)
+    long = running_job("long", images=1000, time=600, ends=[500] * 3, young=True)
+    calendar = placed(hard_job("new", images=90, time=200), short, long)
+    assert calendar.handing_over == {"long": ("w2",)}
 
 
 def test_the_job_with_the_latest_deadline_is_the_first_to_hand_over() -> None:

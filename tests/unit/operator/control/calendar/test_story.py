@@ -69,6 +69,39 @@ def test_a_hard_job_hands_devices_to_one_with_an_earlier_deadline_and_both_are_i
     assert "WindowBegins" in [replan.reason for replan in cluster.status("long").replans]
 
 
+def test_jobs_that_come_within_seconds_get_their_places_in_the_order_in_which_they_come() -> None:
+    cluster = SharedCluster({"a": 4})
+    cluster.add("long", images=140_000, deadline_s=300)
+    cluster.run(2)
+    assert len(cluster.jobs["long"].alive) == 3
+    cluster.add("short", images=20_000, deadline_s=80)
+    cluster.run(2)
+    # It has hardly started, and what comes a minute later would have the room by then.
+    assert cluster.changes("long") == [("GaveWay", 3, 2)]
+    cluster.add("shorter", images=5_000, deadline_s=40)
+    cluster.run(4)
+    # It isn't stopped a second time before it has done something.
+    assert cluster.changes("long") == [("GaveWay", 3, 2)]
+    cluster.run(280, until=lambda: cluster.jobs["long"].is_done)
+    assert cluster.ended_s("short") <= 82
+    assert cluster.ended_s("long") <= 300
+
+
+def test_who_has_just_started_hands_nothing_over_where_little_time_is_left() -> None:
+    cluster = SharedCluster({"a": 4})
+    cluster.add("long", images=150_000, deadline_s=300)
+    cluster.run(2)
+    # With the long one it needs more than 95 % of the time that is left, and could have its place by this alone.
+    cluster.add("short", images=20_000, deadline_s=80)
+    cluster.run(2)
+    assert cluster.changes("long") == []
+    cluster.run(30, until=lambda: cluster.changes("long") != [])
+    assert cluster.changes("long") == [("GaveWay", 4, 1)]
+    cluster.run(280, until=lambda: cluster.jobs["long"].is_done)
+    assert cluster.ended_s("short") <= 82
+    assert cluster.ended_s("long") <= 300
+
+
 def test_who_moves_for_a_new_job_moves_in_the_same_pass_and_not_again() -> None:
     cluster = SharedCluster({"a": 4})
     cluster.add("first", images=30_000, deadline_s=60)
