@@ -19,6 +19,7 @@ from dueby.cli.screen import Screen
 from dueby.cli.session import End, Session
 from dueby.inputs.files import PROFILES_VARIABLE, profile_home, read_profiles
 from dueby.inputs.manifests import Manifest, naming, read_manifests
+from dueby.inputs.places import sink_uri
 from dueby.local import steps
 from dueby.local.other_runs import announced
 from dueby.local.this_machine import NO_DEVICES, LocalPool, find_pool, runs_folder, shared_pool
@@ -106,7 +107,8 @@ def run_manifests(
                 )
             sessions.append(session)
         slots = [slot.name for slot in pool.slots]
-        others = announced(runs_folder(), node=pool.node, jobs=tuple(left), slots=slots)
+        sinks = [sink_uri(job.spec) for job in jobs]
+        others = announced(runs_folder(), node=pool.node, jobs=tuple(left), slots=slots, sinks=sinks)
         for other in stack.enter_context(others):
             screen.console.print(Text(f"Warning: {other.sentence}.", style="yellow"))
         return RunAll(sessions, complete, pool, screen, retry_failed=retry_failed).run()

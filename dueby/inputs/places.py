@@ -39,6 +39,11 @@ def require_sinks_apart(specs: Sequence[JobSpec]) -> None:
         seen.add(sink)
 
 
+def sink_uri(spec: JobSpec) -> str:
+    """Return where the job writes, the same for every spelling of a place."""
+    return _real(_SINK, spec.sink.uri).rstrip("/")
+
+
 def _real(field: str, uri: str) -> str:
     """Return the URI as an absolute one, without links."""
     try:

@@ -1,7 +1,8 @@
-"""Other runs of this user on this machine: each says in a file which devices it has, for those that begin after it.
+"""Other runs of this user on this machine: each says in a file what it uses, for those that begin after it.
 
 A run plans with every device of the machine. Two of them give the same cores to two workers, which then take longer
-than planned; so the second is told, and nobody is stopped. The file carries a lock as long as its run lives
+than planned; so the second is told, and nobody is stopped. But one that writes to the same sink is refused: both would
+classify the same images, and one of them for nothing. The file carries a lock as long as its run lives
 (dueby_worker/system/owner_lock.py); one without is deleted.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from dueby_api.errors import Invalid
 from dueby_api.schema import LenientSpec, decode
 from dueby_api.words import counted
+from dueby_worker.output.sink_manifest import SINK_FIELD
 from dueby_worker.system.owner_lock import hold, is_left
 
 
@@ -25,6 +27,8 @@ class OtherRun(LenientSpec, frozen=True, kw_only=True):
     """Their names."""
     slots: tuple[str, ...]
     """The names of the devices that it may use."""
+    sinks: tuple[str, ...] = ()
+    """Where it writes: each as places.sink_uri has it."""
 
     @property
     def sentence(self) -> str:
@@ -36,19 +40,32 @@ class OtherRun(LenientSpec, frozen=True, kw_only=True):
 
 
 @contextmanager
-def announced(folder: Path, *, node: str, jobs: Sequence[str], slots: Sequence[str]) -> Iterator[list[OtherRun]]:
+def announced(
+    folder: Path, *, node: str, jobs: Sequence[str], slots: Sequence[str], sinks: Sequence[str]
+) -> Iterator[list[OtherRun]]:
     """Say in the folder what this run uses while the block runs; yield the runs of this node that use some of it, too.
 
-    Each of those has only the slots that both use.
+    Each of those has only the slots that both use. Raise Invalid if one writes to one of these sinks.
     """
     others = [other for path in sorted(folder.glob(f"{node}.*.json")) for other in _living(path)]
+    for other in others:
+        _require_apart(other, sinks)
     shared = [other.replace(slots=tuple(name for name in other.slots if name in slots)) for other in others]
-    own = OtherRun(pid=os.getpid(), jobs=tuple(jobs), slots=tuple(slots))
+    own = OtherRun(pid=os.getpid(), jobs=tuple(jobs), slots=tuple(slots), sinks=tuple(sinks))
     with ExitStack() as stack:
         # It is for others alone: a run that has no room to say it, or no right to, runs all the same.
         with suppress(OSError):
             stack.enter_context(_told(own, folder / f"{node}.{own.pid}.json"))
         yield [other for other in shared if other.slots]
+
+
+def _require_apart(other: OtherRun, sinks: Sequence[str]) -> None:
+    if both := [sink for sink in sinks if sink in other.sinks]:
+        raise Invalid(
+            SINK_FIELD,
+            f"another dueby run (process {other.pid}: {', '.join(other.jobs)}) writes to {both[0]}; wait until it has "
+            "ended, or give the job another sink",
+        )
 
 
 @contextmanager

@@ -33,10 +33,14 @@ def gpu(cluster: Cluster) -> Iterator[str]:
 
 
 def forget(cluster: Cluster, device_class: str) -> None:
-    """Delete what was measured of the class on demand."""
-    # What its pod has measured is written down for as long as it is there.
-    cluster.kubectl("delete", "job", "-n", OPERATOR_NAMESPACE, "-l", ON_DEMAND, "--wait")
-    cluster.wait(lambda: not cluster.items("pods", ON_DEMAND, namespace=OPERATOR_NAMESPACE), "what measured it is gone")
+    """Delete what was measured of the class for jobs of this namespace."""
+    measured = [
+        each["metadata"]["name"]
+        for each in cluster.items("jobs", ON_DEMAND, namespace=OPERATOR_NAMESPACE)
+        if each["metadata"]["annotations"]["dueby.dev/begun-for"] == cluster.namespace
+    ]
+    if measured:  # what a pod has measured is written down for as long as it is there
+        cluster.kubectl("delete", "job", "-n", OPERATOR_NAMESPACE, "--cascade=foreground", "--wait", *measured)
     found = cluster.items("gprof", "app.kubernetes.io/managed-by=dueby")
     made = [each["metadata"]["name"] for each in found if each["spec"]["deviceClass"] == device_class]
     cluster.kubectl("delete", "gprof", *made)

@@ -52,9 +52,9 @@ def hand_over(draft: Draft, new: Sequence[CalendarJob], running: Sequence[Runnin
         return None
     tries = max(1, _MOST_PLACED // (1 + len(draft.placed)))
     are_many = len(new) > tries
-    roomy = _roomy(draft, running)
+    room = _room(draft, running)
     for job in _in_turn(new)[:_MOST_LOOKED_AT] if are_many else new:
-        may_stop_young = roomy is not None and _has_time(roomy, job)
+        may_stop_young = room is not None and _has_time(room, job)
         search = _Search(draft, job, running, may_stop_young=may_stop_young)
         if not search.may_find() or (are_many and not search.has_device_time()):
             continue
@@ -66,8 +66,11 @@ def hand_over(draft: Draft, new: Sequence[CalendarJob], running: Sequence[Runnin
     return None
 
 
-def _roomy(draft: Draft, running: Sequence[RunningJob]) -> DeviceTime | None:
-    """Return what is left if all workers are stopped whose jobs can go on later; None if none has just started."""
+def _room(draft: Draft, running: Sequence[RunningJob]) -> DeviceTime | None:
+    """Return what new Hard jobs may need, so that it is roomy, if all workers are stopped whose jobs can go on later.
+
+    None if none of them has just started.
+    """
     workers: list[tuple[RunningJob, RunningWorker]] = []
     for each in running:
         own = [(each, worker) for worker in each.workers if worker.gives_way_us is not None]
