@@ -9,8 +9,9 @@ Mostly it is a job with a later deadline that can go on later. One with an earli
 devices than it needs by now. A job that has no place for want of a quota is helped by those alone who have some of it.
 
 Where many jobs come within a minute, the first of them have devices that later ones need sooner. So workers that have
-just started are stopped, too, but only where all Hard jobs together need less than 95 % of the device time: to start
-once more costs time, and where there is little left, a slow start or step would break a promise then.
+just started are stopped, too, but only where all Hard jobs together need less than 95 % of the device time, and of jobs
+that start within 5 % of the time that they have left: where there is little time, a slow start or step would break a
+promise.
 
 Each try takes as long as a calendar does. So where many jobs have no place, a few of them are tried in each pass.
 """
@@ -38,7 +39,8 @@ _MOST_TRIES = 6
 # In one pass so many jobs are looked at if they are more than can be tried. For one that is tried all jobs that have
 # places are placed anew: as many are tried as that is so many in all, but one at least.
 _MOST_LOOKED_AT, _MOST_PLACED = 16, 100
-# If Hard jobs need no more than this part of the device time, those who have just started are stopped, too.
+# If Hard jobs need no more than this part of the device time, those who have just started are stopped, too, of jobs
+# that have at least this part of their time left once they have started again.
 _ROOMY = 0.95
 _GOLDEN_RATIO = (1 + sqrt(5)) / 2
 
@@ -82,6 +84,13 @@ def _room(draft: Draft, running: Sequence[RunningJob]) -> DeviceTime | None:
     return DeviceTime(_takes(draft, stopped), stopped.free(draft.free), part=_ROOMY)
 
 
+def _starts_soon(running: RunningJob) -> bool:
+    """Return whether another start takes little of the time that the job has left."""
+    problem = running.job.problem
+    start_us = max(choice.start_us for group in problem.groups for choice in group.choices)
+    return start_us <= (1 - _ROOMY) * problem.time_us
+
+
 def _has_time(time: DeviceTime, job: CalendarJob) -> bool:
     """Return whether the job has the device time that it takes, and so have all others."""
     left_us, names = time.left_us(job.problem.time_us, job.device_names), job.device_names
@@ -122,7 +131,9 @@ class _Search:
             for each in sorted(running, key=lambda each: (-each.job.problem.time_us, each.job.name))
             if each.job.name not in draft.late
             for worker in reversed(each.workers)
-            if worker.gives_way_us is not None and (may_stop_young or not worker.is_young) and self._helps(each, worker)
+            if worker.gives_way_us is not None
+            and (not worker.is_young or (may_stop_young and _starts_soon(each)))
+            and self._helps(each, worker)
         ]
         """The workers that can be stopped, in the order in which they are."""
 

@@ -128,6 +128,14 @@ def test_who_has_just_started_is_stopped_only_where_less_than_95_percent_of_the_
     assert bool(placed(hard_job("new", images=90, time=200), long).handing_over) == does
 
 
+@pytest.mark.parametrize(("time", "young", "does"), [(500, True, True), (300, True, False), (300, False, True)])
+def test_who_has_just_started_is_stopped_only_if_to_start_again_takes_at_most_5_percent_of_its_time(
+    time: int, young: bool, does: bool
+) -> None:
+    long = running_job("long", images=300, time=time, ends=[time] * 4, young=young)
+    assert bool(placed(hard_job("new", images=40, time=100), long).handing_over) == does
+
+
 def test_a_job_that_could_not_start_again_in_time_does_not_keep_others_from_being_stopped() -> None:
     short = running_job("short", images=150, time=150, ends=[150], young=True, max_gpus=1)
     long = running_job("long", images=1000, time=600, ends=[500] * 3, young=True)
