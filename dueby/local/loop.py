@@ -49,8 +49,10 @@ class Loop:
             while True:
                 arrived = self.seams.arrived(not self.jobs)
                 self.jobs += arrived or ()
-                if arrived is None and not self.jobs:
-                    return
+                if not self.jobs:
+                    if arrived is None:
+                        return
+                    continue
                 self._look()
                 if self._decide(is_last=arrived is None):
                     self.seams.sleep_s(TICK_S)

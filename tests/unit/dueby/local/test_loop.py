@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from dueby.local.loop import Loop, Seams
+from dueby.local.running_job import RunningJob
+from dueby.local.this_machine import NO_DEVICES
 from dueby_api.errors import Invalid
 from dueby_api.parts import parts_of_runs
-from support.local_machine import LocalMachine
+from support.local_machine import NOW, LocalMachine
 
 # What two slices of 80 images a second do in a minute, less their start.
 MINUTE = 9_000
@@ -26,6 +29,23 @@ def test_jobs_that_fit_beside_each_other_have_a_slice_each(machine: LocalMachine
     assert {name: end.ended for name, end in machine.ends.items()} == {"one": "Complete", "two": "Complete"}
     assert max(machine.ended_s("one"), machine.ended_s("two")) <= 35
     assert len({process.slot.name for process in machine.on_machine}) == 2
+
+
+def test_nothing_is_decided_before_a_job_is_there_where_there_may_be_no_devices_either() -> None:
+    coming: list[list[RunningJob] | None] = [[], [], None]
+
+    def unexpected(*_: object) -> None:
+        raise AssertionError
+
+    seams = Seams(
+        arrived=lambda _: coming.pop(0),
+        ended=unexpected,
+        show=unexpected,
+        now_us=lambda: NOW,
+        sleep_s=unexpected,
+    )
+    Loop(NO_DEVICES, seams).run()
+    assert not coming
 
 
 def test_a_relaxed_job_gives_way_to_a_hard_one_and_goes_on_afterwards(machine: LocalMachine) -> None:
