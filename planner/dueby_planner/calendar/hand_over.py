@@ -16,7 +16,7 @@ promise.
 Each try takes as long as a calendar does. So where many jobs have no place, a few of them are tried in each pass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import sqrt
@@ -73,15 +73,20 @@ def _room(draft: Draft, running: Sequence[RunningJob]) -> DeviceTime | None:
 
     None if none of them has just started.
     """
+    if not any(worker.is_young for each in running for worker in each.workers):
+        return None
     workers: list[tuple[RunningJob, RunningWorker]] = []
+    takes: list[tuple[CalendarJob, int]] = []
     for each in running:
         own = [(each, worker) for worker in each.workers if worker.gives_way_us is not None]
-        if all(time_alone_us(rest) < NEVER_US for rest in Stopped(own).rests()):
+        rests = _alone(Stopped(own).rests())
+        if all(alone_us < NEVER_US for _, alone_us in rests):
             workers += own
+            takes += rests
     if not any(worker.is_young for _, worker in workers):
         return None
     stopped = Stopped(workers)
-    return DeviceTime(_takes(draft, stopped), stopped.free(draft.free), part=_ROOMY)
+    return DeviceTime([*_reserved(draft, stopped), *takes], stopped.free(draft.free), part=_ROOMY)
 
 
 def _starts_soon(running: RunningJob) -> bool:
@@ -97,10 +102,14 @@ def _has_time(time: DeviceTime, job: CalendarJob) -> bool:
     return time.left_us(0, names) >= 0 and left_us >= time_alone_us(job)
 
 
-def _takes(draft: Draft, stopped: Stopped) -> list[tuple[CalendarJob, int]]:
-    """Return the device time of the Hard jobs that have a place, and of what is placed anew."""
-    takes = [(placed.job, device_us(placed.reservation)) for placed in _promised(draft, stopped)]
-    return takes + [(rest, time_alone_us(rest)) for rest in stopped.rests()]
+def _reserved(draft: Draft, stopped: Stopped) -> list[tuple[CalendarJob, int]]:
+    """Return the device time of the Hard jobs that have a place."""
+    return [(placed.job, device_us(placed.reservation)) for placed in _promised(draft, stopped)]
+
+
+def _alone(jobs: Iterable[CalendarJob]) -> list[tuple[CalendarJob, int]]:
+    """Return the device time that each of the jobs takes on idle devices."""
+    return [(job, time_alone_us(job)) for job in jobs]
 
 
 def _promised(draft: Draft, stopped: Stopped) -> list[Placed]:
@@ -148,7 +157,8 @@ class _Search:
         That is not certain, but a try takes long.
         """
         stopped = Stopped(self._order[: self._seemingly_needed])
-        return _has_time(DeviceTime(_takes(self._draft, stopped), stopped.free(self._draft.free)), self._job)
+        takes = [*_reserved(self._draft, stopped), *_alone(stopped.rests())]
+        return _has_time(DeviceTime(takes, stopped.free(self._draft.free)), self._job)
 
     def find(self) -> Draft | None:
         """Return the draft with the job in it; None if none is found."""
