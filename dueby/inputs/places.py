@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import JobSpec
-from dueby_api.places import Place, place_of, require_apart
+from dueby_api.places import require_apart
 from dueby_worker.storage.uris import canonical_uri, file_path, file_uri, scheme_of
 
 _SINK = "spec.sink.uri"
@@ -31,9 +31,9 @@ def require_places(spec: JobSpec) -> None:
 
 def require_sinks_apart(specs: Sequence[JobSpec]) -> None:
     """Raise Invalid if two jobs write to the same place."""
-    seen: set[Place] = set()
+    seen: set[str] = set()
     for spec in specs:
-        sink = place_of(_real(_SINK, spec.sink.uri))
+        sink = sink_uri(spec)
         if sink in seen:
             raise Invalid(_SINK, f"two jobs write to {spec.sink.uri}; give each a place of its own")
         seen.add(sink)

@@ -16,7 +16,8 @@ HOLDER = """\
 import sys
 from pathlib import Path
 from dueby.local.other_runs import announced
-with announced(Path(sys.argv[1]), node="here", jobs=["nightly", "catalog"], slots=["cpu-1/0", "cpu-1/1"], sinks=["file:///out"]):
+jobs, slots, sinks = ["nightly", "catalog"], ["cpu-1/0", "cpu-1/1"], ["file:///out"]
+with announced(Path(sys.argv[1]), node="here", jobs=jobs, slots=slots, sinks=sinks):
     print("announced", flush=True)
     sys.stdin.read()
 """
