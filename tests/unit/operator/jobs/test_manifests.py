@@ -62,6 +62,11 @@ def workers(
     return worker_objects(owner(**spec), settings, start, assignments=assignments, device=device, avoid=avoid)
 
 
+def test_no_job_is_a_gang() -> None:
+    for made in (workers(), step_objects(owner(), SETTINGS, "index")):
+        assert made.job["spec"]["scheduling"] == {"schedulingPolicy": {"basic": {}}}
+
+
 def pod_of(job: dict[str, Any]) -> dict[str, Any]:
     spec: dict[str, Any] = job["spec"]["template"]["spec"]
     return spec
