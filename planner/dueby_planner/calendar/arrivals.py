@@ -3,7 +3,8 @@
     promised  Hard jobs, by deadline: beside all workers; where BestEffort workers give way; where Relaxed ones do;
               where Soft ones do, and what Soft jobs have reserved is placed again; with all Hard jobs placed anew; one
               that still has no place where running Hard jobs hand devices over (hand_over.py); with no more images than
-              their old windows had to do; those that will be a little late: as soon as possible beside all in time
+              their old windows had to do, and then all who share devices with them so; those that will be a little
+              late: as soon as possible beside all in time, and where others took what was their own, these move
     new       Hard and Soft ones together beside all workers, by deadline, if all Hard ones fit so; else the Hard ones
               as above; then the Soft ones likewise, but they move no other job
 
@@ -23,7 +24,7 @@ from dueby_planner.calendar.hand_over import hand_over
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline, with_images
 from dueby_planner.calendar.keep import stored_reservation
 from dueby_planner.calendar.place_job import can_be_done
-from dueby_planner.calendar.place_set import Reservations, place_set, time_alone_us
+from dueby_planner.calendar.place_set import place_set, time_alone_us
 from dueby_planner.calendar.pool import CalendarPool, Free
 from dueby_planner.calendar.reservation import device_us
 from dueby_planner.calendar.running import RunningJob
@@ -51,19 +52,49 @@ def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
 def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[RunningJob] = ()) -> Draft:
     """Return the calendar with those of the Hard and Soft jobs that can be in time as well, or nearly."""
     if promised := [job for job in _without_place(jobs, draft, "Hard") if job.goes_on]:
-        _add_beside_all(draft, promised, optional=promised)
-        draft = _make_room(promised, draft, running)
-        draft = _place_hard(draft, map(_at_least, _without_place(promised, draft, "Hard")))
-        for job in _without_place(promised, draft, "Hard"):
-            if _is_little_late(job, draft.left("Hard")) and (found := reserve_soon(job, draft.left("Hard"))):
-                draft.add_late(job, found)
+        draft = _place_promised(promised, draft, running)
+        draft.keep(job.name for job in jobs if _is_squeezed(job, draft))
     hard, soft = _without_place(jobs, draft, "Hard"), _without_place(jobs, draft, "Soft")
-    all_fit = bool(soft) and _add_beside_all(draft, [*hard, *soft], optional=soft)
+    all_fit = bool(soft) and _add(draft, [*hard, *soft], "BestEffort", optional=soft)
     if not all_fit:
-        _add_beside_all(draft, hard, optional=hard)
+        _add(draft, hard, "BestEffort", optional=hard)
         draft = _make_room(hard, draft, running)
     for job in _without_place(jobs, draft, "Soft"):
         draft.place(job, *GIVING_WAY)
+    return draft
+
+
+def _place_promised(promised: Sequence[CalendarJob], draft: Draft, running: Sequence[RunningJob]) -> Draft:
+    """Return the calendar with those of the promised Hard jobs that can be in time, or nearly."""
+    _add(draft, promised, "BestEffort", optional=promised)
+    draft = _make_room(promised, draft, running)
+    draft = _place_hard(draft, map(_at_least, _without_place(promised, draft, "Hard")))
+    if missing := _without_place(promised, draft, "Hard"):
+        draft = _squeezed(draft, [_at_least(job) for job in missing]) or draft
+        draft = _place_late(_without_place(missing, draft, "Hard"), draft)
+    return draft
+
+
+def _squeezed(draft: Draft, jobs: Sequence[CalendarJob]) -> Draft | None:
+    """Return the calendar with as many of these jobs as possible if others spare no image; None if it is none."""
+    names = frozenset[str]().union(*(job.device_names for job in jobs))
+    others = (placed.job for placed in draft.hard)
+    return _all_anew(draft, [_at_least(job) if names & job.device_names else job for job in others], jobs)
+
+
+def _place_late(late: Sequence[CalendarJob], draft: Draft) -> Draft:
+    """Return the calendar with those of the promised Hard jobs that will be a little late.
+
+    Each has room first for most of its images in time. If there is none beside the others, these move.
+    """
+    most = [_most_of(job) for job in late]
+    _add(draft, most, "Hard", optional=most)
+    others = [placed.job for placed in draft.hard]
+    draft = _all_anew(draft, others, [job for job in most if job.name not in draft.placed]) or draft
+    for job in late:
+        draft = draft.without(job.name)
+        if _is_little_late(job, draft.left("Hard")) and (found := reserve_soon(job, draft.left("Hard"))):
+            draft.add_tight(job, found)
     return draft
 
 
@@ -83,11 +114,29 @@ def _at_least(job: CalendarJob) -> CalendarJob:
     return job if job.least_images is None else with_images(job, job.least_images)
 
 
+def _is_squeezed(job: CalendarJob, draft: Draft) -> bool:
+    """Return whether the job has a place for fewer images than it should have."""
+    return job.name in draft.placed and draft.placed[job.name].job.problem.images < job.problem.images
+
+
+def _most_of(job: CalendarJob) -> CalendarJob:
+    """Return the job with most of the images that it has to do."""
+    least = _at_least(job)
+    return with_images(least, ceil(least.problem.images * _MOST))
+
+
 def _is_little_late(job: CalendarJob, free: Free) -> bool:
     """Return whether the job can do most of the images that it has to do by its deadline."""
-    least = _at_least(job)
-    most = with_images(least, ceil(least.problem.images * _MOST))
-    return can_be_done(most, free, job.problem.time_us)
+    return can_be_done(_most_of(job), free, job.problem.time_us)
+
+
+def _all_anew(draft: Draft, placed: Sequence[CalendarJob], new: Sequence[CalendarJob]) -> Draft | None:
+    """Place these Hard jobs anew, and as many of the new ones as possible, and nothing else; None if it is none."""
+    if not new:
+        return None
+    names = {job.name for job in new}
+    found = place_set([*placed, *new], draft.free, draft.pool, optional=names, at_least=len(placed) + 1)
+    return draft.only(Placed(*each, "Hard", kept=False) for each in found) if found else None
 
 
 def _place_hard(draft: Draft, jobs: Iterable[CalendarJob]) -> Draft:
@@ -114,29 +163,20 @@ def _is_impossible(job: CalendarJob) -> bool:
     return is_new and job.problem.max_iterations is not None and job.problem.fewest() is None
 
 
-def _add_beside_all(draft: Draft, jobs: Sequence[CalendarJob], *, optional: Sequence[CalendarJob]) -> bool:
-    """Give the jobs their places beside all workers; return False if they have none, without the optional ones."""
-    found = _place_beside_all(draft, jobs, optional=optional)
+def _add(draft: Draft, jobs: Sequence[CalendarJob], beside: DeadlineClass, *, optional: Sequence[CalendarJob]) -> bool:
+    """Give the jobs places beside workers of this class and those above; return False if there are none.
+
+    Those that are optional are left out where they have none.
+    """
+    found = place_set(jobs, draft.left(beside), draft.pool, optional={job.name for job in optional})
     for job, reservation in found or ():
-        draft.add(job, reservation, beside="BestEffort")
+        draft.add(job, reservation, beside=beside)
     return found is not None
-
-
-def _place_beside_all(
-    draft: Draft, jobs: Sequence[CalendarJob], *, optional: Sequence[CalendarJob]
-) -> Reservations | None:
-    names = {job.name for job in optional}
-    return place_set(jobs, draft.left("BestEffort"), draft.pool, optional=names)
 
 
 def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
     """Place all Hard jobs that don't run, and as many of the new ones as possible, and nothing else."""
-    free, promised = draft.free, draft.hard
-    time = DeviceTime(((placed.job, device_us(placed.reservation)) for placed in promised), free)
+    promised = draft.hard
+    time = DeviceTime(((placed.job, device_us(placed.reservation)) for placed in promised), draft.free)
     candidates = [job for job in new if time_alone_us(job) <= time.left_us(job.problem.time_us, job.device_names)]
-    jobs = [*(placed.job for placed in promised), *candidates]
-    names = {job.name for job in candidates}
-    placed = place_set(jobs, free, draft.pool, optional=names, at_least=len(promised) + 1)
-    if placed is None:
-        return None
-    return draft.only(Placed(job, reservation, "Hard", kept=False) for job, reservation in placed)
+    return _all_anew(draft, [placed.job for placed in promised], candidates)

@@ -112,7 +112,7 @@ def _cuts(
 ) -> dict[str, Cut]:
     """Return for each Hard job why it has no place beside those that have one and those that run, where that is proved.
 
-    Those that are a little late don't count: by the next reading of their workers they may need less.
+    Those that are a little late or have no image to spare don't count: by the next reading they may need less.
     Only the first proof is shortened: that is the one which is shown.
     """
     # Of a running job all that is left counts, with the workers that it has: of what is placed for it, more is placed

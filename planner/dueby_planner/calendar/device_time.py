@@ -20,11 +20,9 @@ _AND_SAVED = 1.01
 class DeviceTime:
     """What is left beside jobs and the device time that each takes."""
 
-    def __init__(self, takes: Iterable[tuple[CalendarJob, int]], free: Free, *, part: float = _AND_SAVED) -> None:
-        """`part`: of what is free, so much may be taken."""
+    def __init__(self, takes: Iterable[tuple[CalendarJob, int]], free: Free) -> None:
         self._takes = sorted(takes, key=lambda each: each[0].problem.time_us)
         self._free = free
-        self._part = part
         self._found: dict[frozenset[str], _Left] = {}
 
     def left_us(self, from_us: int, names: frozenset[str]) -> float:
@@ -34,15 +32,14 @@ class DeviceTime:
         """
         if names not in self._found:
             takes = [(job.problem.time_us, us) for job, us in self._takes if job.device_names <= names]
-            self._found[names] = _Left(takes, self._free, names, self._part)
+            self._found[names] = _Left(takes, self._free, names)
         return self._found[names].by_us(from_us)
 
 
 class _Left:
     """What is left of devices of some names beside jobs, by their deadlines, which ascend."""
 
-    def __init__(self, takes: list[tuple[int, int]], free: Free, names: Iterable[str], part: float) -> None:
-        self._part = part
+    def __init__(self, takes: list[tuple[int, int]], free: Free, names: Iterable[str]) -> None:
         self._tables = [
             (steps, [0, *accumulate((step.to_us - step.from_us) * step.free for step in steps)])
             for name in names
@@ -63,4 +60,4 @@ class _Left:
         for steps, totals in self._tables:
             at = max(0, bisect_left(steps, until_us, key=itemgetter(0)) - 1)
             there_us += totals[at] + (until_us - steps[at].from_us) * steps[at].free
-        return self._part * there_us - self._taken[bisect_right(self._deadlines, until_us)]
+        return _AND_SAVED * there_us - self._taken[bisect_right(self._deadlines, until_us)]

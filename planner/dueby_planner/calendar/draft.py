@@ -31,35 +31,39 @@ class Draft:
         pool: CalendarPool,
         placed: Iterable[Placed] = (),
         *,
-        late: Iterable[Placed] = (),
+        tight: Iterable[Placed] = (),
         handing_over: HandingOver | None = None,
     ) -> None:
         self.pool = pool
-        self.late = {each.job.name: each for each in late}
-        """Hard jobs to which something was promised, and that will be a little late. No other one moves them."""
+        self.tight = {each.job.name: each for each in tight}
+        """Promised Hard jobs that are a little late, or in time with no image to spare. No other one moves them."""
         self.handing_over = handing_over or {}
         """Workers of running jobs that are to stop: the pool is as if they were."""
         self.placed: dict[str, Placed] = {}
         """By the job's name."""
         self._tables = Tables(pool.free, pool.rivals, change_us=pool.change_us)
-        for each in (*self.late.values(), *placed):
+        for each in (*self.tight.values(), *placed):
             self.copy(each)
 
     @property
     def hard(self) -> list[Placed]:
-        """The Hard jobs that are in time."""
+        """The Hard jobs that are in time, but for those without an image to spare."""
         return [
-            each for name, each in self.placed.items() if each.job.deadline_class == "Hard" and name not in self.late
+            each for name, each in self.placed.items() if each.job.deadline_class == "Hard" and name not in self.tight
         ]
 
     @property
     def free(self) -> Free:
-        """What there is for Hard jobs if all but those that are late are placed anew."""
+        """What there is for Hard jobs if all that may be moved are placed anew."""
         return self.only(()).left("Hard")
 
     def only(self, placed: Iterable[Placed]) -> "Draft":
-        """Return a calendar with these jobs, and those that are late."""
-        return Draft(self.pool, placed, late=self.late.values(), handing_over=self.handing_over)
+        """Return a calendar with these jobs, and those that nobody moves."""
+        return Draft(self.pool, placed, tight=self.tight.values(), handing_over=self.handing_over)
+
+    def without(self, name: str) -> "Draft":
+        """Return the calendar without this job, which has a place or none."""
+        return self.only(placed for each, placed in self.placed.items() if each != name and each not in self.tight)
 
     def left(self, beside: DeadlineClass) -> Free:
         """Return what is left beside the workers of this class and of those above it."""
@@ -78,10 +82,14 @@ class Draft:
                 return True
         return False
 
-    def add_late(self, job: CalendarJob, reservation: Reservation) -> None:
+    def add_tight(self, job: CalendarJob, reservation: Reservation) -> None:
         """Give a Hard job that will be a little late what is left beside Hard jobs."""
-        self.late[job.name] = Placed(job, reservation, "Hard", kept=False)
-        self.copy(self.late[job.name])
+        self.tight[job.name] = Placed(job, reservation, "Hard", kept=False)
+        self.copy(self.tight[job.name])
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Let nobody move these jobs, which have places."""
+        self.tight |= {name: self.placed[name] for name in names}
 
     def copy(self, placed: Placed) -> None:
         """Give the job what it has in another calendar."""

@@ -9,14 +9,13 @@ Mostly it is a job with a later deadline that can go on later. One with an earli
 devices than it needs by now. A job that has no place for want of a quota is helped by those alone who have some of it.
 
 Where many jobs come within a minute, the first of them have devices that later ones need sooner. So workers that have
-just started are stopped, too, but only where all Hard jobs together need less than 95 % of the device time, and of jobs
-that start within 5 % of the time that they have left: where there is little time, a slow start or step would break a
-promise.
+just started are stopped, too, but only of jobs that start within 5 % of the time that they have left: where there is
+little time, a slow start or step would break a promise.
 
 Each try takes as long as a calendar does. So where many jobs have no place, a few of them are tried in each pass.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import sqrt
@@ -32,16 +31,14 @@ from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.quotas import within_quotas
 from dueby_planner.calendar.reservation import device_us
 from dueby_planner.calendar.running import RunningJob, RunningWorker, Stopped, Workers, given_back
-from dueby_planner.model.problem import NEVER_US
 
 # So many sets of workers are tried for one job.
 _MOST_TRIES = 6
 # In one pass so many jobs are looked at if they are more than can be tried. For one that is tried all jobs that have
 # places are placed anew: as many are tried as that is so many in all, but one at least.
 _MOST_LOOKED_AT, _MOST_PLACED = 16, 100
-# If Hard jobs need no more than this part of the device time, those who have just started are stopped, too, of jobs
-# that have at least this part of their time left once they have started again.
-_ROOMY = 0.95
+# Workers that have just started are stopped if another start takes at most this part of the time that their job has.
+_SOON = 0.05
 _GOLDEN_RATIO = (1 + sqrt(5)) / 2
 
 
@@ -54,10 +51,8 @@ def hand_over(draft: Draft, new: Sequence[CalendarJob], running: Sequence[Runnin
         return None
     tries = max(1, _MOST_PLACED // (1 + len(draft.placed)))
     are_many = len(new) > tries
-    room = _room(draft, running)
     for job in _in_turn(new)[:_MOST_LOOKED_AT] if are_many else new:
-        may_stop_young = room is not None and _has_time(room, job)
-        search = _Search(draft, job, running, may_stop_young=may_stop_young)
+        search = _Search(draft, job, running)
         if not search.may_find() or (are_many and not search.has_device_time()):
             continue
         if found := search.find():
@@ -68,53 +63,11 @@ def hand_over(draft: Draft, new: Sequence[CalendarJob], running: Sequence[Runnin
     return None
 
 
-def _room(draft: Draft, running: Sequence[RunningJob]) -> DeviceTime | None:
-    """Return what new Hard jobs may need, so that it is roomy, if all workers are stopped whose jobs can go on later.
-
-    None if none of them has just started.
-    """
-    if not any(worker.is_young for each in running for worker in each.workers):
-        return None
-    workers: list[tuple[RunningJob, RunningWorker]] = []
-    takes: list[tuple[CalendarJob, int]] = []
-    for each in running:
-        own = [(each, worker) for worker in each.workers if worker.gives_way_us is not None]
-        rests = _alone(Stopped(own).rests())
-        if all(alone_us < NEVER_US for _, alone_us in rests):
-            workers += own
-            takes += rests
-    if not any(worker.is_young for _, worker in workers):
-        return None
-    stopped = Stopped(workers)
-    return DeviceTime([*_reserved(draft, stopped), *takes], stopped.free(draft.free), part=_ROOMY)
-
-
 def _starts_soon(running: RunningJob) -> bool:
     """Return whether another start takes little of the time that the job has left."""
     problem = running.job.problem
     start_us = max(choice.start_us for group in problem.groups for choice in group.choices)
-    return start_us <= (1 - _ROOMY) * problem.time_us
-
-
-def _has_time(time: DeviceTime, job: CalendarJob) -> bool:
-    """Return whether the job has the device time that it takes, and so have all others."""
-    left_us, names = time.left_us(job.problem.time_us, job.device_names), job.device_names
-    return time.left_us(0, names) >= 0 and left_us >= time_alone_us(job)
-
-
-def _reserved(draft: Draft, stopped: Stopped) -> list[tuple[CalendarJob, int]]:
-    """Return the device time of the Hard jobs that have a place."""
-    return [(placed.job, device_us(placed.reservation)) for placed in _promised(draft, stopped)]
-
-
-def _alone(jobs: Iterable[CalendarJob]) -> list[tuple[CalendarJob, int]]:
-    """Return the device time that each of the jobs takes on idle devices."""
-    return [(job, time_alone_us(job)) for job in jobs]
-
-
-def _promised(draft: Draft, stopped: Stopped) -> list[Placed]:
-    """Return the Hard jobs that have a place, but for what is placed anew of those that hand over."""
-    return [each for each in draft.hard if each.job.name not in stopped.names]
+    return start_us <= _SOON * problem.time_us
 
 
 def _in_turn(jobs: Sequence[CalendarJob]) -> Sequence[CalendarJob]:
@@ -131,17 +84,17 @@ def _in_turn(jobs: Sequence[CalendarJob]) -> Sequence[CalendarJob]:
 class _Search:
     """The search for workers to stop, so that one job gets a place."""
 
-    def __init__(self, draft: Draft, job: CalendarJob, running: Sequence[RunningJob], *, may_stop_young: bool) -> None:
+    def __init__(self, draft: Draft, job: CalendarJob, running: Sequence[RunningJob]) -> None:
         self._draft = draft
         self._job = job
         self._is_quota_short = bool(job.quotas) and self._is_done_on(draft.left("Hard"), replace(job, quotas={}))
         self._order: Workers = [
             (each, worker)
             for each in sorted(running, key=lambda each: (-each.job.problem.time_us, each.job.name))
-            if each.job.name not in draft.late
+            if each.job.name not in draft.tight
             for worker in reversed(each.workers)
             if worker.gives_way_us is not None
-            and (not worker.is_young or (may_stop_young and _starts_soon(each)))
+            and (not worker.is_young or _starts_soon(each))
             and self._helps(each, worker)
         ]
         """The workers that can be stopped, in the order in which they are."""
@@ -157,8 +110,11 @@ class _Search:
         That is not certain, but a try takes long.
         """
         stopped = Stopped(self._order[: self._seemingly_needed])
-        takes = [*_reserved(self._draft, stopped), *_alone(stopped.rests())]
-        return _has_time(DeviceTime(takes, stopped.free(self._draft.free)), self._job)
+        takes = [(placed.job, device_us(placed.reservation)) for placed in self._promised(stopped)]
+        rests = [(job, time_alone_us(job)) for job in stopped.rests()]
+        time, names = DeviceTime([*takes, *rests], stopped.free(self._draft.free)), self._job.device_names
+        left_us = time.left_us(self._job.problem.time_us, names)
+        return time.left_us(0, names) >= 0 and left_us >= time_alone_us(self._job)
 
     def find(self) -> Draft | None:
         """Return the draft with the job in it; None if none is found."""
@@ -197,12 +153,16 @@ class _Search:
     def _is_done_on(self, free: Free, job: CalendarJob) -> bool:
         return can_be_done(job, free, job.problem.time_us)
 
+    def _promised(self, stopped: Stopped) -> list[Placed]:
+        """Return the Hard jobs that have a place, but for what is placed anew of those that hand over."""
+        return [each for each in self._draft.hard if each.job.name not in stopped.names]
+
     def _draft_without(self, stopped: Stopped) -> Draft | None:
         """Return the draft with all Hard jobs placed anew if these workers are stopped; None if not all of them fit."""
         pool = self._draft.pool
-        jobs = [*(each.job for each in _promised(self._draft, stopped)), *stopped.rests(), self._job]
+        jobs = [*(each.job for each in self._promised(stopped)), *stopped.rests(), self._job]
         placed = place_set(jobs, stopped.free(self._draft.free), pool)
         if placed is None:
             return None
         found = (Placed(*each, "Hard", kept=False) for each in placed)
-        return Draft(stopped.pool(pool), found, late=self._draft.late.values(), handing_over=stopped.names)
+        return Draft(stopped.pool(pool), found, tight=self._draft.tight.values(), handing_over=stopped.names)

@@ -211,6 +211,31 @@ def test_how_late_it_is_follows_from_what_it_has_to_do() -> None:
     assert devices_held(calendar, "promised")[0, 100] == 2
 
 
+@pytest.mark.parametrize(("images", "least", "action"), [(190, 180, "Start"), (240, 190, "StartLate")])
+def test_others_move_for_what_was_promised_though_it_is_a_little_late(images: int, least: int, action: str) -> None:
+    soon, later = (calendar_job("later", images=180, time=time, devices={"a": 4}) for time in (100, 200))
+    first = online(until_100(2, then=2), soon)
+    assert devices_held(first, "later") == {(0, 100): 2}
+    stored = replace(again(first)[0], problem=later.problem)
+    calendar = online(until_100(2, then=2), stored, promised(images=images, least=least))
+    assert actions(calendar) == {"later": "Reserve", "promised": action}
+    assert devices_held(calendar, "promised")[0, 100] == 2
+    assert placement(calendar, "later").is_in_time
+
+
+def test_nobody_new_gets_the_time_of_who_has_no_image_to_spare() -> None:
+    there = until_100(2, then=0)
+    first = online(there, calendar_job("first", images=180, time=100, devices={"a": 4}))
+    assert devices_held(first, "first") == {(0, 100): 2}
+    kept = again(first)[0]
+    # Its windows are kept, but for the second job it has to do with one of its devices.
+    kept = replace(kept, problem=replace(kept.problem, images=190), goes_on=True, least_images=60)
+    second, new = replace(job("second"), goes_on=True), job("new", images=20, time=60)
+    calendar = online(there, kept, second, new)
+    assert actions(calendar) == {"first": "Start", "second": "Start", "new": "Hold"}
+    assert windows(calendar, "first") == [(0, 70, 1)]
+
+
 def test_others_move_for_a_new_job_but_not_what_is_late() -> None:
     one = calendar_job("late", images=95, time=100, devices={"a": 4}, max_gpus=1)
     late, later = replace(one, goes_on=True), job("later", images=80, time=200)

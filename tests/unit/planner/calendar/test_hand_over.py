@@ -119,15 +119,6 @@ def test_no_more_of_them_are_stopped_than_are_needed(needed: int, count: int) ->
     assert len(calendar.handing_over["long"]) == count
 
 
-@pytest.mark.parametrize(("images", "young", "does"), [(2000, True, True), (2100, True, False), (2100, False, True)])
-def test_who_has_just_started_is_stopped_only_where_less_than_95_percent_of_the_time_is_needed(
-    images: int, young: bool, does: bool
-) -> None:
-    # Its images and 3 % more, four starts, and the 100 of the new job, of 4 x 595: 92 or 97 %.
-    long = running_job("long", images=images, time=600, ends=[600] * 4, young=young)
-    assert bool(placed(hard_job("new", images=90, time=200), long).handing_over) == does
-
-
 @pytest.mark.parametrize(("time", "young", "does"), [(500, True, True), (300, True, False), (300, False, True)])
 def test_who_has_just_started_is_stopped_only_if_to_start_again_takes_at_most_5_percent_of_its_time(
     time: int, young: bool, does: bool
