@@ -32,14 +32,14 @@ RETRIES = 6
 # A ConfigMap has room for 1 MiB: what so many workers are told each for itself is at most 500 KB, and everyone's shares
 # are at most as much (MAX_WORKERS).
 MAX_WORKERS_OF_JOB = 1000
-# Each pod is placed for itself: part of the workers are of use, and a Job's parallelism changes. API servers before
-# Kubernetes 1.37 drop the field; 1.36 makes no gang of a Job that has an owner.
-ONE_BY_ONE = {"schedulingPolicy": {"basic": {}}}
 # What workers of a Job do, in its ConfigMap.
 PLAN_KEY = "plan.json"
 # A worker's number is its place among all of the job's.
 _WORKER = re.compile(r"w[0-9]{1,6}")
 Document = dict[str, Any]
+# Each pod is placed for itself: part of the workers are of use, and a Job's parallelism changes. API servers before
+# Kubernetes 1.37 drop the field; 1.36 makes no gang of a Job that has an owner.
+ONE_BY_ONE: Document = {"schedulingPolicy": {"basic": {}}}
 _STEP_CONFIGS = {"index": index_config, "finish": finish_config}
 
 
