@@ -198,7 +198,7 @@ def test_the_longest_names_and_the_largest_objects_are_taken(cluster: Cluster) -
 def attempt_dry(cluster: Cluster, document: dict[str, Any]) -> tuple[bool, str]:
     """Return whether the API server would make it, and what it says.
 
-    Fields that only later versions know are dropped.
+    Without fields that only later versions know: an older one gets Jobs without them.
     """
     arguments = ("create", "--dry-run=server", "--validate=warn", "-o", "name", "-f", "-")
     is_taken, told = cluster.attempt(*arguments, stdin=json.dumps(document))

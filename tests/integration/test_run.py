@@ -217,7 +217,7 @@ def test_a_soft_deadline_out_of_reach_is_run_late_and_says_so(make_job: MakeJob)
     # What the steps log is no raw log line.
     assert "Warning: spec.model.weights" in job.said()
     assert " WARNING " not in job.said()
-    assert "the deadline passed" in job.said()
+    assert "Infeasible" in job.said()
     assert "images in -" not in job.said()
 
 

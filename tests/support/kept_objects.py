@@ -15,6 +15,8 @@ class KeptObjects:
 
     objects: dict[str, Document] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    unknown: tuple[str, ...] = ()
+    """Fields of a `spec` that this version has never heard of."""
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer as an API server does, as far as single objects are concerned."""
@@ -38,6 +40,10 @@ class KeptObjects:
         return web.json_response(found)
 
     def _create(self, path: str, body: Document, *, is_dry: bool) -> web.Response:
+        if unknown := [name for name in self.unknown if name in body.get("spec", {})]:
+            said = ", ".join(f'unknown field "spec.{name}"' for name in unknown)
+            message = f'Job in version "v1" cannot be handled as a Job: strict decoding error: {said}'
+            return web.json_response({"message": message}, status=400)
         if path in self.objects:
             return web.json_response({"message": "there already"}, status=409)
         if not is_dry:

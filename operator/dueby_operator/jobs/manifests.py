@@ -38,7 +38,7 @@ PLAN_KEY = "plan.json"
 _WORKER = re.compile(r"w[0-9]{1,6}")
 Document = dict[str, Any]
 # Each pod is placed for itself: part of the workers are of use, and a Job's parallelism changes. API servers before
-# Kubernetes 1.37 drop the field; 1.36 makes no gang of a Job that has an owner.
+# Kubernetes 1.37 don't know the field, and get Jobs without it; 1.36 makes no gang of a Job that has an owner.
 ONE_BY_ONE: Document = {"schedulingPolicy": {"basic": {}}}
 _STEP_CONFIGS = {"index": index_config, "finish": finish_config}
 

@@ -19,6 +19,8 @@ from dueby_operator.objects.parse import parse
 
 # HTTP status of a quota or an admission policy that says no.
 FORBIDDEN = 403
+# What an API server before Kubernetes 1.37 says to a Job that tells how its pods are scheduled.
+UNKNOWN_SCHEDULING = 'unknown field "spec.scheduling"'
 log = logging.getLogger(__name__)
 
 
@@ -91,6 +93,11 @@ async def _create(kube: Kube, kind: str, document: Document, *, dry_run: bool = 
     """Create the object; return whether it wasn't there. Raise NameTaken or NotYetGone if another has its name."""
     try:
         await kube.create(kind, document, dry_run=dry_run)
+    except Refused as error:
+        if document["kind"] != "Job" or UNKNOWN_SCHEDULING not in error.message or "scheduling" not in document["spec"]:
+            raise
+        known = {name: value for name, value in document["spec"].items() if name != "scheduling"}
+        return await _create(kube, kind, {**document, "spec": known}, dry_run=dry_run)
     except Conflict:
         found = await kube.get(f"{kind}/{document['metadata']['name']}")
         _require_own(found, document)

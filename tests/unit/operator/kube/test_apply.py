@@ -91,6 +91,19 @@ def test_what_has_the_name_and_is_not_ours_is_named_and_never_used(
     assert server.objects.keys() == {path}
 
 
+@pytest.mark.parametrize("unknown", [(), ("scheduling",), ("scheduling", "other")])
+def test_an_older_api_server_gets_a_job_without_what_it_does_not_know(unknown: tuple[str, ...]) -> None:
+    spec = {"scheduling": {"schedulingPolicy": {"basic": {}}}, "other": 1}
+    server = KeptObjects(unknown=unknown)
+    error = carried_out(server, Create(config_map=document("ConfigMap"), job=document("Job") | {"spec": spec}))
+    if "other" in unknown:
+        assert "spec.other" in str(error)
+        assert not server.objects
+    else:
+        assert error is None
+        assert server.objects[JOB]["spec"] == {name: spec[name] for name in spec if name not in unknown}
+
+
 def test_a_cron_job_of_somebody_else_is_no_success() -> None:
     cron_jobs = paths.cron_jobs_path("dueby")
     made = document("CronJob", owner=names.node_owner("n", "u-2"), namespace="dueby")
