@@ -201,7 +201,8 @@ def test_a_hard_deadline_out_of_reach_is_refused_before_anything_starts(make_job
 
 
 def test_a_soft_deadline_out_of_reach_is_run_late_and_says_so(make_job: MakeJob) -> None:
-    job = make_job(photos=40, deadline="1s")
+    # It has passed before the images are counted, on however fast a machine.
+    job = make_job(photos=40, deadline="1ms")
 
     assert job.run_in_terminal(columns=80) == 4, job.said()
     assert_each_image_once(job, 40)
@@ -217,7 +218,7 @@ def test_a_soft_deadline_out_of_reach_is_run_late_and_says_so(make_job: MakeJob)
     # What the steps log is no raw log line.
     assert "Warning: spec.model.weights" in job.said()
     assert " WARNING " not in job.said()
-    assert "Infeasible" in job.said()
+    assert "the deadline passed" in job.said()
     assert "images in -" not in job.said()
 
 
