@@ -71,10 +71,22 @@ async def _create_both(kube: Kube, create: Create) -> None:
     """Create both. The Job is tried dry first, so that one that is refused leaves nothing behind."""
     namespace = create.job["metadata"]["namespace"]
     path, config_maps = paths.batch_path(namespace), paths.core_path("configmaps", namespace)
-    if await _create(kube, path, create.job, dry_run=True):
+    if job := await _try(kube, path, create.job):
         if not await _create(kube, config_maps, create.config_map):
             await _require_same_workers(kube, config_maps, create.config_map)
-        await _create(kube, path, create.job)
+        await _create(kube, path, job)
+
+
+async def _try(kube: Kube, path: str, job: Document) -> Document | None:
+    """Return the Job as far as the API server knows its fields; None if it is there already."""
+    try:
+        return job if await _create(kube, path, job, dry_run=True) else None
+    except Refused as error:
+        if UNKNOWN_SCHEDULING not in error.message:
+            raise
+    known = {name: value for name, value in job["spec"].items() if name != "scheduling"}
+    without = {**job, "spec": known}
+    return without if await _create(kube, path, without, dry_run=True) else None
 
 
 async def _require_same_workers(kube: Kube, kind: str, wanted: Document) -> None:
@@ -93,11 +105,6 @@ async def _create(kube: Kube, kind: str, document: Document, *, dry_run: bool = 
     """Create the object; return whether it wasn't there. Raise NameTaken or NotYetGone if another has its name."""
     try:
         await kube.create(kind, document, dry_run=dry_run)
-    except Refused as error:
-        if document["kind"] != "Job" or UNKNOWN_SCHEDULING not in error.message or "scheduling" not in document["spec"]:
-            raise
-        known = {name: value for name, value in document["spec"].items() if name != "scheduling"}
-        return await _create(kube, kind, {**document, "spec": known}, dry_run=dry_run)
     except Conflict:
         found = await kube.get(f"{kind}/{document['metadata']['name']}")
         _require_own(found, document)

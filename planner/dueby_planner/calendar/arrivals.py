@@ -94,7 +94,8 @@ def _place_late(late: Sequence[CalendarJob], draft: Draft) -> Draft:
     for job in late:
         draft = draft.without(job.name)
         if _is_little_late(job, draft.left("Hard")) and (found := reserve_soon(job, draft.left("Hard"))):
-            draft.add_tight(job, found)
+            draft.add(job, found, beside="Hard")
+            draft.keep([job.name])
     return draft
 
 

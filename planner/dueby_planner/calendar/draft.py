@@ -82,11 +82,6 @@ class Draft:
                 return True
         return False
 
-    def add_tight(self, job: CalendarJob, reservation: Reservation) -> None:
-        """Give a Hard job that will be a little late what is left beside Hard jobs."""
-        self.tight[job.name] = Placed(job, reservation, "Hard", kept=False)
-        self.copy(self.tight[job.name])
-
     def keep(self, names: Iterable[str]) -> None:
         """Let nobody move these jobs, which have places."""
         self.tight |= {name: self.placed[name] for name in names}
