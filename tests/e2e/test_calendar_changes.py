@@ -12,6 +12,7 @@ import pytest
 from support.cluster import Cluster, call
 from support.cluster_job import condition, indices_of, parts_in, share_folder, wait_until_told, workers_of
 from support.gpus import SMALL, gpus_of_a_class, job_on_gpus
+from support.lost_nodes import bring_back
 from support.run import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
@@ -55,14 +56,7 @@ def lost(cluster: Cluster) -> Iterator[list[str]]:
     nodes: list[str] = []
     yield nodes
     for node in nodes:
-        call("docker", "start", node)
-    cluster.wait(lambda: all(is_ready(cluster, node) for node in nodes), "they are back")
-
-
-def is_ready(cluster: Cluster, node: str) -> bool:
-    """Whether Kubernetes has heard from the node lately."""
-    conditions = cluster.get("node", node)["status"]["conditions"]
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+        bring_back(cluster, node)
 
 
 def wait_for_a_part(cluster: Cluster, folder: Path) -> None:

@@ -13,6 +13,7 @@ from dueby_api.inference_job import parse_job
 from dueby_operator.jobs.manifests import Owner, step_job_name
 from support.cluster import Cluster, call
 from support.cluster_job import condition, indices_of, job, parts_in, share_photos, wait_until_told
+from support.lost_nodes import bring_back, ready
 from support.run import write_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
@@ -20,11 +21,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 
 def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def ready(cluster: Cluster, node: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(c for c in cluster.get("node", node)["status"]["conditions"] if c["type"] == "Ready")
-    return found
 
 
 def test_a_workers_node_is_lost_and_help_comes_before_kubernetes_has_noticed(cluster: Cluster) -> None:
@@ -45,8 +41,7 @@ def test_a_workers_node_is_lost_and_help_comes_before_kubernetes_has_noticed(clu
         cluster.wait(lambda: ready(cluster, node)["status"] != "True", "Kubernetes has noticed")
         assert moment(replans[0]["time"]) < moment(ready(cluster, node)["lastTransitionTime"])
     finally:
-        call("docker", "start", node)
-        cluster.wait(lambda: ready(cluster, node)["status"] == "True", "the node is back")
+        bring_back(cluster, node)
 
 
 def test_a_volume_that_is_not_there_is_said_in_the_schedulers_words(cluster: Cluster) -> None:
