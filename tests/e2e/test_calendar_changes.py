@@ -17,7 +17,9 @@ from support.run import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 # Of 8 images. With the first, no core keeps up, so that nobody is done sooner than planned; with the second, all do.
-HASTY_US, SLOW_US = 500, 80_000
+HASTY_US, SLOW_US = 500, 40_000
+# Workers take this long for their images on any machine, busy or not, and no core from the tests beside this one.
+STEADY = {**SMALL, "limits": {"cpu": "300m"}}
 
 
 def test_an_edit_that_makes_room_is_a_waiting_jobs_chance(cluster: Cluster) -> None:
@@ -27,8 +29,7 @@ def test_an_edit_that_makes_room_is_a_waiting_jobs_chance(cluster: Cluster) -> N
     with gpus_of_a_class(cluster, on["device_class"], HASTY_US, 1, 1):
         # Two GPUs do it in a little less than ten minutes by the profile, and here in more than an hour.
         large = job_on_gpus(cluster, "large", images=15_000_000, deadline="10m", **on)
-        # Other tests run beside this one, and would wait for it if it could take both cores.
-        large["spec"]["worker"]["resources"] = {**SMALL, "limits": {"cpu": "300m"}}
+        large["spec"]["worker"]["resources"] = STEADY
         cluster.apply(large)
         cluster.wait_for_phase("large", "Running")
         assert len(workers_of(cluster, "large")) == 2
@@ -69,8 +70,11 @@ def test_two_promises_are_kept_by_the_node_that_is_left(cluster: Cluster, lost: 
     folders = {name: share_folder(cluster, name) for name in ("first", "second")}
     with gpus_of_a_class(cluster, device_class, SLOW_US, 1, 1):
         # One GPU does each in two and a half minutes, and both of them in five.
-        spec = {"images": 15_000, "deadline": "8m", "deadlineClass": "Hard"}
-        cluster.apply(*(job_on_gpus(cluster, name, device_class=device_class, **spec) for name in folders))
+        spec = {"images": 30_000, "deadline": "8m", "deadlineClass": "Hard"}
+        jobs = [job_on_gpus(cluster, name, device_class=device_class, **spec) for name in folders]
+        for job in jobs:
+            job["spec"]["worker"]["resources"] = STEADY
+        cluster.apply(*jobs)
         for name, folder in folders.items():
             cluster.wait_for_phase(name, "Running")
             assert len(workers_of(cluster, name)) == 1
@@ -79,9 +83,15 @@ def test_two_promises_are_kept_by_the_node_that_is_left(cluster: Cluster, lost: 
         lost.append(pod["spec"]["nodeName"])
         call("docker", "kill", pod["spec"]["nodeName"])
         cluster.kill_operator()
+        # The other job keeps the GPU that is left, and this one is told when it has it.
+        told = wait_until_told(cluster, "first", "Feasible", reason="Reserved")
+        assert told["message"].startswith("Its last worker was lost. Starts at ")
         done = {name: cluster.wait_for_phase(name, "Succeeded", "Failed") for name in folders}
     for name, document in done.items():
         assert document["status"]["phase"] == "Succeeded", document["status"]
         assert condition(document, "DeadlineMet")["status"] == "True"
-        assert indices_of(folders[name] / "rows") == list(range(15_000))
-    assert "WorkerLost" in [each["reason"] for each in done["first"]["status"]["replans"]]
+        assert indices_of(folders[name] / "rows") == list(range(30_000))
+    # Once the lost pod is evicted, Kubernetes may be quicker to make another than the operator to start another worker.
+    pods = cluster.items("pods", "dueby.dev/job=first,dueby.dev/step=work")
+    ended_on = {pod["spec"]["nodeName"] for pod in pods if pod["status"]["phase"] == "Succeeded"}
+    assert ended_on == {*cluster.nodes} - {*lost}

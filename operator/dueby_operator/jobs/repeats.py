@@ -28,7 +28,7 @@ def is_given_up(job: BatchJob) -> bool:
 
 def is_long_complete(job: BatchJob, *, now_us: int) -> bool:
     """Return whether the Job ended so long ago that its pod's last words would have been seen if there were any."""
-    return job.is_complete and now_us - (micros_of(job.status.completion_time) or 0) > LOST_US
+    return job.is_complete and now_us - (job.completed_us or 0) > LOST_US
 
 
 def is_leaving(job: BatchJob, *, now_us: int) -> bool:

@@ -4,10 +4,14 @@ from typing import Any
 
 from dueby_api.schema import LenientSpec, field
 from dueby_operator.objects.meta import ObjectMeta, StatusCondition
+from dueby_operator.objects.parse import micros_of
 from dueby_operator.objects.pods import PodSpec
 
 # Kubernetes' own controller of Jobs.
 CONTROLLER = "kubernetes.io/job-controller"
+# What a Job says at its end, in the order of time. The last of each comes once all of its pods have gone, and a pod on
+# a node that is lost doesn't go as long as the node isn't deleted.
+_SUCCESS, _FAILURE = ("SuccessCriteriaMet", "Complete"), ("FailureTarget", "Failed")
 
 
 class PodTemplate(LenientSpec, frozen=True, kw_only=True):
@@ -50,21 +54,29 @@ class BatchJob(LenientSpec, frozen=True, kw_only=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has succeeded."""
-        return self._has("Complete")
+        """Whether it has succeeded, though pods that it no longer needs may still be there."""
+        return self._said(_SUCCESS) is not None
 
     @property
     def is_failed(self) -> bool:
-        """Whether it was given up."""
-        return self._has("Failed")
+        """Whether it was given up, though its pods may still be there."""
+        return self._said(_FAILURE) is not None
 
     @property
     def is_over(self) -> bool:
         """Whether it has ended, well or not."""
         return self.is_complete or self.is_failed
 
-    def _has(self, condition: str) -> bool:
-        return any(found.type == condition and found.status == "True" for found in self.status.conditions)
+    @property
+    def completed_us(self) -> int | None:
+        """When it succeeded, in microseconds since 1970; None if it has not, or if nobody says when."""
+        said = self._said(_SUCCESS)
+        return micros_of(said.last_transition_time) or micros_of(self.status.completion_time) if said else None
+
+    def _said(self, types: tuple[str, ...]) -> StatusCondition | None:
+        """Return the first of these conditions that is true."""
+        true = {found.type: found for found in self.status.conditions if found.status == "True"}
+        return next((true[kind] for kind in types if kind in true), None)
 
 
 class TemplateMeta(LenientSpec, frozen=True, kw_only=True):

@@ -16,7 +16,6 @@ from dueby_api.words import counted, faults
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
 from dueby_operator.control.steps import follow_step
 from dueby_operator.model.conditions import NewCondition
-from dueby_operator.objects.parse import micros_of
 
 COUNTING = "Every part is there; the rows are being counted."
 OTHER_ROWS = "the rows are not of this job's images and model; use another sink, or set sink.ifExists: Overwrite"
@@ -48,7 +47,7 @@ def count_rows(given: PolicyInput) -> Outcome:
         return Outcome(conditions=(finishing,), actions=step.actions)
     if given.status.fingerprint and step.result.fingerprint not in ("", given.status.fingerprint):
         return failed(Reason.FINISH_FAILED, f"{given.spec.sink.uri}: {OTHER_ROWS}")
-    return close(given, step.result, ended_us=micros_of(step.job.status.completion_time) or given.now_us)
+    return close(given, step.result, ended_us=step.job.completed_us or given.now_us)
 
 
 def close(given: PolicyInput, result: FinishResult, *, ended_us: int) -> Outcome:

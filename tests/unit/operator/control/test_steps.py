@@ -74,6 +74,13 @@ def test_a_step_is_not_done_for_ever() -> None:
     assert not found.writes
 
 
+def test_a_step_that_is_given_up_has_failed_whether_or_not_its_pods_have_gone() -> None:
+    _, there = index_step()
+    for said in ("FailureTarget", "Failed"):
+        there["status"] = {"conditions": [{"type": said, "status": "True"}]}
+        assert look(job(infj(), steps={"index": there})).said("Failed") == ("True", "IndexFailed")
+
+
 def test_a_step_whose_config_map_is_gone_is_started_anew() -> None:
     _, there = index_step()
     found = look(job(infj(), steps={"index": there}, without_config=(parse(BatchJob, there),)))

@@ -1,6 +1,7 @@
 """Finish: has the job come to its end?"""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from dueby_api.units import format_time
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Create
 from support.decisions import MADE, NOW, SECOND, Started, a_batch, infj, look, pod_of, started
+
+Document = dict[str, Any]
 
 
 def done(begun: Started, **changes: Any) -> JobSnapshot:
@@ -22,15 +25,24 @@ def finish_step(begun: Started) -> Create:
     return create
 
 
-def ended(begun: Started, words: dict[str, Any], *, at_us: int = NOW, code: int = 0, **spec: Any) -> JobSnapshot:
-    """The job once its finish step has left these words."""
+def ended(
+    begun: Started,
+    words: Document,
+    *,
+    at_us: int = NOW,
+    code: int = 0,
+    status: Document | None = None,
+    others: Sequence[Document] = (),
+    **spec: Any,
+) -> JobSnapshot:
+    """The job once its finish step has left these words; with another status of its Job, and with other pods of it."""
     create = finish_step(begun)
     terminated = {"exitCode": code, "message": json.dumps(words), "finishedAt": MADE}
     pod = pod_of(create, phase="Succeeded", containerStatuses=[{"name": "dueby", "state": {"terminated": terminated}}])
     complete = {"conditions": [{"type": "Complete", "status": "True"}], "completionTime": format_time(at_us)}
-    step = {**create.job, "status": {} if code else complete}
+    step = {**create.job, "status": status or ({} if code else complete)}
     document = infj(status=begun.document["status"], **spec)
-    return done(begun, document=document, steps={"finish": step}, pods=[*begun.pods, pod])
+    return done(begun, document=document, steps={"finish": step}, pods=[*begun.pods, *others, pod])
 
 
 def test_the_finish_step_starts_once_every_part_is_there_and_only_once() -> None:
@@ -54,6 +66,21 @@ def test_a_job_whose_rows_are_counted_is_complete_and_says_whether_in_time() -> 
     late = look(ended(begun, {"rows": 10_000, "errors": 0}, at_us=NOW + 70 * SECOND), now_us=NOW + 71 * SECOND)
     assert late.said("Complete") == ("True", "EveryImageHasARow")
     assert late.said("DeadlineMet") == ("False", "Late")
+
+
+def test_a_job_does_not_wait_for_a_pod_of_its_finish_step_that_cannot_go() -> None:
+    begun = started()
+    # The step was done a second time, for the node of its first pod is lost. Kubernetes says Complete once that pod has
+    # gone, which may be never.
+    met = {"type": "SuccessCriteriaMet", "status": "True", "lastTransitionTime": format_time(NOW + 50 * SECOND)}
+    first = pod_of(finish_step(begun), 1)
+    first["metadata"]["deletionTimestamp"] = MADE
+    seen = ended(begun, {"rows": 10_000, "errors": 0}, status={"conditions": [met], "terminating": 1}, others=[first])
+    found = look(seen, now_us=NOW + 300 * SECOND)
+    assert found.status.phase == "Succeeded"
+    assert found.said("DeadlineMet") == ("True", "InTime")
+    assert found.status.progress is not None
+    assert found.status.progress.slack == "10s"
 
 
 def test_faulty_rows_are_counted() -> None:
