@@ -174,7 +174,7 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     their logs go earlier: ten minutes after it is complete, an hour after it has failed."""
 
     def __post_init__(self) -> None:
-        require_duration("deadline", self.deadline)
+        require_duration("deadline", self.deadline, otherwise="; a time, with its date, is a deadlineTime")
         require_duration("ttlAfterFinished", self.ttl_after_finished)
         require_time("deadlineTime", self.deadline_time)
         if (self.deadline is None) == (self.deadline_time is None):

@@ -101,13 +101,14 @@ class LenientSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
 Kind = TypeVar("Kind", bound=Spec)
 
 
-def require_duration(name: str, text: str | None) -> None:
-    """Raise ValueError unless the text is absent or a duration longer than 0."""
+def require_duration(name: str, text: str | None, *, otherwise: str = "") -> None:
+    """Raise ValueError unless the text is absent or a duration longer than 0; `otherwise` is said of other texts."""
     try:
-        if text is not None and parse_duration_us(text) <= 0:
-            raise ValueError("must be longer than 0")
+        micros = None if text is None else parse_duration_us(text)
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+        raise ValueError(f"{name}: {error}{otherwise}") from None
+    if micros is not None and micros <= 0:
+        raise ValueError(f"{name}: must be longer than 0")
 
 
 def require_time(name: str, moment: datetime | None) -> None:

@@ -22,16 +22,19 @@ _BASE: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_BASE):  # type: ignore[misc, valid-type]
-    """A loader that says where a value is that is none of its type, such as the 45th of a month."""
+    """A loader that says where a value is that is none of its type."""
 
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep=deep)
-        # What Python's own conversions raise; for a time that is none, PyYAML asks a match that isn't there.
-        except (ValueError, AttributeError) as error:
+        except ValueError as error:  # of Python's own conversions
             what = node.tag.rpartition(":")[2]
             sentence = f"{str(node.value)[:40]!r} can't be read as {what}; put a text into quotes"
             raise yaml.constructor.ConstructorError(None, None, sentence, node.start_mark) from error
+
+
+# To kubectl a time without quotes is a text, too, such as the name of a job or the value of a label.
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _BASE.construct_yaml_str)
 
 
 def parse_yaml(text: str, *, origin: str) -> list[Any]:

@@ -44,7 +44,8 @@ NAN = float("nan")
         pytest.param({"deadline": "0s"}, "spec.deadline: must be longer than 0", id="no time"),
         pytest.param(
             {"deadline": "-5m"},
-            "spec.deadline: '-5m' is not a duration; write hours, minutes and seconds, such as 10m, 1h30m or 90s",
+            "spec.deadline: '-5m' is not a duration; write hours, minutes and seconds, such as 10m, 1h30m or 90s; "
+            "a time, with its date, is a deadlineTime",
             id="negative time",
         ),
         pytest.param({"deadline": 600}, "spec.deadline: must be a text, but is 600", id="time without a unit"),
