@@ -32,7 +32,7 @@ def apply_job(document: Mapping[str, Any], *, namespace: str | None) -> str:
         ["apply", *_within(namespace), "-f", "-", "-o", "json"],
         doing="submit the job",
         missing=Invalid("submit", _MISSING),
-        # YAML has times of its own.
+        # A document that Python has made may have times of its own.
         given=json.dumps(document, default=_text_of),
     )
 

@@ -1,6 +1,7 @@
 """`dueby.submit` and `dueby.wait`: what kubectl is asked, and what becomes of its answers."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,17 @@ def test_a_job_is_submitted_as_it_was_written_and_comes_back_with_its_status(fol
     assert (folder / "asked").read_text().strip() == "apply --namespace team -f - -o json"
     given = json.loads((folder / "given").read_text())
     assert given["metadata"] == {"name": "catalog", "labels": {"team": "search"}}
-    assert given["spec"]["deadlineTime"] == "2030-01-01T06:00:00+00:00"
+    assert given["spec"]["deadlineTime"] == "2030-01-01T06:00:00Z"
     assert set(given["spec"]) == {"deadlineTime", "source", "sink"}
     assert (found.namespace, found.name, found.is_over) == ("team", "catalog", False)
     assert "1 job in the cluster" in words_of(framed_page(found))
+
+
+def test_a_document_of_python_s_may_have_a_time_of_its_own(folder: Path) -> None:
+    (folder / "answer.json").write_text(json.dumps(job("catalog")))
+    put_kubectl(folder, f"cat > {folder}/given; cat {folder}/answer.json")
+    dueby.submit(job_document(deadline=None, deadlineTime=datetime(2030, 1, 1, 6, tzinfo=UTC)))
+    assert json.loads((folder / "given").read_text())["spec"]["deadlineTime"] == "2030-01-01T06:00:00+00:00"
 
 
 def test_what_is_wrong_with_a_manifest_is_said_before_kubectl_is_called(folder: Path) -> None:
