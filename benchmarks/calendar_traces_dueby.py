@@ -82,8 +82,11 @@ class DueBy:
             profiles=self.profiles,
         )
         began_s = time.process_time()  # other programs on the machine take none of it
-        decisions = decide(snapshot).jobs
+        decided = decide(snapshot)
         self.decide_s.append(time.process_time() - began_s)
+        if decided.left.faults:
+            raise decided.left.faults[0].error
+        decisions = decided.jobs
         for job in arrived:
             self.demand[job.asked.name] = demanded(job, cluster)
             self.promised[job.asked.name] = demanded(job, cluster, self.margins)

@@ -10,6 +10,7 @@ from dueby_operator.model.fault import Fault
 
 # Kinds of faults that are remembered. More of them than this at once are no use to anybody.
 MAX_SEEN = 1000
+EVERYBODY = "all jobs"
 log = logging.getLogger(__name__)
 
 
@@ -22,7 +23,7 @@ class FaultLog:
         self._seen: set[tuple[str, str, str, str]] = set()
 
     def record(self, fault: Fault, *, about: str) -> None:
-        """Count and log the fault; `about` is the job's namespace/name, empty where it is no job's."""
+        """Count and log the fault; `about` is the job's namespace/name or EVERYBODY, empty where no job waits."""
         self._count(fault.stage)
         whom = about or "what no job waits for"
         kind = (about, fault.stage, type(fault.error).__name__, fault.place)

@@ -21,7 +21,7 @@ from dueby_api.errors import DueByError
 from dueby_operator import paths
 from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.control.snapshot import ClusterSnapshot
-from dueby_operator.fault_log import FaultLog
+from dueby_operator.fault_log import EVERYBODY, FaultLog
 from dueby_operator.kube.access import Access
 from dueby_operator.kube.backoff import Backoff
 from dueby_operator.kube.client import Kube
@@ -49,7 +49,6 @@ RETRY_S = 2.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 30.0
 # Passes that fail for so long, while the API server answers others, are told of.
 FAILING_S = 10.0
-EVERYBODY = "all jobs"
 log = logging.getLogger(__name__)
 
 

@@ -25,7 +25,7 @@ from dueby_operator.control.faults import is_resting
 from dueby_operator.control.job_decision import JobDecision, refuse, suffer
 from dueby_operator.control.render import render
 from dueby_operator.control.snapshot import ClusterSnapshot
-from dueby_operator.fault_log import FaultLog
+from dueby_operator.fault_log import EVERYBODY, FaultLog
 from dueby_operator.jobs import names
 from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out, reason_of
 from dueby_operator.kube.client import Conflict, Kube, Missing, Refused, WebhookAway
@@ -92,6 +92,8 @@ class Reconciler:
         self._forget_all_but(snapshot.jobs)
         for fault in decisions.faults:
             self._faults.record(fault, about="")
+        for fault in decisions.left.faults:
+            self._faults.record(fault, about=EVERYBODY)
         await self._write_profiles(decisions)
         await self._in_turns([self._write(write, "clearing") for write in decisions.clearing])
         decided = await self._apply_jobs(decisions)

@@ -24,6 +24,7 @@ from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition, merge_conditions
+from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.stacks import Absence
@@ -63,6 +64,8 @@ class SharedCluster:
         self.profiles: tuple[GPUProfile, ...] = (slowly_started(profile()),)
         self.now_us = NOW
         self.jobs: dict[str, Running] = {}
+        self.faults: list[Fault] = []
+        """What went wrong with all jobs together."""
         self._started_now: list[Working] = []
         self._devices = ClusterDevices(settings=SETTINGS, now_us=NOW, nodes={})
 
@@ -108,6 +111,7 @@ class SharedCluster:
         for second in range(seconds):
             if second % every_s == 0:
                 self.decide()
+                assert not self.faults
             self._pass_time(SECOND)
             if until():
                 return
@@ -120,8 +124,9 @@ class SharedCluster:
         )
         snapshot = ClusterSnapshot(now_us=now_us, jobs=seen, devices=devices, profiles=self.profiles, nodes=nodes)
         self._devices = devices
-        decided = decide(snapshot).jobs
-        for decision in sorted(decided, key=lambda each: any(isinstance(a, StartWorkers) for a in each.actions)):
+        decided = decide(snapshot)
+        self.faults += decided.left.faults
+        for decision in sorted(decided.jobs, key=lambda each: any(isinstance(a, StartWorkers) for a in each.actions)):
             self._carry_out(self.jobs[decision.job.name], decision)
 
     def status(self, name: str) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import JobSpec
 from dueby_operator.model.devices import Devices
+from dueby_operator.model.fault import Fault
 from dueby_operator.profiling.attempts import Attempt
 
 
@@ -23,6 +24,8 @@ class Shared:
     """Names of those that a job waits for."""
     unused: Mapping[str, int] = field(default_factory=dict)
     """By device class, devices that are idle after this pass although jobs wait that could use them."""
+    faults: tuple[Fault, ...] = ()
+    """What went wrong with all jobs together, and with none of them alone."""
 
     def with_profile(self, profile: GPUProfile) -> "Shared":
         """Return the same with a profile that the jobs after this one know already."""

@@ -31,6 +31,7 @@ from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.quotas import within_quotas
 from dueby_planner.calendar.reservation import device_us
 from dueby_planner.calendar.running import RunningJob, RunningWorker, Stopped, Workers, given_back
+from dueby_planner.calendar.tables import are_free
 
 # So many sets of workers are tried for one job.
 _MOST_TRIES = 6
@@ -159,10 +160,12 @@ class _Search:
 
     def _draft_without(self, stopped: Stopped) -> Draft | None:
         """Return the draft with all Hard jobs placed anew if these workers are stopped; None if not all of them fit."""
-        pool = self._draft.pool
-        jobs = [*(each.job for each in self._promised(stopped)), *stopped.rests(), self._job]
-        placed = place_set(jobs, stopped.free(self._draft.free), pool)
-        if placed is None:
+        pool = stopped.pool(self._draft.pool)
+        tight = [each._replace(beside="Hard") for each in self._draft.tight.values()]
+        # Workers that stay may do so longer, on devices that a job which nobody moves has after them.
+        if not are_free(((each.reservation, each.job.quotas) for each in tight), pool.free["Hard"], pool.rivals):
             return None
-        found = (Placed(*each, "Hard", kept=False) for each in placed)
-        return Draft(stopped.pool(pool), found, tight=self._draft.tight.values(), handing_over=stopped.names)
+        draft = Draft(pool, tight=tight, handing_over=stopped.names)
+        jobs = [*(each.job for each in self._promised(stopped)), *stopped.rests(), self._job]
+        placed = place_set(jobs, draft.free, pool)
+        return draft.only(Placed(*each, "Hard", kept=False) for each in placed) if placed else None

@@ -5,12 +5,12 @@ be where workers run, which give way to it: there nothing is left.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.pool import Free, less_claims
-from dueby_planner.calendar.quotas import Quotas, charged
+from dueby_planner.calendar.quotas import Quotas, charged, least_within
 from dueby_planner.calendar.reservation import Reservation
 
 Rivals = Mapping[str, Mapping[str, int]]
@@ -45,6 +45,18 @@ class Tables:
 def take(free: Free, reservation: Reservation, rivals: Rivals, quotas: Quotas, *, change_us: int = 0) -> Free:
     """Return what is left beside what is reserved, with the time that devices take to change hands, and its quotas."""
     return less_claims(free, _claims(reservation, quotas, change_us), rivals)
+
+
+def are_free(held: Iterable[tuple[Reservation, Quotas]], free: Free, rivals: Rivals) -> bool:
+    """Return whether all of these reservations fit on what is free, and within what is free of their quotas."""
+    for reservation, quotas in held:
+        for lane in reservation:
+            for window in lane.taken():
+                there = least_within(free, lane.device_class, quotas, window.from_us, window.to_us)
+                if there < window.devices:
+                    return False
+            free = take(free, (lane,), rivals, quotas)
+    return True
 
 
 def _claims(reservation: Reservation, quotas: Quotas, change_us: int) -> dict[str, list[Taken]]:

@@ -7,12 +7,14 @@ hands devices over because of one reading.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_operator.control.calendar.entries import Entry
 from dueby_operator.control.calendar.ledger import Ledger
 from dueby_operator.control.calendar.place_all import Placing, place_all
 from dueby_operator.control.calendar.reserved import keep_promised
+from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_planner.calendar.calendar import Placement
 from dueby_planner.calendar.jobs import CalendarJob
@@ -30,21 +32,23 @@ def place_beside_noise(
 ) -> tuple[Placing, frozenset[JobKey]]:
     """Return the jobs' placements as place_all does, and the jobs that keep their windows instead of having one."""
     kept: frozenset[JobKey] = frozenset()
+    faults: tuple[Fault, ...] = ()
     while True:
         beside = keep_promised(ledger, [entries[key] for key in sorted(kept)], ledger.stacks)
         found = place_all(wanted, beside, running=_without(running, kept), blame=blame)
+        faults = faults or found.faults
         anew = {key: placement for key, (placement, _) in found.placed.items() if _is_anew(placement)}
         noise = frozenset(key for key, placement in anew.items() if _may_be_noise(entries[key], placement))
         reasons = anew.keys() - noise - found.handing_over.keys()
         moving = {anew[key].job.deadline_class for key in reasons if anew[key].is_in_time}
         staying = frozenset(key for key in noise if not _moves_with(anew[key], moving))
         if not staying:
-            return found, kept
+            return replace(found, faults=faults), kept
         if not moving:
             # Who keeps its windows needs nobody's devices yet.
             gone = staying | found.handing_over.keys()
             left = {key: each for key, each in found.placed.items() if key not in gone}
-            return Placing(placed=left), kept | staying
+            return Placing(placed=left, faults=faults), kept | staying
         # Few passes come so far, and hardly any a third time.
         kept |= noise if kept else staying
         wanted = {key: wanted[key] for key in found.placed if key in wanted and key not in kept}

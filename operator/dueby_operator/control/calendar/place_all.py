@@ -1,13 +1,18 @@
-"""Place the jobs that wait and those that lag in one calendar. What is wrong with one is its fault alone. Pure."""
+"""Place the jobs that wait and those that lag in one calendar. What is wrong with one is its fault alone. Pure.
+
+If no calendar of all of them can be made, they are placed one by one, and those first that others may not move.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dueby_operator.control.calendar.ledger import Ledger
 from dueby_operator.control.calendar.reserved import taken_by_placements
+from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
 from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.pool import CLASSES
 from dueby_planner.calendar.running import RunningJob
 from dueby_planner.calendar.verify import verify_calendar
 
@@ -22,6 +27,8 @@ class Placing:
     placed: Placed = field(default_factory=dict)
     handing_over: Mapping[JobKey, Sequence[str]] = field(default_factory=dict)
     """Workers that are to stop, so that Hard jobs that have no place otherwise get their devices."""
+    faults: tuple[Fault, ...] = ()
+    """Why they were placed one by one, where none of them alone is the reason."""
 
 
 def place_all(
@@ -39,29 +46,30 @@ def place_all(
         return Placing()
     try:
         return _place(wanted, ledger, running())
-    except Exception:  # one of them is the reason: without the others it shows which
-        return _place_one_by_one(wanted, ledger, running, blame)
+    except Exception as error:  # if one of them is the reason, it shows which without the others
+        blamed: dict[JobKey, Exception] = {}
+        alone = _place_one_by_one(wanted, ledger, blamed)
+        for key, fault in blamed.items():
+            blame(key, fault)
+        return alone if blamed else replace(alone, faults=(Fault(stage="deciding", error=error),))
 
 
-def _place_one_by_one(
-    wanted: Mapping[JobKey, CalendarJob],
-    ledger: Ledger,
-    running: Callable[[], Mapping[JobKey, RunningJob]],
-    blame: Callable[[JobKey, Exception], None],
-) -> Placing:
+def _place_one_by_one(wanted: Mapping[JobKey, CalendarJob], ledger: Ledger, blamed: dict[JobKey, Exception]) -> Placing:
+    """Place each beside those before it. None hands devices over: what it would do later moves others."""
     found: dict[JobKey, tuple[Placement, Calendar]] = {}
-    handing_over: dict[JobKey, Sequence[str]] = {}
-    for key, job in wanted.items():
+    for key, job in sorted(wanted.items(), key=lambda item: _precedence(item[1])):
         left = ledger.take(taken_by_placements({key: placement for key, (placement, _) in found.items()}))
         try:
-            # Once in a pass is enough: by the next one those devices are free.
-            alone = _place({key: job}, left, {} if handing_over else running())
+            found |= _place({key: job}, left, {}).placed
         except Exception as error:  # whatever it is, it is this job's alone
-            blame(key, error)
-        else:
-            found |= alone.placed
-            handing_over |= alone.handing_over
-    return Placing(placed=found, handing_over=handing_over)
+            blamed[key] = error
+    return Placing(placed=found)
+
+
+def _precedence(job: CalendarJob) -> tuple[int, bool, int]:
+    """Return what jobs are sorted by that are placed one by one."""
+    is_new = not (job.goes_on or job.stored)
+    return CLASSES.index(job.deadline_class), is_new, job.problem.time_us
 
 
 def _place(wanted: Mapping[JobKey, CalendarJob], ledger: Ledger, running: Mapping[JobKey, RunningJob]) -> Placing:

@@ -220,7 +220,7 @@ class _Planning:
         found, noise = place_beside_noise(
             wanted, self._entries, self._ledger, running=self._running_jobs, blame=self._blame
         )
-        self._handing_over = found.handing_over
+        self._handing_over, self.shared = found.handing_over, replace(self.shared, faults=found.faults)
         for key in noise:
             self._work[key] = self._entries[key].model, keep_windows(self._entries[key])
         self._ledger = keep_promised(self._ledger, [self._entries[key] for key in noise], self._stacks)

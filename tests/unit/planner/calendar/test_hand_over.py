@@ -1,63 +1,19 @@
 """Running Hard jobs hand devices over to a new one, if they are in time all the same."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dueby_planner.calendar.calendar import Calendar
 from dueby_planner.calendar.draft import HandingOver
+from dueby_planner.calendar.free_devices import FreeDevices
 from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.pool import CLASSES, CalendarPool
-from dueby_planner.calendar.running import RunningJob, RunningWorker
-from support.calendar import actions, calendar_job, online, steps, windows
-
-# A device does an image a microsecond, and takes 10 to start.
-DEVICES = 4
-
-
-def hard_job(name: str, *, images: int, time: int, **changes: Any) -> CalendarJob:
-    return calendar_job(name, images=images, time=time, devices={"a": DEVICES}, **changes)
-
-
-def running_job(
-    name: str,
-    *,
-    images: int,
-    time: int,
-    ends: Sequence[int],
-    gives_way: int | None = 5,
-    stays: int | None = None,
-    young: bool = False,
-    **changes: Any,
-) -> RunningJob:
-    """A job with a worker that ends at each of these times, and could do more by its job's deadline."""
-    may_stay_us = time if stays is None else min(time, stays)
-    workers = tuple(
-        RunningWorker(
-            name=f"w{number}",
-            devices="a",
-            images=may_stay_us,
-            ends_us=ends_us,
-            may_stay_us=may_stay_us,
-            gives_way_us=gives_way,
-            is_young=young,
-        )
-        for number, ends_us in enumerate(ends)
-    )
-    return RunningJob(job=hard_job(name, images=images, time=time, **changes), workers=workers)
-
-
-def pool_beside(*running: RunningJob) -> CalendarPool:
-    """Return what is free beside these jobs' workers."""
-    ends = sorted(worker.ends_us for each in running for worker in each.workers)
-    assert len(ends) <= DEVICES
-    free = steps((0, DEVICES - len(ends)), *((at, DEVICES - sum(end > at for end in ends)) for at in sorted(set(ends))))
-    tables = {beside: {"a": free} for beside in CLASSES}
-    return CalendarPool(whole={"a": DEVICES}, free=tables, expected=tables)
+from dueby_planner.calendar.pool import CalendarPool
+from dueby_planner.calendar.running import RunningJob
+from support.calendar import actions, calendar_job, devices_held, online, steps, windows
+from support.handing_over import DEVICES, hard_job, pool_beside, running_job
 
 
 def placed(new: CalendarJob, *running: RunningJob) -> Calendar:
@@ -174,15 +130,18 @@ def test_nobody_is_stopped_for_a_job_that_is_no_hard_one_or_has_a_place() -> Non
 OURS: Mapping[str, Mapping[str, int]] = {"ours": {"a": 2}}
 
 
+def with_ours(pool: CalendarPool, units: FreeDevices) -> CalendarPool:
+    """Return the pool with so much that is free of a quota."""
+    tables = {beside: {**free, "ours": units} for beside, free in pool.free.items()}
+    return replace(pool, whole={"a": DEVICES, "ours": units[-1].free}, free=tables, expected=tables)
+
+
 def test_for_want_of_a_quota_those_hand_over_who_have_some_of_it_and_what_they_do_later_is_within_it() -> None:
     ours, theirs = (running_job(name, images=500, time=time, ends=[500]) for name, time in (("b", 1000), ("c", 2000)))
     ours = replace(ours, job=replace(ours.job, quotas=OURS))
     new = replace(hard_job("new", images=170, time=200), quotas=OURS)
-    pool = pool_beside(ours, theirs)
-    tables = {beside: {**free, "ours": steps((0, 0), (500, 2))} for beside, free in pool.free.items()}
-    calendar = online(
-        replace(pool, whole={"a": DEVICES, "ours": 2}, free=tables, expected=tables), new, running=[ours, theirs]
-    )
+    pool = with_ours(pool_beside(ours, theirs), steps((0, 0), (500, 2)))
+    calendar = online(pool, new, running=[ours, theirs])
     assert calendar.handing_over == {"b": ("w0",)}
     assert windows(calendar, "new") == [(5, 185, 1)]
     # Two devices are free all the time, but there is quota for one.
@@ -190,52 +149,18 @@ def test_for_want_of_a_quota_those_hand_over_who_have_some_of_it_and_what_they_d
     assert (begins_us >= 185, ends_us <= 1000, count) == (True, True, 1)
 
 
-@st.composite
-def running_jobs(draw: st.DrawFn) -> list[RunningJob]:
-    """Draw up to three jobs with workers on all devices, each in time."""
-    owners = draw(st.lists(st.integers(0, 2), min_size=DEVICES, max_size=DEVICES))
-    jobs = []
-    for number in sorted(set(owners)):
-        ends = [draw(st.integers(50, 500)) for _ in range(owners.count(number))]
-        time = max(ends) + draw(st.integers(0, 500))
-        stays = draw(st.sampled_from([None, max(ends)]))
-        gives_way = draw(st.sampled_from([5, 30, None]))
-        job = running_job(f"job-{number}", images=sum(ends), time=time, ends=ends, gives_way=gives_way, stays=stays)
-        jobs.append(job)
-    return jobs
-
-
-@given(running=running_jobs(), images=st.integers(10, 800), time=st.integers(30, 400))
-def test_no_device_is_given_twice_and_all_of_them_are_in_time(
-    running: list[RunningJob], images: int, time: int
+@pytest.mark.parametrize(("images", "stays", "does"), [(2200, 1000, False), (1600, 500, True)])
+def test_no_worker_stays_longer_on_a_device_that_a_job_without_an_image_to_spare_has_after_it(
+    images: int, stays: int, does: bool
 ) -> None:
-    calendar = placed(hard_job("new", images=images, time=time), *running)
-    held: list[tuple[int, int, int]] = []
-    for each in running:
-        stopped = calendar.handing_over.get(each.job.name, ())
-        rest = windows(calendar, each.job.name) if each.job.name in actions(calendar) else []
-        held += rest
-        done = 0
-        for worker in each.workers:
-            if worker.name in stopped:
-                assert worker.gives_way_us is not None
-                held.append((0, worker.gives_way_us, 1))
-            else:
-                held.append((0, worker.may_stay_us if stopped else worker.ends_us, 1))
-                done += worker.images
-        if stopped:
-            assert "new" in actions(calendar)
-            done += sum((to_us - from_us - 10) * count for from_us, to_us, count in rest)
-            assert done >= each.job.problem.images
-            assert all(to_us <= each.job.problem.time_us for _, to_us, _ in rest)
-    _check_counts({"a": DEVICES}, held + windows(calendar, "new"))
-    if calendar.handing_over:
-        assert all(to_us <= time for _, to_us, _ in windows(calendar, "new"))
-
-
-def _check_counts(whole: Mapping[str, int], held: Sequence[tuple[int, int, int]]) -> None:
-    for at_us in {from_us for from_us, _, _ in held}:
-        assert sum(count for from_us, to_us, count in held if from_us <= at_us < to_us) <= whole["a"]
+    long = running_job("long", images=images, time=1000, ends=[500] * 4, stays=stays)
+    # Its quota is free when the devices are, and then it needs all of them until its deadline.
+    squeezed = replace(hard_job("squeezed", images=1600, time=900), goes_on=True, least_images=1560, quotas=OURS)
+    pool = with_ours(pool_beside(long), steps((0, 0), (500, 8)))
+    calendar = online(pool, squeezed, hard_job("new", images=90, time=200), running=[long])
+    assert calendar.handing_over == ({"long": ("w3",)} if does else {})
+    assert actions(calendar)["new"] == ("Reserve" if does else "Hold")
+    assert devices_held(calendar, "squeezed") == {(500, 900): 4}
 
 
 SECOND = 1_000_000
