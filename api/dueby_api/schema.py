@@ -103,11 +103,13 @@ Kind = TypeVar("Kind", bound=Spec)
 
 def require_duration(name: str, text: str | None, *, otherwise: str = "") -> None:
     """Raise ValueError unless the text is absent or a duration longer than 0; `otherwise` is said of other texts."""
+    if text is None:
+        return
     try:
-        micros = None if text is None else parse_duration_us(text)
+        micros = parse_duration_us(text)
     except ValueError as error:
         raise ValueError(f"{name}: {error}{otherwise}") from None
-    if micros is not None and micros <= 0:
+    if micros <= 0:
         raise ValueError(f"{name}: must be longer than 0")
 
 

@@ -257,3 +257,14 @@ class SharedCluster:
                 worker.images += did
                 running.done += did
         self.now_us += time_us
+
+
+def cluster_with_a_promise() -> SharedCluster:
+    """A device on which one Hard job runs, and that is promised to another one after it."""
+    cluster = SharedCluster({"n": 1})
+    cluster.add("first", images=160 * 60, deadline_s=100)
+    cluster.run(3)
+    cluster.add("promised", images=160 * 80, deadline_s=160)
+    cluster.run(10)
+    assert cluster.said("promised", "Feasible")[0] == "Reserved"
+    return cluster

@@ -70,8 +70,9 @@ class BatchJob(LenientSpec, frozen=True, kw_only=True):
     @property
     def completed_us(self) -> int | None:
         """When it succeeded, in microseconds since 1970; None if it has not, or if nobody says when."""
-        said = self._said(_SUCCESS)
-        return micros_of(said.last_transition_time) or micros_of(self.status.completion_time) if said else None
+        if (said := self._said(_SUCCESS)) is None:
+            return None
+        return micros_of(said.last_transition_time) or micros_of(self.status.completion_time)
 
     def _said(self, types: tuple[str, ...]) -> StatusCondition | None:
         """Return the first of these conditions that is true."""

@@ -167,5 +167,9 @@ class _Search:
             return None
         draft = Draft(pool, tight=tight, handing_over=stopped.names)
         jobs = [*(each.job for each in self._promised(stopped)), *stopped.rests(), self._job]
-        placed = place_set(jobs, draft.free, pool)
-        return draft.only(Placed(*each, "Hard", kept=False) for each in placed) if placed else None
+        placed = place_set(jobs, draft.left("Hard"), pool)
+        if placed is None:
+            return None
+        for job, reservation in placed:
+            draft.add(job, reservation, beside="Hard")
+        return draft

@@ -4,7 +4,7 @@ If no calendar of all of them can be made, they are placed one by one, and those
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dueby_operator.control.calendar.ledger import Ledger
 from dueby_operator.control.calendar.reserved import taken_by_placements
@@ -47,23 +47,28 @@ def place_all(
     try:
         return _place(wanted, ledger, running())
     except Exception as error:  # if one of them is the reason, it shows which without the others
-        blamed: dict[JobKey, Exception] = {}
-        alone = _place_one_by_one(wanted, ledger, blamed)
-        for key, fault in blamed.items():
-            blame(key, fault)
-        return alone if blamed else replace(alone, faults=(Fault(stage="deciding", error=error),))
+        placed, raised = _place_one_by_one(wanted, ledger)
+        for key, own in raised.items():
+            blame(key, own)
+        return Placing(placed=placed, faults=() if raised else (Fault(stage="deciding", error=error),))
 
 
-def _place_one_by_one(wanted: Mapping[JobKey, CalendarJob], ledger: Ledger, blamed: dict[JobKey, Exception]) -> Placing:
-    """Place each beside those before it. None hands devices over: what it would do later moves others."""
+def _place_one_by_one(
+    wanted: Mapping[JobKey, CalendarJob], ledger: Ledger
+) -> tuple[Placed, Mapping[JobKey, Exception]]:
+    """Place each beside those before it; return what has raised for one, too.
+
+    None hands devices over: what it would do later moves others.
+    """
     found: dict[JobKey, tuple[Placement, Calendar]] = {}
+    raised: dict[JobKey, Exception] = {}
     for key, job in sorted(wanted.items(), key=lambda item: _precedence(item[1])):
         left = ledger.take(taken_by_placements({key: placement for key, (placement, _) in found.items()}))
         try:
             found |= _place({key: job}, left, {}).placed
         except Exception as error:  # whatever it is, it is this job's alone
-            blamed[key] = error
-    return Placing(placed=found)
+            raised[key] = error
+    return found, raised
 
 
 def _precedence(job: CalendarJob) -> tuple[int, bool, int]:

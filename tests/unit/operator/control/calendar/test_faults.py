@@ -12,7 +12,7 @@ from dueby_operator.control.calendar import place_all, plan_all, usable
 from dueby_operator.control.job_decision import JobDecision
 from dueby_planner.calendar.calendar import make_calendar
 from support.decisions import NOW, SECOND, cluster, indexed, infj, job, look_at, started
-from support.shared_cluster import SharedCluster
+from support.shared_cluster import cluster_with_a_promise
 
 
 def raising(original: Callable[..., Any], *, argument: int = 0) -> Callable[..., Any]:
@@ -57,13 +57,8 @@ def test_a_job_that_cannot_be_counted_is_planned_by_nobody_and_the_others_are(mo
 def test_where_no_calendar_of_all_can_be_made_new_jobs_come_after_what_was_promised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    busy = SharedCluster({"n": 1})
-    busy.add("first", images=160 * 60, deadline_s=100)
-    busy.run(3)
-    busy.add("promised", images=160 * 80, deadline_s=160)
-    busy.run(3)
+    busy = cluster_with_a_promise()
     windows = busy.status("promised").plan.windows
-    assert windows
 
     def of_one(jobs: Sequence[Any], *arguments: Any, **named: Any) -> Any:
         if len(jobs) > 1:

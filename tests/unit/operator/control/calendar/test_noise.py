@@ -2,22 +2,11 @@
 
 import pytest
 
-from support.shared_cluster import SharedCluster
-
-
-def promised() -> SharedCluster:
-    """A device on which one Hard job runs, and that is promised to another one after it."""
-    cluster = SharedCluster({"n": 1})
-    cluster.add("first", images=160 * 60, deadline_s=100)
-    cluster.run(3)
-    cluster.add("promised", images=160 * 80, deadline_s=160)
-    cluster.run(10)
-    assert cluster.said("promised", "Feasible")[0] == "Reserved"
-    return cluster
+from support.shared_cluster import SharedCluster, cluster_with_a_promise
 
 
 def test_a_new_job_does_not_get_what_was_promised_to_another_by_one_reading() -> None:
-    cluster = promised()
+    cluster = cluster_with_a_promise()
     cluster.run(10)
     before = cluster.status("promised").plan.windows
     cluster.jobs["first"].workers[0].speed = 0.7
@@ -35,7 +24,7 @@ def test_a_new_job_does_not_get_what_was_promised_to_another_by_one_reading() ->
 
 @pytest.mark.parametrize("passes", [10, 11])
 def test_a_late_job_that_waits_does_not_make_a_reading_count_at_once(passes: int) -> None:
-    cluster = promised()
+    cluster = cluster_with_a_promise()
     cluster.add("late", images=160 * 100, deadline_s=30, deadline_class="Soft")
     cluster.run(passes)
     before = cluster.status("promised").plan.windows
