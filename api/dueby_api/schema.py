@@ -179,6 +179,8 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
     but = _but(_find(document, path))
     if what.startswith("Invalid enum value"):
         return path, f"must be one of {', '.join(map(str, _choices_at(kind, path)))}{but}"
+    if what.startswith("Invalid RFC3339"):
+        return path, f"must be {_TYPES['datetime']}{but}"
     if expected := re.match(r"Expected `([a-z |]+)`(.*)", what):
         types = " or ".join(_TYPES.get(name, name) for name in expected[1].split(" | ") if name != "null")
         bound = re.sub(r", got .*", "", expected[2])

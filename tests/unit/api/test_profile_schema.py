@@ -91,7 +91,7 @@ NAN, INFINITE = float("nan"), float("inf")
         ),
         pytest.param(
             {"measuredAt": "yesterday"},
-            "spec.measuredAt: Invalid RFC3339 encoded datetime",
+            "spec.measuredAt: must be a time such as 2026-12-01T06:00:00Z, but is 'yesterday'",
             id="not a time",
         ),
     ],
