@@ -3,7 +3,8 @@
 What the operator would see of the workers is in the snapshot, and its actions start and stop them. The operator makes a
 pass at each event and every few seconds; here passes at which nothing can have changed are left out: after one that
 changed nothing, or only back what the one before had changed, the next is later, but not later than a reserved window
-begins or ends, or than a worker is to be asked to end its part before its device is meant for others.
+begins or ends, or than a worker is to be asked to end its part before its device is meant for others. None is left out
+while a window that should have begun waits for its device.
 """
 
 import math
@@ -26,6 +27,7 @@ from calendar_traces_demand import demanded, margins_of_promises
 from dueby.local.devices import LocalDevices
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.inference_job import parse_job
+from dueby_api.status import WindowStatus
 from dueby_api.units import MICROS_PER_SECOND, parse_time_us
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.decide import decide
@@ -93,7 +95,8 @@ class DueBy:
         for decision in decisions:
             self._stop(decision, jobs[decision.job.name], cluster)
         has_changed = [self._go_on(decision, jobs[decision.job.name], cluster) for decision in decisions]
-        self.pause_us = PASS_US if arrived or any(has_changed) else min(2 * self.pause_us, MAX_PASS_US)
+        is_quiet = not (arrived or any(has_changed) or self._waits_for_device(cluster))
+        self.pause_us = min(2 * self.pause_us, MAX_PASS_US) if is_quiet else PASS_US
         return min([cluster.now_us + self.pause_us, *self._window_ends(cluster), *self._asks(cluster)])
 
     def _seen(self, job: Job, now_us: int) -> JobSnapshot:
@@ -137,10 +140,19 @@ class DueBy:
             cluster.refuse(job, breaks_promise=before.status.plan is not None)
         return bool(decision.actions) or has_changed
 
+    def _windows(self, cluster: Cluster) -> list[WindowStatus]:
+        """Return what is reserved for all jobs."""
+        plans = [plan for job in cluster.jobs if (plan := self.known[job.asked.name].status.plan)]
+        return [window for plan in plans for window in plan.windows]
+
+    def _waits_for_device(self, cluster: Cluster) -> bool:
+        """Return whether a window has not begun that should have."""
+        now_us = EPOCH_US + cluster.now_us
+        return any(parse_time_us(window.from_time) <= now_us for window in self._windows(cluster))
+
     def _window_ends(self, cluster: Cluster) -> list[int]:
         """Return when reserved windows have begun or ended, to the second in which the status has it."""
-        plans = [plan for job in cluster.jobs if (plan := self.known[job.asked.name].status.plan)]
-        times = {time for plan in plans for window in plan.windows for time in (window.from_time, window.to_time)}
+        times = {time for window in self._windows(cluster) for time in (window.from_time, window.to_time)}
         times_us = [parse_time_us(time) + MICROS_PER_SECOND - EPOCH_US for time in times]
         return [time_us for time_us in times_us if time_us > cluster.now_us]
 

@@ -11,6 +11,7 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
 from dueby_planner.calendar.answer import calendar_answer
 from dueby_planner.calendar.calendar import Calendar
+from dueby_planner.calendar.pool import PROMISED
 from dueby_planner.profiles.size_prediction import predictions
 
 
@@ -23,7 +24,7 @@ def plan_all(jobs: Sequence[InferenceJob], profiles: list[GPUProfile], counts: d
     now_us = time.time_ns() // 1000
     calendar = calendar_of(known, counts or machine_of(known), now_us=now_us)
     print_calendar(calendar, output, now_us=now_us)
-    urgent = [found for found in calendar.placements if len(jobs) == 1 or found.job.deadline_class in ("Hard", "Soft")]
+    urgent = [found for found in calendar.placements if len(jobs) == 1 or found.job.deadline_class in PROMISED]
     return 0 if all(found.is_in_time for found in urgent) else EXIT_INFEASIBLE
 
 

@@ -40,8 +40,6 @@ StartReason = Literal[
 # Workers that a job may have had, those that are gone among them. Each is told the shares of all, which is 400 KB for
 # so many, and what it is told may be 1 MiB.
 MAX_WORKERS = 20_000
-# So long after a worker's time is up its device is still meant for others.
-_OTHERS_COME_US = 300 * MICROS_PER_SECOND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,15 +226,6 @@ class JobModel:
         grid = Grid(images=self.images, part_size=self.part_size)
         opened = sum(worker.open_images for worker in self.alive)
         return max(0, self.images - grid.images_in(self.parts_there) - opened)
-
-    def time_is_up(self, worker: WorkerModel) -> bool:
-        """Return whether the worker's time is up, its job goes on in a later window, and others may yet come.
-
-        They may be late, such as after an operator was away. If nobody has come in five minutes, the worker keeps its
-        device.
-        """
-        until_us = worker.assignment.until_us
-        return until_us is not None and bool(self.reserved) and 0 <= self.now_us - until_us < _OTHERS_COME_US
 
     @property
     def images_in_sink(self) -> int:

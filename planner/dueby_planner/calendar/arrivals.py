@@ -25,7 +25,7 @@ from dueby_planner.calendar.jobs import CalendarJob, by_deadline, with_images
 from dueby_planner.calendar.keep import stored_reservation
 from dueby_planner.calendar.place_job import can_be_done
 from dueby_planner.calendar.place_set import place_set, time_alone_us
-from dueby_planner.calendar.pool import CalendarPool, Free
+from dueby_planner.calendar.pool import PROMISED, CalendarPool, Free
 from dueby_planner.calendar.reservation import device_us
 from dueby_planner.calendar.running import RunningJob
 from dueby_planner.calendar.soon import reserve_soon
@@ -40,8 +40,7 @@ _MOST = 0.9
 def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
     """Return the reservations of Hard jobs, and then of Soft ones, that can be kept as they are."""
     draft, expected = Draft(pool), Tables(pool.expected, pool.rivals)
-    kinds: tuple[DeadlineClass, ...] = ("Hard", "Soft")
-    for kind in kinds:
+    for kind in PROMISED:
         for job in by_deadline(jobs, kind):
             if job.stored and (reservation := stored_reservation(job, expected.left(kind))):
                 expected.take(reservation, job.quotas)

@@ -1,7 +1,8 @@
 """What jobs were given before is the state of the calendar: it is kept as it is, and not improved.
 
 A stored reservation is kept if the sizes that it was made with still exist, its devices are there as expected, and what
-it does by the deadline is still accepted. A window that should have begun and was not started counts from now.
+it does by the deadline is still accepted. A window that should have begun and was not started counts from now, or from
+when its devices are expected to be free: whoever has them may be a little late.
 """
 
 from collections import defaultdict
@@ -14,7 +15,8 @@ from dueby_planner.calendar.place_job import ends_together
 from dueby_planner.calendar.pool import Free
 from dueby_planner.calendar.quotas import charged, least_within
 from dueby_planner.calendar.reservation import Lane, Reservation, Window, done_by
-from dueby_planner.model.capacity import capacity
+from dueby_planner.model.capacity import DeviceChoice, capacity
+from dueby_planner.model.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,18 @@ def stored_reservation(job: CalendarJob, free: Free) -> Reservation | None:
     """Return what is stored for the job if it can be kept beside what has been taken from `free`; else None."""
     windows: defaultdict[str, list[tuple[Window, int]]] = defaultdict(list)
     left = dict(free)
-    for stored in sorted(job.stored, key=lambda each: each.from_us):
-        missing = stored.count if stored.to_us > 0 else 0
-        for name, window in _windows(job, stored):
+    for stored in sorted((each for each in job.stored if each.to_us > 0), key=lambda each: each.from_us):
+        missing = stored.count
+        for name, window in _windows(job, stored, left):
             there = least_within(left, name, job.quotas, window.from_us, window.to_us)
             if count := min(missing, there):
                 windows[name].append((window, count))
                 for of_name, taken in charged(name, Taken(window.from_us, window.to_us, count), job.quotas):
                     left[of_name] = without(left[of_name], [taken])
                 missing -= count
-        if missing:
+            if not missing:
+                break
+        else:
             return None
     # Which windows are of one device is not stored. As few devices as possible are best, but for spare ones.
     few = tuple(lane for name, of_name in windows.items() for lane in _lanes(name, of_name))
@@ -57,17 +61,34 @@ def stored_reservation(job: CalendarJob, free: Free) -> Reservation | None:
     return next((reservation for reservation in (few, many) if _is_enough(job, reservation)), None)
 
 
-def _windows(job: CalendarJob, stored: StoredWindow) -> Iterator[tuple[str, Window]]:
-    """Yield the window on each name of devices on which its size still exists."""
-    from_us = max(0, stored.from_us)
-    problem = job.problem
+def _windows(job: CalendarJob, stored: StoredWindow, left: Free) -> Iterator[tuple[str, Window]]:
+    """Yield the window on each name of devices on which its size still exists.
+
+    One that should have begun comes once more for each time at which some of them may come free.
+    """
+    choices = dict(_choices(job.problem, stored))
+    for name, choice in choices.items():
+        yield name, _window(job.problem, choice, max(0, stored.from_us), stored.to_us)
+    if stored.from_us > 0:
+        return
+    for name, choice in choices.items():
+        times = {step.from_us for of_name in (name, *job.quotas) for step in left.get(of_name, ())}
+        for from_us in sorted(time_us for time_us in times if 0 < time_us < stored.to_us):
+            yield name, _window(job.problem, choice, from_us, stored.to_us)
+
+
+def _choices(problem: Problem, stored: StoredWindow) -> Iterator[tuple[str, DeviceChoice]]:
+    """Yield the stored size on each name of devices on which it still exists."""
     for name in stored.devices:
         for choice in (choice for group in problem.groups if group.device_class == name for choice in group.choices):
             if (choice.engine, choice.mini_batch_size) == (stored.engine, stored.mini_batch_size):
-                length_us = stored.to_us - from_us
-                images = capacity(choice, time_us=length_us, max_iterations=problem.max_iterations)
-                yield name, Window(from_us, stored.to_us, choice, images)
+                yield name, choice
                 break
+
+
+def _window(problem: Problem, choice: DeviceChoice, from_us: int, to_us: int) -> Window:
+    images = capacity(choice, time_us=to_us - from_us, max_iterations=problem.max_iterations)
+    return Window(from_us, to_us, choice, images)
 
 
 def _lanes(name: str, windows: Sequence[tuple[Window, int]]) -> list[Lane]:

@@ -21,6 +21,9 @@ CHANGE_US = 5 * MICROS_PER_SECOND
 CLASSES: tuple[DeadlineClass, ...] = ("Hard", "Soft", "Relaxed", "BestEffort")
 """The deadline classes, the most important first."""
 
+PROMISED, YIELDING = CLASSES[:2], CLASSES[2:]
+"""Those whose reservations are kept for them, and those whose workers give way to them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CalendarPool:

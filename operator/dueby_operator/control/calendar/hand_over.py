@@ -8,6 +8,7 @@ from dueby_operator.control.calendar.usable import Usable
 from dueby_operator.control.calendar.windows import window_statuses
 from dueby_operator.control.work.decision import Stop, WorkDecision
 from dueby_operator.control.work.watch import ongoing, pause_us
+from dueby_operator.model.job_model import StartReason
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.reservation import Reservation
 from dueby_planner.calendar.running import RunningJob, RunningWorker
@@ -36,7 +37,22 @@ def running_job(usable: Usable, holds: Iterable[Hold], *, may_hand_over: bool) -
     return RunningJob(job=usable.demand(), workers=tuple(workers))
 
 
-def hand_over(entry: Entry, workers: Sequence[str], reservation: Reservation, stacks: Stacks) -> WorkDecision:
-    """Return that these workers stop, and that devices are reserved for what they would have done."""
-    windows = window_statuses(reservation, stacks, now_us=entry.model.now_us)
-    return WorkDecision(action=Stop(workers=tuple(workers), reason="GaveWay", windows=windows), lag=entry.model.lag)
+def stop(
+    entry: Entry,
+    workers: Sequence[str],
+    reason: StartReason,
+    reservation: Reservation | None,
+    stacks: Stacks,
+    *,
+    before: WorkDecision | None = None,
+) -> WorkDecision:
+    """Return that these workers stop, and that this is reserved for the job; None: what was decided `before` of that.
+
+    Without it, new jobs would be given that time in the next pass, before this job asks for a place again.
+    """
+    windows = None if reservation is None else window_statuses(reservation, stacks, now_us=entry.model.now_us)
+    return WorkDecision(
+        action=Stop(workers=tuple(workers), reason=reason, windows=windows),
+        lag=entry.model.lag,
+        waits_for_windows=before is not None and before.waits_for_windows,
+    )

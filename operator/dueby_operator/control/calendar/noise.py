@@ -18,6 +18,7 @@ from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_planner.calendar.calendar import Placement
 from dueby_planner.calendar.jobs import CalendarJob
+from dueby_planner.calendar.pool import PROMISED
 from dueby_planner.calendar.reservation import begins_us
 from dueby_planner.calendar.running import RunningJob
 
@@ -55,7 +56,7 @@ def place_beside_noise(
 
 
 def _is_anew(placement: Placement) -> bool:
-    return placement.job.deadline_class in ("Hard", "Soft") and not placement.kept
+    return placement.job.deadline_class in PROMISED and not placement.kept
 
 
 def _may_be_noise(entry: Entry, placement: Placement) -> bool:

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dueby_api.status import AlternativesStatus
-from dueby_api.units import clock_time, format_time_at_least
+from dueby_api.units import clock_time, format_time_at_least, parse_time_us
 from dueby_operator.control.calendar.entries import Entry
 from dueby_operator.control.calendar.usable import Usable
 from dueby_operator.control.calendar.windows import (
+    EARLY_US,
     Due,
     Room,
     assign_windows,
@@ -28,7 +29,7 @@ from dueby_operator.model.stacks import Stacks
 from dueby_planner.answer import never_sentence
 from dueby_planner.calendar.answer import fewest_by_class, has_idle_devices, refusal_sentence
 from dueby_planner.calendar.calendar import Calendar, Placement
-from dueby_planner.calendar.pool import CLASSES
+from dueby_planner.calendar.pool import CLASSES, PROMISED
 from dueby_planner.calendar.reservation import Window, begins_us, ends_us, expected_finish_us
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.replan import LagMemory
@@ -67,7 +68,7 @@ def decide_placed(usable: Usable, placement: Placement, calendar: Calendar, room
 def _least_us(entry: Entry, placement: Placement) -> Callable[[Window], int]:
     """Return how long a window has to be: for a job that gives way and won't end in it, two starts and a part."""
     first = sum(lane.count * lane.windows[0].images for lane in placement.reservation)
-    if entry.deadline_class in ("Hard", "Soft") or first >= placement.job.problem.images:
+    if entry.deadline_class in PROMISED or first >= placement.job.problem.images:
         return lambda window: 0
     part_size = entry.model.part_size or part_size_of(placement)
 
@@ -185,7 +186,14 @@ def _reserve(entry: Entry, placement: Placement, room: Room) -> WorkDecision:
         part_size=model.part_size or part_size_of(placement),
         revision=0,
     )
-    starts_us = model.now_us + max(0, begins_us(placement.reservation))
+    begins = begins_us(placement.reservation)
+    starts_us = model.now_us + begins
+    if placement.kept:
+        # As the status has it: a window that waits for its device stays where it should have begun.
+        windows = tuple(window for window in entry.windows if parse_time_us(window.to_time) > model.now_us)
+        plan = plan.replace(windows=windows)
+        if begins <= EARLY_US:
+            starts_us = min(parse_time_us(window.from_time) for window in windows)
     return WorkDecision(
         action=Reserve(plan=plan, starts_us=starts_us),
         lag=model.lag,

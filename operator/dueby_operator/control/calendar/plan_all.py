@@ -19,7 +19,7 @@ from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.calendar.count import count_devices
 from dueby_operator.control.calendar.entries import Entry
 from dueby_operator.control.calendar.give_way import find_who_gives_way
-from dueby_operator.control.calendar.hand_over import hand_over, running_job
+from dueby_operator.control.calendar.hand_over import running_job, stop
 from dueby_operator.control.calendar.holds import find_holds, find_leaving
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger
 from dueby_operator.control.calendar.noise import place_beside_noise
@@ -42,7 +42,7 @@ from dueby_operator.control.policies.plan import plan, wait_for_devices
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.work.build_model import build_model
 from dueby_operator.control.work.decide import decide_workers
-from dueby_operator.control.work.decision import Start, Stop, WorkDecision
+from dueby_operator.control.work.decision import Start, WorkDecision
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.idle_devices import IdleDevices
 from dueby_operator.model.job_model import JobModel, StartReason
@@ -50,11 +50,9 @@ from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.pool import CHANGE_US, CLASSES
+from dueby_planner.calendar.pool import CHANGE_US, CLASSES, PROMISED, YIELDING
+from dueby_planner.calendar.reservation import Reservation
 from dueby_planner.calendar.running import RunningJob
-
-_PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
-_YIELDING: tuple[DeadlineClass, ...] = ("Relaxed", "BestEffort")
 
 
 def plan_all(
@@ -99,19 +97,18 @@ class _Planning:
         for key, given in self._given.items():
             self._guarded(key, self._enter, given)
         self._open()
-        for entry in self._running(*_PROMISED):
+        for entry in self._running(*PROMISED):
             self._guarded(entry.key, self._watch, entry)
         placed = self._place()
         self._turns = Turns(self._stacks, self._holds, {key: each for key, (each, _) in placed.items()})
-        for key, workers in self._handing_over.items():
-            rest = placed[key][0].reservation if key in placed else ()
-            self._work[key] = self._entries[key].model, hand_over(self._entries[key], workers, rest, self._stacks)
-        self._decide(placed, *_PROMISED)
+        reserved = {key: placement.reservation for key, (placement, _) in placed.items()}
+        self._stop(self._handing_over, "GaveWay", {**dict.fromkeys(self._handing_over, ()), **reserved})
+        self._decide(placed, *PROMISED)
         placements = {key: placement for key, (placement, _) in placed.items() if key not in self.done}
-        self._stop(find_who_gives_way(placements, self._holds, self._stacks, self._handing_over), "GaveWay")
-        self._stop(find_leaving(self._open_entries()), "NodeDrains")
+        self._stop(find_who_gives_way(placements, self._holds, self._stacks, self._handing_over), "GaveWay", reserved)
+        self._stop(find_leaving(self._open_entries()), "NodeDrains", reserved)
         self._idle.keep_leaving()
-        for kind in _YIELDING:
+        for kind in YIELDING:
             above = CLASSES[: CLASSES.index(kind)]
             taken = {key: found for key, found in placements.items() if found.job.deadline_class in above}
             self._beside[kind] = self._ledger.take(taken_by_placements(taken))
@@ -123,10 +120,12 @@ class _Planning:
             self._guarded(entry.key, self._carry_out, entry)
         self.shared = replace(self.shared, unused=find_unused(self.done, self._stacks, self._idle))
 
-    def _stop(self, stopping: Mapping[JobKey, tuple[str, ...]], reason: StartReason) -> None:
+    def _stop(
+        self, stopping: Mapping[JobKey, Sequence[str]], reason: StartReason, reserved: Mapping[JobKey, Reservation]
+    ) -> None:
         for key, workers in stopping.items():
-            model = self._entries[key].model
-            self._work[key] = model, WorkDecision(action=Stop(workers=workers, reason=reason), lag=model.lag)
+            entry, (_, before) = self._entries[key], self._work.get(key, (None, None))
+            self._work[key] = entry.model, stop(entry, workers, reason, reserved.get(key), self._stacks, before=before)
 
     def _guarded(self, key: JobKey, step: Callable[..., None], *arguments: object) -> None:
         try:
@@ -162,7 +161,7 @@ class _Planning:
         grace_us = self.shared.devices.worker_grace_s * MICROS_PER_SECOND
         beside_workers = open_ledger(self._stacks, self._holds, leave_us=grace_us + CHANGE_US)
         self._ledger = keep_promised(beside_workers, self._left_alone(), self._stacks)
-        hard, soft = (taken_by_class(self._open_entries(), kind, self._stacks) for kind in _PROMISED)
+        hard, soft = (taken_by_class(self._open_entries(), kind, self._stacks) for kind in PROMISED)
         self._beside = {"Hard": self._ledger.take(hard), "Soft": self._ledger.take([*hard, *soft])}
 
     def _leave_out(self, job: Entry | LeftAlone, error: Exception) -> None:
@@ -200,23 +199,23 @@ class _Planning:
             devices = spread(work.action.assignments, free, self._stacks)
             self._work[entry.key] = model, on_nodes(work, entry.key, devices, self._stacks)
             begun = self._stacks.charged(entry.key, devices)
-            self._take((name, Taken(0, horizon_us, count)) for name, count in begun.items())
+            taken = [(name, Taken(0, horizon_us, count)) for name, count in begun.items()]
+            self._ledger = self._ledger.take(taken)
+            self._beside = {kind: ledger.take(taken) for kind, ledger in self._beside.items()}
             self._idle.take(entry.key, devices)
 
     def _offered(self, entry: Entry) -> dict[str, int]:
         """Return by stack on how many devices workers of the job could be started now."""
         return self._idle.offered(entry.key, entry.could_have, self._usables.stack_names(entry))
 
-    def _take(self, taken: Iterable[tuple[str, Taken]]) -> None:
-        found = list(taken)
-        self._ledger = self._ledger.take(found)
-        self._beside = {kind: ledger.take(found) for kind, ledger in self._beside.items()}
-
     def _place(self) -> Placed:
         """Place the jobs that wait and those that lag."""
         wanted: dict[JobKey, CalendarJob] = {}
         for entry in self._open_entries():
             self._guarded(entry.key, self._ask_for_place, entry, wanted)
+        # Who is helped, or stops a worker, does so beside what is reserved for it.
+        acting = [self._entries[key] for key, (_, work) in self._work.items() if work.action is not None]
+        self._ledger = keep_promised(self._ledger, acting, self._stacks)
         found, noise = place_beside_noise(
             wanted, self._entries, self._ledger, running=self._running_jobs, blame=self._blame
         )
@@ -230,7 +229,7 @@ class _Planning:
         model = entry.model
         if not entry.could_use_devices or not self._usables.are_there(entry):
             return
-        if model.alive and entry.deadline_class in _YIELDING:  # it has what is idle, and takes it as it comes
+        if model.alive and entry.deadline_class in YIELDING:  # it has what is idle, and takes it as it comes
             return
         _, work = self._work.get(entry.key, (model, WorkDecision()))
         lags = work.is_short or not model.alive or bool(entry.windows)
@@ -272,7 +271,7 @@ class _Planning:
         others = {
             key: other
             for key, (other, _) in placed.items()
-            if key != entry.key and (other.job.deadline_class in _PROMISED or entry.deadline_class in _YIELDING)
+            if key != entry.key and (other.job.deadline_class in PROMISED or entry.deadline_class in YIELDING)
         }
         room = Room(
             key=entry.key,

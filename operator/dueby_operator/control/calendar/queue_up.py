@@ -17,6 +17,7 @@ from dueby_operator.control.work.decision import Start, WorkDecision
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.calendar import Placement, make_calendar
+from dueby_planner.calendar.pool import YIELDING
 from dueby_planner.calendar.verify import verify_calendar
 
 
@@ -47,7 +48,7 @@ class Turns:
 
     def _waits_for_others(self, usable: Usable, placement: Placement) -> bool:
         entry = usable.entry
-        takes_what_is_idle = entry.deadline_class in ("Relaxed", "BestEffort") and not placement.is_urgent
+        takes_what_is_idle = entry.deadline_class in YIELDING and not placement.is_urgent
         if placement.reservation or placement.action == "Refuse" or entry.model.alive or takes_what_is_idle:
             return False
         quotas = [quota for quota in self._stacks.quotas if quota.has_queue and entry.key in quota.costs]

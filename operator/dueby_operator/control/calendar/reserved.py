@@ -17,10 +17,8 @@ from dueby_operator.model.stacks import Claimant, Stacks
 from dueby_planner.calendar.calendar import Placement
 from dueby_planner.calendar.free_devices import Taken
 from dueby_planner.calendar.jobs import StoredWindow
-from dueby_planner.calendar.pool import CLASSES
+from dueby_planner.calendar.pool import CLASSES, PROMISED
 from dueby_planner.calendar.quotas import charged
-
-_PROMISED: tuple[DeadlineClass, ...] = ("Hard", "Soft")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +48,7 @@ def left_alone(job: JobSnapshot, *, now_us: int) -> LeftAlone | None:
         return None
     spec, windows = job.manifest.spec, plan.windows
     # Beyond its deadline nothing is promised to a job, however long it is left alone.
-    is_promised = spec.deadline_class in _PROMISED and now_us < spec.deadline_us(accepted_us=job.accepted_us)
+    is_promised = spec.deadline_class in PROMISED and now_us < spec.deadline_us(accepted_us=job.accepted_us)
     if spec.suspend or not is_promised:
         return None
     if spec.deadline_class == "Hard" and now_us < job.memory.refused_until_us and not job.workers:
@@ -85,7 +83,7 @@ def _not_begun(plan: PlanStatus, *, now_us: int) -> list[WindowStatus]:
 
 def keep_promised(ledger: Ledger, jobs: Sequence[LeftAlone | Entry], stacks: Stacks) -> Ledger:
     """Return what is free beside what was promised to these jobs. Soft jobs' is not kept from Hard ones."""
-    for kind in _PROMISED:
+    for kind in PROMISED:
         taken = [each for job in jobs if job.deadline_class == kind for each in _promised_to(job, stacks)]
         ledger = ledger.take(taken, of=CLASSES[CLASSES.index(kind) :])
     return ledger
@@ -134,7 +132,7 @@ def without_old_windows(after: PolicyInput, work: WorkDecision | None) -> Policy
         return after
     if work is not None:
         match work.action:
-            case Reserve() | Start(by_windows=PlanStatus()) | Stop(windows=tuple()):
+            case Reserve() | Start() | Stop():  # as they were, where it doesn't say otherwise
                 return after
         if work.waits_for_windows:
             return after

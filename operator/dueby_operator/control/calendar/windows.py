@@ -22,6 +22,7 @@ from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.answer import device_word
 from dueby_planner.calendar.calendar import Placement
+from dueby_planner.calendar.pool import YIELDING
 from dueby_planner.calendar.reservation import (
     Reservation,
     Window,
@@ -35,8 +36,6 @@ from dueby_planner.model.plan import part_size_for
 from dueby_planner.model.problem import Problem
 from dueby_planner.replan import OngoingWorker
 
-# Windows that begin together are waited for so long, so that a job's workers share its parts from the start.
-PATIENCE_US = 15 * MICROS_PER_SECOND
 # A window that begins within this time is begun at once on a device that is idle until then.
 EARLY_US = 35 * MICROS_PER_SECOND
 
@@ -66,14 +65,13 @@ class Due:
 
 
 def due(placement: Placement, room: Room, *, least_us: Callable[[Window], int]) -> list[Due]:
-    """Return what can be started now of the windows that have begun; nothing while it is worth to wait for the rest.
+    """Return what can be started now of the windows that have begun.
 
     A window that begins soon has begun if its device is idle until then. One that is shorter than `least_us`, or in
     which nothing can be done any more, is not worth a start.
     """
     left = Counter(room.idle)
     found: list[Due] = []
-    wanted, waited_us = 0, 0
     for number, lane in enumerate(placement.reservation):
         first, name = lane.windows[0], lane.device_class
         is_worth_it = first.images > 0 and first.to_us - max(0, first.from_us) >= least_us(first)
@@ -81,18 +79,15 @@ def due(placement: Placement, room: Room, *, least_us: Callable[[Window], int]) 
             continue
         count = min(lane.count, max(0, left[name]))
         # What is kept for nobody leaves alone what others wait to begin on.
-        if count and (first.from_us > 0 or placement.job.deadline_class in ("Relaxed", "BestEffort")):
+        if count and (first.from_us > 0 or placement.job.deadline_class in YIELDING):
             wanted_now = {name: count + room.idle[name] - left[name]}
             others = room.ledger().idle(room.key, wanted_now, first.from_us)[name]
             count = max(0, others - (room.idle[name] - left[name]))
         left[name] -= count
-        if first.from_us <= 0:
-            wanted, waited_us = wanted + lane.count, max(waited_us, -first.from_us)
         if count:
             device_class = room.stacks.class_of(name)
             found.append(Due(lane=number, stack=name, device_class=device_class, count=count, window=first))
-    is_whole = sum(each.count for each in found) >= wanted
-    return found if is_whole or waited_us >= PATIENCE_US else []
+    return found
 
 
 def assign_windows(model: JobModel, starting: Sequence[Due], *, part_size: int) -> tuple[Assignment, ...]:

@@ -16,6 +16,8 @@ from dueby_planner.replan import OngoingWorker, WorkerChange, finish_by_parts_us
 # step may take long, and so may a store's back-off, but neither takes for ever.
 HANG_US = 60_000_000
 HANG_STEPS = 20
+# So long after a worker's time is up its device is still meant for others.
+_OTHERS_COME_US = 300_000_000
 # Parts that each worker has yet to do, from which on it is counted who does which of them.
 FEW_PARTS = 8
 
@@ -65,6 +67,26 @@ def ongoing(model: JobModel, workers: Iterable[WorkerModel] | None = None) -> li
 
 def _admitted(model: JobModel) -> list[WorkerModel]:
     return [worker for worker in model.alive if worker.state != "queued"]
+
+
+def time_is_up(model: JobModel, worker: WorkerModel) -> bool:
+    """Return whether the worker's time is up, its job goes on without it, and others may yet come.
+
+    It goes on in later windows, or with workers that are in time alone. Others may be late, such as after an operator
+    was away. If nobody has come in five minutes, the worker keeps its device.
+    """
+    until_us = worker.assignment.until_us
+    if until_us is None or not 0 <= model.now_us - until_us < _OTHERS_COME_US:
+        return False
+    return bool(model.reserved) or _others_do_the_rest(model)
+
+
+def _others_do_the_rest(model: JobModel) -> bool:
+    """Return whether the workers whose time is not up are expected to be done by the deadline."""
+    time_us = max(0, model.deadline_us - model.now_us)
+    untils_us = ((worker, worker.assignment.until_us) for worker in _admitted(model))
+    staying = [worker for worker, until_us in untils_us if until_us is None or until_us > model.now_us]
+    return sum(worker.images_within(time_us) for worker in ongoing(model, staying)) >= model.images_left
 
 
 def forecast_us(model: JobModel) -> int | None:
@@ -167,7 +189,7 @@ def _ongoing(worker: WorkerModel, model: JobModel) -> OngoingWorker:
     limits = [] if max_iterations is None else [max_iterations + 1 - worker.batches]
     until_us = worker.assignment.until_us
     # If nobody comes for its device, it goes on; if its node goes, it doesn't.
-    is_bound = until_us is not None and (until_us > now_us or model.time_is_up(worker))
+    is_bound = until_us is not None and (until_us > now_us or time_is_up(model, worker))
     end_us = min(until_us, worker.leaves_us) if until_us is not None and is_bound else worker.leaves_us
     if end_us < NEVER_US:
         limits.append(max(0, (end_us - now_us - rest_us) // latency_us + 1))

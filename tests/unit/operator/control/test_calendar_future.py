@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.model.stacks import Absence
 from dueby_operator.model.writes import Delete
@@ -102,6 +104,34 @@ def test_a_job_whose_last_worker_was_lost_says_so_while_it_waits_and_when_it_goe
     cluster.run(220, until=lambda: cluster.jobs["first"].is_done)
     assert reasons(cluster, "first") == ["WorkerLost"]
     assert cluster.ended_s("second") < cluster.ended_s("first") <= 240
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reason"),
+    [
+        pytest.param(126, "Ahead", id="it no longer needs the worker that it has"),
+        pytest.param(130, "NodeDrains", id="the worker goes with its node"),
+    ],
+)
+def test_what_is_reserved_for_a_job_is_still_so_when_its_worker_stops(seconds: int, reason: str) -> None:
+    cluster = SharedCluster({"a": 1, "b": 1})
+    cluster.add("first", images=160 * 60, deadline_s=75)
+    cluster.run(3)
+    cluster.take_away("b", 60)
+    cluster.add("long", images=160 * seconds, deadline_s=160)
+    cluster.run(10)
+    windows = cluster.status("long").plan.windows
+    assert windows, "of the device that `first` has"
+    # It has no place beside these, and is tried again in each pass.
+    cluster.add("new", images=160 * 40, deadline_s=105)
+    cluster.run(60, until=lambda: bool(reasons(cluster, "long")))
+    assert reasons(cluster, "long") == [reason]
+    assert cluster.status("long").plan.windows == windows
+    cluster.run(2)
+    assert cluster.said("long", "Feasible")[0] == "Reserved"
+    assert cluster.status("new").phase == "Queued"
+    cluster.run(120, until=lambda: cluster.jobs["long"].is_done)
+    assert cluster.ended_s("long") <= 163
 
 
 def with_draining_node(in_s: int) -> dict[str, Node]:

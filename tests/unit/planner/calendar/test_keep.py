@@ -70,6 +70,30 @@ def test_a_window_that_has_begun_counts_from_now() -> None:
     assert kept(job(window(-200, -100), window(0, 100))) == [("a", 1, [(0, 100)])]
 
 
+def test_a_window_that_has_begun_begins_once_its_devices_are_expected_to_be_free() -> None:
+    free = {"a": steps((0, 1), (1, 2), (40, 3))}
+    late = window(-10, 100, count=3)
+    assert kept(job(late, images=220, devices={"a": 3}), free) == [
+        ("a", 1, [(0, 100)]),
+        ("a", 1, [(1, 100)]),
+        ("a", 1, [(40, 100)]),
+    ]
+    # They do 90, 80 and 50 images.
+    assert kept(job(late, images=221, devices={"a": 3}), free) == []
+    # What has not begun is not late: by the next reading its device may be there in time.
+    assert kept(job(window(1, 150), time=300), {"a": steps((0, 0), (2, 1))}) == []
+
+
+def test_so_it_does_once_there_is_quota() -> None:
+    found = replace(job(window(-10, 150)), quotas={"quota": {"a": 2}})
+    assert kept(found, {**TWO, "quota": steps((0, 1), (30, 2))}) == [("a", 1, [(30, 150)])]
+
+
+def test_devices_that_are_there_are_taken_before_those_that_come_free() -> None:
+    free = {"a": steps((0, 0), (5, 1)), "b": steps((0, 1))}
+    assert kept(job(window(-10, 150, devices=("a", "b")), devices={"a": 1, "b": 1}), free) == [("b", 1, [(0, 150)])]
+
+
 def test_devices_are_taken_where_they_are_in_the_order_in_which_they_are_named() -> None:
     free = {"a": steps((0, 1)), "b": steps((0, 2))}
     found = job(window(0, 50, devices=("gone", "a", "b"), count=3), images=120, devices={"a": 1, "b": 2})
