@@ -7,7 +7,7 @@ from math import ceil
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.calendar.entries import Entry
 from dueby_operator.control.calendar.ledger import Hold
-from dueby_operator.control.work.watch import ongoing, pause_us, time_is_up
+from dueby_operator.control.work.watch import ongoing, pause_us, whose_time_is_up
 from dueby_operator.model.idle_devices import IdleDevices
 from dueby_operator.model.job_model import WorkerModel
 from dueby_operator.model.job_snapshot import JobKey
@@ -33,7 +33,7 @@ def find_holds(entry: Entry, stacks: Stacks, idle: IdleDevices) -> list[Hold]:
     pause = pause_us(worker.assignment.choice.start_us for worker in entry.model.alive)
     if kind == "Relaxed" and rest_us + pause > entry.time_us:  # it can't wait any longer
         kind = "Soft"
-    found = []
+    found, up = [], whose_time_is_up(entry.model)
     for worker in entry.model.alive:
         stack, is_queued = stack_of[worker.name], worker.state == "queued"
         if stack is None and not is_queued:
@@ -43,7 +43,7 @@ def find_holds(entry: Entry, stacks: Stacks, idle: IdleDevices) -> list[Hold]:
         leaves_us = max(1, worker.leaves_us - entry.model.now_us)
         gives_way_us = _gives_way_us(entry, worker, is_protected=protected)
         own_us = left_us if left_us is not None and left_us > 0 else NEVER_US
-        if is_up := time_is_up(entry.model, worker):
+        if is_up := worker.name in up:
             own_us = gives_way_us
         bound_us = min(leaves_us, own_us)
         # What is reserved on its device from now on is kept, however long it takes until the worker is gone.

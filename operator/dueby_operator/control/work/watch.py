@@ -62,23 +62,25 @@ def ongoing(model: JobModel, workers: Iterable[WorkerModel] | None = None) -> li
     `workers` are others than these: a worker that waits in its queue is taken to be admitted now.
     """
     found = _admitted(model) if workers is None else workers
-    return [_ongoing(worker, model) for worker in found]
+    up = whose_time_is_up(model)
+    return [_ongoing(worker, model, is_up=worker.name in up) for worker in found]
 
 
 def _admitted(model: JobModel) -> list[WorkerModel]:
     return [worker for worker in model.alive if worker.state != "queued"]
 
 
-def time_is_up(model: JobModel, worker: WorkerModel) -> bool:
-    """Return whether the worker's time is up, its job goes on without it, and others may yet come.
+def whose_time_is_up(model: JobModel) -> frozenset[str]:
+    """Return the names of the workers whose time is up, if their job goes on without them and others may yet come.
 
     It goes on in later windows, or with workers that are in time alone. Others may be late, such as after an operator
     was away. If nobody has come in five minutes, the worker keeps its device.
     """
-    until_us = worker.assignment.until_us
-    if until_us is None or not 0 <= model.now_us - until_us < _OTHERS_COME_US:
-        return False
-    return bool(model.reserved) or _others_do_the_rest(model)
+    untils_us = [(worker.name, worker.assignment.until_us) for worker in model.alive]
+    over = frozenset(
+        name for name, until_us in untils_us if until_us is not None and 0 <= model.now_us - until_us < _OTHERS_COME_US
+    )
+    return over if over and (model.reserved or _others_do_the_rest(model)) else frozenset()
 
 
 def _others_do_the_rest(model: JobModel) -> bool:
@@ -86,7 +88,8 @@ def _others_do_the_rest(model: JobModel) -> bool:
     time_us = max(0, model.deadline_us - model.now_us)
     untils_us = ((worker, worker.assignment.until_us) for worker in _admitted(model))
     staying = [worker for worker, until_us in untils_us if until_us is None or until_us > model.now_us]
-    return sum(worker.images_within(time_us) for worker in ongoing(model, staying)) >= model.images_left
+    there = [_ongoing(worker, model, is_up=False) for worker in staying]
+    return sum(worker.images_within(time_us) for worker in there) >= model.images_left
 
 
 def forecast_us(model: JobModel) -> int | None:
@@ -178,7 +181,7 @@ def _finish_by_parts_us(model: JobModel, there: Sequence[OngoingWorker]) -> int 
     )
 
 
-def _ongoing(worker: WorkerModel, model: JobModel) -> OngoingWorker:
+def _ongoing(worker: WorkerModel, model: JobModel, *, is_up: bool) -> OngoingWorker:
     choice, now_us, max_iterations = worker.assignment.choice, model.now_us, model.spec.gpus.max_iterations
     latency_us = worker.step_us or choice.latency_us
     if worker.last_step_us is None:
@@ -189,7 +192,7 @@ def _ongoing(worker: WorkerModel, model: JobModel) -> OngoingWorker:
     limits = [] if max_iterations is None else [max_iterations + 1 - worker.batches]
     until_us = worker.assignment.until_us
     # If nobody comes for its device, it goes on; if its node goes, it doesn't.
-    is_bound = until_us is not None and (until_us > now_us or time_is_up(model, worker))
+    is_bound = until_us is not None and (until_us > now_us or is_up)
     end_us = min(until_us, worker.leaves_us) if until_us is not None and is_bound else worker.leaves_us
     if end_us < NEVER_US:
         limits.append(max(0, (end_us - now_us - rest_us) // latency_us + 1))
