@@ -184,7 +184,7 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
     if expected := re.match(r"Expected `([a-z |]+)`(.*)", what):
         types = " or ".join(_TYPES.get(name, name) for name in expected[1].split(" | ") if name != "null")
         bound = re.sub(r", got .*", "", expected[2])
-        bound = bound.replace(f"{END}'", "$'")
+        bound = bound.replace(repr(END).lstrip("'"), "$'")
         for sign, words in _BOUNDS.items():
             bound = bound.replace(sign, words)
         return path, f"must be {types}{bound}{but}"

@@ -171,7 +171,7 @@ def test_the_name_of_a_job_can_be_that_of_its_pods() -> None:
     document = job_document()
     document["metadata"]["name"] = "My_Job"
     with pytest.raises(
-        Invalid, match=r"^metadata\.name: must be a text that matches '\^\[a-z0-9\].*, but is 'My_Job'$"
+        Invalid, match=r"^metadata\.name: must be a text that matches '\^\[a-z0-9\][^\\]*\$', but is 'My_Job'$"
     ):
         parse_job(document)
 
