@@ -12,7 +12,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# More options for pip, such as the index of PyTorch's CPU builds (see README.md, "Install").
+# More options for pip, such as the index of PyTorch's CPU builds (see docs/command.md, "Install").
 PIP_ARGS ?=
 # More options for pytest, such as `make test PYTEST_ARGS="-k shares -x"`.
 PYTEST_ARGS ?=

@@ -11,7 +11,7 @@ from site_markdown import plain
 _WIDTH = 80
 _HEAD = """# The command line
 
-`dueby COMMAND --help` prints the same. [The overview](/overview.md#the-command) has the exit codes, and how several
+`dueby COMMAND --help` prints the same. [The command](/command.md) has the exit codes, and how several
 jobs share a machine.
 """
 

@@ -46,9 +46,11 @@ def plain_embedding(photo: Path) -> np.ndarray:
     return np.asarray(found / np.linalg.norm(found))
 
 
-def readme_example() -> str:
-    """The README's lines that search among embeddings."""
-    (block,) = re.findall(r"^```python\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+def documented_example() -> str:
+    """The documentation's lines that search among embeddings."""
+    (block,) = re.findall(
+        r"^```python\n(.*?)^```", (REPOSITORY / "docs" / "outputs.md").read_text(), re.DOTALL | re.MULTILINE
+    )
     return str(block)
 
 
@@ -79,7 +81,7 @@ def test_embeddings_of_a_run_that_was_killed_are_there_once_and_can_be_searched(
     monkeypatch.chdir(job.folder)
     job.sink.rename(job.folder / "photo-vectors")
     capsys.readouterr()
-    exec(readme_example(), {})
+    exec(documented_example(), {})
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 5
     assert re.fullmatch(r"1\.000 file://.*/00000\.jpg", said[0])
