@@ -17,6 +17,8 @@ from math import prod
 _NUMBERS = re.compile(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})(?:\.\.(-?[0-9]{1,18}))?")
 _LETTERS = re.compile(r"([A-Za-z])\.\.([A-Za-z])(?:\.\.(-?[0-9]{1,18}))?")
 _PADDED = re.compile(r"-?0[0-9]")
+# Braces within braces. Nobody nests more of them by intention.
+MAX_DEPTH = 20
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,18 @@ class Names:
 
 
 def expand(text: str) -> Names:
-    """Return what the text means. Raise ValueError if a brace isn't closed."""
-    return _sequence(text, 0, ends="")[0]
+    """Return what the text means. Raise ValueError if a brace isn't closed, or if too many are nested."""
+    return _sequence(text, 0, ends="", depth=0)[0]
 
 
-def _sequence(text: str, at: int, *, ends: str) -> tuple[Names, int]:
+def _sequence(text: str, at: int, *, ends: str, depth: int) -> tuple[Names, int]:
     """Return what the text from `at` to one of `ends` means, and where that is."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nests braces more than {MAX_DEPTH} deep")
     pieces: list[Names] = []
     while at < len(text) and text[at] not in ends:
         if text[at] == "{":
-            piece, at = _brace(text, at)
+            piece, at = _brace(text, at, depth=depth + 1)
         else:
             begin = at
             while at < len(text) and text[at] != "{" and text[at] not in ends:
@@ -50,11 +54,11 @@ def _sequence(text: str, at: int, *, ends: str) -> tuple[Names, int]:
     return Names(prod(piece.count for piece in pieces), lambda: _joined(pieces)), at
 
 
-def _brace(text: str, at: int) -> tuple[Names, int]:
+def _brace(text: str, at: int, *, depth: int) -> tuple[Names, int]:
     """Return what the brace that opens at `at` means, and where the text goes on after it."""
     begin, options = at + 1, []
     while at == begin - 1 or text[at] == ",":
-        option, at = _sequence(text, at + 1, ends=",}")
+        option, at = _sequence(text, at + 1, ends=",}", depth=depth)
         if at == len(text):
             raise ValueError("has a { without its }")
         options.append(option)
@@ -92,9 +96,13 @@ def _in_braces(names: Names) -> Names:
 
 def _joined(pieces: Sequence[Names]) -> Iterator[str]:
     """Yield every combination of the pieces, of which the last one changes fastest."""
-    if not pieces:
-        yield ""
-        return
-    for first in pieces[0]:
-        for rest in _joined(pieces[1:]):
-            yield first + rest
+    begun: list[tuple[Iterator[str], str]] = [(iter(("",)), "")]
+    while begun:
+        names, before = begun[-1]
+        name = next(names, None)
+        if name is None:
+            begun.pop()
+        elif len(begun) > len(pieces):
+            yield before + name
+        else:
+            begun.append((iter(pieces[len(begun) - 1]), before + name))

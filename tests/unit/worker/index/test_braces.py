@@ -44,3 +44,12 @@ def test_many_names_are_counted_without_being_made() -> None:
 def test_a_brace_that_is_not_closed_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"has a { without its }"):
         expand(text)
+
+
+def test_braces_nested_by_the_thousand_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"nests braces more than 20 deep"):
+        expand("{" * 1000 + "a" + "}" * 1000)
+
+
+def test_a_thousand_braces_beside_each_other_are_names_like_any() -> None:
+    assert list(expand("{a}" * 1000 + "{b,c}")) == ["{a}" * 1000 + "b", "{a}" * 1000 + "c"]
