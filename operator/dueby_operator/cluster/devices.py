@@ -91,8 +91,9 @@ class ClusterDevices:
 
     def kind_of(self, device_class: str) -> DeviceKind | None:
         """Return how a device of the class is asked for; None if no node has GPUs of it."""
-        slice_kind = DeviceKind(node=node_of(device_class)) if CPU_CLASS.match(device_class) else None
-        return self.kinds.get(device_class, slice_kind)
+        if CPU_CLASS.match(device_class):
+            return DeviceKind(node=node_of(device_class), without_labels=self.settings.class_labels)
+        return self.kinds.get(device_class)
 
     def avoided_nodes(self, device_class: str, *, until_us: int = 0) -> frozenset[str]:
         """Return the nodes that workers of the class keep off, if they may stay until then.

@@ -1,9 +1,9 @@
 """Which devices of each class are free, from nodes and the pods on them. Pure.
 
 Free is what a node allocates less what every pod on it asks for, of whichever tenant. A GPU's class is its node's label
-(GPU feature discovery's product by default); CPU slices of k cores are the class `cpu-k` on nodes without GPUs. A node
-that is cordoned, not ready or tainted counts for nothing unless the job tolerates it. A slow node's devices are of its
-own class `CLASS@NODE`, and not of the class that they come from.
+(GPU feature discovery's product by default); CPU slices of k cores are the class `cpu-k` on nodes without such a label,
+and their pods keep off nodes that have one. A node that is cordoned, not ready or tainted counts for nothing unless the
+job tolerates it. A slow node's devices are of its own class `CLASS@NODE`, and not of the class that they come from.
 
 GPUs that a node publishes in ResourceSlices (resource_slices.py) are of the same classes, by the same label.
 """
@@ -43,6 +43,8 @@ class DeviceKind:
     """How many the node has, whoever uses them."""
     node: str = ""
     """The only node that has it, if it is a slow node's own class."""
+    without_labels: tuple[str, ...] = ()
+    """Labels that its nodes don't have: those that say which GPU a node has, for CPU slices."""
 
     @property
     def request(self) -> dict[str, float]:
@@ -60,6 +62,8 @@ class Node:
     is_ready: bool
     devices: Mapping[str, DeviceKind] = field(default_factory=dict)
     """Its GPUs, by device class."""
+    is_for_gpus: bool = False
+    """Whether a label says which GPUs it has, even where it allocates none now."""
     uid: str = ""
     is_slow: bool = False
     """Whether its devices are a class of their own."""
@@ -114,6 +118,7 @@ def read_node(found: NodeObject, class_labels: Sequence[str] = CLASS_LABELS) -> 
         uid=found.metadata.uid,
         labels=labels,
         devices=_devices(free, labels, class_labels),
+        is_for_gpus=_class_label(labels, class_labels) is not None,
         taints=found.spec.taints,
         is_ready=is_ready and not found.spec.unschedulable,
         allocatable=free,
@@ -220,16 +225,18 @@ def free_devices(
 
 def has_slices(node: Node, device_class: str) -> bool:
     """Return whether the node offers CPU slices of this class."""
-    # The cores of a node with GPUs are for their workers.
-    if node.devices or not CPU_CLASS.match(device_class):
-        return False
-    return node_of(device_class) == (node.name if node.is_slow else "")
+    return _has_cores_to_spare(node, device_class) and node_of(device_class) == (node.name if node.is_slow else "")
 
 
 def has_class(node: Node, device_class: str) -> bool:
     """Return whether the node has devices of this class, or has had them before it was slow, whoever uses them."""
     name = class_of(device_class)
-    return name in map(class_of, node.devices) or (not node.devices and CPU_CLASS.match(name) is not None)
+    return name in map(class_of, node.devices) or _has_cores_to_spare(node, name)
+
+
+def _has_cores_to_spare(node: Node, device_class: str) -> bool:
+    """Return whether the class is one of CPU slices, and the node's cores are not for workers of its GPUs."""
+    return CPU_CLASS.match(device_class) is not None and not (node.devices or node.is_for_gpus)
 
 
 def is_open(node: Node, *, tolerations: Sequence[Toleration], selector: Mapping[str, str] | None) -> bool:

@@ -120,7 +120,7 @@ def _with_measured(shared: Shared, snapshot: ClusterSnapshot) -> Shared:
     """Return the same with what is measured on demand for everybody, and the profiles that have come of it."""
     if snapshot.on_demand is None:
         return shared
-    found = shared_attempts(snapshot.on_demand, now_us=snapshot.now_us)
+    found = shared_attempts(snapshot.on_demand, snapshot.nodes, now_us=snapshot.now_us)
     new, attempts = store_attempts(found, snapshot.nodes, shared.profiles)
     for measured in new:
         shared = shared.with_profile(measured)

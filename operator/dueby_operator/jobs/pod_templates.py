@@ -146,7 +146,7 @@ def device_pod(
     )
     if device.selector:
         pod["spec"]["nodeSelector"] = {**pod["spec"].get("nodeSelector", {}), **device.selector}
-    if affinity := node_affinity(device.node, request.avoid, request.rather):
+    if affinity := node_affinity(device, request.avoid, request.rather):
         pod["spec"]["affinity"] = affinity
     return pod
 
@@ -188,20 +188,23 @@ def worker_pod(
     return pod
 
 
-def node_affinity(node: str = "", avoid: Collection[str] = (), rather: Collection[str] = ()) -> Document | None:
-    """Return what holds a pod on this node, if one is named, and keeps it off others; None if nothing does.
+def node_affinity(device: DeviceKind, avoid: Collection[str] = (), rather: Collection[str] = ()) -> Document | None:
+    """Return what holds a pod on nodes that have the device, and keeps it off others; None if nothing does.
 
     Of the nodes that are left, those are preferred that it is to be on `rather`, or the first of them: a pod is a small
     document.
     """
-    where = [*([("In", node)] if node else []), *(("NotIn", name) for name in sorted(avoid))]
+    names = [*([("In", device.node)] if device.node else []), *(("NotIn", name) for name in sorted(avoid))]
     preferred = sorted(set(rather).difference(avoid))[:MAX_PREFERRED]
-    found: Document = {}
-    if where:
-        found[REQUIRED] = {"nodeSelectorTerms": [_on_nodes(*where)]}
+    required = _on_nodes(*names) if names else {}
+    if device.without_labels:
+        required["matchExpressions"] = [{"key": key, "operator": "DoesNotExist"} for key in device.without_labels]
+    affinity: Document = {}
+    if required:
+        affinity[REQUIRED] = {"nodeSelectorTerms": [required]}
     if preferred:
-        found[PREFERRED] = [{"weight": 100, "preference": _on_nodes(("In", name))} for name in preferred]
-    return {"nodeAffinity": found} if found else None
+        affinity[PREFERRED] = [{"weight": 100, "preference": _on_nodes(("In", name))} for name in preferred]
+    return {"nodeAffinity": affinity} if affinity else None
 
 
 def _on_nodes(*where: tuple[str, str]) -> Document:

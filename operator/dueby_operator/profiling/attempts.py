@@ -12,10 +12,11 @@ from dueby_api.step_messages import ProfilingProgress, ProfilingResult
 from dueby_api.subject import model_subject, profile_subject
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import times
+from dueby_operator.cluster.nodes import Node, has_class
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_diagnosis import diagnose_step
 from dueby_operator.jobs.pod_state import Ending, ending_of, is_queued, pods_by_job
-from dueby_operator.jobs.repeats import attempt_of, is_given_up, is_long_complete
+from dueby_operator.jobs.repeats import MAX_ATTEMPTS, attempt_of, is_given_up, is_long_complete
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.pods import Pod
@@ -23,7 +24,7 @@ from dueby_operator.profiling.on_demand_jobs import PATIENCE_S
 from dueby_operator.profiling.provenance import image_name_of, image_of, with_provenance, with_time_of
 from dueby_operator.profiling.release_pods import LIMIT_S
 
-# One that is lost is made again: its pod was gone before what it has measured was read.
+# One that is lost is made again: its pod was gone before what it has measured was read, or was on a wrong node.
 AttemptState = Literal["waiting", "measuring", "done", "failed", "lost"]
 # The seconds left are shown in steps, since each change of the message is a write of the job's status.
 STEP_S = 5
@@ -68,19 +69,20 @@ class Attempt:
         return self.state in ("waiting", "measuring")
 
 
-def attempts_of(job: JobSnapshot, model: Model, *, now_us: int) -> list[Attempt]:
+def attempts_of(job: JobSnapshot, model: Model, nodes: Mapping[str, Node], *, now_us: int) -> list[Attempt]:
     """Return the attempts to measure this model for this job alone."""
     subject = str(model_subject(model))
     found = [each for each in _alive(job.profiling) if _subject_of(each) == subject]
     by_job = pods_by_job(job.pods)
-    return [_read(each, by_job.get(each.name, ()), job.profiling_progress, now_us=now_us) for each in found]
+    read = (_read(each, by_job.get(each.name, ()), job.profiling_progress, now_us=now_us) for each in found)
+    return [_without_stranger(attempt, nodes) for attempt in read]
 
 
-def shared_attempts(snapshot: OnDemandSnapshot, *, now_us: int) -> dict[str, Attempt]:
+def shared_attempts(snapshot: OnDemandSnapshot, nodes: Mapping[str, Node], *, now_us: int) -> dict[str, Attempt]:
     """Return the attempts to measure something for everybody, by name."""
     by_job, there = pods_by_job(snapshot.pods), _alive(snapshot.jobs)
     found = (_read(each, by_job.get(each.name, ()), snapshot.progress, now_us=now_us) for each in there)
-    return {attempt.name: attempt for attempt in found}
+    return {attempt.name: _without_stranger(attempt, nodes) for attempt in found}
 
 
 def outdated_attempts(job: JobSnapshot, model: Model | None) -> tuple[str, ...]:
@@ -145,6 +147,16 @@ def _done(attempt: Attempt, pods: Sequence[Pod], ending: Ending, subject: str) -
         return replace(attempt, state="done", found=found)
     found = with_provenance(with_time_of(pod, found), image=image_of(pod), image_name=image_name_of(pod))
     return replace(attempt, state="done", found=found, node=pod.spec.node_name)
+
+
+def _without_stranger(attempt: Attempt, nodes: Mapping[str, Node]) -> Attempt:
+    """Return the attempt; one whose pod was on a node that has no such device is lost, or has failed at last."""
+    node = nodes.get(attempt.node)
+    if attempt.found is None or node is None or has_class(node, attempt.device_class):
+        return attempt
+    message = f"its pod was on a node that has no {attempt.device_class}, so what it has measured is not used"
+    state: AttemptState = "failed" if attempt.number >= MAX_ATTEMPTS else "lost"
+    return replace(attempt, state=state, found=None, message=message)
 
 
 def _checked(ending: Ending, subject: str, device_class: str) -> ProfileSpec:

@@ -75,7 +75,7 @@ def shared_job(
         device_class=device_class,
         device=device,
         priority=profiler.on_demand_priority,
-        affinity=node_affinity(device.node, avoid),
+        affinity=node_affinity(device, avoid),
         tolerations=[toleration.document() for toleration in worker.tolerations],
         selector=worker.node_selector,
     )

@@ -44,14 +44,15 @@ def cron_job(
     name = names.node_profiling_name(node.name, device_class)
     labels = {**names.MANAGED, names.PROFILED: name}
     about = {names.DEVICE_CLASS: device_class, names.NODE: node.name}
+    device = replace(device, selector={}, node=node.name)
     pod = measuring_pod(
         subjects,
         settings,
         profiler,
         device_class=device_class,
-        device=replace(device, selector={}),
+        device=device,
         priority=profiler.name,
-        affinity=node_affinity(node.name),
+        affinity=node_affinity(device),
     )
     config = pod_config(name, device_class, subjects, settings)
     pod["metadata"] = {"labels": labels, "annotations": {**about, names.CONFIG: config}}

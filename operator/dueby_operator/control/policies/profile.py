@@ -5,7 +5,8 @@
     none                                    every class that may be used and has a free device is measured, side by side
     one is done                             planned, once those that are at work are done too; the rest is left out
     an image or variables of its own        measured by a pod of the job, for this job alone
-    one is lost with its pod                measured again, a few times
+    one is lost with its pod, or was        measured again, a few times; the message says why
+    on a node without such a device
     it has workers                          they go on meanwhile, with what they were planned on
     every part is there                     nothing is measured: only its rows are left to be counted
     a class that can't be measured          left out and named; if no class can be, the condition says what to do
@@ -102,7 +103,7 @@ def _look(given: PolicyInput) -> Measured:
     waited_for = [_shared_name(given, name) for name in _measurable(given, there)]
     everybodys = [shared[name] for name in waited_for if name in shared]
     return Measured(
-        attempts=everybodys if for_everybody else attempts_of(job, model, now_us=given.now_us),
+        attempts=everybodys if for_everybody else attempts_of(job, model, given.nodes, now_us=given.now_us),
         known=known,
         there=there,
         clearing=(StopMeasuring(jobs=outdated),) if outdated else (),
@@ -152,7 +153,7 @@ def _measure(given: PolicyInput, measured: Measured) -> Outcome:
     still_open = [attempt for attempt in measured.attempts if attempt.is_open]
     states = [
         *(_how_far(attempt) for attempt in still_open),
-        *(f"{name}: its pod is being started" for name in now[:at_once]),
+        *(f"{name}: {_why_again(measured, name)}its pod is being started" for name in now[:at_once]),
         *(f"{name}: waits for what else is measured for jobs of {given.job.namespace}" for name in now[at_once:]),
     ]
     if states:
@@ -160,6 +161,12 @@ def _measure(given: PolicyInput, measured: Measured) -> Outcome:
     if measured.known:  # of classes that do not exist now, such as a pool that was scaled to nothing
         return _ready(given, measured, measured.known, given.shared, actions=measured.clearing)
     return _unprofiled(given, measured, busy=wanted)
+
+
+def _why_again(measured: Measured, device_class: str) -> str:
+    """Return why nothing came of measuring the class before, as the beginning of a clause; empty if nothing was."""
+    lost = (a.message for a in measured.attempts if a.device_class == device_class and a.state == "lost")
+    return next((f"{message}; " for message in lost), "")
 
 
 def _may_begin(given: PolicyInput) -> int:

@@ -118,7 +118,9 @@ def test_mig_slices_are_classes_of_their_own() -> None:
 
 
 def test_cpu_slices_are_on_nodes_without_gpus() -> None:
-    nodes = [node("cpu", cpu="7500m"), node("gpu", gpus=1)]
+    awaiting_its_driver = node("gpu-1", gpus=1)
+    del awaiting_its_driver["status"]["allocatable"][GPU]
+    nodes = [node("cpu", cpu="7500m"), node("gpu-0", gpus=1), awaiting_its_driver]
     assert free(nodes, pod("cpu", cpu="500m"), classes=("cpu-2",)) == {"cpu-2": 3}
 
 
@@ -127,6 +129,8 @@ def test_what_a_node_has_of_something_that_cant_be_read_is_nothing() -> None:
     odd["status"]["allocatable"] |= {GPU: "two", "memory": "1e400", "example.org/a": "-4"}
     found = read(odd)
     assert not found.devices
+    odd["metadata"]["labels"] = {}
+    found = read(odd)
     assert free_devices([found], "cpu-2", asked=SMALL) == 8
     assert free_devices([found], "cpu-2", asked={**SMALL, "example.org/a": 1.0}) == 0
     assert free_devices([found], "cpu-2", asked={**SMALL, GPU: 1.0}) == 0

@@ -12,6 +12,7 @@ from dueby_api.errors import Invalid
 from dueby_api.inference_job import parse_job
 from dueby_api.schema import Spec, validate
 from dueby_api.step_config import LOSSES_VARIABLE, FinishConfig, IndexConfig, WorkConfig
+from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.jobs.manifests import (
     MAX_WORKERS_OF_JOB,
@@ -149,6 +150,17 @@ def test_helpers_keep_away_from_nodes_that_have_fallen_silent() -> None:
         ("metadata.name", "NotIn", ["a"]),
         ("metadata.name", "NotIn", ["b"]),
     ]
+
+
+def test_pods_of_core_slices_keep_off_nodes_that_say_which_gpu_they_have() -> None:
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    device = ClusterDevices(settings=SETTINGS, now_us=0, nodes={}).kind_of("cpu-2")
+    assert device is not None
+    (term,) = pod_of(workers(device=device).job)["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
+    barred = [{"key": label, "operator": "DoesNotExist"} for label in SETTINGS.class_labels]
+    assert term == {"matchExpressions": barred}
+    (term,) = pod_of(workers(device=device, avoid=["a"]).job)["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
+    assert (term["matchExpressions"], len(term["matchFields"])) == (barred, 1), "both hold"
 
 
 def test_of_the_nodes_that_are_left_some_are_preferred_but_not_too_many() -> None:

@@ -10,7 +10,9 @@ from dueby_operator import paths
 from dueby_operator.jobs import names
 from dueby_operator.jobs.repeats import LOST_US
 from dueby_operator.model.writes import Delete
-from support.decisions import MADE, NOW, Look, indexed, infj, look, pod_of
+from support.decisions import MADE, NOW, Look, indexed, infj, look, node, pod_of
+from support.node_profiles import NIGHT, ended
+from support.on_demand import added, begun_for_all, look_for_all, there_now
 from support.operator import profile
 from support.profiling import (
     A100,
@@ -180,3 +182,25 @@ def test_a_class_that_failed_is_left_out_of_the_plan_and_named() -> None:
     found = look(seen(infj(status=found.status.document()), *jobs, pods=pods), profiles=(), nodes=TWO)
     assert condition(found).message == f"{L4} is left out, since measuring it failed: boom"
     assert [group.device_class for group in planned_groups(found)] == [A100]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "reason", "told"),
+    [
+        pytest.param("1", "Profiling", "is not used; its pod is being started", id="again"),
+        pytest.param("3", "ProfilingFailed", "is not used", id="not for ever"),
+    ],
+)
+def test_what_was_measured_on_a_node_without_the_class_is_told_of_and_measured_again(
+    attempt: str, reason: str, told: str
+) -> None:
+    there, spec = nodes(gpu_node("gpu-0"), node()), {"gpus": {"classes": ["cpu-1"]}}
+    (document,) = begun_for_all(there=there, **spec)
+    document["metadata"]["annotations"][names.ATTEMPT] = attempt
+    complete = there_now(document, Complete="Done")
+    pod = ended(complete, measured("cpu-1", measured_at=NIGHT).spec, node="gpu-0", image="sha256:1")
+    (found,) = look_for_all(infj(**spec), there=there, made=[complete], pods=[pod])
+    assert condition(found).reason == reason
+    assert "its pod was on a node that has no cpu-1, so what it has measured " + told in condition(found).message
+    numbers = [document["metadata"]["annotations"][names.ATTEMPT] for document in added(found)]
+    assert numbers == (["2"] if reason == "Profiling" else [])
