@@ -1,23 +1,42 @@
 """The console on which the command speaks to people: a terminal, or a file that is read later."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
+
+from dueby_api.untrusted import printable
 
 # Wide enough for the widest table, so that a log file has each row on one line.
 _WIDTH_OF_FILES = 130
 
 
+class PeopleConsole(Console):
+    """A console that prints text as it is, without what a terminal would obey.
+
+    Names, labels and errors come from other people's files. rich leaves their escape sequences in, and would take their
+    brackets for styles.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        # highlight=False: rich would colour every number, and a plan consists of numbers.
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments of what is printed; those of rich's own are kept, such as the cursor's moves."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
 def people_console(*, stderr: bool = False) -> Console:
     """Return a console on stdout, or on stderr; tables keep their columns if it is no terminal."""
-    # highlight=False: rich would colour every number, and a plan consists of numbers.
-    console = Console(highlight=False, stderr=stderr)
+    console = PeopleConsole(stderr=stderr)
     if console.is_terminal:
         return console
-    return Console(highlight=False, stderr=stderr, width=_WIDTH_OF_FILES, soft_wrap=True)
+    return PeopleConsole(stderr=stderr, width=_WIDTH_OF_FILES, soft_wrap=True)
 
 
 def plain_console(file: IO[str]) -> Console:
@@ -25,9 +44,8 @@ def plain_console(file: IO[str]) -> Console:
 
     A notebook tells programs to use colours, and rich to show everything in the notebook.
     """
-    return Console(
+    return PeopleConsole(
         file=file,
-        highlight=False,
         width=_WIDTH_OF_FILES,
         soft_wrap=True,
         color_system=None,

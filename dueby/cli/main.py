@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dueby.cli.exit_codes import EXIT_INTERRUPTED, EXIT_INVALID
 from dueby.cli.interruption import Interruption
 from dueby_api.errors import DueByError, Invalid, Transient
+from dueby_api.untrusted import printable
 
 SUBCOMMANDS = ("profile", "plan", "run", "calendar", "report")
 # Those that continue where they were stopped.
@@ -36,15 +37,10 @@ def exit_code(program: str, run: Callable[[], int], *, is_resumed: bool = False)
     try:
         with interruption:
             return run()
-    except Invalid as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return EXIT_INVALID
-    except Transient as error:
-        print(f"{program}: {error}. Try the same command again later.", file=sys.stderr)
-        return 1
     except DueByError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 1
+        again = ". Try the same command again later." if isinstance(error, Transient) else ""
+        print(printable(f"{program}: {error}{again}"), file=sys.stderr)
+        return EXIT_INVALID if isinstance(error, Invalid) else 1
     except KeyboardInterrupt:
         interruption.tell()
         return EXIT_INTERRUPTED

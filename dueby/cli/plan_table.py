@@ -20,6 +20,7 @@ from dueby_planner.model.plan import Infeasible, Plan
 CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confidence and this pool."
 # What the claim is about; with `interpolate`, sizes between the measured ones are part of it.
 _MEASURED = "measured mini-batch sizes"
+_INFEASIBLE = ("Infeasible", "bold red")
 _HEADINGS = ("CLASS", "ENGINE", "COUNT", "BATCH", "ITERATIONS", "IMAGES EACH", "S + W", "STEP", "FINISH")
 
 
@@ -80,9 +81,12 @@ def _print_proof(console: Console, plan: Plan) -> None:
     devices, images = counted(plan.gpus, device_word(problem.pool)), counted(problem.images, "image")
     within = f"in {format_duration(problem.time_us)}" if problem.time_us > 0 else "after the deadline"
     console.print(
-        f"[bold]{devices}[/bold] for {images} {within}: expected after {format_duration(plan.expected_finish_us)}, "
-        f"at confidence {problem.confidence:g} after {format_duration(plan.finish_at_confidence_us)}, "
-        f"{slack_words(plan.slack_us)}."
+        Text.assemble(
+            (devices, "bold"),
+            f" for {images} {within}: expected after {format_duration(plan.expected_finish_us)}, at confidence "
+            f"{problem.confidence:g} after {format_duration(plan.finish_at_confidence_us)}, "
+            f"{slack_words(plan.slack_us)}.",
+        )
     )
     odds = "over 0.9999" if plan.probability > 0.9999 else f"{plan.probability:.4f}"
     console.print(f"Probability of being in time: {odds}. Parts of {counted(plan.part_size, 'image')}.")
@@ -115,14 +119,18 @@ def _print_infeasible(console: Console, infeasible: Infeasible, advise: Callable
     if problem.time_us <= 0:
         passed = format_duration(-problem.time_us)
         console.print(
-            f"[bold red]Infeasible[/bold red]: the deadline passed {passed} ago, before work on {images} "
-            f"could begin. What it takes: {more_time}"
+            Text.assemble(
+                _INFEASIBLE,
+                f": the deadline passed {passed} ago, before work on {images} could begin. What it takes: {more_time}",
+            )
         )
         return
     console.print(
-        f"[bold red]Infeasible[/bold red]: {devices} can do at most {found.largest_images:,} of "
-        f"{images} in {format_duration(problem.time_us)} "
-        f"at confidence {problem.confidence:g} ({infeasible.proof}). Any one of these would be enough:"
+        Text.assemble(
+            _INFEASIBLE,
+            f": {devices} can do at most {found.largest_images:,} of {images} in {format_duration(problem.time_us)} "
+            f"at confidence {problem.confidence:g} ({infeasible.proof}). Any one of these would be enough:",
+        )
     )
     lines: list[tuple[str | Text, str]] = [
         ("more time", more_time),

@@ -42,7 +42,7 @@ def show_progress(console: Console) -> Iterator["ProgressListener"]:
         return
     began_s = time.monotonic()
     columns = (
-        # markup=False: what is done is named as it is.
+        # markup=False: what is done is named as it is. The column doesn't ask the console.
         TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold")),
         BarColumn(bar_width=max(_MIN_BAR, min(_MAX_BAR, console.width - _LONG_DESCRIPTION - _MAX_TIME_LEFT - 2))),
         TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True, min_width=_MAX_TIME_LEFT)),

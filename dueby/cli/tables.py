@@ -15,6 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from dueby_api.untrusted import printable
+
 Cell = str | Text | ProgressBar
 _GAPS = (2, 1)
 # `IMAGES EACH` is two words, `S + W` is one figure.
@@ -43,7 +45,7 @@ class Column:
 
 def fitted_table(columns: Sequence[Column], *, width: int) -> Table:
     """Return the table as it fits into the width."""
-    fitted, gap = _fit(list(columns), width)
+    fitted, gap = _fit([_printable(column) for column in columns], width)
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for column in fitted:
         # fold: below the width of any terminal words are broken, but none is lost.
@@ -52,6 +54,11 @@ def fitted_table(columns: Sequence[Column], *, width: int) -> Table:
         # As they are: a name may hold what rich takes for markup.
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return table
+
+
+def _printable(column: Column) -> Column:
+    """Return the column as the console prints it: what a terminal would obey has no width before."""
+    return replace(column, cells=[printable(cell) if isinstance(cell, str) else cell for cell in column.cells])
 
 
 def broken(name: str, room: int) -> str:

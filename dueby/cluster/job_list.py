@@ -7,8 +7,8 @@ from dueby_api.errors import Invalid
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.schema import LenientSpec, Meta, decode, validate
 from dueby_api.status import JobStatus
+from dueby_api.untrusted import printable
 from dueby_pages.cluster_jobs import ClusterJobs, NamedStatus, cluster_jobs
-from dueby_pages.untrusted import printable
 
 # Characters of a list. 5,000 jobs with a status as large as the API server takes have fewer.
 MAX_LIST = 2**30

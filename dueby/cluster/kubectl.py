@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from dueby_api.errors import DueByError, Invalid
-from dueby_pages.untrusted import printable
+from dueby_api.untrusted import printable
 
 _RESOURCE = "inferencejobs.dueby.dev"
 _MISSING = "needs kubectl, which is not there; install it"

@@ -9,6 +9,7 @@ from dueby_api.errors import Invalid
 from dueby_api.quantities import quantity
 from dueby_api.step_config import MAX_GRACE_S
 from dueby_api.units import parse_duration_us
+from dueby_api.untrusted import printable
 from dueby_operator import metrics
 from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.handlers import operate
@@ -54,9 +55,19 @@ def _serve_page(address: str) -> CalendarPage:
     return page
 
 
+class _Lines(logging.Formatter):
+    """Lines that a terminal may show: tenants' words are in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and the traceback if there is one."""
+        return printable(super().format(record))
+
+
 def _configure_logging() -> None:
     """Log what we say, and of others what we don't say ourselves."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name, level in LEVELS.items():
         logging.getLogger(name).setLevel(level)
 

@@ -14,8 +14,8 @@ from dueby_api.inference_job import DeadlineClass
 from dueby_api.plan import PlannedGroup
 from dueby_api.status import JobStatus, Phase, WindowStatus
 from dueby_api.units import format_time, parse_time_us
+from dueby_api.untrusted import printable
 from dueby_api.words import counted
-from dueby_pages.untrusted import printable
 
 # Devices of a job: more than any cluster has, and few enough to reckon with.
 _MAX_DEVICES = 10**9

@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from dueby_pages.untrusted import printable, without_credentials
+from dueby_api.untrusted import printable, without_credentials
 from dueby_pages.wording import change, counted, duration, fine, moment, number, percent
 
 _FILTERS: Mapping[str, Callable[..., str]] = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dueby.report.parts import FailedImage
 from dueby.report.photos import Photo
-from dueby_pages.untrusted import without_credentials
+from dueby_api.untrusted import without_credentials
 from dueby_pages.wording import NOTHING, percent
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from markupsafe import Markup, escape
 
-from dueby_pages.untrusted import printable
+from dueby_api.untrusted import printable
 
 __all__ = ["Child", "Markup", "element", "join"]
 

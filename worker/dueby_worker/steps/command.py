@@ -38,6 +38,7 @@ from dueby_api.step_messages import (
     StepError,
     WorkResult,
 )
+from dueby_api.untrusted import printable
 from dueby_worker.engines.host import process_environment
 from dueby_worker.output.other_grid import OtherGrid
 from dueby_worker.steps.config import load_config, read_losses
@@ -67,11 +68,11 @@ def run_to_end(step: Callable[[], Spec], *, for_people: bool = False) -> int:
     Somebody who watches wants sentences, and is told of an error by the command that has started the step; a log that
     is read later has the time and the level of each line, and the error.
     """
-    _log_to_stderr(_Sentences() if for_people else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    _log_to_stderr(_Sentences() if for_people else _Lines("%(asctime)s %(levelname)s %(message)s"))
     try:
         leave_message(step())
     except OtherGrid as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         leave_message(
             StepError(
                 error=_begin(error.message, _GRID_ERROR_BYTES),
@@ -83,17 +84,17 @@ def run_to_end(step: Callable[[], Spec], *, for_people: bool = False) -> int:
         return EXIT_INVALID
     except Invalid as error:
         if not for_people:
-            print(error, file=sys.stderr)
+            print(printable(str(error)), file=sys.stderr)
         leave_message(StepError(error=_begin(error.message), field=_begin(error.field[:MAX_WORD], _FIELD_BYTES)))
         return EXIT_INVALID
     except Transient as error:
         if not for_people:
-            print(error, file=sys.stderr)
+            print(printable(str(error)), file=sys.stderr)
         leave_message(StepError(error=_begin(str(error))))
         return EXIT_TRY_AGAIN
     # Everything else is a bug, including what is no Exception: whoever started the step must hear of it.
     except BaseException as error:
-        traceback.print_exc()
+        print(printable(traceback.format_exc()), end="", file=sys.stderr)
         leave_message(StepError(error=_begin(repr(error))))
         return EXIT_BUG
     return EXIT_DONE
@@ -106,7 +107,15 @@ def _begin(text: str, most: int = _ERROR_BYTES) -> str:
     return text[: sum(end <= most for end in ends)]
 
 
-class _Sentences(logging.Formatter):
+class _Lines(logging.Formatter):
+    """Lines that a terminal may show, whatever names are in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and the traceback if there is one."""
+        return printable(super().format(record))
+
+
+class _Sentences(_Lines):
     """Messages as the command prints its own."""
 
     def format(self, record: logging.LogRecord) -> str:

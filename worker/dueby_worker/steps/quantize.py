@@ -16,6 +16,7 @@ from dueby_api.agreement import Agreement
 from dueby_api.errors import Invalid, first_line
 from dueby_api.output import Output
 from dueby_api.step_config import IndexConfig
+from dueby_api.untrusted import printable
 from dueby_api.words import counted
 from dueby_worker.engines.agreement import Photo, measure_agreement
 from dueby_worker.engines.build import build_engine
@@ -125,4 +126,4 @@ def _measure(loaded: LoadedModel, photos: Sequence[Photo]) -> Agreement | None:
 
 
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    print(printable(sentence), file=sys.stderr, flush=True)

@@ -11,9 +11,9 @@ import pytest
 from jinja2 import UndefinedError
 
 from dueby.cli.main import main
+from dueby_api.untrusted import without_credentials
 from dueby_pages.charts.svg import Markup, element
 from dueby_pages.templating import render
-from dueby_pages.untrusted import without_credentials
 from support.report import edit, write_sink
 from support.report_page import Elements, page_of, run_of
 from support.simulation import SampleRun

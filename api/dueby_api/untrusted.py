@@ -1,7 +1,8 @@
 """Text from outside, made safe to print and to pass on.
 
-Labels, URIs and error messages come from other people's files. Escaping them is the business of the templates and of
-`charts.svg`; this module handles what escaping leaves: characters that hide or reorder text, and credentials in URIs.
+Labels, URIs and error messages come from other people's files. Escaping them for HTML is the business of the reports'
+templates and charts; this module handles what escaping leaves: characters that a terminal obeys, that hide or reorder
+text, and credentials in URIs.
 """
 
 import re
