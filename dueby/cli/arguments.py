@@ -20,6 +20,7 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dueby",
         description="Classify N images by a deadline on the fewest GPUs, with a proof that fewer can't do it.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -28,6 +29,8 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
             name,
             help=purpose,
             description=f"{purpose[0].upper()}{purpose[1:]}.",
+            # --profile would be taken for --profiles, and start a job.
+            allow_abbrev=False,
             # Leaves the lines of the examples as they are.
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )

@@ -1,10 +1,11 @@
-"""An answer for scripts on stdout, as `-o json` and `-o yaml` ask for it, and nothing else there."""
+"""An answer on stdout as `-o` asks for it: for scripts as JSON or YAML, for people as a page; nothing else is there."""
 
 import json
 import sys
 from typing import Any
 
 from dueby.inputs.files import to_yaml
+from dueby_pages.calendar import ShownCalendar
 
 
 def print_document(document: dict[str, Any], output: str) -> None:
@@ -12,3 +13,10 @@ def print_document(document: dict[str, Any], output: str) -> None:
     sys.stdout.write(
         json.dumps(document, indent=2, ensure_ascii=False) + "\n" if output == "json" else to_yaml(document)
     )
+
+
+def print_page(calendar: ShownCalendar) -> None:
+    """Print a calendar on stdout as an HTML page."""
+    from dueby_pages.calendar_page import render_calendar  # Jinja2 takes a tenth of a second to import
+
+    sys.stdout.write(render_calendar(calendar))

@@ -1,6 +1,7 @@
 """The command's exit codes that several subcommands share. 0 is done and in time, 1 is anything that isn't named."""
 
-EXIT_INTERRUPTED = 1
+# As shells say of a command that Ctrl-C has ended: 128 and the signal's number.
+EXIT_INTERRUPTED = 130
 EXIT_INVALID = 2
 EXIT_INFEASIBLE = 3
 EXIT_LATE = 4

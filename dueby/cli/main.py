@@ -16,6 +16,8 @@ from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.untrusted import printable
 
 SUBCOMMANDS = ("profile", "plan", "run", "calendar", "report")
+# What a subcommand takes beyond the small installation.
+_EXTRAS, _LARGEST = {"report": "worker"}, "profiler"
 # Those that continue where they were stopped.
 _RESUMED = ("run",)
 
@@ -48,9 +50,11 @@ def exit_code(program: str, run: Callable[[], int], *, is_resumed: bool = False)
 
 def _run(words: Sequence[str]) -> int:
     from dueby.cli.arguments import parser_of
+    from dueby.inputs.needs import needing
 
     parsed = parser_of(words).parse_args(words)
-    return int(parsed.run(parsed))
+    with needing(parsed.command, _EXTRAS.get(parsed.command, _LARGEST)):
+        return int(parsed.run(parsed))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from dueby.cli.calendar_html import print_page
-from dueby.cli.documents import print_document
+from dueby.cli.documents import print_document, print_page
 from dueby.cli.exit_codes import EXIT_INFEASIBLE
 from dueby.planned_calendar import calendar_of, machine_of, shown_plan
 from dueby_api.gpu_profile import GPUProfile

@@ -16,7 +16,8 @@ from rich.text import Text
 from dueby.cli.console import people_console
 from dueby.cli.profile_table import print_profile
 from dueby.cli.progress_bar import show_progress
-from dueby.inputs.files import folder_name, require_folder, write_profile
+from dueby.inputs.files import folder_name, profile_home, require_folder, write_profile
+from dueby.inputs.needs import require_linux
 from dueby_api.classifiers import PYTHON, is_onnx, source_of
 from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import Invalid
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  dueby profile -o profiles                             measure efficientnet_b0
+  dueby profile                                         measure efficientnet_b0, for plans and runs here
   dueby profile --model resnet50 --quick -o profiles    measure another model, in a hurry
   dueby profile --class cpu-1 --monitor -o profiles     measure one class, and record the machine meanwhile
 """
@@ -78,7 +79,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="record this machine's hardware meanwhile, and write the record as Parquet into DIR/monitor",
     )
     parser.add_argument(
-        "-o", "--output", required=True, type=folder_name, metavar="DIR", help="folder for the profiles"
+        "-o",
+        "--output",
+        type=folder_name,
+        metavar="DIR",
+        help="folder for the profiles (default: where `dueby plan` and `dueby run` look for this machine's)",
     )
 
 
@@ -101,7 +106,9 @@ def add_subject_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, write the profiles and return 0."""
+    require_linux("profile")
     model = _model(arguments)
+    folder = arguments.output or profile_home()
     if is_onnx(model.name) and arguments.monitor:
         raise Invalid("--monitor", "counts a network's operations, which only PyTorch's can tell; leave it out")
     if arguments.memory_map:
@@ -111,11 +118,11 @@ def run(arguments: argparse.Namespace) -> int:
             raise Invalid("--monitor", "can't be used with --memory-map, which measures no profile; leave one out")
         if arguments.photos is not None:
             raise Invalid("--photos", "can't be used with --memory-map, which classifies nothing; leave one out")
-        measure_memory(model, arguments.output, classes=arguments.classes)
+        measure_memory(model, folder, classes=arguments.classes)
     else:
         measure(
             model,
-            arguments.output,
+            folder,
             quick=arguments.quick,
             classes=arguments.classes,
             monitored=arguments.monitor,

@@ -1,7 +1,6 @@
 """`dueby report SINK`: write an HTML page about a run, from what the run left in its sink.
 
-The store, the decoder and pyarrow belong to the `worker` extra. They are imported only when the command runs, so that
-it can say what to install if they are missing.
+The store, the decoder and pyarrow belong to the `worker` extra. They are imported only when the command runs.
 """
 
 from __future__ import annotations
@@ -53,11 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page, print its path and return 0."""
-    try:
-        from dueby.report.page import render_page
-        from dueby_worker.storage.stores import open_store
-    except ModuleNotFoundError as error:
-        raise Invalid("report", f"needs {error.name}; install it with: pip install 'dueby[worker]'") from error
+    from dueby.report.page import render_page
+    from dueby_worker.storage.stores import open_store
 
     store = open_store(arguments.sink, field="SINK")
     name = choose_run(store, arguments.run_name)

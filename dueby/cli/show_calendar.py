@@ -9,10 +9,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from dueby.cli.calendar_html import print_page
 from dueby.cli.calendar_table import lines_of, print_table
 from dueby.cli.console import can_redraw, people_console
-from dueby.cli.documents import print_document
+from dueby.cli.documents import print_document, print_page
 from dueby.cluster.job_list import MAX_LIST, read_jobs
 from dueby.cluster.kubectl import list_jobs
 from dueby.inputs.files import read_text

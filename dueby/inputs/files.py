@@ -3,7 +3,6 @@
 JSON is read too, since it is YAML, and so is the List that `kubectl get -o yaml` prints.
 """
 
-import fcntl
 import json
 import os
 import sys
@@ -91,6 +90,8 @@ def sole_writer(folder: Path) -> Iterator[None]:
 
     The folder is made if need be.
     """
+    import fcntl  # other systems than Linux and macOS lack it, and read profiles all the same
+
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:

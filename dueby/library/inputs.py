@@ -1,8 +1,7 @@
 """What callers give to the library's functions: jobs, paths, and somebody to tell how it goes."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from typing import TypeAlias
 
@@ -43,15 +42,6 @@ def paths_of(paths: AnyPath | Sequence[AnyPath]) -> list[str]:
     if isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable):
         paths = [paths]
     return [path_of(path, field="profiles", kinds="a path or a sequence of paths") for path in paths]
-
-
-@contextmanager
-def needing(function: str, extra: str) -> Iterator[None]:
-    """Raise Invalid if what is imported in the block belongs to an extra that isn't installed."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise Invalid(function, f"needs {error.name}; install it with: pip install 'dueby[{extra}]'") from error
 
 
 class Told(StringIO):

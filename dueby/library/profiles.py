@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dueby.inputs.files import PROFILES_VARIABLE, profile_home
-from dueby.library.inputs import AnyPath, Tell, Told, needing, path_of
+from dueby.inputs.needs import needing
+from dueby.library.inputs import AnyPath, Tell, Told, path_of
 from dueby.library.pages import Section, framed, render_sections
 from dueby_api.engines import Precision
 from dueby_api.gpu_profile import GPUProfile

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dueby.library.inputs import AnyPath, needing, path_of
+from dueby.inputs.needs import needing
+from dueby.library.inputs import AnyPath, path_of
 from dueby.library.pages import Section, framed, render_sections
 from dueby_api.errors import Invalid
 from dueby_api.words import counted, faults

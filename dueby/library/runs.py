@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from dueby.inputs.needs import needing
 from dueby.inputs.places import require_places
-from dueby.library.inputs import AnyJob, AnyPath, Tell, Told, manifest_of, needing, paths_of
+from dueby.library.inputs import AnyJob, AnyPath, Tell, Told, manifest_of, paths_of
 from dueby.library.pages import WithPage, with_page
 from dueby_api.errors import DueByError
 from dueby_api.run_record import Summary
@@ -38,7 +39,7 @@ def run(
     require_places(manifest.job.spec)
     with needing("run", "profiler"):
         from dueby.cli.console import plain_console
-        from dueby.cli.run import run_manifests
+        from dueby.cli.run_manifests import run_manifests
         from dueby.cli.screen import Screen
 
     screen = Screen(plain_console(Told(tell)))

@@ -25,7 +25,7 @@ SPREAD = {
 # Nothing that `dueby plan` loads, directly or not, may import these at its top: it has half a second for everything.
 PLAN_LOADS = ("dueby.cli.main", "dueby.cli.arguments", "dueby.cli.plan")
 # Nor may what `dueby run` loads: its steps and workers are processes of their own.
-RUN_LOADS = ("dueby.cli.main", "dueby.cli.arguments", "dueby.cli.run")
+RUN_LOADS = ("dueby.cli.main", "dueby.cli.arguments", "dueby.cli.run", "dueby.cli.run_manifests")
 SLOW_TO_IMPORT = {
     *("aiohttp", "fsspec", "gcsfs", "jinja2", "kopf", "kubernetes", "matplotlib", "numpy", "onnxruntime", "openvino"),
     *(

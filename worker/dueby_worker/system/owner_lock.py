@@ -4,7 +4,6 @@ The kernel lets go of the lock when that process ends, however it ends, so that 
 that was killed. Age says less: a writer may be stopped for hours, and a machine's clock may be set.
 """
 
-import fcntl
 import os
 
 
@@ -30,6 +29,8 @@ def is_left(descriptor: int) -> bool:
 
 
 def _lock(descriptor: int) -> bool:
+    import fcntl  # Windows lacks it, where rows are read and nothing is locked
+
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -49,7 +49,7 @@ def test_during_an_import_it_is_no_traceback(words: str, module: str, number: si
 
         sys.exit(main(sys.argv[3:]))
     """
-    assert run_script(script, module, str(int(number)), *words.split()) == (1, RESUMES)
+    assert run_script(script, module, str(int(number)), *words.split()) == (130, RESUMES)
 
 
 def test_the_study_is_interrupted_in_the_same_way() -> None:
@@ -67,7 +67,7 @@ def test_the_study_is_interrupted_in_the_same_way() -> None:
         sys.exit(main([]))
     """
     said = "dueby-study: interrupted. The same command continues where it stopped.\n"
-    assert run_script(script) == (1, said)
+    assert run_script(script) == (130, said)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def do():
 
 sys.exit(exit_code("dueby run", do, is_resumed=True))
 """
-    assert run_script(script) == (1, RESUMES)
+    assert run_script(script) == (130, RESUMES)
 
 
 def test_a_second_one_ends_it_at_once() -> None:
@@ -126,7 +126,7 @@ def test_a_second_one_ends_it_at_once() -> None:
                 except KeyboardInterrupt:
                     pass
     """
-    assert run_script(script) == (1, "interrupted\n")
+    assert run_script(script) == (130, "interrupted\n")
 
 
 def test_afterwards_the_signals_are_whose_they_were() -> None:

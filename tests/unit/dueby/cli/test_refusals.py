@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from dueby.cli.console import people_console
 from dueby.cli.main import main
-from dueby.cli.run import find_devices
+from dueby.cli.run_manifests import find_devices
 from dueby.inputs.manifests import read_manifests
 from dueby_api.errors import Invalid
 from dueby_operator.resources.crds import profile_crd

@@ -1,0 +1,104 @@
+"""Run jobs on this machine, with processes where a cluster has pods.
+
+Jobs that can be refused without any work are refused first. Then the machine is measured if it has no profile of a
+model, the sources are indexed, and the control loop runs until every part is in its sink. Whatever ends it (Ctrl-C,
+kill -9, a power cut), the same command continues where it stopped.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+from rich.console import Console
+from rich.text import Text
+
+from dueby.cli.complete import close_complete
+from dueby.cli.run_all import RunAll
+from dueby.cli.screen import Screen
+from dueby.cli.session import End, Session
+from dueby.inputs.files import PROFILES_VARIABLE, profile_home, read_profiles
+from dueby.inputs.manifests import Manifest, naming
+from dueby.inputs.places import sink_uri
+from dueby.local import steps
+from dueby.local.other_runs import announced
+from dueby.local.this_machine import NO_DEVICES, LocalPool, find_pool, runs_folder, shared_pool
+from dueby.planning import require_plannable
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.inference_job import InferenceJob
+from dueby_planner.profiles.class_profiles import matching
+from dueby_planner.profiles.size_prediction import predictions
+from dueby_worker.system.scratch import scratch_folder
+
+
+def run_manifests(
+    manifests: Sequence[Manifest], screen: Screen, *, paths: Sequence[str], retry_failed: bool
+) -> Mapping[str, End]:
+    """Run the jobs on this machine and return how each ended, by its name. Raise what a single job fails of.
+
+    `paths` are files and folders of profiles, by default this machine's.
+    """
+    by_name = {manifest.name: manifest for manifest in manifests}
+    with ExitStack() as stack:
+        folders = {name: stack.enter_context(scratch_folder("run")) for name in by_name}
+        images_left = {name: steps.images_left(manifest.job) for name, manifest in by_name.items()}
+        complete = {
+            name: partial(close_complete, manifest.job, folders[name], screen.teller(name))
+            for name, manifest in by_name.items()
+            if not retry_failed and images_left[name] == 0
+        }
+        left = {name: manifest for name, manifest in by_name.items() if name not in complete}
+        jobs = [manifest.job for manifest in left.values()]
+        pool = find_devices(jobs, paths, screen.console) if left else NO_DEVICES
+        sessions = []
+        for name, manifest in left.items():
+            with naming(manifest.job, is_one=screen.is_of_one):
+                session = Session(
+                    manifest.job,
+                    pool,
+                    file=manifest.file,
+                    folder=folders[name],
+                    teller=screen.teller(name),
+                    profiles=paths or [str(profile_home())],
+                    images_left=images_left[name],
+                )
+            sessions.append(session)
+        slots = [slot.name for slot in pool.slots]
+        sinks = [sink_uri(job.spec) for job in jobs]
+        others = announced(runs_folder(), node=pool.node, jobs=tuple(left), slots=slots, sinks=sinks)
+        for other in stack.enter_context(others):
+            screen.console.print(Text(f"Warning: {other.sentence}.", style="yellow"))
+        return RunAll(sessions, complete, pool, screen, retry_failed=retry_failed).run()
+
+
+def find_devices(jobs: Sequence[InferenceJob], paths: Sequence[str], console: Console) -> LocalPool:
+    """Return this machine's devices for the jobs; raise Invalid for whatever `dueby plan` refuses of them."""
+    profiles = _profiles(jobs, paths, console)
+    pools = {}
+    for job in jobs:
+        with naming(job, is_one=len(jobs) == 1):
+            pool = find_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
+            require_plannable(job.spec, pool.profiles, pool.counts)
+        pools[job.metadata.name] = pool
+    return shared_pool(pools)
+
+
+def _profiles(jobs: Sequence[InferenceJob], paths: Sequence[str], console: Console) -> list[GPUProfile]:
+    """Return the profiles at the paths and predictions from them; by default this machine's, measured if needed."""
+    models = [job.spec.model for job in jobs]
+    sources = [job.spec.source for job in jobs]
+    if paths:
+        given = read_profiles(paths)
+        predicted = {found.name: found for model in models for found in predictions(given, model)}
+        return [*given, *predicted.values()]
+    home = profile_home()
+    found = read_profiles([str(home)]) if home.is_dir() else []
+    for model, source in zip(models, sources, strict=True):
+        if not matching(found, model):
+            console.print(Text(f"No profile of {model.name} in {home}: measuring this machine first."))
+            from dueby.cli.profile import measure
+
+            # At int8 the index step does it, with the very network that the workers run.
+            photos = None if model.precision == "int8" else source
+            measure(model, home, quick=True, source=photos, console=console, field=PROFILES_VARIABLE)
+            found = read_profiles([str(home)])
+    return found
