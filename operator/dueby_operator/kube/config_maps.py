@@ -8,12 +8,14 @@ finalizer keeps them; and a pass waits for every answer.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 
 from dueby_api.errors import Invalid
 from dueby_operator import paths
 from dueby_operator.jobs.manifests import read_assignments
 from dueby_operator.kube.client import Kube, Missing
+from dueby_operator.kube.turns import Turns
 from dueby_operator.model.job_model import Assignment
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.meta import ObjectMeta
@@ -22,8 +24,10 @@ from dueby_operator.objects.parse import parse
 # A pod that has not started after this long may lack its ConfigMap, although most such pods pull a large image.
 SLOW_START_US = 30_000_000
 CHECK_US = 30_000_000
-# ConfigMaps of a job that are asked for at once.
+# ConfigMaps of a job that are asked for at once, and those of all jobs that are looked for again.
 AT_ONCE = 16
+# Of one namespace, in one pass: 600 in the time after which each may be looked for again.
+MAX_CHECKS = 40
 
 
 class ConfigMaps:
@@ -36,9 +40,13 @@ class ConfigMaps:
         """When it was looked whether one that was known is still there."""
         self._lacked_us: dict[str, int] = {}
         """When one was asked for in vain. All three by the uid of the Job."""
+        self._checks: Counter[str] = Counter()
+        """How many were looked for again in this pass, by namespace."""
+        self._turns = Turns(AT_ONCE)
 
-    def forget_all_but(self, uids: Collection[str]) -> None:
-        """Forget what is known of other Jobs than these."""
+    def begin(self, uids: Collection[str]) -> None:
+        """Begin a pass, and forget what is known of other Jobs than these."""
+        self._checks.clear()
         self._assignments = {uid: found for uid, found in self._assignments.items() if uid in uids}
         self._checked_us = {uid: at_us for uid, at_us in self._checked_us.items() if uid in uids}
         self._lacked_us = {uid: at_us for uid, at_us in self._lacked_us.items() if uid in uids}
@@ -63,13 +71,27 @@ class ConfigMaps:
                 self._lacked_us[uid] = now_us
         return self._assignments.get(uid)
 
-    async def is_missed(self, job: BatchJob, *, owner: str, now_us: int) -> bool:
-        """Return whether a Job of which a pod is slow to start has no ConfigMap of this owner any more."""
-        uid = job.metadata.uid
-        if now_us - self._checked_us.get(uid, 0) < CHECK_US:
+    async def missed(self, jobs: Iterable[BatchJob], *, owner: str, now_us: int) -> list[BatchJob]:
+        """Return which of a job's Jobs that are slow to start have no ConfigMap of this owner any more.
+
+        Of a tenant's thousands some are looked at in this pass, the others in later ones.
+        """
+        due = [job for job in jobs if now_us - self._checked_us.get(job.metadata.uid, 0) >= CHECK_US]
+        asked = [job for job in due if self._may_check(job, now_us)]
+        gone = await asyncio.gather(*(self._is_gone(job, owner) for job in asked))
+        return [job for job, is_gone in zip(asked, gone, strict=True) if is_gone]
+
+    def _may_check(self, job: BatchJob, now_us: int) -> bool:
+        namespace = job.metadata.namespace
+        if self._checks[namespace] >= MAX_CHECKS:
             return False
-        self._checked_us[uid] = now_us
-        return await self._read(job, owner) is None
+        self._checks[namespace] += 1
+        self._checked_us[job.metadata.uid] = now_us
+        return True
+
+    async def _is_gone(self, job: BatchJob, owner: str) -> bool:
+        async with self._turns.take(job.metadata.namespace, owner):
+            return await self._read(job, owner) is None
 
     async def _read(self, job: BatchJob, owner: str) -> dict[str, object] | None:
         """Return the Job's ConfigMap; None if it is gone, or another has its name."""

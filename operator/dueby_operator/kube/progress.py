@@ -115,7 +115,7 @@ class JobObserver:
         known, there = {job.uid for job in jobs}, {found.metadata.uid for found in batch}
         for uid in self._caches.keys() - known:
             del self._caches[uid]
-        self._config_maps.forget_all_but(there)
+        self._config_maps.begin(there)
 
     async def _look(
         self, job: JobSnapshot, batch: Sequence[BatchJob], pods: Sequence[Pod], *, now_us: int
@@ -126,11 +126,8 @@ class JobObserver:
         steps, outdated = current_and_outdated(job, by_step)
         slow = {job_of(pod) for pod in pods if is_slow_to_start(pod, SLOW_START_US, now_us=now_us)}
         told = [*(found.job for found in worker_jobs), *steps.values()]
-        missed = [
-            found
-            for found in told
-            if found.name in slow and await self._config_maps.is_missed(found, owner=job.uid, now_us=now_us)
-        ]
+        starting = [found for found in told if found.name in slow]
+        missed = await self._config_maps.missed(starting, owner=job.uid, now_us=now_us)
         of_steps = [pod for step in ONCE for pod in answering_pods(pods, step)]
         workers, once, profiling = await asyncio.gather(
             self._ask_all(answering_pods(pods, "work"), "/progress", WorkerProgress),

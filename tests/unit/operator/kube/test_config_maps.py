@@ -5,12 +5,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from dueby_operator import paths
-from dueby_operator.kube.config_maps import CHECK_US, SLOW_START_US
+from dueby_operator.kube.config_maps import AT_ONCE, CHECK_US, MAX_CHECKS, SLOW_START_US, ConfigMaps
+from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.parse import parse
 from dueby_operator.reconciler import Reconciler
+from support.api import served
 from support.control_loop import Clock, Store, reconciler, synthetic
-from support.decisions import infj
+from support.decisions import NOW, infj
 
 Document = dict[str, Any]
 Break = Callable[[Store], None]
@@ -104,3 +108,37 @@ def test_a_pod_that_waits_for_its_config_map_is_noticed(document: Document, firs
         assert paths_of(store, "configmaps")
 
     run(store, clock, until_it_is_replaced)
+
+
+def test_of_thousands_of_a_tenant_some_are_looked_for_in_a_pass_and_all_of_them_in_time() -> None:
+    asked, at_once, most_at_once = [], 0, 0
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal at_once, most_at_once
+        at_once += 1
+        most_at_once = max(most_at_once, at_once)
+        await asyncio.sleep(0.001)
+        at_once -= 1
+        asked.append(request.path)
+        return web.json_response({"message": "not found"}, status=404)
+
+    def jobs(namespace: str, count: int) -> list[BatchJob]:
+        documents = ({"name": f"j-{n}", "namespace": namespace, "uid": f"{namespace}-{n}"} for n in range(count))
+        return [parse(BatchJob, {"metadata": metadata}) for metadata in documents]
+
+    async def look() -> list[tuple[int, ...]]:
+        hostile, other = jobs("hostile", 10 * MAX_CHECKS), jobs("other", 3)
+        uids = {job.metadata.uid for job in (*hostile, *other)}
+        async with served(answer) as kube:
+            config_maps, found = ConfigMaps(kube), list[tuple[int, ...]]()
+            for number in range(10):
+                config_maps.begin(uids)
+                both = await asyncio.gather(
+                    *(config_maps.missed(some, owner="u", now_us=NOW + number) for some in (hostile, other))
+                )
+                found.append(tuple(map(len, both)))
+        return found
+
+    assert asyncio.run(look()) == [(MAX_CHECKS, 3), *[(MAX_CHECKS, 0)] * 9]
+    assert len(set(asked)) == len(asked) == 10 * MAX_CHECKS + 3
+    assert most_at_once <= AT_ONCE
