@@ -28,10 +28,11 @@ from dueby_operator.kube.client import Kube
 from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.lease import Lease, LeaseLost, LeaseTimes, Term
 from dueby_operator.kube.progress import JobObserver
+from dueby_operator.kube.served_apis import OlderDefinition, ServedAPIs
 from dueby_operator.kube.server_clock import ServerClock
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.kube.worker_client import WorkerClient
-from dueby_operator.metrics import count_fault, count_request, record_reconcile
+from dueby_operator.metrics import count_fault, count_request, record_reconcile, show_definitions
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
 from dueby_operator.pace import Pace
@@ -121,6 +122,8 @@ class ControlLoop:
         self._last_good_s = clock_s()
         self._is_waiting = False
         """Whether another holds the Lease."""
+        self._older = ""
+        """Why nothing is decided, if the cluster's resource definitions are older than this operator."""
 
     async def run(self) -> None:
         """Keep the tables, hold the Lease and reconcile, until cancelled."""
@@ -134,11 +137,16 @@ class ControlLoop:
             await kube.close()
 
     def health(self) -> str:
-        """Return how the loop is. Raise Stuck if it should be started anew, which helps against no outage."""
+        """Return how the loop is. Raise Stuck if it should be started anew, which helps against no outage.
+
+        It is raised at once if the resource definitions are older: nobody should think that the operator is ready.
+        """
         if self._is_waiting:
             return "waiting for the Lease"
         if self._outage.lasts:
             return "waiting for the API server"
+        if self._older:
+            raise Stuck(self._older)
         silent_s = self._clock_s() - max(self._last_good_s, self._outage.ended_s)
         if silent_s > STUCK_S:
             raise Stuck(f"No successful reconcile pass for {silent_s:.0f} s.")
@@ -167,13 +175,14 @@ class ControlLoop:
             try:
                 pause_s = await work.reconcile()
             except DueByError as error:
+                self._older = str(error) if isinstance(error, OlderDefinition) else ""
                 self._passes.failed(error)
                 await self._rest(RETRY_S)
             except Exception as error:  # a bug that is no single job's
                 self._faults.record(Fault(stage="reconciling", error=error), about=EVERYBODY)
                 await asyncio.sleep(backoff.next_s())
             else:
-                self._last_good_s = self._clock_s()
+                self._last_good_s, self._older = self._clock_s(), ""
                 record_reconcile(work.snapshot, seconds=self._last_good_s - began_s, unused=work.unused)
                 if self._page:
                     self._page.show(work.snapshot, work.left)
@@ -220,7 +229,8 @@ class ControlLoop:
         try:
             observer = JobObserver(kube, ask=workers.ask)
             gatherer = Gatherer(kube, self.settings, observer=observer, nodes=tables.nodes, scope=tables.scope)
-            await self.repeat(Reconciler(kube, gatherer, now_us=self._clock.now_us, faults=self._faults))
+            served = ServedAPIs(kube, show=show_definitions)
+            await self.repeat(Reconciler(kube, gatherer, now_us=self._clock.now_us, faults=self._faults, served=served))
         finally:
             await workers.close()
             await kube.close()

@@ -7,7 +7,6 @@ became of jobs are counted from what is new in the statuses: an operator that st
 
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import get_args
 
 from prometheus_client import (
@@ -27,20 +26,11 @@ from dueby_api.inference_job import DeadlineClass, InferenceJob
 from dueby_api.status import JobStatus, Phase
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.conditions import is_over
-from dueby_operator.control.outcomes import (
-    BREAK_REASONS,
-    REFUSAL_REASONS,
-    Counted,
-    FollowedJob,
-    follow,
-    outcomes,
-    waited_s,
-)
+from dueby_operator.control.outcomes import FollowedJob, follow, outcomes, waited_s
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.job_values import JOB_GAUGES, met, running_devices
-from dueby_operator.model.fault import Stage
-from dueby_operator.model.job_model import StartReason
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.outcome_counters import FAULTS, MISSES, OUTCOME_COUNTERS, REPLANS, OutcomeCounter
 
 # A pass over an idle cluster takes 20 ms; after 120 s without one the probe fails.
 RECONCILE_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -53,48 +43,6 @@ NO_ANSWER = "<error>"
 CLOCKS_US = 10 * MICROS_PER_SECOND
 LAST_RECONCILE = "dueby_last_successful_reconcile_timestamp_seconds"
 JOB_LABELS = ("namespace", "inferencejob")
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutcomeCounter:
-    """A counter of what became of jobs, or of their workers."""
-
-    name: str
-    help: str
-    label: str = ""
-    values: Sequence[str] = ()
-    """Of the label: each is 0 and not nothing at first, since increase() doesn't see a series begin."""
-
-
-OUTCOME_COUNTERS: Mapping[Counted, OutcomeCounter] = {
-    "made": OutcomeCounter(name="dueby_promises_made", help="Hard jobs to which their deadline was promised."),
-    "kept": OutcomeCounter(name="dueby_promises_kept", help="Of those, jobs that ended by their deadline."),
-    "broken": OutcomeCounter(
-        name="dueby_promises_broken",
-        help="Of those, jobs that were late or failed, by what their status says of it last. While the operator is "
-        "away none is counted.",
-        label="reason",
-        values=sorted(BREAK_REASONS),
-    ),
-    "refused": OutcomeCounter(
-        name="dueby_refusals",
-        help="Hard jobs that were refused: proved impossible alone or beside other promises, or waited for in vain.",
-        label="reason",
-        values=REFUSAL_REASONS,
-    ),
-    "started": OutcomeCounter(
-        name="dueby_workers_started",
-        help="Workers that were started, by their job's deadline class.",
-        label="deadline_class",
-        values=get_args(DeadlineClass),
-    ),
-    "gave way": OutcomeCounter(
-        name="dueby_workers_gave_way",
-        help="Workers that were stopped because others needed their devices, by their job's deadline class.",
-        label="deadline_class",
-        values=get_args(DeadlineClass),
-    ),
-}
 
 
 class JobsCollector(Collector):
@@ -177,22 +125,13 @@ class Metrics:
             "When the last successful reconcile pass ended, in seconds since 1970; 0 before the first.",
             registry=self.registry,
         )
-        self._misses = Counter(
-            "dueby_deadline_misses", "Jobs whose deadline passed before they were done.", registry=self.registry
-        )
-        self._replans = Counter(
-            "dueby_replans", "Changes of a job's number of workers.", ["reason"], registry=self.registry
-        )
-        self._faults = Counter(
-            "dueby_faults",
-            "Times that the operator itself could not handle a job, by what it was doing.",
-            ["stage"],
+        self._definitions = Gauge(
+            "dueby_definitions_current",
+            "1 if the cluster's resource definitions are as new as this operator; 0: nothing is decided.",
             registry=self.registry,
         )
-        for stage in get_args(Stage):
-            self._faults.labels(stage)
-        for reason in get_args(StartReason):  # 0 and not nothing: increase() doesn't see a series begin
-            self._replans.labels(reason)
+        self._definitions.set(1)
+        self._misses, self._replans, self._faults = map(self._counter, (MISSES, REPLANS, FAULTS))
         self._outcomes = {kind: self._counter(found) for kind, found in OUTCOME_COUNTERS.items()}
         self._waits = Histogram(
             "dueby_wait_seconds",
@@ -244,6 +183,10 @@ class Metrics:
         """Count a fault of the operator itself."""
         self._faults.labels(stage).inc()
 
+    def show_definitions(self, is_current: bool) -> None:
+        """Show whether the cluster's resource definitions are as new as this operator."""
+        self._definitions.set(is_current)
+
     def _count_news(self, jobs: Sequence[JobSnapshot]) -> None:
         """Count what was not in the statuses in the last pass. In the first one nobody knows what is new.
 
@@ -288,7 +231,7 @@ def verb_and_resource(method: str, path: str) -> tuple[str, str]:
 OPERATOR = Metrics()
 """The one of this process."""
 count_request, count_fault = OPERATOR.count_request, OPERATOR.count_fault
-record_reconcile = OPERATOR.record_reconcile
+record_reconcile, show_definitions = OPERATOR.record_reconcile, OPERATOR.show_definitions
 
 
 def serve(port: int) -> None:

@@ -9,69 +9,60 @@ remember between two passes are readings of lag, and when a status was written.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from dueby_api.conditions import ConditionType
 from dueby_api.errors import DueByError, Invalid, Transient
-from dueby_api.inference_job import API_VERSION, InferenceJob
-from dueby_api.status import JobStatus
-from dueby_api.units import format_time
+from dueby_api.inference_job import InferenceJob
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.control.decide import Decisions, decide
-from dueby_operator.control.events import NewEvent, events_between
+from dueby_operator.control.events import events_between
 from dueby_operator.control.faults import is_resting
 from dueby_operator.control.job_decision import JobDecision, refuse, suffer
 from dueby_operator.control.render import render
 from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.decision_log import DecisionLog
+from dueby_operator.event_poster import EventPoster
 from dueby_operator.fault_log import EVERYBODY, FaultLog
-from dueby_operator.jobs import names
 from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out, reason_of
 from dueby_operator.kube.client import Conflict, Kube, Missing, Refused, WebhookAway
 from dueby_operator.kube.gather import Gatherer
+from dueby_operator.kube.served_apis import ServedAPIs
 from dueby_operator.model.actions import MAKING
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault, Stage
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.model.writes import Delete, Put, Write
+from dueby_operator.status_writer import StatusWriter, StoredStatus, least_status
 
 # Between two passes: while there is a job to attend to, and otherwise.
 BUSY_S, IDLE_S = 2.0, 30.0
 # Jobs, and other objects, that are written at once.
 AT_ONCE = 16
-# Progress, and what messages say of it, changes in every pass. If nothing else has, it is written this often: otherwise
-# 100 jobs were 50 writes a second, and each is another row of `kubectl get --watch`.
-PROGRESS_US = 10_000_000
-# Kubernetes keeps no longer message of an Event.
-MAX_EVENT = 1024
-COMPONENT = "dueby-operator"
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredStatus:
-    """A job's status as the API server has it."""
-
-    status: JobStatus
-    version: str
-    """The job's resourceVersion."""
 
 
 class Reconciler:
     """The loop, one pass at a time."""
 
     def __init__(
-        self, kube: Kube, gatherer: Gatherer, *, now_us: Callable[[], int], faults: FaultLog | None = None
+        self,
+        kube: Kube,
+        gatherer: Gatherer,
+        *,
+        now_us: Callable[[], int],
+        faults: FaultLog | None = None,
+        served: ServedAPIs | None = None,
     ) -> None:
         self._kube = kube
+        self._served = served or ServedAPIs(kube)
         self._gatherer = gatherer
         self._now_us = now_us
         self._memories: dict[str, JobMemory] = {}
         """By the job's uid."""
-        self._written_us: dict[str, int] = {}
-        """When a job's status was written last, by its uid."""
+        self._statuses, self._events, self._log = StatusWriter(kube), EventPoster(kube), DecisionLog()
         self._deleted: set[str] = set()
         """The uids of jobs that were deleted, and that may be listed as over for a minute yet."""
         self.snapshot: ClusterSnapshot
@@ -85,7 +76,11 @@ class Reconciler:
         """By namespace, what this pass was told of a webhook without which nothing can be made there."""
 
     async def reconcile(self) -> float:
-        """Gather, decide and apply once; return the seconds until the next pass is due."""
+        """Gather, decide and apply once; return the seconds until the next pass is due.
+
+        Raise OlderDefinition if what is decided couldn't be kept.
+        """
+        await self._served.require_current()
         self.snapshot = snapshot = await self._gatherer.gather(self._memories, now_us=self._now_us())
         decisions = await asyncio.to_thread(decide, snapshot)
         self.left, self.unused = decisions.left.devices, decisions.left.unused
@@ -107,7 +102,8 @@ class Reconciler:
     def _forget_all_but(self, jobs: Sequence[JobSnapshot]) -> None:
         known = {job.uid for job in jobs}
         self._memories = {uid: memory for uid, memory in self._memories.items() if uid in known}
-        self._written_us = {uid: written for uid, written in self._written_us.items() if uid in known}
+        for memory in (self._statuses, self._events, self._log):
+            memory.forget_all_but(known)
         self._deleted &= known
 
     async def _write_profiles(self, decisions: Decisions) -> None:
@@ -130,7 +126,10 @@ class Reconciler:
         decided = await asyncio.gather(*(self._apply(decision, devices, turns) for decision in ordered))
         now_us = self.snapshot.now_us
         self._memories |= {decision.job.uid: memory_after(decision, now_us=now_us) for decision in decided}
-        await self._in_turns([self._post(event, decision.job) for decision in decided for event in decision.events])
+        for decision in decided:
+            self._log.tell(decision.job, decision.actions, decision.events)
+        due = [self._events.take(decision.job, decision.events, now_us=now_us) for decision in decided]
+        await self._in_turns([self._events.post(event) for events in due for event in events])
         return decided
 
     async def _apply(self, decision: JobDecision, devices: ClusterDevices, turns: asyncio.Semaphore) -> JobDecision:
@@ -162,9 +161,10 @@ class Reconciler:
         except (Conflict, Missing, Transient) as error:
             # Somebody was quicker, or the server slow: the next pass shows it. What has begun is not begun again at
             # once, so that a Job that can't be created is no row of lost workers.
-            log.info("%s/%s: %s", job.namespace, job.name, error)
+            _log_failure(job, error)
             memory = decision.memory if is_begun or decision.fault else job.memory
-            return replace(decision, status=stored.status, memory=memory), stored
+            actions = decision.actions if is_begun else ()
+            return replace(decision, status=stored.status, memory=memory, actions=actions), stored
         return decision, stored
 
     async def _tell_of_fault(self, decision: JobDecision) -> StoredStatus:
@@ -175,7 +175,7 @@ class Reconciler:
             try:
                 return await self._write_status(replace(decision, status=status), read)
             except (Conflict, Missing, Transient) as error:
-                log.info("%s/%s: %s", job.namespace, job.name, error)
+                _log_failure(job, error)
                 return read
             except Refused as error:
                 log.warning("%s/%s: the API server refuses the status: %s", job.namespace, job.name, error)
@@ -192,7 +192,8 @@ class Reconciler:
             # One that hangs takes ten seconds and more for each job, and the pass waits for all of them.
             if (away := self._away.get(namespace)) and any(isinstance(action, MAKING) for action in decision.actions):
                 raise WebhookAway(away)
-            await carry_out(self._kube, render(decision.actions, decision.job, decision.manifest, devices))
+            writes = render(decision.actions, decision.job, decision.manifest, devices)
+            await carry_out(self._kube, writes, served=self._served)
         except (NameTaken, NotYetGone, WebhookAway, Refused, Invalid) as error:
             if isinstance(error, WebhookAway):
                 self._away[namespace] = str(error)
@@ -200,47 +201,20 @@ class Reconciler:
         return decision
 
     async def _write_status(self, decision: JobDecision, stored: StoredStatus) -> StoredStatus:
-        """Write the status if it has changed, progress alone not in every pass; return what is stored then."""
-        job, status = decision.job, decision.status
-        if status == stored.status:
-            return stored
-        is_progress = without_words(status) == without_words(stored.status)
-        now_us = self.snapshot.now_us
-        if is_progress and now_us < self._written_us.get(job.uid, 0) + PROGRESS_US:
-            return stored
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "InferenceJob",
-            # With the version, so that a job that was edited meanwhile is a Conflict and is decided on anew.
-            "metadata": {
-                "name": job.name,
-                "namespace": job.namespace,
-                "uid": job.uid,
-                "resourceVersion": stored.version,
-            },
-            "status": status.document(),
-        }
-        written = await self._kube.replace(paths.jobs_path(job.namespace, job.name, "status"), body)
-        self._written_us[job.uid] = now_us
-        return StoredStatus(status=status, version=str(written["metadata"]["resourceVersion"]))
-
-    async def _post(self, event: NewEvent, job: JobSnapshot) -> None:
-        document = event_document(event, job, now_us=self.snapshot.now_us)
-        try:
-            await self._kube.create(paths.core_path("events", job.namespace), document)
-        except DueByError as error:  # a namespace that is going away takes no more of them
-            log.info("an Event was not taken: %s", error)
+        return await self._statuses.write(decision, stored, now_us=self.snapshot.now_us)
 
     async def _write(self, write: Write, stage: Stage) -> None:
         """Carry out a write that no job waits for."""
         if isinstance(write, Delete) and write.uid in self._deleted:
             return
         try:
-            await carry_out(self._kube, [write])
+            await carry_out(self._kube, [write], served=self._served)
             if isinstance(write, Delete) and stage == "clearing":
                 self._deleted.add(write.uid)
         except (NameTaken, Refused) as error:
             log.warning("%s: a write is refused: %s", stage, error)
+        except Missing:  # somebody has deleted it meanwhile
+            pass
         except DueByError as error:  # the next pass shows it
             log.info("%s: a write failed: %s", stage, error)
         except Exception as error:  # whatever it is, jobs don't wait for it
@@ -256,45 +230,14 @@ class Reconciler:
         await asyncio.gather(*(take_turn(call) for call in calls))
 
 
+def _log_failure(job: JobSnapshot, error: DueByError) -> None:
+    """Log what kept a decision from being carried out, but not that the job was deleted meanwhile."""
+    if not isinstance(error, Missing):
+        log.info("%s/%s: %s", job.namespace, job.name, error)
+
+
 def memory_after(decision: JobDecision, *, now_us: int) -> JobMemory:
     """Return what is remembered of a job once the decision is carried out: one that went well ends a row of faults."""
     if decision.fault or is_resting(decision.memory, now_us=now_us):
         return decision.memory
     return replace(decision.memory, faults=0, retry_us=0)
-
-
-def without_words(status: JobStatus) -> JobStatus:
-    """Return the status without what changes while nothing happens: progress, and the messages beside reasons."""
-    conditions = tuple(found.replace(message="") for found in status.conditions)
-    return status.replace(progress=None, message=None, conditions=conditions)
-
-
-def least_status(status: JobStatus) -> JobStatus:
-    """Return the least that a status can say: whether the job has failed, and why."""
-    return JobStatus(
-        observed_generation=status.observed_generation,
-        phase=status.phase,
-        conditions=tuple(found for found in status.conditions if found.type == ConditionType.FAILED),
-        message=status.message,
-    )
-
-
-def event_document(event: NewEvent, job: JobSnapshot, *, now_us: int) -> dict[str, Any]:
-    """Return the Event as the API server takes it."""
-    owner = names.job_owner(job.name, job.uid)
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"generateName": f"{job.name}.", "namespace": job.namespace, "labels": names.MANAGED},
-        "involvedObject": {
-            **{name: owner[name] for name in ("apiVersion", "kind", "name", "uid")},
-            "namespace": job.namespace,
-        },
-        "type": "Warning" if event.is_warning else "Normal",
-        "reason": event.reason,
-        "message": event.message[:MAX_EVENT],
-        "source": {"component": COMPONENT},
-        "firstTimestamp": format_time(now_us),
-        "lastTimestamp": format_time(now_us),
-        "count": 1,
-    }

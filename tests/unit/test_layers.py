@@ -64,7 +64,7 @@ FOLDERS_MAY_IMPORT: Mapping[str, Mapping[str, set[str]]] = {
         "jobs": {"objects", "model", "cluster", *BASE},
         "profiling": {"objects", "model", "cluster", "jobs", *BASE},
         "control": {"objects", "model", "cluster", "jobs", "profiling", *BASE},
-        "kube": {"objects", "model", "cluster", "jobs", "profiling", "control", *BASE},
+        "kube": {"objects", "model", "cluster", "jobs", "profiling", "control", "resources", *BASE},
         "resources": {"jobs"},
     },
 }

@@ -13,14 +13,16 @@ from dueby_operator import paths
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import PLAN_KEY
 from dueby_operator.kube.client import Conflict, Kube, Refused, WebhookAway
+from dueby_operator.kube.served_apis import ServedAPIs
 from dueby_operator.model.writes import Add, Change, Create, Delete, Document, Put, Write
 from dueby_operator.objects.meta import ObjectMeta
 from dueby_operator.objects.parse import parse
 
 # HTTP status of a quota or an admission policy that says no.
 FORBIDDEN = 403
-# What an API server before Kubernetes 1.37 says to a Job that tells how its pods are scheduled.
-UNKNOWN_SCHEDULING = 'unknown field "spec.scheduling"'
+# A field of Jobs that API servers before Kubernetes 1.37 don't know, and what they say to it.
+SCHEDULING = "scheduling"
+UNKNOWN_SCHEDULING = f'unknown field "spec.{SCHEDULING}"'
 log = logging.getLogger(__name__)
 
 
@@ -47,8 +49,8 @@ def reason_of(error: DueByError) -> Reason:
             return Reason.INVALID_TEMPLATE
 
 
-async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
-    """Carry them out in this order.
+async def carry_out(kube: Kube, writes: Iterable[Write], *, served: ServedAPIs | None = None) -> None:
+    """Carry them out in this order; `served` remembers which fields the API server doesn't know.
 
     Raise Refused by the first that the API server doesn't want, NameTaken or NotYetGone by the first whose name isn't
     free.
@@ -56,7 +58,7 @@ async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
     for write in writes:
         match write:
             case Create():
-                await _create_both(kube, write)
+                await _create_both(kube, write, served or ServedAPIs(kube))
             case Add():
                 await _create(kube, write.kind, write.document)
             case Change():
@@ -67,25 +69,26 @@ async def carry_out(kube: Kube, writes: Iterable[Write]) -> None:
                 await kube.delete(write.path, uid=write.uid, waits=write.waits)
 
 
-async def _create_both(kube: Kube, create: Create) -> None:
+async def _create_both(kube: Kube, create: Create, served: ServedAPIs) -> None:
     """Create both. The Job is tried dry first, so that one that is refused leaves nothing behind."""
     namespace = create.job["metadata"]["namespace"]
     path, config_maps = paths.batch_path(namespace), paths.core_path("configmaps", namespace)
-    if job := await _try(kube, path, create.job):
+    if job := await _try(kube, path, create.job, served):
         if not await _create(kube, config_maps, create.config_map):
             await _require_same_workers(kube, config_maps, create.config_map)
         await _create(kube, path, job)
 
 
-async def _try(kube: Kube, path: str, job: Document) -> Document | None:
+async def _try(kube: Kube, path: str, job: Document, served: ServedAPIs) -> Document | None:
     """Return the Job as far as the API server knows its fields; None if it is there already."""
-    try:
-        return job if await _create(kube, path, job, dry_run=True) else None
-    except Refused as error:
-        if UNKNOWN_SCHEDULING not in error.message:
-            raise
-    known = {name: value for name, value in job["spec"].items() if name != "scheduling"}
-    without = {**job, "spec": known}
+    if served.knows(SCHEDULING):
+        try:
+            return job if await _create(kube, path, job, dry_run=True) else None
+        except Refused as error:
+            if UNKNOWN_SCHEDULING not in error.message:
+                raise
+            served.note_unknown(SCHEDULING)
+    without = {**job, "spec": {name: value for name, value in job["spec"].items() if name != SCHEDULING}}
     return without if await _create(kube, path, without, dry_run=True) else None
 
 

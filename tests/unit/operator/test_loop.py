@@ -13,6 +13,7 @@ from dueby_operator import loop as loop_module
 from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.kube.lease import LeaseLost, LeaseTimes
+from dueby_operator.kube.served_apis import OlderDefinition
 from dueby_operator.loop import STUCK_S, Claim, ControlLoop, Stuck, claim
 from dueby_operator.model.devices import Devices
 from dueby_operator.pace import Pace
@@ -234,6 +235,22 @@ def test_a_loop_is_well_while_passes_succeed_and_not_when_they_have_failed_for_l
     clock.now_s = STUCK_S + 1
     with pytest.raises(Stuck, match="No successful reconcile pass for 121 s"):
         loop.health()
+
+
+def test_with_older_definitions_the_loop_is_not_well_at_once_and_is_again_when_they_are_upgraded() -> None:
+    loop, passes = resting(Clock()), Passes(OlderDefinition("they lack InferenceJob.status.plan.windows"))
+
+    async def go() -> None:
+        task = asyncio.create_task(loop.repeat(passes))
+        await until(lambda: not passes.errors)
+        with pytest.raises(Stuck, match=r"they lack InferenceJob\.status\.plan\.windows"):
+            loop.health()
+        loop.wake.set()
+        await asyncio.wait_for(passes.done.wait(), 60)
+        assert loop.health() == "0 s ago"
+        task.cancel()
+
+    asyncio.run(go())
 
 
 @pytest.mark.parametrize(("pod_uid", "predecessor"), [("uid", True), ("", False)])

@@ -8,7 +8,7 @@ from dueby_api.conditions import Truth
 from dueby_api.status import Condition, JobStatus, PlanStatus, Replan, WindowStatus
 from dueby_api.units import format_exact_time, format_time
 from dueby_operator.control.events import events_between
-from dueby_operator.reconciler import event_document
+from dueby_operator.event_poster import MergedEvent, event_document
 from support.decisions import MADE, NOW, SECOND, infj, job
 
 
@@ -161,7 +161,7 @@ def test_a_window_that_moves_is_not_told_of(after: JobStatus, events: list[tuple
 
 def test_an_event_is_about_its_job() -> None:
     (event,) = events_between(JobStatus(), status(INDEXED))
-    document = event_document(event, job(infj()), now_us=NOW)
+    document = event_document(MergedEvent(event=event, job=job(infj()), first_us=NOW, last_us=NOW, count=1))
     assert document["involvedObject"] == {
         "apiVersion": "dueby.dev/v1alpha1",
         "kind": "InferenceJob",

@@ -4,12 +4,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from dueby_api.errors import DueByError
 from dueby_operator import paths
 from dueby_operator.jobs import names
 from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out
-from dueby_operator.kube.client import Conflict
+from dueby_operator.kube.client import Conflict, Kube
+from dueby_operator.kube.served_apis import GROUP_OF_BATCH, INDEX_PATH, ServedAPIs
 from dueby_operator.model.writes import Add, Change, Create, Delete, Put, Write
 from support.api import served
 from support.kept_objects import KeptObjects
@@ -102,6 +104,34 @@ def test_an_older_api_server_gets_a_job_without_what_it_does_not_know(unknown: t
     else:
         assert error is None
         assert server.objects[JOB]["spec"] == {name: spec[name] for name in spec if name not in unknown}
+
+
+def test_an_older_api_server_is_asked_once_for_each_of_its_versions() -> None:
+    server, version = KeptObjects(unknown=("scheduling",)), ["1.36"]
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == INDEX_PATH:
+            return web.json_response({"paths": {GROUP_OF_BATCH: {"serverRelativeURL": version[0]}}})
+        return await server.answer(request)
+
+    async def tries(served_apis: ServedAPIs, kube: Kube, name: str) -> int:
+        before = len(server.asked)
+        job = document("Job", name=name) | {"spec": {"scheduling": {}}}
+        await carry_out(kube, [Create(config_map=document("ConfigMap", name=name), job=job)], served=served_apis)
+        return sum(path == paths.batch_path("team") for _, path in server.asked[before:])
+
+    async def run() -> list[int]:
+        async with served(answer) as kube:
+            apis = ServedAPIs(kube, clock_s=iter(range(0, 10_000, 100)).__next__)
+            found = []
+            for name in ("a", "b", "c", "d"):
+                version[0] = "1.37" if name == "d" else version[0]
+                await apis.require_current()
+                found.append(await tries(apis, kube, name))
+            return found
+
+    # Dry, dry without the field, then for good; and after it is known, dry without the field and for good.
+    assert asyncio.run(run()) == [3, 2, 2, 3]
 
 
 def test_a_cron_job_of_somebody_else_is_no_success() -> None:

@@ -1,0 +1,75 @@
+"""A line in the log for each start and stop, so that the log alone tells what the operator has done and why.
+
+What a decision says again in the next pass, such as that a suspended job has no workers, is told once.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+
+from dueby_api.words import counted
+from dueby_operator.control.events import NewEvent
+from dueby_operator.model.actions import (
+    Action,
+    MeasureClass,
+    StartStep,
+    StartWorkers,
+    StopEverything,
+    StopJobs,
+    StopMeasuring,
+    StopWorkers,
+)
+from dueby_operator.model.job_snapshot import JobSnapshot
+
+log = logging.getLogger(__name__)
+
+
+class DecisionLog:
+    """Tells of all jobs."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[str, ...]] = {}
+        """What was told of the actions of the last pass, by the job's uid."""
+
+    def forget_all_but(self, uids: Collection[str]) -> None:
+        """Forget what was told of other jobs."""
+        self._told = {uid: told for uid, told in self._told.items() if uid in uids}
+
+    def tell(self, job: JobSnapshot, actions: Sequence[Action], events: Sequence[NewEvent]) -> None:
+        """Log what was done about a job, and what its status says that it didn't say before."""
+        before, now = self._told.pop(job.uid, ()), tuple(map(describe, actions))
+        if now:
+            self._told[job.uid] = now
+        for line in (*_beside(before, now), *(f"{event.reason}: {event.message}" for event in events)):
+            log.info("%s/%s: %s", job.namespace, job.name, _printable(line))
+
+
+def _beside(before: Collection[str], now: Sequence[str]) -> Iterator[str]:
+    return (line for line in now if line not in before)
+
+
+def _printable(line: str) -> str:
+    """Return the line without what would begin another one, or say something to a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in line)
+
+
+def describe(action: Action) -> str:
+    """Return what the action does."""
+    match action:
+        case StartStep():
+            return f"starts the {action.step} step"
+        case StartWorkers():
+            classes = Counter(assignment.device_class for assignment in action.assignments)
+            of_classes = ", ".join(f"{count} on {name}" for name, count in sorted(classes.items()))
+            workers = counted(len(action.assignments), "worker")
+            return f"starts {workers} of revision {action.revision} ({action.reason}): {of_classes}"
+        case StopWorkers():
+            return f"stops {counted(len(action.workers), 'worker')} ({action.reason})"
+        case StopEverything():
+            return "stops its workers and what is measured for it"
+        case StopJobs():
+            return f"stops {counted(len(action.jobs), 'Job')} of which nothing will come"
+        case MeasureClass():
+            return f"measures its model on {action.device_class}"
+        case StopMeasuring():
+            return f"stops {counted(len(action.jobs), 'Job')} that measure for it"
