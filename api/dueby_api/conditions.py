@@ -121,14 +121,10 @@ class Reason(Enum):
     )
     ADMITTED = ReasonEntry(ConditionType.ADMITTED, "True", "Admitted", "The cluster has taken every worker.")
     SUSPENDED = _NOT_ADMITTED(
-        "Suspended",
-        "The job has no workers, as `spec.suspend` says.",
-        "set `spec.suspend` to false",
+        "Suspended", "The job has no workers, as `spec.suspend` says.", "set `spec.suspend` to false"
     )
     QUEUED = _NOT_ADMITTED(
-        "Queued",
-        "The workers wait for their Kueue queue's quota.",
-        "`kubectl describe workloads` says for what",
+        "Queued", "The workers wait for their Kueue queue's quota.", "`kubectl describe workloads` says for what"
     )
     QUEUE_NOT_FOUND = _NOT_ADMITTED(
         "QueueNotFound",
@@ -176,9 +172,13 @@ class Reason(Enum):
         ConditionType.ON_TRACK, "True", "InTime", "The workers will be in time, by what they have reported."
     )
     LAGGING = _OFF_TRACK(
-        "Late",
-        "The workers will be late, by what they have reported.",
-        "nothing: help is added where there is any",
+        "Late", "The workers will be late, by what they have reported.", "nothing: help is added where there is any"
+    )
+    DEVICES_HELD = _OFF_TRACK(
+        "DevicesHeld",
+        "The job waits or will be late, and pods that should have ended hold devices that it may use. Nothing is "
+        "promised on those.",
+        "see why the pod stays that the message names: its node doesn't answer, a volume can't be unmounted",
     )
     PODS_NOT_STARTING = _OFF_TRACK(
         "PodsNotStarting",
@@ -213,9 +213,7 @@ class Reason(Enum):
         ConditionType.COMPLETE, "True", "EveryImageHasARow", "Every part and `_SUCCESS` are in the sink."
     )
     INDEX_FAILED = _FAILED(
-        "IndexFailed",
-        "The index step could not do its work; the message says why.",
-        "mend it and create the job anew",
+        "IndexFailed", "The index step could not do its work; the message says why.", "mend it and create the job anew"
     )
     FINISH_FAILED = _FAILED(
         "FinishFailed",
@@ -223,14 +221,10 @@ class Reason(Enum):
         "mend it and create the job anew",
     )
     INVALID_JOB = _FAILED(
-        "InvalidJob",
-        "A field is wrong in a way that only shows in the cluster.",
-        "the message names the field",
+        "InvalidJob", "A field is wrong in a way that only shows in the cluster.", "the message names the field"
     )
     INVALID_TEMPLATE = _FAILED(
-        "InvalidTemplate",
-        "The API server refuses the job's pods.",
-        "the message names the field of `spec.worker`",
+        "InvalidTemplate", "The API server refuses the job's pods.", "the message names the field of `spec.worker`"
     )
     INFEASIBLE = _FAILED("Infeasible", "A Hard deadline can't be met.", _EDIT)
     OPERATOR_RETRYING = ReasonEntry(
@@ -257,9 +251,7 @@ class Reason(Enum):
         "see the column `error` of the results",
     )
     STOPPED = _FAILED(
-        "Stopped",
-        "The deadline passed, and `spec.onDeadline` is Stop.",
-        "the parts that were done are kept",
+        "Stopped", "The deadline passed, and `spec.onDeadline` is Stop.", "the parts that were done are kept"
     )
     MEASURED = ReasonEntry(
         ConditionType.CURRENT, "True", "Measured", "One would measure the same now, as far as can be known."

@@ -56,6 +56,10 @@ class LocalDevices:
         """Return nothing: here a device has all that its worker needs."""
         return ""
 
+    def overdue(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> str:
+        """Return nothing: there are no pods."""
+        return ""
+
     @property
     def uncounted(self) -> str:
         """Return nothing: what is here is counted."""

@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.cluster.nodes import Node, PodRow, read_node, take_pods
+from dueby_operator.cluster.nodes import Node, PodRow, read_node
+from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.cluster.requests import worker_requests
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Absence, Claimant, Stacks

@@ -15,12 +15,15 @@ from dueby_operator.cluster.nodes import (
     CPU_CLASS,
     DeviceKind,
     Node,
+    OverduePod,
     device_kinds,
     free_devices,
     has_slices,
     is_open,
     set_apart,
+    workers_within,
 )
+from dueby_operator.cluster.pods_on_nodes import describe_overdue
 from dueby_operator.cluster.queue_quotas import find_quotas
 from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import Room, find_namespace_quotas, max_pods, take
@@ -173,6 +176,17 @@ class ClusterDevices:
             selector=spec.worker.node_selector,
         )
 
+    def overdue(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> str:
+        """Return which pods that should be gone have what workers of the job could have; empty if none does."""
+        tolerations, selector = tolerations_of(spec), spec.worker.node_selector
+        pods: list[OverduePod] = []
+        for node in (node for node in self.open_nodes if node.overdue):
+            if is_open(node, tolerations=tolerations, selector=selector):
+                names = (name for name in classes if name in node.devices or has_slices(node, name))
+                if any(_is_held(node, self._per_device(spec, name)) for name in names):
+                    pods += node.overdue
+        return describe_overdue(pods, namespace=namespace, now_us=self.now_us)
+
     def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> "ClusterDevices":
         """Return what is left after so many workers of the job are created and on no node yet."""
         unscheduled = Counter(self.unscheduled)
@@ -181,6 +195,11 @@ class ClusterDevices:
         if namespace in room:
             room[namespace] = take(room[namespace], self._asked(spec, device_class), count)
         return replace(self, unscheduled=unscheduled, room=room)
+
+    def _per_device(self, spec: JobSpec, device_class: str) -> dict[str, float]:
+        """Return what bounds workers on a node."""
+        asked, kind = worker_requests(spec, self.settings, device_class), self.kinds.get(device_class, DeviceKind())
+        return {**{name: asked[name] for name in PER_NODE}, **kind.request}
 
     def _asked(self, spec: JobSpec, device_class: str) -> dict[str, float]:
         kind = self.kinds.get(device_class, DeviceKind())
@@ -219,3 +238,9 @@ class ClusterDevices:
                 self.open_nodes, device_class, asked=per_node, tolerations=tolerations, selector=selector
             )
         return self._counted[key]
+
+
+def _is_held(node: Node, asked: Mapping[str, float]) -> bool:
+    """Return whether overdue pods have room of the node for a worker that asks for this."""
+    freed = {name: node.free.get(name, 0.0) + node.held_overdue.get(name, 0.0) for name in asked}
+    return workers_within(freed, asked) > workers_within(node.free, asked)

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from dueby_api.subject import AT, class_of, node_of, own_class
 from dueby_operator.cluster.absences import with_weekly
@@ -19,6 +20,7 @@ from dueby_operator.cluster.quantities import readable_quantities, requests_of
 from dueby_operator.cluster.resource_slices import GPU, MIG, PublishedGPUs
 from dueby_operator.model.stacks import Absence
 from dueby_operator.objects.nodes import NodeObject, Taint, Toleration
+from dueby_operator.objects.parse import micros_of
 from dueby_operator.objects.pods import Pod
 from dueby_operator.settings import CLASS_LABELS, WeeklyWindow
 from dueby_planner.model.problem import NEVER_US
@@ -52,6 +54,16 @@ class DeviceKind:
         return {self.resource: 1.0} if self.resource else {}
 
 
+class OverduePod(NamedTuple):
+    """A pod that should be gone, and still has what it asked for."""
+
+    since_us: int
+    """When it was to be killed at the latest, in microseconds since 1970."""
+    namespace: str
+    name: str
+    node: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Node:
     """A node and what is left of it."""
@@ -72,7 +84,11 @@ class Node:
     free: Mapping[str, float] = field(default_factory=dict)
     """Allocatable less what pods ask for."""
     leaving: Mapping[str, float] = field(default_factory=dict)
-    """What pods have that are being deleted."""
+    """What pods have that are being deleted and are gone soon."""
+    overdue: tuple[OverduePod, ...] = ()
+    """Pods that should be gone, and aren't: nobody knows when they will be."""
+    held_overdue: Mapping[str, float] = field(default_factory=dict)
+    """What these have."""
     workers: Mapping[str, float] = field(default_factory=dict)
     """What jobs' workers have that are not being deleted."""
     other_names: Mapping[str, str] = field(default_factory=dict)
@@ -99,10 +115,12 @@ class PodRow:
 
     node: str
     """Empty while it is on none."""
+    namespace: str = ""
+    name: str = ""
     requests: Mapping[str, float]
     """`pods` among them; empty once it has ended, or if it yields to workers."""
-    is_leaving: bool = False
-    """Whether it is being deleted, and has what it has for its grace period only."""
+    leaves_at_us: int | None = None
+    """When a pod that is being deleted is to be gone, in microseconds since 1970: its grace period is in it."""
     is_worker: bool = False
     """Whether it is a worker of a job."""
     ours: Pod | None = None
@@ -166,31 +184,14 @@ def pod_row(pod: Pod, *, label: str, worker: Mapping[str, str], yielding: str = 
     requests = {} if is_over or is_yielding else {**requests_of(pod.spec), "pods": 1.0}
     return PodRow(
         node=pod.spec.node_name,
+        namespace=pod.metadata.namespace,
+        name=pod.name,
         requests=requests,
-        is_leaving=pod.metadata.is_deleting,
+        # Nobody knows when one leaves of which the time can't be read.
+        leaves_at_us=(micros_of(pod.metadata.deletion_timestamp) or 0) if pod.metadata.is_deleting else None,
         is_worker=is_ours and worker.items() <= labels.items(),
         ours=pod if is_ours else None,
     )
-
-
-def take_pods(nodes: Collection[Node], pods: Iterable[PodRow]) -> dict[str, Node]:
-    """Return the nodes by name, less what the pods on them ask for."""
-    left, others = {node.name: dict(node.free) for node in nodes}, {node.name: node.other_names for node in nodes}
-    leaving: dict[str, dict[str, float]] = {node.name: {} for node in nodes}
-    workers: dict[str, dict[str, float]] = {node.name: {} for node in nodes}
-    for pod in pods:
-        free = left.get(pod.node)
-        if free is not None:
-            for asked, value in pod.requests.items():
-                name = others[pod.node].get(asked, asked)
-                free[name] = free.get(name, 0.0) - value
-                if pod.is_leaving or pod.is_worker:
-                    some = (leaving if pod.is_leaving else workers)[pod.node]
-                    some[name] = some.get(name, 0.0) + value
-    return {
-        node.name: replace(node, free=left[node.name], leaving=leaving[node.name], workers=workers[node.name])
-        for node in nodes
-    }
 
 
 def set_apart(nodes: Mapping[str, Node], slow: Collection[str]) -> dict[str, Node]:

@@ -11,9 +11,11 @@ from dueby_api.errors import Transient
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.inference_job import InferenceJob
 from dueby_api.status import ProfileStatus, read_status
+from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.cluster.nodes import Node, PodRow, take_pods
+from dueby_operator.cluster.nodes import Node, PodRow
+from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.cluster.queues import UNKNOWN, Queue
 from dueby_operator.cluster.quotas import Room, asked_by, room_by_namespace, take
 from dueby_operator.cluster.shortage import describe_uncounted
@@ -21,6 +23,7 @@ from dueby_operator.control.conditions import is_done_with
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import jobs_by_step
+from dueby_operator.jobs.pod_templates import GRACE_S
 from dueby_operator.jobs.step_jobs import ONCE
 from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
 from dueby_operator.kube.client import Kube, Refused
@@ -108,7 +111,8 @@ class Gatherer:
         observed = [_unless_unknown(job, queues) for job in seen]
         open_uids = {job.uid for job in open_jobs}
         over = [_with_jobs(job, lists.batch.get(job.uid, ())) for job in lists.jobs if job.uid not in open_uids]
-        nodes = take_pods(await self._nodes.rows(), lists.rows)
+        grace_us = (self._settings.worker_grace_s + GRACE_S) * MICROS_PER_SECOND
+        nodes = take_pods(await self._nodes.rows(), lists.rows, now_us=now_us, grace_us=grace_us)
         return ClusterSnapshot(
             now_us=now_us,
             jobs=(*observed, *over),

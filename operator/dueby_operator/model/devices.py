@@ -46,6 +46,9 @@ class Devices(Protocol):
     def shortage(self, spec: JobSpec, device_class: str) -> str:
         """Return what nodes lack for one more worker on such a device; empty if it isn't nodes that lack something."""
 
+    def overdue(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> str:
+        """Return which pods that should be gone have what workers of the job could have; empty if none does."""
+
     @property
     def uncounted(self) -> str:
         """Which devices are there and can't be asked for, and why; empty if there are none."""

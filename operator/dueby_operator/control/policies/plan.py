@@ -20,7 +20,7 @@ from dueby_operator.control.conditions import without_reasons
 from dueby_operator.control.work.changes import change_workers, without_windows
 from dueby_operator.control.work.decision import Start, WorkDecision
 from dueby_operator.control.work.moved_deadline import judge_again
-from dueby_operator.control.work.progress_status import progress_status, track_conditions
+from dueby_operator.control.work.progress_status import diagnose_held, progress_status, track_conditions
 from dueby_operator.jobs.pod_diagnosis import diagnose_admission
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_model import JobModel
@@ -33,13 +33,12 @@ FULL_QUOTA = "the namespace's ResourceQuota has no room for one (`kubectl descri
 def plan(given: PolicyInput, model: JobModel, work: WorkDecision) -> Outcome:
     """Return what the decision changes about the job's workers, and how far the job is."""
     decided = replace(given, memory=_remember(given, model, work)).after(judge_again(given, model, work))
+    track = track_conditions(given, model, work)
+    status = decided.status if track else without_reasons(decided.status, Reason.DEVICES_HELD)
     decided = decided.after(
         Outcome(
-            conditions=(
-                diagnose_admission(given.job),
-                *track_conditions(given, model, work),
-            ),
-            status=decided.status.replace(progress=progress_status(given, model, work)),
+            conditions=(diagnose_admission(given.job), *track),
+            status=status.replace(progress=progress_status(given, model, work)),
         )
     )
     change = change_workers(decided, model, work)
@@ -57,8 +56,10 @@ def wait_for_devices(given: PolicyInput, model: JobModel) -> Outcome:
     """Return that there is no device that the job could have, neither now nor when others end."""
     # Profiles may be of classes that the job doesn't name.
     named = [name for name in sorted(model.counts) if name in (model.spec.gpus.classes or model.counts)]
-    conditions = (diagnose_admission(given.job), _waiting(given, named))
-    return Outcome(conditions=conditions, status=give_up_windows(given.status), ends=True)
+    held = diagnose_held(given, model)
+    status = give_up_windows(given.status if held else without_reasons(given.status, Reason.DEVICES_HELD))
+    conditions = (diagnose_admission(given.job), _waiting(given, named), *filter(None, [held]))
+    return Outcome(conditions=conditions, status=status, ends=True)
 
 
 def give_up_windows(status: JobStatus) -> JobStatus:

@@ -5,7 +5,7 @@ from dueby_api.status import ProgressStatus
 from dueby_api.units import format_count, format_duration, format_time
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.control.conditions import has_reason
-from dueby_operator.control.work.decision import Hold, Reserve, Start, WorkDecision
+from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, WorkDecision
 from dueby_operator.control.work.store_waits import diagnose_stores
 from dueby_operator.jobs.pod_diagnosis import diagnose_start
 from dueby_operator.model.conditions import NewCondition
@@ -31,12 +31,30 @@ def progress_status(given: PolicyInput, model: JobModel, work: WorkDecision) -> 
 
 
 def track_conditions(given: PolicyInput, model: JobModel, work: WorkDecision) -> tuple[NewCondition, ...]:
-    """Return whether the workers will be in time; nothing before there is a plan."""
+    """Return whether the workers will be in time; before there are any, only what keeps devices from them."""
+    held = diagnose_held(given, model) if _waits(work) else None
     if not model.part_size:
-        return ()
-    was_late = has_reason(given.status, Reason.LAGGING)
+        return (held,) if held else ()
+    was_late = has_reason(given.status, Reason.LAGGING, Reason.DEVICES_HELD)
     in_time = NewCondition(reason=Reason.LAGGING if _will_be_late(model, work, was_late=was_late) else Reason.ON_TRACK)
-    return (diagnose_start(given.job.pods, now_us=model.now_us) or diagnose_stores(model) or in_time,)
+    return (diagnose_start(given.job.pods, now_us=model.now_us) or diagnose_stores(model) or held or in_time,)
+
+
+def _waits(work: WorkDecision) -> bool:
+    """Return whether the job has too few devices, or gets them too late."""
+    match work.action:
+        case Hold() | Refuse():
+            return True
+        case Reserve(plan=plan):
+            return work.is_short or plan.slack.startswith("-")
+    return work.is_short
+
+
+def diagnose_held(given: PolicyInput, model: JobModel) -> NewCondition | None:
+    """Return which pods that should be gone hold devices that the job could have; None if none does."""
+    classes = [name for name in model.counts if name in (model.spec.gpus.classes or model.counts)]
+    message = given.shared.devices.overdue(given.job.namespace, given.spec, classes=classes)
+    return NewCondition(reason=Reason.DEVICES_HELD, message=message) if message else None
 
 
 def _will_be_late(model: JobModel, work: WorkDecision, *, was_late: bool) -> bool:

@@ -1,6 +1,7 @@
 """What is free on nodes: allocatable less every tenant's pods, by device class."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.errors import Invalid
-from dueby_operator.cluster.nodes import Node, PodRow, free_devices, pod_row, read_node, take_pods
+from dueby_api.units import to_micros
+from dueby_operator.cluster.nodes import Node, PodRow, free_devices, pod_row, read_node
+from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.cluster.quantities import readable_quantities
 from dueby_operator.objects.nodes import NodeObject, Toleration
 from dueby_operator.objects.parse import parse
@@ -74,6 +77,28 @@ def test_a_pod_that_yields_to_workers_takes_nothing_and_is_kept() -> None:
     assert [(bool(found.requests), found.ours is not None) for found in rows] == [(False, True), (True, False)]
     left = take_pods([read(node("a", gpus=4))], rows)
     assert free_devices(left.values(), A100, asked=SMALL) == 3
+
+
+@pytest.mark.parametrize(
+    ("phase", "leaves_in_s", "leaving", "overdue"),
+    [
+        pytest.param("Running", 20, 1.0, [], id="leaving while it has no more time than a worker"),
+        pytest.param("Running", -20, 1.0, [], id="leaving while its node may clear it away"),
+        pytest.param("Running", 600, 0.0, [], id="neither while it has more time than a worker"),
+        pytest.param("Running", 10**9, 0.0, [], id="neither while it has for ever"),
+        pytest.param("Running", -31, 0.0, ["stuck"], id="overdue after that, whatever holds it"),
+        pytest.param("Failed", -3600, 0.0, [], id="neither if only a finalizer keeps what has ended"),
+    ],
+)
+def test_a_deleted_pod_is(phase: str, leaves_in_s: int, leaving: float, overdue: list[str]) -> None:
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+    made = pod("a", gpu="1", phase=phase)
+    at = (now + timedelta(seconds=leaves_in_s)).isoformat()
+    made["metadata"] = {"name": "stuck", "deletionTimestamp": at, "finalizers": ["batch.kubernetes.io/job-tracking"]}
+    rows = filter(None, [row(made)])
+    found = take_pods([read(node("a", gpus=4))], rows, now_us=to_micros(now))["a"]
+    assert (found.leaving.get(GPU, 0.0), [each.name for each in found.overdue]) == (leaving, overdue)
+    assert found.free[GPU] == (4.0 if phase == "Failed" else 3.0)
 
 
 def test_cpu_memory_and_pods_bound_the_workers_of_a_node() -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_operator.cluster.nodes import PodRow, free_devices, read_node, take_pods, with_published
+from dueby_operator.cluster.nodes import PodRow, free_devices, read_node, with_published
+from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.cluster.resource_slices import PublishedGPUs, read_published
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse

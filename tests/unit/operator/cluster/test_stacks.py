@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dueby_api.schema import validate
 from dueby_operator.cluster.merged_requests import MAX_REQUESTS
-from dueby_operator.cluster.nodes import Node, PodRow, take_pods
+from dueby_operator.cluster.nodes import Node, PodRow
+from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.model.stacks import Absence, Claimant, Stacks
 from dueby_operator.settings import WeeklyWindow
 from dueby_planner.model.problem import NEVER_US

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.cluster.nodes import PodRow, take_pods
+from dueby_operator.cluster.nodes import PodRow
+from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.cluster.queues import Flavor, Queue
 from dueby_operator.jobs.names import QUEUE
 from dueby_operator.model.memory import JobMemory
