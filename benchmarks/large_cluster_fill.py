@@ -40,7 +40,9 @@ class Fill:
 async def fill(kube: Kube, wanted: Fill) -> float:
     """Make it, and wait until every pod runs; the mean size of a pod in bytes of JSON."""
     products = wanted.products
-    await each([_node(number, product, wanted.gpus_each) for number, product in enumerate(products)], kube, _make_node)
+    await each(
+        [node_document(number, product, wanted.gpus_each) for number, product in enumerate(products)], kube, _make_node
+    )
     await kube.create(paths.core_path("namespaces"), {"metadata": {"name": "others"}})
     await until(lambda: _has_account(kube, "others"), "the namespace of the other pods is ready")
     pods = [_other_pod(number, number % len(products)) for number in range(wanted.pods)]
@@ -80,7 +82,7 @@ async def _has_account(kube: Kube, namespace: str) -> bool:
     )
 
 
-def _node(number: int, product: str, gpus: int) -> Document:
+def node_document(number: int, product: str, gpus: int) -> Document:
     resources = {"cpu": "64", "memory": "512Gi", "ephemeral-storage": "1Ti", "pods": "110", "nvidia.com/gpu": str(gpus)}
     labels = {
         "kubernetes.io/arch": "amd64",

@@ -5,7 +5,7 @@ way to it, at the end of the part that they are at.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dueby_api.inference_job import DeadlineClass
@@ -52,6 +52,8 @@ class Hold:
 
 
 Table = Mapping[DeadlineClass, Free]
+GIVEN_OUT: DeadlineClass = "BestEffort"
+"""The class on whose table devices are given out now: what is free beside all workers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +96,21 @@ class Ledger:
         )
         return replace(self, free=free, expected=expected)
 
-    def idle(self, key: JobKey, devices: Mapping[str, int], within_us: int) -> dict[str, int]:
-        """Return how many of these devices by stack are free for the job from now on for so long."""
-        room = {quota: self._least(quota, within_us) for quota in self.stacks.costs(key)}
-        there = {name: min(count, self._least(name, within_us)) for name, count in devices.items()}
+    def idle(
+        self, key: JobKey, devices: Mapping[str, int], within_us: int, *, least: Callable[[str], int] | None = None
+    ) -> dict[str, int]:
+        """Return how many of these devices by stack are free for the job from now on for so long.
+
+        `least` says how many are free of each name all that time; by default they are those of the ledger.
+        """
+        least = least or (lambda name: self.least(name, within_us))
+        room = {quota: least(quota) for quota in self.stacks.costs(key)}
+        there = {name: min(count, least(name)) for name, count in devices.items()}
         return self.stacks.within_quotas(key, there, room)
 
-    def _least(self, name: str, within_us: int) -> int:
-        steps = self.free["BestEffort"].get(name, ())
+    def least(self, name: str, within_us: int) -> int:
+        """Return how many devices of a stack, or units of a quota, are free from now on for so long."""
+        steps = self.free[GIVEN_OUT].get(name, ())
         return min((step.free for step in steps if step.from_us < max(1, within_us)), default=0)
 
 

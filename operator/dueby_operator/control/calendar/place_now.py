@@ -86,7 +86,7 @@ def _at_once(usable: Usable, placement: Placement, room: Room) -> Placed | None:
     idle = {group.device_class: max(0, room.idle.get(group.device_class, 0)) for group in problem.groups}
     if not _would_do(problem, idle, horizon_us):
         return None
-    free = room.ledger().idle(entry.key, idle, horizon_us)
+    free = room.beside.idle(entry.key, idle, horizon_us)
     if not _would_do(problem, free, horizon_us):
         return None
     work = decide_workers(entry.with_more(by_class(free, room.stacks)))

@@ -16,6 +16,7 @@ from dataclasses import replace
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.units import MICROS_PER_SECOND
+from dueby_operator.control.calendar.beside_others import BesideOthers
 from dueby_operator.control.calendar.count import count_devices
 from dueby_operator.control.calendar.entries import Entry
 from dueby_operator.control.calendar.give_way import find_who_gives_way
@@ -258,27 +259,20 @@ class _Planning:
             for key, (found, _) in placed.items()
             if found.job.deadline_class in classes and key not in self._handing_over
         }
+        # What is kept for nobody is left to those that are promised something.
+        counting = PROMISED if classes == PROMISED else CLASSES
+        given = {key: found for key, (found, _) in placed.items() if found.job.deadline_class in counting}
+        beside = BesideOthers(self._ledger, given)
         for key in sorted(of_class, key=lambda key: urgency(of_class[key])):
             entry = self._entries[key]
-            self._guarded(entry.key, self._decide_one, entry, placed)
+            self._guarded(entry.key, self._decide_one, entry, placed, beside)
 
-    def _decide_one(self, entry: Entry, placed: Placed) -> None:
+    def _decide_one(self, entry: Entry, placed: Placed, beside: BesideOthers) -> None:
         placement, calendar = placed[entry.key]
         if work := self._turns.queue_up(self._usables.of(entry), placement):
             self._work[entry.key] = entry.model, work
             return
-        # What is kept for nobody is left to those that are promised something.
-        others = {
-            key: other
-            for key, (other, _) in placed.items()
-            if key != entry.key and (other.job.deadline_class in PROMISED or entry.deadline_class in YIELDING)
-        }
-        room = Room(
-            key=entry.key,
-            stacks=self._stacks,
-            ledger=lambda: self._ledger.take(taken_by_placements(others)),
-            idle=self._offered(entry),
-        )
+        room = Room(key=entry.key, stacks=self._stacks, beside=beside, idle=self._offered(entry))
         found = decide_placed(self._usables.of(entry), placement, calendar, room)
         self._idle.take(entry.key, found.begun)
         self._work[entry.key] = entry.model, found.work

@@ -8,6 +8,7 @@ admits them as soon as it can. Jobs that take what is idle don't wait so.
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+from dueby_operator.control.calendar.beside_others import BesideOthers
 from dueby_operator.control.calendar.ledger import Hold, Ledger, open_ledger, used_by_others, without_others
 from dueby_operator.control.calendar.place_now import decide_placed
 from dueby_operator.control.calendar.reserved import taken_by_placements
@@ -27,23 +28,22 @@ class Turns:
     def __init__(self, stacks: Stacks, holds: Sequence[Hold], placed: Mapping[JobKey, Placement]) -> None:
         """`placed`: all jobs of the calendar."""
         self._stacks, self._holds, self._placed = stacks, holds, placed
-        self._queued: dict[JobKey, Placement] = {}
 
     def queue_up(self, usable: Usable, placement: Placement) -> WorkDecision | None:
         """Return the start of a job that has no place in the calendar, if it is to wait in its queue."""
         key = usable.entry.key
         if not self._waits_for_others(usable, placement):
             return None
-        ledger = self._ledger.take(taken_by_placements(self._queued))
+        ledger = self._ledger
         calendar = make_calendar([placement.job], ledger.pool())
         verify_calendar(calendar)
         (found,) = calendar.placements
         there = {stack.name: stack.devices for stack in self._stacks.of(key)}
-        room = Room(key=key, stacks=self._stacks, ledger=lambda: ledger, idle=ledger.idle(key, there, 1))
+        room = Room(key=key, stacks=self._stacks, beside=BesideOthers(ledger, {}), idle=ledger.idle(key, there, 1))
         work = decide_placed(usable, found, calendar, room).work
         if not isinstance(work.action, Start):
             return None
-        self._queued[key] = found
+        self._ledger = ledger.take(taken_by_placements({key: found}))
         return work
 
     def _waits_for_others(self, usable: Usable, placement: Placement) -> bool:
@@ -56,5 +56,6 @@ class Turns:
 
     @cached_property
     def _ledger(self) -> Ledger:
+        """What is left beside those that were put into their queues."""
         alone = open_ledger(without_others(self._stacks, self._holds), self._holds)
         return alone.take(taken_by_placements(self._placed))

@@ -15,7 +15,7 @@ from dueby_api.units import (
     parse_time_us,
 )
 from dueby_api.words import counted
-from dueby_operator.control.calendar.ledger import Ledger
+from dueby_operator.control.calendar.beside_others import BesideOthers
 from dueby_operator.control.work.assign import cut_missing, cut_orphaned
 from dueby_operator.model.job_model import Assignment, JobModel
 from dueby_operator.model.job_snapshot import JobKey
@@ -46,7 +46,7 @@ class Room:
 
     key: JobKey
     stacks: Stacks
-    ledger: Callable[[], Ledger]
+    beside: BesideOthers
     """What is free beside all others."""
     idle: Mapping[str, int]
     """Devices by stack on which a worker could be started now."""
@@ -81,7 +81,7 @@ def due(placement: Placement, room: Room, *, least_us: Callable[[Window], int]) 
         # What is kept for nobody leaves alone what others wait to begin on.
         if count and (first.from_us > 0 or placement.job.deadline_class in YIELDING):
             wanted_now = {name: count + room.idle[name] - left[name]}
-            others = room.ledger().idle(room.key, wanted_now, first.from_us)[name]
+            others = room.beside.idle(room.key, wanted_now, first.from_us)[name]
             count = max(0, others - (room.idle[name] - left[name]))
         left[name] -= count
         if count:

@@ -1,6 +1,7 @@
 """Which windows begin now."""
 
-from dueby_operator.control.calendar.ledger import Ledger
+from dueby_operator.control.calendar.beside_others import BesideOthers
+from dueby_operator.control.calendar.ledger import GIVEN_OUT, Ledger
 from dueby_operator.control.calendar.windows import Room, due
 from dueby_operator.model.stacks import Stack, Stacks
 from dueby_planner.calendar.calendar import Placement
@@ -12,7 +13,8 @@ STACKS = Stacks(all=(Stack(name="a", device_class="a", devices=2, idle=2, users=
 
 
 def test_a_window_of_which_too_little_is_left_to_do_anything_is_not_begun() -> None:
-    room = Room(key=KEY, stacks=STACKS, ledger=lambda: Ledger(stacks=STACKS, free={}, expected={}), idle={"a": 2})
+    nothing = Ledger(stacks=STACKS, free={GIVEN_OUT: {}}, expected={})
+    room = Room(key=KEY, stacks=STACKS, beside=BesideOthers(nothing, {}), idle={"a": 2})
     over, whole = Window(0, 10, CHOICE, 0), Window(0, 60, CHOICE, 50)
     lanes = tuple(Lane(device_class="a", count=1, windows=(window,)) for window in (over, whole))
     job = calendar_job("job", images=50, time=100)
