@@ -189,7 +189,9 @@ class JobObserver:
             absent=absent,
             now_us=now_us,
         )
-        return replace(job, absent=absent, workers=workers, parts_there=await self._parts_there(job, workers))
+        there = await self._parts_there(job, workers)
+        is_told = self._caches[job.uid].commits >= 0
+        return replace(job, absent=absent, workers=workers, parts_there=there, is_told_parts=is_told)
 
     async def _ask_all(self, pods: Sequence[Pod], page: str, kind: type[Answer]) -> dict[str, Answer]:
         """Return the answers by pod, of the pods that answer with this kind."""

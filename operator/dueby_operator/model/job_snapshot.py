@@ -79,6 +79,8 @@ class JobSnapshot:
     """Every worker that was ever started, in the order of its start."""
     parts_there: Parts = NONE
     """Parts in the sink, as the workers know."""
+    is_told_parts: bool = True
+    """Whether a worker has said which parts there are since this operator began."""
     steps: Mapping[StepName, BatchJob] = field(default_factory=dict)
     """The Jobs of the steps that there are once."""
     outdated_steps: Mapping[StepName, Sequence[BatchJob]] = field(default_factory=dict)

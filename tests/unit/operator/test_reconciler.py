@@ -64,6 +64,23 @@ def test_progress_alone_is_written_once_in_a_while_and_news_at_once() -> None:
     assert found == [["inferencejobs"], [], [], ["inferencejobs"], []]
 
 
+def test_an_operator_that_starts_again_does_not_take_back_images_that_were_done_while_no_worker_answers() -> None:
+    store, clock = Store(), Clock()
+    path, shown = paths.jobs_path("team", "a"), []
+    store.add(path, synthetic("a"))
+
+    async def look(answers: Document) -> None:
+        async with reconciler(store, clock, answers) as loop:  # an operator that starts again
+            clock.now_us += PROGRESS_US
+            await loop.reconcile()
+            store.start_pods()
+            shown.append(store.objects[path]["status"].get("progress", {}).get("imagesDone"))
+
+    for answers in ({}, {"batches": 30, "imagesDone": 240, "secondsSinceBatch": 0.0}, {}):
+        asyncio.run(look(answers))
+    assert shown == [None, 480, 480], "of two workers"
+
+
 @pytest.mark.parametrize(
     ("failing", "replans"),
     [

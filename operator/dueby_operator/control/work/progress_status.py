@@ -17,8 +17,11 @@ def progress_status(given: PolicyInput, model: JobModel, work: WorkDecision) -> 
     """Return how far the job is; as it was before there is a grid to count by."""
     if not model.part_size:
         return given.status.progress
-    reports = given.job.progress.values()
+    reports, before = given.job.progress.values(), given.status.progress
     done, finish_us = model.images_done, work.expected_finish_us
+    if before is not None and not given.job.is_told_parts:
+        # The operator has begun again, and no worker has told yet: what was done isn't undone.
+        done = min(max(done, before.images_done), model.images)
     has_forecast = finish_us is not None and bool(model.alive)
     return ProgressStatus(
         images=f"{format_count(done)}/{format_count(model.images)}",
