@@ -18,6 +18,7 @@ from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.limits import read_limits
 from dueby_profiler.machine.machine import this_machine
+from dueby_worker.system.cache_folder import require_own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,26 +77,25 @@ def shared_pool(pools: Mapping[str, LocalPool]) -> LocalPool:
 
 
 def cache_folder() -> Path:
-    """Return the folder in which compiled models are kept between runs. Raise Invalid if it can't be created."""
-    home = _cache_home()
+    """Return the folder in which compiled models are kept between runs.
+
+    Raise Invalid if it can't be created, or if others may write to it.
+    """
+    home = user_folder("XDG_CACHE_HOME", ".cache") / "dueby"
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        require_own(home)
     except OSError as error:
         # Most often of a user without a home, as containers have them.
         advice = "name a folder that can be written to in the variable XDG_CACHE_HOME"
         raise Invalid(
-            "XDG_CACHE_HOME", f"{home}, for compiled models, can't be created: {error.strerror}; {advice}"
+            "XDG_CACHE_HOME", f"{home}, for compiled models, can't be used: {error.strerror}; {advice}"
         ) from None
     return home
 
 
 def runs_folder() -> Path:
-    """Return the folder in which runs say what they use."""
-    return _cache_home() / "runs"
-
-
-def _cache_home() -> Path:
-    return user_folder("XDG_CACHE_HOME", ".cache") / "dueby"
+    """Return the folder in which runs say what they use. Raise Invalid if others may write to it."""
+    return cache_folder() / "runs"
 
 
 def machine_record(pool: LocalPool) -> MachineRecord:

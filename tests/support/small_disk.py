@@ -16,7 +16,7 @@ _BALLAST = "ballast"
 def small_disk(folder: Path, *, megabytes: int = 4) -> Iterator[Path]:
     """Mount a disk at the folder until the block ends."""
     folder.mkdir(exist_ok=True)
-    _run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "dueby-test", str(folder))
+    _run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "dueby-test", str(folder))
     try:
         yield folder
     finally:

@@ -12,6 +12,7 @@ from dueby_api.engines import ENGINES, EngineName, Precision, engines_for, unsui
 from dueby_api.errors import Invalid
 from dueby_worker.engines.interface import Engine, EngineModule
 from dueby_worker.models.loading import LoadedModel
+from dueby_worker.system.cache_folder import usable_cache
 
 
 def available_engines(precision: Precision, model: str = "efficientnet_b0") -> tuple[EngineName, ...]:
@@ -36,7 +37,11 @@ def build_engine(
     """
     require_engine(name, loaded.name, precision)
     return engine_module(name).build(
-        loaded=loaded, mini_batch_size=mini_batch_size, precision=precision, threads=threads, cache_dir=cache_dir
+        loaded=loaded,
+        mini_batch_size=mini_batch_size,
+        precision=precision,
+        threads=threads,
+        cache_dir=usable_cache(cache_dir),
     )
 
 

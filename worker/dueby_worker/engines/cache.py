@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from dueby_worker.engines.network import Network
 from dueby_worker.engines.parity import made_up_images
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.system.scratch import scratch_folder
-from dueby_worker.system.whole_file import write_whole
+from dueby_worker.system.whole_file import read_whole, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,8 @@ def _digest_answers(loaded: LoadedModel) -> str:
 
 def cached_file(file: Path, make: Callable[[], Any]) -> bytes:
     """Return what the file holds. If it isn't there, return what `make` does, and keep it there if that works."""
-    if file.exists():
-        return file.read_bytes()
+    with suppress(OSError):
+        return read_whole(file)
     made = bytes(make())
     try:
         write_whole(file, made)

@@ -4,9 +4,11 @@ It pays after some 10,000 images per worker. The compiled code is kept in the ca
 worker of a machine waits for it, once for each mini-batch size.
 """
 
+import atexit
 import os
 import shutil
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -15,6 +17,9 @@ from dueby_api.engines import Precision
 from dueby_worker.engines import eager
 from dueby_worker.engines.network import tuned_network
 from dueby_worker.models.loading import LoadedModel
+from dueby_worker.system.scratch import scratch_folder
+
+_FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def find_obstacle(precision: Precision) -> str | None:
@@ -31,9 +36,11 @@ def build(
 ) -> eager.SynchronousEngine:
     """Return the engine `compile`, compiled for this mini-batch size."""
     torch.set_num_threads(threads)
+    # torch offers no other way to choose the folder.
     if cache_dir is not None:
-        # torch offers no other way to choose the folder.
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_dir / "inductor")
+        os.environ[_FOLDER] = str(cache_dir / "inductor")
+    elif _FOLDER not in os.environ:
+        os.environ[_FOLDER] = _temporary()
     side = loaded.preprocessing.crop_side
     with warnings.catch_warnings(), torch.inference_mode():
         # Compiling imports parts of torch that warn of torch.jit's deprecation, here and in the first call.
@@ -45,3 +52,10 @@ def build(
     return eager.SynchronousEngine(
         name="compile", precision=precision, network=network, mini_batch_size=mini_batch_size, side=side
     )
+
+
+def _temporary() -> str:
+    """Return a folder of this process's own. What torch would choose is a name in /tmp that anybody may have taken."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return str(stack.enter_context(scratch_folder("compiled")))

@@ -21,6 +21,7 @@ from dueby_worker.engines.openvino import convert, network_key, pack
 from dueby_worker.engines.parity import made_up_images
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels
+from dueby_worker.system.cache_folder import usable_cache
 
 CALIBRATION_PHOTOS = 64
 """Photos to quantize on. More of them take longer and bring the results no nearer to fp32's."""
@@ -88,6 +89,6 @@ def quantize_for_times(loaded: LoadedModel, cache_dir: Path | None) -> bytes:
     def make() -> bytes:
         return quantize(loaded, list(made_up_images(_MADE_UP, loaded.preprocessing.crop_side)), is_fast=True)
 
-    if cache_dir is None:
+    if (usable := usable_cache(cache_dir)) is None:
         return make()
-    return cached_file(cache_dir / "int8" / f"{network_key(loaded)}.zip", make)
+    return cached_file(usable / "int8" / f"{network_key(loaded)}.zip", make)

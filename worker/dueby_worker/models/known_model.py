@@ -24,7 +24,8 @@ from dueby_api.inference_job import Model
 from dueby_api.output import Output
 from dueby_api.schema import Spec, decode
 from dueby_worker.models.preprocessing import Preprocessing
-from dueby_worker.system.whole_file import write_whole
+from dueby_worker.system.cache_folder import usable_cache
+from dueby_worker.system.whole_file import read_whole, write_whole
 
 # Whoever knows the model already is spared torch.
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def note_model(spec: Model, loaded: "LoadedModel", cache_dir: Path | None) -> Kn
         output=loaded.output,
         files=_stamps([*(loaded.files or ()), *libraries, *sorted(Path(__file__).parent.glob("*.*"))]),
     )
+    cache_dir = usable_cache(cache_dir)
     if cache_dir is not None and loaded.files is not None and known != _recall(spec, loaded.output, cache_dir):
         # What can't be noted costs the next index step some seconds, and this job nothing.
         with suppress(OSError):
@@ -104,11 +106,11 @@ def note_model(spec: Model, loaded: "LoadedModel", cache_dir: Path | None) -> Kn
 
 def _recall(spec: Model, output: Output, cache_dir: Path | None) -> KnownModel | None:
     """Return what is noted of the model; None if nothing is, or if a file has changed since."""
-    if cache_dir is None:
+    if (cache_dir := usable_cache(cache_dir)) is None:
         return None
     place = _place(spec, output, cache_dir)
     try:
-        known = decode(KnownModel, place.read_bytes(), origin=str(place))
+        known = decode(KnownModel, read_whole(place), origin=str(place))
         is_as_it_was = known.files == _stamps(Path(stamp.path) for stamp in known.files)
     except (OSError, Invalid):  # nothing is there, or what another version has noted; or a file is gone
         return None

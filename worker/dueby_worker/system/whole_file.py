@@ -22,3 +22,9 @@ def write_whole(file: Path, data: bytes | memoryview) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         made.replace(file)
+
+
+def read_whole(file: Path) -> bytes:
+    """Return what was written so. Raise OSError if nothing was, or if it is a link, which none is made of here."""
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as stream:
+        return stream.read()

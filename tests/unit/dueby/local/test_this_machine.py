@@ -16,7 +16,7 @@ ASK = "from dueby.local.this_machine import cache_folder; cache_folder()"
 def test_a_cache_folder_that_can_not_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(Invalid, match=f"^XDG_CACHE_HOME: {tmp_path}/file/dueby, .* can't be created: Not a directory"):
+    with pytest.raises(Invalid, match=f"^XDG_CACHE_HOME: {tmp_path}/file/dueby, .* can't be used: Not a directory"):
         cache_folder()
 
 
