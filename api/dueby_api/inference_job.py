@@ -29,6 +29,7 @@ from dueby_api.schema import Duration, LenientSpec, Meta, Spec, Time, matching, 
 from dueby_api.schemes import READ_ONLY, SCHEMES, WRITABLE
 from dueby_api.source import Source, Uri
 from dueby_api.units import parse_duration_us, to_micros
+from dueby_api.words import counted
 
 API_VERSION: Final = "dueby.dev/v1alpha1"
 # Far above any job, and still exact in JSON readers that know doubles only.
@@ -49,6 +50,8 @@ READ_ONLY_SINK = f"a web server can only be read from; use a folder, {_BUCKETS}"
 QUEUE_NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
 
 DeadlineClass = Literal["Hard", "Soft", "Relaxed", "BestEffort"]
+# Of a small folder, so many may fail if nobody says how many: 1 % of it is less than one damaged file.
+_USUAL_FAILURES = 10
 Percent = Annotated[str, matching(r"^(100|[0-9]{1,2}(\.[0-9]{1,4})?)%$")]
 
 
@@ -146,8 +149,9 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     without a margin."""
     on_deadline: Literal["Continue", "Stop"] = "Continue"
     """What happens if the deadline passes before the job is done."""
-    max_failed_images: Percent | Annotated[int, Meta(ge=0, le=MAX_N)] = "1%"
-    """The most images that may fail, as a share or a number. With more, the job is Failed."""
+    max_failed_images: Percent | Annotated[int, Meta(ge=0, le=MAX_N)] | None = None
+    """The most images that may fail, as a share or a number. With more, the job is Failed. By default 1 % of them,
+    or 10 if that is more, but never more than half."""
     objective: ObjectiveName = "MinGPUs"
     """What the plan is made for. MinGPUs: as few devices as meet the deadline."""
     interpolate: bool = False
@@ -212,10 +216,23 @@ class JobSpec(Spec, frozen=True, kw_only=True):
 
     def allowed_failures(self, images: int) -> int:
         """Return how many of N images may fail."""
+        if self.max_failed_images is None:
+            return max(images // 100, min(_USUAL_FAILURES, images // 2))
         if isinstance(self.max_failed_images, int):
             return self.max_failed_images
         share = Fraction(self.max_failed_images.removesuffix("%")) / 100  # in floats some shares are one image short
         return int(images * share)
+
+    def why_too_many(self, *, images: int, failed: int) -> str:
+        """Return the sentence about so many failed images of N; empty if they are allowed."""
+        allowed = self.allowed_failures(images)
+        if failed <= allowed:
+            return ""
+        given = f" ({self.max_failed_images})" if isinstance(self.max_failed_images, str) else ""
+        return (
+            f"{failed:,} of {counted(images, 'image')} ({100 * failed / images:.2g} %) have an error, and "
+            f"spec.maxFailedImages allows {allowed:,}{given}."
+        )
 
 
 class JobMetadata(LenientSpec, frozen=True, kw_only=True):

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from dueby.cli.console import Teller
+from dueby.cli.failures import tell_failures
 from dueby.cli.session import End
 from dueby.cli.summary import print_complete
 from dueby.local import steps
 from dueby_api.inference_job import InferenceJob
 from dueby_api.run_record import Summary
+from dueby_worker.storage.stores import open_store
 
 
 def close_complete(job: InferenceJob, folder: Path, teller: Teller) -> End:
@@ -18,6 +20,7 @@ def close_complete(job: InferenceJob, folder: Path, teller: Teller) -> End:
     steps.index(job, folder, teller.say_of_step)
     closed = steps.finish(job, folder, teller.say_of_step)
     code = print_complete(job, closed, teller.console, prefix=teller.prefix)
+    tell_failures(job.spec, images=closed.rows, failed=closed.errors, sink=open_store(job.spec.sink.uri), teller=teller)
     summary = Summary(
         job=job.metadata.name,
         images=closed.rows,

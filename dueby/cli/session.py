@@ -16,6 +16,7 @@ from rich.console import Console
 from dueby.cli.console import Teller, plain_console
 from dueby.cli.deadline_advice import advise_deadline
 from dueby.cli.exit_codes import EXIT_INFEASIBLE, EXIT_LATE
+from dueby.cli.failures import tell_failures
 from dueby.cli.observations import note_rows
 from dueby.cli.plan_table import print_plan
 from dueby.cli.summary import print_summary, summarise
@@ -152,6 +153,10 @@ class Session:
         # What is done over is done after the loop's end.
         ended_us = now_us() if retry_failed else end.now_us
         summary = self.end(running, end, now_us=ended_us, closed=closed)
+        if closed:
+            tell_failures(
+                self.job.spec, images=closed.rows, failed=closed.errors, sink=self.sink_soon, teller=self.teller
+            )
         rows = rows_of_run(
             self.name, self.job, self.pool, running.processes.started, record=running.record, now_us=end.now_us
         )

@@ -35,7 +35,7 @@ def summarise(
     """Return the content of summary.json. All times are seconds from the run's start."""
     plan = verdict.plan if verdict else record.by_windows
     in_time = now_us <= record.deadline_us
-    too_many = failed > job.spec.allowed_failures(record.images)
+    too_many = job.spec.why_too_many(images=record.images, failed=failed)
     word: RunVerdict = "Succeeded" if in_time and done == record.images else "Late"
     if interrupted or too_many:
         word = "Interrupted" if interrupted else "Failed"
@@ -96,7 +96,7 @@ def print_summary(summary: Summary, sink: str, console: Console, *, prefix: str 
 
 def print_complete(job: InferenceJob, closed: FinishResult, console: Console, *, prefix: str = "") -> int:
     """Print that there was nothing to do, and return the exit code. The prefix names the job, if need be."""
-    failed = closed.errors > job.spec.allowed_failures(closed.rows)
+    failed = bool(job.spec.why_too_many(images=closed.rows, failed=closed.errors))
     faulty = faults(closed.errors, closed.warnings)
     console.print(
         Text.assemble(

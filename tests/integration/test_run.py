@@ -240,6 +240,10 @@ def test_more_failed_images_than_allowed_fail_the_job_and_retry_failed_mends_the
         path.write_bytes(b"")
     assert job.run() == 4, job.said()
     assert job.record("summary.json")["verdict"] == "Failed"
+    told = "".join(job.said().split("\n"))
+    assert "2 of 40 images (5 %) have an error, and spec.maxFailedImages allows 1." in told
+    assert all(f"{path.name}: The file is empty." in told for path in broken)
+    assert "raise spec.maxFailedImages" in told
 
     for path, data in zip(broken, whole, strict=True):
         path.write_bytes(data)

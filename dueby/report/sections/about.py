@@ -31,7 +31,9 @@ def _job_facts(spec: JobSpec) -> Facts:
     source = list(flatten(spec.source.document(), "source.")) or [("source", "synthetic images")]
     facts = [*source, ("sink.uri", spec.sink.uri), ("sink.ifExists", spec.sink.if_exists)]
     limits = [(name, value) for name, value in flatten(spec.gpus.document(), "gpus.") if value != "0"]
-    return [("deadlineClass", spec.deadline_class), ("maxFailedImages", str(spec.max_failed_images)), *facts, *limits]
+    if spec.max_failed_images is not None:
+        facts = [("maxFailedImages", str(spec.max_failed_images)), *facts]
+    return [("deadlineClass", spec.deadline_class), *facts, *limits]
 
 
 def _machine_facts(machine: MachineRecord) -> Facts:

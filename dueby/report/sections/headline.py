@@ -90,7 +90,8 @@ def _story(run: Run) -> str:
         return "Nothing was started: the deadline can't be met."
     so_far = f"{number(run.done)} of {counted(run.images, 'image')} done"
     if run.verdict == "Failed" and run.failed:
-        return f"{so_far} in {duration(run.end_s)}{devices}, and {counted(run.failed, 'image')} failed{_allowed(run)}."
+        too_many = run.job.spec.why_too_many(images=run.images, failed=run.failed) if run.job and run.images else ""
+        return f"{so_far} in {duration(run.end_s)}{devices}. {too_many}".rstrip()
     return f"{so_far} after {duration(run.end_s)}{devices}. Run the same command again to continue."
 
 
@@ -98,13 +99,6 @@ def _against_deadline(run: Run) -> str:
     if run.deadline_s is None:
         return ""
     return f", {duration(abs(run.deadline_s - run.end_s))} {'before' if run.is_in_time else 'after'} the deadline"
-
-
-def _allowed(run: Run) -> str:
-    if run.job is None or run.images is None or run.failed is None:
-        return ""
-    allowed = run.job.spec.allowed_failures(run.images)
-    return f" where {number(allowed)} were allowed" if run.failed > allowed else ""
 
 
 def _finish_bars(run: Run) -> FinishBars | None:

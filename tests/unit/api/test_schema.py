@@ -197,18 +197,6 @@ def test_a_deadline_counts_from_the_acceptance_and_a_deadline_time_does_not() ->
     assert fixed.spec.deadline_us(accepted_us=7) == 60_000_000
 
 
-@pytest.mark.parametrize(
-    ("limit", "allowed"), [("1%", 12), ("0%", 0), ("100%", 1_234), ("0.1%", 1), (5, 5), (0, 0)], ids=str
-)
-def test_failed_images_are_allowed_as_a_share_or_a_number(limit: str | int, allowed: int) -> None:
-    assert job(maxFailedImages=limit).spec.allowed_failures(1_234) == allowed
-
-
-def test_a_share_of_failed_images_is_exact_where_a_float_is_one_short() -> None:
-    assert int(100_000 * 2.3 / 100) == 2_299
-    assert job(maxFailedImages="2.3%").spec.allowed_failures(100_000) == 2_300
-
-
 def test_a_resource_is_written_in_its_own_spelling_without_what_is_absent() -> None:
     document = profile_document(maxMiniBatchSize=256)
     written = profile(maxMiniBatchSize=256).document()

@@ -67,10 +67,10 @@ def close(given: PolicyInput, result: FinishResult, *, ended_us: int) -> Outcome
     )
     faulty = faults(result.errors, result.warnings)
     summary = f"{counted(result.rows, 'row')}{faulty}{',' if faulty else ''} in {given.spec.sink.uri}."
-    has_too_many = result.errors > given.spec.allowed_failures(result.rows)
-    reason = Reason.TOO_MANY_FAILED_IMAGES if has_too_many else Reason.EVERY_IMAGE_HAS_A_ROW
+    too_many = given.spec.why_too_many(images=result.rows, failed=result.errors)
+    reason = Reason.TOO_MANY_FAILED_IMAGES if too_many else Reason.EVERY_IMAGE_HAS_A_ROW
     return Outcome(
-        conditions=(met, NewCondition(reason=reason, message=summary)),
+        conditions=(met, NewCondition(reason=reason, message=f"{too_many} {summary}".lstrip())),
         status=given.status.replace(progress=progress),
         ends=True,
     )

@@ -23,7 +23,8 @@ from support.simulation import SampleRun
         ),
         pytest.param(
             {"verdict": "Failed", "imagesFailed": 900},
-            "4,000 of 4,000 images done in 23.2s on 2 CPU slices, and 900 images failed where 40 were allowed.",
+            "4,000 of 4,000 images done in 23.2s on 2 CPU slices. "
+            "900 of 4,000 images (22 %) have an error, and spec.maxFailedImages allows 40.",
             id="too many failed",
         ),
         pytest.param(
