@@ -28,6 +28,15 @@ def unstarted(**spec: Any) -> JobSnapshot:
     return with_job(found, spec=found.worker_jobs[0].job.spec.replace(**spec))
 
 
+def forged(*, revision: int) -> JobSnapshot:
+    """Return the job with a Job like the operator's, that somebody else has made."""
+    found = unstarted()
+    (worker_job,) = found.worker_jobs
+    metadata = worker_job.job.metadata.replace(name="like-the-operators")
+    own = worker_job.job if revision > 1 else worker_job.job.replace(metadata=metadata)
+    return replace(found, worker_jobs=[replace(worker_job, job=own, revision=revision)])
+
+
 @pytest.mark.parametrize(
     ("found", "workers"),
     [
@@ -40,6 +49,8 @@ def unstarted(**spec: Any) -> JobSnapshot:
         pytest.param(unstarted(completions=100_000), WORKERS, id="no more than there are assignments"),
         pytest.param(unstarted(completions=1), 1, id="no more than a Job that was shrunk wants"),
         pytest.param(unstarted(suspend=True), 0, id="none that a queue holds back"),
+        pytest.param(forged(revision=2), 0, id="none of a revision that was not started"),
+        pytest.param(forged(revision=1), 0, id="none of a Job with another name than the operator gives"),
     ],
 )
 def test_workers_on_no_node_withhold_their_devices(found: JobSnapshot, workers: int) -> None:
@@ -67,7 +78,31 @@ def test_a_worker_that_gets_no_node_withholds_nothing_after_a_while() -> None:
     # Other Jobs of the same name or another begin no new time while it waits; once it had a node, it may lose it.
     assert count(unstarted(completions=100_000), WITHHELD_US + 2) == 0
     assert count(started().job(), WITHHELD_US + 3) == 0
-    assert count(waiting, WITHHELD_US + SECOND) == WORKERS
+    # The namespace has spent its budget, which comes back slowly.
+    count(waiting, WITHHELD_US + SECOND)
+    assert count(waiting, WITHHELD_US + 2 * SECOND) == 0
+    assert count(started().job(), 40 * WITHHELD_US) == 0
+    assert count(waiting, 40 * WITHHELD_US + SECOND) == WORKERS
+
+
+def test_jobs_that_come_and_go_without_a_pod_withhold_little_of_an_hour() -> None:
+    withheld, waiting, seconds = WithheldDevices(), unstarted(), 0
+    for second in range(0, 3600, 2):
+        # Every two minutes what waits is gone for a pass.
+        there = [] if second % 120 == 0 else [waiting]
+        seconds += 2 * (withheld.count(there, now_us=NOW + second * SECOND).total() > 0)
+    assert seconds <= 2 * WITHHELD_US // SECOND + 3600 // 20
+    # Others have a budget of their own.
+    assert not withheld.count([], now_us=NOW + 3600 * SECOND)
+    assert withheld.count([replace(waiting, namespace="other")], now_us=NOW + 3602 * SECOND).total() == WORKERS
+
+
+def test_workers_that_get_a_node_in_a_minute_cost_nothing_however_often() -> None:
+    withheld, waiting, placed = WithheldDevices(), unstarted(), started().job()
+    for second in range(0, 3600, 90):
+        assert withheld.count([waiting], now_us=NOW + second * SECOND).total() == WORKERS
+        assert withheld.count([waiting], now_us=NOW + (second + 60) * SECOND).total() == WORKERS
+        assert withheld.count([placed], now_us=NOW + (second + 80) * SECOND).total() == 0
 
 
 def test_a_quota_is_kept_for_pods_that_are_still_to_be_made_and_no_others() -> None:
