@@ -13,6 +13,8 @@ from dueby_api.condition_types import ConditionType, ReasonEntry, Truth
 __all__ = ["ConditionType", "Reason", "ReasonEntry", "Truth"]
 
 # What there are many reasons of.
+_NOT_INDEXED = partial(ReasonEntry, ConditionType.INDEXED, "False")
+_NOT_FEASIBLE = partial(ReasonEntry, ConditionType.FEASIBLE, "False")
 _NOT_PROFILED = partial(ReasonEntry, ConditionType.PROFILED, "False")
 _NOT_ADMITTED = partial(ReasonEntry, ConditionType.ADMITTED, "False")
 _OFF_TRACK = partial(ReasonEntry, ConditionType.ON_TRACK, "False")
@@ -33,16 +35,12 @@ class Reason(Enum):
         "Indexed",
         "The source is listed and frozen; N is known. At int8, the message says how far the results are from fp32's.",
     )
-    INDEXING = ReasonEntry(
-        ConditionType.INDEXED,
-        "False",
+    INDEXING = _NOT_INDEXED(
         "Indexing",
         "The index Job is at work. The message says which store it waits for, or why its pod can't start.",
         "wait, or mend what the message says",
     )
-    SOURCE_UNREADABLE = ReasonEntry(
-        ConditionType.INDEXED,
-        "False",
+    SOURCE_UNREADABLE = _NOT_INDEXED(
         "SourceUnreadable",
         "The source could not be listed, or the model or the sink is wrong.",
         "the message names the field",
@@ -90,23 +88,17 @@ class Reason(Enum):
         "Reserved",
         "Devices are reserved for a later time; the message says from when, and when the job ends.",
     )
-    STARTED_LATE = ReasonEntry(
-        ConditionType.FEASIBLE,
-        "False",
+    STARTED_LATE = _NOT_FEASIBLE(
         "Late",
         "It can't be in time. It starts, or is scheduled, on the fewest devices that end little later than all would.",
         f"nothing, or {_NO_FEWER_WAYS}",
     )
-    DEADLINE_TOO_EARLY = ReasonEntry(
-        ConditionType.FEASIBLE,
-        "False",
+    DEADLINE_TOO_EARLY = _NOT_FEASIBLE(
         "DeadlineTooEarly",
         "The deadline can't be met, and the job's deadline class says not to try.",
         _NO_FEWER_WAYS,
     )
-    PROMISED_TO_OTHERS = ReasonEntry(
-        ConditionType.FEASIBLE,
-        "False",
+    PROMISED_TO_OTHERS = _NOT_FEASIBLE(
         "PromisedToOthers",
         "The deadline can't be met beside what other Hard jobs were promised; the message is the proof.",
         _NO_FEWER_WAYS,
@@ -185,6 +177,12 @@ class Reason(Enum):
         "Containers don't start: an image can't be pulled, or a secret is missing.",
         "the message is the kubelet's",
     )
+    OUT_OF_MEMORY = _OFF_TRACK(
+        "OutOfMemory",
+        "A worker's container was ended since it needed more memory than its limit. It is started again; if that "
+        "happens twice in a row, the rest is planned with smaller mini-batches, if the profile has any that may fit.",
+        "raise the limit that the message names",
+    )
     SINK_NOT_WRITABLE = _OFF_TRACK(
         "SinkNotWritable",
         "Workers have been trying to write to the sink for 10 s or longer: it is full, away, or refuses them.",
@@ -244,6 +242,11 @@ class Reason(Enum):
         "NoProgress",
         "Lost workers were replaced three times in a row, and no part was written in between.",
         "see the logs of the job's pods: the image may crash as it starts, or have too little memory for the model",
+    )
+    MEMORY_TOO_LITTLE = _FAILED(
+        "OutOfMemory",
+        "A worker's container needed more memory than its limit twice in a row, and no smaller mini-batch would do.",
+        "raise the limit that the message names, and create the job anew; it goes on with the parts in its sink",
     )
     TOO_MANY_FAILED_IMAGES = _FAILED(
         "TooManyFailedImages",

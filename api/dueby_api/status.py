@@ -33,6 +33,7 @@ Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 MAX_MESSAGE = 4096
 # Of a packed profile, which fits into a pod's termination message; and of classes that a job can name.
 MAX_PACKED, MAX_OWN_PROFILES = 4096, 64
+MAX_CLASSES = 64
 # A status is read and written whole, so it keeps the newest ones.
 MAX_REPLANS = 20
 # Of a job. A Hard job that would need more windows than this waits for longer ones.
@@ -198,6 +199,9 @@ class JobStatus(LenientSpec, frozen=True, kw_only=True):
     """The plan that is being carried out."""
     alternatives: AlternativesStatus | None = None
     """What could be asked for instead, where the deadline can't be met."""
+    mini_batch_limits: Annotated[dict[str, int], Meta(max_length=MAX_CLASSES)] | None = None
+    """By device class, the largest mini-batch that workers of it are planned with since larger ones were OOMKilled. An
+    edit of the job lifts them."""
     progress: ProgressStatus | None = None
     """How far the job is."""
     replans: Annotated[tuple[Replan, ...], Meta(max_length=MAX_REPLANS)] = ()

@@ -24,6 +24,7 @@ from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.profiling.on_demand import own_profiles
+from dueby_planner.profiles.class_profiles import up_to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +89,19 @@ class PolicyInput:
     def profiles(self) -> tuple[GPUProfile, ...]:
         """What the job is planned on: what was measured for it alone, and beside that what everybody uses."""
         if self.is_measured_for_everybody:
-            return self.shared.profiles
+            return self._within_memory(self.shared.profiles)
         own = own_profiles(self.status.own_profiles)
         subjects = {profile_subject(profile.spec) for profile in own}
-        return (*own, *(found for found in self.shared.profiles if profile_subject(found.spec) not in subjects))
+        shared = (found for found in self.shared.profiles if profile_subject(found.spec) not in subjects)
+        return self._within_memory((*own, *shared))
+
+    def _within_memory(self, profiles: tuple[GPUProfile, ...]) -> tuple[GPUProfile, ...]:
+        """Return the profiles up to the mini-batches that workers' memory has room for, as far as that is known."""
+        limits = self.status.mini_batch_limits
+        if not limits:
+            return profiles
+        within = (up_to(profile, limits.get(profile.spec.device_class)) for profile in profiles)
+        return tuple(profile for profile in within if profile)
 
     def after(self, outcome: "Outcome") -> "PolicyInput":
         """Return what the next policy sees."""

@@ -4,14 +4,28 @@ None of it ends a job: a node may come, a quota may be lifted, an image may be p
 is wrong, and the plan goes on without the workers that it concerns.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 
 from dueby_api.conditions import Reason
 from dueby_api.words import counted
 from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_state import is_queued, is_slow_to_start, job_of, not_starting, unschedulable
+from dueby_operator.jobs.pod_state import (
+    Ending,
+    endings_of,
+    index_of,
+    is_queued,
+    is_slow_to_start,
+    job_of,
+    latest_pods,
+    not_starting,
+    pods_by_job,
+    unschedulable,
+)
 from dueby_operator.model.conditions import NewCondition
-from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.job_model import Assignment
+from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.pods import Pod
 
@@ -21,6 +35,18 @@ NO_POD_US = 30_000_000
 SLOW_START_US = 180_000_000
 # Jobs that a message names.
 MAX_LISTED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutOfMemory:
+    """A worker whose container was ended since it needed more memory than its limit, and that doesn't work again."""
+
+    worker_job: WorkerJob
+    assignment: Assignment
+    times: int
+    """How often in a row."""
+    ending: Ending
+    """How it ended last."""
 
 
 def diagnose_step(job: BatchJob, pods: Iterable[Pod], *, now_us: int) -> str:
@@ -75,3 +101,28 @@ def diagnose_start(pods: Iterable[Pod], *, now_us: int) -> NewCondition | None:
         return None
     pods_that, verb = counted(len(sentences), "pod"), "doesn't" if len(sentences) == 1 else "don't"
     return NewCondition(reason=Reason.PODS_NOT_STARTING, message=f"{pods_that} {verb} start: {sentences[0]}")
+
+
+def out_of_memory(job: JobSnapshot) -> Iterator[OutOfMemory]:
+    """Yield the workers that have ended so, and whose pods of now have run no mini-batch."""
+    latest, by_job = latest_pods(job.pods), pods_by_job(job.pods)
+    for worker_job in job.worker_jobs:
+        own = by_job.get(worker_job.name, ())
+        if not any(ending.is_out_of_memory for ending in endings_of(own, worker_job.name)):
+            continue
+        for index, assignment in enumerate(worker_job.assignments):
+            endings = endings_of([pod for pod in own if index_of(pod) == index], worker_job.name)
+            times = len([*takewhile(lambda ending: ending.is_out_of_memory, reversed(endings))])
+            report = job.progress.get(latest[worker_job.name, index].name) if times else None
+            if times and not (report and report.batches):
+                yield OutOfMemory(worker_job=worker_job, assignment=assignment, times=times, ending=endings[-1])
+
+
+def diagnose_memory(job: JobSnapshot) -> NewCondition | None:
+    """Return that workers' memory was too little; None if it wasn't."""
+    killed = list(out_of_memory(job))
+    if not killed:
+        return None
+    workers = f"{counted(len(killed), 'worker')}, {killed[0].assignment.worker} among them"
+    message = f"{killed[0].ending.sentence}. It has ended {workers}, and they are started again."
+    return NewCondition(reason=Reason.OUT_OF_MEMORY, message=message)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from dueby_api.errors import Invalid
+from dueby_api.quantities import Amount
 from dueby_api.schema import LenientSpec, decode
 from dueby_api.step_messages import EXIT_INVALID, StepError, WorkerProgress, WorkResult
 from dueby_operator.jobs import names
@@ -18,7 +19,7 @@ from dueby_operator.model.job_model import WorkerModel, WorkerState, worker_mode
 from dueby_operator.model.job_snapshot import WorkerJob
 from dueby_operator.objects.jobs import CONTROLLER, BatchJob
 from dueby_operator.objects.parse import micros_of, parse_index
-from dueby_operator.objects.pods import ContainerTerminated, Pod
+from dueby_operator.objects.pods import CONTAINER, ContainerTerminated, Pod
 
 # A worker without a node for this long is planned without.
 ABSENT_US = 30_000_000
@@ -28,6 +29,8 @@ BEGUN_WITHIN_US = 90_000_000
 NOT_STARTING = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
 )
+# The kubelet's reason for a container that the kernel has ended.
+OOM_KILLED = "OOMKilled"
 Words = TypeVar("Words", bound=LenientSpec)
 PodKey = tuple[str, int]
 """A Job's name and an index of it."""
@@ -41,6 +44,10 @@ class Ending:
     """Its termination message, or else the kubelet's reason."""
     exit_code: int | None = None
     """None while it has not ended."""
+    is_out_of_memory: bool = False
+    """Whether the kernel has ended it since it needed more memory than its limit."""
+    memory_limit: Amount = ""
+    """That limit; empty if it had none."""
 
     def read(self, kind: type[Words]) -> Words | None:
         """Return the termination message as this kind of last words; None if it isn't one."""
@@ -77,11 +84,20 @@ def ending_of(pods: Iterable[Pod], job_name: str) -> Ending:
 
 def endings_of(pods: Iterable[Pod], job_name: str) -> list[Ending]:
     """Return how the Job's pods ended that have ended, in the order of time."""
-    ended = [found for pod in pods if job_of(pod) == job_name and (found := _terminated(pod))]
-    return [
-        Ending(message=found.message or found.reason, exit_code=found.exit_code)
-        for found in sorted(ended, key=lambda found: found.finished_at or "")
-    ]
+    ended = [(found, pod) for pod in pods if job_of(pod) == job_name and (found := _terminated(pod))]
+    return [_ending(found, pod) for found, pod in sorted(ended, key=lambda one: one[0].finished_at or "")]
+
+
+def _ending(found: ContainerTerminated, pod: Pod) -> Ending:
+    if found.reason != OOM_KILLED:
+        return Ending(message=found.message or found.reason, exit_code=found.exit_code)
+    limit = next((one.resources.limits.get("memory") for one in pod.spec.containers if one.name == CONTAINER), None)
+    # What measures for everybody is none of a job's pods.
+    is_ours = names.PROFILED in pod.metadata.labels
+    setting = "the chart's worker.memory" if is_ours else "spec.worker.resources.limits.memory"
+    at_limit = f"its limit of {limit}" if limit is not None else "its node has"
+    message = f"{OOM_KILLED}: a container needed more memory than {at_limit}; raise {setting}"
+    return Ending(message=message, exit_code=found.exit_code, memory_limit=limit or "", is_out_of_memory=True)
 
 
 def worker_models(

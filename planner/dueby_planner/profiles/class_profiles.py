@@ -48,6 +48,16 @@ def plannable(profiles: Iterable[GPUProfile], job: JobSpec) -> list[GPUProfile]:
     return [profile for profile in matching(profiles, job.model) if can_decode(profile, job)]
 
 
+def up_to(profile: GPUProfile, largest: int | None) -> GPUProfile | None:
+    """Return the profile with no larger mini-batches, if there is such a bound; None if all of its sizes are larger."""
+    spec = profile.spec
+    if largest is None:
+        return profile
+    if spec.steps[0].mini_batch_size > largest:
+        return None
+    return profile.replace(spec=spec.replace(max_mini_batch_size=min(largest, spec.max_mini_batch_size or largest)))
+
+
 def can_decode(profile: GPUProfile, job: JobSpec) -> bool:
     """Return whether the job's photos can be decoded where this was measured: a GPU is there if one is to decode."""
     return job.source.decoder != "gpu" or not runs_on_cpu(profile.spec.engine)

@@ -54,6 +54,8 @@ def _with_times(job: JobSnapshot, *, deadline_us: int, now_us: int) -> JobStatus
     status = job.status
     if now_us < deadline_us:  # an earlier one that was missed is none any more
         status = without_reasons(status, Reason.MISSED)
+    if status.observed_generation not in (None, job.generation):  # the limit of memory may be another
+        status = status.replace(mini_batch_limits=None)
     if status.workers_seen is None and (_has_workers(job) or _had_workers(status)):
         status = status.replace(workers_seen=format_time(now_us))
     return status.replace(accepted_time=format_time(job.accepted_us), deadline_time=format_time(deadline_us))

@@ -7,7 +7,7 @@ from dueby_operator.control.chain import PolicyInput
 from dueby_operator.control.conditions import has_reason
 from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, WorkDecision
 from dueby_operator.control.work.store_waits import diagnose_stores
-from dueby_operator.jobs.pod_diagnosis import diagnose_start
+from dueby_operator.jobs.pod_diagnosis import diagnose_memory, diagnose_start
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_model import JobModel
 from dueby_planner.replan import HYSTERESIS
@@ -40,7 +40,8 @@ def track_conditions(given: PolicyInput, model: JobModel, work: WorkDecision) ->
         return (held,) if held else ()
     was_late = has_reason(given.status, Reason.LAGGING, Reason.DEVICES_HELD)
     in_time = NewCondition(reason=Reason.LAGGING if _will_be_late(model, work, was_late=was_late) else Reason.ON_TRACK)
-    return (diagnose_start(given.job.pods, now_us=model.now_us) or diagnose_stores(model) or held or in_time,)
+    not_starting = diagnose_start(given.job.pods, now_us=model.now_us)
+    return (not_starting or diagnose_memory(given.job) or diagnose_stores(model) or held or in_time,)
 
 
 def _waits(work: WorkDecision) -> bool:

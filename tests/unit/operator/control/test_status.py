@@ -62,6 +62,7 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
     progress = {pod["metadata"]["name"]: a_batch() for pod in begun.pods}
     cases = [
         look(infj(status=indexed(inputCost=COST, agreement=AGREEMENT, partSize=77, partsThere="0-3"))),
+        look(infj(status=indexed(miniBatchLimits={"cpu-1": 16}))),
         look(infj(status=indexed(agreement=EMBEDDED))),
         look(infj(status=indexed(), deadline="5s")),
         look(begun.job(progress=progress)),

@@ -242,3 +242,21 @@ def test_any_last_words_are_read_or_passed_over(words: str) -> None:
         ending.read(kind)
     assert isinstance(ending.sentence, str)
     progress_of_ended([ended])
+
+
+@pytest.mark.parametrize(
+    ("labels", "setting"),
+    [
+        pytest.param({}, "spec.worker.resources.limits.memory", id="of a job"),
+        pytest.param({names.PROFILED: "x"}, "the chart's worker.memory", id="that measures for everybody"),
+    ],
+)
+def test_a_pod_that_the_kernel_has_ended_says_its_limit_and_what_to_raise(labels: dict[str, str], setting: str) -> None:
+    state = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    pod = {
+        "metadata": {"labels": {names.JOB_OF_POD: "a", **labels}},
+        "spec": {"containers": [{"name": "dueby", "resources": {"limits": {"memory": "150Mi"}}}]},
+        "status": {"containerStatuses": [{"name": "dueby", "state": state}]},
+    }
+    sentence = ending_of([parse(Pod, pod)], "a").sentence
+    assert sentence == f"OOMKilled: a container needed more memory than its limit of 150Mi; raise {setting}"
