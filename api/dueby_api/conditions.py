@@ -118,6 +118,11 @@ class Reason(Enum):
     QUEUED = _NOT_ADMITTED(
         "Queued", "The workers wait for their Kueue queue's quota.", "`kubectl describe workloads` says for what"
     )
+    TOO_MANY_JOBS = _NOT_ADMITTED(
+        "TooManyJobs",
+        "So many jobs of the namespace are planned that no more are at once. The others are taken by their deadlines.",
+        "wait until some have ended, or suspend or delete those that need not be done now",
+    )
     QUEUE_NOT_FOUND = _NOT_ADMITTED(
         "QueueNotFound",
         "The namespace has no such LocalQueue, or the cluster has no Kueue.",

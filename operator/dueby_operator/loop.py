@@ -36,6 +36,7 @@ from dueby_operator.metrics import count_fault, count_request, record_reconcile,
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
 from dueby_operator.pace import Pace
+from dueby_operator.pass_time import PassTime
 from dueby_operator.reconciler import Reconciler
 from dueby_operator.settings import OperatorSettings
 from dueby_operator.tables import Tables
@@ -120,6 +121,9 @@ class ControlLoop:
         )
         self._faults = FaultLog(count=count_fault)
         self._last_good_s = clock_s()
+        self.pass_time = PassTime(clock_s=clock_s)
+        self._has_failed = False
+        """Whether a pass has failed since."""
         self._is_waiting = False
         """Whether another holds the Lease."""
         self._older = ""
@@ -147,7 +151,9 @@ class ControlLoop:
             return "waiting for the API server"
         if self._older:
             raise Stuck(self._older)
-        silent_s = self._clock_s() - max(self._last_good_s, self._outage.ended_s)
+        # A pass may be long. Many of which each fails are no progress.
+        progress_s = self._last_good_s if self._has_failed else self.pass_time.last_progress_s
+        silent_s = self._clock_s() - max(self._last_good_s, self._outage.ended_s, progress_s)
         if silent_s > STUCK_S:
             raise Stuck(f"No successful reconcile pass for {silent_s:.0f} s.")
         return f"{silent_s:.0f} s ago"
@@ -175,14 +181,16 @@ class ControlLoop:
             try:
                 pause_s = await work.reconcile()
             except DueByError as error:
+                self._has_failed = True
                 self._older = str(error) if isinstance(error, OlderDefinition) else ""
                 self._passes.failed(error)
                 await self._rest(RETRY_S)
             except Exception as error:  # a bug that is no single job's
+                self._has_failed = True
                 self._faults.record(Fault(stage="reconciling", error=error), about=EVERYBODY)
                 await asyncio.sleep(backoff.next_s())
             else:
-                self._last_good_s, self._older = self._clock_s(), ""
+                self._last_good_s, self._has_failed, self._older = self._clock_s(), False, ""
                 record_reconcile(work.snapshot, seconds=self._last_good_s - began_s, unused=work.unused)
                 if self._page:
                     self._page.show(work.snapshot, work.left)
@@ -230,7 +238,15 @@ class ControlLoop:
             observer = JobObserver(kube, ask=workers.ask)
             gatherer = Gatherer(kube, self.settings, observer=observer, nodes=tables.nodes, scope=tables.scope)
             served = ServedAPIs(kube, show=show_definitions)
-            await self.repeat(Reconciler(kube, gatherer, now_us=self._clock.now_us, faults=self._faults, served=served))
+            reconciler = Reconciler(
+                kube,
+                gatherer,
+                now_us=self._clock.now_us,
+                faults=self._faults,
+                served=served,
+                pass_time=self.pass_time,
+            )
+            await self.repeat(reconciler)
         finally:
             await workers.close()
             await kube.close()

@@ -35,6 +35,7 @@ from dueby_operator.model.fault import Fault, Stage
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.model.writes import Delete, Put, Write
+from dueby_operator.pass_time import PassTime
 from dueby_operator.status_writer import StatusWriter, StoredStatus, least_status
 
 # Between two passes: while there is a job to attend to, and otherwise.
@@ -55,8 +56,10 @@ class Reconciler:
         now_us: Callable[[], int],
         faults: FaultLog | None = None,
         served: ServedAPIs | None = None,
+        pass_time: PassTime | None = None,
     ) -> None:
         self._kube = kube
+        self._time = pass_time or PassTime()
         self._served = served or ServedAPIs(kube)
         self._gatherer = gatherer
         self._now_us = now_us
@@ -82,7 +85,9 @@ class Reconciler:
         """
         await self._served.require_current()
         self.snapshot = snapshot = await self._gatherer.gather(self._memories, now_us=self._now_us())
-        decisions = await asyncio.to_thread(decide, snapshot)
+        self._time.begin_deciding()
+        decisions = await asyncio.to_thread(decide, snapshot, has_time=self._time.has_time)
+        self._time.note_progress()
         self.left, self.unused = decisions.left.devices, decisions.left.unused
         self._forget_all_but(snapshot.jobs)
         for fault in decisions.faults:
@@ -142,6 +147,7 @@ class Reconciler:
                 if not decision.fault:
                     decision = suffer(decision, Fault(stage="applying", error=error), now_us=self.snapshot.now_us)
                 stored = await self._tell_of_fault(decision)
+        self._time.note_progress()
         if decision.fault:
             self._faults.record(decision.fault, about=f"{job.namespace}/{job.name}")
         return replace(decision, events=events_between(job.status, stored.status))
@@ -238,6 +244,7 @@ def _log_failure(job: JobSnapshot, error: DueByError) -> None:
 
 def memory_after(decision: JobDecision, *, now_us: int) -> JobMemory:
     """Return what is remembered of a job once the decision is carried out: one that went well ends a row of faults."""
-    if decision.fault or is_resting(decision.memory, now_us=now_us):
+    memory = decision.memory
+    if decision.fault or memory.was_left_out or is_resting(memory, now_us=now_us):
         return decision.memory
     return replace(decision.memory, faults=0, retry_us=0)

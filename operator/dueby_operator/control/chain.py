@@ -42,6 +42,8 @@ class PolicyInput:
     """The cluster's nodes by name, for what a node says of a measurement."""
     worker_image: str = ""
     """The image of workers whose job names none."""
+    has_turn: bool = True
+    """Whether it is one of the jobs of its namespace that are planned now."""
     status: JobStatus
     """As the policies before this one have left it."""
     memory: JobMemory

@@ -11,7 +11,7 @@ What raises while one job is decided on is a fault of that job (faults.py), and 
 is a value, so it is for them as if the job weren't there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -60,8 +60,11 @@ class Decisions:
     """What went wrong besides, with what no open job waits for."""
 
 
-def decide(snapshot: ClusterSnapshot) -> Decisions:
-    """Return what to do about all jobs and profiles."""
+def decide(snapshot: ClusterSnapshot, *, has_time: Callable[[], bool] = lambda: True) -> Decisions:
+    """Return what to do about all jobs and profiles.
+
+    Jobs for which there is no time any more are left as they are, and come first in the next pass.
+    """
     faults: list[Fault] = []
     kept = KeptProfiles(profiles=without_foreign(snapshot.profiles, snapshot.nodes))
     if snapshot.keeps_profiles:
@@ -74,14 +77,14 @@ def decide(snapshot: ClusterSnapshot) -> Decisions:
         attempts=None if snapshot.on_demand is None else {},
     )
     shared = _guarded(lambda: _with_measured(shared, snapshot), shared, stage="profiling", faults=faults)
-    decided, shared = decide_jobs(jobs_to_decide(snapshot), snapshot, shared)
+    decided, shared = decide_jobs(jobs_to_decide(snapshot), snapshot, shared, has_time=has_time)
     made = {profile.name: profile for profile in (*kept.new, *shared.new_profiles)}
     return Decisions(
         jobs=decided,
         left=shared,
         new_profiles=tuple(made.values()),
         gone_profiles=kept.gone,
-        clearing=(*_clearing(snapshot, faults), *_unawaited(shared)),
+        clearing=(*_clearing(snapshot, faults), *_unawaited(shared, decided)),
         upkeep=_guarded(lambda: _upkeep(snapshot, shared, kept), (), stage="profiling", faults=faults),
         faults=tuple(faults),
     )
@@ -127,7 +130,9 @@ def _with_measured(shared: Shared, snapshot: ClusterSnapshot) -> Shared:
     return replace(shared, attempts=attempts)
 
 
-def _unawaited(left: Shared) -> list[Delete]:
+def _unawaited(left: Shared, decided: Iterable[JobDecision]) -> list[Delete]:
+    if any(decision.memory.was_left_out for decision in decided):  # nobody has asked what these wait for
+        return []
     return [
         Delete(path=paths.batch_path(attempt.namespace, name), uid=attempt.uid)
         for name, attempt in (left.attempts or {}).items()

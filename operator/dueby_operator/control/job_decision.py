@@ -3,7 +3,7 @@
 What raises while one job is decided on is a fault of that job (faults.py), and the others don't notice.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dueby_api.conditions import Reason
@@ -29,6 +29,7 @@ from dueby_operator.control.policies.recover import recover
 from dueby_operator.control.policies.regrid import regrid
 from dueby_operator.control.policies.stop import stop
 from dueby_operator.control.policies.suspend import suspend
+from dueby_operator.control.policies.turn import turn, without_turn
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.control.work.decision import WorkDecision
@@ -42,7 +43,7 @@ from dueby_operator.profiling.observations import observed_profiles
 
 # Parse makes the input of these, in this order. Jobs that none of them holds back are planned together, and then asked
 # whether they are finished.
-POLICIES: tuple[Policy, ...] = (index, suspend, regrid, complete, queue, profile, recover, ready, memory)
+POLICIES: tuple[Policy, ...] = (turn, index, suspend, regrid, complete, queue, profile, recover, ready, memory)
 # What can't be made for now is tried again after this long: another manifest would mend neither a full quota nor a name
 # that isn't free.
 TRIED_AGAIN_US = {
@@ -86,13 +87,21 @@ class JobDecision:
 
 
 def decide_jobs(
-    jobs: Sequence[JobSnapshot], snapshot: ClusterSnapshot, shared: Shared
+    jobs: Sequence[JobSnapshot], snapshot: ClusterSnapshot, shared: Shared, *, has_time: Callable[[], bool]
 ) -> tuple[tuple[JobDecision, ...], Shared]:
-    """Return what to do about these jobs, in their order, and what is left of what they share."""
+    """Return what to do about these jobs, in their order, and what is left of what they share.
+
+    Jobs for which there is no time are left as they are, with what they have and what is promised to them.
+    """
     decided: dict[JobKey, JobDecision] = {}
     ready_jobs: list[PolicyInput] = []
-    for job in jobs:
-        found, shared = _prepare(job, snapshot, shared)
+    waiting = without_turn(jobs)
+    # Those that the last pass had no time for come first, so that each has its turn.
+    for job in sorted(jobs, key=lambda job: not job.memory.was_left_out):
+        if not has_time():
+            decided[job.key] = _left_out(job)
+            continue
+        found, shared = _prepare(job, snapshot, shared, has_turn=job.key not in waiting)
         if isinstance(found, JobDecision):
             decided[job.key] = found
         else:
@@ -128,8 +137,16 @@ def _undecided(job: JobSnapshot) -> JobDecision:
     return JobDecision(job=job, manifest=job.manifest, status=job.status, memory=job.memory)
 
 
-def _prepare(job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared) -> tuple[JobDecision | PolicyInput, Shared]:
+def _left_out(job: JobSnapshot) -> JobDecision:
+    return replace(_undecided(job), memory=replace(job.memory, was_left_out=True))
+
+
+def _prepare(
+    job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared, *, has_turn: bool
+) -> tuple[JobDecision | PolicyInput, Shared]:
     """Return the job as one that is ready for workers, or what to do about it before."""
+    if job.memory.was_left_out:
+        job = replace(job, memory=replace(job.memory, was_left_out=False))
     undecided = _undecided(job)
     if is_resting(job.memory, now_us=snapshot.now_us):
         return undecided, shared
@@ -138,7 +155,7 @@ def _prepare(job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared) -> tup
     fault = job.fault
     if fault is None:
         try:
-            return _through_policies(job, snapshot, shared)
+            return _through_policies(job, snapshot, shared, has_turn=has_turn)
         except Exception as error:  # whatever it is, it is this job's alone
             fault = Fault(stage="deciding", error=error)
     return suffer(undecided, fault, now_us=snapshot.now_us), shared
@@ -166,7 +183,7 @@ def suffer(decision: JobDecision, fault: Fault, *, now_us: int) -> JobDecision:
 
 
 def _through_policies(
-    job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared
+    job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared, *, has_turn: bool
 ) -> tuple[JobDecision | PolicyInput, Shared]:
     parsed = parse(
         replace(job, status=_to_be_tried(job, snapshot.now_us)),
@@ -182,7 +199,7 @@ def _through_policies(
         )
         status = _completed(job, before.replace(conditions=found), job.manifest, snapshot.now_us)
         return _decision(job, status, job.memory), shared
-    end, has_ended = run_chain(parsed, POLICIES)
+    end, has_ended = run_chain(replace(parsed, has_turn=has_turn), POLICIES)
     if not has_ended:
         return end, end.shared
     end = _with_observed(stop(end))

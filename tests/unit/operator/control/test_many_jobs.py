@@ -2,10 +2,16 @@
 
 import cProfile
 import pstats
+import time
+from collections import Counter
 
 from dueby_operator.control.decide import Decisions, decide
+from dueby_operator.control.policies.turn import MAX_PLANNED
 from dueby_operator.control.snapshot import ClusterSnapshot
-from many_jobs import Case, after, job_texts, made_up_nodes, profile_documents, snapshot
+from many_jobs import OTHER, Case, after, job_texts, made_up_nodes, profile_documents, snapshot
+
+# A pass takes a third of it on a machine with nothing else to do.
+MAX_S = 5.0
 
 
 def seen(case: Case) -> ClusterSnapshot:
@@ -21,10 +27,36 @@ def counted(cluster: ClusterSnapshot) -> tuple[Decisions, int]:
 
 def test_four_times_the_jobs_take_little_more_than_four_times_the_work() -> None:
     calls = []
-    for jobs in (200, 800):
+    for jobs in (100, 400):
         first, of_first = counted(cluster := seen(Case(kind="alike", jobs=jobs, nodes=20)))
         _, of_second = counted(after(cluster, first))
         calls.append((of_first, of_second))
     (few, few_kept), (many, many_kept) = calls
     assert many < 4.2 * few
     assert many_kept < 4.2 * few_kept
+
+
+def test_ten_thousand_jobs_of_one_tenant_take_a_pass_seconds_and_the_other_tenant_waits_for_none() -> None:
+    cluster = seen(Case(kind="alike", jobs=10_000, nodes=20))
+    began_s = time.process_time()
+    decisions = decide(cluster)
+    assert time.process_time() - began_s < MAX_S
+    of_other = next(decision for decision in decisions.jobs if decision.job.namespace == OTHER)
+    assert of_other.status.plan
+    reasons = Counter(decision.status.phase for decision in decisions.jobs)
+    assert reasons["Queued"] >= 10_000 - MAX_PLANNED
+
+
+def test_jobs_for_which_a_pass_has_no_time_keep_what_they_have_and_come_first_in_the_next() -> None:
+    cluster = seen(Case(kind="alike", jobs=8, nodes=1))
+    first = decide(cluster)
+    some = decide(cluster := after(cluster, first), has_time=iter([True] * 5 + [False] * 4).__next__)
+    left_out = {decision.job.key for decision in some.jobs if decision.memory.was_left_out}
+    statuses = {decision.job.key: decision.status for decision in first.jobs}
+    assert len(left_out) == 4
+    for decision in some.jobs:
+        assert decision.status.plan
+        if decision.job.key in left_out:
+            assert (decision.status, decision.actions) == (statuses[decision.job.key], ())
+    rest = decide(after(cluster, some), has_time=iter([True] * 5 + [False] * 4).__next__)
+    assert not left_out & {decision.job.key for decision in rest.jobs if decision.memory.was_left_out}

@@ -1,0 +1,51 @@
+"""Turn: is the job one of those of its namespace that are planned now?
+
+it has workers, or a plan               nothing: what is begun or promised is always planned
+it is suspended                         nothing: it takes no turn
+fewer than MAX_PLANNED are before it    nothing
+otherwise                               Admitted False, TooManyJobs; it waits for its turn, in the order of deadlines
+
+What a pass costs grows with the jobs that are planned, and others' jobs wait for the same pass. So nobody has more of
+them than this, however many jobs there are. What holds a job back here makes no objects for it, either.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dueby_api.conditions import Reason
+from dueby_api.errors import Invalid
+from dueby_operator.control.chain import Outcome, PolicyInput
+from dueby_operator.control.conditions import without_reasons
+from dueby_operator.model.conditions import NewCondition
+from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
+
+# Of a namespace. So many take a pass about a second of a core.
+MAX_PLANNED = 500
+
+
+def turn(given: PolicyInput) -> Outcome:
+    """Hold a job whose turn has not come."""
+    if given.has_turn:
+        return Outcome(status=without_reasons(given.status, Reason.TOO_MANY_JOBS))
+    message = (
+        f"{MAX_PLANNED} jobs of the namespace {given.job.namespace} are planned, and no more are at once. This one is "
+        "planned when others have ended; those with the earliest deadlines are next."
+    )
+    return Outcome(conditions=(NewCondition(reason=Reason.TOO_MANY_JOBS, message=message),), ends=True)
+
+
+def without_turn(jobs: Sequence[JobSnapshot]) -> frozenset[JobKey]:
+    """Return those of the jobs, which are in the order of their deadlines, whose turn has not come."""
+    planned = Counter(job.namespace for job in jobs if _is_begun(job))
+    waiting: set[JobKey] = set()
+    for job in jobs:
+        if isinstance(job.manifest, Invalid) or job.manifest.spec.suspend or _is_begun(job):
+            continue
+        if planned[job.namespace] >= MAX_PLANNED:
+            waiting.add(job.key)
+        planned[job.namespace] += 1
+    return frozenset(waiting)
+
+
+def _is_begun(job: JobSnapshot) -> bool:
+    return job.has_workers or job.status.plan is not None

@@ -1,0 +1,86 @@
+"""Turn: is the job one of those of its namespace that are planned now?"""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dueby_operator.control.policies.turn import MAX_PLANNED, without_turn
+from dueby_operator.model.job_snapshot import JobSnapshot
+from support.decisions import cluster, indexed, infj, job, look, look_at, started
+
+PLANNED = look(infj(status=indexed())).status.document()
+
+
+def jobs(count: int, *, namespace: str = "team", first: int = 0, **more: Any) -> list[JobSnapshot]:
+    """Jobs with a minute and a second more for each, numbered from the first one."""
+    spec = {name: value for name, value in more.items() if name != "status"}
+    return [
+        job(
+            infj(
+                metadata={"name": f"job-{number}", "namespace": namespace, "uid": f"u-{namespace}-{number}"},
+                deadline=f"{60 + number}s",
+                status=more.get("status", indexed()),
+                **spec,
+            )
+        )
+        for number in range(first, first + count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "waiting"),
+    [
+        pytest.param([], False, id="alone"),
+        pytest.param(jobs(MAX_PLANNED - 1), False, id="fewer jobs before it"),
+        pytest.param(jobs(MAX_PLANNED), True, id="as many jobs before it as are planned"),
+        pytest.param(jobs(MAX_PLANNED, namespace="other"), False, id="jobs of another namespace"),
+        pytest.param(jobs(MAX_PLANNED, suspend=True), False, id="suspended jobs"),
+        pytest.param(jobs(MAX_PLANNED, status=PLANNED), True, id="planned jobs before it"),
+    ],
+)
+def test_a_job_has_its_turn_when_few_of_its_namespace_are_before_it(before: list[JobSnapshot], waiting: bool) -> None:
+    (last,) = jobs(1, first=MAX_PLANNED)
+    assert (last.key in without_turn([*before, last])) is waiting
+
+
+@pytest.mark.parametrize(
+    ("changed", "waiting"),
+    [
+        pytest.param({}, True, id="a new one"),
+        pytest.param({"status": PLANNED}, False, id="one with a plan"),
+        pytest.param({"suspend": True}, False, id="a suspended one"),
+    ],
+)
+def test_what_is_promised_is_planned_whatever_is_before_it(changed: dict[str, Any], waiting: bool) -> None:
+    (last,) = jobs(1, first=MAX_PLANNED, **changed)
+    assert (last.key in without_turn([*jobs(MAX_PLANNED), last])) is waiting
+
+
+def test_planned_jobs_count_although_their_deadlines_are_later() -> None:
+    (first, *_), later = jobs(1), jobs(MAX_PLANNED, first=1, status=PLANNED)
+    assert without_turn([first, *later]) == {first.key}
+
+
+def test_a_job_with_workers_is_planned_whatever_is_before_it() -> None:
+    begun = started().job()
+    assert begun.workers
+    lost_plan = replace(begun, status=begun.status.replace(plan=None))
+    assert lost_plan.key not in without_turn([*jobs(MAX_PLANNED), lost_plan])
+
+
+def test_a_job_that_waits_for_its_turn_says_so_and_makes_nothing() -> None:
+    *planned, last = look_at(cluster(*jobs(MAX_PLANNED + 1)))
+    assert last.said("Admitted") == ("False", "TooManyJobs")
+    assert last.status.phase == "Queued"
+    assert last.status.message == last.message("Admitted")
+    assert f"{MAX_PLANNED} jobs of the namespace team are planned" in last.message("Admitted")
+    assert not last.writes
+    assert not any("TooManyJobs" in str(look.status.conditions) for look in planned)
+
+
+def test_a_job_whose_turn_has_come_no_longer_says_that_it_waits_for_it() -> None:
+    waiting = look_at(cluster(*jobs(MAX_PLANNED + 1)))[-1]
+    found = look(infj(status=waiting.status.document(), source={"uri": "photos"}))
+    assert found.status.plan
+    assert "TooManyJobs" not in str(found.status.conditions)
