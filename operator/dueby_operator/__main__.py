@@ -124,6 +124,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="read no pods of other namespaces than those; devices that they use count as free",
     )
+    parser.add_argument(
+        "--name-nodes",
+        action="store_true",
+        help="name nodes in jobs' messages, and say what is free on each, to whoever may read the jobs",
+    )
     return parser
 
 
@@ -175,6 +180,7 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         maintenance=read_maintenance(options.maintenance) if options.maintenance else (),
         watch_namespaces=tuple(options.watch_namespaces),
         ignores_other_pods=options.ignore_other_pods,
+        names_nodes=options.name_nodes,
     )
 
 

@@ -191,6 +191,9 @@ class OperatorSettings:
     ignores_other_pods: bool = False
     """Whether pods of other namespaces are not read. What they use counts as free then."""
 
+    names_nodes: bool = False
+    """Whether jobs' messages name nodes, and say what is free on each: whoever may read a job reads them."""
+
     @property
     def time_to_live_us(self) -> int | None:
         """That time in microseconds; None: for good."""

@@ -45,6 +45,11 @@ def test_what_is_no_digest_is_refused() -> None:
         rendered(image={"digest": "latest"})
 
 
+def test_messages_name_nodes_only_where_the_charts_values_say_so() -> None:
+    assert "--name-nodes" in options(rendered(nameNodes=True))
+    assert "--name-nodes" not in options(rendered())
+
+
 def test_the_time_that_workers_have_for_their_open_parts_is_the_charts() -> None:
     assert options(rendered())["--worker-grace-seconds"] == "30"
     assert options(rendered(worker={"graceSeconds": 0}))["--worker-grace-seconds"] == "0"

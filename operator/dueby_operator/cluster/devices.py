@@ -174,6 +174,7 @@ class ClusterDevices:
             asked={name: asked[name] for name in PER_NODE},
             tolerations=tolerations_of(spec),
             selector=spec.worker.node_selector,
+            names_nodes=self.settings.names_nodes,
         )
 
     def overdue(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> str:
@@ -185,7 +186,8 @@ class ClusterDevices:
                 names = (name for name in classes if name in node.devices or has_slices(node, name))
                 if any(_is_held(node, self._per_device(spec, name)) for name in names):
                     pods += node.overdue
-        return describe_overdue(pods, namespace=namespace, now_us=self.now_us)
+        names_nodes = self.settings.names_nodes
+        return describe_overdue(pods, namespace=namespace, now_us=self.now_us, names_nodes=names_nodes)
 
     def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> "ClusterDevices":
         """Return what is left after so many workers of the job are created and on no node yet."""

@@ -48,16 +48,18 @@ def _without_pods(node: Node, pods: Sequence[PodRow], now_us: int, grace_us: int
     return replace(node, free=free, workers=workers, leaving=leaving, held_overdue=held, overdue=tuple(sorted(overdue)))
 
 
-def describe_overdue(pods: Sequence[OverduePod], *, namespace: str, now_us: int) -> str:
+def describe_overdue(pods: Sequence[OverduePod], *, namespace: str, now_us: int, names_nodes: bool = False) -> str:
     """Return which pods should be gone, and what to do, for somebody in this namespace; empty if there are none."""
     if not pods:
         return ""
     first = min(pods, key=lambda pod: (pod.namespace != namespace, pod))
-    # Names of pods are their namespace's business. Who looks after the node finds it there.
-    name = f"Pod {first.name}" if first.namespace == namespace else "A pod of another namespace"
+    # Names of pods and their nodes are their namespace's business. Who looks after nodes finds it there.
+    is_own = first.namespace == namespace
+    name = f"Pod {first.name}" if is_own else "A pod of another namespace"
+    where = f" on node {first.node}" if is_own or names_nodes else ""
     more = f", and {len(pods) - 1:,} more as well" if len(pods) > 1 else ""
     return (
-        f"{name} on node {first.node} should have ended by {clock_time(first.since_us, now_us=now_us)}{more}. Nothing "
+        f"{name}{where} should have ended by {clock_time(first.since_us, now_us=now_us)}{more}. Nothing "
         "is promised on the devices that it holds. See why it stays: its node may not answer, or a volume can't be "
         "unmounted. Delete it with --force only if its node is off."
     )

@@ -124,7 +124,7 @@ class Gatherer:
                 room=_room(lists, observed),
                 queues={**queues.found, **dict.fromkeys(queues.unknown, UNKNOWN)},
                 silent_nodes=silent,
-                uncounted=describe_uncounted(nodes.values()),
+                uncounted=describe_uncounted(nodes.values(), names_nodes=self._settings.names_nodes),
             ),
             profiles=tuple(lists.profiles),
             nodes=nodes,

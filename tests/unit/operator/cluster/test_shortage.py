@@ -18,30 +18,42 @@ def gpu_node(name: str, *, cpu: float = 16, memory: float = 64 * GIB, gpus: floa
 
 
 @pytest.mark.parametrize(
-    ("nodes", "device_class", "words"),
+    ("nodes", "words"),
     [
-        pytest.param([gpu_node("a")], "L4", "", id="nothing is missing"),
-        pytest.param([gpu_node("a", cpu=3.5), gpu_node("b")], "L4", "", id="one node is enough"),
         pytest.param(
             [gpu_node("a", cpu=3.5)],
-            "L4",
-            "a worker on L4 finds too little: a has 3.5 of 8 cpu",
+            ["1 node; the most that one has is 3.5 of 8 cpu", "a has 3.5 of 8 cpu"],
             id="cores beside a free GPU",
         ),
         pytest.param(
             [gpu_node("a", cpu=3.5, memory=GIB), gpu_node("b", gpus=0)],
-            "L4",
-            "a worker on L4 finds too little: a has 3.5 of 8 cpu and 1,024 MiB of 2,048 MiB memory, "
-            "b has 0 of 1 nvidia.com/gpu",
+            [
+                "2 nodes; the most that one has is 0 of 1 nvidia.com/gpu",
+                "a has 3.5 of 8 cpu and 1,024 MiB of 2,048 MiB memory, b has 0 of 1 nvidia.com/gpu",
+            ],
             id="something else on each node",
         ),
         pytest.param(
-            [gpu_node(name, cpu=1) for name in "abcd"],
-            "L4",
-            "a worker on L4 finds too little: a has 1 of 8 cpu, b has 1 of 8 cpu, c has 1 of 8 cpu, and 1 more node "
-            "too little",
+            [gpu_node(name, cpu=cpu) for name, cpu in zip("abcd", (1, 2, 1, 1), strict=True)],
+            [
+                "4 nodes; the most that one has is 2 of 8 cpu",
+                "a has 1 of 8 cpu, b has 2 of 8 cpu, c has 1 of 8 cpu, and 1 more node too little",
+            ],
             id="many nodes",
         ),
+    ],
+)
+def test_it_names_the_resource_and_the_nodes_where_tenants_may_know_them(nodes: list[Node], words: list[str]) -> None:
+    told, named = (describe_shortage(nodes, "L4", asked=ASKED, names_nodes=named) for named in (False, True))
+    assert told == f"a worker on L4 finds too little on {words[0]}"
+    assert named == f"a worker on L4 finds too little: {words[1]}"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "device_class", "words"),
+    [
+        pytest.param([gpu_node("a")], "L4", "", id="nothing is missing"),
+        pytest.param([gpu_node("a", cpu=3.5), gpu_node("b")], "L4", "", id="one node is enough"),
         pytest.param([gpu_node("a")], "T4", "no node has T4", id="no such device"),
         pytest.param(
             [gpu_node("a", is_ready=False)],
@@ -51,14 +63,19 @@ def gpu_node(name: str, *, cpu: float = 16, memory: float = 64 * GIB, gpus: floa
         ),
     ],
 )
-def test_it_names_the_resource_and_the_nodes(nodes: list[Node], device_class: str, words: str) -> None:
+def test_it_says_if_nothing_is_missing_or_no_node_is_usable(nodes: list[Node], device_class: str, words: str) -> None:
     assert describe_shortage(nodes, device_class, asked=ASKED) == words
 
 
 def test_gpus_that_do_not_count_are_told_of_once_for_each_reason() -> None:
     nodes = [replace(gpu_node(name), uncounted="of this") for name in "edcba"]
     assert describe_uncounted([]) == describe_uncounted([gpu_node("a")]) == ""
-    assert describe_uncounted([*nodes, replace(gpu_node("f"), uncounted="of that")]) == (
+    nodes.append(replace(gpu_node("f"), uncounted="of that"))
+    assert describe_uncounted(nodes) == (
+        "GPUs in the ResourceSlices of 1 node are not counted, since of that; "
+        "GPUs in the ResourceSlices of 5 nodes are not counted, since of this"
+    )
+    assert describe_uncounted(nodes, names_nodes=True) == (
         "GPUs in the ResourceSlices of f are not counted, since of that; "
         "GPUs in the ResourceSlices of a, b, c and 2 more nodes are not counted, since of this"
     )

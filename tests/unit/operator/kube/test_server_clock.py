@@ -9,7 +9,7 @@ from aiohttp import web
 
 from dueby_api.units import from_micros
 from dueby_operator.kube.client import Missing
-from dueby_operator.kube.server_clock import ROUNDED_US, ServerClock
+from dueby_operator.kube.server_clock import FIRST_ANSWERS, ROUNDED_US, ServerClock
 from support.api import served
 from support.decisions import NOW, SECOND
 
@@ -29,8 +29,14 @@ class Clocks:
         self.wall_us += round(seconds * SECOND)
         self.server_us += round(seconds * SECOND)
 
-    def hear(self) -> None:
-        self.clock.hear(format_datetime(from_micros(self.server_us), usegmt=True))
+    def hear(self, *, wrong_by_s: float = 0) -> None:
+        said_us = self.server_us + round(wrong_by_s * SECOND)
+        self.clock.hear(format_datetime(from_micros(said_us), usegmt=True))
+
+    def set_clock(self) -> None:
+        """Hear as many answers as the clock is set by."""
+        for _ in range(FIRST_ANSWERS):
+            self.hear()
 
     @property
     def ahead_s(self) -> float:
@@ -67,7 +73,7 @@ def test_this_machines_time_of_day_may_be_set_meanwhile(step_s: int) -> None:
 @pytest.mark.parametrize("step_s", [60, -60], ids=lambda step: f"{step} s")
 def test_a_jump_of_the_api_servers_clock_is_followed_slowly(step_s: int) -> None:
     clocks = Clocks()
-    clocks.hear()
+    clocks.set_clock()
     clocks.server_us += step_s * SECOND
     before_us = clocks.clock.now_us()
     clocks.after(10)
@@ -77,6 +83,25 @@ def test_a_jump_of_the_api_servers_clock_is_followed_slowly(step_s: int) -> None
         clocks.after(1)
         clocks.hear()
     assert abs(clocks.ahead_s) <= 0.6
+
+
+@pytest.mark.parametrize(
+    "wrong_by_s",
+    [
+        pytest.param([3600, 0, 0, 0, 0], id="the first answer"),
+        pytest.param([0, 0, 0, 0, -3600], id="the last answer"),
+        pytest.param([0, -3600, 0, 7 * 86_400, 0], id="two answers of five"),
+    ],
+)
+def test_one_api_server_of_several_may_have_a_wrong_clock(wrong_by_s: list[int]) -> None:
+    clocks = Clocks()
+    for error_s in wrong_by_s:
+        clocks.hear(wrong_by_s=error_s)
+    assert abs(clocks.ahead_s) <= 0.5
+    # Each later answer moves the clock by no more than 5 % of the time since the one before.
+    clocks.after(10)
+    clocks.hear(wrong_by_s=3600)
+    assert abs(clocks.ahead_s) <= 1
 
 
 @pytest.mark.parametrize("date", [None, "", "soon", "Tue, 99 Nov 2026 25:00:00 GMT", "Thu, 26 Nov 2026 17:00:00"])

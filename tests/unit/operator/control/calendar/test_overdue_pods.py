@@ -91,7 +91,7 @@ def test_the_name_of_another_namespaces_pod_is_not_told() -> None:
     cluster.decide()
     reason, message = cluster.said("hard", "OnTrack")
     assert reason == "DevicesHeld"
-    assert message.startswith("A pod of another namespace on node a should have ended by 22:12:20 UTC.")
+    assert message.startswith("A pod of another namespace should have ended by 22:12:20 UTC.")
 
 
 def test_an_overdue_pod_beside_which_there_is_room_is_not_blamed() -> None:

@@ -43,7 +43,7 @@ def test_a_job_that_waits_says_which_resource_its_nodes_lack() -> None:
     wants = {"worker": {"resources": {"requests": {"cpu": "16"}}}}
     found = look(infj(status=indexed(), **wants))
     assert found.said("Feasible") == ("Unknown", "Waiting")
-    assert "n has 8 of 16 cpu" in found.message("Feasible")
+    assert "the most that one has is 8 of 16 cpu" in found.message("Feasible")
 
 
 def test_gpus_that_workers_cant_ask_for_are_told_of_while_a_job_waits_and_in_its_plan() -> None:
