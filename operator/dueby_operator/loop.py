@@ -233,10 +233,18 @@ class ControlLoop:
 
     async def _reconcile(self, tables: Tables, *, seconds_to_write: Callable[[], float] | None) -> None:
         """Reconcile with a client and a memory of its own: another operator may have acted meanwhile."""
-        kube, workers = self._kube(seconds_to_write=seconds_to_write), WorkerClient()
+        note = tables.watches.note_request
+        kube, workers = self._kube(seconds_to_write=seconds_to_write, note=note), WorkerClient()
         try:
             observer = JobObserver(kube, ask=workers.ask)
-            gatherer = Gatherer(kube, self.settings, observer=observer, nodes=tables.nodes, scope=tables.scope)
+            gatherer = Gatherer(
+                kube,
+                self.settings,
+                observer=observer,
+                nodes=tables.nodes,
+                scope=tables.scope,
+                watches=tables.watches,
+            )
             served = ServedAPIs(kube, show=show_definitions)
             reconciler = Reconciler(
                 kube,
@@ -260,8 +268,14 @@ class ControlLoop:
         except TimeoutError:
             pass
 
-    def _kube(self, **options: Any) -> Kube:
-        return Kube(self._sign_in, count=count_request, outage=self._outage, hear=self._clock.hear, **options)
+    def _kube(self, *, note: Callable[[str, str], None] = lambda method, path: None, **options: Any) -> Kube:
+        """Return a client; `note` is told of each of its requests."""
+
+        def count(method: str, path: str, code: int | None) -> None:
+            count_request(method, path, code)
+            note(method, path)
+
+        return Kube(self._sign_in, count=count, outage=self._outage, hear=self._clock.hear, **options)
 
     def _lease(self, claim: Claim) -> Lease:
         return Lease(

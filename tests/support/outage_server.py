@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from dueby_operator.kube.served_apis import INDEX_PATH
 from support.api import Open
 from support.lease import LeaseStore
 
@@ -30,8 +31,8 @@ class OutageServer:
 
     @property
     def passes(self) -> int:
-        """How many times profiles were listed, which passes alone do."""
-        return sum(path.endswith("/gpuprofiles") for _, path in self.requests)
+        """How many times it was asked what it serves, which the first pass of a term does, and one in each minute."""
+        return sum(path == INDEX_PATH for _, path in self.requests)
 
     def go_away(self) -> None:
         """Answer nobody, and break what is open."""

@@ -27,16 +27,18 @@ from dueby_operator.jobs.pod_templates import GRACE_S
 from dueby_operator.jobs.step_jobs import ONCE
 from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
 from dueby_operator.kube.client import Kube, Refused
+from dueby_operator.kube.measuring_lists import MeasuringLists
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.queues import QueueKey, Queues, read_queues
 from dueby_operator.kube.read_job import NewerJobs, read_job
-from dueby_operator.kube.read_list import parse_list, read_each, read_list
+from dueby_operator.kube.read_list import read_each, read_list
 from dueby_operator.kube.scope import Scope
 from dueby_operator.kube.trouble import Trouble
+from dueby_operator.kube.watched_lists import WatchedList, Watches
 from dueby_operator.model.begun_sink import is_full
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
-from dueby_operator.model.memory import JobMemory
-from dueby_operator.objects.jobs import BatchJob, CronJob
+from dueby_operator.model.memory import NOTHING, JobMemory
+from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.nodes import ResourceQuota
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.attempts import OnDemandSnapshot
@@ -84,7 +86,9 @@ class Gatherer:
         observer: JobObserver,
         nodes: Nodes,
         scope: Scope,
+        watches: Watches | None = None,
     ) -> None:
+        """Without watches each pass asks for lists."""
         self._kube = kube
         self._settings = settings
         self._observer = observer
@@ -95,6 +99,8 @@ class Gatherer:
         self._queues: Mapping[QueueKey, Queue] = {}
         """Those of the last pass."""
         self._queue_trouble = Trouble("jobs that wait in queues are left alone", "queues can be read again", short_s=0)
+        self._profiles = WatchedList[GPUProfile](watches.of(paths.profiles_path()) if watches else None)
+        self._measuring = MeasuringLists(kube, settings.profiler, watches) if settings.profiler else None
         self._profiling_us = 0
         """When profiling on nodes was looked at last."""
 
@@ -144,10 +150,12 @@ class Gatherer:
             return read_each(documents, lambda document: read_job(document, memories, now_us=now_us))
 
         found, profiles = await asyncio.gather(
-            self._scope.read(read_jobs), read_list(self._kube, paths.profiles_path(), read_profile)
+            self._scope.read(read_jobs),
+            self._profiles.read(lambda: read_list(self._kube, paths.profiles_path(), read_profile)),
         )
         ours = [row.ours for row in found.rows if row.ours is not None]
-        jobs = found.jobs
+        # Those that were kept since an earlier pass know what was remembered then.
+        jobs = [replace(job, memory=memories.get(job.uid, NOTHING)) for job in found.jobs]
         self._newer.note(jobs)
         batch = _by_owner(found.batch, {(job.namespace, job.uid): job.uid for job in jobs})
         owners = {(each.metadata.namespace, each.metadata.uid): uid for uid, owned in batch.items() for each in owned}
@@ -175,12 +183,10 @@ class Gatherer:
     async def _on_demand(self, pods: Sequence[Pod]) -> OnDemandSnapshot | None:
         """Return what is measured on demand for everybody; None if there is no namespace for it."""
         profiler = self._settings.profiler
-        if profiler is None:
+        if profiler is None or self._measuring is None:
             return None
         try:
-            jobs = await parse_list(
-                self._kube, paths.batch_path(profiler.namespace), BatchJob, labelSelector=names.ON_DEMAND
-            )
+            jobs = await self._measuring.on_demand_jobs()
         except (Refused, Transient) as error:  # jobs with a profile go on without
             log.warning("nothing is measured on demand: %s", error)
             return OnDemandSnapshot()
@@ -193,14 +199,11 @@ class Gatherer:
     async def _profiling(self, pods: Sequence[Pod], *, now_us: int) -> ProfilingSnapshot | None:
         """Return what there is of profiling on nodes; None if there is none, or it is not its turn."""
         profiler = self._settings.profiler
-        if profiler is None or self.seconds_to_profiling(now_us) > 0:
+        if profiler is None or self._measuring is None or self.seconds_to_profiling(now_us) > 0:
             return None
         self._profiling_us = now_us
         try:
-            cron_jobs, jobs = await asyncio.gather(
-                parse_list(self._kube, paths.cron_jobs_path(profiler.namespace), CronJob, labelSelector=names.PROFILED),
-                parse_list(self._kube, paths.batch_path(profiler.namespace), BatchJob, labelSelector=names.PROFILED),
-            )
+            cron_jobs, jobs = await asyncio.gather(self._measuring.cron_jobs(), self._measuring.jobs())
         except (Refused, Transient) as error:  # jobs go on without
             log.warning("nodes are not profiled: %s", error)
             return None

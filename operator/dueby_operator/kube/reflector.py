@@ -73,6 +73,16 @@ class Reflector(Generic[Row]):
         self._opened_s: float | None = None
         """When the watch that is tried now was begun; None before that."""
         self._rows: dict[str, Row] = {}
+        self._news = 0
+
+    @property
+    def news(self) -> int | None:
+        """A number that changes with the table; None while the table isn't current, or may not be read."""
+        return None if self._refusal or not self._is_known.is_set() else self._news
+
+    def add_news(self) -> None:
+        """Take note of a change that the watch will show."""
+        self._news += 1
 
     async def rows(self) -> list[Row]:
         """Return the table as it is. Raise Transient if it can't be had for long, Refused if it may not be read."""
@@ -185,4 +195,5 @@ class Reflector(Generic[Row]):
 
     def _tell(self, before: Row | None, after: Row | None) -> None:
         if before != after:
+            self.add_news()
             self._changed(before, after)

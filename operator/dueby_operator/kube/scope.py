@@ -18,6 +18,7 @@ from dueby_operator.kube.job_list import JobList, ReadJobs
 from dueby_operator.kube.read_list import parse_list
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.trouble import Trouble
+from dueby_operator.kube.watched_lists import WatchedList, Watches
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.nodes import ResourceQuota
@@ -52,8 +53,12 @@ class Scope:
         pod_row: Callable[[Document], PodRow | None],
         pod_changed: Callable[[PodRow | None, PodRow | None], None],
         outage: Trouble | None = None,
+        watches: Watches | None = None,
     ) -> None:
-        """`pod_row`, `pod_changed` and `outage` are what a Reflector takes."""
+        """`pod_row`, `pod_changed` and `outage` are what a Reflector takes.
+
+        Without watches each pass asks for all lists.
+        """
         self._kube = kube
         self._namespaces = settings.job_namespaces
         self._pods = {
@@ -62,7 +67,7 @@ class Scope:
             )
             for namespace in settings.pod_namespaces
         }
-        self._jobs = {namespace: JobList(kube, paths.jobs_path(namespace)) for namespace in self._namespaces}
+        self._lists = {namespace: _Lists(kube, namespace, watches) for namespace in self._namespaces}
         self._refusals: dict[str, str] = {}
         """Why a namespace is left out, by its name."""
 
@@ -102,9 +107,28 @@ class Scope:
         rows = await self._pods[namespace].rows() if namespace in self._pods else []
         if namespace not in self._namespaces:
             return NamespacedObjects(rows=rows)
-        jobs, batch, quotas = await asyncio.gather(
-            self._jobs[namespace].read(read_jobs),
-            parse_list(self._kube, paths.batch_path(namespace), BatchJob, labelSelector=names.JOB),
-            parse_list(self._kube, paths.core_path("resourcequotas", namespace), ResourceQuota),
-        )
+        jobs, batch, quotas = await self._lists[namespace].read(read_jobs)
         return NamespacedObjects(jobs=jobs, batch=batch, quotas=quotas, rows=rows)
+
+
+class _Lists:
+    """The lists of one namespace, or of all."""
+
+    def __init__(self, kube: Kube, namespace: str, watches: Watches | None) -> None:
+        self._kube = kube
+        self._jobs = JobList(kube, paths.jobs_path(namespace))
+        self._batch_path, self._quotas_path = paths.batch_path(namespace), paths.core_path("resourcequotas", namespace)
+        of = watches.of if watches else lambda path, label="": None
+        self._kept_jobs = WatchedList[JobSnapshot](of(paths.jobs_path(namespace)))
+        self._kept_batch = WatchedList[BatchJob](of(self._batch_path, names.JOB))
+        self._kept_quotas = WatchedList[ResourceQuota](of(self._quotas_path))
+
+    async def read(
+        self, read_jobs: ReadJobs
+    ) -> tuple[Sequence[JobSnapshot], Sequence[BatchJob], Sequence[ResourceQuota]]:
+        """Return InferenceJobs, Kubernetes' Jobs and ResourceQuotas."""
+        return await asyncio.gather(
+            self._kept_jobs.read(lambda: self._jobs.read(read_jobs)),
+            self._kept_batch.read(lambda: parse_list(self._kube, self._batch_path, BatchJob, labelSelector=names.JOB)),
+            self._kept_quotas.read(lambda: parse_list(self._kube, self._quotas_path, ResourceQuota)),
+        )

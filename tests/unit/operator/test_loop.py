@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -42,9 +43,9 @@ def resting(clock: Clock) -> ControlLoop:
 
 
 @asynccontextmanager
-async def running(server: OutageServer) -> AsyncIterator[ControlLoop]:
+async def running(server: OutageServer, *, page: CalendarPage | None = None) -> AsyncIterator[ControlLoop]:
     """A loop that runs against this server."""
-    loop = ControlLoop(SETTINGS, sign_in=server.sign_in, claim=CLAIM, clock_s=lambda: 20 * time.monotonic())
+    loop = ControlLoop(SETTINGS, sign_in=server.sign_in, claim=CLAIM, page=page, clock_s=lambda: 20 * time.monotonic())
     task = asyncio.create_task(loop.run())
     try:
         yield loop
@@ -102,6 +103,33 @@ def test_who_has_lost_the_lease_to_another_asks_for_nothing_but_the_lease_until_
             server.lease.put(holderIdentity="")
             passes = server.passes
             await until(lambda: server.passes > passes)
+
+    asyncio.run(go())
+
+
+class CountingPage(CalendarPage):
+    """Counts passes."""
+
+    shown = 0
+
+    def show(self, snapshot: ClusterSnapshot, left: Devices) -> None:
+        self.shown += 1
+        super().show(snapshot, left)
+
+    def has_shown(self, count: int) -> bool:
+        return self.shown >= count
+
+
+def test_an_operator_with_nothing_to_do_asks_for_nothing_but_its_lease() -> None:
+    async def go() -> None:
+        page = CountingPage()
+        async with outage_server() as server, running(server, page=page) as loop:
+            # The first passes may begin before watches are open.
+            for count in (1, 2, 3, 4, 5, 6):
+                asked = len(server.requests)
+                loop.wake.set()
+                await until(partial(page.has_shown, count))
+            assert {path for _, path in server.requests[asked:]} <= {LEASE_PATH}
 
     asyncio.run(go())
 

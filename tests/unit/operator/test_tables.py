@@ -51,7 +51,7 @@ def wakes(*events: str, path: str = paths.jobs_path(), label: str | None = None)
             tasks = [asyncio.create_task(table.run()) for table in tables]
             try:
                 async with asyncio.timeout(20):
-                    while not {(99, None), "99"} & {row for table in tables for row in await table.rows()}:
+                    while not {("99", 99, None), "99"} & {row for table in tables for row in await table.rows()}:
                         await asyncio.sleep(0.01)
             finally:
                 for task in tasks:

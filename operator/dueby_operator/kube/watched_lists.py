@@ -1,0 +1,113 @@
+"""Lists that are asked for again only if there is news: a watch has said something, or the operator has written.
+
+Lists say what there is, and a pass used to ask for all of them, every two seconds, in a cluster in which nothing
+happens. A watch says that something has changed. So a list is kept until its watch has news, and for some minutes at
+most: a connection may die without a word. Where the watch isn't open, or isn't allowed, each pass asks as before.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from dueby_operator import paths
+from dueby_operator.jobs import names
+from dueby_operator.kube.client import Kube
+from dueby_operator.kube.reflector import Reflector
+from dueby_operator.kube.steady_clock import steady_clock_s
+from dueby_operator.kube.trouble import Trouble
+from dueby_operator.settings import OperatorSettings
+
+Item = TypeVar("Item")
+Document = Mapping[str, Any]
+# A list is asked for again after so long, whatever its watch has said.
+KEPT_S = 300.0
+
+
+class WatchedList(Generic[Item]):
+    """What one list had when it was asked for last."""
+
+    def __init__(self, watch: Reflector[Any] | None, *, clock_s: Callable[[], float] = steady_clock_s) -> None:
+        """Without a watch there is a list for each pass."""
+        self._watch = watch
+        self._clock_s = clock_s
+        self._items: Sequence[Item] = ()
+        self._news: int | None = None
+        """What the watch had counted before that; None if it wasn't open."""
+        self._due_s = float("-inf")
+
+    async def read(self, ask: Callable[[], Awaitable[Sequence[Item]]]) -> Sequence[Item]:
+        """Return the list; `ask` asks the API server for it."""
+        news = self._watch.news if self._watch else None
+        if news is None or news != self._news or self._clock_s() >= self._due_s:
+            self._items = await ask()
+            self._news, self._due_s = news, self._clock_s() + KEPT_S
+        return self._items
+
+
+class Watches:
+    """The watches of what a pass lists."""
+
+    def __init__(
+        self, kube: Kube, settings: OperatorSettings, *, wake: Callable[[], None], outage: Trouble | None = None
+    ) -> None:
+        """`wake` is called when something has happened that a pass should see at once."""
+        self._kube = kube
+        self._outage = outage
+        self._watches: dict[tuple[str, str], Reflector[Any]] = {}
+        """By path and label."""
+
+        def wake_if_edited(before: Any, after: Any) -> None:
+            if before is None or after is None or before[1:] != after[1:]:
+                wake()
+
+        def wake_always(before: Any, after: Any) -> None:
+            wake()
+
+        for namespace in settings.job_namespaces:
+            # Kopf would end with the first job of which a tenant has nested a field deeper than Kopf reads.
+            self._add(paths.jobs_path(namespace), reduce=_job_version, changed=wake_if_edited)
+            # Kopf would keep as many megabytes of Jobs as a tenant labels, and end where it may not watch.
+            self._add(paths.batch_path(namespace), names.JOB, changed=wake_always)
+            self._add(paths.core_path("resourcequotas", namespace))
+        self._add(paths.profiles_path())
+        if profiler := settings.profiler:
+            self._add(paths.batch_path(profiler.namespace), names.ON_DEMAND)
+            self._add(paths.batch_path(profiler.namespace), names.PROFILED)
+            self._add(paths.cron_jobs_path(profiler.namespace), names.PROFILED)
+
+    def all(self) -> list[Reflector[Any]]:
+        """Return the watches, each to be kept by its own task."""
+        return list(self._watches.values())
+
+    def of(self, path: str, label: str = "") -> Reflector[Any] | None:
+        """Return the watch of this list."""
+        return self._watches.get((path, label))
+
+    def note_request(self, method: str, path: str) -> None:
+        """Note a request of the operator's own: after a write a list is asked for, whatever became of it."""
+        if method in ("GET", "WATCH"):
+            return
+        for (watched, _), watch in self._watches.items():
+            if f"/{watched.rpartition('/')[2]}" in path:
+                watch.add_news()
+
+    def _add(
+        self,
+        path: str,
+        label: str = "",
+        *,
+        reduce: Callable[[Document], Any] | None = None,
+        changed: Callable[[Any, Any], None] = lambda before, after: None,
+    ) -> None:
+        self._watches[path, label] = Reflector(
+            self._kube, path, reduce=reduce or _version, changed=changed, outage=self._outage, label=label
+        )
+
+
+def _job_version(job: Document) -> tuple[str, Any, Any]:
+    """Return what changes with a job; after the first also when it is edited or goes, and not with its status."""
+    return _version(job), job["metadata"].get("generation"), job["metadata"].get("deletionTimestamp")
+
+
+def _version(found: Document) -> str:
+    """Return what changes with an object."""
+    return str(found["metadata"]["resourceVersion"])
