@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from dueby_api.status import Condition, JobStatus
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.control.clear import KEPT_COMPLETE_US
@@ -16,7 +15,7 @@ from dueby_operator.jobs import names
 from dueby_operator.jobs.withheld import WITHHELD_US
 from dueby_operator.kube.client import Kube
 from dueby_operator.reconciler import Reconciler
-from dueby_operator.status_writer import PROGRESS_US, without_words
+from dueby_operator.status_writer import PROGRESS_US
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import MADE, NOW, SECOND
 from support.operator import profile
@@ -64,23 +63,6 @@ def test_progress_alone_is_written_once_in_a_while_and_news_at_once() -> None:
     assert found == [["inferencejobs"], [], [], ["inferencejobs"], []]
 
 
-def test_an_operator_that_starts_again_does_not_take_back_images_that_were_done_while_no_worker_answers() -> None:
-    store, clock = Store(), Clock()
-    path, shown = paths.jobs_path("team", "a"), []
-    store.add(path, synthetic("a"))
-
-    async def look(answers: Document) -> None:
-        async with reconciler(store, clock, answers) as loop:  # an operator that starts again
-            clock.now_us += PROGRESS_US
-            await loop.reconcile()
-            store.start_pods()
-            shown.append(store.objects[path]["status"].get("progress", {}).get("imagesDone"))
-
-    for answers in ({}, {"batches": 30, "imagesDone": 240, "secondsSinceBatch": 0.0}, {}):
-        asyncio.run(look(answers))
-    assert shown == [None, 480, 480], "of two workers"
-
-
 @pytest.mark.parametrize(
     ("failing", "replans"),
     [
@@ -125,16 +107,6 @@ def test_a_lost_worker_counts_once_and_is_made_up_for_in_the_next_pass_though_a_
     assert not failures
     assert jobs_there == [1, 2]
     assert shown == stored == replans
-
-
-def test_other_words_beside_the_same_reason_are_no_news_and_another_reason_is() -> None:
-    def status(reason: str, message: str) -> JobStatus:
-        found = Condition(type="Profiled", status="False", reason=reason, message=message, last_transition_time=MADE)
-        return JobStatus(conditions=(found,), message=message)
-
-    first = status("Profiling", "at most 50s left")
-    assert without_words(first) == without_words(status("Profiling", "at most 40s left"))
-    assert without_words(first) != without_words(status("NoProfile", "at most 50s left"))
 
 
 def test_devices_are_withheld_for_jobs_own_workers_only_and_not_for_long() -> None:

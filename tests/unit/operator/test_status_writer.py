@@ -12,7 +12,7 @@ from dueby_api.status import Condition, JobStatus, PlanStatus, Replan
 from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.model.actions import StopEverything
 from dueby_operator.model.memory import NOTHING
-from dueby_operator.status_writer import MAX_WRITES, REFILL_US, StatusWriter, StoredStatus
+from dueby_operator.status_writer import MAX_WRITES, REFILL_US, StatusWriter, StoredStatus, without_words
 from support.api import served
 from support.decisions import MADE, NOW, SECOND, infj, job
 
@@ -99,3 +99,13 @@ def with_end(decision: JobDecision, number: int) -> JobDecision:
 @pytest.mark.parametrize("change", [with_plan, with_action, with_replan, with_end])
 def test_what_others_depend_on_is_written_whatever_is_left_of_the_budget(change: Any) -> None:
     assert writes(change) == PASSES
+
+
+def test_other_words_beside_the_same_reason_are_no_news_and_another_reason_is() -> None:
+    def said(reason: str, message: str) -> JobStatus:
+        found = Condition(type="Profiled", status="False", reason=reason, message=message, last_transition_time=MADE)
+        return JobStatus(conditions=(found,), message=message)
+
+    first = said("Profiling", "at most 50s left")
+    assert without_words(first) == without_words(said("Profiling", "at most 40s left"))
+    assert without_words(first) != without_words(said("NoProfile", "at most 50s left"))

@@ -1,0 +1,27 @@
+"""How far a job is said to be, by what its workers have told this operator or the one before it."""
+
+import asyncio
+from typing import Any
+
+from dueby_operator import paths
+from dueby_operator.status_writer import PROGRESS_US
+from support.control_loop import Clock, Store, reconciler, synthetic
+
+Document = dict[str, Any]
+
+
+def test_an_operator_that_starts_again_does_not_take_back_images_that_were_done_while_no_worker_answers() -> None:
+    store, clock = Store(), Clock()
+    path, shown = paths.jobs_path("team", "a"), []
+    store.add(path, synthetic("a"))
+
+    async def look(answers: Document) -> None:
+        async with reconciler(store, clock, answers) as loop:  # an operator that starts again
+            clock.now_us += PROGRESS_US
+            await loop.reconcile()
+            store.start_pods()
+            shown.append(store.objects[path]["status"].get("progress", {}).get("imagesDone"))
+
+    for answers in ({}, {"batches": 30, "imagesDone": 240, "secondsSinceBatch": 0.0}, {}):
+        asyncio.run(look(answers))
+    assert shown == [None, 480, 480], "of two workers"
