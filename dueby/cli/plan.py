@@ -8,14 +8,14 @@ import re
 import time
 from collections.abc import Sequence
 
-from dueby.cli.deadline_advice import advise_deadline
-from dueby.cli.documents import print_document
+from dueby.cli.documents import print_document, print_page
 from dueby.cli.exit_codes import EXIT_INFEASIBLE
+from dueby.deadline_advice import advise_deadline
 from dueby.inputs.files import read_profiles
 from dueby.inputs.manifests import read_manifests
 from dueby.planning import default_profiles, judge_job
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import InferenceJob, JobSpec
+from dueby_api.inference_job import InferenceJob
 from dueby_planner.answer import answer_document
 from dueby_planner.deadline_classes import Verdict
 
@@ -63,11 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plan the jobs and print the plan; return 0, or 3 if a deadline can't be met."""
     jobs = [manifest.job for manifest in read_manifests(arguments.file)]
-    if len(jobs) > 1 or arguments.output == "html":
+    if len(jobs) > 1:
         return _run_all(jobs, arguments)
     job = jobs[0]
     verdict = judge_job(job, paths=arguments.profiles, counts=parse_pool(arguments.pool))
-    print_answer(verdict, arguments.output, spec=job.spec)
+    print_answer(verdict, arguments.output, job=job)
     return EXIT_INFEASIBLE if verdict.infeasible else 0
 
 
@@ -92,19 +92,26 @@ def parse_pool(entries: list[str]) -> dict[str, int]:
     return counts
 
 
-def print_answer(verdict: Verdict, output: str, *, spec: JobSpec) -> None:
-    """Print the answer on stdout: a table for people, or a document for scripts. A table's warnings go to stderr."""
-    if output == "table":
+def print_answer(verdict: Verdict, output: str, *, job: InferenceJob) -> None:
+    """Print the answer on stdout: a table or a page for people, or a document for scripts.
+
+    A table's warnings go to stderr.
+    """
+    now_us = time.time_ns() // 1000
+    if output == "html":
+        from dueby.planned_job import shown_verdict
+
+        print_page(shown_verdict(job, verdict, now_us=now_us))
+    elif output == "table":
         # Imported here because rich takes 50 ms, which a script that plans many jobs shall not pay.
         from dueby.cli.console import people_console
         from dueby.cli.plan_table import print_plan
 
-        now_us = time.time_ns() // 1000
         print_plan(
             verdict,
             people_console(),
             warnings_on=people_console(stderr=True),
-            advise=lambda earliest_us: advise_deadline(spec, earliest_us, now_us=now_us, start_us=now_us),
+            advise=lambda earliest_us: advise_deadline(job.spec, earliest_us, now_us=now_us, start_us=now_us),
         )
-        return
-    print_document(answer_document(verdict), output)
+    else:
+        print_document(answer_document(verdict), output)

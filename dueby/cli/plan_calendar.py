@@ -17,13 +17,13 @@ from dueby_planner.profiles.size_prediction import predictions
 def plan_all(jobs: Sequence[InferenceJob], profiles: list[GPUProfile], counts: dict[str, int], *, output: str) -> int:
     """Plan the jobs on the devices by class, or on this machine's, and print the calendar; return the exit code.
 
-    It is 0 if every Hard and every Soft job is in time, or the only job whatever its class, and 3 otherwise.
+    It is 0 if every Hard and every Soft job is in time, and 3 otherwise.
     """
     known = [(job, [*profiles, *predictions(profiles, job.spec.model)]) for job in jobs]
     now_us = time.time_ns() // 1000
     calendar = calendar_of(known, counts or machine_of(known), now_us=now_us)
     print_calendar(calendar, output, now_us=now_us)
-    urgent = [found for found in calendar.placements if len(jobs) == 1 or found.job.deadline_class in PROMISED]
+    urgent = [found for found in calendar.placements if found.job.deadline_class in PROMISED]
     return 0 if all(found.is_in_time for found in urgent) else EXIT_INFEASIBLE
 
 

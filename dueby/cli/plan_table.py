@@ -10,18 +10,24 @@ from rich.table import Table
 from rich.text import Text
 
 from dueby.cli.tables import Column, fitted_table
+from dueby.plan_words import (
+    GROUP_COLUMNS,
+    INFEASIBLE,
+    LATE_PLAN,
+    TEXT_COLUMNS,
+    WAYS_OUT,
+    group_rows,
+    odds,
+    proof,
+    ways_out,
+    what_for,
+    when,
+    why_infeasible,
+)
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.units import format_duration
-from dueby_api.words import counted, slack_words
-from dueby_planner.answer import device_word, limit_words, proof_sentence, sufficient_max
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.plan import Infeasible, Plan
-
-CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confidence and this pool."
-# What the claim is about; with `interpolate`, sizes between the measured ones are part of it.
-_MEASURED = "measured mini-batch sizes"
-_INFEASIBLE = ("Infeasible", "bold red")
-_HEADINGS = ("CLASS", "ENGINE", "COUNT", "BATCH", "ITERATIONS", "IMAGES EACH", "S + W", "STEP", "FINISH")
 
 
 def print_plan(
@@ -42,10 +48,9 @@ def print_plan(
         warnings = warnings or verdict.infeasible.problem.pool.warnings
         _print_infeasible(console, verdict.infeasible, advise)
         if verdict.plan:
-            console.print("\nThe plan that ends earliest, which a Soft or Relaxed job starts although it is late:\n")
+            console.print(f"\n{LATE_PLAN}\n")
     if verdict.plan:
-        _print_groups(console, verdict.plan)
-        _print_proof(console, verdict.plan)
+        _print_one(console, verdict.plan)
         # Without images to read there is nothing to explain.
         if cost != FREE:
             console.print(Text(_terms(cost)))
@@ -53,50 +58,17 @@ def print_plan(
         (warnings_on or console).print(Text(f"Warning: {warning}.", style="yellow"))
 
 
-def _print_groups(console: Console, plan: Plan) -> None:
-    rows = [
-        (
-            group.device_class,
-            group.choice.engine,
-            f"{group.count:,}",
-            f"{group.choice.mini_batch_size:,}",
-            f"1 + {group.iterations:,}",
-            f"{group.images_each:,}",
-            format_duration(group.choice.expected_start_us),
-            f"{group.choice.latency_us / 1000:,.1f} ms",
-            format_duration(group.expected_finish_us),
-        )
-        for group in plan.groups
-    ]
+def _print_one(console: Console, plan: Plan) -> None:
     columns = [
-        Column(heading=heading, cells=cells, is_text=heading in ("CLASS", "ENGINE"))
-        for heading, *cells in zip(_HEADINGS, *rows, strict=True)
+        Column(heading=heading, cells=cells, is_text=heading in TEXT_COLUMNS)
+        for heading, *cells in zip(GROUP_COLUMNS, *group_rows(plan), strict=True)
     ]
     console.print(fitted_table(columns, width=console.width))
     console.print()
-
-
-def _print_proof(console: Console, plan: Plan) -> None:
-    problem = plan.problem
-    devices, images = counted(plan.gpus, device_word(problem.pool)), counted(problem.images, "image")
-    within = f"in {format_duration(problem.time_us)}" if problem.time_us > 0 else "after the deadline"
-    console.print(
-        Text.assemble(
-            (devices, "bold"),
-            f" for {images} {within}: expected after {format_duration(plan.expected_finish_us)}, at confidence "
-            f"{problem.confidence:g} after {format_duration(plan.finish_at_confidence_us)}, "
-            f"{slack_words(plan.slack_us)}.",
-        )
-    )
-    odds = "over 0.9999" if plan.probability > 0.9999 else f"{plan.probability:.4f}"
-    console.print(f"Probability of being in time: {odds}. Parts of {counted(plan.part_size, 'image')}.")
-    console.print(f"Proof ({plan.proof}, {plan.solve_us / 1000:.1f} ms): {proof_sentence(plan)} {_claim(plan)}")
-
-
-def _claim(plan: Plan) -> str:
-    choices = [choice for group in plan.problem.groups for choice in group.choices]
-    between = " and those between them" if any(choice.interpolation for choice in choices) else ""
-    return CLAIM.replace(_MEASURED, _MEASURED + between)
+    devices, _, images = what_for(plan).partition(" for ")
+    console.print(Text.assemble((devices, "bold"), f" for {images} {when(plan)}"))
+    console.print(odds(plan))
+    console.print(proof(plan))
 
 
 def _terms(cost: InputCost) -> str:
@@ -113,37 +85,11 @@ def _terms(cost: InputCost) -> str:
 
 
 def _print_infeasible(console: Console, infeasible: Infeasible, advise: Callable[[int], str]) -> None:
-    problem, found = infeasible.problem, infeasible.alternatives
-    devices, images = counted(problem.most, device_word(problem.pool)), counted(problem.images, "image")
-    more_time = "never with this pool" if found.earliest_us is None else advise(found.earliest_us)
-    if problem.time_us <= 0:
-        passed = format_duration(-problem.time_us)
-        console.print(
-            Text.assemble(
-                _INFEASIBLE,
-                f": the deadline passed {passed} ago, before work on {images} could begin. What it takes: {more_time}",
-            )
-        )
-        return
-    console.print(
-        Text.assemble(
-            _INFEASIBLE,
-            f": {devices} can do at most {found.largest_images:,} of {images} in {format_duration(problem.time_us)} "
-            f"at confidence {problem.confidence:g} ({infeasible.proof}). Any one of these would be enough:",
-        )
-    )
-    lines: list[tuple[str | Text, str]] = [
-        ("more time", more_time),
-        ("at most", counted(found.largest_images, "image")),
-        ("a confidence of", "none" if found.possible_confidence is None else f"{found.possible_confidence:g}"),
-    ]
-    if enough := sufficient_max(problem):
-        lines.append(("a gpus.max of", f"{enough:,}"))
-    lines += (
-        (Text(f"more {name}"), "no number is enough" if n is None else f"{n:,}{limit_words(problem, n)}")
-        for name, n in found.extra_gpus.items()
-    )
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
-    for row in lines:
-        table.add_row(*row)
-    console.print(table)
+    ways = ways_out(infeasible, advise)
+    because = f": {why_infeasible(infeasible, advise)} {WAYS_OUT if ways else ''}".rstrip()
+    console.print(Text.assemble((INFEASIBLE, "bold red"), because))
+    if ways:
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+        for what, value in ways:
+            table.add_row(Text(what), value)
+        console.print(table)

@@ -14,12 +14,12 @@ from pathlib import Path
 from rich.console import Console
 
 from dueby.cli.console import Teller, plain_console
-from dueby.cli.deadline_advice import advise_deadline
 from dueby.cli.exit_codes import EXIT_INFEASIBLE, EXIT_LATE
 from dueby.cli.failures import tell_failures
 from dueby.cli.observations import note_rows
 from dueby.cli.plan_table import print_plan
 from dueby.cli.summary import print_summary, summarise
+from dueby.deadline_advice import advise_deadline
 from dueby.inputs.files import to_yaml, without_secrets
 from dueby.local import steps
 from dueby.local.clock import now_us

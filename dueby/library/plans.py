@@ -7,14 +7,13 @@ from operator import index
 from dueby.inputs.places import require_places
 from dueby.library.inputs import AnyJob, AnyPath, manifest_of, paths_of
 from dueby.library.pages import WithPage, with_page
-from dueby.planned_calendar import calendar_of, shown_plan
+from dueby.planned_job import shown_verdict
 from dueby.planning import devices_of, plan_job
 from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
 from dueby_api.plan import PlanAnswer
 from dueby_planner.answer import plan_answer
-from dueby_planner.calendar.answer import calendar_answer
+from dueby_planner.deadline_classes import Verdict
 
 
 class Plan(WithPage, PlanAnswer, frozen=True, kw_only=True, dict=True):
@@ -37,8 +36,8 @@ def plan(job: AnyJob, *, profiles: AnyPath | Sequence[AnyPath] = (), pool: Mappi
     require_places(parsed.spec)
     known, counts = devices_of(parsed, paths=paths_of(profiles), counts=_counts_of(pool))
     now_us = time.time_ns() // 1000
-    answer = plan_answer(plan_job(parsed, known, counts, now_us=now_us))
-    return with_page(Plan, answer, lambda: _page(parsed, known, counts, now_us=now_us))
+    verdict = plan_job(parsed, known, counts, now_us=now_us)
+    return with_page(Plan, plan_answer(verdict), lambda: _page(parsed, verdict, now_us=now_us))
 
 
 def _counts_of(pool: Mapping[str, int] | None) -> dict[str, int]:
@@ -68,8 +67,7 @@ def _count_of(name: str, count: object) -> int:
     return found
 
 
-def _page(job: InferenceJob, profiles: list[GPUProfile], counts: Mapping[str, int], *, now_us: int) -> str:
+def _page(job: InferenceJob, verdict: Verdict, *, now_us: int) -> str:
     from dueby_pages.calendar_page import render_calendar
 
-    calendar = calendar_of([(job, profiles)], counts, now_us=now_us)
-    return render_calendar(shown_plan(calendar, calendar_answer(calendar), now_us=now_us))
+    return render_calendar(shown_verdict(job, verdict, now_us=now_us))

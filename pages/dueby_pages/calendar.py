@@ -4,7 +4,7 @@ A plan of this command and the jobs of a cluster both become these values. The t
 (dueby/cli/calendar_table.py) and the page (calendar_page.py) are made of them and of nothing else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dueby_api.words import counted
@@ -76,6 +76,18 @@ class ShownPool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShownTable:
+    """Rows of words, with a heading."""
+
+    heading: str
+    rows: Sequence[Sequence[str]]
+    columns: Sequence[str] = ()
+    """Empty if the rows say for themselves what is in them."""
+    text_columns: frozenset[str] = frozenset()
+    """Those that hold words; the others hold numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShownCalendar:
     """All jobs, and all devices."""
 
@@ -91,6 +103,12 @@ class ShownCalendar:
     """Sentences about what isn't among the jobs."""
     warnings: tuple[str, ...] = ()
     """What makes the plan less sure than it looks, as clauses."""
+    title: str = ""
+    """The heading of a page; empty: how many jobs and devices there are."""
+    story: str = ""
+    """The sentence below it; empty: how many jobs have devices, and when the last one ends."""
+    tables: tuple[ShownTable, ...] = ()
+    """What is shown above the devices."""
     maker: str = "dueby plan"
     """What has made it, for the foot of a page."""
 

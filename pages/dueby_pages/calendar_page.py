@@ -65,9 +65,9 @@ def render_calendar(shown: ShownCalendar) -> str:
     return render(
         "calendar.html.j2",
         shown=shown,
-        title=_title(shown),
+        title=shown.title or _title(shown),
         sign=_sign(shown),
-        story=_story(shown),
+        story=shown.story or _story(shown),
         sentences=_sentences(shown),
         devices=draw_devices(shown, axis, ticks) if shown.pool else None,
         rows=rows,

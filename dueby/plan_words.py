@@ -1,0 +1,110 @@
+"""One job's plan in words: its groups of devices, the sentences with the proof, and the ways out if it can't be met.
+
+The table in a terminal (cli/plan_table.py) and the page (planned_job.py) are made of these words, so both say the same.
+"""
+
+from collections.abc import Callable
+
+from dueby_api.units import format_duration
+from dueby_api.words import counted, slack_words
+from dueby_planner.answer import device_word, limit_words, proof_sentence, sufficient_max
+from dueby_planner.model.plan import Infeasible, Plan
+
+CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confidence and this pool."
+# What the claim is about; with `interpolate`, sizes between the measured ones are part of it.
+_MEASURED = "measured mini-batch sizes"
+GROUP_COLUMNS = ("CLASS", "ENGINE", "COUNT", "BATCH", "ITERATIONS", "IMAGES EACH", "S + W", "STEP", "FINISH")
+TEXT_COLUMNS = ("CLASS", "ENGINE")
+INFEASIBLE = "Infeasible"
+WAYS_OUT = "Any one of these would be enough:"
+LATE_PLAN = "The plan that ends earliest, which a Soft or Relaxed job starts although it is late:"
+
+
+def group_rows(plan: Plan) -> list[tuple[str, ...]]:
+    """Return a row for each group of devices, in the order of GROUP_COLUMNS."""
+    return [
+        (
+            group.device_class,
+            group.choice.engine,
+            f"{group.count:,}",
+            f"{group.choice.mini_batch_size:,}",
+            f"1 + {group.iterations:,}",
+            f"{group.images_each:,}",
+            format_duration(group.choice.expected_start_us),
+            f"{group.choice.latency_us / 1000:,.1f} ms",
+            format_duration(group.expected_finish_us),
+        )
+        for group in plan.groups
+    ]
+
+
+def what_for(plan: Plan) -> str:
+    """Return the number of devices for what: `2 GPUs for 5,000 images`."""
+    problem = plan.problem
+    return f"{counted(plan.gpus, device_word(problem.pool))} for {counted(problem.images, 'image')}"
+
+
+def when(plan: Plan) -> str:
+    """Return how long the plan has, when it ends, and how that stands to the deadline."""
+    problem = plan.problem
+    within = f"in {format_duration(problem.time_us)}" if problem.time_us > 0 else "after the deadline"
+    return (
+        f"{within}: expected after {format_duration(plan.expected_finish_us)}, at confidence {problem.confidence:g} "
+        f"after {format_duration(plan.finish_at_confidence_us)}, {slack_words(plan.slack_us)}."
+    )
+
+
+def odds(plan: Plan) -> str:
+    """Return the probability of being in time, and the size of a part."""
+    probability = "over 0.9999" if plan.probability > 0.9999 else f"{plan.probability:.4f}"
+    return f"Probability of being in time: {probability}. Parts of {counted(plan.part_size, 'image')}."
+
+
+def proof(plan: Plan) -> str:
+    """Return why no fewer devices are enough, and what that holds for."""
+    choices = [choice for group in plan.problem.groups for choice in group.choices]
+    between = " and those between them" if any(choice.interpolation for choice in choices) else ""
+    claim = CLAIM.replace(_MEASURED, _MEASURED + between)
+    return f"Proof ({plan.proof}, {plan.solve_us / 1000:.1f} ms): {proof_sentence(plan)} {claim}"
+
+
+def why_infeasible(infeasible: Infeasible, advise: Callable[[int], str]) -> str:
+    """Return why the deadline can't be met; it follows INFEASIBLE and a colon."""
+    problem, found = infeasible.problem, infeasible.alternatives
+    devices, images = counted(problem.most, device_word(problem.pool)), counted(problem.images, "image")
+    if problem.time_us <= 0:
+        passed = format_duration(-problem.time_us)
+        return (
+            f"the deadline passed {passed} ago, before work on {images} could begin. "
+            f"What it takes: {_more_time(infeasible, advise)}"
+        )
+    return (
+        f"{devices} can do at most {found.largest_images:,} of {images} in {format_duration(problem.time_us)} "
+        f"at confidence {problem.confidence:g} ({infeasible.proof})."
+    )
+
+
+def ways_out(infeasible: Infeasible, advise: Callable[[int], str]) -> list[tuple[str, str]]:
+    """Return each change that would be enough alone: what, and to what value. None after the deadline.
+
+    `advise` makes of the least time that the job takes from now what to write into its manifest.
+    """
+    problem, found = infeasible.problem, infeasible.alternatives
+    if problem.time_us <= 0:
+        return []
+    ways = [
+        ("more time", _more_time(infeasible, advise)),
+        ("at most", counted(found.largest_images, "image")),
+        ("a confidence of", "none" if found.possible_confidence is None else f"{found.possible_confidence:g}"),
+    ]
+    if enough := sufficient_max(problem):
+        ways.append(("a gpus.max of", f"{enough:,}"))
+    return ways + [
+        (f"more {name}", "no number is enough" if n is None else f"{n:,}{limit_words(problem, n)}")
+        for name, n in found.extra_gpus.items()
+    ]
+
+
+def _more_time(infeasible: Infeasible, advise: Callable[[int], str]) -> str:
+    earliest_us = infeasible.alternatives.earliest_us
+    return "never with this pool" if earliest_us is None else advise(earliest_us)
