@@ -194,7 +194,7 @@ async def make_user(cluster: LargeCluster, kube: Kube, user: str) -> Path:
     binding = {"metadata": {"name": f"{NAMESPACE}-{user}"}, "subjects": [subject], "roleRef": role}
     await kube.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding)
     asked = {"spec": {"expirationSeconds": 24 * 3600}}
-    token = (await kube.create(f"{path}/{user}/token", asked))["status"]["token"]
+    token = json.loads(await kube.create(f"{path}/{user}/token", asked))["status"]["token"]
     document = yaml.safe_load(cluster.kubeconfig.read_text())
     for entry in document["users"]:
         entry["user"] = {"token": token}

@@ -50,11 +50,16 @@ async def fill(kube: Kube, wanted: Fill) -> float:
     path = paths.core_path("pods", "others")
 
     async def all_run() -> bool:
-        return len(await kube.list(path, fieldSelector="status.phase=Running")) == wanted.pods
+        return len(await list_all(kube, path, fieldSelector="status.phase=Running")) == wanted.pods
 
     await until(all_run, "the other pods run", pause_s=3.0)
-    some = (await anext(kube.pages(path)))["items"]
-    return sum(len(json.dumps(pod, separators=(",", ":"))) for pod in some) / len(some)
+    some = (await anext(kube.pages(path))).items or ()
+    return sum(len(bytes(pod)) for pod in some) / len(some)
+
+
+async def list_all(kube: Kube, path: str, **query: str) -> list[Document]:
+    """The objects of a list."""
+    return [json.loads(bytes(item)) async for page in kube.pages(path, **query) for item in page.items or ()]
 
 
 async def each(documents: Sequence[Document], kube: Kube, make: Any) -> None:
@@ -78,7 +83,7 @@ async def _make_node(kube: Kube, node: Document) -> None:
 async def _has_account(kube: Kube, namespace: str) -> bool:
     return any(
         found["metadata"]["name"] == "default"
-        for found in await kube.list(paths.core_path("serviceaccounts", namespace))
+        for found in await list_all(kube, paths.core_path("serviceaccounts", namespace))
     )
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from dueby_api.schema import Raw
 from dueby_api.units import format_time
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node, read_node
@@ -34,9 +35,9 @@ from dueby_operator.control.decide import Decisions, decide
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.kube.gather import read_profile
 from dueby_operator.kube.read_job import read_job
-from dueby_operator.kube.read_list import read_each
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
+from dueby_operator.objects.stored_jobs import StoredJob
 from dueby_operator.settings import OperatorSettings
 from large_cluster import Document
 from large_cluster_fill import node_document
@@ -211,9 +212,9 @@ def snapshot(texts: Sequence[str], profiles: Iterable[Document], nodes: dict[str
     """Parse what the API server sends, as each pass does."""
     return ClusterSnapshot(
         now_us=NOW_US,
-        jobs=tuple(read_each(map(json.loads, texts), lambda found: read_job(found, {}, now_us=NOW_US))),
+        jobs=tuple(read_job(parse(StoredJob, Raw(text.encode())), {}, now_us=NOW_US) for text in texts),
         devices=ClusterDevices(settings=SETTINGS, now_us=NOW_US, nodes=nodes),
-        profiles=tuple(read_each(profiles, read_profile)),
+        profiles=tuple(read_profile(Raw(json.dumps(profile).encode())) for profile in profiles),
         nodes=nodes,
         worker_image=SETTINGS.image,
         keeps_profiles=True,

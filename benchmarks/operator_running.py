@@ -30,6 +30,7 @@ from dueby_operator import paths
 from dueby_operator.handlers import sign_in
 from dueby_operator.kube.client import Kube
 from large_cluster import BY_HAND, OPERATOR, REPOSITORY, Document, LargeCluster, large_cluster, make_user, until
+from large_cluster_fill import list_all
 from operator_running_jobs import RUNNING, WAITING, running_job, waiting_job
 from operator_running_split import find_py_spy, split
 from operator_scale import apply, console, cpu_s, figures, furnish, made_up_workers, operator, read_metric
@@ -115,7 +116,7 @@ async def start(cluster: LargeCluster, kube: Kube, user: Path) -> None:
 
 async def phases(kube: Kube) -> Counter[str]:
     """How many jobs are in each phase, and how many have windows."""
-    statuses = [job.get("status", {}) for job in await kube.list(paths.jobs_path())]
+    statuses = [job.get("status", {}) for job in await list_all(kube, paths.jobs_path())]
     found = Counter(status.get("phase", "") for status in statuses)
     found["withWindows"] = sum(bool(status.get("plan", {}).get("windows")) for status in statuses)
     return found

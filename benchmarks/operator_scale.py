@@ -33,8 +33,10 @@ from dueby_operator.handlers import sign_in
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
 from dueby_operator.kube.client import Kube
+from dueby_operator.objects.meta import HasIdentity
+from dueby_operator.objects.parse import parse
 from large_cluster import BY_HAND, OPERATOR, REPOSITORY, Document, LargeCluster, large_cluster, make_user, until
-from large_cluster_fill import NODES_OF_A_NET, fill
+from large_cluster_fill import NODES_OF_A_NET, fill, list_all
 from operator_scale_objects import DEVICES, FILL, JOBS, SIZES, inference_job, job_by_hand, latency_us, profile
 from operator_scale_table import BAR_MIB, BAR_S, tell
 
@@ -118,7 +120,9 @@ async def with_operator(cluster: LargeCluster, kube: Kube, users: dict[str, Path
             used_s = cpu_s(process) - began_cpu_s
 
         async def all_run() -> bool:
-            return all(job.get("status", {}).get("phase") == "Running" for job in await kube.list(paths.jobs_path()))
+            return all(
+                job.get("status", {}).get("phase") == "Running" for job in await list_all(kube, paths.jobs_path())
+            )
 
         await until(all_run, "every job runs", pause_s=1.0)
         row: Document = {
@@ -128,7 +132,7 @@ async def with_operator(cluster: LargeCluster, kube: Kube, users: dict[str, Path
             "lastWorkerJobSeconds": round(last_s, 2),
             "workerJobs": len(made),
             "workers": sum(
-                job["spec"]["completions"] for job in await kube.list(paths.batch_path(), labelSelector=names.JOB)
+                job["spec"]["completions"] for job in await list_all(kube, paths.batch_path(), labelSelector=names.JOB)
             ),
             "cpuSeconds": round(used_s, 2),
             "idle": idle,
@@ -169,7 +173,7 @@ async def quiet_minute(cluster: LargeCluster, kube: Kube, process: psutil.Proces
     log_end, before_s = cluster.log_end(), cpu_s(process)
     await asyncio.sleep(QUIET_S)
     requests = cluster.requests_since(log_end, OPERATOR)
-    jobs = await kube.list(paths.jobs_path())
+    jobs = await list_all(kube, paths.jobs_path())
     return {
         "seconds": QUIET_S,
         "cpuShare": round((cpu_s(process) - before_s) / QUIET_S, 3),
@@ -180,7 +184,7 @@ async def quiet_minute(cluster: LargeCluster, kube: Kube, process: psutil.Proces
 
 async def is_planned(kube: Kube, made: dict[str, float]) -> bool:
     """Whether every job has a plan and a Job for each of its classes."""
-    jobs = await kube.list(paths.jobs_path())
+    jobs = await list_all(kube, paths.jobs_path())
     plans = [job.get("status", {}).get("plan") for job in jobs]
     if len(plans) < JOBS or not all(plans):
         return False
@@ -264,7 +268,10 @@ async def clear(cluster: LargeCluster, kube: Kube, kinds: str) -> None:
     await asyncio.to_thread(cluster.kubectl, "delete", kinds, "-n", "default", "-l", "benchmark", "--wait=false")
 
     async def is_clear() -> bool:
-        found = [await kube.list(paths.batch_path("default")), await kube.list(paths.core_path("pods", "default"))]
+        found = [
+            await list_all(kube, paths.batch_path("default")),
+            await list_all(kube, paths.core_path("pods", "default")),
+        ]
         return not any(found)
 
     await until(is_clear, "the Jobs and their pods are gone", pause_s=2.0)
@@ -274,13 +281,13 @@ async def clear(cluster: LargeCluster, kube: Kube, kinds: str) -> None:
 async def heard(kube: Kube, path: str, *, step: str | None = None) -> AsyncIterator[dict[str, float]]:
     """When a watch heard of each new object, by name."""
     query = {"labelSelector": f"{names.STEP}={step}"} if step else {}
-    version = (await anext(kube.pages(path, **query)))["metadata"]["resourceVersion"]
+    version = (await anext(kube.pages(path, **query))).meta.resource_version
     found: dict[str, float] = {}
 
     async def listen() -> None:
         async for event in kube.watch(path, version, query):
-            if event["type"] == "ADDED":
-                found[event["object"]["metadata"]["name"]] = time.monotonic()
+            if event.type == "ADDED":
+                found[parse(HasIdentity, event.object).metadata.name] = time.monotonic()
 
     task = asyncio.create_task(listen())
     try:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Annotated, Any, Self, TypeVar, get_args
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import Meta, Raw, field
 
 from dueby_api.errors import Invalid, UnknownField
 from dueby_api.units import DURATION_PATTERN, parse_duration_us
@@ -23,6 +23,7 @@ __all__ = [
     "Duration",
     "LenientSpec",
     "Meta",
+    "Raw",
     "Spec",
     "Time",
     "decode",
@@ -65,6 +66,9 @@ _PLACE = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.+)`")
 # What is wrong is shown in a message if its text is shorter.
 MAX_SHOWN = 80
+# JSON that is wrong is read once more, for a message that shows what is wrong, if it has at most so many bytes: objects
+# of Python's take twenty times as much memory.
+MAX_EXPLAINED = 2**16
 # Shows the beginning of a value, whatever it is: a value can be so large that nobody waits for the whole of it.
 _SHOW = reprlib.Repr()
 _SHOW.maxlevel = 3
@@ -130,20 +134,32 @@ def validate(kind: type[Kind], document: object, *, origin: str = "") -> Kind:
     try:
         return msgspec.convert(document, kind, strict=True)
     except msgspec.ValidationError as error:
-        path, sentence = _explain(kind, document, str(error))
-        wrong = UnknownField if _UNKNOWN.match(str(error)) else Invalid
-        raise wrong(": ".join(filter(None, (origin, path))) or kind.__name__, sentence) from None
+        raise _invalid(kind, document, str(error), origin) from None
     except RecursionError:
         raise Invalid(origin or kind.__name__, "is nested too deeply") from None
 
 
-def decode(kind: type[Kind], data: bytes | str, *, origin: str = "") -> Kind:
-    """Return the JSON text as `kind`. Raise Invalid if it is no JSON, nested too deeply, or not of that kind."""
+def decode(kind: type[Kind], data: bytes | str | Raw, *, origin: str = "") -> Kind:
+    """Return the JSON text as `kind`. Raise Invalid if it is no JSON, nested too deeply, or not of that kind.
+
+    No object is made of a field that `kind` doesn't have, so that what it takes of memory is bounded by `kind`.
+    """
     try:
-        document = msgspec.json.decode(data)
+        return msgspec.json.decode(data, type=kind, strict=True)
+    except msgspec.ValidationError as error:
+        if len(memoryview(data) if isinstance(data, Raw) else data) > MAX_EXPLAINED:
+            raise _invalid(kind, None, str(error), origin) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Invalid(origin or kind.__name__, f"is not JSON: {error}") from None
-    return validate(kind, document, origin=origin)
+    return validate(kind, decode_plain(data, origin=origin or kind.__name__), origin=origin)
+
+
+def decode_plain(data: bytes | str | Raw, *, origin: str) -> Any:
+    """Return the JSON text as plain data. Raise Invalid if it is no JSON."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise Invalid(origin, f"is not JSON: {error}") from None
 
 
 def json_schemas(kind: type[Spec]) -> dict[str, dict[str, Any]]:
@@ -165,6 +181,13 @@ def _without_absent(value: Any) -> Any:
     return [_without_absent(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def _invalid(kind: type[Spec], document: object, message: str, origin: str) -> Invalid:
+    """Return what msgspec's message says, with the field after the origin; without a document, not what is there."""
+    path, sentence = _explain(kind, document, message)
+    wrong = UnknownField if _UNKNOWN.match(message) else Invalid
+    return wrong(": ".join(filter(None, (origin, path))) or kind.__name__, sentence)
+
+
 def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str]:
     """Return the path of the wrong field and what is wrong, from msgspec's message."""
     place = _PLACE.search(message)
@@ -176,7 +199,7 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
         return _join(path, name), f"there is no such field; {_advice(name, _fields_at(kind, path))}"
     if place and place[0].startswith(" - at `key`"):
         return path, "has a field whose name is no text; put the name into quotes"
-    but = _but(_find(document, path))
+    but = "" if document is None else _but(_find(document, path))
     if what.startswith("Invalid enum value"):
         return path, f"must be one of {', '.join(map(str, _choices_at(kind, path)))}{but}"
     if what.startswith("Invalid RFC3339"):

@@ -4,7 +4,6 @@ Times are RFC 3339 in UTC. The CRDs are made from these classes, and the operato
 that another version of the operator wrote are ignored.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
 from dueby_api.agreement import Agreement
@@ -13,7 +12,7 @@ from dueby_api.errors import Invalid
 from dueby_api.input_cost import InputCost
 from dueby_api.parts import PartsText
 from dueby_api.plan import PlannedGroup
-from dueby_api.schema import LenientSpec, Meta, field, validate
+from dueby_api.schema import LenientSpec, Meta, Raw, decode, field
 
 Phase = Literal[
     "Pending",
@@ -233,13 +232,13 @@ class ProfileStatus(LenientSpec, frozen=True, kw_only=True):
 Status = TypeVar("Status", JobStatus, ProfileStatus)
 
 
-def read_status(kind: type[Status], document: Mapping[str, object]) -> Status:
-    """Return a resource's status as it is stored; an empty one if there is none, or none that can be read.
+def read_status(kind: type[Status], text: Raw) -> Status:
+    """Return a resource's status as it is stored, as JSON; an empty one if none can be read.
 
     Whatever the operator decides can be found again from the objects that it made, so an unreadable status costs only
     another look at them.
     """
     try:
-        return validate(kind, document.get("status") or {})
+        return decode(kind, text)
     except Invalid:
         return kind()

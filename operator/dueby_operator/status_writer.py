@@ -83,8 +83,8 @@ class StatusWriter:
             "status": status.document(),
         }
         budget.spend(now_us)
-        written = await self._kube.replace(paths.jobs_path(job.namespace, job.name, "status"), body)
-        return StoredStatus(status=status, version=str(written["metadata"]["resourceVersion"]))
+        version = await self._kube.replace(paths.jobs_path(job.namespace, job.name, "status"), body)
+        return StoredStatus(status=status, version=version)
 
 
 def _is_due(decision: JobDecision, stored: JobStatus, budget: WriteBudget, *, now_us: int) -> bool:

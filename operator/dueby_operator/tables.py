@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from dueby_api.schema import Raw
 from dueby_operator.cluster.nodes import PodRow, pod_row
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Kube
@@ -37,5 +38,5 @@ class Tables:
             self._wake()
 
 
-def _pod_row(pod: dict[str, Any]) -> PodRow | None:
+def _pod_row(pod: Raw) -> PodRow | None:
     return pod_row(parse(Pod, pod), label=names.JOB, worker=names.WORKER, yielding=names.PROFILED)

@@ -63,7 +63,10 @@ class Store:
                 return web.json_response({"message": f"{path} not found"}, status=404)
             items = [document for place, document in self.objects.items() if f"/{kind}/" in place]
             items = selected(items, request.query.get("fieldSelector", ""))
-            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
+            first, limit = int(request.query.get("continue", 0)), int(request.query.get("limit", len(items)))
+            more = str(first + limit) if first + limit < len(items) else ""
+            page = {"metadata": {"resourceVersion": "1", "continue": more}, "items": items[first : first + limit]}
+            return web.json_response(page)
         body = json.loads(await request.read())
         if self.refuses(path, body):
             self.refused.append((path, body))

@@ -20,17 +20,18 @@ from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import read_assignments
 from dueby_operator.jobs.pod_state import worker_models
-from dueby_operator.kube.read_job import read_job
 from dueby_operator.model.actions import StepName
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.model.memory import NOTHING, JobMemory
 from dueby_operator.model.writes import Create, Write
+from dueby_operator.objects.config_maps import ConfigMap
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 from dueby_operator.settings import OperatorSettings
 from support.operator import NOW, SECOND, profile
+from support.stored import snapshot
 
 SETTINGS = OperatorSettings(image="dueby/worker:1")
 MADE = format_time(NOW)
@@ -86,7 +87,7 @@ def job(
     **more: Any,
 ) -> JobSnapshot:
     """The job with its Jobs and pods as the API server shows them, and with what they answer."""
-    made = read_job(document, {document["metadata"]["uid"]: memory}, now_us=NOW)
+    made = snapshot(document, {document["metadata"]["uid"]: memory})
     found = [parse(Pod, pod) for pod in pods]
     reports = {name: validate(WorkerProgress, said) for name, said in (progress or {}).items()}
     part_size = made.status.plan.part_size if made.status.plan else 1
@@ -211,7 +212,8 @@ def worker_job_of(create: Create, **status: Any) -> WorkerJob:
     metadata = {**create.job["metadata"], "uid": "j", "creationTimestamp": MADE}
     found = parse(BatchJob, {**create.job, "metadata": metadata, "status": status})
     revision = int(found.metadata.labels[names.REVISION])
-    return WorkerJob(job=found, revision=revision, assignments=read_assignments(create.config_map))
+    assignments = read_assignments(parse(ConfigMap, create.config_map))
+    return WorkerJob(job=found, revision=revision, assignments=assignments)
 
 
 def pod_of(create: Create, index: int = 0, *, node: str = "n", **status: Any) -> Document:

@@ -21,6 +21,7 @@ from dueby_operator.profiling.upkeep import ProfilingSnapshot, decide_upkeep
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
 from support.decisions import SETTINGS, job
 from support.profiling import measured, words
+from support.stored import raw
 
 NAMESPACE = "dueby"
 MODEL = Model(name="efficientnet_lite0")
@@ -144,7 +145,7 @@ class Site:
                 name = write.path.split("/")[-2]
                 profile = self.profiles[name]
                 old = (profile.status or ProfileStatus()).document()
-                status = read_status(ProfileStatus, {"status": {**old, **write.fields["status"]}})
+                status = read_status(ProfileStatus, raw({**old, **write.fields["status"]}))
                 self.profiles[name] = profile.replace(status=status)
             case Change():
                 found = self.cron_jobs[write.path.rpartition("/")[2]]

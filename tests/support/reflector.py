@@ -1,12 +1,14 @@
 """A table that is kept by a watch, and what an API server says of its kind."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
+from dueby_api.schema import Raw
 from dueby_operator.kube.reflector import Reflector
 from support.api import served
 
@@ -23,8 +25,8 @@ def event(kind: str, found: dict[str, Any]) -> dict[str, Any]:
     return {"type": kind, "object": found}
 
 
-def value_of(found: dict[str, Any]) -> int | None:
-    value: int = found["value"]
+def value_of(found: Raw) -> int | None:
+    value: int = json.loads(bytes(found))["value"]
     return None if value < 0 else value
 
 

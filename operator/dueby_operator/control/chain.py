@@ -20,6 +20,7 @@ from dueby_operator.control.work.decision import WorkDecision
 from dueby_operator.model.actions import Action
 from dueby_operator.model.begun_sink import is_full, part_size_of
 from dueby_operator.model.conditions import NewCondition, merge_conditions
+from dueby_operator.model.fault import TurnedAway
 from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
@@ -155,7 +156,9 @@ def run_chain(given: PolicyInput, policies: tuple[Policy, ...]) -> tuple[PolicyI
 
 
 def refusal(error: Invalid) -> Outcome:
-    """Return what is wrong: with the profiles, which can be mended while the job waits, or with the job."""
+    """Return what is wrong: with the profiles or the namespace, and then the job waits, or with the job."""
+    if isinstance(error, TurnedAway):
+        return Outcome(conditions=(NewCondition(reason=Reason.TOO_MANY_JOBS, message=str(error)),), ends=True)
     is_about_profiles = error.field in ("profiles", "pool")
     reason = Reason.PROFILES_UNUSABLE if is_about_profiles else Reason.INVALID_JOB
     return Outcome(conditions=(NewCondition(reason=reason, message=str(error)),), ends=True)

@@ -25,6 +25,7 @@ from dueby_operator.model.actions import StartWorkers, StepName
 from dueby_operator.model.assignments import assignment_of, planned_worker
 from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.step_configs import common_config, finish_config, index_config, own_config
+from dueby_operator.objects.config_maps import ConfigMap
 from dueby_operator.settings import OperatorSettings
 
 # Of a worker's pod, before the Job gives its index up.
@@ -159,14 +160,13 @@ def _workers_config(
     }
 
 
-def read_assignments(config_map: Mapping[str, Any]) -> list[Assignment]:
+def read_assignments(config_map: ConfigMap) -> list[Assignment]:
     """Return the assignments that a revision's ConfigMap holds, in the order of the Job's indices.
 
     Raise Invalid if it holds none that can be read, or more than a Job has.
     """
-    name = config_map.get("metadata", {}).get("name", "")
-    text = (config_map.get("data") or {}).get(PLAN_KEY)
-    if not isinstance(text, str):
+    name, text = config_map.metadata.name, config_map.plan
+    if text is None:
         raise Invalid(f"ConfigMap {name}", "has no plan.json")
     origin = f"ConfigMap {name}: plan.json"
     plan = decode(RevisionPlan, text, origin=origin)

@@ -15,7 +15,8 @@ from dueby_operator.jobs.manifests import PLAN_KEY
 from dueby_operator.kube.client import Conflict, Kube, Refused, WebhookAway
 from dueby_operator.kube.served_apis import ServedAPIs
 from dueby_operator.model.writes import Add, Change, Create, Delete, Document, Put, Write
-from dueby_operator.objects.meta import ObjectMeta
+from dueby_operator.objects.config_maps import ConfigMap
+from dueby_operator.objects.meta import HasMeta, ObjectMeta
 from dueby_operator.objects.parse import parse
 
 # HTTP status of a quota or an admission policy that says no.
@@ -98,9 +99,8 @@ async def _require_same_workers(kube: Kube, kind: str, wanted: Document) -> None
     It is of a plan whose Job was never made. That was taken back, so its number is that of the plan of now; the next
     one has another number, and a ConfigMap of its own.
     """
-    found = await kube.get(f"{kind}/{wanted['metadata']['name']}")
-    told, told_there = ((each.get("data") or {}).get(PLAN_KEY) for each in (wanted, found))
-    if told != told_there:
+    found = await kube.read(f"{kind}/{wanted['metadata']['name']}", ConfigMap)
+    if found.plan != (wanted.get("data") or {}).get(PLAN_KEY):
         raise NotYetGone(f"{_name_of(wanted)} is of a plan that was taken back. The job is planned once more.")
 
 
@@ -109,17 +109,17 @@ async def _create(kube: Kube, kind: str, document: Document, *, dry_run: bool = 
     try:
         await kube.create(kind, document, dry_run=dry_run)
     except Conflict:
-        found = await kube.get(f"{kind}/{document['metadata']['name']}")
-        _require_own(found, document)
+        found = await kube.read(f"{kind}/{document['metadata']['name']}", HasMeta)
+        _require_own(found.metadata, document)
         # An operator before this one was killed after it: what it decided then stands.
         log.info("%s exists already", _name_of(document))
         return False
     return True
 
 
-def _require_own(found: Document, document: Document) -> None:
-    """Raise NameTaken or NotYetGone unless the object that was found is the one that was to be created."""
-    there, wanted = (parse(ObjectMeta, each["metadata"]) for each in (found, document))
+def _require_own(there: ObjectMeta, document: Document) -> None:
+    """Raise NameTaken or NotYetGone unless the object that is there is the one that was to be created."""
+    wanted = parse(ObjectMeta, document["metadata"])
     # What is made for everybody has no owner. It is where no tenant makes anything, and is known by its labels.
     name, owner = _name_of(document), next(iter(wanted.owner_references), None)
     is_own = there.is_owned_by(owner.uid) if owner else wanted.labels.items() <= there.labels.items()
@@ -146,7 +146,7 @@ async def _put(kube: Kube, put: Put) -> None:
         await kube.create(put.kind, put.document)
     except Conflict:
         path = f"{put.kind}/{metadata['name']}"
-        found = parse(ObjectMeta, (await kube.get(path))["metadata"])
+        found = (await kube.read(path, HasMeta)).metadata
         if not names.is_managed(found.labels):
             raise NameTaken(
                 f"{put.document['kind']} {metadata['name']} was made by somebody else and stays as it is, so what was "

@@ -9,19 +9,20 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from dueby_api.errors import DueByError, Transient
+from dueby_api.schema import LenientSpec
 from dueby_operator.kube.access import Access
 from dueby_operator.kube.bodies import read_body, read_lines
-from dueby_operator.kube.documents import Document, read_document
+from dueby_operator.kube.documents import Document, Event, Kind, Page, read_as, read_document
 from dueby_operator.kube.pages import JSON, OBJECT_BYTES, PagedLists, TooLong
 from dueby_operator.kube.sockets import open_socket
 from dueby_operator.kube.trouble import Trouble
+from dueby_operator.objects.meta import HasIdentity
 
 # An API server that is there connects within milliseconds; a list of a large cluster may take seconds.
 CONNECT_S, ANSWER_S = 5.0, 30.0
@@ -65,6 +66,12 @@ class WebhookAway(Transient):
     """A webhook that has a say in the object doesn't answer (500)."""
 
 
+class _Status(LenientSpec, frozen=True, kw_only=True):
+    """What the API server says instead of an event."""
+
+    code: int = SERVER_ERROR
+
+
 class Kube:
     """One connection to an API server, made at the first call."""
 
@@ -103,17 +110,17 @@ class Kube:
             await self._session.close()
 
     async def get(self, path: str) -> Document:
-        """Return the object. Raise Missing if there is none."""
-        return await self._call("GET", path)
+        """Return an object that is no tenant's. Raise Missing if there is none."""
+        return read_document(await self._read("GET", path))
 
-    async def pages(self, path: str, **query: str) -> AsyncIterator[Document]:
+    async def read(self, path: str, kind: type[Kind]) -> Kind:
+        """Return what is read of the object. Raise Missing if there is none."""
+        return read_as(kind, await self._read("GET", path))
+
+    async def pages(self, path: str, **query: str) -> AsyncIterator[Page]:
         """Yield a list, page by page. An object that is too long for the memory is left out and logged."""
         async for page in self._lists.pages(path, query):
             yield page
-
-    async def list(self, path: str, **query: str) -> list[Document]:
-        """Return the objects of a list."""
-        return [item async for page in self.pages(path, **query) for item in page.get("items", ())]
 
     async def watch(
         self,
@@ -122,7 +129,7 @@ class Kube:
         query: Mapping[str, str] | None = None,
         *,
         opened: Callable[[], None] = lambda: None,
-    ) -> AsyncIterator[Document]:
+    ) -> AsyncIterator[Event]:
         """Yield what happens after this version, for some minutes: events ADDED, MODIFIED, DELETED and BOOKMARK.
 
         `opened` is called once the API server has begun. Raise Expired if it has forgotten what happened since then,
@@ -143,9 +150,9 @@ class Kube:
                         log.warning("the watch of %s: a line is too long and left out", path)
                         is_complete = False
                         continue
-                    event = read_document(line)
-                    if event["type"] == "ERROR":
-                        raise _failure(event["object"].get("code", 500), json.dumps(event["object"]))
+                    event = read_as(Event, line)
+                    if event.type == "ERROR":
+                        raise _failure(read_as(_Status, bytes(event.object)).code, bytes(event.object).decode())
                     yield event
         except DueByError:  # a line that was cut, or an error instead of an event
             if is_complete:
@@ -156,21 +163,24 @@ class Kube:
         if not is_complete:
             raise Expired(f"the watch of {path} is not complete")
 
-    async def create(self, path: str, document: Document, *, dry_run: bool = False) -> Document:
-        """Create the object. Raise Refused for a field that doesn't exist, Conflict if the object exists already."""
+    async def create(self, path: str, document: Document, *, dry_run: bool = False) -> bytes:
+        """Create the object; return the text of what is answered.
+
+        Raise Refused for a field that doesn't exist, Conflict if the object exists already.
+        """
         query = {"fieldValidation": "Strict", **({"dryRun": "All"} if dry_run else {})}
-        return await self._call("POST", path, query=query, body=document)
+        return await self._read("POST", path, query=query, body=document)
 
-    async def replace(self, path: str, document: Document) -> Document:
-        """Replace the object that was read. Raise Conflict if it has changed since."""
-        return await self._call("PUT", path, body=document)
+    async def replace(self, path: str, document: Document) -> str:
+        """Replace the object that was read; return its new version. Raise Conflict if it has changed since."""
+        return read_as(HasIdentity, await self._read("PUT", path, body=document)).metadata.resource_version
 
-    async def merge(self, path: str, change: Document, *, uid: str = "") -> Document:
+    async def merge(self, path: str, change: Document, *, uid: str = "") -> None:
         """Change some fields of the object. Raise Conflict if `uid` is given and the object is another by now."""
         if uid:
             change = {**change, "metadata": {**change.get("metadata", {}), "uid": uid}}
         try:
-            return await self._call("PATCH", path, body=change, content_type=MERGE)
+            await self._read("PATCH", path, body=change, content_type=MERGE)
         except Refused as error:
             # To the API server a patch with another uid is an attempt to change it.
             if uid and error.status == 422 and "metadata.uid" in error.message:
@@ -184,13 +194,9 @@ class Kube:
         """
         options = {"propagationPolicy": "Foreground" if waits else "Background", "preconditions": {"uid": uid}}
         try:
-            await self._call("DELETE", path, body={"apiVersion": "v1", "kind": "DeleteOptions", **options})
+            await self._read("DELETE", path, body={"apiVersion": "v1", "kind": "DeleteOptions", **options})
         except (Missing, Conflict):
             return
-
-    async def _call(self, method: str, path: str, **asked: Any) -> Document:
-        """Return what is answered; `asked` is what `_read` takes."""
-        return read_document(await self._read(method, path, **asked))
 
     async def _read_get(self, path: str, query: Mapping[str, str], *, limit: int, accept: str = JSON) -> bytes:
         return await self._read("GET", path, query=query, limit=limit, accept=accept)

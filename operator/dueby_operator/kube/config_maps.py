@@ -17,9 +17,8 @@ from dueby_operator.jobs.manifests import read_assignments
 from dueby_operator.kube.client import Kube, Missing
 from dueby_operator.kube.turns import Turns
 from dueby_operator.model.job_model import Assignment
+from dueby_operator.objects.config_maps import ConfigMap
 from dueby_operator.objects.jobs import BatchJob
-from dueby_operator.objects.meta import ObjectMeta
-from dueby_operator.objects.parse import parse
 
 # A pod that has not started after this long may lack its ConfigMap, although most such pods pull a large image.
 SLOW_START_US = 30_000_000
@@ -64,9 +63,9 @@ class ConfigMaps:
     async def _of(self, job: BatchJob, owner: str, now_us: int) -> list[Assignment] | None:
         uid = job.metadata.uid
         if uid not in self._assignments and now_us - self._lacked_us.get(uid, -CHECK_US) >= CHECK_US:
-            document = await self._read(job, owner)
+            found = await self._read(job, owner)
             try:
-                self._assignments[uid] = read_assignments(document or {})
+                self._assignments[uid] = read_assignments(found or ConfigMap())
             except Invalid:
                 self._lacked_us[uid] = now_us
         return self._assignments.get(uid)
@@ -93,10 +92,10 @@ class ConfigMaps:
         async with self._turns.take(job.metadata.namespace, owner):
             return await self._read(job, owner) is None
 
-    async def _read(self, job: BatchJob, owner: str) -> dict[str, object] | None:
+    async def _read(self, job: BatchJob, owner: str) -> ConfigMap | None:
         """Return the Job's ConfigMap; None if it is gone, or another has its name."""
         try:
-            found = await self._kube.get(paths.core_path("configmaps", job.metadata.namespace, job.name))
+            found = await self._kube.read(paths.core_path("configmaps", job.metadata.namespace, job.name), ConfigMap)
         except Missing:
             return None
-        return found if parse(ObjectMeta, found.get("metadata") or {}).is_owned_by(owner) else None
+        return found if found.metadata.is_owned_by(owner) else None

@@ -5,11 +5,13 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from dueby_api.errors import Transient
-from dueby_api.gpu_profile import GPUProfile, parse_profile
-from dueby_api.inference_job import InferenceJob
+from dueby_api.gpu_profile import GPUProfile
+from dueby_api.inference_job import API_VERSION, InferenceJob
+from dueby_api.schema import Raw, decode
 from dueby_api.status import ProfileStatus, read_status
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator import paths
@@ -30,8 +32,8 @@ from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.measuring_lists import MeasuringLists
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.queues import QueueKey, Queues, read_queues
-from dueby_operator.kube.read_job import NewerJobs, read_job
-from dueby_operator.kube.read_list import read_each, read_list
+from dueby_operator.kube.read_job import NewerJobs, read_job, turn_away
+from dueby_operator.kube.read_list import read_list
 from dueby_operator.kube.scope import Scope
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.kube.watched_lists import WatchedList, Watches
@@ -41,12 +43,12 @@ from dueby_operator.model.memory import NOTHING, JobMemory
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.nodes import ResourceQuota
 from dueby_operator.objects.pods import Pod
+from dueby_operator.objects.stored_profiles import StoredProfile
 from dueby_operator.profiling.attempts import OnDemandSnapshot
 from dueby_operator.profiling.upkeep import ProfilingSnapshot
 from dueby_operator.settings import OperatorSettings
 
 log = logging.getLogger(__name__)
-Document = dict[str, Any]
 # Between two looks at profiling on nodes: in a large cluster that is a thousand CronJobs of some kilobytes each.
 PROFILING_US = 10_000_000
 
@@ -146,11 +148,9 @@ class Gatherer:
         return max(0.0, (self._profiling_us + PROFILING_US - now_us) / 1e6)
 
     async def _list(self, memories: Mapping[str, JobMemory], *, now_us: int) -> Lists:
-        def read_jobs(documents: Iterable[Document]) -> list[JobSnapshot]:
-            return read_each(documents, lambda document: read_job(document, memories, now_us=now_us))
-
+        read, wait = (partial(make, memories=memories, now_us=now_us) for make in (read_job, turn_away))
         found, profiles = await asyncio.gather(
-            self._scope.read(read_jobs),
+            self._scope.read(read, wait),
             self._profiles.read(lambda: read_list(self._kube, paths.profiles_path(), read_profile)),
         )
         ours = [row.ours for row in found.rows if row.ours is not None]
@@ -216,9 +216,13 @@ class Gatherer:
         )
 
 
-def read_profile(document: Document) -> GPUProfile:
+def read_profile(document: Raw) -> GPUProfile:
     """Return a GPUProfile as the API server shows it. Raise Invalid if it makes no sense."""
-    return parse_profile(document).replace(status=read_status(ProfileStatus, document))
+    stored = decode(StoredProfile, document)
+    status = read_status(ProfileStatus, stored.status)
+    return GPUProfile(
+        api_version=API_VERSION, kind="GPUProfile", metadata=stored.metadata, spec=stored.spec, status=status
+    )
 
 
 def _queue_name(job: JobSnapshot) -> str:

@@ -8,17 +8,21 @@ API servers select by a phase from Kubernetes 1.31 on. Others refuse to, and all
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from dueby_operator.control.conditions import is_over
 from dueby_operator.kube.client import Kube, Refused
+from dueby_operator.kube.door import Door
+from dueby_operator.kube.read_job import is_too_long
+from dueby_operator.kube.read_list import read_each
 from dueby_operator.kube.steady_clock import steady_clock_s
 from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
+from dueby_operator.objects.parse import parse
+from dueby_operator.objects.stored_jobs import StoredJob
 
 log = logging.getLogger(__name__)
-Document = dict[str, Any]
-ReadJobs = Callable[[Iterable[Document]], Sequence[JobSnapshot]]
+ReadJob = Callable[[StoredJob], JobSnapshot]
 Jobs = dict[JobKey, JobSnapshot]
 # That a job which is over was deleted, or its time to live edited, is seen so much later at most.
 ALL_S = 60.0
@@ -37,26 +41,30 @@ class JobList:
         self._clock = clock
         self._seen: Jobs = {}
         """As of the last pass."""
+        self._let_in: set[str] = set()
+        """The uids of those that were read then."""
+        self._left_out: Counter[str] = Counter()
+        """Jobs that were left out, as it was logged, by namespace."""
         self._minute_s = float("-inf")
         """When the minute began, by the list of all jobs."""
         self._selects = True
         """Whether the API server selects by a phase, as far as is known in this minute."""
 
-    async def read(self, read_jobs: ReadJobs) -> Sequence[JobSnapshot]:
-        """Return all jobs as `read_jobs` makes them of their documents; it may leave some out."""
+    async def read(self, read_job: ReadJob, turn_away: ReadJob) -> Sequence[JobSnapshot]:
+        """Return the jobs as `read_job` makes them, and those for which there is no room as `turn_away` does."""
         is_new_minute = self._clock() >= self._minute_s + ALL_S
-        found = await self._read_under_way(read_jobs) if self._selects and not is_new_minute else None
+        found = await self._read_under_way(read_job, turn_away) if self._selects and not is_new_minute else None
         if found is None:
-            found = await self._list(read_jobs)
+            found = await self._list(read_job, turn_away)
         if is_new_minute:
             self._minute_s, self._selects = self._clock(), True
         self._seen = found
         return list(found.values())
 
-    async def _read_under_way(self, read_jobs: ReadJobs) -> Jobs | None:
+    async def _read_under_way(self, read_job: ReadJob, turn_away: ReadJob) -> Jobs | None:
         """Return the jobs under way with those remembered as over; None if these aren't all."""
         try:
-            found = await self._list(read_jobs, fieldSelector=UNDER_WAY)
+            found = await self._list(read_job, turn_away, fieldSelector=UNDER_WAY)
         except Refused as error:
             if error.status != BAD_REQUEST:
                 raise
@@ -66,27 +74,30 @@ class JobList:
         others = {key: job for key, job in self._seen.items() if key not in found}
         return {**others, **found} if all(is_over(job.status) for job in others.values()) else None
 
-    async def _list(self, read_jobs: ReadJobs, **query: str) -> Jobs:
-        # Page by page, so that the documents of one page are gone before those of the next come.
-        pages = [self._read(page.get("items", ()), read_jobs) async for page in self._kube.pages(self._path, **query)]
-        return {job.key: job for page in pages for job in page}
+    async def _list(self, read_job: ReadJob, turn_away: ReadJob, **query: str) -> Jobs:
+        door = Door(self._let_in)
+        async for page in self._kube.pages(self._path, **query):
+            for stored in read_each(page.items or (), lambda item: parse(StoredJob, item)):
+                door.offer(stored, self._read(stored, read_job))
+            del page  # before the next one comes
+        let_in = [job if isinstance(job, JobSnapshot) else read_job(job) for job in door.let_in()]
+        self._let_in = {job.uid for job in let_in}
+        waiting = [job if isinstance(job, JobSnapshot) else turn_away(job) for job in door.waiting()]
+        self._tell(door.left_out)
+        return {job.key: job for job in (*let_in, *waiting)}
 
-    def _read(self, documents: Iterable[Document], read_jobs: ReadJobs) -> list[JobSnapshot]:
-        """Read the documents, but for jobs that are over and have not changed since."""
-        kept, others = [], []
-        for document in documents:
-            seen = self._seen.get(_key(document))
-            if seen is not None and is_over(seen.status) and seen.resource_version == _version(document):
-                kept.append(seen)
-            else:
-                others.append(document)
-        return [*kept, *read_jobs(others)]
+    def _read(self, stored: StoredJob, read_job: ReadJob) -> JobSnapshot | None:
+        """Return the job if it is over and has not changed since it was read, or if it is too long to be kept."""
+        seen = self._seen.get(stored.key)
+        if seen is not None and is_over(seen.status) and seen.resource_version == stored.metadata.resource_version:
+            return seen
+        return read_job(stored) if is_too_long(stored) else None
 
-
-def _key(document: Document) -> JobKey:
-    metadata = document.get("metadata") or {}
-    return metadata.get("namespace", ""), metadata.get("name", "")
-
-
-def _version(document: Document) -> str | None:
-    return (document.get("metadata") or {}).get("resourceVersion")
+    def _tell(self, left_out: Counter[str]) -> None:
+        """Log the namespaces of which jobs are left out, when their number has doubled."""
+        for namespace in self._left_out.keys() - left_out.keys():
+            del self._left_out[namespace]
+        for namespace, count in left_out.items():
+            if count >= 2 * self._left_out[namespace]:
+                self._left_out[namespace] = count
+                log.warning("%d jobs of namespace %s are left out: it has more than are read", count, namespace)

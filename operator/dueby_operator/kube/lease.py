@@ -188,4 +188,5 @@ class Lease:
         spec = {**before, "holderIdentity": holder, "renewTime": now, "leaseDurationSeconds": duration_s}
         if before.get("holderIdentity") != holder:
             spec |= {"acquireTime": now, "leaseTransitions": int(before.get("leaseTransitions") or 0) + 1}
-        return await self.kube.replace(self.path, {**lease, "spec": spec})
+        version = await self.kube.replace(self.path, {**lease, "spec": spec})
+        return {**lease, "metadata": {**lease["metadata"], "resourceVersion": version}, "spec": spec}

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from dueby_api.errors import Invalid
+from dueby_api.schema import Raw
 from dueby_operator import paths
 from dueby_operator.cluster.absences import find_absences, find_weekly, read_drain_at
 from dueby_operator.cluster.nodes import Node, read_node, with_published
@@ -86,7 +87,7 @@ class NodeTable:
         # As the pods of other tenants, their claims wake nobody.
         self._published = None
 
-    def _node(self, found: dict[str, Any]) -> Node:
+    def _node(self, found: Raw) -> Node:
         read = parse(NodeObject, found)
         labels, maintenance = read.metadata.labels, self._settings.maintenance
         return replace(
@@ -107,15 +108,15 @@ class NodeTable:
             return None
 
 
-def _slice(found: dict[str, Any]) -> ResourceSlice | None:
+def _slice(found: Raw) -> ResourceSlice | None:
     read = parse(ResourceSlice, found)
     return read if read.spec.driver == DRIVER else None
 
 
-def _device_class(found: dict[str, Any]) -> DeviceClass:
+def _device_class(found: Raw) -> DeviceClass:
     return parse(DeviceClass, found)
 
 
-def _claim(found: dict[str, Any]) -> ResourceClaim | None:
+def _claim(found: Raw) -> ResourceClaim | None:
     read = parse(ResourceClaim, found)
     return read if any(one.driver == DRIVER for one in read.status.allocation.devices.results) else None

@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 from dueby_api.errors import Transient
-from dueby_operator.kube.documents import Document, read_document
+from dueby_operator.kube.documents import Page, read_as
+from dueby_operator.objects.meta import HasIdentity
 
 # Objects in a page, as kubectl asks for them: the API server holds a whole page in memory.
 PAGE = 500
-# Bytes of a page of several objects. Python needs up to twenty times as much for documents made of empty lists.
+# Bytes of a page of several objects, whose text is held while they are read one after the other.
 PAGE_BYTES = 4 * 2**20
 # Bytes of one object: etcd keeps 1.5 MiB, which is 9 MiB of JSON if the API server writes each byte as six.
 OBJECT_BYTES = 16 * 2**20
@@ -47,7 +48,7 @@ class PagedLists:
         self._counts: dict[str, int] = {}
         """By path, how many objects the last page that was asked for had."""
 
-    async def pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Document]:
+    async def pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Page]:
         """Yield a list, page by page. Raise TooLong if there is an object of which not even its metadata is short."""
         count, more = self._counts.get(path, PAGE), ""
         while True:
@@ -61,25 +62,25 @@ class PagedLists:
                     continue
                 page, is_short = await self._without_object(path, asked), True
             else:
-                page, is_short = read_document(text), len(text) <= PAGE_BYTES / MORE
+                page, is_short = read_as(Page, text), len(text) <= PAGE_BYTES / MORE
                 del text
             if is_short:
                 count = min(count * MORE, PAGE)
-            more = (page.get("metadata") or {}).get("continue", "")
+            more = page.meta.more
             yield page
             del page  # before the next one comes
             if not more:
                 return
 
-    async def _without_object(self, path: str, asked: Mapping[str, str]) -> Document:
+    async def _without_object(self, path: str, asked: Mapping[str, str]) -> Page:
         """Return a page of one object without it, and log its name once."""
-        page = read_document(await self._read(path, asked, limit=OBJECT_BYTES, accept=METADATA))
-        found = [item["metadata"] for item in page.get("items") or ()]
+        page = read_as(Page, await self._read(path, asked, limit=OBJECT_BYTES, accept=METADATA))
+        found = [read_as(HasIdentity, bytes(item)).metadata for item in page.items or ()]
         if len(found) > 1:
             raise TooLong(f"{path}: the answer is longer than {OBJECT_BYTES >> 20} MiB, and the server has no pages")
         for metadata in found:
-            name = f"{path}: {metadata.get('namespace', '')}/{metadata['name']}"
+            name = f"{path}: {metadata.namespace}/{metadata.name}"
             if name not in self._told:
                 self._told.add(name)
                 log.warning("%s is left out: it is longer than %d MiB", name, OBJECT_BYTES >> 20)
-        return {**page, "items": []}
+        return page.replace(items=())

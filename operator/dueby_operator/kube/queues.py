@@ -13,6 +13,7 @@ from dueby_operator import paths
 from dueby_operator.cluster.queues import ClusterQueue, Queue, read_queue
 from dueby_operator.kube.client import Kube, Missing, Refused
 from dueby_operator.kube.documents import Document
+from dueby_operator.kube.read_list import parse_list
 from dueby_operator.objects.parse import parse
 
 log = logging.getLogger(__name__)
@@ -147,8 +148,7 @@ class _QueueReader:
         path = paths.cluster_queues_path(served)
         async with self._asking[path]:
             if self._cluster_queues is None:
-                documents = await self._kube.list(path)
-                self._cluster_queues = [parse(ClusterQueue, document) for document in documents]
+                self._cluster_queues = await parse_list(self._kube, path, ClusterQueue)
         return [queue for queue in self._cluster_queues if queue.cohort == name]
 
     async def _get(self, path: str) -> Document:

@@ -5,19 +5,25 @@ newer definition, which also adds its default to every job that there is. While 
 sees that for some seconds. It leaves such jobs alone, as they are, for the new one.
 """
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from dueby_api.errors import Invalid, UnknownField
-from dueby_api.inference_job import InferenceJob, parse_job
+from dueby_api.inference_job import InferenceJob
+from dueby_api.schema import decode
 from dueby_api.status import JobStatus, read_status
-from dueby_operator.model.fault import Fault
+from dueby_operator.model.fault import Fault, TurnedAway
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
-from dueby_operator.objects.meta import ObjectMeta
-from dueby_operator.objects.parse import parse
+from dueby_operator.objects.stored_jobs import NOTHING, StoredJob, length_of
 
+# A job's spec as JSON. People read it, and it has to fit into a Job of Kubernetes several times.
+MAX_SPEC_BYTES = 2**16
+# A job's status as JSON: 64 packed profiles of 4 KiB, 256 windows, 16 conditions of 4 KiB.
+MAX_STATUS_BYTES = 2**19
+LONG = "has {length:,} bytes as JSON, but a job may have {most:,}; put what is long into a ConfigMap or a file"
+CROWDED = "waits to be read: the namespace has more or larger jobs than are read at once; wait, or delete some"
 NEWER = "this operator doesn't know {field}, so the resource definition is newer than it; upgrade the operator"
 log = logging.getLogger(__name__)
 
@@ -37,19 +43,42 @@ class NewerJobs:
         self._told = set(newer)
 
 
-def read_job(document: Mapping[str, Any], memories: Mapping[str, JobMemory], *, now_us: int) -> JobSnapshot:
-    """Return an InferenceJob as the API server shows it, with what is remembered of it."""
-    metadata = parse(ObjectMeta, document.get("metadata") or {})
+def is_too_long(stored: StoredJob) -> bool:
+    """Return whether some of the job isn't read, since it is longer than any job should be."""
+    return length_of(stored.spec) > MAX_SPEC_BYTES or length_of(stored.status) > MAX_STATUS_BYTES
+
+
+def read_job(stored: StoredJob, memories: Mapping[str, JobMemory], *, now_us: int) -> JobSnapshot:
+    """Return an InferenceJob as the API server stores it, with what is remembered of it."""
     manifest: InferenceJob | Invalid
     fault, newer = None, ""
     try:
-        manifest = parse_job(document)
+        manifest = _read_manifest(stored)
     except UnknownField as error:
         manifest, newer = error, NEWER.format(field=error.field)
     except Invalid as error:
         manifest = error
     except Exception as error:  # whatever it is, it is this job's alone
         manifest, fault = Invalid("spec", "can't be read"), Fault(stage="observing", error=error)
+    return _snapshot(stored, manifest, memories, now_us=now_us, unreadable=newer, fault=fault)
+
+
+def turn_away(stored: StoredJob, memories: Mapping[str, JobMemory], *, now_us: int) -> JobSnapshot:
+    """Return an InferenceJob that waits to be read."""
+    return _snapshot(stored, TurnedAway("spec", CROWDED), memories, now_us=now_us)
+
+
+def _snapshot(
+    stored: StoredJob,
+    manifest: InferenceJob | Invalid,
+    memories: Mapping[str, JobMemory],
+    *,
+    now_us: int,
+    unreadable: str = "",
+    fault: Fault | None = None,
+) -> JobSnapshot:
+    metadata = stored.metadata
+    status = stored.status if length_of(stored.status) <= MAX_STATUS_BYTES else NOTHING
     return JobSnapshot(
         namespace=metadata.namespace,
         name=metadata.name,
@@ -59,9 +88,17 @@ def read_job(document: Mapping[str, Any], memories: Mapping[str, JobMemory], *, 
         # API servers' clocks differ, and a job is not from the future.
         created_us=now_us if metadata.created_us is None else min(now_us, metadata.created_us),
         is_deleting=metadata.is_deleting,
-        unreadable=newer,
+        unreadable=unreadable,
         fault=fault,
         manifest=manifest,
-        status=read_status(JobStatus, document),
+        status=read_status(JobStatus, status),
         memory=memories.get(metadata.uid, JobMemory()),
     )
+
+
+def _read_manifest(stored: StoredJob) -> InferenceJob:
+    if length_of(stored.spec) > MAX_SPEC_BYTES:
+        raise Invalid("spec", LONG.format(length=length_of(stored.spec), most=MAX_SPEC_BYTES))
+    metadata = {"name": stored.metadata.name, "namespace": stored.metadata.namespace}
+    head = json.dumps({"apiVersion": stored.api_version, "kind": stored.kind, "metadata": metadata})
+    return decode(InferenceJob, b"".join((head[:-1].encode(), b',"spec":', bytes(stored.spec), b"}")))

@@ -7,17 +7,19 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from dueby_api.errors import Invalid
+from dueby_api.schema import Raw
 from dueby_operator.kube.client import Kube
-from dueby_operator.kube.documents import Document
+from dueby_operator.objects.meta import HasIdentity
 from dueby_operator.objects.parse import Parsed, parse
 
 log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 
 
-async def read_list(kube: Kube, path: str, read: Callable[[Document], Found], **query: str) -> list[Found]:
+async def read_list(kube: Kube, path: str, read: Callable[[Raw], Found], **query: str) -> list[Found]:
     """Return what can be read of the objects of a list."""
-    return [one async for page in kube.pages(path, **query) for one in read_each(page.get("items") or (), read)]
+    return [one async for page in kube.pages(path, **query) for one in read_each(page.items or (), read)]
 
 
 async def parse_list(kube: Kube, path: str, kind: type[Parsed], **query: str) -> list[Parsed]:
@@ -25,13 +27,20 @@ async def parse_list(kube: Kube, path: str, kind: type[Parsed], **query: str) ->
     return await read_list(kube, path, lambda document: parse(kind, document), **query)
 
 
-def read_each(documents: Iterable[Document], read: Callable[[Document], Found]) -> list[Found]:
+def read_each(documents: Iterable[Raw], read: Callable[[Raw], Found]) -> list[Found]:
     """Return what can be read of the documents. The others are logged."""
     found = []
     for document in documents:
         try:
             found.append(read(document))
         except Exception as error:  # one object that can't be read must not hold up the others
-            name = (document.get("metadata") or {}).get("name")
-            log.warning("%s %s is left out: %r", document.get("kind", "an object"), name, error)
+            log.warning("%s is left out: %r", _name_of(document), error)
     return found
+
+
+def _name_of(document: Raw) -> str:
+    try:
+        metadata = parse(HasIdentity, document).metadata
+    except Invalid:
+        return "an object"
+    return f"{metadata.namespace}/{metadata.name}"

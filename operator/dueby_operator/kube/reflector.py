@@ -12,12 +12,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from dueby_api.errors import DueByError, Transient
+from dueby_api.schema import Raw
 from dueby_operator.kube.backoff import Backoff
 from dueby_operator.kube.client import Expired, Kube, Missing, Refused
+from dueby_operator.kube.documents import Event
 from dueby_operator.kube.trouble import Trouble
+from dueby_operator.objects.meta import HasIdentity, Identity
+from dueby_operator.objects.parse import parse
 
 Row = TypeVar("Row")
 # Between two attempts to watch. The longest one is how late the loop may be after an outage.
@@ -41,7 +45,7 @@ class Reflector(Generic[Row]):
         kube: Kube,
         path: str,
         *,
-        reduce: Callable[[dict[str, Any]], Row | None],
+        reduce: Callable[[Raw], Row | None],
         changed: Callable[[Row | None, Row | None], None],
         outage: Trouble | None = None,
         wait_s: float = WAIT_S,
@@ -112,8 +116,7 @@ class Reflector(Generic[Row]):
                     self._watched_s = self._clock_s()
                     self._know(None)
                 async for event in self._kube.watch(self._path, version, self._query, opened=self._watches):
-                    version = event["object"]["metadata"]["resourceVersion"]
-                    self._take(event)
+                    version = self._take(event)
                     self._works(self._clock_s())
                 self._works(self._clock_s())
             except Expired:
@@ -163,10 +166,11 @@ class Reflector(Generic[Row]):
         found: dict[str, Row] = {}
         version = ""
         async for page in self._kube.pages(self._path, **self._query):
-            version = page["metadata"]["resourceVersion"]
-            for item in page.get("items") or ():
+            version = page.meta.resource_version
+            for item in page.items or ():
                 if (row := self._row_of(item)) is not None:
-                    found[item["metadata"]["uid"]] = row
+                    found[_meta(item).uid] = row
+            del page  # before the next one comes
         self._replace(found)
         return version
 
@@ -175,18 +179,18 @@ class Reflector(Generic[Row]):
         for uid in before.keys() | found.keys():
             self._tell(before.get(uid), found.get(uid))
 
-    def _take(self, event: dict[str, Any]) -> None:
-        if event["type"] == "BOOKMARK":
-            return
-        item = event["object"]
-        uid = item["metadata"]["uid"]
-        row = None if event["type"] == "DELETED" else self._row_of(item)
-        before = self._rows.pop(uid, None)
-        if row is not None:
-            self._rows[uid] = row
-        self._tell(before, row)
+    def _take(self, event: Event) -> str:
+        """Keep what has happened; return the version to go on from."""
+        meta = _meta(event.object)
+        if event.type != "BOOKMARK":
+            row = None if event.type == "DELETED" else self._row_of(event.object)
+            before = self._rows.pop(meta.uid, None)
+            if row is not None:
+                self._rows[meta.uid] = row
+            self._tell(before, row)
+        return meta.resource_version
 
-    def _row_of(self, item: dict[str, Any]) -> Row | None:
+    def _row_of(self, item: Raw) -> Row | None:
         try:
             return self._reduce(item)
         except Exception as error:  # one object that can't be read must not hold up the table
@@ -197,3 +201,7 @@ class Reflector(Generic[Row]):
         if before != after:
             self.add_news()
             self._changed(before, after)
+
+
+def _meta(item: Raw) -> Identity:
+    return parse(HasIdentity, item).metadata

@@ -8,13 +8,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from dueby_api.schema import Raw
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import PodRow
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Kube, Refused
-from dueby_operator.kube.job_list import JobList, ReadJobs
+from dueby_operator.kube.job_list import JobList, ReadJob
 from dueby_operator.kube.read_list import parse_list
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.trouble import Trouble
@@ -25,7 +25,6 @@ from dueby_operator.objects.nodes import ResourceQuota
 from dueby_operator.settings import EVERYWHERE, OperatorSettings
 
 log = logging.getLogger(__name__)
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +49,7 @@ class Scope:
         kube: Kube,
         settings: OperatorSettings,
         *,
-        pod_row: Callable[[Document], PodRow | None],
+        pod_row: Callable[[Raw], PodRow | None],
         pod_changed: Callable[[PodRow | None, PodRow | None], None],
         outage: Trouble | None = None,
         watches: Watches | None = None,
@@ -75,13 +74,13 @@ class Scope:
         """Return the tables of pods."""
         return list(self._pods.values())
 
-    async def read(self, read_jobs: ReadJobs) -> NamespacedObjects:
+    async def read(self, read_job: ReadJob, turn_away: ReadJob) -> NamespacedObjects:
         """Return what there is in all of them. Raise Refused if nothing of the cluster may be read.
 
-        `read_jobs` makes InferenceJobs of documents; it may leave some out.
+        `read_job` makes jobs of what is stored, `turn_away` of what there is no room for.
         """
         everywhere = dict.fromkeys([*self._namespaces, *self._pods])
-        found = await asyncio.gather(*(self._read_unless_refused(namespace, read_jobs) for namespace in everywhere))
+        found = await asyncio.gather(*(self._read_unless_refused(one, read_job, turn_away) for one in everywhere))
         return NamespacedObjects(
             jobs=[job for one in found for job in one.jobs],
             batch=[job for one in found for job in one.batch],
@@ -89,9 +88,9 @@ class Scope:
             rows=[row for one in found for row in one.rows],
         )
 
-    async def _read_unless_refused(self, namespace: str, read_jobs: ReadJobs) -> NamespacedObjects:
+    async def _read_unless_refused(self, namespace: str, read_job: ReadJob, turn_away: ReadJob) -> NamespacedObjects:
         try:
-            found = await self._read_one(namespace, read_jobs)
+            found = await self._read_one(namespace, read_job, turn_away)
         except Refused as error:
             if namespace == EVERYWHERE:
                 raise
@@ -103,11 +102,11 @@ class Scope:
             log.info("the namespace %s can be read again", namespace)
         return found
 
-    async def _read_one(self, namespace: str, read_jobs: ReadJobs) -> NamespacedObjects:
+    async def _read_one(self, namespace: str, read_job: ReadJob, turn_away: ReadJob) -> NamespacedObjects:
         rows = await self._pods[namespace].rows() if namespace in self._pods else []
         if namespace not in self._namespaces:
             return NamespacedObjects(rows=rows)
-        jobs, batch, quotas = await self._lists[namespace].read(read_jobs)
+        jobs, batch, quotas = await self._lists[namespace].read(read_job, turn_away)
         return NamespacedObjects(jobs=jobs, batch=batch, quotas=quotas, rows=rows)
 
 
@@ -124,11 +123,11 @@ class _Lists:
         self._kept_quotas = WatchedList[ResourceQuota](of(self._quotas_path))
 
     async def read(
-        self, read_jobs: ReadJobs
+        self, read_job: ReadJob, turn_away: ReadJob
     ) -> tuple[Sequence[JobSnapshot], Sequence[BatchJob], Sequence[ResourceQuota]]:
         """Return InferenceJobs, Kubernetes' Jobs and ResourceQuotas."""
         return await asyncio.gather(
-            self._kept_jobs.read(lambda: self._jobs.read(read_jobs)),
+            self._kept_jobs.read(lambda: self._jobs.read(read_job, turn_away)),
             self._kept_batch.read(lambda: parse_list(self._kube, self._batch_path, BatchJob, labelSelector=names.JOB)),
             self._kept_quotas.read(lambda: parse_list(self._kube, self._quotas_path, ResourceQuota)),
         )

@@ -5,19 +5,21 @@ happens. A watch says that something has changed. So a list is kept until its wa
 most: a connection may die without a word. Where the watch isn't open, or isn't allowed, each pass asks as before.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+from dueby_api.schema import Raw
 from dueby_operator import paths
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Kube
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.steady_clock import steady_clock_s
 from dueby_operator.kube.trouble import Trouble
+from dueby_operator.objects.meta import HasIdentity
+from dueby_operator.objects.parse import parse
 from dueby_operator.settings import OperatorSettings
 
 Item = TypeVar("Item")
-Document = Mapping[str, Any]
 # A list is asked for again after so long, whatever its watch has said.
 KEPT_S = 300.0
 
@@ -95,7 +97,7 @@ class Watches:
         path: str,
         label: str = "",
         *,
-        reduce: Callable[[Document], Any] | None = None,
+        reduce: Callable[[Raw], Any] | None = None,
         changed: Callable[[Any, Any], None] = lambda before, after: None,
     ) -> None:
         self._watches[path, label] = Reflector(
@@ -103,11 +105,12 @@ class Watches:
         )
 
 
-def _job_version(job: Document) -> tuple[str, Any, Any]:
+def _job_version(job: Raw) -> tuple[str, int, str | None]:
     """Return what changes with a job; after the first also when it is edited or goes, and not with its status."""
-    return _version(job), job["metadata"].get("generation"), job["metadata"].get("deletionTimestamp")
+    metadata = parse(HasIdentity, job).metadata
+    return metadata.resource_version, metadata.generation, metadata.deletion_timestamp
 
 
-def _version(found: Document) -> str:
+def _version(found: Raw) -> str:
     """Return what changes with an object."""
-    return str(found["metadata"]["resourceVersion"])
+    return parse(HasIdentity, found).metadata.resource_version

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dueby_api.errors import Invalid
+
 Stage = Literal["observing", "deciding", "applying", "clearing", "profiling", "reconciling"]
 # Of an error's own words: they may hold a whole document.
 MAX_WORDS = 300
+
+
+class TurnedAway(Invalid):
+    """What the job asks for isn't read, since its namespace has more jobs than there is room for. It waits."""
 
 
 @dataclass(frozen=True, kw_only=True)

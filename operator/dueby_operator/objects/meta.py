@@ -1,12 +1,15 @@
-"""What all objects have: a name, labels, an age and owners; and the conditions of most."""
+"""What all objects have: a name, labels, an age and owners; and the conditions of most.
+
+Whoever may make an object may give it 256 KiB of annotations. Where they aren't needed, an Identity is read.
+"""
 
 from dueby_api.gpu_profile import OwnerReference
 from dueby_api.schema import LenientSpec, field
 from dueby_operator.objects.parse import micros_of
 
 
-class ObjectMeta(LenientSpec, frozen=True, kw_only=True):
-    """Name, labels and age of an object."""
+class Identity(LenientSpec, frozen=True, kw_only=True):
+    """Name and age of an object."""
 
     name: str = ""
     namespace: str = ""
@@ -15,9 +18,6 @@ class ObjectMeta(LenientSpec, frozen=True, kw_only=True):
     resource_version: str = ""
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
-    labels: dict[str, str] = field(default_factory=dict)
-    annotations: dict[str, str] = field(default_factory=dict)
-    owner_references: tuple[OwnerReference, ...] = ()
 
     @property
     def created_us(self) -> int | None:
@@ -29,9 +29,29 @@ class ObjectMeta(LenientSpec, frozen=True, kw_only=True):
         """Whether it is on its way out."""
         return self.deletion_timestamp is not None
 
+
+class ObjectMeta(Identity, frozen=True, kw_only=True):
+    """Name, age, labels and owners of an object."""
+
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    owner_references: tuple[OwnerReference, ...] = ()
+
     def is_owned_by(self, uid: str) -> bool:
         """Return whether it goes with the object of this uid."""
         return any(owner.uid == uid for owner in self.owner_references)
+
+
+class HasIdentity(LenientSpec, frozen=True, kw_only=True):
+    """An object of which no more is needed."""
+
+    metadata: Identity = field(default_factory=Identity)
+
+
+class HasMeta(LenientSpec, frozen=True, kw_only=True):
+    """An object of which no more is needed."""
+
+    metadata: ObjectMeta = field(default_factory=ObjectMeta)
 
 
 class StatusCondition(LenientSpec, frozen=True, kw_only=True):

@@ -6,21 +6,26 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from dueby_api.errors import Invalid
-from dueby_api.schema import LenientSpec, validate
+from dueby_api.schema import LenientSpec, Raw, decode, decode_plain, validate
 from dueby_api.units import to_micros
 
 # Indexed Jobs may not have more; what says otherwise is not believed.
 MAX_INDEX = 100_000
+# An object with nulls where none should be is read whole, as plain data, which takes twenty times as much memory.
+MAX_WITH_NULLS = 2**18
 Parsed = TypeVar("Parsed", bound=LenientSpec)
 
 
-def parse(kind: type[Parsed], document: Mapping[str, Any]) -> Parsed:
+def parse(kind: type[Parsed], document: Mapping[str, Any] | Raw) -> Parsed:
     """Return the object. Raise Invalid, with its name, if it isn't of this kind."""
     try:
-        return validate(kind, document)
+        return decode(kind, document) if isinstance(document, Raw) else validate(kind, document)
     except Invalid:
+        if isinstance(document, Raw) and len(memoryview(document)) > MAX_WITH_NULLS:
+            raise
+        plain = decode_plain(document, origin=kind.__name__) if isinstance(document, Raw) else document
         # Some programs send null for what is absent, and the API server keeps it in places.
-        return validate(kind, _without_nulls(document), origin=_name_of(document))
+        return validate(kind, _without_nulls(plain), origin=_name_of(plain))
 
 
 def micros_of(moment: str | None) -> int | None:

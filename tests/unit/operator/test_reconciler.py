@@ -251,7 +251,7 @@ def test_a_fault_while_a_fault_is_told_of_concerns_this_job_alone(monkeypatch: p
     async def look(store: Store, clock: Clock, loop: Reconciler) -> None:
         replace = Kube.replace
 
-        async def replace_or_raise(client: Kube, path: str, document: Document) -> Document:
+        async def replace_or_raise(client: Kube, path: str, document: Document) -> str:
             if path.endswith("bad/status"):
                 raise RuntimeError("an answer without a version")
             return await replace(client, path, document)

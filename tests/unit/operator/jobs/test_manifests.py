@@ -23,6 +23,9 @@ from dueby_operator.jobs.manifests import (
     worker_objects,
 )
 from dueby_operator.model.actions import StartWorkers, StepName
+from dueby_operator.model.job_model import Assignment
+from dueby_operator.objects.config_maps import ConfigMap
+from dueby_operator.objects.parse import parse
 from dueby_operator.settings import OperatorSettings
 from dueby_worker.steps.config import load_config
 from support.operator import worker
@@ -88,11 +91,15 @@ def test_every_worker_finds_its_share_by_its_index(tmp_path: Path) -> None:
     assert (second.worker, second.share, second.place) == ("w1", (10, 20), 1)
 
 
+def assignments_of(config_map: dict[str, Any]) -> list[Assignment]:
+    return read_assignments(parse(ConfigMap, config_map))
+
+
 def test_an_operator_that_starts_again_reads_the_assignments_that_were_made() -> None:
     made = workers()
     assert made.config_map["immutable"] is True
-    assert [a.worker for a in read_assignments(made.config_map)] == ["w0", "w1"]
-    assert read_assignments(made.config_map)[1] == worker("w1", first=10, end=20).assignment
+    assert [a.worker for a in assignments_of(made.config_map)] == ["w0", "w1"]
+    assert assignments_of(made.config_map)[1] == worker("w1", first=10, end=20).assignment
     assert made.job["spec"]["completions"] == 2
 
 
@@ -101,7 +108,7 @@ def test_a_config_map_that_names_a_worker_of_no_plan_is_refused(wrong: str) -> N
     made = workers()
     data = {"plan.json": made.config_map["data"]["plan.json"].replace('"w1"', f'"{wrong}"')}
     with pytest.raises(Invalid, match="is no worker's name, such as w12"):
-        read_assignments({**made.config_map, "data": data})
+        assignments_of({**made.config_map, "data": data})
 
 
 def test_a_config_map_with_more_workers_than_a_job_has_is_refused_however_short_it_is() -> None:
@@ -109,9 +116,9 @@ def test_a_config_map_with_more_workers_than_a_job_has_is_refused_however_short_
     common = json.loads(made.config_map["data"]["plan.json"])["common"] | {"worker": "w0", "share": [0, 1]}
     plans = [{"common": common, "assignments": [{}] * count} for count in (MAX_WORKERS_OF_JOB, MAX_WORKERS_OF_JOB + 1)]
     most, more = ({**made.config_map, "data": {"plan.json": json.dumps(plan)}} for plan in plans)
-    assert len(read_assignments(most)) == MAX_WORKERS_OF_JOB
+    assert len(assignments_of(most)) == MAX_WORKERS_OF_JOB
     with pytest.raises(Invalid, match="has 1,001 workers; a Job has at most 1000"):
-        read_assignments(more)
+        assignments_of(more)
 
 
 def test_pods_are_restricted_and_hold_no_credentials_of_kubernetes() -> None:

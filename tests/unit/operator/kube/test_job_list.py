@@ -10,11 +10,11 @@ from aiohttp import web
 from dueby_operator import paths
 from dueby_operator.kube.client import Refused
 from dueby_operator.kube.job_list import ALL_S, UNDER_WAY, JobList
-from dueby_operator.kube.read_job import read_job
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects.stored_jobs import StoredJob
 from support.api import served
 from support.control_loop import selected, synthetic
-from support.decisions import NOW
+from support.stored import read_stored, read_waiting
 
 Document = dict[str, Any]
 PATH = paths.jobs_path("")
@@ -55,10 +55,6 @@ class Server:
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
 
 
-def read_jobs(documents: Iterable[Document]) -> list[JobSnapshot]:
-    return [read_job(document, {}, now_us=NOW) for document in documents]
-
-
 def phases(found: Iterable[JobSnapshot]) -> dict[str, str]:
     return {job.name: str(job.status.phase) for job in found}
 
@@ -73,7 +69,7 @@ class Passes:
         """The phases of the jobs in a pass, two seconds after the one before it."""
         self.server.now_s += 2
         self.server.asked = []
-        return phases(await self.jobs.read(read_jobs))
+        return phases(await self.jobs.read(read_stored, read_waiting))
 
 
 def passes(server: Server, go: Any) -> None:
@@ -104,17 +100,16 @@ def test_a_job_that_is_over_is_read_again_if_it_has_changed_only() -> None:
     read: list[str] = []
 
     async def go(loop: Passes) -> None:
-        def note(documents: Iterable[Document]) -> list[JobSnapshot]:
-            found = read_jobs(documents)
-            read.extend(job.name for job in found)
-            return found
+        def note(job: StoredJob) -> JobSnapshot:
+            read.append(job.metadata.name)
+            return read_stored(job)
 
-        await loop.jobs.read(note)
+        await loop.jobs.read(note, read_waiting)
         assert sorted(read) == ["a", "b", "c"]
         server.now_s += ALL_S
         server.put("c", "Failed")
         read.clear()
-        assert phases(await loop.jobs.read(note)) == {"a": "Running", "b": "Succeeded", "c": "Failed"}
+        assert phases(await loop.jobs.read(note, read_waiting)) == {"a": "Running", "b": "Succeeded", "c": "Failed"}
         assert sorted(read) == ["a", "c"]
 
     passes(server, go)
@@ -169,7 +164,7 @@ def test_a_job_that_was_over_and_is_made_again_is_there_once() -> None:
     async def go(loop: Passes) -> None:
         await loop.look()
         server.put("a", "Indexing", uid="another")
-        (found,) = await loop.jobs.read(read_jobs)
+        (found,) = await loop.jobs.read(read_stored, read_waiting)
         assert (found.uid, found.status.phase) == ("another", "Indexing")
 
     passes(server, go)
@@ -210,11 +205,11 @@ def test_after_a_list_that_failed_all_are_listed() -> None:
     server = Server(a="Running", b="Succeeded")
 
     async def go(loop: Passes) -> None:
-        def fail(documents: Iterable[Document]) -> list[JobSnapshot]:
+        def fail(job: StoredJob) -> JobSnapshot:
             raise OSError("away")
 
         with pytest.raises(OSError, match="away"):
-            await loop.jobs.read(fail)
+            await loop.jobs.read(fail, fail)
         assert await loop.look() == {"a": "Running", "b": "Succeeded"}
 
     passes(server, go)

@@ -8,6 +8,8 @@ from aiohttp import web
 
 from dueby_operator.kube import pages
 from dueby_operator.kube.pages import PAGE, TooLong
+from dueby_operator.kube.read_list import parse_list
+from dueby_operator.objects.meta import HasIdentity
 from support.api import served
 
 Document = dict[str, Any]
@@ -41,8 +43,8 @@ def names_from(server: Server, passes: int = 1) -> list[str]:
     async def go() -> list[str]:
         async with served(server.answer) as kube:
             for _ in range(passes):
-                found = await kube.list("/things")
-            return [item["metadata"]["name"] for item in found]
+                found = await parse_list(kube, "/things", HasIdentity)
+            return [item.metadata.name for item in found]
 
     return asyncio.run(go())
 

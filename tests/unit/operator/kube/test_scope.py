@@ -1,23 +1,21 @@
 """What an operator of some namespaces asks the API server, and what it does without one that it may not read."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from collections.abc import Callable, Collection
 
 import pytest
 from aiohttp import web
 
+from dueby_api.schema import Raw
 from dueby_operator.cluster.nodes import PodRow, pod_row
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Refused
-from dueby_operator.kube.read_job import read_job
 from dueby_operator.kube.scope import NamespacedObjects, Scope
-from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
 from support.api import served
-from support.decisions import NOW
+from support.stored import read_stored, read_waiting
 
 PROFILER = ProfilerSettings(namespace="release", name="p")
 OURS, BATCH, CORE = "/apis/dueby.dev/v1alpha1", "/apis/batch/v1", "/api/v1"
@@ -50,12 +48,8 @@ def settings(*, ignores_other_pods: bool = False, namespaces: tuple[str, ...] = 
     )
 
 
-def read_pod(document: dict[str, Any]) -> PodRow | None:
+def read_pod(document: Raw) -> PodRow | None:
     return pod_row(parse(Pod, document), label=names.JOB, worker=names.WORKER)
-
-
-def read_jobs(documents: Iterable[dict[str, Any]]) -> list[JobSnapshot]:
-    return [read_job(document, {}, now_us=NOW) for document in documents]
 
 
 def read(
@@ -69,7 +63,7 @@ def read(
             tasks = [asyncio.create_task(table.run()) for table in scope.tables()]
             try:
                 async with asyncio.timeout(20):
-                    while again(found := await scope.read(read_jobs)):
+                    while again(found := await scope.read(read_stored, read_waiting)):
                         await asyncio.sleep(0.1)
                 return found
             finally:

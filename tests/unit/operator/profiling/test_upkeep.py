@@ -9,12 +9,15 @@ from typing import Any
 
 from aiohttp import web
 
+from dueby_api.schema import Raw
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node, PodRow
 from dueby_operator.kube.gather import PROFILING_US, Gatherer
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.scope import Scope
+from dueby_operator.objects.meta import HasIdentity
+from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.upkeep import MAX_WRITES
 from dueby_operator.reconciler import Reconciler
@@ -65,11 +68,11 @@ async def reconciler(server: Server, settings: OperatorSettings) -> AsyncIterato
     async def ask(pod: Pod, page: str) -> bytes | None:
         raise AssertionError(f"there are no workers, and {pod.name} was asked for {page}")
 
-    def read_node(document: dict[str, Any]) -> Node:
-        return server.nodes[document["metadata"]["name"]]
+    def read_node(document: Raw) -> Node:
+        return server.nodes[parse(HasIdentity, document).metadata.name]
 
-    def read_pod(document: dict[str, Any]) -> PodRow | None:
-        raise AssertionError(f"there are no pods, and {document} was read")
+    def read_pod(document: Raw) -> PodRow | None:
+        raise AssertionError(f"there are no pods, and {bytes(document)!r} was read")
 
     async with served(server.answer) as kube:
         nodes = Reflector(kube, paths.core_path("nodes"), reduce=read_node, changed=lambda *_: None)

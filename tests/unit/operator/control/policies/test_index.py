@@ -11,6 +11,7 @@ from dueby_api.status import JobStatus, read_status
 from dueby_operator.model.writes import Create
 from support.decisions import FIRST_WORKERS, MADE, indexed, infj, job, look, pod_of
 from support.operator import profile
+from support.stored import raw
 
 
 def ended(create: Create, message: str, *, code: int = 0) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def test_how_far_int8_is_from_fp32_is_recorded_and_the_plan_warns_of_it_in_place
         said = [warning for warning in found.status.plan.warnings if "fp32's best class" in warning]
         assert said == ([f"at int8, {sentence} (weights 0123456789ab)"] if warns else [])
         # The operator that comes after this one reads it in the status.
-        assert read_status(JobStatus, {"status": found.status.document()}).agreement == found.status.agreement
+        assert read_status(JobStatus, raw(found.status.document())).agreement == found.status.agreement
 
 
 def test_what_the_sink_holds_already_is_recorded_and_only_the_rest_is_planned() -> None:

@@ -1,0 +1,83 @@
+"""How many of a namespace's jobs are read: a budget for each, so that no tenant fills the memory that all share.
+
+What a job's JSON would take of memory is reckoned before any object is made of it. Of a namespace the jobs are read
+that were read before, then the oldest, as long as all of them are within the budget. The next ones wait, and their
+conditions say so; of those beyond them nothing is kept. Jobs that are over have a budget of their own: they hold up
+nobody.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Container
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects.stored_jobs import NOTHING, StoredJob, length_of
+
+# Of memory, for what a namespace's jobs are read into: 2,000 jobs of 16 KiB.
+MAX_NAMESPACE_BYTES = 2**25
+# Jobs of a namespace that wait and are told so. The others are told when their turn has come.
+MAX_WAITING = 500
+# Of the status of a job that waits, as JSON. One that has more to lose is left out, and its status stays as it is.
+MAX_WAITING_STATUS_BYTES = 2**13
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class _Offer:
+    """A job, ordered by who has to leave first if there is no room for all."""
+
+    was_read: bool
+    younger_us: int
+    """Less for those that were made later."""
+    name: str
+    job: StoredJob | JobSnapshot = field(compare=False)
+    """As text, or as it was read."""
+    memory: int = field(compare=False)
+
+
+class Door:
+    """Lets in the jobs of one list, as far as there is room for them."""
+
+    def __init__(self, read_before: Container[str]) -> None:
+        """Take the uids of the jobs that were read before."""
+        self._read_before = read_before
+        self._offers: dict[tuple[str, bool], list[_Offer]] = defaultdict(list)
+        """By namespace, and whether they are over."""
+        self._memory: Counter[tuple[str, bool]] = Counter()
+        self._waiting: dict[str, list[StoredJob | JobSnapshot]] = defaultdict(list)
+        self.left_out: Counter[str] = Counter()
+        """Jobs of which nothing is kept, by namespace."""
+
+    def offer(self, stored: StoredJob, read: JobSnapshot | None) -> None:
+        """Let the job in, and others out for which there is no room then. What was `read` of it isn't read again."""
+        account = stored.metadata.namespace, stored.is_over
+        offer = _Offer(
+            was_read=stored.metadata.uid in self._read_before,
+            younger_us=-(stored.metadata.created_us or 0),
+            name=stored.metadata.name,
+            job=read or stored.copied(),
+            memory=stored.memory if read is None else stored.replace(spec=NOTHING).memory,
+        )
+        heappush(self._offers[account], offer)
+        self._memory[account] += offer.memory
+        while self._memory[account] > MAX_NAMESPACE_BYTES:
+            last = heappop(self._offers[account])
+            self._memory[account] -= last.memory
+            self._turn_away(last.job, account)
+
+    def let_in(self) -> list[StoredJob | JobSnapshot]:
+        """Return the jobs for which there is room."""
+        return [offer.job for offers in self._offers.values() for offer in offers]
+
+    def waiting(self) -> list[StoredJob | JobSnapshot]:
+        """Return jobs that are told to wait, without what they want."""
+        return [job for jobs in self._waiting.values() for job in jobs]
+
+    def _turn_away(self, job: StoredJob | JobSnapshot, account: tuple[str, bool]) -> None:
+        namespace, is_over = account
+        waiting = self._waiting[namespace]
+        is_long = isinstance(job, StoredJob) and length_of(job.status) > MAX_WAITING_STATUS_BYTES
+        if is_over or is_long or len(waiting) >= MAX_WAITING:
+            self.left_out[namespace] += 1
+        else:
+            waiting.append(job if isinstance(job, JobSnapshot) else job.replace(spec=NOTHING))

@@ -1,0 +1,61 @@
+"""InferenceJobs as the API server stores them: who they are, and the text of what they want and are.
+
+What they want is a tenant's, so it stays text until it is known how long it is, and how many objects it would make.
+"""
+
+from dueby_api.errors import Invalid
+from dueby_api.schema import LenientSpec, Raw, decode, field
+from dueby_operator.objects.meta import Identity
+
+# An object of Python's, such as a text of a few letters in a list or a mapping.
+_OBJECT_BYTES = 64
+# What is made of the shortest job.
+_JOB_BYTES = 4096
+NOTHING = Raw(b"{}")
+
+
+class _HasPhase(LenientSpec, frozen=True, kw_only=True):
+    phase: str = ""
+
+
+class StoredJob(LenientSpec, frozen=True, kw_only=True):
+    """An InferenceJob."""
+
+    api_version: str = ""
+    kind: str = ""
+    metadata: Identity = field(default_factory=Identity)
+    spec: Raw = NOTHING
+    status: Raw = NOTHING
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name."""
+        return self.metadata.namespace, self.metadata.name
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its status says so."""
+        try:
+            return decode(_HasPhase, self.status).phase in ("Succeeded", "Failed")
+        except Invalid:
+            return False
+
+    @property
+    def memory(self) -> int:
+        """At most how many bytes the objects take that it is read into."""
+        return _JOB_BYTES + _memory_of(self.status) + _memory_of(self.spec)
+
+    def copied(self) -> "StoredJob":
+        """Return the same without the page that it was read from."""
+        return self.replace(spec=self.spec.copy(), status=self.status.copy())
+
+
+def length_of(text: Raw) -> int:
+    """Return how many bytes of JSON it has."""
+    return memoryview(text).nbytes
+
+
+def _memory_of(text: Raw) -> int:
+    """Return at most how many bytes the objects take that are made of the JSON, without making them."""
+    whole = bytes(text)
+    return len(whole) + _OBJECT_BYTES * (1 + whole.count(b",") + whole.count(b"{") + whole.count(b"["))
