@@ -92,6 +92,8 @@ class Source(Spec, frozen=True, kw_only=True):
     decoder: Literal["cpu", "gpu"] = "cpu"
     """What decodes JPEGs. cpu: the worker's cores. gpu: the worker's NVIDIA GPU, by nvImageCodec, to slightly other
     pixels; only GPUs are planned then."""
+    allow_unreadable: bool = False
+    """Go on although none of the sampled images can be read. By default such a job stops before it starts workers."""
 
     def __post_init__(self) -> None:
         if sum(part is not None for part in (self.uri, self.manifest, self.parquet, self.lance, self.synthetic)) != 1:

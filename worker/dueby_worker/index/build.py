@@ -12,6 +12,7 @@ from contextlib import closing
 from dueby_api.errors import Invalid
 from dueby_api.source import Source
 from dueby_api.step_config import MAX_PIXELS
+from dueby_api.words import counted
 from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.isolation import IsolatedDecoder
 from dueby_worker.index.freeze import freeze
@@ -28,7 +29,7 @@ from dueby_worker.index.frozen_index import (
     sized,
 )
 from dueby_worker.index.listing import canonical_source, field_of
-from dueby_worker.index.sampling import choose, neighbours, sample_files
+from dueby_worker.index.sampling import choose, describe_failure, neighbours, sample_files
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
@@ -38,6 +39,7 @@ from dueby_worker.system.scratch import scratch_folder
 LISTING_RETRY = RetryPolicy(max_pause_s=10.0, total_s=60.0)
 
 OnProgress = Callable[[str, int], None]
+_GO_ON = " If all of them are to have a row with an error, set source.allowUnreadable: true."
 
 
 def build_index(
@@ -56,7 +58,7 @@ def build_index(
     An index of the same images that is in the sink stays, unless `replace`; one of others raises Invalid.
     `on_progress` is called with "listing", "freezing" or "sampling" and the number of images.
     """
-    is_tolerant = source.decode == "tolerant"
+    is_tolerant, allows_unreadable = source.decode == "tolerant", source.allow_unreadable
     source = sized(canonical_source(source), preprocessing)
     if source.synthetic is not None:
         return describe_synthetic(source, limit, preprocessing).summary
@@ -68,19 +70,22 @@ def build_index(
         frozen = freeze(source, scratch, limit, on_progress, retry)
         if found is not None:
             return _rename(found, source, limit, digest=frozen.digest)
+        chosen = choose(frozen.images, seed=frozen.digest)
+        if source.parquet is not None:
+            chosen = neighbours(chosen, frozen.rows, images_in_all=frozen.images)
+        rows = frozen.rows(chosen)
+        fetcher = Fetcher(retry=retry, give_up_after_s=retry.total_s, field=field_of(source))
+        cost, witnesses = sample_files(
+            rows, decoder=decoder, fetcher=fetcher, on_progress=lambda count: on_progress("sampling", count)
+        )
+        if not cost.sampled and not allows_unreadable:
+            failure = describe_failure(rows[0], decoder=decoder, fetcher=fetcher)
+            sampled = counted(len(rows), "sampled image")
+            raise Invalid(field_of(source), f"none of {sampled} can be read; {failure}{_GO_ON}")
         for number in range(frozen.chunks):
             # One of the same images has the same path. What is there may be damaged, and the reason to overwrite.
             put = sink.replace if replace else sink.create
             put(chunk_path(frozen.digest, number), frozen.chunk(number).read_bytes())
-        chosen = choose(frozen.images, seed=frozen.digest)
-        if source.parquet is not None:
-            chosen = neighbours(chosen, frozen.rows, images_in_all=frozen.images)
-        cost, witnesses = sample_files(
-            frozen.rows(chosen),
-            decoder=decoder,
-            fetcher=Fetcher(retry=retry, give_up_after_s=retry.total_s, field=field_of(source)),
-            on_progress=lambda count: on_progress("sampling", count),
-        )
     summary = IndexSummary(images=frozen.images, digest=frozen.digest, input_cost=cost)
     document = IndexDocument(format=FORMAT, source=source, limit=limit, summary=summary, witnesses=witnesses)
     return _commit(sink, document, replace=replace)

@@ -25,9 +25,10 @@ _EXTENSIONS = ", ".join(sorted(IMAGE_EXTENSIONS))
 def canonical_source(source: Source) -> Source:
     """Return the source as an index knows it, which is the same for all jobs over the same images.
 
-    Its URIs are absolute, so that they mean the same in any working directory, and it doesn't say how to decode.
+    Its URIs are absolute, so that they mean the same in any working directory. It doesn't say how to decode, nor what
+    happens if that fails.
     """
-    source = source.replace(decode="strict", decoder="cpu")
+    source = source.replace(decode="strict", decoder="cpu", allow_unreadable=False)
     if source.manifest is not None:
         return source.replace(manifest=source.manifest.replace(uri=_canonical(source.manifest.uri, MANIFEST_FIELD)))
     if source.parquet is not None:

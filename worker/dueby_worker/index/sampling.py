@@ -187,6 +187,19 @@ def sample_files(
     return tally.cost(), tuple(list(dict.fromkeys(tally.witnesses))[:_WITNESSES])
 
 
+def describe_failure(row: Row, *, decoder: IsolatedDecoder, fetcher: Fetcher) -> str:
+    """Return why an image of a sample can't be read, as a sentence with its URI."""
+    uri, _ = row
+    try:
+        with ThreadPoolExecutor(READERS, thread_name_prefix="ranges") as ranges:
+            files = _Sample([row], fetcher, ranges, OpenFiles()).get(max_bytes=MAX_IMAGE_BYTES).files
+        if files:
+            decoder.decode(files[0])
+        return f"{uri} can be read now."  # its store has changed meanwhile
+    except (Unavailable, UnreadableImage) as error:
+        return f"{uri}: {str(error).rstrip('.')}."
+
+
 def sample_synthetic(made: SyntheticImages) -> InputCost:
     """Return the cost of synthetic images, which are made and not read."""
     # The first one makes the block of noise, which happens once.

@@ -1,4 +1,4 @@
-"""Read a source's manifest: a text file with one URI per line, or a CSV or Parquet file with a column `uri`.
+"""Read a source's manifest: a text file with one URI per line, or CSV, TSV, JSON Lines or Parquet with a column `uri`.
 
 Relative URIs are relative to the manifest's own folder, so a folder can be moved with its manifest. A manifest is first
 copied to this machine in blocks and then read row by row, so its size does not matter.
@@ -7,8 +7,10 @@ copied to this machine in blocks and then read row by row, so its size does not 
 """
 
 import csv
+import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +24,14 @@ from dueby_worker.storage.uris import parent, resolver, split
 
 FIELD = "spec.source.manifest.uri"
 COLUMN = "uri"
-_KINDS = "a manifest is a text file with one URI per line, or a CSV or Parquet file with a column `uri`"
+_KINDS = "a list is text with one URI per line, or a .csv, .tsv, .jsonl or .parquet file with a column `uri`"
+# Of files with other names, these say that they hold something else.
+_OTHER_KINDS = (
+    *(".json", ".xml", ".html", ".yaml", ".yml", ".xls", ".xlsx", ".ods", ".arrow", ".feather", ".orc", ".avro"),
+    *(".gz", ".zst", ".zip", ".bz2", ".xz", ".7z", ".npy", ".npz", ".pkl", ".sqlite", ".db"),
+)
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_JSON_LINES = (".jsonl", ".ndjson")
 _ALLOW = "if you trust who wrote the list, set source.manifest.anyHost: true"
 # How many characters of a row a message shows.
 _SHOWN = 200
@@ -70,7 +79,12 @@ def _reader_of(uri: str, copy: Path) -> Callable[[Path], Iterator[tuple[str, str
     lower = uri.lower()
     if lower.endswith((".parquet", ".pq")):
         raise Invalid(FIELD, f"{uri} is not a Parquet file, although its name says so; {_KINDS}")
-    return _read_csv if lower.endswith(".csv") else _read_text
+    ending = PurePosixPath(lower).suffix
+    if ending in _OTHER_KINDS:
+        raise Invalid(FIELD, f"{uri} is a {ending} file; {_KINDS}")
+    if separator := _SEPARATORS.get(ending):
+        return partial(_read_columns, separator=separator)
+    return _read_json_lines if ending in _JSON_LINES else _read_text
 
 
 def _read_text(copy: Path) -> Iterator[tuple[str, str]]:
@@ -81,15 +95,51 @@ def _read_text(copy: Path) -> Iterator[tuple[str, str]]:
                 if "\0" in line:
                     raise Invalid(FIELD, f"line {number} is not text; {_KINDS}")
                 if name := line.strip():
+                    _require_one_uri(name, number)
                     yield f"line {number}", name
     except UnicodeDecodeError:
         raise Invalid(FIELD, f"is not UTF-8 text after line {number}; {_KINDS}") from None
 
 
-def _read_csv(copy: Path) -> Iterator[tuple[str, str]]:
+def _require_one_uri(line: str, number: int) -> None:
+    """Raise Invalid if the line is one of another kind of list: nobody would notice before each image has failed."""
+    if line in ("{", "[") or _is_json(line):
+        raise Invalid(FIELD, f"line {number} is JSON; name the file .jsonl if each line is an object with a `{COLUMN}`")
+    if "\t" in line:
+        raise Invalid(FIELD, f"line {number} has a tab; name the file .tsv if its first line names the columns")
+    if number == 1 and COLUMN in (names := line.split(",")) and len(names) > 1:
+        raise Invalid(FIELD, "line 1 names columns; name the file .csv")
+
+
+def _is_json(line: str) -> bool:
+    try:
+        return line[0] in "{[" and bool(json.loads(line))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _read_json_lines(copy: Path) -> Iterator[tuple[str, str]]:
+    number = 0
+    try:
+        with copy.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                row = json.loads(line)
+                name = row.get(COLUMN) if isinstance(row, dict) else None
+                if not isinstance(name, str) or not name:
+                    raise Invalid(FIELD, f"line {number} is no object with a text `{COLUMN}`; {_KINDS}")
+                yield f"line {number}", name
+    except UnicodeDecodeError:
+        raise Invalid(FIELD, f"is not UTF-8 text after line {number}; {_KINDS}") from None
+    except (ValueError, RecursionError) as error:
+        raise Invalid(FIELD, f"line {number} is not JSON: {first_line(error)}") from None
+
+
+def _read_columns(copy: Path, *, separator: str) -> Iterator[tuple[str, str]]:
     try:
         with copy.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, strict=True)
+            rows = csv.reader(file, strict=True, delimiter=separator)
             header = [name.strip() for name in next(rows, [])]
             if COLUMN not in header:
                 raise Invalid(FIELD, _no_column(header))

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import random
 from collections.abc import Callable
 from datetime import date
@@ -43,6 +44,14 @@ def as_csv(uris: list[str]) -> bytes:
     return text.getvalue().encode()
 
 
+def as_tsv(uris: list[str]) -> bytes:
+    return "\n".join(["label\turi", *(f"cat, black\t{uri}" for uri in uris)]).encode()
+
+
+def as_json_lines(uris: list[str]) -> bytes:
+    return "\n\n".join(json.dumps({"uri": uri, "label": ["cat"]}) for uri in uris).encode()
+
+
 def as_parquet(uris: list[str]) -> bytes:
     data = io.BytesIO()
     column = pa.array(uris).dictionary_encode()
@@ -54,6 +63,9 @@ MANIFESTS: dict[str, Callable[[list[str]], bytes]] = {
     "m.txt": as_text,
     "windows.txt": as_text_of_windows,
     "m.csv": as_csv,
+    "m.TSV": as_tsv,
+    "m.jsonl": as_json_lines,
+    "m.ndjson": as_json_lines,
     "m.parquet": as_parquet,
     "no-extension": as_parquet,
 }
@@ -110,8 +122,12 @@ def test_a_manifest_names_nothing_elsewhere_unless_the_job_says_so(
 REFUSED_MANIFESTS = [
     pytest.param("m.txt", b"", r"m.txt has no rows", id="empty text"),
     pytest.param("m.txt", b"\n \n", r"m.txt has no rows", id="blank lines"),
-    pytest.param("m.txt", b"a.jpg\n\0\1\2", r"line 2 is not text; a manifest is a text file", id="zeros in a text"),
-    pytest.param("m.txt", JPEG, r"is not UTF-8 text after line 0; a manifest is a text file", id="a photo as a text"),
+    pytest.param(
+        "m.txt", b"a.jpg\n\0\1\2", r"line 2 is not text; a list is text with one URI per line", id="zeros in a text"
+    ),
+    pytest.param(
+        "m.txt", JPEG, r"is not UTF-8 text after line 0; a list is text with one URI per line", id="a photo as a text"
+    ),
     pytest.param(
         "m.txt",
         b"a.jpg\nftp://host/b.jpg",
@@ -129,6 +145,16 @@ REFUSED_MANIFESTS = [
     pytest.param("m.csv", b"uri\n", r"m.csv has no rows", id="CSV without rows"),
     pytest.param("m.csv", b"label,uri\ncat,a.jpg\ndog\n", r"line 3 has no uri", id="CSV with a row without one"),
     pytest.param("m.csv", b'uri\n"a.jpg', r"line 2: unexpected end of data", id="CSV with an open quote"),
+    pytest.param("m.txt", b'{"uri": "a.jpg"}\n', r"line 1 is JSON; name the file .jsonl if", id="JSON Lines as text"),
+    pytest.param("m.txt", b'[\n{"uri": "a.jpg"}]', r"line 1 is JSON; name the file .jsonl if", id="JSON as text"),
+    pytest.param("m.txt", b"label\turi\n", r"line 1 has a tab; name the file .tsv if", id="TSV as text"),
+    pytest.param("m", b"label,uri\ncat,a.jpg\n", r"line 1 names columns; name the file .csv", id="CSV as text"),
+    pytest.param("m.json", b"[]", r"m.json is a .json file; a list is text with one URI", id="JSON"),
+    pytest.param("m.csv.gz", b"\x1f\x8b", r"m.csv.gz is a .gz file; a list is text", id="a compressed file"),
+    pytest.param("m.jsonl", b'{"url": "a"}', r"line 1 is no object with a text `uri`; a list", id="JSON without it"),
+    pytest.param("m.jsonl", b'{"uri": 7}', r"line 1 is no object with a text `uri`", id="JSON with a number"),
+    pytest.param("m.jsonl", b'{"uri": "a"}\n{"uri', r"line 2 is not JSON: Unterminated string", id="JSON cut off"),
+    pytest.param("m.jsonl", b"[" * 99_999, r"line 1 is not JSON: maximum recursion", id="JSON nested deeply"),
     pytest.param("m.csv", b"uri\n\xff\n", r"is not UTF-8 text", id="CSV that isn't UTF-8"),
     pytest.param(
         "m.parquet",
