@@ -99,7 +99,7 @@ def test_a_node_that_is_forty_percent_slower_is_a_class_of_its_own_until_it_reco
 
 
 @pytest.mark.usefixtures("two_nodes")
-def test_a_job_of_a_new_image_size_is_planned_on_a_prediction_and_leaves_what_it_has_shown(cluster: Cluster) -> None:
+def test_a_job_of_a_new_image_size_is_planned_on_a_prediction_and_leaves_no_profile(cluster: Cluster) -> None:
     images = 400
     cluster.apply(measured_on(FAST, 100_000))
     cluster.wait(lambda: classes(cluster) == {CLASS}, "the class has a profile")
@@ -117,11 +117,5 @@ def test_a_job_of_a_new_image_size_is_planned_on_a_prediction_and_leaves_what_it
     assert any("is predicted from" in warning for warning in done["status"]["plan"]["warnings"])
     assert indices_of(folder / "rows") == list(range(images))
     assert not cluster.items("jobs", "dueby.dev/job=predicted,dueby.dev/step=profile")
-
-    found = cluster.get("gprof", name)["spec"]
-    assert found["predicted"]["imageSize"] == 64
-    (row,) = found["observed"]
-    assert row["job"] == done["metadata"]["uid"]
-    assert row["workers"] >= 1
-    assert all(start > 0 for start in row["startupMicros"])
-    assert row["startupMicros"]
+    # What is predicted is worked out for each plan: anybody may ask for any size.
+    assert name not in {found["metadata"]["name"] for found in cluster.items("gprof", "")}

@@ -51,6 +51,8 @@ class PolicyInput:
     """As the policies before this one have left it."""
     shared: Shared
     """As the jobs and policies before this one have left it."""
+    predicted: tuple[GPUProfile, ...] = ()
+    """What other image sizes predict for the job, as far as it needs that."""
     actions: tuple[Action, ...] = ()
     """What the policies before this one do."""
     model: JobModel | None = None
@@ -90,13 +92,16 @@ class PolicyInput:
 
     @property
     def profiles(self) -> tuple[GPUProfile, ...]:
-        """What the job is planned on: what was measured for it alone, and beside that what everybody uses."""
+        """What the job is planned on: what was measured for it alone, beside that what everybody uses of its model, and
+        what is predicted for it.
+        """
+        shared = (*self.shared.known.of(self.spec.model), *self.predicted)
         if self.is_measured_for_everybody:
-            return self._within_memory(self.shared.profiles)
+            return self._within_memory(shared)
         own = own_profiles(self.status.own_profiles)
         subjects = {profile_subject(profile.spec) for profile in own}
-        shared = (found for found in self.shared.profiles if profile_subject(found.spec) not in subjects)
-        return self._within_memory((*own, *shared))
+        others = (found for found in shared if profile_subject(found.spec) not in subjects)
+        return self._within_memory((*own, *others))
 
     def _within_memory(self, profiles: tuple[GPUProfile, ...]) -> tuple[GPUProfile, ...]:
         """Return the profiles up to the mini-batches that workers' memory has room for, as far as that is known."""
@@ -117,6 +122,7 @@ class PolicyInput:
             status=status.replace(conditions=conditions),
             memory=outcome.memory or self.memory,
             shared=outcome.shared or self.shared,
+            predicted=outcome.predicted or self.predicted,
             actions=(*self.actions, *outcome.actions),
             model=outcome.model or self.model,
             work=outcome.work or self.work,
@@ -133,6 +139,7 @@ class Outcome:
     """The status with other fields changed than its conditions."""
     memory: JobMemory | None = None
     shared: Shared | None = None
+    predicted: tuple[GPUProfile, ...] = ()
     model: JobModel | None = None
     work: WorkDecision | None = None
     ends: bool = False

@@ -32,6 +32,7 @@ from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Delete, Write
 from dueby_operator.profiling.attempts import shared_attempts
 from dueby_operator.profiling.class_profiles import KeptProfiles, keep_profiles, without_foreign
+from dueby_operator.profiling.known_profiles import KnownProfiles
 from dueby_operator.profiling.on_demand import store_attempts
 from dueby_operator.profiling.rates import rates
 from dueby_operator.profiling.upkeep import decide_upkeep
@@ -73,7 +74,7 @@ def decide(snapshot: ClusterSnapshot, *, has_time: Callable[[], bool] = lambda: 
     snapshot = replace(snapshot, nodes=set_apart(snapshot.nodes, kept.slow))
     shared = Shared(
         devices=snapshot.devices.with_slow_nodes(kept.slow),
-        profiles=kept.profiles,
+        known=KnownProfiles(kept.profiles),
         attempts=None if snapshot.on_demand is None else {},
     )
     shared = _guarded(lambda: _with_measured(shared, snapshot), shared, stage="profiling", faults=faults)

@@ -8,6 +8,7 @@ from dueby_api.inference_job import JobSpec
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
 from dueby_operator.profiling.attempts import Attempt
+from dueby_operator.profiling.known_profiles import KnownProfiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,7 @@ class Shared:
     """Devices, profiles, and what is being measured."""
 
     devices: Devices
-    profiles: tuple[GPUProfile, ...] = ()
+    known: KnownProfiles = field(default_factory=KnownProfiles)
     new_profiles: tuple[GPUProfile, ...] = ()
     """Profiles that were made in this pass and are to be written."""
     attempts: Mapping[str, Attempt] | None = None
@@ -27,11 +28,15 @@ class Shared:
     faults: tuple[Fault, ...] = ()
     """What went wrong with all jobs together, and with none of them alone."""
 
+    @property
+    def profiles(self) -> tuple[GPUProfile, ...]:
+        """All of them, in the order in which they came."""
+        return self.known.all
+
     def with_profile(self, profile: GPUProfile) -> "Shared":
         """Return the same with a profile that the jobs after this one know already."""
-        others = tuple(known for known in self.profiles if known.name != profile.name)
         new = tuple(known for known in self.new_profiles if known.name != profile.name)
-        return replace(self, profiles=(*others, profile), new_profiles=(*new, profile))
+        return replace(self, known=self.known.having(profile), new_profiles=(*new, profile))
 
     def without_devices(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> "Shared":
         """Return the same without the devices that so many workers of the job take."""

@@ -6,7 +6,7 @@ and classes that have a profile of another name.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -67,14 +67,8 @@ def keep_profiles(profiles: Sequence[GPUProfile], nodes: Mapping[str, Node] | No
         for name, found in wanted.items()
         if name not in there or found.spec != there[name].spec
     }
-    known = [*own, *wanted.values()]
-    measured = {profile_subject(found.spec) for found in known if found.spec.predicted is None}
-    gone = {
-        name
-        for name in there.keys() - wanted.keys()
-        if is_of_slow_node(there[name])
-        or (is_predicted(there[name]) and _is_outdated(there[name].spec, measured, slow))
-    }
+    # Operators of before have stored what they predicted.
+    gone = {name for name in there.keys() - wanted.keys() if is_of_slow_node(there[name]) or is_predicted(there[name])}
     after = there | new
     return KeptProfiles(
         profiles=tuple(after[name] for name in sorted(after.keys() - gone - foreign)),
@@ -156,12 +150,6 @@ def _in_place_of(before: GPUProfile | None, found: GPUProfile) -> GPUProfile:
     # Without these the profile's conditions would look new in this pass, and their times would begin anew.
     metadata = found.metadata.replace(generation=before.metadata.generation)
     return found.replace(metadata=metadata, status=before.status)
-
-
-def _is_outdated(predicted: ProfileSpec, measured: Collection[Subject], slow: Collection[str]) -> bool:
-    """Return whether the subject has been measured by now, or is about a node that has recovered."""
-    node = node_of(predicted.device_class)
-    return profile_subject(predicted) in measured or bool(node and node not in slow)
 
 
 def _wanted(

@@ -41,5 +41,5 @@ def is_of_slow_node(profile: GPUProfile) -> bool:
 
 
 def is_predicted(profile: GPUProfile) -> bool:
-    """Return whether the operator predicted it, for as long as nothing is measured."""
+    """Return whether an operator predicted it: earlier ones have stored what they predicted."""
     return is_managed(profile) and profile.spec.predicted is not None

@@ -34,8 +34,7 @@ def parse(
     manifest = job.manifest
     if isinstance(manifest, Invalid):
         return refusal(manifest)
-    measured = {profile.spec.device_class for profile in shared.profiles}
-    spec = shared.devices.with_own_classes(manifest.spec, measured=measured)
+    spec = shared.devices.with_own_classes(manifest.spec, measured=shared.known.device_classes)
     deadline_us = spec.deadline_us(accepted_us=job.accepted_us)
     return PolicyInput(
         job=job,

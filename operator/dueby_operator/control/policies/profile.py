@@ -20,21 +20,19 @@ from dataclasses import dataclass, replace
 
 from dueby_api.conditions import Reason
 from dueby_api.engines import runs_on_cpu
+from dueby_api.gpu_profile import GPUProfile
 from dueby_api.status import MAX_OWN_PROFILES, JobStatus
-from dueby_api.subject import profile_subject
 from dueby_operator.cluster.nodes import CPU_CLASS
 from dueby_operator.control.chain import Outcome, PolicyInput
 from dueby_operator.control.conditions import has_reason
-from dueby_operator.control.shared import Shared
 from dueby_operator.model.actions import Action, MeasureClass, StopMeasuring
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.profiling import profile_messages
 from dueby_operator.profiling.attempts import Attempt, attempts_of, outdated_attempts
-from dueby_operator.profiling.managed import managed_profile, profile_name
 from dueby_operator.profiling.on_demand import keep_own, pack_own
 from dueby_operator.profiling.on_demand_jobs import shared_name
 from dueby_planner.profiles.class_profiles import plannable
-from dueby_planner.profiles.size_prediction import is_bearable, predictions
+from dueby_planner.profiles.size_prediction import is_bearable
 
 # Of one namespace. No quota counts these pods, and they are as many as a cluster has classes, or more.
 MAX_AT_ONCE = 8
@@ -82,13 +80,16 @@ def _profile(given: PolicyInput) -> Outcome:
         unneeded = [attempt for attempt in measured.attempts if attempt.state == "waiting" and not attempt.begun_for]
         waiting = tuple(attempt.name for attempt in unneeded)
         stopping = (StopMeasuring(jobs=waiting),) if waiting else ()
-        return _ready(given, measured, usable, given.shared, actions=(*measured.clearing, *stopping))
+        # Its workers go on with what is predicted for them, though another class has been measured since.
+        own = _own_classes(given) - measured.known
+        predicted = tuple(found for found in _predict(given, own) if found.spec.device_class in own) if own else ()
+        return _ready(given, measured, usable, predicted, actions=(*measured.clearing, *stopping))
     if usable:
         return _wait(given, measured, [_how_far(attempt) for attempt in at_work], awaited=at_work)
-    if not any(a.state == "measuring" or (a.is_open and not a.begun_for) for a in measured.attempts):
-        predicted, shared = _predict(given)
-        if predicted:
-            return _ready(given, measured, predicted, shared, actions=measured.clearing)
+    is_measured = any(a.state == "measuring" or (a.is_open and not a.begun_for) for a in measured.attempts)
+    if (has_started or not is_measured) and (predicted := _predict(given, _own_classes(given))):
+        classes = frozenset(found.spec.device_class for found in predicted)
+        return _ready(given, measured, classes, predicted, actions=measured.clearing)
     return _measure(given, measured)
 
 
@@ -125,21 +126,26 @@ def _keep(given: PolicyInput, measured: Measured) -> JobStatus | None:
     return given.status.replace(own_profiles=(*still, *new)[-MAX_OWN_PROFILES:])
 
 
-def _predict(given: PolicyInput) -> tuple[frozenset[str], Shared]:
-    """Return the classes for which another image size tells what to expect, with their profiles kept from now on."""
-    known = [found for found in given.shared.profiles if not found.spec.device.node]
-    # They are kept for everybody, so they are made of what everybody believes.
-    predicted = predictions(known, given.spec.model, namespace="")
-    specs = [found.spec for found in plannable(predicted, given.spec)]
-    named = {spec.device_class for spec in specs}
+def _own_classes(given: PolicyInput) -> frozenset[str]:
+    """Return the classes on which the job has workers, or a plan."""
+    plan = given.status.plan
+    groups = [group.device_class for group in plan.groups] if plan else []
+    windows = [window.device_class for window in plan.windows] if plan else []
+    return frozenset([*groups, *windows, *(worker.assignment.device_class for worker in given.job.workers)])
+
+
+def _predict(given: PolicyInput, own: frozenset[str]) -> tuple[GPUProfile, ...]:
+    """Return what other image sizes tell of the classes that exist, and of its `own` ones whether or not they do."""
+    predicted = plannable(given.shared.known.predicted(given.spec.model), given.spec)
+    named = {found.spec.device_class for found in predicted}
     there = given.shared.devices.classes_of(given.job.namespace, given.spec, named=named)
-    usable = there.intersection(given.spec.gpus.classes or named)
+    usable = own | there.intersection(given.spec.gpus.classes or named)
     confidence = given.spec.planned_confidence
-    made = [spec for spec in specs if spec.device_class in usable and is_bearable(spec, confidence=confidence)]
-    shared = given.shared
-    for spec in made:
-        shared = shared.with_profile(managed_profile(profile_name(profile_subject(spec), "predicted"), spec))
-    return frozenset(spec.device_class for spec in made), shared
+    return tuple(
+        found
+        for found in predicted
+        if found.spec.device_class in usable and is_bearable(found.spec, confidence=confidence)
+    )
 
 
 def _measure(given: PolicyInput, measured: Measured) -> Outcome:
@@ -159,7 +165,7 @@ def _measure(given: PolicyInput, measured: Measured) -> Outcome:
     if states:
         return _wait(given, measured, states, awaited=still_open, started=now[:at_once] if is_allowed else ())
     if measured.known:  # of classes that do not exist now, such as a pool that was scaled to nothing
-        return _ready(given, measured, measured.known, given.shared, actions=measured.clearing)
+        return _ready(given, measured, measured.known, (), actions=measured.clearing)
     return _unprofiled(given, measured, busy=wanted)
 
 
@@ -224,9 +230,15 @@ def _start(lost: Attempt | None, device_class: str, *, for_everybody: bool) -> M
 
 
 def _ready(
-    given: PolicyInput, measured: Measured, classes: frozenset[str], shared: Shared, *, actions: tuple[Action, ...]
+    given: PolicyInput,
+    measured: Measured,
+    classes: frozenset[str],
+    predicted: tuple[GPUProfile, ...],
+    *,
+    actions: tuple[Action, ...],
 ) -> Outcome:
-    used = [p for p in plannable(replace(given, shared=shared).profiles, given.spec) if p.spec.device_class in classes]
+    given = replace(given, predicted=predicted)
+    used = [p for p in plannable(given.profiles, given.spec) if p.spec.device_class in classes]
     left_out = [
         f"{attempt.device_class} is left out, since measuring it failed: {attempt.message}"
         for attempt in measured.failed
@@ -236,7 +248,7 @@ def _ready(
         condition = NewCondition(reason=Reason.PREDICTED, message=message)
     else:
         condition = NewCondition(reason=Reason.PROFILED, message=". ".join(left_out))
-    return Outcome(conditions=(condition,), shared=shared, actions=actions)
+    return Outcome(conditions=(condition,), predicted=predicted, actions=actions)
 
 
 def _unprofiled(given: PolicyInput, measured: Measured, *, busy: Sequence[str]) -> Outcome:

@@ -9,7 +9,7 @@ from dueby_operator.control.work.decision import Start, Stop
 from dueby_operator.jobs import names
 from dueby_operator.profiling.class_profiles import keep_profiles
 from dueby_planner.profiles.size_prediction import predict
-from support.decisions import indexed, infj, look
+from support.decisions import cluster, indexed, infj, job, look, look_at, node, pod_of, worker_job_of
 from support.operator import NOW, SECOND, model, profile, worker
 from support.operator import spec as job_spec
 from support.profiling import L4, created, gpu_node, nodes
@@ -27,12 +27,40 @@ def test_a_job_of_another_image_size_is_planned_at_once_on_a_prediction() -> Non
     assert [group.profile for group in plan.groups] == [STORED]
     assert any("is predicted from" in warning for warning in plan.warnings)
     assert not created(found)
-    (stored,) = found.decisions.new_profiles
-    assert stored.document()["metadata"] == {"name": STORED, "labels": names.MANAGED}
 
-    again = look(infj(status=indexed(), model=SMALL), profiles=(profile(L4), stored), nodes=nodes(gpu_node("a", L4)))
-    assert again.decisions.new_profiles == ()
-    assert again.said("Profiled")[1] == "Predicted"
+
+def test_nothing_that_is_predicted_is_stored_however_many_sizes_are_asked_for() -> None:
+    jobs = [
+        job(
+            infj(
+                metadata={"name": f"job-{size}", "uid": f"u-{size}"},
+                status=indexed(),
+                model={**SMALL, "imageSize": size},
+            )
+        )
+        for size in range(180, 200)
+    ]
+    (*_, last) = look_at(cluster(*jobs, profiles=(profile(L4),), nodes=nodes(gpu_node("a", L4))))
+    assert last.decisions.new_profiles == ()
+    assert [found.name for found in last.decisions.left.profiles] == [L4]
+
+
+def test_a_job_goes_on_with_what_is_predicted_while_its_node_is_away_and_another_class_is_measured() -> None:
+    there = nodes(gpu_node("a", L4))
+    first = look(infj(status=indexed(), model=SMALL), profiles=(profile(L4),), nodes=there)
+    (create,) = [write for write in first.created if write.job["spec"].get("completionMode")]
+    smaller = profile().spec.model.replace(image_size=192)
+    other = profile().replace(spec=profile().spec.replace(model=smaller))
+    begun = job(
+        infj(status=first.status.document(), model=SMALL),
+        worker_jobs=[worker_job_of(create)],
+        pods=[pod_of(create, node="a")],
+        memory=first.memory,
+    )
+    for seen in (nodes(), there):
+        found = look(begun, profiles=(profile(L4), other), nodes={**seen, "n": node()})
+        assert found.decision.model is not None
+        assert {known.spec.device_class for known in found.decision.model.profiles} == {L4, "cpu-1"}
 
 
 @pytest.mark.parametrize("named", [[], ["cpu-1"]], ids=["not named", "named"])
@@ -58,21 +86,12 @@ def test_a_job_without_a_prediction_that_is_good_enough_is_measured_for(size: in
     assert found.decisions.new_profiles == ()
 
 
-def test_a_prediction_goes_once_the_class_is_measured() -> None:
+def test_what_earlier_operators_have_predicted_and_stored_is_deleted_and_what_others_wrote_is_left() -> None:
     predicted = predict(profile(L4), 192)
     assert predicted is not None
-    metadata = predicted.metadata.replace(name=STORED, labels=names.MANAGED)
-    stored = predicted.replace(metadata=metadata)
-    kept = keep_profiles([stored])
-    assert (kept.new, kept.gone) == ((), ())
-    node = profile(L4)
-    smaller = node.spec.model.replace(image_size=192)
-    measured = node.replace(spec=node.spec.replace(model=smaller, device=node.spec.device.replace(node="a")))
-    kept = keep_profiles([stored, measured])
-    assert STORED not in {found.name for found in kept.profiles}
-    assert STORED.removesuffix("-predicted") in {found.name for found in kept.profiles}
-    again = keep_profiles(kept.profiles)
-    assert (again.new, again.gone) == ((), ())
+    stored = predicted.replace(metadata=predicted.metadata.replace(name=STORED, labels=names.MANAGED))
+    kept = keep_profiles([stored, predicted])
+    assert (kept.profiles, kept.new, kept.gone) == ((predicted,), (), (STORED,))
 
 
 @pytest.mark.parametrize(
