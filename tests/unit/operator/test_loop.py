@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -14,13 +14,13 @@ from dueby_operator import loop as loop_module
 from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.kube.lease import LeaseLost, LeaseTimes
-from dueby_operator.kube.served_apis import OlderDefinition
-from dueby_operator.loop import STUCK_S, Claim, ControlLoop, Stuck, claim
+from dueby_operator.loop import Claim, ControlLoop, claim
 from dueby_operator.model.devices import Devices
 from dueby_operator.pace import Pace
 from support.api import Open
-from support.decisions import SETTINGS, cluster
+from support.decisions import SETTINGS
 from support.outage_server import LEASE_PATH, OutageServer, outage_server
+from support.resting_loop import Clock, Passes, resting, until
 
 # A Lease of a second, and seconds of the loop that are a twentieth as long.
 CLAIM = Claim(
@@ -28,18 +28,6 @@ CLAIM = Claim(
     holder="pod_uid_process",
     times=LeaseTimes(duration_s=1.0, renew_s=0.1, retry_s=0.05, answer_s=0.5, margin_s=0.2),
 )
-
-
-class Clock:
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-def resting(clock: Clock) -> ControlLoop:
-    """A loop that isn't running, as it was made when the clock was 0."""
-    return ControlLoop(SETTINGS, sign_in=lambda: Open(""), claim=None, clock_s=clock)
 
 
 @asynccontextmanager
@@ -52,13 +40,6 @@ async def running(server: OutageServer, *, page: CalendarPage | None = None) -> 
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-async def until(holds: Callable[[], object]) -> None:
-    """Wait until it holds."""
-    async with asyncio.timeout(60):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -132,24 +113,6 @@ def test_an_operator_with_nothing_to_do_asks_for_nothing_but_its_lease() -> None
             assert {path for _, path in server.requests[asked:]} <= {LEASE_PATH}
 
     asyncio.run(go())
-
-
-class Passes:
-    """What the passes do, one after the other; the last one for ever."""
-
-    snapshot: ClusterSnapshot = cluster()
-    left: Devices = snapshot.devices
-    unused: Mapping[str, int] = {}
-
-    def __init__(self, *errors: BaseException | None) -> None:
-        self.errors = list(errors)
-        self.done = asyncio.Event()
-
-    async def reconcile(self) -> float:
-        if self.errors and (error := self.errors.pop(0)) is not None:
-            raise error
-        self.done.set()
-        return 3600.0
 
 
 def test_a_bug_costs_a_pass_and_its_traceback_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -250,59 +213,6 @@ def test_work_that_a_bug_has_ended_is_begun_again() -> None:
     async def go() -> None:
         task = asyncio.create_task(resting(Clock()).keep_going(work))
         await asyncio.wait_for(done.wait(), 60)
-        task.cancel()
-
-    asyncio.run(go())
-
-
-def test_a_loop_is_well_while_passes_succeed_and_not_when_they_have_failed_for_long() -> None:
-    clock = Clock()
-    loop = resting(clock)
-    clock.now_s = 3
-    assert loop.health() == "3 s ago"
-    clock.now_s = STUCK_S + 1
-    with pytest.raises(Stuck, match="No successful reconcile pass for 121 s"):
-        loop.health()
-
-
-def test_a_loop_is_well_while_one_long_pass_gets_on() -> None:
-    clock = Clock()
-    loop = resting(clock)
-    for clock.now_s in (STUCK_S - 1, 2 * STUCK_S - 2):
-        assert loop.health() == "119 s ago"
-        loop.pass_time.note_progress()
-    clock.now_s += STUCK_S + 1
-    with pytest.raises(Stuck, match="No successful reconcile pass for 121 s"):
-        loop.health()
-
-
-def test_passes_that_get_on_and_fail_are_no_progress() -> None:
-    clock = Clock()
-    loop, passes = resting(clock), Passes(ValueError("a bug"))
-
-    async def go() -> None:
-        task = asyncio.create_task(loop.repeat(passes))
-        await until(lambda: not passes.errors)
-        clock.now_s = STUCK_S + 1
-        loop.pass_time.note_progress()
-        with pytest.raises(Stuck):
-            loop.health()
-        task.cancel()
-
-    asyncio.run(go())
-
-
-def test_with_older_definitions_the_loop_is_not_well_at_once_and_is_again_when_they_are_upgraded() -> None:
-    loop, passes = resting(Clock()), Passes(OlderDefinition("they lack InferenceJob.status.plan.windows"))
-
-    async def go() -> None:
-        task = asyncio.create_task(loop.repeat(passes))
-        await until(lambda: not passes.errors)
-        with pytest.raises(Stuck, match=r"they lack InferenceJob\.status\.plan\.windows"):
-            loop.health()
-        loop.wake.set()
-        await asyncio.wait_for(passes.done.wait(), 60)
-        assert loop.health() == "0 s ago"
         task.cancel()
 
     asyncio.run(go())
