@@ -6,7 +6,7 @@
               their old windows had to do, and then all who share devices with them so; those that will be a little
               late: as soon as possible beside all in time, and where others took what was their own, these move
     new       Hard and Soft ones together beside all workers, by deadline, if all Hard ones fit so; else the Hard ones
-              as above; then the Soft ones likewise, but they move no other job
+              as above; then the Soft ones beside them, or in front of Hard ones that can wait (in_front.py)
 
 Those that then have no place stay without one here. No step breaks the promise of a Hard job. Of one that goes on, more
 images are placed than its windows have to do to be kept, lest noise moves it again; where that doesn't fit, it needs no
@@ -19,8 +19,9 @@ from math import ceil
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.device_time import DeviceTime
-from dueby_planner.calendar.draft import Draft, Placed
+from dueby_planner.calendar.draft import GIVING_WAY, Draft, Placed
 from dueby_planner.calendar.hand_over import hand_over
+from dueby_planner.calendar.in_front import MAX_TRIED, place_in_front
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline, with_images
 from dueby_planner.calendar.keep import stored_reservation
 from dueby_planner.calendar.place_job import can_be_done
@@ -31,8 +32,6 @@ from dueby_planner.calendar.running import RunningJob
 from dueby_planner.calendar.soon import reserve_soon
 from dueby_planner.calendar.tables import Tables
 
-GIVING_WAY: tuple[DeadlineClass, ...] = ("BestEffort", "Relaxed", "Soft")
-"""The tables that a Hard or a Soft job is placed on, in this order: first beside all workers."""
 # Readings of workers differ by some hundredths. A job is little late if it can do this part of its images in time.
 _MOST = 0.9
 
@@ -58,8 +57,9 @@ def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[
     if not all_fit:
         _add(draft, hard, "BestEffort", optional=hard)
         draft = _make_room(hard, draft, running)
-    for job in _without_place(jobs, draft, "Soft"):
-        draft.place(job, *GIVING_WAY)
+    late = [job for job in _without_place(jobs, draft, "Soft") if not draft.place(job, *GIVING_WAY)]
+    for job in late[:MAX_TRIED]:
+        draft = place_in_front(job, draft, lambda tried, job=job: tried.place(job, *GIVING_WAY)) or draft
     return draft
 
 

@@ -22,7 +22,7 @@ from dueby_planner.calendar.draft import Draft, HandingOver
 from dueby_planner.calendar.jobs import CalendarJob, by_deadline
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free
 from dueby_planner.calendar.reservation import Reservation, begins_us, done_by
-from dueby_planner.calendar.rest import place_now, place_relaxed, place_soon
+from dueby_planner.calendar.rest import place_late_soft, place_now, place_relaxed, place_soon
 from dueby_planner.calendar.running import RunningJob
 from dueby_planner.deadline_classes import Action
 
@@ -88,9 +88,7 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
     for job in by_deadline(jobs, "Hard"):
         if job.goes_on and job.name not in draft.placed:
             place_soon(draft, job, "Hard")
-    for job in by_deadline(jobs, "Soft"):
-        if job.name not in draft.placed:
-            place_soon(draft, job, "Soft")
+    draft = place_late_soft(draft, [job for job in by_deadline(jobs, "Soft") if job.name not in draft.placed])
     left = {beside: draft.left(beside) for beside in CLASSES}
     urgent = place_relaxed(draft, by_deadline(jobs, "Relaxed"))
     for job in by_deadline(jobs, "BestEffort"):

@@ -10,6 +10,8 @@ from dueby_planner.calendar.pool import CalendarPool, Free
 from dueby_planner.calendar.reservation import Reservation
 from dueby_planner.calendar.tables import Tables
 
+GIVING_WAY: tuple[DeadlineClass, ...] = ("BestEffort", "Relaxed", "Soft")
+"""The tables that a Hard or a Soft job is placed on, in this order: first beside all workers."""
 HandingOver = Mapping[str, Sequence[str]]
 """Names of workers by that of their job."""
 
@@ -61,9 +63,10 @@ class Draft:
         """Return a calendar with these jobs, and those that nobody moves."""
         return Draft(self.pool, placed, tight=self.tight.values(), handing_over=self.handing_over)
 
-    def without(self, name: str) -> "Draft":
-        """Return the calendar without this job, which has a place or none."""
-        return self.only(placed for each, placed in self.placed.items() if each != name and each not in self.tight)
+    def without(self, *names: str) -> "Draft":
+        """Return the calendar without these jobs, which have places or none."""
+        gone = self.tight.keys() | names
+        return self.only(placed for name, placed in self.placed.items() if name not in gone)
 
     def left(self, beside: DeadlineClass) -> Free:
         """Return what is left beside the workers of this class and of those above it."""

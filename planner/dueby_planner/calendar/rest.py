@@ -3,16 +3,17 @@
 They are placed anew each time, on what is left beside the jobs that are in time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.calendar.arrivals import GIVING_WAY
-from dueby_planner.calendar.draft import Draft
+from dueby_planner.calendar.draft import GIVING_WAY, Draft
 from dueby_planner.calendar.free_devices import FreeDevices, Step, Taken, without
+from dueby_planner.calendar.in_front import MAX_TRIED, place_in_front
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.place_job import can_be_done, place_job
 from dueby_planner.calendar.pool import Free
-from dueby_planner.calendar.reservation import begins_us
+from dueby_planner.calendar.reservation import Reservation, begins_us, ends_us
 from dueby_planner.calendar.soon import reserve_soon
 
 # A late job has the fewest devices that end within this part of the earliest end.
@@ -25,6 +26,27 @@ def place_soon(draft: Draft, job: CalendarJob, beside: DeadlineClass) -> None:
     """Give the job the fewest devices that end little later than all that are left would, if it ever ends."""
     if reservation := reserve_soon(job, draft.left(beside), later=LATER):
         draft.add(job, reservation, beside=beside)
+
+
+def place_late_soft(draft: Draft, jobs: Iterable[CalendarJob]) -> Draft:
+    """Return the calendar with the Soft jobs that can't be in time, in front of Hard ones where they end earlier."""
+    for number, job in enumerate(jobs):
+        behind = reserve_soon(job, draft.left("Soft"), later=LATER)
+        in_front = place_in_front(job, draft, partial(_ends_before, job, behind)) if number < MAX_TRIED else None
+        if in_front:
+            draft = in_front
+        elif behind:
+            draft.add(job, behind, beside="Soft")
+    return draft
+
+
+def _ends_before(job: CalendarJob, behind: Reservation | None, draft: Draft) -> bool:
+    """Place the job; return whether it then ends so much earlier that another place is worth it."""
+    place_soon(draft, job, "Soft")
+    placed = draft.placed.get(job.name)
+    if placed is None or behind is None:
+        return placed is not None
+    return ends_us(placed.reservation) * (LATER + 1) < ends_us(behind) * LATER
 
 
 def place_relaxed(draft: Draft, jobs: Sequence[CalendarJob]) -> set[str]:

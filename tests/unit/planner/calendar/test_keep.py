@@ -136,7 +136,7 @@ def test_noise_in_what_is_free_moves_nothing() -> None:
 
 def test_hard_jobs_keep_theirs_before_soft_ones_do() -> None:
     one = idle_pool({"a": 1})
-    hard = replace(job(window(50, 150)), name="hard")
+    hard = replace(job(window(50, 150), time=170), name="hard")
     soft = replace(job(window(40, 140), time=160), name="soft", deadline_class="Soft")
     calendar = online(one, soft, hard)
     assert (placement(calendar, "hard").kept, placement(calendar, "soft").kept) == (True, False)
