@@ -140,7 +140,8 @@ class Reason(Enum):
     )
     FORBIDDEN = _NOT_ADMITTED(
         "Forbidden",
-        "The API server has forbidden one of the job's objects. It is tried again every 30 s.",
+        "The API server has forbidden one of the job's objects, or its pods: a LimitRange, Pod Security, a policy. It "
+        "is tried again every 30 s.",
         "the message says what forbids it",
     )
     WEBHOOK_AWAY = _NOT_ADMITTED(

@@ -12,23 +12,28 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from dueby_api.conditions import Reason
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import InferenceJob
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.control.conditions import is_over
 from dueby_operator.control.decide import Decisions, decide
 from dueby_operator.control.events import events_between
 from dueby_operator.control.faults import is_resting
 from dueby_operator.control.job_decision import JobDecision, refuse, suffer
 from dueby_operator.control.render import render
 from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.control.trial import needs_trial
 from dueby_operator.decision_log import DecisionLog
 from dueby_operator.event_poster import EventPoster
 from dueby_operator.fault_log import EVERYBODY, FaultLog
+from dueby_operator.jobs.manifests import Owner
 from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out, reason_of
 from dueby_operator.kube.client import Conflict, Kube, Missing, Refused, WebhookAway
 from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.served_apis import ServedAPIs
+from dueby_operator.kube.try_pods import try_pod
 from dueby_operator.model.actions import MAKING
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault, Stage
@@ -159,6 +164,7 @@ class Reconciler:
         job, is_begun = decision.job, False
         stored = StoredStatus(status=job.status, version=job.resource_version)
         try:
+            decision = await self._try(decision, devices)
             if decision.starts_workers:
                 stored = await self._write_status(decision, stored)
             is_begun = bool(decision.actions)
@@ -189,22 +195,49 @@ class Reconciler:
                 self._faults.record(Fault(stage="applying", error=error), about=f"{job.namespace}/{job.name}")
         return read
 
+    async def _try(self, decision: JobDecision, devices: ClusterDevices) -> JobDecision:
+        """Return the decision; of a job whose pods the API server would not take, its refusal and nothing else."""
+        job, manifest, now_us = decision.job, decision.manifest, self.snapshot.now_us
+        if not isinstance(manifest, InferenceJob) or decision.fault or is_over(decision.status):
+            return decision
+        if not needs_trial(job, now_us=now_us):
+            return decision
+        try:
+            self._require_webhooks(job.namespace)
+            await try_pod(self._kube, Owner(job=manifest, namespace=job.namespace, uid=job.uid), devices)
+        except (WebhookAway, Refused, Invalid) as error:
+            self._note_webhook(error, job.namespace)
+            reason = Reason.INVALID_JOB if isinstance(error, Invalid) else reason_of(error)
+            undone = replace(decision, actions=(), status=decision.status.replace(plan=job.status.plan))
+            return refuse(undone, reason, str(error), now_us=now_us)
+        return decision
+
     async def _carry_out(self, decision: JobDecision, devices: ClusterDevices) -> JobDecision:
         """Carry the actions out; return the decision as the API server's refusal changes it, if there is one."""
         if not isinstance(decision.manifest, InferenceJob):
             return decision
         now_us, namespace = self.snapshot.now_us, decision.job.namespace
         try:
-            # One that hangs takes ten seconds and more for each job, and the pass waits for all of them.
-            if (away := self._away.get(namespace)) and any(isinstance(action, MAKING) for action in decision.actions):
-                raise WebhookAway(away)
+            if any(isinstance(action, MAKING) for action in decision.actions):
+                self._require_webhooks(namespace)
             writes = render(decision.actions, decision.job, decision.manifest, devices)
             await carry_out(self._kube, writes, served=self._served)
         except (NameTaken, NotYetGone, WebhookAway, Refused, Invalid) as error:
-            if isinstance(error, WebhookAway):
-                self._away[namespace] = str(error)
+            self._note_webhook(error, namespace)
             return refuse(decision, reason_of(error), str(error), now_us=now_us)
         return decision
+
+    def _require_webhooks(self, namespace: str) -> None:
+        """Raise WebhookAway if this pass was told of one that is.
+
+        One that hangs takes ten seconds and more for each job, and the pass waits for all of them.
+        """
+        if away := self._away.get(namespace):
+            raise WebhookAway(away)
+
+    def _note_webhook(self, error: DueByError, namespace: str) -> None:
+        if isinstance(error, WebhookAway):
+            self._away[namespace] = str(error)
 
     async def _write_status(self, decision: JobDecision, stored: StoredStatus) -> StoredStatus:
         return await self._statuses.write(decision, stored, now_us=self.snapshot.now_us)

@@ -82,7 +82,7 @@ def _job(index: int, spec: Document, usual: frozenset[str]) -> Document:
     return {**made, "spec": accepted({**{n: v for n, v in spec.items() if n not in usual}, **kept})}
 
 
-USUAL = {"images": 10_000, "source": {"synthetic": {}}}
+USUAL = {"images": 10_000, "source": {"synthetic": {}}, "sink": {"uri": "s3://rows/out"}}
 _FIELDS = sorted(SCHEMA["properties"]["spec"]["properties"])
 # Most fields of a job are as usual, so that it gets as far as its workers.
 _usual = st.sets(st.sampled_from(_FIELDS), max_size=3).map(lambda odd: frozenset(_FIELDS) - odd)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 from dueby_api.plan import RevisionPlan
@@ -20,7 +21,7 @@ from dueby_api.words import counted
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import cpus_of
 from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_templates import LISTENS, SCRATCH, PodRequest, step_pod, worker_pod
+from dueby_operator.jobs.pod_templates import LISTENS, SCRATCH, DeviceRequest, PodRequest, step_pod, worker_pod
 from dueby_operator.model.actions import StartWorkers, StepName
 from dueby_operator.model.assignments import assignment_of, planned_worker
 from dueby_operator.model.job_model import Assignment
@@ -108,20 +109,18 @@ def worker_objects(
         owner.name, owner.uid, revision=first.revision, device_class=first.device_class, chunk=chunk
     )
     labels = {**names.labels(owner.name, "work"), names.REVISION: str(first.revision)}
+    request = DeviceRequest(
+        device=device,
+        cpus=cpus_of(first.device_class, settings),
+        on_cpu=runs_on_cpu(first.choice.engine),
+        avoid=avoid,
+        rather=start.nodes.get(first.device_class, ()),
+    )
     job = job_document(
         name,
         owner,
         labels=labels,
-        pod=worker_pod(
-            owner.job,
-            settings,
-            first=first,
-            config_map=name,
-            labels=labels,
-            device=device,
-            avoid=avoid,
-            rather=start.nodes.get(first.device_class, ()),
-        ),
+        pod=worker_pod(owner.job, settings, request, config_map=name, labels=labels),
         spec={
             "completionMode": "Indexed",
             "completions": len(assignments),

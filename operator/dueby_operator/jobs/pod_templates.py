@@ -4,12 +4,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import InferenceJob
 from dueby_api.step_config import LOSSES_VARIABLE
 from dueby_operator.cluster.nodes import DeviceKind
-from dueby_operator.cluster.requests import TOLERATIONS, container_resources, cpus_of
-from dueby_operator.model.job_model import Assignment
+from dueby_operator.cluster.requests import TOLERATIONS, container_resources
 from dueby_operator.objects.pods import CONTAINER
 from dueby_operator.settings import OperatorSettings
 
@@ -154,22 +152,12 @@ def device_pod(
 def worker_pod(
     job: InferenceJob,
     settings: OperatorSettings,
+    request: DeviceRequest,
     *,
-    first: Assignment,
     config_map: str,
     labels: Mapping[str, str],
-    device: DeviceKind,
-    avoid: Collection[str] = (),
-    rather: Collection[str] = (),
 ) -> Document:
-    """Return the pod of a worker such as `first`: a pod with its device, its port and its probes."""
-    request = DeviceRequest(
-        device=device,
-        cpus=cpus_of(first.device_class, settings),
-        on_cpu=runs_on_cpu(first.choice.engine),
-        avoid=avoid,
-        rather=rather,
-    )
+    """Return the pod of a worker: a pod with its device, its port and its probes."""
     pod = device_pod(job, settings, request, step="work", config_map=config_map, labels=labels)
     pod["spec"]["terminationGracePeriodSeconds"] = settings.worker_grace_s + GRACE_S
     if job.spec.deadline_class == "BestEffort" and settings.best_effort_priority:

@@ -15,7 +15,7 @@ from dueby_operator.kube.worker_client import Ask
 from dueby_operator.objects.pods import Pod
 from support.control_loop import Clock, Store, reconciler
 from support.decisions import SECOND, infj, node_document
-from support.hostile import SCHEMA, Hostile, lay_over, tenants
+from support.hostile import SCHEMA, USUAL, Hostile, lay_over, tenants
 from support.operator import profile
 
 Document = dict[str, Any]
@@ -34,7 +34,7 @@ def is_bad_status(path: str, body: Document) -> bool:
 def friend() -> Document:
     """The job beside them: on a node of its own, so that nobody is before it in a queue."""
     tolerations = [{"key": OWN, "operator": "Exists"}]
-    spec: Document = {"images": 10_000, "source": {"synthetic": {}}, "gpus": {"classes": [OWN]}}
+    spec: Document = {**USUAL, "gpus": {"classes": [OWN]}}
     return infj(metadata={"name": "friend", "uid": "uid-of-friend"}, worker={"tolerations": tolerations}, **spec)
 
 

@@ -58,7 +58,8 @@ def test_of_very_many_jobs_few_wait_for_a_webhook_that_hangs() -> None:
     store.refuses, store.refusal = is_job, (500, AWAY)
     names = [f"a{number}" for number in range(3 * AT_ONCE)]
     for name in names:
-        store.add(paths.jobs_path("team", name), infj(metadata={"name": name, "uid": f"uid-of-{name}"}))
+        document = infj(metadata={"name": name, "uid": f"uid-of-{name}"}, sink={"uri": "s3://rows/out"})
+        store.add(paths.jobs_path("team", name), document)
 
     async def run() -> None:
         async with reconciler(store, clock, {}) as loop:
