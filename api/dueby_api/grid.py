@@ -14,6 +14,8 @@ class Grid:
 
     images: int
     part_size: int
+    mark: str = ""
+    """What the names of its parts end with, so that those of another job in the same sink are no parts of it."""
 
     @property
     def parts(self) -> int:

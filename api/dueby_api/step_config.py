@@ -27,6 +27,7 @@ MAX_GRACE_S = 3600
 
 Count = Annotated[int, Meta(ge=1, le=MAX_N)]
 Threads = Annotated[int, Meta(ge=1, le=1024)]
+Uid = Annotated[str, Meta(min_length=1, max_length=128)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Whole = Annotated[int, Meta(ge=0, le=MAX_N)]
 PartNumber = Whole
@@ -61,6 +62,12 @@ class IndexConfig(OnceConfig, frozen=True, kw_only=True):
     """Folder in which workers of this machine have noted what they know of models; absent: the model is loaded."""
     max_pixels: Count = MAX_PIXELS
     """Larger images are not decoded."""
+    uid: Uid | None = None
+    """The InferenceJob's uid; absent without a cluster. A sink that this very job began is never emptied."""
+    created_unix_micros: Annotated[int, Meta(ge=0)] | None = None
+    """When the InferenceJob was created; rows that were finished after that are never overwritten."""
+    is_restored: bool = False
+    """Whether the InferenceJob comes from a backup: then it goes on with what is there, whatever sink.ifExists is."""
 
 
 class FinishConfig(OnceConfig, frozen=True, kw_only=True):
@@ -87,6 +94,8 @@ class WorkConfig(Spec, frozen=True, kw_only=True):
 
     job: str
     """Name of the job."""
+    uid: Uid | None = None
+    """The InferenceJob's uid; absent without a cluster. The names of a sink's parts follow from who began it."""
     revision: Whole
     """Revision of the plan."""
     worker: str

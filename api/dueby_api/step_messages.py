@@ -165,6 +165,12 @@ class FinishResult(LenientSpec, frozen=True, kw_only=True):
     """Rows with a warning: of images that were classified although their files are faulty."""
     fingerprint: Word = ""
     """The job's fingerprint."""
+    part_size: Count = 0
+    """Images in a part. The names of the parts, and nothing else, follow from it, the images and the mark."""
+    mark: Word = ""
+    """What the names of the parts end with; empty: nothing."""
+    finished_unix_micros: Annotated[int, Meta(ge=0, le=10**17)] = 0
+    """When the rows were complete, in microseconds since 1970."""
 
 
 class ProfilingProgress(LenientSpec, frozen=True, kw_only=True):

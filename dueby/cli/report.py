@@ -79,9 +79,10 @@ def gather(store: Store, name: str) -> Report:
     """Return everything that the page shows, read from the sink and the source."""
     from dueby.report.page import Report
     from dueby.report.parts import find_parts, read_classified, read_failed
+    from dueby_worker.output.success import names_of_rows
 
     record = read_run(store, name)
-    parts = find_parts(store.list_names())
+    parts = find_parts(names_of_rows(store))
     # If the run began with an empty sink and no image failed, no part has a row with an error.
     is_clean = record.failed == 0 and not record.inherited
     failed = () if is_clean else read_failed(parts, store, most=_MAX_FAILED)

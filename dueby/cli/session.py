@@ -34,16 +34,16 @@ from dueby.local.record import Record
 from dueby.local.running_job import JobEnd, JobSeams, RunningJob
 from dueby.local.this_machine import LocalPool, cache_folder, machine_record
 from dueby_api.errors import Invalid, Transient
-from dueby_api.grid import Grid
 from dueby_api.inference_job import InferenceJob
-from dueby_api.parts import NONE, Parts, parts_of
+from dueby_api.parts import NONE, Parts
 from dueby_api.run_record import Summary
 from dueby_api.step_messages import FinishResult
 from dueby_api.units import from_micros
 from dueby_api.words import counted
 from dueby_planner.deadline_classes import Verdict
 from dueby_worker.engines.host import process_environment
-from dueby_worker.output.part_names import parts_among
+from dueby_worker.output.sink import parts_there
+from dueby_worker.output.sink_manifest import read_sink_manifest
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
@@ -208,7 +208,7 @@ class Session:
         job = first_snapshot(
             self.job,
             indexed,
-            parts_there=_parts_there(self.sink, indexed.images, part_size) if part_size else NONE,
+            parts_there=_parts_there(self.sink, part_size) if part_size else NONE,
             accepted_us=self.start_us,
         )
         record = Record(start_us=self.start_us, deadline_us=self.deadline_us, images=indexed.images, cost=indexed.cost)
@@ -283,7 +283,7 @@ class Session:
 
     def _parts_there_at_once(self, images: int, part_size: int) -> Parts | None:
         try:
-            return _parts_there(self.sink_at_once, images, part_size)
+            return _parts_there(self.sink_at_once, part_size)
         except Transient:
             return None
 
@@ -292,5 +292,7 @@ def _refusal_beside_others(end: JobEnd) -> str:
     return f"Infeasible: {end.sentence}"
 
 
-def _parts_there(sink: Store, images: int, part_size: int) -> Parts:
-    return parts_of(parts_among(sink.list_names(), Grid(images=images, part_size=part_size)))
+def _parts_there(sink: Store, part_size: int) -> Parts:
+    """Return the parts in a sink that is cut so; none before the first worker has begun it."""
+    manifest = read_sink_manifest(sink)
+    return NONE if manifest is None or manifest.part_size != part_size else parts_there(sink, manifest)

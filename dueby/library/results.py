@@ -1,6 +1,6 @@
 """`dueby.read`: the rows in a job's sink, whether the job is done or not."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,7 @@ from dueby_api.errors import Invalid
 from dueby_api.words import counted, faults
 
 if TYPE_CHECKING:
-    from dueby.report.parts import Part, Table
-    from dueby_api.grid import Grid
-    from dueby_worker.storage.store import Store
+    from dueby.report.parts import Table
 
 _HEIGHT_PX = 420
 # Rows that a notebook shows, and of a list in one of them the values.
@@ -68,7 +66,7 @@ class Results:
 
 
 def read(sink: AnyPath) -> Results:
-    """Return the rows in a job's sink; of a job that isn't done, those of the parts that are.
+    """Return the rows in a job's sink, by its `_SUCCESS`; of a job that isn't done, those of the parts that are.
 
     `sink` is the job's sink.uri: a folder, s3:// or gs://, with the credentials that the job uses. Raise Invalid if
     there are no rows.
@@ -77,26 +75,18 @@ def read(sink: AnyPath) -> Results:
         results.rows["labels"], results.errors["error"], results.to_pandas()
     """
     with needing("read", "worker"):
-        from dueby.report.parts import read_table, split_errors
-        from dueby_worker.output.sink import read_sink_manifest
+        from dueby.report.parts import find_parts, read_table, split_errors
+        from dueby_worker.output.sink_manifest import read_sink_manifest
+        from dueby_worker.output.success import names_of_rows
         from dueby_worker.storage.stores import open_store
 
     store = open_store(path_of(sink, field="sink"), field="sink")
     manifest = read_sink_manifest(store)
-    parts = _parts(store, manifest.grid if manifest else None)
+    parts = find_parts(names_of_rows(store))
     if not parts:
         raise Invalid("sink", f"{store.uri} has no results (yet); give the job's sink.uri")
     rows, errors = split_errors(read_table(parts, store))
     return Results(sink=store.uri, rows=rows, errors=errors, images=manifest.images if manifest else None)
-
-
-def _parts(store: "Store", grid: "Grid | None") -> "Sequence[Part]":
-    """Return the parts in the sink. Files of another grid than the sink's own are no part of the job."""
-    from dueby.report.parts import find_parts
-    from dueby_worker.output.part_names import part_name, parts_among
-
-    names = store.list_names()
-    return find_parts(names if grid is None else [part_name(grid, part) for part in parts_among(names, grid)])
 
 
 def _section(heading: str, lead: str, table: "Table") -> Section:

@@ -28,7 +28,8 @@ from dueby_operator.model.job_model import Assignment, JobModel
 from dueby_operator.model.step_configs import finish_config, images_without_index, index_config
 from dueby_planner.model.capacity import best_capacities
 from dueby_planner.profiles.pool import build_pool
-from dueby_worker.output.sink import parts_there, read_sink_manifest
+from dueby_worker.output.sink import parts_there
+from dueby_worker.output.sink_manifest import read_sink_manifest
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store

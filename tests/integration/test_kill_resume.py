@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dueby_worker.output.rows import Rows
-from dueby_worker.output.sink import SUCCESS
+from dueby_worker.output.success import SUCCESS
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from support.processes import ProcessJob, Step, make_photos, wait_for

@@ -44,10 +44,20 @@ COMPONENTS = Components(
 
 
 def a_manifest(
-    *, images: int = 100, part_size: int = 10, components: Components = COMPONENTS, job: str = "catalog"
+    *,
+    images: int = 100,
+    part_size: int = 10,
+    components: Components = COMPONENTS,
+    job: str = "catalog",
+    uid: str | None = None,
 ) -> SinkManifest:
     return SinkManifest(
-        job=job, fingerprint=components.fingerprint, components=components, images=images, part_size=part_size
+        job=job,
+        fingerprint=components.fingerprint,
+        components=components,
+        images=images,
+        part_size=part_size,
+        uid=uid,
     )
 
 

@@ -36,7 +36,13 @@ def render(
     actions: Sequence[Action], job: JobSnapshot, manifest: InferenceJob, devices: ClusterDevices
 ) -> tuple[Write, ...]:
     """Return what carries the actions out. Raise Invalid if workers are to have devices that no node has."""
-    owner = Owner(job=manifest, namespace=job.namespace, uid=job.uid)
+    owner = Owner(
+        job=manifest,
+        namespace=job.namespace,
+        uid=job.uid,
+        created_us=job.created_us,
+        is_restored=job.is_restored,
+    )
     return tuple(write for action in actions for write in _render(action, job, owner, devices))
 
 

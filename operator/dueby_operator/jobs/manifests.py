@@ -52,6 +52,10 @@ class Owner:
     job: InferenceJob
     namespace: str
     uid: str
+    created_us: int | None = None
+    """When it was created, in microseconds since 1970; None if nobody says."""
+    is_restored: bool = False
+    """Whether it comes from a backup, so that it may have been run before under another uid."""
 
     @property
     def name(self) -> str:
@@ -77,7 +81,7 @@ def step_objects(owner: Owner, settings: OperatorSettings, step: StepName) -> Ob
     """Return ConfigMap and Job of a step that there is once."""
     name, labels = step_job_name(owner, step), names.labels(owner.name, step)
     request = PodRequest(step=step, config_map=name, labels=labels, requests={"cpu": "100m", "memory": "1Gi"})
-    config = {**_STEP_CONFIGS[step](owner.job), **LISTENS}
+    config = {**_STEP_CONFIGS[step](owner.job), **(_identity(owner) if step == "index" else {}), **LISTENS}
     return Objects(
         config_map=config_map_document(name, owner, {"config.json": config}, labels),
         job=job_document(
@@ -88,6 +92,12 @@ def step_objects(owner: Owner, settings: OperatorSettings, step: StepName) -> Ob
             spec={"completions": 1, "parallelism": 1, "backoffLimit": 2},
         ),
     )
+
+
+def _identity(owner: Owner) -> Document:
+    """Return what the index step is told of the object itself: whose rows it may not empty a sink of."""
+    created = {} if owner.created_us is None else {"createdUnixMicros": owner.created_us}
+    return {"uid": owner.uid, **created, "isRestored": owner.is_restored}
 
 
 def worker_objects(
@@ -151,6 +161,7 @@ def _workers_config(
             part_size=start.part_size,
             fingerprint=start.fingerprint,
         ),
+        "uid": owner.uid,
         **LISTENS,
         "cacheDir": f"{SCRATCH}/dueby",
         "graceSeconds": settings.worker_grace_s,

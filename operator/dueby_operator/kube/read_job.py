@@ -88,6 +88,7 @@ def _snapshot(
         # API servers' clocks differ, and a job is not from the future.
         created_us=now_us if metadata.created_us is None else min(now_us, metadata.created_us),
         is_deleting=metadata.is_deleting,
+        is_restored=metadata.is_restored,
         unreadable=unreadable,
         fault=fault,
         manifest=manifest,

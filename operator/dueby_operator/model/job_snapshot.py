@@ -64,6 +64,8 @@ class JobSnapshot:
     created_us: int
     """When it was made, in microseconds since 1970."""
     is_deleting: bool = False
+    is_restored: bool = False
+    """Whether it comes from a backup, without the uid and the status that it had."""
     unreadable: str = ""
     """Why it could not be observed; empty if it was. It is left alone meanwhile."""
     forbidden: str = ""

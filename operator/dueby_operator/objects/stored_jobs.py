@@ -18,12 +18,28 @@ class _HasPhase(LenientSpec, frozen=True, kw_only=True):
     phase: str = ""
 
 
+class _Labels(LenientSpec, frozen=True, kw_only=True):
+    restore: str | None = field(default=None, name="velero.io/restore-name")
+    """What Velero puts on each object that it restores."""
+
+
+class JobIdentity(Identity, frozen=True, kw_only=True):
+    """Name and age of an InferenceJob, and whether it comes from a backup."""
+
+    labels: _Labels = _Labels()
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether it comes from a backup, without the uid and the status that it had."""
+        return self.labels.restore is not None
+
+
 class StoredJob(LenientSpec, frozen=True, kw_only=True):
     """An InferenceJob."""
 
     api_version: str = ""
     kind: str = ""
-    metadata: Identity = field(default_factory=Identity)
+    metadata: JobIdentity = JobIdentity()
     spec: Raw = NOTHING
     status: Raw = NOTHING
 

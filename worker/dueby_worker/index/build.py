@@ -50,6 +50,7 @@ def build_index(
     preprocessing: Preprocessing,
     max_pixels: int = MAX_PIXELS,
     replace: bool = False,
+    require_unchanged: Callable[[], None] = lambda: None,
     on_progress: OnProgress = lambda stage, count: None,
     retry: RetryPolicy = LISTING_RETRY,
 ) -> IndexSummary:
@@ -88,6 +89,8 @@ def build_index(
             put(chunk_path(frozen.digest, number), frozen.chunk(number).read_bytes())
     summary = IndexSummary(images=frozen.images, digest=frozen.digest, input_cost=cost)
     document = IndexDocument(format=FORMAT, source=source, limit=limit, summary=summary, witnesses=witnesses)
+    if replace:
+        require_unchanged()
     return _commit(sink, document, replace=replace)
 
 

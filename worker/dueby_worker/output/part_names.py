@@ -1,7 +1,10 @@
 """The names of parts, and which parts a sink holds by its names.
 
-A part's name depends on the grid alone, so a listing of the sink is all that workers need to coordinate. What is in a
-part is none of this file's business: whoever only lists a sink, as `dueby run` does, loads no library for rows.
+A part's name depends on the grid alone, so a listing of the sink is all that workers need to coordinate. In a cluster
+it ends with the mark of the job that began the sink: `part-<first>-<last>.<mark>.parquet`. A worker that was cut off
+and writes when another job has emptied the sink and begun it anew then adds a file that nobody takes for a part. Runs
+without a cluster, and DueBy before there were marks, leave the mark out. What is in a part is none of this file's
+business: whoever only lists a sink, as `dueby run` does, loads no library for rows.
 """
 
 import re
@@ -11,17 +14,19 @@ from dueby_api.grid import Grid
 
 # Version of the parts' layout. Parquet metadata and the sink's manifest name it.
 FORMAT_VERSION = 1
-_NAME = re.compile(r"part-(\d{12})-(\d{12})\.parquet")
+MARK_DIGITS = 8
+_NAME = re.compile(rf"part-(\d{{12}})-(\d{{12}})(?:\.([0-9a-f]{{{MARK_DIGITS}}}))?\.parquet")
 
 
 def part_name(grid: Grid, part: int) -> str:
     """Return the file name of a part: its first and last image, both inclusive."""
     first, last = grid.bounds(part)
-    return f"part-{first:012d}-{last:012d}.parquet"
+    mark = grid.mark and f".{grid.mark}"
+    return f"part-{first:012d}-{last:012d}{mark}.parquet"
 
 
 def is_part_name(name: str) -> bool:
-    """Return whether the file name is that of a part, of whatever grid."""
+    """Return whether the file name is that of a part, of whatever grid and job."""
     return _NAME.fullmatch(name) is not None
 
 
@@ -30,8 +35,10 @@ def parts_among(names: Iterable[str], grid: Grid) -> set[int]:
     found = set()
     for name in names:
         match = _NAME.fullmatch(name)
-        # A name of another grid is a part's name too, but its bounds are not those of a part of this grid.
-        if match and grid.bounds(part := int(match[1]) // grid.part_size) == (int(match[1]), int(match[2])):
+        # Names of other grids and jobs are part names too, but have other bounds than a part of this grid, or marks.
+        if match is None or (match[3] or "") != grid.mark:
+            continue
+        if grid.bounds(part := int(match[1]) // grid.part_size) == (int(match[1]), int(match[2])):
             found.add(part)
     return found
 

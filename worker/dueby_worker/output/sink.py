@@ -1,14 +1,12 @@
-"""The folder that a job's rows go to: taking it into use, emptying it, and knowing which parts it holds.
+"""The folder that a job's rows go to: taking it into use, and knowing which parts it holds.
 
-    part-<first>-<last>.parquet    rows; each file is written once and whole
-    _dueby/job.json                the sink's manifest: whose rows these are, and how they are cut into parts
-    _dueby/int8/                   the quantized network of a job at int8
-    _dueby/index/, _dueby/runs/    the frozen index; plans, progress and summaries of runs
-    _SUCCESS                       every part is there
+    part-<first>-<last>[.<mark>].parquet    rows; each file is written once and whole
+    _dueby/job.json                         the sink's manifest: whose rows these are, and how they are cut into parts
+    _dueby/int8/                            the quantized network of a job at int8
+    _dueby/index/, _dueby/runs/             the frozen index; plans, progress and summaries of runs
+    _SUCCESS                                every part is there, and which they are
 
-The index step decides once per run whether to resume, refuse or overwrite; workers only resume. Emptying can be killed
-at any point, because of its order: `_SUCCESS` is deleted first, since it stops being true, and the manifest last, since
-no other job takes the remaining parts for its own while the manifest is there.
+The index step decides once per run whether to resume, refuse or overwrite (admission.py); workers only resume.
 """
 
 import logging
@@ -16,8 +14,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Grid
@@ -25,22 +21,19 @@ from dueby_api.parts import Parts, parts_of
 from dueby_api.words import counted
 from dueby_worker.output.other_grid import OtherGrid
 from dueby_worker.output.part_names import is_part_name, part_name, parts_among, runs_of
-from dueby_worker.output.quantized import QUANTIZED_FOLDER
 from dueby_worker.output.sink_manifest import (
     ADVICE,
     SINK_FIELD,
     SINK_MANIFEST,
     SinkManifest,
-    decode_sink_manifest,
     encode_sink_manifest,
+    read_sink_manifest,
     require_same_job,
 )
-from dueby_worker.storage.store import CREATE_ONLY_ADVICE, NotFound, Store, Unavailable
+from dueby_worker.storage.store import CREATE_ONLY_ADVICE, Store, Unavailable
 
-SUCCESS = "_SUCCESS"
 _DUEBY = "_dueby"
 _PROBE = "probe-"
-_DELETING_THREADS = 16
 # The share of its time that a worker may spend on listing: 100,000 parts are 100 requests of 1,000 names on S3.
 _LISTING_SHARE = 0.05
 _MIN_LISTING_INTERVAL_S = 2.0
@@ -76,30 +69,21 @@ def _delete_probe(store: Store, path: str) -> None:
         log.info("%s; it may stay there", error)
 
 
-def read_sink_manifest(store: Store) -> SinkManifest | None:
-    """Return the sink's manifest; None if no job has used the sink."""
-    try:
-        data = store.read(SINK_MANIFEST)
-    except NotFound:
-        return None
-    return decode_sink_manifest(data, sink=store.uri)
+def require_sink_manifest(store: Store, wanted: SinkManifest, *, is_overwriting: bool = False) -> SinkManifest:
+    """Create the sink's manifest, or accept an equivalent one; return it. Raise Invalid if the sink is another job's.
 
-
-def require_sink_manifest(store: Store, wanted: SinkManifest) -> None:
-    """Create the sink's manifest, or accept an equivalent one. Raise Invalid if the sink is another job's."""
+    A job that overwrites may meet what a worker of the job before has written after the sink was emptied. By their
+    names such parts are none of this job's.
+    """
     found = read_sink_manifest(store)
     if found is None:
-        # Another worker may have created the manifest and committed a part between the two reads.
-        if any(map(is_part_name, store.list_names())) and read_sink_manifest(store) is None:
-            raise Invalid(
-                SINK_FIELD, f"{store.uri} holds parts but no {SINK_MANIFEST}, so their job is unknown; {ADVICE}"
-            )
+        _require_no_parts(store, wanted, is_overwriting=is_overwriting)
         was_written = store.was_written
         if store.create(SINK_MANIFEST, encode_sink_manifest(wanted)):
             if not was_written:
                 # There was no index step: this worker begins the sink.
                 require_create_only(store)
-            return
+            return wanted
         found = read_sink_manifest(store)
     if found is None:
         raise Transient(
@@ -107,6 +91,17 @@ def require_sink_manifest(store: Store, wanted: SinkManifest) -> None:
         )
     require_same_job(found, wanted.components, sink=store.uri)
     _require_same_grid(store, found, wanted)
+    return found
+
+
+def _require_no_parts(store: Store, wanted: SinkManifest, *, is_overwriting: bool) -> None:
+    """Raise Invalid if the sink, which has no manifest, holds parts that might be taken for those of `wanted`."""
+    parts = [name for name in store.list_names() if is_part_name(name)]
+    if is_overwriting and wanted.grid.mark and not parts_among(parts, wanted.grid):
+        return
+    # Another worker may have created the manifest and committed a part between the two reads.
+    if parts and read_sink_manifest(store) is None:
+        raise Invalid(SINK_FIELD, f"{store.uri} holds parts but no {SINK_MANIFEST}, so their job is unknown; {ADVICE}")
 
 
 def _require_same_grid(store: Store, found: SinkManifest, wanted: SinkManifest) -> None:
@@ -128,36 +123,6 @@ def _require_same_grid(store: Store, found: SinkManifest, wanted: SinkManifest) 
 def parts_there(store: Store, manifest: SinkManifest) -> Parts:
     """Return the parts of the manifest's grid that are in the sink."""
     return parts_of(parts_among(store.list_names(), manifest.grid))
-
-
-def manifest_to_resume(store: Store, if_exists: Literal["Resume", "Fail", "Overwrite"]) -> SinkManifest | None:
-    """Return the manifest that `sink.ifExists` has the job go on with; None if it begins anew.
-
-    Raise Invalid if the sink is in use and is not to be. What is to be overwritten is still there: see empty_sink.
-    """
-    found = None if if_exists == "Overwrite" else read_sink_manifest(store)
-    if found is not None and if_exists == "Fail":
-        raise Invalid(
-            SINK_FIELD,
-            f"{store.uri} is in use by job {found.job}, and sink.ifExists is Fail; choose another sink, "
-            "or set sink.ifExists to Resume or Overwrite",
-        )
-    return found
-
-
-def empty_sink(store: Store) -> None:
-    """Delete the quantized networks and all rows, and then the manifest.
-
-    In a sink that no worker has begun, networks stay: a step that quantized and was killed is repeated without that.
-    """
-    store.delete(SUCCESS)
-    names = [name for name in store.list_names() if is_part_name(name)]
-    if names or store.exists(SINK_MANIFEST):
-        for name in store.list_names(QUANTIZED_FOLDER):
-            store.delete(f"{QUANTIZED_FOLDER}/{name}")
-    with ThreadPoolExecutor(_DELETING_THREADS) as threads:
-        list(threads.map(store.delete, names))
-    store.delete(SINK_MANIFEST)
 
 
 def sweep_sink(store: Store) -> None:

@@ -3,7 +3,9 @@
 The fingerprint covers what the rows depend on: index, weights, model, preprocessing, image size, precision, labels,
 output, what decodes, what becomes of damaged images. It is stored with its components, so that a sink of another job is
 refused with a sentence that says what differs, and old rows are never taken for new ones. The first worker creates it,
-once, with the part size, which nobody can change from then on. Every part is younger than the manifest.
+once, with the part size, which nobody can change from then on. Every part is younger than the manifest. Where there is
+a cluster, it also has the uid of the InferenceJob that began the sink: such a job never overwrites its own rows, and
+the names of the parts end with a mark that is made of it.
 
 (A job's `source.manifest` is something else: a list of images. See dueby_worker/index/source_manifest.py.)
 """
@@ -19,9 +21,10 @@ from dueby_api.inference_job import Model
 from dueby_api.output import Output
 from dueby_api.schema import Spec, validate
 from dueby_api.source import Source
-from dueby_api.step_config import Count
+from dueby_api.step_config import Count, Uid
 from dueby_api.words import counted
-from dueby_worker.output.part_names import FORMAT_VERSION
+from dueby_worker.output.part_names import FORMAT_VERSION, MARK_DIGITS
+from dueby_worker.storage.store import NotFound, Store
 
 if TYPE_CHECKING:
     from dueby_worker.models.preprocessing import Preprocessing
@@ -80,11 +83,14 @@ class SinkManifest(Spec, frozen=True, kw_only=True):
     """N."""
     part_size: Count
     """Images in a part."""
+    uid: Uid | None = None
+    """The InferenceJob that created it; absent if it was a run without a cluster, or a DueBy that didn't record it."""
 
     @property
     def grid(self) -> Grid:
         """The grid of its parts."""
-        return Grid(images=self.images, part_size=self.part_size)
+        mark = hashlib.sha256(self.uid.encode()).hexdigest()[:MARK_DIGITS] if self.uid else ""
+        return Grid(images=self.images, part_size=self.part_size, mark=mark)
 
 
 class LoadedFacts(Protocol):
@@ -142,7 +148,21 @@ def decode_sink_manifest(data: bytes, *, sink: str) -> SinkManifest:
     return validate(SinkManifest, document, origin=origin)
 
 
-def require_same_job(found: SinkManifest, components: Components, *, sink: str) -> None:
+def read_manifest_data(store: Store) -> bytes | None:
+    """Return the file as it stands in the sink; None if no job has used the sink."""
+    try:
+        return store.read(SINK_MANIFEST)
+    except NotFound:
+        return None
+
+
+def read_sink_manifest(store: Store) -> SinkManifest | None:
+    """Return the sink's manifest; None if no job has used the sink."""
+    data = read_manifest_data(store)
+    return None if data is None else decode_sink_manifest(data, sink=store.uri)
+
+
+def require_same_job(found: SinkManifest, components: Components, *, sink: str, advice: str = ADVICE) -> None:
     """Raise Invalid, with what differs, if the sink's manifest was made with other components."""
     differences = [
         sentence(getattr(found.components, name), getattr(components, name))
@@ -151,7 +171,7 @@ def require_same_job(found: SinkManifest, components: Components, *, sink: str) 
     ]
     if differences:
         raise Invalid(
-            SINK_FIELD, f"{sink} holds the results of another job: {'; '.join(differences)}. To go on, {ADVICE}"
+            SINK_FIELD, f"{sink} holds the results of another job: {'; '.join(differences)}. To go on, {advice}"
         )
 
 

@@ -1,12 +1,14 @@
 """The finish step: check that every part is there and is this job's, count its rows, write `_SUCCESS`.
 
 A job is complete when its parts say so, not when its workers do. The names of the parts show that 0..N-1 is covered
-once, because the grid is fixed. The footers give rows, errors, warnings and the fingerprint of what made them, which
-exposes a worker of an older job that outlived an Overwrite.
+once, because the grid is fixed. The footers give rows, errors, warnings and the fingerprint of what made them. A worker
+of an older job may outlive an Overwrite; what it leaves has other names, and is deleted. So may this step: it looks
+whether the sink is the one that it has counted before it says so, and after.
 """
 
 import io
-import json
+import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -19,8 +21,9 @@ from dueby_api.words import counted
 from dueby_worker.output.damaged_parts import read_end_of_part, require_own_rows
 from dueby_worker.output.part_names import is_part_name, part_name, parts_among
 from dueby_worker.output.rows import PartFooter, read_footer
-from dueby_worker.output.sink import SUCCESS, read_sink_manifest, sweep_sink
-from dueby_worker.output.sink_manifest import ADVICE, SINK_FIELD, SINK_MANIFEST
+from dueby_worker.output.sink import sweep_sink
+from dueby_worker.output.sink_manifest import ADVICE, SINK_FIELD, SINK_MANIFEST, SinkManifest, read_sink_manifest
+from dueby_worker.output.success import SUCCESS, encode_success
 from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
@@ -30,22 +33,28 @@ from dueby_worker.telemetry.serve import serve_waits
 _READERS = 16
 # How many parts a message lists.
 _SHOWN = 3
+log = logging.getLogger(__name__)
 
 
 def finish_sink(config: FinishConfig) -> FinishResult:
     """Finish the sink of the configuration; while it can't be used, say so to whoever asks."""
     waits, _ = serve_waits(config)
-    return finish(open_store(config.sink.uri, retry=replace(DEFAULT_RETRY, waits=waits)))
+    store = open_store(config.sink.uri, retry=replace(DEFAULT_RETRY, waits=waits))
+    return finish(store, is_overwriting=config.sink.if_exists == "Overwrite")
 
 
-def finish(store: Store) -> FinishResult:
-    """Write `_SUCCESS` and return what it holds. Raise Transient while parts are missing, Invalid if some are wrong."""
+def finish(store: Store, *, is_overwriting: bool = False) -> FinishResult:
+    """Write `_SUCCESS` and return what it holds. Raise Transient while parts are missing, Invalid if some are wrong.
+
+    Parts of other jobs are deleted if the job overwrites them anyhow.
+    """
     store.remember_written()  # the workers have
     manifest = read_sink_manifest(store)
     if manifest is None:
         raise Invalid(SINK_FIELD, f"{store.uri} has no {SINK_MANIFEST}; no worker has run into it yet")
-    grid = manifest.grid
-    _require_every_part(store.list_names(), grid, sink=store.uri)
+    grid, names = manifest.grid, store.list_names()
+    _require_every_part(names, grid, sink=store.uri)
+    _remove_foreign_parts(store, names, grid, is_overwriting=is_overwriting)
     footers = _read_footers(store, grid)
     for part, found in enumerate(footers):
         require_own_rows(
@@ -59,10 +68,29 @@ def finish(store: Store) -> FinishResult:
         errors=sum(footer.errors for footer in footers),
         warnings=sum(footer.warnings for footer in footers),
         fingerprint=manifest.fingerprint,
+        part_size=grid.part_size,
+        mark=grid.mark,
+        finished_unix_micros=time.time_ns() // 1000,
     )
-    store.replace(SUCCESS, json.dumps(result.document()).encode())
+    _put_success(store, encode_success(result), manifest)
     sweep_sink(store)
     return result
+
+
+def _put_success(store: Store, data: bytes, manifest: SinkManifest) -> None:
+    """Write `_SUCCESS`; take it back if the sink is another job's by then."""
+
+    def look() -> None:
+        if read_sink_manifest(store) != manifest:
+            raise Transient(f"{store.uri} was emptied, or begun by another job, while its rows were counted")
+
+    store.replace(SUCCESS, data, before=look)
+    try:
+        look()
+    except Transient:
+        if store.read(SUCCESS) == data:
+            store.delete(SUCCESS)
+        raise
 
 
 def _require_every_part(names: list[str], grid: Grid, *, sink: str) -> None:
@@ -71,12 +99,18 @@ def _require_every_part(names: list[str], grid: Grid, *, sink: str) -> None:
         first = islice((part for part in range(grid.parts) if part not in found), _SHOWN)
         shown = ", ".join(part_name(grid, part) for part in first)
         raise Transient(f"{sink} still lacks {missing:,} of {counted(grid.parts, 'part')} ({shown}, ...)")
-    # Readers of the folder would take the rows of foreign parts for this job's.
-    own = {part_name(grid, part) for part in found}
-    if foreign := sorted(name for name in names if is_part_name(name) and name not in own):
-        raise Invalid(
-            SINK_FIELD, f"{sink} also holds {', '.join(foreign[:_SHOWN])}, which are not parts of this job; {ADVICE}"
-        )
+
+
+def _remove_foreign_parts(store: Store, names: list[str], grid: Grid, *, is_overwriting: bool) -> None:
+    """Delete parts that readers of the folder would take for this job's, or raise Invalid."""
+    own = {part_name(grid, part) for part in parts_among(names, grid)}
+    foreign = [name for name in names if is_part_name(name) and name not in own]
+    if foreign and not is_overwriting:
+        shown = ", ".join(foreign[:_SHOWN])
+        raise Invalid(SINK_FIELD, f"{store.uri} also holds {shown}, which are not parts of this job; {ADVICE}")
+    for name in foreign:
+        log.warning("%s is deleted: another job's worker has written it after the sink was emptied", name)
+        store.delete(name)
 
 
 def _read_footers(store: Store, grid: Grid) -> list[PartFooter]:

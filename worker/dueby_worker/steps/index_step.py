@@ -17,9 +17,11 @@ from dueby_api.step_messages import IndexResult
 from dueby_api.words import counted
 from dueby_worker.index.build import LISTING_RETRY, build_index
 from dueby_worker.models.known_model import know_model
-from dueby_worker.output.sink import empty_sink, manifest_to_resume, parts_there, require_create_only
+from dueby_worker.output.admission import SinkChanged, admit
+from dueby_worker.output.sink import parts_there, require_create_only
 from dueby_worker.output.sink_manifest import components_of, require_same_job
-from dueby_worker.storage.retry import DEFAULT_RETRY
+from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
+from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.serve import serve_waits
 
@@ -31,12 +33,23 @@ def index_source(config: IndexConfig) -> IndexResult:
     sink_waits, source_waits = serve_waits(config)
     store = open_store(config.sink.uri, retry=replace(DEFAULT_RETRY, waits=sink_waits))
     require_create_only(store)
+    while True:
+        try:
+            return _index(config, store, replace(LISTING_RETRY, waits=source_waits))
+        except SinkChanged:
+            # Who was to overwrite what was there begins again only if it is still wanted: as a new process.
+            if config.sink.if_exists == "Overwrite":
+                raise
+
+
+def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult:
     if is_int8 := config.model.precision == "int8":
         # Before the sink is emptied.
         from dueby_worker.steps.quantize import require_int8
 
         require_int8()
-    manifest = manifest_to_resume(store, config.sink.if_exists)
+    admission = admit(store, config)
+    manifest = admission.manifest
     model = know_model(config.model, config.output, Path(config.cache_dir) if config.cache_dir else None)
     summary = build_index(
         config.source,
@@ -45,22 +58,25 @@ def index_source(config: IndexConfig) -> IndexResult:
         preprocessing=model.preprocessing,
         max_pixels=config.max_pixels,
         replace=manifest is None,
+        require_unchanged=admission.require_unchanged,
         on_progress=_ProgressPrinter().show,
-        retry=replace(LISTING_RETRY, waits=source_waits),
+        retry=retry,
     )
-    if config.sink.if_exists == "Overwrite":
+    if config.sink.if_exists == "Overwrite" and manifest is None:
         # Only now: a misspelt source or model is to cost nobody the rows of the job before.
-        empty_sink(store)
+        admission.empty()
     components = components_of(model, config.model, config.source, index_digest=summary.digest)
     if manifest is not None:
-        require_same_job(manifest, components, sink=store.uri)
+        require_same_job(manifest, components, sink=store.uri, advice=admission.advice)
     agreement = None
     if is_int8:
         # It loads the model and NNCF, and takes up to a minute.
         from dueby_worker.steps.quantize import put_quantized
 
-        retry = replace(DEFAULT_RETRY, waits=source_waits)
-        agreement = put_quantized(config, store, images=summary.images, fingerprint=components.fingerprint, retry=retry)
+        reading = replace(DEFAULT_RETRY, waits=retry.waits)
+        agreement = put_quantized(
+            config, store, images=summary.images, fingerprint=components.fingerprint, retry=reading
+        )
     result = IndexResult(
         images=summary.images,
         digest=summary.digest,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from dueby_api.step_config import WorkConfig
 from dueby_api.step_messages import WorkResult
 from dueby_worker.engines.host import pin_to_cores
-from dueby_worker.output.sink import KnownParts, read_sink_manifest
+from dueby_worker.output.sink import KnownParts
+from dueby_worker.output.sink_manifest import read_sink_manifest
 from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
@@ -68,7 +69,7 @@ def _is_complete_already(config: WorkConfig, store: Store) -> bool:
     manifest = read_sink_manifest(store)
     if manifest is None or (manifest.fingerprint, manifest.part_size) != (config.fingerprint, config.part_size):
         return False
-    known_parts = KnownParts(store, config.grid)
+    known_parts = KnownParts(store, manifest.grid)
     known_parts.refresh()
     return known_parts.is_complete
 

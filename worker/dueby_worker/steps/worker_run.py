@@ -87,9 +87,12 @@ class WorkerRun:
         self._store = store
         self._progress = progress
         self._index = resolve_index(config.source, store, images=config.images, preprocessing=loaded.preprocessing)
-        self._manifest = _manifest_of(config, loaded, self._index)
-        require_sink_manifest(store, self._manifest)
-        self._known_parts = KnownParts(store, config.grid)
+        self._manifest = require_sink_manifest(
+            store,
+            _manifest_of(config, loaded, self._index),
+            is_overwriting=config.sink.if_exists == "Overwrite",
+        )
+        self._known_parts = KnownParts(store, self._manifest.grid)
         progress.list_parts = self._known_parts.runs
         self._feed = Feed()
         self._budget = BatchBudget(
@@ -192,7 +195,7 @@ class WorkerRun:
         return OpenPart(part, first=first, uris=self._index.uris(first, last), columns=self._loaded.columns)
 
     def _open_retry(self, part: int) -> OpenPart | None:
-        rows, origin = read_part(self._store, part_name(self._config.grid, part), decode_rows)
+        rows, origin = read_part(self._store, part_name(self._manifest.grid, part), decode_rows)
         # What is kept of the part is written as this job's.
         require_own_rows(
             self._store,
@@ -263,6 +266,7 @@ def _manifest_of(config: WorkConfig, loaded: LoadedModel, index: Index) -> SinkM
         components=components,
         images=config.images,
         part_size=config.part_size,
+        uid=config.uid,
     )
 
 

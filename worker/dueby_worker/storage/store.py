@@ -104,13 +104,16 @@ class Store(ABC):
         """Return the object's last bytes, so many of them, or all if it has fewer. Raise as `read` does."""
         return self._use(lambda: self._read_end(path, length))
 
-    def create(self, path: str, data: bytes) -> bool:
-        """Write the object and return True, or return False if it exists. All or nothing, durable, one winner."""
-        return self._write(lambda: self._create(path, data))
+    def create(self, path: str, data: bytes, *, before: Callable[[], None] = lambda: None) -> bool:
+        """Write the object and return True, or return False if it exists. All or nothing, durable, one winner.
 
-    def replace(self, path: str, data: bytes) -> None:
-        """Write the object, whether it exists or not. All or nothing, durable."""
-        self._write(lambda: self._replace(path, data))
+        `before` is called before each attempt, of which there may be many. What it raises counts as the attempt's.
+        """
+        return self._write(lambda: self._create(path, data), before)
+
+    def replace(self, path: str, data: bytes, *, before: Callable[[], None] = lambda: None) -> None:
+        """Write the object, whether it exists or not. All or nothing, durable. `before` is as in `create`."""
+        self._write(lambda: self._replace(path, data), before)
 
     def exists(self, path: str, *, cancelled: threading.Event | None = None) -> bool:
         """Return whether the object exists now. A folder is not an object.
@@ -174,8 +177,12 @@ class Store(ABC):
             raise Unavailable(f"it became shorter while it was read, by {counted(length - len(data), 'byte')}")
         return data
 
-    def _write(self, write: Callable[[], Answer]) -> Answer:
-        answer = self._use(write)
+    def _write(self, write: Callable[[], Answer], before: Callable[[], None]) -> Answer:
+        def attempt() -> Answer:
+            before()
+            return write()
+
+        answer = self._use(attempt)
         self._was_written = True
         return answer
 

@@ -19,6 +19,7 @@ from dueby_operator.jobs.manifests import (
     Objects,
     Owner,
     read_assignments,
+    step_job_name,
     step_objects,
     worker_objects,
 )
@@ -82,6 +83,19 @@ def test_what_the_steps_are_told_is_what_they_take() -> None:
         told = json.loads(step_objects(owner(), SETTINGS, step).config_map["data"]["config.json"])
         assert validate(kind, told)
         assert (told["host"], told["port"]) == ("0.0.0.0", 8080), "where the operator asks"
+
+
+def test_steps_and_workers_are_told_whose_rows_they_are() -> None:
+    restored = replace(owner(), created_us=5, is_restored=True)
+    told = json.loads(step_objects(restored, SETTINGS, "index").config_map["data"]["config.json"])
+    assert {name: told[name] for name in ("uid", "createdUnixMicros", "isRestored")} == {
+        "uid": "u-1",
+        "createdUnixMicros": 5,
+        "isRestored": True,
+    }
+    assert json.loads(workers().config_map["data"]["config.json"])["uid"] == "u-1"
+    # An InferenceJob that is read again has the same step.
+    assert step_job_name(restored, "index") == step_job_name(owner(), "index")
 
 
 def test_every_worker_finds_its_share_by_its_index(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Taking a sink into use, being refused by one, emptying it, and knowing which parts it holds."""
+"""Taking a sink into use, being refused by one, and knowing which parts it holds."""
 
 import json
 from pathlib import Path
@@ -9,19 +9,11 @@ import pytest
 from dueby_api.errors import Invalid
 from dueby_api.grid import Grid
 from dueby_api.output import Output
-from dueby_api.parts import parts_of
+from dueby_api.parts import NONE, parts_of
 from dueby_worker.output.other_grid import OtherGrid
 from dueby_worker.output.part_names import part_name
-from dueby_worker.output.quantized import quantized_path
-from dueby_worker.output.sink import (
-    SUCCESS,
-    empty_sink,
-    manifest_to_resume,
-    read_sink_manifest,
-    require_sink_manifest,
-    sweep_sink,
-)
-from dueby_worker.output.sink_manifest import SINK_MANIFEST, encode_sink_manifest
+from dueby_worker.output.sink import parts_there, require_sink_manifest, sweep_sink
+from dueby_worker.output.sink_manifest import SINK_MANIFEST, encode_sink_manifest, read_sink_manifest
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from support.worker import COMPONENTS, a_manifest
@@ -163,85 +155,39 @@ def test_parts_without_a_manifest_are_nobody_s_to_go_on_with(store: Store) -> No
         require_sink_manifest(store, a_manifest())
 
 
+def test_what_a_worker_of_the_job_before_writes_in_an_emptied_sink_does_not_stop_the_job_that_overwrites(
+    store: Store,
+) -> None:
+    before, own = a_manifest(uid="u-1"), a_manifest(uid="u-2")
+    store.create(part_name(before.grid, 3), b"late")
+    with pytest.raises(Invalid, match=r"holds parts but no _dueby/job\.json"):
+        require_sink_manifest(store, own)
+    assert require_sink_manifest(store, own, is_overwriting=True) == own
+    assert parts_there(store, own) == NONE
+
+
+@pytest.mark.parametrize(
+    ("part", "wanted"),
+    [("u-2", "u-2"), (None, None), ("u-1", None)],
+    ids=["its own name", "no marks", "no mark of its own"],
+)
+def test_parts_that_may_be_taken_for_the_job_s_own_stop_it(store: Store, part: str | None, wanted: str | None) -> None:
+    store.create(part_name(a_manifest(uid=part).grid, 3), b"late")
+    with pytest.raises(Invalid, match=r"holds parts but no _dueby/job\.json"):
+        require_sink_manifest(store, a_manifest(uid=wanted), is_overwriting=True)
+
+
+def test_whoever_goes_on_with_a_sink_names_parts_as_the_job_did_that_began_it(store: Store) -> None:
+    first = require_sink_manifest(store, a_manifest(uid="u-1"))
+    assert require_sink_manifest(store, a_manifest(uid="u-2")).grid == first.grid
+    assert require_sink_manifest(store, a_manifest()).grid == first.grid
+    assert part_name(first.grid, 0) == f"part-000000000000-000000000009.{first.grid.mark}.parquet"
+
+
 def test_other_files_in_a_sink_don_t_matter(store: Store) -> None:
     store.create("notes.txt", b"mine")
     require_sink_manifest(store, a_manifest())
-    empty_sink(store)
     assert store.read("notes.txt") == b"mine"
-
-
-def test_fail_refuses_a_sink_in_use_and_takes_a_new_one(store: Store) -> None:
-    assert manifest_to_resume(store, "Fail") is None
-    require_sink_manifest(store, a_manifest())
-    with pytest.raises(Invalid, match=r"is in use by job catalog, and sink\.ifExists is Fail"):
-        manifest_to_resume(store, "Fail")
-
-
-def test_resume_goes_on_with_the_manifest_that_is_there(store: Store) -> None:
-    assert manifest_to_resume(store, "Resume") is None
-    require_sink_manifest(store, a_manifest())
-    assert manifest_to_resume(store, "Resume") == a_manifest()
-
-
-def test_overwrite_leaves_nothing_of_the_old_job(store: Store) -> None:
-    require_sink_manifest(store, a_manifest(components=COMPONENTS.replace(model="resnet50")))
-    put_parts(store, 0, 5)
-    store.create(SUCCESS, b"{}")
-    assert manifest_to_resume(store, "Overwrite") is None
-    assert store.exists(SUCCESS)
-    empty_sink(store)
-    assert store.list_names() == []
-    require_sink_manifest(store, a_manifest())
-
-
-def test_overwrite_leaves_no_quantized_network_of_a_job_that_began(store: Store) -> None:
-    paths = [quantized_path(name * 32) for name in ("ab", "cd")]
-    for path in paths:
-        store.create(path, b"damaged")
-    # No worker has begun: the index step was killed when it had quantized, and is repeated.
-    empty_sink(store)
-    assert all(map(store.exists, paths))
-
-    require_sink_manifest(store, a_manifest())
-    empty_sink(store)
-    assert not any(map(store.exists, paths))
-
-
-class Killed(Exception):
-    """The process is gone here."""
-
-
-class KilledStore:
-    """A store whose process is killed before its n-th deletion."""
-
-    def __init__(self, store: Store, *, before: int) -> None:
-        self._store = store
-        self._left = before
-
-    def delete(self, path: str) -> None:
-        if self._left == 0:
-            raise Killed
-        self._left -= 1
-        self._store.delete(path)
-
-    def list_names(self, folder: str = "") -> list[str]:
-        return self._store.list_names(folder)
-
-
-@pytest.mark.parametrize("before", range(5))
-def test_emptying_can_be_killed_anywhere_and_no_old_row_is_taken_for_a_new_one(store: Store, before: int) -> None:
-    require_sink_manifest(store, a_manifest(components=COMPONENTS.replace(model="resnet50")))
-    put_parts(store, 0, 5)
-    store.create(SUCCESS, b"{}")
-    killed: Any = KilledStore(store, before=before)
-    if before < 4:
-        with pytest.raises(Killed):
-            empty_sink(killed)
-        with pytest.raises(Invalid, match="another job"):
-            require_sink_manifest(store, a_manifest())
-        assert not store.exists(SUCCESS) or before == 0
-    empty_sink(store)
-    require_sink_manifest(store, a_manifest())
 
 
 def test_what_killed_writers_left_is_swept_beside_the_rows_and_all_that_goes_with_them(

@@ -1,0 +1,135 @@
+"""What `sink.ifExists` makes of a sink that is in use: to go on with it, to refuse it, or to empty it.
+
+    Resume                                        goes on with the sink's manifest
+    Fail                                          Invalid if there is one
+    Overwrite, of a sink of this very job         goes on: its status was lost, or its index step is repeated
+    Overwrite, of rows finished since it exists   goes on if they are of its images and model; else Invalid
+    Overwrite, of any other sink                  begins anew, when nothing else can go wrong any more: see `empty`
+    anything, of a job restored from a backup     as Resume
+
+A backup restores an InferenceJob without its status and with a new uid, so that it looks like one that was never run.
+An index step may be stopped for minutes, during which its job is deleted and another one has the sink. So what is to be
+overwritten is what the step found, and before it deletes anything it looks whether that is still there.
+"""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from dueby_api.errors import Invalid, Transient
+from dueby_api.step_config import IndexConfig
+from dueby_api.units import from_micros
+from dueby_worker.output.part_names import is_part_name
+from dueby_worker.output.quantized import QUANTIZED_FOLDER
+from dueby_worker.output.recent_look import RecentLook
+from dueby_worker.output.sink_manifest import (
+    ADVICE,
+    SINK_FIELD,
+    SINK_MANIFEST,
+    SinkManifest,
+    decode_sink_manifest,
+    read_manifest_data,
+)
+from dueby_worker.output.success import SUCCESS, is_of, read_success
+from dueby_worker.storage.store import Store
+
+_DELETING_THREADS = 16
+# While parts are deleted, the sink is looked at so often.
+_LOOK_EVERY_S = 1.0
+# Clocks of nodes and of the API server differ, and a job that is created right after another has ended is younger.
+_CLOCKS_DIFFER_US = 60_000_000
+_NEW_OBJECT = "choose another sink, or delete the InferenceJob and apply it again"
+_RESTORED = "choose another sink, or delete the InferenceJob, which was restored from a backup, and apply it again"
+
+log = logging.getLogger(__name__)
+
+
+class SinkChanged(Transient):
+    """Another job, or another process of this one, has begun the sink, or emptied it, since this step looked at it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """On what terms a job uses its sink, as the index step found it."""
+
+    store: Store
+    begun: bytes | None
+    """The manifest that was there, as it stood there; None if there was none."""
+    manifest: SinkManifest | None = None
+    """The manifest that the job goes on with; None if it begins anew."""
+    advice: str = ADVICE
+    """What to do if that is another job's."""
+
+    def require_unchanged(self) -> None:
+        """Raise SinkChanged unless the sink has the manifest that was found."""
+        if read_manifest_data(self.store) != self.begun:
+            raise SinkChanged(f"{self.store.uri} was begun or emptied by another job or run while it was looked at")
+
+    def empty(self) -> None:
+        """Delete the quantized networks and all rows, and then the manifest.
+
+        It can be killed at any point, because of its order: `_SUCCESS` is deleted first, since it stops being true, and
+        the manifest last, since no other job takes the remaining parts for its own while the manifest is there. In a
+        sink that no worker has begun, networks stay: a step that quantized and was killed is repeated without that.
+        """
+        self.require_unchanged()
+        self.store.delete(SUCCESS)
+        names = [name for name in self.store.list_names() if is_part_name(name)]
+        # A part is younger than its manifest, so what was listed before this look is of the manifest that was found.
+        self.require_unchanged()
+        if names or self.begun is not None:
+            for name in self.store.list_names(QUANTIZED_FOLDER):
+                self.store.delete(f"{QUANTIZED_FOLDER}/{name}")
+        look = RecentLook(self.require_unchanged, good_for_s=_LOOK_EVERY_S)
+
+        def delete(name: str) -> None:
+            look.require()
+            self.store.delete(name)
+
+        with ThreadPoolExecutor(_DELETING_THREADS) as threads:
+            list(threads.map(delete, names))
+        if self.begun is not None:
+            self.require_unchanged()
+            self.store.delete(SINK_MANIFEST)
+
+
+def admit(store: Store, config: IndexConfig) -> Admission:
+    """Return on what terms the job may use the sink. Raise Invalid if it may not. Nothing is deleted yet."""
+    begun, policy = read_manifest_data(store), config.sink.if_exists
+    if begun is None:
+        return Admission(store=store, begun=None)
+    if policy == "Overwrite" and not config.is_restored:
+        kept = _never_emptied(store, begun, config)
+        return Admission(store=store, begun=begun, manifest=kept, advice=_NEW_OBJECT)
+    manifest = decode_sink_manifest(begun, sink=store.uri)
+    if policy == "Fail" and not config.is_restored and not _is_own(manifest, config):
+        raise Invalid(
+            SINK_FIELD,
+            f"{store.uri} is in use by job {manifest.job}, and sink.ifExists is Fail; choose another sink, "
+            "or set sink.ifExists to Resume or Overwrite",
+        )
+    return Admission(store=store, begun=begun, manifest=manifest, advice=_RESTORED if config.is_restored else ADVICE)
+
+
+def _is_own(manifest: SinkManifest, config: IndexConfig) -> bool:
+    return config.uid is not None and manifest.uid == config.uid
+
+
+def _never_emptied(store: Store, begun: bytes, config: IndexConfig) -> SinkManifest | None:
+    """Return the manifest of a sink that this job doesn't empty, although it is to overwrite; None if it does."""
+    try:
+        manifest = decode_sink_manifest(begun, sink=store.uri)
+    except Invalid as error:
+        log.warning("%s is overwritten: %s", store.uri, error)
+        return None
+    if _is_own(manifest, config):
+        log.warning("%s is not emptied: this very job has begun it, and goes on with it", store.uri)
+        return manifest
+    success = read_success(store)
+    if config.created_unix_micros is None or success is None or not is_of(success, manifest):
+        return None
+    if success.finished_unix_micros <= config.created_unix_micros + _CLOCKS_DIFFER_US:
+        return None
+    finished = from_micros(success.finished_unix_micros).isoformat(timespec="seconds")
+    log.warning("%s is not emptied: its rows were finished at %s, after this job was created", store.uri, finished)
+    return manifest
