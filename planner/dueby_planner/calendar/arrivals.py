@@ -15,6 +15,7 @@ gets its time.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from math import ceil
 
 from dueby_api.inference_job import DeadlineClass
@@ -59,8 +60,12 @@ def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[
         draft = _make_room(hard, draft, running)
     late = [job for job in _without_place(jobs, draft, "Soft") if not draft.place(job, *GIVING_WAY)]
     for job in late[:MAX_TRIED]:
-        draft = place_in_front(job, draft, lambda tried, job=job: tried.place(job, *GIVING_WAY)) or draft
+        draft = place_in_front(job, draft, partial(_place_soft, job)) or draft
     return draft
+
+
+def _place_soft(job: CalendarJob, draft: Draft) -> bool:
+    return draft.place(job, *GIVING_WAY)
 
 
 def _place_promised(promised: Sequence[CalendarJob], draft: Draft, running: Sequence[RunningJob]) -> Draft:
