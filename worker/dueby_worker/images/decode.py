@@ -20,6 +20,8 @@ from dueby_worker.models.preprocessing import Preprocessing
 
 # First bytes of the formats that Pillow reads here. If Pillow still doesn't know such a file, it is damaged.
 _KNOWN = (b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+# The same of ISO media files: the brand, which follows `ftyp`.
+_KNOWN_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1")
 # First bytes of what is often found among images.
 _LOOKS_LIKE = (
     (b"PK\x03\x04", "a zip archive"),
@@ -34,9 +36,9 @@ _LOOKS_LIKE = (
     (b"<?xml", "XML"),
     (b"{", "JSON"),
     (b"8bps", "a Photoshop file"),
+    (b"\0\0\0\x0cjxl ", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
 )
-# Image formats in ISO media files, by the brand that follows `ftyp`; they are not read.
-_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"jxl ": "JPEG XL"}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -129,9 +131,8 @@ def _require_size(width: int, height: int, pixels: int, max_pixels: int) -> None
 
 def _describe(data: bytes) -> str:
     """Return a sentence about a file that Pillow doesn't recognise, which names its likely format."""
-    if data.startswith(_KNOWN):
+    if data.startswith(_KNOWN) or (data[4:8] == b"ftyp" and data[8:12] in _KNOWN_BRANDS):
         return "It is damaged or truncated: its header makes no sense."
     start = data[:512].lstrip(_BYTE_ORDER_MARK + b" \t\r\n").lower()
     kind = next((kind for magic, kind in _LOOKS_LIKE if start.startswith(magic.lower())), None)
-    kind = kind or (_BRANDS.get(data[8:12]) if data[4:8] == b"ftyp" else None)
     return f"It is not an image of a known format{f': it looks like {kind}' if kind else ''}."

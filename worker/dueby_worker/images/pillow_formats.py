@@ -1,4 +1,4 @@
-"""Decode every format but JPEG with Pillow: PNG, WebP, GIF, BMP, DIB and TIFF; and what is damaged, JPEG too.
+"""Decode every format but JPEG with Pillow: PNG, WebP, AVIF, HEIC, GIF, BMP, DIB and TIFF; what is damaged, JPEG too.
 
 Only the readers of these formats may touch the data, because others of Pillow's start programs or have no limits.
 Pillow's own limit on pixels is off: it only warns, lets 144 million pixels through, and is one for the whole process.
@@ -10,6 +10,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from math import prod
 
 import numpy as np
@@ -20,8 +21,10 @@ from dueby_worker.images.geometry import Cut, Extent, cut_out
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
-_FORMATS = ("PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF")
+_FORMATS = ("PNG", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF")
 _WITH_JPEG = ("JPEG", *_FORMATS)
+# What is at the beginning of every ISO media file, and so of AVIF and HEIC.
+_MEDIA = b"ftyp"
 # A bitmap as it is in memory and on the clipboard of Windows. Files named .dib are this or BMP.
 _HEADLESS = "DIB"
 # The tag of the orientation in EXIF.
@@ -44,8 +47,23 @@ Image.MAX_IMAGE_PIXELS = None
 def open_picture(data: bytes, *, may_be_jpeg: bool = False) -> Iterator[Image.Image]:
     """Open the image and read its header only. Raise UnidentifiedImageError if its format is not known."""
     _ignore_warnings()
-    with Image.open(io.BytesIO(data), formats=_WITH_JPEG if may_be_jpeg else _FORMATS) as picture:
+    formats = _WITH_JPEG if may_be_jpeg else _FORMATS
+    if data[4:8] == _MEDIA:
+        formats = (*formats, _heic())
+    with Image.open(io.BytesIO(data), formats=formats) as picture:
         yield picture
+
+
+@cache
+def _heic() -> str:
+    """Make Pillow read HEIC, the first image of a file alone, and return what it calls that format.
+
+    The library brings its own threads, of which a worker has as many as it was planned with.
+    """
+    import pi_heif  # only where such a file is met
+
+    pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    return "HEIF"
 
 
 @contextmanager

@@ -10,7 +10,10 @@ from dueby_worker.index.glob_matcher import GlobMatcher
 from dueby_worker.storage.uris import is_glob
 
 IMAGE_EXTENSIONS = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".heic", ".heif", ".hif"),
+        *(".gif", ".bmp", ".dib", ".tif", ".tiff"),
+    }
 )
 
 

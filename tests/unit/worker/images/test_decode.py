@@ -12,8 +12,11 @@ from torch.nn.functional import interpolate
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
+from dueby_worker.images.decode import decode_image
 from dueby_worker.images.geometry import cut_out, plan_cut
+from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Interpolation, Pixels, Preprocessing
+from support.heics import HEIC, heic_that_claims
 from support.pictures import SMALL, a_preprocessing, decode_pixels, encode, exif, photo, png, png_of_16_bits
 
 
@@ -92,13 +95,26 @@ def test_a_large_jpeg_decoded_smaller_differs_little_from_torchvisions(size: tup
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("size", [(90, 61), (61, 90), (80, 80)], ids=["wide", "high", "square"])
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
 def test_a_picture_is_turned_as_exif_says(kind: str, size: tuple[int, int], orientation: int) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encode(photo(size=size), kind, exif=exif(orientation), **options)
     with Image.open(io.BytesIO(data)) as picture:
         reference = as_torchvision(ImageOps.exif_transpose(picture), SMALL)
     assert largest_difference(decode_pixels(data, SMALL), reference) <= 2
+
+
+def test_a_heic_of_a_phone_is_turned_once() -> None:
+    pixels = decode_pixels(HEIC, a_preprocessing(resize_side=48, crop_side=48))
+    corners = {"white": pixels[2, 45], "red": pixels[2, 2], "blue": pixels[45, 24]}
+    likeness = {name: [int(value) > 127 for value in pixel] for name, pixel in corners.items()}
+    assert likeness == {"white": [True] * 3, "red": [True, False, False], "blue": [False, False, True]}
+
+
+@pytest.mark.parametrize("side", [20_000, 60_000, 2**32 - 1])
+def test_a_heic_that_claims_too_much_is_refused(side: int) -> None:
+    with pytest.raises(UnreadableImage, match=r"^It is damaged or truncated: .*size"):
+        decode_image(heic_that_claims(side), SMALL)
 
 
 @pytest.mark.parametrize(

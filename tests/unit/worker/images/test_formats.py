@@ -10,6 +10,7 @@ from PIL import Image, ImageFile
 
 from dueby_worker.images.decode import decode_image, decode_tolerantly
 from dueby_worker.images.unreadable import UnreadableImage
+from support.heics import HEIC
 from support.jpegs import END, Jpeg, profile_chunk
 from support.pictures import a_preprocessing, decode_pixels, encode, photo
 
@@ -93,6 +94,8 @@ READ: dict[str, list[bytes]] = {
         encode(CAT.convert("RGBA"), "PNG"),
     ],
     "WebP": of("WEBP"),
+    "AVIF, its first frame": of("AVIF"),
+    "HEIC, its first image": [HEIC],
     "GIF, its first frame": [*of("GIF"), encode(CAT, "GIF", save_all=True, append_images=[CAT.rotate(9)])],
     "BMP, also if its name ends in .dib": of("BMP"),
     "TIFF, its first page": [*of("TIFF"), encode(CAT, "TIFF", save_all=True, append_images=[CAT.rotate(9)])],
@@ -117,13 +120,15 @@ REFUSED: dict[str, list[bytes]] = {
     "JPEG with sampling factors that no common encoder writes": [WHOLE.overwrite(WHOLE.frame + 14, b"\x22").data],
     "PNG that ends too early": [start_of(data) for data in of("PNG")],
     "WebP that ends too early": [start_of(data) for data in of("WEBP")],
+    "AVIF that ends too early": [start_of(data) for data in of("AVIF")],
+    "HEIC that ends too early": [start_of(HEIC), HEIC[:100], HEIC[: HEIC.index(b"mdat") + 60]],
     "GIF that ends too early": [start_of(data) for data in of("GIF")],
     "BMP that ends too early": [start_of(data) for data in of("BMP")],
     "DIB that ends too early": [start_of(data) for data in of("DIB")],
     "TIFF that ends too early": [start_of(data) for data in of("TIFF")],
     "TIFF of floating-point numbers": [encode(Image.new("F", (9, 9)), "TIFF")],
-    "AVIF, HEIC, JPEG XL, SVG, PDF, an archive, a web page": [
-        *(b"\0\0\0\x1cftyp" + brand for brand in (b"avif", b"heic", b"jxl ")),
+    "JPEG XL, SVG, PDF, an archive, a web page": [
+        *(b"\0\0\0\x0cJXL \r\n\x87\n", b"\xff\x0a\xfa"),
         *(b"<svg xmlns=", b"%PDF-1.7", b"PK\3\4", b"<html>"),
     ],
     "an empty file": [b""],
@@ -136,8 +141,10 @@ ALWAYS_REFUSED = (
     "JPEG with junk before its header",
     "JPEG of 12 bits a channel",
     "WebP that ends too early",
+    "AVIF that ends too early",
+    "HEIC that ends too early",
     "TIFF of floating-point numbers",
-    "AVIF, HEIC, JPEG XL, SVG, PDF, an archive, a web page",
+    "JPEG XL, SVG, PDF, an archive, a web page",
     "an empty file",
 )
 
