@@ -6,7 +6,7 @@ planner.
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from dueby_api.agreement import Agreement
 from dueby_api.engines import EngineName, Precision
@@ -14,6 +14,7 @@ from dueby_api.inference_job import MAX_MODEL_NAME, MAX_N
 from dueby_api.schema import LenientSpec, Meta, Spec, Time, field, require_time, validate
 from dueby_api.status import ProfileStatus
 
+Word = Annotated[str, Meta(max_length=253)]
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
 Count = Annotated[int, Meta(ge=1, le=MAX_N)]
 FitKind = Literal["hinge", "affine", "spline"]
@@ -147,13 +148,13 @@ class ProfiledModel(Spec, frozen=True, kw_only=True):
 class Device(LenientSpec, frozen=True, kw_only=True):
     """Facts about the device. All are optional, and others are ignored."""
 
-    node: str | None = None
+    node: Word | None = None
     """The node that was measured; absent in a class's profile."""
-    uuid: str | None = None
+    uuid: Word | None = None
     """The device's own identifier."""
     memory_mib: Annotated[int, Meta(ge=0, le=MAX_N)] | None = field(default=None, name="memoryMiB")
     """Its memory in MiB."""
-    driver: str | None = None
+    driver: Word | None = None
     """Version of the driver."""
     threads: Count | None = None
     """Cores of the slice, for CPUs."""
@@ -173,7 +174,9 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     cudagraph, onnxruntime and tensorrt on GPUs."""
     device: Device = Device()
     """The device."""
-    software: dict[str, Any] = field(default_factory=dict)
+    software: Annotated[dict[Word, Annotated[str, Meta(max_length=1024)]], Meta(max_length=32)] = field(
+        default_factory=dict
+    )
     """Versions of torch and other software."""
     measured_at: Time | None = None
     """When it was measured."""

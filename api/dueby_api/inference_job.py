@@ -5,7 +5,7 @@ The docstring below each field is its documentation everywhere: here, in the CRD
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from dueby_api.classifiers import is_own
 from dueby_api.engines import runs_on_cpu
@@ -15,20 +15,20 @@ from dueby_api.objectives import ObjectiveName
 from dueby_api.output import Output
 from dueby_api.places import require_apart, require_folder
 from dueby_api.pod_fields import (
+    Annotations,
     EnvSource,
     EnvVariable,
-    Name,
-    NamedPart,
+    Labels,
     VolumeMount,
     WorkerResources,
     WorkerToleration,
     require_foreign,
-    require_shape,
 )
 from dueby_api.schema import Duration, LenientSpec, Meta, Spec, Time, matching, require_duration, require_time, validate
 from dueby_api.schemes import READ_ONLY, SCHEMES, WRITABLE
 from dueby_api.source import Source, Uri
 from dueby_api.units import parse_duration_us, to_micros
+from dueby_api.volumes import Name, NamedObject, Volume
 from dueby_api.words import counted
 
 API_VERSION: Final = "dueby.dev/v1alpha1"
@@ -90,35 +90,30 @@ class Worker(Spec, frozen=True, kw_only=True):
     """The image of the steps and workers. By default the chart's `worker.image`."""
     resources: WorkerResources | None = None
     """Requests and limits, without the device."""
-    env: tuple[dict[str, Any], ...] = ()
+    env: Annotated[tuple[EnvVariable, ...], Meta(max_length=256)] = ()
     """Environment variables."""
-    env_from: tuple[dict[str, Any], ...] = ()
+    env_from: Annotated[tuple[EnvSource, ...], Meta(max_length=64)] = ()
     """Sources of environment variables."""
-    volumes: tuple[dict[str, Any], ...] = ()
+    volumes: Annotated[tuple[Volume, ...], Meta(max_length=64)] = ()
     """Volumes for source, sink and weights."""
-    volume_mounts: tuple[dict[str, Any], ...] = ()
+    volume_mounts: Annotated[tuple[VolumeMount, ...], Meta(max_length=128)] = ()
     """Where the volumes are mounted."""
     service_account_name: Name | None = None
     """The service account whose cloud identity reads the source and writes the sink."""
-    node_selector: dict[str, str] | None = None
+    node_selector: Labels | None = None
     """Labels that a node must have."""
-    tolerations: tuple[WorkerToleration, ...] = ()
+    tolerations: Annotated[tuple[WorkerToleration, ...], Meta(max_length=64)] = ()
     """Taints that the pods tolerate."""
-    labels: dict[str, str] | None = None
+    labels: Labels | None = None
     """Additional labels of the pods."""
-    annotations: dict[str, str] | None = None
+    annotations: Annotations | None = None
     """Additional annotations of the pods."""
     priority_class_name: Name | None = None
     """PriorityClass of the pods."""
-    image_pull_secrets: tuple[dict[str, Any], ...] = ()
+    image_pull_secrets: Annotated[tuple[NamedObject, ...], Meta(max_length=16)] = ()
     """Secrets for the image's registry."""
 
     def __post_init__(self) -> None:
-        require_shape("env", EnvVariable, self.env)
-        require_shape("envFrom", EnvSource, self.env_from)
-        require_shape("volumes", NamedPart, self.volumes)
-        require_shape("volumeMounts", VolumeMount, self.volume_mounts)
-        require_shape("imagePullSecrets", NamedPart, self.image_pull_secrets)
         require_foreign("labels", self.labels)
         require_foreign("annotations", self.annotations)
 

@@ -14,8 +14,8 @@ from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import ProfileSpec
 from dueby_api.schema import decode
 
-# Of the JSON: the largest profile has some tens of thousands. What is larger was made to fill a memory.
-MAX_BYTES = 2**20
+# Of the JSON: the largest profile that the profiler makes has 5 KB. What is much larger was made to fill a memory.
+MAX_BYTES = 2**14
 
 
 def pack_profile(spec: ProfileSpec) -> str:

@@ -1,28 +1,25 @@
-"""Fields of a job's worker pods that are Kubernetes' own.
+"""Fields of a job's worker pods that are Kubernetes' own, each with a bound, as all that a tenant writes.
 
-What the operator reckons with is typed: resources and tolerations. The rest goes into the pods as it is written, since
-Kubernetes knows its fields best; here it is only seen to that it has the shape that is relied on.
+The API server drops a field that isn't here, or refuses it, as kubectl asks it to.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 
-from dueby_api.errors import Invalid
 from dueby_api.quantities import Amount, require_amount
-from dueby_api.schema import LenientSpec, Meta, field, validate
+from dueby_api.schema import Meta, Spec, field
+from dueby_api.volumes import FieldOfPod, Name, NamedObject, NeededName, OptionalObject, Path, ResourceOfContainer, Text
 
 # Labels and annotations below it are the operator's own: it finds its pods by them.
 OWN_PREFIX = "dueby.dev/"
-# No volume has half as many.
-MAX_LEVELS = 20
-# Linux starts no process with a variable of 128 KiB: name, `=`, value and a NUL.
-MAX_VARIABLE = 2**17 - 3
-Name = Annotated[str, Meta(max_length=253)]
-Text = Annotated[str, Meta(max_length=2048)]
-Amounts = dict[str, Amount]
+# Of a variable or an annotation. All of a job's spec may have twice as much.
+MAX_VALUE = 2**15
+Amounts = Annotated[dict[str, Amount], Meta(max_length=32)]
+Labels = Annotated[dict[str, Annotated[str, Meta(max_length=63)]], Meta(max_length=64)]
+Annotations = Annotated[dict[str, Annotated[str, Meta(max_length=MAX_VALUE)]], Meta(max_length=64)]
 
 
-class WorkerResources(LenientSpec, frozen=True, kw_only=True):
+class WorkerResources(Spec, frozen=True, kw_only=True):
     """What a worker asks for and may use, without its device."""
 
     requests: Amounts = field(default_factory=dict)
@@ -36,7 +33,7 @@ class WorkerResources(LenientSpec, frozen=True, kw_only=True):
                 require_amount(f"{part}[{name[:63]}]", amount)
 
 
-class WorkerToleration(LenientSpec, frozen=True, kw_only=True):
+class WorkerToleration(Spec, frozen=True, kw_only=True):
     """A taint that the pods tolerate."""
 
     key: Text | None = None
@@ -51,17 +48,33 @@ class WorkerToleration(LenientSpec, frozen=True, kw_only=True):
     """How long a taint with NoExecute is tolerated; absent: for ever."""
 
 
-class NamedPart(LenientSpec, frozen=True, kw_only=True):
-    """A volume, or a Secret of a registry: it has a name."""
+class KeyOfObject(OptionalObject, frozen=True, kw_only=True):
+    """A key of a ConfigMap or a Secret."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=253)]
+    key: NeededName
+    """The key."""
 
 
-class EnvVariable(NamedPart, frozen=True, kw_only=True):
+class VariableSource(Spec, frozen=True, kw_only=True):
+    """What a variable's value is taken from. Exactly one of these."""
+
+    secret_key_ref: KeyOfObject | None = None
+    """A key of a Secret."""
+    config_map_key_ref: KeyOfObject | None = None
+    """A key of a ConfigMap."""
+    field_ref: FieldOfPod | None = None
+    """A field of the pod."""
+    resource_field_ref: ResourceOfContainer | None = None
+    """What a container asks for or may use."""
+
+
+class EnvVariable(NamedObject, frozen=True, kw_only=True):
     """An environment variable."""
 
-    value: str | None = None
-    value_from: dict[str, Any] | None = None
+    value: Annotated[str, Meta(max_length=MAX_VALUE)] | None = None
+    """Its value."""
+    value_from: VariableSource | None = None
+    """What its value is taken from."""
 
     def __post_init__(self) -> None:
         # Of what Kubernetes refuses itself, this is what no process of any system can be started with.
@@ -69,33 +82,34 @@ class EnvVariable(NamedPart, frozen=True, kw_only=True):
             raise ValueError(f"name: {self.name[:63]!r} can't be a variable's name; leave out = and NUL")
         if "\0" in (self.value or ""):
             raise ValueError("value: has a NUL character, which no variable can have")
-        if len(self.name) + len((self.value or "").encode(errors="replace")) > MAX_VARIABLE:
-            raise ValueError(f"value: is too long; a variable has at most {MAX_VARIABLE:,} bytes, with its name")
 
 
-class EnvSource(LenientSpec, frozen=True, kw_only=True):
+class EnvSource(Spec, frozen=True, kw_only=True):
     """A source of environment variables."""
 
-    prefix: str | None = None
-    config_map_ref: NamedPart | None = None
-    secret_ref: NamedPart | None = None
+    prefix: Name | None = None
+    """What the variables' names begin with."""
+    config_map_ref: OptionalObject | None = None
+    """A ConfigMap."""
+    secret_ref: OptionalObject | None = None
+    """A Secret."""
 
 
-class VolumeMount(NamedPart, frozen=True, kw_only=True):
+class VolumeMount(NamedObject, frozen=True, kw_only=True):
     """Where a volume is mounted."""
 
     mount_path: Annotated[str, Meta(min_length=1, max_length=4096)]
-
-
-def require_shape(name: str, kind: type[LenientSpec], documents: Iterable[Mapping[str, Any]]) -> None:
-    """Raise ValueError, with the field, unless every document has this shape and can be written again."""
-    for place, document in enumerate(documents):
-        if _is_deeper(document, MAX_LEVELS):
-            raise ValueError(f"{name}[{place}]: is nested too deeply")
-        try:
-            validate(kind, document, origin=f"{name}[{place}]")
-        except Invalid as error:
-            raise ValueError(f"{error.field.replace(': ', '.')}: {error.message}") from None
+    """Where in the container."""
+    sub_path: Path | None = None
+    """What of the volume; absent: all of it."""
+    sub_path_expr: Path | None = None
+    """The same, with variables in it."""
+    read_only: bool | None = None
+    """Whether nothing may be written."""
+    recursive_read_only: Name | None = None
+    """Whether this holds of what is mounted below it, too."""
+    mount_propagation: Name | None = None
+    """Whether what is mounted later is seen."""
 
 
 def require_foreign(name: str, entries: Mapping[str, str] | None) -> None:
@@ -103,15 +117,3 @@ def require_foreign(name: str, entries: Mapping[str, str] | None) -> None:
     for key in entries or ():
         if key.startswith(OWN_PREFIX):
             raise ValueError(f"{name}: {key[:80]} is the operator's own; choose another prefix than {OWN_PREFIX}")
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    """Return whether there is something below so many levels."""
-    layer = [value]
-    for _ in range(levels):
-        layer = [inner for outer in layer for inner in _inside(outer)]
-    return bool(layer)
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    return value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()

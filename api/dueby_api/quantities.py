@@ -11,7 +11,7 @@ Amount = str | int | float
 """A quantity as documents spell it."""
 LARGEST, SMALLEST = 2.0**63, 1e-9
 # Kubernetes' own are far shorter.
-_MAX_LENGTH = 64
+MAX_QUANTITY = 64
 _SUFFIXES = {
     "": 1.0,
     "n": 1e-9,
@@ -38,9 +38,9 @@ _QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
 def quantity(amount: Amount) -> float:
     """Return a quantity as a number within the bounds. Raise ValueError, with a sentence, for anything else."""
     text = str(amount) if not isinstance(amount, int) else str(max(-(2**63), min(amount, 2**63)))
-    parts = _QUANTITY.fullmatch(text) if len(text) <= _MAX_LENGTH else None
+    parts = _QUANTITY.fullmatch(text) if len(text) <= MAX_QUANTITY else None
     if parts is None or parts[2] not in _SUFFIXES:
-        raise ValueError(f"{text[:_MAX_LENGTH]!r} is not a quantity, such as 500m, 4 or 2Gi")
+        raise ValueError(f"{text[:MAX_QUANTITY]!r} is not a quantity, such as 500m, 4 or 2Gi")
     value = float(parts[1]) * _SUFFIXES[parts[2]]
     if 0 < abs(value) < SMALLEST:
         return SMALLEST if value > 0 else -SMALLEST

@@ -65,8 +65,4 @@ def own_variables(job: InferenceJob) -> dict[str, str]:
 
     What a variable takes from an object of a cluster (`valueFrom`) is here what the user's own environment has.
     """
-    return {
-        variable["name"]: variable.get("value") or ""
-        for variable in job.spec.worker.env
-        if not variable.get("valueFrom")
-    }
+    return {variable.name: variable.value or "" for variable in job.spec.worker.env if variable.value_from is None}

@@ -1,10 +1,11 @@
 """The pods of a job's steps: Pod Security "restricted", no Kubernetes credentials, the job's fields on top. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from dueby_api.inference_job import InferenceJob
+from dueby_api.schema import Spec
 from dueby_api.step_config import LOSSES_VARIABLE
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import TOLERATIONS, container_resources
@@ -62,11 +63,11 @@ def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest)
         "image": worker.image or settings.image,
         "imagePullPolicy": settings.pull_policy,
         "args": [request.step, "--config", f"{CONFIG_FOLDER}/config.json"],
-        "env": [{"name": "HOME", "value": SCRATCH}, *worker.env],
-        "envFrom": list(worker.env_from),
+        "env": [{"name": "HOME", "value": SCRATCH}, *documents(worker.env)],
+        "envFrom": documents(worker.env_from),
         "resources": resources.document(),
         "securityContext": CONTAINER_SECURITY,
-        "volumeMounts": [*CONFIG_MOUNTS, *worker.volume_mounts],
+        "volumeMounts": [*CONFIG_MOUNTS, *documents(worker.volume_mounts)],
     }
     optional = {
         "serviceAccountName": worker.service_account_name,
@@ -89,13 +90,18 @@ def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest)
             "volumes": [
                 {"name": "dueby-config", "configMap": config},
                 scratch_volume(settings),
-                *worker.volumes,
+                *documents(worker.volumes),
             ],
-            "tolerations": [*TOLERATIONS, *(toleration.document() for toleration in worker.tolerations)],
-            "imagePullSecrets": list(worker.image_pull_secrets),
+            "tolerations": [*TOLERATIONS, *documents(worker.tolerations)],
+            "imagePullSecrets": documents(worker.image_pull_secrets),
             **{name: value for name, value in optional.items() if value},
         },
     }
+
+
+def documents(parts: Iterable[Spec]) -> list[Document]:
+    """Return parts of a pod as Kubernetes spells them."""
+    return [part.document() for part in parts]
 
 
 def scratch_volume(settings: OperatorSettings) -> Document:

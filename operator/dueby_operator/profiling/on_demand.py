@@ -57,7 +57,7 @@ def own_profiles(packed: Iterable[str]) -> list[GPUProfile]:
     return [profile for text in packed if (profile := _read(text))]
 
 
-@lru_cache(256)  # every pass asks for the same
+@lru_cache(128)  # every pass asks for the same; of one that unpacks to 16 KiB at most 80 KiB are kept
 def _read(packed: str) -> GPUProfile | None:
     try:
         spec = unpack_profile(packed, origin="status.ownProfiles")

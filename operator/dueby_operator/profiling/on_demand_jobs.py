@@ -147,7 +147,7 @@ def _without_data(job: InferenceJob) -> InferenceJob:
     bare = worker.replace(
         volumes=worker.volumes if has_file else (),
         volume_mounts=worker.volume_mounts if has_file else (),
-        env=tuple(one for one in worker.env if "valueFrom" not in one),
+        env=tuple(one for one in worker.env if one.value_from is None),
         env_from=(),
         service_account_name=None,
     )

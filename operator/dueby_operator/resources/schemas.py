@@ -6,12 +6,16 @@ below the fields.
 
 import ast
 import inspect
+from itertools import pairwise
 from typing import Any
 
+from dueby_api.quantities import MAX_QUANTITY
 from dueby_api.schema import END, Spec, json_schemas, specs_within
 from dueby_operator.resources.rules import RULES, Rule
 
 Schema = dict[str, Any]
+# What a schema in a CRD doesn't have, or has elsewhere. Keys are bounded by the length of the object.
+NOT_THERE = ("title", "description", "default", "propertyNames")
 _BOUND_WORDS = {">=": "at least", "<=": "at most"}
 
 
@@ -29,7 +33,7 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
             return whole
         if "anyOf" in node:
             return _with_default(node, either(node["anyOf"], path), path)
-        found = {key: value for key, value in node.items() if key not in ("title", "description", "default")}
+        found = {key: value for key, value in node.items() if key not in NOT_THERE}
         if "enum" in found:
             found |= {"type": "string", "enum": list(found["enum"])}
         if "pattern" in found:
@@ -43,7 +47,7 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
         if "items" in found:
             found["items"] = convert(found["items"], f"{path}[]")
         if found.get("type") == "object" and "additionalProperties" not in found:
-            found["x-kubernetes-preserve-unknown-fields"] = True
+            raise TypeError(f"{path} could hold anything, in any size")
         if isinstance(found.get("additionalProperties"), dict):
             found["additionalProperties"] = convert(found["additionalProperties"], f"{path}{{}}")
         return _with_default(node, with_rules(found, resource, path, *bounds), path)
@@ -54,9 +58,8 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
             return convert(choices[0], path)
         if all("enum" in choice for choice in choices):
             return {"type": "string", "enum": [value for choice in choices for value in choice["enum"]]}
-        if any(choice.get("type") == "number" for choice in choices):  # 0.5 is no int-or-string, but a quantity
-            return {"x-kubernetes-preserve-unknown-fields": True}
-        return with_rules({"x-kubernetes-int-or-string": True}, resource, path)
+        # So a number with a point, such as 0.5, has to be in quotes.
+        return with_rules({"x-kubernetes-int-or-string": True, "maxLength": MAX_QUANTITY}, resource, path)
 
     def of_class(spec: type[Spec], schema: Schema, path: str) -> Schema:
         told = field_documents(spec)
@@ -67,9 +70,6 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
         found: Schema = {"type": "object", "description": _one_line(spec.__doc__), "properties": properties}
         if schema.get("required"):
             found["required"] = list(schema["required"])
-        # What users may add is kept. The operator writes the status alone, and nothing that isn't declared there.
-        if schema.get("additionalProperties", True) is not False and path.startswith("spec"):
-            found["x-kubernetes-preserve-unknown-fields"] = True
         return with_rules(found, resource, path)
 
     return of_class(kind, schemas[kind.__name__], path)
@@ -77,10 +77,12 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
 
 def field_documents(spec: type[Spec]) -> dict[str, str]:
     """Return the docstring below each field, by the field's name in the resource."""
-    (tree,) = (node for node in ast.parse(inspect.getsource(spec)).body if isinstance(node, ast.ClassDef))
     outside = dict(zip(spec.__struct_fields__, spec.__struct_encode_fields__, strict=True))
+    bases = [base for base in spec.__mro__ if issubclass(base, Spec) and base.__struct_fields__]
+    trees = [ast.parse(inspect.getsource(base)).body[0] for base in reversed(bases)]
+    lines = [line for tree in trees if isinstance(tree, ast.ClassDef) for line in tree.body]
     told = {}
-    for field, below in zip(tree.body, tree.body[1:], strict=False):
+    for field, below in pairwise(lines):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             if not (isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)):
                 raise TypeError(f"{spec.__name__}.{field.target.id} has no docstring below it")

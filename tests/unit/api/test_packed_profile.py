@@ -99,7 +99,7 @@ def test_what_is_no_packed_profile_is_refused(packed: str) -> None:
 def test_what_unpacks_to_more_than_a_profile_is_refused_before_it_is_unpacked() -> None:
     bomb = base64.b64encode(gzip.compress(b" " * (MAX_BYTES + 1))).decode()
     assert len(bomb) < 2000
-    with pytest.raises(Invalid, match="unpacks to more than 1,048,576 bytes"):
+    with pytest.raises(Invalid, match="unpacks to more than 16,384 bytes"):
         unpack_profile(bomb, origin="pod")
 
 

@@ -38,6 +38,16 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
             yield from nodes(schema[key], f"{path}[]")
 
 
+# What holds a value of the type to a size, whatever is in it; a mapping of fields has those of its class.
+BOUNDS = {
+    "array": {"maxItems"},
+    "object": {"properties", "maxProperties"},
+    "string": {"maxLength", "pattern", "enum", "format"},
+    "number": {"maximum", "x-kubernetes-validations"},
+    "integer": {"maximum"},
+    "boolean": {"type"},
+    "": {"maxLength"},
+}
 BOTH = [pytest.param(schema_of(job_crd()), id="InferenceJob"), pytest.param(schema_of(profile_crd()), id="GPUProfile")]
 
 
@@ -62,9 +72,16 @@ def test_every_field_of_spec_and_status_says_what_it_is(schema: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("schema", BOTH)
+def test_whatever_a_user_writes_has_a_bound(schema: dict[str, Any]) -> None:
+    written = [(path, node) for path, node in nodes(schema) if path.startswith(".spec.")]
+    assert [path for path, node in written if "x-kubernetes-preserve-unknown-fields" in node] == []
+    assert [path for path, node in written if not node.keys() & BOUNDS[node.get("type", "")]] == []
+
+
+@pytest.mark.parametrize("schema", BOTH)
 def test_the_schema_is_structural(schema: dict[str, Any]) -> None:
     for path, node in nodes(schema):
-        assert node.keys() & {"type", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"}, path
+        assert node.keys() & {"type", "x-kubernetes-int-or-string"}, path
         assert not node.keys() & {"$ref", "anyOf", "oneOf", "const", "definitions"}, path
         if "default" in node and node.get("type") == "object":
             assert node["default"] == {}, path
