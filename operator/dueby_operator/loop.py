@@ -116,6 +116,9 @@ class ControlLoop:
         self._clock_s = clock_s
         self._clock = ServerClock()
         self._outage = Trouble("the API server does not answer", "the API server answers again", clock_s=clock_s)
+        self._outage.at_end(self._go_on)
+        self._clients: set[Kube] = set()
+        """Those of the tables and of the passes."""
         self._passes = Trouble(
             "reconciling fails", "reconciling works again", within=self._outage, short_s=FAILING_S, clock_s=clock_s
         )
@@ -132,6 +135,7 @@ class ControlLoop:
     async def run(self) -> None:
         """Keep the tables, hold the Lease and reconcile, until cancelled."""
         kube = self._kube()
+        self._clients.add(kube)
         tables = Tables(kube, self.settings, wake=self.wake.set, outage=self._outage)
         try:
             async with asyncio.TaskGroup() as together:
@@ -235,6 +239,7 @@ class ControlLoop:
         """Reconcile with a client and a memory of its own: another operator may have acted meanwhile."""
         note = tables.watches.note_request
         kube, workers = self._kube(seconds_to_write=seconds_to_write, note=note), WorkerClient()
+        self._clients.add(kube)
         try:
             observer = JobObserver(kube, ask=workers.ask)
             gatherer = Gatherer(
@@ -256,8 +261,15 @@ class ControlLoop:
             )
             await self.repeat(reconciler)
         finally:
+            self._clients.discard(kube)
             await workers.close()
             await kube.close()
+
+    def _go_on(self) -> None:
+        """Begin anew after an outage: what was asked before it may never be answered, and a pass is due."""
+        for client in self._clients:
+            client.renew()
+        self.wake.set()
 
     async def _rest(self, pause_s: float, *, least_s: float = 0.0) -> None:
         """Wait so long, or until something has happened and the least time is over."""

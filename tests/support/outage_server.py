@@ -27,6 +27,10 @@ class OutageServer:
         self.status = 200
         """Of every answer; with another nothing is shown or done."""
         self.address = ""
+        self.is_silent = False
+        """Whether nothing is answered; what is asked then, and the watches of before, are never answered."""
+        self.watched: list[str] = []
+        """Paths of watches that were opened."""
         self._watches: set[asyncio.Task[Any]] = set()
 
     @property
@@ -42,6 +46,8 @@ class OutageServer:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
+        if self.is_silent:
+            await asyncio.sleep(3600)
         if self.status != 200:
             return web.json_response({"message": "away"}, status=self.status)
         if request.path == LEASE_PATH:
@@ -53,6 +59,7 @@ class OutageServer:
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
+        self.watched.append(request.path)
         task = asyncio.current_task()
         assert task is not None
         self._watches.add(task)

@@ -6,10 +6,8 @@ No typed client: typed classes take 9 s and 730 MiB to build a list of 10,000 po
 
 import json
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -18,9 +16,9 @@ from dueby_api.errors import DueByError, Transient
 from dueby_api.schema import LenientSpec
 from dueby_operator.kube.access import Access
 from dueby_operator.kube.bodies import read_body, read_lines
+from dueby_operator.kube.connection import Connection
 from dueby_operator.kube.documents import Document, Event, Kind, Page, read_as, read_document
 from dueby_operator.kube.pages import JSON, OBJECT_BYTES, PagedLists, TooLong
-from dueby_operator.kube.sockets import open_socket
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.objects.meta import HasIdentity
 
@@ -28,8 +26,6 @@ from dueby_operator.objects.meta import HasIdentity
 CONNECT_S, ANSWER_S = 5.0, 30.0
 # A watch shows a bookmark each minute; one that is silent for longer is a connection that died without a word.
 WATCH_S, SILENCE_S = 290, 90.0
-# Tokens of service accounts change every hour; the file is read again so often.
-SIGN_IN_S = 60.0
 MERGE = "application/merge-patch+json"
 Count = Callable[[str, str, int | None], None]
 # Codes of an API server that can't answer anybody now. The others show that it is there.
@@ -92,22 +88,23 @@ class Kube:
         `hear` gets each answer's header `Date`.
         """
         self._hear = hear
-        self._sign_in = sign_in
+        self._connection = Connection(sign_in, before_write=seconds_to_write)
         self._count = count
         self._seconds_to_write = seconds_to_write
         self._outage = outage or Trouble("the API server does not answer", "the API server answers again")
         self._answer_s = answer_s
-        self._session: aiohttp.ClientSession | None = None
-        self._is_closed = False
-        self._access: Access | None = None
-        self._signed_in_s = 0.0
         self._lists = PagedLists(self._read_get)
 
     async def close(self) -> None:
         """Close the connection. What is under way fails, and nothing is asked any more."""
-        self._is_closed = True
-        if self._session is not None:
-            await self._session.close()
+        await self._connection.close()
+
+    def renew(self) -> None:
+        """Go on with new sockets, and have what is under way fail: the API server may not know the old ones.
+
+        A socket that died without a word would have a watch wait for a minute and more, and a request for `answer_s`.
+        """
+        self._connection.renew()
 
     async def get(self, path: str) -> Document:
         """Return an object that is no tenant's. Raise Missing if there is none."""
@@ -137,10 +134,11 @@ class Kube:
         """
         is_complete = True
         asked = {**(query or {}), "watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
-        url = self._url(path, {**asked, "timeoutSeconds": str(WATCH_S)})
+        url = self._connection.url(path, {**asked, "timeoutSeconds": str(WATCH_S)})
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
         try:
-            async with self._connection().get(url, headers=self._headers(), timeout=timeout) as answer:
+            headers = self._connection.headers()
+            async with self._connection.request("GET", url, headers=headers, timeout=timeout) as answer:
                 self._record("WATCH", path, answer.status)
                 if answer.status >= 400:
                     raise _failure(answer.status, await answer.text())
@@ -214,16 +212,16 @@ class Kube:
     ) -> bytes:
         """Return what is answered. Raise TooLong if it has more bytes than the limit."""
         data = None if body is None else json.dumps(body, separators=(",", ":"))
-        headers = {**self._headers(), "Accept": accept, "Content-Type": content_type}
-        session, limit_s = self._connection(), self._answer_s
+        headers = {**self._connection.headers(), "Accept": accept, "Content-Type": content_type}
+        limit_s = self._answer_s
         if method != "GET" and self._seconds_to_write is not None:
             limit_s = min(limit_s, self._seconds_to_write())
             # The API server gives a request up at the same time: closing the connection alone does not recall it.
             query = {**(query or {}), "timeout": f"{limit_s * 1000:.0f}ms"}
         timeout = aiohttp.ClientTimeout(total=limit_s, sock_connect=CONNECT_S)
-        url = self._url(path, query or {})
+        url = self._connection.url(path, query or {})
         try:
-            async with session.request(method, url, data=data, headers=headers, timeout=timeout) as answer:
+            async with self._connection.request(method, url, data=data, headers=headers, timeout=timeout) as answer:
                 text = await read_body(answer.content, limit)
         except (OSError, aiohttp.ClientError, HttpProcessingError, TimeoutError) as error:
             self._record(method, path, None)
@@ -247,38 +245,6 @@ class Kube:
             self._outage.failed(f"{method} {path}: {code}")
         else:
             self._outage.worked()
-
-    def _connection(self) -> aiohttp.ClientSession:
-        if self._is_closed:
-            raise Transient("the client is closed")
-        if self._session is None:
-            access = self._signed_in()
-            secure = access.as_ssl_context() if access.server.startswith("https:") else False
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=secure, limit=0, socket_factory=open_socket),
-                middlewares=(self._ask_before_each_attempt,),
-            )
-        return self._session
-
-    async def _ask_before_each_attempt(
-        self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        """Send the request if a write may be sent now: aiohttp tries again by itself when a connection was cut."""
-        if request.method != "GET" and self._seconds_to_write is not None:
-            self._seconds_to_write()
-        return await send(request)
-
-    def _signed_in(self) -> Access:
-        if self._access is None or time.monotonic() - self._signed_in_s > SIGN_IN_S:
-            self._access, self._signed_in_s = self._sign_in(), time.monotonic()
-        return self._access
-
-    def _headers(self) -> dict[str, str]:
-        return {"Accept": JSON, "User-Agent": "dueby-operator", **self._signed_in().as_http_headers()}
-
-    def _url(self, path: str, query: Mapping[str, str]) -> str:
-        asked = urlencode({name: value for name, value in query.items() if value})
-        return f"{self._signed_in().server}{path}{'?' if asked else ''}{asked}"
 
 
 def _failure(status: int, body: str) -> DueByError:

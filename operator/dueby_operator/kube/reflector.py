@@ -65,7 +65,10 @@ class Reflector(Generic[Row]):
         self._changed = changed
         self._wait_s = wait_s
         self._may_be_absent = may_be_absent
-        self._trouble = Trouble(f"watching {path} fails", f"{path} are watched again", within=outage, short_s=wait_s)
+        self._outage = outage or Trouble("the API server does not answer", "the API server answers again")
+        self._trouble = Trouble(
+            f"watching {path} fails", f"{path} are watched again", within=self._outage, short_s=wait_s
+        )
         self._backoff = Backoff(first_s=FIRST_PAUSE_S, last_s=LAST_PAUSE_S)
         self._clock_s = clock_s
         self._is_known = asyncio.Event()
@@ -136,7 +139,8 @@ class Reflector(Generic[Row]):
                     self._works(max(self._watched_s, self._opened_s))  # what ended it may have been a long silence
                 if self._clock_s() - self._watched_s > RELIST_S:
                     version = ""
-            await asyncio.sleep(self._backoff.next_s())
+            if await self._outage.rest(self._backoff.next_s()):
+                self._backoff.reset()
 
     async def _wait_to_be_served(self) -> None:
         """Give out an empty table until it is time to ask again."""

@@ -4,6 +4,7 @@ An API server that is away for a minute fails every watch, list and renewal many
 the log gets two lines. The API server's own trouble is known to all others, which keep silent while it lasts.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -37,6 +38,22 @@ class Trouble:
         self._told = ""
         self.ended_s = float("-inf")
         """When the last trouble that was told of was over."""
+        self._resting: set[asyncio.Future[None]] = set()
+        self._at_end: list[Callable[[], None]] = []
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Have this called whenever trouble that was told of is over."""
+        self._at_end.append(call)
+
+    async def rest(self, pause_s: float) -> bool:
+        """Wait so long, or until trouble that was told of is over; return whether it was that."""
+        over = asyncio.get_running_loop().create_future()
+        self._resting.add(over)
+        try:
+            done, _ = await asyncio.wait([over], timeout=pause_s)
+            return bool(done)
+        finally:
+            self._resting.discard(over)
 
     @property
     def lasts(self) -> bool:
@@ -58,4 +75,10 @@ class Trouble:
         if self._told_s is not None and self._since_s is not None:
             self.ended_s = self._clock_s()
             log.warning("%s after %.0f s", self._ends, self.ended_s - self._since_s)
-        self._since_s = self._told_s = None
+        was_told, self._since_s, self._told_s = self.lasts, None, None
+        if was_told:
+            for over in self._resting:
+                if not over.done():
+                    over.set_result(None)
+            for call in self._at_end:
+                call()
