@@ -146,6 +146,8 @@ class Summary(LenientSpec, frozen=True, kw_only=True):
     """Images whose row has an error."""
     images_warned: int | None = None
     """Images whose row has a warning; absent unless every image has a row."""
+    unlisted: str | None = None
+    """Files in the source's folder that are no images by their endings, such as "3 .txt"."""
     start_unix_micros: int | None = None
     """The run's start, in microseconds since 1970."""
     deadline_seconds: float | None = None

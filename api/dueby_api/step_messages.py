@@ -138,6 +138,8 @@ class IndexResult(LenientSpec, frozen=True, kw_only=True):
     """What the results depend on: index, weights, model, preprocessing, image size, precision."""
     classes: Count = 0
     """Classes that the model tells apart."""
+    unlisted: Word = ""
+    """Files in the source's folder that are no images by their endings, such as "3 .txt"."""
     input_cost: InputCost | None = None
     """What getting and decoding an image costs."""
     agreement: Agreement | None = None

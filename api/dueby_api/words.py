@@ -28,6 +28,11 @@ def faults(errors: int, warnings: int) -> str:
     return f", {' and '.join(told)}".replace(" with", " of them with", 1) if told else ""
 
 
+def unlisted_words(unlisted: str) -> str:
+    """Return the sentence about files that are no images by their endings, such as "3 .txt"; empty without any."""
+    return f"Not listed, since their endings are no image's: {unlisted}." if unlisted else ""
+
+
 def from_now(micros: int) -> str:
     """Return when something is that is so far away: in 5.0s, or 1m01s ago."""
     return f"{format_duration(-micros)} ago" if micros < 0 else f"in {format_duration(micros)}"

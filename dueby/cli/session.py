@@ -180,6 +180,7 @@ class Session:
             done=closed.rows if closed else record.done,
             failed=closed.errors if closed else record.failed,
             warned=closed.warnings if closed else None,
+            unlisted=self.indexed.unlisted,
             interrupted=end is None,
             processes=running.processes.started,
             machine=machine_record(self.pool),

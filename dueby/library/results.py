@@ -8,7 +8,7 @@ from dueby.inputs.needs import needing
 from dueby.library.inputs import AnyPath, path_of
 from dueby.library.pages import Section, framed, render_sections
 from dueby_api.errors import Invalid
-from dueby_api.words import counted, faults
+from dueby_api.words import counted, faults, unlisted_words
 
 if TYPE_CHECKING:
     from dueby.report.parts import Table
@@ -32,6 +32,8 @@ class Results:
     """Images that were not: index, uri, and in error the reason."""
     images: int | None
     """N; None if the sink doesn't say."""
+    unlisted: str = ""
+    """Files in the source's folder that are no images by their endings, such as "3 .txt"."""
 
     @property
     def done(self) -> int:
@@ -54,7 +56,8 @@ class Results:
         # Known of every sink that DueBy has begun; not of a folder to which somebody has copied the parts alone.
         of_all = "" if self.images is None else f" of {counted(self.images, 'image')}"
         warned = len(self.rows) - self.rows["warning"].null_count
-        return f"{counted(self.done, 'row')}{of_all}{faults(len(self.errors), warned)}, in {self.sink}"
+        rows = f"{counted(self.done, 'row')}{of_all}{faults(len(self.errors), warned)}, in {self.sink}"
+        return f"{rows}. {unlisted_words(self.unlisted)}" if self.unlisted else rows
 
     def _repr_html_(self) -> str | None:
         return framed(lambda: render_sections("Results", list(self._sections())), height_px=_HEIGHT_PX)
@@ -76,6 +79,7 @@ def read(sink: AnyPath) -> Results:
     """
     with needing("read", "worker"):
         from dueby.report.parts import find_parts, read_table, split_errors
+        from dueby_worker.index.frozen_index import find_index
         from dueby_worker.output.sink_manifest import read_sink_manifest
         from dueby_worker.output.success import names_of_rows
         from dueby_worker.storage.stores import open_store
@@ -86,7 +90,14 @@ def read(sink: AnyPath) -> Results:
     if not parts:
         raise Invalid("sink", f"{store.uri} has no results (yet); give the job's sink.uri")
     rows, errors = split_errors(read_table(parts, store))
-    return Results(sink=store.uri, rows=rows, errors=errors, images=manifest.images if manifest else None)
+    index = find_index(store) if manifest else None
+    return Results(
+        sink=store.uri,
+        rows=rows,
+        errors=errors,
+        images=manifest.images if manifest else None,
+        unlisted=index.document.summary.unlisted if index else "",
+    )
 
 
 def _section(heading: str, lead: str, table: "Table") -> Section:

@@ -54,6 +54,8 @@ class Indexed:
     part_size: int | None
     """The grid of a sink that was begun before; None for a new one."""
     cost: InputCost
+    unlisted: str = ""
+    """Files in the source's folder that are no images by their endings, such as "3 .txt"."""
     agreement: Agreement | None = None
     """How far the job's int8 network is from fp32; None if that was not measured."""
 
@@ -71,6 +73,7 @@ def index(job: InferenceJob, folder: Path, say: Say | None = None) -> Indexed:
         fingerprint=found.fingerprint,
         part_size=found.part_size,
         cost=found.input_cost or FREE,
+        unlisted=found.unlisted,
         agreement=found.agreement,
     )
 

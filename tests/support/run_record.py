@@ -147,6 +147,7 @@ def record(verdict: Verdict | None, folder: Path, *, by_windows: PlanStatus | No
         done=160,
         failed=2,
         warned=3,
+        unlisted="1 .txt",
         interrupted=False,
         processes=processes,
         machine=MachineRecord(cores=8.0, memory_mib=16_384, devices={"a": 2}),

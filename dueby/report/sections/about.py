@@ -17,13 +17,17 @@ def about(run: Run) -> dict[str, Facts]:
     """Return facts by heading; a heading of which nothing is known is left out."""
     model, machine = run.summary.model, run.summary.machine
     blocks: dict[str, Facts] = {
-        "Job": _job_facts(run.job.spec) if run.job else (),
+        "Job": [*(_job_facts(run.job.spec) if run.job else ()), *_unlisted(run.summary.unlisted)],
         "Model": list(flatten(model.document())) if model else (),
         "Machine": _machine_facts(machine) if machine else (),
         "Software": list(flatten(run.summary.software)),
         "Parity with torch eager": _parity_facts(run),
     }
     return {name: facts for name, facts in blocks.items() if facts}
+
+
+def _unlisted(unlisted: str | None) -> Facts:
+    return [("files that are no images by their endings", unlisted)] if unlisted else []
 
 
 def _job_facts(spec: JobSpec) -> Facts:

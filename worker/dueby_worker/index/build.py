@@ -87,7 +87,7 @@ def build_index(
             # One of the same images has the same path. What is there may be damaged, and the reason to overwrite.
             put = sink.replace if replace else sink.create
             put(chunk_path(frozen.digest, number), frozen.chunk(number).read_bytes())
-    summary = IndexSummary(images=frozen.images, digest=frozen.digest, input_cost=cost)
+    summary = IndexSummary(images=frozen.images, digest=frozen.digest, input_cost=cost, unlisted=frozen.unlisted)
     document = IndexDocument(format=FORMAT, source=source, limit=limit, summary=summary, witnesses=witnesses)
     if replace:
         require_unchanged()

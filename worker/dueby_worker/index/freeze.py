@@ -19,7 +19,7 @@ from dueby_api.source import Source
 from dueby_worker.index.chunks import Row, cells_of, row_at, table_of
 from dueby_worker.index.frozen_index import ROWS, chunk_name
 from dueby_worker.index.lance_listing import list_lance
-from dueby_worker.index.listing import canonical_source, field_of, list_source, shards_of, why_empty
+from dueby_worker.index.listing import Unlisted, canonical_source, field_of, list_source, shards_of, why_empty
 from dueby_worker.index.parquet_listing import list_parquet
 from dueby_worker.index.shards import list_shards
 from dueby_worker.index.sorting import sort_externally
@@ -37,6 +37,8 @@ class FrozenFiles:
     folder: Path
     images: int
     digest: str
+    unlisted: str = ""
+    """Files in the source's folder that are no images by their endings, such as "3 .txt"."""
 
     @property
     def chunks(self) -> int:
@@ -63,7 +65,9 @@ def freeze(
 ) -> FrozenFiles:
     """List the source and write the first `limit` of its images, in order, to files in `scratch`."""
     digest, images = hashlib.sha256(), 0
-    with closing(_listed(source, scratch, on_progress, retry)) as listed:
+    # The last one is of the attempt that has listed the whole source.
+    unlisted: list[Unlisted] = []
+    with closing(_listed(source, scratch, on_progress, retry, unlisted)) as listed:
         rows = islice(listed, limit)
         for number in count():
             chunk = list(islice(rows, ROWS))
@@ -75,11 +79,16 @@ def freeze(
             on_progress("freezing", images)
     if not images:
         raise Invalid(field_of(source), f"there are no images: {why_empty(source)}")
-    return FrozenFiles(folder=scratch, images=images, digest=digest.hexdigest())
+    left_out = str(unlisted[-1]) if unlisted else ""
+    return FrozenFiles(folder=scratch, images=images, digest=digest.hexdigest(), unlisted=left_out)
 
 
 def _listed(
-    source: Source, scratch: Path, on_progress: Callable[[str, int], None], retry: RetryPolicy
+    source: Source,
+    scratch: Path,
+    on_progress: Callable[[str, int], None],
+    retry: RetryPolicy,
+    unlisted: list[Unlisted],
 ) -> Generator[Row, None, None]:
     """Yield the source's images in their order."""
 
@@ -91,7 +100,8 @@ def _listed(
 
     def sort() -> Iterator[str]:
         # Each attempt has a folder of its own and starts from the beginning: a listing can't be resumed.
-        uris = counted(list_source(source, scratch=scratch, retry=retry))
+        unlisted.append(Unlisted())
+        uris = counted(list_source(source, scratch=scratch, retry=retry, unlisted=unlisted[-1]))
         return sort_externally(uris, folder=Path(tempfile.mkdtemp(dir=scratch)))
 
     try:

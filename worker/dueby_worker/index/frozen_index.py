@@ -51,6 +51,8 @@ class IndexSummary(Spec, frozen=True, kw_only=True):
     where they are."""
     input_cost: InputCost
     """What an image costs before the model sees it."""
+    unlisted: str = ""
+    """Files in the source's folder that are no images by their endings, such as "3 .txt"."""
 
 
 class IndexDocument(Spec, frozen=True, kw_only=True):

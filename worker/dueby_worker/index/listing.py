@@ -4,6 +4,8 @@ A source is a folder, a glob, a single file, or a manifest, which is a list of i
 Parquet files of images by parquet_listing.py, and Lance datasets by lance_listing.py.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,32 @@ from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import below, canonical_uri, is_glob, split
 
 _EXTENSIONS = ", ".join(sorted(IMAGE_EXTENSIONS))
+# Endings that a sentence names, the most common ones first, and what one may look like.
+_SHOWN_ENDINGS = 5
+_ENDING = re.compile(r"\.[a-z0-9_]{1,12}")
+
+
+class Unlisted:
+    """Counts the files of a folder that are no images by their endings."""
+
+    def __init__(self) -> None:
+        self._endings = Counter[str]()
+
+    def add(self, path: str) -> None:
+        """Count the file, unless it is hidden."""
+        name = path.rpartition("/")[2]
+        if not any(part.startswith(".") for part in path.split("/")):
+            ending = name[name.rindex(".") :].lower() if "." in name else ""
+            self._endings[ending if _ENDING.fullmatch(ending) else ""] += 1
+
+    def __str__(self) -> str:
+        """Return how many there are of which ending: `3 .txt, 1 without an ending`."""
+        counts = sorted(self._endings.items(), key=lambda counted: (-counted[1], counted[0]))
+        named = [(ending, count) for ending, count in counts if ending][:_SHOWN_ENDINGS]
+        others = self._endings.total() - sum(count for _, count in named)
+        rest = "without an ending" if others == self._endings[""] else "others"
+        words = [f"{count:,} {ending}" for ending, count in named] + ([f"{others:,} {rest}"] if others else [])
+        return ", ".join(words)
 
 
 def canonical_source(source: Source) -> Source:
@@ -44,15 +72,17 @@ def shards_of(source: Source) -> str | None:
     return uri if uri is not None and names_shards(uri) else None
 
 
-def list_source(source: Source, *, scratch: Path, retry: RetryPolicy) -> Iterator[str]:
-    """Yield every image of the source. Raise Invalid, with the field, if the source is wrong."""
+def list_source(
+    source: Source, *, scratch: Path, retry: RetryPolicy, unlisted: Unlisted | None = None
+) -> Iterator[str]:
+    """Yield every image of the source, and count the files that are none. Raise Invalid if the source is wrong."""
     if source.manifest is not None:
         manifest = source.manifest.replace(uri=_canonical(source.manifest.uri, MANIFEST_FIELD))
         return list_source_manifest(manifest, scratch=scratch, retry=retry)
-    return _list_uri(_canonical(source.uri or "", FIELD), retry=retry)
+    return _list_uri(_canonical(source.uri or "", FIELD), retry=retry, unlisted=unlisted or Unlisted())
 
 
-def _list_uri(uri: str, *, retry: RetryPolicy) -> Iterator[str]:
+def _list_uri(uri: str, *, retry: RetryPolicy, unlisted: Unlisted) -> Iterator[str]:
     root, path = split(uri)
     store = open_store(root, field=FIELD, retry=retry)
     try:
@@ -66,6 +96,8 @@ def _list_uri(uri: str, *, retry: RetryPolicy) -> Iterator[str]:
         for name in store.walk(wanted.folder):
             if name in wanted:
                 yield store.uri_of(below(wanted.folder, name))
+            elif is_folder:
+                unlisted.add(name)
     except (ValueError, Unavailable) as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from dueby_api.parts import text_of_parts
 from dueby_api.step_config import IndexConfig
 from dueby_api.step_messages import IndexResult
-from dueby_api.words import counted
+from dueby_api.words import counted, unlisted_words
 from dueby_worker.index.build import LISTING_RETRY, build_index
 from dueby_worker.models.known_model import know_model
 from dueby_worker.output.admission import SinkChanged, admit
@@ -62,6 +62,8 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
         on_progress=_ProgressPrinter().show,
         retry=retry,
     )
+    if summary.unlisted:
+        print(unlisted_words(summary.unlisted), file=sys.stderr, flush=True)
     if config.sink.if_exists == "Overwrite" and manifest is None:
         # Only now: a misspelt source or model is to cost nobody the rows of the job before.
         admission.empty()
@@ -80,6 +82,7 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
     result = IndexResult(
         images=summary.images,
         digest=summary.digest,
+        unlisted=summary.unlisted,
         input_cost=summary.input_cost,
         fingerprint=components.fingerprint,
         classes=components.classes,

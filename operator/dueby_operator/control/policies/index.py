@@ -13,7 +13,7 @@ A job that isn't indexed goes on to be profiled meanwhile; only its plan waits.
 
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.step_messages import IndexResult
-from dueby_api.words import counted
+from dueby_api.words import counted, unlisted_words
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
 from dueby_operator.control.conditions import is_true
 from dueby_operator.control.steps import follow_step
@@ -42,7 +42,7 @@ def index(given: PolicyInput) -> Outcome:
 
 
 def _record(given: PolicyInput, found: IndexResult) -> Outcome:
-    message = f"{counted(found.images, 'image')}."
+    message = f"{counted(found.images, 'image')}. {unlisted_words(found.unlisted)}".rstrip()
     if found.agreement:
         message += f" At {given.spec.model.precision}, {found.agreement.sentence}."
     return Outcome(

@@ -46,6 +46,27 @@ def test_a_folder_gives_its_images_at_any_depth_in_order(tmp_path: Path, sink: S
 
 
 @pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        pytest.param([], "1 .txt", id="one"),
+        pytest.param(["README", "b.TXT", "c.csv", ".nomedia"], "2 .txt, 1 .csv, 1 without an ending", id="several"),
+        pytest.param(["x.\x1b[31m", "y.averyveryverylongending"], "1 .txt, 2 without an ending", id="odd names"),
+        pytest.param([f"{n}.e{n}" for n in range(6)], "1 .e0, 1 .e1, 1 .e2, 1 .e3, 1 .e4, 2 others", id="many kinds"),
+    ],
+)
+def test_files_that_are_no_images_by_their_endings_are_counted(
+    tmp_path: Path, sink: Store, others: list[str], said: str
+) -> None:
+    write_files(tmp_path / "in", *FOLDER, *others)
+    assert index_of(Source(uri=str(tmp_path / "in")), sink).document.summary.unlisted == said
+
+
+def test_a_glob_leaves_out_what_it_is_told_to(tmp_path: Path, sink: Store) -> None:
+    write_files(tmp_path / "in", *FOLDER)
+    assert index_of(Source(uri=f"{tmp_path}/in/*.jpg"), sink).document.summary.unlisted == ""
+
+
+@pytest.mark.parametrize(
     ("glob", "names"),
     [
         pytest.param("*.jpg", ["b.jpg", "sub.jpg"], id="a star stays in its folder and leaves hidden files"),
