@@ -64,7 +64,7 @@ class IndexConfig(OnceConfig, frozen=True, kw_only=True):
     """Larger images are not decoded."""
     uid: Uid | None = None
     """The InferenceJob's uid; absent without a cluster. A sink that this very job began is never emptied."""
-    created_unix_micros: Annotated[int, Meta(ge=0)] | None = None
+    created_unix_micros: Annotated[int, Meta(ge=0, le=10**17)] | None = None
     """When the InferenceJob was created; rows that were finished after that are never overwritten."""
     is_restored: bool = False
     """Whether the InferenceJob comes from a backup: then it goes on with what is there, whatever sink.ifExists is."""
