@@ -1,0 +1,219 @@
+"""One world from its seed: jobs that come, users who change their minds, faults for some minutes, and then quiet.
+
+Once the faults are over every job must end, and once every job has ended nothing more is written.
+"""
+
+import gc
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from support.world.checks import OVER, Checks
+from support.world.cluster import Cluster, phase_of
+from support.world.network import Request
+from support.world.objects import Document, Stored
+from support.world.scheduler import World
+from support.world.weather import Weather
+
+# Faults end, and all jobs must be over so long after the beginning.
+FAULTS_S, LIMIT_S = 150.0, 4000.0
+# Nothing may be written in the second part of this time at the end.
+QUIET_S = 90.0
+# What a user does to a job that is over is seen so much later at most.
+SEEN_S = 70.0
+CLASSES = ("Hard", "Hard", "Soft", "Relaxed", "BestEffort")
+IF_EXISTS = ("Resume", "Resume", "Overwrite", "Overwrite", "Fail")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a world went."""
+
+    seed: int
+    broken: list[str]
+    story: list[str]
+    digest: str
+    seconds: float
+    """Virtual ones."""
+    cpu_s: float
+    faults: int
+    succeeded: int
+    failed: int
+    promised: int
+    """Jobs that were promised their deadline."""
+
+
+@dataclass(eq=False)
+class Scenario:
+    """The jobs of a world, and what their users do."""
+
+    cluster: Cluster
+    checks: Checks
+    jobs: dict[str, Document] = field(default_factory=dict)
+    """Their specs, by name, as they were applied last."""
+    to_come: int = 0
+    """What users are yet to do."""
+
+    _acted_s: float = 0.0
+    """When a user has done something last."""
+    is_over: bool = False
+    """Whether every job has ended."""
+
+    def begin(self) -> None:
+        """Draw what happens."""
+        self.cluster.server.listeners.append(self._changed)
+        chance = self.cluster.world.chance
+        for number in range(chance.choice((1, 1, 2, 2, 3))):
+            name = "abc"[number]
+            source = f"s3://photos/{chance.choice(sorted({name, *self.jobs}))}"
+            sink = f"s3://out/{chance.choice(sorted({name, *self.jobs}))}"
+            if not self.cluster.bucket.below(f"{source}/"):
+                self.cluster.put_photos(source, chance.choice((6, 12, 20, 30, 45)))
+            self.jobs[name] = self._spec(source, sink)
+            self._later(chance.uniform(0, 40), name, self._submit)
+            for do in (self._edit, self._suspend, self._delete, self._lose_status):
+                if chance.random() < 0.12:
+                    self._later(chance.uniform(5, FAULTS_S), name, do)
+
+    def _spec(self, source: str, sink: str) -> Document:
+        chance = self.cluster.world.chance
+        spec: Document = {
+            "deadline": f"{chance.choice((25, 60, 90, 150, 300))}s",
+            "deadlineClass": chance.choice(CLASSES),
+            "source": {"uri": f"{source}/*.jpg"},
+            "sink": {"uri": sink, "ifExists": chance.choice(IF_EXISTS)},
+        }
+        if chance.random() < 0.2:
+            spec["gpus"] = {"max": chance.choice((1, 2))}
+        if chance.random() < 0.2:
+            spec["onDeadline"] = "Stop"
+        return spec
+
+    def _later(self, seconds: float, name: str, do: Any) -> None:
+        self.to_come += 1
+
+        def happen() -> None:
+            self.to_come -= 1
+            do(name)
+            self._acted_s = self.cluster.world.seconds
+            self.cluster.world.at(SEEN_S + 0.1, self._look)
+
+        self.cluster.world.at(seconds, happen)
+
+    def _submit(self, name: str) -> None:
+        if self.cluster.job(name) is None:
+            self.cluster.submit(name, self.jobs[name])
+
+    def _change(self, name: str, what: str, **fields: Any) -> None:
+        job = self._touched(name, what)
+        if job is not None:
+            spec = {**job.document["spec"], **fields}
+            self.cluster.server.change(job.place.key, {**job.document, "spec": spec})
+
+    def _touched(self, name: str, what: str) -> Stored | None:
+        """Return the job; from now on nothing is promised to it, since its user has changed it."""
+        job = self.cluster.job(name)
+        if job is not None:
+            self.checks.touched.add(job.metadata["uid"])
+            self.cluster.world.tell(f"user: {what} {name}")
+        return job
+
+    def _edit(self, name: str) -> None:
+        deadline = self.cluster.world.chance.choice((40, 120, 400))
+        self._change(name, f"gives {deadline} s to", deadline=f"{deadline}s")
+
+    def _suspend(self, name: str) -> None:
+        self._change(name, "suspends", suspend=True)
+        self._later(self.cluster.world.chance.uniform(3, 60), name, self._go_on)
+
+    def _go_on(self, name: str) -> None:
+        self._change(name, "goes on with", suspend=False)
+
+    def _delete(self, name: str) -> None:
+        job = self._touched(name, "deletes")
+        if job is not None:
+            self.cluster.server.delete(job.place.key, {})
+            self._later(self.cluster.world.chance.uniform(0.1, 20), name, self._submit)
+
+    def _lose_status(self, name: str) -> None:
+        job = self._touched(name, "restores without its status")
+        if job is not None:
+            self.cluster.server.set_status(job.place.key, {})
+
+    def _changed(self, before: Stored | None, after: Stored | None) -> None:
+        if any(each is not None and each.place.kind == "inferencejobs" for each in (before, after)):
+            self._look()
+
+    def _look(self) -> None:
+        jobs = list(self.cluster.server.all("inferencejobs"))
+        is_seen = not self.to_come and self.cluster.world.seconds >= self._acted_s + SEEN_S
+        self.is_over = is_seen and len(jobs) == len(self.jobs) and all(phase_of(job) in OVER for job in jobs)
+
+
+def run_seed(seed: int, *, is_verbose: bool = False) -> Outcome:
+    """Run the world of this seed to its end."""
+    outcome = _run(World(seed, is_verbose=is_verbose))
+    gc.collect()  # what was killed unwinds now, while its world is over
+    return outcome
+
+
+def _run(world: World) -> Outcome:
+    cpu_s, chance = time.process_time(), world.chance
+    cluster = Cluster(world, nodes=chance.choice((1, 2, 3)), devices=chance.choice((1, 2, 2)))
+    weather = Weather(cluster, is_gentle=chance.random() < 0.4, ends_s=FAULTS_S)
+    checks = Checks(cluster, cost_s=lambda: weather.cost_s)
+    scenario = Scenario(cluster, checks)
+    checks.begin()
+    scenario.begin()
+    weather.begin()
+    cluster.start_operator()
+    if not world.run(until=lambda: bool(checks.broken) or scenario.is_over, limit_s=LIMIT_S):
+        states = {job.place.name: phase_of(job) for job in cluster.server.all("inferencejobs")}
+        checks.fail(f"not every job has ended after {LIMIT_S:.0f} s: {states}")
+    if not checks.broken:
+        _be_quiet(world, cluster, checks)
+        checks.look_at_end()
+    phases = [phase_of(job) for job in cluster.server.all("inferencejobs")]
+    world.end()
+    return Outcome(
+        seed=world.seed,
+        broken=checks.broken,
+        story=world.story,
+        digest=world.digest.hexdigest(),
+        seconds=world.seconds,
+        cpu_s=time.process_time() - cpu_s,
+        faults=weather.happened,
+        succeeded=phases.count("Succeeded"),
+        failed=phases.count("Failed"),
+        promised=len(checks.promised),
+    )
+
+
+def _be_quiet(world: World, cluster: Cluster, checks: Checks) -> None:
+    """See that nothing is written any more once all is over."""
+    begins_s = max(world.seconds, FAULTS_S) + QUIET_S / 2
+
+    def heard(request: Request) -> None:
+        if world.seconds > begins_s and "leases" not in request.path:
+            checks.fail(f"all jobs are over, and {request.by.name} still writes: {request}")
+
+    cluster.server.heard.append(heard)
+    world.run(until=lambda: bool(checks.broken), limit_s=begins_s + QUIET_S / 2)
+
+
+class StoryHandler(logging.Handler):
+    """Tells the world what DueBy logs; a bug that it has caught is one of its own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell it."""
+        process = World.current.my_process()
+        name = process.name if process else "nobody"
+        World.current.tell(f"{name}: {record.levelname} {record.getMessage()}")
+
+
+def prepare() -> None:
+    """Make this process ready for many worlds."""
+    logging.basicConfig(handlers=[StoryHandler()], level=logging.INFO)
+    gc.disable()  # what is unwound must be unwound between two worlds
+    gc.freeze()  # what is loaded stays

@@ -1,0 +1,32 @@
+"""A hundred simulated clusters with faults at every write.
+
+Each run is a process of its own, since the standard library beneath DueBy is simulated in it.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from support.source_tree import REPOSITORY
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    """Run seeds in one process, as CI has a core for each test."""
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "faults.py"), "--processes", "1", *options]
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.parametrize("seeds", ["0-49", "50-99"])
+def test_whatever_fails_no_row_is_lost_or_doubled_and_no_promise_broken(seeds: str) -> None:
+    ended = run("--seeds", seeds)
+    assert ended.returncode == 0, ended.stdout[-10_000:] + ended.stderr[-5_000:]
+    assert ended.stdout.startswith("50 seeds, ")
+
+
+def test_a_seed_is_the_same_world_each_time() -> None:
+    first, second = (run("--seed", "3", "-v").stdout.splitlines()[:-1] for _ in range(2))
+    assert len(first) > 100
+    assert first == second
