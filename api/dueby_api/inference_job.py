@@ -3,6 +3,7 @@
 The docstring below each field is its documentation everywhere: here, in the CRD and in `kubectl explain infj.spec`.
 """
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Final, Literal
@@ -15,6 +16,8 @@ from dueby_api.objectives import ObjectiveName
 from dueby_api.output import Output
 from dueby_api.places import require_apart, require_folder
 from dueby_api.pod_fields import (
+    IMAGE,
+    IMAGE_SENTENCE,
     Annotations,
     EnvSource,
     EnvVariable,
@@ -23,6 +26,7 @@ from dueby_api.pod_fields import (
     WorkerResources,
     WorkerToleration,
     require_foreign,
+    require_no_device,
 )
 from dueby_api.schema import Duration, LenientSpec, Meta, Spec, Time, matching, require_duration, require_time, validate
 from dueby_api.schemes import READ_ONLY, SCHEMES, WRITABLE
@@ -41,13 +45,18 @@ MAX_CONFIDENCE = 0.999
 CLASS_CONFIDENCE = {"Hard": 0.99, "Soft": 0.95, "Relaxed": 0.95, "BestEffort": 0.95}
 
 # What is wrong with a sink at a read-only scheme; the CRD says the same.
-_BUCKETS = " or ".join(f"{name}://" for name in WRITABLE if SCHEMES[name].kind == "bucket")
+BUCKETS = " or ".join(f"{name}://" for name in WRITABLE if SCHEMES[name].kind == "bucket")
 ENGINE_BESIDE_GPU_DECODER = (
     "runs on CPUs, but source.decoder is gpu; set it to auto or to an engine for GPUs, or set source.decoder to cpu"
 )
-READ_ONLY_SINK = f"a web server can only be read from; use a folder, {_BUCKETS}"
+READ_ONLY_SINK = f"a web server can only be read from; use a folder, {BUCKETS}"
 # A DNS label, as Kueue names its queues; empty: none.
 QUEUE_NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
+
+# Slices of cores, on a slow node of its own too.
+CPU_CLASS = r"^cpu-[1-9][0-9]{0,3}(@.+)?$"
+CPU_CLASSES_SENTENCE = "slices of cores are called cpu-1, cpu-2 and so on, in small letters, by the cores of one"
+RESERVE_WITHIN_MAX = "devices that may be lost must be fewer than max, which counts them; raise max or lower reserve"
 
 DeadlineClass = Literal["Hard", "Soft", "Relaxed", "BestEffort"]
 # Of a small folder, so many may fail if nobody says how many: 1 % of it is less than one damaged file.
@@ -82,6 +91,12 @@ class Gpus(Spec, frozen=True, kw_only=True):
     max_iterations: Annotated[int, Meta(ge=0, le=MAX_N)] | None = None
     """M: the most mini-batches that one device runs after its first."""
 
+    def __post_init__(self) -> None:
+        if self.max is not None and self.reserve >= self.max:
+            raise ValueError(f"reserve: {RESERVE_WITHIN_MAX}")
+        if any(name.lower().startswith("cpu-") and not re.match(CPU_CLASS, name) for name in self.classes):
+            raise ValueError(f"classes: {CPU_CLASSES_SENTENCE}")
+
 
 class Worker(Spec, frozen=True, kw_only=True):
     """How the worker pods are made. Only these fields can be set."""
@@ -114,6 +129,9 @@ class Worker(Spec, frozen=True, kw_only=True):
     """Secrets for the image's registry."""
 
     def __post_init__(self) -> None:
+        if self.image is not None and not re.match(IMAGE, self.image):
+            raise ValueError(f"image: {IMAGE_SENTENCE}")
+        require_no_device("resources", self.resources)
         require_foreign("labels", self.labels)
         require_foreign("annotations", self.annotations)
 

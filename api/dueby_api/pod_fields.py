@@ -14,6 +14,16 @@ from dueby_api.volumes import FieldOfPod, Name, NamedObject, NeededName, Optiona
 OWN_PREFIX = "dueby.dev/"
 # Of a variable or an annotation. All of a job's spec may have twice as much.
 MAX_VALUE = 2**15
+# As container runtimes take an image's name: registry, path in small letters, tag, digest. A kubelet that is given
+# another never starts the pod.
+_PATH_PART = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
+IMAGE = (
+    rf"^(([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]+)?/)?{_PATH_PART}(/{_PATH_PART})*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@[A-Za-z][A-Za-z0-9+._-]*:[0-9A-Fa-f]{32,})?$"
+)
+IMAGE_SENTENCE = "is not the name of an image, such as registry.example.org/team/worker:1.2"
+# The device is asked for by its class.
+DEVICES = ("nvidia.com/gpu", "nvidia.com/mig-", "amd.com/gpu")
 Amounts = Annotated[dict[str, Amount], Meta(max_length=32)]
 Labels = Annotated[dict[str, Annotated[str, Meta(max_length=63)]], Meta(max_length=64)]
 Annotations = Annotated[dict[str, Annotated[str, Meta(max_length=MAX_VALUE)]], Meta(max_length=64)]
@@ -110,6 +120,16 @@ class VolumeMount(NamedObject, frozen=True, kw_only=True):
     """Whether this holds of what is mounted below it, too."""
     mount_propagation: Name | None = None
     """Whether what is mounted later is seen."""
+
+
+def require_no_device(name: str, resources: WorkerResources | None) -> None:
+    """Raise ValueError, with the field, if the resources name a device, which each worker has one of."""
+    for part, amounts in (("requests", resources.requests), ("limits", resources.limits)) if resources else ():
+        if device := next((resource for resource in amounts if resource.startswith(DEVICES)), None):
+            raise ValueError(
+                f"{name}.{part}: leave out {device[:63]}; each worker has one device, of a class that the plan chooses "
+                "from gpus.classes, and gpus.max says how many there may be"
+            )
 
 
 def require_foreign(name: str, entries: Mapping[str, str] | None) -> None:

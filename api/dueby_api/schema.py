@@ -39,8 +39,8 @@ __all__ = [
 Duration = Annotated[str, Meta(max_length=32, extra_json_schema={"pattern": DURATION_PATTERN})]
 # Times are written in UTC with a year of four digits, and not every reader takes one that begins with 0.
 FIRST_YEAR, LAST_YEAR = 1970, 2999
-_YEARS = "^(19[7-9][0-9]|2[0-9]{3})-"
-Time = Annotated[datetime, Meta(extra_json_schema={"format": "date-time", "pattern": _YEARS})]
+YEARS_PATTERN = "^(19[7-9][0-9]|2[0-9]{3})-"
+Time = Annotated[datetime, Meta(extra_json_schema={"format": "date-time", "pattern": YEARS_PATTERN})]
 _TYPES = {
     "int": "an integer",
     "float": "a number",

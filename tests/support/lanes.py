@@ -32,7 +32,7 @@ LANES = (
     Lane(
         nodes=1,
         files=(
-            *("test_node_profiles", "test_profiling", "test_validation"),
+            *("test_node_profiles", "test_profiling", "test_validation", "test_doomed_jobs"),
             *("test_chart", "test_chart_manifests", "test_page_manifests"),
         ),
     ),

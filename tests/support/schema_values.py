@@ -1,5 +1,6 @@
 """Values that a structural schema of Kubernetes accepts, as hypothesis makes them: what an API server lets in."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -61,10 +62,17 @@ def _text(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     longest = schema.get("maxLength", MAX_TEXT)
     if schema.get("format") == "date-time":
         return moments
-    if "pattern" in schema:
-        return st.from_regex(schema["pattern"], fullmatch=True).filter(lambda text: len(text) <= longest)
+    if pattern := schema.get("pattern") or _pattern_of_rule(schema):
+        return st.from_regex(pattern, fullmatch=True).filter(lambda text: len(text) <= longest)
     found = texts | odd_texts
     return found.filter(lambda text: schema.get("minLength", 0) <= len(text) <= longest)
+
+
+def _pattern_of_rule(schema: dict[str, Any]) -> str:
+    """Return the pattern that a rule has in its place; empty if none does."""
+    rules = (each["rule"] for each in schema.get("x-kubernetes-validations", ()))
+    found = (re.fullmatch(r"self\.matches\(r'(.*)'\)", rule) for rule in rules)
+    return next((match[1] for match in found if match), "")
 
 
 def _integer(schema: dict[str, Any]) -> st.SearchStrategy[Any]:

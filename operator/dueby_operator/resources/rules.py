@@ -7,14 +7,47 @@ from collections.abc import Mapping
 
 from dueby_api.classifiers import ONNX, ONNX_SUFFIX, PYTHON, PYTHON_NAME
 from dueby_api.engines import ENGINES, EngineEntry, Format, runs_on_cpu, unsuited
-from dueby_api.inference_job import ENGINE_BESIDE_GPU_DECODER, MAX_N, READ_ONLY_SINK
+from dueby_api.inference_job import (
+    BUCKETS,
+    CPU_CLASS,
+    CPU_CLASSES_SENTENCE,
+    ENGINE_BESIDE_GPU_DECODER,
+    MAX_N,
+    QUEUE_NAME,
+    READ_ONLY_SINK,
+    RESERVE_WITHIN_MAX,
+)
 from dueby_api.model import ONNX_WEIGHTS, PYTHON_FUNCTION, PYTHON_WEIGHTS
 from dueby_api.output import OUTPUT_FIELDS, only_of
+from dueby_api.pod_fields import IMAGE, IMAGE_SENTENCE
+from dueby_api.schema import FIRST_YEAR, LAST_YEAR, YEARS_PATTERN
 from dueby_api.schemes import READ_ONLY
 from dueby_api.source import NO_LANCE_THERE, NOT_FOR_LANCE, PHOTOS_ON_GPUS, STRICT_ON_GPUS
+from dueby_api.units import DURATION_PATTERN
 
 Rule = tuple[str, str]
 """CEL, and the sentence for a resource of which it doesn't hold."""
+
+
+def is_like(pattern: str) -> str:
+    """Return CEL that holds of the texts that match."""
+    return f"self.matches(r'{pattern}')"
+
+
+# In place of a pattern, which the API server shows as it is.
+PATTERNS: Mapping[str, Rule] = {
+    DURATION_PATTERN: (
+        is_like(DURATION_PATTERN),
+        "must be a duration such as 10m, 1h30m or 90s, of at most 99999h; a day is 24h",
+    ),
+    QUEUE_NAME: (is_like(QUEUE_NAME), "must be a LocalQueue's name: small letters, digits and dashes"),
+    # What is of the format date-time is a time in CEL.
+    YEARS_PATTERN: (
+        f"self.getFullYear() >= {FIRST_YEAR} && self.getFullYear() <= {LAST_YEAR}",
+        f"must be in the years {FIRST_YEAR} to {LAST_YEAR}, such as 2026-12-01T06:00:00Z",
+    ),
+}
+_MORE_THAN_NONE = (f"!{is_like(DURATION_PATTERN)} || duration(self) > duration('0s')", "must be longer than 0")
 
 # A model of each format, for the sentence about an engine that doesn't run it.
 _EXAMPLES: Mapping[Format, str] = {"torch": "resnet50", "onnx": f"{ONNX}mine"}
@@ -77,8 +110,17 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
             for kind in ("parquet", "lance")
         ),
     ),
-    ("InferenceJob", "spec.deadline"): (("duration(self) > duration('0s')", "must be longer than 0"),),
-    ("InferenceJob", "spec.ttlAfterFinished"): (("duration(self) > duration('0s')", "must be longer than 0"),),
+    ("InferenceJob", "spec.deadline"): (_MORE_THAN_NONE,),
+    ("InferenceJob", "spec.ttlAfterFinished"): (_MORE_THAN_NONE,),
+    ("InferenceJob", "spec.gpus"): (
+        ("!has(self.max) || !has(self.reserve) || self.reserve < self.max", f"reserve: {RESERVE_WITHIN_MAX}"),
+        (
+            "!has(self.classes) || self.classes.all(name, "
+            f"!name.lowerAscii().startsWith('cpu-') || name.matches(r'{CPU_CLASS}'))",
+            f"classes: {CPU_CLASSES_SENTENCE}",
+        ),
+    ),
+    ("InferenceJob", "spec.worker.image"): ((is_like(IMAGE), IMAGE_SENTENCE),),
     ("InferenceJob", "spec.maxFailedImages"): (
         (
             "type(self) == string ? self.matches('^(100|[0-9]{1,2}([.][0-9]{1,4})?)%$')"
@@ -106,6 +148,12 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
         (
             "!self.uri.contains('*') && !self.uri.contains('?')",
             "uri: is a glob, but results go to one folder; leave out * and ?",
+        ),
+        # Without a cluster a relative path is one of the working directory.
+        (
+            "self.uri.startsWith('/') || self.uri.lowerAscii().matches('^[a-z0-9]+://')",
+            "uri: is a relative path, which means nothing in a pod; give the path on a volume, such as /data/rows, or "
+            f"use {BUCKETS}",
         ),
     ),
     ("InferenceJob", "spec.model"): tuple(

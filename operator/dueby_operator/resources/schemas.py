@@ -11,7 +11,7 @@ from typing import Any
 
 from dueby_api.quantities import MAX_QUANTITY
 from dueby_api.schema import END, Spec, json_schemas, specs_within
-from dueby_operator.resources.rules import RULES, Rule
+from dueby_operator.resources.rules import PATTERNS, RULES, Rule
 
 Schema = dict[str, Any]
 # What a schema in a CRD doesn't have, or has elsewhere. Keys are bounded by the length of the object.
@@ -36,8 +36,7 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
         found = {key: value for key, value in node.items() if key not in NOT_THERE}
         if "enum" in found:
             found |= {"type": "string", "enum": list(found["enum"])}
-        if "pattern" in found:
-            found["pattern"] = found["pattern"].replace(END, "$")
+        said = _take_pattern(found)
         if found.get("type") == "integer":
             found["format"] = "int64"
         for side in ("Minimum", "Maximum"):  # OpenAPI 3.0 has the bound in the one field and a flag in the other
@@ -50,7 +49,7 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
             raise TypeError(f"{path} could hold anything, in any size")
         if isinstance(found.get("additionalProperties"), dict):
             found["additionalProperties"] = convert(found["additionalProperties"], f"{path}{{}}")
-        return _with_default(node, with_rules(found, resource, path, *bounds), path)
+        return _with_default(node, with_rules(found, resource, path, *said, *bounds), path)
 
     def either(choices: list[Schema], path: str) -> Schema:
         choices = [choice for choice in choices if choice != {"type": "null"}]
@@ -101,6 +100,14 @@ def with_rules(found: Schema, resource: str, path: str, *more: Rule) -> Schema:
     if rules:
         found["x-kubernetes-validations"] = [{"rule": rule, "message": sentence} for rule, sentence in rules]
     return found
+
+
+def _take_pattern(found: Schema) -> tuple[Rule, ...]:
+    """Take the pattern out of the schema if there is a sentence for it; return the rule that says the same."""
+    if "pattern" not in found:
+        return ()
+    found["pattern"] = found["pattern"].replace(END, "$")
+    return (PATTERNS[found.pop("pattern")],) if found["pattern"] in PATTERNS else ()
 
 
 def _take_broken_bounds(found: Schema) -> tuple[Rule, ...]:

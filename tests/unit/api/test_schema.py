@@ -87,6 +87,18 @@ NAN = float("nan")
             id="negative M",
         ),
         pytest.param({"gpus": {"classes": ["a", 3]}}, "spec.gpus.classes[1]: must be a text, but is 3", id="in a list"),
+        pytest.param(
+            {"gpus": {"max": 2, "reserve": 2}},
+            "spec.gpus.reserve: devices that may be lost must be fewer than max, which counts them; raise max or lower "
+            "reserve",
+            id="as many to lose as there may be",
+        ),
+        pytest.param(
+            {"gpus": {"classes": ["cpu-0"]}},
+            "spec.gpus.classes: slices of cores are called cpu-1, cpu-2 and so on, in small letters, by the cores of "
+            "one",
+            id="slices of no core",
+        ),
         pytest.param({"gpus": 4}, "spec.gpus: must be a mapping of fields, but is 4", id="a number for a mapping"),
         pytest.param(
             {"maxFailedImages": 1.5},

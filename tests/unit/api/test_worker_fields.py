@@ -25,6 +25,13 @@ for _ in range(3000):
             "spec.worker.resources.requests[cpu]: must not be negative, but is -4",
         ),
         ({"resources": {"requests": {"cpu": float("nan")}}}, "spec.worker.resources.requests[cpu]: 'nan' is not a"),
+        (
+            {"resources": {"limits": {"nvidia.com/gpu": 2}}},
+            "spec.worker.resources.limits: leave out nvidia.com/gpu; ",
+        ),
+        ({"image": "My Image"}, "spec.worker.image: is not the name of an image, such as registry.example.org/team/"),
+        ({"image": "a:b:c"}, "spec.worker.image: is not the name of an image"),
+        ({"image": "team/UPPER"}, "spec.worker.image: is not the name of an image"),
         ({"tolerations": "all"}, "spec.worker.tolerations: must be a list, but is 'all'"),
         ({"tolerations": [{"key": 5}]}, "spec.worker.tolerations[0].key: must be a text, but is 5"),
         ({"tolerations": [{"tolerationSeconds": 10**30}]}, "spec.worker.tolerations[0].tolerationSeconds: must be an"),
@@ -83,3 +90,18 @@ def test_a_queue_has_a_name_as_kueue_gives_it(queue: str) -> None:
 def test_a_deadline_is_in_a_year_that_somebody_means(year: str) -> None:
     with pytest.raises(Invalid, match=r"^spec\.deadlineTime: must be in the years 1970 to 2999, but is "):
         job(deadline=None, deadlineTime=f"{year}-12-31T23:59:59-14:00")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "worker",
+        "dueby/worker:1.2.3-rc_1",
+        "registry.example.org:5000/team/sub-team/a__b.c/worker:latest",
+        "localhost/worker@sha256:" + "0a" * 32,
+        "Registry.Example.org/worker:1@sha256:" + "0a" * 32,
+        "[::1]:5000/worker",
+    ],
+)
+def test_the_names_of_images_that_container_runtimes_take_are_taken(image: str) -> None:
+    assert job(worker={"image": image}).spec.worker.image == image
