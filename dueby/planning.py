@@ -38,7 +38,7 @@ def plan_job(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, in
 def plan_problem(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Problem:
     """Return the job as the planner's problem if it were created now. Raise Invalid without N or time."""
     if job.spec.images is None:
-        raise Invalid("spec.images", "is missing; a plan needs N, because it doesn't count the images of the source")
+        raise Invalid("spec.images", "is missing; a plan needs N")
     time_us = job.spec.deadline_us(accepted_us=now_us) - now_us
     if time_us <= 0:
         raise Invalid(

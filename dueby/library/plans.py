@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from operator import index
 
+from dueby.inputs.counting import with_images
 from dueby.inputs.places import require_places
 from dueby.library.inputs import AnyJob, AnyPath, manifest_of, paths_of
 from dueby.library.pages import WithPage, with_page
@@ -22,9 +23,17 @@ class Plan(WithPage, PlanAnswer, frozen=True, kw_only=True, dict=True):
     height_px = 620
 
 
-def plan(job: AnyJob, *, profiles: AnyPath | Sequence[AnyPath] = (), pool: Mapping[str, int] | None = None) -> Plan:
-    """Return the fewest devices that meet the job's deadline, without running it and without reading its source.
+def plan(
+    job: AnyJob,
+    *,
+    profiles: AnyPath | Sequence[AnyPath] = (),
+    pool: Mapping[str, int] | None = None,
+    images: int | None = None,
+) -> Plan:
+    """Return the fewest devices that meet the job's deadline, without running it.
 
+    `images` is the number of images of a job that doesn't say it; by default those of a source on this machine are
+    counted.
     `job` is a manifest's path, its content, or an InferenceJob. `profiles` are files or folders of GPUProfiles, by
     default this machine's. `pool` has the number of devices by class, by default those that were profiled on this
     machine. An infeasible job is no error: `feasible` is False then, and `alternatives` says what could be asked for
@@ -32,7 +41,7 @@ def plan(job: AnyJob, *, profiles: AnyPath | Sequence[AnyPath] = (), pool: Mappi
 
         dueby.plan("job.yaml", profiles="profiles", pool={"NVIDIA-L4": 8}).gpus
     """
-    parsed = manifest_of(job).job
+    parsed = with_images(manifest_of(job).job, images)
     require_places(parsed.spec)
     known, counts = devices_of(parsed, paths=paths_of(profiles), counts=_counts_of(pool))
     now_us = time.time_ns() // 1000

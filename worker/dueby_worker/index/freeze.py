@@ -24,8 +24,11 @@ from dueby_worker.index.parquet_listing import list_parquet
 from dueby_worker.index.shards import list_shards
 from dueby_worker.index.sorting import sort_externally
 from dueby_worker.storage.retry import RetryPolicy
+from dueby_worker.system.scratch import scratch_folder
 
 Counted = TypeVar("Counted")
+# A disk of this machine is there or not.
+_AT_ONCE = RetryPolicy(total_s=0)
 # Listing reports its progress every so many images.
 _REPORT_EVERY = 10_000
 
@@ -60,6 +63,13 @@ class FrozenFiles:
         return [found[image] for image in images]
 
 
+def count_images(source: Source) -> int:
+    """Return how many images a source on this machine has. Raise Invalid, with the field, if it has none."""
+    with scratch_folder("count") as scratch, closing(_listed(source, scratch, _say_nothing, _AT_ONCE, [])) as rows:
+        images = sum(1 for _ in rows)
+    return _require_some(source, images)
+
+
 def freeze(
     source: Source, scratch: Path, limit: int | None, on_progress: Callable[[str, int], None], retry: RetryPolicy
 ) -> FrozenFiles:
@@ -77,10 +87,19 @@ def freeze(
             pq.write_table(table_of(chunk), scratch / chunk_name(number), compression="zstd", row_group_size=ROWS)
             images += len(chunk)
             on_progress("freezing", images)
-    if not images:
-        raise Invalid(field_of(source), f"there are no images: {why_empty(source)}")
+    _require_some(source, images)
     left_out = str(unlisted[-1]) if unlisted else ""
     return FrozenFiles(folder=scratch, images=images, digest=digest.hexdigest(), unlisted=left_out)
+
+
+def _say_nothing(_stage: str, _images: int) -> None:
+    pass
+
+
+def _require_some(source: Source, images: int) -> int:
+    if not images:
+        raise Invalid(field_of(source), f"there are no images: {why_empty(source)}")
+    return images
 
 
 def _listed(

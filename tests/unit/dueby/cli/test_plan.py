@@ -2,13 +2,17 @@
 
 import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from dueby.cli.main import main
+from support.index import JPEG, write_files
 from support.plan_command import Plan, profile
 from support.planner import A100, job_document, step_document
 
@@ -79,6 +83,36 @@ def test_without_profiles_this_machine_s_are_read(
     assert json.loads(capsys.readouterr().out)["feasible"] is True
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param({"uri": "{}"}, id="a folder"),
+        pytest.param({"uri": "{}/*.jpg"}, id="a glob"),
+        pytest.param({"manifest": {"uri": "{}/list.txt"}}, id="a list"),
+        pytest.param({"uri": "{}/photos.tar"}, id="a tar"),
+        pytest.param({"parquet": {"uri": "{}/photos.parquet"}}, id="a Parquet file"),
+    ],
+)
+def test_the_images_of_a_source_on_this_machine_are_counted(plan: Plan, tmp_path: Path, source: dict[str, Any]) -> None:
+    photos = tmp_path / "photos"
+    write_files(photos, *(f"{number}.jpg" for number in range(7)))
+    (photos / "list.txt").write_text("".join(f"{number}.jpg\n" for number in range(7)))
+    pq.write_table(pa.table({"image": [JPEG] * 7}), photos / "photos.parquet")
+    with tarfile.open(photos / "photos.tar", "w") as tar:
+        for number in range(7):
+            tar.add(photos / f"{number}.jpg", f"{number}.jpg")
+    named = json.loads(json.dumps(source).replace("{}", str(photos)))
+    code, out, err = plan("-o", "json", images=None, source=named)
+    assert (code, json.loads(out)["images"]) == (0, 7), err
+
+
+def test_the_images_of_another_source_can_be_said(plan: Plan) -> None:
+    source = {"uri": "s3://bucket/photos"}
+    code, out, err = plan("-o", "json", "--images", "7000", images=None, source=source)
+    assert (code, json.loads(out)["images"]) == (0, 7000), err
+    assert plan("--images", "0", images=None, source=source)[0] == 2
+
+
 # ---- wrong input
 
 
@@ -86,9 +120,14 @@ def test_without_profiles_this_machine_s_are_read(
     ("spec", "sentence"),
     [
         pytest.param(
-            {"images": None},
-            "spec.images: is missing; a plan needs N, because it doesn't count the images of the source",
+            {"images": None, "source": {"uri": "s3://bucket/photos"}},
+            "spec.images: is missing, and s3://bucket/photos is not on this machine; say --images N",
             id="no N",
+        ),
+        pytest.param(
+            {"images": None, "source": {"uri": "/there/is/nothing"}},
+            "spec.source.uri: file:///there/is/nothing: there is no such folder",
+            id="nothing to count",
         ),
         pytest.param(
             {"objective": "MinCost"},
