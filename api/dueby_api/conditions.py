@@ -12,7 +12,6 @@ from dueby_api.condition_types import ConditionType, ReasonEntry, Truth
 
 __all__ = ["ConditionType", "Reason", "ReasonEntry", "Truth"]
 
-# What there are many reasons of.
 _NOT_INDEXED = partial(ReasonEntry, ConditionType.INDEXED, "False")
 _NOT_FEASIBLE = partial(ReasonEntry, ConditionType.FEASIBLE, "False")
 _NOT_PROFILED = partial(ReasonEntry, ConditionType.PROFILED, "False")
@@ -94,14 +93,15 @@ class Reason(Enum):
         f"nothing, or {_NO_FEWER_WAYS}",
     )
     DEADLINE_TOO_EARLY = _NOT_FEASIBLE(
-        "DeadlineTooEarly",
-        "The deadline can't be met, and the job's deadline class says not to try.",
-        _NO_FEWER_WAYS,
+        "DeadlineTooEarly", "The deadline can't be met, and the job's deadline class says not to try.", _NO_FEWER_WAYS
     )
     PROMISED_TO_OTHERS = _NOT_FEASIBLE(
         "PromisedToOthers",
         "The deadline can't be met beside what other Hard jobs were promised; the message is the proof.",
         _NO_FEWER_WAYS,
+    )
+    NOT_PROMISED = _NOT_FEASIBLE(
+        "NotPromised", "The chart's `promises` forbid the class, so late an end or so many devices.", _NO_FEWER_WAYS
     )
     WAITING = ReasonEntry(
         ConditionType.FEASIBLE,

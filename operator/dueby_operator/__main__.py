@@ -15,7 +15,14 @@ from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.handlers import operate
 from dueby_operator.loop import claim
 from dueby_operator.page_server import serve_page
-from dueby_operator.settings import CLASS_LABELS, OperatorSettings, read_maintenance, read_profiler
+from dueby_operator.settings import (
+    CLASS_LABELS,
+    NO_LIMITS,
+    OperatorSettings,
+    read_maintenance,
+    read_profiler,
+    read_promises,
+)
 
 # Of other people's loggers. Our own client tells of an outage, in two lines, and who starts Kopf again of its end.
 LEVELS = {
@@ -100,10 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"node label that says which GPU a node has; may be repeated (default: {', '.join(CLASS_LABELS)})",
     )
     parser.add_argument(
-        "--profiler",
-        default=None,
-        metavar="JSON",
-        help="profiling on nodes, as the chart's values say it",
+        "--profiler", default=None, metavar="JSON", help="profiling on nodes, as the chart's values say it"
     )
     parser.add_argument(
         "--maintenance",
@@ -111,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="JSON",
         help="when which nodes are not there, as the chart's values say it",
     )
+    parser.add_argument("--promises", default=None, metavar="JSON", help="what may be promised, as the values say it")
     parser.add_argument(
         "--watch-namespace",
         action="append",
@@ -178,6 +183,7 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         class_labels=tuple(options.class_labels or CLASS_LABELS),
         profiler=read_profiler(options.profiler) if options.profiler else None,
         maintenance=read_maintenance(options.maintenance) if options.maintenance else (),
+        promises=read_promises(options.promises) if options.promises else NO_LIMITS,
         watch_namespaces=tuple(options.watch_namespaces),
         ignores_other_pods=options.ignore_other_pods,
         names_nodes=options.name_nodes,

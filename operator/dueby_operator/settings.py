@@ -9,12 +9,15 @@ from itertools import pairwise
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from dueby_api.inference_job import Model
+from dueby_api.inference_job import DeadlineClass, Model
 from dueby_api.schema import Duration, Meta, Spec, Time, decode, field, matching, require_duration, require_time
 from dueby_api.units import MICROS_PER_SECOND, parse_duration_us
+from dueby_planner.model.problem import NEVER_US
 
 # In place of a namespace: all of them.
 EVERYWHERE = ""
+# In place of a namespace: those that are not named.
+ANY_NAMESPACE = "*"
 # Where a GPU's class is read from, the first label that is there: GPU feature discovery, GKE, AMD's labeller.
 CLASS_LABELS = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "amd.com/gpu.product-name")
 # Minutes and hours of a day's clock.
@@ -149,6 +152,32 @@ class Maintenance(Spec, frozen=True, kw_only=True):
         return self.node_selector.items() <= labels.items()
 
 
+class Promises(Spec, frozen=True, kw_only=True):
+    """What may be promised to jobs. By default everything, as on one machine."""
+
+    horizon: Duration | None = None
+    """Beyond this time from now nothing is promised to a Hard job; None: no limit."""
+    max_share: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """How much of a device class Hard jobs of one namespace may have and have reserved at a time."""
+    classes: dict[str, tuple[DeadlineClass, ...]] = field(default_factory=dict)
+    """By namespace, the deadline classes of its jobs; `*`: of namespaces that are not named. Without either all."""
+
+    def __post_init__(self) -> None:
+        require_duration("horizon", self.horizon)
+
+    @property
+    def horizon_us(self) -> int:
+        """The horizon in microseconds; NEVER_US if there is none."""
+        return NEVER_US if self.horizon is None else parse_duration_us(self.horizon)
+
+    def classes_of(self, namespace: str) -> tuple[DeadlineClass, ...]:
+        """Return the deadline classes that jobs of the namespace may have; empty: any."""
+        return self.classes.get(namespace, self.classes.get(ANY_NAMESPACE, ()))
+
+
+NO_LIMITS = Promises()
+
+
 class MaintenanceWindows(Spec, frozen=True, kw_only=True):
     """The value of the option --maintenance."""
 
@@ -186,6 +215,8 @@ class OperatorSettings:
     """Profiling on nodes; None: there is none, and nothing of it is looked for."""
     maintenance: tuple[Maintenance, ...] = ()
     """When nodes are not there."""
+    promises: Promises = NO_LIMITS
+    """What may be promised to jobs."""
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces whose jobs are this operator's; empty: all."""
     ignores_other_pods: bool = False
@@ -216,6 +247,11 @@ class OperatorSettings:
 def read_profiler(text: str) -> ProfilerSettings:
     """Return the value of the option --profiler. Raise Invalid with the field that is wrong."""
     return decode(ProfilerSettings, text, origin="--profiler")
+
+
+def read_promises(text: str) -> Promises:
+    """Return the value of the option --promises. Raise Invalid with the field that is wrong."""
+    return decode(Promises, text, origin="--promises")
 
 
 def read_maintenance(text: str) -> tuple[Maintenance, ...]:

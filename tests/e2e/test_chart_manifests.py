@@ -11,7 +11,7 @@ from dueby_api.schema import validate
 from dueby_operator.cluster.requests import NODE_PATIENCE_S
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
-from dueby_operator.settings import WeeklyWindow, read_maintenance, read_profiler
+from dueby_operator.settings import WeeklyWindow, read_maintenance, read_profiler, read_promises
 from support.chart import WITHOUT_GPUS, of_kind, options, rendered, rendered_with_notes
 from support.cluster import CHART, OPERATOR_NAMESPACE
 
@@ -75,6 +75,10 @@ def test_maintenance_windows_reach_the_operator() -> None:
     assert found.node_selector == {"pool": "a"}
     (found,) = read_maintenance(options(rendered(maintenance=[{"weekly": WEEKLY}]))["--maintenance"])
     assert found.weekly == validate(WeeklyWindow, WEEKLY)
+
+
+def test_promises_reach_the_operator() -> None:
+    assert read_promises(options(rendered(promises={"maxShare": 0.5}))["--promises"]).max_share == 0.5
 
 
 @pytest.mark.parametrize("wrong", [{"from": "sunday"}, {"until": "x"}, {"nodeSelector": {"pool": 1}}])

@@ -28,6 +28,7 @@ from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.stacks import Absence
+from dueby_operator.settings import NO_LIMITS, Promises
 from dueby_planner.model.problem import NEVER_US
 from support.decisions import NOW, SETTINGS, indexed, infj, node
 from support.decisions import job as job_of
@@ -59,7 +60,8 @@ def cpus_of(running: Running) -> float:
 class SharedCluster:
     """Nodes of so many cores, and jobs that come one after the other."""
 
-    def __init__(self, cores: Mapping[str, int]) -> None:
+    def __init__(self, cores: Mapping[str, int], *, promises: Promises = NO_LIMITS) -> None:
+        self.promises = promises
         self.nodes = {name: node(name, count) for name, count in cores.items()}
         self.profiles: tuple[GPUProfile, ...] = (slowly_started(profile()),)
         self.now_us = NOW
@@ -122,7 +124,14 @@ class SharedCluster:
         devices = ClusterDevices(
             settings=SETTINGS, now_us=now_us, nodes=nodes, queues=self._queues(), room=self._room()
         )
-        snapshot = ClusterSnapshot(now_us=now_us, jobs=seen, devices=devices, profiles=self.profiles, nodes=nodes)
+        snapshot = ClusterSnapshot(
+            now_us=now_us,
+            jobs=seen,
+            devices=devices,
+            profiles=self.profiles,
+            nodes=nodes,
+            promises=self.promises,
+        )
         self._devices = devices
         decided = decide(snapshot)
         self.faults += decided.left.faults

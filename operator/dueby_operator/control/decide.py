@@ -76,6 +76,7 @@ def decide(snapshot: ClusterSnapshot, *, has_time: Callable[[], bool] = lambda: 
         devices=snapshot.devices.with_slow_nodes(kept.slow),
         known=KnownProfiles(kept.profiles),
         attempts=None if snapshot.on_demand is None else {},
+        promises=snapshot.promises,
     )
     shared = _guarded(lambda: _with_measured(shared, snapshot), shared, stage="profiling", faults=faults)
     decided, shared = decide_jobs(jobs_to_decide(snapshot), snapshot, shared, has_time=has_time)

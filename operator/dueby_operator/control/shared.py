@@ -9,6 +9,7 @@ from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
 from dueby_operator.profiling.attempts import Attempt
 from dueby_operator.profiling.known_profiles import KnownProfiles
+from dueby_operator.settings import NO_LIMITS, Promises
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class Shared:
     """Names of those that a job waits for."""
     unused: Mapping[str, int] = field(default_factory=dict)
     """By device class, devices that are idle after this pass although jobs wait that could use them."""
+    promises: Promises = NO_LIMITS
+    """What may be promised to jobs."""
     faults: tuple[Fault, ...] = ()
     """What went wrong with all jobs together, and with none of them alone."""
 

@@ -9,6 +9,7 @@ from dueby_operator.model.devices import Devices
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.profiling.attempts import OnDemandSnapshot
 from dueby_operator.profiling.upkeep import ProfilingSnapshot
+from dueby_operator.settings import NO_LIMITS, Promises
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class ClusterSnapshot:
     nodes: Mapping[str, Node] = field(default_factory=dict)
     time_to_live_us: int | None = None
     """How long a job that is over is kept, if it doesn't say; None: for good."""
+    promises: Promises = NO_LIMITS
+    """What may be promised to jobs."""
     worker_image: str = ""
     """The image of workers whose job names none."""
     keeps_profiles: bool = False

@@ -137,6 +137,7 @@ class Gatherer:
             profiles=tuple(lists.profiles),
             nodes=nodes,
             time_to_live_us=self._settings.time_to_live_us,
+            promises=self._settings.promises,
             worker_image=self._settings.image,
             keeps_profiles=True,
             on_demand=await self._on_demand(lists.profiling_pods),

@@ -109,6 +109,11 @@ def lasting(free: FreeDevices, until_us: int) -> FreeDevices:
     return _joined(reversed(found))
 
 
+def before(free: FreeDevices, until_us: int) -> FreeDevices:
+    """Return what is free until then; nothing after it."""
+    return without(free, [Taken(until_us, NEVER_US, max((step.free for step in free), default=0))])
+
+
 def rounded(free: FreeDevices, unit_us: int) -> FreeDevices:
     """Return what is free from one multiple of the unit to the next without a gap: it changes at these only."""
     times = sorted({at_us for step in free for at_us in (step.from_us // unit_us, -(-step.from_us // unit_us))})

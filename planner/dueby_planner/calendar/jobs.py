@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.model.problem import Problem
+from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.model.rule import Rule
 from dueby_planner.replan import OngoingWorker
 
@@ -39,6 +39,8 @@ class CalendarJob:
     least_images: int | None = None
     """What is stored is kept if it does so many images, which may be less than what is planned anew; None: all of them.
     """
+    until_us: int = NEVER_US
+    """Beyond this time nothing is promised to it, and it is placed on nothing."""
     quotas: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """The quotas that bind it, and how many units of each a device of each name costs (quotas.py)."""
     at_work: tuple[OngoingWorker, ...] = ()

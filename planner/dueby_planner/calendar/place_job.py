@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from dueby_api.status import MAX_WINDOWS
 from dueby_api.units import MICROS_PER_SECOND
-from dueby_planner.calendar.free_devices import lasting, rounded
+from dueby_planner.calendar.free_devices import before, lasting, rounded
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.place import place, suffices
 from dueby_planner.calendar.pool import Free
@@ -64,6 +64,8 @@ def can_be_done(job: CalendarJob, free: Free, until_us: int) -> bool:
 def free_for(job: CalendarJob, free: Free, until_us: int) -> Iterator[Free]:
     """Yield what is free for the job; more than once if that depends on when it ends, the latest end first."""
     left = within_quotas(job, free)
+    if job.until_us < until_us:
+        left = {name: before(left[name], job.until_us) for name in job.device_names if name in left}
     if not job.stays:
         yield left
         return
@@ -71,8 +73,8 @@ def free_for(job: CalendarJob, free: Free, until_us: int) -> Iterator[Free]:
     ends = {
         step.from_us
         for name in names
-        for before, step in pairwise(left.get(name, ()))
-        if step.free < before.free and step.from_us < until_us
+        for earlier, step in pairwise(left.get(name, ()))
+        if step.free < earlier.free and step.from_us < until_us
     }
     for end_us in sorted({*ends, until_us}, reverse=True):
         yield {name: lasting(left[name], end_us) for name in names if name in left}

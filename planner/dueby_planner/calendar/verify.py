@@ -57,6 +57,7 @@ def _verify_job(found: Placement) -> None:
     is_whole = len(ends) == 1 and all(len(lane.windows) == 1 for lane in found.reservation)
     _require(is_whole or not found.job.stays, f"{name} would have to be stopped before it is done")
     if is_hard and not found.kept:
+        _require(max(ends) <= found.job.until_us, f"{name} is promised something beyond the horizon")
         _require(max(ends) <= problem.time_us, f"{name} is Hard and ends after its deadline")
     there: Counter[str] = Counter()
     for group in problem.groups:

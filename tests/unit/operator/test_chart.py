@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from dueby_api.grid import Share
 from dueby_api.schema import END, json_schemas
 from dueby_operator.metrics import Metrics
-from dueby_operator.settings import Maintenance, ProfilerSettings, read_profiler
+from dueby_operator.settings import Maintenance, ProfilerSettings, Promises, read_profiler, read_promises
+from dueby_planner.calendar.pool import CLASSES
 from dueby_worker.telemetry.metrics import render
 from dueby_worker.telemetry.progress import ProgressTracker
 from support.chart import WITHOUT_GPUS
@@ -96,6 +97,13 @@ def test_the_maintenance_that_the_values_take_is_what_the_operator_takes() -> No
     assert patterns_in(weekly) == patterns_in(taken)
     hours, bounds = weekly["properties"]["hours"], ("minimum", "maximum")
     assert [hours[bound] for bound in bounds] == [taken["properties"]["hours"][bound] for bound in bounds]
+
+
+def test_the_promises_that_the_values_take_are_what_the_operator_takes() -> None:
+    values, fields = SCHEMA["properties"]["promises"]["properties"], json_schemas(Promises)["Promises"]["properties"]
+    assert values.keys() == fields.keys()
+    assert values["classes"]["additionalProperties"]["items"]["enum"] == list(CLASSES)
+    assert read_promises(json.dumps(VALUES["promises"])).horizon == "720h"
 
 
 def patterns_in(schema: dict[str, Any]) -> dict[str, str]:

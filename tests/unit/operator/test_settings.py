@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
-from dueby_operator.settings import ProfilerSettings, WeeklyWindow, Window, read_maintenance, read_profiler
+from dueby_operator.settings import (
+    ProfilerSettings,
+    WeeklyWindow,
+    Window,
+    read_maintenance,
+    read_profiler,
+    read_promises,
+)
 
 WEEKLY = {"days": "Sat", "start": "22:00", "hours": 8}
 
@@ -49,6 +56,30 @@ def test_maintenance_is_read() -> None:
     assert found.to_time
     assert (found.to_time - found.from_time).total_seconds() == 7200
     assert found.node_selector == {"pool": "a"}
+
+
+def test_promises_are_read_as_the_chart_says_them() -> None:
+    found = read_promises('{"horizon": "720h", "maxShare": 1, "classes": {"a": ["Hard"], "*": ["Soft", "Relaxed"]}}')
+    assert (found.horizon_us, found.max_share) == (30 * 86_400_000_000, 1.0)
+    assert (found.classes_of("a"), found.classes_of("b")) == (("Hard",), ("Soft", "Relaxed"))
+    assert read_promises("{}").classes_of("a") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        pytest.param('{"maxShare": 0}', "maxShare", id="nothing for anybody"),
+        pytest.param('{"maxShare": 50}', "maxShare", id="percent"),
+        pytest.param('{"horizon": "30d"}', "horizon", id="days"),
+        pytest.param('{"classes": {"a": ["hard"]}}', "classes", id="a class in another case"),
+        pytest.param('{"share": 1}', "share", id="unknown"),
+    ],
+)
+def test_what_is_wrong_with_promises_is_named(text: str, field: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        read_promises(text)
+    assert str(raised.value).startswith("--promises")
+    assert field in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from dueby_api.status import AlternativesStatus
 from dueby_api.units import clock_time, format_time_at_least, parse_time_us
 from dueby_operator.control.calendar.entries import Entry
+from dueby_operator.control.calendar.shares import limits_sentence
 from dueby_operator.control.calendar.usable import Usable
 from dueby_operator.control.calendar.windows import (
     EARLY_US,
@@ -250,6 +251,7 @@ def _waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) 
     else:
         full = f", or {FULL_QUOTA}" if has_quota else ""
         return f"Other jobs have the devices, or are promised them{full}. The job waits for one."
+    sentence += limits_sentence(entry)
     if has_quota:
         sentence += f" It may be that {FULL_QUOTA}."
     return f"{sentence} {_until_when(entry, problem) if is_possible else 'The job waits.'}"

@@ -34,6 +34,7 @@ from dueby_operator.control.calendar.reserved import (
     taken_by_placements,
     without_old_windows,
 )
+from dueby_operator.control.calendar.shares import find_refusal, with_shares
 from dueby_operator.control.calendar.unused import find_unused
 from dueby_operator.control.calendar.unwanted import find_in_time, find_unwanted
 from dueby_operator.control.calendar.usable import Usables
@@ -154,7 +155,8 @@ class _Planning:
     def _open(self) -> None:
         """Count what there is, and what is free beside the workers that run."""
         jobs: list[Entry | LeftAlone] = [*self._open_entries(), *self._left_alone()]
-        self._stacks = count_devices(self.shared.devices, jobs, blame=self._leave_out)
+        counted = count_devices(self.shared.devices, jobs, blame=self._leave_out)
+        self._stacks = with_shares(counted, jobs, self.shared.promises)
         self._usables, self._idle = Usables(self._stacks), IdleDevices(self._stacks)
         for entry in self._open_entries():
             self._guarded(entry.key, self._hold, entry)
@@ -237,6 +239,9 @@ class _Planning:
         images, least = entry.to_place() if lags and work.action is None else (0, 0)
         if images > 0 and (usable := self._usables.of(entry)).for_more.groups:
             wanted[entry.key] = usable.job(images=images, least=least)
+            if refuse := find_refusal(wanted[entry.key], entry, self._stacks):
+                self._work[entry.key] = model, WorkDecision(action=refuse)
+                del wanted[entry.key]
 
     def _running_jobs(self) -> Mapping[JobKey, RunningJob]:
         """Return the Hard jobs that run and have something left to do."""

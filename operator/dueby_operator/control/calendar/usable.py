@@ -14,7 +14,7 @@ from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
-from dueby_planner.model.problem import Problem
+from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.replan import OngoingWorker
 
@@ -83,14 +83,16 @@ class Usable:
 
     def job(self, *, images: int, least: int | None = None) -> CalendarJob:
         """Return the job as the planner's calendar takes it, with so many images to place."""
-        entry = self.entry
+        entry, horizon_us = self.entry, self.entry.given.shared.promises.horizon_us
+        goes_on = entry.goes_on or bool(entry.windows)
         return CalendarJob(
             name=entry.name,
             deadline_class=entry.deadline_class,
             problem=self.problem(images=images),
             stored=entry.stored(self.stacks),
-            goes_on=entry.goes_on or bool(entry.windows),
+            goes_on=goes_on,
             least_images=least,
+            until_us=horizon_us if entry.deadline_class == "Hard" and not goes_on else NEVER_US,
             quotas=self.stacks.costs(entry.key),
             stays=entry.is_queued,
         )

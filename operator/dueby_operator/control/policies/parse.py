@@ -1,6 +1,7 @@
 """Parse: is what the job asks for valid, and until when is it asked for?
 
     the manifest is wrong     Failed, InvalidJob
+    its class isn't allowed   Failed, Infeasible; Feasible False, NotPromised (the chart's promises.classes)
     otherwise                 acceptedTime and deadlineTime are recorded, and when workers were first seen, and the
                               chain goes on; that an earlier deadline was missed is forgotten
 
@@ -14,11 +15,13 @@ from dueby_api.errors import Invalid
 from dueby_api.status import JobStatus
 from dueby_api.units import format_time
 from dueby_operator.cluster.nodes import Node
-from dueby_operator.control.chain import Outcome, PolicyInput, refusal
+from dueby_operator.control.chain import Outcome, PolicyInput, failed, refusal
 from dueby_operator.control.conditions import without_reasons
+from dueby_operator.control.promises import forbidden_class
 from dueby_operator.control.shared import Shared
 from dueby_operator.jobs import names
 from dueby_operator.model.begun_sink import begun_grid, begun_parts
+from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_snapshot import JobSnapshot
 
 
@@ -34,6 +37,8 @@ def parse(
     manifest = job.manifest
     if isinstance(manifest, Invalid):
         return refusal(manifest)
+    if (sentence := forbidden_class(job, manifest.spec, shared.promises)) and not job.status.plan:
+        return failed(Reason.INFEASIBLE, sentence, NewCondition(reason=Reason.NOT_PROMISED, message=sentence))
     spec = shared.devices.with_own_classes(manifest.spec, measured=shared.known.device_classes)
     deadline_us = spec.deadline_us(accepted_us=job.accepted_us)
     return PolicyInput(

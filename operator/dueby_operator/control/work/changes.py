@@ -164,7 +164,7 @@ def _stoppable(model: JobModel, stop: Stop) -> tuple[str, ...]:
 def _refuse(given: PolicyInput, model: JobModel, refuse: Refuse) -> Outcome:
     verdict, status = refuse.verdict, given.status.replace(plan=None)
     if verdict is None:
-        feasible = NewCondition(reason=Reason.PROMISED_TO_OTHERS, message=refuse.sentence)
+        feasible = NewCondition(reason=refuse.reason, message=refuse.sentence)
         status = status.replace(alternatives=refuse.alternatives)
         return replace(failed(Reason.INFEASIBLE, refuse.sentence, feasible), status=status)
     feasible = _feasible(verdict)

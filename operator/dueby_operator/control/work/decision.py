@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dueby_api.conditions import Reason
 from dueby_api.status import AlternativesStatus, PlanStatus, WindowStatus
 from dueby_operator.model.job_model import Assignment, StartReason
 from dueby_planner.deadline_classes import Verdict
@@ -60,6 +61,8 @@ class Refuse:
     """Why it can't be done, and what would help, beside others; empty if no other Hard job has devices."""
     alternatives: AlternativesStatus | None = None
     """What could be asked for instead beside others."""
+    reason: Reason = Reason.PROMISED_TO_OTHERS
+    """Where there is no verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)
