@@ -49,6 +49,23 @@ def write(table: pa.Table, *, rows: int = 10, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def claiming(data: bytes, *, rows: int, instead_of: int) -> bytes:
+    """Return the file with a footer that claims so many rows."""
+    begin = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    footer = data[begin:-8].replace(_row_count(instead_of), _row_count(rows))
+    assert footer != data[begin:-8]
+    return data[:begin] + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+def _row_count(rows: int) -> bytes:
+    """Return the field as Thrift's compact protocol writes it: a number of 64 bits, in groups of 7."""
+    groups, rest = bytearray(), 2 * rows
+    while rest > 127:
+        groups.append(rest & 127 | 128)
+        rest >>= 7
+    return b"\x16" + bytes((*groups, rest))
+
+
 def write_parquets(folder: Path, files: int, *, images: int, rows: int = 10) -> list[bytes]:
     """Write 000.parquet and so on, and return all images in their order."""
     folder.mkdir(parents=True, exist_ok=True)

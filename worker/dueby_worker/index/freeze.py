@@ -77,7 +77,7 @@ def freeze(
     digest, images = hashlib.sha256(), 0
     # The last one is of the attempt that has listed the whole source.
     unlisted: list[Unlisted] = []
-    with closing(_listed(source, scratch, on_progress, retry, unlisted)) as listed:
+    with closing(_listed(source, scratch, limit, on_progress, retry, unlisted)) as listed:
         rows = islice(listed, limit)
         for number in count():
             chunk = list(islice(rows, ROWS))
@@ -105,6 +105,7 @@ def _require_some(source: Source, images: int) -> int:
 def _listed(
     source: Source,
     scratch: Path,
+    limit: int | None,
     on_progress: Callable[[str, int], None],
     retry: RetryPolicy,
     unlisted: list[Unlisted],
@@ -127,7 +128,7 @@ def _listed(
         if (shards := shards_of(source)) is not None:
             yield from counted(list_shards(shards, scratch=scratch, retry=retry))
         elif (parquet := canonical_source(source).parquet) is not None:
-            yield from counted(list_parquet(parquet, scratch=scratch, retry=retry))
+            yield from counted(list_parquet(parquet, scratch=scratch, retry=retry, limit=limit))
         elif (lance := canonical_source(source).lance) is not None:
             yield from counted(list_lance(lance, scratch=scratch, retry=retry))
         else:

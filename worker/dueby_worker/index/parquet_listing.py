@@ -2,13 +2,15 @@
 
 The order is that of the URI, by name in a folder and for a glob, and in a file that of its rows. An image's bytes are
 never read here. If a column names the images, that column is read, and its names are sorted on this machine's disk to
-see that none comes twice.
+see that none comes twice. A footer of some hundred bytes can claim any number of rows, so it is believed of no more
+than the file has bytes, and rows without names take no room until it is their turn.
 """
 
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,15 +51,15 @@ _ROWS = 65_536
 _NAME = "source.parquet.name"
 
 
-def list_parquet(source: Parquet, *, scratch: Path, retry: RetryPolicy) -> Iterator[Row]:
+def list_parquet(source: Parquet, *, scratch: Path, retry: RetryPolicy, limit: int | None = None) -> Iterator[Row]:
     """Yield each image's URI and where it is. Raise Invalid, with the file, if one is missing or damaged.
 
-    The source's URI is absolute.
+    The source's URI is absolute. Of no file more than `limit` rows are looked at.
     """
     root, path = split(source.uri)
     store = open_store(root, field=FIELD, retry=retry)
     try:
-        yield from list_each(_find(store, path), partial(_list, store, source), _read, scratch=scratch)
+        yield from list_each(_find(store, path), partial(_list, store, source, limit), _read, scratch=scratch)
     except (ValueError, Unavailable) as error:
         raise Invalid(FIELD, f"{source.uri}: {error}") from None
 
@@ -88,7 +90,7 @@ def _is_parquet_name(path: str) -> bool:
     return path.lower().endswith(_EXTENSIONS) and not is_hidden
 
 
-def _list(store: Store, source: Parquet, path: str, lines: Path, stop: threading.Event) -> Path:
+def _list(store: Store, source: Parquet, limit: int | None, path: str, lines: Path, stop: threading.Event) -> Path:
     """Write what is in the file: its URI, version, column and footer, and a line for each run of rows."""
     listed = ListedObject(store, path, stop)
     uri = store.uri_of(path)
@@ -97,67 +99,91 @@ def _list(store: Store, source: Parquet, path: str, lines: Path, stop: threading
         footer = read_footer(listed.read, size=version.size)
         with lines.open("w", encoding="utf-8") as file, TemporaryDirectory(dir=lines.parent) as scratch:
             print(json.dumps([uri, str(version), source.column, footer.checksum]), file=file)
-            named = _named if source.name is not None else _numbered
-            for run in named(footer, source, listed.read, size=version.size, scratch=Path(scratch)):
+            groups = _groups(footer, source.column, listed.read, size=version.size, limit=limit)
+            if source.name is None:
+                runs = _numbered(groups)
+            else:
+                runs = _named(groups, footer, source.name, listed.read, size=version.size, scratch=Path(scratch))
+            for run in runs:
                 print(json.dumps(run), file=file)
     except (ValueError, Unavailable) as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
     return lines
 
 
-# Row group, row in it, average bytes, and the images' names.
-_Names = tuple[int, int, int, list[str]]
+# Row group, row in it, average bytes, and the images: their names, or the first one's number and how many there are.
+_Run = tuple[int, int, int, list[str] | tuple[int, int]]
 _Read = Callable[[int, int], bytes]
 
 
-def _numbered(footer: Footer, source: Parquet, read: _Read, *, size: int, scratch: Path) -> Iterator[_Names]:
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """A row group that has rows."""
+
+    number: int
+    before: int
+    """Rows of the groups before it."""
+    rows: int
+    wanted: int
+    """The first of its rows that are looked at."""
+    length: int
+    """Average bytes of an image."""
+
+
+def _numbered(groups: Iterable[_Group]) -> Iterator[_Run]:
     """Yield the rows by their numbers in the file."""
-    before = 0
-    for group, rows, length in _groups(footer, source.column, read):
-        for first in range(0, rows, _ROWS):
-            names = [str(before + row) for row in range(first, min(first + _ROWS, rows))]
-            yield group, first, length, names
-        before += rows
+    for group in groups:
+        yield group.number, 0, group.length, (group.before, group.wanted)
 
 
-def _named(footer: Footer, source: Parquet, read: _Read, *, size: int, scratch: Path) -> Iterator[_Names]:
+def _named(
+    groups: Iterable[_Group], footer: Footer, column: str, read: _Read, *, size: int, scratch: Path
+) -> Iterator[_Run]:
     """Yield the rows by what a column says, and raise ValueError if two say the same."""
-    column = source.name or ""
-    groups = list(_groups(footer, source.column, read))
     path = path_of(footer, find_name(footer, column))
     kept = scratch / "names"
-    row = 0
     with kept.open("w", encoding="utf-8", newline="") as file:
-        for group, rows, length in groups:
+        for group in groups:
             first = 0
-            for batch in _batches(open_column(footer, read, size=size), group, path):
-                told = enumerate(leaf_values(batch).to_pylist(), row)
+            for batch in _batches(open_column(footer, read, size=size), group.number, path):
+                values = leaf_values(batch)
+                if group.wanted < group.rows:
+                    values = values[: group.wanted - first]
+                told = enumerate(values.to_pylist(), group.before + first)
                 names = [quoted_name(name, column, number, option=_NAME) for number, name in told]
-                file.writelines(line_of(name, number) for number, name in enumerate(names, row))
-                yield group, first, length, names
-                first, row = first + len(names), row + len(names)
-            if first != rows:
+                file.writelines(line_of(name, number) for number, name in enumerate(names, group.before + first))
+                yield group.number, first, group.length, names
+                first += len(names)
+                if first == group.wanted < group.rows:
+                    break
+            if first != group.wanted:
                 raise ValueError(
-                    f"is damaged: its row group {group} has {counted(first, 'name')} for {counted(rows, 'row')}"
+                    f"is damaged: its row group {group.number} has {counted(first, 'name')} for "
+                    f"{counted(group.rows, 'row')}"
                 )
     with kept.open(encoding="utf-8", newline="") as file:
         require_different(file, column, option=_NAME, scratch=scratch)
 
 
-def _groups(footer: Footer, column: str, read: _Read) -> Iterator[tuple[int, int, int]]:
-    """Yield each row group that has rows: its number, its rows and their average bytes. Raise ValueError if it can't be
-    read.
-    """
+def _groups(footer: Footer, column: str, read: _Read, *, size: int, limit: int | None) -> Iterator[_Group]:
+    """Yield each row group that has rows, until there are `limit` rows. Raise ValueError if it can't be read."""
     leaf, metadata = find_images(footer, column), footer.metadata
     if path_of(footer, leaf) != column and metadata.num_rows and _has_nulls_only(metadata, leaf):
         raise ValueError(
             f"has {counted(metadata.num_rows, 'row')} and no image: `{column}` has paths to other files, and no bytes. "
             "Embed the images when you write it (datasets.table.embed_table_storage)"
         )
+    before = 0
     for group in range(metadata.num_row_groups):
         rows, chunk = metadata.row_group(group).num_rows, metadata.row_group(group).column(leaf)
+        if not 0 <= rows <= size - before:
+            claimed = counted(max(before + rows, metadata.num_rows), "row")
+            raise ValueError(f"is damaged: it is to have {claimed} in {counted(size, 'byte')}")
+        wanted = rows if limit is None else min(rows, limit - before)
         if not rows:
             continue
+        if not wanted:
+            return
         begin, length = footer.chunk(group, leaf)
         if not _can_unpack(chunk.compression):
             raise ValueError(f"is compressed by {chunk.compression}, which can't be read; write it with zstd, or plain")
@@ -165,7 +191,8 @@ def _groups(footer: Footer, column: str, read: _Read) -> Iterator[tuple[int, int
         # Smaller ones can't have a page that is too large.
         if unpacked > MAX_PAGE_BYTES and (page := _first_page_bytes(read, begin, length)) > MAX_PAGE_BYTES:
             raise ValueError(too_large(group, page))
-        yield group, rows, max(1, unpacked // rows)
+        yield _Group(number=group, before=before, rows=rows, wanted=wanted, length=max(1, unpacked // rows))
+        before += wanted
 
 
 def _has_nulls_only(metadata: pq.FileMetaData, leaf: int) -> bool:
@@ -204,6 +231,8 @@ def _read(file: Path) -> Iterator[Row]:
         uri, version, column, footer = json.loads(next(lines))
         for line in lines:
             group, first, length, names = json.loads(line)
+            if names and isinstance(names[0], int):
+                names = range(names[0], names[0] + names[1])
             for row, name in enumerate(names, first):
                 place = ParquetRow(
                     file=uri, version=version, column=column, footer=footer, group=group, row=row, length=length

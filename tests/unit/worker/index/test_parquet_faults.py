@@ -14,7 +14,7 @@ from dueby_api.errors import Invalid
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from support.index import build
-from support.parquets import dataset_of, parquet_of, source_of, write, write_parquets
+from support.parquets import claiming, dataset_of, parquet_of, source_of, write, write_parquets
 from support.tars import jpeg
 
 GOOD = [jpeg(number) for number in range(25)]
@@ -172,3 +172,16 @@ def test_a_page_above_the_limit_is_refused(folder: Path, sink: Store, monkeypatc
         Invalid, match=r"a.parquet: has a page of .* bytes in its row group 0, more than .*: write it with"
     ):
         build(source_of(folder), sink)
+
+
+@pytest.mark.parametrize("limit", [None, 5], ids=["without a limit", "with one"])
+def test_a_footer_that_claims_more_rows_than_the_file_has_bytes_is_damaged(
+    folder: Path, sink: Store, limit: int | None
+) -> None:
+    """It would fill the disk with rows that aren't there, although `images` says how many are wanted."""
+    whole = write(pa.table({"image": pa.array([None] * 12_345, pa.binary())}), rows=12_345)
+    forged = claiming(whole, rows=10**12, instead_of=12_345)
+    (folder / "a.parquet").write_bytes(forged)
+    sentence = rf"a\.parquet: is damaged: it is to have 1,000,000,000,000 rows in {len(forged):,} bytes"
+    with pytest.raises(Invalid, match=sentence):
+        build(source_of(str(folder)), sink, limit=limit)

@@ -224,3 +224,26 @@ def test_no_image_is_read_to_list_them(folder: Path, monkeypatch: pytest.MonkeyP
         assert len(list(list_parquet(parquet, scratch=tmp_path / "scratch", retry=HURRIED))) == len(images)
         assert len(read_bytes) <= most
         assert sum(read_bytes) < 100_000
+
+
+def test_rows_without_names_take_no_room_until_it_is_their_turn(folder: Path, tmp_path: Path) -> None:
+    images = [b"x"] * 20_000
+    (folder / "a.parquet").write_bytes(parquet_of(images, rows=10_000, use_dictionary=False, compression="none"))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    parquet = source_of(f"{file_uri(str(folder))}/a.parquet").parquet
+    assert parquet is not None
+    listed = list_parquet(parquet, scratch=scratch, retry=HURRIED)
+    first = [next(listed)[0]]
+    assert sum(file.stat().st_size for file in scratch.rglob("*") if file.is_file()) < 500
+    numbers = [int(uri.rpartition("#")[2]) for uri in (*first, *(uri for uri, _ in listed))]
+    assert numbers == list(range(len(images)))
+
+
+@pytest.mark.parametrize("name", [None, "key"], ids=["by number", "by name"])
+@pytest.mark.parametrize("limit", [5, 10, 25, 37, 1000])
+def test_a_limit_ends_the_listing_wherever_it_is(folder: Path, sink: Store, name: str | None, limit: int) -> None:
+    write_parquets(folder, 2, images=25)
+    index = index_of(source_of(f"{folder}/*.parquet", name=name), sink, limit=limit)
+    rows = [(file, f"k{row:05d}" if name else str(row)) for file in (0, 1) for row in range(25)]
+    assert labels_of(index, folder) == [f"{file:03d}.parquet#{label}" for file, label in rows][:limit]
