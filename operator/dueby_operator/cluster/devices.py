@@ -23,6 +23,7 @@ from dueby_operator.cluster.nodes import (
     set_apart,
     workers_within,
 )
+from dueby_operator.cluster.open_nodes import OpenNodes
 from dueby_operator.cluster.pods_on_nodes import describe_overdue
 from dueby_operator.cluster.queue_quotas import find_quotas
 from dueby_operator.cluster.queues import Queue
@@ -59,9 +60,11 @@ class ClusterDevices:
     uncounted: str = ""
     """Which nodes publish GPUs that workers can't ask for, and why; empty if none does."""
     _counted: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
-    """Nodes' free devices by what was asked: a thousand nodes take 2 ms, and most jobs ask in the same words."""
-    _classes: dict[str, set[str]] = field(default_factory=dict, compare=False, repr=False)
-    """Classes on the nodes that take pods, by what these bear and which slices they name."""
+    """Nodes' free devices by what was asked: a thousand nodes take 2 ms, and most jobs ask for the same."""
+    _classes: dict[object, set[str]] = field(default_factory=dict, compare=False, repr=False)
+    """Classes on nodes, by these nodes and which slices are named."""
+    _shortages: dict[object, str] = field(default_factory=dict, compare=False, repr=False)
+    """What nodes lack, likewise."""
 
     @cached_property
     def kinds(self) -> Mapping[str, DeviceKind]:
@@ -110,7 +113,7 @@ class ClusterDevices:
 
     def with_slow_nodes(self, slow: Collection[str]) -> "ClusterDevices":
         """Return the same with the devices of slow nodes as classes of their own."""
-        return replace(self, nodes=set_apart(self.nodes, slow), _counted={}, _classes={})
+        return replace(self, nodes=set_apart(self.nodes, slow), _counted={}, _classes={}, _shortages={})
 
     def has_queue(self, namespace: str, name: str) -> bool:
         """Return whether jobs of the namespace can wait in this queue."""
@@ -133,11 +136,9 @@ class ClusterDevices:
 
     def classes_of(self, namespace: str, spec: JobSpec, *, named: Collection[str]) -> set[str]:
         """Return the classes of GPUs on nodes that the job may use, and the named slices that such nodes offer."""
-        tolerations, selector = tolerations_of(spec), spec.worker.node_selector
-        key = repr((tolerations, selector, sorted(named)))
+        key = self._open_to(spec), frozenset(named)
         if key not in self._classes:
-            there = self.nodes.values()
-            nodes = [node for node in there if is_open(node, tolerations=tolerations, selector=selector)]
+            nodes = [self.nodes[name] for name in key[0]]
             slices = {name for name in named if any(has_slices(node, name) for node in nodes)}
             self._classes[key] = {name for node in nodes for name in node.devices} | slices
         return self._classes[key]
@@ -167,15 +168,18 @@ class ClusterDevices:
 
     def shortage(self, spec: JobSpec, device_class: str) -> str:
         """Return what nodes lack for one more worker on such a device; empty if it isn't nodes that lack something."""
-        asked = worker_requests(spec, self.settings, device_class)
-        return describe_shortage(
-            self.open_nodes,
-            device_class,
-            asked={name: asked[name] for name in PER_NODE},
-            tolerations=tolerations_of(spec),
-            selector=spec.worker.node_selector,
-            names_nodes=self.settings.names_nodes,
-        )
+        key = self._asked_on(spec, device_class)
+        if key not in self._shortages:
+            asked = worker_requests(spec, self.settings, device_class)
+            self._shortages[key] = describe_shortage(
+                self.open_nodes,
+                device_class,
+                asked={name: asked[name] for name in PER_NODE},
+                tolerations=tolerations_of(spec),
+                selector=spec.worker.node_selector,
+                names_nodes=self.settings.names_nodes,
+            )
+        return self._shortages[key]
 
     def overdue(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> str:
         """Return which pods that should be gone have what workers of the job could have; empty if none does."""
@@ -233,13 +237,27 @@ class ClusterDevices:
         """Return the devices that workers could have now, whoever else wants them."""
         asked = worker_requests(spec, self.settings, device_class)
         per_node = {name: asked[name] for name in PER_NODE}
-        tolerations, selector = tolerations_of(spec), spec.worker.node_selector
-        key = repr((device_class, per_node, tolerations, selector, sorted(self.silent_nodes)))
+        key = self._asked_on(spec, device_class)
         if key not in self._counted:
+            among = self._open_to(spec)
+            nodes = [node for node in self.open_nodes if node.name in among]
             self._counted[key] = free_devices(
-                self.open_nodes, device_class, asked=per_node, tolerations=tolerations, selector=selector
+                nodes, device_class, asked=per_node, tolerations=tolerations_of(spec), selector=None
             )
         return self._counted[key]
+
+    def _asked_on(self, spec: JobSpec, device_class: str) -> tuple[object, ...]:
+        """Return what a worker on such a device asks for, and the nodes that are open to it."""
+        asked = worker_requests(spec, self.settings, device_class)
+        return device_class, *(asked[name] for name in PER_NODE), self._open_to(spec), self.silent_nodes
+
+    def _open_to(self, spec: JobSpec) -> frozenset[str]:
+        """Return the nodes that take the job's workers, if they have room."""
+        return self._by_taints.to(tolerations_of(spec), spec.worker.node_selector)
+
+    @cached_property
+    def _by_taints(self) -> OpenNodes:
+        return OpenNodes(self.nodes.values())
 
 
 def _is_held(node: Node, asked: Mapping[str, float]) -> bool:

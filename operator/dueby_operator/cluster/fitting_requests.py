@@ -6,36 +6,28 @@ never run would make the operator count everybody else's less exactly.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from dueby_operator.cluster.nodes import Node, has_slices, is_open, workers_within
-from dueby_operator.objects.nodes import Toleration
+from dueby_operator.cluster.nodes import Node, has_slices, workers_within
 
 _Room = tuple[float, ...]
 
 
 class LargestRooms:
-    """The largest empty nodes of each device class that pods may use, by what these tolerate and select."""
+    """The largest empty nodes of each device class that pods may use, by the nodes that are open to these."""
 
     def __init__(self, nodes: Sequence[Node], names: Sequence[str]) -> None:
         """`names` are the resources that requests name."""
-        self._nodes = nodes
+        self._nodes = {node.name: node for node in nodes}
         self._names = names
-        self._found: dict[str, list[dict[str, float]]] = {}
+        self._found: dict[tuple[str, frozenset[str]], list[dict[str, float]]] = {}
 
-    def has_room(
-        self,
-        device_class: str,
-        asked: Mapping[str, float],
-        *,
-        tolerations: Sequence[Toleration],
-        selector: Mapping[str, str],
-    ) -> bool:
-        """Return whether a pod that asks for this beside a device of the class fits an empty node that it may use."""
-        key = repr((device_class, tolerations, sorted(selector.items())))
+    def has_room(self, device_class: str, asked: Mapping[str, float], *, among: frozenset[str]) -> bool:
+        """Return whether a pod that asks for this beside a device of the class fits one of these, if it is empty."""
+        key = device_class, among
         if key not in self._found:
             rooms = (
                 tuple(node.allocatable.get(name, 0.0) for name in self._names)
-                for node in self._nodes
-                if _has_device(node, device_class) and is_open(node, tolerations=tolerations, selector=selector)
+                for node in map(self._nodes.__getitem__, among)
+                if _has_device(node, device_class)
             )
             self._found[key] = [dict(zip(self._names, room, strict=True)) for room in _largest(rooms)]
         return any(workers_within(room, asked) for room in self._found[key])

@@ -243,11 +243,15 @@ def _has_cores_to_spare(node: Node, device_class: str) -> bool:
 def is_open(node: Node, *, tolerations: Sequence[Toleration], selector: Mapping[str, str] | None) -> bool:
     """Return whether the node takes pods with these tolerations and this selector, if it has room."""
     is_selected = all(node.labels.get(name) == value for name, value in (selector or {}).items())
-    return node.is_ready and is_selected and all(_is_borne(taint, tolerations) for taint in node.taints)
+    return node.is_ready and is_selected and are_borne(node.taints, tolerations)
 
 
-def _is_borne(taint: Taint, tolerations: Sequence[Toleration]) -> bool:
-    return taint.effect == "PreferNoSchedule" or any(toleration.covers(taint) for toleration in tolerations)
+def are_borne(taints: Iterable[Taint], tolerations: Sequence[Toleration]) -> bool:
+    """Return whether a pod with these tolerations bears the taints."""
+    return all(
+        taint.effect == "PreferNoSchedule" or any(toleration.covers(taint) for toleration in tolerations)
+        for taint in taints
+    )
 
 
 def workers_within(room: Mapping[str, float], asked: Mapping[str, float]) -> int:

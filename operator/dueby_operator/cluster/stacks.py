@@ -1,6 +1,7 @@
 """Stacks of a cluster's devices, from its nodes and from what each job's workers ask for. Pure.
 
-Jobs that ask in the same words may use the same nodes, so a thousand nodes are looked at once for all of them. Jobs
+Jobs to which the same nodes are open are counted together, whatever words they have for that, so a thousand nodes are
+looked at once for all of them. Jobs
 that ask for different amounts share devices of a node if as many workers of either fit there; any mixture of them fits
 then. Else their devices are rivals, like devices of two classes that are made of the same cores. Where jobs ask for
 very many different amounts, similar ones count as the largest of them. What fits no node is left out.
@@ -14,11 +15,11 @@ from dataclasses import dataclass, replace
 from dueby_operator.cluster.absences import from_now
 from dueby_operator.cluster.fitting_requests import LargestRooms, classes_together
 from dueby_operator.cluster.merged_requests import Wish, merge_requests
-from dueby_operator.cluster.nodes import DeviceKind, Node, has_slices, is_open, workers_within
+from dueby_operator.cluster.nodes import DeviceKind, Node, has_slices, workers_within
+from dueby_operator.cluster.open_nodes import OpenNodes
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Absence, Claimant, Stack, Stacks
-from dueby_operator.objects.nodes import Toleration
 from dueby_operator.settings import OperatorSettings
 
 # What bounds workers on a node, besides their device.
@@ -30,12 +31,12 @@ _Asked = Mapping[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class _Words:
-    """What some jobs ask for in the same words, on devices of one class."""
+    """What some jobs ask for that may use the same nodes, on devices of one class."""
 
     device_class: str
     asked: _Asked
-    tolerations: Sequence[Toleration]
-    selector: Mapping[str, str]
+    open_nodes: frozenset[str]
+    """Names of the nodes that take their pods."""
     users: frozenset[JobKey]
     is_merged: bool = False
     """Whether some of them ask for less."""
@@ -63,14 +64,17 @@ def find_stacks(
 ) -> Stacks:
     """Return the stacks of these nodes for these jobs."""
     nodes = list(nodes)
-    words = _all_words(nodes, claimants, settings)
+    words_on: dict[str, list[_Words]] = defaultdict(list)
+    for words in _all_words(nodes, claimants, settings):
+        for name in words.open_nodes:
+            words_on[name].append(words)
     collected: dict[_Key, list[tuple[str, _Here]]] = defaultdict(list)
     rivals: dict[tuple[_Key, _Key], int] = {}
     held: dict[_Key, dict[str, int]] = defaultdict(dict)
     harmless: dict[_Key, set[str]] = defaultdict(set)
     for node in nodes:
         away = from_now(node.absences(now_us), now_us)
-        there = _here(node, words)
+        there = _here(node, words_on[node.name])
         for here in there:
             collected[here.device_class, here.users, away].append((node.name, here))
             if here.is_merged and here.held:
@@ -113,27 +117,25 @@ def find_stacks(
 def _all_words(nodes: Sequence[Node], claimants: Iterable[Claimant], settings: OperatorSettings) -> list[_Words]:
     """Return what is asked for that fits a node, each with the jobs that do."""
     found: dict[Wish, _Words] = {}
-    rooms = LargestRooms(nodes, PER_NODE)
+    rooms, open_nodes = LargestRooms(nodes, PER_NODE), OpenNodes(nodes)
     for claimant in claimants:
-        tolerations, selector = tolerations_of(claimant.spec), claimant.spec.worker.node_selector or {}
+        among = open_nodes.to(tolerations_of(claimant.spec), claimant.spec.worker.node_selector)
         for name in claimant.classes:
             asked = worker_requests(claimant.spec, settings, name)
             words = _Words(
                 device_class=name,
                 asked={resource: asked[resource] for resource in PER_NODE},
-                tolerations=tolerations,
-                selector=selector,
+                open_nodes=among,
                 users=frozenset([claimant.key]),
             )
-            if rooms.has_room(name, words.asked, tolerations=tolerations, selector=selector):
+            if rooms.has_room(name, words.asked, among=among):
                 found[claimant.key, name] = words
     together = classes_together(nodes, {name for _, name in found})
     merged = merge_requests({wish: words.asked for wish, words in found.items()}, together)
-    by_words: dict[str, list[_Words]] = defaultdict(list)
+    by_words: dict[tuple[str, tuple[float, ...], frozenset[str]], list[_Words]] = defaultdict(list)
     for wish, words in found.items():
         counted = replace(words, asked=merged[wish], is_merged=merged[wish] != words.asked)
-        same = (counted.device_class, counted.asked, counted.tolerations, sorted(counted.selector.items()))
-        by_words[repr(same)].append(counted)
+        by_words[counted.device_class, _amounts(counted.asked), counted.open_nodes].append(counted)
     return [
         replace(
             same[0],
@@ -145,20 +147,21 @@ def _all_words(nodes: Sequence[Node], claimants: Iterable[Claimant], settings: O
 
 
 def _here(node: Node, words: Iterable[_Words]) -> list[_Here]:
-    """Return the devices of the node, and who may use them."""
+    """Return the devices of the node, and who may use them, of those to whom it is open."""
+    alike: dict[tuple[str, tuple[float, ...]], list[_Words]] = defaultdict(list)
+    for each in words:
+        alike[each.device_class, _amounts(each.asked)].append(each)
     soon, whole = _rooms(node)
     found: dict[tuple[str, int, int, int, int], list[_Words]] = defaultdict(list)
-    for each in words:
-        kind = node.devices.get(each.device_class)
-        if kind is None and not has_slices(node, each.device_class):
+    for (device_class, _), same in alike.items():
+        kind, asked = node.devices.get(device_class), same[0].asked
+        if kind is None and not has_slices(node, device_class):
             continue
-        if not is_open(node, tolerations=each.tolerations, selector=each.selector):
-            continue
-        if devices := _count(node.allocatable, each.asked, kind):
-            idle = min(devices, _count(node.free, each.asked, kind))
-            later = min(devices, _count(soon, each.asked, kind)) - idle if node.leaving else 0
-            held = min(devices, _count(whole, each.asked, kind)) - idle - later if node.workers else 0
-            found[each.device_class, devices, idle, later, held].append(each)
+        if devices := _count(node.allocatable, asked, kind):
+            idle = min(devices, _count(node.free, asked, kind))
+            later = min(devices, _count(soon, asked, kind)) - idle if node.leaving else 0
+            held = min(devices, _count(whole, asked, kind)) - idle - later if node.workers else 0
+            found[device_class, devices, idle, later, held] += same
     of_class = Counter(counts[0] for counts in found)
     groups = [
         (counts, group)
@@ -188,10 +191,14 @@ def _rooms(node: Node) -> tuple[Mapping[str, float], Mapping[str, float]]:
 
 def _alike(words: Iterable[_Words]) -> list[list[_Words]]:
     """Return them by what they ask for. Beside rivals, what fits as often now may not when some of these are gone."""
-    found: dict[tuple[tuple[str, float], ...], list[_Words]] = defaultdict(list)
+    found: dict[tuple[float, ...], list[_Words]] = defaultdict(list)
     for each in words:
-        found[tuple(sorted(each.asked.items()))].append(each)
+        found[_amounts(each.asked)].append(each)
     return list(found.values())
+
+
+def _amounts(asked: _Asked) -> tuple[float, ...]:
+    return tuple(asked[name] for name in PER_NODE)
 
 
 def _count(room: Mapping[str, float], asked: _Asked, kind: DeviceKind | None) -> int:

@@ -107,7 +107,7 @@ class Stacks:
 
     def class_of(self, name: str) -> str:
         """Return the device class of a stack."""
-        return self._classes[name]
+        return self.by_name[name].device_class
 
     def nodes_among(self, key: JobKey, taken: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
         """Return by class on which nodes the job's workers on these devices, by stack, are best for others.
@@ -163,8 +163,9 @@ class Stacks:
         return frozenset[str]().union(*(stack.nodes for stack in self.all))
 
     @cached_property
-    def _classes(self) -> Mapping[str, str]:
-        return {stack.name: stack.device_class for stack in self.all}
+    def by_name(self) -> Mapping[str, Stack]:
+        """Each stack by its name."""
+        return {stack.name: stack for stack in self.all}
 
     @cached_property
     def _by_user(self) -> Mapping[JobKey, list[Stack]]:

@@ -33,8 +33,11 @@ def find_who_gives_way(
     """Return the names of the workers that are to stop now, by job, beside those that hand their devices over."""
     claims = _claims(placements)
     stopping: dict[JobKey, set[str]] = defaultdict(set)
+    of_stack: dict[str, list[tuple[Hold, int]]] = defaultdict(list)
+    for hold in holds:
+        of_stack[hold.stack].append((hold, 1))
     for stack in stacks.all:
-        there = [(hold, 1) for hold in holds if hold.stack == stack.name]
+        there = of_stack[stack.name]
         asking = _Asking(stack.idle + stack.leaving, claims[stack.name], there, handing_over)
         for hold in [*asking.own(), *asking.rivals(find_rivals(stack, holds))]:
             stopping[hold.key].add(hold.worker)

@@ -165,10 +165,10 @@ def _count_there(stacks: Stacks, holds: Iterable[Hold]) -> Counter[str]:
 
     Of a merged stack, several workers on a node may have no more than one device together.
     """
-    by_name, found = {stack.name: stack for stack in stacks.all}, Counter[str]()
+    found = Counter[str]()
     there = Counter((hold.stack, hold.node) for hold in holds if not hold.is_on_its_way)
     for (name, node), count in there.items():
-        stack = by_name.get(name)
+        stack = stacks.by_name.get(name)
         found[name] += min(count, stack.held.get(node, 0)) if stack and stack.is_merged else count
     return found
 

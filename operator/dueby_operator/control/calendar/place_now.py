@@ -121,9 +121,8 @@ def _would_do(problem: Problem, devices: Mapping[str, int], until_us: int) -> bo
 def spread(assignments: Iterable[Assignment], free: Mapping[str, int], stacks: Stacks) -> Counter[str]:
     """Return how many devices of each stack these workers take: first those that the fewest jobs may use."""
     left = Counter(assignment.device_class for assignment in assignments)
-    users = {stack.name: len(stack.users) for stack in stacks.all}
     taken: Counter[str] = Counter()
-    for name in sorted(free, key=lambda name: (users[name], -free[name], name)):
+    for name in sorted(free, key=lambda name: (len(stacks.by_name[name].users), -free[name], name)):
         device_class = stacks.class_of(name)
         if count := min(left[device_class], free[name]):
             left[device_class] -= count

@@ -98,7 +98,7 @@ def _promised_to(job: LeftAlone | Entry, stacks: Stacks) -> list[tuple[str, Take
 
 def taken_by_status(entry: Entry | LeftAlone, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
     """Yield what is still reserved for a job of each stack and each quota, as its status says."""
-    there = {stack.name: stack for stack in stacks.all}
+    there = stacks.by_name
     for window in (window for window in entry.stored(stacks) if window.to_us > 0):
         left, times = window.count, (max(0, window.from_us), window.to_us)
         for name in window.devices:

@@ -51,8 +51,8 @@ class Usable:
                 gone[device_class] += 1
             else:
                 own[stack.name] += 1
-        idle = {stack.name: stack.idle for stack in self.stacks.all}
-        for group in sorted(self.pool.groups, key=lambda group: (-idle[group.device_class], group.device_class)):
+        stacks = self.stacks.by_name
+        for group in sorted(self.pool.groups, key=lambda group: (-stacks[group.device_class].idle, group.device_class)):
             device_class = self.stacks.class_of(group.device_class)
             there = max(0, group.count - own[group.device_class])
             taken = min(there, gone[device_class])

@@ -8,6 +8,7 @@ import pytest
 from dueby_api.schema import validate
 from dueby_operator.cluster.fitting_requests import LargestRooms, classes_together
 from dueby_operator.cluster.nodes import DeviceKind, Node
+from dueby_operator.cluster.open_nodes import OpenNodes
 from dueby_operator.objects.nodes import Taint, Toleration
 from support.decisions import node
 
@@ -50,17 +51,19 @@ def test_a_request_fits_an_empty_node_that_its_pods_may_use(name: str) -> None:
     cpu, gib, fields, fits = CASES[name]
     rooms = LargestRooms(NODES, ("cpu", "memory", "pods"))
     asked = {"cpu": float(cpu), "memory": gib * GIB, "pods": 1.0}
+    among = OpenNodes(NODES).to(fields.get("tolerations", []), fields.get("selector"))
     for _ in range(2):
-        assert rooms.has_room("cpu-1", asked, **{"tolerations": [], "selector": {}, **fields}) is fits
+        assert rooms.has_room("cpu-1", asked, among=among) is fits
 
 
 def test_only_nodes_with_a_device_of_the_class_count() -> None:
     a100 = {"A100": GPU}
     small = with_room("small", cpu=4, gib=4, devices=a100)
     small = replace(small, allocatable={**small.allocatable, "nvidia.com/gpu": 1.0})
-    rooms = LargestRooms([*NODES, small, with_room("broken", cpu=64, gib=64, devices=a100)], ("cpu",))
-    assert rooms.has_room("A100", {"cpu": 4.0}, tolerations=[], selector={})
-    assert not rooms.has_room("A100", {"cpu": 8.0}, tolerations=[], selector={})
+    nodes = [*NODES, small, with_room("broken", cpu=64, gib=64, devices=a100)]
+    rooms, among = LargestRooms(nodes, ("cpu",)), OpenNodes(nodes).to([], None)
+    assert rooms.has_room("A100", {"cpu": 4.0}, among=among)
+    assert not rooms.has_room("A100", {"cpu": 8.0}, among=among)
 
 
 def test_classes_on_one_node_are_in_one_group_and_those_beside_them_on_another_as_well() -> None:

@@ -5,6 +5,8 @@ import pstats
 import time
 from collections import Counter
 
+import pytest
+
 from dueby_operator.control.decide import Decisions, decide
 from dueby_operator.control.policies.turn import MAX_PLANNED
 from dueby_operator.control.snapshot import ClusterSnapshot
@@ -34,6 +36,12 @@ def test_four_times_the_jobs_take_little_more_than_four_times_the_work() -> None
     (few, few_kept), (many, many_kept) = calls
     assert many < 4.2 * few
     assert many_kept < 4.2 * few_kept
+
+
+@pytest.mark.parametrize("kind", ["tolerations", "hostnames"])
+def test_jobs_that_each_tolerate_or_select_something_else_do_not_look_at_each_node_for_themselves(kind: str) -> None:
+    (_, on_few), (_, on_many) = (counted(seen(Case(kind=kind, jobs=100, nodes=nodes))) for nodes in (100, 500))
+    assert on_many < 1.5 * on_few
 
 
 def test_ten_thousand_jobs_of_one_tenant_take_a_pass_seconds_and_the_other_tenant_waits_for_none() -> None:
