@@ -81,7 +81,8 @@ def trial_pod(owner: Owner, devices: ClusterDevices) -> Document:
     )
     labels = names.labels(owner.name, "work")
     pod = worker_pod(owner.job, devices.settings, request, config_map=owner.name, labels=labels)
-    metadata = {**pod["metadata"], "namespace": owner.namespace, "generateName": f"{owner.name}-"}
+    # A name that is always the same, so that what is said of it is, too.
+    metadata = {**pod["metadata"], "namespace": owner.namespace, "name": f"{owner.name}-trial"}
     return {"apiVersion": "v1", "kind": "Pod", **pod, "metadata": metadata}
 
 

@@ -4,7 +4,7 @@ from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.control.trial import is_passing, require_kept_sink, trial_pod
 from dueby_operator.jobs.manifests import Owner
-from dueby_operator.kube.client import Kube, Refused
+from dueby_operator.kube.client import Conflict, Kube, Refused
 from dueby_operator.kube.documents import read_document
 
 
@@ -13,6 +13,8 @@ async def try_pod(kube: Kube, owner: Owner, devices: ClusterDevices) -> None:
     try:
         pods = paths.core_path("pods", owner.namespace)
         pod = await kube.create(pods, trial_pod(owner, devices), dry_run=True)
+    except Conflict:  # somebody has a pod of this name; this one would have been taken
+        return
     except Refused as error:
         if not is_passing(error.message, owner.job.spec):
             raise

@@ -1,13 +1,17 @@
 """What the condition Profiled says: how far measuring is, what was predicted, what to do if nothing can be. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import JobSpec, Model
 from dueby_api.subject import model_subject
+from dueby_api.words import counted
+from dueby_operator.cluster.nodes import CPU_CLASS
 from dueby_operator.profiling.attempts import Attempt
 from dueby_planner.profiles.size_prediction import describe_predictions
 
+# Classes that a message names.
+MAX_CLASSES = 8
 _BY_HAND = "or measure it by hand with `dueby profile` and apply the profile"
 
 
@@ -40,8 +44,11 @@ def _again(failed: Sequence[Attempt]) -> str:
     return f"It is tried again an hour later, or after `kubectl delete job {jobs} -n {namespace}`"
 
 
-def no_profile(spec: JobSpec, *, busy: Sequence[str], missing: Sequence[str] = ()) -> str:
-    """Say why there is nothing to plan with, and what to do. `busy` classes wait for a free device: nodes lack that."""
+def no_profile(spec: JobSpec, *, busy: Sequence[str], missing: Sequence[str] = (), there: Collection[str] = ()) -> str:
+    """Say why there is nothing to plan with, and what to do.
+
+    `busy` classes wait for a free device: nodes lack what is `missing`. The job could name the classes in `there`.
+    """
     subject, why = _sentence(spec.model), "".join(f"; {words}" for words in missing)
     if busy:
         return (
@@ -50,7 +57,21 @@ def no_profile(spec: JobSpec, *, busy: Sequence[str], missing: Sequence[str] = (
         )
     named = ", ".join(spec.gpus.classes) or "GPUs that this job could use"
     hint = "" if spec.gpus.classes else " (slices of CPUs are measured if spec.gpus.classes names them: cpu-2)"
-    return f"There is no GPUProfile for {subject}, and no node has {named}{hint}{why}. Add such a node, {_BY_HAND}."
+    there_is_none = f"There is no GPUProfile for {subject}, and no node has {named}{hint}{why}."
+    return f"{there_is_none}{_others(spec, there)} Add such a node, {_BY_HAND}."
+
+
+def _others(spec: JobSpec, there: Collection[str]) -> str:
+    """Return the classes that the job could name, and which of them it has only spelt otherwise."""
+    if not spec.gpus.classes or not there:
+        return ""
+    wanted = {name.lower() for name in spec.gpus.classes}
+    alike = [name for name in sorted(there) if name.lower() in wanted]
+    meant = f" Did you mean {' and '.join(alike)}?" if alike else ""
+    gpus = [name for name in sorted(there) if not CPU_CLASS.match(name)]
+    more = [counted(len(gpus) - MAX_CLASSES, "more class", "more classes")] if gpus[MAX_CLASSES:] else []
+    slices = ["slices of cores (cpu-1, cpu-2 and so on)"] if len(gpus) < len(there) else []
+    return f" The classes that this job could use are {', '.join([*gpus[:MAX_CLASSES], *more, *slices])}.{meant}"
 
 
 def _sentence(model: Model) -> str:

@@ -258,7 +258,9 @@ def _unprofiled(given: PolicyInput, measured: Measured, *, busy: Sequence[str]) 
     else:
         devices = given.shared.devices
         missing = [*(devices.shortage(given.spec, name) for name in busy), devices.uncounted]
-        message = profile_messages.no_profile(given.spec, busy=busy, missing=[words for words in missing if words])
+        there = devices.classes_of(given.job.namespace, given.spec, named=("cpu-1",))
+        missing = [words for words in missing if words]
+        message = profile_messages.no_profile(given.spec, busy=busy, missing=missing, there=there)
         condition = NewCondition(reason=Reason.NO_PROFILE, message=message)
     return Outcome(conditions=(condition,), actions=measured.clearing, ends=True)
 

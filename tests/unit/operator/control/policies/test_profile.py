@@ -62,6 +62,28 @@ def test_without_any_profile_what_may_be_used_and_is_free_is_measured(
     assert all(left.unscheduled[name] == 1 for name in begins)
 
 
+@pytest.mark.parametrize(
+    ("there", "named", "told"),
+    [
+        pytest.param(
+            {**TWO, **CPUS},
+            "nvidia-l4",
+            f"could use are {A100}, {L4}, slices of cores (cpu-1, cpu-2 and so on). Did you mean {L4}?",
+            id="one in small letters",
+        ),
+        pytest.param(TWO, "NVIDIA-H100", f"The classes that this job could use are {A100}, {L4}. Add", id="none there"),
+        pytest.param(TWO, "cpu-1", f"The classes that this job could use are {A100}, {L4}. Add", id="no slices"),
+        pytest.param(TAINTED, "NVIDIA-H100", "no node has NVIDIA-H100. Add such a node", id="none that it may use"),
+    ],
+)
+def test_a_class_that_no_node_has_is_told_with_the_classes_there_are(
+    there: dict[str, Any], named: str, told: str
+) -> None:
+    found = look(infj(gpus={"classes": [named]}), profiles=(), nodes=there)
+    assert condition(found).reason == "NoProfile"
+    assert told in condition(found).message
+
+
 def test_the_index_step_begins_at_the_same_time() -> None:
     found = look(infj(), profiles=(), nodes=TWO)
     assert condition(found, "Indexed").reason == "Indexing"
