@@ -88,7 +88,14 @@ def build_index(
             put = sink.replace if replace else sink.create
             put(chunk_path(frozen.digest, number), frozen.chunk(number).read_bytes())
     summary = IndexSummary(images=frozen.images, digest=frozen.digest, input_cost=cost, unlisted=frozen.unlisted)
-    document = IndexDocument(format=FORMAT, source=source, limit=limit, summary=summary, witnesses=witnesses)
+    document = IndexDocument(
+        format=FORMAT,
+        source=source,
+        limit=limit,
+        summary=summary,
+        witnesses=witnesses,
+        chunk_digests=frozen.chunk_digests,
+    )
     if replace:
         require_unchanged()
     return _commit(sink, document, replace=replace)

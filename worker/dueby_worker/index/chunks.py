@@ -6,7 +6,8 @@ up to its last `#`, since a member's name has none (storage/uris.py). A file of 
 `column`, `row` and `length`.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
@@ -18,6 +19,8 @@ from dueby_worker.images.within import Place
 # An image: its URI, and where it is if it is within something larger.
 Row = tuple[str, Place | None]
 
+# An index of a billion images has 15,000 files.
+_CHUNK_DIGITS = 32
 _OF_TARS = ("version", "offset", "length", "header")
 _OF_PARQUET = ("version", "column", "footer", "group", "row", "length")
 _OF_LANCE = ("version", "checksum", "column", "row", "length")
@@ -34,6 +37,21 @@ def table_of(rows: Sequence[Row]) -> pa.Table:
     _, place = rows[0]
     columns = zip(*map(cells_of, rows))
     return pa.table(dict(zip(("uri", *(_names(place) if place is not None else ())), map(list, columns))))
+
+
+def text_of(rows: Iterable[Iterable[str | int]]) -> bytes:
+    """Return the rows, as cells, as what digests are made of: each value followed by a NUL."""
+    return "".join(f"{cell}\0" for row in rows for cell in row).encode()
+
+
+def chunk_digest(text: bytes) -> str:
+    """Return the digest of a file's rows, of their text."""
+    return hashlib.sha256(text).hexdigest()[:_CHUNK_DIGITS]
+
+
+def digest_of(table: pa.Table) -> str:
+    """Return the digest of the rows of a file's table, whatever wrote the file."""
+    return chunk_digest(text_of(zip(*(column.to_pylist() for column in table.columns))))
 
 
 def row_at(table: pa.Table, row: int) -> Row:

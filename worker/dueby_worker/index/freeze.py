@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Source
-from dueby_worker.index.chunks import Row, cells_of, row_at, table_of
+from dueby_worker.index.chunks import Row, cells_of, chunk_digest, row_at, table_of, text_of
 from dueby_worker.index.frozen_index import ROWS, chunk_name
 from dueby_worker.index.lance_listing import list_lance
 from dueby_worker.index.listing import Unlisted, canonical_source, field_of, list_source, shards_of, why_empty
@@ -42,6 +42,8 @@ class FrozenFiles:
     digest: str
     unlisted: str = ""
     """Files in the source's folder that are no images by their endings, such as "3 .txt"."""
+    chunk_digests: tuple[str, ...] = ()
+    """Of each file's rows."""
 
     @property
     def chunks(self) -> int:
@@ -74,7 +76,7 @@ def freeze(
     source: Source, scratch: Path, limit: int | None, on_progress: Callable[[str, int], None], retry: RetryPolicy
 ) -> FrozenFiles:
     """List the source and write the first `limit` of its images, in order, to files in `scratch`."""
-    digest, images = hashlib.sha256(), 0
+    digest, images, chunk_digests = hashlib.sha256(), 0, []
     # The last one is of the attempt that has listed the whole source.
     unlisted: list[Unlisted] = []
     with closing(_listed(source, scratch, limit, on_progress, retry, unlisted)) as listed:
@@ -83,13 +85,20 @@ def freeze(
             chunk = list(islice(rows, ROWS))
             if not chunk:
                 break
-            digest.update("".join(f"{cell}\0" for row in chunk for cell in cells_of(row)).encode())
+            text = text_of(map(cells_of, chunk))
+            digest.update(text)
+            chunk_digests.append(chunk_digest(text))
             pq.write_table(table_of(chunk), scratch / chunk_name(number), compression="zstd", row_group_size=ROWS)
             images += len(chunk)
             on_progress("freezing", images)
     _require_some(source, images)
-    left_out = str(unlisted[-1]) if unlisted else ""
-    return FrozenFiles(folder=scratch, images=images, digest=digest.hexdigest(), unlisted=left_out)
+    return FrozenFiles(
+        folder=scratch,
+        images=images,
+        digest=digest.hexdigest(),
+        unlisted=str(unlisted[-1]) if unlisted else "",
+        chunk_digests=tuple(chunk_digests),
+    )
 
 
 def _say_nothing(_stage: str, _images: int) -> None:

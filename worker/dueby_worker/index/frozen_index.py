@@ -24,7 +24,7 @@ from dueby_api.schema import Spec, validate
 from dueby_api.source import Source
 from dueby_worker.images.synthetic import SyntheticImages, synthetic_uris
 from dueby_worker.images.within import Place
-from dueby_worker.index.chunks import member_at
+from dueby_worker.index.chunks import digest_of, member_at
 from dueby_worker.index.listing import canonical_source, shards_of
 from dueby_worker.index.sampling import sample_synthetic
 from dueby_worker.models.preprocessing import Preprocessing
@@ -63,6 +63,8 @@ class IndexDocument(Spec, frozen=True, kw_only=True):
     limit: int | None = None
     summary: IndexSummary
     witnesses: tuple[str, ...] = ()
+    chunk_digests: tuple[str, ...] = ()
+    """Of the rows of each file; empty in an index of before there were any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +122,12 @@ class Index:
     def _table(self, number: int) -> pa.Table:
         if number not in self._chunks:
             self._chunks.clear()
-            self._chunks[number] = self._read_chunk(chunk_path(self.digest, number))
+            self._chunks[number] = self._read_chunk(number)
         return self._chunks[number]
 
-    def _read_chunk(self, path: str) -> pa.Table:
+    def _read_chunk(self, number: int) -> pa.Table:
         """Return the rows of a file. Raise Invalid if it is damaged or gone, Transient if it can't be read now."""
+        path, digests = chunk_path(self.digest, number), self.document.chunk_digests
         uri = self.store.uri_of(path)
         try:
             data = self.store.read(path)
@@ -134,12 +137,15 @@ class Index:
                 raise Invalid(self.store.field, f"{uri}, a file of the index, is gone; {_ADVICE}") from None
             raise Transient(f"{uri}, a file of the index, can't be read: {error}") from error
         try:
-            return pq.ParquetFile(io.BytesIO(data)).read()
+            table = pq.ParquetFile(io.BytesIO(data)).read()
+            if digests and digest_of(table) != digests[number]:
+                raise ValueError("its rows are others than those that were indexed")
         except MemoryError:  # pyarrow's is one of its other exceptions, too
             raise
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, LookupError) as error:
             damage = f"{uri}, a file of the index, is damaged ({first_line(error)})"
             raise Invalid(self.store.field, f"{damage}; {_ADVICE}") from None
+        return table
 
 
 def find_index(sink: Store) -> Index | None:

@@ -1,7 +1,8 @@
 """Regrid: was the sink begun with other parts than the job's workers were told?
 
 no worker says so             nothing
-one does                      the sink's grid and what is there of it are recorded, and the workers are ended
+one does                      the workers are ended, MAX_STOPPED of their Jobs in a pass; with the last of them go
+                              the worker's words, so the sink's grid and what is there of it are recorded then
 they are still being ended    Admitted False, WaitingForCleanup; then the job is planned anew, for that grid
 
 A job without an index step is planned before anybody has seen its sink, and a sink that was new to the index step may
@@ -17,7 +18,7 @@ from dueby_api.words import counted
 from dueby_operator.control.chain import Outcome, PolicyInput
 from dueby_operator.jobs.pod_state import endings_of, pods_by_job
 from dueby_operator.jobs.repeats import is_leaving
-from dueby_operator.model.actions import StopJobs
+from dueby_operator.model.actions import MAX_STOPPED, StopJobs
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_snapshot import JobSnapshot
 
@@ -27,32 +28,36 @@ def regrid(given: PolicyInput) -> Outcome:
     plan, job = given.status.plan, given.job
     if plan is None:
         return Outcome()
-    told = next(_grids_told(job), None) if given.status.part_size is None else None
+    teller, told = next(_grids_told(job), (None, None)) if given.status.part_size is None else (None, None)
     if told is None or told.part_size is None:
         is_ending = plan.part_size == given.status.part_size and _are_ending(given)
         return Outcome(conditions=(_waiting(plan.part_size),), ends=True) if is_ending else Outcome()
-    ending = tuple(found.name for found in job.worker_jobs if not found.job.metadata.is_deleting)
+    ending = [found.name for found in job.worker_jobs if not found.job.metadata.is_deleting]
+    ending.sort(key=lambda name: name == teller)
+    waiting, stopping = (_waiting(told.part_size),), (StopJobs(jobs=tuple(ending[:MAX_STOPPED])),)
+    if len(ending) > MAX_STOPPED:
+        return Outcome(conditions=waiting, actions=stopping, ends=True)
     return Outcome(
-        conditions=(_waiting(told.part_size),),
+        conditions=waiting,
         # The plan stays until there is another, so that no revision has the number of one that was.
         status=given.status.replace(
             part_size=told.part_size,
             parts_there=told.parts_there or None,
             plan=plan.replace(part_size=told.part_size),
         ),
-        actions=(StopJobs(jobs=ending),),
+        actions=stopping,
         ends=True,
     )
 
 
-def _grids_told(job: JobSnapshot) -> Iterator[StepError]:
-    """Yield what workers say that were refused by their sink for its grid."""
+def _grids_told(job: JobSnapshot) -> Iterator[tuple[str, StepError]]:
+    """Yield what workers say that were refused by their sink for its grid, each with the name of its Job."""
     by_job = pods_by_job(job.pods)
     for worker_job in job.worker_jobs:
         for ending in endings_of(by_job.get(worker_job.name, ()), worker_job.name):
             error = ending.read(StepError) if ending.exit_code == EXIT_INVALID else None
             if error and error.part_size:
-                yield error
+                yield worker_job.name, error
 
 
 def _are_ending(given: PolicyInput) -> bool:

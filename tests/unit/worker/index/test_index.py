@@ -1,14 +1,17 @@
 """The frozen index: it is made once, read in pieces, and belongs to one source; the sample of its images."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Manifest, Source, Synthetic
 from dueby_worker.index.build import build_index
+from dueby_worker.index.chunks import table_of
 from dueby_worker.index.frozen_index import DOCUMENT, chunk_path, find_index, open_index, resolve_index
 from dueby_worker.index.sampling import choose
 from dueby_worker.storage.local_store import LocalStore
@@ -111,11 +114,28 @@ def test_a_sink_without_an_index_says_so(sink: Store) -> None:
         open_index(sink)
 
 
+def others_rows() -> bytes:
+    """A whole file of an index, with as many rows, of which one is another."""
+    buffer = io.BytesIO()
+    pq.write_table(table_of([(f"file:///in/{number}.jpg", None) for number in range(5)]), buffer)
+    return buffer.getvalue()
+
+
+def test_an_index_of_before_there_were_digests_of_its_files_is_read(tmp_path: Path, sink: Store) -> None:
+    write_photos(tmp_path / "in", 5)
+    index = index_of(Source(uri=str(tmp_path / "in")), sink)
+    document = json.loads(sink.read(DOCUMENT))
+    assert len(document.pop("chunkDigests")) == 1
+    sink.replace(DOCUMENT, json.dumps(document).encode())
+    assert open_index(sink).uris(0, 4) == index.uris(0, 4)
+
+
 @pytest.mark.parametrize(
     ("keep", "sentence"),
     [
         pytest.param(lambda data: data[:100], r"is damaged \(.*\); use another sink, or set", id="cut off"),
         pytest.param(lambda data: data[:50] + bytes(len(data) - 100) + data[-50:], r"is damaged \(", id="zeros"),
+        pytest.param(lambda data: others_rows(), r"is damaged \(its rows are others than those", id="of another index"),
         pytest.param(lambda data: b"", r"is damaged \(.*\); use another sink, or set", id="empty"),
         pytest.param(None, r"is gone; use another sink, or set sink\.ifExists: Overwrite", id="deleted"),
     ],

@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from dueby_api.parts import parts_of_runs
+from dueby_operator.model.actions import MAX_STOPPED
+from dueby_operator.model.job_snapshot import WorkerJob
 from dueby_operator.model.writes import Delete
 from support.decisions import MADE, NOW, SECOND, Started, infj, job, look, started
 
@@ -25,6 +27,11 @@ def being_deleted(begun: Started) -> Any:
     return [replace(there, job=there.job.replace(metadata=metadata))]
 
 
+def copy_of(worker_job: WorkerJob, number: int) -> WorkerJob:
+    metadata = worker_job.job.metadata.replace(name=f"job-r2-{number}", uid=f"u-{number}")
+    return replace(worker_job, job=worker_job.job.replace(metadata=metadata))
+
+
 def test_workers_of_another_grid_are_ended_and_the_sinks_is_recorded() -> None:
     begun = started()
     found = look(refused(begun, REFUSED))
@@ -35,6 +42,20 @@ def test_workers_of_another_grid_are_ended_and_the_sinks_is_recorded() -> None:
     assert "begun in parts of 4 images" in found.message("Admitted")
     assert (found.status.part_size, found.status.parts_there) == (4, "0-1499")
     assert "Failed" not in {condition.type for condition in found.status.conditions}
+
+
+def test_of_many_jobs_some_are_ended_in_a_pass_and_last_the_one_that_says_why() -> None:
+    begun = started()
+    (told,) = begun.worker_jobs
+    jobs = [told, *(copy_of(told, number) for number in range(2 * MAX_STOPPED))]
+    for rest in (2 * MAX_STOPPED + 1, MAX_STOPPED + 1, 1):
+        found = look(refused(begun, REFUSED, worker_jobs=jobs))
+        assert found.said("Admitted") == ("False", "WaitingForCleanup")
+        stopped = {write.path.rpartition("/")[2] for write in found.writes if isinstance(write, Delete)}
+        assert len(stopped) == min(rest, MAX_STOPPED)
+        assert (told.name in stopped) == (rest == 1)
+        assert found.status.part_size == (4 if rest == 1 else None)
+        jobs = [worker_job for worker_job in jobs if worker_job.name not in stopped]
 
 
 def test_it_waits_until_they_are_gone_and_then_plans_what_is_left_for_the_sinks_grid() -> None:
