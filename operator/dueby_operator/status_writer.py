@@ -3,6 +3,10 @@
 Progress changes in every pass, and a worker that comes and goes changes conditions in every pass. Each write is a
 request, a row of `kubectl get --watch`, and an Event after it. So each job has a budget of writes that fills up again
 slowly. What begins, moves or ends workers, plans and jobs is written whatever is left, since others depend on it.
+
+A status is written over the version of the job that was decided on. A label or an annotation that has changed since
+makes no difference. After an edit of the spec the job is decided on anew; but one that somebody edits all the time
+would never start, so after some passes in a row the decision counts, and the status says which generation it is about.
 """
 
 from collections.abc import Collection
@@ -14,7 +18,10 @@ from dueby_api.status import JobStatus
 from dueby_operator import paths
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.job_decision import JobDecision
-from dueby_operator.kube.client import Kube
+from dueby_operator.kube.client import Conflict, Kube, Missing
+from dueby_operator.kube.read_list import parse_list
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects.meta import HasIdentity, Identity
 
 # Progress, and what messages say of it, changes in every pass. If nothing else has, it is written this often: otherwise
 # 100 jobs were 50 writes a second, and each is another row of `kubectl get --watch`.
@@ -22,6 +29,8 @@ PROGRESS_US = 10_000_000
 # Writes of one job in a row, and how long it takes until there may be one more. A job that nobody disturbs changes its
 # conditions five times until its workers run.
 MAX_WRITES, REFILL_US = 10, 10_000_000
+# Passes in a row whose decision an edit makes void, and attempts at a write beside whoever changes labels.
+MAX_VOID, MAX_ATTEMPTS = 3, 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +50,8 @@ class WriteBudget:
     """When its status was written last."""
     spent_until_us: int = 0
     """When the budget will be full again."""
+    void: int = 0
+    """Passes in a row whose decision was not written, since the job was edited meanwhile."""
 
     def allows(self, now_us: int) -> bool:
         """Return whether there may be another write."""
@@ -70,21 +81,37 @@ class StatusWriter:
         budget = self._budgets.setdefault(job.uid, WriteBudget())
         if status == stored.status or not _is_due(decision, stored.status, budget, now_us=now_us):
             return stored
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "InferenceJob",
-            # With the version, so that a job that was edited meanwhile is a Conflict and is decided on anew.
-            "metadata": {
-                "name": job.name,
-                "namespace": job.namespace,
-                "uid": job.uid,
-                "resourceVersion": stored.version,
-            },
-            "status": status.document(),
-        }
         budget.spend(now_us)
-        version = await self._kube.replace(paths.jobs_path(job.namespace, job.name, "status"), body)
+        version = await self._write_over(job, status, stored.version, budget)
+        budget.void = 0
         return StoredStatus(status=status, version=version)
+
+    async def _write_over(self, job: JobSnapshot, status: JobStatus, version: str, budget: WriteBudget) -> str:
+        """Write the status of the job that had this version; return its new one. Raise Conflict if it was edited."""
+        metadata = {"name": job.name, "namespace": job.namespace, "uid": job.uid}
+        body = {"apiVersion": API_VERSION, "kind": "InferenceJob", "status": status.document()}
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                return await self._kube.replace(
+                    paths.jobs_path(job.namespace, job.name, "status"),
+                    {**body, "metadata": {**metadata, "resourceVersion": version}},
+                )
+            except Conflict:
+                identity = await self._find(job)
+            if identity.generation != job.generation and budget.void < MAX_VOID:
+                budget.void += 1
+                break
+            version = identity.resource_version
+        raise Conflict("the job was edited while it was decided on")
+
+    async def _find(self, job: JobSnapshot) -> Identity:
+        """Return the job's name and age as they are now. Raise Missing if it is gone."""
+        # By a list, since more than that the operator may not read of jobs.
+        jobs = paths.jobs_path(job.namespace)
+        for found in await parse_list(self._kube, jobs, HasIdentity, fieldSelector=f"metadata.name={job.name}"):
+            if found.metadata.uid == job.uid:
+                return found.metadata
+        raise Missing(f"{job.namespace}/{job.name} is gone")
 
 
 def _is_due(decision: JobDecision, stored: JobStatus, budget: WriteBudget, *, now_us: int) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from aiohttp import web
 
 from dueby_api.status import Condition, JobStatus, PlanStatus, Replan
 from dueby_operator.control.job_decision import JobDecision
+from dueby_operator.kube.client import Conflict, Missing
 from dueby_operator.model.actions import StopEverything
 from dueby_operator.model.memory import NOTHING
 from dueby_operator.status_writer import MAX_WRITES, REFILL_US, StatusWriter, StoredStatus, without_words
@@ -109,3 +111,74 @@ def test_other_words_beside_the_same_reason_are_no_news_and_another_reason_is() 
     first = said("Profiling", "at most 50s left")
     assert without_words(first) == without_words(said("Profiling", "at most 40s left"))
     assert without_words(first) != without_words(said("NoProfile", "at most 50s left"))
+
+
+class EditedJob:
+    """A job that somebody changes whenever its status is about to be written, so many times."""
+
+    def __init__(self, *, times: int, of_spec: bool) -> None:
+        self.times, self.of_spec = times, of_spec
+        self.version, self.generation = 1, JOB.generation
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if request.method == "GET":
+            assert request.query["fieldSelector"] == f"metadata.name={JOB.name}"
+            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [{"metadata": self._identity()}]})
+        if self.times:
+            self.times -= 1
+            self.version += 1
+            self.generation += self.of_spec
+        if json.loads(await request.read())["metadata"]["resourceVersion"] != str(self.version):
+            return web.json_response({"message": "the object has been modified"}, status=409)
+        self.version += 1
+        return web.json_response({"metadata": self._identity()})
+
+    def _identity(self) -> dict[str, Any]:
+        identity = {"name": JOB.name, "namespace": JOB.namespace, "uid": JOB.uid}
+        return {**identity, "resourceVersion": str(self.version), "generation": self.generation}
+
+
+def passes_until_written(edited: EditedJob) -> int:
+    """How many passes it takes until the status is there; a pass reads the job before it decides."""
+
+    async def go() -> int:
+        async with served(edited.answer) as kube:
+            writer = StatusWriter(kube)
+            for number in range(1, PASSES):
+                read = replace(JOB, generation=edited.generation)
+                decision = JobDecision(job=read, manifest=JOB.manifest, status=status(number), memory=NOTHING)
+                stored = StoredStatus(status=JobStatus(), version=str(edited.version))
+                with suppress(Conflict):
+                    await writer.write(decision, stored, now_us=NOW + number * 60 * SECOND)
+                    return number
+        return PASSES
+
+    return asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("edited", "passes"),
+    [
+        pytest.param(EditedJob(times=0, of_spec=False), 1, id="nobody edits it"),
+        pytest.param(EditedJob(times=3, of_spec=False), 1, id="its labels change"),
+        pytest.param(EditedJob(times=1, of_spec=True), 2, id="it is edited once, and decided on anew"),
+        pytest.param(EditedJob(times=5, of_spec=True), 4, id="it is edited all the time"),
+    ],
+)
+def test_a_job_that_is_edited_while_it_is_decided_on_is_started_after_some_passes(
+    edited: EditedJob, passes: int
+) -> None:
+    assert passes_until_written(edited) == passes
+
+
+def test_the_status_of_a_job_that_was_made_anew_meanwhile_is_not_written() -> None:
+    edited = EditedJob(times=1, of_spec=False)
+
+    async def go() -> None:
+        async with served(edited.answer) as kube:
+            before = replace(JOB, uid="before")
+            decision = JobDecision(job=before, manifest=JOB.manifest, status=status(1), memory=NOTHING)
+            with pytest.raises(Missing, match="is gone"):
+                await StatusWriter(kube).write(decision, StoredStatus(status=JobStatus(), version="1"), now_us=NOW)
+
+    asyncio.run(go())
