@@ -38,7 +38,7 @@ def test_the_summary_is_the_same_when_it_is_read_again(tmp_path: Path, sink: Sto
     write_photos(tmp_path / "in", 5)
     summary = build(Source(uri=str(tmp_path / "in")), sink)
     assert open_index(sink).document.summary == summary
-    assert set(summary.document()) == {"images", "digest", "inputCost"}
+    assert set(summary.document()) == {"images", "digest", "inputCost", "unlisted"}
     assert set(summary.document()["inputCost"]) == {
         "decodeMicros", "getMicros", "bytesPerImage", "bandwidthBytesPerSecond", "sampled", "unreadable",
     }  # fmt: skip
