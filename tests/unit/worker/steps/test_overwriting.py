@@ -55,15 +55,15 @@ def run(job: ProcessJob, uid: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("again", "stay"),
     [
-        pytest.param(created("u-1"), True, id="its status was lost"),
-        pytest.param(created("u-2", hours_ago=1), True, id="a job that waited meanwhile"),
-        pytest.param(created("u-2", isRestored=True), True, id="it was restored from a backup"),
-        pytest.param(created("u-2"), False, id="it is applied again"),
+        pytest.param({"uid": "u-1"}, True, id="its status was lost"),
+        pytest.param({"uid": "u-2", "hours_ago": 1}, True, id="a job that waited meanwhile"),
+        pytest.param({"uid": "u-2", "isRestored": True}, True, id="it was restored from a backup"),
+        pytest.param({"uid": "u-2"}, False, id="it is applied again"),
     ],
 )
 def test_whose_rows_stay(job: ProcessJob, again: Mapping[str, Any], stay: bool) -> None:
     run(job, "u-1")
-    indexed = job.index_here(**again)
+    indexed = job.index_here(**created(**again))
     assert ("partSize" in indexed) == stay
     assert indexed.get("partsThere", "") == ("0-2" if stay else "")
     assert len(list(Path(job.sink).glob("part-*.parquet"))) == (3 if stay else 0)
