@@ -180,8 +180,8 @@ class Reason(Enum):
     )
     PODS_NOT_STARTING = _OFF_TRACK(
         "PodsNotStarting",
-        "Containers don't start: an image can't be pulled, or a secret is missing.",
-        "the message is the kubelet's",
+        "Pods don't start: an image can't be pulled, or a secret or a volume is missing.",
+        "the message is the kubelet's, or the scheduler's; the pods start once what it names is there",
     )
     OUT_OF_MEMORY = _OFF_TRACK(
         "OutOfMemory",

@@ -146,6 +146,7 @@ def worker_models(
 def absent_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod], *, now_us: int) -> Iterator[PodKey]:
     """Return Job and index of the workers that should be there and have no pod, or one that no node takes.
 
+    One that waits for its volume is none of them: any other would wait for it, too, and it starts once that is there.
     Jobs that Kubernetes hasn't come to yet are passed over. By default it makes 20 pods a second for all Jobs of the
     cluster together: help for such workers would wait behind them.
     """
@@ -155,7 +156,8 @@ def absent_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod], *, now
             continue
         for index in range(len(worker_job.assignments)):
             pod = latest.get((worker_job.name, index))
-            if rest_state(worker_job, index) is None and (pod is None or unschedulable(pod)):
+            lacks_node = pod is None or (unschedulable(pod) and not waits_for_volume(pod))
+            if rest_state(worker_job, index) is None and lacks_node:
                 yield worker_job.name, index
 
 
@@ -200,8 +202,19 @@ def unschedulable(pod: Pod) -> str:
     return ""
 
 
+def waits_for_volume(pod: Pod) -> str:
+    """Return what the scheduler says of a pod whose volume is missing; empty if it says nothing of the kind."""
+    sentence = unschedulable(pod)
+    return sentence if "persistentvolumeclaim" in sentence.lower() else ""
+
+
 def not_starting(pod: Pod) -> str:
-    """Return why the pod's container doesn't start, in the kubelet's words; empty if nothing is wrong."""
+    """Return why the pod doesn't start, in the scheduler's or the kubelet's words; empty if nothing is wrong.
+
+    That no node takes it counts only where its volume is missing: otherwise the rest is planned without it.
+    """
+    if sentence := waits_for_volume(pod):
+        return sentence
     waiting = pod.container.state.waiting if pod.container else None
     if waiting and waiting.reason in NOT_STARTING:
         return ": ".join(filter(None, (waiting.reason, waiting.message)))

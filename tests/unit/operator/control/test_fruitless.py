@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from dueby_operator.control.work.fruitless import MAX_FRUITLESS
-from support.decisions import MADE, Look, look, started
+from dueby_operator.jobs.pod_state import absent_workers
+from dueby_operator.model.writes import Create
+from support.decisions import MADE, NOW, Look, look, started
 
 LOST = {"time": MADE, "reason": "WorkerLost", "from": 1, "to": 2, "imagesInSink": 0}
 
@@ -77,3 +79,30 @@ def test_it_says_what_the_last_worker_said() -> None:
 )
 def test_they_are_replaced(last: dict[str, Any]) -> None:
     assert look_after([LOST] * (MAX_FRUITLESS - 1) + [last]).created
+
+
+@pytest.mark.parametrize(
+    ("scheduler_says", "is_absent"),
+    [
+        pytest.param('0/3 nodes are available: persistentvolumeclaim "data" not found.', False, id="its volume"),
+        pytest.param("0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.", False, id="unbound"),
+        pytest.param("0/3 nodes are available: 3 Insufficient cpu.", True, id="room on a node"),
+    ],
+)
+def test_workers_that_wait_for_their_volume_are_not_replaced_and_the_condition_says_so(
+    scheduler_says: str, is_absent: bool
+) -> None:
+    begun = started()
+    (there,) = begun.worker_jobs
+    there = replace(there, job=there.job.replace(status=there.job.status.replace(start_time=MADE)))
+    scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": scheduler_says}
+    pods = [{**pod, "spec": {}, "status": {"phase": "Pending", "conditions": [scheduled]}} for pod in begun.pods]
+    seen = begun.job(worker_jobs=[there], pods=pods)
+    absent = frozenset(absent_workers([there], seen.pods, now_us=NOW))
+    assert bool(absent) is is_absent
+    found = look(begun.job(worker_jobs=[there], pods=pods, absent=absent))
+    assert not any(isinstance(write, Create) for write in found.writes) or is_absent
+    told = found.message("Admitted" if is_absent else "OnTrack")
+    assert scheduler_says in told
+    if not is_absent:
+        assert found.said("OnTrack") == ("False", "PodsNotStarting")
