@@ -67,7 +67,10 @@ class FrozenFiles:
 
 def count_images(source: Source) -> int:
     """Return how many images a source on this machine has. Raise Invalid, with the field, if it has none."""
-    with scratch_folder("count") as scratch, closing(_listed(source, scratch, _say_nothing, _AT_ONCE, [])) as rows:
+    with (
+        scratch_folder("count") as scratch,
+        closing(_listed(source, scratch, None, _say_nothing, _AT_ONCE, [])) as rows,
+    ):
         images = sum(1 for _ in rows)
     return _require_some(source, images)
 
