@@ -208,7 +208,8 @@ class Reconciler:
         except (WebhookAway, Refused, Invalid) as error:
             self._note_webhook(error, job.namespace)
             reason = Reason.INVALID_JOB if isinstance(error, Invalid) else reason_of(error)
-            undone = replace(decision, actions=(), status=decision.status.replace(plan=job.status.plan))
+            before = decision.status.replace(plan=job.status.plan, conditions=job.status.conditions)
+            undone = replace(decision, actions=(), status=before)
             return refuse(undone, reason, str(error), now_us=now_us)
         return decision
 

@@ -33,6 +33,8 @@ from dueby_operator.objects.pods import Pod
 NO_POD_US = 30_000_000
 # An image of some gigabytes is pulled within this time.
 SLOW_START_US = 180_000_000
+# The exit code of a container that was killed. Of some that are for their memory, container runtimes miss the reason.
+KILLED = 137
 # Jobs that a message names.
 MAX_LISTED = 3
 
@@ -112,10 +114,11 @@ def out_of_memory(job: JobSnapshot) -> Iterator[OutOfMemory]:
             continue
         for index, assignment in enumerate(worker_job.assignments):
             endings = endings_of([pod for pod in own if index_of(pod) == index], worker_job.name)
-            times = len([*takewhile(lambda ending: ending.is_out_of_memory, reversed(endings))])
-            report = job.progress.get(latest[worker_job.name, index].name) if times else None
-            if times and not (report and report.batches):
-                yield OutOfMemory(worker_job=worker_job, assignment=assignment, times=times, ending=endings[-1])
+            killed = [*takewhile(lambda ending: ending.exit_code == KILLED, reversed(endings))]
+            last = next((ending for ending in killed if ending.is_out_of_memory), None)
+            report = job.progress.get(latest[worker_job.name, index].name) if last else None
+            if last and not (report and report.batches):
+                yield OutOfMemory(worker_job=worker_job, assignment=assignment, times=len(killed), ending=last)
 
 
 def diagnose_memory(job: JobSnapshot) -> NewCondition | None:

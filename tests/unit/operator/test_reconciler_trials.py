@@ -49,6 +49,7 @@ def test_a_job_whose_pods_can_never_be_has_failed_in_the_first_pass_and_holds_no
     look(store)
     assert said(store, "Failed") == ("True", "InvalidTemplate", message)
     assert not store.objects[JOB]["status"].get("plan")
+    assert [each["type"] for each in store.objects[JOB]["status"]["conditions"]] == ["Failed"]
     assert not made(store)
 
 

@@ -33,9 +33,10 @@ def measured(memory_mib: Mapping[int, int | None]) -> GPUProfile:
 
 
 def ended(create: Create, reasons: str) -> list[Document]:
-    """Return the pods of the first worker, one after the other: O was OOMKilled, E ended in error, R runs."""
+    """Return the pods of the first worker, one after the other: O was OOMKilled, K killed, E ended, R runs."""
     states: dict[str, dict[str, Document]] = {
         "O": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+        "K": {"terminated": {"exitCode": 137, "reason": "Error"}},
         "E": {"terminated": {"exitCode": 1, "reason": "Error", "message": "boom"}},
         "R": {"running": {}},
     }
@@ -132,6 +133,12 @@ def test_after_two_in_a_row_a_job_for_which_no_mini_batch_is_small_enough_has_fa
     assert "limit of 400Mi; raise spec.worker.resources.limits.memory. It happened twice in a row" in found.message(
         "Failed"
     )
+
+
+@pytest.mark.parametrize(("reasons", "has_failed"), [("KO", True), ("OK", True), ("KK", False), ("EO", False)])
+def test_of_two_in_a_row_one_must_have_said_why_it_was_killed(reasons: str, has_failed: bool) -> None:
+    found, _ = look_after(reasons, measured({16: 390}))
+    assert ("Failed" in [each.type for each in found.status.conditions]) is has_failed
 
 
 def test_an_edit_lifts_the_bound_since_it_may_have_raised_the_limit() -> None:
