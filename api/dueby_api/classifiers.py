@@ -63,12 +63,17 @@ def plain_name(name: str) -> str:
 
 
 def unknown_model(name: str, known: Sequence[str] = CLASSIFIERS) -> str:
-    """Return the sentences for a name that no model has: the nearest names, and which models there are."""
+    """Return the sentence for a name that no model has: the nearest names, or else which models there are."""
+    # OWNER/NAME, as the hub's pages show it.
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return f"There is no model {name!r}; did you mean {HUGGING_FACE}{name}?"
+    if near := nearest(name, known).removeprefix("."):
+        return f"There is no model {name!r}{near}"
     others = (
         f"; {TIMM}NAME is one of timm, {HUGGING_FACE}OWNER/NAME one of the Hugging Face hub, {ONNX}NAME one in the "
         f"{ONNX_SUFFIX} file that weights names, and {PYTHON}MODULE:FUNCTION one that your own code makes"
     )
-    return f"There is no model {name!r}{nearest(name, known)} There are {_families(known)}{others}"
+    return f"There is no model {name!r}. There are {_families(known)}{others}."
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

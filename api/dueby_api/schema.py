@@ -201,7 +201,8 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
         return path, "has a field whose name is no text; put the name into quotes"
     but = "" if document is None else _but(_find(document, path))
     if what.startswith("Invalid enum value"):
-        return path, f"must be one of {', '.join(map(str, _choices_at(kind, path)))}{but}"
+        choices = _choices_at(kind, path)
+        return path, f"must be one of {', '.join(map(str, choices))}{but}{_nearest(_find(document, path), choices)}"
     if what.startswith("Invalid RFC3339"):
         return path, f"must be {_TYPES['datetime']}{but}"
     if expected := re.match(r"Expected `([a-z |]+)`(.*)", what):
@@ -210,9 +211,16 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
         bound = bound.replace(repr(END).lstrip("'"), "$'")
         for sign, words in _BOUNDS.items():
             bound = bound.replace(sign, words)
-        return path, f"must be {types}{bound}{but}"
+        return path, f"must be {types}{bound}{but}{_unit(kind, path, document)}"
     nested, colon, rest = what.partition(": ")  # a rule of ours that names its field
     return (_join(path, nested), rest) if colon and re.fullmatch(r"[A-Za-z0-9.\[\]]+", nested) else (path, what)
+
+
+def _unit(kind: Any, path: str, document: object) -> str:
+    """Return the end of a sentence about a duration that is a number: a unit is missing."""
+    found = None if document is None else _find(document, path)
+    is_number = isinstance(found, int | float) and not isinstance(found, bool)
+    return f"; write its unit, such as {found}s" if is_number and Duration in get_args(_type_at(kind, path)) else ""
 
 
 def _but(found: object) -> str:
@@ -222,6 +230,15 @@ def _but(found: object) -> str:
     except ValueError:  # a number of thousands of digits
         return ""
     return f", but is {text}" if len(text) < MAX_SHOWN else ""
+
+
+def _nearest(found: object, choices: list[object]) -> str:
+    """Return the end of a sentence about a wrong choice: the one that is most like it, in another case too."""
+    if not isinstance(found, str):
+        return ""
+    by_letters = {str(choice).lower(): choice for choice in choices}
+    near = difflib.get_close_matches(found.lower()[:MAX_SHOWN], list(by_letters), n=1)
+    return f"; did you mean {by_letters[near[0]]}?" if near else ""
 
 
 def _join(path: str, name: str) -> str:

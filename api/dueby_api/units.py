@@ -36,7 +36,11 @@ def seconds(micros: int) -> float:
 def parse_duration_us(text: str, *, rounding: Callable[[Fraction], int] = floor) -> int:
     """Return the microseconds of a duration such as `10m` or `1h30m`. Raise ValueError, with a sentence, for others."""
     if not re.fullmatch(DURATION_PATTERN, text):
-        raise ValueError(f"{text!r} is not a duration; write hours, minutes and seconds, such as 10m, 1h30m or 90s")
+        days = re.fullmatch(r"([0-9]{1,3})d", text)
+        hours = f"; {text} is {int(days[1]) * 24}h" if days else ""
+        raise ValueError(
+            f"{text!r} is not a duration; write hours, minutes and seconds, such as 10m, 1h30m or 90s{hours}"
+        )
     return rounding(sum((Fraction(number) * _UNIT_MICROS[unit] for number, unit in _TERM.findall(text)), Fraction(0)))
 
 

@@ -63,10 +63,11 @@ def can_decode(profile: GPUProfile, job: JobSpec) -> bool:
     return job.source.decoder != "gpu" or not runs_on_cpu(profile.spec.engine)
 
 
-def advice_without_profile(model: Model) -> str:
-    """Return what to do about a model that no profile is of: to measure it, or to spell it as it is called."""
-    is_known = model.name in CLASSIFIERS or source_of(model.name)
-    return "Run `dueby profile`." if is_known else f"{unknown_model(model.name)}."
+def without_profile(model: Model, others: str, *, where: str = "") -> Invalid:
+    """Return the error of a model that no profile is of: to measure it, or to spell it as it is called."""
+    if model.name not in CLASSIFIERS and not source_of(model.name):
+        return Invalid("spec.model.name", unknown_model(model.name))
+    return Invalid("profiles", f"No profile of {model_subject(model).sentence}{where}; {others}. Run `dueby profile`.")
 
 
 def class_profiles(profiles: Iterable[GPUProfile]) -> dict[str, tuple[GPUProfile, ...]]:

@@ -11,8 +11,8 @@ from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec, images_per_second
 from dueby_api.inference_job import Model
-from dueby_api.subject import model_subject, profile_subject
-from dueby_planner.profiles.class_profiles import advice_without_profile, matching
+from dueby_api.subject import profile_subject
+from dueby_planner.profiles.class_profiles import matching, without_profile
 
 
 def machine_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Collection[str] = ()) -> dict[str, int]:
@@ -38,7 +38,8 @@ def machine_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Colle
 def _profiles_of(profiles: Sequence[GPUProfile], model: Model, classes: Collection[str]) -> list[ProfileSpec]:
     fitting = [profile.spec for profile in matching(profiles, model)]
     if not fitting:
-        raise Invalid("profiles", _no_profile(profiles, model))
+        there = ", ".join(sorted({profile_subject(profile.spec).about.sentence for profile in profiles}))
+        raise without_profile(model, f"there are profiles of {there}" if there else "there are no profiles at all")
     found = [spec for spec in fitting if not classes or spec.device_class in classes]
     if not found:
         measured = ", ".join(sorted({spec.device_class for spec in fitting}))
@@ -48,9 +49,3 @@ def _profiles_of(profiles: Sequence[GPUProfile], model: Model, classes: Collecti
             "these, or run `dueby profile`.",
         )
     return found
-
-
-def _no_profile(profiles: Sequence[GPUProfile], model: Model) -> str:
-    there = ", ".join(sorted({profile_subject(profile.spec).about.sentence for profile in profiles}))
-    others = f"there are profiles of {there}" if there else "there are no profiles at all"
-    return f"No profile of {model_subject(model).sentence}; {others}. {advice_without_profile(model)}"

@@ -13,11 +13,11 @@ from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, Quantiles
 from dueby_api.inference_job import JobSpec, Model
 from dueby_api.input_cost import FREE, InputCost
-from dueby_api.subject import model_subject, profile_subject
+from dueby_api.subject import profile_subject
 from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
 from dueby_planner.model.input_cost import latency_with_input_us
 from dueby_planner.model.rule import ASSUMED_SPREADS, WIDE_SPREAD, Spreads, quantile
-from dueby_planner.profiles.class_profiles import advice_without_profile, can_decode, class_profiles, matching
+from dueby_planner.profiles.class_profiles import can_decode, class_profiles, matching, without_profile
 from dueby_planner.profiles.fits import MIN_POINTS
 from dueby_planner.profiles.interpolation import ModelTimes, fit_of, times_of
 from dueby_planner.profiles.observed import LearnedProfile, learn
@@ -115,11 +115,11 @@ def _require_classes(job: JobSpec, known: Iterable[str]) -> None:
 def _profiles_of(name: str, model: Model, known: Mapping[str, Sequence[GPUProfile]]) -> list[GPUProfile]:
     found = matching(known.get(name, ()), model)
     if not found:
-        raise Invalid("profiles", _no_profile(name, model, known))
+        raise _no_profile(name, model, known)
     return found
 
 
-def _no_profile(name: str, model: Model, known: Mapping[str, Sequence[GPUProfile]]) -> str:
+def _no_profile(name: str, model: Model, known: Mapping[str, Sequence[GPUProfile]]) -> Invalid:
     if name in known:
         subjects = (profile_subject(profile.spec).about.sentence for profile in known[name])
         others = f"this class has profiles of {_listed(subjects)}"
@@ -127,8 +127,7 @@ def _no_profile(name: str, model: Model, known: Mapping[str, Sequence[GPUProfile
         others = f"there are profiles of {_listed(known)}"
     else:
         others = "there are no profiles at all"
-    wanted = f"{model_subject(model).sentence} for device class {name}"
-    return f"No profile of {wanted}; {others}. {advice_without_profile(model)}"
+    return without_profile(model, others, where=f" for device class {name}")
 
 
 def _without_gpu(omitted: Sequence[str]) -> str:

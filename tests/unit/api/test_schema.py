@@ -48,7 +48,11 @@ NAN = float("nan")
             "a time, with its date, is a deadlineTime",
             id="negative time",
         ),
-        pytest.param({"deadline": 600}, "spec.deadline: must be a text, but is 600", id="time without a unit"),
+        pytest.param(
+            {"deadline": 600},
+            "spec.deadline: must be a text, but is 600; write its unit, such as 600s",
+            id="time without a unit",
+        ),
         pytest.param({"deadline": "1h" * 40}, "spec.deadline: must be a text of length at most 32", id="a long text"),
         pytest.param({"deadline": None}, "spec: give exactly one of deadline and deadlineTime", id="no deadline"),
         pytest.param(
@@ -63,7 +67,7 @@ NAN = float("nan")
         ),
         pytest.param(
             {"deadlineClass": "Softt"},
-            "spec.deadlineClass: must be one of Hard, Soft, Relaxed, BestEffort, but is 'Softt'",
+            "spec.deadlineClass: must be one of Hard, Soft, Relaxed, BestEffort, but is 'Softt'; did you mean Soft?",
             id="an unknown class",
         ),
         pytest.param({"image": 3}, "spec.image: there is no such field; did you mean images?", id="a field misspelt"),

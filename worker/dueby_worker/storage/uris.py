@@ -52,6 +52,8 @@ def canonical_uri(uri: str) -> str:
 def file_path(uri: str) -> str:
     """Return the absolute path of a file:// URI or of a bare path. Raise ValueError if it names another machine."""
     if not _SCHEME.match(uri):
+        if uri == "~" or uri.startswith("~/"):
+            raise ValueError(f"{uri!r} begins with ~, which only shells replace; write the folder out")
         return os.path.abspath(uri)
     host, slash, rest = uri.split("://", 1)[1].partition("/")
     if host not in ("", "localhost") or not slash:

@@ -122,8 +122,17 @@ MODEL = {"name": "mobilenet_v3_small", "weights": "none", "imageSize": 64, "engi
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ({"model": {"name": "resnet999"}}, "There is no model 'resnet999'; did you mean resnet"),
-        ({"model": {"name": "resnet999"}}, "There are alexnet, convnext*, densenet*, efficientnet*"),
+        ({"model": {"name": "resnet999"}}, "spec.model.name: There is no model 'resnet999'; did you mean resnet"),
+        (
+            {"model": {"name": "zzz"}},
+            "spec.model.name: There is no model 'zzz'. There are alexnet, convnext*,",
+        ),
+        ({"model": {"name": "google/vit"}}, "There is no model 'google/vit'; did you mean hf/google/vit?"),
+        ({"model": {"engine": "openvin"}}, "but is 'openvin'; did you mean openvino?"),
+        ({"deadlineClass": "soft"}, "but is 'soft'; did you mean Soft?"),
+        ({"deadline": 120}, "spec.deadline: must be a text, but is 120; write its unit, such as 120s"),
+        ({"deadline": "1d"}, "1h30m or 90s; 1d is 24h"),
+        ({"source": {"uri": "~/photos"}}, "'~/photos' begins with ~, which only shells replace"),
         ({"model": {"name": "resnet50"}}, "Run `dueby profile`."),
         ({"model": MODEL, "sink": {"uri": "ftp://host/rows"}}, "spec.sink.uri: ftp:// is not supported; use one of"),
         ({"model": MODEL, "sink": {"uri": "s3://"}}, "spec.sink.uri: 's3://' has no bucket after s3://"),
