@@ -228,6 +228,8 @@ def questions(
     def build(*, kinds: tuple[Kind, ...], percent: int, most: int | None, **fields: Any) -> Question:
         there = sum(kind.count for kind in kinds)
         allowed = None if most is None else min(most, there + 1)
+        if allowed is not None:  # a job that may lose all of its devices is refused
+            fields["reserve"] = min(fields["reserve"], allowed - 1)
         question = Question(kinds=kinds, images=1, most=allowed, **fields)
         everything = sum(gpu.images for gpu in best_gpus(question, question.time))
         return replace(question, images=max(1, everything * percent // 100))
