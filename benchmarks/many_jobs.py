@@ -156,7 +156,12 @@ def job_texts(case: Case) -> list[str]:
 def job_document(case: Case, number: int) -> Document:
     """Return a tiny Hard job of the one tenant."""
     job = renamed(inference_job(0), namespace="tenant", name=f"job-{number:05d}")
-    spec = job["spec"] | {"images": 100_000, "deadline": f"{HOUR_S + number}s", "deadlineClass": "Hard"}
+    spec = job["spec"] | {
+        "sink": {"uri": f"s3://rows/{number}"},
+        "images": 100_000,
+        "deadline": f"{HOUR_S + number}s",
+        "deadlineClass": "Hard",
+    }
     return {**job, "spec": spec | KINDS[case.kind](number, case)}
 
 

@@ -128,6 +128,9 @@ class Reason(Enum):
         "The namespace has no such LocalQueue, or the cluster has no Kueue.",
         "make the queue, or leave `spec.queueName` out",
     )
+    SINK_IN_USE = _NOT_ADMITTED(
+        "SinkInUse", "Another job of the namespace writes to the same sink.", "wait for it, or name another sink"
+    )
     UNSCHEDULABLE = _NOT_ADMITTED(
         "Unschedulable",
         "Workers have been on no node for 30 s, and the rest is planned without them.",

@@ -131,7 +131,7 @@ def selected(documents: list[Document], selector: str) -> list[Document]:
 
 
 def synthetic(name: str) -> Document:
-    document = infj(images=10_000, source={"synthetic": {}}, sink={"uri": "s3://rows/out"})
+    document = infj(images=10_000, source={"synthetic": {}}, sink={"uri": f"s3://rows/{name}"})
     document["metadata"] |= {"name": name, "uid": f"uid-of-{name}"}
     return document
 

@@ -69,7 +69,7 @@ def phase_of(status: JobStatus, stage: JobStage) -> Phase:
     stages: tuple[tuple[bool, Phase], ...] = (
         (is_true(status, ConditionType.FAILED), "Failed"),
         (is_true(status, ConditionType.COMPLETE), "Succeeded"),
-        (stage.is_suspended or has_reason(status, Reason.TOO_MANY_JOBS), "Queued"),
+        (stage.is_suspended or has_reason(status, Reason.TOO_MANY_JOBS, Reason.SINK_IN_USE), "Queued"),
         (not is_true(status, ConditionType.INDEXED), "Indexing"),
         # Workers go on while their class is measured anew.
         (not stage.has_workers and has_reason(status, Reason.PROFILING), "Profiling"),

@@ -26,6 +26,7 @@ from dueby_operator.control.clear import clear
 from dueby_operator.control.conditions import is_done_with, is_true
 from dueby_operator.control.job_decision import JobDecision, decide_jobs
 from dueby_operator.control.shared import Shared
+from dueby_operator.control.sinks import sink_holders
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.fault import Fault, Stage
 from dueby_operator.model.job_snapshot import JobSnapshot
@@ -77,6 +78,7 @@ def decide(snapshot: ClusterSnapshot, *, has_time: Callable[[], bool] = lambda: 
         known=KnownProfiles(kept.profiles),
         attempts=None if snapshot.on_demand is None else {},
         promises=snapshot.promises,
+        sink_holders=sink_holders(snapshot.jobs),
     )
     shared = _guarded(lambda: _with_measured(shared, snapshot), shared, stage="profiling", faults=faults)
     decided, shared = decide_jobs(jobs_to_decide(snapshot), snapshot, shared, has_time=has_time)

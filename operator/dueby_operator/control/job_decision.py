@@ -27,6 +27,7 @@ from dueby_operator.control.policies.queue import queue
 from dueby_operator.control.policies.ready import ready
 from dueby_operator.control.policies.recover import recover
 from dueby_operator.control.policies.regrid import regrid
+from dueby_operator.control.policies.sink import sink
 from dueby_operator.control.policies.stop import stop
 from dueby_operator.control.policies.suspend import suspend
 from dueby_operator.control.policies.turn import turn, without_turn
@@ -43,7 +44,7 @@ from dueby_operator.profiling.observations import observed_profiles
 
 # Parse makes the input of these, in this order. Jobs that none of them holds back are planned together, and then asked
 # whether they are finished.
-POLICIES: tuple[Policy, ...] = (turn, index, suspend, regrid, complete, queue, profile, recover, ready, memory)
+POLICIES: tuple[Policy, ...] = (turn, sink, index, suspend, regrid, complete, queue, profile, recover, ready, memory)
 # What can't be made for now is tried again after this long: another manifest would mend neither a full quota nor a name
 # that isn't free.
 TRIED_AGAIN_US = {

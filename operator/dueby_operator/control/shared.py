@@ -7,6 +7,7 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import JobSpec
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
+from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.profiling.attempts import Attempt
 from dueby_operator.profiling.known_profiles import KnownProfiles
 from dueby_operator.settings import NO_LIMITS, Promises
@@ -24,6 +25,8 @@ class Shared:
     """By name, what is measured for everybody; None if the operator has no namespace for it."""
     awaited: frozenset[str] = frozenset()
     """Names of those that a job waits for."""
+    sink_holders: Mapping[JobKey, JobKey] = field(default_factory=dict)
+    """By a job that has not begun, the job that writes to its sink."""
     unused: Mapping[str, int] = field(default_factory=dict)
     """By device class, devices that are idle after this pass although jobs wait that could use them."""
     promises: Promises = NO_LIMITS

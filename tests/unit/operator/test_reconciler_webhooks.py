@@ -58,7 +58,7 @@ def test_of_very_many_jobs_few_wait_for_a_webhook_that_hangs() -> None:
     store.refuses, store.refusal = is_job, (500, AWAY)
     names = [f"a{number}" for number in range(3 * AT_ONCE)]
     for name in names:
-        document = infj(metadata={"name": name, "uid": f"uid-of-{name}"}, sink={"uri": "s3://rows/out"})
+        document = infj(metadata={"name": name, "uid": f"uid-of-{name}"}, sink={"uri": f"s3://rows/{name}"})
         store.add(paths.jobs_path("team", name), document)
 
     async def run() -> None:
