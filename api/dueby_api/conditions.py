@@ -12,6 +12,7 @@ from dueby_api.condition_types import ConditionType, ReasonEntry, Truth
 
 __all__ = ["ConditionType", "Reason", "ReasonEntry", "Truth"]
 
+# What there are many reasons of.
 _NOT_INDEXED = partial(ReasonEntry, ConditionType.INDEXED, "False")
 _NOT_FEASIBLE = partial(ReasonEntry, ConditionType.FEASIBLE, "False")
 _NOT_PROFILED = partial(ReasonEntry, ConditionType.PROFILED, "False")
@@ -124,9 +125,7 @@ class Reason(Enum):
         "wait until some have ended, or suspend or delete those that need not be done now",
     )
     QUEUE_NOT_FOUND = _NOT_ADMITTED(
-        "QueueNotFound",
-        "The namespace has no such LocalQueue, or the cluster has no Kueue.",
-        "make the queue, or leave `spec.queueName` out",
+        "QueueNotFound", "There is no such LocalQueue, or no Kueue.", "make the queue, or leave `spec.queueName` out"
     )
     SINK_IN_USE = _NOT_ADMITTED(
         "SinkInUse", "Another job of the namespace writes to the same sink.", "wait for it, or name another sink"
@@ -223,9 +222,7 @@ class Reason(Enum):
         "IndexFailed", "The index step could not do its work; the message says why.", "mend it and create the job anew"
     )
     FINISH_FAILED = _FAILED(
-        "FinishFailed",
-        "The finish step could not do its work; the message says why.",
-        "mend it and create the job anew",
+        "FinishFailed", "The finish step could not do its work; the message says why.", "mend it, and create it anew"
     )
     INVALID_JOB = _FAILED(
         "InvalidJob", "A field is wrong in a way that only shows in the cluster.", "the message names the field"
