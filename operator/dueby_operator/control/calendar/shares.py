@@ -1,8 +1,9 @@
 """How much of a device class is promised to Hard jobs of one namespace, and until when: the chart's `promises`. Pure.
 
 A namespace's share of a class is a quota of the calendar: its Hard jobs are placed one after the other within it. What
-they have already counts, so a share that is lowered stops nobody. A job that would need more than the share, or longer
-than the horizon, even with nobody else there, is refused; one that has no place now waits.
+their workers have counts, too; a share that is lowered stops none of them, and what is reserved beyond it moves. A job
+that would need more than the share, or longer than the horizon, even with nobody else there, is refused; one that has
+no place now waits.
 """
 
 import math
