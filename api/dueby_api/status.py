@@ -8,11 +8,11 @@ from typing import Annotated, Literal, TypeVar
 
 from dueby_api.agreement import Agreement
 from dueby_api.conditions import ConditionType, Reason, Truth
-from dueby_api.errors import Invalid
 from dueby_api.input_cost import InputCost
 from dueby_api.parts import PartsText
 from dueby_api.plan import PlannedGroup
-from dueby_api.schema import LenientSpec, Meta, Raw, decode, field
+from dueby_api.readable import decode_readable
+from dueby_api.schema import LenientSpec, Meta, Raw, field
 
 Phase = Literal[
     "Pending",
@@ -233,12 +233,9 @@ Status = TypeVar("Status", JobStatus, ProfileStatus)
 
 
 def read_status(kind: type[Status], text: Raw) -> Status:
-    """Return a resource's status as it is stored, as JSON; an empty one if none can be read.
+    """Return what can be read of a resource's status as it is stored, as JSON. Raise Invalid if it is no status.
 
-    Whatever the operator decides can be found again from the objects that it made, so an unreadable status costs only
-    another look at them.
+    A field that another version of the operator has written in another way, such as a phase that this one doesn't know,
+    is as if it were absent.
     """
-    try:
-        return decode(kind, text)
-    except Invalid:
-        return kind()
+    return kind() if bytes(text) == b"null" else decode_readable(kind, text)

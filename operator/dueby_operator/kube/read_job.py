@@ -13,10 +13,11 @@ from dueby_api.errors import Invalid, UnknownField
 from dueby_api.inference_job import InferenceJob
 from dueby_api.schema import decode
 from dueby_api.status import JobStatus, read_status
+from dueby_api.words import counted
 from dueby_operator.model.fault import Fault, TurnedAway
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
-from dueby_operator.objects.stored_jobs import NOTHING, StoredJob, length_of
+from dueby_operator.objects.stored_jobs import StoredJob, length_of
 
 # A job's spec as JSON. People read it, and it has to fit into a Job of Kubernetes several times.
 MAX_SPEC_BYTES = 2**16
@@ -24,6 +25,8 @@ MAX_SPEC_BYTES = 2**16
 MAX_STATUS_BYTES = 2**19
 LONG = "has {length:,} bytes as JSON, but a job may have {most:,}; put what is long into a ConfigMap or a file"
 CROWDED = "waits to be read: the namespace has more or larger jobs than are read at once; wait, or delete some"
+# Without it a job that is done would be done again.
+UNREADABLE = "its status can't be read: {reason}"
 NEWER = "this operator doesn't know {field}, so the resource definition is newer than it; upgrade the operator"
 log = logging.getLogger(__name__)
 
@@ -77,8 +80,11 @@ def _snapshot(
     unreadable: str = "",
     fault: Fault | None = None,
 ) -> JobSnapshot:
-    metadata = stored.metadata
-    status = stored.status if length_of(stored.status) <= MAX_STATUS_BYTES else NOTHING
+    metadata, status = stored.metadata, JobStatus()
+    try:
+        status = _read_status(stored)
+    except Invalid as error:
+        unreadable = unreadable or UNREADABLE.format(reason=error)
     return JobSnapshot(
         namespace=metadata.namespace,
         name=metadata.name,
@@ -92,9 +98,17 @@ def _snapshot(
         unreadable=unreadable,
         fault=fault,
         manifest=manifest,
-        status=read_status(JobStatus, status),
+        status=status,
         memory=memories.get(metadata.uid, JobMemory()),
     )
+
+
+def _read_status(stored: StoredJob) -> JobStatus:
+    if (length := length_of(stored.status)) > MAX_STATUS_BYTES:
+        raise Invalid(
+            "status", f"has {counted(length, 'byte')} as JSON; the operator writes at most {MAX_STATUS_BYTES:,}"
+        )
+    return read_status(JobStatus, stored.status)
 
 
 def _read_manifest(stored: StoredJob) -> InferenceJob:
