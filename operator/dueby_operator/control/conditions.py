@@ -89,8 +89,14 @@ def message_of(status: JobStatus) -> str:
     """Return the sentence that matters most now."""
     for kind in _BY_WEIGHT:
         found = condition(status, kind)
+        # Why a job was started late says more than that it is late.
+        if kind == ConditionType.ON_TRACK and has_reason(status, Reason.LAGGING):
+            continue
         if found and found.status in _NEWS.get(kind, ("False",)) and found.message:
             return found.message
+    late = condition(status, ConditionType.ON_TRACK)
+    if late and has_reason(status, Reason.LAGGING) and late.message:
+        return late.message
     reserved = condition(status, ConditionType.FEASIBLE)
     if reserved and has_reason(status, Reason.RESERVED):
         return reserved.message

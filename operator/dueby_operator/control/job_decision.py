@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
-from dueby_api.status import JobStatus, is_asked_again
-from dueby_api.units import format_time, parse_time_us
+from dueby_api.status import JobStatus
 from dueby_operator.control.calendar.plan_all import plan_all
 from dueby_operator.control.calendar.reserved import LeftAlone, left_alone
 from dueby_operator.control.chain import Outcome, Policy, PolicyInput, run_chain
-from dueby_operator.control.conditions import JobStage, has_reason, is_over, message_of, phase_of, without_reasons
+from dueby_operator.control.columns import filled_in, not_refused
+from dueby_operator.control.conditions import has_reason, is_over, without_reasons
 from dueby_operator.control.events import NewEvent, events_between
 from dueby_operator.control.faults import is_resting, memory_with_fault, status_with_fault
 from dueby_operator.control.policies.complete import complete
@@ -177,8 +177,8 @@ def suffer(decision: JobDecision, fault: Fault, *, now_us: int) -> JobDecision:
     """Return the decision about a job that the operator could not handle: another try, or the end."""
     job = decision.job
     memory = memory_with_fault(decision.memory, now_us=now_us)
-    status = _completed(
-        job, status_with_fault(_not_refused(job), job, fault, memory, now_us=now_us), decision.manifest, now_us
+    status = filled_in(
+        job, status_with_fault(not_refused(job), job, fault, memory, now_us=now_us), decision.manifest, now_us
     )
     return replace(_decision(job, status, memory), manifest=decision.manifest, fault=fault)
 
@@ -194,11 +194,11 @@ def _through_policies(
         worker_image=snapshot.worker_image,
     )
     if isinstance(parsed, Outcome):
-        before = _not_refused(job)
+        before = not_refused(job)
         found = merge_conditions(
             before.conditions, parsed.conditions, generation=job.generation, now_us=snapshot.now_us
         )
-        status = _completed(job, before.replace(conditions=found), job.manifest, snapshot.now_us)
+        status = filled_in(job, before.replace(conditions=found), job.manifest, snapshot.now_us)
         return _decision(job, status, job.memory), shared
     end, has_ended = run_chain(replace(parsed, has_turn=has_turn), POLICIES)
     if not has_ended:
@@ -217,7 +217,7 @@ def _with_observed(end: PolicyInput) -> PolicyInput:
 
 def _decided(job: JobSnapshot, end: PolicyInput) -> JobDecision:
     starts = any(isinstance(action, StartWorkers) for action in end.actions)
-    status = _completed(job, end.status, end.manifest, end.now_us, gives_workers=starts)
+    status = filled_in(job, end.status, end.manifest, end.now_us, gives_workers=starts)
     decision = _decision(job, status, end.memory)
     return replace(decision, manifest=end.manifest, actions=end.actions, model=end.model, work=end.work)
 
@@ -229,7 +229,7 @@ def refuse(decision: JobDecision, reason: Reason, message: str, *, now_us: int) 
     seen = without_reasons(job.status, Reason.OPERATOR_RETRYING).conditions
     before = {found.type: found for found in (*seen, *decision.status.conditions)}
     conditions = merge_conditions(before.values(), [new], generation=job.generation, now_us=now_us)
-    status = _completed(job, decision.status.replace(conditions=conditions), decision.manifest, now_us)
+    status = filled_in(job, decision.status.replace(conditions=conditions), decision.manifest, now_us)
     memory = replace(decision.memory, refused_until_us=now_us + TRIED_AGAIN_US.get(reason, 0))
     return replace(decision, status=status, events=events_between(job.status, status), memory=memory)
 
@@ -237,57 +237,9 @@ def refuse(decision: JobDecision, reason: Reason, message: str, *, now_us: int) 
 def _to_be_tried(job: JobSnapshot, now_us: int) -> JobStatus:
     """Return the status without what is about to be tried again: the job itself, or an object that can't be made."""
     tried = () if now_us < job.memory.refused_until_us else tuple(TRIED_AGAIN_US)
-    return without_reasons(_not_refused(job), Reason.OPERATOR_RETRYING, *tried)
-
-
-def _not_refused(job: JobSnapshot) -> JobStatus:
-    """Return the status without a refusal of what the job was before it was edited."""
-    edited = is_asked_again(job.status, job.generation)
-    return without_reasons(job.status, Reason.INFEASIBLE) if edited else job.status
+    return without_reasons(not_refused(job), Reason.OPERATOR_RETRYING, *tried)
 
 
 def _decision(job: JobSnapshot, status: JobStatus, memory: JobMemory) -> JobDecision:
     events = events_between(job.status, status)
     return JobDecision(job=job, manifest=job.manifest, status=status, events=events, memory=memory)
-
-
-def _completed(
-    job: JobSnapshot, status: JobStatus, manifest: InferenceJob | Invalid, now_us: int, *, gives_workers: bool = False
-) -> JobStatus:
-    """Return the status with what follows from the rest of it."""
-    has_plan = status.plan is not None and status.plan.revision > 0
-    stage = JobStage(
-        is_suspended=isinstance(manifest, InferenceJob) and manifest.spec.suspend,
-        has_started=bool(job.workers) or has_plan,
-        is_running=any(worker.state == "running" for worker in job.workers),
-        has_workers=gives_workers or job.has_workers,
-        is_finishing="finish" in job.steps,
-    )
-    status = status.replace(observed_generation=job.generation)
-    status = status.replace(phase=phase_of(status, stage), message=message_of(status))
-    gpus = sum(not (worker.is_gone or worker.state == "queued") for worker in job.workers)
-    starts, ends = _starts(job.status, status, now_us), _ends(_not_refused(job), status, now_us)
-    return status.replace(gpus=gpus or None, starts=starts, ends=ends)
-
-
-def _starts(before: JobStatus, status: JobStatus, now_us: int) -> str | None:
-    """Return when the first worker was started, or is to be."""
-    plan = status.plan
-    if plan is None:
-        return None
-    if not plan.revision:
-        begins = [parse_time_us(window.from_time) for window in plan.windows]
-        return format_time(min(begins)) if begins else None
-    had_started = before.plan is not None and before.plan.revision > 0
-    return before.starts if had_started else format_time(now_us)
-
-
-def _ends(before: JobStatus, status: JobStatus, now_us: int) -> str | None:
-    """Return when the job is expected to end, or did."""
-    if is_over(status):
-        return before.ends if is_over(before) else format_time(now_us)
-    if status.phase == "Queued":
-        return None
-    if status.progress and status.progress.expected_finish:
-        return status.progress.expected_finish
-    return status.plan.expected_finish if status.plan else None

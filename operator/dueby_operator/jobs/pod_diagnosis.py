@@ -79,14 +79,13 @@ def diagnose_admission(job: JobSnapshot) -> NewCondition:
     if not job.absent:
         return NewCondition(reason=Reason.ADMITTED)
     workers = counted(len(job.absent), "worker")
+    others = ", and the plan goes on with the others" if any(not worker.is_gone for worker in job.workers) else ""
     scheduler_says = next((sentence for pod in job.pods if (sentence := unschedulable(pod))), "")
     if scheduler_says:
-        message = f"No node takes {workers}, and the plan goes on with the others: {scheduler_says}"
+        message = f"No node takes {workers}{others}: {scheduler_says}"
         return NewCondition(reason=Reason.UNSCHEDULABLE, message=message)
     name = min(name for name, _ in job.absent)
-    message = (
-        f"There is no pod for {workers}, and the plan goes on with the others. `kubectl describe job {name}` says why."
-    )
+    message = f"There is no pod for {workers}{others}. `kubectl describe job {name}` says why."
     return NewCondition(reason=Reason.PODS_NOT_CREATED, message=message)
 
 

@@ -1,13 +1,14 @@
 """Running Hard jobs as the planner's calendar sees them, and what those do that hand devices over. Pure."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from dueby_operator.control.calendar.entries import Entry
 from dueby_operator.control.calendar.ledger import Hold
 from dueby_operator.control.calendar.usable import Usable
-from dueby_operator.control.calendar.windows import window_statuses
-from dueby_operator.control.work.decision import Stop, WorkDecision
-from dueby_operator.control.work.watch import ongoing, pause_us
+from dueby_operator.control.calendar.windows import reserved_workers, window_statuses
+from dueby_operator.control.work.decision import Stop, WorkDecision, without
+from dueby_operator.control.work.watch import expect_finish_us, ongoing, pause_us
 from dueby_operator.model.job_model import StartReason
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.reservation import Reservation
@@ -51,8 +52,11 @@ def stop(
     Without it, new jobs would be given that time in the next pass, before this job asks for a place again.
     """
     windows = None if reservation is None else window_statuses(reservation, stacks, now_us=entry.model.now_us)
+    action = Stop(workers=tuple(workers), reason=reason, windows=windows)
+    model = entry.model if reservation is None else replace(entry.model, reserved=reserved_workers(reservation))
     return WorkDecision(
-        action=Stop(workers=tuple(workers), reason=reason, windows=windows),
-        lag=entry.model.lag,
+        action=action,
+        lag=model.lag,
         waits_for_windows=before is not None and before.waits_for_windows,
+        expected_finish_us=expect_finish_us(without(model, action)),
     )

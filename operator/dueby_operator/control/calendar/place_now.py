@@ -23,7 +23,7 @@ from dueby_operator.control.calendar.windows import (
 from dueby_operator.control.policies.plan import FULL_QUOTA
 from dueby_operator.control.work.decide import decide_workers
 from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, WorkDecision
-from dueby_operator.control.work.watch import forecast_us, pause_us
+from dueby_operator.control.work.watch import expect_finish_us, pause_us
 from dueby_operator.model.job_model import Assignment, JobModel, StartReason
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
@@ -163,13 +163,13 @@ def _start(entry: Entry, placement: Placement, room: Room, starting: list[Due]) 
 
 def keep_windows(entry: Entry) -> WorkDecision:
     """Return that the job's windows no longer do by this reading, and are kept until the next one."""
-    finish_us = forecast_us(entry.model) if entry.model.alive else None
+    finish_us = expect_finish_us(entry.model) if entry.model.alive else None
     return WorkDecision(lag=entry.model.lag, waits_for_windows=True, expected_finish_us=finish_us)
 
 
 def _forecast_us(model: JobModel, placement: Placement) -> int | None:
     """Return when a job's workers and its windows together will have done what is left; None if it has no workers."""
-    return forecast_us(replace(model, reserved=reserved_workers(placement.reservation))) if model.alive else None
+    return expect_finish_us(replace(model, reserved=reserved_workers(placement.reservation))) if model.alive else None
 
 
 def _why_again(entry: Entry) -> StartReason:

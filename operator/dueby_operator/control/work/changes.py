@@ -1,6 +1,6 @@
 """What a decision about workers does to a job: actions, devices taken, and how it shows in the status. Pure."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import replace
 
 from dueby_api.conditions import Reason
@@ -9,7 +9,7 @@ from dueby_api.units import clock_time, format_time, parse_time_us
 from dueby_api.words import counted
 from dueby_operator.control.calendar.windows import reserved_sentence
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
-from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, Stop, WorkDecision
+from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, Stop, WorkDecision, stoppable
 from dueby_operator.control.work.fruitless import fruitless_message, is_fruitless, is_no_use
 from dueby_operator.model.actions import StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition
@@ -134,31 +134,13 @@ def _alternatives(verdict: Verdict, now_us: int) -> AlternativesStatus | None:
 
 
 def _stop(given: PolicyInput, model: JobModel, stop: Stop) -> Outcome:
-    workers = _stoppable(model, stop)
+    workers = stoppable(model, stop)
     if not workers:
         return Outcome()
     status = _with_replan(given.status, model, stop.reason, change=-len(workers))
     if status.plan and stop.windows is not None:
         status = status.replace(plan=status.plan.replace(windows=stop.windows))
     return Outcome(actions=(StopWorkers(workers=workers, reason=stop.reason),), status=status)
-
-
-def _stoppable(model: JobModel, stop: Stop) -> tuple[str, ...]:
-    """Return those of the workers that can be stopped.
-
-    A group that can't shrink is stopped as a whole or not at all. One that hangs is started anew in its place.
-    """
-    if stop.reason == "WorkerLost":
-        return stop.workers
-    groups: dict[str, set[str]] = defaultdict(set)
-    for worker in model.alive:
-        groups[worker.group].add(worker.name)
-    named = set(stop.workers)
-    return tuple(
-        worker.name
-        for worker in model.alive
-        if worker.name in named and (worker.can_shrink or groups[worker.group] <= named)
-    )
 
 
 def _refuse(given: PolicyInput, model: JobModel, refuse: Refuse) -> Outcome:

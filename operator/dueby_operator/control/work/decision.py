@@ -1,11 +1,12 @@
 """What is decided about a job's workers: at most one action, and what the next decision needs to know."""
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dueby_api.conditions import Reason
 from dueby_api.status import AlternativesStatus, PlanStatus, WindowStatus
-from dueby_operator.model.job_model import Assignment, StartReason
+from dueby_operator.model.job_model import Assignment, JobModel, StartReason
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.replan import FRESH, LagMemory
 
@@ -78,3 +79,27 @@ class WorkDecision:
     expected_finish_us: int | None = None
     """When what is left will be done, in microseconds since 1970: by the workers that are there or are started now, and
     those for which devices are reserved. None while there are none."""
+
+
+def stoppable(model: JobModel, stop: Stop) -> tuple[str, ...]:
+    """Return those of the workers that can be stopped.
+
+    A group that can't shrink is stopped as a whole or not at all. One that hangs is started anew in its place.
+    """
+    if stop.reason == "WorkerLost":
+        return stop.workers
+    groups: dict[str, set[str]] = defaultdict(set)
+    for worker in model.alive:
+        groups[worker.group].add(worker.name)
+    named = set(stop.workers)
+    return tuple(
+        worker.name
+        for worker in model.alive
+        if worker.name in named and (worker.can_shrink or groups[worker.group] <= named)
+    )
+
+
+def without(model: JobModel, stop: Stop) -> JobModel:
+    """Return the job once these workers have stopped."""
+    gone = stoppable(model, stop)
+    return replace(model, workers=tuple(worker for worker in model.workers if worker.name not in gone))

@@ -22,14 +22,19 @@ def progress_status(given: PolicyInput, model: JobModel, work: WorkDecision) -> 
     if before is not None and not given.job.is_told_parts:
         # The operator has begun again, and no worker has told yet: what was done isn't undone.
         done = min(max(done, before.images_done), model.images)
-    has_forecast = finish_us is not None and bool(model.alive)
+    if model.is_complete and before is not None:  # the last rows are being counted
+        expected_finish, slack = before.expected_finish, before.slack
+    elif finish_us is not None and model.alive:
+        expected_finish, slack = format_time(finish_us), format_duration(model.deadline_us - finish_us)
+    else:
+        expected_finish = slack = None
     return ProgressStatus(
         images=f"{format_count(done)}/{format_count(model.images)}",
         images_done=done,
         images_failed=sum(report.images_failed for report in reports),
         images_per_second=round(sum(report.images_per_second or 0.0 for report in reports)),
-        expected_finish=format_time(finish_us) if finish_us is not None and has_forecast else None,
-        slack=format_duration(model.deadline_us - finish_us) if finish_us is not None and has_forecast else None,
+        expected_finish=expected_finish,
+        slack=slack,
     )
 
 
@@ -39,7 +44,9 @@ def track_conditions(given: PolicyInput, model: JobModel, work: WorkDecision) ->
     if not model.part_size:
         return (held,) if held else ()
     was_late = has_reason(given.status, Reason.LAGGING, Reason.DEVICES_HELD)
-    in_time = NewCondition(reason=Reason.LAGGING if _will_be_late(model, work, was_late=was_late) else Reason.ON_TRACK)
+    in_time = NewCondition(reason=Reason.ON_TRACK)
+    if _will_be_late(model, work, was_late=was_late):
+        in_time = NewCondition(reason=Reason.LAGGING, message=_why_late(model, work))
     not_starting = diagnose_start(given.job.pods, now_us=model.now_us)
     return (not_starting or diagnose_memory(given.job) or diagnose_stores(model) or held or in_time,)
 
@@ -75,3 +82,20 @@ def _will_be_late(model: JobModel, work: WorkDecision, *, was_late: bool) -> boo
         return was_late
     margin_us = HYSTERESIS * (model.deadline_us - model.now_us)
     return work.expected_finish_us > model.deadline_us + (-margin_us if was_late else margin_us)
+
+
+def _why_late(model: JobModel, work: WorkDecision) -> str:
+    """Return why the job will be late, and what would help. It holds no time, so that it changes rarely."""
+    ends_late = "The workers are expected to end after the deadline"
+    limit = model.spec.gpus.max
+    if model.now_us > model.deadline_us:
+        return "The deadline has passed, and images are missing."
+    if isinstance(work.action, Start):
+        return f"{ends_late}, with the help that is started now."
+    if isinstance(work.action, Reserve):
+        return f"{ends_late}, with what is reserved for them."
+    if not model.alive:
+        return "No worker is left to do the rest of the images, and the job waits for a device."
+    if limit is not None and len(model.alive) >= limit:
+        return f"{ends_late}, and gpus.max allows no more than {limit:,}. Raise it, or set a later deadline."
+    return f"{ends_late}, and no other device that the job may have would help. Set a later deadline, or add devices."

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from dueby_operator.control.work.assign import assign_helpers
-from dueby_operator.control.work.decision import Start, Stop, WorkDecision
+from dueby_operator.control.work.decision import Start, Stop, WorkDecision, stoppable, without
 from dueby_operator.model.job_model import JobModel, StartReason, WorkerModel
 from dueby_planner.model.capacity import DeviceGroup, at_confidence
 from dueby_planner.model.problem import NEVER_US
@@ -30,11 +30,12 @@ def watch(model: JobModel, pool: Pool) -> WorkDecision:
         (_over_limit(model, there), "Edited"),
     )
     for workers, reason in stops:
-        if workers:
-            return WorkDecision(action=Stop(workers=workers, reason=reason), lag=model.lag)
+        stop = Stop(workers=workers, reason=reason)
+        if stoppable(model, stop):
+            return WorkDecision(action=stop, lag=model.lag, expected_finish_us=expect_finish_us(without(model, stop)))
     if any(worker.state == "queued" for worker in model.workers):
         # They are on their way: what they will do is not known to be missing.
-        return WorkDecision(lag=model.lag, expected_finish_us=forecast_us(model) if there else None)
+        return WorkDecision(lag=model.lag, expected_finish_us=expect_finish_us(model) if there else None)
     change = _read_lag(model, pool, there)
     action = _action_of(model, change)
     is_kept = change.give_back is not None and action is None
@@ -43,7 +44,7 @@ def watch(model: JobModel, pool: Pool) -> WorkDecision:
         # What doesn't change begins no pause.
         lag=replace(model.lag, low_readings=0) if is_kept else change.memory,
         is_short=change.is_short,
-        expected_finish_us=forecast_us(_changed_by(action, model)),
+        expected_finish_us=expect_finish_us(_changed_by(action, model)),
     )
 
 
@@ -53,7 +54,7 @@ def watch_alone(model: JobModel) -> WorkDecision:
     finish_us = forecast_us(model)
     # Where every worker is lost, nobody does the rest.
     is_short = not is_queued and (finish_us is None or finish_us > model.deadline_us)
-    return WorkDecision(lag=model.lag, is_short=is_short, expected_finish_us=finish_us)
+    return WorkDecision(lag=model.lag, is_short=is_short, expected_finish_us=expect_finish_us(model))
 
 
 def ongoing(model: JobModel, workers: Iterable[WorkerModel] | None = None) -> list[OngoingWorker]:
@@ -99,6 +100,21 @@ def forecast_us(model: JobModel) -> int | None:
     if rest_us is None:
         return None
     return model.now_us + max(rest_us, _finish_by_parts_us(model, there) or 0)
+
+
+def expect_finish_us(model: JobModel) -> int | None:
+    """Return when to expect the end, for people; None if nobody will do the rest.
+
+    Where the devices are too few for as long as they are the job's, it is when these would be done if they stayed.
+    """
+    finish_us = forecast_us(model)
+    if finish_us is not None:
+        return finish_us
+    max_iterations = model.spec.gpus.max_iterations
+    most = None if max_iterations is None else max_iterations + 1
+    workers = tuple(replace(worker, assignment=replace(worker.assignment, until_us=None)) for worker in model.workers)
+    reserved = tuple(replace(window, iterations_left=most) for window in model.reserved)
+    return forecast_us(replace(model, workers=workers, reserved=reserved))
 
 
 def max_workers(model: JobModel) -> int | None:
@@ -157,8 +173,8 @@ def _changed_by(action: Start | Stop | None, model: JobModel) -> JobModel:
         case Start(assignments=assignments):
             helpers = [WorkerModel(assignment=a, state="starting", created_us=model.now_us) for a in assignments]
             return replace(model, reserved=(*model.reserved, *ongoing(model, helpers)))
-        case Stop(workers=stopped):
-            return replace(model, workers=tuple(worker for worker in model.workers if worker.name not in stopped))
+        case Stop():
+            return without(model, action)
         case None:
             return model
 

@@ -62,6 +62,8 @@ def test_a_job_whose_rows_are_counted_is_complete_and_says_whether_in_time() -> 
     assert in_time.status.phase == "Succeeded"
     assert in_time.status.progress is not None
     assert (in_time.status.progress.images, in_time.status.progress.slack) == ("10k/10k", "10s")
+    assert in_time.status.gpus is None
+    assert "OnTrack" not in [condition.type for condition in in_time.status.conditions]
 
     late = look(ended(begun, {"rows": 10_000, "errors": 0}, at_us=NOW + 70 * SECOND), now_us=NOW + 71 * SECOND)
     assert late.said("Complete") == ("True", "EveryImageHasARow")

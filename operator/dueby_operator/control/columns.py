@@ -1,0 +1,76 @@
+"""What of a status follows from the rest: the phase, the sentence for people, and the columns of kubectl. Pure."""
+
+from dueby_api.conditions import ConditionType, Reason
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import InferenceJob
+from dueby_api.status import JobStatus, is_asked_again
+from dueby_api.units import format_time, parse_time_us
+from dueby_operator.control.conditions import (
+    JobStage,
+    is_over,
+    is_true,
+    message_of,
+    phase_of,
+    without,
+    without_reasons,
+)
+from dueby_operator.model.job_snapshot import JobSnapshot
+
+
+def filled_in(
+    job: JobSnapshot, status: JobStatus, manifest: InferenceJob | Invalid, now_us: int, *, gives_workers: bool = False
+) -> JobStatus:
+    """Return the status with what follows from the rest of it."""
+    has_plan = status.plan is not None and status.plan.revision > 0
+    stage = JobStage(
+        is_suspended=isinstance(manifest, InferenceJob) and manifest.spec.suspend,
+        has_started=bool(job.workers) or has_plan,
+        is_running=any(worker.state == "running" for worker in job.workers),
+        has_workers=gives_workers or job.has_workers,
+        is_finishing="finish" in job.steps,
+    )
+    status = _closed(status.replace(observed_generation=job.generation))
+    status = status.replace(phase=phase_of(status, stage), message=message_of(status))
+    gpus = 0 if is_over(status) else sum(not (w.is_gone or w.state == "queued") for w in job.workers)
+    status = status.replace(gpus=gpus or None, starts=_starts(job.status, status, now_us))
+    return status.replace(ends=_ends(not_refused(job), status, now_us))
+
+
+def not_refused(job: JobSnapshot) -> JobStatus:
+    """Return the status without a refusal of what the job was before it was edited."""
+    edited = is_asked_again(job.status, job.generation)
+    return without_reasons(job.status, Reason.INFEASIBLE) if edited else job.status
+
+
+def _closed(status: JobStatus) -> JobStatus:
+    """Return the status without what means nothing of a job that is over: that it is in time, or when it would end."""
+    if not is_over(status):
+        return status
+    if is_true(status, ConditionType.ON_TRACK):
+        status = without(status, ConditionType.ON_TRACK)
+    if status.progress is None or is_true(status, ConditionType.COMPLETE):
+        return status
+    return status.replace(progress=status.progress.replace(expected_finish=None, slack=None, images_per_second=0))
+
+
+def _starts(before: JobStatus, status: JobStatus, now_us: int) -> str | None:
+    """Return when the first worker was started, or is to be."""
+    plan = status.plan
+    if plan is None:
+        return None
+    if not plan.revision:
+        begins = [parse_time_us(window.from_time) for window in plan.windows]
+        return format_time(min(begins)) if begins else None
+    had_started = before.plan is not None and before.plan.revision > 0
+    return before.starts if had_started else format_time(now_us)
+
+
+def _ends(before: JobStatus, status: JobStatus, now_us: int) -> str | None:
+    """Return when the job is expected to end, or did."""
+    if is_over(status):
+        return before.ends if is_over(before) else format_time(now_us)
+    if status.phase == "Queued":
+        return None
+    if status.progress and (status.progress.expected_finish or status.gpus):
+        return status.progress.expected_finish
+    return status.plan.expected_finish if status.plan else None
