@@ -140,7 +140,7 @@ def asked(job: Drawn, devices: int) -> CalendarJob:
         profile="drawn",
     )
     group = DeviceGroup(device_class=CLASS, count=devices, choices=(choice,))
-    pool = Pool(groups=(group,), spreads=Spreads(run=0, node=0), is_gpu=True)
+    pool = Pool(groups=(group,), spreads=Spreads(run=0, node=0))
     problem = Problem(pool=pool, images=job.images, time_us=job.deadline, confidence=0.5)
     return CalendarJob(name=job.name, deadline_class="Hard", problem=problem)
 

@@ -183,7 +183,7 @@ def draw_job(
     latency_us = chance.randint(5_000, 50_000)
     choices = tuple(draw_choice(size, latency_us) for size in (16, 32, 64, 128, 256, 512))
     group = DeviceGroup(device_class=CLASS, count=devices, choices=choices)
-    pool = Pool(groups=(group,), spreads=Spreads(run=0.01, node=0.02), is_gpu=True)
+    pool = Pool(groups=(group,), spreads=Spreads(run=0.01, node=0.02))
     # The jobs' shares of all device time are exponentially distributed: most are small, and some are large.
     share = chance.expovariate(1.0) / jobs
     best = max(choice.mini_batch_size / choice.latency_us for choice in choices)

@@ -47,7 +47,7 @@ def instance(size: Size, repetition: int, confidence: float) -> Problem:
         ]
         count = size.gpus // size.classes + (number < size.gpus % size.classes)
         groups.append(DeviceGroup(device_class=f"class-{number:02}", count=count, choices=tuple(choices)))
-    pool = Pool(groups=tuple(groups), spreads=Spreads(run=0.01, node=0.02), is_gpu=True)
+    pool = Pool(groups=tuple(groups), spreads=Spreads(run=0.01, node=0.02))
     everything = sum(group.count * max(capacity(c, time_us=TIME_US) for c in group.choices) for group in groups)
     images = size.images or min(MAX_N, int(everything * SHARE_OF_POOL))
     return Problem(pool=pool, images=images, time_us=TIME_US, confidence=confidence)

@@ -6,7 +6,7 @@ The table in a terminal (cli/plan_table.py) and the page (planned_job.py) are ma
 from collections.abc import Callable
 
 from dueby_api.units import format_duration
-from dueby_api.words import counted, slack_words
+from dueby_api.words import counted, slack_words, time_span
 from dueby_planner.answer import device_word, limit_words, proof_sentence, sufficient_max
 from dueby_planner.model.plan import Infeasible, Plan
 
@@ -73,7 +73,7 @@ def why_infeasible(infeasible: Infeasible, advise: Callable[[int], str]) -> str:
     problem, found = infeasible.problem, infeasible.alternatives
     devices, images = counted(problem.most, device_word(problem.pool)), counted(problem.images, "image")
     if problem.time_us <= 0:
-        passed = format_duration(-problem.time_us)
+        passed = time_span(-problem.time_us)
         return (
             f"the deadline passed {passed} ago, before work on {images} could begin. "
             f"What it takes: {_more_time(infeasible, advise)}"

@@ -75,6 +75,17 @@ class WindowStatus(LenientSpec, frozen=True, kw_only=True):
     """What these devices do together, at the job's confidence."""
 
 
+class HeldStatus(LenientSpec, frozen=True, kw_only=True):
+    """Devices that workers of a job have now."""
+
+    device_class: str
+    """Device class."""
+    count: Annotated[int, Meta(ge=1)]
+    """Number of devices."""
+    to_time: Moment | None = field(default=None, name="to")
+    """When they are meant for others; absent: they may be kept to the job's end."""
+
+
 class PlanStatus(LenientSpec, frozen=True, kw_only=True):
     """Which devices do what, and why no fewer can."""
 
@@ -171,6 +182,8 @@ class JobStatus(LenientSpec, frozen=True, kw_only=True):
     """N, as the index step counted it."""
     gpus: int | None = None
     """Devices that its workers have now; absent if it has no workers."""
+    held: Annotated[tuple[HeldStatus, ...], Meta(max_length=MAX_WINDOWS)] = ()
+    """These devices by class, and until when."""
     starts: Moment | None = None
     """When its first workers are to start, or did."""
     workers_seen: Moment | None = None

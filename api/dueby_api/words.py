@@ -4,7 +4,11 @@
 sentences that count something and don't call this. Columns and charts have room for a sign, and keep it.
 """
 
-from dueby_api.units import format_duration
+from dueby_api.units import MICROS_PER_SECOND, format_duration
+
+_HOUR_US = 3600 * MICROS_PER_SECOND
+# From here on nobody counts hours.
+_MANY_HOURS = 100
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -35,9 +39,16 @@ def unlisted_words(unlisted: str) -> str:
 
 def from_now(micros: int) -> str:
     """Return when something is that is so far away: in 5.0s, or 1m01s ago."""
-    return f"{format_duration(-micros)} ago" if micros < 0 else f"in {format_duration(micros)}"
+    return f"{time_span(-micros)} ago" if micros < 0 else f"in {time_span(micros)}"
+
+
+def time_span(micros: int) -> str:
+    """Return a time as sentences have it: 5.0s, 26h10m, 2,525 days. It is no duration that a manifest could have."""
+    if micros < _MANY_HOURS * _HOUR_US:
+        return format_duration(micros)
+    return counted(round(micros / (24 * _HOUR_US)), "day")
 
 
 def slack_words(micros: int) -> str:
     """Return how a finish stands to its deadline: slack 5.0s, or late by 1m01s."""
-    return f"late by {format_duration(-micros)}" if micros < 0 else f"slack {format_duration(micros)}"
+    return f"late by {time_span(-micros)}" if micros < 0 else f"slack {time_span(micros)}"

@@ -9,7 +9,7 @@ from rich.text import Text
 from dueby.cli.console import people_console
 from dueby.cli.tables import Column, broken, fitted_table
 from dueby_api.units import MICROS_PER_SECOND, format_duration
-from dueby_api.words import counted
+from dueby_api.words import counted, time_span
 from dueby_pages.calendar import NO_JOBS, ShownCalendar, ShownJob
 
 _TEXT = {"JOB", "CLASS", "ACTION", "PHASE", "BAR"}
@@ -100,7 +100,7 @@ def _moment(seconds: float | None) -> str:
     """Return when something is, or was: 29m58s, now, 1h10m ago."""
     if seconds is None or seconds > 0:
         return _duration(seconds)
-    return f"{_duration(-seconds)} ago" if seconds else "now"
+    return f"{time_span(round(-seconds * MICROS_PER_SECOND))} ago" if seconds else "now"
 
 
 def _duration(seconds: float | None) -> str:

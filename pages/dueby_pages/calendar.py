@@ -125,8 +125,10 @@ class ShownCalendar:
 
 
 def peak(holds: Iterable[Hold]) -> int:
-    """Return how many devices are held at most at once."""
-    changes = [change for hold in holds for change in ((hold.from_s, hold.count), (hold.to_s, -hold.count))]
+    """Return how many devices are held at most at once from now on; what is overdue may be others' by now."""
+    # A job's status says when it began and not when each of its workers did: devices may have been others' before.
+    begun = ((hold.from_s if hold.to_s <= 0 else max(0.0, hold.from_s), hold) for hold in holds)
+    changes = [change for from_s, hold in begun for change in ((from_s, hold.count), (hold.to_s, -hold.count))]
     most = held = 0
     for _, change in sorted(changes):  # what ends goes before what begins at the same time
         held += change

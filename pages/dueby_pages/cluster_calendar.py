@@ -1,14 +1,14 @@
 """The jobs of a cluster as a calendar that is shown: what they have now, and what is reserved for them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import counted, noun_of
 from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool, peak, work_words
 from dueby_pages.charts.clock import name_moment
-from dueby_pages.cluster_jobs import ClusterJob, ClusterJobs, Refusal
+from dueby_pages.cluster_jobs import ClusterJob, ClusterJobs, HeldDevices, Refusal
 
 # Jobs that can't be read of which it is said why; of more it says how many there are.
 _NAMED = 5
@@ -96,18 +96,30 @@ def _slack_s(job: ClusterJob, now_us: int) -> float | None:
 
 
 def _running(job: ClusterJob, now_us: int) -> Iterator[Hold]:
-    """Yield what the job's workers have now, until it is expected to end."""
+    """Yield what the job's workers have now, until it is expected to end or they are meant for others."""
     until_us = job.ends_us or job.deadline_us
     if not job.gpus or until_us is None:
         return
-    for name, count in (job.devices or _planned(job, job.gpus)).items():
+    for held in _held(job):
+        to_us = until_us if held.to_us is None else min(until_us, held.to_us)
         yield Hold(
-            device_class=name,
+            device_class=held.device_class,
             from_s=min(0, (job.starts_us or now_us) - now_us) / MICROS_PER_SECOND,
             # What is overdue still has them.
-            to_s=max(0, until_us - now_us) / MICROS_PER_SECOND,
-            count=count,
+            to_s=max(0, to_us - now_us) / MICROS_PER_SECOND,
+            count=held.count,
         )
+
+
+def _held(job: ClusterJob) -> Iterable[HeldDevices]:
+    """Return what the job has, as its status says it unless more is known."""
+    classes = Counter[str]()
+    for held in job.held:
+        classes[held.device_class] += held.count
+    there = job.devices or classes or _planned(job, job.gpus or 0)
+    if there == classes:
+        return job.held
+    return [HeldDevices(device_class=name, count=count, to_us=None) for name, count in there.items()]
 
 
 def _planned(job: ClusterJob, gpus: int) -> Mapping[str, int]:

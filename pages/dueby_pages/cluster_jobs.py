@@ -48,6 +48,15 @@ class ReservedWindow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldDevices:
+    """Devices that workers have now; `to_us` in microseconds since 1970, None: to the end."""
+
+    device_class: str
+    count: int
+    to_us: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClusterJob:
     """A job that isn't over; times are microseconds since 1970, and None where the status has none."""
 
@@ -67,6 +76,8 @@ class ClusterJob:
     """When its plan is done at its confidence."""
     devices: Mapping[str, int]
     """Devices that its workers have now, by class; empty if that isn't known."""
+    held: tuple[HeldDevices, ...]
+    """The same as its status has them, with the times when they are meant for others."""
     groups: tuple[PlannedGroup, ...]
     """The devices of its plan."""
     windows: tuple[ReservedWindow, ...]
@@ -175,8 +186,8 @@ def _read_job(found: NamedStatus) -> ClusterJob:
     status = found.status
     plan = status.plan
     windows, groups = (plan.windows, plan.groups) if plan else ((), ())
-    counts = (status.gpus or 0, plan.gpus if plan else 0, *(w.count for w in windows), *(g.count for g in groups))
-    for count in counts:
+    planned = (plan.gpus if plan else 0, *(w.count for w in windows), *(g.count for g in groups))
+    for count in (status.gpus or 0, *planned, *(held.count for held in status.held)):
         if not 0 <= count <= _MAX_DEVICES:
             raise Invalid("status", f"speaks of {counted(count, 'device')}, which no cluster has")
     return ClusterJob(
@@ -192,6 +203,10 @@ def _read_job(found: NamedStatus) -> ClusterJob:
         ends_us=_micros("status.ends", status.ends),
         sure_us=_micros("status.plan.finishAtConfidence", plan.finish_at_confidence) if plan else None,
         devices=found.devices,
+        held=tuple(
+            HeldDevices(device_class=held.device_class, count=held.count, to_us=_micros("status.held.to", held.to_time))
+            for held in status.held
+        ),
         groups=groups,
         windows=tuple(
             ReservedWindow(

@@ -9,16 +9,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import MAX_N
 from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup
 from dueby_api.status import AlternativesStatus, PlanStatus
 from dueby_api.units import format_at_least, format_duration, format_time, format_time_at_least, seconds
-from dueby_api.words import counted
+from dueby_api.words import counted, time_span
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.alternatives import find_alternatives
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import NEVER_US, Problem, find_least, find_least_near
 from dueby_planner.profiles.pool import Pool
+
+# How classes of CPU slices are called: cpu-4 has four cores.
+_SLICES = "cpu-"
 
 
 def planned_groups(plan: Plan) -> tuple[PlannedGroup, ...]:
@@ -144,7 +148,7 @@ def reason_sentence(infeasible: Infeasible) -> str:
     """Return why the deadline can't be met, even if no other job had devices."""
     problem, most = infeasible.problem, infeasible.alternatives.largest_images
     if problem.time_us <= 0:
-        return f"The deadline passed {format_duration(-problem.time_us)} ago."
+        return f"The deadline passed {time_span(-problem.time_us)} ago."
     return (
         f"{_devices(problem)} that the job may use can do at most {_some(most, problem.images)} in "
         f"{format_duration(problem.time_us)} at confidence {problem.confidence:g}."
@@ -218,8 +222,15 @@ def proof_sentence(plan: Plan) -> str:
 
 
 def device_word(pool: Pool) -> str:
-    """Return what a device of the pool is called: `GPU` or `CPU slice`."""
-    return "GPU" if pool.is_gpu else "CPU slice"
+    """Return what a device of the pool is called: `GPU`, `CPU slice`, or `device` if it has both.
+
+    The engine says on which of the two it runs. A GPU on which an engine for CPUs was measured is no CPU slice.
+    """
+    on_cpu = {runs_on_cpu(choice.engine) for group in pool.groups for choice in group.choices}
+    if on_cpu == {False}:
+        return "GPU"
+    has_slices = all(group.device_class.startswith(_SLICES) for group in pool.groups)
+    return "CPU slice" if on_cpu == {True} and has_slices else "device"
 
 
 def _some(count: int, images: int) -> str:

@@ -48,7 +48,7 @@ def group(*choices: DeviceChoice, name: str = "a", count: int = 1, free: int = 0
 
 def pool(*groups: DeviceGroup, run: float = 0.0, node: float = 0.0) -> Pool:
     """Return a pool of GPUs, by default without any spread."""
-    return Pool(groups=groups, spreads=Spreads(run=run, node=node), is_gpu=True)
+    return Pool(groups=groups, spreads=Spreads(run=run, node=node))
 
 
 def problem(

@@ -1,9 +1,12 @@
 """What of a status follows from the rest: the phase, the sentence for people, and the columns of kubectl. Pure."""
 
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
-from dueby_api.status import JobStatus, is_asked_again
+from dueby_api.status import MAX_WINDOWS, HeldStatus, JobStatus, is_asked_again
 from dueby_api.units import format_time, parse_time_us
 from dueby_operator.control.conditions import (
     JobStage,
@@ -14,13 +17,23 @@ from dueby_operator.control.conditions import (
     without,
     without_reasons,
 )
+from dueby_operator.model.actions import Action, StartWorkers, StopWorkers
+from dueby_operator.model.job_model import WorkerModel
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_planner.model.problem import NEVER_US
 
 
 def filled_in(
-    job: JobSnapshot, status: JobStatus, manifest: InferenceJob | Invalid, now_us: int, *, gives_workers: bool = False
+    job: JobSnapshot,
+    status: JobStatus,
+    manifest: InferenceJob | Invalid,
+    now_us: int,
+    *,
+    actions: Sequence[Action] = (),
 ) -> JobStatus:
-    """Return the status with what follows from the rest of it."""
+    """Return the status with what follows from the rest of it, and from what is done now."""
+    gives_workers = any(isinstance(action, StartWorkers) for action in actions)
+    stopped = {name for action in actions if isinstance(action, StopWorkers) for name in action.workers}
     has_plan = status.plan is not None and status.plan.revision > 0
     stage = JobStage(
         is_suspended=isinstance(manifest, InferenceJob) and manifest.spec.suspend,
@@ -31,8 +44,9 @@ def filled_in(
     )
     status = _closed(status.replace(observed_generation=job.generation))
     status = status.replace(phase=phase_of(status, stage), message=message_of(status))
-    gpus = 0 if is_over(status) else sum(not (w.is_gone or w.state == "queued") for w in job.workers)
-    status = status.replace(gpus=gpus or None, starts=_starts(job.status, status, now_us))
+    held = () if is_over(status) else _held(job.workers, stopped, now_us=now_us)
+    gpus = sum(devices.count for devices in held) or None
+    status = status.replace(gpus=gpus, held=held[:MAX_WINDOWS], starts=_starts(job.status, status, now_us))
     return status.replace(ends=_ends(not_refused(job), status, now_us))
 
 
@@ -51,6 +65,19 @@ def _closed(status: JobStatus) -> JobStatus:
     if status.progress is None or is_true(status, ConditionType.COMPLETE):
         return status
     return status.replace(progress=status.progress.replace(expected_finish=None, slack=None, images_per_second=0))
+
+
+def _held(workers: Iterable[WorkerModel], stopped: Collection[str], *, now_us: int) -> tuple[HeldStatus, ...]:
+    """Return the devices that the workers have, by class and by when they are meant for others."""
+    counts = Counter(
+        (worker.assignment.device_class, now_us if worker.name in stopped else worker.assignment.until_us)
+        for worker in workers
+        if not (worker.is_gone or worker.state == "queued")
+    )
+    return tuple(
+        HeldStatus(device_class=name, count=count, to_time=None if until_us is None else format_time(until_us))
+        for (name, until_us), count in sorted(counts.items(), key=lambda item: (item[0][0], item[0][1] or NEVER_US))
+    )
 
 
 def _starts(before: JobStatus, status: JobStatus, now_us: int) -> str | None:

@@ -216,8 +216,7 @@ def _with_observed(end: PolicyInput) -> PolicyInput:
 
 
 def _decided(job: JobSnapshot, end: PolicyInput) -> JobDecision:
-    starts = any(isinstance(action, StartWorkers) for action in end.actions)
-    status = filled_in(job, end.status, end.manifest, end.now_us, gives_workers=starts)
+    status = filled_in(job, end.status, end.manifest, end.now_us, actions=end.actions)
     decision = _decision(job, status, end.memory)
     return replace(decision, manifest=end.manifest, actions=end.actions, model=end.model, work=end.work)
 

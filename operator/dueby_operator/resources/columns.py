@@ -1,4 +1,8 @@
-"""The columns of `kubectl get infj` and `kubectl get gprof`. Those with priority 1 are shown by `-o wide` only."""
+"""The columns of `kubectl get infj` and `kubectl get gprof`. Those with priority 1 are shown by `-o wide` only.
+
+A job's others fit into 100 columns of a terminal with a name of 25 letters. So there is room for one time: when it
+ends, beside how long that is before the deadline.
+"""
 
 Column = tuple[str, str, str, int]
 """Title, type, JSON path and priority."""
@@ -7,11 +11,11 @@ JOB_COLUMNS: tuple[Column, ...] = (
     ("Phase", "string", ".status.phase", 0),
     ("GPUs", "integer", ".status.gpus", 0),
     ("Images", "string", ".status.progress.images", 0),
-    ("Starts", "string", ".status.starts", 0),
     ("Ends", "string", ".status.ends", 0),
-    ("Deadline", "string", ".status.deadlineTime", 0),
     ("Slack", "string", ".status.progress.slack", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
+    ("Starts", "string", ".status.starts", 1),
+    ("Deadline", "string", ".status.deadlineTime", 1),
     ("Class", "string", ".spec.deadlineClass", 1),
     ("Model", "string", ".spec.model.name", 1),
     ("Images/s", "integer", ".status.progress.imagesPerSecond", 1),

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dueby_api.agreement import Agreement
-from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, Quantiles
 from dueby_api.inference_job import JobSpec, Model
@@ -48,8 +47,6 @@ class Pool:
 
     groups: tuple[DeviceGroup, ...]
     spreads: Spreads
-    is_gpu: bool
-    """Whether any of the devices is a GPU. Otherwise messages speak of CPU slices."""
     warnings: tuple[str, ...] = ()
     """What the profiles leave open, in sentences."""
 
@@ -96,7 +93,6 @@ def build_pool(
     return Pool(
         groups=tuple(groups),
         spreads=_spreads(used),
-        is_gpu=any(not runs_on_cpu(p.spec.engine) for p in used),
         warnings=(
             *_agreement_warnings(used, job, agreement),
             *_warnings(used, job, in_cluster=namespace is not None),

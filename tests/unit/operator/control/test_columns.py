@@ -4,6 +4,8 @@ from typing import Any
 
 from dueby_api.parts import all_parts
 from dueby_api.units import format_time, parse_time_us
+from dueby_pages.cluster_calendar import shown_cluster
+from dueby_pages.cluster_jobs import NamedStatus, cluster_jobs
 from support.decisions import NOW, SECOND, a_batch, infj, look, started
 from support.shared_cluster import SharedCluster
 
@@ -13,6 +15,7 @@ class Watched(SharedCluster):
 
     def decide(self) -> None:
         super().decide()
+        assert self.held_at_most() <= 4
         for name, running in self.jobs.items():
             # Not when its last worker has just given way.
             if self.status(name).phase == "Running" and running.alive and not running.is_done:
@@ -24,6 +27,16 @@ class Watched(SharedCluster):
         assert status.ends == status.progress.expected_finish
         reason, message = self.said(name, "OnTrack")
         assert message or reason != "Late"
+
+    def held_at_most(self) -> int:
+        """How many devices `dueby calendar` says are held at once."""
+        jobs = [
+            NamedStatus(namespace="team", name=name, deadline_class="Hard", status=running.snapshot.status)
+            for name, running in self.jobs.items()
+            if not running.is_over
+        ]
+        shown = shown_cluster(cluster_jobs(jobs), now_us=self.now_us, with_namespaces=False)
+        return max((pool.peak for pool in shown.pool), default=0)
 
     def allow(self, name: str, count: int) -> None:
         """Lower the job's gpus.max."""
