@@ -1,6 +1,7 @@
 /* A stand-in for NVIDIA's libnvidia-ml.so.1: the functions that DueBy calls, with NVML's layouts and return codes.
 
-   Two GPUs: 0 has everything; 1 is as a slice of a GPU (MIG), which has no utilisation, power, energy, clocks of its own.
+   Two GPUs: 0 has everything; 1 is in MIG mode, of which a container may ask nothing, and has one slice, the third of
+   seven: a slice has no utilisation, power, energy, clocks of its own.
    GPU 0 is lost once the file named by NVML_STANDIN_LOST is there, and found nowhere from then on, as after an Xid 79.
    Built with -DOLD_DRIVER, it lacks a function, as a driver from before it does. */
 
@@ -12,6 +13,7 @@
 
 typedef enum {
     NVML_SUCCESS = 0, NVML_ERROR_UNINITIALIZED = 1, NVML_ERROR_INVALID_ARGUMENT = 2, NVML_ERROR_NOT_SUPPORTED = 3,
+    NVML_ERROR_NO_PERMISSION = 4,
     NVML_ERROR_NOT_FOUND = 6, NVML_ERROR_INSUFFICIENT_SIZE = 7, NVML_ERROR_DRIVER_NOT_LOADED = 9,
     NVML_ERROR_GPU_IS_LOST = 15
 } nvmlReturn_t;
@@ -24,9 +26,14 @@ typedef struct { unsigned int pid; unsigned long long usedGpuMemory; unsigned in
 #define GIB (1024ULL * 1024 * 1024)
 static struct nvmlDevice_st devices[] = {
     {0, "GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77", "NVIDIA A100-SXM4-40GB", 40 * GIB},
-    {1, "MIG-3f0a3c5e-6c1b-5f0e-9f43-1b0c6a1f7d10", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", 5 * GIB},
+    {1, "GPU-0b1f7e52-4c53-2c1a-8d16-7a4f3b9a6c21", "NVIDIA A100-SXM4-40GB", 40 * GIB},
+    {2, "MIG-3f0a3c5e-6c1b-5f0e-9f43-1b0c6a1f7d10", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", 5 * GIB},
 };
 #define COUNT 2
+#define PARENT 1
+#define SLICE 2
+#define MIG_PLACE 2
+#define MIG_PLACES 7
 static int started = 0;
 
 static int is_lost(nvmlDevice_t device) {
@@ -37,9 +44,12 @@ static int is_lost(nvmlDevice_t device) {
     if (!started) return NVML_ERROR_UNINITIALIZED; \
     if (!(device)) return NVML_ERROR_INVALID_ARGUMENT; \
     if (is_lost(device)) return NVML_ERROR_GPU_IS_LOST
-#define REQUIRE_WHOLE(device) \
+#define REQUIRE_USABLE(device) \
     REQUIRE(device); \
-    if ((device)->index == 1) return NVML_ERROR_NOT_SUPPORTED
+    if ((device)->index == PARENT) return NVML_ERROR_NO_PERMISSION
+#define REQUIRE_WHOLE(device) \
+    REQUIRE_USABLE(device); \
+    if ((device)->index == SLICE) return NVML_ERROR_NOT_SUPPORTED
 
 static nvmlReturn_t text(char *to, unsigned int length, const char *from) {
     if (strlen(from) + 1 > length) return NVML_ERROR_INSUFFICIENT_SIZE;
@@ -84,9 +94,30 @@ nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *dev
 }
 nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device) {
     if (!started) return NVML_ERROR_UNINITIALIZED;
-    for (int i = 0; i < COUNT; i++)
-        if (strcmp(devices[i].uuid, uuid) == 0) return nvmlDeviceGetHandleByIndex_v2(i, device);
+    for (int i = 0; i <= SLICE; i++)
+        if (strcmp(devices[i].uuid, uuid) == 0) {
+            if (is_lost(&devices[i])) return NVML_ERROR_GPU_IS_LOST;
+            *device = &devices[i];
+            return NVML_SUCCESS;
+        }
     return NVML_ERROR_NOT_FOUND;
+}
+nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned int *current, unsigned int *pending) {
+    REQUIRE(device);
+    if (device->index != PARENT) return NVML_ERROR_NOT_SUPPORTED;
+    *current = *pending = 1;
+    return NVML_SUCCESS;
+}
+nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned int *count) {
+    REQUIRE(device);
+    *count = device->index == PARENT ? MIG_PLACES : 0;
+    return NVML_SUCCESS;
+}
+nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned int index, nvmlDevice_t *slice) {
+    REQUIRE(device);
+    if (device->index != PARENT || index != MIG_PLACE) return NVML_ERROR_NOT_FOUND;
+    *slice = &devices[SLICE];
+    return NVML_SUCCESS;
 }
 nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned int length) {
     REQUIRE(device);
@@ -97,12 +128,12 @@ nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int len
     return text(name, length, device->name);
 }
 nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory) {
-    REQUIRE(device);
+    REQUIRE_USABLE(device);
     *memory = (nvmlMemory_t){.total = device->memory, .free = device->memory - 3 * GIB, .used = 3 * GIB};
     return NVML_SUCCESS;
 }
 nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *memory) {
-    REQUIRE(device);
+    REQUIRE_USABLE(device);
     *memory = (nvmlBAR1Memory_t){.bar1Total = 64 * GIB, .bar1Free = 63 * GIB, .bar1Used = GIB};
     return NVML_SUCCESS;
 }
@@ -143,7 +174,7 @@ nvmlReturn_t nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsi
     return NVML_SUCCESS;
 }
 nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *found) {
-    REQUIRE(device);
+    REQUIRE_USABLE(device);
     unsigned int room = *count, running = device->index == 0;
     *count = running;
     if (running > room) return NVML_ERROR_INSUFFICIENT_SIZE;

@@ -30,12 +30,12 @@ class Gpu:
 
 
 def read_gpus() -> list[Gpu]:
-    """Return every GPU of the machine; none if there is no driver."""
+    """Return every GPU of the machine, or its slices where it is in MIG mode; none if there is no driver."""
     with _nvml() as is_available:
         if not is_available:
             return []
         driver = _text(pynvml.nvmlSystemGetDriverVersion())
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        gpus = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
         return [
             Gpu(
                 uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
@@ -43,8 +43,25 @@ def read_gpus() -> list[Gpu]:
                 memory_mib=pynvml.nvmlDeviceGetMemoryInfo(handle).total // MIB,
                 driver=driver,
             )
-            for handle in handles
+            for gpu in gpus
+            for handle in _usable(gpu)
         ]
+
+
+def _usable(gpu: Any) -> Iterator[Any]:
+    """Yield what processes can compute on: the GPU, or in MIG mode each slice of it.
+
+    Of a GPU in MIG mode NVML tells a container nothing, and others the memory of all slices together.
+    """
+    with suppress(*_NO_SUCH_VALUE):
+        current, _ = pynvml.nvmlDeviceGetMigMode(gpu)
+        if current == pynvml.NVML_DEVICE_MIG_ENABLE:
+            for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(gpu)):
+                # Slices keep their numbers when others are taken away, and a container has those that it was given.
+                with suppress(pynvml.NVMLError_NotFound):
+                    yield pynvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, index)
+            return
+    yield gpu
 
 
 def used_mib(uuid: str) -> int:
