@@ -17,6 +17,7 @@ from dueby_planner.answer import (
     alternatives_sentence,
     alternatives_status,
     answer_document,
+    device_word,
     plan_answer,
     plan_status,
     proof_sentence,
@@ -24,7 +25,7 @@ from dueby_planner.answer import (
 from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
-from support.planner import choice, group, problem
+from support.planner import choice, group, pool, problem
 
 NOW_US = 1_800_000_000 * MICROS_PER_SECOND
 SECOND = MICROS_PER_SECOND
@@ -263,3 +264,16 @@ def test_where_no_change_would_be_enough_the_sentence_says_so() -> None:
         "No later deadline, fewer images, "
         "more devices or lower confidence would be enough."
     )
+
+
+@pytest.mark.parametrize(
+    ("device_class", "engine", "word"),
+    [
+        ("NVIDIA-A100-SXM4-40GB", "cuda", "GPU"),
+        ("cpu-1", "openvino", "CPU slice"),
+        ("cpu-2@slow-node", "eager", "CPU slice"),
+        pytest.param("NVIDIA-A100-SXM4-40GB", "openvino", "device", id="a GPU with an engine for CPUs is no CPU slice"),
+    ],
+)
+def test_devices_are_called_what_they_are(device_class: str, engine: str, word: str) -> None:
+    assert device_word(pool(group(choice(8, 10, 5, engine=engine), name=device_class))) == word

@@ -8,7 +8,6 @@ from dueby_api.agreement import Agreement
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.input_cost import InputCost
-from dueby_planner.answer import device_word
 from dueby_planner.profiles.pool import Pool, build_pool
 from support.planner import A100, job, profile, step_document
 
@@ -107,21 +106,6 @@ def test_decoding_on_a_gpu_is_planned_as_if_cores_did_it() -> None:
         assert [c.latency_us for c in found.groups[0].choices] == [
             max(c.latency_us, c.mini_batch_size * 1_000) for c in pool(profile()).groups[0].choices
         ]
-
-
-@pytest.mark.parametrize(
-    ("device_class", "engine", "word"),
-    [
-        (A100, "cuda", "GPU"),
-        ("cpu-1", "openvino", "CPU slice"),
-        ("cpu-2@slow-node", "eager", "CPU slice"),
-        pytest.param(A100, "openvino", "device", id="a GPU with an engine for CPUs is no CPU slice"),
-    ],
-)
-def test_devices_are_called_what_they_are(device_class: str, engine: str, word: str) -> None:
-    found = profile(engine=engine)
-    of_class = found.replace(spec=found.spec.replace(device_class=device_class))
-    assert device_word(pool(of_class, counts={device_class: 4})) == word
 
 
 def test_the_order_in_which_profiles_are_given_does_not_matter() -> None:
