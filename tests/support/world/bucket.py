@@ -43,27 +43,25 @@ class Bucket:
 
     world: World
     objects: dict[str, bytes] = field(default_factory=dict)
-    creates_only: bool = True
-    """Whether a second writer can't replace an object. It is switched off to see that the simulation finds it."""
     fate: Callable[[Process, str, str], Fate] = lambda process, what, uri: USUAL
     """What becomes of a request: who sends it, what it does, and about which object."""
-    written: list[Callable[[str, str, bytes | None], None]] = field(default_factory=list)
-    """Told of each write: what it did, the object's URI, its content."""
+    written: list[Callable[[Process, str, bytes | None], None]] = field(default_factory=list)
+    """Told of each write: who has sent it, the object's URI, its content; None if it was deleted."""
 
-    def put(self, uri: str, data: bytes, *, only_new: bool) -> bool:
+    def put(self, uri: str, data: bytes, *, only_new: bool, by: Process) -> bool:
         """Write the object; return False if it is there already."""
-        if only_new and self.creates_only and uri in self.objects:
+        if only_new and uri in self.objects:
             return False
         self.objects[uri] = data
         for listener in self.written:
-            listener("create" if only_new else "replace", uri, data)
+            listener(by, uri, data)
         return True
 
-    def delete(self, uri: str) -> None:
+    def delete(self, uri: str, *, by: Process) -> None:
         """Delete the object, if there is one."""
         if self.objects.pop(uri, None) is not None:
             for listener in self.written:
-                listener("delete", uri, None)
+                listener(by, uri, None)
 
     def below(self, prefix: str) -> list[str]:
         """Return the names of the objects below the prefix, sorted."""
@@ -107,10 +105,10 @@ class SimulatedStore(Store):
         return self._read(path, max_bytes=None)[offset : offset + length]
 
     def _create(self, path: str, data: bytes) -> bool:
-        return self._request("create", path, lambda: _bucket().put(self.uri_of(path), data, only_new=True))
+        return self._put("create", path, data)
 
     def _replace(self, path: str, data: bytes) -> None:
-        self._request("replace", path, lambda: _bucket().put(self.uri_of(path), data, only_new=False))
+        self._put("replace", path, data)
 
     def _exists(self, path: str) -> bool:
         return self._request("exists", path, lambda: self.uri_of(path) in _bucket().objects)
@@ -122,7 +120,12 @@ class SimulatedStore(Store):
         return [name for name in below if "/" not in name], sorted(folders)
 
     def _delete(self, path: str) -> None:
-        self._request("delete", path, lambda: _bucket().delete(self.uri_of(path)))
+        by = World.current.my_thread().process
+        self._request("delete", path, lambda: _bucket().delete(self.uri_of(path), by=by))
+
+    def _put(self, what: str, path: str, data: bytes) -> bool:
+        uri, by = self.uri_of(path), World.current.my_thread().process
+        return self._request(what, path, lambda: _bucket().put(uri, data, only_new=what == "create", by=by))
 
     def _request(self, what: str, path: str, effect: Callable[[], Answer]) -> Answer:
         """Send a request, and wait for its answer. Raise Transient if there is none."""

@@ -7,22 +7,27 @@ none. A promise counts as broken by DueBy if a job is later than the faults of i
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from dueby_api.grid import Grid
 from dueby_api.units import to_micros
-from dueby_worker.output.part_names import is_part_name
+from dueby_worker.output.part_names import is_part_name, part_name
 from dueby_worker.output.rows import read_footer
-from support.world.cluster import Cluster, phase_of, photo_name
+from support.world.cluster import LEASE, Cluster, phase_of, photo_name
 from support.world.devices import class_of
 from support.world.network import Request
 from support.world.objects import Document, Stored
+from support.world.scheduler import Process
 
 SUCCESS = "_SUCCESS"
+LEASE_KEY = ("leases", *LEASE.split("/"))
+# A claim that stopped being true while it was made is taken back within this time.
+TAKEN_BACK_S = 20.0
 OVER = ("Succeeded", "Failed")
 
 
@@ -36,10 +41,11 @@ class Checks:
     broken: list[str] = field(default_factory=list)
     promised: dict[str, str] = field(default_factory=dict)
     """Jobs that were promised their deadline, and by what, by uid."""
+    _candidate: str = ""
     leader: str = ""
     """The operator that has taken the Lease last."""
-    finished_us: dict[str, int] = field(default_factory=dict)
-    """When a sink was finished last, by its URI."""
+    finished: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """When a sink was finished last, and by which job's uid, by its URI."""
     touched: set[str] = field(default_factory=set)
     """Jobs that a user has changed since, by uid."""
 
@@ -60,12 +66,13 @@ class Checks:
         """Look at a write of an operator that is about to be done."""
         by = request.by.name
         if "leases" in request.path:
-            holder = (request.body.get("spec") or {}).get("holderIdentity")
-            self.leader = by if holder else self.leader
+            self._candidate = by
         elif by != self.leader:
             self.fail(f"{by} writes while {self.leader or 'nobody'} holds the Lease: {request}")
 
     def _changed(self, before: Stored | None, after: Stored | None) -> None:
+        if after is not None and after.place.key == LEASE_KEY and after.document["spec"].get("holderIdentity"):
+            self.leader = self._candidate
         if after is None or after.place.kind != "inferencejobs":
             return
         status, uid = after.document.get("status") or {}, after.metadata["uid"]
@@ -80,7 +87,7 @@ class Checks:
         if phase_of(after) == "Succeeded" and not was_over:
             sink = after.document["spec"]["sink"]["uri"]
             begun_us = to_micros(datetime.fromisoformat(after.metadata["creationTimestamp"]))
-            if self.finished_us.get(sink, 0) < begun_us:
+            if self.finished.get(sink, (0, ""))[0] < begun_us:
                 self.fail(f"{after.place.name} has succeeded, and nobody has finished {sink}")
 
     def _look_at_promise(self, job: Stored, promise: str) -> None:
@@ -90,32 +97,39 @@ class Checks:
         if late_s > self.cost_s():
             self.fail(f"{job.place.name} was promised its deadline ({promise}), and is {late_s:.0f} s late")
 
-    def _written(self, what: str, uri: str, data: bytes | None) -> None:
+    def _written(self, by: Process, uri: str, data: bytes | None) -> None:
         sink, _, name = uri.rpartition("/")
+        job = by.attributes.get("job", "")
         if name == SUCCESS and data is not None:
-            self.finished_us[sink] = self.cluster.world.now_us
+            self.finished[sink] = self.cluster.world.now_us, job
+        elif name == SUCCESS and self.finished.get(sink, (0, ""))[1] == job:
+            self.fail(f"{by.name} empties the sink that its own job has finished: {sink}")
         if name == SUCCESS or (is_part_name(name) and f"{sink}/{SUCCESS}" in self.cluster.bucket.objects):
             self.look_at_sink(sink)
 
-    def look_at_sink(self, sink: str) -> None:
-        """Compare the rows of a finished sink with what it claims."""
-        objects = self.cluster.bucket.objects
-        if f"{sink}/{SUCCESS}" not in objects:
+    def look_at_sink(self, sink: str, claimed: bytes = b"") -> None:
+        """Compare the rows of a finished sink with what it claims, or with what it `claimed` some seconds ago.
+
+        That a part is missing is seen by whoever reads, so a finish step has time to take back what it has claimed of a
+        sink that was emptied meanwhile. Other rows than those that are claimed would be seen by nobody.
+        """
+        claim = self.cluster.bucket.objects.get(f"{sink}/{SUCCESS}")
+        if claim is None or claimed not in (b"", claim):
             return
-        claim = json.loads(objects[f"{sink}/{SUCCESS}"])
-        for wrong in self._wrong_rows(sink, claim):
+        names = [name for name in self.cluster.bucket.below(f"{sink}/") if is_part_name(name)]
+        listed = _listed_in(json.loads(claim), names)
+        if missing := sorted(set(listed) - set(names)):
+            if claimed:
+                self.fail(f"{sink}: {SUCCESS} lists parts that aren't there: {', '.join(missing[:3])}")
+            else:
+                self.cluster.world.at(TAKEN_BACK_S, lambda: self.look_at_sink(sink, claim))
+            return
+        for wrong in self._wrong_rows(sink, json.loads(claim), listed):
             self.fail(f"{sink}: {wrong}")
             return
 
-    def _wrong_rows(self, sink: str, claim: Document) -> Iterator[str]:
+    def _wrong_rows(self, sink: str, claim: Document, names: Iterable[str]) -> Iterator[str]:
         objects = self.cluster.bucket.objects
-        names = [name for name in self.cluster.bucket.below(f"{sink}/") if is_part_name(name)]
-        listed = claim.get("parts")
-        if isinstance(listed, list):
-            if missing := set(listed) - set(names):
-                yield f"{SUCCESS} lists parts that aren't there: {sorted(missing)[:3]}"
-                return
-            names = listed
         counts: Counter[int] = Counter()
         folders = set()
         for name in names:
@@ -148,6 +162,14 @@ class Checks:
         for uri in list(self.cluster.bucket.objects):
             if uri.endswith(f"/{SUCCESS}"):
                 self.look_at_sink(uri.removesuffix(f"/{SUCCESS}"))
+
+
+def _listed_in(claim: Document, names: list[str]) -> list[str]:
+    """Return the parts that a claim lists; all there are if it lists none."""
+    if not claim.get("partSize"):
+        return names
+    grid = Grid(images=claim["images"], part_size=claim["partSize"], mark=claim.get("mark", ""))
+    return [part_name(grid, part) for part in range(grid.parts)]
 
 
 def _is_true(said: Mapping[str, Any], kind: str) -> bool:

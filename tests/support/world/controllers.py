@@ -85,7 +85,6 @@ class Controllers:
             pod = self.server.objects.get(key)
             if pod is None or JOB_OF_POD not in pod.metadata["labels"]:
                 return
-            self._count(pod)
             key = ("jobs", namespace, pod.metadata["labels"][JOB_OF_POD])
         job = self.server.objects.get(key)
         if job is None:
@@ -101,6 +100,8 @@ class Controllers:
         status: Document = job.document.get("status") or {}
         is_over = any(found["type"] in ("Complete", "Failed") for found in status.get("conditions", ()))
         pods = [pod for pod in self.server.owned_by(uid) if pod.place.kind == "pods"]
+        for pod in pods:
+            self._count(pod)
         living = [pod for pod in pods if pod.document["status"]["phase"] not in TERMINAL]
         completions = spec.get("completions", 1)
         if is_over or spec.get("suspend"):

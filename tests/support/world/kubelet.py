@@ -43,6 +43,12 @@ class Container:
     ended: dict[str, Any] | None = None
     """Its terminated state, once it has ended."""
 
+    @property
+    def is_working(self) -> bool:
+        """Whether it is a worker's that has started and not ended."""
+        step = self.pod.document["spec"]["containers"][0]["args"][0]
+        return step == "work" and self.ended is None and "ip" in self.process.attributes
+
 
 @dataclass(eq=False)
 class Node:
@@ -120,6 +126,7 @@ class Node:
         number = int(pod.metadata["uid"].rpartition("-")[2])
         process.attributes |= {"ip": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", "node": self}
         process.attributes |= {"step_s": self.step_s(pod), "began_us": self.world.now_us}
+        process.attributes["job"] = self._job_of(pod)
         process.attributes["losses"] = pod.metadata["annotations"].get(FAILURES, "0")
         self._report(container)
         self.world.tell(f"{process.name} starts on {self.name}")
@@ -129,6 +136,12 @@ class Node:
             self._end(container, code)
 
         self.world.spawn(process, main)
+
+    def _job_of(self, pod: Stored) -> str:
+        """Return the uid of the InferenceJob that the pod is for."""
+        owner = pod.metadata["ownerReferences"][0]
+        job = self.server.objects.get(("jobs", pod.place.namespace, owner["name"]))
+        return str(job.metadata["ownerReferences"][0]["uid"]) if job else ""
 
     def _terminate(self, container: Container) -> None:
         """Do as the signal SIGTERM does to a worker, and kill it when its grace is over."""

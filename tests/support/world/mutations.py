@@ -19,47 +19,48 @@ class Mutation:
     replacement: str
 
 
-MUTATIONS: Mapping[str, Mutation] = {
-    # A worker looks whose sink it is before it writes.
-    "own-sink": Mutation(
-        module="dueby_worker.work.commits",
-        text="if manifest is None or (manifest.fingerprint, manifest.part_size) != own:",
-        replacement="if False:",
+MUTATIONS: Mapping[str, tuple[Mutation, ...]] = {
+    # A worker looks whose sink it is before it writes and after; and the names of its parts have its job's mark.
+    "own-sink": (
+        Mutation(
+            module="dueby_worker.work.commits",
+            text="if manifest is None or (manifest.fingerprint, manifest.grid) != own:",
+            replacement="if False:",
+        ),
+        Mutation(
+            module="dueby_worker.output.sink_manifest",
+            text='mark = hashlib.sha256(self.uid.encode()).hexdigest()[:MARK_DIGITS] if self.uid else ""',
+            replacement='mark = ""',
+        ),
     ),
-    # A part is created only if there is none.
-    "create-only": Mutation(
-        module="dueby_worker.work.commits",
-        text="elif not self._store.create(name, data):",
-        replacement="elif self._store.replace(name, data):",
-    ),
-    # What exists already is used only if this very job owns it.
-    "own-object": Mutation(
-        module="dueby_operator.kube.apply",
-        text="is_own = there.is_owned_by(owner.uid) if owner else",
-        replacement="is_own = True if owner else",
+    # A job that has lost its status doesn't overwrite its own rows.
+    "own-rows": (
+        Mutation(
+            module="dueby_worker.output.admission",
+            text="kept = _never_emptied(store, begun, config)",
+            replacement="kept = None",
+        ),
     ),
     # An operator whose Lease has run out writes nothing.
-    "lease": Mutation(
-        module="dueby_operator.kube.lease",
-        text="return 0.0 if self.is_over else max(0.0, self.until_s - self.margin_s - self.clock_s())",
-        replacement="return 100.0",
+    "lease": (
+        Mutation(
+            module="dueby_operator.kube.lease",
+            text="return 0.0 if self.is_over else max(0.0, self.until_s - self.margin_s - self.clock_s())",
+            replacement="return 100.0",
+        ),
     ),
-    # A job succeeds once its finish step has.
-    "finish": Mutation(
-        module="dueby_worker.steps.finish_step",
-        text="_require_every_part(store.list_names(), grid, sink=store.uri)",
-        replacement="pass",
-    ),
-    # A status is written over the version that was read.
-    "version": Mutation(
-        module="dueby_operator.reconciler",
-        text='"resourceVersion": stored.version,',
-        replacement="",
+    # Nothing is promised on devices that aren't there.
+    "devices": (
+        Mutation(
+            module="dueby_operator.cluster.nodes",
+            text="count += workers_within(node.free, {**asked, **kind.request})",
+            replacement="count += 2 + workers_within(node.free, {**asked, **kind.request})",
+        ),
     ),
 }
 
 
 def install(name: str) -> None:
     """Put a bug into DueBy before it is loaded."""
-    mutation = MUTATIONS[name]
-    library.mutate(mutation.module, mutation.text, mutation.replacement)
+    for mutation in MUTATIONS[name]:
+        library.mutate(mutation.module, mutation.text, mutation.replacement)

@@ -7,6 +7,7 @@ import gc
 import logging
 import time
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from support.world.checks import OVER, Checks
@@ -55,6 +56,8 @@ class Scenario:
     to_come: int = 0
     """What users are yet to do."""
 
+    cost_s: float = 0.0
+    """How late what users do to the cluster may make a job."""
     _acted_s: float = 0.0
     """When a user has done something last."""
     is_over: bool = False
@@ -75,6 +78,8 @@ class Scenario:
             for do in (self._edit, self._suspend, self._delete, self._lose_status):
                 if chance.random() < 0.12:
                     self._later(chance.uniform(5, FAULTS_S), name, do)
+        if chance.random() < 0.3:
+            self._later(0.5, chance.choice(sorted(self.jobs)), self._take_over)
 
     def _spec(self, source: str, sink: str) -> Document:
         chance = self.cluster.world.chance
@@ -141,6 +146,33 @@ class Scenario:
         if job is not None:
             self.cluster.server.set_status(job.place.key, {})
 
+    def _take_over(self, name: str) -> None:
+        """Cut a worker off, delete its job, give its sink to another one: the worker goes on, or wakes much later."""
+        chance, world, nodes = self.cluster.world.chance, self.cluster.world, self.cluster.nodes
+        containers = [(node, each) for node in nodes.values() for each in node.containers.values()]
+        working = [
+            (node, each) for node, each in containers if each.is_working and each.pod.place.name.startswith(name)
+        ]
+        if not working:
+            if world.seconds < FAULTS_S:
+                self._later(0.5, name, self._take_over)
+            return
+        node, container = chance.choice(working)
+        self.cost_s = inf
+        if chance.random() < 0.8:
+            world.tell(f"{node.name} is cut off")
+            node.cut_off()
+            world.at(chance.uniform(20, 200), node.come_back)
+        if chance.random() < 0.5:
+            seconds = chance.uniform(3, 150)
+            world.tell(f"{container.process.name} stands still for {seconds:.0f} s")
+            container.process.paused_until_us = world.now_us + round(seconds * 1e6)
+        self._delete(name)
+        source = f"s3://photos/{name}2"
+        self.cluster.put_photos(source, chance.choice((6, 20, 45)))
+        sink = {**self.jobs[name]["sink"], "ifExists": "Overwrite"}
+        self.jobs[name] = {**self.jobs[name], "source": {"uri": f"{source}/*.jpg"}, "sink": sink}
+
     def _changed(self, before: Stored | None, after: Stored | None) -> None:
         if any(each is not None and each.place.kind == "inferencejobs" for each in (before, after)):
             self._look()
@@ -162,8 +194,9 @@ def _run(world: World) -> Outcome:
     cpu_s, chance = time.process_time(), world.chance
     cluster = Cluster(world, nodes=chance.choice((1, 2, 3)), devices=chance.choice((1, 2, 2)))
     weather = Weather(cluster, is_gentle=chance.random() < 0.4, ends_s=FAULTS_S)
-    checks = Checks(cluster, cost_s=lambda: weather.cost_s)
+    checks = Checks(cluster)
     scenario = Scenario(cluster, checks)
+    checks.cost_s = lambda: weather.cost_s + scenario.cost_s
     checks.begin()
     scenario.begin()
     weather.begin()

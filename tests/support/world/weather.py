@@ -22,6 +22,7 @@ RARE, OFTEN = 0.004, 0.06
 # How late a fault of a gentle world may make a job: a lost answer is waited for as long as the Lease allows, and a pass
 # waits for its slowest request.
 COST_S = {"refused": 2.5, "unheard": 13.0, "cut": 5.0, "killed operator": 6.0}
+LATE_S = 2.0
 WRITES = ("create", "replace", "delete")
 
 
@@ -121,7 +122,9 @@ class Weather:
         if self._draws("unheard store"):
             return Fate(answer_s=chance.uniform(0.1, 20), is_heard=False, is_done=chance.random() < 0.7)
         if self._draws("late store"):
-            return Fate(there_s=chance.uniform(1, 60), answer_s=chance.uniform(0.1, 70), is_heard=False)
+            # What a sender no longer waits for arrives soon or never.
+            there_s = chance.uniform(1, 20)
+            return Fate(there_s=there_s, answer_s=max(0.1, there_s - chance.uniform(0, LATE_S)), is_heard=False)
         return USUAL
 
     def _look(self) -> None:
