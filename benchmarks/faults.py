@@ -12,6 +12,7 @@ import io
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -68,10 +69,16 @@ def main() -> int:
 
 def report(outcomes: Iterable["Outcome"], *, is_first: bool = False) -> int:
     """Print how the worlds went."""
-    began_s, done, broken, cpu_s, faults, succeeded, failed = time.monotonic(), 0, 0, 0.0, 0, 0, 0
+    began_s, done, broken, cpu_s, faults = time.monotonic(), 0, 0, 0.0, 0
+    succeeded, failed, promised, reasons = 0, 0, 0, Counter[str]()
     for outcome in outcomes:
         done, cpu_s, faults = done + 1, cpu_s + outcome.cpu_s, faults + outcome.faults
-        succeeded, failed = succeeded + outcome.succeeded, failed + outcome.failed
+        succeeded, failed, promised = (
+            succeeded + outcome.succeeded,
+            failed + outcome.failed,
+            promised + outcome.promised,
+        )
+        reasons.update(outcome.reasons)
         if outcome.broken:
             broken += 1
             print(f"\nseed {outcome.seed}: {'; '.join(outcome.broken)}")
@@ -80,9 +87,10 @@ def report(outcomes: Iterable["Outcome"], *, is_first: bool = False) -> int:
                 break
         elif done % 50 == 0:
             print(f"{done} seeds, {broken} broken, {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
+    print(", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items())))
     print(
-        f"{done} seeds, {faults} faults, {succeeded} jobs succeeded, {failed} failed, {broken} seeds broken; "
-        f"{cpu_s / max(done, 1):.2f} s of CPU a seed, {time.monotonic() - began_s:.0f} s"
+        f"{done} seeds, {faults} faults, {succeeded} jobs succeeded, {failed} failed, {promised} promised, "
+        f"{broken} seeds broken; {cpu_s / max(done, 1):.2f} s of CPU a seed, {time.monotonic() - began_s:.0f} s"
     )
     return 1 if broken else 0
 

@@ -44,6 +44,8 @@ class Checks:
     _candidate: str = ""
     leader: str = ""
     """The operator that has taken the Lease last."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why jobs have failed."""
     finished: dict[str, tuple[int, str]] = field(default_factory=dict)
     """When a sink was finished last, and by which job's uid, by its URI."""
     touched: set[str] = field(default_factory=set)
@@ -83,6 +85,8 @@ class Checks:
         if uid in self.promised and uid not in self.touched and said.get("DeadlineMet", {}).get("status") == "False":
             self.touched.add(uid)
             self._look_at_promise(after, self.promised[uid])
+        if phase_of(after) == "Failed" and (before is None or phase_of(before) != "Failed"):
+            self.reasons[said.get("Failed", {}).get("reason", "")] += 1
         was_over = before is not None and phase_of(before) in OVER
         if phase_of(after) == "Succeeded" and not was_over:
             sink = after.document["spec"]["sink"]["uri"]
@@ -102,7 +106,7 @@ class Checks:
         job = by.attributes.get("job", "")
         if name == SUCCESS and data is not None:
             self.finished[sink] = self.cluster.world.now_us, job
-        elif name == SUCCESS and self.finished.get(sink, (0, ""))[1] == job:
+        elif name == SUCCESS and self.finished.get(sink, (0, ""))[1] == job and by.attributes.get("step") != "finish":
             self.fail(f"{by.name} empties the sink that its own job has finished: {sink}")
         if name == SUCCESS or (is_part_name(name) and f"{sink}/{SUCCESS}" in self.cluster.bucket.objects):
             self.look_at_sink(sink)

@@ -46,8 +46,7 @@ class Container:
     @property
     def is_working(self) -> bool:
         """Whether it is a worker's that has started and not ended."""
-        step = self.pod.document["spec"]["containers"][0]["args"][0]
-        return step == "work" and self.ended is None and "ip" in self.process.attributes
+        return self.process.attributes.get("step") == "work" and self.ended is None
 
 
 @dataclass(eq=False)
@@ -126,6 +125,7 @@ class Node:
         number = int(pod.metadata["uid"].rpartition("-")[2])
         process.attributes |= {"ip": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", "node": self}
         process.attributes |= {"step_s": self.step_s(pod), "began_us": self.world.now_us}
+        process.attributes["step"] = pod.document["spec"]["containers"][0]["args"][0]
         process.attributes["job"] = self._job_of(pod)
         process.attributes["losses"] = pod.metadata["annotations"].get(FAILURES, "0")
         self._report(container)

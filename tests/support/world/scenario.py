@@ -6,6 +6,7 @@ Once the faults are over every job must end, and once every job has ended nothin
 import gc
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -43,6 +44,8 @@ class Outcome:
     failed: int
     promised: int
     """Jobs that were promised their deadline."""
+    reasons: Mapping[str, int]
+    """Why jobs have failed, and how many."""
 
 
 @dataclass(eq=False)
@@ -78,8 +81,15 @@ class Scenario:
             for do in (self._edit, self._suspend, self._delete, self._lose_status):
                 if chance.random() < 0.12:
                     self._later(chance.uniform(5, FAULTS_S), name, do)
-        if chance.random() < 0.3:
+        plot = chance.random()
+        if plot < 0.2:
             self._later(0.5, chance.choice(sorted(self.jobs)), self._take_over)
+        elif plot < 0.4:
+            name = chance.choice(sorted(self.jobs))
+            self.jobs[name]["sink"]["ifExists"] = "Overwrite"
+            self._later(5, name, self._restore)
+        elif plot < 0.6:
+            self._crowd()
 
     def _spec(self, source: str, sink: str) -> Document:
         chance = self.cluster.world.chance
@@ -145,6 +155,24 @@ class Scenario:
         job = self._touched(name, "restores without its status")
         if job is not None:
             self.cluster.server.set_status(job.place.key, {})
+
+    def _crowd(self) -> None:
+        """Have jobs come at once that can't all have what they want."""
+        chance = self.cluster.world.chance
+        for name in "defg":
+            source = f"s3://photos/{name}"
+            self.cluster.put_photos(source, chance.choice((12, 30, 45)))
+            spec = self._spec(source, f"s3://out/{name}")
+            self.jobs[name] = {**spec, "deadlineClass": "Hard", "deadline": f"{chance.choice((25, 40, 60))}s"}
+            self._later(chance.uniform(0, 15), name, self._submit)
+
+    def _restore(self, name: str) -> None:
+        """Lose the status of a job that is done, as a restore does."""
+        job = self.cluster.job(name)
+        if job is not None and phase_of(job) in OVER:
+            self._lose_status(name)
+        elif self.cluster.world.seconds < FAULTS_S:
+            self._later(5, name, self._restore)
 
     def _take_over(self, name: str) -> None:
         """Cut a worker off, delete its job, give its sink to another one: the worker goes on, or wakes much later."""
@@ -220,6 +248,7 @@ def _run(world: World) -> Outcome:
         succeeded=phases.count("Succeeded"),
         failed=phases.count("Failed"),
         promised=len(checks.promised),
+        reasons=dict(checks.reasons),
     )
 
 
