@@ -130,7 +130,11 @@ def test_workers_that_no_node_takes_are_planned_without_and_said() -> None:
     absent = frozenset((begun.name, index) for index in range(len(pods)))
     found = look(begun.job(pods=pods, absent=absent))
     assert found.said("Admitted") == ("False", "Unschedulable")
-    assert words in found.message("Admitted")
+    assert found.message("Admitted") == f"No node takes {len(pods)} workers: {words}"
+    one_of_them = frozenset((begun.name, index) for index in range(1))
+    assert look(begun.job(pods=pods, absent=one_of_them)).message("Admitted") == (
+        f"No node takes 1 worker, and the plan goes on with the others: {words}"
+    )
 
 
 def test_with_every_worker_lost_and_nothing_free_the_job_is_late_and_waits() -> None:
