@@ -53,6 +53,21 @@ class Answers:
 
 
 @asynccontextmanager
+async def address_of(handler: Callable[[web.Request], Any]) -> AsyncIterator[str]:
+    """The address of a server that answers so."""
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0]
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
 async def served(
     handler: Callable[[web.Request], Any],
     *,
@@ -60,16 +75,9 @@ async def served(
     hear: Callable[[str | None], None] = lambda date: None,
 ) -> AsyncIterator[Kube]:
     """A client of a server that answers so; `hear` gets the times in its answers."""
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    address = runner.addresses[0]
-    kube = Kube(lambda: Open(f"http://{address[0]}:{address[1]}"), seconds_to_write=seconds_to_write, hear=hear)
-    try:
-        yield kube
-    finally:
-        await kube.close()
-        await runner.cleanup()
+    async with address_of(handler) as address:
+        kube = Kube(lambda: Open(address), seconds_to_write=seconds_to_write, hear=hear)
+        try:
+            yield kube
+        finally:
+            await kube.close()

@@ -21,7 +21,7 @@ from dueby_operator.cluster.resource_slices import GPU, MIG, PublishedGPUs
 from dueby_operator.model.stacks import Absence
 from dueby_operator.objects.nodes import NodeObject, Taint, Toleration
 from dueby_operator.objects.parse import micros_of
-from dueby_operator.objects.pods import Pod
+from dueby_operator.objects.pods import Pod, own_spec
 from dueby_operator.settings import CLASS_LABELS, WeeklyWindow
 from dueby_planner.model.problem import NEVER_US
 
@@ -111,19 +111,20 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class PodRow:
-    """What there is to know of a pod: what it takes from its node and, if it is one of ours, all of it."""
+    """What there is to know of a pod: what it takes from its node and, if it may be one of ours, what is read of it."""
 
     node: str
     """Empty while it is on none."""
     namespace: str = ""
     name: str = ""
     requests: Mapping[str, float]
-    """`pods` among them; empty once it has ended, or if it yields to workers."""
+    """`pods` among them; empty before it is on a node, once it has ended, and if it yields to workers."""
     leaves_at_us: int | None = None
     """When a pod that is being deleted is to be gone, in microseconds since 1970: its grace period is in it."""
     is_worker: bool = False
-    """Whether it is a worker of a job."""
+    """Whether it is a worker of a job, by its labels: anybody may put them on a pod of theirs."""
     ours: Pod | None = None
+    """What there is to know of it beyond that, if it has the operator's labels."""
 
 
 def read_node(found: NodeObject, class_labels: Sequence[str] = CLASS_LABELS) -> Node:
@@ -181,7 +182,8 @@ def pod_row(pod: Pod, *, label: str, worker: Mapping[str, str], yielding: str = 
     is_ours = label in labels or is_yielding
     if not is_ours and (is_over or not pod.spec.node_name):
         return None
-    requests = {} if is_over or is_yielding else {**requests_of(pod.spec), "pods": 1.0}
+    takes_nothing = is_over or is_yielding or not pod.spec.node_name
+    requests = {} if takes_nothing else {**requests_of(own_spec(pod.spec)), "pods": 1.0}
     return PodRow(
         node=pod.spec.node_name,
         namespace=pod.metadata.namespace,
@@ -190,7 +192,7 @@ def pod_row(pod: Pod, *, label: str, worker: Mapping[str, str], yielding: str = 
         # Nobody knows when one leaves of which the time can't be read.
         leaves_at_us=(micros_of(pod.metadata.deletion_timestamp) or 0) if pod.metadata.is_deleting else None,
         is_worker=is_ours and worker.items() <= labels.items(),
-        ours=pod if is_ours else None,
+        ours=pod.own_part() if is_ours else None,
     )
 
 

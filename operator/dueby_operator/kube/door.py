@@ -2,8 +2,8 @@
 
 What a job's JSON would take of memory is reckoned before any object is made of it. Of a namespace the jobs are read
 that were read before, then the oldest, as long as all of them are within the budget. The next ones wait, and their
-conditions say so; of those beyond them nothing is kept. Jobs that are over have a budget of their own: they hold up
-nobody.
+conditions say so; of those beyond them nothing is kept. Jobs that are over have a budget of their own, so that they
+hold up nobody, and the youngest are read: of the others nothing is left to be done but to delete them.
 """
 
 from collections import Counter, defaultdict
@@ -14,8 +14,8 @@ from heapq import heappop, heappush
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.stored_jobs import NOTHING, StoredJob, length_of
 
-# Of memory, for what a namespace's jobs are read into: 2,000 jobs of 16 KiB.
-MAX_NAMESPACE_BYTES = 2**25
+# Of memory, for what a namespace's jobs under way are read into, of usually 12 KiB each; and for those that are over.
+MAX_UNDER_WAY_BYTES, MAX_OVER_BYTES = 2**24, 2**25
 # Jobs of a namespace that wait and are told so. The others are told when their turn has come.
 MAX_WAITING = 500
 # Of the status of a job that waits, as JSON. One that has more to lose is left out, and its status stays as it is.
@@ -27,8 +27,8 @@ class _Offer:
     """A job, ordered by who has to leave first if there is no room for all."""
 
     was_read: bool
-    younger_us: int
-    """Less for those that were made later."""
+    stays_us: int
+    """The time at which it was made; of jobs under way less than 0, since the youngest has to leave first."""
     name: str
     job: StoredJob | JobSnapshot = field(compare=False)
     """As text, or as it was read."""
@@ -50,17 +50,18 @@ class Door:
 
     def offer(self, stored: StoredJob, read: JobSnapshot | None) -> None:
         """Let the job in, and others out for which there is no room then. What was `read` of it isn't read again."""
-        account = stored.metadata.namespace, stored.is_over
+        account = _, is_over = stored.metadata.namespace, stored.is_over
+        made_us = stored.metadata.created_us or 0
         offer = _Offer(
-            was_read=stored.metadata.uid in self._read_before,
-            younger_us=-(stored.metadata.created_us or 0),
+            was_read=not is_over and stored.metadata.uid in self._read_before,
+            stays_us=made_us if is_over else -made_us,
             name=stored.metadata.name,
             job=read or stored.copied(),
             memory=stored.memory if read is None else stored.replace(spec=NOTHING).memory,
         )
         heappush(self._offers[account], offer)
         self._memory[account] += offer.memory
-        while self._memory[account] > MAX_NAMESPACE_BYTES:
+        while self._memory[account] > (MAX_OVER_BYTES if is_over else MAX_UNDER_WAY_BYTES):
             last = heappop(self._offers[account])
             self._memory[account] -= last.memory
             self._turn_away(last.job, account)

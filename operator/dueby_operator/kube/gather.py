@@ -160,14 +160,18 @@ class Gatherer:
         self._newer.note(jobs)
         batch = _by_owner(found.batch, {(job.namespace, job.uid): job.uid for job in jobs})
         owners = {(each.metadata.namespace, each.metadata.uid): uid for uid, owned in batch.items() for each in owned}
+        pods, profiler = _by_owner(ours, owners), self._settings.profiler
+        place = profiler.namespace if profiler else None
         return Lists(
             jobs=jobs,
             profiles=profiles,
             batch=batch,
-            pods=_by_owner(ours, owners),
-            profiling_pods=[pod for pod in ours if names.PROFILED in pod.metadata.labels],
+            pods=pods,
+            profiling_pods=[
+                pod for pod in ours if names.PROFILED in pod.metadata.labels and pod.metadata.namespace == place
+            ],
             quotas=found.quotas,
-            rows=found.rows,
+            rows=_without_strangers(found.rows, pods),
         )
 
     async def _read_queues(self, jobs: Iterable[JobSnapshot]) -> Queues:
@@ -253,6 +257,15 @@ def _by_owner(objects: Iterable[Any], owners: Mapping[tuple[str, str], str]) -> 
                 found[uid].append(one)
                 break
     return dict(found)
+
+
+def _without_strangers(rows: Iterable[PodRow], pods: Mapping[str, Sequence[Pod]]) -> list[PodRow]:
+    """Return the rows; of those whose labels say that they are workers, the others are no workers than `pods`."""
+    owned = {pod.metadata.uid for of_job in pods.values() for pod in of_job}
+    return [
+        replace(row, is_worker=False) if row.is_worker and row.ours and row.ours.metadata.uid not in owned else row
+        for row in rows
+    ]
 
 
 def _with_jobs(job: JobSnapshot, batch: Sequence[BatchJob]) -> JobSnapshot:

@@ -40,7 +40,7 @@ from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import MAX_WORKERS, WorkerModel
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.objects.jobs import BatchJob
-from dueby_operator.objects.parse import parse_index
+from dueby_operator.objects.parse import MAX_INDEX, parse_index
 from dueby_operator.objects.pods import Pod
 
 log = logging.getLogger(__name__)
@@ -152,13 +152,15 @@ class JobObserver:
     ) -> tuple[list[WorkerJob], list[BatchJob]]:
         """Return the Jobs of workers, and those of which nobody knows any more what their workers do.
 
-        Of Jobs after those with MAX_WORKERS together nobody asks: the operator has not made them.
+        Nobody asks for Jobs after those with MAX_WORKERS together, nor for those of a revision that the status doesn't
+        have: it is written before they are made, so the operator has not made them.
         """
         worker_jobs: list[WorkerJob] = []
         untold: list[BatchJob] = []
         workers = 0
         read = {found.metadata.uid: parse_index(found.metadata.labels.get(names.REVISION, "")) for found in batch}
-        revisions = {uid: revision for uid, revision in read.items() if revision is not None}
+        last = job.status.plan.revision if job.status.plan else MAX_INDEX
+        revisions = {uid: revision for uid, revision in read.items() if revision is not None and revision <= last}
         ours = [found for found in batch if found.metadata.uid in revisions]
         for first in range(0, len(ours), AT_ONCE):
             some = ours[first : first + AT_ONCE]

@@ -15,13 +15,14 @@ from dueby_operator.cluster.nodes import PodRow
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.job_list import JobList, ReadJob
-from dueby_operator.kube.read_list import parse_list
+from dueby_operator.kube.read_list import parse_list, read_list
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.kube.watched_lists import WatchedList, Watches
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.nodes import ResourceQuota
+from dueby_operator.objects.parse import parse
 from dueby_operator.settings import EVERYWHERE, OperatorSettings
 
 log = logging.getLogger(__name__)
@@ -128,6 +129,10 @@ class _Lists:
         """Return InferenceJobs, Kubernetes' Jobs and ResourceQuotas."""
         return await asyncio.gather(
             self._kept_jobs.read(lambda: self._jobs.read(read_job, turn_away)),
-            self._kept_batch.read(lambda: parse_list(self._kube, self._batch_path, BatchJob, labelSelector=names.JOB)),
+            self._kept_batch.read(lambda: read_list(self._kube, self._batch_path, _own_job, labelSelector=names.JOB)),
             self._kept_quotas.read(lambda: parse_list(self._kube, self._quotas_path, ResourceQuota)),
         )
+
+
+def _own_job(document: Raw) -> BatchJob:
+    return parse(BatchJob, document).own_part()

@@ -3,9 +3,9 @@
 from typing import Any
 
 from dueby_api.schema import LenientSpec, field
-from dueby_operator.objects.meta import ObjectMeta, StatusCondition
+from dueby_operator.objects.meta import ObjectMeta, StatusCondition, own_meta
 from dueby_operator.objects.parse import micros_of
-from dueby_operator.objects.pods import PodSpec
+from dueby_operator.objects.pods import PodSpec, own_spec
 
 # Kubernetes' own controller of Jobs.
 CONTROLLER = "kubernetes.io/job-controller"
@@ -46,6 +46,11 @@ class BatchJob(LenientSpec, frozen=True, kw_only=True):
     metadata: ObjectMeta
     spec: BatchJobSpec = field(default_factory=BatchJobSpec)
     status: BatchJobStatus = field(default_factory=BatchJobStatus)
+
+    def own_part(self) -> "BatchJob":
+        """Return what is kept of a Job of a job."""
+        template = self.spec.template.replace(spec=own_spec(self.spec.template.spec))
+        return self.replace(metadata=own_meta(self.metadata), spec=self.spec.replace(template=template))
 
     @property
     def name(self) -> str:

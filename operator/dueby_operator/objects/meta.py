@@ -3,9 +3,17 @@
 Whoever may make an object may give it 256 KiB of annotations. Where they aren't needed, an Identity is read.
 """
 
+from collections.abc import Mapping
+from itertools import islice
+
 from dueby_api.gpu_profile import OwnerReference
 from dueby_api.schema import LenientSpec, field
 from dueby_operator.objects.parse import micros_of
+
+# How labels and annotations begin that are kept of Jobs and pods: the operator's, and those of who starts the pods.
+OWN = ("dueby.dev/", "batch.kubernetes.io/", "kueue.x-k8s.io/", "app.kubernetes.io/")
+# The longest annotation of the operator's is what a node's pod measures; one object has ten such words, and one owner.
+MAX_WORDS, MAX_OWN, MAX_OWNERS = 2**14, 32, 8
 
 
 class Identity(LenientSpec, frozen=True, kw_only=True):
@@ -40,6 +48,20 @@ class ObjectMeta(Identity, frozen=True, kw_only=True):
     def is_owned_by(self, uid: str) -> bool:
         """Return whether it goes with the object of this uid."""
         return any(owner.uid == uid for owner in self.owner_references)
+
+
+def own_meta(metadata: ObjectMeta) -> ObjectMeta:
+    """Return of the metadata what is the operator's own, or of those that it works with: the rest may be anything."""
+    return metadata.replace(
+        labels=_own(metadata.labels),
+        annotations=_own(metadata.annotations),
+        owner_references=metadata.owner_references[:MAX_OWNERS],
+    )
+
+
+def _own(words: Mapping[str, str]) -> dict[str, str]:
+    own = ((name, text) for name, text in words.items() if name.startswith(OWN) and len(text) <= MAX_WORDS)
+    return dict(islice(own, MAX_OWN))
 
 
 class HasIdentity(LenientSpec, frozen=True, kw_only=True):

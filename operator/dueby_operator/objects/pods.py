@@ -1,8 +1,11 @@
 """Pods: what they ask for, and how they are."""
 
+from collections.abc import Iterable, Mapping
+from itertools import islice
+
 from dueby_api.quantities import Amount
 from dueby_api.schema import LenientSpec, field
-from dueby_operator.objects.meta import ObjectMeta, StatusCondition
+from dueby_operator.objects.meta import ObjectMeta, StatusCondition, own_meta
 
 # The container of a step's pod. Others, such as a mesh's sidecar, are none of ours.
 CONTAINER = "dueby"
@@ -68,6 +71,10 @@ class Resources(LenientSpec, frozen=True, kw_only=True):
     requests: dict[str, Amount] = field(default_factory=dict)
     limits: dict[str, Amount] = field(default_factory=dict)
 
+    def bounded(self) -> "Resources":
+        """Return some of them, which are all in what a pod of a job can ask for."""
+        return Resources(requests=_some(self.requests), limits=_some(self.limits))
+
 
 class Container(LenientSpec, frozen=True, kw_only=True):
     """A container of a pod."""
@@ -90,6 +97,29 @@ class PodSpec(LenientSpec, frozen=True, kw_only=True):
     """What is said of the pod as a whole counts instead of what its containers say."""
 
 
+# Of a pod of the operator's, with what a mesh and others add. No node has more kinds of resources.
+MAX_CONTAINERS, MAX_RESOURCES = 32, 64
+
+
+def own_spec(spec: PodSpec) -> PodSpec:
+    """Return the spec with so many containers, and so many resources in each, as a pod of a job can have."""
+    return spec.replace(
+        containers=_bounded(spec.containers),
+        init_containers=_bounded(spec.init_containers),
+        overhead=_some(spec.overhead),
+        resources=spec.resources.bounded(),
+    )
+
+
+def _bounded(containers: Iterable[Container]) -> tuple[Container, ...]:
+    some = islice(containers, MAX_CONTAINERS)
+    return tuple(container.replace(resources=container.resources.bounded()) for container in some)
+
+
+def _some(amounts: Mapping[str, Amount]) -> dict[str, Amount]:
+    return dict(islice(amounts.items(), MAX_RESOURCES))
+
+
 class Pod(LenientSpec, frozen=True, kw_only=True):
     """A pod."""
 
@@ -101,6 +131,15 @@ class Pod(LenientSpec, frozen=True, kw_only=True):
     def name(self) -> str:
         """Its name."""
         return self.metadata.name
+
+    def own_part(self) -> "Pod":
+        """Return what is kept of a pod of a job."""
+        statuses = tuple(found for found in self.status.container_statuses if found.name == CONTAINER)
+        return self.replace(
+            metadata=own_meta(self.metadata),
+            spec=own_spec(self.spec),
+            status=self.status.replace(container_statuses=statuses[:1]),
+        )
 
     @property
     def container(self) -> ContainerStatus | None:

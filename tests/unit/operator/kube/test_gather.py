@@ -8,9 +8,13 @@ import pytest
 from aiohttp import web
 
 from dueby_operator import paths
+from dueby_operator.cluster.nodes import pod_row
 from dueby_operator.jobs import names
+from dueby_operator.objects.parse import parse
+from dueby_operator.objects.pods import MAX_CONTAINERS, Pod
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import SECOND
+from support.stored import raw
 
 Document = dict[str, Any]
 
@@ -20,6 +24,78 @@ def planted(document: Document, *, name: str, owners: list[Document]) -> Documen
     made = copy.deepcopy(document)
     made["metadata"] |= {"name": name, "uid": f"uid-of-{name}", "ownerReferences": owners}
     return made
+
+
+def test_a_pod_is_a_worker_only_if_a_job_owns_its_job_whatever_its_labels_say() -> None:
+    store, clock = Store(), Clock()
+    store.add(paths.jobs_path("team", "a"), synthetic("a"))
+
+    async def cores_of_workers() -> list[float]:
+        """Of the pods of the job's, and with another one that says that it is a worker."""
+        async with reconciler(store, clock, {}) as loop:
+            await loop.reconcile()
+        store.start_pods()
+        pod = next(found for path, found in store.objects.items() if "/pods/" in path)
+        found = []
+        for forged in (False, True):
+            if forged:
+                made = planted(pod, name="forged", owners=[])
+                made["spec"] = {**made["spec"], "containers": [{"resources": {"requests": {"cpu": "3"}}}]}
+                store.add(paths.core_path("pods", "other", "forged"), made)
+            async with reconciler(store, clock, {}) as loop:
+                await loop.reconcile()
+                node = loop.snapshot.nodes["n"]
+                found += [node.workers.get("cpu", 0.0), node.free["cpu"]]
+        return found
+
+    workers, free, workers_still, free_then = asyncio.run(cores_of_workers())
+    assert workers_still == workers
+    assert free_then == free - 3
+
+
+def test_of_a_pod_that_may_be_ours_no_more_is_kept_than_is_used() -> None:
+    labels = {names.JOB: "a", names.INDEX_OF_POD: "0", "team": "x" * 63}
+    notes = {names.CONFIG: "{}", f"{names.GROUP}/long": "x" * 100_000, "notes": "x" * 100_000}
+    containers = [{"name": f"c{number}", "resources": {"requests": {"cpu": "1"}}} for number in range(1000)]
+    states = [{"name": name, "state": {"terminated": {"message": "x" * 4096}}} for name in ("dueby", "mesh")]
+    document = {
+        "metadata": {"name": "p", "uid": "u", "labels": labels, "annotations": notes},
+        "spec": {"containers": containers},
+        "status": {"phase": "Pending", "containerStatuses": states},
+    }
+    row = pod_row(parse(Pod, raw(document)), label=names.JOB, worker=names.WORKER)
+    assert row
+    assert row.ours
+    assert (row.ours.metadata.labels, row.ours.metadata.annotations) == (
+        {names.JOB: "a", names.INDEX_OF_POD: "0"},
+        {names.CONFIG: "{}"},
+    )
+    assert [found.name for found in row.ours.status.container_statuses] == ["dueby"]
+    assert len(row.ours.spec.containers) == MAX_CONTAINERS
+    assert row.requests == {}
+
+
+def test_a_job_of_a_plan_that_there_never_was_is_not_read() -> None:
+    store, clock = Store(), Clock()
+    store.add(paths.jobs_path("team", "a"), synthetic("a"))
+
+    async def look() -> list[str]:
+        async with reconciler(store, clock, {}) as loop:
+            await loop.reconcile()
+        (path,) = (path for path in store.objects if "/jobs/" in path)
+        work = store.objects[path]
+        forged = planted(work, name="forged", owners=work["metadata"]["ownerReferences"])
+        forged["metadata"]["labels"] = {**forged["metadata"]["labels"], names.REVISION: "7"}
+        store.add(paths.batch_path("team", "forged"), forged)
+        config_map = store.objects[path.replace("apis/batch", "api").replace("/jobs/", "/configmaps/")]
+        owners = config_map["metadata"]["ownerReferences"]
+        store.add(paths.core_path("configmaps", "team", "forged"), planted(config_map, name="forged", owners=owners))
+        async with reconciler(store, clock, {}) as loop:
+            await loop.reconcile()
+            (job,) = loop.snapshot.jobs
+            return [found.name for found in (*(one.job for one in job.worker_jobs), *job.without_config)]
+
+    assert "forged" not in asyncio.run(look())
 
 
 def test_jobs_and_pods_with_the_operators_labels_count_only_if_the_job_owns_them() -> None:
