@@ -232,7 +232,7 @@ def attempt_dry(cluster: Cluster, document: dict[str, Any]) -> tuple[bool, str]:
 def test_what_the_results_depend_on_cannot_change_once_the_images_are_counted(cluster: Cluster) -> None:
     share_photos(cluster, "fixed", 1)
     good = job(cluster, "fixed", suspend=True)
-    good["spec"]["worker"] |= {"resources": {"requests": {"cpu": 0.5}}, "tolerations": [{"operator": "Exists"}]}
+    good["spec"]["worker"] |= {"resources": {"requests": {"cpu": "0.5"}}, "tolerations": [{"operator": "Exists"}]}
     cluster.apply(good)
     cluster.wait(lambda: cluster.get("infj", "fixed").get("status", {}).get("images"), "the images are counted")
     for change in (

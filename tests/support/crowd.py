@@ -26,7 +26,7 @@ def crowd(seed: int) -> Store:
     store.add(f"{paths.core_path('nodes')}/n", {**node, "metadata": {**node["metadata"], "uid": "uid-of-n"}})
     store.add(f"{paths.profiles_path()}/cpu-1", profile().document())
     store.add(paths.jobs_path("team", FRIEND), synthetic(FRIEND))
-    wide = [[] for _ in range(EMPTY_LISTS)]
+    wide: list[list[Any]] = [[] for _ in range(EMPTY_LISTS)]
     for number in range(chance.randrange(6, 9)):
         _add_job(store, f"wide-{number}", {"volumes": [{"name": "a", "x": wide}]})
     for number in range(chance.randrange(1, 4)):

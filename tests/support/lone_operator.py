@@ -8,6 +8,7 @@ each pass, in seconds.
 
 import asyncio
 import json
+import os
 import re
 import sys
 import time
@@ -50,7 +51,8 @@ def run(server: str, passes: int) -> Cost:
 async def cost_beside(server: str, passes: int = 3) -> Cost:
     """Return what so many passes cost in a process of their own."""
     command = (sys.executable, "-m", "support.lone_operator", server, str(passes))
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    place = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=place)
     told, _ = await process.communicate()
     assert process.returncode == 0
     return Cost(**json.loads(told.splitlines()[-1]))

@@ -17,6 +17,9 @@ from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import NOW, infj
 
 Document = dict[str, Any]
+LISTED = infj(
+    metadata={"name": "a", "uid": "uid-of-a"}, source={"uri": "s3://bucket/photos"}, sink={"uri": "s3://bucket/rows"}
+)
 Break = Callable[[Store], None]
 
 
@@ -76,7 +79,7 @@ def test_an_operator_that_starts_again_replaces_workers_of_which_it_knows_nothin
     ("document", "first", "then"),
     [
         pytest.param(synthetic("a"), "/a-r1-", "/a-r2-", id="workers"),
-        pytest.param(infj(metadata={"name": "a", "uid": "uid-of-a"}), "/a-index-", "/a-index-", id="the index step"),
+        pytest.param(LISTED, "/a-index-", "/a-index-", id="the index step"),
     ],
 )
 def test_a_pod_that_waits_for_its_config_map_is_noticed(document: Document, first: str, then: str) -> None:
