@@ -72,12 +72,6 @@ def test_beside_pods_that_are_no_jobs_a_job_is_told_all_that_helps_too() -> None
             "cpu-1; lower gpus.reserve to 1.",
             id="no device beside the reserve",
         ),
-        pytest.param(
-            {"reserve": 1, "max": 1},
-            "can do at most 0 of 9,600 images at confidence 0.95, however long they have. Do one of: add 1 more of "
-            "cpu-1 with the job's limit (gpus.max) raised by as many; raise gpus.max to 2; lower gpus.reserve to 0.",
-            id="the limit is the reserve",
-        ),
     ],
 )
 @pytest.mark.parametrize("kind", ["Soft", "Relaxed", "BestEffort"])
