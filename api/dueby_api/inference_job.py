@@ -71,7 +71,7 @@ class Sink(Spec, frozen=True, kw_only=True):
     """A folder at file, s3 or gs, which is not in the source. It is created if it does not exist."""
     if_exists: Literal["Resume", "Fail", "Overwrite"] = "Resume"
     """Resume: keep the finished parts of the same job and do the rest. Fail: refuse a sink in use. Overwrite: start
-    anew, even over another job's rows."""
+    anew, even over another job's rows. Rows of this very job, and those finished after it was created, stay."""
 
     def __post_init__(self) -> None:
         require_folder("uri", self.uri)

@@ -38,13 +38,19 @@ def is_of(success: FinishResult, manifest: SinkManifest) -> bool:
     return told == (manifest.fingerprint, manifest.images, manifest.part_size, manifest.grid.mark)
 
 
+def names_in(success: FinishResult) -> list[str]:
+    """Return the names of the parts that `_SUCCESS` lists; none if a DueBy wrote it that listed none."""
+    if not success.part_size:
+        return []
+    grid = Grid(images=success.images, part_size=success.part_size, mark=success.mark)
+    return [part_name(grid, part) for part in range(grid.parts)]
+
+
 def names_of_rows(store: Store) -> Sequence[str]:
     """Return the names of the files that hold the sink's rows so far, by `_SUCCESS` once there is one."""
     manifest, success = read_sink_manifest(store), read_success(store)
-    # Of a DueBy that listed no parts, `_SUCCESS` has no part size.
-    if success and success.part_size and (manifest is None or is_of(success, manifest)):
-        grid = Grid(images=success.images, part_size=success.part_size, mark=success.mark)
-        return [part_name(grid, part) for part in range(grid.parts)]
+    if success and (manifest is None or is_of(success, manifest)) and (listed := names_in(success)):
+        return listed
     names = store.list_names()
     if manifest is None:  # somebody has copied the parts alone
         return [name for name in names if is_part_name(name)]
