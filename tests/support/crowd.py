@@ -31,7 +31,7 @@ def crowd(seed: int) -> Store:
         _add_job(store, f"wide-{number}", {"volumes": [{"name": "a", "x": wide}]})
     for number in range(chance.randrange(1, 4)):
         _add_job(store, f"deep-{number}", {"volumes": [{"name": "a", "x": _deep(chance.randrange(500, 900))}]})
-    for number in range(chance.randrange(600, 700)):
+    for number in range(chance.randrange(400, 500)):
         _add_job(store, f"small-{number:04}", _largest_worker(chance) if number % 4 else {})
     bombs = [_packed_bomb(f"{seed}-{number}") for number in range(16)]
     for number in range(chance.randrange(4, 9)):
