@@ -5,8 +5,9 @@ request, a row of `kubectl get --watch`, and an Event after it. So each job has 
 slowly. What begins, moves or ends workers, plans and jobs is written whatever is left, since others depend on it.
 
 A status is written over the version of the job that was decided on. A label or an annotation that has changed since
-makes no difference. After an edit of the spec the job is decided on anew; but one that somebody edits all the time
-would never start, so after some passes in a row the decision counts, and the status says which generation it is about.
+makes no difference. A status that somebody else has written does: it is another operator's. After an edit of the spec
+the job is decided on anew; but one that somebody edits all the time would never start, so after some passes in a row
+the decision counts, and the status says which generation it is about.
 """
 
 from collections.abc import Collection
@@ -14,14 +15,14 @@ from dataclasses import dataclass
 
 from dueby_api.conditions import ConditionType
 from dueby_api.inference_job import API_VERSION
-from dueby_api.status import JobStatus
+from dueby_api.status import JobStatus, read_status
 from dueby_operator import paths
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.kube.client import Conflict, Kube, Missing
 from dueby_operator.kube.read_list import parse_list
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.objects.meta import HasIdentity, Identity
+from dueby_operator.objects.stored_jobs import StoredJob
 
 # Progress, and what messages say of it, changes in every pass. If nothing else has, it is written this often: otherwise
 # 100 jobs were 50 writes a second, and each is another row of `kubectl get --watch`.
@@ -82,12 +83,13 @@ class StatusWriter:
         if status == stored.status or not _is_due(decision, stored.status, budget, now_us=now_us):
             return stored
         budget.spend(now_us)
-        version = await self._write_over(job, status, stored.version, budget)
+        version = await self._write_over(job, status, stored, budget)
         budget.void = 0
         return StoredStatus(status=status, version=version)
 
-    async def _write_over(self, job: JobSnapshot, status: JobStatus, version: str, budget: WriteBudget) -> str:
-        """Write the status of the job that had this version; return its new one. Raise Conflict if it was edited."""
+    async def _write_over(self, job: JobSnapshot, status: JobStatus, stored: StoredStatus, budget: WriteBudget) -> str:
+        """Write the status over the stored one; return the job's new version. Raise Conflict if it was edited."""
+        version = stored.version
         metadata = {"name": job.name, "namespace": job.namespace, "uid": job.uid}
         body = {"apiVersion": API_VERSION, "kind": "InferenceJob", "status": status.document()}
         for _ in range(MAX_ATTEMPTS):
@@ -97,20 +99,23 @@ class StatusWriter:
                     {**body, "metadata": {**metadata, "resourceVersion": version}},
                 )
             except Conflict:
-                identity = await self._find(job)
+                found = await self._find(job)
+            identity = found.metadata
+            if read_status(JobStatus, found.status) != stored.status:
+                raise Conflict("somebody else has written the job's status")
             if identity.generation != job.generation and budget.void < MAX_VOID:
                 budget.void += 1
                 break
             version = identity.resource_version
         raise Conflict("the job was edited while it was decided on")
 
-    async def _find(self, job: JobSnapshot) -> Identity:
-        """Return the job's name and age as they are now. Raise Missing if it is gone."""
+    async def _find(self, job: JobSnapshot) -> StoredJob:
+        """Return the job as it is now. Raise Missing if it is gone."""
         # By a list, since more than that the operator may not read of jobs.
         jobs = paths.jobs_path(job.namespace)
-        for found in await parse_list(self._kube, jobs, HasIdentity, fieldSelector=f"metadata.name={job.name}"):
+        for found in await parse_list(self._kube, jobs, StoredJob, fieldSelector=f"metadata.name={job.name}"):
             if found.metadata.uid == job.uid:
-                return found.metadata
+                return found
         raise Missing(f"{job.namespace}/{job.name} is gone")
 
 

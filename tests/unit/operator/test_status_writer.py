@@ -119,11 +119,13 @@ class EditedJob:
     def __init__(self, *, times: int, of_spec: bool) -> None:
         self.times, self.of_spec = times, of_spec
         self.version, self.generation = 1, JOB.generation
+        self.status: dict[str, Any] = {}
 
     async def answer(self, request: web.Request) -> web.Response:
         if request.method == "GET":
             assert request.query["fieldSelector"] == f"metadata.name={JOB.name}"
-            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [{"metadata": self._identity()}]})
+            item = {"metadata": self._identity(), "status": self.status}
+            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [item]})
         if self.times:
             self.times -= 1
             self.version += 1
@@ -169,6 +171,19 @@ def test_a_job_that_is_edited_while_it_is_decided_on_is_started_after_some_passe
     edited: EditedJob, passes: int
 ) -> None:
     assert passes_until_written(edited) == passes
+
+
+def test_a_status_that_another_operator_has_written_is_not_written_over() -> None:
+    edited = EditedJob(times=1, of_spec=False)
+    edited.status = {"images": 60}
+
+    async def go() -> None:
+        async with served(edited.answer) as kube:
+            decision = JobDecision(job=JOB, manifest=JOB.manifest, status=status(1), memory=NOTHING)
+            with pytest.raises(Conflict, match="somebody else has written"):
+                await StatusWriter(kube).write(decision, StoredStatus(status=JobStatus(), version="1"), now_us=NOW)
+
+    asyncio.run(go())
 
 
 def test_the_status_of_a_job_that_was_made_anew_meanwhile_is_not_written() -> None:
