@@ -249,6 +249,7 @@ class ControlLoop:
                 nodes=tables.nodes,
                 scope=tables.scope,
                 watches=tables.watches,
+                lease=self._claim.path if self._claim else "",
             )
             served = ServedAPIs(kube, show=show_definitions)
             reconciler = Reconciler(
@@ -281,8 +282,6 @@ class ControlLoop:
             pass
 
     def _kube(self, *, note: Callable[[str, str], None] = lambda method, path: None, **options: Any) -> Kube:
-        """Return a client; `note` is told of each of its requests."""
-
         def count(method: str, path: str, code: int | None) -> None:
             count_request(method, path, code)
             note(method, path)

@@ -28,6 +28,7 @@ from dueby_operator.jobs.pod_state import jobs_by_step
 from dueby_operator.jobs.pod_templates import GRACE_S
 from dueby_operator.jobs.step_jobs import ONCE
 from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
+from dueby_operator.kube.claims import NamespaceClaims
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.measuring_lists import MeasuringLists
 from dueby_operator.kube.progress import JobObserver
@@ -89,8 +90,10 @@ class Gatherer:
         nodes: Nodes,
         scope: Scope,
         watches: Watches | None = None,
+        lease: str = "",
     ) -> None:
-        """Without watches each pass asks for lists."""
+        """Without watches each pass asks for lists; without the path of a Lease there is no other release."""
+        self._claims = NamespaceClaims(kube, lease=lease) if lease else None
         self._kube = kube
         self._settings = settings
         self._observer = observer
@@ -158,6 +161,7 @@ class Gatherer:
         # Those that were kept since an earlier pass know what was remembered then.
         jobs = [replace(job, memory=memories.get(job.uid, NOTHING)) for job in found.jobs]
         self._newer.note(jobs)
+        jobs = await self._claims.leave_alone(jobs) if self._claims else jobs
         batch = _by_owner(found.batch, {(job.namespace, job.uid): job.uid for job in jobs})
         owners = {(each.metadata.namespace, each.metadata.uid): uid for uid, owned in batch.items() for each in owned}
         pods, profiler = _by_owner(ours, owners), self._settings.profiler
