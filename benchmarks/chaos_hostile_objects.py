@@ -97,7 +97,7 @@ BAD_JOBS: Mapping[str, Make] = {
     "a volume nested deeply": lambda c, n: changed_worker(
         c, n, volumes=[{"name": "shared", "hostPath": {"path": "/"}, "deep": nested(400)}]
     ),
-    "a spec of 90 KB": lambda c, n: changed_worker(c, n, annotations={name: "x" * 30_000 for name in "abc"}),
+    "a spec of 90 KB": lambda c, n: changed_worker(c, n, annotations=dict.fromkeys("abc", "x" * 30000)),
     "a claim that is not there": lambda c, n: changed_worker(
         c, n, volumes=[{"name": "shared", "persistentVolumeClaim": {"claimName": "nowhere"}}]
     ),

@@ -27,7 +27,7 @@ def crowd(seed: int) -> Store:
     store.add(f"{paths.profiles_path()}/cpu-1", profile().document())
     store.add(paths.jobs_path("team", FRIEND), synthetic(FRIEND))
     wide: list[list[Any]] = [[] for _ in range(EMPTY_LISTS)]
-    for number in range(chance.randrange(6, 9)):
+    for number in range(chance.randrange(3, 5)):
         _add_job(store, f"wide-{number}", {"volumes": [{"name": "a", "x": wide}]})
     for number in range(chance.randrange(1, 4)):
         _add_job(store, f"deep-{number}", {"volumes": [{"name": "a", "x": _deep(chance.randrange(500, 900))}]})
