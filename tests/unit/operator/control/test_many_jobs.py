@@ -7,17 +7,22 @@ from collections import Counter
 
 import pytest
 
+from dueby_api.schema import Raw
 from dueby_operator.control.decide import Decisions, decide
 from dueby_operator.control.policies.turn import MAX_PLANNED
 from dueby_operator.control.snapshot import ClusterSnapshot
-from many_jobs import OTHER, Case, after, job_texts, made_up_nodes, profile_documents, snapshot
+from dueby_operator.kube.read_job import read_job
+from dueby_operator.objects.parse import parse
+from dueby_operator.objects.stored_jobs import StoredJob
+from many_jobs import NOW_US, OTHER, Case, after, job_texts, made_up_nodes, profile_documents, read_jobs, snapshot
 
 # A pass takes a third of it on a machine with nothing else to do.
 MAX_S = 5.0
 
 
 def seen(case: Case) -> ClusterSnapshot:
-    return snapshot(job_texts(case), profile_documents(case), made_up_nodes(case.nodes))
+    jobs, _ = read_jobs(job_texts(case))
+    return snapshot(jobs, profile_documents(case), made_up_nodes(case.nodes))
 
 
 def counted(cluster: ClusterSnapshot) -> tuple[Decisions, int]:
@@ -45,14 +50,16 @@ def test_jobs_that_each_tolerate_or_select_something_else_do_not_look_at_each_no
 
 
 def test_ten_thousand_jobs_of_one_tenant_take_a_pass_seconds_and_the_other_tenant_waits_for_none() -> None:
-    cluster = seen(Case(kind="alike", jobs=10_000, nodes=20))
+    case = Case(kind="alike", jobs=10_000, nodes=20)
+    jobs = [read_job(parse(StoredJob, Raw(text)), {}, now_us=NOW_US) for text in job_texts(case)]
+    cluster = snapshot(jobs, profile_documents(case), made_up_nodes(case.nodes))
     began_s = time.process_time()
     decisions = decide(cluster)
     assert time.process_time() - began_s < MAX_S
     of_other = next(decision for decision in decisions.jobs if decision.job.namespace == OTHER)
     assert of_other.status.plan
-    reasons = Counter(decision.status.phase for decision in decisions.jobs)
-    assert reasons["Queued"] >= 10_000 - MAX_PLANNED
+    phases = Counter(decision.status.phase for decision in decisions.jobs)
+    assert phases["Queued"] >= 10_000 - MAX_PLANNED
 
 
 def test_jobs_for_which_a_pass_has_no_time_keep_what_they_have_and_come_first_in_the_next() -> None:
