@@ -56,7 +56,7 @@ QUEUE_NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
 # Slices of cores, on a slow node of its own too.
 CPU_CLASS = r"^cpu-[1-9][0-9]{0,3}(@.+)?$"
 CPU_CLASSES_SENTENCE = "slices of cores are called cpu-1, cpu-2 and so on, in small letters, by the cores of one"
-RESERVE_WITHIN_MAX = "devices that may be lost must be fewer than max, which counts them; raise max or lower reserve"
+RESERVE_WITHIN_MAX = "devices that may be lost count within max, and can't be more; raise max or lower reserve"
 
 DeadlineClass = Literal["Hard", "Soft", "Relaxed", "BestEffort"]
 # Of a small folder, so many may fail if nobody says how many: 1 % of it is less than one damaged file.
@@ -92,7 +92,7 @@ class Gpus(Spec, frozen=True, kw_only=True):
     """M: the most mini-batches that one device runs after its first."""
 
     def __post_init__(self) -> None:
-        if self.max is not None and self.reserve >= self.max:
+        if self.max is not None and self.reserve > self.max:
             raise ValueError(f"reserve: {RESERVE_WITHIN_MAX}")
         if any(name.lower().startswith("cpu-") and not re.match(CPU_CLASS, name) for name in self.classes):
             raise ValueError(f"classes: {CPU_CLASSES_SENTENCE}")

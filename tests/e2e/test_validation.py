@@ -130,9 +130,9 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "a layer of classes": ({"output": {"layer": "layer4"}}, "layer: only the kind Embedding has it"),
     "no GPUs": ({"gpus": {"max": 0}}, "spec.gpus.max in body should be greater than or equal to 1"),
     "a debt of GPUs": ({"gpus": {"reserve": -1}}, "spec.gpus.reserve in body should be greater than or equal to 0"),
-    "as many devices to lose as there may be": (
-        {"gpus": {"max": 2, "reserve": 2}},
-        "reserve: devices that may be lost must be fewer than max, which counts them; raise max or lower reserve",
+    "more devices to lose than there may be": (
+        {"gpus": {"max": 2, "reserve": 3}},
+        "reserve: devices that may be lost count within max, and can't be more; raise max or lower reserve",
     ),
     "slices of no core": ({"gpus": {"classes": ["cpu-0"]}}, "slices of cores are called cpu-1, cpu-2 and so on"),
     "slices in capitals": ({"gpus": {"classes": ["CPU-2"]}}, "slices of cores are called cpu-1, cpu-2 and so on"),

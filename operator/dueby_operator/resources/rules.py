@@ -113,7 +113,7 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ("InferenceJob", "spec.deadline"): (_MORE_THAN_NONE,),
     ("InferenceJob", "spec.ttlAfterFinished"): (_MORE_THAN_NONE,),
     ("InferenceJob", "spec.gpus"): (
-        ("!has(self.max) || !has(self.reserve) || self.reserve < self.max", f"reserve: {RESERVE_WITHIN_MAX}"),
+        ("!has(self.max) || !has(self.reserve) || self.reserve <= self.max", f"reserve: {RESERVE_WITHIN_MAX}"),
         (
             "!has(self.classes) || self.classes.all(name, "
             f"!name.lowerAscii().startsWith('cpu-') || name.matches(r'{CPU_CLASS}'))",
