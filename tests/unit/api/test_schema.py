@@ -93,7 +93,8 @@ NAN = float("nan")
         pytest.param({"gpus": {"classes": ["a", 3]}}, "spec.gpus.classes[1]: must be a text, but is 3", id="in a list"),
         pytest.param(
             {"gpus": {"max": 2, "reserve": 3}},
-            "spec.gpus.reserve: devices that may be lost count within max, and can't be more; raise max or lower reserve",
+            "spec.gpus.reserve: devices that may be lost count within max, and can't be more; raise max or lower "
+            "reserve",
             id="more to lose than there may be",
         ),
         pytest.param(
