@@ -86,7 +86,7 @@ class Cluster:
 
     def start_operator(self, *, pod_uid: str = "pod-1") -> None:
         """Start an operator; it waits for the Lease if another one holds it."""
-        process = Process(f"operator {len(self.operators)}")
+        process = Process(f"operator {len(self.operators)}", attributes={"pod_uid": pod_uid})
         loop = EventLoop(self.world, process)  # type: ignore[abstract]  # what nobody calls is left out
 
         def begin() -> None:

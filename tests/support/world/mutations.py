@@ -20,19 +20,6 @@ class Mutation:
 
 
 MUTATIONS: Mapping[str, tuple[Mutation, ...]] = {
-    # A worker looks whose sink it is before it writes and after; and the names of its parts have its job's mark.
-    "own-sink": (
-        Mutation(
-            module="dueby_worker.work.commits",
-            text="if manifest is None or (manifest.fingerprint, manifest.grid) != own:",
-            replacement="if False:",
-        ),
-        Mutation(
-            module="dueby_worker.output.sink_manifest",
-            text='mark = hashlib.sha256(self.uid.encode()).hexdigest()[:MARK_DIGITS] if self.uid else ""',
-            replacement='mark = ""',
-        ),
-    ),
     # A job that has lost its status doesn't overwrite its own rows.
     "own-rows": (
         Mutation(
@@ -47,14 +34,6 @@ MUTATIONS: Mapping[str, tuple[Mutation, ...]] = {
             module="dueby_operator.kube.lease",
             text="return 0.0 if self.is_over else max(0.0, self.until_s - self.margin_s - self.clock_s())",
             replacement="return 100.0",
-        ),
-    ),
-    # Nothing is promised on devices that aren't there.
-    "devices": (
-        Mutation(
-            module="dueby_operator.cluster.nodes",
-            text="count += workers_within(node.free, {**asked, **kind.request})",
-            replacement="count += 2 + workers_within(node.free, {**asked, **kind.request})",
         ),
     ),
 }

@@ -155,6 +155,9 @@ class Scenario:
         job = self._touched(name, "restores without its status")
         if job is not None:
             self.cluster.server.set_status(job.place.key, {})
+            if self.cluster.world.chance.random() < 0.5:
+                for owned in list(self.cluster.server.owned_by(job.metadata["uid"])):
+                    self.cluster.server.delete(owned.place.key, {})
 
     def _crowd(self) -> None:
         """Have jobs come at once that can't all have what they want."""

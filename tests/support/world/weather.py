@@ -88,9 +88,12 @@ class Weather:
         return ""
 
     def _kill_operator(self, operator: Process, seconds: float) -> None:
+        if operator.is_dead:
+            return
         operator.is_dead = True
         self.cluster.world.tell(f"{operator.name} is killed")
-        self.cluster.world.at(seconds, self.cluster.start_operator)
+        pod_uid = operator.attributes["pod_uid"]  # the container is started again in its pod
+        self.cluster.world.at(seconds, lambda: self.cluster.start_operator(pod_uid=pod_uid))
 
     def _travel(self, request: Request, host: str) -> tuple[float, float]:
         chance = self.cluster.world.chance

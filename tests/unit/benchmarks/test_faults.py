@@ -1,4 +1,4 @@
-"""A hundred simulated clusters with faults at every write.
+"""A hundred simulated clusters with faults at every write; and bugs that the simulation must find.
 
 Each run is a process of its own, since the standard library beneath DueBy is simulated in it.
 """
@@ -30,3 +30,16 @@ def test_a_seed_is_the_same_world_each_time() -> None:
     first, second = (run("--seed", "3", "-v").stdout.splitlines()[:-1] for _ in range(2))
     assert len(first) > 100
     assert first == second
+
+
+@pytest.mark.parametrize(
+    ("mutation", "found"),
+    [
+        pytest.param("lease", "holds the Lease", id="an operator writes after its Lease has run out"),
+        pytest.param("own-rows", "its own job has finished", id="a job that was restored overwrites its own rows"),
+    ],
+)
+def test_a_bug_is_found_within_few_seeds(mutation: str, found: str) -> None:
+    ended = run("--seeds", "0-39", "--mutation", mutation, "--first")
+    assert ended.returncode == 1
+    assert found in ended.stdout
