@@ -91,6 +91,17 @@ class Admission:
         if self.begun is not None:
             self.require_unchanged()
             self.store.delete(SINK_MANIFEST)
+            self._delete_late_success(self.begun)
+
+    def _delete_late_success(self, begun: bytes) -> None:
+        """Delete the `_SUCCESS` that the old job's finish step wrote meanwhile, still seeing its own manifest."""
+        try:
+            manifest = decode_sink_manifest(begun, sink=self.store.uri)
+        except Invalid:  # nobody finishes such a sink
+            return
+        success = read_success(self.store)
+        if success is not None and is_of(success, manifest):
+            self.store.delete(SUCCESS)
 
 
 def admit(store: Store, config: IndexConfig) -> Admission:

@@ -195,6 +195,14 @@ def test_emptying_can_be_killed_anywhere_and_no_old_row_is_taken_for_a_new_one(s
     require_sink_manifest(store, a_manifest())
 
 
+@pytest.mark.parametrize("before", range(1, 4))
+def test_a_finish_step_that_is_late_leaves_no_success_in_an_emptied_sink(store: Store, before: int) -> None:
+    begin(store, OTHERS)
+    late: Any = TouchyStore(store, before=before, act=lambda: put_success(store, OTHERS, CREATED_US))
+    admit(late, in_cluster("Overwrite")).empty()
+    assert store.list_names() == []
+
+
 def test_a_step_that_was_stopped_for_long_empties_no_sink_that_is_filled_again(store: Store) -> None:
     begin(store, OTHERS, finished_us=0)
     paused = admit(store, in_cluster("Overwrite"))
