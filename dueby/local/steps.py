@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,12 +34,14 @@ from dueby_worker.output.sink_manifest import read_sink_manifest
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store
+from dueby_worker.storage.uris import canonical_uri, file_path, scheme_of
 from dueby_worker.system.end_with_parent import ending_with_me
 from dueby_worker.system.scratch import temporary_files_in
 
 Kind = TypeVar("Kind", bound=Spec)
 Say = Callable[[str], None]
 """Tell people a sentence."""
+_DUEBY = "_dueby"
 # Long enough for a device's rate alone to decide which is the fastest.
 _LONG_US = 24 * 3600 * MICROS_PER_SECOND
 
@@ -67,7 +70,8 @@ def index(job: InferenceJob, folder: Path, say: Say | None = None) -> Indexed:
     if images and read_sink_manifest(open_store(job.spec.sink.uri)) is None:
         return Indexed(images=images, fingerprint=None, part_size=None, cost=FREE)
     config = {**index_config(job), "cacheDir": str(cache_folder())}
-    found = _run_step("index", config, folder, IndexResult, say)
+    with _leaving_no_folder(job.spec.sink.uri):
+        found = _run_step("index", config, folder, IndexResult, say)
     return Indexed(
         images=found.images,
         fingerprint=found.fingerprint,
@@ -76,6 +80,22 @@ def index(job: InferenceJob, folder: Path, say: Say | None = None) -> Indexed:
         unlisted=found.unlisted,
         agreement=found.agreement,
     )
+
+
+@contextmanager
+def _leaving_no_folder(sink: str) -> Iterator[None]:
+    """Delete the empty folders that the step has made in trying the sink, if it is refused."""
+    uri = canonical_uri(sink)
+    root = Path(file_path(uri)) if scheme_of(uri) == "file" else None
+    was_there = root is None or root.exists()
+    try:
+        yield
+    except DueByError:
+        if root is not None:
+            for made in (root / _DUEBY / "index", root / _DUEBY, *(() if was_there else (root,))):
+                with suppress(OSError):  # it isn't there, or not empty
+                    made.rmdir()
+        raise
 
 
 def images_left(job: InferenceJob) -> int | None:
