@@ -96,11 +96,11 @@ def note_model(spec: Model, loaded: "LoadedModel", cache_dir: Path | None) -> Kn
         output=loaded.output,
         files=_stamps([*(loaded.files or ()), *libraries, *sorted(Path(__file__).parent.glob("*.*"))]),
     )
-    cache_dir = usable_cache(cache_dir)
-    if cache_dir is not None and loaded.files is not None and known != _recall(spec, loaded.output, cache_dir):
+    folder = None if loaded.files is None else usable_cache(cache_dir)
+    if folder is not None and known != _recall(spec, loaded.output, folder):
         # What can't be noted costs the next index step some seconds, and this job nothing.
         with suppress(OSError):
-            write_whole(_place(spec, loaded.output, cache_dir), json.dumps(known.document()).encode())
+            write_whole(_place(spec, loaded.output, folder), json.dumps(known.document()).encode())
     return known
 
 

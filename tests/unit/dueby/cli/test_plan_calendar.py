@@ -142,7 +142,7 @@ def test_the_table_shows_who_has_what_when(plan: PlanAll, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("gpus", "limits"),
     [
-        ({"reserve": 3, "max": 2}, "gpus.max and gpus.reserve"),
+        ({"reserve": 2, "max": 2}, "gpus.max and gpus.reserve"),
         ({"maxIterations": 0}, "gpus.maxIterations"),
     ],
 )

@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def index(path: Path) -> Index:
-    return index_of(source_of(path), open_store(str(path.parent.parent / "sink")))
+    return index_of(source_of(path).replace(allow_unreadable=True), open_store(str(path.parent.parent / "sink")))
 
 
 def photos_in(path: Path, images: int, *, rows: int = 10) -> list[bytes]:

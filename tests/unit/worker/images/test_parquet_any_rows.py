@@ -29,7 +29,7 @@ WRITTEN: tuple[dict[str, Any], ...] = (
 
 
 def index(folder: Path) -> Index:
-    return index_of(source_of(folder), open_store(str(folder.parent / "sink")))
+    return index_of(source_of(folder).replace(allow_unreadable=True), open_store(str(folder.parent / "sink")))
 
 
 @examples(100)
