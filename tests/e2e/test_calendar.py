@@ -126,7 +126,7 @@ def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time(cluste
         assert waiting["plan"]["windows"]
         cluster.kill_operator()
         headings, _ = cluster.kubectl("get", "infj", "second").splitlines()
-        assert headings.split()[:6] == ["NAME", "PHASE", "GPUS", "IMAGES", "STARTS", "ENDS"]
+        assert headings.split() == ["NAME", "PHASE", "GPUS", "IMAGES", "ENDS", "SLACK", "AGE"]
 
         done = {name: cluster.wait_for_phase(name, "Succeeded", "Failed") for name in folders}
     for name, document in done.items():

@@ -29,9 +29,9 @@ def test_photos_become_rows_and_kubectl_tells_the_story(cluster: Cluster) -> Non
     assert [row["uri"].rpartition("/")[2] for row in rows if row["error"]] == ["zz-damaged.jpg"]
     assert (folder / "rows" / "_SUCCESS").exists()
     headings, row = cluster.kubectl("get", "infj", "photos").splitlines()
-    assert headings.split() == ["NAME", "PHASE", "GPUS", "IMAGES", "STARTS", "ENDS", "DEADLINE", "SLACK", "AGE"]
+    assert headings.split() == ["NAME", "PHASE", "GPUS", "IMAGES", "ENDS", "SLACK", "AGE"]
     # It has no device any more.
-    assert row.split()[:5] == ["photos", "Succeeded", f"{PHOTOS + 1}/{PHOTOS + 1}", status["starts"], status["ends"]]
+    assert row.split()[:4] == ["photos", "Succeeded", f"{PHOTOS + 1}/{PHOTOS + 1}", status["ends"]]
     selected = cluster.kubectl("get", "infj", "--field-selector", "status.phase=Succeeded", "-o", "name")
     assert "inferencejob.dueby.dev/photos" in selected.splitlines()
 

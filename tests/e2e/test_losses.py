@@ -12,7 +12,7 @@ import pytest
 from dueby_api.inference_job import parse_job
 from dueby_operator.jobs.manifests import Owner, step_job_name
 from support.cluster import Cluster, call
-from support.cluster_job import condition, indices_of, job, parts_in, share_photos, wait_until_told
+from support.cluster_job import indices_of, job, parts_in, share_photos, wait_until_told
 from support.lost_nodes import bring_back, ready
 from support.run import write_photos
 
@@ -58,17 +58,6 @@ def test_an_image_that_is_not_there_is_said_in_the_kubelets_words(cluster: Clust
     cluster.apply(document)
     wait_until_told(cluster, "no-image", "Indexed", "nowhere.invalid/worker:1")
     cluster.kubectl("delete", "infj", "no-image")
-
-
-def test_a_template_that_the_api_server_refuses_fails_the_job_with_the_field(cluster: Cluster) -> None:
-    share_photos(cluster, "bad-template", 1)
-    document = job(cluster, "bad-template")
-    document["spec"]["worker"]["env"] = [{"name": "not a name!", "valeu": "typo"}]
-    cluster.apply(document)
-    failed = condition(cluster.wait_for_phase("bad-template", "Failed"), "Failed")
-    assert failed["reason"] == "InvalidTemplate"
-    assert "valeu" in failed["message"]
-    assert not cluster.items("jobs,configmaps", "dueby.dev/job=bad-template")
 
 
 def test_an_edit_while_indexing_counts_and_neither_a_deleted_nor_a_planted_config_map_hangs_a_job(

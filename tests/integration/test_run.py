@@ -129,7 +129,7 @@ def test_interrupted_it_says_how_far_it_was_and_can_be_resumed(make_job: MakeJob
     wait_until(job.parts, "a part is there")
     process.send_signal(number)
 
-    assert process.wait(30) == 1, job.said()
+    assert process.wait(30) == 130, job.said()
     assert not job.worker_pids()
     assert job.record("summary.json")["verdict"] == "Interrupted"
     assert job.run() == 0, job.said()
@@ -143,7 +143,7 @@ def test_interrupted_with_a_sink_that_is_not_gone_on_with_it_says_what_to_set(ma
     wait_until(job.parts, "a part is there")
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(30) == 1, job.said()
+    assert process.wait(30) == 130, job.said()
     assert "To go on with these rows, set sink.ifExists to Resume first; it is Fail." in job.said()
 
 

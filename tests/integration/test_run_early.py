@@ -149,7 +149,7 @@ def test_interrupted_while_it_waits_it_ends_and_the_same_command_goes_on(
     wait_for_early_worker(source, temporary)
     process.send_signal(number)
 
-    assert process.wait(400) == 1, job.said()
+    assert process.wait(400) == 130, job.said()
     assert "dueby run: interrupted. The same command continues where it stopped." in job.said()
     assert_nothing_is_left(job, temporary)
     source.answers.set()

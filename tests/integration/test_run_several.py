@@ -63,7 +63,7 @@ def test_interrupted_all_end_and_the_same_command_goes_on(jobs: tuple[Job, Job])
     wait_until(long.parts, "the long job has a part")
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(30) == 1, long.said()
+    assert process.wait(30) == 130, long.said()
     wait_until(lambda: not long.worker_pids(), "the workers are gone with their parent")
     assert long.record("summary.json")["verdict"] == "Interrupted"
     assert "The same command continues where it stopped." in long.said()
