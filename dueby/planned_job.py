@@ -3,21 +3,8 @@
 from collections import Counter
 from dataclasses import replace
 
+from dueby import plan_words
 from dueby.deadline_advice import advise_deadline
-from dueby.plan_words import (
-    GROUP_COLUMNS,
-    INFEASIBLE,
-    LATE_PLAN,
-    TEXT_COLUMNS,
-    WAYS_OUT,
-    group_rows,
-    odds,
-    proof,
-    ways_out,
-    what_for,
-    when,
-    why_infeasible,
-)
 from dueby_api.inference_job import InferenceJob
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool, ShownTable, work_words
@@ -40,24 +27,29 @@ def shown_verdict(job: InferenceJob, verdict: Verdict, *, now_us: int) -> ShownC
         return advise_deadline(job.spec, earliest_us, now_us=now_us, start_us=now_us)
 
     if infeasible:
-        why = f"{INFEASIBLE}: {why_infeasible(infeasible, advise)}"
-        if ways := ways_out(infeasible, advise):
-            tables.append(ShownTable(heading=WAYS_OUT.rstrip(":"), rows=ways))
+        why = f"{plan_words.INFEASIBLE}: {plan_words.why_infeasible(infeasible, advise)}"
+        if ways := plan_words.ways_out(infeasible, advise):
+            tables.append(ShownTable(heading=plan_words.WAYS_OUT.rstrip(":"), rows=ways))
     if plan:
-        heading = LATE_PLAN.rstrip(":") if infeasible else "Plan"
-        text_columns = frozenset(TEXT_COLUMNS)
+        heading = plan_words.LATE_PLAN.rstrip(":") if infeasible else "Plan"
+        text_columns = frozenset(plan_words.TEXT_COLUMNS)
         tables.append(
-            ShownTable(heading=heading, columns=GROUP_COLUMNS, rows=group_rows(plan), text_columns=text_columns)
+            ShownTable(
+                heading=heading,
+                columns=plan_words.GROUP_COLUMNS,
+                rows=plan_words.group_rows(plan),
+                text_columns=text_columns,
+            )
         )
-    told = when(plan) if plan else "nothing would be started."
+    told = plan_words.when(plan) if plan else "nothing would be started."
     return ShownCalendar(
         now_us=now_us,
         jobs=(_shown_job(job, verdict, problem, why=why),),
         pool=_shown_pool(problem, plan),
         device=device_word(problem.pool),
-        title=what_for(plan) if plan else f"No plan for {job.metadata.name}",
+        title=plan_words.what_for(plan) if plan else f"No plan for {job.metadata.name}",
         story=f"{told[:1].upper()}{told[1:]}",
-        notes=(odds(plan), proof(plan)) if plan else (),
+        notes=(plan_words.odds(plan), plan_words.proof(plan)) if plan else (),
         warnings=plan.warnings if plan else problem.pool.warnings,
         tables=tuple(tables),
     )

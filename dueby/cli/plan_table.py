@@ -9,21 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dueby import plan_words
 from dueby.cli.tables import Column, fitted_table
-from dueby.plan_words import (
-    GROUP_COLUMNS,
-    INFEASIBLE,
-    LATE_PLAN,
-    TEXT_COLUMNS,
-    WAYS_OUT,
-    group_rows,
-    odds,
-    proof,
-    ways_out,
-    what_for,
-    when,
-    why_infeasible,
-)
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.units import format_duration
 from dueby_planner.deadline_classes import Verdict
@@ -48,7 +35,7 @@ def print_plan(
         warnings = warnings or verdict.infeasible.problem.pool.warnings
         _print_infeasible(console, verdict.infeasible, advise)
         if verdict.plan:
-            console.print(f"\n{LATE_PLAN}\n")
+            console.print(f"\n{plan_words.LATE_PLAN}\n")
     if verdict.plan:
         _print_one(console, verdict.plan)
         # Without images to read there is nothing to explain.
@@ -60,15 +47,15 @@ def print_plan(
 
 def _print_one(console: Console, plan: Plan) -> None:
     columns = [
-        Column(heading=heading, cells=cells, is_text=heading in TEXT_COLUMNS)
-        for heading, *cells in zip(GROUP_COLUMNS, *group_rows(plan), strict=True)
+        Column(heading=heading, cells=cells, is_text=heading in plan_words.TEXT_COLUMNS)
+        for heading, *cells in zip(plan_words.GROUP_COLUMNS, *plan_words.group_rows(plan), strict=True)
     ]
     console.print(fitted_table(columns, width=console.width))
     console.print()
-    devices, _, images = what_for(plan).partition(" for ")
-    console.print(Text.assemble((devices, "bold"), f" for {images} {when(plan)}"))
-    console.print(odds(plan))
-    console.print(proof(plan))
+    devices, _, images = plan_words.what_for(plan).partition(" for ")
+    console.print(Text.assemble((devices, "bold"), f" for {images} {plan_words.when(plan)}"))
+    console.print(plan_words.odds(plan))
+    console.print(plan_words.proof(plan))
 
 
 def _terms(cost: InputCost) -> str:
@@ -85,9 +72,9 @@ def _terms(cost: InputCost) -> str:
 
 
 def _print_infeasible(console: Console, infeasible: Infeasible, advise: Callable[[int], str]) -> None:
-    ways = ways_out(infeasible, advise)
-    because = f": {why_infeasible(infeasible, advise)} {WAYS_OUT if ways else ''}".rstrip()
-    console.print(Text.assemble((INFEASIBLE, "bold red"), because))
+    ways = plan_words.ways_out(infeasible, advise)
+    because = f": {plan_words.why_infeasible(infeasible, advise)} {plan_words.WAYS_OUT if ways else ''}".rstrip()
+    console.print(Text.assemble((plan_words.INFEASIBLE, "bold red"), because))
     if ways:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
         for what, value in ways:
