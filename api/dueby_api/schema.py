@@ -199,10 +199,11 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
         return _join(path, name), f"there is no such field; {_advice(name, _fields_at(kind, path))}"
     if place and place[0].startswith(" - at `key`"):
         return path, "has a field whose name is no text; put the name into quotes"
-    but = "" if document is None else _but(_find(document, path))
+    found = None if document is None else _find(document, path)
+    but = "" if document is None else _but(found)
     if what.startswith("Invalid enum value"):
         choices = _choices_at(kind, path)
-        return path, f"must be one of {', '.join(map(str, choices))}{but}{_nearest(_find(document, path), choices)}"
+        return path, f"must be one of {', '.join(map(str, choices))}{but}{_nearest(found, choices)}"
     if what.startswith("Invalid RFC3339"):
         return path, f"must be {_TYPES['datetime']}{but}"
     if expected := re.match(r"Expected `([a-z |]+)`(.*)", what):
@@ -211,16 +212,15 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
         bound = bound.replace(repr(END).lstrip("'"), "$'")
         for sign, words in _BOUNDS.items():
             bound = bound.replace(sign, words)
-        return path, f"must be {types}{bound}{but}{_unit(kind, path, document)}"
+        return path, f"must be {types}{bound}{but}{_unit(_type_at(kind, path), found)}"
     nested, colon, rest = what.partition(": ")  # a rule of ours that names its field
     return (_join(path, nested), rest) if colon and re.fullmatch(r"[A-Za-z0-9.\[\]]+", nested) else (path, what)
 
 
-def _unit(kind: Any, path: str, document: object) -> str:
+def _unit(annotation: Any, found: object) -> str:
     """Return the end of a sentence about a duration that is a number: a unit is missing."""
-    found = None if document is None else _find(document, path)
     is_number = isinstance(found, int | float) and not isinstance(found, bool)
-    return f"; write its unit, such as {found}s" if is_number and Duration in get_args(_type_at(kind, path)) else ""
+    return f"; write its unit, such as {found}s" if is_number and Duration in get_args(annotation) else ""
 
 
 def _but(found: object) -> str:

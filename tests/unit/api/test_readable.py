@@ -7,7 +7,7 @@ import pytest
 
 from dueby_api.errors import Invalid
 from dueby_api.readable import MAX_WRONG, decode_readable
-from dueby_api.schema import Raw
+from dueby_api.schema import MAX_EXPLAINED, Raw, decode
 from dueby_api.status import JobStatus, read_status
 
 MADE = "2026-11-26T12:00:00Z"
@@ -99,3 +99,12 @@ def test_no_status_is_an_empty_one() -> None:
 def test_of_very_much_that_is_wrong_nothing_is_believed() -> None:
     with pytest.raises(Invalid, match="groups"):
         read(WHOLE | {"plan": PLAN | {"groups": [{}] * (MAX_WRONG + 1)}})
+
+
+def test_a_long_status_of_a_later_version_costs_the_field_that_it_knows_too() -> None:
+    """It is explained without a second reading, so that what was found instead isn't known."""
+    text = json.dumps({**WHOLE, "phase": "Resting", "ownWords": "x" * (MAX_EXPLAINED + 1)}).encode()
+    with pytest.raises(Invalid, match=r"^phase: must be one of Pending, .*, Failed$"):
+        decode(JobStatus, text)
+    status = read_status(JobStatus, Raw(text))
+    assert (status.phase, status.images) == (JobStatus().phase, 60)
